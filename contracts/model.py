@@ -1,0 +1,90 @@
+"""What a model version is, and what a loaded model can do: the words that registry, engine, trainer and worker share."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Final, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from contracts.prediction import Thresholds
+
+MANIFEST_FILE: Final = "manifest.json"
+CURRENT_FILE: Final = "current"
+INDEX_FILE: Final = "model_versions.json"
+VERSION_PATTERN: Final = r"^v\d+\.\d+\.\d+$"
+
+Version = Annotated[str, Field(pattern=VERSION_PATTERN)]
+
+
+class DataInfo(BaseModel):
+    """The rows a version learned from: SHA-256 over them, and how many."""
+
+    model_config = ConfigDict(frozen=True)
+
+    digest: str
+    rows: int
+
+
+class Manifest(BaseModel):
+    """`manifest.json` of one version. `labels` are in the order of the classifier's outputs."""
+
+    model_config = ConfigDict(frozen=True, protected_namespaces=())
+
+    version: Version
+    labels: tuple[str, ...] = Field(min_length=2)
+    base: str
+    created_at: datetime
+    data: DataInfo
+    metrics: dict[str, float] = {}
+    temperature: float = Field(default=1.0, gt=0)
+    ece: float | None = None
+    thresholds: Thresholds = Thresholds()
+    max_tokens: int = 512
+    cleaning_version: int = 1
+    files: dict[str, str] = Field(description="file name → SHA-256, hexadecimal")
+
+    @field_validator("files")
+    @classmethod
+    def _stay_in_the_folder(cls, files: dict[str, str]) -> dict[str, str]:
+        for name in files:
+            if not name or name in {".", ".."} or "/" in name or "\\" in name:
+                raise ValueError(f"{name!r} is not a plain file name")
+        return files
+
+    def changed(self, digest_of: Callable[[str], str | None]) -> list[str]:
+        """The files whose digest (None: absent) is not the manifest's; empty when all is as it was trained."""
+        return [name for name, expected in self.files.items() if digest_of(name) != expected]
+
+
+class CurrentModel(BaseModel):
+    """The registry's `current` file. Each promotion or rollback raises `epoch`, so that results only move forward."""
+
+    model_config = ConfigDict(frozen=True)
+
+    version: Version
+    epoch: int = Field(ge=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """A tokenised text: ids with the special tokens, cut to the model's maximum."""
+
+    ids: Sequence[int]
+    truncated: bool
+
+
+class Model(Protocol):
+    """A loaded, immutable model version. Windows carry one from take to commit."""
+
+    @property
+    def version(self) -> str: ...
+    @property
+    def labels(self) -> tuple[str, ...]: ...
+    @property
+    def thresholds(self) -> Thresholds: ...
+    def tokenize(self, texts: Sequence[str]) -> list[Tokens]:
+        """Texts to tokens, same order."""
+
+    def probabilities(self, batch: Sequence[Tokens]) -> list[list[float]]:
+        """One row a text, one column a label; each row sums to 1."""

@@ -1,0 +1,113 @@
+"""A ticket: one revision of one customer message in a CRM. Everything a later room could not store is refused or mended here.
+
+NUL characters become U+FFFD (Postgres cannot hold them, and refusing would lose a customer's message);
+lone surrogates, non-finite numbers and integers beyond 64 bits are refused, in every field.
+"""
+
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Annotated, Any, Final, Self
+
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
+
+from contracts.errors import InvalidTicket
+
+MAX_TEXT_CHARS: Final = 100_000
+MAX_METADATA_CHARS: Final = 16_384
+MAX_METADATA_DEPTH: Final = 16
+MAX_CLOCK_SKEW: Final = timedelta(minutes=5)
+EARLIEST_REVISION: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+_Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+
+
+class Lane(StrEnum):
+    """Which queue a ticket waits in: `live` for customers who wait now, `bulk` for everything else."""
+
+    LIVE = "live"
+    BULK = "bulk"
+
+
+class Ticket(BaseModel):
+    """One revision of one message. Identity is (`source`, `external_id`); the newest `revised_at` wins."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    source: Annotated[_Name, Field(max_length=64, description="the CRM, e.g. `zendesk`")]
+    external_id: Annotated[_Name, Field(max_length=255, description="the ticket's id in that CRM")]
+    text: Annotated[str, Field(min_length=1, max_length=MAX_TEXT_CHARS, description="subject, newline, body")]
+    revised_at: Annotated[AwareDatetime, Field(description="when the CRM says this text was written")] = (
+        Field(default_factory=lambda: datetime.now(UTC))
+    )
+    metadata: dict[str, JsonValue] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _mend_and_refuse(cls, data: object) -> object:
+        return _storable(data, "", 0) if isinstance(data, dict) else data
+
+    @model_validator(mode="after")
+    def _check_sizes(self) -> Self:
+        if self.text.isspace():
+            raise ValueError("text is only white space")
+        if self.revised_at < EARLIEST_REVISION:
+            raise ValueError("revised_at is before 1970")
+        if self.metadata and (size := len(str(self.metadata))) > MAX_METADATA_CHARS:
+            raise ValueError(f"metadata has {size} characters, the limit is {MAX_METADATA_CHARS}")
+        return self
+
+
+def accept(data: Mapping[str, Any], *, now: datetime) -> Ticket:
+    """Check one ticket at intake.
+
+    Raises:
+        InvalidTicket: naming the first field that is wrong. A `revised_at` more than five minutes ahead of
+            `now` is refused: it would outrank every later revision and freeze the ticket.
+    """
+    try:
+        ticket = Ticket.model_validate(dict(data))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise InvalidTicket(field, first["msg"].removeprefix("Value error, ")) from None
+    if ticket.revised_at > now + MAX_CLOCK_SKEW:
+        raise InvalidTicket("revised_at", "is more than 5 minutes in the future")
+    return ticket
+
+
+def _storable(value: object, path: str, depth: int) -> object:
+    """The value with NULs replaced; raises ValueError where Postgres or JSON could not hold it."""
+    if isinstance(value, str):
+        if not value.isascii():
+            try:
+                value.encode()
+            except UnicodeEncodeError:
+                raise ValueError(f"{path or 'value'} has a lone surrogate (broken Unicode)") from None
+        return value.replace("\0", "\ufffd")
+    if isinstance(value, bool) or value is None:
+        return value
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{path} is not a finite number")
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise ValueError(f"{path} is an integer beyond 64 bits")
+    if depth > MAX_METADATA_DEPTH:
+        raise ValueError(f"metadata is nested deeper than {MAX_METADATA_DEPTH} levels")
+    if isinstance(value, dict):
+        return {
+            _storable(key, "a key", depth): _storable(item, f"{path}.{key}".lstrip("."), depth + 1)
+            for key, item in value.items()
+        }
+    if isinstance(value, list):
+        return [_storable(item, path, depth + 1) for item in value]
+    return value

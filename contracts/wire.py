@@ -1,0 +1,36 @@
+"""How a ticket travels in a stream entry: one JSON object, wire version 1."""
+
+from typing import Final
+
+from pydantic import ValidationError
+from pydantic_core import from_json
+
+from contracts.errors import UnreadableEntry
+from contracts.ticket import Ticket
+
+WIRE_VERSION: Final = 1
+_HEAD: Final = b'{"v":1,'
+
+
+def encode(ticket: Ticket) -> bytes:
+    """The entry's payload, UTF-8 JSON with the wire version in front."""
+    return _HEAD + ticket.model_dump_json().encode()[1:]
+
+
+def decode(payload: bytes) -> Ticket:
+    """Read an entry's payload.
+
+    Raises:
+        UnreadableEntry: not JSON, another wire version, or not a ticket. The message never holds the text.
+    """
+    try:
+        data = from_json(payload, allow_inf_nan=False)
+    except ValueError:
+        raise UnreadableEntry("the payload is not JSON") from None
+    if not isinstance(data, dict) or data.pop("v", None) != WIRE_VERSION:
+        raise UnreadableEntry(f"the payload's wire version is not {WIRE_VERSION}")
+    try:
+        return Ticket.model_validate(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        raise UnreadableEntry(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None

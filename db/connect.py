@@ -1,0 +1,98 @@
+"""One way to Postgres: short statements in autocommit with time limits, and its errors in our own words."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final, Self
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy import Connection, Engine, create_engine, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.pool import QueuePool
+
+from contracts.errors import AccessDenied, DatabaseAway, InvalidInput, NotMigrated, StatementRefused, TriagemError
+
+# SQLSTATE classes that say "not now": connection, rollback, resources, object in use, intervention, system error.
+_WAIT_CLASSES: Final = frozenset({"08", "40", "53", "55", "57", "58"})
+_ACCESS_STATES: Final = frozenset({"28P01", "28000", "42501", "3D000"})
+_MISSING_STATES: Final = frozenset({"42P01", "42703", "3F000"})
+
+
+class DatabaseSettings(BaseSettings):
+    """Where results are kept. The URL may carry a password, so it never shows in a repr."""
+
+    model_config = SettingsConfigDict(env_prefix="TRIAGEM_", env_file=".env", extra="ignore")
+
+    database_url: SecretStr | None = None
+    statement_timeout_s: float = Field(default=30, gt=0)
+    lock_timeout_s: float = Field(default=10, gt=0)
+
+
+class Database:
+    """A pool of connections. Nothing connects before the first statement."""
+
+    def __init__(self, url: str, settings: DatabaseSettings | None = None) -> None:
+        settings = settings or DatabaseSettings()
+        options = (
+            f"-c statement_timeout={int(settings.statement_timeout_s * 1000)} "
+            f"-c lock_timeout={int(settings.lock_timeout_s * 1000)} -c timezone=UTC"
+        )
+        try:
+            parsed = make_url(url)
+            if parsed.get_backend_name() not in {"postgresql", "postgres"}:
+                raise InvalidInput("TRIAGEM_DATABASE_URL: expected postgresql://user:password@host:port/database")
+            self.engine: Engine = create_engine(
+                parsed.set(drivername="postgresql+psycopg"),
+                poolclass=QueuePool,
+                pool_size=2,
+                pool_pre_ping=True,
+                hide_parameters=True,  # ticket texts must not reach a log through an error message
+                connect_args={"options": options, "connect_timeout": 5, "application_name": "triagem"},
+            )
+        except ArgumentError:
+            raise InvalidInput("TRIAGEM_DATABASE_URL is no URL: postgresql://user:password@host:port/db") from None
+
+    @contextmanager
+    def autocommit(self) -> Iterator[Connection]:
+        """A connection on which each statement is its own transaction: a process that is stopped or killed
+        between two statements never holds a lock. Raises the error tree's leaves."""
+        with database_errors(), self.engine.connect() as connection:
+            yield connection.execution_options(isolation_level="AUTOCOMMIT")
+
+    def close(self) -> None:
+        """Close the pool."""
+        self.engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+@contextmanager
+def database_errors() -> Iterator[None]:
+    """Translate SQLAlchemy's errors. No message holds parameters: they are customers' texts."""
+    try:
+        yield
+    except DBAPIError as error:
+        raise _translated(error) from None
+    except PoolTimeout:
+        raise DatabaseAway("no free database connection") from None
+    except SQLAlchemyError as error:
+        raise StatementRefused(f"{type(error).__name__} from SQLAlchemy") from None
+
+
+def _translated(error: DBAPIError) -> TriagemError:
+    origin: Any = error.orig
+    state: str = getattr(origin, "sqlstate", None) or ""
+    # libpq gives no SQLSTATE for a refused login: its text is all there is.
+    said = str(origin) if not state else ""
+    if state in _ACCESS_STATES or "authentication failed" in said or "does not exist" in said:
+        return AccessDenied("Postgres refused our user, password or database: check TRIAGEM_DATABASE_URL")
+    if state in _MISSING_STATES:
+        return NotMigrated("the database lacks our tables: run `triagem db upgrade`")
+    if not state or state[:2] in _WAIT_CLASSES or error.connection_invalidated:
+        return DatabaseAway(f"Postgres does not answer or is busy ({state or type(origin).__name__})")
+    return StatementRefused(f"Postgres refused a statement (SQLSTATE {state}, {type(origin).__name__})")

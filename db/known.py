@@ -1,0 +1,47 @@
+"""What a model version already said of a text: such a ticket skips the model, not the statement."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import text
+
+from contracts.prediction import Band, Prediction
+from db.connect import Database
+
+_KNOWN: Final = text("""
+SELECT i.place, p.label, p.confidence, p.probabilities, p.band, p.model_version, p.tokens, p.truncated,
+  p.classified_at
+FROM unnest(CAST(:sources AS text[]), CAST(:ids AS text[]), CAST(:digests AS bytea[]))
+  WITH ORDINALITY AS i(source, external_id, digest, place)
+JOIN tickets t USING (source, external_id)
+JOIN predictions p ON p.ticket_id = t.id AND p.digest = i.digest AND p.model_version = :version
+""")
+
+
+def known(
+    database: Database, texts: Sequence[tuple[str, str, bytes]], version: str
+) -> dict[int, tuple[Prediction, datetime]]:
+    """Stored predictions, with their time, by position in `texts` (source, external_id, digest)."""
+    if not texts:
+        return {}
+    sources, ids, digests = zip(*texts, strict=True)
+    with database.autocommit() as connection:
+        rows = connection.execute(
+            _KNOWN, {"sources": list(sources), "ids": list(ids), "digests": list(digests), "version": version}
+        ).all()
+    return {
+        row.place - 1: (
+            Prediction(
+                row.label,
+                row.confidence,
+                row.probabilities,
+                Band(row.band),
+                row.model_version,
+                row.tokens,
+                row.truncated,
+            ),
+            row.classified_at,
+        )
+        for row in rows
+    }

@@ -1,0 +1,163 @@
+"""What people ask: a page of results, one ticket with its history, and counts. Reads only."""
+
+import base64
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from operator import eq, ge, lt
+from typing import Any, Final
+
+from sqlalchemy import Select, column, func, literal, select, table, text, tuple_
+from sqlalchemy.types import BigInteger, DateTime
+
+from contracts.errors import InvalidInput
+from db.connect import Database
+
+_RESULTS: Final = table(
+    "results",
+    *map(
+        column,
+        (
+            "ticket_id", "source", "external_id", "label", "confidence", "band", "model_label", "reviewer",
+            "model_version", "received_at", "classified_at", "tokens", "truncated",
+        ),
+    ),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One row of the view `results`: a ticket's effective label and what the model said."""
+
+    ticket_id: int
+    source: str
+    external_id: str
+    label: str
+    confidence: float
+    band: str
+    model_label: str
+    reviewer: str | None
+    model_version: str
+    received_at: datetime
+    classified_at: datetime
+    tokens: int
+    truncated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Results, newest first. `after` asks for the next page, and is None on the last one."""
+
+    rows: list[Result]
+    after: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Which results; times are of receipt, `since` inclusive, `until` exclusive."""
+
+    label: str | None = None
+    band: str | None = None
+    source: str | None = None
+    model: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+def results(database: Database, filters: Filters, *, limit: int, after: str | None = None) -> Page:
+    """A page by keyset: as quick at the end of ten million rows as at their beginning.
+
+    Raises:
+        InvalidInput: `after` did not come from a former page.
+    """
+    c = _RESULTS.c
+    query = _filtered(select(*c), filters).order_by(c.received_at.desc(), c.ticket_id.desc()).limit(limit + 1)
+    if after is not None:
+        received_at, ticket_id = _cursor(after)
+        here = tuple_(literal(received_at, DateTime(timezone=True)), literal(ticket_id, BigInteger))
+        query = query.where(tuple_(c.received_at, c.ticket_id) < here)
+    with database.autocommit() as connection:
+        rows = [Result(*row) for row in connection.execute(query)]
+    more = len(rows) > limit
+    rows = rows[:limit]
+    return Page(rows, _after(rows[-1]) if more else None)
+
+
+def least_sure(database: Database, filters: Filters, *, limit: int) -> list[Result]:
+    """The results that the model was least sure of and no person has looked at yet."""
+    c = _RESULTS.c
+    query = (
+        _filtered(select(*c), filters).where(c.reviewer.is_(None)).order_by(c.confidence, c.ticket_id).limit(limit)
+    )
+    with database.autocommit() as connection:
+        return [Result(*row) for row in connection.execute(query)]
+
+
+def counts(database: Database, filters: Filters) -> dict[tuple[str, str], int]:
+    """Tickets by (label, band)."""
+    c = _RESULTS.c
+    query = _filtered(select(c.label, c.band, func.count()), filters).group_by(c.label, c.band)
+    with database.autocommit() as connection:
+        return {(row[0], row[1]): row[2] for row in connection.execute(query)}
+
+
+_SHOW: Final = text("""
+SELECT t.id, t.text, t.metadata, t.revised_at, r.* FROM tickets t JOIN results r ON r.ticket_id = t.id
+WHERE t.source = :source AND t.external_id = :external_id
+""")
+_HISTORY: Final = text("""
+SELECT model_version, label, confidence, band, classified_at, is_current FROM history
+WHERE ticket_id = :id ORDER BY classified_at DESC
+""")
+_REVIEWS: Final = text("SELECT label, reviewer, reviewed_at FROM reviews WHERE ticket_id = :id ORDER BY id DESC")
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One ticket with everything known of it: its row, all predictions, all reviews; newest first."""
+
+    ticket: Mapping[str, Any]
+    history: list[Mapping[str, Any]]
+    reviews: list[Mapping[str, Any]]
+
+
+def show(database: Database, source: str, external_id: str) -> Shown | None:
+    """One ticket, or None if there is none (or it was forgotten)."""
+    with database.autocommit() as connection:
+        row = connection.execute(_SHOW, {"source": source, "external_id": external_id}).mappings().one_or_none()
+        if row is None:
+            return None
+        key = {"id": row["id"]}
+        return Shown(
+            ticket=dict(row),
+            history=[dict(one) for one in connection.execute(_HISTORY, key).mappings()],
+            reviews=[dict(one) for one in connection.execute(_REVIEWS, key).mappings()],
+        )
+
+
+def _filtered(query: Select[Any], filters: Filters) -> Select[Any]:
+    c = _RESULTS.c
+    for given, compare, name in (
+        (filters.label, eq, c.label),
+        (filters.band, eq, c.band),
+        (filters.source, eq, c.source),
+        (filters.model, eq, c.model_version),
+        (filters.since, ge, c.received_at),
+        (filters.until, lt, c.received_at),
+    ):
+        if given is not None:
+            query = query.where(compare(name, given))
+    return query
+
+
+def _after(row: Result) -> str:
+    return base64.urlsafe_b64encode(json.dumps([row.received_at.isoformat(), row.ticket_id]).encode()).decode()
+
+
+def _cursor(after: str) -> tuple[datetime, int]:
+    try:
+        received_at, ticket_id = json.loads(base64.urlsafe_b64decode(after))
+        return datetime.fromisoformat(received_at), int(ticket_id)
+    except (ValueError, TypeError):
+        raise InvalidInput("--after: not a cursor from a former page") from None

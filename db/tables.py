@@ -1,0 +1,129 @@
+"""The tables. People who query read the views (`docs/sql.md`), which stay stable and hold no texts."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, ForeignKey, Identity, Index, LargeBinary, MetaData, UniqueConstraint, func
+from sqlalchemy import text as sql
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.types import DateTime, Double, Text
+
+
+class Base(DeclarativeBase):
+    """Names of constraints are fixed, so that migrations can speak of them."""
+
+    metadata = MetaData(
+        naming_convention={
+            "pk": "pk_%(table_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s",
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        }
+    )
+    type_annotation_map = {  # noqa: RUF012
+        str: Text(),
+        float: Double(),
+        bytes: LargeBinary(),
+        datetime: DateTime(timezone=True),
+        dict[str, Any]: JSONB(),
+    }
+
+
+class Ticket(Base):
+    """One message's newest revision, with its current result beside it so that a query needs one table.
+
+    The result columns move forward only: by (`revised_at`, `digest`, `epoch`). After `forgotten_at` nothing
+    is written again: a redelivered entry must not bring back what a customer asked us to delete.
+    """
+
+    __tablename__ = "tickets"
+    __table_args__ = (
+        UniqueConstraint("source", "external_id"),
+        Index("ix_tickets_newest", sql("received_at DESC"), sql("id DESC")),
+        Index("ix_tickets_least_sure", "confidence", "id", postgresql_where=sql("band <> 'automate'")),
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    source: Mapped[str]
+    external_id: Mapped[str]
+    text: Mapped[str | None]
+    digest: Mapped[bytes]
+    revised_at: Mapped[datetime]
+    received_at: Mapped[datetime]
+    details: Mapped[dict[str, Any]] = mapped_column("metadata", server_default=sql("'{}'"))
+    forgotten_at: Mapped[datetime | None]
+    label: Mapped[str]
+    confidence: Mapped[float]
+    probabilities: Mapped[dict[str, Any]]
+    band: Mapped[str]
+    model_version: Mapped[str]
+    epoch: Mapped[int] = mapped_column(BigInteger)
+    tokens: Mapped[int]
+    truncated: Mapped[bool]
+    classified_at: Mapped[datetime]
+
+
+class Prediction(Base):
+    """What one model version said of one text of one ticket: written once, never changed."""
+
+    __tablename__ = "predictions"
+
+    ticket_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("tickets.id", ondelete="CASCADE"), primary_key=True)
+    digest: Mapped[bytes] = mapped_column(primary_key=True)
+    model_version: Mapped[str] = mapped_column(primary_key=True)
+    label: Mapped[str]
+    confidence: Mapped[float]
+    probabilities: Mapped[dict[str, Any]]
+    band: Mapped[str]
+    tokens: Mapped[int]
+    truncated: Mapped[bool]
+    classified_at: Mapped[datetime]
+
+
+class Alert(Base):
+    """The outbox: a doubtful live result, written in the statement that writes the result."""
+
+    __tablename__ = "alerts"
+    __table_args__ = (
+        UniqueConstraint("ticket_id", "digest", "model_version"),
+        Index("ix_alerts_undelivered", "id", postgresql_where=sql("delivered_at IS NULL")),
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    ticket_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("tickets.id", ondelete="CASCADE"))
+    digest: Mapped[bytes]
+    model_version: Mapped[str]
+    band: Mapped[str]
+    confidence: Mapped[float]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    delivered_at: Mapped[datetime | None]
+
+
+class Review(Base):
+    """A person's verdict on one text of a ticket. The latest of a text is its effective label, whatever runs say."""
+
+    __tablename__ = "reviews"
+    __table_args__ = (Index("ix_reviews_latest", "ticket_id", "digest", sql("id DESC")),)
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    ticket_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("tickets.id", ondelete="CASCADE"))
+    digest: Mapped[bytes]
+    label: Mapped[str]
+    reviewer: Mapped[str]
+    reviewed_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class DeadLetter(Base):
+    """An entry that no worker can read, kept byte for byte so that it can be looked at and replayed."""
+
+    __tablename__ = "dead_letters"
+    __table_args__ = (UniqueConstraint("lane", "entry_id"),)
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    lane: Mapped[str]
+    entry_id: Mapped[str]
+    payload: Mapped[bytes]
+    reason: Mapped[str]
+    attempts: Mapped[int] = mapped_column(server_default=sql("1"))
+    died_at: Mapped[datetime] = mapped_column(server_default=func.now())

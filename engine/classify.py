@@ -1,0 +1,178 @@
+"""Load a version, warm it up, turn texts into probabilities. Immutable once loaded; a new version is a new object."""
+
+import functools
+import hashlib
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import structlog
+import torch
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from transformers.utils import logging as transformers_logging
+
+from contracts.errors import LabelsMismatch, ModelCorrupt, NoModel
+from contracts.model import CURRENT_FILE, MANIFEST_FILE, CurrentModel, Manifest, Tokens
+from contracts.prediction import Thresholds
+from engine.packed import PACKABLE, PACKED, packed_logits
+from engine.planner import plan
+
+log = structlog.get_logger(__name__)
+
+WARM_UP_TEXTS: Final = ["minha internet caiu", "I would like a quote for twenty licences " * 8]
+
+_DTYPES: Final = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class EngineSettings(BaseSettings):
+    """The engine's slice of the environment. `auto` is CUDA, then MPS, then the CPU; half precision on CUDA only."""
+
+    model_config = SettingsConfigDict(env_prefix="TRIAGEM_", env_file=".env", extra="ignore")
+
+    device: str = "auto"
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    attention: Literal["packed", "padded"] = "packed"
+    threads: int = Field(default=0, ge=0, description="torch's CPU threads; 0 leaves torch's own choice")
+    registry_url: str = "./models"
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """Tokenizer, weights, labels and thresholds of one version. See `contracts.model.Model`."""
+
+    manifest: Manifest
+    tokenizer: Any
+    network: Any
+    device: torch.device
+    packed: bool
+    _tokenizing: threading.Lock  # the fast tokenizer holds its truncation as state: one thread at a time
+
+    @property
+    def version(self) -> str:
+        return self.manifest.version
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return self.manifest.labels
+
+    @property
+    def thresholds(self) -> Thresholds:
+        return self.manifest.thresholds
+
+    def tokenize(self, texts: Sequence[str]) -> list[Tokens]:
+        """Ids with special tokens; a text beyond the model's maximum is cut and marked as truncated."""
+        with self._tokenizing:
+            encodings = self.tokenizer.backend_tokenizer.encode_batch(list(texts))
+        return [Tokens(ids=encoding.ids, truncated=bool(encoding.overflowing)) for encoding in encodings]
+
+    @torch.inference_mode()
+    def probabilities(self, batch: Sequence[Tokens]) -> list[list[float]]:
+        """Softmax of logits ÷ temperature (Guo et al. 2017, arXiv:1706.04599): `[texts][labels]`, rows sum to 1."""
+        rows = [list(tokens.ids) for tokens in batch]
+        if self.packed:
+            logits = packed_logits(self.network, rows, self.device)
+        else:
+            padded = self.tokenizer.pad({"input_ids": rows}, return_tensors="pt").to(self.device)
+            logits = self.network(**padded).logits
+        answer: list[list[float]] = torch.softmax(logits.double() / self.manifest.temperature, dim=-1).tolist()
+        return answer
+
+
+def load(folder: Path, settings: EngineSettings | None = None) -> LoadedModel:
+    """Load a version after checking every file against its manifest, and warm it up.
+
+    Raises:
+        NoModel: no manifest there.
+        ModelCorrupt: a file is not what was trained. Only safetensors are read, no code from the folder.
+        LabelsMismatch: the classifier's outputs are not the manifest's labels.
+    """
+    settings = settings or EngineSettings()
+    manifest = _verified_manifest(folder)
+    device = _device(settings.device)
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    precision = settings.precision
+    if precision == "auto":
+        precision = "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
+    arguments: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+    network = AutoModelForSequenceClassification.from_pretrained(
+        folder, use_safetensors=True, dtype=_DTYPES[precision], **arguments
+    )
+    if network.config.num_labels != len(manifest.labels):
+        raise LabelsMismatch(
+            f"{folder}: the classifier has {network.config.num_labels} outputs, "
+            f"the manifest {len(manifest.labels)} labels ({', '.join(manifest.labels)})"
+        )
+    architecture = type(network).__name__
+    packed = settings.attention == "packed" and architecture in PACKABLE
+    network.set_attn_implementation(PACKED if packed else "sdpa")
+    network = network.to(device).eval()
+    tokenizer = AutoTokenizer.from_pretrained(folder, **arguments)
+    tokenizer.backend_tokenizer.enable_truncation(max_length=manifest.max_tokens)
+    tokenizer.backend_tokenizer.no_padding()
+    model = LoadedModel(manifest, tokenizer, network, device, packed, threading.Lock())
+    model.probabilities(model.tokenize(WARM_UP_TEXTS))
+    log.info(
+        "model loaded",
+        version=manifest.version,
+        architecture=architecture,
+        device=str(device),
+        precision=precision,
+        attention="packed" if packed else "padded",
+    )
+    return model
+
+
+load_once = functools.cache(load)
+
+
+def classify(model: LoadedModel, texts: Sequence[str], *, batch_size: int = 32) -> list[list[float]]:
+    """Clean texts to probabilities, in the order of the texts."""
+    tokens = model.tokenize(texts)
+    rows: list[list[float]] = [[]] * len(texts)
+    for batch in plan([len(one.ids) for one in tokens], batch_size=batch_size):
+        for place, row in zip(batch, model.probabilities([tokens[i] for i in batch]), strict=True):
+            rows[place] = row
+    return rows
+
+
+def current_folder(settings: EngineSettings | None = None) -> Path:
+    """The folder of the registry's current version, for use without a worker. Raises NoModel."""
+    root = Path((settings or EngineSettings()).registry_url.removeprefix("file://")).absolute()
+    try:
+        return root / CurrentModel.model_validate_json((root / CURRENT_FILE).read_bytes()).version
+    except (OSError, ValidationError):
+        raise NoModel(f"no current model in {root}: run `triagem train DATA_DIR`") from None
+
+
+def _verified_manifest(folder: Path) -> Manifest:
+    try:
+        manifest = Manifest.model_validate_json((folder / MANIFEST_FILE).read_bytes())
+    except FileNotFoundError:
+        raise NoModel(f"{folder} is no model version: it has no {MANIFEST_FILE}") from None
+    except (OSError, ValidationError) as error:
+        raise ModelCorrupt(f"{folder / MANIFEST_FILE} cannot be read ({type(error).__name__})") from error
+    if changed := manifest.changed(lambda name: _digest_of(folder / name)):
+        raise ModelCorrupt(f"{folder}: {', '.join(changed)} changed since training: restore it or train again")
+    return manifest
+
+
+def _digest_of(path: Path) -> str | None:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return None
+
+
+def _device(name: str) -> torch.device:
+    if name != "auto":
+        return torch.device(name)
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")

@@ -1,0 +1,7 @@
+"""What waits: two Redis Streams, who holds which entry, and who is alive."""
+
+from inbox.client import connect
+from inbox.settings import InboxSettings
+from inbox.stream import Depth, Entry, Inbox
+
+__all__ = ["Depth", "Entry", "Inbox", "InboxSettings", "connect"]

@@ -1,0 +1,65 @@
+"""What dead workers left, and what a cut reply left with us: nothing stays pending without somebody at work on it."""
+
+from collections.abc import Set as AbstractSet
+from typing import Any, Final, cast
+
+from redis import Redis
+
+from contracts.ticket import Lane
+from inbox.client import redis_errors
+from inbox.lease import lease_key
+from inbox.stream import GROUP, Entry, Inbox, entries_of, script, stream_key
+
+_PAGE: Final = 1000
+
+
+class Claims:
+    """Takes over entries. Raises what `Inbox` raises."""
+
+    def __init__(self, inbox: Inbox) -> None:
+        self._inbox = inbox
+        self._redis: Redis = inbox.redis
+        self._claim = self._redis.register_script(script("claim"))
+
+    def take_over(self, lane: Lane, me: str, count: int) -> list[Entry]:
+        """Up to `count` entries of consumers that hold no lease, now pending under `me`; removes empty ones."""
+        taken: list[Entry] = []
+        for consumer in self._consumers(lane):
+            if consumer == me or len(taken) >= count:
+                continue
+            with redis_errors():
+                rows = self._claim(
+                    keys=[stream_key(lane), lease_key(consumer)], args=[GROUP, me, consumer, count - len(taken)]
+                )
+            taken += entries_of(lane, rows)
+        return taken
+
+    def retake(self, lane: Lane, me: str, in_hand: AbstractSet[bytes]) -> list[Entry]:
+        """Entries that Redis says we hold and we do not: a reply that was cut off on its way to us.
+
+        Call it from the thread that takes, or a reply on its way would look lost.
+        """
+        with redis_errors():
+            pending = cast("list[Any]", self._redis.xpending_range(stream_key(lane), GROUP, "-", "+", _PAGE, me))
+        lost = [row["message_id"] for row in pending if row["message_id"] not in in_hand]
+        if not lost:
+            return []
+        with redis_errors():
+            return entries_of(lane, cast("list[Any]", self._redis.xclaim(stream_key(lane), GROUP, me, 0, lost)))
+
+    def retire(self, me: str) -> None:
+        """Remove our own name after our lease was released; does nothing while something is pending under it."""
+        for lane in Lane:
+            with redis_errors():
+                if not self._redis.xpending_range(stream_key(lane), GROUP, "-", "+", 1, me):
+                    self._claim(keys=[stream_key(lane), lease_key(me)], args=[GROUP, me, me, 1])
+
+    def uptime_s(self) -> float:
+        """How long this Redis has been up: leases that ended while it was away prove nothing."""
+        with redis_errors():
+            return float(self._redis.info("server").get("uptime_in_seconds", 1e9))
+
+    def _consumers(self, lane: Lane) -> list[str]:
+        with redis_errors():
+            rows = cast("list[Any]", self._redis.xinfo_consumers(stream_key(lane), GROUP))
+        return [row["name"].decode() for row in rows]

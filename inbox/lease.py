@@ -1,0 +1,63 @@
+"""Who is alive: one key with a time to live for each worker boot. Idle is not dead; a missing lease is."""
+
+import os
+import secrets
+import socket
+from typing import Final
+
+from redis import Redis
+
+from inbox.client import redis_errors
+from inbox.stream import PREFIX
+
+_KEY: Final = PREFIX + ":lease:"
+
+
+def lease_key(consumer: str) -> str:
+    """The lease of a consumer."""
+    return _KEY + consumer
+
+
+class Lease:
+    """A worker's own lease. Its name is never used again after the lease was lost once.
+
+    Lost means that others may have claimed what we held: going on under the same name would let two live
+    workers take entries from each other, so the worker goes on under a new name.
+    """
+
+    def __init__(self, redis: Redis, lease_s: float) -> None:
+        self._redis = redis
+        self._lease_ms = int(lease_s * 1000)
+        self.consumer = _new_name()
+
+    def take(self) -> None:
+        """Set the lease. Raises InboxAway, or InboxFull when Redis has no memory left even for this."""
+        with redis_errors():
+            self._redis.set(lease_key(self.consumer), b"1", px=self._lease_ms)
+
+    def refresh(self) -> bool:
+        """Prolong the lease; False if it was lost, and a new one was taken under a new name.
+
+        PEXPIRE needs no memory: it works while Redis refuses every write.
+        """
+        with redis_errors():
+            if self._redis.pexpire(lease_key(self.consumer), self._lease_ms):
+                return True
+        self.consumer = _new_name()
+        self.take()
+        return False
+
+    def release(self) -> None:
+        """Give the lease back, so that others take over at once what is still pending."""
+        with redis_errors():
+            self._redis.delete(lease_key(self.consumer))
+
+
+def alive(redis: Redis) -> int:
+    """How many workers hold a lease."""
+    with redis_errors():
+        return sum(1 for _ in redis.scan_iter(match=_KEY + "*", count=1000))
+
+
+def _new_name() -> str:
+    return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"

@@ -1,0 +1,74 @@
+"""Which column becomes which field of a ticket: `external_id=id,text=subject+body,metadata.channel=channel`."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from contracts.errors import InvalidInput, InvalidTicket
+
+FIELDS: Final = ("source", "external_id", "text", "revised_at", "metadata")
+_METADATA: Final = "metadata."
+_REQUIRED: Final = frozenset({"external_id", "text"})
+_NOTHING: Final = (None, "")
+
+# What exports usually call the fields, tried in this order where no mapping names one.
+_USUAL: Final[Mapping[str, Sequence[str]]] = {
+    "source": ("source",),
+    "external_id": ("external_id", "id", "ticket_id"),
+    "text": ("text", "subject+body", "body", "prompt", "message", "description"),
+    "revised_at": ("revised_at", "updated_at", "created_at"),
+    "metadata": ("metadata",),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class FieldMap:
+    """Ticket field → the columns it is made of, joined by a newline (subject, then body)."""
+
+    columns: Mapping[str, tuple[str, ...]]
+
+    def fields(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """A row's ticket fields. Numbers become strings where a ticket wants a name: CRMs count their tickets.
+
+        Raises:
+            InvalidTicket: a required field's columns are all missing in this row.
+        """
+        fields: dict[str, Any] = {}
+        for field, columns in self.columns.items():
+            values = [row[column] for column in columns if column in row]
+            if not values:
+                if field in _REQUIRED:
+                    raise InvalidTicket(field, f"no {' or '.join(map(repr, columns))} in this row")
+                continue
+            value = values[0] if len(columns) == 1 else "\n".join(str(one) for one in values if one not in _NOTHING)
+            if field in {"source", "external_id"} and isinstance(value, int) and not isinstance(value, bool):
+                value = str(value)
+            if field.startswith(_METADATA):
+                fields.setdefault("metadata", {})[field.removeprefix(_METADATA)] = value
+            elif not (field == "revised_at" and value in _NOTHING):
+                fields[field] = value
+        return fields
+
+
+def field_map(columns: Sequence[str], given: str | None) -> FieldMap:
+    """The mapping for a file with these columns: what was given, and for the other fields the usual names.
+
+    Raises:
+        InvalidInput: a part that is not `field=column`, an unknown field, or a column that the file lacks.
+    """
+    chosen: dict[str, tuple[str, ...]] = {}
+    for part in filter(None, (given or "").split(",")):
+        field, equals, source = (piece.strip() for piece in part.partition("="))
+        if not equals or not source:
+            raise InvalidInput(f"--map {part!r}: expected field=column")
+        if field not in FIELDS and not (field.startswith(_METADATA) and field != _METADATA):
+            raise InvalidInput(f"--map {part!r}: unknown field, use one of {', '.join(FIELDS)} or metadata.NAME")
+        chosen[field] = tuple(source.split("+"))
+        if missing := [column for column in chosen[field] if column not in columns]:
+            raise InvalidInput(f"--map {part!r}: the file has no column {missing[0]!r}, only {', '.join(columns)}")
+    for field, usual in _USUAL.items():
+        for names in usual:
+            parts = tuple(names.split("+"))
+            if field not in chosen and all(part in columns for part in parts):
+                chosen[field] = parts
+    return FieldMap(chosen)

@@ -1,0 +1,145 @@
+"""JSONL and CSV to rows with their line numbers. A bad line is a value: it must never stop a file."""
+
+import csv
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any, Final, Literal, TextIO
+
+from contracts.errors import InvalidInput
+
+Format = Literal["jsonl", "csv"]
+
+_SEPARATORS: Final = ",;\t|"
+_MOST_CELL_CHARS: Final = 8 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One record: its first line in the file, counted from 1, and its columns."""
+
+    line: int
+    columns: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class BadLine:
+    """A line that is no record, and why."""
+
+    line: int
+    reason: str
+
+
+def open_text(path: str) -> TextIO:
+    """A file as text. Bytes that are not UTF-8 become lone surrogates, which `rows` reports by line.
+
+    Raises:
+        InvalidInput: absent, a directory, not readable, or UTF-16.
+    """
+    try:
+        with Path(path).open("rb") as raw:
+            head = raw.read(2)
+        file = Path(path).open(encoding="utf-8-sig", errors="surrogateescape", newline="")  # noqa: SIM115
+    except FileNotFoundError:
+        raise InvalidInput(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise InvalidInput(f"{path} is a directory, expected a JSONL or CSV file") from None
+    except OSError as error:
+        raise InvalidInput(f"{path} cannot be read: {error.strerror}") from None
+    if head in {b"\xff\xfe", b"\xfe\xff"}:
+        raise InvalidInput(f"{path} is UTF-16: save it as UTF-8")
+    return file
+
+
+def rows(lines: Iterable[str], *, format: Format | None, name: str) -> tuple[list[str], Iterator[Row | BadLine]]:  # noqa: A002
+    """Read records lazily.
+
+    Args:
+        lines: the file; `format` None decides by the first line: `{` is JSONL, anything else CSV.
+        name: what to call the file in an error.
+
+    Returns:
+        The column names (of a JSONL file: those of its first record), and the records.
+
+    Raises:
+        InvalidInput: the file is empty, or a JSON array.
+    """
+    iterator = iter(lines)
+    first = next((line for line in iterator if line.strip("\ufeff \t\r\n")), None)
+    if first is None:
+        raise InvalidInput(f"{name} is empty")
+    first = first.removeprefix("\ufeff")
+    if format is None:
+        if first.lstrip().startswith("["):
+            raise InvalidInput(f"{name} is a JSON array, expected one JSON object a line (JSONL) or CSV")
+        format = "jsonl" if first.lstrip().startswith("{") else "csv"  # noqa: A001
+    lines = chain([first], iterator)
+    if format == "csv":
+        return _csv(first, lines)
+    return _with_columns(_jsonl(lines))
+
+
+def _with_columns(records: Iterator[Row | BadLine]) -> tuple[list[str], Iterator[Row | BadLine]]:
+    """The columns of the first record that is one, and all records."""
+    seen: list[Row | BadLine] = []
+    for record in records:
+        seen.append(record)
+        if isinstance(record, Row):
+            return list(record.columns), chain(seen, records)
+    return [], iter(seen)
+
+
+def _jsonl(lines: Iterable[str]) -> Iterator[Row | BadLine]:
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            yield _json(line, number)
+
+
+def _json(line: str, number: int) -> Row | BadLine:
+    if bad := _not_utf8(line):
+        return BadLine(number, bad)
+    try:
+        record = json.loads(line)
+    except json.JSONDecodeError as error:
+        return BadLine(number, f"not JSON ({error.msg})")
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, thousands of brackets
+        return BadLine(number, f"not JSON ({type(error).__name__})")
+    if not isinstance(record, dict):
+        return BadLine(number, "not a JSON object")
+    return Row(number, record)
+
+
+def _csv(head: str, lines: Iterable[str]) -> tuple[list[str], Iterator[Row | BadLine]]:
+    csv.field_size_limit(_MOST_CELL_CHARS)
+    separator = max(_SEPARATORS, key=head.count)
+    reader = csv.reader(lines, delimiter=separator, strict=True)
+    columns = [name.strip() for name in next(reader)]
+    return columns, _csv_rows(reader, columns)
+
+
+def _csv_rows(reader: Any, columns: list[str]) -> Iterator[Row | BadLine]:
+    while True:
+        line = reader.line_num + 1
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield BadLine(line, f"not CSV ({error})")
+            continue
+        if not cells:
+            continue
+        if len(cells) != len(columns):
+            yield BadLine(line, f"{len(cells)} columns, the header has {len(columns)}")
+        elif bad := _not_utf8("".join(cells)):
+            yield BadLine(line, bad)
+        else:
+            yield Row(line, dict(zip(columns, cells, strict=True)))
+
+
+def _not_utf8(text: str) -> str | None:
+    if text.isascii() or not any("\udc80" <= char <= "\udcff" for char in text):
+        return None
+    return "not UTF-8"

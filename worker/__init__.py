@@ -1,0 +1,1 @@
+"""The pipe: tickets out of the inbox, through the engine, into the database, then settled."""

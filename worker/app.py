@@ -1,0 +1,52 @@
+"""The Celery application: JSON only, late acknowledgement, bounded waits; and the pipe as a worker bootstep.
+
+Celery carries the processes, their signals and remote control; tickets never travel as Celery messages.
+`celery -A worker.app inspect ping` works: `app` is made when asked for, from the environment.
+"""
+
+from typing import Any, Final
+
+from celery import Celery
+
+QUEUE: Final = "pipe"  # a pipe worker takes its work from the inbox; nothing is ever sent to this queue
+
+
+def make_app(broker_url: str) -> Celery:
+    """A Celery application on this broker."""
+    app = Celery("triagem", broker=broker_url, include=["worker.control"])
+    app.conf.update(
+        accept_content=["json"],
+        task_serializer="json",
+        result_serializer="json",
+        task_ignore_result=True,
+        task_acks_late=True,
+        task_reject_on_worker_lost=True,
+        task_default_queue=QUEUE,
+        worker_prefetch_multiplier=1,
+        worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,
+        worker_cancel_long_running_tasks_on_connection_loss=True,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_transport_options={
+            "visibility_timeout": 240,
+            "socket_timeout": 10,
+            "socket_connect_timeout": 5,
+            "socket_keepalive": True,
+            "health_check_interval": 30,
+        },
+        timezone="UTC",
+    )
+    return app
+
+
+def __getattr__(name: str) -> Any:
+    if name == "app":
+        import worker.control  # noqa: F401, PLC0415 - `celery inspect` must know our commands
+        from inbox import InboxSettings  # noqa: PLC0415 - nothing is read from the environment at import
+        from worker.settings import WorkerSettings, broker_beside  # noqa: PLC0415
+
+        broker, inbox = WorkerSettings().broker_url, InboxSettings().redis_url
+        url = broker.get_secret_value() if broker else broker_beside(inbox.get_secret_value()) if inbox else ""
+        return make_app(url)
+    raise AttributeError(name)

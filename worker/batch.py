@@ -1,0 +1,47 @@
+"""What travels through the pipe: a ticket ready for the model, a micro-batch of them, and a classified one."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from contracts.model import Tokens
+from contracts.prediction import Prediction
+from contracts.ticket import Ticket
+from db.window import Classified
+from inbox import Entry
+from worker.keeper import Running
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One taken ticket: decoded, cleaned, tokenised. `known` is what this version already said of this text."""
+
+    entry: Entry
+    ticket: Ticket
+    digest: bytes
+    tokens: Tokens
+    known: tuple[Prediction, datetime] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """An entry that is no ticket, and why."""
+
+    entry: Entry
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class MicroBatch:
+    """What the model computes at once. It carries its model, so that a swap never splits it."""
+
+    running: Running
+    items: list[Item]
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What the committer stores and settles: rows for the database, entries for the inbox, dead letters."""
+
+    rows: list[Classified] = field(default_factory=list)
+    entries: list[Entry] = field(default_factory=list)
+    dead: list[Unreadable] = field(default_factory=list)

@@ -1,0 +1,39 @@
+"""Liveness and readiness as a file: its age is the quietest thread's, its content says ready or starting.
+
+Not `inspect ping`: that needs Redis, and would restart every healthy worker while Redis is away.
+"""
+
+import os
+import threading
+import time
+from pathlib import Path
+from typing import Final
+
+from worker.supervisor import Supervisor
+
+ALIVE_S: Final = 120.0  # above the slowest micro-batch: 32 texts of 512 tokens, bert-base on two cores
+_READY: Final = "ready"
+
+
+def report(file: Path, supervisor: Supervisor, ready: threading.Event) -> None:
+    """Keep the file up to date until the worker stops, then remove it."""
+    while not supervisor.stopping.wait(1.0):
+        supervisor.beat()
+        file.write_text(_READY if ready.is_set() else "starting", encoding="utf-8")
+        heard_at = time.time() - supervisor.silent_s()
+        os.utime(file, (heard_at, heard_at))
+    file.unlink(missing_ok=True)
+
+
+def check(file: Path, *, max_age_s: float = ALIVE_S, need_ready: bool = False) -> str | None:
+    """What is wrong with the worker that keeps this file, or None."""
+    try:
+        age = time.time() - file.stat().st_mtime
+        content = file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return f"no heartbeat file {file}: the worker has not started or has ended"
+    if age > max_age_s:
+        return f"a thread of the worker has been silent for {age:.0f} s"
+    if need_ready and content != _READY:
+        return "the worker is still warming up"
+    return None

@@ -1,0 +1,73 @@
+"""Which model runs: watches the registry's `current` and loads the next version beside the pipe."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from contracts.model import CurrentModel, Model
+from registry import Registry
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A loaded model and the epoch of its promotion. A window carries one from take to commit."""
+
+    model: Model
+    epoch: int
+
+
+class Keeper:
+    """Holds the running model. `load` turns a version's folder into a warmed-up model."""
+
+    def __init__(self, registry: Registry, load: Callable[[Path], Model], *, every_s: float) -> None:
+        self._registry = registry
+        self._load = load
+        self._every_s = every_s
+        self._running: Running | None = None
+        self._refused: CurrentModel | None = None
+        self._nudge = threading.Event()
+        self.ready = threading.Event()
+
+    @property
+    def running(self) -> Running:
+        """The model for the next window. Only after `ready`."""
+        assert self._running is not None
+        return self._running
+
+    def nudge(self) -> None:
+        """Look at the registry now instead of at the next turn."""
+        self._nudge.set()
+
+    def run(self, stopping: threading.Event, beat: Callable[[], None]) -> None:
+        """Load what is current, then watch. Raises what loading raised if there is no model to go on with."""
+        while not stopping.is_set():
+            beat()
+            self._look()
+            self._nudge.wait(self._every_s)
+            self._nudge.clear()
+
+    def _look(self) -> None:
+        held = self._running
+        try:
+            wanted = self._registry.current()
+            if wanted == self._refused or (
+                held and (held.model.version, held.epoch) == (wanted.version, wanted.epoch)
+            ):
+                return
+            same = held is not None and held.model.version == wanted.version
+            model = held.model if held and same else self._load(self._registry.folder(wanted.version))
+        except Exception as error:
+            if held is None:
+                raise
+            # Any error: a version that can't be loaded must not stop workers that run a good one.
+            log.error("going on with the former model", version=held.model.version, why=str(error))
+            self._refused = wanted
+            return
+        self._running, self._refused = Running(model, wanted.epoch), None
+        self.ready.set()
+        log.info("model current", version=model.version, epoch=wanted.epoch)

@@ -1,0 +1,43 @@
+"""Wait out an outage: nothing is lost and no attempt is burnt, it only takes longer."""
+
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+import structlog
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_when_event_set, wait_random_exponential
+
+from contracts.errors import Retryable
+
+log = structlog.get_logger(__name__)
+T = TypeVar("T")
+
+
+def outwait(call: Callable[[], T], *, stopping: threading.Event, beat: Callable[[], None]) -> T:
+    """Repeat `call` while it raises Retryable, with growing pauses of up to 2 s.
+
+    Raises:
+        Retryable: the last error, once `stopping` is set.
+    """
+
+    def before_sleep(state: RetryCallState) -> None:
+        beat()
+        if state.attempt_number in {1, 10} or state.attempt_number % 100 == 0:
+            error = state.outcome.exception() if state.outcome else None
+            log.warning("waiting", why=str(error), attempt=state.attempt_number)
+
+    def sleep(seconds: float) -> None:
+        stopping.wait(seconds)
+
+    retrying = Retrying(
+        retry=retry_if_exception_type(Retryable),
+        wait=wait_random_exponential(multiplier=0.05, max=2.0),
+        stop=stop_when_event_set(stopping),
+        sleep=sleep,
+        before_sleep=before_sleep,
+        reraise=True,
+    )
+    answer = retrying(call)
+    if (attempts := retrying.statistics.get("attempt_number", 1)) > 1:
+        log.info("back", after_attempts=attempts)
+    return answer

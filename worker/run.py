@@ -1,0 +1,86 @@
+"""A worker process from its settings: checks what it needs, builds the pipe, runs Celery around it."""
+
+import importlib
+import os
+import signal
+import socket
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from celery.exceptions import SecurityWarning
+from celery.worker import state
+from prometheus_client import start_http_server
+
+from contracts.errors import InvalidInput
+from contracts.model import Model
+from db import Database
+from inbox import Inbox, InboxSettings, connect
+from registry import Registry
+from worker.app import QUEUE, make_app
+from worker.pipeline import Pipeline
+from worker.puller import puller
+from worker.settings import WorkerSettings, broker_beside
+
+
+def run(
+    *, redis_url: str, database_url: str, registry_url: str, settings: WorkerSettings, inbox_settings: InboxSettings
+) -> int:
+    """Run until SIGTERM or SIGINT; returns the exit status, 1 if the pipe failed.
+
+    Waits for Redis and Postgres to come, but not for a model: NoModel is raised at once.
+    """
+    registry = Registry(registry_url)
+    registry.manifest(registry.current().version)
+    load = loader(settings.engine)
+    failed: list[BaseException | None] = []
+
+    def build() -> Pipeline:
+        def stop_process() -> None:
+            failed.append(pipeline.supervisor.failure)
+            state.should_stop = 1
+            os.kill(os.getpid(), signal.SIGTERM)  # wakes the main thread out of its poll
+
+        pipeline = Pipeline(
+            inbox=Inbox(connect(redis_url), inbox_settings),
+            database=Database(database_url),
+            registry=registry,
+            load=load,
+            settings=settings,
+            on_failure=stop_process,
+        )
+        return pipeline
+
+    broker = settings.broker_url.get_secret_value() if settings.broker_url else broker_beside(redis_url)
+    app = make_app(broker)
+    app.steps["worker"].add(puller(build))
+    if settings.metrics_port:
+        start_http_server(settings.metrics_port, settings.metrics_host)
+    # Root is no danger without pickle, which this application refuses.
+    warnings.filterwarnings("ignore", category=SecurityWarning)
+    worker = app.Worker(
+        pool="solo",
+        concurrency=1,
+        queues=[QUEUE],
+        without_gossip=True,
+        without_mingle=True,
+        hostname=f"pipe-{os.getpid()}@{socket.gethostname()}",
+        quiet=True,
+    )
+    worker.start()
+    return 1 if failed else int(worker.exitcode or 0)
+
+
+def loader(path: str) -> Callable[[Path], Model]:
+    """The function that loads a model version, by its name `module:function`.
+
+    Raises:
+        InvalidInput: there is no such function.
+    """
+    module, _, name = path.partition(":")
+    try:
+        found: Any = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise InvalidInput(f"TRIAGEM_ENGINE={path}: {error}. `pip install 'triagem[engine]'`?") from None
+    return found  # type: ignore[no-any-return]

@@ -1,0 +1,47 @@
+"""The worker's slice of the environment."""
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from contracts.prediction import Thresholds
+
+
+class WorkerSettings(BaseSettings):
+    """How a worker process takes, classifies and stores."""
+
+    model_config = SettingsConfigDict(env_prefix="TRIAGEM_", env_file=".env", extra="ignore")
+
+    broker_url: SecretStr | None = Field(
+        default=None, description="Celery's Redis; default: the inbox's, next database"
+    )
+    engine: str = Field(default="engine.classify:load", description="what loads a model version: module:function")
+    batch_size: int = Field(default=32, ge=1, description="most texts in a micro-batch")
+    batch_tokens: int | None = Field(default=None, ge=1, description="most tokens in a micro-batch, for large GPUs")
+    window_s: float = Field(default=0.25, gt=0, description="tickets held locally, as seconds of the measured rate")
+    window_max: int = Field(default=1024, ge=1, description="most tickets held locally of a lane, and in a statement")
+    bulk_share: float = Field(default=0.1, ge=0, le=1, description="what bulk gets while live alone fills the worker")
+    claim_every_s: float = Field(default=5.0, gt=0, description="how often to look for what dead workers left")
+    look_every_s: float = Field(default=1.0, gt=0, description="how often to look whether paused, and at `current`")
+    stop_deadline_s: float = Field(default=60.0, gt=0, description="a worker that cannot stop ends itself after this")
+    heartbeat_file: Path | None = Field(
+        default=None, description="its age is the worker's liveness; see worker.health"
+    )
+    metrics_port: int = Field(default=0, ge=0, le=65535, description="Prometheus on this port; 0: none")
+    metrics_host: str = "127.0.0.1"
+    review_under: float | None = Field(default=None, ge=0, le=1, description="overrides the manifest's threshold")
+    review_budget: float | None = Field(default=None, ge=0, le=1, description="overrides the manifest's budget")
+
+    def thresholds(self, of_model: Thresholds) -> Thresholds:
+        """A version's thresholds with what the environment overrides."""
+        overrides = {"review": self.review_under, "review_budget": self.review_budget}
+        return of_model.model_copy(update={name: value for name, value in overrides.items() if value is not None})
+
+
+def broker_beside(redis_url: str) -> str:
+    """The broker's default: the inbox's server, next database."""
+    base, slash, database = redis_url.rpartition("/")
+    if slash and database.isdigit() and "://" in base:
+        return f"{base}/{int(database) + 1}"
+    return f"{redis_url.rstrip('/')}/1"

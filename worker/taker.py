@@ -1,0 +1,142 @@
+"""The pipe's first thread: takes entries, live before every micro-batch, and hands prepared micro-batches on."""
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import TypeVar
+
+import structlog
+
+from contracts.errors import GroupMissing, InboxAway
+from contracts.ticket import Lane
+from db import Database
+from inbox import Entry, Inbox
+from inbox.client import BLOCK_S
+from inbox.desired import paused
+from inbox.lease import Lease
+from worker.batch import Done, MicroBatch
+from worker.handover import Handover
+from worker.keeper import Keeper
+from worker.lanes import Lanes
+from worker.outage import outwait
+from worker.prepare import prepare, read
+from worker.rescue import Rescue
+from worker.settings import WorkerSettings
+from worker.supervisor import Supervisor
+
+log = structlog.get_logger(__name__)
+T = TypeVar("T")
+
+
+class Taker:
+    """Only this thread takes, claims and retakes: so `in_hand` is always whole when Redis is asked about it."""
+
+    def __init__(
+        self,
+        *,
+        inbox: Inbox,
+        lease: Lease,
+        rescue: Rescue,
+        database: Database,
+        keeper: Keeper,
+        supervisor: Supervisor,
+        settings: WorkerSettings,
+        window: Callable[[], int],
+        bury: Callable[[Done], None],
+    ) -> None:
+        self._inbox, self._lease, self._rescue = inbox, lease, rescue
+        self._database, self._keeper, self._supervisor = database, keeper, supervisor
+        self._settings = settings
+        self._window = window
+        self._bury = bury
+        self._lanes = Lanes(settings.bulk_share)
+        self._paused = False
+        self._look_at = float("-inf")
+        self.in_hand: set[bytes] = set()
+
+    def run(self, outlet: Handover[MicroBatch], *, after: Iterable[threading.Event]) -> None:
+        """Take, once all of `after` has happened, until told to stop; then hand on what is in hand and leave."""
+        stopping, beat = self._supervisor.stopping, self._supervisor.beat
+        try:
+            for event in after:
+                while not (event.wait(0.5) or stopping.is_set()):
+                    beat()
+            while True:
+                beat()
+                if not outlet.wait_for_room(0.5):
+                    continue
+                if not stopping.is_set():
+                    self._refill()
+                batch = self._lanes.next()
+                if batch is not None:
+                    outlet.give(batch)
+                elif stopping.is_set():
+                    return
+        finally:
+            outlet.close()
+
+    def _refill(self) -> None:
+        window = self._window()
+        if self._rescue.due():
+            for lane in Lane:
+                self._add(lane, self._patiently(partial(self._sweep, lane, window)))
+        if self._hold():
+            if not self._holding_some():
+                self._supervisor.stopping.wait(0.2)
+            return
+        consumer = self._lease.consumer
+        for lane in Lane:
+            if (room := window - self._lanes.tickets(lane)) > 0:
+                self._add(lane, self._patiently(partial(self._inbox.take, lane, consumer, room)))
+        if not self._holding_some():
+            idle = self._patiently(lambda: self._inbox.wait(consumer, window, block_s=BLOCK_S))
+            for lane in Lane:
+                self._add(lane, [entry for entry in idle if entry.lane is lane])
+
+    def _sweep(self, lane: Lane, window: int) -> list[Entry]:
+        return self._rescue.sweep(lane, self._lease.consumer, self.in_hand, window)
+
+    def _add(self, lane: Lane, entries: list[Entry]) -> None:
+        if not entries:
+            return
+        self.in_hand.update(entry.id for entry in entries)
+        taken, unreadable = read(entries)
+        if unreadable:
+            self._bury(Done(dead=unreadable))
+        if taken:
+            ready = partial(
+                prepare,
+                taken,
+                self._keeper.running,
+                self._database,
+                batch_size=self._settings.batch_size,
+                batch_tokens=self._settings.batch_tokens,
+            )
+            self._lanes.add(lane, self._patiently(ready))
+
+    def _hold(self) -> bool:
+        if time.monotonic() >= self._look_at:
+            was, self._paused = self._paused, self._patiently(lambda: paused(self._inbox.redis))
+            self._look_at = time.monotonic() + self._settings.look_every_s
+            if was != self._paused:
+                log.info("paused" if self._paused else "resumed")
+        return self._paused
+
+    def _holding_some(self) -> bool:
+        return any(self._lanes.tickets(lane) for lane in Lane)
+
+    def _patiently(self, call: Callable[[], T]) -> T:
+        """Wait out an outage; after one of Redis, hold back from claiming."""
+
+        def attempt() -> T:
+            try:
+                return call()
+            except GroupMissing:
+                self._inbox.make_groups()
+                raise
+            except InboxAway:
+                self._rescue.hold()
+                raise
+
+        return outwait(attempt, stopping=self._supervisor.stopping, beat=self._supervisor.beat)
