@@ -1,4 +1,4 @@
-"""What a model version is, and what a loaded model can do: the words that registry, engine, trainer and worker share."""
+"""What a model version is and what a loaded model can do: words that registry, engine, trainer and worker share."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

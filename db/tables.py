@@ -41,7 +41,8 @@ class Ticket(Base):
     __table_args__ = (
         UniqueConstraint("source", "external_id"),
         Index("ix_tickets_newest", sql("received_at DESC"), sql("id DESC")),
-        Index("ix_tickets_least_sure", "confidence", "id", postgresql_where=sql("band <> 'automate'")),
+        Index("ix_tickets_least_sure", "confidence", "id"),
+        Index("ix_tickets_day", sql("((received_at AT TIME ZONE 'UTC')::date)"), postgresql_using="brin"),
     )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)

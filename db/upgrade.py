@@ -15,12 +15,17 @@ _LOCK = 0x7472_6961  # any number, the same for all: two upgrades at once would 
 
 
 def upgrade(database: Database) -> tuple[str | None, str]:
-    """Run all missing migrations in one transaction and return the revisions before and after."""
+    """Run all missing migrations in one transaction and return the revisions before and after.
+
+    A database that a newer version has migrated is left as it is.
+    """
     config = _config()
     with database_errors(), database.engine.connect() as connection, connection.begin():
         connection.execute(text("SET LOCAL statement_timeout = 0"))
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
         before = MigrationContext.configure(connection).get_current_revision()
+        if before is not None and before not in _known(config):
+            return before, before
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
     return before, _head(config)
@@ -31,8 +36,7 @@ def require_current(database: Database) -> None:
     config = _config()
     with database_errors(), database.engine.connect() as connection:
         found = MigrationContext.configure(connection).get_current_revision()
-    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-    if found is None or (found in known and found != _head(config)):
+    if found is None or (found in _known(config) and found != _head(config)):
         raise NotMigrated(f"the database is at revision {found}, expected {_head(config)}: run `triagem db upgrade`")
 
 
@@ -40,6 +44,10 @@ def _config() -> Config:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
     return config
+
+
+def _known(config: Config) -> set[str]:
+    return {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
 
 
 def _head(config: Config) -> str:

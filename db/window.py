@@ -6,7 +6,7 @@ that write the same tickets take their locks in one order.
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
@@ -44,7 +44,7 @@ class Written:
 
 
 def fold(rows: Iterable[Classified]) -> list[Classified]:
-    """One row per identity, the highest rank, in (source, external_id) order.
+    """One row per identity, the highest rank with the first receipt, in (source, external_id) order.
 
     ON CONFLICT cannot touch a row twice in one statement; and two workers that lock the same tickets in
     opposite orders deadlocked in 15 of 30 windows, in one order never.
@@ -52,8 +52,9 @@ def fold(rows: Iterable[Classified]) -> list[Classified]:
     best: dict[tuple[str, str], Classified] = {}
     for row in rows:
         key = (row.ticket.source, row.ticket.external_id)
-        if key not in best or row.rank > best[key].rank:
-            best[key] = row
+        other = best.get(key, row)
+        winner = row if row.rank > other.rank else other
+        best[key] = replace(winner, received_at=min(row.received_at, other.received_at))
     return [best[key] for key in sorted(best)]
 
 
@@ -85,7 +86,7 @@ WITH incoming AS (
   ON CONFLICT (source, external_id) DO UPDATE SET
     {_SET}
   WHERE t.forgotten_at IS NULL
-  RETURNING id, source, external_id, digest AS current_digest
+  RETURNING id, source, external_id, digest AS current_digest, model_version AS current_version
 ), said AS (
   INSERT INTO predictions (ticket_id, digest, {", ".join(_RESULT)})
   SELECT stored.id, incoming.digest, {", ".join(f"{c}::jsonb" if c == "probabilities" else c for c in _RESULT)}
@@ -96,7 +97,8 @@ WITH incoming AS (
   INSERT INTO alerts (ticket_id, digest, model_version, band, confidence)
   SELECT said.ticket_id, said.digest, said.model_version, said.band, said.confidence
   FROM said JOIN stored ON stored.id = said.ticket_id JOIN incoming USING (source, external_id)
-  WHERE incoming.alerts AND incoming.digest = stored.current_digest
+  WHERE incoming.alerts
+    AND (incoming.digest, incoming.model_version) = (stored.current_digest, stored.current_version)
   ON CONFLICT DO NOTHING
   RETURNING 1
 )

@@ -10,7 +10,7 @@ from inbox.client import redis_errors
 from inbox.lease import lease_key
 from inbox.stream import GROUP, Entry, Inbox, entries_of, script, stream_key
 
-_PAGE: Final = 1000
+_PAGE: Final = 1000  # a script can unpack about 8,000 ids at most
 
 
 class Claims:
@@ -22,15 +22,17 @@ class Claims:
         self._claim = self._redis.register_script(script("claim"))
 
     def take_over(self, lane: Lane, me: str, count: int) -> list[Entry]:
-        """Up to `count` entries of consumers that hold no lease, now pending under `me`; removes empty ones."""
+        """Up to `count` entries of consumers that hold no lease, now pending under `me`; removes empty ones.
+
+        Takes at most a page from each consumer: the next call goes on.
+        """
         taken: list[Entry] = []
         for consumer in self._consumers(lane):
             if consumer == me or len(taken) >= count:
                 continue
+            most = min(count - len(taken), _PAGE)
             with redis_errors():
-                rows = self._claim(
-                    keys=[stream_key(lane), lease_key(consumer)], args=[GROUP, me, consumer, count - len(taken)]
-                )
+                rows = self._claim(keys=[stream_key(lane), lease_key(consumer)], args=[GROUP, me, consumer, most])
             taken += entries_of(lane, rows)
         return taken
 

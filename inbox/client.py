@@ -58,7 +58,8 @@ def redis_errors() -> Iterator[None]:
     except (RedisConnectionError, RedisTimeoutError, BusyLoadingError, ReadOnlyError) as error:
         raise InboxAway(f"Redis does not answer ({type(error).__name__}): check TRIAGEM_REDIS_URL") from error
     except ResponseError as error:
-        if str(error).startswith("NOGROUP"):
+        # XINFO says "no such key" of a stream that is gone, every other command NOGROUP.
+        if str(error).startswith("NOGROUP") or str(error) == "no such key":
             raise GroupMissing("Redis has no group of workers for this lane yet") from None
         if "NOAUTH" in str(error) or "WRONGPASS" in str(error):
             raise AccessDenied("Redis refused our user or password: check TRIAGEM_REDIS_URL") from None

@@ -38,13 +38,16 @@ class Lease:
     def refresh(self) -> bool:
         """Prolong the lease; False if it was lost, and a new one was taken under a new name.
 
-        PEXPIRE needs no memory: it works while Redis refuses every write.
+        PEXPIRE needs no memory: it works while Redis refuses every write. Raises what `take` raises; then the
+        name is still the former one.
         """
         with redis_errors():
             if self._redis.pexpire(lease_key(self.consumer), self._lease_ms):
                 return True
-        self.consumer = _new_name()
-        self.take()
+            name = _new_name()
+            self._redis.set(lease_key(name), b"1", px=self._lease_ms)
+        # Only now: what is taken under a name without a lease can be claimed from us at once.
+        self.consumer = name
         return False
 
     def release(self) -> None:
@@ -56,7 +59,7 @@ class Lease:
 def alive(redis: Redis) -> int:
     """How many workers hold a lease."""
     with redis_errors():
-        return sum(1 for _ in redis.scan_iter(match=_KEY + "*", count=1000))
+        return len(set(redis.scan_iter(match=_KEY + "*", count=1000)))  # SCAN may name a key twice
 
 
 def _new_name() -> str:

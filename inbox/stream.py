@@ -43,7 +43,7 @@ class Depth:
 
 
 class Inbox:
-    """Both lanes. Every method raises InboxAway or AccessDenied; those that read, GroupMissing before `make_groups`."""
+    """Both lanes. Every method raises InboxAway or AccessDenied; those that read, GroupMissing without groups."""
 
     def __init__(self, redis: Redis, settings: InboxSettings | None = None) -> None:
         self.redis = redis
@@ -128,9 +128,9 @@ def entries_of(lane: Lane, rows: Iterable[Any]) -> list[Entry]:
     """Redis' rows as entries: pairs as redis-py parses them, or flat lists as a script returns them."""
     entries = []
     for row in rows:
-        if row is None:
+        entry_id, fields = row or (None, None)
+        if entry_id is None:  # before Redis 7, XCLAIM's answer for an entry that was deleted meanwhile
             continue
-        entry_id, fields = row
         if isinstance(fields, list):
             fields = dict(zip(fields[::2], fields[1::2], strict=True))
         entries.append(Entry(entry_id, lane, (fields or {}).get(_FIELD)))

@@ -45,7 +45,7 @@ class FieldMap:
                 value = str(value)
             if field.startswith(_METADATA):
                 fields.setdefault("metadata", {})[field.removeprefix(_METADATA)] = value
-            elif not (field == "revised_at" and value in _NOTHING):
+            elif field in _REQUIRED or value not in _NOTHING:
                 fields[field] = value
         return fields
 
@@ -58,17 +58,21 @@ def field_map(columns: Sequence[str], given: str | None) -> FieldMap:
     """
     chosen: dict[str, tuple[str, ...]] = {}
     for part in filter(None, (given or "").split(",")):
-        field, equals, source = (piece.strip() for piece in part.partition("="))
-        if not equals or not source:
+        field, equals, names = (piece.strip() for piece in part.partition("="))
+        if not equals or not names:
             raise InvalidInput(f"--map {part!r}: expected field=column")
         if field not in FIELDS and not (field.startswith(_METADATA) and field != _METADATA):
             raise InvalidInput(f"--map {part!r}: unknown field, use one of {', '.join(FIELDS)} or metadata.NAME")
-        chosen[field] = tuple(source.split("+"))
+        chosen[field] = tuple(name.strip() for name in names.split("+"))
         if missing := [column for column in chosen[field] if column not in columns]:
             raise InvalidInput(f"--map {part!r}: the file has no column {missing[0]!r}, only {', '.join(columns)}")
+    pieces = any(field.startswith(_METADATA) for field in chosen)
+    if pieces and "metadata" in chosen:
+        raise InvalidInput("--map: metadata and metadata.NAME exclude each other")
     for field, usual in _USUAL.items():
-        for names in usual:
-            parts = tuple(names.split("+"))
-            if field not in chosen and all(part in columns for part in parts):
+        for candidate in usual:
+            parts = tuple(candidate.split("+"))
+            taken = field in chosen or (field == "metadata" and pieces)
+            if not taken and all(part in columns for part in parts):
                 chosen[field] = parts
     return FieldMap(chosen)

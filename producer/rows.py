@@ -1,6 +1,7 @@
 """JSONL and CSV to rows with their line numbers. A bad line is a value: it must never stop a file."""
 
 import csv
+import io
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -39,9 +40,8 @@ def open_text(path: str) -> TextIO:
         InvalidInput: absent, a directory, not readable, or UTF-16.
     """
     try:
-        with Path(path).open("rb") as raw:
-            head = raw.read(2)
-        file = Path(path).open(encoding="utf-8-sig", errors="surrogateescape", newline="")  # noqa: SIM115
+        raw = Path(path).open("rb")  # noqa: SIM115 - once only: a pipe gives its bytes to the first who opens it
+        head = raw.peek(2)[:2]
     except FileNotFoundError:
         raise InvalidInput(f"{path}: no such file") from None
     except IsADirectoryError:
@@ -49,8 +49,9 @@ def open_text(path: str) -> TextIO:
     except OSError as error:
         raise InvalidInput(f"{path} cannot be read: {error.strerror}") from None
     if head in {b"\xff\xfe", b"\xfe\xff"}:
+        raw.close()
         raise InvalidInput(f"{path} is UTF-16: save it as UTF-8")
-    return file
+    return io.TextIOWrapper(raw, encoding="utf-8-sig", errors="surrogateescape", newline="")
 
 
 def rows(lines: Iterable[str], *, format: Format | None, name: str) -> tuple[list[str], Iterator[Row | BadLine]]:  # noqa: A002
@@ -64,21 +65,21 @@ def rows(lines: Iterable[str], *, format: Format | None, name: str) -> tuple[lis
         The column names (of a JSONL file: those of its first record), and the records.
 
     Raises:
-        InvalidInput: the file is empty, or a JSON array.
+        InvalidInput: the file is empty or a JSON array, or its header cannot be read.
     """
-    iterator = iter(lines)
-    first = next((line for line in iterator if line.strip("\ufeff \t\r\n")), None)
-    if first is None:
+    numbered = enumerate(lines, 1)
+    start, first = next(((number, line) for number, line in numbered if line.strip("\ufeff \t\r\n")), (0, ""))
+    if not first:
         raise InvalidInput(f"{name} is empty")
     first = first.removeprefix("\ufeff")
     if format is None:
         if first.lstrip().startswith("["):
             raise InvalidInput(f"{name} is a JSON array, expected one JSON object a line (JSONL) or CSV")
         format = "jsonl" if first.lstrip().startswith("{") else "csv"  # noqa: A001
-    lines = chain([first], iterator)
+    lines = chain([first], (line for _, line in numbered))
     if format == "csv":
-        return _csv(first, lines)
-    return _with_columns(_jsonl(lines))
+        return _csv(lines, start, separator=max(_SEPARATORS, key=first.count), name=name)
+    return _with_columns(_jsonl(lines, start))
 
 
 def _with_columns(records: Iterator[Row | BadLine]) -> tuple[list[str], Iterator[Row | BadLine]]:
@@ -91,8 +92,8 @@ def _with_columns(records: Iterator[Row | BadLine]) -> tuple[list[str], Iterator
     return [], iter(seen)
 
 
-def _jsonl(lines: Iterable[str]) -> Iterator[Row | BadLine]:
-    for number, line in enumerate(lines, 1):
+def _jsonl(lines: Iterable[str], start: int) -> Iterator[Row | BadLine]:
+    for number, line in enumerate(lines, start):
         if line.strip():
             yield _json(line, number)
 
@@ -108,20 +109,26 @@ def _json(line: str, number: int) -> Row | BadLine:
         return BadLine(number, f"not JSON ({type(error).__name__})")
     if not isinstance(record, dict):
         return BadLine(number, "not a JSON object")
+    if bad := _not_utf8("".join(record)):  # an escape such as \ud800
+        return BadLine(number, bad)
     return Row(number, record)
 
 
-def _csv(head: str, lines: Iterable[str]) -> tuple[list[str], Iterator[Row | BadLine]]:
+def _csv(lines: Iterable[str], start: int, *, separator: str, name: str) -> tuple[list[str], Iterator[Row | BadLine]]:
     csv.field_size_limit(_MOST_CELL_CHARS)
-    separator = max(_SEPARATORS, key=head.count)
     reader = csv.reader(lines, delimiter=separator, strict=True)
-    columns = [name.strip() for name in next(reader)]
-    return columns, _csv_rows(reader, columns)
+    try:
+        columns = [column.strip() for column in next(reader)]
+    except csv.Error as error:
+        raise InvalidInput(f"{name}: the header is not CSV ({error})") from None
+    if bad := _not_utf8("".join(columns)):
+        raise InvalidInput(f"{name}: the header is {bad}")
+    return columns, _csv_rows(reader, start, columns)
 
 
-def _csv_rows(reader: Any, columns: list[str]) -> Iterator[Row | BadLine]:
+def _csv_rows(reader: Any, start: int, columns: list[str]) -> Iterator[Row | BadLine]:
     while True:
-        line = reader.line_num + 1
+        line = start + reader.line_num
         try:
             cells = next(reader)
         except StopIteration:
@@ -140,6 +147,8 @@ def _csv_rows(reader: Any, columns: list[str]) -> Iterator[Row | BadLine]:
 
 
 def _not_utf8(text: str) -> str | None:
-    if text.isascii() or not any("\udc80" <= char <= "\udcff" for char in text):
-        return None
-    return "not UTF-8"
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return "not UTF-8"
+    return None

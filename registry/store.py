@@ -56,11 +56,11 @@ class Registry:
     def versions(self) -> list[str]:
         """All registered versions, oldest number first."""
         found = [path.parent.name for path in self.root.glob(f"*/{MANIFEST_FILE}")]
-        return sorted((name for name in found if re.match(VERSION_PATTERN, name)), key=_numbers)
+        return sorted((name for name in found if re.fullmatch(VERSION_PATTERN, name)), key=_numbers)
 
     def folder(self, version: str) -> Path:
         """Where a version lies. Raises NoModel if it is not registered, InvalidInput if it is no version name."""
-        if not re.match(VERSION_PATTERN, version):
+        if not re.fullmatch(VERSION_PATTERN, version):
             raise InvalidInput(f"{version!r} is no version name, expected one like {FIRST_VERSION}")
         folder = self.root / version
         if not (folder / MANIFEST_FILE).is_file():
@@ -73,9 +73,12 @@ class Registry:
         """A version's manifest. Raises ModelCorrupt if it cannot be read."""
         path = self.folder(version) / MANIFEST_FILE
         try:
-            return Manifest.model_validate_json(path.read_bytes())
+            manifest = Manifest.model_validate_json(path.read_bytes())
         except (OSError, ValidationError) as error:
             raise ModelCorrupt(f"{path} cannot be read ({type(error).__name__}): train again") from error
+        if manifest.version != version:  # a copied folder
+            raise ModelCorrupt(f"{path} is of {manifest.version}: remove the folder, versions cannot be copied")
+        return manifest
 
     def verify(self, version: str) -> Manifest:
         """The manifest, after checking each file's SHA-256. Raises ModelCorrupt naming the changed files."""

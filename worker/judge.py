@@ -42,7 +42,8 @@ class Budget:
         self._fresh += 1
         if self._fresh >= _ENOUGH:
             self._fresh = 0
-            self.cutoff = sorted(self._recent)[int(self.share * len(self._recent))] if self.share else 0.0
+            ranked = [*sorted(self._recent), math.inf]
+            self.cutoff = ranked[int(self.share * len(self._recent))] if self.share else 0.0
 
 
 def judge(

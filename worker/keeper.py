@@ -52,7 +52,7 @@ class Keeper:
             self._nudge.clear()
 
     def _look(self) -> None:
-        held = self._running
+        held, wanted = self._running, None
         try:
             wanted = self._registry.current()
             if wanted == self._refused or (
@@ -66,7 +66,7 @@ class Keeper:
                 raise
             # Any error: a version that can't be loaded must not stop workers that run a good one.
             log.error("going on with the former model", version=held.model.version, why=str(error))
-            self._refused = wanted
+            self._refused = wanted or self._refused
             return
         self._running, self._refused = Running(model, wanted.epoch), None
         self.ready.set()

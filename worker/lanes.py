@@ -24,12 +24,12 @@ class Lanes:
         return sum(len(batch.items) for batch in self._waiting[lane])
 
     def next(self) -> MicroBatch | None:
-        """The next micro-batch. Every live ticket earns bulk `bulk_share` of a ticket, spent when it has a batch's
-        worth: so bulk neither delays live by more than a batch nor starves behind it."""
+        """The next micro-batch. Every live ticket earns bulk `bulk_share` of a ticket, and a batch's worth buys one
+        batch, without change: so bulk neither delays live by more than a batch nor starves behind it."""
         live, bulk = self._waiting[Lane.LIVE], self._waiting[Lane.BULK]
         if bulk and (not live or self._credit >= len(bulk[0].items)):
             batch = bulk.popleft()
-            self._credit = max(0.0, self._credit - len(batch.items))
+            self._credit = 0.0
             return batch
         if live:
             batch = live.popleft()

@@ -34,6 +34,7 @@ class Supervisor:
         self._on_failure = on_failure
         self._deadline_s = deadline_s
         self._clock = clock
+        self._failing = threading.Lock()
         self._threads: list[threading.Thread] = []
         self._beats: dict[str, float] = {}
 
@@ -79,9 +80,10 @@ class Supervisor:
             self._fail(name, error)
 
     def _fail(self, name: str, error: BaseException) -> None:
-        if self.failure is not None:
-            return  # the others end because the first one did
-        self.failure = error
+        with self._failing:
+            if self.failure is not None:
+                return  # the others end because the first one did
+            self.failure = error
         log.critical("thread failed, stopping the worker", thread=name, error=type(error).__name__, exc_info=error)
         self.stopping.set()
         timer = threading.Timer(self._deadline_s, os._exit, args=(_EXIT,))

@@ -36,24 +36,30 @@ def _now(name: str) -> sa.Column[object]:
     return sa.Column(name, sa.DateTime(timezone=True), server_default=sa.func.now(), nullable=False)
 
 
+# The latest review by NOT EXISTS, not by LATERAL ... LIMIT 1: that leaves the planner its choice. A page stays at
+# 1 ms, and reading everything (a million tickets, 50,000 reviews) takes half the time.
 _VIEWS = (
     """
     CREATE VIEW results AS
     SELECT t.id AS ticket_id, t.source, t.external_id,
            coalesce(r.label, t.label) AS label, t.confidence, t.band, t.label AS model_label,
-           r.reviewer, r.reviewed_at, t.probabilities, t.model_version,
+           r.ticket_id IS NOT NULL AS reviewed, r.reviewer, r.reviewed_at, t.probabilities, t.model_version,
            t.revised_at, t.received_at, t.classified_at, t.tokens, t.truncated
     FROM tickets t
-    LEFT JOIN LATERAL (
-      SELECT label, reviewer, reviewed_at FROM reviews
-      WHERE reviews.ticket_id = t.id AND reviews.digest = t.digest ORDER BY id DESC LIMIT 1
-    ) r ON true
+    LEFT JOIN (
+      SELECT * FROM reviews
+      WHERE NOT EXISTS (
+        SELECT FROM reviews later
+        WHERE later.ticket_id = reviews.ticket_id AND later.digest = reviews.digest AND later.id > reviews.id
+      )
+    ) r ON r.ticket_id = t.id AND r.digest = t.digest
     WHERE t.forgotten_at IS NULL
     """,
     """
     CREATE VIEW history AS
     SELECT p.ticket_id, t.source, t.external_id, p.model_version, p.label, p.confidence, p.band,
            p.probabilities, p.tokens, p.truncated, p.classified_at,
+           p.digest = t.digest AS of_current_text,
            p.digest = t.digest AND p.model_version = t.model_version AS is_current
     FROM predictions p JOIN tickets t ON t.id = p.ticket_id
     WHERE t.forgotten_at IS NULL
@@ -61,8 +67,8 @@ _VIEWS = (
     """
     CREATE VIEW daily AS
     SELECT (received_at AT TIME ZONE 'UTC')::date AS day, source, label, count(*) AS tickets,
-           avg(confidence) AS mean_confidence, avg((band <> 'automate')::int) AS review_share,
-           count(reviewer) AS reviewed
+           avg(confidence) AS mean_confidence, avg((band <> 'automate')::int)::float8 AS review_share,
+           count(*) FILTER (WHERE reviewed) AS reviewed
     FROM results GROUP BY 1, 2, 3
     """,
 )
@@ -86,9 +92,10 @@ def upgrade() -> None:
         sa.UniqueConstraint("source", "external_id", name="uq_tickets_source_external_id"),
     )
     op.create_index("ix_tickets_newest", "tickets", [sa.text("received_at DESC"), sa.text("id DESC")])
-    op.create_index(
-        "ix_tickets_least_sure", "tickets", ["confidence", "id"], postgresql_where=sa.text("band <> 'automate'")
-    )
+    op.create_index("ix_tickets_least_sure", "tickets", ["confidence", "id"])
+    # For `daily` of some days. BRIN: 32 kB a million tickets, and next to no work for an upsert.
+    day = sa.text("((received_at AT TIME ZONE 'UTC')::date)")
+    op.create_index("ix_tickets_day", "tickets", [day], postgresql_using="brin")
     op.create_table(
         "predictions",
         _ticket_id("predictions"),

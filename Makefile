@@ -1,0 +1,60 @@
+# Two commands on a bare machine: `make demo` and `make test`. Each does its own set-up and is quick when repeated.
+#
+#   make demo                    see it work: servers, training, classification (TORCH_INDEX=… to choose torch's build)
+#   make test                    all tests but the long ones; `make test-slow` runs those
+#   make lint · make check       ruff, mypy --strict, import-linter · lint and test
+#   make clean                   remove what was built; results, models and servers' data stay until `make distclean`
+
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+VENV ?= .venv
+BIN := $(VENV)/bin
+TORCH_INDEX ?=
+DEMO_ARGS ?=
+TEST_ARGS ?=
+
+export OMP_WAIT_POLICY ?= PASSIVE
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: demo test test-slow lint check clean distclean
+
+demo: $(VENV)/.demo
+	@"$(BIN)/triagem" demo $(DEMO_ARGS)
+
+test: $(VENV)/.dev
+	@"$(BIN)/pytest" -q -m "not slow" $(TEST_ARGS)
+
+test-slow: $(VENV)/.dev
+	@"$(BIN)/pytest" -q -m slow $(TEST_ARGS)
+
+lint: $(VENV)/.dev
+	@"$(BIN)/ruff" check . && "$(BIN)/ruff" format --check . && "$(BIN)/mypy" && "$(BIN)/lint-imports" --no-logo
+
+check: lint test
+
+clean:
+	@rm -rf "$(VENV)" build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+
+distclean:
+	@test ! -x "$(BIN)/python" || "$(BIN)/python" -c "from cli.stack import LocalStack; LocalStack().erase()"
+	@rm -rf models .triagem && $(MAKE) -s clean
+
+$(VENV)/bin/python:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; say where it is: make PYTHON=/path/to/python3"; exit 1; }
+	@echo "▸ make a virtual environment in $(VENV)"
+	@"$(PYTHON)" -m venv "$(VENV)" || { echo "Python's venv module is needed (Debian, Ubuntu: apt install python3-venv)"; exit 1; }
+
+# torch alone, so that an index can be named for it: on Linux the default index has the CUDA build, gigabytes that
+# a machine without a GPU has no use for. https://download.pytorch.org/whl/cpu has the CPU build.
+$(VENV)/.torch: $(VENV)/bin/python
+	@echo "▸ install torch, 200 MB for the CPU build (make TORCH_INDEX=https://download.pytorch.org/whl/cpu chooses it)"
+	@began=$$(date +%s); "$(BIN)/python" -m pip install -q $(if $(TORCH_INDEX),--index-url "$(TORCH_INDEX)") "torch>=2.6,<2.14" \
+		&& touch "$@" && echo "  $$(($$(date +%s) - began)) s"
+
+$(VENV)/.demo: pyproject.toml $(VENV)/.torch
+	@echo "▸ install Triagem with transformers, celery, and Redis and Postgres servers"
+	@began=$$(date +%s); "$(BIN)/python" -m pip install -q -e ".[demo]" && touch "$@" && echo "  $$(($$(date +%s) - began)) s"
+
+$(VENV)/.dev: pyproject.toml $(VENV)/.torch
+	@echo "▸ install Triagem with everything, and the tools for tests and lint"
+	@began=$$(date +%s); "$(BIN)/python" -m pip install -q -e ".[dev]" && touch "$@" "$(VENV)/.demo" && echo "  $$(($$(date +%s) - began)) s"

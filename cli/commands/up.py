@@ -1,0 +1,79 @@
+"""`triagem up`: the local stack with workers, until Ctrl-C."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.output import console
+from cli.servers import STACK_FOLDER
+from cli.steps import Steps
+
+if TYPE_CHECKING:
+    from cli.stack import Endpoints
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(up)
+
+
+def up(*, workers: Annotated[int, typer.Option(min=0, help="Worker processes; 0: servers only.")] = 1) -> None:
+    """Start Redis, Postgres and workers on this machine, and stop them with Ctrl-C or SIGTERM.
+
+    Example: `triagem up`
+    """
+    from cli.processes import exit_on_sigterm
+    from cli.stack import LocalStack
+    from registry import Registry, RegistrySettings
+
+    if workers:
+        Registry(RegistrySettings().registry_url).current()  # says what to do if there is no model
+    steps = Steps(console)
+    stack = LocalStack(STACK_FOLDER)
+    exit_on_sigterm()
+    with steps.step("start Redis and Postgres"):
+        endpoints = stack.start()
+    try:
+        with steps.step("bring the database up to date"):
+            prepare(endpoints)
+        console.print(f"psql '{endpoints.reader_url}'", markup=False, highlight=False, soft_wrap=True)
+        serve(endpoints, workers=workers)
+    finally:
+        stack.stop()
+
+
+def serve(endpoints: Endpoints, *, workers: int) -> None:
+    """Run workers until SIGINT or SIGTERM, then let them finish; exit status 1 if one ends by itself."""
+    from cli.processes import WorkerProcess
+
+    asked = threading.Event()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, lambda *_: asked.set())
+    processes = [WorkerProcess(endpoints, STACK_FOLDER / f"worker-{n}.log") for n in range(workers)]
+    try:
+        console.print(
+            f"workers: {workers}, logs: {STACK_FOLDER}/worker-*.log; Ctrl-C stops everything", highlight=False
+        )
+        while not asked.wait(0.5):
+            if ended := next((one for one in processes if one.exit_status is not None), None):
+                console.print(f"a worker ended: {ended.why_ended()}", markup=False, highlight=False)
+                raise typer.Exit(1)
+    finally:
+        with Steps(console).step("let the workers finish what is in hand"):
+            for process in processes:
+                process.stop()
+
+
+def prepare(endpoints: Endpoints) -> None:
+    """Migrate the local stack's database, and let people in who only read."""
+    from cli.stack import ensure_reader_login
+    from db import Database
+    from db.upgrade import upgrade
+
+    with Database(endpoints.database_url) as database:
+        upgrade(database)
+    ensure_reader_login(endpoints.database_url, endpoints.reader_password)

@@ -1,0 +1,66 @@
+"""`triagem worker`: one worker process, for a terminal or a container."""
+
+import os
+import signal
+import sys
+import threading
+from typing import Annotated
+
+import typer
+
+from cli import servers
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(worker)
+
+
+def worker(
+    *,
+    check: Annotated[
+        bool, typer.Option("--check", help="Exit 0 if the worker of TRIAGEM_HEARTBEAT_FILE lives.")
+    ] = False,
+    ready: Annotated[bool, typer.Option("--ready", help="With --check: and its model is warmed up.")] = False,
+    with_parent: Annotated[bool, typer.Option("--with-parent", hidden=True)] = False,
+) -> None:
+    """Take tickets, classify them, store the results; until SIGTERM, which finishes what is in hand.
+
+    Example: `TRIAGEM_REDIS_URL=redis://… TRIAGEM_DATABASE_URL=postgresql://… triagem worker`
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads made one job 10 times slower
+    from worker.settings import WorkerSettings
+
+    settings = WorkerSettings()
+    if check:
+        from worker import health
+
+        if settings.heartbeat_file is None:
+            raise typer.BadParameter("TRIAGEM_HEARTBEAT_FILE is not set")
+        if wrong := health.check(settings.heartbeat_file, need_ready=ready):
+            typer.echo(wrong, err=True)
+            raise typer.Exit(1)
+        return
+    if with_parent:
+        threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
+    from inbox import InboxSettings
+    from registry import RegistrySettings
+    from worker.run import run
+
+    status = run(
+        redis_url=servers.redis_url(),
+        database_url=servers.database_url(),
+        registry_url=RegistrySettings().registry_url,
+        settings=settings,
+        inbox_settings=InboxSettings(),
+    )
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)  # a thread that hangs in C code must not keep the process; everything is settled by now
+
+
+def _end_with_parent() -> None:
+    """Standard input is a pipe that our parent holds: its end means that the parent is gone."""
+    while os.read(0, 4096):  # not sys.stdin: its lock, held here, would abort the interpreter at its end
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)

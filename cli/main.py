@@ -1,0 +1,69 @@
+"""The command's entry: the list of commands, and errors as one line with exit status 1."""
+
+import importlib
+import sys
+from typing import Annotated, Any
+
+import typer
+from pydantic import ValidationError
+
+from cli import logs
+from cli.output import errors
+from contracts.errors import TriagemError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Triagem classifies customers' messages as support or sales, and shows a person the doubtful ones.",
+)
+
+
+@app.callback()
+def main(*, verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more.")] = False) -> None:
+    logs.configure(verbose=verbose)
+
+
+for _name in (
+    "demo",
+    "up",
+    "enqueue",
+    "worker",
+    "results",
+    "show",
+    "pause",
+    "classify",
+    "train",
+    "models",
+    "backlog",
+    "db",
+    "doctor",
+):
+    importlib.import_module(f"cli.commands.{_name}").register(app)
+
+
+def run(arguments: list[str] | None = None) -> Any:
+    """Run the command line; a user's mistake is one line on standard error and exit status 1."""
+    try:
+        return app(args=arguments)
+    except TriagemError as error:
+        errors.print(f"[red]triagem:[/red] {_escaped(str(error))}", highlight=False, soft_wrap=True)
+        sys.exit(1)
+    except ValidationError as error:  # the environment, read by a settings class
+        for one in error.errors(include_url=False, include_input=False):
+            name = "TRIAGEM_" + "_".join(str(part) for part in one["loc"]).upper()
+            errors.print(f"[red]triagem:[/red] {name}: {_escaped(one['msg'])}", highlight=False, soft_wrap=True)
+        sys.exit(1)
+    except ModuleNotFoundError as error:
+        missing = f"this command needs the package {error.name}: pip install 'triagem\\[demo]' has everything"
+        errors.print(f"[red]triagem:[/red] {missing}", highlight=False, soft_wrap=True)
+        sys.exit(1)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("[", r"\[")
+
+
+if __name__ == "__main__":
+    run()

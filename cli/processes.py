@@ -1,0 +1,81 @@
+"""Worker processes that a command starts: with their log in a file, and an end when their parent ends."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Self
+
+from cli.stack import Endpoints
+
+
+def exit_on_sigterm() -> None:
+    """Let SIGTERM unwind the stack like an error does, so that what was started is stopped."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+
+
+class WorkerProcess:
+    """One `triagem worker` on the local stack."""
+
+    def __init__(self, endpoints: Endpoints, log: Path, **settings: str) -> None:
+        environment = {
+            **os.environ,
+            "TRIAGEM_REDIS_URL": endpoints.redis_url,
+            "TRIAGEM_BROKER_URL": endpoints.broker_url,
+            "TRIAGEM_DATABASE_URL": endpoints.database_url,
+            **settings,
+        }
+        self.log = log
+        # Its own session: Ctrl-C in the terminal reaches us, and we stop it in order. Its standard input is a
+        # pipe that only we hold: if we are killed, it ends with us.
+        with log.open("ab") as out:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "cli.main", "worker", "--with-parent"],
+                env=environment,
+                stdin=subprocess.PIPE,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
+            )
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._process.pid
+
+    @property
+    def exit_status(self) -> int | None:
+        """None while it runs."""
+        return self._process.poll()
+
+    def abandon(self) -> None:
+        """Let go of the pipe, as our own death would: the worker stops as on SIGTERM."""
+        assert self._process.stdin
+        self._process.stdin.close()
+
+    def kill(self) -> None:
+        """SIGKILL, and wait for the end."""
+        self._process.kill()
+        self._process.wait()
+
+    def stop(self, timeout_s: float = 70.0) -> int:
+        """SIGTERM: it finishes what is in hand. Killed if it does not end in time; returns the exit status."""
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+            try:
+                self._process.wait(timeout_s)
+            except subprocess.TimeoutExpired:
+                self.kill()
+        return self._process.wait()
+
+    def why_ended(self) -> str:
+        """The last line of its log."""
+        lines = self.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        return lines[-1][:300] if lines else "no log"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()

@@ -1,0 +1,21 @@
+"""The local stack: a real Valkey and a real Postgres, both from pip, for a machine that has neither.
+
+It starts servers and nothing else; migrations, workers and the gateway are others' business.
+"""
+
+from cli.stack.errors import StackFailed
+from cli.stack.local import LocalStack, running
+from cli.stack.logins import ensure_reader_login
+from cli.stack.postgres import PostgresServer
+from cli.stack.state import Endpoints
+from cli.stack.valkey import ValkeyServer
+
+__all__ = [
+    "Endpoints",
+    "LocalStack",
+    "PostgresServer",
+    "StackFailed",
+    "ValkeyServer",
+    "ensure_reader_login",
+    "running",
+]

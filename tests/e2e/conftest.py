@@ -1,0 +1,46 @@
+"""Real worker processes on the shared stack."""
+
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from cli.processes import WorkerProcess
+from cli.stack import Endpoints
+
+ROOT = Path(__file__).parent.parent.parent
+
+StartWorker = Callable[..., WorkerProcess]
+
+
+@pytest.fixture
+def start_worker(endpoints: Endpoints, tmp_path: Path) -> Iterator[StartWorker]:
+    """Starts worker processes; all are killed at the end of the test."""
+    started: list[WorkerProcess] = []
+
+    def start(models: Path, engine: str = "tests.support.engines:sleepy", **settings: str) -> WorkerProcess:
+        process = WorkerProcess(
+            endpoints,
+            tmp_path / f"worker-{len(started)}.log",
+            TRIAGEM_REGISTRY_URL=str(models),
+            TRIAGEM_ENGINE=engine,
+            TRIAGEM_LEASE_S="1",
+            TRIAGEM_CLAIM_EVERY_S="0.1",
+            PYTHONPATH=str(ROOT),
+            **settings,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+
+
+@pytest.fixture
+def dice() -> random.Random:
+    """Random moments from a printed seed: pytest shows it when a test fails."""
+    seed = random.SystemRandom().randrange(10**6)
+    print(f"seed {seed}")
+    return random.Random(seed)

@@ -1,0 +1,120 @@
+"""Workers that die in the middle of their work: every accepted ticket ends as exactly one current result."""
+
+import random
+import time
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from contracts.ticket import Lane
+from db import Database
+from inbox import Inbox
+from inbox.lease import alive
+from producer import Publisher
+from tests.e2e.conftest import StartWorker
+from tests.support.waiting import until
+
+
+def enqueue(inbox: Inbox, number: int) -> None:
+    rows = [
+        {"source": "crm", "external_id": str(one), "text": f"ticket {one} " + "palavra " * (one % 40)}
+        for one in range(number)
+    ]
+    Publisher(inbox).publish_many(rows)
+
+
+def stored(database: Database) -> int:
+    with database.autocommit() as connection:
+        return int(connection.execute(text("SELECT count(*) FROM tickets")).scalar_one())
+
+
+def assert_each_exactly_once(database: Database, number: int) -> None:
+    with database.autocommit() as connection:
+        ids = connection.execute(text("SELECT external_id FROM results")).scalars().all()
+        predictions = connection.execute(text("SELECT count(*) FROM predictions")).scalar_one()
+    assert sorted(ids, key=int) == [str(one) for one in range(number)]
+    assert predictions == number
+
+
+def survive_kills(
+    inbox: Inbox,
+    database: Database,
+    start: StartWorker,
+    models: Path,
+    dice: random.Random,
+    *,
+    tickets: int,
+    kills: int,
+) -> None:
+    enqueue(inbox, tickets)
+    for kill in range(kills):
+        before = stored(database)
+        worker = start(models)
+        # Not before it works: a kill during start-up proves nothing.
+        until(lambda before=before: stored(database) > before or inbox.in_flight(Lane.LIVE) > 0, seconds=60)  # type: ignore[misc]
+        time.sleep(dice.uniform(0, 0.15))
+        assert inbox.redis.xlen("triagem:{0}:live") > 0, f"everything was done before kill {kill + 1}"
+        worker.kill()
+    last = start(models)
+    until(lambda: inbox.redis.xlen("triagem:{0}:live") == 0, seconds=120)
+    assert last.stop() == 0
+    assert_each_exactly_once(database, tickets)
+
+
+def test_ten_kills_during_2000_tickets_lose_and_double_nothing(
+    inbox: Inbox, database: Database, start_worker: StartWorker, instant_models: Path, dice: random.Random
+) -> None:
+    survive_kills(inbox, database, start_worker, instant_models, dice, tickets=2000, kills=10)
+
+
+@pytest.mark.slow
+def test_thirty_kills_during_20000_tickets_lose_and_double_nothing(
+    inbox: Inbox, database: Database, start_worker: StartWorker, instant_models: Path, dice: random.Random
+) -> None:
+    survive_kills(inbox, database, start_worker, instant_models, dice, tickets=20_000, kills=30)
+
+
+def test_a_kill_while_the_real_bert_computes_loses_nothing(
+    inbox: Inbox, database: Database, start_worker: StartWorker, bert_models: Path
+) -> None:
+    enqueue(inbox, 400)
+    first = start_worker(bert_models, "engine.classify:load")
+    until(lambda: stored(database) > 0, seconds=90)
+    first.kill()
+    assert 0 < stored(database) < 400
+    start_worker(bert_models, "engine.classify:load")
+    until(lambda: inbox.redis.xlen("triagem:{0}:live") == 0, seconds=90)
+    assert_each_exactly_once(database, 400)
+
+
+def test_sigterm_in_mid_window_finishes_it_and_leaves_nothing_pending(
+    inbox: Inbox, database: Database, start_worker: StartWorker, instant_models: Path
+) -> None:
+    enqueue(inbox, 2000)
+    worker = start_worker(instant_models)
+    until(lambda: stored(database) > 0, seconds=60)
+    assert worker.stop(timeout_s=20) == 0
+    assert 0 < stored(database) < 2000
+    assert inbox.in_flight(Lane.LIVE) == 0
+    assert stored(database) + inbox.redis.xlen("triagem:{0}:live") == 2000
+    assert alive(inbox.redis) == 0
+
+
+def test_a_worker_ends_with_the_process_that_started_it(
+    inbox: Inbox, start_worker: StartWorker, instant_models: Path
+) -> None:
+    worker = start_worker(instant_models)
+    until(lambda: alive(inbox.redis) == 1, seconds=60)
+    worker.abandon()
+    until(lambda: worker.exit_status == 0, seconds=30)
+
+
+def test_a_worker_without_a_model_says_so_in_one_line_and_exits_1(
+    inbox: Inbox, start_worker: StartWorker, tmp_path: Path
+) -> None:
+    worker = start_worker(tmp_path / "no models here")
+    until(lambda: worker.exit_status is not None, seconds=60)
+    assert worker.exit_status == 1
+    assert "no current model" in worker.log.read_text()
+    assert "Traceback" not in worker.log.read_text()

@@ -1,0 +1,109 @@
+"""The engine on a real small BERT: packed answers are the padded model's, texts are cut, files are verified."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+import engine
+from contracts.errors import LabelsMismatch, ModelCorrupt, NoModel
+from engine.classify import EngineSettings, LoadedModel, classify, load
+
+BENCH = Path(__file__).parent.parent.parent.parent / "shared" / "bench" / "tickets_10k.jsonl"
+SAMPLE = Path(__file__).parent.parent.parent / "examples" / "train.jsonl"
+
+
+@pytest.fixture(scope="module")
+def packed(bert_models: Path) -> LoadedModel:
+    return load(bert_models / "v1.0.0", EngineSettings(attention="packed", device="cpu", precision="fp32"))
+
+
+@pytest.fixture(scope="module")
+def padded(bert_models: Path) -> LoadedModel:
+    return load(bert_models / "v1.0.0", EngineSettings(attention="padded", device="cpu", precision="fp32"))
+
+
+def prompts(file: Path, number: int) -> list[str]:
+    lines = file.read_text(encoding="utf-8").splitlines()
+    return [json.loads(line)["prompt"] for line in lines[:: max(1, len(lines) // number)]][:number]
+
+
+def assert_agree(packed: LoadedModel, padded: LoadedModel, texts: list[str]) -> None:
+    difference = torch.tensor(classify(packed, texts)) - torch.tensor(classify(padded, texts))
+    assert difference.abs().max() < 1e-5
+
+
+def test_packed_and_padded_agree_to_1e_5_on_the_sample_tickets(packed: LoadedModel, padded: LoadedModel) -> None:
+    assert packed.packed
+    assert not padded.packed
+    assert_agree(packed, padded, [*prompts(SAMPLE, 150), "a", "palavra " * 700])
+
+
+@pytest.mark.skipif(not BENCH.exists(), reason=f"the real tickets are not here: {BENCH}")
+def test_packed_and_padded_agree_to_1e_5_on_real_tickets(packed: LoadedModel, padded: LoadedModel) -> None:
+    assert_agree(packed, padded, prompts(BENCH, 200))
+
+
+def test_answers_come_in_the_order_of_the_texts_whatever_their_lengths(packed: LoadedModel) -> None:
+    texts = ["minha internet caiu " * 30, "oi", "quero um orçamento para vinte licenças", "x y z"] * 20
+    together = torch.tensor(classify(packed, texts))
+    alone = torch.tensor([classify(packed, [text])[0] for text in texts[:4]] * 20)
+    assert (together - alone).abs().max() < 1e-5
+
+
+def test_probabilities_sum_to_one(packed: LoadedModel) -> None:
+    for row in classify(packed, prompts(SAMPLE, 40)):
+        assert sum(row) == pytest.approx(1.0, abs=1e-6)
+
+
+def test_a_text_beyond_512_tokens_is_cut_and_marked_as_truncated(packed: LoadedModel) -> None:
+    long, short = packed.tokenize(["palavra " * 700, "palavra"])
+    assert (len(long.ids), long.truncated) == (512, True)
+    assert short.truncated is False
+
+
+def test_the_temperature_softens_the_probabilities(bert_models: Path, tmp_path: Path) -> None:
+    folder = copy(bert_models, tmp_path, temperature=1000.0)
+    assert classify(load(folder), ["minha internet caiu"])[0] == pytest.approx([0.5, 0.5], abs=0.01)
+
+
+def test_the_seeds_predict_and_predict_batch_answer_in_its_words(bert_models: Path) -> None:
+    folder = bert_models / "v1.0.0"
+    answer = engine.predict("minha internet caiu", model=folder)
+    assert answer["label"] in {"LABEL_0", "LABEL_1"}
+    assert answer["class_name"] == ("suporte", "venda")[int(answer["label"][-1])]
+    assert engine.predict_batch(["minha internet caiu", "oi"], model=folder)[0]["score"] == pytest.approx(
+        answer["score"]
+    )
+
+
+def test_predict_takes_the_registrys_current_version(bert_models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRIAGEM_REGISTRY_URL", str(bert_models))
+    assert engine.predict("oi")["class_name"] in {"suporte", "venda"}
+
+
+def test_a_changed_file_is_never_loaded(bert_models: Path, tmp_path: Path) -> None:
+    folder = copy(bert_models, tmp_path)
+    (folder / "config.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(ModelCorrupt, match=r"config\.json changed"):
+        load(folder)
+
+
+def test_labels_that_do_not_fit_the_classifier_are_refused(bert_models: Path, tmp_path: Path) -> None:
+    folder = copy(bert_models, tmp_path, labels=["suporte", "venda", "outro"])
+    with pytest.raises(LabelsMismatch, match="2 outputs"):
+        load(folder)
+
+
+def test_a_folder_without_a_manifest_is_no_model(tmp_path: Path) -> None:
+    with pytest.raises(NoModel):
+        load(tmp_path)
+
+
+def copy(models: Path, tmp_path: Path, **changes: object) -> Path:
+    folder = Path(shutil.copytree(models / "v1.0.0", tmp_path / "v1.0.0"))
+    path = folder / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes), encoding="utf-8")
+    return folder

@@ -1,0 +1,249 @@
+"""The pipe in this process, on a real Redis and Postgres, with an engine that answers at once."""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from redis import Redis
+from sqlalchemy import text
+
+from cli.stack import Endpoints
+from contracts.model import Tokens
+from contracts.ticket import Lane
+from db import Database
+from inbox import Inbox, InboxSettings, connect
+from inbox.desired import pause, resume
+from producer import Publisher
+from registry import Registry
+from tests.support.engines import InstantModel, instant
+from tests.support.waiting import until
+from worker.pipeline import Pipeline
+from worker.settings import WorkerSettings
+
+Load = Callable[[Path], InstantModel]
+
+
+class Counting(InstantModel):
+    """Counts the texts that reached the model."""
+
+    seen = 0
+
+    def probabilities(self, batch: Sequence[Tokens]) -> list[list[float]]:
+        type(self).seen += len(batch)
+        return super().probabilities(batch)
+
+
+@contextmanager
+def running(
+    endpoints: Endpoints, models: Path, load: Load = instant, **settings: object
+) -> Iterator[tuple[Pipeline, threading.Event]]:
+    """A started pipeline, stopped at the end; the event is set if it fails."""
+    failed = threading.Event()
+    pipeline = Pipeline(
+        inbox=Inbox(connect(endpoints.redis_url), InboxSettings(lease_s=1.0)),
+        database=Database(endpoints.database_url),
+        registry=Registry(models),
+        load=load,
+        settings=WorkerSettings.model_validate({"claim_every_s": 0.1, "look_every_s": 0.05, **settings}),
+        on_failure=failed.set,
+    )
+    pipeline.start()
+    try:
+        yield pipeline, failed
+    finally:
+        pipeline.stop()
+
+
+def publish(inbox: Inbox, number: int, *, lane: Lane = Lane.LIVE, text: str = "minha internet caiu") -> None:
+    rows = [{"source": "crm", "external_id": str(one), "text": f"{text} {one}"} for one in range(number)]
+    Publisher(inbox).publish_many(rows, lane=lane)
+
+
+def stored(database: Database) -> int:
+    with database.autocommit() as connection:
+        return int(connection.execute(text("SELECT count(*) FROM tickets")).scalar_one())
+
+
+def test_every_ticket_of_both_lanes_gets_one_row_and_leaves_redis(
+    endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path
+) -> None:
+    publish(inbox, 300)
+    publish(inbox, 200, lane=Lane.BULK, text="quero um orçamento")
+    Publisher(inbox).publish(source="crm", external_id="last", text="olá")
+    with running(endpoints, instant_models):
+        until(lambda: all(inbox.depth(lane).waiting + inbox.depth(lane).in_flight == 0 for lane in Lane))
+    assert stored(database) == 301
+
+
+def test_a_ticket_enqueued_twice_keeps_one_result_and_the_model_runs_once(
+    endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path
+) -> None:
+    Counting.seen = 0
+    with running(endpoints, instant_models, lambda folder: Counting(instant(folder).manifest)):
+        publish(inbox, 1000)
+        until(lambda: inbox.redis.xlen("triagem:{0}:live") == 0)
+        publish(inbox, 1000)
+        until(lambda: inbox.redis.xlen("triagem:{0}:live") == 0)
+    assert stored(database) == 1000
+    assert Counting.seen == 1000
+
+
+def test_an_unreadable_entry_becomes_a_dead_letter_and_its_neighbours_go_on(
+    endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path
+) -> None:
+    publish(inbox, 3)
+    inbox.put(Lane.LIVE, [b"\xffnot json"])
+    inbox.redis.xadd("triagem:{0}:live", {"other": "field"})
+    with running(endpoints, instant_models):
+        until(lambda: inbox.redis.xlen("triagem:{0}:live") == 0)
+    with database.autocommit() as connection:
+        letters = connection.execute(text("SELECT payload, reason FROM dead_letters ORDER BY id")).all()
+    assert [bytes(row.payload) for row in letters] == [b"\xffnot json", b""]
+    assert stored(database) == 3
+
+
+def test_a_paused_worker_takes_nothing_until_it_is_resumed(
+    endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path
+) -> None:
+    pause(inbox.redis)
+    publish(inbox, 5)
+    with running(endpoints, instant_models) as (pipeline, _):
+        assert pipeline.keeper.ready.wait(5)
+        assert not pipeline.supervisor.stopping.wait(0.5)  # given time enough to do wrong
+        assert inbox.depth(Lane.LIVE).waiting == 5
+        resume(inbox.redis)
+        until(lambda: stored(database) == 5)
+
+
+def test_a_promoted_version_takes_over_between_two_windows_and_rows_name_who_classified_them(
+    endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path, tmp_path: Path
+) -> None:
+    registry = Registry(copy_of(instant_models, tmp_path))
+    with running(endpoints, registry.root) as (pipeline, _):
+        publish(inbox, 50)
+        until(lambda: stored(database) == 50)
+        registry.promote("v1.1.0")
+        until(lambda: pipeline.keeper.running.model.version == "v1.1.0")
+        publish(inbox, 80)
+        until(lambda: inbox.redis.xlen("triagem:{0}:live") == 0)
+    with database.autocommit() as connection:
+        current = connection.execute(text("SELECT model_version, epoch, count(*) FROM tickets GROUP BY 1, 2")).all()
+        history = connection.execute(
+            text("SELECT model_version, count(*) FROM predictions GROUP BY 1 ORDER BY 1")
+        ).all()
+    assert [tuple(row) for row in current] == [("v1.1.0", 2, 80)]
+    assert [tuple(row) for row in history] == [("v1.0.0", 50), ("v1.1.0", 80)]
+
+
+def test_what_a_dead_worker_held_is_finished_by_another(
+    endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path
+) -> None:
+    publish(inbox, 40)
+    inbox.take(Lane.LIVE, "dead-worker", 40)
+    with running(endpoints, instant_models):
+        until(lambda: inbox.redis.xlen("triagem:{0}:live") == 0)
+    assert stored(database) == 40
+
+
+def test_stopping_finishes_what_is_in_hand_and_leaves_no_name_behind(
+    endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path, redis: Redis
+) -> None:
+    with running(endpoints, instant_models) as (pipeline, _):
+        publish(inbox, 500)
+        until(lambda: stored(database) > 0)
+    taken = 500 - inbox.depth(Lane.LIVE).waiting
+    assert stored(database) == taken
+    assert redis.xinfo_consumers("triagem:{0}:live", "workers") == []
+    assert redis.keys("triagem:{0}:lease:*") == []
+    assert pipeline.supervisor.failure is None
+
+
+def test_a_lost_lease_makes_the_worker_go_on_under_a_new_name(
+    endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path, redis: Redis
+) -> None:
+    with running(endpoints, instant_models) as (pipeline, _):
+        assert pipeline.keeper.ready.wait(5)
+        before = pipeline.lease.consumer
+        redis.delete(f"triagem:{{0}}:lease:{before}")
+        until(lambda: pipeline.lease.consumer != before)
+        publish(inbox, 10)
+        until(lambda: stored(database) == 10)
+
+
+def test_a_redis_that_lost_everything_gets_its_groups_back(
+    endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path, redis: Redis
+) -> None:
+    with running(endpoints, instant_models) as (pipeline, failed):
+        assert pipeline.keeper.ready.wait(5)
+        redis.flushall()
+        publish(inbox, 10)
+        until(lambda: stored(database) == 10)
+        assert not failed.is_set()
+
+
+class Broken(InstantModel):
+    """Answers with no number."""
+
+    def probabilities(self, batch: Sequence[Tokens]) -> list[list[float]]:
+        return [[float("nan"), 0.5] for _ in batch]
+
+
+def test_a_model_that_answers_nan_stops_the_worker_and_stores_nothing(
+    endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path
+) -> None:
+    publish(inbox, 5)
+    with running(endpoints, instant_models, lambda folder: Broken(instant(folder).manifest)) as (pipeline, failed):
+        assert failed.wait(5)
+    assert type(pipeline.supervisor.failure).__name__ == "NotFinite"
+    assert stored(database) == 0
+    assert inbox.redis.xlen("triagem:{0}:live") == 5
+
+
+def test_live_tickets_overtake_bulk_that_waits_in_redis(
+    endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path
+) -> None:
+    def slow(folder: Path) -> InstantModel:
+        return InstantModel(instant(folder).manifest, seconds_per_text=0.002)
+
+    publish(inbox, 3000, lane=Lane.BULK)
+    with running(endpoints, instant_models, slow):
+        until(lambda: stored(database) > 0)
+        Publisher(inbox).publish(source="crm", external_id="urgent", text="socorro")
+        until(lambda: inbox.redis.xlen("triagem:{0}:live") == 0)
+        assert stored(database) < 1500
+
+
+def test_the_heartbeat_file_tells_ready_and_is_gone_after_the_end(
+    endpoints: Endpoints, instant_models: Path, tmp_path: Path
+) -> None:
+    from worker import health
+
+    file = tmp_path / "heartbeat"
+    with running(endpoints, instant_models, heartbeat_file=file):
+        until(lambda: health.check(file, need_ready=True) is None)
+        old = time.time() - 300
+        os.utime(file, (old, old))
+        assert "silent" in (health.check(file) or "")
+    assert not file.exists()
+
+
+def copy_of(models: Path, folder: Path) -> Path:
+    import shutil
+
+    return Path(shutil.copytree(models, folder / "models"))
+
+
+@pytest.mark.parametrize("lane", list(Lane))
+def test_only_live_tickets_in_the_review_band_raise_alerts(
+    endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path, lane: Lane
+) -> None:
+    publish(inbox, 10, lane=lane)
+    with running(endpoints, instant_models, review_under=0.95):
+        until(lambda: stored(database) == 10)
+    with database.autocommit() as connection:
+        alerts = connection.execute(text("SELECT count(*) FROM alerts")).scalar_one()
+    assert alerts == (10 if lane is Lane.LIVE else 0)

@@ -1,0 +1,64 @@
+"""A TCP proxy before a real Redis that cuts one reply short, as a network does that dies at the wrong moment."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from io import BufferedIOBase
+from socket import SHUT_RDWR, create_connection, socket
+from socketserver import StreamRequestHandler, ThreadingTCPServer
+from threading import Thread
+from urllib.parse import urlsplit
+
+
+@dataclass
+class Proxy:
+    """Where the proxy is, and the names of the commands that it has let through to the server, in order."""
+
+    url: str
+    commands: list[str] = field(default_factory=list)
+
+
+@contextmanager
+def cutting_proxy(redis_url: str, command: str = "", nth: int = 1) -> Iterator[Proxy]:
+    """Forwards to `redis_url`. The server executes the `nth` `command`, but of its reply only the first half
+    arrives: then the connection ends. Later connections are left in peace."""
+    upstream = urlsplit(redis_url)
+    host, port = upstream.hostname or "127.0.0.1", upstream.port or 6379
+
+    class Connection(StreamRequestHandler):
+        def handle(self) -> None:
+            self.cutting = False
+            with create_connection((host, port)) as server:
+                Thread(target=self._answer, args=(server,), daemon=True).start()
+                while words := _read_command(self.rfile):
+                    name = words[0].decode().upper()
+                    proxy.commands.append(name)
+                    self.cutting = name == command and proxy.commands.count(name) == nth
+                    server.sendall(_packed(words))
+
+        def _answer(self, server: socket) -> None:
+            while chunk := server.recv(65536):
+                self.connection.sendall(chunk[: len(chunk) // 2] if self.cutting else chunk)
+                if self.cutting:
+                    self.connection.shutdown(SHUT_RDWR)
+                    return
+
+    with ThreadingTCPServer(("127.0.0.1", 0), Connection) as listener:
+        listener.daemon_threads = True
+        user, _, _ = upstream.netloc.rpartition("@")
+        proxy = Proxy(upstream._replace(netloc=f"{user}@127.0.0.1:{listener.server_address[1]}").geturl())
+        Thread(target=listener.serve_forever, args=(0.01,), daemon=True).start()
+        try:
+            yield proxy
+        finally:
+            listener.shutdown()
+
+
+def _read_command(stream: BufferedIOBase) -> list[bytes]:
+    """A command's words, as clients always send them: `*2 $4 LLEN $1 x`. Empty once the client has left."""
+    head = stream.readline()
+    return [stream.read(int(stream.readline()[1:]) + 2)[:-2] for _ in range(int(head[1:] or 0))]
+
+
+def _packed(words: list[bytes]) -> bytes:
+    return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in words)

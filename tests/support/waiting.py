@@ -1,0 +1,13 @@
+"""Wait for an outcome instead of sleeping for one."""
+
+import time
+from collections.abc import Callable
+
+
+def until(done: Callable[[], bool], *, seconds: float = 30.0) -> None:
+    """Return as soon as `done` is true; fail the test after `seconds`."""
+    end = time.monotonic() + seconds
+    while not done():
+        if time.monotonic() > end:
+            raise AssertionError(f"did not happen within {seconds} s")
+        time.sleep(0.01)
