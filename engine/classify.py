@@ -12,6 +12,7 @@ import structlog
 import torch
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from safetensors import SafetensorError
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
@@ -99,10 +100,7 @@ def load(folder: Path, settings: EngineSettings | None = None) -> LoadedModel:
     precision = settings.precision
     if precision == "auto":
         precision = "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
-    arguments: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
-    network = AutoModelForSequenceClassification.from_pretrained(
-        folder, use_safetensors=True, dtype=_DTYPES[precision], **arguments
-    )
+    network, tokenizer = _from_files(folder, _DTYPES[precision])
     if network.config.num_labels != len(manifest.labels):
         raise LabelsMismatch(
             f"{folder}: the classifier has {network.config.num_labels} outputs, "
@@ -112,7 +110,6 @@ def load(folder: Path, settings: EngineSettings | None = None) -> LoadedModel:
     packed = settings.attention == "packed" and architecture in PACKABLE
     network.set_attn_implementation(PACKED if packed else "sdpa")
     network = network.to(device).eval()
-    tokenizer = AutoTokenizer.from_pretrained(folder, **arguments)
     tokenizer.backend_tokenizer.enable_truncation(max_length=manifest.max_tokens)
     tokenizer.backend_tokenizer.no_padding()
     model = LoadedModel(manifest, tokenizer, network, device, packed, threading.Lock())
@@ -148,6 +145,18 @@ def current_folder(settings: EngineSettings | None = None) -> Path:
         return root / CurrentModel.model_validate_json((root / CURRENT_FILE).read_bytes()).version
     except (OSError, ValidationError):
         raise NoModel(f"no current model in {root}: run `triagem train DATA_DIR`") from None
+
+
+def _from_files(folder: Path, dtype: torch.dtype) -> tuple[Any, Any]:
+    arguments: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+    try:
+        network = AutoModelForSequenceClassification.from_pretrained(
+            folder, use_safetensors=True, dtype=dtype, **arguments
+        )
+        return network, AutoTokenizer.from_pretrained(folder, **arguments)
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        said = str(error).partition("\n")[0]
+        raise ModelCorrupt(f"{folder} is no classifier that transformers can load: {said}") from error
 
 
 def _verified_manifest(folder: Path) -> Manifest:

@@ -1,6 +1,6 @@
 """Which column becomes which field of a ticket: `external_id=id,text=subject+body,metadata.channel=channel`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -12,20 +12,25 @@ _REQUIRED: Final = frozenset({"external_id", "text"})
 _NOTHING: Final = (None, "")
 
 # What exports usually call the fields, tried in this order where no mapping names one.
-_USUAL: Final[Mapping[str, Sequence[str]]] = {
-    "source": ("source",),
-    "external_id": ("external_id", "id", "ticket_id"),
-    "text": ("text", "subject+body", "body", "prompt", "message", "description"),
-    "revised_at": ("revised_at", "updated_at", "created_at"),
-    "metadata": ("metadata",),
+_USUAL: Final[Mapping[str, Sequence[tuple[str, ...]]]] = {
+    "source": (("source",),),
+    "external_id": (("external_id",), ("id",), ("ticket_id",)),
+    "text": (("text",), ("subject", "body"), ("body",), ("prompt",), ("message",), ("description",)),
+    "revised_at": (("revised_at",), ("updated_at",), ("created_at",)),
+    "metadata": (("metadata",),),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class FieldMap:
-    """Ticket field → the columns it is made of, joined by a newline (subject, then body)."""
+    """Ticket field → the columns it is made of, joined by a newline (subject, then body).
+
+    `given` is what `--map` named. The other fields are found by their usual names, in every row anew: JSON records
+    may have a field that the first one lacks. `columns` is both, as far as the file's columns are known.
+    """
 
     columns: Mapping[str, tuple[str, ...]]
+    given: Mapping[str, tuple[str, ...]]
 
     def fields(self, row: Mapping[str, Any]) -> dict[str, Any]:
         """A row's ticket fields. Numbers become strings where a ticket wants a name: CRMs count their tickets.
@@ -34,7 +39,7 @@ class FieldMap:
             InvalidTicket: a required field's columns are all missing in this row.
         """
         fields: dict[str, Any] = {}
-        for field, columns in self.columns.items():
+        for field, columns in {**self.columns, **_usual(row, self.given)}.items():
             values = [row[column] for column in columns if column in row]
             if not values:
                 if field in _REQUIRED:
@@ -69,10 +74,18 @@ def field_map(columns: Sequence[str], given: str | None) -> FieldMap:
     pieces = any(field.startswith(_METADATA) for field in chosen)
     if pieces and "metadata" in chosen:
         raise InvalidInput("--map: metadata and metadata.NAME exclude each other")
-    for field, usual in _USUAL.items():
-        for candidate in usual:
-            parts = tuple(candidate.split("+"))
-            taken = field in chosen or (field == "metadata" and pieces)
-            if not taken and all(part in columns for part in parts):
-                chosen[field] = parts
-    return FieldMap(chosen)
+    return FieldMap({**_usual(columns, chosen), **chosen}, chosen)
+
+
+def _usual(columns: Container[str], given: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    """The fields that nobody named and whose usual columns are there."""
+    found: dict[str, tuple[str, ...]] = {}
+    pieces = any(field.startswith(_METADATA) for field in given)
+    for field, candidates in _USUAL.items():
+        if field in given or (field == "metadata" and pieces):
+            continue
+        for parts in candidates:
+            if all(part in columns for part in parts):
+                found[field] = parts
+                break
+    return found

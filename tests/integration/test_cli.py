@@ -1,0 +1,293 @@
+"""The command as its users type it: what it prints, its exit status, and one line for each mistake."""
+
+import json
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import structlog
+from sqlalchemy import text
+
+from cli.main import run
+from cli.stack import Endpoints, LocalStack
+from contracts.ticket import Lane
+from db import Database
+from inbox import Inbox
+from producer import Publisher
+from tests.integration.test_pipeline import running, stored
+from tests.support.waiting import until
+
+
+class Answer(NamedTuple):
+    """What a command left behind."""
+
+    status: int
+    out: str
+    err: str
+
+
+Triagem = Callable[..., Answer]
+
+
+@pytest.fixture
+def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Iterator[Triagem]:
+    """The command in an empty folder, without any setting."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    handlers, level = logging.getLogger().handlers[:], logging.getLogger().level
+
+    def call(*arguments: str) -> Answer:
+        capfd.readouterr()
+        status = 0
+        try:
+            run(list(arguments))
+        except SystemExit as stop:
+            status = int(stop.code or 0)
+        return Answer(status, *capfd.readouterr())
+
+    yield call
+    logging.getLogger().handlers[:] = handlers
+    logging.getLogger().setLevel(level)
+    structlog.reset_defaults()
+
+
+@pytest.fixture
+def triagem(bare: Triagem, endpoints: Endpoints, monkeypatch: pytest.MonkeyPatch, instant_models: Path) -> Triagem:
+    """The command with the shared stack."""
+    monkeypatch.setenv("TRIAGEM_REDIS_URL", endpoints.redis_url)
+    monkeypatch.setenv("TRIAGEM_DATABASE_URL", endpoints.database_url)
+    monkeypatch.setenv("TRIAGEM_REGISTRY_URL", str(instant_models))
+    return bare
+
+
+def assert_one_line(answer: Answer, *said: str) -> None:
+    assert answer.status == 1, answer
+    assert len(answer.err.strip().splitlines()) == 1, answer.err
+    assert "Traceback" not in answer.err
+    for words in said:
+        assert words in answer.err
+
+
+EXPORT = "id;subject;body;created_at\n1;Fatura;cobrado duas vezes;2026-09-01T10:00:00-03:00\n2;;quero um plano;\n"
+
+
+def test_enqueue_takes_a_csv_with_another_separator_and_says_what_it_used(triagem: Triagem, inbox: Inbox) -> None:
+    Path("export.csv").write_text("\ufeff" + EXPORT, encoding="utf-8")
+    answer = triagem("enqueue", "export.csv", "--source", "crm")
+    assert answer.status == 0
+    assert "2 accepted" in answer.out
+    assert "text = subject+body" in answer.out
+    assert inbox.depth(Lane.LIVE).waiting == 2
+
+
+def test_a_bad_line_never_stops_a_file_and_is_named(triagem: Triagem, inbox: Inbox) -> None:
+    lines = [
+        b'{"external_id": "1", "text": "ok"}',
+        b'{"external_id": "2", "text": "  "}',
+        b'{"external_id": "3", "text": "caf\xe9"}',
+        b'{"external_id": "4", "text": "x", "revised_at": "2026-01-01T00:00:00"}',
+        b'{"external_id": "5"',
+        b'{"external_id": 6, "text": "number as id"}',
+    ]
+    Path("t.jsonl").write_bytes(b"\n".join(lines))
+    answer = triagem("enqueue", "t.jsonl", "--json")
+    summary = json.loads(answer.out)
+    assert summary["accepted"] == 2
+    assert [bad["line"] for bad in summary["rejected"]] == [2, 3, 4, 5]
+    assert "UTF-8" in summary["rejected"][1]["reason"]
+    assert inbox.depth(Lane.LIVE).waiting == 2
+
+
+def test_strict_stops_at_the_first_bad_line(triagem: Triagem) -> None:
+    Path("t.jsonl").write_text('{"external_id": "1", "text": "ok"}\nnonsense\n', encoding="utf-8")
+    assert_one_line(triagem("enqueue", "t.jsonl", "--strict"), "line 2", "1 before it are in")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("enqueue", "absent.csv"), "no such file"),
+        (("enqueue", "."), "is a directory"),
+        (("enqueue", "empty.jsonl"), "is empty"),
+        (("enqueue", "array.json"), "one JSON object a line"),
+        (("enqueue", "export.csv", "--map", "text=nope"), "no column 'nope'"),
+        (("show", "crm", "nobody"), "no ticket 'nobody'"),
+        (("results", "--since", "yesterday"), "--since"),
+        (("results", "--after", "x"), "--after"),
+        (("models", "show", "v9.9.9"), "no model version v9.9.9"),
+        (("models", "promote", "../../etc"), "no version name"),
+        (("classify", " "), "empty"),
+    ],
+)
+def test_a_mistake_gets_one_line_and_exit_status_1(triagem: Triagem, arguments: tuple[str, ...], said: str) -> None:
+    Path("empty.jsonl").touch()
+    Path("array.json").write_text("[{}]", encoding="utf-8")
+    Path("export.csv").write_text(EXPORT, encoding="utf-8")
+    assert_one_line(triagem(*arguments), said)
+
+
+def test_an_unknown_lane_is_a_usage_error(triagem: Triagem) -> None:
+    assert triagem("enqueue", "x.csv", "--lane", "express").status == 2
+
+
+def test_without_servers_a_command_says_how_to_get_some(bare: Triagem) -> None:
+    Path("t.jsonl").write_text('{"external_id": "1", "text": "ok"}\n', encoding="utf-8")
+    assert_one_line(bare("enqueue", "t.jsonl"), "TRIAGEM_REDIS_URL", "triagem up")
+    assert_one_line(bare("results"), "TRIAGEM_DATABASE_URL", "triagem up")
+
+
+@pytest.mark.parametrize(
+    ("setting", "command", "said"),
+    [
+        (("TRIAGEM_REDIS_URL", "redis://127.0.0.1:1/0"), "backlog", "does not answer"),
+        (("TRIAGEM_REDIS_URL", "nonsense"), "backlog", "TRIAGEM_REDIS_URL"),
+        (("TRIAGEM_DATABASE_URL", "postgresql://u:secret@127.0.0.1:1/x"), "results", "does not answer"),
+        (("TRIAGEM_DATABASE_URL", "mysql://u:secret@127.0.0.1/x"), "results", "TRIAGEM_DATABASE_URL"),
+        (("TRIAGEM_LIVE_MARK", "many"), "backlog", "TRIAGEM_LIVE_MARK"),
+    ],
+)
+def test_a_wrong_setting_is_named_and_no_password_is_printed(
+    triagem: Triagem, monkeypatch: pytest.MonkeyPatch, setting: tuple[str, str], command: str, said: str
+) -> None:
+    monkeypatch.setenv(*setting)
+    answer = triagem(command)
+    assert_one_line(answer, said)
+    assert "secret" not in answer.out + answer.err
+
+
+@pytest.mark.parametrize("variable", ["TRIAGEM_REDIS_URL", "TRIAGEM_DATABASE_URL"])
+def test_a_wrong_password_is_told_apart_from_an_outage(
+    triagem: Triagem, endpoints: Endpoints, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    url = endpoints.redis_url if "REDIS" in variable else endpoints.database_url
+    user, _, host = url.rpartition("@")
+    monkeypatch.setenv(variable, f"{user.rpartition(':')[0]}:wrong@{host}")
+    assert_one_line(triagem("backlog" if "REDIS" in variable else "results"), "password", variable)
+
+
+def test_results_pages_by_cursor_and_shows_a_ticket_with_its_history(
+    triagem: Triagem, endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path
+) -> None:
+    Publisher(inbox).publish_many(
+        [{"source": "crm", "external_id": str(one), "text": f"um texto {one}"} for one in range(5)]
+    )
+    with running(endpoints, instant_models):
+        until(lambda: stored(database) == 5)
+    seen: list[str] = []
+    after: list[str] = []
+    while True:
+        page = json.loads(triagem("results", "--limit", "2", "--format", "json", *after).out)
+        seen += [row["external_id"] for row in page["results"]]
+        if page["after"] is None:
+            break
+        after = ["--after", page["after"]]
+    assert sorted(seen) == ["0", "1", "2", "3", "4"]
+    shown = json.loads(triagem("show", "crm", "3", "--json").out)
+    assert shown["ticket"]["text"] == "um texto 3"
+    assert [row["model_version"] for row in shown["history"]] == ["v1.0.0"]
+    assert triagem("results", "--format", "csv").out.startswith("source,external_id,label")
+    assert "um texto 3" in triagem("show", "crm", "3").out
+
+
+def test_backlog_counts_what_waits(triagem: Triagem, inbox: Inbox) -> None:
+    Publisher(inbox).publish_many([{"source": "crm", "external_id": str(one), "text": "x"} for one in range(3)])
+    answer = json.loads(triagem("backlog", "--json").out)
+    assert answer["lanes"]["live"]["waiting"] == 3
+    assert (answer["workers"], answer["paused"]) == (0, False)
+    triagem("pause")
+    assert "paused" in triagem("backlog").out
+    triagem("resume")
+    assert "paused" not in triagem("backlog").out
+
+
+def test_models_lists_versions_and_moves_current_and_back(
+    triagem: Triagem, monkeypatch: pytest.MonkeyPatch, instant_models: Path
+) -> None:
+    import shutil
+
+    shutil.copytree(instant_models, "mine")
+    monkeypatch.setenv("TRIAGEM_REGISTRY_URL", "mine")
+    assert triagem("models", "promote", "v1.1.0").out == "v1.1.0 is current (epoch 2)\n"
+    assert triagem("models", "rollback").out == "v1.0.0 is current (epoch 3)\n"
+    listed = json.loads(triagem("models", "list", "--format", "json").out)
+    assert [(row["version"], row["current"]) for row in listed] == [("v1.0.0", "*"), ("v1.1.0", "")]
+    Path("mine/v1.1.0/weights.txt").write_text("changed", encoding="utf-8")
+    assert_one_line(triagem("models", "promote", "v1.1.0"), "weights.txt changed")
+
+
+def test_classify_needs_no_server(bare: Triagem, monkeypatch: pytest.MonkeyPatch, bert_models: Path) -> None:
+    monkeypatch.setenv("TRIAGEM_REGISTRY_URL", str(bert_models))
+    Path("texts.txt").write_text("minha internet caiu\n\nquero um orçamento\n", encoding="utf-8")
+    rows = json.loads(bare("classify", "texts.txt", "--format", "json").out)
+    assert [row["text"] for row in rows] == ["minha internet caiu", "quero um orçamento"]
+    assert {row["label"] for row in rows} <= {"suporte", "venda"}
+
+
+def test_doctor_finds_a_healthy_installation_healthy(
+    triagem: Triagem, monkeypatch: pytest.MonkeyPatch, bert_models: Path
+) -> None:
+    monkeypatch.setenv("TRIAGEM_REGISTRY_URL", str(bert_models))
+    answer = triagem("doctor", "--json")
+    checks = json.loads(answer.out)
+    assert [check["wrong"] for check in checks] == [None] * 5
+    assert answer.status == 0
+
+
+def doctor_says(triagem: Triagem) -> dict[str, str]:
+    answer = triagem("doctor", "--json")
+    assert answer.status == 1
+    return {check["what"]: check["wrong"] for check in json.loads(answer.out) if check["wrong"]}
+
+
+def test_doctor_names_a_changed_model_file(
+    triagem: Triagem, monkeypatch: pytest.MonkeyPatch, instant_models: Path
+) -> None:
+    import shutil
+
+    shutil.copytree(instant_models, "mine")
+    Path("mine/v1.0.0/weights.txt").write_text("changed", encoding="utf-8")
+    monkeypatch.setenv("TRIAGEM_REGISTRY_URL", "mine")
+    assert "weights.txt changed" in doctor_says(triagem)["model"]
+
+
+def test_doctor_names_an_absent_model_and_how_to_get_one(triagem: Triagem, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRIAGEM_REGISTRY_URL", "nothing here")
+    assert "triagem train" in doctor_says(triagem)["model"]
+
+
+def test_doctor_names_tickets_that_wait_for_nobody(triagem: Triagem, inbox: Inbox) -> None:
+    Publisher(inbox).publish(source="crm", external_id="1", text="x")
+    assert "no worker is alive" in doctor_says(triagem)["inbox"]
+
+
+def test_doctor_names_a_redis_that_would_drop_tickets(triagem: Triagem, inbox: Inbox) -> None:
+    inbox.redis.config_set("maxmemory-policy", "allkeys-lru")
+    try:
+        assert "noeviction" in doctor_says(triagem)["Redis"]
+    finally:
+        inbox.redis.config_set("maxmemory-policy", "noeviction")
+
+
+def test_doctor_names_a_database_that_was_not_migrated(
+    triagem: Triagem, stack: LocalStack, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with database.autocommit() as connection:
+        connection.execute(text("CREATE DATABASE untouched"))
+    try:
+        base, _, _ = stack.endpoints.database_url.rpartition("/")
+        monkeypatch.setenv("TRIAGEM_DATABASE_URL", f"{base}/untouched")
+        assert "triagem db upgrade" in doctor_says(triagem)["Postgres"]
+        assert triagem("db", "upgrade").status == 0
+        assert "Postgres" not in doctor_says(triagem)
+    finally:
+        with database.autocommit() as connection:
+            connection.execute(text("DROP DATABASE untouched WITH (FORCE)"))
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("enqueue", "--help"), ("models", "--help")])
+def test_help_is_there_with_an_example(bare: Triagem, arguments: tuple[str, ...]) -> None:
+    answer = bare(*arguments)
+    assert answer.status == 0
+    assert "Usage" in answer.out
