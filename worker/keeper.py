@@ -30,6 +30,7 @@ class Keeper:
         self._every_s = every_s
         self._running: Running | None = None
         self._refused: CurrentModel | None = None
+        self._said = ""
         self._nudge = threading.Event()
         self.ready = threading.Event()
 
@@ -65,9 +66,10 @@ class Keeper:
             if held is None:
                 raise
             # Any error: a version that can't be loaded must not stop workers that run a good one.
-            log.error("going on with the former model", version=held.model.version, why=str(error))
-            self._refused = wanted or self._refused
+            if (why := str(error)) != self._said:
+                log.error("going on with the former model", version=held.model.version, why=why)
+            self._refused, self._said = wanted or self._refused, why
             return
-        self._running, self._refused = Running(model, wanted.epoch), None
+        self._running, self._refused, self._said = Running(model, wanted.epoch), None, ""
         self.ready.set()
         log.info("model current", version=model.version, epoch=wanted.epoch)

@@ -6,16 +6,19 @@ import signal
 import socket
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from celery import signals
 from celery.exceptions import SecurityWarning
 from celery.worker import state
 from prometheus_client import start_http_server
 
-from contracts.errors import InvalidInput
+from contracts.errors import DatabaseAway, InvalidInput
 from contracts.model import Model
 from db import Database
+from db.upgrade import require_current
 from inbox import Inbox, InboxSettings, connect
 from registry import Registry
 from worker.app import QUEUE, make_app
@@ -29,11 +32,13 @@ def run(
 ) -> int:
     """Run until SIGTERM or SIGINT; returns the exit status, 1 if the pipe failed.
 
-    Waits for Redis and Postgres to come, but not for a model: NoModel is raised at once.
+    Waits for Redis and Postgres to come, but not for a model or a migration: NoModel, NotMigrated.
     """
     registry = Registry(registry_url)
     registry.manifest(registry.current().version)
     load = loader(settings.engine)
+    with Database(database_url) as database, suppress(DatabaseAway):
+        require_current(database)
     failed: list[BaseException | None] = []
 
     def build() -> Pipeline:
@@ -59,6 +64,8 @@ def run(
         start_http_server(settings.metrics_port, settings.metrics_host)
     # Root is no danger without pickle, which this application refuses.
     warnings.filterwarnings("ignore", category=SecurityWarning)
+    # A receiver, any, keeps Celery from setting up logging: it would raise the level to WARNING.
+    signals.setup_logging.connect(_keep_logging)
     worker = app.Worker(
         pool="solo",
         concurrency=1,
@@ -70,6 +77,10 @@ def run(
     )
     worker.start()
     return 1 if failed else int(worker.exitcode or 0)
+
+
+def _keep_logging(**_: object) -> None:
+    """Logging was set up by the entry point."""
 
 
 def loader(path: str) -> Callable[[Path], Model]:

@@ -77,20 +77,19 @@ class Taker:
             outlet.close()
 
     def _refill(self) -> None:
-        window = self._window()
-        if self._rescue.due():
-            for lane in Lane:
-                self._add(lane, self._patiently(partial(self._sweep, lane, window)))
         if self._hold():
             if not self._holding_some():
                 self._supervisor.stopping.wait(0.2)
             return
-        consumer = self._lease.consumer
+        window, consumer = self._window(), self._lease.consumer
+        if self._rescue.due():
+            for lane in Lane:
+                self._add(lane, self._patiently(partial(self._sweep, lane, window)))
         for lane in Lane:
             if (room := window - self._lanes.tickets(lane)) > 0:
                 self._add(lane, self._patiently(partial(self._inbox.take, lane, consumer, room)))
         if not self._holding_some():
-            idle = self._patiently(lambda: self._inbox.wait(consumer, window, block_s=BLOCK_S))
+            idle = self._patiently(partial(self._inbox.wait, consumer, window, block_s=BLOCK_S))
             for lane in Lane:
                 self._add(lane, [entry for entry in idle if entry.lane is lane])
 

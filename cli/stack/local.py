@@ -75,6 +75,8 @@ class LocalStack:
 
     def erase(self) -> None:
         """Stop the servers and delete their data and passwords, wherever they lie; this object is then used up."""
+        if not self.folder.exists():
+            return
         self.stop()
         with _in_one_line(self.folder):
             for server in self._servers:

@@ -3,6 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from threading import Barrier
+from typing import cast
 
 import pytest
 from hypothesis import settings
@@ -48,7 +49,7 @@ def put_and_take(inbox: Inbox, consumer: str, count: int, lane: Lane = LIVE) -> 
 
 def held(inbox: Inbox, consumer: str, lane: Lane = LIVE) -> list[bytes]:
     rows = inbox.redis.xpending_range(stream_key(lane), GROUP, "-", "+", 10_000, consumer)
-    return [row["message_id"] for row in rows]
+    return [cast("bytes", row["message_id"]) for row in rows]
 
 
 def consumers(inbox: Inbox, lane: Lane = LIVE) -> set[str]:
@@ -446,7 +447,7 @@ class Interleavings(RuleBasedStateMachine):
     @invariant()
     def nothing_is_lost(self) -> None:
         assert self.unsettled == {
-            (lane, entry_id) for lane in Lane for entry_id, _ in self.inbox.redis.xrange(stream_key(lane))
+            (lane, entry_id) for lane in Lane for entry_id, _ in self.inbox.redis.xrange(stream_key(lane)) or ()
         }
 
     @invariant()
@@ -455,8 +456,9 @@ class Interleavings(RuleBasedStateMachine):
         for lane in Lane:
             seen: set[bytes] = set()
             for worker in hands:
-                mine = {entry.id for entry in worker.in_hand if (entry.lane, entry.id) in self.unsettled}
-                mine &= {entry.id for entry in worker.in_hand if entry.lane is lane}
+                mine = {
+                    entry.id for entry in worker.in_hand if entry.lane is lane and (lane, entry.id) in self.unsettled
+                }
                 assert mine <= set(held(self.inbox, worker.lease.consumer, lane))
                 assert mine.isdisjoint(seen)
                 seen |= mine

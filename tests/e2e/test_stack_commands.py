@@ -1,0 +1,127 @@
+"""`triagem up` and `triagem demo` as a person runs them, each in a folder of its own with its own servers."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cli.stack import LocalStack, running
+from tests.e2e.conftest import ROOT
+from tests.support.waiting import until
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """A folder with a space in its name, whose servers are gone after the test."""
+    made = tmp_path / "um lugar"
+    made.mkdir()
+    yield made
+    LocalStack(made / ".triagem").erase()
+
+
+def triagem(folder: Path, *arguments: str, models: Path, engine: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "cli.main", *arguments],
+        cwd=folder,
+        env={
+            **os.environ,
+            "TRIAGEM_REGISTRY_URL": str(models),
+            "TRIAGEM_ENGINE": engine,
+            "TRIAGEM_LEASE_S": "1",
+            "PYTHONPATH": str(ROOT),
+        },
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def say(folder: Path, *arguments: str) -> str:
+    done = triagem(folder, *arguments, models=folder, engine="tests.support.engines:instant")
+    out, err = done.communicate(timeout=60)
+    assert done.returncode == 0, err
+    return out
+
+
+def lines_of(folder: Path) -> str:
+    return "".join(path.read_text() for path in (folder / ".triagem").glob("worker-*.log"))
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_up_serves_until_it_is_asked_to_stop_and_leaves_nothing_running(
+    folder: Path, instant_models: Path, signum: int
+) -> None:
+    process = triagem(folder, "up", models=instant_models, engine="tests.support.engines:instant")
+    try:
+        until(lambda: "model current" in lines_of(folder) or process.poll() is not None, seconds=90)
+        (folder / "export.csv").write_text("id,subject,body\n1,Oi,minha internet caiu\n", encoding="utf-8")
+        say(folder, "enqueue", "export.csv", "--source", "crm")
+        until(lambda: json.loads(say(folder, "results", "--format", "json"))["results"] != [], seconds=60)
+        pids = [
+            server.pid
+            for server in (LocalStack(folder / ".triagem").valkey, LocalStack(folder / ".triagem").postgres)
+        ]
+        process.send_signal(signum)
+        assert process.wait(60) == 0
+    finally:
+        process.kill()
+        process.communicate()
+    assert all(pids)
+    assert not any(alive(pid) for pid in pids if pid)
+    assert running(folder / ".triagem") is None
+
+
+def test_after_up_was_killed_its_worker_ends_and_the_next_up_takes_the_servers_over(
+    folder: Path, instant_models: Path
+) -> None:
+    process = triagem(folder, "up", models=instant_models, engine="tests.support.engines:instant")
+    until(lambda: "model current" in lines_of(folder), seconds=90)
+    before = LocalStack(folder / ".triagem").postgres.pid
+    process.kill()
+    process.communicate()
+    until(lambda: '"workers": 0' in say(folder, "backlog", "--json"), seconds=60)
+    again = triagem(folder, "up", "--workers", "0", models=instant_models, engine="tests.support.engines:instant")
+    try:
+        assert again.stdout
+        until(lambda: "Ctrl-C" in (again.stdout.readline() if again.stdout else ""), seconds=60)
+        assert LocalStack(folder / ".triagem").postgres.pid == before
+        again.send_signal(signal.SIGTERM)
+        assert again.wait(60) == 0
+    finally:
+        again.kill()
+        again.communicate()
+
+
+def test_up_without_a_model_says_how_to_get_one(folder: Path) -> None:
+    process = triagem(folder, "up", models=folder / "none", engine="tests.support.engines:instant")
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "triagem train" in err
+    assert len(err.strip().splitlines()) == 1
+
+
+def test_the_demo_kills_a_worker_midway_and_every_ticket_has_its_row(folder: Path, bert_models: Path) -> None:
+    process = triagem(folder, "demo", "--json", models=bert_models, engine="engine.classify:load")
+    out, err = process.communicate(timeout=240)
+    assert process.returncode == 0, err
+    outcome = json.loads(out)
+    assert (outcome["enqueued"], outcome["rows"], outcome["lost"]) == (200, 200, 0)
+    assert 0 < outcome["killed_at"] < 200
+    assert sum(sum(bands.values()) for bands in outcome["counts"].values()) == 200
+    assert running(folder / ".triagem") is None
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
