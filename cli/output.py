@@ -11,6 +11,7 @@ from importlib import metadata
 from typing import Any
 
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from contracts.errors import InvalidInput
@@ -93,6 +94,19 @@ def _styled(name: str, value: Any) -> str:
     text = str(value).replace("[", r"\[")
     style = BAND_STYLES.get(text) if name == "band" else None
     return f"[{style}]{text}[/{style}]" if style else text
+
+
+def progress(screen: Console) -> Progress:
+    """A progress bar on long work, where somebody sees it."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=screen,
+        transient=True,
+        disable=not screen.is_terminal,
+    )
 
 
 def version_of(package: str) -> str:

@@ -42,7 +42,8 @@ _OPENING: Final = re.compile(  # of quoted mail, in the next ten lines
     r"|(?P<thread>-{2,} ?(?:original message|mensagem original|mensaje original) ?--"
     r"|\*?(?:from|de) ?:(?=.*\n\*?(?:sent|date|enviad[oa](?: em| el)?|data|fecha) ?:)"
     r"(?=.*\n\*?(?:to|para) ?:)(?=.*\n\*?(?:subject|assunto|asunto) ?:))"
-    rf"|(?P<reply>(?:on|em|el) {_TIME}[^?!]{{0,200}}?\b(?:wrote|escreveu|escribió) ?:\n"
+    rf"|(?P<reply>(?:on|em|el) {_TIME}[^\n?!]{{0,120}}(?:(?<!\.)\n[^\n?!]{{0,80}}){{0,2}}"  # may be wrapped
+    r"\b(?:wrote|escreveu|escribió) ?:\n"
     rf"|[^\n<]{{1,99}}<[^<>\s]{{1,99}}> escreveu {_TIME}\)?:\n)"
 )
 
@@ -128,22 +129,21 @@ def _from_html(html: str) -> str:
 
 
 def _unquoted(lines: list[str], *, forwarding: bool) -> list[str]:
-    """`lines` without the mail that they answer; all of them where the quoted mail is the message."""
-    kept, first, at = list[str](), True, 0
+    """`lines` without the mail that they answer; all where they forward it under less than 15 words."""
+    kept, at = list[str](), 0
     while at < len(lines):
         marked = lines[at].startswith(">")
-        opening = _OPENING.match("\n".join([*(line.lstrip("> ") for line in lines[at : at + 10]), ""]))
+        ahead = "\n".join([*(line.lstrip("> ") for line in lines[at : at + 10]), ""])
+        opening = _OPENING.match(ahead.lstrip("\n") if marked else ahead)
         kind = opening.lastgroup if opening else None
         below = at + opening[0].count("\n") if opening and kind == "reply" else at
         answered = below > at and "".join(lines[below : below + 3]).startswith(">")
         to_the_end = opening is not None and not marked and not answered  # else own words may follow below
-        if to_the_end or (first and (marked or answered)):
-            words = sum(len(line.split()) for line in _trimmed(kept))
-            if words < (15 if forwarding or kind == "forward" else to_the_end):  # words of a covering note
-                return kept + [line.lstrip("> ") for line in lines[at:]]
-            if to_the_end:
-                return kept
-            first = False
+        first = to_the_end or ((marked or answered) and len(kept) == at < 100)
+        if first and (forwarding or kind == "forward") and len(" ".join(_trimmed(kept)).split()) < 15:
+            return kept + [line.lstrip("> ") for line in lines[at:]]
+        if to_the_end:
+            return kept
         above = kept[-1] if at and kept[-1:] == [lines[at - 1]] else ""
         if not answered and (not marked or re.match(r"[^\d@]*:$|>", above)):  # "I need:", "> this", "> that"
             kept.append(lines[at])

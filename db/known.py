@@ -45,3 +45,16 @@ def known(
         )
         for row in rows
     }
+
+
+_RECENT: Final = text("""
+SELECT confidence FROM (
+  SELECT confidence, model_version, received_at, id FROM tickets ORDER BY received_at DESC, id DESC LIMIT :most
+) AS newest WHERE model_version = :version ORDER BY received_at, id
+""")
+
+
+def recent_confidences(database: Database, version: str, *, most: int) -> list[float]:
+    """How sure a version was of those of the `most` newest tickets that it classified, in the order they came."""
+    with database.autocommit() as connection:
+        return list(connection.execute(_RECENT, {"version": version, "most": most}).scalars())

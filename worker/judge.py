@@ -2,15 +2,15 @@
 
 import math
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from contracts.errors import NotFinite
 from contracts.prediction import Band, Thresholds
 
-_REMEMBERED: Final = 1000
-_ENOUGH: Final = 100
+REMEMBERED: Final = 1000
+_ENOUGH: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +27,17 @@ class Budget:
     """The least sure share of recent tickets: the confidence under which one is reviewed whatever the threshold.
 
     Under a shift of the input the figures stay high while the errors rise, so a fixed threshold stops biting;
-    the ranking survives. The last 1,000 confidences are remembered, by this process; under 100 it says nothing.
+    the ranking survives. The last 1,000 confidences are remembered; under 50 it says nothing.
+    `recent` is what the database remembers of this model version, so that a restart forgets nothing.
     """
 
-    def __init__(self, share: float) -> None:
+    def __init__(self, share: float, recent: Iterable[float] = ()) -> None:
         self.share = share
-        self._recent: deque[float] = deque(maxlen=_REMEMBERED)
+        self._recent: deque[float] = deque(maxlen=REMEMBERED)
         self._fresh = 0
         self.cutoff = 0.0
+        for confidence in recent:
+            self.remember(confidence)
 
     def remember(self, confidence: float) -> None:
         """Take one live ticket's confidence into account."""

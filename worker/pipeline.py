@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +20,7 @@ from contracts.model import Model
 from contracts.prediction import Prediction
 from contracts.ticket import Lane
 from db import Database
+from db.known import recent_confidences
 from db.window import Classified
 from inbox import Inbox
 from inbox.claims import Claims
@@ -28,7 +30,7 @@ from worker import health, metrics
 from worker.batch import Done, Item, MicroBatch
 from worker.committer import Committer
 from worker.handover import Handover
-from worker.judge import Budget, judge
+from worker.judge import REMEMBERED, Budget, judge
 from worker.keeper import Keeper
 from worker.outage import outwait
 from worker.rescue import Rescue
@@ -58,7 +60,7 @@ class Pipeline:
         self._inbox = inbox
         self._database = database
         self._rate = 0.0
-        self._budget: Budget | None = None
+        self._budget: tuple[str, Budget] | None = None
         self._lease_s = inbox.settings.lease_s
         self._leased, self._committed = threading.Event(), threading.Event()
         self.supervisor = Supervisor(on_failure, deadline_s=settings.stop_deadline_s)
@@ -186,11 +188,10 @@ class Pipeline:
 
     def _decide(self, item: Item, model: Model, row: list[float]) -> Prediction:
         thresholds = self._settings.thresholds(model.thresholds)
-        if self._budget is None or self._budget.share != thresholds.review_budget:
-            self._budget = Budget(thresholds.review_budget)
-        said = judge(row, model.labels, thresholds, budget_cutoff=self._budget.cutoff)
+        budget = self._budget_of(model.version, thresholds.review_budget)
+        said = judge(row, model.labels, thresholds, budget_cutoff=budget.cutoff)
         if item.entry.lane is Lane.LIVE:
-            self._budget.remember(said.confidence)
+            budget.remember(said.confidence)
         return Prediction(
             said.label,
             said.confidence,
@@ -200,3 +201,11 @@ class Pipeline:
             len(item.tokens.ids),
             item.tokens.truncated,
         )
+
+    def _budget_of(self, version: str, share: float) -> Budget:
+        """The budget of a version: another one's confidences say nothing of this one's."""
+        if self._budget is None or self._budget[0] != version:
+            read = partial(recent_confidences, self._database, version, most=REMEMBERED)
+            recent = outwait(read, stopping=self.supervisor.stopping, beat=self.supervisor.beat)
+            self._budget = version, Budget(share, recent)
+        return self._budget[1]

@@ -6,12 +6,10 @@ import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.panel import Panel
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from cli.output import BAND_STYLES, as_mapping, console, errors, print_json
+from cli.output import BAND_STYLES, as_mapping, console, errors, print_json, progress
 from cli.servers import STACK_FOLDER
 from cli.steps import Steps
 
@@ -53,10 +51,10 @@ def demo(
         with steps.step("create tables and views"):
             prepare(endpoints)
         _model(registry, steps)
-        with Database(endpoints.database_url) as database, _progress(screen) as progress:
-            task = progress.add_task("enqueue", total=200)
+        with Database(endpoints.database_url) as database, progress(screen) as bar:
+            task = bar.add_task("enqueue", total=200)
             outcome = classify_export(
-                endpoints, database, lambda rows, what: progress.update(task, completed=rows, description=what)
+                endpoints, database, lambda rows, what: bar.update(task, completed=rows, description=what)
             )
         if as_json:
             print_json(as_mapping(outcome) | {"lost": outcome.lost, "seconds": steps.seconds})
@@ -85,17 +83,6 @@ def _model(registry: Registry, steps: Steps) -> None:
     else:
         with steps.step(f"use model {current.version}, trained before"):
             registry.verify(current.version)
-
-
-def _progress(screen: Console) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        console=screen,
-        transient=True,
-        disable=not screen.is_terminal,
-    )
 
 
 def _print(outcome: Outcome, endpoints: Endpoints, *, keep: bool) -> None:

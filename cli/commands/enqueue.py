@@ -5,10 +5,9 @@ import sys
 from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from cli import servers
-from cli.output import console, errors, print_json
+from cli.output import console, errors, print_json, progress
 from contracts.ticket import Lane
 from producer.load import Summary, load
 from producer.mapping import field_map
@@ -57,21 +56,12 @@ def enqueue(
         columns, records = rows(lines, format=known, name=name)
         fields = field_map(columns, mapping)
         publisher = Publisher(servers.inbox())
-        with Progress(
-            SpinnerColumn(),
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            console=errors,
-            transient=True,
-            disable=not errors.is_terminal,
-        ) as progress:
-            task = progress.add_task(f"enqueue {name}", total=None)
+        with progress(errors) as bar:
+            task = bar.add_task(f"enqueue {name}", total=None)
 
             def show(summary: Summary) -> None:
                 waiting = " (inbox full, waiting)" if summary.waited_s else ""
-                progress.update(task, completed=summary.accepted, description=f"enqueue {name}{waiting}")
+                bar.update(task, completed=summary.accepted, description=f"enqueue {name}{waiting}")
 
             summary = load(records, fields, publisher, lane=lane, source=source, strict=strict, on_progress=show)
     used = {field: "+".join(names) for field, names in fields.columns.items()}

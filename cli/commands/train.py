@@ -8,18 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import Progress, TaskID
 from rich.table import Table
 
-from cli.output import console, errors, print_json
+from cli.output import console, errors, print_json, progress
 
 if TYPE_CHECKING:
     from registry import Registry
@@ -57,30 +49,21 @@ def fine_tune(
     """Train with a progress bar on `screen`."""
     from trainer import TrainSettings, train
 
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        console=screen,
-        transient=True,
-        disable=not screen.is_terminal,
-    ) as progress:
-        bar = _Bar(progress, progress.add_task("fine-tune", total=None))
+    with progress(screen) as shown:
+        bar = _Bar(shown, shown.add_task("fine-tune", total=None))
         return train(data, registry, TrainSettings(), bar, base=base, promote=promote)
 
 
 @dataclass(frozen=True)
 class _Bar:
-    progress: Progress
+    shown: Progress
     task: TaskID
 
     def on_step(self, done: int, total: int, loss: float | None) -> None:
         described = "fine-tune" if loss is None else f"fine-tune, loss {loss:.3f}"
         if done == total:
             described = "evaluate"
-        self.progress.update(self.task, completed=done, total=total, description=described)
+        self.shown.update(self.task, completed=done, total=total, description=described)
 
 
 def print_report(report: TrainingReport, screen: Console) -> None:

@@ -1,7 +1,7 @@
 """A TCP proxy before a real Redis that cuts one reply short, as a network does that dies at the wrong moment."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from io import BufferedIOBase
 from socket import SHUT_RDWR, create_connection, socket
@@ -29,19 +29,25 @@ def cutting_proxy(redis_url: str, command: str = "", nth: int = 1) -> Iterator[P
         def handle(self) -> None:
             self.cutting = False
             with create_connection((host, port)) as server:
-                Thread(target=self._answer, args=(server,), daemon=True).start()
-                while words := _read_command(self.rfile):
-                    name = words[0].decode().upper()
-                    proxy.commands.append(name)
-                    self.cutting = name == command and proxy.commands.count(name) == nth
-                    server.sendall(_packed(words))
+                answers = Thread(target=self._answer, args=(server,), daemon=True)
+                answers.start()
+                with suppress(OSError):  # the client has left in the middle of a command
+                    while words := _read_command(self.rfile):
+                        name = words[0].decode().upper()
+                        proxy.commands.append(name)
+                        self.cutting = name == command and proxy.commands.count(name) == nth
+                        server.sendall(_packed(words))
+                with suppress(OSError):  # the server has
+                    server.shutdown(SHUT_RDWR)
+                answers.join()
 
         def _answer(self, server: socket) -> None:
-            while chunk := server.recv(65536):
-                self.connection.sendall(chunk[: len(chunk) // 2] if self.cutting else chunk)
-                if self.cutting:
-                    self.connection.shutdown(SHUT_RDWR)
-                    return
+            with suppress(OSError):  # one of both has
+                while chunk := server.recv(65536):
+                    self.connection.sendall(chunk[: len(chunk) // 2] if self.cutting else chunk)
+                    if self.cutting:
+                        break
+                self.connection.shutdown(SHUT_RDWR)
 
     with ThreadingTCPServer(("127.0.0.1", 0), Connection) as listener:
         listener.daemon_threads = True

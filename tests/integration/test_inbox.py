@@ -1,0 +1,299 @@
+"""What goes into the inbox, what comes out and what is left: the rules of `PIPE.md` on `put`, `take` and `settle`."""
+
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
+import pytest
+
+from contracts.errors import GroupMissing, InboxFull
+from contracts.ticket import Lane
+from inbox import Depth, Entry, Inbox, InboxSettings
+from inbox.desired import pause, paused, resume
+from inbox.stream import entries_of, stream_key
+from tests.integration.conftest import ids
+
+LIVE, BULK = Lane
+
+
+@pytest.fixture
+def inbox(either_inbox: Inbox) -> Inbox:
+    """Over fakeredis and over the real server."""
+    return either_inbox
+
+
+def with_marks(inbox: Inbox, *, live: int = 5, bulk: int = 5) -> Inbox:
+    return Inbox(inbox.redis, InboxSettings(live_mark=live, bulk_mark=bulk))
+
+
+def clock_ms(inbox: Inbox) -> int:
+    seconds, micros = inbox.redis.time()
+    return int(seconds * 1000 + micros // 1000)
+
+
+def test_what_was_put_is_taken_in_the_order_in_which_it_was_put(inbox: Inbox) -> None:
+    """PIPE 1: the ids come back in the payloads' order."""
+    put = inbox.put(LIVE, [b"first", b"second"]) + inbox.put(LIVE, [b"third"])
+
+    taken = inbox.take(LIVE, "worker", 10)
+
+    assert [(entry.id, entry.payload) for entry in taken] == list(
+        zip(put, [b"first", b"second", b"third"], strict=True)
+    )
+
+
+def test_putting_nothing_adds_nothing(inbox: Inbox) -> None:
+    """PIPE 1: not even past the mark is it an error."""
+    full = with_marks(inbox, live=1)
+    full.put(LIVE, [b"x"])
+
+    assert full.put(LIVE, []) == []
+    assert full.depth(LIVE).waiting == 1
+
+
+def test_a_batch_that_reaches_the_mark_exactly_is_let_in(inbox: Inbox) -> None:
+    """PIPE 1."""
+    narrow = with_marks(inbox, live=5)
+    narrow.put(LIVE, [b"x"] * 2)
+
+    assert len(narrow.put(LIVE, [b"x"] * 3)) == 3
+
+
+def test_a_batch_that_would_pass_the_mark_is_refused_whole(inbox: Inbox) -> None:
+    """PIPE 1: all or nothing."""
+    narrow = with_marks(inbox, live=5)
+    narrow.put(LIVE, [b"x"] * 4)
+
+    with pytest.raises(InboxFull, match=r"^the live lane is full \(4 entries, the mark is 5\): wait until"):
+        narrow.put(LIVE, [b"x"] * 2)
+
+    assert narrow.depth(LIVE).waiting == 4
+
+
+def test_each_lane_has_a_mark_of_its_own(inbox: Inbox) -> None:
+    """PIPE 1: a file import that fills bulk never keeps a customer who waits now out of live."""
+    narrow = with_marks(inbox, live=3, bulk=1)
+    narrow.put(BULK, [b"x"])
+
+    with pytest.raises(InboxFull, match="bulk"):
+        narrow.put(BULK, [b"x"])
+    assert len(narrow.put(LIVE, [b"x"] * 3)) == 3
+
+
+def test_what_is_in_flight_counts_against_the_mark(inbox: Inbox) -> None:
+    """PIPE 1: taking alone makes no room."""
+    narrow = with_marks(inbox, live=2)
+    narrow.put(LIVE, [b"x"] * 2)
+    narrow.take(LIVE, "worker", 2)
+
+    with pytest.raises(InboxFull):
+        narrow.put(LIVE, [b"x"])
+
+
+def test_settling_makes_room(inbox: Inbox) -> None:
+    """PIPE 1."""
+    narrow = with_marks(inbox, live=2)
+    narrow.put(LIVE, [b"x"] * 2)
+    narrow.settle(narrow.take(LIVE, "worker", 1))
+
+    assert len(narrow.put(LIVE, [b"x"])) == 1
+
+
+def test_producers_that_race_at_the_mark_never_pass_it(inbox: Inbox) -> None:
+    """PIPE 1: checking and adding are one step."""
+    narrow = with_marks(inbox, live=100)
+    sizes = [1, 2, 3, 5]
+    start = Barrier(len(sizes))
+
+    def produce(size: int) -> int:
+        start.wait()
+        let_in = 0
+        while True:
+            try:
+                let_in += len(narrow.put(LIVE, [b"x"] * size))
+            except InboxFull:
+                return let_in
+
+    with ThreadPoolExecutor(len(sizes)) as pool:
+        let_in = sum(pool.map(produce, sizes))
+
+    # The producer of single entries leaves off only when not even one has room.
+    assert let_in == narrow.depth(LIVE).waiting == 100
+
+
+def test_the_streams_of_all_lanes_share_a_hash_tag() -> None:
+    """PIPE 2: so that they can be sharded without renaming anything."""
+    assert [stream_key(lane) for lane in Lane] == ["triagem:{0}:live", "triagem:{0}:bulk"]
+
+
+def test_each_lane_is_taken_by_itself_up_to_the_count(inbox: Inbox) -> None:
+    """PIPE 6."""
+    inbox.put(BULK, [b"bulk"] * 5)
+    live = inbox.put(LIVE, [b"live"] * 5)
+
+    assert ids(inbox.take(LIVE, "worker", 3)) == live[:3]
+    assert ids(inbox.take(LIVE, "worker", 3)) == live[3:]
+    assert inbox.take(LIVE, "worker", 3) == []
+    assert inbox.depth(BULK).waiting == 5
+
+
+def test_an_entry_is_taken_by_one_worker_only(inbox: Inbox) -> None:
+    """PIPE 5."""
+    put = inbox.put(LIVE, [b"x"] * 4)
+
+    assert ids(inbox.take(LIVE, "one", 2)) == put[:2]
+    assert ids(inbox.take(LIVE, "other", 4)) == put[2:]
+
+
+def test_waiting_reads_both_lanes_up_to_the_count_each(inbox: Inbox) -> None:
+    """PIPE 6: COUNT is for each stream."""
+    bulk, live = inbox.put(BULK, [b"bulk"] * 3), inbox.put(LIVE, [b"live"] * 3)
+
+    woken = inbox.wait("worker", 2, block_s=0.1)
+
+    assert [(entry.lane, entry.id) for entry in woken] == [
+        *((LIVE, entry_id) for entry_id in live[:2]),
+        *((BULK, entry_id) for entry_id in bulk[:2]),
+    ]
+
+
+def test_a_payload_comes_back_byte_by_byte(inbox: Inbox) -> None:
+    """PIPE 5: the client decodes nothing, or one broken ticket would fail a whole read."""
+    payload = bytes(range(256))
+    inbox.put(LIVE, [payload])
+
+    assert [entry.payload for entry in inbox.take(LIVE, "worker", 1)] == [payload]
+
+
+def test_an_entry_without_a_ticket_is_handed_over_without_a_payload(inbox: Inbox) -> None:
+    """PIPE 10: somebody has to see it to make it a dead letter."""
+    inbox.redis.xadd(stream_key(LIVE), {b"other": b"field"})
+
+    assert [entry.payload for entry in inbox.take(LIVE, "worker", 1)] == [None]
+
+
+def test_the_id_tells_when_an_entry_was_put(inbox: Inbox) -> None:
+    """PIPE 25: waiting is measured by Redis' clock."""
+    before = clock_ms(inbox)
+    inbox.put(LIVE, [b"x"])
+    after = clock_ms(inbox)
+
+    [entry] = inbox.take(LIVE, "worker", 1)
+
+    assert before / 1000 <= entry.put_at <= after / 1000
+
+
+def test_entries_that_were_deleted_meanwhile_are_left_out() -> None:
+    """PIPE 5: how Redis before version 7 answers a claim of them, as a script and as redis-py see it."""
+    here = (b"1-0", {b"t": b"x"})
+
+    assert entries_of(LIVE, [None, (None, None), here]) == [Entry(b"1-0", LIVE, b"x")]
+
+
+def test_entries_put_before_the_group_existed_are_taken(inbox: Inbox) -> None:
+    """PIPE 7: groups begin at 0, not at `$`."""
+    inbox.redis.flushall()
+    put = inbox.put(LIVE, [b"early"])
+
+    inbox.make_groups()
+
+    assert ids(inbox.take(LIVE, "worker", 1)) == put
+
+
+def test_a_lane_without_a_group_says_so(inbox: Inbox) -> None:
+    """PIPE 7: NOGROUP has an error of its own, so that workers can make the groups anew."""
+    inbox.redis.flushall()
+    for lane in Lane:
+        inbox.put(lane, [b"x"])
+
+    with pytest.raises(GroupMissing):
+        inbox.take(LIVE, "worker", 1)
+    with pytest.raises(GroupMissing):
+        inbox.wait("worker", 1, block_s=0.1)
+
+
+def test_making_the_groups_again_changes_nothing(inbox: Inbox) -> None:
+    """PIPE 7: every worker does it at each start."""
+    inbox.put(LIVE, [b"x"] * 2)
+    inbox.take(LIVE, "worker", 1)
+
+    inbox.make_groups()
+
+    assert inbox.depth(LIVE).in_flight == 1
+    assert len(inbox.take(LIVE, "worker", 2)) == 1
+
+
+def test_settled_entries_are_gone_from_the_stream_and_from_the_pending_list(inbox: Inbox) -> None:
+    """PIPE 7: what is acknowledged but not deleted would count as waiting for ever."""
+    inbox.put(LIVE, [b"x"] * 3)
+
+    inbox.settle(inbox.take(LIVE, "worker", 2))
+
+    assert inbox.redis.xlen(stream_key(LIVE)) == 1
+    assert inbox.in_flight(LIVE) == 0
+
+
+def test_entries_of_both_lanes_settle_together(inbox: Inbox) -> None:
+    """PIPE 7: a window mixes them."""
+    for lane in Lane:
+        inbox.put(lane, [b"x"])
+
+    inbox.settle([*inbox.take(BULK, "worker", 1), *inbox.take(LIVE, "worker", 1)])
+
+    assert [inbox.depth(lane) for lane in Lane] == [Depth(0, 0, None)] * 2
+
+
+def test_settling_twice_or_nothing_changes_nothing(inbox: Inbox) -> None:
+    """PIPE 7: an acknowledgement whose reply was cut is sent again."""
+    inbox.put(LIVE, [b"x"] * 2)
+    settled = inbox.take(LIVE, "worker", 1)
+
+    for entries in (settled, settled, []):
+        inbox.settle(entries)
+
+    assert inbox.depth(LIVE).waiting == 1
+
+
+def test_depth_tells_what_waits_from_what_is_in_flight(inbox: Inbox) -> None:
+    """PIPE 25: a scaler that does not see what is in flight kills working pods."""
+    inbox.put(LIVE, [b"x"] * 5)
+    taken = inbox.take(LIVE, "one", 1) + inbox.take(LIVE, "other", 2)
+    inbox.settle(taken[:1])
+
+    depth = inbox.depth(LIVE)
+
+    assert (depth.waiting, depth.in_flight) == (2, 2)
+
+
+def test_the_oldest_entry_s_age_includes_what_is_in_flight(inbox: Inbox) -> None:
+    """PIPE 25."""
+    inbox.redis.xadd(stream_key(LIVE), {b"t": b"old"}, id=f"{clock_ms(inbox) - 90_000}-0")
+    inbox.put(LIVE, [b"new"])
+    inbox.take(LIVE, "worker", 1)
+
+    assert inbox.depth(LIVE).oldest_s == pytest.approx(90, abs=5)
+
+
+def test_an_entry_from_the_future_has_no_negative_age(inbox: Inbox) -> None:
+    """PIPE 25: Redis' clock was set back, or a replica with another clock took over."""
+    inbox.redis.xadd(stream_key(LIVE), {b"t": b"x"}, id=f"{clock_ms(inbox) + 90_000}-0")
+
+    assert inbox.depth(LIVE).oldest_s == 0
+
+
+def test_depth_needs_no_group(inbox: Inbox) -> None:
+    """PIPE 25: a backlog shows before the first worker has ever started."""
+    inbox.redis.flushall()
+    inbox.put(LIVE, [b"x"] * 2)
+
+    assert (inbox.depth(LIVE).waiting, inbox.depth(LIVE).in_flight) == (2, 0)
+    assert inbox.depth(BULK) == Depth(0, 0, None)
+
+
+def test_pausing_is_stored_until_somebody_resumes(inbox: Inbox) -> None:
+    """PIPE 21: who is not connected at the moment of a broadcast would miss it."""
+    said = [paused(inbox.redis)]
+    for step in (pause, pause, resume, resume):
+        step(inbox.redis)
+        said.append(paused(inbox.redis))
+
+    assert said == [False, True, True, False, False]

@@ -1,0 +1,337 @@
+"""The inbox where fakeredis cannot follow (`conftest.py` says why): full memory, waiting, flushes and cut replies."""
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlsplit
+
+import pytest
+from redis import Redis
+
+from cli.stack import Endpoints
+from contracts.errors import GroupMissing, InboxAway, InboxFull
+from contracts.ticket import Lane
+from inbox import Entry, Inbox, InboxSettings, connect
+from inbox.claims import Claims
+from inbox.desired import pause, paused, resume
+from inbox.lease import Lease, alive
+from inbox.stream import GROUP, stream_key
+from tests.integration.conftest import ids
+from tests.support.proxy import cutting_proxy
+from tests.support.waiting import until
+
+LIVE, BULK = Lane
+MIB = 1024 * 1024
+LimitMemory = Callable[[int], None]
+
+
+@pytest.fixture
+def limit_memory(redis: Redis) -> Iterator[LimitMemory]:
+    """Sets `maxmemory` until the end of the test."""
+    [before] = redis.config_get("maxmemory").values()
+
+    def limit(limit_bytes: int) -> None:
+        redis.config_set("maxmemory", limit_bytes)
+
+    yield limit
+    limit(int(before or 0))
+
+
+@pytest.fixture
+def fill_memory(limit_memory: LimitMemory) -> Callable[[], None]:
+    """From then on Redis refuses every write that needs memory."""
+    return lambda: limit_memory(1)
+
+
+@pytest.fixture
+def restricted_url(redis: Redis, endpoints: Endpoints) -> Iterator[str]:
+    """A user that may do everything but read INFO, as hosted servers have them."""
+    redis.acl_setuser("producer", enabled=True, passwords=["+pw"], keys=["*"], commands=["+@all", "-info"])
+    at = urlsplit(endpoints.redis_url)
+    yield at._replace(netloc=f"producer:pw@{at.hostname}:{at.port}").geturl()
+    redis.acl_deluser("producer")
+
+
+def used_memory(redis: Redis) -> int:
+    return int(redis.info("memory")["used_memory"])
+
+
+def await_a_blocked_client(redis: Redis) -> None:
+    until(lambda: redis.info("clients")["blocked_clients"] == 1, seconds=5)
+
+
+def test_a_batch_that_would_fill_more_than_the_producers_share_of_memory_is_refused_whole(
+    inbox: Inbox, limit_memory: LimitMemory
+) -> None:
+    """PIPE 1: a count alone does not bound memory."""
+    limit_memory(64 * MIB)
+
+    with pytest.raises(InboxFull, match=r"^the bulk lane is full \(Redis uses over 80% of its memory\): wait"):
+        inbox.put(BULK, [b"small"] + [b"x" * MIB] * 60)
+
+    assert inbox.depth(BULK).waiting == 0
+
+
+def test_a_batch_is_weighed_before_it_is_stored(inbox: Inbox, limit_memory: LimitMemory) -> None:
+    """PIPE 1: while the script runs, Redis holds it twice, as arguments and as entries; 2 x 30 MiB is too much."""
+    limit_memory(64 * MIB)
+
+    with pytest.raises(InboxFull):
+        inbox.put(BULK, [b"x" * MIB] * 30)
+
+    assert len(inbox.put(BULK, [b"x" * MIB] * 15)) == 15
+
+
+def test_the_share_of_memory_is_a_setting(inbox: Inbox, limit_memory: LimitMemory) -> None:
+    """PIPE 1."""
+    limit_memory(2 * used_memory(inbox.redis))
+
+    with pytest.raises(InboxFull, match="over 40%"):
+        Inbox(inbox.redis, InboxSettings(memory_share=0.4)).put(LIVE, [b"x"])
+
+
+def test_without_a_limit_only_the_mark_counts(inbox: Inbox, limit_memory: LimitMemory) -> None:
+    """PIPE 1: `maxmemory 0` is Redis' default."""
+    limit_memory(0)
+
+    assert len(inbox.put(LIVE, [b"x" * 1_000_000])) == 1
+
+
+def test_draining_lets_producers_in_again(inbox: Inbox, limit_memory: LimitMemory) -> None:
+    """PIPE 1: that is what the workers' share is for."""
+    inbox.put(LIVE, [b"x" * MIB] * 30)
+    limit_memory(32 * MIB)
+    with pytest.raises(InboxFull):
+        inbox.put(LIVE, [b"x"])
+
+    inbox.settle(inbox.take(LIVE, "worker", 30))
+
+    until(lambda: used_memory(inbox.redis) < 16 * MIB, seconds=5)  # Redis frees in the background
+    assert len(inbox.put(LIVE, [b"x"])) == 1
+
+
+def test_redis_own_refusal_is_a_full_inbox_too(
+    inbox: Inbox, restricted_url: str, fill_memory: Callable[[], None]
+) -> None:
+    """PIPE 1: where INFO is forbidden nobody looks ahead, and `noeviction` is the last bound."""
+    with connect(restricted_url) as redis:
+        producer = Inbox(redis)
+        producer.put(LIVE, [b"x"])
+        fill_memory()
+
+        with pytest.raises(InboxFull, match="memory limit"):
+            producer.put(LIVE, [b"x", b"y"])
+
+    assert inbox.depth(LIVE).waiting == 1
+
+
+def test_workers_take_and_settle_while_memory_is_full(inbox: Inbox, fill_memory: Callable[[], None]) -> None:
+    """PIPE 1: draining frees memory, so it must need none; a new consumer's name included."""
+    for lane in Lane:
+        inbox.put(lane, [b"x"] * 2)
+    fill_memory()
+
+    inbox.settle(inbox.wait("worker", 1, block_s=0.1) + inbox.take(LIVE, "worker", 1))
+
+    assert [inbox.depth(lane).waiting for lane in Lane] == [0, 1]
+    assert [inbox.depth(lane).in_flight for lane in Lane] == [0, 0]
+
+
+def test_entries_of_the_dead_are_claimed_while_memory_is_full(inbox: Inbox, fill_memory: Callable[[], None]) -> None:
+    """PIPE 8: a worker that Redis killed for memory must not leave its entries behind because of memory."""
+    put = inbox.put(LIVE, [b"x"] * 3)
+    inbox.take(LIVE, "dead", 3)
+    claims = Claims(inbox)
+    fill_memory()
+
+    assert ids(claims.take_over(LIVE, "rescuer", 2)) == put[:2]
+    assert ids(claims.retake(LIVE, "rescuer", {put[0]})) == put[1:2]
+    claims.take_over(LIVE, "rescuer", 2)
+    claims.take_over(LIVE, "rescuer", 2)
+    assert [row["name"] for row in inbox.redis.xinfo_consumers(stream_key(LIVE), GROUP)] == [b"rescuer"]
+
+
+def test_a_lease_is_refreshed_while_memory_is_full(inbox: Inbox, fill_memory: Callable[[], None]) -> None:
+    """PIPE 8: PEXPIRE needs no memory; a SET in its place would make every worker look dead at once."""
+    lease = Lease(inbox.redis, 15)
+    lease.take()
+    name = lease.consumer
+    fill_memory()
+
+    assert lease.refresh()
+
+    assert lease.consumer == name
+
+
+def test_a_lost_lease_is_replaced_only_once_there_is_memory_for_it(inbox: Inbox, limit_memory: LimitMemory) -> None:
+    """PIPE 8: the new name shows when its lease stands, or what is taken under it could be claimed at once."""
+    lease = Lease(inbox.redis, 15)
+    former = lease.consumer
+    limit_memory(1)
+
+    with pytest.raises(InboxFull):
+        lease.refresh()
+    assert lease.consumer == former
+
+    limit_memory(0)
+    assert not lease.refresh()
+    assert lease.consumer != former
+    assert alive(inbox.redis) == 1
+
+
+def test_workers_can_be_resumed_but_not_paused_while_memory_is_full(
+    inbox: Inbox, fill_memory: Callable[[], None]
+) -> None:
+    """PIPE 21: whoever pauses a full inbox is told that it did not happen."""
+    pause(inbox.redis)
+    fill_memory()
+
+    resume(inbox.redis)
+    with pytest.raises(InboxFull):
+        pause(inbox.redis)
+
+    assert not paused(inbox.redis)
+
+
+@pytest.mark.parametrize("lane", list(Lane))
+def test_an_idle_worker_wakes_on_a_put_into_either_lane(inbox: Inbox, lane: Lane) -> None:
+    """PIPE 6."""
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(inbox.wait, "worker", 10, block_s=4.0)
+        await_a_blocked_client(inbox.redis)
+        put = inbox.put(lane, [b"x"])
+        woken = waiting.result(timeout=2)
+
+    assert [(entry.lane, entry.id) for entry in woken] == [(lane, put[0])]
+
+
+def test_an_idle_worker_gives_up_after_a_while(inbox: Inbox) -> None:
+    """PIPE 5: and does not take the silence for an outage."""
+    began = time.monotonic()
+
+    assert inbox.wait("worker", 10, block_s=0.1) == []
+
+    assert 0.1 <= time.monotonic() - began < 2
+
+
+def test_a_flush_under_a_waiting_worker_says_that_the_group_is_missing(inbox: Inbox) -> None:
+    """PIPE 7."""
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(inbox.wait, "worker", 10, block_s=4.0)
+        await_a_blocked_client(inbox.redis)
+        inbox.redis.flushall()
+        error = waiting.exception(timeout=2)
+
+    assert isinstance(error, GroupMissing)
+
+
+def test_after_a_flush_the_groups_are_made_anew_and_nothing_put_since_is_skipped(inbox: Inbox) -> None:
+    """PIPE 7."""
+    inbox.put(LIVE, [b"before"])
+    inbox.redis.flushall()
+    with pytest.raises(GroupMissing):
+        inbox.take(LIVE, "worker", 1)
+    inbox.put(LIVE, [b"since"])
+
+    inbox.make_groups()
+
+    assert [entry.payload for entry in inbox.take(LIVE, "worker", 10)] == [b"since"]
+
+
+def test_the_oldest_entry_s_age_is_told_by_redis_clock(inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PIPE 25: the clocks of a worker and of Redis may differ."""
+    inbox.put(LIVE, [b"x"])
+    monkeypatch.setattr(time, "time", lambda: 4e9)
+
+    assert inbox.depth(LIVE).oldest_s == pytest.approx(0, abs=5)
+
+
+def test_settling_is_one_transaction(inbox: Inbox, endpoints: Endpoints) -> None:
+    """PIPE 7: between XACK and XDEL an entry is neither pending nor gone, and nobody would look for it."""
+    with cutting_proxy(endpoints.redis_url) as proxy, connect(proxy.url) as redis:
+        worker = Inbox(redis)
+        for lane in Lane:
+            worker.put(lane, [b"x"] * 2)
+        taken = worker.wait("worker", 2, block_s=0.1)
+        proxy.commands.clear()
+
+        worker.settle(taken)
+
+        assert proxy.commands == ["MULTI", "XACK", "XDEL", "XACK", "XDEL", "EXEC"]
+
+
+def test_settling_whose_reply_was_cut_off_can_be_repeated(inbox: Inbox, endpoints: Endpoints) -> None:
+    """PIPE 7: it happened, but the worker cannot know."""
+    inbox.put(LIVE, [b"x"] * 3)
+    taken = inbox.take(LIVE, "worker", 2)
+    with cutting_proxy(endpoints.redis_url, "EXEC") as proxy, connect(proxy.url) as redis:
+        worker = Inbox(redis)
+        with pytest.raises(InboxAway):
+            worker.settle(taken)
+        assert inbox.depth(LIVE).in_flight == 0
+
+        worker.settle(taken)
+
+    assert inbox.depth(LIVE).waiting == 1
+
+
+def test_a_put_whose_reply_was_cut_off_is_not_repeated_behind_the_producer_s_back(
+    inbox: Inbox, endpoints: Endpoints
+) -> None:
+    """PIPE 5: only the producer knows whether handing in twice is all right."""
+    inbox.put(LIVE, [b"x"])  # from now on the server knows the script
+    with cutting_proxy(endpoints.redis_url, "EVALSHA") as proxy, connect(proxy.url) as redis:
+        with pytest.raises(InboxAway):
+            Inbox(redis).put(LIVE, [b"x"])
+
+        assert proxy.commands.count("EVALSHA") == 1
+    assert inbox.depth(LIVE).waiting == 2
+
+
+def test_a_read_whose_reply_was_cut_off_is_not_repeated(inbox: Inbox, endpoints: Endpoints) -> None:
+    """PIPE 5: redis-py repeats it by default, and then more is pending than anybody knows of."""
+    inbox.put(LIVE, [b"x"] * 10)
+    with cutting_proxy(endpoints.redis_url, "XREADGROUP", nth=2) as proxy, connect(proxy.url) as redis:
+        worker = Inbox(redis)
+        worker.take(LIVE, "worker", 3)
+        with pytest.raises(InboxAway):
+            worker.take(LIVE, "worker", 3)
+
+        assert proxy.commands.count("XREADGROUP") == 2
+    assert inbox.depth(LIVE).in_flight == 6
+
+
+def test_what_a_cut_reply_held_is_taken_again_and_nothing_else(inbox: Inbox, endpoints: Endpoints) -> None:
+    """PIPE 5."""
+    put = inbox.put(LIVE, [b"%d" % number for number in range(10)])
+    inbox.take(LIVE, "other", 1)
+    with cutting_proxy(endpoints.redis_url, "XREADGROUP", nth=2) as proxy, connect(proxy.url) as redis:
+        worker, claims = Inbox(redis), Claims(Inbox(redis))
+        in_hand = {entry.id for entry in worker.take(LIVE, "worker", 3)}
+        with pytest.raises(InboxAway):
+            worker.take(LIVE, "worker", 3)
+        in_hand |= {entry.id for entry in worker.take(LIVE, "worker", 2)}
+
+        lost = claims.retake(LIVE, "worker", in_hand)
+
+        assert lost == [Entry(put[number], LIVE, b"%d" % number) for number in (4, 5, 6)]
+        assert claims.retake(LIVE, "worker", in_hand | set(ids(lost))) == []
+
+
+def test_what_a_cut_wait_held_is_taken_again_from_both_lanes(inbox: Inbox, endpoints: Endpoints) -> None:
+    """PIPE 5."""
+    put = {lane: inbox.put(lane, [b"x"] * 2) for lane in Lane}
+    with cutting_proxy(endpoints.redis_url, "XREADGROUP") as proxy, connect(proxy.url) as redis:
+        worker, claims = Inbox(redis), Claims(Inbox(redis))
+        with pytest.raises(InboxAway):
+            worker.wait("worker", 2, block_s=1)
+
+        assert {lane: ids(claims.retake(lane, "worker", set())) for lane in Lane} == put
+
+
+def test_uptime_is_how_long_this_server_has_been_up(inbox: Inbox) -> None:
+    """PIPE 8: leases that ended while it was away prove nothing."""
+    first = Claims(inbox).uptime_s()
+
+    assert 0 <= first < time.monotonic()
+    until(lambda: Claims(inbox).uptime_s() > first, seconds=3)

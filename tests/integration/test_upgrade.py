@@ -1,0 +1,162 @@
+"""Migrations on a database of their own: from nothing, twice, at once, by another version, and back."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Final
+from uuid import uuid4
+
+import psycopg
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import text
+
+from cli.stack import Endpoints
+from contracts.errors import NotMigrated, StatementRefused
+from db import Database
+from db.tables import Base
+from db.upgrade import _config, _head, require_current, upgrade
+from db.window import write
+from tests.support.builders import classified
+from tests.support.waiting import until
+
+HEAD: Final = _head(_config())
+VIEWS: Final = {"results", "history", "daily"}
+
+
+@pytest.fixture
+def url(endpoints: Endpoints) -> Iterator[str]:
+    """An empty database on the stack's server."""
+    name = f"empty_{uuid4().hex}"
+    with psycopg.connect(endpoints.database_url, autocommit=True) as owner:
+        owner.execute(f"CREATE DATABASE {name}".encode())
+        yield endpoints.database_url.rpartition("/")[0] + f"/{name}"
+        # FORCE ends the owner's own sessions only; an analyst's outlives its client by a moment.
+        others = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND usename <> current_user"
+        until(lambda: owner.execute(others, [name]).fetchone() == (0,))
+        owner.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+@pytest.fixture
+def empty(url: str) -> Iterator[Database]:
+    """An empty database, opened."""
+    with Database(url) as opened:
+        yield opened
+
+
+def relations(database: Database, kinds: str = "rv") -> set[str]:
+    """The names of all tables (r) and views (v)."""
+    query = text("SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = ANY(:kinds)")
+    with database.autocommit() as connection:
+        return set(connection.execute(query, {"kinds": list(kinds)}).scalars())
+
+
+def set_revision(database: Database, revision: str) -> None:
+    """Say that another version has migrated this database."""
+    with database.autocommit() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = :revision"), {"revision": revision})
+
+
+@contextmanager
+def migration(database: Database) -> Iterator[MigrationContext]:
+    """Alembic's own eyes."""
+    with database.engine.connect() as connection:
+        yield MigrationContext.configure(connection, opts={"compare_server_default": True})
+
+
+def downgrade(database: Database) -> None:
+    """Take all migrations back."""
+    config = _config()
+    with database.engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "base")
+
+
+def test_from_nothing_all_tables_and_views_are_made(empty: Database) -> None:
+    assert upgrade(empty) == (None, HEAD)
+
+    assert relations(empty) == set(Base.metadata.tables) | VIEWS | {"alembic_version"}
+
+
+def test_a_second_upgrade_changes_nothing_and_keeps_the_data(empty: Database) -> None:
+    upgrade(empty)
+    write(empty, [classified()])
+
+    assert upgrade(empty) == (HEAD, HEAD)
+
+    with empty.autocommit() as connection:
+        assert connection.execute(text("SELECT count(*) FROM results")).scalar() == 1
+
+
+def test_a_database_without_our_tables_is_told_apart_until_it_is_upgraded(empty: Database) -> None:
+    with pytest.raises(NotMigrated, match=rf"^the database is at revision None, expected {HEAD}: run `triagem db"):
+        require_current(empty)
+
+    upgrade(empty)
+
+    require_current(empty)
+
+
+def test_upgrades_that_start_at_once_take_turns(url: str) -> None:
+    def run(_: int) -> tuple[str | None, str]:
+        with Database(url) as own:
+            return upgrade(own)
+
+    with ThreadPoolExecutor(4) as pool:
+        done = list(pool.map(run, range(4)))
+
+    assert sorted(done, key=str) == [(HEAD, HEAD)] * 3 + [(None, HEAD)]
+
+
+def test_a_database_that_a_newer_version_has_migrated_is_used_and_left_alone(empty: Database) -> None:
+    upgrade(empty)
+    set_revision(empty, "9999")
+    before = relations(empty)
+
+    require_current(empty)
+    assert upgrade(empty) == ("9999", "9999")
+
+    assert relations(empty) == before
+
+
+def test_a_migration_that_fails_leaves_nothing_behind(empty: Database) -> None:
+    with empty.autocommit() as connection:
+        connection.execute(text("CREATE VIEW daily AS SELECT 'somebody else''s' AS whose"))
+
+    with pytest.raises(StatementRefused):
+        upgrade(empty)
+
+    assert relations(empty) == {"daily"}
+
+
+def test_migrations_make_exactly_the_tables_that_the_code_knows(empty: Database) -> None:
+    upgrade(empty)
+
+    with migration(empty) as found:
+        assert compare_metadata(found, Base.metadata) == []
+
+
+def test_what_was_taken_back_can_be_made_again(empty: Database) -> None:
+    upgrade(empty)
+
+    downgrade(empty)
+
+    assert relations(empty) == {"alembic_version"}
+    with pytest.raises(NotMigrated):
+        require_current(empty)
+    assert upgrade(empty) == (None, HEAD)
+    with migration(empty) as found:
+        assert compare_metadata(found, Base.metadata) == []
+
+
+def test_a_second_database_on_one_server_shares_the_reading_role(
+    empty: Database, url: str, endpoints: Endpoints
+) -> None:
+    upgrade(empty)
+    write(empty, [classified()])
+
+    reader = endpoints.reader_url.rpartition("/")[0] + "/" + url.rpartition("/")[2]
+    with psycopg.connect(reader) as connection:
+        assert connection.execute("SELECT count(*) FROM results").fetchone() == (1,)

@@ -1,0 +1,95 @@
+"""A window folded to one row per identity (PIPE 12), the highest rank of each (PIPE 14)."""
+
+from datetime import timedelta
+from operator import attrgetter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from db.window import Classified, fold
+from tests.support.builders import NOW, YESTERDAY, classified
+
+LATER = YESTERDAY + timedelta(microseconds=1)
+
+windows = st.lists(
+    st.builds(
+        classified,
+        source=st.sampled_from(["zendesk", "Zendesk", "é"]),
+        external_id=st.sampled_from(["1", "10", "2"]),
+        revised_at=st.sampled_from([YESTERDAY, LATER]),
+        digest=st.sampled_from([b"a", b"b"]),
+        epoch=st.integers(1, 3),
+        received_at=st.sampled_from([YESTERDAY, NOW]),
+    ),
+    max_size=30,
+)
+
+
+def identity(row: Classified) -> tuple[str, str]:
+    """What makes two rows the same ticket."""
+    return row.ticket.source, row.ticket.external_id
+
+
+@pytest.mark.parametrize(
+    ("lower", "higher"),
+    [
+        pytest.param(
+            classified(revised_at=YESTERDAY, digest=b"b", epoch=9), classified(revised_at=LATER), id="later revision"
+        ),
+        pytest.param(classified(digest=b"a", epoch=9), classified(digest=b"b", epoch=1), id="digest breaks the tie"),
+        pytest.param(classified(epoch=1), classified(epoch=2), id="later promotion"),
+    ],
+)
+def test_the_highest_rank_wins_whichever_came_first(lower: Classified, higher: Classified) -> None:
+    assert fold([lower, higher]) == fold([higher, lower]) == [higher]
+
+
+@given(windows)
+def test_one_row_is_left_of_each_identity(window: list[Classified]) -> None:
+    left = [identity(row) for row in fold(window)]
+
+    assert len(left) == len(set(left))
+    assert set(left) == {identity(row) for row in window}
+
+
+@given(windows)
+def test_no_row_outranks_the_one_that_is_left(window: list[Classified]) -> None:
+    left = {identity(row): row for row in fold(window)}
+
+    assert all(row.rank <= left[identity(row)].rank for row in window)
+
+
+@given(windows)
+def test_the_first_receipt_of_a_ticket_is_kept(window: list[Classified]) -> None:
+    for row in fold(window):
+        assert row.received_at == min(one.received_at for one in window if identity(one) == identity(row))
+
+
+@given(windows)
+def test_rows_come_in_the_order_in_which_every_statement_locks(window: list[Classified]) -> None:
+    locked = [tuple(part.encode() for part in identity(row)) for row in fold(window)]
+
+    assert locked == sorted(locked)
+
+
+@given(st.data(), windows)
+def test_the_order_of_a_window_changes_nothing(data: st.DataObject, window: list[Classified]) -> None:
+    shuffled = data.draw(st.permutations(window))
+
+    assert fold(shuffled) == fold(window)
+
+
+@given(windows)
+def test_folding_again_changes_nothing(window: list[Classified]) -> None:
+    assert fold(fold(window)) == fold(window)
+
+
+def test_tickets_of_two_crms_with_one_id_are_two_tickets() -> None:
+    window = [classified(source="zendesk"), classified(source="hubspot")]
+
+    assert list(map(attrgetter("ticket.source"), fold(window))) == ["hubspot", "zendesk"]
+
+
+def test_an_empty_window_stays_empty() -> None:
+    assert fold([]) == []

@@ -1,0 +1,203 @@
+"""Which model runs (PIPE 20): loaded beside the pipe, swapped between windows; a bad one changes nothing."""
+
+import shutil
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from contracts.errors import ModelCorrupt, NoModel
+from contracts.model import CURRENT_FILE, Model
+from registry import Registry
+from tests.support.builders import register
+from tests.support.engines import instant
+from worker.keeper import Keeper
+
+PATIENCE_S = 10.0
+EVERY_S = 0.001
+
+
+class Loader:
+    """Loads instant models, notes which, and fails for the versions that it is told are bad."""
+
+    def __init__(self) -> None:
+        self.loaded: list[str] = []
+        self.bad: set[str] = set()
+
+    def __call__(self, folder: Path) -> Model:
+        self.loaded.append(folder.name)
+        if folder.name in self.bad:
+            raise ModelCorrupt(f"{folder} is broken")
+        return instant(folder)
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Registry:
+    """A registry with v1.0.0, current, and v1.1.0."""
+    made = Registry(tmp_path / "models")
+    first = register(made)
+    register(made)
+    made.promote(first)
+    return made
+
+
+@pytest.fixture
+def load() -> Loader:
+    """A loader without bad versions."""
+    return Loader()
+
+
+@pytest.fixture
+def keeper(registry: Registry, load: Loader) -> Keeper:
+    """A keeper that has loaded v1.0.0."""
+    made = Keeper(registry, load, every_s=EVERY_S)
+    look(made)
+    return made
+
+
+def look(keeper: Keeper) -> None:
+    """Let the keeper look at the registry once."""
+    stopping = threading.Event()
+    keeper.run(stopping, beat=stopping.set)
+
+
+def running(keeper: Keeper) -> tuple[str, int]:
+    """Version and epoch of the model for the next window."""
+    return keeper.running.model.version, keeper.running.epoch
+
+
+def test_what_is_current_is_loaded_at_the_start(keeper: Keeper) -> None:
+    assert running(keeper) == ("v1.0.0", 1)
+    assert keeper.ready.is_set()
+
+
+def test_a_promoted_version_is_swapped_in(keeper: Keeper, registry: Registry) -> None:
+    registry.promote("v1.1.0")
+    look(keeper)
+
+    assert running(keeper) == ("v1.1.0", 2)
+
+
+def test_a_window_keeps_the_model_it_was_taken_with(keeper: Keeper, registry: Registry) -> None:
+    window = keeper.running
+    registry.promote("v1.1.0")
+    look(keeper)
+
+    assert (window.model.version, window.epoch) == ("v1.0.0", 1)
+
+
+def test_without_a_change_nothing_is_loaded_again(keeper: Keeper, load: Loader) -> None:
+    look(keeper)
+    look(keeper)
+
+    assert load.loaded == ["v1.0.0"]
+
+
+def test_a_new_epoch_of_the_same_version_is_taken_over_without_loading(
+    keeper: Keeper, registry: Registry, load: Loader
+) -> None:
+    former = keeper.running.model
+    registry.promote("v1.0.0")
+    look(keeper)
+
+    assert running(keeper) == ("v1.0.0", 2)
+    assert keeper.running.model is former
+    assert load.loaded == ["v1.0.0"]
+
+
+def test_a_bad_version_leaves_the_former_one_running(keeper: Keeper, registry: Registry, load: Loader) -> None:
+    load.bad = {"v1.1.0"}
+    registry.promote("v1.1.0")
+    look(keeper)
+
+    assert running(keeper) == ("v1.0.0", 1)
+
+
+def test_a_bad_version_is_tried_once_for_each_promotion(keeper: Keeper, registry: Registry, load: Loader) -> None:
+    load.bad = {"v1.1.0"}
+    registry.promote("v1.1.0")
+    look(keeper)
+    look(keeper)
+    registry.promote("v1.1.0")
+    look(keeper)
+    look(keeper)
+
+    assert load.loaded == ["v1.0.0", "v1.1.0", "v1.1.0"]
+
+
+def test_a_version_after_a_bad_one_is_swapped_in(keeper: Keeper, registry: Registry, load: Loader) -> None:
+    load.bad = {"v1.1.0"}
+    registry.promote("v1.1.0")
+    look(keeper)
+    registry.promote(register(registry))
+    look(keeper)
+
+    assert running(keeper) == ("v1.2.0", 3)
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        pytest.param(lambda root: (root / CURRENT_FILE).unlink(), id="current is gone"),
+        pytest.param(lambda root: (root / CURRENT_FILE).write_text("{", encoding="utf-8"), id="current is broken"),
+        pytest.param(shutil.rmtree, id="the folder is gone"),
+    ],
+)
+def test_an_unreadable_registry_leaves_the_former_version_running(
+    keeper: Keeper, registry: Registry, harm: Callable[[Path], object]
+) -> None:
+    harm(registry.root)
+    look(keeper)
+
+    assert running(keeper) == ("v1.0.0", 1)
+
+
+def test_an_unreadable_registry_makes_no_bad_version_good_again(
+    keeper: Keeper, registry: Registry, load: Loader
+) -> None:
+    load.bad = {"v1.1.0"}
+    registry.promote("v1.1.0")
+    look(keeper)
+    away = registry.root.rename(registry.root.with_name("away"))
+    look(keeper)
+    away.rename(registry.root)
+    look(keeper)
+
+    assert load.loaded == ["v1.0.0", "v1.1.0"]
+
+
+def test_with_nothing_current_at_the_start_there_is_no_model_to_go_on_with(tmp_path: Path, load: Loader) -> None:
+    keeper = Keeper(Registry(tmp_path), load, every_s=EVERY_S)
+
+    with pytest.raises(NoModel):
+        look(keeper)
+    assert not keeper.ready.is_set()
+
+
+def test_a_first_version_that_cannot_be_loaded_is_an_error(registry: Registry, load: Loader) -> None:
+    load.bad = {"v1.0.0"}
+    keeper = Keeper(registry, load, every_s=EVERY_S)
+
+    with pytest.raises(ModelCorrupt):
+        look(keeper)
+    assert not keeper.ready.is_set()
+
+
+def test_a_nudge_ends_the_wait_for_the_next_turn(registry: Registry, load: Loader) -> None:
+    keeper = Keeper(registry, load, every_s=6 * PATIENCE_S)
+    stopping, turns = threading.Event(), threading.Semaphore(0)
+    with ThreadPoolExecutor(max_workers=1) as other:
+        other.submit(keeper.run, stopping, turns.release)
+        assert keeper.ready.wait(PATIENCE_S)
+        turns.acquire()
+        registry.promote("v1.1.0")
+
+        keeper.nudge()
+
+        looked_again = turns.acquire(timeout=PATIENCE_S)
+        stopping.set()
+        keeper.nudge()
+    assert looked_again
+    assert running(keeper) == ("v1.1.0", 2)

@@ -1,0 +1,166 @@
+"""A file into the inbox: every record accepted or rejected with its line, and a full inbox waited out."""
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from contracts.errors import InvalidInput
+from contracts.ticket import Lane, Ticket
+from contracts.wire import decode
+from inbox import Inbox
+from inbox.stream import stream_key
+from producer.load import Summary, load
+from producer.mapping import field_map
+from producer.publisher import Publisher
+from producer.rows import BadLine, open_text, rows
+from tests.support.builders import fake_inbox
+
+
+def lines(*ids: object, text: str = "a") -> Iterator[str]:
+    """A CSV file with these ids, all with one text."""
+    yield "id,text\n"
+    yield from (f"{one},{text}\n" for one in ids)
+
+
+def loaded(inbox: Inbox, content: Iterable[str], *, lane: Lane = Lane.BULK, **options: Any) -> Summary:
+    """Load a file into a lane."""
+    columns, records = rows(content, format=None, name="export")
+    given = {"source": "import", "strict": False, **options}
+    return load(records, field_map(columns, None), Publisher(inbox), lane=lane, **given)
+
+
+def waiting(inbox: Inbox, lane: Lane = Lane.BULK) -> list[Ticket]:
+    """The tickets in a lane."""
+    return [decode(entry.payload or b"") for entry in inbox.take(lane, "test", 10_000)]
+
+
+def draining(inbox: Inbox, slept: list[float]) -> Callable[[float], None]:
+    """A sleep in which workers empty the inbox; it notes how long it would have slept."""
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if len(slept) % 3 == 0:
+            inbox.redis.xtrim(stream_key(Lane.BULK), maxlen=0)
+
+    return sleep
+
+
+def test_every_record_is_in_the_lane_in_its_order() -> None:
+    inbox = fake_inbox()
+
+    summary = loaded(inbox, lines(*range(1200)))
+
+    assert summary.accepted == 1200
+    assert [one.external_id for one in waiting(inbox)] == [str(number) for number in range(1200)]
+
+
+def test_the_other_lane_stays_empty() -> None:
+    inbox = fake_inbox()
+    loaded(inbox, lines(1), lane=Lane.LIVE)
+
+    assert (len(waiting(inbox, Lane.LIVE)), len(waiting(inbox, Lane.BULK))) == (1, 0)
+
+
+def test_records_that_name_their_crm_keep_it_and_others_get_the_files() -> None:
+    inbox = fake_inbox()
+    loaded(inbox, ["id,text,source\n", "1,a,zendesk\n", "2,b,\n"])
+
+    assert [one.source for one in waiting(inbox)] == ["zendesk", "import"]
+
+
+def test_numbers_as_ids_are_accepted() -> None:
+    inbox = fake_inbox()
+    loaded(inbox, ['{"id": 4711, "text": "a"}\n'])
+
+    assert waiting(inbox)[0].external_id == "4711"
+
+
+def test_a_bad_record_is_rejected_with_its_line_and_its_neighbours_are_not() -> None:
+    inbox = fake_inbox()
+
+    summary = loaded(inbox, ["\n", *lines(1), "2, \n", "too,many,columns\n", "\n", "3,c\n"])
+
+    assert summary.accepted == 2
+    assert summary.rejected == [
+        BadLine(4, "text: is only white space"),
+        BadLine(5, "3 columns, the header has 2"),
+    ]
+    assert [one.external_id for one in waiting(inbox)] == ["1", "3"]
+
+
+def test_a_rejection_never_holds_the_text() -> None:
+    summary = loaded(fake_inbox(), ['{"id": 1, "text": "o meu cpf", "revised_at": "o meu cpf"}\n'])
+
+    assert "cpf" not in summary.rejected[0].reason
+
+
+def test_a_strict_load_stops_at_the_first_bad_line() -> None:
+    with pytest.raises(InvalidInput, match="line 4: 1 columns, the header has 2"):
+        loaded(fake_inbox(), [*lines(1, 2), "bad\n", "3,c\n"], strict=True)
+
+
+def test_a_strict_load_keeps_what_stood_before_the_bad_line_and_says_so() -> None:
+    inbox = fake_inbox()
+
+    with pytest.raises(InvalidInput, match="2 before it are in"):
+        loaded(inbox, [*lines(1, 2), "bad\n", "3,c\n"], strict=True)
+
+    assert [one.external_id for one in waiting(inbox)] == ["1", "2"]
+
+
+def test_a_full_inbox_is_waited_out() -> None:
+    inbox, slept = fake_inbox(bulk_mark=600), list[float]()
+
+    summary = loaded(inbox, lines(*range(2000)), sleep=draining(inbox, slept))
+
+    assert summary.accepted == 2000
+    assert summary.rejected == []
+    assert summary.waited_s == sum(slept) > 0
+
+
+def test_an_inbox_with_room_is_not_waited_for() -> None:
+    slept: list[float] = []
+    summary = loaded(fake_inbox(), lines(*range(1200)), sleep=slept.append)
+
+    assert slept == []
+    assert summary.waited_s == 0
+
+
+def test_progress_is_told_after_each_batch_and_while_it_waits() -> None:
+    inbox, told = fake_inbox(bulk_mark=500), list[tuple[int, float]]()
+
+    loaded(
+        inbox,
+        lines(*range(1000)),
+        sleep=draining(inbox, []),
+        on_progress=lambda summary: told.append((summary.accepted, summary.waited_s)),
+    )
+
+    assert told == [(500, 0), (500, 0), (500, 0.5), (500, 1.0), (1000, 1.5), (1000, 1.5)]
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    st.binary(max_size=200)
+    | st.lists(
+        st.sampled_from(
+            [b"id,text\n", b'{"id":1,"text":"a"}', b"1,a\n", b"\n", b'"', b"\xff", b"\0", b",", b"[", b"{"]
+        ),
+        max_size=20,
+    ).map(b"".join)
+)
+def test_any_file_is_loaded_or_refused(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+    file: Path = tmp_path_factory.getbasetemp() / "any"
+    file.write_bytes(content)
+    inbox = fake_inbox()
+
+    try:
+        with open_text(str(file)) as opened:
+            summary = loaded(inbox, opened)
+    except InvalidInput:
+        return
+    assert len(waiting(inbox)) == summary.accepted

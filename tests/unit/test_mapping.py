@@ -1,0 +1,149 @@
+"""Which column becomes which field: what `--map` says, and the usual names for the rest."""
+
+import re
+from typing import Any
+
+import pytest
+
+from contracts.errors import InvalidInput, InvalidTicket
+from producer.mapping import field_map
+
+
+def mapped(row: dict[str, Any], given: str | None = None) -> dict[str, Any]:
+    """A row's ticket fields, in a file with this row's columns."""
+    return field_map(list(row), given).fields(row)
+
+
+@pytest.mark.parametrize(
+    ("column", "field"),
+    [
+        ("external_id", "external_id"),
+        ("id", "external_id"),
+        ("ticket_id", "external_id"),
+        ("text", "text"),
+        ("body", "text"),
+        ("prompt", "text"),
+        ("message", "text"),
+        ("description", "text"),
+        ("source", "source"),
+        ("revised_at", "revised_at"),
+        ("updated_at", "revised_at"),
+        ("created_at", "revised_at"),
+        ("metadata", "metadata"),
+    ],
+)
+def test_a_column_with_a_usual_name_needs_no_mapping(column: str, field: str) -> None:
+    assert mapped({column: "value"}) == {field: "value"}
+
+
+def test_subject_and_body_become_one_text() -> None:
+    assert mapped({"subject": "Fatura", "body": "Em dobro"}) == {"text": "Fatura\nEm dobro"}
+
+
+@pytest.mark.parametrize("nothing", ["", None])
+def test_what_is_joined_leaves_no_empty_line(nothing: str | None) -> None:
+    assert mapped({"subject": nothing, "body": "Em dobro"}) == {"text": "Em dobro"}
+
+
+def test_the_better_of_two_usual_names_is_taken() -> None:
+    assert mapped({"id": "1", "external_id": "2", "created_at": "a", "updated_at": "b"}) == {
+        "external_id": "2",
+        "revised_at": "b",
+    }
+
+
+def test_a_column_with_no_usual_name_is_left_out() -> None:
+    assert mapped({"id": "1", "owner": "Ana"}) == {"external_id": "1"}
+
+
+def test_a_mapping_goes_before_the_usual_names() -> None:
+    row = {"id": "1", "protocolo": "P-1", "body": "b", "assunto": "a"}
+
+    assert mapped(row, "external_id=protocolo,text=assunto+body") == {"external_id": "P-1", "text": "a\nb"}
+
+
+def test_a_mapping_may_hold_spaces() -> None:
+    assert mapped({"n": "1", "a": "x", "b": "y"}, " external_id = n , text = a + b ,") == {
+        "external_id": "1",
+        "text": "x\ny",
+    }
+
+
+def test_a_column_becomes_a_piece_of_metadata() -> None:
+    row = {"id": "1", "canal": "chat", "score": 3}
+
+    assert mapped(row, "metadata.channel=canal,metadata.score=score")["metadata"] == {"channel": "chat", "score": 3}
+
+
+def test_pieces_of_metadata_go_before_a_column_of_that_name() -> None:
+    row = {"metadata": "as exported", "canal": "chat"}
+
+    assert mapped(row, "metadata.channel=canal") == {"metadata": {"channel": "chat"}}
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ("external_id", "'external_id': expected field=column"),
+        ("external_id=", "'external_id=': expected field=column"),
+        ("=id", "'=id': unknown field, use one of source, external_id"),
+        ("subject=id", "'subject=id': unknown field, use one of source, external_id"),
+        ("metadata.=id", "'metadata.=id': unknown field"),
+        ("text=assunto", "'text=assunto': the file has no column 'assunto', only id, body"),
+        ("text=id+assunto", "'text=id+assunto': the file has no column 'assunto', only id, body"),
+        ("text=id+", "the file has no column ''"),
+        ("metadata=id,metadata.a=body", "metadata and metadata.NAME exclude each other"),
+    ],
+)
+def test_a_mapping_that_cannot_be_used_says_why(given: str, why: str) -> None:
+    with pytest.raises(InvalidInput, match="^--map.*" + re.escape(why)):
+        field_map(["id", "body"], given)
+
+
+@pytest.mark.parametrize(("number", "name"), [(4711, "4711"), (0, "0"), (10**30, "1" + "0" * 30)])
+def test_a_number_as_an_id_becomes_text(number: int, name: str) -> None:
+    assert mapped({"id": number, "source": number}) == {"external_id": name, "source": name}
+
+
+def test_true_is_no_number_and_no_id() -> None:
+    assert mapped({"id": True}) == {"external_id": True}
+
+
+@pytest.mark.parametrize("nothing", ["", None])
+def test_an_empty_cell_of_a_field_that_may_be_left_out_is_left_out(nothing: str | None) -> None:
+    row = {"id": "1", "text": "a", "source": nothing, "revised_at": nothing, "metadata": nothing}
+
+    assert mapped(row) == {"external_id": "1", "text": "a"}
+
+
+def test_an_empty_cell_of_a_required_field_is_left_to_intake() -> None:
+    assert mapped({"id": "", "text": None}) == {"external_id": "", "text": None}
+
+
+def test_a_record_without_a_required_column_is_refused_by_field() -> None:
+    fields = field_map(["id", "text"], None)
+
+    with pytest.raises(InvalidTicket, match="external_id: no 'id' in this row"):
+        fields.fields({"text": "a"})
+
+
+def test_a_record_with_some_of_the_joined_columns_is_mapped() -> None:
+    fields = field_map(["id", "subject", "body"], None)
+
+    assert fields.fields({"id": "1", "body": "b"})["text"] == "b"
+
+
+def test_a_record_without_an_optional_column_is_mapped() -> None:
+    assert field_map(["id", "source"], None).fields({"id": "1"}) == {"external_id": "1"}
+
+
+def test_a_record_may_have_a_field_that_the_first_one_lacks() -> None:
+    fields = field_map(["id", "text"], None)
+
+    assert fields.fields({"id": "1", "text": "a", "updated_at": "b"})["revised_at"] == "b"
+
+
+def test_a_mapping_holds_for_every_record() -> None:
+    fields = field_map(["protocolo"], "external_id=protocolo")
+
+    assert fields.fields({"protocolo": "P-1", "external_id": "1"})["external_id"] == "P-1"

@@ -1,0 +1,87 @@
+"""An outage is waited out: the same call again, with growing pauses, alive all the while."""
+
+from collections.abc import Callable
+
+import pytest
+
+from contracts.errors import InboxAway, StatementRefused
+from tests.support.builders import Hurried
+from worker.outage import outwait
+
+
+class Beats:
+    """Counts heartbeats."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __call__(self) -> None:
+        self.count += 1
+
+
+def away(times: int) -> Callable[[], str]:
+    """A call that fails so many times, then answers."""
+    errors = [InboxAway(f"outage {number}") for number in range(times)]
+
+    def call() -> str:
+        if errors:
+            raise errors.pop(0)
+        return "answer"
+
+    return call
+
+
+def test_a_call_that_succeeds_is_made_once_without_a_pause() -> None:
+    stopping, beats = Hurried(), Beats()
+
+    assert outwait(away(0), stopping=stopping, beat=beats) == "answer"
+    assert (stopping.waits, beats.count) == ([], 0)
+
+
+def test_a_call_is_repeated_until_it_succeeds() -> None:
+    stopping = Hurried()
+
+    assert outwait(away(250), stopping=stopping, beat=Beats()) == "answer"
+    assert len(stopping.waits) == 250
+
+
+def test_every_attempt_is_a_heartbeat() -> None:
+    beats = Beats()
+    outwait(away(20), stopping=Hurried(), beat=beats)
+
+    assert beats.count == 20
+
+
+def test_pauses_grow_and_never_exceed_two_seconds() -> None:
+    stopping = Hurried()
+    outwait(away(100), stopping=stopping, beat=Beats())
+
+    assert all(pause <= min(2.0, 0.05 * 2**place) for place, pause in enumerate(stopping.waits))
+    assert max(stopping.waits) > 1.0
+
+
+def test_a_final_error_is_not_waited_out() -> None:
+    stopping = Hurried()
+
+    def refused() -> None:
+        raise StatementRefused("a row that cannot be stored")
+
+    with pytest.raises(StatementRefused):
+        outwait(refused, stopping=stopping, beat=Beats())
+    assert stopping.waits == []
+
+
+def test_the_stop_ends_the_wait_with_the_last_error() -> None:
+    stopping = Hurried(instead=lambda: stopping.set() if len(stopping.waits) == 3 else None)
+
+    with pytest.raises(InboxAway, match="outage 3"):
+        outwait(away(10), stopping=stopping, beat=Beats())
+
+
+def test_while_stopping_a_call_is_still_tried_once() -> None:
+    stopping = Hurried()
+    stopping.set()
+
+    assert outwait(away(0), stopping=stopping, beat=Beats()) == "answer"
+    with pytest.raises(InboxAway, match="outage 0"):
+        outwait(away(1), stopping=stopping, beat=Beats())

@@ -1,0 +1,244 @@
+"""JSONL and CSV to rows with their line numbers: a bad line is a value and never stops a file."""
+
+import json
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from contracts.errors import InvalidInput
+from producer.rows import BadLine, Format, Row, open_text, rows
+
+Records = list[Row | BadLine]
+Read = Callable[..., Records]
+
+
+def records(path: Path, form: Format | None = None) -> Records:
+    """All records of a file."""
+    with open_text(str(path)) as lines:
+        return list(rows(lines, format=form, name=path.name)[1])
+
+
+@pytest.fixture
+def read(tmp_path: Path) -> Read:
+    """Reads the records of a file with this content."""
+
+    def of(content: str | bytes, form: Format | None = None) -> Records:
+        file = tmp_path / "export"
+        file.write_bytes(content.encode() if isinstance(content, str) else content)
+        return records(file, form)
+
+    return of
+
+
+ONE_AND_TWO = [Row(2, {"id": "1", "text": "a"}), Row(3, {"id": "2", "text": "b"})]
+
+
+def test_each_line_of_jsonl_is_a_row(read: Read) -> None:
+    assert read('{"id": 1}\n{"id": "2", "tags": [null]}\n') == [
+        Row(1, {"id": 1}),
+        Row(2, {"id": "2", "tags": [None]}),
+    ]
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+def test_csv_is_read_with_its_own_separator(read: Read, separator: str) -> None:
+    assert read("id,text\n1,a\n2,b\n".replace(",", separator)) == ONE_AND_TWO
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_csv_is_read_with_its_own_line_ends(read: Read, end: str) -> None:
+    assert read("id,text\n1,a\n2,b\n".replace("\n", end)) == ONE_AND_TWO
+
+
+def test_csv_without_a_last_line_end_is_whole(read: Read) -> None:
+    assert read("id,text\n1,a\n2,b") == ONE_AND_TWO
+
+
+def test_column_names_lose_the_white_space_around_them(read: Read) -> None:
+    assert read("id , text\n1,a\n2,b\n") == ONE_AND_TWO
+
+
+@pytest.mark.parametrize("content", ["id,text\n1,a\n2,b\n", '\n{"id": 1}\n'], ids=["csv", "jsonl"])
+def test_a_byte_order_mark_is_no_part_of_the_file(read: Read, content: str) -> None:
+    assert read(b"\xef\xbb\xbf" + content.encode()) == read(content)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-be", "utf-16-le"])
+def test_utf16_is_refused_with_what_to_do(read: Read, encoding: str) -> None:
+    with pytest.raises(InvalidInput, match="UTF-16: save it as UTF-8"):
+        read("\ufeffid,text\n1,a\n".encode(encoding))
+
+
+def test_a_line_that_is_not_utf8_is_bad_and_its_neighbours_are_not(read: Read) -> None:
+    assert read(b"id,text\n1,a\n2,caf\xe9\n3,b\n")[1:] == [
+        BadLine(3, "not UTF-8"),
+        Row(4, {"id": "3", "text": "b"}),
+    ]
+    assert read(b'{"id": 1}\n{"id": "\xe9"}\n{"id": 3}\n')[1:] == [BadLine(2, "not UTF-8"), Row(3, {"id": 3})]
+
+
+def test_a_header_that_is_not_utf8_is_refused(read: Read) -> None:
+    with pytest.raises(InvalidInput, match="the header is not UTF-8"):
+        read(b"id,descri\xe7\xe3o\n1,a\n")
+
+
+def test_a_field_name_with_a_lone_surrogate_is_a_bad_line(read: Read) -> None:
+    assert read('{"\\ud800": 1}\n') == [BadLine(1, "not UTF-8")]
+
+
+def test_a_half_written_last_line_is_bad(read: Read) -> None:
+    assert isinstance(read('{"id": 1}\n{"id": 2, "te')[1], BadLine)
+    assert read("id,text\n1,a\n2")[1] == BadLine(3, "1 columns, the header has 2")
+
+
+def test_an_unclosed_quote_is_a_bad_line_where_it_begins(read: Read) -> None:
+    found = read('id,text\n1,a\n2,"b\n3,c\n')
+
+    assert found == [ONE_AND_TWO[0], BadLine(3, "not CSV (unexpected end of data)")]
+
+
+def test_a_misplaced_quote_spoils_its_own_line_only(read: Read) -> None:
+    first, last = read('id,text\n1,"a"b\n2,b\n')
+
+    assert isinstance(first, BadLine)
+    assert first.line == 2
+    assert last == ONE_AND_TWO[1]
+
+
+@pytest.mark.parametrize("header", ['"id,text\n', '"id"x,text\n'])
+def test_a_header_that_is_not_csv_is_refused(read: Read, header: str) -> None:
+    with pytest.raises(InvalidInput, match="the header is not CSV"):
+        read(header)
+
+
+@pytest.mark.parametrize(("line", "count"), [("1", 1), ("1,a,b", 3), ("1,a,", 3)])
+def test_a_row_with_a_wrong_number_of_columns_is_bad(read: Read, line: str, count: int) -> None:
+    assert read(f"id,text\n{line}\n2,b\n") == [BadLine(2, f"{count} columns, the header has 2"), ONE_AND_TWO[1]]
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("[1]", "not a JSON object"),
+        ("7", "not a JSON object"),
+        ("{'id': 1}", "not JSON (Expecting property name enclosed in double quotes)"),
+        ("[" * 100_000, "not JSON (RecursionError)"),
+        ('{"id": ' + "9" * 5000 + "}", "not JSON (ValueError)"),
+    ],
+    ids=["array", "number", "single quotes", "brackets", "digits"],
+)
+def test_a_line_that_is_no_json_object_is_bad(read: Read, line: str, reason: str) -> None:
+    assert read(f'{{"id": 1}}\n{line}\n{{"id": 3}}\n')[1:] == [BadLine(2, reason), Row(3, {"id": 3})]
+
+
+def test_a_record_of_many_lines_is_numbered_by_its_first(read: Read) -> None:
+    assert read('id,text\n1,"a\n\nb"\n2,b\n') == [
+        Row(2, {"id": "1", "text": "a\n\nb"}),
+        Row(5, {"id": "2", "text": "b"}),
+    ]
+
+
+def test_blank_lines_are_counted_and_skipped(read: Read) -> None:
+    assert [record.line for record in read('{"id": 1}\n\n  \n{"id": 2}\nbad\n')] == [1, 4, 5]
+    assert [record.line for record in read("id,text\n1,a\n\n\n2,b\nbad\n")] == [2, 5, 6]
+
+
+def test_blank_lines_before_the_first_record_are_counted(read: Read) -> None:
+    assert [record.line for record in read('\n\n{"id": 1}\nbad\n')] == [3, 4]
+    assert [record.line for record in read("\n \nid,text\n1,a\nbad\n")] == [4, 5]
+
+
+@pytest.mark.parametrize("content", ["", "\n", " \r\n\t\n", "\ufeff", "\ufeff\n"])
+def test_an_empty_file_is_refused(read: Read, content: str) -> None:
+    with pytest.raises(InvalidInput, match="export is empty"):
+        read(content)
+
+
+@pytest.mark.parametrize("content", ['[{"id": 1}]', '\n  [\n  {"id": 1}\n]\n'])
+def test_a_json_array_is_refused_with_what_is_expected(read: Read, content: str) -> None:
+    with pytest.raises(InvalidInput, match="JSON array, expected one JSON object a line"):
+        read(content)
+
+
+def test_a_header_alone_is_a_file_without_records(read: Read) -> None:
+    assert read("id,text\n") == []
+
+
+def test_the_format_can_be_said_instead_of_guessed(read: Read) -> None:
+    assert read("{id,text\n1,a\n", "csv") == [Row(2, {"{id": "1", "text": "a"})]
+
+
+def test_the_columns_of_jsonl_are_those_of_its_first_record() -> None:
+    columns, _ = rows(["bad\n", '{"id": 1, "text": "a"}\n', '{"more": 2}\n'], format="jsonl", name="export")
+
+    assert columns == ["id", "text"]
+
+
+def test_reading_the_columns_loses_no_record() -> None:
+    _, found = rows(["bad\n", '{"id": 1}\n', '{"id": 2}\n'], format="jsonl", name="export")
+
+    assert [record.line for record in found] == [1, 2, 3]
+
+
+def test_records_are_read_lazily() -> None:
+    lines = iter(["id,text\n", "1,a\n"])
+    rows(lines, format=None, name="export")
+
+    assert next(lines) == "1,a\n"
+
+
+def test_an_absent_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="export: no such file"):
+        records(tmp_path / "export")
+
+
+def test_a_directory_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="is a directory, expected a JSONL or CSV file"):
+        records(tmp_path)
+
+
+def test_a_pipe_is_read_from_its_first_byte(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_text, args=("id,text\n1,a\n2,b\n",))
+    writer.start()
+
+    found = records(pipe)
+
+    writer.join()
+    assert found == ONE_AND_TWO
+
+
+pieces = st.sampled_from(
+    [b"id", b"text", b'"', b",", b";", b"\n", b"\r", b"\r\n", b'{"id":1}', b"{", b"[", b"\0", b"\xff", "é".encode()]
+)
+
+
+@settings(deadline=None)
+@given(st.binary() | st.lists(pieces, max_size=40).map(b"".join), st.sampled_from(["csv", "jsonl", None]))
+def test_no_file_breaks_the_reader(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes, form: Format | None
+) -> None:
+    file = tmp_path_factory.getbasetemp() / "any"
+    file.write_bytes(content)
+
+    try:
+        found = records(file, form)
+    except InvalidInput:
+        return
+    numbers = [record.line for record in found]
+    assert numbers == sorted(set(numbers))
+
+
+@given(st.lists(st.dictionaries(st.text(max_size=5), st.text() | st.integers() | st.none()), min_size=1))
+def test_any_objects_written_as_jsonl_come_back(objects: list[dict[str, object]]) -> None:
+    written = [json.dumps(one, ensure_ascii=False) + "\n" for one in objects]
+
+    assert list(rows(written, format="jsonl", name="export")[1]) == [
+        Row(line, one) for line, one in enumerate(objects, 1)
+    ]

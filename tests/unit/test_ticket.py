@@ -1,0 +1,201 @@
+"""What intake accepts, mends and refuses, in every field (PIPE 4)."""
+
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contracts.errors import InvalidTicket
+from contracts.ticket import MAX_METADATA_DEPTH, MAX_TEXT_CHARS, Ticket, accept
+from contracts.wire import encode
+from tests.support.builders import NOW, YESTERDAY, fields, offsets
+
+SECRET = "o meu cpf"
+SURROGATE = f"{SECRET} \ud800"
+
+
+def nested(depth: int) -> dict[str, Any]:
+    """A dictionary in a dictionary, so many levels deep."""
+    return {"in": nested(depth - 1)} if depth > 1 else {"in": 1}
+
+
+def endless() -> list[Any]:
+    """A list that holds itself."""
+    itself: list[Any] = []
+    itself.append(itself)
+    return itself
+
+
+REFUSED = [
+    pytest.param({"text": ""}, "text", id="empty text"),
+    pytest.param({"text": " \t\r\n"}, "text", id="white space"),
+    pytest.param({"text": "\u2003\xa0"}, "text", id="Unicode's white space"),
+    pytest.param({"text": SECRET + "x" * MAX_TEXT_CHARS}, "text", id="too long"),
+    pytest.param({"text": SURROGATE}, "text", id="lone surrogate in the text"),
+    pytest.param({"source": SURROGATE}, "source", id="lone surrogate in the source"),
+    pytest.param({"external_id": SURROGATE}, "external_id", id="lone surrogate in the id"),
+    pytest.param({"metadata": {"a": {"b": SURROGATE}}}, "metadata.a.b", id="lone surrogate in metadata"),
+    pytest.param({"metadata": {SURROGATE: 1}}, "metadata", id="lone surrogate in a key"),
+    pytest.param({SURROGATE: 1}, "a field's name", id="lone surrogate in a field's name"),
+    pytest.param({"metadata": {"a": float("nan")}}, "metadata.a", id="nan"),
+    pytest.param({"metadata": {"a": [float("inf")]}}, "metadata.a", id="inf"),
+    pytest.param({"metadata": {"a": {"b": float("-inf")}}}, "metadata.a.b", id="-inf"),
+    pytest.param({"revised_at": float("nan")}, "revised_at", id="nan for a time"),
+    pytest.param({"metadata": {"a": 2**63}}, "metadata.a", id="beyond 64 bits"),
+    pytest.param({"metadata": {"a": -(2**63) - 1}}, "metadata.a", id="beyond 64 bits, negative"),
+    pytest.param({"metadata": nested(MAX_METADATA_DEPTH + 1)}, "metadata" + ".in" * 16, id="nested too deep"),
+    pytest.param({"metadata": nested(900)}, "metadata" + ".in" * 16, id="nested beyond recursion"),
+    pytest.param({"metadata": {"a": endless()}}, "metadata.a", id="nested in itself"),
+    pytest.param({"metadata": {"a": "x" * 20_000}}, "metadata", id="too much metadata"),
+    pytest.param({"revised_at": datetime(2026, 1, 1)}, "revised_at", id="naive"),
+    pytest.param({"revised_at": "2026-01-01T10:00:00"}, "revised_at", id="naive, as text"),
+    pytest.param({"revised_at": "2026-01-01"}, "revised_at", id="a day without a time"),
+    pytest.param({"revised_at": NOW + timedelta(minutes=5, seconds=1)}, "revised_at", id="ahead"),
+    pytest.param({"revised_at": "1969-12-31T23:59:59Z"}, "revised_at", id="before 1970"),
+    pytest.param({"revised_at": "0001-01-01T00:00:00+14:00"}, "revised_at", id="before the calendar"),
+    pytest.param({"revised_at": "9999-12-31T23:59:59-14:00"}, "revised_at", id="after the calendar"),
+    pytest.param({"revised_at": "ontem"}, "revised_at", id="no time"),
+    pytest.param({"revised_at": None}, "revised_at", id="null for a time"),
+    pytest.param({"source": " "}, "source", id="blank source"),
+    pytest.param({"source": "x" * 65}, "source", id="long source"),
+    pytest.param({"external_id": ""}, "external_id", id="empty id"),
+    pytest.param({"external_id": "x" * 256}, "external_id", id="long id"),
+    pytest.param({"external_id": 4711}, "external_id", id="a number for an id"),
+    pytest.param({"text": None}, "text", id="null for a text"),
+    pytest.param({"text": SECRET.encode()}, "text", id="bytes for a text"),
+    pytest.param({"metadata": {"a": b"x\0"}}, "metadata.a", id="bytes in metadata"),
+    pytest.param({"metadata": {b"x\0": 1}}, "metadata", id="bytes for a key"),
+    pytest.param({"metadata": [SECRET]}, "metadata", id="a list for metadata"),
+    pytest.param({"metadata": {"a": NOW}}, "metadata.a", id="no JSON in metadata"),
+    pytest.param({"prioridade": 1}, "prioridade", id="unknown field"),
+]
+
+
+def refusal(changes: dict[str, Any]) -> InvalidTicket:
+    """What intake says of a good ticket with these changes."""
+    with pytest.raises(InvalidTicket) as caught:
+        accept(fields() | changes, now=NOW)
+    return caught.value
+
+
+def test_a_good_ticket_is_accepted_as_it_is() -> None:
+    good = fields(metadata={"channel": "e-mail", "tags": ["vip", None, 2.5, True]})
+
+    assert accept(good, now=NOW).model_dump() == good
+
+
+@pytest.mark.parametrize(("changes", "field"), REFUSED)
+def test_a_refusal_names_the_field(changes: dict[str, Any], field: str) -> None:
+    error = refusal(changes)
+
+    assert error.field == field
+    assert str(error) == f"{field}: {error.reason}"
+
+
+@pytest.mark.parametrize(("changes", "field"), REFUSED)
+def test_a_refusal_is_one_line_that_never_holds_what_was_handed_in(changes: dict[str, Any], field: str) -> None:
+    said = str(refusal({"text": SECRET, **changes}))
+
+    assert SECRET not in said
+    assert said.isprintable()
+
+
+@pytest.mark.parametrize("field", ["source", "external_id", "text"])
+def test_a_missing_field_is_refused_by_name(field: str) -> None:
+    incomplete = {name: value for name, value in fields().items() if name != field}
+
+    with pytest.raises(InvalidTicket, match=f"^{field}: Field required$"):
+        accept(incomplete, now=NOW)
+
+
+@pytest.mark.parametrize("field", ["source", "external_id", "text"])
+def test_a_nul_becomes_a_replacement_character(field: str) -> None:
+    accepted = accept(fields(**{field: "a\0b"}), now=NOW)
+
+    assert getattr(accepted, field) == "a\ufffdb"
+
+
+def test_a_nul_in_metadata_becomes_a_replacement_character_in_keys_and_values() -> None:
+    accepted = accept(fields(metadata={"a\0": ["\0", {"\0b": "c\0"}]}), now=NOW)
+
+    assert accepted.metadata == {"a\ufffd": ["\ufffd", {"\ufffdb": "c\ufffd"}]}
+
+
+def test_a_refusal_of_a_value_under_a_key_with_nul_can_itself_be_stored() -> None:
+    assert "\0" not in str(refusal({"metadata": {"a\0": 2**64}}))
+
+
+def test_names_lose_the_white_space_around_them() -> None:
+    accepted = accept(fields(source=" zendesk\n", external_id="\t4711 "), now=NOW)
+
+    assert (accepted.source, accepted.external_id) == ("zendesk", "4711")
+
+
+def test_a_text_of_the_greatest_length_is_accepted() -> None:
+    assert len(accept(fields(text="x" * MAX_TEXT_CHARS), now=NOW).text) == MAX_TEXT_CHARS
+
+
+@pytest.mark.parametrize("number", [2**63 - 1, -(2**63), 0.1, -0.0, 1e308])
+def test_a_number_that_json_and_postgres_can_hold_is_accepted(number: float) -> None:
+    assert accept(fields(metadata={"a": number}), now=NOW).metadata == {"a": number}
+
+
+def test_metadata_of_the_greatest_depth_is_accepted() -> None:
+    deepest = nested(MAX_METADATA_DEPTH)
+
+    assert accept(fields(metadata=deepest), now=NOW).metadata == deepest
+
+
+@pytest.mark.parametrize("moment", [NOW + timedelta(minutes=5), datetime(1970, 1, 1, tzinfo=UTC)])
+def test_a_time_at_either_limit_is_accepted(moment: datetime) -> None:
+    assert accept(fields(revised_at=moment), now=NOW).revised_at == moment
+
+
+def test_a_time_is_refused_by_the_instant_not_by_the_wall_clock() -> None:
+    tonight_in_tokyo = (NOW + timedelta(minutes=4)).astimezone(timezone(timedelta(hours=9)))
+
+    assert accept(fields(revised_at=tonight_in_tokyo), now=NOW).revised_at == tonight_in_tokyo
+
+
+@given(offsets())
+def test_a_time_is_kept_as_the_same_instant_in_utc(zone: timezone) -> None:
+    revised_at = accept(fields(revised_at=YESTERDAY.astimezone(zone)), now=NOW).revised_at
+
+    assert (revised_at, revised_at.tzinfo) == (YESTERDAY, UTC)
+
+
+def test_a_ticket_without_a_time_is_of_now() -> None:
+    before = datetime.now(UTC)
+    undated = {name: value for name, value in fields().items() if name != "revised_at"}
+
+    assert before <= accept(undated, now=before).revised_at <= datetime.now(UTC)
+
+
+anything = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.binary()
+    | st.datetimes()
+    | st.text(st.characters(exclude_categories=()), max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text() | st.integers(), inner, max_size=3),
+)
+
+
+@given(
+    st.fixed_dictionaries(
+        {},
+        optional=dict.fromkeys(Ticket.model_fields, anything) | {"other": anything},
+    ).map(lambda changes: fields(**changes))
+)
+def test_whatever_is_handed_in_is_refused_or_can_be_stored(handed_in: dict[str, Any]) -> None:
+    try:
+        accepted = accept(handed_in, now=NOW)
+    except InvalidTicket as error:
+        str(error).encode()
+    else:
+        assert b"\0" not in encode(accepted)
+        assert b"\\u0000" not in encode(accepted)

@@ -1,0 +1,162 @@
+"""The seed's files become rows: cleaned as in serving, labels in the seed's order, each fault with file and line."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contracts.errors import InvalidInput
+from trainer.data import Corpus, Row, hold_out, load
+
+ROOT = Path(__file__).parents[2]
+CALLS = [
+    ("minha internet caiu", "suporte"),
+    ("quanto custa?", "venda"),
+    ("app crashes", "suporte"),
+    ("a quote", "venda"),
+]
+
+
+def jsonl(*rows: tuple[str, str], **more: object) -> str:
+    """Lines as the seed's files have them."""
+    lines = [{"prompt": prompt, "completion": completion, **more} for prompt, completion in rows]
+    return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+
+
+def corpus(folder: Path, train: str = jsonl(*CALLS), test: str = jsonl(*CALLS[:2])) -> Corpus:
+    """Write both files and load them."""
+    (folder / "train.jsonl").write_text(train, encoding="utf-8")
+    (folder / "test.jsonl").write_text(test, encoding="utf-8")
+    return load(folder)
+
+
+def rows_of(counts: dict[str, int]) -> list[Row]:
+    return [Row(f"{label} {number}", label) for label, count in counts.items() for number in range(count)]
+
+
+def test_labels_have_the_seeds_order_whatever_comes_first(tmp_path: Path) -> None:
+    assert corpus(tmp_path, jsonl(*reversed(CALLS))).labels == ("suporte", "venda")
+
+
+def test_any_number_of_labels_is_taken_in_sorted_order(tmp_path: Path) -> None:
+    assert corpus(tmp_path, jsonl(*CALLS, ("bye", "churn"), ("adeus", "churn"))).labels == (
+        "churn",
+        "suporte",
+        "venda",
+    )
+
+
+def test_texts_are_cleaned_as_in_serving(tmp_path: Path) -> None:
+    train = jsonl(("<p>minha   internet</p><p>caiu</p>", " suporte "), *CALLS)
+
+    assert corpus(tmp_path, train).train[0] == Row("minha internet caiu", "suporte")
+
+
+def test_the_language_is_kept_and_other_columns_are_ignored(tmp_path: Path) -> None:
+    train = jsonl(*CALLS[:2], lang="pt", domain="telecom") + jsonl(*CALLS[2:], domain={"not": ["the", "same"]})
+
+    assert [row.lang for row in corpus(tmp_path, train).train] == ["pt", "pt", "", ""]
+
+
+def test_the_digest_knows_the_rows_not_their_order(tmp_path: Path) -> None:
+    digest = corpus(tmp_path).digest
+
+    assert corpus(tmp_path, jsonl(*reversed(CALLS))).digest == digest
+    assert corpus(tmp_path, test=jsonl(*CALLS[2:])).digest == digest
+    assert corpus(tmp_path, jsonl(*CALLS, ("one more", "venda"))).digest != digest
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        pytest.param('{"prompt": "a", "completion":', "is no JSON", id="cut"),
+        pytest.param('["a", "venda"]', "is no object", id="no object"),
+        pytest.param('{"completion": "venda"}', "has no 'prompt'", id="no prompt"),
+        pytest.param('{"prompt": "a"}', "has no 'completion'", id="no completion"),
+        pytest.param('{"prompt": "  ", "completion": "venda"}', "'prompt' is empty", id="blank prompt"),
+        pytest.param('{"prompt": "\u200b", "completion": "venda"}', "'prompt' is empty", id="nothing visible"),
+        pytest.param('{"prompt": "a", "completion": ""}', "'completion' is empty", id="blank completion"),
+        pytest.param('{"prompt": 7, "completion": "venda"}', "'prompt' is no text", id="a number"),
+        pytest.param('{"prompt": "a", "completion": null}', "'completion' is no text", id="null"),
+        pytest.param('{"prompt": "one", "completion": "spam"}', "only row labelled 'spam'", id="label of one row"),
+    ],
+)
+def test_a_fault_is_named_with_its_file_and_line(tmp_path: Path, line: str, said: str) -> None:
+    with pytest.raises(InvalidInput, match=rf"train\.jsonl:6: .*{said}"):
+        corpus(tmp_path, jsonl(*CALLS) + "\n" + line + "\n")
+
+
+def test_a_test_label_that_no_training_row_has_is_named_with_its_line(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match=r"test\.jsonl:2: .*'spam'"):
+        corpus(tmp_path, test=jsonl(CALLS[0], ("x", "spam")))
+
+
+@pytest.mark.parametrize(
+    ("train", "said"),
+    [
+        pytest.param(jsonl(*CALLS[::2]), "every row is labelled 'suporte'", id="one label"),
+        pytest.param("\n \n", "has no rows", id="no rows"),
+        pytest.param('{"prompt": "a\\ud800", "completion": "venda"}\n', "surrogate", id="half a character"),
+    ],
+)
+def test_a_file_to_learn_nothing_from_is_refused(tmp_path: Path, train: str, said: str) -> None:
+    with pytest.raises(InvalidInput, match=rf"train\.jsonl: .*{said}"):
+        corpus(tmp_path, train)
+
+
+def test_a_missing_file_says_what_a_data_folder_holds(tmp_path: Path) -> None:
+    (tmp_path / "train.jsonl").write_text(jsonl(*CALLS), encoding="utf-8")
+
+    with pytest.raises(InvalidInput, match=r"test\.jsonl: No such file.*holds train\.jsonl and test\.jsonl"):
+        load(tmp_path)
+
+
+def test_a_file_in_another_encoding_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "train.jsonl").write_bytes(jsonl(("não liga", "suporte")).encode("latin-1"))
+
+    with pytest.raises(InvalidInput, match=r"train\.jsonl: is not UTF-8"):
+        load(tmp_path)
+
+
+def test_loading_needs_no_torch_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    data, home = tmp_path / "data", tmp_path / "home"
+    data.mkdir(), home.mkdir()
+    corpus(data)
+    script = (
+        "import sys, pathlib, trainer.data; trainer.data.load(pathlib.Path(sys.argv[1]));"
+        "print({'torch', 'transformers'} & set(sys.modules))"
+    )
+    environment = {**os.environ, "HOME": str(home), "TMPDIR": str(home)}
+    ran = subprocess.run(
+        [sys.executable, "-c", script, str(data)],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert (ran.stdout, ran.stderr) == ("set()\n", "")
+    assert list(home.iterdir()) == []
+
+
+@given(st.dictionaries(st.sampled_from("abcd"), st.integers(2, 60), min_size=2), st.integers(0, 9))
+def test_held_out_rows_are_a_tenth_of_each_label_and_no_training_rows(counts: dict[str, int], seed: int) -> None:
+    rows = rows_of(counts)
+    kept, held = hold_out(rows, seed)
+
+    assert sorted(row.text for row in kept + held) == sorted(row.text for row in rows)
+    for label, count in counts.items():
+        assert sum(row.label == label for row in held) == max(1, round(count / 10))
+
+
+def test_one_seed_holds_out_the_same_rows_another_others() -> None:
+    rows = rows_of({"suporte": 100, "venda": 100})
+
+    assert hold_out(rows, 42) == hold_out(rows, 42)
+    assert hold_out(rows, 42) != hold_out(rows, 43)

@@ -1,0 +1,110 @@
+"""How a ticket travels: what is encoded comes back, and nothing else is ever taken for a ticket."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from contracts.errors import UnreadableEntry
+from contracts.ticket import Ticket
+from contracts.wire import decode, encode
+from tests.support.builders import fields, ticket, tickets
+
+SECRET = "o meu cpf"
+
+
+def payload(**changes: Any) -> bytes:
+    """An entry's payload that is right but for these changes; None leaves a field out."""
+    whole = {"v": 1, **fields(revised_at="2026-11-21T12:00:00Z", text=SECRET), **changes}
+    return json.dumps({name: value for name, value in whole.items() if value is not None}).encode()
+
+
+def refusal(whole: bytes) -> str:
+    """Why a payload is unreadable; nothing if it can be read."""
+    try:
+        decode(whole)
+    except UnreadableEntry as error:
+        return str(error)
+    return ""
+
+
+anything = st.recursive(
+    st.sampled_from([SECRET, None, 1, 2**64, 0.5]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("ab"), inner),
+)
+
+
+@given(tickets())
+def test_a_ticket_comes_back_as_it_was(handed_in: Ticket) -> None:
+    assert decode(encode(handed_in)) == handed_in
+
+
+@given(tickets())
+def test_a_payload_is_json_with_the_wire_version_in_front(handed_in: Ticket) -> None:
+    assert encode(handed_in).startswith(b'{"v":1,')
+    assert json.loads(encode(handed_in)).keys() == {"v", *Ticket.model_fields}
+
+
+@given(st.binary() | st.text().map(str.encode) | st.recursive(st.none(), st.lists).map(json.dumps).map(str.encode))
+@example(b"[" * 100_000)
+@example(b'{"v":1,"a":' * 10_000)
+@example(b'{"v":1,"source":' + b"9" * 10_000 + b"}")
+def test_any_other_bytes_are_unreadable(arbitrary: bytes) -> None:
+    with pytest.raises(UnreadableEntry):
+        decode(arbitrary)
+
+
+@given(st.data())
+def test_a_damaged_payload_is_a_ticket_or_unreadable(data: st.DataObject) -> None:
+    whole = encode(ticket(text=SECRET))
+    place = data.draw(st.integers(0, len(whole)))
+    damaged = whole[:place] + data.draw(st.binary(max_size=3)) + whole[place + data.draw(st.integers(0, 3)) :]
+
+    assert SECRET not in refusal(damaged)
+
+
+@given(st.dictionaries(st.sampled_from([*Ticket.model_fields, "other"]), anything))
+def test_a_refusal_never_holds_a_value(values: dict[str, Any]) -> None:
+    assert SECRET not in refusal(payload(**values))
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        pytest.param({"v": 2}, "the payload's wire version is not 1", id="later wire version"),
+        pytest.param({"v": None}, "the payload's wire version is not 1", id="no wire version"),
+        pytest.param({"source": None}, "source: Field required", id="no source"),
+        pytest.param({"revised_at": None}, "revised_at: Field required", id="no time"),
+        pytest.param({"priority": SECRET}, "priority: Extra inputs are not permitted", id="unknown field"),
+        pytest.param({"metadata": SECRET}, "metadata: Input should be a valid dictionary", id="wrong type"),
+        pytest.param({"metadata": {"a": 2**63}}, "metadata.a: is an integer beyond 64 bits", id="unstorable"),
+        pytest.param({"text": " "}, "text: is only white space", id="blank"),
+    ],
+)
+def test_an_unreadable_entry_says_why_without_the_text(changes: dict[str, Any], why: str) -> None:
+    with pytest.raises(UnreadableEntry) as caught:
+        decode(payload(**changes))
+
+    assert str(caught.value) == why
+
+
+@pytest.mark.parametrize("whole", [b"null", b"1", b'"text"', b"[]", b"[1]"])
+def test_json_that_is_no_object_is_unreadable(whole: bytes) -> None:
+    with pytest.raises(UnreadableEntry, match="wire version"):
+        decode(whole)
+
+
+def test_a_reason_can_be_stored_whatever_the_payload_holds() -> None:
+    with pytest.raises(UnreadableEntry) as caught:
+        decode(payload(metadata={"a\0": 2**64}))
+
+    assert "\0" not in str(caught.value)
+
+
+def test_the_order_of_fields_and_white_space_mean_nothing() -> None:
+    whole = json.loads(encode(ticket()))
+    reordered = json.dumps(dict(reversed(whole.items())), indent=2).encode()
+
+    assert decode(reordered) == ticket()
