@@ -168,7 +168,7 @@ def test_a_lost_lease_makes_the_worker_go_on_under_a_new_name(
     with running(endpoints, instant_models) as (pipeline, _):
         assert pipeline.keeper.ready.wait(5)
         before = pipeline.lease.consumer
-        redis.delete(f"triagem:{{0}}:lease:{before}")
+        until(lambda: redis.delete(f"triagem:{{0}}:lease:{before}") == 1)
         until(lambda: pipeline.lease.consumer != before)
         publish(inbox, 10)
         until(lambda: stored(database) == 10)

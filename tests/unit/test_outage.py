@@ -1,6 +1,6 @@
 """An outage is waited out: the same call again, with growing pauses, alive all the while."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import pytest
 
@@ -20,8 +20,13 @@ class Beats:
 
 
 def away(times: int) -> Callable[[], str]:
-    """A call that fails so many times, then answers."""
-    errors = [InboxAway(f"outage {number}") for number in range(times)]
+    """A call during an outage of so many attempts."""
+    return failing(InboxAway(f"outage {number}") for number in range(times))
+
+
+def failing(errors_in_turn: Iterable[Exception]) -> Callable[[], str]:
+    """A call that raises each of these errors, then answers."""
+    errors = list(errors_in_turn)
 
     def call() -> str:
         if errors:
@@ -63,11 +68,8 @@ def test_pauses_grow_and_never_exceed_two_seconds() -> None:
 def test_a_final_error_is_not_waited_out() -> None:
     stopping = Hurried()
 
-    def refused() -> None:
-        raise StatementRefused("a row that cannot be stored")
-
     with pytest.raises(StatementRefused):
-        outwait(refused, stopping=stopping, beat=Beats())
+        outwait(failing([StatementRefused("a bad row")]), stopping=stopping, beat=Beats())
     assert stopping.waits == []
 
 
