@@ -25,9 +25,7 @@ class Thresholds(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     review: float = Field(default=0.7, ge=0, le=1, description="a confidence under it is reviewed")
-    review_budget: float = Field(
-        default=0.05, ge=0, le=1, description="the least sure share, always reviewed"
-    )
+    review_budget: float = Field(default=0.05, ge=0, le=1, description="the least sure share, always reviewed")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""A ticket: one revision of one customer message in a CRM. What later rooms could not store is refused or mended here.
+"""A ticket: one revision of one customer message in a CRM. What later rooms cannot store is refused or mended here.
 
 NUL characters become U+FFFD (Postgres cannot hold them, and refusing would lose a customer's message);
 lone surrogates, non-finite numbers and integers beyond 64 bits are refused, in every field.

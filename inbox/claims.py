@@ -11,6 +11,7 @@ from inbox.lease import lease_key
 from inbox.stream import GROUP, Entry, Inbox, entries_of, script, stream_key
 
 _PAGE: Final = 1000  # a script can unpack about 8,000 ids at most
+_HELD: Final = 10_000  # more than one worker ever has in hand of a lane
 
 
 class Claims:
@@ -42,7 +43,7 @@ class Claims:
         Call it from the thread that takes, or a reply on its way would look lost.
         """
         with redis_errors():
-            pending = cast("list[Any]", self._redis.xpending_range(stream_key(lane), GROUP, "-", "+", _PAGE, me))
+            pending = cast("list[Any]", self._redis.xpending_range(stream_key(lane), GROUP, "-", "+", _HELD, me))
         lost = [row["message_id"] for row in pending if row["message_id"] not in in_hand]
         if not lost:
             return []

@@ -64,9 +64,7 @@ class Registry:
             raise InvalidInput(f"{version!r} is no version name, expected one like {FIRST_VERSION}")
         folder = self.root / version
         if not (folder / MANIFEST_FILE).is_file():
-            raise NoModel(
-                f"no model version {version} in {self.root}: `triagem models list` shows what there is"
-            )
+            raise NoModel(f"no model version {version} in {self.root}: `triagem models list` shows what there is")
         return folder
 
     def manifest(self, version: str) -> Manifest:
@@ -84,9 +82,7 @@ class Registry:
         """The manifest, after checking each file's SHA-256. Raises ModelCorrupt naming the changed files."""
         folder, manifest = self.folder(version), self.manifest(version)
         if changed := manifest.changed(lambda name: digest_of(folder / name)):
-            raise ModelCorrupt(
-                f"{folder}: {', '.join(changed)} changed since training: restore it or train again"
-            )
+            raise ModelCorrupt(f"{folder}: {', '.join(changed)} changed since training: restore it or train again")
         return manifest
 
     def current(self) -> CurrentModel:
@@ -96,9 +92,7 @@ class Registry:
         except FileNotFoundError:
             raise NoModel(f"no current model in {self.root}: run `triagem train DATA_DIR`") from None
         except (OSError, ValidationError) as error:
-            raise ModelCorrupt(
-                f"{self.root / CURRENT_FILE} cannot be read ({type(error).__name__})"
-            ) from error
+            raise ModelCorrupt(f"{self.root / CURRENT_FILE} cannot be read ({type(error).__name__})") from error
 
     def promote(self, version: str) -> CurrentModel:
         """Make a version current (also to go back), raising the epoch. The files are verified first."""

@@ -44,14 +44,15 @@ def fit_schedule(rows: int, settings: TrainSettings, *, cores: int) -> Schedule:
     enough = (a for a in range(wanted, 0, -1) if settings.num_train_epochs * ceil(batches / a) >= settings.min_steps)
     accumulation = next(enough, 1)
     if accumulation != wanted:
+        size = settings.per_device_train_batch_size
         notes.append(
-            f"{rows} rows make {steps} steps, fewer than {settings.min_steps}: gradients are accumulated over "
-            f"{accumulation} batches of {settings.per_device_train_batch_size} instead of {wanted}"
+            f"{rows} rows make {steps} steps, fewer than {settings.min_steps}: a step takes {accumulation * size} "
+            f"rows instead of {wanted * size}"
         )
     epochs = max(settings.num_train_epochs, ceil(settings.min_steps / ceil(batches / accumulation)))
     steps = epochs * ceil(batches / accumulation)
     if epochs != settings.num_train_epochs:
-        notes.append(f"{epochs} epochs instead of {settings.num_train_epochs}, to make {steps} steps of {rows} rows")
+        notes.append(f"{epochs} epochs instead of {settings.num_train_epochs}, which makes {steps} steps")
     warmup_steps = settings.warmup_steps
     if warmup_steps * 5 > steps:
         warmup_steps = max(1, round(steps / 10))

@@ -13,7 +13,7 @@ from contracts.ticket import Lane
 from db import Database
 from db.dead import bury
 from db.window import write
-from inbox import Inbox
+from inbox import Entry, Inbox
 from worker import metrics
 from worker.batch import Done
 from worker.outage import outwait
@@ -34,7 +34,7 @@ class Committer:
         supervisor: Supervisor,
         *,
         window_max: int,
-        settled: Callable[[set[bytes]], None],
+        settled: Callable[[list[Entry]], None],
     ) -> None:
         self._inbox, self._database, self._supervisor = inbox, database, supervisor
         self._window_max = window_max
@@ -80,7 +80,7 @@ class Committer:
         entries = window.entries + [one.entry for one in window.dead]
         if entries:
             outwait(lambda: self._inbox.settle(entries), stopping=stopping, beat=beat)
-            self._settled({entry.id for entry in entries})
+            self._settled(entries)
 
     def _count(self, window: Done) -> None:
         now = datetime.now(UTC)

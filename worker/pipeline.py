@@ -15,7 +15,7 @@ from typing import Final
 
 import structlog
 
-from contracts.errors import Retryable
+from contracts.errors import InboxAway, Retryable
 from contracts.model import Model
 from contracts.prediction import Prediction
 from contracts.ticket import Lane
@@ -86,7 +86,7 @@ class Pipeline:
             database,
             self.supervisor,
             window_max=settings.window_max,
-            settled=self.taker.in_hand.difference_update,
+            settled=self.taker.settled,
         )
 
     def start(self) -> None:
@@ -118,7 +118,7 @@ class Pipeline:
             "consumer": self.lease.consumer,
             "model": running.model.version if running else None,
             "epoch": running.epoch if running else None,
-            "in_hand": len(self.taker.in_hand),
+            "in_hand": self.taker.in_hand,
             "classified": self.committer.total,
             "busy_rate_per_s": round(self._rate, 1),
             "silent_s": round(self.supervisor.silent_s(), 1),
@@ -131,8 +131,15 @@ class Pipeline:
         # Not until `stopping` but until all is settled: what is in hand must not be claimed meanwhile.
         while not self._committed.wait(self._lease_s / 3):
             beat()
-            if not outwait(self.lease.refresh, stopping=stopping, beat=beat):
+            if not outwait(self._refresh, stopping=stopping, beat=beat):
                 log.warning("lease lost, going on under a new name", consumer=self.lease.consumer)
+
+    def _refresh(self) -> bool:
+        try:
+            return self.lease.refresh()
+        except InboxAway:
+            self._rescue.hold()
+            raise
 
     def _classify(self) -> None:
         while not self._to_model.ended:

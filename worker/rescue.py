@@ -31,14 +31,17 @@ class Rescue:
         self._hold_until = float("-inf")
 
     def hold(self) -> None:
-        """Redis was away: claim nothing for one lease period. Otherwise every outage longer than a lease would
-        make living workers steal from each other, because their leases ended while nobody could refresh them."""
+        """We were cut off from Redis: claim nothing for one lease period. Otherwise every outage longer than a lease
+        would make living workers steal from each other: their leases ended while nobody could refresh them."""
         self._hold_until = self._clock() + self._lease_s
 
     def sweep(self, lane: Lane, me: str, in_hand: AbstractSet[bytes], room: int) -> list[Entry]:
-        """Entries to work on: lost replies always, dead workers' while not held. Raises what Claims raises."""
+        """Entries to work on: lost replies always; dead workers' unless held, or Redis is younger than a lease.
+
+        Raises what Claims raises.
+        """
         found = self._claims.retake(lane, me, in_hand)
-        if self._clock() >= self._hold_until and room > len(found):
+        if room > len(found) and self._clock() >= self._hold_until and self._claims.uptime_s() >= self._lease_s:
             found += [
                 entry for entry in self._claims.take_over(lane, me, room - len(found)) if entry.id not in in_hand
             ]
@@ -48,10 +51,8 @@ class Rescue:
         return found
 
     def due(self) -> bool:
-        """Whether it is time for a sweep; says so once a period. The first one also asks how long Redis is up."""
+        """Whether it is time for a sweep; says so once a period."""
         if self._clock() < self._due_at:
             return False
-        if self._hold_until == float("-inf"):
-            self._hold_until = self._clock() + max(0.0, self._lease_s - self._claims.uptime_s())
         self._due_at = self._clock() + self._every_s
         return True

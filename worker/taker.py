@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 
 class Taker:
-    """Only this thread takes, claims and retakes: so `in_hand` is always whole when Redis is asked about it."""
+    """Only this thread takes, claims and retakes: so it knows what is in hand when it asks Redis about it."""
 
     def __init__(
         self,
@@ -53,7 +53,8 @@ class Taker:
         self._lanes = Lanes(settings.bulk_share)
         self._paused = False
         self._look_at = float("-inf")
-        self.in_hand: set[bytes] = set()
+        # By lane: the lanes' streams count for themselves, and give out equal ids.
+        self._in_hand: dict[Lane, set[bytes]] = {lane: set() for lane in Lane}
 
     def run(self, outlet: Handover[MicroBatch], *, after: Iterable[threading.Event]) -> None:
         """Take, once all of `after` has happened, until told to stop; then hand on what is in hand and leave."""
@@ -76,6 +77,16 @@ class Taker:
         finally:
             outlet.close()
 
+    def settled(self, entries: Iterable[Entry]) -> None:
+        """These have left Redis; called by the committer."""
+        for entry in entries:
+            self._in_hand[entry.lane].discard(entry.id)
+
+    @property
+    def in_hand(self) -> int:
+        """Entries that are being worked on in this process."""
+        return sum(map(len, self._in_hand.values()))
+
     def _refill(self) -> None:
         if self._hold():
             if not self._holding_some():
@@ -94,12 +105,12 @@ class Taker:
                 self._add(lane, [entry for entry in idle if entry.lane is lane])
 
     def _sweep(self, lane: Lane, window: int) -> list[Entry]:
-        return self._rescue.sweep(lane, self._lease.consumer, self.in_hand, window)
+        return self._rescue.sweep(lane, self._lease.consumer, self._in_hand[lane], window)
 
     def _add(self, lane: Lane, entries: list[Entry]) -> None:
         if not entries:
             return
-        self.in_hand.update(entry.id for entry in entries)
+        self._in_hand[lane].update(entry.id for entry in entries)
         taken, unreadable = read(entries)
         if unreadable:
             self._bury(Done(dead=unreadable))

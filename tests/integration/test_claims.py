@@ -268,17 +268,6 @@ def test_settling_what_was_claimed_meanwhile_is_harmless(inbox: Inbox, claims: C
     assert inbox.depth(LIVE).in_flight == 0
 
 
-class ClaimsAfter(Claims):
-    """Claims on a server that has been up for so long."""
-
-    def __init__(self, inbox: Inbox, up_s: float) -> None:
-        super().__init__(inbox)
-        self.up_s = up_s
-
-    def uptime_s(self) -> float:
-        return self.up_s
-
-
 class Clock:
     """Seconds that pass when told to."""
 
@@ -289,8 +278,19 @@ class Clock:
         return self.now
 
 
+class ClaimsAfter(Claims):
+    """Claims on a server that was started so many seconds before."""
+
+    def __init__(self, inbox: Inbox, up_s: float, clock: Clock) -> None:
+        super().__init__(inbox)
+        self.born_at, self.clock = clock() - up_s, clock
+
+    def uptime_s(self) -> float:
+        return self.clock() - self.born_at
+
+
 def rescue_of(inbox: Inbox, clock: Clock, *, up_s: float = 1e6) -> Rescue:
-    return Rescue(ClaimsAfter(inbox, up_s), every_s=5, lease_s=15, clock=clock)
+    return Rescue(ClaimsAfter(inbox, up_s, clock), every_s=5, lease_s=15, clock=clock)
 
 
 def test_a_rescuer_looks_around_once_a_period(inbox: Inbox) -> None:

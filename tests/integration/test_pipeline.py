@@ -13,7 +13,8 @@ from sqlalchemy import text
 
 from cli.stack import Endpoints
 from contracts.model import Tokens
-from contracts.ticket import Lane
+from contracts.ticket import Lane, Ticket
+from contracts.wire import encode
 from db import Database
 from inbox import Inbox, InboxSettings, connect
 from inbox.desired import pause, resume
@@ -247,3 +248,14 @@ def test_only_live_tickets_in_the_review_band_raise_alerts(
     with database.autocommit() as connection:
         alerts = connection.execute(text("SELECT count(*) FROM alerts")).scalar_one()
     assert alerts == (10 if lane is Lane.LIVE else 0)
+
+
+def test_entries_of_both_lanes_with_one_id_are_both_rescued(
+    endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path, redis: Redis
+) -> None:
+    for lane, external_id in ((Lane.LIVE, "live"), (Lane.BULK, "bulk")):
+        payload = encode(Ticket(source="crm", external_id=external_id, text="minha internet caiu"))
+        redis.xadd(f"triagem:{{0}}:{lane}", {"t": payload}, id="1-1")
+        inbox.take(lane, "dead-worker", 1)
+    with running(endpoints, instant_models):
+        until(lambda: stored(database) == 2)

@@ -66,6 +66,7 @@ def pages(database: Database, filters: Filters = EVERYTHING, *, limit: int) -> l
     read = [results(database, filters, limit=limit)]
     while read[-1].after is not None:
         read.append(results(database, filters, limit=limit, after=read[-1].after))
+        assert len(read) < 100, "pages without end"
     return read
 
 

@@ -22,7 +22,7 @@ windows = st.lists(
         epoch=st.integers(1, 3),
         received_at=st.sampled_from([YESTERDAY, NOW]),
     ),
-    max_size=30,
+    max_size=12,
 )
 
 

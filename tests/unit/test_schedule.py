@@ -1,7 +1,7 @@
 """The seed's figures, fitted to the rows: unchanged on much data, scaled on little, and each change said."""
 
 import random
-from collections import Counter
+from math import ceil
 
 import pytest
 from hypothesis import given
@@ -10,4 +10,144 @@ from hypothesis import strategies as st
 from trainer.schedule import Schedule, epoch_order, fit_schedule
 from trainer.settings import TrainSettings
 
-SETTINGS = TrainSettings(base="any", min_steps=120)
+SEED = TrainSettings(base="any", min_steps=200)
+MANY_CORES = 16
+
+some_rows = st.integers(1, 50_000)
+some_settings = st.builds(
+    TrainSettings,
+    base=st.just("any"),
+    num_train_epochs=st.integers(1, 6),
+    min_steps=st.integers(1, 400),
+    per_device_train_batch_size=st.integers(1, 32),
+    gradient_accumulation_steps=st.integers(1, 8),
+    warmup_steps=st.integers(0, 300),
+    eval_steps=st.integers(1, 500),
+    dataloader_num_workers=st.integers(0, 4),
+)
+some_cores = st.integers(1, 16)
+
+
+def changes(fitted: Schedule, settings: TrainSettings) -> int:
+    """How many of the settings the schedule does not follow."""
+    return sum(
+        [
+            fitted.epochs != settings.num_train_epochs,
+            fitted.accumulation != settings.gradient_accumulation_steps,
+            fitted.warmup_steps != settings.warmup_steps,
+            fitted.eval_steps != settings.eval_steps,
+            fitted.workers != settings.dataloader_num_workers,
+        ]
+    )
+
+
+def padded(order: list[int], lengths: list[int], batch_size: int) -> int:
+    """Tokens that are computed when each batch is as long as its longest text."""
+    batches = (order[at : at + batch_size] for at in range(0, len(order), batch_size))
+    return sum(len(batch) * max(lengths[row] for row in batch) for batch in batches)
+
+
+def test_on_much_data_the_seeds_figures_stand_and_nothing_is_said() -> None:
+    assert fit_schedule(30_000, SEED, cores=MANY_CORES) == Schedule(
+        epochs=3, accumulation=4, steps=2814, warmup_steps=100, eval_steps=200, workers=2, notes=()
+    )
+
+
+def test_the_sample_data_gets_its_steps_from_smaller_steps_not_from_more_epochs() -> None:
+    fitted = fit_schedule(690, SEED, cores=MANY_CORES)
+
+    assert (fitted.epochs, fitted.accumulation, fitted.steps) == (3, 1, 261)
+    assert (fitted.warmup_steps, fitted.eval_steps) == (26, 65)
+    assert fitted.notes == (
+        "690 rows make 66 steps, fewer than 200: a step takes 8 rows instead of 32",
+        "warm-up takes 26 of the 261 steps instead of 100",
+        "a checkpoint is evaluated and saved every 65 steps instead of 200, to choose the best of 5",
+    )
+
+
+def test_the_accumulation_is_lowered_no_further_than_needed() -> None:
+    assert fit_schedule(690, SEED.model_copy(update={"min_steps": 132}), cores=MANY_CORES).accumulation == 2
+
+
+def test_few_rows_get_more_epochs() -> None:
+    fitted = fit_schedule(24, SEED, cores=MANY_CORES)
+
+    assert (fitted.epochs, fitted.accumulation, fitted.steps) == (67, 1, 201)
+    assert "67 epochs instead of 3" in fitted.notes[1]
+
+
+@pytest.mark.parametrize(("cores", "workers"), [(1, 0), (2, 0), (3, 1), (4, 2), (16, 2)])
+def test_loader_processes_take_no_core_from_training(cores: int, workers: int) -> None:
+    assert fit_schedule(30_000, SEED, cores=cores).workers == workers
+
+
+def test_a_warm_up_of_none_stays_none() -> None:
+    assert fit_schedule(24, SEED.model_copy(update={"warmup_steps": 0}), cores=MANY_CORES).warmup_steps == 0
+
+
+@given(some_rows, some_settings, some_cores)
+def test_each_change_is_said_in_one_note(rows: int, settings: TrainSettings, cores: int) -> None:
+    fitted = fit_schedule(rows, settings, cores=cores)
+
+    assert len(fitted.notes) == changes(fitted, settings)
+
+
+@given(some_rows, some_settings, some_cores)
+def test_a_run_has_the_least_steps_and_not_an_epoch_more_than_that(
+    rows: int, settings: TrainSettings, cores: int
+) -> None:
+    fitted = fit_schedule(rows, settings, cores=cores)
+    an_epoch = ceil(ceil(rows / settings.per_device_train_batch_size) / fitted.accumulation)
+
+    assert fitted.steps == fitted.epochs * an_epoch >= settings.min_steps
+    assert fitted.epochs == settings.num_train_epochs or fitted.steps - an_epoch < settings.min_steps
+    assert fitted.epochs == settings.num_train_epochs or fitted.accumulation == 1
+
+
+@given(some_rows, some_settings, some_cores)
+def test_warm_up_is_a_fifth_of_the_steps_at_most(rows: int, settings: TrainSettings, cores: int) -> None:
+    fitted = fit_schedule(rows, settings, cores=cores)
+
+    assert fitted.warmup_steps <= max(1, fitted.steps / 5)
+
+
+@given(some_rows, some_settings, some_cores)
+def test_a_run_is_evaluated_four_times_or_at_every_step(rows: int, settings: TrainSettings, cores: int) -> None:
+    fitted = fit_schedule(rows, settings, cores=cores)
+
+    assert fitted.steps // fitted.eval_steps >= min(4, fitted.steps)
+
+
+@given(st.lists(st.integers(1, 500), max_size=400), st.integers(1, 9), st.integers(0, 99))
+def test_an_epoch_has_each_row_once(lengths: list[int], batch_size: int, seed: int) -> None:
+    assert sorted(epoch_order(lengths, batch_size, random.Random(seed))) == list(range(len(lengths)))
+
+
+def test_batches_of_like_length_pad_half_as_much_as_shuffled_ones() -> None:
+    lengths = [int(random.Random(row).lognormvariate(3.5, 0.9)) + 2 for row in range(690)]
+    shuffled = random.Random(42).sample(range(690), 690)
+
+    assert padded(epoch_order(lengths, 8, random.Random(42)), lengths, 8) < padded(shuffled, lengths, 8) / 2
+    assert padded(shuffled, lengths, 8) > 2 * sum(lengths)
+
+
+def test_short_texts_do_not_come_before_long_ones() -> None:
+    lengths = list(range(800))
+    order = epoch_order(lengths, 8, random.Random(42))
+
+    assert sum(order[:400]) / 400 == pytest.approx(399.5, abs=60)
+
+
+def test_the_rows_of_a_short_last_batch_are_drawn_by_chance() -> None:
+    lengths = list(range(20))  # two batches of 8 and four rows: were they the longest, these would weigh double
+    last = {row for seed in range(200) for row in epoch_order(lengths, 8, random.Random(seed))[16:]}
+
+    assert last == set(range(20))
+
+
+def test_each_epoch_has_another_order_and_one_seed_the_same_ones() -> None:
+    one, other = random.Random(42), random.Random(42)
+    epochs = [epoch_order(range(100), 8, one) for _ in range(2)]
+
+    assert epochs[0] != epochs[1]
+    assert epochs == [epoch_order(range(100), 8, other) for _ in range(2)]

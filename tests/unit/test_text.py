@@ -207,6 +207,8 @@ def test_a_forwarded_mail_under_a_long_message_is_cut() -> None:
         "With kind regards, Winifred Stolle",
         "Um abraço,\nRenata Quilici",
         "Abraços",
+        "Yours faithfully,\nReginald Amsden",
+        "Grata,\nCristiane Valadão",
         "Saludos cordiales,\nInés Gil",
         "Att,\nAna Lima\nEnviado do meu iPhone",
         DISCLAIMER_EN,

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.errors import InvalidInput
+from contracts.errors import InvalidInput, MissingExtra
+from trainer import settings
 from trainer.data import Corpus, Row, hold_out, load
 
 ROOT = Path(__file__).parents[2]
@@ -160,3 +161,15 @@ def test_one_seed_holds_out_the_same_rows_another_others() -> None:
 
     assert hold_out(rows, 42) == hold_out(rows, 42)
     assert hold_out(rows, 42) != hold_out(rows, 43)
+
+
+def test_without_the_packaged_model_the_base_is_the_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings, "_packaged_folder", lambda: None)
+
+    assert settings.TrainSettings().base == "google-bert/bert-base-uncased"
+    with pytest.raises(MissingExtra, match=r"pip install 'triagem\[demo\]'"):
+        settings.base_path(settings.PACKAGED_BASE)
+
+
+def test_any_other_base_is_loaded_by_its_own_name() -> None:
+    assert settings.base_path("neuralmind/bert-base-portuguese-cased") == "neuralmind/bert-base-portuguese-cased"
