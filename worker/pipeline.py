@@ -171,6 +171,7 @@ class Pipeline:
 
     def _judged(self, batch: MicroBatch) -> Done:
         model = batch.running.model
+        metrics.EPOCH.set(batch.running.epoch)
         fresh = [item for item in batch.items if item.known is None]
         metrics.SKIPPED.inc(len(batch.items) - len(fresh))
         answers: Iterator[list[float]] = iter(())

@@ -1,6 +1,7 @@
 """The worker's slice of the environment."""
 
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -41,7 +42,6 @@ class WorkerSettings(BaseSettings):
 
 def broker_beside(redis_url: str) -> str:
     """The broker's default: the inbox's server, next database."""
-    base, slash, database = redis_url.rpartition("/")
-    if slash and database.isdigit() and "://" in base:
-        return f"{base}/{int(database) + 1}"
-    return f"{redis_url.rstrip('/')}/1"
+    parts = urlsplit(redis_url)
+    number = parts.path.strip("/")
+    return urlunsplit(parts._replace(path=f"/{int(number) + 1 if number.isdigit() else 1}"))

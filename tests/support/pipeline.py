@@ -1,0 +1,51 @@
+"""A pipeline in this process, and what tests do with it."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import text
+
+from cli.stack import Endpoints
+from contracts.ticket import Lane
+from db import Database
+from inbox import Inbox, InboxSettings, connect
+from producer import Publisher
+from registry import Registry
+from tests.support.engines import InstantModel, instant
+from worker.pipeline import Pipeline
+from worker.settings import WorkerSettings
+
+Load = Callable[[Path], InstantModel]
+
+
+@contextmanager
+def running(
+    endpoints: Endpoints, models: Path, load: Load = instant, **settings: object
+) -> Iterator[tuple[Pipeline, threading.Event]]:
+    """A started pipeline, stopped at the end; the event is set if it fails."""
+    failed = threading.Event()
+    pipeline = Pipeline(
+        inbox=Inbox(connect(endpoints.redis_url), InboxSettings(lease_s=1.0)),
+        database=Database(endpoints.database_url),
+        registry=Registry(models),
+        load=load,
+        settings=WorkerSettings.model_validate({"claim_every_s": 0.1, "look_every_s": 0.05, **settings}),
+        on_failure=failed.set,
+    )
+    pipeline.start()
+    try:
+        yield pipeline, failed
+    finally:
+        pipeline.stop()
+
+
+def publish(inbox: Inbox, number: int, *, lane: Lane = Lane.LIVE, text: str = "minha internet caiu") -> None:
+    rows = [{"source": "crm", "external_id": str(one), "text": f"{text} {one}"} for one in range(number)]
+    Publisher(inbox).publish_many(rows, lane=lane)
+
+
+def stored(database: Database) -> int:
+    with database.autocommit() as connection:
+        return int(connection.execute(text("SELECT count(*) FROM tickets")).scalar_one())
