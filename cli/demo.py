@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from cli.processes import WorkerProcess
 from cli.servers import STACK_FOLDER
 from contracts.errors import Final as FinalError
+from contracts.text import clean
 from contracts.ticket import Lane
 from inbox import Inbox, connect
 from producer.load import load
@@ -172,4 +173,4 @@ def _outcome(
 
 def _texts() -> dict[str, str]:
     with (examples() / _EXPORT).open(encoding="utf-8", newline="") as file:
-        return {row["id"]: " ".join(f"{row['subject']} {row['body']}".split()) for row in csv.DictReader(file)}
+        return {row["id"]: clean(f"{row['subject']}\n{row['body']}") for row in csv.DictReader(file)}

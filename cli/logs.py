@@ -8,8 +8,8 @@ import structlog
 _QUIET = ("celery", "kombu", "alembic", "httpx", "transformers", "datasets", "filelock", "fsspec", "urllib3")
 
 
-def configure(*, verbose: bool = False) -> None:
-    """Route structlog and the standard library's logging through one renderer."""
+def configure(level: int) -> None:
+    """Route structlog and the standard library's logging, from `level` on, through one renderer."""
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -39,6 +39,6 @@ def configure(*, verbose: bool = False) -> None:
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(logging.DEBUG if verbose else logging.INFO)
+    root.setLevel(level)
     for name in _QUIET:
-        logging.getLogger(name).setLevel(logging.INFO if verbose else logging.WARNING)
+        logging.getLogger(name).setLevel(logging.INFO if level < logging.INFO else logging.WARNING)

@@ -1,6 +1,7 @@
 """The command's entry: the list of commands, and errors as one line with exit status 1."""
 
 import importlib
+import logging
 import sys
 from typing import Annotated, Any
 
@@ -21,8 +22,12 @@ app = typer.Typer(
 
 
 @app.callback()
-def main(*, verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more.")] = False) -> None:
-    logs.configure(verbose=verbose)
+def main(
+    context: typer.Context, *, verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more.")] = False
+) -> None:
+    # A process that serves tells what it does; a command that answers speaks up only when something is wrong.
+    usual = logging.INFO if context.invoked_subcommand == "worker" else logging.WARNING
+    logs.configure(logging.DEBUG if verbose else usual)
 
 
 for _name in (

@@ -82,7 +82,11 @@ def _model(registry: Registry, steps: Steps) -> None:
         print_report(report, steps.console)
     else:
         with steps.step(f"use model {current.version}, trained before"):
-            registry.verify(current.version)
+            metrics = registry.verify(current.version).metrics
+        figures = {name: value for name, value in metrics.items() if "macro_f1" in name}
+        steps.console.print(
+            "  " + ", ".join(f"{name} {value:.3f}" for name, value in figures.items()), highlight=False
+        )
 
 
 def _print(outcome: Outcome, endpoints: Endpoints, *, keep: bool) -> None:
@@ -123,5 +127,5 @@ def _print(outcome: Outcome, endpoints: Endpoints, *, keep: bool) -> None:
         f"triagem show {outcome.source} {first}",
     ]
     where = "in another terminal" if keep else "after `triagem up` (or `triagem demo --keep`)"
-    body = f"psql '{endpoints.reader_url}'\n\n" + "\n".join(lines)
-    console.print(Panel(body.replace("[", r"\["), title=f"next, {where}", title_align="left"), soft_wrap=True)
+    console.print(Panel("\n".join(lines).replace("[", r"\["), title=f"next, {where}", title_align="left"))
+    console.print(f"psql '{endpoints.reader_url}'", markup=False, highlight=False, soft_wrap=True)
