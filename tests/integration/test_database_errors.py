@@ -10,13 +10,12 @@ from typing import Any, Final
 
 import psycopg
 import pytest
-from sqlalchemy import make_url, text
+from sqlalchemy import text
 
 from cli.stack import Endpoints
 from contracts.errors import (
     AccessDenied,
     DatabaseAway,
-    InvalidInput,
     NotMigrated,
     StatementRefused,
     TriagemError,
@@ -30,6 +29,8 @@ from db.window import Classified, write
 from tests.support.builders import YESTERDAY, classified
 
 PASSWORD: Final = "hush-hush"
+
+
 WORDS: Final = "my card number is"
 
 
@@ -53,52 +54,6 @@ def ask(url: str) -> None:
 def with_settings(endpoints: Endpoints, **settings: Any) -> Database:
     """The stack's database, opened with other limits."""
     return Database(endpoints.database_url, DatabaseSettings(**settings))
-
-
-class TestLogin:
-    @pytest.mark.parametrize(
-        "change",
-        [
-            {"password": PASSWORD},
-            {"username": "nobody", "password": PASSWORD},
-            {"database": "nowhere"},
-            {"password": None},
-        ],
-        ids=["password", "user", "database", "no password"],
-    )
-    def test_a_wrong_login_is_the_operator_s_to_mend(self, endpoints: Endpoints, change: dict[str, Any]) -> None:
-        url = make_url(endpoints.database_url)
-        wrong = url._replace(**change)
-
-        with refused(
-            AccessDenied, "^Postgres refused our user, password or database: check ", secret=f"{url.password}"
-        ):
-            ask(wrong.render_as_string(hide_password=False))
-
-    @pytest.mark.parametrize(
-        "url",
-        [
-            "",
-            f"{PASSWORD}",
-            f"mysql://triagem:{PASSWORD}@127.0.0.1/triagem",
-            f"postgresql://triagem:{PASSWORD}@127.0.0.1:{PASSWORD}/triagem",
-            f"postgresql://triagem:half@of:{PASSWORD}@127.0.0.1:5432/triagem",
-            f"postgresql://triagem:{PASSWORD}@[::1/triagem",
-        ],
-        ids=["empty", "no url", "not postgres", "port", "unescaped password", "bracket"],
-    )
-    def test_a_url_that_is_none_is_named_but_not_shown(self, url: str) -> None:
-        with refused(InvalidInput, "TRIAGEM_DATABASE_URL"):
-            ask(url)
-
-    def test_no_repr_shows_the_password(self) -> None:
-        url = f"postgresql://triagem:{PASSWORD}@127.0.0.1/triagem"
-        settings = DatabaseSettings.model_validate({"database_url": url})
-        with Database(url, settings) as database:
-            shown = f"{settings!r} {settings} {database!r} {database} {vars(database)} {database.engine.url}"
-
-        assert "triagem" in shown
-        assert PASSWORD not in shown
 
 
 def hang_up(listener: socket) -> None:

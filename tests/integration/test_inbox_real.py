@@ -1,199 +1,22 @@
 """The inbox where fakeredis cannot follow (`conftest.py` says why): full memory, waiting, flushes and cut replies."""
 
 import time
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from urllib.parse import urlsplit
 
 import pytest
 from redis import Redis
 
-from cli.stack import Endpoints
-from contracts.errors import GroupMissing, InboxFull
+from contracts.errors import GroupMissing
 from contracts.ticket import Lane
-from inbox import Inbox, InboxSettings, connect
+from inbox import Inbox
 from inbox.claims import Claims
-from inbox.desired import pause, paused, resume
-from inbox.lease import Lease, alive
-from inbox.stream import GROUP, stream_key
-from tests.integration.conftest import ids
 from tests.support.waiting import until
 
 LIVE, BULK = Lane
 
 
-MIB = 1024 * 1024
-
-
-LimitMemory = Callable[[int], None]
-
-
-@pytest.fixture
-def limit_memory(redis: Redis) -> Iterator[LimitMemory]:
-    """Sets `maxmemory` until the end of the test."""
-    [before] = redis.config_get("maxmemory").values()
-
-    def limit(limit_bytes: int) -> None:
-        redis.config_set("maxmemory", limit_bytes)
-
-    yield limit
-    limit(int(before or 0))
-
-
-@pytest.fixture
-def fill_memory(limit_memory: LimitMemory) -> Callable[[], None]:
-    """From then on Redis refuses every write that needs memory."""
-    return lambda: limit_memory(1)
-
-
-@pytest.fixture
-def restricted_url(redis: Redis, endpoints: Endpoints) -> Iterator[str]:
-    """A user that may do everything but read INFO, as hosted servers have them."""
-    redis.acl_setuser("producer", enabled=True, passwords=["+pw"], keys=["*"], commands=["+@all", "-info"])
-    at = urlsplit(endpoints.redis_url)
-    yield at._replace(netloc=f"producer:pw@{at.hostname}:{at.port}").geturl()
-    redis.acl_deluser("producer")
-
-
-def used_memory(redis: Redis) -> int:
-    return int(redis.info("memory")["used_memory"])
-
-
 def await_a_blocked_client(redis: Redis) -> None:
     until(lambda: redis.info("clients")["blocked_clients"] == 1, seconds=5)
-
-
-def test_a_batch_that_would_fill_more_than_the_producers_share_of_memory_is_refused_whole(
-    inbox: Inbox, limit_memory: LimitMemory
-) -> None:
-    """PIPE 1: a count alone does not bound memory."""
-    limit_memory(64 * MIB)
-
-    with pytest.raises(InboxFull, match=r"^the bulk lane is full \(Redis uses over 80% of its memory\): wait"):
-        inbox.put(BULK, [b"small"] + [b"x" * MIB] * 60)
-
-    assert inbox.depth(BULK).waiting == 0
-
-
-def test_a_batch_is_weighed_before_it_is_stored(inbox: Inbox, limit_memory: LimitMemory) -> None:
-    """PIPE 1: while the script runs, Redis holds it twice, as arguments and as entries; 2 x 30 MiB is too much."""
-    limit_memory(64 * MIB)
-
-    with pytest.raises(InboxFull):
-        inbox.put(BULK, [b"x" * MIB] * 30)
-
-    assert len(inbox.put(BULK, [b"x" * MIB] * 15)) == 15
-
-
-def test_the_share_of_memory_is_a_setting(inbox: Inbox, limit_memory: LimitMemory) -> None:
-    """PIPE 1."""
-    limit_memory(2 * used_memory(inbox.redis))
-
-    with pytest.raises(InboxFull, match="over 40%"):
-        Inbox(inbox.redis, InboxSettings(memory_share=0.4)).put(LIVE, [b"x"])
-
-
-def test_without_a_limit_only_the_mark_counts(inbox: Inbox, limit_memory: LimitMemory) -> None:
-    """PIPE 1: `maxmemory 0` is Redis' default."""
-    limit_memory(0)
-
-    assert len(inbox.put(LIVE, [b"x" * 1_000_000])) == 1
-
-
-def test_draining_lets_producers_in_again(inbox: Inbox, limit_memory: LimitMemory) -> None:
-    """PIPE 1: that is what the workers' share is for."""
-    inbox.put(LIVE, [b"x" * MIB] * 30)
-    limit_memory(32 * MIB)
-    with pytest.raises(InboxFull):
-        inbox.put(LIVE, [b"x"])
-
-    inbox.settle(inbox.take(LIVE, "worker", 30))
-
-    until(lambda: used_memory(inbox.redis) < 16 * MIB, seconds=5)  # Redis frees in the background
-    assert len(inbox.put(LIVE, [b"x"])) == 1
-
-
-def test_redis_own_refusal_is_a_full_inbox_too(
-    inbox: Inbox, restricted_url: str, fill_memory: Callable[[], None]
-) -> None:
-    """PIPE 1: where INFO is forbidden nobody looks ahead, and `noeviction` is the last bound."""
-    with connect(restricted_url) as redis:
-        producer = Inbox(redis)
-        producer.put(LIVE, [b"x"])
-        fill_memory()
-
-        with pytest.raises(InboxFull, match="memory limit"):
-            producer.put(LIVE, [b"x", b"y"])
-
-    assert inbox.depth(LIVE).waiting == 1
-
-
-def test_workers_take_and_settle_while_memory_is_full(inbox: Inbox, fill_memory: Callable[[], None]) -> None:
-    """PIPE 1: draining frees memory, so it must need none; a new consumer's name included."""
-    for lane in Lane:
-        inbox.put(lane, [b"x"] * 2)
-    fill_memory()
-
-    inbox.settle(inbox.wait("worker", 1, block_s=0.1) + inbox.take(LIVE, "worker", 1))
-
-    assert [inbox.depth(lane).waiting for lane in Lane] == [0, 1]
-    assert [inbox.depth(lane).in_flight for lane in Lane] == [0, 0]
-
-
-def test_entries_of_the_dead_are_claimed_while_memory_is_full(inbox: Inbox, fill_memory: Callable[[], None]) -> None:
-    """PIPE 8: a worker that Redis killed for memory must not leave its entries behind because of memory."""
-    put = inbox.put(LIVE, [b"x"] * 3)
-    inbox.take(LIVE, "dead", 3)
-    claims = Claims(inbox)
-    fill_memory()
-
-    assert ids(claims.take_over(LIVE, "rescuer", 2)) == put[:2]
-    assert ids(claims.retake(LIVE, "rescuer", {put[0]})) == put[1:2]
-    claims.take_over(LIVE, "rescuer", 2)
-    claims.take_over(LIVE, "rescuer", 2)
-    assert [row["name"] for row in inbox.redis.xinfo_consumers(stream_key(LIVE), GROUP)] == [b"rescuer"]
-
-
-def test_a_lease_is_refreshed_while_memory_is_full(inbox: Inbox, fill_memory: Callable[[], None]) -> None:
-    """PIPE 8: PEXPIRE needs no memory; a SET in its place would make every worker look dead at once."""
-    lease = Lease(inbox.redis, 15)
-    lease.take()
-    name = lease.consumer
-    fill_memory()
-
-    assert lease.refresh()
-
-    assert lease.consumer == name
-
-
-def test_a_lost_lease_is_replaced_only_once_there_is_memory_for_it(inbox: Inbox, limit_memory: LimitMemory) -> None:
-    """PIPE 8: the new name shows when its lease stands, or what is taken under it could be claimed at once."""
-    lease = Lease(inbox.redis, 15)
-    former = lease.consumer
-    limit_memory(1)
-
-    with pytest.raises(InboxFull):
-        lease.refresh()
-    assert lease.consumer == former
-
-    limit_memory(0)
-    assert not lease.refresh()
-    assert lease.consumer != former
-    assert alive(inbox.redis) == 1
-
-
-def test_workers_can_be_resumed_but_not_paused_while_memory_is_full(
-    inbox: Inbox, fill_memory: Callable[[], None]
-) -> None:
-    """PIPE 21: whoever pauses a full inbox is told that it did not happen."""
-    pause(inbox.redis)
-    fill_memory()
-
-    resume(inbox.redis)
-    with pytest.raises(InboxFull):
-        pause(inbox.redis)
-
-    assert not paused(inbox.redis)
 
 
 @pytest.mark.parametrize("lane", list(Lane))

@@ -1,0 +1,115 @@
+"""Queries read what they show, not the whole table."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any, Self
+
+import pytest
+from sqlalchemy import event
+
+from db import Database
+from db.queries import Filters, least_sure, results, show
+from tests.support.results import EVERYTHING, asked
+
+
+class TestPlans:
+    """Over 20,000 tickets and 1,000 reviews: how many tickets does Postgres touch for an answer?"""
+
+    @pytest.fixture
+    def large(self, database: Database) -> Database:
+        with database.autocommit() as connection:
+            connection.exec_driver_sql("""
+                INSERT INTO tickets (source, external_id, text, digest, revised_at, received_at, epoch, label,
+                                     confidence, probabilities, band, model_version, tokens, truncated, classified_at)
+                SELECT 'zendesk', n, repeat('x', 200), sha256(n::text::bytea), moment, moment, 1, 'venda',
+                       0.5 + (mod(n * 7919, 20000)) / 40000.0, '{}', 'automate', 'v1.0.0', 40, false, moment
+                FROM generate_series(1, 20000) AS n, LATERAL (SELECT '2026-11-01'::timestamptz + n * interval '2 min')
+                  AS m(moment)""")
+            connection.exec_driver_sql(
+                "INSERT INTO reviews (ticket_id, digest, label, reviewer)"
+                " SELECT id, digest, 'suporte', 'ana' FROM tickets WHERE mod(id, 20) = 0"
+            )
+            connection.exec_driver_sql("VACUUM ANALYZE tickets, reviews")
+        return database
+
+    def test_the_first_page_reads_a_page(self, large: Database) -> None:
+        with Explained(large) as explained:
+            results(large, EVERYTHING, limit=50)
+
+        assert explained.tickets_read == {"ix_tickets_newest": 51}
+
+    def test_a_page_deep_down_reads_a_page_too(self, large: Database) -> None:
+        middle = results(large, Filters(until=datetime(2026, 11, 15, tzinfo=UTC)), limit=1).after
+
+        with Explained(large) as explained:
+            results(large, EVERYTHING, limit=50, after=middle)
+
+        assert explained.tickets_read == {"ix_tickets_newest": 51}
+        assert "OFFSET" not in explained.statement.upper()
+
+    @pytest.mark.parametrize("filters", [EVERYTHING, Filters(band="automate")], ids=asked)
+    def test_the_least_sure_are_read_from_the_lowest_confidence_on(self, large: Database, filters: Filters) -> None:
+        with Explained(large) as explained:
+            least_sure(large, filters, limit=50)
+
+        (index, read), *others = explained.tickets_read.items()
+        assert (index, others) == ("ix_tickets_least_sure", [])
+        assert read < 60  # the reviewed ones are read, and left out
+
+    def test_a_ticket_is_found_by_its_name(self, large: Database) -> None:
+        with Explained(large) as explained:
+            show(large, "zendesk", "4711")
+
+        assert explained.tickets_read == {"uq_tickets_source_external_id": 1, "pk_tickets": 1}  # for text and result
+
+    @pytest.mark.parametrize(
+        ("question", "index"),
+        [
+            ("SELECT * FROM results WHERE confidence < 0.502", "ix_tickets_least_sure"),
+            ("SELECT * FROM results WHERE received_at >= '2026-11-28'", "ix_tickets_newest"),
+            ("SELECT * FROM daily WHERE day = '2026-11-07'", "ix_tickets_day"),
+        ],
+        ids=["confidence", "received_at", "day"],
+    )
+    def test_an_analyst_s_usual_filters_have_an_index(self, large: Database, question: str, index: str) -> None:
+        with Explained(large) as explained, large.autocommit() as connection:
+            connection.exec_driver_sql(question)
+
+        ((used, read),) = explained.tickets_read.items()
+        assert used == index
+        assert read < 5000  # BRIN finds 128 blocks at a time, here 3,872 tickets
+
+
+class Explained:
+    """Inside, the first statement is run once more under EXPLAIN ANALYZE."""
+
+    def __init__(self, database: Database) -> None:
+        self._engine = database.engine
+        self.statement = ""
+        self.tickets_read: dict[str, int] = {}
+
+    def __enter__(self) -> Self:
+        event.listen(self._engine, "before_cursor_execute", self._explain)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        event.remove(self._engine, "before_cursor_execute", self._explain)
+
+    def _explain(self, _connection: object, cursor: Any, statement: str, parameters: Any, *_: object) -> None:
+        if self.statement:
+            return
+        self.statement = statement
+        with cursor.connection.cursor() as other:
+            other.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", parameters)
+            plan = other.fetchone()[0]
+        self._collect((plan if isinstance(plan, list) else json.loads(plan))[0]["Plan"])
+
+    def _collect(self, node: dict[str, Any]) -> None:
+        """How many tickets were read, by the index that found them."""
+        children = node.get("Plans", [])
+        if node.get("Relation Name") == "tickets":
+            index = node.get("Index Name") or next((child.get("Index Name") for child in children), "none")
+            read = node["Actual Rows"] + node.get("Rows Removed by Filter", 0)
+            self.tickets_read[index] = round(read + node.get("Rows Removed by Index Recheck", 0))
+        for child in children:
+            self._collect(child)

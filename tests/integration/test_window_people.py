@@ -1,0 +1,130 @@
+"""What people hear and say: alerts, reviews, and what a customer wants forgotten."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from contracts.prediction import Band
+from contracts.ticket import Lane
+from db import Database
+from db.window import Classified, Written, write
+from tests.support.windows import NOTHING, digest, doubtful, effective, judge, result, rows
+
+
+class TestAlerts:
+    """The outbox: a live result that somebody should look at, once."""
+
+    @pytest.mark.parametrize(
+        ("lane", "band", "alerts"),
+        [
+            (Lane.LIVE, Band.REVIEW, 1),
+            (Lane.LIVE, Band.ABSTAIN, 1),
+            (Lane.LIVE, Band.AUTOMATE, 0),
+            (Lane.BULK, Band.REVIEW, 0),
+            (Lane.BULK, Band.ABSTAIN, 0),
+        ],
+    )
+    def test_only_a_doubtful_live_result_writes_one(
+        self, database: Database, lane: Lane, band: Band, alerts: int
+    ) -> None:
+        assert write(database, [result(lane=lane, band=band)]) == Written(predictions=1, alerts=alerts)
+
+        assert [(row["band"], row["delivered_at"]) for row in rows(database, "alerts")] == [
+            (band.value, None)
+        ] * alerts
+
+    def test_it_names_the_ticket_the_text_the_version_and_the_confidence(self, database: Database) -> None:
+        write(database, [result(external_id="1"), doubtful("B", external_id="2", model="v1.1.0", confidence=0.55)])
+
+        (alert,) = rows(database, "alerts")
+        (about,) = [row for row in rows(database, "tickets") if row["external_id"] == "2"]
+        expected = {"ticket_id": about["id"], "digest": digest("B"), "model_version": "v1.1.0", "confidence": 0.55}
+        assert alert | expected == alert
+
+    def test_an_older_text_that_comes_late_writes_none(self, database: Database) -> None:
+        write(database, [result("B", minute=2)])
+
+        assert write(database, [doubtful("A", minute=1)]) == Written(predictions=1, alerts=0)
+
+    def test_a_late_worker_with_the_former_model_writes_none(self, database: Database) -> None:
+        write(database, [result("A", model="v1.1.0", epoch=2)])
+
+        assert write(database, [doubtful("A", model="v1.0.0", epoch=1)]) == Written(predictions=1, alerts=0)
+
+    def test_a_text_that_is_edited_back_writes_no_second_one(self, database: Database) -> None:
+        done = [write(database, [doubtful(words, minute=minute)]) for minute, words in enumerate("ABA")]
+
+        assert done == [Written(1, 1), Written(1, 1), NOTHING]
+
+    def test_a_new_model_s_doubt_about_the_same_text_writes_its_own(self, database: Database) -> None:
+        write(database, [doubtful(model="v1.0.0", epoch=1)])
+
+        assert write(database, [doubtful(model="v1.1.0", epoch=2)]) == Written(predictions=1, alerts=1)
+
+
+class TestAPersonsWord:
+    """PIPE 16: the effective label is the latest review of this text, else the model's."""
+
+    def test_it_stands_over_later_runs(self, database: Database) -> None:
+        write(database, [result("A", label="venda", epoch=1)])
+        judge(database, "A", "suporte")
+
+        write(database, [result("A", label="venda", model="v1.1.0", epoch=2)])
+
+        row = effective(database)
+        assert (row.label, row.reviewer) == ("suporte", "ana")
+        assert (row.model_label, row.model_version) == ("venda", "v1.1.0")
+
+    def test_the_latest_one_stands(self, database: Database) -> None:
+        write(database, [result("A")])
+
+        for label, reviewer in (("suporte", "ana"), ("venda", "rui"), ("spam", "eva")):
+            judge(database, "A", label, reviewer)
+
+        assert (effective(database).label, effective(database).reviewer) == ("spam", "eva")
+
+    def test_it_falls_away_when_the_text_changes_and_is_back_with_the_text(self, database: Database) -> None:
+        write(database, [result("A", minute=0)])
+        judge(database, "A", "suporte")
+        seen = []
+
+        for minute, words in enumerate("BA", start=1):
+            write(database, [result(words, minute=minute)])
+            seen.append((effective(database).label, effective(database).reviewer))
+
+        assert seen == [("venda", None), ("suporte", "ana")]
+
+
+class TestForgotten:
+    """PIPE 17: a redelivery must not bring back what a customer asked us to delete."""
+
+    @pytest.fixture
+    def tombstone(self, database: Database) -> dict[str, Any]:
+        write(database, [result("A")])
+        with database.autocommit() as connection:
+            connection.execute(text("UPDATE tickets SET forgotten_at = now(), text = NULL, metadata = '{}'"))
+            connection.execute(text("DELETE FROM predictions"))
+        (row,) = rows(database, "tickets")
+        return row
+
+    @pytest.mark.parametrize(
+        "returning", [doubtful("A"), doubtful("B", minute=9), doubtful("A", epoch=9, model="v1.1.0")],
+        ids=["redelivery", "newer text", "newer model"],
+    )  # fmt: skip
+    def test_it_is_not_brought_back(
+        self, database: Database, tombstone: dict[str, Any], returning: Classified
+    ) -> None:
+        assert write(database, [returning]) == NOTHING
+
+        assert rows(database, "tickets") == [tombstone]
+        assert tombstone["text"] is None
+        assert rows(database, "predictions") == rows(database, "alerts") == []
+
+    def test_its_neighbours_in_the_window_are_stored(self, database: Database, tombstone: dict[str, Any]) -> None:
+        window: Sequence[Classified] = [doubtful("B", minute=9), doubtful(external_id="4712")]
+
+        assert write(database, window) == Written(predictions=1, alerts=1)
+
+        assert effective(database).external_id == "4712"

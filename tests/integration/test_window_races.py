@@ -1,0 +1,110 @@
+"""Two workers that write at once, a worker that is stopped: order of locks, and autocommit."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import timedelta
+from threading import Barrier
+from typing import Any, Final
+
+import psycopg
+import pytest
+from psycopg.rows import dict_row
+from sqlalchemy import Connection, event, text
+
+from cli.stack import Endpoints
+from db import Database
+from db.window import Written, write
+from tests.support.builders import YESTERDAY
+from tests.support.waiting import until
+from tests.support.windows import result, rows
+
+BOTH_WAYS: Final = pytest.mark.parametrize("turn", [1, -1], ids=["in order", "in reverse"])
+
+
+class TestOneOrderOfLocks:
+    """PIPE 12: two workers that take the same tickets in opposite orders would wait for each other for ever."""
+
+    WINDOW: Final = [f"{number:02}" for number in range(21)]
+
+    @pytest.fixture
+    def filled(self, database: Database) -> Database:
+        write(database, [result(external_id=name) for name in self.WINDOW])
+        return database
+
+    def test_overlapping_windows_in_opposite_orders_never_deadlock(self, filled: Database) -> None:
+        together = Barrier(2)
+
+        def work(turn: int) -> None:
+            for minute in range(50):
+                window = [result("B", minute=minute, external_id=name) for name in self.WINDOW[::turn]]
+                together.wait(timeout=30)
+                write(filled, window)
+
+        with ThreadPoolExecutor(2) as pool:
+            for done in [pool.submit(work, turn) for turn in (1, -1)]:
+                done.result()
+
+        assert {row["revised_at"] for row in rows(filled, "tickets")} == {YESTERDAY + timedelta(minutes=49)}
+
+    def test_two_windows_that_are_held_up_in_their_middle_both_go_on(
+        self, filled: Database, endpoints: Endpoints
+    ) -> None:
+        def work(turn: int) -> Written:
+            return write(filled, [result("B", minute=1, external_id=name) for name in self.WINDOW[::turn]])
+
+        assert self._meet(endpoints, work) == [None, None]
+
+    def test_without_that_order_the_same_two_windows_deadlock(self, filled: Database, endpoints: Endpoints) -> None:
+        def work(turn: int) -> None:
+            with psycopg.connect(endpoints.database_url) as connection:
+                for name in self.WINDOW[::turn]:
+                    connection.execute("UPDATE tickets SET epoch = epoch WHERE external_id = %s", [name])
+
+        assert {type(error) for error in self._meet(endpoints, work)} == {type(None), psycopg.errors.DeadlockDetected}
+
+    def _meet(self, endpoints: Endpoints, work: Callable[[int], object]) -> list[BaseException | None]:
+        """Run `work` forwards and backwards, hold both up until each waits for a lock, and say how they end."""
+        with ThreadPoolExecutor(2) as pool, psycopg.connect(endpoints.database_url) as gate:
+            gate.execute("SELECT FROM tickets WHERE external_id = %s FOR UPDATE", [self.WINDOW[10]])
+            both = [pool.submit(work, turn) for turn in (1, -1)]
+            with observing(endpoints) as observe:
+                until(
+                    lambda: observe("SELECT count(*) AS waiting FROM pg_locks WHERE NOT granted") == [{"waiting": 2}]
+                )
+            gate.rollback()
+            return [one.exception(timeout=30) for one in both]
+
+
+@contextmanager
+def observing(endpoints: Endpoints) -> Iterator[Callable[..., list[dict[str, Any]]]]:
+    """Queries from a session of its own."""
+    with psycopg.connect(endpoints.database_url, autocommit=True, row_factory=dict_row) as connection:
+        yield lambda query, *values: connection.execute(query, values).fetchall()
+
+
+class TestAutocommit:
+    """PIPE 13: a process that is stopped or killed between statement and COMMIT would hold its locks for ever."""
+
+    def test_a_process_that_is_stopped_right_after_its_statement_has_committed_it(
+        self, database: Database, endpoints: Endpoints
+    ) -> None:
+        write(database, [result()])
+        seen = []
+        with observing(endpoints) as observe:
+
+            @event.listens_for(database.engine, "after_cursor_execute")
+            def stopped_here(_connection: Connection, cursor: Any, *_: object) -> None:
+                pid = cursor.connection.info.backend_pid
+                seen.append(observe("SELECT state, xact_start FROM pg_stat_activity WHERE pid = %s", pid))
+                seen.append(observe("SELECT epoch FROM tickets FOR UPDATE NOWAIT"))
+
+            write(database, [result(epoch=2)])
+
+        assert seen == [[{"state": "idle", "xact_start": None}], [{"epoch": 2}]]  # once: it is one statement
+
+    def test_every_session_has_limits_for_statements_and_locks(self, database: Database) -> None:
+        with database.autocommit() as connection:
+            limits = [connection.execute(text(f"SHOW {name}_timeout")).scalar() for name in ("statement", "lock")]
+
+        assert limits == ["30s", "10s"]
