@@ -31,7 +31,10 @@ def running(
         database=Database(endpoints.database_url),
         registry=Registry(models),
         load=load,
-        settings=WorkerSettings.model_validate({"claim_every_s": 0.1, "look_every_s": 0.05, **settings}),
+        settings=WorkerSettings.model_validate(
+            # An hour: a pipeline that fails ends its process after the deadline, and this process runs the tests.
+            {"claim_every_s": 0.1, "look_every_s": 0.05, "stop_deadline_s": 3600, **settings}
+        ),
         on_failure=failed.set,
     )
     pipeline.start()
