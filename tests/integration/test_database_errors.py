@@ -1,12 +1,11 @@
 """What goes wrong with Postgres becomes a leaf of our error tree, and none tells a password or a customer's text."""
 
-import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from socket import create_server, socket
 from threading import Thread
-from typing import Any, Final
+from typing import Any
 
 import psycopg
 import pytest
@@ -18,7 +17,6 @@ from contracts.errors import (
     DatabaseAway,
     NotMigrated,
     StatementRefused,
-    TriagemError,
 )
 from contracts.ticket import Ticket
 from db import Database, DatabaseSettings
@@ -27,28 +25,7 @@ from db.dead import bury
 from db.queries import Filters, results, show
 from db.window import Classified, write
 from tests.support.builders import YESTERDAY, classified
-
-PASSWORD: Final = "hush-hush"
-
-
-WORDS: Final = "my card number is"
-
-
-@contextmanager
-def refused(leaf: type[TriagemError], says: str | None = None, *, secret: str = PASSWORD) -> Iterator[None]:
-    """Inside, this leaf is raised; neither its message, its repr nor its traceback tells a secret."""
-    with pytest.raises(leaf, match=says) as caught:
-        yield
-    assert caught.type is leaf
-    error = caught.value
-    told = f"{error} {error!r} {error.args} {''.join(traceback.format_exception(error))}"
-    assert [kept for kept in (secret, PASSWORD, WORDS) if kept in told] == []
-
-
-def ask(url: str) -> None:
-    """Connect, and ask for something."""
-    with Database(url) as database, database.autocommit() as connection:
-        connection.execute(text("SELECT 1"))
+from tests.support.refusals import PASSWORD, WORDS, ask, refused
 
 
 def with_settings(endpoints: Endpoints, **settings: Any) -> Database:

@@ -1,40 +1,17 @@
 """Logins that are refused, told apart from outages, without a password in any message."""
 
-import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any
 
 import pytest
-from sqlalchemy import make_url, text
+from sqlalchemy import make_url
 
 from cli.stack import Endpoints
 from contracts.errors import (
     AccessDenied,
     InvalidInput,
-    TriagemError,
 )
 from db import Database, DatabaseSettings
-
-PASSWORD: Final = "hush-hush"
-WORDS: Final = "my card number is"
-
-
-@contextmanager
-def refused(leaf: type[TriagemError], says: str | None = None, *, secret: str = PASSWORD) -> Iterator[None]:
-    """Inside, this leaf is raised; neither its message, its repr nor its traceback tells a secret."""
-    with pytest.raises(leaf, match=says) as caught:
-        yield
-    assert caught.type is leaf
-    error = caught.value
-    told = f"{error} {error!r} {error.args} {''.join(traceback.format_exception(error))}"
-    assert [kept for kept in (secret, PASSWORD, WORDS) if kept in told] == []
-
-
-def ask(url: str) -> None:
-    """Connect, and ask for something."""
-    with Database(url) as database, database.autocommit() as connection:
-        connection.execute(text("SELECT 1"))
+from tests.support.refusals import PASSWORD, ask, refused
 
 
 class TestLogin:

@@ -15,7 +15,7 @@ from redis import Redis
 
 from cli.stack import Endpoints, LocalStack, StackFailed, running
 from cli.stack.account import unprivileged
-from cli.stack.server import Server
+from tests.support.stack import pids_of, servers
 
 OWNER = """
 import signal, sys
@@ -28,32 +28,12 @@ signal.pause()
 """
 
 
-linux_only = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc, which only Linux has")
-
-
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "a stack ção"
     yield folder
     if folder.exists():
         LocalStack(folder).erase()  # root's data may lie in /var/tmp, which pytest does not clear
-
-
-@pytest.fixture(scope="module")
-def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
-    """One stack for the tests that only look."""
-    stack = LocalStack(tmp_path_factory.mktemp("shared stack"), fsync=False)
-    with stack:
-        yield stack
-    stack.erase()
-
-
-def _servers(stack: LocalStack) -> tuple[Server, Server]:
-    return stack.valkey, stack.postgres
-
-
-def _pids(stack: LocalStack) -> list[int]:
-    return [pid for server in _servers(stack) if (pid := server.pid)]
 
 
 def _exists(pid: int) -> bool:
@@ -101,7 +81,7 @@ def _await_started(owner: subprocess.Popen[bytes]) -> None:
 def test_both_servers_answer_after_start_and_nothing_is_left_after_stop(folder: Path) -> None:
     stack = LocalStack(folder, fsync=False)
     with stack as endpoints:
-        pids, ports = _pids(stack), [server.port for server in _servers(stack)]
+        pids, ports = pids_of(stack), [server.port for server in servers(stack)]
         assert running(folder) == endpoints
         assert len(pids) == 2
         assert all(map(_accepts, ports))
@@ -115,7 +95,7 @@ def test_data_survives_a_kill_and_a_restart_on_the_same_urls(folder: Path) -> No
     stack = LocalStack(folder)
     with stack as endpoints:
         _write_something(endpoints)
-        for server in _servers(stack):
+        for server in servers(stack):
             server.kill()
             assert not server.alive
             server.restart()
@@ -134,14 +114,14 @@ def test_data_passwords_and_ports_survive_a_stop(folder: Path) -> None:
 def test_what_a_killed_owner_left_running_is_adopted_and_then_stopped(folder: Path) -> None:
     with _owner(folder) as owner:
         _await_started(owner)
-    orphans, left = _pids(LocalStack(folder)), running(folder)
+    orphans, left = pids_of(LocalStack(folder)), running(folder)
     assert len(orphans) == 2
 
     heir = LocalStack(folder, fsync=False)
     assert heir.start() == left
-    assert _pids(heir) == orphans
+    assert pids_of(heir) == orphans
     heir.stop()
-    assert not any(_accepts(server.port) for server in _servers(heir))
+    assert not any(_accepts(server.port) for server in servers(heir))
     assert running(folder) is None
 
 
@@ -151,12 +131,12 @@ def test_two_processes_that_start_at_once_share_the_servers_until_the_last_is_go
             _await_started(one)
             _await_started(other)
             stack = LocalStack(folder)
-            pids = _pids(stack)
+            pids = pids_of(stack)
             assert len(pids) == 2
         stack.stop()
-        assert _pids(stack) == pids
+        assert pids_of(stack) == pids
     stack.stop()
-    assert _pids(stack) == []
+    assert pids_of(stack) == []
 
 
 def test_a_saved_port_that_another_program_has_taken_is_given_up(folder: Path) -> None:
@@ -182,7 +162,7 @@ def test_pid_files_whose_number_now_belongs_to_another_process_do_not_matter(fol
         (data / "postmaster.pid").write_text(f"{stranger.pid}\n{data}\n")
         os.chown(data / "postmaster.pid", data.stat().st_uid, -1)
 
-        assert _pids(stack) == []
+        assert pids_of(stack) == []
         with stack as endpoints:
             assert running(folder) == endpoints
         assert stranger.poll() is None
@@ -207,7 +187,7 @@ def test_erasing_leaves_nothing_but_spares_a_stack_that_others_use(folder: Path)
     stack.erase()
     assert list(folder.iterdir()) == []
     assert not stack.postgres.home.exists()
-    assert not any(_accepts(server.port) for server in _servers(stack))
+    assert not any(_accepts(server.port) for server in servers(stack))
 
 
 def test_lost_passwords_are_told_in_one_line(folder: Path) -> None:
@@ -217,7 +197,7 @@ def test_lost_passwords_are_told_in_one_line(folder: Path) -> None:
     stack = LocalStack(folder, fsync=False)
     with pytest.raises(StackFailed, match=r"^Postgres refuses our password: restore secrets.json, or .*$"):
         stack.start()
-    assert _pids(stack) == []
+    assert pids_of(stack) == []
 
 
 def test_a_server_that_cannot_start_says_why(folder: Path) -> None:

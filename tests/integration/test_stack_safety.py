@@ -3,33 +3,19 @@
 import json
 import os
 import shutil
-import socket
 import stat
-import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
 import pytest
 from redis import AuthenticationError, Redis
 
-from cli.stack import Endpoints, LocalStack, StackFailed, ensure_reader_login
+from cli.stack import LocalStack, StackFailed, ensure_reader_login
 from cli.stack.binaries import valkey_server
 from cli.stack.files import claim_folder
-from cli.stack.server import Server
-
-OWNER = """
-import signal, sys
-from pathlib import Path
-from cli.stack import LocalStack
-stack = LocalStack(Path(sys.argv[1]), fsync=False)
-stack.start()
-print("started", flush=True)
-signal.pause()
-"""
-
+from tests.support.stack import pids_of, servers
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc, which only Linux has")
 
@@ -54,56 +40,6 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
     stack.erase()
 
 
-def _servers(stack: LocalStack) -> tuple[Server, Server]:
-    return stack.valkey, stack.postgres
-
-
-def _pids(stack: LocalStack) -> list[int]:
-    return [pid for server in _servers(stack) if (pid := server.pid)]
-
-
-def _exists(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
-def _accepts(port: int) -> bool:
-    with socket.socket() as client:
-        return client.connect_ex(("127.0.0.1", port)) == 0
-
-
-def _write_something(at: Endpoints) -> None:
-    with Redis.from_url(at.redis_url) as redis, psycopg.connect(at.database_url) as database:
-        redis.set("kept", "é")
-        database.execute("CREATE TABLE kept AS SELECT 'é' AS word")
-
-
-def _read_it_back(at: Endpoints) -> tuple[object, object]:
-    with (
-        Redis.from_url(at.redis_url, decode_responses=True) as redis,
-        psycopg.connect(at.database_url) as database,
-    ):
-        return redis.get("kept"), database.execute("SELECT word FROM kept").fetchone()
-
-
-@contextmanager
-def _owner(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Another process that starts the stack, waits, and ends with a SIGKILL."""
-    with subprocess.Popen([sys.executable, "-c", OWNER, str(folder)], stdout=subprocess.PIPE) as owner:
-        try:
-            yield owner
-        finally:
-            owner.kill()
-
-
-def _await_started(owner: subprocess.Popen[bytes]) -> None:
-    assert owner.stdout
-    assert owner.stdout.readline() == b"started\n"
-
-
 def _listening(pid: int) -> set[str]:
     """The hexadecimal addresses, with ports, on which a process listens."""
     sockets = {str(fd.readlink()) for fd in Path(f"/proc/{pid}/fd").iterdir()}
@@ -112,12 +48,12 @@ def _listening(pid: int) -> set[str]:
 
 
 def test_the_servers_are_out_of_reach_of_the_terminal_s_ctrl_c(up: LocalStack) -> None:
-    assert [os.getsid(pid) for pid in _pids(up)] == _pids(up)
+    assert [os.getsid(pid) for pid in pids_of(up)] == pids_of(up)
 
 
 @linux_only
 def test_nothing_listens_beyond_loopback(up: LocalStack) -> None:
-    for server in _servers(up):
+    for server in servers(up):
         assert server.pid
         assert _listening(server.pid) == {f"0100007F:{server.port:04X}"}
 
@@ -147,8 +83,8 @@ def test_only_the_owner_can_read_passwords_and_data(up: LocalStack) -> None:
 
 @linux_only
 def test_no_password_shows_in_a_command_line_an_environment_or_a_repr(up: LocalStack) -> None:
-    shown = repr(up.endpoints) + repr(up) + repr(up._secrets) + repr(_servers(up))
-    for pid in _pids(up):
+    shown = repr(up.endpoints) + repr(up) + repr(up._secrets) + repr(servers(up))
+    for pid in pids_of(up):
         shown += Path(f"/proc/{pid}/cmdline").read_text() + Path(f"/proc/{pid}/environ").read_text()
     assert "//triagem:***@" in shown
     for password in json.loads((up.folder / "secrets.json").read_text()).values():

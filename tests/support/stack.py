@@ -1,0 +1,12 @@
+"""What tests ask of a local stack's servers and processes."""
+
+from cli.stack import LocalStack
+from cli.stack.server import Server
+
+
+def servers(stack: LocalStack) -> tuple[Server, Server]:
+    return stack.valkey, stack.postgres
+
+
+def pids_of(stack: LocalStack) -> list[int]:
+    return [pid for server in servers(stack) if (pid := server.pid)]
