@@ -46,7 +46,7 @@ class Committer:
     def run(self, inlet: "queue.Queue[Done | None]") -> None:
         """Commit and settle until None comes. Raises Retryable if an outage outlasts the stop."""
         ended = False
-        while not ended:
+        while not ended and self._supervisor.failure is None:
             self._supervisor.beat()
             try:
                 first = inlet.get(timeout=0.5)

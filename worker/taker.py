@@ -63,7 +63,7 @@ class Taker:
             for event in after:
                 while not (event.wait(0.5) or stopping.is_set()):
                     beat()
-            while True:
+            while self._supervisor.failure is None:
                 beat()
                 if not outlet.wait_for_room(0.5):
                     continue
