@@ -223,3 +223,17 @@ def test_entries_of_both_lanes_with_one_id_are_both_rescued(
         inbox.take(lane, "dead-worker", 1)
     with running(endpoints, instant_models):
         until(lambda: stored(database) == 2)
+
+
+def test_nothing_leaves_redis_before_its_result_is_committed(
+    endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path
+) -> None:
+    with running(endpoints, instant_models) as (pipeline, _):
+        with database.engine.begin() as writer:
+            writer.execute(text("LOCK TABLE tickets IN EXCLUSIVE MODE"))  # reads go on, the statement waits
+            publish(inbox, 10)
+            until(lambda: inbox.in_flight(Lane.LIVE) == 10)
+            assert not pipeline.supervisor.stopping.wait(1.0)  # given time enough to do wrong
+            assert inbox.redis.xlen("triagem:{0}:live") == 10
+        until(lambda: inbox.redis.xlen("triagem:{0}:live") == 0)
+    assert stored(database) == 10
