@@ -1,0 +1,8 @@
+"""All faults, by family, in the order in which they are inflicted."""
+
+from typing import Final
+
+from tests.faults import kills, postgres, redis
+from tests.faults.catalog import Fault, faults_of
+
+FAMILIES: Final[dict[str, list[Fault]]] = {family.__name__.rpartition(".")[2]: list(faults_of(family)) for family in (kills, redis, postgres)}
