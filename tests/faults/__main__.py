@@ -1,7 +1,8 @@
-"""`python -m tests.faults`: inflict the faults in full and print what each left behind; exit 1 if anything was lost."""
+"""`python -m tests.faults`: inflict the faults in full and print what each left; exit 1 if anything was lost."""
 
 import argparse
 import json
+import logging
 import os
 import random
 import sys
@@ -11,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+import structlog
 from rich.console import Console
 from rich.table import Table
 
@@ -33,6 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name in [name for name in os.environ if name.startswith(("TRIAGEM_", "FAULT_"))]:
         del os.environ[name]  # a developer's own settings must not decide
     exit_on_sigterm()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     _say.print(f"seed {options.seed}")
     with tempfile.TemporaryDirectory(prefix="triagem-faults-", ignore_cleanup_errors=True) as folder:
         Path(folder).chmod(0o711)  # as root, Postgres runs as nobody and must get in

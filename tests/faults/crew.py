@@ -4,7 +4,7 @@ import os
 import re
 import signal
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, cast
 
 from cli.processes import WorkerProcess
 from cli.stack import Endpoints
@@ -26,7 +26,6 @@ class Crew:
     def __init__(self, endpoints: Endpoints, inbox: Inbox, models: Path, folder: Path) -> None:
         self._endpoints, self._inbox, self._models, self._folder = endpoints, inbox, models, folder
         self.started: list[WorkerProcess] = []
-        self._frozen: set[int] = set()
 
     def start(self, **environment: object) -> WorkerProcess:
         """One more worker process; settings of the engine are `FAULT_…`."""
@@ -60,12 +59,10 @@ class Crew:
     def freeze(self, worker: WorkerProcess) -> None:
         """SIGSTOP: it lives and does nothing, and its lease ends."""
         os.kill(worker.pid, signal.SIGSTOP)
-        self._frozen.add(worker.pid)
 
     def thaw(self, worker: WorkerProcess) -> None:
         """SIGCONT: it goes on where it was."""
         os.kill(worker.pid, signal.SIGCONT)
-        self._frozen.discard(worker.pid)
 
     def ended(self, worker: WorkerProcess, *, seconds: float = 30) -> int:
         """Wait until it has ended by itself; its exit status."""
@@ -80,7 +77,7 @@ class Crew:
     def _names(self, worker: WorkerProcess, lane: Lane) -> list[str]:
         try:
             with redis_errors():
-                rows: list[dict[str, bytes]] = self._inbox.redis.xinfo_consumers(stream_key(lane), GROUP)  # type: ignore[assignment]
+                rows = cast("list[Any]", self._inbox.redis.xinfo_consumers(stream_key(lane), GROUP))
         except GroupMissing:
             return []
         names = [row["name"].decode() for row in rows]
@@ -88,7 +85,7 @@ class Crew:
 
     def _held(self, name: str, lane: Lane) -> list[bytes]:
         with redis_errors():
-            rows: list[dict[str, bytes]] = self._inbox.redis.xpending_range(  # type: ignore[assignment]
-                stream_key(lane), GROUP, "-", "+", 10_000, name
+            rows = cast(
+                "list[Any]", self._inbox.redis.xpending_range(stream_key(lane), GROUP, "-", "+", 10_000, name)
             )
         return [row["message_id"] for row in rows]

@@ -1,28 +1,29 @@
 """Workers that die, or only look dead."""
 
 import time
-from typing import Final
+from typing import Any, Final, cast
 
 from sqlalchemy import text
 
+from cli.processes import WorkerProcess
 from contracts.ticket import Lane, Ticket
 from contracts.wire import decode
 from inbox.lease import alive
-from inbox.stream import stream_key
+from inbox.stream import entries_of, stream_key
 from tests.faults.catalog import Size, fault
 from tests.faults.crew import LEASE_S
 from tests.faults.rig import Rig
 
 _MANY: Final = 200  # entries in hand: more than a window, a micro-batch in the model and one being committed
-_FORMER_SPEED_S: Final = 0.002
+_SLOW_S: Final = 0.002
 
 
-@fault("kill -9 at random moments, one worker", short=Size(1200, kills=5), full=Size(20_000, kills=30))
+@fault("kill -9 at random moments, one worker", short=Size(800, kills=3), full=Size(20_000, kills=30))
 def one_worker(rig: Rig, size: Size) -> None:
     _kills_at_random_moments(rig, size, workers=1)
 
 
-@fault("kill -9 at random moments, two workers", short=Size(1500, kills=5), full=Size(20_000, kills=30))
+@fault("kill -9 at random moments, two workers", short=Size(1000, kills=3), full=Size(20_000, kills=30))
 def two_workers(rig: Rig, size: Size) -> None:
     _kills_at_random_moments(rig, size, workers=2)
 
@@ -31,7 +32,7 @@ def _kills_at_random_moments(rig: Rig, size: Size, *, workers: int) -> None:
     """The kills are spread over the run: each waits for its share of the tickets, and for the victim to hold some."""
     rig.publish(size.tickets)
     # Slower with two: while one starts, the other must not finish everything.
-    pace = {"FAULT_SECONDS_PER_TEXT": _FORMER_SPEED_S * workers}
+    pace = {"FAULT_SECONDS_PER_TEXT": _SLOW_S * workers}
     crew = [rig.start(**pace) for _ in range(workers)]
     for moment in sorted(rig.dice.uniform(0, 0.6) * size.tickets for _ in range(size.kills)):
         place = rig.dice.randrange(workers)
@@ -75,7 +76,7 @@ def a_dead_thread(rig: Rig, size: Size) -> None:
 def sigterm(rig: Rig, size: Size) -> None:
     rig.publish(size.tickets)
     for _ in range(size.kills):
-        worker = rig.start(FAULT_SECONDS_PER_TEXT=_FORMER_SPEED_S)
+        worker = rig.start(FAULT_SECONDS_PER_TEXT=_SLOW_S)
         rig.busy(worker, stored=rig.stored() + 1)
         assert worker.stop(timeout_s=15) == 0, "it did not end well within its window"
         assert not rig.crew.at_work(worker), "something is pending under its name"
@@ -94,7 +95,7 @@ def frozen(rig: Rig, size: Size) -> None:
         zombie = rig.start()
         rig.busy(zombie)
         rig.crew.freeze(zombie)
-        while not (held := _held(rig, zombie.pid)):  # between two windows: once more
+        while not (held := _held(rig, zombie)):  # between two windows: once more
             rig.crew.thaw(zombie)
             rig.busy(zombie)
             rig.crew.freeze(zombie)
@@ -108,7 +109,9 @@ def frozen(rig: Rig, size: Size) -> None:
         rig.crew.thaw(zombie)
         (last,) = rig.publish(1)  # committed by the zombie, so after all that it had in hand
         rig.drain()
-        assert [row for row in current_rows(rig) if row[1] != last.external_id] == before, "a late commit changed rows"
+        assert [row for row in current_rows(rig) if row[1] != last.external_id] == before, (
+            "a late commit changed rows"
+        )
         assert zombie.stop() == 0
 
 
@@ -118,16 +121,19 @@ def newer(rig: Rig, ticket: Ticket, words: str = "e mais uma palavra") -> Ticket
     return later
 
 
-def _held(rig: Rig, pid: int) -> list[Ticket]:
-    worker = next(one for one in rig.crew.started if one.pid == pid)
+def _held(rig: Rig, worker: WorkerProcess) -> list[Ticket]:
+    """What it has in hand."""
     found = []
     for entry_id in rig.crew.pending(worker):
-        for _, fields in rig.inbox.redis.xrange(stream_key(Lane.LIVE), entry_id, entry_id):
-            found.append(decode(fields[b"t"]))
+        rows = cast("list[Any]", rig.inbox.redis.xrange(stream_key(Lane.LIVE), entry_id, entry_id))
+        found += [decode(entry.payload or b"") for entry in entries_of(Lane.LIVE, rows)]
     return found
 
 
 def current_rows(rig: Rig) -> list[tuple[object, ...]]:
     """All that is current, in the order of the ids."""
     with rig.database.autocommit() as connection:
-        return [tuple(row) for row in connection.execute(text("SELECT source, external_id, t.* FROM tickets t ORDER BY id"))]
+        return [
+            tuple(row)
+            for row in connection.execute(text("SELECT source, external_id, t.* FROM tickets t ORDER BY id"))
+        ]

@@ -106,7 +106,9 @@ def look(database: Database) -> Left:
 
         return Left(
             results=[
-                Current((row.source, row.external_id), row.label, row.model_version, bytes(row.digest), row.revised_at)
+                Current(
+                    (row.source, row.external_id), row.label, row.model_version, bytes(row.digest), row.revised_at
+                )
                 for row in rows("SELECT r.*, t.digest FROM results r JOIN tickets t ON t.id = r.ticket_id")
             ],
             history=Counter(

@@ -81,7 +81,7 @@ def acceptance_cut(rig: Rig, size: Size) -> None:
 @fault("Redis full", short=Size(1000), full=Size(10_000))
 def full(rig: Rig, size: Size) -> None:
     """Producers are told so, nothing is half enqueued, and workers make room while every other write is refused."""
-    redis, usual = rig.inbox.redis, rig.inbox.redis.config_get("maxmemory")["maxmemory"]
+    redis, usual = rig.inbox.redis, str(rig.inbox.redis.config_get("maxmemory")["maxmemory"])
     worker = rig.start()
     rig.publish(50)
     rig.drain()

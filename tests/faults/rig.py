@@ -1,4 +1,4 @@
-"""What a fault is inflicted on: real servers of its own, a registry, tickets, workers, and the book of what is owed."""
+"""What a fault is inflicted on: real servers, a registry, tickets, workers, and the book of what is owed."""
 
 import random
 import time
@@ -110,9 +110,9 @@ class Rig:
         """Hand in over another way to Redis from now on."""
         self.publisher = Publisher.from_url(redis_url, self.inbox.settings)
 
-    def start(self, workers: int = 1, **environment: object) -> WorkerProcess:
-        """Start workers; returns the last."""
-        return [self.crew.start(**environment) for _ in range(workers)][-1]
+    def start(self, **environment: object) -> WorkerProcess:
+        """One more worker process."""
+        return self.crew.start(**environment)
 
     def kill(self, worker: WorkerProcess) -> None:
         """SIGKILL, while there is work."""
@@ -145,8 +145,7 @@ class Rig:
     def stored(self) -> int:
         """Tickets that have a row; -1 while Postgres is away."""
         try:
-            with self.database.autocommit() as connection:
-                return int(connection.execute(text("SELECT count(*) FROM tickets")).scalar_one())
+            return self._count("SELECT count(*) FROM tickets")
         except Retryable:
             return -1
 
@@ -158,6 +157,15 @@ class Rig:
             return -1
         return sum(depth.waiting + depth.in_flight for depth in depths)
 
+    def dead(self) -> int:
+        """Dead letters."""
+        return self._count("SELECT count(*) FROM dead_letters")
+
+    def versions(self) -> set[str]:
+        """The versions that classified anything."""
+        with self.database.autocommit() as connection:
+            return set(connection.execute(text("SELECT DISTINCT model_version FROM predictions")).scalars())
+
     def until(self, done: Callable[[], bool], *, seconds: float = 60) -> None:
         """Wait; fails as soon as no worker is left that could bring it about."""
         end = time.monotonic() + seconds
@@ -167,3 +175,7 @@ class Rig:
             if time.monotonic() > end:
                 raise AssertionError(f"not within {seconds:.0f} s: {self.waiting()} in Redis, {self.stored()} stored")
             time.sleep(0.02)
+
+    def _count(self, statement: str) -> int:
+        with self.database.autocommit() as connection:
+            return int(connection.execute(text(statement)).scalar_one())

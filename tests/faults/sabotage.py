@@ -1,17 +1,13 @@
-"""What Postgres is made to do: wait, refuse, run out of connections. All by means that its owner has."""
+"""What Postgres is made to do: wait, refuse, let nobody in. All by means that its owner has."""
 
-import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from typing import Final
+from contextlib import contextmanager
 
 import psycopg
 from psycopg import sql
 from sqlalchemy import text
 
 from db import Database
-
-_HOG: Final = "hog"
 
 
 @contextmanager
@@ -60,29 +56,16 @@ def failures(database: Database) -> int:
 
 @contextmanager
 def no_connection_free(database_url: str) -> Iterator[None]:
-    """All connections are taken, those that the workers had too."""
-    with ExitStack() as held:
-        first = held.enter_context(psycopg.connect(database_url, autocommit=True, application_name=_HOG))
-        end = time.monotonic() + 30
-        while _take_all(held, database_url) or _others(first):
-            assert time.monotonic() < end, "somebody still has a connection"
-        yield
-
-
-def _take_all(held: ExitStack, database_url: str) -> int:
-    taken = 0
-    while True:
-        try:
-            held.enter_context(psycopg.connect(database_url, autocommit=True, application_name=_HOG))
-        except psycopg.OperationalError:
-            return taken
-        taken += 1
-
-
-def _others(connection: psycopg.Connection) -> int:
-    """End everybody else's sessions; how many there were."""
-    end = sql.SQL(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-        " WHERE usename = current_user AND application_name <> {}"
+    """The workers' sessions end, and Postgres lets nobody in: too many connections."""
+    limit = "ALTER DATABASE triagem CONNECTION LIMIT {}"
+    end = (
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND usename = current_user AND pid <> pg_backend_pid()"
     )
-    return len(connection.execute(end.format(_HOG)).fetchall())
+    with psycopg.connect(database_url, autocommit=True) as ours:
+        ours.execute(sql.SQL(limit).format(0))
+        ours.execute(end)
+        try:
+            yield
+        finally:
+            ours.execute(sql.SQL(limit).format(-1))
