@@ -38,6 +38,11 @@ class Book:
             name = entry_id.decode() if isinstance(entry_id, bytes) else entry_id
             self.poison[str(lane), name] = identity(who[number]) if who else None
 
+    @property
+    def owed(self) -> set[Identity]:
+        """All that must have a current result."""
+        return self.revisions.keys() - self.forgotten - set(self.poison.values())
+
     def newest(self, who: Identity) -> Ticket:
         """The revision that must be current: the latest, of equal times the one with the highest digest."""
         return max(self.revisions[who], key=lambda ticket: (ticket.revised_at, text_digest(ticket)))

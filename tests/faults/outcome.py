@@ -74,11 +74,9 @@ def outcome(fault: str, book: Book, left: Left, problem: str = "") -> Outcome:
 
 
 def _lost(book: Book, left: Left) -> int:
-    poisoned = {who for who in book.poison.values() if who}
-    owed = book.revisions.keys() - poisoned - book.forgotten
     found = {row.who: row for row in left.results}
     kept = sum(bool(left.dead.get(place)) for place in book.poison)
-    return sum(not _right(book, who, found.get(who)) for who in owed) + len(book.poison) - kept
+    return sum(not _right(book, who, found.get(who)) for who in book.owed) + len(book.poison) - kept
 
 
 def _right(book: Book, who: Identity, row: Current | None) -> bool:
@@ -91,8 +89,7 @@ def _right(book: Book, who: Identity, row: Current | None) -> bool:
 
 
 def _duplicates(book: Book, left: Left) -> int:
-    results = Counter(row.who for row in left.results)
-    owed = book.revisions.keys() - book.forgotten
+    results, owed = Counter(row.who for row in left.results), book.owed
     extra_results = sum(count - (who in owed) for who, count in results.items())
     return extra_results + sum(max(0, count - book.rows_allowed(who)) for who, count in left.history.items())
 
