@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(json.dumps({"seed": options.seed, "faults": [asdict(one) for one in outcomes]}, indent=2))
     else:
         wide = Console(highlight=False)
-        wide.width = max(wide.width, 120)  # in a log too, each fault on one line
+        wide.width = max(wide.width, 140)  # in a log too, each fault on one line
         wide.print(_table(outcomes))
         wide.print(f"seed {options.seed}")
     return 0 if all(one.survived for one in outcomes) else 1
