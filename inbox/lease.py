@@ -22,13 +22,14 @@ class Lease:
     """A worker's own lease. Its name is never used again after the lease was lost once.
 
     Lost means that others may have claimed what we held: going on under the same name would let two live
-    workers take entries from each other, so the worker goes on under a new name.
+    workers take entries from each other, so the worker goes on under a new name. `names` are all it has had.
     """
 
     def __init__(self, redis: Redis, lease_s: float) -> None:
         self._redis = redis
         self._lease_ms = int(lease_s * 1000)
         self.consumer = _new_name()
+        self.names = {self.consumer}
 
     def take(self) -> None:
         """Set the lease. Raises InboxAway, or InboxFull when Redis has no memory left even for this."""
@@ -47,6 +48,7 @@ class Lease:
             name = _new_name()
             self._redis.set(lease_key(name), b"1", px=self._lease_ms)
         # Only now: what is taken under a name without a lease can be claimed from us at once.
+        self.names.add(name)
         self.consumer = name
         return False
 
