@@ -119,6 +119,17 @@ class Inbox:
         except GroupMissing:
             return 0
 
+    def suspects(self) -> int:
+        """Entries that were at work when a worker died."""
+        with redis_errors():
+            return sum(self.redis.hlen(suspects_key(lane)) for lane in Lane)
+
+    def memory_used(self) -> float:
+        """Used memory as a share of Redis' limit; 0 without a limit."""
+        with redis_errors():
+            info = self.redis.info("memory")
+        return float(info["used_memory"] / info["maxmemory"]) if info.get("maxmemory") else 0.0
+
     def make_groups(self) -> None:
         """Create streams and groups where they are missing, from the first entry on (`$` would skip earlier puts)."""
         for lane in Lane:

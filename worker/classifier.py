@@ -102,6 +102,6 @@ class Classifier:
         """The budget of a version: another one's confidences say nothing of this one's."""
         if self._budget is None or self._budget[0] != version:
             read = partial(recent_confidences, self._database, version, most=REMEMBERED)
-            recent = outwait(read, stopping=self._supervisor.stopping, beat=self._supervisor.beat)
+            recent = outwait(read, self._supervisor)
             self._budget = version, Budget(share, recent)
         return self._budget[1]

@@ -110,7 +110,7 @@ class Committer:
         self._settled(entries)
 
     def _patiently(self, call: Callable[[], T]) -> T:
-        return outwait(call, stopping=self._supervisor.stopping, beat=self._supervisor.beat)
+        return outwait(call, self._supervisor)
 
     def _count(self, rows: Sequence[Classified]) -> None:
         now = datetime.now(UTC)

@@ -122,14 +122,25 @@ class Pipeline:
         }
 
     def _keep_lease(self) -> None:
-        stopping, beat = self.supervisor.stopping, self.supervisor.beat
-        outwait(self.lease.take, stopping=stopping, beat=beat)
+        said = ""
+        outwait(self.lease.take, self.supervisor)
         self._leased.set()
         # Not until `stopping` but until all is settled: what is in hand must not be claimed meanwhile.
         while not self._committed.wait(self._lease_s / 3):
-            beat()
-            if not outwait(self._refresh, stopping=stopping, beat=beat):
+            self.supervisor.beat()
+            if not outwait(self._refresh, self.supervisor):
                 log.warning("lease lost, going on under a new name", consumer=self.lease.consumer)
+                said = ""
+            if (state := self._state()) != said:
+                with suppress(Retryable):  # nobody waits for this
+                    self.lease.say(state)
+                    said = state
+
+    def _state(self) -> str:
+        """What `triagem backlog` shows of this worker."""
+        if why := self.supervisor.waits_for:
+            return f"waiting: {why}"
+        return "at work" if self.keeper.ready.is_set() else "warming up"
 
     def _refresh(self) -> bool:
         try:

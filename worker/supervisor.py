@@ -37,6 +37,7 @@ class Supervisor:
         self._failing = threading.Lock()
         self._threads: list[threading.Thread] = []
         self._beats: dict[str, float] = {}
+        self._waiting: dict[str, str] = {}
 
     def spawn(self, name: str, work: Callable[[], None]) -> None:
         """Run `work` in a daemon thread until it returns; returning before `stopping` is a failure too."""
@@ -52,6 +53,19 @@ class Supervisor:
     def silent_s(self) -> float:
         """Seconds since the quietest thread's last heartbeat."""
         return self._clock() - min(self._beats.values(), default=self._clock())
+
+    def waiting(self, why: str | None) -> None:
+        """The calling thread waits out an outage; None: it goes on."""
+        name = threading.current_thread().name
+        if why is None:
+            self._waiting.pop(name, None)
+        else:
+            self._waiting[name] = why
+
+    @property
+    def waits_for(self) -> str | None:
+        """What the pipe waits for, in one line; None while it is at work."""
+        return next(iter(list(self._waiting.values())), None)
 
     def join(self) -> bool:
         """Wait for all threads, which `stopping` has asked to end; False if one failed or the deadline passed.

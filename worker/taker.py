@@ -209,4 +209,4 @@ class Taker:
                 self._rescue.hold()
                 raise
 
-        return outwait(attempt, stopping=self._supervisor.stopping, beat=self._supervisor.beat)
+        return outwait(attempt, self._supervisor)

@@ -16,6 +16,7 @@ from contracts.wire import encode
 from db import Database
 from inbox import Inbox
 from inbox.desired import pause, resume
+from inbox.lease import workers
 from producer import Publisher
 from registry import Registry
 from tests.support.engines import InstantModel, instant
@@ -220,3 +221,17 @@ def test_nothing_leaves_redis_before_its_result_is_committed(
             assert inbox.redis.xlen("triagem:{0}:live") == 10
         until(lambda: inbox.redis.xlen("triagem:{0}:live") == 0)
     assert stored(database) == 10
+
+
+def test_who_looks_at_the_backlog_sees_what_a_worker_waits_for(
+    endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRIAGEM_LOCK_TIMEOUT_S", "0.1")
+    with running(endpoints, instant_models):
+        until(lambda: list(workers(inbox.redis).values()) == ["at work"])
+        with database.engine.begin() as other:
+            other.execute(text("LOCK TABLE tickets IN ACCESS EXCLUSIVE MODE"))
+            publish(inbox, 1)
+            until(lambda: any("waiting: Postgres" in state for state in workers(inbox.redis).values()))
+        until(lambda: list(workers(inbox.redis).values()) == ["at work"])
+    assert stored(database) == 1

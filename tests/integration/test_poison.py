@@ -1,5 +1,7 @@
 """Bad rows alone become dead letters, their neighbours commit, and a broken device condemns nobody (PIPE 10, 11)."""
 
+import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -155,23 +157,33 @@ def test_a_ticket_that_ended_two_workers_alone_is_kept_as_a_dead_letter_unseen_b
     assert stored(database) == 2
 
 
-def test_suspects_are_classified_alone_and_cleared(
+def test_suspects_are_classified_alone_and_cleared_and_each_trial_tells_what_is_at_work(
     endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path
 ) -> None:
-    """PIPE 9."""
-    sizes: list[int] = []
+    """PIPE 9: were a suspect's trial written while others compute, it would be blamed for their deaths."""
+    trials: list[tuple[int, int, bool]] = []
 
     class Noting(InstantModel):
         def probabilities(self, batch: Sequence[Tokens]) -> list[list[float]]:
-            sizes.append(len(batch))
+            time.sleep(0.02)  # time for the taker to write too early
+            trial = inbox.redis.hgetall(trial_key(pipeline.lease.consumer)) if ready.is_set() else {}
+            if trial:
+                trials.append((len(batch), len(trial[b"live"].split()), trial[b"alone"] == b"1"))
             return super().probabilities(batch)
 
+    ready = threading.Event()
     publish(inbox, 30)
     Trials(inbox.redis).begin("dead", inbox.take(Lane.LIVE, "dead", 30)[:10])
-    with running(endpoints, instant_models, lambda folder: Noting(instant(folder).manifest)):
+    with running(endpoints, instant_models, lambda folder: Noting(instant(folder).manifest), batch_size=5) as (
+        pipeline,
+        _,
+    ):
+        ready.set()
         until(lambda: drained(inbox))
     assert stored(database) == 30
-    assert sorted(sizes[1:]) == [1] * 10 + [20]
+    assert sorted(one for one in trials if one[2]) == [(1, 1, True)] * 10
+    assert [batch for batch, at_work, alone in trials if not alone and at_work < batch] == []
+    assert sum(batch for batch, _, _ in trials) == 30
     assert inbox.redis.exists(suspects_key(Lane.LIVE)) == 0
 
 
