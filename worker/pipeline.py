@@ -56,9 +56,10 @@ class Pipeline:
         self._lease_s = inbox.settings.lease_s
         self._leased, self._committed = threading.Event(), threading.Event()
         self._on_failure = on_failure
+        self._load = checked(load)
         self.supervisor = Supervisor(self._failed, deadline_s=settings.stop_deadline_s)
         self.lease = Lease(inbox.redis, self._lease_s)
-        self.keeper = Keeper(registry, checked(load), every_s=settings.look_every_s)
+        self.keeper = Keeper(registry, self._loaded, every_s=settings.look_every_s)
         self._claims = Claims(inbox)
         self._rescue = Rescue(self._claims, every_s=settings.claim_every_s, lease_s=self._lease_s)
         self._to_model: Handover[MicroBatch] = Handover()
@@ -120,6 +121,10 @@ class Pipeline:
             "busy_rate_per_s": round(self.classifier.rate, 1),
             "silent_s": round(self.supervisor.silent_s(), 1),
         }
+
+    def _loaded(self, folder: Path) -> Model:
+        with self.supervisor.excused():
+            return self._load(folder)
 
     def _keep_lease(self) -> None:
         said = ""

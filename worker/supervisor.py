@@ -7,7 +7,8 @@ pending under a name that looks alive.
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 import structlog
@@ -52,7 +53,18 @@ class Supervisor:
 
     def silent_s(self) -> float:
         """Seconds since the quietest thread's last heartbeat."""
-        return self._clock() - min(self._beats.values(), default=self._clock())
+        now = self._clock()
+        return max(0.0, now - min(self._beats.values(), default=now))
+
+    @contextmanager
+    def excused(self) -> Iterator[None]:
+        """Inside, nobody expects a heartbeat of the calling thread: loading a large model takes as long as it takes,
+        and while the next version loads the pipe goes on."""
+        self._beats[threading.current_thread().name] = float("inf")
+        try:
+            yield
+        finally:
+            self.beat()
 
     def waiting(self, why: str | None) -> None:
         """The calling thread waits out an outage; None: it goes on."""

@@ -216,3 +216,31 @@ def test_the_quietest_thread_decides(watched: Watched) -> None:
 
 def test_without_threads_there_is_no_silence(watched: Watched) -> None:
     assert watched.supervisor.silent_s() == 0
+
+
+def test_a_thread_that_loads_a_model_is_excused_until_it_is_done(watched: Watched) -> None:
+    """PIPE 22: on a cold disk a large model loads for longer than a silent thread may live."""
+    loading, go_on, loaded = (threading.Event() for _ in range(3))
+
+    def load() -> None:
+        with watched.supervisor.excused():
+            loading.set()
+            go_on.wait(PATIENCE_S)
+        loaded.set()
+        watched.stuck()
+
+    watched.supervisor.spawn("keeper", load)
+    assert loading.wait(PATIENCE_S)
+    watched.clock.advance(1000)
+    assert watched.supervisor.silent_s() == 0
+    go_on.set()
+    assert loaded.wait(PATIENCE_S)
+    watched.clock.advance(7)
+    assert watched.supervisor.silent_s() == 7
+
+
+def test_a_thread_that_loads_hides_no_other_thread(watched: Watched) -> None:
+    watched.supervisor.spawn("classifier", watched.stuck)
+    with watched.supervisor.excused():
+        watched.clock.advance(9)
+        assert watched.supervisor.silent_s() == 9
