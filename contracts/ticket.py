@@ -110,8 +110,9 @@ def accept(data: Mapping[str, Any], *, now: datetime) -> Ticket:
 
 def identify(source: str, external_id: str) -> Identity:
     """A ticket's identity as intake stores it: without space around it. Raises InvalidTicket."""
+    names = {"source": source.replace("\0", "\ufffd"), "external_id": external_id.replace("\0", "\ufffd")}
     try:
-        return _IDENTITY.validate_python((source.replace("\0", "\ufffd"), external_id.replace("\0", "\ufffd")))
+        return _IDENTITY.validate_python(names)
     except ValidationError as error:
         raise InvalidTicket(*complaint(error)) from None
 

@@ -213,6 +213,7 @@ class TestReplay:
 
         class Deadly(Inbox):
             def put(self, lane: Lane, payloads: Sequence[bytes]) -> list[bytes]:
+                assert inbox.depth(lane).waiting == 0, "replayed again"
                 put = super().put(lane, payloads)
                 for entry_id, payload in zip(put, payloads, strict=True):
                     bury(database, lane, entry_id, payload, "again")
