@@ -42,6 +42,7 @@ for _name in (
     "train",
     "models",
     "backlog",
+    "dead",
     "db",
     "doctor",
 ):

@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, Final, NamedTuple, Self
 
 from pydantic import (
     AfterValidator,
@@ -18,6 +18,7 @@ from pydantic import (
     Field,
     JsonValue,
     StringConstraints,
+    TypeAdapter,
     ValidationError,
     model_validator,
 )
@@ -40,6 +41,8 @@ def _utc(moment: datetime) -> datetime:
 
 
 _Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+_Source = Annotated[_Name, Field(max_length=64, description="the CRM, e.g. `zendesk`")]
+_ExternalId = Annotated[_Name, Field(max_length=255, description="the ticket's id in that CRM")]
 _Moment = Annotated[AwareDatetime, AfterValidator(_utc)]
 
 
@@ -50,13 +53,23 @@ class Lane(StrEnum):
     BULK = "bulk"
 
 
+class Identity(NamedTuple):
+    """Which ticket: the CRM, and the ticket's id there."""
+
+    source: _Source
+    external_id: _ExternalId
+
+
+_IDENTITY: Final = TypeAdapter(Identity)
+
+
 class Ticket(BaseModel):
     """One revision of one message. Identity is (`source`, `external_id`); the newest `revised_at` wins."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    source: Annotated[_Name, Field(max_length=64, description="the CRM, e.g. `zendesk`")]
-    external_id: Annotated[_Name, Field(max_length=255, description="the ticket's id in that CRM")]
+    source: _Source
+    external_id: _ExternalId
     text: Annotated[str, Field(min_length=1, max_length=MAX_TEXT_CHARS, description="subject, newline, body")]
     revised_at: Annotated[_Moment, Field(description="when the CRM says this text was written")] = Field(
         default_factory=lambda: datetime.now(UTC)
@@ -93,6 +106,15 @@ def accept(data: Mapping[str, Any], *, now: datetime) -> Ticket:
     if ticket.revised_at > now + MAX_CLOCK_SKEW:
         raise InvalidTicket("revised_at", "is more than 5 minutes in the future")
     return ticket
+
+
+def identify(source: str, external_id: str) -> Identity:
+    """A ticket's identity as intake stores it: without space around it. Raises InvalidTicket."""
+    names = {"source": source.replace("\0", "\ufffd"), "external_id": external_id.replace("\0", "\ufffd")}
+    try:
+        return _IDENTITY.validate_python(names)
+    except ValidationError as error:
+        raise InvalidTicket(*complaint(error)) from None
 
 
 def complaint(error: ValidationError) -> tuple[str, str]:

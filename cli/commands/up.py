@@ -69,11 +69,12 @@ def serve(endpoints: Endpoints, *, workers: int) -> None:
 
 
 def prepare(endpoints: Endpoints) -> None:
-    """Migrate the local stack's database, and let people in who only read."""
-    from cli.stack import ensure_reader_login
+    """Migrate the local stack's database, and let in workers, and people who only read."""
+    from cli.stack import ensure_reader_login, ensure_writer_login
     from db import Database
     from db.upgrade import upgrade
 
     with Database(endpoints.database_url) as database:
         upgrade(database)
     ensure_reader_login(endpoints.database_url, endpoints.reader_password)
+    ensure_writer_login(endpoints.database_url, endpoints.writer_password)

@@ -8,8 +8,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from contracts.errors import UnreadableEntry
-from contracts.ticket import Ticket
-from contracts.wire import decode, encode
+from contracts.ticket import Identity, Ticket
+from contracts.wire import decode, encode, identity
 from tests.support.builders import fields, ticket, tickets
 
 SECRET = "o meu cpf"
@@ -108,3 +108,40 @@ def test_the_order_of_fields_and_white_space_mean_nothing() -> None:
     reordered = json.dumps(dict(reversed(whole.items())), indent=2).encode()
 
     assert decode(reordered) == ticket()
+
+
+@given(tickets())
+@example(ticket(source=" zendesk\x1f", external_id="\0"))
+def test_what_can_be_decoded_has_the_identity_of_its_ticket(handed_in: Ticket) -> None:
+    assert identity(encode(handed_in)) == (handed_in.source, handed_in.external_id)
+
+
+@pytest.mark.parametrize(
+    "whole",
+    [
+        payload(v=2),
+        payload(text=None),
+        payload(external_id=4711),
+        payload(external_id=" 4711 "),
+        payload(metadata="none"),
+        payload()[:-5],
+        payload(text="x" * 200_000),
+    ],
+    ids=["version", "no text", "a number", "space", "no metadata", "cut short", "too long"],
+)
+def test_an_unreadable_payload_may_still_say_whose_it_is(whole: bytes) -> None:
+    assert identity(whole) == Identity("zendesk", "4711")
+
+
+@pytest.mark.parametrize(
+    "whole", [b"", b"\xff", b"[]", b"7", payload(source=None), payload(source=[]), payload(source=" ")]
+)
+def test_where_nothing_says_whose_it_is_there_is_no_identity(whole: bytes) -> None:
+    assert identity(whole) is None
+
+
+@given(st.binary())
+@example(b"[" * 100_000)
+@example(b'{"source":"a","external_id":' + b"9" * 10_000 + b"}")
+def test_no_bytes_make_the_search_fail(arbitrary: bytes) -> None:
+    assert identity(arbitrary) is None
