@@ -42,6 +42,10 @@ class AccessDenied(Final):
     """A server refused our user or password: mend the URL in the environment."""
 
 
+class NotTrusted(Final):
+    """A server's certificate is not one that the URL trusts: mend the authority's file or the host name in it."""
+
+
 class NotMigrated(Final):
     """The database lacks our tables or has older ones: run `triagem db upgrade`."""
 

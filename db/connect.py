@@ -16,6 +16,7 @@ from contracts.errors import (
     DatabaseAway,
     InvalidInput,
     NotMigrated,
+    NotTrusted,
     RowRefused,
     StatementRefused,
     TriagemError,
@@ -30,6 +31,14 @@ _ACCESS_STATES: Final = frozenset({"28P01", "28000", "42501", "3D000"})
 _MISSING_STATES: Final = frozenset({"42P01", "42703", "3F000"})
 # libpq gives no SQLSTATE for a refused login: its text is all there is.
 _ACCESS_SAYINGS: Final = ("authentication failed", "no password supplied", "no pg_hba.conf entry", "does not exist")
+# Nor of a certificate: libpq verifies it before it says who we are. Before the former: a file may not exist either.
+_TRUST_SAYINGS: Final = (
+    "certificate verify failed",
+    "does not match host name",
+    "root certificate file",
+    "get server's host name from",
+    "server does not support SSL",
+)
 
 
 class DatabaseSettings(BaseSettings):
@@ -103,6 +112,8 @@ def _translated(error: DBAPIError) -> TriagemError:
     origin: Any = error.orig
     state: str = getattr(origin, "sqlstate", None) or ""
     said = "" if state else str(origin)
+    if any(saying in said for saying in _TRUST_SAYINGS):
+        return NotTrusted("Postgres' certificate is not trusted, or it has none: check TRIAGEM_DATABASE_URL")
     if state in _ACCESS_STATES or any(saying in said for saying in _ACCESS_SAYINGS):
         return AccessDenied("Postgres refused our user, password or database: check TRIAGEM_DATABASE_URL")
     if state in _MISSING_STATES:

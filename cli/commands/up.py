@@ -40,7 +40,8 @@ def up(*, workers: Annotated[int, typer.Option(min=0, help="Worker processes; 0:
     try:
         with steps.step("bring the database up to date"):
             prepare(endpoints)
-        console.print(f"psql '{endpoints.reader_url}'", markup=False, highlight=False, soft_wrap=True)
+        if console.is_terminal:  # it holds a password: for a person, not for a log
+            console.print(f"psql '{endpoints.reader_url}'", markup=False, highlight=False, soft_wrap=True)
         serve(endpoints, workers=workers)
     finally:
         stack.stop()
