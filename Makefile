@@ -3,7 +3,7 @@
 #   make demo                    see it work: servers, training, classification (TORCH_INDEX=… to choose torch's build)
 #   make test                    all tests but the long ones; `make test-slow` runs those
 #   make faults                  kills, outages and poison in full, with a table (FAULT_ARGS="--seed 7 --only Redis")
-#   make lint · make check       ruff, mypy --strict, import-linter · lint and test
+#   make lint · make check       ruff, mypy --strict, import-linter, secrets, pip-audit · lint and test
 #   make clean                   remove what was built; results, models and servers' data stay until `make distclean`
 
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
@@ -33,7 +33,8 @@ faults: $(VENV)/.dev
 	@"$(BIN)/python" -m tests.faults $(FAULT_ARGS)
 
 lint: $(VENV)/.dev
-	@"$(BIN)/ruff" check . && "$(BIN)/ruff" format --check . && "$(BIN)/mypy" && "$(BIN)/lint-imports" --no-logo
+	@"$(BIN)/ruff" check . && "$(BIN)/ruff" format --check . && "$(BIN)/mypy" && "$(BIN)/lint-imports" --no-logo \
+		&& "$(BIN)/python" .ci/audit.py
 
 check: lint test
 

@@ -40,7 +40,8 @@ def up(*, workers: Annotated[int, typer.Option(min=0, help="Worker processes; 0:
     try:
         with steps.step("bring the database up to date"):
             prepare(endpoints)
-        console.print(f"psql '{endpoints.reader_url}'", markup=False, highlight=False, soft_wrap=True)
+        if console.is_terminal:  # it holds a password: for a person, not for a log
+            console.print(f"psql '{endpoints.reader_url}'", markup=False, highlight=False, soft_wrap=True)
         serve(endpoints, workers=workers)
     finally:
         stack.stop()
@@ -69,11 +70,12 @@ def serve(endpoints: Endpoints, *, workers: int) -> None:
 
 
 def prepare(endpoints: Endpoints) -> None:
-    """Migrate the local stack's database, and let people in who only read."""
-    from cli.stack import ensure_reader_login
+    """Migrate the local stack's database, and let in workers, and people who only read."""
+    from cli.stack import ensure_reader_login, ensure_writer_login
     from db import Database
     from db.upgrade import upgrade
 
     with Database(endpoints.database_url) as database:
         upgrade(database)
     ensure_reader_login(endpoints.database_url, endpoints.reader_password)
+    ensure_writer_login(endpoints.database_url, endpoints.writer_password)
