@@ -11,7 +11,7 @@ from typing import Any, Final, Self
 from sqlalchemy import text
 
 from cli.processes import WorkerProcess
-from cli.stack import LocalStack
+from cli.stack import LocalStack, ensure_writer_login
 from contracts.errors import Retryable
 from contracts.ticket import Lane, Ticket, accept
 from db import Database
@@ -41,6 +41,7 @@ class Rig:
         try:
             self.database = Database(self.endpoints.database_url)
             upgrade(self.database)
+            ensure_writer_login(self.endpoints.database_url, self.endpoints.writer_password)
         except BaseException:
             self.stack.erase()
             raise

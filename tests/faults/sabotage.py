@@ -19,7 +19,10 @@ def trigger(database: Database, body: str, when: str) -> Iterator[None]:
     with database.autocommit() as connection:
         connection.execute(text("CREATE SEQUENCE fault_count"))
         connection.execute(
-            text(f"CREATE FUNCTION fault() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {body} RETURN NEW; END $$")
+            text(
+                "CREATE FUNCTION fault() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER "
+                f"AS $$ BEGIN {body} RETURN NEW; END $$"
+            )
         )
         connection.execute(text(f"{create} EXECUTE FUNCTION fault()"))
     try:
@@ -60,7 +63,7 @@ def no_connection_free(database_url: str) -> Iterator[None]:
     limit = "ALTER DATABASE triagem CONNECTION LIMIT {}"
     end = (
         "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
-        " WHERE datname = current_database() AND usename = current_user AND pid <> pg_backend_pid()"
+        " WHERE datname = current_database() AND usename IS NOT NULL AND pid <> pg_backend_pid()"
     )
     with psycopg.connect(database_url, autocommit=True) as ours:
         ours.execute(sql.SQL(limit).format(0))
