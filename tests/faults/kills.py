@@ -23,7 +23,7 @@ def one_worker(rig: Rig, size: Size) -> None:
     _kills_at_random_moments(rig, size, workers=1)
 
 
-@fault("kill -9 at random moments, two workers", short=Size(1000, times=3), full=Size(20_000, times=30))
+@fault("kill -9 at random moments, two workers", short=Size(1000, times=2), full=Size(20_000, times=30))
 def two_workers(rig: Rig, size: Size) -> None:
     _kills_at_random_moments(rig, size, workers=2)
 

@@ -49,7 +49,7 @@ def away(rig: Rig, size: Size) -> None:
     assert rig.crew.left == workers, "a worker did not live through it"
 
 
-@fault("replies of Redis cut in the middle", short=Size(800, times=2), full=Size(8000, times=24))
+@fault("replies of Redis cut in the middle", short=Size(400, times=2), full=Size(8000, times=24))
 def replies_cut(rig: Rig, size: Size) -> None:
     """Redis did what it was told, and the worker does not know."""
     for cut in range(size.times):
