@@ -1,5 +1,7 @@
 """A Redis that dies, is away, is cut off in mid-reply, or is full."""
 
+import os
+import signal
 import time
 from typing import Final
 
@@ -17,6 +19,8 @@ from tests.support.proxy import cutting_proxy
 _BYTES: Final = 4000  # a ticket with a long note: what waits must outweigh what Redis needs for itself
 # What a worker says to Redis: takes, settles, claims, keeps its lease.
 _SAYINGS: Final = ("XREADGROUP", "EXEC", "EVALSHA", "PEXPIRE")
+# Each second read is of the other lane, which is empty: there is nothing to cut.
+_NTH: Final = {"XREADGROUP": (1, 3, 5), "EXEC": (1, 2, 3, 4, 5)}
 
 
 @fault("Redis killed and restarted", short=Size(1500, times=2), full=Size(20_000, times=10))
@@ -49,6 +53,25 @@ def away(rig: Rig, size: Size) -> None:
     assert rig.crew.left == workers, "a worker did not live through it"
 
 
+@fault("Redis stands still", short=Size(1000, seconds=2), full=Size(10_000, seconds=30))
+def frozen(rig: Rig, size: Size) -> None:
+    """SIGSTOP for longer than a lease, as a slow disk does it. All leases have ended when it goes on, and no clock of
+    its own tells it that it was away."""
+    workers = [rig.start(), rig.start()]
+    with rig.producing(size.tickets):
+        rig.busy(workers[0], stored=size.tickets / 10)
+        pid = rig.stack.valkey.pid
+        assert pid
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            time.sleep(size.seconds)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        rig.recovers()
+    rig.drain()
+    assert rig.crew.left == workers, "a worker did not live through it"
+
+
 @fault("a worker killed while Redis is away", short=Size(600, times=1), full=Size(5000, times=5))
 def killed_meanwhile(rig: Rig, size: Size) -> None:
     """What it had stored and could not settle is delivered again, and stored once."""
@@ -71,7 +94,7 @@ def replies_cut(rig: Rig, size: Size) -> None:
     """Redis did what it was told, and the worker does not know."""
     for cut in range(size.times):
         saying = _SAYINGS[cut % len(_SAYINGS)]
-        nth = rig.dice.randint(1, 5) if saying in {"XREADGROUP", "EXEC"} else 1
+        nth = rig.dice.choice(_NTH.get(saying, (1,)))
         rig.publish(size.tickets // size.times)
         rig.inbox.take(Lane.LIVE, "dead-worker", 20)  # something to claim
         with cutting_proxy(rig.endpoints.redis_url, saying, nth) as proxy:
@@ -105,11 +128,13 @@ def full(rig: Rig, size: Size) -> None:
     rig.until(lambda: "paused" in worker.log.read_text(encoding="utf-8"))
     try:
         # Producers may fill 80 %.
-        redis.config_set("maxmemory", int((_used(rig) + size.tickets * _BYTES) / 0.8))
+        limit = int((_used(rig) + size.tickets * _BYTES) / 0.8)
+        redis.config_set("maxmemory", limit)
         with pytest.raises(InboxFull, match="memory"):
             rig.publish(rig.tickets(2 * size.tickets, first=50, metadata={"note": "x" * _BYTES}))
         accepted = rig.waiting()
         assert accepted == len(rig.book.revisions) - 50, "a batch was enqueued in part"
+        assert _used(rig) < 0.85 * limit, "producers took what workers need"
         redis.config_set("maxmemory", _used(rig) - 2**17)
         with pytest.raises(InboxFull), redis_errors():
             redis.set("one more", b"byte")

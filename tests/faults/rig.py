@@ -141,9 +141,10 @@ class Rig:
         self.book.recoveries.append(time.monotonic() - began)
 
     def drain(self) -> None:
-        """Wait until nothing is left in Redis; fails once nothing has moved for a while."""
+        """Wait until nothing is left in Redis, nor pending; fails once nothing has moved for a while."""
         while seen := self.waiting():
             self.until(lambda seen=seen: self.waiting() != seen, seconds=_STALLED_S)  # type: ignore[misc]
+        self.until(lambda: not any(self.inbox.in_flight(lane) for lane in Lane), seconds=_STALLED_S)
 
     def stored(self) -> int:
         """Tickets that have a row; -1 while Postgres is away."""
