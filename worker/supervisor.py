@@ -12,11 +12,16 @@ from typing import Final
 
 import structlog
 
+from contracts.errors import Final as FinalError
 from contracts.errors import Retryable
 
 log = structlog.get_logger(__name__)
 
 _EXIT: Final = 1
+
+
+class ThreadEnded(FinalError):
+    """A thread of the pipe returned unasked: a fault of ours, to be reported."""
 
 
 class Supervisor:
@@ -69,7 +74,7 @@ class Supervisor:
         try:
             work()
             if not self.stopping.is_set():
-                self._fail(name, RuntimeError(f"{name} ended by itself"))
+                self._fail(name, ThreadEnded(f"{name} ended by itself"))
         except Retryable as error:
             # An outage outlasted the stop: what is in hand stays pending and another worker takes it over.
             if self.stopping.is_set():

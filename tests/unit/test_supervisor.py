@@ -9,7 +9,7 @@ import pytest
 
 from contracts.errors import InboxAway
 from tests.support.builders import Clock
-from worker.supervisor import Supervisor
+from worker.supervisor import Supervisor, ThreadEnded
 
 PATIENCE_S = 10.0  # far more than any thread here needs
 NEVER_S = 86_400.0  # the deadline's timer must not end the test run
@@ -73,7 +73,7 @@ def end_all() -> None:
         pytest.param(raising(ValueError("broken")), ValueError, id="exception"),
         pytest.param(raising(SystemExit(0)), SystemExit, id="SystemExit"),
         pytest.param(raising(InboxAway("outage")), InboxAway, id="an outage nobody waited out"),
-        pytest.param(lambda: None, RuntimeError, id="silent return"),
+        pytest.param(lambda: None, ThreadEnded, id="silent return"),
     ],
 )
 def test_a_thread_that_ends_unasked_stops_the_worker(
@@ -168,7 +168,7 @@ def test_a_thread_that_does_not_end_in_time_makes_the_stop_fail() -> None:
 
 def test_a_process_that_cannot_stop_after_a_failure_ends_itself() -> None:
     script = (
-        "import threading; from worker.supervisor import Supervisor\n"
+        "import threading; from worker.supervisor import Supervisor, ThreadEnded\n"
         "supervisor = Supervisor(lambda: None, deadline_s=0.1)\n"
         "supervisor.spawn('taker', lambda: None)\n"
         "threading.Event().wait()"
