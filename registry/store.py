@@ -79,9 +79,9 @@ class Registry:
         return manifest
 
     def verify(self, version: str) -> Manifest:
-        """The manifest, after checking each file's SHA-256. Raises ModelCorrupt naming the changed files."""
+        """The manifest, after checking each file's SHA-256. Raises ModelCorrupt naming what was changed or added."""
         folder, manifest = self.folder(version), self.manifest(version)
-        if changed := manifest.changed(lambda name: digest_of(folder / name)):
+        if changed := manifest.changed(_digests(folder)):
             raise ModelCorrupt(f"{folder}: {', '.join(changed)} changed since training: restore it or train again")
         return manifest
 
@@ -164,6 +164,13 @@ def digest_of(path: Path) -> str | None:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
         return None
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    """The digests of a folder's files, but for links that lead out of it: what they lead to was never trained."""
+    inside = folder.resolve()
+    files = [path for path in folder.iterdir() if path.is_file() and path.resolve().is_relative_to(inside)]
+    return {path.name: digest for path in files if (digest := digest_of(path))}
 
 
 def _numbers(version: str) -> tuple[int, int, int]:
