@@ -5,6 +5,7 @@ lone surrogates, non-finite numbers and integers beyond 64 bits are refused, in 
 """
 
 import math
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -29,6 +30,8 @@ MAX_METADATA_CHARS: Final = 16_384
 MAX_METADATA_DEPTH: Final = 16
 MAX_CLOCK_SKEW: Final = timedelta(minutes=5)
 EARLIEST_REVISION: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_UNNAMED: Final = "a field's name"
+_FIELD_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,39}")
 
 
 def _utc(moment: datetime) -> datetime:
@@ -96,13 +99,18 @@ def accept(data: Mapping[str, Any], *, now: datetime) -> Ticket:
 
 
 def complaint(error: ValidationError) -> tuple[str, str]:
-    """The first field of a refused ticket that is wrong, and why; never what it holds."""
+    """The first field of a refused ticket that is wrong, and why; never what it holds, and no name that is a text."""
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
     reason = first["msg"].removeprefix("Value error, ")
     if first["loc"]:
-        return ".".join(str(part) for part in first["loc"]), reason
+        return ".".join(map(_shown, first["loc"])), reason
     field, _, reason = reason.rpartition(": ")
-    return field, reason
+    return ".".join(map(_shown, field.split("."))) if field else "", reason
+
+
+def _shown(part: str | int) -> str:
+    """A part of a field's path. Who sends a text as a field's name must not find it in a log."""
+    return str(part) if isinstance(part, int) or _FIELD_NAME.fullmatch(part) or part == _UNNAMED else "?"
 
 
 def _storable(value: object, path: str, depth: int) -> Any:
@@ -125,7 +133,7 @@ def _storable(value: object, path: str, depth: int) -> Any:
     if isinstance(value, dict | list) and depth > MAX_METADATA_DEPTH:
         raise ValueError(f"{path}: is nested deeper than {MAX_METADATA_DEPTH} levels")
     if isinstance(value, dict):
-        mended = ((_storable(key, path or "a field's name", depth), item) for key, item in value.items())
+        mended = ((_storable(key, path or _UNNAMED, depth), item) for key, item in value.items())
         return {key: _storable(item, f"{path}.{key}".lstrip("."), depth + 1) for key, item in mended}
     if isinstance(value, list):
         return [_storable(item, path, depth + 1) for item in value]

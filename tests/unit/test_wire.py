@@ -35,6 +35,12 @@ anything = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("ab"), inner),
 )
 
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
 
 @given(tickets())
 def test_a_ticket_comes_back_as_it_was(handed_in: Ticket) -> None:
@@ -108,3 +114,18 @@ def test_the_order_of_fields_and_white_space_mean_nothing() -> None:
     reordered = json.dumps(dict(reversed(whole.items())), indent=2).encode()
 
     assert decode(reordered) == ticket()
+
+
+@given(st.dictionaries(st.sampled_from([SECRET, f"{SECRET}.b", "a\n", "9" * 11, "x" * 41]), anything, min_size=1))
+def test_a_refusal_never_holds_a_fields_name_that_may_be_a_text(values: dict[str, Any]) -> None:
+    for whole in (payload(**values), payload(metadata={**values, "b": 2**64})):
+        why = refusal(whole)
+        assert [name for name in (*values, SECRET) if name in why] == []
+
+
+@given(st.dictionaries(st.text() | st.sampled_from([*Ticket.model_fields, "v"]), json_values))
+def test_any_json_object_is_a_ticket_or_unreadable(values: dict[str, Any]) -> None:
+    whole = json.dumps({"v": 1, **values}).encode(errors="surrogatepass")
+
+    if not refusal(whole):
+        assert decode(encode(decode(whole))) == decode(whole)
