@@ -2,7 +2,7 @@
 #
 #   make demo                    see it work: servers, training, classification (TORCH_INDEX=… to choose torch's build)
 #   make test                    all tests but the long ones; `make test-slow` runs those
-#   make lint · make check       ruff, mypy --strict, import-linter · lint and test
+#   make lint · make check       ruff, mypy --strict, import-linter, secrets, pip-audit · lint and test
 #   make clean                   remove what was built; results, models and servers' data stay until `make distclean`
 
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
@@ -28,7 +28,8 @@ test-slow: $(VENV)/.dev
 	@"$(BIN)/pytest" -q -m slow $(TEST_ARGS)
 
 lint: $(VENV)/.dev
-	@"$(BIN)/ruff" check . && "$(BIN)/ruff" format --check . && "$(BIN)/mypy" && "$(BIN)/lint-imports" --no-logo
+	@"$(BIN)/ruff" check . && "$(BIN)/ruff" format --check . && "$(BIN)/mypy" && "$(BIN)/lint-imports" --no-logo \
+		&& "$(BIN)/python" .ci/audit.py
 
 check: lint test
 

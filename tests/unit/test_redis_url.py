@@ -3,7 +3,6 @@
 import ssl
 
 import pytest
-from kombu import Connection
 
 from contracts.errors import InvalidInput
 from inbox import connect
@@ -92,6 +91,6 @@ def test_celery_always_verifies_certificates(query: str) -> None:
 
 
 def test_a_semicolon_in_the_password_is_no_list_of_servers() -> None:
-    connection: Connection = make_app("redis://:half;half@h:6379/1").connection_for_write()
+    connection = make_app("redis://:half;half@h:6379/1").connection_for_write()
 
     assert (connection.hostname, connection.password) == ("h", "half;half")
