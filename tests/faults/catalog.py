@@ -10,10 +10,10 @@ from tests.faults.rig import Rig
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How much of a fault."""
+    """How much of a fault: among so many tickets, so often, for so long."""
 
     tickets: int
-    kills: int = 0
+    times: int = 0
     seconds: float = 0.0
 
 

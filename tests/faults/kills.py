@@ -18,12 +18,12 @@ _MANY: Final = 200  # entries in hand: more than a window, a micro-batch in the 
 _SLOW_S: Final = 0.002
 
 
-@fault("kill -9 at random moments, one worker", short=Size(800, kills=3), full=Size(20_000, kills=30))
+@fault("kill -9 at random moments, one worker", short=Size(800, times=3), full=Size(20_000, times=30))
 def one_worker(rig: Rig, size: Size) -> None:
     _kills_at_random_moments(rig, size, workers=1)
 
 
-@fault("kill -9 at random moments, two workers", short=Size(1000, kills=3), full=Size(20_000, kills=30))
+@fault("kill -9 at random moments, two workers", short=Size(1000, times=2), full=Size(20_000, times=30))
 def two_workers(rig: Rig, size: Size) -> None:
     _kills_at_random_moments(rig, size, workers=2)
 
@@ -34,7 +34,7 @@ def _kills_at_random_moments(rig: Rig, size: Size, *, workers: int) -> None:
     # Slower with two: while one starts, the other must not finish everything.
     pace = {"FAULT_SECONDS_PER_TEXT": _SLOW_S * workers}
     crew = [rig.start(**pace) for _ in range(workers)]
-    for moment in sorted(rig.dice.uniform(0, 0.6) * size.tickets for _ in range(size.kills)):
+    for moment in sorted(rig.dice.uniform(0, 0.6) * size.tickets for _ in range(size.times)):
         place = rig.dice.randrange(workers)
         rig.busy(crew[place], stored=moment)
         rig.kill(crew[place])
@@ -43,12 +43,12 @@ def _kills_at_random_moments(rig: Rig, size: Size, *, workers: int) -> None:
     rig.drain()
 
 
-@fault("kill -9 while the commit waits and the model goes on", short=Size(600, kills=1), full=Size(5000, kills=8))
+@fault("kill -9 while the commit waits and the model goes on", short=Size(600, times=1), full=Size(5000, times=8))
 def several_windows_in_flight(rig: Rig, size: Size) -> None:
     """What the dead worker had sent to Postgres is committed after its death: nobody hears that it was."""
     rig.publish(size.tickets)
     worker = rig.start()
-    for _ in range(size.kills):
+    for _ in range(size.times):
         with rig.database.engine.begin() as other:
             rig.busy(worker)
             other.execute(text("LOCK TABLE tickets IN EXCLUSIVE MODE"))  # reads go on
@@ -72,10 +72,10 @@ def a_dead_thread(rig: Rig, size: Size) -> None:
     rig.drain()
 
 
-@fault("SIGTERM in mid-window", short=Size(1000, kills=1), full=Size(10_000, kills=10))
+@fault("SIGTERM in mid-window", short=Size(1000, times=1), full=Size(10_000, times=10))
 def sigterm(rig: Rig, size: Size) -> None:
     rig.publish(size.tickets)
-    for _ in range(size.kills):
+    for _ in range(size.times):
         worker = rig.start(FAULT_SECONDS_PER_TEXT=_SLOW_S)
         rig.busy(worker, stored=rig.stored() + 1)
         assert worker.stop(timeout_s=15) == 0, "it did not end well within its window"
@@ -87,11 +87,11 @@ def sigterm(rig: Rig, size: Size) -> None:
     rig.drain()
 
 
-@fault("SIGSTOP for longer than the lease, then SIGCONT", short=Size(800, kills=1), full=Size(5000, kills=5))
+@fault("SIGSTOP for longer than the lease, then SIGCONT", short=Size(800, times=1), full=Size(5000, times=5))
 def frozen(rig: Rig, size: Size) -> None:
     """The frozen worker's entries are taken over, and newer texts of them are stored, before it goes on."""
-    for _ in range(size.kills):
-        rig.publish(size.tickets // size.kills)
+    for _ in range(size.times):
+        rig.publish(size.tickets // size.times)
         zombie = rig.start()
         rig.busy(zombie)
         rig.crew.freeze(zombie)

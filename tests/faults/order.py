@@ -105,7 +105,6 @@ def _late(rig: Rig, size: Size, *, former: str, now: str) -> None:
         rig.start()
         rig.until(lambda: rig.stored() == size.tickets)
         late.go_on()
-        rig.recovers()
         rig.drain()
     rig.book.current = dict.fromkeys(rig.book.revisions, now)
     rig.book.versions = {who: {former, now} for who in rig.book.revisions}

@@ -17,6 +17,7 @@ from tests.faults.engine import says
 class Outcome:
     """A row of the table.
 
+    kills: processes, workers or servers, that were killed or that poison ended.
     lost: accepted tickets whose newest text has no right current result, and poison that no dead letter keeps.
     duplicate_rows: rows of results and of history beyond one an identity, and one a text and version of it.
     wrongly_dead: dead letters of entries that nothing was wrong with.

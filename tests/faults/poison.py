@@ -34,7 +34,7 @@ unknown_version = _unreadable(
 )
 
 
-@fault("texts that make the model raise", short=Size(400, kills=2), full=Size(5000, kills=25))
+@fault("texts that make the model raise", short=Size(400, times=2), full=Size(5000, times=25))
 def raises(rig: Rig, size: Size) -> None:
     _among_others(rig, size, RAISES)
     worker = rig.start()
@@ -55,7 +55,7 @@ def raises_alone(rig: Rig, size: Size) -> None:
     assert rig.crew.left == [worker], "one poisonous ticket stopped the worker"
 
 
-@fault("texts that kill the process", short=Size(300, kills=1), full=Size(3000, kills=5))
+@fault("texts that kill the process", short=Size(300, times=1), full=Size(3000, times=5))
 def kills(rig: Rig, size: Size) -> None:
     """Each death is followed by a new worker, as Kubernetes would start it."""
     _among_others(rig, size, KILLS)
@@ -65,7 +65,7 @@ def kills(rig: Rig, size: Size) -> None:
         nonlocal worker
         if worker.exit_status is not None:
             rig.book.kills += 1
-            assert rig.book.kills <= _MOST_DEATHS * size.kills, f"{rig.book.kills} deaths: nobody is suspected"
+            assert rig.book.kills <= _MOST_DEATHS * size.times, f"{rig.book.kills} deaths: nobody is suspected"
             worker = rig.start()
         return rig.waiting() == 0
 
@@ -93,13 +93,12 @@ def broken_device(rig: Rig, size: Size) -> None:
     rig.drain()
 
 
-@fault("rows that Postgres refuses", short=Size(400, kills=2), full=Size(5000, kills=25))
+@fault("rows that Postgres refuses", short=Size(400, times=2), full=Size(5000, times=25))
 def refused_rows(rig: Rig, size: Size) -> None:
-    """`kills` counts the rows."""
     refuse = f"IF NEW.external_id LIKE '{_REFUSED}%' THEN RAISE EXCEPTION 'as told' USING ERRCODE = '23514'; END IF;"
     with trigger(rig.database, refuse, "BEFORE INSERT ON tickets FOR EACH ROW"):
-        for number in range(size.kills):
-            rig.publish(size.tickets // size.kills)
+        for number in range(size.times):
+            rig.publish(size.tickets // size.times)
             _poison(rig, number, external_id=f"{_REFUSED}-{number}")
         worker = rig.start()
         rig.drain()
@@ -107,8 +106,8 @@ def refused_rows(rig: Rig, size: Size) -> None:
 
 
 def _among_others(rig: Rig, size: Size, word: str) -> None:
-    for number in range(size.kills):
-        rig.publish(size.tickets // size.kills)
+    for number in range(size.times):
+        rig.publish(size.tickets // size.times)
         _poison(rig, 10**6 + number, word)
 
 

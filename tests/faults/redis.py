@@ -19,14 +19,14 @@ _BYTES: Final = 4000  # a ticket with a long note: what waits must outweigh what
 _SAYINGS: Final = ("XREADGROUP", "EXEC", "EVALSHA", "PEXPIRE")
 
 
-@fault("Redis killed and restarted", short=Size(1500, kills=2), full=Size(20_000, kills=10))
+@fault("Redis killed and restarted", short=Size(1500, times=2), full=Size(20_000, times=10))
 def killed(rig: Rig, size: Size) -> None:
     """With kill -9: what it acknowledged is in its append-only file."""
     workers = [rig.start(), rig.start()]
     with rig.producing(size.tickets):
-        for kill in range(size.kills):
+        for kill in range(size.times):
             worker = rig.dice.choice(workers)
-            rig.busy(worker, stored=size.tickets * kill / size.kills)
+            rig.busy(worker, stored=size.tickets * kill / size.times)
             rig.stack.valkey.kill()
             rig.book.kills += 1
             rig.stack.valkey.start()
@@ -49,18 +49,17 @@ def away(rig: Rig, size: Size) -> None:
     assert rig.crew.left == workers, "a worker did not live through it"
 
 
-@fault("replies of Redis cut in the middle", short=Size(800, kills=2), full=Size(8000, kills=24))
+@fault("replies of Redis cut in the middle", short=Size(400, times=2), full=Size(8000, times=24))
 def replies_cut(rig: Rig, size: Size) -> None:
-    """Redis did what it was told, and the worker does not know. `kills` counts the cut connections."""
-    for cut in range(size.kills):
+    """Redis did what it was told, and the worker does not know."""
+    for cut in range(size.times):
         saying = _SAYINGS[cut % len(_SAYINGS)]
         nth = rig.dice.randint(1, 5) if saying in {"XREADGROUP", "EXEC"} else 1
-        rig.publish(size.tickets // size.kills)
+        rig.publish(size.tickets // size.times)
         rig.inbox.take(Lane.LIVE, "dead-worker", 20)  # something to claim
         with cutting_proxy(rig.endpoints.redis_url, saying, nth) as proxy:
             worker = rig.start(TRIAGEM_REDIS_URL=proxy.url, FAULT_SECONDS_PER_TEXT=0.002)
             rig.until(lambda proxy=proxy, saying=saying, nth=nth: proxy.commands.count(saying) >= nth)  # type: ignore[misc]
-            rig.book.kills += 1
             rig.recovers()
             rig.drain()
             assert worker.stop() == 0, f"it did not live through a cut {saying}"
@@ -86,6 +85,7 @@ def full(rig: Rig, size: Size) -> None:
     rig.publish(50)
     rig.drain()
     pause(redis)
+    rig.until(lambda: "paused" in worker.log.read_text(encoding="utf-8"))
     try:
         # Producers may fill 80 %.
         redis.config_set("maxmemory", int((_used(rig) + size.tickets * _BYTES) / 0.8))

@@ -63,13 +63,13 @@ def no_connection_free(database_url: str) -> Iterator[None]:
     limit = "ALTER DATABASE triagem CONNECTION LIMIT {}"
     end = (
         "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
-        " WHERE datname = current_database() AND usename IN (current_user, 'worker') AND pid <> pg_backend_pid()"
+        " WHERE datname = current_database() AND usename IS NOT NULL AND pid <> pg_backend_pid()"
     )
     with psycopg.connect(database_url, autocommit=True) as ours:
-        ours.execute("GRANT worker TO CURRENT_USER")  # who ends a session must have its role
-        ours.execute(sql.SQL(limit).format(0))
-        ours.execute(end)
+        ours.execute("GRANT worker TO CURRENT_USER WITH INHERIT TRUE")  # or its sessions are not ours to end
         try:
+            ours.execute(sql.SQL(limit).format(0))
+            ours.execute(end)
             yield
         finally:
             ours.execute(sql.SQL(limit).format(-1))
