@@ -132,7 +132,7 @@ class Taker:
         condemned = [entry for entry in entries if (entry.deaths or 0) >= LETHAL]
         if condemned:
             why = f"{LETHAL} workers died while they were at work on this ticket alone"
-            self._bury(Done(dead=[Condemned(entry, why) for entry in condemned]))
+            self._bury(Done(dead=[Condemned(entry, why, 1 + (entry.deaths or 0)) for entry in condemned]))
         suspects = [entry for entry in entries if entry.deaths is not None and entry.deaths < LETHAL]
         if suspects:
             log.warning("a worker died at work on these, each runs alone now", lane=str(lane), entries=len(suspects))
