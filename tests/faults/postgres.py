@@ -36,6 +36,22 @@ def away(rig: Rig, size: Size) -> None:
     assert rig.crew.left == workers, "a worker did not live through it"
 
 
+@fault("a worker killed while Postgres is away", short=Size(600, times=1), full=Size(5000, times=5))
+def killed_meanwhile(rig: Rig, size: Size) -> None:
+    """What it had computed and could not store dies with it, and must still be in Redis."""
+    rig.publish(size.tickets)
+    worker = rig.start()
+    for _ in range(size.times):
+        rig.busy(worker)
+        rig.stack.postgres.stop()
+        time.sleep(rig.dice.uniform(0.5, 1.0))  # until it has computed what it had in hand
+        rig.kill(worker)
+        rig.stack.postgres.start()
+        worker = rig.start()
+        rig.recovers()
+    rig.drain()
+
+
 @fault("Postgres slow", short=Size(1500, seconds=0.3), full=Size(3000, seconds=5))
 def takes_its_time(rig: Rig, size: Size) -> None:
     """Each window takes longer than a lease in the full form: a worker that waits is not dead."""
@@ -43,7 +59,7 @@ def takes_its_time(rig: Rig, size: Size) -> None:
     workers = [rig.start(TRIAGEM_LEASE_S=4), rig.start(TRIAGEM_LEASE_S=4)]
     with slow(rig.database, size.seconds):
         rig.publish(size.tickets)
-        rig.drain(seconds=180)
+        rig.drain()
     rescued = [worker.log for worker in workers if "rescued" in worker.log.read_text(encoding="utf-8")]
     assert not rescued, f"living workers took from each other: {rescued}"
     assert rig.crew.left == workers

@@ -49,6 +49,23 @@ def away(rig: Rig, size: Size) -> None:
     assert rig.crew.left == workers, "a worker did not live through it"
 
 
+@fault("a worker killed while Redis is away", short=Size(600, times=1), full=Size(5000, times=5))
+def killed_meanwhile(rig: Rig, size: Size) -> None:
+    """What it had stored and could not settle is delivered again, and stored once."""
+    rig.publish(size.tickets)
+    worker = rig.start()
+    for _ in range(size.times):
+        rig.busy(worker)
+        rig.stack.valkey.stop()
+        time.sleep(rig.dice.uniform(0.5, 1.0))  # until it has stored what it had in hand
+        worker.kill()
+        rig.book.kills += 1
+        rig.stack.valkey.start()
+        worker = rig.start()
+        rig.recovers()
+    rig.drain()
+
+
 @fault("replies of Redis cut in the middle", short=Size(400, times=2), full=Size(8000, times=24))
 def replies_cut(rig: Rig, size: Size) -> None:
     """Redis did what it was told, and the worker does not know."""

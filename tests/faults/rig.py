@@ -25,6 +25,7 @@ from tests.faults.outcome import Outcome, look, outcome
 from tests.faults.producing import Producing
 
 _CHUNK: Final = 250
+_STALLED_S: Final = 20  # above the slowest window, 5 s, and a lease or two
 
 
 class Rig:
@@ -139,9 +140,10 @@ class Rig:
         self.until(again)
         self.book.recoveries.append(time.monotonic() - began)
 
-    def drain(self, *, seconds: float = 120) -> None:
-        """Wait until nothing is left in Redis."""
-        self.until(lambda: self.waiting() == 0, seconds=seconds)
+    def drain(self) -> None:
+        """Wait until nothing is left in Redis; fails once nothing has moved for a while."""
+        while seen := self.waiting():
+            self.until(lambda seen=seen: self.waiting() != seen, seconds=_STALLED_S)  # type: ignore[misc]
 
     def stored(self) -> int:
         """Tickets that have a row; -1 while Postgres is away."""
@@ -167,7 +169,7 @@ class Rig:
         with self.database.autocommit() as connection:
             return set(connection.execute(text("SELECT DISTINCT model_version FROM predictions")).scalars())
 
-    def until(self, done: Callable[[], bool], *, seconds: float = 60) -> None:
+    def until(self, done: Callable[[], bool], *, seconds: float = 30) -> None:
         """Wait; fails as soon as no worker is left that could bring it about."""
         end = time.monotonic() + seconds
         while not done():
