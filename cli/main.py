@@ -44,6 +44,7 @@ for _name in (
     "backlog",
     "db",
     "doctor",
+    "bench",
 ):
     importlib.import_module(f"cli.commands.{_name}").register(app)
 

@@ -127,11 +127,13 @@ def load(folder: Path, settings: EngineSettings | None = None) -> LoadedModel:
 load_once = functools.cache(load)
 
 
-def classify(model: LoadedModel, texts: Sequence[str], *, batch_size: int = 32) -> list[list[float]]:
-    """Clean texts to probabilities, in the order of the texts."""
+def classify(
+    model: LoadedModel, texts: Sequence[str], *, batch_size: int = 32, batch_tokens: int | None = None
+) -> list[list[float]]:
+    """Clean texts to probabilities, in the order of the texts; `engine.planner.plan` explains the limits."""
     tokens = model.tokenize(texts)
     rows: list[list[float]] = [[]] * len(texts)
-    for batch in plan([len(one.ids) for one in tokens], batch_size=batch_size):
+    for batch in plan([len(one.ids) for one in tokens], batch_size=batch_size, batch_tokens=batch_tokens):
         for place, row in zip(batch, model.probabilities([tokens[i] for i in batch]), strict=True):
             rows[place] = row
     return rows

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import chain, groupby
 from typing import Final
 
 import numpy as np
@@ -37,7 +37,7 @@ def columns(rows: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor, 
     lengths = list(map(len, rows))
     starts = np.zeros(len(rows) + 1, dtype=np.int32)
     np.cumsum(lengths, out=starts[1:])
-    ids = np.fromiter((token for row in rows for token in row), dtype=np.int32, count=int(starts[-1]))
+    ids = np.fromiter(chain.from_iterable(rows), dtype=np.int32, count=int(starts[-1]))
     positions = np.arange(len(ids), dtype=np.int32) - np.repeat(starts[:-1], lengths)
     return torch.from_numpy(ids), torch.from_numpy(positions), torch.from_numpy(starts)
 

@@ -1,16 +1,20 @@
 """Which precision runs: what agrees with padded fp32 on the probes, and fp32 where nothing else does."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from engine import precision
+from engine.bert import packable, packed_bert, without_residual_biases
 from engine.classify import EngineSettings, LoadedModel, classify, load
+from engine.linear import plain
+from engine.packed import pack
 from engine.precision import agreement, probes
 
 SURE = torch.tensor([[2.0, 0.0], [0.0, 2.0], [3.0, 1.0], [0.0, 1.0]])
-TOSS_UP = torch.tensor([[0.001, 0.0]])
+TOSS_UP = torch.tensor([[0.15, 0.0]])  # 0.54 to 0.46
 
 
 def loaded(models: Path, **settings: str) -> LoadedModel:
@@ -66,7 +70,7 @@ def test_auto_falls_back_to_fp32_where_a_kernel_is_missing(
     monkeypatch.setattr(precision, "onednn", missing)
     with pytest.raises(RuntimeError):
         loaded(bert_models, precision="bf16")  # what was asked for by name is not replaced
-    monkeypatch.setattr(precision, "_maker", lambda _, name: missing if name == "bf16" else precision.plain)
+    monkeypatch.setattr(precision, "maker", lambda _, name: missing if name == "bf16" else plain)
     assert loaded(bert_models, precision="auto").runner.precision == "fp32"
 
 
@@ -80,15 +84,33 @@ def test_padded_half_precision_leaves_the_reference_as_it_was(
     assert torch.equal(torch.tensor(fallen), torch.tensor(full))
 
 
+@torch.inference_mode()
+def test_moving_the_residual_biases_changes_no_answer() -> None:
+    from transformers import BertConfig, BertForSequenceClassification
+
+    torch.manual_seed(1)
+    config = BertConfig(
+        hidden_size=32, num_hidden_layers=3, num_attention_heads=4, intermediate_size=64, vocab_size=99
+    )
+    network = BertForSequenceClassification(config).train(False)
+    for weights in network.parameters():
+        weights.add_(0.1 * torch.randn_like(weights))  # biases are drawn as zeros
+    packing = pack([[1, 2, 3, 4], [5, 6], [7, 8, 9]], torch.device("cpu"))
+    moved = without_residual_biases(network)
+    before, after = (packed_bert(one, plain, torch.float32)(packing) for one in (network, moved))
+    assert moved.bert.encoder.layer[0].output.dense.bias.abs().max() == 0
+    assert (before - after).abs().max() < 1e-5
+
+
 def test_a_bert_with_another_activation_is_never_packed(bert_models: Path) -> None:
     from transformers import BertConfig, BertForSequenceClassification
 
-    tiny = {
+    tiny: dict[str, Any] = {
         "hidden_size": 8,
         "num_hidden_layers": 1,
         "num_attention_heads": 1,
         "intermediate_size": 8,
         "vocab_size": 9,
     }
-    assert precision.packable(BertForSequenceClassification(BertConfig(**tiny)))
-    assert not precision.packable(BertForSequenceClassification(BertConfig(**tiny, hidden_act="relu")))
+    assert packable(BertForSequenceClassification(BertConfig(**tiny)))
+    assert not packable(BertForSequenceClassification(BertConfig(**tiny, hidden_act="relu")))
