@@ -2,7 +2,8 @@
 #
 #   make demo                    see it work: servers, training, classification (TORCH_INDEX=… to choose torch's build)
 #   make test                    all tests but the long ones; `make test-slow` runs those
-#   make lint · make check       ruff, mypy --strict, import-linter · lint and test
+#   make faults                  kills, outages and poison in full, with a table (FAULT_ARGS="--seed 7 --only Redis")
+#   make lint · make check       ruff, mypy --strict, import-linter, secrets, pip-audit · lint and test
 #   make clean                   remove what was built; results, models and servers' data stay until `make distclean`
 
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
@@ -12,11 +13,12 @@ BIN := $(VENV)/bin
 TORCH_INDEX ?=
 DEMO_ARGS ?=
 TEST_ARGS ?=
+FAULT_ARGS ?=
 
 export OMP_WAIT_POLICY ?= PASSIVE
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test test-slow lint check clean distclean
+.PHONY: demo test test-slow faults lint check clean distclean
 
 demo: $(VENV)/.demo
 	@"$(BIN)/triagem" demo $(DEMO_ARGS)
@@ -27,8 +29,12 @@ test: $(VENV)/.dev
 test-slow: $(VENV)/.dev
 	@"$(BIN)/pytest" -q -m slow $(TEST_ARGS)
 
+faults: $(VENV)/.dev
+	@"$(BIN)/python" -m tests.faults $(FAULT_ARGS)
+
 lint: $(VENV)/.dev
-	@"$(BIN)/ruff" check . && "$(BIN)/ruff" format --check . && "$(BIN)/mypy" && "$(BIN)/lint-imports" --no-logo
+	@"$(BIN)/ruff" check . && "$(BIN)/ruff" format --check . && "$(BIN)/mypy" && "$(BIN)/lint-imports" --no-logo \
+		&& "$(BIN)/python" .ci/audit.py
 
 check: lint test
 

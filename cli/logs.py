@@ -1,9 +1,14 @@
-"""Logs on standard error: readable on a terminal, JSON lines everywhere else. Set up once, by the entry point."""
+"""Logs on standard error: readable on a terminal, JSON lines everywhere else. Set up once, by the entry point.
+
+No customer's text and no password: tracebacks come without messages.
+"""
 
 import logging
 import sys
 
 import structlog
+
+from cli.tracebacks import without_messages
 
 _QUIET = ("celery", "kombu", "alembic", "httpx", "transformers", "datasets", "filelock", "fsspec", "urllib3")
 
@@ -16,10 +21,8 @@ def configure(level: int) -> None:
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="timestamp"),
     ]
-    renderer: list[structlog.typing.Processor] = (
-        [structlog.dev.ConsoleRenderer()]
-        if sys.stderr.isatty()
-        else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    renderer: structlog.typing.Processor = (
+        structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer()
     )
     structlog.configure(
         processors=[
@@ -34,9 +37,10 @@ def configure(level: int) -> None:
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderer],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, without_messages, renderer],
         )
     )
+    logging.raiseExceptions = False  # a line that cannot be formatted would be printed with all that it was given
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from cli import logs
 from cli.output import errors
+from cli.tracebacks import told
 from contracts.errors import TriagemError
 
 app = typer.Typer(
@@ -42,6 +43,7 @@ for _name in (
     "train",
     "models",
     "backlog",
+    "dead",
     "db",
     "doctor",
     "bench",
@@ -64,6 +66,11 @@ def run(arguments: list[str] | None = None) -> Any:
     except ModuleNotFoundError as error:
         missing = f"this command needs the package {error.name}: pip install 'triagem\\[demo]' has everything"
         errors.print(f"[red]triagem:[/red] {missing}", highlight=False, soft_wrap=True)
+        sys.exit(1)
+    except Exception as error:  # noqa: BLE001 - Python's own traceback would show its message, and what it holds
+        errors.print(told(error), markup=False, highlight=False, soft_wrap=True)
+        fault = f"{type(error).__name__}, a fault of ours: please report it with the lines above"
+        errors.print(f"[red]triagem:[/red] {fault}", highlight=False, soft_wrap=True)
         sys.exit(1)
 
 

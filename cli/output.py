@@ -10,6 +10,7 @@ from enum import StrEnum
 from importlib import metadata
 from typing import Any
 
+import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -19,6 +20,7 @@ from contracts.errors import InvalidInput
 console = Console()
 errors = Console(stderr=True)
 
+_NUMBERS = {"confidence", "tokens", "attempts", "size"}
 BAND_STYLES = {"automate": "green", "review": "yellow", "abstain": "red"}
 
 
@@ -35,6 +37,15 @@ def print_json(value: Any) -> None:
     sys.stdout.write(json.dumps(value, ensure_ascii=False, default=_plain) + "\n")
 
 
+def agreed(question: str, *, yes: bool) -> None:
+    """Ask before something is deleted, unless `--yes` was given. Raises InvalidInput where nobody can answer."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise InvalidInput(f"{question} Say so with --yes")
+    typer.confirm(question, abort=True, err=True)
+
+
 def print_rows(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], form: Format) -> None:
     """Rows as a table, a JSON array, or CSV."""
     if form is Format.JSON:
@@ -46,7 +57,7 @@ def print_rows(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], form: 
     else:
         table = Table(box=None, header_style="bold", pad_edge=False)
         for name in columns:
-            table.add_column(name.replace("_", " "), justify="right" if name in {"confidence", "tokens"} else "left")
+            table.add_column(name.replace("_", " "), justify="right" if name in _NUMBERS else "left")
         for row in rows:
             table.add_row(*(_styled(name, row[name]) for name in columns))
         console.print(table)

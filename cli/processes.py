@@ -23,7 +23,7 @@ class WorkerProcess:
             **os.environ,
             "TRIAGEM_REDIS_URL": endpoints.redis_url,
             "TRIAGEM_BROKER_URL": endpoints.broker_url,
-            "TRIAGEM_DATABASE_URL": endpoints.database_url,
+            "TRIAGEM_DATABASE_URL": endpoints.writer_url,  # reads and writes rows, changes no table
             **settings,
         }
         self.log = log

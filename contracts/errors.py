@@ -42,12 +42,20 @@ class AccessDenied(Final):
     """A server refused our user or password: mend the URL in the environment."""
 
 
+class NotTrusted(Final):
+    """A server's certificate is not one that the URL trusts: mend the authority's file or the host name in it."""
+
+
 class NotMigrated(Final):
     """The database lacks our tables or has older ones: run `triagem db upgrade`."""
 
 
+class RowRefused(Final):
+    """Postgres refused a value (SQLSTATE class 22, 23, 54): the row becomes a dead letter, its neighbours commit."""
+
+
 class StatementRefused(Final):
-    """Postgres refused a statement because of what it holds: a row that cannot be stored."""
+    """Postgres refused a statement whatever it holds: check the versions of Triagem and of the database."""
 
 
 class InvalidTicket(Final):
@@ -80,6 +88,14 @@ class LabelsMismatch(Final):
 
 class NotFinite(Final):
     """A model answered with a probability that is no number: it must never become a decision."""
+
+
+class ModelBroken(Final):
+    """The model fails on texts that it must know: check the device. The worker stops, and condemns no ticket."""
+
+
+class OutOfMemory(Final):
+    """The device has no memory left for even one text: free some, or lower TRIAGEM_BATCH_TOKENS and start again."""
 
 
 class NotConfigured(Final):

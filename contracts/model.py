@@ -1,6 +1,6 @@
 """What a model version is and what a loaded model can do: words that registry, engine, trainer and worker share."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Final, Protocol
@@ -52,9 +52,14 @@ class Manifest(BaseModel):
                 raise ValueError(f"{name!r} is not a plain file name")
         return files
 
-    def changed(self, digest_of: Callable[[str], str | None]) -> list[str]:
-        """The files whose digest (None: absent) is not the manifest's; empty when all is as it was trained."""
-        return [name for name, expected in self.files.items() if digest_of(name) != expected]
+    def changed(self, found: Mapping[str, str]) -> list[str]:
+        """The files that are not as they were trained: absent, different, or added. `found` maps names to digests.
+
+        Added, because a loader takes what lies in the folder, listed or not. Hidden files are nobody's input.
+        """
+        differ = [name for name, expected in self.files.items() if found.get(name) != expected]
+        known = {*self.files, MANIFEST_FILE}
+        return differ + sorted(name for name in found if name not in known and not name.startswith("."))
 
 
 class CurrentModel(BaseModel):

@@ -5,10 +5,11 @@ lone surrogates, non-finite numbers and integers beyond 64 bits are refused, in 
 """
 
 import math
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, Final, NamedTuple, Self
 
 from pydantic import (
     AfterValidator,
@@ -18,6 +19,7 @@ from pydantic import (
     Field,
     JsonValue,
     StringConstraints,
+    TypeAdapter,
     ValidationError,
     model_validator,
 )
@@ -29,6 +31,8 @@ MAX_METADATA_CHARS: Final = 16_384
 MAX_METADATA_DEPTH: Final = 16
 MAX_CLOCK_SKEW: Final = timedelta(minutes=5)
 EARLIEST_REVISION: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_UNNAMED: Final = "a field's name"
+_FIELD_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,39}")
 
 
 def _utc(moment: datetime) -> datetime:
@@ -40,6 +44,8 @@ def _utc(moment: datetime) -> datetime:
 
 
 _Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+_Source = Annotated[_Name, Field(max_length=64, description="the CRM, e.g. `zendesk`")]
+_ExternalId = Annotated[_Name, Field(max_length=255, description="the ticket's id in that CRM")]
 _Moment = Annotated[AwareDatetime, AfterValidator(_utc)]
 
 
@@ -50,13 +56,23 @@ class Lane(StrEnum):
     BULK = "bulk"
 
 
+class Identity(NamedTuple):
+    """Which ticket: the CRM, and the ticket's id there."""
+
+    source: _Source
+    external_id: _ExternalId
+
+
+_IDENTITY: Final = TypeAdapter(Identity)
+
+
 class Ticket(BaseModel):
     """One revision of one message. Identity is (`source`, `external_id`); the newest `revised_at` wins."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    source: Annotated[_Name, Field(max_length=64, description="the CRM, e.g. `zendesk`")]
-    external_id: Annotated[_Name, Field(max_length=255, description="the ticket's id in that CRM")]
+    source: _Source
+    external_id: _ExternalId
     text: Annotated[str, Field(min_length=1, max_length=MAX_TEXT_CHARS, description="subject, newline, body")]
     revised_at: Annotated[_Moment, Field(description="when the CRM says this text was written")] = Field(
         default_factory=lambda: datetime.now(UTC)
@@ -95,14 +111,28 @@ def accept(data: Mapping[str, Any], *, now: datetime) -> Ticket:
     return ticket
 
 
+def identify(source: str, external_id: str) -> Identity:
+    """A ticket's identity as intake stores it: without space around it. Raises InvalidTicket."""
+    names = {"source": source.replace("\0", "\ufffd"), "external_id": external_id.replace("\0", "\ufffd")}
+    try:
+        return _IDENTITY.validate_python(names)
+    except ValidationError as error:
+        raise InvalidTicket(*complaint(error)) from None
+
+
 def complaint(error: ValidationError) -> tuple[str, str]:
-    """The first field of a refused ticket that is wrong, and why; never what it holds."""
+    """The first field of a refused ticket that is wrong, and why; never what it holds, and no name that is a text."""
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
     reason = first["msg"].removeprefix("Value error, ")
     if first["loc"]:
-        return ".".join(str(part) for part in first["loc"]), reason
+        return ".".join(map(_shown, first["loc"])), reason
     field, _, reason = reason.rpartition(": ")
-    return field, reason
+    return ".".join(map(_shown, field.split("."))) if field else "", reason
+
+
+def _shown(part: str | int) -> str:
+    """A part of a field's path. Who sends a text as a field's name must not find it in a log."""
+    return str(part) if isinstance(part, int) or _FIELD_NAME.fullmatch(part) or part == _UNNAMED else "?"
 
 
 def _storable(value: object, path: str, depth: int) -> Any:
@@ -125,7 +155,7 @@ def _storable(value: object, path: str, depth: int) -> Any:
     if isinstance(value, dict | list) and depth > MAX_METADATA_DEPTH:
         raise ValueError(f"{path}: is nested deeper than {MAX_METADATA_DEPTH} levels")
     if isinstance(value, dict):
-        mended = ((_storable(key, path or "a field's name", depth), item) for key, item in value.items())
+        mended = ((_storable(key, path or _UNNAMED, depth), item) for key, item in value.items())
         return {key: _storable(item, f"{path}.{key}".lstrip("."), depth + 1) for key, item in mended}
     if isinstance(value, list):
         return [_storable(item, path, depth + 1) for item in value]

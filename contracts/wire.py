@@ -5,8 +5,8 @@ from typing import Final
 from pydantic import ValidationError
 from pydantic_core import from_json
 
-from contracts.errors import UnreadableEntry
-from contracts.ticket import Ticket, complaint
+from contracts.errors import InvalidTicket, UnreadableEntry
+from contracts.ticket import Identity, Ticket, complaint, identify
 
 WIRE_VERSION: Final = 1
 _HEAD: Final = b'{"v":1,'
@@ -35,3 +35,19 @@ def decode(payload: bytes) -> Ticket:
         return Ticket.model_validate(data)
     except ValidationError as error:
         raise UnreadableEntry(": ".join(complaint(error))) from None
+
+
+def identity(payload: bytes) -> Identity | None:
+    """Whose ticket a payload is, also where `decode` refuses it: another version, a missing field, JSON cut short.
+
+    None where even that cannot be read. What a customer wants forgotten is found by it, so it reads all it can.
+    """
+    try:
+        data = from_json(payload, allow_partial=True)
+        # A producer in another language may have sent its number as a number.
+        source, external_id = (
+            str(one) if isinstance(one, int) else one for one in (data["source"], data["external_id"])
+        )
+        return identify(source, external_id)
+    except (ValueError, TypeError, KeyError, AttributeError, InvalidTicket):
+        return None

@@ -11,15 +11,34 @@ from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, ProgrammingErro
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import QueuePool
 
-from contracts.errors import AccessDenied, DatabaseAway, InvalidInput, NotMigrated, StatementRefused, TriagemError
+from contracts.errors import (
+    AccessDenied,
+    DatabaseAway,
+    InvalidInput,
+    NotMigrated,
+    NotTrusted,
+    RowRefused,
+    StatementRefused,
+    TriagemError,
+)
 
 # SQLSTATE classes that say "not now": connection, transaction (25006: a standby, not promoted yet), rollback,
 # resources, object in use, intervention, system error.
 _WAIT_CLASSES: Final = frozenset({"08", "25", "40", "53", "55", "57", "58"})
+# Classes that speak of a value: data exception, integrity constraint, program limit (a value too large for it).
+_ROW_CLASSES: Final = frozenset({"22", "23", "54"})
 _ACCESS_STATES: Final = frozenset({"28P01", "28000", "42501", "3D000"})
 _MISSING_STATES: Final = frozenset({"42P01", "42703", "3F000"})
 # libpq gives no SQLSTATE for a refused login: its text is all there is.
 _ACCESS_SAYINGS: Final = ("authentication failed", "no password supplied", "no pg_hba.conf entry", "does not exist")
+# Nor of a certificate: libpq verifies it before it says who we are. Before the former: a file may not exist either.
+_TRUST_SAYINGS: Final = (
+    "certificate verify failed",
+    "does not match host name",
+    "root certificate file",
+    "get server's host name from",
+    "server does not support SSL",
+)
 
 
 class DatabaseSettings(BaseSettings):
@@ -84,7 +103,7 @@ def database_errors() -> Iterator[None]:
     except PoolTimeout:
         raise DatabaseAway("no free database connection") from None
     except UnicodeEncodeError:  # psycopg's, and its repr holds the whole value
-        raise StatementRefused("a value holds a lone surrogate (broken Unicode)") from None
+        raise RowRefused("a value holds a lone surrogate (broken Unicode)") from None
     except SQLAlchemyError as error:
         raise StatementRefused(f"{type(error).__name__} from SQLAlchemy") from None
 
@@ -93,6 +112,8 @@ def _translated(error: DBAPIError) -> TriagemError:
     origin: Any = error.orig
     state: str = getattr(origin, "sqlstate", None) or ""
     said = "" if state else str(origin)
+    if any(saying in said for saying in _TRUST_SAYINGS):
+        return NotTrusted("Postgres' certificate is not trusted, or it has none: check TRIAGEM_DATABASE_URL")
     if state in _ACCESS_STATES or any(saying in said for saying in _ACCESS_SAYINGS):
         return AccessDenied("Postgres refused our user, password or database: check TRIAGEM_DATABASE_URL")
     if state in _MISSING_STATES:
@@ -101,4 +122,6 @@ def _translated(error: DBAPIError) -> TriagemError:
     by_psycopg = not state and isinstance(error, DataError | ProgrammingError)
     if (not state and not by_psycopg) or state[:2] in _WAIT_CLASSES or error.connection_invalidated:
         return DatabaseAway(f"Postgres does not answer or is busy ({state or type(origin).__name__})")
-    return StatementRefused(f"Postgres refused a statement ({type(origin).__name__}, SQLSTATE {state or 'none'})")
+    leaf = RowRefused if by_psycopg or state[:2] in _ROW_CLASSES else StatementRefused
+    what = "value" if leaf is RowRefused else "statement"
+    return leaf(f"Postgres refused a {what} ({type(origin).__name__}, SQLSTATE {state or 'none'})")

@@ -12,9 +12,10 @@ from typing import Final
 
 from sqlalchemy import text
 
+from contracts.errors import RowRefused, StatementRefused
 from contracts.prediction import Band, Prediction
 from contracts.ticket import Lane, Ticket
-from db.connect import Database
+from db.connect import Database, database_errors
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +109,34 @@ _WRITE: Final = text(STATEMENT)
 
 
 def write(database: Database, rows: Sequence[Classified]) -> Written:
-    """Store a window, folded. Raises DatabaseAway (try the same window again) or StatementRefused (a row is bad)."""
+    """Store a window, folded. Raises DatabaseAway (try the same window again) or RowRefused (a row is bad)."""
     window = fold(rows)
     if not window:
         return Written(0, 0)
+    with database.autocommit() as connection:
+        predictions, alerts = connection.execute(_WRITE, _columns(window)).one()
+    return Written(predictions, alerts)
+
+
+def rehearse(database: Database, like: Classified) -> None:
+    """Write a harmless ticket with the prediction of `like`, and take it back: does Postgres refuse whatever comes?
+
+    Raises:
+        StatementRefused: it does, so no row of a refused window is to blame.
+    """
+    ticket = like.ticket.model_copy(
+        update={"source": "triagem", "external_id": "rehearsal", "text": "rehearsal", "metadata": {}}
+    )
+    row = replace(like, ticket=ticket, digest=b"rehearsal")
+    try:
+        with database_errors(), database.engine.connect() as connection, connection.begin() as transaction:
+            connection.execute(_WRITE, _columns([row]))
+            transaction.rollback()
+    except RowRefused as error:
+        raise StatementRefused(f"Postgres refuses every ticket, this one too: {error}") from None
+
+
+def _columns(window: Iterable[Classified]) -> dict[str, list[object]]:
     columns: dict[str, list[object]] = {name: [] for name in _COLUMNS}
     for row in window:
         ticket, prediction = row.ticket, row.prediction
@@ -124,6 +149,4 @@ def write(database: Database, rows: Sequence[Classified]) -> Written:
         )  # fmt: skip
         for column, value in zip(columns.values(), values, strict=True):
             column.append(value)
-    with database.autocommit() as connection:
-        predictions, alerts = connection.execute(_WRITE, columns).one()
-    return Written(predictions, alerts)
+    return columns

@@ -4,6 +4,7 @@ import functools
 import hashlib
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -13,7 +14,7 @@ import torch
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from safetensors import SafetensorError
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from contracts.errors import LabelsMismatch, ModelCorrupt, NoModel
@@ -97,6 +98,7 @@ def load(folder: Path, settings: EngineSettings | None = None) -> LoadedModel:
             f"{folder}: the classifier has {network.config.num_labels} outputs, "
             f"the manifest {len(manifest.labels)} labels ({', '.join(manifest.labels)})"
         )
+    network.set_attn_implementation("sdpa")
     tokenizer.backend_tokenizer.enable_truncation(max_length=manifest.max_tokens)
     tokenizer.backend_tokenizer.no_padding()
 
@@ -151,11 +153,14 @@ def current_folder(settings: EngineSettings | None = None) -> Path:
 def _from_files(folder: Path) -> tuple[Any, Any]:
     arguments: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     try:
+        config = AutoConfig.from_pretrained(folder, **arguments)
+        # A config may name an attention that transformers would fetch from a hub, as code; ours is set later.
+        config._attn_implementation = "eager"  # noqa: SLF001
         network = AutoModelForSequenceClassification.from_pretrained(
-            folder, use_safetensors=True, dtype=torch.float32, attn_implementation="sdpa", **arguments
+            folder, config=config, use_safetensors=True, dtype=torch.float32, **arguments
         )
         return network, AutoTokenizer.from_pretrained(folder, **arguments)
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
         said = str(error).partition("\n")[0]
         raise ModelCorrupt(f"{folder} is no classifier that transformers can load: {said}") from error
 
@@ -167,17 +172,20 @@ def _verified_manifest(folder: Path) -> Manifest:
         raise NoModel(f"{folder} is no model version: it has no {MANIFEST_FILE}") from None
     except (OSError, ValidationError) as error:
         raise ModelCorrupt(f"{folder / MANIFEST_FILE} cannot be read ({type(error).__name__})") from error
-    if changed := manifest.changed(lambda name: _digest_of(folder / name)):
+    if changed := manifest.changed(_digests(folder)):
         raise ModelCorrupt(f"{folder}: {', '.join(changed)} changed since training: restore it or train again")
     return manifest
 
 
-def _digest_of(path: Path) -> str | None:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
-        return None
+def _digests(folder: Path) -> dict[str, str]:
+    """The digests of a folder's files, but for links that lead out of it: what they lead to was never trained."""
+    inside = folder.resolve()
+    digests: dict[str, str] = {}
+    for path in folder.iterdir():
+        if path.is_file() and path.resolve().is_relative_to(inside):
+            with suppress(OSError), path.open("rb") as file:
+                digests[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return digests
 
 
 def _device(name: str) -> torch.device:

@@ -3,7 +3,7 @@
 import os
 import secrets
 import socket
-from typing import Final
+from typing import Final, cast
 
 from redis import Redis
 
@@ -11,6 +11,7 @@ from inbox.client import redis_errors
 from inbox.stream import PREFIX
 
 _KEY: Final = PREFIX + ":lease:"
+_NEW: Final = "warming up"
 
 
 def lease_key(consumer: str) -> str:
@@ -22,18 +23,19 @@ class Lease:
     """A worker's own lease. Its name is never used again after the lease was lost once.
 
     Lost means that others may have claimed what we held: going on under the same name would let two live
-    workers take entries from each other, so the worker goes on under a new name.
+    workers take entries from each other, so the worker goes on under a new name. `names` are all it has had.
     """
 
     def __init__(self, redis: Redis, lease_s: float) -> None:
         self._redis = redis
         self._lease_ms = int(lease_s * 1000)
         self.consumer = _new_name()
+        self.names = {self.consumer}
 
     def take(self) -> None:
         """Set the lease. Raises InboxAway, or InboxFull when Redis has no memory left even for this."""
         with redis_errors():
-            self._redis.set(lease_key(self.consumer), b"1", px=self._lease_ms)
+            self._redis.set(lease_key(self.consumer), _NEW, px=self._lease_ms)
 
     def refresh(self) -> bool:
         """Prolong the lease; False if it was lost, and a new one was taken under a new name.
@@ -45,10 +47,16 @@ class Lease:
             if self._redis.pexpire(lease_key(self.consumer), self._lease_ms):
                 return True
             name = _new_name()
-            self._redis.set(lease_key(name), b"1", px=self._lease_ms)
+            self._redis.set(lease_key(name), _NEW, px=self._lease_ms)
         # Only now: what is taken under a name without a lease can be claimed from us at once.
+        self.names.add(name)
         self.consumer = name
         return False
+
+    def say(self, state: str) -> None:
+        """Tell who looks what this worker is doing. Raises InboxAway; InboxFull when there is no memory for it."""
+        with redis_errors():
+            self._redis.set(lease_key(self.consumer), state, xx=True, keepttl=True)
 
     def release(self) -> None:
         """Give the lease back, so that others take over at once what is still pending."""
@@ -56,10 +64,21 @@ class Lease:
             self._redis.delete(lease_key(self.consumer))
 
 
+def workers(redis: Redis) -> dict[str, str]:
+    """Who holds a lease, and what each says it is doing."""
+    with redis_errors():
+        keys = sorted(set(redis.scan_iter(match=_KEY + "*", count=1000)))  # SCAN may name a key twice
+        states = cast("list[bytes | None]", redis.mget(keys)) if keys else []
+    return {
+        key.decode().removeprefix(_KEY): state.decode()
+        for key, state in zip(keys, states, strict=True)
+        if state is not None
+    }
+
+
 def alive(redis: Redis) -> int:
     """How many workers hold a lease."""
-    with redis_errors():
-        return len(set(redis.scan_iter(match=_KEY + "*", count=1000)))  # SCAN may name a key twice
+    return len(workers(redis))
 
 
 def _new_name() -> str:

@@ -21,11 +21,16 @@ _FIELD: Final = b"t"
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What one ticket is in Redis. `payload` is None where the entry had no field of ours."""
+    """What one ticket is in Redis. `payload` is None where the entry had no field of ours.
+
+    `deaths` is None unless a worker died while it was at work on this entry among others; then it counts the
+    workers that died while they were at work on this entry alone.
+    """
 
     id: bytes
     lane: Lane
     payload: bytes | None
+    deaths: int | None = None
 
     @property
     def put_at(self) -> float:
@@ -76,7 +81,7 @@ class Inbox:
         return self._read([Lane.LIVE, Lane.BULK], consumer, count, max(1, int(block_s * 1000)))
 
     def settle(self, entries: Iterable[Entry]) -> None:
-        """Acknowledge and delete, in one transaction. Settling twice changes nothing."""
+        """Acknowledge and delete, and clear of suspicion, in one transaction. Settling twice changes nothing."""
         ids: dict[Lane, list[bytes]] = {}
         for entry in entries:
             ids.setdefault(entry.lane, []).append(entry.id)
@@ -84,7 +89,14 @@ class Inbox:
             for lane, lane_ids in ids.items():
                 pipe.xack(stream_key(lane), GROUP, *lane_ids)
                 pipe.xdel(stream_key(lane), *lane_ids)
+                pipe.hdel(suspects_key(lane), *lane_ids)
             pipe.execute()
+
+    def owner(self, entry: Entry) -> str | None:
+        """Under whose name an entry is pending, or None if it is not."""
+        with redis_errors():
+            rows = self.redis.xpending_range(stream_key(entry.lane), GROUP, entry.id, entry.id, 1)
+        return cast("list[Any]", rows)[0]["consumer"].decode() if rows else None
 
     def depth(self, lane: Lane) -> Depth:
         """What waits, what is in flight, and how old the oldest is."""
@@ -107,6 +119,17 @@ class Inbox:
         except GroupMissing:
             return 0
 
+    def suspects(self) -> int:
+        """Entries that were at work when a worker died."""
+        with redis_errors():
+            return sum(self.redis.hlen(suspects_key(lane)) for lane in Lane)
+
+    def memory_used(self) -> float:
+        """Used memory as a share of Redis' limit; 0 without a limit."""
+        with redis_errors():
+            info = self.redis.info("memory")
+        return float(info["used_memory"] / info["maxmemory"]) if info.get("maxmemory") else 0.0
+
     def make_groups(self) -> None:
         """Create streams and groups where they are missing, from the first entry on (`$` would skip earlier puts)."""
         for lane in Lane:
@@ -125,21 +148,27 @@ class Inbox:
 
 
 def entries_of(lane: Lane, rows: Iterable[Any]) -> list[Entry]:
-    """Redis' rows as entries: pairs as redis-py parses them, or flat lists as a script returns them."""
+    """Redis' rows as entries: pairs as redis-py parses them, or flat lists with deaths as a script returns them."""
     entries = []
     for row in rows:
-        entry_id, fields = row or (None, None)
+        entry_id, fields, *rest = row or (None, None)
         if entry_id is None:  # before Redis 7, XCLAIM's answer for an entry that was deleted meanwhile
             continue
         if isinstance(fields, list):
             fields = dict(zip(fields[::2], fields[1::2], strict=True))
-        entries.append(Entry(entry_id, lane, (fields or {}).get(_FIELD)))
+        deaths = rest[0] if rest and rest[0] >= 0 else None
+        entries.append(Entry(entry_id, lane, (fields or {}).get(_FIELD), deaths))
     return entries
 
 
 def stream_key(lane: Lane) -> str:
     """The stream of a lane."""
     return f"{PREFIX}:{lane}"
+
+
+def suspects_key(lane: Lane) -> str:
+    """The hash of a lane's suspects: entry id → deaths alone."""
+    return f"{PREFIX}:suspects:{lane}"
 
 
 def lane_of(key: bytes) -> Lane:

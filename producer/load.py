@@ -49,6 +49,7 @@ def load(
     """
     summary = Summary()
     batch: list[Ticket] = []
+    size = min(_BATCH, publisher.most(lane))  # a batch above the lane's mark would be waited for without end
 
     def put() -> None:
         while batch:
@@ -73,7 +74,7 @@ def load(
             summary.rejected.append(answer)
             continue
         batch.append(answer)
-        if len(batch) >= _BATCH:
+        if len(batch) >= size:
             put()
     put()
     return summary

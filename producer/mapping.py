@@ -8,6 +8,7 @@ from contracts.errors import InvalidInput, InvalidTicket
 
 FIELDS: Final = ("source", "external_id", "text", "revised_at", "metadata")
 _METADATA: Final = "metadata."
+_NAME_CHARS: Final = 40
 _REQUIRED: Final = frozenset({"external_id", "text"})
 _NOTHING: Final = (None, "")
 
@@ -70,11 +71,18 @@ def field_map(columns: Sequence[str], given: str | None) -> FieldMap:
             raise InvalidInput(f"--map {part!r}: unknown field, use one of {', '.join(FIELDS)} or metadata.NAME")
         chosen[field] = tuple(name.strip() for name in names.split("+"))
         if missing := [column for column in chosen[field] if column not in columns]:
-            raise InvalidInput(f"--map {part!r}: the file has no column {missing[0]!r}, only {', '.join(columns)}")
+            raise InvalidInput(
+                f"--map {part!r}: the file has no column {missing[0]!r}, only {', '.join(map(brief, columns))}"
+            )
     pieces = any(field.startswith(_METADATA) for field in chosen)
     if pieces and "metadata" in chosen:
         raise InvalidInput("--map: metadata and metadata.NAME exclude each other")
     return FieldMap({**_usual(columns, chosen), **chosen}, chosen)
+
+
+def brief(column: str) -> str:
+    """A column's name for a message: in a file without a header, the first customer's text stands in its place."""
+    return column if len(column) <= _NAME_CHARS else f"({len(column)} characters)"
 
 
 def _usual(columns: Container[str], given: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:

@@ -79,7 +79,7 @@ class Publisher:
             One answer a ticket, in their order.
 
         Raises:
-            InboxFull: the lane has no room for all of them; none was handed in.
+            InboxFull: the lane has no room for all of them; none was handed in. More than `most` never have room.
             InboxAway, AccessDenied: as `publish`.
         """
         now = self._now()
@@ -93,6 +93,10 @@ class Publisher:
                 answers.append(Rejected(str(error)))
         accepted = iter(self.put(good, lane=lane))
         return [next(accepted) if answer is None else answer for answer in answers]
+
+    def most(self, lane: Lane) -> int:
+        """How many tickets a lane can hold at all: its high-water mark."""
+        return self._inbox.settings.mark(lane)
 
     def put(self, tickets: Sequence[Ticket], *, lane: Lane = Lane.LIVE) -> list[Accepted]:
         """Hand in tickets that `accept` has checked, all or none. Raises as `publish_many`."""

@@ -13,7 +13,7 @@ from redis import Redis
 from sqlalchemy import text
 
 from cli.main import run
-from cli.stack import Endpoints, LocalStack, ensure_reader_login
+from cli.stack import Endpoints, LocalStack, ensure_reader_login, ensure_writer_login
 from contracts.model import DataInfo, Manifest
 from db import Database
 from db.upgrade import upgrade
@@ -36,6 +36,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
         with Database(endpoints.database_url) as database:
             upgrade(database)
         ensure_reader_login(endpoints.database_url, endpoints.reader_password)
+        ensure_writer_login(endpoints.database_url, endpoints.writer_password)
         yield local
     finally:
         local.erase()

@@ -11,6 +11,7 @@ from pathlib import Path
 from contracts.model import MANIFEST_FILE, DataInfo, Manifest
 from contracts.prediction import Thresholds
 from registry import Registry
+from registry.store import digests
 from trainer.report import Evaluation, Progress, Scores, TrainingReport
 from trainer.settings import TrainSettings
 
@@ -74,7 +75,7 @@ def train(
             data=DataInfo(digest=corpus.digest, rows=len(corpus.train)),
             max_tokens=max_tokens,
             cleaning_version=CLEANING_VERSION,
-            files={},
+            files=digests(staged),
         )
         provisional = staged / MANIFEST_FILE  # the engine runs nothing without one
         provisional.write_text(manifest.model_dump_json(), encoding="utf-8")

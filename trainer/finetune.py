@@ -160,8 +160,9 @@ def _load(base: str, labels: Sequence[str]) -> tuple[Any, Any]:
             label2id={label: number for number, label in names.items()},
             attn_implementation="sdpa",
             dtype=torch.float32,
+            trust_remote_code=False,  # left open, transformers would ask on a terminal
         )
-        return AutoTokenizer.from_pretrained(path), model
+        return AutoTokenizer.from_pretrained(path, trust_remote_code=False), model
     except (OSError, ValueError) as error:
         raise InvalidInput(
             f"the base model {base!r} cannot be loaded ({str(error).splitlines()[0]}): set TRIAGEM_TRAIN_BASE to a "

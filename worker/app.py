@@ -8,12 +8,16 @@ from typing import Any, Final
 
 from celery import Celery
 
+from inbox import InboxSettings
+from worker.settings import WorkerSettings, broker_beside, broker_for_celery
+
 QUEUE: Final = "pipe"  # a pipe worker takes its work from the inbox; nothing is ever sent to this queue
 
 
 def make_app(broker_url: str) -> Celery:
-    """A Celery application on this broker."""
-    app = Celery("triagem", broker=broker_url, include=["worker.control"])
+    """A Celery application on this broker; without a URL, Celery's own default. Raises InvalidInput."""
+    broker = broker_for_celery(broker_url) if broker_url else None
+    app = Celery("triagem", broker=broker, include=["worker.control"])
     app.conf.update(
         accept_content=["json"],
         task_serializer="json",
@@ -43,9 +47,8 @@ def make_app(broker_url: str) -> Celery:
 def __getattr__(name: str) -> Any:
     if name == "app":
         import worker.control  # noqa: F401, PLC0415 - `celery inspect` must know our commands
-        from inbox import InboxSettings  # noqa: PLC0415 - nothing is read from the environment at import
-        from worker.settings import WorkerSettings, broker_beside  # noqa: PLC0415
 
+        # Not at import: nothing is read from the environment then.
         broker, inbox = WorkerSettings().broker_url, InboxSettings().redis_url
         url = broker.get_secret_value() if broker else broker_beside(inbox.get_secret_value()) if inbox else ""
         return make_app(url)

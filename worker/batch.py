@@ -23,11 +23,12 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True)
-class Unreadable:
-    """An entry that is no ticket, and why."""
+class Condemned:
+    """An entry that becomes a dead letter, and why. The reason never holds the customer's text."""
 
     entry: Entry
     reason: str
+    attempts: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +41,8 @@ class MicroBatch:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What the committer stores and settles: rows for the database, entries for the inbox, dead letters."""
+    """What the committer stores and settles: rows for the database with their entries, and dead letters."""
 
     rows: list[Classified] = field(default_factory=list)
     entries: list[Entry] = field(default_factory=list)
-    dead: list[Unreadable] = field(default_factory=list)
+    dead: list[Condemned] = field(default_factory=list)

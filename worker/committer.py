@@ -2,24 +2,27 @@
 
 import queue
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from typing import Final
+from typing import Final, TypeVar
 
 import structlog
 
 from contracts.ticket import Lane
 from db import Database
 from db.dead import bury
-from db.window import write
+from db.window import Classified, rehearse, write
 from inbox import Entry, Inbox
 from worker import metrics
-from worker.batch import Done
+from worker.batch import Condemned, Done
+from worker.bisect import reason, sift
 from worker.outage import outwait
 from worker.supervisor import Supervisor
 
 log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 _SAY_EVERY_S: Final = 10.0
 
@@ -35,10 +38,12 @@ class Committer:
         *,
         window_max: int,
         settled: Callable[[list[Entry]], None],
+        names: Collection[str],
     ) -> None:
         self._inbox, self._database, self._supervisor = inbox, database, supervisor
         self._window_max = window_max
         self._settled = settled
+        self._names = names
         self._said_at = time.monotonic()
         self._since = 0
         self.total = 0
@@ -66,32 +71,58 @@ class Committer:
             self._commit(window)
 
     def _commit(self, window: Done) -> None:
-        stopping, beat = self._supervisor.stopping, self._supervisor.beat
-        for one in window.dead:
-            keep = partial(bury, self._database, one.entry.lane, one.entry.id, one.entry.payload or b"", one.reason)
-            outwait(keep, stopping=stopping, beat=beat)
-            metrics.DEAD.inc()
-            log.error("dead letter", entry=one.entry.id.decode(), why=one.reason)
         if window.rows:
             began = time.monotonic()
-            outwait(lambda: write(self._database, window.rows), stopping=stopping, beat=beat)
+            stored, refused = self._patiently(lambda: self._write(window))
             metrics.COMMIT_SECONDS.observe(time.monotonic() - began)
-            self._count(window)
-        entries = window.entries + [one.entry for one in window.dead]
-        if entries:
-            outwait(lambda: self._inbox.settle(entries), stopping=stopping, beat=beat)
-            self._settled(entries)
+            self._count([row for _, row in stored])
+            window.dead.extend(
+                Condemned(entry, f"it cannot be stored: {reason(error)}") for (entry, _), error in refused
+            )
+            self._settle([entry for entry, _ in stored])
+        for one in window.dead:
+            self._bury(one)
 
-    def _count(self, window: Done) -> None:
+    def _write(
+        self, window: Done
+    ) -> tuple[list[tuple[Entry, Classified]], list[tuple[tuple[Entry, Classified], Exception]]]:
+        def work(some: Sequence[tuple[Entry, Classified]]) -> list[None]:
+            write(self._database, [row for _, row in some])
+            return [None] * len(some)
+
+        pairs = list(zip(window.entries, window.rows, strict=True))
+        done, refused = sift(pairs, work, partial(rehearse, self._database, window.rows[0]))
+        return [pair for pair, _ in done], refused
+
+    def _bury(self, one: Condemned) -> None:
+        """Keep it, then let it leave Redis, unless another worker has claimed it from us: then it is theirs."""
+        if self._patiently(lambda: self._inbox.owner(one.entry)) in self._names:
+            entry = one.entry
+            keep = partial(bury, self._database, entry.lane, entry.id, entry.payload or b"", one.reason, one.attempts)
+            self._patiently(keep)
+            metrics.DEAD.inc()
+            log.error("dead letter", lane=str(one.entry.lane), entry=one.entry.id.decode(), why=one.reason)
+            self._settle([one.entry])
+        else:
+            self._settled([one.entry])
+
+    def _settle(self, entries: list[Entry]) -> None:
+        self._patiently(lambda: self._inbox.settle(entries))
+        self._settled(entries)
+
+    def _patiently(self, call: Callable[[], T]) -> T:
+        return outwait(call, self._supervisor)
+
+    def _count(self, rows: Sequence[Classified]) -> None:
         now = datetime.now(UTC)
-        metrics.WINDOW.observe(len(window.rows))
-        for row in window.rows:
+        metrics.WINDOW.observe(len(rows))
+        for row in rows:
             metrics.PREDICTIONS.labels(row.prediction.label).inc()
             metrics.BANDS.labels(row.prediction.band.value).inc()
             if row.lane is Lane.LIVE:
                 metrics.LATENCY.observe(max(0.0, (now - row.received_at).total_seconds()))
-        self.total += len(window.rows)
-        self._since += len(window.rows)
+        self.total += len(rows)
+        self._since += len(rows)
         if (passed := time.monotonic() - self._said_at) >= _SAY_EVERY_S:
             log.info("classified", tickets=self._since, per_s=round(self._since / passed, 1), total=self.total)
             self._said_at, self._since = time.monotonic(), 0

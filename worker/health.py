@@ -19,9 +19,11 @@ def report(file: Path, supervisor: Supervisor, ready: threading.Event) -> None:
     """Keep the file up to date until the worker stops, then remove it."""
     while not supervisor.stopping.wait(1.0):
         supervisor.beat()
-        file.write_text(_READY if ready.is_set() else "starting", encoding="utf-8")
         heard_at = time.time() - supervisor.silent_s()
-        os.utime(file, (heard_at, heard_at))
+        partial = file.with_name(f".{file.name}.{os.getpid()}")  # a probe never reads half a report
+        partial.write_text(_READY if ready.is_set() else "starting", encoding="utf-8")
+        os.utime(partial, (heard_at, heard_at))
+        partial.replace(file)
     file.unlink(missing_ok=True)
 
 

@@ -49,6 +49,12 @@ class Budget:
             self.cutoff = ranked[int(self.share * len(self._recent))] if self.share else 0.0
 
 
+def require_finite(row: Sequence[float], labels: Sequence[str]) -> None:
+    """Raises NotFinite unless there is one probability a label, each a number from 0 to 1."""
+    if len(row) != len(labels) or not all(math.isfinite(p) and -1e-6 <= p <= 1 + 1e-6 for p in row):
+        raise NotFinite(f"the model answered with {len(row)} probabilities, of which some are not between 0 and 1")
+
+
 def judge(
     row: Sequence[float], labels: Sequence[str], thresholds: Thresholds, *, budget_cutoff: float = 0.0
 ) -> Judgement:
@@ -61,8 +67,7 @@ def judge(
     Raises:
         NotFinite: a probability is no number, or outside 0 to 1: `nan < 0.7` is False and would be `automate`.
     """
-    if len(row) != len(labels) or not all(math.isfinite(p) and -1e-6 <= p <= 1 + 1e-6 for p in row):
-        raise NotFinite(f"the model answered with {len(row)} probabilities, of which some are not between 0 and 1")
+    require_finite(row, labels)
     best = max(range(len(row)), key=row.__getitem__)
     confidence = row[best]
     sure = confidence >= thresholds.review and confidence >= budget_cutoff

@@ -5,11 +5,8 @@ While the model computes a micro-batch, the next is taken and tokenised and the 
 
 import queue
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -17,23 +14,20 @@ import structlog
 
 from contracts.errors import InboxAway, Retryable
 from contracts.model import Model
-from contracts.prediction import Prediction
-from contracts.ticket import Lane
 from db import Database
-from db.known import recent_confidences
-from db.window import Classified
 from inbox import Inbox
 from inbox.claims import Claims
 from inbox.lease import Lease
 from registry import Registry
-from worker import health, metrics
-from worker.batch import Done, Item, MicroBatch
+from worker import health
+from worker.batch import Done, MicroBatch
+from worker.classifier import Classifier
 from worker.committer import Committer
 from worker.handover import Handover
-from worker.judge import REMEMBERED, Budget, judge
 from worker.keeper import Keeper
 from worker.outage import outwait
 from worker.rescue import Rescue
+from worker.selfcheck import checked
 from worker.settings import WorkerSettings
 from worker.supervisor import Supervisor
 from worker.taker import Taker
@@ -59,13 +53,13 @@ class Pipeline:
         self._settings = settings
         self._inbox = inbox
         self._database = database
-        self._rate = 0.0
-        self._budget: tuple[str, Budget] | None = None
         self._lease_s = inbox.settings.lease_s
         self._leased, self._committed = threading.Event(), threading.Event()
-        self.supervisor = Supervisor(on_failure, deadline_s=settings.stop_deadline_s)
+        self._on_failure = on_failure
+        self._load = checked(load)
+        self.supervisor = Supervisor(self._failed, deadline_s=settings.stop_deadline_s)
         self.lease = Lease(inbox.redis, self._lease_s)
-        self.keeper = Keeper(registry, load, every_s=settings.look_every_s)
+        self.keeper = Keeper(registry, self._loaded, every_s=settings.look_every_s)
         self._claims = Claims(inbox)
         self._rescue = Rescue(self._claims, every_s=settings.claim_every_s, lease_s=self._lease_s)
         self._to_model: Handover[MicroBatch] = Handover()
@@ -81,12 +75,14 @@ class Pipeline:
             window=self._window,
             bury=self._offer,
         )
+        self.classifier = Classifier(database, self.supervisor, settings)
         self.committer = Committer(
             inbox,
             database,
             self.supervisor,
             window_max=settings.window_max,
             settled=self.taker.settled,
+            names=self.lease.names,
         )
 
     def start(self) -> None:
@@ -95,7 +91,7 @@ class Pipeline:
         spawn("keeper", lambda: self.keeper.run(stopping, beat))
         spawn("lease", self._keep_lease)
         spawn("taker", lambda: self.taker.run(self._to_model, after=(self._leased, self.keeper.ready)))
-        spawn("classifier", self._classify)
+        spawn("classifier", lambda: self.classifier.run(self._to_model, self._offer))
         spawn("committer", self._commit)
         if file := self._settings.heartbeat_file:
             spawn("heartbeat", lambda: health.report(file, self.supervisor, self.keeper.ready))
@@ -106,6 +102,8 @@ class Pipeline:
         self.keeper.nudge()
         ended = self.supervisor.join()
         with suppress(Retryable):  # Redis is away: the lease ends by itself
+            if ended:
+                self.taker.acquit()
             self.lease.release()
             self._claims.retire(self.lease.consumer)
         self._database.close()
@@ -120,19 +118,34 @@ class Pipeline:
             "epoch": running.epoch if running else None,
             "in_hand": self.taker.in_hand,
             "classified": self.committer.total,
-            "busy_rate_per_s": round(self._rate, 1),
+            "busy_rate_per_s": round(self.classifier.rate, 1),
             "silent_s": round(self.supervisor.silent_s(), 1),
         }
 
+    def _loaded(self, folder: Path) -> Model:
+        with self.supervisor.excused():
+            return self._load(folder)
+
     def _keep_lease(self) -> None:
-        stopping, beat = self.supervisor.stopping, self.supervisor.beat
-        outwait(self.lease.take, stopping=stopping, beat=beat)
+        said = ""
+        outwait(self.lease.take, self.supervisor)
         self._leased.set()
         # Not until `stopping` but until all is settled: what is in hand must not be claimed meanwhile.
         while not self._committed.wait(self._lease_s / 3):
-            beat()
-            if not outwait(self._refresh, stopping=stopping, beat=beat):
+            self.supervisor.beat()
+            if not outwait(self._refresh, self.supervisor):
                 log.warning("lease lost, going on under a new name", consumer=self.lease.consumer)
+                said = ""
+            if (state := self._state()) != said:
+                with suppress(Retryable):  # nobody waits for this
+                    self.lease.say(state)
+                    said = state
+
+    def _state(self) -> str:
+        """What `triagem backlog` shows of this worker."""
+        if why := self.supervisor.waits_for:
+            return f"waiting: {why}"
+        return "at work" if self.keeper.ready.is_set() else "warming up"
 
     def _refresh(self) -> bool:
         try:
@@ -141,13 +154,12 @@ class Pipeline:
             self._rescue.hold()
             raise
 
-    def _classify(self) -> None:
-        while not self._to_model.ended:
-            self.supervisor.beat()
-            batch = self._to_model.take(0.5)
-            if batch is not None and not self._committed.is_set():
-                self._offer(self._judged(batch))
-        self._offer(None)
+    def _failed(self) -> None:
+        # An error that reached us is no entry's fault: what an entry causes was sifted out. SystemExit and a panic
+        # of a library in C or Rust are no such errors, and stay blamed on what was at work.
+        if isinstance(self.supervisor.failure, Exception):
+            self.taker.acquit()
+        self._on_failure()
 
     def _commit(self) -> None:
         try:
@@ -167,53 +179,4 @@ class Pipeline:
 
     def _window(self) -> int:
         settings = self._settings
-        return max(settings.batch_size, min(settings.window_max, int(self._rate * settings.window_s)))
-
-    def _judged(self, batch: MicroBatch) -> Done:
-        model = batch.running.model
-        metrics.EPOCH.set(batch.running.epoch)
-        fresh = [item for item in batch.items if item.known is None]
-        metrics.SKIPPED.inc(len(batch.items) - len(fresh))
-        answers: Iterator[list[float]] = iter(())
-        if fresh:
-            began = time.perf_counter()
-            answers = iter(model.probabilities([item.tokens for item in fresh]))
-            busy = max(1e-9, time.perf_counter() - began)
-            metrics.MODEL_SECONDS.inc(busy)
-            # Per busy second, smoothed: a rate by the wall clock would fall to nothing on an idle system.
-            self._rate = 0.8 * self._rate + 0.2 * len(fresh) / busy if self._rate else len(fresh) / busy
-        now = datetime.now(UTC)
-        rows = []
-        for item in batch.items:
-            prediction, when = item.known or (self._decide(item, model, next(answers)), now)
-            received_at = datetime.fromtimestamp(item.entry.put_at, UTC)
-            rows.append(
-                Classified(
-                    item.ticket, item.digest, prediction, batch.running.epoch, item.entry.lane, received_at, when
-                )
-            )
-        return Done(rows=rows, entries=[item.entry for item in batch.items])
-
-    def _decide(self, item: Item, model: Model, row: list[float]) -> Prediction:
-        thresholds = self._settings.thresholds(model.thresholds)
-        budget = self._budget_of(model.version, thresholds.review_budget)
-        said = judge(row, model.labels, thresholds, budget_cutoff=budget.cutoff)
-        if item.entry.lane is Lane.LIVE:
-            budget.remember(said.confidence)
-        return Prediction(
-            said.label,
-            said.confidence,
-            said.probabilities,
-            said.band,
-            model.version,
-            len(item.tokens.ids),
-            item.tokens.truncated,
-        )
-
-    def _budget_of(self, version: str, share: float) -> Budget:
-        """The budget of a version: another one's confidences say nothing of this one's."""
-        if self._budget is None or self._budget[0] != version:
-            read = partial(recent_confidences, self._database, version, most=REMEMBERED)
-            recent = outwait(read, stopping=self.supervisor.stopping, beat=self.supervisor.beat)
-            self._budget = version, Budget(share, recent)
-        return self._budget[1]
+        return max(settings.batch_size, min(settings.window_max, int(self.classifier.rate * settings.window_s)))

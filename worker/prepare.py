@@ -1,4 +1,4 @@
-"""Entries to micro-batches: decode, clean, look up what is known, tokenise, plan."""
+"""Entries to items for the model: decode, clean, look up what is known, tokenise."""
 
 from collections.abc import Sequence
 
@@ -9,35 +9,27 @@ from contracts.ticket import Ticket
 from contracts.wire import decode
 from db import Database
 from db.known import known
-from engine.planner import plan
 from inbox import Entry
-from worker.batch import Item, MicroBatch, Unreadable
+from worker.batch import Condemned, Item
 from worker.keeper import Running
 
 _NOT_TOKENISED = Tokens(ids=(), truncated=False)
 
 
-def read(entries: Sequence[Entry]) -> tuple[list[tuple[Entry, Ticket]], list[Unreadable]]:
+def read(entries: Sequence[Entry]) -> tuple[list[tuple[Entry, Ticket]], list[Condemned]]:
     """Decode entries; what is no ticket comes back apart, with the reason."""
     readable: list[tuple[Entry, Ticket]] = []
-    unreadable: list[Unreadable] = []
+    unreadable: list[Condemned] = []
     for entry in entries:
         try:
             readable.append((entry, decode(entry.payload or b"")))
         except UnreadableEntry as error:
-            unreadable.append(Unreadable(entry, str(error)))
+            unreadable.append(Condemned(entry, str(error)))
     return readable, unreadable
 
 
-def prepare(
-    taken: Sequence[tuple[Entry, Ticket]],
-    running: Running,
-    database: Database,
-    *,
-    batch_size: int,
-    batch_tokens: int | None,
-) -> list[MicroBatch]:
-    """Micro-batches of tickets, shortest first. A text that this version knows is not tokenised, only carried."""
+def prepare(taken: Sequence[tuple[Entry, Ticket]], running: Running, database: Database) -> list[Item]:
+    """Items for the model, in the same order. A text that this version knows is not tokenised, only carried."""
     texts = [clean(ticket.text) for _, ticket in taken]
     digests = [digest(text) for text in texts]
     stored = known(
@@ -47,9 +39,7 @@ def prepare(
     )
     fresh = [place for place in range(len(taken)) if place not in stored]
     tokens = dict(zip(fresh, running.model.tokenize([texts[place] for place in fresh]), strict=True))
-    items = [
+    return [
         Item(entry, ticket, digests[place], tokens.get(place, _NOT_TOKENISED), stored.get(place))
         for place, (entry, ticket) in enumerate(taken)
     ]
-    batches = plan([len(item.tokens.ids) for item in items], batch_size=batch_size, batch_tokens=batch_tokens)
-    return [MicroBatch(running, [items[place] for place in batch]) for batch in batches]

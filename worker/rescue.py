@@ -1,7 +1,4 @@
-"""When to look for entries that nobody works on, and whose: dead workers' and our own lost replies.
-
-Suspicion, bisection and dead letters of poisonous tickets (PIPE 9 to 11) will live here.
-"""
+"""When to look for entries that nobody works on, and whose: dead workers' and our own lost replies."""
 
 import time
 from collections.abc import Callable
@@ -28,6 +25,7 @@ class Rescue:
         self._lease_s = lease_s
         self._clock = clock
         self._due_at = clock()
+        self._at_work_since: float | None = None
         self._hold_until = float("-inf")
 
     def hold(self) -> None:
@@ -38,13 +36,18 @@ class Rescue:
     def sweep(self, lane: Lane, me: str, in_hand: AbstractSet[bytes], room: int) -> list[Entry]:
         """Entries to work on: lost replies always; dead workers' unless held, or Redis is younger than a lease.
 
+        A suspect that has ended a worker alone waits until this worker has been at work for a lease period. Workers
+        that something else kills again and again live shorter than that, and would condemn whatever comes first.
+
         Raises what Claims raises.
         """
         found = self._claims.retake(lane, me, in_hand)
         if room > len(found) and self._clock() >= self._hold_until and self._claims.uptime_s() >= self._lease_s:
-            found += [
-                entry for entry in self._claims.take_over(lane, me, room - len(found)) if entry.id not in in_hand
-            ]
+            if self._at_work_since is None:
+                self._at_work_since = self._clock()
+            tried = self._clock() - self._at_work_since >= self._lease_s
+            taken = self._claims.take_over(lane, me, room - len(found), tried=tried)
+            found += [entry for entry in taken if entry.id not in in_hand]
         if found:
             RESCUED.inc(len(found))
             log.info("rescued", lane=str(lane), entries=len(found))

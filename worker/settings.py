@@ -7,6 +7,7 @@ from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from contracts.prediction import Thresholds
+from inbox.url import checked
 
 
 class WorkerSettings(BaseSettings):
@@ -41,7 +42,18 @@ class WorkerSettings(BaseSettings):
 
 
 def broker_beside(redis_url: str) -> str:
-    """The broker's default: the inbox's server, next database."""
-    parts = urlsplit(redis_url)
-    number = parts.path.strip("/")
-    return urlunsplit(parts._replace(path=f"/{int(number) + 1 if number.isdigit() else 1}"))
+    """The broker's default: the inbox's server, next database, with the same options."""
+    parts = urlsplit(checked(redis_url, "TRIAGEM_REDIS_URL"))
+    return urlunsplit(parts._replace(path=f"/{int(parts.path.strip('/') or 0) + 1}"))
+
+
+def broker_for_celery(broker_url: str) -> str:
+    """The broker's URL as Celery must have it.
+
+    Of `rediss://` without options Celery verifies no certificate, and at a `;` it cuts a list of servers.
+    Raises InvalidInput.
+    """
+    parts = urlsplit(checked(broker_url, "TRIAGEM_BROKER_URL"))
+    if parts.scheme == "rediss" and "ssl_cert_reqs=" not in parts.query:
+        parts = parts._replace(query=f"{parts.query}&ssl_cert_reqs=required".lstrip("&"))
+    return parts.geturl().replace(";", "%3B")

@@ -7,16 +7,22 @@ pending under a name that looks alive.
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 import structlog
 
+from contracts.errors import Final as FinalError
 from contracts.errors import Retryable
 
 log = structlog.get_logger(__name__)
 
 _EXIT: Final = 1
+
+
+class ThreadEnded(FinalError):
+    """A thread of the pipe returned unasked: a fault of ours, to be reported."""
 
 
 class Supervisor:
@@ -37,6 +43,7 @@ class Supervisor:
         self._failing = threading.Lock()
         self._threads: list[threading.Thread] = []
         self._beats: dict[str, float] = {}
+        self._waiting: dict[str, str] = {}
 
     def spawn(self, name: str, work: Callable[[], None]) -> None:
         """Run `work` in a daemon thread until it returns; returning before `stopping` is a failure too."""
@@ -51,7 +58,31 @@ class Supervisor:
 
     def silent_s(self) -> float:
         """Seconds since the quietest thread's last heartbeat."""
-        return self._clock() - min(self._beats.values(), default=self._clock())
+        now = self._clock()
+        return max(0.0, now - min(self._beats.values(), default=now))
+
+    @contextmanager
+    def excused(self) -> Iterator[None]:
+        """Inside, nobody expects a heartbeat of the calling thread: loading a large model takes as long as it takes,
+        and while the next version loads the pipe goes on."""
+        self._beats[threading.current_thread().name] = float("inf")
+        try:
+            yield
+        finally:
+            self.beat()
+
+    def waiting(self, why: str | None) -> None:
+        """The calling thread waits out an outage; None: it goes on."""
+        name = threading.current_thread().name
+        if why is None:
+            self._waiting.pop(name, None)
+        else:
+            self._waiting[name] = why
+
+    @property
+    def waits_for(self) -> str | None:
+        """What the pipe waits for, in one line; None while it is at work."""
+        return next(iter(list(self._waiting.values())), None)
 
     def join(self) -> bool:
         """Wait for all threads, which `stopping` has asked to end; False if one failed or the deadline passed.
@@ -69,7 +100,7 @@ class Supervisor:
         try:
             work()
             if not self.stopping.is_set():
-                self._fail(name, RuntimeError(f"{name} ended by itself"))
+                self._fail(name, ThreadEnded(f"{name} ended by itself"))
         except Retryable as error:
             # An outage outlasted the stop: what is in hand stays pending and another worker takes it over.
             if self.stopping.is_set():

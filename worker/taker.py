@@ -2,26 +2,33 @@
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import partial
+from itertools import chain
 from typing import TypeVar
 
 import structlog
 
-from contracts.errors import GroupMissing, InboxAway
+from contracts.errors import GroupMissing, InboxAway, InboxFull
 from contracts.ticket import Lane
 from db import Database
+from engine.planner import plan
 from inbox import Entry, Inbox
 from inbox.client import BLOCK_S
 from inbox.desired import paused
 from inbox.lease import Lease
-from worker.batch import Done, MicroBatch
+from inbox.trials import LETHAL, Trials
+from worker.batch import Condemned, Done, MicroBatch
+from worker.bisect import reason, sift
 from worker.handover import Handover
 from worker.keeper import Keeper
 from worker.lanes import Lanes
 from worker.outage import outwait
 from worker.prepare import prepare, read
 from worker.rescue import Rescue
+from worker.selfcheck import self_check
 from worker.settings import WorkerSettings
 from worker.supervisor import Supervisor
 
@@ -50,7 +57,11 @@ class Taker:
         self._settings = settings
         self._window = window
         self._bury = bury
+        self._trials = Trials(inbox.redis)
         self._lanes = Lanes(settings.bulk_share)
+        self._suspects: deque[Entry] = deque()
+        # What the classifier may be at work on: the micro-batch in the place between us, and the one before it.
+        self._ahead: deque[list[Entry]] = deque(maxlen=2)
         self._paused = False
         self._look_at = float("-inf")
         # By lane: the lanes' streams count for themselves, and give out equal ids.
@@ -71,8 +82,12 @@ class Taker:
                     self._refill()
                 batch = self._lanes.next()
                 if batch is not None:
+                    self._ahead.append([item.entry for item in batch.items])
+                    self._try(chain(*self._ahead))
                     outlet.give(batch)
-                elif stopping.is_set():
+                if self._suspects:
+                    self._try_alone(outlet, self._suspects.popleft())
+                elif batch is None and stopping.is_set():
                     return
         finally:
             outlet.close()
@@ -81,6 +96,11 @@ class Taker:
         """These have left Redis; called by the committer."""
         for entry in entries:
             self._in_hand[entry.lane].discard(entry.id)
+
+    def acquit(self) -> None:
+        """This worker ends for a reason that is no entry's fault."""
+        with suppress(InboxAway):
+            self._trials.clear(self._lease.consumer)
 
     @property
     def in_hand(self) -> int:
@@ -108,22 +128,62 @@ class Taker:
         return self._rescue.sweep(lane, self._lease.consumer, self._in_hand[lane], window)
 
     def _add(self, lane: Lane, entries: list[Entry]) -> None:
-        if not entries:
-            return
         self._in_hand[lane].update(entry.id for entry in entries)
-        taken, unreadable = read(entries)
-        if unreadable:
-            self._bury(Done(dead=unreadable))
-        if taken:
-            ready = partial(
-                prepare,
-                taken,
-                self._keeper.running,
-                self._database,
-                batch_size=self._settings.batch_size,
-                batch_tokens=self._settings.batch_tokens,
-            )
-            self._lanes.add(lane, self._patiently(ready))
+        condemned = [entry for entry in entries if (entry.deaths or 0) >= LETHAL]
+        if condemned:
+            why = f"{LETHAL} workers died while they were at work on this ticket alone"
+            self._bury(Done(dead=[Condemned(entry, why, 1 + (entry.deaths or 0)) for entry in condemned]))
+        suspects = [entry for entry in entries if entry.deaths is not None and entry.deaths < LETHAL]
+        if suspects:
+            log.warning("a worker died at work on these, each runs alone now", lane=str(lane), entries=len(suspects))
+            self._suspects.extend(suspects)
+        fresh = [entry for entry in entries if entry.deaths is None]
+        if fresh:
+            self._try(chain(*self._ahead, fresh))
+            self._lanes.add(lane, self._prepared(fresh))
+
+    def _try_alone(self, outlet: Handover[MicroBatch], suspect: Entry) -> None:
+        """One suspect, with nothing else at work in this process: if the process dies now, it is the one."""
+        if not self._idle(outlet):
+            return
+        self._ahead.clear()
+        self._try([suspect], alone=True)
+        for batch in self._prepared([suspect]):
+            outlet.give(batch)
+            self._idle(outlet)
+        self._try([])
+
+    def _try(self, entries: Iterable[Entry], *, alone: bool = False) -> None:
+        def begin() -> None:
+            # Without memory for this, go on without: only working takes entries out of Redis.
+            with suppress(InboxFull):
+                self._trials.begin(self._lease.consumer, entries, alone=alone)
+
+        entries = list(entries)
+        self._patiently(begin)
+
+    def _prepared(self, entries: list[Entry]) -> list[MicroBatch]:
+        taken, condemned = read(entries)
+        running = self._keeper.running
+        work = partial(prepare, running=running, database=self._database)
+        done, failed = self._patiently(lambda: sift(taken, work, partial(self_check, running.model)))
+        condemned += [
+            Condemned(entry, f"this text cannot be prepared: {reason(error)}") for (entry, _), error in failed
+        ]
+        if condemned:
+            self._bury(Done(dead=condemned))
+        items = [item for _, item in done]
+        sizes = [len(item.tokens.ids) for item in items]
+        batches = plan(sizes, batch_size=self._settings.batch_size, batch_tokens=self._settings.batch_tokens)
+        return [MicroBatch(running, [items[place] for place in batch]) for batch in batches]
+
+    def _idle(self, outlet: Handover[MicroBatch]) -> bool:
+        """Wait until the classifier has nothing to do; False if the pipe failed meanwhile."""
+        while self._supervisor.failure is None:
+            self._supervisor.beat()
+            if outlet.wait_until_idle(0.5):
+                return True
+        return False
 
     def _hold(self) -> bool:
         if time.monotonic() >= self._look_at:
@@ -134,7 +194,7 @@ class Taker:
         return self._paused
 
     def _holding_some(self) -> bool:
-        return any(self._lanes.tickets(lane) for lane in Lane)
+        return bool(self._suspects) or any(self._lanes.tickets(lane) for lane in Lane)
 
     def _patiently(self, call: Callable[[], T]) -> T:
         """Wait out an outage; after one of Redis, hold back from claiming."""
@@ -149,4 +209,4 @@ class Taker:
                 self._rescue.hold()
                 raise
 
-        return outwait(attempt, stopping=self._supervisor.stopping, beat=self._supervisor.beat)
+        return outwait(attempt, self._supervisor)

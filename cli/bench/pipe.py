@@ -21,7 +21,7 @@ from cli.bench.model import Measured
 from cli.bench.timing import Figure
 from cli.processes import WorkerProcess
 from cli.stack import Endpoints, LocalStack
-from contracts.ticket import Lane, Ticket
+from contracts.ticket import Ticket
 from contracts.wire import encode
 from db import Database
 from db.upgrade import upgrade
@@ -119,7 +119,18 @@ class Bench:
         for one in range(_PEER_TICKETS):
             ticket = Ticket(source="import", external_id=str(one), text=texts[one % len(texts)])
             batches.classify.apply_async((encode(ticket).decode(),))
-        command = [sys.executable, "-m", "celery", "-A", "cli.bench.batches:app", "worker", "-P", "solo", "-l", "error"]
+        command = [
+            sys.executable,
+            "-m",
+            "celery",
+            "-A",
+            "cli.bench.batches:app",
+            "worker",
+            "-P",
+            "solo",
+            "-l",
+            "error",
+        ]
         with (self.work / "celery.log").open("wb") as log:
             process = subprocess.Popen(command, env=self._environment(), stdout=log, stderr=log)
             try:
@@ -192,7 +203,9 @@ def run(
         enqueued_per_s=statistics.median(enqueued),
         instant_engine_per_s=_figure(ours),
         celery_batches_per_s=_figure(theirs) if theirs else None,
-        ratio_vs_celery_batches=statistics.median(a / b for a, b in zip(ours, theirs, strict=True)) if theirs else None,
+        ratio_vs_celery_batches=statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
+        if theirs
+        else None,
         idle_ms=_figure(idle),
         live_behind_bulk_ms=_figure(behind),
         live_behind_bulk_batches=statistics.median(behind) / 1000 / BATCH_S,

@@ -1,11 +1,23 @@
-"""`triagem db`: migrations."""
+"""`triagem db`: migrations; one customer's ticket deleted everywhere; old texts purged."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli import servers
-from cli.output import console
+from cli.output import agreed, console, errors, print_json, progress
+from contracts.ticket import identify
 
-db = typer.Typer(no_args_is_help=True, help="The database: upgrade.")
+if TYPE_CHECKING:
+    from cli.forget import Forgotten
+
+db = typer.Typer(no_args_is_help=True, help="The database: upgrade; forget a ticket; purge old texts.")
+
+_Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+_Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -15,7 +27,7 @@ def register(app: typer.Typer) -> None:
 
 @db.command()
 def upgrade() -> None:
-    """Create or bring up to date tables, views and the read-only role `triagem_reader`.
+    """Create or bring up to date tables, views and the roles `triagem_reader` and `triagem_writer`.
 
     Example: `triagem db upgrade`
     """
@@ -26,3 +38,95 @@ def upgrade() -> None:
         before, after = upgrade(database)
     done = "is up to date" if before == after else f"went from {before or 'nothing'} to {after}"
     console.print(f"the database {done}", highlight=False)
+
+
+@db.command()
+def forget(
+    source: Annotated[str, typer.Argument(help="The CRM's name.")],
+    external_id: Annotated[str, typer.Argument(help="The ticket's id in that CRM.")],
+    *,
+    yes: _Yes = False,
+    as_json: _Json = False,
+) -> None:
+    """Delete one customer's ticket everywhere, and keep it from coming back. docs/privacy.md says what it reaches.
+
+    Example: `triagem db forget zendesk 4711 --yes`
+    """
+    whose = identify(source, external_id)
+    inbox, database = servers.inbox(), servers.database()
+    from cli.forget import forget
+    from db.forget import find
+
+    with database:
+        stored = find(database, whose)
+        known = (
+            "no such ticket is stored; delete what waits of it"
+            if stored is None
+            else f"it was forgotten at {stored.forgotten_at:%Y-%m-%d %H:%M}; look again for what is left of it"
+            if stored.forgotten_at
+            else f"received {stored.received_at:%Y-%m-%d}; delete it"
+        )
+        agreed(f"Ticket {whose.external_id!r} of {whose.source!r}: {known} for ever?", yes=yes)
+        with progress(errors) as bar:
+            task = bar.add_task("search the inbox", total=None)
+            done = forget(database, inbox, whose, on_page=lambda count: bar.advance(task, count))
+    if as_json:
+        print_json({"source": whose.source, "external_id": whose.external_id, "forgotten": done})
+    else:
+        _print(done)
+
+
+@db.command()
+def retain(
+    *,
+    days: Annotated[int, typer.Option(min=1, max=36_500, help="Keep what is at most this old.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count.")] = False,
+    yes: _Yes = False,
+    as_json: _Json = False,
+) -> None:
+    """Purge texts and metadata of old tickets, and old dead letters; labels, counts and history stay.
+
+    Old is a ticket that was received and last revised more than so many days ago.
+
+    Example: `triagem db retain --days 90 --yes`
+    """
+    if not dry_run:
+        agreed(f"Purge all texts and dead letters of more than {days} days ago for ever?", yes=yes)
+    database = servers.database()
+    from db.retain import drop_letters, purge_texts
+
+    before = datetime.now(UTC) - timedelta(days=days)
+    texts = letters = 0
+    with database, progress(errors) as bar:
+        task = bar.add_task("tickets looked at", total=None)
+        for seen, purged in purge_texts(database, before=before, dry_run=dry_run):
+            texts += purged
+            bar.advance(task, seen)
+        task = bar.add_task("dead letters", total=None)
+        for dropped in drop_letters(database, before=before, dry_run=dry_run):
+            letters += dropped
+            bar.advance(task, dropped)
+    if as_json:
+        print_json({"before": before, "texts": texts, "dead_letters": letters, "dry_run": dry_run})
+    else:
+        done = "would be purged" if dry_run else "purged"
+        console.print(f"{texts:,} texts and {letters:,} dead letters {done}", highlight=False)
+
+
+def _print(done: Forgotten) -> None:
+    console.print("forgotten" if done.tombstone else "was forgotten before; looked again", highlight=False)
+    for table, count in done.rows.items():
+        console.print(f"  {table}: {count:,}", highlight=False)
+    console.print(f"  dead letters: {done.dead_letters:,}{_unread(done.unreadable_letters)}", highlight=False)
+    console.print(f"  inbox: {done.inbox_entries:,}{_unread(done.unreadable_entries)}", highlight=False)
+    console.print(f"  Redis' log: rewrite {done.log_rewrite}", highlight=False)
+    if done.inbox_left:
+        console.print(
+            f"{done.inbox_left:,} entries of others wait. Redis keeps deleted bytes until those beside them are"
+            " classified: run this once more then (docs/privacy.md)",
+            highlight=False,
+        )
+
+
+def _unread(count: int) -> str:
+    return f" ({count:,} more do not say whose they are and were not searched)" if count else ""

@@ -128,4 +128,5 @@ def _print(outcome: Outcome, endpoints: Endpoints, *, keep: bool) -> None:
     ]
     where = "in another terminal" if keep else "after `triagem up` (or `triagem demo --keep`)"
     console.print(Panel("\n".join(lines).replace("[", r"\["), title=f"next, {where}", title_align="left"))
-    console.print(f"psql '{endpoints.reader_url}'", markup=False, highlight=False, soft_wrap=True)
+    if console.is_terminal:  # it holds a password: for a person, not for a log
+        console.print(f"psql '{endpoints.reader_url}'", markup=False, highlight=False, soft_wrap=True)

@@ -10,7 +10,7 @@ from cli import servers
 from cli.output import console, errors, print_json, progress
 from contracts.ticket import Lane
 from producer.load import Summary, load
-from producer.mapping import field_map
+from producer.mapping import brief, field_map
 from producer.publisher import Publisher
 from producer.rows import Format, open_text, rows
 
@@ -65,7 +65,7 @@ def enqueue(
 
             summary = load(records, fields, publisher, lane=lane, source=source, strict=strict, on_progress=show)
     used = {field: "+".join(names) for field, names in fields.columns.items()}
-    ignored = [column for column in columns if not any(column in names for names in fields.columns.values())]
+    ignored = [brief(one) for one in columns if not any(one in names for names in fields.columns.values())]
     if as_json:
         print_json(
             {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -40,40 +41,50 @@ def up(*, workers: Annotated[int, typer.Option(min=0, help="Worker processes; 0:
     try:
         with steps.step("bring the database up to date"):
             prepare(endpoints)
-        console.print(f"psql '{endpoints.reader_url}'", markup=False, highlight=False, soft_wrap=True)
+        if console.is_terminal:  # it holds a password: for a person, not for a log
+            console.print(f"psql '{endpoints.reader_url}'", markup=False, highlight=False, soft_wrap=True)
         serve(endpoints, workers=workers)
     finally:
         stack.stop()
 
 
 def serve(endpoints: Endpoints, *, workers: int) -> None:
-    """Run workers until SIGINT or SIGTERM, then let them finish; exit status 1 if one ends by itself."""
+    """Run workers until SIGINT or SIGTERM, then let them finish. A worker that dies is started again; exit status 1
+    if one says at its start that it cannot work."""
     from cli.processes import WorkerProcess
+    from cli.restarts import Place
 
     asked = threading.Event()
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, lambda *_: asked.set())
-    processes = [WorkerProcess(endpoints, STACK_FOLDER / f"worker-{n}.log") for n in range(workers)]
+    started: list[WorkerProcess] = []
+
+    def start(number: int) -> WorkerProcess:
+        started.append(WorkerProcess(endpoints, STACK_FOLDER / f"worker-{number}.log"))
+        return started[-1]
+
+    def say(line: str) -> None:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    places = [Place(f"worker {number}", partial(start, number), say) for number in range(workers)]
     try:
-        console.print(
-            f"workers: {workers}, logs: {STACK_FOLDER}/worker-*.log; Ctrl-C stops everything", highlight=False
-        )
+        say(f"workers: {workers}, logs: {STACK_FOLDER}/worker-*.log; Ctrl-C stops everything")
         while not asked.wait(0.5):
-            if ended := next((one for one in processes if one.exit_status is not None), None):
-                console.print(f"a worker ended: {ended.why_ended()}", markup=False, highlight=False)
+            if not all(place.look() for place in places):
                 raise typer.Exit(1)
     finally:
         with Steps(console).step("let the workers finish what is in hand"):
-            for process in processes:
+            for process in started:
                 process.stop()
 
 
 def prepare(endpoints: Endpoints) -> None:
-    """Migrate the local stack's database, and let people in who only read."""
-    from cli.stack import ensure_reader_login
+    """Migrate the local stack's database, and let in workers, and people who only read."""
+    from cli.stack import ensure_reader_login, ensure_writer_login
     from db import Database
     from db.upgrade import upgrade
 
     with Database(endpoints.database_url) as database:
         upgrade(database)
     ensure_reader_login(endpoints.database_url, endpoints.reader_password)
+    ensure_writer_login(endpoints.database_url, endpoints.writer_password)

@@ -5,7 +5,7 @@ It starts servers and nothing else; migrations, workers and the gateway are othe
 
 from cli.stack.errors import StackFailed
 from cli.stack.local import LocalStack, running
-from cli.stack.logins import ensure_reader_login
+from cli.stack.logins import ensure_reader_login, ensure_writer_login
 from cli.stack.postgres import PostgresServer
 from cli.stack.state import Endpoints
 from cli.stack.valkey import ValkeyServer
@@ -17,5 +17,6 @@ __all__ = [
     "StackFailed",
     "ValkeyServer",
     "ensure_reader_login",
+    "ensure_writer_login",
     "running",
 ]

@@ -51,6 +51,7 @@ class LocalStack:
             broker_url=self.valkey.url.removesuffix("0") + "1",
             database_url=self.postgres.url,
             reader_url=self.postgres.url_for("analyst", self._secrets.reader),
+            writer_url=self.postgres.url_for("worker", self._secrets.writer),
         )
 
     def start(self) -> Endpoints:

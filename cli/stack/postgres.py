@@ -24,6 +24,7 @@ SETTINGS: Final = {
     "unix_socket_directories": "",
     "shared_buffers": "64MB",
     "max_connections": "100",
+    "log_error_verbosity": "terse",  # the details of an error hold the row that was refused: a customer's text
 }
 CARELESS: Final = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
 # Postgres's own C.UTF-8 sorts alike on Linux and on macOS, whose C library has none.

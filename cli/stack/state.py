@@ -1,5 +1,6 @@
 """What the stack remembers between runs: its passwords (secrets.json) and its ports (stack.json)."""
 
+import hmac
 import json
 import re
 import secrets
@@ -19,11 +20,17 @@ class Endpoints:
     broker_url: str
     database_url: str
     reader_url: str
+    writer_url: str
 
     @property
     def reader_password(self) -> str:
         """What `ensure_reader_login` wants."""
         return urlsplit(self.reader_url).password or ""
+
+    @property
+    def writer_password(self) -> str:
+        """What `ensure_writer_login` wants."""
+        return urlsplit(self.writer_url).password or ""
 
     def __repr__(self) -> str:
         urls = ", ".join(f"{name}={url!r}" for name, url in asdict(self).items())
@@ -37,6 +44,7 @@ class Secrets:
     redis: str = field(default_factory=secrets.token_urlsafe)
     owner: str = field(default_factory=secrets.token_urlsafe)
     reader: str = field(default_factory=secrets.token_urlsafe)
+    writer: str = field(default_factory=secrets.token_urlsafe)
 
 
 def secrets_of(folder: Path) -> Secrets:
@@ -46,8 +54,12 @@ def secrets_of(folder: Path) -> Secrets:
         write_private(path, json.dumps(asdict(Secrets())))
     path.chmod(0o600)
     try:
-        return Secrets(**json.loads(path.read_text()))
-    except (ValueError, TypeError) as error:
+        known = json.loads(path.read_text())
+        # A stack of before workers had a login. Derived, not drawn: two processes that meet it must agree, and one
+        # that only looks must not write.
+        known.setdefault("writer", hmac.new(known["owner"].encode(), b"writer", "sha256").hexdigest())
+        return Secrets(**known)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise StackFailed(f"{path} is damaged: restore it, or delete {folder} with all its data") from error
 
 

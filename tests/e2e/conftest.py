@@ -1,6 +1,5 @@
 """Real worker processes on the shared stack."""
 
-import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -36,11 +35,3 @@ def start_worker(endpoints: Endpoints, tmp_path: Path) -> Iterator[StartWorker]:
     yield start
     for process in started:
         process.kill()
-
-
-@pytest.fixture
-def dice() -> random.Random:
-    """Random moments from a printed seed: pytest shows it when a test fails."""
-    seed = random.SystemRandom().randrange(10**6)
-    print(f"seed {seed}")
-    return random.Random(seed)

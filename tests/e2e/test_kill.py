@@ -1,13 +1,9 @@
-"""Workers that die in the middle of their work: every accepted ticket ends as exactly one current result."""
+"""Ends of a worker process that are no fault of `tests/faults`."""
 
-import random
-import time
 from pathlib import Path
 
-import pytest
 from sqlalchemy import text
 
-from contracts.ticket import Lane
 from db import Database
 from inbox import Inbox
 from inbox.lease import alive
@@ -37,44 +33,6 @@ def assert_each_exactly_once(database: Database, number: int) -> None:
     assert predictions == number
 
 
-def survive_kills(
-    inbox: Inbox,
-    database: Database,
-    start: StartWorker,
-    models: Path,
-    dice: random.Random,
-    *,
-    tickets: int,
-    kills: int,
-) -> None:
-    enqueue(inbox, tickets)
-    for kill in range(kills):
-        before = stored(database)
-        worker = start(models)
-        # Not before it works: a kill during start-up proves nothing.
-        until(lambda before=before: stored(database) > before or inbox.in_flight(Lane.LIVE) > 0, seconds=60)  # type: ignore[misc]
-        time.sleep(dice.uniform(0, 0.15))
-        assert inbox.redis.xlen("triagem:{0}:live") > 0, f"everything was done before kill {kill + 1}"
-        worker.kill()
-    last = start(models)
-    until(lambda: inbox.redis.xlen("triagem:{0}:live") == 0, seconds=120)
-    assert last.stop() == 0
-    assert_each_exactly_once(database, tickets)
-
-
-def test_ten_kills_during_2000_tickets_lose_and_double_nothing(
-    inbox: Inbox, database: Database, start_worker: StartWorker, instant_models: Path, dice: random.Random
-) -> None:
-    survive_kills(inbox, database, start_worker, instant_models, dice, tickets=2000, kills=10)
-
-
-@pytest.mark.slow
-def test_thirty_kills_during_20000_tickets_lose_and_double_nothing(
-    inbox: Inbox, database: Database, start_worker: StartWorker, instant_models: Path, dice: random.Random
-) -> None:
-    survive_kills(inbox, database, start_worker, instant_models, dice, tickets=20_000, kills=30)
-
-
 def test_a_kill_while_the_real_bert_computes_loses_nothing(
     inbox: Inbox, database: Database, start_worker: StartWorker, bert_models: Path
 ) -> None:
@@ -86,19 +44,6 @@ def test_a_kill_while_the_real_bert_computes_loses_nothing(
     start_worker(bert_models, "engine.classify:load")
     until(lambda: inbox.redis.xlen("triagem:{0}:live") == 0, seconds=90)
     assert_each_exactly_once(database, 400)
-
-
-def test_sigterm_in_mid_window_finishes_it_and_leaves_nothing_pending(
-    inbox: Inbox, database: Database, start_worker: StartWorker, instant_models: Path
-) -> None:
-    enqueue(inbox, 2000)
-    worker = start_worker(instant_models)
-    until(lambda: stored(database) > 0, seconds=60)
-    assert worker.stop(timeout_s=20) == 0
-    assert 0 < stored(database) < 2000
-    assert inbox.in_flight(Lane.LIVE) == 0
-    assert stored(database) + inbox.redis.xlen("triagem:{0}:live") == 2000
-    assert alive(inbox.redis) == 0
 
 
 def test_a_worker_ends_with_the_process_that_started_it(

@@ -9,9 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from cli.stack import LocalStack, running
-from tests.e2e.conftest import ROOT
+from db import Database
+from tests.e2e.conftest import ROOT, StartWorker
 from tests.support.waiting import until
 
 
@@ -71,7 +73,8 @@ def test_up_serves_until_it_is_asked_to_stop_and_leaves_nothing_running(
         assert process.wait(60) == 0
     finally:
         process.kill()
-        process.communicate()
+        out, _ = process.communicate()
+    assert "psql" not in out  # its URL holds a password, and this is no terminal
     assert all(pids)
     assert not any(alive(pid) for pid in pids if pid)
     assert running(folder / ".triagem") is None
@@ -125,3 +128,17 @@ def alive(pid: int) -> bool:
     except PermissionError:
         return True
     return True
+
+
+def test_workers_log_in_as_one_that_cannot_change_a_table(
+    start_worker: StartWorker, instant_models: Path, database: Database
+) -> None:
+    start_worker(instant_models, "tests.support.engines:instant")
+
+    def users() -> set[str]:
+        mine = "application_name = 'triagem' AND pid <> pg_backend_pid()"
+        with database.autocommit() as connection:
+            return set(connection.execute(text(f"SELECT usename FROM pg_stat_activity WHERE {mine}")).scalars())
+
+    until(lambda: bool(users()))
+    assert users() == {"worker"}

@@ -24,7 +24,7 @@ def test_settling_is_one_transaction(inbox: Inbox, endpoints: Endpoints) -> None
 
         worker.settle(taken)
 
-        assert proxy.commands == ["MULTI", "XACK", "XDEL", "XACK", "XDEL", "EXEC"]
+        assert proxy.commands == ["MULTI", *["XACK", "XDEL", "HDEL"] * 2, "EXEC"]
 
 
 def test_settling_whose_reply_was_cut_off_can_be_repeated(inbox: Inbox, endpoints: Endpoints) -> None:

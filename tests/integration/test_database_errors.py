@@ -16,7 +16,7 @@ from contracts.errors import (
     AccessDenied,
     DatabaseAway,
     NotMigrated,
-    StatementRefused,
+    RowRefused,
 )
 from contracts.ticket import Ticket
 from db import Database, DatabaseSettings
@@ -167,20 +167,20 @@ class TestRefused:
     def test_a_row_that_cannot_be_stored_leaves_nothing_of_its_window(
         self, database: Database, row: Classified
     ) -> None:
-        with refused(StatementRefused):
+        with refused(RowRefused):
             write(database, [classified(external_id="2"), row])
 
         assert results(database, Filters(), limit=9).rows == []
 
     @pytest.mark.parametrize("name", [f"{WORDS} \0", f"{WORDS} \udcff"], ids=["NUL", "surrogate"])
     def test_a_question_that_cannot_be_asked(self, database: Database, name: str) -> None:
-        with refused(StatementRefused):
+        with refused(RowRefused):
             show(database, "zendesk", name)
-        with refused(StatementRefused):
+        with refused(RowRefused):
             results(database, Filters(label=name), limit=1)
 
     def test_a_row_that_stands_in_the_way(self, database: Database) -> None:
         write(database, [classified(external_id=WORDS), classified(external_id="2")])
 
-        with refused(StatementRefused, "23505"), database.autocommit() as connection:
+        with refused(RowRefused, "23505"), database.autocommit() as connection:
             connection.execute(text("UPDATE tickets SET external_id = :words"), {"words": WORDS})

@@ -3,7 +3,7 @@
 import pytest
 
 from inbox import Inbox
-from inbox.lease import Lease, alive, lease_key
+from inbox.lease import Lease, alive, lease_key, workers
 
 
 @pytest.fixture
@@ -108,3 +108,21 @@ def test_everybody_with_a_lease_counts_as_alive(inbox: Inbox) -> None:
     inbox.redis.set("triagem:{0}:paused", b"1")
 
     assert alive(inbox.redis) == 3
+
+
+def test_a_worker_says_what_it_does_beside_its_lease(inbox: Inbox) -> None:
+    lease = Lease(inbox.redis, 60)
+    lease.take()
+    lease.say("waiting: Postgres does not answer")
+
+    assert workers(inbox.redis) == {lease.consumer: "waiting: Postgres does not answer"}
+    assert 0 < inbox.redis.ttl(lease_key(lease.consumer)) <= 60
+
+
+def test_what_a_worker_says_brings_no_lost_lease_back(inbox: Inbox) -> None:
+    lease = Lease(inbox.redis, 60)
+    lease.take()
+    lease.release()
+    lease.say("at work")
+
+    assert workers(inbox.redis) == {}

@@ -6,6 +6,7 @@ from contracts.ticket import Lane
 from inbox import Inbox
 from inbox.claims import Claims
 from inbox.lease import lease_key
+from inbox.trials import Trials
 from tests.integration.conftest import ids
 from tests.support.consumers import held, leased, put_and_take
 from worker.rescue import Rescue
@@ -125,3 +126,21 @@ def test_a_worker_that_claims_from_its_own_former_name_is_not_handed_what_it_wor
 
     assert rescue.sweep(LIVE, worker.consumer, {in_hand.id}, 10) == [lost]
     assert held(inbox, worker.consumer) == ids([in_hand, lost])
+
+
+def test_a_suspect_that_ended_a_worker_alone_waits_until_this_worker_has_worked_for_a_lease_period(
+    inbox: Inbox,
+) -> None:
+    """PIPE 9: workers that something else kills at once would condemn whatever comes first."""
+    clock = Clock()
+    rescue = rescue_of(inbox, clock)
+    tried, other = put_and_take(inbox, "dead", 2)
+    Trials(inbox.redis).begin("dead", [tried], alone=True)
+
+    found, in_hand = [], set[bytes]()
+    for seconds in (1000, 14.9, 0.2):
+        clock.now += seconds
+        found.append(rescue.sweep(LIVE, "worker", in_hand, 10))
+        in_hand.update(ids(found[-1]))
+
+    assert [ids(some) for some in found] == [[other.id], [], [tried.id]]

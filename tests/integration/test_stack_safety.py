@@ -12,9 +12,10 @@ import psycopg
 import pytest
 from redis import AuthenticationError, Redis
 
-from cli.stack import LocalStack, StackFailed, ensure_reader_login
+from cli.stack import LocalStack, StackFailed, ensure_reader_login, ensure_writer_login
 from cli.stack.binaries import valkey_server
 from cli.stack.files import claim_folder
+from cli.stack.state import secrets_of
 from tests.support.stack import pids_of, servers
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc, which only Linux has")
@@ -115,6 +116,39 @@ def test_the_reader_s_login_is_made_once_and_joins_the_reading_role(up: LocalSta
         assert reader.execute(member).fetchone() == ("analyst", True)
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             reader.execute("CREATE TABLE mine (x int)")
+
+
+def test_the_worker_s_login_is_made_once_and_joins_the_writing_role(up: LocalStack) -> None:
+    at = up.endpoints
+    with pytest.raises(StackFailed, match=r"^the database has no role triagem_writer"):
+        ensure_writer_login(at.database_url, at.writer_password)
+    with psycopg.connect(at.database_url) as database:
+        database.execute("CREATE ROLE triagem_writer")
+    ensure_writer_login(at.database_url, "another")
+    with psycopg.connect(at.writer_url) as worker:
+        member = "SELECT current_user, pg_has_role('triagem_writer', 'member')"
+        assert worker.execute(member).fetchone() == ("worker", True)
+
+
+def test_a_stack_from_before_the_worker_had_a_login_gets_a_password_that_all_agree_on(tmp_path: Path) -> None:
+    first = secrets_of(tmp_path)
+    old = {"redis": first.redis, "owner": first.owner, "reader": first.reader}
+    (tmp_path / "secrets.json").write_text(json.dumps(old), encoding="utf-8")
+
+    one, another = secrets_of(tmp_path), secrets_of(tmp_path)
+
+    assert one == another
+    assert (one.redis, one.owner, one.reader) == (first.redis, first.owner, first.reader)
+    assert len(one.writer) > 30
+    assert one.writer not in old.values()
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"owner": 1}', '{"owner": "x", "other": "y"}'])
+def test_damaged_passwords_are_told_in_one_line(tmp_path: Path, content: str) -> None:
+    (tmp_path / "secrets.json").write_text(content, encoding="utf-8")
+
+    with pytest.raises(StackFailed, match=r"^.*secrets.json is damaged: restore it, or delete"):
+        secrets_of(tmp_path)
 
 
 def test_valkey_is_the_program_that_its_own_package_would_run() -> None:

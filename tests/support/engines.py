@@ -45,3 +45,25 @@ def instant(folder: Path) -> InstantModel:
 def sleepy(folder: Path) -> InstantModel:
     """An engine that takes 2 ms a text: windows are in flight when a test kills the worker."""
     return InstantModel(instant(folder).manifest, seconds_per_text=0.002)
+
+
+@dataclass(frozen=True)
+class BlurtingModel(InstantModel):
+    """Raises for texts with `blurt`, and says the text in its message, as a library may."""
+
+    def tokenize(self, texts: Sequence[str]) -> list[Tokens]:
+        return [Tokens(ids=[ord(letter) for letter in text], truncated=False) for text in texts]
+
+    def probabilities(self, batch: Sequence[Tokens]) -> list[list[float]]:
+        for text in ("".join(map(chr, tokens.ids)) for tokens in batch):
+            if "blurt" in text:
+                try:
+                    raise KeyError(text)
+                except KeyError as error:
+                    raise RuntimeError(f"cannot compute {text}") from error
+        return super().probabilities(batch)
+
+
+def blurting(folder: Path) -> BlurtingModel:
+    """An engine whose exceptions hold texts."""
+    return BlurtingModel(instant(folder).manifest)

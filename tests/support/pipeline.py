@@ -52,3 +52,15 @@ def publish(inbox: Inbox, number: int, *, lane: Lane = Lane.LIVE, text: str = "m
 def stored(database: Database) -> int:
     with database.autocommit() as connection:
         return int(connection.execute(text("SELECT count(*) FROM tickets")).scalar_one())
+
+
+def letters(database: Database) -> list[tuple[str, str]]:
+    """Payload and reason of each dead letter."""
+    with database.autocommit() as connection:
+        rows = connection.execute(text("SELECT payload, reason FROM dead_letters ORDER BY id")).all()
+    return [(bytes(row.payload).decode(), row.reason) for row in rows]
+
+
+def drained(inbox: Inbox) -> bool:
+    """Nothing is left in Redis."""
+    return all(inbox.redis.xlen(f"triagem:{{0}}:{lane}") == 0 for lane in Lane)

@@ -110,3 +110,28 @@ def test_everything_arrives_once_and_in_order(other: ThreadPoolExecutor) -> None
 
     giver.result(PATIENCE_S)
     assert taken == [*range(20), None]
+
+
+def test_a_new_place_is_idle() -> None:
+    assert Handover[str]().wait_until_idle(0)
+
+
+def test_a_place_is_not_idle_while_a_value_waits() -> None:
+    assert not holding("a batch").wait_until_idle(0)
+
+
+def test_a_place_is_not_idle_while_the_taker_is_at_work() -> None:
+    place = holding("a batch")
+    place.take(0)
+
+    assert not place.wait_until_idle(0)
+
+
+def test_a_place_is_idle_once_the_taker_has_come_back(other: ThreadPoolExecutor) -> None:
+    place = holding("a batch")
+    place.take(0)
+    came_back = other.submit(place.wait_until_idle, PATIENCE_S)
+    place.take(0)
+
+    assert came_back.result(PATIENCE_S)
+    assert place.wait_until_idle(0)

@@ -164,3 +164,12 @@ def test_any_file_is_loaded_or_refused(tmp_path_factory: pytest.TempPathFactory,
     except InvalidInput:
         return
     assert len(waiting(inbox)) == summary.accepted
+
+
+def test_a_lane_with_a_mark_below_a_batch_is_filled_by_its_mark() -> None:
+    inbox, slept = fake_inbox(bulk_mark=7), list[float]()
+
+    summary = loaded(inbox, lines(*range(20)), sleep=draining(inbox, slept))
+
+    assert summary.accepted == 20
+    assert [one.external_id for one in waiting(inbox)] == [str(number) for number in range(14, 20)]

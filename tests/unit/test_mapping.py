@@ -147,3 +147,11 @@ def test_a_mapping_holds_for_every_record() -> None:
     fields = field_map(["protocolo"], "external_id=protocolo")
 
     assert fields.fields({"protocolo": "P-1", "external_id": "1"})["external_id"] == "P-1"
+
+
+def test_a_message_shows_no_column_that_is_as_long_as_a_text() -> None:
+    text = "minha internet caiu e quero cancelar o plano"
+
+    with pytest.raises(InvalidInput, match=r"no column 'x', only id, \(44 characters\)") as caught:
+        field_map(["id", text], "text=x")
+    assert text not in str(caught.value)

@@ -9,14 +9,19 @@ from tests.support.builders import Hurried
 from worker.outage import outwait
 
 
-class Beats:
-    """Counts heartbeats."""
+class Waiting:
+    """Counts heartbeats, and notes what is waited for."""
 
-    def __init__(self) -> None:
-        self.count = 0
+    def __init__(self, stopping: Hurried | None = None) -> None:
+        self.stopping = stopping or Hurried()
+        self.beats = 0
+        self.reasons: list[str | None] = []
 
-    def __call__(self) -> None:
-        self.count += 1
+    def beat(self) -> None:
+        self.beats += 1
+
+    def waiting(self, why: str | None) -> None:
+        self.reasons.append(why)
 
 
 def away(times: int) -> Callable[[], str]:
@@ -37,29 +42,36 @@ def failing(errors_in_turn: Iterable[Exception]) -> Callable[[], str]:
 
 
 def test_a_call_that_succeeds_is_made_once_without_a_pause() -> None:
-    stopping, beats = Hurried(), Beats()
+    waiter = Waiting()
 
-    assert outwait(away(0), stopping=stopping, beat=beats) == "answer"
-    assert (stopping.waits, beats.count) == ([], 0)
+    assert outwait(away(0), waiter) == "answer"
+    assert (waiter.stopping.waits, waiter.beats, waiter.reasons) == ([], 0, [])
 
 
 def test_a_call_is_repeated_until_it_succeeds() -> None:
     stopping = Hurried()
 
-    assert outwait(away(250), stopping=stopping, beat=Beats()) == "answer"
+    assert outwait(away(250), Waiting(stopping)) == "answer"
     assert len(stopping.waits) == 250
 
 
 def test_every_attempt_is_a_heartbeat() -> None:
-    beats = Beats()
-    outwait(away(20), stopping=Hurried(), beat=beats)
+    waiter = Waiting()
+    outwait(away(20), waiter)
 
-    assert beats.count == 20
+    assert waiter.beats == 20
+
+
+def test_who_waits_says_for_what_and_when_it_is_over() -> None:
+    waiter = Waiting()
+    outwait(away(2), waiter)
+
+    assert waiter.reasons == ["outage 0", "outage 1", None]
 
 
 def test_pauses_grow_and_never_exceed_two_seconds() -> None:
     stopping = Hurried()
-    outwait(away(100), stopping=stopping, beat=Beats())
+    outwait(away(100), Waiting(stopping))
 
     assert all(pause <= min(2.0, 0.05 * 2**place) for place, pause in enumerate(stopping.waits))
     assert max(stopping.waits) > 1.0
@@ -69,7 +81,7 @@ def test_a_final_error_is_not_waited_out() -> None:
     stopping = Hurried()
 
     with pytest.raises(StatementRefused):
-        outwait(failing([StatementRefused("a bad row")]), stopping=stopping, beat=Beats())
+        outwait(failing([StatementRefused("a bad row")]), Waiting(stopping))
     assert stopping.waits == []
 
 
@@ -77,13 +89,13 @@ def test_the_stop_ends_the_wait_with_the_last_error() -> None:
     stopping = Hurried(instead=lambda: stopping.set() if len(stopping.waits) == 3 else None)
 
     with pytest.raises(InboxAway, match="outage 3"):
-        outwait(away(10), stopping=stopping, beat=Beats())
+        outwait(away(10), Waiting(stopping))
 
 
 def test_while_stopping_a_call_is_still_tried_once() -> None:
     stopping = Hurried()
     stopping.set()
 
-    assert outwait(away(0), stopping=stopping, beat=Beats()) == "answer"
+    assert outwait(away(0), Waiting(stopping)) == "answer"
     with pytest.raises(InboxAway, match="outage 0"):
-        outwait(away(1), stopping=stopping, beat=Beats())
+        outwait(away(1), Waiting(stopping))

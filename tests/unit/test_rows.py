@@ -1,26 +1,17 @@
 """JSONL and CSV to rows with their line numbers: a bad line is a value and never stops a file."""
 
-import json
 import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from contracts.errors import InvalidInput
-from producer.rows import BadLine, Format, Row, open_text, rows
+from producer.rows import BadLine, Format, Row, rows
+from tests.support.files import Records, records
 
-Records = list[Row | BadLine]
 Read = Callable[..., Records]
-
-
-def records(path: Path, form: Format | None = None) -> Records:
-    """All records of a file."""
-    with open_text(str(path)) as lines:
-        return list(rows(lines, format=form, name=path.name)[1])
 
 
 @pytest.fixture
@@ -212,33 +203,3 @@ def test_a_pipe_is_read_from_its_first_byte(tmp_path: Path) -> None:
 
     writer.join()
     assert found == ONE_AND_TWO
-
-
-pieces = st.sampled_from(
-    [b"id", b"text", b'"', b",", b";", b"\n", b"\r", b"\r\n", b'{"id":1}', b"{", b"[", b"\0", b"\xff", "é".encode()]
-)
-
-
-@settings(deadline=None)
-@given(st.binary() | st.lists(pieces, max_size=40).map(b"".join), st.sampled_from(["csv", "jsonl", None]))
-def test_no_file_breaks_the_reader(
-    tmp_path_factory: pytest.TempPathFactory, content: bytes, form: Format | None
-) -> None:
-    file = tmp_path_factory.getbasetemp() / "any"
-    file.write_bytes(content)
-
-    try:
-        found = records(file, form)
-    except InvalidInput:
-        return
-    numbers = [record.line for record in found]
-    assert numbers == sorted(set(numbers))
-
-
-@given(st.lists(st.dictionaries(st.text(max_size=5), st.text() | st.integers() | st.none()), min_size=1))
-def test_any_objects_written_as_jsonl_come_back(objects: list[dict[str, object]]) -> None:
-    written = [json.dumps(one, ensure_ascii=False) + "\n" for one in objects]
-
-    assert list(rows(written, format="jsonl", name="export")[1]) == [
-        Row(line, one) for line, one in enumerate(objects, 1)
-    ]

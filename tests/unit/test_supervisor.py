@@ -9,7 +9,7 @@ import pytest
 
 from contracts.errors import InboxAway
 from tests.support.builders import Clock
-from worker.supervisor import Supervisor
+from worker.supervisor import Supervisor, ThreadEnded
 
 PATIENCE_S = 10.0  # far more than any thread here needs
 NEVER_S = 86_400.0  # the deadline's timer must not end the test run
@@ -73,7 +73,7 @@ def end_all() -> None:
         pytest.param(raising(ValueError("broken")), ValueError, id="exception"),
         pytest.param(raising(SystemExit(0)), SystemExit, id="SystemExit"),
         pytest.param(raising(InboxAway("outage")), InboxAway, id="an outage nobody waited out"),
-        pytest.param(lambda: None, RuntimeError, id="silent return"),
+        pytest.param(lambda: None, ThreadEnded, id="silent return"),
     ],
 )
 def test_a_thread_that_ends_unasked_stops_the_worker(
@@ -168,7 +168,7 @@ def test_a_thread_that_does_not_end_in_time_makes_the_stop_fail() -> None:
 
 def test_a_process_that_cannot_stop_after_a_failure_ends_itself() -> None:
     script = (
-        "import threading; from worker.supervisor import Supervisor\n"
+        "import threading; from worker.supervisor import Supervisor, ThreadEnded\n"
         "supervisor = Supervisor(lambda: None, deadline_s=0.1)\n"
         "supervisor.spawn('taker', lambda: None)\n"
         "threading.Event().wait()"
@@ -216,3 +216,31 @@ def test_the_quietest_thread_decides(watched: Watched) -> None:
 
 def test_without_threads_there_is_no_silence(watched: Watched) -> None:
     assert watched.supervisor.silent_s() == 0
+
+
+def test_a_thread_that_loads_a_model_is_excused_until_it_is_done(watched: Watched) -> None:
+    """PIPE 22: on a cold disk a large model loads for longer than a silent thread may live."""
+    loading, go_on, loaded = (threading.Event() for _ in range(3))
+
+    def load() -> None:
+        with watched.supervisor.excused():
+            loading.set()
+            go_on.wait(PATIENCE_S)
+        loaded.set()
+        watched.stuck()
+
+    watched.supervisor.spawn("keeper", load)
+    assert loading.wait(PATIENCE_S)
+    watched.clock.advance(1000)
+    assert watched.supervisor.silent_s() == 0
+    go_on.set()
+    assert loaded.wait(PATIENCE_S)
+    watched.clock.advance(7)
+    assert watched.supervisor.silent_s() == 7
+
+
+def test_a_thread_that_loads_hides_no_other_thread(watched: Watched) -> None:
+    watched.supervisor.spawn("classifier", watched.stuck)
+    with watched.supervisor.excused():
+        watched.clock.advance(9)
+        assert watched.supervisor.silent_s() == 9

@@ -8,8 +8,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from contracts.errors import UnreadableEntry
-from contracts.ticket import Ticket
-from contracts.wire import decode, encode
+from contracts.ticket import Identity, Ticket
+from contracts.wire import decode, encode, identity
 from tests.support.builders import fields, ticket, tickets
 
 SECRET = "o meu cpf"
@@ -33,6 +33,12 @@ def refusal(whole: bytes) -> str:
 anything = st.recursive(
     st.sampled_from([SECRET, None, 1, 2**64, 0.5]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("ab"), inner),
+)
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
 )
 
 
@@ -108,3 +114,61 @@ def test_the_order_of_fields_and_white_space_mean_nothing() -> None:
     reordered = json.dumps(dict(reversed(whole.items())), indent=2).encode()
 
     assert decode(reordered) == ticket()
+
+
+@given(tickets())
+def test_what_can_be_decoded_has_the_identity_of_its_ticket(handed_in: Ticket) -> None:
+    assert identity(encode(handed_in)) == (handed_in.source, handed_in.external_id)
+
+
+@pytest.mark.parametrize("name", ["a\0b", " 4711\u2003", "\x1f4711"])
+def test_an_identity_is_mended_as_intake_mends_it(name: str) -> None:
+    handed_in = payload(source=name, external_id=name)
+
+    assert identity(handed_in) == (decode(handed_in).source, decode(handed_in).external_id)
+
+
+@pytest.mark.parametrize(
+    "whole",
+    [
+        payload(v=2),
+        payload(text=None),
+        payload(external_id=4711),
+        payload(external_id=" 4711 "),
+        payload(metadata="none"),
+        payload()[:-5],
+        payload(text="x" * 200_000),
+    ],
+    ids=["version", "no text", "a number", "space", "no metadata", "cut short", "too long"],
+)
+def test_an_unreadable_payload_may_still_say_whose_it_is(whole: bytes) -> None:
+    assert identity(whole) == Identity("zendesk", "4711")
+
+
+@pytest.mark.parametrize(
+    "whole", [b"", b"\xff", b"[]", b"7", payload(source=None), payload(source=[]), payload(source=" ")]
+)
+def test_where_nothing_says_whose_it_is_there_is_no_identity(whole: bytes) -> None:
+    assert identity(whole) is None
+
+
+@given(st.binary())
+@example(b"[" * 100_000)
+@example(b'{"source":"a","external_id":' + b"9" * 10_000 + b"}")
+def test_no_bytes_make_the_search_fail(arbitrary: bytes) -> None:
+    assert identity(arbitrary) is None
+
+
+@given(st.dictionaries(st.sampled_from([SECRET, f"{SECRET}.b", "a\n", "9" * 11, "x" * 41]), anything, min_size=1))
+def test_a_refusal_never_holds_a_fields_name_that_may_be_a_text(values: dict[str, Any]) -> None:
+    for whole in (payload(**values), payload(metadata={**values, "b": 2**64})):
+        why = refusal(whole)
+        assert [name for name in (*values, SECRET) if name in why] == []
+
+
+@given(st.dictionaries(st.text() | st.sampled_from([*Ticket.model_fields, "v"]), json_values))
+def test_any_json_object_is_a_ticket_or_unreadable(values: dict[str, Any]) -> None:
+    whole = json.dumps({"v": 1, **values}).encode(errors="surrogatepass")
+
+    if not refusal(whole):
+        assert decode(encode(decode(whole))) == decode(whole)

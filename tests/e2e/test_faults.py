@@ -1,0 +1,30 @@
+"""The fault suite in short: whatever is done to the pipe, each accepted ticket ends as exactly one current result.
+
+`make faults` inflicts the same faults in full.
+"""
+
+import random
+from collections.abc import Iterator
+
+import pytest
+
+from tests.faults.catalog import Fault
+from tests.faults.families import FAMILIES
+from tests.faults.rig import Rig
+
+ALL = [pytest.param(one, id=f"{family}: {one.name}") for family, faults in FAMILIES.items() for one in faults]
+
+
+@pytest.fixture(scope="module")
+def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    """Servers for all faults."""
+    with Rig(tmp_path_factory.mktemp("faults"), random.SystemRandom().randrange(10**6)) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("fault", ALL)
+def test_nothing_is_lost_doubled_or_wrongly_condemned(rig: Rig, fault: Fault) -> None:
+    print(f"python -m tests.faults --short --seed {rig.seed} --only '{fault.name}'")  # shown when it fails
+    with rig.clean(fault.name):
+        fault.inflict(rig, fault.short)
+        assert rig.outcome().survived, rig.outcome()

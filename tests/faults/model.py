@@ -1,0 +1,69 @@
+"""Model versions that break or change while workers run them."""
+
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from contracts.errors import ModelCorrupt, NoModel
+from contracts.model import CURRENT_FILE, MANIFEST_FILE, CurrentModel
+from tests.faults.catalog import Fault, Size, fault
+from tests.faults.rig import Rig
+
+
+def _broken(name: str, spoil: Callable[[Path], None]) -> Fault:
+    @fault(name, short=Size(1000), full=Size(10_000))
+    def broken(rig: Rig, size: Size) -> None:
+        """A worker goes on with what it has loaded; the broken version can be promoted neither by us nor by hand."""
+        registry = rig.registry
+        with rig.producing(size.tickets):
+            worker = rig.start()
+            rig.busy(worker)
+            for version in ("v1.0.0", "v1.1.0"):
+                spoil(registry.root / version)
+            with pytest.raises((ModelCorrupt, NoModel)):
+                registry.promote("v1.1.0")
+            by_hand = CurrentModel(version="v1.1.0", epoch=2)
+            (registry.root / CURRENT_FILE).write_text(by_hand.model_dump_json(), encoding="utf-8")
+            rig.until(lambda: "going on" in worker.log.read_text(encoding="utf-8"))
+            rig.recovers()
+        rig.drain()
+        rig.book.current = dict.fromkeys(rig.book.revisions, "v1.0.0")
+        assert rig.crew.left == [worker], "the worker did not live through it"
+
+    return broken
+
+
+def _delete(folder: Path) -> None:
+    shutil.rmtree(folder)
+
+
+def _change(folder: Path) -> None:
+    (folder / "weights.txt").write_text("other weights", encoding="utf-8")
+
+
+def _halve(folder: Path) -> None:
+    manifest = folder / MANIFEST_FILE
+    manifest.write_bytes(manifest.read_bytes()[:40])
+
+
+deleted = _broken("the current version's folder deleted", _delete)
+changed = _broken("the current version's weights changed", _change)
+half_written = _broken("the current version half written", _halve)
+
+
+@fault("versions swapped under load", short=Size(1200, times=3), full=Size(10_000, times=20))
+def swapped(rig: Rig, size: Size) -> None:
+    """Each row names the version that classified it: its label proves which did."""
+    with rig.producing(size.tickets):
+        worker, _ = rig.start(), rig.start()
+        for swap in range(size.times):
+            rig.busy(worker, stored=size.tickets * 0.8 * swap / size.times)
+            rig.registry.promote("v1.0.0" if swap % 2 else "v1.1.0")
+            time.sleep(0.2)  # two looks at the registry
+        rig.recovers()
+    rig.drain()
+    used = rig.versions()
+    assert used == {"v1.0.0", "v1.1.0"}, f"only {used} classified anything: no swap took place"

@@ -1,0 +1,81 @@
+"""A Postgres that dies, is away, is slow, has no connection free, or gives a statement up."""
+
+import time
+
+from tests.faults.catalog import Fault, Size, fault
+from tests.faults.rig import Rig
+from tests.faults.sabotage import failing, failures, no_connection_free, slow
+
+
+@fault("Postgres killed and restarted", short=Size(1500, times=2), full=Size(20_000, times=10))
+def killed(rig: Rig, size: Size) -> None:
+    """With kill -9. A commit whose answer was lost may have happened, and is made once more."""
+    workers = [rig.start(), rig.start()]
+    with rig.producing(size.tickets):
+        for kill in range(size.times):
+            worker = rig.dice.choice(workers)
+            rig.busy(worker, stored=size.tickets * kill / size.times)
+            rig.stack.postgres.kill()
+            rig.book.kills += 1
+            rig.stack.postgres.start()
+            rig.recovers()
+    rig.drain()
+    assert rig.crew.left == workers, "a worker did not live through it"
+
+
+@fault("Postgres away", short=Size(1000, seconds=3), full=Size(10_000, seconds=60))
+def away(rig: Rig, size: Size) -> None:
+    workers = [rig.start(), rig.start()]
+    with rig.producing(size.tickets):
+        rig.busy(workers[0], stored=size.tickets / 10)
+        rig.stack.postgres.stop()
+        time.sleep(size.seconds)
+        rig.stack.postgres.start()
+        rig.recovers()
+    rig.drain()
+    assert rig.crew.left == workers, "a worker did not live through it"
+
+
+@fault("Postgres slow", short=Size(1500, seconds=0.3), full=Size(3000, seconds=5))
+def takes_its_time(rig: Rig, size: Size) -> None:
+    """Each window takes longer than a lease in the full form: a worker that waits is not dead."""
+    # Above a second: on a busy disk Redis itself stands still that long at times, and its leases end meanwhile.
+    workers = [rig.start(TRIAGEM_LEASE_S=4), rig.start(TRIAGEM_LEASE_S=4)]
+    with slow(rig.database, size.seconds):
+        rig.publish(size.tickets)
+        rig.drain(seconds=180)
+    rescued = [worker.log for worker in workers if "rescued" in worker.log.read_text(encoding="utf-8")]
+    assert not rescued, f"living workers took from each other: {rescued}"
+    assert rig.crew.left == workers
+
+
+@fault("no connection of Postgres free", short=Size(1000, seconds=1.5), full=Size(10_000, seconds=20))
+def no_connection(rig: Rig, size: Size) -> None:
+    workers = [rig.start(), rig.start()]
+    with rig.producing(size.tickets):
+        rig.busy(workers[0], stored=size.tickets / 10)
+        with no_connection_free(rig.endpoints.database_url):
+            time.sleep(size.seconds)
+        rig.recovers()
+    rig.drain()
+    assert rig.crew.left == workers, "a worker did not live through it"
+
+
+def _given_up(name: str, state: str, *, on_commit: bool = False) -> Fault:
+    @fault(name, short=Size(600, times=3), full=Size(5000, times=12))
+    def given_up(rig: Rig, size: Size) -> None:
+        """It says nothing of the rows: no ticket is blamed, none leaves Redis."""
+        rig.publish(size.tickets)
+        with failing(rig.database, state, size.times, on_commit=on_commit):
+            worker = rig.start()
+            rig.until(lambda: failures(rig.database) >= size.times)
+            rig.recovers()
+            rig.drain()
+        assert rig.crew.left == [worker], "the worker did not live through it"
+
+    return given_up
+
+
+deadlock = _given_up("a deadlock", "40P01")
+serialisation = _given_up("a serialisation failure", "40001")
+disk_full = _given_up("disk full at the commit", "53100", on_commit=True)

@@ -1,0 +1,137 @@
+"""What a customer wants forgotten is nowhere afterwards, whatever a worker had in hand."""
+
+import json
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from contracts.ticket import Lane
+from db import Database
+from db.forget import entomb, find
+from db.window import write
+from inbox import Inbox
+from tests.support.command import Triagem, assert_one_line
+from tests.support.forgetting import WHOSE, WORDS, ours, said, waiting
+from tests.support.letters import buried, entry_of
+from tests.support.windows import doubtful, judge, rows
+
+
+class TestEverywhere:
+    @pytest.fixture
+    def answer(self, triagem: Triagem, database: Database, inbox: Inbox) -> Any:
+        write(database, [ours()])
+        judge(database, WORDS, "suporte")
+        write(database, [doubtful(source="crm", external_id="neighbour")])
+        buried(database, entry_of("4711"), entry_of("neighbour"), entry_of("4711", source="other"), b"\xffno ticket")
+        inbox.put(Lane.LIVE, [entry_of("4711"), entry_of("neighbour"), b"\xffno ticket"])
+        inbox.put(Lane.BULK, [entry_of("4711"), entry_of("4711")])
+        inbox.take(Lane.BULK, "somebody", 1)
+        answer = triagem("db", "forget", "crm", " 4711", "--yes", "--json")
+        assert answer.status == 0, answer
+        return json.loads(answer.out)
+
+    def test_each_place_is_counted(self, answer: Any) -> None:
+        assert answer == {
+            "source": "crm",
+            "external_id": "4711",
+            "forgotten": {
+                "tombstone": True,
+                "rows": {"alerts": 1, "predictions": 1, "reviews": 1},
+                "dead_letters": 1,
+                "unreadable_letters": 1,
+                "inbox_entries": 3,
+                "unreadable_entries": 1,
+                "inbox_left": 2,
+                "log_rewrite": "started",
+            },
+        }
+
+    def test_only_the_tombstone_is_left_of_it(self, answer: Any, database: Database, inbox: Inbox) -> None:
+        (tombstone, neighbour) = sorted(rows(database, "tickets"), key=lambda row: str(row["external_id"]))
+        assert tombstone.pop("forgotten_at") is not None
+        values = {name: value for name, value in tombstone.items() if name not in {"id", "source", "external_id"}}
+        assert {str(value) for value in values.values()} == {
+            "None", "b''", "{}", "", "0", "1.0", "False", "1970-01-01 00:00:00+00:00",
+        }  # fmt: skip
+        assert neighbour["text"] == "A"
+        for table in ("predictions", "alerts", "reviews"):
+            assert {row["ticket_id"] for row in rows(database, table)} <= {neighbour["id"]}
+        letters = [bytes(letter["payload"]) for letter in rows(database, "dead_letters")]
+        assert letters == [entry_of("neighbour"), entry_of("4711", source="other"), b"\xffno ticket"]
+        assert waiting(inbox) == [entry_of("neighbour"), b"\xffno ticket"]
+        assert inbox.in_flight(Lane.BULK) == 0
+
+    def test_no_view_shows_it(self, answer: Any, database: Database) -> None:
+        for view in ("results", "history"):
+            assert [row["external_id"] for row in rows(database, view)] == ["neighbour"]
+        assert [row["tickets"] for row in rows(database, "daily")] == [1]
+
+    def test_again_finds_nothing_more_and_changes_nothing(
+        self, answer: Any, triagem: Triagem, database: Database, inbox: Inbox
+    ) -> None:
+        before = said(database), waiting(inbox)
+
+        again = triagem("db", "forget", "crm", "4711", "--yes")
+
+        assert again.status == 0
+        assert "was forgotten before" in again.out
+        assert "inbox: 0 (1 more do not say whose they are" in again.out
+        assert (said(database), waiting(inbox)) == before
+
+    def test_it_cannot_be_shown_any_more(self, answer: Any, triagem: Triagem) -> None:
+        assert_one_line(triagem("show", "crm", "4711"), "no ticket")
+
+
+class TestAsking:
+    def test_nothing_is_deleted_where_nobody_can_be_asked(self, triagem: Triagem, database: Database) -> None:
+        write(database, [ours()])
+
+        assert_one_line(
+            triagem("db", "forget", "crm", "4711"), "Ticket '4711' of 'crm': received 2026-11-22", "--yes"
+        )
+
+        assert WORDS in said(database)
+
+    @pytest.mark.parametrize(
+        ("source", "external_id", "said"), [(" ", "1", "source"), ("crm", "x" * 256, "external_id")]
+    )
+    def test_what_is_no_ticket_s_name_is_refused(
+        self, triagem: Triagem, source: str, external_id: str, said: str
+    ) -> None:
+        assert_one_line(triagem("db", "forget", source, external_id, "--yes"), said)
+
+    def test_with_redis_away_postgres_is_done_and_doing_it_again_mends_it(
+        self, triagem: Triagem, database: Database, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        write(database, [ours()])
+        inbox.put(Lane.LIVE, [entry_of("4711")])
+        with monkeypatch.context() as patched:
+            patched.setenv("TRIAGEM_REDIS_URL", "redis://127.0.0.1:1/0")
+            assert_one_line(triagem("db", "forget", "crm", "4711", "--yes"), "Redis does not answer")
+        assert WORDS not in said(database)
+
+        assert triagem("db", "forget", "crm", "4711", "--yes").status == 0
+
+        assert waiting(inbox) == []
+
+
+class TestDatabase:
+    def test_the_first_moment_of_forgetting_stays(self, database: Database) -> None:
+        assert entomb(database, WHOSE)
+        first = find(database, WHOSE)
+        assert not entomb(database, WHOSE)
+
+        assert first is not None
+        assert first == find(database, WHOSE)
+
+    def test_the_planner_s_statistics_hold_no_words(self, database: Database) -> None:
+        write(database, [ours(f"{WORDS} {name}", external_id=str(name)) for name in range(20)])
+        buried(database, *(entry_of(str(name)) for name in range(20)))
+        with database.autocommit() as connection:
+            connection.execute(text("ANALYZE"))
+            kept = connection.execute(text("SELECT * FROM pg_stats WHERE schemaname = 'public'")).all()
+
+        assert "crm" in str(kept)
+        assert WORDS not in str(kept)
+        assert WORDS.encode().hex() not in str(kept)

@@ -1,0 +1,76 @@
+"""A row that Postgres refuses is kept apart; a Postgres that refuses every row condemns nobody (PIPE 10)."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from cli.stack import Endpoints
+from contracts.errors import StatementRefused
+from db import Database
+from inbox import Inbox
+from producer import Publisher
+from tests.support.pipeline import drained, letters, publish, running, stored
+from tests.support.waiting import until
+
+
+@pytest.fixture
+def refusing(database: Database) -> Iterator[None]:
+    """A Postgres that refuses the tickets named bad-…, or all of them, by a constraint."""
+
+    def run(statement: str) -> None:
+        with database.autocommit() as connection:
+            connection.execute(text(statement))
+
+    run("CREATE TABLE IF NOT EXISTS refused (name text PRIMARY KEY)")
+    run("""
+        CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+          IF EXISTS (SELECT FROM refused WHERE NEW.external_id LIKE name) THEN
+            RAISE EXCEPTION 'refused %', NEW.text USING ERRCODE = '23514';
+          END IF;
+          RETURN NEW;
+        END $$
+        """)
+    run("CREATE TRIGGER refuse BEFORE INSERT ON tickets FOR EACH ROW EXECUTE FUNCTION refuse()")
+    yield
+    run("DROP TRIGGER refuse ON tickets")
+    run("DROP FUNCTION refuse")
+    run("DROP TABLE refused")
+
+
+def refuse(database: Database, names: str) -> None:
+    with database.autocommit() as connection:
+        connection.execute(text("INSERT INTO refused VALUES (:names)"), {"names": names})
+
+
+@pytest.mark.usefixtures("refusing")
+def test_a_row_that_postgres_refuses_becomes_a_dead_letter_and_its_neighbours_commit(
+    endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path
+) -> None:
+    refuse(database, "bad-%")
+    publish(inbox, 40)
+    for number in range(2):
+        Publisher(inbox).publish(source="crm", external_id=f"bad-{number}", text="my card number is 4711")
+    publish(inbox, 60)
+    with running(endpoints, instant_models) as (_, failed):
+        until(lambda: drained(inbox))
+        assert not failed.is_set()
+    assert stored(database) == 60
+    assert {why for _, why in letters(database)} == {
+        "it cannot be stored: Postgres refused a value (CheckViolation, SQLSTATE 23514)"
+    }
+    assert len(letters(database)) == 2
+
+
+@pytest.mark.usefixtures("refusing")
+def test_a_postgres_that_refuses_every_row_stops_the_worker_and_condemns_nobody(
+    endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path
+) -> None:
+    refuse(database, "%")
+    publish(inbox, 5)
+    with running(endpoints, instant_models) as (pipeline, failed):
+        assert failed.wait(5)
+    assert type(pipeline.supervisor.failure) is StatementRefused
+    assert letters(database) == []
+    assert inbox.redis.xlen("triagem:{0}:live") == 5

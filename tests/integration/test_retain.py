@@ -1,0 +1,193 @@
+"""Old texts go, what was learned from them stays."""
+
+import json
+import threading
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import psycopg
+import pytest
+from sqlalchemy import text
+
+from cli.stack import Endpoints
+from contracts.ticket import Lane
+from db import Database
+from db.retain import drop_letters, purge_texts
+from db.window import Written, write
+from tests.support.builders import NOW, classified
+from tests.support.command import Triagem, assert_one_line
+from tests.support.letters import buried
+from tests.support.waiting import until
+from tests.support.windows import everything, rows
+
+DAY = timedelta(days=1)
+OLD = NOW - 100 * DAY
+CUTOFF = NOW - 90 * DAY
+
+
+def ticket(name: str, received_at: datetime, revised_at: datetime | None = None) -> Any:
+    """A result of the ticket of that name; revised when it was received, if nothing else is said."""
+    return classified(
+        external_id=name,
+        received_at=received_at,
+        revised_at=revised_at or received_at,
+        metadata={"phone": "11 99999-0000"},
+    )
+
+
+def with_text(database: Database) -> list[str]:
+    """The tickets that have their texts."""
+    return [row["external_id"] for row in rows(database, "tickets") if row["text"] is not None]
+
+
+def purge(database: Database, before: datetime = CUTOFF, *, dry_run: bool = False) -> int:
+    """How many texts were purged."""
+    return sum(purged for _, purged in purge_texts(database, before=before, dry_run=dry_run))
+
+
+class TestTexts:
+    def test_only_those_received_and_revised_before_are_purged(self, database: Database) -> None:
+        edge = timedelta(milliseconds=1)
+        write(
+            database,
+            [
+                ticket("old", OLD),
+                ticket("just old", CUTOFF - edge),
+                ticket("just young", CUTOFF),
+                ticket("young", NOW),
+                ticket("imported today", NOW, revised_at=OLD),
+                ticket("revised today", OLD, revised_at=NOW),
+            ],
+        )
+
+        assert purge(database) == 2
+
+        assert sorted(with_text(database)) == ["imported today", "just young", "revised today", "young"]
+
+    def test_all_but_text_and_metadata_stays(self, database: Database) -> None:
+        write(database, [ticket("1", OLD)])
+        with database.autocommit() as connection:
+            connection.execute(
+                text(
+                    "INSERT INTO reviews (ticket_id, digest, label, reviewer)"
+                    " SELECT id, digest, 'suporte', 'ana' FROM tickets"
+                )
+            )
+        before = everything(database)
+        views = [rows(database, view) for view in ("results", "history", "daily")]
+
+        purge(database)
+
+        before["tickets"][0] |= {"text": None, "metadata": {}}
+        assert everything(database) == before
+        assert [rows(database, view) for view in ("results", "history", "daily")] == views
+
+    def test_again_purges_nothing(self, database: Database) -> None:
+        write(database, [ticket("1", OLD)])
+
+        assert [purge(database), purge(database)] == [1, 0]
+
+    def test_a_ticket_that_is_revised_later_has_its_new_text_and_keeps_it(self, database: Database) -> None:
+        write(database, [ticket("1", OLD)])
+        purge(database)
+
+        write(database, [classified(external_id="1", digest=b"b", text="newer", revised_at=NOW)])
+
+        assert purge(database) == 0
+        (row,) = rows(database, "tickets")
+        assert (row["text"], row["received_at"]) == ("newer", OLD)
+
+    def test_a_late_redelivery_of_a_purged_text_does_not_bring_it_back(self, database: Database) -> None:
+        write(database, [ticket("1", OLD)])
+        purge(database)
+
+        assert write(database, [ticket("1", OLD)]) == Written(0, 0)
+
+        assert with_text(database) == []
+
+    def test_pages_are_of_a_thousand_and_together_they_are_all(self, database: Database) -> None:
+        write(database, [ticket(str(number), OLD) for number in range(1500)])
+        write(database, [ticket(str(number), OLD + DAY) for number in range(1500, 2500)])
+
+        assert list(purge_texts(database, before=CUTOFF)) == [(1000, 1000), (1000, 1000), (500, 500)]
+
+        assert with_text(database) == []
+
+    def test_what_is_stopped_midway_has_done_its_pages(self, database: Database) -> None:
+        write(database, [ticket(str(number), OLD) for number in range(1500)])
+
+        next(purge_texts(database, before=CUTOFF))
+
+        assert len(with_text(database)) == 500
+
+    def test_it_locks_tickets_in_the_order_of_the_window_s_statement(
+        self, database: Database, endpoints: Endpoints
+    ) -> None:
+        """`a` came last: a purge that locked by time or number would hold `b` while it waits for `a`."""
+        write(database, [ticket("b", OLD)])
+        write(database, [ticket("a", OLD + DAY)])
+        with psycopg.connect(endpoints.database_url) as window:
+            window.execute("SELECT FROM tickets WHERE external_id = 'a' FOR UPDATE")
+            purging = threading.Thread(target=purge, args=(database,))
+            purging.start()
+            with psycopg.connect(endpoints.database_url) as other:
+                asked = "SELECT count(*) FROM pg_stat_activity WHERE %s = ANY(pg_blocking_pids(pid))"
+                until(lambda: other.execute(asked, [window.info.backend_pid]).fetchone() == (1,))
+            window.execute("SELECT FROM tickets WHERE external_id = 'b' FOR UPDATE NOWAIT")
+            window.execute(
+                "UPDATE tickets SET revised_at = now(), text = 'revised meanwhile' WHERE external_id = 'a'"
+            )
+            window.commit()
+            purging.join()
+
+        assert [(row["external_id"], row["text"]) for row in rows(database, "tickets")] == [
+            ("b", None),
+            ("a", "revised meanwhile"),
+        ]
+
+
+class TestLetters:
+    def test_old_ones_go_and_young_ones_stay(self, database: Database) -> None:
+        buried(database, *(b"%d" % number for number in range(1002)))
+        with database.autocommit() as connection:
+            connection.execute(text("UPDATE dead_letters SET died_at = :at WHERE id > 1"), {"at": OLD})
+
+        assert list(drop_letters(database, before=CUTOFF, dry_run=True)) == [1001]
+        assert list(drop_letters(database, before=CUTOFF)) == [1000, 1]
+
+        assert [letter["id"] for letter in rows(database, "dead_letters")] == [1]
+
+
+class TestCommand:
+    @pytest.fixture
+    def filled(self, database: Database) -> Database:
+        """Three old texts and two old letters."""
+        now = datetime.now(UTC)
+        write(database, [ticket(str(days), now - days * DAY) for days in (1, 40, 50, 60)])
+        buried(database, b"a", b"b", b"c", lane=Lane.BULK)
+        with database.autocommit() as connection:
+            connection.execute(text("UPDATE dead_letters SET died_at = now() - interval '40 days' WHERE id < 3"))
+        return database
+
+    def test_it_says_what_it_purged(self, triagem: Triagem, filled: Database) -> None:
+        answers = [triagem("db", "retain", "--days", "30", "--yes").out for _ in range(2)]
+
+        assert answers == ["3 texts and 2 dead letters purged\n", "0 texts and 0 dead letters purged\n"]
+        assert with_text(filled) == ["1"]
+        assert "(text purged)" in triagem("show", "zendesk", "40").out
+
+    def test_a_dry_run_asks_nothing_and_changes_nothing(self, triagem: Triagem, filled: Database) -> None:
+        answer = json.loads(triagem("db", "retain", "--days", "30", "--dry-run", "--json").out)
+
+        assert (answer["texts"], answer["dead_letters"], answer["dry_run"]) == (3, 2, True)
+        assert len(with_text(filled)) == 4
+        assert len(rows(filled, "dead_letters")) == 3
+
+    def test_nothing_is_purged_where_nobody_can_be_asked(self, triagem: Triagem, filled: Database) -> None:
+        assert_one_line(triagem("db", "retain", "--days", "30"), "--yes")
+
+        assert len(with_text(filled)) == 4
+
+    @pytest.mark.parametrize("days", ["0", "-1", "1000000", "x"])
+    def test_a_number_of_days_that_cannot_be_meant_is_a_usage_error(self, triagem: Triagem, days: str) -> None:
+        assert triagem("db", "retain", "--days", days, "--yes").status == 2

@@ -1,0 +1,140 @@
+"""TLS by URL alone: the right authority lets us in, anything else is refused in one line without a password."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from kombu.exceptions import OperationalError
+from sqlalchemy import make_url
+
+from cli.stack import Endpoints
+from contracts.errors import InboxAway, NotTrusted
+from inbox import connect
+from inbox.client import redis_errors
+from tests.support.command import Triagem, assert_one_line
+from tests.support.refusals import ask, refused
+from tests.support.tls import Authority, authority, secured, tls_proxy
+from worker.app import make_app
+from worker.settings import broker_beside
+
+
+class Secured(NamedTuple):
+    """The shared stack behind TLS: its ports, who signed its certificate, and somebody who did not."""
+
+    endpoints: Endpoints
+    redis_port: int
+    postgres_port: int
+    signer: Authority
+    stranger: Authority
+
+    def redis(self, ca: Path | None = None, **options: object) -> str:
+        """The inbox's URL; by default with the right authority."""
+        return secured(self.endpoints.redis_url, self.redis_port, ssl_ca_certs=ca or self.signer.file, **options)
+
+    def postgres(self, ca: Path | None = None) -> str:
+        """The database's URL."""
+        return secured(
+            self.endpoints.database_url,
+            self.postgres_port,
+            sslmode="verify-full",
+            sslrootcert=ca or self.signer.file,
+        )
+
+
+@pytest.fixture(scope="module")
+def authorities(tmp_path_factory: pytest.TempPathFactory) -> tuple[Authority, Authority]:
+    """The one that signs, and another."""
+    folder = tmp_path_factory.mktemp("authorities")
+    return authority(folder, "signer"), authority(folder, "stranger")
+
+
+@pytest.fixture
+def tls(endpoints: Endpoints, authorities: tuple[Authority, Authority]) -> Iterator[Secured]:
+    """The shared stack behind TLS."""
+    signer, stranger = authorities
+    with (
+        tls_proxy(endpoints.redis_url, signer) as redis_port,
+        tls_proxy(endpoints.database_url, signer) as postgres_port,
+    ):
+        yield Secured(endpoints, redis_port, postgres_port, signer, stranger)
+
+
+def by_address(url: str) -> str:
+    """The same server under a name that its certificate lacks."""
+    return url.replace("localhost", "127.0.0.1")
+
+
+def test_commands_work_over_tls(triagem: Triagem, tls: Secured, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRIAGEM_REDIS_URL", tls.redis())
+    monkeypatch.setenv("TRIAGEM_DATABASE_URL", tls.postgres())
+
+    assert triagem("backlog").status == 0
+    assert triagem("results").status == 0
+
+
+@pytest.mark.parametrize("spoil", ["authority", "host name"])
+@pytest.mark.parametrize("server", ["Redis", "Postgres"])
+def test_a_server_that_is_not_the_one_we_trust_is_refused_in_one_line(
+    triagem: Triagem, tls: Secured, monkeypatch: pytest.MonkeyPatch, server: str, spoil: str
+) -> None:
+    make: Callable[..., str] = tls.redis if server == "Redis" else tls.postgres
+    url = make(tls.stranger.file) if spoil == "authority" else by_address(make())
+    variable, command = ("TRIAGEM_REDIS_URL", "backlog") if server == "Redis" else ("TRIAGEM_DATABASE_URL", "results")
+    monkeypatch.setenv(variable, url)
+
+    answer = triagem(command)
+
+    assert_one_line(answer, f"{server}' certificate is not trusted", variable)
+    assert password_of(url) not in answer.out + answer.err
+
+
+def test_an_absent_authority_file_is_told_from_a_wrong_password(tls: Secured) -> None:
+    with refused(NotTrusted, "Postgres' certificate is not trusted", secret=password_of(tls.postgres())):
+        ask(tls.postgres(Path("/no/such/file.pem")))
+
+
+def test_a_postgres_without_tls_is_never_spoken_to_in_the_clear(endpoints: Endpoints) -> None:
+    with refused(NotTrusted, secret=password_of(endpoints.database_url)):
+        ask(endpoints.database_url + "?sslmode=require")
+
+
+def test_a_redis_without_tls_says_that_it_speaks_none(endpoints: Endpoints) -> None:
+    url = endpoints.redis_url.replace("redis://", "rediss://")
+    with refused(InboxAway, "does not answer in TLS", secret=password_of(url)), redis_errors():
+        connect(url).ping()
+
+
+def test_celery_reaches_its_broker_over_tls(tls: Secured) -> None:
+    with make_app(broker_beside(tls.redis())).connection_for_write() as connection:
+        connection.connect()
+        assert connection.connected
+
+
+@pytest.mark.parametrize("spoil", ["authority", "host name", "no authority"])
+def test_celery_verifies_its_brokers_certificate(tls: Secured, spoil: str) -> None:
+    inbox = {
+        "authority": tls.redis(tls.stranger.file),
+        "host name": by_address(tls.redis()),
+        "no authority": secured(tls.endpoints.redis_url, tls.redis_port),
+    }[spoil]
+    with (
+        make_app(broker_beside(inbox)).connection_for_write() as connection,
+        pytest.raises(OperationalError, match="CERTIFICATE_VERIFY_FAILED") as caught,
+    ):
+        connection.ensure_connection(max_retries=1, interval_start=0, reraise_as_library_errors=True)
+    assert password_of(inbox) not in str(caught.value)
+
+
+def test_verification_is_given_up_only_by_saying_so(tls: Secured) -> None:
+    url = secured(tls.endpoints.redis_url, tls.redis_port, ssl_cert_reqs="none")
+
+    assert connect(url).ping()
+    with make_app(broker_beside(url)).connection_for_write() as connection:
+        connection.connect()
+        assert connection.connected
+
+
+def password_of(url: str) -> str:
+    """What must never be shown."""
+    return str(make_url(url).password)

@@ -1,0 +1,114 @@
+"""What the login `worker`, a member of `triagem_writer`, can do: all that programs do with rows, and nothing else."""
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.errors import InsufficientPrivilege
+
+from cli.stack import Endpoints
+from contracts.ticket import Lane
+from db import Database
+from db.tables import Base
+from db.upgrade import require_current
+from inbox import Inbox
+from tests.support.command import Triagem
+from tests.support.pipeline import publish, running, stored
+from tests.support.waiting import until
+
+TABLES = sorted(Base.metadata.tables)
+COMMANDS = (
+    "results",
+    "show crm 0",
+    "dead list",
+    "dead show 1",
+    "dead replay 1",
+    "dead drop --all --yes",
+    "db forget crm 1 --yes",
+    "db retain --days 1 --yes",
+)
+ROWS = ("DELETE", "INSERT", "SELECT", "UPDATE")
+
+
+@pytest.fixture
+def worker(endpoints: Endpoints) -> Iterator[psycopg.Connection]:
+    """A worker's session."""
+    with psycopg.connect(endpoints.writer_url, autocommit=True) as session:
+        yield session
+
+
+def test_the_whole_pipe_works_as_it(
+    endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path
+) -> None:
+    with Database(endpoints.writer_url) as own:
+        require_current(own)
+    publish(inbox, 50)
+    publish(inbox, 50)
+    inbox.put(Lane.BULK, [b"no ticket"])
+    with running(dataclasses.replace(endpoints, database_url=endpoints.writer_url), instant_models) as (_, failed):
+        until(lambda: failed.is_set() or all(inbox.redis.xlen(f"triagem:{{0}}:{lane}") == 0 for lane in Lane))
+    assert not failed.is_set()
+    assert stored(database) == 50
+
+
+def test_the_commands_that_read_and_change_rows_work_as_it(
+    triagem: Triagem, endpoints: Endpoints, inbox: Inbox, instant_models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(inbox, 2)
+    inbox.put(Lane.LIVE, [b"no ticket"])
+    with running(endpoints, instant_models):
+        until(lambda: inbox.redis.xlen("triagem:{0}:live") == 0)
+    monkeypatch.setenv("TRIAGEM_DATABASE_URL", endpoints.writer_url)
+
+    answers = {command: triagem(*command.split()) for command in COMMANDS}
+
+    assert {command: answer.err for command, answer in answers.items() if answer.status} == {}
+
+
+def test_exactly_this_is_granted_to_it(worker: psycopg.Connection) -> None:
+    granted = worker.execute("""
+        SELECT relname, privilege_type
+        FROM (SELECT relname, relacl FROM pg_class WHERE relnamespace = 'public'::regnamespace
+              UNION ALL
+              SELECT relname || '.' || attname, attacl FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
+              WHERE relnamespace = 'public'::regnamespace) AS ours (relname, acl), aclexplode(acl)
+        WHERE grantee IN (0, 'worker'::regrole, 'triagem_writer'::regrole)
+    """).fetchall()
+
+    expected = [(table, privilege) for table in TABLES for privilege in ROWS]
+    expected += [(name, "SELECT") for name in ("alembic_version", "daily", "history", "results")]
+    assert sorted(granted) == sorted(expected)
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_it_changes_no_table(worker: psycopg.Connection, table: str) -> None:
+    for statement in (
+        "DROP TABLE {}",
+        "TRUNCATE {}",
+        "ALTER TABLE {} ADD COLUMN mine int",
+        "CREATE INDEX ON {} (id)",
+    ):
+        with pytest.raises(InsufficientPrivilege):
+            worker.execute(sql.SQL(statement).format(sql.Identifier(table)))
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CREATE TABLE mine (x int)",
+        "CREATE VIEW mine AS SELECT 1",
+        "DROP VIEW results",
+        "UPDATE alembic_version SET version_num = '9999'",
+        "SELECT setval('tickets_id_seq', 1)",
+        "CREATE ROLE another",
+        "GRANT triagem_writer TO analyst",
+        "SET ROLE triagem",
+        "COPY tickets TO PROGRAM 'cat'",
+    ],
+)
+def test_it_makes_nothing_and_becomes_nobody_else(worker: psycopg.Connection, statement: str) -> None:
+    with pytest.raises(InsufficientPrivilege):
+        worker.execute(statement.encode())

@@ -1,0 +1,65 @@
+"""Read from the source itself: nothing that we run can turn data into code."""
+
+import ast
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+ROOMS = ("cli", "contracts", "db", "engine", "inbox", "producer", "registry", "trainer", "worker")
+FILES = sorted(file for room in ROOMS for file in (ROOT / room).rglob("*.py"))
+
+MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "marshal", "shelve", "joblib", "jsonpickle", "yaml"}
+NAMES = {"eval", "exec", "compile", "__import__"}
+METHODS = {"torch.load", "numpy.load", "np.load", "pandas.read_pickle", "yaml.load"}
+FLAGS = {"trust_remote_code": False, "shell": False, "weights_only": True, "use_safetensors": True}
+
+
+def dangers(source: str) -> Iterator[str]:
+    """What in this source could run data as code."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else [one.name for one in node.names]
+            yield from (f"import {name}" for name in names if name.partition(".")[0] in MODULES)
+        elif isinstance(node, ast.Call):
+            called = ast.unparse(node.func)
+            if called in NAMES | METHODS:
+                yield f"{called}()"
+            yield from raised((word.arg, word.value) for word in node.keywords)
+        elif isinstance(node, ast.Dict):
+            keys = (key.value if isinstance(key, ast.Constant) else None for key in node.keys)
+            yield from raised(zip(keys, node.values, strict=True))
+        elif isinstance(node, ast.Constant) and node.value in {"pickle", "application/x-python-serialize", "yaml"}:
+            yield repr(node.value)
+
+
+def raised(flags: Iterable[tuple[object, ast.expr]]) -> Iterator[str]:
+    """Flags that are not what is safe."""
+    for name, value in flags:
+        if name in FLAGS and ast.unparse(value) != str(FLAGS[str(name)]):
+            yield f"{name}={ast.unparse(value)}"
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
+def test_no_module_can_run_what_it_reads(file: Path) -> None:
+    assert list(dangers(file.read_text(encoding="utf-8"))) == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import pickle",
+        "from marshal import loads",
+        "import yaml.loader",
+        "torch.load(path)",
+        "eval('1')",
+        "f(trust_remote_code=True)",
+        "f(trust_remote_code=settings.trust)",
+        "f(**{'trust_remote_code': True})",
+        "subprocess.run(line, shell=True)",
+        "app.conf.update(accept_content=['json', 'pickle'])",
+    ],
+)
+def test_the_search_finds_what_it_is_for(source: str) -> None:
+    assert list(dangers(source))

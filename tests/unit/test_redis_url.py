@@ -1,0 +1,96 @@
+"""What a Redis URL may say, and that nobody is shown what it says."""
+
+import ssl
+
+import pytest
+
+from contracts.errors import InvalidInput
+from inbox import connect
+from worker.app import make_app
+from worker.settings import broker_beside, broker_for_celery
+
+PASSWORD = "hush-hush"
+
+
+def options_of(url: str) -> dict[str, object]:
+    """How a client for this URL connects."""
+    found: dict[str, object] = connect(url).connection_pool.connection_kwargs
+    return found
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        "decode_responses=true",
+        "protocol=3",
+        "retry_on_timeout=true",
+        "socket_timeout=0.1",
+        "health_check_interval=0",
+        "db=7",
+        "encoding=latin-1",
+        f"password={PASSWORD}",
+        f"{PASSWORD}",
+    ],
+)
+@pytest.mark.parametrize("scheme", ["redis", "rediss"])
+def test_no_option_of_a_url_overrides_ours(scheme: str, option: str) -> None:
+    with pytest.raises(InvalidInput, match="TRIAGEM_REDIS_URL") as caught:
+        connect(f"{scheme}://127.0.0.1:6379/0?{option}")
+    assert PASSWORD not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        PASSWORD,
+        f"http://:{PASSWORD}@127.0.0.1/0",
+        f"unix://:{PASSWORD}@/tmp/redis.sock",
+        f"redis://:half:{PASSWORD}/more@127.0.0.1:6379/0",
+        f"redis://:6379/{PASSWORD}@127.0.0.1:6379/0",
+        f"redis://:6379#{PASSWORD}@127.0.0.1:6379/0",
+        f"redis://:6379?{PASSWORD}@127.0.0.1:6379/0",
+        f"redis://:{PASSWORD}@[::1/0",
+        f"redis://:{PASSWORD}@127.0.0.1:6379/{PASSWORD}",
+        f"rediss://:{PASSWORD}@127.0.0.1:6379/0?ssl_cert_reqs={PASSWORD}",
+    ],
+)
+@pytest.mark.parametrize("setting", ["TRIAGEM_REDIS_URL", "TRIAGEM_BROKER_URL"])
+def test_a_url_that_cannot_be_used_is_named_but_not_shown(setting: str, url: str) -> None:
+    with pytest.raises(InvalidInput, match=setting) as caught:
+        connect(url) if "REDIS" in setting else broker_for_celery(url)
+    assert PASSWORD not in f"{caught.value} {caught.value.__cause__}"
+
+
+def test_certificates_are_given_in_the_url() -> None:
+    options = options_of("rediss://redis.example:6380/0?ssl_ca_certs=/ca.pem&ssl_certfile=/me.pem")
+
+    assert options["ssl_ca_certs"] == "/ca.pem"
+    assert options["ssl_certfile"] == "/me.pem"
+    assert options["decode_responses"] is False
+
+
+@pytest.mark.parametrize(
+    ("inbox", "broker"),
+    [
+        ("redis://h:6379", "redis://h:6379/1"),
+        ("redis://h:6379/", "redis://h:6379/1"),
+        ("redis://u:p%2Fw@h:6379/4", "redis://u:p%2Fw@h:6379/5"),
+        ("rediss://h:1/0?ssl_ca_certs=/ca.pem", "rediss://h:1/1?ssl_ca_certs=/ca.pem"),
+    ],
+)
+def test_the_broker_is_beside_the_inbox_with_the_same_options(inbox: str, broker: str) -> None:
+    assert broker_beside(inbox) == broker
+
+
+@pytest.mark.parametrize("query", ["", "?ssl_ca_certs=/ca.pem", "?ssl_cert_reqs=required"])
+def test_celery_always_verifies_certificates(query: str) -> None:
+    connection = make_app(f"rediss://h:1/1{query}").connection_for_write()
+
+    assert connection.ssl["ssl_cert_reqs"] is ssl.CERT_REQUIRED
+
+
+def test_a_semicolon_in_the_password_is_no_list_of_servers() -> None:
+    connection = make_app("redis://:half;half@h:6379/1").connection_for_write()
+
+    assert (connection.hostname, connection.password) == ("h", "half;half")

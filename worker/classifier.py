@@ -1,0 +1,107 @@
+"""The pipe's second thread: micro-batches through the model, probabilities to decisions."""
+
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from functools import partial
+
+from contracts.model import Model
+from contracts.prediction import Prediction
+from contracts.ticket import Lane
+from db import Database
+from db.known import recent_confidences
+from db.window import Classified
+from worker import metrics
+from worker.batch import Condemned, Done, Item, MicroBatch
+from worker.bisect import reason, sift
+from worker.handover import Handover
+from worker.judge import REMEMBERED, Budget, judge, require_finite
+from worker.outage import outwait
+from worker.selfcheck import self_check
+from worker.settings import WorkerSettings
+from worker.supervisor import Supervisor
+
+
+class Classifier:
+    """The only thread that computes. `rate` is tickets per busy second, smoothed."""
+
+    def __init__(self, database: Database, supervisor: Supervisor, settings: WorkerSettings) -> None:
+        self._database, self._supervisor, self._settings = database, supervisor, settings
+        self._budget: tuple[str, Budget] | None = None
+        self.rate = 0.0
+
+    def run(self, inlet: Handover[MicroBatch], offer: Callable[[Done | None], None]) -> None:
+        """Classify until the inlet has ended. Raises ModelBroken or OutOfMemory when no text is to blame."""
+        while not inlet.ended:
+            self._supervisor.beat()
+            batch = inlet.take(0.5)
+            if batch is not None and self._supervisor.failure is None:
+                offer(self._judged(batch))
+        offer(None)
+
+    def _judged(self, batch: MicroBatch) -> Done:
+        model = batch.running.model
+        metrics.EPOCH.set(batch.running.epoch)
+        done = Done()
+        fresh = [item for item in batch.items if item.known is None]
+        metrics.SKIPPED.inc(len(batch.items) - len(fresh))
+        said = {item.entry.id: item.known for item in batch.items if item.known is not None}
+        if fresh:
+            answered, failed = self._computed(fresh, model)
+            now = datetime.now(UTC)
+            said |= {item.entry.id: (self._decide(item, model, row), now) for item, row in answered}
+            done.dead.extend(
+                Condemned(item.entry, f"the model fails on this text: {reason(error)}") for item, error in failed
+            )
+        for item in batch.items:
+            if item.entry.id in said:
+                prediction, when = said[item.entry.id]
+                received_at = datetime.fromtimestamp(item.entry.put_at, UTC)
+                epoch, lane = batch.running.epoch, item.entry.lane
+                done.entries.append(item.entry)
+                done.rows.append(
+                    Classified(item.ticket, item.digest, prediction, epoch, lane, received_at, classified_at=when)
+                )
+        return done
+
+    def _computed(
+        self, items: Sequence[Item], model: Model
+    ) -> tuple[list[tuple[Item, list[float]]], list[tuple[Item, Exception]]]:
+        def work(some: Sequence[Item]) -> list[list[float]]:
+            self._supervisor.beat()
+            rows = model.probabilities([item.tokens for item in some])
+            for row in rows:
+                require_finite(row, model.labels)
+            return rows
+
+        began = time.perf_counter()
+        answered, failed = sift(items, work, partial(self_check, model))
+        busy = max(1e-9, time.perf_counter() - began)
+        metrics.MODEL_SECONDS.inc(busy)
+        # Per busy second, smoothed: a rate by the wall clock would fall to nothing on an idle system.
+        self.rate = 0.8 * self.rate + 0.2 * len(items) / busy if self.rate else len(items) / busy
+        return answered, failed
+
+    def _decide(self, item: Item, model: Model, row: list[float]) -> Prediction:
+        thresholds = self._settings.thresholds(model.thresholds)
+        budget = self._budget_of(model.version, thresholds.review_budget)
+        said = judge(row, model.labels, thresholds, budget_cutoff=budget.cutoff)
+        if item.entry.lane is Lane.LIVE:
+            budget.remember(said.confidence)
+        return Prediction(
+            said.label,
+            said.confidence,
+            said.probabilities,
+            said.band,
+            model.version,
+            len(item.tokens.ids),
+            item.tokens.truncated,
+        )
+
+    def _budget_of(self, version: str, share: float) -> Budget:
+        """The budget of a version: another one's confidences say nothing of this one's."""
+        if self._budget is None or self._budget[0] != version:
+            read = partial(recent_confidences, self._database, version, most=REMEMBERED)
+            recent = outwait(read, self._supervisor)
+            self._budget = version, Budget(share, recent)
+        return self._budget[1]
