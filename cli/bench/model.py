@@ -30,6 +30,11 @@ class Measured:
     trained: bool
 
     @property
+    def manifest(self) -> Manifest:
+        """The version's manifest."""
+        return Manifest.model_validate_json((self.folder / MANIFEST_FILE).read_bytes())
+
+    @property
     def matmul_shapes(self) -> tuple[list[tuple[int, int]], int]:
         """The products of a layer as `(in, out)`, and how many layers."""
         config = BertConfig.from_pretrained(self.folder)

@@ -2,11 +2,12 @@
 
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -17,10 +18,13 @@ from tempfile import TemporaryDirectory
 from redis import Redis
 from sqlalchemy import text as sql
 
+from cli.bench.machine import describe
 from cli.bench.model import Measured
 from cli.bench.timing import Figure
 from cli.processes import WorkerProcess
 from cli.stack import Endpoints, LocalStack
+from contracts.errors import Final
+from contracts.model import MANIFEST_FILE
 from contracts.ticket import Ticket
 from contracts.wire import encode
 from db import Database
@@ -28,11 +32,14 @@ from db.upgrade import upgrade
 from engine.classify import classify, load
 from inbox import connect
 from producer import Publisher
+from registry import Registry
 
 BATCH_S = 0.02  # of `cli.bench.instant:steady`
 _PEER_TICKETS = 4_000
-_PATIENCE_S = 300.0
+_PATIENCE_S = 120.0
 _NUMBERS = count()
+# From the index: a count(*) every few milliseconds would be a good part of what is measured.
+_ROWS = sql("SELECT coalesce(max(id), 0) FROM tickets")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +60,10 @@ class Report:
     share_of_engine: float
 
 
+class BenchFailed(Final):
+    """What is measured came to no end: the message holds the worker's last words."""
+
+
 class Bench:
     """A stack, and tickets put into it and waited for."""
 
@@ -67,11 +78,10 @@ class Bench:
         with self.database.autocommit() as connection:
             connection.execute(sql("TRUNCATE tickets, predictions, alerts, reviews, dead_letters RESTART IDENTITY"))
 
-    def worker(self, engine: str, registry: Path | None = None) -> WorkerProcess:
+    def worker(self, engine: str) -> WorkerProcess:
         """A worker process with this engine."""
-        folder = str(registry or self.registry)
-        log = self.work / "worker.log"
-        return WorkerProcess(self.endpoints, log, TRIAGEM_REGISTRY_URL=folder, TRIAGEM_ENGINE=engine)
+        settings = {"TRIAGEM_REGISTRY_URL": str(self.registry), "TRIAGEM_ENGINE": engine}
+        return WorkerProcess(self.endpoints, self.work / "worker.log", **settings)
 
     def enqueue(self, texts: Sequence[str], number: int) -> float:
         """Tickets a second of `triagem enqueue` on a file, the command's own start included."""
@@ -94,7 +104,7 @@ class Bench:
             if rows >= number and first:
                 return (rows - first[0]) / max(1e-9, now - first[1])
             time.sleep(0.02)
-        raise TimeoutError(f"{self._rows()} of {number} rows after {_PATIENCE_S:.0f} s")
+        raise BenchFailed(f"{self._rows()} of {number} rows in {_PATIENCE_S:.0f} s: {self._said()}")
 
     def put_to_row_ms(self, text: str) -> float:
         """One live ticket, from before its put until its row can be read."""
@@ -105,6 +115,8 @@ class Bench:
             began = time.perf_counter()
             self.publisher.publish(source="live", external_id=name, text=f"{text} {name}")
             while connection.execute(found, {"name": name}).one_or_none() is None:
+                if time.perf_counter() - began > _PATIENCE_S:
+                    raise BenchFailed(f"a ticket was not stored in {_PATIENCE_S:.0f} s: {self._said()}")
                 time.sleep(0.0005)
             return (time.perf_counter() - began) * 1000
 
@@ -140,9 +152,14 @@ class Bench:
                 process.terminate()
                 process.wait()
 
+    def _said(self) -> str:
+        """The last line of a worker's log."""
+        log = self.work / "worker.log"
+        return log.read_text(encoding="utf-8").strip().rpartition("\n")[2] if log.exists() else "no log"
+
     def _rows(self) -> int:
         with self.database.autocommit() as connection:
-            return int(connection.execute(sql("SELECT count(*) FROM predictions")).scalar_one())
+            return int(connection.execute(_ROWS).scalar_one())
 
     def _environment(self) -> dict[str, str]:
         ours = {"TRIAGEM_REDIS_URL": self.endpoints.redis_url, "TRIAGEM_DATABASE_URL": self.endpoints.database_url}
@@ -150,27 +167,40 @@ class Bench:
 
 
 @contextmanager
-def bench(registry: Path) -> Iterator[Bench]:
-    """A stack of its own in a temporary folder: nothing of the user's is touched."""
+def bench(model: Measured) -> Iterator[Bench]:
+    """A stack and a registry of its own in a temporary folder: nothing of the user's is touched."""
     with TemporaryDirectory(prefix="triagem-bench-") as folder:
+        registry = Registry(Path(folder) / "models")
+        with registry.staging() as staged:
+            shutil.copytree(model.folder, staged, dirs_exist_ok=True)
+            (staged / MANIFEST_FILE).unlink()
+            version = registry.register(staged, model.manifest).version
+        registry.promote(version)
         stack = LocalStack(Path(folder) / "stack")
         endpoints = stack.start()
         try:
             with Database(endpoints.database_url) as database:
                 upgrade(database)
-                yield Bench(endpoints, database, registry, Path(folder))
+                yield Bench(endpoints, database, registry.root, Path(folder))
         finally:
             stack.erase()
 
 
 def run(
-    on: Bench, model: Measured, texts: Sequence[str], *, tickets: int, rounds: int, machine: dict[str, str]
+    on: Bench,
+    model: Measured,
+    texts: Sequence[str],
+    *,
+    tickets: int,
+    rounds: int,
+    told: Callable[[str], None],
 ) -> Report:
-    """Measure. `model` is the current version of the bench's registry."""
+    """Measure; `told` hears what is going on. `model` is the current version of the bench's registry."""
     ours: list[float] = []
     theirs: list[float] = []
     enqueued: list[float] = []
-    for _ in range(rounds):
+    for turn in range(rounds):
+        told(f"drain, round {turn + 1}")
         on.empty()
         enqueued.append(on.enqueue(texts, tickets))
         with on.worker("cli.bench.instant:instant"):
@@ -178,6 +208,7 @@ def run(
         on.empty()
         if (rate := on.celery_batches_per_s(texts)) is not None:
             theirs.append(rate)
+    told("time from put to row")
     on.empty()
     with on.worker("cli.bench.instant:instant"):
         on.put_to_row_ms(texts[0])  # waits for the worker's start
@@ -187,10 +218,11 @@ def run(
     with on.worker("cli.bench.instant:steady"):
         on.put_to_row_ms(texts[0])
         behind = [on.put_to_row_ms(text) for text in texts[:50]]
-    alone = with_engine = 0.0
+    told("share of the engine")
     loaded = load(model.folder)
     on.empty()
     some = [texts[one % len(texts)] for one in range(max(512, len(texts)))]
+    classify(loaded, some[:32])
     began = time.perf_counter()
     classify(loaded, some)
     alone = len(some) / (time.perf_counter() - began)
@@ -198,7 +230,7 @@ def run(
     with on.worker("engine.classify:load"):
         with_engine = on.drained_per_s(len(some))
     return Report(
-        machine=machine,
+        machine=describe(loaded.device),
         tickets=tickets,
         enqueued_per_s=statistics.median(enqueued),
         instant_engine_per_s=_figure(ours),

@@ -40,3 +40,25 @@ def test_a_corpus_without_texts_is_a_users_mistake(bare: Triagem, bert_models: P
     answer = bare("bench", "engine", "--model", str(bert_models / "v1.0.0"), "--corpus", str(corpus))
     assert answer.status == 1
     assert "prompt" in answer.err
+
+
+@pytest.mark.slow
+def test_the_pipe_is_measured_on_servers_of_its_own(bare: Triagem, bert_models: Path) -> None:
+    model = str(bert_models / "v1.0.0")
+    answer = bare("bench", "pipe", "--model", model, "--tickets", "2000", "--rounds", "1", "--json")
+    report = json.loads(answer.out)
+
+    assert answer.status == 0
+    assert report["instant_engine_per_s"]["median"] > 0
+    assert report["share_of_engine"] > 0
+    assert report["live_behind_bulk_batches"] > 0
+
+
+@pytest.mark.slow
+def test_the_store_is_measured_empty_and_full_with_its_plans(bare: Triagem) -> None:
+    answer = bare("bench", "store", "--rows", "10000", "--json")
+    report = json.loads(answer.out)
+
+    assert answer.status == 0
+    assert [step["rows"] for step in report["steps"]] == [0, 1000, 10000]
+    assert any("ix_tickets_newest" in line for line in report["plans"]["a page of results"])
