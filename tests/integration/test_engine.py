@@ -36,8 +36,8 @@ def assert_agree(packed: LoadedModel, padded: LoadedModel, texts: list[str]) -> 
 
 
 def test_packed_and_padded_agree_to_1e_5_on_the_sample_tickets(packed: LoadedModel, padded: LoadedModel) -> None:
-    assert packed.packed
-    assert not padded.packed
+    assert packed.runner.packed
+    assert not padded.runner.packed
     assert_agree(packed, padded, [*prompts(SAMPLE, 150), "a", "palavra " * 700])
 
 
