@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
-from contracts.errors import LabelsMismatch, ModelCorrupt, NoModel
+from contracts.errors import LabelsMismatch, ModelCorrupt, NoModel, OutOfMemory
 from contracts.model import CURRENT_FILE, MANIFEST_FILE, CurrentModel, Manifest, Tokens
 from contracts.prediction import Thresholds
 from engine.planner import plan
@@ -70,9 +70,19 @@ class LoadedModel:
 
     @torch.inference_mode()
     def probabilities(self, batch: Sequence[Tokens]) -> list[list[float]]:
-        """Softmax of logits ÷ temperature (Guo et al. 2017, arXiv:1706.04599): `[texts][labels]`, rows sum to 1."""
-        # Copied first: a softmax on a GPU would be three more launches for 32 rows of two.
-        logits = self.runner.logits([tokens.ids for tokens in batch]).cpu()
+        """Softmax of logits ÷ temperature (Guo et al. 2017, arXiv:1706.04599): `[texts][labels]`, rows sum to 1.
+
+        Raises:
+            OutOfMemory: there is no room for this micro-batch; a smaller one may have room.
+        """
+        try:
+            # Copied first: a softmax on a GPU would be three more launches for 32 rows of two.
+            logits = self.runner.logits([tokens.ids for tokens in batch]).cpu()
+        except RuntimeError as error:
+            # The CPU's allocator has no error class of its own.
+            if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+                raise OutOfMemory(f"no memory for a micro-batch of {len(batch)} texts") from None
+            raise
         answer: list[list[float]] = torch.softmax(logits.double() / self.manifest.temperature, dim=-1).tolist()
         return answer
 
