@@ -157,9 +157,11 @@ class Pipeline:
     def _failed(self) -> None:
         # An error that reached us is no entry's fault: what an entry causes was sifted out. SystemExit and a panic
         # of a library in C or Rust are no such errors, and stay blamed on what was at work.
-        if isinstance(self.supervisor.failure, Exception):
-            self.taker.acquit()
-        self._on_failure()
+        try:
+            if isinstance(self.supervisor.failure, Exception):
+                self.taker.acquit()
+        finally:
+            self._on_failure()
 
     def _commit(self) -> None:
         try:

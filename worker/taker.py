@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import structlog
 
-from contracts.errors import GroupMissing, InboxAway, InboxFull
+from contracts.errors import GroupMissing, InboxAway, InboxFull, TriagemError
 from contracts.ticket import Lane
 from db import Database
 from engine.planner import plan
@@ -99,7 +99,7 @@ class Taker:
 
     def acquit(self) -> None:
         """This worker ends for a reason that is no entry's fault."""
-        with suppress(InboxAway):
+        with suppress(TriagemError):  # away, or we are refused: then the next claim suspects what we had in hand
             self._trials.clear(self._lease.consumer)
 
     @property
