@@ -87,8 +87,8 @@ def pipe(
     Example: `triagem bench pipe --model minilm`
     """
     from cli.bench.corpus import texts as read
+    from cli.bench.ground import bench as opened
     from cli.bench.model import measured
-    from cli.bench.pipe import bench as opened
     from cli.bench.pipe import run
 
     sample = read(corpus, 512)
