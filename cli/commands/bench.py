@@ -87,8 +87,8 @@ def pipe(
     Example: `triagem bench pipe --model minilm`
     """
     from cli.bench.corpus import texts as read
+    from cli.bench.ground import bench as opened
     from cli.bench.model import measured
-    from cli.bench.pipe import bench as opened
     from cli.bench.pipe import run
 
     sample = read(corpus, 512)
@@ -137,7 +137,7 @@ def _print_pipe(report: pipe_bench.Report) -> None:
         rows.add_row("against celery-batches", f"{report.ratio_vs_celery_batches:.1f}x")
     rows.add_row("put to row, idle, engine of no cost, ms", rate(report.idle_ms))
     rows.add_row("put to row, 20,000 bulk waiting, 20 ms a micro-batch, ms", rate(report.live_behind_bulk_ms))
-    rows.add_row("the same in micro-batches", f"{report.live_behind_bulk_batches:.1f}")
+    rows.add_row("waited behind bulk, in micro-batches", f"{report.live_wait_batches:.1f}")
     rows.add_row("the real engine alone, texts/s", f"{report.engine_alone_per_s:,.1f}")
     rows.add_row("the real engine in the pipe, tickets/s", f"{report.with_engine_per_s:,.1f}")
     rows.add_row("share of the engine", share(report.share_of_engine))
