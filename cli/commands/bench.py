@@ -90,7 +90,9 @@ def pipe(
     from cli.bench.ground import bench as opened
     from cli.bench.model import measured
     from cli.bench.pipe import run
+    from cli.processes import exit_on_sigterm
 
+    exit_on_sigterm()  # or its servers would outlive it
     sample = read(corpus, 512)
     with measured(model) as version, opened(version) as on, errors.status("measure") as status:
         report = run(on, version, sample, tickets=tickets, rounds=rounds, told=status.update)
@@ -114,7 +116,9 @@ def store(
     Example: `triagem bench store --rows 10000000`
     """
     from cli.bench.store import run
+    from cli.processes import exit_on_sigterm
 
+    exit_on_sigterm()  # or its server would outlive it
     with errors.status("measure") as status:
         report = run(rows, told=status.update)
     if as_json:
