@@ -17,8 +17,8 @@ from tests.faults.engine import ENGINE
 from tests.support.waiting import until
 
 ROOT: Final = Path(__file__).parents[2]
-# Far under the 15 s of production, so that runs are short. Not under 2: a disk that stalls Redis' sync for longer than a
-# lease ends the leases of the living, and what they hold is classified twice (seen at 1 s on busy cores).
+# Far under the 15 s of production, so that runs are short. Not under 2: a disk that stalls Redis' sync for longer
+# than a lease ends the leases of the living, and what they hold is classified twice (seen at 1 s on busy cores).
 LEASE_S: Final = 2.0
 
 
