@@ -69,7 +69,7 @@ def kills(rig: Rig, size: Size) -> None:
             worker = rig.start()
         return rig.waiting() == 0
 
-    until(drained, seconds=240)
+    until(drained, seconds=120)
 
 
 @fault("out of memory above 16 texts", short=Size(400), full=Size(5000))

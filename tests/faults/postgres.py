@@ -42,7 +42,7 @@ def killed_meanwhile(rig: Rig, size: Size) -> None:
     rig.publish(size.tickets)
     worker = rig.start()
     for _ in range(size.times):
-        rig.busy(worker)
+        rig.busy(worker, stored=rig.stored() + 1)  # not before its model has something to compute
         rig.stack.postgres.stop()
         time.sleep(rig.dice.uniform(0.5, 1.0))  # until it has computed what it had in hand
         rig.kill(worker)

@@ -55,7 +55,7 @@ def killed_meanwhile(rig: Rig, size: Size) -> None:
     rig.publish(size.tickets)
     worker = rig.start()
     for _ in range(size.times):
-        rig.busy(worker)
+        rig.busy(worker, stored=rig.stored() + 1)  # not before its model has something to compute
         rig.stack.valkey.stop()
         time.sleep(rig.dice.uniform(0.5, 1.0))  # until it has stored what it had in hand
         worker.kill()
