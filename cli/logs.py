@@ -1,6 +1,6 @@
 """Logs on standard error: readable on a terminal, JSON lines everywhere else. Set up once, by the entry point.
 
-No customer's text and no password: tracebacks come without messages, database drivers keep quiet.
+No customer's text and no password: tracebacks come without messages.
 """
 
 import logging
@@ -11,7 +11,6 @@ import structlog
 from cli.tracebacks import without_messages
 
 _QUIET = ("celery", "kombu", "alembic", "httpx", "transformers", "datasets", "filelock", "fsspec", "urllib3")
-_NEVER_MORE = ("sqlalchemy", "psycopg")  # with --verbose SQLAlchemy would log every row that it reads
 
 
 def configure(level: int) -> None:
@@ -47,5 +46,3 @@ def configure(level: int) -> None:
     root.setLevel(level)
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.INFO if level < logging.INFO else logging.WARNING)
-    for name in _NEVER_MORE:
-        logging.getLogger(name).setLevel(logging.WARNING)

@@ -46,6 +46,7 @@ for _name in (
     "dead",
     "db",
     "doctor",
+    "bench",
 ):
     importlib.import_module(f"cli.commands.{_name}").register(app)
 

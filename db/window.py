@@ -72,25 +72,26 @@ _COLUMNS: Final = {
 _STORED: Final = [name for name in _COLUMNS if name != "alerts"]
 _NEWER: Final = "(excluded.revised_at, excluded.digest, excluded.epoch) > (t.revised_at, t.digest, t.epoch)"
 
-# jsonb arrives as text[]: a list of dicts has no array type of its own.
-_UNNEST: Final = ", ".join(f"CAST(:{c} AS {'text' if kind == 'jsonb' else kind}[])" for c, kind in _COLUMNS.items())
-_SELECT: Final = ", ".join(f"{c}::jsonb" if _COLUMNS[c] == "jsonb" else c for c in _STORED)
+# One JSON document: psycopg writes arrays in Python, value by value, which took as long as Postgres itself. Against
+# an unnest of arrays, 1,024 rows took 75 instead of 190 µs each, 32 rows no longer than before.
+_RECORD: Final = ", ".join(f"{c} {'text' if kind == 'bytea' else kind}" for c, kind in _COLUMNS.items())
+_READ: Final = ", ".join(f"decode({c}, 'hex') AS {c}" if kind == "bytea" else c for c, kind in _COLUMNS.items())
 _SET: Final = ",\n    ".join(f"{c} = CASE WHEN {_NEWER} THEN excluded.{c} ELSE t.{c} END" for c in _FORWARD)
 
 # DO UPDATE runs also where nothing is newer: only so does RETURNING give the ticket's id for the history.
 STATEMENT: Final = f"""
 WITH incoming AS (
-  SELECT * FROM unnest({_UNNEST}) AS i({", ".join(_COLUMNS)})
+  SELECT {_READ} FROM json_to_recordset(CAST(:rows AS json)) AS i({_RECORD})
 ), stored AS (
   INSERT INTO tickets AS t ({", ".join(_STORED)})
-  SELECT {_SELECT} FROM incoming ORDER BY source COLLATE "C", external_id COLLATE "C"
+  SELECT {", ".join(_STORED)} FROM incoming ORDER BY source COLLATE "C", external_id COLLATE "C"
   ON CONFLICT (source, external_id) DO UPDATE SET
     {_SET}
   WHERE t.forgotten_at IS NULL
   RETURNING id, source, external_id, digest AS current_digest, model_version AS current_version
 ), said AS (
   INSERT INTO predictions (ticket_id, digest, {", ".join(_RESULT)})
-  SELECT stored.id, incoming.digest, {", ".join(f"{c}::jsonb" if c == "probabilities" else c for c in _RESULT)}
+  SELECT stored.id, incoming.digest, {", ".join(_RESULT)}
   FROM incoming JOIN stored USING (source, external_id)
   ON CONFLICT DO NOTHING
   RETURNING ticket_id, digest, model_version, band, confidence
@@ -114,7 +115,7 @@ def write(database: Database, rows: Sequence[Classified]) -> Written:
     if not window:
         return Written(0, 0)
     with database.autocommit() as connection:
-        predictions, alerts = connection.execute(_WRITE, _columns(window)).one()
+        predictions, alerts = connection.execute(_WRITE, _document(window)).one()
     return Written(predictions, alerts)
 
 
@@ -130,23 +131,22 @@ def rehearse(database: Database, like: Classified) -> None:
     row = replace(like, ticket=ticket, digest=b"rehearsal")
     try:
         with database_errors(), database.engine.connect() as connection, connection.begin() as transaction:
-            connection.execute(_WRITE, _columns([row]))
+            connection.execute(_WRITE, _document([row]))
             transaction.rollback()
     except RowRefused as error:
         raise StatementRefused(f"Postgres refuses every ticket, this one too: {error}") from None
 
 
-def _columns(window: Iterable[Classified]) -> dict[str, list[object]]:
-    columns: dict[str, list[object]] = {name: [] for name in _COLUMNS}
+def _document(window: Iterable[Classified]) -> dict[str, str]:
+    rows = []
     for row in window:
         ticket, prediction = row.ticket, row.prediction
         values = (
-            ticket.source, ticket.external_id, ticket.text, row.digest, ticket.revised_at,
-            json.dumps(ticket.metadata), row.epoch, prediction.label, prediction.confidence,
-            json.dumps(dict(prediction.probabilities)), str(prediction.band), prediction.model_version,
-            prediction.tokens, prediction.truncated, row.classified_at, row.received_at,
+            ticket.source, ticket.external_id, ticket.text, row.digest.hex(), ticket.revised_at.isoformat(),
+            ticket.metadata, row.epoch, prediction.label, prediction.confidence,
+            dict(prediction.probabilities), str(prediction.band), prediction.model_version,
+            prediction.tokens, prediction.truncated, row.classified_at.isoformat(), row.received_at.isoformat(),
             row.lane is Lane.LIVE and prediction.band is not Band.AUTOMATE,
         )  # fmt: skip
-        for column, value in zip(columns.values(), values, strict=True):
-            column.append(value)
-    return columns
+        rows.append(dict(zip(_COLUMNS, values, strict=True)))
+    return {"rows": json.dumps(rows, ensure_ascii=False)}

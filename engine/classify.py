@@ -17,21 +17,19 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
-from contracts.errors import LabelsMismatch, ModelCorrupt, NoModel
+from contracts.errors import LabelsMismatch, ModelCorrupt, NoModel, OutOfMemory
 from contracts.model import CURRENT_FILE, MANIFEST_FILE, CurrentModel, Manifest, Tokens
 from contracts.prediction import Thresholds
-from engine.packed import PACKABLE, PACKED, packed_logits
 from engine.planner import plan
+from engine.precision import Runner, fitting, probes
 
 log = structlog.get_logger(__name__)
 
 WARM_UP_TEXTS: Final = ["minha internet caiu", "I would like a quote for twenty licences " * 8]
 
-_DTYPES: Final = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-
 
 class EngineSettings(BaseSettings):
-    """The engine's slice of the environment. `auto` is CUDA, then MPS, then the CPU; half precision on CUDA only."""
+    """The engine's slice of the environment. `auto` is CUDA, then MPS, then the CPU; see `engine.precision`."""
 
     model_config = SettingsConfigDict(env_prefix="TRIAGEM_", env_file=".env", extra="ignore")
 
@@ -48,9 +46,8 @@ class LoadedModel:
 
     manifest: Manifest
     tokenizer: Any
-    network: Any
     device: torch.device
-    packed: bool
+    runner: Runner
     _tokenizing: threading.Lock  # the fast tokenizer holds its truncation as state: one thread at a time
 
     @property
@@ -73,17 +70,24 @@ class LoadedModel:
 
     @torch.inference_mode()
     def probabilities(self, batch: Sequence[Tokens]) -> list[list[float]]:
-        """Softmax of logits ÷ temperature (Guo et al. 2017, arXiv:1706.04599): `[texts][labels]`, rows sum to 1."""
-        rows = [list(tokens.ids) for tokens in batch]
-        if self.packed:
-            logits = packed_logits(self.network, rows, self.device)
-        else:
-            padded = self.tokenizer.pad({"input_ids": rows}, return_tensors="pt").to(self.device)
-            logits = self.network(**padded).logits
+        """Softmax of logits ÷ temperature (Guo et al. 2017, arXiv:1706.04599): `[texts][labels]`, rows sum to 1.
+
+        Raises:
+            OutOfMemory: there is no room for this micro-batch; a smaller one may have room.
+        """
+        try:
+            # Copied first: a softmax on a GPU would be three more launches for 32 rows of two.
+            logits = self.runner.logits([tokens.ids for tokens in batch]).cpu()
+        except RuntimeError as error:
+            # The CPU's allocator has no error class of its own.
+            if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+                raise OutOfMemory(f"no memory for a micro-batch of {len(batch)} texts") from None
+            raise
         answer: list[list[float]] = torch.softmax(logits.double() / self.manifest.temperature, dim=-1).tolist()
         return answer
 
 
+@torch.inference_mode()
 def load(folder: Path, settings: EngineSettings | None = None) -> LoadedModel:
     """Load a version after checking every file against its manifest, and warm it up.
 
@@ -98,30 +102,36 @@ def load(folder: Path, settings: EngineSettings | None = None) -> LoadedModel:
     if settings.threads:
         torch.set_num_threads(settings.threads)
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    precision = settings.precision
-    if precision == "auto":
-        precision = "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
-    network, tokenizer = _from_files(folder, _DTYPES[precision])
+    network, tokenizer = _from_files(folder)
     if network.config.num_labels != len(manifest.labels):
         raise LabelsMismatch(
             f"{folder}: the classifier has {network.config.num_labels} outputs, "
             f"the manifest {len(manifest.labels)} labels ({', '.join(manifest.labels)})"
         )
-    architecture = type(network).__name__
-    packed = settings.attention == "packed" and architecture in PACKABLE
-    network.set_attn_implementation(PACKED if packed else "sdpa")
-    network = network.to(device).eval()
+    network.set_attn_implementation("sdpa")
     tokenizer.backend_tokenizer.enable_truncation(max_length=manifest.max_tokens)
     tokenizer.backend_tokenizer.no_padding()
-    model = LoadedModel(manifest, tokenizer, network, device, packed, threading.Lock())
+
+    def pad(rows: Sequence[Sequence[int]]) -> Any:
+        return tokenizer.pad({"input_ids": [list(row) for row in rows]}, return_tensors="pt").to(device)
+
+    runner = fitting(
+        network.to(device).eval(),
+        pad,
+        device,
+        precision=settings.precision,
+        packed=settings.attention == "packed",
+        rows=[encoding.ids for encoding in tokenizer.backend_tokenizer.encode_batch(probes())],
+    )
+    model = LoadedModel(manifest, tokenizer, device, runner, threading.Lock())
     model.probabilities(model.tokenize(WARM_UP_TEXTS))
     log.info(
         "model loaded",
         version=manifest.version,
-        architecture=architecture,
+        architecture=type(network).__name__,
         device=str(device),
-        precision=precision,
-        attention="packed" if packed else "padded",
+        precision=runner.precision,
+        attention="packed" if runner.packed else "padded",
     )
     return model
 
@@ -129,11 +139,13 @@ def load(folder: Path, settings: EngineSettings | None = None) -> LoadedModel:
 load_once = functools.cache(load)
 
 
-def classify(model: LoadedModel, texts: Sequence[str], *, batch_size: int = 32) -> list[list[float]]:
-    """Clean texts to probabilities, in the order of the texts."""
+def classify(
+    model: LoadedModel, texts: Sequence[str], *, batch_size: int = 32, batch_tokens: int | None = None
+) -> list[list[float]]:
+    """Clean texts to probabilities, in the order of the texts; `engine.planner.plan` explains the limits."""
     tokens = model.tokenize(texts)
     rows: list[list[float]] = [[]] * len(texts)
-    for batch in plan([len(one.ids) for one in tokens], batch_size=batch_size):
+    for batch in plan([len(one.ids) for one in tokens], batch_size=batch_size, batch_tokens=batch_tokens):
         for place, row in zip(batch, model.probabilities([tokens[i] for i in batch]), strict=True):
             rows[place] = row
     return rows
@@ -148,14 +160,14 @@ def current_folder(settings: EngineSettings | None = None) -> Path:
         raise NoModel(f"no current model in {root}: run `triagem train DATA_DIR`") from None
 
 
-def _from_files(folder: Path, dtype: torch.dtype) -> tuple[Any, Any]:
+def _from_files(folder: Path) -> tuple[Any, Any]:
     arguments: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     try:
         config = AutoConfig.from_pretrained(folder, **arguments)
         # A config may name an attention that transformers would fetch from a hub, as code; ours is set later.
         config._attn_implementation = "eager"  # noqa: SLF001
         network = AutoModelForSequenceClassification.from_pretrained(
-            folder, config=config, use_safetensors=True, dtype=dtype, **arguments
+            folder, config=config, use_safetensors=True, dtype=torch.float32, **arguments
         )
         return network, AutoTokenizer.from_pretrained(folder, **arguments)
     except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:

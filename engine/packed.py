@@ -1,77 +1,86 @@
-"""Attention without padding: the texts of a micro-batch stand in one row, and each attends to itself only.
+"""A micro-batch as one row of tokens, and attention that keeps its texts apart."""
 
-BERT's other layers treat every token alone, so nothing else has to change; at real ticket lengths (mean 47
-tokens, p95 146) a padded batch of 32 computes mostly padding. Registered as transformers' attention `packed`.
-"""
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain, groupby
+from typing import Final
 
-from itertools import pairwise
-from typing import Any, Final
-
+import numpy as np
 import torch
 from torch.nn.functional import scaled_dot_product_attention
-from transformers import AttentionInterface, AttentionMaskInterface
 
-PACKED: Final = "packed"
+try:
+    from torch.nn.attention.varlen import varlen_attn
 
-# Architectures whose head reads the pooled first token and whose attention goes through AttentionInterface.
-PACKABLE: Final = frozenset({"BertForSequenceClassification"})
+    VARLEN: Final = True
+except ImportError:  # torch < 2.10
+    VARLEN = False  # type: ignore[misc]
 
 
-def packed_attention(
-    _module: torch.nn.Module,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    _mask: torch.Tensor | None,
-    *,
-    scaling: float,
-    bounds: list[int],
-    **_: Any,
-) -> tuple[torch.Tensor, None]:
-    """Attention for each text of a packed row.
+@dataclass(frozen=True, slots=True)
+class Packing:
+    """Texts one after another. On the device: `ids`, `positions`, `starts` (with the end), `first`."""
+
+    ids: torch.Tensor
+    positions: torch.Tensor
+    starts: torch.Tensor
+    lengths: tuple[int, ...]
+
+    @property
+    def first(self) -> torch.Tensor:
+        """The rows of the texts' first tokens."""
+        return self.starts[:-1]
+
+
+def columns(rows: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Ids, positions and starts of texts one after another, 32-bit, on the CPU."""
+    lengths = list(map(len, rows))
+    starts = np.zeros(len(rows) + 1, dtype=np.int32)
+    np.cumsum(lengths, out=starts[1:])
+    ids = np.fromiter(chain.from_iterable(rows), dtype=np.int32, count=int(starts[-1]))
+    positions = np.arange(len(ids), dtype=np.int32) - np.repeat(starts[:-1], lengths)
+    return torch.from_numpy(ids), torch.from_numpy(positions), torch.from_numpy(starts)
+
+
+def pack(rows: Sequence[Sequence[int]], device: torch.device) -> Packing:
+    """Token ids of texts, none of them empty, to one row on the device, in one copy."""
+    apart = columns(rows)
+    whole = torch.cat(apart)
+    if device.type == "cuda":
+        whole = whole.pin_memory()
+    ids, positions, starts = torch.split(whole.to(device, non_blocking=True), [len(one) for one in apart])
+    return Packing(ids, positions, starts, tuple(map(len, rows)))
+
+
+def attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, packing: Packing, heads: int) -> torch.Tensor:
+    """Each text's attention to itself.
 
     Args:
-        query, key, value: `(1, heads, tokens, head size)`.
-        bounds: where each text begins, and at the end the number of tokens: `[0, 5, 12]` is two texts.
+        query: `(tokens, width)`, or `(texts, width)` if only the first tokens ask.
+        key, value: `(tokens, width)`.
 
     Returns:
-        `(1, tokens, heads, head size)` as transformers expects it, and no weights.
+        As `query`.
     """
-    if query.is_cuda:
-        from torch.nn.attention.varlen import varlen_attn  # noqa: PLC0415 - CUDA only, torch >= 2.10
-
-        q, k, v = (part[0].transpose(0, 1).contiguous() for part in (query, key, value))
-        starts = torch.tensor(bounds, dtype=torch.int32, device=query.device)
-        longest = max(end - start for start, end in pairwise(bounds))
-        attended = varlen_attn(q, k, v, starts, starts, longest, longest, scale=scaling)
-        return attended.unsqueeze(0), None  # type: ignore[union-attr]  # a tuple only with return_aux
+    query, key, value = (one.view(len(one), heads, -1) for one in (query, key, value))
+    first_only = len(query) == len(packing.lengths)
+    # Flash attention, which varlen is, knows half precision only.
+    if query.is_cuda and VARLEN and query.dtype is not torch.float32:
+        starts, longest = packing.starts, max(packing.lengths)
+        if first_only:
+            alone = torch.arange(len(packing.starts), dtype=torch.int32, device=query.device)
+            attended = varlen_attn(query, key, value, alone, starts, 1, longest)
+        else:
+            attended = varlen_attn(query, key, value, starts, starts, longest, longest)
+        return attended.flatten(1)  # type: ignore[union-attr]  # a tuple only with return_aux
     out = torch.empty_like(query)
-    for start, end in pairwise(bounds):
-        one = slice(start, end)
-        out[:, :, one] = scaled_dot_product_attention(
-            query[:, :, one], key[:, :, one], value[:, :, one], scale=scaling
-        )
-    return out.transpose(1, 2), None
-
-
-def _no_mask(*_: Any, **__: Any) -> None:
-    """Packed attention keeps texts apart by their bounds; a mask over all pairs would be quadratic in the row."""
-
-
-AttentionInterface.register(PACKED, packed_attention)
-AttentionMaskInterface.register(PACKED, _no_mask)
-
-
-def packed_logits(network: Any, rows: list[list[int]], device: torch.device) -> torch.Tensor:
-    """Logits `(texts, labels)` of a BERT classifier that was loaded with `attn_implementation="packed"`."""
-    bounds = [0]
-    for row in rows:
-        bounds.append(bounds[-1] + len(row))
-    ids = torch.tensor([[token for row in rows for token in row]], device=device)
-    positions = torch.tensor([[place for row in rows for place in range(len(row))]], device=device)
-    hidden = network.bert.encoder(
-        network.bert.embeddings(input_ids=ids, position_ids=positions), attention_mask=None, bounds=bounds
-    ).last_hidden_state
-    first = hidden[0, bounds[:-1]].unsqueeze(1)
-    logits: torch.Tensor = network.classifier(network.bert.pooler(first))
-    return logits
+    end = asked = 0
+    # Micro-batches are planned by length, so texts of one length stand together and are computed together.
+    for length, run in groupby(packing.lengths):
+        texts = len(list(run))
+        start, end = end, end + texts * length
+        begun, asked = asked, asked + (texts if first_only else texts * length)
+        parts = (query[begun:asked], key[start:end], value[start:end])
+        q, k, v = (one.view(texts, -1, *one.shape[1:]).transpose(1, 2) for one in parts)
+        out[begun:asked] = scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(0, 1)
+    return out.flatten(1)

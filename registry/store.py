@@ -81,7 +81,7 @@ class Registry:
     def verify(self, version: str) -> Manifest:
         """The manifest, after checking each file's SHA-256. Raises ModelCorrupt naming what was changed or added."""
         folder, manifest = self.folder(version), self.manifest(version)
-        if changed := manifest.changed(_digests(folder)):
+        if changed := manifest.changed(digests(folder)):
             raise ModelCorrupt(f"{folder}: {', '.join(changed)} changed since training: restore it or train again")
         return manifest
 
@@ -113,8 +113,7 @@ class Registry:
         """
         with self._lock():
             version = self._next_version()
-            files = {path.name: digest_of(path) or "" for path in sorted(staged.iterdir()) if path.is_file()}
-            manifest = manifest.model_copy(update={"version": version, "files": files})
+            manifest = manifest.model_copy(update={"version": version, "files": digests(staged)})
             _write(staged / MANIFEST_FILE, manifest.model_dump_json(indent=2))
             staged.chmod(0o755)
             staged.rename(self.root / version)
@@ -166,10 +165,10 @@ def digest_of(path: Path) -> str | None:
         return None
 
 
-def _digests(folder: Path) -> dict[str, str]:
+def digests(folder: Path) -> dict[str, str]:
     """The digests of a folder's files, but for links that lead out of it: what they lead to was never trained."""
     inside = folder.resolve()
-    files = [path for path in folder.iterdir() if path.is_file() and path.resolve().is_relative_to(inside)]
+    files = [path for path in sorted(folder.iterdir()) if path.is_file() and path.resolve().is_relative_to(inside)]
     return {path.name: digest for path in files if (digest := digest_of(path))}
 
 

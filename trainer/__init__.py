@@ -11,6 +11,7 @@ from pathlib import Path
 from contracts.model import MANIFEST_FILE, DataInfo, Manifest
 from contracts.prediction import Thresholds
 from registry import Registry
+from registry.store import digests
 from trainer.report import Evaluation, Progress, Scores, TrainingReport
 from trainer.settings import TrainSettings
 
@@ -29,6 +30,7 @@ def train(
     *,
     base: str | None = None,
     promote: bool = True,
+    allow_leakage: bool = False,
     clock: Callable[[], datetime] = _utc_now,
 ) -> TrainingReport:
     """Fine-tune on `data_dir/train.jsonl`, measure on `data_dir/test.jsonl`, register, and make it current.
@@ -38,13 +40,15 @@ def train(
     Args:
         base: instead of the settings' own: a hub name, a folder, or the packaged model's name.
         promote: whether workers should run the new version from now on.
+        allow_leakage: go on although test rows are, or nearly are, training rows.
 
     Raises:
-        InvalidInput: the data or the base cannot be used.
+        InvalidInput: the data or the base cannot be used, or the test would measure memory.
     """
     from contracts.text import CLEANING_VERSION  # noqa: PLC0415
     from engine.classify import load as load_model  # noqa: PLC0415
     from trainer import data  # noqa: PLC0415
+    from trainer.audit import audit, refuse_leaks  # noqa: PLC0415
     from trainer.baseline import baseline  # noqa: PLC0415
     from trainer.evaluate import evaluate  # noqa: PLC0415
     from trainer.finetune import finetune  # noqa: PLC0415
@@ -53,6 +57,9 @@ def train(
     started = clock()
     settings = settings.model_copy(update={"base": base}) if base else settings
     corpus = data.load(data_dir)
+    found = audit(corpus.train, corpus.test)
+    if not allow_leakage:
+        refuse_leaks(found)
     rows, dev = data.hold_out(corpus.train, settings.seed)
     schedule = fit_schedule(len(rows), settings, cores=os.cpu_count() or 1)
     with registry.staging() as checkpoints, registry.staging() as staged:
@@ -74,7 +81,7 @@ def train(
             data=DataInfo(digest=corpus.digest, rows=len(corpus.train)),
             max_tokens=max_tokens,
             cleaning_version=CLEANING_VERSION,
-            files={},
+            files=digests(staged),
         )
         provisional = staged / MANIFEST_FILE  # the engine runs nothing without one
         provisional.write_text(manifest.model_dump_json(), encoding="utf-8")
@@ -88,7 +95,7 @@ def train(
         registry.promote(manifest.version)
     return TrainingReport(
         manifest=manifest,
-        notes=schedule.notes,
+        notes=(*found.lines(), *schedule.notes),
         rows=len(corpus.train),
         steps=schedule.steps,
         seconds=(clock() - started).total_seconds(),

@@ -1,26 +1,21 @@
-"""Rows to learn from: the seed's JSONL files, checked line by line, cleaned as in serving. No torch.
+"""Rows to learn from: JSON lines as the seed has them, or CSV; checked line by line, cleaned as in serving. No torch.
 
 Not here: whether the rows are worth learning from, or the score worth believing.
 """
 
+import csv
 import json
 import random
-import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Final
-
-import datasets
-from datasets.exceptions import DatasetGenerationError
+from typing import Final, TextIO
 
 from contracts.errors import InvalidInput
 from contracts.text import clean
 
-TRAIN_FILE: Final = "train.jsonl"
-TEST_FILE: Final = "test.jsonl"
+FILES: Final = "train.jsonl and test.jsonl, or train.csv and test.csv"
 DEV_SHARE: Final = 0.1
 
 
@@ -44,18 +39,19 @@ class Corpus:
 
 
 def load(data_dir: Path) -> Corpus:
-    """Read `train.jsonl` and `test.jsonl`: `{"prompt": text, "completion": label}` a line, `lang` if known.
+    """Read `train` and `test`: `.jsonl` with `{"prompt": text, "completion": label}` a line and `lang` if known, or
+    `.csv` with these columns.
 
     Labels are sorted, which gives the seed's `suporte` = 0, `venda` = 1.
 
     Raises:
         InvalidInput: naming the file, and the line where there is one.
     """
-    train, test = _read(data_dir / TRAIN_FILE), _read(data_dir / TEST_FILE)
+    path, test_path = _find(data_dir, "train"), _find(data_dir, "test")
+    train, test = _read(path), _read(test_path)
     count = dict[str, int]()
     for row in train.values():
         count[row.label] = count.get(row.label, 0) + 1
-    path = data_dir / TRAIN_FILE
     if len(count) < 2:
         raise InvalidInput(f"{path}: every row is labelled {next(iter(count))!r}, at least two labels are needed")
     for line, row in train.items():
@@ -63,7 +59,7 @@ def load(data_dir: Path) -> Corpus:
             raise InvalidInput(f"{path}:{line}: the only row labelled {row.label!r}, at least two are needed")
     for line, row in test.items():
         if row.label not in count:
-            raise InvalidInput(f"{data_dir / TEST_FILE}:{line}: no training row has the label {row.label!r}")
+            raise InvalidInput(f"{test_path}:{line}: no training row has the label {row.label!r}")
     rows = tuple(train.values())
     return Corpus(tuple(sorted(count)), rows, tuple(test.values()), _digest(rows))
 
@@ -79,74 +75,62 @@ def hold_out(rows: Sequence[Row], seed: int) -> tuple[list[Row], list[Row]]:
     return kept, [rows[place] for place in sorted(held)]
 
 
+def _find(data_dir: Path, part: str) -> Path:
+    """The part's file: CSV if there is one and no JSON lines, else JSON lines, there or not."""
+    jsonl, table = data_dir / f"{part}.jsonl", data_dir / f"{part}.csv"
+    return table if table.exists() and not jsonl.exists() else jsonl
+
+
 def _read(path: Path) -> dict[int, Row]:
     """Line number → row."""
-    lines = _check(path)
-    with tempfile.TemporaryDirectory(prefix="triagem-data-") as cache, _quiet():
-        try:
-            table = datasets.load_dataset("json", data_files=str(path), split="train", cache_dir=cache)
-        except DatasetGenerationError as error:
-            raise InvalidInput(f"{path}: {error.__cause__ or error}") from error
-        texts, labels = table["prompt"][:], table["completion"][:]
-        langs = table["lang"][:] if "lang" in table.column_names else [None] * len(texts)
-    return {
-        line: Row(clean(str(text)), str(label).strip(), str(lang or ""))
-        for line, text, label, lang in zip(lines, texts, labels, langs, strict=True)
-    }
-
-
-def _check(path: Path) -> list[int]:
-    """The numbers of the lines that hold a row. `datasets` names no line and takes a row without text."""
-    lines = list[int]()
     try:
-        with path.open(encoding="utf-8-sig") as file:
-            for number, line in enumerate(file, start=1):
-                if line.isspace():
-                    continue
-                if fault := _fault(line):
-                    raise InvalidInput(f"{path}:{number}: {fault}")
-                lines.append(number)
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = {line: _row(record, f"{path}:{line}") for line, record in _records(file, path)}
     except UnicodeDecodeError:
         raise InvalidInput(f"{path}: is not UTF-8, save it as UTF-8") from None
     except OSError as error:
-        raise InvalidInput(f"{path}: {error.strerror}; a data folder holds {TRAIN_FILE} and {TEST_FILE}") from None
-    if not lines:
+        raise InvalidInput(f"{path}: {error.strerror}; a data folder holds {FILES}") from None
+    if not rows:
         raise InvalidInput(f"{path}: has no rows")
-    return lines
+    return rows
 
 
-def _fault(line: str) -> str | None:
-    """What keeps a line from being a row, or None."""
-    try:
-        row = json.loads(line)
-    except ValueError:
-        return "is no JSON"
-    if not isinstance(row, dict):
-        return 'is no object, expected {"prompt": text, "completion": label}'
+def _records(file: TextIO, path: Path) -> Iterator[tuple[int, object]]:
+    """Line number, and what stands there."""
+    if path.suffix == ".csv":
+        table = csv.DictReader(file, strict=True)
+        try:
+            for record in table:
+                yield table.line_num, record
+        except csv.Error as error:
+            raise InvalidInput(f"{path}:{table.line_num}: {error}") from None
+        return
+    for number, line in enumerate(file, start=1):
+        if not line.isspace():
+            try:
+                yield number, json.loads(line)
+            except ValueError:
+                raise InvalidInput(f"{path}:{number}: is no JSON") from None
+
+
+def _row(record: object, where: str) -> Row:
+    if not isinstance(record, dict):
+        raise InvalidInput(f'{where}: is no object, expected {{"prompt": text, "completion": label}}')
     for field in ("prompt", "completion"):
-        if field not in row:
-            return f"has no {field!r}"
-        if not isinstance(row[field], str):
-            return f"{field!r} is no text"
-        if not clean(row[field]):
-            return f"{field!r} is empty"
-    return None
+        if field not in record:
+            raise InvalidInput(f"{where}: has no {field!r}")
+        value = record[field]
+        if not isinstance(value, str):
+            raise InvalidInput(f"{where}: {field!r} is no text")
+        if not clean(value):
+            raise InvalidInput(f"{where}: {field!r} is empty")
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise InvalidInput(f"{where}: {field!r} holds a lone surrogate, half a character") from None
+    return Row(clean(record["prompt"]), record["completion"].strip(), str(record.get("lang") or ""))
 
 
 def _digest(rows: Sequence[Row]) -> str:
     lines = sorted(json.dumps([row.text, row.label], ensure_ascii=False) for row in rows)
     return sha256("\n".join(lines).encode()).hexdigest()
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the bars and lines that `datasets` writes by itself, whatever was set before."""
-    bars, level = datasets.utils.is_progress_bar_enabled(), datasets.logging.get_verbosity()
-    datasets.disable_progress_bars()
-    datasets.logging.set_verbosity(datasets.logging.CRITICAL)
-    try:
-        yield
-    finally:
-        datasets.logging.set_verbosity(level)
-        if bars:
-            datasets.enable_progress_bars()

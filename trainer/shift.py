@@ -1,8 +1,6 @@
 """How well does a model know when it is wrong on messages of a domain that it never saw? Leave one domain out.
 
-An experiment, not a step of training: `python -m trainer.shift DATA --out RESULTS.json`, then `python -m
-trainer.shift_report RESULTS.json`. Recipe and score are chosen inside the training domains only (nested). It
-needs torch, transformers and scikit-learn; two cores take hours, a large GPU minutes.
+An experiment, not a step of training; `trainer.shift_report` makes its tables. Two cores take hours, a GPU minutes.
 """
 
 import argparse

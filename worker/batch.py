@@ -28,6 +28,7 @@ class Condemned:
 
     entry: Entry
     reason: str
+    attempts: int = 1
 
 
 @dataclass(frozen=True, slots=True)

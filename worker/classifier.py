@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from functools import partial
 
 from contracts.model import Model
-from contracts.prediction import Prediction
+from contracts.prediction import Prediction, Thresholds
 from contracts.ticket import Lane
 from db import Database
 from db.known import recent_confidences
@@ -49,7 +49,8 @@ class Classifier:
         if fresh:
             answered, failed = self._computed(fresh, model)
             now = datetime.now(UTC)
-            said |= {item.entry.id: (self._decide(item, model, row), now) for item, row in answered}
+            thresholds = self._settings.thresholds(model.thresholds)  # a copy of a pydantic model: a third of judging
+            said |= {item.entry.id: (self._decide(item, model, row, thresholds), now) for item, row in answered}
             done.dead.extend(
                 Condemned(item.entry, f"the model fails on this text: {reason(error)}") for item, error in failed
             )
@@ -82,8 +83,7 @@ class Classifier:
         self.rate = 0.8 * self.rate + 0.2 * len(items) / busy if self.rate else len(items) / busy
         return answered, failed
 
-    def _decide(self, item: Item, model: Model, row: list[float]) -> Prediction:
-        thresholds = self._settings.thresholds(model.thresholds)
+    def _decide(self, item: Item, model: Model, row: list[float], thresholds: Thresholds) -> Prediction:
         budget = self._budget_of(model.version, thresholds.review_budget)
         said = judge(row, model.labels, thresholds, budget_cutoff=budget.cutoff)
         if item.entry.lane is Lane.LIVE:

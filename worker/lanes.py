@@ -1,7 +1,8 @@
 """Which micro-batch comes next: live first, bulk by its share. Pure but for what it holds."""
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice
 
 from contracts.ticket import Lane
 from worker.batch import MicroBatch
@@ -22,6 +23,10 @@ class Lanes:
     def tickets(self, lane: Lane) -> int:
         """Tickets of a lane that wait here."""
         return sum(len(batch.items) for batch in self._waiting[lane])
+
+    def coming(self, most: int) -> Iterator[MicroBatch]:
+        """The first micro-batches of each lane, which probably come next."""
+        return chain.from_iterable(islice(batches, most) for batches in self._waiting.values())
 
     def next(self) -> MicroBatch | None:
         """The next micro-batch. Every live ticket earns bulk `bulk_share` of a ticket, and a batch's worth buys one

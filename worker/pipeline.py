@@ -7,6 +7,7 @@ import queue
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from math import ceil
 from pathlib import Path
 from typing import Final
 
@@ -157,9 +158,11 @@ class Pipeline:
     def _failed(self) -> None:
         # An error that reached us is no entry's fault: what an entry causes was sifted out. SystemExit and a panic
         # of a library in C or Rust are no such errors, and stay blamed on what was at work.
-        if isinstance(self.supervisor.failure, Exception):
-            self.taker.acquit()
-        self._on_failure()
+        try:
+            if isinstance(self.supervisor.failure, Exception):
+                self.taker.acquit()
+        finally:
+            self._on_failure()
 
     def _commit(self) -> None:
         try:
@@ -178,5 +181,7 @@ class Pipeline:
                 self.supervisor.beat()
 
     def _window(self) -> int:
+        """Whole micro-batches: a part of one costs the model nearly as much as all of it."""
         settings = self._settings
-        return max(settings.batch_size, min(settings.window_max, int(self.classifier.rate * settings.window_s)))
+        batches = ceil(self.classifier.rate * settings.window_s / settings.batch_size)
+        return settings.batch_size * max(1, min(settings.window_max // settings.batch_size, batches))

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
 from itertools import chain
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import structlog
 
-from contracts.errors import GroupMissing, InboxAway, InboxFull
+from contracts.errors import GroupMissing, InboxAway, InboxFull, TriagemError
 from contracts.ticket import Lane
 from db import Database
 from engine.planner import plan
@@ -34,6 +34,8 @@ from worker.supervisor import Supervisor
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
+
+_BULK_LOOK_S: Final = 0.05  # how often bulk is looked for while live tickets are in hand
 
 
 class Taker:
@@ -62,7 +64,10 @@ class Taker:
         self._suspects: deque[Entry] = deque()
         # What the classifier may be at work on: the micro-batch in the place between us, and the one before it.
         self._ahead: deque[list[Entry]] = deque(maxlen=2)
+        # Whose trial stands in Redis, and what is in it.
+        self._trial: tuple[str, frozenset[Entry]] = ("", frozenset())
         self._paused = False
+        self._bulk_at = float("-inf")
         self._look_at = float("-inf")
         # By lane: the lanes' streams count for themselves, and give out equal ids.
         self._in_hand: dict[Lane, set[bytes]] = {lane: set() for lane in Lane}
@@ -82,9 +87,7 @@ class Taker:
                     self._refill()
                 batch = self._lanes.next()
                 if batch is not None:
-                    self._ahead.append([item.entry for item in batch.items])
-                    self._try(chain(*self._ahead))
-                    outlet.give(batch)
+                    self._give(outlet, batch)
                 if self._suspects:
                     self._try_alone(outlet, self._suspects.popleft())
                 elif batch is None and stopping.is_set():
@@ -99,7 +102,7 @@ class Taker:
 
     def acquit(self) -> None:
         """This worker ends for a reason that is no entry's fault."""
-        with suppress(InboxAway):
+        with suppress(TriagemError):  # away, or we are refused: then the next claim suspects what we had in hand
             self._trials.clear(self._lease.consumer)
 
     @property
@@ -117,8 +120,14 @@ class Taker:
             for lane in Lane:
                 self._add(lane, self._patiently(partial(self._sweep, lane, window)))
         for lane in Lane:
-            if (room := window - self._lanes.tickets(lane)) > 0:
-                self._add(lane, self._patiently(partial(self._inbox.take, lane, consumer, room)))
+            if lane is Lane.BULK and self._lanes.tickets(Lane.LIVE):
+                if time.monotonic() < self._bulk_at:
+                    continue  # its turn comes later, and asking costs as much as preparing a micro-batch
+                self._bulk_at = time.monotonic() + _BULK_LOOK_S
+            # Half a window at a time: taking, looking up and tokenising cost their round trips a call. What has come
+            # in meanwhile would stand behind what is held of its lane anyway.
+            if (held := self._lanes.tickets(lane)) <= window // 2:
+                self._add(lane, self._patiently(partial(self._inbox.take, lane, consumer, window - held)))
         if not self._holding_some():
             idle = self._patiently(partial(self._inbox.wait, consumer, window, block_s=BLOCK_S))
             for lane in Lane:
@@ -132,7 +141,7 @@ class Taker:
         condemned = [entry for entry in entries if (entry.deaths or 0) >= LETHAL]
         if condemned:
             why = f"{LETHAL} workers died while they were at work on this ticket alone"
-            self._bury(Done(dead=[Condemned(entry, why) for entry in condemned]))
+            self._bury(Done(dead=[Condemned(entry, why, 1 + (entry.deaths or 0)) for entry in condemned]))
         suspects = [entry for entry in entries if entry.deaths is not None and entry.deaths < LETHAL]
         if suspects:
             log.warning("a worker died at work on these, each runs alone now", lane=str(lane), entries=len(suspects))
@@ -141,6 +150,15 @@ class Taker:
         if fresh:
             self._try(chain(*self._ahead, fresh))
             self._lanes.add(lane, self._prepared(fresh))
+
+    def _give(self, outlet: Handover[MicroBatch], batch: MicroBatch) -> None:
+        self._ahead.append([item.entry for item in batch.items])
+        # Each trial is synced to disk before Redis answers. Where micro-batches take milliseconds, one stands for
+        # those of the next 30 ms or so, four at most.
+        size = self._settings.batch_size
+        coming = self._lanes.coming(min(4, self._window() // (8 * size)))
+        self._try(chain(*self._ahead), beside=(item.entry for one in coming for item in one.items))
+        outlet.give(batch)
 
     def _try_alone(self, outlet: Handover[MicroBatch], suspect: Entry) -> None:
         """One suspect, with nothing else at work in this process: if the process dies now, it is the one."""
@@ -153,14 +171,26 @@ class Taker:
             self._idle(outlet)
         self._try([])
 
-    def _try(self, entries: Iterable[Entry], *, alone: bool = False) -> None:
+    def _try(self, entries: Iterable[Entry], *, beside: Iterable[Entry] = (), alone: bool = False) -> None:
+        """Tell what this process is at work on; `beside` is told too if it has to be told anew."""
+        entries, consumer = list(entries), self._lease.consumer
+        told, tried = self._trial
+        if (
+            not alone
+            and told == consumer
+            and len(tried) <= 9 * self._settings.batch_size
+            and tried.issuperset(entries)
+        ):
+            return
+        entries += beside
+
         def begin() -> None:
             # Without memory for this, go on without: only working takes entries out of Redis.
             with suppress(InboxFull):
-                self._trials.begin(self._lease.consumer, entries, alone=alone)
+                self._trials.begin(consumer, entries, alone=alone)
 
-        entries = list(entries)
         self._patiently(begin)
+        self._trial = ("", frozenset()) if alone else (consumer, frozenset(entries))
 
     def _prepared(self, entries: list[Entry]) -> list[MicroBatch]:
         taken, condemned = read(entries)

@@ -47,7 +47,11 @@ def backlog(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.
         age = "" if depth.oldest_s is None else f", the oldest for {depth.oldest_s:.0f} s"
         console.print(f"{lane}: {depth.waiting:,} waiting, {depth.in_flight:,} in flight{age}", highlight=False)
     said = ", ".join(f"{number} {state}" for state, number in Counter(states.values()).most_common())
-    console.print(f"{len(states)} workers" + (f": {said}" if said else ""), markup=False, highlight=False)
+    console.print(
+        f"{len(states)} worker{'' if len(states) == 1 else 's'}" + (f": {said}" if said else ""),
+        markup=False,
+        highlight=False,
+    )
     console.print(matter, markup=False, highlight=False)
 
 

@@ -28,6 +28,7 @@ def train(
     *,
     base: Annotated[str | None, typer.Option(help="A hub id or folder; default: TRIAGEM_TRAIN_BASE.")] = None,
     promote: Annotated[bool, typer.Option(help="Make the new version current.")] = True,
+    allow_leakage: Annotated[bool, typer.Option(help="Go on although test rows are also training rows.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Fine-tune a BERT, evaluate it beside a plain baseline, and register it.
@@ -36,7 +37,8 @@ def train(
     """
     from registry import Registry, RegistrySettings
 
-    report = fine_tune(data, Registry(RegistrySettings().registry_url), errors, base=base, promote=promote)
+    registry = Registry(RegistrySettings().registry_url)
+    report = fine_tune(data, registry, errors, base=base, promote=promote, allow_leakage=allow_leakage)
     if as_json:
         print_json(report)
     else:
@@ -44,14 +46,20 @@ def train(
 
 
 def fine_tune(
-    data: Path, registry: Registry, screen: Console, *, base: str | None = None, promote: bool = True
+    data: Path,
+    registry: Registry,
+    screen: Console,
+    *,
+    base: str | None = None,
+    promote: bool = True,
+    allow_leakage: bool = False,
 ) -> TrainingReport:
     """Train with a progress bar on `screen`."""
     from trainer import TrainSettings, train
 
     with progress(screen) as shown:
         bar = _Bar(shown, shown.add_task("fine-tune", total=None))
-        return train(data, registry, TrainSettings(), bar, base=base, promote=promote)
+        return train(data, registry, TrainSettings(), bar, base=base, promote=promote, allow_leakage=allow_leakage)
 
 
 @dataclass(frozen=True)
@@ -67,7 +75,7 @@ class _Bar:
 
 
 def print_report(report: TrainingReport, screen: Console) -> None:
-    """What the trainer changed of its settings, then the model's scores beside the baseline's."""
+    """What the rows are, what the trainer changed of its settings, then the model's scores beside the baseline's."""
     for note in report.notes:
         screen.print(f"  {note}", markup=False, highlight=False)
     table = Table(title=f"{report.manifest.version} on {report.model.overall.rows} test rows", title_justify="left")

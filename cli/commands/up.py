@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -48,24 +49,32 @@ def up(*, workers: Annotated[int, typer.Option(min=0, help="Worker processes; 0:
 
 
 def serve(endpoints: Endpoints, *, workers: int) -> None:
-    """Run workers until SIGINT or SIGTERM, then let them finish; exit status 1 if one ends by itself."""
+    """Run workers until SIGINT or SIGTERM, then let them finish. A worker that dies is started again; exit status 1
+    if one says at its start that it cannot work."""
     from cli.processes import WorkerProcess
+    from cli.restarts import Place
 
     asked = threading.Event()
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, lambda *_: asked.set())
-    processes = [WorkerProcess(endpoints, STACK_FOLDER / f"worker-{n}.log") for n in range(workers)]
+    started: list[WorkerProcess] = []
+
+    def start(number: int) -> WorkerProcess:
+        started.append(WorkerProcess(endpoints, STACK_FOLDER / f"worker-{number}.log"))
+        return started[-1]
+
+    def say(line: str) -> None:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    places = [Place(f"worker {number}", partial(start, number), say) for number in range(workers)]
     try:
-        console.print(
-            f"workers: {workers}, logs: {STACK_FOLDER}/worker-*.log; Ctrl-C stops everything", highlight=False
-        )
+        say(f"workers: {workers}, logs: {STACK_FOLDER}/worker-*.log; Ctrl-C stops everything")
         while not asked.wait(0.5):
-            if ended := next((one for one in processes if one.exit_status is not None), None):
-                console.print(f"a worker ended: {ended.why_ended()}", markup=False, highlight=False)
+            if not all(place.look() for place in places):
                 raise typer.Exit(1)
     finally:
         with Steps(console).step("let the workers finish what is in hand"):
-            for process in processes:
+            for process in started:
                 process.stop()
 
 

@@ -1,15 +1,13 @@
 """Dead letters: listed without what they hold, shown, put back on their lanes, dropped."""
 
 import json
-from collections.abc import Sequence
 
 import pytest
 
-from cli.replay import replay
 from contracts.ticket import Lane
 from db import Database, dead
 from db.dead import bury
-from inbox import Inbox, InboxSettings
+from inbox import Inbox
 from tests.support.command import Triagem, assert_one_line
 from tests.support.letters import buried, entry_of
 from tests.support.windows import rows
@@ -97,138 +95,6 @@ class TestShow:
 
     def test_one_that_is_gone_is_said_in_one_line(self, triagem: Triagem) -> None:
         assert_one_line(triagem("dead", "show", "7"), "no dead letter 7")
-
-
-class TestReplay:
-    def test_letters_go_back_to_their_lanes_in_order_and_are_gone(
-        self, triagem: Triagem, database: Database, inbox: Inbox
-    ) -> None:
-        buried(database, entry_of("1"), entry_of("2"))
-        buried(database, entry_of("3"), lane=Lane.BULK)
-
-        assert triagem("dead", "replay", "--all").out == "3 replayed\n"
-
-        assert waiting(inbox) == [entry_of("1"), entry_of("2")]
-        assert waiting(inbox, Lane.BULK) == [entry_of("3")]
-        assert ids(database) == []
-
-    def test_only_those_that_are_named(self, triagem: Triagem, database: Database, inbox: Inbox) -> None:
-        buried(database, *map(entry_of, "123"))
-
-        triagem("dead", "replay", "1", "3")
-
-        assert waiting(inbox) == [entry_of("1"), entry_of("3")]
-        assert ids(database) == [2]
-
-    def test_only_those_with_a_reason(self, triagem: Triagem, database: Database, inbox: Inbox) -> None:
-        buried(database, b"a", reason="revised_at: Field required")
-        buried(database, b"b", reason="the payload's WIRE version is not 1")
-        buried(database, b"c", reason="100 %_")
-
-        assert triagem("dead", "replay", "--all", "--reason-contains", "wire version").out == "1 replayed\n"
-        assert triagem("dead", "replay", "--all", "--reason-contains", "%").out == "1 replayed\n"
-
-        assert waiting(inbox) == [b"b", b"c"]
-        assert ids(database) == [1]
-
-    def test_one_that_is_gone_is_said_and_is_no_failure(self, triagem: Triagem, database: Database) -> None:
-        buried(database, entry_of("1"))
-        triagem("dead", "replay", "1")
-
-        answer = triagem("dead", "replay", "1", "9")
-
-        assert answer.status == 0
-        assert "0 replayed" in answer.out
-        assert "gone before, replayed or dropped: 1 9" in answer.out
-
-    def test_an_entry_without_our_field_stays_and_is_said(
-        self, triagem: Triagem, database: Database, inbox: Inbox
-    ) -> None:
-        buried(database, b"", entry_of("2"))
-
-        every = triagem("dead", "replay", "--all")
-        named = triagem("dead", "replay", "1", "--json")
-
-        assert (every.status, named.status) == (0, 1)
-        assert "had no field of ours" in every.out
-        assert json.loads(named.out) == {"replayed": 0, "empty": [1], "gone": []}
-        assert (waiting(inbox), ids(database)) == ([entry_of("2")], [1])
-
-    def test_a_crash_between_put_and_remove_only_delivers_twice(
-        self, database: Database, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        buried(database, entry_of("1"))
-
-        def crash(_: Database, letters: Sequence[int]) -> int:
-            raise KeyboardInterrupt
-
-        with monkeypatch.context() as patched:
-            patched.setattr(dead, "remove", crash)
-            with pytest.raises(KeyboardInterrupt):
-                replay(database, inbox)
-        assert ids(database) == [1]
-        replay(database, inbox)
-
-        assert waiting(inbox) == [entry_of("1")] * 2
-        assert ids(database) == []
-
-    def test_nothing_is_removed_while_redis_is_away(
-        self, triagem: Triagem, database: Database, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        buried(database, entry_of("1"))
-        monkeypatch.setenv("TRIAGEM_REDIS_URL", "redis://127.0.0.1:1/0")
-
-        assert_one_line(triagem("dead", "replay", "--all"), "Redis does not answer")
-
-        assert ids(database) == [1]
-
-    def test_a_full_lane_takes_what_it_has_room_for_and_says_how_many(
-        self, triagem: Triagem, database: Database, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        buried(database, *map(entry_of, "123456789"))
-        monkeypatch.setenv("TRIAGEM_LIVE_MARK", "7")
-
-        assert_one_line(triagem("dead", "replay", "--all"), "the live lane is full", "7 letters were replayed")
-
-        assert waiting(inbox) == [entry_of(one) for one in "1234567"]
-        assert ids(database) == [8, 9]
-
-    def test_many_are_replayed_page_by_page_each_once(self, database: Database, inbox: Inbox) -> None:
-        payloads = [b"%d" % number for number in range(1201)]
-        buried(database, *payloads)
-        sizes = [len(page) for page in dead.pages(database)]
-
-        assert replay(database, inbox).replayed == 1201
-
-        assert sizes == [500, 500, 201]
-        assert waiting(inbox) == payloads
-
-    def test_a_page_of_long_letters_is_shorter(self, database: Database) -> None:
-        buried(database, *(b"%d" % number + bytes(6_000_000) for number in range(4)))
-
-        assert [len(page) for page in dead.pages(database)] == [3, 1]
-
-    def test_what_dies_again_meanwhile_is_not_replayed_again(self, database: Database, inbox: Inbox) -> None:
-        buried(database, b"x")
-
-        class Deadly(Inbox):
-            def put(self, lane: Lane, payloads: Sequence[bytes]) -> list[bytes]:
-                assert inbox.depth(lane).waiting == 0, "replayed again"
-                put = super().put(lane, payloads)
-                for entry_id, payload in zip(put, payloads, strict=True):
-                    bury(database, lane, entry_id, payload, "again")
-                return put
-
-        assert replay(database, Deadly(inbox.redis, InboxSettings())).replayed == 1
-        assert ids(database) == [2]
-
-    @pytest.mark.parametrize(
-        "arguments",
-        [(), ("1", "--all"), ("1", "--reason-contains", "x"), ("0",), ("x",), (str(2**63),)],
-        ids=" ".join,
-    )
-    def test_what_cannot_be_meant_is_a_usage_error(self, triagem: Triagem, arguments: tuple[str, ...]) -> None:
-        assert triagem("dead", "replay", *arguments).status == 2
 
 
 class TestDrop:

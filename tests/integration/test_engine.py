@@ -2,13 +2,14 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 import engine
-from contracts.errors import LabelsMismatch, ModelCorrupt, NoModel
+from contracts.errors import LabelsMismatch, ModelCorrupt, NoModel, OutOfMemory
 from engine.classify import EngineSettings, LoadedModel, classify, load
 
 BENCH = Path(__file__).parent.parent.parent.parent / "shared" / "bench" / "tickets_10k.jsonl"
@@ -36,8 +37,8 @@ def assert_agree(packed: LoadedModel, padded: LoadedModel, texts: list[str]) -> 
 
 
 def test_packed_and_padded_agree_to_1e_5_on_the_sample_tickets(packed: LoadedModel, padded: LoadedModel) -> None:
-    assert packed.packed
-    assert not padded.packed
+    assert packed.runner.packed
+    assert not padded.runner.packed
     assert_agree(packed, padded, [*prompts(SAMPLE, 150), "a", "palavra " * 700])
 
 
@@ -107,3 +108,25 @@ def copy(models: Path, tmp_path: Path, **changes: object) -> Path:
     path = folder / "manifest.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | changes), encoding="utf-8")
     return folder
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory: 12 bytes"),
+    ],
+    ids=["GPU", "CPU"],
+)
+def test_no_room_for_a_micro_batch_is_told_from_a_text_that_fails(packed: LoadedModel, error: Exception) -> None:
+    def full(_: object) -> torch.Tensor:
+        raise error
+
+    cramped = replace(packed, runner=replace(packed.runner, logits=full))
+    with pytest.raises(OutOfMemory, match="2 texts"):
+        cramped.probabilities(cramped.tokenize(["a", "b"]))
+
+
+def test_the_cpus_own_allocator_fails_in_those_words() -> None:
+    with pytest.raises(RuntimeError, match="can't allocate memory"):
+        torch.empty(2**60, dtype=torch.int8)

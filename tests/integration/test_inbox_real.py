@@ -1,15 +1,18 @@
 """The inbox where fakeredis cannot follow (`conftest.py` says why): full memory, waiting, flushes and cut replies."""
 
 import time
+import traceback
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from redis import Redis
 
-from contracts.errors import GroupMissing
+from contracts.errors import GroupMissing, InboxAway
 from contracts.ticket import Lane
 from inbox import Inbox
 from inbox.claims import Claims
+from inbox.client import redis_errors
 from tests.support.waiting import until
 
 LIVE, BULK = Lane
@@ -78,3 +81,12 @@ def test_uptime_is_how_long_this_server_has_been_up(inbox: Inbox) -> None:
 
     assert 0 <= first < time.monotonic()
     until(lambda: Claims(inbox).uptime_s() > first, seconds=3)
+
+
+def test_a_command_that_this_server_lacks_is_named_without_its_arguments(inbox: Inbox) -> None:
+    """Redis repeats them, and they may be a customer's words: some hosts rename EVALSHA."""
+    client: Any = inbox.redis
+    with pytest.raises(InboxAway, match="unknown command 'NOSUCH'") as caught, redis_errors():
+        client.execute_command("NOSUCH", "o meu cpf")
+
+    assert "cpf" not in "".join(traceback.format_exception(caught.value))

@@ -121,7 +121,7 @@ def test_an_attention_that_a_config_would_fetch_is_not_asked_for(folder: Path) -
     edit(folder / "config.json", attn_implementation="somebody/kernel", _attn_implementation="somebody/kernel")
     sign(folder)
 
-    assert load(folder).packed
+    assert load(folder).runner.packed
 
 
 @pytest.mark.parametrize("name", ["../outside", "/etc/hostname", "..", "deep/er", "..\\outside", ""])

@@ -12,7 +12,7 @@ from cli.stack import Endpoints
 from contracts.errors import ModelBroken, OutOfMemory
 from contracts.model import Tokens
 from contracts.ticket import Lane
-from db import Database
+from db import Database, dead
 from inbox import Inbox
 from inbox.claims import Claims
 from inbox.lease import Lease
@@ -154,6 +154,7 @@ def test_a_ticket_that_ended_two_workers_alone_is_kept_as_a_dead_letter_unseen_b
     ((payload, why),) = letters(database)
     assert payload.encode() == taken[1].payload
     assert "2 workers died" in why
+    assert [one.attempts for one in dead.letters(database, limit=9)] == [3]
     assert stored(database) == 2
 
 

@@ -180,3 +180,16 @@ def test_a_base_that_cannot_be_had_is_refused_and_registers_nothing(data: Path, 
     assert list(registry.root.iterdir()) == []
     with pytest.raises(NoModel):
         registry.current()
+
+
+def test_a_leaked_test_is_refused_before_anything_is_trained(data: Path, tmp_path: Path) -> None:
+    for name in ("train.jsonl", "test.jsonl"):
+        (tmp_path / name).write_text((data / "train.jsonl").read_text(encoding="utf-8"), encoding="utf-8")
+
+    with pytest.raises(InvalidInput, match="of 40 test rows 40 are also in train"):
+        train(tmp_path, Registry(tmp_path / "models"), a_few_steps(), Steps())
+    assert not (tmp_path / "models").exists()
+
+
+def test_the_notes_begin_with_what_the_rows_are(trained: TrainingReport) -> None:
+    assert trained.notes[0].startswith("40 training rows (suporte")

@@ -60,11 +60,10 @@ def raising(error: BaseException) -> Callable[[], None]:
     return work
 
 
-def end_all() -> None:
-    """Wait for all threads but the deadlines' timers."""
-    for thread in threading.enumerate():
-        if thread is not threading.current_thread() and not isinstance(thread, threading.Timer):
-            thread.join(PATIENCE_S)
+def end_all(watched: Watched) -> None:
+    """Wait for all of its threads."""
+    for thread in watched.supervisor._threads:
+        thread.join(PATIENCE_S)
 
 
 @pytest.mark.parametrize(
@@ -93,7 +92,7 @@ def test_the_failure_that_came_first_is_the_one_that_is_kept(watched: Watched) -
 
     watched.supervisor.spawn("committer", fails_because_of_it)
     watched.supervisor.spawn("taker", raising(KeyError("the cause")))
-    end_all()
+    end_all(watched)
 
     assert isinstance(watched.supervisor.failure, KeyError)
 
@@ -107,7 +106,7 @@ def test_threads_that_fail_together_ask_the_process_once(watched: Watched) -> No
 
     for number in range(8):
         watched.supervisor.spawn(f"thread {number}", work)
-    end_all()
+    end_all(watched)
 
     assert watched.times_asked == 1
 

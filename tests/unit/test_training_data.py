@@ -64,6 +64,31 @@ def test_the_language_is_kept_and_other_columns_are_ignored(tmp_path: Path) -> N
     assert [row.lang for row in corpus(tmp_path, train).train] == ["pt", "pt", "", ""]
 
 
+def test_csv_gives_the_rows_that_json_lines_give(tmp_path: Path) -> None:
+    (other := tmp_path / "jsonl").mkdir()
+    for part, rows in (("train", CALLS), ("test", CALLS[:2])):
+        lines = [f'"{prompt}",{completion},pt\r\n' for prompt, completion in rows]
+        (tmp_path / f"{part}.csv").write_text("prompt,completion,lang\r\n" + "".join(lines), encoding="utf-8-sig")
+
+    assert load(tmp_path) == corpus(other, jsonl(*CALLS, lang="pt"), jsonl(*CALLS[:2], lang="pt"))
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("one two three\n", "'completion' is no text"),
+        (",venda\n", "'prompt' is empty"),
+        ('"cut,venda', "unexpected end"),
+    ],
+)
+def test_a_fault_in_csv_is_named_with_its_file_and_line(tmp_path: Path, line: str, said: str) -> None:
+    (tmp_path / "train.csv").write_text(f'prompt,completion\n"two\nlines",suporte\n{line}', encoding="utf-8")
+    (tmp_path / "test.csv").write_text("prompt,completion\na,suporte\n", encoding="utf-8")
+
+    with pytest.raises(InvalidInput, match=rf"train\.csv:[34]: .*{said}"):
+        load(tmp_path)
+
+
 def test_the_digest_knows_the_rows_not_their_order(tmp_path: Path) -> None:
     digest = corpus(tmp_path).digest
 
@@ -84,6 +109,7 @@ def test_the_digest_knows_the_rows_not_their_order(tmp_path: Path) -> None:
         pytest.param('{"prompt": "a", "completion": ""}', "'completion' is empty", id="blank completion"),
         pytest.param('{"prompt": 7, "completion": "venda"}', "'prompt' is no text", id="a number"),
         pytest.param('{"prompt": "a", "completion": null}', "'completion' is no text", id="null"),
+        pytest.param('{"prompt": "a\\ud800", "completion": "venda"}', "surrogate", id="half a character"),
         pytest.param('{"prompt": "one", "completion": "spam"}', "only row labelled 'spam'", id="label of one row"),
     ],
 )
@@ -102,7 +128,6 @@ def test_a_test_label_that_no_training_row_has_is_named_with_its_line(tmp_path: 
     [
         pytest.param(jsonl(*CALLS[::2]), "every row is labelled 'suporte'", id="one label"),
         pytest.param("\n \n", "has no rows", id="no rows"),
-        pytest.param('{"prompt": "a\\ud800", "completion": "venda"}\n', "surrogate", id="half a character"),
     ],
 )
 def test_a_file_to_learn_nothing_from_is_refused(tmp_path: Path, train: str, said: str) -> None:
@@ -113,7 +138,9 @@ def test_a_file_to_learn_nothing_from_is_refused(tmp_path: Path, train: str, sai
 def test_a_missing_file_says_what_a_data_folder_holds(tmp_path: Path) -> None:
     (tmp_path / "train.jsonl").write_text(jsonl(*CALLS), encoding="utf-8")
 
-    with pytest.raises(InvalidInput, match=r"test\.jsonl: No such file.*holds train\.jsonl and test\.jsonl"):
+    with pytest.raises(
+        InvalidInput, match=r"test\.jsonl: No such file.*holds train\.jsonl and test\.jsonl, or train\.csv"
+    ):
         load(tmp_path)
 
 

@@ -1,0 +1,98 @@
+"""`triagem bench pipe`: what the pipe around the engine costs."""
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from cli.bench.ground import Bench
+from cli.bench.machine import describe
+from cli.bench.model import Measured
+from cli.bench.timing import Figure
+from engine.classify import classify, load
+
+BATCH_S = 0.02  # of `cli.bench.instant:steady`
+_SHARE_S = 10.0  # shorter, and the worker's first and last windows are a good part of it
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What `--json` prints. Tickets a second of one worker process; milliseconds from put to a committed row."""
+
+    machine: dict[str, str]
+    tickets: int
+    enqueued_per_s: float
+    instant_engine_per_s: Figure
+    celery_batches_per_s: Figure | None
+    ratio_vs_celery_batches: float | None
+    idle_ms: Figure
+    live_behind_bulk_ms: Figure
+    live_wait_batches: float  # beyond the idle time and its own micro-batch
+    engine_alone_per_s: float
+    with_engine_per_s: float
+    share_of_engine: float
+
+
+def run(
+    on: Bench,
+    model: Measured,
+    texts: Sequence[str],
+    *,
+    tickets: int,
+    rounds: int,
+    told: Callable[[str], None],
+) -> Report:
+    """Measure; `told` hears what is going on. `model` is the current version of the bench's registry."""
+    ours: list[float] = []
+    theirs: list[float] = []
+    enqueued: list[float] = []
+    for turn in range(rounds):
+        told(f"drain, round {turn + 1}")
+        on.empty()
+        enqueued.append(on.enqueue(texts, tickets))
+        with on.worker("cli.bench.instant:instant"):
+            ours.append(on.drained_per_s(tickets))
+        on.empty()
+        if (rate := on.celery_batches_per_s(texts)) is not None:
+            theirs.append(rate)
+    told("time from put to row")
+    on.empty()
+    with on.worker("cli.bench.instant:instant"):
+        on.put_to_row_ms(texts[0])  # waits for the worker's start
+        idle = [on.put_to_row_ms(text) for text in texts[:50]]
+    on.empty()
+    on.enqueue(texts, 20_000)
+    with on.worker("cli.bench.instant:steady"):
+        on.put_to_row_ms(texts[0])
+        behind = [on.put_to_row_ms(text) for text in texts[:50]]
+    told("share of the engine")
+    loaded = load(model.folder)
+    classify(loaded, texts[:32])
+    began = time.perf_counter()
+    classify(loaded, texts)
+    alone = len(texts) / (time.perf_counter() - began)
+    number = max(len(texts), int(alone * _SHARE_S))
+    on.empty()
+    on.enqueue(texts, number)
+    with on.worker("engine.classify:load"):
+        with_engine = on.drained_per_s(number)
+    return Report(
+        machine=describe(loaded.device),
+        tickets=tickets,
+        enqueued_per_s=statistics.median(enqueued),
+        instant_engine_per_s=_figure(ours),
+        celery_batches_per_s=_figure(theirs) if theirs else None,
+        ratio_vs_celery_batches=statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
+        if theirs
+        else None,
+        idle_ms=_figure(idle),
+        live_behind_bulk_ms=_figure(behind),
+        live_wait_batches=(statistics.median(behind) - statistics.median(idle)) / 1000 / BATCH_S - 1,
+        engine_alone_per_s=alone,
+        with_engine_per_s=with_engine,
+        share_of_engine=with_engine / alone,
+    )
+
+
+def _figure(values: Sequence[float]) -> Figure:
+    return Figure(statistics.median(values), min(values), max(values), len(values))

@@ -1,0 +1,64 @@
+"""`triagem bench` runs and says what it promises; how fast anything is, no test says."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.support.command import Triagem
+
+
+@pytest.fixture(autouse=True)
+def few_peers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cli.bench.peers.find_spec", lambda _: None)
+
+
+def test_the_engine_is_measured_beside_the_pipeline_and_absent_peers_are_named(
+    bare: Triagem, bert_models: Path, tmp_path: Path
+) -> None:
+    corpus = tmp_path / "texts.jsonl"
+    corpus.write_text("".join(json.dumps({"prompt": f"minha internet caiu {n}"}) + "\n" for n in range(6)), "utf-8")
+    model = str(bert_models / "v1.0.0")
+    answer = bare("bench", "engine", "--model", model, "--corpus", str(corpus), "--rounds", "1", "--json",
+                  "--device", "cpu", "--seed-table")  # fmt: skip
+    report = json.loads(answer.out)
+    rates = {row["name"]: row["rate"] for row in report["rows"]}
+
+    assert answer.status == 0
+    assert report["texts"] == 6
+    assert report["ratio_vs_hf_pipeline"] > 0
+    assert report["share_of_matmul_peak"] > 0
+    assert 0 <= report["label_agreement"] <= 1
+    assert rates["HF pipeline(32)"]["median"] > 0
+    assert rates["OpenVINO bf16, sorted"] is None
+    assert [row["configuration"] for row in report["seed_table"]] == ["CPU (single)"] * 2 + ["CPU (batch 32)"] * 2
+
+
+def test_a_corpus_without_texts_is_a_users_mistake(bare: Triagem, bert_models: Path, tmp_path: Path) -> None:
+    corpus = tmp_path / "empty.jsonl"
+    corpus.write_text('{"other": 1}\n', "utf-8")
+    answer = bare("bench", "engine", "--model", str(bert_models / "v1.0.0"), "--corpus", str(corpus))
+    assert answer.status == 1
+    assert "prompt" in answer.err
+
+
+@pytest.mark.slow
+def test_the_pipe_is_measured_on_servers_of_its_own(bare: Triagem, bert_models: Path) -> None:
+    model = str(bert_models / "v1.0.0")
+    answer = bare("bench", "pipe", "--model", model, "--tickets", "2000", "--rounds", "1", "--json")
+    report = json.loads(answer.out)
+
+    assert answer.status == 0
+    assert report["instant_engine_per_s"]["median"] > 0
+    assert report["share_of_engine"] > 0
+    assert report["idle_ms"]["runs"] == 50
+
+
+@pytest.mark.slow
+def test_the_store_is_measured_empty_and_full_with_its_plans(bare: Triagem) -> None:
+    answer = bare("bench", "store", "--rows", "10000", "--json")
+    report = json.loads(answer.out)
+
+    assert answer.status == 0
+    assert [step["rows"] for step in report["steps"]] == [0, 1000, 10000]
+    assert any("ix_tickets_newest" in line for line in report["plans"]["a page of results"])

@@ -1,0 +1,82 @@
+"""A forgotten ticket leaves the inbox, and the log that Redis keeps."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis import Redis
+from redis.exceptions import NoPermissionError, ResponseError
+
+from contracts.ticket import Identity, Lane
+from inbox import Inbox
+from inbox.erase import LogRewrite, erase, rewrite_log
+from tests.support.forgetting import WHOSE
+from tests.support.letters import entry_of
+from tests.support.waiting import until
+
+
+class TestInbox:
+    def test_all_pages_of_both_lanes_are_searched(self, inbox: Inbox) -> None:
+        for lane in Lane:
+            inbox.put(lane, [entry_of(str(number)) for number in range(1100)] + [entry_of("last")])
+        looked: list[int] = []
+
+        assert erase(inbox, Identity("crm", "last"), looked.append).entries == 2
+
+        assert looked == [500, 500, 101] * 2
+
+    def test_without_streams_nothing_is_found(self, redis: Redis) -> None:
+        assert erase(Inbox(redis), WHOSE).entries == 0
+
+    def test_redis_log_is_rewritten_without_what_was_deleted(self, inbox: Inbox, log: Path) -> None:
+        inbox.put(Lane.LIVE, [entry_of("4711", "unheard-of")])
+        assert "unheard-of" in written(log)
+
+        erase(inbox, WHOSE)
+        assert rewrite_log(inbox.redis) is LogRewrite.STARTED
+
+        until(lambda: "unheard-of" not in written(log))
+
+    def test_a_rewrite_that_began_before_is_waited_for(self, inbox: Inbox) -> None:
+        redis = Answering(inbox, *[ResponseError("Background append only file rewriting already in progress")] * 2)
+
+        assert rewrite_log(redis, patience_s=0) is LogRewrite.BUSY
+        assert rewrite_log(redis) is LogRewrite.STARTED
+
+    def test_a_server_that_allows_no_rewrite_is_no_failure(self, inbox: Inbox) -> None:
+        redis = Answering(inbox, ResponseError("unknown command 'BGREWRITEAOF'"), NoPermissionError("no permissions"))
+
+        assert [rewrite_log(redis), rewrite_log(redis)] == [LogRewrite.REFUSED] * 2
+
+    def test_a_server_without_a_log_is_not_made_to_write_one(self, inbox: Inbox) -> None:
+        redis = Answering(inbox, AssertionError("wrote one"), aof_enabled=0)
+
+        assert rewrite_log(redis) is LogRewrite.OFF
+
+    @pytest.fixture
+    def log(self, inbox: Inbox) -> Path:
+        """The folder of the append-only file."""
+        until(lambda: not inbox.redis.info("persistence")["aof_rewrite_in_progress"])
+        return Path(inbox.redis.config_get("dir")["dir"] or "") / "appendonlydir"
+
+
+class Answering(Redis):
+    """A Redis that refuses the first rewrites with these errors."""
+
+    def __init__(self, inbox: Inbox, *refusals: Exception, aof_enabled: int = 1) -> None:
+        super().__init__(connection_pool=inbox.redis.connection_pool)
+        self._refusals = list(refusals)
+        self._aof_enabled = aof_enabled
+
+    def info(self, section: Any = None, *args: Any, **kwargs: Any) -> Any:
+        return {"aof_enabled": self._aof_enabled}
+
+    def bgrewriteaof(self, **kwargs: Any) -> Any:
+        if self._refusals:
+            raise self._refusals.pop(0)
+        return True
+
+
+def written(log: Path) -> str:
+    """All that stands in the append-only file."""
+    return "".join(file.read_bytes().decode(errors="replace") for file in log.iterdir() if file.exists())

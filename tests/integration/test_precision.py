@@ -1,0 +1,116 @@
+"""Which precision runs: what agrees with padded fp32 on the probes, and fp32 where nothing else does."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from engine import precision
+from engine.bert import packable, packed_bert, without_residual_biases
+from engine.classify import EngineSettings, LoadedModel, classify, load
+from engine.linear import plain
+from engine.packed import pack
+from engine.precision import agreement, probes
+
+SURE = torch.tensor([[2.0, 0.0], [0.0, 2.0], [3.0, 1.0], [0.0, 1.0]])
+TOSS_UP = torch.tensor([[0.15, 0.0]])  # 0.54 to 0.46
+
+
+def loaded(models: Path, **settings: str) -> LoadedModel:
+    return load(models / "v1.0.0", EngineSettings.model_validate({"device": "cpu", **settings}))
+
+
+def test_agreement_is_the_share_of_equal_labels() -> None:
+    assert agreement(SURE, SURE) == 1.0
+    assert agreement(SURE, -SURE) == 0.0
+    assert agreement(SURE, torch.cat([SURE[:3], -SURE[3:]])) == 0.75
+
+
+def test_a_text_that_the_reference_holds_for_a_toss_up_speaks_for_neither() -> None:
+    assert agreement(torch.cat([SURE, TOSS_UP]), torch.cat([SURE, -TOSS_UP])) == 1.0
+
+
+def test_an_answer_that_is_not_finite_agrees_with_nothing() -> None:
+    assert agreement(SURE, torch.full_like(SURE, torch.nan)) == 0.0
+
+
+def test_the_probes_are_in_both_languages_and_one_of_them_is_long() -> None:
+    lengths = sorted(map(len, probes()))
+    assert len(lengths) == 41
+    assert lengths[20] < 250
+    assert lengths[-1] > 1000
+
+
+def test_bf16_says_what_fp32_says(bert_models: Path) -> None:
+    half, full = loaded(bert_models, precision="bf16"), loaded(bert_models, precision="fp32")
+    assert (half.runner.precision, half.runner.packed) == ("bf16", True)
+    assert torch.tensor(classify(half, probes())).sub(torch.tensor(classify(full, probes()))).abs().max() < 0.02
+
+
+def test_auto_takes_the_first_precision_that_agrees(bert_models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precision, "candidates", lambda _: iter(["bf16", "fp32"]))
+    assert loaded(bert_models, precision="auto").runner.precision == "bf16"
+
+
+def test_auto_falls_back_to_fp32_where_labels_change(bert_models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precision, "candidates", lambda _: iter(["bf16", "fp32"]))
+    monkeypatch.setattr(precision, "MIN_AGREEMENT", 1.1)  # more than any precision can reach
+    runner = loaded(bert_models, precision="auto").runner
+    assert (runner.precision, runner.packed) == ("fp32", True)
+
+
+def test_auto_falls_back_to_fp32_where_a_kernel_is_missing(
+    bert_models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(*_: object, **__: object) -> None:
+        raise RuntimeError("could not create a primitive descriptor")
+
+    monkeypatch.setattr(precision, "candidates", lambda _: iter(["bf16", "fp32"]))
+    monkeypatch.setattr(precision, "onednn", missing)
+    with pytest.raises(RuntimeError):
+        loaded(bert_models, precision="bf16")  # what was asked for by name is not replaced
+    monkeypatch.setattr(precision, "maker", lambda _, name: missing if name == "bf16" else plain)
+    assert loaded(bert_models, precision="auto").runner.precision == "fp32"
+
+
+def test_padded_half_precision_leaves_the_reference_as_it_was(
+    bert_models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(precision, "candidates", lambda _: iter(["bf16", "fp32"]))
+    monkeypatch.setattr(precision, "MIN_AGREEMENT", 1.1)
+    fallen = classify(loaded(bert_models, precision="auto", attention="padded"), probes())
+    full = classify(loaded(bert_models, precision="fp32", attention="padded"), probes())
+    assert torch.equal(torch.tensor(fallen), torch.tensor(full))
+
+
+@torch.inference_mode()
+def test_moving_the_residual_biases_changes_no_answer() -> None:
+    from transformers import BertConfig, BertForSequenceClassification
+
+    torch.manual_seed(1)
+    config = BertConfig(
+        hidden_size=32, num_hidden_layers=3, num_attention_heads=4, intermediate_size=64, vocab_size=99
+    )
+    network = BertForSequenceClassification(config).train(False)
+    for weights in network.parameters():
+        weights.add_(0.1 * torch.randn_like(weights))  # biases are drawn as zeros
+    packing = pack([[1, 2, 3, 4], [5, 6], [7, 8, 9]], torch.device("cpu"))
+    moved = without_residual_biases(network)
+    before, after = (packed_bert(one, plain, torch.float32)(packing) for one in (network, moved))
+    assert moved.bert.encoder.layer[0].output.dense.bias.abs().max() == 0
+    assert (before - after).abs().max() < 1e-5
+
+
+def test_a_bert_with_another_activation_is_never_packed(bert_models: Path) -> None:
+    from transformers import BertConfig, BertForSequenceClassification
+
+    tiny: dict[str, Any] = {
+        "hidden_size": 8,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 1,
+        "intermediate_size": 8,
+        "vocab_size": 9,
+    }
+    assert packable(BertForSequenceClassification(BertConfig(**tiny)))
+    assert not packable(BertForSequenceClassification(BertConfig(**tiny, hidden_act="relu")))
