@@ -18,7 +18,7 @@ _MANY: Final = 200  # entries in hand: more than a window, a micro-batch in the 
 _SLOW_S: Final = 0.002
 
 
-@fault("kill -9 at random moments, one worker", short=Size(800, times=3), full=Size(20_000, times=30))
+@fault("kill -9 at random moments, one worker", short=Size(600, times=2), full=Size(20_000, times=30))
 def one_worker(rig: Rig, size: Size) -> None:
     _kills_at_random_moments(rig, size, workers=1)
 
@@ -87,7 +87,7 @@ def sigterm(rig: Rig, size: Size) -> None:
     rig.drain()
 
 
-@fault("SIGSTOP for longer than the lease, then SIGCONT", short=Size(800, times=1), full=Size(5000, times=5))
+@fault("SIGSTOP for longer than the lease, then SIGCONT", short=Size(500, times=1), full=Size(5000, times=5))
 def frozen(rig: Rig, size: Size) -> None:
     """The frozen worker's entries are taken over, and newer texts of them are stored, before it goes on."""
     for _ in range(size.times):
