@@ -95,7 +95,7 @@ class ModelBroken(Final):
 
 
 class OutOfMemory(Final):
-    """The device has no memory left for even one text: free some, or lower TRIAGEM_BATCH_TOKENS and start again."""
+    """The device has no room for a micro-batch: halves are tried; if one text alone has no room, the worker stops."""
 
 
 class NotConfigured(Final):

@@ -24,9 +24,7 @@ DELETE FROM dead_letters WHERE (lane, entry_id) = (:lane, :entry_id) AND {_FORGO
 """)  # noqa: S608 - built from the constant above; values travel as parameters
 
 
-def bury(  # noqa: PLR0917 - its callers know the first five from former versions
-    database: Database, lane: Lane, entry_id: bytes, payload: bytes, reason: str, attempts: int = 1
-) -> None:
+def bury(database: Database, lane: Lane, entry_id: bytes, payload: bytes, reason: str, *, attempts: int = 1) -> None:
     """Keep an entry. Burying it twice changes nothing. The reason never holds the customer's text.
 
     A forgotten ticket's entry is not kept: a worker may have had it in hand while it was forgotten. A payload that

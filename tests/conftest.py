@@ -4,7 +4,6 @@ import importlib.util
 import logging
 import os
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -14,11 +13,12 @@ from sqlalchemy import text
 
 from cli.main import run
 from cli.stack import Endpoints, LocalStack, ensure_reader_login, ensure_writer_login
-from contracts.model import DataInfo, Manifest
 from db import Database
 from db.upgrade import upgrade
 from inbox import Inbox, InboxSettings, connect
 from registry import Registry
+from tests.faults.models import two_versions
+from tests.support.builders import manifest
 from tests.support.command import Answer, Triagem
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -75,13 +75,7 @@ def inbox(redis: Redis) -> Inbox:
 @pytest.fixture(scope="session")
 def instant_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A registry with v1.0.0 (current) and v1.1.0 for the engines of `tests.support.engines`."""
-    registry = Registry(tmp_path_factory.mktemp("instant") / "models")
-    for _ in range(2):
-        with registry.staging() as folder:
-            (folder / "weights.txt").write_text("none", encoding="utf-8")
-            registry.register(folder, manifest())
-    registry.promote("v1.0.0")
-    return registry.root
+    return two_versions(tmp_path_factory.mktemp("instant") / "models").root
 
 
 @pytest.fixture(scope="session")
@@ -134,15 +128,3 @@ def triagem(bare: Triagem, endpoints: Endpoints, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("TRIAGEM_DATABASE_URL", endpoints.database_url)
     monkeypatch.setenv("TRIAGEM_REGISTRY_URL", str(instant_models))
     return bare
-
-
-def manifest() -> Manifest:
-    """A manifest for a folder about to be registered."""
-    return Manifest(
-        version="v0.0.0",
-        labels=("suporte", "venda"),
-        base="none",
-        created_at=datetime.now(UTC),
-        data=DataInfo(digest="", rows=0),
-        files={},
-    )

@@ -98,7 +98,8 @@ class Committer:
         """Keep it, then let it leave Redis, unless another worker has claimed it from us: then it is theirs."""
         if self._patiently(lambda: self._inbox.owner(one.entry)) in self._names:
             entry = one.entry
-            keep = partial(bury, self._database, entry.lane, entry.id, entry.payload or b"", one.reason, one.attempts)
+            payload = entry.payload or b""
+            keep = partial(bury, self._database, entry.lane, entry.id, payload, one.reason, attempts=one.attempts)
             self._patiently(keep)
             metrics.DEAD.inc()
             log.error("dead letter", lane=str(one.entry.lane), entry=one.entry.id.decode(), why=one.reason)

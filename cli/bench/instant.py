@@ -11,12 +11,16 @@ from contracts.prediction import Thresholds
 _ANSWERS = ([0.9, 0.1], [0.1, 0.9])
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class InstantModel:
-    """Answers at once, or after `seconds_per_batch`; a token is a word."""
+    """Says `venda` with 0.9 for texts of an odd number of tokens, `suporte` for others; a token is a word.
+
+    At once, or after `seconds_per_batch` and `seconds_per_text`.
+    """
 
     manifest: Manifest
     seconds_per_batch: float = 0.0
+    seconds_per_text: float = 0.0
 
     @property
     def version(self) -> str:
@@ -31,11 +35,12 @@ class InstantModel:
         return self.manifest.thresholds
 
     def tokenize(self, texts: Sequence[str]) -> list[Tokens]:
+        # Clean texts have single spaces between words.
         return [Tokens(ids=range(1 + text.count(" ")), truncated=False) for text in texts]
 
     def probabilities(self, batch: Sequence[Tokens]) -> list[list[float]]:
-        if self.seconds_per_batch:
-            time.sleep(self.seconds_per_batch)
+        if seconds := self.seconds_per_batch + self.seconds_per_text * len(batch):
+            time.sleep(seconds)
         return [_ANSWERS[len(tokens.ids) % 2] for tokens in batch]
 
 

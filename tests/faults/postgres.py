@@ -1,7 +1,10 @@
 """A Postgres that dies, is away, is slow, has no connection free, or gives a statement up."""
 
 import time
+from contextlib import ExitStack
+from functools import partial
 
+from tests.faults import outages
 from tests.faults.catalog import Fault, Size, fault
 from tests.faults.rig import Rig
 from tests.faults.sabotage import failing, failures, no_connection_free, slow
@@ -10,30 +13,13 @@ from tests.faults.sabotage import failing, failures, no_connection_free, slow
 @fault("Postgres killed and restarted", short=Size(1500, times=2), full=Size(20_000, times=10))
 def killed(rig: Rig, size: Size) -> None:
     """With kill -9. A commit whose answer was lost may have happened, and is made once more."""
-    workers = [rig.start(), rig.start()]
-    with rig.producing(size.tickets):
-        for kill in range(size.times):
-            worker = rig.dice.choice(workers)
-            rig.busy(worker, stored=size.tickets * kill / size.times)
-            rig.stack.postgres.kill()
-            rig.book.kills += 1
-            rig.stack.postgres.start()
-            rig.recovers()
-    rig.drain()
-    assert rig.crew.left == workers, "a worker did not live through it"
+    outages.killed_and_restarted(rig, size, rig.stack.postgres)
 
 
 @fault("Postgres away", short=Size(1000, seconds=3), full=Size(10_000, seconds=60))
 def away(rig: Rig, size: Size) -> None:
-    workers = [rig.start(), rig.start()]
-    with rig.producing(size.tickets):
-        rig.busy(workers[0], stored=size.tickets / 10)
-        rig.stack.postgres.stop()
-        time.sleep(size.seconds)
-        rig.stack.postgres.start()
-        rig.recovers()
-    rig.drain()
-    assert rig.crew.left == workers, "a worker did not live through it"
+    """Entries stay pending, and no attempt is burnt."""
+    outages.away(rig, size, rig.stack.postgres.stop, rig.stack.postgres.start)
 
 
 @fault("a worker killed while Postgres is away", short=Size(600, times=1), full=Size(5000, times=5))
@@ -67,14 +53,10 @@ def takes_its_time(rig: Rig, size: Size) -> None:
 
 @fault("no connection of Postgres free", short=Size(1000, seconds=1.5), full=Size(10_000, seconds=20))
 def no_connection(rig: Rig, size: Size) -> None:
-    workers = [rig.start(), rig.start()]
-    with rig.producing(size.tickets):
-        rig.busy(workers[0], stored=size.tickets / 10)
-        with no_connection_free(rig.endpoints.database_url):
-            time.sleep(size.seconds)
-        rig.recovers()
-    rig.drain()
-    assert rig.crew.left == workers, "a worker did not live through it"
+    """Sessions end, and nobody is let in."""
+    with ExitStack() as closed:
+        close = partial(closed.enter_context, no_connection_free(rig.endpoints.database_url))
+        outages.away(rig, size, close, closed.close)
 
 
 def _given_up(name: str, state: str, *, on_commit: bool = False) -> Fault:

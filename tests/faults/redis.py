@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from functools import partial
 from typing import Final
 
 import pytest
@@ -12,6 +13,7 @@ from contracts.ticket import Lane
 from inbox.client import redis_errors
 from inbox.desired import pause, resume
 from inbox.stream import stream_key
+from tests.faults import outages
 from tests.faults.catalog import Size, fault
 from tests.faults.rig import Rig
 from tests.support.proxy import cutting_proxy
@@ -26,50 +28,22 @@ _NTH: Final = {"XREADGROUP": (1, 3, 5), "EXEC": (1, 2, 3, 4, 5)}
 @fault("Redis killed and restarted", short=Size(1500, times=2), full=Size(20_000, times=10))
 def killed(rig: Rig, size: Size) -> None:
     """With kill -9: what it acknowledged is in its append-only file."""
-    workers = [rig.start(), rig.start()]
-    with rig.producing(size.tickets):
-        for kill in range(size.times):
-            worker = rig.dice.choice(workers)
-            rig.busy(worker, stored=size.tickets * kill / size.times)
-            rig.stack.valkey.kill()
-            rig.book.kills += 1
-            rig.stack.valkey.start()
-            rig.recovers()
-    rig.drain()
-    assert rig.crew.left == workers, "a worker did not live through it"
+    outages.killed_and_restarted(rig, size, rig.stack.valkey)
 
 
 @fault("Redis away", short=Size(1000, seconds=3), full=Size(10_000, seconds=60))
 def away(rig: Rig, size: Size) -> None:
     """Far longer than a lease: nobody is dead, so nobody takes from anybody, and each attempt is only repeated."""
-    workers = [rig.start(), rig.start()]
-    with rig.producing(size.tickets):
-        rig.busy(workers[0], stored=size.tickets / 10)
-        rig.stack.valkey.stop()
-        time.sleep(size.seconds)
-        rig.stack.valkey.start()
-        rig.recovers()
-    rig.drain()
-    assert rig.crew.left == workers, "a worker did not live through it"
+    outages.away(rig, size, rig.stack.valkey.stop, rig.stack.valkey.start)
 
 
 @fault("Redis stands still", short=Size(1000, seconds=2), full=Size(10_000, seconds=30))
 def frozen(rig: Rig, size: Size) -> None:
     """SIGSTOP for longer than a lease, as a slow disk does it. All leases have ended when it goes on, and no clock of
     its own tells it that it was away."""
-    workers = [rig.start(), rig.start()]
-    with rig.producing(size.tickets):
-        rig.busy(workers[0], stored=size.tickets / 10)
-        pid = rig.stack.valkey.pid
-        assert pid
-        os.kill(pid, signal.SIGSTOP)
-        try:
-            time.sleep(size.seconds)
-        finally:
-            os.kill(pid, signal.SIGCONT)
-        rig.recovers()
-    rig.drain()
-    assert rig.crew.left == workers, "a worker did not live through it"
+    pid = rig.stack.valkey.pid
+    assert pid
+    outages.away(rig, size, partial(os.kill, pid, signal.SIGSTOP), partial(os.kill, pid, signal.SIGCONT))
 
 
 @fault("a worker killed while Redis is away", short=Size(600, times=1), full=Size(5000, times=5))

@@ -35,7 +35,7 @@ class TestBury:
 
     def test_twice_is_once(self, database: Database) -> None:
         for attempts in (1, 2):
-            bury(database, Lane.LIVE, b"1-0", b"x", "no JSON", attempts)
+            bury(database, Lane.LIVE, b"1-0", b"x", "no JSON", attempts=attempts)
 
         assert [letter.attempts for letter in dead.letters(database, limit=9)] == [1]
 
