@@ -174,23 +174,21 @@ class Taker:
     def _try(self, entries: Iterable[Entry], *, beside: Iterable[Entry] = (), alone: bool = False) -> None:
         """Tell what this process is at work on; `beside` is told too if it has to be told anew."""
         entries, consumer = list(entries), self._lease.consumer
-        told, tried = self._trial
-        if (
-            not alone
-            and told == consumer
-            and len(tried) <= 9 * self._settings.batch_size
-            and tried.issuperset(entries)
-        ):
+        whose, tried = self._trial
+        small = len(tried) <= 9 * self._settings.batch_size
+        if whose == consumer and small and not alone and tried.issuperset(entries):
             return
         entries += beside
 
-        def begin() -> None:
-            # Without memory for this, go on without: only working takes entries out of Redis.
-            with suppress(InboxFull):
+        def begin() -> bool:
+            try:
                 self._trials.begin(consumer, entries, alone=alone)
+            except InboxFull:  # go on without: only working takes entries out of Redis
+                return False
+            return True
 
-        self._patiently(begin)
-        self._trial = ("", frozenset()) if alone else (consumer, frozenset(entries))
+        told = self._patiently(begin) and not alone
+        self._trial = (consumer, frozenset(entries)) if told else ("", frozenset())
 
     def _prepared(self, entries: list[Entry]) -> list[MicroBatch]:
         taken, condemned = read(entries)

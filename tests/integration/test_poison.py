@@ -2,18 +2,18 @@
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
 import pytest
 
 from cli.stack import Endpoints
-from contracts.errors import ModelBroken, OutOfMemory
+from contracts.errors import InboxFull, ModelBroken, OutOfMemory
 from contracts.model import Tokens
 from contracts.ticket import Lane
 from db import Database, dead
-from inbox import Inbox
+from inbox import Entry, Inbox
 from inbox.claims import Claims
 from inbox.lease import Lease
 from inbox.stream import suspects_key
@@ -186,6 +186,27 @@ def test_suspects_are_classified_alone_and_cleared_and_each_trial_tells_what_is_
     assert [batch for batch, at_work, alone in trials if not alone and at_work < batch] == []
     assert sum(batch for batch, _, _ in trials) == 30
     assert inbox.redis.exists(suspects_key(Lane.LIVE)) == 0
+
+
+def test_a_trial_that_redis_had_no_memory_for_is_written_at_the_next_chance(
+    endpoints: Endpoints, inbox: Inbox, instant_models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PIPE 9."""
+    told: list[int] = []
+    begin = Trials.begin
+
+    def full_at_first(self: Trials, consumer: str, entries: Iterable[Entry], *, alone: bool = False) -> None:
+        entries = list(entries)
+        told.append(len(entries))
+        if len(told) == 1:
+            raise InboxFull("no memory")
+        begin(self, consumer, entries, alone=alone)
+
+    monkeypatch.setattr(Trials, "begin", full_at_first)
+    publish(inbox, 5)
+    with running(endpoints, instant_models):
+        until(lambda: drained(inbox))
+    assert told == [5, 5]
 
 
 def test_what_another_worker_has_claimed_is_not_buried_by_us(
