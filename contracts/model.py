@@ -12,6 +12,10 @@ from contracts.prediction import Thresholds
 MANIFEST_FILE: Final = "manifest.json"
 CURRENT_FILE: Final = "current"
 INDEX_FILE: Final = "model_versions.json"
+ROWS_FILE: Final = "rows.json"
+PREDICTIONS_FILE: Final = "test_predictions.jsonl"
+REPORT_FILE: Final = "report.json"
+PAGE_FILE: Final = "report.html"
 VERSION_PATTERN: Final = r"^v\d+\.\d+\.\d+$"
 
 Version = Annotated[str, Field(pattern=VERSION_PATTERN)]
@@ -26,6 +30,29 @@ class DataInfo(BaseModel):
     rows: int
 
 
+class Rows(BaseModel):
+    """`rows.json`: which texts a version learned from, chose its checkpoint by, was calibrated and is tested on, as
+    SHA-256 of the clean texts, hexadecimal. What a version and its ancestors trained on is no test for it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    train: tuple[str, ...]
+    dev: tuple[str, ...]
+    calibration: tuple[str, ...]
+    test: tuple[str, ...]
+
+
+class Answer(BaseModel):
+    """A line of `test_predictions.jsonl`: a test row's true label and what the version said of it, calibrated."""
+
+    model_config = ConfigDict(frozen=True)
+
+    digest: str = Field(description="SHA-256 of the clean text, hexadecimal")
+    label: str
+    probabilities: tuple[float, ...] = Field(description="in the order of the manifest's labels")
+    lang: str = ""
+
+
 class Manifest(BaseModel):
     """`manifest.json` of one version. `labels` are in the order of the classifier's outputs."""
 
@@ -34,6 +61,7 @@ class Manifest(BaseModel):
     version: Version
     labels: tuple[str, ...] = Field(min_length=2)
     base: str
+    parent: Version | None = Field(default=None, description="the version it was fine-tuned from")
     created_at: datetime
     data: DataInfo
     metrics: dict[str, float] = {}

@@ -1,11 +1,22 @@
 """The tables. People who query read the views (`docs/sql.md`), which stay stable and hold no texts."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import BigInteger, ForeignKey, Identity, Index, LargeBinary, MetaData, UniqueConstraint, func
+from sqlalchemy import (
+    REAL,
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    Identity,
+    Index,
+    LargeBinary,
+    MetaData,
+    UniqueConstraint,
+    func,
+)
 from sqlalchemy import text as sql
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import DateTime, Double, Text
 
@@ -19,6 +30,7 @@ class Base(DeclarativeBase):
             "uq": "uq_%(table_name)s_%(column_0_N_name)s",
             "fk": "fk_%(table_name)s_%(column_0_name)s",
             "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
         }
     )
     type_annotation_map = {  # noqa: RUF012
@@ -83,26 +95,35 @@ class Prediction(Base):
 
 
 class Alert(Base):
-    """The outbox: a doubtful live result, written in the statement that writes the result."""
+    """The outbox: a doubtful live result, written in the statement that writes the result; or, with another `kind`
+    and without a ticket, what the system has to tell (drift, retraining due), once a `key`."""
 
     __tablename__ = "alerts"
     __table_args__ = (
         UniqueConstraint("ticket_id", "digest", "model_version"),
+        UniqueConstraint("kind", "key"),
         Index("ix_alerts_undelivered", "id", postgresql_where=sql("delivered_at IS NULL")),
     )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
-    ticket_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("tickets.id", ondelete="CASCADE"))
-    digest: Mapped[bytes]
-    model_version: Mapped[str]
-    band: Mapped[str]
-    confidence: Mapped[float]
+    kind: Mapped[str] = mapped_column(server_default="low-confidence")
+    key: Mapped[str | None]
+    detail: Mapped[dict[str, Any] | None]
+    ticket_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("tickets.id", ondelete="CASCADE"))
+    digest: Mapped[bytes | None]
+    model_version: Mapped[str | None]
+    band: Mapped[str | None]
+    confidence: Mapped[float | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     delivered_at: Mapped[datetime | None]
 
 
 class Review(Base):
-    """A person's verdict on one text of a ticket. The latest of a text is its effective label, whatever runs say."""
+    """A person's verdict on one text of a ticket. The latest of a text is its effective label, whatever runs say.
+
+    Without a label it is "unclear". `stratum`, `inclusion` and what the model said come from the draw that asked;
+    a verdict that nobody asked for has none of them and tells nothing of the model's accuracy.
+    """
 
     __tablename__ = "reviews"
     __table_args__ = (Index("ix_reviews_latest", "ticket_id", "digest", sql("id DESC")),)
@@ -110,9 +131,68 @@ class Review(Base):
     id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
     ticket_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("tickets.id", ondelete="CASCADE"))
     digest: Mapped[bytes]
-    label: Mapped[str]
+    label: Mapped[str | None]
     reviewer: Mapped[str]
     reviewed_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    stratum: Mapped[str | None]
+    inclusion: Mapped[float | None]
+    model_version: Mapped[str | None]
+    model_label: Mapped[str | None]
+
+
+class ReviewDraw(Base):
+    """A text that a person was, or is to be, asked about, and how probable it was to be drawn."""
+
+    __tablename__ = "review_draws"
+    __table_args__ = (
+        CheckConstraint("stratum IN ('unsure', 'random')", name="stratum"),
+        CheckConstraint("inclusion > 0 AND inclusion <= 1", name="inclusion"),
+    )
+
+    ticket_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("tickets.id", ondelete="CASCADE"), primary_key=True)
+    digest: Mapped[bytes] = mapped_column(primary_key=True)
+    stratum: Mapped[str]
+    inclusion: Mapped[float]
+    model_version: Mapped[str]
+    model_label: Mapped[str]
+    drawn_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    leased_by: Mapped[str | None]
+    leased_until: Mapped[datetime | None]
+
+
+class Sample(Base):
+    """A classified text's embedding, as the model that classified it sees it; of few tickets, to notice drift."""
+
+    __tablename__ = "samples"
+    __table_args__ = (
+        UniqueConstraint("ticket_id", "digest", "model_version"),
+        Index("ix_samples_model_version_id", "model_version", "id"),
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    ticket_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("tickets.id", ondelete="CASCADE"))
+    digest: Mapped[bytes]
+    model_version: Mapped[str]
+    embedding: Mapped[list[float]] = mapped_column(ARRAY(REAL()))
+    label: Mapped[str]
+    confidence: Mapped[float]
+    tokens: Mapped[int]
+    lang: Mapped[str] = mapped_column(server_default="")
+    sampled_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class DriftReport(Base):
+    """One comparison of recent samples with a version's reference. `detail` holds each test's figures."""
+
+    __tablename__ = "drift_reports"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    model_version: Mapped[str]
+    made_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    drifted: Mapped[bool]
+    rows: Mapped[int]
+    reference_rows: Mapped[int]
+    detail: Mapped[dict[str, Any]]
 
 
 class DeadLetter(Base):
@@ -128,3 +208,7 @@ class DeadLetter(Base):
     reason: Mapped[str]
     attempts: Mapped[int] = mapped_column(server_default=sql("1"))
     died_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+# All tables emptied, for tests and benchmarks on databases of their own.
+EMPTY_ALL: Final = sql(f"TRUNCATE {', '.join(Base.metadata.tables)} RESTART IDENTITY")

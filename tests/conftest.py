@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import structlog
 from redis import Redis
-from sqlalchemy import text
 
 from cli.main import run
 from cli.stack import Endpoints, LocalStack, ensure_reader_login, ensure_writer_login
 from db import Database
+from db.tables import EMPTY_ALL
 from db.upgrade import upgrade
 from inbox import Inbox, InboxSettings, connect
 from registry import Registry
@@ -46,7 +46,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
 def endpoints(stack: LocalStack) -> Endpoints:
     """Where the stack is, with both servers emptied."""
     with Database(stack.endpoints.database_url) as database, database.autocommit() as connection:
-        connection.execute(text("TRUNCATE tickets, predictions, alerts, reviews, dead_letters RESTART IDENTITY"))
+        connection.execute(EMPTY_ALL)
     connect(stack.endpoints.redis_url).flushall()
     return stack.endpoints
 

@@ -92,7 +92,7 @@ def run(
         seconds = take_turns(contenders, rounds=rounds, told=told)
     rows = [
         _row(one, seconds, len(texts), answers) if one in seconds else Row(one, note="not installed")
-        for one in [*theirs, "Infinity", *ours]
+        for one in [*theirs, *ours]
     ]
     used = _flops(model, [len(one.ids) for one in tokens])
     share = [
@@ -133,6 +133,8 @@ def _others(folder: Path, device: torch.device, work: Path) -> dict[str, peers.C
         "transformers fp32, sorted": peers.sorted_loop(folder, device, torch.float32),
         "transformers bf16, sorted": peers.sorted_loop(folder, device, torch.bfloat16),
         "sentence-transformers fp32": peers.sentence_transformers(folder, device),
+        "Infinity fp32": peers.infinity(folder, device, "float32"),
+        "Infinity bf16": peers.infinity(folder, device, "bfloat16"),
     }
     if device.type == "cpu":
         found |= {

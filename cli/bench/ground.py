@@ -26,6 +26,7 @@ from contracts.model import MANIFEST_FILE
 from contracts.ticket import Ticket
 from contracts.wire import encode
 from db import Database
+from db.tables import EMPTY_ALL
 from inbox import connect
 from producer import Publisher
 from registry import Registry
@@ -53,7 +54,7 @@ class Bench:
         """Nothing waits and nothing is stored."""
         self.redis.flushall()
         with self.database.autocommit() as connection:
-            connection.execute(sql("TRUNCATE tickets, predictions, alerts, reviews, dead_letters RESTART IDENTITY"))
+            connection.execute(EMPTY_ALL)
 
     def worker(self, engine: str) -> WorkerProcess:
         """A worker process with this engine."""

@@ -10,7 +10,16 @@ import torch
 
 from cli.output import version_of
 
-PACKAGES = ("triagem", "torch", "transformers", "tokenizers", "onnxruntime", "openvino", "sentence-transformers")
+PACKAGES = (
+    "triagem",
+    "torch",
+    "transformers",
+    "tokenizers",
+    "onnxruntime",
+    "openvino",
+    "sentence-transformers",
+    "infinity-emb",
+)
 
 
 def describe(device: torch.device) -> dict[str, str]:

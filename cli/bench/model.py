@@ -18,7 +18,7 @@ from contracts.model import MANIFEST_FILE, DataInfo, Manifest
 from registry import Registry, RegistrySettings
 
 BASE, MINILM = "bert-base", "minilm"
-_SEED = 42
+_SEED, _LABELS = 42, ("suporte", "venda")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +70,15 @@ def _drawn(name: str, registry: Registry) -> Path:
     # It would report the drawn head as missing from the checkpoint.
     quiet.set_verbosity_error()  # type: ignore[no-untyped-call]
     quiet.disable_progress_bar()  # type: ignore[no-untyped-call]
+    names = dict(enumerate(_LABELS))
     network: Any = (
-        BertForSequenceClassification(BertConfig())
+        BertForSequenceClassification(BertConfig(id2label=names))
         if name == BASE
-        else AutoModelForSequenceClassification.from_pretrained(small, num_labels=2)
+        else AutoModelForSequenceClassification.from_pretrained(small, id2label=names)
     )
     manifest = Manifest(
         version="v0.0.0",
-        labels=("suporte", "venda"),
+        labels=_LABELS,
         base=name,
         created_at=datetime.now(UTC),
         data=DataInfo(digest="", rows=0),

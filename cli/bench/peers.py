@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
+from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
 from engine.planner import plan
 
@@ -107,6 +107,27 @@ def sentence_transformers(folder: Path, device: torch.device) -> Classify | None
 
     def classify(texts: Sequence[str]) -> None:
         model.encode(list(texts), batch_size=BATCH, show_progress_bar=False)
+
+    return classify
+
+
+def infinity(folder: Path, device: torch.device, dtype: str) -> Classify | None:
+    """Infinity's engine with its torch backend: it sorts and batches by itself. `dtype` is its own word for it."""
+    if find_spec("infinity_emb") is None:
+        return None
+    from infinity_emb import EngineArgs, SyncEngineArray
+
+    labels = AutoConfig.from_pretrained(folder).id2label
+    # Its own warm-up classifies thousands of texts. BetterTransformer left transformers with version 5.
+    arguments = {"model_name_or_path": str(folder), "engine": "torch", "device": device.type, "dtype": dtype}
+    engines: Any = SyncEngineArray.from_args(
+        [EngineArgs(**arguments, batch_size=BATCH, model_warmup=False, bettertransformer=False)]
+    )
+
+    def classify(texts: Sequence[str]) -> torch.Tensor:
+        answers, _ = engines.classify(model=str(folder), sentences=list(texts), raw_scores=False).result()
+        scores = [{one["label"]: one["score"] for one in row} for row in answers]
+        return torch.tensor([[row[labels[place]] for place in range(len(labels))] for row in scores])
 
     return classify
 

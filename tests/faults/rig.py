@@ -15,6 +15,7 @@ from cli.stack import LocalStack, ensure_writer_login
 from contracts.errors import Retryable
 from contracts.ticket import Lane, Ticket, accept
 from db import Database
+from db.tables import EMPTY_ALL
 from db.upgrade import upgrade
 from inbox import Inbox, InboxSettings, connect
 from producer import Publisher
@@ -68,7 +69,7 @@ class Rig:
         self.publisher = Publisher(self.inbox)
         self.crew = Crew(self.endpoints, self.inbox, self.registry.root, self.folder)
         with self.database.autocommit() as connection:
-            connection.execute(text("TRUNCATE tickets, predictions, alerts, reviews, dead_letters RESTART IDENTITY"))
+            connection.execute(EMPTY_ALL)
         try:
             yield
         finally:
