@@ -132,7 +132,8 @@ def _print_pipe(report: pipe_bench.Report) -> None:
 
     machine_lines(console, report.machine)
     rows = table("the pipe", "what", "measured")
-    rows.add_row("`triagem enqueue`, tickets/s", f"{report.enqueued_per_s:,.0f}")
+    rows.add_row(f"`triagem enqueue`, {report.tickets:,} tickets, tickets/s", f"{report.enqueued_per_s:,.0f}")
+    rows.add_row("`triagem enqueue`, 90,000 tickets, tickets/s", f"{report.enqueued_large_per_s:,.0f}")
     rows.add_row("one worker, engine of no cost, tickets/s", rate(report.instant_engine_per_s))
     rows.add_row(
         "celery-batches, the same statement, tickets/s", rate(report.celery_batches_per_s) or "not installed"
@@ -142,8 +143,8 @@ def _print_pipe(report: pipe_bench.Report) -> None:
     rows.add_row("put to row, idle, engine of no cost, ms", rate(report.idle_ms))
     rows.add_row("put to row, 20,000 bulk waiting, 20 ms a micro-batch, ms", rate(report.live_behind_bulk_ms))
     rows.add_row("waited behind bulk, in micro-batches", f"{report.live_wait_batches:.1f}")
-    rows.add_row("the real engine alone, texts/s", f"{report.engine_alone_per_s:,.1f}")
-    rows.add_row("the real engine in the pipe, tickets/s", f"{report.with_engine_per_s:,.1f}")
+    rows.add_row("the real engine alone, texts/s", rate(report.engine_alone_per_s))
+    rows.add_row("the real engine in the pipe, tickets/s", rate(report.with_engine_per_s))
     rows.add_row("share of the engine", share(report.share_of_engine))
     console.print(rows)
 

@@ -1,0 +1,58 @@
+"""A worker's memory is bounded: it holds what is in hand, not what it has seen."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from contracts.ticket import Lane
+from db import Database
+from inbox import Inbox
+from producer import Publisher
+from tests.e2e.conftest import StartWorker
+from tests.support.waiting import until
+
+GROWTH_MIB = 12.0
+CHUNK = 5_000
+
+
+def resident_mib(pid: int) -> float:
+    """What the process holds in memory now."""
+    return int(subprocess.check_output(["ps", "-o", "rss=", "-p", str(pid)])) / 1024
+
+
+def pass_through(inbox: Inbox, tickets: range) -> None:
+    """Put tickets, each with a text of its own, and wait until all have left Redis."""
+    publisher = Publisher(inbox)
+    for start in tickets[::CHUNK]:
+        some = range(start, min(start + CHUNK, tickets.stop))
+        publisher.publish_many(
+            [{"source": "crm", "external_id": str(one), "text": f"word {one} " * (1 + one % 3)} for one in some]
+        )
+        until(lambda: inbox.depth(Lane.LIVE).waiting + inbox.in_flight(Lane.LIVE) == 0, seconds=120)
+
+
+@pytest.mark.parametrize(
+    ("engine", "tickets"),
+    [
+        ("cli.bench.instant:instant", 15_000),
+        pytest.param("cli.bench.instant:instant", 100_000, marks=pytest.mark.slow),
+        pytest.param("engine.classify:load", 100_000, marks=pytest.mark.slow),
+    ],
+)
+def test_a_worker_does_not_grow_with_the_tickets_it_has_classified(
+    engine: str,
+    tickets: int,
+    inbox: Inbox,
+    database: Database,
+    start_worker: StartWorker,
+    instant_models: Path,
+    bert_models: Path,
+) -> None:
+    worker = start_worker(bert_models if engine.startswith("engine") else instant_models, engine)
+    settled = tickets // 3  # by then caches are full and the allocator has what it needs
+    pass_through(inbox, range(settled))
+    before = resident_mib(worker.pid)
+    pass_through(inbox, range(settled, tickets))
+    assert worker.exit_status is None
+    assert resident_mib(worker.pid) - before < GROWTH_MIB
