@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from contracts.model import MANIFEST_FILE, DataInfo, Manifest
+from contracts.model import MANIFEST_FILE, ROWS_FILE, DataInfo, Manifest
 from contracts.prediction import Thresholds
 from registry import Registry
 from registry.store import digests
@@ -33,7 +33,7 @@ def train(
     allow_leakage: bool = False,
     clock: Callable[[], datetime] = _utc_now,
 ) -> TrainingReport:
-    """Fine-tune on `data_dir/train.jsonl`, measure on `data_dir/test.jsonl`, register, and make it current.
+    """Fine-tune on the rows of `data_dir`, measure on its test part, register, and make it current.
 
     The version appears in the registry whole or not at all.
 
@@ -47,38 +47,36 @@ def train(
     """
     from contracts.text import CLEANING_VERSION  # noqa: PLC0415
     from engine.classify import load as load_model  # noqa: PLC0415
-    from trainer import data  # noqa: PLC0415
-    from trainer.audit import audit, refuse_leaks  # noqa: PLC0415
     from trainer.baseline import baseline  # noqa: PLC0415
+    from trainer.data import rows_digest  # noqa: PLC0415
     from trainer.evaluate import evaluate  # noqa: PLC0415
     from trainer.finetune import finetune  # noqa: PLC0415
+    from trainer.prepare import prepare  # noqa: PLC0415
     from trainer.schedule import fit_schedule  # noqa: PLC0415
 
     started = clock()
     settings = settings.model_copy(update={"base": base}) if base else settings
-    corpus = data.load(data_dir)
-    found = audit(corpus.train, corpus.test)
-    if not allow_leakage:
-        refuse_leaks(found)
-    rows, dev = data.hold_out(corpus.train, settings.seed)
-    schedule = fit_schedule(len(rows), settings, cores=os.cpu_count() or 1)
+    data = prepare(data_dir, registry, settings, allow_leakage=allow_leakage)
+    parts = data.parts
+    schedule = fit_schedule(len(parts.train), settings, cores=os.cpu_count() or 1)
     with registry.staging() as checkpoints, registry.staging() as staged:
         max_tokens = finetune(
-            rows,
-            dev,
-            corpus.labels,
+            parts.train,
+            parts.dev,
+            data.labels,
             settings=settings,
             schedule=schedule,
             folder=staged,
             checkpoints=checkpoints,
             progress=progress,
         )
+        (staged / ROWS_FILE).write_text(parts.rows().model_dump_json(), encoding="utf-8")
         manifest = Manifest(
             version="v0.0.0",  # the registry numbers it
-            labels=corpus.labels,
+            labels=data.labels,
             base=settings.base,
             created_at=started,
-            data=DataInfo(digest=corpus.digest, rows=len(corpus.train)),
+            data=DataInfo(digest=rows_digest(parts.train), rows=len(parts.train)),
             max_tokens=max_tokens,
             cleaning_version=CLEANING_VERSION,
             files=digests(staged),
@@ -86,17 +84,17 @@ def train(
         provisional = staged / MANIFEST_FILE  # the engine runs nothing without one
         provisional.write_text(manifest.model_dump_json(), encoding="utf-8")
         model = load_model(staged)
-        scores = evaluate(model, corpus.test)
+        scores = evaluate(model, parts.test)
         provisional.unlink()
-        simplest = baseline(corpus.train, corpus.test)
-        learned = {"metrics": _metrics(scores, simplest), "thresholds": _thresholds(evaluate(model, dev))}
+        simplest = baseline((*parts.train, *parts.dev, *parts.calibration), parts.test)
+        learned = {"metrics": _metrics(scores, simplest), "thresholds": _thresholds(evaluate(model, parts.dev))}
         manifest = registry.register(staged, manifest.model_copy(update=learned))
     if promote:
         registry.promote(manifest.version)
     return TrainingReport(
         manifest=manifest,
-        notes=(*found.lines(), *schedule.notes),
-        rows=len(corpus.train),
+        notes=(*data.notes, *schedule.notes),
+        rows=len(parts.train),
         steps=schedule.steps,
         seconds=(clock() - started).total_seconds(),
         model=scores,

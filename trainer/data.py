@@ -4,88 +4,129 @@ Not here: whether the rows are worth learning from, or the score worth believing
 """
 
 import csv
+import dataclasses
 import json
-import random
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from hashlib import sha256
 from pathlib import Path
 from typing import Final, TextIO
+from unicodedata import normalize
 
 from contracts.errors import InvalidInput
 from contracts.text import clean
 
-FILES: Final = "train.jsonl and test.jsonl, or train.csv and test.csv"
-DEV_SHARE: Final = 0.1
+FILES: Final = "train.jsonl or train.csv and, as far as you have them, dev, calibration and test, named alike"
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One labelled text, clean. `lang` is for evaluation only, empty where the file does not say."""
+    """One labelled text, clean. `lang` is for evaluation only, empty where the file does not say; `where` is its
+    file and line, and no part of what it is."""
 
     text: str
     label: str
     lang: str = ""
+    where: str = dataclasses.field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
-    """What a version learns from and is measured on. `digest` is a SHA-256 over the sorted training rows."""
+    """What a data folder holds. A part without a file is empty. `labels` are in the order of the model's outputs."""
 
     labels: tuple[str, ...]
     train: tuple[Row, ...]
-    test: tuple[Row, ...]
-    digest: str
+    dev: tuple[Row, ...] = ()
+    calibration: tuple[Row, ...] = ()
+    test: tuple[Row, ...] = ()
+
+    def given(self) -> dict[str, tuple[Row, ...]]:
+        """The held-out parts that have a file, by name."""
+        held_out = {"dev": self.dev, "calibration": self.calibration, "test": self.test}
+        return {part: rows for part, rows in held_out.items() if rows}
 
 
-def load(data_dir: Path) -> Corpus:
-    """Read `train` and `test`: `.jsonl` with `{"prompt": text, "completion": label}` a line and `lang` if known, or
-    `.csv` with these columns.
+def load(data_dir: Path, labels: Sequence[str] = ()) -> Corpus:
+    """Read `train` and, where they exist, `dev`, `calibration` and `test`: `.jsonl` with
+    `{"prompt": text, "completion": label}` a line and `lang` if known, or `.csv` with these columns.
 
-    Labels are sorted, which gives the seed's `suporte` = 0, `venda` = 1.
+    Args:
+        labels: declared, in the order of the model's outputs. Without, those of the training rows, sorted, which
+            gives the seed's `suporte` = 0, `venda` = 1.
 
     Raises:
-        InvalidInput: naming the file, and the line where there is one.
+        InvalidInput: naming the file, the line where there is one, and how to mend it.
     """
-    path, test_path = _find(data_dir, "train"), _find(data_dir, "test")
-    train, test = _read(path), _read(test_path)
-    count = dict[str, int]()
-    for row in train.values():
-        count[row.label] = count.get(row.label, 0) + 1
-    if len(count) < 2:
-        raise InvalidInput(f"{path}: every row is labelled {next(iter(count))!r}, at least two labels are needed")
-    for line, row in train.items():
+    train = _file(data_dir, "train")
+    parts = {part: _read(_file(data_dir, part)) for part in ("train", "dev", "calibration", "test")}
+    if not parts["train"]:
+        raise InvalidInput(f"{train}: No such file; a data folder holds {FILES}")
+    known = _declared(labels) if labels else tuple(sorted({row.label for row in parts["train"]}))
+    if len(known) < 2:
+        raise InvalidInput(f"{train}: every row is labelled {known[0]!r}, at least two labels are needed")
+    _check_labels([row for rows in parts.values() for row in rows], known, declared=bool(labels))
+    _check_counts(parts["train"], known, train)
+    return Corpus(known, **parts)
+
+
+def rows_digest(rows: Iterable[Row]) -> str:
+    """A SHA-256 over the rows' texts and labels, whatever their order."""
+    lines = sorted(json.dumps([row.text, row.label], ensure_ascii=False) for row in rows)
+    return sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _declared(labels: Sequence[str]) -> tuple[str, ...]:
+    known = tuple(_label(label) for label in labels)
+    if len(known) < 2 or len(set(known)) < len(known) or not all(known):
+        raise InvalidInput(f"labels {','.join(labels)!r}: expected at least two different ones, as in suporte,venda")
+    return known
+
+
+def _check_labels(rows: Iterable[Row], known: Sequence[str], *, declared: bool) -> None:
+    for row in rows:
+        if row.label not in known:
+            what = "is not one of the labels" if declared else "is a label that no training row has; they have"
+            raise InvalidInput(f"{row.where}: {row.label!r} {what} {', '.join(known)}{_meant(row.label, known)}")
+
+
+def _check_counts(rows: Sequence[Row], known: Sequence[str], path: Path) -> None:
+    """Two rows of each label: with one there is nothing to learn it from and nothing to choose a checkpoint by."""
+    count = Counter(row.label for row in rows)
+    for label in known:
+        if not count[label]:
+            raise InvalidInput(f"{path}: no row is labelled {label!r}, at least two are needed")
+    for row in rows:
         if count[row.label] < 2:
-            raise InvalidInput(f"{path}:{line}: the only row labelled {row.label!r}, at least two are needed")
-    for line, row in test.items():
-        if row.label not in count:
-            raise InvalidInput(f"{test_path}:{line}: no training row has the label {row.label!r}")
-    rows = tuple(train.values())
-    return Corpus(tuple(sorted(count)), rows, tuple(test.values()), _digest(rows))
+            meant = _meant(row.label, [label for label in known if label != row.label])
+            raise InvalidInput(f"{row.where}: the only row labelled {row.label!r}, at least two are needed{meant}")
 
 
-def hold_out(rows: Sequence[Row], seed: int) -> tuple[list[Row], list[Row]]:
-    """Split off a tenth of each label, at least one row, to choose the checkpoint by: the test must not choose it."""
-    rng = random.Random(seed)
-    held = set[int]()
-    for label in sorted({row.label for row in rows}):
-        places = [place for place, row in enumerate(rows) if row.label == label]
-        held.update(rng.sample(places, max(1, round(len(places) * DEV_SHARE))))
-    kept = [row for place, row in enumerate(rows) if place not in held]
-    return kept, [rows[place] for place in sorted(held)]
+def _meant(label: str, known: Sequence[str]) -> str:
+    """The nearest known label as a question, if one is near."""
+    folded = {one.casefold(): one for one in known}
+    near = get_close_matches(label.casefold(), folded, n=1)
+    return f"; did you mean {folded[near[0]]!r}?" if near else ""
 
 
-def _find(data_dir: Path, part: str) -> Path:
+def _label(text: str) -> str:
+    return normalize("NFC", text).strip()  # else the same letters, typed on two machines, are two labels
+
+
+def _file(data_dir: Path, part: str) -> Path:
     """The part's file: CSV if there is one and no JSON lines, else JSON lines, there or not."""
     jsonl, table = data_dir / f"{part}.jsonl", data_dir / f"{part}.csv"
     return table if table.exists() and not jsonl.exists() else jsonl
 
 
-def _read(path: Path) -> dict[int, Row]:
-    """Line number → row."""
+def _read(path: Path) -> tuple[Row, ...]:
+    """A part's rows, none without a file."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = {line: _row(record, f"{path}:{line}") for line, record in _records(file, path)}
+            rows = tuple(_row(record, f"{path}:{line}") for line, record in _records(file, path))
+    except FileNotFoundError:
+        return ()
     except UnicodeDecodeError:
         raise InvalidInput(f"{path}: is not UTF-8, save it as UTF-8") from None
     except OSError as error:
@@ -128,9 +169,4 @@ def _row(record: object, where: str) -> Row:
             value.encode()
         except UnicodeEncodeError:
             raise InvalidInput(f"{where}: {field!r} holds a lone surrogate, half a character") from None
-    return Row(clean(record["prompt"]), record["completion"].strip(), str(record.get("lang") or ""))
-
-
-def _digest(rows: Sequence[Row]) -> str:
-    lines = sorted(json.dumps([row.text, row.label], ensure_ascii=False) for row in rows)
-    return sha256("\n".join(lines).encode()).hexdigest()
+    return Row(clean(record["prompt"]), _label(record["completion"]), str(record.get("lang") or ""), where)

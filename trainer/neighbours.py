@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from scipy.cluster.hierarchy import DisjointSet
 from scipy.sparse import csr_matrix
-from scipy.sparse.csgraph import connected_components
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 NEAR: Final = 0.8  # cosine of character n-grams; from there on two customers' sentences differ in a word or a typo
@@ -28,27 +28,27 @@ class Pair:
 def near_duplicates(texts: Sequence[str], *, near: float = NEAR) -> Iterator[Pair]:
     """Pairs `left < right` whose cosine is at least `near`.
 
-    A block of rows is compared with all at a time: memory grows with the texts, time with their square (10,000 real
-    tickets: half a minute).
+    A block of rows is compared with all that follow: memory grows with the texts, time with their square (10,000 real
+    tickets, 26 words in the middle: 12 s of one core and 160 MB; 3,000: 1.5 s).
     """
     if len(texts) < 2:
         return
     # Lower-cased, and n-grams that keep within words: a swapped order of sentences hardly matters.
     grams = TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 5), sublinear_tf=True, dtype=np.float32)
     vectors = csr_matrix(grams.fit_transform([f" {text} " for text in texts]))
-    others = vectors.T.tocsr()
     for start in range(0, len(texts), _BLOCK):
-        cosines = (vectors[start : start + _BLOCK] @ others).tocoo()
+        cosines = (vectors[start : start + _BLOCK] @ vectors[start:].T).tocoo()
         # 1e-6: a text's cosine with its own copy may come out as 0.9999999
-        found = np.flatnonzero((cosines.data >= near - 1e-6) & (cosines.row + start < cosines.col))
+        found = np.flatnonzero((cosines.data >= near - 1e-6) & (cosines.row < cosines.col))
         for place in found:
-            yield Pair(int(cosines.row[place]) + start, int(cosines.col[place]), float(cosines.data[place]))
+            yield Pair(int(cosines.row[place]) + start, int(cosines.col[place]) + start, float(cosines.data[place]))
 
 
 def groups(texts: Sequence[str], *, near: float = NEAR) -> list[int]:
     """A group's number for each text: near-duplicates, and near-duplicates of those, share one."""
-    pairs = list(near_duplicates(texts, near=near))
-    left, right = [pair.left for pair in pairs], [pair.right for pair in pairs]
-    graph = csr_matrix((np.ones(len(pairs)), (left, right)), shape=(len(texts), len(texts)))
-    _, numbers = connected_components(graph, directed=False)
-    return [int(number) for number in numbers]
+    distinct = list(dict.fromkeys(texts))  # a sentence that stands there five hundred times has 125,000 pairs
+    joined = DisjointSet(range(len(distinct)))
+    for pair in near_duplicates(distinct, near=near):
+        joined.merge(pair.left, pair.right)
+    numbers = {text: int(joined[place]) for place, text in enumerate(distinct)}
+    return [numbers[text] for text in texts]

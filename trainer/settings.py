@@ -5,10 +5,10 @@ Not here: what the size of the data makes of them (`trainer.schedule`). Importin
 
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from contracts.errors import MissingExtra
 
@@ -38,11 +38,15 @@ def _packaged_folder() -> Path | None:
 
 
 class TrainSettings(BaseSettings):
-    """`TRIAGEM_TRAIN_*`. What the seed does not have is `base`, `min_steps` and `max_tokens` as a setting."""
+    """`TRIAGEM_TRAIN_*`. The seed has no `base`, `labels` and `min_steps`, and no `max_tokens` as a setting."""
 
     model_config = SettingsConfigDict(env_prefix="TRIAGEM_TRAIN_", env_file=".env", extra="ignore")
 
     base: str = Field(default_factory=default_base, description="a hub name, a folder, or the packaged model's name")
+    labels: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="in the order of the model's outputs, as in suporte,venda; none: those of the rows, sorted",
+    )
     num_train_epochs: int = Field(default=3, ge=1, description="at least; see min_steps")
     min_steps: int = Field(default=200, ge=1, description="the least optimizer steps a version is trained for")
     per_device_train_batch_size: int = Field(default=8, ge=1)
@@ -58,3 +62,8 @@ class TrainSettings(BaseSettings):
     dataloader_num_workers: int = Field(default=2, ge=0, description="at most the cores that training leaves free")
     seed: int = Field(default=42, ge=0)
     max_tokens: int = Field(default=512, ge=8, description="a longer text is cut")
+
+    @field_validator("labels", mode="before")
+    @classmethod
+    def _listed(cls, labels: object) -> object:
+        return labels.split(",") if isinstance(labels, str) else labels

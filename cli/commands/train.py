@@ -12,10 +12,11 @@ from rich.progress import Progress, TaskID
 from rich.table import Table
 
 from cli.output import console, errors, print_json, progress
+from cli.parts import check as check_rows
 
 if TYPE_CHECKING:
     from registry import Registry
-    from trainer import TrainingReport
+    from trainer import TrainingReport, TrainSettings
 
 
 def register(app: typer.Typer) -> None:
@@ -24,8 +25,16 @@ def register(app: typer.Typer) -> None:
 
 
 def train(
-    data: Annotated[Path, typer.Argument(help="A folder with train.jsonl and test.jsonl (prompt, completion).")],
+    data: Annotated[
+        Path, typer.Argument(help="A folder with train.jsonl (prompt, completion); dev, calibration, test.")
+    ],
     *,
+    labels: Annotated[
+        str | None, typer.Option(help="In the model's order, as in suporte,venda; any other is an error.")
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Only look at the rows and say what is wrong with them.")
+    ] = False,
     base: Annotated[str | None, typer.Option(help="A hub id or folder; default: TRIAGEM_TRAIN_BASE.")] = None,
     promote: Annotated[bool, typer.Option(help="Make the new version current.")] = True,
     allow_leakage: Annotated[bool, typer.Option(help="Go on although test rows are also training rows.")] = False,
@@ -36,9 +45,14 @@ def train(
     Example: `triagem train examples`
     """
     from registry import Registry, RegistrySettings
+    from trainer import TrainSettings
 
     registry = Registry(RegistrySettings().registry_url)
-    report = fine_tune(data, registry, errors, base=base, promote=promote, allow_leakage=allow_leakage)
+    settings = TrainSettings() if labels is None else TrainSettings(labels=labels)
+    if check:
+        check_rows(data, registry, settings, allow_leakage=allow_leakage, as_json=as_json)
+        return
+    report = fine_tune(data, registry, errors, settings, base=base, promote=promote, allow_leakage=allow_leakage)
     if as_json:
         print_json(report)
     else:
@@ -49,6 +63,7 @@ def fine_tune(
     data: Path,
     registry: Registry,
     screen: Console,
+    settings: TrainSettings | None = None,
     *,
     base: str | None = None,
     promote: bool = True,
@@ -59,7 +74,9 @@ def fine_tune(
 
     with progress(screen) as shown:
         bar = _Bar(shown, shown.add_task("fine-tune", total=None))
-        return train(data, registry, TrainSettings(), bar, base=base, promote=promote, allow_leakage=allow_leakage)
+        return train(
+            data, registry, settings or TrainSettings(), bar, base=base, promote=promote, allow_leakage=allow_leakage
+        )
 
 
 @dataclass(frozen=True)

