@@ -70,7 +70,6 @@ def train(
     found = audit(corpus.train, corpus.test)
     if not allow_leakage:
         refuse_leaks(found)
-        inherit.refuse_known(ancestor, corpus.test)
     rows, dev = data.hold_out(corpus.train, settings.seed)
     planned = plan(rows, (), settings, ancestor)
     draft = Manifest(

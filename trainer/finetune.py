@@ -77,7 +77,7 @@ def finetune(
         trainer = Loop(
             weights=_weights(train, labels) if settings.class_weights == "balanced" else None,
             model=model,
-            args=_arguments(settings, schedule, checkpoints),
+            args=training_arguments(settings, schedule, checkpoints),
             train_dataset=encode(train),
             eval_dataset=encode(dev),
             data_collator=DataCollatorWithPadding(tokenizer),
@@ -94,7 +94,8 @@ def finetune(
     return Tuned(limit, curves(trainer.state.log_history), int(begun.name.partition("-")[2]) if begun else 0)
 
 
-def _arguments(settings: TrainSettings, schedule: Schedule, checkpoints: Path) -> TrainingArguments:
+def training_arguments(settings: TrainSettings, schedule: Schedule, checkpoints: Path) -> TrainingArguments:
+    """What Hugging Face's Trainer is told: the settings, fitted to the rows and the device."""
     on_cpu = EngineSettings().device == "cpu"
     cuda = torch.cuda.is_available() and not on_cpu
     return TrainingArguments(

@@ -53,7 +53,9 @@ def plan(
     if calibration:
         asked = new(calibration)
         return Plan(tuple(train), tuple(asked), (), "held-out" if asked else "none")
-    strangers = new(train)
+    nobody, strangers = Plan(tuple(train), (), (), "none"), new(train)
+    if len(strangers) < LEAST_ROWS:
+        return nobody
     numbers = iter(fold_numbers(strangers, SHARE if settings.folds < 2 else settings.folds, settings.seed))
     folds = [ALWAYS if parent and parent.knows(row.text) else next(numbers) for row in train]
     if settings.folds < 2:
@@ -61,9 +63,9 @@ def plan(
         if _enough(held, strangers):
             rest = tuple(row for row, fold in zip(train, folds, strict=True) if fold != 0)
             return Plan(rest, tuple(held), (), "held-out")
-    elif len(set(folds) - {ALWAYS}) > 1 and len(strangers) >= LEAST_ROWS:
+    elif len(set(folds) - {ALWAYS}) > 1:
         return Plan(tuple(train), tuple(strangers), tuple(folds), "out-of-fold")
-    return Plan(tuple(train), (), (), "none")
+    return nobody
 
 
 def fold_numbers(rows: Sequence[Row], folds: int, seed: int) -> list[int]:

@@ -11,7 +11,6 @@ from contracts.errors import InvalidInput
 from contracts.model import ROWS_FILE, Manifest, Rows
 from contracts.text import digest
 from registry import Registry
-from trainer.data import Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +53,3 @@ def labels_after(parent: Parent | None, found: Iterable[str]) -> tuple[str, ...]
             "or train without --from"
         )
     return (*known, *sorted(new - set(known)))
-
-
-def refuse_known(parent: Parent | None, test: Iterable[Row]) -> None:
-    """Raises InvalidInput if the parent or an ancestor was trained on a test row: the score would prove memory."""
-    if parent and (known := sum(parent.knows(row.text) for row in test)):
-        raise InvalidInput(
-            f"{known} test rows are training rows of {parent.manifest.version} or its ancestors: take them out, "
-            "or pass --allow-leakage"
-        )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,7 +15,7 @@ from cli.output import console, errors, print_json, progress
 
 if TYPE_CHECKING:
     from registry import Registry
-    from trainer import TrainingReport
+    from trainer import TrainingReport, TrainSettings
 
 
 def register(app: typer.Typer) -> None:
@@ -49,13 +48,22 @@ def train(
     Example: `triagem train examples`, and later `triagem train more --from v1.0.0`
     """
     from registry import Registry, RegistrySettings
+    from trainer import TrainSettings
 
     if base and parent:
         raise typer.BadParameter("a training begins with a base or with a version, not with both: --base or --from")
-    changes = ({} if folds is None else {"folds": folds}) | ({"class_weights": "balanced"} if class_weights else {})
+    changes: dict[str, Any] = {} if folds is None else {"folds": folds}
+    changes |= {"class_weights": "balanced"} if class_weights else {}
     registry = Registry(RegistrySettings().registry_url)
     report = fine_tune(
-        data, registry, errors, changes, base=base, parent=parent, promote=promote, allow_leakage=allow_leakage
+        data,
+        registry,
+        errors,
+        TrainSettings(**changes),
+        base=base,
+        parent=parent,
+        promote=promote,
+        allow_leakage=allow_leakage,
     )
     if as_json:
         print_json(report)
@@ -67,22 +75,22 @@ def fine_tune(
     data: Path,
     registry: Registry,
     screen: Console,
-    changes: Mapping[str, Any],
+    settings: TrainSettings,
     *,
     base: str | None = None,
     parent: str | None = None,
     promote: bool = True,
     allow_leakage: bool = False,
 ) -> TrainingReport:
-    """Train with a progress bar on `screen`, with `changes` to the settings of the environment."""
-    from trainer import TrainSettings, train
+    """Train with a progress bar on `screen`."""
+    from trainer import train
 
     with progress(screen) as shown:
         bar = _Bar(shown, shown.add_task("fine-tune", total=None))
         return train(
             data,
             registry,
-            TrainSettings(**changes),
+            settings,
             bar,
             base=base,
             parent=parent,
