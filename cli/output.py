@@ -11,6 +11,7 @@ from importlib import metadata
 from typing import Any
 
 import typer
+from pydantic import BaseModel
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -88,6 +89,8 @@ def _plain(value: Any) -> Any:
         return value.hex()
     if dataclasses.is_dataclass(value):
         return as_mapping(value)
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
     return str(value)
 
 

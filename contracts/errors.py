@@ -38,6 +38,10 @@ class DatabaseAway(Retryable):
     """Postgres does not answer, or asks to try again: check TRIAGEM_DATABASE_URL, and that the server is up."""
 
 
+class AlreadyTraining(Retryable):
+    """The same training runs in another process: wait for it, or end it."""
+
+
 class AccessDenied(Final):
     """A server refused our user or password: mend the URL in the environment."""
 

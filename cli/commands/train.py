@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -36,23 +36,49 @@ def train(
         bool, typer.Option("--check", help="Only look at the rows and say what is wrong with them.")
     ] = False,
     base: Annotated[str | None, typer.Option(help="A hub id or folder; default: TRIAGEM_TRAIN_BASE.")] = None,
+    parent: Annotated[
+        str | None, typer.Option("--from", metavar="VERSION", help="Go on from a registered version.")
+    ] = None,
+    folds: Annotated[
+        int | None,
+        typer.Option(min=0, help="Trainings more for out-of-fold answers on small data; 0 holds rows out."),
+    ] = None,
+    class_weights: Annotated[
+        bool, typer.Option("--class-weights", help="Let rare labels weigh more; distorts confidences.")
+    ] = False,
     promote: Annotated[bool, typer.Option(help="Make the new version current.")] = True,
     allow_leakage: Annotated[bool, typer.Option(help="Go on although test rows are also training rows.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
-    """Fine-tune a BERT, evaluate it beside a plain baseline, and register it.
+    """Fine-tune a BERT, calibrate it, evaluate it beside a plain baseline, and register it.
 
-    Example: `triagem train examples`
+    The same command goes on where a training was cut off.
+
+    Example: `triagem train examples`, and later `triagem train more --from v1.0.0`
     """
     from registry import Registry, RegistrySettings
     from trainer import TrainSettings
 
+    if base and parent:
+        raise typer.BadParameter("a training begins with a base or with a version, not with both: --base or --from")
+    changes: dict[str, Any] = {} if folds is None else {"folds": folds}
+    changes |= {"class_weights": "balanced"} if class_weights else {}
     registry = Registry(RegistrySettings().registry_url)
-    settings = TrainSettings() if labels is None else TrainSettings(labels=labels)
+    changes |= {} if labels is None else {"labels": labels}
+    settings = TrainSettings(**changes)
     if check:
-        check_rows(data, registry, settings, allow_leakage=allow_leakage, as_json=as_json)
+        check_rows(data, registry, settings, parent=parent, allow_leakage=allow_leakage, as_json=as_json)
         return
-    report = fine_tune(data, registry, errors, settings, base=base, promote=promote, allow_leakage=allow_leakage)
+    report = fine_tune(
+        data,
+        registry,
+        errors,
+        settings,
+        base=base,
+        parent=parent,
+        promote=promote,
+        allow_leakage=allow_leakage,
+    )
     if as_json:
         print_json(report)
     else:
@@ -63,19 +89,27 @@ def fine_tune(
     data: Path,
     registry: Registry,
     screen: Console,
-    settings: TrainSettings | None = None,
+    settings: TrainSettings,
     *,
     base: str | None = None,
+    parent: str | None = None,
     promote: bool = True,
     allow_leakage: bool = False,
 ) -> TrainingReport:
     """Train with a progress bar on `screen`."""
-    from trainer import TrainSettings, train
+    from trainer import train
 
     with progress(screen) as shown:
         bar = _Bar(shown, shown.add_task("fine-tune", total=None))
         return train(
-            data, registry, settings or TrainSettings(), bar, base=base, promote=promote, allow_leakage=allow_leakage
+            data,
+            registry,
+            settings,
+            bar,
+            base=base,
+            parent=parent,
+            promote=promote,
+            allow_leakage=allow_leakage,
         )
 
 
@@ -92,7 +126,7 @@ class _Bar:
 
 
 def print_report(report: TrainingReport, screen: Console) -> None:
-    """What the rows are, what the trainer changed of its settings, then the model's scores beside the baseline's."""
+    """The rows, what the trainer changed of its settings, scores beside the baseline's, how far confidences go."""
     for note in report.notes:
         screen.print(f"  {note}", markup=False, highlight=False)
     table = Table(title=f"{report.manifest.version} on {report.model.overall.rows} test rows", title_justify="left")
@@ -103,3 +137,11 @@ def print_report(report: TrainingReport, screen: Console) -> None:
         figures = (scores.overall, *(scores.by_lang[lang] for lang in report.model.by_lang))
         table.add_row(name, *(f"{one.macro_f1:.3f}" for one in figures))
     screen.print(table)
+    before, after = report.uncalibrated, report.calibrated
+    for line in (
+        report.calibration.line,
+        f"on the test rows: NLL {before.nll:.3f} → {after.nll:.3f}, ECE {before.ece:.3f} → {after.ece:.3f}",
+        report.threshold.line,
+        f"the least sure {report.manifest.thresholds.review_budget:.1%} are reviewed in any case",
+    ):
+        screen.print(f"  {line}", markup=False, highlight=False)

@@ -1,7 +1,6 @@
 """A few steps of training with a real small BERT: what is registered, that it runs, that a seed repeats itself."""
 
 import json
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -13,39 +12,9 @@ from engine.classify import EngineSettings, classify, load
 from registry import Registry
 from registry.store import digest_of
 from tests.support.builders import NOW
+from tests.support.training import Steps, a_few_steps, write_some
 from trainer import TrainingReport, TrainSettings, train
 from trainer.data import load as load_rows
-
-EXAMPLES = Path(__file__).parents[2] / "examples"
-WORDS = 14  # of a text at most: a tiny run is a quick one
-
-
-@dataclass
-class Steps:
-    """A caller who remembers what it was told."""
-
-    seen: list[tuple[int, int]] = field(default_factory=list)
-    losses: list[float] = field(default_factory=list)
-
-    def on_step(self, done: int, total: int, loss: float | None) -> None:
-        self.seen.append((done, total))
-        if loss is not None:
-            self.losses.append(loss)
-
-
-def write_some(folder: Path, *, train_rows: int, test_rows: int) -> Path:
-    """The first short rows of the sample data, as a data folder of its own."""
-    for name, number in (("train.jsonl", train_rows), ("test.jsonl", test_rows)):
-        lines = (EXAMPLES / name).read_text(encoding="utf-8").splitlines(keepends=True)
-        short = [line for line in lines if len(json.loads(line)["prompt"].split()) <= WORDS]
-        (folder / name).write_text("".join(short[:number]), encoding="utf-8")
-    return folder
-
-
-def a_few_steps() -> TrainSettings:
-    """36 rows without dev in micro-batches of 8, accumulated by 4: two steps an epoch, and a checkpoint at the
-    second of them. (At the first, warm-up begins with a learning rate of 0: nothing is learned yet.)"""
-    return TrainSettings(num_train_epochs=4, min_steps=8)
 
 
 @pytest.fixture(scope="module")
@@ -176,7 +145,7 @@ def test_the_libraries_write_nothing_of_their_own(
     tmp_path: Path, registry: Registry, capfd: pytest.CaptureFixture[str]
 ) -> None:
     data = write_some(tmp_path, train_rows=16, test_rows=4)
-    train(data, Registry(tmp_path / "models"), TrainSettings(num_train_epochs=1, min_steps=1), Steps())
+    train(data, Registry(tmp_path / "models"), TrainSettings(num_train_epochs=1, min_steps=1, folds=0), Steps())
     out, err = capfd.readouterr()
 
     assert [line for line in out.splitlines() if "model loaded" not in line] == []  # the engine's own log line

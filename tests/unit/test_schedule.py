@@ -120,34 +120,39 @@ def test_a_run_is_evaluated_four_times_or_at_every_step(rows: int, settings: Tra
 
 @given(st.lists(st.integers(1, 500), max_size=400), st.integers(1, 9), st.integers(0, 99))
 def test_an_epoch_has_each_row_once(lengths: list[int], batch_size: int, seed: int) -> None:
-    assert sorted(epoch_order(lengths, batch_size, random.Random(seed))) == list(range(len(lengths)))
+    assert sorted(epoch_order(lengths, batch_size, seed=seed, epoch=0)) == list(range(len(lengths)))
 
 
 def test_batches_of_like_length_pad_half_as_much_as_shuffled_ones() -> None:
     lengths = [int(random.Random(row).lognormvariate(3.5, 0.9)) + 2 for row in range(690)]
     shuffled = random.Random(42).sample(range(690), 690)
 
-    assert padded(epoch_order(lengths, 8, random.Random(42)), lengths, 8) < padded(shuffled, lengths, 8) / 2
+    assert padded(epoch_order(lengths, 8, seed=42, epoch=0), lengths, 8) < padded(shuffled, lengths, 8) / 2
     assert padded(shuffled, lengths, 8) > 2 * sum(lengths)
 
 
 def test_any_batch_may_come_first_however_long_its_texts() -> None:
     lengths = list(range(80))  # ten batches, sorted together
-    first = {epoch_order(lengths, 8, random.Random(seed))[0] // 8 for seed in range(200)}
+    first = {epoch_order(lengths, 8, seed=seed, epoch=0)[0] // 8 for seed in range(200)}
 
     assert first == set(range(10))
 
 
 def test_the_rows_of_a_short_last_batch_are_drawn_by_chance() -> None:
     lengths = list(range(20))  # two batches of 8 and four rows: were they the longest, these would weigh double
-    last = {row for seed in range(200) for row in epoch_order(lengths, 8, random.Random(seed))[16:]}
+    last = {row for seed in range(200) for row in epoch_order(lengths, 8, seed=seed, epoch=0)[16:]}
 
     assert last == set(range(20))
 
 
-def test_each_epoch_has_another_order_and_one_seed_the_same_ones() -> None:
-    one, other = random.Random(42), random.Random(42)
-    epochs = [epoch_order(range(100), 8, one) for _ in range(2)]
+def test_an_epochs_order_is_of_its_seed_and_number_alone() -> None:
+    orders = [epoch_order(range(100), 8, seed=seed, epoch=epoch) for seed in (42, 43) for epoch in (0, 1)]
 
-    assert epochs[0] != epochs[1]
-    assert epochs == [epoch_order(range(100), 8, other) for _ in range(2)]
+    assert len({tuple(order) for order in orders}) == 4
+    assert orders[1] == epoch_order(range(100), 8, seed=42, epoch=1)
+
+
+def test_class_weights_are_said_to_distort() -> None:
+    weighted = SEED.model_copy(update={"class_weights": "balanced"})
+
+    assert "no longer the shares" in fit_schedule(30_000, weighted, cores=MANY_CORES).notes[0]

@@ -99,9 +99,7 @@ class TestShares:
 
         assert parts.calibration == ()
         assert len(parts.train + parts.dev + parts.test) == 980
-        assert parts.notes == (
-            "calibration uses out-of-fold answers: a part of its own would hold 98 rows, fewer than 100",
-        )
+        assert parts.notes == ("no calibration part is split off: it would hold 98 rows, fewer than 100",)
 
     def test_a_label_of_three_texts_has_one_in_each_part_but_calibration(self) -> None:
         parts = split(corpus(both(40) + rows(3, "cobranca", seed=9)), seed=42)

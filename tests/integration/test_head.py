@@ -1,0 +1,91 @@
+"""What a version takes over from its parent, and what Hugging Face's Trainer is told, on a real small BERT."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch.nn.functional import cross_entropy
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+from registry import Registry
+from tests.support.training import a_few_steps
+from trainer.beginning import grow_head, load_parent
+from trainer.finetune import training_arguments
+from trainer.inherit import parent_of
+from trainer.loop import Loop
+from trainer.schedule import fit_schedule
+
+TEXTS = ["minha internet caiu", "quero contratar mais três linhas"]
+
+
+def logits(tokenizer: Any, network: Any) -> torch.Tensor:
+    with torch.inference_mode():
+        answer: torch.Tensor = network.eval()(**tokenizer(TEXTS, padding=True, return_tensors="pt")).logits
+    return answer
+
+
+def test_a_new_label_leaves_the_logits_of_the_known_ones_as_they_were(bert_models: Path) -> None:
+    parent = parent_of(Registry(bert_models), "v1.0.0")
+    before = logits(*load_parent(parent, ["suporte", "venda"]))
+    tokenizer, grown = load_parent(parent, ["suporte", "venda", "cobranca"])
+    after = logits(tokenizer, grown)
+
+    assert after.shape == (2, 3)
+    assert torch.equal(after[:, :2], before)
+    assert grown.config.label2id == {"suporte": 0, "venda": 1, "cobranca": 2}
+    assert grown(**tokenizer(TEXTS, padding=True, return_tensors="pt"), labels=torch.tensor([2, 0])).loss > 0
+
+
+@pytest.mark.parametrize("architecture", ["distilbert", "roberta"])
+def test_other_architectures_grow_too(architecture: str) -> None:
+    from transformers import AutoConfig
+
+    sizes = {"vocab_size": 50, "num_labels": 2, "max_position_embeddings": 40}
+    names = ("dim", "hidden_dim", "n_layers", "n_heads") if architecture == "distilbert" else (
+        "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"
+    )  # fmt: skip
+    config = AutoConfig.for_model(architecture, **sizes, **dict(zip(names, (16, 16, 1, 2), strict=True)))
+    network = AutoModelForSequenceClassification.from_config(config).eval()  # type: ignore[no-untyped-call]
+    ids = torch.tensor([[3, 4, 5, 6]])
+    before = network(input_ids=ids).logits
+    grow_head(network, ["suporte", "venda", "cobranca"])
+
+    assert torch.equal(network(input_ids=ids).logits[:, :2], before)
+
+
+@pytest.mark.parametrize("weights", [None, torch.tensor([0.5, 2.0])])
+def test_a_labels_weight_multiplies_its_rows_and_divides_by_nothing_of_the_batch(
+    weights: torch.Tensor | None, bert_models: Path, tmp_path: Path
+) -> None:
+    folder = bert_models / "v1.0.0"
+    tokenizer, network = (
+        AutoTokenizer.from_pretrained(folder),
+        AutoModelForSequenceClassification.from_pretrained(folder),
+    )
+    settings = a_few_steps()
+    arguments = training_arguments(settings, fit_schedule(8, settings, cores=1), tmp_path)
+    loop = Loop(weights=weights, model=network.eval(), args=arguments, eval_dataset=[])
+    batch = {**tokenizer(TEXTS, padding=True, return_tensors="pt"), "labels": torch.tensor([1, 1])}
+    each = cross_entropy(logits(tokenizer, network), torch.tensor([1, 1]), reduction="none")
+
+    expected = each.mean() * (1.0 if weights is None else 2.0)
+    assert torch.allclose(loop.compute_loss(network, batch), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(("cuda", "mps"), [(False, True), (False, False)])
+def test_half_precision_is_for_cuda_alone(
+    cuda: bool, mps: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+    settings = a_few_steps(fp16=True)
+
+    assert not training_arguments(settings, fit_schedule(8, settings, cores=1), tmp_path).fp16
+
+
+def test_steps_between_logs_and_loader_processes_are_the_settings(tmp_path: Path) -> None:
+    settings = a_few_steps(logging_steps=7, dataloader_num_workers=3, eval_steps=20, min_steps=1000)
+    told = training_arguments(settings, fit_schedule(8000, settings, cores=8), tmp_path)
+
+    assert (told.logging_steps, told.dataloader_num_workers, told.eval_steps) == (7, 3, 20)

@@ -1,0 +1,195 @@
+"""A training of several models, with a very small BERT: cut off by kills, going on, from an earlier version."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from contracts.errors import InvalidInput
+from contracts.model import Manifest
+from engine.classify import classify, load
+from registry import Registry
+from tests.support.builders import NOW
+from tests.support.training import Steps, a_few_steps, tiny_base, write_made_up
+from trainer import TrainingReport, TrainSettings, train
+from trainer.data import load as load_rows
+from trainer.trust import trust_in
+
+FOLD, LAST = 24, 18  # steps of each of two folds' models, and of the version's own; a checkpoint at every third
+KILLED: Final = """
+import os, signal, sys
+from datetime import datetime
+from pathlib import Path
+from registry import Registry
+from trainer import TrainSettings, train
+
+class Killer:
+    def on_step(self, done, total, loss):
+        if done == int(sys.argv[3]):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+train(Path(sys.argv[1]), Registry(sys.argv[2]), TrainSettings.model_validate_json(sys.argv[4]), Killer())
+"""
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_made_up(tmp_path_factory.mktemp("data"), "suporte", "venda")
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> TrainSettings:
+    base = tiny_base(tmp_path_factory.mktemp("tiny"))
+    return a_few_steps(
+        base=base, min_steps=16, num_train_epochs=6, eval_steps=3, logging_steps=2, folds=2, learning_rate=1e-2
+    )
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Registry:
+    return Registry(tmp_path_factory.mktemp("long") / "models")
+
+
+@pytest.fixture(scope="module")
+def steps() -> Steps:
+    return Steps()
+
+
+@pytest.fixture(scope="module")
+def whole(data: Path, registry: Registry, settings: TrainSettings, steps: Steps) -> TrainingReport:
+    """A training that nothing cut off."""
+    return train(data, registry, settings, steps, clock=lambda: NOW)
+
+
+def same(one: Manifest, other: Manifest) -> bool:
+    """Whether two trainings gave the same version, weights and figures."""
+    return one == other.model_copy(update={"created_at": one.created_at})
+
+
+def places(registry: Registry) -> list[Path]:
+    """The folders of trainings that are not done."""
+    return list(registry.root.glob(".training-*"))
+
+
+def test_each_folds_model_answers_for_the_others(whole: TrainingReport, steps: Steps) -> None:
+    assert (whole.calibration.way, whole.calibration.rows) == ("out-of-fold", 54)
+    assert steps.seen == [(done, 2 * FOLD + LAST) for done in range(1, 2 * FOLD + LAST + 1)]
+    assert any("trained 2 times more" in note for note in whole.notes)
+
+
+def test_the_version_carries_its_temperature_its_thresholds_and_the_error_of_its_confidence(
+    whole: TrainingReport, registry: Registry
+) -> None:
+    manifest = registry.manifest(whole.manifest.version)
+
+    assert manifest.temperature == whole.calibration.temperature
+    assert manifest.thresholds.review == whole.threshold.review
+    assert manifest.ece == whole.calibrated.ece
+
+
+def test_the_engine_answers_at_the_versions_temperature(
+    whole: TrainingReport, registry: Registry, data: Path
+) -> None:
+    said = trust_in(load(registry.folder("v1.0.0")), load_rows(data).test)
+
+    assert said.nll == pytest.approx(whole.calibrated.nll, abs=1e-6)
+    assert (whole.calibrated == whole.uncalibrated) == (whole.manifest.temperature == 1)
+
+
+def test_the_course_of_the_training_is_kept(whole: TrainingReport) -> None:
+    assert [point.step for point in whole.curves if point.loss is not None][:4] == [2, 3, 4, 6]
+    assert [point.step for point in whole.curves if point.dev_accuracy is not None][:2] == [3, 6]
+    assert all(point.learning_rate for point in whole.curves[:4])
+
+
+def test_a_training_that_was_killed_goes_on_and_ends_as_if_it_had_not_been(
+    whole: TrainingReport, data: Path, tmp_path: Path, settings: TrainSettings
+) -> None:
+    registry, again = Registry(tmp_path / "models"), Steps()
+    at = FOLD + 5  # the second fold's fifth step, in the midst of an epoch
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED, data, registry.root, str(at), settings.model_dump_json()],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    report = train(data, registry, settings, again, clock=lambda: NOW)
+
+    assert again.seen[:2] == [(FOLD + 3, 2 * FOLD + LAST), (FOLD + 4, 2 * FOLD + LAST)]
+    assert same(report.manifest, whole.manifest)
+    assert (report.curves, report.calibration) == (whole.curves, whole.calibration)
+    assert any("was cut off went on, this version from its step 0" in note for note in report.notes)
+    assert places(registry) == []
+
+
+def test_a_checkpoint_that_was_not_written_to_its_end_is_passed_over(
+    whole: TrainingReport, data: Path, tmp_path: Path, settings: TrainSettings
+) -> None:
+    registry, again = Registry(tmp_path / "models"), Steps()
+    with pytest.raises(KeyboardInterrupt):
+        train(data, registry, settings, Steps(2 * FOLD + 14), clock=lambda: NOW)
+    (work,) = places(registry)
+    (work / "checkpoint-15").mkdir()
+    (work / "checkpoint-15" / "trainer_state.json").write_text('{"global_step": 15, "log_hi', encoding="utf-8")
+    report = train(data, registry, settings, again, clock=lambda: NOW)
+
+    assert again.seen[0] == (2 * FOLD + 12, 2 * FOLD + LAST)
+    assert same(report.manifest, whole.manifest)
+    assert any("from its step 12" in note for note in report.notes)
+
+
+def test_other_settings_are_another_training(data: Path, tmp_path: Path, settings: TrainSettings) -> None:
+    registry, other = Registry(tmp_path / "models"), Steps(1)
+    for seed in (1, 2):
+        with pytest.raises(KeyboardInterrupt):
+            train(data, registry, settings.model_copy(update={"folds": 0, "seed": seed}), Steps(4))
+    with pytest.raises(KeyboardInterrupt):
+        train(data, registry, settings.model_copy(update={"folds": 0, "seed": 3}), other)
+
+    assert len(places(registry)) == 2  # the third left nothing to go on from
+    assert other.seen == [(1, LAST)]
+
+
+@pytest.fixture(scope="module")
+def child(
+    whole: TrainingReport, registry: Registry, settings: TrainSettings, tmp_path_factory: pytest.TempPathFactory
+) -> TrainingReport:
+    """A version from the first one, of rows with a third label."""
+    more = write_made_up(tmp_path_factory.mktemp("more"), "cobranca", "suporte", "venda")
+    few = settings.model_copy(update={"num_train_epochs": 1, "min_steps": 2, "max_tokens": 600})
+    return train(more, registry, few, Steps(), parent="v1.0.0", clock=lambda: NOW)
+
+
+def test_a_version_from_a_version_names_its_parent_and_its_ancestors_base(
+    child: TrainingReport, whole: TrainingReport, settings: TrainSettings
+) -> None:
+    assert (child.manifest.parent, child.manifest.base) == ("v1.0.0", settings.base)
+    assert child.manifest.max_tokens == whole.manifest.max_tokens
+
+
+def test_a_new_label_comes_after_the_parents_in_their_order(child: TrainingReport, registry: Registry) -> None:
+    model = load(registry.folder(child.manifest.version))
+
+    assert model.labels == ("suporte", "venda", "cobranca")
+    assert len(classify(model, ["a fatura veio errada"])[0]) == 3
+    config = json.loads((registry.folder(child.manifest.version) / "config.json").read_text(encoding="utf-8"))
+    assert config["id2label"] == {"0": "suporte", "1": "venda", "2": "cobranca"}
+
+
+def test_a_label_of_the_parent_that_no_row_has_is_refused(
+    child: TrainingReport, registry: Registry, data: Path, settings: TrainSettings
+) -> None:
+    with pytest.raises(InvalidInput, match=r"no training row is labelled cobranca, as v1\.1\.0 labels"):
+        train(data, registry, settings, Steps(), parent=child.manifest.version)
+
+
+def test_a_base_and_a_version_at_once_are_refused(data: Path, registry: Registry, settings: TrainSettings) -> None:
+    with pytest.raises(InvalidInput, match="--base or --from"):
+        train(data, registry, settings, Steps(), base=settings.base, parent="v1.0.0")

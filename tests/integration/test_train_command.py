@@ -1,0 +1,84 @@
+"""`triagem train`: what it prints of a version's confidence, and what it refuses."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from cli.commands.train import print_report
+from cli.output import print_json
+from contracts.prediction import Thresholds
+from tests.support.builders import manifest
+from tests.support.command import Triagem
+from trainer.report import Calibration, Evaluation, Point, Reliability, Scores, Threshold, TrainingReport
+
+SCORES = Evaluation(Scores(rows=254, accuracy=0.9, precision=0.9, recall=0.9, f1=0.9, macro_f1=0.9), {})
+REPORT = TrainingReport(
+    manifest=manifest(temperature=1.4, thresholds=Thresholds(review=0.81, review_budget=0.12)),
+    notes=("a note",),
+    rows=690,
+    steps=700,
+    seconds=1.0,
+    model=SCORES,
+    baseline=SCORES,
+    curves=(Point(1, 0.7, 5e-5, None),),
+    calibration=Calibration(1.4, 690, "out-of-fold", 0.41, 0.35, 0.08, 0.02),
+    threshold=Threshold(0.81, 0.95, rows=400, right=394, bound=0.97),
+    uncalibrated=Reliability(nll=0.40, ece=0.09),
+    calibrated=Reliability(nll=0.36, ece=0.03),
+)
+
+
+def printed(report: TrainingReport) -> str:
+    """What a person sees."""
+    console = Console(width=200)
+    with console.capture() as seen:
+        print_report(report, console)
+    return seen.get()
+
+
+def test_it_says_what_calibration_did_and_on_which_rows() -> None:
+    assert "temperature 1.40, fitted on 690 out-of-fold rows: NLL 0.410 → 0.350, ECE 0.080 → 0.020" in printed(REPORT)
+    assert "on the test rows: NLL 0.400 → 0.360, ECE 0.090 → 0.030" in printed(REPORT)
+
+
+def test_it_says_what_stands_behind_the_threshold() -> None:
+    lines = printed(REPORT)
+
+    assert "review under 0.810: of the 400 calibration rows at or above it 394 are right, which proves 97.0%" in lines
+    assert "the least sure 12.0% are reviewed in any case" in lines
+
+
+def test_it_says_why_the_usual_threshold_stays() -> None:
+    unproved = replace(REPORT, threshold=Threshold(0.7, 0.95, rows=50, right=50, missing=9))
+    hopeless = replace(REPORT, threshold=Threshold(0.7, 0.95, rows=200, right=180))
+
+    assert "0.700, the usual figure: 50 calibration rows, 50 of them right, do not prove 95%; 9 more" in printed(
+        unproved
+    )
+    assert "180 of the surest 200 calibration rows are right, too few to hope for 95%" in printed(hopeless)
+
+
+def test_a_program_reads_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    print_json(REPORT)
+    told = json.loads(capsys.readouterr().out)
+
+    assert (told["calibration"]["temperature"], told["calibration"]["way"]) == (1.4, "out-of-fold")
+    assert (told["threshold"]["review"], told["threshold"]["missing"]) == (0.81, None)
+    assert told["manifest"]["thresholds"] == {"review": 0.81, "review_budget": 0.12}
+    assert told["curves"] == [{"step": 1, "loss": 0.7, "learning_rate": 5e-5, "dev_accuracy": None}]
+
+
+def test_a_base_and_a_version_at_once_are_a_wrong_usage(bare: Triagem) -> None:
+    answer = bare("train", "somewhere", "--base", "any", "--from", "v1.0.0")
+
+    assert answer.status == 2
+    assert "--base or --from" in answer.err
+
+
+def test_a_version_that_is_not_there_is_said_in_a_line(bare: Triagem) -> None:
+    answer = bare("train", "somewhere", "--from", "v9.0.0")
+
+    assert answer.status == 1
+    assert "no model version v9.0.0" in answer.err

@@ -1,0 +1,71 @@
+"""A few steps of training on a few short rows: what tests of the trainer begin with."""
+
+import json
+import random
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from trainer import TrainSettings
+from trainer.settings import PACKAGED_BASE, base_path
+
+EXAMPLES: Final = Path(__file__).parents[2] / "examples"
+WORDS: Final = 14  # of a text at most: a tiny run is a quick one
+
+
+@dataclass
+class Steps:
+    """A caller who remembers what it was told, and stops the training at a step if that is wanted."""
+
+    stop_at: int | None = None
+    seen: list[tuple[int, int]] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)
+
+    def on_step(self, done: int, total: int, loss: float | None) -> None:
+        """Remember; raise KeyboardInterrupt at the step to stop at."""
+        self.seen.append((done, total))
+        if loss is not None:
+            self.losses.append(loss)
+        if done == self.stop_at:
+            raise KeyboardInterrupt
+
+
+def write_some(folder: Path, *, train_rows: int, test_rows: int) -> Path:
+    """The first short rows of the sample data, as a data folder of its own."""
+    for name, number in (("train.jsonl", train_rows), ("test.jsonl", test_rows)):
+        lines = (EXAMPLES / name).read_text(encoding="utf-8").splitlines(keepends=True)
+        short = [line for line in lines if len(json.loads(line)["prompt"].split()) <= WORDS]
+        (folder / name).write_text("".join(short[:number]), encoding="utf-8")
+    return folder
+
+
+def write_made_up(folder: Path, *labels: str, train_rows: int = 60, test_rows: int = 12) -> Path:
+    """Rows that a very small model learns in a few steps: the label stands in the text, in nine of ten as it is."""
+    rng = random.Random(42)
+    for name, number in (("train.jsonl", train_rows), ("test.jsonl", test_rows)):
+        with (folder / name).open("w", encoding="utf-8") as file:
+            for place in range(number):
+                said = labels[place % len(labels)]
+                others = ["".join(rng.choices("abcdefghilmnoprstuv", k=6)) for _ in range(4)]
+                true = labels[(place + 1) % len(labels)] if place % 10 == 9 else said
+                file.write(json.dumps({"prompt": " ".join([said, *others, said]), "completion": true}) + "\n")
+    return folder
+
+
+def a_few_steps(**changes: Any) -> TrainSettings:
+    """36 rows in micro-batches of 8, accumulated by 4: two steps an epoch, and a checkpoint at each."""
+    return TrainSettings(**{"num_train_epochs": 2, "min_steps": 4, "folds": 0} | changes)
+
+
+def tiny_base(folder: Path) -> str:
+    """A BERT of two narrow layers, untrained, with the packaged model's words: it trains in seconds."""
+    import torch
+    from transformers import AutoTokenizer, BertConfig, BertModel
+
+    torch.manual_seed(42)
+    config = BertConfig(
+        hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64, initializer_range=0.3
+    )
+    BertModel(config).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(base_path(PACKAGED_BASE)).save_pretrained(folder)
+    return str(folder)

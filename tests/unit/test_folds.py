@@ -1,0 +1,133 @@
+"""Whom to ask how sure a model may be."""
+
+import random
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contracts.text import digest
+from tests.support.builders import manifest
+from trainer.data import Row
+from trainer.folds import ALWAYS, fold_numbers, out_of_fold, plan
+from trainer.inherit import Parent
+from trainer.settings import TrainSettings
+
+
+def rows(**count: int) -> list[Row]:
+    """So many rows of each label, none like another."""
+    rng = random.Random(7)
+
+    def words() -> str:
+        return " ".join("".join(rng.choices("abcdefghilmnoprstuv", k=7)) for _ in range(4))
+
+    return [Row(words(), label) for label, number in count.items() for _ in range(number)]
+
+
+def settings(**changes: int) -> TrainSettings:
+    return TrainSettings.model_validate({"base": "any", "folds": 3} | changes)
+
+
+def knowing(*known: Row) -> Parent:
+    """A parent that learned these rows."""
+    return Parent(Path(), manifest(), frozenset(digest(row.text).hex() for row in known))
+
+
+@given(st.integers(2, 30), st.integers(2, 30), st.integers(2, 5), st.integers(0, 99))
+def test_each_fold_has_its_share_of_each_label(one: int, other: int, folds: int, seed: int) -> None:
+    made = rows(suporte=one, venda=other)
+    numbers = fold_numbers(made, folds, seed)
+    parts = min(folds, one, other)
+
+    assert set(numbers) == set(range(parts))
+    for label, number in (("suporte", one), ("venda", other)):
+        count = Counter(fold for row, fold in zip(made, numbers, strict=True) if row.label == label)
+        assert all(number // parts <= count[fold] <= -(-number // parts) for fold in range(parts))
+
+
+def test_near_duplicates_share_a_fold() -> None:
+    made = rows(suporte=20, venda=20)
+    twins = [Row(row.text + "!", row.label) for row in made]
+    numbers = fold_numbers(made + twins, 4, 42)
+
+    assert numbers[:40] == numbers[40:]
+
+
+def test_calibration_rows_that_are_there_are_asked_and_no_fold_is_made() -> None:
+    train, calibration = rows(suporte=40), rows(venda=15)
+    made = plan(train, calibration, settings())
+
+    assert (made.train, made.asked, made.folds, made.way) == (tuple(train), tuple(calibration), (), "held-out")
+
+
+def test_without_them_every_row_is_asked_out_of_fold() -> None:
+    train = rows(suporte=20, venda=20)
+    made = plan(train, (), settings())
+
+    assert (made.train, made.asked, made.way) == (tuple(train), tuple(train), "out-of-fold")
+    assert set(made.folds) == {0, 1, 2}
+
+
+def test_without_folds_a_tenth_is_held_out() -> None:
+    train = rows(suporte=70, venda=50)
+    made = plan(train, (), settings(folds=0))
+
+    assert (made.way, made.folds) == ("held-out", ())
+    assert Counter(row.label for row in made.asked) == {"suporte": 7, "venda": 5}
+    assert Counter([*made.train, *made.asked]) == Counter(train)
+
+
+@pytest.mark.parametrize("count", [{"suporte": 40, "venda": 40}, {"suporte": 200, "venda": 9}])
+def test_where_a_tenth_would_be_too_few_nothing_is_held_out(count: dict[str, int]) -> None:
+    train = rows(**count)
+    made = plan(train, (), settings(folds=0))
+
+    assert (made.train, made.asked, made.way) == (tuple(train), (), "none")
+
+
+def test_rows_that_the_parent_learned_train_every_fold_and_are_not_asked() -> None:
+    train = rows(suporte=20, venda=20)
+    known = train[::4]
+    made = plan(train, (), settings(), knowing(*known))
+
+    assert made.asked == tuple(row for row in train if row not in known)
+    assert [fold == ALWAYS for fold in made.folds] == [row in known for row in train]
+
+
+def test_nor_are_calibration_rows_that_it_learned() -> None:
+    calibration = rows(suporte=15, venda=15)
+
+    assert plan(rows(suporte=9), calibration, settings(), knowing(*calibration[:10])).asked == tuple(calibration[10:])
+    assert plan(rows(suporte=9), calibration, settings(), knowing(*calibration)).way == "none"
+
+
+def test_a_parent_that_learned_all_leaves_nobody_to_ask() -> None:
+    train = rows(suporte=20, venda=20)
+
+    assert plan(train, (), settings(), knowing(*train)).way == "none"
+
+
+def test_answers_come_in_the_order_of_the_rows_each_from_its_own_fold(tmp_path: Path) -> None:
+    folds = (1, ALWAYS, 0, 1, 0)
+    said = out_of_fold(folds, lambda fold, folder: [[float(fold), place] for place in range(2)], tmp_path)
+
+    assert said.tolist() == [[1, 0], [0, 0], [1, 1], [0, 1]]
+
+
+def test_a_fold_that_is_done_is_not_done_again(tmp_path: Path) -> None:
+    asked: list[int] = []
+
+    def answer(fold: int, folder: Path) -> list[list[float]]:
+        asked.append(fold)
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+        return [[0.5, 0.5]]
+
+    with pytest.raises(KeyboardInterrupt):
+        out_of_fold((0, 1), answer, tmp_path)
+    out_of_fold((0, 1), answer, tmp_path)
+
+    assert asked == [0, 1, 1]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["fold-0.json", "fold-1.json"]

@@ -1,0 +1,60 @@
+"""What a version takes over from its parent: labels in their order, and which texts not to ask it about."""
+
+from pathlib import Path
+
+import pytest
+
+from contracts.errors import InvalidInput, ModelCorrupt
+from contracts.model import ROWS_FILE, Rows
+from contracts.text import digest
+from registry import Registry
+from tests.support.builders import manifest
+from trainer.inherit import labels_after, parent_of
+
+
+def version(registry: Registry, learned: str, parent: str | None = None) -> str:
+    """Register a version that learned one text."""
+    rows = Rows(train=(digest(learned).hex(),), dev=(), calibration=(), test=(digest("of the test").hex(),))
+    with registry.staging() as folder:
+        (folder / ROWS_FILE).write_text(rows.model_dump_json(), encoding="utf-8")
+        return registry.register(folder, manifest(parent=parent, labels=("venda", "suporte"))).version
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Registry:
+    return Registry(tmp_path / "models")
+
+
+def test_it_knows_what_its_ancestors_learned_and_not_what_they_were_tested_on(registry: Registry) -> None:
+    child = parent_of(registry, version(registry, "newer", parent=version(registry, "older")))
+
+    assert child.knows("newer")
+    assert child.knows("older")
+    assert not child.knows("of the test")
+
+
+def test_a_version_whose_files_changed_is_no_parent(registry: Registry) -> None:
+    name = version(registry, "text")
+    (registry.root / name / ROWS_FILE).write_text("{}", encoding="utf-8")
+
+    with pytest.raises(ModelCorrupt):
+        parent_of(registry, name)
+
+
+def test_known_labels_keep_their_order_and_new_ones_follow(registry: Registry) -> None:
+    parent = parent_of(registry, version(registry, "text"))
+
+    assert labels_after(parent, ["suporte", "outra", "venda", "cobranca"]) == (
+        "venda",
+        "suporte",
+        "cobranca",
+        "outra",
+    )
+    assert labels_after(None, ["suporte", "venda"]) == ("suporte", "venda")
+
+
+def test_a_label_that_the_data_lack_is_refused(registry: Registry) -> None:
+    parent = parent_of(registry, version(registry, "text"))
+
+    with pytest.raises(InvalidInput, match=r"no training row is labelled venda, as v1\.0\.0 labels"):
+        labels_after(parent, ["suporte", "cobranca"])

@@ -1,0 +1,122 @@
+"""Whom to ask how sure a model may be: rows that it never saw, also where there are few. Pure but for the folder.
+
+Not here: what is made of the answers (`trainer.calibrate`, `trainer.thresholds`).
+"""
+
+import json
+import shutil
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from sklearn.model_selection import StratifiedGroupKFold
+
+from trainer.calibrate import LEAST_ROWS, Floats
+from trainer.data import Row
+from trainer.inherit import Parent
+from trainer.neighbours import groups
+from trainer.report import Way
+from trainer.settings import TrainSettings
+from trainer.split import Parts
+
+SHARE: Final = 10  # one in ten is held out
+ALWAYS: Final = -1  # the fold of a row that every model learns from and none is asked
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Which rows the version learns from, and which are asked.
+
+    `asked` are rows held out, or rows of `train`, each answered by the model of its fold: `folds` has a number for
+    each row of `train`, and is empty where nothing is answered out of fold.
+    """
+
+    train: tuple[Row, ...]
+    asked: tuple[Row, ...]
+    folds: tuple[int, ...]
+    way: Way
+
+    def kept(self, parts: Parts) -> Parts:
+        """The parts as they were used: a tenth of `train` that was held out is the calibration part."""
+        held_out = not parts.calibration and self.way == "held-out"
+        return replace(parts, train=self.train, calibration=self.asked) if held_out else parts
+
+
+def plan(
+    train: Sequence[Row], calibration: Sequence[Row], settings: TrainSettings, parent: Parent | None = None
+) -> Plan:
+    """Ask the calibration rows there are; without any, plan folds, or hold a tenth out where there are to be none.
+
+    Rows that the parent learned are not asked: it is surer of them than of any customer's message.
+    """
+
+    def new(rows: Sequence[Row]) -> list[Row]:
+        return [row for row in rows if not (parent and parent.knows(row.text))]
+
+    if calibration:
+        asked = new(calibration)
+        return Plan(tuple(train), tuple(asked), (), "held-out" if asked else "none")
+    nobody, strangers = Plan(tuple(train), (), (), "none"), new(train)
+    if len(strangers) < LEAST_ROWS:
+        return nobody
+    numbers = iter(fold_numbers(strangers, SHARE if settings.folds < 2 else settings.folds, settings.seed))
+    folds = [ALWAYS if parent and parent.knows(row.text) else next(numbers) for row in train]
+    if settings.folds < 2:
+        held = [row for row, fold in zip(train, folds, strict=True) if fold == 0]
+        if _enough(held, strangers):
+            rest = tuple(row for row, fold in zip(train, folds, strict=True) if fold != 0)
+            return Plan(rest, tuple(held), (), "held-out")
+    elif len(set(folds) - {ALWAYS}) > 1:
+        return Plan(tuple(train), tuple(strangers), tuple(folds), "out-of-fold")
+    return nobody
+
+
+def fold_numbers(rows: Sequence[Row], folds: int, seed: int) -> list[int]:
+    """A number from 0 to `folds - 1` for each row: near-duplicates share one, and each label is spread evenly.
+
+    Fewer folds where a label has fewer rows than that; 0 for all where it has but one.
+    """
+    labels = [row.label for row in rows]
+    numbers = np.zeros(len(rows), dtype=np.intp)
+    if (folds := min([folds, *Counter(labels).values()])) > 1:
+        splitter = StratifiedGroupKFold(n_splits=folds, shuffle=True, random_state=seed)
+        for number, (_, mine) in enumerate(splitter.split(labels, labels, groups([row.text for row in rows]))):
+            numbers[mine] = number
+    return [int(number) for number in numbers]
+
+
+def out_of_fold(
+    folds: Sequence[int],
+    answer: Callable[[int, Path], Sequence[Sequence[float]]],
+    work: Path,
+) -> Floats:
+    """`[asked][labels]`: each asked row's probabilities, by a model that was trained on the rows of the other folds.
+
+    A fold that is done is kept in `work`, and not done again after a kill.
+
+    Args:
+        folds: each row's number.
+        answer: trains on all rows but those of a fold, in a folder of its own, and answers these in their order.
+        work: a folder that is the same at each try.
+    """
+    answers: dict[int, Sequence[float]] = {}
+    for fold in sorted(set(folds) - {ALWAYS}):
+        mine = [place for place, number in enumerate(folds) if number == fold]
+        kept, folder = work / f"fold-{fold}.json", work / f"fold-{fold}"
+        if not kept.exists():
+            folder.mkdir(exist_ok=True)
+            partial = kept.with_suffix(".partial")
+            partial.write_text(json.dumps(answer(fold, folder)), encoding="utf-8")
+            partial.replace(kept)
+        shutil.rmtree(folder, ignore_errors=True)
+        answers.update(zip(mine, json.loads(kept.read_bytes()), strict=True))
+    return np.asarray([answers[place] for place in sorted(answers)], dtype=np.float64)
+
+
+def _enough(held: Sequence[Row], rows: Sequence[Row]) -> bool:
+    """Whether a calibration on these is worth what training loses: two rows a label, and some to check it on."""
+    count = Counter(row.label for row in held)
+    return LEAST_ROWS <= len(held) < len(rows) and all(count[row.label] >= 2 for row in rows)

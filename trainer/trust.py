@@ -1,0 +1,74 @@
+"""How far a trained model's confidences can be trusted: ask it, give it its temperature and thresholds.
+
+Not here: the arithmetic (`trainer.calibrate`, `trainer.thresholds`), and which rows may be asked (`trainer.folds`).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from contracts.prediction import Thresholds
+from engine.classify import LoadedModel, classify
+from trainer.calibrate import Floats, Places, at_temperature, calibrate, reliability
+from trainer.data import Row
+from trainer.folds import Plan
+from trainer.report import Calibration, Reliability, Threshold
+from trainer.settings import TrainSettings
+from trainer.thresholds import review_budget, review_threshold
+
+
+@dataclass(frozen=True, slots=True)
+class Trusted:
+    """The model with its temperature and thresholds, and what stands behind them."""
+
+    model: LoadedModel
+    calibration: Calibration
+    threshold: Threshold
+
+
+def settle(
+    model: LoadedModel,
+    plan: Plan,
+    dev: Sequence[Row],
+    settings: TrainSettings,
+    *,
+    out_of_fold: Floats | None = None,
+    otherwise: float = 1.0,
+) -> Trusted:
+    """Calibrate, and set the thresholds, by the rows that the plan asks.
+
+    Args:
+        model: its temperature is 1.
+        dev: the rows that chose the checkpoint; they set the review budget where the plan asks nobody.
+        out_of_fold: the answers of the folds' models; without them the model itself is asked.
+        otherwise: the temperature that stands where there are too few rows.
+    """
+    said = answers(model, plan.asked) if out_of_fold is None else out_of_fold
+    truth = _truth(model, plan.asked)
+    calibration = calibrate(said, truth, plan.way, otherwise=otherwise)
+    said = at_temperature(said, calibration.temperature)
+    correct = said.argmax(axis=1) == truth
+    threshold = review_threshold(said.max(axis=1), correct, settings.precision)
+    if not len(correct):
+        correct = answers(model, dev).argmax(axis=1) == _truth(model, dev)
+    learned = {
+        "temperature": calibration.temperature,
+        "thresholds": Thresholds(review=threshold.review, review_budget=review_budget(1 - float(correct.mean()))),
+    }
+    return Trusted(replace(model, manifest=model.manifest.model_copy(update=learned)), calibration, threshold)
+
+
+def trust_in(model: LoadedModel, rows: Sequence[Row]) -> Reliability:
+    """How far the model's confidences can be trusted on these rows."""
+    return reliability(answers(model, rows), _truth(model, rows))
+
+
+def answers(model: LoadedModel, rows: Sequence[Row]) -> Floats:
+    """`[rows][labels]`: probabilities by the engine that serves."""
+    said = np.asarray(classify(model, [row.text for row in rows]), dtype=np.float64)
+    return said.reshape(len(rows), len(model.labels))
+
+
+def _truth(model: LoadedModel, rows: Sequence[Row]) -> Places:
+    return np.asarray([model.labels.index(row.label) for row in rows], dtype=np.intp)
