@@ -32,7 +32,7 @@ from transformers.utils import logging as transformers_logging
 from contracts.errors import InvalidInput
 from engine.classify import EngineSettings
 from trainer.data import Row
-from trainer.evaluate import measure
+from trainer.measures import measure
 from trainer.report import Progress
 from trainer.schedule import Schedule, epoch_order
 from trainer.settings import TrainSettings, base_path

