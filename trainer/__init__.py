@@ -50,7 +50,7 @@ def train(
     from engine.classify import classify  # noqa: PLC0415
     from engine.classify import load as load_model  # noqa: PLC0415
     from trainer import data  # noqa: PLC0415
-    from trainer.assess import assess, uncalibrated, write  # noqa: PLC0415
+    from trainer.assess import assess, write  # noqa: PLC0415
     from trainer.audit import audit, refuse_leaks  # noqa: PLC0415
     from trainer.baseline import baseline  # noqa: PLC0415
     from trainer.finetune import finetune  # noqa: PLC0415
@@ -96,7 +96,6 @@ def train(
             corpus.test,
             corpus.labels,
             said,
-            raw=uncalibrated(said, manifest.temperature),
             baseline=baseline(corpus.train, corpus.test, corpus.labels),
             notes=(*found.lines(), *schedule.notes),
             seed=settings.seed,

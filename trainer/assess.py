@@ -4,13 +4,13 @@ Not here: the formulas (`trainer.measures`), the page (`trainer.page`), the gate
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
-from scipy.stats import binomtest
+from numpy.typing import ArrayLike, NDArray
 
 from contracts.model import PAGE_FILE, PREDICTIONS_FILE, REPORT_FILE, Answer, Manifest
 from contracts.text import digest
@@ -18,12 +18,19 @@ from trainer import measures
 from trainer.data import Row
 from trainer.measures import Floats, Ints
 from trainer.page import page
-from trainer.reading import beside_baseline, readings
-from trainer.report import Assessment, Bar, Baseline, Bin, Figure, Mistake, Point, Risk, Slice
+from trainer.reading import behind, beside_baseline, readings
+from trainer.report import Assessment, Baseline, Figure, Mistake, Point, Slice
+from trainer.sureness import confidences, reliability, risks
 
-_OF: Final = ("precision", "recall", "f1")
-_CURVE_POINTS: Final = 200  # of the risk-coverage curve; more would not show
-_BARS: Final = 20
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """A model's answers, measured on all rows and on those of each language; and the numbers behind the former."""
+
+    overall: Slice
+    by_lang: dict[str, Slice]
+    point: dict[str, Floats]
+    samples: dict[str, Floats]
 
 
 def assess(
@@ -47,35 +54,25 @@ def assess(
         seed: of the resamples; the same gives the same intervals.
     """
     truth = np.array([labels.index(row.label) for row in rows])
+    langs = {lang: np.array([row.lang == lang for row in rows]) for lang in sorted({row.lang for row in rows} - {""})}
     said = np.asarray(probabilities, dtype=np.float64)
-    by_lang = {
-        lang: np.array([row.lang == lang for row in rows]) for lang in sorted({row.lang for row in rows} - {""})
-    }
-    point, samples = measures.scores(truth, said), measures.resampled(truth, said, seed=seed)
-    overall = _slice(len(rows), point, samples)
+    seen = _seen(truth, said, langs, seed)
+    exact = measures.ece_if_exact(said.max(axis=1), seed=seed)
     return Assessment(
         labels=tuple(labels),
-        overall=overall,
-        by_lang={lang: _measured(truth[some], said[some], seed) for lang, some in by_lang.items()},
-        by_label={
-            label: Slice(
-                rows=int((truth == place).sum()),
-                figures={
-                    name: _figure(point[f"{name}_of"][:, place], samples[f"{name}_of"][:, place]) for name in _OF
-                },
-            )
-            for place, label in enumerate(labels)
-        },
+        overall=seen.overall,
+        by_lang=seen.by_lang,
+        by_label={label: _of_label(seen, truth, place) for place, label in enumerate(labels)},
         confusion=tuple(
             tuple(map(int, line)) for line in measures.confusion(truth, said.argmax(axis=1), len(labels))
         ),
-        before_calibration=None if raw is None else _measured(truth, np.asarray(raw, dtype=np.float64), seed),
-        ece_if_exact=_expected(measures.ece_if_exact(said.max(axis=1), seed=seed)),
-        bins=tuple(_bins(truth, said)),
-        histogram=tuple(_histogram(truth, said)),
-        risk_coverage=tuple(_risks(truth, said)),
-        readings=tuple(readings(overall.figures)),
-        baseline=None if baseline is None else _beside(truth, samples, overall, by_lang, np.asarray(baseline), seed),
+        before_calibration=None if raw is None else _seen(truth, np.asarray(raw), {}, seed).overall,
+        ece_if_exact=_figure(exact.mean(keepdims=True), exact),
+        bins=tuple(reliability(truth, said)),
+        histogram=tuple(confidences(truth, said)),
+        risk_coverage=tuple(risks(truth, said)),
+        readings=tuple(readings(seen.overall.figures)),
+        baseline=None if baseline is None else _beside(seen, _seen(truth, np.asarray(baseline), langs, seed)),
         mistakes=tuple(_mistakes(rows, labels, said)),
         curves=tuple(curves),
         notes=tuple(notes),
@@ -108,12 +105,6 @@ def metrics(assessment: Assessment) -> dict[str, float]:
     return {name: value for name, value in named.items() if value is not None}
 
 
-def uncalibrated(probabilities: ArrayLike, temperature: float) -> Floats | None:
-    """What was said before a temperature other than 1 was divided by; None if there was none."""
-    said = np.asarray(probabilities, dtype=np.float64)
-    return None if temperature == 1 else measures.tempered(said, 1 / temperature)
-
-
 def mflops_per_token(config: dict[str, Any]) -> float | None:
     """Millions of multiply-adds that an encoder of BERT's kind spends on a token, by its `config.json`.
 
@@ -137,10 +128,6 @@ def _write(path: Path, text: str) -> None:
     path.write_text(text + "\n", encoding="utf-8")
 
 
-def _measured(truth: Ints, said: Floats, seed: int) -> Slice:
-    return _slice(len(truth), measures.scores(truth, said), measures.resampled(truth, said, seed=seed))
-
-
 def _slice(rows: int, point: dict[str, Floats], samples: dict[str, Floats]) -> Slice:
     figures = {name: _figure(one, samples[name]) for name, one in point.items() if one.ndim == 1}
     return Slice(rows=rows, figures=figures)
@@ -153,50 +140,34 @@ def _figure(point: Floats, samples: Floats) -> Figure:
     return Figure(value=float(point[0]), low=float(low), high=float(high))
 
 
-def _expected(draws: Floats) -> Figure:
-    return _figure(draws.mean(keepdims=True), draws)
+def _seen(truth: Ints, said: Floats, langs: Mapping[str, NDArray[np.bool_]], seed: int) -> _Seen:
+    whole, *parts = (
+        (measures.scores(truth[some], said[some]), measures.resampled(truth[some], said[some], seed=seed))
+        for some in (np.ones(len(truth), dtype=bool), *langs.values())
+    )
+    by_lang = {lang: _slice(int(some.sum()), *part) for (lang, some), part in zip(langs.items(), parts, strict=True)}
+    return _Seen(_slice(len(truth), *whole), by_lang, *whole)
 
 
-def _beside(  # noqa: PLR0917
-    truth: Ints, samples: dict[str, Floats], model: Slice, by_lang: dict[str, Any], said: Floats, seed: int
-) -> Baseline:
-    theirs = measures.resampled(truth, said, seed=seed)
-    overall = _slice(len(truth), measures.scores(truth, said), theirs)
-    ours, other = model.figures["macro_f1"].value or 0.0, overall.figures["macro_f1"].value or 0.0
-    gain = _figure(np.array([ours - other]), samples["macro_f1"] - theirs["macro_f1"])
-    return Baseline(
-        overall=overall,
-        by_lang={lang: _measured(truth[some], said[some], seed) for lang, some in by_lang.items()},
-        gain=gain,
-        sentence=beside_baseline(ours, other, gain),
-        beaten=(gain.low or 0.0) > 0,
+def _of_label(seen: _Seen, truth: Ints, place: int) -> Slice:
+    names = ("precision", "recall", "f1")
+    columns = {name: (seen.point[f"{name}_of"][:, place], seen.samples[f"{name}_of"][:, place]) for name in names}
+    return Slice(
+        rows=int((truth == place).sum()), figures={name: _figure(*column) for name, column in columns.items()}
     )
 
 
-def _bins(truth: Ints, said: Floats) -> Iterator[Bin]:
-    confidence, right = said.max(axis=1), said.argmax(axis=1) == truth
-    places = measures.bins_of(confidence)
-    for place in np.unique(places):
-        some = places == place
-        sure = binomtest(int(right[some].sum()), int(some.sum())).proportion_ci(method="wilson")
-        accuracy = Figure(value=float(right[some].mean()), low=float(sure.low), high=float(sure.high))
-        yield Bin(rows=int(some.sum()), confidence=float(confidence[some].mean()), accuracy=accuracy)
-
-
-def _histogram(truth: Ints, said: Floats) -> Iterator[Bar]:
-    confidence, right = said.max(axis=1), said.argmax(axis=1) == truth
-    edges = np.linspace(0, 1, _BARS + 1)
-    counts = [np.histogram(confidence[which], edges)[0] for which in (right, ~right)]
-    for low, high, good, bad in zip(edges, edges[1:], *counts, strict=False):
-        if high > 1 / said.shape[1]:  # the surest of L labels has at least 1/L
-            yield Bar(low=round(float(low), 3), high=round(float(high), 3), right=int(good), wrong=int(bad))
-
-
-def _risks(truth: Ints, said: Floats) -> Iterator[Risk]:
-    curve = np.stack(measures.risk_coverage(truth, said), axis=1)
-    places = np.unique(np.linspace(0, len(curve) - 1, min(len(curve), _CURVE_POINTS)).round().astype(int))
-    for confidence, coverage, risk in curve[places].tolist():
-        yield Risk(confidence=confidence, coverage=coverage, risk=risk)
+def _beside(ours: _Seen, theirs: _Seen) -> Baseline:
+    difference = ours.point["macro_f1"] - theirs.point["macro_f1"]
+    gain = _figure(difference, ours.samples["macro_f1"] - theirs.samples["macro_f1"])
+    langs = {lang: (one, theirs.by_lang[lang]) for lang, one in ours.by_lang.items()}
+    return Baseline(
+        overall=theirs.overall,
+        by_lang=theirs.by_lang,
+        gain=gain,
+        sentence=beside_baseline(ours.overall, theirs.overall, gain, langs),
+        beaten=(gain.low or 0.0) > 0 and not behind(langs),
+    )
 
 
 def _mistakes(rows: Sequence[Row], labels: Sequence[str], said: Floats) -> Iterator[Mistake]:

@@ -121,14 +121,6 @@ def risk_coverage(truth: Ints, probabilities: Floats) -> tuple[Floats, Floats, F
     return np.unique(confidence)[::-1], answered / len(truth), np.cumsum(wrong_at[0]) / answered
 
 
-def tempered(probabilities: Floats, temperature: float) -> Floats:
-    """What a softmax says at another temperature: `tempered(tempered(p, t), 1 / t)` is `p`."""
-    logits = np.log(np.maximum(probabilities, 1e-300)) / temperature
-    powers: Floats = np.exp(logits - logits.max(axis=1, keepdims=True))
-    answer: Floats = powers / powers.sum(axis=1, keepdims=True)
-    return answer
-
-
 def _of_counts(counts: Floats) -> dict[str, Floats]:
     """What confusion matrices `[resamples][true][said]` alone tell; 0 ÷ 0 is 0 in a mean, as in scikit-learn."""
     hits = np.einsum("bii->bi", counts)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from trainer.report import Figure, Reading, Verdict
+from trainer.report import Figure, Reading, Slice, Verdict
 
 # The seed document's table: over the first share a metric is good, over the second excellent.
 SEED_READING: Final = {
@@ -53,12 +53,32 @@ def verdict(metric: str, value: float) -> Verdict:
     return "excellent" if value > excellent else "good" if value > good else "not yet good"
 
 
-def beside_baseline(model: float, baseline: float, gain: Figure) -> str:
-    """Whether the model was worth its cost, by macro-F1 and the paired interval of the difference."""
-    low, high = gain.low or 0.0, gain.high or 0.0
+def beside_baseline(ours: Slice, theirs: Slice, gain: Figure, langs: Mapping[str, tuple[Slice, Slice]]) -> str:
+    """Whether the model was worth its cost, by macro-F1 and the paired interval of the difference; and where not.
+
+    Args:
+        ours: the model's figures on all rows.
+        theirs: the baseline's.
+        gain: the difference of both in macro-F1.
+        langs: the same two for the rows of each language.
+    """
+    model, baseline, low, high = _macro_f1(ours), _macro_f1(theirs), gain.low or 0.0, gain.high or 0.0
     figures = f"macro-F1 {model:.3f} against {baseline:.3f}, difference {low:+.3f} to {high:+.3f}"
     if model <= baseline:
-        return f"The model does not beat TF-IDF with logistic regression, which costs far less ({figures})."
-    if low <= 0:
-        return f"These rows do not show that the model beats TF-IDF with logistic regression ({figures})."
-    return f"The model beats TF-IDF with logistic regression ({figures})."
+        said = f"The model does not beat TF-IDF with logistic regression, which costs far less ({figures})."
+    elif low <= 0:
+        said = f"These rows do not show that the model beats TF-IDF with logistic regression ({figures})."
+    else:
+        said = f"The model beats TF-IDF with logistic regression ({figures})."
+    where = behind(langs)
+    return f"{said} It is no better in {', '.join(where)}." if where else said
+
+
+def behind(langs: Mapping[str, tuple[Slice, Slice]]) -> list[str]:
+    """In which languages the model's macro-F1 is not above the baseline's, with both."""
+    both = {lang: (_macro_f1(ours), _macro_f1(theirs)) for lang, (ours, theirs) in langs.items()}
+    return [f"{lang} ({ours:.3f} against {theirs:.3f})" for lang, (ours, theirs) in both.items() if ours <= theirs]
+
+
+def _macro_f1(one: Slice) -> float:
+    return one.figures["macro_f1"].value or 0.0

@@ -100,7 +100,7 @@ class Baseline(_Value):
     by_lang: dict[str, Slice]
     gain: Figure
     sentence: str
-    beaten: bool = Field(description="the interval of the gain lies above 0")
+    beaten: bool = Field(description="the gain's interval lies above 0, and no language is behind")
 
 
 class Assessment(_Value):

@@ -12,15 +12,19 @@ from contracts.model import PAGE_FILE, PREDICTIONS_FILE, REPORT_FILE, Answer
 from contracts.text import digest
 from tests.support.answers import LABELS, report, rows, sure
 from tests.support.builders import manifest
-from trainer.assess import assess, metrics, mflops_per_token, uncalibrated, write
+from trainer.assess import assess, metrics, mflops_per_token, write
 from trainer.data import Row
 from trainer.reading import SEED_READING, beside_baseline, readings, verdict
-from trainer.report import Assessment, Figure, Point
+from trainer.report import Assessment, Figure, Point, Slice
 
 
 def value(one: Figure) -> float:
     assert one.value is not None
     return one.value
+
+
+def scored(macro_f1: float) -> Slice:
+    return Slice(rows=100, figures={"macro_f1": Figure(value=macro_f1, low=None, high=None)})
 
 
 def test_each_figure_lies_in_its_interval() -> None:
@@ -105,10 +109,19 @@ def test_a_reading_also_says_what_is_sure() -> None:
     ],
 )
 def test_a_plain_sentence_says_whether_the_model_was_worth_it(model: float, low: float, expected: str) -> None:
-    said = beside_baseline(model, 0.92, Figure(value=model - 0.92, low=low, high=0.09))
+    said = beside_baseline(scored(model), scored(0.92), Figure(value=model - 0.92, low=low, high=0.09), {})
 
     assert expected in said
     assert f"macro-F1 {model:.3f} against 0.920" in said
+    assert "no better" not in said
+
+
+def test_it_also_says_in_which_language_it_was_not() -> None:
+    gain = Figure(value=0.05, low=0.01, high=0.09)
+    langs = {"en": (scored(0.99), scored(0.9)), "pt": (scored(0.871), scored(0.9))}
+
+    said = beside_baseline(scored(0.97), scored(0.92), gain, langs)
+    assert said.endswith("It is no better in pt (0.871 against 0.900).")
 
 
 def test_the_gain_over_the_baseline_is_the_difference_of_both() -> None:
@@ -134,13 +147,6 @@ def test_calibration_is_measured_on_what_was_said_before_it() -> None:
     assert made.before_calibration
     before, after = (value(one.figures["nll"]) for one in (made.before_calibration, made.overall))
     assert before > after
-
-
-def test_a_temperature_of_one_calibrates_nothing() -> None:
-    assert uncalibrated(sure(0.8), 1.0) is None
-    before = uncalibrated(sure(0.8), 2.0)
-    assert before is not None
-    assert before[0] == pytest.approx([1 / 17, 16 / 17])  # odds of 4, squared
 
 
 @settings(max_examples=25)

@@ -21,7 +21,6 @@ from trainer.measures import (
     resampled,
     risk_coverage,
     scores,
-    tempered,
 )
 
 
@@ -207,7 +206,8 @@ def test_an_exact_confidence_gets_the_ece_that_so_many_rows_give() -> None:
     low, high = interval(ece_if_exact(exact.said.max(axis=1)))
 
     assert low < one(exact, "ece") < high
-    assert one(Answers(exact.truth, tempered(exact.said, 0.5)), "ece") > high
+    bolder = exact.said**2 / (exact.said**2).sum(axis=1, keepdims=True)
+    assert one(Answers(exact.truth, bolder), "ece") > high
 
 
 def test_intervals_hold_the_true_figure_as_often_as_they_say() -> None:
@@ -245,15 +245,6 @@ def test_more_resamples_than_fit_at_a_time_are_still_all_different(monkeypatch: 
     samples = resampled(*many(100), resamples=9)["nll"]
 
     assert len(set(samples)) == 9
-
-
-@given(answers(), st.floats(0.3, 5))
-def test_tempering_keeps_the_order_of_the_labels_and_can_be_undone(given: Answers, temperature: float) -> None:
-    soft = (given.said + 0.01) / (given.said + 0.01).sum(axis=1, keepdims=True)
-    there = tempered(soft, temperature)
-
-    assert there.sum(axis=1) == pytest.approx(np.ones(len(there)))
-    assert tempered(there, 1 / temperature) == pytest.approx(soft)
 
 
 def test_labels_alone_are_measured_as_the_checkpoints_are_chosen() -> None:
