@@ -87,10 +87,10 @@ def _plain(value: Any) -> Any:
         return value.isoformat()
     if isinstance(value, bytes):
         return value.hex()
-    if dataclasses.is_dataclass(value):
-        return as_mapping(value)
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json")
+    if dataclasses.is_dataclass(value):
+        return as_mapping(value)
     return str(value)
 
 

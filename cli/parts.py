@@ -16,13 +16,21 @@ if TYPE_CHECKING:
     from trainer import TrainSettings
 
 
-def check(data: Path, registry: Registry, settings: TrainSettings, *, allow_leakage: bool, as_json: bool) -> None:
+def check(
+    data: Path,
+    registry: Registry,
+    settings: TrainSettings,
+    *,
+    parent: str | None,
+    allow_leakage: bool,
+    as_json: bool,
+) -> None:
     """Print what training would learn from. Raises InvalidInput where training would refuse it, after printing."""
     from trainer.audit import refuse_leaks
     from trainer.prepare import prepare
 
     with errors.status("comparing the rows"):
-        ready = prepare(data, registry, settings, allow_leakage=True)
+        ready = prepare(data, registry, settings, parent=parent, allow_leakage=True)
     refused = None
     try:
         if not allow_leakage:

@@ -12,10 +12,10 @@ from typing import Final
 from contracts.errors import InvalidInput
 from contracts.model import ROWS_FILE, DataInfo, Manifest
 from registry import Registry
-from trainer.report import Evaluation, Progress, Scores, TrainingReport
+from trainer.report import Assessment, Point, Progress, TrainingReport
 from trainer.settings import TrainSettings
 
-__all__ = ["Evaluation", "Progress", "Scores", "TrainSettings", "TrainingReport", "train"]
+__all__ = ["Assessment", "Point", "Progress", "TrainSettings", "TrainingReport", "train"]
 
 
 RESUMED: Final = "a training that was cut off went on, this version from its step {}"
@@ -53,14 +53,14 @@ def train(
     """
     from contracts.text import CLEANING_VERSION  # noqa: PLC0415
     from trainer import inherit  # noqa: PLC0415
+    from trainer.assess import assess, write  # noqa: PLC0415
     from trainer.baseline import baseline  # noqa: PLC0415
     from trainer.checkpoints import begun, mark_of, workplace  # noqa: PLC0415
     from trainer.data import rows_digest  # noqa: PLC0415
-    from trainer.evaluate import evaluate  # noqa: PLC0415
     from trainer.folds import plan  # noqa: PLC0415
     from trainer.lesson import Lesson  # noqa: PLC0415
     from trainer.prepare import prepare  # noqa: PLC0415
-    from trainer.trust import settle, trust_in  # noqa: PLC0415
+    from trainer.trust import answers, settle  # noqa: PLC0415
 
     if base and parent:
         raise InvalidInput("a training begins with a base or with a version, not with both: --base or --from")
@@ -95,39 +95,29 @@ def train(
             out_of_fold=out_of_fold,
             otherwise=ancestor.manifest.temperature if ancestor else 1.0,
         )
-        uncalibrated, calibrated = trust_in(model, parts.test), trust_in(trusted.model, parts.test)
-        scores = evaluate(trusted.model, parts.test)
-        simplest = baseline((*parts.train, *parts.dev, *parts.calibration), parts.test)
-        learned = {"metrics": _metrics(scores, simplest), "ece": calibrated.ece}
-        manifest = registry.register(staged, trusted.model.manifest.model_copy(update=learned))
+        notes = (*data.notes, *lesson.notes, *([RESUMED.format(tuned.resumed_at)] if resumed else []))
+        assessment = assess(
+            parts.test,
+            draft.labels,
+            answers(trusted.model, parts.test),
+            raw=answers(model, parts.test),
+            baseline=baseline((*parts.train, *parts.dev, *parts.calibration), parts.test, draft.labels),
+            curves=tuned.curves,
+            notes=notes,
+            seed=settings.seed,
+        )
+        manifest = trusted.model.manifest
+        figures = write(staged, assessment, manifest)
+        manifest = registry.register(staged, manifest.model_copy(update={"metrics": figures, "ece": figures["ece"]}))
     if promote:
         registry.promote(manifest.version)
     return TrainingReport(
         manifest=manifest,
-        notes=(*data.notes, *lesson.notes, *([RESUMED.format(tuned.resumed_at)] if resumed else [])),
+        notes=notes,
         rows=len(parts.train),
         steps=lesson.steps,
         seconds=(clock() - started).total_seconds(),
-        model=scores,
-        baseline=simplest,
-        curves=tuned.curves,
         calibration=trusted.calibration,
         threshold=trusted.threshold,
-        uncalibrated=uncalibrated,
-        calibrated=calibrated,
+        assessment=assessment,
     )
-
-
-def _metrics(scores: Evaluation, simplest: Evaluation) -> dict[str, float]:
-    """All on the test rows: the seed's figures, and macro-F1 of each language, the model's and the baseline's."""
-    overall = scores.overall
-    return {
-        "accuracy": overall.accuracy,
-        "precision": overall.precision,
-        "recall": overall.recall,
-        "f1": overall.f1,
-        "macro_f1": overall.macro_f1,
-        **{f"macro_f1_{lang}": one.macro_f1 for lang, one in scores.by_lang.items()},
-        "baseline_macro_f1": simplest.overall.macro_f1,
-        **{f"baseline_macro_f1_{lang}": one.macro_f1 for lang, one in simplest.by_lang.items()},
-    }

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import softmax
 
+from trainer.measures import scores
 from trainer.report import Calibration, Reliability, Way
 
 COLDEST: Final = 0.05
@@ -74,26 +75,9 @@ def at_temperature(probabilities: Floats, temperature: float) -> Floats:
 
 
 def reliability(probabilities: Floats, truth: Places) -> Reliability:
-    """How far the confidences can be trusted on these rows."""
-    correct = probabilities.argmax(axis=1) == truth
-    return Reliability(nll(probabilities, truth), ece(probabilities.max(axis=1), correct))
-
-
-def nll(probabilities: Floats, truth: Places) -> float:
-    """The mean negative log-likelihood of the true labels."""
-    return float(-_log(probabilities[np.arange(len(truth)), truth]).mean())
-
-
-def ece(confidence: Floats, correct: NDArray[np.bool_], bins: int = 15) -> float:
-    """The expected calibration error (Naeini et al. 2015), over bins that hold equally many rows.
-
-    Not bins of equal width: a fine-tuned model is nearly sure of nearly everything, so that one bin would hold most
-    rows and the others a handful each, whose error is noise (Nixon et al. 2019, arXiv:1904.01685).
-    """
-    order = np.argsort(confidence, kind="stable")
-    parts = [part for part in np.array_split(order, bins) if len(part)]
-    gaps = [len(part) * abs(confidence[part].mean() - correct[part].mean()) for part in parts]
-    return float(sum(gaps) / len(confidence))
+    """How far the confidences can be trusted on these rows; `trainer.measures` has the formulas."""
+    figures = scores(truth, probabilities)
+    return Reliability(float(figures["nll"][0]), float(figures["ece"][0]))
 
 
 def _log(probabilities: Floats) -> Floats:

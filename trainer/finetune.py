@@ -28,9 +28,9 @@ from engine.classify import EngineSettings
 from trainer.beginning import load_base, load_parent
 from trainer.checkpoints import last_whole
 from trainer.data import Row
-from trainer.evaluate import measure
 from trainer.inherit import Parent
 from trainer.loop import Loop, Report, curves
+from trainer.measures import measure
 from trainer.report import Point, Progress
 from trainer.schedule import Schedule
 from trainer.settings import TrainSettings

@@ -38,7 +38,7 @@ def _packaged_folder() -> Path | None:
 
 
 class TrainSettings(BaseSettings):
-    """`TRIAGEM_TRAIN_*`. What the seed does not have stands below its own figures, but for `base`, `labels`, `min_steps`."""
+    """`TRIAGEM_TRAIN_*`. The seed has no `base`, `labels` and `min_steps`, and nothing after `seed`."""
 
     model_config = SettingsConfigDict(env_prefix="TRIAGEM_TRAIN_", env_file=".env", extra="ignore")
 

@@ -10,10 +10,10 @@ import numpy as np
 
 from contracts.prediction import Thresholds
 from engine.classify import LoadedModel, classify
-from trainer.calibrate import Floats, Places, at_temperature, calibrate, reliability
+from trainer.calibrate import Floats, Places, at_temperature, calibrate
 from trainer.data import Row
 from trainer.folds import Plan
-from trainer.report import Calibration, Reliability, Threshold
+from trainer.report import Calibration, Threshold
 from trainer.settings import TrainSettings
 from trainer.thresholds import review_budget, review_threshold
 
@@ -57,11 +57,6 @@ def settle(
         "thresholds": Thresholds(review=threshold.review, review_budget=review_budget(1 - float(correct.mean()))),
     }
     return Trusted(replace(model, manifest=model.manifest.model_copy(update=learned)), calibration, threshold)
-
-
-def trust_in(model: LoadedModel, rows: Sequence[Row]) -> Reliability:
-    """How far the model's confidences can be trusted on these rows."""
-    return reliability(answers(model, rows), _truth(model, rows))
 
 
 def answers(model: LoadedModel, rows: Sequence[Row]) -> Floats:

@@ -49,12 +49,24 @@ def list_(*, form: Annotated[Format, typer.Option("--format", help="How to print
 
 
 @models.command()
-def show(version: Annotated[str, typer.Argument(help="e.g. v1.0.0")]) -> None:
-    """Print a version's manifest, after checking its files.
+def show(
+    version: Annotated[str, typer.Argument(help="e.g. v1.0.0")],
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print manifest and report as JSON.")] = False,
+) -> None:
+    """How good a version is and where it comes from, after checking its files.
 
     Example: `triagem models show v1.0.0`
     """
-    print_json(_registry().verify(version).model_dump(mode="json"))
+    from cli.version import print_version, report_of
+
+    registry = _registry()
+    manifest, folder = registry.verify(version), registry.folder(version)
+    report = report_of(folder)
+    if as_json:
+        print_json({"manifest": manifest, "report": report})
+    else:
+        print_version(manifest, report, folder, console)
 
 
 @models.command()

@@ -129,19 +129,24 @@ def print_report(report: TrainingReport, screen: Console) -> None:
     """The rows, what the trainer changed of its settings, scores beside the baseline's, how far confidences go."""
     for note in report.notes:
         screen.print(f"  {note}", markup=False, highlight=False)
-    table = Table(title=f"{report.manifest.version} on {report.model.overall.rows} test rows", title_justify="left")
+    assessment, baseline = report.assessment, report.assessment.baseline
+    table = Table(title=f"{report.manifest.version} on {assessment.overall.rows} test rows", title_justify="left")
     table.add_column("macro-F1")
-    for column in ("all", *report.model.by_lang):
+    for column in ("all", *assessment.by_lang):
         table.add_column(column, justify="right")
-    for name, scores in (("BERT", report.model), ("TF-IDF + logistic regression", report.baseline)):
-        figures = (scores.overall, *(scores.by_lang[lang] for lang in report.model.by_lang))
-        table.add_row(name, *(f"{one.macro_f1:.3f}" for one in figures))
+    for name, one in (("BERT", assessment), ("TF-IDF + logistic regression", baseline)):
+        if one:
+            slices = (one.overall, *one.by_lang.values())
+            table.add_row(name, *(f"{part.figures['macro_f1'].value:.3f}" for part in slices))
     screen.print(table)
-    before, after = report.uncalibrated, report.calibrated
-    for line in (
-        report.calibration.line,
-        f"on the test rows: NLL {before.nll:.3f} → {after.nll:.3f}, ECE {before.ece:.3f} → {after.ece:.3f}",
-        report.threshold.line,
-        f"the least sure {report.manifest.thresholds.review_budget:.1%} are reviewed in any case",
-    ):
+    if baseline and not baseline.beaten:
+        screen.print(baseline.sentence, style="yellow", highlight=False)
+    before, after = assessment.before_calibration, assessment.overall
+    lines = [report.calibration.line, report.threshold.line]
+    lines.append(f"the least sure {report.manifest.thresholds.review_budget:.1%} are reviewed in any case")
+    if before:
+        nll, ece = (f"{before.figures[name].value:.3f} → {after.figures[name].value:.3f}" for name in ("nll", "ece"))
+        lines.insert(1, f"on the test rows: NLL {nll}, ECE {ece}")
+    for line in lines:
         screen.print(f"  {line}", markup=False, highlight=False)
+    screen.print(f"`triagem models show {report.manifest.version}` says more", highlight=False)

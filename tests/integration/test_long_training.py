@@ -16,8 +16,6 @@ from registry import Registry
 from tests.support.builders import NOW
 from tests.support.training import Steps, a_few_steps, tiny_base, write_made_up
 from trainer import TrainingReport, TrainSettings, train
-from trainer.data import load as load_rows
-from trainer.trust import trust_in
 
 FOLD, LAST = 24, 18  # steps of each of two folds' models, and of the version's own; a checkpoint at every third
 KILLED: Final = """
@@ -88,22 +86,13 @@ def test_the_version_carries_its_temperature_its_thresholds_and_the_error_of_its
 
     assert manifest.temperature == whole.calibration.temperature
     assert manifest.thresholds.review == whole.threshold.review
-    assert manifest.ece == whole.calibrated.ece
-
-
-def test_the_engine_answers_at_the_versions_temperature(
-    whole: TrainingReport, registry: Registry, data: Path
-) -> None:
-    said = trust_in(load(registry.folder("v1.0.0")), load_rows(data).test)
-
-    assert said.nll == pytest.approx(whole.calibrated.nll, abs=1e-6)
-    assert (whole.calibrated == whole.uncalibrated) == (whole.manifest.temperature == 1)
+    assert manifest.ece == whole.assessment.overall.figures["ece"].value
 
 
 def test_the_course_of_the_training_is_kept(whole: TrainingReport) -> None:
-    assert [point.step for point in whole.curves if point.loss is not None][:4] == [2, 3, 4, 6]
-    assert [point.step for point in whole.curves if point.dev_accuracy is not None][:2] == [3, 6]
-    assert all(point.learning_rate for point in whole.curves[:4])
+    assert [point.step for point in whole.assessment.curves if point.loss is not None][:4] == [2, 3, 4, 6]
+    assert [point.step for point in whole.assessment.curves if point.dev_accuracy is not None][:2] == [3, 6]
+    assert all(point.learning_rate for point in whole.assessment.curves[:4])
 
 
 def test_a_training_that_was_killed_goes_on_and_ends_as_if_it_had_not_been(
@@ -124,7 +113,7 @@ def test_a_training_that_was_killed_goes_on_and_ends_as_if_it_had_not_been(
 
     assert again.seen[:2] == [(FOLD + 3, 2 * FOLD + LAST), (FOLD + 4, 2 * FOLD + LAST)]
     assert same(report.manifest, whole.manifest)
-    assert (report.curves, report.calibration) == (whole.curves, whole.calibration)
+    assert (report.assessment.curves, report.calibration) == (whole.assessment.curves, whole.calibration)
     assert any("was cut off went on, this version from its step 0" in note for note in report.notes)
     assert places(registry) == []
 

