@@ -27,7 +27,7 @@ def main(
     context: typer.Context, *, verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more.")] = False
 ) -> None:
     # A process that serves tells what it does; a command that answers speaks up only when something is wrong.
-    usual = logging.INFO if context.invoked_subcommand == "worker" else logging.WARNING
+    usual = logging.INFO if context.invoked_subcommand in {"worker", "ops", "beat"} else logging.WARNING
     logs.configure(logging.DEBUG if verbose else usual)
 
 
@@ -36,12 +36,16 @@ for _name in (
     "up",
     "enqueue",
     "worker",
+    "ops",
+    "beat",
     "results",
     "show",
     "pause",
     "classify",
     "train",
     "models",
+    "due",
+    "alerts",
     "backlog",
     "dead",
     "db",

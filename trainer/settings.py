@@ -58,3 +58,13 @@ class TrainSettings(BaseSettings):
     dataloader_num_workers: int = Field(default=2, ge=0, description="at most the cores that training leaves free")
     seed: int = Field(default=42, ge=0)
     max_tokens: int = Field(default=512, ge=8, description="a longer text is cut")
+
+
+class DueSettings(BaseSettings):
+    """`TRIAGEM_DUE_*`: when to train again. The seed's figures."""
+
+    model_config = SettingsConfigDict(env_prefix="TRIAGEM_DUE_", env_file=".env", extra="ignore")
+
+    max_age_days: int = Field(default=92, ge=1, description="three months, the longest ones")
+    max_accuracy_loss: float = Field(default=0.05, ge=0, le=1, description="on reviews, against the version's test")
+    max_new_data: float = Field(default=0.2, ge=0, description="reviewed texts that are new, per training row")
