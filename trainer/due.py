@@ -81,7 +81,7 @@ def _reasons(facts: Facts, rules: DueSettings) -> Iterator[Reason]:
         yield _reason(Trigger.ACCURACY, says)
     for label, number in sorted(facts.reviewed_labels.items()):
         if label not in facts.labels:
-            says = f"reviewers gave the label {label!r} {number} times, which it does not know"
+            says = f"reviews say {label!r} ({number}), a label that it does not know"
             yield Reason(Trigger.LABEL, f"{Trigger.LABEL} {label}", says)
     if facts.new_rows is not None and facts.new_rows > rules.max_new_data * facts.training_rows:
         share = f"{facts.new_rows} reviewed texts are new to it, over {rules.max_new_data:.0%}"
