@@ -64,7 +64,7 @@ def run(arguments: list[str] | None = None) -> Any:
         sys.exit(1)
     except ValidationError as error:  # the environment, read by a settings class
         for one in error.errors(include_url=False, include_input=False):
-            name = "TRIAGEM_" + "_".join(str(part) for part in one["loc"]).upper()
+            name = _prefix(error.title) + "_".join(str(part) for part in one["loc"]).upper()
             errors.print(f"[red]triagem:[/red] {name}: {_escaped(one['msg'])}", highlight=False, soft_wrap=True)
         sys.exit(1)
     except ModuleNotFoundError as error:
@@ -76,6 +76,14 @@ def run(arguments: list[str] | None = None) -> Any:
         fault = f"{type(error).__name__}, a fault of ours: please report it with the lines above"
         errors.print(f"[red]triagem:[/red] {fault}", highlight=False, soft_wrap=True)
         sys.exit(1)
+
+
+def _prefix(settings: str) -> str:
+    """What the variables of a settings class begin with."""
+    from pydantic_settings import BaseSettings
+
+    prefixes = {one.__name__: one.model_config.get("env_prefix") for one in BaseSettings.__subclasses__()}
+    return prefixes.get(settings) or "TRIAGEM_"
 
 
 def _escaped(text: str) -> str:

@@ -16,7 +16,7 @@ from trainer.settings import DueSettings
 # than the broker's `visibility_timeout`, or what waits here is given to another too.
 _PATIENT: Final = {
     "bind": True, "autoretry_for": (Retryable,), "retry_backoff": 5, "retry_backoff_max": 120,
-    "max_retries": 30, "default_retry_delay": 5,
+    "max_retries": 30, "default_retry_delay": 2,
 }  # fmt: skip
 
 

@@ -53,7 +53,7 @@ def run(*, broker_url: str, database_url: str, registry_url: str, settings: OpsS
         hostname=f"ops-{os.getpid()}@{socket.gethostname()}",
         quiet=True,
     )
-    log.info("waiting for tasks", queue=OPS_QUEUE)
+    signals.worker_ready.connect(_say_ready)
     worker.start()
     return int(worker.exitcode or 0)
 
@@ -108,6 +108,10 @@ def without_words(record: logging.LogRecord) -> bool:
         said = str(error) if isinstance(error, TriagemError) else type(error).__name__
         record.args = {**record.args, "exc": said}
     return True
+
+
+def _say_ready(**_: object) -> None:
+    log.info("waiting for tasks", queue=OPS_QUEUE)
 
 
 def _keep_logging(**_: object) -> None:

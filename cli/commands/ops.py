@@ -36,8 +36,10 @@ def ops(
 
         end_with_parent()
     from registry import RegistrySettings
+    from trainer.settings import DueSettings
     from worker.ops import run
 
+    DueSettings()  # its tasks read them at night: what is wrong there is said now
     status = run(
         broker_url=servers.broker_url(),
         database_url=servers.database_url(),
