@@ -14,7 +14,7 @@ from sqlalchemy import text
 from cli.stack import LocalStack, running
 from db import Database
 from tests.e2e.conftest import ROOT, StartWorker
-from tests.support.processes import offspring
+from tests.support.processes import living, offspring
 from tests.support.stack import pids_of
 from tests.support.waiting import until
 
@@ -84,7 +84,7 @@ def test_up_serves_until_it_is_asked_to_stop_and_leaves_nothing_running(
         process.kill()
         out, _ = process.communicate()
     assert len(family) >= 6  # both servers, a worker, ops with the process of its tasks, beat
-    assert not any(alive(pid) for pid in family)
+    assert not family & living().keys()
     assert out.splitlines()[-1].startswith("✓ let the workers finish")
     assert "psql" not in out  # its URL holds a password, and this is no terminal
     assert all(pids)
@@ -107,7 +107,7 @@ def test_after_up_was_killed_its_worker_ends_and_the_next_up_takes_the_servers_o
         process.kill()
         process.communicate()
     until(lambda: '"workers": 0' in say(folder, "backlog", "--json"), seconds=60)
-    until(lambda: not any(map(alive, ours)))
+    until(lambda: not ours & living().keys())
     again = triagem(folder, "up", "--workers", "0", models=instant_models, engine="tests.support.engines:instant")
     try:
         assert again.stdout
