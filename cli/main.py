@@ -27,7 +27,7 @@ def main(
     context: typer.Context, *, verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more.")] = False
 ) -> None:
     # A process that serves tells what it does; a command that answers speaks up only when something is wrong.
-    usual = logging.INFO if context.invoked_subcommand == "worker" else logging.WARNING
+    usual = logging.INFO if context.invoked_subcommand in {"worker", "ops", "beat"} else logging.WARNING
     logs.configure(logging.DEBUG if verbose else usual)
 
 
@@ -36,12 +36,16 @@ for _name in (
     "up",
     "enqueue",
     "worker",
+    "ops",
+    "beat",
     "results",
     "show",
     "pause",
     "classify",
     "train",
     "models",
+    "due",
+    "alerts",
     "backlog",
     "dead",
     "db",
@@ -60,7 +64,7 @@ def run(arguments: list[str] | None = None) -> Any:
         sys.exit(1)
     except ValidationError as error:  # the environment, read by a settings class
         for one in error.errors(include_url=False, include_input=False):
-            name = "TRIAGEM_" + "_".join(str(part) for part in one["loc"]).upper()
+            name = _prefix(error.title) + "_".join(str(part) for part in one["loc"]).upper()
             errors.print(f"[red]triagem:[/red] {name}: {_escaped(one['msg'])}", highlight=False, soft_wrap=True)
         sys.exit(1)
     except ModuleNotFoundError as error:
@@ -72,6 +76,14 @@ def run(arguments: list[str] | None = None) -> Any:
         fault = f"{type(error).__name__}, a fault of ours: please report it with the lines above"
         errors.print(f"[red]triagem:[/red] {fault}", highlight=False, soft_wrap=True)
         sys.exit(1)
+
+
+def _prefix(settings: str) -> str:
+    """What the variables of a settings class begin with."""
+    from pydantic_settings import BaseSettings
+
+    prefixes = {one.__name__: one.model_config.get("env_prefix") for one in BaseSettings.__subclasses__()}
+    return prefixes.get(settings) or "TRIAGEM_"
 
 
 def _escaped(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Worker processes that a command starts: with their log in a file, and an end when their parent ends."""
+"""Processes that a command starts: with their log in a file, and an end when their parent ends."""
 
 import os
 import signal
@@ -16,9 +16,9 @@ def exit_on_sigterm() -> None:
 
 
 class WorkerProcess:
-    """One `triagem worker` on the local stack."""
+    """One `triagem worker`, or `ops` or `beat`, on the local stack."""
 
-    def __init__(self, endpoints: Endpoints, log: Path, **settings: str) -> None:
+    def __init__(self, endpoints: Endpoints, log: Path, command: str = "worker", **settings: str) -> None:
         environment = {
             **os.environ,
             "TRIAGEM_REDIS_URL": endpoints.redis_url,
@@ -31,7 +31,7 @@ class WorkerProcess:
         # pipe that only we hold: if we are killed, it ends with us.
         with log.open("ab") as out:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "cli.main", "worker", "--with-parent"],
+                [sys.executable, "-m", "cli.main", command, "--with-parent"],
                 env=environment,
                 stdin=subprocess.PIPE,
                 stdout=out,
@@ -55,8 +55,9 @@ class WorkerProcess:
         self._process.stdin.close()
 
     def kill(self) -> None:
-        """SIGKILL, and wait for the end."""
-        self._process.kill()
+        """SIGKILL, to what it started too, and wait for the end."""
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGKILL)  # its session is its own
         self._process.wait()
 
     def stop(self, timeout_s: float = 70.0) -> int:

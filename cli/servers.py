@@ -31,6 +31,14 @@ def database_url() -> str:
     return url.get_secret_value() if url else _stack("TRIAGEM_DATABASE_URL").database_url
 
 
+def broker_url() -> str:
+    """`TRIAGEM_BROKER_URL`, else what stands beside the inbox. Raises NotConfigured."""
+    from worker.settings import WorkerSettings, broker_beside
+
+    url = WorkerSettings().broker_url
+    return url.get_secret_value() if url else broker_beside(redis_url())
+
+
 def inbox() -> Inbox:
     """The inbox of the configured Redis."""
     return Inbox(connect(redis_url()), InboxSettings())

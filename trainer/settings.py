@@ -72,3 +72,13 @@ class TrainSettings(BaseSettings):
     @classmethod
     def _listed(cls, labels: object) -> object:
         return labels.split(",") if isinstance(labels, str) else labels
+
+
+class DueSettings(BaseSettings):
+    """`TRIAGEM_DUE_*`: when to train again. The seed's figures."""
+
+    model_config = SettingsConfigDict(env_prefix="TRIAGEM_DUE_", env_file=".env", extra="ignore")
+
+    max_age_days: int = Field(default=92, ge=1, description="three months, the longest ones")
+    max_accuracy_loss: float = Field(default=0.05, ge=0, le=1, description="on reviews, against the version's test")
+    max_new_data: float = Field(default=0.2, ge=0, description="reviewed texts that are new, per training row")

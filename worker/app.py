@@ -1,4 +1,4 @@
-"""The Celery application: JSON only, late acknowledgement, bounded waits; and the pipe as a worker bootstep.
+"""The Celery applications, of the pipe and of ops: JSON only, late acknowledgement, bounded waits.
 
 Celery carries the processes, their signals and remote control; tickets never travel as Celery messages.
 `celery -A worker.app inspect ping` works: `app` is made when asked for, from the environment.
@@ -9,9 +9,12 @@ from typing import Any, Final
 from celery import Celery
 
 from inbox import InboxSettings
-from worker.settings import WorkerSettings, broker_beside, broker_for_celery
+from worker.settings import OpsSettings, WorkerSettings, broker_beside, broker_for_celery
 
 QUEUE: Final = "pipe"  # a pipe worker takes its work from the inbox; nothing is ever sent to this queue
+OPS_QUEUE: Final = "ops"
+# Tasks by their module's name: rooms of one floor do not import each other. The first one opens what tasks need.
+_OPS: Final = ("worker.ops", "trainer.tasks")
 
 
 def make_app(broker_url: str) -> Celery:
@@ -40,6 +43,22 @@ def make_app(broker_url: str) -> Celery:
             "health_check_interval": 30,
         },
         timezone="UTC",
+    )
+    return app
+
+
+def ops_app(broker_url: str, settings: OpsSettings) -> Celery:
+    """The Celery application of `triagem ops` and `triagem beat`. Raises InvalidInput."""
+    app = make_app(broker_url)
+    app.conf.update(
+        include=[*app.conf.include, *_OPS],
+        task_default_queue=OPS_QUEUE,
+        task_time_limit=180,  # less than `visibility_timeout`: nobody is given what another is still at work on
+        # A task that ends its process again and again is given up after its `max_retries`. Celery before 5.7 does
+        # not know the setting, and puts such a task back until it expires.
+        task_retry_on_worker_lost=True,
+        result_expires=None,  # nothing is stored, so there is nothing for Celery's own clean-up task
+        timezone=settings.timezone,
     )
     return app
 

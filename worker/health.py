@@ -12,19 +12,23 @@ from typing import Final
 from worker.supervisor import Supervisor
 
 ALIVE_S: Final = 120.0  # above the slowest micro-batch: 32 texts of 512 tokens, bert-base on two cores
-_READY: Final = "ready"
+READY: Final = "ready"
 
 
 def report(file: Path, supervisor: Supervisor, ready: threading.Event) -> None:
     """Keep the file up to date until the worker stops, then remove it."""
     while not supervisor.stopping.wait(1.0):
         supervisor.beat()
-        heard_at = time.time() - supervisor.silent_s()
-        partial = file.with_name(f".{file.name}.{os.getpid()}")  # a probe never reads half a report
-        partial.write_text(_READY if ready.is_set() else "starting", encoding="utf-8")
-        os.utime(partial, (heard_at, heard_at))
-        partial.replace(file)
+        write(file, READY if ready.is_set() else "starting", time.time() - supervisor.silent_s())
     file.unlink(missing_ok=True)
+
+
+def write(file: Path, content: str, heard_at: float) -> None:
+    """One report; a probe never reads half of it."""
+    partial = file.with_name(f".{file.name}.{os.getpid()}")
+    partial.write_text(content, encoding="utf-8")
+    os.utime(partial, (heard_at, heard_at))
+    partial.replace(file)
 
 
 def check(file: Path, *, max_age_s: float = ALIVE_S, need_ready: bool = False) -> str | None:
@@ -36,6 +40,6 @@ def check(file: Path, *, max_age_s: float = ALIVE_S, need_ready: bool = False) -
         return f"no heartbeat file {file}: the worker has not started or has ended"
     if age > max_age_s:
         return f"a thread of the worker has been silent for {age:.0f} s"
-    if need_ready and content != _READY:
+    if need_ready and content != READY:
         return "the worker is still warming up"
     return None

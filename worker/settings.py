@@ -1,9 +1,11 @@
-"""The worker's slice of the environment."""
+"""The slices of the environment of `triagem worker`, and of `triagem ops` and `triagem beat`."""
 
 from pathlib import Path
+from typing import Final
 from urllib.parse import urlsplit, urlunsplit
+from zoneinfo import ZoneInfo
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from contracts.prediction import Thresholds
@@ -39,6 +41,33 @@ class WorkerSettings(BaseSettings):
         """A version's thresholds with what the environment overrides."""
         overrides = {"review": self.review_under, "review_budget": self.review_budget}
         return of_model.model_copy(update={name: value for name, value in overrides.items() if value is not None})
+
+
+_TIME: Final = r"^(([01]\d|2[0-3]):[0-5]\d|[1-9]\d{0,6}s)$"
+
+
+class OpsSettings(BaseSettings):
+    """What is done beside the pipe, and when. A time is `HH:MM`, daily, or `90s`: all so many seconds."""
+
+    model_config = SettingsConfigDict(env_prefix="TRIAGEM_", env_file=".env", extra="ignore")
+
+    timezone: str = Field(default="UTC", description="of the times below")
+    drift_at: str = Field(default="03:00", pattern=_TIME)
+    due_at: str = Field(default="03:30", pattern=_TIME, description="later than drift: it reads the newest report")
+    beat_schedule: Path | None = Field(
+        default=None,
+        description="where beat notes what ran when, to do after a restart what it missed; default: nowhere",
+    )
+    ops_heartbeat_file: Path | None = Field(default=None, description="what `triagem ops --check` reads")
+
+    @field_validator("timezone")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (OSError, ValueError, KeyError):  # ZoneInfoNotFoundError is a KeyError
+            raise ValueError(f"{name!r} is no time zone, expected one like America/Sao_Paulo") from None
+        return name
 
 
 def broker_beside(redis_url: str) -> str:

@@ -1,4 +1,4 @@
-"""`triagem up`: the local stack with workers, until Ctrl-C."""
+"""`triagem up`: the local stack with workers, ops and beat, until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def register(app: typer.Typer) -> None:
 
 
 def up(*, workers: Annotated[int, typer.Option(min=0, help="Worker processes; 0: servers only.")] = 1) -> None:
-    """Start Redis, Postgres and workers on this machine, and stop them with Ctrl-C or SIGTERM.
+    """Start Redis, Postgres, workers, ops and beat on this machine, and stop them with Ctrl-C or SIGTERM.
 
     Example: `triagem up`
     """
@@ -43,14 +43,16 @@ def up(*, workers: Annotated[int, typer.Option(min=0, help="Worker processes; 0:
             prepare(endpoints)
         if console.is_terminal:  # it holds a password: for a person, not for a log
             console.print(f"psql '{endpoints.reader_url}'", markup=False, highlight=False, soft_wrap=True)
-        serve(endpoints, workers=workers)
+        serve(endpoints, workers=workers, ops=workers > 0)
     finally:
         stack.stop()
 
 
-def serve(endpoints: Endpoints, *, workers: int) -> None:
-    """Run workers until SIGINT or SIGTERM, then let them finish. A worker that dies is started again; exit status 1
-    if one says at its start that it cannot work."""
+def serve(endpoints: Endpoints, *, workers: int, ops: bool = False) -> None:
+    """Run workers, and ops with beat, until SIGINT or SIGTERM, then let them finish. One that dies is started again;
+    exit status 1 if one says at its start that it cannot work."""
+    from concurrent.futures import ThreadPoolExecutor
+
     from cli.processes import WorkerProcess
     from cli.restarts import Place
 
@@ -59,23 +61,34 @@ def serve(endpoints: Endpoints, *, workers: int) -> None:
         signal.signal(name, lambda *_: asked.set())
     started: list[WorkerProcess] = []
 
-    def start(number: int) -> WorkerProcess:
-        started.append(WorkerProcess(endpoints, STACK_FOLDER / f"worker-{number}.log"))
+    def start(name: str, command: str) -> WorkerProcess:
+        started.append(
+            WorkerProcess(
+                endpoints,
+                STACK_FOLDER / f"{name}.log",
+                command,
+                TRIAGEM_BEAT_SCHEDULE=str(STACK_FOLDER / "beat-schedule"),
+            )
+        )
         return started[-1]
 
     def say(line: str) -> None:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
-    places = [Place(f"worker {number}", partial(start, number), say) for number in range(workers)]
+    names = {f"worker-{number}": "worker" for number in range(workers)}
+    if ops:
+        names |= {"ops": "ops", "beat": "beat"}
+    places = [Place(name, partial(start, name, command), say) for name, command in names.items()]
     try:
-        say(f"workers: {workers}, logs: {STACK_FOLDER}/worker-*.log; Ctrl-C stops everything")
+        also = ", with ops and beat" if ops else ""
+        say(f"workers: {workers}{also}; logs: {STACK_FOLDER}/*.log; Ctrl-C stops everything")
         while not asked.wait(0.5):
             if not all(place.look() for place in places):
                 raise typer.Exit(1)
     finally:
-        with Steps(console).step("let the workers finish what is in hand"):
-            for process in started:
-                process.stop()
+        finish = Steps(console).step("let the workers finish what is in hand")
+        with finish, ThreadPoolExecutor(len(started) or 1) as pool:
+            list(pool.map(WorkerProcess.stop, started))
 
 
 def prepare(endpoints: Endpoints) -> None:

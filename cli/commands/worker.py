@@ -1,9 +1,8 @@
 """`triagem worker`: one worker process, for a terminal or a container."""
 
 import os
-import signal
 import sys
-import threading
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -33,16 +32,12 @@ def worker(
 
     settings = WorkerSettings()
     if check:
-        from worker import health
-
-        if settings.heartbeat_file is None:
-            raise typer.BadParameter("TRIAGEM_HEARTBEAT_FILE is not set")
-        if wrong := health.check(settings.heartbeat_file, need_ready=ready):
-            typer.echo(wrong, err=True)
-            raise typer.Exit(1)
+        say_alive("TRIAGEM_HEARTBEAT_FILE", settings.heartbeat_file, need_ready=ready)
         return
     if with_parent:
-        threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
+        from cli.parents import end_with_parent
+
+        end_with_parent()
     from inbox import InboxSettings
     from registry import RegistrySettings
     from worker.run import run
@@ -59,8 +54,12 @@ def worker(
     os._exit(status)  # a thread that hangs in C code must not keep the process; everything is settled by now
 
 
-def _end_with_parent() -> None:
-    """Standard input is a pipe that our parent holds: its end means that the parent is gone."""
-    while os.read(0, 4096):  # not sys.stdin: its lock, held here, would abort the interpreter at its end
-        pass
-    os.kill(os.getpid(), signal.SIGTERM)
+def say_alive(setting: str, file: Path | None, *, need_ready: bool = False) -> None:
+    """Exit status 0 if the worker that keeps this heartbeat file is well, else 1 and what is wrong."""
+    from worker import health
+
+    if file is None:
+        raise typer.BadParameter(f"{setting} is not set")
+    if wrong := health.check(file, need_ready=need_ready):
+        typer.echo(wrong, err=True)
+        raise typer.Exit(1)

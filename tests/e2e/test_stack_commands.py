@@ -14,6 +14,8 @@ from sqlalchemy import text
 from cli.stack import LocalStack, running
 from db import Database
 from tests.e2e.conftest import ROOT, StartWorker
+from tests.support.processes import living, offspring
+from tests.support.stack import pids_of
 from tests.support.waiting import until
 
 
@@ -51,6 +53,11 @@ def say(folder: Path, *arguments: str) -> str:
     return out
 
 
+def log_of(folder: Path, name: str) -> str:
+    log = folder / ".triagem" / f"{name}.log"
+    return log.read_text() if log.exists() else ""
+
+
 def lines_of(folder: Path) -> str:
     return "".join(path.read_text() for path in (folder / ".triagem").glob("worker-*.log"))
 
@@ -69,11 +76,16 @@ def test_up_serves_until_it_is_asked_to_stop_and_leaves_nothing_running(
             server.pid
             for server in (LocalStack(folder / ".triagem").valkey, LocalStack(folder / ".triagem").postgres)
         ]
+        until(lambda: "waiting for tasks" in log_of(folder, "ops") and "schedule" in log_of(folder, "beat"))
+        family = offspring(process.pid)
         process.send_signal(signum)
         assert process.wait(60) == 0
     finally:
         process.kill()
         out, _ = process.communicate()
+    assert len(family) >= 6  # both servers, a worker, ops with the process of its tasks, beat
+    assert not family & living().keys()
+    assert out.splitlines()[-1].startswith("✓ let the workers finish")
     assert "psql" not in out  # its URL holds a password, and this is no terminal
     assert all(pids)
     assert not any(alive(pid) for pid in pids if pid)
@@ -84,11 +96,18 @@ def test_after_up_was_killed_its_worker_ends_and_the_next_up_takes_the_servers_o
     folder: Path, instant_models: Path
 ) -> None:
     process = triagem(folder, "up", models=instant_models, engine="tests.support.engines:instant")
-    until(lambda: "model current" in lines_of(folder), seconds=90)
-    before = LocalStack(folder / ".triagem").postgres.pid
-    process.kill()
-    process.communicate()
+    try:
+        until(lambda: "model current" in lines_of(folder), seconds=90)
+        until(lambda: "waiting for tasks" in log_of(folder, "ops") and "schedule" in log_of(folder, "beat"))
+        before = LocalStack(folder / ".triagem").postgres.pid
+        servers = set(pids_of(LocalStack(folder / ".triagem")))
+        ours = offspring(process.pid) - servers - set().union(*map(offspring, servers))
+        assert len(ours) == 4  # a worker, ops with the process of its tasks, beat
+    finally:
+        process.kill()
+        process.communicate()
     until(lambda: '"workers": 0' in say(folder, "backlog", "--json"), seconds=60)
+    until(lambda: not ours & living().keys())
     again = triagem(folder, "up", "--workers", "0", models=instant_models, engine="tests.support.engines:instant")
     try:
         assert again.stdout

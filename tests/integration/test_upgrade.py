@@ -74,6 +74,14 @@ def downgrade(database: Database) -> None:
         command.downgrade(config, "base")
 
 
+def step(database: Database, revision: str) -> None:
+    """Migrate as far as an older version did."""
+    config = _config()
+    with database.engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+
+
 def test_from_nothing_all_tables_and_views_are_made(empty: Database) -> None:
     assert upgrade(empty) == (None, HEAD)
 
@@ -149,6 +157,27 @@ def test_what_was_taken_back_can_be_made_again(empty: Database) -> None:
     assert upgrade(empty) == (None, HEAD)
     with migration(empty) as found:
         assert compare_metadata(found, Base.metadata) == []
+
+
+# The words of a worker of revision 0001: they stay, whatever the window's statement becomes.
+ALERT_OF_0001: Final = text("""
+INSERT INTO alerts (ticket_id, digest, model_version, band, confidence)
+SELECT id, digest, model_version, band, confidence FROM tickets ON CONFLICT DO NOTHING
+""")
+
+
+def test_a_worker_of_the_first_revision_goes_on_raising_alerts_once_a_text(empty: Database) -> None:
+    step(empty, "0001")
+    write(empty, [classified(external_id="1")])
+    with empty.autocommit() as connection:
+        assert connection.execute(ALERT_OF_0001).rowcount == 1
+
+    upgrade(empty)
+    write(empty, [classified(external_id="2")])
+
+    with empty.autocommit() as connection:
+        assert [connection.execute(ALERT_OF_0001).rowcount for _ in range(2)] == [1, 0]
+        assert connection.execute(text("SELECT kind, key FROM alerts")).all() == [("low-confidence", None)] * 2
 
 
 def test_a_second_database_on_one_server_shares_the_reading_role(

@@ -23,6 +23,7 @@ TABLES = sorted(Base.metadata.tables)
 COMMANDS = (
     "results",
     "show crm 0",
+    "alerts list",
     "dead list",
     "dead show 1",
     "dead replay 1",

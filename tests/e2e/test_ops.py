@@ -1,0 +1,142 @@
+"""The ops worker and beat as processes: what beat sends is done, once told, whatever is killed in between."""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from redis import Redis
+from sqlalchemy import text
+
+from cli.processes import WorkerProcess
+from cli.stack import Endpoints
+from db import Database
+from db.alerts import RETRAINING_DUE, undelivered
+from inbox import connect
+from tests.e2e.conftest import ROOT
+from tests.support.life import promoted, reviewed
+from tests.support.processes import offspring
+from tests.support.waiting import until
+from worker.app import ops_app
+from worker.health import check
+from worker.settings import OpsSettings
+
+Start = Callable[..., WorkerProcess]
+
+
+@pytest.fixture
+def start(endpoints: Endpoints, tmp_path: Path) -> Iterator[Start]:
+    """Starts `triagem ops` and `triagem beat` on a model that is too old; all are killed at the end."""
+    models = promoted(tmp_path / "models", days_ago=100).root
+    started: list[WorkerProcess] = []
+
+    def begin(command: str, **settings: str) -> WorkerProcess:
+        log = tmp_path / f"{command}-{len(started)}.log"
+        common = {"TRIAGEM_REGISTRY_URL": str(models), "PYTHONPATH": str(ROOT)}
+        started.append(WorkerProcess(endpoints, log, command, **common, **settings))
+        return started[-1]
+
+    yield begin
+    for process in started:
+        process.kill()
+
+
+@pytest.fixture
+def broker(endpoints: Endpoints) -> Redis:
+    """What Celery's messages are in."""
+    return connect(endpoints.broker_url)
+
+
+def send(endpoints: Endpoints, **options: Any) -> None:
+    """Put the task on the queue, as beat does."""
+    with ops_app(endpoints.broker_url, OpsSettings()) as app:
+        app.send_task("triagem.due", queue="ops", **options)
+
+
+def told(database: Database) -> list[str]:
+    """What was told, oldest first, without the month."""
+    return [one.about.rpartition(" ")[0] for one in reversed(undelivered(database, kind=RETRAINING_DUE, limit=99))]
+
+
+def test_what_beat_sends_is_done_and_told_once_and_both_end_when_asked(
+    start: Start, database: Database, broker: Redis, tmp_path: Path
+) -> None:
+    heartbeat = tmp_path / "heartbeat"
+    ops = start("ops", TRIAGEM_OPS_HEARTBEAT_FILE=str(heartbeat))
+    beat = start("beat", TRIAGEM_DUE_AT="1s", TRIAGEM_BEAT_SCHEDULE=str(tmp_path / "kept"))
+    until(lambda: ops.log.read_text().count('"due"') >= 3, seconds=60)
+    assert told(database) == ["v1.0.0 age"]
+    assert check(heartbeat) is None
+    assert list(tmp_path.glob("kept*"))
+
+    for process in (ops, beat):
+        os.kill(process.pid, signal.SIGTERM)
+    until(lambda: ops.exit_status is not None and beat.exit_status is not None)
+
+    assert (ops.exit_status, beat.exit_status) == (0, 0)
+    assert not heartbeat.exists()
+    assert broker.llen("ops") == broker.hlen("unacked") == 0
+
+
+@pytest.mark.parametrize("victim", ["the process of the task", "the whole worker"])
+def test_a_task_that_is_killed_between_two_alerts_runs_again_and_each_is_told_once(
+    start: Start, endpoints: Endpoints, database: Database, broker: Redis, victim: str
+) -> None:
+    reviewed(database, "a", "cobranca")  # a second reason
+    ops = start("ops")
+    with database.engine.connect() as blocking, blocking.begin() as transaction:
+        # An alert with the same key, not committed: the task waits for what becomes of it.
+        key = f"v1.0.0 new-label cobranca {time.strftime('%Y-%m', time.gmtime())}"
+        insert = text("INSERT INTO alerts (kind, key) VALUES ('retraining-due', :key)")
+        blocking.execute(insert, {"key": key})
+        send(endpoints)
+        until(lambda: waits(database), seconds=60)
+        assert told(database) == ["v1.0.0 age"]
+        if victim == "the whole worker":
+            ops.kill()
+        else:
+            (task,) = offspring(ops.pid)
+            os.kill(task, signal.SIGKILL)
+            until(lambda: task not in offspring(ops.pid))
+        transaction.rollback()
+    if victim == "the whole worker":
+        assert broker.hlen("unacked") == 1
+        (tag,) = cast("list[bytes]", broker.zrange("unacked_index", 0, -1))
+        broker.zadd("unacked_index", {tag: time.time() - 3600})  # as if it was given out an hour ago
+        ops = start("ops")
+
+    # The statement that was on its way when the task was killed may have been done; the task says what it finds.
+    until(lambda: ops.log.read_text().count('"due"') == (1 if victim == "the whole worker" else 2), seconds=60)
+    until(lambda: broker.llen("ops") == broker.hlen("unacked") == 0)
+    assert told(database) == ["v1.0.0 age", "v1.0.0 new-label cobranca"]
+
+
+def waits(database: Database) -> bool:
+    """Whether a statement waits for another's transaction."""
+    with database.autocommit() as connection:
+        return bool(connection.execute(text("SELECT count(*) FROM pg_locks WHERE NOT granted")).scalar_one())
+
+
+def test_what_was_sent_while_nobody_was_there_is_dropped_once_it_has_expired(
+    start: Start, endpoints: Endpoints, broker: Redis
+) -> None:
+    for _ in range(3):
+        send(endpoints, expires=0.01)
+    send(endpoints)
+    ops = start("ops")
+    until(lambda: '"due"' in ops.log.read_text(), seconds=60)
+    until(lambda: broker.llen("ops") == broker.hlen("unacked") == 0)
+    assert ops.log.read_text().count('"due"') == 1
+
+
+def test_a_task_that_fails_is_done_with_and_its_log_says_no_more_than_what_kind_of_error_it_was(
+    start: Start, endpoints: Endpoints, broker: Redis
+) -> None:
+    send(endpoints, args=["minha senha"])
+    ops = start("ops")
+    until(lambda: 'raised unexpected: TypeError"' in ops.log.read_text(), seconds=60)
+    until(lambda: broker.llen("ops") == broker.hlen("unacked") == 0)
+    assert "minha senha" not in ops.log.read_text()

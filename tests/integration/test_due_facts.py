@@ -1,0 +1,192 @@
+"""`triagem due` on real reviews and a real registry: what it judges by, what it says, and what it has told."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from contracts.errors import ModelCorrupt
+from contracts.model import ROWS_FILE
+from db import Database
+from db.alerts import undelivered
+from registry import Registry
+from tests.support.command import Triagem, assert_one_line
+from tests.support.life import drift_report, promoted, reviewed, seen
+from trainer.alerting import tell_due
+from trainer.due import Facts
+from trainer.due_facts import accuracy, facts
+from trainer.settings import DueSettings
+
+NOW = datetime(2026, 11, 23, 3, 30, tzinfo=UTC)
+DECEMBER = datetime(2026, 12, 1, 3, 30, tzinfo=UTC)
+
+
+def known(database: Database, registry: Registry) -> Facts:
+    """What is known today."""
+    return facts(database, registry, datetime.now(UTC))
+
+
+def test_age_labels_rows_and_test_accuracy_are_the_manifest_s(database: Database, tmp_path: Path) -> None:
+    found = known(database, promoted(tmp_path, days_ago=12.5))
+    assert (found.version, found.labels, found.training_rows) == ("v1.0.0", ("suporte", "venda"), 1000)
+    assert found.test_accuracy == 0.95
+    assert found.age_days == pytest.approx(12.5, abs=0.01)
+
+
+class TestNewTexts:
+    def test_only_labelled_texts_that_the_version_has_not_seen_count(
+        self, database: Database, tmp_path: Path
+    ) -> None:
+        registry = promoted(tmp_path, seen=seen(train=["a"], dev=["b"], calibration=["c"], test=["d"]))
+        for words in "abcdef":
+            reviewed(database, words, "venda")
+        reviewed(database, "unclear", None)
+        assert known(database, registry).new_rows == 2
+
+    def test_a_text_counts_once_however_many_tickets_and_verdicts_it_has(
+        self, database: Database, tmp_path: Path
+    ) -> None:
+        registry = promoted(tmp_path, seen=seen())
+        for label in ("venda", "suporte"):
+            reviewed(database, "a", label)
+        assert known(database, registry).new_rows == 1
+
+    def test_a_text_that_was_purged_or_changed_is_none_to_train_on(self, database: Database, tmp_path: Path) -> None:
+        registry = promoted(tmp_path, seen=seen())
+        for words in "abc":
+            reviewed(database, words, "venda")
+        with database.autocommit() as connection:
+            connection.execute(text("UPDATE tickets SET text = NULL WHERE external_id = 'a'"))
+            connection.execute(text("UPDATE tickets SET text = 'x', digest = 'x' WHERE external_id = 'b'"))
+        assert known(database, registry).new_rows == 1
+
+    def test_of_a_version_that_does_not_tell_what_it_saw_nothing_is_counted(
+        self, database: Database, tmp_path: Path
+    ) -> None:
+        registry = promoted(tmp_path)
+        reviewed(database, "a", "venda")
+        assert known(database, registry).new_rows is None
+
+    def test_a_list_of_rows_that_cannot_be_read_is_said(self, database: Database, tmp_path: Path) -> None:
+        registry = promoted(tmp_path, seen=seen())
+        (registry.folder("v1.0.0") / ROWS_FILE).write_text("{}", encoding="utf-8")
+        with pytest.raises(ModelCorrupt, match=r"rows\.json of v1\.0\.0"):
+            known(database, registry)
+
+
+class TestLabels:
+    def test_the_latest_verdict_counts(self, database: Database, tmp_path: Path) -> None:
+        registry = promoted(tmp_path)
+        for label in ("cobranca", "venda"):
+            reviewed(database, "a", label)
+        reviewed(database, "b", "cobranca")
+        assert known(database, registry).reviewed_labels == {"venda": 1, "cobranca": 1}
+
+
+class TestAccuracy:
+    def test_each_drawn_ticket_counts_for_those_that_were_not_drawn(self, database: Database) -> None:
+        reviewed(database, "unsure", "suporte", said="venda", inclusion=1.0)
+        reviewed(database, "sure", "venda", said="venda", inclusion=0.1)
+        found = accuracy(database, "v1.0.0")
+        assert found
+        assert found.value == pytest.approx(10 / 11)
+        assert found.low < found.value < found.high
+        assert found.rows == 2
+
+    def test_what_nobody_drew_and_what_is_unclear_tell_nothing(self, database: Database) -> None:
+        reviewed(database, "a", "suporte")
+        reviewed(database, "b", None, inclusion=0.5)
+        assert accuracy(database, "v1.0.0") is None
+
+    def test_of_another_version_it_tells_nothing(self, database: Database) -> None:
+        reviewed(database, "a", "venda", inclusion=0.5)
+        assert accuracy(database, "v1.1.0") is None
+
+    def test_more_rows_narrow_the_interval(self, database: Database) -> None:
+        widths = []
+        for number in range(1, 41):
+            reviewed(database, f"{number}", "venda", inclusion=0.5)
+            if number in {4, 40}:
+                found = accuracy(database, "v1.0.0")
+                assert found
+                widths.append(found.high - found.low)
+        assert widths[1] < widths[0] / 2
+
+
+class TestDrift:
+    @pytest.mark.parametrize(("first", "second"), [(True, False), (False, True)])
+    def test_the_newest_report_counts(self, database: Database, tmp_path: Path, *, first: bool, second: bool) -> None:
+        registry = promoted(tmp_path)
+        drift_report(database, drifted=first)
+        drift_report(database, drifted=second)
+        assert (known(database, registry).drifted_at is not None) is second
+
+    def test_another_version_s_report_does_not(self, database: Database, tmp_path: Path) -> None:
+        registry = promoted(tmp_path)
+        drift_report(database, drifted=True, version="v0.9.0")
+        assert known(database, registry).drifted_at is None
+
+
+class TestTheCommand:
+    def test_says_why_and_what_to_do_next_and_exits_3(
+        self, triagem: Triagem, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("TRIAGEM_REGISTRY_URL", str(promoted(tmp_path / "m", days_ago=100).root))
+        reviewed(database, "a", "cobranca")
+        answer = triagem("due")
+        assert answer.status == 3
+        assert answer.out.splitlines() == [
+            "v1.0.0 should be trained again:",
+            "  age: it was trained 100 days ago, over 92",
+            "  new-label: reviews say 'cobranca' (1), a label that it does not know",
+            "next: triagem review export new.jsonl",
+            "      triagem train DATA_DIR --from v1.0.0",
+        ]
+
+    def test_exits_0_while_nothing_is_due(
+        self, triagem: Triagem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("TRIAGEM_REGISTRY_URL", str(promoted(tmp_path / "m").root))
+        answer = triagem("due", "--json")
+        assert answer.status == 0
+        assert json.loads(answer.out) | {"facts": {}} == {"due": False, "reasons": [], "facts": {}}
+
+    def test_without_a_model_says_how_to_get_one(
+        self, triagem: Triagem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("TRIAGEM_REGISTRY_URL", str(tmp_path / "none"))
+        assert_one_line(triagem("due"), "triagem train")
+
+
+class TestTelling:
+    def test_each_reason_is_told_once_a_month(self, database: Database, tmp_path: Path) -> None:
+        registry = promoted(tmp_path, created_at=datetime(2026, 8, 1, tzinfo=UTC))
+        reviewed(database, "a", "cobranca")
+        told = [tell_due(database, registry, DueSettings(), now) for now in (NOW, NOW, DECEMBER)]
+        assert told == [2, 0, 2]
+        assert {one.about for one in undelivered(database, limit=9)} == {
+            "v1.0.0 age 2026-11",
+            "v1.0.0 new-label cobranca 2026-11",
+            "v1.0.0 age 2026-12",
+            "v1.0.0 new-label cobranca 2026-12",
+        }
+
+    def test_a_reason_that_comes_later_in_the_month_is_told_then_and_the_others_are_not_told_again(
+        self, database: Database, tmp_path: Path
+    ) -> None:
+        registry = promoted(tmp_path, created_at=datetime(2026, 8, 1, tzinfo=UTC))
+        tell_due(database, registry, DueSettings(), NOW)
+        reviewed(database, "a", "cobranca")
+        assert tell_due(database, registry, DueSettings(), NOW) == 1
+
+    def test_the_next_version_starts_anew(self, database: Database, tmp_path: Path) -> None:
+        tell_due(database, promoted(tmp_path, created_at=datetime(2026, 8, 1, tzinfo=UTC)), DueSettings(), NOW)
+        registry = promoted(tmp_path, created_at=datetime(2026, 8, 2, tzinfo=UTC))
+        assert tell_due(database, registry, DueSettings(), NOW) == 1
+
+    def test_drift_is_left_to_its_own_alert(self, database: Database, tmp_path: Path) -> None:
+        registry = promoted(tmp_path)
+        drift_report(database, drifted=True)
+        assert tell_due(database, registry, DueSettings(), datetime.now(UTC)) == 0

@@ -1,0 +1,59 @@
+"""A version's life, for tests: when it was made, what it learned from, and what people said of its answers since."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import text
+
+from contracts.model import ROWS_FILE, Rows
+from db import Database
+from db.window import write
+from registry import Registry
+from tests.support.builders import manifest
+from tests.support.windows import digest, result
+
+
+def promoted(folder: Path, *, days_ago: float = 0, seen: Rows | None = None, **changes: Any) -> Registry:
+    """A registry whose current v1.0.0 was made so many days ago."""
+    registry = Registry(folder)
+    made = {"created_at": datetime.now(UTC) - timedelta(days=days_ago), "metrics": {"accuracy": 0.95}, **changes}
+    with registry.staging() as staged:
+        if seen:
+            (staged / ROWS_FILE).write_text(seen.model_dump_json(), encoding="utf-8")
+        registry.promote(registry.register(staged, manifest(**made)).version)
+    return registry
+
+
+def seen(**words: Sequence[str]) -> Rows:
+    """What a version saw of these texts, by part."""
+    parts = {part: words.get(part, ()) for part in ("train", "dev", "calibration", "test")}
+    return Rows.model_validate({part: [digest(one).hex() for one in texts] for part, texts in parts.items()})
+
+
+def reviewed(
+    database: Database, words: str, label: str | None, *, said: str = "venda", inclusion: float | None = None
+) -> None:
+    """A ticket with this text, of which the model said one thing and a person another."""
+    write(database, [result(words, external_id=words)])
+    with database.autocommit() as connection:
+        connection.execute(
+            text("""
+            INSERT INTO reviews (ticket_id, digest, label, reviewer, inclusion, model_version, model_label)
+            SELECT id, :digest, :label, 'ana', :inclusion, 'v1.0.0', :said FROM tickets WHERE external_id = :words
+            """),
+            {"digest": digest(words), "label": label, "inclusion": inclusion, "said": said, "words": words},
+        )
+
+
+def drift_report(database: Database, *, drifted: bool, version: str = "v1.0.0") -> None:
+    """A comparison was made, now."""
+    with database.autocommit() as connection:
+        connection.execute(
+            text("""
+            INSERT INTO drift_reports (model_version, drifted, rows, reference_rows, detail)
+            VALUES (:version, :drifted, 500, 500, '{}')
+            """),
+            {"version": version, "drifted": drifted},
+        )

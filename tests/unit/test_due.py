@@ -1,0 +1,102 @@
+"""When training is due: each of the seed's triggers, alone, at its limit and past it."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trainer.due import Due, Facts, Measured, NotDue, Reason, Trigger, due
+from trainer.settings import DueSettings
+
+RULES = DueSettings()
+QUIET = Facts(
+    version="v1.0.0",
+    age_days=10,
+    labels=("suporte", "venda"),
+    training_rows=1000,
+    test_accuracy=0.95,
+    reviewed=Measured(0.94, 0.90, 0.97, 200),
+    reviewed_labels={"suporte": 120, "venda": 80},
+    new_rows=50,
+)
+
+
+def found(**changes: Any) -> list[Trigger]:
+    """The triggers that go off if this differs from a version with which all is well."""
+    verdict = due(replace(QUIET, **changes), RULES)
+    return [reason.trigger for reason in verdict.reasons] if isinstance(verdict, Due) else []
+
+
+def test_nothing_is_due_while_all_is_well() -> None:
+    assert due(QUIET, RULES) == NotDue()
+
+
+@pytest.mark.parametrize(("age_days", "triggers"), [(92.0, []), (92.1, [Trigger.AGE])])
+def test_a_version_over_three_months_old_is_due(age_days: float, triggers: list[Trigger]) -> None:
+    assert found(age_days=age_days) == triggers
+
+
+@pytest.mark.parametrize(
+    ("value", "high", "triggers"),
+    [
+        (0.80, 0.89, [Trigger.ACCURACY]),
+        (0.80, 0.91, []),  # it may be chance: the interval reaches within 0.05 of the test's
+        (0.92, 0.94, []),  # down, but by less
+    ],
+)
+def test_a_fall_in_accuracy_counts_once_the_whole_interval_is_below(
+    value: float, high: float, triggers: list[Trigger]
+) -> None:
+    assert found(reviewed=Measured(value, value - 0.05, high, 100)) == triggers
+
+
+@pytest.mark.parametrize("changes", [{"test_accuracy": None}, {"reviewed": None}])
+def test_accuracy_is_left_out_where_one_of_both_is_unknown(changes: dict[str, None]) -> None:
+    low = Measured(0.1, 0.05, 0.15, 100)
+    assert found(**{"reviewed": low, **changes}) == []
+
+
+def test_each_label_that_the_model_does_not_know_is_a_reason_of_its_own() -> None:
+    verdict = due(replace(QUIET, reviewed_labels={"venda": 5, "spam": 1, "cobranca": 3}), RULES)
+    assert isinstance(verdict, Due)
+    assert [reason.topic for reason in verdict.reasons] == ["new-label cobranca", "new-label spam"]
+    assert "'cobranca' (3)" in verdict.reasons[0].says
+
+
+@pytest.mark.parametrize(("new_rows", "triggers"), [(200, []), (201, [Trigger.DATA]), (None, [])])
+def test_over_a_fifth_of_new_texts_is_due(new_rows: int | None, triggers: list[Trigger]) -> None:
+    assert found(new_rows=new_rows) == triggers
+
+
+def test_a_drift_report_that_says_so_is_a_reason() -> None:
+    verdict = due(replace(QUIET, drifted_at=datetime(2026, 11, 20, 3, tzinfo=UTC)), RULES)
+    says = "the drift report of 2026-11-20 says that the input has shifted"
+    assert verdict == Due((Reason(Trigger.DRIFT, "drift", says),))
+
+
+def test_limits_are_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRIAGEM_DUE_MAX_AGE_DAYS", "9")
+    monkeypatch.setenv("TRIAGEM_DUE_MAX_NEW_DATA", "0.01")
+    monkeypatch.setenv("TRIAGEM_DUE_MAX_ACCURACY_LOSS", "0")
+    verdict = due(replace(QUIET, reviewed=Measured(0.93, 0.92, 0.94, 5000)), DueSettings())
+    assert isinstance(verdict, Due)
+    assert {reason.trigger for reason in verdict.reasons} == {Trigger.AGE, Trigger.ACCURACY, Trigger.DATA}
+
+
+@given(st.floats(0, 1000), st.integers(0, 2000), st.floats(0, 1), st.booleans())
+def test_more_cause_never_makes_training_less_due(age: float, new_rows: int, high: float, drifted: bool) -> None:
+    some = replace(QUIET, age_days=age, new_rows=new_rows, reviewed=Measured(high, 0, high, 10))
+    more = replace(
+        some,
+        age_days=age + 1,
+        new_rows=new_rows + 1,
+        drifted_at=datetime(2026, 11, 20, tzinfo=UTC) if drifted else None,
+    )
+    topics = [
+        {reason.topic for reason in verdict.reasons} if isinstance(verdict, Due) else set()
+        for verdict in (due(some, RULES), due(more, RULES))
+    ]
+    assert topics[0] <= topics[1]

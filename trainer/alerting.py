@@ -1,0 +1,54 @@
+"""What the daily tasks do: look, and put what a person should know into the outbox; the same thing once a month.
+
+Idempotent: whoever runs it twice, or at the same time as another, tells nothing twice.
+"""
+
+from datetime import datetime
+from importlib import import_module
+
+import structlog
+
+from db import Database
+from db.alerts import DRIFT, RETRAINING_DUE, raise_alert
+from registry import Registry
+from trainer.due import Due, Trigger, due
+from trainer.due_facts import facts
+from trainer.settings import DueSettings
+
+log = structlog.get_logger(__name__)
+
+
+def tell_due(database: Database, registry: Registry, rules: DueSettings, now: datetime) -> int:
+    """Raise an alert for each reason to train again; returns how many are new."""
+    known = facts(database, registry, now)
+    found = due(known, rules)
+    reasons = found.reasons if isinstance(found, Due) else ()
+    log.info("due", version=known.version, reasons=[reason.topic for reason in reasons])
+    return sum(
+        raise_alert(
+            database,
+            RETRAINING_DUE,
+            _once_a_month(known.version, reason.topic, now),
+            {"version": known.version, "trigger": reason.trigger, "says": reason.says},
+        )
+        for reason in reasons
+        if reason.trigger is not Trigger.DRIFT  # has an alert of its own
+    )
+
+
+def tell_drift(database: Database, registry: Registry, now: datetime) -> bool:
+    """Compare recent tickets with the version's reference, and raise an alert if they differ; True if it is new."""
+    check = import_module("trainer.drift").check  # when it is run, and not before: it loads scipy
+    version = registry.current().version
+    report = check(database, registry)
+    log.info("drift", version=version, drifted=report.drifted)
+    if not report.drifted:
+        return False
+    return raise_alert(
+        database, DRIFT, _once_a_month(version, "", now), {"version": version, "detail": report.detail}
+    )
+
+
+def _once_a_month(version: str, topic: str, now: datetime) -> str:
+    """What is the same thing: a month later it is told again, if it still holds, and of the next version at once."""
+    return " ".join(filter(None, (version, topic, f"{now:%Y-%m}")))

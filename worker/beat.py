@@ -1,0 +1,58 @@
+"""The clock of the ops tasks: one process that puts each of them on the queue when its time has come."""
+
+import signal
+import sys
+from datetime import timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+
+import structlog
+from celery import beat
+from celery.schedules import crontab, schedule
+
+from worker.app import OPS_QUEUE, ops_app
+from worker.settings import OpsSettings
+
+log = structlog.get_logger(__name__)
+
+# A run that no ops worker has begun by then is left to the next one. It is not left waiting beside it.
+_MOST_LATE: Final = timedelta(hours=12)
+
+
+def when(time: str) -> crontab | schedule:
+    """`HH:MM` is daily, `90s` is after every so many seconds."""
+    if time.endswith("s"):
+        return schedule(timedelta(seconds=int(time[:-1])))
+    hour, minute = time.split(":")
+    return crontab(hour=hour, minute=minute)
+
+
+def entries(settings: OpsSettings) -> dict[str, dict[str, Any]]:
+    """What is to be done when, as Celery's `beat_schedule`."""
+    return {
+        task: {"task": task, "schedule": when(time), "options": {"queue": OPS_QUEUE, "expires": _late(time)}}
+        for task, time in (("triagem.drift", settings.drift_at), ("triagem.due", settings.due_at))
+    }
+
+
+def run(*, broker_url: str, settings: OpsSettings) -> None:
+    """Run until SIGTERM or SIGINT. Two at once do no harm: tasks may run twice."""
+    app = ops_app(broker_url, settings)
+    app.conf.update(
+        beat_schedule=entries(settings),
+        beat_sync_every=1,
+        # While Redis is away beat waits: a run that could not be put on the queue would be left out.
+        task_publish_retry_policy={"max_retries": None, "interval_max": 5},
+    )
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, lambda *_: sys.exit(0))
+    log.info("schedule", drift=settings.drift_at, due=settings.due_at, timezone=settings.timezone)
+    with TemporaryDirectory(prefix="triagem-beat-") as folder:
+        file = settings.beat_schedule or Path(folder) / "schedule"
+        beat.Service(app, schedule_filename=str(file)).start()
+
+
+def _late(time: str) -> float:
+    every = timedelta(seconds=int(time[:-1])) if time.endswith("s") else timedelta(days=1)
+    return min(every, _MOST_LATE).total_seconds()
