@@ -38,6 +38,7 @@ for _name in (
     "worker",
     "results",
     "show",
+    "review",
     "pause",
     "classify",
     "train",
