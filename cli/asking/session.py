@@ -100,6 +100,8 @@ class Session:
         whose = Identity(drawn.source, drawn.external_id)
         try:
             verdict = judge(self._database, whose, label, self._reviewer, digest=drawn.digest)
+            if isinstance(verdict, Missed):
+                give_back(self._database, self._reviewer, [drawn])
         except Retryable:
             self._say(self._words.again)
             return False
