@@ -40,6 +40,7 @@ for _name in (
     "beat",
     "results",
     "show",
+    "review",
     "pause",
     "classify",
     "train",

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from importlib import metadata
 from typing import Any
+from unicodedata import category
 
 import typer
 from pydantic import BaseModel
@@ -108,6 +109,16 @@ def _styled(name: str, value: Any) -> str:
     text = str(value).replace("[", r"\[")
     style = BAND_STYLES.get(text) if name == "band" else None
     return f"[{style}]{text}[/{style}]" if style else text
+
+
+def visible(text: str) -> str:
+    """Text that cannot move the cursor or rename the terminal: it may be anybody's bytes."""
+    return "".join(one if one.isprintable() or one in "\n\t" else _named(one) for one in text.replace("\r\n", "\n"))
+
+
+def _named(unseen: str) -> str:
+    """A space for a space of another width, of which mails are full, else its number."""
+    return " " if category(unseen) == "Zs" else ascii(unseen)[1:-1]
 
 
 def progress(screen: Console) -> Progress:

@@ -121,8 +121,8 @@ class Alert(Base):
 class Review(Base):
     """A person's verdict on one text of a ticket. The latest of a text is its effective label, whatever runs say.
 
-    Without a label it is "unclear". `stratum`, `inclusion` and what the model said come from the draw that asked;
-    a verdict that nobody asked for has none of them and tells nothing of the model's accuracy.
+    Without a label it is "unclear". `stratum`, `inclusion` and what the model said are the draw's that asked, as it
+    was then; a verdict that nobody asked for has none of them.
     """
 
     __tablename__ = "reviews"
@@ -141,20 +141,26 @@ class Review(Base):
 
 
 class ReviewDraw(Base):
-    """A text that a person was, or is to be, asked about, and how probable it was to be drawn."""
+    """A text that a person was, or is to be, asked about, as one version classified it. Two never hold one at once.
+
+    In the stratum `random` it was drawn by lot, among texts received from `since` on: it would have been if its lot
+    was under `inclusion`. `db.draws` draws, `db.estimate` makes probabilities of it.
+    """
 
     __tablename__ = "review_draws"
     __table_args__ = (
         CheckConstraint("stratum IN ('unsure', 'random')", name="stratum"),
+        CheckConstraint("(stratum = 'random') = (inclusion IS NOT NULL AND since IS NOT NULL)", name="by_lot"),
         CheckConstraint("inclusion > 0 AND inclusion <= 1", name="inclusion"),
     )
 
     ticket_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("tickets.id", ondelete="CASCADE"), primary_key=True)
     digest: Mapped[bytes] = mapped_column(primary_key=True)
-    stratum: Mapped[str]
-    inclusion: Mapped[float]
-    model_version: Mapped[str]
+    model_version: Mapped[str] = mapped_column(primary_key=True)
     model_label: Mapped[str]
+    stratum: Mapped[str]
+    inclusion: Mapped[float | None]
+    since: Mapped[datetime | None]
     drawn_at: Mapped[datetime] = mapped_column(server_default=func.now())
     leased_by: Mapped[str | None]
     leased_until: Mapped[datetime | None]

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from cli import servers
-from cli.output import Format, agreed, as_mapping, console, errors, print_json, print_rows, progress, when
+from cli.output import Format, agreed, as_mapping, console, errors, print_json, print_rows, progress, visible, when
 from contracts.errors import InvalidInput
 from contracts.ticket import Lane
 
@@ -71,7 +71,7 @@ def show(letter_id: _Id, *, as_json: _Json = False) -> None:
     console.print(f"\n{letter.reason}\n", markup=False, highlight=False)
     if payload is None:
         payload = f"(not UTF-8, in hexadecimal) {letter.payload.hex()}"
-    console.print(_visible(payload) or "(empty)", markup=False, highlight=False, soft_wrap=True)
+    console.print(visible(payload) or "(empty)", markup=False, highlight=False, soft_wrap=True)
 
 
 @dead.command()
@@ -149,8 +149,3 @@ def _check(ids: list[int] | None, every: bool) -> None:
 def _listed(ids: list[int], most: int = 20) -> str:
     more = f" and {len(ids) - most:,} more" if len(ids) > most else ""
     return " ".join(map(str, ids[:most])) + more
-
-
-def _visible(text: str) -> str:
-    """Text that cannot move the cursor or rename the terminal: it may be anybody's bytes."""
-    return "".join(one if one.isprintable() or one in "\n\t" else ascii(one)[1:-1] for one in text)

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from cli import servers
-from cli.output import Format, console, print_json, print_rows
+from cli.output import Format, console, print_json, print_rows, visible
 from contracts.errors import InvalidInput
 
 
@@ -35,7 +35,7 @@ def show(
         print_json(shown)
         return
     ticket = shown.ticket
-    console.print(ticket["text"] or "(text purged)", markup=False, highlight=False)
+    console.print(visible(ticket["text"] or "(text purged)"), markup=False, highlight=False)
     console.print()
     columns = ("label", "confidence", "band", "model_label", "reviewer", "model_version", "tokens", "truncated")
     print_rows([ticket], columns, Format.TABLE)
@@ -48,4 +48,5 @@ def show(
     )
     if shown.reviews:
         console.print("\n[bold]reviews[/bold]")
-        print_rows(shown.reviews, ("reviewed_at", "reviewer", "label"), Format.TABLE)
+        said = [{**review, "label": review["label"] or "(unclear)"} for review in shown.reviews]
+        print_rows(said, ("reviewed_at", "reviewer", "label"), Format.TABLE)

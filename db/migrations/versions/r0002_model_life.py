@@ -7,6 +7,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
+from db.migrations.versions.r0001_first_tables import _VIEWS
+
 revision = "0002"
 down_revision = "0001"
 branch_labels = None
@@ -14,7 +16,26 @@ depends_on = None
 
 _TABLES = ("review_draws", "samples", "drift_reports")
 _STRATUM = "stratum IN ('unsure', 'random')"
+_BY_LOT = "(stratum = 'random') = (inclusion IS NOT NULL AND since IS NOT NULL)"
 _SHARE = "inclusion > 0 AND inclusion <= 1"
+# As before, and `unclear`: without it `reviewed AND label = model_label` would take "unclear" for a confirmation.
+_RESULTS = """
+CREATE OR REPLACE VIEW results AS
+SELECT t.id AS ticket_id, t.source, t.external_id,
+       coalesce(r.label, t.label) AS label, t.confidence, t.band, t.label AS model_label,
+       r.ticket_id IS NOT NULL AS reviewed, r.reviewer, r.reviewed_at, t.probabilities, t.model_version,
+       t.revised_at, t.received_at, t.classified_at, t.tokens, t.truncated,
+       r.ticket_id IS NOT NULL AND r.label IS NULL AS unclear
+FROM tickets t
+LEFT JOIN (
+  SELECT * FROM reviews
+  WHERE NOT EXISTS (
+    SELECT FROM reviews later
+    WHERE later.ticket_id = reviews.ticket_id AND later.digest = reviews.digest AND later.id > reviews.id
+  )
+) r ON r.ticket_id = t.id AND r.digest = t.digest
+WHERE t.forgotten_at IS NULL
+"""
 # What alerts of single tickets have, and a system's alert (drift, retraining due) has not.
 _OF_A_TICKET = ("ticket_id", "digest", "model_version", "band", "confidence")
 
@@ -42,19 +63,22 @@ def upgrade() -> None:
         sa.Column("model_label", sa.Text()),
     ):
         op.add_column("reviews", column)
+    op.execute(_RESULTS)
     op.create_table(
         "review_draws",
         _ticket_id("review_draws"),
         sa.Column("digest", sa.LargeBinary(), nullable=False),
-        sa.Column("stratum", sa.Text(), nullable=False),
-        sa.Column("inclusion", sa.Double(), nullable=False),
         sa.Column("model_version", sa.Text(), nullable=False),
         sa.Column("model_label", sa.Text(), nullable=False),
+        sa.Column("stratum", sa.Text(), nullable=False),
+        sa.Column("inclusion", sa.Double()),
+        sa.Column("since", sa.DateTime(timezone=True)),
         _now("drawn_at"),
         sa.Column("leased_by", sa.Text()),
         sa.Column("leased_until", sa.DateTime(timezone=True)),
-        sa.PrimaryKeyConstraint("ticket_id", "digest", name="pk_review_draws"),
+        sa.PrimaryKeyConstraint("ticket_id", "digest", "model_version", name="pk_review_draws"),
         sa.CheckConstraint(_STRATUM, name="ck_review_draws_stratum"),
+        sa.CheckConstraint(_BY_LOT, name="ck_review_draws_by_lot"),
         sa.CheckConstraint(_SHARE, name="ck_review_draws_inclusion"),
     )
     op.create_table(
@@ -102,7 +126,12 @@ def downgrade() -> None:
         op.alter_column("alerts", name, nullable=False)
     for table in reversed(_TABLES):
         op.drop_table(table)
+    op.execute("DROP VIEW daily")
+    op.execute("DROP VIEW results")
     op.execute("DELETE FROM reviews WHERE label IS NULL")
     for name in ("stratum", "inclusion", "model_version", "model_label"):
         op.drop_column("reviews", name)
     op.alter_column("reviews", "label", nullable=False)
+    op.execute(_VIEWS[0])
+    op.execute(_VIEWS[2])
+    op.execute("GRANT SELECT ON results, daily TO triagem_reader, triagem_writer")

@@ -1,0 +1,232 @@
+"""`triagem review` for programs: handed out, judged, measured, exported."""
+
+import csv
+import io
+import json
+import shutil
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from contracts.model import ROWS_FILE, Rows
+from contracts.ticket import Identity
+from db import Database
+from db.forget import delete_rest, entomb
+from db.window import write
+from tests.support.command import Triagem, assert_one_line
+from tests.support.reviewing import NOW, give, hand_out, sure, unsure
+from tests.support.windows import rows
+
+
+def review(triagem: Triagem, *arguments: str) -> Any:
+    """What a command says in JSON."""
+    answer = triagem("review", *arguments, "--json")
+    assert answer.status == 0, answer
+    return json.loads(answer.out)
+
+
+class TestNext:
+    def test_it_hands_out_texts_once_without_a_hint(self, triagem: Triagem, database: Database) -> None:
+        write(database, [unsure("1", 0.51), unsure("2", 0.52)])
+
+        first, second = (review(triagem, "next", "--reviewer", who, "--random-share", "0") for who in ("ana", "rui"))
+
+        assert [one["external_id"] for one in first + second] == ["1", "2"]
+        assert set(first[0]) == {
+            "ticket_id", "digest", "source", "external_id", "text", "revised_at", "received_at", "leased_until",
+        }  # fmt: skip
+        listed = json.loads(triagem("review", "list", "--format", "json").out)
+        assert [(held["external_id"], held["reviewer"]) for held in listed] == [("1", "ana"), ("2", "rui")]
+        assert "no more texts" in triagem("review", "next").err
+
+    def test_a_text_is_printed_as_text(self, triagem: Triagem, database: Database) -> None:
+        write(database, [unsure("1", words="[b]\x1b[2J")])
+
+        assert triagem("review", "next").out == "zendesk 1\n[b]\\x1b[2J\n\n"
+
+    def test_a_session_needs_a_terminal(self, triagem: Triagem) -> None:
+        assert_one_line(triagem("review"), "needs a terminal", "triagem review next")
+
+
+class TestLabel:
+    def test_it_holds_at_once(self, triagem: Triagem, database: Database) -> None:
+        write(database, [unsure("1", label="venda")])
+
+        answer = triagem("review", "label", "zendesk", "1", "suporte", "--reviewer", "ana")
+
+        assert answer.out == "zendesk 1: suporte\n"
+        (row,) = json.loads(triagem("results", "--format", "json").out)["results"]
+        assert (row["label"], row["reviewer"]) == ("suporte", "ana")
+
+    def test_unclear_is_an_answer(self, triagem: Triagem, database: Database) -> None:
+        write(database, [unsure("1")])
+
+        assert review(triagem, "label", "zendesk", "1", "unclear")["label"] is None
+
+        assert rows(database, "reviews")[0]["label"] is None
+        assert "(unclear)" in triagem("show", "zendesk", "1").out
+
+    def test_a_new_label_must_be_meant_and_is_known_from_then_on(self, triagem: Triagem, database: Database) -> None:
+        write(database, [unsure("1"), unsure("2")])
+
+        assert_one_line(triagem("review", "label", "zendesk", "1", "cobranca"), "no label 'cobranca'", "--new-label")
+        assert triagem("review", "label", "zendesk", "1", "cobranca", "--new-label").status == 0
+        assert triagem("review", "label", "zendesk", "2", "cobranca").status == 0
+
+    @pytest.mark.parametrize(
+        ("arguments", "said"),
+        [
+            (("zendesk", "absent", "venda"), "no such ticket"),
+            (("zendesk", "1", "venda", "--digest", "00"), "has changed the text"),
+            (("zendesk", "1", "venda", "--digest", "x"), "--digest"),
+            (("zendesk", "1", "vend"), "did you mean 'venda'"),
+            (("zendesk", "1", "venda", "--reviewer", " "), "--reviewer"),
+        ],
+    )
+    def test_a_mistake_gets_one_line(
+        self, triagem: Triagem, database: Database, arguments: tuple[str, ...], said: str
+    ) -> None:
+        write(database, [unsure("1")])
+
+        assert_one_line(triagem("review", "label", *arguments), said)
+
+        assert rows(database, "reviews") == []
+
+
+class TestAccuracy:
+    def test_it_is_printed_with_its_interval_and_strata(self, triagem: Triagem, database: Database) -> None:
+        write(database, [unsure("1", label="suporte"), *(sure(str(n), label="venda") for n in range(2, 12))])
+        for drawn in hand_out(database, 5, random_share=1) + hand_out(database, 1):
+            give(database, drawn.external_id)
+
+        found = review(triagem, "accuracy")
+        table = triagem("review", "accuracy", "--model", "v1.0.0", "--since", "2026-01-01").out
+
+        assert found["model_version"] == "v1.0.0"
+        assert found["accuracy"]["low"] <= found["accuracy"]["value"] <= found["accuracy"]["high"]
+        assert {stratum["name"] for stratum in found["accuracy"]["strata"]} == {"asked", "sure"}
+        assert "v1.0.0: 90.9% right on 11 texts, 95 % interval" in table
+
+    def test_nothing_is_claimed_without_a_lot(self, triagem: Triagem, database: Database) -> None:
+        write(database, [unsure("1")])
+        give(database, "1")
+
+        assert review(triagem, "accuracy")["accuracy"] is None
+        assert "not known" in triagem("review", "accuracy").out
+
+
+class TestExport:
+    @pytest.fixture(autouse=True)
+    def models(self, triagem: Triagem, monkeypatch: pytest.MonkeyPatch, instant_models: Path) -> Path:
+        """Two versions, of which the first is tested on "text 1"."""
+        shutil.copytree(instant_models, "mine")
+        monkeypatch.setenv("TRIAGEM_REGISTRY_URL", "mine")
+        tested = Rows(train=(), dev=(), calibration=(), test=(b"text 1".hex(),))
+        Path("mine/v1.0.0", ROWS_FILE).write_text(tested.model_dump_json(), encoding="utf-8")
+        return Path("mine")
+
+    def exported(self, triagem: Triagem, *arguments: str) -> list[dict[str, Any]]:
+        answer = triagem("review", "export", "-", *arguments)
+        assert answer.status == 0, answer
+        return [json.loads(line) for line in answer.out.splitlines()]
+
+    def test_the_latest_verdict_on_each_text_is_exported_with_how_it_was_drawn(
+        self, triagem: Triagem, database: Database
+    ) -> None:
+        write(database, [unsure("2", metadata={"lang": "pt"}), sure("3"), sure("4")])
+        hand_out(database)
+        hand_out(database, random_share=1)
+        for name, label in (("2", "suporte"), ("2", "venda"), ("3", "suporte")):
+            give(database, name, label)
+
+        by_text = {row["prompt"]: row for row in self.exported(triagem)}
+
+        assert by_text["text 2"].items() >= {"completion": "venda", "lang": "pt"}.items()
+        assert by_text["text 3"].items() >= {"completion": "suporte", "stratum": "random"}.items()
+        assert 0 < by_text["text 3"]["inclusion"] <= 1
+        assert "lang" not in by_text["text 3"]
+
+    def test_test_rows_unclear_and_disputed_ones_and_those_without_text_are_left_out_and_counted(
+        self, triagem: Triagem, database: Database
+    ) -> None:
+        write(database, [unsure(str(n)) for n in range(1, 8)])
+        for name in map(str, range(1, 8)):
+            give(database, name)
+        give(database, "2", None)
+        give(database, "3", "suporte", "rui")
+        with database.autocommit() as connection:
+            connection.execute(text("UPDATE tickets SET text = NULL WHERE external_id = '4'"))
+        write(database, [unsure("5", words="another", revised_at=NOW)])
+        whose = Identity("zendesk", "6")
+        entomb(database, whose)
+        delete_rest(database, whose)
+
+        said = review(triagem, "export", "out.jsonl")
+
+        assert said == {
+            "exported": 1,
+            "left_out": {"test": 1, "unclear": 1, "disputed": 1, "text_gone": 2},
+            "versions_without_rows": ["v1.1.0"],
+        }
+        assert [json.loads(line)["prompt"] for line in Path("out.jsonl").read_text().splitlines()] == ["text 7"]
+        assert Path("out.jsonl").stat().st_mode & 0o077 == 0
+        plain = triagem("review", "export", "out.jsonl").err
+        assert "1 exported; left out: test 1, unclear 1, disputed 1, text gone 2" in plain
+        assert "v1.1.0 is tested on" in plain
+
+    def test_a_text_that_several_tickets_have_is_one_row(self, triagem: Triagem, database: Database) -> None:
+        write(database, [unsure("2", words="same"), unsure("3", words="same")])
+        give(database, "2", "venda", "ana")
+        give(database, "3", "venda", "rui")
+
+        assert [row["prompt"] for row in self.exported(triagem)] == ["same"]
+
+    def test_since_leaves_out_what_was_judged_before(self, triagem: Triagem, database: Database) -> None:
+        write(database, [unsure("2"), unsure("3")])
+        for name in "23":
+            give(database, name)
+        with database.autocommit() as connection:
+            connection.execute(
+                text("UPDATE reviews SET reviewed_at = :then WHERE id = 1"), {"then": NOW - timedelta(days=9)}
+            )
+
+        found = self.exported(triagem, "--since", (NOW - timedelta(days=1)).isoformat())
+
+        assert [row["prompt"] for row in found] == ["text 3"]
+
+    def test_csv_has_the_same_rows(self, triagem: Triagem, database: Database) -> None:
+        write(database, [unsure("2", words='a "b",\nc')])
+        give(database, "2")
+
+        (row,) = csv.DictReader(io.StringIO(triagem("review", "export", "-", "--format", "csv").out))
+
+        assert row == {"prompt": 'a "b",\nc', "completion": "venda", "lang": "", "stratum": "", "inclusion": ""}
+
+    @pytest.mark.parametrize("damage", ["no JSON", '{"train": [], "dev": [], "calibration": [], "test": ["x"]}'])
+    def test_where_the_test_rows_cannot_be_read_nothing_is_exported(
+        self, triagem: Triagem, database: Database, models: Path, damage: str
+    ) -> None:
+        write(database, [unsure("2")])
+        give(database, "2")
+        (models / "v1.0.0" / ROWS_FILE).write_text(damage, encoding="utf-8")
+
+        assert_one_line(triagem("review", "export", "out.jsonl"), ROWS_FILE)
+
+        assert not Path("out.jsonl").exists()
+
+    def test_without_a_registry_nothing_is_exported(self, triagem: Triagem, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("TRIAGEM_REGISTRY_URL", "absent")
+
+        assert_one_line(triagem("review", "export", "out.jsonl"), "no current model")
+
+    def test_a_file_that_cannot_be_written_is_one_line_and_leaves_nothing(self, triagem: Triagem) -> None:
+        assert_one_line(triagem("review", "export", "absent/out.jsonl"), "absent/out.jsonl", "No such file")
+        Path("folder").mkdir()
+        assert_one_line(triagem("review", "export", "folder"), "folder")
+        assert list(Path().glob(".folder*")) == []
+
+    def test_json_beside_the_rows_is_a_usage_error(self, triagem: Triagem) -> None:
+        assert triagem("review", "export", "-", "--json").status == 2
