@@ -23,8 +23,8 @@ _AT_A_TIME: Final = 2_000_000  # weights of resamples in memory, 16 MB
 def measure(truth: ArrayLike, predicted: ArrayLike) -> dict[str, float]:
     """The seed document's extended metrics and macro-F1, of labels alone: what the checkpoint is chosen by."""
     labels, places = np.unique(np.concatenate([np.ravel(truth), np.ravel(predicted)]), return_inverse=True)
-    true, guess = places[: len(places) // 2], places[len(places) // 2 :]
-    counted = _of_counts(confusion(true, guess, len(labels))[None].astype(np.float64))
+    true, said = (_one_hot(half, len(labels)) for half in np.split(places, 2))
+    counted = _of_counts(*(which.sum(axis=0, keepdims=True) for which in (true, said, true * said)))
     return {name: float(counted[name][0]) for name in ("accuracy", "precision", "recall", "f1", "macro_f1")}
 
 
@@ -52,7 +52,7 @@ def scores(truth: Ints, probabilities: Floats, weights: Floats | None = None) ->
     total = weights.sum(axis=1)
     guess, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
     wrong = guess != truth
-    counts = (weights @ _one_hot(truth * labels + guess, labels**2)).reshape(-1, labels, labels)
+    is_true, is_said = _one_hot(truth, labels), _one_hot(guess, labels)
     of_truth = np.maximum(probabilities[np.arange(rows), truth], _LEAST)
     gaps = weights @ (_one_hot(bins_of(confidence), BINS) * (confidence - ~wrong)[:, None])
     right_at, wrong_at = _by_confidence(confidence, wrong, weights)
@@ -60,9 +60,9 @@ def scores(truth: Ints, probabilities: Floats, weights: Floats | None = None) ->
     risk = _share(np.cumsum(wrong_at, axis=1), answered)
     surer = np.cumsum(right_at, axis=1) - right_at / 2
     pairs = right_at.sum(axis=1) * wrong_at.sum(axis=1)
-    return _of_counts(counts) | {
+    return _of_counts(weights @ is_true, weights @ is_said, weights @ (is_true * is_said)) | {
         "nll": weights @ -np.log(of_truth) / total,
-        "brier": weights @ ((probabilities - _one_hot(truth, labels)) ** 2).sum(axis=1) / total,
+        "brier": weights @ ((probabilities - is_true) ** 2).sum(axis=1) / total,
         "ece": np.abs(gaps).sum(axis=1) / total,
         "auroc_wrong": _share((wrong_at * surer).sum(axis=1), pairs, otherwise=np.nan),
         "aurc": ((right_at + wrong_at) * risk).sum(axis=1) / total,
@@ -121,10 +121,8 @@ def risk_coverage(truth: Ints, probabilities: Floats) -> tuple[Floats, Floats, F
     return np.unique(confidence)[::-1], answered / len(truth), np.cumsum(wrong_at[0]) / answered
 
 
-def _of_counts(counts: Floats) -> dict[str, Floats]:
-    """What confusion matrices `[resamples][true][said]` alone tell; 0 ÷ 0 is 0 in a mean, as in scikit-learn."""
-    hits = np.einsum("bii->bi", counts)
-    true, said = counts.sum(axis=2), counts.sum(axis=1)
+def _of_counts(true: Floats, said: Floats, hits: Floats) -> dict[str, Floats]:
+    """What counts of each label alone tell, `[resamples][labels]`; 0 ÷ 0 is 0 in a mean, as in scikit-learn."""
     total, occurs = true.sum(axis=1), (true + said) > 0
     of = {"precision": _share(hits, said), "recall": _share(hits, true), "f1": _share(2 * hits, true + said)}
     return (

@@ -45,11 +45,18 @@ def test_languages_and_labels_are_measured_on_their_own_rows() -> None:
     assert made.confusion == ((2, 1), (0, 3))
 
 
-def test_a_label_without_test_rows_has_no_recall_and_weighs_on_no_mean() -> None:
+def test_a_label_without_test_rows_has_no_figures_and_weighs_on_no_mean() -> None:
     made = assess(rows("a", "b"), ("cobranca", *LABELS), [[0, 1, 0], [0, 0, 1]])
 
-    assert made.by_label["cobranca"].figures["recall"] == Figure(value=None, low=None, high=None)
+    assert set(made.by_label["cobranca"].figures.values()) == {Figure(value=None, low=None, high=None)}
     assert value(made.overall.figures["macro_f1"]) == 1
+
+
+def test_a_label_that_is_only_said_has_no_recall_but_a_precision_of_nothing() -> None:
+    made = assess(rows("a", "b"), ("cobranca", *LABELS), [[1, 0, 0], [0, 0, 1]])
+    figures = made.by_label["cobranca"].figures
+
+    assert (figures["recall"].value, figures["precision"].value, figures["f1"].value) == (None, 0, 0)
 
 
 def test_without_a_wrong_answer_nothing_is_said_of_telling_them_apart() -> None:
