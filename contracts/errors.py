@@ -38,6 +38,10 @@ class DatabaseAway(Retryable):
     """Postgres does not answer, or asks to try again: check TRIAGEM_DATABASE_URL, and that the server is up."""
 
 
+class RegistryAway(Retryable):
+    """The store of model versions does not answer: check TRIAGEM_REGISTRY_URL, the network, and its credentials."""
+
+
 class AccessDenied(Final):
     """A server refused our user or password: mend the URL in the environment."""
 
