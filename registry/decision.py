@@ -4,16 +4,16 @@ from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal
 
 from contracts.model import Answer
 
 
 class Rule(StrEnum):
-    """What a candidate has to show beside the floors. `first`: nothing is current, and the floors suffice."""
+    """What a candidate has to show of its accuracy, beside the floors."""
 
     IMPROVE = "improve"
     NON_INFERIOR = "non-inferior"
-    FIRST = "first"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +83,12 @@ class Compared:
 class Figures:
     """All that a decision rests on. `left_out` are common test rows that a version, or an ancestor, learned from.
 
-    `measured` is None where no row is left, `compared` also where nothing is current.
+    `measured` is None where no row is left, `compared` also where nothing is current; then there is no rule either.
     """
 
     candidate: str
     current: str | None
-    rule: Rule
+    rule: Rule | None
     left_out: int = 0
     measured: Measured | None = None
     compared: Compared | None = None
@@ -100,6 +100,7 @@ class Promote:
     """The candidate may become current."""
 
     figures: Figures
+    decision: Literal["promote"] = "promote"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +109,7 @@ class Reject:
 
     figures: Figures
     reasons: tuple[str, ...]
+    decision: Literal["reject"] = "reject"
 
 
 Decision = Promote | Reject

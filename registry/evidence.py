@@ -1,7 +1,7 @@
 """What the gate is to know of a version, read from its folder: its answers on test rows, and what it learned from.
 
-What cannot be known is a gap in the record, not an error: a version that is damaged or older than these files can still
-be replaced by force.
+What cannot be known is a gap in the record, not an error: what is damaged, or older than these files, can still be
+replaced by force.
 """
 
 from collections.abc import Iterator

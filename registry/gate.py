@@ -34,7 +34,7 @@ def judge(candidate: Record, current: Record | None, rule: Rule = Rule.IMPROVE) 
     figures = Figures(
         candidate=candidate.version,
         current=current.version if current else None,
-        rule=rule if current else Rule.FIRST,
+        rule=rule if current else None,
         notes=notes(candidate, current),
     )
     other = current or candidate

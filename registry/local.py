@@ -21,6 +21,10 @@ class LocalPlace:
     def name(self) -> str:
         return str(self.root)
 
+    @property
+    def scratch(self) -> Path:
+        return self.root
+
     def versions(self) -> list[str]:
         return [path.parent.name for path in self.root.glob(f"*/{MANIFEST_FILE}")]
 

@@ -14,6 +14,10 @@ class Place(Protocol):
     def name(self) -> str:
         """For messages; without a password."""
 
+    @property
+    def scratch(self) -> Path:
+        """A local folder; see `Registry.scratch`."""
+
     def versions(self) -> list[str]:
         """The names of all folders that hold a manifest, in any order."""
 

@@ -4,7 +4,7 @@ from contextlib import suppress
 
 from contracts.errors import NoModel
 from contracts.model import CurrentModel
-from registry.decision import Decision, Promote, Rule
+from registry.decision import Decision, Reject, Rule
 from registry.evidence import record
 from registry.gate import judge
 from registry.promotions import Why
@@ -37,13 +37,9 @@ def through_gate(
         What the gate said, and what is current now; None if that has not changed.
     """
     decision = consider(registry, version, rule=rule)
-    passed = isinstance(decision, Promote)
-    if not passed and force is None:
+    rejected = isinstance(decision, Reject)
+    if rejected and force is None:
         return decision, None
-    why = Why(
-        decision="promote" if passed else "reject",
-        rule=decision.figures.rule.value,
-        forced=not passed,
-        reason=force or "",
-    )
+    asked = decision.figures.rule
+    why = Why(decision=decision.decision, rule=asked and asked.value, forced=rejected, reason=force or "")
     return decision, registry.promote(version, why)

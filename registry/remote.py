@@ -26,7 +26,7 @@ class RemotePlace:
     version of the same name in another registry is never mistaken for this one."""
 
     def __init__(self, url: str, cache: Path) -> None:
-        self._url, self._cache = url, cache.expanduser().absolute()
+        self._url, self.scratch = url, cache.expanduser().absolute()
         self._fs, root = _opened(url, self.name)
         self._root = root.rstrip("/")
 
@@ -52,8 +52,12 @@ class RemotePlace:
 
     @contextmanager
     def staging(self) -> Iterator[Path]:
-        with self._scratch() as folder:
+        self.scratch.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=".partial-", dir=self.scratch))
+        try:
             yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def publish(self, staged: Path, manifest: Manifest) -> None:
         target = f"{self._root}/{manifest.version}"
@@ -77,10 +81,10 @@ class RemotePlace:
             expected = Manifest.model_validate_json(manifest)
         except ValidationError as error:
             raise ModelCorrupt(f"{self.name}/{version}/{MANIFEST_FILE} cannot be read: train again") from error
-        copy = self._cache / sha256(manifest).hexdigest() / version
+        copy = self.scratch / sha256(manifest).hexdigest() / version
         if copy.is_dir() and not expected.changed(digests(copy)):
             return copy
-        with self._scratch() as folder:
+        with self.staging() as folder:
             for name in expected.files:
                 with suppress(FileNotFoundError), self._answering():
                     self._fs.get_file(f"{self._root}/{version}/{name}", str(folder / name))
@@ -96,22 +100,13 @@ class RemotePlace:
     def _keep(self, folder: Path, copy: Path) -> None:
         """Several processes may do this at once: the first one's copy stays, they are alike."""
         copy.parent.mkdir(parents=True, exist_ok=True)
-        with self._scratch() as damaged:
+        with self.staging() as damaged:
             try:
                 folder.rename(copy)
             except OSError:  # it is there: another process was first, or it is a damaged one
                 if digests(copy) != digests(folder):
                     copy.rename(damaged / "copy")
                     folder.rename(copy)
-
-    @contextmanager
-    def _scratch(self) -> Iterator[Path]:
-        self._cache.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=".partial-", dir=self._cache))
-        try:
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
 
     @contextmanager
     def _answering(self) -> Iterator[None]:

@@ -72,6 +72,11 @@ class Registry:
             return self._place.root
         raise InvalidInput(f"{self._place.name} is no folder")
 
+    @property
+    def scratch(self) -> Path:
+        """A local folder for work that is not finished: the registry's own, or a remote one's cache."""
+        return self._place.scratch
+
     def versions(self) -> list[str]:
         """All registered versions, oldest number first."""
         return sorted((name for name in self._place.versions() if re.fullmatch(VERSION_PATTERN, name)), key=_numbers)

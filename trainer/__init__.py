@@ -11,6 +11,7 @@ from pathlib import Path
 from contracts.model import MANIFEST_FILE, DataInfo, Manifest
 from contracts.prediction import Thresholds
 from registry import Registry
+from registry.promote import through_gate
 from registry.store import digests
 from trainer.report import Evaluation, Progress, Scores, TrainingReport
 from trainer.settings import TrainSettings
@@ -33,25 +34,27 @@ def train(
     allow_leakage: bool = False,
     clock: Callable[[], datetime] = _utc_now,
 ) -> TrainingReport:
-    """Fine-tune on `data_dir/train.jsonl`, measure on `data_dir/test.jsonl`, register, and make it current.
+    """Fine-tune on `data_dir/train.jsonl`, measure on `data_dir/test.jsonl`, register, and ask the gate.
 
     The version appears in the registry whole or not at all.
 
     Args:
         base: instead of the settings' own: a hub name, a folder, or the packaged model's name.
-        promote: whether workers should run the new version from now on.
+        promote: make the new version current if the gate lets it through, by its default rule.
         allow_leakage: go on although test rows are, or nearly are, training rows.
 
     Raises:
         InvalidInput: the data or the base cannot be used, or the test would measure memory.
     """
     from contracts.text import CLEANING_VERSION  # noqa: PLC0415
+    from engine.classify import classify  # noqa: PLC0415
     from engine.classify import load as load_model  # noqa: PLC0415
     from trainer import data  # noqa: PLC0415
     from trainer.audit import audit, refuse_leaks  # noqa: PLC0415
     from trainer.baseline import baseline  # noqa: PLC0415
-    from trainer.evaluate import evaluate  # noqa: PLC0415
+    from trainer.evaluate import compare, evaluate, most_likely  # noqa: PLC0415
     from trainer.finetune import finetune  # noqa: PLC0415
+    from trainer.record import keep_answers, keep_rows  # noqa: PLC0415
     from trainer.schedule import fit_schedule  # noqa: PLC0415
 
     started = clock()
@@ -86,13 +89,15 @@ def train(
         provisional = staged / MANIFEST_FILE  # the engine runs nothing without one
         provisional.write_text(manifest.model_dump_json(), encoding="utf-8")
         model = load_model(staged)
-        scores = evaluate(model, corpus.test)
+        answers = classify(model, [row.text for row in corpus.test])
+        scores = compare(corpus.test, most_likely(answers, model.labels))
         provisional.unlink()
         simplest = baseline(corpus.train, corpus.test)
         learned = {"metrics": _metrics(scores, simplest), "thresholds": _thresholds(evaluate(model, dev))}
+        keep_rows(staged, train=rows, dev=dev, test=corpus.test)
+        keep_answers(staged, corpus.test, answers)
         manifest = registry.register(staged, manifest.model_copy(update=learned))
-    if promote:
-        registry.promote(manifest.version)
+    gate = through_gate(registry, manifest.version)[0] if promote else None
     return TrainingReport(
         manifest=manifest,
         notes=(*found.lines(), *schedule.notes),
@@ -101,6 +106,7 @@ def train(
         seconds=(clock() - started).total_seconds(),
         model=scores,
         baseline=simplest,
+        gate=gate,
     )
 
 

@@ -16,7 +16,12 @@ from trainer.report import Evaluation, Scores
 def evaluate(model: LoadedModel, rows: Sequence[Row]) -> Evaluation:
     """Classify the rows with a loaded version and compare. The rows' texts are clean, as in serving."""
     answers = classify(model, [row.text for row in rows])
-    return compare(rows, [model.labels[max(range(len(one)), key=one.__getitem__)] for one in answers])
+    return compare(rows, most_likely(answers, model.labels))
+
+
+def most_likely(answers: Sequence[Sequence[float]], labels: Sequence[str]) -> list[str]:
+    """The label of each row of probabilities."""
+    return [labels[max(range(len(one)), key=one.__getitem__)] for one in answers]
 
 
 def compare(rows: Sequence[Row], predicted: Sequence[str]) -> Evaluation:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from contracts.model import Manifest
+from registry.decision import Decision
 
 
 class Progress(Protocol):
@@ -36,7 +37,10 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True)
 class TrainingReport:
-    """A registered version, how it came about, and whether it beats the simplest model of the same rows."""
+    """A registered version, how it came about, and whether it beats the simplest model of the same rows.
+
+    `gate` is what the gate said of it, None if it was not asked.
+    """
 
     manifest: Manifest
     notes: tuple[str, ...]
@@ -45,3 +49,4 @@ class TrainingReport:
     seconds: float
     model: Evaluation
     baseline: Evaluation
+    gate: Decision | None

@@ -4,15 +4,17 @@ from typing import Annotated
 
 import typer
 
-from cli.output import Format, console, print_json, print_rows
+from cli.commands import promote
+from cli.output import Format, print_json, print_rows
 from contracts.errors import NoModel
 from registry import Registry, RegistrySettings
 
-models = typer.Typer(no_args_is_help=True, help="Model versions: list, show, promote, rollback.")
+models = typer.Typer(no_args_is_help=True, help="Model versions: list, show, compare, promote, rollback.")
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
+    promote.register(models)
     app.add_typer(models, name="models")
 
 
@@ -55,27 +57,3 @@ def show(version: Annotated[str, typer.Argument(help="e.g. v1.0.0")]) -> None:
     Example: `triagem models show v1.0.0`
     """
     print_json(_registry().verify(version).model_dump(mode="json"))
-
-
-@models.command()
-def promote(version: Annotated[str, typer.Argument(help="e.g. v1.1.0")]) -> None:
-    """Make a version current; running workers load it beside their work and swap.
-
-    Example: `triagem models promote v1.1.0`
-    """
-    current = _registry().promote(version)
-    console.print(f"{current.version} is current (epoch {current.epoch})", highlight=False)
-
-
-@models.command()
-def rollback() -> None:
-    """Make the version before the current one current again.
-
-    Example: `triagem models rollback`
-    """
-    registry = _registry()
-    versions, current = registry.versions(), registry.current().version
-    place = versions.index(current) if current in versions else 0
-    if place == 0:
-        raise NoModel(f"there is no version before {current}")
-    promote(versions[place - 1])

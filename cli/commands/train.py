@@ -12,6 +12,8 @@ from rich.progress import Progress, TaskID
 from rich.table import Table
 
 from cli.output import console, errors, print_json, progress
+from cli.verdict import print_verdict
+from registry.decision import Reject
 
 if TYPE_CHECKING:
     from registry import Registry
@@ -27,11 +29,11 @@ def train(
     data: Annotated[Path, typer.Argument(help="A folder with train.jsonl and test.jsonl (prompt, completion).")],
     *,
     base: Annotated[str | None, typer.Option(help="A hub id or folder; default: TRIAGEM_TRAIN_BASE.")] = None,
-    promote: Annotated[bool, typer.Option(help="Make the new version current.")] = True,
+    promote: Annotated[bool, typer.Option(help="Make it current if the gate lets it through.")] = True,
     allow_leakage: Annotated[bool, typer.Option(help="Go on although test rows are also training rows.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
-    """Fine-tune a BERT, evaluate it beside a plain baseline, and register it.
+    """Fine-tune a BERT, evaluate it beside a plain baseline, register it, and ask the gate whether it may be current.
 
     Example: `triagem train examples`
     """
@@ -75,7 +77,7 @@ class _Bar:
 
 
 def print_report(report: TrainingReport, screen: Console) -> None:
-    """What the rows are, what the trainer changed of its settings, then the model's scores beside the baseline's."""
+    """The rows, what the trainer changed of its settings, scores beside the baseline's, and what the gate said."""
     for note in report.notes:
         screen.print(f"  {note}", markup=False, highlight=False)
     table = Table(title=f"{report.manifest.version} on {report.model.overall.rows} test rows", title_justify="left")
@@ -86,3 +88,13 @@ def print_report(report: TrainingReport, screen: Console) -> None:
         figures = (scores.overall, *(scores.by_lang[lang] for lang in report.model.by_lang))
         table.add_row(name, *(f"{one.macro_f1:.3f}" for one in figures))
     screen.print(table)
+    if report.gate:
+        print_verdict(report.gate, screen)
+        version = report.manifest.version
+        if isinstance(report.gate, Reject):
+            said = (
+                f"registered, not current; in spite of all this: triagem models promote {version} --force --reason …"
+            )
+        else:
+            said = f"{version} is current"
+        screen.print(f"  {said}", markup=False, highlight=False, soft_wrap=True)

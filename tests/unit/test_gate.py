@@ -24,7 +24,7 @@ def test_a_first_version_passes_by_its_floors() -> None:
     decision = judge(record(wrong=range(30)), None)
 
     assert isinstance(decision, Promote)
-    assert decision.figures.rule is Rule.FIRST
+    assert decision.figures.rule is None
     assert decision.figures.compared is None
 
 
@@ -194,6 +194,14 @@ def test_a_new_label_that_takes_rows_from_the_others_is_worse() -> None:
     said = reasons(judge(candidate(labels=THREE, answers=[*takes, *new]), record(), Rule.NON_INFERIOR))
 
     assert "accuracy 0.900 against 1.000" in said
+
+
+def test_a_row_whose_label_was_mended_to_the_new_one_compares_nothing() -> None:
+    # The current version answered these 20 too, when they were still labelled as one of its own.
+    decision = judge(with_a_new_label(found=15), record(rows=320), Rule.NON_INFERIOR)
+
+    assert decision.figures.measured
+    assert decision.figures.measured.rows == 300
 
 
 def test_a_label_that_the_candidate_lacks_rejects_it() -> None:
