@@ -42,6 +42,10 @@ class AlreadyTraining(Retryable):
     """The same training runs in another process: wait for it, or end it."""
 
 
+class RegistryAway(Retryable):
+    """The store of model versions does not answer: check TRIAGEM_REGISTRY_URL, the network, and its credentials."""
+
+
 class AccessDenied(Final):
     """A server refused our user or password: mend the URL in the environment."""
 

@@ -12,6 +12,7 @@ from contracts.prediction import Thresholds
 MANIFEST_FILE: Final = "manifest.json"
 CURRENT_FILE: Final = "current"
 INDEX_FILE: Final = "model_versions.json"
+PROMOTIONS_FILE: Final = "promotions.jsonl"
 ROWS_FILE: Final = "rows.json"
 PREDICTIONS_FILE: Final = "test_predictions.jsonl"
 REPORT_FILE: Final = "report.json"

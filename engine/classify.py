@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
-from contracts.errors import LabelsMismatch, ModelCorrupt, NoModel, OutOfMemory
+from contracts.errors import InvalidInput, LabelsMismatch, ModelCorrupt, NoModel, OutOfMemory
 from contracts.model import CURRENT_FILE, MANIFEST_FILE, CurrentModel, Manifest, Tokens
 from contracts.prediction import Thresholds
 from engine.planner import plan
@@ -152,8 +152,14 @@ def classify(
 
 
 def current_folder(settings: EngineSettings | None = None) -> Path:
-    """The folder of the registry's current version, for use without a worker. Raises NoModel."""
-    root = Path((settings or EngineSettings()).registry_url.removeprefix("file://")).absolute()
+    """The folder of a local registry's current version, for use without a worker. Raises NoModel, InvalidInput."""
+    url = (settings or EngineSettings()).registry_url.removeprefix("file://")
+    if "://" in url:
+        raise InvalidInput(
+            "the engine alone reads no remote registry: pass model=Registry(TRIAGEM_REGISTRY_URL).folder(VERSION), "
+            "or use `triagem classify`"
+        )
+    root = Path(url).absolute()
     try:
         return root / CurrentModel.model_validate_json((root / CURRENT_FILE).read_bytes()).version
     except (OSError, ValidationError):

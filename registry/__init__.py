@@ -1,5 +1,6 @@
-"""What can be run: model versions as immutable folders, and which of them is current."""
+"""What can be run: model versions that never change, which of them is current, and the gate between the two."""
 
-from registry.store import Registry, RegistrySettings
+from registry.settings import RegistrySettings
+from registry.store import Registry
 
 __all__ = ["Registry", "RegistrySettings"]

@@ -12,6 +12,7 @@ from typing import Final
 from contracts.errors import InvalidInput
 from contracts.model import ROWS_FILE, DataInfo, Manifest
 from registry import Registry
+from registry.promote import through_gate
 from trainer.report import Assessment, Point, Progress, TrainingReport
 from trainer.settings import TrainSettings
 
@@ -37,14 +38,14 @@ def train(
     allow_leakage: bool = False,
     clock: Callable[[], datetime] = _utc_now,
 ) -> TrainingReport:
-    """Fine-tune on the rows of `data_dir`, calibrate, measure on its test part, register, and make it current.
+    """Fine-tune on the rows of `data_dir`, calibrate, measure on its test part, register, and ask the gate.
 
     The version appears in the registry whole or not at all. After a kill, the same call goes on where it was.
 
     Args:
         base: instead of the settings' own: a hub name, a folder, or the packaged model's name.
         parent: a registered version to go on from, instead of a base.
-        promote: whether workers should run the new version from now on.
+        promote: make the new version current if the gate lets it through, by its default rule.
         allow_leakage: go on although test rows are, or nearly are, training rows.
 
     Raises:
@@ -82,7 +83,7 @@ def train(
     )
     lesson = Lesson(draft, planned, parts.dev, settings, ancestor, progress, cores=os.cpu_count() or 1)
     mark = mark_of(planned, parts.dev, draft.labels, settings.model_dump(), ancestor and ancestor.manifest)
-    with workplace(registry.root, mark) as work, registry.staging() as staged:
+    with workplace(registry.scratch, mark) as work, registry.staging() as staged:
         resumed = begun(work)
         out_of_fold = lesson.answer_out_of_fold(work) if planned.folds else None
         model, tuned = lesson.learn(staged, work)
@@ -109,8 +110,7 @@ def train(
         manifest = trusted.model.manifest
         figures = write(staged, assessment, manifest)
         manifest = registry.register(staged, manifest.model_copy(update={"metrics": figures, "ece": figures["ece"]}))
-    if promote:
-        registry.promote(manifest.version)
+    gate = through_gate(registry, manifest.version)[0] if promote else None
     return TrainingReport(
         manifest=manifest,
         notes=notes,
@@ -120,4 +120,5 @@ def train(
         calibration=trusted.calibration,
         threshold=trusted.threshold,
         assessment=assessment,
+        gate=gate,
     )

@@ -41,10 +41,8 @@ def history(registry: Registry, parent: str | None = None) -> History:
 
 
 def _rows(registry: Registry, version: str) -> Rows | None:
-    path = registry.folder(version) / ROWS_FILE
+    content = registry.read(version, ROWS_FILE)
     try:
-        return Rows.model_validate_json(path.read_bytes())
-    except FileNotFoundError:
-        return None
-    except (OSError, ValidationError) as error:
-        raise ModelCorrupt(f"{path} cannot be read ({type(error).__name__}): restore it") from error
+        return None if content is None else Rows.model_validate_json(content)
+    except ValidationError:
+        raise ModelCorrupt(f"{ROWS_FILE} of {version} cannot be read: train again") from None

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from contracts.errors import InvalidInput
-from contracts.model import ROWS_FILE, Manifest, Rows
+from contracts.model import Manifest
 from contracts.text import digest
 from registry import Registry
+from trainer.history import history
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +30,7 @@ class Parent:
 def parent_of(registry: Registry, version: str) -> Parent:
     """A version to go on from, its files checked. Raises NoModel, InvalidInput or ModelCorrupt."""
     manifest = registry.verify(version)
-    learned = set[str]()
-    ancestor: Manifest | None = manifest
-    while ancestor:
-        rows = registry.folder(ancestor.version) / ROWS_FILE
-        if rows.is_file():
-            learned.update(Rows.model_validate_json(rows.read_bytes()).train)
-        ancestor = registry.manifest(ancestor.parent) if ancestor.parent else None
-    return Parent(registry.folder(version), manifest, frozenset(learned))
+    return Parent(registry.folder(version), manifest, history(registry, version).learned)
 
 
 def labels_after(parent: Parent | None, found: Iterable[str]) -> tuple[str, ...]:

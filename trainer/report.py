@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 from pydantic import BaseModel, ConfigDict, Field
 
 from contracts.model import Answer, Manifest
+from registry.decision import Decision
 
 Verdict = Literal["not yet good", "good", "excellent"]
 
@@ -197,7 +198,10 @@ class Threshold:
 
 @dataclass(frozen=True, slots=True)
 class TrainingReport:
-    """A registered version, how it came about, and how good it is beside the simplest model of the same rows."""
+    """A registered version, how it came about, and how good it is beside the simplest model of the same rows.
+
+    `gate` is what the gate said of it, None if it was not asked.
+    """
 
     manifest: Manifest
     notes: tuple[str, ...]
@@ -207,3 +211,4 @@ class TrainingReport:
     calibration: Calibration
     threshold: Threshold
     assessment: Assessment
+    gate: Decision | None

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import structlog
 
+from contracts.errors import Retryable
 from contracts.model import CurrentModel, Model
 from registry import Registry
 
@@ -68,7 +69,10 @@ class Keeper:
             # Any error: a version that can't be loaded must not stop workers that run a good one.
             if (why := str(error)) != self._said:
                 log.error("going on with the former model", version=held.model.version, why=why)
-            self._refused, self._said = wanted or self._refused, why
+            # A store that is away may come back: only what is wrong with the version itself condemns it.
+            if not isinstance(error, Retryable):
+                self._refused = wanted or self._refused
+            self._said = why
             return
         self._running, self._refused, self._said = Running(model, wanted.epoch), None, ""
         self.ready.set()

@@ -4,15 +4,17 @@ from typing import Annotated
 
 import typer
 
+from cli.commands import promote
 from cli.output import Format, console, print_json, print_rows
 from contracts.errors import NoModel
 from registry import Registry, RegistrySettings
 
-models = typer.Typer(no_args_is_help=True, help="Model versions: list, show, promote, rollback.")
+models = typer.Typer(no_args_is_help=True, help="Model versions: list, show, compare, promote, rollback.")
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
+    promote.register(models)
     app.add_typer(models, name="models")
 
 
@@ -67,27 +69,3 @@ def show(
         print_json({"manifest": manifest, "report": report})
     else:
         print_version(manifest, report, folder, console)
-
-
-@models.command()
-def promote(version: Annotated[str, typer.Argument(help="e.g. v1.1.0")]) -> None:
-    """Make a version current; running workers load it beside their work and swap.
-
-    Example: `triagem models promote v1.1.0`
-    """
-    current = _registry().promote(version)
-    console.print(f"{current.version} is current (epoch {current.epoch})", highlight=False)
-
-
-@models.command()
-def rollback() -> None:
-    """Make the version before the current one current again.
-
-    Example: `triagem models rollback`
-    """
-    registry = _registry()
-    versions, current = registry.versions(), registry.current().version
-    place = versions.index(current) if current in versions else 0
-    if place == 0:
-        raise NoModel(f"there is no version before {current}")
-    promote(versions[place - 1])

@@ -13,6 +13,8 @@ from rich.table import Table
 
 from cli.output import console, errors, print_json, progress
 from cli.parts import check as check_rows
+from cli.verdict import print_verdict
+from registry.decision import Reject
 
 if TYPE_CHECKING:
     from registry import Registry
@@ -46,11 +48,11 @@ def train(
     class_weights: Annotated[
         bool, typer.Option("--class-weights", help="Let rare labels weigh more; distorts confidences.")
     ] = False,
-    promote: Annotated[bool, typer.Option(help="Make the new version current.")] = True,
+    promote: Annotated[bool, typer.Option(help="Make it current if the gate lets it through.")] = True,
     allow_leakage: Annotated[bool, typer.Option(help="Go on although test rows are also training rows.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
-    """Fine-tune a BERT, calibrate it, evaluate it beside a plain baseline, and register it.
+    """Fine-tune a BERT, calibrate it, evaluate it beside a plain baseline, register it, and ask the gate.
 
     The same command goes on where a training was cut off.
 
@@ -126,7 +128,7 @@ class _Bar:
 
 
 def print_report(report: TrainingReport, screen: Console) -> None:
-    """The rows, what the trainer changed of its settings, scores beside the baseline's, how far confidences go."""
+    """The rows, what was changed of the settings, scores beside the baseline's, how far confidences go, the gate."""
     for note in report.notes:
         screen.print(f"  {note}", markup=False, highlight=False)
     assessment, baseline = report.assessment, report.assessment.baseline
@@ -149,4 +151,14 @@ def print_report(report: TrainingReport, screen: Console) -> None:
         lines.insert(1, f"on the test rows: NLL {nll}, ECE {ece}")
     for line in lines:
         screen.print(f"  {line}", markup=False, highlight=False)
-    screen.print(f"`triagem models show {report.manifest.version}` says more", highlight=False)
+    if report.gate:
+        print_verdict(report.gate, screen)
+        version = report.manifest.version
+        if isinstance(report.gate, Reject):
+            said = (
+                f"registered, not current; in spite of all this: triagem models promote {version} --force --reason …"
+            )
+        else:
+            said = f"{version} is current"
+        screen.print(f"  {said}", markup=False, highlight=False, soft_wrap=True)
+    screen.print(f"  `triagem models show {report.manifest.version}` says more", highlight=False)

@@ -152,12 +152,13 @@ def test_models_lists_versions_and_moves_current_and_back(
 ) -> None:
     shutil.copytree(instant_models, "mine")
     monkeypatch.setenv("TRIAGEM_REGISTRY_URL", "mine")
-    assert triagem("models", "promote", "v1.1.0").out == "v1.1.0 is current (epoch 2)\n"
+    by_force = ("--force", "--reason", "they answer at once")
+    assert "v1.1.0 is current (epoch 2), by force\n" in triagem("models", "promote", "v1.1.0", *by_force).out
     assert triagem("models", "rollback").out == "v1.0.0 is current (epoch 3)\n"
     listed = json.loads(triagem("models", "list", "--format", "json").out)
     assert [(row["version"], row["current"]) for row in listed] == [("v1.0.0", "*"), ("v1.1.0", "")]
     Path("mine/v1.1.0/weights.txt").write_text("changed", encoding="utf-8")
-    assert_one_line(triagem("models", "promote", "v1.1.0"), "weights.txt changed")
+    assert_one_line(triagem("models", "promote", "v1.1.0", *by_force), "weights.txt changed")
 
 
 def test_classify_needs_no_server(bare: Triagem, monkeypatch: pytest.MonkeyPatch, bert_models: Path) -> None:

@@ -25,6 +25,7 @@ REPORT = TrainingReport(
     calibration=Calibration(1.4, 690, "out-of-fold", 0.41, 0.35, 0.08, 0.02),
     threshold=Threshold(0.81, 0.95, rows=400, right=394, bound=0.97),
     assessment=ASSESSED,
+    gate=None,
 )
 
 

@@ -10,6 +10,8 @@ from contracts.model import PAGE_FILE, PREDICTIONS_FILE, REPORT_FILE, Answer, Ro
 from contracts.text import clean, digest
 from engine.classify import EngineSettings, classify, load
 from registry import Registry
+from registry.decision import Promote, Reject
+from registry.evidence import record
 from registry.store import digest_of
 from tests.support.builders import NOW
 from tests.support.training import Steps, a_few_steps, write_some
@@ -34,7 +36,7 @@ def steps() -> Steps:
 
 @pytest.fixture(scope="module")
 def trained(data: Path, registry: Registry, steps: Steps) -> TrainingReport:
-    """The first version, promoted."""
+    """The first version: in four steps it learns too little for the gate."""
     return train(data, registry, a_few_steps(), steps, clock=lambda: NOW)
 
 
@@ -44,13 +46,43 @@ def repeated(data: Path, registry: Registry, trained: TrainingReport) -> Trainin
     return train(data, registry, a_few_steps(), Steps(), promote=False, clock=lambda: NOW)
 
 
-def test_a_version_is_registered_whole_and_promoted(registry: Registry, trained: TrainingReport) -> None:
+def test_a_version_is_registered_whole(registry: Registry, trained: TrainingReport) -> None:
     manifest = registry.verify("v1.0.0")
 
     assert manifest == trained.manifest
     assert {"model.safetensors", "config.json", "tokenizer.json"} <= set(manifest.files)
     assert {"manifest.json", "training_args.bin"}.isdisjoint(manifest.files)
+
+
+def test_a_version_that_the_gate_rejects_is_registered_and_not_current(
+    registry: Registry, trained: TrainingReport
+) -> None:
+    assert isinstance(trained.gate, Reject)
+    assert "of 8 rows of 'venda' found, wanted is half of them or more" in trained.gate.reasons[-1]
+    with pytest.raises(NoModel):
+        registry.current()
+
+
+@pytest.mark.slow
+def test_a_first_version_that_clears_the_floors_is_made_current(tmp_path: Path) -> None:
+    data = write_some(tmp_path, train_rows=200, test_rows=60)
+    registry = Registry(tmp_path / "models")
+
+    learned = train(data, registry, TrainSettings(num_train_epochs=2, min_steps=16, learning_rate=3e-4), Steps())
+
+    assert isinstance(learned.gate, Promote)
     assert registry.current().version == "v1.0.0"
+    assert registry.promotions()[0].decision == "promote"
+
+
+def test_the_gate_can_read_what_training_stores(registry: Registry, trained: TrainingReport) -> None:
+    stored = record(registry, "v1.0.0")
+
+    assert stored.gaps == ()
+    assert len(stored.answers) == 20
+    assert len(stored.learned) == 40
+    right = sum(stored.said(digest) == answer.label for digest, answer in stored.answers.items())
+    assert right / 20 == trained.assessment.overall.figures["accuracy"].value
 
 
 def test_the_manifest_says_what_was_learned_from_what(trained: TrainingReport) -> None:
@@ -142,15 +174,13 @@ def test_the_weights_are_not_the_bases(registry: Registry, trained: TrainingRepo
     assert not torch.equal(base, tuned)
 
 
-def test_a_version_that_is_not_promoted_leaves_the_current_one(registry: Registry, repeated: TrainingReport) -> None:
-    assert repeated.manifest.version == "v1.1.0"
-    assert registry.current().version == "v1.0.0"
+def test_without_promotion_the_gate_is_not_asked(repeated: TrainingReport) -> None:
+    assert (repeated.manifest.version, repeated.gate) == ("v1.1.0", None)
 
 
 def test_nothing_is_left_beside_the_versions(registry: Registry, repeated: TrainingReport) -> None:
     assert sorted(path.name for path in registry.root.iterdir()) == [
         ".lock",
-        "current",
         "model_versions.json",
         "v1.0.0",
         "v1.1.0",

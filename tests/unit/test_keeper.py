@@ -5,8 +5,10 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 from contracts.errors import ModelCorrupt, NoModel
 from contracts.model import CURRENT_FILE, Model
@@ -166,6 +168,59 @@ def test_an_unreadable_registry_makes_no_bad_version_good_again(
     look(keeper)
 
     assert load.loaded == ["v1.0.0", "v1.1.0"]
+
+
+@pytest.fixture
+def remote(tmp_path: Path, empty_memory: None) -> Registry:
+    """A registry in a remote store, with v1.0.0, current, and v1.1.0."""
+    made = Registry("memory://bucket/models", cache=tmp_path / "cache")
+    register(made)
+    register(made, weights="better weights")
+    made.promote("v1.0.0")
+    return made
+
+
+def away(*_: object) -> NoReturn:
+    raise ConnectionError("nobody answers")
+
+
+def test_a_version_in_a_remote_store_is_swapped_in(remote: Registry, load: Loader) -> None:
+    keeper = Keeper(remote, load, every_s=EVERY_S)
+    look(keeper)
+    remote.promote("v1.1.0")
+    look(keeper)
+
+    assert running(keeper) == ("v1.1.0", 2)
+
+
+def test_while_the_store_is_away_the_former_version_runs_on(
+    remote: Registry, load: Loader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keeper = Keeper(remote, load, every_s=EVERY_S)
+    look(keeper)
+    remote.promote("v1.1.0")
+    with monkeypatch.context() as patch:
+        patch.setattr(MemoryFileSystem, "cat_file", away)
+        look(keeper)
+        assert running(keeper) == ("v1.0.0", 1)
+    look(keeper)
+
+    assert running(keeper) == ("v1.1.0", 2)
+
+
+def test_a_download_that_is_cut_off_is_tried_again(
+    remote: Registry, load: Loader, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    keeper = Keeper(Registry("memory://bucket/models", cache=tmp_path / "workers"), load, every_s=EVERY_S)
+    look(keeper)
+    remote.promote("v1.1.0")
+    with monkeypatch.context() as patch:
+        patch.setattr(MemoryFileSystem, "get_file", away)
+        look(keeper)
+        assert running(keeper) == ("v1.0.0", 1)
+    look(keeper)
+
+    assert running(keeper) == ("v1.1.0", 2)
 
 
 def test_with_nothing_current_at_the_start_there_is_no_model_to_go_on_with(tmp_path: Path, load: Loader) -> None:

@@ -1,0 +1,108 @@
+"""`triagem models` at the gate: what promote, compare and rollback print, change, and exit with."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from registry import Registry
+from tests.support.command import Triagem, assert_one_line
+from tests.support.tested import register_tested
+
+
+@pytest.fixture
+def registry(bare: Triagem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
+    """The command's registry: v1.0.0, current, with 270 of 300 rows right; v1.1.0, better; v1.2.0, worse."""
+    made = Registry(tmp_path / "models")
+    monkeypatch.setenv("TRIAGEM_REGISTRY_URL", str(made.root))
+    for wrong in (30, 0, 60):
+        register_tested(made, wrong=range(wrong), metrics={"mflops_per_token": 21.5})
+    made.promote("v1.0.0")
+    return made
+
+
+def test_a_better_version_is_promoted_and_the_figures_are_shown(registry: Registry, bare: Triagem) -> None:
+    answer = bare("models", "promote", "v1.1.0")
+
+    assert answer.status == 0
+    for said in (
+        "300 test rows that no version learned from",
+        "30 rows gained, 0 lost: McNemar's exact p 1.86e-09",
+        "with 95 % confidence above +0.075",
+        "passes: v1.1.0 against v1.0.0",
+        "v1.1.0 is current (epoch 2)",
+    ):
+        assert said in answer.out
+    assert registry.current().version == "v1.1.0"
+
+
+def test_a_worse_version_is_rejected_with_reasons_and_status_1(registry: Registry, bare: Triagem) -> None:
+    answer = bare("models", "promote", "v1.2.0", "--rule", "non-inferior")
+
+    assert answer.status == 1
+    assert "rejected: v1.2.0 against v1.0.0" in answer.out
+    assert "accuracy 0.800 against 0.900 on 300 rows" in answer.out
+    assert "Traceback" not in answer.err
+    assert registry.current().version == "v1.0.0"
+
+
+def test_force_needs_a_reason_and_leaves_it_in_the_log(registry: Registry, bare: Triagem) -> None:
+    assert bare("models", "promote", "v1.2.0", "--force").status == 2
+    assert bare("models", "promote", "v1.2.0", "--reason", "because").status == 2
+    assert registry.current().version == "v1.0.0"
+
+    answer = bare("models", "promote", "v1.2.0", "--force", "--reason", "the old one is too slow")
+
+    assert answer.status == 0
+    assert "v1.2.0 is current (epoch 2), by force" in answer.out
+    assert registry.promotions()[-1].reason == "the old one is too slow"
+
+
+def test_promote_prints_one_json_document(registry: Registry, bare: Triagem) -> None:
+    rejected = bare("models", "promote", "v1.2.0", "--json")
+    said = json.loads(rejected.out)
+
+    assert rejected.status == 1
+    assert (said["decision"], said["current"], said["forced"]) == ("reject", None, False)
+    assert said["reasons"]
+    assert said["figures"]["measured"]["recalls"]["venda"] == {"rows": 150, "found": 120, "found_by_current": 135}
+    assert said["figures"]["rule"] == "improve"
+
+    said = json.loads(bare("models", "promote", "v1.1.0", "--json").out)
+    assert (said["decision"], said["current"]) == ("promote", {"version": "v1.1.0", "epoch": 2})
+    assert json.loads(bare("models", "promote", "v1.1.0", "--json").out)["decision"] is None
+
+
+def test_promoting_what_is_current_changes_nothing(registry: Registry, bare: Triagem) -> None:
+    answer = bare("models", "promote", "v1.0.0")
+
+    assert (answer.status, answer.out) == (0, "v1.0.0 is current already\n")
+    assert registry.current().epoch == 1
+
+
+def test_compare_says_the_same_and_changes_nothing(registry: Registry, bare: Triagem) -> None:
+    answer = bare("models", "compare", "v1.2.0")
+
+    assert answer.status == 0
+    assert "rejected: v1.2.0 against v1.0.0" in answer.out
+    assert "passes: v1.1.0 against v1.2.0" in bare("models", "compare", "v1.1.0", "v1.2.0").out
+    assert json.loads(bare("models", "compare", "v1.1.0", "--json").out)["decision"] == "promote"
+    assert registry.current().epoch == 1
+
+
+def test_rollback_leads_back_and_then_says_that_there_is_no_more(registry: Registry, bare: Triagem) -> None:
+    bare("models", "promote", "v1.1.0")
+
+    assert bare("models", "rollback", "--reason", "worse on Mondays").out == "v1.0.0 is current (epoch 3)\n"
+    assert registry.promotions()[-1].reason == "worse on Mondays"
+    assert_one_line(bare("models", "rollback"), "no version was current before v1.0.0")
+
+
+def test_a_remote_registry_without_its_library_is_one_line(
+    registry: Registry, bare: Triagem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "s3fs", None)
+    monkeypatch.setenv("TRIAGEM_REGISTRY_URL", "s3://bucket/models")
+
+    assert_one_line(bare("models", "list"), "pip install s3fs")

@@ -1,0 +1,37 @@
+"""Registered versions with what the gate reads: rows they learned from, and answers on test rows."""
+
+from collections.abc import Iterable, Sequence
+
+from contracts.model import PREDICTIONS_FILE, ROWS_FILE, Answer, Rows
+from registry import Registry
+from tests.support.builders import manifest
+from tests.support.records import LABELS, answer
+
+
+def register_tested(
+    registry: Registry,
+    *,
+    rows: int = 300,
+    wrong: Iterable[int] = (),
+    labels: Sequence[str] = LABELS,
+    answers: Iterable[Answer] | None = None,
+    learned: Iterable[int] = (),
+    without: str = "",
+    **changes: object,
+) -> str:
+    """Register a version that got all of so many test rows right but for the named ones; see `records.record`."""
+    wrong = frozenset(wrong)
+    said = list(answers or (answer(row, right=row not in wrong, labels=labels) for row in range(rows)))
+    seen = Rows(
+        train=tuple(f"{row:064x}" for row in learned), dev=(), calibration=(), test=tuple(one.digest for one in said)
+    )
+    contents = {
+        "weights.txt": "weights",
+        ROWS_FILE: seen.model_dump_json(),
+        PREDICTIONS_FILE: "".join(one.model_dump_json() + "\n" for one in said),
+    }
+    with registry.staging() as folder:
+        for name, content in contents.items():
+            if name != without:
+                (folder / name).write_text(content, encoding="utf-8")
+        return registry.register(folder, manifest(labels=tuple(labels), **changes)).version

@@ -1,0 +1,173 @@
+"""The log of promotions, and where a rollback leads: further back, never to and fro."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contracts.errors import ModelCorrupt, NoModel
+from contracts.model import CURRENT_FILE, PROMOTIONS_FILE, CurrentModel
+from registry import Registry
+from registry.promotions import Promotion, Why, before
+from tests.support.builders import NOW, register
+from tests.support.registries import Files, Interrupted, interrupted
+
+
+@pytest.fixture
+def files(either_files: Files) -> Files:
+    """Where the registry lies; each test that needs one runs twice."""
+    return either_files
+
+
+@pytest.fixture
+def registry(files: Files, tmp_path: Path) -> Registry:
+    """A registry with v1.0.0 to v1.3.0, none of them current."""
+    made = Registry(files.url, cache=tmp_path / "cache", clock=lambda: NOW)
+    for _ in range(4):
+        register(made)
+    return made
+
+
+def test_a_promotion_leaves_a_line_that_says_all(registry: Registry) -> None:
+    registry.promote("v1.0.0")
+    registry.promote("v1.1.0", Why(decision="reject", rule="improve", forced=True, reason="the data was mended"))
+
+    first, second = registry.promotions()
+    assert (first.version, first.epoch, first.former, first.decision) == ("v1.0.0", 1, None, "unasked")
+    assert second == Promotion(
+        at=NOW,
+        version="v1.1.0",
+        epoch=2,
+        former="v1.0.0",
+        rule="improve",
+        decision="reject",
+        forced=True,
+        reason="the data was mended",
+    )
+
+
+def test_a_rollback_leads_to_what_was_current_before_not_to_the_number_before(registry: Registry) -> None:
+    registry.promote("v1.0.0")
+    registry.promote("v1.3.0")
+
+    assert registry.rollback("worse on Mondays") == registry.current() == CurrentModel(version="v1.0.0", epoch=3)
+    assert (registry.promotions()[-1].decision, registry.promotions()[-1].reason) == ("rollback", "worse on Mondays")
+
+
+def test_going_back_twice_leads_further_back(registry: Registry) -> None:
+    for version in ("v1.0.0", "v1.2.0", "v1.3.0"):
+        registry.promote(version)
+
+    assert [registry.rollback().version, registry.rollback().version] == ["v1.2.0", "v1.0.0"]
+    with pytest.raises(NoModel, match=r"no version was current before v1\.0\.0"):
+        registry.rollback()
+
+
+def test_after_a_rollback_and_a_promotion_the_way_back_skips_what_was_left(registry: Registry) -> None:
+    registry.promote("v1.0.0")
+    registry.promote("v1.1.0")
+    registry.rollback()
+    registry.promote("v1.2.0")
+
+    assert registry.rollback().version == "v1.0.0"
+
+
+def test_a_first_version_that_came_second_has_none_before_it(registry: Registry) -> None:
+    registry.promote("v1.1.0")  # v1.0.0 was registered, and never good enough
+
+    with pytest.raises(NoModel, match=r"no version was current before v1\.1\.0"):
+        registry.rollback()
+
+
+def test_a_registry_older_than_the_log_goes_back_by_number(registry: Registry, files: Files) -> None:
+    files.write(CURRENT_FILE, CurrentModel(version="v1.2.0", epoch=7).model_dump_json().encode())
+
+    assert [registry.rollback().version, registry.rollback().version] == ["v1.1.0", "v1.0.0"]
+    with pytest.raises(NoModel):
+        registry.rollback()
+
+
+def test_what_was_current_before_the_log_began_is_remembered(registry: Registry, files: Files) -> None:
+    files.write(CURRENT_FILE, CurrentModel(version="v1.0.0", epoch=7).model_dump_json().encode())
+    registry.promote("v1.3.0")
+
+    assert registry.rollback().version == "v1.0.0"
+
+
+def test_a_current_written_by_hand_goes_back_to_what_the_log_knows(registry: Registry, files: Files) -> None:
+    registry.promote("v1.0.0")
+    files.write(CURRENT_FILE, CurrentModel(version="v1.3.0", epoch=2).model_dump_json().encode())
+
+    assert registry.rollback().version == "v1.0.0"
+
+
+def test_a_version_that_was_removed_is_passed_over(registry: Registry, files: Files) -> None:
+    for version in ("v1.0.0", "v1.1.0", "v1.2.0"):
+        registry.promote(version)
+    files.remove("v1.1.0")
+
+    assert registry.rollback().version == "v1.0.0"
+
+
+def test_a_changed_version_is_not_gone_back_to(registry: Registry, files: Files, tmp_path: Path) -> None:
+    registry.promote("v1.0.0")
+    registry.promote("v1.1.0")
+    files.write("v1.0.0/weights.txt", b"other weights")
+
+    with pytest.raises(ModelCorrupt):
+        Registry(files.url, cache=tmp_path / "no copy here").rollback()
+    assert registry.current().version == "v1.1.0"
+
+
+@pytest.mark.parametrize("steps", range(5))
+def test_an_interrupted_promotion_took_place_or_did_not(registry: Registry, files: Files, steps: int) -> None:
+    registry.promote("v1.0.0")
+    registry.promote("v1.1.0")
+    try:
+        with interrupted(files, after=steps):
+            registry.promote("v1.2.0")
+    except Interrupted:
+        pass
+    took_place = registry.current().version == "v1.2.0"
+
+    assert registry.current().epoch == (3 if took_place else 2)
+    assert registry.rollback().version == ("v1.1.0" if took_place else "v1.0.0")
+
+
+def test_a_line_that_cannot_be_read_stops_nobody(registry: Registry, files: Files) -> None:
+    registry.promote("v1.0.0")
+    files.write(PROMOTIONS_FILE, files.read(PROMOTIONS_FILE) + b'{"at": "2026')
+    registry.promote("v1.1.0")
+
+    assert [one.version for one in registry.promotions()] == ["v1.0.0", "v1.1.0"]
+    assert registry.rollback().version == "v1.0.0"
+
+
+@given(st.lists(st.sampled_from(["v1.0.0", "v1.1.0", "v1.2.0", "back"]), min_size=1, max_size=12))
+def test_rollbacks_walk_back_along_what_has_been_current(moves: list[str]) -> None:
+    log: list[Promotion] = []
+    trail: list[str] = []
+    for move in moves:
+        current = CurrentModel(version=trail[-1], epoch=len(log)) if log else None
+        target: str | None = move
+        if move == "back":
+            while trail and current and trail[-1] == current.version:
+                trail.pop()
+            target = before(current, log, ["v1.0.0", "v1.1.0", "v1.2.0"]) if current else None
+            assert target == (trail[-1] if trail else None)
+            if target is None:
+                trail = [current.version] if current else []
+                continue
+        else:
+            trail.append(move)
+        assert target
+        log.append(
+            Promotion(
+                at=NOW,
+                version=target,
+                epoch=len(log) + 1,
+                former=current.version if current else None,
+                decision="rollback" if move == "back" else "unasked",
+            )
+        )
