@@ -42,6 +42,7 @@ for _name in (
     "classify",
     "train",
     "models",
+    "drift",
     "backlog",
     "dead",
     "db",

@@ -52,6 +52,7 @@ def train(
     from trainer.baseline import baseline  # noqa: PLC0415
     from trainer.evaluate import evaluate  # noqa: PLC0415
     from trainer.finetune import finetune  # noqa: PLC0415
+    from trainer.reference import write_reference  # noqa: PLC0415
     from trainer.schedule import fit_schedule  # noqa: PLC0415
 
     started = clock()
@@ -88,6 +89,7 @@ def train(
         model = load_model(staged)
         scores = evaluate(model, corpus.test)
         provisional.unlink()
+        write_reference(staged, model, (*dev, *corpus.test))
         simplest = baseline(corpus.train, corpus.test)
         learned = {"metrics": _metrics(scores, simplest), "thresholds": _thresholds(evaluate(model, dev))}
         manifest = registry.register(staged, manifest.model_copy(update=learned))

@@ -48,6 +48,12 @@ def test_no_process_loads_torch_before_it_loads_a_model() -> None:
     assert loaded.isdisjoint({"torch", "transformers"})
 
 
+def test_drift_is_noticed_without_torch() -> None:
+    loaded = loaded_by("import trainer.drift, trainer.reference, cli.commands.drift")
+
+    assert loaded.isdisjoint({"torch", "transformers", "sklearn", "py3langid"})
+
+
 def test_no_file_is_longer_than_two_screens_and_a_half() -> None:
     lines = {str(file.relative_to(ROOT)): len(file.read_text(encoding="utf-8").splitlines()) for file in FILES}
 
