@@ -70,7 +70,7 @@ def write_reference(folder: Path, model: Engine, held_out: Sequence[Row], *, see
     """
     order = np.random.default_rng(seed).permutation(len(held_out))[:MOST]
     seen = look(model, [held_out[place] for place in sorted(order)])
-    # Names once, and numbers for each row: the format knows numbers only.
+    # Names once, and numbers for each row: the format knows numbers only. In one entry: the order of several varies.
     names = {"labels": sorted(set(seen.labels)), "langs": sorted(set(seen.langs))}
     save_file(
         {
@@ -81,7 +81,7 @@ def write_reference(folder: Path, model: Engine, held_out: Sequence[Row], *, see
             "langs": np.array([names["langs"].index(one) for one in seen.langs]),
         },
         folder / REFERENCE_FILE,
-        metadata={name: json.dumps(values) for name, values in names.items()},
+        metadata={"names": json.dumps(names)},
     )
 
 
@@ -99,7 +99,7 @@ def read_reference(registry: Registry, version: str) -> Population | None:
         raise ModelCorrupt(f"{path} changed since training: restore it or train again")
     try:
         with safe_open(path, framework="numpy") as file:
-            names = {name: json.loads(values) for name, values in file.metadata().items()}
+            names = json.loads(file.metadata()["names"])
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
     except (SafetensorError, KeyError, ValueError) as error:
         raise ModelCorrupt(f"{path} cannot be read ({type(error).__name__}): train again") from error

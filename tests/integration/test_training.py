@@ -12,6 +12,7 @@ from registry import Registry
 from registry.store import digest_of
 from tests.support.builders import NOW
 from trainer import TrainingReport, TrainSettings, train
+from trainer.reference import read_reference
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 WORDS = 14  # of a text at most: a tiny run is a quick one
@@ -120,6 +121,16 @@ def test_one_seed_gives_the_same_weights_and_scores(
     assert one == other
     assert repeated.manifest.metrics == trained.manifest.metrics
     assert repeated.manifest.data == trained.manifest.data
+
+
+def test_the_version_keeps_what_it_sees_of_rows_that_it_did_not_learn_from(
+    registry: Registry, trained: TrainingReport
+) -> None:
+    reference = read_reference(registry, "v1.0.0")
+
+    assert reference is not None
+    assert reference.embeddings.shape == (20 + 4, 384)
+    assert set(reference.langs) <= {"en", "pt"}
 
 
 def test_the_weights_are_not_the_bases(registry: Registry, trained: TrainingReport) -> None:
