@@ -45,6 +45,7 @@ for _name in (
     "classify",
     "train",
     "models",
+    "drift",
     "due",
     "alerts",
     "backlog",

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Final, Protocol
+from typing import Annotated, Final, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -16,6 +16,7 @@ PROMOTIONS_FILE: Final = "promotions.jsonl"
 ROWS_FILE: Final = "rows.json"
 PREDICTIONS_FILE: Final = "test_predictions.jsonl"
 REPORT_FILE: Final = "report.json"
+REFERENCE_FILE: Final = "reference.safetensors"
 PAGE_FILE: Final = "report.html"
 VERSION_PATTERN: Final = r"^v\d+\.\d+\.\d+$"
 
@@ -122,3 +123,11 @@ class Model(Protocol):
 
     def probabilities(self, batch: Sequence[Tokens]) -> list[list[float]]:
         """One row a text, one column a label; each row sums to 1."""
+
+
+@runtime_checkable
+class Embeds(Protocol):
+    """A model that also shows what its classifier reads of a text. Without it, no samples are taken."""
+
+    def embed(self, batch: Sequence[Tokens]) -> list[list[float]]:
+        """One row a text, all of one width."""

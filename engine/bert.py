@@ -67,10 +67,14 @@ class PackedBert:
 
     def __call__(self, packing: Packing) -> torch.Tensor:
         """Logits `(texts, labels)`."""
+        return linear(self.pooled(packing), *self.classifier)
+
+    def pooled(self, packing: Packing) -> torch.Tensor:
+        """What the classifier reads of each text, `(texts, width)`."""
         rows = self.norm(embedding(packing.ids, self.words) + embedding(packing.positions, self.places))
         for layer in self.layers:
             rows = layer(rows, packing, self.heads)
-        return linear(torch.tanh(linear(rows, *self.pooler)), *self.classifier)
+        return torch.tanh(linear(rows, *self.pooler))
 
 
 def without_residual_biases(network: Any) -> Any:

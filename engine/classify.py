@@ -3,7 +3,7 @@
 import functools
 import hashlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ from contracts.errors import InvalidInput, LabelsMismatch, ModelCorrupt, NoModel
 from contracts.model import CURRENT_FILE, MANIFEST_FILE, CurrentModel, Manifest, Tokens
 from contracts.prediction import Thresholds
 from engine.planner import plan
-from engine.precision import Runner, fitting, probes
+from engine.precision import Rows, Runner, fitting, probes
 
 log = structlog.get_logger(__name__)
 
@@ -75,16 +75,26 @@ class LoadedModel:
         Raises:
             OutOfMemory: there is no room for this micro-batch; a smaller one may have room.
         """
-        try:
-            # Copied first: a softmax on a GPU would be three more launches for 32 rows of two.
-            logits = self.runner.logits([tokens.ids for tokens in batch]).cpu()
-        except RuntimeError as error:
-            # The CPU's allocator has no error class of its own.
-            if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
-                raise OutOfMemory(f"no memory for a micro-batch of {len(batch)} texts") from None
-            raise
-        answer: list[list[float]] = torch.softmax(logits.double() / self.manifest.temperature, dim=-1).tolist()
+        # Copied first: a softmax on a GPU would be three more launches for 32 rows of two.
+        logits = _run(self.runner.logits, batch)
+        answer: list[list[float]] = torch.softmax(logits / self.manifest.temperature, dim=-1).tolist()
         return answer
+
+    @torch.inference_mode()
+    def embed(self, batch: Sequence[Tokens]) -> list[list[float]]:
+        """What the classifier reads of each text: `[texts][width]`. Raises OutOfMemory."""
+        answer: list[list[float]] = _run(self.runner.pooled, batch).tolist()
+        return answer
+
+
+def _run(compute: Callable[[Rows], torch.Tensor], batch: Sequence[Tokens]) -> torch.Tensor:
+    try:
+        return compute([tokens.ids for tokens in batch]).cpu().double()
+    except RuntimeError as error:
+        # The CPU's allocator has no error class of its own.
+        if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+            raise OutOfMemory(f"no memory for a micro-batch of {len(batch)} texts") from None
+        raise
 
 
 @torch.inference_mode()

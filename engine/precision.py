@@ -31,11 +31,13 @@ _DTYPES: Final[dict[Precision, torch.dtype]] = {
 
 @dataclass(frozen=True, slots=True)
 class Runner:
-    """A network made ready: token rows to logits `(texts, labels)`."""
+    """A network made ready: token rows to logits `(texts, labels)`; or to what BERT's classifier reads of each text,
+    `(texts, width)`, in other architectures the last layer's first token."""
 
     precision: Precision
     packed: bool
     logits: Callable[[Rows], torch.Tensor]
+    pooled: Callable[[Rows], torch.Tensor]
 
 
 def probes() -> list[str]:
@@ -109,7 +111,7 @@ def _runner(
     if not packed:
         # A copy: rounded weights would be no reference, and no way back to fp32.
         module = network if precision == "fp32" else copy.deepcopy(network).to(dtype)
-        return Runner(precision, packed=False, logits=_padded(module, pad))
+        return Runner(precision, packed=False, logits=_padded(module, pad), pooled=_first_tokens(module, pad))
     if device.type == "cuda" and precision != "fp32":
         network = without_residual_biases(network)
     bert = packed_bert(network, maker(device, precision), dtype)
@@ -117,15 +119,18 @@ def _runner(
     def logits(rows: Rows) -> torch.Tensor:
         return bert(pack(rows, device))
 
+    def pooled(rows: Rows) -> torch.Tensor:
+        return bert.pooled(pack(rows, device))
+
     if device.type != "cuda" or precision == "fp32":
-        return Runner(precision, packed=True, logits=logits)
+        return Runner(precision, packed=True, logits=logits, pooled=pooled)
     replay = Replay(bert, device, network.config.max_position_embeddings)
 
     def replayed(rows: Rows) -> torch.Tensor:
         answer = replay.logits(rows)
         return logits(rows) if answer is None else answer
 
-    return Runner(precision, packed=True, logits=replayed)
+    return Runner(precision, packed=True, logits=replayed, pooled=pooled)
 
 
 def maker(device: torch.device, precision: Precision) -> Maker:
@@ -141,6 +146,15 @@ def _padded(network: Any, pad: Callable[[Rows], Any]) -> Callable[[Rows], torch.
         return answer
 
     return logits
+
+
+def _first_tokens(network: Any, pad: Callable[[Rows], Any]) -> Callable[[Rows], torch.Tensor]:
+    def pooled(rows: Rows) -> torch.Tensor:
+        answer = network.base_model(**pad(rows))
+        seen: torch.Tensor | None = getattr(answer, "pooler_output", None)
+        return answer.last_hidden_state[:, 0] if seen is None else seen
+
+    return pooled
 
 
 def _answers(logits: Callable[[Rows], torch.Tensor], rows: Rows) -> torch.Tensor:

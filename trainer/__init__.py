@@ -61,6 +61,7 @@ def train(
     from trainer.folds import plan  # noqa: PLC0415
     from trainer.lesson import Lesson  # noqa: PLC0415
     from trainer.prepare import prepare  # noqa: PLC0415
+    from trainer.reference import write_reference  # noqa: PLC0415
     from trainer.trust import answers, settle  # noqa: PLC0415
 
     if base and parent:
@@ -108,6 +109,7 @@ def train(
             seed=settings.seed,
         )
         manifest = trusted.model.manifest
+        write_reference(staged, trusted.model, (*parts.dev, *parts.calibration, *parts.test))
         figures = write(staged, assessment, manifest)
         manifest = registry.register(staged, manifest.model_copy(update={"metrics": figures, "ece": figures["ece"]}))
     gate = through_gate(registry, manifest.version)[0] if promote else None

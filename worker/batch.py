@@ -6,6 +6,7 @@ from datetime import datetime
 from contracts.model import Tokens
 from contracts.prediction import Prediction
 from contracts.ticket import Ticket
+from db.samples import Sample
 from db.window import Classified
 from inbox import Entry
 from worker.keeper import Running
@@ -41,8 +42,10 @@ class MicroBatch:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What the committer stores and settles: rows for the database with their entries, and dead letters."""
+    """What the committer stores and settles: rows for the database with their entries, and dead letters. And samples
+    of tickets in this or a former one, which may be lost."""
 
     rows: list[Classified] = field(default_factory=list)
     entries: list[Entry] = field(default_factory=list)
     dead: list[Condemned] = field(default_factory=list)
+    samples: list[Sample] = field(default_factory=list)

@@ -17,6 +17,7 @@ from worker.bisect import reason, sift
 from worker.handover import Handover
 from worker.judge import REMEMBERED, Budget, judge, require_finite
 from worker.outage import outwait
+from worker.sampler import Sampler
 from worker.selfcheck import self_check
 from worker.settings import WorkerSettings
 from worker.supervisor import Supervisor
@@ -27,6 +28,7 @@ class Classifier:
 
     def __init__(self, database: Database, supervisor: Supervisor, settings: WorkerSettings) -> None:
         self._database, self._supervisor, self._settings = database, supervisor, settings
+        self._sampler = Sampler(settings.sample_share, settings.batch_size)
         self._budget: tuple[str, Budget] | None = None
         self.rate = 0.0
 
@@ -35,8 +37,12 @@ class Classifier:
         while not inlet.ended:
             self._supervisor.beat()
             batch = inlet.take(0.5)
-            if batch is not None and self._supervisor.failure is None:
+            if self._supervisor.failure is not None:
+                continue
+            if batch is not None:
                 offer(self._judged(batch))
+            if samples := self._sampler.look(idle=batch is None):
+                offer(Done(samples=samples))  # behind their tickets: a sample is of a stored one
         offer(None)
 
     def _judged(self, batch: MicroBatch) -> Done:
@@ -54,15 +60,16 @@ class Classifier:
             done.dead.extend(
                 Condemned(item.entry, f"the model fails on this text: {reason(error)}") for item, error in failed
             )
-        for item in batch.items:
-            if item.entry.id in said:
-                prediction, when = said[item.entry.id]
-                received_at = datetime.fromtimestamp(item.entry.put_at, UTC)
-                epoch, lane = batch.running.epoch, item.entry.lane
-                done.entries.append(item.entry)
-                done.rows.append(
-                    Classified(item.ticket, item.digest, prediction, epoch, lane, received_at, classified_at=when)
-                )
+        classified = [item for item in batch.items if item.entry.id in said]
+        for item in classified:
+            prediction, when = said[item.entry.id]
+            received_at = datetime.fromtimestamp(item.entry.put_at, UTC)
+            epoch, lane = batch.running.epoch, item.entry.lane
+            done.entries.append(item.entry)
+            done.rows.append(
+                Classified(item.ticket, item.digest, prediction, epoch, lane, received_at, classified_at=when)
+            )
+        self._sampler.note(model, zip(classified, done.rows, strict=True))
         return done
 
     def _computed(

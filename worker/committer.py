@@ -12,6 +12,7 @@ import structlog
 from contracts.ticket import Lane
 from db import Database
 from db.dead import bury
+from db.samples import Sample, keep
 from db.window import Classified, rehearse, write
 from inbox import Entry, Inbox
 from worker import metrics
@@ -82,6 +83,8 @@ class Committer:
             self._settle([entry for entry, _ in stored])
         for one in window.dead:
             self._bury(one)
+        if window.samples:
+            self._keep(window.samples)
 
     def _write(
         self, window: Done
@@ -106,6 +109,12 @@ class Committer:
             self._settle([one.entry])
         else:
             self._settled([one.entry])
+
+    def _keep(self, samples: Sequence[Sample]) -> None:
+        try:
+            keep(self._database, samples)
+        except Exception as error:  # noqa: BLE001 - whatever it is, no ticket waits for a sample
+            log.warning("samples lost", samples=len(samples), why=reason(error))
 
     def _settle(self, entries: list[Entry]) -> None:
         self._patiently(lambda: self._inbox.settle(entries))
@@ -133,3 +142,4 @@ def _merge(window: Done, more: Done) -> None:
     window.rows.extend(more.rows)
     window.entries.extend(more.entries)
     window.dead.extend(more.dead)
+    window.samples.extend(more.samples)

@@ -14,8 +14,9 @@ from typing import Final
 import structlog
 
 from contracts.errors import InboxAway, Retryable
-from contracts.model import Model
+from contracts.model import Embeds, Model
 from db import Database
+from engine.language import load_languages
 from inbox import Inbox
 from inbox.claims import Claims
 from inbox.lease import Lease
@@ -125,7 +126,10 @@ class Pipeline:
 
     def _loaded(self, folder: Path) -> Model:
         with self.supervisor.excused():
-            return self._load(folder)
+            model = self._load(folder)
+            if self._settings.sample_share and isinstance(model, Embeds):
+                load_languages()
+            return model
 
     def _keep_lease(self) -> None:
         said = ""

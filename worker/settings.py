@@ -32,6 +32,9 @@ class WorkerSettings(BaseSettings):
     heartbeat_file: Path | None = Field(
         default=None, description="its age is the worker's liveness; see worker.health"
     )
+    sample_share: float = Field(
+        default=0.01, ge=0, le=1, description="live tickets whose embedding is kept, to notice drift; 0: none"
+    )
     metrics_port: int = Field(default=0, ge=0, le=65535, description="Prometheus on this port; 0: none")
     metrics_host: str = "127.0.0.1"
     review_under: float | None = Field(default=None, ge=0, le=1, description="overrides the manifest's threshold")

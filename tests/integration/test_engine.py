@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -45,6 +46,43 @@ def test_packed_and_padded_agree_to_1e_5_on_the_sample_tickets(packed: LoadedMod
 @pytest.mark.skipif(not BENCH.exists(), reason=f"the real tickets are not here: {BENCH}")
 def test_packed_and_padded_agree_to_1e_5_on_real_tickets(packed: LoadedModel, padded: LoadedModel) -> None:
     assert_agree(packed, padded, prompts(BENCH, 200))
+
+
+def test_what_the_classifier_reads_is_the_same_packed_and_padded(packed: LoadedModel, padded: LoadedModel) -> None:
+    tokens = packed.tokenize([*prompts(SAMPLE, 30), "a", "palavra " * 700])
+
+    seen, expected = torch.tensor(packed.embed(tokens)), torch.tensor(padded.embed(tokens))
+
+    assert seen.shape == (32, 384)
+    assert (seen - expected).abs().max() < 1e-5
+
+
+def test_the_classifier_reads_nothing_else(packed: LoadedModel, bert_models: Path) -> None:
+    from safetensors.torch import load_file
+
+    weights = load_file(bert_models / "v1.0.0" / "model.safetensors")
+    tokens = packed.tokenize(prompts(SAMPLE, 30))
+
+    logits = torch.tensor(packed.embed(tokens)).float() @ weights["classifier.weight"].T + weights["classifier.bias"]
+
+    assert (logits.softmax(dim=-1) - torch.tensor(packed.probabilities(tokens))).abs().max() < 1e-5
+
+
+def test_another_architecture_shows_its_first_token(packed: LoadedModel) -> None:
+    from transformers import DistilBertConfig, DistilBertForSequenceClassification
+
+    from engine.precision import fitting
+
+    config = DistilBertConfig(dim=8, n_layers=1, n_heads=1, hidden_dim=8, vocab_size=9)
+    network = DistilBertForSequenceClassification(config).train(False)
+
+    def pad(rows: Sequence[Sequence[int]]) -> dict[str, torch.Tensor]:
+        return {"input_ids": torch.tensor(rows)}
+
+    runner = fitting(network, pad, torch.device("cpu"), precision="fp32", packed=True, rows=[])
+    with torch.inference_mode():
+        read = network.pre_classifier(runner.pooled([[1, 2, 3], [4, 5, 6]])).relu()
+        assert torch.equal(network.classifier(read), runner.logits([[1, 2, 3], [4, 5, 6]]))
 
 
 def test_answers_come_in_the_order_of_the_texts_whatever_their_lengths(packed: LoadedModel) -> None:

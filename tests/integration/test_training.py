@@ -17,6 +17,7 @@ from tests.support.builders import NOW
 from tests.support.training import Steps, a_few_steps, write_some
 from trainer import Assessment, TrainingReport, TrainSettings, train
 from trainer.data import load as load_rows
+from trainer.reference import read_reference
 
 
 @pytest.fixture(scope="module")
@@ -159,6 +160,16 @@ def test_one_seed_gives_the_same_weights_and_scores(
     assert one == other
     assert repeated.manifest.metrics == trained.manifest.metrics
     assert repeated.manifest.data == trained.manifest.data
+
+
+def test_the_version_keeps_what_it_sees_of_rows_that_it_did_not_learn_from(
+    registry: Registry, trained: TrainingReport
+) -> None:
+    reference = read_reference(registry, "v1.0.0")
+
+    assert reference is not None
+    assert reference.embeddings.shape == (20 + 4, 384)
+    assert set(reference.langs) <= {"en", "pt"}
 
 
 def test_the_weights_are_not_the_bases(registry: Registry, trained: TrainingReport) -> None:

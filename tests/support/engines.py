@@ -7,7 +7,7 @@ from pathlib import Path
 from cli.bench.instant import InstantModel, instant
 from contracts.model import Tokens
 
-__all__ = ["BlurtingModel", "InstantModel", "blurting", "instant", "sleepy"]
+__all__ = ["BlurtingModel", "InstantModel", "SeeingModel", "blurting", "instant", "seeing", "sleepy"]
 
 
 def sleepy(folder: Path) -> InstantModel:
@@ -35,3 +35,16 @@ class BlurtingModel(InstantModel):
 def blurting(folder: Path) -> BlurtingModel:
     """An engine whose exceptions hold texts."""
     return BlurtingModel(instant(folder).manifest)
+
+
+@dataclass(frozen=True)
+class SeeingModel(InstantModel):
+    """Shows what its classifier reads: the number of words, twice."""
+
+    def embed(self, batch: Sequence[Tokens]) -> list[list[float]]:
+        return [[float(len(tokens.ids))] * 2 for tokens in batch]
+
+
+def seeing(folder: Path) -> SeeingModel:
+    """An engine that has embeddings."""
+    return SeeingModel(instant(folder).manifest)

@@ -54,6 +54,12 @@ def test_a_versions_report_is_shown_without_what_made_it() -> None:
     assert loaded.isdisjoint({"torch", "numpy", "sklearn", "jinja2"})
 
 
+def test_drift_is_noticed_without_torch() -> None:
+    loaded = loaded_by("import trainer.drift, trainer.reference, cli.commands.drift")
+
+    assert loaded.isdisjoint({"torch", "transformers", "sklearn", "py3langid"})
+
+
 def test_no_file_is_longer_than_two_screens_and_a_half() -> None:
     lines = {str(file.relative_to(ROOT)): len(file.read_text(encoding="utf-8").splitlines()) for file in FILES}
 

@@ -1,0 +1,185 @@
+"""`triagem drift`: samples in Postgres, a reference in a version's folder; a verdict, an exit status, a row."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from contracts.errors import ModelCorrupt
+from contracts.model import REFERENCE_FILE, Tokens
+from db import Database
+from db.samples import FIRST, Sample, keep
+from db.window import write
+from registry import Registry
+from tests.support.builders import manifest, register
+from tests.support.command import Triagem, assert_one_line
+from tests.support.engines import SeeingModel
+from tests.support.windows import result, rows
+from trainer.data import Row
+from trainer.drift import check
+from trainer.reference import MOST, look, read_reference, write_reference
+
+VERSION = "v1.0.0"
+
+
+class Spread(SeeingModel):
+    """Embeddings that differ from text to text: chance, with the number of words for its seed."""
+
+    def embed(self, batch: Sequence[Tokens]) -> list[list[float]]:
+        return [np.random.default_rng(len(tokens.ids)).normal(size=4).tolist() for tokens in batch]
+
+
+MODEL = Spread(manifest())
+
+
+def texts(number: int, *, words: int = 1) -> list[Row]:
+    """Texts of different lengths, from so many words upward."""
+    return [Row("oi " * (words + place), "suporte", "pt") for place in range(number)]
+
+
+def registered(root: Path, held_out: int) -> Registry:
+    """A current version with so many rows in its reference, none: without one; and none of the model's files."""
+    registry = Registry(root)
+    if held_out:
+        with registry.staging() as folder:
+            write_reference(folder, MODEL, texts(held_out))
+            registry.register(folder, manifest())
+    else:
+        register(registry)
+    registry.promote(VERSION)
+    return registry
+
+
+@pytest.fixture
+def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, triagem: Triagem) -> Registry:
+    """The command's registry, with a reference of 200 rows."""
+    monkeypatch.setenv("TRIAGEM_REGISTRY_URL", str(tmp_path / "models"))
+    return registered(tmp_path / "models", held_out=200)
+
+
+def sample(database: Database, number: int, *, start: int = 0, moved: float = 0.0) -> None:
+    """So many tickets more with a sample each, embedded like the reference's texts, or moved away from them."""
+    embeddings = look(MODEL, texts(number)).embeddings + moved
+    results = [  # labels are mixed as in the reference
+        result(str(one), external_id=f"{start + one}", label=("venda", "suporte")[one % 2]) for one in range(number)
+    ]
+    write(database, results)
+    keep(database, [Sample(row, one, "pt") for row, one in zip(results, embeddings.tolist(), strict=True)])
+
+
+class TestReference:
+    def test_what_was_written_is_read_again(self, tmp_path: Path) -> None:
+        registry, expected = registered(tmp_path, 12), look(MODEL, texts(12))
+
+        read = read_reference(registry, VERSION)
+
+        assert read is not None
+        assert np.array_equal(read.embeddings, expected.embeddings)
+        assert np.array_equal(read.confidences, expected.confidences)
+        assert np.array_equal(read.tokens, expected.tokens)
+        assert (read.labels, read.langs) == (expected.labels, expected.langs)
+
+    def test_the_labels_are_what_the_version_says_not_what_is_true(self) -> None:
+        assert look(MODEL, texts(4)).labels == ["suporte", "venda", "suporte", "venda"]
+
+    def test_rows_beyond_the_most_are_drawn_by_seed(self, tmp_path: Path) -> None:
+        for name in ("one", "same"):
+            (tmp_path / name).mkdir()
+            write_reference(tmp_path / name, MODEL, texts(MOST + 5))
+
+        one, same = ((tmp_path / name / REFERENCE_FILE).read_bytes() for name in ("one", "same"))
+        assert one == same
+
+    def test_a_file_that_was_changed_is_refused(self, tmp_path: Path) -> None:
+        registry = registered(tmp_path, 12)
+        (registry.folder(VERSION) / REFERENCE_FILE).write_bytes(b"other")
+
+        with pytest.raises(ModelCorrupt, match="changed since training"):
+            read_reference(registry, VERSION)
+
+    def test_a_version_may_have_none(self, tmp_path: Path) -> None:
+        assert read_reference(registered(tmp_path, 0), VERSION) is None
+
+
+class TestCommand:
+    def test_below_a_hundred_samples_there_is_no_verdict_and_no_row(
+        self, triagem: Triagem, database: Database, registry: Registry
+    ) -> None:
+        sample(database, 99)
+
+        answer = triagem("drift")
+
+        assert (answer.status, answer.out) == (0, "not enough samples of v1.0.0 yet (99 of 100)\n")
+        assert rows(database, "drift_reports") == []
+
+    def test_samples_that_shifted_are_told_by_status_3(
+        self, triagem: Triagem, database: Database, registry: Registry
+    ) -> None:
+        sample(database, 150, moved=2.0)
+
+        answer = triagem("drift")
+
+        assert answer.status == 3
+        assert answer.out.startswith("v1.0.0: drift in embeddings")
+        assert "4 of 4 dimensions shifted" in answer.out
+
+    def test_each_comparison_leaves_a_row(self, triagem: Triagem, database: Database, registry: Registry) -> None:
+        sample(database, 150, moved=2.0)
+
+        printed = json.loads(triagem("drift", "--json").out)
+
+        (row,) = rows(database, "drift_reports")
+        assert (row["model_version"], row["rows"], row["reference_rows"]) == (VERSION, 150, 200)
+        assert row["drifted"] is printed["drifted"] is True
+        assert row["detail"] == {"reference": "held-out rows", "shifts": printed["shifts"]}
+
+    def test_only_samples_since_a_time_are_compared(
+        self, triagem: Triagem, database: Database, registry: Registry
+    ) -> None:
+        sample(database, 150)
+
+        assert "(0 of 100)" in triagem("drift", "--since", "2999-01-01").out
+
+    def test_a_version_s_samples_are_its_own(self, triagem: Triagem, database: Database, registry: Registry) -> None:
+        with registry.staging() as folder:
+            write_reference(folder, MODEL, texts(200))
+            registry.register(folder, manifest())
+        sample(database, 150)
+
+        assert "v1.1.0 yet (0 of 100)" in triagem("drift", "--model", "v1.1.0").out
+
+    def test_an_unknown_version_is_one_line(self, triagem: Triagem, registry: Registry) -> None:
+        assert_one_line(triagem("drift", "--model", "v9.0.0"), "no model version v9.0.0")
+
+
+class TestFirstSamples:
+    def test_from_600_samples_on_the_first_500_are_the_reference(self, database: Database, tmp_path: Path) -> None:
+        registry = registered(tmp_path, 200)
+        sample(database, FIRST, moved=2.0)
+        assert check(database, registry).drifted  # from the held-out rows
+        sample(database, 99, start=FIRST, moved=2.0)
+        assert check(database, registry).reference == "held-out rows"
+
+        sample(database, 1, start=FIRST + 99, moved=2.0)
+
+        report = check(database, registry)
+        assert (report.reference, report.rows, report.reference_rows) == ("first samples", 100, 500)
+
+    def test_what_comes_behind_them_is_compared_with_them(self, database: Database, tmp_path: Path) -> None:
+        registry = registered(tmp_path, 0)
+        sample(database, FIRST, moved=2.0)
+        sample(database, 300, start=FIRST)
+
+        (embeddings, *_) = check(database, registry).shifts
+
+        assert embeddings.found
+
+    def test_a_version_without_held_out_rows_waits_for_them(self, database: Database, tmp_path: Path) -> None:
+        registry = registered(tmp_path, 0)
+        sample(database, 150)
+
+        (said,) = check(database, registry).lines()
+
+        assert said == "v1.0.0 has no reference yet: 0 of 100 held-out rows, and 150 of the first 500 samples"

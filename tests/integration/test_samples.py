@@ -1,0 +1,192 @@
+"""Samples: few, beside tickets that stay as they are, gone with what is forgotten, never in a ticket's way."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+from structlog.testing import capture_logs
+
+from cli.stack import Endpoints
+from contracts.model import Tokens
+from contracts.ticket import Lane
+from db import Database
+from db.forget import entomb
+from db.samples import Sample, earliest, keep, latest
+from db.window import Classified, write
+from inbox import Inbox
+from producer import Publisher
+from tests.support.command import Triagem
+from tests.support.engines import SeeingModel, instant, seeing
+from tests.support.forgetting import WHOSE, ours
+from tests.support.pipeline import drained, letters, publish, running, stored
+from tests.support.waiting import until
+from tests.support.windows import result, rows
+
+VERSION = "v1.0.0"
+
+
+def sample(row: Classified, embedding: Sequence[float] = (0.25, -1.0), lang: str = "pt") -> Sample:
+    return Sample(row, embedding, lang)
+
+
+def kept(database: Database, number: int, *, first: int, newest: int) -> list[float]:
+    """What is left of so many samples, each one of the next ticket; the ticket's number is its embedding."""
+    for one in range(number):
+        row = result(external_id=str(one))
+        write(database, [row])
+        keep(database, [sample(row, [one])], first=first, newest=newest)
+    return [seen.embedding[0] for seen in earliest(database, VERSION, most=number)]
+
+
+class TestKeep:
+    def test_a_sample_stands_beside_its_ticket(self, database: Database) -> None:
+        write(database, [result("A", label="venda", confidence=0.75)])
+
+        assert keep(database, [sample(result("A", label="venda", confidence=0.75))]) == 1
+
+        (seen,) = latest(database, VERSION, most=9)
+        assert (seen.embedding, seen.label, seen.confidence, seen.tokens, seen.lang) == (
+            [0.25, -1.0], "venda", 0.75, 3, "pt",
+        )  # fmt: skip
+
+    def test_the_same_again_changes_nothing(self, database: Database) -> None:
+        write(database, [result("A")])
+        keep(database, [sample(result("A"))])
+        before = rows(database, "samples")
+
+        assert keep(database, [sample(result("A"), [9.0, 9.0])]) == 0
+
+        assert rows(database, "samples") == before
+
+    def test_each_version_has_its_own(self, database: Database) -> None:
+        write(database, [result("A"), result("A", model="v1.1.0", epoch=2)])
+
+        assert keep(database, [sample(result("A")), sample(result("A", model="v1.1.0"))]) == 2
+
+        assert len(latest(database, VERSION, most=9)) == 1
+
+    def test_none_is_kept_of_a_ticket_that_is_unknown(self, database: Database) -> None:
+        assert keep(database, [sample(result("A"))]) == 0
+
+    def test_none_is_kept_of_a_text_that_was_revised(self, database: Database) -> None:
+        write(database, [result("A")])
+        write(database, [result("B", minute=1)])
+
+        assert keep(database, [sample(result("A"))]) == 0
+
+    def test_none_is_kept_of_a_ticket_that_was_forgotten(self, database: Database) -> None:
+        write(database, [ours()])
+        entomb(database, WHOSE)
+        with database.autocommit() as connection:  # a tombstone has no digest; this one does not give itself away
+            connection.execute(text("UPDATE tickets SET digest = :digest"), {"digest": ours().digest})
+
+        assert keep(database, [sample(ours())]) == 0
+
+    def test_nobody_waits_for_a_ticket_that_is_locked(self, database: Database) -> None:
+        write(database, [result("A")])
+        with database.engine.begin() as other:
+            other.execute(text("UPDATE tickets SET label = label"))
+
+            assert keep(database, [sample(result("A"))]) == 0
+
+    def test_of_many_the_first_and_the_newest_stay(self, database: Database) -> None:
+        # The newest as they were before the last statement, which sees no row of its own.
+        assert kept(database, 9, first=2, newest=3) == [0, 1, 5, 6, 7, 8]
+
+    def test_few_stay_all(self, database: Database) -> None:
+        assert kept(database, 5, first=2, newest=3) == [0, 1, 2, 3, 4]
+
+    def test_the_latest_are_those_behind_a_sample_and_since_a_time(self, database: Database) -> None:
+        assert kept(database, 4, first=9, newest=9) == [0, 1, 2, 3]
+        second = earliest(database, VERSION, most=2)[-1]
+        with database.autocommit() as connection:
+            connection.execute(text("UPDATE samples SET sampled_at = now() - interval '1 day' WHERE id % 2 = 0"))
+            since = connection.execute(text("SELECT now() - interval '1 hour'")).scalar_one()
+
+        assert [seen.embedding[0] for seen in latest(database, VERSION, most=9, after=second.id)] == [3, 2]
+        assert len(latest(database, VERSION, most=9, since=since)) == 2
+
+
+def test_forgetting_a_ticket_deletes_its_samples(triagem: Triagem, database: Database) -> None:
+    neighbour = result(external_id="neighbour")
+    write(database, [ours(), neighbour])
+    keep(database, [sample(ours()), sample(neighbour)])
+
+    assert triagem("db", "forget", "crm", "4711", "--yes").status == 0
+
+    (left,) = rows(database, "samples")
+    (ticket_id,) = (row["id"] for row in rows(database, "tickets") if row["external_id"] == "neighbour")
+    assert left["ticket_id"] == ticket_id
+
+
+def samples(database: Database) -> int:
+    return len(rows(database, "samples"))
+
+
+class TestPipe:
+    def test_live_tickets_are_sampled_behind_their_results(
+        self, endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path
+    ) -> None:
+        Publisher(inbox).publish(source="import", external_id="bulk", text="quero um orçamento", lane=Lane.BULK)
+        publish(inbox, 40)
+        with running(endpoints, instant_models, seeing, sample_share=1.0):
+            until(lambda: samples(database) == 40)
+            until(lambda: drained(inbox))
+        assert samples(database) == 40
+        (row, *_) = rows(database, "samples")
+        assert (row["model_version"], row["embedding"], row["tokens"]) == (VERSION, [4.0, 4.0], 4)
+
+    def test_with_a_share_of_nothing_none_is_taken(
+        self, endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path
+    ) -> None:
+        seen: list[int] = []
+
+        class Watched(SeeingModel):
+            def embed(self, batch: Sequence[Tokens]) -> list[list[float]]:
+                seen.append(len(batch))
+                return super().embed(batch)
+
+        publish(inbox, 40)
+        with running(endpoints, instant_models, lambda folder: Watched(instant(folder).manifest), sample_share=0):
+            until(lambda: drained(inbox))
+        assert (seen, samples(database)) == ([], 0)
+
+    @pytest.mark.parametrize("answer", [[float("nan")], []], ids=["what is no number", "rows too few"])
+    def test_embeddings_that_cannot_be_stored_cost_no_ticket(
+        self, answer: list[float], endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path
+    ) -> None:
+        looked: list[int] = []
+
+        class Odd(SeeingModel):
+            def embed(self, batch: Sequence[Tokens]) -> list[list[float]]:
+                looked.append(len(batch))
+                return [answer for _ in batch][: len(answer) * len(batch)]
+
+        def odd(folder: Path) -> SeeingModel:
+            return Odd(instant(folder).manifest)
+
+        publish(inbox, 40)
+        with running(endpoints, instant_models, odd, sample_share=1.0) as (_, failed):
+            until(lambda: bool(looked))
+            publish(inbox, 50)  # ten more than before
+            until(lambda: drained(inbox))
+            assert not failed.is_set()
+        assert (stored(database), samples(database), letters(database)) == (50, 0, [])
+
+    def test_a_database_that_refuses_samples_still_gets_all_results(
+        self, endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path
+    ) -> None:
+        with database.autocommit() as connection:
+            connection.execute(text("ALTER TABLE samples RENAME TO elsewhere"))
+        try:
+            publish(inbox, 40)
+            with running(endpoints, instant_models, seeing, sample_share=1.0) as (_, failed), capture_logs() as said:
+                until(lambda: any(one["event"] == "samples lost" for one in said))
+                publish(inbox, 50)
+                until(lambda: drained(inbox))
+                assert not failed.is_set()
+        finally:
+            with database.autocommit() as connection:
+                connection.execute(text("ALTER TABLE elsewhere RENAME TO samples"))
+        assert (stored(database), letters(database)) == (50, [])

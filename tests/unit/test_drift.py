@@ -1,0 +1,139 @@
+"""Comparing two populations: chance alone is no drift, nor is what is significant but small."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import ks_2samp
+
+from trainer.drift import LEAST, DriftReport, Shift, compare, distances
+from trainer.reference import Population
+
+
+def population(rows: int = 400, *, seed: int = 0, moved: float = 0.0, **changes: Any) -> Population:
+    """Texts of three dimensions, the first of them `moved`, three quarters support, all in Portuguese."""
+    rng = np.random.default_rng(seed)
+    embeddings = rng.normal(size=(rows, 3)).astype(np.float32)
+    embeddings[:, 0] += moved
+    labels = ["suporte"] * (3 * rows // 4) + ["venda"] * (rows - 3 * rows // 4)
+    values: dict[str, Any] = {
+        "confidences": rng.uniform(0.5, 1, rows),
+        "tokens": rng.integers(5, 50, rows),
+        "labels": labels,
+        "langs": ["pt"] * rows,
+    }
+    return Population(embeddings, **(values | changes))
+
+
+def found(recent: Population, reference: Population | None = None) -> list[str]:
+    """What is said to have shifted."""
+    return [one.what for one in compare(reference or population(seed=1), recent) if one.found]
+
+
+columns = st.lists(st.integers(-5, 5), min_size=1, max_size=30)
+
+
+@given(columns, columns)
+def test_the_distance_is_that_of_scipy_ties_and_all(left: list[int], right: list[int]) -> None:
+    mine = distances(np.array(left)[:, None], np.array(right)[:, None])
+
+    assert mine[0] == pytest.approx(ks_2samp(left, right, method="asymp").statistic)
+
+
+def test_chance_alone_is_no_drift() -> None:
+    assert found(population()) == []
+
+
+def test_one_dimension_that_moves_is_found_and_counted() -> None:
+    recent = population(moved=1.0)
+
+    assert found(recent) == ["embeddings"]
+    assert compare(population(seed=1), recent)[0].now == {"dimensions": 3, "shifted": 1}
+
+
+def test_a_significant_difference_that_is_small_is_no_drift() -> None:
+    many = 20_000
+    (embeddings, *_) = compare(population(many, seed=1), population(many, moved=0.1))
+
+    assert embeddings.p < 1e-6
+    assert not embeddings.found
+
+
+def test_a_large_difference_that_chance_explains_is_no_drift() -> None:
+    labels = ["suporte"] * 64 + ["venda"] * 36
+
+    (_, _, _, mix) = compare(population(100, langs=[""] * 100), population(100, labels=labels))
+
+    assert mix.size > 0.1
+    assert not mix.found
+
+
+@pytest.mark.parametrize(
+    ("what", "changes"),
+    [
+        ("confidence", {"confidences": np.full(400, 0.99)}),
+        ("length", {"tokens": np.full(400, 49)}),
+        ("labels", {"labels": ["venda"] * 200 + ["suporte"] * 200}),
+        ("languages", {"langs": ["pt"] * 300 + ["es"] * 100}),
+    ],
+)
+def test_each_of_the_others_is_found_by_itself(what: str, changes: dict[str, Any]) -> None:
+    assert found(population(**changes)) == [what]
+
+
+def test_names_that_are_rare_count_together() -> None:
+    langs = ["pt"] * 390 + ["ca", "gl", "da", "fr", "it", "ro", "nl", "sv", "fi", "no"]
+
+    mix = compare(population(seed=1), population(langs=langs))[-1]
+
+    assert mix.now == {"pt": 0.975, "others": 0.025}
+
+
+def test_languages_are_compared_only_where_enough_rows_of_both_sides_have_one() -> None:
+    half_known = ["pt"] * (LEAST - 1) + [""] * (400 - LEAST + 1)
+
+    assert [one.what for one in compare(population(), population(langs=half_known))][-1] == "labels"
+
+
+def test_a_label_that_is_new_is_compared_too() -> None:
+    assert "labels" in found(population(labels=["suporte"] * 300 + ["cobranca"] * 100))
+
+
+class TestReport:
+    def test_it_names_what_shifted_and_what_it_was_before(self) -> None:
+        shifts = compare(population(seed=1), population(labels=["venda"] * 400, moved=2.0))
+
+        said = DriftReport("v1.0.0", "held-out rows", 400, 400, shifts).lines()
+
+        assert said[0] == "v1.0.0: drift in embeddings, labels (400 samples against 400 held-out rows)"
+        assert said[1].startswith("embeddings: 1 of 3 dimensions shifted; size 0.6")
+        assert said[2].startswith("labels: suporte 0% (was 75%), venda 100% (was 25%); size 0.75, p ")
+
+    def test_without_drift_it_says_so_and_gives_all_figures(self) -> None:
+        shifts = compare(population(seed=1), population())
+
+        verdict, *figures = DriftReport("v1.0.0", "first samples", 400, 400, shifts).lines()
+
+        assert verdict == "v1.0.0: no drift (400 samples against 400 first samples)"
+        assert [line.partition(":")[0] for line in figures] == [
+            "embeddings", "confidence", "length", "labels", "languages",
+        ]  # fmt: skip
+
+    def test_too_few_samples_are_no_verdict(self) -> None:
+        report = DriftReport("v1.0.0", "held-out rows", 7, 400)
+
+        assert not report.drifted
+        assert report.lines() == ["not enough samples of v1.0.0 yet (7 of 100)"]
+
+    def test_nor_is_a_version_without_reference(self) -> None:
+        (said,) = DriftReport("v1.0.0", "held-out rows", 240, 30).lines()
+
+        assert said == "v1.0.0 has no reference yet: 30 of 100 held-out rows, and 240 of the first 500 samples"
+
+    def test_one_comparison_that_found_something_is_enough(self) -> None:
+        quiet, loud = (Shift("length", 0.2, 0.001, found, {}, {}) for found in (False, True))
+
+        assert not DriftReport("v1.0.0", "held-out rows", 400, 400, (quiet, quiet)).drifted
+        assert DriftReport("v1.0.0", "held-out rows", 400, 400, (quiet, loud)).drifted
