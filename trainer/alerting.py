@@ -39,14 +39,13 @@ def tell_due(database: Database, registry: Registry, rules: DueSettings, now: da
 def tell_drift(database: Database, registry: Registry, now: datetime) -> bool:
     """Compare recent tickets with the version's reference, and raise an alert if they differ; True if it is new."""
     check = import_module("trainer.drift").check  # when it is run, and not before: it loads scipy
-    version = registry.current().version
     report = check(database, registry)
-    log.info("drift", version=version, drifted=report.drifted)
+    log.info("drift", version=report.model_version, drifted=report.drifted)
     if not report.drifted:
         return False
-    return raise_alert(
-        database, DRIFT, _once_a_month(version, "", now), {"version": version, "detail": report.detail}
-    )
+    says, *figures = report.lines()
+    detail = {"version": report.model_version, "says": says, "figures": figures}
+    return raise_alert(database, DRIFT, _once_a_month(report.model_version, "", now), detail)
 
 
 def _once_a_month(version: str, topic: str, now: datetime) -> str:
