@@ -28,7 +28,8 @@ def print_verdict(decision: Decision, screen: Console) -> None:
 
 
 def _table(candidate: str, current: str | None, measured: Measured, compared: Compared | None) -> Table:
-    table = Table(title=f"{measured.rows:,} test rows that no version learned from", title_justify="left")
+    nobody = "neither" if current else "it never"
+    table = Table(title=f"{measured.rows:,} test rows that {nobody} learned from", title_justify="left")
     table.add_column()
     table.add_column(candidate, justify="right")
     if current:
@@ -48,7 +49,7 @@ def _table(candidate: str, current: str | None, measured: Measured, compared: Co
     row("NLL", f"{measured.nll:.3f}", f"{compared.nll:.3f}" if compared else "")
     former_cost = compared.mflops_per_token if compared else None
     if measured.mflops_per_token is not None or former_cost is not None:
-        row("MFLOP a token", _known(measured.mflops_per_token), _known(former_cost))
+        row("mflops_per_token", _known(measured.mflops_per_token), _known(former_cost))
     return table
 
 

@@ -27,7 +27,7 @@ def test_a_better_version_is_promoted_and_the_figures_are_shown(registry: Regist
 
     assert answer.status == 0
     for said in (
-        "300 test rows that no version learned from",
+        "300 test rows that neither learned from",
         "30 rows gained, 0 lost: McNemar's exact p 1.86e-09",
         "with 95 % confidence above +0.075",
         "passes: v1.1.0 against v1.0.0",

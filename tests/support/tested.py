@@ -16,15 +16,18 @@ def register_tested(
     labels: Sequence[str] = LABELS,
     answers: Iterable[Answer] | None = None,
     learned: Iterable[int] = (),
+    as_part: str = "train",
     without: str = "",
     **changes: object,
 ) -> str:
-    """Register a version that got all of so many test rows right but for the named ones; see `records.record`."""
+    """Register a version that got all of so many test rows right but for the named ones; see `records.record`.
+
+    `as_part`: what it did with the rows that it learned from; `without`: a file that is not stored.
+    """
     wrong = frozenset(wrong)
     said = list(answers or (answer(row, right=row not in wrong, labels=labels) for row in range(rows)))
-    seen = Rows(
-        train=tuple(f"{row:064x}" for row in learned), dev=(), calibration=(), test=tuple(one.digest for one in said)
-    )
+    parts = dict.fromkeys(("train", "dev", "calibration"), ()) | {as_part: tuple(f"{row:064x}" for row in learned)}
+    seen = Rows(**parts, test=tuple(one.digest for one in said))
     contents = {
         "weights.txt": "weights",
         ROWS_FILE: seen.model_dump_json(),

@@ -38,6 +38,11 @@ def test_a_record_holds_answers_and_what_was_learned_from(registry: Registry) ->
     assert found.gaps == ()
 
 
+@pytest.mark.parametrize("part", ["train", "dev", "calibration"])
+def test_a_row_was_learned_from_whatever_it_served_for(registry: Registry, part: str) -> None:
+    assert record(registry, register_tested(registry, learned=[7], as_part=part)).learned == digests(7)
+
+
 def test_what_ancestors_learned_from_counts_as_learned(registry: Registry) -> None:
     first = register_tested(registry, learned=[1])
     second = register_tested(registry, learned=[2], parent=first)

@@ -53,11 +53,12 @@ def test_another_process_finds_the_copy(registry: Registry, cache: Path, monkeyp
 
 
 def test_a_version_of_the_same_name_in_another_registry_is_another_one(registry: Registry, cache: Path) -> None:
-    registry.folder("v1.0.0")
+    own = registry.folder("v1.0.0") / "weights.txt"
     other = Registry("memory://elsewhere/models", cache=cache)
     register(other, weights="other weights")
 
     assert (other.folder("v1.0.0") / "weights.txt").read_text(encoding="utf-8") == "other weights"
+    assert own.read_text(encoding="utf-8") == "weights"
 
 
 def test_a_damaged_copy_is_fetched_anew(registry: Registry) -> None:
@@ -134,6 +135,14 @@ def test_a_name_that_somebody_else_took_meanwhile_is_not_given_twice(
     with pytest.raises(InvalidInput, match=r"v1\.1\.0 was registered by somebody else meanwhile"):
         register(registry)
     assert files.read(f"v1.1.0/{MANIFEST_FILE}") == b"{}"
+
+
+def test_what_an_interrupted_upload_left_is_removed_with_the_next(registry: Registry, files: Files) -> None:
+    files.write("v1.1.0/pytorch_model.bin", b"half of it")
+
+    assert register(registry) == "v1.1.0"
+    with pytest.raises(FileNotFoundError):
+        files.read("v1.1.0/pytorch_model.bin")
 
 
 def test_what_was_staged_and_not_registered_is_removed(registry: Registry, cache: Path) -> None:
