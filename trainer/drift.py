@@ -64,6 +64,11 @@ class DriftReport:
         """Whether any comparison found a shift."""
         return any(one.found for one in self.shifts)
 
+    @property
+    def detail(self) -> dict[str, Any]:
+        """All figures, as JSON can hold them."""
+        return {"reference": self.reference, "shifts": [asdict(one) for one in self.shifts]}
+
     def lines(self) -> list[str]:
         """In plain words, the verdict first."""
         if not self.shifts and self.reference_rows < LEAST:
@@ -138,8 +143,14 @@ def _compared(
     recent: Population,
 ) -> DriftReport:
     made = DriftReport(version, kind, len(recent), len(reference), compare(reference, recent))
-    detail = {"reference": kind, "shifts": [asdict(one) for one in made.shifts]}
-    report(database, version, drifted=made.drifted, rows=made.rows, reference_rows=made.reference_rows, detail=detail)
+    report(
+        database,
+        version,
+        drifted=made.drifted,
+        rows=made.rows,
+        reference_rows=made.reference_rows,
+        detail=made.detail,
+    )
     return made
 
 

@@ -31,16 +31,18 @@ class Sampler:
 
     def __init__(self, share: float, size: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._share, self._size, self._clock = share, size, clock
-        self._model: Embeds | None = None
+        self._model: Model | None = None
+        self._eyes: Embeds | None = None
         self._chosen: list[tuple[Tokens, Classified]] = []
         self._looked_at = float("-inf")
 
     def note(self, model: Model, classified: Iterable[tuple[Item, Classified]]) -> None:
         """Choose among tickets that the model has just classified."""
-        if not self._share or not isinstance(model, Embeds):
-            return
         if model is not self._model:
             self._model, self._chosen = model, []
+            self._eyes = model if self._share and isinstance(model, Embeds) else None
+        if self._eyes is None:
+            return
         self._chosen += [(item.tokens, row) for item, row in classified if self._wanted(item, row)]
         del self._chosen[self._size :]
 
@@ -48,11 +50,11 @@ class Sampler:
         """What the model sees in the chosen ones, if it is time."""
         now = self._clock()
         due = (idle or len(self._chosen) == self._size) and now >= self._looked_at + _PAUSE_S
-        if self._model is None or not self._chosen or not due:
+        if self._eyes is None or not self._chosen or not due:
             return []
         taken, self._chosen, self._looked_at = self._chosen, [], now
         try:
-            embeddings = self._model.embed([tokens for tokens, _ in taken])
+            embeddings = self._eyes.embed([tokens for tokens, _ in taken])
             return [Sample(row, one, _language(row)) for (_, row), one in zip(taken, embeddings, strict=True)]
         except Exception as error:  # noqa: BLE001 - their results are stored, and must not suffer
             log.warning("no samples of these tickets", tickets=len(taken), why=reason(error))

@@ -14,6 +14,7 @@ from db import Database
 from db.forget import entomb
 from db.samples import Sample, earliest, keep, latest
 from db.window import Classified, write
+from engine.classify import EngineSettings, LoadedModel, load
 from inbox import Inbox
 from producer import Publisher
 from tests.support.command import Triagem
@@ -116,8 +117,11 @@ def test_forgetting_a_ticket_deletes_its_samples(triagem: Triagem, database: Dat
     assert triagem("db", "forget", "crm", "4711", "--yes").status == 0
 
     (left,) = rows(database, "samples")
-    (ticket_id,) = (row["id"] for row in rows(database, "tickets") if row["external_id"] == "neighbour")
-    assert left["ticket_id"] == ticket_id
+    assert left["ticket_id"] == _id(database, "neighbour")
+
+
+def _id(database: Database, external_id: str) -> int:
+    return next(int(row["id"]) for row in rows(database, "tickets") if row["external_id"] == external_id)
 
 
 def samples(database: Database) -> int:
@@ -136,6 +140,20 @@ class TestPipe:
         assert samples(database) == 40
         (row, *_) = rows(database, "samples")
         assert (row["model_version"], row["embedding"], row["tokens"]) == (VERSION, [4.0, 4.0], 4)
+
+    def test_the_real_engine_has_embeddings(
+        self, endpoints: Endpoints, inbox: Inbox, database: Database, bert_models: Path
+    ) -> None:
+        def small(folder: Path) -> LoadedModel:
+            return load(folder, EngineSettings(device="cpu", precision="fp32"))
+
+        publish(inbox, 5)
+        with running(endpoints, bert_models, small, sample_share=1.0):
+            until(lambda: samples(database) == 5)
+        model = small(bert_models / VERSION)
+        (expected,) = model.embed(model.tokenize(["minha internet caiu 0"]))
+        (seen,) = (row for row in rows(database, "samples") if row["ticket_id"] == _id(database, "0"))
+        assert seen["embedding"] == pytest.approx(expected, abs=1e-5)
 
     def test_with_a_share_of_nothing_none_is_taken(
         self, endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path

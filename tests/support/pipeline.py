@@ -8,16 +8,17 @@ from pathlib import Path
 from sqlalchemy import text
 
 from cli.stack import Endpoints
+from contracts.model import Model
 from contracts.ticket import Lane
 from db import Database
 from inbox import Inbox, InboxSettings, connect
 from producer import Publisher
 from registry import Registry
-from tests.support.engines import InstantModel, instant
+from tests.support.engines import instant
 from worker.pipeline import Pipeline
 from worker.settings import WorkerSettings
 
-Load = Callable[[Path], InstantModel]
+Load = Callable[[Path], Model]
 
 
 @contextmanager
