@@ -95,9 +95,9 @@ def split(
     if seen := sum(not trained.isdisjoint(_digests([row])) for row in parts["test"]):
         notes.append(
             f"of {len(parts['test'])} test rows {seen} are not new: earlier versions learned from them or were tuned "
-            "by them, and are not compared on them"
+            "by them; promotion leaves out those that a compared version learned from"
         )
-    return Parts(**parts, notes=(*notes, *_lacking(parts, corpus.labels)))
+    return Parts(**parts, notes=(*notes, *_weaknesses(parts, corpus.labels)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -158,8 +158,8 @@ def _parts(corpus: Corpus, places: dict[str, str]) -> dict[str, tuple[Row, ...]]
     return {part: tuple(rows) for part, rows in parts.items()}
 
 
-def _lacking(parts: dict[str, tuple[Row, ...]], labels: Sequence[str]) -> Iterator[str]:
-    """Notes on labels that a held-out part lacks. Raises InvalidInput where training or testing would be idle."""
+def _weaknesses(parts: dict[str, tuple[Row, ...]], labels: Sequence[str]) -> Iterator[str]:
+    """Notes on what a held-out part cannot tell. Raises InvalidInput where training or testing would be idle."""
     for part, rows in parts.items():
         lacking = [label for label in labels if label not in {row.label for row in rows}]
         if part == "train" and lacking:
@@ -174,6 +174,8 @@ def _lacking(parts: dict[str, tuple[Row, ...]], labels: Sequence[str]) -> Iterat
             )
         if rows and lacking:
             yield f"no {part} row is labelled {' or '.join(lacking)}"
+        if rows and part != "train" and (texts := len({row.text for row in rows})) <= len(rows) / 2:
+            yield f"the {len(rows)} {part} rows are {texts} different texts: a score on them says little"
 
 
 def _digests(rows: Iterable[Row]) -> tuple[str, ...]:

@@ -75,6 +75,12 @@ def test_each_part_is_compared_for_itself() -> None:
     }
 
 
+def test_a_row_that_is_in_train_is_not_counted_a_second_time_as_nearly_so() -> None:
+    found = look([INTERNET, near(INTERNET), QUOTE], test=[near(INTERNET)])
+
+    assert (found.leaks["test"].exact, found.leaks["test"].near) == (1, 0)
+
+
 def test_copies_within_the_test_are_no_leak() -> None:
     refuse_leaks(look(TRAIN, test=[INVOICE, INVOICE, near(INVOICE)]))
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.command import Triagem
-from tests.unit.test_split import both
+from tests.support.rows import both
 from trainer.data import Row
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from contracts.errors import InvalidInput
-from tests.unit.test_training_data import CALLS, jsonl
+from tests.support.rows import CALLS, jsonl
 from trainer import TrainSettings
 from trainer.data import Corpus, load
 
@@ -33,6 +33,11 @@ def test_a_label_that_is_not_declared_is_named_with_its_line_and_the_nearest_one
         InvalidInput, match=r"train\.jsonl:5: 'suport' is not .*suporte, venda; did you mean 'suporte'\?$"
     ):
         corpus(tmp_path, rows, "suporte", "venda")
+
+
+def test_the_nearest_label_is_found_in_another_case_too(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match=r"did you mean 'SUPORTE'\?"):
+        corpus(tmp_path, CALLS, "SUPORTE", "VENDA")
 
 
 def test_a_label_that_is_like_no_other_is_no_question(tmp_path: Path) -> None:

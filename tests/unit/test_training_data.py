@@ -1,6 +1,5 @@
 """The seed's files become rows: cleaned as in serving, labels in the seed's order, each fault with file and line."""
 
-import json
 import os
 import subprocess
 import sys
@@ -9,22 +8,11 @@ from pathlib import Path
 import pytest
 
 from contracts.errors import InvalidInput, MissingExtra
+from tests.support.rows import CALLS, jsonl
 from trainer import settings
 from trainer.data import Corpus, Row, load, rows_digest
 
 ROOT = Path(__file__).parents[2]
-CALLS = [
-    ("minha internet caiu", "suporte"),
-    ("quanto custa?", "venda"),
-    ("app crashes", "suporte"),
-    ("a quote", "venda"),
-]
-
-
-def jsonl(*rows: tuple[str, str], **more: object) -> str:
-    """Lines as the seed's files have them."""
-    lines = [{"prompt": prompt, "completion": completion, **more} for prompt, completion in rows]
-    return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
 
 
 def corpus(folder: Path, train: str = jsonl(*CALLS), test: str = jsonl(*CALLS[:2])) -> Corpus:
