@@ -45,7 +45,14 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def settings(tmp_path_factory: pytest.TempPathFactory) -> TrainSettings:
     base = tiny_base(tmp_path_factory.mktemp("tiny"))
     return a_few_steps(
-        base=base, min_steps=16, num_train_epochs=6, eval_steps=3, logging_steps=2, folds=2, learning_rate=1e-2
+        base=base,
+        min_steps=16,
+        num_train_epochs=6,
+        eval_steps=3,
+        logging_steps=2,
+        folds=2,
+        learning_rate=1e-2,
+        max_tokens=64,
     )
 
 
@@ -171,7 +178,7 @@ def test_a_version_from_a_version_names_its_parent_and_its_ancestors_base(
     child: TrainingReport, whole: TrainingReport, settings: TrainSettings
 ) -> None:
     assert (child.manifest.parent, child.manifest.base) == ("v1.0.0", settings.base)
-    assert child.manifest.max_tokens == whole.manifest.max_tokens
+    assert child.manifest.max_tokens == whole.manifest.max_tokens == 64
 
 
 def test_a_new_label_comes_after_the_parents_in_their_order(child: TrainingReport, registry: Registry) -> None:
