@@ -13,10 +13,14 @@ from contracts.errors import InvalidInput
 from contracts.model import Manifest
 from engine.classify import classify, load
 from registry import Registry
+from registry.store import digest_of
 from tests.support.builders import NOW
 from tests.support.training import Steps, a_few_steps, tiny_base, write_made_up
 from trainer import TrainingReport, TrainSettings, train
+from trainer.data import hold_out
 from trainer.data import load as load_rows
+from trainer.finetune import finetune
+from trainer.schedule import fit_schedule
 from trainer.trust import trust_in
 
 FOLD, LAST = 24, 18  # steps of each of two folds' models, and of the version's own; a checkpoint at every third
@@ -150,6 +154,31 @@ def test_a_checkpoint_that_was_not_written_to_its_end_is_passed_over(
     assert again.seen[0] == (2 * FOLD + 12, 2 * FOLD + LAST)
     assert same(report.manifest, whole.manifest)
     assert any("from its step 12" in note for note in report.notes)
+
+
+def test_a_training_that_was_cut_off_at_its_very_end_trains_no_more(
+    data: Path, tmp_path: Path, settings: TrainSettings
+) -> None:
+    rows, dev = hold_out(load_rows(data).train, 42)
+    tuned, seen = [], [Steps(), Steps()]
+    for name, steps in zip(("first", "again"), seen, strict=True):
+        tuned.append(
+            finetune(
+                rows,
+                dev,
+                ["suporte", "venda"],
+                settings=settings,
+                schedule=fit_schedule(len(rows), settings, cores=1),
+                folder=tmp_path / name,
+                checkpoints=tmp_path,
+                progress=steps,
+            )
+        )
+    one, other = (digest_of(tmp_path / name / "model.safetensors") for name in ("first", "again"))
+
+    assert seen[1].seen == [(LAST, LAST)]
+    assert one == other
+    assert (tuned[1].curves, tuned[1].resumed_at) == (tuned[0].curves, LAST)
 
 
 def test_other_settings_are_another_training(data: Path, tmp_path: Path, settings: TrainSettings) -> None:
