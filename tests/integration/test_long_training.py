@@ -13,9 +13,14 @@ from contracts.errors import InvalidInput
 from contracts.model import Manifest
 from engine.classify import classify, load
 from registry import Registry
+from registry.store import digest_of
 from tests.support.builders import NOW
 from tests.support.training import Steps, a_few_steps, tiny_base, write_made_up
 from trainer import TrainingReport, TrainSettings, train
+from trainer.data import load as load_rows
+from trainer.finetune import finetune
+from trainer.schedule import fit_schedule
+from trainer.split import split
 
 FOLD, LAST = 24, 18  # steps of each of two folds' models, and of the version's own; a checkpoint at every third
 KILLED: Final = """
@@ -43,7 +48,14 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def settings(tmp_path_factory: pytest.TempPathFactory) -> TrainSettings:
     base = tiny_base(tmp_path_factory.mktemp("tiny"))
     return a_few_steps(
-        base=base, min_steps=16, num_train_epochs=6, eval_steps=3, logging_steps=2, folds=2, learning_rate=1e-2
+        base=base,
+        min_steps=16,
+        num_train_epochs=6,
+        eval_steps=3,
+        logging_steps=2,
+        folds=2,
+        learning_rate=1e-2,
+        max_tokens=64,
     )
 
 
@@ -134,6 +146,31 @@ def test_a_checkpoint_that_was_not_written_to_its_end_is_passed_over(
     assert any("from its step 12" in note for note in report.notes)
 
 
+def test_a_training_that_was_cut_off_at_its_very_end_trains_no_more(
+    data: Path, tmp_path: Path, settings: TrainSettings
+) -> None:
+    parts = split(load_rows(data), seed=42)
+    tuned, seen = [], [Steps(), Steps()]
+    for name, steps in zip(("first", "again"), seen, strict=True):
+        tuned.append(
+            finetune(
+                parts.train,
+                parts.dev,
+                ["suporte", "venda"],
+                settings=settings,
+                schedule=fit_schedule(len(parts.train), settings, cores=1),
+                folder=tmp_path / name,
+                checkpoints=tmp_path,
+                progress=steps,
+            )
+        )
+    one, other = (digest_of(tmp_path / name / "model.safetensors") for name in ("first", "again"))
+
+    assert seen[1].seen == [(LAST, LAST)]
+    assert one == other
+    assert (tuned[1].curves, tuned[1].resumed_at) == (tuned[0].curves, LAST)
+
+
 def test_other_settings_are_another_training(data: Path, tmp_path: Path, settings: TrainSettings) -> None:
     registry, other = Registry(tmp_path / "models"), Steps(1)
     for seed in (1, 2):
@@ -160,7 +197,7 @@ def test_a_version_from_a_version_names_its_parent_and_its_ancestors_base(
     child: TrainingReport, whole: TrainingReport, settings: TrainSettings
 ) -> None:
     assert (child.manifest.parent, child.manifest.base) == ("v1.0.0", settings.base)
-    assert child.manifest.max_tokens == whole.manifest.max_tokens
+    assert child.manifest.max_tokens == whole.manifest.max_tokens == 64
 
 
 def test_a_new_label_comes_after_the_parents_in_their_order(child: TrainingReport, registry: Registry) -> None:
