@@ -97,7 +97,7 @@ def train(
             out_of_fold=out_of_fold,
             otherwise=ancestor.manifest.temperature if ancestor else 1.0,
         )
-        notes = (*data.notes, *lesson.notes, *([RESUMED.format(tuned.resumed_at)] if resumed else []))
+        notes = (*data.notes, *lesson.notes)
         assessment = assess(
             parts.test,
             draft.labels,
@@ -115,7 +115,7 @@ def train(
     gate = through_gate(registry, manifest.version)[0] if promote else None
     return TrainingReport(
         manifest=manifest,
-        notes=notes,
+        notes=(*notes, *([RESUMED.format(tuned.resumed_at)] if resumed else [])),
         rows=len(parts.train),
         steps=lesson.steps,
         seconds=(clock() - started).total_seconds(),

@@ -22,7 +22,7 @@ from trainer.neighbours import groups
 TEST_SHARE: Final = 0.2
 DEV_SHARE: Final = 0.1
 CALIBRATION_SHARE: Final = 0.1
-CALIBRATION_ROWS: Final = 100  # even without one error so many bound a precision at 0.97 only (Clopper-Pearson, 95 %)
+CALIBRATION_ROWS: Final = 100  # even without one error they bound a precision at 0.97 only (Clopper-Pearson, 95 %)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ def split(
         InvalidInput: too few different rows for a part, or a label that no training row remains of.
     """
     everything = _groups(corpus.train, seed)
-    moved = [group for group in everything if group.digests & tested]
+    moved = {group for group in everything if group.digests & tested}
     places = dict.fromkeys(moved, "test")
     notes = []
 
@@ -91,6 +91,9 @@ def split(
             notes.append(
                 f"no calibration part is split off: it would hold {count} rows, fewer than {CALIBRATION_ROWS}"
             )
+    sizes = Counter(part for group, part in places.items() if group not in moved for _ in group.rows)
+    if off := [f"{sizes[part]} {part} rows" for part in ("test", "dev", "calibration") if sizes[part]]:
+        notes.append(f"split off train: {', '.join(off)}")
     parts = _parts(corpus, {row.text: part for group, part in places.items() for row in group.rows})
     if seen := sum(not trained.isdisjoint(_digests([row])) for row in parts["test"]):
         notes.append(

@@ -28,7 +28,8 @@ def register(app: typer.Typer) -> None:
 
 def train(
     data: Annotated[
-        Path, typer.Argument(help="A folder with train.jsonl (prompt, completion); dev, calibration, test.")
+        Path,
+        typer.Argument(help="A folder with train.jsonl (prompt, completion) and, if given, dev, calibration, test."),
     ],
     *,
     labels: Annotated[

@@ -58,7 +58,7 @@ def test_the_notes_say_what_the_rows_are_and_how_they_are_split(tmp_path: Path, 
     notes = prepare(tmp_path, registry, TrainSettings()).notes
 
     assert notes[0].startswith("100 training rows (suporte 50%, venda 50%)")
-    assert notes[-1].startswith("calibration uses out-of-fold answers")
+    assert notes[-1] == "split off train: 20 test rows, 10 dev rows"
 
 
 def test_a_leaked_test_is_refused_unless_it_is_allowed(tmp_path: Path, registry: Registry) -> None:

@@ -50,7 +50,7 @@ class TestShares:
         assert by_label(parts.test) == {"suporte": 180, "venda": 60}
         assert by_label(parts.dev) == by_label(parts.calibration) == {"suporte": 90, "venda": 30}
         assert by_label(parts.train) == {"suporte": 540, "venda": 180}
-        assert parts.notes == ()
+        assert parts.notes == ("split off train: 240 test rows, 120 dev rows, 120 calibration rows",)
 
     def test_each_language_has_its_share_of_each_label(self) -> None:
         train = [
@@ -78,13 +78,17 @@ class TestShares:
         assert [parts.train, parts.dev, parts.calibration, parts.test] == [
             tuple(some) for some in (both(20), dev, calibration, test)
         ]
+        assert parts.notes == ()
 
     def test_small_data_have_no_calibration_part_and_say_so(self) -> None:
         parts = split(corpus(both(490)), seed=42)
 
         assert parts.calibration == ()
         assert len(parts.train + parts.dev + parts.test) == 980
-        assert parts.notes == ("no calibration part is split off: it would hold 98 rows, fewer than 100",)
+        assert parts.notes == (
+            "no calibration part is split off: it would hold 98 rows, fewer than 100",
+            "split off train: 196 test rows, 98 dev rows",
+        )
 
     def test_a_label_of_three_texts_has_one_in_each_part_but_calibration(self) -> None:
         parts = split(corpus(both(40) + rows(3, "cobranca", seed=9)), seed=42)
