@@ -4,7 +4,6 @@ Idempotent: whoever runs it twice, or at the same time as another, tells nothing
 """
 
 from datetime import datetime
-from importlib import import_module
 
 import structlog
 
@@ -38,7 +37,8 @@ def tell_due(database: Database, registry: Registry, rules: DueSettings, now: da
 
 def tell_drift(database: Database, registry: Registry, now: datetime) -> bool:
     """Compare recent tickets with the version's reference, and raise an alert if they differ; True if it is new."""
-    check = import_module("trainer.drift").check  # when it is run, and not before: it loads scipy
+    from trainer.drift import check  # noqa: PLC0415 - scipy, for whoever runs it
+
     report = check(database, registry)
     log.info("drift", version=report.model_version, drifted=report.drifted)
     if not report.drifted:

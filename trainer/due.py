@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from db.reviews import Estimate
 from trainer.settings import DueSettings
 
 
@@ -19,16 +20,6 @@ class Trigger(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
-    """The accuracy on reviewed tickets, with its interval."""
-
-    value: float
-    low: float
-    high: float
-    rows: int
-
-
-@dataclass(frozen=True, slots=True)
 class Facts:
     """What is known of the current version, and what people and drift reports have said since."""
 
@@ -37,7 +28,7 @@ class Facts:
     labels: tuple[str, ...]
     training_rows: int
     test_accuracy: float | None = None
-    reviewed: Measured | None = None
+    reviewed: Estimate | None = None
     reviewed_labels: Mapping[str, int] = field(default_factory=dict)
     new_rows: int | None = None  # reviewed texts that the version has not seen; None: it does not tell what it saw
     drifted_at: datetime | None = None  # of the newest report, if that says so
@@ -76,7 +67,7 @@ def _reasons(facts: Facts, rules: DueSettings) -> Iterator[Reason]:
     measured, tested = facts.reviewed, facts.test_accuracy
     # Certainly down, not only in these few reviews: even the interval's upper end is too low.
     if measured and tested is not None and measured.high < tested - rules.max_accuracy_loss:
-        interval = f"{measured.low:.3f} to {measured.high:.3f}, {measured.rows} reviews"
+        interval = f"{measured.low:.3f} to {measured.high:.3f}, {measured.reviews} reviews"
         says = f"accuracy fell from {tested:.3f} on its test to {measured.value:.3f} ({interval})"
         yield _reason(Trigger.ACCURACY, says)
     for label, number in sorted(facts.reviewed_labels.items()):

@@ -12,7 +12,7 @@ from contracts.model import ROWS_FILE, Rows
 from db import Database
 from db.reviews import accuracy
 from registry import Registry
-from trainer.due import Facts, Measured
+from trainer.due import Facts
 
 # The latest verdict on each text of a ticket. One can train on it as long as the text stands there.
 _REVIEWED: Final = text("""
@@ -41,16 +41,11 @@ def facts(database: Database, registry: Registry, now: datetime) -> Facts:
         labels=manifest.labels,
         training_rows=manifest.data.rows,
         test_accuracy=manifest.metrics.get("accuracy"),
-        reviewed=_measured(database, version),
+        reviewed=accuracy(database, version),
         reviewed_labels=Counter(row.label for row in reviewed),
         new_rows=None if seen is None else len(usable - seen),
         drifted_at=report.made_at if report and report.drifted else None,
     )
-
-
-def _measured(database: Database, version: str) -> Measured | None:
-    found = accuracy(database, version)
-    return None if found is None else Measured(found.value, found.low, found.high, found.reviews)
 
 
 def _seen(registry: Registry, version: str) -> set[str] | None:

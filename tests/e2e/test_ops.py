@@ -66,8 +66,9 @@ def test_what_beat_sends_is_done_and_told_once_and_both_end_when_asked(
 ) -> None:
     heartbeat = tmp_path / "heartbeat"
     ops = start("ops", TRIAGEM_OPS_HEARTBEAT_FILE=str(heartbeat))
-    beat = start("beat", TRIAGEM_DUE_AT="1s", TRIAGEM_BEAT_SCHEDULE=str(tmp_path / "kept"))
+    beat = start("beat", TRIAGEM_DUE_AT="1s", TRIAGEM_DRIFT_AT="1s", TRIAGEM_BEAT_SCHEDULE=str(tmp_path / "kept"))
     until(lambda: ops.log.read_text().count('"due"') >= 3, seconds=60)
+    until(lambda: '"event": "drift"' in ops.log.read_text())
     assert told(database) == ["v1.0.0 age"]
     assert check(heartbeat) is None
     assert list(tmp_path.glob("kept*"))

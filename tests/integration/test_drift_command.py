@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from contracts.errors import ModelCorrupt
 from contracts.model import REFERENCE_FILE, Tokens
 from db import Database
+from db.alerts import undelivered
 from db.samples import FIRST, Sample, keep
 from db.window import write
 from registry import Registry
@@ -17,6 +19,7 @@ from tests.support.builders import manifest, register
 from tests.support.command import Triagem, assert_one_line
 from tests.support.engines import SeeingModel
 from tests.support.windows import result, rows
+from trainer.alerting import tell_drift
 from trainer.data import Row
 from trainer.drift import check
 from trainer.reference import MOST, look, read_reference, write_reference
@@ -183,3 +186,24 @@ class TestFirstSamples:
         (said,) = check(database, registry).lines()
 
         assert said == "v1.0.0 has no reference yet: 0 of 100 held-out rows, and 150 of the first 500 samples"
+
+
+class TestTheDailyTask:
+    NOVEMBER, DECEMBER = (datetime(2026, month, 30, 3, tzinfo=UTC) for month in (11, 12))
+
+    def test_tells_of_drift_once_a_month(self, database: Database, registry: Registry) -> None:
+        sample(database, 200, moved=3.0)
+        assert [tell_drift(database, registry, now) for now in (self.NOVEMBER, self.NOVEMBER, self.DECEMBER)] == [
+            True,
+            False,
+            True,
+        ]
+        newest, _ = undelivered(database, kind="drift", limit=9)
+        assert newest.about == "v1.0.0 2026-12"
+        assert newest.detail
+        assert "drift in embeddings" in newest.detail["says"]
+
+    def test_says_nothing_where_there_is_too_little_to_tell(self, database: Database, registry: Registry) -> None:
+        sample(database, 99, moved=3.0)
+        assert not tell_drift(database, registry, self.NOVEMBER)
+        assert undelivered(database, limit=9) == []

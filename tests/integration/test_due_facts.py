@@ -11,12 +11,9 @@ from contracts.errors import ModelCorrupt
 from contracts.model import ROWS_FILE
 from db import Database
 from db.alerts import undelivered
-from db.reviews import accuracy
-from db.window import write
 from registry import Registry
 from tests.support.command import Triagem, assert_one_line
 from tests.support.life import drift_report, promoted, reviewed, seen
-from tests.support.reviewing import give, hand_out, sure
 from trainer.alerting import tell_due
 from trainer.due import Facts
 from trainer.due_facts import facts
@@ -86,25 +83,6 @@ class TestLabels:
             reviewed(database, "a", label)
         reviewed(database, "b", "cobranca")
         assert known(database, registry).reviewed_labels == {"venda": 1, "cobranca": 1}
-
-
-class TestAccuracy:
-    def test_it_is_what_the_reviews_of_drawn_texts_say(self, database: Database, tmp_path: Path) -> None:
-        write(database, [sure(str(number)) for number in range(20)])
-        for number, drawn in enumerate(hand_out(database, 20, random_share=1.0)):
-            give(database, drawn.external_id, "suporte" if number % 4 else "venda")
-        found, expected = known(database, promoted(tmp_path)).reviewed, accuracy(database, "v1.0.0")
-
-        assert found
-        assert expected
-        assert (found.value, found.low, found.high, found.rows) == (
-            expected.value, expected.low, expected.high, expected.reviews
-        )  # fmt: skip
-        assert 0 < found.value < 1
-
-    def test_what_nobody_drew_tells_nothing(self, database: Database, tmp_path: Path) -> None:
-        reviewed(database, "a", "suporte")
-        assert known(database, promoted(tmp_path)).reviewed is None
 
 
 class TestDrift:

@@ -8,7 +8,9 @@ from typing import Any
 from sqlalchemy import text
 
 from contracts.model import ROWS_FILE, Rows
+from contracts.ticket import Identity
 from db import Database
+from db.reviews import judge
 from db.window import write
 from registry import Registry
 from tests.support.builders import manifest
@@ -32,19 +34,10 @@ def seen(**words: Sequence[str]) -> Rows:
     return Rows.model_validate({part: [digest(one).hex() for one in texts] for part, texts in parts.items()})
 
 
-def reviewed(
-    database: Database, words: str, label: str | None, *, said: str = "venda", inclusion: float | None = None
-) -> None:
-    """A ticket with this text, of which the model said one thing and a person another."""
+def reviewed(database: Database, words: str, label: str | None) -> None:
+    """A ticket with this text, and what a person said of it."""
     write(database, [result(words, external_id=words)])
-    with database.autocommit() as connection:
-        connection.execute(
-            text("""
-            INSERT INTO reviews (ticket_id, digest, label, reviewer, inclusion, model_version, model_label)
-            SELECT id, :digest, :label, 'ana', :inclusion, 'v1.0.0', :said FROM tickets WHERE external_id = :words
-            """),
-            {"digest": digest(words), "label": label, "inclusion": inclusion, "said": said, "words": words},
-        )
+    judge(database, Identity("zendesk", words), label, "ana")
 
 
 def drift_report(database: Database, *, drifted: bool, version: str = "v1.0.0") -> None:

@@ -64,7 +64,7 @@ def test_the_ops_worker_and_its_tasks_load_no_model_library() -> None:
     tasks = "ops_app('redis://127.0.0.1/1', OpsSettings()).loader.import_default_modules()"
     loaded = loaded_by(
         f"from worker.app import ops_app; from worker.settings import OpsSettings; import worker.beat; {tasks};"
-        " import trainer.due_facts, cli.commands.due, sys; assert 'trainer.tasks' in sys.modules"
+        " import trainer.drift, trainer.due_facts, cli.commands.due, sys; assert 'trainer.tasks' in sys.modules"
     )
     assert loaded.isdisjoint({"torch", "transformers", "datasets", "sklearn"})
 

@@ -8,17 +8,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.due import Due, Facts, Measured, NotDue, Reason, Trigger, due
+from db.reviews import Estimate
+from trainer.due import Due, Facts, NotDue, Reason, Trigger, due
 from trainer.settings import DueSettings
 
 RULES = DueSettings()
+
+
+def measured(value: float, low: float, high: float, reviews: int) -> Estimate:
+    """An accuracy on reviewed tickets."""
+    return Estimate(value, low, high, texts=1000, reviews=reviews, unclear=0, uncounted=0, strata=())
+
+
 QUIET = Facts(
     version="v1.0.0",
     age_days=10,
     labels=("suporte", "venda"),
     training_rows=1000,
     test_accuracy=0.95,
-    reviewed=Measured(0.94, 0.90, 0.97, 200),
+    reviewed=measured(0.94, 0.90, 0.97, 200),
     reviewed_labels={"suporte": 120, "venda": 80},
     new_rows=50,
 )
@@ -50,12 +58,12 @@ def test_a_version_over_three_months_old_is_due(age_days: float, triggers: list[
 def test_a_fall_in_accuracy_counts_once_the_whole_interval_is_below(
     value: float, high: float, triggers: list[Trigger]
 ) -> None:
-    assert found(reviewed=Measured(value, value - 0.05, high, 100)) == triggers
+    assert found(reviewed=measured(value, value - 0.05, high, 100)) == triggers
 
 
 @pytest.mark.parametrize("changes", [{"test_accuracy": None}, {"reviewed": None}])
 def test_accuracy_is_left_out_where_one_of_both_is_unknown(changes: dict[str, None]) -> None:
-    low = Measured(0.1, 0.05, 0.15, 100)
+    low = measured(0.1, 0.05, 0.15, 100)
     assert found(**{"reviewed": low, **changes}) == []
 
 
@@ -81,14 +89,14 @@ def test_limits_are_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRIAGEM_DUE_MAX_AGE_DAYS", "9")
     monkeypatch.setenv("TRIAGEM_DUE_MAX_NEW_DATA", "0.01")
     monkeypatch.setenv("TRIAGEM_DUE_MAX_ACCURACY_LOSS", "0")
-    verdict = due(replace(QUIET, reviewed=Measured(0.93, 0.92, 0.94, 5000)), DueSettings())
+    verdict = due(replace(QUIET, reviewed=measured(0.93, 0.92, 0.94, 5000)), DueSettings())
     assert isinstance(verdict, Due)
     assert {reason.trigger for reason in verdict.reasons} == {Trigger.AGE, Trigger.ACCURACY, Trigger.DATA}
 
 
 @given(st.floats(0, 1000), st.integers(0, 2000), st.floats(0, 1), st.booleans())
 def test_more_cause_never_makes_training_less_due(age: float, new_rows: int, high: float, drifted: bool) -> None:
-    some = replace(QUIET, age_days=age, new_rows=new_rows, reviewed=Measured(high, 0, high, 10))
+    some = replace(QUIET, age_days=age, new_rows=new_rows, reviewed=measured(high, 0, high, 10))
     more = replace(
         some,
         age_days=age + 1,
