@@ -45,6 +45,12 @@ def test_languages_and_labels_are_measured_on_their_own_rows() -> None:
     assert made.confusion == ((2, 1), (0, 3))
 
 
+def test_a_label_has_the_rows_that_bear_it_not_those_that_got_it() -> None:
+    made = assess(rows("a", "b", "c"), LABELS, sure(0.9, 0.9, 0.9))
+
+    assert {label: one.rows for label, one in made.by_label.items()} == {"suporte": 2, "venda": 1}
+
+
 def test_a_label_without_test_rows_has_no_figures_and_weighs_on_no_mean() -> None:
     made = assess(rows("a", "b"), ("cobranca", *LABELS), [[0, 1, 0], [0, 0, 1]])
 
