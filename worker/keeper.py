@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,12 +24,23 @@ class Running:
 
 
 class Keeper:
-    """Holds the running model. `load` turns a version's folder into a warmed-up model."""
+    """Holds the running model. `load` turns a version's folder into a warmed-up model.
 
-    def __init__(self, registry: Registry, load: Callable[[Path], Model], *, every_s: float) -> None:
+    A look at the registry is `excused` from heartbeats: a store that hangs, or a long download, is no hanging worker.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        load: Callable[[Path], Model],
+        *,
+        every_s: float,
+        excused: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
         self._registry = registry
         self._load = load
         self._every_s = every_s
+        self._excused = excused
         self._running: Running | None = None
         self._refused: CurrentModel | None = None
         self._said = ""
@@ -49,7 +61,8 @@ class Keeper:
         """Load what is current, then watch. Raises what loading raised if there is no model to go on with."""
         while not stopping.is_set():
             beat()
-            self._look()
+            with self._excused():
+                self._look()
             self._nudge.wait(self._every_s)
             self._nudge.clear()
 

@@ -61,7 +61,8 @@ class Pipeline:
         self._load = checked(load)
         self.supervisor = Supervisor(self._failed, deadline_s=settings.stop_deadline_s)
         self.lease = Lease(inbox.redis, self._lease_s)
-        self.keeper = Keeper(registry, self._loaded, every_s=settings.look_every_s)
+        look_every_s, excused = settings.look_every_s, self.supervisor.excused
+        self.keeper = Keeper(registry, self._loaded, every_s=look_every_s, excused=excused)
         self._claims = Claims(inbox)
         self._rescue = Rescue(self._claims, every_s=settings.claim_every_s, lease_s=self._lease_s)
         self._to_model: Handover[MicroBatch] = Handover()

@@ -10,12 +10,13 @@ from typing import NoReturn
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
-from contracts.errors import ModelCorrupt, NoModel
+from contracts.errors import ModelCorrupt, NoModel, RegistryAway
 from contracts.model import CURRENT_FILE, Model
 from registry import Registry
-from tests.support.builders import register
+from tests.support.builders import Clock, register
 from tests.support.engines import instant
 from worker.keeper import Keeper
+from worker.supervisor import Supervisor
 
 PATIENCE_S = 10.0
 EVERY_S = 0.001
@@ -221,6 +222,26 @@ def test_a_download_that_is_cut_off_is_tried_again(
     look(keeper)
 
     assert running(keeper) == ("v1.1.0", 2)
+
+
+def test_a_store_that_hangs_is_no_hanging_worker(
+    remote: Registry, load: Loader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    supervisor = Supervisor(lambda: None, deadline_s=PATIENCE_S, clock=(clock := Clock()))
+    heard: list[float] = []
+
+    def hangs(*_: object) -> NoReturn:
+        clock.advance(600)
+        heard.append(supervisor.silent_s())
+        away()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MemoryFileSystem, "cat_file", hangs)
+        supervisor.beat()
+        with pytest.raises(RegistryAway):
+            look(Keeper(remote, load, every_s=EVERY_S, excused=supervisor.excused))
+
+    assert heard == [0.0]
 
 
 def test_with_nothing_current_at_the_start_there_is_no_model_to_go_on_with(tmp_path: Path, load: Loader) -> None:
