@@ -11,6 +11,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from hashlib import sha256
 from typing import Any, Final
 
 from sqlalchemy import Connection, text
@@ -88,10 +89,9 @@ WITH chosen AS (
 )
 SELECT {_SHOWN} FROM tickets t JOIN leased ON leased.ticket_id = t.id
 """)  # noqa: S608
-# SHA-256 of version, ticket and text: nothing that is known of a text tells its lot, another version has other lots.
-_WHOSE: Final = "concat_ws(' ', t.model_version, t.id, encode(t.digest, 'hex'))"
-_LOT: Final = f"""(('x' || left(encode(sha256(convert_to({_WHOSE}, 'UTF8')), 'hex'), 12))::bit(48)::bigint + 0.5)
-  / 281474976710656.0"""
+# Postgres' own hash (of hash partitions, so it stays as it is), under a seed made of the version's name: nothing that
+# is known of a text tells its lot, and another version has other lots. SHA-256 took 15 times as long.
+_LOT: Final = "hashint8extended(t.id, :seed) / 18446744073709551616::float8 + 0.5"
 _DRAW: Final = text(f"""
 WITH pool AS (
   SELECT t.id, t.digest, {_LOT} AS lot FROM tickets t
@@ -129,7 +129,8 @@ def draw(
     sure. Where one kind is used up the other takes its place; fewer than `most` means that there are no more.
     """
     chance = chance or random.Random()
-    values = {"reviewer": reviewer, "lease": lease, "version": version, "since": since}
+    seed = int.from_bytes(sha256(version.encode()).digest()[:8], signed=True)
+    values = {"reviewer": reviewer, "lease": lease, "version": version, "since": since, "seed": seed}
     wanted = sum(chance.random() < random_share for _ in range(most))
     with database.autocommit() as connection:
         by_lot = _drawn_by_lot(connection, values, wanted)

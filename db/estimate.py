@@ -4,7 +4,8 @@ Reviews are no fair sample: people are asked about the least sure first, and the
 So every text has a lot (`db.draws`), and a part of the questions goes to the lowest lots of all texts, sure or not.
 At the estimate the texts fall into three strata that need no luck to be told apart:
 
-- `asked`: unsure, and every text at least as unsure has a verdict. Their mean is known, not estimated.
+- `asked`: unsure, and people were asked about every text at least as unsure. Their mean is known, but for the few
+  that somebody skipped or could not tell.
 - `unsure`: the other unsure ones, `sure`: those in the band `automate`. Of these only texts drawn by lot count.
 
 A text drawn by lot was asked because its lot lay under the reach of some drawing since it came. So its probability is
@@ -124,7 +125,7 @@ def wilson(share: float, rows: float) -> tuple[float, float]:
     square = 0.0 if rows == inf else _Z**2 / rows
     middle = (share + square / 2) / (1 + square)
     arm = sqrt(square * share * (1 - share) + square**2 / 4) / (1 + square)
-    return min(share, middle - arm), max(share, middle + arm)
+    return max(0.0, min(share, middle - arm)), min(1.0, max(share, middle + arm))
 
 
 def _stratum(name: str, texts: int, answers: Sequence[Answer], reaches: Sequence[Reach]) -> Stratum:

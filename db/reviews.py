@@ -101,30 +101,38 @@ WHERE stratum = 'random' AND model_version = :version
   AND EXISTS (SELECT FROM reviews r WHERE (r.ticket_id, r.digest) = (d.ticket_id, d.digest))
 GROUP BY drawn_at, since
 """)
-# Of the version's predictions, not of the current results: a former version's accuracy can still be told.
+# Of the version's predictions, not of the current results: a former version's accuracy can still be told. LATERAL,
+# because the planner takes (id, digest) for two conditions, expects one row, and would compare all with all.
 _ANSWERS: Final = text("""
-WITH verdicts AS (
-  SELECT DISTINCT ON (ticket_id, digest) ticket_id, digest, label FROM reviews ORDER BY ticket_id, digest, id DESC
-), texts AS (
+WITH texts AS (
   SELECT p.ticket_id, p.digest, p.band, p.confidence, t.received_at, p.classified_at,
-    v.ticket_id IS NOT NULL AS judged, v.label = p.label AS was_right
+    v.said AS judged, v.label = p.label AS was_right
   FROM predictions p JOIN tickets t ON (t.id, t.digest) = (p.ticket_id, p.digest)
-  LEFT JOIN verdicts v ON (v.ticket_id, v.digest) = (p.ticket_id, p.digest)
+  LEFT JOIN LATERAL (
+    SELECT true AS said, r.label FROM reviews r WHERE (r.ticket_id, r.digest) = (p.ticket_id, p.digest)
+    ORDER BY r.id DESC LIMIT 1
+  ) AS v ON true
   WHERE p.model_version = :version AND t.forgotten_at IS NULL
     AND t.received_at >= :since AND p.classified_at <= :until
 ), edge AS (
-  SELECT coalesce(min(confidence), 'Infinity') AS confidence FROM texts WHERE band <> 'automate' AND NOT judged
-), strata AS (
-  SELECT texts.*, CASE WHEN band = 'automate' THEN 'sure' WHEN texts.confidence < edge.confidence THEN 'asked'
-    ELSE 'unsure' END AS stratum
-  FROM texts CROSS JOIN edge
+  SELECT coalesce(min(confidence), 'Infinity') AS at FROM texts
+  WHERE band <> 'automate' AND judged IS NULL AND NOT EXISTS (
+    SELECT FROM review_draws d WHERE d.leased_until IS NOT NULL
+    AND (d.ticket_id, d.digest, d.model_version) = (texts.ticket_id, texts.digest, :version)
+  )
+), strata AS MATERIALIZED (
+  SELECT *, CASE WHEN band = 'automate' THEN 'sure'
+    WHEN confidence < (SELECT at FROM edge) THEN 'asked' ELSE 'unsure' END AS stratum
+  FROM texts
+), answers AS (
+  SELECT s.stratum, array_agg(s.was_right) AS was_right, array_agg(s.received_at) AS received,
+    array_agg(s.classified_at) AS classified, array_agg(d.inclusion) AS inclusions
+  FROM strata s LEFT JOIN review_draws d
+    ON (d.ticket_id, d.digest, d.model_version) = (s.ticket_id, s.digest, :version)
+  WHERE s.judged GROUP BY s.stratum
 )
-SELECT s.stratum, count(*) AS texts, array_agg(s.was_right) FILTER (WHERE judged) AS was_right,
-  array_agg(s.received_at) FILTER (WHERE judged) AS received, array_agg(s.classified_at) FILTER (WHERE judged)
-  AS classified, array_agg(d.inclusion) FILTER (WHERE judged) AS inclusions
-FROM strata s LEFT JOIN review_draws d
-  ON judged AND (d.ticket_id, d.digest, d.model_version) = (s.ticket_id, s.digest, :version)
-GROUP BY s.stratum ORDER BY s.stratum
+SELECT * FROM (SELECT stratum, count(*) AS texts FROM strata GROUP BY stratum) AS counted
+LEFT JOIN answers USING (stratum) ORDER BY stratum
 """)
 
 

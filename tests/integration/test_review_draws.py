@@ -7,13 +7,14 @@ from dataclasses import fields
 from datetime import timedelta
 from hashlib import sha256
 from itertools import pairwise
-from typing import Any
+from statistics import correlation
 
 import pytest
 from sqlalchemy import text
 
 from contracts.prediction import Band
 from db import Database
+from db.draws import _LOT
 from db.reviews import Drawn, give_back, holding
 from db.window import write
 from tests.support.results import forget, names, result
@@ -22,13 +23,11 @@ from tests.support.windows import rows
 
 
 def lots(database: Database, version: str = VERSION) -> list[tuple[float, str]]:
-    """The lots of all tickets, lowest first: computed here once more."""
-
-    def lot(row: dict[str, Any]) -> float:
-        words = f"{version} {row['id']} {row['digest'].hex()}"
-        return (int(sha256(words.encode()).hexdigest()[:12], 16) + 0.5) / 2**48
-
-    return sorted((lot(row), row["external_id"]) for row in rows(database, "tickets"))
+    """The lots of all tickets, lowest first."""
+    seed = int.from_bytes(sha256(version.encode()).digest()[:8], signed=True)
+    query = text(f"SELECT {_LOT} AS lot, external_id FROM tickets t ORDER BY lot")
+    with database.autocommit() as connection:
+        return [(row.lot, row.external_id) for row in connection.execute(query, {"seed": seed})]
 
 
 def by_lot(database: Database) -> dict[str, float]:
@@ -119,6 +118,14 @@ class TestByLot:
 
         assert sorted(drawn) == sorted(name for _, name in lots(database, "v1.1.0")[:10])
         assert sorted(drawn) != sorted(name for _, name in lots(database, "v1.0.0")[:10])
+
+    def test_lots_are_spread_evenly_and_neighbours_have_nothing_in_common(self, database: Database) -> None:
+        write(database, [sure(str(n)) for n in range(2000)])
+
+        found = lots(database)
+
+        assert max(abs(lot - place / 2000) for place, (lot, _) in enumerate(found)) < 0.04  # 1.63 / √n: 1 in 100
+        assert abs(correlation([lot for lot, _ in found], [int(name) for _, name in found])) < 0.06
 
     def test_of_the_texts_of_a_former_version_none_is_drawn(self, database: Database) -> None:
         write(database, [sure("1"), unsure("2")])

@@ -10,7 +10,7 @@ from contracts.ticket import Identity
 from db import Database
 from db.forget import delete_rest, entomb
 from db.queries import Filters, results
-from db.reviews import Missed, Verdict, accuracy, draw, judge, labels, undo
+from db.reviews import Missed, Verdict, accuracy, draw, give_back, judge, labels, undo
 from db.window import write
 from tests.support.results import names
 from tests.support.reviewing import NOW, SINCE, VERSION, give, hand_out, sure, unsure
@@ -112,11 +112,14 @@ class TestAccuracy:
     def test_unsure_texts_beyond_the_first_that_was_not_asked_count_only_if_drawn_by_lot(
         self, database: Database
     ) -> None:
-        write(database, [unsure(str(n), 0.5 + n / 1000, label="venda") for n in range(20)])
+        write(database, [unsure(str(n), 0.5 + n / 1000, label="venda") for n in range(60)])
         for drawn in hand_out(database, 15):
-            if drawn.external_id != "5":
+            if drawn.external_id == "5":
+                give_back(database, "ana", [drawn])
+            else:
                 give(database, drawn.external_id, "suporte")
         by_lot = hand_out(database, 3, random_share=1)
+        assert "5" not in names(by_lot)
         for drawn in by_lot:
             give(database, drawn.external_id, "venda")
 
@@ -125,9 +128,20 @@ class TestAccuracy:
         assert found is not None
         asked, rest = found.strata
         assert (asked.name, asked.texts, asked.reviews, asked.accuracy) == ("asked", 5, 5, 0)
-        assert (rest.name, rest.texts) == ("unsure", 15)
+        assert (rest.name, rest.texts) == ("unsure", 55)
         assert 0 < rest.accuracy < 1
         assert found.uncounted == 14 + 3 - 5 - rest.reviews
+
+    def test_one_that_was_skipped_is_as_good_as_unclear(self, database: Database) -> None:
+        write(database, [*(unsure(str(n), 0.5 + n / 1000, label="venda") for n in range(20)), sure("sure")])
+        for drawn in hand_out(database, 1, random_share=1) + hand_out(database, 20):
+            if drawn.external_id != "5":
+                give(database, drawn.external_id, "venda")
+
+        found = accuracy(database, VERSION)
+
+        assert found is not None
+        assert [(one.name, one.texts, one.reviews) for one in found.strata][:1] == [("asked", 20, 19)]
 
     def test_a_complaint_about_a_mistake_does_not_weigh_more_than_a_lot(self, database: Database) -> None:
         write(database, [sure(str(n), label="venda") for n in range(100)])
