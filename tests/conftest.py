@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import structlog
+from hypothesis import settings
 from redis import Redis
 
 from cli.main import run
@@ -21,6 +22,8 @@ from tests.faults.models import two_versions
 from tests.support.builders import manifest
 from tests.support.command import Answer, Triagem
 
+settings.register_profile("unhurried", deadline=None)  # a busy machine is no failure
+settings.load_profile("unhurried")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 for _name in [name for name in os.environ if name.startswith("TRIAGEM_")]:

@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 import torch
+from accelerate import skip_first_batches
+from datasets import Dataset
 from torch.nn.functional import cross_entropy
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
@@ -17,6 +19,12 @@ from trainer.loop import Loop
 from trainer.schedule import fit_schedule
 
 TEXTS = ["minha internet caiu", "quero contratar mais três linhas"]
+
+
+def ids(loader: Any, epoch: int) -> list[int]:
+    """The rows of an epoch as they come, begun as the Trainer begins it."""
+    loader.set_epoch(epoch)
+    return [int(row) for batch in loader for row in batch["input_ids"].flatten()]
 
 
 def logits(tokenizer: Any, network: Any) -> torch.Tensor:
@@ -71,6 +79,23 @@ def test_a_labels_weight_multiplies_its_rows_and_divides_by_nothing_of_the_batch
 
     expected = each.mean() * (1.0 if weights is None else 2.0)
     assert torch.allclose(loop.compute_loss(network, batch), expected, atol=1e-5)
+
+
+def test_each_epoch_has_an_order_of_its_own_also_when_batches_are_skipped(bert_models: Path, tmp_path: Path) -> None:
+    settings = a_few_steps()
+    loop = Loop(
+        weights=None,
+        model=AutoModelForSequenceClassification.from_pretrained(bert_models / "v1.0.0"),
+        args=training_arguments(settings, fit_schedule(40, settings, cores=1), tmp_path),
+        train_dataset=Dataset.from_dict({"input_ids": [[row] for row in range(40)]}),
+        eval_dataset=[],
+    )
+    loader = loop.get_train_dataloader()
+    orders = [ids(loader, epoch) for epoch in (0, 1)]
+
+    assert orders[0] != orders[1]
+    assert sorted(orders[0]) == sorted(orders[1]) == list(range(40))
+    assert ids(skip_first_batches(loader, 2), 1) == orders[1][16:]
 
 
 @pytest.mark.parametrize(("cuda", "mps"), [(False, True), (False, False)])

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import softmax
 
@@ -78,7 +78,6 @@ def test_the_figures_after_are_of_temperatures_that_did_not_see_the_row() -> Non
     assert fitted.nll_after != pytest.approx(seen, abs=1e-6)
 
 
-@settings(deadline=None)
 @given(st.integers(1, 60), st.integers(2, 5), st.floats(0.1, 10), st.integers(0, 99))
 def test_a_temperature_is_within_bounds_and_changes_no_label(
     rows: int, labels: int, sharper: float, seed: int

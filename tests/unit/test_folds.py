@@ -36,7 +36,7 @@ def knowing(*known: Row) -> Parent:
     return Parent(Path(), manifest(), frozenset(digest(row.text).hex() for row in known))
 
 
-@how(max_examples=40, deadline=None)
+@how(max_examples=40)
 @given(st.integers(2, 30), st.integers(2, 30), st.integers(2, 5), st.integers(0, 99))
 def test_each_fold_has_its_share_of_each_label(one: int, other: int, folds: int, seed: int) -> None:
     made = rows(suporte=one, venda=other)
