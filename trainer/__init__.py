@@ -70,8 +70,8 @@ def train(
     ancestor = inherit.parent_of(registry, parent) if parent else None
     settings = settings.model_copy(update={"base": ancestor.manifest.base if ancestor else base or settings.base})
     data = prepare(data_dir, registry, settings, parent=parent, allow_leakage=allow_leakage)
-    planned = plan(data.parts.train, data.parts.calibration, settings, ancestor)
-    parts = planned.kept(data.parts)
+    parts = data.parts
+    planned = plan(parts, settings, ancestor)
     draft = Manifest(
         version="v0.0.0",  # the registry numbers it
         labels=inherit.labels_after(ancestor, data.labels),

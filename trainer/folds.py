@@ -7,7 +7,7 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -22,7 +22,6 @@ from trainer.report import Way
 from trainer.settings import TrainSettings
 from trainer.split import Parts
 
-SHARE: Final = 10  # one in ten is held out
 ALWAYS: Final = -1  # the fold of a row that every model learns from and none is asked
 
 
@@ -30,8 +29,8 @@ ALWAYS: Final = -1  # the fold of a row that every model learns from and none is
 class Plan:
     """Which rows the version learns from, and which are asked.
 
-    `asked` are rows held out, or rows of `train`, each answered by the model of its fold: `folds` has a number for
-    each row of `train`, and is empty where nothing is answered out of fold.
+    `asked` are rows that trained nothing, or rows of `train`, each answered by the model of its fold: `folds` has a
+    number for each row of `train`, and is empty where nothing is answered out of fold.
     """
 
     train: tuple[Row, ...]
@@ -39,39 +38,29 @@ class Plan:
     folds: tuple[int, ...]
     way: Way
 
-    def kept(self, parts: Parts) -> Parts:
-        """The parts as they were used: a tenth of `train` that was held out is the calibration part."""
-        held_out = not parts.calibration and self.way == "held-out"
-        return replace(parts, train=self.train, calibration=self.asked) if held_out else parts
 
+def plan(parts: Parts, settings: TrainSettings, parent: Parent | None = None) -> Plan:
+    """Ask the calibration rows there are; without any, plan folds, or ask the dev rows where there are to be none.
 
-def plan(
-    train: Sequence[Row], calibration: Sequence[Row], settings: TrainSettings, parent: Parent | None = None
-) -> Plan:
-    """Ask the calibration rows there are; without any, plan folds, or hold a tenth out where there are to be none.
-
-    Rows that the parent learned are not asked: it is surer of them than of any customer's message.
+    Dev rows chose the checkpoint, so that they flatter it a little; but holding others out would cost a small
+    training set rows that it needs more. Rows that the parent learned are not asked: it is surer of them than of any
+    customer's message.
     """
+    train = parts.train
 
-    def new(rows: Sequence[Row]) -> list[Row]:
-        return [row for row in rows if not (parent and parent.knows(row.text))]
+    def new(rows: Sequence[Row]) -> tuple[Row, ...]:
+        return tuple(row for row in rows if not (parent and parent.knows(row.text)))
 
-    if calibration:
-        asked = new(calibration)
-        return Plan(tuple(train), tuple(asked), (), "held-out" if asked else "none")
-    nobody, strangers = Plan(tuple(train), (), (), "none"), new(train)
-    if len(strangers) < LEAST_ROWS:
-        return nobody
-    numbers = iter(fold_numbers(strangers, SHARE if settings.folds < 2 else settings.folds, settings.seed))
-    folds = [ALWAYS if parent and parent.knows(row.text) else next(numbers) for row in train]
-    if settings.folds < 2:
-        held = [row for row, fold in zip(train, folds, strict=True) if fold == 0]
-        if _enough(held, strangers):
-            rest = tuple(row for row, fold in zip(train, folds, strict=True) if fold != 0)
-            return Plan(rest, tuple(held), (), "held-out")
-    elif len(set(folds) - {ALWAYS}) > 1:
-        return Plan(tuple(train), tuple(strangers), tuple(folds), "out-of-fold")
-    return nobody
+    if parts.calibration or settings.folds < 2:
+        asked = new(parts.calibration or parts.dev)
+        way: Way = "held-out" if parts.calibration else "dev"
+        return Plan(train, asked, (), way if asked else "none")
+    if len(strangers := new(train)) >= LEAST_ROWS:
+        numbers = iter(fold_numbers(strangers, settings.folds, settings.seed))
+        folds = tuple(ALWAYS if parent and parent.knows(row.text) else next(numbers) for row in train)
+        if len(set(folds) - {ALWAYS}) > 1:
+            return Plan(train, strangers, folds, "out-of-fold")
+    return Plan(train, (), (), "none")
 
 
 def fold_numbers(rows: Sequence[Row], folds: int, seed: int) -> list[int]:
@@ -114,9 +103,3 @@ def out_of_fold(
         shutil.rmtree(folder, ignore_errors=True)
         answers.update(zip(mine, json.loads(kept.read_bytes()), strict=True))
     return np.asarray([answers[place] for place in sorted(answers)], dtype=np.float64)
-
-
-def _enough(held: Sequence[Row], rows: Sequence[Row]) -> bool:
-    """Whether a calibration on these is worth what training loses: two rows a label, and some to check it on."""
-    count = Counter(row.label for row in held)
-    return LEAST_ROWS <= len(held) < len(rows) and all(count[row.label] >= 2 for row in rows)

@@ -134,7 +134,7 @@ class Reliability:
     ece: float
 
 
-Way = Literal["held-out", "out-of-fold", "none"]
+Way = Literal["held-out", "out-of-fold", "dev", "none"]
 
 
 @dataclass(frozen=True, slots=True)

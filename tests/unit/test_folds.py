@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from trainer.data import Row
 from trainer.folds import ALWAYS, fold_numbers, out_of_fold, plan
 from trainer.inherit import Parent
 from trainer.settings import TrainSettings
+from trainer.split import Parts
 
 
 def rows(**count: int) -> list[Row]:
@@ -57,42 +59,37 @@ def test_near_duplicates_share_a_fold() -> None:
     assert numbers[:40] == numbers[40:]
 
 
+def parts(train: Sequence[Row], *, calibration: Sequence[Row] = (), dev: Sequence[Row] = ()) -> Parts:
+    return Parts(tuple(train), tuple(dev), tuple(calibration), (), ())
+
+
 def test_calibration_rows_that_are_there_are_asked_and_no_fold_is_made() -> None:
     train, calibration = rows(suporte=40), rows(venda=15)
-    made = plan(train, calibration, settings())
+    for folds in (0, 3):
+        made = plan(parts(train, calibration=calibration, dev=rows(venda=20)), settings(folds=folds))
 
-    assert (made.train, made.asked, made.folds, made.way) == (tuple(train), tuple(calibration), (), "held-out")
+        assert (made.train, made.asked, made.folds, made.way) == (tuple(train), tuple(calibration), (), "held-out")
 
 
 def test_without_them_every_row_is_asked_out_of_fold() -> None:
     train = rows(suporte=20, venda=20)
-    made = plan(train, (), settings())
+    made = plan(parts(train, dev=rows(venda=20)), settings())
 
     assert (made.train, made.asked, made.way) == (tuple(train), tuple(train), "out-of-fold")
     assert set(made.folds) == {0, 1, 2}
 
 
-def test_without_folds_a_tenth_is_held_out() -> None:
-    train = rows(suporte=70, venda=50)
-    made = plan(train, (), settings(folds=0))
+def test_without_folds_the_dev_rows_are_asked_and_train_loses_none() -> None:
+    train, dev = rows(suporte=70, venda=50), rows(suporte=7, venda=5)
+    made = plan(parts(train, dev=dev), settings(folds=0))
 
-    assert (made.way, made.folds) == ("held-out", ())
-    assert Counter(row.label for row in made.asked) == {"suporte": 7, "venda": 5}
-    assert Counter([*made.train, *made.asked]) == Counter(train)
-
-
-@pytest.mark.parametrize("count", [{"suporte": 40, "venda": 40}, {"suporte": 200, "venda": 9}])
-def test_where_a_tenth_would_be_too_few_nothing_is_held_out(count: dict[str, int]) -> None:
-    train = rows(**count)
-    made = plan(train, (), settings(folds=0))
-
-    assert (made.train, made.asked, made.way) == (tuple(train), (), "none")
+    assert (made.train, made.asked, made.folds, made.way) == (tuple(train), tuple(dev), (), "dev")
 
 
 def test_rows_that_the_parent_learned_train_every_fold_and_are_not_asked() -> None:
     train = rows(suporte=20, venda=20)
     known = train[::4]
-    made = plan(train, (), settings(), knowing(*known))
+    made = plan(parts(train), settings(), knowing(*known))
 
     assert made.asked == tuple(row for row in train if row not in known)
     assert [fold == ALWAYS for fold in made.folds] == [row in known for row in train]
@@ -100,15 +97,16 @@ def test_rows_that_the_parent_learned_train_every_fold_and_are_not_asked() -> No
 
 def test_nor_are_calibration_rows_that_it_learned() -> None:
     calibration = rows(suporte=15, venda=15)
+    given = parts(rows(suporte=9), calibration=calibration)
 
-    assert plan(rows(suporte=9), calibration, settings(), knowing(*calibration[:10])).asked == tuple(calibration[10:])
-    assert plan(rows(suporte=9), calibration, settings(), knowing(*calibration)).way == "none"
+    assert plan(given, settings(), knowing(*calibration[:10])).asked == tuple(calibration[10:])
+    assert plan(given, settings(), knowing(*calibration)).way == "none"
 
 
 def test_a_parent_that_learned_all_leaves_nobody_to_ask() -> None:
     train = rows(suporte=20, venda=20)
 
-    assert plan(train, (), settings(), knowing(*train)).way == "none"
+    assert plan(parts(train), settings(), knowing(*train)).way == "none"
 
 
 def test_answers_come_in_the_order_of_the_rows_each_from_its_own_fold(tmp_path: Path) -> None:
