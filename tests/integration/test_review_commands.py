@@ -149,6 +149,38 @@ class TestExport:
         assert 0 < by_text["text 3"]["inclusion"] <= 1
         assert "lang" not in by_text["text 3"]
 
+    def test_a_text_drawn_by_lot_says_so_whatever_it_was_asked_for_later(
+        self, triagem: Triagem, database: Database
+    ) -> None:
+        write(database, [sure("2")])
+        hand_out(database, random_share=1)
+        give(database, "2")
+        write(database, [unsure("2", model="v1.1.0", epoch=2)])
+        with database.autocommit() as connection:
+            connection.execute(
+                text(
+                    "INSERT INTO review_draws (ticket_id, digest, model_version, model_label, stratum)"
+                    " SELECT id, digest, 'v1.1.0', 'venda', 'unsure' FROM tickets"
+                )
+            )
+
+        (row,) = self.exported(triagem)
+
+        assert (row["stratum"], row["inclusion"]) == ("random", 1)
+
+    def test_texts_of_one_time_had_one_probability_whenever_they_were_drawn(
+        self, triagem: Triagem, database: Database
+    ) -> None:
+        write(database, [sure(str(n)) for n in range(2, 60)])
+        for _ in range(3):
+            for drawn in hand_out(database, 5, random_share=1):
+                give(database, drawn.external_id)
+
+        found = self.exported(triagem)
+
+        assert len(found) == 15
+        assert len({row["inclusion"] for row in found}) == 1
+
     def test_test_rows_unclear_and_disputed_ones_and_those_without_text_are_left_out_and_counted(
         self, triagem: Triagem, database: Database
     ) -> None:

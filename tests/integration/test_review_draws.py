@@ -131,6 +131,7 @@ class TestByLot:
         write(database, [sure("1"), unsure("2")])
 
         assert names(hand_out(database, random_share=0.5, version="v1.1.0")) == ["2"]
+        assert by_lot(database) == {}
 
     def test_a_text_that_changed_after_it_was_drawn_is_not_asked_about(self, database: Database) -> None:
         write(database, [sure(str(n)) for n in range(3)])

@@ -156,7 +156,7 @@ def review(chance: random.Random, questions: int) -> tuple[float, Estimate, tupl
     interval of the plain mean."""
     texts, people = list[Text](), People()
     for week in range(3):
-        for _ in range(1000):
+        for _ in range(600):
             confidence = 0.5 + 0.5 * chance.betavariate(3, 1)
             right = chance.random() < confidence - 0.05 * week
             came = BEGINNING + timedelta(days=7 * week)
@@ -175,7 +175,7 @@ def review(chance: random.Random, questions: int) -> tuple[float, Estimate, tupl
     return sum(text.right for text in texts) / len(texts), found, wilson(sum(asked) / len(asked), len(asked))
 
 
-@pytest.mark.parametrize("questions", [150, 600])
+@pytest.mark.parametrize("questions", [150, 400])
 def test_the_interval_holds_the_truth_where_the_plain_mean_of_the_verdicts_does_not(questions: int) -> None:
     reviews = [review(random.Random(seed), questions) for seed in range(100)]
 

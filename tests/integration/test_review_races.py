@@ -1,0 +1,51 @@
+"""What is forgotten while a person draws or judges it leaves nothing behind."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from sqlalchemy import text
+
+from contracts.ticket import Identity
+from db import Database
+from db.forget import _ENTOMB
+from db.reviews import Missed, judge
+from db.window import write
+from tests.support.reviewing import hand_out, unsure
+from tests.support.waiting import until
+from tests.support.windows import rows
+
+WHOSE = Identity("zendesk", "1")
+
+
+def waits(database: Database) -> bool:
+    """Somebody waits for a lock."""
+    with database.autocommit() as connection:
+        query = (
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+        return bool(connection.execute(text(query)).scalar_one())
+
+
+@pytest.mark.parametrize(
+    ("act", "outcome"),
+    [
+        (lambda database: judge(database, WHOSE, "venda", "ana"), Missed.GONE),
+        (lambda database: hand_out(database, 1), []),
+        (lambda database: hand_out(database, 1, random_share=1), []),
+    ],
+    ids=["judged", "drawn for doubt", "drawn by lot"],
+)
+def test_a_ticket_that_is_being_forgotten_is_not_written_about(
+    database: Database, act: Callable[[Database], object], outcome: object
+) -> None:
+    write(database, [unsure("1")])
+    with ThreadPoolExecutor(1) as pool:
+        with database.engine.begin() as forgetting:
+            forgetting.execute(_ENTOMB, WHOSE._asdict())
+            acting = pool.submit(act, database)
+            until(lambda: acting.done() or waits(database))
+
+        assert acting.result() == outcome
+
+    assert rows(database, "reviews") == rows(database, "review_draws") == []
