@@ -102,7 +102,7 @@ def test_the_report_compares_both_models_on_the_same_test_rows(trained: Training
     for one in (trained.assessment, trained.assessment.baseline):
         assert one.overall.rows == 20
         assert sum(some.rows for some in one.by_lang.values()) == 20
-    assert (trained.rows, trained.steps) == (36, 4)
+    assert (trained.rows, trained.steps) == (36, 8)
     assert any("instead of 100" in note for note in trained.notes)
 
 

@@ -53,8 +53,9 @@ def write_made_up(folder: Path, *labels: str, train_rows: int = 60, test_rows: i
 
 
 def a_few_steps(**changes: Any) -> TrainSettings:
-    """36 rows in micro-batches of 8, accumulated by 4: two steps an epoch, and a checkpoint at each."""
-    return TrainSettings(**{"num_train_epochs": 2, "min_steps": 4, "folds": 0} | changes)
+    """36 rows in micro-batches of 8, accumulated by 4: two steps an epoch, a checkpoint at the second of them. (At
+    the first, warm-up begins with a learning rate of 0: nothing is learned yet.)"""
+    return TrainSettings(**{"num_train_epochs": 4, "min_steps": 8, "folds": 0} | changes)
 
 
 def tiny_base(folder: Path) -> str:
