@@ -23,6 +23,11 @@ TABLES = sorted(Base.metadata.tables)
 COMMANDS = (
     "results",
     "show crm 0",
+    "review next --random-share 1",
+    "review list",
+    "review label crm 0 venda",
+    "review accuracy",
+    "review export reviews.jsonl",
     "dead list",
     "dead show 1",
     "dead replay 1",
