@@ -18,23 +18,23 @@ class Act(StrEnum):
     QUIT = "quit"
 
 
-# Its letter, where no label begins with it; and a key that is always its own, with its name.
+# Its letter, where no label begins with it; and a key that is always its own.
 _ACTS: Final = {
-    Act.UNCLEAR: ("u", "?", "?"),
-    Act.BACK: ("b", "\x7f", "⌫"),
-    Act.SKIP: ("s", " ", "␣"),
-    Act.MORE: ("m", "+", "+"),
-    Act.QUIT: ("q", ".", "."),
+    Act.UNCLEAR: ("u", "?"),
+    Act.BACK: ("b", "\x7f"),
+    Act.SKIP: ("s", " "),
+    Act.MORE: ("m", "+"),
+    Act.QUIT: ("q", "."),
 }
 
 
 class Keys:
-    """The keys for some labels. `labels` and `acts` say what to show for each."""
+    """The keys for some labels. `labels` and `acts` say which to press for each."""
 
     def __init__(self, labels: Sequence[str]) -> None:
         first = [label[0].lower() for label in labels]
         own = {letter for letter in first if first.count(letter) == 1 and letter in ascii_lowercase}
-        letters = {letter for letter, *_ in _ACTS.values()}
+        letters = {letter for letter, _ in _ACTS.values()}
         numbers = "123456789" + "".join(one for one in ascii_lowercase if one not in own | letters)
         if len(labels) > len(numbers):
             raise InvalidInput(f"{len(labels)} labels have no room on a keyboard: use `triagem review label`")
@@ -46,9 +46,9 @@ class Keys:
             self.labels[label] = f"{key}/{letter}" if letter in own else key
             if letter in own:
                 self._meant[letter] = label
-        for act, (letter, always, name) in _ACTS.items():
+        for act, (letter, always) in _ACTS.items():
             self._meant[always] = act
-            self.acts[act] = name if letter in own else letter
+            self.acts[act] = always if letter in own else letter
             self._meant.setdefault(letter, act)
 
     def meaning(self, pressed: str) -> str | Act | None:

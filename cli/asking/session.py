@@ -150,7 +150,7 @@ class Session:
             self._say(self._words.more.format(count=left))
         self._say("\n" + " · ".join(f"{key} {visible(label)}" for label, key in self._keys.labels.items()))
         acts = [(key, self._words.acts[act]) for act, key in self._keys.acts.items() if act is not Act.MORE or left]
-        self._say(" · ".join(f"{key} {name}" for key, name in acts))
+        self._say(" · ".join(f"{self._words.keys.get(key, key)} {does}" for key, does in acts))
 
     def _say(self, text: str) -> None:
         self._screen.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -15,6 +15,7 @@ class Words:
 
     welcome: str
     acts: Mapping[Act, str]
+    keys: Mapping[str, str]
     missed: Mapping[Missed, str]
     written: str
     more: str
@@ -40,6 +41,7 @@ _WORDS: Final = {
             Act.MORE: "whole text",
             Act.QUIT: "quit",
         },
+        keys={" ": "space", "\x7f": "backspace"},
         missed={
             Missed.CHANGED: "Not saved: the customer has changed this text since. It comes again as it is now.",
             Missed.GONE: "Not saved: this ticket is gone, or the customer asked to be forgotten.",
@@ -55,7 +57,7 @@ _WORDS: Final = {
         no_such_key="this key means nothing here",
         again="Not saved, the database does not answer. Try again.",
         none_left="No more texts to review now.",
-        done="{labelled} labelled, {unclear} unclear, {skipped} skipped.",
+        done="Labelled: {labelled}. Unclear: {unclear}. Skipped: {skipped}.",
     ),
     Lang.PT: Words(
         welcome="Qual etiqueta serve para o texto? A resposta vale na hora; Ctrl-C encerra e nada se perde.",
@@ -66,6 +68,7 @@ _WORDS: Final = {
             Act.MORE: "texto inteiro",
             Act.QUIT: "sair",
         },
+        keys={" ": "espaço", "\x7f": "backspace"},
         missed={
             Missed.CHANGED: "Não foi salvo: o cliente mudou este texto. Ele volta como está agora.",
             Missed.GONE: "Não foi salvo: este ticket não existe mais, ou o cliente pediu para ser esquecido.",
@@ -81,7 +84,7 @@ _WORDS: Final = {
         no_such_key="esta tecla não faz nada aqui",
         again="Não foi salvo, o banco de dados não responde. Tente de novo.",
         none_left="Não há mais textos para revisar agora.",
-        done="{labelled} etiquetados, {unclear} sem resposta, {skipped} pulados.",
+        done="Etiquetados: {labelled}. Sem resposta: {unclear}. Pulados: {skipped}.",
     ),
 }
 

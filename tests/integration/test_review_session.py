@@ -81,7 +81,7 @@ class TestKeys:
 
         assert verdicts(three) == {"1": "suporte", "2": "venda", "3": None}
         assert "No more texts to review now." in person.screen.getvalue()
-        assert "2 labelled, 1 unclear, 0 skipped." in person.screen.getvalue()
+        assert "Labelled: 2. Unclear: 1. Skipped: 0." in person.screen.getvalue()
 
     def test_the_last_answer_can_be_taken_back_and_the_one_before_it_too(self, three: Database) -> None:
         assert Person(three, "11bb2u1").review() == Tally(labelled=2, unclear=1)
@@ -194,10 +194,11 @@ class TestScreen:
             "não dá para saber",
             "salvo: suporte",
             "desfeito",
-            "0 etiquetados, 1 sem resposta",
+            "espaço pular",
+            "Etiquetados: 0. Sem resposta: 1",
         ):
             assert said in screen
-        for english in ("saved", "skip", "quit", "written", "labelled"):
+        for english in ("saved", "skip", "quit", "written", "Labelled", "space"):
             assert english not in screen
 
 
@@ -252,7 +253,7 @@ class TestTerminal:
         terminal.press("1")
         until(lambda: terminal.shows("text 2"))
         terminal.press(CTRL_C)
-        until(lambda: terminal.shows("1 etiquetados"))
+        until(lambda: terminal.shows("Etiquetados: 1"))
 
         assert terminal.process.wait(30) == 0
         assert verdicts(three) == {"1": "suporte"}

@@ -93,6 +93,14 @@ def test_corrected_tickets_are_those_where_the_person_said_something_else(analys
     assert {(row["model_label"], row["label"]) for row in corrected} == {("suporte", "venda")}
 
 
+def test_what_was_unclear_is_taken_for_no_confirmation(database: Database, analyst: psycopg.Connection) -> None:
+    with database.autocommit() as connection:
+        connection.execute(text("UPDATE reviews SET label = NULL"))
+
+    assert ask(analyst, "Is the confidence honest?") == []
+    assert ask(analyst, "How often do people disagree, and in which direction?") == []
+
+
 def test_latency_is_of_the_first_prediction_not_of_the_latest(analyst: psycopg.Connection) -> None:
     assert all(0.1 <= row["p50_s"] <= row["p99_s"] < 1 for row in ask(analyst, "How long until the first answer?"))
 

@@ -31,7 +31,7 @@ class TestKeys:
 
         assert [keys.meaning(key) for key in "ubmq"] == [Act.UNCLEAR, Act.BACK, Act.MORE, Act.QUIT]
         assert keys.meaning(" ") is Act.SKIP
-        assert keys.acts[Act.SKIP] == "␣"
+        assert keys.acts[Act.SKIP] == " "
         assert Keys(["venda"]).acts[Act.SKIP] == "s"
 
     def test_a_first_letter_that_two_labels_share_is_nobody_s(self) -> None:
@@ -48,7 +48,7 @@ class TestKeys:
         for label, shown in keys.labels.items():
             assert {keys.meaning(key) for key in shown.split("/")} == {label}
         for act, shown in keys.acts.items():
-            assert keys.meaning({"⌫": "\x7f", "␣": " "}.get(shown, shown)) is act
+            assert keys.meaning(shown) is act
 
     @pytest.mark.parametrize("pressed", ["x", "", "\x1b[A", "12", "\x00", "É"])
     def test_other_keys_mean_nothing(self, pressed: str) -> None:

@@ -35,8 +35,8 @@ def test_a_model_that_is_too_sure_or_not_sure_enough_gets_the_temperature_that_m
 
 
 def test_calibration_makes_unseen_rows_likelier_and_the_error_of_confidences_smaller() -> None:
-    said, truth = answers(1000, sharper=3.0)
-    fitted, unseen = calibrate(said[:500], truth[:500], "held-out"), slice(500, None)
+    said, truth = answers(4000, sharper=3.0)
+    fitted, unseen = calibrate(said[:2000], truth[:2000], "held-out"), slice(2000, None)
     before = reliability(said[unseen], truth[unseen])
     after = reliability(at_temperature(said[unseen], fitted.temperature), truth[unseen])
 

@@ -27,7 +27,7 @@ def test_it_shows_the_parts_by_label_and_what_is_to_be_said(bare: Triagem, data:
 
     assert status == 0
     assert "100 training rows (suporte 50%, venda 50%)" in out
-    assert "calibration uses out-of-fold answers" in out
+    assert "no calibration part is split off" in out
     sizes = [line.split() for line in out.splitlines() if line.startswith(("part", "train", "dev", "cal", "test"))]
     assert sizes == [
         ["part", "suporte", "venda", "rows"],

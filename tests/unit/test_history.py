@@ -63,5 +63,5 @@ def test_a_file_that_cannot_be_read_is_named(registry: Registry) -> None:
     register(registry, "a")
     (registry.folder("v1.0.0") / ROWS_FILE).write_text("{", encoding="utf-8")
 
-    with pytest.raises(ModelCorrupt, match=r"v1\.0\.0/rows\.json cannot be read"):
+    with pytest.raises(ModelCorrupt, match=r"v1\.0\.0: rows\.json changed"):
         history(registry)

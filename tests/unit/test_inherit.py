@@ -47,8 +47,8 @@ def test_known_labels_keep_their_order_and_new_ones_follow(registry: Registry) -
     assert labels_after(parent, ["suporte", "outra", "venda", "cobranca"]) == (
         "venda",
         "suporte",
-        "cobranca",
         "outra",
+        "cobranca",
     )
     assert labels_after(None, ["suporte", "venda"]) == ("suporte", "venda")
 
