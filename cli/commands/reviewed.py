@@ -102,14 +102,13 @@ def _test_rows() -> tuple[set[bytes], list[str]]:
     registry.current()  # of an empty registry nothing is known: a wrong TRIAGEM_REGISTRY_URL is no leave to export
     test, unknown = set[bytes](), list[str]()
     for version in registry.versions():
-        content = registry.read(version, ROWS_FILE)
-        if content is None:
-            unknown.append(version)
-            continue
+        path = registry.folder(version) / ROWS_FILE
         try:
-            test.update(map(bytes.fromhex, Rows.model_validate_json(content).test))
-        except ValueError as error:
-            raise ModelCorrupt(f"{ROWS_FILE} of {version} cannot be read: train again") from error
+            test.update(map(bytes.fromhex, Rows.model_validate_json(path.read_bytes()).test))
+        except FileNotFoundError:
+            unknown.append(version)
+        except (OSError, ValueError) as error:
+            raise ModelCorrupt(f"{path} cannot be read ({type(error).__name__}): restore it") from error
     return test, unknown
 
 
