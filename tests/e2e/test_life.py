@@ -21,13 +21,14 @@ from tests.support.waiting import until
 LABELS = ("suporte", "venda")
 # As many as it takes to show that a version just as good is not worse by 0.01: with fewer, nothing could show it.
 TEST_ROWS = 300
+FAST, SLOW = "3e-4", "1e-6"  # learning rates: to learn in a few steps, and to change next to nothing
 OTHER = {"suporte": "venda", "venda": "suporte"}
 
 
 @pytest.fixture
 def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, triagem: Triagem) -> Registry:
     """An empty registry; a training takes some seconds."""
-    for name, value in {"MIN_STEPS": "12", "NUM_TRAIN_EPOCHS": "1", "LEARNING_RATE": "3e-4", "FOLDS": "0"}.items():
+    for name, value in {"MIN_STEPS": "30", "NUM_TRAIN_EPOCHS": "1", "LEARNING_RATE": FAST, "FOLDS": "0"}.items():
         monkeypatch.setenv(f"TRIAGEM_TRAIN_{name}", value)
     monkeypatch.setenv("TRIAGEM_REGISTRY_URL", str(tmp_path / "models"))
     return Registry(tmp_path / "models")
@@ -87,6 +88,7 @@ def test_the_whole_life(  # noqa: PLR0917 - all rooms have a part in it
     inbox: Inbox,
     database: Database,
     start_worker: StartWorker,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # Trained: the first version has nothing to be compared with, and is current when it is better than guessing.
     first = json.loads(done(triagem("train", str(data), "--json")))
@@ -110,6 +112,7 @@ def test_the_whole_life(  # noqa: PLR0917 - all rooms have a part in it
         file.write(reviewed)
 
     # Trained on. By the default rule nothing better than chance is shown, by the other that nothing got worse.
+    monkeypatch.setenv("TRIAGEM_TRAIN_LEARNING_RATE", SLOW)
     done(triagem("train", str(data), "--from", "v1.0.0"))
     assert models.manifest("v1.1.0").parent == "v1.0.0"
     assert models.current().version == "v1.0.0"
@@ -117,6 +120,7 @@ def test_the_whole_life(  # noqa: PLR0917 - all rooms have a part in it
     done(triagem("models", "compare", "v1.1.0", "--rule", "non-inferior"))
 
     # An artificially worse one is refused, by any rule, and stays out.
+    monkeypatch.setenv("TRIAGEM_TRAIN_LEARNING_RATE", FAST)
     done(triagem("train", str(relabelled(data, tmp_path / "wrong")), "--from", "v1.1.0", "--allow-leakage"))
     said = json.loads(done(triagem("models", "promote", "v1.2.0", "--rule", "non-inferior", "--json"), status=1))
     assert any("accuracy" in reason for reason in said["reasons"])
