@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import Any
 
 import jmespath
-from jmespath.exceptions import JMESPathError
 
 from contracts.errors import InvalidTicket
 from contracts.ticket import Ticket
@@ -55,5 +54,5 @@ def _search(expression: str, record: object, field: str) -> Any:
     """What lies where the expression says; None for nothing. Raises InvalidTicket if it fails on this record."""
     try:
         return jmespath.search(expression, record)
-    except (JMESPathError, ArithmeticError, LookupError, RecursionError, TypeError, ValueError) as error:
+    except (ArithmeticError, LookupError, RecursionError, TypeError, ValueError) as error:  # its own are ValueErrors
         raise InvalidTicket(field, f"its expression fails on this record ({type(error).__name__})") from None

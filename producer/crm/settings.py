@@ -29,6 +29,11 @@ def _key(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def _quoted(external_id: str) -> str:
+    """An id for a link. It is not yet a ticket's: it may hold what UTF-8 has no bytes for."""
+    return quote(external_id, safe="", errors="replace")
+
+
 _Expression = Annotated[str, AfterValidator(_expression)]
 _Site = Annotated[str, Field(pattern=r"^https?://[^?#]+$"), AfterValidator(lambda url: url.rstrip("/"))]
 _Prefix = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]+$", description="tags that begin so are ours")]
@@ -98,7 +103,7 @@ class ZendeskSource(_Base):
 
     def link(self, external_id: str) -> str | None:
         """Where an agent finds the ticket."""
-        return None if self.tags is None else f"{self.tags.url}/agent/tickets/{quote(external_id, safe='')}"
+        return None if self.tags is None else f"{self.tags.url}/agent/tickets/{_quoted(external_id)}"
 
 
 class ChatwootSource(_Base):
@@ -116,7 +121,7 @@ class ChatwootSource(_Base):
         """Where an agent finds the conversation."""
         if self.labels is None:
             return None
-        return f"{self.labels.url}/app/accounts/{self.account_id}/conversations/{quote(external_id, safe='')}"
+        return f"{self.labels.url}/app/accounts/{self.account_id}/conversations/{_quoted(external_id)}"
 
 
 class FreshdeskSource(_Base):

@@ -86,8 +86,8 @@ def check_signature(webhook: Webhook, scheme: Signature, secret: str, now: datet
 
 def check_token(webhook: Webhook, token: str) -> Refused | None:
     """None if the secret came along: in `X-Triagem-Token`, as `Authorization: Bearer`, or as `?token=`."""
-    bearer = webhook.header("Authorization") or ""
-    given = (webhook.header(TOKEN_HEADER), bearer.removeprefix("Bearer "), webhook.token)
+    scheme, _, bearer = (webhook.header("Authorization") or "").partition(" ")
+    given = (webhook.header(TOKEN_HEADER), bearer if scheme.lower() == "bearer" else None, webhook.token)
     offered = [_raw(one) for one in given if one]
     if not offered:
         return Refused(f"no token: neither {TOKEN_HEADER} nor Authorization: Bearer nor ?token=")

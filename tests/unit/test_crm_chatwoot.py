@@ -93,6 +93,7 @@ def test_ruby_times_are_read() -> None:
         ({}, "event"),
         ([], "event"),
         (message(conversation=None), "conversation.id"),
+        (message(conversation={"id": "\ud800"}), "external_id"),
         (message(content=5), "content"),
         (message(created_at="soon"), "created_at"),
         (message(created_at=True), "created_at"),

@@ -150,7 +150,12 @@ def test_a_scheme_that_could_not_protect_is_no_scheme() -> None:
 
 @pytest.mark.parametrize(
     ("headers", "token"),
-    [({"x-triagem-token": TOKEN}, None), ({"Authorization": f"Bearer {TOKEN}"}, None), ({}, TOKEN)],
+    [
+        ({"x-triagem-token": TOKEN}, None),
+        ({"Authorization": f"Bearer {TOKEN}"}, None),
+        ({"authorization": f"bearer {TOKEN}"}, None),
+        ({}, TOKEN),
+    ],
 )
 def test_who_cannot_sign_sends_a_secret_in_a_header_or_in_the_address(headers: dict[str, str], token: str) -> None:
     body = (EXAMPLES / "freshdesk_created.json").read_bytes()
@@ -160,7 +165,7 @@ def test_who_cannot_sign_sends_a_secret_in_a_header_or_in_the_address(headers: d
 
 def test_a_wrong_or_missing_token_is_refused() -> None:
     assert "no token" in refused(b"{}", {}, FRESHDESK)
-    assert "no token" in refused(b"{}", {"X-Triagem-Token": ""}, FRESHDESK)
+    assert "no token" in refused(b"{}", {"X-Triagem-Token": "", "Authorization": f"Basic {TOKEN}"}, FRESHDESK)
     for wrong in (TOKEN[:-1], TOKEN + "x", "é", f"Bearer {TOKEN}"):
         assert refused(b"{}", {"X-Triagem-Token": wrong}, FRESHDESK) == "the token is wrong"
     assert refused(b"{}", {}, FRESHDESK, token="x") == "the token is wrong"

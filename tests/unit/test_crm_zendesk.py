@@ -106,6 +106,7 @@ def test_a_message_of_pictures_only_is_ignored() -> None:
         ({"time": "2026-11-02T15:30:00Z"}, "revised_at"),  # it would outrank all that come until then
         ({"detail": {"subject": "half a \ud800 sign"}}, "text"),
         ({"detail": {"id": "9" * 300}}, "external_id"),
+        ({"detail": {"id": "\ud800"}}, "external_id"),
     ],
 )
 def test_what_cannot_be_read_is_named(changes: dict[str, Any], field: str) -> None:
