@@ -39,7 +39,7 @@ def print_version(manifest: Manifest, report: Assessment | None, folder: Path, s
         "trained": f"{manifest.created_at.astimezone():%Y-%m-%d %H:%M} on {manifest.data.rows} rows",
         "labels": ", ".join(manifest.labels),
         "temperature": f"{manifest.temperature:.3f}",
-        "bands": f"a person looks under {thresholds.review:.3f}, and at the least sure {thresholds.review_budget:.1%}",
+        "bands": f"review under {thresholds.review:.3f}, and of the least sure {thresholds.review_budget:.1%}",
         "files": str(folder),
     }
     if cost := manifest.metrics.get("mflops_per_token"):

@@ -37,7 +37,7 @@ def undocumented(file: Path) -> Iterator[str]:
 
 
 def test_a_producer_loads_no_database_no_worker_and_no_model() -> None:
-    loaded = loaded_by("import producer, contracts, inbox")
+    loaded = loaded_by("import producer, producer.crm, contracts, inbox")
 
     assert loaded.isdisjoint({"torch", "sqlalchemy", "celery", "transformers", "numpy"})
 

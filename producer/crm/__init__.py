@@ -1,0 +1,23 @@
+"""CRMs: what their webhooks bring becomes tickets, results become requests. Pure functions; `docs/crm.md` for people.
+
+`receive(webhook, source, now)` is the way in. `callback`, `zendesk_tags` and `chatwoot_labels` build what goes out.
+"""
+
+from producer.crm.adapter import Accepted, Ignored, Outcome, Refused, Unreadable, Webhook
+from producer.crm.crm_file import Crm, CrmSettings, load
+from producer.crm.receive import receive
+from producer.crm.settings import Source
+
+__all__ = [
+    "Accepted",
+    "Crm",
+    "CrmSettings",
+    "Ignored",
+    "Outcome",
+    "Refused",
+    "Source",
+    "Unreadable",
+    "Webhook",
+    "load",
+    "receive",
+]

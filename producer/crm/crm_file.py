@@ -1,0 +1,99 @@
+"""`TRIAGEM_CRM_FILE`: a TOML file with a table a source, and the hosts that requests may go to."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from contracts.errors import InvalidInput
+from contracts.ticket import complaint
+from producer.crm.hosts import check_url
+from producer.crm.settings import ChatwootSource, FreshdeskSource, GenericSource, Source, ZendeskSource
+
+_ADAPTERS: Final[Mapping[str, type[Source]]] = {
+    "zendesk": ZendeskSource,
+    "chatwoot": ChatwootSource,
+    "freshdesk": FreshdeskSource,
+    "generic": GenericSource,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Crm:
+    """The file's content: sources by name, and the hosts that requests may go to."""
+
+    sources: Mapping[str, Source]
+    allowed_hosts: tuple[str, ...] = ()
+
+
+class CrmSettings(BaseSettings):
+    """Where the file is."""
+
+    model_config = SettingsConfigDict(env_prefix="TRIAGEM_", env_file=".env", extra="ignore")
+
+    crm_file: Path | None = None
+
+
+def load(path: Path) -> Crm:
+    """Read the file, and the files that its `secret_file` and `token_file` name.
+
+    Raises:
+        InvalidInput: naming the table and the field that is wrong, never what it holds.
+    """
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"{path} cannot be read: {getattr(error, 'strerror', None) or 'no UTF-8'}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidInput(f"{path} is no TOML: {error}") from None
+    hosts = document.pop("allowed_hosts", [])
+    if not isinstance(hosts, list) or not all(isinstance(host, str) for host in hosts):
+        raise InvalidInput(f"{path} allowed_hosts: expected a list of host names")
+    crm = Crm({name: _source(name, table, path) for name, table in document.items()}, tuple(hosts))
+    for name, source in crm.sources.items():
+        for table in ("callback", "tags", "labels"):
+            if (back := getattr(source, table, None)) is not None:
+                check_url(back.url, crm.allowed_hosts, f"{path} [{name}.{table}] url")
+    return crm
+
+
+def _source(name: str, table: object, path: Path) -> Source:
+    where = f"{path} [{name}]"
+    if not isinstance(table, dict):
+        raise InvalidInput(f"{path} {name}: expected a table, as in [{name}]")
+    adapter = table.get("adapter", name)
+    if not isinstance(adapter, str) or adapter not in _ADAPTERS:
+        raise InvalidInput(f"{where} adapter: expected one of {', '.join(_ADAPTERS)}")
+    if "name" in table:
+        raise InvalidInput(f"{where} name: the table's own is the source's name")
+    fields = _with_secrets(table, path, name)
+    for sub in ("callback", "tags", "labels"):
+        if isinstance(fields.get(sub), dict):
+            fields[sub] = _with_secrets(fields[sub], path, f"{name}.{sub}")
+    try:
+        return _ADAPTERS[adapter].model_validate({**fields, "name": name})
+    except ValidationError as error:
+        field, reason = complaint(error)
+        raise InvalidInput(f"{where} {field}: {reason}") from None
+
+
+def _with_secrets(table: dict[str, Any], path: Path, name: str) -> dict[str, Any]:
+    """The table with its `secret_file` and `token_file` read, as Docker and Kubernetes hand secrets in."""
+    filled = {key: value for key, value in table.items() if key not in {"adapter", "secret_file", "token_file"}}
+    for key in ("secret", "token"):
+        if (file := table.get(f"{key}_file")) is None:
+            continue
+        where = f"{path} [{name}] {key}_file"
+        if key in table:
+            raise InvalidInput(f"{where}: give {key} or {key}_file, not both")
+        try:
+            filled[key] = (path.parent / str(file)).read_text(encoding="utf-8").strip()
+        except (OSError, ValueError) as error:
+            raise InvalidInput(
+                f"{where}: cannot be read ({getattr(error, 'strerror', None) or 'no UTF-8'})"
+            ) from None
+    return filled

@@ -1,0 +1,104 @@
+"""Which of Chatwoot's webhooks bring a customer's message, and which bring back what we did."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from tests.support.crm import CHATWOOT, example, ignored, ticket, unreadable
+
+
+def message(**changes: Any) -> dict[str, Any]:
+    return {**example("chatwoot_message_created"), **changes}
+
+
+def test_a_customers_message_is_the_conversations_newest_text() -> None:
+    assert ticket(example("chatwoot_message_created"), CHATWOOT) == {
+        "source": "chatwoot",
+        "external_id": "130",
+        "text": "Quero contratar o plano anual para dez pessoas.",
+        "revised_at": datetime(2026, 11, 2, 12, 30, 0, 591000, tzinfo=UTC),
+        "metadata": {
+            "channel": "WebWidget",
+            "url": "https://chat.example.com/app/accounts/1/conversations/130",
+            "language": "pt-BR",
+        },
+    }
+
+
+def test_a_mails_subject_is_its_first_line() -> None:
+    by_message = message(content_attributes={"email": {"subject": "Plano anual"}})
+    by_conversation = message()
+    by_conversation["conversation"]["additional_attributes"] = {"mail_subject": "Plano anual"}
+
+    for payload in (by_message, by_conversation):
+        assert ticket(payload, CHATWOOT)["text"] == "Plano anual\nQuero contratar o plano anual para dez pessoas."
+
+
+def test_a_conversation_that_begins_with_a_message_brings_it() -> None:
+    found = ticket(example("chatwoot_conversation_created"), CHATWOOT)
+
+    assert found["text"] == ticket(example("chatwoot_message_created"), CHATWOOT)["text"]
+    assert found["revised_at"] == datetime(2026, 11, 2, 12, 30, tzinfo=UTC)  # inside, Chatwoot counts seconds
+
+
+def test_a_conversation_without_a_message_waits_for_it() -> None:
+    assert "message_created brings it" in ignored(
+        {**example("chatwoot_conversation_created"), "messages": []}, CHATWOOT
+    )
+
+
+def test_our_own_label_ends_here() -> None:
+    assert ignored(example("chatwoot_conversation_updated"), CHATWOOT).endswith("changed: label_list")
+
+
+def test_names_of_attributes_are_shown_only_if_they_are_names() -> None:
+    changed = [{"custom_attributes": {}}, {"My card is 4111": {}}, "status", 5]
+    reason = ignored({**example("chatwoot_conversation_updated"), "changed_attributes": changed}, CHATWOOT)
+
+    assert reason.endswith("changed: ?, custom_attributes")
+    assert "none named" in ignored({"event": "conversation_updated"}, CHATWOOT)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"private": True}, "private"),
+        ({"message_type": "outgoing"}, "not the customer's"),
+        ({"message_type": "template"}, "not the customer's"),
+        ({"message_type": "activity"}, "not the customer's"),
+        ({"content": None}, "no text"),
+        ({"content": " "}, "no text"),
+        ({"event": "message_updated"}, "no new message"),
+        ({"event": "conversation_status_changed"}, "no new message"),
+    ],
+)
+def test_what_is_no_new_message_of_a_customer_is_ignored(changes: dict[str, Any], reason: str) -> None:
+    assert reason in ignored(message(**changes), CHATWOOT)
+
+
+def test_another_accounts_conversation_130_is_not_ours() -> None:
+    assert unreadable(message(account={"id": 2, "name": "Other"}), CHATWOOT).startswith("account.id: ")
+
+
+def test_ruby_times_are_read() -> None:
+    assert ticket(message(created_at="2026-11-02 12:30:00 UTC"), CHATWOOT)["revised_at"] == datetime(
+        2026, 11, 2, 12, 30, tzinfo=UTC
+    )
+
+
+@pytest.mark.parametrize(
+    ("payload", "field"),
+    [
+        ({}, "event"),
+        ([], "event"),
+        (message(conversation=None), "conversation.id"),
+        (message(conversation={"id": "\ud800"}), "external_id"),
+        (message(content=5), "content"),
+        (message(created_at="soon"), "created_at"),
+        (message(created_at=True), "created_at"),
+        (message(content="x" * 100_001), "text"),
+    ],
+)
+def test_what_cannot_be_read_is_named(payload: object, field: str) -> None:
+    assert unreadable(payload, CHATWOOT).startswith(f"{field}: ")

@@ -1,0 +1,67 @@
+"""`docs/crm.md`: its files are read, its templates filled in are tickets, and the examples are all described."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from producer.crm import Crm, load
+from tests.support.crm import EXAMPLES, FRESHDESK, SALESFORCE, ZENDESK, example, ticket
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "crm.md").read_text(encoding="utf-8")
+KEY = "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+
+
+def crm(folder: Path, toml: str) -> Crm:
+    """A file of the page, with its secrets in a folder of ours."""
+    for name in re.findall(r"/run/secrets/(\w+)", toml):
+        (folder / name).write_text(KEY)
+    file = folder / "crm.toml"
+    file.write_text(toml.replace("/run/secrets", str(folder)))
+    return load(file)
+
+
+@pytest.mark.parametrize("toml", blocks("toml"), ids=lambda toml: toml.split("]", 1)[0].split("[")[-1])
+def test_every_file_of_the_page_is_read(tmp_path: Path, toml: str) -> None:
+    assert crm(tmp_path, toml).sources
+
+
+def test_the_first_file_shows_every_adapter(tmp_path: Path) -> None:
+    sources = crm(tmp_path, blocks("toml")[0]).sources.values()
+
+    assert len({type(source) for source in sources}) == len(list(sources)) == 4
+
+
+def filled(template: str) -> str:
+    """A template as the CRM fills it in."""
+    values = {"ticket.updated_at_with_timestamp": "2026-11-02T12:30:00Z", "current_user.role": "End-user"}
+    return re.sub(r"\{\{([\w.]+)\}\}", lambda place: values.get(place[1], f"({place[1]})"), template)
+
+
+def test_every_template_of_the_page_makes_a_ticket() -> None:
+    trigger, created, replied = [filled(block) for block in blocks("json") if "{{" in block]
+
+    found = ticket(trigger.encode(), ZENDESK)
+    assert found["text"] == "(ticket.title)\n(ticket.latest_public_comment.value)"
+    assert set(found["metadata"]) == {"channel", "language", "url"}
+    assert ticket(created.encode(), FRESHDESK)["text"] == "(ticket.subject)\n(ticket.description)"
+    assert ticket(replied.encode(), FRESHDESK)["text"] == "(ticket.subject)\n(ticket.latest_public_comment)"
+
+
+def test_salesforces_body_on_the_page_is_read_by_its_map() -> None:
+    (body,) = [block for block in blocks("json") if '"LastModifiedDate"' in block]
+
+    assert set(json.loads(body)) <= set(example("salesforce_flow"))
+    assert ticket(body.encode(), SALESFORCE)["metadata"] == {"channel": "Web", "language": "pt_BR"}
+
+
+def test_every_example_is_described() -> None:
+    described = set(re.findall(r"`(\w+\.json)`", (EXAMPLES / "README.md").read_text(encoding="utf-8")))
+
+    assert described == {file.name for file in EXAMPLES.glob("*.json")}

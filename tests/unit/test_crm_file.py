@@ -1,0 +1,130 @@
+"""What TRIAGEM_CRM_FILE may say, and that a mistake in it is named in one line without what it holds."""
+
+from pathlib import Path
+
+import pytest
+
+from contracts.errors import InvalidInput
+from producer.crm import Crm, CrmSettings, load
+from producer.crm.settings import ChatwootSource, GenericSource, ZendeskSource
+from tests.support.crm import SECRET, TOKEN
+
+LOGIN = f'user = "bot@acme.example.com", token = "{TOKEN}"'
+FIELDS = 'fields = { external_id = "a", text = ["b"] }'
+KEY = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+
+def loaded(folder: Path, content: str) -> Crm:
+    file = folder / "crm.toml"
+    file.write_text(content, encoding="utf-8")
+    return load(file)
+
+
+def complaint(folder: Path, content: str) -> str:
+    with pytest.raises(InvalidInput) as caught:
+        loaded(folder, content)
+    said = str(caught.value)
+    assert "\n" not in said
+    assert SECRET not in said
+    assert TOKEN not in said
+    return said.removeprefix(f"{folder / 'crm.toml'} ")
+
+
+def test_a_table_a_source_with_its_secret_in_a_file(tmp_path: Path) -> None:
+    (tmp_path / "signing").write_text(f"{SECRET}\n")
+    crm = loaded(
+        tmp_path,
+        f"""
+        allowed_hosts = ["acme.zendesk.com", "hooks.example.com"]
+
+        [zendesk]
+        secret_file = "signing"
+        tags = {{ url = "https://acme.zendesk.com/", user = "bot@acme.example.com", token = "{TOKEN}" }}
+
+        [support-br]
+        adapter = "chatwoot"
+        token = "{TOKEN}"
+        account_id = 3
+        callback = {{ url = "https://hooks.example.com/triagem?flow=7", secret = "{KEY}" }}
+
+        [salesforce]
+        adapter = "generic"
+        token = "{TOKEN}"
+        fields = {{ external_id = "Id", text = ["Subject", "Description"], metadata = {{ channel = "Origin" }} }}
+        """,
+    )
+
+    zendesk, chatwoot, generic = crm.sources.values()
+    assert isinstance(zendesk, ZendeskSource)
+    assert zendesk.name == "zendesk"
+    assert zendesk.secret is not None
+    assert zendesk.secret.get_secret_value() == SECRET
+    assert zendesk.tags is not None
+    assert zendesk.tags.url == "https://acme.zendesk.com"
+    assert isinstance(chatwoot, ChatwootSource)
+    assert (chatwoot.name, chatwoot.account_id) == ("support-br", 3)
+    assert isinstance(generic, GenericSource)
+    assert generic.fields.metadata == {"channel": "Origin"}
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("[zendesk]", "[zendesk] secret: give either secret"),
+        (f'[zendesk]\nsecret = "{SECRET}"\ntoken = "{TOKEN}"', "[zendesk] secret: give either secret"),
+        (f'[freshdesk]\nsecret = "{SECRET}"', "[freshdesk] secret: this CRM signs nothing"),
+        ('[freshdesk]\ntoken = "short"', "[freshdesk] token: Value should have at least 16"),
+        ('[zendesk]\nsecret = ""', "[zendesk] secret: Value should have at least 8"),
+        ('[zendesk]\nsecret_file = "absent"', "[zendesk] secret_file: cannot be read (No such file"),
+        (f'[zendesk]\nsecret = "{SECRET}"\nsecret_file = "x"', "[zendesk] secret_file: give secret or secret_file"),
+        (f'[chatwoot]\nsecret = "{SECRET}"', "[chatwoot] account_id: Field required"),
+        (f'[zendesk]\nsecret = "{SECRET}"\ncolour = "red"', "[zendesk] colour: Extra inputs"),
+        (f'[zendesk]\nname = "other"\nsecret = "{SECRET}"', "[zendesk] name: the table's own"),
+        (f'[shop]\ntoken = "{TOKEN}"', "[shop] adapter: expected one of zendesk, chatwoot, freshdesk, generic"),
+        (f'["a/b"]\nadapter = "freshdesk"\ntoken = "{TOKEN}"', "[a/b] name: String should match"),
+        ('zendesk = "yes"', "zendesk: expected a table"),
+        ("allowed_hosts = 5", "allowed_hosts: expected a list"),
+        ("[zendesk", "is no TOML"),
+        (
+            f'[generic]\ntoken = "{TOKEN}"\nfields = {{ external_id = "a[", text = ["b"] }}',
+            "[generic] fields.external_id: is no JMESPath",
+        ),
+        (
+            f'[generic]\nsecret = "{SECRET}"\nsignature = {{ header = "X", signed = "x" }}\n{FIELDS}',
+            "[generic] signature: signed: {body} is missing",
+        ),
+        (
+            f'[freshdesk]\ntoken = "{TOKEN}"\ncallback = {{ url = "https://hooks.example.com", secret = "weak" }}',
+            "[freshdesk] callback.secret: is no key of 24 bytes",
+        ),
+        (
+            f'[freshdesk]\ntoken = "{TOKEN}"\ncallback = {{ url = "https://hooks.example.com", secret = "{KEY}" }}',
+            "[freshdesk.callback] url: the host is not in allowed_hosts",
+        ),
+        (
+            f'[zendesk]\nsecret = "{SECRET}"\ntags = {{ url = "ftp://acme", {LOGIN} }}',
+            "[zendesk] tags.url: String should match",
+        ),
+        (
+            f'[zendesk]\nsecret = "{SECRET}"\ntags = {{ url = "https://a.zendesk.com", prefix = "", {LOGIN} }}',
+            "[zendesk] tags.prefix: String should match",
+        ),
+    ],
+)
+def test_a_mistake_is_named_by_table_and_field(tmp_path: Path, content: str, said: str) -> None:
+    assert complaint(tmp_path, content).startswith(said)
+
+
+def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="cannot be read: No such file"):
+        load(tmp_path / "absent.toml")
+
+
+def test_no_secret_shows_in_a_repr(tmp_path: Path) -> None:
+    assert TOKEN not in repr(loaded(tmp_path, f'[freshdesk]\ntoken = "{TOKEN}"'))
+
+
+def test_the_environment_says_where_the_file_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRIAGEM_CRM_FILE", "/etc/triagem/crm.toml")
+
+    assert CrmSettings().crm_file == Path("/etc/triagem/crm.toml")

@@ -1,0 +1,56 @@
+"""What Freshdesk's automation rules send."""
+
+from typing import Any
+
+import pytest
+
+from contracts.text import clean
+from tests.support.crm import FRESHDESK, NOW, example, ignored, ticket, unreadable
+
+
+def webhook(**changes: Any) -> dict[str, Any]:
+    return {"freshdesk_webhook": {**example("freshdesk_created")["freshdesk_webhook"], **changes}}
+
+
+def test_a_new_ticket_is_its_subject_and_description_from_when_it_reached_us() -> None:
+    assert ticket(example("freshdesk_created"), FRESHDESK) == {
+        "source": "freshdesk",
+        "external_id": "11",
+        "text": "App fecha sozinho\n<div>O app fecha quando abro a fatura.</div>",
+        "revised_at": NOW,
+        "metadata": {"channel": "Email", "url": "https://example.freshdesk.com/helpdesk/tickets/11"},
+    }
+
+
+def test_a_reply_is_the_newest_text_without_the_name_that_freshdesk_puts_before_it() -> None:
+    text = ticket(example("freshdesk_replied"), FRESHDESK)["text"]
+
+    assert clean(text) == "App fecha sozinho Continua fechando na versão nova."
+
+
+def test_words_before_a_colon_that_no_tag_follows_are_the_customers_own() -> None:
+    payload = webhook(ticket_latest_public_comment="Problema : o app fecha <b>sempre</b>")
+
+    assert ticket(payload, FRESHDESK)["text"].endswith("\nProblema : o app fecha <b>sempre</b>")
+
+
+@pytest.mark.parametrize("event", ["{status:{from:2,to:4}}", "{priority:{from:1,to:2}}", "{note_type:private}"])
+def test_an_agents_handling_is_ignored(event: str) -> None:
+    assert "no customer's message" in ignored(webhook(triggered_event=event), FRESHDESK)
+
+
+def test_a_ticket_without_words_is_ignored() -> None:
+    assert ignored(webhook(ticket_description=" "), FRESHDESK) == "no text in it"
+
+
+@pytest.mark.parametrize(
+    ("payload", "field"),
+    [
+        ({"ticket_id": "11"}, "freshdesk_webhook"),
+        (webhook(ticket_description=None), "freshdesk_webhook"),
+        (webhook(ticket_id=""), "freshdesk_webhook.ticket_id"),
+        (b'{"freshdesk_webhook": {"ticket_description": "she said "no""}}', "body"),
+    ],
+)
+def test_what_cannot_be_read_is_named(payload: object, field: str) -> None:
+    assert unreadable(payload, FRESHDESK).startswith(f"{field}: ")

@@ -1,0 +1,70 @@
+"""A field map makes a ticket of any JSON: HubSpot's batches, Salesforce's callouts, whatever comes next."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from producer.crm import Accepted, Source
+from producer.crm.settings import GenericSource
+from tests.support.crm import HUBSPOT, NOW, SALESFORCE, TOKEN, example, got, ignored, ticket, unreadable
+
+
+def mapped(**fields: Any) -> Source:
+    return GenericSource.model_validate(
+        {"name": "shop", "token": TOKEN, "fields": {"external_id": "id", "text": ["text"], **fields}}
+    )
+
+
+def test_of_hubspots_events_those_with_a_text_are_tickets() -> None:
+    assert ticket(example("hubspot_events"), HUBSPOT) == {
+        "source": "hubspot",
+        "external_id": "515",
+        "text": "Precisamos de vinte licenças a partir de janeiro.",
+        "revised_at": datetime(2026, 11, 2, 12, 30, 0, 121000, tzinfo=UTC),
+        "metadata": {"portal": 12345678},
+    }
+
+
+def test_a_flow_of_salesforce_sends_one_record() -> None:
+    assert ticket(example("salesforce_flow"), SALESFORCE) == {
+        "source": "salesforce",
+        "external_id": "500xx000000bwXAAQ",
+        "text": "Login\nNão consigo entrar desde ontem.",
+        "revised_at": datetime(2026, 11, 2, 12, 30, tzinfo=UTC),
+        "metadata": {"channel": "Web", "language": "pt_BR"},
+    }
+
+
+def test_a_batch_without_a_record_that_the_map_selects_is_ignored() -> None:
+    assert "`records`" in ignored(example("hubspot_events")[:1], HUBSPOT)
+    assert "`records`" in ignored({"another": "shape"}, HUBSPOT)
+    assert "`records`" in ignored([], SALESFORCE)
+
+
+def test_without_a_time_a_message_counts_from_its_receipt() -> None:
+    assert ticket({"id": 7, "text": "hello"}, mapped())["revised_at"] == NOW
+
+
+def test_one_bad_record_never_sinks_the_rest_and_is_named() -> None:
+    outcome = got([{"id": 1, "text": "one"}, {"id": None, "text": "two"}, {"id": 3, "text": "three"}], mapped())
+
+    assert isinstance(outcome, Accepted)
+    assert [one.external_id for one in outcome.tickets] == ["1", "3"]
+    assert outcome.unread == ("record 2: external_id: is missing or no id",)
+
+
+@pytest.mark.parametrize(
+    ("fields", "record", "reason"),
+    [
+        ({}, {"text": "x"}, "external_id: is missing or no id"),
+        ({}, {"id": 1}, "text: String should have at least 1 character"),
+        ({}, {"id": 1, "text": ["x"]}, "text: is list, expected text"),
+        ({"revised_at": "at"}, {"id": 1, "text": "x"}, "revised_at: is missing or no time with an offset"),
+        ({"metadata": {"n": "n"}}, {"id": 1, "text": "x", "n": float("nan")}, "metadata.n: is not a finite number"),
+        ({"text": ["join(', ', words)"]}, {"id": 1, "words": 5}, "text: its expression fails on this record"),
+        ({"text": ["to_string(ceil(n))"]}, {"id": 1, "n": float("inf")}, "text: its expression fails on this record"),
+    ],
+)
+def test_what_cannot_be_read_is_named(fields: dict[str, Any], record: dict[str, Any], reason: str) -> None:
+    assert unreadable(record, mapped(**fields)).startswith(reason)

@@ -1,0 +1,82 @@
+"""Where requests may go: listed hosts by https, and no way into the inner network."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from contracts.errors import InvalidInput
+from producer.crm.hosts import check_address, check_url
+
+ALLOWED = ["acme.zendesk.com", "localhost", "127.0.0.1", "10.1.2.0/24", "::1"]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://acme.zendesk.com",
+        "https://ACME.zendesk.com.:8443/api?x=1",
+        "http://127.0.0.1:9000/hook",
+        "http://localhost:9000/hook",
+        "http://[::1]:9000/",
+        "https://10.1.2.3/hook",
+    ],
+)
+def test_a_listed_host_is_allowed(url: str) -> None:
+    check_url(url, ALLOWED, "[zendesk.tags] url")
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("https://evil.example.com/", "not in allowed_hosts"),
+        ("https://acme.zendesk.com.evil.example.com/", "not in allowed_hosts"),
+        ("https://sub.acme.zendesk.com/", "not in allowed_hosts"),
+        ("http://acme.zendesk.com/", "expected https"),
+        ("http://10.1.2.3/", "expected https"),
+        ("ftp://acme.zendesk.com/", "expected https"),
+        ("https://acme.zendesk.com@evil.example.com/", "user or password"),
+        ("https://user:pass@acme.zendesk.com/", "user or password"),
+        ("https://169.254.169.254/latest/meta-data", "not in allowed_hosts"),
+        ("https://10.1.3.1/", "not in allowed_hosts"),
+        ("https://[::ffff:10.1.3.1]/", "not in allowed_hosts"),
+        ("https://2130706433/", "not in allowed_hosts"),  # 127.0.0.1, to those who want it to be
+        ("https://127.1/", "not in allowed_hosts"),
+        ("https://0x7f.0.0.1/", "not in allowed_hosts"),
+        ("https://evil.example.com\\@acme.zendesk.com/", "no address"),
+        ("https://acme.zendesk.com\n/", "no address"),
+        ("https://acme.zendesk.com /", "no address"),
+        ("https://acme.zendesk.com:99999/", "no address"),
+        ("https://acme.zendesk.com:0/", "no address"),
+        ("https://\uff41cme.zendesk.com/", "no address"),
+        ("https://[::1", "no address"),
+        ("https:///path", "no address"),
+        ("acme.zendesk.com", "no address"),
+        ("", "no address"),
+    ],
+)
+def test_anything_else_is_refused_without_being_shown(url: str, why: str) -> None:
+    with pytest.raises(InvalidInput, match=why) as caught:
+        check_url(url, ALLOWED, "[zendesk.tags] url")
+    assert str(caught.value).startswith("[zendesk.tags] url: ")
+    assert "pass" not in str(caught.value).replace("password", "")
+
+
+@settings(max_examples=50)
+@given(st.text() | st.text().map("https://".__add__))
+def test_no_text_breaks_the_check(url: str) -> None:
+    with pytest.raises(InvalidInput):
+        check_url(url, [], "url")
+
+
+@pytest.mark.parametrize("address", ["93.184.215.14", "2606:2800:21f:cb07:6820:80da:af6b:8b2c", "10.1.2.9", "::1"])
+def test_a_public_or_listed_address_may_be_connected_to(address: str) -> None:
+    check_address(address, ALLOWED, "url")
+
+
+INNER = "10.0.0.1 192.168.1.1 172.16.0.1 169.254.169.254 127.0.0.2 0.0.0.0 100.64.0.1 224.0.0.1 ::ffff:10.0.0.1"
+
+
+@pytest.mark.parametrize("address", [*INNER.split(), "::", "fe80::1", "fd00::1", "ff02::1", "localhost", ""])
+def test_a_name_that_resolves_into_the_inner_network_is_refused(address: str) -> None:
+    with pytest.raises(InvalidInput, match="private address"):
+        check_address(address, ALLOWED, "url")

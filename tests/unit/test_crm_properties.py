@@ -1,0 +1,132 @@
+"""Whatever a webhook holds, an adapter answers with a value; what it accepts keeps the ticket's own rules."""
+
+import copy
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from contracts.ticket import Ticket, accept
+from contracts.wire import decode, encode
+from producer.crm import Accepted, Ignored, Source, Unreadable
+from tests.support.crm import CHATWOOT, FRESHDESK, HUBSPOT, NOW, SALESFORCE, SOURCES, ZENDESK, example, got
+
+HOSTILE = st.text() | st.sampled_from(
+    [
+        "\0",
+        "\ud800",
+        "\u202eevil",
+        "x" * 100_001,
+        "'; DROP TABLE tickets;--",
+        "<script>",
+        "{{7*7}}",
+        "\u2028",
+        " ",
+        "",
+    ]
+)
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | HOSTILE,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(HOSTILE, inner, max_size=4),
+    max_leaves=8,
+)
+PAYLOADS = [
+    (ZENDESK, "zendesk_ticket_created"),
+    (ZENDESK, "zendesk_comment_added"),
+    (ZENDESK, "zendesk_trigger"),
+    (CHATWOOT, "chatwoot_message_created"),
+    (CHATWOOT, "chatwoot_conversation_created"),
+    (CHATWOOT, "chatwoot_conversation_updated"),
+    (FRESHDESK, "freshdesk_replied"),
+    (HUBSPOT, "hubspot_events"),
+    (SALESFORCE, "salesforce_flow"),
+]
+
+
+def paths(value: Any, here: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Where in a payload something lies."""
+    yield here
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in inner:
+        yield from paths(item, (*here, key))
+
+
+def put(payload: Any, path: tuple[Any, ...], value: object) -> Any:
+    """A payload with one place of it replaced."""
+    if not path:
+        return value
+    holder = payload = copy.deepcopy(payload)
+    for key in path[:-1]:
+        holder = holder[key]
+    holder[path[-1]] = value
+    return payload
+
+
+def check(outcome: object) -> None:
+    """What comes out is a value; reasons are one short line, tickets survive intake and the wire."""
+    assert isinstance(outcome, Accepted | Ignored | Unreadable)
+    reasons = outcome.unread if isinstance(outcome, Accepted) else (outcome.reason,)
+    for reason in reasons:
+        assert reason
+        assert len(reason) < 250
+        assert reason.isprintable()
+    for ticket in outcome.tickets if isinstance(outcome, Accepted) else ():
+        assert accept(ticket.model_dump(), now=NOW) == ticket
+        assert decode(encode(ticket)) == ticket
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.name)
+@settings(deadline=None)
+@given(st.binary())
+def test_no_bytes_break_an_adapter(source: Source, body: bytes) -> None:
+    check(got(body, source))
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.name)
+@settings(deadline=None)
+@given(ANYTHING)
+def test_no_json_breaks_an_adapter(source: Source, payload: object) -> None:
+    check(got(payload, source))
+
+
+@pytest.mark.parametrize(("source", "name"), PAYLOADS, ids=[name for _, name in PAYLOADS])
+@settings(deadline=None)
+@given(data=st.data())
+def test_no_value_in_any_place_of_a_payload_breaks_its_adapter(
+    source: Source, name: str, data: st.DataObject
+) -> None:
+    payload = example(name)
+    path = data.draw(st.sampled_from(list(paths(payload))))
+
+    check(got(put(payload, path, data.draw(ANYTHING)), source))
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.name)
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[" * 100_000,
+        b'{"a":' * 100_000,
+        b"9" * 10_000,
+        b"NaN",
+        b"\xff\xfe",
+        b'"\\ud800"',
+        b"\xef\xbb\xbf{}",
+        b"null",
+    ],
+    ids=["brackets", "objects", "digits", "nan", "utf-16", "surrogate", "mark", "null"],
+)
+def test_no_known_trick_breaks_an_adapter(source: Source, body: bytes) -> None:
+    check(got(body, source))
+
+
+def test_a_nul_is_mended_as_everywhere() -> None:
+    outcome = got(json.dumps({**example("zendesk_trigger"), "message": "a\0b"}).encode(), ZENDESK)
+
+    assert isinstance(outcome, Accepted)
+    (ticket,) = outcome.tickets
+    assert isinstance(ticket, Ticket)
+    assert ticket.text.endswith("\na\ufffdb")

@@ -1,0 +1,162 @@
+"""What goes back: a signed webhook, Zendesk's tags, Chatwoot's labels; each as a request that somebody else sends."""
+
+import base64
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from contracts.errors import InvalidInput
+from contracts.prediction import Band
+from producer.crm.callback import callback, sign
+from producer.crm.chatwoot_labels import labels_in, read_labels, write_labels
+from producer.crm.outgoing import Request, Result, tags
+from producer.crm.settings import Callback, ChatwootLabels, ZendeskTags
+from producer.crm.zendesk_tags import tag_ticket
+from tests.support.crm import NOW
+
+KEY = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+RECEIVER = Callback.model_validate({"url": "https://hooks.example.com/triagem", "secret": KEY})
+ZENDESK = ZendeskTags.model_validate(
+    {"url": "https://example.zendesk.com", "user": "bot@example.com", "token": "zendesk-token"}
+)
+CHATWOOT = ChatwootLabels.model_validate({"url": "https://chat.example.com", "token": "chatwoot-token"})
+RESULT = Result(
+    source="zendesk",
+    external_id="4711",
+    digest=b"\x01" * 32,
+    revised_at=datetime(2026, 11, 2, 12, 30, tzinfo=UTC),
+    label="suporte",
+    confidence=0.93,
+    band=Band.AUTOMATE,
+    model_version="v1.0.0",
+    classified_at=datetime(2026, 11, 2, 12, 30, 2, tzinfo=UTC),
+)
+
+
+def body(request: Request) -> Any:
+    return json.loads(request.body)
+
+
+def test_a_callback_tells_the_answer_and_whose_it_is_and_no_text() -> None:
+    request = callback(RESULT, RECEIVER, NOW)
+
+    assert (request.method, request.url) == ("POST", "https://hooks.example.com/triagem")
+    assert body(request) == {
+        "type": "ticket.classified",
+        "timestamp": "2026-11-02T12:30:02+00:00",
+        "data": {
+            "id": RESULT.id,
+            "source": "zendesk",
+            "external_id": "4711",
+            "revised_at": "2026-11-02T12:30:00+00:00",
+            "label": "suporte",
+            "confidence": 0.93,
+            "band": "automate",
+            "model_version": "v1.0.0",
+        },
+    }
+
+
+def test_a_callback_is_signed_as_the_vector_of_standard_webhooks_is() -> None:
+    signed = sign("msg_p5jXN8AQM9LWM0D4loKWxJek", "1614265330", b'{"test": 2432232314}', KEY)
+
+    assert signed == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+
+
+def test_an_attempt_later_has_the_same_id_and_body_and_a_signature_of_its_own() -> None:
+    first, later = callback(RESULT, RECEIVER, NOW), callback(RESULT, RECEIVER, NOW + timedelta(hours=1))
+
+    assert first.headers["webhook-id"] == later.headers["webhook-id"] == RESULT.id
+    assert first.body == later.body
+    assert first.headers["webhook-timestamp"] == str(int(NOW.timestamp()))
+    for one in (first, later):
+        assert one.headers["webhook-signature"] == sign(RESULT.id, one.headers["webhook-timestamp"], one.body, KEY)
+    assert first.headers["webhook-signature"] != later.headers["webhook-signature"]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"source": "chatwoot"}, {"external_id": "4712"}, {"digest": b"\x02" * 32}, {"model_version": "v1.1.0"}],
+)
+def test_another_ticket_text_or_model_is_another_answer(other: dict[str, Any]) -> None:
+    assert replace(RESULT, **other).id != RESULT.id
+
+
+def test_the_same_answer_told_again_has_the_same_id() -> None:
+    assert replace(RESULT, classified_at=NOW, confidence=0.9300001).id == RESULT.id
+
+
+@pytest.mark.parametrize(
+    ("label", "band", "expected"),
+    [
+        ("suporte", Band.AUTOMATE, ["triagem-suporte"]),
+        ("suporte", Band.REVIEW, ["triagem-suporte", "triagem-review"]),
+        ("suporte", Band.ABSTAIN, ["triagem-abstain"]),
+        ("Cobrança em atraso!", Band.AUTOMATE, ["triagem-cobrança_em_atraso"]),
+    ],
+)
+def test_a_result_as_tags(label: str, band: Band, expected: list[str]) -> None:
+    assert tags(replace(RESULT, label=label, band=band), "triagem-") == expected
+
+
+def test_a_zendesk_ticket_gets_a_tag_and_keeps_the_others() -> None:
+    (request,) = tag_ticket(RESULT, ZENDESK)
+
+    assert (request.method, request.url) == ("PUT", "https://example.zendesk.com/api/v2/tickets/4711/tags")
+    assert body(request) == {"tags": ["triagem-suporte"]}
+    login = base64.b64decode(request.headers["Authorization"].removeprefix("Basic "))
+    assert login == b"bot@example.com/token:zendesk-token"
+
+
+def test_what_a_zendesk_ticket_was_called_before_is_taken_off() -> None:
+    add, remove = tag_ticket(RESULT, ZENDESK, former=["venda", "suporte"])
+
+    assert body(add) == {"tags": ["triagem-suporte"]}
+    assert (remove.method, remove.url) == ("DELETE", add.url)
+    assert body(remove) == {"tags": ["triagem-abstain", "triagem-review", "triagem-venda"]}
+
+
+def test_a_conversations_labels_are_read_before_all_are_replaced() -> None:
+    request = read_labels(RESULT, 3, CHATWOOT)
+
+    assert (request.method, request.body) == ("GET", b"")
+    assert request.url == "https://chat.example.com/api/v1/accounts/3/conversations/4711/labels"
+    assert request.headers["api_access_token"] == "chatwoot-token"
+    assert labels_in(b'{"payload": ["vip", "triagem-venda"]}') == ["vip", "triagem-venda"]
+
+
+def test_a_conversation_keeps_the_labels_of_others_and_loses_our_former_ones() -> None:
+    request = write_labels(RESULT, ["vip", "triagem-venda", "triagem-review"], 3, CHATWOOT)
+
+    assert request is not None
+    assert request.method == "POST"
+    assert body(request) == {"labels": ["vip", "triagem-suporte"]}
+
+
+def test_labels_that_are_right_already_are_not_written_so_that_nothing_is_updated() -> None:
+    assert write_labels(RESULT, ["triagem-suporte", "vip"], 3, CHATWOOT) is None
+
+
+@pytest.mark.parametrize("answer", [b"", b"{}", b"<html>", b'{"payload": null}', b'{"payload": [1]}', b"[]"])
+def test_an_answer_without_labels_must_not_wipe_those_that_are_there(answer: bytes) -> None:
+    with pytest.raises(InvalidInput, match="no list of labels"):
+        labels_in(answer)
+
+
+@pytest.mark.parametrize("number", ["T-1", "1/../2", "", "\uff14\uff17", "1?x=2"])
+def test_only_a_number_stands_in_an_address(number: str) -> None:
+    with pytest.raises(InvalidInput, match="is a number"):
+        tag_ticket(replace(RESULT, external_id=number), ZENDESK)
+    with pytest.raises(InvalidInput, match="is a number"):
+        read_labels(replace(RESULT, external_id=number), 3, CHATWOOT)
+
+
+def test_a_request_shows_no_credential() -> None:
+    shown = repr([*tag_ticket(RESULT, ZENDESK), read_labels(RESULT, 3, CHATWOOT), callback(RESULT, RECEIVER, NOW)])
+
+    assert "Authorization" not in shown
+    assert "token" not in shown
+    assert "v1," not in shown

@@ -1,0 +1,182 @@
+"""Who sent a webhook: each CRM's signature, a replay window of five minutes, a secret where nothing is signed."""
+
+import base64
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from producer.crm import Accepted, Ignored, Refused, Source, Webhook, receive
+from producer.crm.settings import ChatwootSource, GenericSource, ZendeskSource
+from producer.crm.signature import CHATWOOT, ZENDESK, Signature, check_signature
+from tests.support.crm import (
+    EXAMPLES,
+    FRESHDESK,
+    NOW,
+    SECRET,
+    TOKEN,
+    chatwoot_headers,
+    signature,
+    zendesk_headers,
+)
+
+CREATED = (EXAMPLES / "zendesk_ticket_created.json").read_bytes()
+MESSAGE = (EXAMPLES / "chatwoot_message_created.json").read_bytes()
+SIGNED_AT = "2026-11-02T14:06:00Z"
+
+
+def zendesk() -> ZendeskSource:
+    return ZendeskSource.model_validate({"name": "zendesk", "secret": SECRET})
+
+
+def chatwoot() -> ChatwootSource:
+    return ChatwootSource.model_validate({"name": "chatwoot", "secret": SECRET, "account_id": 1})
+
+
+def generic(**fields: Any) -> GenericSource:
+    table = {"name": "shop", "secret": SECRET, "fields": {"external_id": "id", "text": ["text"]}, **fields}
+    return GenericSource.model_validate(table)
+
+
+def refused(body: bytes, headers: dict[str, str], source: Source, now: datetime = NOW, **more: Any) -> str:
+    outcome = receive(Webhook(body, headers, **more), source, now)
+    assert isinstance(outcome, Refused), outcome
+    return outcome.reason
+
+
+def test_zendesks_signature_as_openssl_makes_it() -> None:
+    # printf '%s' '2021-03-25T05:09:27Z{"event":"ticket.updated","id":123}' | openssl dgst -sha256 -hmac "$SECRET"
+    # -binary | base64, with the secret of Zendesk's documentation for tests of a webhook that is not yet made.
+    body = b'{"event":"ticket.updated","id":123}'
+    headers = {
+        "x-zendesk-webhook-signature": "S/RDdU2ERmj7LHDDoWJ2onPYH+t7/f2+LTM4dL7UiLM=",
+        "x-zendesk-webhook-signature-timestamp": "2021-03-25T05:09:27Z",
+    }
+    secret, sent_at = "dGhpc19zZWNyZXRfaXNfZm9yX3Rlc3Rpbmdfb25seQ==", datetime(2021, 3, 25, 5, 9, 27, tzinfo=UTC)
+
+    assert check_signature(Webhook(body, headers), ZENDESK, secret, sent_at) is None
+    assert check_signature(Webhook(body + b" ", headers), ZENDESK, secret, sent_at) is not None
+
+
+def test_chatwoots_signature_as_openssl_makes_it() -> None:
+    # printf '%s' '1774708578.{"event":"message_created","id":1}' | openssl dgst -sha256 -hmac chatwoot-secret
+    headers = {
+        "X-Chatwoot-Signature": "sha256=58c5cf1c28086a824dcd95a2bb67baced8628da86c56de27d6e82b3e7bb8c647",
+        "X-Chatwoot-Timestamp": "1774708578",
+    }
+    webhook = Webhook(b'{"event":"message_created","id":1}', headers)
+
+    assert check_signature(webhook, CHATWOOT, "chatwoot-secret", datetime.fromtimestamp(1774708578, UTC)) is None
+
+
+def test_hubspots_v3_signature_is_a_scheme_like_any_other() -> None:
+    address, body, at = "https://triagem.example.com/v1/webhooks/hubspot", b'[{"id":1,"text":"x"}]', "1793628360000"
+    scheme = {
+        "header": "X-HubSpot-Signature-v3",
+        "signed": f"POST{address}{{body}}{{timestamp}}",
+        "encoding": "base64",
+        "timestamp_header": "X-HubSpot-Request-Timestamp",
+    }
+    signed = base64.b64encode(signature(f"POST{address}".encode() + body + at.encode())).decode()
+    headers = {"X-HubSpot-Signature-v3": signed, "X-HubSpot-Request-Timestamp": at}
+
+    assert isinstance(receive(Webhook(body, headers), generic(signature=scheme), NOW), Accepted)
+    assert "wrong" in refused(body + b" ", headers, generic(signature=scheme))
+
+
+def test_a_signed_webhook_comes_in_however_its_headers_are_written() -> None:
+    signed = {name.upper(): value for name, value in zendesk_headers(CREATED, SIGNED_AT).items()}
+
+    assert isinstance(receive(Webhook(CREATED, signed), zendesk(), NOW), Accepted)
+    assert isinstance(
+        receive(Webhook(MESSAGE, chatwoot_headers(MESSAGE, int(NOW.timestamp()))), chatwoot(), NOW), Accepted
+    )
+
+
+@pytest.mark.parametrize("body", [CREATED, b"", b"no JSON"])
+def test_nothing_is_looked_at_before_its_sender_is_known(body: bytes) -> None:
+    assert "X-Zendesk-Webhook-Signature" in refused(body, {}, zendesk())
+
+
+def test_another_body_or_secret_or_time_is_refused() -> None:
+    good = zendesk_headers(CREATED, SIGNED_AT)
+
+    assert "wrong" in refused(CREATED.replace(b"4711", b"4712"), good, zendesk())
+    assert "wrong" in refused(CREATED, zendesk_headers(CREATED, SIGNED_AT, "another-secret"), zendesk())
+    assert "wrong" in refused(
+        CREATED, {**good, "X-Zendesk-Webhook-Signature-Timestamp": "2026-11-02T14:06:01Z"}, zendesk()
+    )
+
+
+@pytest.mark.parametrize("minutes", [-6, 6])
+def test_a_replayed_webhook_is_refused(minutes: int) -> None:
+    headers = zendesk_headers(CREATED, SIGNED_AT)
+
+    assert "5 minutes" in refused(CREATED, headers, zendesk(), NOW + timedelta(minutes=minutes))
+    assert isinstance(receive(Webhook(CREATED, headers), zendesk(), NOW + timedelta(minutes=4)), Accepted)
+
+
+@pytest.mark.parametrize("time", ["", "soon", "2026-11-02T14:06:00", "٣", "\x00", "9" * 400])
+def test_a_time_that_is_none_is_refused(time: str) -> None:
+    assert "no time" in refused(CREATED, {**zendesk_headers(CREATED, time)}, zendesk())
+
+
+@pytest.mark.parametrize("given", ["", "é", "\ud800", "sha256=", "a" * 10_000])
+def test_a_signature_of_any_signs_is_refused(given: str) -> None:
+    headers = {**chatwoot_headers(MESSAGE, int(NOW.timestamp())), "X-Chatwoot-Signature": given}
+
+    assert "wrong" in refused(MESSAGE, headers, chatwoot())
+
+
+def test_a_generic_signature_is_hex_after_a_prefix_unless_the_table_says_else() -> None:
+    body = b'{"id": 1, "text": "x"}'
+    hexed = {"X-Triagem-Signature": f"sha256={signature(body).hex()}"}
+    plain = {"X-Shop-Hmac": base64.b64encode(signature(body)).decode()}
+
+    assert isinstance(receive(Webhook(body, hexed), generic(), NOW), Accepted)
+    assert isinstance(
+        receive(Webhook(body, plain), generic(signature={"header": "X-Shop-Hmac", "encoding": "base64"}), NOW),
+        Accepted,
+    )
+    assert "wrong" in refused(body, {"X-Triagem-Signature": signature(body).hex()}, generic())
+
+
+def test_a_scheme_that_could_not_protect_is_no_scheme() -> None:
+    for wrong in ({"signed": "{timestamp}"}, {"signed": "{timestamp}.{body}"}, {"timestamp_header": "X-Time"}):
+        with pytest.raises(ValidationError):
+            Signature.model_validate({"header": "X-Signature", **wrong})
+
+
+@pytest.mark.parametrize(
+    ("headers", "token"),
+    [
+        ({"x-triagem-token": TOKEN}, None),
+        ({"Authorization": f"Bearer {TOKEN}"}, None),
+        ({"authorization": f"bearer {TOKEN}"}, None),
+        ({}, TOKEN),
+    ],
+)
+def test_who_cannot_sign_sends_a_secret_in_a_header_or_in_the_address(headers: dict[str, str], token: str) -> None:
+    body = (EXAMPLES / "freshdesk_created.json").read_bytes()
+
+    assert isinstance(receive(Webhook(body, headers, token), FRESHDESK, NOW), Accepted)
+
+
+def test_a_wrong_or_missing_token_is_refused() -> None:
+    assert "no token" in refused(b"{}", {}, FRESHDESK)
+    assert "no token" in refused(b"{}", {"X-Triagem-Token": "", "Authorization": f"Basic {TOKEN}"}, FRESHDESK)
+    for wrong in (TOKEN[:-1], TOKEN + "x", "é", f"Bearer {TOKEN}"):
+        assert refused(b"{}", {"X-Triagem-Token": wrong}, FRESHDESK) == "the token is wrong"
+    assert refused(b"{}", {}, FRESHDESK, token="x") == "the token is wrong"
+
+
+def test_an_empty_body_of_the_right_sender_is_a_ping() -> None:
+    assert receive(Webhook(b" \n", {"X-Triagem-Token": TOKEN}), FRESHDESK, NOW) == Ignored("an empty body")
+
+
+def test_a_webhook_shows_nothing_of_what_it_holds() -> None:
+    shown = repr(Webhook(b"my card is 4111", {"X-Triagem-Token": TOKEN}, TOKEN))
+
+    assert TOKEN not in shown
+    assert "4111" not in shown

@@ -1,0 +1,119 @@
+"""Which of Zendesk's webhooks bring a customer's message, and which bring back what we did."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from tests.support.crm import ZENDESK, example, ignored, ticket, unreadable
+
+
+def event(name: str, **changes: Any) -> dict[str, Any]:
+    """An example with parts of its `event` or `detail` replaced, or whatever else is named."""
+    payload = example(name)
+    for key, value in changes.items():
+        payload[key] = {**payload[key], **value} if isinstance(value, dict) else value
+    return dict(payload)
+
+
+def comment(**changes: Any) -> dict[str, Any]:
+    payload = example("zendesk_comment_added")
+    payload["event"]["comment"] |= changes
+    return dict(payload)
+
+
+def test_a_new_ticket_is_its_subject_and_description() -> None:
+    assert ticket(example("zendesk_ticket_created"), ZENDESK) == {
+        "source": "zendesk",
+        "external_id": "4711",
+        "text": "Fatura em dobro\nFui cobrado duas vezes este mês.\nPodem estornar?",
+        "revised_at": datetime(2026, 11, 2, 12, 30, 0, 672717, tzinfo=UTC),  # Zendesk counts nanoseconds
+        "metadata": {"channel": "web", "url": "https://example.zendesk.com/agent/tickets/4711"},
+    }
+
+
+def test_a_customers_comment_is_the_tickets_newest_text() -> None:
+    found = ticket(example("zendesk_comment_added"), ZENDESK)
+
+    assert found["external_id"] == "4711"
+    assert found["text"] == "Fatura em dobro\nAliás, quanto custa o plano anual para dez pessoas?"
+    assert found["revised_at"] > ticket(example("zendesk_ticket_created"), ZENDESK)["revised_at"]
+
+
+def test_a_message_in_messaging_has_no_subject() -> None:
+    message = {"actor": {"id": "6a4f", "type": "end_user"}, "message": {"id": "m1", "body": "não consigo entrar"}}
+    payload = {
+        "type": "zen:event-type:messaging_ticket.message_added",
+        "time": "2026-11-02T12:30:00.265Z",
+        "detail": {"id": "4712"},
+        "event": message,
+    }
+
+    assert ticket(payload, ZENDESK)["text"] == "não consigo entrar"
+    assert "not the customer's" in ignored({**payload, "event": {**message, "actor": {"type": "agent"}}}, ZENDESK)
+
+
+def test_a_filled_in_trigger_template_is_a_ticket() -> None:
+    found = ticket(example("zendesk_trigger"), ZENDESK)
+
+    assert found["text"] == ticket(example("zendesk_ticket_created"), ZENDESK)["text"]
+    assert found["revised_at"] == datetime(2026, 11, 2, 12, 30, tzinfo=UTC)
+    assert found["metadata"] == {
+        "channel": "Web form",
+        "language": "Português (Brasil)",
+        "url": "https://example.zendesk.com/agent/tickets/4711",
+    }
+
+
+def test_line_breaks_that_a_template_left_unescaped_are_read() -> None:
+    body = b'{"ticket_id": "4711", "subject": "s", "message": "one\r\n\ttwo", "updated_at": "2026-11-02T12:30Z"}'
+
+    assert ticket(body, ZENDESK)["text"] == "s\none\r\n\ttwo"
+
+
+def test_our_own_tag_ends_here() -> None:
+    assert "ticket.tags_changed" in ignored(example("zendesk_tags_changed"), ZENDESK)
+    assert "agent or through the API" in ignored({**example("zendesk_trigger"), "author_role": "Admin"}, ZENDESK)
+
+
+@pytest.mark.parametrize("role", ["Agent", "agent", "Admin", "Administrator"])
+def test_an_agents_update_is_no_customers_message(role: str) -> None:
+    assert "agent" in ignored({**example("zendesk_trigger"), "author_role": role}, ZENDESK)
+
+
+def test_what_agents_write_is_ignored() -> None:
+    assert "private" in ignored(comment(is_public=False), ZENDESK)
+    assert "agent's" in ignored(comment(author={"id": "1", "is_staff": True}), ZENDESK)
+    assert "private" in ignored(event("zendesk_ticket_created", detail={"is_public": False}), ZENDESK)
+
+
+def test_a_message_of_pictures_only_is_ignored() -> None:
+    assert ignored(comment(body="  "), ZENDESK) == "no text in it"
+    assert ignored({**example("zendesk_trigger"), "message": ""}, ZENDESK) == "no text in it"
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"detail": {"id": None}}, "detail.id"),
+        ({"detail": {"id": True}}, "detail.id"),
+        ({"detail": {"description": None}}, "detail.description"),
+        ({"detail": {"description": ["no", "text"]}}, "detail.description"),
+        ({"detail": {"via": {"channel": {"a": "b" * 20_000}}}}, "metadata"),
+        ({"time": None}, "time"),
+        ({"time": "yesterday"}, "time"),
+        ({"time": "2026-11-02T12:30:00"}, "time"),  # of which zone?
+        ({"time": "2026-11-02T15:30:00Z"}, "revised_at"),  # it would outrank all that come until then
+        ({"detail": {"subject": "half a \ud800 sign"}}, "text"),
+        ({"detail": {"id": "9" * 300}}, "external_id"),
+        ({"detail": {"id": "\ud800"}}, "external_id"),
+    ],
+)
+def test_what_cannot_be_read_is_named(changes: dict[str, Any], field: str) -> None:
+    assert unreadable(event("zendesk_ticket_created", **changes), ZENDESK).startswith(f"{field}: ")
+
+
+def test_an_unknown_shape_is_kept_and_an_events_name_is_shown_only_if_it_is_one() -> None:
+    assert "neither a type" in unreadable({"ticket": {"id": 1}}, ZENDESK)
+    assert ignored({"type": "zen:event-type:user.created"}, ZENDESK).startswith("user.created ")
+    assert ignored({"type": "My card is 4111 1111"}, ZENDESK).startswith("? ")
