@@ -3,6 +3,7 @@
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import pytest
@@ -85,7 +86,17 @@ def test_what_was_added_in_the_store_is_not_downloaded(registry: Registry, files
     assert sorted(path.name for path in registry.folder(version).iterdir()) == [MANIFEST_FILE, "weights.txt"]
 
 
-def test_several_processes_may_fetch_the_same_version_at_once(registry: Registry, cache: Path) -> None:
+def test_several_processes_may_fetch_the_same_version_at_once(
+    registry: Registry, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # All readers of one of fsspec's files in memory share its cursor, which those of a real store do not.
+    reading, get_file = Lock(), MemoryFileSystem.get_file
+
+    def taking_turns(store: MemoryFileSystem, *arguments: str) -> None:
+        with reading:
+            get_file(store, *arguments)
+
+    monkeypatch.setattr(MemoryFileSystem, "get_file", taking_turns)
     version = register(registry, weights="w" * 100_000)
     with ThreadPoolExecutor(max_workers=8) as workers:
         folders = set(
