@@ -216,5 +216,19 @@ class DeadLetter(Base):
     died_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
+class ApiKeyRow(Base):
+    """A key to the gateway: the SHA-256 of its secret, and what it is good for."""
+
+    __tablename__ = "api_keys"
+    __table_args__ = (UniqueConstraint("hash"),)
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    name: Mapped[str]
+    hash: Mapped[bytes]
+    scopes: Mapped[list[str]] = mapped_column(ARRAY(Text()))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    revoked_at: Mapped[datetime | None]
+
+
 # All tables emptied, for tests and benchmarks on databases of their own.
 EMPTY_ALL: Final = sql(f"TRUNCATE {', '.join(Base.metadata.tables)} RESTART IDENTITY")

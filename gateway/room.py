@@ -1,0 +1,39 @@
+"""What every endpoint works with, made once at the start and handed to the application."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from db import Database
+from gateway.settings import GatewaySettings
+from inbox import Inbox
+from producer import Publisher
+from registry import Registry
+
+
+@dataclass(frozen=True)
+class Room:
+    """The inbox, the database and the registry, and the clock."""
+
+    inbox: Inbox
+    database: Database
+    registry: Registry
+    settings: GatewaySettings
+    now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
+
+    @property
+    def publisher(self) -> Publisher:
+        """Puts tickets into the inbox."""
+        return Publisher(self.inbox, now=self.now)
+
+
+def _room(request: Request) -> Room:
+    found = request.app.state.room
+    assert isinstance(found, Room)
+    return found
+
+
+InRoom = Annotated[Room, Depends(_room)]

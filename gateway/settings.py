@@ -1,0 +1,35 @@
+"""The gateway's slice of the environment."""
+
+from ipaddress import ip_address
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class GatewaySettings(BaseSettings):
+    """`TRIAGEM_GATEWAY_*`."""
+
+    model_config = SettingsConfigDict(env_prefix="TRIAGEM_GATEWAY_", env_file=".env", extra="ignore")
+
+    host: str = Field(default="127.0.0.1", description="the address to listen on; 0.0.0.0 in a container")
+    port: int = Field(default=8000, ge=1, le=65535)
+    open_predict: bool | None = Field(
+        default=None, description="/predict without a key; by default only while listening on loopback"
+    )
+    predict_wait_s: float = Field(default=2.0, ge=0, description="how long /predict waits before it answers 202")
+    max_body_bytes: int = Field(default=8_388_608, ge=1024, description="a larger request is refused with 413")
+    rate_limit: str = Field(default="6000/minute", description="of requests, each key in each process")
+    key_cache_s: float = Field(default=10.0, ge=0, description="how long a revoked key may still be taken")
+
+    @property
+    def predict_is_open(self) -> bool:
+        """Whether /predict takes requests without a key."""
+        return is_loopback(self.host) if self.open_predict is None else self.open_predict
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches what listens there."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
