@@ -41,7 +41,7 @@ def create(database: Database, name: str, scopes: Iterable[Scope]) -> tuple[ApiK
     The secret has 256 random bits, so a plain SHA-256 keeps it as well as a slow hash would a password.
     """
     secret = f"trg_{secrets.token_urlsafe(32)}"
-    made = text(f"INSERT INTO api_keys (name, hash, scopes) VALUES (:name, :hash, :scopes) RETURNING {_COLUMNS}")
+    made = text(f"INSERT INTO api_keys (name, hash, scopes) VALUES (:name, :hash, :scopes) RETURNING {_COLUMNS}")  # noqa: S608
     with database.autocommit() as connection:
         row = connection.execute(made, {"name": name, "hash": _hash(secret), "scopes": sorted(set(scopes))}).one()
     return _key(*row), secret
