@@ -12,7 +12,7 @@ import torch
 from engine.bert import packable, packed_bert, without_residual_biases
 from engine.graphs import Replay
 from engine.linear import Maker, cuda_half, onednn, plain
-from engine.packed import pack
+from engine.packed import Packing, filled, pack
 from engine.planner import plan
 
 log = structlog.get_logger(__name__)
@@ -116,11 +116,14 @@ def _runner(
         network = without_residual_biases(network)
     bert = packed_bert(network, maker(device, precision), dtype)
 
+    def packing(rows: Rows) -> Packing:
+        return pack(filled(rows) if device.type == "cpu" else rows, device)
+
     def logits(rows: Rows) -> torch.Tensor:
-        return bert(pack(rows, device))
+        return bert(packing(rows))[: len(rows)]
 
     def pooled(rows: Rows) -> torch.Tensor:
-        return bert.pooled(pack(rows, device))
+        return bert.pooled(packing(rows))[: len(rows)]
 
     if device.type != "cuda" or precision == "fp32":
         return Runner(precision, packed=True, logits=logits, pooled=pooled)
