@@ -60,7 +60,7 @@ class Requests:
                     "request",
                     method=scope["method"],
                     route=getattr(scope.get("route"), "path", None),
-                    status=status,
+                    status=int(status),
                     ms=round((time.perf_counter() - began) * 1000, 1),
                     **({"rows": state["rows"]} if "rows" in state else {}),
                 )

@@ -2,19 +2,16 @@
 
 import asyncio
 import signal
-import socket
-from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 import h11
 import structlog
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from contracts.errors import InvalidInput
+from gateway.address import is_loopback, listen, url
 from gateway.app import create_app
 from gateway.room import Room
-from gateway.settings import is_loopback
 
 log = structlog.get_logger(__name__)
 
@@ -22,15 +19,14 @@ HEAD_S: Final = 10.0
 _MOST_CONNECTIONS: Final = 500  # under the usual limit of 1,024 open files, with room for those to Redis and Postgres
 
 
-def serve(room: Room, on_start: Callable[[str], None] = lambda _: None) -> None:
-    """Answer until SIGINT or SIGTERM, then for as long as the grace lasts. `on_start` hears the address.
+def serve(room: Room) -> None:
+    """Answer until SIGINT or SIGTERM, then for as long as the grace lasts.
 
     Raises:
         InvalidInput: nobody can listen there.
     """
     host, port = room.settings.host, room.settings.port
-    listening = _listen(host, port)
-    address = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}"
+    listening = listen(host, port)
     if not is_loopback(host):
         log.warning("keys and texts travel unencrypted to this address: put a proxy that speaks TLS in front of it")
     # uvicorn raises the signal once more when it has finished; then it has done its work.
@@ -48,20 +44,8 @@ def serve(room: Room, on_start: Callable[[str], None] = lambda _: None) -> None:
         limit_concurrency=_MOST_CONNECTIONS,
         timeout_graceful_shutdown=room.settings.grace_s,
     )
-    on_start(address)
-    log.info("gateway listens", address=address)
+    log.info("gateway listens", address=url(host, port))
     uvicorn.Server(config).run(sockets=[listening])
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    try:
-        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        return socket.create_server(address[:2], family=family, backlog=1024)
-    except OSError as error:
-        raise InvalidInput(
-            f"nobody can listen on {host}, port {port} ({error.strerror}): end what has it, or choose another with "
-            "--port or TRIAGEM_GATEWAY_PORT"
-        ) from None
 
 
 class Punctual(H11Protocol):
@@ -87,7 +71,7 @@ class Punctual(H11Protocol):
         elif self._late is None:
             self._late = self.loop.call_later(HEAD_S, self.transport.close)
 
-    def _forget(self, *_: Any) -> None:
+    def _forget(self) -> None:
         if self._late is not None:
             self._late.cancel()
             self._late = None

@@ -1,9 +1,9 @@
 """The gateway's slice of the environment."""
 
-from ipaddress import ip_address
-
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from gateway.address import is_loopback
 
 
 class GatewaySettings(BaseSettings):
@@ -27,11 +27,3 @@ class GatewaySettings(BaseSettings):
     def predict_is_open(self) -> bool:
         """Whether /predict takes requests without a key."""
         return is_loopback(self.host) if self.open_predict is None else self.open_predict
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches what listens there."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
