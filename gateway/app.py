@@ -23,6 +23,6 @@ def create_app(room: Room) -> FastAPI:
     # One line a router.
     app.include_router(tickets.router)
     app.include_router(webhooks.router)
-    app.add_middleware(BodyLimit, limit=room.settings.max_body_bytes)
+    app.add_middleware(BodyLimit, limit=room.settings.max_body_bytes, patience_s=room.settings.patience_s)
     app.add_middleware(Requests)  # the outermost: it sees what the others answer
     return app
