@@ -1,6 +1,7 @@
 """`POST /v1/tickets`: every row gets its receipt, and 202 means that Redis has it."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -157,6 +158,15 @@ class TestIdempotencyKey:
 
         assert answer.status_code == 422
         assert "Idempotency-Key" in answer.json()["detail"]
+        assert len(tickets(inbox)) == 1
+
+    def test_however_many_come_at_the_same_time_one_is_put(self, http: TestClient, inbox: Inbox) -> None:
+        def send(_: int) -> str:
+            return http.post(PATH, json=one(), headers={"Idempotency-Key": "a"}).text
+
+        with ThreadPoolExecutor(8) as pool:
+            answers = set(pool.map(send, range(16)))
+        assert len(answers) == 1
         assert len(tickets(inbox)) == 1
 
     def test_another_api_key_may_use_the_same(self, database: Database, inbox: Inbox) -> None:
