@@ -180,6 +180,18 @@ class TestReplay:
         assert tickets(inbox) == []
         assert len(kept(database)) == 1
 
+    def test_of_a_batch_the_good_is_put_again_and_it_stays_for_the_rest(
+        self, triagem: Triagem, http: TestClient, inbox: Inbox, database: Database, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        batch = [{"id": 1, "text": "oi"}, {"id": None, "text": "tchau"}]
+        http.post("/v1/webhooks/batches", json=batch, headers=PROOF)
+        tickets(inbox)
+        _crm_file(monkeypatch, external_id="id")
+
+        assert triagem("dead", "replay", "1").status == 1
+        assert [ticket.external_id for ticket in tickets(inbox)] == ["1"]
+        assert len(kept(database)) == 1
+
     def test_one_whose_source_is_gone_stays_until_it_is_dropped(
         self, triagem: Triagem, letter: bytes, database: Database
     ) -> None:
