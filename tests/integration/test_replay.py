@@ -78,7 +78,7 @@ class TestReplay:
 
         assert (every.status, named.status) == (0, 1)
         assert "had no field of ours" in every.out
-        assert json.loads(named.out) == {"replayed": 0, "empty": [1], "gone": []}
+        assert json.loads(named.out) == {"replayed": 0, "empty": [1], "gone": [], "unread": []}
         assert (waiting(inbox), ids(database)) == ([entry_of("2")], [1])
 
     def test_a_crash_between_put_and_remove_only_delivers_twice(
