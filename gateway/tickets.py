@@ -48,7 +48,10 @@ _EXAMPLE: Final = {
     "text": "Fatura em dobro\nFui cobrado duas vezes este mês",
     "revised_at": "2026-11-02T09:30:00-03:00",
 }
+# Without the definition of "any JSON": where the schema stands in OpenAPI's, a reference to it leads nowhere.
 _ONE: Final = Ticket.model_json_schema()
+del _ONE["$defs"]
+_ONE["properties"]["metadata"]["additionalProperties"] = True
 _BODY: Final = {
     "required": True,
     "content": {

@@ -132,6 +132,15 @@ def test_without_redis_the_answer_is_503(database: Database) -> None:
     assert int(answer.headers["retry-after"]) > 0
 
 
+def test_openapi_describes_the_body_with_examples_that_are_accepted(http: TestClient) -> None:
+    described = http.get("/openapi.json")
+    content = described.json()["paths"][PATH]["post"]["requestBody"]["content"]["application/json"]
+
+    assert "#/$defs" not in described.text  # leads nowhere in an OpenAPI document
+    for example in content["examples"].values():
+        assert http.post(PATH, json=example["value"]).status_code == 202
+
+
 class TestIdempotencyKey:
     def test_the_same_request_again_gets_the_same_answer_and_puts_nothing(
         self, http: TestClient, inbox: Inbox
