@@ -78,7 +78,7 @@ class TestReplay:
 
         assert (every.status, named.status) == (0, 1)
         assert "had no field of ours" in every.out
-        assert json.loads(named.out) == {"replayed": 0, "empty": [1], "gone": []}
+        assert json.loads(named.out) == {"replayed": 0, "empty": [1], "gone": [], "unread": []}
         assert (waiting(inbox), ids(database)) == ([entry_of("2")], [1])
 
     def test_a_crash_between_put_and_remove_only_delivers_twice(
@@ -139,7 +139,7 @@ class TestReplay:
         buried(database, b"x")
 
         class Deadly(Inbox):
-            def put(self, lane: Lane, payloads: Sequence[bytes]) -> list[bytes]:
+            def put(self, lane: Lane, payloads: Sequence[bytes], *, request_id: str = "") -> list[bytes]:
                 assert inbox.depth(lane).waiting == 0, "replayed again"
                 put = super().put(lane, payloads)
                 for entry_id, payload in zip(put, payloads, strict=True):
