@@ -1,9 +1,10 @@
 """What people ask: a page of results, one ticket with its history, and counts. Reads only."""
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from math import inf
 from operator import eq, ge, lt
 from typing import Annotated, Any, Final
 
@@ -14,6 +15,7 @@ from sqlalchemy.types import BigInteger, Boolean, DateTime
 from contracts.errors import InvalidInput
 from db.connect import Database
 
+_PAGE: Final = 1000
 _RESULTS: Final = table(
     "results",
     *map(
@@ -82,6 +84,18 @@ def results(database: Database, filters: Filters, *, limit: int, after: str | No
     more = len(rows) > limit
     rows = rows[:limit]
     return Page(rows, _after(rows[-1]) if more else None)
+
+
+def pages(database: Database, filters: Filters, *, limit: int | None, after: str | None = None) -> Iterator[Page]:
+    """All results, or the first `limit` of them, a page of a thousand at a time. Between pages no connection is held,
+    and a page is read when it is asked for. Raises as `results`."""
+    left, page = limit or inf, Page([], after)
+    while left > 0:
+        page = results(database, filters, limit=int(min(left, _PAGE)), after=page.after)
+        left -= len(page.rows)
+        yield page
+        if page.after is None:
+            return
 
 
 def least_sure(database: Database, filters: Filters, *, limit: int) -> list[Result]:

@@ -8,7 +8,7 @@ import structlog
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway import problems
+from gateway import problems, results, tickets
 from gateway.guard import Guard
 from gateway.problems import problem
 from gateway.room import Room
@@ -27,6 +27,8 @@ def create_app(room: Room) -> FastAPI:
     app.state.room = room
     app.state.guard = Guard(room)
     problems.install(app)
+    app.include_router(tickets.router)
+    app.include_router(results.router)
     app.add_middleware(BodyLimit, limit=room.settings.max_body_bytes)
     app.add_middleware(RequestId)
     return app
