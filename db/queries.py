@@ -1,7 +1,7 @@
 """What people ask: a page of results, one ticket with its history, and counts. Reads only."""
 
 import base64
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from math import inf
@@ -84,6 +84,14 @@ def results(database: Database, filters: Filters, *, limit: int, after: str | No
     more = len(rows) > limit
     rows = rows[:limit]
     return Page(rows, _after(rows[-1]) if more else None)
+
+
+def named(database: Database, source: str, names: Sequence[str]) -> list[Result]:
+    """The results of a source's tickets of these names; of those that are not classified yet there is none."""
+    c = _RESULTS.c
+    with database.autocommit() as connection:
+        rows = connection.execute(select(*c).where(c.source == source, c.external_id.in_(names)))
+        return [Result(*row) for row in rows]
 
 
 def pages(database: Database, filters: Filters, *, limit: int | None, after: str | None = None) -> Iterator[Page]:

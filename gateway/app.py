@@ -2,13 +2,17 @@
 
 import re
 import uuid
+from functools import partial
 from typing import Final
 
 import structlog
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway import problems, results, tickets
+from contracts.ticket import PREDICT
+from db.queries import named
+from gateway import health, predict, problems, results, tickets
+from gateway.answers import Answers
 from gateway.guard import Guard
 from gateway.problems import problem
 from gateway.room import Room
@@ -26,9 +30,12 @@ def create_app(room: Room) -> FastAPI:
     )
     app.state.room = room
     app.state.guard = Guard(room)
+    app.state.answers = Answers(partial(named, room.database, PREDICT))
     problems.install(app)
     app.include_router(tickets.router)
     app.include_router(results.router)
+    app.include_router(predict.router)
+    app.include_router(health.router)
     app.add_middleware(BodyLimit, limit=room.settings.max_body_bytes)
     app.add_middleware(RequestId)
     return app

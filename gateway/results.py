@@ -137,7 +137,7 @@ def _csv(read: Iterable[Page]) -> Iterator[bytes]:
         yield _lines([cell(getattr(row, name)) for name in _COLUMNS] for row in page.rows)
 
 
-def _lines(rows: Iterable[list[object]]) -> bytes:
+def _lines(rows: Iterable[Iterable[object]]) -> bytes:
     written = io.StringIO()
     csv.writer(written, lineterminator="\r\n").writerows(rows)
     return written.getvalue().encode()
