@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from contracts.ticket import PREDICT
 from db.queries import named
-from gateway import health, predict, problems, results, tickets
+from gateway import health, predict, problems, results, known
 from gateway.answers import Answers
 from gateway.guard import Guard
 from gateway.problems import problem
@@ -32,7 +32,7 @@ def create_app(room: Room) -> FastAPI:
     app.state.guard = Guard(room)
     app.state.answers = Answers(partial(named, room.database, PREDICT))
     problems.install(app)
-    app.include_router(tickets.router)
+    app.include_router(known.router)
     app.include_router(results.router)
     app.include_router(predict.router)
     app.include_router(health.router)
