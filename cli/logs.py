@@ -10,7 +10,18 @@ import structlog
 
 from cli.tracebacks import without_messages
 
-_QUIET = ("celery", "kombu", "alembic", "httpx", "transformers", "datasets", "filelock", "fsspec", "urllib3")
+_QUIET = (
+    "celery",
+    "kombu",
+    "alembic",
+    "httpx",
+    "httpx2",
+    "transformers",
+    "datasets",
+    "filelock",
+    "fsspec",
+    "urllib3",
+)
 
 
 def configure(level: int) -> None:

@@ -27,7 +27,7 @@ def main(
     context: typer.Context, *, verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more.")] = False
 ) -> None:
     # A process that serves tells what it does; a command that answers speaks up only when something is wrong.
-    usual = logging.INFO if context.invoked_subcommand in {"worker", "ops", "beat"} else logging.WARNING
+    usual = logging.INFO if context.invoked_subcommand in {"worker", "ops", "beat", "gateway"} else logging.WARNING
     logs.configure(logging.DEBUG if verbose else usual)
 
 
@@ -38,6 +38,8 @@ for _name in (
     "worker",
     "ops",
     "beat",
+    "gateway",
+    "keys",
     "results",
     "show",
     "review",

@@ -16,7 +16,7 @@ def exit_on_sigterm() -> None:
 
 
 class WorkerProcess:
-    """One `triagem worker`, or `ops` or `beat`, on the local stack."""
+    """One `triagem worker`, `ops`, `beat` or `gateway`, on the local stack."""
 
     def __init__(self, endpoints: Endpoints, log: Path, command: str = "worker", **settings: str) -> None:
         environment = {

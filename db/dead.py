@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
 from typing import Final
 
 from sqlalchemy import text
@@ -11,6 +12,8 @@ from contracts.ticket import Lane
 from contracts.wire import identity
 from db.connect import Database
 
+# Where another letter has its lane: the letter is a webhook that could not be read, and behind this its source.
+WEBHOOK: Final = "webhook:"
 _FORGOTTEN: Final = """EXISTS (
   SELECT FROM tickets WHERE (source, external_id) = (:source, :external_id) AND forgotten_at IS NOT NULL
 )"""
@@ -30,9 +33,18 @@ def bury(database: Database, lane: Lane, entry_id: bytes, payload: bytes, reason
     A forgotten ticket's entry is not kept: a worker may have had it in hand while it was forgotten. A payload that
     says nowhere whose it is cannot be told apart, and is kept.
     """
+    _keep(database, str(lane), entry_id.decode(), payload, reason=reason, attempts=attempts)
+
+
+def bury_webhook(database: Database, source: str, body: bytes, reason: str) -> None:
+    """Keep a webhook that could not be read, or not all of it; once, however often the CRM sends the same."""
+    _keep(database, WEBHOOK + source, sha256(body).hexdigest(), body, reason=reason, attempts=1)
+
+
+def _keep(database: Database, lane: str, entry_id: str, payload: bytes, *, reason: str, attempts: int) -> None:
     whose = identity(payload)
     source, external_id = whose or (None, None)
-    key = {"lane": str(lane), "entry_id": entry_id.decode(), "source": source, "external_id": external_id}
+    key = {"lane": lane, "entry_id": entry_id, "source": source, "external_id": external_id}
     with database.autocommit() as connection:
         connection.execute(_BURY, {**key, "payload": payload, "reason": reason, "attempts": attempts})
         if whose:

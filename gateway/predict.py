@@ -45,12 +45,12 @@ class Later(BaseModel):
     ask: str = Field(examples=["/predict/0f3c6f1de3a54cf09fb6d8a7e1b5c2d4"])
 
 
-def _admitted(request: Request, room: InRoom, credentials: Credentials) -> None:
+async def _admitted(request: Request, room: InRoom, credentials: Credentials) -> None:
     if not room.settings.predict_is_open:
-        _KEY(request, credentials)
+        await _KEY(request, credentials)
 
 
-def _answers(request: Request) -> Answers:
+async def _answers(request: Request) -> Answers:
     found = request.app.state.answers
     assert isinstance(found, Answers)
     return found
@@ -74,14 +74,15 @@ def _answers(request: Request) -> Answers:
     dependencies=[Depends(_admitted)],
 )  # fmt: skip
 async def predict(
-    room: InRoom, waiting: Annotated[Answers, Depends(_answers)], given: TextInput
+    request: Request, room: InRoom, waiting: Annotated[Answers, Depends(_answers)], given: TextInput
 ) -> PredictionOutput | JSONResponse:
     """Needs a key with the scope `enqueue`, except where the gateway listens on this machine alone.
 
     Where no worker answers within two seconds it is 202, and `Location` says where to ask.
     """
     name = secrets.token_hex(16)
-    await run_in_threadpool(room.publisher.put, [question(given.text, name, now=room.now())])
+    text = question(given.text, name, now=room.now())
+    await run_in_threadpool(room.publisher.put, [text], request_id=request.state.request_id)
     result = await waiting.wait(name, room.settings.predict_wait_s)
     if result is not None:
         return _output(result)

@@ -39,9 +39,17 @@ class Problem(BaseModel):
 class Refused(Exception):
     """An endpoint refuses a request with this status."""
 
-    def __init__(self, status: HTTPStatus, detail: str, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        status: HTTPStatus,
+        detail: str,
+        headers: Mapping[str, str] | None = None,
+        *,
+        more: Mapping[str, Any] | None = None,
+    ) -> None:
+        """`more` are members of the problem beside the usual three."""
         super().__init__(detail)
-        self.status, self.detail, self.headers = status, detail, dict(headers or {})
+        self.status, self.detail, self.headers, self.more = status, detail, dict(headers or {}), dict(more or {})
 
 
 _STATUS: Final[dict[type[TriagemError], HTTPStatus]] = {
@@ -63,10 +71,12 @@ def answers(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:
     }
 
 
-def problem(status: int, detail: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
+def problem(
+    status: int, detail: str, headers: Mapping[str, str] | None = None, more: Mapping[str, Any] | None = None
+) -> JSONResponse:
     """One error as a response."""
     body = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail)
-    return JSONResponse(body.model_dump(), status, dict(headers or {}), MEDIA_TYPE)
+    return JSONResponse({**body.model_dump(), **(more or {})}, status, dict(headers or {}), MEDIA_TYPE)
 
 
 def install(app: FastAPI) -> None:
@@ -74,7 +84,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(Refused)
     async def _refused(_: Request, error: Refused) -> JSONResponse:
-        return problem(error.status, error.detail, error.headers)
+        return problem(error.status, error.detail, error.headers, error.more)
 
     @app.exception_handler(TriagemError)
     async def _ours(_: Request, error: TriagemError) -> JSONResponse:

@@ -11,17 +11,19 @@ from db import Database
 from gateway.settings import GatewaySettings
 from inbox import Inbox
 from producer import Publisher
+from producer.crm import Crm
 from registry import Registry
 
 
 @dataclass(frozen=True)
 class Room:
-    """The inbox, the database and the registry, and the clock."""
+    """The inbox, the database and the registry, the CRMs that send webhooks, and the clock."""
 
     inbox: Inbox
     database: Database
     registry: Registry
     settings: GatewaySettings
+    crm: Crm = field(default_factory=lambda: Crm({}))
     now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
 
     @property
@@ -30,7 +32,7 @@ class Room:
         return Publisher(self.inbox, now=self.now)
 
 
-def _room(request: Request) -> Room:
+async def _room(request: Request) -> Room:
     found = request.app.state.room
     assert isinstance(found, Room)
     return found

@@ -1,9 +1,9 @@
 """The gateway's slice of the environment."""
 
-from ipaddress import ip_address
-
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from gateway.address import is_loopback
 
 
 class GatewaySettings(BaseSettings):
@@ -18,18 +18,12 @@ class GatewaySettings(BaseSettings):
     )
     predict_wait_s: float = Field(default=2.0, ge=0, description="how long /predict waits before it answers 202")
     max_body_bytes: int = Field(default=8_388_608, ge=1024, description="a larger request is refused with 413")
-    rate_limit: str = Field(default="6000/minute", description="of requests, each key in each process")
+    rate_limit: str = Field(default="1000/second", description="of requests, each key in each process")
+    idempotency_s: int = Field(default=86_400, ge=1, description="how long an Idempotency-Key is known")
+    grace_s: int = Field(default=10, ge=0, description="how long SIGTERM waits for requests that are on their way")
     key_cache_s: float = Field(default=10.0, ge=0, description="how long a revoked key may still be taken")
 
     @property
     def predict_is_open(self) -> bool:
         """Whether /predict takes requests without a key."""
         return is_loopback(self.host) if self.open_predict is None else self.open_predict
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches what listens there."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

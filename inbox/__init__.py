@@ -2,6 +2,6 @@
 
 from inbox.client import connect
 from inbox.settings import InboxSettings
-from inbox.stream import Depth, Entry, Inbox
+from inbox.stream import Depth, Entry, Inbox, Noted, Once
 
-__all__ = ["Depth", "Entry", "Inbox", "InboxSettings", "connect"]
+__all__ = ["Depth", "Entry", "Inbox", "InboxSettings", "Noted", "Once", "connect"]

@@ -17,6 +17,7 @@ from inbox.settings import InboxSettings
 PREFIX: Final = "triagem:{0}"
 GROUP: Final = "workers"
 _FIELD: Final = b"t"
+_REQUEST: Final = b"r"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,18 +25,39 @@ class Entry:
     """What one ticket is in Redis. `payload` is None where the entry had no field of ours.
 
     `deaths` is None unless a worker died while it was at work on this entry among others; then it counts the
-    workers that died while they were at work on this entry alone.
+    workers that died while they were at work on this entry alone. `request_id`: of the HTTP request it came by.
     """
 
     id: bytes
     lane: Lane
     payload: bytes | None
     deaths: int | None = None
+    request_id: str | None = None
 
     @property
     def put_at(self) -> float:
         """When it was put, seconds since the epoch by Redis' clock."""
         return int(self.id.split(b"-")[0]) / 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Once:
+    """What makes a batch the same one when it is sent again: `key` names it, `fingerprint` is the digest of what was
+    sent, `content` is whatever the sender has to be told again. Kept for `keep_s` seconds."""
+
+    key: str
+    fingerprint: bytes
+    content: bytes
+    keep_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """What stands under a key: the fingerprint and content of the batch that came first, and its entry ids."""
+
+    fingerprint: bytes
+    content: bytes
+    ids: list[bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,16 +77,43 @@ class Inbox:
         self.settings = settings or InboxSettings()
         self._put = redis.register_script(script("put"))
 
-    def put(self, lane: Lane, payloads: Sequence[bytes]) -> list[bytes]:
+    def put(self, lane: Lane, payloads: Sequence[bytes], *, request_id: str = "") -> list[bytes]:
         """Add a batch, all or nothing, and return the entry ids. Raises InboxFull; then nothing was added."""
         if not payloads:
             return []
+        return cast("list[bytes]", self._add(lane, payloads, request_id)[1:])
+
+    def put_once(self, lane: Lane, payloads: Sequence[bytes], once: Once, *, request_id: str = "") -> Noted:
+        """Like `put`, unless a batch was put under this key before: then nothing is added, and the former is told.
+
+        Batch and note are written in one step, so no crash can leave one without the other.
+        """
+        state, *rest = self._add(lane, payloads, request_id, once)
+        if state == 2:
+            fingerprint, content, ids = rest
+            return Noted(fingerprint, content, ids.split())
+        return Noted(once.fingerprint, once.content, rest)
+
+    def _add(self, lane: Lane, payloads: Sequence[bytes], request_id: str, once: Once | None = None) -> list[Any]:
+        keys = [stream_key(lane), *([f"{PREFIX}:once:{once.key}"] if once else [])]
+        note: list[int | bytes] = [once.keep_s, once.fingerprint, once.content] if once else []
         with redis_errors():
-            answer = self._put(
-                keys=[stream_key(lane)], args=[self.settings.mark(lane), self.settings.memory_share, *payloads]
+            answer = cast(
+                "list[Any]",
+                self._put(
+                    keys=keys,
+                    args=[
+                        self.settings.mark(lane),
+                        self.settings.memory_share,
+                        request_id,
+                        len(note),
+                        *note,
+                        *payloads,
+                    ],
+                ),
             )
-        if answer[0] == 1:
-            return cast("list[bytes]", answer[1:])
+        if answer[0] != 0:
+            return answer
         why = (
             f"{answer[1]} entries, the mark is {self.settings.mark(lane)}"
             if answer[2] == b"mark"
@@ -157,7 +206,16 @@ def entries_of(lane: Lane, rows: Iterable[Any]) -> list[Entry]:
         if isinstance(fields, list):
             fields = dict(zip(fields[::2], fields[1::2], strict=True))
         deaths = rest[0] if rest and rest[0] >= 0 else None
-        entries.append(Entry(entry_id, lane, (fields or {}).get(_FIELD), deaths))
+        request_id = (fields or {}).get(_REQUEST)
+        entries.append(
+            Entry(
+                entry_id,
+                lane,
+                (fields or {}).get(_FIELD),
+                deaths,
+                request_id and request_id.decode("ascii", "replace"),
+            )
+        )
     return entries
 
 

@@ -8,7 +8,7 @@ from typing import Any, Self
 from contracts.errors import InvalidTicket, NotConfigured
 from contracts.ticket import Lane, Ticket, accept
 from contracts.wire import encode
-from inbox import Inbox, InboxSettings, connect
+from inbox import Inbox, InboxSettings, Noted, Once, connect
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,14 @@ class Publisher:
         """How many tickets a lane can hold at all: its high-water mark."""
         return self._inbox.settings.mark(lane)
 
-    def put(self, tickets: Sequence[Ticket], *, lane: Lane = Lane.LIVE) -> list[Accepted]:
-        """Hand in tickets that `accept` has checked, all or none. Raises as `publish_many`."""
-        ids = self._inbox.put(lane, [encode(ticket) for ticket in tickets])
+    def put(self, tickets: Sequence[Ticket], *, lane: Lane = Lane.LIVE, request_id: str = "") -> list[Accepted]:
+        """Hand in tickets that `accept` has checked, all or none. Raises as `publish_many`.
+
+        `request_id` travels with them into the worker's log.
+        """
+        ids = self._inbox.put(lane, [encode(ticket) for ticket in tickets], request_id=request_id)
         return [Accepted(entry_id.decode()) for entry_id in ids]
+
+    def put_once(self, tickets: Sequence[Ticket], once: Once, *, lane: Lane, request_id: str = "") -> Noted:
+        """Like `put`, unless something was put under the key of `once` before; returns what stands there now."""
+        return self._inbox.put_once(lane, [encode(ticket) for ticket in tickets], once, request_id=request_id)

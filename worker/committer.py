@@ -105,7 +105,13 @@ class Committer:
             keep = partial(bury, self._database, entry.lane, entry.id, payload, one.reason, attempts=one.attempts)
             self._patiently(keep)
             metrics.DEAD.inc()
-            log.error("dead letter", lane=str(one.entry.lane), entry=one.entry.id.decode(), why=one.reason)
+            log.error(
+                "dead letter",
+                lane=str(entry.lane),
+                entry=entry.id.decode(),
+                why=one.reason,
+                **({"request_id": entry.request_id} if entry.request_id else {}),
+            )
             self._settle([one.entry])
         else:
             self._settled([one.entry])

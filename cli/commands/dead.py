@@ -93,6 +93,9 @@ def replay(
         raise typer.BadParameter("goes with --all", param_hint="--reason-contains")
     inbox, database = servers.inbox(), servers.database()
     from cli.replay import replay
+    from producer.crm import CrmSettings, load
+
+    file = CrmSettings().crm_file
 
     with database, progress(errors) as bar:
         task = bar.add_task("replay", total=len(ids) if ids else None)
@@ -101,6 +104,7 @@ def replay(
             inbox,
             ids=ids or None,
             reason_contains=reason_contains or "",
+            crm=load(file) if file else None,
             on_progress=lambda count: bar.update(task, completed=count),
         )
     if as_json:
@@ -112,7 +116,10 @@ def replay(
         if done.empty:
             why = "cannot be replayed, their entries had no field of ours; `triagem dead drop` removes them"
             console.print(f"{why}: {_listed(done.empty)}", highlight=False)
-    if ids and done.empty:
+        if done.unread:
+            why = "webhooks that cannot be read, see `triagem dead show`, or whose source TRIAGEM_CRM_FILE lacks"
+            console.print(f"{why}: {_listed(done.unread)}", highlight=False)
+    if ids and (done.empty or done.unread):
         raise typer.Exit(1)
 
 

@@ -1,9 +1,10 @@
-"""`triagem up`: the local stack with workers, ops and beat, until Ctrl-C."""
+"""`triagem up`: the local stack with gateway, workers, ops and beat, until Ctrl-C."""
 
 from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,7 +24,7 @@ def register(app: typer.Typer) -> None:
 
 
 def up(*, workers: Annotated[int, typer.Option(min=0, help="Worker processes; 0: servers only.")] = 1) -> None:
-    """Start Redis, Postgres, workers, ops and beat on this machine, and stop them with Ctrl-C or SIGTERM.
+    """Start Redis, Postgres, gateway, workers, ops and beat on this machine, and stop them with Ctrl-C or SIGTERM.
 
     Example: `triagem up`
     """
@@ -31,8 +32,10 @@ def up(*, workers: Annotated[int, typer.Option(min=0, help="Worker processes; 0:
     from cli.stack import LocalStack
     from registry import Registry, RegistrySettings
 
+    address = None
     if workers:
         Registry(RegistrySettings().registry_url).current()  # says what to do if there is no model
+        address = free_address()
     steps = Steps(console)
     stack = LocalStack(STACK_FOLDER)
     exit_on_sigterm()
@@ -43,14 +46,26 @@ def up(*, workers: Annotated[int, typer.Option(min=0, help="Worker processes; 0:
             prepare(endpoints)
         if console.is_terminal:  # it holds a password: for a person, not for a log
             console.print(f"psql '{endpoints.reader_url}'", markup=False, highlight=False, soft_wrap=True)
-        serve(endpoints, workers=workers, ops=workers > 0)
+        if address:
+            console.print(f"gateway: {address}, keys: `triagem keys create NAME --scope enqueue --scope read`")
+        serve(endpoints, workers=workers, beside=("ops", "beat", "gateway") if workers else ())
     finally:
         stack.stop()
 
 
-def serve(endpoints: Endpoints, *, workers: int, ops: bool = False) -> None:
-    """Run workers, and ops with beat, until SIGINT or SIGTERM, then let them finish. One that dies is started again;
-    exit status 1 if one says at its start that it cannot work."""
+def free_address() -> str:
+    """Where the gateway will listen. Raises InvalidInput if nobody can listen there, before anything is started."""
+    from gateway.address import listen, url
+    from gateway.settings import GatewaySettings
+
+    settings = GatewaySettings()
+    listen(settings.host, settings.port).close()
+    return url(settings.host, settings.port)
+
+
+def serve(endpoints: Endpoints, *, workers: int, beside: Sequence[str] = ()) -> None:
+    """Run workers, and the commands `beside`, until SIGINT or SIGTERM, then let them finish. One that dies is started
+    again; exit status 1 if one says at its start that it cannot work."""
     from concurrent.futures import ThreadPoolExecutor
 
     from cli.processes import WorkerProcess
@@ -76,11 +91,10 @@ def serve(endpoints: Endpoints, *, workers: int, ops: bool = False) -> None:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     names = {f"worker-{number}": "worker" for number in range(workers)}
-    if ops:
-        names |= {"ops": "ops", "beat": "beat"}
+    names |= {name: name for name in beside}
     places = [Place(name, partial(start, name, command), say) for name, command in names.items()]
     try:
-        also = ", with ops and beat" if ops else ""
+        also = "".join(f", {name}" for name in beside)
         say(f"workers: {workers}{also}; logs: {STACK_FOLDER}/*.log; Ctrl-C stops everything")
         while not asked.wait(0.5):
             if not all(place.look() for place in places):

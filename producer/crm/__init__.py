@@ -5,7 +5,7 @@
 
 from producer.crm.adapter import Accepted, Ignored, Outcome, Refused, Unreadable, Webhook
 from producer.crm.crm_file import Crm, CrmSettings, load
-from producer.crm.receive import receive
+from producer.crm.receive import read, receive
 from producer.crm.settings import Source
 
 __all__ = [
@@ -19,5 +19,6 @@ __all__ = [
     "Unreadable",
     "Webhook",
     "load",
+    "read",
     "receive",
 ]

@@ -12,12 +12,15 @@ from producer.crm.signature import check_signature, check_token
 
 def receive(webhook: Webhook, source: Source, now: datetime) -> Outcome:
     """What a webhook of this source is. Nothing of it is looked at before its sender is known."""
-    if refused := _refused(webhook, source, now):
-        return refused
-    if not webhook.body.strip():
+    return _refused(webhook, source, now) or read(webhook.body, source, now)
+
+
+def read(body: bytes, source: Source, now: datetime) -> Accepted | Ignored | Unreadable:
+    """What a body is whose sender was known when it came, at `now`: for dead letters."""
+    if not body.strip():
         return Ignored("an empty body")
     try:
-        return _read(parse(webhook.body), source, now)
+        return _read(parse(body), source, now)
     except InvalidTicket as error:
         return Unreadable(str(error))
 

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import pytest
 from sqlalchemy import text
 
 from cli.stack import LocalStack, running
+from cli.stack.ports import choose
 from db import Database
 from tests.e2e.conftest import ROOT, StartWorker
 from tests.support.processes import living, offspring
@@ -28,7 +30,9 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     LocalStack(made / ".triagem").erase()
 
 
-def triagem(folder: Path, *arguments: str, models: Path, engine: str) -> subprocess.Popen[str]:
+def triagem(
+    folder: Path, *arguments: str, models: Path, engine: str, port: int | None = None
+) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "cli.main", *arguments],
         cwd=folder,
@@ -37,6 +41,7 @@ def triagem(folder: Path, *arguments: str, models: Path, engine: str) -> subproc
             "TRIAGEM_REGISTRY_URL": str(models),
             "TRIAGEM_ENGINE": engine,
             "TRIAGEM_LEASE_S": "1",
+            "TRIAGEM_GATEWAY_PORT": str(port or choose()),
             "PYTHONPATH": str(ROOT),
         },
         stdin=subprocess.DEVNULL,
@@ -83,7 +88,7 @@ def test_up_serves_until_it_is_asked_to_stop_and_leaves_nothing_running(
     finally:
         process.kill()
         out, _ = process.communicate()
-    assert len(family) >= 6  # both servers, a worker, ops with the process of its tasks, beat
+    assert len(family) >= 7  # both servers, gateway, a worker, ops with the process of its tasks, beat
     assert not family & living().keys()
     assert out.splitlines()[-1].startswith("✓ let the workers finish")
     assert "psql" not in out  # its URL holds a password, and this is no terminal
@@ -102,7 +107,7 @@ def test_after_up_was_killed_its_worker_ends_and_the_next_up_takes_the_servers_o
         before = LocalStack(folder / ".triagem").postgres.pid
         servers = set(pids_of(LocalStack(folder / ".triagem")))
         ours = offspring(process.pid) - servers - set().union(*map(offspring, servers))
-        assert len(ours) == 4  # a worker, ops with the process of its tasks, beat
+        assert len(ours) == 5  # gateway, a worker, ops with the process of its tasks, beat
     finally:
         process.kill()
         process.communicate()
@@ -126,6 +131,20 @@ def test_up_without_a_model_says_how_to_get_one(folder: Path) -> None:
     assert process.returncode == 1
     assert "triagem train" in err
     assert len(err.strip().splitlines()) == 1
+
+
+def test_up_says_that_the_gateways_port_is_taken_before_it_starts_anything(
+    folder: Path, instant_models: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        process = triagem(folder, "up", models=instant_models, engine="tests.support.engines:instant", port=port)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert f"port {port}" in err
+    assert "TRIAGEM_GATEWAY_PORT" in err
+    assert len(err.strip().splitlines()) == 1
+    assert not (folder / ".triagem").exists()
 
 
 def test_the_demo_kills_a_worker_midway_and_every_ticket_has_its_row(folder: Path, bert_models: Path) -> None:

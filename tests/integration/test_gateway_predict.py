@@ -35,7 +35,7 @@ TEXT = "minha internet caiu agora"  # an even number of words: the instant engin
 
 @pytest.fixture
 def opened(database: Database, inbox: Inbox, instant_models: Path) -> Room:
-    return room(database, inbox, instant_models, predict_wait_s=20)
+    return room(database, inbox, models=instant_models, predict_wait_s=20)
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ class TestWithAWorker:
 class TestWithoutAWorker:
     @pytest.fixture
     def opened(self, database: Database, inbox: Inbox, instant_models: Path) -> Room:
-        return room(database, inbox, instant_models, predict_wait_s=0.05)
+        return room(database, inbox, models=instant_models, predict_wait_s=0.05)
 
     def test_it_is_accepted_and_can_be_asked_for_later_without_a_key(
         self, opened: Room, endpoints: Endpoints, instant_models: Path, database: Database
@@ -109,7 +109,7 @@ class TestWithoutAWorker:
     def test_off_loopback_it_needs_a_key_that_may_enqueue(
         self, database: Database, inbox: Inbox, instant_models: Path
     ) -> None:
-        public = room(database, inbox, instant_models, host="0.0.0.0", predict_wait_s=0)
+        public = room(database, inbox, models=instant_models, host="0.0.0.0", predict_wait_s=0)
         asked = {"text": TEXT}
         assert client(public).post("/predict", json=asked).status_code == 401
         assert client(public, Scope.READ).post("/predict", json=asked).status_code == 403
@@ -120,7 +120,7 @@ class TestWithoutAWorker:
         self, database: Database, inbox: Inbox, instant_models: Path, said: bool, status: int
     ) -> None:
         host = "0.0.0.0" if said else "127.0.0.1"
-        made = room(database, inbox, instant_models, host=host, open_predict=said, predict_wait_s=0)
+        made = room(database, inbox, models=instant_models, host=host, open_predict=said, predict_wait_s=0)
         assert client(made).post("/predict", json={"text": TEXT}).status_code == status
 
     def test_an_id_that_nobody_has_is_a_problem(self, opened: Room) -> None:
@@ -141,14 +141,12 @@ class TestHealth:
 
     def test_without_a_model_neither(self, database: Database, inbox: Inbox, tmp_path: Path) -> None:
         Lease(inbox.redis, 60).take()
-        answer = client(room(database, inbox, tmp_path / "none")).get("/health")
+        answer = client(room(database, inbox, models=tmp_path / "none")).get("/health")
         assert answer.status_code == 503
         assert "no current model" in answer.json()["detail"]
 
     def test_without_servers_it_says_so_and_the_gateway_itself_is_well(self, opened: Room) -> None:
-        away = client(
-            room(Database("postgresql://nobody@127.0.0.1:1/none"), opened.inbox, Path("none")), reraise=False
-        )
+        away = client(room(Database("postgresql://nobody@127.0.0.1:1/none"), opened.inbox))
         assert away.get("/health").status_code == 503
         assert (away.get("/health/live").status_code, away.get("/health/live").json()) == (200, {"status": "healthy"})
 

@@ -25,7 +25,7 @@ from tests.support.results import HOUR, judge, result
 
 @pytest.fixture
 def opened(database: Database, inbox: Inbox, instant_models: Path) -> Room:
-    return room(database, inbox, instant_models)
+    return room(database, inbox, models=instant_models)
 
 
 @pytest.fixture

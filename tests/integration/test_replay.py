@@ -139,7 +139,7 @@ class TestReplay:
         buried(database, b"x")
 
         class Deadly(Inbox):
-            def put(self, lane: Lane, payloads: Sequence[bytes]) -> list[bytes]:
+            def put(self, lane: Lane, payloads: Sequence[bytes], *, request_id: str = "") -> list[bytes]:
                 assert inbox.depth(lane).waiting == 0, "replayed again"
                 put = super().put(lane, payloads)
                 for entry_id, payload in zip(put, payloads, strict=True):

@@ -1,0 +1,77 @@
+"""The gateway as a process: uvicorn in this process, until SIGTERM, which finishes what is on its way."""
+
+import asyncio
+import signal
+from typing import Final
+
+import h11
+import structlog
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from gateway.address import is_loopback, listen, url
+from gateway.app import create_app
+from gateway.room import Room
+
+log = structlog.get_logger(__name__)
+
+HEAD_S: Final = 10.0
+_MOST_CONNECTIONS: Final = 500  # under the usual limit of 1,024 open files, with room for those to Redis and Postgres
+
+
+def serve(room: Room) -> None:
+    """Answer until SIGINT or SIGTERM, then for as long as the grace lasts.
+
+    Raises:
+        InvalidInput: nobody can listen there.
+    """
+    host, port = room.settings.host, room.settings.port
+    listening = listen(host, port)
+    if not is_loopback(host):
+        log.warning("keys and texts travel unencrypted to this address: put a proxy that speaks TLS in front of it")
+    # uvicorn raises the signal once more when it has finished; then it has done its work.
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, lambda *_: None)
+    config = uvicorn.Config(
+        create_app(room),
+        http=Punctual,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        limit_concurrency=_MOST_CONNECTIONS,
+        timeout_graceful_shutdown=room.settings.grace_s,
+    )
+    log.info("gateway listens", address=url(host, port))
+    uvicorn.Server(config).run(sockets=[listening])
+
+
+class Punctual(H11Protocol):
+    """Closes a connection on which the head of a request does not come in time; uvicorn waits for ever."""
+
+    _late: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._watch()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._forget()
+
+    def _watch(self) -> None:
+        if self.conn.their_state is not h11.IDLE:
+            self._forget()
+        elif self._late is None:
+            self._late = self.loop.call_later(HEAD_S, self.transport.close)
+
+    def _forget(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None

@@ -1,0 +1,229 @@
+"""`POST /v1/tickets`: every row gets its receipt, and 202 means that Redis has it."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from starlette.testclient import TestClient
+
+from contracts.ticket import Lane, Ticket
+from contracts.wire import decode
+from db import Database
+from db.keys import Scope
+from inbox import Entry, Inbox, InboxSettings, connect
+from tests.support.builders import fields
+from tests.support.gateway import client, room
+
+PATH = "/v1/tickets"
+
+
+def one(**changes: Any) -> dict[str, Any]:
+    """A good ticket as JSON has it."""
+    made = fields(**changes)
+    return made | {"revised_at": made["revised_at"].isoformat()} if "revised_at" not in changes else made
+
+
+@pytest.fixture
+def http(database: Database, inbox: Inbox) -> TestClient:
+    return client(room(database, inbox), Scope.ENQUEUE)
+
+
+def waiting(inbox: Inbox, lane: Lane = Lane.LIVE) -> list[Entry]:
+    return inbox.take(lane, "test", 5000)
+
+
+def tickets(inbox: Inbox, lane: Lane = Lane.LIVE) -> list[Ticket]:
+    return [decode(entry.payload or b"") for entry in waiting(inbox, lane)]
+
+
+def test_one_ticket_is_put_on_the_live_lane_and_its_receipt_names_the_entry(http: TestClient, inbox: Inbox) -> None:
+    answer = http.post(PATH, json=one(text="minha internet caiu"))
+
+    (entry,) = waiting(inbox)
+    assert answer.status_code == 202
+    assert answer.json() == {
+        "accepted": 1,
+        "rejected": 0,
+        "receipts": [{"status": "accepted", "entry_id": entry.id.decode()}],
+    }
+    assert decode(entry.payload or b"").text == "minha internet caiu"
+
+
+def test_a_list_gets_a_receipt_a_row_in_order_and_a_bad_row_sinks_no_other(http: TestClient, inbox: Inbox) -> None:
+    rows = [one(external_id="1"), one(external_id="2", text=" "), 7, one(external_id="3"), one(surprise=1)]
+    answer = http.post(PATH, json=rows)
+
+    assert answer.status_code == 202
+    assert (answer.json()["accepted"], answer.json()["rejected"]) == (2, 3)
+    assert [receipt.get("field", receipt.get("reason")) for receipt in answer.json()["receipts"]] == [
+        None,
+        "text",
+        "is no object with a ticket's fields",
+        None,
+        "surprise",
+    ]
+    assert [ticket.external_id for ticket in tickets(inbox)] == ["1", "3"]
+
+
+@pytest.mark.parametrize("rows", [7, "x", None, [], {}, [one(text="")], one(external_id="")])
+def test_where_no_ticket_is_accepted_the_answer_is_422_and_a_problem(
+    http: TestClient, inbox: Inbox, rows: Any
+) -> None:
+    answer = http.post(PATH, json=rows)
+
+    assert answer.status_code == 422
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["status"] == 422
+    assert tickets(inbox) == []
+
+
+def test_a_list_of_bad_rows_gets_their_receipts_all_the_same(http: TestClient) -> None:
+    answer = http.post(PATH, json=[one(text=""), one(source="")])
+
+    assert answer.status_code == 422
+    assert [receipt["field"] for receipt in answer.json()["receipts"]] == ["text", "source"]
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"\xff\xfe\x00", b"[" * 100_000, b'{"a":' + b"1" * 5000 + b"}", b"\x00", b'"\\ud800"']
+)
+def test_a_broken_body_is_422(http: TestClient, body: bytes) -> None:
+    assert http.post(PATH, content=body).status_code == 422
+
+
+def test_a_lane_may_be_named(http: TestClient, inbox: Inbox) -> None:
+    assert http.post(PATH, params={"lane": "bulk"}, json=one()).status_code == 202
+    assert len(tickets(inbox, Lane.BULK)) == 1
+    assert http.post(PATH, params={"lane": "fast"}, json=one()).status_code == 422
+
+
+def test_1000_tickets_are_taken_and_one_more_is_413(http: TestClient, inbox: Inbox) -> None:
+    rows = [one(external_id=str(number)) for number in range(1001)]
+
+    assert http.post(PATH, json=rows).status_code == 413
+    assert http.post(PATH, json=rows[:1000]).json()["accepted"] == 1000
+    assert len(tickets(inbox)) == 1000
+
+
+def test_the_requests_id_travels_with_the_entry(http: TestClient, inbox: Inbox) -> None:
+    answer = http.post(PATH, json=one(), headers={"X-Request-Id": "shop-17"})
+
+    (entry,) = waiting(inbox)
+    assert entry.request_id == answer.headers["x-request-id"] == "shop-17"
+
+
+def test_a_full_inbox_is_429_with_the_time_to_wait(database: Database, inbox: Inbox) -> None:
+    full = Inbox(inbox.redis, InboxSettings(live_mark=1))
+    answer = client(room(database, full), Scope.ENQUEUE).post(PATH, json=[one(), one(external_id="2")])
+
+    assert answer.status_code == 429
+    assert int(answer.headers["retry-after"]) > 0
+    assert tickets(inbox) == []
+
+
+def test_without_redis_the_answer_is_503(database: Database) -> None:
+    away = Inbox(connect("redis://127.0.0.1:1/0"))
+    answer = client(room(database, away), Scope.ENQUEUE).post(PATH, json=one())
+
+    assert answer.status_code == 503
+    assert int(answer.headers["retry-after"]) > 0
+
+
+class TestIdempotencyKey:
+    def test_the_same_request_again_gets_the_same_answer_and_puts_nothing(
+        self, http: TestClient, inbox: Inbox
+    ) -> None:
+        body = [one(external_id="1"), one(text=""), one(external_id="2")]
+        first, again = (http.post(PATH, json=body, headers={"Idempotency-Key": "a"}) for _ in range(2))
+
+        assert (again.status_code, again.json()) == (202, first.json())
+        assert len(tickets(inbox)) == 2
+
+    def test_another_process_knows_it_too(self, database: Database, inbox: Inbox) -> None:
+        shared = room(database, inbox)
+        http, other = client(shared, Scope.ENQUEUE), client(shared)
+        first = http.post(PATH, json=one(), headers={"Idempotency-Key": "a"})
+        again = other.post(PATH, json=one(), headers={"Idempotency-Key": "a", **_key(http)})
+
+        assert again.json() == first.json()
+        assert len(tickets(inbox)) == 1
+
+    @pytest.mark.parametrize("other", [{"json": one(external_id="2")}, {"json": one(), "params": {"lane": "bulk"}}])
+    def test_with_another_body_or_lane_it_is_422(self, http: TestClient, inbox: Inbox, other: dict[str, Any]) -> None:
+        http.post(PATH, json=one(), headers={"Idempotency-Key": "a"})
+        answer = http.post(PATH, headers={"Idempotency-Key": "a"}, **other)
+
+        assert answer.status_code == 422
+        assert "Idempotency-Key" in answer.json()["detail"]
+        assert len(tickets(inbox)) == 1
+
+    def test_another_api_key_may_use_the_same(self, database: Database, inbox: Inbox) -> None:
+        shared = room(database, inbox)
+        for number in range(2):
+            http = client(shared, Scope.ENQUEUE)
+            assert (
+                http.post(PATH, json=one(external_id=str(number)), headers={"Idempotency-Key": "a"}).status_code
+                == 202
+            )
+        assert len(tickets(inbox)) == 2
+
+    def test_what_was_refused_may_be_sent_again_mended(self, database: Database, inbox: Inbox) -> None:
+        full = Inbox(inbox.redis, InboxSettings(live_mark=1))
+        http = client(room(database, full), Scope.ENQUEUE)
+        headers = {"Idempotency-Key": "a"}
+        assert http.post(PATH, json=[one(text="")], headers=headers).status_code == 422
+        assert http.post(PATH, json=[one(), one()], headers=headers).status_code == 429
+        assert http.post(PATH, json=one(), headers=headers).status_code == 202
+        # A lane that has filled up since does not stand in the way of the same answer.
+        assert http.post(PATH, json=one(), headers=headers).status_code == 202
+
+    def test_it_is_known_for_a_day(self, http: TestClient, inbox: Inbox) -> None:
+        http.post(PATH, json=one(), headers={"Idempotency-Key": "a"})
+        (note,) = inbox.redis.scan_iter(match="*:once:*")
+
+        assert 86_000 < inbox.redis.ttl(note) <= 86_400
+
+
+def _key(http: TestClient) -> dict[str, str]:
+    return {"Authorization": http.headers["Authorization"]}
+
+
+_ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.just("\x00\ud800"),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(rows=st.lists(st.fixed_dictionaries({}, optional=dict.fromkeys(one(), _ANYTHING)) | _ANYTHING, max_size=4))
+def test_whatever_comes_is_answered_by_receipts_or_a_problem(http: TestClient, rows: list[Any]) -> None:
+    answer = http.post(PATH, content=json.dumps([*rows, one()]))  # json.dumps writes NaN and lone surrogates too
+
+    assert answer.status_code == 202
+    assert [receipt["status"] for receipt in answer.json()["receipts"]][-1] == "accepted"
+    assert len(answer.json()["receipts"]) == len(rows) + 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["'; DROP TABLE tickets; --", "<script>alert(1)</script>", "{{7*7}}", "\u202e%s%n\r\nX: y", "\x00", "💥" * 99],
+)
+def test_hostile_words_in_every_field_come_through_as_words(http: TestClient, inbox: Inbox, words: str) -> None:
+    hostile = one(source=words[:64], external_id=words, text=words, metadata={words: [words]})
+    assert http.post(PATH, json=hostile).json()["accepted"] == 1
+
+    (ticket,) = tickets(inbox)
+    kept = words.replace("\x00", "\ufffd")
+    assert (ticket.text, ticket.metadata) == (kept, {kept: [kept]})
+
+
+def test_no_answer_repeats_what_was_sent(http: TestClient) -> None:
+    mark = "Zqx7391"
+    bad = [{mark: mark}, one(text=[mark]), one(revised_at=mark), one(metadata=mark), one(source=mark * 20), mark]
+    for body in ([*bad, one()], bad, *bad):
+        assert mark not in http.post(PATH, json=body).text
+    assert mark not in http.post(PATH, content=f"[{mark}").text
+    assert mark not in http.post(PATH, json=one(), params={"lane": mark}).text

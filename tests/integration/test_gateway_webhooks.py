@@ -1,0 +1,221 @@
+"""`POST /v1/webhooks/{source}`: what a CRM sends is put, ignored, or kept as a dead letter; never dropped."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from contracts.errors import InvalidInput
+from contracts.ticket import Lane, Ticket
+from contracts.wire import decode
+from db import Database
+from db.dead import letters
+from inbox import Inbox, InboxSettings, connect
+from producer.crm import Crm
+from producer.crm.crm_file import load
+from producer.crm.settings import GenericSource, ZendeskSource
+from tests.support.builders import NOW
+from tests.support.command import Triagem
+from tests.support.crm import SECRET, SOURCES, TOKEN, example, zendesk_headers
+from tests.support.gateway import client, room
+
+SIGNING = ZendeskSource.model_validate({"name": "signing", "secret": SECRET})
+BATCHES = GenericSource.model_validate(
+    {"name": "batches", "token": TOKEN, "fields": {"external_id": "id", "text": ["text"]}}
+)
+CRM = Crm({source.name: source for source in [*SOURCES, SIGNING, BATCHES]})
+PROOF = {"X-Triagem-Token": TOKEN}
+
+
+@pytest.fixture
+def http(database: Database, inbox: Inbox) -> TestClient:
+    return client(room(database, inbox, crm=CRM))
+
+
+def tickets(inbox: Inbox) -> list[Ticket]:
+    return [decode(entry.payload or b"") for entry in inbox.take(Lane.LIVE, "test", 100)]
+
+
+def kept(database: Database) -> list[tuple[str, str]]:
+    """Lane and reason of each dead letter."""
+    return [(letter.lane, letter.reason) for letter in letters(database, limit=99)]
+
+
+@pytest.mark.parametrize(
+    ("source", "payload"),
+    [
+        ("zendesk", "zendesk_ticket_created"),
+        ("zendesk", "zendesk_trigger"),
+        ("chatwoot", "chatwoot_message_created"),
+        ("freshdesk", "freshdesk_created"),
+        ("hubspot", "hubspot_events"),
+        ("salesforce", "salesforce_flow"),
+    ],
+)
+def test_a_recorded_payload_of_each_crm_becomes_a_live_ticket(
+    http: TestClient, inbox: Inbox, source: str, payload: str
+) -> None:
+    answer = http.post(f"/v1/webhooks/{source}", json=example(payload), headers=PROOF)
+
+    (ticket,) = tickets(inbox)
+    assert (answer.status_code, answer.json()) == (202, {"outcome": "accepted", "tickets": 1})
+    assert ticket.source == source
+
+
+def test_a_signature_is_a_proof(http: TestClient, inbox: Inbox) -> None:
+    body = json.dumps(example("zendesk_ticket_created")).encode()
+    right = zendesk_headers(body, NOW.strftime("%Y-%m-%dT%H:%M:%SZ"))
+
+    assert http.post("/v1/webhooks/signing", content=body, headers=right).status_code == 202
+    assert http.post("/v1/webhooks/signing", content=body + b" ", headers=right).status_code == 401
+    assert len(tickets(inbox)) == 1
+
+
+def test_a_token_may_stand_in_the_address(http: TestClient) -> None:
+    made = example("salesforce_flow")
+
+    assert http.post("/v1/webhooks/salesforce", json=made, params={"token": TOKEN}).status_code == 202
+
+
+@pytest.mark.parametrize("proof", [{}, {"X-Triagem-Token": "wrong"}, {"Authorization": "Bearer wrong"}])
+def test_without_proof_nothing_is_looked_at_or_kept(
+    http: TestClient, inbox: Inbox, database: Database, proof: dict[str, str]
+) -> None:
+    for body in (b"broken", json.dumps(example("salesforce_flow")).encode()):
+        answer = http.post("/v1/webhooks/salesforce", content=body, headers=proof)
+
+        assert answer.status_code == 401
+        assert answer.headers["content-type"] == "application/problem+json"
+    assert tickets(inbox) == []
+    assert kept(database) == []
+
+
+def test_what_is_nothing_for_us_is_200_with_the_reason(http: TestClient, inbox: Inbox, database: Database) -> None:
+    answer = http.post("/v1/webhooks/chatwoot", json=example("chatwoot_conversation_updated"), headers=PROOF)
+
+    assert (answer.status_code, answer.json()["outcome"]) == (200, "ignored")
+    assert "label_list" in answer.json()["reason"]
+    assert tickets(inbox) == []
+    assert kept(database) == []
+
+
+def test_an_unknown_source_is_404(http: TestClient) -> None:
+    assert http.post("/v1/webhooks/elsewhere", json={}, headers=PROOF).status_code == 404
+
+
+def test_what_cannot_be_read_is_kept_once_and_taken_so_that_the_crm_does_not_retry(
+    http: TestClient, database: Database
+) -> None:
+    for _ in range(2):
+        answer = http.post("/v1/webhooks/salesforce", content=b"not json", headers=PROOF)
+        assert (answer.status_code, answer.json()["outcome"]) == (202, "kept")
+
+    ((lane, reason),) = kept(database)
+    assert lane == "webhook:salesforce"
+    assert "not JSON" in reason
+
+
+def test_of_a_batch_the_good_is_put_and_the_body_kept_for_the_rest(
+    http: TestClient, inbox: Inbox, database: Database
+) -> None:
+    batch = [{"id": 1, "text": "oi"}, {"id": None, "text": "tchau"}]
+    answer = http.post("/v1/webhooks/batches", json=batch, headers=PROOF)
+
+    assert answer.status_code == 202
+    assert (answer.json()["outcome"], answer.json()["tickets"]) == ("accepted", 1)
+    assert [ticket.external_id for ticket in tickets(inbox)] == ["1"]
+    assert [lane for lane, _ in kept(database)] == ["webhook:batches"]
+
+
+def test_what_cannot_be_kept_is_503_and_what_has_no_room_429(
+    database: Database, inbox: Inbox, unreachable: Database
+) -> None:
+    away = client(room(unreachable, Inbox(connect("redis://127.0.0.1:1/0")), crm=CRM))
+    full = client(room(database, Inbox(inbox.redis, InboxSettings(live_mark=1)), crm=CRM))
+    batch = [{"id": 1, "text": "oi"}, {"id": 2, "text": "tchau"}]
+
+    assert away.post("/v1/webhooks/batches", content=b"not json", headers=PROOF).status_code == 503
+    assert away.post("/v1/webhooks/batches", json=batch, headers=PROOF).status_code == 503
+    assert full.post("/v1/webhooks/batches", json=batch, headers=PROOF).status_code == 429
+
+
+@pytest.fixture
+def unreachable() -> Database:
+    return Database("postgresql://nobody@127.0.0.1:1/none")
+
+
+class TestReplay:
+    @pytest.fixture
+    def letter(self, http: TestClient) -> bytes:
+        """A dead letter: the tickets' ids are where the CRM file of then did not look."""
+        body = json.dumps([{"number": 1, "text": "oi"}]).encode()
+        assert http.post("/v1/webhooks/batches", content=body, headers=PROOF).json()["outcome"] == "kept"
+        return body
+
+    def test_it_is_listed_and_shown(self, triagem: Triagem, letter: bytes) -> None:
+        assert "webhook:batches" in triagem("dead", "list").out
+        assert json.loads(triagem("dead", "show", "1", "--json").out)["payload"] == letter.decode()
+
+    def test_once_the_file_is_mended_it_is_read_again_as_of_when_it_came(
+        self, triagem: Triagem, letter: bytes, inbox: Inbox, database: Database, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (died_at,) = (one.died_at for one in letters(database, limit=1))
+        _crm_file(monkeypatch, external_id="number")
+
+        assert triagem("dead", "replay", "--all").out == "1 replayed\n"
+        (ticket,) = tickets(inbox)
+        assert (ticket.source, ticket.external_id, ticket.revised_at) == ("batches", "1", died_at)
+        assert kept(database) == []
+
+    def test_what_still_cannot_be_read_stays(
+        self, triagem: Triagem, letter: bytes, inbox: Inbox, database: Database, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        _crm_file(monkeypatch, external_id="id")
+        answer = triagem("dead", "replay", "1")
+
+        assert answer.status == 1
+        assert "cannot be read" in answer.out
+        assert tickets(inbox) == []
+        assert len(kept(database)) == 1
+
+    def test_one_whose_source_is_gone_stays_until_it_is_dropped(
+        self, triagem: Triagem, letter: bytes, database: Database
+    ) -> None:
+        assert "TRIAGEM_CRM_FILE" in triagem("dead", "replay", "--all").out
+        assert len(kept(database)) == 1
+        assert triagem("dead", "drop", "1", "--yes").status == 0
+        assert kept(database) == []
+
+
+def _crm_file(monkeypatch: pytest.MonkeyPatch, external_id: str) -> None:
+    table: dict[str, Any] = {"adapter": '"generic"', "token": f'"{TOKEN}"'}
+    lines = [f"{name} = {value}" for name, value in table.items()]
+    Path("crm.toml").write_text(
+        "\n".join(["[batches]", *lines, f'fields = {{ external_id = "{external_id}", text = ["text"] }}'])
+    )
+    monkeypatch.setenv("TRIAGEM_CRM_FILE", "crm.toml")
+
+
+def test_a_mistake_in_the_crm_file_stops_the_start_in_one_line(
+    triagem: Triagem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("crm.toml").write_text("[zendesk]\nsecret = 7\n")
+    monkeypatch.setenv("TRIAGEM_CRM_FILE", "crm.toml")
+    with pytest.raises(InvalidInput):
+        load(Path("crm.toml"))
+    answer = triagem("gateway")
+
+    assert answer.status == 1
+    assert answer.err.startswith("triagem: crm.toml [zendesk] secret")
+    assert len(answer.err.splitlines()) == 1
+
+
+def test_no_answer_and_no_reason_repeats_what_was_sent(http: TestClient, database: Database) -> None:
+    mark = "Zqx7391"
+    for source in CRM.sources:
+        for body in (mark, json.dumps(mark), json.dumps({mark: mark, "event": mark}), json.dumps([{"id": [mark]}])):
+            answer = http.post(f"/v1/webhooks/{source}", content=body, headers=PROOF, params={"token": mark})
+            assert mark not in answer.text
+    assert mark not in str(kept(database))

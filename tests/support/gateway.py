@@ -1,0 +1,39 @@
+"""The gateway in this process, and what tests send to it."""
+
+from pathlib import Path
+from typing import Any
+
+from starlette.testclient import TestClient
+
+from db import Database
+from db.keys import Scope, create
+from gateway.app import create_app
+from gateway.room import Room
+from gateway.settings import GatewaySettings
+from inbox import Inbox
+from producer.crm import Crm
+from registry import Registry
+from tests.support.builders import NOW
+
+
+def room(
+    database: Database, inbox: Inbox, *, crm: Crm | None = None, models: str | Path = "no-models", **settings: Any
+) -> Room:
+    """Everything an endpoint works with; it is always now."""
+    return Room(
+        inbox=inbox,
+        database=database,
+        registry=Registry(models),
+        settings=GatewaySettings(**settings),
+        crm=crm or Crm({}),
+        now=lambda: NOW,
+    )
+
+
+def client(room: Room, *scopes: Scope) -> TestClient:
+    """Speaks to an application of its own, with a key of these scopes if there are any."""
+    made = TestClient(create_app(room))
+    if scopes:
+        _, secret = create(room.database, "test", scopes)
+        made.headers["Authorization"] = f"Bearer {secret}"
+    return made
