@@ -13,6 +13,7 @@ from sqlalchemy import Select, column, func, literal, select, table, text, tuple
 from sqlalchemy.types import BigInteger, Boolean, DateTime
 
 from contracts.errors import InvalidInput
+from contracts.result import Page, Result
 from db.connect import Database
 
 _PAGE: Final = 1000
@@ -26,33 +27,6 @@ _RESULTS: Final = table(
         ),
     ),
 )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """One row of the view `results`: a ticket's effective label and what the model said."""
-
-    ticket_id: int
-    source: str
-    external_id: str
-    label: str
-    confidence: float
-    band: str
-    model_label: str
-    reviewer: str | None
-    model_version: str
-    received_at: datetime
-    classified_at: datetime
-    tokens: int
-    truncated: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Results, newest first. `after` asks for the next page, and is None on the last one."""
-
-    rows: list[Result]
-    after: str | None
 
 
 @dataclass(frozen=True, slots=True)

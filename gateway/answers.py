@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from contracts.errors import TriagemError
-from db.queries import Result
+from contracts.result import Result
 
 _EVERY_S: Final = 0.02
 

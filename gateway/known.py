@@ -1,14 +1,14 @@
 """`/v1/tickets/{source}/{id}`: what is known of one ticket, and forgetting it."""
 
-from datetime import datetime
 from http import HTTPStatus
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 from urllib.parse import unquote
 
 from fastapi import APIRouter, Depends, Path, Request
 from pydantic import BaseModel
 from starlette.convertors import PathConvertor, register_url_convertor
 
+from contracts.result import Known
 from contracts.ticket import Identity, identify
 from db.keys import Scope
 from db.queries import show
@@ -29,48 +29,6 @@ class _Rest(PathConvertor):
 register_url_convertor("rest", _Rest())
 
 router = APIRouter(tags=["tickets"])
-
-
-class Said(BaseModel):
-    """What one model version said of one text of the ticket."""
-
-    model_version: str
-    label: str
-    confidence: float
-    band: str
-    classified_at: datetime
-    is_current: bool
-
-
-class Verdict(BaseModel):
-    """What a person said of it; without a label, that it is unclear."""
-
-    label: str | None
-    reviewer: str
-    reviewed_at: datetime
-
-
-class Known(BaseModel):
-    """All that is known of a ticket. `label` is the effective one: a person's verdict, else the model's."""
-
-    source: str
-    external_id: str
-    text: str | None
-    metadata: dict[str, Any]
-    label: str
-    confidence: float
-    band: str
-    model_label: str
-    model_version: str
-    probabilities: dict[str, float]
-    reviewer: str | None
-    tokens: int
-    truncated: bool
-    revised_at: datetime
-    received_at: datetime
-    classified_at: datetime
-    history: list[Said]
-    reviews: list[Verdict]
 
 
 class Gone(BaseModel):

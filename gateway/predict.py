@@ -13,9 +13,10 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
+from contracts.result import Answer, Result
 from contracts.ticket import MAX_TEXT_CHARS, PREDICT, question
 from db.keys import Scope
-from db.queries import Result, named
+from db.queries import named
 from gateway.answers import Answers
 from gateway.guard import Credentials, requires
 from gateway.problems import Refused, answers
@@ -30,13 +31,6 @@ class TextInput(BaseModel):
     """What to classify."""
 
     text: str = Field(min_length=1, max_length=MAX_TEXT_CHARS, examples=["Fui cobrado duas vezes este mês"])
-
-
-class PredictionOutput(BaseModel):
-    """The class, and how sure the model is of it."""
-
-    class_name: str = Field(examples=["suporte"])
-    confidence: float = Field(examples=[0.93])
 
 
 class Later(BaseModel):
@@ -59,7 +53,7 @@ async def _answers(request: Request) -> Answers:
 @router.post(
     "/predict",
     summary="Classify one text, now",
-    response_model=PredictionOutput,
+    response_model=Answer,
     responses={
         202: {
             "description": "Accepted, and not classified in time",
@@ -75,7 +69,7 @@ async def _answers(request: Request) -> Answers:
 )  # fmt: skip
 async def predict(
     request: Request, room: InRoom, waiting: Annotated[Answers, Depends(_answers)], given: TextInput
-) -> PredictionOutput | JSONResponse:
+) -> Answer | JSONResponse:
     """Needs a key with the scope `enqueue`, except where the gateway listens on this machine alone.
 
     Where no worker answers within two seconds it is 202, and `Location` says where to ask.
@@ -97,7 +91,7 @@ async def predict(
 )
 def predicted(
     room: InRoom, name: Annotated[str, Path(pattern=r"^[0-9a-f]{32}$", description="of `Location`")]
-) -> PredictionOutput:
+) -> Answer:
     """Needs no key: nobody else knows the id."""
     found = named(room.database, PREDICT, [name])
     if not found:
@@ -108,5 +102,5 @@ def predicted(
     return _output(found[0])
 
 
-def _output(result: Result) -> PredictionOutput:
-    return PredictionOutput(class_name=result.label, confidence=result.confidence)
+def _output(result: Result) -> Answer:
+    return Answer(class_name=result.label, confidence=result.confidence)

@@ -16,9 +16,10 @@ from fastapi.responses import StreamingResponse
 from pydantic import AfterValidator, Field, TypeAdapter
 
 from contracts.prediction import Band
+from contracts.result import Page, Result
 from contracts.spreadsheet import cell
 from db.keys import Scope
-from db.queries import Filters, Page, Result, pages
+from db.queries import Filters, pages
 from gateway.guard import requires
 from gateway.problems import answers
 from gateway.room import InRoom

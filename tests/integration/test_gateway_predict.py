@@ -16,6 +16,7 @@ from contracts.ticket import PREDICT, Lane
 from db import Database
 from db.keys import Scope
 from db.retain import drop_tickets
+from db.reviews import accuracy
 from db.window import write
 from gateway.room import Room
 from inbox import Inbox
@@ -24,10 +25,10 @@ from tests.support.builders import NOW
 from tests.support.forgetting import waiting
 from tests.support.gateway import client, room
 from tests.support.pipeline import running, stored
-from tests.support.results import result
-from tests.support.reviewing import hand_out, unsure
+from tests.support.results import names, result
+from tests.support.reviewing import VERSION, give, hand_out, sure, unsure
 from tests.support.waiting import until
-from tests.support.windows import rows
+from tests.support.windows import doubtful, rows
 from worker.tasks import sweep
 
 TEXT = "minha internet caiu agora"  # an even number of words: the instant engine says `suporte`
@@ -154,9 +155,23 @@ class TestHealth:
 class TestNobodysTickets:
     """What came by /predict is answered; nobody is asked or told about it, and it is soon deleted."""
 
-    def test_nobody_is_told_and_nobody_is_asked_about_it(self, database: Database) -> None:
+    def test_nobody_is_told_of_a_doubtful_one(self, database: Database) -> None:
+        assert write(database, [doubtful(source=PREDICT)]).alerts == 0
+        assert write(database, [doubtful(source="crm")]).alerts == 1
+
+    def test_nobody_is_asked_about_it(self, database: Database) -> None:
         write(database, [unsure("1", source=PREDICT), unsure("2")])
-        assert len(hand_out(database, random_share=0.5)) == 1
+        assert names(hand_out(database, random_share=0.5)) == ["2"]
+
+    def test_it_does_not_count_among_the_texts_whose_share_is_estimated(self, database: Database) -> None:
+        write(database, [sure(str(number)) for number in range(4)])
+        hand_out(database, most=4, random_share=1)
+        for number in range(4):
+            give(database, str(number))
+        before = accuracy(database, VERSION)
+        write(database, [sure("probe", source=PREDICT)])
+        assert before is not None
+        assert accuracy(database, VERSION) == before
 
     def test_no_other_ticket_takes_its_place(self, opened: Room) -> None:
         with pytest.raises(InvalidTicket, match="source: 'predict' is kept"):
