@@ -33,6 +33,6 @@ def create_app(room: Room) -> FastAPI:
     app.include_router(results.router)
     app.include_router(predict.router)
     app.include_router(health.router)
-    app.add_middleware(BodyLimit, limit=room.settings.max_body_bytes)
+    app.add_middleware(BodyLimit, limit=room.settings.max_body_bytes, patience_s=room.settings.patience_s)
     app.add_middleware(Requests)  # the outermost: it sees what the others answer
     return app

@@ -10,7 +10,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.problems import RETRY_AFTER_S, problem
 
-BODY_S: Final = 30.0
 _AT_A_TIME: Final = 4  # of the largest bodies, all requests together: what is being received stays in bounded memory
 
 
@@ -18,7 +17,7 @@ class BodyLimit:
     """Refuses a body over the limit (413), whether its length was told or not; one that takes too long (408); and
     any while too much is being received already (503)."""
 
-    def __init__(self, app: ASGIApp, limit: int, patience_s: float = BODY_S) -> None:
+    def __init__(self, app: ASGIApp, limit: int, patience_s: float) -> None:
         self._app, self._limit, self._patience_s = app, limit, patience_s
         self._held = 0
 

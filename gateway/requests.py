@@ -6,6 +6,7 @@ import uuid
 from http import HTTPStatus
 from typing import Final
 
+import h11
 import structlog
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -42,7 +43,10 @@ class Requests:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
-            await send(message)
+            try:
+                await send(message)
+            except h11.LocalProtocolError:  # uvicorn has refused a broken body meanwhile, and answered itself
+                raise ClientDisconnect from None
 
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             try:

@@ -15,7 +15,6 @@ from gateway.room import Room
 
 log = structlog.get_logger(__name__)
 
-HEAD_S: Final = 10.0
 _MOST_CONNECTIONS: Final = 500  # under the usual limit of 1,024 open files, with room for those to Redis and Postgres
 
 
@@ -34,7 +33,7 @@ def serve(room: Room) -> None:
         signal.signal(name, lambda *_: None)
     config = uvicorn.Config(
         create_app(room),
-        http=Punctual,
+        http=_punctual(room.settings.patience_s),
         ws="none",
         lifespan="off",
         log_config=None,
@@ -48,30 +47,33 @@ def serve(room: Room) -> None:
     uvicorn.Server(config).run(sockets=[listening])
 
 
-class Punctual(H11Protocol):
-    """Closes a connection on which the head of a request does not come in time; uvicorn waits for ever."""
+def _punctual(patience_s: float) -> type[H11Protocol]:
+    """uvicorn's protocol, but a connection on which the head of a request does not come in time is closed."""
 
-    _late: asyncio.TimerHandle | None = None
+    class Punctual(H11Protocol):
+        late: asyncio.TimerHandle | None = None
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self._watch()
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            super().connection_made(transport)
+            self.watch()
 
-    def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        self._watch()
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            self.watch()
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        super().connection_lost(exc)
-        self._forget()
+        def connection_lost(self, exc: Exception | None) -> None:
+            super().connection_lost(exc)
+            self.forget()
 
-    def _watch(self) -> None:
-        if self.conn.their_state is not h11.IDLE:
-            self._forget()
-        elif self._late is None:
-            self._late = self.loop.call_later(HEAD_S, self.transport.close)
+        def watch(self) -> None:
+            if self.conn.their_state is not h11.IDLE:
+                self.forget()
+            elif self.late is None:
+                self.late = self.loop.call_later(patience_s, self.transport.close)
 
-    def _forget(self) -> None:
-        if self._late is not None:
-            self._late.cancel()
-            self._late = None
+        def forget(self) -> None:
+            if self.late is not None:
+                self.late.cancel()
+                self.late = None
+
+    return Punctual

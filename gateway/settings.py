@@ -18,6 +18,9 @@ class GatewaySettings(BaseSettings):
     )
     predict_wait_s: float = Field(default=2.0, ge=0, description="how long /predict waits before it answers 202")
     max_body_bytes: int = Field(default=8_388_608, ge=1024, description="a larger request is refused with 413")
+    patience_s: float = Field(
+        default=20.0, gt=0, description="how long a request's head, or its body, may take to come"
+    )
     rate_limit: str = Field(default="1000/second", description="of requests, each key in each process")
     idempotency_s: int = Field(default=86_400, ge=1, description="how long an Idempotency-Key is known")
     grace_s: int = Field(default=10, ge=0, description="how long SIGTERM waits for requests that are on their way")

@@ -106,7 +106,7 @@ class TestBodies:
                 release.set()
             await release.wait()
 
-        limited = BodyLimit(app, LIMIT)
+        limited = BodyLimit(app, LIMIT, patience_s=60)
 
         async def chunk() -> Any:
             return {"type": "http.request", "body": b"x" * LIMIT, "more_body": False}

@@ -71,9 +71,10 @@ class TestWithAWorker:
         answer = client(opened).get("/health")
         assert (answer.status_code, answer.json()) == (200, {"status": "healthy"})
 
-    @pytest.mark.parametrize("text", ["\0", "'; DROP TABLE tickets; --", "\u202e🎫", "<b>x</b>", "x" * 100_000])
-    def test_hostile_texts_are_texts(self, opened: Room, text: str) -> None:
-        assert client(opened).post("/predict", json={"text": text}).status_code == 200
+    def test_hostile_texts_are_texts(self, opened: Room) -> None:
+        caller = client(opened)
+        for text in ("\0", "'; DROP TABLE tickets; --", "\u202e🎫", "<b>x</b>", "x" * 100_000):
+            assert caller.post("/predict", json={"text": text}).status_code == 200
 
 
 class TestWithoutAWorker:

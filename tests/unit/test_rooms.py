@@ -54,6 +54,12 @@ def test_no_process_loads_torch_before_it_loads_a_model() -> None:
     assert loaded.isdisjoint({"torch", "transformers"})
 
 
+def test_the_gateway_loads_no_torch_no_celery_and_nothing_that_computes() -> None:
+    loaded = loaded_by("import gateway.serve, gateway.app, cli.commands.gateway, producer.crm, registry")
+
+    assert loaded.isdisjoint({"torch", "transformers", "celery", "numpy", "sklearn"})
+
+
 def test_a_versions_report_is_shown_without_what_made_it() -> None:
     loaded = loaded_by("import cli.version")
 

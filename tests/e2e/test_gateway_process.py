@@ -1,0 +1,196 @@
+"""`triagem gateway` as a process: what it has accepted stays, and bad clients are nobody else's trouble."""
+
+import json
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli.processes import WorkerProcess
+from cli.stack import Endpoints, LocalStack
+from cli.stack.ports import choose
+from contracts.ticket import Lane
+from db import Database
+from db.keys import Scope, create
+from inbox import Inbox
+from tests.e2e.conftest import ROOT
+from tests.support.builders import fields
+from tests.support.command import Triagem, assert_one_line
+from tests.support.waiting import until
+
+PATIENCE_S = 1
+
+
+class Gateway:
+    """A started gateway and its port."""
+
+    def __init__(self, endpoints: Endpoints, folder: Path) -> None:
+        self.port = choose()
+        self.process = WorkerProcess(
+            endpoints,
+            folder / "gateway.log",
+            "gateway",
+            TRIAGEM_GATEWAY_PORT=str(self.port),
+            TRIAGEM_GATEWAY_PATIENCE_S=str(PATIENCE_S),
+            PYTHONPATH=str(ROOT),
+        )
+        until(lambda: "gateway listens" in self.process.log.read_text() or self.process.exit_status is not None)
+        assert self.process.exit_status is None, self.process.why_ended()
+
+    def connect(self) -> socket.socket:
+        """A bare connection."""
+        return socket.create_connection(("127.0.0.1", self.port), timeout=30)
+
+    def post(self, number: int, key: str) -> str | None:
+        """Hand in a ticket; the entry's id if it was accepted."""
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=30)
+        try:
+            connection.request("POST", "/v1/tickets", body(number), {"Authorization": f"Bearer {key}"})
+            answer = connection.getresponse()
+            told = json.loads(answer.read())
+            return str(told["receipts"][0]["entry_id"]) if answer.status == 202 else None
+        finally:
+            connection.close()
+
+
+@pytest.fixture(scope="module")
+def gateway(stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """One for the tests that leave it running."""
+    made = Gateway(stack.endpoints, tmp_path_factory.mktemp("gateway"))
+    yield made
+    made.process.kill()
+
+
+@pytest.fixture
+def key(database: Database) -> str:
+    return create(database, "test", [Scope.ENQUEUE])[1]
+
+
+def body(number: int) -> bytes:
+    ticket: dict[str, Any] = fields(external_id=str(number), text="minha internet caiu")
+    return json.dumps(ticket | {"revised_at": ticket["revised_at"].isoformat()}).encode()
+
+
+def request(content: bytes, key: str, *, length: int | None = None) -> bytes:
+    """A whole request as bytes."""
+    head = f"POST /v1/tickets HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\n"
+    return f"{head}Content-Length: {len(content) if length is None else length}\r\n\r\n".encode() + content
+
+
+def put(inbox: Inbox) -> set[str]:
+    """The entries that Redis has."""
+    return {entry.id.decode() for entry in inbox.take(Lane.LIVE, "test", 100_000)}
+
+
+def test_sigterm_finishes_what_is_on_its_way_and_loses_nothing_that_was_accepted(
+    endpoints: Endpoints, inbox: Inbox, key: str, tmp_path: Path
+) -> None:
+    gateway = Gateway(endpoints, tmp_path)
+    accepted: list[str] = []
+
+    def send_until_it_is_gone(start: int) -> None:
+        number = start
+        while True:
+            number += 1
+            try:
+                if entry := gateway.post(number, key):
+                    accepted.append(entry)
+            except OSError:
+                return
+
+    senders = [threading.Thread(target=send_until_it_is_gone, args=(one * 100_000,)) for one in range(4)]
+    for sender in senders:
+        sender.start()
+    whole = request(body(1), key)
+    with gateway.connect() as halfway:
+        halfway.sendall(whole[:-10])
+        until(lambda: len(accepted) > 50)
+        os.kill(gateway.process.pid, signal.SIGTERM)
+        until(lambda: not any(sender.is_alive() for sender in senders))  # nobody new is let in
+        halfway.sendall(whole[-10:])
+        answer = halfway.recv(65_536)
+    assert answer.startswith(b"HTTP/1.1 202")
+    accepted.append(json.loads(answer.partition(b"\r\n\r\n")[2])["receipts"][0]["entry_id"])
+    until(lambda: gateway.process.exit_status is not None)
+
+    assert gateway.process.exit_status == 0
+    assert set(accepted) <= put(inbox)
+    assert len(set(accepted)) == len(accepted)
+
+
+def test_a_client_that_never_finishes_its_head_or_its_body_is_let_go_and_others_are_served(
+    gateway: Gateway, key: str
+) -> None:
+    heads = [gateway.connect() for _ in range(20)]
+    bodies = [gateway.connect() for _ in range(5)]
+    for head in heads:
+        head.sendall(b"POST /v1/tickets HTTP/1.1\r\nHost: x\r\nX-Slow: ")
+    for slow in bodies:
+        slow.sendall(request(b"{", key, length=1000))
+
+    assert gateway.post(1, key)
+    assert all(head.recv(1024) == b"" for head in heads)
+    assert all(slow.recv(1024).startswith(b"HTTP/1.1 408") for slow in bodies)
+    for one in heads + bodies:
+        one.close()
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",  # TLS
+        b"GET / HTTP/9\r\n\r\n",
+        b"POST /v1/tickets HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
+        b"POST /v1/tickets HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"POST /v1/tickets HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n",
+        b"POST /v1/tickets HTTP/1.1\r\nX: " + b"x" * 100_000 + b"\r\n\r\n",
+        b"POST /v1/webhooks/%ff%00 HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n",
+    ],
+    ids=["TLS", "version", "negative length", "two lengths", "huge length", "huge head", "odd path"],
+)
+def test_what_is_no_good_http_is_refused_and_others_are_served(gateway: Gateway, key: str, bad: bytes) -> None:
+    with gateway.connect() as client:
+        client.sendall(bad)
+        assert client.recv(1024).startswith(b"HTTP/1.1 4")
+
+    assert gateway.post(1, key)
+
+
+def test_clients_that_hang_up_in_the_middle_cost_nothing(gateway: Gateway, inbox: Inbox, key: str) -> None:
+    for _ in range(20):
+        with gateway.connect() as client:
+            client.sendall(request(body(1)[:-5], key, length=len(body(1))))
+    with gateway.connect() as client:
+        client.sendall(request(body(2), key))  # and does not wait for the answer
+
+    accepted = gateway.post(3, key)
+    until(lambda: inbox.depth(Lane.LIVE).waiting >= 2)
+    assert accepted in put(inbox)
+    assert "Traceback" not in gateway.process.log.read_text()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc, which only Linux has")
+def test_it_fits_in_256_mib(gateway: Gateway, key: str) -> None:
+    for number in range(200):
+        gateway.post(number, key)
+    status = Path(f"/proc/{gateway.process.pid}/status").read_text()
+    (peak,) = (int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
+
+    assert peak / 1024 < 256
+
+
+def test_check_tells_whether_one_answers(gateway: Gateway, bare: Triagem) -> None:
+    assert bare("gateway", "--check", "--port", str(gateway.port)).status == 0
+    answer = bare("gateway", "--check", "--port", str(choose()))
+    assert (answer.status, len(answer.err.splitlines())) == (1, 1)
+
+
+def test_a_port_that_is_taken_is_said_in_one_line(gateway: Gateway, triagem: Triagem) -> None:
+    assert_one_line(triagem("gateway", "--port", str(gateway.port)), str(gateway.port), "TRIAGEM_GATEWAY_PORT")
