@@ -21,6 +21,7 @@ _QUIET = (
     "filelock",
     "fsspec",
     "urllib3",
+    "uvicorn",
 )
 
 

@@ -45,6 +45,7 @@ def serve(room: Room) -> None:
     )
     log.info("gateway listens", address=url(host, port))
     uvicorn.Server(config).run(sockets=[listening])
+    log.info("gateway has ended")
 
 
 def _punctual(patience_s: float) -> type[H11Protocol]:

@@ -47,7 +47,7 @@ def up(*, workers: Annotated[int, typer.Option(min=0, help="Worker processes; 0:
         if console.is_terminal:  # it holds a password: for a person, not for a log
             console.print(f"psql '{endpoints.reader_url}'", markup=False, highlight=False, soft_wrap=True)
         if address:
-            console.print(f"gateway: {address}, keys: `triagem keys create NAME --scope enqueue --scope read`")
+            console.print(f"gateway: {address}, described at {address}/docs", markup=False, soft_wrap=True)
         serve(endpoints, workers=workers, beside=("ops", "beat", "gateway") if workers else ())
     finally:
         stack.stop()

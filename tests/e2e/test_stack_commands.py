@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import pytest
 from sqlalchemy import text
@@ -71,12 +72,20 @@ def lines_of(folder: Path) -> str:
 def test_up_serves_until_it_is_asked_to_stop_and_leaves_nothing_running(
     folder: Path, instant_models: Path, signum: int
 ) -> None:
-    process = triagem(folder, "up", models=instant_models, engine="tests.support.engines:instant")
+    port = choose()
+    process = triagem(folder, "up", models=instant_models, engine="tests.support.engines:instant", port=port)
     try:
         until(lambda: "model current" in lines_of(folder) or process.poll() is not None, seconds=90)
         (folder / "export.csv").write_text("id,subject,body\n1,Oi,minha internet caiu\n", encoding="utf-8")
         say(folder, "enqueue", "export.csv", "--source", "crm")
-        until(lambda: json.loads(say(folder, "results", "--format", "json"))["results"] != [], seconds=60)
+        until(lambda: "gateway listens" in log_of(folder, "gateway"))
+        key = say(folder, "keys", "create", "shop", "--scope", "enqueue").strip()
+        ticket = json.dumps({"source": "shop", "external_id": "2", "text": "quero um plano"}).encode()
+        with urlopen(
+            Request(f"http://127.0.0.1:{port}/v1/tickets", ticket, {"Authorization": f"Bearer {key}"})
+        ) as got:
+            assert got.status == 202
+        until(lambda: len(json.loads(say(folder, "results", "--format", "json"))["results"]) == 2, seconds=60)
         pids = [
             server.pid
             for server in (LocalStack(folder / ".triagem").valkey, LocalStack(folder / ".triagem").postgres)

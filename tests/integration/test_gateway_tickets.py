@@ -1,6 +1,7 @@
 """`POST /v1/tickets`: every row gets its receipt, and 202 means that Redis has it."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -159,6 +160,15 @@ class TestIdempotencyKey:
         assert "Idempotency-Key" in answer.json()["detail"]
         assert len(tickets(inbox)) == 1
 
+    def test_however_many_come_at_the_same_time_one_is_put(self, http: TestClient, inbox: Inbox) -> None:
+        def send(_: int) -> str:
+            return http.post(PATH, json=one(), headers={"Idempotency-Key": "a"}).text
+
+        with ThreadPoolExecutor(8) as pool:
+            answers = set(pool.map(send, range(16)))
+        assert len(answers) == 1
+        assert len(tickets(inbox)) == 1
+
     def test_another_api_key_may_use_the_same(self, database: Database, inbox: Inbox) -> None:
         shared = room(database, inbox)
         for number in range(2):
@@ -197,7 +207,7 @@ _ANYTHING = st.recursive(
 )
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=st.lists(st.fixed_dictionaries({}, optional=dict.fromkeys(one(), _ANYTHING)) | _ANYTHING, max_size=4))
 def test_whatever_comes_is_answered_by_receipts_or_a_problem(http: TestClient, rows: list[Any]) -> None:
     answer = http.post(PATH, content=json.dumps([*rows, one()]))  # json.dumps writes NaN and lone surrogates too

@@ -1,0 +1,45 @@
+"""`triagem keys`: made and shown once, listed without what is secret, taken back."""
+
+import json
+
+import pytest
+
+from db import Database
+from db.keys import Scope, find
+from tests.support.command import Triagem, assert_one_line
+
+
+def test_the_secret_alone_is_on_standard_output(triagem: Triagem, database: Database) -> None:
+    made = triagem("keys", "create", "shop", "--scope", "enqueue", "--scope", "read")
+
+    key = find(database, made.out.removesuffix("\n"))
+    assert key is not None
+    assert key.name == "shop"
+    assert key.scopes == {Scope.ENQUEUE, Scope.READ}
+    assert "not shown again" in made.err
+
+
+def test_a_list_shows_no_secret(triagem: Triagem) -> None:
+    secret = json.loads(triagem("keys", "create", "shop", "--scope", "read", "--json").out)["secret"]
+
+    table, listed = triagem("keys", "list"), triagem("keys", "list", "--json")
+    assert "shop" in table.out
+    assert secret not in table.out + listed.out
+    (row,) = json.loads(listed.out)
+    assert (row["name"], row["scopes"], row["revoked_at"]) == ("shop", ["read"], None)
+
+
+def test_a_revoked_key_opens_nothing_and_cannot_be_revoked_again(triagem: Triagem, database: Database) -> None:
+    secret = triagem("keys", "create", "shop", "--scope", "read").out.strip()
+
+    assert triagem("keys", "revoke", "1").out == "key 1 is revoked\n"
+    assert find(database, secret) is None
+    assert json.loads(triagem("keys", "list", "--json").out)[0]["revoked_at"]
+    assert_one_line(triagem("keys", "revoke", "1"), "triagem keys list")
+
+
+@pytest.mark.parametrize(
+    "arguments", [("shop",), ("shop", "--scope", "write"), (" ", "--scope", "read"), ("\x1b[2J", "--scope", "read")]
+)
+def test_what_cannot_be_meant_is_a_usage_error(triagem: Triagem, arguments: tuple[str, ...]) -> None:
+    assert triagem("keys", "create", *arguments).status == 2
