@@ -27,6 +27,7 @@ _MOST_BYTES: Final = 4_000_000  # nor bodies of more than 8 MiB
 _WAIT: Final = frozenset({429, 502, 503, 504})
 _LONGEST_S: Final = 60.0
 _ASK_AGAIN_S: Final = 0.5
+_JSON: Final = {"Content-Type": "application/json"}
 
 
 class Receipt(BaseModel):
@@ -90,11 +91,14 @@ class _Later(BaseModel):
 
 
 def put(rows: list[bytes | Receipt], lane: Lane, tries: int) -> Talk[list[Receipt]]:
-    """Hand in a batch; what was rejected here is not sent. However often it is tried, it is put once."""
+    """Hand in a batch; what was rejected here is not sent. However often it is tried, it is put once.
+
+    A ticket alone may come twice, which is harmless: a key for each would stay in Redis for a day.
+    """
     good = [row for row in rows if isinstance(row, bytes)]
     receipts: Iterator[Receipt] = iter(())
     if good:
-        headers = {"Content-Type": "application/json", "Idempotency-Key": uuid.uuid4().hex}
+        headers = {**_JSON, "Idempotency-Key": uuid.uuid4().hex} if len(good) > 1 else _JSON
         body = b"[" + b",".join(good) + b"]"
         reply = yield from _asked(Request("POST", "/v1/tickets", {"lane": lane}, body, headers), tries)
         if reply.status not in (HTTPStatus.ACCEPTED, HTTPStatus.UNPROCESSABLE_ENTITY):
@@ -123,8 +127,7 @@ def page(filters: Mapping[str, object], after: str | None, tries: int) -> Talk[P
 def predict(text: str, wait_s: float, tries: int) -> Talk[Answer]:
     """A text's class; where it takes longer, asked for again until `wait_s` have passed."""
     body = json.dumps({"text": text}).encode()
-    headers = {"Content-Type": "application/json"}
-    reply = yield from _asked(Request("POST", "/predict", body=body, headers=headers), tries)
+    reply = yield from _asked(Request("POST", "/predict", body=body, headers=_JSON), tries)
     if reply.status != HTTPStatus.ACCEPTED:
         return _read(TypeAdapter(Answer), reply)
     where = _read(TypeAdapter(_Later), reply).ask

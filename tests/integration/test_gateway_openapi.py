@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis.errors import Unsatisfiable
 from schemathesis import Case, GenerationMode
 from schemathesis.checks import not_a_server_error
+from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
     response_headers_conformance,
@@ -46,7 +47,7 @@ def test_no_request_breaks_the_gateway_or_its_description(
     app = create_app(room(database, inbox, models=instant_models, predict_wait_s=0))
     headers = {"Authorization": f"Bearer {create(database, 'test', scopes)[1]}"} if scopes else {}
     schema = schemathesis.openapi.from_asgi("/openapi.json", app)
-    operations = [found.ok() for found in schema.get_all_operations()]
+    operations = [found.ok() for found in schema.get_all_operations() if isinstance(found, Ok)]
     assert len(operations) >= 7
     for operation, mode in product(operations, GenerationMode):
         with suppress(Unsatisfiable):  # where there is nothing to send, nothing can be wrong with it
@@ -63,7 +64,7 @@ def _try(operation: Any, mode: GenerationMode, headers: dict[str, str], each: in
         suppress_health_check=list(HealthCheck),
     )
     @given(case=operation.as_strategy(generation_mode=mode))
-    def answered(case: Case) -> None:
+    def answered(case: Case[Any]) -> None:
         answer = case.call(headers=headers)
         case.validate_response(answer, checks=CHECKS)
 
