@@ -1,7 +1,7 @@
 # Two commands on a bare machine: `make demo` and `make test`. Each does its own set-up and is quick when repeated.
 #
 #   make demo                    see it work: servers, training, classification (TORCH_INDEX=… to choose torch's build)
-#   make test                    all tests but the long ones; `make test-slow` runs those
+#   make test                    all tests but the long ones, two files at a time (TEST_JOBS=4); `make test-slow` runs those
 #   make faults                  kills, outages and poison in full, with a table (FAULT_ARGS="--seed 7 --only Redis")
 #   make lint · make check       ruff, mypy --strict, import-linter, secrets, pip-audit · lint and test
 #   make clean                   remove what was built; results, models and servers' data stay until `make distclean`
@@ -13,6 +13,7 @@ BIN := $(VENV)/bin
 TORCH_INDEX ?=
 DEMO_ARGS ?=
 TEST_ARGS ?=
+TEST_JOBS ?= 2
 FAULT_ARGS ?=
 
 export OMP_WAIT_POLICY ?= PASSIVE
@@ -24,7 +25,7 @@ demo: $(VENV)/.demo
 	@"$(BIN)/triagem" demo $(DEMO_ARGS)
 
 test: $(VENV)/.dev
-	@"$(BIN)/pytest" -q -m "not slow" $(TEST_ARGS)
+	@"$(BIN)/pytest" -q -m "not slow" -n $(TEST_JOBS) --dist loadfile $(TEST_ARGS)
 
 test-slow: $(VENV)/.dev
 	@"$(BIN)/pytest" -q -m slow $(TEST_ARGS)

@@ -11,6 +11,7 @@ import structlog
 from hypothesis import settings
 from redis import Redis
 
+from cli import output
 from cli.main import run
 from cli.stack import Endpoints, LocalStack, ensure_reader_login, ensure_writer_login
 from db import Database
@@ -107,6 +108,8 @@ def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureF
     """The command in an empty folder, without any setting."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
+    for console in (output.console, output.errors):  # made while another width was in the environment
+        monkeypatch.setattr(console, "_width", None)
     handlers, level = logging.getLogger().handlers[:], logging.getLogger().level
 
     def call(*arguments: str) -> Answer:

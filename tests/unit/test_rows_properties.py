@@ -50,7 +50,7 @@ def test_each_line_of_any_jsonl_that_is_not_blank_is_a_row_or_a_complaint(
 ) -> None:
     file = tmp_path_factory.getbasetemp() / "any"
     file.write_bytes(content)
-    text = content.removeprefix(b"\xef\xbb\xbf").decode(errors="surrogateescape").removeprefix("\ufeff")
+    text = content.removeprefix(b"\xef\xbb\xbf").decode(errors="surrogateescape").lstrip("\ufeff")
     written = [number for number, line in enumerate(re.split(r"\r\n|\r|\n", text), 1) if line.strip()]
 
     assume(written and content[:2] not in {b"\xff\xfe", b"\xfe\xff"})
