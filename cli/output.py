@@ -18,6 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from contracts.errors import InvalidInput
+from contracts.spreadsheet import cell
 
 console = Console()
 errors = Console(stderr=True)
@@ -55,7 +56,7 @@ def print_rows(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], form: 
     elif form is Format.CSV:
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(columns)
-        writer.writerows([_cell(row[name]) for name in columns] for row in rows)
+        writer.writerows([cell(row[name]) for name in columns] for row in rows)
     else:
         table = Table(box=None, header_style="bold", pad_edge=False)
         for name in columns:
@@ -93,10 +94,6 @@ def _plain(value: Any) -> Any:
     if dataclasses.is_dataclass(value):
         return as_mapping(value)
     return str(value)
-
-
-def _cell(value: Any) -> Any:
-    return value.isoformat() if isinstance(value, datetime) else value
 
 
 def _styled(name: str, value: Any) -> str:

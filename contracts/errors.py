@@ -38,6 +38,10 @@ class DatabaseAway(Retryable):
     """Postgres does not answer, or asks to try again: check TRIAGEM_DATABASE_URL, and that the server is up."""
 
 
+class GatewayAway(Retryable):
+    """The gateway does not answer, or not with what was asked for: check its URL, and that it is up."""
+
+
 class AlreadyTraining(Retryable):
     """The same training runs in another process: wait for it, or end it."""
 

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, text
 
+from contracts.ticket import PREDICT
 from db.connect import Database
 
 LEASE: Final = timedelta(minutes=15)
@@ -49,9 +50,10 @@ class Held:
     leased_until: datetime
 
 
-_FREE: Final = """t.forgotten_at IS NULL AND t.text IS NOT NULL AND t.received_at >= :since
+_HERE: Final = f"t.forgotten_at IS NULL AND t.text IS NOT NULL AND t.source <> '{PREDICT}'"
+_FREE: Final = f"""{_HERE} AND t.received_at >= :since
     AND NOT EXISTS (SELECT FROM reviews r WHERE (r.ticket_id, r.digest) = (t.id, t.digest))
-    AND NOT EXISTS (SELECT FROM review_draws o WHERE o.ticket_id = t.id AND o.leased_until > now())"""
+    AND NOT EXISTS (SELECT FROM review_draws o WHERE o.ticket_id = t.id AND o.leased_until > now())"""  # noqa: S608
 _HELD: Final = "SET leased_by = :reviewer, leased_until = now() + :lease"
 _LAPSED: Final = "(d.leased_until IS NULL OR d.leased_until <= now())"
 _SHOWN: Final = "t.id, t.digest, t.source, t.external_id, t.text, t.revised_at, t.received_at, leased.leased_until"
@@ -95,7 +97,7 @@ _LOT: Final = "hashint8extended(t.id, :seed) / 18446744073709551616::float8 + 0.
 _DRAW: Final = text(f"""
 WITH pool AS (
   SELECT t.id, t.digest, {_LOT} AS lot FROM tickets t
-  WHERE t.forgotten_at IS NULL AND t.text IS NOT NULL AND t.received_at >= :since AND t.model_version = :version
+  WHERE {_HERE} AND t.received_at >= :since AND t.model_version = :version
     AND NOT EXISTS (
       SELECT FROM review_draws d
       WHERE (d.ticket_id, d.digest, d.model_version, d.stratum) = (t.id, t.digest, t.model_version, 'random')

@@ -1,9 +1,10 @@
 """What people ask: a page of results, one ticket with its history, and counts. Reads only."""
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from math import inf
 from operator import eq, ge, lt
 from typing import Annotated, Any, Final
 
@@ -12,8 +13,10 @@ from sqlalchemy import Select, column, func, literal, select, table, text, tuple
 from sqlalchemy.types import BigInteger, Boolean, DateTime
 
 from contracts.errors import InvalidInput
+from contracts.result import Page, Result
 from db.connect import Database
 
+_PAGE: Final = 1000
 _RESULTS: Final = table(
     "results",
     *map(
@@ -24,33 +27,6 @@ _RESULTS: Final = table(
         ),
     ),
 )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """One row of the view `results`: a ticket's effective label and what the model said."""
-
-    ticket_id: int
-    source: str
-    external_id: str
-    label: str
-    confidence: float
-    band: str
-    model_label: str
-    reviewer: str | None
-    model_version: str
-    received_at: datetime
-    classified_at: datetime
-    tokens: int
-    truncated: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Results, newest first. `after` asks for the next page, and is None on the last one."""
-
-    rows: list[Result]
-    after: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +58,26 @@ def results(database: Database, filters: Filters, *, limit: int, after: str | No
     more = len(rows) > limit
     rows = rows[:limit]
     return Page(rows, _after(rows[-1]) if more else None)
+
+
+def named(database: Database, source: str, names: Sequence[str]) -> list[Result]:
+    """The results of a source's tickets of these names; of those that are not classified yet there is none."""
+    c = _RESULTS.c
+    with database.autocommit() as connection:
+        rows = connection.execute(select(*c).where(c.source == source, c.external_id.in_(names)))
+        return [Result(*row) for row in rows]
+
+
+def pages(database: Database, filters: Filters, *, limit: int | None, after: str | None = None) -> Iterator[Page]:
+    """All results, or the first `limit` of them, a page of a thousand at a time. Between pages no connection is held,
+    and a page is read when it is asked for. Raises as `results`."""
+    left, page = limit or inf, Page([], after)
+    while left > 0:
+        page = results(database, filters, limit=int(min(left, _PAGE)), after=page.after)
+        left -= len(page.rows)
+        yield page
+        if page.after is None:
+            return
 
 
 def least_sure(database: Database, filters: Filters, *, limit: int) -> list[Result]:

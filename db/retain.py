@@ -1,4 +1,4 @@
-"""Old texts and old dead letters, purged page by page: labels, counts, history and digests stay."""
+"""What is old, deleted page by page. Of texts labels, counts, history and digests stay; of a source nothing."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -54,6 +54,27 @@ def purge_texts(database: Database, *, before: datetime, dry_run: bool = False) 
             return
         received_at, last = row.received_at, row.id
         yield row.seen, row.purged
+
+
+# Of a tombstone the time of receipt says nothing. Locked in the order of the window's statement.
+_DROP_SOURCE: Final = text(f"""
+DELETE FROM tickets WHERE id IN (
+  SELECT id FROM tickets WHERE source = :source AND received_at < :before AND forgotten_at IS NULL
+  ORDER BY source COLLATE "C", external_id COLLATE "C" LIMIT {_PAGE} FOR UPDATE
+)
+""")  # noqa: S608
+
+
+def drop_tickets(database: Database, source: str, *, before: datetime) -> Iterator[int]:
+    """Delete all that is known of a source's tickets that were received before a time; yields how many, a page each.
+
+    Without tombstones: what is delivered once more is there again.
+    """
+    dropped = _PAGE
+    while dropped == _PAGE:
+        with database.autocommit() as connection:
+            dropped = connection.execute(_DROP_SOURCE, {"source": source, "before": before}).rowcount
+        yield dropped
 
 
 _DROP: Final = text(f"""

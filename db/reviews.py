@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from sqlalchemy import text
 
-from contracts.ticket import Identity
+from contracts.ticket import PREDICT, Identity
 from db.connect import Database
 from db.draws import LEASE, Drawn, Held, draw, give_back, holding
 from db.estimate import Answer, Estimate, Reach, Stratum, estimate
@@ -112,7 +112,7 @@ WITH texts AS (
     SELECT true AS said, r.label FROM reviews r WHERE (r.ticket_id, r.digest) = (p.ticket_id, p.digest)
     ORDER BY r.id DESC LIMIT 1
   ) AS v ON true
-  WHERE p.model_version = :version AND t.forgotten_at IS NULL
+  WHERE p.model_version = :version AND t.forgotten_at IS NULL AND t.source <> :predict
     AND t.received_at >= :since AND p.classified_at <= :until
 ), edge AS (
   SELECT coalesce(min(confidence), 'Infinity') AS at FROM texts
@@ -145,7 +145,12 @@ def accuracy(database: Database, model_version: str, since: datetime | None = No
     if not drawn:
         return None
     first = max(min(reach.since for reach in drawn), since or datetime.min.replace(tzinfo=UTC))
-    values = {"version": model_version, "since": first, "until": max(reach.drawn_at for reach in drawn)}
+    values = {
+        "version": model_version,
+        "since": first,
+        "until": max(reach.drawn_at for reach in drawn),
+        "predict": PREDICT,
+    }
     with database.autocommit() as connection:
         rows = connection.execute(_ANSWERS, values).mappings().all()
     return estimate(

@@ -14,7 +14,7 @@ from sqlalchemy import text
 
 from contracts.errors import RowRefused, StatementRefused
 from contracts.prediction import Band, Prediction
-from contracts.ticket import Lane, Ticket
+from contracts.ticket import PREDICT, Lane, Ticket
 from db.connect import Database, database_errors
 
 
@@ -146,7 +146,7 @@ def _document(window: Iterable[Classified]) -> dict[str, str]:
             ticket.metadata, row.epoch, prediction.label, prediction.confidence,
             dict(prediction.probabilities), str(prediction.band), prediction.model_version,
             prediction.tokens, prediction.truncated, row.classified_at.isoformat(), row.received_at.isoformat(),
-            row.lane is Lane.LIVE and prediction.band is not Band.AUTOMATE,
+            row.lane is Lane.LIVE and prediction.band is not Band.AUTOMATE and ticket.source != PREDICT,
         )  # fmt: skip
         rows.append(dict(zip(_COLUMNS, values, strict=True)))
     return {"rows": json.dumps(rows, ensure_ascii=False)}

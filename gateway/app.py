@@ -1,8 +1,13 @@
 """The application: its routers, its errors, and what wraps every request."""
 
+from functools import partial
+
 from fastapi import FastAPI
 
-from gateway import problems, tickets, webhooks
+from contracts.ticket import PREDICT
+from db.queries import named
+from gateway import health, known, predict, problems, results, tickets, webhooks
+from gateway.answers import Answers
 from gateway.bodies import BodyLimit
 from gateway.guard import Guard
 from gateway.requests import Requests
@@ -19,10 +24,15 @@ def create_app(room: Room) -> FastAPI:
     )
     app.state.room = room
     app.state.guard = Guard(room)
+    app.state.answers = Answers(partial(named, room.database, PREDICT))
     problems.install(app)
     # One line a router.
     app.include_router(tickets.router)
     app.include_router(webhooks.router)
+    app.include_router(known.router)
+    app.include_router(results.router)
+    app.include_router(predict.router)
+    app.include_router(health.router)
     app.add_middleware(BodyLimit, limit=room.settings.max_body_bytes, patience_s=room.settings.patience_s)
     app.add_middleware(Requests)  # the outermost: it sees what the others answer
     return app

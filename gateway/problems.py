@@ -18,6 +18,7 @@ from contracts.errors import (
     InvalidInput,
     InvalidTicket,
     NoModel,
+    RowRefused,
     TriagemError,
 )
 
@@ -58,6 +59,7 @@ _STATUS: Final[dict[type[TriagemError], HTTPStatus]] = {
     InboxAway: HTTPStatus.SERVICE_UNAVAILABLE,
     DatabaseAway: HTTPStatus.SERVICE_UNAVAILABLE,
     NoModel: HTTPStatus.SERVICE_UNAVAILABLE,
+    RowRefused: HTTPStatus.UNPROCESSABLE_ENTITY,  # here every value comes from the request
 }
 
 

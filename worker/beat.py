@@ -19,6 +19,8 @@ log = structlog.get_logger(__name__)
 # A run that no ops worker has begun by then is left to the next one. It is not left waiting beside it.
 _MOST_LATE: Final = timedelta(hours=12)
 
+_SWEEP: Final = "300s"
+
 
 def when(time: str) -> crontab | schedule:
     """`HH:MM` is daily, `90s` is after every so many seconds."""
@@ -32,7 +34,11 @@ def entries(settings: OpsSettings) -> dict[str, dict[str, Any]]:
     """What is to be done when, as Celery's `beat_schedule`."""
     return {
         task: {"task": task, "schedule": when(time), "options": {"queue": OPS_QUEUE, "expires": _late(time)}}
-        for task, time in (("triagem.drift", settings.drift_at), ("triagem.due", settings.due_at))
+        for task, time in (
+            ("triagem.drift", settings.drift_at),
+            ("triagem.due", settings.due_at),
+            ("triagem.sweep", _SWEEP),
+        )
     }
 
 

@@ -13,7 +13,7 @@ import structlog
 
 from contracts.model import Embeds, Model, Tokens
 from contracts.text import clean
-from contracts.ticket import Lane
+from contracts.ticket import PREDICT, Lane
 from db.samples import Sample
 from db.window import Classified
 from engine.language import language
@@ -61,10 +61,10 @@ class Sampler:
             return []
 
     def _wanted(self, item: Item, row: Classified) -> bool:
-        """Live, looked at by the model just now, and not under suspicion of ending processes: such a ticket runs
-        alone, to show whether it does."""
+        """A customer's, live, looked at by the model just now, and not under suspicion of ending processes: such a
+        ticket runs alone, to show whether it does."""
         fresh = item.known is None and item.entry.deaths is None and row.lane is Lane.LIVE
-        return fresh and chosen(row, self._share)
+        return fresh and row.ticket.source != PREDICT and chosen(row, self._share)
 
 
 def chosen(row: Classified, share: float) -> bool:

@@ -12,7 +12,7 @@ from cli.output import agreed, console, errors, print_json, progress
 from contracts.ticket import identify
 
 if TYPE_CHECKING:
-    from cli.forget import Forgotten
+    from gateway.forget import Forgotten
 
 db = typer.Typer(no_args_is_help=True, help="The database: upgrade; forget a ticket; purge old texts.")
 
@@ -54,8 +54,8 @@ def forget(
     """
     whose = identify(source, external_id)
     inbox, database = servers.inbox(), servers.database()
-    from cli.forget import forget
     from db.forget import find
+    from gateway.forget import forget
 
     with database:
         stored = find(database, whose)

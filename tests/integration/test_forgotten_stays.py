@@ -7,12 +7,12 @@ import psycopg
 import pytest
 from sqlalchemy import text
 
-from cli.forget import Forgotten, forget
 from cli.stack import Endpoints
 from contracts.ticket import Lane
 from db import Database, dead
 from db.dead import bury
 from db.window import write
+from gateway.forget import Forgotten, forget
 from inbox import Inbox
 from tests.support.forgetting import WHOSE, WORDS, ours, said, waiting
 from tests.support.letters import entry_of

@@ -8,8 +8,9 @@ import pytest
 
 from contracts.errors import InvalidInput
 from contracts.prediction import Band
+from contracts.result import Page
 from db import Database
-from db.queries import Filters, Page, counts, least_sure, results, show
+from db.queries import Filters, counts, least_sure, results, show
 from db.window import write
 from tests.support.builders import NOW, YESTERDAY
 from tests.support.results import EVERYTHING, HOUR, asked, forget, judge, names, pages, result

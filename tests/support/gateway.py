@@ -1,5 +1,6 @@
 """The gateway in this process, and what tests send to it."""
 
+from pathlib import Path
 from typing import Any
 
 from starlette.testclient import TestClient
@@ -15,12 +16,14 @@ from registry import Registry
 from tests.support.builders import NOW
 
 
-def room(database: Database, inbox: Inbox, *, crm: Crm | None = None, **settings: Any) -> Room:
+def room(
+    database: Database, inbox: Inbox, *, crm: Crm | None = None, models: str | Path = "no-models", **settings: Any
+) -> Room:
     """Everything an endpoint works with; it is always now."""
     return Room(
         inbox=inbox,
         database=database,
-        registry=Registry("no-models"),
+        registry=Registry(models),
         settings=GatewaySettings(**settings),
         crm=crm or Crm({}),
         now=lambda: NOW,

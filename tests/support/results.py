@@ -8,9 +8,10 @@ from typing import Any
 from sqlalchemy import text
 
 from contracts.prediction import Band, Prediction
+from contracts.result import Page
 from contracts.ticket import Lane
 from db import Database
-from db.queries import Filters, Page, results
+from db.queries import Filters, results
 from db.window import Classified
 from tests.support.builders import NOW, ticket
 

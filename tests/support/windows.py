@@ -7,9 +7,10 @@ from typing import Any, Final
 from sqlalchemy import text
 
 from contracts.prediction import Band, Prediction
+from contracts.result import Result
 from contracts.ticket import Lane
 from db import Database
-from db.queries import Filters, Result, results
+from db.queries import Filters, results
 from db.window import Classified, Written
 from tests.support.builders import NOW, YESTERDAY, ticket
 

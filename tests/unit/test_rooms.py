@@ -39,7 +39,13 @@ def undocumented(file: Path) -> Iterator[str]:
 def test_a_producer_loads_no_database_no_worker_and_no_model() -> None:
     loaded = loaded_by("import producer, producer.crm, contracts, inbox")
 
-    assert loaded.isdisjoint({"torch", "sqlalchemy", "celery", "transformers", "numpy"})
+    assert loaded.isdisjoint({"torch", "sqlalchemy", "celery", "transformers", "numpy", "httpx2"})
+
+
+def test_a_ticket_is_forgotten_by_the_command_without_the_http_server() -> None:
+    loaded = loaded_by("import gateway.forget, cli.commands.db")
+
+    assert loaded.isdisjoint({"fastapi", "uvicorn"})
 
 
 def test_no_process_loads_torch_before_it_loads_a_model() -> None:

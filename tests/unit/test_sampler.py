@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from contracts.model import Model, Tokens
-from contracts.ticket import Lane
+from contracts.ticket import PREDICT, Lane
 from db.samples import Sample
 from db.window import Classified
 from tests.support.builders import Clock, entry, manifest, ticket
@@ -66,8 +66,9 @@ def test_a_share_of_nothing_chooses_nothing_and_of_all_everything() -> None:
         classified(lane=Lane.BULK),
         classified(known=(result().prediction, result().classified_at)),
         classified(entry=replace(entry(), deaths=1)),
+        (classified()[0], result(source=PREDICT)),
     ],
-    ids=["bulk", "not looked at by the model now", "suspected of ending a process"],
+    ids=["bulk", "not looked at by the model now", "suspected of ending a process", "of POST /predict"],
 )
 def test_some_tickets_are_never_chosen(pair: tuple[Item, Classified]) -> None:
     assert sampled(pair) == []

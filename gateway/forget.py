@@ -1,4 +1,8 @@
-"""One customer's ticket, deleted everywhere: first its tombstone, then whatever is left, then Redis' log."""
+"""One customer's ticket, deleted everywhere: first its tombstone, then whatever is left, then Redis' log.
+
+It stands here for the command too, which may import what is below it: no room below the gateway knows both the
+database and the inbox, but for the worker. It loads no FastAPI.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass

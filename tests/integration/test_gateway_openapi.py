@@ -1,0 +1,71 @@
+"""Whatever the OpenAPI allows, and what it does not, is answered as the OpenAPI says: no 5xx, no other shape."""
+
+from contextlib import suppress
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis.errors import Unsatisfiable
+from schemathesis import Case, GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.core.result import Ok
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from db import Database
+from db.keys import Scope, create
+from db.window import write
+from gateway.app import create_app
+from inbox import Inbox
+from inbox.lease import Lease
+from tests.support.gateway import room
+from tests.support.results import result
+
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+]
+
+
+@pytest.mark.parametrize("each", [8, pytest.param(200, marks=pytest.mark.slow)])  # requests an operation and a mode
+@pytest.mark.parametrize("scopes", [(), (Scope.ADMIN,)], ids=["without a key", "with a key"])
+def test_no_request_breaks_the_gateway_or_its_description(
+    database: Database, inbox: Inbox, instant_models: Path, scopes: tuple[Scope, ...], each: int
+) -> None:
+    write(database, [result("4711"), result("a/b")])
+    Lease(inbox.redis, 600).take()
+    app = create_app(room(database, inbox, models=instant_models, predict_wait_s=0))
+    headers = {"Authorization": f"Bearer {create(database, 'test', scopes)[1]}"} if scopes else {}
+    schema = schemathesis.openapi.from_asgi("/openapi.json", app)
+    operations = [found.ok() for found in schema.get_all_operations() if isinstance(found, Ok)]
+    assert len(operations) >= 7
+    for operation, mode in product(operations, GenerationMode):
+        with suppress(Unsatisfiable):  # where there is nothing to send, nothing can be wrong with it
+            _try(operation, mode, headers, each)
+
+
+def _try(operation: Any, mode: GenerationMode, headers: dict[str, str], each: int) -> None:
+    @seed(1)
+    @settings(
+        max_examples=each,
+        database=None,
+        deadline=None,
+        phases=[Phase.explicit, Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=operation.as_strategy(generation_mode=mode))
+    def answered(case: Case[Any]) -> None:
+        answer = case.call(headers=headers)
+        case.validate_response(answer, checks=CHECKS)
+
+    answered()

@@ -1,0 +1,189 @@
+"""Results over HTTP: the command's filters, pages by cursor, and everything as CSV or JSON lines."""
+
+import csv
+import io
+import json
+import tracemalloc
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from contracts.prediction import Band
+from contracts.spreadsheet import cell
+from db import Database, queries
+from db.keys import Scope
+from db.window import write
+from gateway.results import _WRITE, Format
+from gateway.room import Room
+from inbox import Inbox
+from tests.support.builders import NOW
+from tests.support.gateway import client, room
+from tests.support.results import HOUR, judge, result
+
+
+@pytest.fixture
+def opened(database: Database, inbox: Inbox, instant_models: Path) -> Room:
+    return room(database, inbox, models=instant_models)
+
+
+@pytest.fixture
+def reader(opened: Room) -> TestClient:
+    return client(opened, Scope.READ)
+
+
+def names(page: dict[str, list[dict[str, str]]]) -> list[str]:
+    return [row["external_id"] for row in page["rows"]]
+
+
+def test_results_come_newest_first_by_the_effective_label(reader: TestClient, database: Database) -> None:
+    write(database, [result("old", received_at=NOW - HOUR), result("new")])
+    judge(database, "old", "suporte")
+    page = reader.get("/v1/results").json()
+    assert names(page) == ["new", "old"]
+    assert [row["label"] for row in page["rows"]] == ["venda", "suporte"]
+    assert page["after"] is None
+    assert "text" not in page["rows"][0]
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"label": "suporte"},
+        {"band": "review"},
+        {"source": "chatwoot"},
+        {"model": "v1.1.0"},
+        {"since": "2026-11-22T12:30:00+00:00"},
+        {"since": "2026-11-22T12:30:00"},
+    ],
+    ids=str,
+)
+def test_each_filter_of_the_command_finds_its_own(
+    reader: TestClient, database: Database, asked: dict[str, str]
+) -> None:
+    ours = result(
+        "ours", label="suporte", band=Band.REVIEW, source="chatwoot", model="v1.1.0", received_at=NOW + HOUR
+    )
+    write(database, [ours, result("other")])
+    assert names(reader.get("/v1/results", params=asked).json()) == ["ours"]
+
+
+def test_until_is_exclusive(reader: TestClient, database: Database) -> None:
+    write(database, [result("before", received_at=NOW - HOUR), result("at", received_at=NOW)])
+    assert names(reader.get("/v1/results", params={"until": NOW.isoformat()}).json()) == ["before"]
+
+
+def test_pages_by_cursor_show_every_row_once(reader: TestClient, database: Database) -> None:
+    write(database, [result(str(number), received_at=NOW - timedelta(seconds=number // 2)) for number in range(7)])
+    seen, after = list[str](), None
+    while True:
+        page = reader.get("/v1/results", params={"limit": 3, **({"after": after} if after else {})}).json()
+        seen += names(page)
+        after = page["after"]
+        if after is None:
+            break
+    assert sorted(seen) == [str(number) for number in range(7)]
+    assert len(seen) == 7
+
+
+def test_a_limit_above_the_internal_page_is_kept_to(
+    reader: TestClient, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queries, "_PAGE", 2)
+    write(database, [result(str(number)) for number in range(7)])
+    page = reader.get("/v1/results", params={"limit": 5}).json()
+    assert len(page["rows"]) == 5
+    assert len(reader.get("/v1/results", params={"limit": 5, "after": page["after"]}).json()["rows"]) == 2
+
+
+@pytest.mark.parametrize("form", ["csv", "ndjson"])
+def test_csv_and_json_lines_hold_everything(
+    reader: TestClient, database: Database, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    monkeypatch.setattr(queries, "_PAGE", 2)
+    write(database, [result(str(number)) for number in range(5)])
+    answer = reader.get("/v1/results", params={"format": form})
+    if form == "csv":
+        rows = list(csv.DictReader(io.StringIO(answer.text)))
+        assert answer.headers["content-disposition"] == 'attachment; filename="results.csv"'
+    else:
+        rows = [json.loads(line) for line in answer.text.splitlines()]
+    assert sorted(row["external_id"] for row in rows) == list("01234")
+    assert {float(row["confidence"]) for row in rows} == {0.9}
+
+
+@pytest.mark.parametrize("form", ["csv", "ndjson", "json"])
+def test_nothing_found_is_no_error(reader: TestClient, form: str) -> None:
+    answer = reader.get("/v1/results", params={"format": form})
+    assert answer.status_code == 200
+    assert len(answer.text.splitlines()) == {"csv": 1, "ndjson": 0, "json": 1}[form]
+
+
+def test_no_spreadsheet_runs_what_a_customer_wrote(reader: TestClient, database: Database) -> None:
+    write(database, [result('=HYPERLINK("http://evil")'), result("@SUM(A1)"), result('\tx\n\r,";')])
+    rows = list(csv.DictReader(io.StringIO(reader.get("/v1/results?format=csv").text, newline="")))
+    assert {row["external_id"] for row in rows} == {'\'=HYPERLINK("http://evil")', "'@SUM(A1)", 'x\n\r,";'}
+
+
+def test_a_number_below_zero_is_no_formula() -> None:
+    assert cell(-0.5) == -0.5
+    assert cell("-0.5") == "'-0.5"
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"after": "x"},
+        {"limit": "0"},
+        {"limit": "many"},
+        {"band": "none"},
+        {"format": "xml"},
+        {"since": "yesterday"},
+        {"since": "0001-01-01T00:00:00+14:00"},
+    ],
+    ids=str,
+)
+def test_what_cannot_be_asked_is_refused_without_being_repeated(reader: TestClient, asked: dict[str, str]) -> None:
+    answer = reader.get("/v1/results", params=asked)
+    assert answer.status_code == 422
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_a_nul_finds_what_intake_made_of_it(reader: TestClient, database: Database) -> None:
+    write(database, [result("ours", source="a\0b")])
+    assert names(reader.get("/v1/results", params={"source": "a\0b"}).json()) == ["ours"]
+
+
+def test_results_need_a_key_that_may_read(opened: Room) -> None:
+    assert client(opened).get("/v1/results").status_code == 401
+    assert client(opened, Scope.ENQUEUE).get("/v1/results").status_code == 403
+
+
+def test_a_reader_that_goes_away_leaves_no_connection_behind(
+    opened: Room, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queries, "_PAGE", 1)
+    write(database, [result(str(number)) for number in range(5)])
+    read = queries.pages(database, queries.Filters(), limit=None)
+    next(read)
+    assert database.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("form", list(Format))
+def test_ten_times_the_rows_need_no_more_memory(
+    database: Database, monkeypatch: pytest.MonkeyPatch, form: Format
+) -> None:
+    monkeypatch.setattr(queries, "_PAGE", 50)
+    write(database, [result(str(number)) for number in range(2000)])
+
+    def peak(rows: int) -> int:
+        tracemalloc.start()
+        for _ in _WRITE[form](queries.pages(database, queries.Filters(), limit=rows)):
+            pass
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return most
+
+    peak(100)  # what is loaded once
+    assert peak(2000) < 3 * peak(200)

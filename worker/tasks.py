@@ -1,0 +1,21 @@
+"""The pipe's own tasks beside tickets, as Celery sees them. Run by `triagem ops`, without torch."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from celery import shared_task
+
+from contracts.errors import Retryable
+from contracts.ticket import PREDICT
+from db.retain import drop_tickets
+from worker.settings import OpsSettings
+
+
+@shared_task(
+    name="triagem.sweep", bind=True, autoretry_for=(Retryable,), retry_backoff=5, retry_backoff_max=60, max_retries=3
+)  # type: ignore[untyped-decorator]
+def sweep(task: Any) -> None:
+    """Delete what POST /predict was asked a while ago."""
+    before = datetime.now(UTC) - timedelta(seconds=OpsSettings().predict_kept_s)
+    for _ in drop_tickets(task.app.database, PREDICT, before=before):
+        pass
