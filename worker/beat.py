@@ -32,7 +32,11 @@ def entries(settings: OpsSettings) -> dict[str, dict[str, Any]]:
     """What is to be done when, as Celery's `beat_schedule`."""
     return {
         task: {"task": task, "schedule": when(time), "options": {"queue": OPS_QUEUE, "expires": _late(time)}}
-        for task, time in (("triagem.drift", settings.drift_at), ("triagem.due", settings.due_at))
+        for task, time in (
+            ("triagem.drift", settings.drift_at),
+            ("triagem.due", settings.due_at),
+            ("triagem.deliver", settings.deliver_at),
+        )
     }
 
 
@@ -47,7 +51,13 @@ def run(*, broker_url: str, settings: OpsSettings) -> None:
     )
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, lambda *_: sys.exit(0))
-    log.info("schedule", drift=settings.drift_at, due=settings.due_at, timezone=settings.timezone)
+    log.info(
+        "schedule",
+        drift=settings.drift_at,
+        due=settings.due_at,
+        deliver=settings.deliver_at,
+        timezone=settings.timezone,
+    )
     with TemporaryDirectory(prefix="triagem-beat-") as folder:
         file = settings.beat_schedule or Path(folder) / "schedule"
         beat.Service(app, schedule_filename=str(file)).start()

@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 import warnings
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from celery.exceptions import SecurityWarning
 
 from contracts.errors import DatabaseAway, TriagemError
 from db import Database, DatabaseSettings
+from db.deliveries import keep_targets
 from db.upgrade import require_current
 from registry import Registry, RegistrySettings
 from worker import health
@@ -28,13 +30,19 @@ from worker.settings import OpsSettings
 log = structlog.get_logger(__name__)
 
 
-def run(*, broker_url: str, database_url: str, registry_url: str, settings: OpsSettings) -> int:
+def run(
+    *, broker_url: str, database_url: str, registry_url: str, settings: OpsSettings, targets: Mapping[str, str]
+) -> int:
     """Run until SIGTERM or SIGINT, which let a task end; returns the exit status.
 
     Waits for Redis and Postgres to come, but not for a migration: NotMigrated.
+
+    Args:
+        targets: where results go back to, as `db.deliveries.keep_targets` has it.
     """
     with Database(database_url) as database, suppress(DatabaseAway):
         require_current(database)
+        keep_targets(database, targets)
     # To the processes, which are forked or, on macOS, started anew: these inherit nothing else.
     os.environ.update(TRIAGEM_DATABASE_URL=database_url, TRIAGEM_REGISTRY_URL=registry_url)
     app = ops_app(broker_url, settings)

@@ -57,6 +57,7 @@ class OpsSettings(BaseSettings):
     timezone: str = Field(default="UTC", description="of the times below")
     drift_at: str = Field(default="03:00", pattern=_TIME)
     due_at: str = Field(default="03:30", pattern=_TIME, description="later than drift: it reads the newest report")
+    deliver_at: str = Field(default="5s", pattern=_TIME, description="results back to CRMs")
     beat_schedule: Path | None = Field(
         default=None,
         description="where beat notes what ran when, to do after a restart what it missed; default: nowhere",
