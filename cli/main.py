@@ -50,6 +50,7 @@ for _name in (
     "alerts",
     "backlog",
     "dead",
+    "deliveries",
     "db",
     "doctor",
     "bench",

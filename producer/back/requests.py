@@ -30,7 +30,8 @@ def requests(
         case Callback() as settings:
             yield callback(result, settings, now)
         case ZendeskTags() as settings:
-            yield from tag_ticket(result, settings, former)
+            for request in tag_ticket(result, settings, former):  # noqa: UP028 - a tuple takes no answers
+                yield request
         case ChatwootLabels() as settings if isinstance(source, ChatwootSource):
             labels = labels_in((yield read_labels(result, source.account_id, settings)))
             if change := write_labels(result, labels, source.account_id, settings):
