@@ -13,7 +13,7 @@ from typing import Final
 from sqlalchemy import text
 
 from contracts.errors import RowRefused, StatementRefused
-from contracts.prediction import Band, Prediction
+from contracts.prediction import Prediction
 from contracts.ticket import Lane, Ticket
 from db.connect import Database, database_errors
 
@@ -67,9 +67,9 @@ _COLUMNS: Final = {
     "source": "text", "external_id": "text", "text": "text", "digest": "bytea", "revised_at": "timestamptz",
     "metadata": "jsonb", "epoch": "bigint", "label": "text", "confidence": "float8", "probabilities": "jsonb",
     "band": "text", "model_version": "text", "tokens": "int", "truncated": "bool", "classified_at": "timestamptz",
-    "received_at": "timestamptz", "alerts": "bool", "live": "bool",
+    "received_at": "timestamptz", "live": "bool",
 }  # fmt: skip
-_STORED: Final = [name for name in _COLUMNS if name not in {"alerts", "live"}]
+_STORED: Final = [name for name in _COLUMNS if name != "live"]
 _NEWER: Final = "(excluded.revised_at, excluded.digest, excluded.epoch) > (t.revised_at, t.digest, t.epoch)"
 
 # One JSON document: psycopg writes arrays in Python, value by value, which took as long as Postgres itself. Against
@@ -99,7 +99,7 @@ WITH incoming AS (
   INSERT INTO alerts (ticket_id, digest, model_version, band, confidence)
   SELECT said.ticket_id, said.digest, said.model_version, said.band, said.confidence
   FROM said JOIN stored ON stored.id = said.ticket_id JOIN incoming USING (source, external_id)
-  WHERE incoming.alerts
+  WHERE incoming.live AND incoming.band <> 'automate'
     AND (incoming.digest, incoming.model_version) = (stored.current_digest, stored.current_version)
   ON CONFLICT DO NOTHING
   RETURNING 1
@@ -154,7 +154,7 @@ def _document(window: Iterable[Classified]) -> dict[str, str]:
             ticket.metadata, row.epoch, prediction.label, prediction.confidence,
             dict(prediction.probabilities), str(prediction.band), prediction.model_version,
             prediction.tokens, prediction.truncated, row.classified_at.isoformat(), row.received_at.isoformat(),
-            row.lane is Lane.LIVE and prediction.band is not Band.AUTOMATE, row.lane is Lane.LIVE,
+            row.lane is Lane.LIVE,
         )  # fmt: skip
         rows.append(dict(zip(_COLUMNS, values, strict=True)))
     return {"rows": json.dumps(rows, ensure_ascii=False)}

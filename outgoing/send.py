@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any, Final
 
 import httpcore2
@@ -30,6 +31,9 @@ def resolve(host: str, port: int) -> list[str]:
     return [str(address[0]) for *_, address in found]
 
 
+_tls: Final = cache(httpcore2.default_ssl_context)
+
+
 class Sender:
     """Sends requests to allowed hosts. It holds no connection, so threads may share it.
 
@@ -48,7 +52,7 @@ class Sender:
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self._allowed, self._timeout_s, self._resolve = tuple(allowed), timeout_s, resolve
-        self._tls = tls or httpcore2.default_ssl_context()
+        self._tls = tls or _tls()
 
     def send(self, request: Request) -> Verdict:
         """Send it once. Raises nothing: whatever goes wrong is a verdict."""

@@ -24,7 +24,7 @@ from db.deliveries import keep_targets
 from db.upgrade import require_current
 from registry import Registry, RegistrySettings
 from worker import health
-from worker.app import OPS_QUEUE, ops_app
+from worker.app import OPS_QUEUE, ops_app, worth_saying
 from worker.settings import OpsSettings
 
 log = structlog.get_logger(__name__)
@@ -61,6 +61,7 @@ def run(
         hostname=f"ops-{os.getpid()}@{socket.gethostname()}",
         quiet=True,
     )
+    logging.getLogger("celery.worker.strategy").addFilter(worth_saying)
     signals.worker_ready.connect(_say_ready)
     worker.start()
     return int(worker.exitcode or 0)
@@ -105,6 +106,7 @@ def _open_rooms(**_: object) -> None:
     url = DatabaseSettings().database_url
     assert url
     logging.getLogger("celery.app.trace").addFilter(without_words)
+    logging.getLogger("celery.app.trace").addFilter(worth_saying)
     current_app.database = Database(url.get_secret_value())
     current_app.registry = Registry(RegistrySettings().registry_url)
 

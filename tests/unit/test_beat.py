@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from contracts.errors import NoModel
 from tests.unit.test_rooms import loaded_by
-from worker.app import make_app, ops_app
+from worker.app import make_app, ops_app, worth_saying
 from worker.beat import entries, when
 from worker.ops import without_words
 from worker.settings import OpsSettings
@@ -69,6 +69,21 @@ def test_the_ops_worker_and_its_tasks_load_no_model_library() -> None:
         " import trainer.drift, trainer.due_facts, cli.commands.due, sys; assert 'trainer.tasks' in sys.modules"
     )
     assert loaded.isdisjoint({"torch", "transformers", "datasets", "sklearn"})
+
+
+@pytest.mark.parametrize(
+    ("task", "level", "said"),
+    [
+        ("triagem.deliver", logging.INFO, False),
+        ("triagem.deliver", logging.ERROR, True),
+        ("triagem.due", logging.INFO, True),
+    ],
+)
+def test_the_log_is_not_filled_with_what_happens_every_few_seconds(task: str, level: int, said: bool) -> None:
+    by_a_worker, by_beat = ({"id": "1", "name": task, "runtime": 0.01},), (task, task)
+    for about in (by_a_worker, by_beat):
+        record = logging.LogRecord("celery", level, "", 0, "%s", about, None)
+        assert worth_saying(record) is said
 
 
 @pytest.mark.parametrize(
