@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from cli.stack import Endpoints
+from contracts.ticket import Identity
 from db import Database
 from db.deliveries import keep_targets
+from db.reviews import judge
 from inbox import Inbox
 from outgoing.send import Sender
 from producer import Publisher
@@ -97,6 +99,15 @@ def test_a_zendesk_ticket_whose_answer_changes_loses_the_former_tag(world: World
     assert world.tags == {"4711": {"vip", "triagem-venda"}}
 
     world.webhook("zendesk", "zendesk_comment_added")
+    world.tell()
+    assert world.tags == {"4711": {"vip", "triagem-suporte"}}
+
+
+def test_a_zendesk_ticket_that_a_person_judged_otherwise_has_the_persons_tag(world: World) -> None:
+    world.zendesk.first = []
+    world.webhook("zendesk", "zendesk_ticket_created")
+    world.tell()
+    judge(world.database, Identity("zendesk", "4711"), "suporte", "ana")
     world.tell()
     assert world.tags == {"4711": {"vip", "triagem-suporte"}}
 
