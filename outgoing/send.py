@@ -27,7 +27,10 @@ _LARGEST_ANSWER: Final = 1_000_000
 
 def resolve(host: str, port: int) -> list[str]:
     """The addresses of a name, in the system's order. Raises OSError."""
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except UnicodeError:
+        raise socket.gaierror("no name that can be resolved") from None
     return [str(address[0]) for *_, address in found]
 
 
@@ -78,7 +81,8 @@ class Sender:
             ) as answer,
         ):
             told = {name.lower().decode("latin-1"): value.decode("latin-1") for name, value in answer.headers}
-            return judge(answer.status, told, datetime.now(UTC), _read(answer) if request.method == "GET" else b"")
+            wanted = request.method == "GET" and answer.status < 300
+            return judge(answer.status, told, datetime.now(UTC), _read(answer) if wanted else b"")
 
 
 def _read(answer: httpcore2.Response) -> bytes:

@@ -98,6 +98,8 @@ def test_a_name_that_does_not_resolve_and_a_port_that_is_closed_are_tried_again(
         raise socket.gaierror("unknown")
 
     assert Sender(NAMED, resolve=unknown).send(post("https://crm.example.com/")) == Again("gaierror")
+    endless = f"{'a' * 64}.example.com"
+    assert Sender([endless]).send(post(f"https://{endless}/")) == Again("gaierror")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     assert Sender(NAMED).send(post(f"http://127.0.0.1:{port}/")) == Again("ConnectError")
@@ -133,6 +135,11 @@ def test_an_answer_that_comes_byte_by_byte_ends_at_the_deadline(said: bytes) -> 
 def test_an_answer_without_end_is_not_read_to_its_end() -> None:
     with Receiver(lambda _: Says(body=b"x" * 1_100_000)).open() as receiver:
         assert isinstance(Sender(NAMED).send(Request("GET", receiver.url, {})), GiveUp)
+
+
+def test_a_long_page_that_says_not_now_is_no_reason_to_give_up() -> None:
+    with Receiver(lambda _: Says(503, body=b"x" * 1_100_000)).open() as receiver:
+        assert Sender(NAMED).send(Request("GET", receiver.url, {})) == Again("answered 503")
 
 
 def test_what_answers_no_http_is_tried_again() -> None:
