@@ -52,6 +52,7 @@ for _name in (
     "alerts",
     "backlog",
     "dead",
+    "deliveries",
     "db",
     "doctor",
     "bench",

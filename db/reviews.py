@@ -38,8 +38,15 @@ class Missed(StrEnum):
     GONE = "there is no such ticket, or it was forgotten"
 
 
+# A ticket whose answer was, or is to be, told to a CRM is told again with the verdict, or without the one taken back.
+_TELL: Final = """
+INSERT INTO deliveries (target, ticket_id, digest, model_version, review_id)
+SELECT DISTINCT d.target, t.id, t.digest, t.model_version, {review} FROM {verdict} AS v
+JOIN tickets t ON (t.id, t.digest) = (v.ticket_id, v.digest)
+JOIN deliveries d ON d.ticket_id = t.id JOIN result_targets USING (target)
+"""
 # The ticket is locked against `forget`, which else could delete its reviews a moment before this one is inserted.
-_JUDGE: Final = text("""
+_JUDGE: Final = text(f"""
 WITH ticket AS (
   SELECT id, digest FROM tickets
   WHERE (source, external_id) = (:source, :external_id) AND forgotten_at IS NULL FOR SHARE
@@ -50,10 +57,10 @@ WITH ticket AS (
   INSERT INTO reviews (ticket_id, digest, label, reviewer, stratum, inclusion, model_version, model_label)
   SELECT ticket.id, ticket.digest, :label, :reviewer, stratum, inclusion, model_version, model_label
   FROM ticket LEFT JOIN asked ON true WHERE ticket.digest = coalesce(:digest, ticket.digest)
-  RETURNING id
-)
+  RETURNING id, ticket_id, digest
+), told AS ({_TELL.format(review="v.id", verdict="said")})
 SELECT (SELECT id FROM said) AS id, EXISTS (SELECT FROM ticket) AS known
-""")
+""")  # noqa: S608 - built from the constant above; values travel as parameters
 
 
 def judge(
@@ -68,15 +75,15 @@ def judge(
     return Missed.CHANGED if row.known else Missed.GONE
 
 
-_UNDO: Final = text("""
+_UNDO: Final = text(f"""
 WITH taken AS (
-  DELETE FROM reviews WHERE id = :id AND reviewer = :reviewer RETURNING ticket_id, digest
+  DELETE FROM reviews WHERE id = :id AND reviewer = :reviewer RETURNING id, ticket_id, digest
 ), leased AS (
   UPDATE review_draws d SET leased_by = :reviewer, leased_until = now() + :lease FROM taken
   WHERE (d.ticket_id, d.digest) = (taken.ticket_id, taken.digest)
-)
+), told AS ({_TELL.format(review="-v.id", verdict="taken")})
 SELECT count(*) FROM taken
-""")
+""")  # noqa: S608
 
 
 def undo(database: Database, verdict: Verdict) -> bool:

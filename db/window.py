@@ -1,4 +1,4 @@
-"""The window's statement: tickets, predictions and alerts of one window, in one statement, forward only.
+"""The window's statement: tickets, predictions, alerts and what goes back to CRMs, in one statement, forward only.
 
 Redelivery changes nothing, an older text or an older model changes nothing that is current, and two workers
 that write the same tickets take their locks in one order.
@@ -13,7 +13,7 @@ from typing import Final
 from sqlalchemy import text
 
 from contracts.errors import RowRefused, StatementRefused
-from contracts.prediction import Band, Prediction
+from contracts.prediction import Prediction
 from contracts.ticket import PREDICT, Lane, Ticket
 from db.connect import Database, database_errors
 
@@ -67,9 +67,9 @@ _COLUMNS: Final = {
     "source": "text", "external_id": "text", "text": "text", "digest": "bytea", "revised_at": "timestamptz",
     "metadata": "jsonb", "epoch": "bigint", "label": "text", "confidence": "float8", "probabilities": "jsonb",
     "band": "text", "model_version": "text", "tokens": "int", "truncated": "bool", "classified_at": "timestamptz",
-    "received_at": "timestamptz", "alerts": "bool",
+    "received_at": "timestamptz", "live": "bool",
 }  # fmt: skip
-_STORED: Final = [name for name in _COLUMNS if name != "alerts"]
+_STORED: Final = [name for name in _COLUMNS if name != "live"]
 _NEWER: Final = "(excluded.revised_at, excluded.digest, excluded.epoch) > (t.revised_at, t.digest, t.epoch)"
 
 # One JSON document: psycopg writes arrays in Python, value by value, which took as long as Postgres itself. Against
@@ -99,10 +99,18 @@ WITH incoming AS (
   INSERT INTO alerts (ticket_id, digest, model_version, band, confidence)
   SELECT said.ticket_id, said.digest, said.model_version, said.band, said.confidence
   FROM said JOIN stored ON stored.id = said.ticket_id JOIN incoming USING (source, external_id)
-  WHERE incoming.alerts
+  WHERE incoming.live AND incoming.band <> 'automate'
     AND (incoming.digest, incoming.model_version) = (stored.current_digest, stored.current_version)
   ON CONFLICT DO NOTHING
   RETURNING 1
+), told AS (
+  INSERT INTO deliveries (target, ticket_id, digest, model_version)
+  SELECT result_targets.target, said.ticket_id, said.digest, said.model_version
+  FROM said JOIN stored ON stored.id = said.ticket_id JOIN incoming USING (source, external_id)
+    JOIN result_targets USING (source)
+  WHERE incoming.live
+    AND (incoming.digest, incoming.model_version) = (stored.current_digest, stored.current_version)
+  ON CONFLICT DO NOTHING
 )
 SELECT (SELECT count(*) FROM said), (SELECT count(*) FROM alerted)
 """  # noqa: S608 - built from the constants above; values travel as parameters
@@ -146,7 +154,7 @@ def _document(window: Iterable[Classified]) -> dict[str, str]:
             ticket.metadata, row.epoch, prediction.label, prediction.confidence,
             dict(prediction.probabilities), str(prediction.band), prediction.model_version,
             prediction.tokens, prediction.truncated, row.classified_at.isoformat(), row.received_at.isoformat(),
-            row.lane is Lane.LIVE and prediction.band is not Band.AUTOMATE and ticket.source != PREDICT,
+            row.lane is Lane.LIVE and ticket.source != PREDICT,
         )  # fmt: skip
         rows.append(dict(zip(_COLUMNS, values, strict=True)))
     return {"rows": json.dumps(rows, ensure_ascii=False)}

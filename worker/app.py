@@ -4,6 +4,8 @@ Celery carries the processes, their signals and remote control; tickets never tr
 `celery -A worker.app inspect ping` works: `app` is made when asked for, from the environment.
 """
 
+import logging
+from collections.abc import Mapping
 from typing import Any, Final
 
 from celery import Celery
@@ -14,7 +16,17 @@ from worker.settings import OpsSettings, WorkerSettings, broker_beside, broker_f
 QUEUE: Final = "pipe"  # a pipe worker takes its work from the inbox; nothing is ever sent to this queue
 OPS_QUEUE: Final = "ops"
 # Tasks by their module's name: rooms of one floor do not import each other. The first one opens what tasks need.
-_OPS: Final = ("worker.ops", "worker.tasks", "trainer.tasks")
+_OPS: Final = ("worker.ops", "worker.tasks", "trainer.tasks", "producer.back.tasks")
+
+
+# Done every few seconds: that one was sent, came and ended would fill the log.
+_FREQUENT: Final = frozenset({"triagem.deliver"})
+
+
+def worth_saying(record: logging.LogRecord) -> bool:
+    """A filter for Celery's loggers: routine about frequent tasks is left out, what goes wrong is not."""
+    about = record.args.values() if isinstance(record.args, Mapping) else record.args or ()
+    return record.levelno > logging.INFO or _FREQUENT.isdisjoint(map(str, about))
 
 
 def make_app(broker_url: str) -> Celery:

@@ -1,5 +1,6 @@
 """The clock of the ops tasks: one process that puts each of them on the queue when its time has come."""
 
+import logging
 import signal
 import sys
 from datetime import timedelta
@@ -11,7 +12,7 @@ import structlog
 from celery import beat
 from celery.schedules import crontab, schedule
 
-from worker.app import OPS_QUEUE, ops_app
+from worker.app import OPS_QUEUE, ops_app, worth_saying
 from worker.settings import OpsSettings
 
 log = structlog.get_logger(__name__)
@@ -38,6 +39,7 @@ def entries(settings: OpsSettings) -> dict[str, dict[str, Any]]:
             ("triagem.drift", settings.drift_at),
             ("triagem.due", settings.due_at),
             ("triagem.sweep", _SWEEP),
+            ("triagem.deliver", settings.deliver_at),
         )
     }
 
@@ -53,7 +55,14 @@ def run(*, broker_url: str, settings: OpsSettings) -> None:
     )
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, lambda *_: sys.exit(0))
-    log.info("schedule", drift=settings.drift_at, due=settings.due_at, timezone=settings.timezone)
+    logging.getLogger("celery.beat").addFilter(worth_saying)
+    log.info(
+        "schedule",
+        drift=settings.drift_at,
+        due=settings.due_at,
+        deliver=settings.deliver_at,
+        timezone=settings.timezone,
+    )
     with TemporaryDirectory(prefix="triagem-beat-") as folder:
         file = settings.beat_schedule or Path(folder) / "schedule"
         beat.Service(app, schedule_filename=str(file)).start()

@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 import warnings
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -19,22 +20,29 @@ from celery.exceptions import SecurityWarning
 
 from contracts.errors import DatabaseAway, TriagemError
 from db import Database, DatabaseSettings
+from db.deliveries import keep_targets
 from db.upgrade import require_current
 from registry import Registry, RegistrySettings
 from worker import health
-from worker.app import OPS_QUEUE, ops_app
+from worker.app import OPS_QUEUE, ops_app, worth_saying
 from worker.settings import OpsSettings
 
 log = structlog.get_logger(__name__)
 
 
-def run(*, broker_url: str, database_url: str, registry_url: str, settings: OpsSettings) -> int:
+def run(
+    *, broker_url: str, database_url: str, registry_url: str, settings: OpsSettings, targets: Mapping[str, str]
+) -> int:
     """Run until SIGTERM or SIGINT, which let a task end; returns the exit status.
 
     Waits for Redis and Postgres to come, but not for a migration: NotMigrated.
+
+    Args:
+        targets: where results go back to, as `db.deliveries.keep_targets` has it.
     """
     with Database(database_url) as database, suppress(DatabaseAway):
         require_current(database)
+        keep_targets(database, targets)
     # To the processes, which are forked or, on macOS, started anew: these inherit nothing else.
     os.environ.update(TRIAGEM_DATABASE_URL=database_url, TRIAGEM_REGISTRY_URL=registry_url)
     app = ops_app(broker_url, settings)
@@ -53,6 +61,7 @@ def run(*, broker_url: str, database_url: str, registry_url: str, settings: OpsS
         hostname=f"ops-{os.getpid()}@{socket.gethostname()}",
         quiet=True,
     )
+    logging.getLogger("celery.worker.strategy").addFilter(worth_saying)
     signals.worker_ready.connect(_say_ready)
     worker.start()
     return int(worker.exitcode or 0)
@@ -97,6 +106,7 @@ def _open_rooms(**_: object) -> None:
     url = DatabaseSettings().database_url
     assert url
     logging.getLogger("celery.app.trace").addFilter(without_words)
+    logging.getLogger("celery.app.trace").addFilter(worth_saying)
     current_app.database = Database(url.get_secret_value())
     current_app.registry = Registry(RegistrySettings().registry_url)
 

@@ -19,7 +19,9 @@ def ops(
     ] = False,
     with_parent: Annotated[bool, typer.Option("--with-parent", hidden=True)] = False,
 ) -> None:
-    """Look daily for drift and whether retraining is due, when `triagem beat` says so; until SIGTERM.
+    """Send results back to CRMs; look daily for drift, and whether retraining is due; until SIGTERM.
+
+    `triagem beat` says when. TRIAGEM_CRM_FILE says where results go; without it they go nowhere.
 
     Example: `TRIAGEM_REDIS_URL=redis://… TRIAGEM_DATABASE_URL=postgresql://… triagem ops`
     """
@@ -35,15 +37,19 @@ def ops(
         from cli.parents import end_with_parent
 
         end_with_parent()
+    from producer.crm import from_environment
     from registry import RegistrySettings
     from trainer.settings import DueSettings
     from worker.ops import run
 
-    DueSettings()  # its tasks read them at night: what is wrong there is said now
+    # Its tasks read them later: what is wrong there is said now.
+    DueSettings()
+    crm = from_environment()
     status = run(
         broker_url=servers.broker_url(),
         database_url=servers.database_url(),
         registry_url=RegistrySettings().registry_url,
         settings=settings,
+        targets=crm.targets,
     )
     raise typer.Exit(status)

@@ -4,7 +4,7 @@
 """
 
 from producer.crm.adapter import Accepted, Ignored, Outcome, Refused, Unreadable, Webhook
-from producer.crm.crm_file import Crm, CrmSettings, load
+from producer.crm.crm_file import Crm, CrmSettings, from_environment, load
 from producer.crm.receive import read, receive
 from producer.crm.settings import Source
 
@@ -18,6 +18,7 @@ __all__ = [
     "Source",
     "Unreadable",
     "Webhook",
+    "from_environment",
     "load",
     "read",
     "receive",

@@ -9,7 +9,8 @@ import hashlib
 import hmac
 from datetime import datetime
 
-from producer.crm.outgoing import Request, Result, json_body
+from outgoing import Request
+from producer.crm.result import Result, json_body
 from producer.crm.settings import Callback
 
 
@@ -28,6 +29,7 @@ def callback(result: Result, settings: Callback, now: datetime) -> Request:
                 "confidence": result.confidence,
                 "band": result.band.value,
                 "model_version": result.model_version,
+                "reviewed": result.reviewed,
             },
         }
     )

@@ -7,8 +7,9 @@ first. A label that an agent sets between the two requests is lost; Chatwoot has
 from collections.abc import Mapping, Sequence
 
 from contracts.errors import InvalidInput, InvalidTicket
-from producer.crm.outgoing import Request, Result, json_body, number_of, tags
+from outgoing import Request
 from producer.crm.payload import at, parse
+from producer.crm.result import Result, json_body, number_of, tags
 from producer.crm.settings import ChatwootLabels
 
 

@@ -11,7 +11,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from contracts.errors import InvalidInput
 from contracts.ticket import complaint
-from producer.crm.hosts import check_url
+from outgoing.hosts import check_url
 from producer.crm.settings import ChatwootSource, FreshdeskSource, GenericSource, Source, ZendeskSource
 
 _ADAPTERS: Final[Mapping[str, type[Source]]] = {
@@ -20,6 +20,8 @@ _ADAPTERS: Final[Mapping[str, type[Source]]] = {
     "freshdesk": FreshdeskSource,
     "generic": GenericSource,
 }
+# Tables of a source that say where its results go.
+_BACK: Final = ("callback", "tags", "labels")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,16 @@ class Crm:
     sources: Mapping[str, Source]
     allowed_hosts: tuple[str, ...] = ()
 
+    @property
+    def targets(self) -> dict[str, str]:
+        """Where results go, as `shop.callback`, and the source whose they are."""
+        return {
+            f"{name}.{table}": name
+            for name, source in self.sources.items()
+            for table in _BACK
+            if getattr(source, table, None)
+        }
+
 
 class CrmSettings(BaseSettings):
     """Where the file is."""
@@ -36,6 +48,12 @@ class CrmSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="TRIAGEM_", env_file=".env", extra="ignore")
 
     crm_file: Path | None = None
+
+
+def from_environment() -> Crm:
+    """What `TRIAGEM_CRM_FILE` names; nothing, if it names nothing. Raises InvalidInput as `load` does."""
+    path = CrmSettings().crm_file
+    return load(path) if path else Crm({})
 
 
 def load(path: Path) -> Crm:
@@ -55,7 +73,7 @@ def load(path: Path) -> Crm:
         raise InvalidInput(f"{path} allowed_hosts: expected a list of host names")
     crm = Crm({name: _source(name, table, path) for name, table in document.items()}, tuple(hosts))
     for name, source in crm.sources.items():
-        for table in ("callback", "tags", "labels"):
+        for table in _BACK:
             if (back := getattr(source, table, None)) is not None:
                 check_url(back.url, crm.allowed_hosts, f"{path} [{name}.{table}] url")
     return crm
@@ -71,7 +89,7 @@ def _source(name: str, table: object, path: Path) -> Source:
     if "name" in table:
         raise InvalidInput(f"{where} name: the table's own is the source's name")
     fields = _with_secrets(table, path, name)
-    for sub in ("callback", "tags", "labels"):
+    for sub in _BACK:
         if isinstance(fields.get(sub), dict):
             fields[sub] = _with_secrets(fields[sub], path, f"{name}.{sub}")
     try:

@@ -8,7 +8,8 @@ import base64
 from collections.abc import Collection, Mapping
 
 from contracts.prediction import Band
-from producer.crm.outgoing import Request, Result, json_body, number_of, tag, tags
+from outgoing import Request
+from producer.crm.result import Result, json_body, number_of, tag, tags
 from producer.crm.settings import ZendeskTags
 
 

@@ -8,6 +8,7 @@ from sqlalchemy import text
 
 from contracts.ticket import Lane
 from db import Database
+from db.deliveries import keep_targets
 from db.forget import entomb, find
 from db.window import write
 from inbox import Inbox
@@ -20,6 +21,7 @@ from tests.support.windows import doubtful, judge, rows
 class TestEverywhere:
     @pytest.fixture
     def answer(self, triagem: Triagem, database: Database, inbox: Inbox) -> Any:
+        keep_targets(database, {"crm.callback": "crm"})
         write(database, [ours()])
         judge(database, WORDS, "suporte")
         write(database, [doubtful(source="crm", external_id="neighbour")])
@@ -37,7 +39,14 @@ class TestEverywhere:
             "external_id": "4711",
             "forgotten": {
                 "tombstone": True,
-                "rows": {"alerts": 1, "predictions": 1, "reviews": 1, "review_draws": 0, "samples": 0},
+                "rows": {
+                    "alerts": 1,
+                    "deliveries": 1,
+                    "predictions": 1,
+                    "reviews": 1,
+                    "review_draws": 0,
+                    "samples": 0,
+                },
                 "dead_letters": 1,
                 "unreadable_letters": 1,
                 "inbox_entries": 3,

@@ -41,3 +41,12 @@ def test_ops_lives_while_its_heartbeat_is_young(
     assert bare("ops", "--check").status == 0
     os.utime(file, (time.time() - 3600,) * 2)
     assert_one_line(bare("ops", "--check"), "silent")
+
+
+def test_a_mistake_in_the_crm_file_is_said_at_the_start(
+    bare: Triagem, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "crm.toml"
+    file.write_text('[shop]\nadapter = "generic"\ntoken = "short"\n')
+    monkeypatch.setenv("TRIAGEM_CRM_FILE", str(file))
+    assert_one_line(bare("ops"), f"{file} [shop]")

@@ -160,6 +160,11 @@ def test_what_was_taken_back_can_be_made_again(empty: Database) -> None:
 
 
 # The words of a worker of revision 0001: they stay, whatever the window's statement becomes.
+TICKET_OF_0001: Final = text("""
+INSERT INTO tickets (source, external_id, text, digest, revised_at, received_at, epoch, label, confidence,
+  probabilities, band, model_version, tokens, truncated, classified_at)
+VALUES ('crm', '1', 'A', 'A', now(), now(), 1, 'venda', 0.6, '{}', 'review', 'v1.0.0', 1, false, now())
+""")
 ALERT_OF_0001: Final = text("""
 INSERT INTO alerts (ticket_id, digest, model_version, band, confidence)
 SELECT id, digest, model_version, band, confidence FROM tickets ON CONFLICT DO NOTHING
@@ -168,8 +173,8 @@ SELECT id, digest, model_version, band, confidence FROM tickets ON CONFLICT DO N
 
 def test_a_worker_of_the_first_revision_goes_on_raising_alerts_once_a_text(empty: Database) -> None:
     step(empty, "0001")
-    write(empty, [classified(external_id="1")])
     with empty.autocommit() as connection:
+        connection.execute(TICKET_OF_0001)
         assert connection.execute(ALERT_OF_0001).rowcount == 1
 
     upgrade(empty)

@@ -33,6 +33,9 @@ COMMANDS = (
     "dead show 1",
     "dead replay 1",
     "dead drop --all --yes",
+    "deliveries list",
+    "deliveries replay --all",
+    "deliveries drop --all --yes",
     "db forget crm 1 --yes",
     "db retain --days 1 --yes",
 )

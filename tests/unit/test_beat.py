@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from contracts.errors import NoModel
 from tests.unit.test_rooms import loaded_by
-from worker.app import make_app, ops_app
+from worker.app import make_app, ops_app, worth_saying
 from worker.beat import entries, when
 from worker.ops import without_words
 from worker.settings import OpsSettings
@@ -22,6 +22,7 @@ def test_drift_is_looked_for_daily_and_what_is_due_after_it() -> None:
         "triagem.drift": "<crontab: 00 03 * * * (m/h/dM/MY/d)>",
         "triagem.due": "<crontab: 30 03 * * * (m/h/dM/MY/d)>",
         "triagem.sweep": "<freq: 5.00 minutes>",
+        "triagem.deliver": "<freq: 5.00 seconds>",
     }
     assert {one["options"]["queue"] for one in found.values()} == {"ops"}
 
@@ -32,6 +33,7 @@ def test_a_run_that_nobody_began_expires_before_the_next_is_sent() -> None:
         "triagem.drift": 15,
         "triagem.due": timedelta(hours=12).total_seconds(),
         "triagem.sweep": 300,
+        "triagem.deliver": 5,
     }
 
 
@@ -58,7 +60,7 @@ def test_no_task_outlives_the_time_after_which_it_is_given_to_another() -> None:
     app.loader.import_default_modules()
     limit = app.conf.broker_transport_options["visibility_timeout"]
     assert app.conf.task_time_limit < limit
-    assert all(app.tasks[name].retry_backoff_max < limit for name in entries(OpsSettings()))
+    assert all(getattr(app.tasks[name], "retry_backoff_max", 0) < limit for name in entries(OpsSettings()))
     assert make_app(BROKER).conf.broker_transport_options["visibility_timeout"] == limit  # either restores for both
 
 
@@ -69,6 +71,21 @@ def test_the_ops_worker_and_its_tasks_load_no_model_library() -> None:
         " import trainer.drift, trainer.due_facts, cli.commands.due, sys; assert 'trainer.tasks' in sys.modules"
     )
     assert loaded.isdisjoint({"torch", "transformers", "datasets", "sklearn"})
+
+
+@pytest.mark.parametrize(
+    ("task", "level", "said"),
+    [
+        ("triagem.deliver", logging.INFO, False),
+        ("triagem.deliver", logging.ERROR, True),
+        ("triagem.due", logging.INFO, True),
+    ],
+)
+def test_the_log_is_not_filled_with_what_happens_every_few_seconds(task: str, level: int, said: bool) -> None:
+    by_a_worker, by_beat = ({"id": "1", "name": task, "runtime": 0.01},), (task, task)
+    for about in (by_a_worker, by_beat):
+        record = logging.LogRecord("celery", level, "", 0, "%s", about, None)
+        assert worth_saying(record) is said
 
 
 @pytest.mark.parametrize(

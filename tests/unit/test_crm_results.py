@@ -10,9 +10,10 @@ import pytest
 
 from contracts.errors import InvalidInput
 from contracts.prediction import Band
+from outgoing import Request
 from producer.crm.callback import callback, sign
 from producer.crm.chatwoot_labels import labels_in, read_labels, write_labels
-from producer.crm.outgoing import Request, Result, tags
+from producer.crm.result import Result, tags
 from producer.crm.settings import Callback, ChatwootLabels, ZendeskTags
 from producer.crm.zendesk_tags import tag_ticket
 from tests.support.crm import NOW
@@ -56,6 +57,7 @@ def test_a_callback_tells_the_answer_and_whose_it_is_and_no_text() -> None:
             "confidence": 0.93,
             "band": "automate",
             "model_version": "v1.0.0",
+            "reviewed": False,
         },
     }
 

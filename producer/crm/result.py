@@ -1,30 +1,23 @@
-"""What goes back to a CRM: a result, and requests as values. Who sends them stands elsewhere."""
+"""What goes back to a CRM: a result, and what the requests that tell it are made of."""
 
 import hashlib
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 from contracts.errors import InvalidInput
 from contracts.prediction import Band
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """A request to be sent as it is. Headers hold credentials: neither they nor the body show in a repr."""
-
-    method: Literal["GET", "POST", "PUT", "DELETE"]
-    url: str
-    headers: Mapping[str, str] = field(repr=False)
-    body: bytes = field(default=b"", repr=False)
-
-
-@dataclass(frozen=True, slots=True)
 class Result:
-    """What a CRM is told of one text of a ticket. `digest` is that of the clean text, 32 bytes."""
+    """What a CRM is told of one text of a ticket. `digest` is that of the clean text, 32 bytes.
+
+    `reviewed`: a person gave the label. `review` is the verdict that is told, negative when it was taken back; 0 is
+    the model's first word.
+    """
 
     source: str
     external_id: str
@@ -35,11 +28,14 @@ class Result:
     band: Band
     model_version: str
     classified_at: datetime
+    reviewed: bool = False
+    review: int = 0
 
     @property
     def id(self) -> str:
         """The same for every delivery of this answer to this text: receivers keep it to count an answer once."""
         said = [self.source, self.external_id, self.digest.hex(), self.model_version]
+        said += [str(self.review)] if self.review else []
         return "res_" + hashlib.sha256(json.dumps(said).encode()).hexdigest()[:32]
 
 

@@ -1,0 +1,5 @@
+"""What leaves: one request to an allowed host, and what became of it. Who is told what and when stands elsewhere."""
+
+from outgoing.request import Again, Delivered, GiveUp, Request, Verdict
+
+__all__ = ["Again", "Delivered", "GiveUp", "Request", "Verdict"]

@@ -1,0 +1,87 @@
+"""`triagem ops` tells a CRM what its tickets are, and is killed between sending and noting that it was sent."""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli.processes import WorkerProcess
+from cli.stack import Endpoints
+from db import Database
+from db.window import write
+from tests.e2e.conftest import ROOT
+from tests.support.back import crm_file, data, hurry, states
+from tests.support.receiver import FINE, Came, Receiver, Says
+from tests.support.waiting import until
+from tests.support.windows import result
+from worker.app import ops_app
+from worker.settings import OpsSettings
+
+ANSWERED: Any = {"source": "freshdesk"}
+
+
+class Killer:
+    """A receiver whose first request kills who sent it, before it is answered."""
+
+    def __init__(self) -> None:
+        self.victims: list[int] = []
+        self.receiver = Receiver(self._answer)
+
+    def _answer(self, came: Came) -> Says:
+        if self.victims:
+            os.killpg(self.victims.pop(), signal.SIGKILL)
+        return FINE
+
+
+@pytest.fixture
+def killer() -> Iterator[Killer]:
+    """Where results are sent to."""
+    made = Killer()
+    with made.receiver.open():
+        yield made
+
+
+def send(endpoints: Endpoints) -> None:
+    """Put the task on the queue, as beat does."""
+    with ops_app(endpoints.broker_url, OpsSettings()) as app:
+        app.send_task("triagem.deliver", queue="ops", expires=60)
+
+
+def test_what_was_sent_and_not_noted_is_sent_again_with_the_same_id_and_nothing_is_lost(
+    endpoints: Endpoints, database: Database, killer: Killer, tmp_path: Path, instant_models: Path
+) -> None:
+    file = crm_file(tmp_path, callback=killer.receiver.url)
+    started: list[WorkerProcess] = []
+
+    def start() -> WorkerProcess:
+        settings = {"TRIAGEM_REGISTRY_URL": str(instant_models), "TRIAGEM_CRM_FILE": str(file)}
+        log = tmp_path / f"ops-{len(started)}.log"
+        started.append(WorkerProcess(endpoints, log, "ops", PYTHONPATH=str(ROOT), **settings))
+        until(lambda: "waiting for tasks" in started[-1].log.read_text(), seconds=60)
+        return started[-1]
+
+    try:
+        ops = start()
+        write(database, [result(external_id=str(one), **ANSWERED) for one in range(5)])
+        killer.victims.append(ops.pid)
+        send(endpoints)
+        until(lambda: ops.exit_status is not None)
+        before = states(database)
+        assert ("freshdesk.callback", "waiting", 1) in before
+
+        start()
+        hurry(database)
+        send(endpoints)
+        until(lambda: {state for _, state, _ in states(database)} == {"delivered"})
+    finally:
+        for process in started:
+            process.kill()
+
+    told = [data(one) for one in killer.receiver.came]
+    assert {one["external_id"] for one in told} == {"0", "1", "2", "3", "4"}
+    assert len({one["id"] for one in told}) == 5
+    again = [one for one in told if told.count(one) > 1]
+    assert again, "the one that was on its way came twice"

@@ -1,0 +1,149 @@
+"""A CRM's recorded webhook goes in, and comes back to it as a tag, a label or a signed callback: once."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli.stack import Endpoints
+from contracts.ticket import Identity
+from db import Database
+from db.deliveries import keep_targets
+from db.reviews import judge
+from inbox import Inbox
+from outgoing.send import Sender
+from producer import Publisher
+from producer.back.tell import tell
+from producer.crm import Accepted, Crm, Ignored, Webhook, load, receive
+from tests.support.back import TOKEN, crm_file, data, hurry, states
+from tests.support.crm import EXAMPLES
+from tests.support.pipeline import drained, running
+from tests.support.receiver import AWAY, Came, FakeChatwoot, FakeZendesk, Receiver
+from tests.support.waiting import until
+
+
+@dataclass
+class World:
+    """Triagem and the CRMs around it."""
+
+    inbox: Inbox
+    database: Database
+    crm: Crm
+    zendesk: Receiver
+    chatwoot: Receiver
+    called: Receiver
+    tags: dict[str, set[str]]
+    labels: dict[str, list[str]]
+
+    def webhook(self, source: str, example: str) -> Accepted | Ignored:
+        """A recorded webhook comes in, and what it brings is classified."""
+        body = (EXAMPLES / f"{example}.json").read_bytes()
+        webhook = Webhook(body, {"X-Triagem-Token": TOKEN})
+        outcome = receive(webhook, self.crm.sources[source], datetime.now(UTC))
+        assert isinstance(outcome, Accepted | Ignored), outcome
+        if isinstance(outcome, Accepted):
+            Publisher(self.inbox).put(outcome.tickets)
+            until(lambda: drained(self.inbox))
+        return outcome
+
+    def tell(self) -> None:
+        """One run of the ops worker's task."""
+        hurry(self.database)
+        tell(self.database, self.crm, Sender(self.crm.allowed_hosts).send)
+
+
+@pytest.fixture
+def world(
+    endpoints: Endpoints, database: Database, inbox: Inbox, instant_models: Path, tmp_path: Path
+) -> Iterator[World]:
+    """Receivers that are away twice, and a running pipe."""
+    tickets, conversations = FakeZendesk(), FakeChatwoot()
+    zendesk, chatwoot, called = Receiver(tickets), Receiver(conversations), Receiver()
+    crm = load(crm_file(tmp_path, zendesk=zendesk.url, chatwoot=chatwoot.url, callback=called.url))
+    keep_targets(database, crm.targets)
+    with running(endpoints, instant_models), ExitStack() as opened:
+        for receiver in (zendesk, chatwoot, called):
+            receiver.first = [AWAY, AWAY]
+            opened.enter_context(receiver.open())
+        yield World(inbox, database, crm, zendesk, chatwoot, called, tickets.tags, conversations.labels)
+
+
+def wrote(came: list[Came]) -> list[str]:
+    """The methods of requests that changed something, or would have."""
+    return [one.method for one in came if one.method != "GET"]
+
+
+def test_a_zendesk_ticket_is_tagged_and_its_updated_webhook_ends_there(world: World) -> None:
+    world.webhook("zendesk", "zendesk_ticket_created")
+    for _ in range(4):
+        world.tell()
+    assert world.tags == {"4711": {"vip", "triagem-venda"}}
+    assert wrote(world.zendesk.came) == ["PUT", "PUT", "PUT"]
+    assert states(world.database) == [("zendesk.tags", "delivered", 3)]
+
+    # What our tag makes Zendesk send: by events, and by a trigger that fires on any update.
+    assert isinstance(world.webhook("zendesk", "zendesk_tags_changed"), Ignored)
+    assert isinstance(world.webhook("zendesk", "zendesk_trigger"), Accepted)
+    world.tell()
+    assert wrote(world.zendesk.came) == ["PUT", "PUT", "PUT"]
+
+
+def test_a_zendesk_ticket_whose_answer_changes_loses_the_former_tag(world: World) -> None:
+    world.zendesk.first = []
+    world.webhook("zendesk", "zendesk_ticket_created")
+    world.tell()
+    assert world.tags == {"4711": {"vip", "triagem-venda"}}
+
+    world.webhook("zendesk", "zendesk_comment_added")
+    world.tell()
+    assert world.tags == {"4711": {"vip", "triagem-suporte"}}
+
+
+def test_a_zendesk_ticket_that_a_person_judged_otherwise_has_the_persons_tag(world: World) -> None:
+    world.zendesk.first = []
+    world.webhook("zendesk", "zendesk_ticket_created")
+    world.tell()
+    judge(world.database, Identity("zendesk", "4711"), "suporte", "ana")
+    world.tell()
+    assert world.tags == {"4711": {"vip", "triagem-suporte"}}
+
+
+def test_a_chatwoot_conversation_is_labelled_and_its_updated_webhook_ends_there(world: World) -> None:
+    world.webhook("chatwoot", "chatwoot_message_created")
+    for _ in range(4):
+        world.tell()
+    ((_, labels),) = world.labels.items()
+    assert labels == ["vip", "triagem-suporte"]
+    assert [one.method for one in world.chatwoot.came] == ["GET", "GET", "GET", "POST"]
+    assert states(world.database) == [("chatwoot.labels", "delivered", 3)]
+
+    assert isinstance(world.webhook("chatwoot", "chatwoot_conversation_updated"), Ignored)
+    world.webhook("chatwoot", "chatwoot_message_created")
+    world.tell()
+    assert len(world.chatwoot.came) == 4
+
+
+@pytest.mark.parametrize(
+    ("source", "example", "external_id"),
+    [("freshdesk", "freshdesk_created", "11"), ("salesforce", "salesforce_flow", None)],
+)
+def test_others_are_called_back_and_the_same_text_that_comes_again_ends_there(
+    world: World, source: str, example: str, external_id: str | None
+) -> None:
+    world.webhook(source, example)
+    for _ in range(4):
+        world.tell()
+    told: list[dict[str, Any]] = [data(one) for one in world.called.came]
+    assert len(told) == 3
+    assert len({one["id"] for one in told}) == 1
+    assert told[0]["source"] == source
+    assert external_id in {None, told[0]["external_id"]}
+    assert states(world.database) == [(f"{source}.callback", "delivered", 3)]
+
+    world.webhook(source, example)
+    world.tell()
+    assert len(world.called.came) == 3
