@@ -14,7 +14,7 @@ from worker.settings import OpsSettings, WorkerSettings, broker_beside, broker_f
 QUEUE: Final = "pipe"  # a pipe worker takes its work from the inbox; nothing is ever sent to this queue
 OPS_QUEUE: Final = "ops"
 # Tasks by their module's name: rooms of one floor do not import each other. The first one opens what tasks need.
-_OPS: Final = ("worker.ops", "trainer.tasks")
+_OPS: Final = ("worker.ops", "trainer.tasks", "producer.reclassify.tasks")
 
 
 def make_app(broker_url: str) -> Celery:

@@ -20,6 +20,7 @@ from celery.exceptions import SecurityWarning
 from contracts.errors import DatabaseAway, TriagemError
 from db import Database, DatabaseSettings
 from db.upgrade import require_current
+from inbox import Inbox, InboxSettings, connect
 from registry import Registry, RegistrySettings
 from worker import health
 from worker.app import OPS_QUEUE, ops_app
@@ -28,7 +29,7 @@ from worker.settings import OpsSettings
 log = structlog.get_logger(__name__)
 
 
-def run(*, broker_url: str, database_url: str, registry_url: str, settings: OpsSettings) -> int:
+def run(*, broker_url: str, redis_url: str, database_url: str, registry_url: str, settings: OpsSettings) -> int:
     """Run until SIGTERM or SIGINT, which let a task end; returns the exit status.
 
     Waits for Redis and Postgres to come, but not for a migration: NotMigrated.
@@ -36,7 +37,9 @@ def run(*, broker_url: str, database_url: str, registry_url: str, settings: OpsS
     with Database(database_url) as database, suppress(DatabaseAway):
         require_current(database)
     # To the processes, which are forked or, on macOS, started anew: these inherit nothing else.
-    os.environ.update(TRIAGEM_DATABASE_URL=database_url, TRIAGEM_REGISTRY_URL=registry_url)
+    os.environ.update(
+        TRIAGEM_REDIS_URL=redis_url, TRIAGEM_DATABASE_URL=database_url, TRIAGEM_REGISTRY_URL=registry_url
+    )
     app = ops_app(broker_url, settings)
     if settings.ops_heartbeat_file:
         app.steps["worker"].add(liveness(settings.ops_heartbeat_file))
@@ -94,10 +97,12 @@ def liveness(file: Path) -> type[bootsteps.StartStopStep]:
 @signals.worker_process_init.connect  # type: ignore[untyped-decorator]
 def _open_rooms(**_: object) -> None:
     """In each process that runs tasks: a pool of connections must not be shared by a fork."""
-    url = DatabaseSettings().database_url
+    url, inbox = DatabaseSettings().database_url, InboxSettings()
     assert url
+    assert inbox.redis_url
     logging.getLogger("celery.app.trace").addFilter(without_words)
     current_app.database = Database(url.get_secret_value())
+    current_app.inbox = Inbox(connect(inbox.redis_url.get_secret_value()), inbox)
     current_app.registry = Registry(RegistrySettings().registry_url)
 
 

@@ -35,13 +35,16 @@ def ops(
         from cli.parents import end_with_parent
 
         end_with_parent()
+    from producer.reclassify.settings import ReclassifySettings
     from registry import RegistrySettings
     from trainer.settings import DueSettings
     from worker.ops import run
 
     DueSettings()  # its tasks read them at night: what is wrong there is said now
+    ReclassifySettings()
     status = run(
         broker_url=servers.broker_url(),
+        redis_url=servers.redis_url(),
         database_url=servers.database_url(),
         registry_url=RegistrySettings().registry_url,
         settings=settings,

@@ -21,6 +21,8 @@ def test_drift_is_looked_for_daily_and_what_is_due_after_it() -> None:
     assert {name: str(one["schedule"]) for name, one in found.items()} == {
         "triagem.drift": "<crontab: 00 03 * * * (m/h/dM/MY/d)>",
         "triagem.due": "<crontab: 30 03 * * * (m/h/dM/MY/d)>",
+        "triagem.reclassify": "<crontab: 00 02 * * * (m/h/dM/MY/d)>",
+        "triagem.reclassify.pages": "<freq: 5.00 seconds>",
     }
     assert {one["options"]["queue"] for one in found.values()} == {"ops"}
 
@@ -30,6 +32,8 @@ def test_a_run_that_nobody_began_expires_before_the_next_is_sent() -> None:
     assert {name: one["options"]["expires"] for name, one in found.items()} == {
         "triagem.drift": 15,
         "triagem.due": timedelta(hours=12).total_seconds(),
+        "triagem.reclassify": timedelta(hours=12).total_seconds(),
+        "triagem.reclassify.pages": 5,
     }
 
 
