@@ -49,6 +49,7 @@ for _name in (
     "due",
     "alerts",
     "backlog",
+    "reclassify",
     "dead",
     "db",
     "doctor",

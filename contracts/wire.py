@@ -37,13 +37,18 @@ def encode_check(check: ClaimCheck) -> bytes:
     )
 
 
+def is_check(payload: bytes) -> bool:
+    """Whether a payload is a claim check, by its beginning."""
+    return payload.startswith(_CHECK_HEAD)
+
+
 def decode_check(payload: bytes) -> ClaimCheck | None:
     """The claim check that a payload is; None if it is something else.
 
     Raises:
         UnreadableEntry: it begins as one, and is none.
     """
-    if not payload.startswith(_CHECK_HEAD):
+    if not is_check(payload):
         return None
     try:
         data = json.loads(payload)

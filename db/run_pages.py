@@ -4,7 +4,8 @@ A page is so many tickets looked at, not so many found: where few are wanted, lo
 longer than a statement may.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Final
 
 from sqlalchemy import text
@@ -41,11 +42,11 @@ class Page:
 
 def page(database: Database, run: Run) -> Page:
     """The next tickets that a run wants. What its version has already made current is not wanted, but by force."""
-    wanted = ["t.text IS NOT NULL", "t.forgotten_at IS NULL", *(CONDITIONS[name] for name in run.filters)]
+    conditions = ["t.text IS NOT NULL", "t.forgotten_at IS NULL", *(CONDITIONS[name] for name in run.filters)]
     if not (run.shadow or run.force):
-        wanted.append("t.model_version <> :version")
+        conditions.append("t.model_version <> :version")
     query = text(f"""
-    SELECT t.id, t.digest, {" AND ".join(wanted)} AS wanted FROM tickets t
+    SELECT t.id, t.digest, {" AND ".join(conditions)} AS wanted FROM tickets t
     WHERE t.id > :cursor AND t.id <= :last ORDER BY t.id LIMIT {PAGE}
     """)  # noqa: S608 - built from the constants above; values travel as parameters
     values = {**run.filters, "version": run.version, "cursor": run.cursor, "last": run.last_id}
@@ -56,6 +57,14 @@ def page(database: Database, run: Run) -> Page:
     if run.most is not None and run.put + len(checks) >= run.most:
         checks, after = checks[: run.most - run.put], run.last_id
     return Page(checks, after)
+
+
+def wanted(database: Database, run: Run) -> Iterator[int]:
+    """How many tickets a run would put on the lane, a page each; nothing is put and nothing changes."""
+    while run.cursor < run.last_id:
+        found = page(database, run)
+        run = replace(run, cursor=found.after, put=run.put + len(found.checks))
+        yield len(found.checks)
 
 
 _ADVANCE: Final = text("""

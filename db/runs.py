@@ -3,8 +3,8 @@
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
-from datetime import datetime
+from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from sqlalchemy import text
@@ -15,6 +15,30 @@ from db.connect import Database, database_errors
 CLASSIFY: Final = "classify"
 APPLY: Final = "apply"
 RUN_ENDED: Final = "run-ended"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run is to do.
+
+    Args:
+        version: whose predictions it is about; `epoch`: what its results rank by (PIPE 14), the current one.
+        shadow: its results go into the history only.
+        force: what the version has said already is computed again.
+        filters: which tickets; see `db.run_pages.CONDITIONS`.
+        most: at most so many tickets.
+        until: the hour at which it pauses; `pause_at`: when that is next.
+    """
+
+    version: str
+    epoch: int
+    kind: str = CLASSIFY
+    shadow: bool = False
+    force: bool = False
+    filters: Mapping[str, Any] = field(default_factory=dict)
+    most: int | None = None
+    until: str | None = None
+    pause_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +96,7 @@ class Run:
         return max(0, self.expected - self.settled) / self.rate
 
 
-_COLUMNS: Final = ", ".join(field.name for field in fields(Run))
+_COLUMNS: Final = ", ".join(one.name for one in fields(Run))
 _SETTLED: Final = "(done + unchanged + changed + gone + failed)"
 _START: Final = text(f"""
 INSERT INTO reclassify_runs (kind, state, version, epoch, shadow, force, filters, most, until, pause_at, first_id,
@@ -82,6 +106,7 @@ SELECT :kind, 'running', :version, :epoch, :shadow, :force, CAST(:filters AS jso
 FROM tickets
 ON CONFLICT DO NOTHING RETURNING {_COLUMNS}
 """)  # noqa: S608 - built from constants; values travel as parameters
+_BOUNDS: Final = text("SELECT coalesce(min(id), 1), coalesce(max(id), 0) FROM tickets")
 _FIND: Final = text(f"""
 SELECT {_COLUMNS} FROM reclassify_runs WHERE CAST(:id AS bigint) IS NULL OR id = :id ORDER BY id DESC LIMIT 1
 """)  # noqa: S608
@@ -115,24 +140,9 @@ SELECT '{RUN_ENDED}', 'run ' || id, jsonb_build_object(
 """)  # noqa: S608
 
 
-def start(
-    database: Database,
-    *,
-    version: str,
-    epoch: int,
-    kind: str = CLASSIFY,
-    shadow: bool = False,
-    force: bool = False,
-    filters: Mapping[str, Any] | None = None,
-    most: int | None = None,
-    until: str | None = None,
-    pause_at: datetime | None = None,
-) -> Run:
+def start(database: Database, plan: Plan) -> Run:
     """Begin a run over all tickets stored until now. Raises InvalidInput while another is active."""
-    values = {
-        "kind": kind, "version": version, "epoch": epoch, "shadow": shadow, "force": force, "most": most,
-        "filters": json.dumps(dict(filters or {})), "until": until, "pause_at": pause_at,
-    }  # fmt: skip
+    values = {**_values(plan), "filters": json.dumps(dict(plan.filters))}
     with database.autocommit() as connection:
         row = connection.execute(_START, values).mappings().one_or_none()
     if row is None:
@@ -140,6 +150,17 @@ def start(
             "a run is active: `triagem reclassify status` shows it, `triagem reclassify cancel` ends it"
         )
     return Run(**row)
+
+
+def imagine(database: Database, plan: Plan) -> Run:
+    """The run that `start` would begin, stored nowhere."""
+    with database.autocommit() as connection:
+        first, last = connection.execute(_BOUNDS).one()
+    counts: dict[str, Any] = dict.fromkeys(("put", "done", "unchanged", "changed", "gone", "failed", "flips"), 0)
+    return Run(
+        id=1, state="running", why="", first_id=first, last_id=last, cursor=first - 1, rate=0.0,
+        started_at=datetime.now(UTC), finished_at=None, **counts, **_values(plan),
+    )  # fmt: skip
 
 
 def find(database: Database, run_id: int | None = None) -> Run | None:
@@ -196,3 +217,7 @@ def alone(database: Database) -> Iterator[bool]:
 def _moved(database: Database, statement: Any, values: Mapping[str, Any]) -> bool:
     with database.autocommit() as connection:
         return connection.execute(statement, values).rowcount > 0
+
+
+def _values(plan: Plan) -> dict[str, Any]:
+    return {one.name: getattr(plan, one.name) for one in fields(plan)}

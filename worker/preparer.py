@@ -25,7 +25,7 @@ class Patience(Protocol):
 
 
 class Preparer:
-    """`waiting` holds entries for a model that is being loaded beside the running one. `bury` takes what needs none."""
+    """`waiting` holds entries for a model that is being loaded beside the running one."""
 
     def __init__(
         self,

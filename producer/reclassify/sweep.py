@@ -17,7 +17,7 @@ from contracts.ticket import Lane
 from contracts.wire import encode_check
 from db import Database, runs
 from db.run_pages import PAGE, advance, apply_page, page
-from db.runs import APPLY, Run
+from db.runs import APPLY, Plan, Run
 from inbox import Inbox
 from producer.reclassify.settings import ReclassifySettings, next_time
 from registry import Registry
@@ -72,14 +72,14 @@ def nightly(database: Database, registry: Registry, settings: ReclassifySettings
         return None
     current = registry.current()
     with suppress(InvalidInput):  # somebody was quicker
-        return runs.start(
-            database,
-            version=current.version,
-            epoch=current.epoch,
+        plan = Plan(
+            current.version,
+            current.epoch,
             filters={"unseen": True},
             until=settings.reclassify_until,
             pause_at=pause_at,
         )
+        return runs.start(database, plan)
     return None
 
 

@@ -21,10 +21,10 @@ def store(database: Database, number: int, *, first: int = 0, model: str = "v0.9
     said: dict[str, Any] = {"model": model, "epoch": epoch, "label": "other", "confidence": 0.6}
     for start in range(first, first + number, 1000):
         names = map(str, range(start, min(start + 1000, first + number)))
-        write(database, [result(words(name), external_id=name, **said) for name in names])
+        write(database, [result(text_of(name), external_id=name, **said) for name in names])
 
 
-def words(name: str) -> str:
+def text_of(name: str) -> str:
     """The text of the ticket of that name: the instant engine says `venda` of odd ones."""
     return f"minha internet {'não ' * (int(name) % 2)}caiu {name}"
 
