@@ -87,7 +87,7 @@ class Diff:
 
 _GROUPS: Final = text("""
 SELECT t.source, to_char(t.received_at AT TIME ZONE 'UTC', 'YYYY-MM') AS month, c.before_label, c.after_label,
-  count(*), avg(c.before_confidence), avg(c.after_confidence)
+  count(*), round(avg(c.before_confidence)::numeric, 4)::float8, round(avg(c.after_confidence)::numeric, 4)::float8
 FROM run_changes c JOIN tickets t ON t.id = c.ticket_id
 WHERE c.run_id = :run AND c.after_label IS NOT NULL AND t.forgotten_at IS NULL
 GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4

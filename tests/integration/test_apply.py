@@ -42,36 +42,39 @@ def applied(database: Database, plan: Plan) -> Run:
 
 
 @pytest.fixture
-def shadowed(endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path) -> Database:
-    """Tickets with results of v0.9.0, and what v1.1.0 says of them in the history."""
+def known(database: Database) -> Database:
+    """Tickets with results of v0.9.0, and what v1.1.0 said of them in the history."""
+    store(database, 2 * PAGE + 500, model="v1.1.0", epoch=0)
     store(database, 2 * PAGE + 500, epoch=1)
-    runs.start(database, Plan("v1.1.0", 1, shadow=True))
-    with running(endpoints, instant_models):
-        assert finish(database, inbox, instant_models).done == 2 * PAGE + 500
     return database
 
 
-def test_apply_and_back_restores_the_results_and_keeps_what_came_in_between(
-    shadowed: Database, inbox: Inbox, instant_models: Path
+def test_shadow_diff_apply_and_back_restores_the_results_and_keeps_what_came_in_between(
+    endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path
 ) -> None:
     old, live = "external_id NOT IN ('new', '7')", "external_id IN ('new', '7')"
-    before = checksum(shadowed, old)
-    forth = runs.start(shadowed, FORTH)
-    assert finish(shadowed, inbox, instant_models).done == 2500
+    store(database, 2 * PAGE + 500, epoch=1)
+    before = checksum(database, old)
+    shadow = runs.start(database, Plan("v1.1.0", 1, shadow=True))
+    with running(endpoints, instant_models):
+        assert finish(database, inbox, instant_models).done == 2500
+    assert checksum(database, old) == before
+    assert diff(database, shadow.id, most=0).flips == 2500
+    runs.start(database, FORTH)
+    assert finish(database, inbox, instant_models).done == 2500
     assert (
-        scalar(shadowed, "SELECT count(*) FROM tickets WHERE model_version = 'v1.1.0' AND label <> 'other'") == 2500
+        scalar(database, "SELECT count(*) FROM tickets WHERE model_version = 'v1.1.0' AND label <> 'other'") == 2500
     )
-    assert diff(shadowed, forth.id, most=0).flips == 2500
 
-    write(shadowed, [result("novo", external_id="new"), result("outro texto", external_id="7", minute=9)])
-    judge(shadowed, Identity("zendesk", "3"), "cobranca", "ana")
-    between = checksum(shadowed, live)
-    runs.start(shadowed, BACK)
+    write(database, [result("novo", external_id="new"), result("outro texto", external_id="7", minute=9)])
+    judge(database, Identity("zendesk", "3"), "cobranca", "ana")
+    between = checksum(database, live)
+    runs.start(database, BACK)
 
-    assert finish(shadowed, inbox, instant_models).done == 2499
-    assert checksum(shadowed, old) == before
-    assert checksum(shadowed, live) == between
-    assert scalar(shadowed, "SELECT label FROM results WHERE external_id = '3'") == "cobranca"
+    assert finish(database, inbox, instant_models).done == 2499
+    assert checksum(database, old) == before
+    assert checksum(database, live) == between
+    assert scalar(database, "SELECT label FROM results WHERE external_id = '3'") == "cobranca"
 
 
 # What stands after an apply of v1.1.0 that began at epoch 1, and a live result, in either order.
@@ -101,28 +104,30 @@ def test_what_stands_after_apply_does_not_depend_on_when_a_live_result_comes(
 
 
 def test_the_next_run_of_the_current_version_leaves_what_was_applied(
-    shadowed: Database, endpoints: Endpoints, inbox: Inbox, instant_models: Path
+    endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path
 ) -> None:
-    applied(shadowed, FORTH)
-    runs.start(shadowed, Plan("v1.0.0", 1))
+    store(database, 10, model="v1.1.0", epoch=0)
+    store(database, 10, epoch=1)
+    applied(database, FORTH)
+    runs.start(database, Plan("v1.0.0", 1))
     with running(endpoints, instant_models):
-        assert finish(shadowed, inbox, instant_models).done == 2500
-    assert scalar(shadowed, "SELECT count(*) FROM tickets WHERE model_version = 'v1.1.0'") == 2500
+        assert finish(database, inbox, instant_models).done == 10
+    assert scalar(database, "SELECT count(*) FROM tickets WHERE model_version = 'v1.1.0'") == 10
 
 
-def test_a_page_that_wakes_up_late_changes_nothing(shadowed: Database) -> None:
-    asleep = runs.start(shadowed, FORTH)
-    assert apply_page(shadowed, asleep)
-    runs.cancel(shadowed, asleep.id)
-    applied(shadowed, BACK)
-    before = checksum(shadowed, "true")
-    assert not apply_page(shadowed, asleep)
-    assert checksum(shadowed, "true") == before
+def test_a_page_that_wakes_up_late_changes_nothing(known: Database) -> None:
+    asleep = runs.start(known, FORTH)
+    assert apply_page(known, asleep)
+    runs.cancel(known, asleep.id)
+    applied(known, BACK)
+    before = checksum(known, "true")
+    assert not apply_page(known, asleep)
+    assert checksum(known, "true") == before
 
 
 def test_an_apply_that_was_cut_off_goes_on_from_its_cursor(
-    shadowed: Database, inbox: Inbox, instant_models: Path
+    known: Database, inbox: Inbox, instant_models: Path
 ) -> None:
-    assert apply_page(shadowed, runs.start(shadowed, FORTH))  # and then the process was killed
-    assert scalar(shadowed, "SELECT count(*) FROM tickets WHERE model_version = 'v1.1.0'") == PAGE
-    assert finish(shadowed, inbox, instant_models).done == 2500
+    assert apply_page(known, runs.start(known, FORTH))  # and then the process was killed
+    assert scalar(known, "SELECT count(*) FROM tickets WHERE model_version = 'v1.1.0'") == PAGE
+    assert finish(known, inbox, instant_models).done == 2500

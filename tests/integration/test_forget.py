@@ -37,7 +37,14 @@ class TestEverywhere:
             "external_id": "4711",
             "forgotten": {
                 "tombstone": True,
-                "rows": {"alerts": 1, "predictions": 1, "reviews": 1, "review_draws": 0, "samples": 0},
+                "rows": {
+                    "alerts": 1,
+                    "predictions": 1,
+                    "reviews": 1,
+                    "review_draws": 0,
+                    "run_changes": 0,
+                    "samples": 0,
+                },
                 "dead_letters": 1,
                 "unreadable_letters": 1,
                 "inbox_entries": 3,
