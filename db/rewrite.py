@@ -93,12 +93,13 @@ WITH incoming AS (
     run bigint, ticket bigint, hex text, said text, {", ".join(f"{name} {kind}" for name, kind in _COLUMNS.items())}
   ) JOIN reclassify_runs r ON r.id = i.run AND r.state <> 'cancelled'
 ), locked AS (
-  SELECT * FROM tickets WHERE id IN (SELECT ticket FROM incoming)
+  SELECT id, digest, forgotten_at, text IS NULL AS textless, {", ".join(_AFTER)}
+  FROM tickets WHERE id IN (SELECT ticket FROM incoming)
   ORDER BY source COLLATE "C", external_id COLLATE "C" FOR NO KEY UPDATE
 ), judged AS (
   SELECT i.*, {", ".join(f"l.{name} AS before_{name}, i.{name} AS after_{name}" for name in _AFTER)}, CASE
     WHEN l.forgotten_at IS NOT NULL THEN 'gone' WHEN l.digest <> i.digest THEN 'changed'
-    WHEN i.said <> '' THEN i.said WHEN l.text IS NULL THEN 'gone' ELSE 'changed'
+    WHEN i.said <> '' THEN i.said WHEN l.textless THEN 'gone' ELSE 'changed'
   END AS outcome
   FROM incoming i JOIN locked l ON l.id = i.ticket
 ), noted AS (

@@ -90,7 +90,8 @@ WITH run AS (
 ), page AS (
   SELECT id FROM tickets WHERE id > :cursor AND id <= :last ORDER BY id LIMIT {PAGE}
 ), locked AS (
-  SELECT * FROM tickets WHERE id IN (SELECT id FROM page) AND EXISTS (SELECT FROM run)
+  SELECT id, digest, forgotten_at, epoch, label, confidence, band, model_version
+  FROM tickets WHERE id IN (SELECT id FROM page) AND EXISTS (SELECT FROM run)
   ORDER BY source COLLATE "C", external_id COLLATE "C" FOR NO KEY UPDATE
 ), chosen AS (
   SELECT l.id, l.label AS was_label, l.confidence AS was_confidence, l.band AS was_band, run.epoch,

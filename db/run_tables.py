@@ -65,9 +65,8 @@ class RunChange(Base):
     __tablename__ = "run_changes"
     __table_args__ = (Index("ix_run_changes_ticket_id", "ticket_id"),)
 
-    run_id: Mapped[int] = mapped_column(
-        BigInteger, ForeignKey("reclassify_runs.id", ondelete="CASCADE"), primary_key=True
-    )
+    # No foreign key: each row of a window would lock the run's row, in which all workers count.
+    run_id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
     ticket_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("tickets.id", ondelete="CASCADE"), primary_key=True)
     outcome: Mapped[str]
     before_label: Mapped[str | None]

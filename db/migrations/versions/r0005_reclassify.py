@@ -52,12 +52,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "run_changes",
-        sa.Column(
-            "run_id",
-            sa.BigInteger(),
-            sa.ForeignKey("reclassify_runs.id", name="fk_run_changes_run_id", ondelete="CASCADE"),
-            nullable=False,
-        ),
+        sa.Column("run_id", sa.BigInteger(), nullable=False),
         sa.Column(
             "ticket_id",
             sa.BigInteger(),
