@@ -14,6 +14,8 @@ from db import Database, runs
 from db.runs import Plan, Run
 from inbox import Inbox
 from tests.e2e.conftest import ROOT
+from tests.e2e.test_memory import GROWTH_MIB, resident_mib
+from tests.support.processes import offspring
 from tests.support.runs import scalar, store
 from tests.support.waiting import until
 
@@ -122,4 +124,19 @@ def test_ten_random_kills_change_nothing_in_the_outcome_of_100_000_tickets(
         quick_crew.start(name)
         print("killed", number, name, "at", goal)
     until(lambda: watch.run().state == "done", seconds=300)
+    watch.assert_whole(100_000)
+
+
+@pytest.mark.slow
+def test_no_process_grows_with_the_tickets_of_a_run(quick_crew: Crew, database: Database, inbox: Inbox) -> None:
+    store(database, 100_000)
+    runs.start(database, Plan("v1.0.0", 1))
+    watch = Watch(database, inbox)
+    until(lambda: watch.run().settled >= 33_000, seconds=300)
+    pids = [pid for process in quick_crew.processes.values() for pid in {process.pid, *offspring(process.pid)}]
+    before = {pid: resident_mib(pid) for pid in pids}
+    until(lambda: watch.run().state == "done", seconds=300)
+    assert {
+        pid: resident_mib(pid) - before[pid] for pid in pids if resident_mib(pid) - before[pid] >= GROWTH_MIB
+    } == {}
     watch.assert_whole(100_000)
