@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from cli.stack import Endpoints
 from contracts.errors import InvalidInput
@@ -11,8 +12,9 @@ from contracts.wire import ClaimCheck, encode_check
 from db import Database, runs
 from db.forget import entomb
 from db.reviews import judge
-from db.run_pages import PAGE, page
-from db.runs import Plan
+from db.rewrite import Reclassified, rewrite
+from db.run_pages import PAGE, apply_page, page
+from db.runs import APPLY, Plan
 from db.window import write
 from inbox import Inbox
 from registry import Registry
@@ -22,7 +24,7 @@ from tests.support.engines import InstantModel, instant, sleepy
 from tests.support.pipeline import drained, letters, publish, running, stored
 from tests.support.runs import finish, scalar, store, turn
 from tests.support.waiting import until
-from tests.support.windows import digest, result
+from tests.support.windows import current, digest, history, result
 
 CURRENT = Plan("v1.0.0", epoch=1)
 SHADOW = Plan("v1.1.0", epoch=1, shadow=True)
@@ -30,8 +32,6 @@ SHADOW = Plan("v1.1.0", epoch=1, shadow=True)
 
 def by_version(database: Database, table: str = "tickets") -> dict[str, int]:
     """Rows of each version."""
-    from sqlalchemy import text
-
     with database.autocommit() as connection:
         rows = connection.execute(text(f"SELECT model_version, count(*) FROM {table} GROUP BY 1")).all()
     return {row[0]: row[1] for row in rows}
@@ -61,17 +61,16 @@ def test_what_a_turn_puts_is_little_and_what_is_on_the_lane_is_never_more(
     assert inbox.depth(Lane.BULK).waiting == 2 * PAGE
 
 
-def test_a_full_lane_ends_the_turn_and_the_next_one_goes_on(database: Database, inbox: Inbox, tmp_path: Path) -> None:
-    from tests.faults.models import two_versions
-
-    models = two_versions(tmp_path).root
+def test_a_full_lane_ends_the_turn_and_the_next_one_goes_on(
+    database: Database, inbox: Inbox, instant_models: Path
+) -> None:
     store(database, PAGE + 10)
-    inbox.settings.bulk_mark = PAGE + 5
+    inbox.settings.bulk_mark = 4 * PAGE
+    publish(inbox, 3 * PAGE, lane=Lane.BULK)  # somebody else's
     runs.start(database, CURRENT)
-    assert turn(database, inbox, models).put == PAGE
+    assert turn(database, inbox, instant_models).put == PAGE
     inbox.settle(inbox.take(Lane.BULK, "somebody", 10))
-    inbox.settings.bulk_mark = 10 * PAGE
-    assert turn(database, inbox, models).put == PAGE + 10
+    assert turn(database, inbox, instant_models).put == PAGE + 10
 
 
 def test_a_page_that_was_put_twice_is_counted_once(
@@ -281,6 +280,38 @@ def test_a_check_of_an_unknown_run_or_ticket_leaves_redis_without_a_word(
     assert letters(database) == []
 
 
+def said(database: Database, plan: Plan, words: str = "A") -> list[Reclassified]:
+    """What a run's version says of the only ticket, which had that text when it was put."""
+    run = runs.start(database, plan)
+    ticket = int(scalar(database, "SELECT id FROM tickets"))
+    prediction = result(words, model=plan.version, label="suporte").prediction
+    return [Reclassified(ClaimCheck(run.id, ticket, digest(words)), "done", prediction, NOW)]
+
+
+def test_a_text_that_changes_while_the_model_computes_is_left_alone(database: Database) -> None:
+    write(database, [result("A", model="v0.9.0", epoch=0)])
+    rows = said(database, CURRENT)
+    write(database, [result("B", model="v0.9.0", epoch=0, minute=1)])
+    rewrite(database, rows)
+    assert current(database)[:2] == ("B", "v0.9.0")
+    assert history(database) == {("A", "v0.9.0"), ("B", "v0.9.0")}
+    assert scalar(database, "SELECT changed FROM reclassify_runs") == 1
+
+
+def test_what_is_delivered_again_after_an_apply_changes_nothing_also_by_force(database: Database) -> None:
+    write(database, [result("A", model="v1.1.0", epoch=0)])
+    write(database, [result("A", model="v1.0.0", epoch=1)])
+    rows = said(database, Plan("v1.0.0", 1, force=True))
+    rewrite(database, rows)
+    assert scalar(database, "SELECT label FROM tickets") == "suporte"
+    runs.cancel(database, rows[0].check.run)
+    apply_page(database, runs.start(database, Plan("v1.1.0", 1, APPLY)))
+    with database.autocommit() as connection:
+        connection.execute(text("UPDATE reclassify_runs SET state = 'done' WHERE id = 1"))
+    rewrite(database, rows)
+    assert current(database)[1] == "v1.1.0"
+
+
 @pytest.mark.parametrize(
     ("filters", "found"),
     [
@@ -297,7 +328,7 @@ def test_a_check_of_an_unknown_run_or_ticket_leaves_redis_without_a_word(
 def test_a_run_is_about_what_its_filters_say(database: Database, filters: dict[str, object], found: set[str]) -> None:
     from contracts.prediction import Band
 
-    said: dict[str, object] = {"label": "suporte", "model": "v0.9.0", "epoch": 0}
+    usual: dict[str, object] = {"label": "suporte", "model": "v0.9.0", "epoch": 0}
     rows: list[dict[str, object]] = [
         {"external_id": "1", "label": "venda"},
         {"external_id": "2", "band": Band.REVIEW},
@@ -306,7 +337,7 @@ def test_a_run_is_about_what_its_filters_say(database: Database, filters: dict[s
         {"external_id": "5", "model": "v1.0.0"},
     ]
     for row in rows:
-        write(database, [result("A", **{**said, **row})])  # type: ignore[arg-type]
+        write(database, [result("A", **{**usual, **row})])  # type: ignore[arg-type]
     run = runs.start(database, Plan("v1.0.0", epoch=1, filters=filters))
     names = {
         scalar(database, "SELECT external_id FROM tickets WHERE id = :id", id=one.ticket)

@@ -91,7 +91,8 @@ def test_the_night_puts_only_what_the_current_version_has_said_nothing_of(
     endpoints: Endpoints, database: Database, inbox: Inbox, instant_models: Path
 ) -> None:
     store(database, 20)
-    store(database, 5, first=20, model="v1.0.0", epoch=1)
+    store(database, 5, first=20, model="v1.0.0", epoch=0)
+    store(database, 5, first=20, model="v1.1.0", epoch=1)
     registry = Registry(instant_models)
     assert nightly(database, registry, ReclassifySettings(), NIGHT)
     assert nightly(database, registry, ReclassifySettings(), NIGHT) is None
