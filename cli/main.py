@@ -51,6 +51,7 @@ for _name in (
     "due",
     "alerts",
     "backlog",
+    "reclassify",
     "dead",
     "deliveries",
     "db",

@@ -1,5 +1,11 @@
-"""How a ticket travels in a stream entry: one JSON object, wire version 1."""
+"""How a ticket travels in a stream entry: one JSON object, version 1; one that is stored travels as its id.
 
+A worker that is older than claim checks sets them aside as dead letters of another wire version; they hold no text,
+and `triagem dead replay --all --reason-contains "wire version"` brings them back once it is gone.
+"""
+
+import json
+from dataclasses import dataclass
 from typing import Final
 
 from pydantic import ValidationError
@@ -10,6 +16,48 @@ from contracts.ticket import Identity, Ticket, complaint, identify
 
 WIRE_VERSION: Final = 1
 _HEAD: Final = b'{"v":1,'
+_CHECK_HEAD: Final = b'{"v":"check-1",'
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimCheck:
+    """A stored ticket that a run wants classified again. `digest` is of the text it had when it was put."""
+
+    run: int
+    ticket: int
+    digest: bytes
+
+
+def encode_check(check: ClaimCheck) -> bytes:
+    """The entry's payload of a claim check."""
+    return _CHECK_HEAD + b'"run":%d,"ticket":%d,"digest":"%b"}' % (
+        check.run,
+        check.ticket,
+        check.digest.hex().encode(),
+    )
+
+
+def is_check(payload: bytes) -> bool:
+    """Whether a payload is a claim check, by its beginning."""
+    return payload.startswith(_CHECK_HEAD)
+
+
+def decode_check(payload: bytes) -> ClaimCheck | None:
+    """The claim check that a payload is; None if it is something else.
+
+    Raises:
+        UnreadableEntry: it begins as one, and is none.
+    """
+    if not is_check(payload):
+        return None
+    try:
+        data = json.loads(payload)
+        run, ticket, digest = data["run"], data["ticket"], bytes.fromhex(data["digest"])
+    except (ValueError, TypeError, KeyError):
+        run = ticket = None
+    if not (isinstance(run, int) and isinstance(ticket, int) and 0 < run < 2**63 and 0 < ticket < 2**63):
+        raise UnreadableEntry("the payload is a claim check that cannot be read")
+    return ClaimCheck(run, ticket, digest)
 
 
 def encode(ticket: Ticket) -> bytes:

@@ -7,7 +7,7 @@ from typing import Final
 from sqlalchemy import delete, text
 
 from contracts.ticket import Identity
-from contracts.wire import identity
+from contracts.wire import identity, is_check
 from db import dead
 from db.connect import Database
 from db.tables import Base, Ticket
@@ -83,8 +83,9 @@ def delete_rest(database: Database, whose: Identity) -> Deleted:
             rows[table.name] = connection.execute(delete(table).where(table.c.ticket_id == tombstone.id)).rowcount
     found, unreadable = 0, 0
     for page in dead.pages(database):
-        owners = [identity(letter.payload) for letter in page]
-        ours = [letter.id for letter, owner in zip(page, owners, strict=True) if owner == whose]
+        letters = [letter for letter in page if not is_check(letter.payload)]  # these hold a ticket's number, no more
+        owners = [identity(letter.payload) for letter in letters]
+        ours = [letter.id for letter, owner in zip(letters, owners, strict=True) if owner == whose]
         found += dead.remove(database, ours)
         unreadable += owners.count(None)
     return Deleted(rows, found, unreadable)

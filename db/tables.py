@@ -20,8 +20,9 @@ from sqlalchemy.types import Text
 
 from db.base import Base
 from db.delivery_tables import Delivery, ResultTarget
+from db.run_tables import ReclassifyRun, RunChange
 
-__all__ = ["Base", "Delivery", "ResultTarget"]
+__all__ = ["Base", "Delivery", "ReclassifyRun", "ResultTarget", "RunChange"]
 
 
 class Ticket(Base):

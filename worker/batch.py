@@ -6,6 +6,7 @@ from datetime import datetime
 from contracts.model import Tokens
 from contracts.prediction import Prediction
 from contracts.ticket import Ticket
+from db.rewrite import Checked, Reclassified
 from db.samples import Sample
 from db.window import Classified
 from inbox import Entry
@@ -14,10 +15,10 @@ from worker.keeper import Running
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One taken ticket: decoded, cleaned, tokenised. `known` is what this version already said of this text."""
+    """One taken ticket, or a stored one that a run named, tokenised. `known` is what this version said of it."""
 
     entry: Entry
-    ticket: Ticket
+    ticket: Ticket | Checked
     digest: bytes
     tokens: Tokens
     known: tuple[Prediction, datetime] | None = None
@@ -42,10 +43,11 @@ class MicroBatch:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What the committer stores and settles: rows for the database with their entries, and dead letters. And samples
-    of tickets in this or a former one, which may be lost."""
+    """What the committer stores and settles: rows for the database with their entries, dead letters, and entries
+    with nothing to store. And samples of tickets in this or a former one, which may be lost."""
 
-    rows: list[Classified] = field(default_factory=list)
+    rows: list[Classified | Reclassified] = field(default_factory=list)
     entries: list[Entry] = field(default_factory=list)
+    dropped: list[Entry] = field(default_factory=list)
     dead: list[Condemned] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)

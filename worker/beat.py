@@ -35,12 +35,7 @@ def entries(settings: OpsSettings) -> dict[str, dict[str, Any]]:
     """What is to be done when, as Celery's `beat_schedule`."""
     return {
         task: {"task": task, "schedule": when(time), "options": {"queue": OPS_QUEUE, "expires": _late(time)}}
-        for task, time in (
-            ("triagem.drift", settings.drift_at),
-            ("triagem.due", settings.due_at),
-            ("triagem.sweep", _SWEEP),
-            ("triagem.deliver", settings.deliver_at),
-        )
+        for task, time in _times(settings).items()
     }
 
 
@@ -58,10 +53,8 @@ def run(*, broker_url: str, settings: OpsSettings) -> None:
     logging.getLogger("celery.beat").addFilter(worth_saying)
     log.info(
         "schedule",
-        drift=settings.drift_at,
-        due=settings.due_at,
-        deliver=settings.deliver_at,
         timezone=settings.timezone,
+        **{name: str(one["schedule"]) for name, one in entries(settings).items()},
     )
     with TemporaryDirectory(prefix="triagem-beat-") as folder:
         file = settings.beat_schedule or Path(folder) / "schedule"
@@ -71,3 +64,14 @@ def run(*, broker_url: str, settings: OpsSettings) -> None:
 def _late(time: str) -> float:
     every = timedelta(seconds=int(time[:-1])) if time.endswith("s") else timedelta(days=1)
     return min(every, _MOST_LATE).total_seconds()
+
+
+def _times(settings: OpsSettings) -> dict[str, str]:
+    return {
+        "triagem.drift": settings.drift_at,
+        "triagem.due": settings.due_at,
+        "triagem.sweep": _SWEEP,
+        "triagem.deliver": settings.deliver_at,
+        "triagem.reclassify": settings.reclassify_at,
+        "triagem.reclassify.pages": settings.reclassify_every,
+    }

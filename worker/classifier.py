@@ -10,6 +10,7 @@ from contracts.prediction import Prediction, Thresholds
 from contracts.ticket import Lane
 from db import Database
 from db.known import recent_confidences
+from db.rewrite import Checked, Reclassified
 from db.window import Classified
 from worker import metrics
 from worker.batch import Condemned, Done, Item, MicroBatch
@@ -29,7 +30,7 @@ class Classifier:
     def __init__(self, database: Database, supervisor: Supervisor, settings: WorkerSettings) -> None:
         self._database, self._supervisor, self._settings = database, supervisor, settings
         self._sampler = Sampler(settings.sample_share, settings.batch_size)
-        self._budget: tuple[str, Budget] | None = None
+        self._budgets: dict[str, Budget] = {}
         self.rate = 0.0
 
     def run(self, inlet: Handover[MicroBatch], offer: Callable[[Done | None], None]) -> None:
@@ -47,7 +48,6 @@ class Classifier:
 
     def _judged(self, batch: MicroBatch) -> Done:
         model = batch.running.model
-        metrics.EPOCH.set(batch.running.epoch)
         done = Done()
         fresh = [item for item in batch.items if item.known is None]
         metrics.SKIPPED.inc(len(batch.items) - len(fresh))
@@ -60,16 +60,22 @@ class Classifier:
             done.dead.extend(
                 Condemned(item.entry, f"the model fails on this text: {reason(error)}") for item, error in failed
             )
-        classified = [item for item in batch.items if item.entry.id in said]
-        for item in classified:
+        sampled: list[tuple[Item, Classified]] = []
+        for item in batch.items:
+            if item.entry.id not in said:
+                continue
             prediction, when = said[item.entry.id]
+            done.entries.append(item.entry)
+            if isinstance(item.ticket, Checked):
+                done.rows.append(Reclassified(item.ticket.check, "done", prediction, when))
+                continue
             received_at = datetime.fromtimestamp(item.entry.put_at, UTC)
             epoch, lane = batch.running.epoch, item.entry.lane
-            done.entries.append(item.entry)
-            done.rows.append(
-                Classified(item.ticket, item.digest, prediction, epoch, lane, received_at, classified_at=when)
-            )
-        self._sampler.note(model, zip(classified, done.rows, strict=True))
+            row = Classified(item.ticket, item.digest, prediction, epoch, lane, received_at, classified_at=when)
+            done.rows.append(row)
+            sampled.append((item, row))
+        if sampled:
+            self._sampler.note(model, sampled)
         return done
 
     def _computed(
@@ -106,9 +112,9 @@ class Classifier:
         )
 
     def _budget_of(self, version: str, share: float) -> Budget:
-        """The budget of a version: another one's confidences say nothing of this one's."""
-        if self._budget is None or self._budget[0] != version:
+        """The budget of a version: another one's confidences say nothing of this one's. Two at most are at work."""
+        if version not in self._budgets:
             read = partial(recent_confidences, self._database, version, most=REMEMBERED)
             recent = outwait(read, self._supervisor)
-            self._budget = version, Budget(share, recent)
-        return self._budget[1]
+            self._budgets = dict([*self._budgets.items()][-1:]) | {version: Budget(share, recent)}
+        return self._budgets[version]

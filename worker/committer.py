@@ -3,15 +3,20 @@
 import queue
 import time
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from typing import Final, TypeVar
 
 import structlog
 
+from contracts.errors import UnreadableEntry
 from contracts.ticket import Lane
+from contracts.wire import ClaimCheck, decode_check
 from db import Database
 from db.dead import bury
+from db.rewrite import Reclassified, rewrite
+from db.rewrite import rehearse as rehearse_run
 from db.samples import Sample, keep
 from db.window import Classified, rehearse, write
 from inbox import Entry, Inbox
@@ -24,6 +29,7 @@ from worker.supervisor import Supervisor
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
+Row = Classified | Reclassified
 
 _SAY_EVERY_S: Final = 10.0
 
@@ -62,7 +68,7 @@ class Committer:
             ended = first is None
             while first is not None:
                 _merge(window, first)
-                if len(window.entries) >= self._window_max:
+                if len(window.entries) + len(window.dropped) >= self._window_max:
                     break
                 try:
                     first = inlet.get_nowait()
@@ -81,20 +87,27 @@ class Committer:
                 Condemned(entry, f"it cannot be stored: {reason(error)}") for (entry, _), error in refused
             )
             self._settle([entry for entry, _ in stored])
+        if window.dropped:
+            self._settle(window.dropped)
         for one in window.dead:
             self._bury(one)
         if window.samples:
             self._keep(window.samples)
 
-    def _write(
-        self, window: Done
-    ) -> tuple[list[tuple[Entry, Classified]], list[tuple[tuple[Entry, Classified], Exception]]]:
-        def work(some: Sequence[tuple[Entry, Classified]]) -> list[None]:
-            write(self._database, [row for _, row in some])
+    def _write(self, window: Done) -> tuple[list[tuple[Entry, Row]], list[tuple[tuple[Entry, Row], Exception]]]:
+        def work(some: Sequence[tuple[Entry, Row]]) -> list[None]:
+            write(self._database, [row for _, row in some if isinstance(row, Classified)])
+            rewrite(self._database, [row for _, row in some if isinstance(row, Reclassified)])
             return [None] * len(some)
 
+        def check() -> None:
+            if fresh := next((row for row in window.rows if isinstance(row, Classified)), None):
+                rehearse(self._database, fresh)
+            if again := next((row for row in window.rows if isinstance(row, Reclassified)), None):
+                rehearse_run(self._database, again)
+
         pairs = list(zip(window.entries, window.rows, strict=True))
-        done, refused = sift(pairs, work, partial(rehearse, self._database, window.rows[0]))
+        done, refused = sift(pairs, work, check)
         return [pair for pair, _ in done], refused
 
     def _bury(self, one: Condemned) -> None:
@@ -104,6 +117,8 @@ class Committer:
             payload = entry.payload or b""
             keep = partial(bury, self._database, entry.lane, entry.id, payload, one.reason, attempts=one.attempts)
             self._patiently(keep)
+            if check := _check_of(payload):
+                self._patiently(partial(rewrite, self._database, [Reclassified(check, "failed")]))
             metrics.DEAD.inc()
             log.error(
                 "dead letter",
@@ -129,10 +144,13 @@ class Committer:
     def _patiently(self, call: Callable[[], T]) -> T:
         return outwait(call, self._supervisor)
 
-    def _count(self, rows: Sequence[Classified]) -> None:
+    def _count(self, rows: Sequence[Row]) -> None:
         now = datetime.now(UTC)
         metrics.WINDOW.observe(len(rows))
         for row in rows:
+            if isinstance(row, Reclassified):
+                metrics.RECLASSIFIED.inc()
+                continue
             metrics.PREDICTIONS.labels(row.prediction.label).inc()
             metrics.BANDS.labels(row.prediction.band.value).inc()
             if row.lane is Lane.LIVE:
@@ -147,5 +165,12 @@ class Committer:
 def _merge(window: Done, more: Done) -> None:
     window.rows.extend(more.rows)
     window.entries.extend(more.entries)
+    window.dropped.extend(more.dropped)
     window.dead.extend(more.dead)
     window.samples.extend(more.samples)
+
+
+def _check_of(payload: bytes) -> ClaimCheck | None:
+    with suppress(UnreadableEntry):
+        return decode_check(payload)
+    return None

@@ -1,18 +1,24 @@
 """Which model runs: watches the registry's `current` and loads the next version beside the pipe."""
 
 import threading
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import structlog
 
 from contracts.errors import Retryable
 from contracts.model import CurrentModel, Model
 from registry import Registry
+from worker.metrics import EPOCH
 
 log = structlog.get_logger(__name__)
+
+_GUEST_STAYS_S: Final = 300.0  # after it was last asked for
+_TRY_AGAIN_S: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +31,8 @@ class Running:
 
 class Keeper:
     """Holds the running model. `load` turns a version's folder into a warmed-up model.
+
+    Beside it, for runs that try a version before it is promoted, at most one guest, loaded when it is asked for.
 
     A look at the registry is `excused` from heartbeats: a store that hangs, or a long download, is no hanging worker.
     """
@@ -44,6 +52,9 @@ class Keeper:
         self._running: Running | None = None
         self._refused: CurrentModel | None = None
         self._said = ""
+        self._asked: tuple[str, float] | None = None
+        self._cannot: tuple[str, float] | None = None
+        self.guest: Running | None = None
         self._nudge = threading.Event()
         self.ready = threading.Event()
 
@@ -52,6 +63,22 @@ class Keeper:
         """The model for the next window. Only after `ready`."""
         assert self._running is not None
         return self._running
+
+    def beside(self, version: str) -> Running | None:
+        """A version that is not current, if it is loaded; else it is going to be. `cannot` says if that failed."""
+        self._asked = version, time.monotonic()
+        guest = self.guest
+        if guest and guest.model.version == version:
+            return guest
+        self.nudge()
+        return None
+
+    def cannot(self, version: str) -> bool:
+        """Whether a version could not be loaded a short time ago, or is current and was refused."""
+        if self._refused and self._refused.version == version:
+            return True
+        lately = time.monotonic() - _TRY_AGAIN_S
+        return self._cannot is not None and self._cannot[0] == version and self._cannot[1] > lately
 
     def nudge(self) -> None:
         """Look at the registry now instead of at the next turn."""
@@ -63,6 +90,7 @@ class Keeper:
             beat()
             with self._excused():
                 self._look()
+                self._look_beside()
             self._nudge.wait(self._every_s)
             self._nudge.clear()
 
@@ -88,5 +116,26 @@ class Keeper:
             self._said = why
             return
         self._running, self._refused, self._said = Running(model, wanted.epoch), None, ""
+        EPOCH.set(wanted.epoch)
         self.ready.set()
         log.info("model current", version=model.version, epoch=wanted.epoch)
+
+    def _look_beside(self) -> None:
+        if self._asked is None:
+            return
+        version, asked_at = self._asked
+        held = self.guest and self.guest.model.version
+        if time.monotonic() - asked_at > _GUEST_STAYS_S:
+            self._asked = self.guest = None
+        elif version not in {held, self.running.model.version} and not self.cannot(version):
+            self.guest = None  # there may be no room for three
+            try:
+                model = self._load(self._registry.folder(version))
+            except Retryable:
+                return
+            except Exception as error:  # noqa: BLE001 - live tickets go on, whatever is wrong with a guest
+                log.error("cannot be loaded beside the model", version=version, why=str(error))
+                self._cannot = version, time.monotonic()
+                return
+            self.guest = Running(model, 0)
+            log.info("model beside", version=version)

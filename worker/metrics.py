@@ -12,6 +12,7 @@ LATENCY: Final = Histogram(
 )
 BANDS: Final = Counter("triagem_bands", "Decisions by band", ["band"])
 SKIPPED: Final = Counter("triagem_model_skipped", "Tickets whose text this model version had already classified")
+RECLASSIFIED: Final = Counter("triagem_reclassified", "Stored tickets that a run had looked at again")
 DEAD: Final = Counter("triagem_dead_letters", "Entries that were kept as dead letters")
 MODEL_SECONDS: Final = Counter("triagem_model_busy_seconds", "Time in which the model computed")
 WINDOW: Final = Histogram("triagem_window_tickets", "Tickets in one statement", buckets=(1, 4, 16, 32, 64, 256, 1024))

@@ -22,6 +22,7 @@ from contracts.errors import DatabaseAway, TriagemError
 from db import Database, DatabaseSettings
 from db.deliveries import keep_targets
 from db.upgrade import require_current
+from inbox import Inbox, InboxSettings, connect
 from registry import Registry, RegistrySettings
 from worker import health
 from worker.app import OPS_QUEUE, ops_app, worth_saying
@@ -31,7 +32,13 @@ log = structlog.get_logger(__name__)
 
 
 def run(
-    *, broker_url: str, database_url: str, registry_url: str, settings: OpsSettings, targets: Mapping[str, str]
+    *,
+    broker_url: str,
+    redis_url: str,
+    database_url: str,
+    registry_url: str,
+    settings: OpsSettings,
+    targets: Mapping[str, str],
 ) -> int:
     """Run until SIGTERM or SIGINT, which let a task end; returns the exit status.
 
@@ -44,7 +51,9 @@ def run(
         require_current(database)
         keep_targets(database, targets)
     # To the processes, which are forked or, on macOS, started anew: these inherit nothing else.
-    os.environ.update(TRIAGEM_DATABASE_URL=database_url, TRIAGEM_REGISTRY_URL=registry_url)
+    os.environ.update(
+        TRIAGEM_REDIS_URL=redis_url, TRIAGEM_DATABASE_URL=database_url, TRIAGEM_REGISTRY_URL=registry_url
+    )
     app = ops_app(broker_url, settings)
     if settings.ops_heartbeat_file:
         app.steps["worker"].add(liveness(settings.ops_heartbeat_file))
@@ -103,11 +112,13 @@ def liveness(file: Path) -> type[bootsteps.StartStopStep]:
 @signals.worker_process_init.connect  # type: ignore[untyped-decorator]
 def _open_rooms(**_: object) -> None:
     """In each process that runs tasks: a pool of connections must not be shared by a fork."""
-    url = DatabaseSettings().database_url
+    url, inbox = DatabaseSettings().database_url, InboxSettings()
     assert url
+    assert inbox.redis_url
     logging.getLogger("celery.app.trace").addFilter(without_words)
     logging.getLogger("celery.app.trace").addFilter(worth_saying)
     current_app.database = Database(url.get_secret_value())
+    current_app.inbox = Inbox(connect(inbox.redis_url.get_secret_value()), inbox)
     current_app.registry = Registry(RegistrySettings().registry_url)
 
 

@@ -6,9 +6,10 @@ from contracts.errors import UnreadableEntry
 from contracts.model import Tokens
 from contracts.text import clean, digest
 from contracts.ticket import Ticket
-from contracts.wire import decode
+from contracts.wire import ClaimCheck, decode, decode_check
 from db import Database
 from db.known import known
+from db.rewrite import Checked
 from inbox import Entry
 from worker.batch import Condemned, Item
 from worker.keeper import Running
@@ -16,30 +17,37 @@ from worker.keeper import Running
 _NOT_TOKENISED = Tokens(ids=(), truncated=False)
 
 
-def read(entries: Sequence[Entry]) -> tuple[list[tuple[Entry, Ticket]], list[Condemned]]:
-    """Decode entries; what is no ticket comes back apart, with the reason."""
-    readable: list[tuple[Entry, Ticket]] = []
+def read(entries: Sequence[Entry]) -> tuple[list[tuple[Entry, Ticket | ClaimCheck]], list[Condemned]]:
+    """Decode entries; what can't be read comes back apart, with the reason."""
+    readable: list[tuple[Entry, Ticket | ClaimCheck]] = []
     unreadable: list[Condemned] = []
     for entry in entries:
         try:
-            readable.append((entry, decode(entry.payload or b"")))
+            payload = entry.payload or b""
+            readable.append((entry, decode_check(payload) or decode(payload)))
         except UnreadableEntry as error:
             unreadable.append(Condemned(entry, str(error)))
     return readable, unreadable
 
 
-def prepare(taken: Sequence[tuple[Entry, Ticket]], running: Running, database: Database) -> list[Item]:
+def prepare(taken: Sequence[tuple[Entry, Ticket | Checked]], running: Running, database: Database) -> list[Item]:
     """Items for the model, in the same order. A text that this version knows is not tokenised, only carried."""
-    texts = [clean(ticket.text) for _, ticket in taken]
-    digests = [digest(text) for text in texts]
-    stored = known(
-        database,
-        [(ticket.source, ticket.external_id, one) for (_, ticket), one in zip(taken, digests, strict=True)],
-        running.model.version,
-    )
+    texts = [clean((what.text if isinstance(what, Ticket) else what.words) or "") for _, what in taken]
+    # A claim check names the digest that the ticket was stored by, whatever cleaning gave it.
+    digests = [
+        digest(text) if isinstance(what, Ticket) else what.check.digest
+        for text, (_, what) in zip(texts, taken, strict=True)
+    ]
+    places = [place for place, (_, what) in enumerate(taken) if isinstance(what, Ticket)]
+    asked = [
+        (what.source, what.external_id, one)
+        for (_, what), one in zip(taken, digests, strict=True)
+        if isinstance(what, Ticket)
+    ]
+    stored = {places[place]: said for place, said in known(database, asked, running.model.version).items()}
     fresh = [place for place in range(len(taken)) if place not in stored]
     tokens = dict(zip(fresh, running.model.tokenize([texts[place] for place in fresh]), strict=True))
     return [
-        Item(entry, ticket, digests[place], tokens.get(place, _NOT_TOKENISED), stored.get(place))
-        for place, (entry, ticket) in enumerate(taken)
+        Item(entry, what, digests[place], tokens.get(place, _NOT_TOKENISED), stored.get(place))
+        for place, (entry, what) in enumerate(taken)
     ]

@@ -14,21 +14,18 @@ import structlog
 from contracts.errors import GroupMissing, InboxAway, InboxFull, TriagemError
 from contracts.ticket import Lane
 from db import Database
-from engine.planner import plan
 from inbox import Entry, Inbox
 from inbox.client import BLOCK_S
 from inbox.desired import paused
 from inbox.lease import Lease
 from inbox.trials import LETHAL, Trials
 from worker.batch import Condemned, Done, MicroBatch
-from worker.bisect import reason, sift
 from worker.handover import Handover
 from worker.keeper import Keeper
 from worker.lanes import Lanes
 from worker.outage import outwait
-from worker.prepare import prepare, read
+from worker.preparer import Preparer
 from worker.rescue import Rescue
-from worker.selfcheck import self_check
 from worker.settings import WorkerSettings
 from worker.supervisor import Supervisor
 
@@ -36,6 +33,7 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 _BULK_LOOK_S: Final = 0.05  # how often bulk is looked for while live tickets are in hand
+_WAITING_LOOK_S: Final = 0.5
 
 
 class Taker:
@@ -55,13 +53,15 @@ class Taker:
         bury: Callable[[Done], None],
     ) -> None:
         self._inbox, self._lease, self._rescue = inbox, lease, rescue
-        self._database, self._keeper, self._supervisor = database, keeper, supervisor
+        self._supervisor = supervisor
         self._settings = settings
         self._window = window
         self._bury = bury
         self._trials = Trials(inbox.redis)
         self._lanes = Lanes(settings.bulk_share)
         self._suspects: deque[Entry] = deque()
+        self._preparer = Preparer(database, keeper, settings, bury, self._patiently)
+        self._waiting_at = float("-inf")
         # What the classifier may be at work on: the micro-batch in the place between us, and the one before it.
         self._ahead: deque[list[Entry]] = deque(maxlen=2)
         # Whose trial stands in Redis, and what is in it.
@@ -116,22 +116,35 @@ class Taker:
                 self._supervisor.stopping.wait(0.2)
             return
         window, consumer = self._window(), self._lease.consumer
+        self._try_waiting()
         if self._rescue.due():
             for lane in Lane:
                 self._add(lane, self._patiently(partial(self._sweep, lane, window)))
         for lane in Lane:
-            if lane is Lane.BULK and self._lanes.tickets(Lane.LIVE):
-                if time.monotonic() < self._bulk_at:
+            if lane is Lane.BULK and (self._preparer.waiting or self._lanes.tickets(Lane.LIVE)):
+                if self._preparer.waiting or time.monotonic() < self._bulk_at:
                     continue  # its turn comes later, and asking costs as much as preparing a micro-batch
                 self._bulk_at = time.monotonic() + _BULK_LOOK_S
             # Half a window at a time: taking, looking up and tokenising cost their round trips a call. What has come
             # in meanwhile would stand behind what is held of its lane anyway.
             if (held := self._lanes.tickets(lane)) <= window // 2:
                 self._add(lane, self._patiently(partial(self._inbox.take, lane, consumer, window - held)))
-        if not self._holding_some():
+        if self._preparer.waiting and not self._holding_some():
+            self._supervisor.stopping.wait(_BULK_LOOK_S)
+        elif not self._holding_some():
             idle = self._patiently(partial(self._inbox.wait, consumer, window, block_s=BLOCK_S))
             for lane in Lane:
                 self._add(lane, [entry for entry in idle if entry.lane is lane])
+
+    def _try_waiting(self) -> None:
+        """Look whether the model is there that some wait for; nothing else of bulk is taken meanwhile."""
+        if not self._preparer.waiting or time.monotonic() < self._waiting_at:
+            return
+        again, self._preparer.waiting = self._preparer.waiting, []
+        self._suspects.extend(entry for entry in again if entry.deaths is not None)
+        fresh = [entry for entry in again if entry.deaths is None]
+        self._lanes.add(Lane.BULK, self._preparer.batches(fresh))
+        self._waiting_at = time.monotonic() + _WAITING_LOOK_S
 
     def _sweep(self, lane: Lane, window: int) -> list[Entry]:
         return self._rescue.sweep(lane, self._lease.consumer, self._in_hand[lane], window)
@@ -149,7 +162,7 @@ class Taker:
         fresh = [entry for entry in entries if entry.deaths is None]
         if fresh:
             self._try(chain(*self._ahead, fresh))
-            self._lanes.add(lane, self._prepared(fresh))
+            self._lanes.add(lane, self._preparer.batches(fresh))
 
     def _give(self, outlet: Handover[MicroBatch], batch: MicroBatch) -> None:
         self._ahead.append([item.entry for item in batch.items])
@@ -166,7 +179,7 @@ class Taker:
             return
         self._ahead.clear()
         self._try([suspect], alone=True)
-        for batch in self._prepared([suspect]):
+        for batch in self._preparer.batches([suspect]):
             outlet.give(batch)
             self._idle(outlet)
         self._try([])
@@ -189,21 +202,6 @@ class Taker:
 
         told = self._patiently(begin) and not alone
         self._trial = (consumer, frozenset(entries)) if told else ("", frozenset())
-
-    def _prepared(self, entries: list[Entry]) -> list[MicroBatch]:
-        taken, condemned = read(entries)
-        running = self._keeper.running
-        work = partial(prepare, running=running, database=self._database)
-        done, failed = self._patiently(lambda: sift(taken, work, partial(self_check, running.model)))
-        condemned += [
-            Condemned(entry, f"this text cannot be prepared: {reason(error)}") for (entry, _), error in failed
-        ]
-        if condemned:
-            self._bury(Done(dead=condemned))
-        items = [item for _, item in done]
-        sizes = [len(item.tokens.ids) for item in items]
-        batches = plan(sizes, batch_size=self._settings.batch_size, batch_tokens=self._settings.batch_tokens)
-        return [MicroBatch(running, [items[place] for place in batch]) for batch in batches]
 
     def _idle(self, outlet: Handover[MicroBatch]) -> bool:
         """Wait until the classifier has nothing to do; False if the pipe failed meanwhile."""

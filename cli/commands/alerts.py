@@ -23,7 +23,7 @@ def _group() -> None:
 @alerts.command("list")
 def list_(
     *,
-    kind: Annotated[str | None, typer.Option(help="low-confidence, drift or retraining-due.")] = None,
+    kind: Annotated[str | None, typer.Option(help="low-confidence, drift, retraining-due or run-ended.")] = None,
     limit: Annotated[int, typer.Option(min=1)] = 50,
     form: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.TABLE,
 ) -> None:

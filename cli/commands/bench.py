@@ -103,6 +103,38 @@ def pipe(
 
 
 @bench.command()
+def reclassify(
+    *,
+    tickets: Annotated[int, typer.Option(min=1000, help="Stored tickets of a run.")] = 60_000,
+    rounds: Rounds = 3,
+    as_json: Json = False,
+) -> None:
+    """A run over stored tickets beside the pipe, and live tickets meanwhile, with an engine of no cost.
+
+    Example: `triagem bench reclassify`
+    """
+    from cli.bench.corpus import texts as read
+    from cli.bench.ground import bench as opened
+    from cli.bench.model import measured
+    from cli.bench.reclassify import run
+    from cli.processes import exit_on_sigterm
+
+    exit_on_sigterm()
+    with measured("minilm") as version, opened(version) as on, errors.status("measure") as status:
+        report = run(on, read(None, 512), tickets=tickets, rounds=rounds, told=status.update)
+    if as_json:
+        print_json(report)
+        return
+    console.print(
+        f"{report.run_per_s:,.0f} stored tickets/s, {report.share_of_pipe:.0%} of the pipe's"
+        f" {report.pipe_per_s:,.0f}\n"
+        f"a live ticket's p95: idle {report.idle_p95_ms:.1f} ms, during a run {report.during_run_p95_ms:.1f} ms"
+        f" ({report.times_idle:.1f} times)",
+        highlight=False,
+    )
+
+
+@bench.command()
 def store(
     *,
     rows: Annotated[int, typer.Option(min=10_000, help="Stored tickets at the end.")] = 1_000_000,

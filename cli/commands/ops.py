@@ -38,15 +38,18 @@ def ops(
 
         end_with_parent()
     from producer.crm import from_environment
+    from producer.reclassify.settings import ReclassifySettings
     from registry import RegistrySettings
     from trainer.settings import DueSettings
     from worker.ops import run
 
     # Its tasks read them later: what is wrong there is said now.
     DueSettings()
+    ReclassifySettings()
     crm = from_environment()
     status = run(
         broker_url=servers.broker_url(),
+        redis_url=servers.redis_url(),
         database_url=servers.database_url(),
         registry_url=RegistrySettings().registry_url,
         settings=settings,

@@ -45,6 +45,7 @@ class TestEverywhere:
                     "predictions": 1,
                     "reviews": 1,
                     "review_draws": 0,
+                    "run_changes": 0,
                     "samples": 0,
                 },
                 "dead_letters": 1,

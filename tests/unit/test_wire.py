@@ -1,6 +1,7 @@
 """How a ticket travels: what is encoded comes back, and nothing else is ever taken for a ticket."""
 
 import json
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from contracts.errors import UnreadableEntry
 from contracts.ticket import Identity, Ticket
-from contracts.wire import decode, encode, identity
+from contracts.wire import ClaimCheck, decode, decode_check, encode, encode_check, identity
 from tests.support.builders import fields, ticket, tickets
 
 SECRET = "o meu cpf"
@@ -172,3 +173,21 @@ def test_any_json_object_is_a_ticket_or_unreadable(values: dict[str, Any]) -> No
 
     if not refusal(whole):
         assert decode(encode(decode(whole))) == decode(whole)
+
+
+@given(st.builds(ClaimCheck, st.integers(1, 2**63 - 1), st.integers(1, 2**63 - 1), st.binary(max_size=32)))
+def test_a_claim_check_comes_back_as_it_was_and_a_worker_that_knows_none_sets_it_aside(check: ClaimCheck) -> None:
+    assert decode_check(encode_check(check)) == check
+    assert refusal(encode_check(check)) == "the payload's wire version is not 1"
+
+
+@given(st.data())
+def test_a_damaged_claim_check_is_none_or_unreadable(data: st.DataObject) -> None:
+    whole = encode_check(ClaimCheck(1, 2, b"digest"))
+    place = data.draw(st.integers(0, len(whole)))
+    with suppress(UnreadableEntry):
+        decode_check(whole[:place] + data.draw(st.binary(max_size=3)) + whole[place + data.draw(st.integers(0, 3)) :])
+
+
+def test_a_ticket_is_no_claim_check() -> None:
+    assert decode_check(encode(ticket())) is None

@@ -1,0 +1,142 @@
+"""A run over stored tickets with real processes, whatever of them is killed."""
+
+import random
+from collections.abc import Iterator
+from itertools import cycle
+from pathlib import Path
+
+import pytest
+
+from cli.processes import WorkerProcess
+from cli.stack import Endpoints
+from contracts.ticket import Lane
+from db import Database, runs
+from db.runs import Plan, Run
+from inbox import Inbox
+from tests.e2e.conftest import ROOT
+from tests.e2e.test_memory import GROWTH_MIB, resident_mib
+from tests.support.processes import offspring
+from tests.support.runs import scalar, store
+from tests.support.waiting import until
+
+MARK = 5_000
+
+
+class Crew:
+    """A worker, an ops worker and beat, that can be killed and started again."""
+
+    def __init__(self, endpoints: Endpoints, models: Path, logs: Path, engine: str) -> None:
+        self.endpoints, self.logs = endpoints, logs
+        self.settings = {
+            "TRIAGEM_REGISTRY_URL": str(models), "PYTHONPATH": str(ROOT), "TRIAGEM_ENGINE": engine,
+            "TRIAGEM_LEASE_S": "1", "TRIAGEM_CLAIM_EVERY_S": "0.5", "TRIAGEM_RECLASSIFY_EVERY": "1s",
+            "TRIAGEM_BULK_MARK": str(MARK), "TRIAGEM_BEAT_SCHEDULE": str(logs / "beat"),
+        }  # fmt: skip
+        self.processes: dict[str, WorkerProcess] = {}
+
+    def start(self, *names: str) -> None:
+        for name in names or ("worker", "ops", "beat"):
+            self.processes[name] = WorkerProcess(self.endpoints, self.logs / f"{name}.log", name, **self.settings)
+
+    def kill(self, *names: str) -> None:
+        for name in names or tuple(self.processes):
+            self.processes[name].kill()
+
+
+@pytest.fixture
+def logs(tmp_path: Path) -> Path:
+    """Where the crew writes."""
+    return tmp_path
+
+
+def crew_of(endpoints: Endpoints, models: Path, logs: Path, engine: str) -> Iterator[Crew]:
+    """A started crew, killed at the end."""
+    crew = Crew(endpoints, models, logs, engine)
+    crew.start()
+    try:
+        yield crew
+    finally:
+        crew.kill()
+
+
+@pytest.fixture
+def slow_crew(endpoints: Endpoints, instant_models: Path, logs: Path) -> Iterator[Crew]:
+    """Its engine takes 2 ms a text."""
+    yield from crew_of(endpoints, instant_models, logs, "tests.support.engines:sleepy")
+
+
+@pytest.fixture
+def quick_crew(endpoints: Endpoints, instant_models: Path, logs: Path) -> Iterator[Crew]:
+    """Its engine answers at once."""
+    yield from crew_of(endpoints, instant_models, logs, "tests.support.engines:instant")
+
+
+class Watch:
+    """Looks at the run, and at what is in Redis meanwhile."""
+
+    def __init__(self, database: Database, inbox: Inbox) -> None:
+        self.database, self.inbox, self.most = database, inbox, 0
+
+    def run(self) -> Run:
+        self.most = max(self.most, int(self.inbox.redis.xlen(f"triagem:{{0}}:{Lane.BULK}")))
+        found = runs.find(self.database)
+        assert found
+        return found
+
+    def assert_whole(self, tickets: int) -> None:
+        run = self.run()
+        assert (run.state, run.put, run.done, run.settled) == ("done", tickets, tickets, tickets)
+        assert scalar(self.database, "SELECT count(*) FROM predictions WHERE model_version = 'v1.0.0'") == tickets
+        assert scalar(self.database, "SELECT count(*) FROM tickets WHERE model_version = 'v1.0.0'") == tickets
+        assert scalar(self.database, "SELECT count(*) FROM dead_letters") == 0
+        assert scalar(self.database, "SELECT count(*) FROM alerts WHERE kind <> 'run-ended'") == 0
+        assert self.most <= MARK
+
+
+def test_after_sigkill_of_everything_the_run_goes_on_from_its_cursor(
+    slow_crew: Crew, database: Database, inbox: Inbox
+) -> None:
+    store(database, 4000)
+    runs.start(database, Plan("v1.0.0", 1))
+    watch = Watch(database, inbox)
+    until(lambda: watch.run().done > 300, seconds=60)
+    slow_crew.kill()
+    cursor, done = watch.run().cursor, watch.run().done
+    assert done < 4000
+    slow_crew.start()
+    until(lambda: watch.run().state == "done", seconds=60)
+    assert cursor > 0
+    watch.assert_whole(4000)
+
+
+@pytest.mark.slow
+def test_ten_random_kills_change_nothing_in_the_outcome_of_100_000_tickets(
+    quick_crew: Crew, database: Database, inbox: Inbox
+) -> None:
+    store(database, 100_000)
+    runs.start(database, Plan("v1.0.0", 1))
+    watch, chance = Watch(database, inbox), random.Random(8)
+    print("seed 8")
+    for number, name in zip(range(10), cycle(("worker", "ops", "beat")), strict=False):
+        goal = min(99_000, watch.run().settled + chance.randint(500, 8_000))
+        until(lambda goal=goal: watch.run().settled >= goal, seconds=120)  # type: ignore[misc]
+        quick_crew.kill(name)
+        quick_crew.start(name)
+        print("killed", number, name, "at", goal)
+    until(lambda: watch.run().state == "done", seconds=300)
+    watch.assert_whole(100_000)
+
+
+@pytest.mark.slow
+def test_no_process_grows_with_the_tickets_of_a_run(quick_crew: Crew, database: Database, inbox: Inbox) -> None:
+    store(database, 100_000)
+    runs.start(database, Plan("v1.0.0", 1))
+    watch = Watch(database, inbox)
+    until(lambda: watch.run().settled >= 33_000, seconds=300)
+    pids = [pid for process in quick_crew.processes.values() for pid in {process.pid, *offspring(process.pid)}]
+    before = {pid: resident_mib(pid) for pid in pids}
+    until(lambda: watch.run().state == "done", seconds=300)
+    assert {
+        pid: resident_mib(pid) - before[pid] for pid in pids if resident_mib(pid) - before[pid] >= GROWTH_MIB
+    } == {}
+    watch.assert_whole(100_000)

@@ -1,0 +1,61 @@
+"""What a run is about and when it pauses, as people write it."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from contracts.errors import InvalidInput
+from producer.reclassify.settings import next_time
+from producer.reclassify.where import filters
+
+
+@pytest.mark.parametrize(
+    ("where", "found"),
+    [
+        ("", {}),
+        ("label=venda", {"label": "venda"}),
+        ("source=zendesk, band=review", {"source": "zendesk", "band": "review"}),
+        ("model!=current", {"not_model": "v1.2.0"}),
+        ("model=current", {"model": "v1.2.0"}),
+        ("model=v1.0.0", {"model": "v1.0.0"}),
+        ("since=2026-11-02", {"since": "2026-11-02T00:00:00+00:00"}),
+        ("until=2026-11-02T09:30-03:00", {"until": "2026-11-02T09:30:00-03:00"}),
+    ],
+)
+def test_filters_are_read(where: str, found: dict[str, str]) -> None:
+    assert filters(where, "v1.2.0") == found
+
+
+@pytest.mark.parametrize(
+    "where", ["label", "label=", "colour=red", "source!=zendesk", "since=yesterday", "label=a,label=b", "=", "1=1"]
+)
+def test_what_is_no_filter_is_refused_in_one_line(where: str) -> None:
+    with pytest.raises(InvalidInput, match="--where") as caught:
+        filters(where, "v1.2.0")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("hour", "zone", "now", "at"),
+    [
+        ("06:00", "UTC", "2026-11-22T02:00", "2026-11-22T06:00"),
+        ("06:00", "UTC", "2026-11-22T06:00", "2026-11-23T06:00"),
+        ("06:00", "America/Sao_Paulo", "2026-11-22T05:00", "2026-11-22T09:00"),
+        # Clocks go forward at 01:00 UTC: the night is an hour shorter. Then back: an hour longer.
+        ("06:00", "Europe/Lisbon", "2026-03-28T22:00", "2026-03-29T05:00"),
+        ("06:00", "Europe/Lisbon", "2026-10-24T21:00", "2026-10-25T06:00"),
+    ],
+)
+def test_a_run_pauses_at_the_next_such_hour_of_the_time_zone(hour: str, zone: str, now: str, at: str) -> None:
+    found = next_time(hour, zone, datetime.fromisoformat(now).replace(tzinfo=UTC))
+    assert found is not None
+    assert found.astimezone(UTC).isoformat()[:16] == at
+
+
+def test_without_an_hour_a_run_does_not_pause() -> None:
+    assert next_time(None, "UTC", datetime.now(UTC)) is None
+
+
+def test_what_is_no_hour_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="06:00"):
+        next_time("6", "UTC", datetime.now(UTC))
