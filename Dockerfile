@@ -61,7 +61,8 @@ RUN python requirements.py worker trainer > wanted.txt \
 
 FROM base AS gateway
 COPY --from=gateway-packages /opt/triagem /opt/triagem
-RUN --mount=type=bind,from=wheel,source=/dist,target=/dist pip install --no-cache-dir --no-deps /dist/*.whl
+COPY --from=wheel /dist /dist
+RUN pip install --no-cache-dir --no-deps /dist/*.whl
 USER 10001:10001
 ENV TRIAGEM_GATEWAY_HOST=0.0.0.0
 EXPOSE 8000
@@ -70,7 +71,8 @@ CMD ["gateway"]
 
 FROM base AS ops
 COPY --from=ops-packages /opt/triagem /opt/triagem
-RUN --mount=type=bind,from=wheel,source=/dist,target=/dist pip install --no-cache-dir --no-deps /dist/*.whl
+COPY --from=wheel /dist /dist
+RUN pip install --no-cache-dir --no-deps /dist/*.whl
 USER 10001:10001
 ENV TRIAGEM_OPS_HEARTBEAT_FILE=/tmp/heartbeat
 HEALTHCHECK --interval=30s --timeout=10s --start-period=60s CMD ["triagem", "ops", "--check"]
@@ -78,7 +80,8 @@ CMD ["ops"]
 
 FROM base AS worker-cuda
 COPY --from=worker-cuda-packages /opt/triagem /opt/triagem
-RUN --mount=type=bind,from=wheel,source=/dist,target=/dist pip install --no-cache-dir --no-deps /dist/*.whl
+COPY --from=wheel /dist /dist
+RUN pip install --no-cache-dir --no-deps /dist/*.whl
 USER 10001:10001
 ENV TRIAGEM_HEARTBEAT_FILE=/tmp/heartbeat NVIDIA_DRIVER_CAPABILITIES=compute,utility NVIDIA_VISIBLE_DEVICES=all
 HEALTHCHECK --interval=30s --timeout=10s --start-period=5m CMD ["triagem", "worker", "--check"]
@@ -87,14 +90,16 @@ CMD ["worker"]
 # A worker that can train too, with the sample data and a small BERT in it.
 FROM base AS demo
 COPY --from=demo-packages /opt/triagem /opt/triagem
-RUN --mount=type=bind,from=wheel,source=/dist,target=/dist pip install --no-cache-dir --no-deps /dist/*.whl
+COPY --from=wheel /dist /dist
+RUN pip install --no-cache-dir --no-deps /dist/*.whl
 USER 10001:10001
 CMD ["demo", "--attach"]
 
 # Last, so that `docker build .` makes it.
 FROM base AS worker-cpu
 COPY --from=worker-cpu-packages /opt/triagem /opt/triagem
-RUN --mount=type=bind,from=wheel,source=/dist,target=/dist pip install --no-cache-dir --no-deps /dist/*.whl
+COPY --from=wheel /dist /dist
+RUN pip install --no-cache-dir --no-deps /dist/*.whl
 USER 10001:10001
 ENV TRIAGEM_HEARTBEAT_FILE=/tmp/heartbeat
 HEALTHCHECK --interval=30s --timeout=10s --start-period=2m CMD ["triagem", "worker", "--check"]
