@@ -3,7 +3,8 @@
 #   docker build --target worker-cpu -t triagem/worker-cpu .
 #
 # Dependencies lie in a layer of their own, made from pyproject.toml: a change of code sends a small layer only.
-# Models are in no image: they come from a volume at /models or from TRIAGEM_REGISTRY_URL.
+# Models are in no image: they come from a volume at /models or from TRIAGEM_REGISTRY_URL; for one in a bucket,
+# `--build-arg STORAGE=s3fs` (or gcsfs) adds what speaks to it.
 ARG PYTHON=3.11-slim-bookworm
 
 FROM python:${PYTHON} AS base
@@ -38,10 +39,12 @@ COPY . .
 RUN /opt/triagem/bin/pip wheel --no-deps --wheel-dir /dist .
 
 FROM builder AS gateway-packages
-RUN python requirements.py gateway > wanted.txt && /opt/triagem/bin/pip install -r wanted.txt
+ARG STORAGE
+RUN python requirements.py gateway > wanted.txt && /opt/triagem/bin/pip install -r wanted.txt ${STORAGE:+"$STORAGE"}
 
 FROM builder AS ops-packages
-RUN python requirements.py worker drift > wanted.txt && /opt/triagem/bin/pip install -r wanted.txt
+ARG STORAGE
+RUN python requirements.py worker drift > wanted.txt && /opt/triagem/bin/pip install -r wanted.txt ${STORAGE:+"$STORAGE"}
 
 # torch alone and first: it is by far the largest, and its build for CPUs comes from an index of its own.
 FROM builder AS torch-cpu
@@ -49,11 +52,13 @@ ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 RUN /opt/triagem/bin/pip install ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} "torch>=2.6,<2.14"
 
 FROM torch-cpu AS worker-cpu-packages
-RUN python requirements.py worker engine > wanted.txt && /opt/triagem/bin/pip install -r wanted.txt
+ARG STORAGE
+RUN python requirements.py worker engine > wanted.txt && /opt/triagem/bin/pip install -r wanted.txt ${STORAGE:+"$STORAGE"}
 
 # On Linux the default index has the CUDA build, which brings CUDA's libraries: the host needs the driver only.
 FROM builder AS worker-cuda-packages
-RUN python requirements.py worker engine > wanted.txt && /opt/triagem/bin/pip install -r wanted.txt
+ARG STORAGE
+RUN python requirements.py worker engine > wanted.txt && /opt/triagem/bin/pip install -r wanted.txt ${STORAGE:+"$STORAGE"}
 
 FROM worker-cpu-packages AS demo-packages
 RUN python requirements.py worker trainer > wanted.txt \
