@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -156,11 +156,13 @@ def _until(
 def _busy_rate(broker_url: str) -> float | None:
     from worker.app import make_app
 
-    answers = make_app(broker_url).control.broadcast("pipe_stats", reply=True, timeout=3, limit=1)
-    for answer in answers or []:
-        for stats in answer.values():
-            return float(stats["busy_rate_per_s"])
-    return None
+    return rate_among(make_app(broker_url).control.broadcast("pipe_stats", reply=True, timeout=1) or [])
+
+
+def rate_among(answers: Iterable[Mapping[str, Mapping[str, Any]]]) -> float | None:
+    """The first rate that a worker tells. Ops workers answer too, and have none."""
+    told = (stats.get("busy_rate_per_s") for answer in answers for stats in answer.values())
+    return next((float(rate) for rate in told if rate), None)
 
 
 def _outcome(

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from cli.demo import rate_among
 from db import Database
 from inbox import Inbox
 from tests.e2e.conftest import StartWorker
@@ -25,3 +26,9 @@ def test_workers_that_run_classify_the_export_and_live_on(
 
 def test_there_is_nothing_to_keep(triagem: Triagem) -> None:
     assert triagem("demo", "--attach", "--keep").status == 2
+
+
+def test_an_ops_worker_that_answers_first_is_passed_over() -> None:
+    ops, idle, busy = {"error": "this worker runs no pipe"}, {"busy_rate_per_s": 0.0}, {"busy_rate_per_s": 7.5}
+    assert rate_among([{"ops": ops}, {"idle": idle}, {"busy": busy}]) == 7.5
+    assert rate_among([{"ops": ops}]) is None
