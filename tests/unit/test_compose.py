@@ -1,5 +1,6 @@
 """Dockerfile and docker-compose.yml: what Docker's own tools accept, and what each service is promised."""
 
+import functools
 import json
 import os
 import re
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from gateway.settings import GatewaySettings
-from tests.support.manifests import ROOT, tool
+from tests.support.manifests import ROOT, documents, tool
 from worker.settings import WorkerSettings
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
@@ -18,6 +19,7 @@ ONCE = {"secrets", "migrate", "demo"}
 SERVERS = {"redis", "postgres"}
 
 
+@functools.cache
 def compose(*arguments: str) -> dict[str, Any]:
     """The file as Docker Compose reads it: checked against the published schema, with variables and defaults in."""
     done = subprocess.run(
@@ -33,8 +35,13 @@ def compose(*arguments: str) -> dict[str, Any]:
     return read
 
 
-ALL = compose("--profile", "*")["services"]
-OURS = {name: service for name, service in ALL.items() if name not in SERVERS}
+NAMES = list(documents(ROOT / "docker-compose.yml")[0]["services"])
+OURS = [name for name in NAMES if name not in SERVERS]
+
+
+def everything() -> dict[str, dict[str, Any]]:
+    services: dict[str, dict[str, Any]] = compose("--profile", "*")["services"]
+    return services
 
 
 def seconds(duration: str) -> float:
@@ -54,9 +61,9 @@ def test_up_starts_the_whole_pipe_and_neither_gpu_nor_demo() -> None:
     assert set(compose()["services"]) == expected
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", NAMES)
 def test_a_service_may_do_no_more_than_it_must(name: str) -> None:
-    service = ALL[name]
+    service = everything()[name]
     assert service["read_only"]
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
@@ -67,16 +74,16 @@ def test_a_service_may_do_no_more_than_it_must(name: str) -> None:
 
 @pytest.mark.parametrize("name", OURS)
 def test_our_image_is_a_target_of_the_dockerfile_and_runs_as_nobody_in_particular(name: str) -> None:
-    target = OURS[name]["build"]["target"]
-    assert OURS[name]["image"] == f"triagem/{target}:latest"
+    target = everything()[name]["build"]["target"]
+    assert everything()[name]["image"] == f"triagem/{target}:latest"
     stage = re.search(rf"^FROM base AS {target}\n(.*?)(?=^FROM |\Z)", DOCKERFILE, re.MULTILINE | re.DOTALL)
     assert stage
     assert "USER 10001:10001" in stage[1]
 
 
-@pytest.mark.parametrize("name", sorted(ALL.keys() - ONCE))
+@pytest.mark.parametrize("name", sorted(set(NAMES) - ONCE))
 def test_what_serves_comes_back_is_bounded_and_is_asked_whether_it_lives(name: str) -> None:
-    service = ALL[name]
+    service = everything()[name]
     assert service["restart"] == "unless-stopped"
     assert {"memory", "pids"} <= service["deploy"]["resources"]["limits"].keys()
     if name == "beat":  # it has nothing to ask
@@ -91,28 +98,28 @@ def test_what_serves_comes_back_is_bounded_and_is_asked_whether_it_lives(name: s
 
 @pytest.mark.parametrize("name", ["worker", "worker-gpu"])
 def test_a_worker_may_finish_its_window(name: str) -> None:
-    assert seconds(ALL[name]["stop_grace_period"]) > WorkerSettings().stop_deadline_s
+    assert seconds(everything()[name]["stop_grace_period"]) > WorkerSettings().stop_deadline_s
 
 
 def test_the_gateway_may_finish_its_requests() -> None:
-    assert seconds(ALL["gateway"]["stop_grace_period"]) > GatewaySettings().grace_s
+    assert seconds(everything()["gateway"]["stop_grace_period"]) > GatewaySettings().grace_s
 
 
 def test_only_the_gateway_listens_and_only_on_loopback() -> None:
-    published = {name: service["ports"] for name, service in ALL.items() if "ports" in service}
+    published = {name: service["ports"] for name, service in everything().items() if "ports" in service}
     assert {name: [port["host_ip"] for port in ports] for name, ports in published.items()} == {
         "gateway": ["127.0.0.1"]
     }
 
 
 def test_workers_can_be_scaled() -> None:
-    assert "container_name" not in ALL["worker"]
-    assert "ports" not in ALL["worker"]
+    assert "container_name" not in everything()["worker"]
+    assert "ports" not in everything()["worker"]
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", NAMES)
 def test_no_password_stands_in_the_file(name: str) -> None:
-    for variable, value in (ALL[name].get("environment") or {}).items():
+    for variable, value in (everything()[name].get("environment") or {}).items():
         if re.search("URL|PASSWORD|SECRET", variable):
             assert variable.endswith("_FILE")
             assert value.startswith("/secrets/")
@@ -121,7 +128,7 @@ def test_no_password_stands_in_the_file(name: str) -> None:
 def test_workers_and_gateway_never_see_the_owner_s_password() -> None:
     seeing = {
         name
-        for name, one in ALL.items()
+        for name, one in everything().items()
         if any(v.get("source") == "postgres-secrets" for v in one.get("volumes", ()))
     }
     assert seeing == {"secrets", "postgres", "migrate"}
