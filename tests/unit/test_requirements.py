@@ -15,7 +15,7 @@ def wanted(tmp_path: Path, *extras: str) -> set[str]:
     """The names of the packages, as the Dockerfile asks for them."""
     for path in (ROOT / "pyproject.toml", ROOT / "deploy" / "docker" / "requirements.py"):
         shutil.copy(path, tmp_path)
-    asked = [sys.executable, tmp_path / "requirements.py", *extras]
+    asked: list[str | Path] = [sys.executable, tmp_path / "requirements.py", *extras]
     said = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
     return {found[0] for line in said.splitlines() if (found := re.match(r"[\w-]+", line))}
 
