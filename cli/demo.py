@@ -1,10 +1,10 @@
-"""The demo: everything once, on the local stack, with a worker that is killed midway. Computes; others print."""
+"""The demo: everything once; on the local stack with a worker that is killed midway. Computes; others print."""
 
 from __future__ import annotations
 
 import csv
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -38,17 +38,17 @@ class DemoFailed(FinalError):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What the demo did, for a person or a program."""
+    """What the demo did, for a person or a program. Without `killed_at` nobody was killed."""
 
     source: str
     enqueued: int
     rows: int
-    killed_at: int
+    killed_at: int | None
     counts: dict[str, dict[str, int]]
     alerts: int
     least_sure: list[dict[str, Any]]
     busy_rate_per_s: float | None
-    recovery_s: float
+    recovery_s: float | None
 
     @property
     def lost(self) -> int:
@@ -70,7 +70,7 @@ def classify_export(endpoints: Endpoints, database: Database, on_rows: Callable[
     Args:
         on_rows: called with the number of stored results and what is going on.
     """
-    source = f"demo-{datetime.now(UTC):%Y%m%d-%H%M%S}"  # new tickets at each run, so that each run classifies
+    source = _source()
     inbox = Inbox(connect(endpoints.redis_url))
     log = STACK_FOLDER / "demo-worker.log"
     with WorkerProcess(endpoints, log, **_WORKER) as first:
@@ -94,8 +94,29 @@ def classify_export(endpoints: Endpoints, database: Database, on_rows: Callable[
             "worker 2 takes over and goes on",
         )
         recovery_s = time.monotonic() - began
-        rate = _busy_rate(endpoints)
+        rate = _busy_rate(endpoints.broker_url)
     return _outcome(database, source=source, enqueued=enqueued, killed_at=killed_at, rate=rate, recovery_s=recovery_s)
+
+
+def classify_attached(
+    inbox: Inbox, database: Database, broker_url: str, on_rows: Callable[[int, str], None]
+) -> Outcome:
+    """Enqueue the export and wait until workers that already run, on these servers, have classified it."""
+    source = _source()
+    _until(lambda: _alive(inbox), None, on_rows, "wait for a worker")
+    enqueued = _enqueue(inbox, source)
+    _until(
+        lambda: _stored(database, source) >= enqueued,
+        None,
+        lambda _, what: on_rows(_stored(database, source), what),
+        "the workers classify",
+    )
+    rate = _busy_rate(broker_url)
+    return _outcome(database, source=source, enqueued=enqueued, killed_at=None, rate=rate, recovery_s=None)
+
+
+def _source() -> str:
+    return f"demo-{datetime.now(UTC):%Y%m%d-%H%M%S}"  # new tickets at each run, so that each run classifies
 
 
 def _enqueue(inbox: Inbox, source: str) -> int:
@@ -118,29 +139,40 @@ def _alive(inbox: Inbox) -> bool:
     return alive(inbox.redis) > 0
 
 
-def _until(done: Callable[[], bool], worker: WorkerProcess, on_rows: Callable[[int, str], None], what: str) -> None:
+def _until(
+    done: Callable[[], bool], worker: WorkerProcess | None, on_rows: Callable[[int, str], None], what: str
+) -> None:
     end = time.monotonic() + _DEADLINE_S
+    log = f"log: {worker.log}" if worker else "the workers' logs say why"
     while not done():
-        if worker.exit_status is not None:
-            raise DemoFailed(f"the worker ended: {worker.why_ended()} (log: {worker.log})")
+        if worker and worker.exit_status is not None:
+            raise DemoFailed(f"the worker ended: {worker.why_ended()} ({log})")
         if time.monotonic() > end:
-            raise DemoFailed(f"'{what}' took over {_DEADLINE_S:.0f} s (log: {worker.log})")
+            raise DemoFailed(f"'{what}' took over {_DEADLINE_S:.0f} s ({log})")
         on_rows(0, what)
-        time.sleep(0.005)
+        time.sleep(0.005 if worker else 0.1)  # the first is to be killed at the right moment
 
 
-def _busy_rate(endpoints: Endpoints) -> float | None:
+def _busy_rate(broker_url: str) -> float | None:
     from worker.app import make_app
 
-    answers = make_app(endpoints.broker_url).control.broadcast("pipe_stats", reply=True, timeout=3, limit=1)
-    for answer in answers or []:
-        for stats in answer.values():
-            return float(stats["busy_rate_per_s"])
-    return None
+    return rate_among(make_app(broker_url).control.broadcast("pipe_stats", reply=True, timeout=1) or [])
+
+
+def rate_among(answers: Iterable[Mapping[str, Mapping[str, Any]]]) -> float | None:
+    """The first rate that a worker tells. Ops workers answer too, and have none."""
+    told = (stats.get("busy_rate_per_s") for answer in answers for stats in answer.values())
+    return next((float(rate) for rate in told if rate), None)
 
 
 def _outcome(
-    database: Database, *, source: str, enqueued: int, killed_at: int, rate: float | None, recovery_s: float
+    database: Database,
+    *,
+    source: str,
+    enqueued: int,
+    killed_at: int | None,
+    rate: float | None,
+    recovery_s: float | None,
 ) -> Outcome:
     from db.queries import Filters, counts, least_sure
 

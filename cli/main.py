@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from cli import logs
 from cli.output import errors
+from cli.secret_files import read_secret_files
 from cli.tracebacks import told
 from contracts.errors import TriagemError
 
@@ -64,6 +65,7 @@ for _name in (
 def run(arguments: list[str] | None = None) -> Any:
     """Run the command line; a user's mistake is one line on standard error and exit status 1."""
     try:
+        read_secret_files()
         return app(args=arguments)
     except TriagemError as error:
         errors.print(f"[red]triagem:[/red] {_escaped(str(error))}", highlight=False, soft_wrap=True)

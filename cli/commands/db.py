@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,6 +10,7 @@ import typer
 
 from cli import servers
 from cli.output import agreed, console, errors, print_json, progress
+from contracts.errors import InvalidInput
 from contracts.ticket import identify
 
 if TYPE_CHECKING:
@@ -29,6 +31,9 @@ def register(app: typer.Typer) -> None:
 def upgrade() -> None:
     """Create or bring up to date tables, views and the roles `triagem_reader` and `triagem_writer`.
 
+    With TRIAGEM_WRITER_URL, also the login of that URL, a member of `triagem_writer`, if it is missing: the one that
+    workers and all other commands use.
+
     Example: `triagem db upgrade`
     """
     database = servers.database()
@@ -38,6 +43,24 @@ def upgrade() -> None:
         before, after = upgrade(database)
     done = "is up to date" if before == after else f"went from {before or 'nothing'} to {after}"
     console.print(f"the database {done}", highlight=False)
+    if writer_url := os.environ.get("TRIAGEM_WRITER_URL"):
+        _let_in(servers.database_url(), writer_url)
+
+
+def _let_in(database_url: str, writer_url: str) -> None:
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    from cli.stack.logins import ensure_writer_login
+
+    try:
+        url = make_url(writer_url)
+    except (ArgumentError, ValueError):  # its message may hold the password
+        url = None
+    if url is None or not url.username or not url.password:
+        raise InvalidInput("TRIAGEM_WRITER_URL is no URL with user and password: postgresql://user:password@host/db")
+    ensure_writer_login(database_url, str(url.password), url.username)
+    console.print(f"the login {url.username} may read and write rows", highlight=False, markup=False)
 
 
 @db.command()

@@ -9,6 +9,7 @@ import typer
 from rich.panel import Panel
 from rich.table import Table
 
+from cli import servers
 from cli.output import BAND_STYLES, as_mapping, console, errors, print_json, progress
 from cli.servers import STACK_FOLDER
 from cli.steps import Steps
@@ -27,12 +28,22 @@ def register(app: typer.Typer) -> None:
 def demo(
     *,
     keep: Annotated[bool, typer.Option("--keep", help="Leave servers and a worker up until Ctrl-C.")] = False,
+    attach: Annotated[
+        bool, typer.Option("--attach", help="Use the servers of the environment, and the workers that run there.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
 ) -> None:
     """Start the local stack, train a model if there is none, classify a CRM export while a worker is killed.
 
+    With `--attach` nothing is started and nobody is killed: it is for containers.
+
     Example: `triagem demo --keep`
     """
+    if attach:
+        if keep:
+            raise typer.BadParameter("with --attach there is nothing to keep", param_hint="--keep")
+        _attached(as_json=as_json)
+        return
     from cli.commands.up import prepare, serve
     from cli.demo import classify_export
     from cli.processes import exit_on_sigterm
@@ -59,13 +70,34 @@ def demo(
         if as_json:
             print_json(as_mapping(outcome) | {"lost": outcome.lost, "seconds": steps.seconds})
         else:
-            _print(outcome, endpoints, keep=keep)
+            _print(outcome)
+            _print_next(outcome, endpoints, keep=keep)
         if keep:
             serve(endpoints, workers=1)
     finally:
         stack.stop()
     if outcome.lost:
         sys.exit(1)
+
+
+def _attached(*, as_json: bool) -> None:
+    from cli.demo import classify_attached
+    from registry import Registry, RegistrySettings
+
+    screen = errors if as_json else console
+    steps = Steps(screen)
+    inbox, broker_url = servers.inbox(), servers.broker_url()
+    with servers.database() as database:
+        _model(Registry(RegistrySettings().registry_url), steps)
+        with progress(screen) as bar:
+            task = bar.add_task("enqueue", total=200)
+            outcome = classify_attached(
+                inbox, database, broker_url, lambda rows, what: bar.update(task, completed=rows, description=what)
+            )
+    if as_json:
+        print_json(as_mapping(outcome) | {"lost": outcome.lost, "seconds": steps.seconds})
+    else:
+        _print(outcome)
 
 
 def _model(registry: Registry, steps: Steps) -> None:
@@ -90,7 +122,7 @@ def _model(registry: Registry, steps: Steps) -> None:
         )
 
 
-def _print(outcome: Outcome, endpoints: Endpoints, *, keep: bool) -> None:
+def _print(outcome: Outcome) -> None:
     bands = [band for band in BAND_STYLES if any(band in row for row in outcome.counts.values())]
     table = Table(title=f"{outcome.rows} of {outcome.enqueued} tickets classified", title_justify="left")
     table.add_column("label")
@@ -116,11 +148,17 @@ def _print(outcome: Outcome, endpoints: Endpoints, *, keep: bool) -> None:
     rate = f", {outcome.busy_rate_per_s:.0f} texts/s while the model computes" if outcome.busy_rate_per_s else ""
     verdict = "green" if not outcome.lost else "red"
     console.print(f"{automated:.0%} can be automated, {outcome.alerts} go to a person{rate}", highlight=False)
+    if outcome.killed_at is None:
+        console.print(f"[{verdict}]{outcome.lost} lost[/{verdict}]", highlight=False)
+        return
     console.print(
         f"[{verdict}]killed at {outcome.killed_at} of {outcome.enqueued}, {outcome.lost} lost[/{verdict}]: "
         f"worker 1 got SIGKILL, worker 2 finished {outcome.recovery_s:.1f} s after it was started",
         highlight=False,
     )
+
+
+def _print_next(outcome: Outcome, endpoints: Endpoints, *, keep: bool) -> None:
     first = outcome.least_sure[0]["external_id"] if outcome.least_sure else "T-10001"
     lines = [
         'triagem classify "minha internet caiu e quero trocar de plano"',

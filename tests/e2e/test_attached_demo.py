@@ -1,0 +1,34 @@
+"""`triagem demo --attach`: the export on servers and workers that already run, as in docker-compose.yml."""
+
+import json
+from pathlib import Path
+
+from cli.demo import rate_among
+from db import Database
+from inbox import Inbox
+from tests.e2e.conftest import StartWorker
+from tests.support.command import Triagem
+
+
+def test_workers_that_run_classify_the_export_and_live_on(
+    triagem: Triagem, start_worker: StartWorker, instant_models: Path, database: Database, inbox: Inbox
+) -> None:
+    worker = start_worker(instant_models, "tests.support.engines:instant")
+
+    answer = triagem("demo", "--attach", "--json")
+
+    assert answer.status == 0, answer.err
+    outcome = json.loads(answer.out)
+    assert (outcome["enqueued"], outcome["rows"], outcome["lost"]) == (200, 200, 0)
+    assert (outcome["killed_at"], outcome["recovery_s"]) == (None, None)
+    assert worker.exit_status is None
+
+
+def test_there_is_nothing_to_keep(triagem: Triagem) -> None:
+    assert triagem("demo", "--attach", "--keep").status == 2
+
+
+def test_an_ops_worker_that_answers_first_is_passed_over() -> None:
+    ops, idle, busy = {"error": "this worker runs no pipe"}, {"busy_rate_per_s": 0.0}, {"busy_rate_per_s": 7.5}
+    assert rate_among([{"ops": ops}, {"idle": idle}, {"busy": busy}]) == 7.5
+    assert rate_among([{"ops": ops}]) is None

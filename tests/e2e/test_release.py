@@ -1,0 +1,115 @@
+"""What `make release` builds works outside the checkout. With TRIAGEM_DIST it looks at what lies there."""
+
+import json
+import os
+import subprocess
+import sys
+import tarfile
+import venv
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.manifests import PROJECT, ROOT
+
+NAME = f"triagem-{PROJECT['version']}"
+
+
+def run(*command: str | Path, cwd: Path, status: int = 0, **environment: str) -> str:
+    done = subprocess.run(
+        [str(part) for part in command],
+        cwd=cwd,
+        env={"PATH": os.environ["PATH"], "HOME": str(cwd), "COLUMNS": "200", **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == status, done.stdout + done.stderr
+    return done.stdout
+
+
+def build(source: Path, dist: Path) -> Path:
+    # A path without this checkout: it has a package or two whose names a build could take for its own.
+    path = os.pathsep.join(part for part in sys.path if part and Path(part) != ROOT)
+    run(
+        sys.executable,
+        "-m",
+        "hatchling",
+        "build",
+        "-t",
+        "sdist",
+        "-t",
+        "wheel",
+        "-d",
+        dist,
+        cwd=source,
+        PYTHONPATH=path,
+    )
+    return dist
+
+
+@pytest.fixture(scope="module")
+def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder with wheel and sdist."""
+    given = os.environ.get("TRIAGEM_DIST")
+    return Path(given) if given else build(ROOT, tmp_path_factory.mktemp("dist"))
+
+
+@pytest.fixture(scope="module")
+def wheel(dist: Path) -> Path:
+    (found,) = dist.glob("*.whl")
+    return found
+
+
+def contents(wheel: Path) -> set[str]:
+    with zipfile.ZipFile(wheel) as archive:
+        return {name for name in archive.namelist() if not name.endswith("RECORD")}
+
+
+def test_the_wheel_holds_every_room_the_migrations_the_scripts_and_the_samples(wheel: Path) -> None:
+    rooms = ("cli", "contracts", "db", "engine", "gateway", "inbox", "producer", "registry", "trainer", "worker")
+    tracked = run("git", "ls-files", "--", *rooms, cwd=ROOT).split()
+    held = contents(wheel)
+    assert set(tracked) <= held
+    assert "cli/examples/crm_export.csv" in held
+    assert not {name for name in held if name.startswith(("tests/", "docs/", "deploy/"))}
+
+
+def test_a_wheel_made_from_the_sdist_is_the_same(dist: Path, wheel: Path, tmp_path: Path) -> None:
+    with tarfile.open(dist / f"{NAME}.tar.gz") as archive:
+        archive.extractall(tmp_path, filter="data")
+    (again,) = build(tmp_path / NAME, tmp_path / "dist").glob("*.whl")
+    assert contents(again) == contents(wheel)
+
+
+def test_the_installed_command_answers_away_from_the_checkout(wheel: Path, tmp_path: Path) -> None:
+    """With this environment's packages, and the project's own from the wheel."""
+    site = tmp_path / "site"
+    run(
+        sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index", "--target", site, wheel, cwd=tmp_path
+    )
+
+    where = run(sys.executable, "-c", "import cli; print(cli.__file__)", cwd=tmp_path, PYTHONPATH=str(site))
+    said = run(
+        sys.executable, site / "bin" / "triagem", "doctor", "--json", cwd=tmp_path, PYTHONPATH=str(site), status=1
+    )
+
+    assert Path(where.strip()).is_relative_to(site)
+    checks = {check["what"]: check for check in json.loads(said)}
+    assert PROJECT["version"] in checks["Python and packages"]["found"]
+    assert "triagem up" in checks["Redis"]["wrong"]
+
+
+@pytest.mark.slow
+def test_a_clean_environment_has_all_that_the_producer_needs(wheel: Path, tmp_path: Path) -> None:
+    """`pip install triagem`, nothing else: it needs an index of packages."""
+    venv.create(tmp_path / "venv", with_pip=True)
+    python = tmp_path / "venv" / "bin" / "python"
+    pip: Any = {name: value for name, value in os.environ.items() if name.startswith("PIP_")}
+    run(python, "-m", "pip", "install", "-q", wheel, cwd=tmp_path, **pip)
+
+    run(python, "-c", "from producer import Publisher", cwd=tmp_path)
+    said = run(tmp_path / "venv" / "bin" / "triagem", "doctor", "--json", cwd=tmp_path, status=1)
+    assert "extras db" in json.loads(said)[0]["found"]

@@ -1,0 +1,36 @@
+"""The files that deploy Triagem, read."""
+
+import shutil
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parent.parent.parent
+K8S = ROOT / "deploy" / "k8s"
+PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+OVERLAYS = ("cpu", "gpu")
+
+
+def tool(name: str) -> str:
+    """A program that a development dependency brings: beside this Python, or on the path."""
+    found = shutil.which(name, path=str(Path(sys.executable).parent)) or shutil.which(name)
+    assert found, f"{name} is not installed: pip install -e '.[dev]'"
+    return found
+
+
+def documents(path: Path) -> list[dict[str, Any]]:
+    return [document for document in yaml.safe_load_all(path.read_text(encoding="utf-8")) if document]
+
+
+def resources(kustomization: Path) -> list[dict[str, Any]]:
+    """All that a kustomization deploys. It names files and folders, and patches nothing."""
+    (spec,) = documents(kustomization / "kustomization.yaml")
+    assert not spec.keys() & {"patches", "replacements", "components", "generators"}
+    found = []
+    for name in spec["resources"]:
+        path = kustomization / name
+        found += resources(path) if path.is_dir() else documents(path)
+    return found

@@ -1,0 +1,57 @@
+"""deploy/cloudrun: what Cloud Run takes is a pod inside a Knative service; the pod is checked against its schema."""
+
+import re
+from typing import Any
+
+import kubernetes_validate
+import pytest
+
+from tests.support.manifests import PROJECT, ROOT, documents
+
+SERVICES = {path.stem: documents(path)[0] for path in sorted((ROOT / "deploy" / "cloudrun").glob("*.yaml"))}
+KNATIVE = {"containerConcurrency", "timeoutSeconds"}  # what Knative adds to a pod
+
+
+def template(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = SERVICES[name]["spec"]["template"]
+    return found
+
+
+def test_there_is_a_service_for_the_gateway_and_one_for_the_worker() -> None:
+    assert set(SERVICES) == {"gateway", "worker"}
+    assert {(one["apiVersion"], one["kind"]) for one in SERVICES.values()} == {("serving.knative.dev/v1", "Service")}
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_the_pod_keeps_to_its_schema(name: str) -> None:
+    spec = {key: value for key, value in template(name)["spec"].items() if key not in KNATIVE}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
+    kubernetes_validate.validate(pod, "1.34", strict=True)
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_the_image_is_this_release_s_and_secrets_come_from_the_secret_manager(name: str) -> None:
+    (container,) = template(name)["spec"]["containers"]
+    assert re.search(rf"/triagem/{name}(-cpu)?:{re.escape(PROJECT['version'])}$", container["image"])
+    secret = [one for one in container["env"] if one["name"].endswith("_URL")]
+    assert len(secret) == 2
+    assert all(one.keys() == {"name", "valueFrom"} for one in secret)
+
+
+def test_the_worker_is_always_on() -> None:
+    annotations = template("worker")["metadata"]["annotations"]
+    assert annotations["autoscaling.knative.dev/minScale"] == "1"
+    assert annotations["run.googleapis.com/cpu-throttling"] == "false"
+
+
+def test_the_worker_s_port_is_its_metrics() -> None:
+    (container,) = template("worker")["spec"]["containers"]
+    settings = {one["name"]: one.get("value") for one in container["env"]}
+    assert settings["TRIAGEM_METRICS_PORT"] == str(container["ports"][0]["containerPort"])
+    assert settings["TRIAGEM_METRICS_HOST"] == "0.0.0.0"
+
+
+def test_the_worker_ends_within_the_ten_seconds_that_cloud_run_gives() -> None:
+    (container,) = template("worker")["spec"]["containers"]
+    (deadline,) = (float(one["value"]) for one in container["env"] if one["name"] == "TRIAGEM_STOP_DEADLINE_S")
+    assert deadline < 10

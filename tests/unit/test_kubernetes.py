@@ -1,0 +1,122 @@
+"""deploy/k8s: each manifest is one that Kubernetes takes; each process may finish, is asked, is fenced in."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import kubernetes_validate
+import pytest
+
+from gateway.settings import GatewaySettings
+from tests.support.manifests import K8S, OVERLAYS, PROJECT, ROOT, documents, resources
+from worker.health import ALIVE_S
+from worker.settings import WorkerSettings
+
+KUBERNETES = "1.34"
+
+
+def kind(overlay: str, name: str) -> dict[str, dict[str, Any]]:
+    found = (one for one in resources(K8S / "overlays" / overlay) if one["kind"] == name)
+    return {one["metadata"]["name"]: one for one in found}
+
+
+def pods(overlay: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    for name in ("Deployment", "Job"):
+        for title, one in kind(overlay, name).items():
+            yield title, one["spec"]["template"]["spec"]
+
+
+PODS = [pytest.param(pod, id=f"{overlay}-{name}") for overlay in OVERLAYS for name, pod in pods(overlay)]
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_every_manifest_keeps_to_the_schema(overlay: str) -> None:
+    found = resources(K8S / "overlays" / overlay)
+    assert {one["kind"] for one in found} >= {"Deployment", "Job", "PodDisruptionBudget", "NetworkPolicy", "Service"}
+    for one in found:
+        kubernetes_validate.validate(one, KUBERNETES, strict=True)
+
+
+def test_every_file_is_deployed() -> None:
+    for folder in (K8S / "base", *(K8S / "overlays" / overlay for overlay in OVERLAYS)):
+        (listed,) = documents(folder / "kustomization.yaml")
+        assert {path.name for path in folder.glob("*.yaml")} - {"kustomization.yaml"} == {
+            name for name in listed["resources"] if name.endswith(".yaml")
+        }
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_each_process_is_a_deployment(overlay: str) -> None:
+    assert set(kind(overlay, "Deployment")) == {"gateway", "worker", "ops", "beat"}
+
+
+@pytest.mark.parametrize("pod", PODS)
+def test_a_pod_may_do_no_more_than_it_must(pod: dict[str, Any]) -> None:
+    (container,) = pod["containers"]
+    assert pod["automountServiceAccountToken"] is False
+    assert pod["securityContext"]["runAsNonRoot"]
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert "memory" in container["resources"]["limits"]
+
+
+@pytest.mark.parametrize("pod", PODS)
+def test_an_image_is_this_release_s(pod: dict[str, Any]) -> None:
+    name, _, tag = pod["containers"][0]["image"].partition(":")
+    assert tag == PROJECT["version"]
+    target = name.removeprefix("triagem/")
+    assert re.search(rf"^FROM base AS {target}$", (ROOT / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE)
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_a_worker_is_ready_when_warm_and_alive_while_its_threads_are_heard_of(overlay: str) -> None:
+    """PIPE 22. Alive with Redis away too: nothing here asks Redis."""
+    (worker,) = kind(overlay, "Deployment")["worker"]["spec"]["template"]["spec"]["containers"]
+    assert worker["readinessProbe"]["exec"]["command"] == ["triagem", "worker", "--check", "--ready"]
+    assert worker["livenessProbe"]["exec"]["command"] == ["triagem", "worker", "--check"]
+    startup = worker["startupProbe"]
+    assert startup["periodSeconds"] * startup["failureThreshold"] >= 2 * ALIVE_S
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_what_is_in_hand_may_be_finished(overlay: str) -> None:
+    grace = {name: pod["terminationGracePeriodSeconds"] for name, pod in pods(overlay) if name != "migrate"}
+    assert grace["worker"] > WorkerSettings().stop_deadline_s
+    assert grace["gateway"] > GatewaySettings().grace_s + 5
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_a_drained_node_takes_one_gateway_and_one_worker_at_most(overlay: str) -> None:
+    budgets = kind(overlay, "PodDisruptionBudget")
+    deployments = kind(overlay, "Deployment")
+    assert set(budgets) == {"gateway", "worker"}
+    for name, budget in budgets.items():
+        assert budget["spec"]["maxUnavailable"] == 1
+        assert budget["spec"]["selector"] == deployments[name]["spec"]["selector"]
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_nothing_comes_in_but_http_and_prometheus(overlay: str) -> None:
+    policies = kind(overlay, "NetworkPolicy").values()
+    assert any(p["spec"]["podSelector"] == {} and "Ingress" in p["spec"]["policyTypes"] for p in policies)
+    into = {
+        (p["metadata"]["name"], port["port"])
+        for p in policies
+        for rule in p["spec"].get("ingress", ())
+        for port in rule["ports"]
+    }
+    assert into == {("gateway", 8000), ("metrics", 9100)}
+
+
+def test_only_the_gpu_overlay_asks_for_a_gpu() -> None:
+    limits = {
+        overlay: kind(overlay, "Deployment")["worker"]["spec"]["template"]["spec"]["containers"][0]["resources"][
+            "limits"
+        ]
+        for overlay in OVERLAYS
+    }
+    assert limits["gpu"]["nvidia.com/gpu"] == 1
+    assert "nvidia.com/gpu" not in limits["cpu"]

@@ -1,0 +1,36 @@
+"""What the images install: the packages that their processes need, from pyproject.toml."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.manifests import ROOT
+
+
+def wanted(tmp_path: Path, *extras: str) -> set[str]:
+    """The names of the packages, as the Dockerfile asks for them."""
+    for path in (ROOT / "pyproject.toml", ROOT / "deploy" / "docker" / "requirements.py"):
+        shutil.copy(path, tmp_path)
+    asked: list[str | Path] = [sys.executable, tmp_path / "requirements.py", *extras]
+    said = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
+    return {found[0] for line in said.splitlines() if (found := re.match(r"[\w-]+", line))}
+
+
+@pytest.mark.parametrize("extras", [("gateway",), ("worker", "drift")], ids=["gateway", "ops"])
+def test_gateway_and_ops_have_no_torch(tmp_path: Path, extras: tuple[str, ...]) -> None:
+    packages = wanted(tmp_path, *extras)
+    assert {"pydantic", "redis", "sqlalchemy", "fsspec"} <= packages
+    assert not packages & {"torch", "transformers", "triagem"}
+
+
+def test_a_worker_has_celery_and_the_engine_s_packages(tmp_path: Path) -> None:
+    assert {"celery", "torch", "transformers", "psycopg"} <= wanted(tmp_path, "worker", "engine")
+
+
+def test_an_extra_that_is_none_stops_the_build(tmp_path: Path) -> None:
+    with pytest.raises(subprocess.CalledProcessError):
+        wanted(tmp_path, "gatway")
