@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -34,3 +35,10 @@ def test_a_worker_has_celery_and_the_engine_s_packages(tmp_path: Path) -> None:
 def test_an_extra_that_is_none_stops_the_build(tmp_path: Path) -> None:
     with pytest.raises(subprocess.CalledProcessError):
         wanted(tmp_path, "gatway")
+
+
+def test_the_build_sees_every_package_of_the_wheel() -> None:
+    asked = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"][
+        "packages"
+    ]
+    assert {f"!{name}" for name in asked} <= set((ROOT / ".dockerignore").read_text().splitlines())
