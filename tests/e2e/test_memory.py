@@ -36,16 +36,18 @@ def pass_through(inbox: Inbox, tickets: range) -> None:
 def test_a_worker_does_not_grow_with_the_tickets_it_has_classified(
     tickets: int, inbox: Inbox, start_worker: StartWorker, instant_models: Path
 ) -> None:
-    assert_bounded(start_worker(instant_models, "cli.bench.instant:instant"), inbox, tickets)
+    worker = start_worker(instant_models, "cli.bench.instant:instant")
+    assert_bounded(worker, inbox, settled=tickets // 3, tickets=tickets)
 
 
 @pytest.mark.slow
 def test_nor_does_one_with_a_real_bert(inbox: Inbox, start_worker: StartWorker, bert_models: Path) -> None:
-    assert_bounded(start_worker(bert_models, "engine.classify:load"), inbox, 100_000)
+    worker = start_worker(bert_models, "engine.classify:load")
+    assert_bounded(worker, inbox, settled=50_000, tickets=150_000)
 
 
-def assert_bounded(worker: WorkerProcess, inbox: Inbox, tickets: int) -> None:
-    settled = tickets // 3  # by then caches are full and the allocator has what it needs
+def assert_bounded(worker: WorkerProcess, inbox: Inbox, *, settled: int, tickets: int) -> None:
+    """`settled`: by then caches are full and the allocator has what it needs."""
     pass_through(inbox, range(settled))
     before = resident_mib(worker.pid)
     pass_through(inbox, range(settled, tickets))
