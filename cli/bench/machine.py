@@ -19,6 +19,8 @@ PACKAGES = (
     "openvino",
     "sentence-transformers",
     "infinity-emb",
+    "fastapi",
+    "uvicorn",
 )
 
 

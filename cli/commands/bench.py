@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from cli.bench import store as store_bench
     from cli.bench.engine import Report
 
-bench = typer.Typer(no_args_is_help=True, help="Figures of this machine, side by side: engine, pipe, store.")
+bench = typer.Typer(no_args_is_help=True, help="Figures of this machine, side by side: engine, pipe, gateway, store.")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Model = Annotated[
@@ -131,6 +131,40 @@ def reclassify(
         f"a live ticket's p95: idle {report.idle_p95_ms:.1f} ms, during a run {report.during_run_p95_ms:.1f} ms"
         f" ({report.times_idle:.1f} times)",
         highlight=False,
+    )
+
+
+@bench.command()
+def gateway(
+    *,
+    seconds: Annotated[float, typer.Option(min=0.5, help="How long each load lasts in each round.")] = 10.0,
+    rounds: Rounds = 3,
+    as_json: Json = False,
+) -> None:
+    """Tickets over HTTP at 500 a second one by one, and 5,000 in batches, from 32 connections.
+
+    Example: `triagem bench gateway`
+    """
+    from cli.bench.corpus import texts as read
+    from cli.bench.gateway import run
+    from cli.bench.report import machine_lines, table
+    from cli.processes import exit_on_sigterm
+
+    exit_on_sigterm()
+    with errors.status("measure") as status:
+        report = run(read(None, 512), seconds=seconds, rounds=rounds, told=status.update)
+    if as_json:
+        print_json(report)
+        return
+    machine_lines(console, report.machine)
+    names = ("requests/s asked", "answered", "tickets/s", "p50 ms", "p99 ms", "failed")
+    rows = table(f"{report.connections} connections, {report.seconds:g} s each", "load", *names)
+    for one in report.rows:
+        rates = (f"{one.asked_per_s:,.0f}", f"{one.requests_per_s:,.0f}", f"{one.tickets_per_s:,.0f}")
+        rows.add_row(one.load, *rates, f"{one.p50_ms:.1f}", f"{one.p99_ms:.1f}", str(one.failed))
+    console.print(rows)
+    console.print(
+        f"p99 of one ticket against a route that does nothing: {report.p99_vs_nothing:.1f}x", highlight=False
     )
 
 

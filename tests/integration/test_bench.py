@@ -62,3 +62,13 @@ def test_the_store_is_measured_empty_and_full_with_its_plans(bare: Triagem) -> N
     assert answer.status == 0
     assert [step["rows"] for step in report["steps"]] == [0, 1000, 10000]
     assert any("ix_tickets_newest" in line for line in report["plans"]["a page of results"])
+
+
+@pytest.mark.slow
+def test_the_gateway_is_measured_at_loads_that_it_answers(bare: Triagem) -> None:
+    answer = bare("bench", "gateway", "--seconds", "1", "--rounds", "1", "--json")
+    rows = json.loads(answer.out)["rows"]
+
+    assert answer.status == 0
+    assert [row["failed"] for row in rows] == [0, 0, 0]
+    assert rows[2]["tickets_per_s"] > rows[1]["tickets_per_s"] > 0
