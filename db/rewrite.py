@@ -88,7 +88,7 @@ _OUTCOMES: Final = ("done", "unchanged", "changed", "gone", "failed")
 
 _STATEMENT: Final = f"""
 WITH incoming AS (
-  SELECT i.run, i.ticket, decode(i.hex, 'hex') AS digest, i.said, {_RESULT}, r.epoch, r.shadow, r.force
+  SELECT i.run, i.ticket, decode(i.hex, 'hex') AS digest, i.said, {_RESULT}, r.epoch, r.shadow, r.force, r.tell_flips
   FROM json_to_recordset(CAST(:rows AS json)) AS i(
     run bigint, ticket bigint, hex text, said text, {", ".join(f"{name} {kind}" for name, kind in _COLUMNS.items())}
   ) JOIN reclassify_runs r ON r.id = i.run AND r.state <> 'cancelled'
@@ -122,6 +122,16 @@ WITH incoming AS (
   WHERE t.id = fresh.ticket AND t.digest = fresh.digest AND t.forgotten_at IS NULL
     AND fresh.outcome IN ('done', 'unchanged') AND NOT fresh.shadow
     AND (fresh.epoch > t.epoch OR (fresh.force AND fresh.epoch = t.epoch))
+  RETURNING t.id, t.source, t.digest, t.model_version,
+    fresh.tell_flips AND fresh.before_label <> fresh.after_label AS telling
+), told AS (
+  INSERT INTO deliveries (target, ticket_id, digest, model_version)
+  SELECT result_targets.target, moved.id, moved.digest, moved.model_version
+  FROM moved JOIN result_targets USING (source)
+  WHERE moved.telling AND NOT EXISTS (
+    SELECT FROM reviews v WHERE (v.ticket_id, v.digest) = (moved.id, moved.digest) AND v.label IS NOT NULL
+  )
+  ON CONFLICT DO NOTHING
 ), counts AS (
   SELECT run, count(*) FILTER (WHERE flipped) AS flips, count(*) FILTER (WHERE had_failed) AS had_failed,
     {", ".join(f"count(*) FILTER (WHERE outcome = '{name}') AS {name}" for name in _OUTCOMES)}

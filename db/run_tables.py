@@ -38,6 +38,7 @@ class ReclassifyRun(Base):
     epoch: Mapped[int] = mapped_column(BigInteger)
     shadow: Mapped[bool]
     force: Mapped[bool]
+    tell_flips: Mapped[bool] = mapped_column(server_default=sql("false"))
     filters: Mapped[dict[str, Any]]
     most: Mapped[int | None] = mapped_column(BigInteger)
     until: Mapped[str | None]

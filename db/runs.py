@@ -25,6 +25,7 @@ class Plan:
         version: whose predictions it is about; `epoch`: what its results rank by (PIPE 14), the current one.
         shadow: its results go into the history only.
         force: what the version has said already is computed again.
+        tell_flips: CRMs that want results back are told those whose label the run changes.
         filters: which tickets; see `db.run_pages.CONDITIONS`.
         most: at most so many tickets.
         until: the hour at which it pauses; `pause_at`: when that is next.
@@ -35,6 +36,7 @@ class Plan:
     kind: str = CLASSIFY
     shadow: bool = False
     force: bool = False
+    tell_flips: bool = False
     filters: Mapping[str, Any] = field(default_factory=dict)
     most: int | None = None
     until: str | None = None
@@ -53,6 +55,7 @@ class Run:
     epoch: int
     shadow: bool
     force: bool
+    tell_flips: bool
     filters: Mapping[str, Any]
     most: int | None
     until: str | None
@@ -99,10 +102,10 @@ class Run:
 _COLUMNS: Final = ", ".join(one.name for one in fields(Run))
 _SETTLED: Final = "(done + unchanged + changed + gone + failed)"
 _START: Final = text(f"""
-INSERT INTO reclassify_runs (kind, state, version, epoch, shadow, force, filters, most, until, pause_at, first_id,
-  last_id, cursor, measured_at)
-SELECT :kind, 'running', :version, :epoch, :shadow, :force, CAST(:filters AS jsonb), :most, :until, :pause_at,
-  coalesce(min(id), 1), coalesce(max(id), 0), coalesce(min(id), 1) - 1, now()
+INSERT INTO reclassify_runs (kind, state, version, epoch, shadow, force, tell_flips, filters, most, until, pause_at,
+  first_id, last_id, cursor, measured_at)
+SELECT :kind, 'running', :version, :epoch, :shadow, :force, :tell_flips, CAST(:filters AS jsonb), :most, :until,
+  :pause_at, coalesce(min(id), 1), coalesce(max(id), 0), coalesce(min(id), 1) - 1, now()
 FROM tickets
 ON CONFLICT DO NOTHING RETURNING {_COLUMNS}
 """)  # noqa: S608 - built from constants; values travel as parameters

@@ -34,6 +34,9 @@ def start(
     until: _Until = None,
     shadow: Annotated[bool, typer.Option("--shadow", help="Into the history only: results stay.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Also compute what the version has said already.")] = False,
+    tell_flips: Annotated[
+        bool, typer.Option("--tell-flips", help="Tell CRMs that want results back the labels that change.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count.")] = False,
     as_json: _Json = False,
 ) -> None:
@@ -52,10 +55,12 @@ def start(
         raise InvalidInput(
             f"{version} is not current ({current.version} is): promote it first, or compare it with --shadow"
         )
+    if tell_flips and shadow:
+        raise InvalidInput("--tell-flips: a shadow run changes no label, so there is nothing to tell")
     chosen = filters(where, current.version)
     plan = runs.Plan(
-        version, current.epoch, shadow=shadow, force=force, filters=chosen, most=limit, until=until,
-        pause_at=_next(until, zone),
+        version, current.epoch, shadow=shadow, force=force, tell_flips=tell_flips, filters=chosen, most=limit,
+        until=until, pause_at=_next(until, zone),
     )  # fmt: skip
     with servers.database() as database:
         if not dry_run:

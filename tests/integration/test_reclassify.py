@@ -1,5 +1,6 @@
 """A run over stored tickets, from its first page to its end: each is classified once, and what is newer wins."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from contracts.errors import InvalidInput
 from contracts.ticket import Identity, Lane
 from contracts.wire import ClaimCheck, encode_check
 from db import Database, runs
+from db.deliveries import keep_targets
 from db.forget import entomb
 from db.reviews import judge
 from db.rewrite import Reclassified, rewrite
@@ -49,6 +51,43 @@ def test_each_stored_ticket_gets_one_row_of_the_new_version_and_nobody_is_alerte
     assert by_version(database, "predictions") == {"v0.9.0": 5000, "v1.0.0": 5000}
     assert scalar(database, "SELECT count(*) FROM run_changes") == 5000
     assert scalar(database, "SELECT string_agg(kind || ' ' || key, ', ') FROM alerts") == f"run-ended run {run.id}"
+
+
+def test_only_labels_that_change_go_back_and_only_when_asked(
+    endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path
+) -> None:
+    keep_targets(database, {"zendesk.callback": "zendesk"})
+    store(database, 4, model="v0.8.0")
+    judge(database, Identity("zendesk", "1"), "other", "ana")
+    with database.autocommit() as connection:
+        connection.execute(text("DELETE FROM deliveries"))
+        connection.execute(text("UPDATE tickets SET label = 'suporte' WHERE external_id = '2'"))  # what is said of it
+    with running(endpoints, instant_models):
+        runs.start(database, replace(CURRENT, tell_flips=True))
+        finish(database, inbox, instant_models)
+        assert told(database) == "0, 3"
+        runs.start(database, replace(CURRENT, force=True))
+        finish(database, inbox, instant_models)
+    assert told(database) == "0, 3"
+
+
+def told(database: Database) -> str:
+    """The tickets that go back to a CRM."""
+    query = (
+        "SELECT string_agg(external_id, ', ' ORDER BY external_id) FROM deliveries JOIN tickets t ON t.id = ticket_id"
+    )
+    return str(scalar(database, query))
+
+
+def test_a_run_tells_nobody_unless_it_is_asked_to(
+    endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path
+) -> None:
+    store(database, 3)
+    keep_targets(database, {"zendesk.callback": "zendesk"})
+    runs.start(database, CURRENT)
+    with running(endpoints, instant_models):
+        assert finish(database, inbox, instant_models).flips == 3
+    assert scalar(database, "SELECT count(*) FROM deliveries") == 0
 
 
 def test_what_a_turn_puts_is_little_and_what_is_on_the_lane_is_never_more(

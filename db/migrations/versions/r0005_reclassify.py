@@ -29,6 +29,7 @@ def upgrade() -> None:
         sa.Column("epoch", sa.BigInteger(), nullable=False),
         sa.Column("shadow", sa.Boolean(), nullable=False),
         sa.Column("force", sa.Boolean(), nullable=False),
+        sa.Column("tell_flips", sa.Boolean(), server_default="false", nullable=False),
         sa.Column("filters", JSONB(), nullable=False),
         sa.Column("most", sa.BigInteger()),
         sa.Column("until", sa.Text()),
