@@ -55,10 +55,14 @@ class ChildProcess:
             os.killpg(self._process.pid, signal.SIGKILL)  # its session is its own
         self._process.wait()
 
+    def ask_to_stop(self) -> None:
+        """SIGTERM: it finishes what is in hand."""
+        self._process.send_signal(signal.SIGTERM)
+
     def stop(self, timeout_s: float = 70.0) -> int:
-        """SIGTERM: it finishes what is in hand. Killed if it does not end in time; returns the exit status."""
+        """Ask it to stop, and wait. Killed if it does not end in time; returns the exit status."""
         if self._process.poll() is None:
-            self._process.send_signal(signal.SIGTERM)
+            self.ask_to_stop()
             try:
                 self._process.wait(timeout_s)
             except subprocess.TimeoutExpired:
