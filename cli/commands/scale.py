@@ -1,4 +1,4 @@
-"""`triagem bench scale`: the scaling signal on simulated GPUs."""
+"""`triagem bench scale` and `lane`: the scaling signal on simulated GPUs, and how much one Redis carries."""
 
 from dataclasses import asdict
 from typing import Annotated
@@ -10,8 +10,9 @@ from cli.output import console, print_json
 
 
 def register(_: typer.Typer) -> None:
-    """Add the command, to those of `triagem bench`."""
+    """Add the commands, to those of `triagem bench`."""
     bench.command()(scale)
+    bench.command()(lane)
 
 
 def scale(
@@ -40,3 +41,30 @@ def scale(
         waits = (f"{one.mean_wait_s:,.0f}", f"{one.p95_wait_s:,.0f}")
         rows.add_row(str(one.gpus), one.signal, f"{one.gpu_hours:,.1f}", *waits, f"{one.starts:,.0f}")
     console.print(rows)
+
+
+def lane(
+    *,
+    seconds: Annotated[float, typer.Option(min=0.1, help="How long to put, take and settle.")] = 10,
+    as_json: Json = False,
+) -> None:
+    """What a ticket costs Redis, from put to settled: time of its one thread, and memory while it waits.
+
+    A server of its own in a temporary folder, erased afterwards; synced to disk always.
+
+    Example: `triagem bench lane`
+    """
+    from cli.bench.corpus import texts
+    from cli.bench.lane import run
+    from cli.processes import exit_on_sigterm
+
+    exit_on_sigterm()  # or its servers would outlive it
+    report = run(texts(None, 512), seconds=seconds)
+    if as_json:
+        print_json(report)
+        return
+    console.print(
+        f"{report.cpu_us:.1f} µs of Redis' thread a ticket: at most {1e6 / report.cpu_us:,.0f} tickets/s\n"
+        f"{report.bytes:,.0f} bytes a ticket that waits; one client alone {report.one_client_per_s:,.0f} tickets/s",
+        highlight=False,
+    )

@@ -62,3 +62,9 @@ def test_the_store_is_measured_empty_and_full_with_its_plans(bare: Triagem) -> N
     assert answer.status == 0
     assert [step["rows"] for step in report["steps"]] == [0, 1000, 10000]
     assert any("ix_tickets_newest" in line for line in report["plans"]["a page of results"])
+
+
+def test_what_a_ticket_costs_redis_is_measured_on_a_server_of_its_own(bare: Triagem) -> None:
+    report = json.loads(bare("bench", "lane", "--seconds", "0.1", "--json").out)
+    assert report["cpu_us"] > 0
+    assert 50 < report["bytes"] < 5_000
