@@ -1,18 +1,22 @@
 """The scaling signal over HTTP and by the command: the same figures, and no figure where there is none (PIPE 25)."""
 
 import json
+from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
 
+from cli.stack import Endpoints
 from contracts.ticket import Lane
 from db import Database
 from db.keys import Scope
 from inbox import Inbox, InboxSettings, connect
 from inbox.desired import pause
-from inbox.lease import Lease
+from inbox.lease import Lease, crew
 from tests.support.command import Triagem
 from tests.support.gateway import client, room
+from tests.support.pipeline import drained, publish, running
+from tests.support.waiting import until
 
 ASKED = {"TRIAGEM_SCALE_RATE": "10", "TRIAGEM_SCALE_DRAIN_S": "100", "TRIAGEM_SCALE_COLD_START_S": "0"}
 
@@ -34,6 +38,21 @@ def worker(inbox: Inbox, state: str = "at work", rate: float = 0.0) -> Lease:
     lease.take()
     lease.say(state, rate)
     return lease
+
+
+def test_a_worker_says_its_rate_once_it_had_half_a_micro_batch_to_do(
+    endpoints: Endpoints, inbox: Inbox, instant_models: Path
+) -> None:
+    """PIPE 25: by a trickle, a GPU would look 32 times slower than it is."""
+    with running(endpoints, instant_models):
+        until(lambda: [one.state for one in crew(inbox.redis)] == ["at work"])
+        publish(inbox, 3)
+        until(lambda: drained(inbox))
+        inbox.redis.delete(*inbox.redis.keys("triagem:{0}:lease:*"))  # it says all anew, under a new name
+        until(lambda: [one.state for one in crew(inbox.redis)] == ["at work"])
+        assert [one.rate for one in crew(inbox.redis)] == [0]
+        publish(inbox, 300, text="outra coisa")
+        until(lambda: all(one.rate > 0 for one in crew(inbox.redis)))
 
 
 def test_both_lanes_and_what_is_in_flight_are_counted(reader: TestClient, inbox: Inbox) -> None:
