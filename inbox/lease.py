@@ -61,6 +61,7 @@ class Lease:
 
         Raises InboxAway; InboxFull when there is no memory for it.
         """
+        state = " ".join(state.split())  # the line end is the rate's
         said = f"{state}\n{rate:.4g}" if rate else state
         with redis_errors(), self._redis.pipeline(transaction=True) as pipe:
             pipe.set(lease_key(self.consumer), said, xx=True, keepttl=True)
