@@ -58,6 +58,7 @@ for _name in (
     "db",
     "doctor",
     "bench",
+    "scale",
 ):
     importlib.import_module(f"cli.commands.{_name}").register(app)
 

@@ -4,6 +4,8 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Self
 
@@ -15,24 +17,17 @@ def exit_on_sigterm() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
 
-class WorkerProcess:
-    """One `triagem worker`, `ops`, `beat` or `gateway`, on the local stack."""
+class ChildProcess:
+    """One `triagem` command that serves, with settings beside ours. Without a log, it speaks where we speak."""
 
-    def __init__(self, endpoints: Endpoints, log: Path, command: str = "worker", **settings: str) -> None:
-        environment = {
-            **os.environ,
-            "TRIAGEM_REDIS_URL": endpoints.redis_url,
-            "TRIAGEM_BROKER_URL": endpoints.broker_url,
-            "TRIAGEM_DATABASE_URL": endpoints.writer_url,  # reads and writes rows, changes no table
-            **settings,
-        }
+    def __init__(self, command: Sequence[str], settings: Mapping[str, str], log: Path | None = None) -> None:
         self.log = log
         # Its own session: Ctrl-C in the terminal reaches us, and we stop it in order. Its standard input is a
         # pipe that only we hold: if we are killed, it ends with us.
-        with log.open("ab") as out:
+        with log.open("ab") if log else nullcontext() as out:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "cli.main", command, "--with-parent"],
-                env=environment,
+                [sys.executable, "-m", "cli.main", *command, "--with-parent"],
+                env={**os.environ, **settings},
                 stdin=subprocess.PIPE,
                 stdout=out,
                 stderr=out,
@@ -60,10 +55,14 @@ class WorkerProcess:
             os.killpg(self._process.pid, signal.SIGKILL)  # its session is its own
         self._process.wait()
 
+    def ask_to_stop(self) -> None:
+        """SIGTERM: it finishes what is in hand."""
+        self._process.send_signal(signal.SIGTERM)
+
     def stop(self, timeout_s: float = 70.0) -> int:
-        """SIGTERM: it finishes what is in hand. Killed if it does not end in time; returns the exit status."""
+        """Ask it to stop, and wait. Killed if it does not end in time; returns the exit status."""
         if self._process.poll() is None:
-            self._process.send_signal(signal.SIGTERM)
+            self.ask_to_stop()
             try:
                 self._process.wait(timeout_s)
             except subprocess.TimeoutExpired:
@@ -72,6 +71,8 @@ class WorkerProcess:
 
     def why_ended(self) -> str:
         """The last line of its log."""
+        if self.log is None:
+            return "see its lines above"
         lines = self.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
         return lines[-1][:300] if lines else "no log"
 
@@ -80,3 +81,17 @@ class WorkerProcess:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+
+class WorkerProcess(ChildProcess):
+    """One `triagem worker`, `ops`, `beat` or `gateway`, on the local stack."""
+
+    log: Path
+
+    def __init__(self, endpoints: Endpoints, log: Path, command: str = "worker", **settings: str) -> None:
+        servers = {
+            "TRIAGEM_REDIS_URL": endpoints.redis_url,
+            "TRIAGEM_BROKER_URL": endpoints.broker_url,
+            "TRIAGEM_DATABASE_URL": endpoints.writer_url,  # reads and writes rows, changes no table
+        }
+        super().__init__([command], servers | settings, log)

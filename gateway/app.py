@@ -6,7 +6,7 @@ from fastapi import FastAPI
 
 from contracts.ticket import PREDICT
 from db.queries import named
-from gateway import health, known, predict, problems, results, tickets, webhooks
+from gateway import autoscale, health, known, predict, problems, results, tickets, webhooks
 from gateway.answers import Answers
 from gateway.bodies import BodyLimit
 from gateway.guard import Guard
@@ -32,6 +32,7 @@ def create_app(room: Room) -> FastAPI:
     app.include_router(known.router)
     app.include_router(results.router)
     app.include_router(predict.router)
+    app.include_router(autoscale.router)
     app.include_router(health.router)
     app.add_middleware(BodyLimit, limit=room.settings.max_body_bytes, patience_s=room.settings.patience_s)
     app.add_middleware(Requests)  # the outermost: it sees what the others answer

@@ -10,6 +10,7 @@ from fastapi import Depends, Request
 from db import Database
 from gateway.settings import GatewaySettings
 from inbox import Inbox
+from inbox.scaling import ScalingSettings
 from producer import Publisher
 from producer.crm import Crm
 from registry import Registry
@@ -24,6 +25,7 @@ class Room:
     registry: Registry
     settings: GatewaySettings
     crm: Crm = field(default_factory=lambda: Crm({}))
+    scaling: ScalingSettings = field(default_factory=ScalingSettings)
     now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
 
     @property

@@ -3,6 +3,7 @@
 import os
 import secrets
 import socket
+from dataclasses import dataclass
 from typing import Final, cast
 
 from redis import Redis
@@ -11,7 +12,9 @@ from inbox.client import redis_errors
 from inbox.stream import PREFIX
 
 _KEY: Final = PREFIX + ":lease:"
-_NEW: Final = "warming up"
+# What the last worker that knew it said of its rate: still there when all are gone.
+LAST_RATE: Final = PREFIX + ":rate"
+WARMING_UP: Final = "warming up"
 
 
 def lease_key(consumer: str) -> str:
@@ -35,7 +38,7 @@ class Lease:
     def take(self) -> None:
         """Set the lease. Raises InboxAway, or InboxFull when Redis has no memory left even for this."""
         with redis_errors():
-            self._redis.set(lease_key(self.consumer), _NEW, px=self._lease_ms)
+            self._redis.set(lease_key(self.consumer), WARMING_UP, px=self._lease_ms)
 
     def refresh(self) -> bool:
         """Prolong the lease; False if it was lost, and a new one was taken under a new name.
@@ -47,16 +50,24 @@ class Lease:
             if self._redis.pexpire(lease_key(self.consumer), self._lease_ms):
                 return True
             name = _new_name()
-            self._redis.set(lease_key(name), _NEW, px=self._lease_ms)
+            self._redis.set(lease_key(name), WARMING_UP, px=self._lease_ms)
         # Only now: what is taken under a name without a lease can be claimed from us at once.
         self.names.add(name)
         self.consumer = name
         return False
 
-    def say(self, state: str) -> None:
-        """Tell who looks what this worker is doing. Raises InboxAway; InboxFull when there is no memory for it."""
-        with redis_errors():
-            self._redis.set(lease_key(self.consumer), state, xx=True, keepttl=True)
+    def say(self, state: str, rate: float = 0.0) -> None:
+        """Tell who looks what this worker is doing, and its tickets per busy second if it knows them.
+
+        Raises InboxAway; InboxFull when there is no memory for it.
+        """
+        state = " ".join(state.split())  # the line end is the rate's
+        said = f"{state}\n{rate:.4g}" if rate else state
+        with redis_errors(), self._redis.pipeline(transaction=True) as pipe:
+            pipe.set(lease_key(self.consumer), said, xx=True, keepttl=True)
+            if rate:
+                pipe.set(LAST_RATE, f"{rate:.4g}")
+            pipe.execute()
 
     def release(self) -> None:
         """Give the lease back, so that others take over at once what is still pending."""
@@ -64,21 +75,36 @@ class Lease:
             self._redis.delete(lease_key(self.consumer))
 
 
-def workers(redis: Redis) -> dict[str, str]:
-    """Who holds a lease, and what each says it is doing."""
+@dataclass(frozen=True, slots=True)
+class Member:
+    """Who holds a lease: its name, what it says it is doing, and its tickets per busy second, 0 while it has none."""
+
+    name: str
+    state: str
+    rate: float
+
+
+def crew(redis: Redis) -> list[Member]:
+    """Everybody who holds a lease."""
     with redis_errors():
         keys = sorted(set(redis.scan_iter(match=_KEY + "*", count=1000)))  # SCAN may name a key twice
-        states = cast("list[bytes | None]", redis.mget(keys)) if keys else []
-    return {
-        key.decode().removeprefix(_KEY): state.decode()
-        for key, state in zip(keys, states, strict=True)
-        if state is not None
-    }
+        said = cast("list[bytes | None]", redis.mget(keys)) if keys else []
+    members = []
+    for key, value in zip(keys, said, strict=True):
+        if value is not None:
+            state, _, rate = value.decode().partition("\n")
+            members.append(Member(key.decode().removeprefix(_KEY), state, float(rate or 0)))
+    return members
+
+
+def workers(redis: Redis) -> dict[str, str]:
+    """Who holds a lease, and what each says it is doing."""
+    return {one.name: one.state for one in crew(redis)}
 
 
 def alive(redis: Redis) -> int:
     """How many workers hold a lease."""
-    return len(workers(redis))
+    return len(crew(redis))
 
 
 def _new_name() -> str:

@@ -25,13 +25,16 @@ from worker.supervisor import Supervisor
 
 
 class Classifier:
-    """The only thread that computes. `rate` is tickets per busy second, smoothed."""
+    """The only thread that computes. `rate` is tickets per busy second, smoothed; `full_rate` that of micro-batches
+    that were at least half full, 0 until there was one: what this worker can do, however little it has to do now.
+    (On a GPU one text takes about as long as 32: of a trickle alone, a backlog would seem to need 32 times the GPUs.)
+    """
 
     def __init__(self, database: Database, supervisor: Supervisor, settings: WorkerSettings) -> None:
         self._database, self._supervisor, self._settings = database, supervisor, settings
         self._sampler = Sampler(settings.sample_share, settings.batch_size)
         self._budgets: dict[str, Budget] = {}
-        self.rate = 0.0
+        self.rate = self.full_rate = 0.0
 
     def run(self, inlet: Handover[MicroBatch], offer: Callable[[Done | None], None]) -> None:
         """Classify until the inlet has ended. Raises ModelBroken or OutOfMemory when no text is to blame."""
@@ -93,8 +96,16 @@ class Classifier:
         busy = max(1e-9, time.perf_counter() - began)
         metrics.MODEL_SECONDS.inc(busy)
         # Per busy second, smoothed: a rate by the wall clock would fall to nothing on an idle system.
-        self.rate = 0.8 * self.rate + 0.2 * len(items) / busy if self.rate else len(items) / busy
+        self.rate = _smoothed(self.rate, len(items) / busy)
+        if self._half_full(items):
+            self.full_rate = _smoothed(self.full_rate, len(items) / busy)
         return answered, failed
+
+    def _half_full(self, items: Sequence[Item]) -> bool:
+        budget = self._settings.batch_tokens
+        return 2 * len(items) >= self._settings.batch_size or (
+            budget is not None and 2 * sum(len(item.tokens.ids) for item in items) >= budget
+        )
 
     def _decide(self, item: Item, model: Model, row: list[float], thresholds: Thresholds) -> Prediction:
         budget = self._budget_of(model.version, thresholds.review_budget)
@@ -118,3 +129,7 @@ class Classifier:
             recent = outwait(read, self._supervisor)
             self._budgets = dict([*self._budgets.items()][-1:]) | {version: Budget(share, recent)}
         return self._budgets[version]
+
+
+def _smoothed(former: float, rate: float) -> float:
+    return 0.8 * former + 0.2 * rate if former else rate

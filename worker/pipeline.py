@@ -19,7 +19,7 @@ from db import Database
 from engine.language import load_languages
 from inbox import Inbox
 from inbox.claims import Claims
-from inbox.lease import Lease
+from inbox.lease import WARMING_UP, Lease
 from registry import Registry
 from worker import health
 from worker.batch import Done, MicroBatch
@@ -133,7 +133,7 @@ class Pipeline:
             return model
 
     def _keep_lease(self) -> None:
-        said = ""
+        said: tuple[str, float] | None = None
         outwait(self.lease.take, self.supervisor)
         self._leased.set()
         # Not until `stopping` but until all is settled: what is in hand must not be claimed meanwhile.
@@ -141,17 +141,17 @@ class Pipeline:
             self.supervisor.beat()
             if not outwait(self._refresh, self.supervisor):
                 log.warning("lease lost, going on under a new name", consumer=self.lease.consumer)
-                said = ""
-            if (state := self._state()) != said:
+                said = None
+            if (new := (self._state(), self.classifier.full_rate)) != said:
                 with suppress(Retryable):  # nobody waits for this
-                    self.lease.say(state)
-                    said = state
+                    self.lease.say(*new)
+                    said = new
 
     def _state(self) -> str:
         """What `triagem backlog` shows of this worker."""
         if why := self.supervisor.waits_for:
             return f"waiting: {why}"
-        return "at work" if self.keeper.ready.is_set() else "warming up"
+        return "at work" if self.keeper.ready.is_set() else WARMING_UP
 
     def _refresh(self) -> bool:
         try:

@@ -2,16 +2,20 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
 from cli import servers
 from cli.output import console, print_json
+from contracts.errors import InboxAway
 from contracts.ticket import Lane
 from inbox import Depth, InboxSettings
 from inbox.desired import paused
 from inbox.lease import workers
+from inbox.scaling import NoSample, ScalingSettings
+from inbox.signal import signal
 
 
 def register(app: typer.Typer) -> None:
@@ -20,11 +24,14 @@ def register(app: typer.Typer) -> None:
 
 
 def backlog(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """Show what waits in the inbox, who works on it, and in one line what is the matter.
+    """Show what waits, who works on it, how many workers it asks for, and in one line what is the matter.
 
     Example: `triagem backlog --json`
     """
     inbox = servers.inbox()
+    scaling = signal(inbox, ScalingSettings())
+    if isinstance(scaling, NoSample):
+        raise InboxAway(scaling.why)
     depths = {lane: inbox.depth(lane) for lane in Lane}
     states, held = workers(inbox.redis), paused(inbox.redis)
     suspects = inbox.suspects()
@@ -34,8 +41,8 @@ def backlog(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.
     if as_json:
         print_json(
             {
+                **asdict(scaling),
                 "lanes": {lane.value: depth for lane, depth in depths.items()},
-                "workers": len(states),
                 "states": states,
                 "paused": held,
                 "suspects": suspects,
@@ -49,6 +56,12 @@ def backlog(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.
     said = ", ".join(f"{number} {state}" for state, number in Counter(states.values()).most_common())
     console.print(
         f"{len(states)} worker{'' if len(states) == 1 else 's'}" + (f": {said}" if said else ""),
+        markup=False,
+        highlight=False,
+    )
+    drain = "" if scaling.drain_s is None else f", done in {scaling.drain_s:.0f} s"
+    console.print(
+        f"{scaling.rate:,.4g} tickets per busy second a worker{drain}; desired: {scaling.desired} ({scaling.why})",
         markup=False,
         highlight=False,
     )

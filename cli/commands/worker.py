@@ -21,9 +21,15 @@ def worker(
         bool, typer.Option("--check", help="Exit 0 if the worker of TRIAGEM_HEARTBEAT_FILE lives.")
     ] = False,
     ready: Annotated[bool, typer.Option("--ready", help="With --check: and its model is warmed up.")] = False,
+    gpus: Annotated[
+        str | None, typer.Option(help="A process for each: `all`, or names for CUDA_VISIBLE_DEVICES, as in `0,2`.")
+    ] = None,
+    processes: Annotated[int, typer.Option(min=1, help="So many processes; with --gpus, on each GPU.")] = 1,
     with_parent: Annotated[bool, typer.Option("--with-parent", hidden=True)] = False,
 ) -> None:
     """Take tickets, classify them, store the results; until SIGTERM, which finishes what is in hand.
+
+    With several processes, one that dies is started again, and SIGTERM lets all finish.
 
     Example: `TRIAGEM_REDIS_URL=redis://… TRIAGEM_DATABASE_URL=postgresql://… triagem worker`
     """
@@ -38,6 +44,11 @@ def worker(
         from cli.parents import end_with_parent
 
         end_with_parent()
+    if gpus or processes > 1:
+        from cli.crew import gpus_named, serve
+
+        devices = gpus_named(gpus) if gpus else [None]
+        raise typer.Exit(serve(devices, processes, settings, typer.echo))
     from inbox import InboxSettings
     from registry import RegistrySettings
     from worker.run import run

@@ -72,3 +72,9 @@ def test_the_gateway_is_measured_at_loads_that_it_answers(bare: Triagem) -> None
     assert answer.status == 0
     assert [row["failed"] for row in rows] == [0, 0, 0]
     assert rows[2]["tickets_per_s"] > rows[1]["tickets_per_s"] > 0
+
+
+def test_what_a_ticket_costs_redis_is_measured_on_a_server_of_its_own(bare: Triagem) -> None:
+    report = json.loads(bare("bench", "lane", "--seconds", "0.1", "--json").out)
+    assert report["cpu_us"] > 0
+    assert 50 < report["bytes"] < 5_000

@@ -3,7 +3,7 @@
 import pytest
 
 from inbox import Inbox
-from inbox.lease import Lease, alive, lease_key, workers
+from inbox.lease import Lease, alive, crew, lease_key, workers
 
 
 @pytest.fixture
@@ -117,6 +117,15 @@ def test_a_worker_says_what_it_does_beside_its_lease(inbox: Inbox) -> None:
 
     assert workers(inbox.redis) == {lease.consumer: "waiting: Postgres does not answer"}
     assert 0 < inbox.redis.ttl(lease_key(lease.consumer)) <= 60
+
+
+def test_a_worker_says_its_rate_too_whatever_its_state_holds(inbox: Inbox) -> None:
+    lease = Lease(inbox.redis, 60)
+    lease.take()
+    lease.say("waiting: two\nlines")
+    assert [(one.state, one.rate) for one in crew(inbox.redis)] == [("waiting: two lines", 0)]
+    lease.say("waiting: two\nlines", 12.5)
+    assert [(one.state, one.rate) for one in crew(inbox.redis)] == [("waiting: two lines", 12.5)]
 
 
 def test_what_a_worker_says_brings_no_lost_lease_back(inbox: Inbox) -> None:

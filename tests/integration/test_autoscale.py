@@ -1,0 +1,155 @@
+"""The scaling signal over HTTP and by the command: the same figures, and no figure where there is none (PIPE 25)."""
+
+import json
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from cli.stack import Endpoints
+from contracts.ticket import Lane
+from db import Database
+from db.keys import Scope
+from inbox import Inbox, InboxSettings, connect
+from inbox.desired import pause
+from inbox.lease import Lease, crew
+from tests.support.command import Triagem
+from tests.support.gateway import client, room
+from tests.support.pipeline import drained, publish, running
+from tests.support.waiting import until
+
+ASKED = {"TRIAGEM_SCALE_RATE": "10", "TRIAGEM_SCALE_DRAIN_S": "100", "TRIAGEM_SCALE_COLD_START_S": "0"}
+
+
+@pytest.fixture(autouse=True)
+def asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """1,000 tickets a worker, until one says its own rate."""
+    for name, value in ASKED.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def reader(database: Database, inbox: Inbox) -> TestClient:
+    return client(room(database, inbox), Scope.READ)
+
+
+def worker(inbox: Inbox, state: str = "at work", rate: float = 0.0) -> Lease:
+    lease = Lease(inbox.redis, 600)
+    lease.take()
+    lease.say(state, rate)
+    return lease
+
+
+def test_a_worker_says_its_rate_once_it_had_half_a_micro_batch_to_do(
+    endpoints: Endpoints, inbox: Inbox, instant_models: Path
+) -> None:
+    """PIPE 25: by a trickle, a GPU would look 32 times slower than it is."""
+    with running(endpoints, instant_models):
+        until(lambda: [one.state for one in crew(inbox.redis)] == ["at work"])
+        publish(inbox, 3)
+        until(lambda: drained(inbox))
+        inbox.redis.delete(*inbox.redis.keys("triagem:{0}:lease:*"))  # it says all anew, under a new name
+        until(lambda: [one.state for one in crew(inbox.redis)] == ["at work"])
+        assert [one.rate for one in crew(inbox.redis)] == [0]
+        publish(inbox, 300, text="outra coisa")
+        until(lambda: all(one.rate > 0 for one in crew(inbox.redis)))
+
+
+def test_both_lanes_and_what_is_in_flight_are_counted(reader: TestClient, inbox: Inbox) -> None:
+    """PIPE 25."""
+    inbox.put(Lane.LIVE, [b"{}"] * 1500)
+    inbox.put(Lane.BULK, [b"{}"] * 1000)
+    inbox.take(Lane.LIVE, worker(inbox).consumer, 600)
+
+    said = reader.get("/autoscale").json()
+
+    assert (said["waiting"], said["in_flight"], said["desired"], said["hold"]) == (1900, 600, 3, False)
+    assert (said["workers"], said["rate"], said["drain_s"]) == (1, 10, 250)
+    assert said["oldest_s"] >= 0
+
+
+def test_the_workers_own_rates_count_as_soon_as_they_know_them(reader: TestClient, inbox: Inbox) -> None:
+    """PIPE 25: of those that have one; an idle worker keeps its own."""
+    inbox.put(Lane.LIVE, [b"{}"] * 9000)
+    worker(inbox)
+    worker(inbox, rate=20)
+    worker(inbox, rate=40)
+
+    assert reader.get("/autoscale").json()["rate"] == 30
+    assert reader.get("/autoscale").json()["desired"] == 3
+
+
+def test_after_the_last_worker_has_gone_its_rate_is_still_known(reader: TestClient, inbox: Inbox) -> None:
+    """PIPE 25: the next wave, from none, is met with what was measured."""
+    worker(inbox, rate=50).release()
+
+    said = reader.get("/autoscale").json()
+
+    assert (said["rate"], said["workers"], said["drain_s"]) == (50, 0, None)
+
+
+def test_paused_it_holds_the_present_count(reader: TestClient, inbox: Inbox) -> None:
+    """PIPE 25."""
+    inbox.put(Lane.LIVE, [b"{}"] * 9000)
+    worker(inbox)
+    pause(inbox.redis)
+
+    said = reader.get("/autoscale").json()
+
+    assert (said["desired"], said["hold"]) == (1, True)
+
+
+def test_with_postgres_away_it_holds_the_present_count(reader: TestClient, inbox: Inbox) -> None:
+    """PIPE 25: by the workers' own word. One that is still warming up has none."""
+    inbox.put(Lane.LIVE, [b"{}"] * 9000)
+    worker(inbox, "waiting: Postgres does not answer")
+    worker(inbox, "warming up")
+
+    said = reader.get("/autoscale").json()
+
+    assert (said["desired"], said["hold"]) == (2, True)
+
+
+def test_with_redis_away_there_is_no_number(database: Database) -> None:
+    """PIPE 25: 503, never zero; who scales keeps what there is."""
+    away = Inbox(connect("redis://127.0.0.1:1/0"), InboxSettings())
+
+    answer = client(room(database, away), Scope.READ).get("/autoscale")
+
+    assert answer.status_code == 503
+    assert "desired" not in answer.json()
+    assert "does not answer" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(("scopes", "status"), [((), 401), ((Scope.ENQUEUE,), 403)])
+def test_it_is_for_keys_that_may_read(
+    database: Database, inbox: Inbox, scopes: tuple[Scope, ...], status: int
+) -> None:
+    assert client(room(database, inbox), *scopes).get("/autoscale").status_code == status
+
+
+def test_a_forgotten_entry_that_nobody_had_taken_changes_no_count(reader: TestClient, inbox: Inbox) -> None:
+    """Redis then no longer knows the group's lag; length and what is pending stay exact."""
+    ids = inbox.put(Lane.LIVE, [b"{}"] * 1001)
+    inbox.redis.xdel("triagem:{0}:live", ids[500])
+
+    assert reader.get("/autoscale").json()["desired"] == 1
+
+
+def test_the_command_says_the_same(triagem: Triagem, reader: TestClient, inbox: Inbox) -> None:
+    inbox.put(Lane.BULK, [b"{}"] * 2500)
+    worker(inbox, rate=25)
+
+    by_command = json.loads(triagem("backlog", "--json").out)
+    by_http = reader.get("/autoscale").json()
+
+    del by_http["oldest_s"]
+    assert by_http.items() <= by_command.items()
+    assert by_http["desired"] == 1
+    assert "25 tickets per busy second a worker, done in 100 s; desired: 1" in triagem("backlog").out
+
+
+def test_with_redis_away_the_command_says_so(triagem: Triagem, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRIAGEM_REDIS_URL", "redis://127.0.0.1:1/0")
+    answer = triagem("backlog", "--json")
+    assert (answer.status, answer.out) == (1, "")
