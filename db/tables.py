@@ -19,10 +19,10 @@ from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.types import Text
 
 from db.base import Base
-from db.delivery_tables import Delivery, ResultTarget
+from db.delivery_tables import AlertLine, AlertTarget, Delivery, ResultTarget
 from db.run_tables import ReclassifyRun, RunChange
 
-__all__ = ["Base", "Delivery", "ReclassifyRun", "ResultTarget", "RunChange"]
+__all__ = ["AlertLine", "AlertTarget", "Base", "Delivery", "ReclassifyRun", "ResultTarget", "RunChange"]
 
 
 class Ticket(Base):
@@ -79,13 +79,17 @@ class Prediction(Base):
 
 class Alert(Base):
     """The outbox: a doubtful live result, written in the statement that writes the result; or, with another `kind`
-    and without a ticket, what the system has to tell (drift, retraining due), once a `key`."""
+    and without a ticket, what the system has to tell (drift, retraining due), once a `key`.
+
+    At `matched_at` the rules were asked who is to hear of it; at `delivered_at` somebody first had heard of it.
+    """
 
     __tablename__ = "alerts"
     __table_args__ = (
         UniqueConstraint("ticket_id", "digest", "model_version"),
         UniqueConstraint("kind", "key"),
         Index("ix_alerts_undelivered", "id", postgresql_where=sql("delivered_at IS NULL")),
+        Index("ix_alerts_unmatched", "id", postgresql_where=sql("matched_at IS NULL")),
     )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
@@ -98,6 +102,7 @@ class Alert(Base):
     band: Mapped[str | None]
     confidence: Mapped[float | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    matched_at: Mapped[datetime | None]
     delivered_at: Mapped[datetime | None]
 
 
