@@ -1,9 +1,10 @@
 """A message about alerts as each channel wants it: how many, of what, the least sure few; never a text. Pure."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from email.message import EmailMessage
 from typing import Any
 from urllib.parse import quote
 
@@ -89,6 +90,17 @@ def webhook_body(message: Message) -> bytes:
     """The JSON of a signed webhook: the figures, and the words as `text`."""
     data = {"id": message.key, **message.data, "text": message.text}
     return _json({"type": "alerts.raised", "timestamp": message.made_at.isoformat(), "data": data})
+
+
+def mail(message: Message, sender: str, to: Sequence[str]) -> EmailMessage:
+    """An e-mail. Its Message-ID is the same at each attempt: mailboxes that know it show it once."""
+    made = EmailMessage()
+    made["From"], made["To"], made["Subject"] = sender, ", ".join(to), message.subject
+    made["Date"] = message.made_at
+    made["Message-ID"] = f"<{message.key}@{sender.rpartition('@')[2]}>"
+    made["Auto-Submitted"] = "auto-generated"
+    made.set_content("\n".join((message.subject, *message.lines, "")))
+    return made
 
 
 def _line(one: Doubt, language: Language, where: str | None) -> str:

@@ -8,7 +8,7 @@ from typing import Final
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from alerts.settings import Document, Language, Rule, Slack, Webhook
+from alerts.settings import Channel, Document, Language, Mail, Rule
 from contracts.errors import InvalidInput
 from contracts.ticket import complaint
 from db.alerts import KINDS
@@ -17,7 +17,7 @@ from outgoing import settings_file
 from outgoing.hosts import check_url
 
 # Fields that a file may hold in place of the table, as Docker and Kubernetes hand secrets in.
-_SECRETS: Final = ("url", "secret")
+_SECRETS: Final = ("url", "secret", "user", "password")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Target:
     """One rule's channel, and the language of what it is told."""
 
     rule: Rule
-    channel: Slack | Webhook
+    channel: Channel
     language: Language
 
 
@@ -80,7 +80,8 @@ def load(path: Path) -> Rules:
         field, reason = complaint(error)
         raise InvalidInput(f"{path} {field}: {reason}") from None
     for name, channel in found.channels.items():
-        check_url(channel.url.get_secret_value(), found.allowed_hosts, f"{path} [channels.{name}] url")
+        if not isinstance(channel, Mail):
+            check_url(channel.url.get_secret_value(), found.allowed_hosts, f"{path} [channels.{name}] url")
     return Rules(dict(_targets(found, path)), tuple(found.allowed_hosts))
 
 

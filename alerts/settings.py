@@ -1,15 +1,18 @@
 """The tables of `TRIAGEM_ALERTS_FILE`: who is told what, and through which channels."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from contracts.prediction import Band
 from db.alerts import LOW_CONFIDENCE
+from outgoing.mail import Security
 from outgoing.standard import SigningKey
 
 Language = Literal["en", "pt-BR"]
 _Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
+_Address = Annotated[str, Field(pattern=r"^[!-~]+@[A-Za-z0-9.-]+$", description="without a name: ops@example.com")]
+_LOOPBACK: Final = {"localhost", "127.0.0.1", "::1"}
 
 
 class _Table(BaseModel):
@@ -35,7 +38,28 @@ class Webhook(_Channel):
     secret: SigningKey
 
 
-Channel = Annotated[Slack | Webhook, Field(discriminator="type")]
+class Mail(_Channel):
+    """E-mail, handed in at an SMTP server."""
+
+    type: Literal["email"]
+    host: str = Field(pattern=r"^[^\s/:@]+$")
+    port: int = Field(default=587, ge=1, le=65535, description="587 with starttls, 465 with ssl")
+    security: Security = Field(default="starttls", description="none: on this machine only")
+    user: str | None = None
+    password: SecretStr | None = None
+    sender: _Address = Field(alias="from")
+    to: list[_Address] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if (self.user is None) != (self.password is None):
+            raise ValueError("user: user and password belong together")
+        if self.security == "none" and self.host not in _LOOPBACK:
+            raise ValueError("security: none is for this machine only, use starttls or ssl")
+        return self
+
+
+Channel = Annotated[Slack | Webhook | Mail, Field(discriminator="type")]
 
 
 class Rule(_Table):

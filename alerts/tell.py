@@ -4,16 +4,18 @@ import random
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
+from email.message import EmailMessage
 
 import structlog
 
-from alerts.message import Message, message, slack_body, webhook_body
+from alerts.message import Message, mail, message, slack_body, webhook_body
 from alerts.rules_file import Rules
-from alerts.settings import Channel, Slack, Webhook
+from alerts.settings import Channel, Mail, Slack, Webhook
 from db import Database
 from db.deliveries import State, due, settle
 from db.notices import Notice, gather, lease, match
 from outgoing import GiveUp, Request, Verdict
+from outgoing.mail import MailServer, send_mail
 from outgoing.standard import signed
 from outgoing.turn import Became, outcome, turn
 
@@ -61,8 +63,10 @@ def tell(
     return done
 
 
-def sender(post: Callable[[Request], Verdict]) -> Send:
-    """Sends a message through a channel; `post` sends requests."""
+def sender(
+    post: Callable[[Request], Verdict], hand_in: Callable[[MailServer, EmailMessage], Verdict] = send_mail
+) -> Send:
+    """Sends a message through a channel; `post` sends requests, `hand_in` e-mail."""
 
     def send(channel: Channel, message: Message) -> Verdict:
         match channel:
@@ -72,5 +76,9 @@ def sender(post: Callable[[Request], Verdict]) -> Send:
             case Webhook():
                 url, body = channel.url.get_secret_value(), webhook_body(message)
                 return post(signed(message.key, url, body, channel.secret, datetime.now(UTC)))
+            case Mail():
+                password = channel.password.get_secret_value() if channel.password else None
+                server = MailServer(channel.host, channel.port, channel.security, channel.user, password)
+                return hand_in(server, mail(message, channel.sender, channel.to))
 
     return send

@@ -39,7 +39,7 @@ _WORDS: Final[Mapping[Language, Mapping[str, str]]] = {
     },
 }
 _SAYS: Final[Mapping[str, str]] = {
-    "drift": "os tickets recentes diferem daqueles para os quais a versão {version} foi feita; veja `triagem drift`",
+    "drift": "a versão {version} foi feita para outros tickets; veja `triagem drift`",
     "retraining-due": "a versão {version} pede um novo treino ({trigger}); veja `triagem due`",
     "run-ended": "versão {version}: {flips} tickets mudaram de rótulo",
 }

@@ -20,7 +20,7 @@ class ResultTarget(Base):
 
 class Delivery(Base):
     """The outbox of what is sent. Of the kind `result`: one answer to one text for one target, `[shop.callback]` of
-    the CRM file. Of the kind `alert`: a message about alerts (its `alert_lines`) for a rule's channel; without ticket.
+    the CRM file. Of the kind `alert`: a message about alerts (its `alert_lines`) for a rule's channel, no ticket.
 
     `review_id` is the verdict that changed the answer, negative where it was taken back, 0 where there is none. At
     `next_at` it is due; until `leased_until` a worker has it in hand.
