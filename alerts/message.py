@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from alerts.settings import Language
-from alerts.words import says, word
+from alerts.words import says, title, word
 from db.notices import Doubt, Notice
 
 
@@ -44,7 +44,7 @@ def message(notice: Notice, language: Language, console_url: str | None) -> Mess
         lines.append(word(language, "least"))
         lines += [_line(one, language, link(one, console_url)) for one in notice.doubts]
     for event in notice.events:
-        lines.append(f"{word(language, event.kind)}: {says(language, event.kind, event.detail)}")
+        lines.append(f"{title(language, event.kind, event.detail)}: {says(language, event.kind, event.detail)}")
     lines += [word(language, "more", more=notice.more)] if notice.more else []
     rule = notice.target.partition(".")[0]
     data = {

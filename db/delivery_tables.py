@@ -1,9 +1,11 @@
-"""The tables of what is sent: results back to CRMs, and messages about alerts to people."""
+"""The tables of what is sent: results back to CRMs, and messages about alerts to people.
+And what window alerts remember."""
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, Index, UniqueConstraint, func
+from sqlalchemy import BigInteger, Boolean, CheckConstraint, ForeignKey, Identity, Index, UniqueConstraint, func
 from sqlalchemy import text as sql
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.base import Base
@@ -71,3 +73,15 @@ class AlertLine(Base):
     alert_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("alerts.id", ondelete="CASCADE"), primary_key=True)
     target: Mapped[str] = mapped_column(primary_key=True)
     delivery_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("deliveries.id", ondelete="CASCADE"))
+
+
+class WatchRow(Base):
+    """What is remembered of a window alert's kind; see `db.watch.Watch`."""
+
+    __tablename__ = "watches"
+
+    kind: Mapped[str] = mapped_column(primary_key=True)
+    open_since: Mapped[datetime | None]
+    recent: Mapped[list[bool]] = mapped_column(ARRAY(Boolean()))
+    looked_at: Mapped[datetime]
+    bad_at: Mapped[datetime | None]

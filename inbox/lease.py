@@ -11,6 +11,7 @@ from inbox.client import redis_errors
 from inbox.stream import PREFIX
 
 _KEY: Final = PREFIX + ":lease:"
+_MEMORY: Final = PREFIX + ":memory:"
 _NEW: Final = "warming up"
 
 
@@ -58,6 +59,11 @@ class Lease:
         with redis_errors():
             self._redis.set(lease_key(self.consumer), state, xx=True, keepttl=True)
 
+    def say_memory(self, share: float) -> None:
+        """Tell how much of its memory this worker's container or machine uses, 0 to 1. Raises as `say` does."""
+        with redis_errors():
+            self._redis.set(_MEMORY + self.consumer, share, px=self._lease_ms)
+
     def release(self) -> None:
         """Give the lease back, so that others take over at once what is still pending."""
         with redis_errors():
@@ -66,19 +72,28 @@ class Lease:
 
 def workers(redis: Redis) -> dict[str, str]:
     """Who holds a lease, and what each says it is doing."""
-    with redis_errors():
-        keys = sorted(set(redis.scan_iter(match=_KEY + "*", count=1000)))  # SCAN may name a key twice
-        states = cast("list[bytes | None]", redis.mget(keys)) if keys else []
-    return {
-        key.decode().removeprefix(_KEY): state.decode()
-        for key, state in zip(keys, states, strict=True)
-        if state is not None
-    }
+    return _values(redis, _KEY)
+
+
+def memory(redis: Redis) -> list[float]:
+    """How much of their memory the workers use, as they say; who does not know says nothing."""
+    return [float(share) for share in _values(redis, _MEMORY).values()]
 
 
 def alive(redis: Redis) -> int:
     """How many workers hold a lease."""
     return len(workers(redis))
+
+
+def _values(redis: Redis, prefix: str) -> dict[str, str]:
+    with redis_errors():
+        keys = sorted(set(redis.scan_iter(match=prefix + "*", count=1000)))  # SCAN may name a key twice
+        values = cast("list[bytes | None]", redis.mget(keys)) if keys else []
+    return {
+        key.decode().removeprefix(prefix): value.decode()
+        for key, value in zip(keys, values, strict=True)
+        if value is not None
+    }
 
 
 def _new_name() -> str:

@@ -27,7 +27,7 @@ _OPS: Final = (
 
 
 # Done every few seconds: that one was sent, came and ended would fill the log.
-_FREQUENT: Final = frozenset({"triagem.alerts", "triagem.deliver", "triagem.reclassify.pages"})
+_FREQUENT: Final = frozenset({"triagem.alerts", "triagem.deliver", "triagem.reclassify.pages", "triagem.watch"})
 
 
 def worth_saying(record: logging.LogRecord) -> bool:

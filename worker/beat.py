@@ -73,6 +73,7 @@ def _times(settings: OpsSettings) -> dict[str, str]:
         "triagem.sweep": _SWEEP,
         "triagem.deliver": settings.deliver_at,
         "triagem.alerts": settings.alerts_at,
+        "triagem.watch": settings.watch_at,
         "triagem.reclassify": settings.reclassify_at,
         "triagem.reclassify.pages": settings.reclassify_every,
     }

@@ -41,6 +41,7 @@ def ops(
         end_with_parent()
     from alerts.rules_file import AlertSettings
     from alerts.rules_file import from_environment as alert_rules
+    from alerts.watch import WatchSettings
     from producer.crm import from_environment
     from producer.reclassify.settings import ReclassifySettings
     from registry import RegistrySettings
@@ -52,6 +53,7 @@ def ops(
     ReclassifySettings()
     AlertSettings()
     alert_rules()
+    WatchSettings()
     crm = from_environment()
     status = run(
         broker_url=servers.broker_url(),

@@ -1,7 +1,9 @@
-"""Alerts are told: which of them go where, and messages about several of them in the outbox."""
+"""Alerts are told: which of them go where, and messages about several of them in the outbox;
+and what window alerts look at and remember."""
 
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.dialects.postgresql import ARRAY
 
 revision = "0006"
 down_revision = "0005"
@@ -41,10 +43,25 @@ def upgrade() -> None:
         "ix_alert_lines_waiting", "alert_lines", ["target"], postgresql_where=sa.text("delivery_id IS NULL")
     )
     op.create_index("ix_alert_lines_delivery_id", "alert_lines", ["delivery_id"])
-    op.execute("GRANT SELECT, INSERT, UPDATE, DELETE ON alert_targets, alert_lines TO triagem_writer")
+    op.create_table(
+        "watches",
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("open_since", sa.DateTime(timezone=True)),
+        sa.Column("recent", ARRAY(sa.Boolean()), nullable=False),
+        sa.Column("looked_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("bad_at", sa.DateTime(timezone=True)),
+        sa.PrimaryKeyConstraint("kind", name="pk_watches"),
+    )
+    # Live tickets are told apart by it, and nightly runs cost this index nothing.
+    op.add_column("predictions", sa.Column("waited_s", sa.REAL()))
+    live = sa.text("waited_s IS NOT NULL")
+    op.create_index("ix_predictions_live", "predictions", ["classified_at"], postgresql_where=live)
+    op.execute("GRANT SELECT, INSERT, UPDATE, DELETE ON alert_targets, alert_lines, watches TO triagem_writer")
 
 
 def downgrade() -> None:
+    op.drop_column("predictions", "waited_s")
+    op.drop_table("watches")
     op.drop_table("alert_lines")
     op.drop_table("alert_targets")
     op.execute("DELETE FROM deliveries WHERE ticket_id IS NULL")
