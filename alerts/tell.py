@@ -4,7 +4,6 @@ import random
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
-from email.message import EmailMessage
 
 import structlog
 
@@ -63,10 +62,8 @@ def tell(
     return done
 
 
-def sender(
-    post: Callable[[Request], Verdict], hand_in: Callable[[MailServer, EmailMessage], Verdict] = send_mail
-) -> Send:
-    """Sends a message through a channel; `post` sends requests, `hand_in` e-mail."""
+def sender(post: Callable[[Request], Verdict]) -> Send:
+    """Sends a message through a channel, requests by `post`."""
 
     def send(channel: Channel, message: Message) -> Verdict:
         match channel:
@@ -79,6 +76,6 @@ def sender(
             case Mail():
                 password = channel.password.get_secret_value() if channel.password else None
                 server = MailServer(channel.host, channel.port, channel.security, channel.user, password)
-                return hand_in(server, mail(message, channel.sender, channel.to))
+                return send_mail(server, mail(message, channel.sender, channel.to))
 
     return send

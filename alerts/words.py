@@ -93,7 +93,8 @@ def says(language: Language, kind: str, detail: Mapping[str, Any]) -> str:
 def title(language: Language, kind: str, detail: Mapping[str, Any]) -> str:
     """What an alert of the system is called, and whether it is resolved, where that can be."""
     state = detail.get("state")
-    return word(language, kind) + (f" ({word(language, state)})" if state in {"open", "resolved"} else "")
+    # Another release may have raised it: its name then, rather than no message.
+    return _WORDS[language].get(kind, kind) + (f" ({word(language, state)})" if state in {"open", "resolved"} else "")
 
 
 def state_of(kind: str, state: str, value: float, limit: float) -> dict[str, Any]:

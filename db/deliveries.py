@@ -21,7 +21,8 @@ LEASE: Final = timedelta(seconds=60)
 
 
 class State(StrEnum):
-    """What became of a delivery. `overtaken`: by then the ticket had a newer text or a newer answer."""
+    """What became of a delivery. `overtaken`: by then the ticket had a newer text or a newer answer; of
+    a message about alerts, nothing was left to tell."""
 
     WAITING = "waiting"
     DELIVERED = "delivered"

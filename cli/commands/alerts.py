@@ -25,7 +25,9 @@ def register(app: typer.Typer) -> None:
 @alerts.command("list")
 def list_(
     *,
-    kind: Annotated[str | None, typer.Option(help="low-confidence, drift, retraining-due or run-ended.")] = None,
+    kind: Annotated[
+        str | None, typer.Option(help="low-confidence, drift, retraining-due, run-ended, or a window alert's.")
+    ] = None,
     limit: Annotated[int, typer.Option(min=1)] = 50,
     form: _Form = Format.TABLE,
 ) -> None:

@@ -83,10 +83,10 @@ def test_a_link_holds_any_name() -> None:
 
 
 def test_a_name_neither_breaks_a_line_nor_calls_a_channel() -> None:
-    made = message(notice(Doubt("zendesk", "<!channel>\nInjected: x", "venda", 0.5, Band.REVIEW)), "en", None)
+    made = message(notice(Doubt("zendesk", "<!channel>\nInjected: &lt;x", "venda", 0.5, Band.REVIEW)), "en", None)
     assert len(made.lines) == 3
     text = json.loads(slack_body(made))["text"]
-    assert "&lt;!channel&gt;?Injected" in text
+    assert "&lt;!channel&gt;?Injected: &amp;lt;x" in text
     assert "<" not in text
 
 
