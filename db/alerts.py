@@ -9,9 +9,14 @@ from typing import Any, Final
 from sqlalchemy import text
 
 from db.connect import Database
+from db.runs import RUN_ENDED
 
 DRIFT: Final = "drift"
 RETRAINING_DUE: Final = "retraining-due"
+LOW_CONFIDENCE: Final = "low-confidence"
+# What beat has looked at, every minute.
+WATCHED: Final = ("unsure-share", "error-rate", "latency", "memory", "oldest-ticket", "no-worker")
+KINDS: Final = frozenset({LOW_CONFIDENCE, DRIFT, RETRAINING_DUE, RUN_ENDED, *WATCHED})
 
 _RAISE: Final = text("""
 INSERT INTO alerts (kind, key, detail) VALUES (:kind, :key, CAST(:detail AS jsonb)) ON CONFLICT (kind, key) DO NOTHING

@@ -1,4 +1,5 @@
-"""The outbox of what goes back to CRMs. The window's statement and a person's verdict write it; here it is emptied.
+"""The outbox of what is sent: results to CRMs, which the window's statement and a person's verdict write, and the
+messages of `db.notices`. Here results are taken out, and of both is noted what became of them.
 
 A delivery is leased before it is sent and settled after, each in a statement of its own: no transaction is open while
 a receiver is waited for. Whoever dies in between leaves a lease that ends, and the delivery is sent once more.
@@ -8,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from sqlalchemy import text
 
@@ -20,7 +21,8 @@ LEASE: Final = timedelta(seconds=60)
 
 
 class State(StrEnum):
-    """What became of a delivery. `overtaken`: by then the ticket had a newer text or a newer answer."""
+    """What became of a delivery. `overtaken`: by then the ticket had a newer text or a newer answer; of
+    a message about alerts, nothing was left to tell."""
 
     WAITING = "waiting"
     DELIVERED = "delivered"
@@ -73,15 +75,14 @@ class Leased:
 
 
 _DUE: Final = text("""
-SELECT DISTINCT target FROM deliveries WHERE state = 'waiting' AND kind = 'result' AND next_at <= now()
-ORDER BY target
+SELECT DISTINCT target FROM deliveries WHERE state = 'waiting' AND kind = :kind AND next_at <= now() ORDER BY target
 """)
 
 
-def due(database: Database) -> list[str]:
+def due(database: Database, kind: str = "result") -> list[str]:
     """The targets for which something is due."""
     with database.autocommit() as connection:
-        return list(connection.execute(_DUE).scalars())
+        return list(connection.execute(_DUE, {"kind": kind}).scalars())
 
 
 # One of a ticket at a time, and never an older one after a newer: the last that a CRM hears is what holds. A
@@ -123,17 +124,31 @@ def lease(database: Database, target: str) -> Leased | None:
     return None if row is None else Leased(**{**row, "band": Band(row["band"])})
 
 
+class InHand(Protocol):
+    """A delivery that was leased: a result, or a message about alerts."""
+
+    @property
+    def id(self) -> int: ...
+    @property
+    def attempts(self) -> int: ...
+
+
 # Whose lease has ended says nothing more, but that it was delivered: that stays true.
 _SETTLE: Final = text("""
-UPDATE deliveries SET state = :state, last_error = :reason, leased_until = NULL,
-  settled_at = CASE WHEN :state = 'waiting' THEN NULL ELSE now() END,
-  next_at = CASE WHEN :state = 'waiting' THEN now() + :after ELSE next_at END
-WHERE id = :id AND state = 'waiting' AND (attempts = :attempts OR :state = 'delivered')
+WITH settled AS (
+  UPDATE deliveries SET state = :state, last_error = :reason, leased_until = NULL,
+    settled_at = CASE WHEN :state = 'waiting' THEN NULL ELSE now() END,
+    next_at = CASE WHEN :state = 'waiting' THEN now() + :after ELSE next_at END
+  WHERE id = :id AND state = 'waiting' AND (attempts = :attempts OR :state = 'delivered')
+  RETURNING id
+)
+UPDATE alerts a SET delivered_at = now() FROM settled, alert_lines l
+WHERE :state = 'delivered' AND l.delivery_id = settled.id AND a.id = l.alert_id AND a.delivered_at IS NULL
 """)
 
 
 def settle(
-    database: Database, leased: Leased, state: State, *, reason: str | None = None, after_s: float = 0.0
+    database: Database, leased: InHand, state: State, *, reason: str | None = None, after_s: float = 0.0
 ) -> None:
     """Note what became of it; one that still waits is due again after so many seconds."""
     values = {"id": leased.id, "attempts": leased.attempts, "state": str(state), "reason": reason}
@@ -160,9 +175,12 @@ _CHOSEN: Final = """
 AND (CAST(:target AS text) IS NULL OR d.target = :target)
 """
 _LIST: Final = text(f"""
-SELECT d.id, d.target, t.source || ' ' || t.external_id AS about, d.state, d.attempts, d.created_at,
+SELECT d.id, d.target,
+  coalesce(t.source || ' ' || t.external_id, (
+    SELECT count(*) || ' alerts' FROM alert_lines l WHERE l.delivery_id = d.id
+  )) AS about, d.state, d.attempts, d.created_at,
   CASE WHEN d.state = 'waiting' THEN d.next_at END AS next_at, d.last_error AS why
-FROM deliveries d JOIN tickets t ON t.id = d.ticket_id WHERE {_CHOSEN} ORDER BY d.id DESC LIMIT :limit
+FROM deliveries d LEFT JOIN tickets t ON t.id = d.ticket_id WHERE {_CHOSEN} ORDER BY d.id DESC LIMIT :limit
 """)  # noqa: S608 - built from the constant above; values travel as parameters
 
 
@@ -188,7 +206,7 @@ def replay(database: Database, *, ids: Sequence[int] | None = None, target: str 
 
 
 def drop(database: Database, *, ids: Sequence[int] | None = None, target: str | None = None) -> int:
-    """Delete those that were given up; how many. Their results stand, and are not told."""
+    """Delete those that were given up; how many. Their results and alerts stand, and are not told."""
     with database.autocommit() as connection:
         return connection.execute(_DROP, _chosen(ids, State.GAVE_UP, target)).rowcount
 

@@ -19,10 +19,10 @@ from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.types import Text
 
 from db.base import Base
-from db.delivery_tables import Delivery, ResultTarget
+from db.delivery_tables import AlertLine, AlertTarget, Delivery, ResultTarget, WatchRow
 from db.run_tables import ReclassifyRun, RunChange
 
-__all__ = ["Base", "Delivery", "ReclassifyRun", "ResultTarget", "RunChange"]
+__all__ = ["AlertLine", "AlertTarget", "Base", "Delivery", "ReclassifyRun", "ResultTarget", "RunChange", "WatchRow"]
 
 
 class Ticket(Base):
@@ -61,9 +61,13 @@ class Ticket(Base):
 
 
 class Prediction(Base):
-    """What one model version said of one text of one ticket: written once, never changed."""
+    """What one model version said of one text of one ticket: written once, never changed.
+
+    `waited_s`: of a live ticket, the seconds from its put to the statement that wrote this row; else none.
+    """
 
     __tablename__ = "predictions"
+    __table_args__ = (Index("ix_predictions_live", "classified_at", postgresql_where=sql("waited_s IS NOT NULL")),)
 
     ticket_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("tickets.id", ondelete="CASCADE"), primary_key=True)
     digest: Mapped[bytes] = mapped_column(primary_key=True)
@@ -75,17 +79,22 @@ class Prediction(Base):
     tokens: Mapped[int]
     truncated: Mapped[bool]
     classified_at: Mapped[datetime]
+    waited_s: Mapped[float | None] = mapped_column(REAL())
 
 
 class Alert(Base):
     """The outbox: a doubtful live result, written in the statement that writes the result; or, with another `kind`
-    and without a ticket, what the system has to tell (drift, retraining due), once a `key`."""
+    and without a ticket, what the system has to tell (drift, retraining due), once a `key`.
+
+    At `matched_at` the rules were asked who is to hear of it; at `delivered_at` somebody first had heard of it.
+    """
 
     __tablename__ = "alerts"
     __table_args__ = (
         UniqueConstraint("ticket_id", "digest", "model_version"),
         UniqueConstraint("kind", "key"),
         Index("ix_alerts_undelivered", "id", postgresql_where=sql("delivered_at IS NULL")),
+        Index("ix_alerts_unmatched", "id", postgresql_where=sql("matched_at IS NULL")),
     )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
@@ -98,6 +107,7 @@ class Alert(Base):
     band: Mapped[str | None]
     confidence: Mapped[float | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    matched_at: Mapped[datetime | None]
     delivered_at: Mapped[datetime | None]
 
 

@@ -90,8 +90,9 @@ WITH incoming AS (
   WHERE t.forgotten_at IS NULL
   RETURNING id, source, external_id, digest AS current_digest, model_version AS current_version
 ), said AS (
-  INSERT INTO predictions (ticket_id, digest, {", ".join(_RESULT)})
-  SELECT stored.id, incoming.digest, {", ".join(_RESULT)}
+  INSERT INTO predictions (ticket_id, digest, {", ".join(_RESULT)}, waited_s)
+  SELECT stored.id, incoming.digest, {", ".join(_RESULT)},
+    CASE WHEN live THEN greatest(0, extract(epoch FROM now() - received_at)) END
   FROM incoming JOIN stored USING (source, external_id)
   ON CONFLICT DO NOTHING
   RETURNING ticket_id, digest, model_version, band, confidence

@@ -15,6 +15,7 @@ _KEY: Final = PREFIX + ":lease:"
 # What the last worker that knew it said of its rate: still there when all are gone.
 LAST_RATE: Final = PREFIX + ":rate"
 WARMING_UP: Final = "warming up"
+_MEMORY: Final = PREFIX + ":memory:"
 
 
 def lease_key(consumer: str) -> str:
@@ -69,6 +70,11 @@ class Lease:
                 pipe.set(LAST_RATE, f"{rate:.4g}")
             pipe.execute()
 
+    def say_memory(self, share: float) -> None:
+        """Tell how much of its memory this worker's container or machine uses, 0 to 1. Raises as `say` does."""
+        with redis_errors():
+            self._redis.set(_MEMORY + self.consumer, share, px=self._lease_ms)
+
     def release(self) -> None:
         """Give the lease back, so that others take over at once what is still pending."""
         with redis_errors():
@@ -86,14 +92,10 @@ class Member:
 
 def crew(redis: Redis) -> list[Member]:
     """Everybody who holds a lease."""
-    with redis_errors():
-        keys = sorted(set(redis.scan_iter(match=_KEY + "*", count=1000)))  # SCAN may name a key twice
-        said = cast("list[bytes | None]", redis.mget(keys)) if keys else []
     members = []
-    for key, value in zip(keys, said, strict=True):
-        if value is not None:
-            state, _, rate = value.decode().partition("\n")
-            members.append(Member(key.decode().removeprefix(_KEY), state, float(rate or 0)))
+    for name, said in _values(redis, _KEY).items():
+        state, _, rate = said.partition("\n")
+        members.append(Member(name, state, float(rate or 0)))
     return members
 
 
@@ -102,9 +104,25 @@ def workers(redis: Redis) -> dict[str, str]:
     return {one.name: one.state for one in crew(redis)}
 
 
+def memory(redis: Redis) -> list[float]:
+    """How much of their memory the workers use, as they say; who does not know says nothing."""
+    return [float(share) for share in _values(redis, _MEMORY).values()]
+
+
 def alive(redis: Redis) -> int:
     """How many workers hold a lease."""
     return len(crew(redis))
+
+
+def _values(redis: Redis, prefix: str) -> dict[str, str]:
+    with redis_errors():
+        keys = sorted(set(redis.scan_iter(match=prefix + "*", count=1000)))  # SCAN may name a key twice
+        values = cast("list[bytes | None]", redis.mget(keys)) if keys else []
+    return {
+        key.decode().removeprefix(prefix): value.decode()
+        for key, value in zip(keys, values, strict=True)
+        if value is not None
+    }
 
 
 def _new_name() -> str:

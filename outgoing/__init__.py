@@ -1,4 +1,4 @@
-"""What leaves: one request to an allowed host, and what became of it. Who is told what and when stands elsewhere."""
+"""What leaves: one request or e-mail, and what became of it. Who is told what and when stands elsewhere."""
 
 from outgoing.request import Again, Delivered, GiveUp, Request, Verdict
 

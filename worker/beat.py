@@ -72,6 +72,8 @@ def _times(settings: OpsSettings) -> dict[str, str]:
         "triagem.due": settings.due_at,
         "triagem.sweep": _SWEEP,
         "triagem.deliver": settings.deliver_at,
+        "triagem.alerts": settings.alerts_at,
+        "triagem.watch": settings.watch_at,
         "triagem.reclassify": settings.reclassify_at,
         "triagem.reclassify.pages": settings.reclassify_every,
     }

@@ -21,7 +21,7 @@ from inbox import Inbox
 from inbox.claims import Claims
 from inbox.lease import WARMING_UP, Lease
 from registry import Registry
-from worker import health
+from worker import health, memory
 from worker.batch import Done, MicroBatch
 from worker.classifier import Classifier
 from worker.committer import Committer
@@ -142,6 +142,9 @@ class Pipeline:
             if not outwait(self._refresh, self.supervisor):
                 log.warning("lease lost, going on under a new name", consumer=self.lease.consumer)
                 said = None
+            if (share := memory.share()) is not None:
+                with suppress(Retryable):
+                    self.lease.say_memory(share)
             if (new := (self._state(), self.classifier.full_rate)) != said:
                 with suppress(Retryable):  # nobody waits for this
                     self.lease.say(*new)

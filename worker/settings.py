@@ -59,6 +59,8 @@ class OpsSettings(BaseSettings):
     due_at: str = Field(default="03:30", pattern=_TIME, description="later than drift: it reads the newest report")
     predict_kept_s: float = Field(default=3600, ge=60, description="how long texts of POST /predict are kept")
     deliver_at: str = Field(default="5s", pattern=_TIME, description="results back to CRMs")
+    alerts_at: str = Field(default="10s", pattern=_TIME, description="messages about alerts to people")
+    watch_at: str = Field(default="60s", pattern=_TIME, description="window alerts: is the system well")
     reclassify_at: str = Field(default="02:00", pattern=_TIME, description="the nightly run over stored tickets")
     reclassify_every: str = Field(default="5s", pattern=_TIME, description="how often an active run gets a turn")
     beat_schedule: Path | None = Field(

@@ -1,4 +1,4 @@
-"""`triagem deliveries`: results on their way back to the CRMs, and those that were given up."""
+"""`triagem deliveries`: what is on its way to CRMs and people, and what was given up."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,11 +13,16 @@ if TYPE_CHECKING:
 _STATES = ("waiting", "delivered", "gave-up", "overtaken")
 _COLUMNS = ("id", "created_at", "target", "about", "state", "attempts", "next_at", "why")
 
-deliveries = typer.Typer(no_args_is_help=True, help="Results on their way back to the CRMs.")
+deliveries = typer.Typer(
+    no_args_is_help=True, help="Results on their way back to the CRMs, and messages about alerts."
+)
 
 _Ids = Annotated[list[int] | None, typer.Argument(min=1, max=2**63 - 1, help="The deliveries' ids.")]
 _All = Annotated[bool, typer.Option("--all", help="All that were given up.")]
-_Target = Annotated[str | None, typer.Option(help="A table of the CRM file: `shop.callback`.")]
+_Target = Annotated[
+    str | None,
+    typer.Option(help="A table of the CRM file, `shop.callback`, or a rule and its channel, `doubtful.team`."),
+]
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -71,7 +76,7 @@ def drop(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     as_json: _Json = False,
 ) -> None:
-    """Delete deliveries that were given up. Their results stay, and the CRM is not told.
+    """Delete deliveries that were given up. Their results and alerts stay, and nobody is told.
 
     Example: `triagem deliveries drop 12 13 --yes`
     """

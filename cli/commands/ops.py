@@ -19,9 +19,11 @@ def ops(
     ] = False,
     with_parent: Annotated[bool, typer.Option("--with-parent", hidden=True)] = False,
 ) -> None:
-    """Send results back to CRMs; look daily for drift, and whether retraining is due; until SIGTERM.
+    """Send results back to CRMs and alerts to people; look daily for drift, and whether retraining is due; until
+    SIGTERM.
 
-    `triagem beat` says when. TRIAGEM_CRM_FILE says where results go; without it they go nowhere.
+    `triagem beat` says when. TRIAGEM_CRM_FILE says where results go, TRIAGEM_ALERTS_FILE who is told what; without
+    them they go nowhere.
 
     Example: `TRIAGEM_REDIS_URL=redis://… TRIAGEM_DATABASE_URL=postgresql://… triagem ops`
     """
@@ -37,6 +39,9 @@ def ops(
         from cli.parents import end_with_parent
 
         end_with_parent()
+    from alerts.rules_file import AlertSettings
+    from alerts.rules_file import from_environment as alert_rules
+    from alerts.watch import WatchSettings
     from producer.crm import from_environment
     from producer.reclassify.settings import ReclassifySettings
     from registry import RegistrySettings
@@ -46,6 +51,9 @@ def ops(
     # Its tasks read them later: what is wrong there is said now.
     DueSettings()
     ReclassifySettings()
+    AlertSettings()
+    alert_rules()
+    WatchSettings()
     crm = from_environment()
     status = run(
         broker_url=servers.broker_url(),

@@ -1,16 +1,16 @@
 """`TRIAGEM_CRM_FILE`: a TOML file with a table a source, and the hosts that requests may go to."""
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from contracts.errors import InvalidInput
 from contracts.ticket import complaint
+from outgoing import settings_file
 from outgoing.hosts import check_url
 from producer.crm.settings import ChatwootSource, FreshdeskSource, GenericSource, Source, ZendeskSource
 
@@ -22,6 +22,7 @@ _ADAPTERS: Final[Mapping[str, type[Source]]] = {
 }
 # Tables of a source that say where its results go.
 _BACK: Final = ("callback", "tags", "labels")
+_SECRETS: Final = ("secret", "token")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +63,7 @@ def load(path: Path) -> Crm:
     Raises:
         InvalidInput: naming the table and the field that is wrong, never what it holds.
     """
-    try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"{path} cannot be read: {getattr(error, 'strerror', None) or 'no UTF-8'}") from None
-    except tomllib.TOMLDecodeError as error:
-        raise InvalidInput(f"{path} is no TOML: {error}") from None
+    document = settings_file.read(path)
     hosts = document.pop("allowed_hosts", [])
     if not isinstance(hosts, list) or not all(isinstance(host, str) for host in hosts):
         raise InvalidInput(f"{path} allowed_hosts: expected a list of host names")
@@ -88,30 +84,13 @@ def _source(name: str, table: object, path: Path) -> Source:
         raise InvalidInput(f"{where} adapter: expected one of {', '.join(_ADAPTERS)}")
     if "name" in table:
         raise InvalidInput(f"{where} name: the table's own is the source's name")
-    fields = _with_secrets(table, path, name)
+    fields = settings_file.with_secrets(table, _SECRETS, path, name)
+    fields.pop("adapter", None)
     for sub in _BACK:
         if isinstance(fields.get(sub), dict):
-            fields[sub] = _with_secrets(fields[sub], path, f"{name}.{sub}")
+            fields[sub] = settings_file.with_secrets(fields[sub], _SECRETS, path, f"{name}.{sub}")
     try:
         return _ADAPTERS[adapter].model_validate({**fields, "name": name})
     except ValidationError as error:
         field, reason = complaint(error)
         raise InvalidInput(f"{where} {field}: {reason}") from None
-
-
-def _with_secrets(table: dict[str, Any], path: Path, name: str) -> dict[str, Any]:
-    """The table with its `secret_file` and `token_file` read, as Docker and Kubernetes hand secrets in."""
-    filled = {key: value for key, value in table.items() if key not in {"adapter", "secret_file", "token_file"}}
-    for key in ("secret", "token"):
-        if (file := table.get(f"{key}_file")) is None:
-            continue
-        where = f"{path} [{name}] {key}_file"
-        if key in table:
-            raise InvalidInput(f"{where}: give {key} or {key}_file, not both")
-        try:
-            filled[key] = (path.parent / str(file)).read_text(encoding="utf-8").strip()
-        except (OSError, ValueError) as error:
-            raise InvalidInput(
-                f"{where}: cannot be read ({getattr(error, 'strerror', None) or 'no UTF-8'})"
-            ) from None
-    return filled

@@ -1,6 +1,5 @@
 """The tables of `TRIAGEM_CRM_FILE`: which CRMs send us webhooks, how they prove who they are, what goes back."""
 
-import base64
 from typing import Annotated, Self
 from urllib.parse import quote
 
@@ -8,6 +7,7 @@ import jmespath
 from jmespath.exceptions import JMESPathError
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
+from outgoing.standard import SigningKey
 from producer.crm.signature import CHATWOOT, ZENDESK, Signature
 
 
@@ -17,16 +17,6 @@ def _expression(text: str) -> str:
     except JMESPathError as error:
         raise ValueError(f"is no JMESPath ({type(error).__name__})") from None
     return text
-
-
-def _key(secret: SecretStr) -> SecretStr:
-    try:
-        key = base64.b64decode(secret.get_secret_value().removeprefix("whsec_"), validate=True)
-    except ValueError:
-        key = b""
-    if len(key) < 24:
-        raise ValueError("is no key of 24 bytes or more in base64: openssl rand -base64 32")
-    return secret
 
 
 def _quoted(external_id: str) -> str:
@@ -49,7 +39,7 @@ class Callback(_Table):
     """Where results of this source are sent to, signed as Standard Webhooks are."""
 
     url: str
-    secret: Annotated[SecretStr, AfterValidator(_key)]
+    secret: SigningKey
 
 
 class ZendeskTags(_Table):

@@ -18,6 +18,7 @@ from db.reviews import Verdict, judge, undo
 from db.window import write
 from outgoing import Again, Delivered, GiveUp, Request
 from outgoing import Verdict as Sent
+from outgoing.turn import MOST_ATTEMPTS, Became
 from producer.back import tell as telling
 from producer.crm import Crm, load
 from tests.support.back import crm_file, data, hurry, states
@@ -57,7 +58,7 @@ class Sends:
         return [data(Came(one.method, one.url, one.headers, one.body)) for one in self.sent]
 
 
-def tell(database: Database, crm: Crm, send: Send) -> Counter[State]:
+def tell(database: Database, crm: Crm, send: Send) -> Counter[Became]:
     """One run of the task."""
     return telling.tell(database, crm, send, jitter=lambda: 0.0)
 
@@ -132,11 +133,11 @@ class TestWhatIsTold:
     def test_after_a_day_of_attempts_it_is_given_up(self, asked: Database, crm: Crm) -> None:
         write(asked, [result(**ANSWERED)])
         send = Sends(Again("answered 503"))
-        for _ in range(telling.MOST_ATTEMPTS + 1):
+        for _ in range(MOST_ATTEMPTS + 1):
             tell(asked, crm, send)
             hurry(asked)
-        assert states(asked) == [("freshdesk.callback", "gave-up", telling.MOST_ATTEMPTS)]
-        assert len(send.sent) == telling.MOST_ATTEMPTS
+        assert states(asked) == [("freshdesk.callback", "gave-up", MOST_ATTEMPTS)]
+        assert len(send.sent) == MOST_ATTEMPTS
 
     def test_what_is_refused_is_given_up_at_once(self, asked: Database, crm: Crm) -> None:
         write(asked, [result(**ANSWERED)])
@@ -249,5 +250,5 @@ class TestManyAtOnce:
             return Again("ReadTimeout")
 
         done = tell(asked, crm, send)
-        assert done[State.DELIVERED] == 1
+        assert done["delivered"] == 1
         assert 0 < len(given) <= 4  # who does not answer is asked no further in this run

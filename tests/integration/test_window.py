@@ -50,6 +50,7 @@ class TestOneRowPerIdentity:
         (said,) = rows(database, "predictions")
         assert (row["text"], row["metadata"]) == (given_in.ticket.text, given_in.ticket.metadata)
         assert (row["revised_at"], row["received_at"], row["classified_at"]) == (YESTERDAY, NOW, NOW)
+        assert said.pop("waited_s") > 0
         assert said == {name: row[name] for name in said if name != "ticket_id"} | {"ticket_id": row["id"]}
         assert (said["probabilities"], said["band"]) == ({"venda": 0.6, "other": 0.4}, "review")
 

@@ -23,6 +23,8 @@ def test_drift_is_looked_for_daily_and_what_is_due_after_it() -> None:
         "triagem.due": "<crontab: 30 03 * * * (m/h/dM/MY/d)>",
         "triagem.sweep": "<freq: 5.00 minutes>",
         "triagem.deliver": "<freq: 5.00 seconds>",
+        "triagem.alerts": "<freq: 10.00 seconds>",
+        "triagem.watch": "<freq: 1.00 minute>",
         "triagem.reclassify": "<crontab: 00 02 * * * (m/h/dM/MY/d)>",
         "triagem.reclassify.pages": "<freq: 5.00 seconds>",
     }
@@ -36,6 +38,8 @@ def test_a_run_that_nobody_began_expires_before_the_next_is_sent() -> None:
         "triagem.due": timedelta(hours=12).total_seconds(),
         "triagem.sweep": 300,
         "triagem.deliver": 5,
+        "triagem.alerts": 10,
+        "triagem.watch": 60,
         "triagem.reclassify": timedelta(hours=12).total_seconds(),
         "triagem.reclassify.pages": 5,
     }

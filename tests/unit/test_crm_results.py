@@ -11,7 +11,8 @@ import pytest
 from contracts.errors import InvalidInput
 from contracts.prediction import Band
 from outgoing import Request
-from producer.crm.callback import callback, sign
+from outgoing.standard import sign
+from producer.crm.callback import callback
 from producer.crm.chatwoot_labels import labels_in, read_labels, write_labels
 from producer.crm.result import Result, tags
 from producer.crm.settings import Callback, ChatwootLabels, ZendeskTags

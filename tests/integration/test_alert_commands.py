@@ -1,0 +1,76 @@
+"""`triagem alerts check` and `test`, and that `triagem ops` does not start with rules that are wrong."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.support.alerting import rules_file
+from tests.support.back import data
+from tests.support.command import Triagem, assert_one_line
+from tests.support.mailbox import Mailbox
+from tests.support.receiver import Receiver, Says
+
+TWO = '[rules.doubtful]\nchannels = ["team", "mail"]\nlabels = ["suporte"]\nlanguage = "pt-BR"'
+
+
+def mail(port: int) -> str:
+    channel = f'[channels.mail]\ntype = "email"\nhost = "localhost"\nport = {port}\nsecurity = "none"\n'
+    return channel + 'from = "t@example.com"\nto = ["ana@example.com"]'
+
+
+def test_check_shows_who_is_told_what_and_sends_nothing(bare: Triagem, tmp_path: Path) -> None:
+    answer = bare("alerts", "check", str(rules_file(tmp_path, rules=TWO, channels=mail(25))), "--format", "json")
+    assert answer.status == 0
+    rows = json.loads(answer.out)
+    assert [(row["rule"], row["channel"], row["type"], row["language"], row["labels"]) for row in rows] == [
+        ("doubtful", "team", "webhook", "pt-BR", ["suporte"]),
+        ("doubtful", "mail", "email", "pt-BR", ["suporte"]),
+    ]
+
+
+@pytest.mark.parametrize("command", [("alerts", "check"), ("alerts", "test", "doubtful"), ("ops",)])
+def test_wrong_rules_are_one_line(
+    triagem: Triagem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    file = rules_file(tmp_path, rules='[rules.doubtful]\nchannels = ["nobody"]')
+    monkeypatch.setenv("TRIAGEM_ALERTS_FILE", str(file))
+    assert_one_line(triagem(*command), "[rules.doubtful] channels: there is no [channels.nobody]")
+
+
+def test_without_rules_check_says_that_nobody_is_told(bare: Triagem) -> None:
+    assert_one_line(bare("alerts", "check"), "TRIAGEM_ALERTS_FILE is not set: nobody is told")
+
+
+def test_a_window_alert_setting_that_is_wrong_stops_the_ops_worker(
+    triagem: Triagem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRIAGEM_WATCH_LATENCY_S", "fast")
+    assert_one_line(triagem("ops"), "TRIAGEM_WATCH_LATENCY_S: Input should be a valid number")
+
+
+def test_a_test_message_goes_through_each_channel(
+    bare: Triagem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Receiver().open() as hook, Mailbox().open() as box:
+        monkeypatch.setenv("TRIAGEM_ALERTS_FILE", str(rules_file(tmp_path, hook.url, TWO, mail(box.port))))
+        answer = bare("alerts", "test", "doubtful", "--format", "json")
+    assert answer.status == 0
+    assert [row["delivered"] for row in json.loads(answer.out)] == [True, True]
+    assert data(hook.came[0])["text"].endswith("Um teste: as mensagens da regra doubtful chegam aqui.")
+    assert "Um teste" in box.came[0].get_content()
+
+
+def test_a_channel_that_does_not_take_it_is_said_with_exit_status_1(
+    bare: Triagem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Receiver(lambda _: Says(410)).open() as hook, Mailbox().open() as box:
+        monkeypatch.setenv("TRIAGEM_ALERTS_FILE", str(rules_file(tmp_path, hook.url, TWO, mail(box.port))))
+        answer = bare("alerts", "test", "doubtful", "--format", "json")
+    assert answer.status == 1
+    assert [(row["delivered"], row["why"]) for row in json.loads(answer.out)] == [(False, "answered 410"), (True, "")]
+
+
+def test_a_rule_that_is_none_is_said(bare: Triagem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRIAGEM_ALERTS_FILE", str(rules_file(tmp_path)))
+    assert_one_line(bare("alerts", "test", "sales"), "has no rule 'sales'; it has: doubtful, system")

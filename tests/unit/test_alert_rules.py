@@ -1,0 +1,106 @@
+"""What TRIAGEM_ALERTS_FILE may say, and that a mistake in it is named in one line without what it holds."""
+
+from pathlib import Path
+
+import pytest
+
+from alerts.rules_file import Rules, load
+from alerts.settings import Mail, Slack, Webhook
+from contracts.errors import InvalidInput
+from contracts.prediction import Band
+from db.notices import Wanted
+
+KEY = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+SLACK = '[channels.team]\ntype = "slack"\nurl = "https://hooks.slack.com/services/T0/B0/secret-path"\n'
+MAIL = '[channels.mail]\ntype = "email"\nhost = "smtp.example.com"\nfrom = "t@example.com"\nto = ["a@example.com"]\n'
+HOSTS = 'allowed_hosts = ["hooks.slack.com"]\n'
+RULE = '[rules.doubtful]\nchannels = ["team"]\n'
+
+
+def loaded(folder: Path, content: str) -> Rules:
+    file = folder / "alerts.toml"
+    file.write_text(content, encoding="utf-8")
+    return load(file)
+
+
+def test_a_rule_and_its_channels_with_secrets_in_files(tmp_path: Path) -> None:
+    for name, secret in {"slack": "https://hooks.slack.com/services/x", "key": KEY, "mail": "mail-password"}.items():
+        (tmp_path / name).write_text(secret + "\n")
+    rules = loaded(
+        tmp_path,
+        f"""
+        allowed_hosts = ["hooks.slack.com", "hooks.example.com"]
+        language = "pt-BR"
+        [channels.team]
+        type = "slack"
+        url_file = "slack"
+        [channels.bus]
+        type = "webhook"
+        url = "https://hooks.example.com/triagem"
+        secret_file = "key"
+        language = "en"
+        {MAIL}
+        user = "triagem"
+        password_file = "mail"
+        [rules.doubtful]
+        channels = ["team", "bus", "mail"]
+        labels = ["suporte"]
+        sources = ["zendesk"]
+        bands = ["review"]
+        under = 0.6
+        every_s = 60
+        [rules.system]
+        channels = ["mail"]
+        kinds = ["drift"]
+        language = "en"
+        """,
+    )
+    assert {name: one.language for name, one in rules.targets.items()} == {
+        "doubtful.team": "pt-BR", "doubtful.bus": "en", "doubtful.mail": "pt-BR", "system.mail": "en",
+    }  # fmt: skip
+    slack, bus, mail = (rules.targets[f"doubtful.{one}"].channel for one in ("team", "bus", "mail"))
+    assert isinstance(slack, Slack)
+    assert slack.url.get_secret_value() == "https://hooks.slack.com/services/x"
+    assert isinstance(bus, Webhook)
+    assert isinstance(mail, Mail)
+    assert mail.password is not None
+    assert (mail.password.get_secret_value(), mail.port, mail.security) == ("mail-password", 587, "starttls")
+    assert rules.wanted[0] == Wanted(
+        "doubtful.team", 60, ["low-confidence"], ["suporte"], ["zendesk"], [Band.REVIEW], 0.6
+    )
+    assert rules.wanted[3] == Wanted("system.mail", 300, ["drift"])
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("rules = 3", "rules: Input should be a valid dictionary"),
+        ("[rules", "is no TOML"),
+        (HOSTS + SLACK + '[rules.a]\nchannels = ["nobody"]', "[rules.a] channels: there is no [channels.nobody]"),
+        (HOSTS + SLACK + "[rules.a]\nchannels = []", "rules.a.channels: List should have at least 1 item"),
+        (HOSTS + SLACK + RULE + "under = 70", "rules.doubtful.under: Input should be less than or equal to 1"),
+        (HOSTS + SLACK + RULE + 'bands = ["unsure"]', "rules.doubtful.bands.0: Input should be"),
+        (HOSTS + SLACK + RULE + 'kinds = ["drfit"]', "[rules.doubtful] kinds: 'drfit' is none of drift, "),
+        (HOSTS + SLACK + RULE + "every = 60", "rules.doubtful.every: Extra inputs are not permitted"),
+        (HOSTS + SLACK + RULE + 'language = "pt"', "rules.doubtful.language: Input should be 'en' or 'pt-BR'"),
+        (SLACK + RULE, "[channels.team] url: the host is not in allowed_hosts"),
+        (HOSTS + SLACK.replace("https", "http") + RULE, "[channels.team] url: expected https"),
+        (HOSTS + SLACK + 'url_file = "x"', "[channels.team] url_file: give url or url_file, not both"),
+        ('[channels.a]\ntype = "slack"\nurl_file = "x"', "[channels.a] url_file: cannot be read (No such file"),
+        ('[channels.a]\ntype = "pager"', "channels.a: Input tag 'pager' found"),
+        ('[channels.a]\ntype = "webhook"\nurl = "https://x.com"\nsecret = "short"', "is no key of 24 bytes"),
+        ("[channels]\na = 3", "channels.a: "),
+        (MAIL + 'user = "triagem"', "user and password belong together"),
+        (MAIL + 'security = "none"', "none is for this machine only"),
+        (MAIL.replace('"t@', '"Triagem <t@'), "channels.mail.email.from: String should match"),
+        (MAIL.replace('"a@example.com"', '"a@example.com\\nBcc: x@example.com"'), "channels.mail.email.to.0: "),
+    ],
+)
+def test_a_mistake_is_named_in_one_line(content: str, says: str, tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        loaded(tmp_path, content)
+    said = str(caught.value)
+    assert said.startswith(f"{tmp_path / 'alerts.toml'} ")
+    assert says in said
+    assert "\n" not in said
+    assert "secret-path" not in said
