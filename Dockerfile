@@ -58,7 +58,7 @@ RUN python requirements.py worker engine > wanted.txt && /opt/triagem/bin/pip in
 # On Linux the default index has the CUDA build, which brings CUDA's libraries: the host needs the driver only.
 FROM builder AS worker-cuda-packages
 ARG STORAGE
-RUN python requirements.py worker engine > wanted.txt && /opt/triagem/bin/pip install -r wanted.txt ${STORAGE:+"$STORAGE"}
+RUN python requirements.py worker engine gpu > wanted.txt && /opt/triagem/bin/pip install -r wanted.txt ${STORAGE:+"$STORAGE"}
 
 FROM worker-cpu-packages AS demo-packages
 RUN python requirements.py worker trainer > wanted.txt \

@@ -11,6 +11,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from gateway.address import is_loopback, listen, url
 from gateway.app import create_app
+from gateway.metrics import expose
 from gateway.room import Room
 
 log = structlog.get_logger(__name__)
@@ -43,6 +44,8 @@ def serve(room: Room) -> None:
         limit_concurrency=_MOST_CONNECTIONS,
         timeout_graceful_shutdown=room.settings.grace_s,
     )
+    if room.settings.metrics_port:
+        expose(room.settings.metrics_host, room.settings.metrics_port)
     log.info("gateway listens", address=url(host, port))
     uvicorn.Server(config).run(sockets=[listening])
     log.info("gateway has ended")

@@ -16,7 +16,14 @@ from worker.settings import OpsSettings, WorkerSettings, broker_beside, broker_f
 QUEUE: Final = "pipe"  # a pipe worker takes its work from the inbox; nothing is ever sent to this queue
 OPS_QUEUE: Final = "ops"
 # Tasks by their module's name: rooms of one floor do not import each other. The first one opens what tasks need.
-_OPS: Final = ("worker.ops", "worker.tasks", "trainer.tasks", "producer.back.tasks", "producer.reclassify.tasks")
+_OPS: Final = (
+    "worker.ops",
+    "worker.task_metrics",
+    "worker.tasks",
+    "trainer.tasks",
+    "producer.back.tasks",
+    "producer.reclassify.tasks",
+)
 
 
 # Done every few seconds: that one was sent, came and ended would fill the log.
