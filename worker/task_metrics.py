@@ -7,7 +7,7 @@ prometheus-client count in files, which it adds up.
 import time
 from typing import Any, Final
 
-from celery import signals
+from celery import current_app, signals
 from prometheus_client import Counter, Histogram
 
 TASKS: Final = Counter("triagem_tasks", "Tasks that ended, and how: success, failure, retry", ["task", "state"])
@@ -19,6 +19,14 @@ TASK_SECONDS: Final = Histogram(
 )
 
 _began: dict[str, float] = {}
+
+
+@signals.worker_process_init.connect  # type: ignore[untyped-decorator]
+def _from_zero(**_: Any) -> None:
+    """A first failure is seen as a rise."""
+    for task in [name for name in current_app.tasks if name.startswith("triagem.")]:
+        for state in ("success", "failure", "retry"):
+            TASKS.labels(task, state)
 
 
 @signals.task_prerun.connect  # type: ignore[untyped-decorator]

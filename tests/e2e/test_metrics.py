@@ -15,9 +15,11 @@ from db.keys import Scope, create
 from db.tables import EMPTY_ALL
 from inbox import connect
 from inbox.stream import stream_key
+from tests.support.promql import asked, panels, rules, selected
 from tests.support.scraping import PROCESSES, Page, System, system
 from tests.support.waiting import until
 from worker.app import ops_app
+from worker.gpu import FIGURES as GPU_FIGURES
 from worker.settings import OpsSettings
 
 MARK = "paralelepipedo"  # in every text, source and ticket id that was handed in
@@ -130,6 +132,22 @@ def test_requests_are_counted_by_route(pages: dict[str, Page]) -> None:
     assert gateway.value("triagem_http_requests_total", method="POST", status="202", **route) == 2
     assert gateway.value("triagem_http_request_seconds_count", **route) == 2
     assert gateway.value("triagem_http_tickets_total") == LIVE + BULK
+
+
+QUERIES = {rule["alert"]: [rule["expr"]] for rule in rules()} | {one["title"]: asked(one) for one in panels()}
+
+
+@pytest.mark.parametrize("who", QUERIES)
+def test_what_a_rule_or_a_panel_asks_for_is_told(pages: dict[str, Page], who: str) -> None:
+    told = list(pages.values())
+    for query in QUERIES[who]:
+        for name, labels in selected(query):
+            if name in {one.name for one in GPU_FIGURES}:
+                continue  # this machine may have none
+            assert any(name in page.names for page in told), name
+            series = [dict(of) for page in told for one, of in page.samples if one == name]
+            # Where there is something to tell, there is a series with these labels.
+            assert not series or any(labels.items() <= one.items() for one in series), (name, labels)
 
 
 def test_no_label_holds_a_source_a_ticket_or_a_text(pages: dict[str, Page]) -> None:
