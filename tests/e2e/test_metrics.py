@@ -15,6 +15,7 @@ from db.keys import Scope, create
 from db.tables import EMPTY_ALL
 from inbox import connect
 from inbox.stream import stream_key
+from tests.support.prometheus import prometheus
 from tests.support.promql import asked, panels, rules, selected
 from tests.support.scraping import PROCESSES, Page, System, system
 from tests.support.waiting import until
@@ -148,6 +149,24 @@ def test_what_a_rule_or_a_panel_asks_for_is_told(pages: dict[str, Page], who: st
             series = [dict(of) for page in told for one, of in page.samples if one == name]
             # Where there is something to tell, there is a series with these labels.
             assert not series or any(labels.items() <= one.items() for one in series), (name, labels)
+
+
+# What there is only now and then: a GPU, a run, a look for drift, an alert that waits.
+SELDOM = {"GPU memory", "GPU busy", "Run over stored tickets", "Drift", "Alerts that wait"}
+
+
+def test_prometheus_itself_answers_every_panel_and_runs_every_rule(
+    running: tuple[System, Database, list[str]], tmp_path: Path
+) -> None:
+    targets = {f"triagem-{name}": port for name, port in running[0].ports.items()}
+    with prometheus(targets, tmp_path) as asking:
+        until(lambda: len(asking.query("rate(process_cpu_seconds_total[1m])")) == len(PROCESSES))
+        answers = {one["title"]: [asking.query(query) for query in asked(one)] for one in panels()}
+        until(lambda: all(rule["health"] == "ok" for rule in asking.rules()) and len(asking.rules()) == len(rules()))
+        firing = [rule["name"] for rule in asking.rules() if rule["state"] == "firing"]
+
+    assert {title for title, found in answers.items() if not all(found)} == SELDOM
+    assert firing == []
 
 
 def test_no_label_holds_a_source_a_ticket_or_a_text(pages: dict[str, Page]) -> None:
