@@ -14,7 +14,7 @@ RUN apt-get update \
     && apt-get install -y --no-install-recommends tini \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --uid 10001 --user-group --home-dir /app --create-home triagem \
-    && install -d -o triagem -g triagem /models /state /secrets/redis /secrets/postgres /secrets/triagem
+    && install -d -o triagem -g triagem /models /state /secrets/redis /secrets/postgres /secrets/grafana /secrets/triagem
 ENV PATH=/opt/triagem/bin:$PATH \
     HF_HUB_OFFLINE=1 \
     OMP_WAIT_POLICY=PASSIVE \
