@@ -26,13 +26,16 @@ class GatewaySettings(BaseSettings):
     grace_s: int = Field(default=10, ge=0, description="how long SIGTERM waits for requests that are on their way")
     key_cache_s: float = Field(default=10.0, ge=0, description="how long a revoked key may still be taken")
 
-    # As of workers and ops: without the gateway's prefix.
-    metrics_port: int = Field(
-        default=0, ge=0, le=65535, alias="TRIAGEM_METRICS_PORT", description="Prometheus on this port; 0: none"
-    )
-    metrics_host: str = Field(default="127.0.0.1", alias="TRIAGEM_METRICS_HOST")
-
     @property
     def predict_is_open(self) -> bool:
         """Whether /predict takes requests without a key."""
         return is_loopback(self.host) if self.open_predict is None else self.open_predict
+
+
+class MetricsSettings(BaseSettings):
+    """`TRIAGEM_METRICS_*`, as of workers and ops."""
+
+    model_config = SettingsConfigDict(env_prefix="TRIAGEM_METRICS_", env_file=".env", extra="ignore")
+
+    port: int = Field(default=0, ge=0, le=65535, description="Prometheus on this port; 0: none")
+    host: str = "127.0.0.1"
