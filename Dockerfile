@@ -14,7 +14,7 @@ RUN apt-get update \
     && apt-get install -y --no-install-recommends tini \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --uid 10001 --user-group --home-dir /app --create-home triagem \
-    && install -d -o triagem -g triagem /models /state /secrets/redis /secrets/postgres /secrets/triagem
+    && install -d -o triagem -g triagem /models /state /secrets/redis /secrets/postgres /secrets/grafana /secrets/triagem
 ENV PATH=/opt/triagem/bin:$PATH \
     HF_HUB_OFFLINE=1 \
     OMP_WAIT_POLICY=PASSIVE \
@@ -58,7 +58,7 @@ RUN python requirements.py worker engine > wanted.txt && /opt/triagem/bin/pip in
 # On Linux the default index has the CUDA build, which brings CUDA's libraries: the host needs the driver only.
 FROM builder AS worker-cuda-packages
 ARG STORAGE
-RUN python requirements.py worker engine > wanted.txt && /opt/triagem/bin/pip install -r wanted.txt ${STORAGE:+"$STORAGE"}
+RUN python requirements.py worker engine gpu > wanted.txt && /opt/triagem/bin/pip install -r wanted.txt ${STORAGE:+"$STORAGE"}
 
 FROM worker-cpu-packages AS demo-packages
 RUN python requirements.py worker trainer > wanted.txt \

@@ -126,6 +126,14 @@ class Model(Protocol):
 
 
 @runtime_checkable
+class Precise(Protocol):
+    """A model that says in which numbers it computes."""
+
+    @property
+    def precision(self) -> str: ...
+
+
+@runtime_checkable
 class Embeds(Protocol):
     """A model that also shows what its classifier reads of a text. Without it, no samples are taken."""
 

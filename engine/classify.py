@@ -55,6 +55,10 @@ class LoadedModel:
         return self.manifest.version
 
     @property
+    def precision(self) -> str:
+        return self.runner.precision
+
+    @property
     def labels(self) -> tuple[str, ...]:
         return self.manifest.labels
 

@@ -11,6 +11,7 @@ import structlog
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gateway import metrics
 from gateway.problems import problem
 
 log = structlog.get_logger(__name__)
@@ -60,11 +61,19 @@ class Requests:
                         HTTPStatus.INTERNAL_SERVER_ERROR, "something is wrong on our side: see the gateway's log"
                     )(scope, receive, tagged)
             finally:
+                spent, route = time.perf_counter() - began, getattr(scope.get("route"), "path", None)
+                metrics.answered(
+                    route=route,
+                    method=scope["method"],
+                    status=int(status),
+                    seconds=spent,
+                    tickets=state.get("rows", 0),
+                )
                 log.info(
                     "request",
                     method=scope["method"],
-                    route=getattr(scope.get("route"), "path", None),
+                    route=route,
                     status=int(status),
-                    ms=round((time.perf_counter() - began) * 1000, 1),
+                    ms=round(spent * 1000, 1),
                     **({"rows": state["rows"]} if "rows" in state else {}),
                 )

@@ -11,14 +11,16 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from gateway.address import is_loopback, listen, url
 from gateway.app import create_app
+from gateway.metrics import expose
 from gateway.room import Room
+from gateway.settings import MetricsSettings
 
 log = structlog.get_logger(__name__)
 
 _MOST_CONNECTIONS: Final = 500  # under the usual limit of 1,024 open files, with room for those to Redis and Postgres
 
 
-def serve(room: Room) -> None:
+def serve(room: Room, metrics: MetricsSettings) -> None:
     """Answer until SIGINT or SIGTERM, then for as long as the grace lasts.
 
     Raises:
@@ -43,6 +45,8 @@ def serve(room: Room) -> None:
         limit_concurrency=_MOST_CONNECTIONS,
         timeout_graceful_shutdown=room.settings.grace_s,
     )
+    if metrics.port:
+        expose(metrics.host, metrics.port)
     log.info("gateway listens", address=url(host, port))
     uvicorn.Server(config).run(sockets=[listening])
     log.info("gateway has ended")

@@ -30,3 +30,12 @@ class GatewaySettings(BaseSettings):
     def predict_is_open(self) -> bool:
         """Whether /predict takes requests without a key."""
         return is_loopback(self.host) if self.open_predict is None else self.open_predict
+
+
+class MetricsSettings(BaseSettings):
+    """`TRIAGEM_METRICS_*`, as of workers and ops."""
+
+    model_config = SettingsConfigDict(env_prefix="TRIAGEM_METRICS_", env_file=".env", extra="ignore")
+
+    port: int = Field(default=0, ge=0, le=65535, description="Prometheus on this port; 0: none")
+    host: str = "127.0.0.1"

@@ -18,6 +18,7 @@ OPS_QUEUE: Final = "ops"
 # Tasks by their module's name: rooms of one floor do not import each other. The first one opens what tasks need.
 _OPS: Final = (
     "worker.ops",
+    "worker.task_metrics",
     "worker.tasks",
     "trainer.tasks",
     "alerts.tasks",

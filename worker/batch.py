@@ -10,18 +10,21 @@ from db.rewrite import Checked, Reclassified
 from db.samples import Sample
 from db.window import Classified
 from inbox import Entry
+from worker.causes import Cause
 from worker.keeper import Running
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One taken ticket, or a stored one that a run named, tokenised. `known` is what this version said of it."""
+    """One taken ticket, or a stored one that a run named, tokenised. `known` is what this version said of it, and
+    `tokenise_s` its share of the time that tokenising took."""
 
     entry: Entry
     ticket: Ticket | Checked
     digest: bytes
     tokens: Tokens
     known: tuple[Prediction, datetime] | None = None
+    tokenise_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,7 @@ class Condemned:
     """An entry that becomes a dead letter, and why. The reason never holds the customer's text."""
 
     entry: Entry
+    cause: Cause
     reason: str
     attempts: int = 1
 
@@ -41,6 +45,21 @@ class MicroBatch:
     items: list[Item]
 
 
+@dataclass(slots=True)
+class Spent:
+    """Seconds: the longest wait of a ticket for the model, and what tokenising and the model took in all."""
+
+    queue_s: float = 0.0
+    tokenise_s: float = 0.0
+    model_s: float = 0.0
+
+    def add(self, other: "Spent") -> None:
+        """Both together."""
+        self.queue_s = max(self.queue_s, other.queue_s)
+        self.tokenise_s += other.tokenise_s
+        self.model_s += other.model_s
+
+
 @dataclass(frozen=True, slots=True)
 class Done:
     """What the committer stores and settles: rows for the database with their entries, dead letters, and entries
@@ -51,3 +70,4 @@ class Done:
     dropped: list[Entry] = field(default_factory=list)
     dead: list[Condemned] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
+    spent: Spent = field(default_factory=Spent)

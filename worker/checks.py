@@ -10,6 +10,7 @@ from db.rewrite import Checked, Reclassified, look_up
 from db.runs import pause
 from inbox import Entry
 from worker.batch import Condemned, Done
+from worker.causes import Cause
 from worker.keeper import Keeper, Running
 
 
@@ -54,7 +55,7 @@ def sort(database: Database, keeper: Keeper, taken: Sequence[tuple[Entry, Ticket
         elif keeper.cannot(one.version):
             why = f"a worker cannot load {one.version}"
             pause(database, one.check.run, why)
-            answer.done.dead.append(Condemned(entry, why))
+            answer.done.dead.append(Condemned(entry, Cause.NO_MODEL, why))
         elif guest := keeper.beside(one.version):
             guests.setdefault(one.version, (guest, []))[1].append((entry, one))
         else:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
+from typing import Final
 
 from contracts.model import Model
 from contracts.prediction import Prediction, Thresholds
@@ -13,8 +14,9 @@ from db.known import recent_confidences
 from db.rewrite import Checked, Reclassified
 from db.window import Classified
 from worker import metrics
-from worker.batch import Condemned, Done, Item, MicroBatch
+from worker.batch import Condemned, Done, Item, MicroBatch, Spent
 from worker.bisect import reason, sift
+from worker.causes import Cause
 from worker.handover import Handover
 from worker.judge import REMEMBERED, Budget, judge, require_finite
 from worker.outage import outwait
@@ -22,6 +24,9 @@ from worker.sampler import Sampler
 from worker.selfcheck import self_check
 from worker.settings import WorkerSettings
 from worker.supervisor import Supervisor
+
+# Looking a label's value up costs as much as counting.
+_QUEUE: Final = {lane: metrics.QUEUE_SECONDS.labels(lane.value) for lane in Lane}
 
 
 class Classifier:
@@ -53,15 +58,17 @@ class Classifier:
         model = batch.running.model
         done = Done()
         fresh = [item for item in batch.items if item.known is None]
-        metrics.SKIPPED.inc(len(batch.items) - len(fresh))
+        metrics.KNOWN.inc(len(batch.items) - len(fresh))
+        done.spent.add(_waited(batch.items))
         said = {item.entry.id: item.known for item in batch.items if item.known is not None}
         if fresh:
-            answered, failed = self._computed(fresh, model)
+            answered, failed, done.spent.model_s = self._computed(fresh, model)
             now = datetime.now(UTC)
             thresholds = self._settings.thresholds(model.thresholds)  # a copy of a pydantic model: a third of judging
             said |= {item.entry.id: (self._decide(item, model, row, thresholds), now) for item, row in answered}
             done.dead.extend(
-                Condemned(item.entry, f"the model fails on this text: {reason(error)}") for item, error in failed
+                Condemned(item.entry, Cause.MODEL_FAILS, f"the model fails on this text: {reason(error)}")
+                for item, error in failed
             )
         sampled: list[tuple[Item, Classified]] = []
         for item in batch.items:
@@ -83,7 +90,7 @@ class Classifier:
 
     def _computed(
         self, items: Sequence[Item], model: Model
-    ) -> tuple[list[tuple[Item, list[float]]], list[tuple[Item, Exception]]]:
+    ) -> tuple[list[tuple[Item, list[float]]], list[tuple[Item, Exception]], float]:
         def work(some: Sequence[Item]) -> list[list[float]]:
             self._supervisor.beat()
             rows = model.probabilities([item.tokens for item in some])
@@ -94,12 +101,22 @@ class Classifier:
         began = time.perf_counter()
         answered, failed = sift(items, work, partial(self_check, model))
         busy = max(1e-9, time.perf_counter() - began)
-        metrics.MODEL_SECONDS.inc(busy)
+        self._count(items, busy)
         # Per busy second, smoothed: a rate by the wall clock would fall to nothing on an idle system.
         self.rate = _smoothed(self.rate, len(items) / busy)
         if self._half_full(items):
             self.full_rate = _smoothed(self.full_rate, len(items) / busy)
-        return answered, failed
+        return answered, failed, busy
+
+    def _count(self, items: Sequence[Item], busy_s: float) -> None:
+        texts, tokens = len(items), sum(len(item.tokens.ids) for item in items)
+        fill = texts / self._settings.batch_size
+        if most := self._settings.batch_tokens:
+            fill = min(1.0, max(fill, tokens / most))  # one long text may stand alone above it
+        metrics.MODEL_SECONDS.observe(busy_s)
+        metrics.BATCH_TEXTS.observe(texts)
+        metrics.BATCH_TOKENS.observe(tokens)
+        metrics.BATCH_FILL.observe(fill)
 
     def _half_full(self, items: Sequence[Item]) -> bool:
         budget = self._settings.batch_tokens
@@ -133,3 +150,13 @@ class Classifier:
 
 def _smoothed(former: float, rate: float) -> float:
     return 0.8 * former + 0.2 * rate if former else rate
+
+
+def _waited(items: Sequence[Item]) -> Spent:
+    """How long they waited for this moment, and for the tokeniser. By two clocks, Redis' and ours."""
+    now, longest = time.time(), 0.0
+    for item in items:
+        waited = max(0.0, now - item.entry.put_at)
+        _QUEUE[item.entry.lane].observe(waited)
+        longest = max(longest, waited)
+    return Spent(longest, sum(item.tokenise_s for item in items))

@@ -2,11 +2,12 @@
 
 import queue
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
-from typing import Final, TypeVar
+from typing import TypeVar
 
 import structlog
 
@@ -23,15 +24,15 @@ from inbox import Entry, Inbox
 from worker import metrics
 from worker.batch import Condemned, Done
 from worker.bisect import reason, sift
+from worker.causes import Cause
 from worker.outage import outwait
 from worker.supervisor import Supervisor
+from worker.told import Told
 
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 Row = Classified | Reclassified
-
-_SAY_EVERY_S: Final = 10.0
 
 
 class Committer:
@@ -51,9 +52,12 @@ class Committer:
         self._window_max = window_max
         self._settled = settled
         self._names = names
-        self._said_at = time.monotonic()
-        self._since = 0
-        self.total = 0
+        self._told = Told()
+
+    @property
+    def total(self) -> int:
+        """Rows that were stored."""
+        return self._told.total
 
     def run(self, inlet: "queue.Queue[Done | None]") -> None:
         """Commit and settle until None comes. Raises Retryable if an outage outlasts the stop."""
@@ -81,12 +85,17 @@ class Committer:
         if window.rows:
             began = time.monotonic()
             stored, refused = self._patiently(lambda: self._write(window))
-            metrics.COMMIT_SECONDS.observe(time.monotonic() - began)
-            self._count([row for _, row in stored])
+            spent = time.monotonic() - began
+            metrics.COMMIT_SECONDS.observe(spent)
+            _count([row for _, row in stored])
             window.dead.extend(
-                Condemned(entry, f"it cannot be stored: {reason(error)}") for (entry, _), error in refused
+                Condemned(entry, Cause.NOT_STORED, f"it cannot be stored: {reason(error)}")
+                for (entry, _), error in refused
             )
             self._settle([entry for entry, _ in stored])
+            self._told.window(
+                stored, window.spent, commit_s=spent, dropped=len(window.dropped), dead=len(window.dead)
+            )
         if window.dropped:
             self._settle(window.dropped)
         for one in window.dead:
@@ -119,11 +128,12 @@ class Committer:
             self._patiently(keep)
             if check := _check_of(payload):
                 self._patiently(partial(rewrite, self._database, [Reclassified(check, "failed")]))
-            metrics.DEAD.inc()
+            metrics.DEAD.labels(one.cause.value).inc()
             log.error(
                 "dead letter",
                 lane=str(entry.lane),
                 entry=entry.id.decode(),
+                cause=one.cause.value,
                 why=one.reason,
                 **({"request_id": entry.request_id} if entry.request_id else {}),
             )
@@ -144,22 +154,24 @@ class Committer:
     def _patiently(self, call: Callable[[], T]) -> T:
         return outwait(call, self._supervisor)
 
-    def _count(self, rows: Sequence[Row]) -> None:
-        now = datetime.now(UTC)
-        metrics.WINDOW.observe(len(rows))
-        for row in rows:
-            if isinstance(row, Reclassified):
-                metrics.RECLASSIFIED.inc()
-                continue
-            metrics.PREDICTIONS.labels(row.prediction.label).inc()
-            metrics.BANDS.labels(row.prediction.band.value).inc()
-            if row.lane is Lane.LIVE:
-                metrics.LATENCY.observe(max(0.0, (now - row.received_at).total_seconds()))
-        self.total += len(rows)
-        self._since += len(rows)
-        if (passed := time.monotonic() - self._said_at) >= _SAY_EVERY_S:
-            log.info("classified", tickets=self._since, per_s=round(self._since / passed, 1), total=self.total)
-            self._said_at, self._since = time.monotonic(), 0
+
+def _count(rows: Sequence[Row]) -> None:
+    now = datetime.now(UTC)
+    labels, results = Counter[str](), Counter[tuple[str, str]]()
+    for row in rows:
+        if isinstance(row, Reclassified):
+            continue
+        labels[row.prediction.label] += 1
+        results[row.prediction.band.value, row.lane.value] += 1
+        if row.lane is Lane.LIVE:
+            metrics.CONFIDENCE.observe(row.prediction.confidence)
+            metrics.LATENCY.observe(max(0.0, (now - row.received_at).total_seconds()))
+    for label, count in labels.items():
+        metrics.PREDICTIONS.labels(label).inc(count)
+    for key, count in results.items():
+        metrics.RESULTS.labels(*key).inc(count)
+    metrics.WINDOW.observe(len(rows))
+    metrics.RECLASSIFIED.inc(len(rows) - labels.total())
 
 
 def _merge(window: Done, more: Done) -> None:
@@ -168,6 +180,7 @@ def _merge(window: Done, more: Done) -> None:
     window.dropped.extend(more.dropped)
     window.dead.extend(more.dead)
     window.samples.extend(more.samples)
+    window.spent.add(more.spent)
 
 
 def _check_of(payload: bytes) -> ClaimCheck | None:

@@ -11,9 +11,9 @@ from typing import Final
 import structlog
 
 from contracts.errors import Retryable
-from contracts.model import CurrentModel, Model
+from contracts.model import CurrentModel, Model, Precise
 from registry import Registry
-from worker.metrics import EPOCH
+from worker import metrics
 
 log = structlog.get_logger(__name__)
 
@@ -116,7 +116,8 @@ class Keeper:
             self._said = why
             return
         self._running, self._refused, self._said = Running(model, wanted.epoch), None, ""
-        EPOCH.set(wanted.epoch)
+        precision = model.precision if isinstance(model, Precise) else "unknown"
+        metrics.running(model.version, precision, wanted.epoch, model.labels)
         self.ready.set()
         log.info("model current", version=model.version, epoch=wanted.epoch)
 

@@ -1,8 +1,12 @@
-"""How much of its memory this process' container, or else the machine, uses."""
+"""The memory of this process' container, or else the machine: how much there is, and how much of it is used."""
 
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
+
+_CGROUP: Final = Path("/sys/fs/cgroup/memory.max")
+_MACHINE: Final = Path("/proc/meminfo")
 
 
 def share(root: Path = Path("/")) -> float | None:
@@ -40,3 +44,16 @@ def _machine(root: Path) -> float | None:
 def _numbers(file: Path) -> dict[str, int]:
     lines = (line.split() for line in file.read_text().splitlines())
     return {words[0].rstrip(":"): int(words[1]) for words in lines if len(words) > 1 and words[1].isdigit()}
+
+
+def limit_bytes(cgroup: Path = _CGROUP, machine: Path = _MACHINE) -> int | None:
+    """The smaller of both; None where neither is told, as on macOS."""
+    found = []
+    with suppress(OSError, ValueError):  # absent, or `max`: no limit
+        found.append(int(cgroup.read_text(encoding="ascii")))
+    with suppress(OSError, ValueError, StopIteration):
+        total = next(
+            line for line in machine.read_text(encoding="ascii").splitlines() if line.startswith("MemTotal:")
+        )
+        found.append(int(total.split()[1]) * 1024)
+    return min(found, default=None)

@@ -10,12 +10,13 @@ import threading
 import time
 import warnings
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import structlog
-from celery import bootsteps, current_app, signals
+from celery import Celery, bootsteps, current_app, signals
 from celery.exceptions import SecurityWarning
 
 from contracts.errors import DatabaseAway, TriagemError
@@ -54,7 +55,32 @@ def run(
     os.environ.update(
         TRIAGEM_REDIS_URL=redis_url, TRIAGEM_DATABASE_URL=database_url, TRIAGEM_REGISTRY_URL=registry_url
     )
-    app = ops_app(broker_url, settings)
+    with ExitStack() as until_the_end:
+        if settings.metrics_port:
+            counted = until_the_end.enter_context(TemporaryDirectory(prefix="triagem-metrics-"))
+            _expose(settings, counted, redis_url, database_url, registry_url)
+        return _work(ops_app(broker_url, settings), settings)
+
+
+def _expose(settings: OpsSettings, counted: str, redis_url: str, database_url: str, registry_url: str) -> None:
+    # Read once, when prometheus-client is imported: nothing above imports it, and Celery imports what counts later.
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = counted
+    from prometheus_client import CollectorRegistry, ProcessCollector  # noqa: PLC0415
+    from prometheus_client.multiprocess import MultiProcessCollector  # noqa: PLC0415
+
+    from worker.expose import expose  # noqa: PLC0415
+    from worker.stores import Stores  # noqa: PLC0415
+
+    # A scrape is no reason to wait long.
+    limits = DatabaseSettings(statement_timeout_s=5, lock_timeout_s=1)
+    told = CollectorRegistry()
+    MultiProcessCollector(told, counted)  # type: ignore[no-untyped-call]
+    ProcessCollector(registry=told)
+    told.register(Stores(Inbox(connect(redis_url)), lambda: Database(database_url, limits), Registry(registry_url)))
+    expose(settings.metrics_host, settings.metrics_port, told)
+
+
+def _work(app: Celery, settings: OpsSettings) -> int:
     if settings.ops_heartbeat_file:
         app.steps["worker"].add(liveness(settings.ops_heartbeat_file))
     # Root is no danger without pickle, which this application refuses.

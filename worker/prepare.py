@@ -1,5 +1,6 @@
 """Entries to items for the model: decode, clean, look up what is known, tokenise."""
 
+import time
 from collections.abc import Sequence
 
 from contracts.errors import UnreadableEntry
@@ -11,7 +12,9 @@ from db import Database
 from db.known import known
 from db.rewrite import Checked
 from inbox import Entry
+from worker import metrics
 from worker.batch import Condemned, Item
+from worker.causes import Cause
 from worker.keeper import Running
 
 _NOT_TOKENISED = Tokens(ids=(), truncated=False)
@@ -26,7 +29,7 @@ def read(entries: Sequence[Entry]) -> tuple[list[tuple[Entry, Ticket | ClaimChec
             payload = entry.payload or b""
             readable.append((entry, decode_check(payload) or decode(payload)))
         except UnreadableEntry as error:
-            unreadable.append(Condemned(entry, str(error)))
+            unreadable.append(Condemned(entry, Cause.UNREADABLE, str(error)))
     return readable, unreadable
 
 
@@ -46,8 +49,13 @@ def prepare(taken: Sequence[tuple[Entry, Ticket | Checked]], running: Running, d
     ]
     stored = {places[place]: said for place, said in known(database, asked, running.model.version).items()}
     fresh = [place for place in range(len(taken)) if place not in stored]
+    began = time.perf_counter()
     tokens = dict(zip(fresh, running.model.tokenize([texts[place] for place in fresh]), strict=True))
+    spent = time.perf_counter() - began
+    if fresh:
+        metrics.TOKENISE_SECONDS.observe(spent)
+    each = spent / max(1, len(taken))
     return [
-        Item(entry, what, digests[place], tokens.get(place, _NOT_TOKENISED), stored.get(place))
+        Item(entry, what, digests[place], tokens.get(place, _NOT_TOKENISED), stored.get(place), each)
         for place, (entry, what) in enumerate(taken)
     ]

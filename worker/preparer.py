@@ -9,6 +9,7 @@ from engine.planner import plan
 from inbox import Entry
 from worker.batch import Condemned, Done, MicroBatch
 from worker.bisect import reason, sift
+from worker.causes import Cause
 from worker.checks import sort
 from worker.keeper import Keeper
 from worker.prepare import prepare, read
@@ -49,7 +50,8 @@ class Preparer:
             work = partial(prepare, running=running, database=self._database)
             done, failed = self._patiently(partial(sift, some, work, partial(self_check, running.model)))
             condemned += [
-                Condemned(entry, f"this text cannot be prepared: {reason(error)}") for (entry, _), error in failed
+                Condemned(entry, Cause.UNPREPARED, f"this text cannot be prepared: {reason(error)}")
+                for (entry, _), error in failed
             ]
             items = [item for _, item in done]
             sizes = [len(item.tokens.ids) for item in items]

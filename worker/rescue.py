@@ -9,7 +9,7 @@ import structlog
 from contracts.ticket import Lane
 from inbox import Entry
 from inbox.claims import Claims
-from worker.metrics import RESCUED
+from worker.metrics import CLAIMS, REDELIVERIES
 
 log = structlog.get_logger(__name__)
 
@@ -42,14 +42,16 @@ class Rescue:
         Raises what Claims raises.
         """
         found = self._claims.retake(lane, me, in_hand)
+        REDELIVERIES.labels(lane.value).inc(len(found))
         if room > len(found) and self._clock() >= self._hold_until and self._claims.uptime_s() >= self._lease_s:
             if self._at_work_since is None:
                 self._at_work_since = self._clock()
             tried = self._clock() - self._at_work_since >= self._lease_s
             taken = self._claims.take_over(lane, me, room - len(found), tried=tried)
-            found += [entry for entry in taken if entry.id not in in_hand]
+            fresh = [entry for entry in taken if entry.id not in in_hand]
+            CLAIMS.labels(lane.value).inc(len(fresh))
+            found += fresh
         if found:
-            RESCUED.inc(len(found))
             log.info("rescued", lane=str(lane), entries=len(found))
         return found
 

@@ -13,7 +13,6 @@ from typing import Any
 from celery import signals
 from celery.exceptions import SecurityWarning
 from celery.worker import state
-from prometheus_client import start_http_server
 
 from contracts.errors import DatabaseAway, InvalidInput
 from contracts.model import Model
@@ -22,6 +21,10 @@ from db.upgrade import require_current
 from inbox import Inbox, InboxSettings, connect
 from registry import Registry
 from worker.app import QUEUE, make_app
+from worker.expose import expose
+from worker.gpu import watch_gpus
+from worker.memory import limit_bytes
+from worker.metrics import MEMORY_LIMIT
 from worker.pipeline import Pipeline
 from worker.puller import puller
 from worker.settings import WorkerSettings, broker_beside
@@ -61,7 +64,10 @@ def run(
     app = make_app(broker)
     app.steps["worker"].add(puller(build))
     if settings.metrics_port:
-        start_http_server(settings.metrics_port, settings.metrics_host)
+        watch_gpus()
+        if limit := limit_bytes():
+            MEMORY_LIMIT.set(limit)
+        expose(settings.metrics_host, settings.metrics_port)
     # Root is no danger without pickle, which this application refuses.
     warnings.filterwarnings("ignore", category=SecurityWarning)
     # A receiver, any, keeps Celery from setting up logging: it would raise the level to WARNING.

@@ -68,6 +68,8 @@ class OpsSettings(BaseSettings):
         description="where beat notes what ran when, to do after a restart what it missed; default: nowhere",
     )
     ops_heartbeat_file: Path | None = Field(default=None, description="what `triagem ops --check` reads")
+    metrics_port: int = Field(default=0, ge=0, le=65535, description="Prometheus on this port; 0: none")
+    metrics_host: str = "127.0.0.1"
 
     @field_validator("timezone")
     @classmethod

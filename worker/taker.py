@@ -20,6 +20,7 @@ from inbox.desired import paused
 from inbox.lease import Lease
 from inbox.trials import LETHAL, Trials
 from worker.batch import Condemned, Done, MicroBatch
+from worker.causes import Cause
 from worker.handover import Handover
 from worker.keeper import Keeper
 from worker.lanes import Lanes
@@ -154,7 +155,8 @@ class Taker:
         condemned = [entry for entry in entries if (entry.deaths or 0) >= LETHAL]
         if condemned:
             why = f"{LETHAL} workers died while they were at work on this ticket alone"
-            self._bury(Done(dead=[Condemned(entry, why, 1 + (entry.deaths or 0)) for entry in condemned]))
+            dead = [Condemned(entry, Cause.ENDED_WORKERS, why, 1 + (entry.deaths or 0)) for entry in condemned]
+            self._bury(Done(dead=dead))
         suspects = [entry for entry in entries if entry.deaths is not None and entry.deaths < LETHAL]
         if suspects:
             log.warning("a worker died at work on these, each runs alone now", lane=str(lane), entries=len(suspects))

@@ -56,10 +56,10 @@ class Bench:
         with self.database.autocommit() as connection:
             connection.execute(EMPTY_ALL)
 
-    def worker(self, engine: str) -> WorkerProcess:
+    def worker(self, engine: str, **settings: str) -> WorkerProcess:
         """A worker process with this engine."""
-        settings = {"TRIAGEM_REGISTRY_URL": str(self.registry), "TRIAGEM_ENGINE": engine}
-        return WorkerProcess(self.endpoints, self.work / "worker.log", **settings)
+        ours = {"TRIAGEM_REGISTRY_URL": str(self.registry), "TRIAGEM_ENGINE": engine}
+        return WorkerProcess(self.endpoints, self.work / "worker.log", **ours, **settings)
 
     def enqueue(self, texts: Sequence[str], number: int) -> float:
         """Tickets a second of `triagem enqueue` on a file, the command's own start included."""

@@ -169,6 +169,41 @@ def gateway(
 
 
 @bench.command()
+def metrics(
+    *,
+    tickets: Annotated[int, typer.Option(min=1000, help="Tickets that are drained in a round.")] = 60_000,
+    rounds: Rounds = 4,
+    as_json: Json = False,
+) -> None:
+    """What it costs a worker to be scraped by Prometheus: the pipe with an engine of no cost, scraped ten times a
+    second and not at all.
+
+    Example: `triagem bench metrics`
+    """
+    from cli.bench.corpus import texts as read
+    from cli.bench.ground import bench as opened
+    from cli.bench.model import measured
+    from cli.bench.scrape import run
+    from cli.processes import exit_on_sigterm
+
+    exit_on_sigterm()
+    with measured("minilm") as version, opened(version) as on, errors.status("measure") as status:
+        report = run(on, read(None, 512), tickets=tickets, rounds=rounds, told=status.update)
+    if as_json:
+        print_json(report)
+        return
+    console.print(
+        f"alone {report.alone_per_s.median:,.0f} tickets/s ±{report.alone_per_s.spread:.0%}, scraped"
+        f" {report.scrapes_per_s:.1f} times a second {report.scraped_per_s.median:,.0f}"
+        f" ±{report.scraped_per_s.spread:.0%} ({report.ratio:.1%})\n"
+        f"a scrape takes {report.scrape_ms:.1f} ms meanwhile, its page has {report.page_bytes:,} bytes\n"
+        f"scraped each 15 s: {report.cost:.2%} of the throughput by that loss, at most {report.cost_by_time:.2%} by"
+        " that time",
+        highlight=False,
+    )
+
+
+@bench.command()
 def store(
     *,
     rows: Annotated[int, typer.Option(min=10_000, help="Stored tickets at the end.")] = 1_000_000,

@@ -25,7 +25,7 @@ def gateway(
 
     Example: `TRIAGEM_REDIS_URL=redis://… TRIAGEM_DATABASE_URL=postgresql://… triagem gateway --host 0.0.0.0`
     """
-    from gateway.settings import GatewaySettings
+    from gateway.settings import GatewaySettings, MetricsSettings
 
     given: dict[str, Any] = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
     settings = GatewaySettings(**given)
@@ -47,7 +47,7 @@ def gateway(
     crm = load(file) if file else Crm({})
     with servers.database() as database:
         registry = Registry(RegistrySettings().registry_url)
-        serve(Room(servers.inbox(), database, registry, settings, crm))
+        serve(Room(servers.inbox(), database, registry, settings, crm), MetricsSettings())
 
 
 def _silence(host: str, port: int) -> str | None:

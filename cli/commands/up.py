@@ -70,11 +70,13 @@ def serve(endpoints: Endpoints, *, workers: int, beside: Sequence[str] = ()) -> 
 
     from cli.processes import WorkerProcess
     from cli.restarts import Place
+    from worker.settings import WorkerSettings
 
     asked = threading.Event()
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, lambda *_: asked.set())
     started: list[WorkerProcess] = []
+    ports: dict[str, int] = {}
 
     def start(name: str, command: str) -> WorkerProcess:
         started.append(
@@ -83,6 +85,7 @@ def serve(endpoints: Endpoints, *, workers: int, beside: Sequence[str] = ()) -> 
                 STACK_FOLDER / f"{name}.log",
                 command,
                 TRIAGEM_BEAT_SCHEDULE=str(STACK_FOLDER / "beat-schedule"),
+                TRIAGEM_METRICS_PORT=str(ports.get(name, 0)),
             )
         )
         return started[-1]
@@ -92,10 +95,15 @@ def serve(endpoints: Endpoints, *, workers: int, beside: Sequence[str] = ()) -> 
 
     names = {f"worker-{number}": "worker" for number in range(workers)}
     names |= {name: name for name in beside}
+    first = WorkerSettings().metrics_port
+    if first:  # each process needs its own
+        ports |= {name: first + place for place, name in enumerate(one for one in names if one != "beat")}
     places = [Place(name, partial(start, name, command), say) for name, command in names.items()]
     try:
         also = "".join(f", {name}" for name in beside)
         say(f"workers: {workers}{also}; logs: {STACK_FOLDER}/*.log; Ctrl-C stops everything")
+        if first:
+            say("metrics: " + ", ".join(f"{name} on port {port}" for name, port in ports.items()))
         while not asked.wait(0.5):
             if not all(place.look() for place in places):
                 raise typer.Exit(1)

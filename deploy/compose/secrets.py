@@ -24,6 +24,7 @@ def once(name: str, content: str) -> str:
 redis, owner, writer = (
     once(name, secrets.token_urlsafe(32)) for name in ("redis/password", "postgres/password", "postgres/writer")
 )
+once("grafana/password", secrets.token_urlsafe(32))
 once("redis/password.conf", f"requirepass {redis}\n")
 once("postgres/owner_url", f"postgresql://triagem:{owner}@postgres:5432/triagem\n")
 once("triagem/redis_url", f"redis://:{redis}@redis:6379/0\n")

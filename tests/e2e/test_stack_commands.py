@@ -14,12 +14,15 @@ import pytest
 from sqlalchemy import text
 
 from cli.stack import LocalStack, running
-from cli.stack.ports import choose
+from cli.stack.ports import choose, is_free
 from db import Database
 from tests.e2e.conftest import ROOT, StartWorker
+from tests.support.leaks import metrics_of
 from tests.support.processes import living, offspring
 from tests.support.stack import pids_of
 from tests.support.waiting import until
+
+TOLD = ("predictions_total", "triagem_store_up", "triagem_http_requests_total")  # by worker, ops and gateway
 
 
 @pytest.fixture
@@ -70,9 +73,11 @@ def lines_of(folder: Path) -> str:
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_up_serves_until_it_is_asked_to_stop_and_leaves_nothing_running(
-    folder: Path, instant_models: Path, signum: int
+    folder: Path, instant_models: Path, signum: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     port = choose()
+    first = next(one for one in range(18700, 18800) if all(is_free(one + beside) for beside in range(3)))
+    monkeypatch.setenv("TRIAGEM_METRICS_PORT", str(first))
     process = triagem(folder, "up", models=instant_models, engine="tests.support.engines:instant", port=port)
     try:
         until(lambda: "model current" in lines_of(folder) or process.poll() is not None, seconds=90)
@@ -91,6 +96,7 @@ def test_up_serves_until_it_is_asked_to_stop_and_leaves_nothing_running(
             for server in (LocalStack(folder / ".triagem").valkey, LocalStack(folder / ".triagem").postgres)
         ]
         until(lambda: "waiting for tasks" in log_of(folder, "ops") and "schedule" in log_of(folder, "beat"))
+        assert [name in metrics_of(first + place) for place, name in enumerate(TOLD)] == [True] * 3
         family = offspring(process.pid)
         process.send_signal(signum)
         assert process.wait(60) == 0

@@ -55,6 +55,16 @@ def test_the_pipe_is_measured_on_servers_of_its_own(bare: Triagem, bert_models: 
 
 
 @pytest.mark.slow
+def test_what_scraping_costs_is_measured(bare: Triagem) -> None:
+    answer = bare("bench", "metrics", "--tickets", "2000", "--rounds", "1", "--json")
+    report = json.loads(answer.out)
+
+    assert answer.status == 0
+    assert report["scrapes_per_s"] > 0
+    assert report["page_bytes"] > 1000
+
+
+@pytest.mark.slow
 def test_the_store_is_measured_empty_and_full_with_its_plans(bare: Triagem) -> None:
     answer = bare("bench", "store", "--rows", "10000", "--json")
     report = json.loads(answer.out)

@@ -11,12 +11,13 @@ import pytest
 
 from gateway.settings import GatewaySettings
 from tests.support.manifests import ROOT, documents, tool
+from tests.support.promql import panels
 from worker.settings import WorkerSettings
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 ONCE = {"secrets", "migrate", "demo"}
-# Other people's images, each with a configuration of its own.
-SERVERS = {"redis", "postgres"}
+# Other people's images, each with a configuration of its own, and whom they run as.
+SERVERS = {"redis": "redis", "postgres": "postgres", "prometheus": "nobody", "grafana": "grafana"}
 
 
 @functools.cache
@@ -69,7 +70,7 @@ def test_a_service_may_do_no_more_than_it_must(name: str) -> None:
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert not service.get("privileged")
     if name in SERVERS:
-        assert service["user"] == name
+        assert service["user"] == SERVERS[name]
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -105,10 +106,10 @@ def test_the_gateway_may_finish_its_requests() -> None:
     assert seconds(everything()["gateway"]["stop_grace_period"]) > GatewaySettings().grace_s
 
 
-def test_only_the_gateway_listens_and_only_on_loopback() -> None:
+def test_only_the_gateway_and_the_eyes_on_it_listen_and_only_on_loopback() -> None:
     published = {name: service["ports"] for name, service in everything().items() if "ports" in service}
     assert {name: [port["host_ip"] for port in ports] for name, ports in published.items()} == {
-        "gateway": ["127.0.0.1"]
+        name: ["127.0.0.1"] for name in ("gateway", "prometheus", "grafana")
     }
 
 
@@ -137,3 +138,30 @@ def test_workers_and_gateway_never_see_the_owner_s_password() -> None:
 def test_the_inbox_loses_nothing_that_it_accepted() -> None:
     config = (ROOT / "deploy" / "compose" / "redis.conf").read_text(encoding="utf-8").splitlines()
     assert {"appendonly yes", "appendfsync always", "maxmemory-policy noeviction"} <= set(config)
+
+
+def test_prometheus_asks_the_services_that_tell_by_their_names_and_ports() -> None:
+    (config,) = documents(ROOT / "deploy" / "prometheus" / "prometheus.yml")
+    asked = {
+        name: str(found["port"])
+        for job in config["scrape_configs"]
+        for found in job["dns_sd_configs"]
+        for name in found["names"]
+    }
+    telling = {
+        name: environment["TRIAGEM_METRICS_PORT"]
+        for name, one in everything().items()
+        if "TRIAGEM_METRICS_PORT" in (environment := one.get("environment") or {})
+    }
+    assert asked == telling
+    assert all(everything()[name]["environment"]["TRIAGEM_METRICS_HOST"] == "0.0.0.0" for name in telling)
+
+
+def test_grafana_finds_dashboard_and_prometheus_where_they_are_mounted() -> None:
+    provisioning = ROOT / "deploy" / "grafana" / "provisioning"
+    (dashboards,) = documents(provisioning / "dashboards" / "triagem.yml")
+    (sources,) = documents(provisioning / "datasources" / "prometheus.yml")
+    mounted = {volume["target"] for volume in everything()["grafana"]["volumes"]}
+    assert {one["options"]["path"] for one in dashboards["providers"]} | {"/etc/grafana/provisioning"} <= mounted
+    assert [one["url"] for one in sources["datasources"]] == ["http://prometheus:9090"]
+    assert {one["datasource"]["uid"] for one in panels()} == {one["uid"] for one in sources["datasources"]}

@@ -1,0 +1,202 @@
+"""`/metrics` of a running system, and its logs: a worker, an ops worker and a gateway, started once for all tests."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from cli.stack import LocalStack
+from contracts.ticket import Lane
+from db import Database
+from db.keys import Scope, create
+from db.tables import EMPTY_ALL
+from inbox import connect
+from inbox.stream import stream_key
+from tests.support.prometheus import prometheus
+from tests.support.promql import asked, panels, rules, selected
+from tests.support.scraping import PROCESSES, Page, System, system
+from tests.support.waiting import until
+from worker.app import ops_app
+from worker.gpu import FIGURES as GPU_FIGURES
+from worker.settings import OpsSettings
+
+MARK = "paralelepipedo"  # in every text, source and ticket id that was handed in
+LIVE, BULK = 40, 10
+
+
+@pytest.fixture(scope="module")
+def running(
+    stack: LocalStack, instant_models: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[System, Database, list[str]]]:
+    """The system after 40 live tickets by one request, 10 of bulk by another, an unreadable entry and a task."""
+    endpoints = stack.endpoints
+    redis = connect(endpoints.redis_url)
+    redis.flushall()
+    with Database(endpoints.database_url) as database, database.autocommit() as connection:
+        connection.execute(EMPTY_ALL)
+        key = create(database, "test", [Scope.ENQUEUE])[1]
+        with system(endpoints, instant_models, tmp_path_factory.mktemp("system")) as started:
+            receipts = started.post(key, rows("live", LIVE), "request-of-forty")["receipts"]
+            started.post(key, rows("bulk", BULK), "request-of-ten", "bulk")
+            redis.xadd(stream_key(Lane.LIVE), {"t": MARK})
+            with ops_app(endpoints.broker_url, OpsSettings()) as app:
+                app.send_task("triagem.sweep", queue="ops")
+            until(lambda: started.page("worker").value("triagem_dead_letters_total", cause="unreadable") == 1)
+            until(lambda: stored(database) == LIVE + BULK)
+            until(lambda: task_counted(started.page("ops")))
+            until(lambda: started.page("ops").value("triagem_workers", state="at work") == 1)
+            until(lambda: redis.xlen(stream_key(Lane.LIVE)) + redis.xlen(stream_key(Lane.BULK)) == 0)
+            yield started, database, [one["entry_id"] for one in receipts]
+
+
+@pytest.fixture(scope="module")
+def pages(running: tuple[System, Database, list[str]]) -> dict[str, Page]:
+    return {name: running[0].page(name) for name in PROCESSES}
+
+
+def rows(what: str, number: int) -> list[dict[str, Any]]:
+    return [
+        {"source": MARK, "external_id": f"{MARK}-{what}-{one}", "text": f"{MARK} {'a ' * one}"}
+        for one in range(number)
+    ]
+
+
+def stored(database: Database) -> int:
+    with database.autocommit() as connection:
+        return int(connection.execute(text("SELECT count(*) FROM tickets")).scalar_one())
+
+
+def task_counted(page: Page) -> bool:
+    return page.value("triagem_tasks_total", task="triagem.sweep", state="success") == 1
+
+
+def test_the_seeds_metrics_count_what_was_classified(pages: dict[str, Page]) -> None:
+    worker = pages["worker"]
+    labels = [worker.value("predictions_total", class_=label) or 0 for label in ("suporte", "venda")]
+    assert sum(labels) == LIVE + BULK
+    assert min(labels) > 0
+    assert worker.value("prediction_latency_seconds_count") == LIVE
+
+
+def test_a_ticket_is_counted_by_band_and_lane_with_its_confidence_and_its_wait(pages: dict[str, Page]) -> None:
+    worker = pages["worker"]
+    assert sum_of(worker, "triagem_results_total", "live") == LIVE
+    assert sum_of(worker, "triagem_results_total", "bulk") == BULK
+    assert worker.value("triagem_confidence_count") == LIVE
+    assert worker.value("triagem_confidence_bucket", le="0.8") == 0
+    assert worker.value("triagem_confidence_bucket", le="0.9") == LIVE
+    assert worker.value("triagem_queue_seconds_count", lane="live") == LIVE
+    assert worker.value("triagem_queue_seconds_count", lane="bulk") == BULK
+
+
+def sum_of(page: Page, name: str, lane: str) -> float:
+    return sum(one for (of, labels), one in page.samples.items() if of == name and ("lane", lane) in labels)
+
+
+def test_micro_batches_and_windows_are_measured(pages: dict[str, Page]) -> None:
+    worker = pages["worker"]
+    assert worker.value("triagem_batch_texts_sum") == LIVE + BULK
+    assert worker.value("triagem_window_tickets_sum") == LIVE + BULK
+    assert worker.value("triagem_batch_fill_sum") == pytest.approx((LIVE + BULK) / 32)
+    assert (worker.value("triagem_batch_tokens_sum") or 0) >= LIVE + BULK
+    for name in ("tokenise", "model", "commit"):
+        assert (worker.value(f"triagem_{name}_seconds_count") or 0) > 0
+
+
+def test_the_running_model_is_named(pages: dict[str, Page]) -> None:
+    assert pages["worker"].value("triagem_model_info", version="v1.0.0", precision="unknown") == 1
+    assert pages["worker"].value("triagem_model_epoch") == pages["ops"].value("triagem_current_epoch") == 1
+
+
+def test_what_all_workers_share_is_told_by_ops_alone(pages: dict[str, Page]) -> None:
+    ops = pages["ops"]
+    assert [ops.value("triagem_store_up", store=store) for store in ("redis", "postgres", "registry")] == [1, 1, 1]
+    assert ops.value("triagem_inbox_entries", lane="live", state="waiting") == 0
+    assert ops.value("triagem_inbox_oldest_seconds", lane="live") == 0
+    assert ops.value("triagem_workers", state="at work") == 1
+    assert ops.value("triagem_dead_letters_kept", lane="live") == 1
+    assert not [name for name in pages["worker"].names | pages["gateway"].names if "inbox" in name]
+
+
+def test_tasks_are_counted_though_another_process_runs_them(pages: dict[str, Page]) -> None:
+    assert task_counted(pages["ops"])
+    assert pages["ops"].value("triagem_task_seconds_count", task="triagem.sweep") == 1
+    assert not [name for name in pages["ops"].names if name.startswith(("prediction", "triagem_model"))]
+
+
+def test_requests_are_counted_by_route(pages: dict[str, Page]) -> None:
+    gateway = pages["gateway"]
+    route = {"route": "/v1/tickets"}
+    assert gateway.value("triagem_http_requests_total", method="POST", status="202", **route) == 2
+    assert gateway.value("triagem_http_request_seconds_count", **route) == 2
+    assert gateway.value("triagem_http_tickets_total") == LIVE + BULK
+
+
+QUERIES = {rule["alert"]: [rule["expr"]] for rule in rules()} | {one["title"]: asked(one) for one in panels()}
+
+
+@pytest.mark.parametrize("who", QUERIES)
+def test_what_a_rule_or_a_panel_asks_for_is_told(pages: dict[str, Page], who: str) -> None:
+    told = list(pages.values())
+    for query in QUERIES[who]:
+        for name, labels in selected(query):
+            if name in {one.name for one in GPU_FIGURES}:
+                continue  # this machine may have none
+            assert any(name in page.names for page in told), name
+            series = [dict(of) for page in told for one, of in page.samples if one == name]
+            # Where there is something to tell, there is a series with these labels.
+            assert not series or any(labels.items() <= one.items() for one in series), (name, labels)
+
+
+# What there is only now and then: a GPU, a run, a look for drift, an alert that waits.
+SELDOM = {"GPU memory", "GPU busy", "Run over stored tickets", "Drift", "Alerts that wait"}
+
+
+def test_prometheus_itself_answers_every_panel_and_runs_every_rule(
+    running: tuple[System, Database, list[str]], tmp_path: Path
+) -> None:
+    targets = {f"triagem-{name}": port for name, port in running[0].ports.items()}
+    with prometheus(targets, tmp_path) as asking:
+        until(lambda: len(asking.query("rate(process_cpu_seconds_total[1m])")) == len(PROCESSES))
+        answers = {one["title"]: [asking.query(query) for query in asked(one)] for one in panels()}
+        until(lambda: all(rule["health"] == "ok" for rule in asking.rules()) and len(asking.rules()) == len(rules()))
+        firing = [rule["name"] for rule in asking.rules() if rule["state"] == "firing"]
+
+    assert {title for title, found in answers.items() if not all(found)} == SELDOM
+    assert firing == []
+
+
+def test_no_label_holds_a_source_a_ticket_or_a_text(pages: dict[str, Page]) -> None:
+    assert not [pair for page in pages.values() for pair in page.labels if MARK in pair[1]]
+
+
+def test_a_request_is_followed_to_its_rows_by_the_logs(running: tuple[System, Database, list[str]]) -> None:
+    started, database, receipts = running
+    requests = [one for one in started.log("gateway") if one.get("request_id") == "request-of-forty"]
+    windows = [one for one in started.log("worker") if "request-of-forty" in one.get("requests", ())]
+    entries = [entry for window in windows for entry in window["entries"]]
+
+    assert [(one["event"], one["rows"]) for one in requests] == [("request", LIVE)]
+    # Each window names 32 of its entries.
+    assert set(entries) <= set(receipts)
+    assert len(entries) + sum(window.get("more_entries", 0) for window in windows) == LIVE
+    received = [datetime.fromtimestamp(int(entry.partition("-")[0]) / 1000, UTC) for entry in entries]
+    with database.autocommit() as connection:
+        found = connection.execute(
+            text("SELECT external_id FROM tickets WHERE received_at = ANY(:times)"), {"times": received}
+        )
+        assert {row.external_id for row in found} <= {one["external_id"] for one in rows("live", LIVE)}
+
+
+def test_a_windows_line_says_what_took_how_long(running: tuple[System, Database, list[str]]) -> None:
+    windows = [one for one in running[0].log("worker") if one["event"] == "window"]
+    assert sum(one["tickets"] for one in windows) == LIVE + BULK
+    assert sum(one.get("live", 0) for one in windows) == LIVE
+    assert len({one["window"] for one in windows}) == len(windows)
+    for one in windows:
+        assert one["model"] == "v1.0.0"
+        assert min(one[f"{what}_ms"] for what in ("queue", "tokenise", "model", "commit")) >= 0
+    assert not [one for one in windows if MARK in str(one)]

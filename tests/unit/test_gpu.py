@@ -1,0 +1,46 @@
+"""What is told of GPUs: NVIDIA's library is stood in for, because the machine of a test may have none."""
+
+from types import SimpleNamespace
+
+from prometheus_client import CollectorRegistry, generate_latest
+
+from tests.support.scraping import Page, read
+from worker.gpu import Gpus
+
+
+class NVMLError(Exception):
+    """As the library names it."""
+
+
+def library(*, broken: int | None = None) -> SimpleNamespace:
+    def memory(handle: int) -> SimpleNamespace:
+        if handle == broken:
+            raise NVMLError
+        return SimpleNamespace(used=handle + 1, total=80)
+
+    return SimpleNamespace(
+        NVMLError=NVMLError,
+        nvmlDeviceGetCount=lambda: 2,
+        nvmlDeviceGetHandleByIndex=lambda number: number,
+        nvmlDeviceGetMemoryInfo=memory,
+        nvmlDeviceGetUtilizationRates=lambda _: SimpleNamespace(gpu=25),
+    )
+
+
+def page(nvml: SimpleNamespace) -> Page:
+    registry = CollectorRegistry()
+    registry.register(Gpus(nvml))
+    return read(generate_latest(registry).decode())
+
+
+def test_each_gpus_memory_and_use_are_told() -> None:
+    told = page(library())
+    assert [told.value("triagem_gpu_memory_used_bytes", gpu=gpu) for gpu in "01"] == [1, 2]
+    assert told.value("triagem_gpu_memory_bytes", gpu="1") == 80
+    assert told.value("triagem_gpu_busy_ratio", gpu="0") == 0.25
+
+
+def test_a_gpu_that_does_not_answer_is_left_out() -> None:
+    told = page(library(broken=0))
+    assert told.value("triagem_gpu_memory_used_bytes", gpu="0") is None
+    assert told.value("triagem_gpu_memory_used_bytes", gpu="1") == 2
