@@ -1,18 +1,11 @@
 """`triagem bench`: side-by-side figures of this machine, as ratios of one run."""
 
-from __future__ import annotations
-
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from cli.output import console, errors, print_json
-
-if TYPE_CHECKING:
-    from cli.bench import pipe as pipe_bench
-    from cli.bench import store as store_bench
-    from cli.bench.engine import Report
 
 bench = typer.Typer(no_args_is_help=True, help="Figures of this machine, side by side: engine, pipe, gateway, store.")
 
@@ -51,6 +44,7 @@ def engine(
     from cli.bench.corpus import texts as read
     from cli.bench.engine import run
     from cli.bench.model import measured
+    from cli.bench.tables import print_engine
 
     sample = read(corpus, texts)
     with measured(model) as version, errors.status("measure") as status:
@@ -66,7 +60,7 @@ def engine(
     if as_json:
         print_json(report)
     else:
-        _print_engine(report)
+        print_engine(report)
 
 
 @bench.command()
@@ -90,6 +84,7 @@ def pipe(
     from cli.bench.ground import bench as opened
     from cli.bench.model import measured
     from cli.bench.pipe import run
+    from cli.bench.tables import print_pipe
     from cli.processes import exit_on_sigterm
 
     exit_on_sigterm()  # or its servers would outlive it
@@ -99,7 +94,7 @@ def pipe(
     if as_json:
         print_json(report)
     else:
-        _print_pipe(report)
+        print_pipe(report)
 
 
 @bench.command()
@@ -217,6 +212,7 @@ def store(
     Example: `triagem bench store --rows 10000000`
     """
     from cli.bench.store import run
+    from cli.bench.tables import print_store
     from cli.processes import exit_on_sigterm
 
     exit_on_sigterm()  # or its server would outlive it
@@ -225,77 +221,4 @@ def store(
     if as_json:
         print_json(report)
     else:
-        _print_store(report, plans=plans)
-
-
-def _print_pipe(report: pipe_bench.Report) -> None:
-    from cli.bench.report import machine_lines, rate, share, table
-
-    machine_lines(console, report.machine)
-    rows = table("the pipe", "what", "measured")
-    rows.add_row(f"`triagem enqueue`, {report.tickets:,} tickets, tickets/s", f"{report.enqueued_per_s:,.0f}")
-    rows.add_row("`triagem enqueue`, 90,000 tickets, tickets/s", f"{report.enqueued_large_per_s:,.0f}")
-    rows.add_row("one worker, engine of no cost, tickets/s", rate(report.instant_engine_per_s))
-    rows.add_row(
-        "celery-batches, the same statement, tickets/s", rate(report.celery_batches_per_s) or "not installed"
-    )
-    if report.ratio_vs_celery_batches:
-        rows.add_row("against celery-batches", f"{report.ratio_vs_celery_batches:.1f}x")
-    rows.add_row("put to row, idle, engine of no cost, ms", rate(report.idle_ms))
-    rows.add_row("put to row, 20,000 bulk waiting, 20 ms a micro-batch, ms", rate(report.live_behind_bulk_ms))
-    rows.add_row("waited behind bulk, in micro-batches", f"{report.live_wait_batches:.1f}")
-    rows.add_row("the real engine alone, texts/s", rate(report.engine_alone_per_s))
-    rows.add_row("the real engine in the pipe, tickets/s", rate(report.with_engine_per_s))
-    rows.add_row("share of the engine", share(report.share_of_engine))
-    console.print(rows)
-
-
-def _print_store(report: store_bench.Report, *, plans: bool) -> None:
-    from cli.bench.report import table
-
-    names = ("stored rows", "window, rows/s", "COPY, rows/s", "show, ms", "a page of results, ms")
-    rows = table("the database as it grows", *names)
-    for one in report.steps:
-        rates = (f"{one.window_per_s:,.0f}", f"{one.copy_per_s:,.0f}", f"{one.show_ms:.2f}", f"{one.results_ms:.2f}")
-        rows.add_row(f"{one.rows:,}", *rates)
-    console.print(rows)
-    if plans:
-        for name, lines in report.plans.items():
-            console.print(name, style="bold")
-            console.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
-
-
-def _print_engine(report: Report) -> None:
-    from cli.bench.report import machine_lines, rate, share, table, times
-
-    machine_lines(console, report.machine)
-    rows = table(
-        f"{report.model}: {report.texts} texts of {report.mean_tokens:.0f} tokens, micro-batches of {report.batch}",
-        *("engine", "texts/s", "against the pipeline", "same labels", "largest difference", ""),
-    )
-    for row in report.rows:
-        difference = "" if row.max_difference is None else f"{row.max_difference:.4f}"
-        ours = (rate(row.rate), times(row.ratio_vs_hf_pipeline), share(row.label_agreement), difference, row.note)
-        rows.add_row(row.name, *ours, style="bold" if row.name.startswith("triagem") else None)
-    console.print(rows)
-    if not report.trained:
-        console.print("weights from a seed: the labels mean nothing here, only the differences do", highlight=False)
-    memory = "not measured" if report.peak_memory_mib is None else f"{report.peak_memory_mib:,.0f} MiB"
-    gpu = "" if report.gpu_memory_mib is None else f", GPU {report.gpu_memory_mib:,.0f} MiB with all contenders"
-    console.print(
-        f"the model alone {rate(report.model_alone)} texts/s, tokenising alone {rate(report.tokenizing)} texts/s\n"
-        f"{share(report.share_of_matmul_peak)} of the machine's own rate of matrix products "
-        f"({rate(report.matmul_peak_gflops)} GFLOP/s in {report.precision} at the same shapes)\n"
-        f"peak memory of a process with this engine alone: {memory}{gpu}",
-        highlight=False,
-    )
-    if report.seed_table:
-        seed = table("the seed document's table", "configuration", "engine", "texts/s", "ms a text", "the seed says")
-        for one in report.seed_table:
-            measured = (
-                f"{one['texts_per_s']:,.1f}",
-                f"{one['ms_per_text']:,.2f}",
-                f"{one['seed_texts_per_s']} texts/s",
-            )
-            seed.add_row(str(one["configuration"]), str(one["who"]), *measured)
-        console.print(seed)
+        print_store(report, plans=plans)

@@ -27,6 +27,8 @@ from tests.faults.producing import Producing
 
 _CHUNK: Final = 250
 _STALLED_S: Final = 20  # above the slowest window, 5 s, and a lease or two
+_LATE_S: Final = 2.0
+_MORE, _FAR = 500, 1_000_000  # tickets, and a number that no other ticket has
 
 
 class Rig:
@@ -125,7 +127,19 @@ class Rig:
 
     def busy(self, worker: WorkerProcess, *, stored: float = 0) -> None:
         """Return at a random moment after this worker is at work, and so many tickets have been stored."""
-        self.until(lambda: self.crew.at_work(worker) and self.stored() >= stored)
+        idle_since = time.monotonic()
+
+        def at_work() -> bool:
+            nonlocal idle_since
+            if self.crew.at_work(worker) and self.stored() >= stored:
+                return True
+            if self.waiting() != 0:
+                idle_since = time.monotonic()
+            elif time.monotonic() - idle_since > _LATE_S:  # a busy machine looked when all was done: there is more
+                self.publish(self.tickets(_MORE, first=_FAR + len(self.book.revisions)))
+            return False
+
+        self.until(at_work)
         time.sleep(self.dice.uniform(0, 0.1))
 
     def recovers(self) -> None:
