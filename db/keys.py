@@ -55,6 +55,14 @@ def find(database: Database, secret: str) -> ApiKey | None:
     return None if row is None else _key(*row)
 
 
+def standing(database: Database, key_id: int) -> ApiKey | None:
+    """The key with this number, unless it was revoked."""
+    asked = text(f"SELECT {_COLUMNS} FROM api_keys WHERE id = :id AND revoked_at IS NULL")  # noqa: S608
+    with database.autocommit() as connection:
+        row = connection.execute(asked, {"id": key_id}).one_or_none()
+    return None if row is None else _key(*row)
+
+
 def keys(database: Database) -> list[ApiKey]:
     """All keys, revoked ones too, in the order in which they were made."""
     with database.autocommit() as connection:

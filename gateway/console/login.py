@@ -1,0 +1,50 @@
+"""`/console/login`: an API key opens a session. And `/console`, which leads to the first page that a key may see."""
+
+from http import HTTPStatus
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import Response
+
+from db.keys import Scope
+from gateway.console.render import go_to, page
+from gateway.console.session import COOKIE, LASTS_S, PEOPLE, Form, Sessions, Visitor, put_cookie, visitor
+from gateway.guard import Guard
+
+router = APIRouter()
+
+
+@router.get("/")
+async def start(who: Annotated[Visitor, Depends(visitor())]) -> Response:
+    """The first page that the key may see."""
+    return go_to("/console/tickets" if who.may(Scope.READ) else "/console/review")
+
+
+@router.get("/login")
+def ask(request: Request) -> Response:
+    """The form."""
+    return page(request, "login.html", next=request.query_params.get("next", ""), wrong="")
+
+
+@router.post("/login")
+async def log_in(request: Request, form: Form) -> Response:
+    """A key that is good for a page gets a cookie; another is told what is wrong with it."""
+    guard: Guard = request.app.state.guard
+    sessions: Sessions = request.app.state.sessions
+    key = await guard.key(form.get("key", "").strip())
+    wrong = "no_such_key" if key is None else "" if PEOPLE & key.scopes else "key_sees_nothing"
+    asked = form.get("next", "")
+    if wrong or key is None:
+        return page(request, "login.html", status=HTTPStatus.UNAUTHORIZED, next=asked, wrong=wrong)
+    # Only to a page of ours: `//elsewhere` and `/\\elsewhere` are other hosts to a browser.
+    answer = go_to(asked if asked.startswith("/console/") else "/console/")
+    put_cookie(request, answer, COOKIE, sessions.begin(key), lasts_s=LASTS_S)
+    return answer
+
+
+@router.post("/logout")
+async def log_out(request: Request, _: Annotated[Visitor, Depends(visitor())]) -> Response:
+    """The cookie is taken back."""
+    answer = go_to("/console/login")
+    put_cookie(request, answer, COOKIE, "", lasts_s=0)
+    return answer
