@@ -15,6 +15,7 @@ from sqlalchemy.types import BigInteger, Boolean, DateTime
 from contracts.errors import InvalidInput
 from contracts.result import Page, Result
 from db.connect import Database
+from db.search import matching
 
 _PAGE: Final = 1000
 _RESULTS: Final = table(
@@ -41,8 +42,12 @@ class Filters:
     until: datetime | None = None
 
 
-def results(database: Database, filters: Filters, *, limit: int, after: str | None = None) -> Page:
+def results(
+    database: Database, filters: Filters, *, limit: int, after: str | None = None, words: str | None = None
+) -> Page:
     """A page by keyset: as quick at the end of ten million rows as at their beginning.
+
+    `words`: only tickets that `db.search` finds by them.
 
     Raises:
         InvalidInput: `after` did not come from a former page.
@@ -54,6 +59,8 @@ def results(database: Database, filters: Filters, *, limit: int, after: str | No
         here = tuple_(literal(received_at, DateTime(timezone=True)), literal(ticket_id, BigInteger))
         query = query.where(tuple_(c.received_at, c.ticket_id) < here)
     with database.autocommit() as connection:
+        if words is not None:
+            query = query.where(matching(connection, words))
         rows = [Result(*row) for row in connection.execute(query)]
     more = len(rows) > limit
     rows = rows[:limit]

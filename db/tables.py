@@ -21,8 +21,9 @@ from sqlalchemy.types import Text
 from db.base import Base
 from db.delivery_tables import Delivery, ResultTarget
 from db.run_tables import ReclassifyRun, RunChange
+from db.search_tables import SearchDue, TicketWords
 
-__all__ = ["Base", "Delivery", "ReclassifyRun", "ResultTarget", "RunChange"]
+__all__ = ["Base", "Delivery", "ReclassifyRun", "ResultTarget", "RunChange", "SearchDue", "TicketWords"]
 
 
 class Ticket(Base):

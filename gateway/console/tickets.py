@@ -28,6 +28,7 @@ def tickets(
     room: InRoom,
     who: Reader,
     *,
+    words: _Text = "",
     label: _Text = "",
     band: _Text = "",
     source: _Text = "",
@@ -45,8 +46,9 @@ def tickets(
         _day(since),
         _day(until),
     )
-    found = results(room.database, filters, limit=_A_PAGE, after=after or None)
-    asked = {name: value.date() if isinstance(value, datetime) else value for name, value in asdict(filters).items()}
+    found = results(room.database, filters, limit=_A_PAGE, after=after or None, words=words.strip() or None)
+    days = {"since": filters.since and filters.since.date(), "until": filters.until and filters.until.date()}
+    asked = {"words": words.strip(), **asdict(filters), **days}
     return page(
         request,
         "tickets.html",

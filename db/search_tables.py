@@ -1,0 +1,29 @@
+"""The tables of searching in texts."""
+
+from typing import Any
+
+from sqlalchemy import BigInteger, ForeignKey, Index
+from sqlalchemy.dialects.postgresql import TSVECTOR
+from sqlalchemy.orm import Mapped, mapped_column
+
+from db.base import Base
+
+
+class SearchDue(Base):
+    """A ticket whose words are to be looked at again: written in the window's statement, without any index."""
+
+    __tablename__ = "search_due"
+    __mapper_args__ = {"primary_key": ["ticket_id"]}  # noqa: RUF012 - the table itself has none
+
+    ticket_id: Mapped[int] = mapped_column(BigInteger)
+
+
+class TicketWords(Base):
+    """The words of one text of a ticket, as `db.search` stems them."""
+
+    __tablename__ = "ticket_words"
+    __table_args__ = (Index("ix_ticket_words_words", "words", postgresql_using="gin"),)
+
+    ticket_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("tickets.id", ondelete="CASCADE"), primary_key=True)
+    digest: Mapped[bytes]
+    words: Mapped[Any] = mapped_column(TSVECTOR())
