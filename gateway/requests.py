@@ -63,8 +63,13 @@ class Requests:
                 log.info(
                     "request",
                     method=scope["method"],
-                    route=getattr(scope.get("route"), "path", None),
+                    route=_template(scope),
                     status=int(status),
                     ms=round((time.perf_counter() - began) * 1000, 1),
                     **({"rows": state["rows"]} if "rows" in state else {}),
                 )
+
+
+def _template(scope: Scope) -> str | None:
+    path = getattr(scope.get("route"), "path", None)
+    return None if path is None else scope.get("root_path", "") + path

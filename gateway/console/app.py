@@ -10,8 +10,9 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 
-from contracts.errors import InvalidInput, Retryable, TriagemError
-from gateway.console import login, review, ticket, tickets
+from contracts.errors import InvalidInput, NoModel, Retryable, TriagemError
+from gateway.console import login, models, operations, overview, review, ticket, tickets
+from gateway.console.pace import Pace
 from gateway.console.render import STATIC, go_to, page
 from gateway.console.session import FormRefused, LoginNeeded, Sessions
 from gateway.guard import Guard
@@ -36,12 +37,16 @@ def create_console(room: Room, guard: Guard) -> FastAPI:
     console = FastAPI(openapi_url=None)
     console.state.room = room
     console.state.guard = guard
+    console.state.pace = Pace(room.inbox)
     console.state.sessions = Sessions(room.settings.session_secret)
     # One line a page.
     console.include_router(login.router)
+    console.include_router(overview.router)
     console.include_router(tickets.router)
     console.include_router(ticket.router)
     console.include_router(review.router)
+    console.include_router(models.router)
+    console.include_router(operations.router)
     console.mount("/static", _Kept(directory=STATIC))
     _install(console)
     return console
@@ -73,7 +78,7 @@ def _install(console: FastAPI) -> None:
     async def _ours(request: Request, error: TriagemError) -> Response:
         if isinstance(error, InvalidInput):
             return _error(request, HTTPStatus.UNPROCESSABLE_ENTITY, "error", str(error))
-        if isinstance(error, Retryable):
+        if isinstance(error, Retryable | NoModel):
             return _error(request, HTTPStatus.SERVICE_UNAVAILABLE, "error_503", str(error))
         log.error("page failed", error=type(error).__name__, why=str(error))
         return _error(request, HTTPStatus.INTERNAL_SERVER_ERROR, "error_500", str(error))

@@ -17,7 +17,7 @@ router = APIRouter()
 @router.get("/")
 async def start(who: Annotated[Visitor, Depends(visitor())]) -> Response:
     """The first page that the key may see."""
-    return go_to("/console/tickets" if who.may(Scope.READ) else "/console/review")
+    return go_to("/console/overview" if who.may(Scope.READ) else "/console/review")
 
 
 @router.get("/login")

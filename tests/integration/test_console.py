@@ -282,3 +282,11 @@ class TestFrame:
         answer = ana.http.get("/console/nowhere")
         assert answer.status_code == 404
         assert "nothing here" in answer.text
+
+    def test_the_log_has_a_pages_template_and_nothing_that_was_asked(
+        self, ana: Person, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        ana.see("tickets", words="segredo")
+        said = capsys.readouterr().out
+        assert "route=/console/tickets" in said
+        assert "segredo" not in said

@@ -26,7 +26,7 @@ class Person:
 
     def send(self, path: str, page: str, **fields: Any) -> str:
         """The page that follows a form: the hidden fields of the one on `page`, and what is pressed or filled in."""
-        form = page[page.rindex("<form", 0, page.index(f'action="/console/{path}"')) :]
+        form = page[page.index(f'method="post" action="/console/{path}"') :]
         hidden = dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', form[: form.index("</form>")]))
         answer = self.http.post(f"/console/{path}", data=hidden | fields)
         assert answer.status_code == 200, answer.text

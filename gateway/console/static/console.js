@@ -29,3 +29,16 @@ document.addEventListener("submit", (event) => {
 addEventListener("pageshow", (event) => {
   if (event.persisted) location.reload(); // back to a page whose form was sent
 });
+
+// A part of the page that asks for itself again, while somebody looks.
+const live = document.getElementById("live");
+if (live)
+  setInterval(async () => {
+    if (document.hidden) return;
+    const answer = await fetch(location.href).catch(() => null);
+    if (!answer || !answer.ok || answer.redirected) return;
+    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("live");
+    if (!fresh || live.contains(document.activeElement)) return;
+    localTimes(fresh);
+    live.replaceChildren(...fresh.childNodes);
+  }, Number(live.dataset.refresh) * 1000);
