@@ -30,8 +30,8 @@ WHERE reviewer = :reviewer AND reviewed_at > now() - interval '1 hour' ORDER BY 
 _DIGEST: Final = text("SELECT digest FROM tickets WHERE (source, external_id) = (:source, :external_id)")
 
 
-def openings(database: Database, ids: Iterable[int], *, chars: int = 160) -> dict[int, str]:
-    """The first characters of tickets' texts, of those that have one."""
+def openings(database: Database, ids: Iterable[int], *, chars: int) -> dict[int, str]:
+    """The first characters of tickets' texts as they came, of those that have one."""
     with database.autocommit() as connection:
         rows = connection.execute(_OPENINGS, {"ids": list(ids), "chars": chars})
         return {row[0]: row[1] for row in rows if row[1] is not None}

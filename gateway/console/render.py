@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 from fastapi import Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from gateway.console.session import Visitor, put_cookie
 from gateway.console.words import Lang, preferred, say
@@ -58,7 +58,7 @@ def page(
     """A page in the visitor's language. `said` is a saying's key and blanks, told above the content."""
     lang = language(request)
     spoken: dict[str, Any] = {
-        "t": partial(say, lang),
+        "t": partial(_told, lang),
         "lang": lang,
         "langs": {other: str(request.url.include_query_params(lang=other).query) for other in Lang},
         "here": request.url.path,
@@ -93,6 +93,11 @@ def when(lang: Lang, moment: datetime) -> Markup:
     """A time in UTC; the page's script writes it in the reader's own zone."""
     shown = f"{moment:%d/%m/%Y %H:%M}" if lang is Lang.PT else f"{moment:%Y-%m-%d %H:%M}"
     return Markup('<time datetime="{}">{} UTC</time>').format(moment.isoformat(), shown)
+
+
+def _told(lang: Lang, key: str, **values: object) -> Markup:
+    """A saying whose blanks may hold markup of ours, as a time; what else is in them is escaped."""
+    return escape(say(lang, key)).format(**values)
 
 
 @cache

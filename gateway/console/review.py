@@ -7,6 +7,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from contracts.errors import InvalidInput
+from contracts.text import plain
 from contracts.ticket import identify
 from db.desk import in_hand, last_verdict
 from db.draws import Drawn
@@ -37,7 +38,7 @@ def review(request: Request, room: InRoom, who: Reviewer, skipped: _Skipped = ""
     if said.startswith("saved:") and (label := said.removeprefix("saved:")) in labels:
         told = {"key": "saved", "label": label}
     return page(
-        request, "review.html", who, said=told, asked=asked, skipped=skipped,
+        request, "review.html", who, said=told, asked=asked, text=plain(asked.text) if asked else "", skipped=skipped,
         labels={label: keys.labels[label].split("/") for label in labels},
         acts={act.value: keys.acts[act] for act in (Act.UNCLEAR, Act.SKIP, Act.BACK)},
     )  # fmt: skip

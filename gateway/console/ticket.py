@@ -9,6 +9,7 @@ from fastapi.responses import Response
 
 from contracts.errors import InvalidInput
 from contracts.result import Known
+from contracts.text import plain
 from contracts.ticket import Identity, identify
 from db.desk import digest_of
 from db.keys import Scope
@@ -51,7 +52,10 @@ def _page(
     if shown is None or digest is None:
         raise Refused(HTTPStatus.NOT_FOUND, "")
     known = Known.model_validate({**shown.ticket, "history": shown.history, "reviews": shown.reviews})
-    return page(request, "ticket.html", who, said=said, ticket=known, digest=digest.hex(), labels=known_labels(room))
+    return page(
+        request, "ticket.html", who, said=said, ticket=known, text=plain(known.text or ""), digest=digest.hex(),
+        labels=known_labels(room),
+    )  # fmt: skip
 
 
 def _hex(given: str) -> bytes:

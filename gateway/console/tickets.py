@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from contracts.prediction import Band
+from contracts.text import clean
 from db.desk import openings
 from db.queries import Filters, results
 from gateway.console.choices import known_labels
@@ -49,12 +50,13 @@ def tickets(
     found = results(room.database, filters, limit=_A_PAGE, after=after or None, words=words.strip() or None)
     days = {"since": filters.since and filters.since.date(), "until": filters.until and filters.until.date()}
     asked = {"words": words.strip(), **asdict(filters), **days}
+    begun = openings(room.database, [row.ticket_id for row in found.rows], chars=1000)
     return page(
         request,
         "tickets.html",
         who,
         rows=found.rows,
-        openings=openings(room.database, [row.ticket_id for row in found.rows]),
+        openings={one: clean(said)[:160] for one, said in begun.items()},
         asked=asked,
         after=found.after,
         first=not after,

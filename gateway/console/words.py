@@ -83,6 +83,7 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
     "written": ("Written", "Escrito"),
     "tokens": ("Tokens", "Tokens"),
     "truncated": ("cut to the model's maximum", "cortado no máximo do modelo"),
+    "as_it_came": ("As it came", "Como chegou"),
     "metadata": ("What the CRM sent along", "O que o CRM enviou junto"),
     "history": ("History over versions", "Histórico por versão"),
     "current": ("current", "atual"),

@@ -3,8 +3,9 @@
 
 function localTimes(root) {
   const lang = document.documentElement.lang;
+  const own = navigator.languages.find((one) => one.slice(0, 2) === lang.slice(0, 2)) || lang;
   for (const time of root.querySelectorAll("time[datetime]"))
-    time.textContent = new Date(time.dateTime).toLocaleString(lang, { dateStyle: "short", timeStyle: "short" });
+    time.textContent = new Date(time.dateTime).toLocaleString(own, { dateStyle: "short", timeStyle: "short" });
 }
 localTimes(document);
 
