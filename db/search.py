@@ -6,9 +6,9 @@ by both languages the latter), noting which tickets to look at 1.0 times.
 
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, text
+from sqlalchemy import Connection, text
 from sqlalchemy.sql.elements import TextClause
 
 from contracts.ticket import PREDICT
@@ -64,13 +64,16 @@ _COMMON: Final = f"""EXISTS (
 )"""
 
 
-def matching(connection: Connection, words: str) -> TextClause | ColumnElement[Any]:
+def matching(connection: Connection, words: str) -> tuple[TextClause, bool]:
     """A condition on the view `results`: tickets with all of these words, in the text or as the id.
 
     Of words that few texts have the tickets are found first; where many have them, the newest are looked at one by
     one until a page is full. Each is slow where the other is quick.
+
+    Returns:
+        The condition, and whether few texts have them.
     """
     found = list(connection.execute(_FIND, {"words": words}).scalars())
     if len(found) <= _FEW:
-        return text(_RARE).bindparams(found=found)
-    return text(_COMMON).bindparams(words=words)
+        return text(_RARE).bindparams(found=found), True
+    return text(_COMMON).bindparams(words=words), False

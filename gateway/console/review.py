@@ -10,7 +10,7 @@ from contracts.errors import InvalidInput
 from contracts.text import plain
 from contracts.ticket import identify
 from db.desk import in_hand, last_verdict
-from db.draws import Drawn
+from db.draws import Drawn, third_look
 from db.reviews import Missed, draw, judge, undo
 from gateway.console.choices import known_labels
 from gateway.console.keys import Act, Keys
@@ -71,6 +71,8 @@ def answer(room: InRoom, who: Reviewer, form: Form) -> Response:
 def _next(room: Room, reviewer: str, but: list[int]) -> Drawn | None:
     since: datetime = room.now() - _BACK_TO
     version = room.registry.current().version
+    if disputed := third_look(room.database, reviewer, since=since):
+        return disputed
     drawn = draw(room.database, reviewer, 1, version=version, since=since)
     return next((one for one in drawn if one.ticket_id not in but), None)
 

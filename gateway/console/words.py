@@ -71,6 +71,10 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
     "apply": ("Show", "Mostrar"),
     "clear": ("Clear", "Limpar"),
     "nothing_found": ("No ticket fits.", "Nenhum ticket corresponde."),
+    "nothing_yet": (
+        "Nothing among the newest; older ones may fit.",
+        "Nada entre os mais novos; veja os antigos.",
+    ),
     "older": ("Older", "Mais antigos"),
     "newest": ("Newest", "Mais novos"),
     "reviewed_by": ("by {name}", "por {name}"),

@@ -226,6 +226,15 @@ class TestReview:
         judge(database, Identity("zendesk", "1"), "suporte", "rui")
         assert "Nothing to take back" in ana.send("review", ana.see("review"), act="back")
 
+    def test_where_two_disagree_a_third_person_is_asked(self, ana: Person, opened: Room, database: Database) -> None:
+        write(database, [sure("1")])
+        judge(database, Identity("zendesk", "1"), "venda", "rui")
+        judge(database, Identity("zendesk", "1"), "suporte", "eva")
+        assert "text 1" in ana.see("review")
+        assert "text 1" not in Person(opened, Scope.REVIEW, name="ivo").see("review")
+        ana.send("review", ana.see("review"), label="venda")
+        assert effective(database, "1") == "venda"
+
     def test_a_skipped_text_does_not_come_again_at_once(self, ana: Person, database: Database) -> None:
         write(database, [unsure("1", 0.5), unsure("2", 0.6)])
         first = ana.see("review")

@@ -63,6 +63,23 @@ def test_filters_and_pages_go_with_words(database: Database, monkeypatch: pytest
     assert rest.after is None
 
 
+def test_a_page_looks_at_so_many_tickets_and_goes_on_from_there(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(database, [result(str(number), words="fatura", received_at=NOW - HOUR * number) for number in range(5)])
+    write(database, [result("ours", words="boleto", received_at=NOW - HOUR * 3.5)])
+    learn(database)
+    assert names(results(database, Filters(), limit=50, words="boleto", within=2).rows) == ["ours"]  # a rare word
+    monkeypatch.setattr(search, "_FEW", 0)
+    seen, after = list[list[str]](), None
+    for _ in range(3):
+        page = results(database, Filters(), limit=50, words="boleto", within=2, after=after)
+        seen.append(names(page.rows))
+        after = page.after
+    assert seen == [[], [], ["ours"]]
+    assert results(database, Filters(), limit=50, within=2, after=after).after is None
+
+
 def test_a_revised_text_is_found_by_its_new_words(database: Database) -> None:
     write(database, [result("1", words="fatura")])
     learn(database)
