@@ -19,11 +19,13 @@ from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.types import Text
 
 from db.base import Base
+from db.console_tables import ConsoleSession, SearchDue, TicketWords
 from db.delivery_tables import Delivery, ResultTarget
 from db.run_tables import ReclassifyRun, RunChange
-from db.search_tables import SearchDue, TicketWords
 
-__all__ = ["Base", "Delivery", "ReclassifyRun", "ResultTarget", "RunChange", "SearchDue", "TicketWords"]
+__all__ = [
+    "Base", "ConsoleSession", "Delivery", "ReclassifyRun", "ResultTarget", "RunChange", "SearchDue", "TicketWords",
+]  # fmt: skip
 
 
 class Ticket(Base):

@@ -1,6 +1,6 @@
 """The gateway's slice of the environment."""
 
-from pydantic import Field, SecretStr
+from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from gateway.address import is_loopback
@@ -25,12 +25,6 @@ class GatewaySettings(BaseSettings):
     idempotency_s: int = Field(default=86_400, ge=1, description="how long an Idempotency-Key is known")
     grace_s: int = Field(default=10, ge=0, description="how long SIGTERM waits for requests that are on their way")
     key_cache_s: float = Field(default=10.0, ge=0, description="how long a revoked key may still be taken")
-
-    session_secret: SecretStr | None = Field(
-        default=None,
-        min_length=32,
-        description="signs the console's logins; several gateways need the same; without it a restart logs out",
-    )
 
     @property
     def predict_is_open(self) -> bool:

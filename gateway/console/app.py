@@ -14,7 +14,7 @@ from contracts.errors import InvalidInput, NoModel, Retryable, TriagemError
 from gateway.console import login, models, operations, overview, review, ticket, tickets
 from gateway.console.pace import Pace
 from gateway.console.render import STATIC, go_to, page
-from gateway.console.session import FormRefused, LoginNeeded, Sessions
+from gateway.console.session import FormRefused, LoginNeeded
 from gateway.guard import Guard
 from gateway.problems import Refused
 from gateway.room import Room
@@ -38,7 +38,6 @@ def create_console(room: Room, guard: Guard) -> FastAPI:
     console.state.room = room
     console.state.guard = guard
     console.state.pace = Pace(room.inbox)
-    console.state.sessions = Sessions(room.settings.session_secret)
     # One line a page.
     console.include_router(login.router)
     console.include_router(overview.router)

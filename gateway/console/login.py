@@ -5,11 +5,14 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
+from starlette.concurrency import run_in_threadpool
 
+from db import sessions
 from db.keys import Scope
 from gateway.console.render import go_to, page
-from gateway.console.session import COOKIE, LASTS_S, PEOPLE, Form, Sessions, Visitor, put_cookie, visitor
+from gateway.console.session import COOKIE, PEOPLE, Form, Visitor, put_cookie, visitor
 from gateway.guard import Guard
+from gateway.room import InRoom
 
 router = APIRouter()
 
@@ -27,10 +30,9 @@ def ask(request: Request) -> Response:
 
 
 @router.post("/login")
-async def log_in(request: Request, form: Form) -> Response:
+async def log_in(request: Request, room: InRoom, form: Form) -> Response:
     """A key that is good for a page gets a cookie; another is told what is wrong with it."""
     guard: Guard = request.app.state.guard
-    sessions: Sessions = request.app.state.sessions
     key = await guard.key(form.get("key", "").strip())
     wrong = "no_such_key" if key is None else "" if PEOPLE & key.scopes else "key_sees_nothing"
     asked = form.get("next", "")
@@ -38,13 +40,15 @@ async def log_in(request: Request, form: Form) -> Response:
         return page(request, "login.html", status=HTTPStatus.UNAUTHORIZED, next=asked, wrong=wrong)
     # Only to a page of ours: `//elsewhere` and `/\\elsewhere` are other hosts to a browser.
     answer = go_to(asked if asked.startswith("/console/") else "/console/")
-    put_cookie(request, answer, COOKIE, sessions.begin(key), lasts_s=LASTS_S)
+    token = await run_in_threadpool(sessions.begin, room.database, key)
+    put_cookie(request, answer, COOKIE, token, lasts_s=int(sessions.LASTS.total_seconds()))
     return answer
 
 
 @router.post("/logout")
-async def log_out(request: Request, _: Annotated[Visitor, Depends(visitor())]) -> Response:
-    """The cookie is taken back."""
+def log_out(request: Request, room: InRoom, _: Annotated[Visitor, Depends(visitor())]) -> Response:
+    """The session ends, wherever its cookie is."""
+    sessions.end(room.database, request.cookies[COOKIE])
     answer = go_to("/console/login")
     put_cookie(request, answer, COOKIE, "", lasts_s=0)
     return answer

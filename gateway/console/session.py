@@ -1,25 +1,23 @@
-"""Who is logged in: a signed cookie that names a key. It is looked up with each page: revoking it logs out."""
+"""Who is logged in: a cookie with a session's token. It is looked up with each page: revoking the key logs out."""
 
 import hmac
-import secrets
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from hashlib import sha256
 from http import HTTPStatus
 from typing import Annotated, Final
 from urllib.parse import parse_qsl
 
 from fastapi import Depends, Request
-from pydantic import SecretStr
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from db.keys import ApiKey, Scope, standing
+from db import sessions
+from db.keys import ApiKey, Scope
 from gateway.problems import Refused
 from gateway.room import InRoom
 
 COOKIE: Final = "triagem_session"
-LASTS_S: Final = 12 * 3600
 PEOPLE: Final = frozenset({Scope.READ, Scope.REVIEW, Scope.ADMIN})
 
 
@@ -48,34 +46,6 @@ class Visitor:
         return scope in self.key.scopes or Scope.ADMIN in self.key.scopes
 
 
-class Sessions:
-    """Signs and reads cookies. Without a secret of its own each process draws one: a restart logs everybody out."""
-
-    def __init__(self, secret: SecretStr | None, clock: Callable[[], float] = time.time) -> None:
-        self._secret = secret.get_secret_value().encode() if secret else secrets.token_bytes(32)
-        self._clock = clock
-
-    def begin(self, key: ApiKey) -> str:
-        """A cookie's value for this key."""
-        said = f"{key.id}.{int(self._clock()) + LASTS_S}"
-        return f"{said}.{self._signed('session', said)}"
-
-    def key_id(self, cookie: str) -> int | None:
-        """Whose cookie it is; None if we did not sign it, or it is over."""
-        said, _, signature = cookie.rpartition(".")
-        if not hmac.compare_digest(signature.encode(), self._signed("session", said).encode()):
-            return None
-        key_id, _, ends = said.partition(".")
-        return int(key_id) if int(ends) > self._clock() else None
-
-    def token(self, cookie: str) -> str:
-        """What the forms of this session carry: another site cannot know it."""
-        return self._signed("form", cookie)
-
-    def _signed(self, what: str, said: str) -> str:
-        return hmac.digest(self._secret, f"{what}:{said}".encode(), "sha256").hex()
-
-
 def put_cookie(request: Request, response: Response, name: str, value: str, *, lasts_s: int) -> None:
     """A cookie that no script reads and no other site sends."""
     encrypted = "https" in (request.url.scheme, request.headers.get("x-forwarded-proto"))
@@ -102,13 +72,12 @@ def visitor(scope: Scope | None = None) -> Callable[..., Awaitable[Visitor]]:
     """
 
     async def check(request: Request, room: InRoom) -> Visitor:
-        sessions: Sessions = request.app.state.sessions
-        cookie = request.cookies.get(COOKIE, "")
-        key_id = sessions.key_id(cookie)
-        key = await run_in_threadpool(standing, room.database, key_id) if key_id is not None else None
-        if key is None:
+        cookie = request.cookies.get(COOKIE)
+        key = await run_in_threadpool(sessions.find, room.database, cookie) if cookie else None
+        if key is None or cookie is None:
             raise LoginNeeded
-        found = Visitor(key, sessions.token(cookie))
+        # Made of what another site, and a script, cannot read.
+        found = Visitor(key, sha256(f"form:{cookie}".encode("utf-8", "surrogatepass")).hexdigest())
         if request.method == "POST":
             sent = (await form(request)).get("token", "")
             if not hmac.compare_digest(sent.encode(), found.token.encode()):

@@ -1,5 +1,6 @@
-"""The tables of searching in texts."""
+"""The console's tables: what searching in texts needs, and who is logged in."""
 
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import BigInteger, ForeignKey, Index
@@ -27,3 +28,13 @@ class TicketWords(Base):
     ticket_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("tickets.id", ondelete="CASCADE"), primary_key=True)
     digest: Mapped[bytes]
     words: Mapped[Any] = mapped_column(TSVECTOR())
+
+
+class ConsoleSession(Base):
+    """Somebody logged in: the SHA-256 of the session's token."""
+
+    __tablename__ = "console_sessions"
+
+    hash: Mapped[bytes] = mapped_column(primary_key=True)
+    key_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("api_keys.id", ondelete="CASCADE"))
+    ends_at: Mapped[datetime]
