@@ -88,6 +88,13 @@ def clean(text: str) -> str:
     return _HTML.sub("< ", text) if "<" in text else text  # a quoted tag must not be one the next time
 
 
+def plain(text: str) -> str:
+    """`text` as a person reads it: HTML as lines of plain text, quotes marked with `> `. Nothing else is cut."""
+    text = _visible(text)
+    tag = _HTML.search(text) if "<" in text else None
+    return _plain(text, tag.start()).strip() if tag else text
+
+
 def digest(clean_text: str) -> bytes:
     """SHA-256 of the UTF-8, 32 bytes: the same model need not look at an equal digest again."""
     return sha256(clean_text.encode()).digest()

@@ -91,6 +91,24 @@ WITH chosen AS (
 )
 SELECT {_SHOWN} FROM tickets t JOIN leased ON leased.ticket_id = t.id
 """)  # noqa: S608
+# Whose two verdicts are two people's and differ; nobody else's. Once a third has looked there are three.
+_DISPUTED: Final = text(f"""
+WITH said AS (
+  SELECT DISTINCT ON (ticket_id, digest, reviewer) ticket_id, digest, reviewer, label FROM reviews
+  WHERE reviewed_at >= :since ORDER BY ticket_id, digest, reviewer, id DESC
+), chosen AS (
+  SELECT t.id, t.digest FROM said JOIN tickets t ON (t.id, t.digest) = (said.ticket_id, said.digest)
+  WHERE {_HERE} AND NOT EXISTS (SELECT FROM review_draws o WHERE o.ticket_id = t.id AND o.leased_until > now())
+  GROUP BY t.id HAVING count(*) = 2 AND min(coalesce(said.label, '')) <> max(coalesce(said.label, ''))
+    AND NOT bool_or(reviewer = :reviewer) ORDER BY t.id LIMIT :most
+), {_LOCKED}, leased AS (
+  INSERT INTO review_draws AS d (ticket_id, digest, model_version, model_label, stratum, leased_by, leased_until)
+  SELECT id, digest, model_version, label, 'unsure', :reviewer, now() + :lease FROM locked ORDER BY id
+  ON CONFLICT (ticket_id, digest, model_version) DO UPDATE {_HELD} WHERE {_LAPSED}
+  RETURNING ticket_id, leased_until
+)
+SELECT {_SHOWN} FROM chosen LEFT JOIN (locked t JOIN leased ON leased.ticket_id = t.id) ON t.id = chosen.id
+""")  # noqa: S608
 # Postgres' own hash (of hash partitions, so it stays as it is), under a seed made of the version's name: nothing that
 # is known of a text tells its lot, and another version has other lots. SHA-256 took 15 times as long.
 _LOT: Final = "hashint8extended(t.id, :seed) / 18446744073709551616::float8 + 0.5"
@@ -142,6 +160,13 @@ def draw(
     turns = [by_lot] * len(by_lot) + [unsure] * len(unsure)
     chance.shuffle(turns)
     return [turn.pop(0) for turn in turns]
+
+
+def third_look(database: Database, reviewer: str, *, since: datetime, lease: timedelta = LEASE) -> Drawn | None:
+    """Hand out a text of which two others have said different things since a time."""
+    with database.autocommit() as connection:
+        values = {"reviewer": reviewer, "lease": lease, "since": since}
+        return next(iter(_leased(connection, _DISPUTED, values, 1)), None)
 
 
 def _drawn_by_lot(connection: Connection, values: dict[str, Any], most: int) -> list[Drawn]:

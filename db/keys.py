@@ -32,7 +32,7 @@ class ApiKey:
     revoked_at: datetime | None
 
 
-_COLUMNS = "id, name, scopes, created_at, revoked_at"
+COLUMNS = "id, name, scopes, created_at, revoked_at"
 
 
 def create(database: Database, name: str, scopes: Iterable[Scope]) -> tuple[ApiKey, str]:
@@ -41,24 +41,24 @@ def create(database: Database, name: str, scopes: Iterable[Scope]) -> tuple[ApiK
     The secret has 256 random bits, so a plain SHA-256 keeps it as well as a slow hash would a password.
     """
     secret = f"trg_{secrets.token_urlsafe(32)}"
-    made = text(f"INSERT INTO api_keys (name, hash, scopes) VALUES (:name, :hash, :scopes) RETURNING {_COLUMNS}")  # noqa: S608
+    made = text(f"INSERT INTO api_keys (name, hash, scopes) VALUES (:name, :hash, :scopes) RETURNING {COLUMNS}")  # noqa: S608
     with database.autocommit() as connection:
-        row = connection.execute(made, {"name": name, "hash": _hash(secret), "scopes": sorted(set(scopes))}).one()
-    return _key(*row), secret
+        row = connection.execute(made, {"name": name, "hash": hash_of(secret), "scopes": sorted(set(scopes))}).one()
+    return key_of(*row), secret
 
 
 def find(database: Database, secret: str) -> ApiKey | None:
     """The key of a secret, unless it was revoked."""
-    asked = text(f"SELECT {_COLUMNS} FROM api_keys WHERE hash = :hash AND revoked_at IS NULL")  # noqa: S608
+    asked = text(f"SELECT {COLUMNS} FROM api_keys WHERE hash = :hash AND revoked_at IS NULL")  # noqa: S608
     with database.autocommit() as connection:
-        row = connection.execute(asked, {"hash": _hash(secret)}).one_or_none()
-    return None if row is None else _key(*row)
+        row = connection.execute(asked, {"hash": hash_of(secret)}).one_or_none()
+    return None if row is None else key_of(*row)
 
 
 def keys(database: Database) -> list[ApiKey]:
     """All keys, revoked ones too, in the order in which they were made."""
     with database.autocommit() as connection:
-        return [_key(*row) for row in connection.execute(text(f"SELECT {_COLUMNS} FROM api_keys ORDER BY id"))]  # noqa: S608
+        return [key_of(*row) for row in connection.execute(text(f"SELECT {COLUMNS} FROM api_keys ORDER BY id"))]  # noqa: S608
 
 
 def revoke(database: Database, key_id: int) -> bool:
@@ -68,9 +68,11 @@ def revoke(database: Database, key_id: int) -> bool:
         return connection.execute(done, {"id": key_id}).rowcount > 0
 
 
-def _hash(secret: str) -> bytes:
+def hash_of(secret: str) -> bytes:
+    """What is kept of a secret."""
     return sha256(secret.encode("utf-8", "surrogatepass")).digest()
 
 
-def _key(key_id: int, name: str, scopes: list[str], created_at: datetime, revoked_at: datetime | None) -> ApiKey:
+def key_of(key_id: int, name: str, scopes: list[str], created_at: datetime, revoked_at: datetime | None) -> ApiKey:
+    """A row of `COLUMNS`."""
     return ApiKey(key_id, name, frozenset(map(Scope, scopes)), created_at, revoked_at)

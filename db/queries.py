@@ -9,12 +9,13 @@ from operator import eq, ge, lt
 from typing import Annotated, Any, Final
 
 from pydantic import AwareDatetime, Field, TypeAdapter
-from sqlalchemy import Select, column, func, literal, select, table, text, tuple_
+from sqlalchemy import Select, Tuple, column, func, literal, select, table, text, tuple_
 from sqlalchemy.types import BigInteger, Boolean, DateTime
 
 from contracts.errors import InvalidInput
 from contracts.result import Page, Result
 from db.connect import Database
+from db.search import matching
 
 _PAGE: Final = 1000
 _RESULTS: Final = table(
@@ -41,23 +42,43 @@ class Filters:
     until: datetime | None = None
 
 
-def results(database: Database, filters: Filters, *, limit: int, after: str | None = None) -> Page:
+def results(
+    database: Database,
+    filters: Filters,
+    *,
+    limit: int,
+    after: str | None = None,
+    words: str | None = None,
+    within: int | None = None,
+) -> Page:
     """A page by keyset: as quick at the end of ten million rows as at their beginning.
+
+    Args:
+        words: only tickets that `db.search` finds by them.
+        within: look at so many tickets at most, but where words find few; a page may be short then, and not the last.
 
     Raises:
         InvalidInput: `after` did not come from a former page.
     """
     c = _RESULTS.c
-    query = _filtered(select(*c), filters).order_by(c.received_at.desc(), c.ticket_id.desc()).limit(limit + 1)
+    here = tuple_(c.received_at, c.ticket_id)
+    newest_first = select(*c).order_by(c.received_at.desc(), c.ticket_id.desc())
     if after is not None:
-        received_at, ticket_id = _cursor(after)
-        here = tuple_(literal(received_at, DateTime(timezone=True)), literal(ticket_id, BigInteger))
-        query = query.where(tuple_(c.received_at, c.ticket_id) < here)
+        newest_first = newest_first.where(here < _place(*_cursor(after)))
+    query, horizon = _filtered(newest_first, filters).limit(limit + 1), None
     with database.autocommit() as connection:
+        if words is not None:
+            condition, few = matching(connection, words)
+            query, within = query.where(condition), None if few else within
+        if within is not None:
+            horizon = connection.execute(newest_first.offset(within - 1).limit(1)).one_or_none()
+        if horizon is not None:
+            query = query.where(here >= _place(horizon.received_at, horizon.ticket_id))
         rows = [Result(*row) for row in connection.execute(query)]
     more = len(rows) > limit
     rows = rows[:limit]
-    return Page(rows, _after(rows[-1]) if more else None)
+    last = rows[-1] if more else horizon
+    return Page(rows, _after(last.received_at, last.ticket_id) if last else None)
 
 
 def named(database: Database, source: str, names: Sequence[str]) -> list[Result]:
@@ -151,8 +172,12 @@ def _filtered(query: Select[Any], filters: Filters) -> Select[Any]:
 _CURSOR: Final = TypeAdapter(tuple[AwareDatetime, Annotated[int, Field(ge=1, lt=2**63)]])
 
 
-def _after(row: Result) -> str:
-    return base64.urlsafe_b64encode(_CURSOR.dump_json((row.received_at, row.ticket_id))).decode()
+def _place(received_at: datetime, ticket_id: int) -> Tuple:
+    return tuple_(literal(received_at, DateTime(timezone=True)), literal(ticket_id, BigInteger))
+
+
+def _after(received_at: datetime, ticket_id: int) -> str:
+    return base64.urlsafe_b64encode(_CURSOR.dump_json((received_at, ticket_id))).decode()
 
 
 def _cursor(after: str) -> tuple[datetime, int]:

@@ -34,6 +34,12 @@ _PURGE: Final = text(f"""{_OLD}
 ) {_LAST}""")  # noqa: S608
 _COUNT: Final = text(f"{_OLD}), purged AS (SELECT FROM old) {_LAST}")
 
+_PURGE_WORDS: Final = text("""
+DELETE FROM ticket_words USING tickets t
+WHERE ticket_id = t.id AND t.text IS NULL
+  AND (t.received_at, t.id) > (:after_received, :after_id) AND (t.received_at, t.id) <= (:received, :id)
+""")
+
 
 def purge_texts(database: Database, *, before: datetime, dry_run: bool = False) -> Iterator[tuple[int, int]]:
     """Purge text and metadata of tickets that were received and last revised before a time.
@@ -52,6 +58,11 @@ def purge_texts(database: Database, *, before: datetime, dry_run: bool = False) 
             ).one_or_none()
         if row is None:
             return
+        if not dry_run:
+            # Afterwards: `db.search` may have looked at a text until it was locked.
+            with database.autocommit() as connection:
+                page = {"after_received": received_at, "after_id": last, "received": row.received_at, "id": row.id}
+                connection.execute(_PURGE_WORDS, page)
         received_at, last = row.received_at, row.id
         yield row.seen, row.purged
 

@@ -99,7 +99,7 @@ class Run:
         return max(0, self.expected - self.settled) / self.rate
 
 
-_COLUMNS: Final = ", ".join(one.name for one in fields(Run))
+COLUMNS: Final = ", ".join(one.name for one in fields(Run))
 _SETTLED: Final = "(done + unchanged + changed + gone + failed)"
 _START: Final = text(f"""
 INSERT INTO reclassify_runs (kind, state, version, epoch, shadow, force, tell_flips, filters, most, until, pause_at,
@@ -107,13 +107,13 @@ INSERT INTO reclassify_runs (kind, state, version, epoch, shadow, force, tell_fl
 SELECT :kind, 'running', :version, :epoch, :shadow, :force, :tell_flips, CAST(:filters AS jsonb), :most, :until,
   :pause_at, coalesce(min(id), 1), coalesce(max(id), 0), coalesce(min(id), 1) - 1, now()
 FROM tickets
-ON CONFLICT DO NOTHING RETURNING {_COLUMNS}
+ON CONFLICT DO NOTHING RETURNING {COLUMNS}
 """)  # noqa: S608 - built from constants; values travel as parameters
 _BOUNDS: Final = text("SELECT coalesce(min(id), 1), coalesce(max(id), 0) FROM tickets")
 _FIND: Final = text(f"""
-SELECT {_COLUMNS} FROM reclassify_runs WHERE CAST(:id AS bigint) IS NULL OR id = :id ORDER BY id DESC LIMIT 1
+SELECT {COLUMNS} FROM reclassify_runs WHERE CAST(:id AS bigint) IS NULL OR id = :id ORDER BY id DESC LIMIT 1
 """)  # noqa: S608
-_ACTIVE: Final = text(f"SELECT {_COLUMNS} FROM reclassify_runs WHERE state IN ('running', 'paused')")  # noqa: S608
+_ACTIVE: Final = text(f"SELECT {COLUMNS} FROM reclassify_runs WHERE state IN ('running', 'paused')")  # noqa: S608
 _MOVE: Final = """
 UPDATE reclassify_runs SET state = :state, why = :why, measured_at = now(), measured = {settled}{more}
 WHERE id = :id AND state {was}

@@ -19,10 +19,14 @@ from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.types import Text
 
 from db.base import Base
+from db.console_tables import ConsoleSession, SearchDue, TicketWords
 from db.delivery_tables import AlertLine, AlertTarget, Delivery, ResultTarget, WatchRow
 from db.run_tables import ReclassifyRun, RunChange
 
-__all__ = ["AlertLine", "AlertTarget", "Base", "Delivery", "ReclassifyRun", "ResultTarget", "RunChange", "WatchRow"]
+__all__ = [
+    "AlertLine", "AlertTarget", "Base", "ConsoleSession", "Delivery", "ReclassifyRun", "ResultTarget", "RunChange",
+    "SearchDue", "TicketWords", "WatchRow",
+]  # fmt: skip
 
 
 class Ticket(Base):

@@ -112,6 +112,8 @@ WITH incoming AS (
   WHERE incoming.live
     AND (incoming.digest, incoming.model_version) = (stored.current_digest, stored.current_version)
   ON CONFLICT DO NOTHING
+), due AS (
+  INSERT INTO search_due (ticket_id) SELECT id FROM stored
 )
 SELECT (SELECT count(*) FROM said), (SELECT count(*) FROM alerted)
 """  # noqa: S608 - built from the constants above; values travel as parameters

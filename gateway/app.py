@@ -9,6 +9,7 @@ from db.queries import named
 from gateway import autoscale, health, known, predict, problems, results, tickets, webhooks
 from gateway.answers import Answers
 from gateway.bodies import BodyLimit
+from gateway.console.app import create_console
 from gateway.guard import Guard
 from gateway.requests import Requests
 from gateway.room import Room
@@ -34,6 +35,7 @@ def create_app(room: Room) -> FastAPI:
     app.include_router(predict.router)
     app.include_router(autoscale.router)
     app.include_router(health.router)
+    app.mount("/console", create_console(room, app.state.guard))
     app.add_middleware(BodyLimit, limit=room.settings.max_body_bytes, patience_s=room.settings.patience_s)
     app.add_middleware(Requests)  # the outermost: it sees what the others answer
     return app

@@ -61,7 +61,7 @@ class Requests:
                         HTTPStatus.INTERNAL_SERVER_ERROR, "something is wrong on our side: see the gateway's log"
                     )(scope, receive, tagged)
             finally:
-                spent, route = time.perf_counter() - began, getattr(scope.get("route"), "path", None)
+                spent, route = time.perf_counter() - began, _template(scope)
                 metrics.answered(
                     route=route,
                     method=scope["method"],
@@ -77,3 +77,8 @@ class Requests:
                     ms=round(spent * 1000, 1),
                     **({"rows": state["rows"]} if "rows" in state else {}),
                 )
+
+
+def _template(scope: Scope) -> str | None:
+    path = getattr(scope.get("route"), "path", None)
+    return None if path is None else scope.get("root_path", "") + path

@@ -168,6 +168,15 @@ class Inbox:
         except GroupMissing:
             return 0
 
+    def settled(self, lane: Lane) -> int:
+        """How many entries have left the lane since the stream was made."""
+        with redis_errors():
+            try:
+                told = cast("dict[str, int]", self.redis.xinfo_stream(stream_key(lane)))
+            except ResponseError:  # there is no such stream yet
+                return 0
+        return int(told["entries-added"]) - int(told["length"])
+
     def suspects(self) -> int:
         """Entries that were at work when a worker died."""
         with redis_errors():

@@ -21,6 +21,7 @@ log = structlog.get_logger(__name__)
 _MOST_LATE: Final = timedelta(hours=12)
 
 _SWEEP: Final = "300s"
+_SEARCH: Final = "5s"
 
 
 def when(time: str) -> crontab | schedule:
@@ -71,6 +72,7 @@ def _times(settings: OpsSettings) -> dict[str, str]:
         "triagem.drift": settings.drift_at,
         "triagem.due": settings.due_at,
         "triagem.sweep": _SWEEP,
+        "triagem.search": _SEARCH,
         "triagem.deliver": settings.deliver_at,
         "triagem.alerts": settings.alerts_at,
         "triagem.watch": settings.watch_at,

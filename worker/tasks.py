@@ -8,6 +8,7 @@ from celery import shared_task
 from contracts.errors import Retryable
 from contracts.ticket import PREDICT
 from db.retain import drop_tickets
+from db.search import learn
 from worker.settings import OpsSettings
 
 
@@ -19,3 +20,9 @@ def sweep(task: Any) -> None:
     before = datetime.now(UTC) - timedelta(seconds=OpsSettings().predict_kept_s)
     for _ in drop_tickets(task.app.database, PREDICT, before=before):
         pass
+
+
+@shared_task(name="triagem.search", bind=True, throws=(Retryable,))  # type: ignore[untyped-decorator]
+def search(task: Any) -> None:
+    """Look at new words, for two seconds: results are to go out meanwhile. What is left has its turn soon."""
+    learn(task.app.database)

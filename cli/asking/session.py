@@ -7,7 +7,6 @@ from typing import Final
 
 from rich.console import Console
 
-from cli.asking.keys import Act, Keys
 from cli.asking.langs import Lang
 from cli.asking.words import words
 from cli.output import visible
@@ -15,6 +14,7 @@ from contracts.errors import Retryable
 from contracts.ticket import Identity
 from db import Database
 from db.reviews import Drawn, Missed, Verdict, give_back, judge, undo
+from gateway.console.keys import Act, Keys
 
 # What fits on a screen, twice; the model reads no more either.
 _MOST_CHARS: Final = 4000

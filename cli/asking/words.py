@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from cli.asking.keys import Act
 from cli.asking.langs import Lang
 from db.reviews import Missed
+from gateway.console.keys import Act
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,7 +92,7 @@ def replay(
     if reason_contains is not None and not every:
         raise typer.BadParameter("goes with --all", param_hint="--reason-contains")
     inbox, database = servers.inbox(), servers.database()
-    from cli.replay import replay
+    from gateway.replay import replay
     from producer.crm import CrmSettings, load
 
     file = CrmSettings().crm_file

@@ -47,6 +47,7 @@ class TestEverywhere:
                     "review_draws": 0,
                     "run_changes": 0,
                     "samples": 0,
+                    "ticket_words": 0,
                 },
                 "dead_letters": 1,
                 "unreadable_letters": 1,

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 import pytest
 
-from cli.replay import replay
 from contracts.ticket import Lane
 from db import Database, dead
 from db.dead import bury
+from gateway.replay import replay
 from inbox import Inbox, InboxSettings
 from tests.support.command import Triagem, assert_one_line
 from tests.support.letters import buried, entry_of

@@ -14,7 +14,7 @@ from sqlalchemy import text
 
 from contracts.prediction import Band
 from db import Database
-from db.draws import _LOT
+from db.draws import _LOT, third_look
 from db.reviews import Drawn, give_back, holding
 from db.window import write
 from tests.support.results import forget, names, result
@@ -219,3 +219,21 @@ class TestLeases:
             held = [name for mine in pool.map(work, range(3)) for name in mine]
 
         assert sorted(held) == sorted(str(n) for n in range(120))
+
+
+def test_where_two_disagree_a_third_is_asked_once_and_none_of_the_two(database: Database) -> None:
+    write(database, [sure("disputed"), sure("agreed"), sure("once")])
+    give(database, "agreed", "venda", "ana")
+    give(database, "agreed", "venda", "rui")
+    give(database, "once", "venda", "ana")
+    give(database, "disputed", "venda", "ana")
+    give(database, "disputed", None, "rui")
+    assert third_look(database, "ana", since=SINCE) is None
+    assert third_look(database, "rui", since=SINCE) is None
+    asked = third_look(database, "eva", since=SINCE)
+    assert asked
+    assert asked.external_id == "disputed"
+    assert third_look(database, "ivo", since=SINCE) is None  # it is in hand
+    give(database, "disputed", "suporte", "eva")
+    give_back(database, "eva", [asked])
+    assert third_look(database, "ivo", since=SINCE) is None

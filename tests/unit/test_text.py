@@ -4,7 +4,7 @@ from hashlib import sha256
 
 import pytest
 
-from contracts.text import clean, digest
+from contracts.text import clean, digest, plain
 
 GMAIL_REPLY = (
     '<div dir="ltr">Continua sem sinal.<div><br></div><div>Podem mandar um técnico?</div></div><br>'
@@ -241,3 +241,8 @@ def test_nothing_visible_becomes_nothing() -> None:
 
 def test_the_digest_is_the_sha256_of_the_utf8() -> None:
     assert digest("não") == sha256(b"n\xc3\xa3o").digest()
+
+
+def test_a_person_reads_html_as_lines_and_everything_that_was_written() -> None:
+    assert plain("Oi\n<p>Olá &amp; bom dia</p><p>Ana</p><script>x()</script>") == "Oi\n\nOlá & bom dia\n\nAna"
+    assert plain("a < b\n\n> cited\n-- \nAna") == "a < b\n\n> cited\n-- \nAna"

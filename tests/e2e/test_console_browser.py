@@ -1,0 +1,148 @@
+"""A person at the console in a real browser: a ticket arrives, is reviewed by keyboard, found, a model promoted."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli.stack import Endpoints
+from contracts.ticket import Lane
+from db import Database, dead
+from db.keys import Scope, create
+from db.queries import show
+from db.search import learn
+from db.window import write
+from gateway.room import Room
+from inbox import Inbox
+from producer import Publisher
+from registry import Registry
+from tests.support.browser import SIZES, axe, browser, chromium, served
+from tests.support.gateway import room
+from tests.support.pipeline import running
+from tests.support.reviewing import unsure
+from tests.support.tested import register_tested
+from tests.support.waiting import until
+
+EVIL = "<script>window.evil = 1</script><img src=x onerror='window.evil = 1'>"
+
+
+@pytest.fixture(scope="module")
+def chrome() -> Iterator[Any]:
+    chromium()
+    with browser() as started:
+        yield started
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Registry:
+    made = Registry(tmp_path / "models")
+    register_tested(made, wrong=range(60))
+    register_tested(made)
+    made.promote("v1.0.0")
+    return made
+
+
+@pytest.fixture
+def opened(database: Database, inbox: Inbox, registry: Registry) -> Room:
+    return room(database, inbox, models=registry.root)
+
+
+@pytest.fixture
+def console(opened: Room, chrome: Any) -> Iterator[Any]:
+    """A page that is logged in, which fails the test if the browser complains of anything."""
+    _, secret = create(opened.database, "ana", [Scope.ADMIN])
+    context = chrome.new_context(locale="en-GB", viewport=dict(zip(("width", "height"), SIZES["wide"], strict=True)))
+    page = context.new_page()
+    said: list[str] = []
+
+    def hear(message: Any) -> None:
+        if message.type in {"error", "warning"}:
+            said.append(message.text)
+
+    page.on("console", hear)
+    page.on("pageerror", lambda error: said.append(str(error)))
+    with served(opened) as address:
+        page.goto(f"{address}/console/")
+        page.fill("#key", secret)
+        page.press("#key", "Enter")
+        page.wait_for_url("**/console/overview")
+        page.address = f"{address}/console"
+        yield page
+        context.close()
+    assert said == []
+
+
+def test_a_ticket_arrives_is_reviewed_by_keyboard_and_found_and_a_model_is_promoted(
+    console: Any, database: Database, inbox: Inbox, endpoints: Endpoints, registry: Registry
+) -> None:
+    assert "No tickets yet" in console.content()
+    ours = {"source": "crm", "external_id": "4711", "text": "Minha fatura veio em dobro"}
+    with running(endpoints, registry.root):
+        Publisher(inbox).publish_many([ours])
+        console.get_by_text("of the newest 1;").wait_for(timeout=30_000)  # the page asks for itself
+
+    console.get_by_role("link", name="Review", exact=True).click()
+    console.get_by_text("Minha fatura veio em dobro").wait_for()
+    console.keyboard.press("v")
+    console.get_by_text("Saved: venda").wait_for()
+    console.keyboard.press("b")
+    console.get_by_text("Taken back").wait_for()
+    console.keyboard.press("s")
+    console.get_by_text("Saved: suporte").wait_for()
+    shown = show(database, "crm", "4711")
+    assert shown
+    assert (shown.ticket["label"], shown.ticket["reviewer"]) == ("suporte", "ana")
+
+    until(lambda: learn(database) == 0)
+    console.get_by_role("link", name="Tickets", exact=True).click()
+    console.get_by_label("Search").fill("faturas")
+    console.keyboard.press("Enter")
+    console.get_by_role("link", name="crm · 4711").click()
+    console.get_by_role("heading", name="crm · 4711").wait_for()
+
+    console.get_by_role("link", name="Models", exact=True).click()
+    console.get_by_role("link", name="v1.1.0").click()
+    console.get_by_role("button", name="Make v1.1.0 current").click()
+    console.get_by_text("v1.1.0 is current").wait_for()
+    assert registry.current().version == "v1.1.0"
+
+
+def pages(console: Any, database: Database) -> Iterator[str]:
+    """Each page of the console, open, with a ticket that tries to be code."""
+    evil = unsure(EVIL, words=EVIL, source="<b>crm</b>", metadata={EVIL: EVIL})
+    write(database, [evil, *(unsure(str(number), 0.5 + number / 100) for number in range(30))])
+    dead.bury(database, Lane.LIVE, b"1-0", b"{", EVIL)
+    for path in ("overview", "review", "tickets", "models", "model?version=v1.1.0", "operations"):
+        console.goto(f"{console.address}/{path}")
+        yield path
+    console.goto(f"{console.address}/tickets?source=%3Cb%3Ecrm%3C%2Fb%3E")
+    console.get_by_role("link", name="<b>crm</b> ·").click()
+    console.locator("details summary").first.click()
+    yield "ticket"
+    console.get_by_role("button", name="Log out").click()
+    console.wait_for_url("**/login")
+    yield "login"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_page_keeps_anybody_out_or_runs_what_a_customer_wrote(
+    console: Any, database: Database, scheme: str
+) -> None:
+    script = axe()
+    console.emulate_media(color_scheme=scheme)
+    for path in pages(console, database):
+        assert console.evaluate("window.evil") is None, path
+        console.evaluate(script)
+        found = console.evaluate("axe.run()")["violations"]
+        grave = [(one["id"], [node["html"] for node in one["nodes"]]) for one in found if one["impact"] in GRAVE]
+        assert grave == [], path
+
+
+GRAVE = {"serious", "critical"}
+
+
+def test_on_a_phone_no_page_is_wider_than_the_screen(console: Any, database: Database) -> None:
+    console.set_viewport_size(dict(zip(("width", "height"), SIZES["phone"], strict=True)))
+    for path in pages(console, database):
+        assert console.evaluate("document.documentElement.scrollWidth") <= SIZES["phone"][0], path
