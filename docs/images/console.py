@@ -31,10 +31,13 @@ from inbox.lease import Lease  # noqa: E402
 from registry import Registry  # noqa: E402
 from tests.support.browser import SIZES, browser, served  # noqa: E402
 from tests.support.tested import register_tested  # noqa: E402
+from trainer.assess import assess  # noqa: E402
+from trainer.data import Row  # noqa: E402
 
 HERE = Path(__file__).parent
 CHANCE = random.Random(7)
 LOOKS = {"light": ("light", "wide"), "dark": ("dark", "wide"), "phone": ("light", "phone")}
+METRICS = {"accuracy": 0.97, "mflops_per_token": 21.3}
 PAGES = {
     "login": "login", "overview": "overview", "review": "review", "tickets": "tickets?words=internet",
     "ticket": "ticket?source=zendesk&id=T-10133", "models": "models", "model": "model?version=v1.1.0",
@@ -42,11 +45,24 @@ PAGES = {
 }  # fmt: skip
 
 
+def report() -> str:
+    """A version's report over made-up answers, as many of them wrong as the gate counts."""
+    labels, rows, said = ("suporte", "venda"), list[Row](), list[list[float]]()
+    for place in range(300):
+        truth, right = place % 2, place >= 9
+        share = min(0.99, 1 - abs(CHANCE.gauss(0, 0.06 if right else 0.3)))
+        rows.append(Row(f"text {place}", labels[truth]))
+        said.append([share, 1 - share] if (truth == 0) is right else [1 - share, share])
+    return assess(rows, labels, said).model_dump_json()
+
+
 def fill(database: Database, inbox: Inbox, registry: Registry) -> None:
     """Something of everything that there is to see."""
     now = datetime.now(UTC)
-    register_tested(registry, wrong=range(60), created_at=now - timedelta(days=30), metrics={"accuracy": 0.8})
-    register_tested(registry, created_at=now - timedelta(days=1), metrics={"accuracy": 1.0})
+    register_tested(
+        registry, wrong=range(60), created_at=now - timedelta(days=30), metrics=METRICS | {"accuracy": 0.8}
+    )
+    register_tested(registry, wrong=range(9), created_at=now - timedelta(days=1), metrics=METRICS, report=report())
     registry.promote("v1.0.0")
     rows = []
     with (ROOT / "examples/crm_export.csv").open(encoding="utf-8") as file:

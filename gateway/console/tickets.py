@@ -17,7 +17,7 @@ from gateway.console.session import Reader
 from gateway.room import InRoom
 
 _A_PAGE: Final = 50
-_WITHIN: Final = 20_000  # a page in 0.2 s, also where no ticket fits; who wants to look further back goes on
+_WITHIN: Final = 10_000  # a page in 0.2 s, also where no ticket fits; who wants to look further back goes on
 
 router = APIRouter()
 

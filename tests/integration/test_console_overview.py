@@ -16,7 +16,7 @@ from inbox import Inbox
 from inbox.desired import pause
 from inbox.lease import Lease
 from registry import Registry
-from tests.support.builders import Clock, manifest
+from tests.support.builders import Clock
 from tests.support.console import Person
 from tests.support.gateway import room
 from tests.support.results import judge
@@ -156,9 +156,7 @@ class TestModels:
             f' "bins": [{{"rows": 10, "confidence": 0.75, "accuracy": {figure}}}]}}'
         )
         registry = Registry(tmp_path / "reported")
-        with registry.staging() as folder:
-            (folder / "report.json").write_text(report, encoding="utf-8")
-            registry.register(folder, manifest())
+        register_tested(registry, report=report)
         page = Person(room(database, inbox, models=registry.root), Scope.READ).see("model", version="v1.0.0")
         assert '<td class="right">4</td><td>1</td>' in page
         assert '<circle cx="150.0" cy="20.0"' in page

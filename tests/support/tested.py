@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from contracts.model import PREDICTIONS_FILE, ROWS_FILE, Answer, Rows
+from contracts.model import PREDICTIONS_FILE, REPORT_FILE, ROWS_FILE, Answer, Rows
 from registry import Registry
 from tests.support.builders import manifest
 from tests.support.records import LABELS, answer
@@ -18,11 +18,13 @@ def register_tested(
     learned: Iterable[int] = (),
     as_part: str = "train",
     without: str = "",
+    report: str = "",
     **changes: object,
 ) -> str:
     """Register a version that got all of so many test rows right but for the named ones; see `records.record`.
 
-    `as_part`: what it did with the rows that it learned from; `without`: a file that is not stored.
+    `as_part`: what it did with the rows that it learned from; `without`: a file that is not stored;
+    `report`: what its report.json holds.
     """
     wrong = frozenset(wrong)
     said = list(answers or (answer(row, right=row not in wrong, labels=labels) for row in range(rows)))
@@ -33,6 +35,8 @@ def register_tested(
         ROWS_FILE: seen.model_dump_json(),
         PREDICTIONS_FILE: "".join(one.model_dump_json() + "\n" for one in said),
     }
+    if report:
+        contents[REPORT_FILE] = report
     with registry.staging() as folder:
         for name, content in contents.items():
             if name != without:
