@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from email.message import EmailMessage
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from alerts.settings import Language
 from alerts.words import says, title, word
@@ -77,7 +77,8 @@ def link(one: Doubt, console_url: str | None) -> str | None:
     """Where a person looks at the ticket; None without a console."""
     if console_url is None:
         return None
-    return f"{console_url.rstrip('/')}/tickets/{quote(one.source, safe='')}/{quote(one.external_id, safe='')}"
+    ticket = urlencode({"source": one.source, "id": one.external_id}, quote_via=quote)
+    return f"{console_url.rstrip('/')}/ticket?{ticket}"
 
 
 def slack_body(message: Message) -> bytes:

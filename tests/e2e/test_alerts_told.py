@@ -133,7 +133,7 @@ def test_each_message_arrives_once_by_its_id(
     (whole,) = {one["id"]: one for one in told}.values()
     assert whole["tickets"] == 40
     assert len(whole["least_sure"]) == 5
-    assert whole["least_sure"][0]["link"].startswith("https://triagem.example.com/console/tickets/")
+    assert whole["least_sure"][0]["link"].startswith("https://triagem.example.com/console/ticket?source=")
 
     (message_id,) = {one["Message-ID"] for one in receivers.mailbox.came}
     assert message_id.endswith("@example.com>")

@@ -32,7 +32,7 @@ def notice(*doubts: Doubt, events: tuple[Event, ...] = (), tickets: int = 7, mor
                 "Triagem [doubtful]: 7 tickets that a person should look at, 1 message from the system",
                 "zendesk venda: 7",
                 "Least sure:",
-                "- zendesk 4711: venda, 51% sure (review) https://triagem.example.com/console/tickets/zendesk/4711",
+                "- zendesk 4711: venda, 51% sure (review) https://triagem.example.com/console/ticket?source=zendesk&id=4711",
                 "drift: shifted",
             ],
         ),
@@ -42,7 +42,7 @@ def notice(*doubts: Doubt, events: tuple[Event, ...] = (), tickets: int = 7, mor
                 "Triagem [doubtful]: 7 tickets que alguém deve conferir, 1 aviso do sistema",
                 "zendesk venda: 7",
                 "Os menos certos:",
-                f"- zendesk 4711: venda, 51% de certeza (conferir) {CONSOLE}/tickets/zendesk/4711",
+                f"- zendesk 4711: venda, 51% de certeza (conferir) {CONSOLE}/ticket?source=zendesk&id=4711",
                 "mudança nos dados: a versão v1.0.0 foi feita para outros tickets; veja `triagem drift`",
             ],
         ),
@@ -79,7 +79,7 @@ def test_without_a_console_there_are_no_links() -> None:
 
 def test_a_link_holds_any_name() -> None:
     odd = Doubt("web form", "a/../b?c#d", "venda", 0.5, Band.REVIEW)
-    assert link(odd, CONSOLE + "/") == f"{CONSOLE}/tickets/web%20form/a%2F..%2Fb%3Fc%23d"
+    assert link(odd, CONSOLE + "/") == f"{CONSOLE}/ticket?source=web%20form&id=a%2F..%2Fb%3Fc%23d"
 
 
 def test_a_name_neither_breaks_a_line_nor_calls_a_channel() -> None:
