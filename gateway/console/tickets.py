@@ -49,14 +49,13 @@ def tickets(
         _day(until),
     )
     asked_for = words.strip() or None
-    narrow = asked_for or filters != Filters()
     found = results(
         room.database,
         filters,
         limit=_A_PAGE,
         after=after or None,
         words=asked_for,
-        within=_WITHIN if narrow else None,
+        within=_WITHIN,
     )
     days = {"since": filters.since and filters.since.date(), "until": filters.until and filters.until.date()}
     asked = {"words": asked_for, **asdict(filters), **days}

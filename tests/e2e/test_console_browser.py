@@ -125,7 +125,7 @@ def pages(console: Any, database: Database) -> Iterator[str]:
     yield "login"
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
 def test_no_page_keeps_anybody_out_or_runs_what_a_customer_wrote(
     console: Any, database: Database, scheme: str
 ) -> None:

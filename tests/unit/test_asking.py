@@ -15,7 +15,10 @@ from db.reviews import Missed
 from gateway.console.keys import Act, Keys
 
 LABELS = st.lists(
-    st.text(min_size=1, max_size=9).filter(str.strip).map(str.strip), min_size=1, max_size=25, unique=True
+    st.text(min_size=1, max_size=9).filter(str.strip).map(str.strip),
+    min_size=1,
+    max_size=15,
+    unique=True,  # each may take two of 30 keys
 )
 
 
