@@ -104,15 +104,16 @@ def _gateway() -> Iterator[tuple[int, str]]:
             with Database(endpoints.database_url) as database:
                 _, key = create(database, "bench", [Scope.ENQUEUE])
             port = choose()
-            with _started(endpoints, Path(folder) / "gateway.log", port):
+            with started(endpoints, Path(folder) / "gateway.log", port):
                 yield port, key
         finally:
             stack.erase()
 
 
 @contextmanager
-def _started(endpoints: Endpoints, file: Path, port: int) -> Iterator[None]:
-    settings = {"TRIAGEM_GATEWAY_PORT": str(port), "TRIAGEM_GATEWAY_RATE_LIMIT": "100000/second"}
+def started(endpoints: Endpoints, file: Path, port: int, **more: str) -> Iterator[None]:
+    """A gateway process that listens there."""
+    settings = {"TRIAGEM_GATEWAY_PORT": str(port), "TRIAGEM_GATEWAY_RATE_LIMIT": "100000/second", **more}
     with WorkerProcess(endpoints, file, "gateway", **settings) as process:
         end = time.monotonic() + 60
         while process.exit_status is None and time.monotonic() < end:

@@ -85,7 +85,7 @@ def run(rows: int, *, told: Callable[[str], None]) -> Report:
                 steps = []
                 for goal in (0, rows // 10, rows):
                     told(f"fill to {goal:,} rows")
-                    _fill(database, goal)
+                    fill(database, goal)
                     told(f"measure at {goal:,} rows")
                     steps.append(_step(database, goal))
                 plans = {name: _plan(database, query) for name, query in _PLANS.items()}
@@ -94,7 +94,8 @@ def run(rows: int, *, told: Callable[[str], None]) -> Report:
     return Report(steps, steps[-1].window_per_s / steps[0].window_per_s, plans)
 
 
-def _fill(database: Database, goal: int) -> None:
+def fill(database: Database, goal: int) -> None:
+    """Tickets with a prediction each, up to so many."""
     with database.autocommit() as connection:
         connection.execute(sql("SET statement_timeout = 0"))
         for first in range(_stored(database), goal, 500_000):

@@ -8,6 +8,7 @@ from cli.bench.report import machine_lines, rate, share, table, times
 from cli.output import console
 
 if TYPE_CHECKING:
+    from cli.bench.console import Report as ConsoleReport
     from cli.bench.engine import Report as EngineReport
     from cli.bench.pipe import Report as PipeReport
     from cli.bench.store import Report as StoreReport
@@ -81,3 +82,12 @@ def print_engine(report: EngineReport) -> None:
             )
             seed.add_row(str(one["configuration"]), str(one["who"]), *measured)
         console.print(seed)
+
+
+def print_console(report: ConsoleReport) -> None:
+    """What `triagem bench console` prints."""
+    machine_lines(console, report.machine)
+    rows = table(f"the console with {report.tickets:,} tickets", "page", "median, ms", "slowest, ms", "KB")
+    for one in report.pages:
+        rows.add_row(one.page, f"{one.median_ms:.0f}", f"{one.slowest_ms:.0f}", f"{one.bytes / 1000:.0f}")
+    console.print(rows)

@@ -163,6 +163,31 @@ def gateway(
     )
 
 
+@bench.command(name="console")
+def console_pages(
+    *,
+    tickets: Annotated[int, typer.Option(min=5000, help="Stored tickets.")] = 1_000_000,
+    as_json: Json = False,
+) -> None:
+    """How long the server takes for each page of the console, with many tickets stored.
+
+    Example: `triagem bench console --tickets 100000`
+    """
+    from cli.bench.console import run
+    from cli.bench.ground import bench as opened
+    from cli.bench.model import measured
+    from cli.bench.tables import print_console
+    from cli.processes import exit_on_sigterm
+
+    exit_on_sigterm()
+    with measured("minilm") as version, opened(version) as on, errors.status("measure") as status:
+        report = run(on, tickets, told=status.update)
+    if as_json:
+        print_json(report)
+    else:
+        print_console(report)
+
+
 @bench.command()
 def metrics(
     *,

@@ -88,3 +88,13 @@ def test_what_a_ticket_costs_redis_is_measured_on_a_server_of_its_own(bare: Tria
     report = json.loads(bare("bench", "lane", "--seconds", "0.1", "--json").out)
     assert report["cpu_us"] > 0
     assert 50 < report["bytes"] < 5_000
+
+
+@pytest.mark.slow
+def test_every_page_of_the_console_is_asked_for(bare: Triagem) -> None:
+    answer = bare("bench", "console", "--tickets", "5000", "--json")
+    pages = json.loads(answer.out)["pages"]
+
+    assert answer.status == 0
+    assert {one["page"] for one in pages} >= {"overview", "tickets", "a ticket", "review", "models", "operations"}
+    assert all(one["bytes"] > 1000 for one in pages)

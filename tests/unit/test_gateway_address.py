@@ -1,8 +1,10 @@
 """Who reaches the gateway: it decides whether `/predict` is open and whether the start warns."""
 
+import socket
+
 import pytest
 
-from gateway.address import is_loopback, url
+from gateway.address import is_loopback, listen, url
 from gateway.settings import GatewaySettings
 
 
@@ -20,3 +22,10 @@ def test_others_reach_everything_else(host: str) -> None:
 
 def test_an_address_of_version_6_stands_in_brackets() -> None:
     assert url("::1", 8000) == "http://[::1]:8000"
+
+
+def test_what_is_written_to_a_connection_leaves_at_once() -> None:
+    with listen("127.0.0.1", 0) as server, socket.create_connection(server.getsockname()):
+        connection, _ = server.accept()
+        with connection:
+            assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
