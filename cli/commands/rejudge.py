@@ -107,12 +107,11 @@ def _report(bars: Iterable[Bar], groups: Counter[Group]) -> dict[str, Any]:
 
 def _show(report: dict[str, Any], *, dry_run: bool) -> None:
     for bar in report["versions"]:
-        under = "all" if bar["budget_under"] is None else f"under {bar['budget_under']:.3f}"
-        console.print(
-            f"{bar['version']}: review under {bar['review_under']:.3f};"
-            f" the least sure {bar['budget']:.1%} of recent tickets: {under}",
-            markup=False, highlight=False,
-        )  # fmt: skip
+        said = f"{bar['version']}: review under {bar['review_under']:.3f}"
+        if (under := bar["budget_under"]) != 0:
+            said += f"; the least sure {bar['budget']:.1%} of recent tickets: "
+            said += "all" if under is None else f"under {under:.3f}"
+        console.print(said, markup=False, highlight=False)
     if report["changes"]:
         print_rows(report["changes"], ("label", "before", "after", "tickets"), Format.TABLE)
     shares = [report[name] for name in ("automated_before", "automated_after")]
@@ -121,5 +120,7 @@ def _show(report: dict[str, Any], *, dry_run: bool) -> None:
     console.print(f"{report['changed']:,} of {report['tickets']:,} tickets {verb}{to}", highlight=False)
     for version, tickets in report["left_alone"].items():
         errors.print(
-            f"{tickets:,} tickets of {version} left alone: the registry has no manifest of it", highlight=False
+            f"left alone: {tickets:,} of {version}, of which the registry has no manifest",
+            markup=False,
+            highlight=False,
         )

@@ -1,15 +1,18 @@
 """Stored results judged anew by other thresholds: which rows change, and what stays whatever they say."""
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
 from math import inf, nextafter
 from typing import Any, Final
+from uuid import uuid4
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 
 from cli.stack import Endpoints
-from contracts.prediction import Band
+from contracts.prediction import Band, Thresholds
 from db import Database
 from db.rejudge import PAGE, Group, Page, rejudge
 from db.window import write
@@ -18,13 +21,15 @@ from tests.support.results import forget, judge, result
 from tests.support.runs import scalar
 from tests.support.waiting import until
 from tests.support.windows import everything, rows
+from worker.judge import floor
+from worker.judge import judge as decide
 
 FLOORS: Final = {"v1.0.0": 0.8}
 
 
-def bands(database: Database) -> dict[str, str]:
-    """The band of each ticket, by its name."""
-    return {row["external_id"]: row["band"] for row in rows(database, "tickets")}
+def bands(database: Database, source: str = "zendesk") -> dict[str, str]:
+    """The band of each ticket of a source, by its name."""
+    return {row["external_id"]: row["band"] for row in rows(database, "tickets") if row["source"] == source}
 
 
 def judged(database: Database, floors: dict[str, float] | None = None, **options: Any) -> list[Page]:
@@ -37,23 +42,32 @@ def changed(pages: list[Page]) -> int:
     return sum(number for page in pages for of, number in page.groups.items() if of.before != of.after)
 
 
-@pytest.mark.parametrize(
-    ("confidence", "floor", "band"),
-    [
-        (0.8, 0.8, Band.AUTOMATE),
-        (nextafter(0.8, 0), 0.8, Band.REVIEW),
-        (1.0, nextafter(1, 2), Band.REVIEW),
-        (1.0, inf, Band.REVIEW),
-        (0.0, 0.0, Band.AUTOMATE),
-    ],
+SURE = st.floats(0.5, 1)
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    stored=st.lists(st.tuples(SURE, st.sampled_from(["automate", "review"])), min_size=1), review=SURE, cutoff=SURE
 )
-@pytest.mark.parametrize("before", [Band.AUTOMATE, Band.REVIEW])
-def test_a_confidence_at_the_floor_is_automated(
-    database: Database, before: Band, confidence: float, floor: float, band: Band
+@example(stored=[(0.8, "review"), (nextafter(0.8, 0), "automate")], review=0.8, cutoff=0.0)
+@example(stored=[(0.8, "review"), (nextafter(0.8, 0), "automate")], review=0.5, cutoff=0.8)
+@example(stored=[(1.0, "automate")], review=0.5, cutoff=inf)
+def test_a_stored_result_gets_the_band_that_the_judge_would_give_it(
+    database: Database, stored: list[tuple[float, str]], review: float, cutoff: float
 ) -> None:
-    write(database, [result("1", confidence=confidence, band=before)])
-    judged(database, {"v1.0.0": floor})
-    assert bands(database) == {"1": band}
+    thresholds, source = Thresholds(review=review), uuid4().hex
+    write(
+        database,
+        [
+            result(str(place), source=source, confidence=confidence, band=Band(band))
+            for place, (confidence, band) in enumerate(stored)
+        ],
+    )
+    judged(database, {"v1.0.0": floor(thresholds, cutoff)}, source=source)
+    assert bands(database, source) == {
+        str(place): decide([1 - confidence, confidence], ("suporte", "venda"), thresholds, budget_cutoff=cutoff).band
+        for place, (confidence, _) in enumerate(stored)
+    }
 
 
 def test_the_current_result_changes_and_its_row_in_the_history_and_no_other(database: Database) -> None:
@@ -116,7 +130,8 @@ def test_only_those_that_are_meant_change(database: Database, which: dict[str, A
     early = {**late, "received_at": NOW - timedelta(seconds=1), "source": "crm", "model": "v0.9.0"}
     write(database, [result("late", **late), result("early", **early)])
     judged(database, {"v0.9.0": 0.8, "v1.0.0": 0.8}, **which)
-    assert bands(database) == {"late": "review", "early": "automate"}
+    assert bands(database) == {"late": "review"}
+    assert bands(database, "crm") == {"early": "automate"}
 
 
 def test_a_dry_run_says_what_would_change_and_changes_nothing(database: Database) -> None:
@@ -167,7 +182,7 @@ class TestBesideWorkers:
         write(database, [result(name, confidence=0.75) for name in names])
         with ThreadPoolExecutor(2) as pool, psycopg.connect(endpoints.database_url) as gate:
             gate.execute("SELECT FROM tickets WHERE external_id = '10' FOR UPDATE")
-            both = [
+            both: list[Future[Any]] = [
                 pool.submit(judged, database),
                 pool.submit(write, database, [result(name, words="B", revised_at=NOW) for name in names]),
             ]
