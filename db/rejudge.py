@@ -16,8 +16,8 @@ from db.connect import Database
 
 PAGE: Final = 1000
 
-# Which rows change is decided before any is locked: most pages change few. A lock that had to wait looks again at the
-# row's newest version, and who has another text, model or band by now is left alone: it was judged anew by a worker.
+# Which rows change is decided before any is locked: most pages change few. Where a lock had to wait, Postgres looks
+# at the row's newest version: with another text, model or band a worker has judged it by now, and it is left alone.
 _STATEMENT: Final = text(f"""
 WITH floors AS MATERIALIZED (
   SELECT * FROM unnest(CAST(:versions AS text[]), CAST(:floors AS float8[])) AS f(version, floor)
