@@ -12,8 +12,13 @@ from cli.output import console, errors, print_json
 from contracts.errors import InvalidInput
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from registry import Registry
     from trainer import TrainSettings
+    from trainer.label_errors import LabelError
+
+_SHOWN = 5
 
 
 def check(
@@ -27,10 +32,13 @@ def check(
 ) -> None:
     """Print what training would learn from. Raises InvalidInput where training would refuse it, after printing."""
     from trainer.audit import refuse_leaks
+    from trainer.label_errors import label_errors
     from trainer.prepare import prepare
 
     with errors.status("comparing the rows"):
         ready = prepare(data, registry, settings, parent=parent, allow_leakage=True)
+    with errors.status("asking of each row what the others say"):
+        doubtful = label_errors(ready.parts.train, ready.labels, seed=settings.seed)
     refused = None
     try:
         if not allow_leakage:
@@ -43,13 +51,21 @@ def check(
     }
     if as_json:
         told = {"labels": ready.labels, "refused": str(refused) if refused else None, "parts": sizes}
-        print_json(told | {"audit": ready.audit, "notes": ready.notes})
+        print_json(told | {"audit": ready.audit, "notes": ready.notes, "label_errors": doubtful})
     else:
         for note in ready.notes:
             console.print(f"  {note}", markup=False, highlight=False)
         console.print(_table(sizes, ready.labels))
+        if doubtful:
+            console.print(f"  {_doubts(doubtful)}", markup=False, highlight=False)
     if refused:
         raise refused
+
+
+def _doubts(found: Sequence[LabelError]) -> str:
+    first = "; ".join(f"{one.where} {one.label}, rather {one.instead}" for one in found[:_SHOWN])
+    more = "; … (--json has all)" if len(found) > _SHOWN else ""
+    return f"{len(found)} training rows are worth a look, by what the others say of them: {first}{more}"
 
 
 def _table(sizes: dict[str, dict[str, int]], labels: tuple[str, ...]) -> Table:

@@ -55,6 +55,19 @@ def test_a_program_reads_the_same_as_json(bare: Triagem, data: Path) -> None:
     assert told["refused"] is None
 
 
+def test_a_label_that_the_other_rows_speak_against_is_named(bare: Triagem, data: Path) -> None:
+    write(data / "test.jsonl", both(5, 50))
+    write(data / "train.jsonl", [Row(both(50)[7].text, "venda"), *both(50)[:7], *both(50)[8:]])
+
+    out = bare("train", "data", "--check").out
+    told = json.loads(bare("train", "data", "--check", "--json").out)
+
+    assert "data/train.jsonl:1 venda, rather suporte" in " ".join(out.split())
+    assert told["label_errors"][0] | {"confidence": 1} == {
+        "where": "data/train.jsonl:1", "label": "venda", "instead": "suporte", "confidence": 1,
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize("form", [[], ["--json"]])
 def test_a_leaked_test_is_shown_and_then_refused(bare: Triagem, data: Path, form: list[str]) -> None:
     write(data / "test.jsonl", both(2))
