@@ -12,16 +12,21 @@ from sqlalchemy import text
 from cli.processes import WorkerProcess
 from cli.stack import Endpoints
 from contracts.ticket import Lane
-from db import Database
+from db import Database, runs
+from db.runs import Plan
 from db.upgrade import upgrade
 from inbox import Inbox, InboxSettings, connect
 from inbox.desired import pause, resume
 from inbox.lease import alive
+from producer.reclassify.sweep import FORMER
 from registry import Registry
 from tests.faults.crew import ROOT, Crew
 from tests.faults.models import two_versions
 from tests.support.former import REVISION_BEFORE, Release, former_tree, own_database
+from tests.support.runs import finish
 from tests.support.waiting import until
+from worker.app import ops_app
+from worker.settings import OpsSettings
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,22 @@ class Rolling:
         started = [self.crew.start(FAULT_SECONDS_PER_TEXT=0.002, **one.environment) for one in releases]
         until(lambda: alive(self.inbox.redis) == present + len(started), seconds=60)
         return started
+
+    @contextmanager
+    def ops(self) -> Iterator[WorkerProcess]:
+        """This release's ops worker, with a turn of the active run to do."""
+        with (
+            WorkerProcess(
+                self.now.endpoints,
+                self.registry.root.with_name("ops.log"),
+                "ops",
+                TRIAGEM_REGISTRY_URL=str(self.registry.root),
+                **self.now.environment,
+            ) as process,
+            ops_app(self.now.endpoints.broker_url, OpsSettings()) as app,
+        ):
+            app.send_task("triagem.reclassify.pages", queue="ops")
+            yield process
 
     @contextmanager
     def paused(self, *workers: WorkerProcess) -> Iterator[None]:
@@ -113,19 +134,27 @@ def test_the_former_release_works_on_while_this_one_migrates_and_takes_over(roll
     rolling.all_at_work(old, new)
     rolling.registry.promote("v1.1.0")
     rolling.all_say("v1.1.0", old, new)
+    runs.start(rolling.database, Plan("v1.1.0", epoch=2, shadow=True, force=True, most=100))
+    with rolling.ops() as ops:
+        until(lambda: rolling.rows("SELECT why, put FROM reclassify_runs") == [(FORMER, 0)], seconds=60)
     assert old.stop() == 0
     rolling.assert_each_exactly_once(ids)
-    assert complaints(old) == complaints(new) == []
+    assert finish(rolling.database, rolling.inbox, rolling.registry.root).done == 100
+    assert rolling.rows("SELECT reason FROM dead_letters") == []
+    assert complaints(old) == complaints(new) == complaints(ops) == []
 
 
-def test_what_a_killed_worker_of_the_former_release_held_is_taken_over_by_this_one(rolling: Rolling) -> None:
+@pytest.mark.parametrize("rolled", ["forward", "back"])
+def test_what_a_killed_worker_held_is_taken_over_by_one_of_the_other_release(rolling: Rolling, rolled: str) -> None:
+    """Both start on the newer tables; of a rollback only the processes are rolled back."""
     upgrade(rolling.database)
     old, new = rolling.start(rolling.before, rolling.now)
     with rolling.paused(old, new):
         ids = rolling.before.enqueue("old", 400) + rolling.now.enqueue("new", 200, lane="bulk")
     rolling.all_at_work(old, new)
-    old.kill()
-    assert rolling.crew.pending(old)
+    killed, left = (old, new) if rolled == "forward" else (new, old)
+    killed.kill()
+    assert rolling.crew.pending(killed)
     rolling.assert_each_exactly_once(ids)
-    assert complaints(old) == []
-    assert all("a worker died at work on these" in one for one in complaints(new))
+    assert complaints(killed) == []
+    assert all("a worker died at work on these" in one for one in complaints(left))
