@@ -121,6 +121,13 @@ def rolling(tree: Path, endpoints: Endpoints, tmp_path: Path) -> Iterator[Rollin
         crew.dismiss()
 
 
+def test_no_migration_of_the_former_release_was_changed_since(tree: Path) -> None:
+    migrations = list((tree / "db/migrations/versions").glob("r*.py"))
+    assert len(migrations) == int(REVISION_BEFORE)
+    for file in migrations:
+        assert file.read_bytes() == (ROOT / file.relative_to(tree)).read_bytes()
+
+
 def test_the_former_release_works_on_while_this_one_migrates_and_takes_over(rolling: Rolling) -> None:
     before, now = rolling.before, rolling.now
     (old,) = rolling.start(before)
