@@ -53,6 +53,7 @@ for _name in (
     "alerts",
     "backlog",
     "reclassify",
+    "rejudge",
     "dead",
     "deliveries",
     "db",

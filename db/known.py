@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
+from pydantic_core import to_json
 from sqlalchemy import text
 
 from contracts.prediction import Band, Prediction
@@ -12,10 +13,9 @@ from db.connect import Database
 _KNOWN: Final = text("""
 SELECT i.place, p.label, p.confidence, p.probabilities, p.band, p.model_version, p.tokens, p.truncated,
   p.classified_at
-FROM unnest(CAST(:sources AS text[]), CAST(:ids AS text[]), CAST(:digests AS bytea[]))
-  WITH ORDINALITY AS i(source, external_id, digest, place)
+FROM json_to_recordset(CAST(:texts AS json)) AS i(source text, external_id text, digest text, place int)
 JOIN tickets t USING (source, external_id)
-JOIN predictions p ON p.ticket_id = t.id AND p.digest = i.digest AND p.model_version = :version
+JOIN predictions p ON p.ticket_id = t.id AND p.digest = decode(i.digest, 'hex') AND p.model_version = :version
 """)
 
 
@@ -25,13 +25,14 @@ def known(
     """Stored predictions, with their time, by position in `texts` (source, external_id, digest)."""
     if not texts:
         return {}
-    sources, ids, digests = zip(*texts, strict=True)
+    asked = [
+        {"source": source, "external_id": external_id, "digest": digest.hex(), "place": place}
+        for place, (source, external_id, digest) in enumerate(texts)
+    ]
     with database.autocommit() as connection:
-        rows = connection.execute(
-            _KNOWN, {"sources": list(sources), "ids": list(ids), "digests": list(digests), "version": version}
-        ).all()
+        rows = connection.execute(_KNOWN, {"texts": to_json(asked).decode(), "version": version}).all()
     return {
-        row.place - 1: (
+        row.place: (
             Prediction(
                 row.label,
                 row.confidence,

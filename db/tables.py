@@ -65,7 +65,8 @@ class Ticket(Base):
 
 
 class Prediction(Base):
-    """What one model version said of one text of one ticket: written once, never changed.
+    """What one model version said of one text of one ticket: written once; only `band`, which is no word of the
+    model's, changes with the ticket's own (`db.rejudge`), and a run by force says it anew.
 
     `waited_s`: of a live ticket, the seconds from its put to the statement that wrote this row; else none.
     """

@@ -4,12 +4,12 @@ Redelivery changes nothing, an older text or an older model changes nothing that
 that write the same tickets take their locks in one order.
 """
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
+from pydantic_core import to_json
 from sqlalchemy import text
 
 from contracts.errors import RowRefused, StatementRefused
@@ -53,9 +53,11 @@ def fold(rows: Iterable[Classified]) -> list[Classified]:
     best: dict[tuple[str, str], Classified] = {}
     for row in rows:
         key = (row.ticket.source, row.ticket.external_id)
-        other = best.get(key, row)
-        winner = row if row.rank > other.rank else other
-        best[key] = replace(winner, received_at=min(row.received_at, other.received_at))
+        if other := best.get(key):
+            winner = row if row.rank > other.rank else other
+            best[key] = replace(winner, received_at=min(row.received_at, other.received_at))
+        else:
+            best[key] = row
     return [best[key] for key in sorted(best)]
 
 
@@ -153,11 +155,10 @@ def _document(window: Iterable[Classified]) -> dict[str, str]:
     for row in window:
         ticket, prediction = row.ticket, row.prediction
         values = (
-            ticket.source, ticket.external_id, ticket.text, row.digest.hex(), ticket.revised_at.isoformat(),
-            ticket.metadata, row.epoch, prediction.label, prediction.confidence,
-            dict(prediction.probabilities), str(prediction.band), prediction.model_version,
-            prediction.tokens, prediction.truncated, row.classified_at.isoformat(), row.received_at.isoformat(),
+            ticket.source, ticket.external_id, ticket.text, row.digest.hex(), ticket.revised_at, ticket.metadata,
+            row.epoch, prediction.label, prediction.confidence, dict(prediction.probabilities), prediction.band,
+            prediction.model_version, prediction.tokens, prediction.truncated, row.classified_at, row.received_at,
             row.lane is Lane.LIVE and ticket.source != PREDICT,
         )  # fmt: skip
         rows.append(dict(zip(_COLUMNS, values, strict=True)))
-    return {"rows": json.dumps(rows, ensure_ascii=False)}
+    return {"rows": to_json(rows, inf_nan_mode="constants").decode()}

@@ -55,6 +55,11 @@ def require_finite(row: Sequence[float], labels: Sequence[str]) -> None:
         raise NotFinite(f"the model answered with {len(row)} probabilities, of which some are not between 0 and 1")
 
 
+def floor(thresholds: Thresholds, budget_cutoff: float) -> float:
+    """The least confidence that is automated; infinite where the budget is everything."""
+    return max(thresholds.review, budget_cutoff)
+
+
 def judge(
     row: Sequence[float], labels: Sequence[str], thresholds: Thresholds, *, budget_cutoff: float = 0.0
 ) -> Judgement:
@@ -70,7 +75,7 @@ def judge(
     require_finite(row, labels)
     best = max(range(len(row)), key=row.__getitem__)
     confidence = row[best]
-    sure = confidence >= thresholds.review and confidence >= budget_cutoff
+    sure = confidence >= floor(thresholds, budget_cutoff)
     return Judgement(
         labels[best], confidence, dict(zip(labels, row, strict=True)), Band.AUTOMATE if sure else Band.REVIEW
     )

@@ -10,7 +10,7 @@ from typing import Final
 
 import structlog
 
-from contracts.errors import Retryable
+from contracts.errors import NoModel, Retryable
 from contracts.model import CurrentModel, Model, Precise
 from registry import Registry
 from worker import metrics
@@ -31,6 +31,8 @@ class Running:
 
 class Keeper:
     """Holds the running model. `load` turns a version's folder into a warmed-up model.
+
+    Without a model yet it waits for the first one: a worker may be started before anything was trained.
 
     Beside it, for runs that try a version before it is promoted, at most one guest, loaded when it is asked for.
 
@@ -59,6 +61,11 @@ class Keeper:
         self.ready = threading.Event()
 
     @property
+    def waits_for(self) -> str | None:
+        """Why there is no model yet, if one is waited for."""
+        return None if self.ready.is_set() else self._said or None
+
+    @property
     def running(self) -> Running:
         """The model for the next window. Only after `ready`."""
         assert self._running is not None
@@ -85,7 +92,7 @@ class Keeper:
         self._nudge.set()
 
     def run(self, stopping: threading.Event, beat: Callable[[], None]) -> None:
-        """Load what is current, then watch. Raises what loading raised if there is no model to go on with."""
+        """Load what is current, once there is any, then watch. Raises what loading the first one raised."""
         while not stopping.is_set():
             beat()
             with self._excused():
@@ -105,13 +112,16 @@ class Keeper:
             same = held is not None and held.model.version == wanted.version
             model = held.model if held and same else self._load(self._registry.folder(wanted.version))
         except Exception as error:
-            if held is None:
+            if held is None and not isinstance(error, NoModel | Retryable):
                 raise
-            # Any error: a version that can't be loaded must not stop workers that run a good one.
             if (why := str(error)) != self._said:
-                log.error("going on with the former model", version=held.model.version, why=why)
-            # A store that is away may come back: only what is wrong with the version itself condemns it.
-            if not isinstance(error, Retryable):
+                if held is None:
+                    log.warning("waiting for a model", why=why)
+                else:
+                    log.error("going on with the former model", version=held.model.version, why=why)
+            # Any error: a version that can't be loaded must not stop workers that run a good one. A store that is
+            # away may come back: only what is wrong with the version itself condemns it.
+            if held is not None and not isinstance(error, Retryable):
                 self._refused = wanted or self._refused
             self._said = why
             return

@@ -152,7 +152,7 @@ class Pipeline:
 
     def _state(self) -> str:
         """What `triagem backlog` shows of this worker."""
-        if why := self.supervisor.waits_for:
+        if why := self.supervisor.waits_for or self.keeper.waits_for:
             return f"waiting: {why}"
         return "at work" if self.keeper.ready.is_set() else WARMING_UP
 

@@ -35,10 +35,9 @@ def run(
 ) -> int:
     """Run until SIGTERM or SIGINT; returns the exit status, 1 if the pipe failed.
 
-    Waits for Redis and Postgres to come, but not for a model or a migration: NoModel, NotMigrated.
+    Waits for Redis, Postgres and a first model to come, but not for a migration: NotMigrated.
     """
     registry = Registry(registry_url)
-    registry.manifest(registry.current().version)
     load = loader(settings.engine)
     with Database(database_url) as database, suppress(DatabaseAway):
         require_current(database)

@@ -24,3 +24,5 @@ printf 'FROM localhost/standin:trixie\nUSER redis\nWORKDIR /data\nVOLUME /data\n
     | podman build -q --format docker -t docker.io/library/redis:8.0-bookworm -f - "$work"
 printf 'FROM localhost/standin:trixie\nENV PATH=/usr/lib/postgresql/17/bin:/usr/bin:/bin PGDATA=/var/lib/postgresql/data\nRUN rm -rf /var/lib/postgresql/17 && mkdir -p $PGDATA && chown postgres: $PGDATA\nVOLUME /var/lib/postgresql/data\nUSER postgres\nENTRYPOINT ["/usr/local/bin/entry"]\nCMD ["postgres"]\n' \
     | podman build -q --format docker -t docker.io/library/postgres:17-bookworm -f - "$work"
+printf 'FROM localhost/standin:trixie\nRUN apt-get update && apt-get install -y --no-install-recommends prometheus wget && install -d -o nobody /prometheus\nVOLUME /prometheus\nUSER nobody\nENTRYPOINT ["prometheus"]\n' \
+    | podman build -q --format docker --network host -t docker.io/prom/prometheus:v3.2.1 -f - "$work"

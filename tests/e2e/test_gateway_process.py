@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import sys
@@ -189,6 +190,12 @@ def test_check_tells_whether_one_answers(gateway: Gateway, bare: Triagem) -> Non
     assert bare("gateway", "--check", "--port", str(gateway.port)).status == 0
     answer = bare("gateway", "--check", "--port", str(choose()))
     assert (answer.status, len(answer.err.splitlines())) == (1, 1)
+
+
+def test_check_asks_nobody_but_the_gateway(gateway: Gateway, bare: Triagem) -> None:
+    bare("gateway", "--check", "--port", str(gateway.port))
+    until(lambda: "/health" in gateway.process.log.read_text())
+    assert set(re.findall(r"/health[\w/]*", gateway.process.log.read_text())) == {"/health/live"}
 
 
 def test_a_port_that_is_taken_is_said_in_one_line(gateway: Gateway, triagem: Triagem) -> None:

@@ -1,12 +1,13 @@
 """Ends of a worker process that are no fault of `tests/faults`."""
 
+import shutil
 from pathlib import Path
 
 from sqlalchemy import text
 
 from db import Database
 from inbox import Inbox
-from inbox.lease import alive
+from inbox.lease import alive, workers
 from producer import Publisher
 from tests.e2e.conftest import StartWorker
 from tests.support.waiting import until
@@ -55,11 +56,16 @@ def test_a_worker_ends_with_the_process_that_started_it(
     until(lambda: worker.exit_status == 0, seconds=30)
 
 
-def test_a_worker_without_a_model_says_so_in_one_line_and_exits_1(
-    inbox: Inbox, start_worker: StartWorker, tmp_path: Path
+def test_a_worker_without_a_model_says_so_and_works_once_there_is_one(
+    inbox: Inbox, database: Database, start_worker: StartWorker, instant_models: Path, tmp_path: Path
 ) -> None:
-    worker = start_worker(tmp_path / "no models here")
-    until(lambda: worker.exit_status is not None, seconds=60)
-    assert worker.exit_status == 1
-    assert "no current model" in worker.log.read_text()
-    assert "Traceback" not in worker.log.read_text()
+    registry = tmp_path / "models"
+    worker = start_worker(registry)
+    enqueue(inbox, 3)
+    until(lambda: any("waiting: no current model" in state for state in workers(inbox.redis).values()), seconds=60)
+
+    shutil.copytree(instant_models, tmp_path / "whole").rename(registry)
+    until(lambda: inbox.redis.xlen("triagem:{0}:live") == 0, seconds=60)
+
+    assert stored(database) == 3
+    assert worker.log.read_text().count("waiting for a model") == 1

@@ -49,7 +49,7 @@ def test_a_ticket_enqueued_twice_keeps_one_result_and_the_model_runs_once(
     endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path
 ) -> None:
     with running(endpoints, instant_models, lambda folder: Counting(instant(folder).manifest)) as (pipeline, _):
-        assert pipeline.keeper.ready.wait(5)
+        assert pipeline.keeper.ready.wait(30)
         Counting.seen = 0  # of the self-check
         publish(inbox, 1000)
         until(lambda: inbox.redis.xlen("triagem:{0}:live") == 0)
@@ -79,7 +79,7 @@ def test_a_paused_worker_takes_nothing_until_it_is_resumed(
     pause(inbox.redis)
     publish(inbox, 5)
     with running(endpoints, instant_models) as (pipeline, _):
-        assert pipeline.keeper.ready.wait(5)
+        assert pipeline.keeper.ready.wait(30)
         assert not pipeline.supervisor.stopping.wait(0.5)  # given time enough to do wrong
         assert inbox.depth(Lane.LIVE).waiting == 5
         resume(inbox.redis)
@@ -133,7 +133,7 @@ def test_a_lost_lease_makes_the_worker_go_on_under_a_new_name(
     endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path, redis: Redis
 ) -> None:
     with running(endpoints, instant_models) as (pipeline, _):
-        assert pipeline.keeper.ready.wait(5)
+        assert pipeline.keeper.ready.wait(30)
         before = pipeline.lease.consumer
         until(lambda: redis.delete(f"triagem:{{0}}:lease:{before}") == 1)
         until(lambda: pipeline.lease.consumer != before)
@@ -145,7 +145,7 @@ def test_a_redis_that_lost_everything_gets_its_groups_back(
     endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path, redis: Redis
 ) -> None:
     with running(endpoints, instant_models) as (pipeline, failed):
-        assert pipeline.keeper.ready.wait(5)
+        assert pipeline.keeper.ready.wait(30)
         redis.flushall()
         publish(inbox, 10)
         until(lambda: stored(database) == 10)

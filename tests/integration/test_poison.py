@@ -120,7 +120,7 @@ def test_a_device_that_breaks_stops_the_worker_and_condemns_nobody(
     Dying.asked = 0
     publish(inbox, 40)
     with running(endpoints, instant_models, lambda folder: Dying(instant(folder).manifest)) as (pipeline, failed):
-        assert failed.wait(5)
+        assert failed.wait(30)
     assert type(pipeline.supervisor.failure) is ModelBroken
     assert (stored(database), letters(database)) == (0, [])
     with running(endpoints, instant_models):
@@ -135,7 +135,7 @@ def test_a_device_that_is_broken_from_the_start_lets_no_ticket_be_taken(
     Dying.asked = 1
     publish(inbox, 3)
     with running(endpoints, instant_models, lambda folder: Dying(instant(folder).manifest)) as (pipeline, failed):
-        assert failed.wait(5)
+        assert failed.wait(30)
     assert type(pipeline.supervisor.failure) is ModelBroken
     assert inbox.depth(Lane.LIVE).waiting == 3
 

@@ -197,7 +197,7 @@ def test_what_the_version_has_said_is_not_computed_again_but_by_force(
     models = Registry(copy_of(instant_models, tmp_path))
     models.promote("v1.0.0")
     with running(endpoints, models.root, lambda folder: Counting(instant(folder).manifest)) as (pipeline, _):
-        assert pipeline.keeper.ready.wait(5)
+        assert pipeline.keeper.ready.wait(30)
         Counting.seen = 0
         run = finish(database, inbox, models.root)
         assert (Counting.seen, run.done, run.unchanged) == (50, 50, 1)

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -138,6 +139,27 @@ def test_workers_and_gateway_never_see_the_owner_s_password() -> None:
 def test_the_inbox_loses_nothing_that_it_accepted() -> None:
     config = (ROOT / "deploy" / "compose" / "redis.conf").read_text(encoding="utf-8").splitlines()
     assert {"appendonly yes", "appendfsync always", "maxmemory-policy noeviction"} <= set(config)
+
+
+def test_the_page_s_override_gives_the_files_to_those_who_read_them(tmp_path: Path) -> None:
+    (block,) = re.findall(
+        r"^```yaml\n(.*?)^```", (ROOT / "docs" / "containers.md").read_text(), re.DOTALL | re.MULTILINE
+    )
+    override = tmp_path / "docker-compose.override.yml"
+    override.write_text(block)
+    services = compose("-f", str(override))["services"]
+    for name, variables in {"gateway": {"CRM"}, "ops": {"CRM", "ALERTS"}}.items():
+        environment = services[name]["environment"]
+        assert environment.items() > everything()[name]["environment"].items()  # what was there stays
+        assert "/config" in {volume["target"] for volume in services[name]["volumes"]}
+        assert all(environment[f"TRIAGEM_{variable}_FILE"].startswith("/config/") for variable in variables)
+
+
+def test_stand_ins_have_the_names_that_are_asked_for() -> None:
+    script = (ROOT / "deploy" / "standins" / "make.sh").read_text(encoding="utf-8")
+    asked = {everything()[name]["image"] for name in SERVERS} - {everything()["grafana"]["image"]}
+    (python,) = re.findall(r"^ARG PYTHON=(.*)$", DOCKERFILE, re.MULTILINE)
+    assert set(re.findall(r"-t docker\.io/(?:library/)?(\S+)", script)) == asked | {f"python:{python}"}
 
 
 def test_prometheus_asks_the_services_that_tell_by_their_names_and_ports() -> None:
