@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -28,9 +29,10 @@ REVISION_BEFORE: Final = "0003"
 
 def former_tree(folder: Path) -> Path:
     """Its files, in `folder`; skips the test where the history is not there."""
-    asked = subprocess.run(["git", "-C", str(ROOT), "archive", BEFORE], capture_output=True, check=False)
+    git = shutil.which("git") or pytest.skip("there is no git to ask for the former release")
+    asked = subprocess.run([git, "-C", str(ROOT), "archive", BEFORE], capture_output=True, check=False)
     if asked.returncode:
-        pytest.skip(f"the history has no commit {BEFORE[:7]}: a shallow clone, or no clone")
+        pytest.skip(f"no commit {BEFORE[:7]} here, as in a shallow clone: {asked.stderr.decode().strip()}")
     with tarfile.open(fileobj=BytesIO(asked.stdout)) as archive:
         archive.extractall(folder, filter="data")
     return folder
@@ -48,8 +50,8 @@ class Release:
         """The environment in which Python takes our packages from this tree, wherever it is started."""
         return {"PYTHONPATH": str(self.tree), "PYTHONSAFEPATH": "1"}
 
-    def triagem(self, *arguments: str, said: str = "", status: int = 0, **settings: str) -> str:
-        """What a command prints, as the tables' owner."""
+    def triagem(self, *arguments: str, said: str = "") -> None:
+        """Run a command as the tables' owner."""
         urls = {
             "TRIAGEM_REDIS_URL": self.endpoints.redis_url,
             "TRIAGEM_BROKER_URL": self.endpoints.broker_url,
@@ -57,14 +59,13 @@ class Release:
         }
         done = subprocess.run(
             [sys.executable, "-m", "cli.main", *arguments],
-            env={**os.environ, **self.environment, **urls, "COLUMNS": "200", **settings},
+            env={**os.environ, **self.environment, **urls},
             input=said,
             capture_output=True,
             text=True,
             check=False,
         )
-        assert done.returncode == status, done.stdout + done.stderr
-        return done.stdout + done.stderr
+        assert done.returncode == 0, done.stdout + done.stderr
 
     def enqueue(self, prefix: str, number: int, *, lane: str = "live") -> list[str]:
         """Hand in so many tickets by its producer; their ids."""
@@ -90,7 +91,6 @@ def own_database(endpoints: Endpoints) -> Iterator[Endpoints]:
         yield replace(
             endpoints,
             database_url=there(endpoints.database_url),
-            reader_url=there(endpoints.reader_url),
             writer_url=there(endpoints.writer_url),
         )
         # FORCE ends the owner's own sessions only; a killed worker's outlives it by a moment.
