@@ -43,7 +43,7 @@ class Rolling:
     def start(self, *releases: Release) -> list[WorkerProcess]:
         """A worker of each, with its lease taken."""
         present = alive(self.inbox.redis)
-        started = [self.crew.start(FAULT_SECONDS_PER_TEXT=0.002, **one.environment) for one in releases]
+        started = [self.crew.start(FAULT_SECONDS_PER_TEXT=0.005, **one.environment) for one in releases]
         until(lambda: alive(self.inbox.redis) == present + len(started), seconds=60)
         return started
 
@@ -131,13 +131,13 @@ def test_no_migration_of_the_former_release_was_changed_since(tree: Path) -> Non
 def test_the_former_release_works_on_while_this_one_migrates_and_takes_over(rolling: Rolling) -> None:
     before, now = rolling.before, rolling.now
     (old,) = rolling.start(before)
-    ids = before.enqueue("before", 1500)
+    ids = before.enqueue("before", 1000)
     until(lambda: rolling.stored() > 0)
     assert upgrade(rolling.database)[0] == REVISION_BEFORE
-    assert rolling.stored() < 1500
+    assert rolling.stored() < 1000
     (new,) = rolling.start(now)
     with rolling.paused(old, new):
-        ids += now.enqueue("new", 600, lane="bulk") + before.enqueue("old", 400)
+        ids += now.enqueue("new", 300, lane="bulk") + before.enqueue("old", 300)
     rolling.all_at_work(old, new)
     rolling.registry.promote("v1.1.0")
     rolling.all_say("v1.1.0", old, new)
