@@ -1,7 +1,7 @@
 """How a ticket travels in a stream entry: one JSON object, version 1; one that is stored travels as its id.
 
-A worker that is older than claim checks sets them aside as dead letters of another wire version; they hold no text,
-and `triagem dead replay --all --reason-contains "wire version"` brings them back once it is gone.
+A worker that is older than a form of entry sets it aside as a dead letter of another wire version. So a new form
+comes with a word by which workers say that they read it, and is put once all of them do.
 """
 
 import json
@@ -16,7 +16,8 @@ from contracts.ticket import Identity, Ticket, complaint, identify
 
 WIRE_VERSION: Final = 1
 _HEAD: Final = b'{"v":1,'
-_CHECK_HEAD: Final = b'{"v":"check-1",'
+CHECKS: Final = "check-1"  # the word of claim checks
+_CHECK_HEAD: Final = b'{"v":"%b",' % CHECKS.encode()
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from db.connect import Database
 from db.tables import Base, Ticket
 
 # Everything that speaks of a ticket by its id, tables of later versions among it.
-_ABOUT: Final = [
+ABOUT: Final = [
     table
     for table in Base.metadata.sorted_tables
     if any(key.column.table is Ticket.__table__ for key in table.foreign_keys)
@@ -79,7 +79,7 @@ def delete_rest(database: Database, whose: Identity) -> Deleted:
     assert tombstone.forgotten_at is not None
     rows = {}
     with database.autocommit() as connection:
-        for table in _ABOUT:
+        for table in ABOUT:
             rows[table.name] = connection.execute(delete(table).where(table.c.ticket_id == tombstone.id)).rowcount
     found, unreadable = 0, 0
     for page in dead.pages(database):

@@ -121,6 +121,7 @@ WHERE id = :id AND state {was}
 _PAUSE: Final = text(_MOVE.format(settled=_SETTLED, more="", was="= 'running'"))
 _RESUME: Final = text(_MOVE.format(settled=_SETTLED, more=", pause_at = :pause_at", was="= 'paused'"))
 _CANCEL: Final = text(_MOVE.format(settled=_SETTLED, more=", finished_at = now()", was="IN ('running', 'paused')"))
+_NOTE: Final = text("UPDATE reclassify_runs SET why = :why WHERE id = :id AND state = 'running' AND why <> :why")
 # By the clock, over what all workers have settled; no sooner than after a second.
 _MEASURE: Final = text(f"""
 UPDATE reclassify_runs SET measured = {_SETTLED}, measured_at = now(),
@@ -193,6 +194,11 @@ def resume(database: Database, run_id: int, *, pause_at: datetime | None = None)
 def cancel(database: Database, run_id: int, why: str = "") -> bool:
     """End it; what of it is on the lane is settled without being looked at. False if it had ended."""
     return _moved(database, _CANCEL, {"id": run_id, "state": "cancelled", "why": why})
+
+
+def note(database: Database, run_id: int, why: str) -> None:
+    """Why it runs and gets no further; empty when it does."""
+    _moved(database, _NOTE, {"id": run_id, "why": why})
 
 
 def measure(database: Database, run_id: int) -> None:

@@ -9,6 +9,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
 from contracts.errors import NotMigrated
+from db.catch_up import catch_up
 from db.connect import Database, database_errors
 
 _LOCK = 0x7472_6961  # any number, the same for all: two upgrades at once would race
@@ -17,7 +18,8 @@ _LOCK = 0x7472_6961  # any number, the same for all: two upgrades at once would 
 def upgrade(database: Database) -> tuple[str | None, str]:
     """Run all missing migrations in one transaction and return the revisions before and after.
 
-    A database that a newer version has migrated is left as it is.
+    Then, in another one, catch up on what processes of a former release have left undone. A database that a newer
+    version has migrated is left as it is.
     """
     config = _config()
     with database_errors(), database.engine.connect() as connection, connection.begin():
@@ -28,6 +30,7 @@ def upgrade(database: Database) -> tuple[str | None, str]:
             return before, before
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+    catch_up(database)
     return before, _head(config)
 
 

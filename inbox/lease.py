@@ -8,6 +8,7 @@ from typing import Final, cast
 
 from redis import Redis
 
+from contracts.wire import CHECKS
 from inbox.client import redis_errors
 from inbox.stream import PREFIX
 
@@ -39,7 +40,7 @@ class Lease:
     def take(self) -> None:
         """Set the lease. Raises InboxAway, or InboxFull when Redis has no memory left even for this."""
         with redis_errors():
-            self._redis.set(lease_key(self.consumer), WARMING_UP, px=self._lease_ms)
+            self._redis.set(lease_key(self.consumer), _said(WARMING_UP), px=self._lease_ms)
 
     def refresh(self) -> bool:
         """Prolong the lease; False if it was lost, and a new one was taken under a new name.
@@ -51,7 +52,7 @@ class Lease:
             if self._redis.pexpire(lease_key(self.consumer), self._lease_ms):
                 return True
             name = _new_name()
-            self._redis.set(lease_key(name), WARMING_UP, px=self._lease_ms)
+            self._redis.set(lease_key(name), _said(WARMING_UP), px=self._lease_ms)
         # Only now: what is taken under a name without a lease can be claimed from us at once.
         self.names.add(name)
         self.consumer = name
@@ -62,10 +63,8 @@ class Lease:
 
         Raises InboxAway; InboxFull when there is no memory for it.
         """
-        state = " ".join(state.split())  # the line end is the rate's
-        said = f"{state}\n{rate:.4g}" if rate else state
         with redis_errors(), self._redis.pipeline(transaction=True) as pipe:
-            pipe.set(lease_key(self.consumer), said, xx=True, keepttl=True)
+            pipe.set(lease_key(self.consumer), _said(state, rate), xx=True, keepttl=True)
             if rate:
                 pipe.set(LAST_RATE, f"{rate:.4g}")
             pipe.execute()
@@ -83,19 +82,23 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """Who holds a lease: its name, what it says it is doing, and its tickets per busy second, 0 while it has none."""
+    """Who holds a lease: its name, what it says it is doing, and its tickets per busy second, 0 while it has none.
+
+    A worker of a release before claim checks does not say that it reads them.
+    """
 
     name: str
     state: str
     rate: float
+    reads_checks: bool
 
 
 def crew(redis: Redis) -> list[Member]:
     """Everybody who holds a lease."""
     members = []
     for name, said in _values(redis, _KEY).items():
-        state, _, rate = said.partition("\n")
-        members.append(Member(name, state, float(rate or 0)))
+        state, rate, reads, *_ = [*said.split("\n"), "", ""]
+        members.append(Member(name, state, _number(rate), CHECKS in reads.split()))
     return members
 
 
@@ -112,6 +115,18 @@ def memory(redis: Redis) -> list[float]:
 def alive(redis: Redis) -> int:
     """How many workers hold a lease."""
     return len(crew(redis))
+
+
+def _said(state: str, rate: float = 0.0) -> str:
+    """What stands in a lease, a line each: the state, the rate, and the forms of entries that this release reads."""
+    return "\n".join((" ".join(state.split()), f"{rate:.4g}" if rate else "", CHECKS))
+
+
+def _number(rate: str) -> float:
+    try:
+        return float(rate or 0)
+    except ValueError:  # a former release's worker may say its state in two lines
+        return 0.0
 
 
 def _values(redis: Redis, prefix: str) -> dict[str, str]:

@@ -19,12 +19,14 @@ from db import Database, runs
 from db.run_pages import PAGE, advance, apply_page, page
 from db.runs import APPLY, Plan, Run
 from inbox import Inbox
+from inbox.lease import crew
 from producer.reclassify.settings import ReclassifySettings, next_time
 from registry import Registry
 
 log = structlog.get_logger(__name__)
 
 WINDOW_OVER: Final = "until"
+FORMER: Final = "waits until workers of a former release have ended: they would set its claim checks aside"
 _AHEAD_S: Final = 30.0  # of work on the lane: little enough for a pause, enough until the next sweep
 _BUDGET_S: Final = 2.0  # the other tasks of this ops worker wait meanwhile
 
@@ -50,9 +52,11 @@ def sweep(
             log.info("run paused until the next night", run=run.id)
             return
         runs.measure(database, run.id)
+        waits = FORMER if run.kind != APPLY and not all(one.reads_checks for one in crew(inbox.redis)) else ""
+        runs.note(database, run.id, waits)
         began = clock()
         with suppress(InboxFull):
-            while clock() - began < _BUDGET_S and _step(database, inbox, run):
+            while not waits and clock() - began < _BUDGET_S and _step(database, inbox, run):
                 found = runs.active(database)
                 if found is None or found.id != run.id or found.state != "running":
                     return

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from sqlalchemy import text
 
 from db import Database
 from db.keys import Scope, find
@@ -43,3 +44,14 @@ def test_a_revoked_key_opens_nothing_and_cannot_be_revoked_again(triagem: Triage
 )
 def test_what_cannot_be_meant_is_a_usage_error(triagem: Triagem, arguments: tuple[str, ...]) -> None:
     assert triagem("keys", "create", *arguments).status == 2
+
+
+def test_a_scope_of_a_later_release_is_good_for_nothing_and_spoils_nothing(
+    triagem: Triagem, database: Database
+) -> None:
+    secret = triagem("keys", "create", "shop", "--scope", "read").out.strip()
+    with database.autocommit() as connection:
+        connection.execute(text("UPDATE api_keys SET scopes = scopes || '{dream}'"))
+    found = find(database, secret)
+    assert found
+    assert found.scopes == {Scope.READ}

@@ -135,3 +135,15 @@ def test_what_a_worker_says_brings_no_lost_lease_back(inbox: Inbox) -> None:
     lease.say("at work")
 
     assert workers(inbox.redis) == {}
+
+
+def test_a_worker_of_a_former_release_does_not_say_that_it_reads_claim_checks(inbox: Inbox, lease: Lease) -> None:
+    inbox.redis.set(lease_key("former"), "waiting: two\nlines")
+
+    assert {one.name: (one.state, one.rate, one.reads_checks) for one in crew(inbox.redis)} == {
+        lease.consumer: ("warming up", 0, True),
+        "former": ("waiting: two", 0, False),
+    }
+    lease.say("at work", 12.5)
+    inbox.redis.delete(lease_key("former"))
+    assert [one.reads_checks for one in crew(inbox.redis)] == [True]

@@ -19,6 +19,7 @@ from db.run_pages import PAGE, apply_page, page
 from db.runs import APPLY, Plan
 from db.window import write
 from inbox import Inbox
+from inbox.lease import lease_key
 from registry import Registry
 from tests.integration.test_pipeline import Counting, copy_of
 from tests.support.builders import NOW
@@ -51,6 +52,20 @@ def test_each_stored_ticket_gets_one_row_of_the_new_version_and_nobody_is_alerte
     assert by_version(database, "predictions") == {"v0.9.0": 5000, "v1.0.0": 5000}
     assert scalar(database, "SELECT count(*) FROM run_changes") == 5000
     assert scalar(database, "SELECT string_agg(kind || ' ' || key, ', ') FROM alerts") == f"run-ended run {run.id}"
+
+
+def test_no_claim_check_is_put_while_a_worker_would_set_it_aside(
+    inbox: Inbox, database: Database, instant_models: Path
+) -> None:
+    store(database, 10)
+    runs.start(database, CURRENT)
+    inbox.redis.set(lease_key("former"), "at work")
+    run = turn(database, inbox, instant_models)
+    assert (run.state, run.put) == ("running", 0)
+    assert run.why.startswith("waits until workers of a former release have ended")
+    inbox.redis.delete(lease_key("former"))
+    run = turn(database, inbox, instant_models)
+    assert (run.why, run.put) == ("", 10)
 
 
 def test_only_labels_that_change_go_back_and_only_when_asked(

@@ -1,6 +1,6 @@
 """What the console adds: the words of each text, which are to be looked at, who is logged in. For writers only.
 
-Expanding only; but of tickets that a worker of a former revision writes meanwhile, search knows nothing.
+Expanding only; of tickets that a worker of a former revision writes meanwhile, search learns by `db.catch_up`.
 """
 
 import sqlalchemy as sa

@@ -1,0 +1,167 @@
+"""Two releases side by side: the one before goes on while this one migrates, starts, promotes, and takes over."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from cli.processes import WorkerProcess
+from cli.stack import Endpoints
+from contracts.ticket import Lane
+from db import Database, runs
+from db.runs import Plan
+from db.upgrade import upgrade
+from inbox import Inbox, InboxSettings, connect
+from inbox.desired import pause, resume
+from inbox.lease import alive
+from producer.reclassify.sweep import FORMER
+from registry import Registry
+from tests.faults.crew import ROOT, Crew
+from tests.faults.models import two_versions
+from tests.support.former import REVISION_BEFORE, Release, former_tree, own_database
+from tests.support.runs import finish
+from tests.support.waiting import until
+from worker.app import ops_app
+from worker.settings import OpsSettings
+
+
+@dataclass(frozen=True)
+class Rolling:
+    """Both releases, and what they share. The tables are those of the former one; v1.0.0 is current."""
+
+    before: Release
+    now: Release
+    crew: Crew
+    database: Database
+    inbox: Inbox
+    registry: Registry
+
+    def start(self, *releases: Release) -> list[WorkerProcess]:
+        """A worker of each, with its lease taken."""
+        present = alive(self.inbox.redis)
+        started = [self.crew.start(FAULT_SECONDS_PER_TEXT=0.005, **one.environment) for one in releases]
+        until(lambda: alive(self.inbox.redis) == present + len(started), seconds=60)
+        return started
+
+    @contextmanager
+    def ops(self) -> Iterator[WorkerProcess]:
+        """This release's ops worker, with a turn of the active run to do."""
+        with (
+            WorkerProcess(
+                self.now.endpoints,
+                self.registry.root.with_name("ops.log"),
+                "ops",
+                TRIAGEM_REGISTRY_URL=str(self.registry.root),
+                **self.now.environment,
+            ) as process,
+            ops_app(self.now.endpoints.broker_url, OpsSettings()) as app,
+        ):
+            app.send_task("triagem.reclassify.pages", queue="ops")
+            yield process
+
+    @contextmanager
+    def paused(self, *workers: WorkerProcess) -> Iterator[None]:
+        """Nobody takes anything meanwhile: afterwards each of them finds something to do."""
+        pause(self.inbox.redis)
+        self.all_say("paused", *workers)
+        until(lambda: not any(map(self.crew.at_work, workers)))
+        before = self.stored()
+        yield
+        assert self.stored() == before
+        resume(self.inbox.redis)
+
+    def all_at_work(self, *workers: WorkerProcess) -> None:
+        until(lambda: all(map(self.crew.at_work, workers)))
+
+    def all_say(self, word: str, *workers: WorkerProcess) -> None:
+        until(lambda: all(f'"{word}"' in worker.log.read_text() for worker in workers))
+
+    def rows(self, statement: str) -> list[Any]:
+        with self.database.autocommit() as connection:
+            return list(connection.execute(text(statement)))
+
+    def stored(self) -> int:
+        return int(self.rows("SELECT count(*) FROM tickets")[0][0])
+
+    def assert_each_exactly_once(self, ids: list[str]) -> None:
+        until(lambda: not any(self.inbox.redis.xlen(f"triagem:{{0}}:{lane}") for lane in Lane), seconds=60)
+        assert sorted(row.external_id for row in self.rows("SELECT external_id FROM results")) == sorted(ids)
+        assert self.rows("SELECT count(*) FROM predictions")[0][0] == len(ids)
+        assert self.rows("SELECT reason FROM dead_letters") == []
+        assert [self.inbox.in_flight(lane) for lane in Lane] == [0, 0]
+        assert self.inbox.suspects() == 0
+
+
+def complaints(process: WorkerProcess) -> list[str]:
+    """What a log says that is no routine."""
+    routine = ('"level": "info"', "worker: Warm shutdown")
+    return [line for line in process.log.read_text().splitlines() if line and not any(one in line for one in routine)]
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The release before this one."""
+    return former_tree(tmp_path_factory.mktemp("former"))
+
+
+@pytest.fixture
+def rolling(tree: Path, endpoints: Endpoints, tmp_path: Path) -> Iterator[Rolling]:
+    with own_database(endpoints) as own, Database(own.database_url) as database:
+        before, now = Release(tree, own), Release(ROOT, own)
+        before.triagem("db", "upgrade")
+        inbox = Inbox(connect(own.redis_url), InboxSettings())
+        inbox.make_groups()
+        registry = two_versions(tmp_path / "models")
+        crew = Crew(own, inbox, registry.root, tmp_path)
+        yield Rolling(before, now, crew, database, inbox, registry)
+        crew.dismiss()
+
+
+def test_no_migration_of_the_former_release_was_changed_since(tree: Path) -> None:
+    migrations = list((tree / "db/migrations/versions").glob("r*.py"))
+    assert len(migrations) == int(REVISION_BEFORE)
+    for file in migrations:
+        assert file.read_bytes() == (ROOT / file.relative_to(tree)).read_bytes()
+
+
+def test_the_former_release_works_on_while_this_one_migrates_and_takes_over(rolling: Rolling) -> None:
+    before, now = rolling.before, rolling.now
+    (old,) = rolling.start(before)
+    ids = before.enqueue("before", 1000)
+    until(lambda: rolling.stored() > 0)
+    assert upgrade(rolling.database)[0] == REVISION_BEFORE
+    assert rolling.stored() < 1000
+    (new,) = rolling.start(now)
+    with rolling.paused(old, new):
+        ids += now.enqueue("new", 300, lane="bulk") + before.enqueue("old", 300)
+    rolling.all_at_work(old, new)
+    rolling.registry.promote("v1.1.0")
+    rolling.all_say("v1.1.0", old, new)
+    runs.start(rolling.database, Plan("v1.1.0", epoch=2, shadow=True, force=True, most=100))
+    with rolling.ops() as ops:
+        until(lambda: rolling.rows("SELECT why, put FROM reclassify_runs") == [(FORMER, 0)], seconds=60)
+    assert old.stop() == 0
+    rolling.assert_each_exactly_once(ids)
+    assert finish(rolling.database, rolling.inbox, rolling.registry.root).done == 100
+    assert rolling.rows("SELECT reason FROM dead_letters") == []
+    assert complaints(old) == complaints(new) == complaints(ops) == []
+
+
+@pytest.mark.parametrize("rolled", ["forward", "back"])
+def test_what_a_killed_worker_held_is_taken_over_by_one_of_the_other_release(rolling: Rolling, rolled: str) -> None:
+    """Both start on the newer tables; of a rollback only the processes are rolled back."""
+    upgrade(rolling.database)
+    old, new = rolling.start(rolling.before, rolling.now)
+    with rolling.paused(old, new):
+        ids = rolling.before.enqueue("old", 400) + rolling.now.enqueue("new", 200, lane="bulk")
+    rolling.all_at_work(old, new)
+    killed, left = (old, new) if rolled == "forward" else (new, old)
+    killed.kill()
+    assert rolling.crew.pending(killed)
+    rolling.assert_each_exactly_once(ids)
+    assert complaints(killed) == []
+    assert all("a worker died at work on these" in one for one in complaints(left))
