@@ -69,7 +69,7 @@ def test_what_dies_is_started_again_and_sigterm_lets_all_finish(
 
 def test_when_one_says_that_it_cannot_work_all_end(settings: dict[str, str], tmp_path: Path) -> None:
     log = tmp_path / "log"
-    settings["TRIAGEM_REGISTRY_URL"] = str(tmp_path / "none")
+    settings["TRIAGEM_ENGINE"] = "no_such_module:load"
     with ChildProcess(["worker", "--processes", "2"], settings, log) as parent:
         until(lambda: parent.exit_status is not None, seconds=60)
         assert parent.exit_status == 1
