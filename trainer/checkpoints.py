@@ -1,4 +1,5 @@
-"""Where a training keeps its checkpoints, so that the same command goes on after a kill. Files only, no torch.
+"""Where a training keeps its checkpoints, so that the same command goes on after a kill, and which one is kept in the
+end. Files only, no torch.
 
 Not here: what a checkpoint holds; Hugging Face's Trainer writes and reads it.
 """
@@ -9,6 +10,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
+from math import sqrt
 from pathlib import Path
 from typing import Final
 
@@ -68,6 +70,16 @@ def thin_out(folder: Path) -> None:
     *older, _ = sorted(folder.glob(f"checkpoint-*/{_OPTIMIZER}"), key=lambda path: int(path.parent.name[11:]))
     for path in older:
         path.unlink(missing_ok=True)
+
+
+def beats_last(best: float, last: float, rows: int) -> bool:
+    """Whether a checkpoint's share of right answers on dev beats the last one's by over a standard error.
+
+    What does not is chance (Breiman et al. 1984, section 3.4.3), and the last checkpoint has learned most. On a few
+    hundred dev rows several get the same number right, and the Trainer would keep the first of them, the least
+    trained: see docs/model-quality.md.
+    """
+    return best - last > sqrt(last * (1 - last) / rows)
 
 
 def _whole(checkpoint: Path) -> bool:

@@ -10,15 +10,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import torch
 from datasets import Dataset
+from safetensors.torch import load_model
 from transformers import (
     DataCollatorWithPadding,
     EvalPrediction,
     PrinterCallback,
+    TrainerState,
     TrainingArguments,
     set_seed,
 )
@@ -26,7 +28,7 @@ from transformers.utils import logging as transformers_logging
 
 from engine.classify import EngineSettings
 from trainer.beginning import load_base, load_parent
-from trainer.checkpoints import last_whole
+from trainer.checkpoints import beats_last, last_whole
 from trainer.data import Row
 from trainer.inherit import Parent
 from trainer.loop import Loop, Report, curves
@@ -34,8 +36,6 @@ from trainer.measures import measure
 from trainer.report import Point, Progress
 from trainer.schedule import Schedule
 from trainer.settings import TrainSettings
-
-CHOICE: Final = "choice"  # the metric that the Trainer compares checkpoints by
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ def finetune(
     progress: Progress,
     parent: Parent | None = None,
 ) -> Tuned:
-    """Train on `train`, keep the checkpoint that is best on `dev`, write it into `folder`.
+    """Train on `train`, keep the last checkpoint, or the best on `dev` where it `beats_last`; write it to `folder`.
 
     The same rows, settings and seed give the same weights on the same machine, also after a kill: a training of them
     goes on from the last whole checkpoint in `checkpoints`. (Not to the bit on MPS, whose random state is not kept.)
@@ -84,12 +84,14 @@ def finetune(
             eval_dataset=encode(dev),
             data_collator=DataCollatorWithPadding(tokenizer),
             processing_class=tokenizer,
-            compute_metrics=partial(metrics, metric=settings.metric_for_best_model),
+            compute_metrics=_metrics,
             callbacks=[Report(progress)],
         )
         trainer.remove_callback(PrinterCallback)
         begun = last_whole(checkpoints)
         trainer.train(resume_from_checkpoint=str(begun) if begun else None)
+        if earlier := _earlier(trainer.state, settings.metric_for_best_model, len(dev)):
+            load_model(model, earlier / "model.safetensors", device=str(model.device))
         # Not trainer.save_model: it adds training_args.bin, a pickle, and a version holds no code.
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
@@ -113,8 +115,7 @@ def training_arguments(settings: TrainSettings, schedule: Schedule, checkpoints:
         save_strategy="steps",
         save_steps=schedule.eval_steps,
         save_total_limit=settings.save_total_limit,
-        load_best_model_at_end=True,
-        metric_for_best_model=CHOICE,
+        metric_for_best_model=settings.metric_for_best_model,
         greater_is_better=True,
         logging_steps=min(settings.logging_steps, schedule.eval_steps),
         fp16=settings.fp16 and cuda,  # never on MPS or the CPU
@@ -125,6 +126,14 @@ def training_arguments(settings: TrainSettings, schedule: Schedule, checkpoints:
         report_to="none",
         disable_tqdm=True,
     )
+
+
+def _earlier(state: TrainerState, metric: str, rows: int) -> Path | None:
+    """The best checkpoint on dev, if it is to be kept instead of the last one."""
+    *_, last = (entry[f"eval_{metric}"] for entry in state.log_history if f"eval_{metric}" in entry)
+    if state.best_model_checkpoint is None or not beats_last(float(state.best_metric or 0.0), last, rows):
+        return None
+    return Path(state.best_model_checkpoint)
 
 
 def _weights(rows: Sequence[Row], labels: Sequence[str]) -> torch.Tensor:
@@ -138,14 +147,8 @@ def _encode(rows: Sequence[Row], *, tokenizer: Any, labels: Sequence[str], limit
     return Dataset.from_dict({**encoded, "labels": [labels.index(row.label) for row in rows]})
 
 
-def metrics(prediction: EvalPrediction, *, metric: str) -> dict[str, float]:
-    """What is logged of a checkpoint on the dev rows, and `choice`: the greater, the better the checkpoint."""
-    truth, logits = np.asarray(prediction.label_ids), np.asarray(prediction.predictions)
-    said = measure(truth, logits.argmax(axis=-1))
-    # Of a few hundred dev rows several checkpoints get the same number right, and the Trainer keeps the first of
-    # them, the least trained. A billionth of the log loss decides between these and nothing else.
-    loss = torch.nn.functional.cross_entropy(torch.from_numpy(logits).double(), torch.from_numpy(truth).long())
-    return said | {CHOICE: said[metric] - 1e-9 * float(loss)}
+def _metrics(prediction: EvalPrediction) -> dict[str, float]:
+    return measure(np.asarray(prediction.label_ids), np.asarray(prediction.predictions).argmax(axis=-1))
 
 
 @contextmanager

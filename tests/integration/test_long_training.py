@@ -147,6 +147,29 @@ def test_a_checkpoint_that_was_not_written_to_its_end_is_passed_over(
     assert any("from its step 12" in note for note in report.notes)
 
 
+@pytest.mark.parametrize("better", [False, True])
+def test_the_last_checkpoint_is_kept_unless_an_earlier_one_beats_it(
+    data: Path, tmp_path: Path, settings: TrainSettings, monkeypatch: pytest.MonkeyPatch, *, better: bool
+) -> None:
+    parts = split(load_rows(data), seed=42)
+    monkeypatch.setattr("trainer.finetune.beats_last", lambda best, last, rows: better)
+    finetune(
+        parts.train,
+        parts.dev,
+        ["suporte", "venda"],
+        settings=settings,
+        schedule=fit_schedule(len(parts.train), settings, cores=1),
+        folder=tmp_path / "kept",
+        checkpoints=tmp_path,
+        progress=Steps(),
+    )
+    weights = {path.parent.name: digest_of(path) for path in tmp_path.glob("*/model.safetensors")}
+    best = Path(json.loads((tmp_path / f"checkpoint-{LAST}/trainer_state.json").read_text())["best_model_checkpoint"])
+
+    assert best.name != f"checkpoint-{LAST}"
+    assert weights["kept"] == weights[best.name if better else f"checkpoint-{LAST}"]
+
+
 def test_a_training_that_was_cut_off_at_its_very_end_trains_no_more(
     data: Path, tmp_path: Path, settings: TrainSettings
 ) -> None:

@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from contracts.errors import AlreadyTraining
-from trainer.checkpoints import begun, last_whole, mark_of, thin_out, workplace
+from trainer.checkpoints import beats_last, begun, last_whole, mark_of, thin_out, workplace
 
 
 def checkpoint(folder: Path, step: int, *, state: str = '{"global_step": 1}', optimizer: bool = True) -> Path:
@@ -76,3 +78,15 @@ def test_one_that_failed_leaves_its_folder_if_there_is_something_to_go_on_from(t
 def test_a_name_changes_with_any_part(tmp_path: Path) -> None:
     assert mark_of(("a", "b"), 1) == mark_of(("a", "b"), 1)
     assert len({mark_of("a", "b"), mark_of("ab"), mark_of("a"), mark_of("a", 1), mark_of("a", "1")}) == 5
+
+
+def test_an_earlier_checkpoint_is_kept_for_more_than_chance_only() -> None:
+    # A standard error is 0.03 of 100 rows at 0.9, and 0.003 of 10,000.
+    assert not beats_last(0.92, 0.9, rows=100)
+    assert beats_last(0.94, 0.9, rows=100)
+    assert beats_last(0.92, 0.9, rows=10_000)
+
+
+@given(st.floats(0, 1), st.floats(0, 1), st.integers(1, 10**6))
+def test_no_equal_or_worse_checkpoint_is_kept_instead_of_the_last(one: float, other: float, rows: int) -> None:
+    assert not beats_last(min(one, other), max(one, other), rows)
