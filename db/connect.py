@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import Any, Final, Self
 
 from pydantic import Field, SecretStr
+from pydantic_core import PydanticSerializationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy import Connection, Engine, create_engine, make_url
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, ProgrammingError, SQLAlchemyError
@@ -102,7 +103,7 @@ def database_errors() -> Iterator[None]:
         raise _translated(error) from None
     except PoolTimeout:
         raise DatabaseAway("no free database connection") from None
-    except UnicodeEncodeError:  # psycopg's, and its repr holds the whole value
+    except (UnicodeEncodeError, PydanticSerializationError):  # psycopg's (its repr holds the whole value), and ours
         raise RowRefused("a value holds a lone surrogate (broken Unicode)") from None
     except SQLAlchemyError as error:
         raise StatementRefused(f"{type(error).__name__} from SQLAlchemy") from None

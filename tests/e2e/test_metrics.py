@@ -40,6 +40,7 @@ def running(
         key = create(database, "test", [Scope.ENQUEUE])[1]
         with system(endpoints, instant_models, tmp_path_factory.mktemp("system")) as started:
             receipts = started.post(key, rows("live", LIVE), "request-of-forty")["receipts"]
+            until(lambda: stored(database) == LIVE)  # no window holds tickets of both requests
             started.post(key, rows("bulk", BULK), "request-of-ten", "bulk")
             redis.xadd(stream_key(Lane.LIVE), {"t": MARK})
             with ops_app(endpoints.broker_url, OpsSettings()) as app:
