@@ -18,7 +18,7 @@ from tests.support.builders import NOW
 from tests.support.training import Steps, a_few_steps, tiny_base, write_made_up
 from trainer import TrainingReport, TrainSettings, train
 from trainer.data import load as load_rows
-from trainer.finetune import finetune
+from trainer.finetune import Tuned, finetune
 from trainer.schedule import fit_schedule
 from trainer.split import split
 
@@ -147,22 +147,27 @@ def test_a_checkpoint_that_was_not_written_to_its_end_is_passed_over(
     assert any("from its step 12" in note for note in report.notes)
 
 
-@pytest.mark.parametrize("better", [False, True])
-def test_the_last_checkpoint_is_kept_unless_an_earlier_one_beats_it(
-    data: Path, tmp_path: Path, settings: TrainSettings, monkeypatch: pytest.MonkeyPatch, *, better: bool
-) -> None:
+def tuned(data: Path, settings: TrainSettings, folder: Path, steps: Steps) -> Tuned:
+    """A training alone, with its checkpoints beside `folder`."""
     parts = split(load_rows(data), seed=42)
-    monkeypatch.setattr("trainer.finetune.beats_last", lambda best, last, rows: better)
-    finetune(
+    return finetune(
         parts.train,
         parts.dev,
         ["suporte", "venda"],
         settings=settings,
         schedule=fit_schedule(len(parts.train), settings, cores=1),
-        folder=tmp_path / "kept",
-        checkpoints=tmp_path,
-        progress=Steps(),
+        folder=folder,
+        checkpoints=folder.parent,
+        progress=steps,
     )
+
+
+@pytest.mark.parametrize("better", [False, True])
+def test_the_last_checkpoint_is_kept_unless_an_earlier_one_beats_it(
+    data: Path, tmp_path: Path, settings: TrainSettings, monkeypatch: pytest.MonkeyPatch, *, better: bool
+) -> None:
+    monkeypatch.setattr("trainer.finetune.beats_last", lambda best, last, rows: better)
+    tuned(data, settings, tmp_path / "kept", Steps())
     weights = {path.parent.name: digest_of(path) for path in tmp_path.glob("*/model.safetensors")}
     best = Path(json.loads((tmp_path / f"checkpoint-{LAST}/trainer_state.json").read_text())["best_model_checkpoint"])
 
@@ -173,26 +178,13 @@ def test_the_last_checkpoint_is_kept_unless_an_earlier_one_beats_it(
 def test_a_training_that_was_cut_off_at_its_very_end_trains_no_more(
     data: Path, tmp_path: Path, settings: TrainSettings
 ) -> None:
-    parts = split(load_rows(data), seed=42)
-    tuned, seen = [], [Steps(), Steps()]
-    for name, steps in zip(("first", "again"), seen, strict=True):
-        tuned.append(
-            finetune(
-                parts.train,
-                parts.dev,
-                ["suporte", "venda"],
-                settings=settings,
-                schedule=fit_schedule(len(parts.train), settings, cores=1),
-                folder=tmp_path / name,
-                checkpoints=tmp_path,
-                progress=steps,
-            )
-        )
-    one, other = (digest_of(tmp_path / name / "model.safetensors") for name in ("first", "again"))
+    seen = [Steps(), Steps()]
+    first, again = (tuned(data, settings, tmp_path / str(which), steps) for which, steps in enumerate(seen))
+    one, other = (digest_of(tmp_path / str(which) / "model.safetensors") for which in range(2))
 
     assert seen[1].seen == [(LAST, LAST)]
     assert one == other
-    assert (tuned[1].curves, tuned[1].resumed_at) == (tuned[0].curves, LAST)
+    assert (again.curves, again.resumed_at) == (first.curves, LAST)
 
 
 def test_other_settings_are_another_training(data: Path, tmp_path: Path, settings: TrainSettings) -> None:
