@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from itertools import count
@@ -17,9 +17,10 @@ from typing import Final as Constant
 from redis import Redis
 from sqlalchemy import text as sql
 
-from cli.bench.model import Measured
+from cli.bench.model import Measured, measured
 from cli.commands.up import prepare
-from cli.processes import WorkerProcess
+from cli.output import errors
+from cli.processes import WorkerProcess, exit_on_sigterm
 from cli.stack import Endpoints, LocalStack
 from contracts.errors import Final
 from contracts.model import MANIFEST_FILE
@@ -162,3 +163,11 @@ def bench(model: Measured) -> Iterator[Bench]:
                 yield Bench(endpoints, database, registry.root, Path(folder))
         finally:
             stack.erase()
+
+
+@contextmanager
+def measuring() -> Iterator[tuple[Bench, Callable[[str], None]]]:
+    """A stack with MiniLM's shapes, and what says on the screen what is going on."""
+    exit_on_sigterm()  # or its servers would outlive it
+    with measured("minilm") as version, bench(version) as on, errors.status("measure") as status:
+        yield on, status.update

@@ -109,14 +109,11 @@ def reclassify(
     Example: `triagem bench reclassify`
     """
     from cli.bench.corpus import texts as read
-    from cli.bench.ground import bench as opened
-    from cli.bench.model import measured
+    from cli.bench.ground import measuring
     from cli.bench.reclassify import run
-    from cli.processes import exit_on_sigterm
 
-    exit_on_sigterm()
-    with measured("minilm") as version, opened(version) as on, errors.status("measure") as status:
-        report = run(on, read(None, 512), tickets=tickets, rounds=rounds, told=status.update)
+    with measuring() as (on, told):
+        report = run(on, read(None, 512), tickets=tickets, rounds=rounds, told=told)
     if as_json:
         print_json(report)
         return
@@ -174,14 +171,11 @@ def console_pages(
     Example: `triagem bench console --tickets 100000`
     """
     from cli.bench.console import run
-    from cli.bench.ground import bench as opened
-    from cli.bench.model import measured
+    from cli.bench.ground import measuring
     from cli.bench.tables import print_console
-    from cli.processes import exit_on_sigterm
 
-    exit_on_sigterm()
-    with measured("minilm") as version, opened(version) as on, errors.status("measure") as status:
-        report = run(on, tickets, told=status.update)
+    with measuring() as (on, told):
+        report = run(on, tickets, told=told)
     if as_json:
         print_json(report)
     else:
@@ -201,14 +195,11 @@ def metrics(
     Example: `triagem bench metrics`
     """
     from cli.bench.corpus import texts as read
-    from cli.bench.ground import bench as opened
-    from cli.bench.model import measured
+    from cli.bench.ground import measuring
     from cli.bench.scrape import run
-    from cli.processes import exit_on_sigterm
 
-    exit_on_sigterm()
-    with measured("minilm") as version, opened(version) as on, errors.status("measure") as status:
-        report = run(on, read(None, 512), tickets=tickets, rounds=rounds, told=status.update)
+    with measuring() as (on, told):
+        report = run(on, read(None, 512), tickets=tickets, rounds=rounds, told=told)
     if as_json:
         print_json(report)
         return

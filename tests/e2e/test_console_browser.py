@@ -21,7 +21,7 @@ from tests.support.browser import SIZES, axe, browser, chromium, served
 from tests.support.gateway import room
 from tests.support.pipeline import running
 from tests.support.reviewing import unsure
-from tests.support.tested import register_tested
+from tests.support.tested import current_and_better
 from tests.support.waiting import until
 
 EVIL = "<script>window.evil = 1</script><img src=x onerror='window.evil = 1'>"
@@ -36,11 +36,7 @@ def chrome() -> Iterator[Any]:
 
 @pytest.fixture
 def registry(tmp_path: Path) -> Registry:
-    made = Registry(tmp_path / "models")
-    register_tested(made, wrong=range(60))
-    register_tested(made)
-    made.promote("v1.0.0")
-    return made
+    return current_and_better(tmp_path / "models")
 
 
 @pytest.fixture

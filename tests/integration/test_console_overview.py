@@ -21,19 +21,14 @@ from tests.support.console import Person
 from tests.support.gateway import room
 from tests.support.results import judge
 from tests.support.reviewing import sure, unsure
-from tests.support.tested import register_tested
+from tests.support.tested import current_and_better, register_tested
 
 EVIL = "<script>alert(1)</script>"
 
 
 @pytest.fixture
 def registry(tmp_path: Path) -> Registry:
-    """v1.0.0, current, is wrong on a fifth of the test rows; v1.1.0 on none."""
-    made = Registry(tmp_path / "models")
-    register_tested(made, wrong=range(60))
-    register_tested(made)
-    made.promote("v1.0.0")
-    return made
+    return current_and_better(tmp_path / "models")
 
 
 @pytest.fixture

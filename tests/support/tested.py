@@ -1,11 +1,21 @@
 """Registered versions with what the gate reads: rows they learned from, and answers on test rows."""
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from contracts.model import PREDICTIONS_FILE, REPORT_FILE, ROWS_FILE, Answer, Rows
 from registry import Registry
 from tests.support.builders import manifest
 from tests.support.records import LABELS, answer
+
+
+def current_and_better(folder: Path) -> Registry:
+    """v1.0.0, current, is wrong on a fifth of the test rows; v1.1.0 on none."""
+    made = Registry(folder)
+    register_tested(made, wrong=range(60))
+    register_tested(made)
+    made.promote("v1.0.0")
+    return made
 
 
 def register_tested(
