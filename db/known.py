@@ -10,12 +10,19 @@ from sqlalchemy import text
 from contracts.prediction import Band, Prediction
 from db.connect import Database
 
+# OFFSET 0 keeps Postgres from turning the two lookups into joins: before a table was ever analysed it takes a model's
+# predictions for few, and would read all of them for each window.
 _KNOWN: Final = text("""
 SELECT i.place, p.label, p.confidence, p.probabilities, p.band, p.model_version, p.tokens, p.truncated,
   p.classified_at
 FROM json_to_recordset(CAST(:texts AS json)) AS i(source text, external_id text, digest text, place int)
-JOIN tickets t USING (source, external_id)
-JOIN predictions p ON p.ticket_id = t.id AND p.digest = decode(i.digest, 'hex') AND p.model_version = :version
+CROSS JOIN LATERAL (
+  SELECT id FROM tickets WHERE source = i.source AND external_id = i.external_id OFFSET 0
+) AS t
+CROSS JOIN LATERAL (
+  SELECT * FROM predictions
+  WHERE ticket_id = t.id AND digest = decode(i.digest, 'hex') AND model_version = :version OFFSET 0
+) AS p
 """)
 
 
