@@ -51,7 +51,7 @@ def run(
 
         pipeline = Pipeline(
             inbox=Inbox(connect(redis_url), inbox_settings),
-            database=Database(database_url),
+            database=Database(database_url, by_key=True),
             registry=registry,
             load=load,
             settings=settings,

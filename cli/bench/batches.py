@@ -22,7 +22,7 @@ BATCH = 256  # its best: with the 32 of our micro-batches it is slower
 
 app = Celery("batches", broker=os.environ.get("TRIAGEM_BENCH_BROKER", "redis://"))
 app.conf.update(worker_prefetch_multiplier=BATCH, task_ignore_result=True, task_acks_late=True)
-_DATABASE = Database(os.environ.get("TRIAGEM_DATABASE_URL", "postgresql://localhost/none"))
+_DATABASE = Database(os.environ.get("TRIAGEM_DATABASE_URL", "postgresql://localhost/none"), by_key=True)
 
 
 @app.task(base=Batches, flush_every=BATCH, flush_interval=0.1, name="bench.classify")  # type: ignore[untyped-decorator]
