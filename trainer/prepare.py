@@ -8,7 +8,7 @@ from trainer.audit import Audit, audit, refuse_leaks
 from trainer.data import load
 from trainer.history import history
 from trainer.settings import TrainSettings
-from trainer.split import Parts, split
+from trainer.split import CALIBRATION_ROWS, CALIBRATION_ROWS_OR_FOLDS, Parts, split
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,5 +47,12 @@ def prepare(
     if not allow_leakage:
         refuse_leaks(found)
     seen = history(registry, parent)
-    parts = split(corpus, seed=settings.seed, tested=seen.tested, trained=seen.trained, learned=seen.learned)
+    parts = split(
+        corpus,
+        seed=settings.seed,
+        least_calibration=CALIBRATION_ROWS if settings.folds < 2 else CALIBRATION_ROWS_OR_FOLDS,
+        tested=seen.tested,
+        trained=seen.trained,
+        learned=seen.learned,
+    )
     return Prepared(corpus.labels, found, parts)

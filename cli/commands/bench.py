@@ -1,5 +1,6 @@
 """`triagem bench`: side-by-side figures of this machine, as ratios of one run."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -72,6 +73,7 @@ def pipe(
         int, typer.Option(min=1000, help="Tickets that are drained with an engine of no cost.")
     ] = 30_000,
     rounds: Rounds = 3,
+    device: Annotated[str | None, typer.Option(help="As for `engine`; default: TRIAGEM_DEVICE.")] = None,
     as_json: Json = False,
 ) -> None:
     """The pipe around the engine: tickets/s beside celery-batches, put-to-row time, its share of the engine.
@@ -88,6 +90,8 @@ def pipe(
     from cli.processes import exit_on_sigterm
 
     exit_on_sigterm()  # or its servers would outlive it
+    if device:
+        os.environ["TRIAGEM_DEVICE"] = device  # the worker reads it, too
     sample = read(corpus, 512)
     with measured(model) as version, opened(version) as on, errors.status("measure") as status:
         report = run(on, version, sample, tickets=tickets, rounds=rounds, told=status.update)

@@ -85,3 +85,14 @@ def test_what_cannot_be_read_is_one_line(bare: Triagem, data: Path) -> None:
 
     assert (status, out, len(err.splitlines())) == (1, "", 1)
     assert "data/train.jsonl:51: 'venda' is not one of the labels suporte, vendas; did you mean 'vendas'?" in err
+
+
+@pytest.mark.parametrize(("folds", "held_out"), [("3", {}), ("0", {"suporte": 60, "venda": 60})])
+def test_rows_that_folds_can_ask_are_not_held_back_to_calibrate_on(
+    bare: Triagem, data: Path, folds: str, held_out: dict[str, int]
+) -> None:
+    write(data / "train.jsonl", both(600))
+
+    told = json.loads(bare("train", "data", "--check", "--folds", folds, "--json").out)
+
+    assert told["parts"]["calibration"] == held_out
