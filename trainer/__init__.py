@@ -88,6 +88,7 @@ def train(
         resumed = begun(work)
         out_of_fold = lesson.answer_out_of_fold(work) if planned.folds else None
         model, tuned = lesson.learn(staged, work)
+        model, blended = lesson.blended(model, staged, work)
         (staged / ROWS_FILE).write_text(parts.rows().model_dump_json(), encoding="utf-8")
         trusted = settle(
             model,
@@ -97,7 +98,7 @@ def train(
             out_of_fold=out_of_fold,
             otherwise=ancestor.manifest.temperature if ancestor else 1.0,
         )
-        notes = (*data.notes, *lesson.notes)
+        notes = (*data.notes, *lesson.notes, *blended)
         assessment = assess(
             parts.test,
             draft.labels,

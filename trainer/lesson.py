@@ -3,15 +3,18 @@
 Not here: which rows each learns from (`trainer.folds`), and how (`trainer.finetune`).
 """
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from contracts.model import MANIFEST_FILE, Manifest
 from engine.classify import LoadedModel, classify
 from engine.classify import load as load_model
 from registry.store import digests
 from trainer.calibrate import Floats
+from trainer.checkpoints import beats_last
 from trainer.data import Row
 from trainer.finetune import Tuned, finetune
 from trainer.folds import ALWAYS, Plan, out_of_fold
@@ -19,6 +22,11 @@ from trainer.inherit import Parent
 from trainer.report import Progress
 from trainer.schedule import Schedule, fit_schedule
 from trainer.settings import TrainSettings
+from trainer.soup import blend
+from trainer.trust import answers, truth
+
+MEAN: Final = "the weights are the mean of {} trainings': the folds' and one on all rows"
+OWN: Final = "the weights are of the training on all rows: their mean with the folds' is right less often on dev"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,18 +55,30 @@ class Lesson:
             progress=_Onward(self.progress, sum(self.schedule(fold).steps for fold in before), self.steps),
             parent=self.parent,
         )
-        manifest = self.draft.model_copy(update={"max_tokens": tuned.max_tokens, "files": digests(folder)})
-        provisional = folder / MANIFEST_FILE  # the engine runs nothing without one
-        provisional.write_text(manifest.model_dump_json(), encoding="utf-8")
-        model = load_model(folder)
-        provisional.unlink()
-        return model, tuned
+        return self._load(folder, tuned.max_tokens), tuned
+
+    def blended(self, own: LoadedModel, folder: Path, work: Path) -> tuple[LoadedModel, tuple[str, ...]]:
+        """The model in `folder`, its weights blended with the folds'; itself if it `beats_last` the blend on dev.
+
+        With it, what a person should know of that.
+        """
+        if not self._folds:
+            return own, ()
+        mean = work / "mean"
+        shutil.rmtree(mean, ignore_errors=True)
+        shutil.copytree(folder, mean)
+        blend(mean, [work / f"model-{fold}" for fold in self._folds])
+        model = self._load(mean, own.manifest.max_tokens)
+        if beats_last(self._right(own), self._right(model), len(self.dev)):
+            return own, (OWN,)
+        shutil.copytree(mean, folder, dirs_exist_ok=True)
+        return model, (MEAN.format(1 + len(self._folds)),)
 
     def answer_out_of_fold(self, work: Path) -> Floats:
         """`[asked][labels]`: see `trainer.folds.out_of_fold`."""
 
         def answer(fold: int, folder: Path) -> list[list[float]]:
-            staged = folder / "model"
+            staged = work / f"model-{fold}"  # kept: see `blended`
             staged.mkdir(exist_ok=True)
             model, _ = self.learn(staged, folder, without=fold)
             mine = [row for row, number in zip(self.plan.train, self.plan.folds, strict=True) if number == fold]
@@ -82,6 +102,18 @@ class Lesson:
     def steps(self) -> int:
         """Of all trainings together."""
         return sum(self.schedule(without).steps for without in (*self._folds, None))
+
+    def _load(self, folder: Path, max_tokens: int) -> LoadedModel:
+        manifest = self.draft.model_copy(update={"max_tokens": max_tokens, "files": digests(folder)})
+        provisional = folder / MANIFEST_FILE  # the engine runs nothing without one
+        provisional.write_text(manifest.model_dump_json(), encoding="utf-8")
+        model = load_model(folder)
+        provisional.unlink()
+        return model
+
+    def _right(self, model: LoadedModel) -> float:
+        """The share of the dev rows that it answers right."""
+        return float((answers(model, self.dev).argmax(axis=1) == truth(model, self.dev)).mean())
 
     @property
     def _folds(self) -> list[int]:

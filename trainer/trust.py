@@ -45,13 +45,13 @@ def settle(
         otherwise: the temperature that stands where there are too few rows.
     """
     said = answers(model, plan.asked) if out_of_fold is None else out_of_fold
-    truth = _truth(model, plan.asked)
-    calibration = calibrate(said, truth, plan.way, otherwise=otherwise)
+    labels = truth(model, plan.asked)
+    calibration = calibrate(said, labels, plan.way, otherwise=otherwise)
     said = at_temperature(said, calibration.temperature)
-    correct = said.argmax(axis=1) == truth
+    correct = said.argmax(axis=1) == labels
     threshold = review_threshold(said.max(axis=1), correct, settings.precision)
     if not len(correct):
-        correct = answers(model, dev).argmax(axis=1) == _truth(model, dev)
+        correct = answers(model, dev).argmax(axis=1) == truth(model, dev)
     learned = {
         "temperature": calibration.temperature,
         "thresholds": Thresholds(review=threshold.review, review_budget=review_budget(1 - float(correct.mean()))),
@@ -65,5 +65,6 @@ def answers(model: LoadedModel, rows: Sequence[Row]) -> Floats:
     return said.reshape(len(rows), len(model.labels))
 
 
-def _truth(model: LoadedModel, rows: Sequence[Row]) -> Places:
+def truth(model: LoadedModel, rows: Sequence[Row]) -> Places:
+    """`[rows]`: each row's place among the model's labels."""
     return np.asarray([model.labels.index(row.label) for row in rows], dtype=np.intp)

@@ -1,25 +1,32 @@
 """A training of several models, with a very small BERT: cut off by kills, going on, from an earlier version."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+import numpy as np
 import pytest
+from safetensors.torch import load_file, save_file
 
 from contracts.errors import InvalidInput
-from contracts.model import Manifest
-from engine.classify import classify, load
+from contracts.model import MANIFEST_FILE, Manifest
+from engine.classify import LoadedModel, classify, load
 from registry import Registry
 from registry.store import digest_of
 from tests.support.builders import NOW
 from tests.support.training import Steps, a_few_steps, tiny_base, write_made_up
 from trainer import TrainingReport, TrainSettings, train
+from trainer.data import Row
 from trainer.data import load as load_rows
 from trainer.finetune import Tuned, finetune
+from trainer.folds import Plan
+from trainer.lesson import Lesson
 from trainer.schedule import fit_schedule
+from trainer.soup import WEIGHTS
 from trainer.split import split
 
 FOLD, LAST = 24, 18  # steps of each of two folds' models, and of the version's own; a checkpoint at every third
@@ -233,3 +240,56 @@ def test_a_label_of_the_parent_that_no_row_has_is_refused(
 def test_a_base_and_a_version_at_once_are_refused(data: Path, registry: Registry, settings: TrainSettings) -> None:
     with pytest.raises(InvalidInput, match="--base or --from"):
         train(data, registry, settings, Steps(), base=settings.base, parent="v1.0.0")
+
+
+class TestBlended:
+    """The version's weights are the mean of all trainings', unless dev speaks against it."""
+
+    @pytest.fixture
+    def lesson(self, whole: TrainingReport, registry: Registry, settings: TrainSettings) -> Lesson:
+        """One whose dev rows the version answers right."""
+        manifest = whole.manifest
+        said = classify(load(registry.folder(manifest.version)), texts := [f"texto {n}" for n in range(20)])
+        dev = [Row(text, manifest.labels[row.index(max(row))]) for text, row in zip(texts, said, strict=True)]
+        plan = Plan(tuple(dev), tuple(dev), tuple(n % 2 for n in range(20)), "out-of-fold")
+        return Lesson(manifest, plan, dev, settings, None, Steps(), cores=1)
+
+    def own(self, registry: Registry, version: str, folder: Path) -> tuple[LoadedModel, Path]:
+        model = load(shutil.copytree(registry.folder(version), folder))
+        (folder / MANIFEST_FILE).unlink()
+        return model, folder
+
+    def test_by_models_that_agree(self, lesson: Lesson, registry: Registry, tmp_path: Path) -> None:
+        own, folder = self.own(registry, lesson.draft.version, tmp_path / "own")
+        for fold in (0, 1):
+            shift(shutil.copytree(folder, tmp_path / f"model-{fold}"), by=0.003 * fold)
+
+        model, (note,) = lesson.blended(own, folder, tmp_path)
+
+        assert note == "the weights are the mean of 3 trainings': the folds' and one on all rows"
+        assert head(folder) == pytest.approx(head(registry.folder(lesson.draft.version)) + 0.001, abs=1e-6)
+        assert model is not own
+
+    def test_not_by_models_that_spoil_it(self, lesson: Lesson, registry: Registry, tmp_path: Path) -> None:
+        own, folder = self.own(registry, lesson.draft.version, tmp_path / "own")
+        for fold in (0, 1):
+            shift(shutil.copytree(folder, tmp_path / f"model-{fold}"), times=-5.0)
+
+        model, (note,) = lesson.blended(own, folder, tmp_path)
+
+        assert note.startswith("the weights are of the training on all rows")
+        assert head(folder) == pytest.approx(head(registry.folder(lesson.draft.version)))
+        assert model is own
+
+
+HEAD: Final = "classifier.weight"
+
+
+def shift(folder: Path, *, times: float = 1.0, by: float = 0.0) -> None:
+    weights = load_file(folder / WEIGHTS)
+    weights[HEAD] = weights[HEAD] * times + by
+    save_file(weights, folder / WEIGHTS, {"format": "pt"})
+
+
+def head(folder: Path) -> "np.ndarray[Any, Any]":
+    return load_file(folder / WEIGHTS)[HEAD].numpy()
