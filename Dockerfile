@@ -17,6 +17,7 @@ RUN apt-get update \
     && install -d -o triagem -g triagem /models /state /secrets/redis /secrets/postgres /secrets/grafana /secrets/triagem
 ENV PATH=/opt/triagem/bin:$PATH \
     HF_HUB_OFFLINE=1 \
+    OMP_WAIT_POLICY=PASSIVE \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
     TRIAGEM_REGISTRY_CACHE=/tmp/models \

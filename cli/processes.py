@@ -4,24 +4,12 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Self
 
 from cli.stack import Endpoints
-
-
-def spin_briefly(environ: MutableMapping[str, str]) -> None:
-    """How long OpenMP's threads wait awake for the next product: 0.1 ms, unless the environment says otherwise.
-
-    Asleep at once they wake too late: MiniLM had 194 texts/s on two quiet cores, so 232. Awake for 3 ms, GNU's
-    default, two processes on the same cores take them from each other: 124 texts/s together, so 189, asleep 249.
-    To be called before torch is imported. Other runtimes than GNU's sleep at once.
-    """
-    if "OMP_WAIT_POLICY" not in environ:
-        environ.setdefault("GOMP_SPINCOUNT", "10000")
-        environ["OMP_WAIT_POLICY"] = "PASSIVE"
 
 
 def exit_on_sigterm() -> None:

@@ -33,10 +33,9 @@ def worker(
 
     Example: `TRIAGEM_REDIS_URL=redis://… TRIAGEM_DATABASE_URL=postgresql://… triagem worker`
     """
-    from cli.processes import spin_briefly
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads made one job 10 times slower
     from worker.settings import WorkerSettings
 
-    spin_briefly(os.environ)
     settings = WorkerSettings()
     if check:
         say_alive("TRIAGEM_HEARTBEAT_FILE", settings.heartbeat_file, need_ready=ready)
