@@ -65,7 +65,7 @@ class TrainSettings(BaseSettings):
     class_weights: Literal["none", "balanced"] = Field(
         default="none", description="balanced: each label weighs the same, and confidences no longer mean shares"
     )
-    folds: int = Field(default=3, ge=0, description="trainings for out-of-fold answers on small data; under 2 none")
+    folds: int = Field(default=3, ge=0, description="trainings more to calibrate by and to blend; under 2 none")
     precision: float = Field(default=0.95, gt=0.5, lt=1, description="wanted of what is acted upon (seed: excellent)")
 
     @field_validator("labels", mode="before")

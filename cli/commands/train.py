@@ -44,7 +44,7 @@ def train(
     ] = None,
     folds: Annotated[
         int | None,
-        typer.Option(min=0, help="Trainings more for out-of-fold answers on small data; 0 asks the dev rows."),
+        typer.Option(min=0, help="Trainings more to calibrate by and to blend, on under 10,000 rows; 0: none."),
     ] = None,
     class_weights: Annotated[
         bool, typer.Option("--class-weights", help="Let rare labels weigh more; distorts confidences.")
