@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from sqlalchemy import text
 
-from db.connect import Database
-from db.runs import RUN_ENDED
+from triagem.db.connect import Database
+from triagem.db.runs import RUN_ENDED
 
 DRIFT: Final = "drift"
 RETRAINING_DUE: Final = "retraining-due"

@@ -4,9 +4,9 @@ from typing import Final
 
 from sqlalchemy import text
 
-from contracts.ticket import PREDICT
-from db.connect import Database, database_errors
-from db.forget import ABOUT
+from triagem.contracts.ticket import PREDICT
+from triagem.db.connect import Database, database_errors
+from triagem.db.forget import ABOUT
 
 _WORDS_DUE: Final = text(f"""
 INSERT INTO search_due (ticket_id) SELECT id FROM tickets t

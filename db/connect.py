@@ -12,7 +12,7 @@ from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, ProgrammingErro
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import QueuePool
 
-from contracts.errors import (
+from triagem.contracts.errors import (
     AccessDenied,
     DatabaseAway,
     InvalidInput,

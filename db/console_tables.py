@@ -7,7 +7,7 @@ from sqlalchemy import BigInteger, ForeignKey, Index
 from sqlalchemy.dialects.postgresql import TSVECTOR
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.base import Base
+from triagem.db.base import Base
 
 
 class SearchDue(Base):
@@ -20,7 +20,7 @@ class SearchDue(Base):
 
 
 class TicketWords(Base):
-    """The words of one text of a ticket, as `db.search` stems them."""
+    """The words of one text of a ticket, as `triagem.db.search` stems them."""
 
     __tablename__ = "ticket_words"
     __table_args__ = (Index("ix_ticket_words_words", "words", postgresql_using="gin"),)

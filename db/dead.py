@@ -8,9 +8,9 @@ from typing import Final
 
 from sqlalchemy import text
 
-from contracts.ticket import Lane
-from contracts.wire import identity
-from db.connect import Database
+from triagem.contracts.ticket import Lane
+from triagem.contracts.wire import identity
+from triagem.db.connect import Database
 
 # Where another letter has its lane: the letter is a webhook that could not be read, and behind this its source.
 WEBHOOK: Final = "webhook:"

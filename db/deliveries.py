@@ -1,5 +1,5 @@
 """The outbox of what is sent: results to CRMs, which the window's statement and a person's verdict write, and the
-messages of `db.notices`. Here results are taken out, and of both is noted what became of them.
+messages of `triagem.db.notices`. Here results are taken out, and of both is noted what became of them.
 
 A delivery is leased before it is sent and settled after, each in a statement of its own: no transaction is open while
 a receiver is waited for. Whoever dies in between leaves a lease that ends, and the delivery is sent once more.
@@ -13,8 +13,8 @@ from typing import Any, Final, Protocol
 
 from sqlalchemy import text
 
-from contracts.prediction import Band
-from db.connect import Database
+from triagem.contracts.prediction import Band
+from triagem.db.connect import Database
 
 # Longer than a delivery's requests may take together; also how long a killed worker's delivery waits.
 LEASE: Final = timedelta(seconds=60)

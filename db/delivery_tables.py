@@ -8,7 +8,7 @@ from sqlalchemy import text as sql
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.base import Base
+from triagem.db.base import Base
 
 
 class ResultTarget(Base):
@@ -76,7 +76,7 @@ class AlertLine(Base):
 
 
 class WatchRow(Base):
-    """What is remembered of a window alert's kind; see `db.watch.Watch`."""
+    """What is remembered of a window alert's kind; see `triagem.db.watch.Watch`."""
 
     __tablename__ = "watches"
 

@@ -7,11 +7,11 @@ from typing import Final
 
 from sqlalchemy import text
 
-from contracts.ticket import PREDICT, Identity
-from db.connect import Database
-from db.draws import Drawn
-from db.reviews import Verdict
-from db.runs import COLUMNS, Run
+from triagem.contracts.ticket import PREDICT, Identity
+from triagem.db.connect import Database
+from triagem.db.draws import Drawn
+from triagem.db.reviews import Verdict
+from triagem.db.runs import COLUMNS, Run
 
 _OPENINGS: Final = text("SELECT id, left(text, :chars) FROM tickets WHERE id = ANY(:ids)")
 _IN_HAND: Final = text("""

@@ -2,7 +2,7 @@
 
 Every text of a version has a lot, a number between 0 and 1 made of a hash, and the lowest lots are drawn first, of
 sure texts and unsure ones, judged or not (what has a verdict already is not asked again, it only counts). With a
-drawing its reach is stored, the next lot that was not drawn: `db.estimate` makes probabilities of it.
+drawing its reach is stored, the next lot that was not drawn: `triagem.db.estimate` makes probabilities of it.
 
 Nobody is told why a text is asked about: `Drawn` holds nothing that the model said.
 """
@@ -16,8 +16,8 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, text
 
-from contracts.ticket import PREDICT
-from db.connect import Database
+from triagem.contracts.ticket import PREDICT
+from triagem.db.connect import Database
 
 LEASE: Final = timedelta(minutes=15)
 RANDOM_SHARE: Final = 0.2

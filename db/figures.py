@@ -7,7 +7,7 @@ from typing import Final
 
 from sqlalchemy import text
 
-from db.connect import Database
+from triagem.db.connect import Database
 
 MOST: Final = 100_000
 

@@ -6,11 +6,11 @@ from typing import Final
 
 from sqlalchemy import delete, text
 
-from contracts.ticket import Identity
-from contracts.wire import identity, is_check
-from db import dead
-from db.connect import Database
-from db.tables import Base, Ticket
+from triagem.contracts.ticket import Identity
+from triagem.contracts.wire import identity, is_check
+from triagem.db import dead
+from triagem.db.connect import Database
+from triagem.db.tables import Base, Ticket
 
 # Everything that speaks of a ticket by its id, tables of later versions among it.
 ABOUT: Final = [

@@ -9,7 +9,7 @@ from hashlib import sha256
 
 from sqlalchemy import text
 
-from db.connect import Database
+from triagem.db.connect import Database
 
 
 class Scope(StrEnum):

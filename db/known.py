@@ -7,8 +7,8 @@ from typing import Final
 from pydantic_core import to_json
 from sqlalchemy import text
 
-from contracts.prediction import Band, Prediction
-from db.connect import Database
+from triagem.contracts.prediction import Band, Prediction
+from triagem.db.connect import Database
 
 # OFFSET 0 keeps Postgres from turning the two lookups into joins: before a table was ever analysed it takes a model's
 # predictions for few, and would read all of them for each window.

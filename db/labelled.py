@@ -8,9 +8,9 @@ from typing import Any, Final
 
 from sqlalchemy import text
 
-from db.connect import Database
-from db.estimate import Answer, Reach, probability
-from db.reviews import reaches
+from triagem.db.connect import Database
+from triagem.db.estimate import Answer, Reach, probability
+from triagem.db.reviews import reaches
 
 _PAGE: Final = 500
 

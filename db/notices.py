@@ -12,9 +12,9 @@ from typing import Any, Final
 
 from sqlalchemy import text
 
-from contracts.prediction import Band
-from db.connect import Database
-from db.deliveries import LEASE
+from triagem.contracts.prediction import Band
+from triagem.db.connect import Database
+from triagem.db.deliveries import LEASE
 
 _PAGE: Final = 5000  # alerts looked at in one statement
 LEAST_SURE: Final = 5  # tickets that a message names

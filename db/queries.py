@@ -12,10 +12,10 @@ from pydantic import AwareDatetime, Field, TypeAdapter
 from sqlalchemy import Select, Tuple, column, func, literal, select, table, text, tuple_
 from sqlalchemy.types import BigInteger, Boolean, DateTime
 
-from contracts.errors import InvalidInput
-from contracts.result import Page, Result
-from db.connect import Database
-from db.search import matching
+from triagem.contracts.errors import InvalidInput
+from triagem.contracts.result import Page, Result
+from triagem.db.connect import Database
+from triagem.db.search import matching
 
 _PAGE: Final = 1000
 _RESULTS: Final = table(
@@ -54,7 +54,7 @@ def results(
     """A page by keyset: as quick at the end of ten million rows as at their beginning.
 
     Args:
-        words: only tickets that `db.search` finds by them.
+        words: only tickets that `triagem.db.search` finds by them.
         within: look at so many tickets at most, but where words find few; a page may be short then, and not the last.
 
     Raises:

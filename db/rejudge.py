@@ -2,7 +2,7 @@
 
 What changes is the current result and its own row in the history, so that the views `results` and `history` agree on
 what holds now. Other rows of the history keep the band that was acted upon when they were current. Nothing else is
-written: a person's verdict stands (PIPE 16), a forgotten ticket stays as it is (PIPE 17), nobody is told (PIPE 24).
+written: a person's verdict stands (INV-16), a forgotten ticket stays as it is (INV-17), nobody is told (INV-24).
 """
 
 from collections.abc import Iterator, Mapping
@@ -12,7 +12,7 @@ from typing import Final
 
 from sqlalchemy import text
 
-from db.connect import Database
+from triagem.db.connect import Database
 
 PAGE: Final = 1000
 

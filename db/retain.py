@@ -6,7 +6,7 @@ from typing import Final
 
 from sqlalchemy import text
 
-from db.connect import Database
+from triagem.db.connect import Database
 
 _PAGE: Final = 1000
 
@@ -59,7 +59,7 @@ def purge_texts(database: Database, *, before: datetime, dry_run: bool = False) 
         if row is None:
             return
         if not dry_run:
-            # Afterwards: `db.search` may have looked at a text until it was locked.
+            # Afterwards: `triagem.db.search` may have looked at a text until it was locked.
             with database.autocommit() as connection:
                 page = {"after_received": received_at, "after_id": last, "received": row.received_at, "id": row.id}
                 connection.execute(_PURGE_WORDS, page)

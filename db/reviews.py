@@ -1,6 +1,6 @@
 """What people say of texts: a verdict, taken back, and how often the model is right by their word.
 
-The one interface to reviews, for the command and the console. The latest verdict on a text is its label (PIPE 16).
+The one interface to reviews, for the command and the console. The latest verdict on a text is its label (INV-16).
 One without a label means "unclear": then the model's label stays, and the text counts as reviewed.
 """
 
@@ -12,10 +12,10 @@ from typing import Any, Final
 
 from sqlalchemy import text
 
-from contracts.ticket import PREDICT, Identity
-from db.connect import Database
-from db.draws import LEASE, Drawn, Held, draw, give_back, holding
-from db.estimate import Answer, Estimate, Reach, Stratum, estimate
+from triagem.contracts.ticket import PREDICT, Identity
+from triagem.db.connect import Database
+from triagem.db.draws import LEASE, Drawn, Held, draw, give_back, holding
+from triagem.db.estimate import Answer, Estimate, Reach, Stratum, estimate
 
 __all__ = [
     "Drawn", "Estimate", "Held", "Missed", "Stratum", "Verdict", "accuracy", "draw", "give_back", "holding", "judge",
@@ -146,7 +146,7 @@ LEFT JOIN answers USING (stratum) ORDER BY stratum
 def accuracy(database: Database, model_version: str, since: datetime | None = None) -> Estimate | None:
     """How often a version is right, of all texts received from `since` on that it classified before the last drawing.
 
-    None where no text that was drawn by lot has a verdict. `db.estimate` says how it is made of the verdicts.
+    None where no text that was drawn by lot has a verdict. `triagem.db.estimate` says how it is made of the verdicts.
     """
     drawn = reaches(database, model_version)
     if not drawn:

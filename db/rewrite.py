@@ -1,6 +1,6 @@
 """The statement of a run: stored tickets classified again. It touches a ticket only where id and text still match.
 
-Forward only (PIPE 14): by the run's epoch, strictly, or also at the same one where the run says force. What a run has
+Forward only (INV-14): by the run's epoch, strictly, or also at the same one where the run says force. What a run has
 said of a ticket is noted once; only with that note anything else changes, so a second delivery changes nothing.
 """
 
@@ -12,10 +12,10 @@ from typing import Final
 
 from sqlalchemy import text
 
-from contracts.errors import RowRefused, StatementRefused
-from contracts.prediction import Band, Prediction
-from contracts.wire import ClaimCheck
-from db.connect import Database, database_errors
+from triagem.contracts.errors import RowRefused, StatementRefused
+from triagem.contracts.prediction import Band, Prediction
+from triagem.contracts.wire import ClaimCheck
+from triagem.db.connect import Database, database_errors
 
 
 @dataclass(frozen=True, slots=True)

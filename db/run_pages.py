@@ -10,9 +10,9 @@ from typing import Final
 
 from sqlalchemy import text
 
-from contracts.wire import ClaimCheck
-from db.connect import Database
-from db.runs import APPLY, Run
+from triagem.contracts.wire import ClaimCheck
+from triagem.db.connect import Database
+from triagem.db.runs import APPLY, Run
 
 PAGE: Final = 1000
 

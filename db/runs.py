@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from sqlalchemy import text
 
-from contracts.errors import InvalidInput
-from db.connect import Database, database_errors
+from triagem.contracts.errors import InvalidInput
+from triagem.db.connect import Database, database_errors
 
 CLASSIFY: Final = "classify"
 APPLY: Final = "apply"
@@ -22,11 +22,11 @@ class Plan:
     """What a run is to do.
 
     Args:
-        version: whose predictions it is about; `epoch`: what its results rank by (PIPE 14), the current one.
+        version: whose predictions it is about; `epoch`: what its results rank by (INV-14), the current one.
         shadow: its results go into the history only.
         force: what the version has said already is computed again.
         tell_flips: CRMs that want results back are told those whose label the run changes.
-        filters: which tickets; see `db.run_pages.CONDITIONS`.
+        filters: which tickets; see `triagem.db.run_pages.CONDITIONS`.
         most: at most so many tickets.
         until: the hour at which it pauses; `pause_at`: when that is next.
     """
@@ -129,7 +129,7 @@ UPDATE reclassify_runs SET measured = {_SETTLED}, measured_at = now(),
     * ({_SETTLED} - measured) / extract(epoch FROM now() - measured_at) + 0.5 * rate
 WHERE id = :id AND state = 'running' AND measured_at < now() - interval '1 second'
 """)  # noqa: S608
-# One summary a run (PIPE 24), in the statement that ends it.
+# One summary a run (INV-24), in the statement that ends it.
 _END: Final = text(f"""
 WITH ended AS (
   UPDATE reclassify_runs SET state = 'done', finished_at = now()

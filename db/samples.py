@@ -9,9 +9,9 @@ from typing import Any, Final
 
 from sqlalchemy import insert, text
 
-from db.connect import Database
-from db.tables import DriftReport
-from db.window import Classified
+from triagem.db.connect import Database
+from triagem.db.tables import DriftReport
+from triagem.db.window import Classified
 
 FIRST: Final = 500  # a version's first samples: what later ones are compared with
 NEWEST: Final = 5000

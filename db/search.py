@@ -11,8 +11,8 @@ from typing import Final
 from sqlalchemy import Connection, text
 from sqlalchemy.sql.elements import TextClause
 
-from contracts.ticket import PREDICT
-from db.connect import Database
+from triagem.contracts.ticket import PREDICT
+from triagem.db.connect import Database
 
 PAGE: Final = 500
 _FEW: Final = 5000

@@ -6,8 +6,8 @@ from typing import Final
 
 from sqlalchemy import text
 
-from db.connect import Database
-from db.keys import COLUMNS, ApiKey, hash_of, key_of
+from triagem.db.connect import Database
+from triagem.db.keys import COLUMNS, ApiKey, hash_of, key_of
 
 LASTS: Final = timedelta(hours=12)
 

@@ -18,10 +18,10 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.types import Text
 
-from db.base import Base
-from db.console_tables import ConsoleSession, SearchDue, TicketWords
-from db.delivery_tables import AlertLine, AlertTarget, Delivery, ResultTarget, WatchRow
-from db.run_tables import ReclassifyRun, RunChange
+from triagem.db.base import Base
+from triagem.db.console_tables import ConsoleSession, SearchDue, TicketWords
+from triagem.db.delivery_tables import AlertLine, AlertTarget, Delivery, ResultTarget, WatchRow
+from triagem.db.run_tables import ReclassifyRun, RunChange
 
 __all__ = [
     "AlertLine", "AlertTarget", "Base", "ConsoleSession", "Delivery", "ReclassifyRun", "ResultTarget", "RunChange",
@@ -66,7 +66,7 @@ class Ticket(Base):
 
 class Prediction(Base):
     """What one model version said of one text of one ticket: written once; only `band`, which is no word of the
-    model's, changes with the ticket's own (`db.rejudge`), and a run by force says it anew.
+    model's, changes with the ticket's own (`triagem.db.rejudge`), and a run by force says it anew.
 
     `waited_s`: of a live ticket, the seconds from its put to the statement that wrote this row; else none.
     """
@@ -142,7 +142,7 @@ class ReviewDraw(Base):
     """A text that a person was, or is to be, asked about, as one version classified it. Two never hold one at once.
 
     In the stratum `random` it was drawn by lot, among texts received from `since` on: it would have been if its lot
-    was under `inclusion`. `db.draws` draws, `db.estimate` makes probabilities of it.
+    was under `inclusion`. `triagem.db.draws` draws, `triagem.db.estimate` makes probabilities of it.
     """
 
     __tablename__ = "review_draws"

@@ -8,9 +8,9 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
-from contracts.errors import NotMigrated
-from db.catch_up import catch_up
-from db.connect import Database, database_errors
+from triagem.contracts.errors import NotMigrated
+from triagem.db.catch_up import catch_up
+from triagem.db.connect import Database, database_errors
 
 _LOCK = 0x7472_6961  # any number, the same for all: two upgrades at once would race
 

@@ -1,4 +1,4 @@
-"""What window alerts look at, and what they remember from one look to the next. Live tickets only (PIPE 24)."""
+"""What window alerts look at, and what they remember from one look to the next. Live tickets only (INV-24)."""
 
 import json
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from sqlalchemy import text
 
-from db.connect import Database
+from triagem.db.connect import Database
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,10 @@ from typing import Final
 from pydantic_core import to_json
 from sqlalchemy import text
 
-from contracts.errors import RowRefused, StatementRefused
-from contracts.prediction import Prediction
-from contracts.ticket import PREDICT, Lane, Ticket
-from db.connect import Database, database_errors
+from triagem.contracts.errors import RowRefused, StatementRefused
+from triagem.contracts.prediction import Prediction
+from triagem.contracts.ticket import PREDICT, Lane, Ticket
+from triagem.db.connect import Database, database_errors
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Classified:
 
     @property
     def rank(self) -> tuple[datetime, bytes, int]:
-        """What decides between two results of one ticket; PIPE 14."""
+        """What decides between two results of one ticket; INV-14."""
         return self.ticket.revised_at, self.digest, self.epoch
 
 

@@ -1,5 +1,8 @@
 """Tickets in: from Python, from files. Needs Redis and nothing else."""
 
-from producer.publisher import Accepted, Publisher, Rejected
+if __name__ != "triagem.producer":  # a second copy of every module would be loaded
+    raise ImportError("import triagem.producer, not producer: the folder at the root is linked into the package")
+
+from triagem.producer.publisher import Accepted, Publisher, Rejected
 
 __all__ = ["Accepted", "Publisher", "Rejected"]

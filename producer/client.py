@@ -12,11 +12,11 @@ from typing import Any, Final, Self, TypedDict, Unpack
 
 import httpx2
 
-from contracts.errors import InvalidTicket
-from contracts.result import Answer, Known, Result
-from contracts.ticket import Lane, Ticket
-from producer import exchange
-from producer.exchange import Lost, Pause, Receipt, Reply, Request, T, Talk
+from triagem.contracts.errors import InvalidTicket
+from triagem.contracts.result import Answer, Known, Result
+from triagem.contracts.ticket import Lane, Ticket
+from triagem.producer import exchange
+from triagem.producer.exchange import Lost, Pause, Receipt, Reply, Request, T, Talk
 
 __all__ = ["AsyncClient", "Client", "Filters", "Receipt"]
 
@@ -37,7 +37,7 @@ class Filters(TypedDict, total=False):
 class Client:
     """Speaks to a gateway.
 
-    >>> from producer.client import Client
+    >>> from triagem.producer.client import Client
     >>> with Client("http://127.0.0.1:8000", "trg_…") as client:        # doctest: +SKIP
     ...     client.enqueue({"source": "shop", "external_id": "4711", "text": "Fui cobrado duas vezes"})
     Receipt(status='accepted', entry_id='1793622600000-0', field=None, reason=None)

@@ -1,7 +1,7 @@
 """What the gateway is asked, how often, and how its answers are read: without I/O, for both clients.
 
 A conversation is a generator: it yields what to send or how long to pause, is given what came back, and returns the
-outcome. `producer.client` has the two drivers.
+outcome. `triagem.producer.client` has the two drivers.
 """
 
 import json
@@ -16,9 +16,9 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from contracts.errors import AccessDenied, GatewayAway, InboxFull, InvalidInput, TriagemError
-from contracts.result import Answer, Known, Page
-from contracts.ticket import Lane, Ticket, complaint
+from triagem.contracts.errors import AccessDenied, GatewayAway, InboxFull, InvalidInput, TriagemError
+from triagem.contracts.result import Answer, Known, Page
+from triagem.contracts.ticket import Lane, Ticket, complaint
 
 T = TypeVar("T")
 

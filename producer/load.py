@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 
-from contracts.errors import InboxFull, InvalidInput, InvalidTicket
-from contracts.ticket import Lane, Ticket, accept
-from producer.mapping import FieldMap
-from producer.publisher import Publisher
-from producer.rows import BadLine, Row
+from triagem.contracts.errors import InboxFull, InvalidInput, InvalidTicket
+from triagem.contracts.ticket import Lane, Ticket, accept
+from triagem.producer.mapping import FieldMap
+from triagem.producer.publisher import Publisher
+from triagem.producer.rows import BadLine, Row
 
 _BATCH: Final = 500
 _FULL_PAUSE_S: Final = 0.5

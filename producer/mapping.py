@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from contracts.errors import InvalidInput, InvalidTicket
+from triagem.contracts.errors import InvalidInput, InvalidTicket
 
 FIELDS: Final = ("source", "external_id", "text", "revised_at", "metadata")
 _METADATA: Final = "metadata."

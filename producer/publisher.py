@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Self
 
-from contracts.errors import InvalidTicket, NotConfigured
-from contracts.ticket import Lane, Ticket, accept
-from contracts.wire import encode
-from inbox import Inbox, InboxSettings, Noted, Once, connect
+from triagem.contracts.errors import InvalidTicket, NotConfigured
+from triagem.contracts.ticket import Lane, Ticket, accept
+from triagem.contracts.wire import encode
+from triagem.inbox import Inbox, InboxSettings, Noted, Once, connect
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Rejected:
 class Publisher:
     """Puts tickets into the inbox.
 
-    >>> from producer import Publisher
+    >>> from triagem.producer import Publisher
     >>> publisher = Publisher.from_environment()                        # doctest: +SKIP
     >>> publisher.publish(                                              # doctest: +SKIP
     ...     source="zendesk",
@@ -60,7 +60,7 @@ class Publisher:
         return cls.from_url(settings.redis_url.get_secret_value(), settings)
 
     def publish(self, *, lane: Lane = Lane.LIVE, **fields: Any) -> Accepted:
-        """Hand in one ticket; the fields are those of `contracts.ticket.Ticket`.
+        """Hand in one ticket; the fields are those of `triagem.contracts.ticket.Ticket`.
 
         Raises:
             InvalidTicket: naming the wrong field; nothing was handed in.

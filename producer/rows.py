@@ -9,7 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Final, Literal, TextIO
 
-from contracts.errors import InvalidInput
+from triagem.contracts.errors import InvalidInput
 
 Format = Literal["jsonl", "csv"]
 

@@ -11,17 +11,17 @@ import structlog
 from hypothesis import settings
 from redis import Redis
 
-from cli import output
-from cli.main import run
-from cli.stack import Endpoints, LocalStack, ensure_reader_login, ensure_writer_login
-from db import Database
-from db.tables import EMPTY_ALL
-from db.upgrade import upgrade
-from inbox import Inbox, InboxSettings, connect
-from registry import Registry
 from tests.faults.models import two_versions
 from tests.support.builders import manifest
 from tests.support.command import Answer, Triagem
+from triagem.cli import output
+from triagem.cli.main import run
+from triagem.cli.stack import Endpoints, LocalStack, ensure_reader_login, ensure_writer_login
+from triagem.db import Database
+from triagem.db.tables import EMPTY_ALL
+from triagem.db.upgrade import upgrade
+from triagem.inbox import Inbox, InboxSettings, connect
+from triagem.registry import Registry
 
 settings.register_profile("unhurried", deadline=None)  # a busy machine is no failure
 settings.load_profile("unhurried")

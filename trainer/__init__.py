@@ -3,18 +3,21 @@
 Importing this package costs nothing; torch is loaded by `train`.
 """
 
+if __name__ != "triagem.trainer":  # a second copy of every module would be loaded
+    raise ImportError("import triagem.trainer, not trainer: the folder at the root is linked into the package")
+
 import os
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from contracts.errors import InvalidInput
-from contracts.model import ROWS_FILE, DataInfo, Manifest
-from registry import Registry
-from registry.promote import through_gate
-from trainer.report import Assessment, Point, Progress, TrainingReport
-from trainer.settings import TrainSettings
+from triagem.contracts.errors import InvalidInput
+from triagem.contracts.model import ROWS_FILE, DataInfo, Manifest
+from triagem.registry import Registry
+from triagem.registry.promote import through_gate
+from triagem.trainer.report import Assessment, Point, Progress, TrainingReport
+from triagem.trainer.settings import TrainSettings
 
 __all__ = ["Assessment", "Point", "Progress", "TrainSettings", "TrainingReport", "train"]
 
@@ -52,17 +55,17 @@ def train(
         InvalidInput: the data or the base cannot be used, or the test would measure memory.
         AlreadyTraining: another process is at the same training.
     """
-    from contracts.text import CLEANING_VERSION  # noqa: PLC0415
-    from trainer import inherit  # noqa: PLC0415
-    from trainer.assess import assess, write  # noqa: PLC0415
-    from trainer.baseline import baseline  # noqa: PLC0415
-    from trainer.checkpoints import begun, mark_of, workplace  # noqa: PLC0415
-    from trainer.data import rows_digest  # noqa: PLC0415
-    from trainer.folds import plan  # noqa: PLC0415
-    from trainer.lesson import Lesson  # noqa: PLC0415
-    from trainer.prepare import prepare  # noqa: PLC0415
-    from trainer.reference import write_reference  # noqa: PLC0415
-    from trainer.trust import answers, settle  # noqa: PLC0415
+    from triagem.contracts.text import CLEANING_VERSION  # noqa: PLC0415
+    from triagem.trainer import inherit  # noqa: PLC0415
+    from triagem.trainer.assess import assess, write  # noqa: PLC0415
+    from triagem.trainer.baseline import baseline  # noqa: PLC0415
+    from triagem.trainer.checkpoints import begun, mark_of, workplace  # noqa: PLC0415
+    from triagem.trainer.data import rows_digest  # noqa: PLC0415
+    from triagem.trainer.folds import plan  # noqa: PLC0415
+    from triagem.trainer.lesson import Lesson  # noqa: PLC0415
+    from triagem.trainer.prepare import prepare  # noqa: PLC0415
+    from triagem.trainer.reference import write_reference  # noqa: PLC0415
+    from triagem.trainer.trust import answers, settle  # noqa: PLC0415
 
     if base and parent:
         raise InvalidInput("a training begins with a base or with a version, not with both: --base or --from")

@@ -7,12 +7,12 @@ from datetime import datetime
 
 import structlog
 
-from db import Database
-from db.alerts import DRIFT, RETRAINING_DUE, raise_alert
-from registry import Registry
-from trainer.due import Due, Trigger, due
-from trainer.due_facts import facts
-from trainer.settings import DueSettings
+from triagem.db import Database
+from triagem.db.alerts import DRIFT, RETRAINING_DUE, raise_alert
+from triagem.registry import Registry
+from triagem.trainer.due import Due, Trigger, due
+from triagem.trainer.due_facts import facts
+from triagem.trainer.settings import DueSettings
 
 log = structlog.get_logger(__name__)
 
@@ -37,7 +37,7 @@ def tell_due(database: Database, registry: Registry, rules: DueSettings, now: da
 
 def tell_drift(database: Database, registry: Registry, now: datetime) -> bool:
     """Compare recent tickets with the version's reference, and raise an alert if they differ; True if it is new."""
-    from trainer.drift import check  # noqa: PLC0415 - scipy, for whoever runs it
+    from triagem.trainer.drift import check  # noqa: PLC0415 - scipy, for whoever runs it
 
     report = check(database, registry)
     log.info("drift", version=report.model_version, drifted=report.drifted)

@@ -1,6 +1,6 @@
 """A version's answers on its test rows: every figure with its interval, and the files that tell them.
 
-Not here: the formulas (`trainer.measures`), the page (`trainer.page`), the gate.
+Not here: the formulas (`triagem.trainer.measures`), the page (`triagem.trainer.page`), the gate.
 """
 
 import json
@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from contracts.model import PAGE_FILE, PREDICTIONS_FILE, REPORT_FILE, Answer, Manifest
-from contracts.text import digest
-from trainer import measures
-from trainer.data import Row
-from trainer.measures import Floats, Ints
-from trainer.page import page
-from trainer.reading import behind, beside_baseline, readings
-from trainer.report import Assessment, Baseline, Figure, Mistake, Point, Slice
-from trainer.sureness import confidences, reliability, risks
+from triagem.contracts.model import PAGE_FILE, PREDICTIONS_FILE, REPORT_FILE, Answer, Manifest
+from triagem.contracts.text import digest
+from triagem.trainer import measures
+from triagem.trainer.data import Row
+from triagem.trainer.measures import Floats, Ints
+from triagem.trainer.page import page
+from triagem.trainer.reading import behind, beside_baseline, readings
+from triagem.trainer.report import Assessment, Baseline, Figure, Mistake, Point, Slice
+from triagem.trainer.sureness import confidences, reliability, risks
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from contracts.errors import InvalidInput
-from trainer.data import Corpus, Row
-from trainer.neighbours import near_duplicates
+from triagem.contracts.errors import InvalidInput
+from triagem.trainer.data import Corpus, Row
+from triagem.trainer.neighbours import near_duplicates
 
 _SHOWN: Final = 3  # examples in a line for people; --json has all
 

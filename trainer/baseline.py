@@ -10,8 +10,8 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline, make_union
 
-from trainer.data import Row
-from trainer.measures import Floats
+from triagem.trainer.data import Row
+from triagem.trainer.measures import Floats
 
 
 def baseline(train: Sequence[Row], test: Sequence[Row], labels: Sequence[str]) -> Floats:

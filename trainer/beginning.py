@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from contracts.errors import InvalidInput
-from trainer.inherit import Parent
-from trainer.settings import base_path
+from triagem.contracts.errors import InvalidInput
+from triagem.trainer.inherit import Parent
+from triagem.trainer.settings import base_path
 
 
 def load_base(base: str, labels: Sequence[str]) -> tuple[Any, Any]:

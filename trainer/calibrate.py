@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import softmax
 
-from trainer.measures import scores
-from trainer.report import Calibration, Reliability, Way
+from triagem.trainer.measures import scores
+from triagem.trainer.report import Calibration, Reliability, Way
 
 COLDEST: Final = 0.05
 HOTTEST: Final = 20.0
@@ -75,7 +75,7 @@ def at_temperature(probabilities: Floats, temperature: float) -> Floats:
 
 
 def reliability(probabilities: Floats, truth: Places) -> Reliability:
-    """How far the confidences can be trusted on these rows; `trainer.measures` has the formulas."""
+    """How far the confidences can be trusted on these rows; `triagem.trainer.measures` has the formulas."""
     figures = scores(truth, probabilities)
     return Reliability(float(figures["nll"][0]), float(figures["ece"][0]))
 

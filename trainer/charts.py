@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from math import ceil, floor, log10
 from typing import Final
 
-from trainer.report import Assessment, Bar, Bin, Point, Risk
+from triagem.trainer.report import Assessment, Bar, Bin, Point, Risk
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from math import sqrt
 from pathlib import Path
 from typing import Final
 
-from contracts.errors import AlreadyTraining
+from triagem.contracts.errors import AlreadyTraining
 
 # Written last, so that a checkpoint with a readable one is whole.
 _STATE: Final = "trainer_state.json"

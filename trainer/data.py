@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Final, TextIO
 from unicodedata import normalize
 
-from contracts.errors import InvalidInput
-from contracts.text import clean
+from triagem.contracts.errors import InvalidInput
+from triagem.contracts.text import clean
 
 FILES: Final = "train.jsonl or train.csv and, as far as you have them, dev, calibration and test, named alike"
 

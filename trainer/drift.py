@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import chi2_contingency, kstwo
 
-from db import Database
-from db.samples import FIRST, Seen, earliest, latest, report
-from registry import Registry
-from trainer.reference import Population, read_reference
+from triagem.db import Database
+from triagem.db.samples import FIRST, Seen, earliest, latest, report
+from triagem.registry import Registry
+from triagem.trainer.reference import Population, read_reference
 
 LEAST: Final = 100  # rows on either side
 RECENT: Final = 500

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from db.reviews import Estimate
-from trainer.settings import DueSettings
+from triagem.db.reviews import Estimate
+from triagem.trainer.settings import DueSettings
 
 
 class Trigger(StrEnum):

@@ -7,12 +7,12 @@ from typing import Final
 from pydantic import ValidationError
 from sqlalchemy import text
 
-from contracts.errors import ModelCorrupt
-from contracts.model import ROWS_FILE, Rows
-from db import Database
-from db.reviews import accuracy
-from registry import Registry
-from trainer.due import Facts
+from triagem.contracts.errors import ModelCorrupt
+from triagem.contracts.model import ROWS_FILE, Rows
+from triagem.db import Database
+from triagem.db.reviews import accuracy
+from triagem.registry import Registry
+from triagem.trainer.due import Facts
 
 # The latest verdict on each text of a ticket. One can train on it as long as the text stands there.
 _REVIEWED: Final = text("""

@@ -26,16 +26,16 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
-from engine.classify import EngineSettings
-from trainer.beginning import load_base, load_parent
-from trainer.checkpoints import beats_last, last_whole
-from trainer.data import Row
-from trainer.inherit import Parent
-from trainer.loop import Loop, Report, curves
-from trainer.measures import measure
-from trainer.report import Point, Progress
-from trainer.schedule import Schedule
-from trainer.settings import TrainSettings
+from triagem.engine.classify import EngineSettings
+from triagem.trainer.beginning import load_base, load_parent
+from triagem.trainer.checkpoints import beats_last, last_whole
+from triagem.trainer.data import Row
+from triagem.trainer.inherit import Parent
+from triagem.trainer.loop import Loop, Report, curves
+from triagem.trainer.measures import measure
+from triagem.trainer.report import Point, Progress
+from triagem.trainer.schedule import Schedule
+from triagem.trainer.settings import TrainSettings
 
 
 @dataclass(frozen=True, slots=True)

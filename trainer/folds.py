@@ -1,6 +1,6 @@
 """Whom to ask how sure a model may be: rows that it never saw, also where there are few. Pure but for the folder.
 
-Not here: what is made of the answers (`trainer.calibrate`, `trainer.thresholds`).
+Not here: what is made of the answers (`triagem.trainer.calibrate`, `triagem.trainer.thresholds`).
 """
 
 import json
@@ -14,13 +14,13 @@ from typing import Final
 import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold
 
-from trainer.calibrate import LEAST_ROWS, Floats
-from trainer.data import Row
-from trainer.inherit import Parent
-from trainer.neighbours import groups
-from trainer.report import Way
-from trainer.settings import TrainSettings
-from trainer.split import Parts
+from triagem.trainer.calibrate import LEAST_ROWS, Floats
+from triagem.trainer.data import Row
+from triagem.trainer.inherit import Parent
+from triagem.trainer.neighbours import groups
+from triagem.trainer.report import Way
+from triagem.trainer.settings import TrainSettings
+from triagem.trainer.split import Parts
 
 ALWAYS: Final = -1  # the fold of a row that every model learns from and none is asked
 

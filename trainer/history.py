@@ -4,14 +4,14 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
-from contracts.errors import ModelCorrupt
-from contracts.model import ROWS_FILE, Rows
-from registry import Registry
+from triagem.contracts.errors import ModelCorrupt
+from triagem.contracts.model import ROWS_FILE, Rows
+from triagem.registry import Registry
 
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """For `trainer.split`. `learned` is of one version and its ancestors, the others of all versions."""
+    """For `triagem.trainer.split`. `learned` is of one version and its ancestors, the others of all versions."""
 
     tested: frozenset[str]
     trained: frozenset[str]

@@ -1,17 +1,17 @@
 """What a version takes over from the one it is fine-tuned from: its labels, and which texts it knows. No torch.
 
-Not here: its weights (`trainer.beginning`).
+Not here: its weights (`triagem.trainer.beginning`).
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from contracts.errors import InvalidInput
-from contracts.model import Manifest
-from contracts.text import digest
-from registry import Registry
-from trainer.history import history
+from triagem.contracts.errors import InvalidInput
+from triagem.contracts.model import Manifest
+from triagem.contracts.text import digest
+from triagem.registry import Registry
+from triagem.trainer.history import history
 
 
 @dataclass(frozen=True, slots=True)

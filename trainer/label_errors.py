@@ -10,10 +10,10 @@ from typing import Final
 
 import numpy as np
 
-from trainer.baseline import baseline
-from trainer.calibrate import Floats, Places
-from trainer.data import Row
-from trainer.folds import fold_numbers
+from triagem.trainer.baseline import baseline
+from triagem.trainer.calibrate import Floats, Places
+from triagem.trainer.data import Row
+from triagem.trainer.folds import fold_numbers
 
 _FOLDS: Final = 5
 

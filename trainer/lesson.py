@@ -1,6 +1,6 @@
 """One training after another with the same recipe: the folds' models, then the version's own.
 
-Not here: which rows each learns from (`trainer.folds`), and how (`trainer.finetune`).
+Not here: which rows each learns from (`triagem.trainer.folds`), and how (`triagem.trainer.finetune`).
 """
 
 import shutil
@@ -9,21 +9,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from contracts.model import MANIFEST_FILE, Manifest
-from engine.classify import LoadedModel, classify
-from engine.classify import load as load_model
-from registry.store import digests
-from trainer.calibrate import Floats
-from trainer.checkpoints import beats_last
-from trainer.data import Row
-from trainer.finetune import Tuned, finetune
-from trainer.folds import ALWAYS, Plan, out_of_fold
-from trainer.inherit import Parent
-from trainer.report import Progress
-from trainer.schedule import Schedule, fit_schedule
-from trainer.settings import TrainSettings
-from trainer.soup import blend
-from trainer.trust import answers, truth
+from triagem.contracts.model import MANIFEST_FILE, Manifest
+from triagem.engine.classify import LoadedModel, classify
+from triagem.engine.classify import load as load_model
+from triagem.registry.store import digests
+from triagem.trainer.calibrate import Floats
+from triagem.trainer.checkpoints import beats_last
+from triagem.trainer.data import Row
+from triagem.trainer.finetune import Tuned, finetune
+from triagem.trainer.folds import ALWAYS, Plan, out_of_fold
+from triagem.trainer.inherit import Parent
+from triagem.trainer.report import Progress
+from triagem.trainer.schedule import Schedule, fit_schedule
+from triagem.trainer.settings import TrainSettings
+from triagem.trainer.soup import blend
+from triagem.trainer.trust import answers, truth
 
 MEAN: Final = "the weights are the mean of {} trainings': the folds' and one on all rows"
 OWN: Final = "the weights are of the training on all rows: their mean with the folds' is right less often on dev"
@@ -75,7 +75,7 @@ class Lesson:
         return model, (MEAN.format(1 + len(self._folds)),)
 
     def answer_out_of_fold(self, work: Path) -> Floats:
-        """`[asked][labels]`: see `trainer.folds.out_of_fold`."""
+        """`[asked][labels]`: see `triagem.trainer.folds.out_of_fold`."""
 
         def answer(fold: int, folder: Path) -> list[list[float]]:
             staged = work / f"model-{fold}"  # kept: see `blended`

@@ -1,6 +1,6 @@
 """What is ours inside Hugging Face's Trainer: the order of rows, the weight of labels, what is told and kept.
 
-Not here: how long and how fast it learns (`trainer.finetune`, `trainer.schedule`).
+Not here: how long and how fast it learns (`triagem.trainer.finetune`, `triagem.trainer.schedule`).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,9 +12,9 @@ import torch
 from torch.utils.data import Sampler
 from transformers import Trainer, TrainerCallback
 
-from trainer.checkpoints import thin_out
-from trainer.report import Point, Progress
-from trainer.schedule import epoch_order
+from triagem.trainer.checkpoints import thin_out
+from triagem.trainer.report import Point, Progress
+from triagem.trainer.schedule import epoch_order
 
 
 class Loop(Trainer):

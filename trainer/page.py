@@ -5,10 +5,10 @@ from typing import Final
 
 from jinja2 import Environment, StrictUndefined
 
-from contracts.model import Manifest
-from trainer.charts import FRAME, charts
-from trainer.reading import NAMES, figure
-from trainer.report import Assessment
+from triagem.contracts.model import Manifest
+from triagem.trainer.charts import FRAME, charts
+from triagem.trainer.reading import NAMES, figure
+from triagem.trainer.report import Assessment
 
 MOST_MISTAKES: Final = 100  # on the page; report.json has all
 MOST_TEXT: Final = 280

@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from registry import Registry
-from trainer.audit import Audit, audit, refuse_leaks
-from trainer.data import load
-from trainer.history import history
-from trainer.settings import TrainSettings
-from trainer.split import CALIBRATION_ROWS, CALIBRATION_ROWS_OR_FOLDS, Parts, split
+from triagem.registry import Registry
+from triagem.trainer.audit import Audit, audit, refuse_leaks
+from triagem.trainer.data import load
+from triagem.trainer.history import history
+from triagem.trainer.settings import TrainSettings
+from triagem.trainer.split import CALIBRATION_ROWS, CALIBRATION_ROWS_OR_FOLDS, Parts, split
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from trainer.report import Figure, Reading, Slice, Verdict
+from triagem.trainer.report import Figure, Reading, Slice, Verdict
 
 # The seed document's table: over the first share a metric is good, over the second excellent.
 SEED_READING: Final = {

@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from contracts.errors import ModelCorrupt
-from contracts.model import REFERENCE_FILE, Embeds, Model
-from engine.language import language
-from engine.planner import plan
-from registry import Registry
-from registry.store import digest_of
-from trainer.data import Row
+from triagem.contracts.errors import ModelCorrupt
+from triagem.contracts.model import REFERENCE_FILE, Embeds, Model
+from triagem.engine.language import language
+from triagem.engine.planner import plan
+from triagem.registry import Registry
+from triagem.registry.store import digest_of
+from triagem.trainer.data import Row
 
 MOST: Final = 1000  # 1.5 MB of a small BERT's rows, 3 MB of a base one's
 

@@ -8,8 +8,8 @@ from typing import Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from contracts.model import Answer, Manifest
-from registry.decision import Decision
+from triagem.contracts.model import Answer, Manifest
+from triagem.registry.decision import Decision
 
 Verdict = Literal["not yet good", "good", "excellent"]
 
@@ -44,7 +44,7 @@ class Figure(_Value):
 
 
 class Slice(_Value):
-    """Some of the test rows and their figures by name, as `trainer.measures.scores` explains them."""
+    """Some of the test rows and their figures by name, as `triagem.trainer.measures.scores` explains them."""
 
     rows: int
     figures: dict[str, Figure]

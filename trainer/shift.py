@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from transformers import AutoModel, AutoTokenizer, get_linear_schedule_with_warmup
 
-from contracts.text import clean
+from triagem.contracts.text import clean
 
 DOMAINS: Final = ("airline", "software", "media", "insurance-calls")
 NEIGHBOURS: Final = 10

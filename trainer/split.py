@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
 
-from contracts.errors import InvalidInput
-from contracts.model import Rows
-from contracts.text import digest
-from trainer.data import Corpus, Row
-from trainer.neighbours import groups
+from triagem.contracts.errors import InvalidInput
+from triagem.contracts.model import Rows
+from triagem.contracts.text import digest
+from triagem.trainer.data import Corpus, Row
+from triagem.trainer.neighbours import groups
 
 # Of the training rows, for a part that has no file. A test of 200 rows tells an accuracy of 0.9 to ±0.04 (95 %);
 # dev only ranks a few checkpoints; calibration fits one figure and bounds a precision.

@@ -6,9 +6,9 @@ from typing import Final
 import numpy as np
 from scipy.stats import binomtest
 
-from trainer import measures
-from trainer.measures import Floats, Ints
-from trainer.report import Bar, Bin, Figure, Risk
+from triagem.trainer import measures
+from triagem.trainer.measures import Floats, Ints
+from triagem.trainer.report import Bar, Bin, Figure, Risk
 
 _CURVE_POINTS: Final = 200  # of the risk-coverage curve; more would not show
 _BARS: Final = 20

@@ -8,11 +8,11 @@ from typing import Any, Final
 
 from celery import shared_task
 
-from contracts.errors import Retryable
-from trainer.alerting import tell_drift, tell_due
-from trainer.settings import DueSettings
+from triagem.contracts.errors import Retryable
+from triagem.trainer.alerting import tell_drift, tell_due
+from triagem.trainer.settings import DueSettings
 
-# An outage is waited out by trying again, for half an hour or so, and not by waiting (PIPE 23). Each pause is shorter
+# An outage is waited out by trying again, for half an hour or so, and not by waiting (INV-23). Each pause is shorter
 # than the broker's `visibility_timeout`, or what waits here is given to another too.
 _PATIENT: Final = {
     "bind": True, "autoretry_for": (Retryable,), "retry_backoff": 5, "retry_backoff_max": 120,

@@ -1,6 +1,6 @@
 """How sure the model must be to be acted upon: from a wanted precision, proved on rows that trained nothing. Pure.
 
-Not here: making the confidences mean what they say (`trainer.calibrate`).
+Not here: making the confidences mean what they say (`triagem.trainer.calibrate`).
 """
 
 from math import ceil, log
@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import beta
 
-from contracts.prediction import Thresholds
-from trainer.report import Threshold
+from triagem.contracts.prediction import Thresholds
+from triagem.trainer.report import Threshold
 
 RISK: Final = 0.05  # of a threshold that promises too much
 _MOST_ROWS: Final = 1_000_000

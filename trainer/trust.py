@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from contracts.prediction import Thresholds
-from engine.classify import LoadedModel, classify
-from trainer.calibrate import Floats, Places, at_temperature, calibrate
-from trainer.data import Row
-from trainer.folds import Plan
-from trainer.report import Calibration, Threshold
-from trainer.settings import TrainSettings
-from trainer.thresholds import review_budget, review_threshold
+from triagem.contracts.prediction import Thresholds
+from triagem.engine.classify import LoadedModel, classify
+from triagem.trainer.calibrate import Floats, Places, at_temperature, calibrate
+from triagem.trainer.data import Row
+from triagem.trainer.folds import Plan
+from triagem.trainer.report import Calibration, Threshold
+from triagem.trainer.settings import TrainSettings
+from triagem.trainer.thresholds import review_budget, review_threshold
 
 
 @dataclass(frozen=True, slots=True)

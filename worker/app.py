@@ -10,20 +10,20 @@ from typing import Any, Final
 
 from celery import Celery
 
-from inbox import InboxSettings
-from worker.settings import OpsSettings, WorkerSettings, broker_beside, broker_for_celery
+from triagem.inbox import InboxSettings
+from triagem.worker.settings import OpsSettings, WorkerSettings, broker_beside, broker_for_celery
 
 QUEUE: Final = "pipe"  # a pipe worker takes its work from the inbox; nothing is ever sent to this queue
 OPS_QUEUE: Final = "ops"
 # Tasks by their module's name: rooms of one floor do not import each other. The first one opens what tasks need.
 _OPS: Final = (
-    "worker.ops",
-    "worker.task_metrics",
-    "worker.tasks",
-    "trainer.tasks",
-    "alerts.tasks",
-    "producer.back.tasks",
-    "producer.reclassify.tasks",
+    "triagem.worker.ops",
+    "triagem.worker.task_metrics",
+    "triagem.worker.tasks",
+    "triagem.trainer.tasks",
+    "triagem.alerts.tasks",
+    "triagem.producer.back.tasks",
+    "triagem.producer.reclassify.tasks",
 )
 
 
@@ -40,7 +40,7 @@ def worth_saying(record: logging.LogRecord) -> bool:
 def make_app(broker_url: str) -> Celery:
     """A Celery application on this broker; without a URL, Celery's own default. Raises InvalidInput."""
     broker = broker_for_celery(broker_url) if broker_url else None
-    app = Celery("triagem", broker=broker, include=["worker.control"])
+    app = Celery("triagem", broker=broker, include=["triagem.worker.control"])
     app.conf.update(
         accept_content=["json"],
         task_serializer="json",
@@ -85,7 +85,7 @@ def ops_app(broker_url: str, settings: OpsSettings) -> Celery:
 
 def __getattr__(name: str) -> Any:
     if name == "app":
-        import worker.control  # noqa: F401, PLC0415 - `celery inspect` must know our commands
+        import triagem.worker.control  # noqa: F401, PLC0415 - `celery inspect` must know our commands
 
         # Not at import: nothing is read from the environment then.
         broker, inbox = WorkerSettings().broker_url, InboxSettings().redis_url

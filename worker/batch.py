@@ -3,15 +3,15 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from contracts.model import Tokens
-from contracts.prediction import Prediction
-from contracts.ticket import Ticket
-from db.rewrite import Checked, Reclassified
-from db.samples import Sample
-from db.window import Classified
-from inbox import Entry
-from worker.causes import Cause
-from worker.keeper import Running
+from triagem.contracts.model import Tokens
+from triagem.contracts.prediction import Prediction
+from triagem.contracts.ticket import Ticket
+from triagem.db.rewrite import Checked, Reclassified
+from triagem.db.samples import Sample
+from triagem.db.window import Classified
+from triagem.inbox import Entry
+from triagem.worker.causes import Cause
+from triagem.worker.keeper import Running
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ import structlog
 from celery import beat
 from celery.schedules import crontab, schedule
 
-from worker.app import OPS_QUEUE, ops_app, worth_saying
-from worker.settings import OpsSettings
+from triagem.worker.app import OPS_QUEUE, ops_app, worth_saying
+from triagem.worker.settings import OpsSettings
 
 log = structlog.get_logger(__name__)
 

@@ -5,7 +5,7 @@ from typing import TypeVar
 
 import structlog
 
-from contracts.errors import NotFinite, OutOfMemory, RowRefused, TriagemError
+from triagem.contracts.errors import NotFinite, OutOfMemory, RowRefused, TriagemError
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")

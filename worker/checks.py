@@ -3,15 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from contracts.ticket import Ticket
-from contracts.wire import ClaimCheck
-from db import Database
-from db.rewrite import Checked, Reclassified, look_up
-from db.runs import pause
-from inbox import Entry
-from worker.batch import Condemned, Done
-from worker.causes import Cause
-from worker.keeper import Keeper, Running
+from triagem.contracts.ticket import Ticket
+from triagem.contracts.wire import ClaimCheck
+from triagem.db import Database
+from triagem.db.rewrite import Checked, Reclassified, look_up
+from triagem.db.runs import pause
+from triagem.inbox import Entry
+from triagem.worker.batch import Condemned, Done
+from triagem.worker.causes import Cause
+from triagem.worker.keeper import Keeper, Running
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,24 +6,24 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Final
 
-from contracts.model import Model
-from contracts.prediction import Prediction, Thresholds
-from contracts.ticket import Lane
-from db import Database
-from db.known import recent_confidences
-from db.rewrite import Checked, Reclassified
-from db.window import Classified
-from worker import metrics
-from worker.batch import Condemned, Done, Item, MicroBatch, Spent
-from worker.bisect import reason, sift
-from worker.causes import Cause
-from worker.handover import Handover
-from worker.judge import REMEMBERED, Budget, judge, require_finite
-from worker.outage import outwait
-from worker.sampler import Sampler
-from worker.selfcheck import self_check
-from worker.settings import WorkerSettings
-from worker.supervisor import Supervisor
+from triagem.contracts.model import Model
+from triagem.contracts.prediction import Prediction, Thresholds
+from triagem.contracts.ticket import Lane
+from triagem.db import Database
+from triagem.db.known import recent_confidences
+from triagem.db.rewrite import Checked, Reclassified
+from triagem.db.window import Classified
+from triagem.worker import metrics
+from triagem.worker.batch import Condemned, Done, Item, MicroBatch, Spent
+from triagem.worker.bisect import reason, sift
+from triagem.worker.causes import Cause
+from triagem.worker.handover import Handover
+from triagem.worker.judge import REMEMBERED, Budget, judge, require_finite
+from triagem.worker.outage import outwait
+from triagem.worker.sampler import Sampler
+from triagem.worker.selfcheck import self_check
+from triagem.worker.settings import WorkerSettings
+from triagem.worker.supervisor import Supervisor
 
 # Looking a label's value up costs as much as counting.
 _QUEUE: Final = {lane: metrics.QUEUE_SECONDS.labels(lane.value) for lane in Lane}

@@ -11,23 +11,23 @@ from typing import TypeVar
 
 import structlog
 
-from contracts.errors import UnreadableEntry
-from contracts.ticket import Lane
-from contracts.wire import ClaimCheck, decode_check
-from db import Database
-from db.dead import bury
-from db.rewrite import Reclassified, rewrite
-from db.rewrite import rehearse as rehearse_run
-from db.samples import Sample, keep
-from db.window import Classified, rehearse, write
-from inbox import Entry, Inbox
-from worker import metrics
-from worker.batch import Condemned, Done
-from worker.bisect import reason, sift
-from worker.causes import Cause
-from worker.outage import outwait
-from worker.supervisor import Supervisor
-from worker.told import Told
+from triagem.contracts.errors import UnreadableEntry
+from triagem.contracts.ticket import Lane
+from triagem.contracts.wire import ClaimCheck, decode_check
+from triagem.db import Database
+from triagem.db.dead import bury
+from triagem.db.rewrite import Reclassified, rewrite
+from triagem.db.rewrite import rehearse as rehearse_run
+from triagem.db.samples import Sample, keep
+from triagem.db.window import Classified, rehearse, write
+from triagem.inbox import Entry, Inbox
+from triagem.worker import metrics
+from triagem.worker.batch import Condemned, Done
+from triagem.worker.bisect import reason, sift
+from triagem.worker.causes import Cause
+from triagem.worker.outage import outwait
+from triagem.worker.supervisor import Supervisor
+from triagem.worker.told import Told
 
 log = structlog.get_logger(__name__)
 

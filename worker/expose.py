@@ -2,7 +2,7 @@
 
 from prometheus_client import REGISTRY, CollectorRegistry, start_http_server
 
-from contracts.errors import InvalidInput
+from triagem.contracts.errors import InvalidInput
 
 
 def expose(host: str, port: int, registry: CollectorRegistry = REGISTRY) -> None:

@@ -7,7 +7,7 @@ from prometheus_client import REGISTRY
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from worker.figures import Figure
+from triagem.worker.figures import Figure
 
 USED = Figure("triagem_gpu_memory_used_bytes", "Memory of a GPU that is used, by whomever", ("gpu",))
 TOTAL = Figure("triagem_gpu_memory_bytes", "Memory of a GPU", ("gpu",))

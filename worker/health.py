@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-from worker.supervisor import Supervisor
+from triagem.worker.supervisor import Supervisor
 
 ALIVE_S: Final = 120.0  # above the slowest micro-batch: 32 texts of 512 tokens, bert-base on two cores
 READY: Final = "ready"

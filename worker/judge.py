@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from contracts.errors import NotFinite
-from contracts.prediction import Band, Thresholds
+from triagem.contracts.errors import NotFinite
+from triagem.contracts.prediction import Band, Thresholds
 
 REMEMBERED: Final = 1000
 _ENOUGH: Final = 50

@@ -10,10 +10,10 @@ from typing import Final
 
 import structlog
 
-from contracts.errors import NoModel, Retryable
-from contracts.model import CurrentModel, Model, Precise
-from registry import Registry
-from worker import metrics
+from triagem.contracts.errors import NoModel, Retryable
+from triagem.contracts.model import CurrentModel, Model, Precise
+from triagem.registry import Registry
+from triagem.worker import metrics
 
 log = structlog.get_logger(__name__)
 

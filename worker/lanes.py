@@ -4,8 +4,8 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 
-from contracts.ticket import Lane
-from worker.batch import MicroBatch
+from triagem.contracts.ticket import Lane
+from triagem.worker.batch import MicroBatch
 
 
 class Lanes:

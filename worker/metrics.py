@@ -1,7 +1,7 @@
 """Every metric of a worker, named and explained once. The first two are the seed document's.
 
 A label's values are few and known beforehand: the manifest's labels, bands, lanes, causes. Never a ticket, a source
-or a text. What all workers share (the inbox, dead letters that are kept, runs) is told by `worker.stores`.
+or a text. What all workers share (the inbox, dead letters that are kept, runs) is told by `triagem.worker.stores`.
 """
 
 from collections.abc import Sequence
@@ -9,9 +9,9 @@ from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from contracts.prediction import Band
-from contracts.ticket import Lane
-from worker.causes import Cause
+from triagem.contracts.prediction import Band
+from triagem.contracts.ticket import Lane
+from triagem.worker.causes import Cause
 
 _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _WAITING: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200, 28800)

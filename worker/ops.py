@@ -1,6 +1,6 @@
 """The ops worker: what is done beside the pipe, a few times a day, in processes of their own that never load torch.
 
-What is lost with the broker is done at the next time of the schedule; the truth stands in Postgres (PIPE 3, 23).
+What is lost with the broker is done at the next time of the schedule; the truth stands in Postgres (INV-3, 23).
 """
 
 import logging
@@ -19,15 +19,15 @@ import structlog
 from celery import Celery, bootsteps, current_app, signals
 from celery.exceptions import SecurityWarning
 
-from contracts.errors import DatabaseAway, TriagemError
-from db import Database, DatabaseSettings
-from db.deliveries import keep_targets
-from db.upgrade import require_current
-from inbox import Inbox, InboxSettings, connect
-from registry import Registry, RegistrySettings
-from worker import health
-from worker.app import OPS_QUEUE, ops_app, worth_saying
-from worker.settings import OpsSettings
+from triagem.contracts.errors import DatabaseAway, TriagemError
+from triagem.db import Database, DatabaseSettings
+from triagem.db.deliveries import keep_targets
+from triagem.db.upgrade import require_current
+from triagem.inbox import Inbox, InboxSettings, connect
+from triagem.registry import Registry, RegistrySettings
+from triagem.worker import health
+from triagem.worker.app import OPS_QUEUE, ops_app, worth_saying
+from triagem.worker.settings import OpsSettings
 
 log = structlog.get_logger(__name__)
 
@@ -46,7 +46,7 @@ def run(
     Waits for Redis and Postgres to come, but not for a migration: NotMigrated.
 
     Args:
-        targets: where results go back to, as `db.deliveries.keep_targets` has it.
+        targets: where results go back to, as `triagem.db.deliveries.keep_targets` has it.
     """
     with Database(database_url) as database, suppress(DatabaseAway):
         require_current(database)
@@ -68,8 +68,8 @@ def _expose(settings: OpsSettings, counted: str, redis_url: str, database_url: s
     from prometheus_client import CollectorRegistry, ProcessCollector  # noqa: PLC0415
     from prometheus_client.multiprocess import MultiProcessCollector  # noqa: PLC0415
 
-    from worker.expose import expose  # noqa: PLC0415
-    from worker.stores import Stores  # noqa: PLC0415
+    from triagem.worker.expose import expose  # noqa: PLC0415
+    from triagem.worker.stores import Stores  # noqa: PLC0415
 
     # A scrape is no reason to wait long.
     limits = DatabaseSettings(statement_timeout_s=5, lock_timeout_s=1)
@@ -104,7 +104,7 @@ def _work(app: Celery, settings: OpsSettings) -> int:
 
 def liveness(file: Path) -> type[bootsteps.StartStopStep]:
     """A bootstep that keeps a heartbeat file: its age is how long ago the event loop went round. While Redis is away
-    there is no loop, only waiting, and that is well (PIPE 22)."""
+    there is no loop, only waiting, and that is well (INV-22)."""
 
     class Liveness(bootsteps.StartStopStep):  # type: ignore[misc]
         requires = ("celery.worker.components:Timer",)

@@ -7,7 +7,7 @@ from typing import Protocol, TypeVar
 import structlog
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_when_event_set, wait_random_exponential
 
-from contracts.errors import Retryable
+from triagem.contracts.errors import Retryable
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")

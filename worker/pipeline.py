@@ -13,26 +13,26 @@ from typing import Final
 
 import structlog
 
-from contracts.errors import InboxAway, Retryable
-from contracts.model import Embeds, Model
-from db import Database
-from engine.language import load_languages
-from inbox import Inbox
-from inbox.claims import Claims
-from inbox.lease import WARMING_UP, Lease
-from registry import Registry
-from worker import health, memory
-from worker.batch import Done, MicroBatch
-from worker.classifier import Classifier
-from worker.committer import Committer
-from worker.handover import Handover
-from worker.keeper import Keeper
-from worker.outage import outwait
-from worker.rescue import Rescue
-from worker.selfcheck import checked
-from worker.settings import WorkerSettings
-from worker.supervisor import Supervisor
-from worker.taker import Taker
+from triagem.contracts.errors import InboxAway, Retryable
+from triagem.contracts.model import Embeds, Model
+from triagem.db import Database
+from triagem.engine.language import load_languages
+from triagem.inbox import Inbox
+from triagem.inbox.claims import Claims
+from triagem.inbox.lease import WARMING_UP, Lease
+from triagem.registry import Registry
+from triagem.worker import health, memory
+from triagem.worker.batch import Done, MicroBatch
+from triagem.worker.classifier import Classifier
+from triagem.worker.committer import Committer
+from triagem.worker.handover import Handover
+from triagem.worker.keeper import Keeper
+from triagem.worker.outage import outwait
+from triagem.worker.rescue import Rescue
+from triagem.worker.selfcheck import checked
+from triagem.worker.settings import WorkerSettings
+from triagem.worker.supervisor import Supervisor
+from triagem.worker.taker import Taker
 
 log = structlog.get_logger(__name__)
 

@@ -3,19 +3,19 @@
 import time
 from collections.abc import Sequence
 
-from contracts.errors import UnreadableEntry
-from contracts.model import Tokens
-from contracts.text import clean, digest
-from contracts.ticket import Ticket
-from contracts.wire import ClaimCheck, decode, decode_check
-from db import Database
-from db.known import known
-from db.rewrite import Checked
-from inbox import Entry
-from worker import metrics
-from worker.batch import Condemned, Item
-from worker.causes import Cause
-from worker.keeper import Running
+from triagem.contracts.errors import UnreadableEntry
+from triagem.contracts.model import Tokens
+from triagem.contracts.text import clean, digest
+from triagem.contracts.ticket import Ticket
+from triagem.contracts.wire import ClaimCheck, decode, decode_check
+from triagem.db import Database
+from triagem.db.known import known
+from triagem.db.rewrite import Checked
+from triagem.inbox import Entry
+from triagem.worker import metrics
+from triagem.worker.batch import Condemned, Item
+from triagem.worker.causes import Cause
+from triagem.worker.keeper import Running
 
 _NOT_TOKENISED = Tokens(ids=(), truncated=False)
 

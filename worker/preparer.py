@@ -4,17 +4,17 @@ from collections.abc import Callable
 from functools import partial
 from typing import Protocol, TypeVar
 
-from db import Database
-from engine.planner import plan
-from inbox import Entry
-from worker.batch import Condemned, Done, MicroBatch
-from worker.bisect import reason, sift
-from worker.causes import Cause
-from worker.checks import sort
-from worker.keeper import Keeper
-from worker.prepare import prepare, read
-from worker.selfcheck import self_check
-from worker.settings import WorkerSettings
+from triagem.db import Database
+from triagem.engine.planner import plan
+from triagem.inbox import Entry
+from triagem.worker.batch import Condemned, Done, MicroBatch
+from triagem.worker.bisect import reason, sift
+from triagem.worker.causes import Cause
+from triagem.worker.checks import sort
+from triagem.worker.keeper import Keeper
+from triagem.worker.prepare import prepare, read
+from triagem.worker.selfcheck import self_check
+from triagem.worker.settings import WorkerSettings
 
 T = TypeVar("T")
 

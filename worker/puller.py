@@ -8,7 +8,7 @@ from typing import Any
 
 from celery import bootsteps
 
-from worker.pipeline import Pipeline
+from triagem.worker.pipeline import Pipeline
 
 
 def puller(build: Callable[[], Pipeline]) -> type[bootsteps.StartStopStep]:

@@ -3,13 +3,13 @@
 from contextlib import suppress
 from dataclasses import dataclass
 
-from contracts.errors import ModelCorrupt
-from contracts.prediction import Thresholds
-from db import Database
-from db.known import recent_confidences
-from registry import Registry
-from worker.judge import REMEMBERED, Budget, floor
-from worker.settings import WorkerSettings
+from triagem.contracts.errors import ModelCorrupt
+from triagem.contracts.prediction import Thresholds
+from triagem.db import Database
+from triagem.db.known import recent_confidences
+from triagem.registry import Registry
+from triagem.worker.judge import REMEMBERED, Budget, floor
+from triagem.worker.settings import WorkerSettings
 
 
 @dataclass(frozen=True, slots=True)

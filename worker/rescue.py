@@ -6,10 +6,10 @@ from collections.abc import Set as AbstractSet
 
 import structlog
 
-from contracts.ticket import Lane
-from inbox import Entry
-from inbox.claims import Claims
-from worker.metrics import CLAIMS, REDELIVERIES
+from triagem.contracts.ticket import Lane
+from triagem.inbox import Entry
+from triagem.inbox.claims import Claims
+from triagem.worker.metrics import CLAIMS, REDELIVERIES
 
 log = structlog.get_logger(__name__)
 

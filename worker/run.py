@@ -14,20 +14,20 @@ from celery import signals
 from celery.exceptions import SecurityWarning
 from celery.worker import state
 
-from contracts.errors import DatabaseAway, InvalidInput
-from contracts.model import Model
-from db import Database
-from db.upgrade import require_current
-from inbox import Inbox, InboxSettings, connect
-from registry import Registry
-from worker.app import QUEUE, make_app
-from worker.expose import expose
-from worker.gpu import watch_gpus
-from worker.memory import limit_bytes
-from worker.metrics import MEMORY_LIMIT
-from worker.pipeline import Pipeline
-from worker.puller import puller
-from worker.settings import WorkerSettings, broker_beside
+from triagem.contracts.errors import DatabaseAway, InvalidInput
+from triagem.contracts.model import Model
+from triagem.db import Database
+from triagem.db.upgrade import require_current
+from triagem.inbox import Inbox, InboxSettings, connect
+from triagem.registry import Registry
+from triagem.worker.app import QUEUE, make_app
+from triagem.worker.expose import expose
+from triagem.worker.gpu import watch_gpus
+from triagem.worker.memory import limit_bytes
+from triagem.worker.metrics import MEMORY_LIMIT
+from triagem.worker.pipeline import Pipeline
+from triagem.worker.puller import puller
+from triagem.worker.settings import WorkerSettings, broker_beside
 
 
 def run(

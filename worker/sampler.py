@@ -11,14 +11,14 @@ from zlib import crc32
 
 import structlog
 
-from contracts.model import Embeds, Model, Tokens
-from contracts.text import clean
-from contracts.ticket import PREDICT, Lane
-from db.samples import Sample
-from db.window import Classified
-from engine.language import language
-from worker.batch import Item
-from worker.bisect import reason
+from triagem.contracts.model import Embeds, Model, Tokens
+from triagem.contracts.text import clean
+from triagem.contracts.ticket import PREDICT, Lane
+from triagem.db.samples import Sample
+from triagem.db.window import Classified
+from triagem.engine.language import language
+from triagem.worker.batch import Item
+from triagem.worker.bisect import reason
 
 log = structlog.get_logger(__name__)
 

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from contracts.errors import ModelBroken
-from contracts.model import Model
-from worker.judge import require_finite
+from triagem.contracts.errors import ModelBroken
+from triagem.contracts.model import Model
+from triagem.worker.judge import require_finite
 
 _TEXTS: Final = ("minha internet caiu", "I would like a quote for twenty licences", "a")
 

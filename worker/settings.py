@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from contracts.prediction import Thresholds
-from inbox.url import checked
+from triagem.contracts.prediction import Thresholds
+from triagem.inbox.url import checked
 
 
 class WorkerSettings(BaseSettings):
@@ -20,7 +20,9 @@ class WorkerSettings(BaseSettings):
     broker_url: SecretStr | None = Field(
         default=None, description="Celery's Redis; default: the inbox's, next database"
     )
-    engine: str = Field(default="engine.classify:load", description="what loads a model version: module:function")
+    engine: str = Field(
+        default="triagem.engine.classify:load", description="what loads a model version: module:function"
+    )
     batch_size: int = Field(default=32, ge=1, description="most texts in a micro-batch")
     batch_tokens: int | None = Field(default=None, ge=1, description="most tokens in a micro-batch, for large GPUs")
     window_s: float = Field(default=0.25, gt=0, description="tickets held locally, as seconds of the measured rate")

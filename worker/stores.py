@@ -10,17 +10,17 @@ from typing import Final
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from contracts.errors import TriagemError
-from contracts.ticket import Lane
-from db import Database
-from db.deliveries import State
-from db.figures import counts
-from db.runs import find
-from inbox import Inbox
-from inbox.desired import paused
-from inbox.lease import workers
-from registry import Registry
-from worker.figures import Figure
+from triagem.contracts.errors import TriagemError
+from triagem.contracts.ticket import Lane
+from triagem.db import Database
+from triagem.db.deliveries import State
+from triagem.db.figures import counts
+from triagem.db.runs import find
+from triagem.inbox import Inbox
+from triagem.inbox.desired import paused
+from triagem.inbox.lease import workers
+from triagem.registry import Registry
+from triagem.worker.figures import Figure
 
 UP: Final = Figure("triagem_store_up", "1 if the store answered this scrape", ("store",))
 

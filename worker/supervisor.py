@@ -13,8 +13,8 @@ from typing import Final
 
 import structlog
 
-from contracts.errors import Final as FinalError
-from contracts.errors import Retryable
+from triagem.contracts.errors import Final as FinalError
+from triagem.contracts.errors import Retryable
 
 log = structlog.get_logger(__name__)
 

@@ -11,24 +11,24 @@ from typing import Final, TypeVar
 
 import structlog
 
-from contracts.errors import GroupMissing, InboxAway, InboxFull, TriagemError
-from contracts.ticket import Lane
-from db import Database
-from inbox import Entry, Inbox
-from inbox.client import BLOCK_S
-from inbox.desired import paused
-from inbox.lease import Lease
-from inbox.trials import LETHAL, Trials
-from worker.batch import Condemned, Done, MicroBatch
-from worker.causes import Cause
-from worker.handover import Handover
-from worker.keeper import Keeper
-from worker.lanes import Lanes
-from worker.outage import outwait
-from worker.preparer import Preparer
-from worker.rescue import Rescue
-from worker.settings import WorkerSettings
-from worker.supervisor import Supervisor
+from triagem.contracts.errors import GroupMissing, InboxAway, InboxFull, TriagemError
+from triagem.contracts.ticket import Lane
+from triagem.db import Database
+from triagem.inbox import Entry, Inbox
+from triagem.inbox.client import BLOCK_S
+from triagem.inbox.desired import paused
+from triagem.inbox.lease import Lease
+from triagem.inbox.trials import LETHAL, Trials
+from triagem.worker.batch import Condemned, Done, MicroBatch
+from triagem.worker.causes import Cause
+from triagem.worker.handover import Handover
+from triagem.worker.keeper import Keeper
+from triagem.worker.lanes import Lanes
+from triagem.worker.outage import outwait
+from triagem.worker.preparer import Preparer
+from triagem.worker.rescue import Rescue
+from triagem.worker.settings import WorkerSettings
+from triagem.worker.supervisor import Supervisor
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")

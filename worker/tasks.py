@@ -5,11 +5,11 @@ from typing import Any
 
 from celery import shared_task
 
-from contracts.errors import Retryable
-from contracts.ticket import PREDICT
-from db.retain import drop_tickets
-from db.search import learn
-from worker.settings import OpsSettings
+from triagem.contracts.errors import Retryable
+from triagem.contracts.ticket import PREDICT
+from triagem.db.retain import drop_tickets
+from triagem.db.search import learn
+from triagem.worker.settings import OpsSettings
 
 
 @shared_task(

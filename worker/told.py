@@ -13,11 +13,11 @@ from typing import Final
 
 import structlog
 
-from contracts.ticket import Lane
-from db.rewrite import Reclassified
-from db.window import Classified
-from inbox import Entry
-from worker.batch import Spent
+from triagem.contracts.ticket import Lane
+from triagem.db.rewrite import Reclassified
+from triagem.db.window import Classified
+from triagem.inbox import Entry
+from triagem.worker.batch import Spent
 
 log = structlog.get_logger(__name__)
 _wanted = logging.getLogger(__name__).isEnabledFor

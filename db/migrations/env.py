@@ -1,8 +1,8 @@
-"""Alembic's entry: runs our migrations on the connection that `db.upgrade` hands in."""
+"""Alembic's entry: runs our migrations on the connection that `triagem.db.upgrade` hands in."""
 
 from alembic import context
 
-from db.tables import Base
+from triagem.db.tables import Base
 
 context.configure(connection=context.config.attributes["connection"], target_metadata=Base.metadata)
 with context.begin_transaction():

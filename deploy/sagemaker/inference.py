@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from engine import SeedPrediction, predict, predict_batch
+from triagem.engine import SeedPrediction, predict, predict_batch
 
 JSON = "application/json"
 

@@ -9,8 +9,8 @@ import io
 import tarfile
 from pathlib import Path
 
-from contracts.errors import Final
-from registry import Registry, RegistrySettings
+from triagem.contracts.errors import Final
+from triagem.registry import Registry, RegistrySettings
 
 HANDLER = Path(__file__).with_name("inference.py")
 UNPACKED = "/opt/ml/model/code"

@@ -14,25 +14,25 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
-from cli.stack import LocalStack  # noqa: E402
-from contracts.prediction import Band, Prediction  # noqa: E402
-from contracts.ticket import Identity, Lane, Ticket  # noqa: E402
-from db import Database, dead, runs  # noqa: E402
-from db.alerts import DRIFT, raise_alert  # noqa: E402
-from db.keys import Scope, create  # noqa: E402
-from db.reviews import judge  # noqa: E402
-from db.search import learn  # noqa: E402
-from db.upgrade import upgrade  # noqa: E402
-from db.window import Classified, write  # noqa: E402
-from gateway.room import Room  # noqa: E402
-from gateway.settings import GatewaySettings  # noqa: E402
-from inbox import Inbox, connect  # noqa: E402
-from inbox.lease import Lease  # noqa: E402
-from registry import Registry  # noqa: E402
 from tests.support.browser import SIZES, browser, served  # noqa: E402
 from tests.support.tested import register_tested  # noqa: E402
-from trainer.assess import assess  # noqa: E402
-from trainer.data import Row  # noqa: E402
+from triagem.cli.stack import LocalStack  # noqa: E402
+from triagem.contracts.prediction import Band, Prediction  # noqa: E402
+from triagem.contracts.ticket import Identity, Lane, Ticket  # noqa: E402
+from triagem.db import Database, dead, runs  # noqa: E402
+from triagem.db.alerts import DRIFT, raise_alert  # noqa: E402
+from triagem.db.keys import Scope, create  # noqa: E402
+from triagem.db.reviews import judge  # noqa: E402
+from triagem.db.search import learn  # noqa: E402
+from triagem.db.upgrade import upgrade  # noqa: E402
+from triagem.db.window import Classified, write  # noqa: E402
+from triagem.gateway.room import Room  # noqa: E402
+from triagem.gateway.settings import GatewaySettings  # noqa: E402
+from triagem.inbox import Inbox, connect  # noqa: E402
+from triagem.inbox.lease import Lease  # noqa: E402
+from triagem.registry import Registry  # noqa: E402
+from triagem.trainer.assess import assess  # noqa: E402
+from triagem.trainer.data import Row  # noqa: E402
 
 HERE = Path(__file__).parent
 CHANCE = random.Random(7)

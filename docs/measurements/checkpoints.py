@@ -12,14 +12,14 @@ import numpy as np
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from trainer.baseline import baseline
-from trainer.calibrate import Floats
-from trainer.data import Row, load
-from trainer.finetune import finetune
-from trainer.folds import fold_numbers
-from trainer.measures import scores
-from trainer.schedule import fit_schedule
-from trainer.settings import TrainSettings
+from triagem.trainer.baseline import baseline
+from triagem.trainer.calibrate import Floats
+from triagem.trainer.data import Row, load
+from triagem.trainer.finetune import finetune
+from triagem.trainer.folds import fold_numbers
+from triagem.trainer.measures import scores
+from triagem.trainer.schedule import fit_schedule
+from triagem.trainer.settings import TrainSettings
 
 FOLDS, DEV_FOLDS, BATCH = 4, 10, 64
 

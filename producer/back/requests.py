@@ -3,14 +3,14 @@
 from collections.abc import Collection, Generator
 from datetime import datetime
 
-from contracts.errors import InvalidInput
-from outgoing import Request
-from producer.crm import Crm
-from producer.crm.callback import callback
-from producer.crm.chatwoot_labels import labels_in, read_labels, write_labels
-from producer.crm.result import Result
-from producer.crm.settings import Callback, ChatwootLabels, ChatwootSource, ZendeskTags
-from producer.crm.zendesk_tags import tag_ticket
+from triagem.contracts.errors import InvalidInput
+from triagem.outgoing import Request
+from triagem.producer.crm import Crm
+from triagem.producer.crm.callback import callback
+from triagem.producer.crm.chatwoot_labels import labels_in, read_labels, write_labels
+from triagem.producer.crm.result import Result
+from triagem.producer.crm.settings import Callback, ChatwootLabels, ChatwootSource, ZendeskTags
+from triagem.producer.crm.zendesk_tags import tag_ticket
 
 
 def requests(

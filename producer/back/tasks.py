@@ -9,18 +9,18 @@ from typing import Any
 import structlog
 from celery import shared_task
 
-from contracts.errors import Retryable
-from db.deliveries import keep_targets
-from outgoing.send import Sender
-from producer.back.tell import tell
-from producer.crm import from_environment
+from triagem.contracts.errors import Retryable
+from triagem.db.deliveries import keep_targets
+from triagem.outgoing.send import Sender
+from triagem.producer.back.tell import tell
+from triagem.producer.crm import from_environment
 
 log = structlog.get_logger(__name__)
 
 
 @shared_task(name="triagem.deliver", bind=True)  # type: ignore[untyped-decorator]
 def deliver(task: Any) -> None:
-    """Tell what is due. An outage is left to the next run, which is not far (PIPE 23)."""
+    """Tell what is due. An outage is left to the next run, which is not far (INV-23)."""
     crm = from_environment()
     try:
         keep_targets(task.app.database, crm.targets)

@@ -8,14 +8,14 @@ from typing import Final
 
 import structlog
 
-from contracts.errors import InvalidInput
-from db import Database
-from db.deliveries import Leased, State, due, lease, settle
-from outgoing import Again, Delivered, GiveUp, Request, Verdict
-from outgoing.turn import Became, outcome, turn
-from producer.back.requests import requests
-from producer.crm import Crm
-from producer.crm.result import Result
+from triagem.contracts.errors import InvalidInput
+from triagem.db import Database
+from triagem.db.deliveries import Leased, State, due, lease, settle
+from triagem.outgoing import Again, Delivered, GiveUp, Request, Verdict
+from triagem.outgoing.turn import Became, outcome, turn
+from triagem.producer.back.requests import requests
+from triagem.producer.crm import Crm
+from triagem.producer.crm.result import Result
 
 log = structlog.get_logger(__name__)
 

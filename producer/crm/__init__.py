@@ -3,10 +3,10 @@
 `receive(webhook, source, now)` is the way in. `callback`, `zendesk_tags` and `chatwoot_labels` build what goes out.
 """
 
-from producer.crm.adapter import Accepted, Ignored, Outcome, Refused, Unreadable, Webhook
-from producer.crm.crm_file import Crm, CrmSettings, from_environment, load
-from producer.crm.receive import read, receive
-from producer.crm.settings import Source
+from triagem.producer.crm.adapter import Accepted, Ignored, Outcome, Refused, Unreadable, Webhook
+from triagem.producer.crm.crm_file import Crm, CrmSettings, from_environment, load
+from triagem.producer.crm.receive import read, receive
+from triagem.producer.crm.settings import Source
 
 __all__ = [
     "Accepted",

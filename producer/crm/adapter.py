@@ -2,13 +2,13 @@
 
 An adapter is a function `(payload, source, now) -> Accepted | Ignored` in a file of its own. It does no I/O, trusts
 no type in the payload, and raises InvalidTicket naming the field where a customer's message cannot be read.
-`producer.crm.receive` checks who sent it, parses it and calls the adapter; it raises nothing.
+`triagem.producer.crm.receive` checks who sent it, parses it and calls the adapter; it raises nothing.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from contracts.ticket import Ticket
+from triagem.contracts.ticket import Ticket
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,10 @@
 
 from datetime import datetime
 
-from outgoing import Request
-from outgoing.standard import signed
-from producer.crm.result import Result, json_body
-from producer.crm.settings import Callback
+from triagem.outgoing import Request
+from triagem.outgoing.standard import signed
+from triagem.producer.crm.result import Result, json_body
+from triagem.producer.crm.settings import Callback
 
 
 def callback(result: Result, settings: Callback, now: datetime) -> Request:

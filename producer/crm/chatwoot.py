@@ -7,10 +7,10 @@ https://www.chatwoot.com/hc/user-guide/articles/1677693021-how-to-use-webhooks; 
 from datetime import datetime
 from typing import Final
 
-from contracts.errors import InvalidTicket
-from producer.crm.adapter import Accepted, Ignored
-from producer.crm.payload import at, identifier, joined, make, moment, shown, words
-from producer.crm.settings import ChatwootSource
+from triagem.contracts.errors import InvalidTicket
+from triagem.producer.crm.adapter import Accepted, Ignored
+from triagem.producer.crm.payload import at, identifier, joined, make, moment, shown, words
+from triagem.producer.crm.settings import ChatwootSource
 
 _INCOMING: Final = ("incoming", 0)  # a name in message_created, a number inside a conversation
 

@@ -6,11 +6,11 @@ first. A label that an agent sets between the two requests is lost; Chatwoot has
 
 from collections.abc import Mapping, Sequence
 
-from contracts.errors import InvalidInput, InvalidTicket
-from outgoing import Request
-from producer.crm.payload import at, parse
-from producer.crm.result import Result, json_body, number_of, tags
-from producer.crm.settings import ChatwootLabels
+from triagem.contracts.errors import InvalidInput, InvalidTicket
+from triagem.outgoing import Request
+from triagem.producer.crm.payload import at, parse
+from triagem.producer.crm.result import Result, json_body, number_of, tags
+from triagem.producer.crm.settings import ChatwootLabels
 
 
 def read_labels(result: Result, account_id: int, settings: ChatwootLabels) -> Request:

@@ -8,11 +8,11 @@ from typing import Final
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from contracts.errors import InvalidInput
-from contracts.ticket import complaint
-from outgoing import settings_file
-from outgoing.hosts import check_url
-from producer.crm.settings import ChatwootSource, FreshdeskSource, GenericSource, Source, ZendeskSource
+from triagem.contracts.errors import InvalidInput
+from triagem.contracts.ticket import complaint
+from triagem.outgoing import settings_file
+from triagem.outgoing.hosts import check_url
+from triagem.producer.crm.settings import ChatwootSource, FreshdeskSource, GenericSource, Source, ZendeskSource
 
 _ADAPTERS: Final[Mapping[str, type[Source]]] = {
     "zendesk": ZendeskSource,

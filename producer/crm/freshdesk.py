@@ -8,10 +8,10 @@ import re
 from datetime import datetime
 from typing import Final
 
-from contracts.errors import InvalidTicket
-from producer.crm.adapter import Accepted, Ignored
-from producer.crm.payload import at, identifier, joined, make, words
-from producer.crm.settings import FreshdeskSource
+from triagem.contracts.errors import InvalidTicket
+from triagem.producer.crm.adapter import Accepted, Ignored
+from triagem.producer.crm.payload import at, identifier, joined, make, words
+from triagem.producer.crm.settings import FreshdeskSource
 
 # What {{triggered_event}} writes where no customer spoke: `{status:{from:2,to:4}}`, `{note_type:private}`.
 _HANDLING: Final = re.compile(r"\s*\{\s*(?:status|priority|note_type:\s*private)\b")

@@ -8,11 +8,11 @@ from typing import Any
 
 import jmespath
 
-from contracts.errors import InvalidTicket
-from contracts.ticket import Ticket
-from producer.crm.adapter import Accepted, Ignored
-from producer.crm.payload import identifier, make, moment
-from producer.crm.settings import GenericSource
+from triagem.contracts.errors import InvalidTicket
+from triagem.contracts.ticket import Ticket
+from triagem.producer.crm.adapter import Accepted, Ignored
+from triagem.producer.crm.payload import identifier, make, moment
+from triagem.producer.crm.settings import GenericSource
 
 
 def read(payload: object, source: GenericSource, now: datetime) -> Accepted | Ignored:

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from pydantic import AwareDatetime, TypeAdapter, ValidationError
 
-from contracts.errors import InvalidTicket
-from contracts.ticket import Ticket, accept
+from triagem.contracts.errors import InvalidTicket
+from triagem.contracts.ticket import Ticket, accept
 
 _MOMENT: Final = TypeAdapter(AwareDatetime)
 _NAME: Final = re.compile(r"[a-z][a-z0-9_.:-]{0,79}")

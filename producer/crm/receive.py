@@ -2,12 +2,12 @@
 
 from datetime import datetime
 
-from contracts.errors import InvalidTicket
-from producer.crm import chatwoot, freshdesk, generic, zendesk
-from producer.crm.adapter import Accepted, Ignored, Outcome, Refused, Unreadable, Webhook
-from producer.crm.payload import parse
-from producer.crm.settings import ChatwootSource, FreshdeskSource, GenericSource, Source, ZendeskSource
-from producer.crm.signature import check_signature, check_token
+from triagem.contracts.errors import InvalidTicket
+from triagem.producer.crm import chatwoot, freshdesk, generic, zendesk
+from triagem.producer.crm.adapter import Accepted, Ignored, Outcome, Refused, Unreadable, Webhook
+from triagem.producer.crm.payload import parse
+from triagem.producer.crm.settings import ChatwootSource, FreshdeskSource, GenericSource, Source, ZendeskSource
+from triagem.producer.crm.signature import check_signature, check_token
 
 
 def receive(webhook: Webhook, source: Source, now: datetime) -> Outcome:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from contracts.errors import InvalidInput
-from contracts.prediction import Band
+from triagem.contracts.errors import InvalidInput
+from triagem.contracts.prediction import Band
 
 
 @dataclass(frozen=True, slots=True)

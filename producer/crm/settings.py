@@ -7,8 +7,8 @@ import jmespath
 from jmespath.exceptions import JMESPathError
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
-from outgoing.standard import SigningKey
-from producer.crm.signature import CHATWOOT, ZENDESK, Signature
+from triagem.outgoing.standard import SigningKey
+from triagem.producer.crm.signature import CHATWOOT, ZENDESK, Signature
 
 
 def _expression(text: str) -> str:

@@ -12,9 +12,9 @@ from typing import Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from contracts.errors import InvalidTicket
-from producer.crm.adapter import Refused, Webhook
-from producer.crm.payload import moment
+from triagem.contracts.errors import InvalidTicket
+from triagem.producer.crm.adapter import Refused, Webhook
+from triagem.producer.crm.payload import moment
 
 REPLAY_WINDOW: Final = timedelta(minutes=5)
 TOKEN_HEADER: Final = "X-Triagem-Token"  # noqa: S105 - a header's name

@@ -7,10 +7,10 @@ https://support.zendesk.com/hc/en-us/articles/4408886858138 (the placeholders).
 from datetime import datetime
 from typing import Final
 
-from contracts.errors import InvalidTicket
-from producer.crm.adapter import Accepted, Ignored
-from producer.crm.payload import at, identifier, joined, make, moment, shown, words
-from producer.crm.settings import ZendeskSource
+from triagem.contracts.errors import InvalidTicket
+from triagem.producer.crm.adapter import Accepted, Ignored
+from triagem.producer.crm.payload import at, identifier, joined, make, moment, shown, words
+from triagem.producer.crm.settings import ZendeskSource
 
 _SAID: Final = {  # where an event that brings a customer's message has it
     "ticket.created": ("detail", "description"),

@@ -7,10 +7,10 @@ would replace them), DELETE takes off. Neither works on closed tickets.
 import base64
 from collections.abc import Collection, Mapping
 
-from contracts.prediction import Band
-from outgoing import Request
-from producer.crm.result import Result, json_body, number_of, tag, tags
-from producer.crm.settings import ZendeskTags
+from triagem.contracts.prediction import Band
+from triagem.outgoing import Request
+from triagem.producer.crm.result import Result, json_body, number_of, tag, tags
+from triagem.producer.crm.settings import ZendeskTags
 
 
 def tag_ticket(result: Result, settings: ZendeskTags, former: Collection[str] = ()) -> tuple[Request, ...]:

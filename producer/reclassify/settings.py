@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from contracts.errors import InvalidInput
+from triagem.contracts.errors import InvalidInput
 
 HOUR: Final = r"^([01]\d|2[0-3]):[0-5]\d$"
 

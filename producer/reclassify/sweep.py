@@ -1,4 +1,4 @@
-"""What a page task does: bring the active run a step further, and end. It never waits (PIPE 23).
+"""What a page task does: bring the active run a step further, and end. It never waits (INV-23).
 
 First a page is put on the lane, then the cursor is saved: who is killed in between repeats one page, which the
 statement absorbs (db/rewrite.py).
@@ -12,16 +12,16 @@ from typing import Final
 
 import structlog
 
-from contracts.errors import InboxFull, InvalidInput, NoModel
-from contracts.ticket import Lane
-from contracts.wire import encode_check
-from db import Database, runs
-from db.run_pages import PAGE, advance, apply_page, page
-from db.runs import APPLY, Plan, Run
-from inbox import Inbox
-from inbox.lease import crew
-from producer.reclassify.settings import ReclassifySettings, next_time
-from registry import Registry
+from triagem.contracts.errors import InboxFull, InvalidInput, NoModel
+from triagem.contracts.ticket import Lane
+from triagem.contracts.wire import encode_check
+from triagem.db import Database, runs
+from triagem.db.run_pages import PAGE, advance, apply_page, page
+from triagem.db.runs import APPLY, Plan, Run
+from triagem.inbox import Inbox
+from triagem.inbox.lease import crew
+from triagem.producer.reclassify.settings import ReclassifySettings, next_time
+from triagem.registry import Registry
 
 log = structlog.get_logger(__name__)
 

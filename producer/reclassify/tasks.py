@@ -8,9 +8,9 @@ from typing import Any, Final
 
 from celery import shared_task
 
-from contracts.errors import Retryable
-from producer.reclassify.settings import ReclassifySettings
-from producer.reclassify.sweep import nightly, sweep
+from triagem.contracts.errors import Retryable
+from triagem.producer.reclassify.settings import ReclassifySettings
+from triagem.producer.reclassify.sweep import nightly, sweep
 
 # An outage at two o'clock must not cost the night.
 _PATIENT: Final = {

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Final
 
-from contracts.errors import InvalidInput
+from triagem.contracts.errors import InvalidInput
 
 _FIELDS: Final = ("label", "band", "source", "model", "since", "until")
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from cli.processes import WorkerProcess
-from cli.stack import Endpoints
+from triagem.cli.processes import WorkerProcess
+from triagem.cli.stack import Endpoints
 
 ROOT = Path(__file__).parent.parent.parent
 

@@ -12,11 +12,6 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from cli.processes import WorkerProcess
-from cli.stack import Endpoints
-from db import Database
-from db.alerts import undelivered
-from inbox import Inbox, InboxSettings, connect
 from tests.e2e.conftest import ROOT, StartWorker
 from tests.support.alerting import rules_file
 from tests.support.back import data, hurry, states
@@ -24,8 +19,13 @@ from tests.support.mailbox import Mailbox
 from tests.support.pipeline import drained, publish
 from tests.support.receiver import AWAY, FINE, Came, Receiver, Says
 from tests.support.waiting import until
-from worker.app import ops_app
-from worker.settings import OpsSettings
+from triagem.cli.processes import WorkerProcess
+from triagem.cli.stack import Endpoints
+from triagem.db import Database
+from triagem.db.alerts import undelivered
+from triagem.inbox import Inbox, InboxSettings, connect
+from triagem.worker.app import ops_app
+from triagem.worker.settings import OpsSettings
 
 RULES = """
 [rules.doubtful]

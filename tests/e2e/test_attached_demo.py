@@ -3,11 +3,11 @@
 import json
 from pathlib import Path
 
-from cli.demo import rate_among
-from db import Database
-from inbox import Inbox
 from tests.e2e.conftest import StartWorker
 from tests.support.command import Triagem
+from triagem.cli.demo import rate_among
+from triagem.db import Database
+from triagem.inbox import Inbox
 
 
 def test_workers_that_run_classify_the_export_and_live_on(

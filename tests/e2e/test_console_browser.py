@@ -6,23 +6,23 @@ from typing import Any
 
 import pytest
 
-from cli.stack import Endpoints
-from contracts.ticket import Lane
-from db import Database, dead
-from db.keys import Scope, create
-from db.queries import show
-from db.search import learn
-from db.window import write
-from gateway.room import Room
-from inbox import Inbox
-from producer import Publisher
-from registry import Registry
 from tests.support.browser import SIZES, axe, browser, chromium, served
 from tests.support.gateway import room
 from tests.support.pipeline import running
 from tests.support.reviewing import unsure
 from tests.support.tested import current_and_better
 from tests.support.waiting import until
+from triagem.cli.stack import Endpoints
+from triagem.contracts.ticket import Lane
+from triagem.db import Database, dead
+from triagem.db.keys import Scope, create
+from triagem.db.queries import show
+from triagem.db.search import learn
+from triagem.db.window import write
+from triagem.gateway.room import Room
+from triagem.inbox import Inbox
+from triagem.producer import Publisher
+from triagem.registry import Registry
 
 EVIL = "<script>window.evil = 1</script><img src=x onerror='window.evil = 1'>"
 

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from cli.processes import ChildProcess
-from cli.stack import Endpoints
-from contracts.ticket import Lane
-from db import Database
-from inbox import Inbox
-from inbox.lease import crew
 from tests.e2e.conftest import ROOT
 from tests.support.pipeline import drained, publish, stored
 from tests.support.processes import living
 from tests.support.waiting import until
+from triagem.cli.processes import ChildProcess
+from triagem.cli.stack import Endpoints
+from triagem.contracts.ticket import Lane
+from triagem.db import Database
+from triagem.inbox import Inbox
+from triagem.inbox.lease import crew
 
 
 @pytest.fixture

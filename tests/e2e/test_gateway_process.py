@@ -14,17 +14,17 @@ from typing import Any
 
 import pytest
 
-from cli.processes import WorkerProcess
-from cli.stack import Endpoints, LocalStack
-from cli.stack.ports import choose
-from contracts.ticket import Lane
-from db import Database
-from db.keys import Scope, create
-from inbox import Inbox
 from tests.e2e.conftest import ROOT
 from tests.support.builders import fields
 from tests.support.command import Triagem, assert_one_line
 from tests.support.waiting import until
+from triagem.cli.processes import WorkerProcess
+from triagem.cli.stack import Endpoints, LocalStack
+from triagem.cli.stack.ports import choose
+from triagem.contracts.ticket import Lane
+from triagem.db import Database
+from triagem.db.keys import Scope, create
+from triagem.inbox import Inbox
 
 PATIENCE_S = 1
 

@@ -5,12 +5,12 @@ from pathlib import Path
 
 from sqlalchemy import text
 
-from db import Database
-from inbox import Inbox
-from inbox.lease import alive, workers
-from producer import Publisher
 from tests.e2e.conftest import StartWorker
 from tests.support.waiting import until
+from triagem.db import Database
+from triagem.inbox import Inbox
+from triagem.inbox.lease import alive, workers
+from triagem.producer import Publisher
 
 
 def enqueue(inbox: Inbox, number: int) -> None:
@@ -38,11 +38,11 @@ def test_a_kill_while_the_real_bert_computes_loses_nothing(
     inbox: Inbox, database: Database, start_worker: StartWorker, bert_models: Path
 ) -> None:
     enqueue(inbox, 400)
-    first = start_worker(bert_models, "engine.classify:load")
+    first = start_worker(bert_models, "triagem.engine.classify:load")
     until(lambda: stored(database) > 0, seconds=90)
     first.kill()
     assert 0 < stored(database) < 400
-    start_worker(bert_models, "engine.classify:load")
+    start_worker(bert_models, "triagem.engine.classify:load")
     until(lambda: inbox.redis.xlen("triagem:{0}:live") == 0, seconds=90)
     assert_each_exactly_once(database, 400)
 

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from db import Database
-from inbox import Inbox
-from producer import Publisher
-from registry import Registry
 from tests.e2e.conftest import StartWorker
 from tests.support.command import Answer, Triagem
 from tests.support.training import write_made_up
 from tests.support.waiting import until
+from triagem.db import Database
+from triagem.inbox import Inbox
+from triagem.producer import Publisher
+from triagem.registry import Registry
 
 LABELS = ("suporte", "venda")
 # As many as it takes to show that a version just as good is not worse by 0.01: with fewer, nothing could show it.
@@ -96,7 +96,7 @@ def test_the_whole_life(  # noqa: PLR0917 - all rooms have a part in it
     assert models.current().version == "v1.0.0"
 
     # Reviewed: a person says of some texts what they are, and that becomes data, but for what is tested on.
-    start_worker(models.root, "engine.classify:load", TRIAGEM_LOOK_EVERY_S="0.2")
+    start_worker(models.root, "triagem.engine.classify:load", TRIAGEM_LOOK_EVERY_S="0.2")
     customers = Customers(inbox)
     customers.write(60)
     until(lambda: stored(database).total() == 60, seconds=120)

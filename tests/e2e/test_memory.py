@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from cli.processes import WorkerProcess
-from contracts.ticket import Lane
-from inbox import Inbox
-from producer import Publisher
 from tests.e2e.conftest import StartWorker
 from tests.support.waiting import until
+from triagem.cli.processes import WorkerProcess
+from triagem.contracts.ticket import Lane
+from triagem.inbox import Inbox
+from triagem.producer import Publisher
 
 GROWTH_MIB = 12.0
 CHUNK = 5_000
@@ -36,13 +36,13 @@ def pass_through(inbox: Inbox, tickets: range) -> None:
 def test_a_worker_does_not_grow_with_the_tickets_it_has_classified(
     tickets: int, inbox: Inbox, start_worker: StartWorker, instant_models: Path
 ) -> None:
-    worker = start_worker(instant_models, "cli.bench.instant:instant")
+    worker = start_worker(instant_models, "triagem.cli.bench.instant:instant")
     assert_bounded(worker, inbox, settled=tickets // 3, tickets=tickets)
 
 
 @pytest.mark.slow
 def test_nor_does_one_with_a_real_bert(inbox: Inbox, start_worker: StartWorker, bert_models: Path) -> None:
-    worker = start_worker(bert_models, "engine.classify:load")
+    worker = start_worker(bert_models, "triagem.engine.classify:load")
     assert_bounded(worker, inbox, settled=50_000, tickets=150_000)
 
 

@@ -8,20 +8,20 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from cli.stack import LocalStack
-from contracts.ticket import Lane
-from db import Database
-from db.keys import Scope, create
-from db.tables import EMPTY_ALL
-from inbox import connect
-from inbox.stream import stream_key
 from tests.support.prometheus import prometheus
 from tests.support.promql import asked, panels, rules, selected
 from tests.support.scraping import PROCESSES, Page, System, system
 from tests.support.waiting import until
-from worker.app import ops_app
-from worker.gpu import FIGURES as GPU_FIGURES
-from worker.settings import OpsSettings
+from triagem.cli.stack import LocalStack
+from triagem.contracts.ticket import Lane
+from triagem.db import Database
+from triagem.db.keys import Scope, create
+from triagem.db.tables import EMPTY_ALL
+from triagem.inbox import connect
+from triagem.inbox.stream import stream_key
+from triagem.worker.app import ops_app
+from triagem.worker.gpu import FIGURES as GPU_FIGURES
+from triagem.worker.settings import OpsSettings
 
 MARK = "paralelepipedo"  # in every text, source and ticket id that was handed in
 LIVE, BULK = 40, 10

@@ -11,18 +11,18 @@ import pytest
 from redis import Redis
 from sqlalchemy import text
 
-from cli.processes import WorkerProcess
-from cli.stack import Endpoints
-from db import Database
-from db.alerts import RETRAINING_DUE, undelivered
-from inbox import connect
 from tests.e2e.conftest import ROOT
 from tests.support.life import promoted, reviewed
 from tests.support.processes import offspring
 from tests.support.waiting import until
-from worker.app import ops_app
-from worker.health import check
-from worker.settings import OpsSettings
+from triagem.cli.processes import WorkerProcess
+from triagem.cli.stack import Endpoints
+from triagem.db import Database
+from triagem.db.alerts import RETRAINING_DUE, undelivered
+from triagem.inbox import connect
+from triagem.worker.app import ops_app
+from triagem.worker.health import check
+from triagem.worker.settings import OpsSettings
 
 Start = Callable[..., WorkerProcess]
 

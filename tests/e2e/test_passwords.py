@@ -6,17 +6,17 @@ from pathlib import Path
 import pytest
 from sqlalchemy import make_url
 
-from cli.stack import Endpoints, LocalStack
-from db import Database, DatabaseSettings
-from inbox import Inbox, InboxSettings, connect
-from inbox.lease import alive
-from producer import Publisher
 from tests.e2e.conftest import StartWorker
 from tests.support.command import Triagem
 from tests.support.leaks import leaks, said_about
 from tests.support.waiting import until
-from worker.app import make_app
-from worker.settings import WorkerSettings
+from triagem.cli.stack import Endpoints, LocalStack
+from triagem.db import Database, DatabaseSettings
+from triagem.inbox import Inbox, InboxSettings, connect
+from triagem.inbox.lease import alive
+from triagem.producer import Publisher
+from triagem.worker.app import make_app
+from triagem.worker.settings import WorkerSettings
 
 WRONG = "hush-hush"
 REDIS, DATABASE, BROKER = "TRIAGEM_REDIS_URL", "TRIAGEM_DATABASE_URL", "TRIAGEM_BROKER_URL"

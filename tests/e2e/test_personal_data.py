@@ -8,18 +8,18 @@ from typing import Final
 import pytest
 from sqlalchemy import text
 
-from cli.stack import LocalStack
-from cli.stack.ports import choose
-from contracts.ticket import Lane
-from db import Database
-from inbox import Inbox
-from inbox.stream import stream_key
-from producer import Publisher
 from tests.e2e.conftest import StartWorker
 from tests.support.command import Triagem
 from tests.support.leaks import leaks, metrics_of, reasons, said_about
 from tests.support.pipeline import stored
 from tests.support.waiting import until
+from triagem.cli.stack import LocalStack
+from triagem.cli.stack.ports import choose
+from triagem.contracts.ticket import Lane
+from triagem.db import Database
+from triagem.inbox import Inbox
+from triagem.inbox.stream import stream_key
+from triagem.producer import Publisher
 
 Said = Callable[..., dict[str, str]]
 

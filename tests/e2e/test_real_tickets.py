@@ -5,15 +5,15 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from contracts.ticket import Lane
-from db import Database
-from inbox import Inbox
-from producer import Publisher
-from producer.load import load
-from producer.mapping import field_map
-from producer.rows import open_text, rows
 from tests.e2e.conftest import ROOT, StartWorker
 from tests.support.waiting import until
+from triagem.contracts.ticket import Lane
+from triagem.db import Database
+from triagem.inbox import Inbox
+from triagem.producer import Publisher
+from triagem.producer.load import load
+from triagem.producer.mapping import field_map
+from triagem.producer.rows import open_text, rows
 
 TICKETS = ROOT.parent / "shared" / "bench" / "tickets_10k.jsonl"
 
@@ -28,7 +28,7 @@ def test_ten_thousand_real_tickets_have_one_row_each_when_the_backlog_is_empty(
         mapping = field_map(columns, "external_id=id")
         summary = load(records, mapping, Publisher(inbox), lane=Lane.BULK, source="desk", strict=True)
     assert summary.accepted == 10_000
-    start_worker(bert_models, "engine.classify:load")
+    start_worker(bert_models, "triagem.engine.classify:load")
     until(lambda: inbox.redis.xlen("triagem:{0}:bulk") == 0, seconds=900)
     with database.autocommit() as connection:
         rows_, ids, dead = connection.execute(

@@ -7,17 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from cli.processes import WorkerProcess
-from cli.stack import Endpoints
-from contracts.ticket import Lane
-from db import Database, runs
-from db.runs import Plan, Run
-from inbox import Inbox
 from tests.e2e.conftest import ROOT
 from tests.e2e.test_memory import GROWTH_MIB, resident_mib
 from tests.support.processes import offspring
 from tests.support.runs import scalar, store
 from tests.support.waiting import until
+from triagem.cli.processes import WorkerProcess
+from triagem.cli.stack import Endpoints
+from triagem.contracts.ticket import Lane
+from triagem.db import Database, runs
+from triagem.db.runs import Plan, Run
+from triagem.inbox import Inbox
 
 MARK = 5_000
 

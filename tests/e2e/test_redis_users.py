@@ -8,20 +8,20 @@ from typing import Any, cast
 import pytest
 from redis import Redis
 
-from cli.stack import Endpoints
-from contracts.errors import AccessDenied
-from contracts.ticket import Lane
-from db import Database
-from inbox import Inbox, connect
-from inbox.client import redis_errors
-from inbox.lease import alive
-from inbox.stream import stream_key
-from producer import Publisher
 from tests.e2e.conftest import ROOT, StartWorker
 from tests.support.command import Triagem
 from tests.support.pipeline import stored
 from tests.support.waiting import until
-from worker.app import make_app
+from triagem.cli.stack import Endpoints
+from triagem.contracts.errors import AccessDenied
+from triagem.contracts.ticket import Lane
+from triagem.db import Database
+from triagem.inbox import Inbox, connect
+from triagem.inbox.client import redis_errors
+from triagem.inbox.lease import alive
+from triagem.inbox.stream import stream_key
+from triagem.producer import Publisher
+from triagem.worker.app import make_app
 
 PASSWORD = "hush-hush"
 LINES = re.findall(r"^ACL SETUSER .*$", (ROOT / "docs/security.md").read_text(encoding="utf-8"), re.MULTILINE)

@@ -8,17 +8,17 @@ from typing import Any
 
 import pytest
 
-from cli.processes import WorkerProcess
-from cli.stack import Endpoints
-from db import Database
-from db.window import write
 from tests.e2e.conftest import ROOT
 from tests.support.back import crm_file, data, hurry, states
 from tests.support.receiver import FINE, Came, Receiver, Says
 from tests.support.waiting import until
 from tests.support.windows import result
-from worker.app import ops_app
-from worker.settings import OpsSettings
+from triagem.cli.processes import WorkerProcess
+from triagem.cli.stack import Endpoints
+from triagem.db import Database
+from triagem.db.window import write
+from triagem.worker.app import ops_app
+from triagem.worker.settings import OpsSettings
 
 ANSWERED: Any = {"source": "freshdesk"}
 

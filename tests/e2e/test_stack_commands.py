@@ -13,14 +13,14 @@ from urllib.request import Request, urlopen
 import pytest
 from sqlalchemy import text
 
-from cli.stack import LocalStack, running
-from cli.stack.ports import choose, is_free
-from db import Database
 from tests.e2e.conftest import ROOT, StartWorker
 from tests.support.leaks import metrics_of
 from tests.support.processes import living, offspring
 from tests.support.stack import pids_of
 from tests.support.waiting import until
+from triagem.cli.stack import LocalStack, running
+from triagem.cli.stack.ports import choose, is_free
+from triagem.db import Database
 
 TOLD = ("predictions_total", "triagem_store_up", "triagem_http_requests_total")  # by worker, ops and gateway
 
@@ -38,7 +38,7 @@ def triagem(
     folder: Path, *arguments: str, models: Path, engine: str, port: int | None = None
 ) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "cli.main", *arguments],
+        [sys.executable, "-m", "triagem.cli.main", *arguments],
         cwd=folder,
         env={
             **os.environ,
@@ -163,7 +163,7 @@ def test_up_says_that_the_gateways_port_is_taken_before_it_starts_anything(
 
 
 def test_the_demo_kills_a_worker_midway_and_every_ticket_has_its_row(folder: Path, bert_models: Path) -> None:
-    process = triagem(folder, "demo", "--json", models=bert_models, engine="engine.classify:load")
+    process = triagem(folder, "demo", "--json", models=bert_models, engine="triagem.engine.classify:load")
     out, err = process.communicate(timeout=240)
     assert process.returncode == 0, err
     outcome = json.loads(out)

@@ -2,15 +2,15 @@
 
 from pathlib import Path
 
-from cli.stack import Endpoints
-from db import Database
-from producer import Publisher
 from tests.e2e.conftest import StartWorker
 from tests.support.pipeline import stored
 from tests.support.tls import authority, secured, tls_proxy
 from tests.support.waiting import until
-from worker.app import make_app
-from worker.settings import broker_beside
+from triagem.cli.stack import Endpoints
+from triagem.db import Database
+from triagem.producer import Publisher
+from triagem.worker.app import make_app
+from triagem.worker.settings import broker_beside
 
 
 def test_a_worker_classifies_and_answers_over_tls(

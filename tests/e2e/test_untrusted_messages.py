@@ -6,14 +6,14 @@ import pickle
 from pathlib import Path
 from typing import Any
 
-from contracts.ticket import Lane
-from db import Database
-from inbox import Inbox, connect
-from inbox.stream import stream_key
 from tests.e2e.conftest import StartWorker
 from tests.support.leaks import reasons
 from tests.support.waiting import until
-from worker.app import QUEUE, make_app
+from triagem.contracts.ticket import Lane
+from triagem.db import Database
+from triagem.inbox import Inbox, connect
+from triagem.inbox.stream import stream_key
+from triagem.worker.app import QUEUE, make_app
 
 PICKLE = "application/x-python-serialize"
 

@@ -8,17 +8,17 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from cli.bench.cluster import Autoscaler
-from cli.processes import WorkerProcess
-from cli.stack import Endpoints
-from db import Database
-from db.keys import Scope
-from inbox import Inbox
-from producer import Publisher
 from tests.faults.engine import ENGINE
 from tests.support.gateway import client, room
 from tests.support.pipeline import drained, stored
 from tests.support.wave import Cluster
+from triagem.cli.bench.cluster import Autoscaler
+from triagem.cli.processes import WorkerProcess
+from triagem.cli.stack import Endpoints
+from triagem.db import Database
+from triagem.db.keys import Scope
+from triagem.inbox import Inbox
+from triagem.producer import Publisher
 
 SECONDS_A_TEXT = 0.005  # 200 texts/s and worker, whatever the machine
 ROOT = Path(__file__).parents[2]
@@ -62,7 +62,7 @@ def test_a_wave_is_met_from_none_to_many_and_back_to_none(  # noqa: PLR0917 - th
     most: int,
     drain_s: float,
 ) -> None:
-    """PIPE 25. The window for fewer is longer than the drain, as docs/scaling.md asks for."""
+    """INV-25. The window for fewer is longer than the drain, as docs/scaling.md asks for."""
     asked = {"MAX": most, "DRAIN_S": drain_s, "COLD_START_S": 0, "RATE": 1 / SECONDS_A_TEXT}
     for name, value in asked.items():
         monkeypatch.setenv(f"TRIAGEM_SCALE_{name}", str(value))

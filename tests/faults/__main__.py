@@ -16,11 +16,11 @@ import structlog
 from rich.console import Console
 from rich.table import Table
 
-from cli.processes import exit_on_sigterm
 from tests.faults.catalog import Fault
 from tests.faults.families import FAMILIES
 from tests.faults.outcome import Outcome
 from tests.faults.rig import Rig
+from triagem.cli.processes import exit_on_sigterm
 
 _say = Console(stderr=True, highlight=False)
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from contracts.text import clean, digest
-from contracts.ticket import Lane, Ticket
+from triagem.contracts.text import clean, digest
+from triagem.contracts.ticket import Lane, Ticket
 
 Identity = tuple[str, str]
 Place = tuple[str, str]  # lane and entry id

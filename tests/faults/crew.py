@@ -6,15 +6,15 @@ import signal
 from pathlib import Path
 from typing import Any, Final, cast
 
-from cli.processes import WorkerProcess
-from cli.stack import Endpoints
-from contracts.errors import GroupMissing
-from contracts.ticket import Lane
-from inbox import Inbox
-from inbox.client import redis_errors
-from inbox.stream import GROUP, stream_key
 from tests.faults.engine import ENGINE
 from tests.support.waiting import until
+from triagem.cli.processes import WorkerProcess
+from triagem.cli.stack import Endpoints
+from triagem.contracts.errors import GroupMissing
+from triagem.contracts.ticket import Lane
+from triagem.inbox import Inbox
+from triagem.inbox.client import redis_errors
+from triagem.inbox.stream import GROUP, stream_key
 
 ROOT: Final = Path(__file__).parents[2]
 # Far under the 15 s of production, so that runs are short. Not under 2: a disk that stalls Redis' sync for longer

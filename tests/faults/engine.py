@@ -13,9 +13,9 @@ from typing import Final
 
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from contracts.model import Manifest, Tokens
-from registry import Registry
 from tests.support.engines import InstantModel
+from triagem.contracts.model import Manifest, Tokens
+from triagem.registry import Registry
 
 ENGINE: Final = "tests.faults.engine:load"
 RAISES: Final = "makes-the-model-raise"

@@ -5,14 +5,14 @@ from typing import Any, Final, cast
 
 from sqlalchemy import text
 
-from cli.processes import WorkerProcess
-from contracts.ticket import Lane, Ticket
-from contracts.wire import decode
-from inbox.lease import alive
-from inbox.stream import entries_of, stream_key
 from tests.faults.catalog import Size, fault
 from tests.faults.crew import LEASE_S
 from tests.faults.rig import Rig
+from triagem.cli.processes import WorkerProcess
+from triagem.contracts.ticket import Lane, Ticket
+from triagem.contracts.wire import decode
+from triagem.inbox.lease import alive
+from triagem.inbox.stream import entries_of, stream_key
 
 _MANY: Final = 200  # entries in hand: more than a window, a micro-batch in the model and one being committed
 _SLOW_S: Final = 0.002

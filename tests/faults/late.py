@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from contracts.model import Tokens
 from tests.faults.engine import FaultyModel, load
 from tests.faults.rig import Rig
 from tests.support.pipeline import running
+from triagem.contracts.model import Tokens
 
 
 @dataclass

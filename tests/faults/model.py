@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from contracts.errors import ModelCorrupt, NoModel
-from contracts.model import CURRENT_FILE, MANIFEST_FILE, CurrentModel
 from tests.faults.catalog import Fault, Size, fault
 from tests.faults.rig import Rig
+from triagem.contracts.errors import ModelCorrupt, NoModel
+from triagem.contracts.model import CURRENT_FILE, MANIFEST_FILE, CurrentModel
 
 
 def _broken(name: str, spoil: Callable[[Path], None]) -> Fault:

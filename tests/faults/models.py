@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from registry import Registry
 from tests.support.builders import register
+from triagem.registry import Registry
 
 
 def two_versions(folder: Path) -> Registry:

@@ -8,13 +8,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import text
 
-from contracts.errors import InvalidTicket
-from contracts.ticket import Lane, Ticket
-from contracts.wire import encode
-from inbox.stream import stream_key
 from tests.faults.catalog import Size, fault
 from tests.faults.late import late_worker
 from tests.faults.rig import Rig
+from triagem.contracts.errors import InvalidTicket
+from triagem.contracts.ticket import Lane, Ticket
+from triagem.contracts.wire import encode
+from triagem.inbox.stream import stream_key
 
 _SHORT, _FULL = Size(200), Size(4000)
 

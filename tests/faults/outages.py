@@ -3,9 +3,9 @@
 import time
 from collections.abc import Callable
 
-from cli.stack.server import Server
 from tests.faults.catalog import Size
 from tests.faults.rig import Rig
+from triagem.cli.stack.server import Server
 
 
 def killed_and_restarted(rig: Rig, size: Size, server: Server) -> None:

@@ -7,10 +7,10 @@ from typing import Any
 
 from sqlalchemy import text
 
-from contracts.text import clean
-from db import Database
 from tests.faults.book import Book, Identity, Place, text_digest
 from tests.faults.engine import says
+from triagem.contracts.text import clean
+from triagem.db import Database
 
 
 @dataclass(frozen=True, slots=True)

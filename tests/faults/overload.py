@@ -1,11 +1,11 @@
 """Producers that are far faster than the workers."""
 
-from contracts.errors import InboxFull
-from contracts.ticket import Lane
-from inbox import Inbox, InboxSettings
-from producer import Publisher
 from tests.faults.catalog import Size, fault
 from tests.faults.rig import Rig
+from triagem.contracts.errors import InboxFull
+from triagem.contracts.ticket import Lane
+from triagem.inbox import Inbox, InboxSettings
+from triagem.producer import Publisher
 
 
 @fault("producers faster than the worker", short=Size(1500), full=Size(20_000))

@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from typing import Final
 
-from contracts.ticket import Lane, Ticket
-from contracts.wire import encode
 from tests.faults.catalog import Fault, Size, fault
 from tests.faults.engine import KILLS, RAISES
 from tests.faults.rig import Rig
 from tests.faults.sabotage import trigger
 from tests.support.waiting import until
+from triagem.contracts.ticket import Lane, Ticket
+from triagem.contracts.wire import encode
 
 _MOST_DEATHS: Final = 5  # of one poisonous ticket: in company, then alone, each after a self-check that passed
 _REFUSED: Final = "refused"

@@ -4,8 +4,8 @@ import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from contracts.errors import Retryable
-from contracts.ticket import Ticket
+from triagem.contracts.errors import Retryable
+from triagem.contracts.ticket import Ticket
 
 if TYPE_CHECKING:
     from tests.faults.rig import Rig

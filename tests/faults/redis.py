@@ -8,15 +8,15 @@ from typing import Final
 
 import pytest
 
-from contracts.errors import InboxFull
-from contracts.ticket import Lane
-from inbox.client import redis_errors
-from inbox.desired import pause, resume
-from inbox.stream import stream_key
 from tests.faults import outages
 from tests.faults.catalog import Size, fault
 from tests.faults.rig import Rig
 from tests.support.proxy import cutting_proxy
+from triagem.contracts.errors import InboxFull
+from triagem.contracts.ticket import Lane
+from triagem.inbox.client import redis_errors
+from triagem.inbox.desired import pause, resume
+from triagem.inbox.stream import stream_key
 
 _BYTES: Final = 4000  # a ticket with a long note: what waits must outweigh what Redis needs for itself
 # What a worker says to Redis: takes, settles, claims, keeps its lease.

@@ -10,20 +10,20 @@ from typing import Any, Final, Self
 
 from sqlalchemy import text
 
-from cli.processes import WorkerProcess
-from cli.stack import LocalStack, ensure_writer_login
-from contracts.errors import Retryable
-from contracts.ticket import Lane, Ticket, accept
-from db import Database
-from db.tables import EMPTY_ALL
-from db.upgrade import upgrade
-from inbox import Inbox, InboxSettings, connect
-from producer import Publisher
 from tests.faults.book import Book
 from tests.faults.crew import LEASE_S, Crew
 from tests.faults.models import two_versions
 from tests.faults.outcome import Outcome, look, outcome
 from tests.faults.producing import Producing
+from triagem.cli.processes import WorkerProcess
+from triagem.cli.stack import LocalStack, ensure_writer_login
+from triagem.contracts.errors import Retryable
+from triagem.contracts.ticket import Lane, Ticket, accept
+from triagem.db import Database
+from triagem.db.tables import EMPTY_ALL
+from triagem.db.upgrade import upgrade
+from triagem.inbox import Inbox, InboxSettings, connect
+from triagem.producer import Publisher
 
 _CHUNK: Final = 250
 _STALLED_S: Final = 20  # above the slowest window, 5 s, and a lease or two

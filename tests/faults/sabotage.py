@@ -7,7 +7,7 @@ import psycopg
 from psycopg import sql
 from sqlalchemy import text
 
-from db import Database
+from triagem.db import Database
 
 
 @contextmanager

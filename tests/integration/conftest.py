@@ -2,7 +2,7 @@
 
 What fakeredis (2.40) lacks. The tests of these run on the real server alone, in `test_inbox_real.py`:
 
-- it has no INFO: memory share (PIPE 1; `put.lua` takes a refused INFO as "no limit") and Redis' uptime (8);
+- it has no INFO: memory share (INV-1; `put.lua` takes a refused INFO as "no limit") and Redis' uptime (8);
 - it stores `maxmemory` but refuses no write because of it;
 - XREADGROUP with COUNT and BLOCK answers at once instead of waiting;
 - XREADGROUP of a stream that does not exist answers in XGROUP's words instead of NOGROUP;
@@ -15,7 +15,7 @@ import pytest
 from fakeredis import FakeRedis, FakeServer
 from redis import Redis
 
-from inbox import Entry, Inbox, InboxSettings
+from triagem.inbox import Entry, Inbox, InboxSettings
 
 
 @pytest.fixture(params=["fake", "real"])

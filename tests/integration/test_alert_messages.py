@@ -8,23 +8,23 @@ from typing import Any
 
 import pytest
 
-from alerts.message import Message
-from alerts.rules_file import Rules
-from alerts.settings import Channel
-from alerts.tell import tell as telling
-from cli.stack import Endpoints
-from contracts.prediction import Band
-from contracts.ticket import Identity, Lane
-from db import Database
-from db.alerts import DRIFT, RETRAINING_DUE, raise_alert, undelivered
-from db.deliveries import deliveries, drop, replay
-from db.forget import delete_rest, entomb
-from db.window import write
-from outgoing import Again, Delivered, GiveUp, Verdict
-from outgoing.turn import Became
 from tests.support.alerting import later, made
 from tests.support.back import hurry, states
 from tests.support.windows import doubtful, result, rows
+from triagem.alerts.message import Message
+from triagem.alerts.rules_file import Rules
+from triagem.alerts.settings import Channel
+from triagem.alerts.tell import tell as telling
+from triagem.cli.stack import Endpoints
+from triagem.contracts.prediction import Band
+from triagem.contracts.ticket import Identity, Lane
+from triagem.db import Database
+from triagem.db.alerts import DRIFT, RETRAINING_DUE, raise_alert, undelivered
+from triagem.db.deliveries import deliveries, drop, replay
+from triagem.db.forget import delete_rest, entomb
+from triagem.db.window import write
+from triagem.outgoing import Again, Delivered, GiveUp, Verdict
+from triagem.outgoing.turn import Became
 
 
 class Sends:
@@ -109,7 +109,7 @@ class TestOneMessage:
         assert [message.data["tickets"] for message in send.sent] == [50]
 
     def test_about_an_import_or_a_nightly_run_is_not_made(self, database: Database, rules: Rules) -> None:
-        """PIPE 24."""
+        """INV-24."""
         write(database, many(3, lane=Lane.BULK))
         send = Sends()
         tell(database, rules, send)

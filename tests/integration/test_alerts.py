@@ -5,13 +5,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 from sqlalchemy import text
 
-from contracts.ticket import Identity
-from db import Database
-from db.alerts import DRIFT, RETRAINING_DUE, raise_alert, undelivered
-from db.forget import delete_rest, entomb
-from db.window import write
 from tests.support.command import Triagem
 from tests.support.windows import doubtful, rows
+from triagem.contracts.ticket import Identity
+from triagem.db import Database
+from triagem.db.alerts import DRIFT, RETRAINING_DUE, raise_alert, undelivered
+from triagem.db.forget import delete_rest, entomb
+from triagem.db.window import write
 
 
 def test_the_same_thing_is_told_once(database: Database) -> None:

@@ -5,18 +5,18 @@ from pathlib import Path
 
 import pytest
 
-from cli.stack import Endpoints
-from contracts.ticket import Identity
-from db import Database, runs
-from db.reviews import judge
-from db.run_diff import diff
-from db.run_pages import PAGE, apply_page
-from db.runs import APPLY, Plan, Run
-from db.window import write
-from inbox import Inbox
 from tests.support.pipeline import running
 from tests.support.runs import finish, scalar, store
 from tests.support.windows import current, result
+from triagem.cli.stack import Endpoints
+from triagem.contracts.ticket import Identity
+from triagem.db import Database, runs
+from triagem.db.reviews import judge
+from triagem.db.run_diff import diff
+from triagem.db.run_pages import PAGE, apply_page
+from triagem.db.runs import APPLY, Plan, Run
+from triagem.db.window import write
+from triagem.inbox import Inbox
 
 BACK = Plan("v0.9.0", 1, APPLY)
 FORTH = Plan("v1.1.0", 1, APPLY)

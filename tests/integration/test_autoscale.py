@@ -1,4 +1,4 @@
-"""The scaling signal over HTTP and by the command: the same figures, and no figure where there is none (PIPE 25)."""
+"""The scaling signal over HTTP and by the command: the same figures, and no figure where there is none (INV-25)."""
 
 import json
 from pathlib import Path
@@ -6,17 +6,17 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from cli.stack import Endpoints
-from contracts.ticket import Lane
-from db import Database
-from db.keys import Scope
-from inbox import Inbox, InboxSettings, connect
-from inbox.desired import pause
-from inbox.lease import Lease, crew
 from tests.support.command import Triagem
 from tests.support.gateway import client, room
 from tests.support.pipeline import drained, publish, running
 from tests.support.waiting import until
+from triagem.cli.stack import Endpoints
+from triagem.contracts.ticket import Lane
+from triagem.db import Database
+from triagem.db.keys import Scope
+from triagem.inbox import Inbox, InboxSettings, connect
+from triagem.inbox.desired import pause
+from triagem.inbox.lease import Lease, crew
 
 ASKED = {"TRIAGEM_SCALE_RATE": "10", "TRIAGEM_SCALE_DRAIN_S": "100", "TRIAGEM_SCALE_COLD_START_S": "0"}
 
@@ -43,7 +43,7 @@ def worker(inbox: Inbox, state: str = "at work", rate: float = 0.0) -> Lease:
 def test_a_worker_says_its_rate_once_it_had_half_a_micro_batch_to_do(
     endpoints: Endpoints, inbox: Inbox, instant_models: Path
 ) -> None:
-    """PIPE 25: by a trickle, a GPU would look 32 times slower than it is."""
+    """INV-25: by a trickle, a GPU would look 32 times slower than it is."""
     with running(endpoints, instant_models):
         until(lambda: [one.state for one in crew(inbox.redis)] == ["at work"])
         publish(inbox, 3)
@@ -56,7 +56,7 @@ def test_a_worker_says_its_rate_once_it_had_half_a_micro_batch_to_do(
 
 
 def test_both_lanes_and_what_is_in_flight_are_counted(reader: TestClient, inbox: Inbox) -> None:
-    """PIPE 25."""
+    """INV-25."""
     inbox.put(Lane.LIVE, [b"{}"] * 1500)
     inbox.put(Lane.BULK, [b"{}"] * 1000)
     inbox.take(Lane.LIVE, worker(inbox).consumer, 600)
@@ -69,7 +69,7 @@ def test_both_lanes_and_what_is_in_flight_are_counted(reader: TestClient, inbox:
 
 
 def test_the_workers_own_rates_count_as_soon_as_they_know_them(reader: TestClient, inbox: Inbox) -> None:
-    """PIPE 25: of those that have one; an idle worker keeps its own."""
+    """INV-25: of those that have one; an idle worker keeps its own."""
     inbox.put(Lane.LIVE, [b"{}"] * 9000)
     worker(inbox)
     worker(inbox, rate=20)
@@ -80,7 +80,7 @@ def test_the_workers_own_rates_count_as_soon_as_they_know_them(reader: TestClien
 
 
 def test_after_the_last_worker_has_gone_its_rate_is_still_known(reader: TestClient, inbox: Inbox) -> None:
-    """PIPE 25: the next wave, from none, is met with what was measured."""
+    """INV-25: the next wave, from none, is met with what was measured."""
     worker(inbox, rate=50).release()
 
     said = reader.get("/autoscale").json()
@@ -89,7 +89,7 @@ def test_after_the_last_worker_has_gone_its_rate_is_still_known(reader: TestClie
 
 
 def test_paused_it_holds_the_present_count(reader: TestClient, inbox: Inbox) -> None:
-    """PIPE 25."""
+    """INV-25."""
     inbox.put(Lane.LIVE, [b"{}"] * 9000)
     worker(inbox)
     pause(inbox.redis)
@@ -100,7 +100,7 @@ def test_paused_it_holds_the_present_count(reader: TestClient, inbox: Inbox) -> 
 
 
 def test_with_postgres_away_it_holds_the_present_count(reader: TestClient, inbox: Inbox) -> None:
-    """PIPE 25: by the workers' own word. One that is still warming up has none."""
+    """INV-25: by the workers' own word. One that is still warming up has none."""
     inbox.put(Lane.LIVE, [b"{}"] * 9000)
     worker(inbox, "waiting: Postgres does not answer")
     worker(inbox, "warming up")
@@ -111,7 +111,7 @@ def test_with_postgres_away_it_holds_the_present_count(reader: TestClient, inbox
 
 
 def test_with_redis_away_there_is_no_number(database: Database) -> None:
-    """PIPE 25: 503, never zero; who scales keeps what there is."""
+    """INV-25: 503, never zero; who scales keeps what there is."""
     away = Inbox(connect("redis://127.0.0.1:1/0"), InboxSettings())
 
     answer = client(room(database, away), Scope.READ).get("/autoscale")

@@ -10,7 +10,7 @@ from tests.support.command import Triagem
 
 @pytest.fixture(autouse=True)
 def few_peers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cli.bench.peers.find_spec", lambda _: None)
+    monkeypatch.setattr("triagem.cli.bench.peers.find_spec", lambda _: None)
 
 
 def test_the_engine_is_measured_beside_the_pipeline_and_absent_peers_are_named(

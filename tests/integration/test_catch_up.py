@@ -2,14 +2,14 @@
 
 from sqlalchemy import text
 
-from contracts.ticket import Identity
-from db import Database
-from db.forget import entomb
-from db.search import learn
-from db.upgrade import upgrade
-from db.window import write
 from tests.support.builders import classified
 from tests.support.runs import scalar
+from triagem.contracts.ticket import Identity
+from triagem.db import Database
+from triagem.db.forget import entomb
+from triagem.db.search import learn
+from triagem.db.upgrade import upgrade
+from triagem.db.window import write
 
 
 def test_search_looks_at_tickets_that_nobody_noted_for_it_and_at_no_others(database: Database) -> None:

@@ -1,17 +1,17 @@
-"""Who takes over whose entries (PIPE 5, 7, 8), and that no interleaving loses one or gives it to two live workers."""
+"""Who takes over whose entries (INV-5, 7, 8), and that no interleaving loses one or gives it to two live workers."""
 
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
 import pytest
 
-from contracts.errors import GroupMissing
-from contracts.ticket import Lane
-from inbox import Inbox
-from inbox.claims import Claims
-from inbox.stream import GROUP, stream_key
 from tests.integration.conftest import ids
 from tests.support.consumers import HOUR_MS, consumers, held, leased, put_and_take
+from triagem.contracts.errors import GroupMissing
+from triagem.contracts.ticket import Lane
+from triagem.inbox import Inbox
+from triagem.inbox.claims import Claims
+from triagem.inbox.stream import GROUP, stream_key
 
 LIVE, BULK = Lane
 
@@ -28,7 +28,7 @@ def claims(inbox: Inbox) -> Claims:
 
 
 def test_entries_of_a_consumer_without_a_lease_are_claimed(inbox: Inbox, claims: Claims) -> None:
-    """PIPE 8: at once, and with what they hold."""
+    """INV-8: at once, and with what they hold."""
     taken = put_and_take(inbox, "dead", 3)
 
     assert claims.take_over(LIVE, "rescuer", 10) == taken
@@ -36,7 +36,7 @@ def test_entries_of_a_consumer_without_a_lease_are_claimed(inbox: Inbox, claims:
 
 
 def test_entries_of_a_leased_consumer_are_never_claimed_however_long_it_is_idle(inbox: Inbox, claims: Claims) -> None:
-    """PIPE 8: idle is not dead; a large model may think for minutes."""
+    """INV-8: idle is not dead; a large model may think for minutes."""
     worker = leased(inbox)
     taken = ids(put_and_take(inbox, worker.consumer, 3))
     inbox.redis.xclaim(stream_key(LIVE), GROUP, worker.consumer, 0, taken, idle=HOUR_MS)  # type: ignore[arg-type]
@@ -46,7 +46,7 @@ def test_entries_of_a_leased_consumer_are_never_claimed_however_long_it_is_idle(
 
 
 def test_only_the_dead_are_claimed_from_where_living_and_dead_are_mixed(inbox: Inbox, claims: Claims) -> None:
-    """PIPE 8."""
+    """INV-8."""
     worker = leased(inbox)
     living, dead = put_and_take(inbox, worker.consumer, 2), put_and_take(inbox, "dead", 2)
 
@@ -55,7 +55,7 @@ def test_only_the_dead_are_claimed_from_where_living_and_dead_are_mixed(inbox: I
 
 
 def test_what_a_released_lease_covered_can_be_claimed_at_once(inbox: Inbox, claims: Claims) -> None:
-    """PIPE 8: nobody waits for a worker that said goodbye."""
+    """INV-8: nobody waits for a worker that said goodbye."""
     worker = leased(inbox)
     taken = put_and_take(inbox, worker.consumer, 2)
 
@@ -65,14 +65,14 @@ def test_what_a_released_lease_covered_can_be_claimed_at_once(inbox: Inbox, clai
 
 
 def test_a_rescuer_without_a_lease_claims_nothing_from_itself(inbox: Inbox, claims: Claims) -> None:
-    """PIPE 8: it would be handed again what it is working on."""
+    """INV-8: it would be handed again what it is working on."""
     put_and_take(inbox, "rescuer", 2)
 
     assert claims.take_over(LIVE, "rescuer", 10) == []
 
 
 def test_lanes_are_claimed_separately(inbox: Inbox, claims: Claims) -> None:
-    """PIPE 6."""
+    """INV-6."""
     live, bulk = (put_and_take(inbox, "dead", 2, lane) for lane in Lane)
 
     assert claims.take_over(BULK, "rescuer", 10) == bulk
@@ -80,7 +80,7 @@ def test_lanes_are_claimed_separately(inbox: Inbox, claims: Claims) -> None:
 
 
 def test_no_more_is_claimed_than_there_is_room_for(inbox: Inbox, claims: Claims) -> None:
-    """PIPE 6: the oldest first, of one dead worker after another."""
+    """INV-6: the oldest first, of one dead worker after another."""
     first, second = put_and_take(inbox, "dead-1", 3), put_and_take(inbox, "dead-2", 3)
 
     assert claims.take_over(LIVE, "rescuer", 4) == first + second[:1]
@@ -88,7 +88,7 @@ def test_no_more_is_claimed_than_there_is_room_for(inbox: Inbox, claims: Claims)
 
 
 def test_more_can_be_claimed_than_a_script_can_unpack(inbox: Inbox, claims: Claims) -> None:
-    """PIPE 8: Lua holds some 8,000 values; the remainder follows."""
+    """INV-8: Lua holds some 8,000 values; the remainder follows."""
     taken = put_and_take(inbox, "dead", 9000)
 
     claimed = [claims.take_over(LIVE, "rescuer", 9000) for _ in range(9)]
@@ -97,7 +97,7 @@ def test_more_can_be_claimed_than_a_script_can_unpack(inbox: Inbox, claims: Clai
 
 
 def test_two_rescuers_at_once_never_take_the_same_entry(inbox: Inbox, claims: Claims) -> None:
-    """PIPE 8: asking for the lease and claiming are one step."""
+    """INV-8: asking for the lease and claiming are one step."""
     taken = put_and_take(inbox, "dead", 300)
     start = Barrier(2)
 
@@ -112,7 +112,7 @@ def test_two_rescuers_at_once_never_take_the_same_entry(inbox: Inbox, claims: Cl
 
 
 def test_a_dead_consumer_that_holds_nothing_is_removed(inbox: Inbox, claims: Claims) -> None:
-    """PIPE 7: names are used once, so they would pile up."""
+    """INV-7: names are used once, so they would pile up."""
     inbox.settle(put_and_take(inbox, "dead", 1))
 
     claims.take_over(LIVE, "rescuer", 10)
@@ -121,7 +121,7 @@ def test_a_dead_consumer_that_holds_nothing_is_removed(inbox: Inbox, claims: Cla
 
 
 def test_a_living_consumer_that_holds_nothing_is_not_removed(inbox: Inbox, claims: Claims) -> None:
-    """PIPE 7: it may be about to take."""
+    """INV-7: it may be about to take."""
     worker = leased(inbox)
     inbox.settle(put_and_take(inbox, worker.consumer, 1))
 
@@ -131,7 +131,7 @@ def test_a_living_consumer_that_holds_nothing_is_not_removed(inbox: Inbox, claim
 
 
 def test_a_dead_consumer_is_not_removed_while_something_is_pending_under_it(inbox: Inbox, claims: Claims) -> None:
-    """PIPE 7: XGROUP DELCONSUMER drops pending entries for ever."""
+    """INV-7: XGROUP DELCONSUMER drops pending entries for ever."""
     put_and_take(inbox, "dead", 3)
 
     names = []
@@ -144,7 +144,7 @@ def test_a_dead_consumer_is_not_removed_while_something_is_pending_under_it(inbo
 
 
 def test_claiming_without_a_group_says_so(inbox: Inbox, claims: Claims) -> None:
-    """PIPE 7: after a flush, workers make the groups anew."""
+    """INV-7: after a flush, workers make the groups anew."""
     inbox.redis.flushall()
 
     with pytest.raises(GroupMissing):

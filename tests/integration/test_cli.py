@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from cli.stack import Endpoints
-from contracts.ticket import Lane
-from db import Database
-from inbox import Inbox
-from producer import Publisher
 from tests.support.command import Triagem, assert_one_line
 from tests.support.pipeline import running, stored
 from tests.support.waiting import until
+from triagem.cli.stack import Endpoints
+from triagem.contracts.ticket import Lane
+from triagem.db import Database
+from triagem.inbox import Inbox
+from triagem.producer import Publisher
 
 EXPORT = "id;subject;body;created_at\n1;Fatura;cobrado duas vezes;2026-09-01T10:00:00-03:00\n2;;quero um plano;\n"
 

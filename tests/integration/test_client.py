@@ -9,24 +9,24 @@ import httpx2
 import pytest
 from starlette.testclient import TestClient
 
-from cli.stack import Endpoints
-from contracts.errors import AccessDenied, GatewayAway, InboxFull, InvalidInput, InvalidTicket
-from contracts.result import Answer
-from contracts.ticket import Lane
-from db import Database
-from db.keys import Scope, create
-from db.window import write
-from gateway.app import create_app
-from gateway.room import Room
-from inbox import Inbox, InboxSettings
-from producer import exchange
-from producer.client import AsyncClient, Client
 from tests.support.builders import NOW, fields, ticket
 from tests.support.forgetting import waiting
 from tests.support.gateway import room
 from tests.support.pipeline import running
 from tests.support.results import judge, result
 from tests.support.waiting import until
+from triagem.cli.stack import Endpoints
+from triagem.contracts.errors import AccessDenied, GatewayAway, InboxFull, InvalidInput, InvalidTicket
+from triagem.contracts.result import Answer
+from triagem.contracts.ticket import Lane
+from triagem.db import Database
+from triagem.db.keys import Scope, create
+from triagem.db.window import write
+from triagem.gateway.app import create_app
+from triagem.gateway.room import Room
+from triagem.inbox import Inbox, InboxSettings
+from triagem.producer import exchange
+from triagem.producer.client import AsyncClient, Client
 
 URL = "http://testserver"
 

@@ -6,18 +6,18 @@ import pytest
 from sqlalchemy import text
 from starlette.testclient import TestClient
 
-from contracts.ticket import Identity
-from db import Database
-from db.keys import Scope, create, revoke
-from db.queries import show
-from db.reviews import judge
-from db.window import write
-from gateway.app import create_app
-from gateway.room import Room
-from inbox import Inbox
 from tests.support.console import Person
 from tests.support.gateway import room
 from tests.support.reviewing import NOW, sure, unsure
+from triagem.contracts.ticket import Identity
+from triagem.db import Database
+from triagem.db.keys import Scope, create, revoke
+from triagem.db.queries import show
+from triagem.db.reviews import judge
+from triagem.db.window import write
+from triagem.gateway.app import create_app
+from triagem.gateway.room import Room
+from triagem.inbox import Inbox
 
 EVIL = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>{{ 7*7 }}"
 
@@ -152,7 +152,7 @@ class TestTickets:
     def test_pages_go_on_by_cursor_and_keep_the_filters(
         self, ana: Person, database: Database, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("gateway.console.tickets._A_PAGE", 2)
+        monkeypatch.setattr("triagem.gateway.console.tickets._A_PAGE", 2)
         write(database, [sure(str(number)) for number in range(3)])
         page = ana.see("tickets", label="venda")
         further = page.split('rel="next" href="')[1].split('"')[0].replace("&amp;", "&")

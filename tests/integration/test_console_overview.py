@@ -4,24 +4,24 @@ from pathlib import Path
 
 import pytest
 
-from contracts.ticket import Lane
-from db import Database, dead, runs
-from db.alerts import DRIFT, raise_alert
-from db.dead import letters
-from db.keys import Scope
-from db.window import write
-from gateway.console.pace import Pace
-from gateway.room import Room
-from inbox import Inbox
-from inbox.desired import pause
-from inbox.lease import Lease
-from registry import Registry
 from tests.support.builders import Clock
 from tests.support.console import Person
 from tests.support.gateway import room
 from tests.support.results import judge
 from tests.support.reviewing import sure, unsure
 from tests.support.tested import current_and_better, register_tested
+from triagem.contracts.ticket import Lane
+from triagem.db import Database, dead, runs
+from triagem.db.alerts import DRIFT, raise_alert
+from triagem.db.dead import letters
+from triagem.db.keys import Scope
+from triagem.db.window import write
+from triagem.gateway.console.pace import Pace
+from triagem.gateway.room import Room
+from triagem.inbox import Inbox
+from triagem.inbox.desired import pause
+from triagem.inbox.lease import Lease
+from triagem.registry import Registry
 
 EVIL = "<script>alert(1)</script>"
 

@@ -2,19 +2,19 @@
 
 import pytest
 
-from cli.stack import Endpoints
-from contracts.errors import InboxAway
-from contracts.ticket import Lane
-from inbox import Entry, Inbox, connect
-from inbox.claims import Claims
 from tests.integration.conftest import ids
 from tests.support.proxy import cutting_proxy
+from triagem.cli.stack import Endpoints
+from triagem.contracts.errors import InboxAway
+from triagem.contracts.ticket import Lane
+from triagem.inbox import Entry, Inbox, connect
+from triagem.inbox.claims import Claims
 
 LIVE = Lane.LIVE
 
 
 def test_settling_is_one_transaction(inbox: Inbox, endpoints: Endpoints) -> None:
-    """PIPE 7: between XACK and XDEL an entry is neither pending nor gone, and nobody would look for it."""
+    """INV-7: between XACK and XDEL an entry is neither pending nor gone, and nobody would look for it."""
     with cutting_proxy(endpoints.redis_url) as proxy, connect(proxy.url) as redis:
         worker = Inbox(redis)
         for lane in Lane:
@@ -28,7 +28,7 @@ def test_settling_is_one_transaction(inbox: Inbox, endpoints: Endpoints) -> None
 
 
 def test_settling_whose_reply_was_cut_off_can_be_repeated(inbox: Inbox, endpoints: Endpoints) -> None:
-    """PIPE 7: it happened, but the worker cannot know."""
+    """INV-7: it happened, but the worker cannot know."""
     inbox.put(LIVE, [b"x"] * 3)
     taken = inbox.take(LIVE, "worker", 2)
     with cutting_proxy(endpoints.redis_url, "EXEC") as proxy, connect(proxy.url) as redis:
@@ -45,7 +45,7 @@ def test_settling_whose_reply_was_cut_off_can_be_repeated(inbox: Inbox, endpoint
 def test_a_put_whose_reply_was_cut_off_is_not_repeated_behind_the_producer_s_back(
     inbox: Inbox, endpoints: Endpoints
 ) -> None:
-    """PIPE 5: only the producer knows whether handing in twice is all right."""
+    """INV-5: only the producer knows whether handing in twice is all right."""
     inbox.put(LIVE, [b"x"])  # from now on the server knows the script
     with cutting_proxy(endpoints.redis_url, "EVALSHA") as proxy, connect(proxy.url) as redis:
         with pytest.raises(InboxAway):
@@ -56,7 +56,7 @@ def test_a_put_whose_reply_was_cut_off_is_not_repeated_behind_the_producer_s_bac
 
 
 def test_a_read_whose_reply_was_cut_off_is_not_repeated(inbox: Inbox, endpoints: Endpoints) -> None:
-    """PIPE 5: redis-py repeats it by default, and then more is pending than anybody knows of."""
+    """INV-5: redis-py repeats it by default, and then more is pending than anybody knows of."""
     inbox.put(LIVE, [b"x"] * 10)
     with cutting_proxy(endpoints.redis_url, "XREADGROUP", nth=2) as proxy, connect(proxy.url) as redis:
         worker = Inbox(redis)
@@ -69,7 +69,7 @@ def test_a_read_whose_reply_was_cut_off_is_not_repeated(inbox: Inbox, endpoints:
 
 
 def test_what_a_cut_reply_held_is_taken_again_and_nothing_else(inbox: Inbox, endpoints: Endpoints) -> None:
-    """PIPE 5."""
+    """INV-5."""
     put = inbox.put(LIVE, [b"%d" % number for number in range(10)])
     inbox.take(LIVE, "other", 1)
     with cutting_proxy(endpoints.redis_url, "XREADGROUP", nth=2) as proxy, connect(proxy.url) as redis:
@@ -86,7 +86,7 @@ def test_what_a_cut_reply_held_is_taken_again_and_nothing_else(inbox: Inbox, end
 
 
 def test_what_a_cut_wait_held_is_taken_again_from_both_lanes(inbox: Inbox, endpoints: Endpoints) -> None:
-    """PIPE 5."""
+    """INV-5."""
     put = {lane: inbox.put(lane, [b"x"] * 2) for lane in Lane}
     with cutting_proxy(endpoints.redis_url, "XREADGROUP") as proxy, connect(proxy.url) as redis:
         worker, claims = Inbox(redis), Claims(Inbox(redis))

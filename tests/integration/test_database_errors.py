@@ -11,21 +11,21 @@ import psycopg
 import pytest
 from sqlalchemy import text
 
-from cli.stack import Endpoints
-from contracts.errors import (
+from tests.support.builders import YESTERDAY, classified
+from tests.support.refusals import PASSWORD, WORDS, ask, refused
+from triagem.cli.stack import Endpoints
+from triagem.contracts.errors import (
     AccessDenied,
     DatabaseAway,
     NotMigrated,
     RowRefused,
 )
-from contracts.ticket import Ticket
-from db import Database, DatabaseSettings
-from db.connect import database_errors
-from db.dead import bury
-from db.queries import Filters, results, show
-from db.window import Classified, write
-from tests.support.builders import YESTERDAY, classified
-from tests.support.refusals import PASSWORD, WORDS, ask, refused
+from triagem.contracts.ticket import Ticket
+from triagem.db import Database, DatabaseSettings
+from triagem.db.connect import database_errors
+from triagem.db.dead import bury
+from triagem.db.queries import Filters, results, show
+from triagem.db.window import Classified, write
 
 
 def with_settings(endpoints: Endpoints, **settings: Any) -> Database:

@@ -5,13 +5,13 @@ from typing import Any
 import pytest
 from sqlalchemy import make_url
 
-from cli.stack import Endpoints
-from contracts.errors import (
+from tests.support.refusals import PASSWORD, ask, refused
+from triagem.cli.stack import Endpoints
+from triagem.contracts.errors import (
     AccessDenied,
     InvalidInput,
 )
-from db import Database, DatabaseSettings
-from tests.support.refusals import PASSWORD, ask, refused
+from triagem.db import Database, DatabaseSettings
 
 
 class TestLogin:

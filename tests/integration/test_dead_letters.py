@@ -4,13 +4,13 @@ import json
 
 import pytest
 
-from contracts.ticket import Lane
-from db import Database, dead
-from db.dead import bury
-from inbox import Inbox
 from tests.support.command import Triagem, assert_one_line
 from tests.support.letters import buried, entry_of
 from tests.support.windows import rows
+from triagem.contracts.ticket import Lane
+from triagem.db import Database, dead
+from triagem.db.dead import bury
+from triagem.inbox import Inbox
 
 WORDS = "my card number is 4111"
 

@@ -11,19 +11,19 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from contracts.ticket import Identity, Lane
-from db import Database
-from db.deliveries import State, keep_targets, lease, settle
-from db.reviews import Verdict, judge, undo
-from db.window import write
-from outgoing import Again, Delivered, GiveUp, Request
-from outgoing import Verdict as Sent
-from outgoing.turn import MOST_ATTEMPTS, Became
-from producer.back import tell as telling
-from producer.crm import Crm, load
 from tests.support.back import crm_file, data, hurry, states
 from tests.support.receiver import Came
 from tests.support.windows import doubtful, result
+from triagem.contracts.ticket import Identity, Lane
+from triagem.db import Database
+from triagem.db.deliveries import State, keep_targets, lease, settle
+from triagem.db.reviews import Verdict, judge, undo
+from triagem.db.window import write
+from triagem.outgoing import Again, Delivered, GiveUp, Request
+from triagem.outgoing import Verdict as Sent
+from triagem.outgoing.turn import MOST_ATTEMPTS, Became
+from triagem.producer.back import tell as telling
+from triagem.producer.crm import Crm, load
 
 ANSWERED: Any = {"source": "freshdesk"}
 Send = Callable[[Request], Sent]
@@ -73,7 +73,7 @@ class TestWhatIsWritten:
         assert states(asked) == []
 
     def test_the_same_text_by_the_same_model_is_told_once_however_often_it_comes(self, asked: Database) -> None:
-        """PIPE 24: our own tag makes the CRM say "updated"."""
+        """INV-24: our own tag makes the CRM say "updated"."""
         write(asked, [result(**ANSWERED)])
         write(asked, [result(minute=5, **ANSWERED)])
         write(asked, [result(minute=5, lane=Lane.BULK, **ANSWERED)])

@@ -4,12 +4,12 @@ import json
 
 import pytest
 
-from db import Database
-from db.deliveries import State, keep_targets, lease, settle
-from db.window import write
 from tests.support.back import states
 from tests.support.command import Triagem
 from tests.support.windows import result
+from triagem.db import Database
+from triagem.db.deliveries import State, keep_targets, lease, settle
+from triagem.db.window import write
 
 
 @pytest.fixture(autouse=True)

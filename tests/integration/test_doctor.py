@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from cli.stack import LocalStack
-from db import Database
-from inbox import Inbox
-from producer import Publisher
 from tests.support.command import Triagem
+from triagem.cli.stack import LocalStack
+from triagem.db import Database
+from triagem.inbox import Inbox
+from triagem.producer import Publisher
 
 
 def test_doctor_finds_a_healthy_installation_healthy(

@@ -8,21 +8,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from contracts.errors import ModelCorrupt
-from contracts.model import REFERENCE_FILE, Tokens
-from db import Database
-from db.alerts import undelivered
-from db.samples import FIRST, Sample, keep
-from db.window import write
-from registry import Registry
 from tests.support.builders import manifest, register
 from tests.support.command import Triagem, assert_one_line
 from tests.support.engines import SeeingModel
 from tests.support.windows import result, rows
-from trainer.alerting import tell_drift
-from trainer.data import Row
-from trainer.drift import check
-from trainer.reference import MOST, look, read_reference, write_reference
+from triagem.contracts.errors import ModelCorrupt
+from triagem.contracts.model import REFERENCE_FILE, Tokens
+from triagem.db import Database
+from triagem.db.alerts import undelivered
+from triagem.db.samples import FIRST, Sample, keep
+from triagem.db.window import write
+from triagem.registry import Registry
+from triagem.trainer.alerting import tell_drift
+from triagem.trainer.data import Row
+from triagem.trainer.drift import check
+from triagem.trainer.reference import MOST, look, read_reference, write_reference
 
 VERSION = "v1.0.0"
 

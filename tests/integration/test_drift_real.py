@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from contracts.text import clean
-from engine.classify import EngineSettings, LoadedModel, load
-from trainer.data import Row
-from trainer.drift import compare
-from trainer.reference import Population, look
+from triagem.contracts.text import clean
+from triagem.engine.classify import EngineSettings, LoadedModel, load
+from triagem.trainer.data import Row
+from triagem.trainer.drift import compare
+from triagem.trainer.reference import Population, look
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "train.jsonl"
 DOMAINS = Path(__file__).parents[3] / "shared" / "data" / "train_en.jsonl"

@@ -7,17 +7,17 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from contracts.errors import ModelCorrupt
-from contracts.model import ROWS_FILE
-from db import Database
-from db.alerts import undelivered
-from registry import Registry
 from tests.support.command import Triagem, assert_one_line
 from tests.support.life import drift_report, promoted, reviewed, seen
-from trainer.alerting import tell_due
-from trainer.due import Facts
-from trainer.due_facts import facts
-from trainer.settings import DueSettings
+from triagem.contracts.errors import ModelCorrupt
+from triagem.contracts.model import ROWS_FILE
+from triagem.db import Database
+from triagem.db.alerts import undelivered
+from triagem.registry import Registry
+from triagem.trainer.alerting import tell_due
+from triagem.trainer.due import Facts
+from triagem.trainer.due_facts import facts
+from triagem.trainer.settings import DueSettings
 
 NOW = datetime(2026, 11, 23, 3, 30, tzinfo=UTC)
 DECEMBER = datetime(2026, 12, 1, 3, 30, tzinfo=UTC)

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-import engine
-from contracts.errors import LabelsMismatch, ModelCorrupt, NoModel, OutOfMemory
-from engine.classify import EngineSettings, LoadedModel, classify, load
+from triagem import engine
+from triagem.contracts.errors import LabelsMismatch, ModelCorrupt, NoModel, OutOfMemory
+from triagem.engine.classify import EngineSettings, LoadedModel, classify, load
 
 BENCH = Path(__file__).parent.parent.parent.parent / "shared" / "bench" / "tickets_10k.jsonl"
 SAMPLE = Path(__file__).parent.parent.parent / "examples" / "train.jsonl"
@@ -71,7 +71,7 @@ def test_the_classifier_reads_nothing_else(packed: LoadedModel, bert_models: Pat
 def test_another_architecture_shows_its_first_token(packed: LoadedModel) -> None:
     from transformers import DistilBertConfig, DistilBertForSequenceClassification
 
-    from engine.precision import fitting
+    from triagem.engine.precision import fitting
 
     config = DistilBertConfig(dim=8, n_layers=1, n_heads=1, hidden_dim=8, vocab_size=9)
     network = DistilBertForSequenceClassification(config).train(False)

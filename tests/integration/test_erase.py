@@ -7,12 +7,12 @@ import pytest
 from redis import Redis
 from redis.exceptions import NoPermissionError, ResponseError
 
-from contracts.ticket import Identity, Lane
-from inbox import Inbox
-from inbox.erase import LogRewrite, erase, rewrite_log
 from tests.support.forgetting import WHOSE
 from tests.support.letters import entry_of
 from tests.support.waiting import until
+from triagem.contracts.ticket import Identity, Lane
+from triagem.inbox import Inbox
+from triagem.inbox.erase import LogRewrite, erase, rewrite_log
 
 
 class TestInbox:

@@ -6,16 +6,16 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from contracts.ticket import Lane
-from db import Database
-from db.deliveries import keep_targets
-from db.forget import entomb, find
-from db.window import write
-from inbox import Inbox
 from tests.support.command import Triagem, assert_one_line
 from tests.support.forgetting import WHOSE, WORDS, ours, said, waiting
 from tests.support.letters import buried, entry_of
 from tests.support.windows import doubtful, judge, rows
+from triagem.contracts.ticket import Lane
+from triagem.db import Database
+from triagem.db.deliveries import keep_targets
+from triagem.db.forget import entomb, find
+from triagem.db.window import write
+from triagem.inbox import Inbox
 
 
 class TestEverywhere:

@@ -1,4 +1,4 @@
-"""Whatever a worker had in hand while a ticket was forgotten, nothing of it comes back (PIPE 17)."""
+"""Whatever a worker had in hand while a ticket was forgotten, nothing of it comes back (INV-17)."""
 
 import threading
 from pathlib import Path
@@ -7,18 +7,18 @@ import psycopg
 import pytest
 from sqlalchemy import text
 
-from cli.stack import Endpoints
-from contracts.ticket import Lane
-from db import Database, dead
-from db.dead import bury
-from db.window import write
-from gateway.forget import Forgotten, forget
-from inbox import Inbox
 from tests.support.forgetting import WHOSE, WORDS, ours, said, waiting
 from tests.support.letters import entry_of
 from tests.support.pipeline import running
 from tests.support.waiting import until
 from tests.support.windows import NOTHING, rows
+from triagem.cli.stack import Endpoints
+from triagem.contracts.ticket import Lane
+from triagem.db import Database, dead
+from triagem.db.dead import bury
+from triagem.db.window import write
+from triagem.gateway.forget import Forgotten, forget
+from triagem.inbox import Inbox
 
 
 class TestComingBack:

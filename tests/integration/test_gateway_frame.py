@@ -12,16 +12,16 @@ from fastapi import Body, Depends, Request
 from starlette.exceptions import HTTPException
 from starlette.testclient import TestClient
 
-from cli import logs
-from db import Database
-from db.keys import ApiKey, Scope, create, revoke
-from gateway.app import create_app
-from gateway.bodies import BodyLimit, RawBody
-from gateway.guard import Guard, requires
-from gateway.room import Room
-from inbox import Inbox
 from tests.support.builders import fake_inbox
 from tests.support.gateway import room
+from triagem.cli import logs
+from triagem.db import Database
+from triagem.db.keys import ApiKey, Scope, create, revoke
+from triagem.gateway.app import create_app
+from triagem.gateway.bodies import BodyLimit, RawBody
+from triagem.gateway.guard import Guard, requires
+from triagem.gateway.room import Room
+from triagem.inbox import Inbox
 
 LIMIT = 2048
 Logged = Callable[[Callable[[], object]], str]

@@ -6,17 +6,17 @@ from urllib.parse import quote
 import pytest
 from starlette.testclient import TestClient
 
-from contracts.ticket import Lane
-from contracts.wire import encode
-from db import Database
-from db.keys import Scope
-from db.window import write
-from gateway.room import Room
-from inbox import Inbox
 from tests.support.builders import ticket
 from tests.support.forgetting import WORDS, ours, said, waiting
 from tests.support.gateway import client, room
 from tests.support.results import judge, result
+from triagem.contracts.ticket import Lane
+from triagem.contracts.wire import encode
+from triagem.db import Database
+from triagem.db.keys import Scope
+from triagem.db.window import write
+from triagem.gateway.room import Room
+from triagem.inbox import Inbox
 
 HOSTILE = [
     "a/b",

@@ -19,14 +19,14 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from db import Database
-from db.keys import Scope, create
-from db.window import write
-from gateway.app import create_app
-from inbox import Inbox
-from inbox.lease import Lease
 from tests.support.gateway import room
 from tests.support.results import result
+from triagem.db import Database
+from triagem.db.keys import Scope, create
+from triagem.db.window import write
+from triagem.gateway.app import create_app
+from triagem.inbox import Inbox
+from triagem.inbox.lease import Lease
 
 CHECKS = [
     not_a_server_error,

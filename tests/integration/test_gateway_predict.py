@@ -9,18 +9,6 @@ from pathlib import Path
 import pytest
 from celery import Celery
 
-from cli.stack import Endpoints
-from contracts.errors import InvalidTicket
-from contracts.ticket import PREDICT, Identity, Lane
-from db import Database
-from db.forget import entomb
-from db.keys import Scope
-from db.retain import drop_tickets
-from db.reviews import accuracy
-from db.window import write
-from gateway.room import Room
-from inbox import Inbox
-from inbox.lease import Lease
 from tests.support.builders import NOW
 from tests.support.forgetting import waiting
 from tests.support.gateway import client, room
@@ -29,7 +17,19 @@ from tests.support.results import names, result
 from tests.support.reviewing import VERSION, give, hand_out, sure, unsure
 from tests.support.waiting import until
 from tests.support.windows import doubtful, rows
-from worker.tasks import sweep
+from triagem.cli.stack import Endpoints
+from triagem.contracts.errors import InvalidTicket
+from triagem.contracts.ticket import PREDICT, Identity, Lane
+from triagem.db import Database
+from triagem.db.forget import entomb
+from triagem.db.keys import Scope
+from triagem.db.retain import drop_tickets
+from triagem.db.reviews import accuracy
+from triagem.db.window import write
+from triagem.gateway.room import Room
+from triagem.inbox import Inbox
+from triagem.inbox.lease import Lease
+from triagem.worker.tasks import sweep
 
 TEXT = "minha internet caiu agora"  # an even number of words: the instant engine says `suporte`
 

@@ -10,17 +10,17 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from contracts.prediction import Band
-from contracts.spreadsheet import cell
-from db import Database, queries
-from db.keys import Scope
-from db.window import write
-from gateway.results import _WRITE, Format
-from gateway.room import Room
-from inbox import Inbox
 from tests.support.builders import NOW
 from tests.support.gateway import client, room
 from tests.support.results import HOUR, judge, result
+from triagem.contracts.prediction import Band
+from triagem.contracts.spreadsheet import cell
+from triagem.db import Database, queries
+from triagem.db.keys import Scope
+from triagem.db.window import write
+from triagem.gateway.results import _WRITE, Format
+from triagem.gateway.room import Room
+from triagem.inbox import Inbox
 
 
 @pytest.fixture

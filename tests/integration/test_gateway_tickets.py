@@ -9,13 +9,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
-from contracts.ticket import Lane, Ticket
-from contracts.wire import decode
-from db import Database
-from db.keys import Scope
-from inbox import Entry, Inbox, InboxSettings, connect
 from tests.support.builders import fields
 from tests.support.gateway import client, room
+from triagem.contracts.ticket import Lane, Ticket
+from triagem.contracts.wire import decode
+from triagem.db import Database
+from triagem.db.keys import Scope
+from triagem.inbox import Entry, Inbox, InboxSettings, connect
 
 PATH = "/v1/tickets"
 

@@ -7,19 +7,19 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from contracts.errors import InvalidInput
-from contracts.ticket import Lane, Ticket
-from contracts.wire import decode
-from db import Database
-from db.dead import letters
-from inbox import Inbox, InboxSettings, connect
-from producer.crm import Crm
-from producer.crm.crm_file import load
-from producer.crm.settings import GenericSource, ZendeskSource
 from tests.support.builders import NOW
 from tests.support.command import Triagem
 from tests.support.crm import SECRET, SOURCES, TOKEN, example, zendesk_headers
 from tests.support.gateway import client, room
+from triagem.contracts.errors import InvalidInput
+from triagem.contracts.ticket import Lane, Ticket
+from triagem.contracts.wire import decode
+from triagem.db import Database
+from triagem.db.dead import letters
+from triagem.inbox import Inbox, InboxSettings, connect
+from triagem.producer.crm import Crm
+from triagem.producer.crm.crm_file import load
+from triagem.producer.crm.settings import GenericSource, ZendeskSource
 
 SIGNING = ZendeskSource.model_validate({"name": "signing", "secret": SECRET})
 BATCHES = GenericSource.model_validate(

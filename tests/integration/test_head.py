@@ -10,13 +10,13 @@ from datasets import Dataset
 from torch.nn.functional import cross_entropy
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from registry import Registry
 from tests.support.training import a_few_steps
-from trainer.beginning import grow_head, load_parent
-from trainer.finetune import training_arguments
-from trainer.inherit import parent_of
-from trainer.loop import Loop
-from trainer.schedule import fit_schedule
+from triagem.registry import Registry
+from triagem.trainer.beginning import grow_head, load_parent
+from triagem.trainer.finetune import training_arguments
+from triagem.trainer.inherit import parent_of
+from triagem.trainer.loop import Loop
+from triagem.trainer.schedule import fit_schedule
 
 TEXTS = ["minha internet caiu", "quero contratar mais três linhas"]
 

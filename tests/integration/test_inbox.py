@@ -2,12 +2,12 @@
 
 import pytest
 
-from contracts.errors import GroupMissing
-from contracts.ticket import Lane
-from inbox import Depth, Entry, Inbox, InboxSettings
-from inbox.desired import pause, paused, resume
-from inbox.stream import entries_of, stream_key
 from tests.integration.conftest import ids
+from triagem.contracts.errors import GroupMissing
+from triagem.contracts.ticket import Lane
+from triagem.inbox import Depth, Entry, Inbox, InboxSettings
+from triagem.inbox.desired import pause, paused, resume
+from triagem.inbox.stream import entries_of, stream_key
 
 LIVE, BULK = Lane
 
@@ -28,7 +28,7 @@ def clock_ms(inbox: Inbox) -> int:
 
 
 def test_what_was_put_is_taken_in_the_order_in_which_it_was_put(inbox: Inbox) -> None:
-    """PIPE 1: the ids come back in the payloads' order."""
+    """INV-1: the ids come back in the payloads' order."""
     put = inbox.put(LIVE, [b"first", b"second"]) + inbox.put(LIVE, [b"third"])
 
     taken = inbox.take(LIVE, "worker", 10)
@@ -39,7 +39,7 @@ def test_what_was_put_is_taken_in_the_order_in_which_it_was_put(inbox: Inbox) ->
 
 
 def test_putting_nothing_adds_nothing(inbox: Inbox) -> None:
-    """PIPE 1: not even past the mark is it an error."""
+    """INV-1: not even past the mark is it an error."""
     full = with_marks(inbox, live=1)
     full.put(LIVE, [b"x"])
 
@@ -48,12 +48,12 @@ def test_putting_nothing_adds_nothing(inbox: Inbox) -> None:
 
 
 def test_the_streams_of_all_lanes_share_a_hash_tag() -> None:
-    """PIPE 2: so that they can be sharded without renaming anything."""
+    """INV-2: so that they can be sharded without renaming anything."""
     assert [stream_key(lane) for lane in Lane] == ["triagem:{0}:live", "triagem:{0}:bulk"]
 
 
 def test_each_lane_is_taken_by_itself_up_to_the_count(inbox: Inbox) -> None:
-    """PIPE 6."""
+    """INV-6."""
     inbox.put(BULK, [b"bulk"] * 5)
     live = inbox.put(LIVE, [b"live"] * 5)
 
@@ -64,7 +64,7 @@ def test_each_lane_is_taken_by_itself_up_to_the_count(inbox: Inbox) -> None:
 
 
 def test_an_entry_is_taken_by_one_worker_only(inbox: Inbox) -> None:
-    """PIPE 5."""
+    """INV-5."""
     put = inbox.put(LIVE, [b"x"] * 4)
 
     assert ids(inbox.take(LIVE, "one", 2)) == put[:2]
@@ -72,7 +72,7 @@ def test_an_entry_is_taken_by_one_worker_only(inbox: Inbox) -> None:
 
 
 def test_waiting_reads_both_lanes_up_to_the_count_each(inbox: Inbox) -> None:
-    """PIPE 6: COUNT is for each stream."""
+    """INV-6: COUNT is for each stream."""
     bulk, live = inbox.put(BULK, [b"bulk"] * 3), inbox.put(LIVE, [b"live"] * 3)
 
     woken = inbox.wait("worker", 2, block_s=0.1)
@@ -84,7 +84,7 @@ def test_waiting_reads_both_lanes_up_to_the_count_each(inbox: Inbox) -> None:
 
 
 def test_a_payload_comes_back_byte_by_byte(inbox: Inbox) -> None:
-    """PIPE 5: the client decodes nothing, or one broken ticket would fail a whole read."""
+    """INV-5: the client decodes nothing, or one broken ticket would fail a whole read."""
     payload = bytes(range(256))
     inbox.put(LIVE, [payload])
 
@@ -92,14 +92,14 @@ def test_a_payload_comes_back_byte_by_byte(inbox: Inbox) -> None:
 
 
 def test_an_entry_without_a_ticket_is_handed_over_without_a_payload(inbox: Inbox) -> None:
-    """PIPE 10: somebody has to see it to make it a dead letter."""
+    """INV-10: somebody has to see it to make it a dead letter."""
     inbox.redis.xadd(stream_key(LIVE), {b"other": b"field"})
 
     assert [entry.payload for entry in inbox.take(LIVE, "worker", 1)] == [None]
 
 
 def test_the_id_tells_when_an_entry_was_put(inbox: Inbox) -> None:
-    """PIPE 25: waiting is measured by Redis' clock."""
+    """INV-25: waiting is measured by Redis' clock."""
     before = clock_ms(inbox)
     inbox.put(LIVE, [b"x"])
     after = clock_ms(inbox)
@@ -110,14 +110,14 @@ def test_the_id_tells_when_an_entry_was_put(inbox: Inbox) -> None:
 
 
 def test_entries_that_were_deleted_meanwhile_are_left_out() -> None:
-    """PIPE 5: how Redis before version 7 answers a claim of them, as a script and as redis-py see it."""
+    """INV-5: how Redis before version 7 answers a claim of them, as a script and as redis-py see it."""
     here = (b"1-0", {b"t": b"x"})
 
     assert entries_of(LIVE, [None, (None, None), here]) == [Entry(b"1-0", LIVE, b"x")]
 
 
 def test_entries_put_before_the_group_existed_are_taken(inbox: Inbox) -> None:
-    """PIPE 7: groups begin at 0, not at `$`."""
+    """INV-7: groups begin at 0, not at `$`."""
     inbox.redis.flushall()
     put = inbox.put(LIVE, [b"early"])
 
@@ -127,7 +127,7 @@ def test_entries_put_before_the_group_existed_are_taken(inbox: Inbox) -> None:
 
 
 def test_a_lane_without_a_group_says_so(inbox: Inbox) -> None:
-    """PIPE 7: NOGROUP has an error of its own, so that workers can make the groups anew."""
+    """INV-7: NOGROUP has an error of its own, so that workers can make the groups anew."""
     inbox.redis.flushall()
     for lane in Lane:
         inbox.put(lane, [b"x"])
@@ -139,7 +139,7 @@ def test_a_lane_without_a_group_says_so(inbox: Inbox) -> None:
 
 
 def test_making_the_groups_again_changes_nothing(inbox: Inbox) -> None:
-    """PIPE 7: every worker does it at each start."""
+    """INV-7: every worker does it at each start."""
     inbox.put(LIVE, [b"x"] * 2)
     inbox.take(LIVE, "worker", 1)
 
@@ -150,7 +150,7 @@ def test_making_the_groups_again_changes_nothing(inbox: Inbox) -> None:
 
 
 def test_settled_entries_are_gone_from_the_stream_and_from_the_pending_list(inbox: Inbox) -> None:
-    """PIPE 7: what is acknowledged but not deleted would count as waiting for ever."""
+    """INV-7: what is acknowledged but not deleted would count as waiting for ever."""
     inbox.put(LIVE, [b"x"] * 3)
 
     inbox.settle(inbox.take(LIVE, "worker", 2))
@@ -160,7 +160,7 @@ def test_settled_entries_are_gone_from_the_stream_and_from_the_pending_list(inbo
 
 
 def test_entries_of_both_lanes_settle_together(inbox: Inbox) -> None:
-    """PIPE 7: a window mixes them."""
+    """INV-7: a window mixes them."""
     for lane in Lane:
         inbox.put(lane, [b"x"])
 
@@ -170,7 +170,7 @@ def test_entries_of_both_lanes_settle_together(inbox: Inbox) -> None:
 
 
 def test_settling_twice_or_nothing_changes_nothing(inbox: Inbox) -> None:
-    """PIPE 7: an acknowledgement whose reply was cut is sent again."""
+    """INV-7: an acknowledgement whose reply was cut is sent again."""
     inbox.put(LIVE, [b"x"] * 2)
     settled = inbox.take(LIVE, "worker", 1)
 
@@ -181,7 +181,7 @@ def test_settling_twice_or_nothing_changes_nothing(inbox: Inbox) -> None:
 
 
 def test_depth_tells_what_waits_from_what_is_in_flight(inbox: Inbox) -> None:
-    """PIPE 25: a scaler that does not see what is in flight kills working pods."""
+    """INV-25: a scaler that does not see what is in flight kills working pods."""
     inbox.put(LIVE, [b"x"] * 5)
     taken = inbox.take(LIVE, "one", 1) + inbox.take(LIVE, "other", 2)
     inbox.settle(taken[:1])
@@ -192,7 +192,7 @@ def test_depth_tells_what_waits_from_what_is_in_flight(inbox: Inbox) -> None:
 
 
 def test_the_oldest_entry_s_age_includes_what_is_in_flight(inbox: Inbox) -> None:
-    """PIPE 25."""
+    """INV-25."""
     inbox.redis.xadd(stream_key(LIVE), {b"t": b"old"}, id=f"{clock_ms(inbox) - 90_000}-0")
     inbox.put(LIVE, [b"new"])
     inbox.take(LIVE, "worker", 1)
@@ -201,14 +201,14 @@ def test_the_oldest_entry_s_age_includes_what_is_in_flight(inbox: Inbox) -> None
 
 
 def test_an_entry_from_the_future_has_no_negative_age(inbox: Inbox) -> None:
-    """PIPE 25: Redis' clock was set back, or a replica with another clock took over."""
+    """INV-25: Redis' clock was set back, or a replica with another clock took over."""
     inbox.redis.xadd(stream_key(LIVE), {b"t": b"x"}, id=f"{clock_ms(inbox) + 90_000}-0")
 
     assert inbox.depth(LIVE).oldest_s == 0
 
 
 def test_depth_needs_no_group(inbox: Inbox) -> None:
-    """PIPE 25: a backlog shows before the first worker has ever started."""
+    """INV-25: a backlog shows before the first worker has ever started."""
     inbox.redis.flushall()
     inbox.put(LIVE, [b"x"] * 2)
 
@@ -217,7 +217,7 @@ def test_depth_needs_no_group(inbox: Inbox) -> None:
 
 
 def test_pausing_is_stored_until_somebody_resumes(inbox: Inbox) -> None:
-    """PIPE 21: who is not connected at the moment of a broadcast would miss it."""
+    """INV-21: who is not connected at the moment of a broadcast would miss it."""
     said = [paused(inbox.redis)]
     for step in (pause, pause, resume, resume):
         step(inbox.redis)

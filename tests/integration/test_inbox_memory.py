@@ -6,16 +6,16 @@ from urllib.parse import urlsplit
 import pytest
 from redis import Redis
 
-from cli.stack import Endpoints
-from contracts.errors import InboxFull
-from contracts.ticket import Lane
-from inbox import Inbox, InboxSettings, connect
-from inbox.claims import Claims
-from inbox.desired import pause, paused, resume
-from inbox.lease import Lease, alive
-from inbox.stream import GROUP, stream_key
 from tests.integration.conftest import ids
 from tests.support.waiting import until
+from triagem.cli.stack import Endpoints
+from triagem.contracts.errors import InboxFull
+from triagem.contracts.ticket import Lane
+from triagem.inbox import Inbox, InboxSettings, connect
+from triagem.inbox.claims import Claims
+from triagem.inbox.desired import pause, paused, resume
+from triagem.inbox.lease import Lease, alive
+from triagem.inbox.stream import GROUP, stream_key
 
 LIVE, BULK = Lane
 
@@ -60,7 +60,7 @@ def used_memory(redis: Redis) -> int:
 def test_a_batch_that_would_fill_more_than_the_producers_share_of_memory_is_refused_whole(
     inbox: Inbox, limit_memory: LimitMemory
 ) -> None:
-    """PIPE 1: a count alone does not bound memory."""
+    """INV-1: a count alone does not bound memory."""
     limit_memory(64 * MIB)
 
     with pytest.raises(InboxFull, match=r"^the bulk lane is full \(Redis uses over 80% of its memory\): wait"):
@@ -70,7 +70,7 @@ def test_a_batch_that_would_fill_more_than_the_producers_share_of_memory_is_refu
 
 
 def test_a_batch_is_weighed_before_it_is_stored(inbox: Inbox, limit_memory: LimitMemory) -> None:
-    """PIPE 1: while the script runs, Redis holds it twice, as arguments and as entries; 2 x 30 MiB is too much."""
+    """INV-1: while the script runs, Redis holds it twice, as arguments and as entries; 2 x 30 MiB is too much."""
     limit_memory(64 * MIB)
 
     with pytest.raises(InboxFull):
@@ -80,7 +80,7 @@ def test_a_batch_is_weighed_before_it_is_stored(inbox: Inbox, limit_memory: Limi
 
 
 def test_the_share_of_memory_is_a_setting(inbox: Inbox, limit_memory: LimitMemory) -> None:
-    """PIPE 1."""
+    """INV-1."""
     limit_memory(2 * used_memory(inbox.redis))
 
     with pytest.raises(InboxFull, match="over 40%"):
@@ -88,14 +88,14 @@ def test_the_share_of_memory_is_a_setting(inbox: Inbox, limit_memory: LimitMemor
 
 
 def test_without_a_limit_only_the_mark_counts(inbox: Inbox, limit_memory: LimitMemory) -> None:
-    """PIPE 1: `maxmemory 0` is Redis' default."""
+    """INV-1: `maxmemory 0` is Redis' default."""
     limit_memory(0)
 
     assert len(inbox.put(LIVE, [b"x" * 1_000_000])) == 1
 
 
 def test_draining_lets_producers_in_again(inbox: Inbox, limit_memory: LimitMemory) -> None:
-    """PIPE 1: that is what the workers' share is for."""
+    """INV-1: that is what the workers' share is for."""
     inbox.put(LIVE, [b"x" * MIB] * 30)
     limit_memory(32 * MIB)
     with pytest.raises(InboxFull):
@@ -110,7 +110,7 @@ def test_draining_lets_producers_in_again(inbox: Inbox, limit_memory: LimitMemor
 def test_redis_own_refusal_is_a_full_inbox_too(
     inbox: Inbox, restricted_url: str, fill_memory: Callable[[], None]
 ) -> None:
-    """PIPE 1: where INFO is forbidden nobody looks ahead, and `noeviction` is the last bound."""
+    """INV-1: where INFO is forbidden nobody looks ahead, and `noeviction` is the last bound."""
     with connect(restricted_url) as redis:
         producer = Inbox(redis)
         producer.put(LIVE, [b"x"])
@@ -123,7 +123,7 @@ def test_redis_own_refusal_is_a_full_inbox_too(
 
 
 def test_workers_take_and_settle_while_memory_is_full(inbox: Inbox, fill_memory: Callable[[], None]) -> None:
-    """PIPE 1: draining frees memory, so it must need none; a new consumer's name included."""
+    """INV-1: draining frees memory, so it must need none; a new consumer's name included."""
     for lane in Lane:
         inbox.put(lane, [b"x"] * 2)
     fill_memory()
@@ -135,7 +135,7 @@ def test_workers_take_and_settle_while_memory_is_full(inbox: Inbox, fill_memory:
 
 
 def test_entries_of_the_dead_are_claimed_while_memory_is_full(inbox: Inbox, fill_memory: Callable[[], None]) -> None:
-    """PIPE 8: a worker that Redis killed for memory must not leave its entries behind because of memory."""
+    """INV-8: a worker that Redis killed for memory must not leave its entries behind because of memory."""
     put = inbox.put(LIVE, [b"x"] * 3)
     inbox.take(LIVE, "dead", 3)
     claims = Claims(inbox)
@@ -149,7 +149,7 @@ def test_entries_of_the_dead_are_claimed_while_memory_is_full(inbox: Inbox, fill
 
 
 def test_a_lease_is_refreshed_while_memory_is_full(inbox: Inbox, fill_memory: Callable[[], None]) -> None:
-    """PIPE 8: PEXPIRE needs no memory; a SET in its place would make every worker look dead at once."""
+    """INV-8: PEXPIRE needs no memory; a SET in its place would make every worker look dead at once."""
     lease = Lease(inbox.redis, 15)
     lease.take()
     name = lease.consumer
@@ -161,7 +161,7 @@ def test_a_lease_is_refreshed_while_memory_is_full(inbox: Inbox, fill_memory: Ca
 
 
 def test_a_lost_lease_is_replaced_only_once_there_is_memory_for_it(inbox: Inbox, limit_memory: LimitMemory) -> None:
-    """PIPE 8: the new name shows when its lease stands, or what is taken under it could be claimed at once."""
+    """INV-8: the new name shows when its lease stands, or what is taken under it could be claimed at once."""
     lease = Lease(inbox.redis, 15)
     former = lease.consumer
     limit_memory(1)
@@ -179,7 +179,7 @@ def test_a_lost_lease_is_replaced_only_once_there_is_memory_for_it(inbox: Inbox,
 def test_workers_can_be_resumed_but_not_paused_while_memory_is_full(
     inbox: Inbox, fill_memory: Callable[[], None]
 ) -> None:
-    """PIPE 21: whoever pauses a full inbox is told that it did not happen."""
+    """INV-21: whoever pauses a full inbox is told that it did not happen."""
     pause(inbox.redis)
     fill_memory()
 

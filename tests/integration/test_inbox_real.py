@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from contracts.errors import GroupMissing, InboxAway
-from contracts.ticket import Lane
-from inbox import Inbox
-from inbox.claims import Claims
-from inbox.client import redis_errors
 from tests.support.waiting import until
+from triagem.contracts.errors import GroupMissing, InboxAway
+from triagem.contracts.ticket import Lane
+from triagem.inbox import Inbox
+from triagem.inbox.claims import Claims
+from triagem.inbox.client import redis_errors
 
 LIVE, BULK = Lane
 
@@ -24,7 +24,7 @@ def await_a_blocked_client(redis: Redis) -> None:
 
 @pytest.mark.parametrize("lane", list(Lane))
 def test_an_idle_worker_wakes_on_a_put_into_either_lane(inbox: Inbox, lane: Lane) -> None:
-    """PIPE 6."""
+    """INV-6."""
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(inbox.wait, "worker", 10, block_s=20.0)
         await_a_blocked_client(inbox.redis)
@@ -35,7 +35,7 @@ def test_an_idle_worker_wakes_on_a_put_into_either_lane(inbox: Inbox, lane: Lane
 
 
 def test_an_idle_worker_gives_up_after_a_while(inbox: Inbox) -> None:
-    """PIPE 5: and does not take the silence for an outage."""
+    """INV-5: and does not take the silence for an outage."""
     began = time.monotonic()
 
     assert inbox.wait("worker", 10, block_s=0.1) == []
@@ -44,7 +44,7 @@ def test_an_idle_worker_gives_up_after_a_while(inbox: Inbox) -> None:
 
 
 def test_a_flush_under_a_waiting_worker_says_that_the_group_is_missing(inbox: Inbox) -> None:
-    """PIPE 7."""
+    """INV-7."""
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(inbox.wait, "worker", 10, block_s=20.0)
         await_a_blocked_client(inbox.redis)
@@ -55,7 +55,7 @@ def test_a_flush_under_a_waiting_worker_says_that_the_group_is_missing(inbox: In
 
 
 def test_after_a_flush_the_groups_are_made_anew_and_nothing_put_since_is_skipped(inbox: Inbox) -> None:
-    """PIPE 7."""
+    """INV-7."""
     inbox.put(LIVE, [b"before"])
     inbox.redis.flushall()
     with pytest.raises(GroupMissing):
@@ -68,7 +68,7 @@ def test_after_a_flush_the_groups_are_made_anew_and_nothing_put_since_is_skipped
 
 
 def test_the_oldest_entry_s_age_is_told_by_redis_clock(inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    """PIPE 25: the clocks of a worker and of Redis may differ."""
+    """INV-25: the clocks of a worker and of Redis may differ."""
     inbox.put(LIVE, [b"x"])
     monkeypatch.setattr(time, "time", lambda: 4e9)
 
@@ -76,7 +76,7 @@ def test_the_oldest_entry_s_age_is_told_by_redis_clock(inbox: Inbox, monkeypatch
 
 
 def test_uptime_is_how_long_this_server_has_been_up(inbox: Inbox) -> None:
-    """PIPE 8: leases that ended while it was away prove nothing."""
+    """INV-8: leases that ended while it was away prove nothing."""
     first = Claims(inbox).uptime_s()
 
     assert 0 <= first < time.monotonic()

@@ -15,13 +15,13 @@ from hypothesis.stateful import (
     rule,
 )
 
-from contracts.ticket import Lane
-from inbox import Entry
-from inbox.claims import Claims
-from inbox.lease import Lease, lease_key
-from inbox.stream import stream_key
 from tests.integration.conftest import fake_inbox, ids
 from tests.support.consumers import consumers, held, leased
+from triagem.contracts.ticket import Lane
+from triagem.inbox import Entry
+from triagem.inbox.claims import Claims
+from triagem.inbox.lease import Lease, lease_key
+from triagem.inbox.stream import stream_key
 
 LIVE, BULK = Lane
 HOUR_MS = 3_600_000
@@ -44,7 +44,7 @@ few = st.integers(1, 4)
 
 
 class Interleavings(RuleBasedStateMachine):
-    """Producers, workers and rescuers in any order, with deaths, lost leases and cut replies (PIPE 5, 7 and 8).
+    """Producers, workers and rescuers in any order, with deaths, lost leases and cut replies (INV-5, 7 and 8).
 
     Nothing is lost: an entry stays in its lane until somebody who took it settles it, and can always be found.
     Nothing is held twice: what a worker took under a name whose lease stands is pending under that name and in

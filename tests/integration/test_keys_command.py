@@ -5,9 +5,9 @@ import json
 import pytest
 from sqlalchemy import text
 
-from db import Database
-from db.keys import Scope, find
 from tests.support.command import Triagem, assert_one_line
+from triagem.db import Database
+from triagem.db.keys import Scope, find
 
 
 def test_the_secret_alone_is_on_standard_output(triagem: Triagem, database: Database) -> None:

@@ -1,9 +1,9 @@
-"""Who is alive (PIPE 8): a lease is a key with a time to live, and its name is used by one boot of one worker."""
+"""Who is alive (INV-8): a lease is a key with a time to live, and its name is used by one boot of one worker."""
 
 import pytest
 
-from inbox import Inbox
-from inbox.lease import Lease, alive, crew, lease_key, workers
+from triagem.inbox import Inbox
+from triagem.inbox.lease import Lease, alive, crew, lease_key, workers
 
 
 @pytest.fixture
@@ -26,24 +26,24 @@ def left_ms(inbox: Inbox, consumer: str) -> int:
 
 
 def test_every_boot_has_a_name_of_its_own(inbox: Inbox) -> None:
-    """PIPE 8: containers share host names and process ids, so these alone would not do."""
+    """INV-8: containers share host names and process ids, so these alone would not do."""
     assert len({Lease(inbox.redis, 15).consumer for _ in range(1000)}) == 1000
 
 
 def test_nobody_is_alive_before_a_lease_was_taken(inbox: Inbox) -> None:
-    """PIPE 8."""
+    """INV-8."""
     Lease(inbox.redis, 15)
 
     assert alive(inbox.redis) == 0
 
 
 def test_a_lease_ends_by_itself(inbox: Inbox, lease: Lease) -> None:
-    """PIPE 8: a worker that was killed cannot give its lease back."""
+    """INV-8: a worker that was killed cannot give its lease back."""
     assert 14_000 < left_ms(inbox, lease.consumer) <= 15_000
 
 
 def test_a_lease_may_be_shorter_than_a_second(inbox: Inbox) -> None:
-    """PIPE 8."""
+    """INV-8."""
     short = Lease(inbox.redis, 0.5)
     short.take()
 
@@ -51,7 +51,7 @@ def test_a_lease_may_be_shorter_than_a_second(inbox: Inbox) -> None:
 
 
 def test_refreshing_prolongs_the_lease_and_keeps_the_name(inbox: Inbox, lease: Lease) -> None:
-    """PIPE 8."""
+    """INV-8."""
     name = lease.consumer
     inbox.redis.pexpire(lease_key(name), 1000)
 
@@ -62,7 +62,7 @@ def test_refreshing_prolongs_the_lease_and_keeps_the_name(inbox: Inbox, lease: L
 
 
 def test_a_worker_whose_lease_is_gone_goes_on_under_a_new_name(inbox: Inbox, lease: Lease) -> None:
-    """PIPE 8: others may have claimed what it held."""
+    """INV-8: others may have claimed what it held."""
     former = lease.consumer
     inbox.redis.delete(lease_key(former))
 
@@ -73,7 +73,7 @@ def test_a_worker_whose_lease_is_gone_goes_on_under_a_new_name(inbox: Inbox, lea
 
 
 def test_a_lost_lease_is_never_revived(inbox: Inbox, lease: Lease) -> None:
-    """PIPE 8: two live workers would claim from each other."""
+    """INV-8: two live workers would claim from each other."""
     former = lease.consumer
     inbox.redis.delete(lease_key(former))
     lease.refresh()
@@ -85,14 +85,14 @@ def test_a_lost_lease_is_never_revived(inbox: Inbox, lease: Lease) -> None:
 
 
 def test_releasing_ends_the_lease_at_once(inbox: Inbox, lease: Lease) -> None:
-    """PIPE 8: what is still pending need not wait for its end."""
+    """INV-8: what is still pending need not wait for its end."""
     lease.release()
 
     assert alive(inbox.redis) == 0
 
 
 def test_releasing_leaves_the_leases_of_others_alone(inbox: Inbox, lease: Lease) -> None:
-    """PIPE 8."""
+    """INV-8."""
     other = Lease(inbox.redis, 15)
     other.take()
 
@@ -102,7 +102,7 @@ def test_releasing_leaves_the_leases_of_others_alone(inbox: Inbox, lease: Lease)
 
 
 def test_everybody_with_a_lease_counts_as_alive(inbox: Inbox) -> None:
-    """PIPE 25: keys of other kinds do not."""
+    """INV-25: keys of other kinds do not."""
     for _ in range(3):
         Lease(inbox.redis, 15).take()
     inbox.redis.set("triagem:{0}:paused", b"1")

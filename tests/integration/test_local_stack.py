@@ -13,14 +13,14 @@ import psycopg
 import pytest
 from redis import Redis
 
-from cli.stack import Endpoints, LocalStack, StackFailed, running
-from cli.stack.account import unprivileged
 from tests.support.stack import pids_of, servers
+from triagem.cli.stack import Endpoints, LocalStack, StackFailed, running
+from triagem.cli.stack.account import unprivileged
 
 OWNER = """
 import signal, sys
 from pathlib import Path
-from cli.stack import LocalStack
+from triagem.cli.stack import LocalStack
 stack = LocalStack(Path(sys.argv[1]), fsync=False)
 stack.start()
 print("started", flush=True)

@@ -12,30 +12,30 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file, save_file
 
-from contracts.errors import InvalidInput
-from contracts.model import MANIFEST_FILE, Manifest
-from engine.classify import LoadedModel, classify, load
-from registry import Registry
-from registry.store import digest_of
 from tests.support.builders import NOW
 from tests.support.training import Steps, a_few_steps, tiny_base, write_made_up
-from trainer import TrainingReport, TrainSettings, train
-from trainer.data import Row
-from trainer.data import load as load_rows
-from trainer.finetune import Tuned, finetune
-from trainer.folds import Plan
-from trainer.lesson import Lesson
-from trainer.schedule import fit_schedule
-from trainer.soup import WEIGHTS
-from trainer.split import split
+from triagem.contracts.errors import InvalidInput
+from triagem.contracts.model import MANIFEST_FILE, Manifest
+from triagem.engine.classify import LoadedModel, classify, load
+from triagem.registry import Registry
+from triagem.registry.store import digest_of
+from triagem.trainer import TrainingReport, TrainSettings, train
+from triagem.trainer.data import Row
+from triagem.trainer.data import load as load_rows
+from triagem.trainer.finetune import Tuned, finetune
+from triagem.trainer.folds import Plan
+from triagem.trainer.lesson import Lesson
+from triagem.trainer.schedule import fit_schedule
+from triagem.trainer.soup import WEIGHTS
+from triagem.trainer.split import split
 
 FOLD, LAST = 24, 18  # steps of each of two folds' models, and of the version's own; a checkpoint at every third
 KILLED: Final = """
 import os, signal, sys
 from datetime import datetime
 from pathlib import Path
-from registry import Registry
-from trainer import TrainSettings, train
+from triagem.registry import Registry
+from triagem.trainer import TrainSettings, train
 
 class Killer:
     def on_step(self, done, total, loss):
@@ -173,7 +173,7 @@ def tuned(data: Path, settings: TrainSettings, folder: Path, steps: Steps) -> Tu
 def test_the_last_checkpoint_is_kept_unless_an_earlier_one_beats_it(
     data: Path, tmp_path: Path, settings: TrainSettings, monkeypatch: pytest.MonkeyPatch, *, better: bool
 ) -> None:
-    monkeypatch.setattr("trainer.finetune.beats_last", lambda best, last, rows: better)
+    monkeypatch.setattr("triagem.trainer.finetune.beats_last", lambda best, last, rows: better)
     tuned(data, settings, tmp_path / "kept", Steps())
     weights = {path.parent.name: digest_of(path) for path in tmp_path.glob("*/model.safetensors")}
     best = Path(json.loads((tmp_path / f"checkpoint-{LAST}/trainer_state.json").read_text())["best_model_checkpoint"])

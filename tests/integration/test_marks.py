@@ -5,9 +5,9 @@ from threading import Barrier
 
 import pytest
 
-from contracts.errors import InboxFull
-from contracts.ticket import Lane
-from inbox import Inbox, InboxSettings
+from triagem.contracts.errors import InboxFull
+from triagem.contracts.ticket import Lane
+from triagem.inbox import Inbox, InboxSettings
 
 LIVE, BULK = Lane
 
@@ -23,7 +23,7 @@ def with_marks(inbox: Inbox, *, live: int = 5, bulk: int = 5) -> Inbox:
 
 
 def test_a_batch_that_reaches_the_mark_exactly_is_let_in(inbox: Inbox) -> None:
-    """PIPE 1."""
+    """INV-1."""
     narrow = with_marks(inbox, live=5)
     narrow.put(LIVE, [b"x"] * 2)
 
@@ -31,7 +31,7 @@ def test_a_batch_that_reaches_the_mark_exactly_is_let_in(inbox: Inbox) -> None:
 
 
 def test_a_batch_that_would_pass_the_mark_is_refused_whole(inbox: Inbox) -> None:
-    """PIPE 1: all or nothing."""
+    """INV-1: all or nothing."""
     narrow = with_marks(inbox, live=5)
     narrow.put(LIVE, [b"x"] * 4)
 
@@ -42,7 +42,7 @@ def test_a_batch_that_would_pass_the_mark_is_refused_whole(inbox: Inbox) -> None
 
 
 def test_each_lane_has_a_mark_of_its_own(inbox: Inbox) -> None:
-    """PIPE 1: a file import that fills bulk never keeps a customer who waits now out of live."""
+    """INV-1: a file import that fills bulk never keeps a customer who waits now out of live."""
     narrow = with_marks(inbox, live=3, bulk=1)
     narrow.put(BULK, [b"x"])
 
@@ -52,7 +52,7 @@ def test_each_lane_has_a_mark_of_its_own(inbox: Inbox) -> None:
 
 
 def test_what_is_in_flight_counts_against_the_mark(inbox: Inbox) -> None:
-    """PIPE 1: taking alone makes no room."""
+    """INV-1: taking alone makes no room."""
     narrow = with_marks(inbox, live=2)
     narrow.put(LIVE, [b"x"] * 2)
     narrow.take(LIVE, "worker", 2)
@@ -62,7 +62,7 @@ def test_what_is_in_flight_counts_against_the_mark(inbox: Inbox) -> None:
 
 
 def test_settling_makes_room(inbox: Inbox) -> None:
-    """PIPE 1."""
+    """INV-1."""
     narrow = with_marks(inbox, live=2)
     narrow.put(LIVE, [b"x"] * 2)
     narrow.settle(narrow.take(LIVE, "worker", 1))
@@ -71,7 +71,7 @@ def test_settling_makes_room(inbox: Inbox) -> None:
 
 
 def test_producers_that_race_at_the_mark_never_pass_it(inbox: Inbox) -> None:
-    """PIPE 1: checking and adding are one step."""
+    """INV-1: checking and adding are one step."""
     narrow = with_marks(inbox, live=100)
     sizes = [1, 2, 3, 5]
     start = Barrier(len(sizes))

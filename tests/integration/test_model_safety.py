@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from contracts.errors import InvalidInput, ModelCorrupt, NoModel
-from contracts.model import CURRENT_FILE, MANIFEST_FILE
-from engine.classify import EngineSettings, current_folder, load
-from registry import Registry
-from registry.store import digest_of
+from triagem.contracts.errors import InvalidInput, ModelCorrupt, NoModel
+from triagem.contracts.model import CURRENT_FILE, MANIFEST_FILE
+from triagem.engine.classify import EngineSettings, current_folder, load
+from triagem.registry import Registry
+from triagem.registry.store import digest_of
 
 Change = Callable[[Path], None]
 

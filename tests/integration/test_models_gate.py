@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from registry import Registry
 from tests.support.command import Triagem, assert_one_line
 from tests.support.tested import register_tested
+from triagem.registry import Registry
 
 
 @pytest.fixture

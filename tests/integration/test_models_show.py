@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from contracts.model import PAGE_FILE, REPORT_FILE
-from registry import Registry
 from tests.support.answers import LABELS, report, rows, sure
 from tests.support.builders import manifest, register
 from tests.support.command import Triagem
-from trainer.assess import assess, write
-from trainer.report import Assessment
+from triagem.contracts.model import PAGE_FILE, REPORT_FILE
+from triagem.registry import Registry
+from triagem.trainer.assess import assess, write
+from triagem.trainer.report import Assessment
 
 
 @pytest.fixture

@@ -2,12 +2,12 @@
 
 import pytest
 
-from contracts.ticket import Lane
-from inbox import Inbox
-from inbox.claims import Claims
-from inbox.stream import stream_key
 from tests.integration.conftest import ids
 from tests.support.consumers import consumers, held, leased, put_and_take
+from triagem.contracts.ticket import Lane
+from triagem.inbox import Inbox
+from triagem.inbox.claims import Claims
+from triagem.inbox.stream import stream_key
 
 LIVE, BULK = Lane
 
@@ -24,7 +24,7 @@ def claims(inbox: Inbox) -> Claims:
 
 
 def test_a_worker_that_leaves_removes_its_own_name_from_both_lanes(inbox: Inbox, claims: Claims) -> None:
-    """PIPE 7."""
+    """INV-7."""
     worker = leased(inbox)
     for lane in Lane:
         inbox.settle(put_and_take(inbox, worker.consumer, 1, lane))
@@ -36,7 +36,7 @@ def test_a_worker_that_leaves_removes_its_own_name_from_both_lanes(inbox: Inbox,
 
 
 def test_a_worker_that_leaves_with_entries_pending_keeps_its_name(inbox: Inbox, claims: Claims) -> None:
-    """PIPE 7: others find them under it."""
+    """INV-7: others find them under it."""
     worker = leased(inbox)
     taken = put_and_take(inbox, worker.consumer, 1)
     worker.release()
@@ -47,7 +47,7 @@ def test_a_worker_that_leaves_with_entries_pending_keeps_its_name(inbox: Inbox, 
 
 
 def test_a_name_with_a_lease_is_not_removed_even_by_its_own_worker(inbox: Inbox, claims: Claims) -> None:
-    """PIPE 7: first the lease, then the name."""
+    """INV-7: first the lease, then the name."""
     worker = leased(inbox)
     inbox.settle(put_and_take(inbox, worker.consumer, 1))
 
@@ -57,7 +57,7 @@ def test_a_name_with_a_lease_is_not_removed_even_by_its_own_worker(inbox: Inbox,
 
 
 def test_what_redis_says_we_hold_and_we_do_not_is_taken_again(inbox: Inbox, claims: Claims) -> None:
-    """PIPE 5: and it stays ours."""
+    """INV-5: and it stays ours."""
     taken = put_and_take(inbox, "me", 4)
 
     assert claims.retake(LIVE, "me", {taken[0].id, taken[2].id}) == [taken[1], taken[3]]
@@ -65,14 +65,14 @@ def test_what_redis_says_we_hold_and_we_do_not_is_taken_again(inbox: Inbox, clai
 
 
 def test_nothing_is_taken_again_while_all_is_in_hand(inbox: Inbox, claims: Claims) -> None:
-    """PIPE 5."""
+    """INV-5."""
     taken = put_and_take(inbox, "me", 4)
 
     assert claims.retake(LIVE, "me", set(ids(taken))) == []
 
 
 def test_what_others_hold_or_nobody_is_not_taken_again(inbox: Inbox, claims: Claims) -> None:
-    """PIPE 5."""
+    """INV-5."""
     put_and_take(inbox, "other", 2)
     inbox.put(LIVE, [b"waits"])
 
@@ -80,7 +80,7 @@ def test_what_others_hold_or_nobody_is_not_taken_again(inbox: Inbox, claims: Cla
 
 
 def test_what_was_deleted_while_it_was_pending_is_not_taken_again(inbox: Inbox, claims: Claims) -> None:
-    """PIPE 5: somebody ran XDEL by hand; there is nothing left to work on."""
+    """INV-5: somebody ran XDEL by hand; there is nothing left to work on."""
     gone, kept = put_and_take(inbox, "me", 2)
     inbox.redis.xdel(stream_key(LIVE), gone.id)
 
@@ -89,7 +89,7 @@ def test_what_was_deleted_while_it_was_pending_is_not_taken_again(inbox: Inbox, 
 
 
 def test_settling_what_was_claimed_meanwhile_is_harmless(inbox: Inbox, claims: Claims) -> None:
-    """PIPE 8: a worker that was thought dead had committed its window; the other's settling finds nothing."""
+    """INV-8: a worker that was thought dead had committed its window; the other's settling finds nothing."""
     taken = put_and_take(inbox, "thought-dead", 3)
     claimed = claims.take_over(LIVE, "rescuer", 2)
 

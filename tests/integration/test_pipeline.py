@@ -9,19 +9,19 @@ import pytest
 from redis import Redis
 from sqlalchemy import text
 
-from cli.stack import Endpoints
-from contracts.model import Tokens
-from contracts.ticket import Lane, Ticket
-from contracts.wire import encode
-from db import Database
-from inbox import Inbox
-from inbox.desired import pause, resume
-from inbox.lease import workers
-from producer import Publisher
-from registry import Registry
 from tests.support.engines import InstantModel, instant
 from tests.support.pipeline import publish, running, stored
 from tests.support.waiting import until
+from triagem.cli.stack import Endpoints
+from triagem.contracts.model import Tokens
+from triagem.contracts.ticket import Lane, Ticket
+from triagem.contracts.wire import encode
+from triagem.db import Database
+from triagem.inbox import Inbox
+from triagem.inbox.desired import pause, resume
+from triagem.inbox.lease import workers
+from triagem.producer import Publisher
+from triagem.registry import Registry
 
 
 class Counting(InstantModel):
@@ -169,7 +169,7 @@ def test_live_tickets_overtake_bulk_that_waits_in_redis(
 def test_the_heartbeat_file_tells_ready_and_is_gone_after_the_end(
     endpoints: Endpoints, instant_models: Path, tmp_path: Path
 ) -> None:
-    from worker import health
+    from triagem.worker import health
 
     file = tmp_path / "heartbeat"
     with running(endpoints, instant_models, heartbeat_file=file):

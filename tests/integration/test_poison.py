@@ -1,4 +1,4 @@
-"""Bad rows alone become dead letters, their neighbours commit, and a broken device condemns nobody (PIPE 10, 11)."""
+"""Bad rows alone become dead letters, their neighbours commit, and a broken device condemns nobody (INV-10, 11)."""
 
 import threading
 import time
@@ -8,20 +8,20 @@ from typing import Final
 
 import pytest
 
-from cli.stack import Endpoints
-from contracts.errors import InboxFull, ModelBroken, OutOfMemory
-from contracts.model import Tokens
-from contracts.ticket import Lane
-from db import Database, dead
-from inbox import Entry, Inbox
-from inbox.claims import Claims
-from inbox.lease import Lease
-from inbox.stream import suspects_key
-from inbox.trials import Trials, trial_key
-from producer import Publisher
 from tests.support.engines import InstantModel, instant
 from tests.support.pipeline import drained, letters, publish, running, stored
 from tests.support.waiting import until
+from triagem.cli.stack import Endpoints
+from triagem.contracts.errors import InboxFull, ModelBroken, OutOfMemory
+from triagem.contracts.model import Tokens
+from triagem.contracts.ticket import Lane
+from triagem.db import Database, dead
+from triagem.inbox import Entry, Inbox
+from triagem.inbox.claims import Claims
+from triagem.inbox.lease import Lease
+from triagem.inbox.stream import suspects_key
+from triagem.inbox.trials import Trials, trial_key
+from triagem.producer import Publisher
 
 POISON: Final = 666
 
@@ -143,7 +143,7 @@ def test_a_device_that_is_broken_from_the_start_lets_no_ticket_be_taken(
 def test_a_ticket_that_ended_two_workers_alone_is_kept_as_a_dead_letter_unseen_by_the_model(
     endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path
 ) -> None:
-    """PIPE 9."""
+    """INV-9."""
     publish(inbox, 3)
     taken = inbox.take(Lane.LIVE, "dead-0", 3)
     for number in range(2):
@@ -161,7 +161,7 @@ def test_a_ticket_that_ended_two_workers_alone_is_kept_as_a_dead_letter_unseen_b
 def test_suspects_are_classified_alone_and_cleared_and_each_trial_tells_what_is_at_work(
     endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path
 ) -> None:
-    """PIPE 9: were a suspect's trial written while others compute, it would be blamed for their deaths."""
+    """INV-9: were a suspect's trial written while others compute, it would be blamed for their deaths."""
     trials: list[tuple[int, int, bool]] = []
 
     class Noting(InstantModel):
@@ -191,7 +191,7 @@ def test_suspects_are_classified_alone_and_cleared_and_each_trial_tells_what_is_
 def test_a_trial_that_redis_had_no_memory_for_is_written_at_the_next_chance(
     endpoints: Endpoints, inbox: Inbox, instant_models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """PIPE 9."""
+    """INV-9."""
     told: list[int] = []
     begin = Trials.begin
 
@@ -212,7 +212,7 @@ def test_a_trial_that_redis_had_no_memory_for_is_written_at_the_next_chance(
 def test_what_another_worker_has_claimed_is_not_buried_by_us(
     endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path
 ) -> None:
-    """PIPE 11: only while Redis still names us the owner."""
+    """INV-11: only while Redis still names us the owner."""
     thief = Lease(inbox.redis, 60)
     thief.take()
 

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 import torch
 
-from engine import precision
-from engine.bert import packable, packed_bert, without_residual_biases
-from engine.classify import EngineSettings, LoadedModel, classify, load
-from engine.linear import plain
-from engine.packed import pack
-from engine.precision import agreement, probes
+from triagem.engine import precision
+from triagem.engine.bert import packable, packed_bert, without_residual_biases
+from triagem.engine.classify import EngineSettings, LoadedModel, classify, load
+from triagem.engine.linear import plain
+from triagem.engine.packed import pack
+from triagem.engine.precision import agreement, probes
 
 SURE = torch.tensor([[2.0, 0.0], [0.0, 2.0], [3.0, 1.0], [0.0, 1.0]])
 TOSS_UP = torch.tensor([[0.15, 0.0]])  # 0.54 to 0.46

@@ -6,14 +6,14 @@ from datetime import timedelta
 
 import pytest
 
-from contracts.errors import InvalidInput
-from contracts.prediction import Band
-from contracts.result import Page
-from db import Database
-from db.queries import Filters, counts, least_sure, results, show
-from db.window import write
 from tests.support.builders import NOW, YESTERDAY
 from tests.support.results import EVERYTHING, HOUR, asked, forget, judge, names, pages, result
+from triagem.contracts.errors import InvalidInput
+from triagem.contracts.prediction import Band
+from triagem.contracts.result import Page
+from triagem.db import Database
+from triagem.db.queries import Filters, counts, least_sure, results, show
+from triagem.db.window import write
 
 
 class TestPages:

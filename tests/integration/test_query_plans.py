@@ -8,10 +8,10 @@ from typing import Any, Self
 import pytest
 from sqlalchemy import event
 
-from db import Database
-from db.known import known
-from db.queries import Filters, least_sure, results, show
 from tests.support.results import EVERYTHING, asked
+from triagem.db import Database
+from triagem.db.known import known
+from triagem.db.queries import Filters, least_sure, results, show
 
 
 class TestPlans:

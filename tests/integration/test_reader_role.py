@@ -9,13 +9,13 @@ from psycopg import sql
 from psycopg.errors import InsufficientPrivilege
 from sqlalchemy import text
 
-from cli.stack import Endpoints
-from contracts.ticket import Lane
-from db import Database
-from db.dead import bury
-from db.tables import Base
-from db.window import write
 from tests.support.builders import classified
+from triagem.cli.stack import Endpoints
+from triagem.contracts.ticket import Lane
+from triagem.db import Database
+from triagem.db.dead import bury
+from triagem.db.tables import Base
+from triagem.db.window import write
 
 VIEWS: Final = ("daily", "history", "results")
 TABLES: Final = ("alembic_version", *sorted(Base.metadata.tables))

@@ -6,21 +6,6 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from cli.stack import Endpoints
-from contracts.errors import InvalidInput
-from contracts.ticket import Identity, Lane
-from contracts.wire import ClaimCheck, encode_check
-from db import Database, runs
-from db.deliveries import keep_targets
-from db.forget import entomb
-from db.reviews import judge
-from db.rewrite import Reclassified, rewrite
-from db.run_pages import PAGE, apply_page, page
-from db.runs import APPLY, Plan
-from db.window import write
-from inbox import Inbox
-from inbox.lease import lease_key
-from registry import Registry
 from tests.integration.test_pipeline import Counting, copy_of
 from tests.support.builders import NOW
 from tests.support.engines import InstantModel, instant, sleepy
@@ -28,6 +13,21 @@ from tests.support.pipeline import drained, letters, publish, running, stored
 from tests.support.runs import finish, scalar, store, turn
 from tests.support.waiting import until
 from tests.support.windows import current, digest, history, result
+from triagem.cli.stack import Endpoints
+from triagem.contracts.errors import InvalidInput
+from triagem.contracts.ticket import Identity, Lane
+from triagem.contracts.wire import ClaimCheck, encode_check
+from triagem.db import Database, runs
+from triagem.db.deliveries import keep_targets
+from triagem.db.forget import entomb
+from triagem.db.reviews import judge
+from triagem.db.rewrite import Reclassified, rewrite
+from triagem.db.run_pages import PAGE, apply_page, page
+from triagem.db.runs import APPLY, Plan
+from triagem.db.window import write
+from triagem.inbox import Inbox
+from triagem.inbox.lease import lease_key
+from triagem.registry import Registry
 
 CURRENT = Plan("v1.0.0", epoch=1)
 SHADOW = Plan("v1.1.0", epoch=1, shadow=True)
@@ -380,7 +380,7 @@ def test_what_is_delivered_again_after_an_apply_changes_nothing_also_by_force(da
     ],
 )
 def test_a_run_is_about_what_its_filters_say(database: Database, filters: dict[str, object], found: set[str]) -> None:
-    from contracts.prediction import Band
+    from triagem.contracts.prediction import Band
 
     usual: dict[str, object] = {"label": "suporte", "model": "v0.9.0", "epoch": 0}
     rows: list[dict[str, object]] = [

@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from cli.stack import Endpoints
-from db import Database, runs
-from db.runs import Plan
-from inbox import Inbox
-from producer.reclassify.settings import ReclassifySettings
-from producer.reclassify.sweep import nightly, sweep
-from registry import Registry
 from tests.support.command import Triagem, assert_one_line
 from tests.support.pipeline import running
 from tests.support.runs import finish, store
+from triagem.cli.stack import Endpoints
+from triagem.db import Database, runs
+from triagem.db.runs import Plan
+from triagem.inbox import Inbox
+from triagem.producer.reclassify.settings import ReclassifySettings
+from triagem.producer.reclassify.sweep import nightly, sweep
+from triagem.registry import Registry
 
 NIGHT = datetime(2026, 11, 22, 2, tzinfo=UTC)
 MORNING = datetime(2026, 11, 22, 6, 1, tzinfo=UTC)

@@ -1,4 +1,4 @@
-"""A row that Postgres refuses is kept apart; a Postgres that refuses every row condemns nobody (PIPE 10)."""
+"""A row that Postgres refuses is kept apart; a Postgres that refuses every row condemns nobody (INV-10)."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from cli.stack import Endpoints
-from contracts.errors import StatementRefused
-from db import Database
-from inbox import Inbox
-from producer import Publisher
 from tests.support.pipeline import drained, letters, publish, running, stored
 from tests.support.waiting import until
+from triagem.cli.stack import Endpoints
+from triagem.contracts.errors import StatementRefused
+from triagem.db import Database
+from triagem.inbox import Inbox
+from triagem.producer import Publisher
 
 
 @pytest.fixture

@@ -11,18 +11,18 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from cli.stack import Endpoints
-from contracts.prediction import Band, Thresholds
-from db import Database
-from db.rejudge import PAGE, Group, Page, rejudge
-from db.window import write
 from tests.support.builders import NOW
 from tests.support.results import forget, judge, result
 from tests.support.runs import scalar
 from tests.support.waiting import until
 from tests.support.windows import everything, rows
-from worker.judge import floor
-from worker.judge import judge as decide
+from triagem.cli.stack import Endpoints
+from triagem.contracts.prediction import Band, Thresholds
+from triagem.db import Database
+from triagem.db.rejudge import PAGE, Group, Page, rejudge
+from triagem.db.window import write
+from triagem.worker.judge import floor
+from triagem.worker.judge import judge as decide
 
 FLOORS: Final = {"v1.0.0": 0.8}
 
@@ -177,7 +177,7 @@ class TestBesideWorkers:
         assert changed(pages) == 1
 
     def test_locks_are_taken_in_the_order_of_windows(self, database: Database, endpoints: Endpoints) -> None:
-        """PIPE 12: held up in the middle, both go on."""
+        """INV-12: held up in the middle, both go on."""
         names = [f"{number:02}" for number in range(21)]
         write(database, [result(name, confidence=0.75) for name in names])
         with ThreadPoolExecutor(2) as pool, psycopg.connect(endpoints.database_url) as gate:

@@ -5,14 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from cli.stack import Endpoints
-from contracts.prediction import Band, Thresholds
-from contracts.ticket import Lane
-from db import Database
-from db.keys import Scope
-from db.window import write
-from inbox import Inbox
-from registry import Registry
 from tests.support.builders import register
 from tests.support.command import Triagem, assert_one_line
 from tests.support.console import Person
@@ -20,6 +12,14 @@ from tests.support.gateway import room
 from tests.support.pipeline import publish, running
 from tests.support.results import result
 from tests.support.waiting import until
+from triagem.cli.stack import Endpoints
+from triagem.contracts.prediction import Band, Thresholds
+from triagem.contracts.ticket import Lane
+from triagem.db import Database
+from triagem.db.keys import Scope
+from triagem.db.window import write
+from triagem.inbox import Inbox
+from triagem.registry import Registry
 
 
 def test_after_another_threshold_stored_results_show_other_bands_at_once(

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 
 import pytest
 
-from contracts.ticket import Lane
-from db import Database, dead
-from db.dead import bury
-from gateway.replay import replay
-from inbox import Inbox, InboxSettings
 from tests.support.command import Triagem, assert_one_line
 from tests.support.letters import buried, entry_of
+from triagem.contracts.ticket import Lane
+from triagem.db import Database, dead
+from triagem.db.dead import bury
+from triagem.gateway.replay import replay
+from triagem.inbox import Inbox, InboxSettings
 
 WORDS = "my card number is 4111"
 

@@ -2,14 +2,14 @@
 
 import pytest
 
-from contracts.ticket import Lane
-from inbox import Inbox
-from inbox.claims import Claims
-from inbox.lease import lease_key
-from inbox.trials import Trials
 from tests.integration.conftest import ids
 from tests.support.consumers import held, leased, put_and_take
-from worker.rescue import Rescue
+from triagem.contracts.ticket import Lane
+from triagem.inbox import Inbox
+from triagem.inbox.claims import Claims
+from triagem.inbox.lease import lease_key
+from triagem.inbox.trials import Trials
+from triagem.worker.rescue import Rescue
 
 LIVE, BULK = Lane
 
@@ -51,7 +51,7 @@ def rescue_of(inbox: Inbox, clock: Clock, *, up_s: float = 1e6) -> Rescue:
 
 
 def test_a_rescuer_looks_around_once_a_period(inbox: Inbox) -> None:
-    """PIPE 5."""
+    """INV-5."""
     clock = Clock()
     rescue = rescue_of(inbox, clock)
 
@@ -64,7 +64,7 @@ def test_a_rescuer_looks_around_once_a_period(inbox: Inbox) -> None:
 
 
 def test_after_an_outage_a_rescuer_holds_for_one_lease_period(inbox: Inbox) -> None:
-    """PIPE 8: living workers could not refresh their leases either, and get that long to do it."""
+    """INV-8: living workers could not refresh their leases either, and get that long to do it."""
     clock = Clock()
     rescue = rescue_of(inbox, clock)
     assert rescue.due()
@@ -79,7 +79,7 @@ def test_after_an_outage_a_rescuer_holds_for_one_lease_period(inbox: Inbox) -> N
 
 
 def test_a_rescuer_that_holds_still_takes_again_what_it_lost_itself(inbox: Inbox) -> None:
-    """PIPE 5: replies are cut exactly when there is an outage."""
+    """INV-5: replies are cut exactly when there is an outage."""
     rescue = rescue_of(inbox, Clock())
     put_and_take(inbox, "dead", 1)
     mine = put_and_take(inbox, "me", 2)
@@ -93,7 +93,7 @@ def test_a_rescuer_that_holds_still_takes_again_what_it_lost_itself(inbox: Inbox
 def test_a_new_rescuer_gives_the_leases_time_that_a_young_redis_has_not_given_them(
     inbox: Inbox, up_s: float, holds_s: float
 ) -> None:
-    """PIPE 8: a worker that boots after Redis did has seen no outage, but there was one."""
+    """INV-8: a worker that boots after Redis did has seen no outage, but there was one."""
     clock = Clock()
     rescue = rescue_of(inbox, clock, up_s=up_s)
     taken = put_and_take(inbox, "dead", 1)
@@ -108,7 +108,7 @@ def test_a_new_rescuer_gives_the_leases_time_that_a_young_redis_has_not_given_th
 
 
 def test_a_rescuer_takes_no_more_than_it_has_room_for_and_its_own_first(inbox: Inbox) -> None:
-    """PIPE 6."""
+    """INV-6."""
     rescue = rescue_of(inbox, Clock())
     dead = put_and_take(inbox, "dead", 3)
     mine = put_and_take(inbox, "me", 2)
@@ -117,7 +117,7 @@ def test_a_rescuer_takes_no_more_than_it_has_room_for_and_its_own_first(inbox: I
 
 
 def test_a_worker_that_claims_from_its_own_former_name_is_not_handed_what_it_works_on(inbox: Inbox) -> None:
-    """PIPE 8: after a lost lease it goes on under a new name with what it has in hand."""
+    """INV-8: after a lost lease it goes on under a new name with what it has in hand."""
     rescue = rescue_of(inbox, Clock())
     worker = leased(inbox)
     in_hand, lost = put_and_take(inbox, worker.consumer, 2)
@@ -131,7 +131,7 @@ def test_a_worker_that_claims_from_its_own_former_name_is_not_handed_what_it_wor
 def test_a_suspect_that_ended_a_worker_alone_waits_until_this_worker_has_worked_for_a_lease_period(
     inbox: Inbox,
 ) -> None:
-    """PIPE 9: workers that something else kills at once would condemn whatever comes first."""
+    """INV-9: workers that something else kills at once would condemn whatever comes first."""
     clock = Clock()
     rescue = rescue_of(inbox, clock)
     tried, other = put_and_take(inbox, "dead", 2)

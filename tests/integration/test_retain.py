@@ -9,16 +9,16 @@ import psycopg
 import pytest
 from sqlalchemy import text
 
-from cli.stack import Endpoints
-from contracts.ticket import Lane
-from db import Database
-from db.retain import drop_letters, purge_texts
-from db.window import Written, write
 from tests.support.builders import NOW, classified
 from tests.support.command import Triagem, assert_one_line
 from tests.support.letters import buried
 from tests.support.waiting import until
 from tests.support.windows import everything, rows
+from triagem.cli.stack import Endpoints
+from triagem.contracts.ticket import Lane
+from triagem.db import Database
+from triagem.db.retain import drop_letters, purge_texts
+from triagem.db.window import Written, write
 
 DAY = timedelta(days=1)
 OLD = NOW - 100 * DAY

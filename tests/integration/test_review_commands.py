@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from contracts.model import ROWS_FILE, Rows
-from contracts.ticket import Identity
-from db import Database
-from db.forget import delete_rest, entomb
-from db.window import write
 from tests.support.command import Triagem, assert_one_line
 from tests.support.reviewing import NOW, give, hand_out, sure, unsure
 from tests.support.windows import rows
+from triagem.contracts.model import ROWS_FILE, Rows
+from triagem.contracts.ticket import Identity
+from triagem.db import Database
+from triagem.db.forget import delete_rest, entomb
+from triagem.db.window import write
 
 
 def review(triagem: Triagem, *arguments: str) -> Any:

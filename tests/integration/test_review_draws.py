@@ -12,14 +12,14 @@ from statistics import correlation
 import pytest
 from sqlalchemy import text
 
-from contracts.prediction import Band
-from db import Database
-from db.draws import _LOT, third_look
-from db.reviews import Drawn, give_back, holding
-from db.window import write
 from tests.support.results import forget, names, result
 from tests.support.reviewing import NOW, SINCE, VERSION, give, hand_out, sure, unsure
 from tests.support.windows import rows
+from triagem.contracts.prediction import Band
+from triagem.db import Database
+from triagem.db.draws import _LOT, third_look
+from triagem.db.reviews import Drawn, give_back, holding
+from triagem.db.window import write
 
 
 def lots(database: Database, version: str = VERSION) -> list[tuple[float, str]]:

@@ -6,14 +6,14 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import text
 
-from contracts.ticket import Identity
-from db import Database
-from db.forget import _ENTOMB
-from db.reviews import Missed, judge
-from db.window import write
 from tests.support.reviewing import hand_out, unsure
 from tests.support.waiting import until
 from tests.support.windows import rows
+from triagem.contracts.ticket import Identity
+from triagem.db import Database
+from triagem.db.forget import _ENTOMB
+from triagem.db.reviews import Missed, judge
+from triagem.db.window import write
 
 WHOSE = Identity("zendesk", "1")
 

@@ -16,18 +16,18 @@ from typing import Final
 import pytest
 from rich.console import Console
 
-from cli.asking.langs import Lang
-from cli.asking.session import Session, Tally
-from cli.stack import Endpoints
-from contracts.errors import DatabaseAway
-from contracts.ticket import Identity
-from db import Database
-from db.forget import entomb
-from db.reviews import draw, holding
-from db.window import write
 from tests.support.reviewing import NOW, SINCE, VERSION, hand_out, sure, unsure
 from tests.support.waiting import until
 from tests.support.windows import rows
+from triagem.cli.asking.langs import Lang
+from triagem.cli.asking.session import Session, Tally
+from triagem.cli.stack import Endpoints
+from triagem.contracts.errors import DatabaseAway
+from triagem.contracts.ticket import Identity
+from triagem.db import Database
+from triagem.db.forget import entomb
+from triagem.db.reviews import draw, holding
+from triagem.db.window import write
 
 ROOT: Final = Path(__file__).parents[2]
 CTRL_C: Final = "\x03"
@@ -142,7 +142,7 @@ class TestMeanwhile:
             raise DatabaseAway("Postgres does not answer")
 
         person = Person(three, "11q", meanwhile={1: monkeypatch.undo})
-        monkeypatch.setattr("cli.asking.session.judge", away)
+        monkeypatch.setattr("triagem.cli.asking.session.judge", away)
 
         assert person.review() == Tally(labelled=1)
 
@@ -208,7 +208,7 @@ class Terminal:
     def __init__(self, *arguments: str, **settings: str) -> None:
         self._person, its = pty.openpty()
         environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "TERM": "xterm", **settings}
-        command = [sys.executable, "-m", "cli.main", *arguments]
+        command = [sys.executable, "-m", "triagem.cli.main", *arguments]
         self.process = subprocess.Popen(
             command, stdin=its, stdout=its, stderr=its, env=environment, start_new_session=True
         )

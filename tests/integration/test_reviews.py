@@ -5,16 +5,16 @@ from datetime import timedelta
 
 import pytest
 
-from contracts.prediction import Band
-from contracts.ticket import Identity
-from db import Database
-from db.forget import delete_rest, entomb
-from db.queries import Filters, results
-from db.reviews import Missed, Verdict, accuracy, draw, give_back, judge, labels, undo
-from db.window import write
 from tests.support.results import names
 from tests.support.reviewing import NOW, SINCE, VERSION, give, hand_out, sure, unsure
 from tests.support.windows import rows
+from triagem.contracts.prediction import Band
+from triagem.contracts.ticket import Identity
+from triagem.db import Database
+from triagem.db.forget import delete_rest, entomb
+from triagem.db.queries import Filters, results
+from triagem.db.reviews import Missed, Verdict, accuracy, draw, give_back, judge, labels, undo
+from triagem.db.window import write
 
 TICKET = Identity("zendesk", "1")
 

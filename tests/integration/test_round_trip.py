@@ -9,21 +9,21 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from cli.stack import Endpoints
-from contracts.ticket import Identity
-from db import Database
-from db.deliveries import keep_targets
-from db.reviews import judge
-from inbox import Inbox
-from outgoing.send import Sender
-from producer.back.tell import tell
-from producer.crm import Crm, load
 from tests.support.back import TOKEN, crm_file, data, hurry, states
 from tests.support.crm import EXAMPLES
 from tests.support.gateway import client, room
 from tests.support.pipeline import drained, running
 from tests.support.receiver import AWAY, Came, FakeChatwoot, FakeZendesk, Receiver
 from tests.support.waiting import until
+from triagem.cli.stack import Endpoints
+from triagem.contracts.ticket import Identity
+from triagem.db import Database
+from triagem.db.deliveries import keep_targets
+from triagem.db.reviews import judge
+from triagem.inbox import Inbox
+from triagem.outgoing.send import Sender
+from triagem.producer.back.tell import tell
+from triagem.producer.crm import Crm, load
 
 
 @dataclass

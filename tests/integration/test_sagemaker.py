@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from contracts.errors import ModelCorrupt
-from engine import predict_batch
-from registry import Registry
 from tests.support.manifests import ROOT
+from triagem.contracts.errors import ModelCorrupt
+from triagem.engine import predict_batch
+from triagem.registry import Registry
 
 TEXTS = ["minha internet caiu", "Quero um orçamento para vinte licenças", "<p>segunda via</p>"]
 

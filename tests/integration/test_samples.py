@@ -7,22 +7,22 @@ import pytest
 from sqlalchemy import text
 from structlog.testing import capture_logs
 
-from cli.stack import Endpoints
-from contracts.model import Tokens
-from contracts.ticket import Lane
-from db import Database
-from db.forget import entomb
-from db.samples import Sample, earliest, keep, latest
-from db.window import Classified, write
-from engine.classify import EngineSettings, LoadedModel, load
-from inbox import Inbox
-from producer import Publisher
 from tests.support.command import Triagem
 from tests.support.engines import SeeingModel, instant, seeing
 from tests.support.forgetting import WHOSE, ours
 from tests.support.pipeline import drained, letters, publish, running, stored
 from tests.support.waiting import until
 from tests.support.windows import result, rows
+from triagem.cli.stack import Endpoints
+from triagem.contracts.model import Tokens
+from triagem.contracts.ticket import Lane
+from triagem.db import Database
+from triagem.db.forget import entomb
+from triagem.db.samples import Sample, earliest, keep, latest
+from triagem.db.window import Classified, write
+from triagem.engine.classify import EngineSettings, LoadedModel, load
+from triagem.inbox import Inbox
+from triagem.producer import Publisher
 
 VERSION = "v1.0.0"
 

@@ -3,15 +3,15 @@
 import pytest
 from sqlalchemy import text
 
-from contracts.ticket import PREDICT, Identity
-from db import Database, search
-from db.forget import delete_rest, entomb
-from db.queries import Filters, results
-from db.retain import purge_texts
-from db.search import learn
-from db.window import write
 from tests.support.builders import NOW
 from tests.support.results import HOUR, names, result
+from triagem.contracts.ticket import PREDICT, Identity
+from triagem.db import Database, search
+from triagem.db.forget import delete_rest, entomb
+from triagem.db.queries import Filters, results
+from triagem.db.retain import purge_texts
+from triagem.db.search import learn
+from triagem.db.window import write
 
 
 def found(database: Database, words: str, filters: Filters = Filters()) -> list[str]:  # noqa: B008

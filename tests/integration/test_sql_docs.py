@@ -12,11 +12,11 @@ import pytest
 from psycopg.rows import dict_row
 from sqlalchemy import text
 
-from cli.stack import Endpoints
-from contracts.prediction import Band, Prediction
-from db import Database
-from db.window import Classified, write
 from tests.support.builders import classified
+from triagem.cli.stack import Endpoints
+from triagem.contracts.prediction import Band, Prediction
+from triagem.db import Database
+from triagem.db.window import Classified, write
 
 PAGE: Final = (Path(__file__).parents[2] / "docs" / "sql.md").read_text(encoding="utf-8")
 QUERIES: Final = re.findall(r"^\*\*([^*\n]+)\*\*[^`]*^```sql\n-- columns: (.+)\n([^`]+)^```$", PAGE, re.MULTILINE)

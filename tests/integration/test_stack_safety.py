@@ -12,11 +12,11 @@ import psycopg
 import pytest
 from redis import AuthenticationError, Redis
 
-from cli.stack import LocalStack, StackFailed, ensure_reader_login, ensure_writer_login
-from cli.stack.binaries import valkey_server
-from cli.stack.files import claim_folder
-from cli.stack.state import secrets_of
 from tests.support.stack import pids_of, servers
+from triagem.cli.stack import LocalStack, StackFailed, ensure_reader_login, ensure_writer_login
+from triagem.cli.stack.binaries import valkey_server
+from triagem.cli.stack.files import claim_folder
+from triagem.cli.stack.state import secrets_of
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc, which only Linux has")
 

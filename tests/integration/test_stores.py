@@ -6,22 +6,22 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from cli.stack import Endpoints
-from cli.stack.ports import choose
-from contracts.ticket import Lane
-from db import Database
-from db.alerts import DRIFT, raise_alert
-from db.deliveries import keep_targets
-from db.runs import Plan, cancel, pause, start
-from db.window import write
-from inbox import Inbox, InboxSettings, connect
-from inbox.lease import Lease
-from registry import Registry
 from tests.support.life import drift_report
 from tests.support.pipeline import publish
 from tests.support.scraping import Page, read
 from tests.support.windows import doubtful
-from worker.stores import FIGURES, INBOX, REGISTRY, TABLES, Stores
+from triagem.cli.stack import Endpoints
+from triagem.cli.stack.ports import choose
+from triagem.contracts.ticket import Lane
+from triagem.db import Database
+from triagem.db.alerts import DRIFT, raise_alert
+from triagem.db.deliveries import keep_targets
+from triagem.db.runs import Plan, cancel, pause, start
+from triagem.db.window import write
+from triagem.inbox import Inbox, InboxSettings, connect
+from triagem.inbox.lease import Lease
+from triagem.registry import Registry
+from triagem.worker.stores import FIGURES, INBOX, REGISTRY, TABLES, Stores
 
 
 @pytest.fixture

@@ -8,15 +8,15 @@ import pytest
 from kombu.exceptions import OperationalError
 from sqlalchemy import make_url
 
-from cli.stack import Endpoints
-from contracts.errors import InboxAway, NotTrusted
-from inbox import connect
-from inbox.client import redis_errors
 from tests.support.command import Triagem, assert_one_line
 from tests.support.refusals import ask, refused
 from tests.support.tls import Authority, authority, secured, tls_proxy
-from worker.app import make_app
-from worker.settings import broker_beside
+from triagem.cli.stack import Endpoints
+from triagem.contracts.errors import InboxAway, NotTrusted
+from triagem.inbox import connect
+from triagem.inbox.client import redis_errors
+from triagem.worker.app import make_app
+from triagem.worker.settings import broker_beside
 
 
 class Secured(NamedTuple):

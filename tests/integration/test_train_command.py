@@ -6,14 +6,14 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from cli.commands.train import print_report
-from cli.output import print_json
-from contracts.prediction import Thresholds
 from tests.support.answers import report as assessment
 from tests.support.answers import sure
 from tests.support.builders import manifest
 from tests.support.command import Triagem
-from trainer.report import Calibration, Point, Threshold, TrainingReport
+from triagem.cli.commands.train import print_report
+from triagem.cli.output import print_json
+from triagem.contracts.prediction import Thresholds
+from triagem.trainer.report import Calibration, Point, Threshold, TrainingReport
 
 ASSESSED = assessment(curves=(Point(1, 0.7, 5e-5, None),), raw=sure(0.1, 0.9, 0.3, 0.6, 0.99, 0.9))
 REPORT = TrainingReport(

@@ -5,19 +5,19 @@ from pathlib import Path
 
 import pytest
 
-from contracts.errors import InvalidInput, NoModel
-from contracts.model import PAGE_FILE, PREDICTIONS_FILE, REPORT_FILE, Answer, Rows
-from contracts.text import clean, digest
-from engine.classify import EngineSettings, classify, load
-from registry import Registry
-from registry.decision import Promote, Reject
-from registry.evidence import record
-from registry.store import digest_of
 from tests.support.builders import NOW
 from tests.support.training import Steps, a_few_steps, write_some
-from trainer import Assessment, TrainingReport, TrainSettings, train
-from trainer.data import load as load_rows
-from trainer.reference import read_reference
+from triagem.contracts.errors import InvalidInput, NoModel
+from triagem.contracts.model import PAGE_FILE, PREDICTIONS_FILE, REPORT_FILE, Answer, Rows
+from triagem.contracts.text import clean, digest
+from triagem.engine.classify import EngineSettings, classify, load
+from triagem.registry import Registry
+from triagem.registry.decision import Promote, Reject
+from triagem.registry.evidence import record
+from triagem.registry.store import digest_of
+from triagem.trainer import Assessment, TrainingReport, TrainSettings, train
+from triagem.trainer.data import load as load_rows
+from triagem.trainer.reference import read_reference
 
 
 @pytest.fixture(scope="module")
@@ -177,7 +177,7 @@ def test_the_weights_are_not_the_bases(registry: Registry, trained: TrainingRepo
     from safetensors.torch import load_file
     from transformers import AutoModel
 
-    from trainer.settings import PACKAGED_BASE, base_path
+    from triagem.trainer.settings import PACKAGED_BASE, base_path
 
     base = AutoModel.from_pretrained(base_path(PACKAGED_BASE)).embeddings.word_embeddings.weight
     tuned = load_file(registry.folder("v1.0.0") / "model.safetensors")["bert.embeddings.word_embeddings.weight"]

@@ -1,14 +1,14 @@
-"""Who is suspected when a worker dies, and who is not (PIPE 9)."""
+"""Who is suspected when a worker dies, and who is not (INV-9)."""
 
 import pytest
 from redis import Redis
 
-from contracts.ticket import Lane
-from inbox import Entry, Inbox
-from inbox.claims import Claims
-from inbox.stream import suspects_key
-from inbox.trials import Trials, trial_key
 from tests.support.consumers import consumers, held, leased, put_and_take
+from triagem.contracts.ticket import Lane
+from triagem.inbox import Entry, Inbox
+from triagem.inbox.claims import Claims
+from triagem.inbox.stream import suspects_key
+from triagem.inbox.trials import Trials, trial_key
 
 LIVE, BULK = Lane
 

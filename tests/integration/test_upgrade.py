@@ -13,14 +13,14 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import text
 
-from cli.stack import Endpoints
-from contracts.errors import NotMigrated, StatementRefused
-from db import Database
-from db.tables import Base
-from db.upgrade import _config, _head, require_current, upgrade
-from db.window import write
 from tests.support.builders import classified
 from tests.support.waiting import until
+from triagem.cli.stack import Endpoints
+from triagem.contracts.errors import NotMigrated, StatementRefused
+from triagem.db import Database
+from triagem.db.tables import Base
+from triagem.db.upgrade import _config, _head, require_current, upgrade
+from triagem.db.window import write
 
 HEAD: Final = _head(_config())
 VIEWS: Final = {"results", "history", "daily"}

@@ -1,4 +1,4 @@
-"""The window's statement on a real Postgres. Each test is named after the sequence that it closes: PIPE 12 to 17."""
+"""The window's statement on a real Postgres. Each test is named after the sequence that it closes: INV-12 to 17."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -9,14 +9,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from contracts.prediction import Band
-from contracts.ticket import Lane
-from db import Database
-from db.known import known
-from db.queries import show
-from db.window import Classified, Written, fold, write
 from tests.support.builders import NOW, YESTERDAY
 from tests.support.windows import NOTHING, current, digest, doubtful, effective, everything, history, result, rows
+from triagem.contracts.prediction import Band
+from triagem.contracts.ticket import Lane
+from triagem.db import Database
+from triagem.db.known import known
+from triagem.db.queries import show
+from triagem.db.window import Classified, Written, fold, write
 
 BOTH_WAYS: Final = pytest.mark.parametrize("turn", [1, -1], ids=["in order", "in reverse"])
 
@@ -29,7 +29,7 @@ def _shown(database: Database) -> Any:
 
 
 class TestOneRowPerIdentity:
-    """PIPE 12: ON CONFLICT cannot touch a row twice in one statement."""
+    """INV-12: ON CONFLICT cannot touch a row twice in one statement."""
 
     def test_a_window_with_three_revisions_of_one_ticket_is_stored_as_the_newest(self, database: Database) -> None:
         window = [result("A", minute=1), result("C", minute=3), result("B", minute=2)]
@@ -60,7 +60,7 @@ class TestOneRowPerIdentity:
 
 
 class TestRedelivery:
-    """PIPE 14: what comes again, for whatever reason, changes nothing."""
+    """INV-14: what comes again, for whatever reason, changes nothing."""
 
     def test_a_redelivered_window_changes_no_row(self, database: Database) -> None:
         window = [doubtful(external_id=str(n), lane=lane) for n, lane in enumerate([Lane.LIVE, Lane.BULK] * 10)]
@@ -101,7 +101,7 @@ class TestRedelivery:
 
 
 class TestForwardOnly:
-    """PIPE 14 and 15: the current result moves forward by (revision, digest, epoch); the history keeps all."""
+    """INV-14 and 15: the current result moves forward by (revision, digest, epoch); the history keeps all."""
 
     def test_an_older_revision_that_comes_after_a_newer_one_is_only_history(self, database: Database) -> None:
         write(database, [result("B", minute=2)])

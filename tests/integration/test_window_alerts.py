@@ -8,25 +8,25 @@ from typing import Any
 
 import pytest
 
-from alerts.message import Message
-from alerts.settings import Channel
-from alerts.tell import tell
-from alerts.watch import WatchSettings, watch
-from cli.stack import Endpoints
-from contracts.ticket import Lane
-from db import Database
-from db.alerts import undelivered
-from db.dead import bury
-from db.watch import Watch, note, watches
-from db.window import Classified, write
-from inbox import Inbox
-from inbox.desired import pause
-from inbox.lease import Lease, memory
-from outgoing import Delivered, Verdict
 from tests.support.alerting import made
 from tests.support.pipeline import publish, running, stored
 from tests.support.waiting import until
 from tests.support.windows import result, rows
+from triagem.alerts.message import Message
+from triagem.alerts.settings import Channel
+from triagem.alerts.tell import tell
+from triagem.alerts.watch import WatchSettings, watch
+from triagem.cli.stack import Endpoints
+from triagem.contracts.ticket import Lane
+from triagem.db import Database
+from triagem.db.alerts import undelivered
+from triagem.db.dead import bury
+from triagem.db.watch import Watch, note, watches
+from triagem.db.window import Classified, write
+from triagem.inbox import Inbox
+from triagem.inbox.desired import pause
+from triagem.inbox.lease import Lease, memory
+from triagem.outgoing import Delivered, Verdict
 
 START = datetime.now(UTC)
 CALM = WatchSettings(least=10, off=frozenset({"no-worker", "memory"}))
@@ -85,7 +85,7 @@ def test_it_can_open_again(database: Database, inbox: Inbox) -> None:
 
 
 def test_imports_and_runs_are_not_looked_at(database: Database, inbox: Inbox) -> None:
-    """PIPE 24: window alerts and latency figures count live tickets only."""
+    """INV-24: window alerts and latency figures count live tickets only."""
     write(database, tickets(50, waited=1000, lane=Lane.BULK, confidence=0.1))
     for one in range(20):
         bury(database, Lane.BULK, b"%d-0" % one, b"{}", "unreadable")

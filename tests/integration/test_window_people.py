@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from contracts.prediction import Band
-from contracts.ticket import Lane
-from db import Database
-from db.window import Classified, Written, write
 from tests.support.windows import NOTHING, digest, doubtful, effective, judge, result, rows
+from triagem.contracts.prediction import Band
+from triagem.contracts.ticket import Lane
+from triagem.db import Database
+from triagem.db.window import Classified, Written, write
 
 
 class TestAlerts:
@@ -65,7 +65,7 @@ class TestAlerts:
 
 
 class TestAPersonsWord:
-    """PIPE 16: the effective label is the latest review of this text, else the model's."""
+    """INV-16: the effective label is the latest review of this text, else the model's."""
 
     def test_it_stands_over_later_runs(self, database: Database) -> None:
         write(database, [result("A", label="venda", epoch=1)])
@@ -98,7 +98,7 @@ class TestAPersonsWord:
 
 
 class TestForgotten:
-    """PIPE 17: a redelivery must not bring back what a customer asked us to delete."""
+    """INV-17: a redelivery must not bring back what a customer asked us to delete."""
 
     @pytest.fixture
     def tombstone(self, database: Database) -> dict[str, Any]:

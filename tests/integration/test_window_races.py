@@ -12,18 +12,18 @@ import pytest
 from psycopg.rows import dict_row
 from sqlalchemy import Connection, event, text
 
-from cli.stack import Endpoints
-from db import Database
-from db.window import Written, write
 from tests.support.builders import YESTERDAY
 from tests.support.waiting import until
 from tests.support.windows import result, rows
+from triagem.cli.stack import Endpoints
+from triagem.db import Database
+from triagem.db.window import Written, write
 
 BOTH_WAYS: Final = pytest.mark.parametrize("turn", [1, -1], ids=["in order", "in reverse"])
 
 
 class TestOneOrderOfLocks:
-    """PIPE 12: two workers that take the same tickets in opposite orders would wait for each other for ever."""
+    """INV-12: two workers that take the same tickets in opposite orders would wait for each other for ever."""
 
     WINDOW: Final = [f"{number:02}" for number in range(21)]
 
@@ -84,7 +84,7 @@ def observing(endpoints: Endpoints) -> Iterator[Callable[..., list[dict[str, Any
 
 
 class TestAutocommit:
-    """PIPE 13: a process that is stopped or killed between statement and COMMIT would hold its locks for ever."""
+    """INV-13: a process that is stopped or killed between statement and COMMIT would hold its locks for ever."""
 
     def test_a_process_that_is_stopped_right_after_its_statement_has_committed_it(
         self, database: Database, endpoints: Endpoints

@@ -6,8 +6,8 @@ import psycopg
 import pytest
 from sqlalchemy import make_url
 
-from cli.stack import Endpoints
 from tests.support.command import Triagem, assert_one_line
+from triagem.cli.stack import Endpoints
 
 
 @pytest.fixture

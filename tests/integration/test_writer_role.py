@@ -9,15 +9,15 @@ import pytest
 from psycopg import sql
 from psycopg.errors import InsufficientPrivilege
 
-from cli.stack import Endpoints
-from contracts.ticket import Lane
-from db import Database
-from db.tables import Base
-from db.upgrade import require_current
-from inbox import Inbox
 from tests.support.command import Triagem
 from tests.support.pipeline import publish, running, stored
 from tests.support.waiting import until
+from triagem.cli.stack import Endpoints
+from triagem.contracts.ticket import Lane
+from triagem.db import Database
+from triagem.db.tables import Base
+from triagem.db.upgrade import require_current
+from triagem.inbox import Inbox
 
 TABLES = sorted(Base.metadata.tables)
 COMMANDS = (

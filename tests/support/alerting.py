@@ -5,9 +5,9 @@ from typing import Final
 
 from sqlalchemy import text
 
-from alerts.rules_file import Rules, load
-from db import Database
 from tests.support.back import KEY
+from triagem.alerts.rules_file import Rules, load
+from triagem.db import Database
 
 RULES: Final = """
 [rules.doubtful]

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from trainer.assess import assess
-from trainer.data import Row
-from trainer.report import Assessment
+from triagem.trainer.assess import assess
+from triagem.trainer.data import Row
+from triagem.trainer.report import Assessment
 
 LABELS = ("suporte", "venda")
 

@@ -8,9 +8,9 @@ from typing import Any, Final
 
 from sqlalchemy import text
 
-from db import Database
-from db.deliveries import deliveries
 from tests.support.receiver import Came
+from triagem.db import Database
+from triagem.db.deliveries import deliveries
 
 KEY: Final = base64.b64encode(b"k" * 32).decode()
 TOKEN: Final = "a-token-of-twenty-chars"

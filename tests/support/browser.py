@@ -12,10 +12,10 @@ from typing import Any, Final
 import pytest
 import uvicorn
 
-from cli.stack.ports import choose
-from gateway.address import listen
-from gateway.app import create_app
-from gateway.room import Room
+from triagem.cli.stack.ports import choose
+from triagem.gateway.address import listen
+from triagem.gateway.app import create_app
+from triagem.gateway.room import Room
 
 _NAMES: Final = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 SIZES: Final = {"wide": (1280, 800), "phone": (390, 800)}

@@ -8,15 +8,15 @@ from typing import Any, Final
 from fakeredis import FakeRedis
 from hypothesis import strategies as st
 
-from contracts.model import DataInfo, Manifest, Tokens
-from contracts.prediction import Band, Prediction
-from contracts.ticket import EARLIEST_REVISION, Lane, Ticket
-from db.window import Classified
-from inbox import Entry, Inbox, InboxSettings
-from registry import Registry
 from tests.support.engines import InstantModel
-from worker.batch import Item, MicroBatch
-from worker.keeper import Running
+from triagem.contracts.model import DataInfo, Manifest, Tokens
+from triagem.contracts.prediction import Band, Prediction
+from triagem.contracts.ticket import EARLIEST_REVISION, Lane, Ticket
+from triagem.db.window import Classified
+from triagem.inbox import Entry, Inbox, InboxSettings
+from triagem.registry import Registry
+from triagem.worker.batch import Item, MicroBatch
+from triagem.worker.keeper import Running
 
 NOW: Final = datetime(2026, 11, 22, 12, tzinfo=UTC)
 YESTERDAY: Final = NOW - timedelta(days=1)

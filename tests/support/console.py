@@ -5,9 +5,9 @@ from typing import Any
 
 from starlette.testclient import TestClient
 
-from db.keys import Scope, create
-from gateway.app import create_app
-from gateway.room import Room
+from triagem.db.keys import Scope, create
+from triagem.gateway.app import create_app
+from triagem.gateway.room import Room
 
 
 class Person:

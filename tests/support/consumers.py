@@ -2,10 +2,10 @@
 
 from typing import cast
 
-from contracts.ticket import Lane
-from inbox import Entry, Inbox
-from inbox.lease import Lease
-from inbox.stream import GROUP, stream_key
+from triagem.contracts.ticket import Lane
+from triagem.inbox import Entry, Inbox
+from triagem.inbox.lease import Lease
+from triagem.inbox.stream import GROUP, stream_key
 
 LIVE, BULK = Lane
 

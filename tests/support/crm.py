@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from producer.crm import Accepted, Ignored, Outcome, Source, Unreadable, Webhook, receive
-from producer.crm.settings import ChatwootSource, FreshdeskSource, GenericSource, ZendeskSource
+from triagem.producer.crm import Accepted, Ignored, Outcome, Source, Unreadable, Webhook, receive
+from triagem.producer.crm.settings import ChatwootSource, FreshdeskSource, GenericSource, ZendeskSource
 
 EXAMPLES: Final = Path(__file__).parents[2] / "examples" / "crm"
 NOW: Final = datetime(2026, 11, 2, 14, 6, tzinfo=UTC)

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cli.bench.instant import InstantModel, instant
-from contracts.model import Tokens
+from triagem.cli.bench.instant import InstantModel, instant
+from triagem.contracts.model import Tokens
 
 __all__ = ["BlurtingModel", "InstantModel", "SeeingModel", "blurting", "instant", "seeing", "sleepy"]
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from producer.rows import BadLine, Format, Row, open_text, rows
+from triagem.producer.rows import BadLine, Format, Row, open_text, rows
 
 Records = list[Row | BadLine]
 

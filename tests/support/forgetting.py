@@ -2,11 +2,11 @@
 
 from typing import Any, Final
 
-from contracts.ticket import Identity, Lane
-from db import Database
-from inbox import Inbox
-from inbox.stream import entries_of, stream_key
 from tests.support.windows import doubtful, rows
+from triagem.contracts.ticket import Identity, Lane
+from triagem.db import Database
+from triagem.inbox import Inbox
+from triagem.inbox.stream import entries_of, stream_key
 
 WHOSE: Final = Identity("crm", "4711")
 WORDS: Final = "my card number is 4111"

@@ -17,9 +17,9 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from cli.stack import Endpoints
 from tests.support.manifests import ROOT
 from tests.support.waiting import until
+from triagem.cli.stack import Endpoints
 
 # The last state of the main line with the tables of 0003: nothing goes back to CRMs, no runs over stored tickets,
 # no messages about alerts, no console, no scaling signal. There is no published release yet; this stands for one.
@@ -35,6 +35,10 @@ def former_tree(folder: Path) -> Path:
         pytest.skip(f"no commit {BEFORE[:7]} here, as in a shallow clone: {asked.stderr.decode().strip()}")
     with tarfile.open(fileobj=BytesIO(asked.stdout)) as archive:
         archive.extractall(folder, filter="data")
+    # Its packages were at the top level: under the name that processes are started by today lies its own command.
+    package = folder / "triagem" / "cli"
+    package.mkdir(parents=True)
+    (package / "main.py").write_text("from cli.main import run\n\nrun()\n", encoding="utf-8")
     return folder
 
 
@@ -58,7 +62,7 @@ class Release:
             "TRIAGEM_DATABASE_URL": self.endpoints.database_url,
         }
         done = subprocess.run(
-            [sys.executable, "-m", "cli.main", *arguments],
+            [sys.executable, "-m", "triagem.cli.main", *arguments],
             env={**os.environ, **self.environment, **urls},
             input=said,
             capture_output=True,

@@ -5,15 +5,15 @@ from typing import Any
 
 from starlette.testclient import TestClient
 
-from db import Database
-from db.keys import Scope, create
-from gateway.app import create_app
-from gateway.room import Room
-from gateway.settings import GatewaySettings
-from inbox import Inbox
-from producer.crm import Crm
-from registry import Registry
 from tests.support.builders import NOW
+from triagem.db import Database
+from triagem.db.keys import Scope, create
+from triagem.gateway.app import create_app
+from triagem.gateway.room import Room
+from triagem.gateway.settings import GatewaySettings
+from triagem.inbox import Inbox
+from triagem.producer.crm import Crm
+from triagem.registry import Registry
 
 
 def room(

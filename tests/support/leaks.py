@@ -6,10 +6,10 @@ from urllib.request import urlopen
 from redis import Redis
 from sqlalchemy import text
 
-from cli.processes import WorkerProcess
-from cli.stack import LocalStack
-from db import Database
-from inbox import connect
+from triagem.cli.processes import WorkerProcess
+from triagem.cli.stack import LocalStack
+from triagem.db import Database
+from triagem.inbox import connect
 
 
 def reasons(database: Database) -> list[str]:

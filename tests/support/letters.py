@@ -1,10 +1,10 @@
 """Dead letters for tests."""
 
-from contracts.ticket import Lane
-from contracts.wire import encode
-from db import Database
-from db.dead import bury
 from tests.support.builders import ticket
+from triagem.contracts.ticket import Lane
+from triagem.contracts.wire import encode
+from triagem.db import Database
+from triagem.db.dead import bury
 
 
 def entry_of(name: str, words: str = "my card number is 4111", *, source: str = "crm") -> bytes:

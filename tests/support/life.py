@@ -7,14 +7,14 @@ from typing import Any
 
 from sqlalchemy import text
 
-from contracts.model import ROWS_FILE, Rows
-from contracts.ticket import Identity
-from db import Database
-from db.reviews import judge
-from db.window import write
-from registry import Registry
 from tests.support.builders import manifest
 from tests.support.windows import digest, result
+from triagem.contracts.model import ROWS_FILE, Rows
+from triagem.contracts.ticket import Identity
+from triagem.db import Database
+from triagem.db.reviews import judge
+from triagem.db.window import write
+from triagem.registry import Registry
 
 
 def promoted(folder: Path, *, days_ago: float = 0, seen: Rows | None = None, **changes: Any) -> Registry:

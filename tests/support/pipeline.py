@@ -7,16 +7,16 @@ from pathlib import Path
 
 from sqlalchemy import text
 
-from cli.stack import Endpoints
-from contracts.model import Model
-from contracts.ticket import Lane
-from db import Database
-from inbox import Inbox, InboxSettings, connect
-from producer import Publisher
-from registry import Registry
 from tests.support.engines import instant
-from worker.pipeline import Pipeline
-from worker.settings import WorkerSettings
+from triagem.cli.stack import Endpoints
+from triagem.contracts.model import Model
+from triagem.contracts.ticket import Lane
+from triagem.db import Database
+from triagem.inbox import Inbox, InboxSettings, connect
+from triagem.producer import Publisher
+from triagem.registry import Registry
+from triagem.worker.pipeline import Pipeline
+from triagem.worker.settings import WorkerSettings
 
 Load = Callable[[Path], Model]
 

@@ -14,8 +14,8 @@ from urllib.request import urlopen
 import pytest
 import yaml
 
-from cli.stack.ports import choose
 from tests.support.promql import RULES
+from triagem.cli.stack.ports import choose
 
 
 class Prometheus:

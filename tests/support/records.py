@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 
-from contracts.model import Answer
-from registry.decision import Record
+from triagem.contracts.model import Answer
+from triagem.registry.decision import Record
 
 LABELS = ("suporte", "venda")
 

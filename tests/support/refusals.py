@@ -8,10 +8,10 @@ from typing import Final
 import pytest
 from sqlalchemy import text
 
-from contracts.errors import (
+from triagem.contracts.errors import (
     TriagemError,
 )
-from db import Database
+from triagem.db import Database
 
 PASSWORD: Final = "hush-hush"
 

@@ -7,13 +7,13 @@ from typing import Any
 
 from sqlalchemy import text
 
-from contracts.prediction import Band, Prediction
-from contracts.result import Page
-from contracts.ticket import Lane
-from db import Database
-from db.queries import Filters, results
-from db.window import Classified
 from tests.support.builders import NOW, ticket
+from triagem.contracts.prediction import Band, Prediction
+from triagem.contracts.result import Page
+from triagem.contracts.ticket import Lane
+from triagem.db import Database
+from triagem.db.queries import Filters, results
+from triagem.db.window import Classified
 
 HOUR = timedelta(hours=1)
 

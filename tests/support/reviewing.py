@@ -4,12 +4,12 @@ import random
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from contracts.prediction import Band
-from contracts.ticket import Identity
-from db import Database
-from db.reviews import Drawn, Verdict, draw, judge
-from db.window import Classified
 from tests.support.results import result
+from triagem.contracts.prediction import Band
+from triagem.contracts.ticket import Identity
+from triagem.db import Database
+from triagem.db.reviews import Drawn, Verdict, draw, judge
+from triagem.db.window import Classified
 
 NOW: Final = datetime.now(UTC) - timedelta(hours=1)
 SINCE: Final = NOW - timedelta(days=30)

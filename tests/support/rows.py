@@ -4,7 +4,7 @@ import json
 import random
 from typing import Final
 
-from trainer.data import Row
+from triagem.trainer.data import Row
 
 CALLS: Final = [
     ("minha internet caiu", "suporte"),

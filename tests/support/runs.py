@@ -6,14 +6,14 @@ from typing import Any
 
 from sqlalchemy import text
 
-from db import Database, runs
-from db.runs import Run
-from db.window import write
-from inbox import Inbox
-from producer.reclassify.sweep import sweep
-from registry import Registry
 from tests.support.waiting import until
 from tests.support.windows import result
+from triagem.db import Database, runs
+from triagem.db.runs import Run
+from triagem.db.window import write
+from triagem.inbox import Inbox
+from triagem.producer.reclassify.sweep import sweep
+from triagem.registry import Registry
 
 
 def store(database: Database, number: int, *, first: int = 0, model: str = "v0.9.0", epoch: int = 0) -> None:

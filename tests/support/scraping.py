@@ -10,12 +10,12 @@ from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families as parse
 
-from cli.processes import WorkerProcess
-from cli.stack import Endpoints
-from cli.stack.ports import choose
 from tests.support.leaks import metrics_of
 from tests.support.manifests import ROOT
 from tests.support.waiting import until
+from triagem.cli.processes import WorkerProcess
+from triagem.cli.stack import Endpoints
+from triagem.cli.stack.ports import choose
 
 PROCESSES = ("worker", "ops", "gateway")
 

@@ -1,7 +1,7 @@
 """What tests ask of a local stack's servers and processes."""
 
-from cli.stack import LocalStack
-from cli.stack.server import Server
+from triagem.cli.stack import LocalStack
+from triagem.cli.stack.server import Server
 
 
 def servers(stack: LocalStack) -> tuple[Server, Server]:

@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from contracts.model import PREDICTIONS_FILE, REPORT_FILE, ROWS_FILE, Answer, Rows
-from registry import Registry
 from tests.support.builders import manifest
 from tests.support.records import LABELS, answer
+from triagem.contracts.model import PREDICTIONS_FILE, REPORT_FILE, ROWS_FILE, Answer, Rows
+from triagem.registry import Registry
 
 
 def current_and_better(folder: Path) -> Registry:

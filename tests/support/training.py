@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from trainer import TrainSettings
-from trainer.settings import PACKAGED_BASE, base_path
+from triagem.trainer import TrainSettings
+from triagem.trainer.settings import PACKAGED_BASE, base_path
 
 EXAMPLES: Final = Path(__file__).parents[2] / "examples"
 WORDS: Final = 14  # of a text at most: a tiny run is a quick one

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 from starlette.testclient import TestClient
 
-from cli.bench.cluster import Autoscaler
-from cli.processes import WorkerProcess
+from triagem.cli.bench.cluster import Autoscaler
+from triagem.cli.processes import WorkerProcess
 
 
 @dataclass

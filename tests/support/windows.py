@@ -6,13 +6,13 @@ from typing import Any, Final
 
 from sqlalchemy import text
 
-from contracts.prediction import Band, Prediction
-from contracts.result import Result
-from contracts.ticket import Lane
-from db import Database
-from db.queries import Filters, results
-from db.window import Classified, Written
 from tests.support.builders import NOW, YESTERDAY, ticket
+from triagem.contracts.prediction import Band, Prediction
+from triagem.contracts.result import Result
+from triagem.contracts.ticket import Lane
+from triagem.db import Database
+from triagem.db.queries import Filters, results
+from triagem.db.window import Classified, Written
 
 TABLES: Final = ("tickets", "predictions", "alerts", "reviews")
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 from pydantic import ValidationError
 
-from alerts.watch import Seen, WatchSettings, measures
-from db.watch import Live
+from triagem.alerts.watch import Seen, WatchSettings, measures
+from triagem.db.watch import Live
 
 WELL = Seen(Live(1000, 200, 10, 1000, 0.5), workers=1, memory=0.8, oldest_s=300.0, paused=False)
 EVERYTHING = {"unsure-share", "error-rate", "latency", "memory", "oldest-ticket", "no-worker"}

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alerts.patience import Patience, look
+from triagem.alerts.patience import Patience, look
 
 looks = st.lists(st.booleans(), max_size=60)
 

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from alerts.rules_file import Rules, load
-from alerts.settings import Mail, Slack, Webhook
-from contracts.errors import InvalidInput
-from contracts.prediction import Band
-from db.notices import Wanted
+from triagem.alerts.rules_file import Rules, load
+from triagem.alerts.settings import Mail, Slack, Webhook
+from triagem.contracts.errors import InvalidInput
+from triagem.contracts.prediction import Band
+from triagem.db.notices import Wanted
 
 KEY = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 SLACK = '[channels.team]\ntype = "slack"\nurl = "https://hooks.slack.com/services/T0/B0/secret-path"\n'

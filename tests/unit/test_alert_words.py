@@ -6,12 +6,12 @@ from string import Formatter
 
 import pytest
 
-from alerts.message import link, mail, message, slack_body, trial, webhook_body
-from alerts.settings import Language
-from alerts.words import _WORDS, says
-from contracts.prediction import Band
-from db.alerts import KINDS, LOW_CONFIDENCE
-from db.notices import Count, Doubt, Event, Notice
+from triagem.alerts.message import link, mail, message, slack_body, trial, webhook_body
+from triagem.alerts.settings import Language
+from triagem.alerts.words import _WORDS, says
+from triagem.contracts.prediction import Band
+from triagem.db.alerts import KINDS, LOW_CONFIDENCE
+from triagem.db.notices import Count, Doubt, Event, Notice
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 CONSOLE = "https://triagem.example.com/console"

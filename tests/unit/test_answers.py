@@ -3,10 +3,10 @@
 import asyncio
 from collections.abc import Sequence
 
-from contracts.errors import DatabaseAway
-from contracts.result import Result
-from gateway.answers import Answers
 from tests.support.builders import NOW
+from triagem.contracts.errors import DatabaseAway
+from triagem.contracts.result import Result
+from triagem.gateway.answers import Answers
 
 
 def said(name: str) -> Result:

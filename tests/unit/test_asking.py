@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cli.asking.langs import Lang, spoken
-from cli.asking.names import check, label_name, reviewer_name
-from cli.asking.words import words
-from cli.output import visible
-from contracts.errors import InvalidInput
-from db.reviews import Missed
-from gateway.console.keys import Act, Keys
+from triagem.cli.asking.langs import Lang, spoken
+from triagem.cli.asking.names import check, label_name, reviewer_name
+from triagem.cli.asking.words import words
+from triagem.cli.output import visible
+from triagem.contracts.errors import InvalidInput
+from triagem.db.reviews import Missed
+from triagem.gateway.console.keys import Act, Keys
 
 LABELS = st.lists(
     st.text(min_size=1, max_size=9).filter(str.strip).map(str.strip),

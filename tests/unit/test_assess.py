@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contracts.model import PAGE_FILE, PREDICTIONS_FILE, REPORT_FILE, Answer
-from contracts.text import digest
 from tests.support.answers import LABELS, report, rows, sure
 from tests.support.builders import manifest
-from trainer.assess import assess, metrics, mflops_per_token, write
-from trainer.data import Row
-from trainer.reading import SEED_READING, beside_baseline, readings, verdict
-from trainer.report import Assessment, Figure, Point, Slice
+from triagem.contracts.model import PAGE_FILE, PREDICTIONS_FILE, REPORT_FILE, Answer
+from triagem.contracts.text import digest
+from triagem.trainer.assess import assess, metrics, mflops_per_token, write
+from triagem.trainer.data import Row
+from triagem.trainer.reading import SEED_READING, beside_baseline, readings, verdict
+from triagem.trainer.report import Assessment, Figure, Point, Slice
 
 
 def value(one: Figure) -> float:

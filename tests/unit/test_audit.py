@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from contracts.errors import InvalidInput
-from trainer.audit import Audit, audit, refuse_leaks
-from trainer.data import Corpus, Row
+from triagem.contracts.errors import InvalidInput
+from triagem.trainer.audit import Audit, audit, refuse_leaks
+from triagem.trainer.data import Corpus, Row
 
 INTERNET = Row("minha internet caiu de novo e não volta desde ontem", "suporte", "pt", "train.jsonl:1")
 QUOTE = Row("we need a quote for twenty more licences by Friday", "venda", "en", "train.jsonl:2")

@@ -6,12 +6,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from pydantic import ValidationError
 
-from contracts.errors import NoModel
 from tests.unit.test_rooms import loaded_by
-from worker.app import make_app, ops_app, worth_saying
-from worker.beat import entries, when
-from worker.ops import without_words
-from worker.settings import OpsSettings
+from triagem.contracts.errors import NoModel
+from triagem.worker.app import make_app, ops_app, worth_saying
+from triagem.worker.beat import entries, when
+from triagem.worker.ops import without_words
+from triagem.worker.settings import OpsSettings
 
 BROKER = "redis://127.0.0.1:6379/1"
 
@@ -65,7 +65,7 @@ def test_a_time_or_zone_that_is_none_is_refused(setting: dict[str, str]) -> None
 
 
 def test_no_task_outlives_the_time_after_which_it_is_given_to_another() -> None:
-    """PIPE 23, and the broker's own trap: what is not acknowledged in time is delivered once more."""
+    """INV-23, and the broker's own trap: what is not acknowledged in time is delivered once more."""
     app = ops_app(BROKER, OpsSettings())
     app.loader.import_default_modules()
     limit = app.conf.broker_transport_options["visibility_timeout"]
@@ -77,8 +77,10 @@ def test_no_task_outlives_the_time_after_which_it_is_given_to_another() -> None:
 def test_the_ops_worker_and_its_tasks_load_no_model_library() -> None:
     tasks = "ops_app('redis://127.0.0.1/1', OpsSettings()).loader.import_default_modules()"
     loaded = loaded_by(
-        f"from worker.app import ops_app; from worker.settings import OpsSettings; import worker.beat; {tasks};"
-        " import trainer.drift, trainer.due_facts, cli.commands.due, sys; assert 'trainer.tasks' in sys.modules"
+        f"from triagem.worker.app import ops_app; from triagem.worker.settings import OpsSettings;"
+        f" import triagem.worker.beat; {tasks};"
+        " import triagem.trainer.drift, triagem.trainer.due_facts, triagem.cli.commands.due, sys;"
+        " assert 'triagem.trainer.tasks' in sys.modules"
     )
     assert loaded.isdisjoint({"torch", "transformers", "datasets", "sklearn"})
 

@@ -1,4 +1,4 @@
-"""What fails is found, its neighbours' work is done, and nothing is given up that is not to blame (PIPE 10)."""
+"""What fails is found, its neighbours' work is done, and nothing is given up that is not to blame (INV-10)."""
 
 from collections.abc import Sequence
 
@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.errors import DatabaseAway, ModelBroken, NotFinite, OutOfMemory, RowRefused, StatementRefused
-from worker.bisect import reason, sift
+from triagem.contracts.errors import DatabaseAway, ModelBroken, NotFinite, OutOfMemory, RowRefused, StatementRefused
+from triagem.worker.bisect import reason, sift
 
 
 def nothing() -> None:

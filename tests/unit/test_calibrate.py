@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import softmax
 
-from trainer.calibrate import (
+from triagem.trainer.calibrate import (
     COLDEST,
     HOTTEST,
     Floats,

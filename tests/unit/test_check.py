@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.command import Triagem
 from tests.support.rows import both
-from trainer.data import Row
+from triagem.trainer.data import Row
 
 
 def write(path: Path, rows: list[Row]) -> None:

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.errors import AlreadyTraining
-from trainer.checkpoints import beats_last, begun, last_whole, mark_of, thin_out, workplace
+from triagem.contracts.errors import AlreadyTraining
+from triagem.trainer.checkpoints import beats_last, begun, last_whole, mark_of, thin_out, workplace
 
 
 def checkpoint(folder: Path, step: int, *, state: str = '{"global_step": 1}', optimizer: bool = True) -> Path:

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from gateway.settings import GatewaySettings
 from tests.support.manifests import ROOT, documents, tool
 from tests.support.promql import panels
-from worker.settings import WorkerSettings
+from triagem.gateway.settings import GatewaySettings
+from triagem.worker.settings import WorkerSettings
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 ONCE = {"secrets", "migrate", "demo"}

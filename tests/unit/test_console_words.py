@@ -5,8 +5,8 @@ from string import Formatter
 
 import pytest
 
-from gateway.console.render import HERE, number
-from gateway.console.words import WORDS, Lang, preferred
+from triagem.gateway.console.render import HERE, number
+from triagem.gateway.console.words import WORDS, Lang, preferred
 
 
 def blanks(saying: str) -> set[str | None]:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from cli.crew import gpus_named, listed, report, settings_of
-from contracts.errors import InvalidInput
-from worker import health
-from worker.settings import WorkerSettings
+from triagem.cli.crew import gpus_named, listed, report, settings_of
+from triagem.contracts.errors import InvalidInput
+from triagem.worker import health
+from triagem.worker.settings import WorkerSettings
 
 TWO = """GPU 0: NVIDIA H100 80GB HBM3 (UUID: GPU-aaaa-1)
 GPU 1: NVIDIA H100 80GB HBM3 (UUID: GPU-bbbb-2)

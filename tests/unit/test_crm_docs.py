@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from producer.crm import Crm, load
 from tests.support.crm import EXAMPLES, FRESHDESK, SALESFORCE, ZENDESK, example, ticket
+from triagem.producer.crm import Crm, load
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "crm.md").read_text(encoding="utf-8")

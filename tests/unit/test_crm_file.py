@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from contracts.errors import InvalidInput
-from producer.crm import Crm, CrmSettings, load
-from producer.crm.settings import ChatwootSource, GenericSource, ZendeskSource
 from tests.support.crm import SECRET, TOKEN
+from triagem.contracts.errors import InvalidInput
+from triagem.producer.crm import Crm, CrmSettings, load
+from triagem.producer.crm.settings import ChatwootSource, GenericSource, ZendeskSource
 
 LOGIN = f'user = "bot@acme.example.com", token = "{TOKEN}"'
 FIELDS = 'fields = { external_id = "a", text = ["b"] }'

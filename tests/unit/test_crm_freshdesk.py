@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from contracts.text import clean
 from tests.support.crm import FRESHDESK, NOW, example, ignored, ticket, unreadable
+from triagem.contracts.text import clean
 
 
 def webhook(**changes: Any) -> dict[str, Any]:

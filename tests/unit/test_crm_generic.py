@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from producer.crm import Accepted, Source
-from producer.crm.settings import GenericSource
 from tests.support.crm import HUBSPOT, NOW, SALESFORCE, TOKEN, example, got, ignored, ticket, unreadable
+from triagem.producer.crm import Accepted, Source
+from triagem.producer.crm.settings import GenericSource
 
 
 def mapped(**fields: Any) -> Source:

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contracts.ticket import Ticket, accept
-from contracts.wire import decode, encode
-from producer.crm import Accepted, Ignored, Source, Unreadable
 from tests.support.crm import CHATWOOT, FRESHDESK, HUBSPOT, NOW, SALESFORCE, SOURCES, ZENDESK, example, got
+from triagem.contracts.ticket import Ticket, accept
+from triagem.contracts.wire import decode, encode
+from triagem.producer.crm import Accepted, Ignored, Source, Unreadable
 
 HOSTILE = st.text() | st.sampled_from(
     [

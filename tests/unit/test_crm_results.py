@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 
-from contracts.errors import InvalidInput
-from contracts.prediction import Band
-from outgoing import Request
-from outgoing.standard import sign
-from producer.crm.callback import callback
-from producer.crm.chatwoot_labels import labels_in, read_labels, write_labels
-from producer.crm.result import Result, tags
-from producer.crm.settings import Callback, ChatwootLabels, ZendeskTags
-from producer.crm.zendesk_tags import tag_ticket
 from tests.support.crm import NOW
+from triagem.contracts.errors import InvalidInput
+from triagem.contracts.prediction import Band
+from triagem.outgoing import Request
+from triagem.outgoing.standard import sign
+from triagem.producer.crm.callback import callback
+from triagem.producer.crm.chatwoot_labels import labels_in, read_labels, write_labels
+from triagem.producer.crm.result import Result, tags
+from triagem.producer.crm.settings import Callback, ChatwootLabels, ZendeskTags
+from triagem.producer.crm.zendesk_tags import tag_ticket
 
 KEY = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 RECEIVER = Callback.model_validate({"url": "https://hooks.example.com/triagem", "secret": KEY})

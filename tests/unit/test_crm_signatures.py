@@ -7,9 +7,6 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from producer.crm import Accepted, Ignored, Refused, Source, Webhook, receive
-from producer.crm.settings import ChatwootSource, GenericSource, ZendeskSource
-from producer.crm.signature import CHATWOOT, ZENDESK, Signature, check_signature
 from tests.support.crm import (
     EXAMPLES,
     FRESHDESK,
@@ -20,6 +17,9 @@ from tests.support.crm import (
     signature,
     zendesk_headers,
 )
+from triagem.producer.crm import Accepted, Ignored, Refused, Source, Webhook, receive
+from triagem.producer.crm.settings import ChatwootSource, GenericSource, ZendeskSource
+from triagem.producer.crm.signature import CHATWOOT, ZENDESK, Signature, check_signature
 
 CREATED = (EXAMPLES / "zendesk_ticket_created.json").read_bytes()
 MESSAGE = (EXAMPLES / "chatwoot_message_created.json").read_bytes()

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import ks_2samp
 
-from trainer.drift import LEAST, DriftReport, Shift, compare, distances
-from trainer.reference import Population
+from triagem.trainer.drift import LEAST, DriftReport, Shift, compare, distances
+from triagem.trainer.reference import Population
 
 
 def population(rows: int = 400, *, seed: int = 0, moved: float = 0.0, **changes: Any) -> Population:

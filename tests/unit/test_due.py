@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from db.reviews import Estimate
-from trainer.due import Due, Facts, NotDue, Reason, Trigger, due
-from trainer.settings import DueSettings
+from triagem.db.reviews import Estimate
+from triagem.trainer.due import Due, Facts, NotDue, Reason, Trigger, due
+from triagem.trainer.settings import DueSettings
 
 RULES = DueSettings()
 

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from db.estimate import Answer, Estimate, Reach, estimate, wilson
 from tests.support.builders import NOW
+from triagem.db.estimate import Answer, Estimate, Reach, estimate, wilson
 
 EARLY, LATE = NOW - timedelta(days=20), NOW - timedelta(days=1)
 BEGINNING = NOW - timedelta(days=30)
@@ -130,7 +130,7 @@ class Text(NamedTuple):
 
 
 class People:
-    """Who asks about texts, four in five for doubt and one in five by lot, as `db.draws` does."""
+    """Who asks about texts, four in five for doubt and one in five by lot, as `triagem.db.draws` does."""
 
     def __init__(self) -> None:
         self.asked = set[int]()

@@ -4,16 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from contracts.errors import NoModel
-from contracts.model import PREDICTIONS_FILE, ROWS_FILE
-from registry import Registry
-from registry.decision import Promote, Reject
-from registry.evidence import record
-from registry.promote import consider, through_gate
 from tests.support.builders import register
 from tests.support.records import answer
 from tests.support.registries import Files
 from tests.support.tested import register_tested
+from triagem.contracts.errors import NoModel
+from triagem.contracts.model import PREDICTIONS_FILE, ROWS_FILE
+from triagem.registry import Registry
+from triagem.registry.decision import Promote, Reject
+from triagem.registry.evidence import record
+from triagem.registry.promote import consider, through_gate
 
 
 @pytest.fixture

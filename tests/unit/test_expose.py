@@ -5,14 +5,14 @@ from collections.abc import Callable
 
 import pytest
 
-import gateway.metrics
-import worker.expose
-from cli.stack.ports import choose
-from contracts.errors import InvalidInput
 from tests.support.leaks import metrics_of
+from triagem.cli.stack.ports import choose
+from triagem.contracts.errors import InvalidInput
+from triagem.gateway.metrics import expose as expose_gateway
+from triagem.worker.expose import expose as expose_worker
 
 Expose = Callable[[str, int], None]
-both = pytest.mark.parametrize("expose", [worker.expose.expose, gateway.metrics.expose], ids=["worker", "gateway"])
+both = pytest.mark.parametrize("expose", [expose_worker, expose_gateway], ids=["worker", "gateway"])
 
 
 @both

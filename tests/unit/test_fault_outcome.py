@@ -5,11 +5,11 @@ from datetime import timedelta
 
 import pytest
 
-from contracts.ticket import Lane, Ticket
 from tests.faults.book import Book, identity, text_digest
 from tests.faults.engine import says
 from tests.faults.outcome import Current, Left, Outcome, outcome
 from tests.support.builders import YESTERDAY, ticket
+from triagem.contracts.ticket import Lane, Ticket
 
 OLD = ticket(text="um dois", revised_at=YESTERDAY)
 NEW = ticket(text="um dois tres", revised_at=YESTERDAY + timedelta(minutes=1))

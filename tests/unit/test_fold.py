@@ -1,4 +1,4 @@
-"""A window folded to one row per identity (PIPE 12), the highest rank of each (PIPE 14)."""
+"""A window folded to one row per identity (INV-12), the highest rank of each (INV-14)."""
 
 from datetime import timedelta
 from operator import attrgetter
@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from db.window import Classified, fold
 from tests.support.builders import NOW, YESTERDAY, classified
+from triagem.db.window import Classified, fold
 
 LATER = YESTERDAY + timedelta(microseconds=1)
 

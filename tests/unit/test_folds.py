@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import settings as how
 from hypothesis import strategies as st
 
-from contracts.text import digest
 from tests.support.builders import manifest
-from trainer.data import Row
-from trainer.folds import ALWAYS, fold_numbers, out_of_fold, plan
-from trainer.inherit import Parent
-from trainer.settings import TrainSettings
-from trainer.split import Parts
+from triagem.contracts.text import digest
+from triagem.trainer.data import Row
+from triagem.trainer.folds import ALWAYS, fold_numbers, out_of_fold, plan
+from triagem.trainer.inherit import Parent
+from triagem.trainer.settings import TrainSettings
+from triagem.trainer.split import Parts
 
 
 def rows(**count: int) -> list[Row]:

@@ -2,10 +2,10 @@
 
 import pytest
 
-from contracts.model import Answer
-from registry.decision import Decision, Promote, Record, Reject, Rule
-from registry.gate import judge
 from tests.support.records import LABELS, answer, record
+from triagem.contracts.model import Answer
+from triagem.registry.decision import Decision, Promote, Record, Reject, Rule
+from triagem.registry.gate import judge
 
 THREE = ("cobranca", "suporte", "venda")
 

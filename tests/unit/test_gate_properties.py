@@ -6,10 +6,10 @@ from random import Random
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from contracts.model import Answer
-from registry.decision import Promote, Record, Reject, Rule
-from registry.gate import judge
 from tests.support.records import LABELS, answer
+from triagem.contracts.model import Answer
+from triagem.registry.decision import Promote, Record, Reject, Rule
+from triagem.registry.gate import judge
 
 LUCK = st.integers(0, 2**32).map(Random)  # hypothesis' own randoms remember each number
 RULES = st.sampled_from([Rule.IMPROVE, Rule.NON_INFERIOR])

@@ -4,8 +4,8 @@ import socket
 
 import pytest
 
-from gateway.address import is_loopback, listen, url
-from gateway.settings import GatewaySettings
+from triagem.gateway.address import is_loopback, listen, url
+from triagem.gateway.settings import GatewaySettings
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 from prometheus_client import CollectorRegistry, generate_latest
 
 from tests.support.scraping import Page, read
-from worker.gpu import Gpus
+from triagem.worker.gpu import Gpus
 
 
 class NVMLError(Exception):

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from worker.handover import Handover
+from triagem.worker.handover import Handover
 
 PATIENCE_S = 5.0  # far more than any thread here needs; no test waits for it to pass
 

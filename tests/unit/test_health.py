@@ -1,4 +1,4 @@
-"""Liveness and readiness as a file (PIPE 22): its age is the quietest thread's, its content ready or starting."""
+"""Liveness and readiness as a file (INV-22): its age is the quietest thread's, its content ready or starting."""
 
 import os
 import threading
@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.builders import Clock, Hurried
-from worker import health
-from worker.supervisor import Supervisor
+from triagem.worker import health
+from triagem.worker.supervisor import Supervisor
 
 
 @pytest.fixture

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from contracts.errors import ModelCorrupt
-from contracts.model import ROWS_FILE, Rows
-from registry import Registry
 from tests.support.builders import manifest
 from tests.support.builders import register as register_without_rows
-from trainer.history import history
+from triagem.contracts.errors import ModelCorrupt
+from triagem.contracts.model import ROWS_FILE, Rows
+from triagem.registry import Registry
+from triagem.trainer.history import history
 
 
 @pytest.fixture

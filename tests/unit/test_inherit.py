@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from contracts.errors import InvalidInput, ModelCorrupt
-from contracts.model import ROWS_FILE, Rows
-from contracts.text import digest
-from registry import Registry
 from tests.support.builders import manifest
-from trainer.inherit import labels_after, parent_of
+from triagem.contracts.errors import InvalidInput, ModelCorrupt
+from triagem.contracts.model import ROWS_FILE, Rows
+from triagem.contracts.text import digest
+from triagem.registry import Registry
+from triagem.trainer.inherit import labels_after, parent_of
 
 
 def version(registry: Registry, learned: str, parent: str | None = None) -> str:

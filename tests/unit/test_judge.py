@@ -1,4 +1,4 @@
-"""Probabilities to a decision (PIPE 18), and the budget that reviews the least sure share."""
+"""Probabilities to a decision (INV-18), and the budget that reviews the least sure share."""
 
 import math
 import random
@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.errors import NotFinite
-from contracts.prediction import Band, Thresholds
-from worker.judge import Budget, judge
+from triagem.contracts.errors import NotFinite
+from triagem.contracts.prediction import Band, Thresholds
+from triagem.worker.judge import Budget, judge
 
 LABELS = ("suporte", "venda")
 AT_SEVEN = Thresholds(review=0.7, review_budget=0.0)

@@ -4,11 +4,11 @@ from typing import Any, Final
 
 import pytest
 
-from contracts.ticket import Lane
-from inbox.scaling import ScalingSettings
-from inbox.signal import Signal
-from inbox.stream import stream_key
 from tests.support.manifests import K8S, OVERLAYS, documents, resources
+from triagem.contracts.ticket import Lane
+from triagem.inbox.scaling import ScalingSettings
+from triagem.inbox.signal import Signal
+from triagem.inbox.stream import stream_key
 
 # The fields of KEDA's published schema (2.20, keda.sh/v1alpha1) that are worth having, by name; a type where it has
 # no fields of its own. Under a list stand the fields of its items.
@@ -108,7 +108,7 @@ def test_what_wakes_from_none_looks_at_both_lanes_and_asks_for_one() -> None:
 
 
 def test_its_numbers_fit_those_of_the_signal() -> None:
-    """PIPE 25: who came for a backlog stays until it is gone; without a number all stays as it is."""
+    """INV-25: who came for a backlog stays until it is gone; without a number all stays as it is."""
     signal = ScalingSettings()
     rules = SCALED["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]
     assert rules["scaleDown"]["stabilizationWindowSeconds"] >= signal.drain_s

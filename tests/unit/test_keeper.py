@@ -1,4 +1,4 @@
-"""Which model runs (PIPE 20): loaded beside the pipe, swapped between windows; a bad one changes nothing."""
+"""Which model runs (INV-20): loaded beside the pipe, swapped between windows; a bad one changes nothing."""
 
 import shutil
 import threading
@@ -10,13 +10,13 @@ from typing import NoReturn
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
-from contracts.errors import ModelCorrupt, NoModel, RegistryAway
-from contracts.model import CURRENT_FILE, Model
-from registry import Registry
 from tests.support.builders import Clock, register
 from tests.support.engines import instant
-from worker.keeper import Keeper
-from worker.supervisor import Supervisor
+from triagem.contracts.errors import ModelCorrupt, NoModel, RegistryAway
+from triagem.contracts.model import CURRENT_FILE, Model
+from triagem.registry import Registry
+from triagem.worker.keeper import Keeper
+from triagem.worker.supervisor import Supervisor
 
 PATIENCE_S = 10.0
 EVERY_S = 0.001

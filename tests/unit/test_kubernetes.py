@@ -7,10 +7,10 @@ from typing import Any
 import kubernetes_validate
 import pytest
 
-from gateway.settings import GatewaySettings
 from tests.support.manifests import K8S, OVERLAYS, PROJECT, ROOT, documents, resources
-from worker.health import ALIVE_S
-from worker.settings import WorkerSettings
+from triagem.gateway.settings import GatewaySettings
+from triagem.worker.health import ALIVE_S
+from triagem.worker.settings import WorkerSettings
 
 KUBERNETES = "1.34"
 
@@ -73,7 +73,7 @@ def test_an_image_is_this_release_s(pod: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_a_worker_is_ready_when_warm_and_alive_while_its_threads_are_heard_of(overlay: str) -> None:
-    """PIPE 22. Alive with Redis away too: nothing here asks Redis."""
+    """INV-22. Alive with Redis away too: nothing here asks Redis."""
     (worker,) = kind(overlay, "Deployment")["worker"]["spec"]["template"]["spec"]["containers"]
     assert worker["readinessProbe"]["exec"]["command"] == ["triagem", "worker", "--check", "--ready"]
     assert worker["livenessProbe"]["exec"]["command"] == ["triagem", "worker", "--check"]

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.training import EXAMPLES
-from trainer.data import Row, load
-from trainer.label_errors import label_errors, suspected
+from triagem.trainer.data import Row, load
+from triagem.trainer.label_errors import label_errors, suspected
 
 
 def test_most_labels_that_were_changed_on_purpose_are_found_among_few_others() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from db.labelled import LeftOut, agreed
+from triagem.db.labelled import LeftOut, agreed
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from contracts.errors import InvalidInput
 from tests.support.rows import CALLS, jsonl
-from trainer import TrainSettings
-from trainer.data import Corpus, load
+from triagem.contracts.errors import InvalidInput
+from triagem.trainer import TrainSettings
+from triagem.trainer.data import Corpus, load
 
 BILLS = [("segunda via do boleto", "cobranca"), ("quero parcelar a dívida", "cobranca")]
 

@@ -1,4 +1,4 @@
-"""Which micro-batch comes next (PIPE 6): live first, bulk by its share."""
+"""Which micro-batch comes next (INV-6): live first, bulk by its share."""
 
 from itertools import groupby
 
@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.ticket import Lane
 from tests.support.builders import micro_batch
-from worker.batch import MicroBatch
-from worker.lanes import Lanes
+from triagem.contracts.ticket import Lane
+from triagem.worker.batch import MicroBatch
+from triagem.worker.lanes import Lanes
 
 LIVE, BULK = Lane.LIVE, Lane.BULK
 sizes = st.lists(st.integers(1, 32), max_size=40)

@@ -4,7 +4,7 @@ from importlib.util import find_spec
 
 import pytest
 
-from engine.language import language
+from triagem.engine.language import language
 
 
 @pytest.mark.parametrize(("named", "said"), [("pt", "pt"), ("pt-BR", "pt"), ("EN_us", "en"), (" spa ", "spa")])

@@ -8,16 +8,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from contracts.errors import InvalidInput
-from contracts.ticket import Lane, Ticket
-from contracts.wire import decode
-from inbox import Inbox
-from inbox.stream import stream_key
-from producer.load import Summary, load
-from producer.mapping import field_map
-from producer.publisher import Publisher
-from producer.rows import BadLine, open_text, rows
 from tests.support.builders import fake_inbox
+from triagem.contracts.errors import InvalidInput
+from triagem.contracts.ticket import Lane, Ticket
+from triagem.contracts.wire import decode
+from triagem.inbox import Inbox
+from triagem.inbox.stream import stream_key
+from triagem.producer.load import Summary, load
+from triagem.producer.mapping import field_map
+from triagem.producer.publisher import Publisher
+from triagem.producer.rows import BadLine, open_text, rows
 
 
 def lines(*ids: object, text: str = "a") -> Iterator[str]:

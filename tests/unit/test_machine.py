@@ -2,7 +2,7 @@
 
 import pytest
 
-from cli.checks import fit
+from triagem.cli.checks import fit
 
 ROOMY = {"cores": 8, "GB of memory": 16, "GB of disk": 5}
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from contracts.errors import InvalidInput, InvalidTicket
-from producer.mapping import field_map
+from triagem.contracts.errors import InvalidInput, InvalidTicket
+from triagem.producer.mapping import field_map
 
 
 def mapped(row: dict[str, Any], given: str | None = None) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn import metrics
 
-from trainer.measures import (
+from triagem.trainer.measures import (
     BINS,
     Floats,
     Ints,
@@ -241,7 +241,7 @@ def test_resamples_of_two_models_draw_the_same_rows() -> None:
 
 
 def test_more_resamples_than_fit_at_a_time_are_still_all_different(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trainer.measures._AT_A_TIME", 250)
+    monkeypatch.setattr("triagem.trainer.measures._AT_A_TIME", 250)
     samples = resampled(*many(100), resamples=9)["nll"]
 
     assert len(set(samples)) == 9

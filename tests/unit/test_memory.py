@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.memory import limit_bytes
+from triagem.worker.memory import limit_bytes
 
 MACHINE = "MemFree:  1 kB\nMemTotal:       1000 kB\n"
 

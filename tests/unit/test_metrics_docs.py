@@ -8,19 +8,16 @@ from typing import Any, Final
 import pytest
 from prometheus_client.metrics import MetricWrapperBase
 
-import gateway.metrics
-import worker.gpu
-import worker.metrics
-import worker.stores
-import worker.task_metrics
 from tests.support.manifests import ROOT
-from worker.figures import Figure
+from triagem.gateway import metrics as gateway_metrics
+from triagem.worker import gpu, metrics, stores, task_metrics
+from triagem.worker.figures import Figure
 
 DOCUMENT: Final = ROOT / "docs" / "metrics.md"
 TABLES: Final[dict[str, tuple[ModuleType, ...]]] = {
-    "worker": (worker.metrics, worker.gpu),
-    "ops": (worker.stores, worker.task_metrics),
-    "gateway": (gateway.metrics,),
+    "worker": (metrics, gpu),
+    "ops": (stores, task_metrics),
+    "gateway": (gateway_metrics,),
 }
 
 

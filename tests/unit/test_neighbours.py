@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.metrics.pairwise import cosine_similarity
 
-from trainer import neighbours
-from trainer.neighbours import groups, near_duplicates
+from triagem.trainer import neighbours
+from triagem.trainer.neighbours import groups, near_duplicates
 
 INVOICE = "Recebi a fatura deste mês com o valor em dobro, podem verificar por favor?"
 INTERNET = "minha internet caiu de novo e não volta desde ontem"

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent.parent
-ROOMS = ("cli", "contracts", "db", "engine", "inbox", "producer", "registry", "trainer", "worker")
-FILES = sorted(file for room in ROOMS for file in (ROOT / room).rglob("*.py"))
+from tests.support.manifests import ROOT, sources
+
+FILES = sources()
 
 MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "marshal", "shelve", "joblib", "jsonpickle", "yaml"}
 NAMES = {"eval", "exec", "compile", "__import__"}

@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterable
 
 import pytest
 
-from contracts.errors import InboxAway, StatementRefused
 from tests.support.builders import Hurried
-from worker.outage import outwait
+from triagem.contracts.errors import InboxAway, StatementRefused
+from triagem.worker.outage import outwait
 
 
 class Waiting:

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contracts.errors import InvalidInput
-from outgoing.hosts import check_address, check_url
+from triagem.contracts.errors import InvalidInput
+from triagem.outgoing.hosts import check_address, check_url
 
 ALLOWED = ["acme.zendesk.com", "localhost", "127.0.0.1", "10.1.2.0/24", "::1"]
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from outgoing import Again, Delivered, GiveUp, Verdict
-from outgoing.mail import MailServer, Security, send_mail
 from tests.support.mailbox import PASSWORD, USER, Mailbox
 from tests.support.tls import HOST, Authority, authority
+from triagem.outgoing import Again, Delivered, GiveUp, Verdict
+from triagem.outgoing.mail import MailServer, Security, send_mail
 
 
 @pytest.fixture(scope="module")

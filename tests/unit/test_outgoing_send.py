@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from outgoing import Again, Delivered, GiveUp, Request
-from outgoing.send import Sender
 from tests.support.receiver import Receiver, Says
 from tests.support.tls import authority
+from triagem.outgoing import Again, Delivered, GiveUp, Request
+from triagem.outgoing.send import Sender
 
 NAMED = ["crm.example.com", "127.0.0.1"]
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outgoing import Again, Delivered, GiveUp
-from outgoing.verdict import backoff, judge
+from triagem.outgoing import Again, Delivered, GiveUp
+from triagem.outgoing.verdict import backoff, judge
 
 NOW = datetime(2026, 11, 2, 12, 0, tzinfo=UTC)
 

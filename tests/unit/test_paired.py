@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom, binomtest
 
-from registry.paired import lower_bound, mcnemar, rows_to_clear, rows_to_see
+from triagem.registry.paired import lower_bound, mcnemar, rows_to_clear, rows_to_see
 
 COUNTS = st.integers(0, 400)
 

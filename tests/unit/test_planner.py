@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.planner import plan
+from triagem.engine.planner import plan
 
 lengths = st.lists(st.integers(1, 20), max_size=60)
 sizes = st.integers(1, 12)

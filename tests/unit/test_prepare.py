@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from contracts.errors import InvalidInput
-from contracts.model import ROWS_FILE
-from registry import Registry
 from tests.support.builders import manifest
 from tests.support.rows import both, jsonl
-from trainer import TrainSettings
-from trainer.data import Row
-from trainer.prepare import Prepared, prepare
+from triagem.contracts.errors import InvalidInput
+from triagem.contracts.model import ROWS_FILE
+from triagem.registry import Registry
+from triagem.trainer import TrainSettings
+from triagem.trainer.data import Row
+from triagem.trainer.prepare import Prepared, prepare
 
 
 @pytest.fixture

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.errors import ModelCorrupt, NoModel
-from contracts.model import CURRENT_FILE, PROMOTIONS_FILE, CurrentModel
-from registry import Registry
-from registry.promotions import Promotion, Why, before
 from tests.support.builders import NOW, register
 from tests.support.registries import Files, Interrupted, interrupted
+from triagem.contracts.errors import ModelCorrupt, NoModel
+from triagem.contracts.model import CURRENT_FILE, PROMOTIONS_FILE, CurrentModel
+from triagem.registry import Registry
+from triagem.registry.promotions import Promotion, Why, before
 
 
 @pytest.fixture

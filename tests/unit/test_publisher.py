@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
-from contracts.errors import InboxFull, InvalidTicket, NotConfigured
-from contracts.ticket import Lane, Ticket
-from contracts.wire import decode
-from inbox import Inbox
-from producer import Accepted, Publisher, Rejected
 from tests.support.builders import NOW, fake_inbox, fields, ticket
+from triagem.contracts.errors import InboxFull, InvalidTicket, NotConfigured
+from triagem.contracts.ticket import Lane, Ticket
+from triagem.contracts.wire import decode
+from triagem.inbox import Inbox
+from triagem.producer import Accepted, Publisher, Rejected
 
 LIVE, BULK = Lane.LIVE, Lane.BULK
 

@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from contracts.errors import InvalidInput
-from producer.reclassify.settings import next_time
-from producer.reclassify.where import filters
+from triagem.contracts.errors import InvalidInput
+from triagem.producer.reclassify.settings import next_time
+from triagem.producer.reclassify.where import filters
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,10 @@ import ssl
 
 import pytest
 
-from contracts.errors import InvalidInput
-from inbox import connect
-from worker.app import make_app
-from worker.settings import broker_beside, broker_for_celery
+from triagem.contracts.errors import InvalidInput
+from triagem.inbox import connect
+from triagem.worker.app import make_app
+from triagem.worker.settings import broker_beside, broker_for_celery
 
 PASSWORD = "hush-hush"
 

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from contracts.errors import InvalidInput, ModelCorrupt, NoModel
-from contracts.model import CURRENT_FILE, INDEX_FILE, MANIFEST_FILE, CurrentModel, Manifest
-from registry import Registry
 from tests.support.builders import manifest, register
 from tests.support.registries import Files, Interrupted, interrupted
+from triagem.contracts.errors import InvalidInput, ModelCorrupt, NoModel
+from triagem.contracts.model import CURRENT_FILE, INDEX_FILE, MANIFEST_FILE, CurrentModel, Manifest
+from triagem.registry import Registry
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from contracts.model import MANIFEST_FILE
-from registry import Registry
 from tests.support.builders import manifest, register
+from triagem.contracts.model import MANIFEST_FILE
+from triagem.registry import Registry
 
 ROOT = Path(__file__).parents[2]
 
@@ -68,8 +68,8 @@ def test_what_was_staged_and_not_registered_is_removed(registry: Registry) -> No
 def test_a_process_killed_while_it_registers_leaves_whole_versions_and_no_lock(registry: Registry) -> None:
     script = f"""
 from datetime import UTC, datetime
-from contracts.model import DataInfo, Manifest
-from registry import Registry
+from triagem.contracts.model import DataInfo, Manifest
+from triagem.registry import Registry
 registry = Registry({str(registry.root)!r})
 data, now = DataInfo(digest="", rows=0), datetime.now(UTC)
 while True:

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
-from contracts.errors import InvalidInput, MissingExtra, ModelCorrupt, RegistryAway
-from contracts.model import MANIFEST_FILE
-from registry import Registry
 from tests.support.builders import register
 from tests.support.registries import Files
+from triagem.contracts.errors import InvalidInput, MissingExtra, ModelCorrupt, RegistryAway
+from triagem.contracts.model import MANIFEST_FILE
+from triagem.registry import Registry
 
 
 @pytest.fixture

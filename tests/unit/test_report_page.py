@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from tests.support.answers import LABELS, report, rows, sure
 from tests.support.builders import manifest
-from trainer.assess import assess
-from trainer.charts import FRAME, Chart, charts, curve
-from trainer.page import MOST_MISTAKES, page
-from trainer.report import Assessment, Point
+from triagem.trainer.assess import assess
+from triagem.trainer.charts import FRAME, Chart, charts, curve
+from triagem.trainer.page import MOST_MISTAKES, page
+from triagem.trainer.report import Assessment, Point
 
 VOID = {"meta", "link", "img", "br", "hr", "input", "line", "circle", "rect", "polyline"}
 CURVES = (Point(10, 0.7, 1e-5, None), Point(20, 0.5, 5e-5, 0.8), Point(30, None, None, 0.9))

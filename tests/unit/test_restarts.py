@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from cli.restarts import Place, pause_after
 from tests.support.builders import Clock
+from triagem.cli.restarts import Place, pause_after
 
 KILLED, SAID_WHY, FELL = -9, 1, 137
 

@@ -3,14 +3,12 @@
 import ast
 import subprocess
 import sys
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-PACKAGES = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
-FILES = [file for package in PACKAGES for file in sorted((ROOT / package).rglob("*.py"))]
+from tests.support.manifests import ROOT, sources
+
+FILES = sources()
 MOST_LINES = 250
 
 # Their documentation stands elsewhere: in Alembic's contract, and in the application's help.
@@ -37,37 +35,43 @@ def undocumented(file: Path) -> Iterator[str]:
 
 
 def test_a_producer_loads_no_database_no_worker_and_no_model() -> None:
-    loaded = loaded_by("import producer, producer.crm, contracts, inbox")
+    loaded = loaded_by("import triagem.producer, triagem.producer.crm, triagem.contracts, triagem.inbox")
 
     assert loaded.isdisjoint({"torch", "sqlalchemy", "celery", "transformers", "numpy", "httpx2"})
 
 
 def test_a_ticket_is_forgotten_by_the_command_without_the_http_server() -> None:
-    loaded = loaded_by("import gateway.forget, cli.commands.db")
+    loaded = loaded_by("import triagem.gateway.forget, triagem.cli.commands.db")
 
     assert loaded.isdisjoint({"fastapi", "uvicorn"})
 
 
 def test_no_process_loads_torch_before_it_loads_a_model() -> None:
-    loaded = loaded_by("import cli.main, worker.app, worker.pipeline, engine, registry, db")
+    loaded = loaded_by(
+        "import triagem.cli.main, triagem.worker.app, triagem.worker.pipeline, triagem.engine, "
+        "triagem.registry, triagem.db"
+    )
 
     assert loaded.isdisjoint({"torch", "transformers"})
 
 
 def test_the_gateway_loads_no_torch_no_celery_and_nothing_that_computes() -> None:
-    loaded = loaded_by("import gateway.serve, gateway.app, cli.commands.gateway, producer.crm, registry")
+    loaded = loaded_by(
+        "import triagem.gateway.serve, triagem.gateway.app, triagem.cli.commands.gateway, triagem.producer.crm, "
+        "triagem.registry"
+    )
 
     assert loaded.isdisjoint({"torch", "transformers", "celery", "numpy", "sklearn"})
 
 
 def test_a_versions_report_is_shown_without_what_made_it() -> None:
-    loaded = loaded_by("import cli.version")
+    loaded = loaded_by("import triagem.cli.version")
 
     assert loaded.isdisjoint({"torch", "numpy", "sklearn", "jinja2"})
 
 
 def test_drift_is_noticed_without_torch() -> None:
-    loaded = loaded_by("import trainer.drift, trainer.reference, cli.commands.drift")
+    loaded = loaded_by("import triagem.trainer.drift, triagem.trainer.reference, triagem.cli.commands.drift")
 
     assert loaded.isdisjoint({"torch", "transformers", "sklearn", "py3langid"})
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from contracts.errors import InvalidInput
-from producer.rows import BadLine, Format, Row, rows
 from tests.support.files import Records, records
+from triagem.contracts.errors import InvalidInput
+from triagem.producer.rows import BadLine, Format, Row, rows
 
 Read = Callable[..., Records]
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from contracts.errors import InvalidInput
-from producer.rows import Format, Row, rows
 from tests.support.files import records
+from triagem.contracts.errors import InvalidInput
+from triagem.producer.rows import Format, Row, rows
 
 pieces = st.sampled_from(
     [b"id", b"text", b'"', b",", b";", b"\n", b"\r", b"\r\n", b'{"id":1}', b"{", b"[", b"\0", b"\xff", "é".encode()]

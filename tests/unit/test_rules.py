@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.faults.families import FAMILIES
-from worker.app import ops_app
-from worker.beat import entries
-from worker.settings import OpsSettings
+from triagem.worker.app import ops_app
+from triagem.worker.beat import entries
+from triagem.worker.settings import OpsSettings
 
 ROOT = Path(__file__).parent.parent.parent
 RULES = (ROOT / "docs" / "rules.md").read_text(encoding="utf-8")
@@ -35,7 +35,7 @@ def test_the_named_fault_exists(name: str) -> None:
 
 
 def test_celery_carries_no_ticket() -> None:
-    """PIPE 3: our tasks are told nothing when they are sent; what they work on stands in Postgres."""
+    """INV-3: our tasks are told nothing when they are sent; what they work on stands in Postgres."""
     app = ops_app("redis://127.0.0.1:6379/1", OpsSettings())
     app.loader.import_default_modules()
     ours = {name: signature(task.run) for name, task in app.tasks.items() if not name.startswith("celery.")}

@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
-from contracts.model import Model, Tokens
-from contracts.ticket import PREDICT, Lane
-from db.samples import Sample
-from db.window import Classified
 from tests.support.builders import Clock, entry, manifest, ticket
 from tests.support.engines import InstantModel, SeeingModel
 from tests.support.windows import result
-from worker.batch import Item
-from worker.sampler import Sampler, chosen
+from triagem.contracts.model import Model, Tokens
+from triagem.contracts.ticket import PREDICT, Lane
+from triagem.db.samples import Sample
+from triagem.db.window import Classified
+from triagem.worker.batch import Item
+from triagem.worker.sampler import Sampler, chosen
 
 MODEL = SeeingModel(manifest())
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from cli.bench.scale import Ground, arrivals, run, signals, simulate
 from tests.support.command import Triagem
+from triagem.cli.bench.scale import Ground, arrivals, run, signals, simulate
 
 DAY = Ground(gpus=16, days=1)
 

@@ -1,4 +1,4 @@
-"""How many workers there should be (PIPE 25): a pure function, and what Kubernetes makes of it."""
+"""How many workers there should be (INV-25): a pure function, and what Kubernetes makes of it."""
 
 import random
 from dataclasses import replace
@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from cli.bench.cluster import Autoscaler
-from inbox.scaling import Desired, Hold, Sample, ScalingSettings, decide
+from triagem.cli.bench.cluster import Autoscaler
+from triagem.inbox.scaling import Desired, Hold, Sample, ScalingSettings, decide
 
 NOTHING = Sample(waiting=0, in_flight=0, live=0, workers=0, warm=0, halted=0, rate=10, paused=False)
 SETTINGS = ScalingSettings(max=64, drain_s=100, cold_start_s=20)  # 800 tickets a worker
@@ -45,14 +45,14 @@ def samples(draw: st.DrawFn) -> Sample:
 
 @given(samples(), settings(), counts)
 def test_a_larger_backlog_never_wants_fewer_workers(sample: Sample, asked: ScalingSettings, more: int) -> None:
-    """PIPE 25."""
+    """INV-25."""
     larger = replace(sample, waiting=sample.waiting + more)
     assert decide(larger, asked).workers >= decide(sample, asked).workers
 
 
 @given(samples(), settings())
 def test_what_is_in_flight_counts_like_what_waits(sample: Sample, asked: ScalingSettings) -> None:
-    """PIPE 25: the last window of a backlog is not nothing, and who holds it is not ended for it."""
+    """INV-25: the last window of a backlog is not nothing, and who holds it is not ended for it."""
     taken = replace(sample, waiting=0, in_flight=sample.waiting + sample.in_flight)
     assert decide(taken, asked).workers == decide(sample, asked).workers
     assert decide(taken, asked).workers >= min(1, taken.in_flight)
@@ -100,13 +100,13 @@ def test_live_tickets_may_have_a_floor_of_their_own() -> None:
 
 
 def test_a_paused_inbox_holds_what_is_there() -> None:
-    """PIPE 25: nobody takes tickets, so the backlog says nothing; and whoever resumes wants them all."""
+    """INV-25: nobody takes tickets, so the backlog says nothing; and whoever resumes wants them all."""
     paused = replace(NOTHING, waiting=10**6, workers=5, warm=5, paused=True)
     assert decide(paused, SETTINGS) == Hold(5, "paused: `triagem resume` goes on")
 
 
 def test_workers_that_all_wait_out_an_outage_get_no_company() -> None:
-    """PIPE 25: more of them would wait too, and fewer would be missed afterwards."""
+    """INV-25: more of them would wait too, and fewer would be missed afterwards."""
     away = replace(NOTHING, waiting=10**6, workers=6, warm=5, halted=5)
     assert decide(away, SETTINGS).workers == 6
     assert isinstance(decide(away, SETTINGS), Hold)

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.schedule import Schedule, epoch_order, fit_schedule
-from trainer.settings import TrainSettings
+from triagem.trainer.schedule import Schedule, epoch_order, fit_schedule
+from triagem.trainer.settings import TrainSettings
 
 SEED = TrainSettings(base="any", min_steps=200)
 MANY_CORES = 16

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from cli.secret_files import read_secret_files
-from contracts.errors import InvalidInput
 from tests.support.command import Triagem, assert_one_line
+from triagem.cli.secret_files import read_secret_files
+from triagem.contracts.errors import InvalidInput
 
 
 def test_a_file_s_content_stands_for_the_variable(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from contracts.text import clean
+from triagem.contracts.text import clean
 
 DISCLAIMER_EN = (
     "CONFIDENTIALITY NOTICE: This e-mail and any attachments are confidential and intended solely\n"

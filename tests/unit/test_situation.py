@@ -2,9 +2,9 @@
 
 import pytest
 
-from cli.commands.backlog import situation
-from contracts.ticket import Lane
-from inbox import Depth, InboxSettings
+from triagem.cli.commands.backlog import situation
+from triagem.contracts.ticket import Lane
+from triagem.inbox import Depth, InboxSettings
 
 NOTHING = Depth(waiting=0, in_flight=0, oldest_s=None)
 SOME = Depth(waiting=7, in_flight=3, oldest_s=1.0)

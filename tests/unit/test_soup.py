@@ -6,7 +6,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from trainer.soup import WEIGHTS, blend
+from triagem.trainer.soup import WEIGHTS, blend
 
 
 def weights(folder: Path, *values: float) -> Path:

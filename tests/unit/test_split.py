@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contracts.errors import InvalidInput
-from contracts.text import digest
 from tests.support.rows import both, rows, texts
-from trainer.data import Corpus, Row
-from trainer.split import Parts, split
+from triagem.contracts.errors import InvalidInput
+from triagem.contracts.text import digest
+from triagem.trainer.data import Corpus, Row
+from triagem.trainer.split import Parts, split
 
 HELD_OUT = ("dev", "calibration", "test")
 

@@ -1,4 +1,4 @@
-"""Threads under one roof (PIPE 19): whatever ends one of them unasked stops the worker, once."""
+"""Threads under one roof (INV-19): whatever ends one of them unasked stops the worker, once."""
 
 import subprocess
 import sys
@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from contracts.errors import InboxAway
 from tests.support.builders import Clock
-from worker.supervisor import Supervisor, ThreadEnded
+from triagem.contracts.errors import InboxAway
+from triagem.worker.supervisor import Supervisor, ThreadEnded
 
 PATIENCE_S = 10.0  # far more than any thread here needs
 NEVER_S = 86_400.0  # the deadline's timer must not end the test run
@@ -167,7 +167,7 @@ def test_a_thread_that_does_not_end_in_time_makes_the_stop_fail() -> None:
 
 def test_a_process_that_cannot_stop_after_a_failure_ends_itself() -> None:
     script = (
-        "import threading; from worker.supervisor import Supervisor, ThreadEnded\n"
+        "import threading; from triagem.worker.supervisor import Supervisor, ThreadEnded\n"
         "supervisor = Supervisor(lambda: None, deadline_s=0.1)\n"
         "supervisor.spawn('taker', lambda: None)\n"
         "threading.Event().wait()"
@@ -218,7 +218,7 @@ def test_without_threads_there_is_no_silence(watched: Watched) -> None:
 
 
 def test_a_thread_that_loads_a_model_is_excused_until_it_is_done(watched: Watched) -> None:
-    """PIPE 22: on a cold disk a large model loads for longer than a silent thread may live."""
+    """INV-22: on a cold disk a large model loads for longer than a silent thread may live."""
     loading, go_on, loaded = (threading.Event() for _ in range(3))
 
     def load() -> None:

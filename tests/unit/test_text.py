@@ -4,7 +4,7 @@ from hashlib import sha256
 
 import pytest
 
-from contracts.text import clean, digest, plain
+from triagem.contracts.text import clean, digest, plain
 
 GMAIL_REPLY = (
     '<div dir="ltr">Continua sem sinal.<div><br></div><div>Podem mandar um técnico?</div></div><br>'

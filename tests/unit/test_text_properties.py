@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from contracts.text import clean
+from triagem.contracts.text import clean
 
 DISCLAIMER_EN = (
     "CONFIDENTIALITY NOTICE: This e-mail and any attachments are confidential and intended solely\n"

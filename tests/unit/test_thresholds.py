@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from contracts.prediction import Thresholds
-from trainer.thresholds import fewest_rows, lower_bound, review_budget, review_threshold, rows_needed
+from triagem.contracts.prediction import Thresholds
+from triagem.trainer.thresholds import fewest_rows, lower_bound, review_budget, review_threshold, rows_needed
 
 some_rows = st.lists(st.tuples(st.floats(0.5, 1), st.booleans()), max_size=200)
 some_precisions = st.sampled_from([0.6, 0.8, 0.9, 0.95])

@@ -1,4 +1,4 @@
-"""What intake accepts, mends and refuses, in every field (PIPE 4)."""
+"""What intake accepts, mends and refuses, in every field (INV-4)."""
 
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.errors import InvalidTicket
-from contracts.ticket import MAX_METADATA_DEPTH, MAX_TEXT_CHARS, Ticket, accept
-from contracts.wire import encode
 from tests.support.builders import NOW, YESTERDAY, fields, offsets
+from triagem.contracts.errors import InvalidTicket
+from triagem.contracts.ticket import MAX_METADATA_DEPTH, MAX_TEXT_CHARS, Ticket, accept
+from triagem.contracts.wire import encode
 
 SECRET = "o meu cpf"
 SURROGATE = f"{SECRET} \ud800"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cli.bench.timing import figure, ratio, take_turns
+from triagem.cli.bench.timing import figure, ratio, take_turns
 
 
 class Clock:

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 import pytest
 from structlog.testing import capture_logs
 
-from contracts.ticket import Lane
-from inbox import Entry
 from tests.support.windows import result
-from worker.batch import Spent
-from worker.told import Told
+from triagem.contracts.ticket import Lane
+from triagem.inbox import Entry
+from triagem.worker.batch import Spent
+from triagem.worker.told import Told
 
 WORDS = "paralelepipedo"
 
@@ -27,7 +27,7 @@ class Clock:
 
 @pytest.fixture(autouse=True)
 def level(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    with caplog.at_level(logging.INFO, "worker.told"):
+    with caplog.at_level(logging.INFO, "triagem.worker.told"):
         yield
 
 
@@ -86,7 +86,7 @@ def test_every_ten_seconds_a_sum_also_counts_windows_without_a_line(told: Told, 
 def test_verbose_logs_have_every_window_and_the_seeds_line_a_prediction(
     told: Told, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.DEBUG, "worker.told")
+    caplog.set_level(logging.DEBUG, "triagem.worker.told")
     lines = [line for _ in range(11) for line in say(told)]
     assert [one["event"] for one in lines] == ["window", "prediction"] * 11
     seeds = {name: lines[-1][name] for name in ("input_length", "predicted_class", "confidence")}
@@ -96,5 +96,5 @@ def test_verbose_logs_have_every_window_and_the_seeds_line_a_prediction(
 
 
 def test_no_line_holds_a_text(told: Told, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.DEBUG, "worker.told")
+    caplog.set_level(logging.DEBUG, "triagem.worker.told")
     assert WORDS not in str(say(told, 3))

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 import pytest
 import structlog
 
-from cli import logs, main
-from cli.tracebacks import told
-from contracts.errors import DatabaseAway
 from tests.support.command import Triagem
+from triagem.cli import logs, main
+from triagem.cli.tracebacks import told
+from triagem.contracts.errors import DatabaseAway
 
 TEXT = "o meu cpf"
 Logged = Callable[[Callable[[], None]], str]

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from contracts.errors import InvalidInput, MissingExtra
 from tests.support.rows import CALLS, jsonl
-from trainer import settings
-from trainer.data import Corpus, Row, load, rows_digest
+from triagem.contracts.errors import InvalidInput, MissingExtra
+from triagem.trainer import settings
+from triagem.trainer.data import Corpus, Row, load, rows_digest
 
 ROOT = Path(__file__).parents[2]
 
@@ -162,7 +162,7 @@ def test_loading_needs_no_torch_and_leaves_nothing_behind(tmp_path: Path) -> Non
     home.mkdir()
     corpus(data)
     script = (
-        "import sys, pathlib, trainer.data; trainer.data.load(pathlib.Path(sys.argv[1]));"
+        "import sys, pathlib, triagem.trainer.data; triagem.trainer.data.load(pathlib.Path(sys.argv[1]));"
         "print({'torch', 'transformers'} & set(sys.modules))"
     )
     environment = {**os.environ, "HOME": str(home), "TMPDIR": str(home)}

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from contracts.errors import UnreadableEntry
-from contracts.ticket import Identity, Ticket
-from contracts.wire import ClaimCheck, decode, decode_check, encode, encode_check, identity
 from tests.support.builders import fields, ticket, tickets
+from triagem.contracts.errors import UnreadableEntry
+from triagem.contracts.ticket import Identity, Ticket
+from triagem.contracts.wire import ClaimCheck, decode, decode_check, encode, encode_check, identity
 
 SECRET = "o meu cpf"
 

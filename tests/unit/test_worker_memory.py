@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.memory import share
+from triagem.worker.memory import share
 
 
 def group(folder: Path, limit: object, used: int, inactive: int = 0) -> None:

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-from db.migrations.versions.r0001_first_tables import _VIEWS
+from triagem.db.migrations.versions.r0001_first_tables import _VIEWS
 
 revision = "0002"
 down_revision = "0001"

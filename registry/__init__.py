@@ -1,6 +1,0 @@
-"""What can be run: model versions that never change, which of them is current, and the gate between the two."""
-
-from registry.settings import RegistrySettings
-from registry.store import Registry
-
-__all__ = ["Registry", "RegistrySettings"]

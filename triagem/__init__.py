@@ -1,0 +1,1 @@
+"""Triagem: customers' messages in; support or sales, and how sure, out."""

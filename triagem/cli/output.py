@@ -1,0 +1,139 @@
+"""What the command prints: tables for people, JSON for programs, errors in one line."""
+
+import csv
+import dataclasses
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from enum import StrEnum
+from importlib import metadata
+from typing import Any
+from unicodedata import category
+
+import typer
+from pydantic import BaseModel
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from triagem.contracts.errors import InvalidInput
+from triagem.contracts.spreadsheet import cell
+
+console = Console()
+errors = Console(stderr=True)
+
+_NUMBERS = {"confidence", "tokens", "attempts", "size"}
+BAND_STYLES = {"automate": "green", "review": "yellow", "abstain": "red"}
+
+
+class Format(StrEnum):
+    """How to print rows."""
+
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on standard output."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, default=_plain) + "\n")
+
+
+def agreed(question: str, *, yes: bool) -> None:
+    """Ask before something is deleted, unless `--yes` was given. Raises InvalidInput where nobody can answer."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise InvalidInput(f"{question} Say so with --yes")
+    typer.confirm(question, abort=True, err=True)
+
+
+def print_rows(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], form: Format) -> None:
+    """Rows as a table, a JSON array, or CSV."""
+    if form is Format.JSON:
+        print_json([{name: row[name] for name in columns} for row in rows])
+    elif form is Format.CSV:
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows([cell(row[name]) for name in columns] for row in rows)
+    else:
+        table = Table(box=None, header_style="bold", pad_edge=False)
+        for name in columns:
+            table.add_column(name.replace("_", " "), justify="right" if name in _NUMBERS else "left")
+        for row in rows:
+            table.add_row(*(_styled(name, row[name]) for name in columns))
+        console.print(table)
+
+
+def when(text: str | None, option: str) -> datetime | None:
+    """A date or time from the command line; without an offset it is UTC. Raises InvalidInput."""
+    if text is None:
+        return None
+    try:
+        value = datetime.fromisoformat(text)
+    except ValueError:
+        raise InvalidInput(
+            f"{option} {text!r}: expected a date or time like 2026-11-02 or 2026-11-02T09:30"
+        ) from None
+    return value if value.tzinfo else value.replace(tzinfo=UTC)
+
+
+def as_mapping(row: Any) -> dict[str, Any]:
+    """A dataclass as a mapping."""
+    return {field.name: getattr(row, field.name) for field in dataclasses.fields(row)}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    if dataclasses.is_dataclass(value):
+        return as_mapping(value)
+    return str(value)
+
+
+def _styled(name: str, value: Any) -> str:
+    if value is None:
+        return ""
+    if name == "confidence":
+        return f"{value:.3f}"
+    if isinstance(value, datetime):
+        return f"{value.astimezone():%Y-%m-%d %H:%M:%S}"
+    text = str(value).replace("[", r"\[")
+    style = BAND_STYLES.get(text) if name == "band" else None
+    return f"[{style}]{text}[/{style}]" if style else text
+
+
+def visible(text: str) -> str:
+    """Text that cannot move the cursor or rename the terminal: it may be anybody's bytes."""
+    return "".join(one if one.isprintable() or one in "\n\t" else _named(one) for one in text.replace("\r\n", "\n"))
+
+
+def _named(unseen: str) -> str:
+    """A space for a space of another width, of which mails are full, else its number."""
+    return " " if category(unseen) == "Zs" else ascii(unseen)[1:-1]
+
+
+def progress(screen: Console) -> Progress:
+    """A progress bar on long work, where somebody sees it."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=screen,
+        transient=True,
+        disable=not screen.is_terminal,
+    )
+
+
+def version_of(package: str) -> str:
+    """The installed version of a package, or that it is not installed."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "(not installed)"

@@ -1,0 +1,22 @@
+"""The local stack: a real Valkey and a real Postgres, both from pip, for a machine that has neither.
+
+It starts servers and nothing else; migrations, workers and the gateway are others' business.
+"""
+
+from triagem.cli.stack.errors import StackFailed
+from triagem.cli.stack.local import LocalStack, running
+from triagem.cli.stack.logins import ensure_reader_login, ensure_writer_login
+from triagem.cli.stack.postgres import PostgresServer
+from triagem.cli.stack.state import Endpoints
+from triagem.cli.stack.valkey import ValkeyServer
+
+__all__ = [
+    "Endpoints",
+    "LocalStack",
+    "PostgresServer",
+    "StackFailed",
+    "ValkeyServer",
+    "ensure_reader_login",
+    "ensure_writer_login",
+    "running",
+]

@@ -1,0 +1,65 @@
+"""Valkey, which speaks Redis's protocol: a write is on disk before it is answered, and nothing is evicted.
+
+Without Redis's periodic snapshots: the append-only file alone is the data.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from signal import SIGKILL, SIGTERM
+from typing import Final
+
+from redis import AuthenticationError, Redis, RedisError
+
+from triagem.cli.stack.account import RunAs
+from triagem.cli.stack.binaries import valkey_server
+from triagem.cli.stack.errors import StackFailed
+from triagem.cli.stack.files import write_private
+from triagem.cli.stack.ports import LOOPBACK
+from triagem.cli.stack.server import Server
+
+# `dir .` is the folder in which it is launched, so that no odd path has to be quoted; it logs to stdout.
+CONFIG: Final = """\
+bind {host}
+port {port}
+requirepass {password}
+dir .
+appendonly yes
+appendfsync always
+save ""
+maxmemory {maxmemory}
+maxmemory-policy noeviction
+daemonize no
+logfile ""
+"""
+
+
+class ValkeyServer(Server):
+    """A Valkey server that keeps its data in `folder`."""
+
+    name = "Valkey"
+    farewell = ((SIGTERM, 30), (SIGKILL, 10))
+
+    def __init__(self, folder: Path, password: str, port: int | None = None, *, maxmemory: str = "256mb") -> None:
+        super().__init__(folder, port, RunAs())
+        self._password, self._maxmemory = password, maxmemory
+
+    @property
+    def url(self) -> str:
+        return f"redis://:{self._password}@{LOOPBACK}:{self.port}/0"
+
+    def answers(self) -> bool:
+        try:
+            with Redis.from_url(self.url, socket_timeout=2, socket_connect_timeout=2, retry=None) as client:
+                return bool(client.ping())
+        except AuthenticationError as error:
+            mend = f"restore secrets.json, or end process {self.pid}"
+            raise StackFailed(f"Valkey in {self.home} refuses our password: {mend}") from error
+        except RedisError:
+            return False
+
+    def _prepare(self) -> None:
+        values = {"host": LOOPBACK, "port": self.port, "maxmemory": self._maxmemory}
+        write_private(self.home / "valkey.conf", CONFIG.format(password=self._password, **values))
+
+    def _command(self) -> Sequence[str | Path]:
+        return [valkey_server(), "./valkey.conf"]

@@ -1,0 +1,177 @@
+"""A ticket: one revision of one customer message in a CRM. What later rooms cannot store is refused or mended here.
+
+NUL characters become U+FFFD (Postgres cannot hold them, and refusing would lose a customer's message);
+lone surrogates, non-finite numbers and integers beyond 64 bits are refused, in every field.
+"""
+
+import math
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Annotated, Any, Final, NamedTuple, Self
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
+
+from triagem.contracts.errors import InvalidTicket
+
+MAX_TEXT_CHARS: Final = 100_000
+MAX_METADATA_CHARS: Final = 16_384
+MAX_METADATA_DEPTH: Final = 16
+MAX_CLOCK_SKEW: Final = timedelta(minutes=5)
+EARLIEST_REVISION: Final = datetime(1970, 1, 1, tzinfo=UTC)
+# The source of texts that come by POST /predict: nobody's tickets, answered and soon deleted. No alert, no review and
+# no drift sample is made of them.
+PREDICT: Final = "predict"
+_UNNAMED: Final = "a field's name"
+_FIELD_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,39}")
+
+
+def _utc(moment: datetime) -> datetime:
+    """The same instant in UTC: JSON's offsets have no seconds, old time zones have."""
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("is beyond the calendar") from None
+
+
+_Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+_Source = Annotated[_Name, Field(max_length=64, description="the CRM, e.g. `zendesk`")]
+_ExternalId = Annotated[_Name, Field(max_length=255, description="the ticket's id in that CRM")]
+_Moment = Annotated[AwareDatetime, AfterValidator(_utc)]
+
+
+class Lane(StrEnum):
+    """Which queue a ticket waits in: `live` for customers who wait now, `bulk` for everything else."""
+
+    LIVE = "live"
+    BULK = "bulk"
+
+
+class Identity(NamedTuple):
+    """Which ticket: the CRM, and the ticket's id there."""
+
+    source: _Source
+    external_id: _ExternalId
+
+
+_IDENTITY: Final = TypeAdapter(Identity)
+
+
+class Ticket(BaseModel):
+    """One revision of one message. Identity is (`source`, `external_id`); the newest `revised_at` wins."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    source: _Source
+    external_id: _ExternalId
+    text: Annotated[str, Field(min_length=1, max_length=MAX_TEXT_CHARS, description="subject, newline, body")]
+    revised_at: Annotated[_Moment, Field(description="when the CRM says this text was written")] = Field(
+        default_factory=lambda: datetime.now(UTC)
+    )
+    metadata: dict[str, JsonValue] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _mend_and_refuse(cls, data: object) -> object:
+        return _storable(data, "", 0) if isinstance(data, dict) else data
+
+    @model_validator(mode="after")
+    def _check_sizes(self) -> Self:
+        if self.text.isspace():
+            raise ValueError("text: is only white space")
+        if self.revised_at < EARLIEST_REVISION:
+            raise ValueError("revised_at: is before 1970")
+        if self.metadata and (size := len(str(self.metadata))) > MAX_METADATA_CHARS:
+            raise ValueError(f"metadata: has {size} characters, the limit is {MAX_METADATA_CHARS}")
+        return self
+
+
+def accept(data: Mapping[str, Any], *, now: datetime) -> Ticket:
+    """Check one ticket at intake.
+
+    Raises:
+        InvalidTicket: naming the first field that is wrong. A `revised_at` more than five minutes ahead of
+            `now` is refused: it would outrank every later revision and freeze the ticket. So is the source `predict`,
+            whose rows are soon deleted.
+    """
+    ticket = _ticket(data)
+    if ticket.source == PREDICT:
+        raise InvalidTicket("source", f"{PREDICT!r} is kept for texts of POST /predict: take another name")
+    if ticket.revised_at > now + MAX_CLOCK_SKEW:
+        raise InvalidTicket("revised_at", "is more than 5 minutes in the future")
+    return ticket
+
+
+def question(text: str, name: str, *, now: datetime) -> Ticket:
+    """A text of POST /predict, as it goes through the live lane under a name of its own. Raises InvalidTicket."""
+    return _ticket({"source": PREDICT, "external_id": name, "text": text, "revised_at": now})
+
+
+def _ticket(data: Mapping[str, Any]) -> Ticket:
+    try:
+        return Ticket.model_validate(dict(data))
+    except ValidationError as error:
+        raise InvalidTicket(*complaint(error)) from None
+
+
+def identify(source: str, external_id: str) -> Identity:
+    """A ticket's identity as intake stores it: without space around it. Raises InvalidTicket."""
+    names = {"source": source.replace("\0", "\ufffd"), "external_id": external_id.replace("\0", "\ufffd")}
+    try:
+        return _IDENTITY.validate_python(names)
+    except ValidationError as error:
+        raise InvalidTicket(*complaint(error)) from None
+
+
+def complaint(error: ValidationError) -> tuple[str, str]:
+    """The first field of a refused ticket that is wrong, and why; never what it holds, and no name that is a text."""
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    reason = first["msg"].removeprefix("Value error, ")
+    if first["loc"]:
+        return ".".join(map(_shown, first["loc"])), reason
+    field, _, reason = reason.rpartition(": ")
+    return ".".join(map(_shown, field.split("."))) if field else "", reason
+
+
+def _shown(part: str | int) -> str:
+    """A part of a field's path. Who sends a text as a field's name must not find it in a log."""
+    return str(part) if isinstance(part, int) or _FIELD_NAME.fullmatch(part) or part == _UNNAMED else "?"
+
+
+def _storable(value: object, path: str, depth: int) -> Any:
+    """The value with NULs replaced; raises ValueError ("field: why") where Postgres or JSON could not hold it."""
+    if isinstance(value, str):
+        if not value.isascii():
+            try:
+                value.encode()
+            except UnicodeEncodeError:
+                raise ValueError(f"{path}: has a lone surrogate (broken Unicode)") from None
+        return value.replace("\0", "\ufffd")
+    if isinstance(value, bytes | bytearray):
+        raise ValueError(f"{path}: is bytes, expected text")
+    if isinstance(value, bool) or value is None:
+        return value
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{path}: is not a finite number")
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise ValueError(f"{path}: is an integer beyond 64 bits")
+    if isinstance(value, dict | list) and depth > MAX_METADATA_DEPTH:
+        raise ValueError(f"{path}: is nested deeper than {MAX_METADATA_DEPTH} levels")
+    if isinstance(value, dict):
+        mended = ((_storable(key, path or _UNNAMED, depth), item) for key, item in value.items())
+        return {key: _storable(item, f"{path}.{key}".lstrip("."), depth + 1) for key, item in mended}
+    if isinstance(value, list):
+        return [_storable(item, path, depth + 1) for item in value]
+    return value

@@ -1,0 +1,226 @@
+"""Load a version, warm it up, turn texts into probabilities. Immutable once loaded; a new version is a new object."""
+
+import functools
+import hashlib
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import structlog
+import torch
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from safetensors import SafetensorError
+from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
+from transformers.utils import logging as transformers_logging
+
+from triagem.contracts.errors import InvalidInput, LabelsMismatch, ModelCorrupt, NoModel, OutOfMemory
+from triagem.contracts.model import CURRENT_FILE, MANIFEST_FILE, CurrentModel, Manifest, Tokens
+from triagem.contracts.prediction import Thresholds
+from triagem.engine.planner import plan
+from triagem.engine.precision import Rows, Runner, fitting, probes
+
+log = structlog.get_logger(__name__)
+
+WARM_UP_TEXTS: Final = ["minha internet caiu", "I would like a quote for twenty licences " * 8]
+
+
+class EngineSettings(BaseSettings):
+    """The engine's slice of the environment. `auto` is CUDA, then MPS, then the CPU; see `engine.precision`."""
+
+    model_config = SettingsConfigDict(env_prefix="TRIAGEM_", env_file=".env", extra="ignore")
+
+    device: str = "auto"
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    attention: Literal["packed", "padded"] = "packed"
+    threads: int = Field(default=0, ge=0, description="torch's CPU threads; 0 leaves torch's own choice")
+    registry_url: str = "./models"
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """Tokenizer, weights, labels and thresholds of one version. See `triagem.contracts.model.Model`."""
+
+    manifest: Manifest
+    tokenizer: Any
+    device: torch.device
+    runner: Runner
+    _tokenizing: threading.Lock  # the fast tokenizer holds its truncation as state: one thread at a time
+
+    @property
+    def version(self) -> str:
+        return self.manifest.version
+
+    @property
+    def precision(self) -> str:
+        return self.runner.precision
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return self.manifest.labels
+
+    @property
+    def thresholds(self) -> Thresholds:
+        return self.manifest.thresholds
+
+    def tokenize(self, texts: Sequence[str]) -> list[Tokens]:
+        """Ids with special tokens; a text beyond the model's maximum is cut and marked as truncated."""
+        with self._tokenizing:
+            encodings = self.tokenizer.backend_tokenizer.encode_batch(list(texts))
+        return [Tokens(ids=encoding.ids, truncated=bool(encoding.overflowing)) for encoding in encodings]
+
+    @torch.inference_mode()
+    def probabilities(self, batch: Sequence[Tokens]) -> list[list[float]]:
+        """Softmax of logits ÷ temperature (Guo et al. 2017, arXiv:1706.04599): `[texts][labels]`, rows sum to 1.
+
+        Raises:
+            OutOfMemory: there is no room for this micro-batch; a smaller one may have room.
+        """
+        # Copied first: a softmax on a GPU would be three more launches for 32 rows of two.
+        logits = _run(self.runner.logits, batch)
+        answer: list[list[float]] = torch.softmax(logits / self.manifest.temperature, dim=-1).tolist()
+        return answer
+
+    @torch.inference_mode()
+    def embed(self, batch: Sequence[Tokens]) -> list[list[float]]:
+        """What the classifier reads of each text: `[texts][width]`. Raises OutOfMemory."""
+        answer: list[list[float]] = _run(self.runner.pooled, batch).tolist()
+        return answer
+
+
+def _run(compute: Callable[[Rows], torch.Tensor], batch: Sequence[Tokens]) -> torch.Tensor:
+    try:
+        return compute([tokens.ids for tokens in batch]).cpu().double()
+    except RuntimeError as error:
+        # The CPU's allocator has no error class of its own.
+        if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+            raise OutOfMemory(f"no memory for a micro-batch of {len(batch)} texts") from None
+        raise
+
+
+@torch.inference_mode()
+def load(folder: Path, settings: EngineSettings | None = None) -> LoadedModel:
+    """Load a version after checking every file against its manifest, and warm it up.
+
+    Raises:
+        NoModel: no manifest there.
+        ModelCorrupt: a file is not what was trained. Only safetensors are read, no code from the folder.
+        LabelsMismatch: the classifier's outputs are not the manifest's labels.
+    """
+    settings = settings or EngineSettings()
+    manifest = _verified_manifest(folder)
+    device = _device(settings.device)
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    network, tokenizer = _from_files(folder)
+    if network.config.num_labels != len(manifest.labels):
+        raise LabelsMismatch(
+            f"{folder}: the classifier has {network.config.num_labels} outputs, "
+            f"the manifest {len(manifest.labels)} labels ({', '.join(manifest.labels)})"
+        )
+    network.set_attn_implementation("sdpa")
+    tokenizer.backend_tokenizer.enable_truncation(max_length=manifest.max_tokens)
+    tokenizer.backend_tokenizer.no_padding()
+
+    def pad(rows: Sequence[Sequence[int]]) -> Any:
+        return tokenizer.pad({"input_ids": [list(row) for row in rows]}, return_tensors="pt").to(device)
+
+    runner = fitting(
+        network.to(device).eval(),
+        pad,
+        device,
+        precision=settings.precision,
+        packed=settings.attention == "packed",
+        rows=[encoding.ids for encoding in tokenizer.backend_tokenizer.encode_batch(probes())],
+    )
+    model = LoadedModel(manifest, tokenizer, device, runner, threading.Lock())
+    model.probabilities(model.tokenize(WARM_UP_TEXTS))
+    log.info(
+        "model loaded",
+        version=manifest.version,
+        architecture=type(network).__name__,
+        device=str(device),
+        precision=runner.precision,
+        attention="packed" if runner.packed else "padded",
+    )
+    return model
+
+
+load_once = functools.cache(load)
+
+
+def classify(
+    model: LoadedModel, texts: Sequence[str], *, batch_size: int = 32, batch_tokens: int | None = None
+) -> list[list[float]]:
+    """Clean texts to probabilities, in the order of the texts; `triagem.engine.planner.plan` explains the limits."""
+    tokens = model.tokenize(texts)
+    rows: list[list[float]] = [[]] * len(texts)
+    for batch in plan([len(one.ids) for one in tokens], batch_size=batch_size, batch_tokens=batch_tokens):
+        for place, row in zip(batch, model.probabilities([tokens[i] for i in batch]), strict=True):
+            rows[place] = row
+    return rows
+
+
+def current_folder(settings: EngineSettings | None = None) -> Path:
+    """The folder of a local registry's current version, for use without a worker. Raises NoModel, InvalidInput."""
+    url = (settings or EngineSettings()).registry_url.removeprefix("file://")
+    if "://" in url:
+        raise InvalidInput(
+            "the engine alone reads no remote registry: pass model=Registry(TRIAGEM_REGISTRY_URL).folder(VERSION), "
+            "or use `triagem classify`"
+        )
+    root = Path(url).absolute()
+    try:
+        return root / CurrentModel.model_validate_json((root / CURRENT_FILE).read_bytes()).version
+    except (OSError, ValidationError):
+        raise NoModel(f"no current model in {root}: run `triagem train DATA_DIR`") from None
+
+
+def _from_files(folder: Path) -> tuple[Any, Any]:
+    arguments: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+    try:
+        config = AutoConfig.from_pretrained(folder, **arguments)
+        # A config may name an attention that transformers would fetch from a hub, as code; ours is set later.
+        config._attn_implementation = "eager"  # noqa: SLF001
+        network = AutoModelForSequenceClassification.from_pretrained(
+            folder, config=config, use_safetensors=True, dtype=torch.float32, **arguments
+        )
+        return network, AutoTokenizer.from_pretrained(folder, **arguments)
+    except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
+        said = str(error).partition("\n")[0]
+        raise ModelCorrupt(f"{folder} is no classifier that transformers can load: {said}") from error
+
+
+def _verified_manifest(folder: Path) -> Manifest:
+    try:
+        manifest = Manifest.model_validate_json((folder / MANIFEST_FILE).read_bytes())
+    except FileNotFoundError:
+        raise NoModel(f"{folder} is no model version: it has no {MANIFEST_FILE}") from None
+    except (OSError, ValidationError) as error:
+        raise ModelCorrupt(f"{folder / MANIFEST_FILE} cannot be read ({type(error).__name__})") from error
+    if changed := manifest.changed(_digests(folder)):
+        raise ModelCorrupt(f"{folder}: {', '.join(changed)} changed since training: restore it or train again")
+    return manifest
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    """The digests of a folder's files, but for links that lead out of it: what they lead to was never trained."""
+    inside = folder.resolve()
+    digests: dict[str, str] = {}
+    for path in folder.iterdir():
+        if path.is_file() and path.resolve().is_relative_to(inside):
+            with suppress(OSError), path.open("rb") as file:
+                digests[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return digests
+
+
+def _device(name: str) -> torch.device:
+    if name != "auto":
+        return torch.device(name)
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")

@@ -1,0 +1,72 @@
+"""Model versions in a local folder: renamed into place, so that they appear whole, under a lock."""
+
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from triagem.contracts.model import MANIFEST_FILE, Manifest
+
+
+class LocalPlace:
+    """See `triagem.registry.place.Place`."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.absolute()
+
+    @property
+    def name(self) -> str:
+        return str(self.root)
+
+    @property
+    def scratch(self) -> Path:
+        return self.root
+
+    def versions(self) -> list[str]:
+        return [path.parent.name for path in self.root.glob(f"*/{MANIFEST_FILE}")]
+
+    def read(self, name: str) -> bytes:
+        try:
+            return (self.root / name).read_bytes()
+        except NotADirectoryError as error:
+            raise FileNotFoundError(name) from error
+
+    def write(self, name: str, content: bytes) -> None:
+        """Also after a power loss there is the former content or the new one."""
+        path = self.root / name
+        partial = path.with_name(f".{path.name}.{os.getpid()}")
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+
+    @contextmanager
+    def staging(self) -> Iterator[Path]:
+        self.root.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=".staging-", dir=self.root))
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def publish(self, staged: Path, manifest: Manifest) -> None:
+        for path in staged.iterdir():
+            if path.is_file():
+                with path.open("rb") as file:
+                    os.fsync(file.fileno())
+        staged.chmod(0o755)
+        staged.rename(self.root / manifest.version)
+
+    def folder(self, version: str, manifest: bytes) -> Path:  # noqa: ARG002 - a remote place needs it
+        return self.root / version
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        self.root.mkdir(parents=True, exist_ok=True)
+        with (self.root / ".lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
