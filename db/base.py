@@ -1,4 +1,4 @@
-"""What all tables share: how constraints are named, and which type of Postgres a type of Python is."""
+"""Declarative base of all tables: constraint names and the mapping of Python types to Postgres types."""
 
 from datetime import datetime
 from typing import Any
@@ -10,7 +10,7 @@ from sqlalchemy.types import DateTime, Double, Text
 
 
 class Base(DeclarativeBase):
-    """Names of constraints are fixed, so that migrations can speak of them."""
+    """Gives constraints fixed names, so that migrations can refer to them."""
 
     metadata = MetaData(
         naming_convention={

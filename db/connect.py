@@ -1,4 +1,4 @@
-"""One way to Postgres: short statements in autocommit with time limits, and its errors in our own words."""
+"""Postgres connections: short autocommit statements with time limits, and errors translated to our error tree."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,26 +14,27 @@ from sqlalchemy.pool import QueuePool
 
 from triagem.contracts.errors import (
     AccessDenied,
-    DatabaseAway,
+    DatabaseUnavailable,
     InvalidInput,
     NotMigrated,
-    NotTrusted,
     RowRefused,
     StatementRefused,
     TriagemError,
+    UntrustedCertificate,
 )
 
-# SQLSTATE classes that say "not now": connection, transaction (25006: a standby, not promoted yet), rollback,
-# resources, object in use, intervention, system error.
-_WAIT_CLASSES: Final = frozenset({"08", "25", "40", "53", "55", "57", "58"})
-# Classes that speak of a value: data exception, integrity constraint, program limit (a value too large for it).
+# Retryable SQLSTATE classes: connection, transaction (25006: a standby, not promoted yet), rollback, resources,
+# object in use, operator intervention, system error.
+_RETRY_CLASSES: Final = frozenset({"08", "25", "40", "53", "55", "57", "58"})
+# Classes caused by a value: data exception, integrity constraint, program limit (a value too large for it).
 _ROW_CLASSES: Final = frozenset({"22", "23", "54"})
 _ACCESS_STATES: Final = frozenset({"28P01", "28000", "42501", "3D000"})
 _MISSING_STATES: Final = frozenset({"42P01", "42703", "3F000"})
-# libpq gives no SQLSTATE for a refused login: its text is all there is.
-_ACCESS_SAYINGS: Final = ("authentication failed", "no password supplied", "no pg_hba.conf entry", "does not exist")
-# Nor of a certificate: libpq verifies it before it says who we are. Before the former: a file may not exist either.
-_TRUST_SAYINGS: Final = (
+# libpq gives no SQLSTATE for a refused login: only its text identifies it.
+_ACCESS_MESSAGES: Final = ("authentication failed", "no password supplied", "no pg_hba.conf entry", "does not exist")
+# Nor for a certificate, which libpq verifies before it logs in. Tested before the login messages: a certificate
+# file may "not exist" too.
+_CERTIFICATE_MESSAGES: Final = (
     "certificate verify failed",
     "does not match host name",
     "root certificate file",
@@ -43,7 +44,7 @@ _TRUST_SAYINGS: Final = (
 
 
 class DatabaseSettings(BaseSettings):
-    """Where results are kept. The URL may carry a password, so it never shows in a repr."""
+    """Connection settings. The URL may contain a password, so it never shows in a repr."""
 
     model_config = SettingsConfigDict(env_prefix="TRIAGEM_", env_file=".env", extra="ignore")
 
@@ -55,19 +56,21 @@ class DatabaseSettings(BaseSettings):
 class Database:
     """A pool of connections. Nothing connects before the first statement."""
 
-    def __init__(self, url: str, settings: DatabaseSettings | None = None, *, by_key: bool = False) -> None:
-        """`by_key`: for who asks for rows by their keys alone; Postgres then reads no table whole that has an index.
+    def __init__(self, url: str, settings: DatabaseSettings | None = None, *, disable_seqscan: bool = False) -> None:
+        """Create the pool.
 
-        It keeps the plan that it made for a foreign key's check when a table held ten rows, and read the whole table
-        for each row written, until it was analysed again: 30,000 tickets after the first eight took four times as
-        long.
+        Args:
+            disable_seqscan: for callers that only look rows up by key: Postgres then never scans a whole table that
+                has an index. Otherwise it keeps the plan it cached for a foreign key check when the table held ten
+                rows, a sequential scan per row written, until the next ANALYZE: 30,000 tickets after the first eight
+                took four times as long.
         """
         settings = settings or DatabaseSettings()
         options = (
             f"-c statement_timeout={int(settings.statement_timeout_s * 1000)} "
             f"-c lock_timeout={int(settings.lock_timeout_s * 1000)} -c timezone=UTC"
         )
-        if by_key:
+        if disable_seqscan:
             options += " -c enable_seqscan=off"
         try:
             parsed = make_url(url)
@@ -82,12 +85,14 @@ class Database:
                 connect_args={"options": options, "connect_timeout": 5, "application_name": "triagem"},
             )
         except (ArgumentError, ValueError):  # a password with `@` and `:` unescaped is read as a port, and shown
-            raise InvalidInput("TRIAGEM_DATABASE_URL is no URL: postgresql://user:password@host:port/db") from None
+            raise InvalidInput(
+                "TRIAGEM_DATABASE_URL is not a URL: expected postgresql://user:password@host:port/db"
+            ) from None
 
     @contextmanager
     def autocommit(self) -> Iterator[Connection]:
         """A connection on which each statement is its own transaction: a process that is stopped or killed
-        between two statements never holds a lock. Raises the error tree's leaves."""
+        between two statements never holds a lock. Raises leaves of the error tree."""
         with database_errors(), self.engine.connect() as connection:
             yield connection.execution_options(isolation_level="AUTOCOMMIT")
 
@@ -104,14 +109,17 @@ class Database:
 
 @contextmanager
 def database_errors() -> Iterator[None]:
-    """Translate SQLAlchemy's errors. No message holds parameters: they are customers' texts."""
+    """Translate SQLAlchemy's errors. No message contains parameters: they are customers' texts."""
     try:
         yield
     except DBAPIError as error:
         raise _translated(error) from None
     except PoolTimeout:
-        raise DatabaseAway("no free database connection") from None
-    except (UnicodeEncodeError, PydanticSerializationError):  # psycopg's (its repr holds the whole value), and ours
+        raise DatabaseUnavailable("no free database connection") from None
+    except (
+        UnicodeEncodeError,
+        PydanticSerializationError,
+    ):  # psycopg's (its repr contains the whole value), and ours
         raise RowRefused("a value holds a lone surrogate (broken Unicode)") from None
     except SQLAlchemyError as error:
         raise StatementRefused(f"{type(error).__name__} from SQLAlchemy") from None
@@ -120,17 +128,19 @@ def database_errors() -> Iterator[None]:
 def _translated(error: DBAPIError) -> TriagemError:
     origin: Any = error.orig
     state: str = getattr(origin, "sqlstate", None) or ""
-    said = "" if state else str(origin)
-    if any(saying in said for saying in _TRUST_SAYINGS):
-        return NotTrusted("Postgres' certificate is not trusted, or it has none: check TRIAGEM_DATABASE_URL")
-    if state in _ACCESS_STATES or any(saying in said for saying in _ACCESS_SAYINGS):
+    message = "" if state else str(origin)
+    if any(part in message for part in _CERTIFICATE_MESSAGES):
+        return UntrustedCertificate(
+            "Postgres' certificate is not trusted, or it has none: check TRIAGEM_DATABASE_URL"
+        )
+    if state in _ACCESS_STATES or any(part in message for part in _ACCESS_MESSAGES):
         return AccessDenied("Postgres refused our user, password or database: check TRIAGEM_DATABASE_URL")
     if state in _MISSING_STATES:
         return NotMigrated("the database lacks our tables: run `triagem db upgrade`")
-    # What psycopg itself refuses, a NUL among it, never reaches Postgres and has no SQLSTATE.
+    # Values that psycopg itself refuses (e.g. a NUL) never reach Postgres and have no SQLSTATE.
     by_psycopg = not state and isinstance(error, DataError | ProgrammingError)
-    if (not state and not by_psycopg) or state[:2] in _WAIT_CLASSES or error.connection_invalidated:
-        return DatabaseAway(f"Postgres does not answer or is busy ({state or type(origin).__name__})")
+    if (not state and not by_psycopg) or state[:2] in _RETRY_CLASSES or error.connection_invalidated:
+        return DatabaseUnavailable(f"Postgres does not answer or is busy ({state or type(origin).__name__})")
     leaf = RowRefused if by_psycopg or state[:2] in _ROW_CLASSES else StatementRefused
-    what = "value" if leaf is RowRefused else "statement"
-    return leaf(f"Postgres refused a {what} ({type(origin).__name__}, SQLSTATE {state or 'none'})")
+    refused = "value" if leaf is RowRefused else "statement"
+    return leaf(f"Postgres refused a {refused} ({type(origin).__name__}, SQLSTATE {state or 'none'})")

@@ -1,8 +1,8 @@
-"""The outbox of what is sent: results to CRMs, which the window's statement and a person's verdict write, and the
-messages of `triagem.db.notices`. Here results are taken out, and of both is noted what became of them.
+"""Delivery outbox: leases due results for CRMs, and records the outcome of results and alert digests.
 
-A delivery is leased before it is sent and settled after, each in a statement of its own: no transaction is open while
-a receiver is waited for. Whoever dies in between leaves a lease that ends, and the delivery is sent once more.
+Rows are written by the window's statement, by reviews and by `triagem.db.alert_digests`. A delivery is leased before
+it is sent and marked afterwards, each in its own statement: no transaction is open while a receiver responds. If the
+process dies in between, the lease expires and the delivery is sent again.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,51 +16,52 @@ from sqlalchemy import text
 from triagem.contracts.prediction import Band
 from triagem.db.connect import Database
 
-# Longer than a delivery's requests may take together; also how long a killed worker's delivery waits.
+# Longer than the requests of a delivery may take together; a killed worker's delivery waits this long.
 LEASE: Final = timedelta(seconds=60)
 
 
-class State(StrEnum):
-    """What became of a delivery. `overtaken`: by then the ticket had a newer text or a newer answer; of
-    a message about alerts, nothing was left to tell."""
+class DeliveryState(StrEnum):
+    """State of a delivery. `superseded`: the ticket had a newer text or a newer delivery by then, or an alert digest
+    had no content left."""
 
     WAITING = "waiting"
     DELIVERED = "delivered"
-    GAVE_UP = "gave-up"
-    OVERTAKEN = "overtaken"
+    FAILED = "failed"
+    SUPERSEDED = "superseded"
 
 
-_KEEP: Final = text("""
-WITH wanted AS (
-  SELECT * FROM unnest(CAST(:targets AS text[]), CAST(:sources AS text[])) AS w(target, source)
-), gone AS (
-  DELETE FROM result_targets r WHERE NOT EXISTS (SELECT FROM wanted w WHERE w.target = r.target)
+_SYNC_TARGETS: Final = text("""
+WITH targets AS (
+  SELECT * FROM unnest(CAST(:targets AS text[]), CAST(:sources AS text[])) AS t(target, source)
+), removed AS (
+  DELETE FROM result_targets r WHERE NOT EXISTS (SELECT FROM targets t WHERE t.target = r.target)
 )
-INSERT INTO result_targets (target, source) SELECT target, source FROM wanted ON CONFLICT DO NOTHING
+INSERT INTO result_targets (target, source) SELECT target, source FROM targets ON CONFLICT DO NOTHING
 """)
 
 
-def keep_targets(database: Database, targets: Mapping[str, str]) -> None:
-    """From now on, results of these sources are to be told, and no others.
+def sync_result_targets(database: Database, targets: Mapping[str, str]) -> None:
+    """Replace the targets that receive results of live tickets.
 
     Args:
         targets: the source of each target's tickets.
     """
     with database.autocommit() as connection:
-        connection.execute(_KEEP, {"targets": list(targets), "sources": list(targets.values())})
+        connection.execute(_SYNC_TARGETS, {"targets": list(targets), "sources": list(targets.values())})
 
 
 @dataclass(frozen=True, slots=True)
-class Leased:
-    """A delivery in hand, with what its ticket is now; `label` and `band` are the effective ones.
+class LeasedResult:
+    """A leased result delivery with the current state of its ticket; `label` and `band` are the effective ones.
 
-    `former`: labels that the ticket may have been given before.
+    `review_id`: the review that caused the delivery, negative if it was undone, 0 if none.
+    `previous_labels`: labels that earlier deliveries of the ticket may have had.
     """
 
     id: int
     attempts: int
-    review: int
-    overtaken: bool
+    review_id: int
+    superseded: bool
     source: str
     external_id: str
     digest: bytes
@@ -71,7 +72,7 @@ class Leased:
     model_version: str
     classified_at: datetime
     reviewed: bool
-    former: Sequence[str]
+    previous_labels: Sequence[str]
 
 
 _DUE: Final = text("""
@@ -79,14 +80,15 @@ SELECT DISTINCT target FROM deliveries WHERE state = 'waiting' AND kind = :kind 
 """)
 
 
-def due(database: Database, kind: str = "result") -> list[str]:
-    """The targets for which something is due."""
+def due_targets(database: Database, kind: str = "result") -> list[str]:
+    """Targets that have due deliveries."""
     with database.autocommit() as connection:
         return list(connection.execute(_DUE, {"kind": kind}).scalars())
 
 
-# One of a ticket at a time, and never an older one after a newer: the last that a CRM hears is what holds. A
-# delivery tells what is current, by whatever version: only another text, or a delivery after it, overtakes it.
+# One delivery of a ticket at a time, and never an older one after a newer: the last result a CRM receives is the
+# current one. A delivery sends the current result, of whichever version: only another text or a later delivery of the
+# ticket supersedes it.
 _LEASE: Final = text("""
 WITH due AS (
   SELECT d.id FROM deliveries d
@@ -98,10 +100,10 @@ WITH due AS (
   UPDATE deliveries d SET attempts = attempts + 1, next_at = now() + :lease, leased_until = now() + :lease
   FROM due WHERE d.id = due.id RETURNING d.*
 )
-SELECT d.id, d.attempts, d.review_id AS review,
+SELECT d.id, d.attempts, d.review_id,
   d.digest <> t.digest OR t.forgotten_at IS NOT NULL OR EXISTS (
     SELECT FROM deliveries n WHERE (n.ticket_id, n.target) = (d.ticket_id, d.target) AND n.id > d.id
-  ) AS overtaken,
+  ) AS superseded,
   t.source, t.external_id, t.digest, t.revised_at, coalesce(r.label, t.label) AS label, t.confidence,
   CASE WHEN r.label IS NULL THEN t.band ELSE 'automate' END AS band, t.model_version, t.classified_at,
   r.label IS NOT NULL AS reviewed,
@@ -109,7 +111,7 @@ SELECT d.id, d.attempts, d.review_id AS review,
     SELECT p.label FROM predictions p
     WHERE p.ticket_id = t.id AND (d.review_id <> 0 OR (p.digest, p.model_version) <> (t.digest, t.model_version))
     UNION SELECT o.label FROM reviews o WHERE o.ticket_id = t.id AND o.label IS NOT NULL
-  ) AS former
+  ) AS previous_labels
 FROM leased d JOIN tickets t ON t.id = d.ticket_id
 LEFT JOIN LATERAL (
   SELECT label FROM reviews r WHERE (r.ticket_id, r.digest) = (t.id, t.digest) ORDER BY r.id DESC LIMIT 1
@@ -117,15 +119,15 @@ LEFT JOIN LATERAL (
 """)
 
 
-def lease(database: Database, target: str) -> Leased | None:
-    """Take the delivery that is due for longest; None if none is."""
+def lease_result(database: Database, target: str) -> LeasedResult | None:
+    """Lease the delivery that has been due for longest; None if none is due."""
     with database.autocommit() as connection:
         row = connection.execute(_LEASE, {"target": target, "lease": LEASE}).mappings().one_or_none()
-    return None if row is None else Leased(**{**row, "band": Band(row["band"])})
+    return None if row is None else LeasedResult(**{**row, "band": Band(row["band"])})
 
 
-class InHand(Protocol):
-    """A delivery that was leased: a result, or a message about alerts."""
+class LeasedDelivery(Protocol):
+    """A leased delivery: a result or an alert digest."""
 
     @property
     def id(self) -> int: ...
@@ -133,83 +135,88 @@ class InHand(Protocol):
     def attempts(self) -> int: ...
 
 
-# Whose lease has ended says nothing more, but that it was delivered: that stays true.
-_SETTLE: Final = text("""
-WITH settled AS (
+# After its lease expired a process can only mark a delivery as delivered: that stays true.
+_MARK: Final = text("""
+WITH marked AS (
   UPDATE deliveries SET state = :state, last_error = :reason, leased_until = NULL,
-    settled_at = CASE WHEN :state = 'waiting' THEN NULL ELSE now() END,
-    next_at = CASE WHEN :state = 'waiting' THEN now() + :after ELSE next_at END
+    finished_at = CASE WHEN :state = 'waiting' THEN NULL ELSE now() END,
+    next_at = CASE WHEN :state = 'waiting' THEN now() + :retry_after ELSE next_at END
   WHERE id = :id AND state = 'waiting' AND (attempts = :attempts OR :state = 'delivered')
   RETURNING id
 )
-UPDATE alerts a SET delivered_at = now() FROM settled, alert_lines l
-WHERE :state = 'delivered' AND l.delivery_id = settled.id AND a.id = l.alert_id AND a.delivered_at IS NULL
+UPDATE alerts a SET delivered_at = now() FROM marked, alert_notifications n
+WHERE :state = 'delivered' AND n.delivery_id = marked.id AND a.id = n.alert_id AND a.delivered_at IS NULL
 """)
 
 
-def settle(
-    database: Database, leased: InHand, state: State, *, reason: str | None = None, after_s: float = 0.0
+def mark_delivery(
+    database: Database,
+    leased: LeasedDelivery,
+    state: DeliveryState,
+    *,
+    reason: str | None = None,
+    retry_after_s: float = 0.0,
 ) -> None:
-    """Note what became of it; one that still waits is due again after so many seconds."""
+    """Record the outcome; a delivery in state `waiting` is due again after `retry_after_s` seconds."""
     values = {"id": leased.id, "attempts": leased.attempts, "state": str(state), "reason": reason}
     with database.autocommit() as connection:
-        connection.execute(_SETTLE, {**values, "after": timedelta(seconds=after_s)})
+        connection.execute(_MARK, {**values, "retry_after": timedelta(seconds=retry_after_s)})
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
-    """A delivery, for people. `why` is what the last attempt failed of."""
+class DeliverySummary:
+    """A delivery in a list. `about`: its ticket or number of alerts; `last_error`: why the last attempt failed."""
 
     id: int
     target: str
     about: str
-    state: State
+    state: DeliveryState
     attempts: int
     created_at: datetime
     next_at: datetime | None
-    why: str | None
+    last_error: str | None
 
 
-_CHOSEN: Final = """
+_SELECTED: Final = """
 (CAST(:ids AS bigint[]) IS NULL OR d.id = ANY(:ids)) AND (CAST(:state AS text) IS NULL OR d.state = :state)
 AND (CAST(:target AS text) IS NULL OR d.target = :target)
 """
 _LIST: Final = text(f"""
 SELECT d.id, d.target,
   coalesce(t.source || ' ' || t.external_id, (
-    SELECT count(*) || ' alerts' FROM alert_lines l WHERE l.delivery_id = d.id
+    SELECT count(*) || ' alerts' FROM alert_notifications n WHERE n.delivery_id = d.id
   )) AS about, d.state, d.attempts, d.created_at,
-  CASE WHEN d.state = 'waiting' THEN d.next_at END AS next_at, d.last_error AS why
-FROM deliveries d LEFT JOIN tickets t ON t.id = d.ticket_id WHERE {_CHOSEN} ORDER BY d.id DESC LIMIT :limit
+  CASE WHEN d.state = 'waiting' THEN d.next_at END AS next_at, d.last_error
+FROM deliveries d LEFT JOIN tickets t ON t.id = d.ticket_id WHERE {_SELECTED} ORDER BY d.id DESC LIMIT :limit
 """)  # noqa: S608 - built from the constant above; values travel as parameters
 
 
-def deliveries(
-    database: Database, *, state: State | None = None, target: str | None = None, limit: int
-) -> list[Listed]:
+def list_deliveries(
+    database: Database, *, state: DeliveryState | None = None, target: str | None = None, limit: int
+) -> list[DeliverySummary]:
     """The newest deliveries."""
     with database.autocommit() as connection:
-        rows = connection.execute(_LIST, {**_chosen(None, state, target), "limit": limit}).mappings()
-        return [Listed(**{**row, "state": State(row["state"])}) for row in rows]
+        rows = connection.execute(_LIST, {**_selection(None, state, target), "limit": limit}).mappings()
+        return [DeliverySummary(**{**row, "state": DeliveryState(row["state"])}) for row in rows]
 
 
 _REPLAY: Final = text(f"""
-UPDATE deliveries d SET state = 'waiting', attempts = 0, next_at = now(), settled_at = NULL WHERE {_CHOSEN}
+UPDATE deliveries d SET state = 'waiting', attempts = 0, next_at = now(), finished_at = NULL WHERE {_SELECTED}
 """)  # noqa: S608
-_DROP: Final = text(f"DELETE FROM deliveries d WHERE {_CHOSEN}")  # noqa: S608
+_DROP: Final = text(f"DELETE FROM deliveries d WHERE {_SELECTED}")  # noqa: S608
 
 
-def replay(database: Database, *, ids: Sequence[int] | None = None, target: str | None = None) -> int:
-    """Try those that were given up once more, from the first attempt on; how many."""
+def replay_deliveries(database: Database, *, ids: Sequence[int] | None = None, target: str | None = None) -> int:
+    """Queue failed deliveries again, starting from the first attempt; returns their number."""
     with database.autocommit() as connection:
-        return connection.execute(_REPLAY, _chosen(ids, State.GAVE_UP, target)).rowcount
+        return connection.execute(_REPLAY, _selection(ids, DeliveryState.FAILED, target)).rowcount
 
 
-def drop(database: Database, *, ids: Sequence[int] | None = None, target: str | None = None) -> int:
-    """Delete those that were given up; how many. Their results and alerts stand, and are not told."""
+def drop_deliveries(database: Database, *, ids: Sequence[int] | None = None, target: str | None = None) -> int:
+    """Delete failed deliveries; returns their number. Their results and alerts stay, and are not sent."""
     with database.autocommit() as connection:
-        return connection.execute(_DROP, _chosen(ids, State.GAVE_UP, target)).rowcount
+        return connection.execute(_DROP, _selection(ids, DeliveryState.FAILED, target)).rowcount
 
 
-def _chosen(ids: Sequence[int] | None, state: State | None, target: str | None) -> dict[str, Any]:
+def _selection(ids: Sequence[int] | None, state: DeliveryState | None, target: str | None) -> dict[str, Any]:
     return {"ids": None if ids is None else list(ids), "state": state and str(state), "target": target}

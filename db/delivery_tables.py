@@ -1,5 +1,4 @@
-"""The tables of what is sent: results back to CRMs, and messages about alerts to people.
-And what window alerts remember."""
+"""Tables of the delivery outbox (results for CRMs, alert digests for people) and of the monitor's state."""
 
 from datetime import datetime
 
@@ -11,8 +10,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 from triagem.db.base import Base
 
 
-class ResultTarget(Base):
-    """Who is told the results of a source's live tickets, as TRIAGEM_CRM_FILE says; `triagem ops` keeps it so."""
+class ResultTargetRow(Base):
+    """A target that receives results of a source's live tickets; `triagem ops` copies it from TRIAGEM_CRM_FILE."""
 
     __tablename__ = "result_targets"
 
@@ -20,18 +19,18 @@ class ResultTarget(Base):
     source: Mapped[str]
 
 
-class Delivery(Base):
-    """The outbox of what is sent. Of the kind `result`: one answer to one text for one target, `[shop.callback]` of
-    the CRM file. Of the kind `alert`: a message about alerts (its `alert_lines`) for a rule's channel, no ticket.
+class DeliveryRow(Base):
+    """A message in the outbox. Kind `result`: the result of one text for one target, such as `[shop.callback]` of the
+    CRM file. Kind `alert`: a digest of alerts (its `alert_notifications`) for a rule's channel, without a ticket.
 
-    `review_id` is the verdict that changed the answer, negative where it was taken back, 0 where there is none. At
-    `next_at` it is due; until `leased_until` a worker has it in hand.
+    `review_id` is the review that changed the result, negative if it was undone, 0 if there is none. The delivery is
+    due at `next_at` and leased to a worker until `leased_until`.
     """
 
     __tablename__ = "deliveries"
     __table_args__ = (
         UniqueConstraint("ticket_id", "digest", "model_version", "review_id", "target", name="uq_deliveries_answer"),
-        CheckConstraint("state IN ('waiting', 'delivered', 'gave-up', 'overtaken')", name="state"),
+        CheckConstraint("state IN ('waiting', 'delivered', 'failed', 'superseded')", name="state"),
         CheckConstraint("(kind = 'result') = (ticket_id IS NOT NULL)", name="about"),
         Index("ix_deliveries_due", "target", "next_at", postgresql_where=sql("state = 'waiting'")),
     )
@@ -48,26 +47,26 @@ class Delivery(Base):
     next_at: Mapped[datetime] = mapped_column(server_default=func.now())
     leased_until: Mapped[datetime | None]
     state: Mapped[str] = mapped_column(server_default="waiting")
-    settled_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
     last_error: Mapped[str | None]
 
 
-class AlertTarget(Base):
-    """When a message about alerts was last made for a rule's channel, `doubtful.team`."""
+class AlertSubscriptionRow(Base):
+    """Time of the last digest for the channel of a rule, such as `doubtful.team`."""
 
-    __tablename__ = "alert_targets"
+    __tablename__ = "alert_subscriptions"
 
     target: Mapped[str] = mapped_column(primary_key=True)
-    told_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    last_digest_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
-class AlertLine(Base):
-    """An alert that a rule's channel is to hear of, and in which message it does; none yet while it waits for one."""
+class AlertNotificationRow(Base):
+    """An alert for the channel of a rule, and the digest that contains it; NULL until one is created."""
 
-    __tablename__ = "alert_lines"
+    __tablename__ = "alert_notifications"
     __table_args__ = (
-        Index("ix_alert_lines_waiting", "target", postgresql_where=sql("delivery_id IS NULL")),
-        Index("ix_alert_lines_delivery_id", "delivery_id"),
+        Index("ix_alert_notifications_pending", "target", postgresql_where=sql("delivery_id IS NULL")),
+        Index("ix_alert_notifications_delivery_id", "delivery_id"),
     )
 
     alert_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("alerts.id", ondelete="CASCADE"), primary_key=True)
@@ -75,13 +74,13 @@ class AlertLine(Base):
     delivery_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("deliveries.id", ondelete="CASCADE"))
 
 
-class WatchRow(Base):
-    """What is remembered of a window alert's kind; see `triagem.db.watch.Watch`."""
+class MonitorStateRow(Base):
+    """State of one monitored alert kind; see `triagem.db.monitoring.MonitorState`."""
 
-    __tablename__ = "watches"
+    __tablename__ = "monitor_states"
 
     kind: Mapped[str] = mapped_column(primary_key=True)
     open_since: Mapped[datetime | None]
     recent: Mapped[list[bool]] = mapped_column(ARRAY(Boolean()))
-    looked_at: Mapped[datetime]
-    bad_at: Mapped[datetime | None]
+    checked_at: Mapped[datetime]
+    last_bad_at: Mapped[datetime | None]

@@ -1,4 +1,4 @@
-"""What people ask: a page of results, one ticket with its history, and counts. Reads only."""
+"""Read-only queries: pages of results, one ticket with its history, and counts."""
 
 import base64
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,9 +13,9 @@ from sqlalchemy import Select, Tuple, column, func, literal, select, table, text
 from sqlalchemy.types import BigInteger, Boolean, DateTime
 
 from triagem.contracts.errors import InvalidInput
-from triagem.contracts.result import Page, Result
+from triagem.contracts.result import Result, ResultPage
 from triagem.db.connect import Database
-from triagem.db.search import matching
+from triagem.db.search import search_condition
 
 _PAGE: Final = 1000
 _RESULTS: Final = table(
@@ -32,7 +32,7 @@ _RESULTS: Final = table(
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """Which results; times are of receipt, `since` inclusive, `until` exclusive."""
+    """Filters of results; times are of receipt, `since` inclusive, `until` exclusive."""
 
     label: str | None = None
     band: str | None = None
@@ -42,77 +42,82 @@ class Filters:
     until: datetime | None = None
 
 
-def results(
+def list_results(
     database: Database,
     filters: Filters,
     *,
     limit: int,
     after: str | None = None,
-    words: str | None = None,
-    within: int | None = None,
-) -> Page:
-    """A page by keyset: as quick at the end of ten million rows as at their beginning.
+    search: str | None = None,
+    scan_limit: int | None = None,
+) -> ResultPage:
+    """A page of results by keyset pagination: as fast at the end of ten million rows as at the start.
 
     Args:
-        words: only tickets that `triagem.db.search` finds by them.
-        within: look at so many tickets at most, but where words find few; a page may be short then, and not the last.
+        search: only tickets that contain these words (`triagem.db.search`).
+        scan_limit: maximum number of tickets to scan for a page, ignored if `search` has few matches. A page may then
+            be short without being the last.
 
     Raises:
-        InvalidInput: `after` did not come from a former page.
+        InvalidInput: `after` is not the cursor of an earlier page.
     """
     c = _RESULTS.c
-    here = tuple_(c.received_at, c.ticket_id)
+    position = tuple_(c.received_at, c.ticket_id)
     newest_first = select(*c).order_by(c.received_at.desc(), c.ticket_id.desc())
     if after is not None:
-        newest_first = newest_first.where(here < _place(*_cursor(after)))
+        newest_first = newest_first.where(position < _position(*_decode_cursor(after)))
     query, horizon = _filtered(newest_first, filters).limit(limit + 1), None
     with database.autocommit() as connection:
-        if words is not None:
-            condition, few = matching(connection, words)
-            query, within = query.where(condition), None if few else within
-        if within is not None:
-            horizon = connection.execute(newest_first.offset(within - 1).limit(1)).one_or_none()
+        if search is not None:
+            condition, few = search_condition(connection, search)
+            query, scan_limit = query.where(condition), None if few else scan_limit
+        if scan_limit is not None:
+            horizon = connection.execute(newest_first.offset(scan_limit - 1).limit(1)).one_or_none()
         if horizon is not None:
-            query = query.where(here >= _place(horizon.received_at, horizon.ticket_id))
+            query = query.where(position >= _position(horizon.received_at, horizon.ticket_id))
         rows = [Result(*row) for row in connection.execute(query)]
     more = len(rows) > limit
     rows = rows[:limit]
     last = rows[-1] if more else horizon
-    return Page(rows, _after(last.received_at, last.ticket_id) if last else None)
+    return ResultPage(rows, _encode_cursor(last.received_at, last.ticket_id) if last else None)
 
 
-def named(database: Database, source: str, names: Sequence[str]) -> list[Result]:
-    """The results of a source's tickets of these names; of those that are not classified yet there is none."""
+def results_by_external_id(database: Database, source: str, external_ids: Sequence[str]) -> list[Result]:
+    """Results of a source's tickets with these ids; tickets that are not classified yet are missing."""
     c = _RESULTS.c
     with database.autocommit() as connection:
-        rows = connection.execute(select(*c).where(c.source == source, c.external_id.in_(names)))
+        rows = connection.execute(select(*c).where(c.source == source, c.external_id.in_(external_ids)))
         return [Result(*row) for row in rows]
 
 
-def pages(database: Database, filters: Filters, *, limit: int | None, after: str | None = None) -> Iterator[Page]:
-    """All results, or the first `limit` of them, a page of a thousand at a time. Between pages no connection is held,
-    and a page is read when it is asked for. Raises as `results`."""
-    left, page = limit or inf, Page([], after)
-    while left > 0:
-        page = results(database, filters, limit=int(min(left, _PAGE)), after=page.after)
-        left -= len(page.rows)
+def result_pages(
+    database: Database, filters: Filters, *, limit: int | None, after: str | None = None
+) -> Iterator[ResultPage]:
+    """All results, or the first `limit` of them, in pages of a thousand.
+
+    A page is read when the iterator reaches it, and no connection is held between pages. Raises like `list_results`.
+    """
+    remaining, page = limit or inf, ResultPage([], after)
+    while remaining > 0:
+        page = list_results(database, filters, limit=int(min(remaining, _PAGE)), after=page.after)
+        remaining -= len(page.rows)
         yield page
         if page.after is None:
             return
 
 
-def least_sure(database: Database, filters: Filters, *, limit: int) -> list[Result]:
-    """The results that the model was least sure of and no person has looked at yet."""
+def least_confident(database: Database, filters: Filters, *, limit: int) -> list[Result]:
+    """The unreviewed results with the lowest confidence."""
     c = _RESULTS.c
-    # By `reviewed`, not by `reviewer IS NULL`: only so does the planner see how few reviews there are, and walks
+    # `reviewed`, not `reviewer IS NULL`: only then does the planner see how few reviews there are, and uses
     # ix_tickets_least_sure (a million tickets: 0.6 ms instead of 900).
-    unseen = _filtered(select(*c), filters).where(~column("reviewed", Boolean))
-    query = unseen.order_by(c.confidence, c.ticket_id).limit(limit)
+    unreviewed = _filtered(select(*c), filters).where(~column("reviewed", Boolean))
+    query = unreviewed.order_by(c.confidence, c.ticket_id).limit(limit)
     with database.autocommit() as connection:
         return [Result(*row) for row in connection.execute(query)]
 
 
-def counts(database: Database, filters: Filters) -> dict[tuple[str, str], int]:
+def count_tickets(database: Database, filters: Filters) -> dict[tuple[str, str], int]:
     """Tickets by (label, band)."""
     c = _RESULTS.c
     query = _filtered(select(c.label, c.band, func.count()), filters).group_by(c.label, c.band)
@@ -120,7 +125,7 @@ def counts(database: Database, filters: Filters) -> dict[tuple[str, str], int]:
         return {(row[0], row[1]): row[2] for row in connection.execute(query)}
 
 
-_SHOW: Final = text("""
+_TICKET: Final = text("""
 SELECT t.id, t.text, t.metadata, t.revised_at, r.* FROM tickets t JOIN results r ON r.ticket_id = t.id
 WHERE t.source = :source AND t.external_id = :external_id
 """)
@@ -132,31 +137,31 @@ _REVIEWS: Final = text("SELECT label, reviewer, reviewed_at FROM reviews WHERE t
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
-    """One ticket with everything known of it: its row, all predictions, all reviews; newest first."""
+class TicketWithHistory:
+    """A ticket's row with all its predictions and reviews, newest first."""
 
     ticket: Mapping[str, Any]
     history: list[Mapping[str, Any]]
     reviews: list[Mapping[str, Any]]
 
 
-def show(database: Database, source: str, external_id: str) -> Shown | None:
-    """One ticket, or None if there is none (or it was forgotten)."""
+def find_ticket_with_history(database: Database, source: str, external_id: str) -> TicketWithHistory | None:
+    """One ticket; None if it does not exist or was forgotten."""
     with database.autocommit() as connection:
-        row = connection.execute(_SHOW, {"source": source, "external_id": external_id}).mappings().one_or_none()
+        row = connection.execute(_TICKET, {"source": source, "external_id": external_id}).mappings().one_or_none()
         if row is None:
             return None
         key = {"id": row["id"]}
-        return Shown(
+        return TicketWithHistory(
             ticket=dict(row),
-            history=[dict(one) for one in connection.execute(_HISTORY, key).mappings()],
-            reviews=[dict(one) for one in connection.execute(_REVIEWS, key).mappings()],
+            history=[dict(prediction) for prediction in connection.execute(_HISTORY, key).mappings()],
+            reviews=[dict(review) for review in connection.execute(_REVIEWS, key).mappings()],
         )
 
 
 def _filtered(query: Select[Any], filters: Filters) -> Select[Any]:
     c = _RESULTS.c
-    for given, compare, name in (
+    for value, compare, filtered_column in (
         (filters.label, eq, c.label),
         (filters.band, eq, c.band),
         (filters.source, eq, c.source),
@@ -164,24 +169,24 @@ def _filtered(query: Select[Any], filters: Filters) -> Select[Any]:
         (filters.since, ge, c.received_at),
         (filters.until, lt, c.received_at),
     ):
-        if given is not None:
-            query = query.where(compare(name, given))
+        if value is not None:
+            query = query.where(compare(filtered_column, value))
     return query
 
 
 _CURSOR: Final = TypeAdapter(tuple[AwareDatetime, Annotated[int, Field(ge=1, lt=2**63)]])
 
 
-def _place(received_at: datetime, ticket_id: int) -> Tuple:
+def _position(received_at: datetime, ticket_id: int) -> Tuple:
     return tuple_(literal(received_at, DateTime(timezone=True)), literal(ticket_id, BigInteger))
 
 
-def _after(received_at: datetime, ticket_id: int) -> str:
+def _encode_cursor(received_at: datetime, ticket_id: int) -> str:
     return base64.urlsafe_b64encode(_CURSOR.dump_json((received_at, ticket_id))).decode()
 
 
-def _cursor(after: str) -> tuple[datetime, int]:
+def _decode_cursor(after: str) -> tuple[datetime, int]:
     try:
         return _CURSOR.validate_json(base64.urlsafe_b64decode(after))
     except ValueError:
-        raise InvalidInput("--after: not a cursor from a former page") from None
+        raise InvalidInput("--after: not a cursor from an earlier page") from None

@@ -1,4 +1,4 @@
-"""What a run changed, or in the shadow would change: from what was current before to what its version said."""
+"""Comparison of a run with the results before it: label changes that it made or, as a shadow run, would make."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -11,9 +11,8 @@ from triagem.db.connect import Database
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
-    """Tickets of one CRM that were received in one month (UTC), by their labels before and after; `confidence_…` are
-    means."""
+class DiffGroup:
+    """Ticket count for one CRM, month of receipt (UTC), label before and label after; `confidence_…` are means."""
 
     source: str
     month: str
@@ -25,8 +24,8 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
-class Flip:
-    """A ticket whose label changes. `text` is None where it was purged, `reviewed` what a person has said of it."""
+class LabelFlip:
+    """A ticket whose label changes. `text` is None if purged; `reviewed` is the reviewer's label, if any."""
 
     source: str
     external_id: str
@@ -39,24 +38,24 @@ class Flip:
 
 
 @dataclass(frozen=True, slots=True)
-class Diff:
-    """All of a run's groups, and its most confident flips."""
+class RunDiff:
+    """All groups of a run and its most confident label changes."""
 
-    groups: Sequence[Group]
-    surest: Sequence[Flip]
+    groups: Sequence[DiffGroup]
+    most_confident: Sequence[LabelFlip]
 
     @property
     def tickets(self) -> int:
-        """Tickets of which the version has said something."""
+        """Tickets that the version has classified."""
         return sum(group.tickets for group in self.groups)
 
     @property
     def matrix(self) -> dict[tuple[str, str], int]:
         """Tickets by (label before, label after)."""
-        found = Counter[tuple[str, str]]()
+        counts = Counter[tuple[str, str]]()
         for group in self.groups:
-            found[group.before, group.after] += group.tickets
-        return dict(sorted(found.items()))
+            counts[group.before, group.after] += group.tickets
+        return dict(sorted(counts.items()))
 
     @property
     def flips(self) -> int:
@@ -70,19 +69,19 @@ class Diff:
 
     @property
     def confidence_shift(self) -> float:
-        """By how much the confidence is higher on average, of labels that stay and those that change."""
+        """Mean increase in confidence, over unchanged and changed labels."""
         shift = sum(group.tickets * (group.confidence_after - group.confidence_before) for group in self.groups)
         return shift / self.tickets if self.tickets else 0.0
 
     @property
-    def places(self) -> dict[tuple[str, str], tuple[int, int]]:
+    def by_source_month(self) -> dict[tuple[str, str], tuple[int, int]]:
         """Tickets and flips by (CRM, month)."""
-        found: dict[tuple[str, str], tuple[int, int]] = {}
+        totals: dict[tuple[str, str], tuple[int, int]] = {}
         for group in self.groups:
-            tickets, flips = found.get((group.source, group.month), (0, 0))
+            tickets, flips = totals.get((group.source, group.month), (0, 0))
             flipped = group.tickets if group.before != group.after else 0
-            found[group.source, group.month] = tickets + group.tickets, flips + flipped
-        return dict(sorted(found.items()))
+            totals[group.source, group.month] = tickets + group.tickets, flips + flipped
+        return dict(sorted(totals.items()))
 
 
 _GROUPS: Final = text("""
@@ -97,17 +96,20 @@ SELECT t.source, t.external_id, c.before_label, c.after_label, c.before_confiden
   CASE WHEN r.reviewed THEN r.label END, t.text
 FROM run_changes c JOIN tickets t ON t.id = c.ticket_id JOIN results r ON r.ticket_id = t.id
 WHERE c.run_id = :run AND c.before_label <> c.after_label AND t.forgotten_at IS NULL
-ORDER BY c.after_confidence DESC, t.id LIMIT :most
+ORDER BY c.after_confidence DESC, t.id LIMIT :limit
 """)
 
 
-def diff(database: Database, run_id: int, *, most: int) -> Diff:
-    """Compare; `most` flips at most. Reads all of a run's rows: without a time limit, and only when a person asks."""
+def diff_run(database: Database, run_id: int, *, limit: int) -> RunDiff:
+    """Compare a run with the results before it; lists at most `limit` label changes.
+
+    Reads all rows of the run, without a time limit: only on a person's request.
+    """
     with database.autocommit() as connection:
         connection.execute(text("SET statement_timeout = 0"))
         try:
-            groups = [Group(*row) for row in connection.execute(_GROUPS, {"run": run_id})]
-            flips = [Flip(*row) for row in connection.execute(_FLIPS, {"run": run_id, "most": most})]
+            groups = [DiffGroup(*row) for row in connection.execute(_GROUPS, {"run": run_id})]
+            flips = [LabelFlip(*row) for row in connection.execute(_FLIPS, {"run": run_id, "limit": limit})]
         finally:
             connection.execute(text("RESET statement_timeout"))
-    return Diff(groups, flips)
+    return RunDiff(groups, flips)

@@ -1,7 +1,7 @@
-"""The pages of a run, by keyset: tickets to be put on the lane, or to be pointed at another version's predictions.
+"""Keyset pagination of a run: tickets to put on the lane, or to point at another version's predictions.
 
-A page is so many tickets looked at, not so many found: where few are wanted, looking for a page of them would take
-longer than a statement may.
+A page is a fixed number of tickets scanned, not of tickets matched: if few match, finding a full page of them would
+exceed the statement timeout.
 """
 
 from collections.abc import Iterator
@@ -10,13 +10,13 @@ from typing import Final
 
 from sqlalchemy import text
 
-from triagem.contracts.wire import ClaimCheck
+from triagem.contracts.wire import StoredTicketRef
 from triagem.db.connect import Database
-from triagem.db.runs import APPLY, Run
+from triagem.db.runs import APPLY, ReclassifyRun
 
 PAGE: Final = 1000
 
-# What `filters` of a run may say of tickets, by name.
+# SQL condition of each entry of a run's `filters`.
 CONDITIONS: Final = {
     "label": "t.label = :label",
     "band": "t.band = :band",
@@ -33,38 +33,38 @@ CONDITIONS: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
-    """Tickets of a run, and where the next page begins after."""
+class RunPage:
+    """Tickets of a run, and the ticket id after which the next page starts."""
 
-    checks: list[ClaimCheck]
+    refs: list[StoredTicketRef]
     after: int
 
 
-def page(database: Database, run: Run) -> Page:
-    """The next tickets that a run wants. What its version has already made current is not wanted, but by force."""
+def next_page(database: Database, run: ReclassifyRun) -> RunPage:
+    """The next tickets of a run. Skips tickets whose current result is the version's, unless the run forces."""
     conditions = ["t.text IS NOT NULL", "t.forgotten_at IS NULL", *(CONDITIONS[name] for name in run.filters)]
     if not (run.shadow or run.force):
         conditions.append("t.model_version <> :version")
     query = text(f"""
-    SELECT t.id, t.digest, {" AND ".join(conditions)} AS wanted FROM tickets t
+    SELECT t.id, t.digest, {" AND ".join(conditions)} AS selected FROM tickets t
     WHERE t.id > :cursor AND t.id <= :last ORDER BY t.id LIMIT {PAGE}
     """)  # noqa: S608 - built from the constants above; values travel as parameters
     values = {**run.filters, "version": run.version, "cursor": run.cursor, "last": run.last_id}
     with database.autocommit() as connection:
         rows = connection.execute(query, values).all()
-    checks = [ClaimCheck(run.id, row.id, row.digest) for row in rows if row.wanted]
+    refs = [StoredTicketRef(run.id, row.id, row.digest) for row in rows if row.selected]
     after = rows[-1].id if len(rows) == PAGE else run.last_id
-    if run.most is not None and run.put + len(checks) >= run.most:
-        checks, after = checks[: run.most - run.put], run.last_id
-    return Page(checks, after)
+    if run.max_tickets is not None and run.put + len(refs) >= run.max_tickets:
+        refs, after = refs[: run.max_tickets - run.put], run.last_id
+    return RunPage(refs, after)
 
 
-def wanted(database: Database, run: Run) -> Iterator[int]:
-    """How many tickets a run would put on the lane, a page each; nothing is put and nothing changes."""
+def count_tickets(database: Database, run: ReclassifyRun) -> Iterator[int]:
+    """Yields per page how many tickets a run would put on the lane; puts nothing and changes nothing."""
     while run.cursor < run.last_id:
-        found = page(database, run)
-        run = replace(run, cursor=found.after, put=run.put + len(found.checks))
-        yield len(found.checks)
+        page = next_page(database, run)
+        run = replace(run, cursor=page.after, put=run.put + len(page.refs))
+        yield len(page.refs)
 
 
 _ADVANCE: Final = text("""
@@ -72,9 +72,9 @@ UPDATE reclassify_runs SET cursor = :after, put = put + :put WHERE id = :id AND 
 """)
 
 
-def advance(database: Database, run: Run, done: Page) -> bool:
-    """Note that a page is on the lane; False if the run went on elsewhere, or does not run any more."""
-    values = {"id": run.id, "cursor": run.cursor, "after": done.after, "put": len(done.checks)}
+def advance_cursor(database: Database, run: ReclassifyRun, page: RunPage) -> bool:
+    """Save that a page is on the lane; False if another process moved the cursor or the run is no longer running."""
+    values = {"id": run.id, "cursor": run.cursor, "after": page.after, "put": len(page.refs)}
     with database.autocommit() as connection:
         return connection.execute(_ADVANCE, values).rowcount > 0
 
@@ -82,8 +82,8 @@ def advance(database: Database, run: Run, done: Page) -> bool:
 _RESULT: Final = (
     "label", "confidence", "probabilities", "band", "model_version", "tokens", "truncated", "classified_at",
 )  # fmt: skip
-_WANTED: Final = "l.epoch <= run.epoch AND l.forgotten_at IS NULL AND l.model_version <> run.version"
-# Cursor and tickets move together, and only from this cursor on: who wakes up late changes nothing.
+_APPLICABLE: Final = "l.epoch <= run.epoch AND l.forgotten_at IS NULL AND l.model_version <> run.version"
+# Cursor and tickets are updated together, and only from this cursor on: a delayed process changes nothing.
 _APPLY: Final = text(f"""
 WITH run AS (
   SELECT * FROM reclassify_runs WHERE id = :id AND cursor = :cursor AND state = 'running' FOR NO KEY UPDATE
@@ -93,34 +93,34 @@ WITH run AS (
   SELECT id, digest, forgotten_at, epoch, label, confidence, band, model_version
   FROM tickets WHERE id IN (SELECT id FROM page) AND EXISTS (SELECT FROM run)
   ORDER BY source COLLATE "C", external_id COLLATE "C" FOR NO KEY UPDATE
-), chosen AS (
-  SELECT l.id, l.label AS was_label, l.confidence AS was_confidence, l.band AS was_band, run.epoch,
+), matching AS (
+  SELECT l.id, l.label AS label_before, l.confidence AS confidence_before, l.band AS band_before, run.epoch,
     {", ".join(f"p.{name}" for name in _RESULT)}
   FROM run CROSS JOIN locked l
   JOIN predictions p ON (p.ticket_id, p.digest, p.model_version) = (l.id, l.digest, run.version)
-  WHERE {_WANTED}
-), moved AS (
+  WHERE {_APPLICABLE}
+), updated AS (
   UPDATE tickets t SET epoch = c.epoch, {", ".join(f"{name} = c.{name}" for name in _RESULT)}
-  FROM chosen c WHERE t.id = c.id
-), noted AS (
+  FROM matching c WHERE t.id = c.id
+), recorded AS (
   INSERT INTO run_changes (run_id, ticket_id, outcome, before_label, before_confidence, before_band, after_label,
     after_confidence, after_band)
-  SELECT :id, id, 'done', was_label, was_confidence, was_band, label, confidence, band FROM chosen
+  SELECT :id, id, 'done', label_before, confidence_before, band_before, label, confidence, band FROM matching
   ON CONFLICT DO NOTHING
 )
 UPDATE reclassify_runs r SET
   cursor = CASE WHEN (SELECT count(*) FROM page) = {PAGE} THEN (SELECT max(id) FROM page) ELSE r.last_id END,
-  put = r.put + (SELECT count(*) FROM chosen), done = r.done + (SELECT count(*) FROM chosen),
-  flips = r.flips + (SELECT count(*) FROM chosen WHERE label <> was_label)
+  put = r.put + (SELECT count(*) FROM matching), done = r.done + (SELECT count(*) FROM matching),
+  flips = r.flips + (SELECT count(*) FROM matching WHERE label <> label_before)
 FROM run WHERE r.id = run.id
 """)  # noqa: S608
 
 
-def apply_page(database: Database, run: Run) -> bool:
-    """Point the next tickets at the stored predictions of the run's version; False as in `advance`.
+def apply_page(database: Database, run: ReclassifyRun) -> bool:
+    """Point the next tickets at the stored predictions of the run's version; False as in `advance_cursor`.
 
-    By the epoch that was current when the run began, that epoch included: what is of a later one stays, and a later
-    text has no such prediction.
+    Changes results up to and including the epoch that was current when the run started. Results of a later epoch
+    stay, and a newer text has no such prediction.
     """
     assert run.kind == APPLY
     with database.autocommit() as connection:

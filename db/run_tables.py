@@ -1,4 +1,4 @@
-"""The tables of runs over stored tickets: classified again, or pointed at what another version said of them."""
+"""Tables of reclassification runs: classify stored tickets again, or apply another version's stored predictions."""
 
 from datetime import datetime
 from typing import Any
@@ -10,18 +10,19 @@ from sqlalchemy.orm import Mapped, mapped_column
 from triagem.db.base import Base
 
 
-class ReclassifyRun(Base):
-    """One run: what it is about, how far it is (`cursor` of `first_id`..`last_id`), and what became of its tickets.
+class ReclassifyRunRow(Base):
+    """One run: settings, progress (`cursor` within `first_id`..`last_id`) and counts of its tickets by outcome.
 
-    `put` counts tickets that were put on the bulk lane, the others what became of them: `done` was computed,
-    `unchanged` had been said before, `changed` has another text by now, `gone` has none, `failed` is a dead letter.
+    `put`: put on the bulk lane. Outcomes: `done` (classified), `unchanged` (the version already had a prediction),
+    `changed` (the ticket has another text now), `gone` (it has no text), `failed` (a dead letter).
+    `rate`: tickets per second, measured since `measured_count` tickets were processed at `measured_at`.
     """
 
     __tablename__ = "reclassify_runs"
     __table_args__ = (
         CheckConstraint("kind IN ('classify', 'apply')", name="kind"),
         CheckConstraint("state IN ('running', 'paused', 'done', 'cancelled')", name="state"),
-        # At most one of them is active.
+        # At most one run is active.
         Index(
             "ix_reclassify_runs_active",
             sql("(true)"),
@@ -33,15 +34,15 @@ class ReclassifyRun(Base):
     id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
     kind: Mapped[str]
     state: Mapped[str]
-    why: Mapped[str] = mapped_column(server_default="")
+    reason: Mapped[str] = mapped_column(server_default="")
     version: Mapped[str]
     epoch: Mapped[int] = mapped_column(BigInteger)
     shadow: Mapped[bool]
     force: Mapped[bool]
-    tell_flips: Mapped[bool] = mapped_column(server_default=sql("false"))
+    notify_flips: Mapped[bool] = mapped_column(server_default=sql("false"))
     filters: Mapped[dict[str, Any]]
-    most: Mapped[int | None] = mapped_column(BigInteger)
-    until: Mapped[str | None]
+    max_tickets: Mapped[int | None] = mapped_column(BigInteger)
+    pause_hour: Mapped[str | None]
     pause_at: Mapped[datetime | None]
     first_id: Mapped[int] = mapped_column(BigInteger)
     last_id: Mapped[int] = mapped_column(BigInteger)
@@ -54,19 +55,19 @@ class ReclassifyRun(Base):
     failed: Mapped[int] = mapped_column(BigInteger, server_default="0")
     flips: Mapped[int] = mapped_column(BigInteger, server_default="0")
     rate: Mapped[float] = mapped_column(server_default="0")
-    measured: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    measured_count: Mapped[int] = mapped_column(BigInteger, server_default="0")
     measured_at: Mapped[datetime | None]
     started_at: Mapped[datetime] = mapped_column(server_default=func.now())
     finished_at: Mapped[datetime | None]
 
 
-class RunChange(Base):
-    """What a run said of one ticket, and what was current before: once, however often the ticket is delivered."""
+class RunChangeRow(Base):
+    """A run's result for one ticket and the ticket's result before it; written once, also on redelivery."""
 
     __tablename__ = "run_changes"
     __table_args__ = (Index("ix_run_changes_ticket_id", "ticket_id"),)
 
-    # No foreign key: each row of a window would lock the run's row, in which all workers count.
+    # No foreign key: each row of a window would lock the run's row, whose counters all workers update.
     run_id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
     ticket_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("tickets.id", ondelete="CASCADE"), primary_key=True)
     outcome: Mapped[str]

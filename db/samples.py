@@ -1,4 +1,4 @@
-"""Embeddings of a few classified tickets, and what comparing them has shown. A lost sample is no loss."""
+"""Embeddings of sampled tickets for drift detection, and drift reports. Losing a sample does no harm."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,24 +10,24 @@ from typing import Any, Final
 from sqlalchemy import insert, text
 
 from triagem.db.connect import Database
-from triagem.db.tables import DriftReport
-from triagem.db.window import Classified
+from triagem.db.tables import DriftReportRow
+from triagem.db.window import ClassifiedTicket
 
-FIRST: Final = 500  # a version's first samples: what later ones are compared with
-NEWEST: Final = 5000
+KEEP_FIRST: Final = 500  # a version's first samples: the reference for later ones
+KEEP_NEWEST: Final = 5000
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
-    """One classified ticket, as the model saw it."""
+class NewSample:
+    """A classified ticket with its embedding."""
 
-    row: Classified
+    row: ClassifiedTicket
     embedding: Sequence[float]
     lang: str
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class StoredSample:
     """A stored sample."""
 
     id: int
@@ -39,8 +39,9 @@ class Seen:
 
 
 # Share locks, or a ticket could be forgotten between being read and its sample being committed; SKIP LOCKED, because
-# nobody waits for a sample. The oldest beyond the bound leave in the same statement, by the index on (version, id).
-_KEEP: Final = text("""
+# a sample is not worth waiting for. The same statement deletes samples beyond the limits, by the index on
+# (version, id).
+_STORE: Final = text("""
 WITH incoming AS (
   SELECT source, external_id, decode(digest, 'hex') AS digest, embedding, label, confidence, tokens, lang
   FROM json_to_recordset(CAST(:rows AS json)) AS i(
@@ -51,7 +52,7 @@ WITH incoming AS (
   FROM incoming i JOIN tickets t USING (source, external_id)
   WHERE t.forgotten_at IS NULL AND t.digest = i.digest
   FOR SHARE OF t SKIP LOCKED
-), kept AS (
+), inserted AS (
   INSERT INTO samples (ticket_id, digest, model_version, embedding, label, confidence, tokens, lang)
   SELECT ticket_id, digest, :version, embedding, label, confidence, tokens, lang FROM eligible
   ON CONFLICT DO NOTHING
@@ -64,65 +65,67 @@ WITH incoming AS (
       AND id <= (SELECT id FROM samples WHERE model_version = :version ORDER BY id DESC OFFSET :newest LIMIT 1)
     ORDER BY id LIMIT 1000 FOR UPDATE SKIP LOCKED)
 )
-SELECT count(*) FROM kept
+SELECT count(*) FROM inserted
 """)
 
 
-def keep(database: Database, samples: Sequence[Sample], *, first: int = FIRST, newest: int = NEWEST) -> int:
-    """Store samples of tickets that still have that text. Of a version, the first and the newest stay.
+def store_samples(
+    database: Database, samples: Sequence[NewSample], *, first: int = KEEP_FIRST, newest: int = KEEP_NEWEST
+) -> int:
+    """Store samples of tickets that still have that text. Each version keeps its first and its newest samples.
 
     Returns:
-        How many are new. Of a ticket that is unknown, revised, forgotten or locked, none is kept.
+        The number of new samples. Samples of unknown, revised, forgotten or locked tickets are not stored.
     """
-    kept = 0
-    for version, some in groupby(samples, key=lambda one: one.row.prediction.model_version):
-        values = {"rows": _document(some), "version": version, "first": first, "newest": newest}
+    stored = 0
+    for version, group in groupby(samples, key=lambda sample: sample.row.prediction.model_version):
+        values = {"rows": _document(group), "version": version, "first": first, "newest": newest}
         with database.autocommit() as connection:
-            kept += connection.execute(_KEEP, values).scalar_one()
-    return kept
+            stored += connection.execute(_STORE, values).scalar_one()
+    return stored
 
 
-def _document(samples: Iterable[Sample]) -> str:
+def _document(samples: Iterable[NewSample]) -> str:
     rows = [
         {
-            "source": one.row.ticket.source,
-            "external_id": one.row.ticket.external_id,
-            "digest": one.row.digest.hex(),
-            "embedding": [round(value, 7) for value in one.embedding],  # more than 32 bits hold
-            "label": one.row.prediction.label,
-            "confidence": one.row.prediction.confidence,
-            "tokens": one.row.prediction.tokens,
-            "lang": one.lang,
+            "source": sample.row.ticket.source,
+            "external_id": sample.row.ticket.external_id,
+            "digest": sample.row.digest.hex(),
+            "embedding": [round(value, 7) for value in sample.embedding],  # beyond 32-bit precision
+            "label": sample.row.prediction.label,
+            "confidence": sample.row.prediction.confidence,
+            "tokens": sample.row.prediction.tokens,
+            "lang": sample.lang,
         }
-        for one in samples
+        for sample in samples
     ]
     return json.dumps(rows)
 
 
 _READ: Final = "SELECT id, embedding, label, confidence, tokens, lang FROM samples WHERE model_version = :version"
-_EARLIEST: Final = text(f"{_READ} ORDER BY id LIMIT :most")
-_LATEST: Final = text(f"{_READ} AND id > :after AND sampled_at >= :since ORDER BY id DESC LIMIT :most")
+_EARLIEST: Final = text(f"{_READ} ORDER BY id LIMIT :limit")
+_LATEST: Final = text(f"{_READ} AND id > :after AND sampled_at >= :since ORDER BY id DESC LIMIT :limit")
 
 
-def earliest(database: Database, version: str, *, most: int) -> list[Seen]:
+def first_samples(database: Database, version: str, *, limit: int) -> list[StoredSample]:
     """A version's first samples."""
     with database.autocommit() as connection:
-        return [Seen(*row) for row in connection.execute(_EARLIEST, {"version": version, "most": most})]
+        return [StoredSample(*row) for row in connection.execute(_EARLIEST, {"version": version, "limit": limit})]
 
 
-def latest(
-    database: Database, version: str, *, most: int, after: int = 0, since: datetime | None = None
-) -> list[Seen]:
-    """A version's newest samples, of those behind the id `after` and taken since."""
-    values = {"version": version, "most": most, "after": after, "since": since or datetime.min.replace(tzinfo=UTC)}
+def newest_samples(
+    database: Database, version: str, *, limit: int, after: int = 0, since: datetime | None = None
+) -> list[StoredSample]:
+    """A version's newest samples with an id above `after`, taken at or after `since`."""
+    values = {"version": version, "limit": limit, "after": after, "since": since or datetime.min.replace(tzinfo=UTC)}
     with database.autocommit() as connection:
-        return [Seen(*row) for row in connection.execute(_LATEST, values)]
+        return [StoredSample(*row) for row in connection.execute(_LATEST, values)]
 
 
-def report(
+def store_drift_report(
     database: Database, version: str, *, drifted: bool, rows: int, reference_rows: int, detail: Mapping[str, Any]
 ) -> None:
-    """Store what a comparison has shown."""
+    """Store a drift report."""
     values = {"drifted": drifted, "rows": rows, "reference_rows": reference_rows, "detail": detail}
     with database.autocommit() as connection:
-        connection.execute(insert(DriftReport).values(model_version=version, **values))
+        connection.execute(insert(DriftReportRow).values(model_version=version, **values))

@@ -1,4 +1,4 @@
-"""The tables. People who query read the views (`docs/sql.md`), which stay stable and hold no texts."""
+"""All tables. Analysts read the views (`docs/sql.md`), which stay stable and contain no texts."""
 
 from datetime import datetime
 from typing import Any, Final
@@ -19,21 +19,27 @@ from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.types import Text
 
 from triagem.db.base import Base
-from triagem.db.console_tables import ConsoleSession, SearchDue, TicketWords
-from triagem.db.delivery_tables import AlertLine, AlertTarget, Delivery, ResultTarget, WatchRow
-from triagem.db.run_tables import ReclassifyRun, RunChange
+from triagem.db.console_tables import ConsoleSessionRow, SearchQueueRow, TicketLexemesRow
+from triagem.db.delivery_tables import (
+    AlertNotificationRow,
+    AlertSubscriptionRow,
+    DeliveryRow,
+    MonitorStateRow,
+    ResultTargetRow,
+)
+from triagem.db.run_tables import ReclassifyRunRow, RunChangeRow
 
 __all__ = [
-    "AlertLine", "AlertTarget", "Base", "ConsoleSession", "Delivery", "ReclassifyRun", "ResultTarget", "RunChange",
-    "SearchDue", "TicketWords", "WatchRow",
+    "AlertNotificationRow", "AlertSubscriptionRow", "Base", "ConsoleSessionRow", "DeliveryRow", "MonitorStateRow",
+    "ReclassifyRunRow", "ResultTargetRow", "RunChangeRow", "SearchQueueRow", "TicketLexemesRow",
 ]  # fmt: skip
 
 
-class Ticket(Base):
-    """One message's newest revision, with its current result beside it so that a query needs one table.
+class TicketRow(Base):
+    """The newest revision of a message and its current result, in one table so that queries need no join.
 
-    The result columns move forward only: by (`revised_at`, `digest`, `epoch`). After `forgotten_at` nothing
-    is written again: a redelivered entry must not bring back what a customer asked us to delete.
+    The result columns only move forward, ordered by (`revised_at`, `digest`, `epoch`). Once `forgotten_at` is set,
+    nothing is written: a redelivered entry must not restore what a customer asked us to delete.
     """
 
     __tablename__ = "tickets"
@@ -64,15 +70,15 @@ class Ticket(Base):
     classified_at: Mapped[datetime]
 
 
-class Prediction(Base):
-    """What one model version said of one text of one ticket: written once; only `band`, which is no word of the
-    model's, changes with the ticket's own (`triagem.db.rejudge`), and a run by force says it anew.
+class PredictionRow(Base):
+    """The prediction of one model version for one text of one ticket. Written once, with two exceptions.
 
-    `waited_s`: of a live ticket, the seconds from its put to the statement that wrote this row; else none.
+    `band` changes with the ticket's own (`triagem.db.reband`), and a run with `force` replaces the prediction.
+    `latency_s`: seconds from put to the statement that wrote this row; live tickets only.
     """
 
     __tablename__ = "predictions"
-    __table_args__ = (Index("ix_predictions_live", "classified_at", postgresql_where=sql("waited_s IS NOT NULL")),)
+    __table_args__ = (Index("ix_predictions_live", "classified_at", postgresql_where=sql("latency_s IS NOT NULL")),)
 
     ticket_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("tickets.id", ondelete="CASCADE"), primary_key=True)
     digest: Mapped[bytes] = mapped_column(primary_key=True)
@@ -84,14 +90,14 @@ class Prediction(Base):
     tokens: Mapped[int]
     truncated: Mapped[bool]
     classified_at: Mapped[datetime]
-    waited_s: Mapped[float | None] = mapped_column(REAL())
+    latency_s: Mapped[float | None] = mapped_column(REAL())
 
 
-class Alert(Base):
-    """The outbox: a doubtful live result, written in the statement that writes the result; or, with another `kind`
-    and without a ticket, what the system has to tell (drift, retraining due), once a `key`.
+class AlertRow(Base):
+    """A doubtful live result, written by the same statement as the result; or a system alert (drift, retraining due),
+    with another `kind`, without a ticket, and at most one per `key`.
 
-    At `matched_at` the rules were asked who is to hear of it; at `delivered_at` somebody first had heard of it.
+    `matched_at`: when it was matched with the subscriptions. `delivered_at`: when it was first delivered.
     """
 
     __tablename__ = "alerts"
@@ -116,11 +122,11 @@ class Alert(Base):
     delivered_at: Mapped[datetime | None]
 
 
-class Review(Base):
-    """A person's verdict on one text of a ticket. The latest of a text is its effective label, whatever runs say.
+class ReviewRow(Base):
+    """A person's label for one text of a ticket. The latest review of a text is its effective label, also after runs.
 
-    Without a label it is "unclear". `stratum`, `inclusion` and what the model said are the draw's that asked, as it
-    was then; a verdict that nobody asked for has none of them.
+    Without a label it is "unclear". `stratum`, `inclusion`, `model_version` and `model_label` are copied from the
+    review draw; a review that was not requested has none of them.
     """
 
     __tablename__ = "reviews"
@@ -138,11 +144,11 @@ class Review(Base):
     model_label: Mapped[str | None]
 
 
-class ReviewDraw(Base):
-    """A text that a person was, or is to be, asked about, as one version classified it. Two never hold one at once.
+class ReviewDrawRow(Base):
+    """A text selected for review, as one version classified it; leased to at most one reviewer at a time.
 
-    In the stratum `random` it was drawn by lot, among texts received from `since` on: it would have been if its lot
-    was under `inclusion`. `triagem.db.draws` draws, `triagem.db.estimate` makes probabilities of it.
+    In the stratum `random` it was sampled among texts received from `since` on, because its rank was below
+    `inclusion`. `triagem.db.review_sampling` selects, `triagem.db.accuracy` computes the probabilities.
     """
 
     __tablename__ = "review_draws"
@@ -164,8 +170,8 @@ class ReviewDraw(Base):
     leased_until: Mapped[datetime | None]
 
 
-class Sample(Base):
-    """A classified text's embedding, as the model that classified it sees it; of few tickets, to notice drift."""
+class SampleRow(Base):
+    """The embedding of a classified text by the model that classified it; of few tickets, to detect drift."""
 
     __tablename__ = "samples"
     __table_args__ = (
@@ -185,8 +191,8 @@ class Sample(Base):
     sampled_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
-class DriftReport(Base):
-    """One comparison of recent samples with a version's reference. `detail` holds each test's figures."""
+class DriftReportRow(Base):
+    """A comparison of recent samples with a version's reference. `detail` contains the statistics of each test."""
 
     __tablename__ = "drift_reports"
 
@@ -199,8 +205,8 @@ class DriftReport(Base):
     detail: Mapped[dict[str, Any]]
 
 
-class DeadLetter(Base):
-    """An entry that no worker can read, kept byte for byte so that it can be looked at and replayed."""
+class DeadLetterRow(Base):
+    """An entry that no worker can process, stored byte for byte for inspection and replay."""
 
     __tablename__ = "dead_letters"
     __table_args__ = (UniqueConstraint("lane", "entry_id"),)
@@ -215,7 +221,7 @@ class DeadLetter(Base):
 
 
 class ApiKeyRow(Base):
-    """A key to the gateway: the SHA-256 of its secret, and what it is good for."""
+    """A gateway API key: the SHA-256 of its secret, and its scopes."""
 
     __tablename__ = "api_keys"
     __table_args__ = (UniqueConstraint("hash"),)
@@ -228,5 +234,5 @@ class ApiKeyRow(Base):
     revoked_at: Mapped[datetime | None]
 
 
-# All tables emptied, for tests and benchmarks on databases of their own.
-EMPTY_ALL: Final = sql(f"TRUNCATE {', '.join(Base.metadata.tables)} RESTART IDENTITY")
+# Empties all tables, for tests and benchmarks with their own database.
+TRUNCATE_ALL: Final = sql(f"TRUNCATE {', '.join(Base.metadata.tables)} RESTART IDENTITY")

@@ -1,4 +1,4 @@
-"""Bring a database to this version's tables, and say whether it is there."""
+"""Migrates a database to this version's schema, and checks whether it is current."""
 
 from pathlib import Path
 
@@ -16,17 +16,17 @@ _LOCK = 0x7472_6961  # any number, the same for all: two upgrades at once would 
 
 
 def upgrade(database: Database) -> tuple[str | None, str]:
-    """Run all missing migrations in one transaction and return the revisions before and after.
+    """Run all missing migrations in one transaction; returns the revisions before and after.
 
-    Then, in another one, catch up on what processes of a former release have left undone. A database that a newer
-    version has migrated is left as it is.
+    A second transaction catches up on rows written by processes of the previous release. A database that a newer
+    version has migrated is left unchanged.
     """
     config = _config()
     with database_errors(), database.engine.connect() as connection, connection.begin():
         connection.execute(text("SET LOCAL statement_timeout = 0"))
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
         before = MigrationContext.configure(connection).get_current_revision()
-        if before is not None and before not in _known(config):
+        if before is not None and before not in _revisions(config):
             return before, before
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
@@ -35,12 +35,14 @@ def upgrade(database: Database) -> tuple[str | None, str]:
 
 
 def require_current(database: Database) -> None:
-    """Raises NotMigrated unless the database has this version's tables (or newer ones: older workers go on)."""
+    """Raise NotMigrated unless the database has this version's schema or a newer one (older workers keep running)."""
     config = _config()
     with database_errors(), database.engine.connect() as connection:
-        found = MigrationContext.configure(connection).get_current_revision()
-    if found is None or (found in _known(config) and found != _head(config)):
-        raise NotMigrated(f"the database is at revision {found}, expected {_head(config)}: run `triagem db upgrade`")
+        revision = MigrationContext.configure(connection).get_current_revision()
+    if revision is None or (revision in _revisions(config) and revision != _head(config)):
+        raise NotMigrated(
+            f"the database is at revision {revision}, expected {_head(config)}: run `triagem db upgrade`"
+        )
 
 
 def _config() -> Config:
@@ -49,7 +51,7 @@ def _config() -> Config:
     return config
 
 
-def _known(config: Config) -> set[str]:
+def _revisions(config: Config) -> set[str]:
     return {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
 
 

@@ -1,7 +1,7 @@
-"""The window's statement: tickets, predictions, alerts and what goes back to CRMs, in one statement, forward only.
+"""Stores a window of classified tickets in one statement: tickets, predictions, alerts and deliveries to CRMs.
 
-Redelivery changes nothing, an older text or an older model changes nothing that is current, and two workers
-that write the same tickets take their locks in one order.
+Results only move forward: a redelivery changes nothing, and an older text or model does not replace the current
+result. Workers that write the same tickets lock them in the same order.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,13 +14,13 @@ from sqlalchemy import text
 
 from triagem.contracts.errors import RowRefused, StatementRefused
 from triagem.contracts.prediction import Prediction
-from triagem.contracts.ticket import PREDICT, Lane, Ticket
+from triagem.contracts.ticket import PREDICT_SOURCE, Lane, Ticket
 from triagem.db.connect import Database, database_errors
 
 
 @dataclass(frozen=True, slots=True)
-class Classified:
-    """One ticket with its result, ready to be stored. `digest` is the clean text's SHA-256."""
+class ClassifiedTicket:
+    """A ticket with its result, ready to store. `digest` is the SHA-256 of the cleaned text."""
 
     ticket: Ticket
     digest: bytes
@@ -32,25 +32,25 @@ class Classified:
 
     @property
     def rank(self) -> tuple[datetime, bytes, int]:
-        """What decides between two results of one ticket; INV-14."""
+        """Order of results of the same ticket: the highest becomes current (INV-14)."""
         return self.ticket.revised_at, self.digest, self.epoch
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
-    """What a window's statement did: rows that are new in the history, and alerts."""
+class WindowCounts:
+    """Numbers of new predictions in the history and of new alerts."""
 
     predictions: int
     alerts: int
 
 
-def fold(rows: Iterable[Classified]) -> list[Classified]:
-    """One row per identity, the highest rank with the first receipt, in (source, external_id) order.
+def deduplicate(rows: Iterable[ClassifiedTicket]) -> list[ClassifiedTicket]:
+    """One row per identity: the highest rank with the earliest receipt, in (source, external_id) order.
 
-    ON CONFLICT cannot touch a row twice in one statement; and two workers that lock the same tickets in
-    opposite orders deadlocked in 15 of 30 windows, in one order never.
+    ON CONFLICT cannot update a row twice in one statement. And two workers that locked the same tickets in opposite
+    orders deadlocked in 15 of 30 windows; in the same order, never.
     """
-    best: dict[tuple[str, str], Classified] = {}
+    best: dict[tuple[str, str], ClassifiedTicket] = {}
     for row in rows:
         key = (row.ticket.source, row.ticket.external_id)
         if other := best.get(key):
@@ -74,13 +74,13 @@ _COLUMNS: Final = {
 _STORED: Final = [name for name in _COLUMNS if name != "live"]
 _NEWER: Final = "(excluded.revised_at, excluded.digest, excluded.epoch) > (t.revised_at, t.digest, t.epoch)"
 
-# One JSON document: psycopg writes arrays in Python, value by value, which took as long as Postgres itself. Against
-# an unnest of arrays, 1,024 rows took 75 instead of 190 µs each, 32 rows no longer than before.
+# One JSON document: psycopg encodes arrays in Python, value by value, which took as long as Postgres itself. Compared
+# with an unnest of arrays, 1,024 rows took 75 instead of 190 µs each, and 32 rows took no longer.
 _RECORD: Final = ", ".join(f"{c} {'text' if kind == 'bytea' else kind}" for c, kind in _COLUMNS.items())
 _READ: Final = ", ".join(f"decode({c}, 'hex') AS {c}" if kind == "bytea" else c for c, kind in _COLUMNS.items())
 _SET: Final = ",\n    ".join(f"{c} = CASE WHEN {_NEWER} THEN excluded.{c} ELSE t.{c} END" for c in _FORWARD)
 
-# DO UPDATE runs also where nothing is newer: only so does RETURNING give the ticket's id for the history.
+# DO UPDATE also runs where nothing is newer: only then does RETURNING yield the ticket's id for the history.
 STATEMENT: Final = f"""
 WITH incoming AS (
   SELECT {_READ} FROM json_to_recordset(CAST(:rows AS json)) AS i({_RECORD})
@@ -91,66 +91,66 @@ WITH incoming AS (
     {_SET}
   WHERE t.forgotten_at IS NULL
   RETURNING id, source, external_id, digest AS current_digest, model_version AS current_version
-), said AS (
-  INSERT INTO predictions (ticket_id, digest, {", ".join(_RESULT)}, waited_s)
+), new_predictions AS (
+  INSERT INTO predictions (ticket_id, digest, {", ".join(_RESULT)}, latency_s)
   SELECT stored.id, incoming.digest, {", ".join(_RESULT)},
     CASE WHEN live THEN greatest(0, extract(epoch FROM now() - received_at)) END
   FROM incoming JOIN stored USING (source, external_id)
   ON CONFLICT DO NOTHING
   RETURNING ticket_id, digest, model_version, band, confidence
-), alerted AS (
+), new_alerts AS (
   INSERT INTO alerts (ticket_id, digest, model_version, band, confidence)
-  SELECT said.ticket_id, said.digest, said.model_version, said.band, said.confidence
-  FROM said JOIN stored ON stored.id = said.ticket_id JOIN incoming USING (source, external_id)
+  SELECT p.ticket_id, p.digest, p.model_version, p.band, p.confidence
+  FROM new_predictions p JOIN stored ON stored.id = p.ticket_id JOIN incoming USING (source, external_id)
   WHERE incoming.live AND incoming.band <> 'automate'
     AND (incoming.digest, incoming.model_version) = (stored.current_digest, stored.current_version)
   ON CONFLICT DO NOTHING
   RETURNING 1
-), told AS (
+), queued_deliveries AS (
   INSERT INTO deliveries (target, ticket_id, digest, model_version)
-  SELECT result_targets.target, said.ticket_id, said.digest, said.model_version
-  FROM said JOIN stored ON stored.id = said.ticket_id JOIN incoming USING (source, external_id)
+  SELECT result_targets.target, p.ticket_id, p.digest, p.model_version
+  FROM new_predictions p JOIN stored ON stored.id = p.ticket_id JOIN incoming USING (source, external_id)
     JOIN result_targets USING (source)
   WHERE incoming.live
     AND (incoming.digest, incoming.model_version) = (stored.current_digest, stored.current_version)
   ON CONFLICT DO NOTHING
-), due AS (
-  INSERT INTO search_due (ticket_id) SELECT id FROM stored
+), queued_for_search AS (
+  INSERT INTO search_queue (ticket_id) SELECT id FROM stored
 )
-SELECT (SELECT count(*) FROM said), (SELECT count(*) FROM alerted)
+SELECT (SELECT count(*) FROM new_predictions), (SELECT count(*) FROM new_alerts)
 """  # noqa: S608 - built from the constants above; values travel as parameters
 _WRITE: Final = text(STATEMENT)
 
 
-def write(database: Database, rows: Sequence[Classified]) -> Written:
-    """Store a window, folded. Raises DatabaseAway (try the same window again) or RowRefused (a row is bad)."""
-    window = fold(rows)
+def write_window(database: Database, rows: Sequence[ClassifiedTicket]) -> WindowCounts:
+    """Deduplicate and store a window. Raises DatabaseUnavailable (retry the window) or RowRefused (a bad row)."""
+    window = deduplicate(rows)
     if not window:
-        return Written(0, 0)
+        return WindowCounts(0, 0)
     with database.autocommit() as connection:
         predictions, alerts = connection.execute(_WRITE, _document(window)).one()
-    return Written(predictions, alerts)
+    return WindowCounts(predictions, alerts)
 
 
-def rehearse(database: Database, like: Classified) -> None:
-    """Write a harmless ticket with the prediction of `like`, and take it back: does Postgres refuse whatever comes?
+def probe_write(database: Database, sample: ClassifiedTicket) -> None:
+    """Check whether Postgres refuses every ticket: write a harmless one with `sample`'s prediction, and roll back.
 
     Raises:
-        StatementRefused: it does, so no row of a refused window is to blame.
+        StatementRefused: it does, so no row of a refused window is at fault.
     """
-    ticket = like.ticket.model_copy(
-        update={"source": "triagem", "external_id": "rehearsal", "text": "rehearsal", "metadata": {}}
+    ticket = sample.ticket.model_copy(
+        update={"source": "triagem", "external_id": "write-probe", "text": "write-probe", "metadata": {}}
     )
-    row = replace(like, ticket=ticket, digest=b"rehearsal")
+    row = replace(sample, ticket=ticket, digest=b"write-probe")
     try:
         with database_errors(), database.engine.connect() as connection, connection.begin() as transaction:
             connection.execute(_WRITE, _document([row]))
             transaction.rollback()
     except RowRefused as error:
-        raise StatementRefused(f"Postgres refuses every ticket, this one too: {error}") from None
+        raise StatementRefused(f"Postgres refuses every ticket, including a test ticket: {error}") from None
 
 
-def _document(window: Iterable[Classified]) -> dict[str, str]:
+def _document(window: Iterable[ClassifiedTicket]) -> dict[str, str]:
     rows = []
     for row in window:
         ticket, prediction = row.ticket, row.prediction
@@ -158,7 +158,7 @@ def _document(window: Iterable[Classified]) -> dict[str, str]:
             ticket.source, ticket.external_id, ticket.text, row.digest.hex(), ticket.revised_at, ticket.metadata,
             row.epoch, prediction.label, prediction.confidence, dict(prediction.probabilities), prediction.band,
             prediction.model_version, prediction.tokens, prediction.truncated, row.classified_at, row.received_at,
-            row.lane is Lane.LIVE and ticket.source != PREDICT,
+            row.lane is Lane.LIVE and ticket.source != PREDICT_SOURCE,
         )  # fmt: skip
         rows.append(dict(zip(_COLUMNS, values, strict=True)))
     return {"rows": to_json(rows, inf_nan_mode="constants").decode()}

@@ -1,4 +1,4 @@
-"""Tickets in: from Python, from files. Needs Redis and nothing else."""
+"""Producers: publish tickets, load files, receive CRM webhooks, deliver results, and reclassify stored tickets."""
 
 if __name__ != "triagem.producer":  # a second copy of every module would be loaded
     raise ImportError("import triagem.producer, not producer: the folder at the root is linked into the package")

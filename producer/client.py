@@ -1,30 +1,44 @@
-"""The gateway from Python, with and without asyncio: `pip install 'triagem[client]'`.
+"""Python clients of the HTTP API, with and without asyncio: `pip install 'triagem[client]'`.
 
-Both wait out what passes (a full inbox, a gateway that restarts) and hand in each batch once, however often it was
-sent. They differ in nothing but the waiting.
+Both retry temporary failures (a full inbox, a gateway that restarts) and publish each batch once, however often it
+was sent. `triagem.producer.client_protocol` holds what they share; they differ only in how they wait.
 """
 
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from datetime import datetime
-from typing import Any, Final, Self, TypedDict, Unpack
+from typing import Final, Self, TypedDict, Unpack
 
-import httpx2
+from pydantic import JsonValue
+
+try:
+    import httpx2
+except ModuleNotFoundError as error:
+    raise ImportError("the client needs httpx2: pip install 'triagem[client]'") from error
 
 from triagem.contracts.errors import InvalidTicket
-from triagem.contracts.result import Answer, Known, Result
+from triagem.contracts.result import PredictResponse, Result, TicketDetail
 from triagem.contracts.ticket import Lane, Ticket
-from triagem.producer import exchange
-from triagem.producer.exchange import Lost, Pause, Receipt, Reply, Request, T, Talk
+from triagem.producer import client_protocol
+from triagem.producer.client_protocol import (
+    ApiReply,
+    ApiRequest,
+    Exchange,
+    Pause,
+    Receipt,
+    T,
+    TransportFailure,
+)
+from triagem.producer.ticket_fields import TicketFields
 
-__all__ = ["AsyncClient", "Client", "Filters", "Receipt"]
+__all__ = ["AsyncClient", "Client", "Receipt", "ResultFilters"]
 
-_TRIES: Final = 6  # waits of half a minute in all, where the gateway names none
+_TRIES: Final = 6  # about 30 s of waiting in all, unless the gateway sets the times
 
 
-class Filters(TypedDict, total=False):
-    """Which results; times are of receipt, `since` inclusive, `until` exclusive."""
+class ResultFilters(TypedDict, total=False):
+    """Filters of `results`. Times are those of receipt: `since` is inclusive, `until` exclusive."""
 
     label: str
     band: str
@@ -35,19 +49,19 @@ class Filters(TypedDict, total=False):
 
 
 class Client:
-    """Speaks to a gateway.
+    """Client of the gateway's HTTP API. It publishes as `triagem.Publisher` does, and reads results.
 
-    >>> from triagem.producer.client import Client
+    >>> from triagem import Client
     >>> with Client("http://127.0.0.1:8000", "trg_…") as client:        # doctest: +SKIP
-    ...     client.enqueue({"source": "shop", "external_id": "4711", "text": "Fui cobrado duas vezes"})
+    ...     client.publish(source="shop", external_id="4711", text="Fui cobrado duas vezes")
     Receipt(status='accepted', entry_id='1793622600000-0', field=None, reason=None)
 
     Args:
-        key: made by `triagem keys create`; without one only `predict` may answer.
-        tries: how often a request is sent before its failure is raised.
-        http: a client of your own, for proxies and certificates; it is closed with this one.
+        key: created by `triagem keys create`; without one, only `predict` may be allowed.
+        tries: how often a request is sent before its error is raised.
+        http: your own HTTP client, for proxies and certificates; it is closed with this one.
 
-    Every method raises GatewayAway, InboxFull (both: try again later), AccessDenied, or InvalidInput.
+    Every method raises GatewayUnavailable, InboxFull (both: try again later), AccessDenied, or InvalidInput.
     """
 
     def __init__(
@@ -60,37 +74,51 @@ class Client:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._http = http or httpx2.Client(timeout=30.0)
-        _point(self._http, url, key)
+        _configure(self._http, url, key)
         self._tries, self._sleep = tries, sleep
 
-    def enqueue(self, ticket: Ticket | Mapping[str, Any], *, lane: Lane = Lane.LIVE) -> Receipt:
-        """Hand in one ticket. Raises InvalidTicket too, naming the field."""
-        return _accepted(next(self.enqueue_many([ticket], lane=lane)))
+    def publish(
+        self,
+        *,
+        source: str,
+        external_id: str,
+        text: str,
+        revised_at: datetime | None = None,
+        metadata: Mapping[str, JsonValue] | None = None,
+        lane: Lane = Lane.LIVE,
+    ) -> Receipt:
+        """Publish one ticket, with the parameters of `Publisher.publish`. Also raises InvalidTicket."""
+        ticket = TicketFields(
+            source=source, external_id=external_id, text=text, revised_at=revised_at, metadata=metadata
+        )
+        return _accepted(next(self.publish_many([ticket], lane=lane)))
 
-    def enqueue_many(
-        self, tickets: Iterable[Ticket | Mapping[str, Any]], *, lane: Lane = Lane.LIVE
-    ) -> Iterator[Receipt]:
-        """Hand in many, up to 1,000 a request as their receipts are taken; a bad one never sinks the rest."""
-        for batch in exchange.batches(tickets):
-            yield from self._run(exchange.put(batch, lane, self._tries))
+    def publish_many(self, tickets: Iterable[Ticket | TicketFields], *, lane: Lane = Lane.LIVE) -> Iterator[Receipt]:
+        """Publish any number of tickets; yields one receipt per ticket, in their order.
 
-    def ticket(self, source: str, external_id: str) -> Known | None:
-        """All that is known of a ticket, or None: unknown, not classified yet, or forgotten."""
-        return self._run(exchange.ticket(source, external_id, self._tries))
+        Sends up to 1,000 tickets per request as the receipts are consumed: iterate to the end to publish all. An
+        invalid ticket does not affect the others.
+        """
+        for batch in client_protocol.batches(tickets):
+            yield from self._run(client_protocol.put(batch, lane, self._tries))
 
-    def results(self, **filters: Unpack[Filters]) -> Iterator[Result]:
-        """All results, newest first, a page at a time."""
+    def ticket(self, source: str, external_id: str) -> TicketDetail | None:
+        """A ticket with its result and history, or None: unknown, not classified yet, or forgotten."""
+        return self._run(client_protocol.ticket(source, external_id, self._tries))
+
+    def results(self, **filters: Unpack[ResultFilters]) -> Iterator[Result]:
+        """All results, newest first, fetched page by page."""
         after = None
         while True:
-            page = self._run(exchange.page(filters, after, self._tries))
+            page = self._run(client_protocol.page(filters, after, self._tries))
             yield from page.rows
             after = page.after
             if after is None:
                 return
 
-    def predict(self, text: str, *, wait_s: float = 30.0) -> Answer:
-        """A text's class, and how sure the model is. Raises GatewayAway when it takes longer than `wait_s`."""
-        return self._run(exchange.predict(text, wait_s, self._tries))
+    def predict(self, text: str, *, wait_s: float = 30.0) -> PredictResponse:
+        """The class of a text and its confidence. Raises GatewayUnavailable when it takes longer than `wait_s`."""
+        return self._run(client_protocol.predict(text, wait_s, self._tries))
 
     def close(self) -> None:
         """Close connections."""
@@ -102,63 +130,75 @@ class Client:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _run(self, talk: Talk[T]) -> T:
-        heard: Reply | Lost | None = None
+    def _run(self, exchange: Exchange[T]) -> T:
+        reply: ApiReply | TransportFailure | None = None
         while True:
             try:
-                step = talk.send(heard)
+                step = exchange.send(reply)
             except StopIteration as done:
                 return done.value  # type: ignore[no-any-return]
-            heard = None
+            reply = None
             if isinstance(step, Pause):
                 self._sleep(step.seconds)
                 continue
             try:
-                heard = _heard(self._http.send(_made(self._http, step)))
+                reply = _reply(self._http.send(_request(self._http, step)))
             except httpx2.TransportError as error:
-                heard = Lost(type(error).__name__)
+                reply = TransportFailure(type(error).__name__)
 
 
 class AsyncClient:
-    """As `Client`, for asyncio."""
+    """Asyncio version of `Client`."""
 
     def __init__(
         self, url: str, key: str | None = None, *, tries: int = _TRIES, http: httpx2.AsyncClient | None = None
     ) -> None:
         self._http = http or httpx2.AsyncClient(timeout=30.0)
-        _point(self._http, url, key)
+        _configure(self._http, url, key)
         self._tries = tries
 
-    async def enqueue(self, ticket: Ticket | Mapping[str, Any], *, lane: Lane = Lane.LIVE) -> Receipt:
-        """As `Client.enqueue`."""
-        return _accepted(await anext(self.enqueue_many([ticket], lane=lane)))
+    async def publish(
+        self,
+        *,
+        source: str,
+        external_id: str,
+        text: str,
+        revised_at: datetime | None = None,
+        metadata: Mapping[str, JsonValue] | None = None,
+        lane: Lane = Lane.LIVE,
+    ) -> Receipt:
+        """As `Client.publish`."""
+        ticket = TicketFields(
+            source=source, external_id=external_id, text=text, revised_at=revised_at, metadata=metadata
+        )
+        return _accepted(await anext(self.publish_many([ticket], lane=lane)))
 
-    async def enqueue_many(
-        self, tickets: Iterable[Ticket | Mapping[str, Any]], *, lane: Lane = Lane.LIVE
+    async def publish_many(
+        self, tickets: Iterable[Ticket | TicketFields], *, lane: Lane = Lane.LIVE
     ) -> AsyncIterator[Receipt]:
-        """As `Client.enqueue_many`."""
-        for batch in exchange.batches(tickets):
-            for receipt in await self._run(exchange.put(batch, lane, self._tries)):
+        """As `Client.publish_many`."""
+        for batch in client_protocol.batches(tickets):
+            for receipt in await self._run(client_protocol.put(batch, lane, self._tries)):
                 yield receipt
 
-    async def ticket(self, source: str, external_id: str) -> Known | None:
+    async def ticket(self, source: str, external_id: str) -> TicketDetail | None:
         """As `Client.ticket`."""
-        return await self._run(exchange.ticket(source, external_id, self._tries))
+        return await self._run(client_protocol.ticket(source, external_id, self._tries))
 
-    async def results(self, **filters: Unpack[Filters]) -> AsyncIterator[Result]:
+    async def results(self, **filters: Unpack[ResultFilters]) -> AsyncIterator[Result]:
         """As `Client.results`."""
         after = None
         while True:
-            page = await self._run(exchange.page(filters, after, self._tries))
+            page = await self._run(client_protocol.page(filters, after, self._tries))
             for row in page.rows:
                 yield row
             after = page.after
             if after is None:
                 return
 
-    async def predict(self, text: str, *, wait_s: float = 30.0) -> Answer:
+    async def predict(self, text: str, *, wait_s: float = 30.0) -> PredictResponse:
         """As `Client.predict`."""
-        return await self._run(exchange.predict(text, wait_s, self._tries))
+        return await self._run(client_protocol.predict(text, wait_s, self._tries))
 
     async def close(self) -> None:
         """Close connections."""
@@ -170,37 +210,37 @@ class AsyncClient:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    async def _run(self, talk: Talk[T]) -> T:
-        heard: Reply | Lost | None = None
+    async def _run(self, exchange: Exchange[T]) -> T:
+        reply: ApiReply | TransportFailure | None = None
         while True:
             try:
-                step = talk.send(heard)
+                step = exchange.send(reply)
             except StopIteration as done:
                 return done.value  # type: ignore[no-any-return]
-            heard = None
+            reply = None
             if isinstance(step, Pause):
                 await asyncio.sleep(step.seconds)
                 continue
             try:
-                heard = _heard(await self._http.send(_made(self._http, step)))
+                reply = _reply(await self._http.send(_request(self._http, step)))
             except httpx2.TransportError as error:
-                heard = Lost(type(error).__name__)
+                reply = TransportFailure(type(error).__name__)
 
 
-def _point(http: httpx2.Client | httpx2.AsyncClient, url: str, key: str | None) -> None:
+def _configure(http: httpx2.Client | httpx2.AsyncClient, url: str, key: str | None) -> None:
     http.base_url = httpx2.URL(url)
     if key:
         http.headers["Authorization"] = f"Bearer {key}"
 
 
-def _made(http: httpx2.Client | httpx2.AsyncClient, request: Request) -> httpx2.Request:
+def _request(http: httpx2.Client | httpx2.AsyncClient, request: ApiRequest) -> httpx2.Request:
     return http.build_request(
         request.method, request.path, params=request.params, content=request.body, headers=request.headers
     )
 
 
-def _heard(answer: httpx2.Response) -> Reply:
-    return Reply(answer.status_code, answer.headers, answer.content)
+def _reply(response: httpx2.Response) -> ApiReply:
+    return ApiReply(response.status_code, response.headers, response.content)
 
 
 def _accepted(receipt: Receipt) -> Receipt:

@@ -1,4 +1,4 @@
-"""A file into the inbox: every record is accepted or rejected with its line, and a full inbox is waited out."""
+"""Loads a file into the inbox: accepts or rejects each record with its line number, and waits while it is full."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -10,46 +10,46 @@ from triagem.contracts.errors import InboxFull, InvalidInput, InvalidTicket
 from triagem.contracts.ticket import Lane, Ticket, accept
 from triagem.producer.mapping import FieldMap
 from triagem.producer.publisher import Publisher
-from triagem.producer.rows import BadLine, Row
+from triagem.producer.rows import BadLine, Record
 
 _BATCH: Final = 500
 _FULL_PAUSE_S: Final = 0.5
 
 
 @dataclass(slots=True)
-class Summary:
-    """What became of a file's records."""
+class LoadSummary:
+    """Counts of a load: accepted records, rejected lines, and the time spent waiting for a full inbox."""
 
     accepted: int = 0
     rejected: list[BadLine] = field(default_factory=list)
     waited_s: float = 0.0
 
 
-def load(
-    records: Iterator[Row | BadLine],
+def load_records(
+    records: Iterator[Record | BadLine],
     mapping: FieldMap,
     publisher: Publisher,
     *,
     lane: Lane,
     source: str | None,
     strict: bool,
-    on_progress: Callable[[Summary], None] = lambda _: None,
+    on_progress: Callable[[LoadSummary], None] = lambda _: None,
     sleep: Callable[[float], None] = time.sleep,
-) -> Summary:
+) -> LoadSummary:
     """Put a file's records into a lane, in batches.
 
     Args:
         source: the CRM's name for records that carry none.
-        strict: stop at the first bad line instead of going on; what stood before it is in the inbox.
-        on_progress: called after every batch, and while a full inbox is waited out.
+        strict: stop at the first bad line; the records before it are in the inbox.
+        on_progress: called after every batch, and while the inbox is full.
 
     Raises:
         InvalidInput: a bad line, if strict.
-        InboxAway, AccessDenied: Redis does not answer, or refuses us.
+        InboxUnavailable, AccessDenied: Redis does not answer, or rejects the login.
     """
-    summary = Summary()
+    summary = LoadSummary()
     batch: list[Ticket] = []
-    size = min(_BATCH, publisher.most(lane))  # a batch above the lane's mark would be waited for without end
+    size = min(_BATCH, publisher.capacity(lane))  # a batch above the lane's high-water mark would wait forever
 
     def put() -> None:
         while batch:
@@ -65,22 +65,22 @@ def load(
         on_progress(summary)
 
     for record in records:
-        answer = _ticket(record, mapping, source)
-        if isinstance(answer, BadLine):
+        ticket = _ticket(record, mapping, source)
+        if isinstance(ticket, BadLine):
             if strict:
                 put()
-                before = f"stopped by --strict, {summary.accepted} before it are in"
-                raise InvalidInput(f"line {answer.line}: {answer.reason} ({before})")
-            summary.rejected.append(answer)
+                accepted = f"stopped by --strict, {summary.accepted} records before it were accepted"
+                raise InvalidInput(f"line {ticket.line}: {ticket.reason} ({accepted})")
+            summary.rejected.append(ticket)
             continue
-        batch.append(answer)
+        batch.append(ticket)
         if len(batch) >= size:
             put()
     put()
     return summary
 
 
-def _ticket(record: Row | BadLine, mapping: FieldMap, source: str | None) -> Ticket | BadLine:
+def _ticket(record: Record | BadLine, mapping: FieldMap, source: str | None) -> Ticket | BadLine:
     if isinstance(record, BadLine):
         return record
     try:

@@ -1,4 +1,4 @@
-"""Which column becomes which field of a ticket: `external_id=id,text=subject+body,metadata.channel=channel`."""
+"""Maps columns of a file to ticket fields: `external_id=id,text=subject+body,metadata.channel=channel`."""
 
 import functools
 from collections.abc import Mapping, Sequence
@@ -9,12 +9,12 @@ from triagem.contracts.errors import InvalidInput, InvalidTicket
 
 FIELDS: Final = ("source", "external_id", "text", "revised_at", "metadata")
 _METADATA: Final = "metadata."
-_NAME_CHARS: Final = 40
+_MAX_NAME_CHARS: Final = 40
 _REQUIRED: Final = frozenset({"external_id", "text"})
-_NOTHING: Final = (None, "")
+_EMPTY: Final = (None, "")
 
-# What exports usually call the fields, tried in this order where no mapping names one.
-_USUAL: Final[Mapping[str, Sequence[tuple[str, ...]]]] = {
+# Usual column names in exports, tried in this order for fields that `--map` does not name.
+_DEFAULT_COLUMNS: Final[Mapping[str, Sequence[tuple[str, ...]]]] = {
     "source": (("source",),),
     "external_id": (("external_id",), ("id",), ("ticket_id",)),
     "text": (("text",), ("subject", "body"), ("body",), ("prompt",), ("message",), ("description",)),
@@ -25,43 +25,45 @@ _USUAL: Final[Mapping[str, Sequence[tuple[str, ...]]]] = {
 
 @dataclass(frozen=True, slots=True)
 class FieldMap:
-    """Ticket field → the columns it is made of, joined by a newline (subject, then body).
+    """Ticket field → its columns, joined by a newline (subject, then body).
 
-    `given` is what `--map` named. The other fields are found by their usual names, in every row anew: JSON records
-    may have a field that the first one lacks. `columns` is both, as far as the file's columns are known.
+    `given` is the `--map` option. Other fields are found by their usual column names, in every row anew: JSON records
+    may have a field that the first one lacks. `columns` holds both, as far as the file's columns are known.
     """
 
     columns: Mapping[str, tuple[str, ...]]
     given: Mapping[str, tuple[str, ...]]
 
     def fields(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        """A row's ticket fields. Numbers become strings where a ticket wants a name: CRMs count their tickets.
+        """The ticket fields of a row. Integer ids become strings: CRMs number their tickets.
 
         Raises:
             InvalidTicket: a required field's columns are all missing in this row.
         """
         fields: dict[str, Any] = {}
-        for field, columns in {**self.columns, **_usual(tuple(row), frozenset(self.given))}.items():
+        for field, columns in {**self.columns, **_default_columns(tuple(row), frozenset(self.given))}.items():
             values = [row[column] for column in columns if column in row]
             if not values:
                 if field in _REQUIRED:
                     raise InvalidTicket(field, f"no {' or '.join(map(repr, columns))} in this row")
                 continue
-            value = values[0] if len(columns) == 1 else "\n".join(str(one) for one in values if one not in _NOTHING)
+            value = (
+                values[0] if len(columns) == 1 else "\n".join(str(value) for value in values if value not in _EMPTY)
+            )
             if field in {"source", "external_id"} and isinstance(value, int) and not isinstance(value, bool):
                 value = str(value)
             if field.startswith(_METADATA):
                 fields.setdefault("metadata", {})[field.removeprefix(_METADATA)] = value
-            elif field in _REQUIRED or value not in _NOTHING:
+            elif field in _REQUIRED or value not in _EMPTY:
                 fields[field] = value
         return fields
 
 
 def field_map(columns: Sequence[str], given: str | None) -> FieldMap:
-    """The mapping for a file with these columns: what was given, and for the other fields the usual names.
+    """The mapping for a file with these columns: `given`, and the usual column names for the other fields.
 
     Raises:
-        InvalidInput: a part that is not `field=column`, an unknown field, or a column that the file lacks.
+        InvalidInput: a part is not `field=column`, a field is unknown, or the file lacks a column.
     """
     chosen: dict[str, tuple[str, ...]] = {}
     for part in filter(None, (given or "").split(",")):
@@ -73,29 +75,29 @@ def field_map(columns: Sequence[str], given: str | None) -> FieldMap:
         chosen[field] = tuple(name.strip() for name in names.split("+"))
         if missing := [column for column in chosen[field] if column not in columns]:
             raise InvalidInput(
-                f"--map {part!r}: the file has no column {missing[0]!r}, only {', '.join(map(brief, columns))}"
+                f"--map {part!r}: the file has no column {missing[0]!r}, only {', '.join(map(short_name, columns))}"
             )
-    pieces = any(field.startswith(_METADATA) for field in chosen)
-    if pieces and "metadata" in chosen:
-        raise InvalidInput("--map: metadata and metadata.NAME exclude each other")
-    return FieldMap({**_usual(tuple(columns), frozenset(chosen)), **chosen}, chosen)
+    metadata_keys = any(field.startswith(_METADATA) for field in chosen)
+    if metadata_keys and "metadata" in chosen:
+        raise InvalidInput("--map: use metadata or metadata.NAME, not both")
+    return FieldMap({**_default_columns(tuple(columns), frozenset(chosen)), **chosen}, chosen)
 
 
-def brief(column: str) -> str:
-    """A column's name for a message: in a file without a header, the first customer's text stands in its place."""
-    return column if len(column) <= _NAME_CHARS else f"({len(column)} characters)"
+def short_name(column: str) -> str:
+    """A column name for a message, hidden if long: without a header, the first line holds a customer's text."""
+    return column if len(column) <= _MAX_NAME_CHARS else f"({len(column)} characters)"
 
 
-@functools.lru_cache(maxsize=1024)  # a file's rows have the same columns, and looking was a fifth of reading one
-def _usual(columns: tuple[str, ...], given: frozenset[str]) -> Mapping[str, tuple[str, ...]]:
-    """The fields that nobody named and whose usual columns are there."""
-    found: dict[str, tuple[str, ...]] = {}
-    pieces = any(field.startswith(_METADATA) for field in given)
-    for field, candidates in _USUAL.items():
-        if field in given or (field == "metadata" and pieces):
+@functools.lru_cache(maxsize=1024)  # rows share their columns; uncached, this was a fifth of reading a row
+def _default_columns(columns: tuple[str, ...], given: frozenset[str]) -> Mapping[str, tuple[str, ...]]:
+    """Fields not given whose usual columns are present."""
+    mapped: dict[str, tuple[str, ...]] = {}
+    metadata_keys = any(field.startswith(_METADATA) for field in given)
+    for field, candidates in _DEFAULT_COLUMNS.items():
+        if field in given or (field == "metadata" and metadata_keys):
             continue
         for parts in candidates:
             if all(part in columns for part in parts):
-                found[field] = parts
+                mapped[field] = parts
                 break
-    return found
+    return mapped

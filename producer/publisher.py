@@ -1,26 +1,29 @@
-"""How a CRM hands tickets in from Python: `pip install triagem` is enough, no torch, no database driver."""
+"""Publishes tickets to the inbox from Python. `pip install triagem` is enough: no torch, no database driver."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Self
+from typing import Self
+
+from pydantic import JsonValue
 
 from triagem.contracts.errors import InvalidTicket, NotConfigured
 from triagem.contracts.ticket import Lane, Ticket, accept
 from triagem.contracts.wire import encode
-from triagem.inbox import Inbox, InboxSettings, Noted, Once, connect
+from triagem.inbox import Idempotency, IdempotencyRecord, Inbox, InboxSettings, connect
+from triagem.producer.ticket_fields import TicketFields, ticket_data
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """Redis has the ticket: it will be classified. `entry_id` is its place in the lane."""
+    """Redis has the ticket: it will be classified. `entry_id` is the id of its stream entry."""
 
     entry_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """The ticket was refused: what is wrong, in one line."""
+    """The ticket is invalid; `reason` is one line that names the field."""
 
     reason: str
 
@@ -28,18 +31,20 @@ class Rejected:
 class Publisher:
     """Puts tickets into the inbox.
 
-    >>> from triagem.producer import Publisher
+    >>> from datetime import datetime
+    >>> from triagem import Publisher
     >>> publisher = Publisher.from_environment()                        # doctest: +SKIP
     >>> publisher.publish(                                              # doctest: +SKIP
     ...     source="zendesk",
     ...     external_id="4711",
     ...     text="Fatura em dobro\\nFui cobrado duas vezes este mês",
-    ...     revised_at="2026-11-02T09:30:00-03:00",
+    ...     revised_at=datetime.fromisoformat("2026-11-02T09:30:00-03:00"),
     ... )
     Accepted(entry_id='1762086600000-0')
 
-    Handing in the same ticket again is harmless: it is stored once, and an unchanged text isn't classified again.
-    A ticket with a newer `revised_at` replaces the former text. One publisher may serve many threads.
+    Publishing the same ticket again is harmless: it is stored once, and an unchanged text isn't classified again.
+    A ticket with a newer `revised_at` replaces the previous text. A publisher may be shared between threads.
+    `triagem.Client` has the same methods for the HTTP API.
     """
 
     def __init__(self, inbox: Inbox, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
@@ -53,59 +58,81 @@ class Publisher:
 
     @classmethod
     def from_environment(cls) -> Self:
-        """A publisher for `TRIAGEM_REDIS_URL`. Raises NotConfigured if that is not set."""
+        """A publisher for `TRIAGEM_REDIS_URL`. Raises NotConfigured if it is not set."""
         settings = InboxSettings()
         if settings.redis_url is None:
             raise NotConfigured("TRIAGEM_REDIS_URL is not set")
         return cls.from_url(settings.redis_url.get_secret_value(), settings)
 
-    def publish(self, *, lane: Lane = Lane.LIVE, **fields: Any) -> Accepted:
-        """Hand in one ticket; the fields are those of `triagem.contracts.ticket.Ticket`.
+    def publish(
+        self,
+        *,
+        source: str,
+        external_id: str,
+        text: str,
+        revised_at: datetime | None = None,
+        metadata: Mapping[str, JsonValue] | None = None,
+        lane: Lane = Lane.LIVE,
+    ) -> Accepted:
+        """Publish one ticket.
+
+        Args:
+            source: the CRM, such as `zendesk`.
+            external_id: the ticket's id in that CRM.
+            text: subject, newline, body.
+            revised_at: when the CRM says this text was written, with an offset; None means now.
+            metadata: JSON values, stored with the ticket.
 
         Raises:
-            InvalidTicket: naming the wrong field; nothing was handed in.
+            InvalidTicket: names the invalid field; nothing was published.
             InboxFull: the lane is full; try again later.
-            InboxAway, AccessDenied: Redis does not answer, or refuses us.
+            InboxUnavailable, AccessDenied: Redis does not answer, or rejects the login.
         """
-        ticket = accept(fields, now=self._now())
+        fields = TicketFields(
+            source=source, external_id=external_id, text=text, revised_at=revised_at, metadata=metadata
+        )
+        ticket = accept(ticket_data(fields), now=self._now())
         return self.put([ticket], lane=lane)[0]
 
     def publish_many(
-        self, tickets: Sequence[Mapping[str, Any]], *, lane: Lane = Lane.LIVE
+        self, tickets: Iterable[Ticket | TicketFields], *, lane: Lane = Lane.LIVE
     ) -> list[Accepted | Rejected]:
-        """Hand in many tickets in one round trip; a bad one never sinks the rest.
+        """Publish many tickets in one round trip. An invalid ticket does not affect the others.
 
         Returns:
-            One answer a ticket, in their order.
+            One result per ticket, in their order.
 
         Raises:
-            InboxFull: the lane has no room for all of them; none was handed in. More than `most` never have room.
-            InboxAway, AccessDenied: as `publish`.
+            InboxFull: the lane cannot hold all of them; none was published. A batch above `capacity` never fits.
+            InboxUnavailable, AccessDenied: as `publish`.
         """
         now = self._now()
-        answers: list[Accepted | Rejected | None] = []
-        good: list[Ticket] = []
+        results: list[Accepted | Rejected | None] = []
+        valid: list[Ticket] = []
         for fields in tickets:
             try:
-                good.append(accept(fields, now=now))
-                answers.append(None)
+                valid.append(accept(ticket_data(fields), now=now))
+                results.append(None)
             except InvalidTicket as error:
-                answers.append(Rejected(str(error)))
-        accepted = iter(self.put(good, lane=lane))
-        return [next(accepted) if answer is None else answer for answer in answers]
+                results.append(Rejected(str(error)))
+        accepted = iter(self.put(valid, lane=lane))
+        return [next(accepted) if result is None else result for result in results]
 
-    def most(self, lane: Lane) -> int:
-        """How many tickets a lane can hold at all: its high-water mark."""
-        return self._inbox.settings.mark(lane)
+    def capacity(self, lane: Lane) -> int:
+        """The most tickets that a lane can hold: its high-water mark."""
+        return self._inbox.settings.high_water(lane)
 
     def put(self, tickets: Sequence[Ticket], *, lane: Lane = Lane.LIVE, request_id: str = "") -> list[Accepted]:
-        """Hand in tickets that `accept` has checked, all or none. Raises as `publish_many`.
+        """Put tickets that `accept` has validated, all or none. Raises as `publish_many`.
 
-        `request_id` travels with them into the worker's log.
+        `request_id` travels with them and appears in the worker's log.
         """
         ids = self._inbox.put(lane, [encode(ticket) for ticket in tickets], request_id=request_id)
         return [Accepted(entry_id.decode()) for entry_id in ids]
 
-    def put_once(self, tickets: Sequence[Ticket], once: Once, *, lane: Lane, request_id: str = "") -> Noted:
-        """Like `put`, unless something was put under the key of `once` before; returns what stands there now."""
-        return self._inbox.put_once(lane, [encode(ticket) for ticket in tickets], once, request_id=request_id)
+    def put_once(
+        self, tickets: Sequence[Ticket], idempotency: Idempotency, *, lane: Lane, request_id: str = ""
+    ) -> IdempotencyRecord:
+        """Like `put`, but puts nothing if a batch was put under this key before. Returns the record of the key."""
+        payloads = [encode(ticket) for ticket in tickets]
+        return self._inbox.put_once(lane, payloads, idempotency, request_id=request_id)

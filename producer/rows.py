@@ -1,4 +1,4 @@
-"""JSONL and CSV to rows with their line numbers. A bad line is a value: it must never stop a file."""
+"""Reads JSONL and CSV into records with line numbers. A bad line is a value, so it never stops a file."""
 
 import csv
 import io
@@ -11,14 +11,14 @@ from typing import Any, Final, Literal, TextIO
 
 from triagem.contracts.errors import InvalidInput
 
-Format = Literal["jsonl", "csv"]
+FileFormat = Literal["jsonl", "csv"]
 
 _SEPARATORS: Final = ",;\t|"
-_MOST_CELL_CHARS: Final = 8 * 1024 * 1024
+_MAX_CELL_CHARS: Final = 8 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class Record:
     """One record: its first line in the file, counted from 1, and its columns."""
 
     line: int
@@ -27,20 +27,20 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class BadLine:
-    """A line that is no record, and why."""
+    """A line that cannot be read as a record, and why."""
 
     line: int
     reason: str
 
 
 def open_text(path: str) -> TextIO:
-    """A file as text. Bytes that are not UTF-8 become lone surrogates, which `rows` reports by line.
+    """Open a file as text. Bytes that are not UTF-8 become lone surrogates, which `read_rows` reports by line.
 
     Raises:
-        InvalidInput: absent, a directory, not readable, or UTF-16.
+        InvalidInput: it does not exist, is a directory, cannot be read, or is UTF-16.
     """
     try:
-        raw = Path(path).open("rb")  # noqa: SIM115 - once only: a pipe gives its bytes to the first who opens it
+        raw = Path(path).open("rb")  # noqa: SIM115 - opened only once: a pipe gives its bytes to the first reader
         head = raw.peek(2)[:2]
     except FileNotFoundError:
         raise InvalidInput(f"{path}: no such file") from None
@@ -54,12 +54,18 @@ def open_text(path: str) -> TextIO:
     return io.TextIOWrapper(raw, encoding="utf-8-sig", errors="surrogateescape", newline="")
 
 
-def rows(lines: Iterable[str], *, format: Format | None, name: str) -> tuple[list[str], Iterator[Row | BadLine]]:  # noqa: A002
+def read_rows(
+    lines: Iterable[str],
+    *,
+    format: FileFormat | None,  # noqa: A002
+    name: str,
+) -> tuple[list[str], Iterator[Record | BadLine]]:
     """Read records lazily.
 
     Args:
-        lines: the file; `format` None decides by the first line: `{` is JSONL, anything else CSV.
-        name: what to call the file in an error.
+        lines: the file.
+        format: None decides by the first line: `{` is JSONL, anything else is CSV.
+        name: the file's name in errors.
 
     Returns:
         The column names (of a JSONL file: those of its first record), and the records.
@@ -82,23 +88,23 @@ def rows(lines: Iterable[str], *, format: Format | None, name: str) -> tuple[lis
     return _with_columns(_jsonl(lines, start))
 
 
-def _with_columns(records: Iterator[Row | BadLine]) -> tuple[list[str], Iterator[Row | BadLine]]:
-    """The columns of the first record that is one, and all records."""
-    seen: list[Row | BadLine] = []
+def _with_columns(records: Iterator[Record | BadLine]) -> tuple[list[str], Iterator[Record | BadLine]]:
+    """The columns of the first valid record, and all records."""
+    read: list[Record | BadLine] = []
     for record in records:
-        seen.append(record)
-        if isinstance(record, Row):
-            return list(record.columns), chain(seen, records)
-    return [], iter(seen)
+        read.append(record)
+        if isinstance(record, Record):
+            return list(record.columns), chain(read, records)
+    return [], iter(read)
 
 
-def _jsonl(lines: Iterable[str], start: int) -> Iterator[Row | BadLine]:
+def _jsonl(lines: Iterable[str], start: int) -> Iterator[Record | BadLine]:
     for number, line in enumerate(lines, start):
         if line.strip():
             yield _json(line, number)
 
 
-def _json(line: str, number: int) -> Row | BadLine:
+def _json(line: str, number: int) -> Record | BadLine:
     if bad := _not_utf8(line):
         return BadLine(number, bad)
     try:
@@ -111,11 +117,13 @@ def _json(line: str, number: int) -> Row | BadLine:
         return BadLine(number, "not a JSON object")
     if bad := _not_utf8("".join(record)):  # an escape such as \ud800
         return BadLine(number, bad)
-    return Row(number, record)
+    return Record(number, record)
 
 
-def _csv(lines: Iterable[str], start: int, *, separator: str, name: str) -> tuple[list[str], Iterator[Row | BadLine]]:
-    csv.field_size_limit(_MOST_CELL_CHARS)
+def _csv(
+    lines: Iterable[str], start: int, *, separator: str, name: str
+) -> tuple[list[str], Iterator[Record | BadLine]]:
+    csv.field_size_limit(_MAX_CELL_CHARS)
     reader = csv.reader(lines, delimiter=separator, strict=True)
     try:
         columns = [column.strip() for column in next(reader)]
@@ -126,7 +134,7 @@ def _csv(lines: Iterable[str], start: int, *, separator: str, name: str) -> tupl
     return columns, _csv_rows(reader, start, columns)
 
 
-def _csv_rows(reader: Any, start: int, columns: list[str]) -> Iterator[Row | BadLine]:
+def _csv_rows(reader: Any, start: int, columns: list[str]) -> Iterator[Record | BadLine]:
     while True:
         line = start + reader.line_num
         try:
@@ -143,7 +151,7 @@ def _csv_rows(reader: Any, start: int, columns: list[str]) -> Iterator[Row | Bad
         elif bad := _not_utf8("".join(cells)):
             yield BadLine(line, bad)
         else:
-            yield Row(line, dict(zip(columns, cells, strict=True)))
+            yield Record(line, dict(zip(columns, cells, strict=True)))
 
 
 def _not_utf8(text: str) -> str | None:

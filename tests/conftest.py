@@ -11,14 +11,14 @@ import structlog
 from hypothesis import settings
 from redis import Redis
 
-from tests.faults.models import two_versions
+from tests.faults.model_versions import two_versions
 from tests.support.builders import manifest
-from tests.support.command import Answer, Triagem
+from tests.support.command import CommandResult, Triagem
 from triagem.cli import output
 from triagem.cli.main import run
 from triagem.cli.stack import Endpoints, LocalStack, ensure_reader_login, ensure_writer_login
 from triagem.db import Database
-from triagem.db.tables import EMPTY_ALL
+from triagem.db.tables import TRUNCATE_ALL
 from triagem.db.upgrade import upgrade
 from triagem.inbox import Inbox, InboxSettings, connect
 from triagem.registry import Registry
@@ -50,7 +50,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
 def endpoints(stack: LocalStack) -> Endpoints:
     """Where the stack is, with both servers emptied."""
     with Database(stack.endpoints.database_url) as database, database.autocommit() as connection:
-        connection.execute(EMPTY_ALL)
+        connection.execute(TRUNCATE_ALL)
     connect(stack.endpoints.redis_url).flushall()
     return stack.endpoints
 
@@ -72,7 +72,7 @@ def redis(endpoints: Endpoints) -> Redis:
 def inbox(redis: Redis) -> Inbox:
     """The inbox on the real Redis, with its groups."""
     made = Inbox(redis, InboxSettings(lease_s=1.0))
-    made.make_groups()
+    made.create_groups()
     return made
 
 
@@ -112,14 +112,14 @@ def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureF
         monkeypatch.setattr(console, "_width", None)
     handlers, level = logging.getLogger().handlers[:], logging.getLogger().level
 
-    def call(*arguments: str) -> Answer:
+    def call(*arguments: str) -> CommandResult:
         capfd.readouterr()
         status = 0
         try:
             run(list(arguments))
         except SystemExit as stop:
             status = int(stop.code or 0)
-        return Answer(status, *capfd.readouterr())
+        return CommandResult(status, *capfd.readouterr())
 
     yield call
     logging.getLogger().handlers[:] = handlers

@@ -1,6 +1,6 @@
-"""Models out: labelled rows to a registered version, measured beside the simplest model of the same rows.
+"""Trains a registered model version from labelled rows and compares it with a TF-IDF baseline on the same rows.
 
-Importing this package costs nothing; torch is loaded by `train`.
+Importing this package is cheap; `train` loads torch.
 """
 
 if __name__ != "triagem.trainer":  # a second copy of every module would be loaded
@@ -15,14 +15,14 @@ from typing import Final
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.model import ROWS_FILE, DataInfo, Manifest
 from triagem.registry import Registry
-from triagem.registry.promote import through_gate
-from triagem.trainer.report import Assessment, Point, Progress, TrainingReport
+from triagem.registry.promote import promote_through_gate
+from triagem.trainer.report import Assessment, CurvePoint, TrainingProgress, TrainingReport
 from triagem.trainer.settings import TrainSettings
 
-__all__ = ["Assessment", "Point", "Progress", "TrainSettings", "TrainingReport", "train"]
+__all__ = ["Assessment", "CurvePoint", "TrainSettings", "TrainingProgress", "TrainingReport", "train"]
 
 
-RESUMED: Final = "a training that was cut off went on, this version from its step {}"
+RESUMED: Final = "resumed an interrupted training; this version's own training from step {}"
 
 
 def _utc_now() -> datetime:
@@ -33,7 +33,7 @@ def train(
     data_dir: Path,
     registry: Registry,
     settings: TrainSettings,
-    progress: Progress,
+    progress: TrainingProgress,
     *,
     base: str | None = None,
     parent: str | None = None,
@@ -41,43 +41,43 @@ def train(
     allow_leakage: bool = False,
     clock: Callable[[], datetime] = _utc_now,
 ) -> TrainingReport:
-    """Fine-tune on the rows of `data_dir`, calibrate, measure on its test part, register, and ask the gate.
+    """Fine-tune on the rows of `data_dir`, calibrate, evaluate on the test rows, register, and run the gate.
 
-    The version appears in the registry whole or not at all. After a kill, the same call goes on where it was.
+    The version is registered completely or not at all. After an interruption, the same call resumes the training.
 
     Args:
-        base: instead of the settings' own: a hub name, a folder, or the packaged model's name.
-        parent: a registered version to go on from, instead of a base.
-        promote: make the new version current if the gate lets it through, by its default rule.
-        allow_leakage: go on although test rows are, or nearly are, training rows.
+        base: overrides the settings' base: a hub name, a folder, or the packaged model's name.
+        parent: a registered version to fine-tune from, instead of a base.
+        promote: make the new version current if it passes the gate's default rule.
+        allow_leakage: continue although test rows are training rows or near-duplicates of them.
 
     Raises:
-        InvalidInput: the data or the base cannot be used, or the test would measure memory.
-        AlreadyTraining: another process is at the same training.
+        InvalidInput: the data or the base cannot be used, or the test rows leak into the training rows.
+        AlreadyTraining: another process runs the same training.
     """
     from triagem.contracts.text import CLEANING_VERSION  # noqa: PLC0415
-    from triagem.trainer import inherit  # noqa: PLC0415
-    from triagem.trainer.assess import assess, write  # noqa: PLC0415
+    from triagem.trainer.assess import assess, write_report  # noqa: PLC0415
     from triagem.trainer.baseline import baseline  # noqa: PLC0415
-    from triagem.trainer.checkpoints import begun, mark_of, workplace  # noqa: PLC0415
+    from triagem.trainer.calibration import calibrate_model, probabilities_of  # noqa: PLC0415
+    from triagem.trainer.checkpoints import has_progress, training_folder, training_id  # noqa: PLC0415
+    from triagem.trainer.cross_validation import plan_calibration  # noqa: PLC0415
     from triagem.trainer.data import rows_digest  # noqa: PLC0415
-    from triagem.trainer.folds import plan  # noqa: PLC0415
-    from triagem.trainer.lesson import Lesson  # noqa: PLC0415
+    from triagem.trainer.parent import merge_labels, read_parent  # noqa: PLC0415
     from triagem.trainer.prepare import prepare  # noqa: PLC0415
     from triagem.trainer.reference import write_reference  # noqa: PLC0415
-    from triagem.trainer.trust import answers, settle  # noqa: PLC0415
+    from triagem.trainer.training_run import TrainingRun  # noqa: PLC0415
 
     if base and parent:
-        raise InvalidInput("a training begins with a base or with a version, not with both: --base or --from")
+        raise InvalidInput("a training starts from a base or from a version, not from both: pass --base or --from")
     started = clock()
-    ancestor = inherit.parent_of(registry, parent) if parent else None
+    ancestor = read_parent(registry, parent) if parent else None
     settings = settings.model_copy(update={"base": ancestor.manifest.base if ancestor else base or settings.base})
     data = prepare(data_dir, registry, settings, parent=parent, allow_leakage=allow_leakage)
     parts = data.parts
-    planned = plan(parts, settings, ancestor)
+    plan = plan_calibration(parts, settings, ancestor)
     draft = Manifest(
         version="v0.0.0",  # the registry numbers it
-        labels=inherit.labels_after(ancestor, data.labels),
+        labels=merge_labels(ancestor, data.labels),
         base=settings.base,
         parent=parent,
         created_at=started,
@@ -85,46 +85,46 @@ def train(
         cleaning_version=CLEANING_VERSION,
         files={},
     )
-    lesson = Lesson(draft, planned, parts.dev, settings, ancestor, progress, cores=os.cpu_count() or 1)
-    mark = mark_of(planned, parts.dev, draft.labels, settings.model_dump(), ancestor and ancestor.manifest)
-    with workplace(registry.scratch, mark) as work, registry.staging() as staged:
-        resumed = begun(work)
-        out_of_fold = lesson.answer_out_of_fold(work) if planned.folds else None
-        model, tuned = lesson.learn(staged, work)
-        model, blended = lesson.blended(model, staged, work)
-        (staged / ROWS_FILE).write_text(parts.rows().model_dump_json(), encoding="utf-8")
-        trusted = settle(
+    run = TrainingRun(draft, plan, parts.dev, settings, ancestor, progress, cores=os.cpu_count() or 1)
+    name = training_id(plan, parts.dev, draft.labels, settings.model_dump(), ancestor and ancestor.manifest)
+    with training_folder(registry.work_dir, name) as work, registry.staging() as staged:
+        resumed = has_progress(work)
+        out_of_fold = run.predict_out_of_fold(work) if plan.folds else None
+        model, tuned = run.train_model(staged, work)
+        model, averaging_notes = run.average_with_folds(model, staged, work)
+        (staged / ROWS_FILE).write_text(parts.digests().model_dump_json(), encoding="utf-8")
+        calibrated = calibrate_model(
             model,
-            planned,
+            plan,
             parts.dev,
             settings,
             out_of_fold=out_of_fold,
-            otherwise=ancestor.manifest.temperature if ancestor else 1.0,
+            fallback_temperature=ancestor.manifest.temperature if ancestor else 1.0,
         )
-        notes = (*data.notes, *lesson.notes, *blended)
+        notes = (*data.notes, *run.notes, *averaging_notes)
         assessment = assess(
             parts.test,
             draft.labels,
-            answers(trusted.model, parts.test),
-            raw=answers(model, parts.test),
+            probabilities_of(calibrated.model, parts.test),
+            raw=probabilities_of(model, parts.test),
             baseline=baseline((*parts.train, *parts.dev, *parts.calibration), parts.test, draft.labels),
             curves=tuned.curves,
             notes=notes,
             seed=settings.seed,
         )
-        manifest = trusted.model.manifest
-        write_reference(staged, trusted.model, (*parts.dev, *parts.calibration, *parts.test))
-        figures = write(staged, assessment, manifest)
-        manifest = registry.register(staged, manifest.model_copy(update={"metrics": figures, "ece": figures["ece"]}))
-    gate = through_gate(registry, manifest.version)[0] if promote else None
+        manifest = calibrated.model.manifest
+        write_reference(staged, calibrated.model, (*parts.dev, *parts.calibration, *parts.test))
+        metrics = write_report(staged, assessment, manifest)
+        manifest = registry.register(staged, manifest.model_copy(update={"metrics": metrics, "ece": metrics["ece"]}))
+    gate = promote_through_gate(registry, manifest.version)[0] if promote else None
     return TrainingReport(
         manifest=manifest,
         notes=(*notes, *([RESUMED.format(tuned.resumed_at)] if resumed else [])),
         rows=len(parts.train),
-        steps=lesson.steps,
+        steps=run.steps,
         seconds=(clock() - started).total_seconds(),
-        calibration=trusted.calibration,
-        threshold=trusted.threshold,
+        calibration=calibrated.calibration,
+        threshold=calibrated.threshold,
         assessment=assessment,
         gate=gate,
     )

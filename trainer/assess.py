@@ -1,6 +1,6 @@
-"""A version's answers on its test rows: every figure with its interval, and the files that tell them.
+"""Evaluates a version's predictions on its test rows, with an interval for each metric, and writes the report files.
 
-Not here: the formulas (`triagem.trainer.measures`), the page (`triagem.trainer.page`), the gate.
+The formulas are in `triagem.trainer.metrics`, the HTML in `triagem.trainer.html_report`.
 """
 
 import json
@@ -12,20 +12,27 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from triagem.contracts.model import PAGE_FILE, PREDICTIONS_FILE, REPORT_FILE, Answer, Manifest
+from triagem.contracts.model import HTML_REPORT_FILE, PREDICTIONS_FILE, REPORT_FILE, Manifest, ScoredRow
 from triagem.contracts.text import digest
-from triagem.trainer import measures
+from triagem.trainer import metrics
+from triagem.trainer.confidence_report import confidence_histogram, reliability_bins, risk_coverage_points
 from triagem.trainer.data import Row
-from triagem.trainer.measures import Floats, Ints
-from triagem.trainer.page import page
-from triagem.trainer.reading import behind, beside_baseline, readings
-from triagem.trainer.report import Assessment, Baseline, Figure, Mistake, Point, Slice
-from triagem.trainer.sureness import confidences, reliability, risks
+from triagem.trainer.html_report import render_html
+from triagem.trainer.interpretation import compare_with_baseline, languages_behind, metric_verdicts
+from triagem.trainer.metrics import Floats, Ints
+from triagem.trainer.report import (
+    Assessment,
+    BaselineComparison,
+    CurvePoint,
+    MetricEstimate,
+    Misclassification,
+    Slice,
+)
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
-    """A model's answers, measured on all rows and on those of each language; and the numbers behind the former."""
+class _Evaluation:
+    """A model's metrics on all rows and by language; `point` and `samples` are the arrays behind `overall`."""
 
     overall: Slice
     by_lang: dict[str, Slice]
@@ -40,76 +47,82 @@ def assess(
     *,
     raw: ArrayLike | None = None,
     baseline: ArrayLike | None = None,
-    curves: Sequence[Point] = (),
+    curves: Sequence[CurvePoint] = (),
     notes: Sequence[str] = (),
     seed: int = 42,
 ) -> Assessment:
-    """Compare what was said with the rows' own labels.
+    """Compare predictions with the rows' labels.
 
     Args:
-        rows: of the test, whose labels are among `labels`.
+        rows: the test rows; their labels are among `labels`.
         probabilities: calibrated, `[rows][labels]`.
         raw: the same before calibration.
-        baseline: the baseline's, for the same rows.
-        seed: of the resamples; the same gives the same intervals.
+        baseline: the baseline's probabilities for the same rows.
+        seed: seeds the resamples; the same seed gives the same intervals.
     """
     truth = np.array([labels.index(row.label) for row in rows])
     langs = {lang: np.array([row.lang == lang for row in rows]) for lang in sorted({row.lang for row in rows} - {""})}
-    said = np.asarray(probabilities, dtype=np.float64)
-    seen = _seen(truth, said, langs, seed)
-    exact = measures.ece_if_exact(said.max(axis=1), seed=seed)
+    predicted = np.asarray(probabilities, dtype=np.float64)
+    evaluation = _evaluate(truth, predicted, langs, seed)
+    exact = metrics.ece_if_exact(predicted.max(axis=1), seed=seed)
     return Assessment(
         labels=tuple(labels),
-        overall=seen.overall,
-        by_lang=seen.by_lang,
-        by_label={label: _of_label(seen, truth, place) for place, label in enumerate(labels)},
+        overall=evaluation.overall,
+        by_lang=evaluation.by_lang,
+        by_label={label: _label_slice(evaluation, truth, index) for index, label in enumerate(labels)},
         confusion=tuple(
-            tuple(map(int, line)) for line in measures.confusion(truth, said.argmax(axis=1), len(labels))
+            tuple(map(int, line)) for line in metrics.confusion(truth, predicted.argmax(axis=1), len(labels))
         ),
-        before_calibration=None if raw is None else _seen(truth, np.asarray(raw), {}, seed).overall,
-        ece_if_exact=_figure(exact.mean(keepdims=True), exact),
-        bins=tuple(reliability(truth, said)),
-        histogram=tuple(confidences(truth, said)),
-        risk_coverage=tuple(risks(truth, said)),
-        readings=tuple(readings(seen.overall.figures)),
-        baseline=None if baseline is None else _beside(seen, _seen(truth, np.asarray(baseline), langs, seed)),
-        mistakes=tuple(_mistakes(rows, labels, said)),
+        before_calibration=None if raw is None else _evaluate(truth, np.asarray(raw), {}, seed).overall,
+        ece_if_exact=_estimate(exact.mean(keepdims=True), exact),
+        bins=tuple(reliability_bins(truth, predicted)),
+        histogram=tuple(confidence_histogram(truth, predicted)),
+        risk_coverage=tuple(risk_coverage_points(truth, predicted)),
+        verdicts=tuple(metric_verdicts(evaluation.overall.metrics)),
+        baseline=None
+        if baseline is None
+        else _compare(evaluation, _evaluate(truth, np.asarray(baseline), langs, seed)),
+        mistakes=tuple(_mistakes(rows, labels, predicted)),
         curves=tuple(curves),
         notes=tuple(notes),
-        answers=tuple(
-            Answer(digest=digest(row.text).hex(), label=row.label, probabilities=tuple(line.tolist()), lang=row.lang)
-            for row, line in zip(rows, said, strict=True)
+        scored_rows=tuple(
+            ScoredRow(
+                digest=digest(row.text).hex(), label=row.label, probabilities=tuple(line.tolist()), lang=row.lang
+            )
+            for row, line in zip(rows, predicted, strict=True)
         ),
     )
 
 
-def write(folder: Path, assessment: Assessment, manifest: Manifest) -> dict[str, float]:
-    """Write report, page and answers into a version's staged folder; returns the metrics for its manifest.
+def write_report(folder: Path, assessment: Assessment, manifest: Manifest) -> dict[str, float]:
+    """Write the reports and predictions into a version's staged folder; returns the metrics for its manifest.
 
     Args:
-        manifest: as far as it is known: base, data, temperature and thresholds are shown on the page.
+        manifest: the manifest so far; the HTML report shows base, data, temperature and thresholds.
     """
     _write(folder / REPORT_FILE, assessment.model_dump_json(indent=1))
-    _write(folder / PAGE_FILE, page(assessment, manifest))
-    _write(folder / PREDICTIONS_FILE, "\n".join(answer.model_dump_json() for answer in assessment.answers))
-    return {**metrics(assessment), **_cost(folder)}
+    _write(folder / HTML_REPORT_FILE, render_html(assessment, manifest))
+    _write(folder / PREDICTIONS_FILE, "\n".join(row.model_dump_json() for row in assessment.scored_rows))
+    return {**manifest_metrics(assessment), **_cost(folder)}
 
 
-def metrics(assessment: Assessment) -> dict[str, float]:
-    """The manifest's: all on the test rows, and macro-F1 of each language, the model's and the baseline's."""
-    named = {name: one.value for name, one in assessment.overall.figures.items()}
-    named |= {f"macro_f1_{lang}": one.figures["macro_f1"].value for lang, one in assessment.by_lang.items()}
-    if beside := assessment.baseline:
-        named["baseline_macro_f1"] = beside.overall.figures["macro_f1"].value
-        named |= {f"baseline_macro_f1_{lang}": one.figures["macro_f1"].value for lang, one in beside.by_lang.items()}
-    return {name: value for name, value in named.items() if value is not None}
+def manifest_metrics(assessment: Assessment) -> dict[str, float]:
+    """The manifest's metrics: all on the test rows, and macro-F1 for each language, of the model and the baseline."""
+    values = {name: estimate.value for name, estimate in assessment.overall.metrics.items()}
+    values |= {f"macro_f1_{lang}": part.metrics["macro_f1"].value for lang, part in assessment.by_lang.items()}
+    if baseline := assessment.baseline:
+        values["baseline_macro_f1"] = baseline.overall.metrics["macro_f1"].value
+        values |= {
+            f"baseline_macro_f1_{lang}": part.metrics["macro_f1"].value for lang, part in baseline.by_lang.items()
+        }
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def mflops_per_token(config: dict[str, Any]) -> float | None:
-    """Millions of multiply-adds that an encoder of BERT's kind spends on a token, by its `config.json`.
+    """Millions of multiply-adds per token of a BERT-like encoder, from its `config.json`; None if it does not say.
 
-    A layer's four square matrices and two of the feed-forward; attention's share, which grows with the text, is left
-    out. None if the configuration does not say. What a version costs, without the noise of a measured rate.
+    Counts each layer's four square matrices and the two of the feed-forward, without attention, whose cost grows with
+    the text. It measures a version's cost without the noise of a benchmark.
     """
     layers, size, inner = (
         next((config[name] for name in names if name in config), None)
@@ -129,56 +142,61 @@ def _write(path: Path, text: str) -> None:
 
 
 def _slice(rows: int, point: dict[str, Floats], samples: dict[str, Floats]) -> Slice:
-    figures = {name: _figure(one, samples[name]) for name, one in point.items() if one.ndim == 1}
-    return Slice(rows=rows, figures=figures)
+    estimates = {name: _estimate(value, samples[name]) for name, value in point.items() if value.ndim == 1}
+    return Slice(rows=rows, metrics=estimates)
 
 
-def _figure(point: Floats, samples: Floats) -> Figure:
+def _estimate(point: Floats, samples: Floats) -> MetricEstimate:
     if np.isnan(point[0]) or np.isnan(samples).all():
-        return Figure(value=None, low=None, high=None)
-    low, high = measures.interval(samples)
-    return Figure(value=float(point[0]), low=float(low), high=float(high))
+        return MetricEstimate(value=None, low=None, high=None)
+    low, high = metrics.interval(samples)
+    return MetricEstimate(value=float(point[0]), low=float(low), high=float(high))
 
 
-def _seen(truth: Ints, said: Floats, langs: Mapping[str, NDArray[np.bool_]], seed: int) -> _Seen:
+def _evaluate(truth: Ints, probabilities: Floats, langs: Mapping[str, NDArray[np.bool_]], seed: int) -> _Evaluation:
     whole, *parts = (
-        (measures.scores(truth[some], said[some]), measures.resampled(truth[some], said[some], seed=seed))
-        for some in (np.ones(len(truth), dtype=bool), *langs.values())
+        (
+            metrics.compute_metrics(truth[mask], probabilities[mask]),
+            metrics.bootstrap(truth[mask], probabilities[mask], seed=seed),
+        )
+        for mask in (np.ones(len(truth), dtype=bool), *langs.values())
     )
-    by_lang = {lang: _slice(int(some.sum()), *part) for (lang, some), part in zip(langs.items(), parts, strict=True)}
-    return _Seen(_slice(len(truth), *whole), by_lang, *whole)
+    by_lang = {lang: _slice(int(mask.sum()), *part) for (lang, mask), part in zip(langs.items(), parts, strict=True)}
+    return _Evaluation(_slice(len(truth), *whole), by_lang, *whole)
 
 
-def _of_label(seen: _Seen, truth: Ints, place: int) -> Slice:
-    names = ("precision", "recall", "f1")
-    columns = {name: (seen.point[f"{name}_of"][:, place], seen.samples[f"{name}_of"][:, place]) for name in names}
+def _label_slice(evaluation: _Evaluation, truth: Ints, index: int) -> Slice:
+    columns = {
+        name: (evaluation.point[f"{name}_of"][:, index], evaluation.samples[f"{name}_of"][:, index])
+        for name in ("precision", "recall", "f1")
+    }
     return Slice(
-        rows=int((truth == place).sum()), figures={name: _figure(*column) for name, column in columns.items()}
+        rows=int((truth == index).sum()), metrics={name: _estimate(*column) for name, column in columns.items()}
     )
 
 
-def _beside(ours: _Seen, theirs: _Seen) -> Baseline:
-    difference = ours.point["macro_f1"] - theirs.point["macro_f1"]
-    gain = _figure(difference, ours.samples["macro_f1"] - theirs.samples["macro_f1"])
-    langs = {lang: (one, theirs.by_lang[lang]) for lang, one in ours.by_lang.items()}
-    return Baseline(
-        overall=theirs.overall,
-        by_lang=theirs.by_lang,
+def _compare(model: _Evaluation, baseline: _Evaluation) -> BaselineComparison:
+    difference = model.point["macro_f1"] - baseline.point["macro_f1"]
+    gain = _estimate(difference, model.samples["macro_f1"] - baseline.samples["macro_f1"])
+    langs = {lang: (part, baseline.by_lang[lang]) for lang, part in model.by_lang.items()}
+    return BaselineComparison(
+        overall=baseline.overall,
+        by_lang=baseline.by_lang,
         gain=gain,
-        sentence=beside_baseline(ours.overall, theirs.overall, gain, langs),
-        beaten=(gain.low or 0.0) > 0 and not behind(langs),
+        sentence=compare_with_baseline(model.overall, baseline.overall, gain, langs),
+        beaten=(gain.low or 0.0) > 0 and not languages_behind(langs),
     )
 
 
-def _mistakes(rows: Sequence[Row], labels: Sequence[str], said: Floats) -> Iterator[Mistake]:
-    confidence, guess = said.max(axis=1), said.argmax(axis=1)
-    for place in np.argsort(-confidence, kind="stable"):
-        row, predicted = rows[place], labels[int(guess[place])]
+def _mistakes(rows: Sequence[Row], labels: Sequence[str], probabilities: Floats) -> Iterator[Misclassification]:
+    confidence, guess = probabilities.max(axis=1), probabilities.argmax(axis=1)
+    for index in np.argsort(-confidence, kind="stable"):
+        row, predicted = rows[index], labels[int(guess[index])]
         if row.label != predicted:
-            yield Mistake(
+            yield Misclassification(
                 text=row.text,
                 label=row.label,
                 predicted=predicted,
-                confidence=float(confidence[place]),
+                confidence=float(confidence[index]),
                 lang=row.lang,
             )

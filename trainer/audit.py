@@ -1,4 +1,4 @@
-"""What is wrong with labelled rows before anything learns from them: copies, contradictions, leaks. Pure."""
+"""Audits labelled rows before training: copies, contradictory labels, and leaks between parts. Pure."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -7,14 +7,14 @@ from typing import Final
 
 from triagem.contracts.errors import InvalidInput
 from triagem.trainer.data import Corpus, Row
-from triagem.trainer.neighbours import near_duplicates
+from triagem.trainer.near_duplicates import near_duplicate_pairs
 
-_SHOWN: Final = 3  # examples in a line for people; --json has all
+_MAX_EXAMPLES: Final = 3  # in a line for people; --json has all
 
 
 @dataclass(frozen=True, slots=True)
 class Leak:
-    """Rows of a held-out part whose text, or nearly, is also a training row. `places`: each with that row."""
+    """Rows of a held-out part that are, or nearly are, training rows. `places` pairs each with its source."""
 
     rows: int
     exact: int
@@ -24,10 +24,10 @@ class Leak:
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """What there is to say of the training rows and of the held-out parts that have a file.
+    """Findings on the training rows and on the held-out parts that have a file.
 
-    `copies` and `near_copies` are training rows that repeat an earlier one, letter by letter or nearly;
-    `contradictions` are texts that stand there with more than one label, each as label → file and line.
+    `copies` and `near_copies` are training rows that repeat an earlier one exactly or nearly. `contradictions` are
+    texts that occur with more than one label, each as label → file and line.
     """
 
     rows: int
@@ -39,33 +39,39 @@ class Audit:
     leaks: Mapping[str, Leak]
 
     def lines(self) -> list[str]:
-        """What a person should know, a line each; the last ones only where there is something to say."""
+        """The findings as text, one per line; problems only where there are any."""
         shares = ", ".join(f"{label} {count / self.rows:.0%}" for label, count in self.labels.items())
         held_out = "".join(f", {leak.rows} {part} rows" for part, leak in self.leaks.items())
-        said = [f"{self.rows} training rows ({shares}){held_out}"]
+        lines = [f"{self.rows} training rows ({shares}){held_out}"]
         if named := {lang: count for lang, count in self.langs.items() if lang}:
-            said.append("languages: " + ", ".join(f"{lang} {count / self.rows:.0%}" for lang, count in named.items()))
+            lines.append(
+                "languages: " + ", ".join(f"{lang} {count / self.rows:.0%}" for lang, count in named.items())
+            )
         if self.copies or self.near_copies:
-            said.append(f"{self.copies} training rows are copies of another, {self.near_copies} nearly so")
+            lines.append(
+                f"{self.copies} training rows are copies of an earlier row, {self.near_copies} are near-duplicates"
+            )
         if self.contradictions:
-            texts = [" but ".join(f"{where} {label}" for label, where in one.items()) for one in self.contradictions]
-            said.append(f"{len(texts)} texts stand there with more than one label: {_some(texts)}")
-        return said + [told(part, leak) for part, leak in self.leaks.items() if leak.places]
+            texts = [
+                " but ".join(f"{where} {label}" for label, where in text.items()) for text in self.contradictions
+            ]
+            lines.append(f"{len(texts)} texts have more than one label: {_examples(texts)}")
+        return lines + [describe_leak(part, leak) for part, leak in self.leaks.items() if leak.places]
 
 
 def audit(corpus: Corpus) -> Audit:
     """Compare all rows with each other; time grows with their square, memory does not."""
-    train, given = corpus.train, corpus.given()
-    first: dict[str, Row] = {}  # each text once: a sentence that stands there five hundred times has 125,000 pairs
+    train, held_out = corpus.train, corpus.held_out()
+    first: dict[str, Row] = {}  # each text once: a sentence that occurs five hundred times has 125,000 pairs
     for row in train:
         first.setdefault(row.text, row)
-    fresh = {row.text for rows in given.values() for row in rows} - set(first)
+    fresh = {row.text for rows in held_out.values() for row in rows} - set(first)
     texts = [*first, *sorted(fresh)]
-    earlier: dict[str, str] = {}  # a text → the first one, of train or before it in train, that it nearly repeats
-    for pair in near_duplicates(texts):
+    earlier: dict[str, str] = {}  # a text → the first text, of train or before it in train, that it nearly repeats
+    for pair in near_duplicate_pairs(texts):
         if pair.left < len(first):
             earlier.setdefault(texts[pair.right], texts[pair.left])
-    leaks = {part: _leak(rows, first, earlier) for part, rows in given.items()}
+    leaks = {part: _leak(rows, first, earlier) for part, rows in held_out.items()}
     return Audit(
         rows=len(train),
         labels={label: sum(row.label == label for row in train) for label in corpus.labels},
@@ -85,28 +91,28 @@ def _leak(rows: Sequence[Row], first: Mapping[str, Row], earlier: Mapping[str, s
 
 
 def _contradictions(rows: Sequence[Row]) -> list[dict[str, str]]:
-    """The first row of each label, of each text that has several."""
-    said: dict[str, dict[str, str]] = defaultdict(dict)
+    """For each text with several labels, the first row of each label."""
+    labels: dict[str, dict[str, str]] = defaultdict(dict)
     for row in rows:
-        said[row.text].setdefault(row.label, row.where)
-    return [one for one in said.values() if len(one) > 1]
+        labels[row.text].setdefault(row.label, row.where)
+    return [by_label for by_label in labels.values() if len(by_label) > 1]
 
 
-def told(part: str, leak: Leak) -> str:
-    """How many rows of a held-out part measure memory, and where some of them are."""
-    examples = _some([f"{row} is {other}" for row, other in leak.places])
-    return f"of {leak.rows} {part} rows {leak.exact} are also in train, and {leak.near} nearly so ({examples})"
+def describe_leak(part: str, leak: Leak) -> str:
+    """A line on how many rows of a held-out part measure memorisation, with examples."""
+    examples = _examples([f"{row} is {source}" for row, source in leak.places])
+    return f"of {leak.rows} {part} rows, {leak.exact} are also in train and {leak.near} nearly ({examples})"
 
 
-def _some(texts: Sequence[str]) -> str:
-    return "; ".join([*texts[:_SHOWN], *(["…"] if len(texts) > _SHOWN else [])])
+def _examples(texts: Sequence[str]) -> str:
+    return "; ".join([*texts[:_MAX_EXAMPLES], *(["…"] if len(texts) > _MAX_EXAMPLES else [])])
 
 
-def refuse_leaks(found: Audit) -> None:
-    """Raises InvalidInput if a test row is also a training row, or nearly: the score would prove nothing."""
-    leak = found.leaks.get("test")
+def refuse_leaks(audited: Audit) -> None:
+    """Raise InvalidInput if a test row is a training row or nearly: the score would be meaningless."""
+    leak = audited.leaks.get("test")
     if leak and leak.places:
         raise InvalidInput(
-            f"{told('test', leak)}: their score would prove memory, not judgement; take them out of one of both, "
+            f"{describe_leak('test', leak)}: their score would measure memorisation; remove them from train or test, "
             "or pass --allow-leakage"
         )

@@ -1,7 +1,7 @@
-"""Charts of a report as values: everything in the pixels of a view box, for the page to draw as inline SVG. Pure.
+"""Lays out a report's charts as values in view-box pixels; the HTML template draws them as inline SVG. Pure.
 
-No plotting library: matplotlib and what it needs are 24 MB to download, its SVG has the colours of one theme written
-into it, and a report has lines and bars only.
+No plotting library: matplotlib and its dependencies are a 24 MB download, its SVG has the colours of one theme fixed,
+and a report has only lines and bars.
 """
 
 from collections.abc import Sequence
@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from math import ceil, floor, log10
 from typing import Final
 
-from triagem.trainer.report import Assessment, Bar, Bin, Point, Risk
+from triagem.trainer.report import Assessment, CurvePoint, HistogramBar, ReliabilityBin, RiskCoveragePoint
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
-    """The view box, and where in it the axes lie."""
+class ChartFrame:
+    """The view box and the position of the axes in it."""
 
     width: int = 360
     height: int = 240
@@ -24,20 +24,20 @@ class Frame:
     bottom: int = 200
 
 
-FRAME: Final = Frame()
+FRAME: Final = ChartFrame()
 
 
 @dataclass(frozen=True, slots=True)
-class Tick:
-    """A place on an axis, in pixels, and what stands there."""
+class AxisTick:
+    """A position on an axis, in pixels, and its label."""
 
     at: float
     text: str
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
-    """Something drawn: a line's points, a dot with its interval, or a bar. `hint` shows under a pointer."""
+class ChartShape:
+    """A line, a dot or a bar. `hint` is its tooltip."""
 
     kind: str
     points: tuple[tuple[float, float], ...]
@@ -46,36 +46,36 @@ class Shape:
 
     @property
     def path(self) -> str:
-        """As SVG wants the points of a line."""
+        """A line's points in SVG syntax."""
         return " ".join(f"{x:.1f},{y:.1f}" for x, y in self.points)
 
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """A chart with its axes, ready to draw. `legend` is of (style, text)."""
+    """A chart with its axes, ready to draw. `legend` holds (style, text) pairs."""
 
     title: str
-    said: str
+    caption: str
     x_label: str
     y_label: str
-    x_ticks: tuple[Tick, ...]
-    y_ticks: tuple[Tick, ...]
-    shapes: tuple[Shape, ...]
+    x_ticks: tuple[AxisTick, ...]
+    y_ticks: tuple[AxisTick, ...]
+    shapes: tuple[ChartShape, ...]
     legend: tuple[tuple[str, str], ...] = ()
 
 
 class _Axis:
-    """From a range of values to pixels, with round values for ticks (steps of 1, 2 or 5 times a power of ten)."""
+    """Maps a range of values to pixels, with ticks at round values (steps of 1, 2 or 5 times a power of ten)."""
 
     def __init__(self, low: float, high: float, start: int, end: int) -> None:
-        if high - low < max(1e-4 * abs(high), 1e-12):  # as good as one value: show it against 0
+        if high - low < max(1e-4 * abs(high), 1e-12):  # practically one value: include 0
             low, high = min(low, 0.0), high if high > 1e-12 else 1.0
-        wanted = (high - low) / 5
-        power: float = 10.0 ** floor(log10(wanted))
-        step = next(by * power for by in (1, 2, 5, 10) if by * power >= wanted * 0.999)
+        target = (high - low) / 5
+        power: float = 10.0 ** floor(log10(target))
+        step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= target * 0.999)
         first, last = floor(low / step + 1e-6), ceil(high / step - 1e-6)
         self._low, self._high, self._start, self._end = first * step, last * step, start, end
-        self.ticks = tuple(Tick(self(number * step), f"{number * step:.6g}") for number in range(first, last + 1))
+        self.ticks = tuple(AxisTick(self(number * step), f"{number * step:.6g}") for number in range(first, last + 1))
 
     def __call__(self, value: float) -> float:
         share = (value - self._low) / (self._high - self._low)
@@ -90,35 +90,34 @@ def _axes(xs: Sequence[float], ys: Sequence[float]) -> tuple[_Axis, _Axis]:
 
 
 def charts(assessment: Assessment) -> list[Chart]:
-    """All charts of a report, in its order; curves only where they were kept."""
-    made = [
-        reliability(assessment.bins),
-        confidences(assessment.histogram),
-        risk_coverage(assessment.risk_coverage),
-        curve(assessment.curves, "loss", "Loss in training"),
-        curve(assessment.curves, "learning_rate", "Learning rate"),
-        curve(assessment.curves, "dev_accuracy", "Accuracy on the rows that choose the checkpoint"),
+    """All charts of a report, in order; curves only if they were logged."""
+    possible = [
+        reliability_chart(assessment.bins),
+        confidence_chart(assessment.histogram),
+        risk_coverage_chart(assessment.risk_coverage),
+        curve_chart(assessment.curves, "loss", "Training loss"),
+        curve_chart(assessment.curves, "learning_rate", "Learning rate"),
+        curve_chart(assessment.curves, "dev_accuracy", "Dev accuracy"),
     ]
-    return [chart for chart in made if chart]
+    return [chart for chart in possible if chart]
 
 
-def reliability(bins: Sequence[Bin]) -> Chart:
-    """Each bin's accuracy against its confidence; on the diagonal confidence is what it says."""
-    accuracies = [one.accuracy for one in bins]
-    seen = [one.confidence for one in bins] + [one.low or 0.0 for one in accuracies]
-    x, y = _axes([min(seen), 1], [min(seen), 1])
-    shapes = [Shape("line", ((x(min(seen)), y(min(seen))), (x(1), y(1))), "aid")]
-    for one in bins:
-        at, value = x(one.confidence), one.accuracy.value or 0.0
-        low, high = one.accuracy.low or 0.0, one.accuracy.high or 0.0
-        hint = f"{one.rows} rows: confidence {one.confidence:.3f}, accuracy {value:.3f} ({low:.3f} to {high:.3f})"
+def reliability_chart(bins: Sequence[ReliabilityBin]) -> Chart:
+    """Each bin's accuracy against its confidence; a calibrated model lies on the diagonal."""
+    least = min([group.confidence for group in bins] + [group.accuracy.low or 0.0 for group in bins])
+    x, y = _axes([least, 1], [least, 1])
+    shapes = [ChartShape("line", ((x(least), y(least)), (x(1), y(1))), "aid")]
+    for group in bins:
+        center, value = x(group.confidence), group.accuracy.value or 0.0
+        low, high = group.accuracy.low or 0.0, group.accuracy.high or 0.0
+        hint = f"{group.rows} rows: confidence {group.confidence:.3f}, accuracy {value:.3f} ({low:.3f} to {high:.3f})"
         shapes += [
-            Shape("line", ((at, y(low)), (at, y(high))), "model thin"),
-            Shape("dot", ((at, y(value)),), "model", hint),
+            ChartShape("line", ((center, y(low)), (center, y(high))), "model thin"),
+            ChartShape("dot", ((center, y(value)),), "model", hint),
         ]
     return Chart(
         "Reliability",
-        "Bins of equal mass with their 95 % intervals; above the dashed line the model is better than it says.",
+        "Bins of equal mass with 95 % intervals. Above the dashed line the model is underconfident.",
         "confidence",
         "accuracy",
         x.ticks,
@@ -127,12 +126,12 @@ def reliability(bins: Sequence[Bin]) -> Chart:
     )
 
 
-def confidences(bars: Sequence[Bar]) -> Chart:
-    """Where right and wrong answers lie: in shares of their kind, or few wrong ones would not show."""
+def confidence_chart(bars: Sequence[HistogramBar]) -> Chart:
+    """The confidence of right and wrong predictions, each normalised because a few wrong ones would be invisible."""
     right, wrong = (max(1, sum(getattr(bar, kind) for bar in bars)) for kind in ("right", "wrong"))
     most = max(max(bar.right / right, bar.wrong / wrong) for bar in bars)
     x, y = _axes([bars[0].low, 1], [0, most])
-    shapes = list[Shape]()
+    shapes = list[ChartShape]()
     for bar in bars:
         middle = (x(bar.low) + x(bar.high)) / 2
         for style, count, total, left, end in (
@@ -140,10 +139,10 @@ def confidences(bars: Sequence[Bar]) -> Chart:
             ("wrong", bar.wrong, wrong, middle, x(bar.high) - 1),
         ):
             hint = f"{bar.low:.2f} to {bar.high:.2f}: {count} {'right' if style == 'model' else 'wrong'}"
-            shapes.append(Shape("bar", ((left, y(count / total)), (end, y(0))), style, hint))
+            shapes.append(ChartShape("bar", ((left, y(count / total)), (end, y(0))), style, hint))
     return Chart(
         "Confidence",
-        "How sure right answers were, and wrong ones; each kind adds up to 1.",
+        "Confidence of right and of wrong predictions; each kind sums to 1.",
         "confidence",
         "share of its kind",
         x.ticks,
@@ -153,30 +152,30 @@ def confidences(bars: Sequence[Bar]) -> Chart:
     )
 
 
-def risk_coverage(risks: Sequence[Risk]) -> Chart:
-    """How wrong the surest part of the answers is."""
-    x, y = _axes([0, 1], [0, max(one.risk for one in risks)])
+def risk_coverage_chart(points: Sequence[RiskCoveragePoint]) -> Chart:
+    """The error rate of the most confident predictions."""
+    x, y = _axes([0, 1], [0, max(point.risk for point in points)])
     return Chart(
         "Risk and coverage",
-        "If only the surest answers are acted on: how many of them are wrong.",
-        "share of answers acted on",
-        "of these wrong",
+        "The error rate if only the most confident predictions are acted on.",
+        "share acted on (coverage)",
+        "share wrong (risk)",
         x.ticks,
         y.ticks,
-        (Shape("line", tuple((x(one.coverage), y(one.risk)) for one in risks), "model"),),
+        (ChartShape("line", tuple((x(point.coverage), y(point.risk)) for point in points), "model"),),
     )
 
 
-def curve(points: Sequence[Point], name: str, title: str) -> Chart | None:
-    """What was logged over the optimizer's steps; None if it was not."""
-    kept = [(point.step, value) for point in points if (value := getattr(point, name)) is not None]
-    if not kept:
+def curve_chart(points: Sequence[CurvePoint], name: str, title: str) -> Chart | None:
+    """A logged value over the optimizer's steps; None if it was not logged."""
+    logged = [(point.step, value) for point in points if (value := getattr(point, name)) is not None]
+    if not logged:
         return None
-    x, y = _axes([0, *(step for step, _ in kept)], [value for _, value in kept])
-    line = tuple((x(step), y(value)) for step, value in kept)
+    x, y = _axes([0, *(step for step, _ in logged)], [value for _, value in logged])
+    line = tuple((x(step), y(value)) for step, value in logged)
     dots = (
-        Shape("dot", (at,), "model", f"step {step}: {value:.4g}")
-        for at, (step, value) in zip(line, kept, strict=True)
+        ChartShape("dot", (position,), "model", f"step {step}: {value:.4g}")
+        for position, (step, value) in zip(line, logged, strict=True)
     )
     label = name.replace("_", " ")
-    return Chart(title, "", "step", label, x.ticks, y.ticks, (Shape("line", line, "model"), *dots))
+    return Chart(title, "", "step", label, x.ticks, y.ticks, (ChartShape("line", line, "model"), *dots))

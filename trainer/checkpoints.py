@@ -1,7 +1,6 @@
-"""Where a training keeps its checkpoints, so that the same command goes on after a kill, and which one is kept in the
-end. Files only, no torch.
+"""Stores a training's checkpoints so that the same command resumes it after an interruption. Files only, no torch.
 
-Not here: what a checkpoint holds; Hugging Face's Trainer writes and reads it.
+Hugging Face's Trainer writes and reads the checkpoints themselves.
 """
 
 import fcntl
@@ -16,73 +15,75 @@ from typing import Final
 
 from triagem.contracts.errors import AlreadyTraining
 
-# Written last, so that a checkpoint with a readable one is whole.
+# Written last, so a checkpoint with a readable one is complete.
 _STATE: Final = "trainer_state.json"
-# Twice the size of the model, and of use in the newest checkpoint alone.
+# Twice the size of the model, and needed in the newest checkpoint only.
 _OPTIMIZER: Final = "optimizer.pt"
 
 
-def mark_of(*parts: object) -> str:
-    """The name of a training: 12 hexadecimal digits that change with anything it is made of."""
+def training_id(*parts: object) -> str:
+    """The identifier of a training: 12 hexadecimal digits that depend on all its inputs."""
     return sha256("\0".join(repr(part) for part in parts).encode()).hexdigest()[:12]
 
 
 @contextmanager
-def workplace(root: Path, mark: str) -> Iterator[Path]:
-    """The training's own folder in `root`, the same at each try: kept if the block fails and left checkpoints.
+def training_folder(root: Path, name: str) -> Iterator[Path]:
+    """The training's own folder in `root`, the same on every attempt. It is kept if the block fails with checkpoints.
 
     Raises:
-        AlreadyTraining: another process is at the same training.
+        AlreadyTraining: another process runs the same training.
     """
-    folder = root / f".training-{mark}"
+    folder = root / f".training-{name}"
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise AlreadyTraining(f"the same training runs already (in {folder}): wait for it, or end it") from None
+            raise AlreadyTraining(
+                f"the same training is already running (in {folder}): wait for it, or stop it"
+            ) from None
         try:
             yield folder
         except BaseException:
-            if not begun(folder):
+            if not has_progress(folder):
                 shutil.rmtree(folder, ignore_errors=True)
             raise
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def begun(folder: Path) -> bool:
-    """Whether a training left something in its folder to go on from."""
+def has_progress(folder: Path) -> bool:
+    """Whether a training left something in its folder to resume from."""
     return any(folder.glob("fold-*.json")) or any(folder.rglob(_STATE))
 
 
-def last_whole(folder: Path) -> Path | None:
-    """The newest checkpoint that was written to its end; newer ones, cut off by a kill, are removed."""
+def newest_complete(folder: Path) -> Path | None:
+    """The newest complete checkpoint; newer, incomplete ones are removed."""
     numbered = [(int(path.name.partition("-")[2]), path) for path in folder.glob("checkpoint-*")]
     for _, path in sorted(numbered, reverse=True):
-        if _whole(path):
+        if _is_complete(path):
             return path
         shutil.rmtree(path, ignore_errors=True)
     return None
 
 
-def thin_out(folder: Path) -> None:
-    """Take the optimizer's state out of all checkpoints but the newest: only that one is gone on from."""
+def drop_old_optimizer_states(folder: Path) -> None:
+    """Delete the optimizer state of all checkpoints except the newest: only that one is resumed."""
     *older, _ = sorted(folder.glob(f"checkpoint-*/{_OPTIMIZER}"), key=lambda path: int(path.parent.name[11:]))
     for path in older:
         path.unlink(missing_ok=True)
 
 
-def beats_last(best: float, last: float, rows: int) -> bool:
-    """Whether a checkpoint's share of right answers on dev beats the last one's by over a standard error.
+def clearly_better(best: float, last: float, rows: int) -> bool:
+    """Whether an accuracy on `rows` dev rows beats the last checkpoint's by more than a standard error.
 
-    What does not is chance (Breiman et al. 1984, section 3.4.3), and the last checkpoint has learned most. On a few
-    hundred dev rows several get the same number right, and the Trainer would keep the first of them, the least
-    trained: see docs/model-quality.md.
+    A smaller difference is chance (Breiman et al. 1984, section 3.4.3), and the last checkpoint has trained longest.
+    On a few hundred dev rows several checkpoints get the same number right, and the Trainer would keep the first, the
+    least trained: see docs/model-quality.md.
     """
     return best - last > sqrt(last * (1 - last) / rows)
 
 
-def _whole(checkpoint: Path) -> bool:
+def _is_complete(checkpoint: Path) -> bool:
     try:
         json.loads((checkpoint / _STATE).read_bytes())
     except (OSError, ValueError):

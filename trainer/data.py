@@ -1,6 +1,6 @@
-"""Rows to learn from: JSON lines as the seed has them, or CSV; checked line by line, cleaned as in serving. No torch.
+"""Reads labelled rows from JSON lines (the original specification's format) or CSV, validated and cleaned. No torch.
 
-Not here: whether the rows are worth learning from, or the score worth believing.
+Cleaning is the same as in serving. `triagem.trainer.audit` judges the rows' quality.
 """
 
 import csv
@@ -18,13 +18,15 @@ from unicodedata import normalize
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.text import clean
 
-FILES: Final = "train.jsonl or train.csv and, as far as you have them, dev, calibration and test, named alike"
+FILES: Final = "train.jsonl or train.csv and optionally dev, calibration and test files, named the same way"
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One labelled text, clean. `lang` is for evaluation only, empty where the file does not say; `where` is its
-    file and line, and no part of what it is."""
+    """One labelled, cleaned text.
+
+    `lang` is for evaluation only, and empty if unknown. `where` is its file and line; it is not compared.
+    """
 
     text: str
     label: str
@@ -34,7 +36,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
-    """What a data folder holds. A part without a file is empty. `labels` are in the order of the model's outputs."""
+    """The rows of a data folder. A part without a file is empty. `labels` are in the order of the model's outputs."""
 
     labels: tuple[str, ...]
     train: tuple[Row, ...]
@@ -42,37 +44,39 @@ class Corpus:
     calibration: tuple[Row, ...] = ()
     test: tuple[Row, ...] = ()
 
-    def given(self) -> dict[str, tuple[Row, ...]]:
+    def held_out(self) -> dict[str, tuple[Row, ...]]:
         """The held-out parts that have a file, by name."""
-        held_out = {"dev": self.dev, "calibration": self.calibration, "test": self.test}
-        return {part: rows for part, rows in held_out.items() if rows}
+        parts = {"dev": self.dev, "calibration": self.calibration, "test": self.test}
+        return {part: rows for part, rows in parts.items() if rows}
 
 
 def load(data_dir: Path, labels: Sequence[str] = ()) -> Corpus:
-    """Read `train` and, where they exist, `dev`, `calibration` and `test`: `.jsonl` with
-    `{"prompt": text, "completion": label}` a line and `lang` if known, or `.csv` with these columns.
+    """Read `train` and, if they exist, `dev`, `calibration` and `test`.
+
+    A `.jsonl` file has `{"prompt": text, "completion": label}` on each line, and optionally `lang`; a `.csv` file has
+    these columns.
 
     Args:
-        labels: declared, in the order of the model's outputs. Without, those of the training rows, sorted, which
-            gives the seed's `suporte` = 0, `venda` = 1.
+        labels: the labels in the order of the model's outputs. By default those of the training rows, sorted, which
+            gives the original specification's `suporte` = 0, `venda` = 1.
 
     Raises:
-        InvalidInput: naming the file, the line where there is one, and how to mend it.
+        InvalidInput: names the file, the line if there is one, and the fix.
     """
     train = _file(data_dir, "train")
     parts = {part: _read(_file(data_dir, part)) for part in ("train", "dev", "calibration", "test")}
     if not parts["train"]:
-        raise InvalidInput(f"{train}: No such file; a data folder holds {FILES}")
+        raise InvalidInput(f"{train}: no such file; a data folder holds {FILES}")
     known = _declared(labels) if labels else tuple(sorted({row.label for row in parts["train"]}))
     if len(known) < 2:
-        raise InvalidInput(f"{train}: every row is labelled {known[0]!r}, at least two labels are needed")
+        raise InvalidInput(f"{train}: every row has the label {known[0]!r}, at least two labels are needed")
     _check_labels([row for rows in parts.values() for row in rows], known, declared=bool(labels))
     _check_counts(parts["train"], known, train)
     return Corpus(known, **parts)
 
 
 def rows_digest(rows: Iterable[Row]) -> str:
-    """A SHA-256 over the rows' texts and labels, whatever their order."""
+    """A SHA-256 over the rows' texts and labels, independent of their order."""
     lines = sorted(json.dumps([row.text, row.label], ensure_ascii=False) for row in rows)
     return sha256("\n".join(lines).encode()).hexdigest()
 
@@ -80,55 +84,61 @@ def rows_digest(rows: Iterable[Row]) -> str:
 def _declared(labels: Sequence[str]) -> tuple[str, ...]:
     known = tuple(_label(label) for label in labels)
     if len(known) < 2 or len(set(known)) < len(known) or not all(known):
-        raise InvalidInput(f"labels {','.join(labels)!r}: expected at least two different ones, as in suporte,venda")
+        raise InvalidInput(
+            f"labels {','.join(labels)!r}: expected at least two different labels, for example suporte,venda"
+        )
     return known
 
 
 def _check_labels(rows: Iterable[Row], known: Sequence[str], *, declared: bool) -> None:
     for row in rows:
         if row.label not in known:
-            what = "is not one of the labels" if declared else "is a label that no training row has; they have"
-            raise InvalidInput(f"{row.where}: {row.label!r} {what} {', '.join(known)}{_meant(row.label, known)}")
+            problem = "is not one of the labels" if declared else "is a label that no training row has; they have"
+            raise InvalidInput(
+                f"{row.where}: {row.label!r} {problem} {', '.join(known)}{_suggestion(row.label, known)}"
+            )
 
 
 def _check_counts(rows: Sequence[Row], known: Sequence[str], path: Path) -> None:
-    """Two rows of each label: with one there is nothing to learn it from and nothing to choose a checkpoint by."""
+    """Require two rows of each label: one to train on, and one to choose the checkpoint."""
     count = Counter(row.label for row in rows)
     for label in known:
         if not count[label]:
-            raise InvalidInput(f"{path}: no row is labelled {label!r}, at least two are needed")
+            raise InvalidInput(f"{path}: no row has the label {label!r}, at least two are needed")
     for row in rows:
         if count[row.label] < 2:
-            meant = _meant(row.label, [label for label in known if label != row.label])
-            raise InvalidInput(f"{row.where}: the only row labelled {row.label!r}, at least two are needed{meant}")
+            suggestion = _suggestion(row.label, [label for label in known if label != row.label])
+            raise InvalidInput(
+                f"{row.where}: the only row with the label {row.label!r}, at least two are needed{suggestion}"
+            )
 
 
-def _meant(label: str, known: Sequence[str]) -> str:
-    """The nearest known label as a question, if one is near."""
-    folded = {one.casefold(): one for one in known}
+def _suggestion(label: str, known: Sequence[str]) -> str:
+    """The most similar known label as a question, if there is one."""
+    folded = {candidate.casefold(): candidate for candidate in known}
     near = get_close_matches(label.casefold(), folded, n=1)
     return f"; did you mean {folded[near[0]]!r}?" if near else ""
 
 
 def _label(text: str) -> str:
-    return normalize("NFC", text).strip()  # else the same letters, typed on two machines, are two labels
+    return normalize("NFC", text).strip()  # otherwise equal letters in two encodings would be two labels
 
 
 def _file(data_dir: Path, part: str) -> Path:
-    """The part's file: CSV if there is one and no JSON lines, else JSON lines, there or not."""
+    """The part's file: the CSV if there is only that, else the JSON lines, whether or not it exists."""
     jsonl, table = data_dir / f"{part}.jsonl", data_dir / f"{part}.csv"
     return table if table.exists() and not jsonl.exists() else jsonl
 
 
 def _read(path: Path) -> tuple[Row, ...]:
-    """A part's rows, none without a file."""
+    """A part's rows; empty without a file."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = tuple(_row(record, f"{path}:{line}") for line, record in _records(file, path))
     except FileNotFoundError:
         return ()
     except UnicodeDecodeError:
-        raise InvalidInput(f"{path}: is not UTF-8, save it as UTF-8") from None
+        raise InvalidInput(f"{path}: is not UTF-8; save it as UTF-8") from None
     except OSError as error:
         raise InvalidInput(f"{path}: {error.strerror}; a data folder holds {FILES}") from None
     if not rows:
@@ -137,7 +147,7 @@ def _read(path: Path) -> tuple[Row, ...]:
 
 
 def _records(file: TextIO, path: Path) -> Iterator[tuple[int, object]]:
-    """Line number, and what stands there."""
+    """Line numbers and decoded records."""
     if path.suffix == ".csv":
         table = csv.DictReader(file, strict=True)
         try:
@@ -151,22 +161,22 @@ def _records(file: TextIO, path: Path) -> Iterator[tuple[int, object]]:
             try:
                 yield number, json.loads(line)
             except ValueError:
-                raise InvalidInput(f"{path}:{number}: is no JSON") from None
+                raise InvalidInput(f"{path}:{number}: is not JSON") from None
 
 
 def _row(record: object, where: str) -> Row:
     if not isinstance(record, dict):
-        raise InvalidInput(f'{where}: is no object, expected {{"prompt": text, "completion": label}}')
+        raise InvalidInput(f'{where}: is not an object, expected {{"prompt": text, "completion": label}}')
     for field in ("prompt", "completion"):
         if field not in record:
             raise InvalidInput(f"{where}: has no {field!r}")
         value = record[field]
         if not isinstance(value, str):
-            raise InvalidInput(f"{where}: {field!r} is no text")
+            raise InvalidInput(f"{where}: {field!r} is not a string")
         if not clean(value):
             raise InvalidInput(f"{where}: {field!r} is empty")
         try:
             value.encode()
         except UnicodeEncodeError:
-            raise InvalidInput(f"{where}: {field!r} holds a lone surrogate, half a character") from None
+            raise InvalidInput(f"{where}: {field!r} contains a lone surrogate (half a character)") from None
     return Row(clean(record["prompt"]), _label(record["completion"]), str(record.get("lang") or ""), where)

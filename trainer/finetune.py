@@ -1,6 +1,6 @@
-"""Fine-tune a BERT with the seed document's recipe, on Hugging Face's Trainer; write weights and tokenizer.
+"""Fine-tunes a BERT with the original specification's recipe on Hugging Face's Trainer; writes weights and tokenizer.
 
-Not here: reading data, measuring on the test, the registry. Padded attention: packing is for serving.
+Training uses padded attention; packing is for serving.
 """
 
 import logging
@@ -27,23 +27,23 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from triagem.engine.classify import EngineSettings
-from triagem.trainer.beginning import load_base, load_parent
-from triagem.trainer.checkpoints import beats_last, last_whole
+from triagem.trainer.base_model import load_base, load_parent
+from triagem.trainer.checkpoints import clearly_better, newest_complete
 from triagem.trainer.data import Row
-from triagem.trainer.inherit import Parent
-from triagem.trainer.loop import Loop, Report, curves
-from triagem.trainer.measures import measure
-from triagem.trainer.report import Point, Progress
+from triagem.trainer.hf_trainer import ProgressCallback, SpecificationTrainer, training_curves
+from triagem.trainer.metrics import label_metrics
+from triagem.trainer.parent import Parent
+from triagem.trainer.report import CurvePoint, TrainingProgress
 from triagem.trainer.schedule import Schedule
 from triagem.trainer.settings import TrainSettings
 
 
 @dataclass(frozen=True, slots=True)
-class Tuned:
-    """What a training gives beside the files. `resumed_at` is the step that it went on from after a kill, else 0."""
+class FinetuneResult:
+    """The result of fine-tuning besides the files. `resumed_at` is the step that it resumed from, or 0."""
 
     max_tokens: int
-    curves: tuple[Point, ...]
+    curves: tuple[CurvePoint, ...]
     resumed_at: int
 
 
@@ -56,27 +56,28 @@ def finetune(
     schedule: Schedule,
     folder: Path,
     checkpoints: Path,
-    progress: Progress,
+    progress: TrainingProgress,
     parent: Parent | None = None,
-) -> Tuned:
-    """Train on `train`, keep the last checkpoint, or the best on `dev` where it `beats_last`; write it to `folder`.
+) -> FinetuneResult:
+    """Train on `train` and write the last checkpoint to `folder`, or the best on `dev` if that is `clearly_better`.
 
-    The same rows, settings and seed give the same weights on the same machine, also after a kill: a training of them
-    goes on from the last whole checkpoint in `checkpoints`. (Not to the bit on MPS, whose random state is not kept.)
+    The same rows, settings and seed give the same weights on the same machine. After an interruption, the training
+    resumes from the last complete checkpoint in `checkpoints`. (Not bit-identical on MPS, whose random state is not
+    saved.)
 
     Args:
-        parent: go on from this version instead of the settings' base; its labels are the first of `labels`.
+        parent: fine-tune from this version instead of the settings' base; its labels are the first of `labels`.
 
     Raises:
         InvalidInput: the base cannot be loaded.
     """
-    with _quiet():
-        set_seed(settings.seed)  # before the classifier's weights are drawn
+    with _silenced():
+        set_seed(settings.seed)  # before the classifier's weights are initialised
         tokenizer, model = load_parent(parent, labels) if parent else load_base(settings.base, labels)
         limit: int = min(settings.max_tokens, tokenizer.model_max_length, model.config.max_position_embeddings)
         limit = min(limit, parent.manifest.max_tokens) if parent else limit
         encode = partial(_encode, tokenizer=tokenizer, labels=labels, limit=limit)
-        trainer = Loop(
+        trainer = SpecificationTrainer(
             weights=_weights(train, labels) if settings.class_weights == "balanced" else None,
             model=model,
             args=training_arguments(settings, schedule, checkpoints),
@@ -85,21 +86,23 @@ def finetune(
             data_collator=DataCollatorWithPadding(tokenizer),
             processing_class=tokenizer,
             compute_metrics=_metrics,
-            callbacks=[Report(progress)],
+            callbacks=[ProgressCallback(progress)],
         )
         trainer.remove_callback(PrinterCallback)
-        begun = last_whole(checkpoints)
-        trainer.train(resume_from_checkpoint=str(begun) if begun else None)
-        if earlier := _earlier(trainer.state, settings.metric_for_best_model, len(dev)):
+        checkpoint = newest_complete(checkpoints)
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        if earlier := _better_earlier_checkpoint(trainer.state, settings.metric_for_best_model, len(dev)):
             load_model(model, earlier / "model.safetensors", device=str(model.device))
-        # Not trainer.save_model: it adds training_args.bin, a pickle, and a version holds no code.
+        # Not trainer.save_model: it adds training_args.bin, a pickle, and a version contains no code.
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
-    return Tuned(limit, curves(trainer.state.log_history), int(begun.name.partition("-")[2]) if begun else 0)
+    return FinetuneResult(
+        limit, training_curves(trainer.state.log_history), _step_of(checkpoint) if checkpoint else 0
+    )
 
 
 def training_arguments(settings: TrainSettings, schedule: Schedule, checkpoints: Path) -> TrainingArguments:
-    """What Hugging Face's Trainer is told: the settings, fitted to the rows and the device."""
+    """Arguments for Hugging Face's Trainer: the settings, fitted to the rows and the device."""
     on_cpu = EngineSettings().device == "cpu"
     cuda = torch.cuda.is_available() and not on_cpu
     return TrainingArguments(
@@ -128,16 +131,20 @@ def training_arguments(settings: TrainSettings, schedule: Schedule, checkpoints:
     )
 
 
-def _earlier(state: TrainerState, metric: str, rows: int) -> Path | None:
-    """The best checkpoint on dev, if it is to be kept instead of the last one."""
+def _step_of(checkpoint: Path) -> int:
+    return int(checkpoint.name.partition("-")[2])
+
+
+def _better_earlier_checkpoint(state: TrainerState, metric: str, rows: int) -> Path | None:
+    """The best checkpoint on dev, if it is clearly better than the last one."""
     *_, last = (entry[f"eval_{metric}"] for entry in state.log_history if f"eval_{metric}" in entry)
-    if state.best_model_checkpoint is None or not beats_last(float(state.best_metric or 0.0), last, rows):
+    if state.best_model_checkpoint is None or not clearly_better(float(state.best_metric or 0.0), last, rows):
         return None
     return Path(state.best_model_checkpoint)
 
 
 def _weights(rows: Sequence[Row], labels: Sequence[str]) -> torch.Tensor:
-    """A weight for each label: its rows together weigh as much as those of any other, a row 1 on average."""
+    """A weight for each label: every label's rows have the same total weight, and the mean weight of a row is 1."""
     count = Counter(row.label for row in rows)
     return torch.tensor([len(rows) / len(labels) / max(1, count[label]) for label in labels])
 
@@ -148,12 +155,12 @@ def _encode(rows: Sequence[Row], *, tokenizer: Any, labels: Sequence[str], limit
 
 
 def _metrics(prediction: EvalPrediction) -> dict[str, float]:
-    return measure(np.asarray(prediction.label_ids), np.asarray(prediction.predictions).argmax(axis=-1))
+    return label_metrics(np.asarray(prediction.label_ids), np.asarray(prediction.predictions).argmax(axis=-1))
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the bars, warnings and tables that transformers writes by itself, whatever was set before."""
+def _silenced() -> Iterator[None]:
+    """Suppress transformers' progress bars, warnings and tables; restores the previous settings."""
     level, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
     transformers_logging.set_verbosity(logging.CRITICAL)
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]

@@ -1,7 +1,7 @@
-"""Training rows whose label the other rows speak against: people's mistakes, found before a model learns them.
+"""Finds training rows whose label is probably wrong, before a model learns them.
 
-Confident learning (Northcutt, Jiang and Chuang 2021, arXiv:1911.00068) over the baseline's answers, each by a model
-of the other folds: seconds where a BERT would take hours.
+Confident learning (Northcutt, Jiang and Chuang 2021, arXiv:1911.00068) on the baseline's out-of-fold predictions:
+seconds where a BERT would take hours.
 """
 
 from collections.abc import Sequence
@@ -11,54 +11,55 @@ from typing import Final
 import numpy as np
 
 from triagem.trainer.baseline import baseline
-from triagem.trainer.calibrate import Floats, Places
+from triagem.trainer.cross_validation import fold_numbers
 from triagem.trainer.data import Row
-from triagem.trainer.folds import fold_numbers
+from triagem.trainer.temperature_scaling import Floats, LabelIndices
 
 _FOLDS: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
 class LabelError:
-    """A row that is probably not what it is labelled; `confidence` is how sure the other rows make of `instead`."""
+    """A row whose label is probably wrong; `confidence` is the probability of `suggested_label`."""
 
     where: str
     label: str
-    instead: str
+    suggested_label: str
     confidence: float
 
 
 def label_errors(rows: Sequence[Row], labels: Sequence[str], *, seed: int) -> list[LabelError]:
-    """The suspected rows, the surest first; none where a label has too few rows to be held out."""
+    """The suspected rows, the most confident first; empty if a label has too few rows to be held out."""
     folds = np.asarray(fold_numbers(rows, _FOLDS, seed))
-    said = np.zeros((len(rows), len(labels)))
+    predicted = np.zeros((len(rows), len(labels)))
     for fold in set(folds.tolist()):
         held_out = folds == fold
         others = [row for row, out in zip(rows, held_out, strict=True) if not out]
         if {row.label for row in others} != set(labels):
             return []
-        said[held_out] = baseline(others, [row for row, out in zip(rows, held_out, strict=True) if out], labels)
+        fold_rows = [row for row, out in zip(rows, held_out, strict=True) if out]
+        predicted[held_out] = baseline(others, fold_rows, labels)
     given = np.asarray([labels.index(row.label) for row in rows])
-    found = [(int(row), int(instead)) for row, instead in zip(*suspected(said, given), strict=True)]
-    found.sort(key=lambda one: -said[one])
+    suspects = [(int(row), int(suggested)) for row, suggested in zip(*suspected(predicted, given), strict=True)]
+    suspects.sort(key=lambda suspect: -predicted[suspect])
     return [
-        LabelError(rows[row].where, rows[row].label, labels[instead], float(said[row, instead]))
-        for row, instead in found
+        LabelError(rows[row].where, rows[row].label, labels[suggested], float(predicted[row, suggested]))
+        for row, suggested in suspects
     ]
 
 
-def suspected(said: Floats, given: Places) -> tuple[Places, Places]:
-    """Rows, and the label that each seems to have instead.
+def suspected(probabilities: Floats, given: LabelIndices) -> tuple[LabelIndices, LabelIndices]:
+    """Indices of the suspected rows, and the label that each probably has instead.
 
-    A row is suspected of a label whose probability is at least what that label's own rows get on average: so a label
-    of which models are never sure needs less.
+    A row is suspected of a label if its probability is at least the mean probability of that label's own rows. So a
+    label that models never predict with high confidence needs less.
 
     Args:
-        said: out-of-fold probabilities `[rows][labels]`.
-        given: the labels' places `[rows]`, each label at least once.
+        probabilities: out of fold, `[rows][labels]`.
+        given: the indices of the rows' labels, `[rows]`; each label occurs at least once.
     """
-    usual = np.asarray([said[given == label, label].mean() for label in range(said.shape[1])])
-    reached = np.where(said >= usual, said, 0.0)
-    instead = reached.argmax(axis=1)
-    rows = np.flatnonzero((reached.max(axis=1) > 0) & (instead != given))
-    return rows, instead[rows]
+    mean = np.asarray([probabilities[given == label, label].mean() for label in range(probabilities.shape[1])])
+    reached = np.where(probabilities >= mean, probabilities, 0.0)
+    suggested = reached.argmax(axis=1)
+    rows = np.flatnonzero((reached.max(axis=1) > 0) & (suggested != given))
+    return rows, suggested[rows]

@@ -1,4 +1,4 @@
-"""A data folder made ready to learn from: read, looked at, split. Nothing is written."""
+"""Prepares a data folder for training: reads, audits and splits it. Writes nothing."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,22 +6,22 @@ from pathlib import Path
 from triagem.registry import Registry
 from triagem.trainer.audit import Audit, audit, refuse_leaks
 from triagem.trainer.data import load
-from triagem.trainer.history import history
+from triagem.trainer.history import read_history
 from triagem.trainer.settings import TrainSettings
-from triagem.trainer.split import CALIBRATION_ROWS, CALIBRATION_ROWS_OR_FOLDS, Parts, split
+from triagem.trainer.split import CALIBRATION_ROWS, CALIBRATION_ROWS_OR_FOLDS, DataSplit, split
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
-    """The labels in the order of the model's outputs, what is wrong with the rows, and the four parts."""
+class PreparedData:
+    """The labels in the order of the model's outputs, the audit, and the four parts."""
 
     labels: tuple[str, ...]
     audit: Audit
-    parts: Parts
+    parts: DataSplit
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a person should know before training, a line each."""
+        """The audit's and the split's notes, one line each."""
         return (*self.audit.lines(), *self.parts.notes)
 
 
@@ -32,27 +32,27 @@ def prepare(
     *,
     parent: str | None = None,
     allow_leakage: bool = False,
-) -> Prepared:
-    """Read `data_dir` and split it, heeding what the registry's versions saw.
+) -> PreparedData:
+    """Read `data_dir`, audit it, and split it, taking into account which rows the registry's versions saw.
 
     Args:
-        parent: the version that the next one starts from.
-        allow_leakage: go on although test rows are, or nearly are, training rows.
+        parent: the version to fine-tune from.
+        allow_leakage: continue although test rows are training rows or near-duplicates of them.
 
     Raises:
-        InvalidInput: the rows cannot be used, or the test would measure memory.
+        InvalidInput: the rows cannot be used, or test rows leak into the training rows.
     """
     corpus = load(data_dir, settings.labels)
-    found = audit(corpus)
+    audited = audit(corpus)
     if not allow_leakage:
-        refuse_leaks(found)
-    seen = history(registry, parent)
+        refuse_leaks(audited)
+    seen = read_history(registry, parent)
     parts = split(
         corpus,
         seed=settings.seed,
-        least_calibration=CALIBRATION_ROWS if settings.folds < 2 else CALIBRATION_ROWS_OR_FOLDS,
+        min_calibration_rows=CALIBRATION_ROWS if settings.folds < 2 else CALIBRATION_ROWS_OR_FOLDS,
         tested=seen.tested,
         trained=seen.trained,
         learned=seen.learned,
     )
-    return Prepared(corpus.labels, found, parts)
+    return PreparedData(corpus.labels, audited, parts)

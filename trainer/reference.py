@@ -1,6 +1,6 @@
-"""What a version's texts looked like when it was trained: the embeddings of rows that it did not learn from.
+"""Stores a version's drift reference: the embeddings and predictions of rows that it did not train on. No torch.
 
-Held-out rows, because those of training rows always lie elsewhere: the model was fitted to them. No torch.
+Embeddings of training rows always lie elsewhere, because the model was fitted to them.
 """
 
 import json
@@ -15,23 +15,23 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from triagem.contracts.errors import ModelCorrupt
-from triagem.contracts.model import REFERENCE_FILE, Embeds, Model
-from triagem.engine.language import language
+from triagem.contracts.model import REFERENCE_FILE, EmbeddingModel, Model
+from triagem.engine.language import detect_language
 from triagem.engine.planner import plan
 from triagem.registry import Registry
-from triagem.registry.store import digest_of
+from triagem.registry.store import file_digest
 from triagem.trainer.data import Row
 
-MOST: Final = 1000  # 1.5 MB of a small BERT's rows, 3 MB of a base one's
+MAX_ROWS: Final = 1000  # 1.5 MB for a small BERT, 3 MB for a base one
 
 
-class Engine(Model, Embeds, Protocol):
-    """A loaded version that shows what its classifier reads."""
+class EmbeddingClassifier(Model, EmbeddingModel, Protocol):
+    """A loaded version that also returns embeddings."""
 
 
 @dataclass(frozen=True, slots=True)
 class Population:
-    """Texts as a version sees them, a row each. `labels` are the version's own answers, `langs` may be empty."""
+    """Features of a set of texts, one row each. `labels` are predictions; an entry of `langs` may be empty."""
 
     embeddings: NDArray[np.float32]
     confidences: NDArray[np.float64]
@@ -43,42 +43,43 @@ class Population:
         return len(self.labels)
 
 
-def look(model: Engine, rows: Sequence[Row], *, batch_size: int = 32) -> Population:
-    """Rows through the engine that serves."""
+def describe_rows(model: EmbeddingClassifier, rows: Sequence[Row], *, batch_size: int = 32) -> Population:
+    """Compute the features of rows with the serving engine."""
     tokens = model.tokenize([row.text for row in rows])
     embeddings: list[list[float]] = [[]] * len(rows)
-    answers: list[list[float]] = [[]] * len(rows)
-    for batch in plan([len(one.ids) for one in tokens], batch_size=batch_size):
-        some = [tokens[place] for place in batch]
-        for place, embedding, answer in zip(batch, model.embed(some), model.probabilities(some), strict=True):
-            embeddings[place], answers[place] = embedding, answer
+    probabilities: list[list[float]] = [[]] * len(rows)
+    for indices in plan([len(text.ids) for text in tokens], batch_size=batch_size):
+        batch = [tokens[index] for index in indices]
+        for index, embedding, predicted in zip(indices, model.embed(batch), model.probabilities(batch), strict=True):
+            embeddings[index], probabilities[index] = embedding, predicted
     return Population(
         np.array(embeddings, dtype=np.float32),
-        np.array([max(answer) for answer in answers]),
-        np.array([len(one.ids) for one in tokens]),
-        [model.labels[int(np.argmax(answer))] for answer in answers],
-        [language(row.text, row.lang) for row in rows],
+        np.array([max(predicted) for predicted in probabilities]),
+        np.array([len(text.ids) for text in tokens]),
+        [model.labels[int(np.argmax(predicted))] for predicted in probabilities],
+        [detect_language(row.text, row.lang) for row in rows],
     )
 
 
-def write_reference(folder: Path, model: Engine, held_out: Sequence[Row], *, seed: int = 42) -> None:
-    """Write the reference into a version's folder, before it is registered: at most `MOST` of the rows.
+def write_reference(folder: Path, model: EmbeddingClassifier, held_out: Sequence[Row], *, seed: int = 42) -> None:
+    """Write the reference into a version's folder, before it is registered, from at most `MAX_ROWS` of the rows.
 
     Args:
-        model: with the temperature that it will serve with.
-        held_out: rows that no weight was fitted to: for choosing the checkpoint, calibration, and test.
+        model: with its final temperature.
+        held_out: rows that no weight was fitted to: dev, calibration and test.
     """
-    order = np.random.default_rng(seed).permutation(len(held_out))[:MOST]
-    seen = look(model, [held_out[place] for place in sorted(order)])
-    # Names once, and numbers for each row: the format knows numbers only. In one entry: the order of several varies.
-    names = {"labels": sorted(set(seen.labels)), "langs": sorted(set(seen.langs))}
+    order = np.random.default_rng(seed).permutation(len(held_out))[:MAX_ROWS]
+    population = describe_rows(model, [held_out[index] for index in sorted(order)])
+    # The format stores numbers only: each name once in the metadata, and its index for each row. One metadata entry,
+    # because the order of several varies.
+    names = {"labels": sorted(set(population.labels)), "langs": sorted(set(population.langs))}
     save_file(
         {
-            "embeddings": seen.embeddings,
-            "confidences": seen.confidences,
-            "tokens": seen.tokens,
-            "labels": np.array([names["labels"].index(one) for one in seen.labels]),
-            "langs": np.array([names["langs"].index(one) for one in seen.langs]),
+            "embeddings": population.embeddings,
+            "confidences": population.confidences,
+            "tokens": population.tokens,
+            "labels": np.array([names["labels"].index(label) for label in population.labels]),
+            "langs": np.array([names["langs"].index(lang) for lang in population.langs]),
         },
         folder / REFERENCE_FILE,
         metadata={"names": json.dumps(names)},
@@ -89,24 +90,24 @@ def read_reference(registry: Registry, version: str) -> Population | None:
     """A version's reference; None if it was registered without one.
 
     Raises:
-        ModelCorrupt: the file is not the one that was registered.
+        ModelCorrupt: the file differs from the registered one.
     """
     expected = registry.manifest(version).files.get(REFERENCE_FILE)
     if expected is None:
         return None
     path = registry.folder(version) / REFERENCE_FILE
-    if digest_of(path) != expected:
+    if file_digest(path) != expected:
         raise ModelCorrupt(f"{path} changed since training: restore it or train again")
     try:
         with safe_open(path, framework="numpy") as file:
             names = json.loads(file.metadata()["names"])
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
     except (SafetensorError, KeyError, ValueError) as error:
         raise ModelCorrupt(f"{path} cannot be read ({type(error).__name__}): train again") from error
     return Population(
         arrays["embeddings"],
         arrays["confidences"],
         arrays["tokens"],
-        [names["labels"][place] for place in arrays["labels"]],
-        [names["langs"][place] for place in arrays["langs"]],
+        [names["labels"][index] for index in arrays["labels"]],
+        [names["langs"][index] for index in arrays["langs"]],
     )

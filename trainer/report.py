@@ -1,6 +1,6 @@
-"""What training tells its caller: progress while it runs, a report at its end. Pure values, no torch.
+"""Values that training returns: progress while it runs, a report at the end. Pure, no torch.
 
-An `Assessment` is what `report.json` of a version holds; `trainer.assess` makes it, `trainer.page` shows it.
+A version's `report.json` holds an `Assessment`. `trainer.assess` makes it, `trainer.html_report` renders it.
 """
 
 from dataclasses import dataclass
@@ -8,22 +8,22 @@ from typing import Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from triagem.contracts.model import Answer, Manifest
+from triagem.contracts.model import Manifest, ScoredRow
 from triagem.registry.decision import Decision
 
 Verdict = Literal["not yet good", "good", "excellent"]
 
 
-class Progress(Protocol):
-    """Who wants to know how far training is; the command draws a bar with it."""
+class TrainingProgress(Protocol):
+    """Receives the progress of a training; the command draws a progress bar with it."""
 
     def on_step(self, done: int, total: int, loss: float | None) -> None:
-        """After each optimizer step. `loss` is the latest known mean, None before the first."""
+        """Called after each optimizer step. `loss` is the latest known mean, None before the first."""
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
-    """What was logged at an optimizer step; None where that step did not say."""
+class CurvePoint:
+    """Values logged at an optimizer step; None for those that were not logged there."""
 
     step: int
     loss: float | None
@@ -31,44 +31,44 @@ class Point:
     dev_accuracy: float | None
 
 
-class _Value(BaseModel):
+class _ReportModel(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Figure(_Value):
-    """A figure and its 95 % interval; None where the rows do not define it (no wrong answer, no such label)."""
+class MetricEstimate(_ReportModel):
+    """A metric and its 95 % interval; None where the rows do not define it (no wrong prediction, no such label)."""
 
     value: float | None
     low: float | None
     high: float | None
 
 
-class Slice(_Value):
-    """Some of the test rows and their figures by name, as `triagem.trainer.measures.scores` explains them."""
+class Slice(_ReportModel):
+    """A subset of the test rows and its metrics by name; see `triagem.trainer.metrics.compute_metrics`."""
 
     rows: int
-    figures: dict[str, Figure]
+    metrics: dict[str, MetricEstimate]
 
 
-class Reading(_Value):
-    """How the seed document reads a figure, and its verdict on the interval's lower end: at least that, with 95 %."""
+class MetricVerdict(_ReportModel):
+    """The specification's verdict on a metric and on its interval's lower bound (at least that good, at 95 %)."""
 
     metric: str
     value: float
     verdict: Verdict
-    surely: Verdict
+    lower_bound_verdict: Verdict
 
 
-class Bin(_Value):
-    """Answers of like confidence: their mean confidence, and how many of them are right (Wilson's 95 % interval)."""
+class ReliabilityBin(_ReportModel):
+    """Predictions of similar confidence: their mean confidence, and their accuracy with Wilson's 95 % interval."""
 
     rows: int
     confidence: float
-    accuracy: Figure
+    accuracy: MetricEstimate
 
 
-class Bar(_Value):
-    """Right and wrong answers with a confidence from `low` to `high`."""
+class HistogramBar(_ReportModel):
+    """The number of right and wrong predictions with a confidence from `low` to `high`."""
 
     low: float
     high: float
@@ -76,15 +76,15 @@ class Bar(_Value):
     wrong: int
 
 
-class Risk(_Value):
-    """If only answers of at least this confidence counted: their share of all, and how many of them are wrong."""
+class RiskCoveragePoint(_ReportModel):
+    """The share of predictions with at least this confidence (coverage) and their error rate (risk)."""
 
     confidence: float
     coverage: float
     risk: float
 
 
-class Mistake(_Value):
+class Misclassification(_ReportModel):
     """A test row that the model got wrong."""
 
     text: str
@@ -94,18 +94,18 @@ class Mistake(_Value):
     lang: str
 
 
-class Baseline(_Value):
-    """The same rows by TF-IDF and logistic regression. `gain` is the model's macro-F1 less the baseline's, paired."""
+class BaselineComparison(_ReportModel):
+    """TF-IDF with logistic regression on the same rows. `gain`: the model's macro-F1 minus the baseline's, paired."""
 
     overall: Slice
     by_lang: dict[str, Slice]
-    gain: Figure
+    gain: MetricEstimate
     sentence: str
     beaten: bool = Field(description="the gain's interval lies above 0, and no language is behind")
 
 
-class Assessment(_Value):
-    """How good a version is on its test rows. `confusion` is `[true][said]` in the order of `labels`."""
+class Assessment(_ReportModel):
+    """A version's evaluation on its test rows. `confusion` is `[true][predicted]` in the order of `labels`."""
 
     schema_version: Literal[1] = 1
     labels: tuple[str, ...]
@@ -113,94 +113,98 @@ class Assessment(_Value):
     by_lang: dict[str, Slice]
     by_label: dict[str, Slice]
     confusion: tuple[tuple[int, ...], ...]
-    before_calibration: Slice | None = Field(description="at temperature 1; None if that was not handed in")
-    ece_if_exact: Figure = Field(description="the ECE that so many rows give where confidence is exactly right")
-    bins: tuple[Bin, ...]
-    histogram: tuple[Bar, ...]
-    risk_coverage: tuple[Risk, ...]
-    readings: tuple[Reading, ...]
-    baseline: Baseline | None
-    mistakes: tuple[Mistake, ...] = Field(description="all wrong answers, the surest first")
-    curves: tuple[Point, ...]
+    before_calibration: Slice | None = Field(description="at temperature 1; None if it was not passed")
+    ece_if_exact: MetricEstimate = Field(description="the ECE of a perfectly calibrated model on as many rows")
+    bins: tuple[ReliabilityBin, ...]
+    histogram: tuple[HistogramBar, ...]
+    risk_coverage: tuple[RiskCoveragePoint, ...]
+    verdicts: tuple[MetricVerdict, ...]
+    baseline: BaselineComparison | None
+    mistakes: tuple[Misclassification, ...] = Field(description="all wrong predictions, the most confident first")
+    curves: tuple[CurvePoint, ...]
     notes: tuple[str, ...]
-    answers: tuple[Answer, ...] = Field(default=(), exclude=True, description="a file of their own")
+    scored_rows: tuple[ScoredRow, ...] = Field(default=(), exclude=True, description="stored in their own file")
 
 
 @dataclass(frozen=True, slots=True)
-class Reliability:
-    """How far confidences can be trusted: negative log-likelihood, expected calibration error."""
+class CalibrationMetrics:
+    """Negative log-likelihood and expected calibration error."""
 
     nll: float
     ece: float
 
 
-Way = Literal["held-out", "out-of-fold", "dev", "none"]
+CalibrationSource = Literal["held-out", "out-of-fold", "dev", "none"]
 
 
 @dataclass(frozen=True, slots=True)
-class Calibration:
-    """The temperature, and what it does to the calibration rows, each judged by a temperature fitted without it.
+class CalibrationResult:
+    """The temperature, and its cross-fitted effect on the calibration rows.
 
-    `way` says how these rows were kept from the training of the model that answered; too few rows give no figures.
+    `source` tells how these rows were kept out of the predicting model's training. With too few rows there are no
+    figures.
     """
 
     temperature: float
     rows: int
-    way: Way
+    source: CalibrationSource
     nll_before: float | None = None
     nll_after: float | None = None
     ece_before: float | None = None
     ece_after: float | None = None
 
     @property
-    def line(self) -> str:
-        """What a person should know."""
+    def summary(self) -> str:
+        """One line for a person."""
         if self.nll_before is None:
             return f"temperature {self.temperature:.2f}, not calibrated: {self.rows} rows are too few"
         return (
-            f"temperature {self.temperature:.2f}, fitted on {self.rows} {self.way} rows: "
+            f"temperature {self.temperature:.2f}, fitted on {self.rows} {self.source} rows: "
             f"NLL {self.nll_before:.3f} → {self.nll_after:.3f}, ECE {self.ece_before:.3f} → {self.ece_after:.3f}"
         )
 
 
 @dataclass(frozen=True, slots=True)
-class Threshold:
-    """The confidence under which a person looks, and what stands behind it.
+class ReviewThreshold:
+    """The confidence below which a person reviews a ticket, and the evidence for it.
 
-    `right` of `rows` calibration rows that were looked at are right. `bound` is the precision that they prove, None
-    where they don't prove the wanted one; `missing` is then how many more calibration rows would, None if none would.
+    `right` of the `rows` calibration rows at or above it are right. `proven_precision` is the precision that they
+    prove, None if it is below the target. `rows_missing` is then how many more calibration rows would prove it, None
+    if no number would.
     """
 
     review: float
-    wanted: float
+    target_precision: float
     rows: int
     right: int
-    bound: float | None = None
-    missing: int | None = None
+    proven_precision: float | None = None
+    rows_missing: int | None = None
 
     @property
-    def line(self) -> str:
-        """What a person should know."""
-        if self.bound is not None:
+    def summary(self) -> str:
+        """One line for a person."""
+        if self.proven_precision is not None:
             return (
-                f"review under {self.review:.3f}: of the {self.rows} calibration rows at or above it "
-                f"{self.right} are right, which proves {self.bound:.1%} ({self.wanted:.0%} wanted)"
+                f"review below {self.review:.3f}: {self.right} of the {self.rows} calibration rows at or above it "
+                f"are right, which proves {self.proven_precision:.1%} (target {self.target_precision:.0%})"
             )
-        kept = f"review under {self.review:.3f}, the usual figure"
-        if self.missing is None:
-            seen = f"{self.right} of the surest {self.rows} calibration rows"
-            return f"{kept}: {seen} are right, too few to hope for {self.wanted:.0%} by more rows"
+        default = f"review below {self.review:.3f}, the default"
+        if self.rows_missing is None:
+            return (
+                f"{default}: {self.right} of the {self.rows} most confident calibration rows are right, too few for "
+                f"more rows to prove {self.target_precision:.0%}"
+            )
         return (
-            f"{kept}: {self.rows} calibration rows, {self.right} of them right, do not prove {self.wanted:.0%}; "
-            f"{self.missing} more would, answered as well"
+            f"{default}: {self.rows} calibration rows, {self.right} of them right, do not prove "
+            f"{self.target_precision:.0%}; {self.rows_missing} more rows with the same accuracy would"
         )
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingReport:
-    """A registered version, how it came about, and how good it is beside the simplest model of the same rows.
+    """A registered version, how it was trained, and how it compares with the baseline on the same rows.
 
-    `gate` is what the gate said of it, None if it was not asked.
+    `gate` is the gate's decision, None if the gate was not run.
     """
 
     manifest: Manifest
@@ -208,7 +212,7 @@ class TrainingReport:
     rows: int
     steps: int
     seconds: float
-    calibration: Calibration
-    threshold: Threshold
+    calibration: CalibrationResult
+    threshold: ReviewThreshold
     assessment: Assessment
     gate: Decision | None

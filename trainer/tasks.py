@@ -1,6 +1,6 @@
-"""The trainer's daily tasks, as Celery sees them: names and retries. Run by `triagem ops`, without torch.
+"""The trainer's daily Celery tasks: names and retries. `triagem ops` runs them without torch.
 
-`database` and `registry` hang on the application: an ops worker opens them in each process that runs tasks.
+`database` and `registry` are attributes of the application; an ops worker opens them in each process that runs tasks.
 """
 
 from datetime import UTC, datetime
@@ -9,24 +9,24 @@ from typing import Any, Final
 from celery import shared_task
 
 from triagem.contracts.errors import Retryable
-from triagem.trainer.alerting import tell_drift, tell_due
+from triagem.trainer.alerting import alert_if_drifted, alert_if_due
 from triagem.trainer.settings import DueSettings
 
-# An outage is waited out by trying again, for half an hour or so, and not by waiting (INV-23). Each pause is shorter
-# than the broker's `visibility_timeout`, or what waits here is given to another too.
-_PATIENT: Final = {
+# During an outage the task is retried for about half an hour instead of blocking (INV-23). Each delay is shorter than
+# the broker's `visibility_timeout`; otherwise the broker would redeliver the waiting task to another worker.
+_RETRIES: Final = {
     "bind": True, "autoretry_for": (Retryable,), "retry_backoff": 5, "retry_backoff_max": 120,
     "max_retries": 30, "default_retry_delay": 2,
 }  # fmt: skip
 
 
-@shared_task(name="triagem.drift", **_PATIENT)  # type: ignore[untyped-decorator]
+@shared_task(name="triagem.drift", **_RETRIES)  # type: ignore[untyped-decorator]
 def drift(task: Any) -> None:
-    """Has the input shifted?"""
-    tell_drift(task.app.database, task.app.registry, datetime.now(UTC))
+    """Check for input drift and raise an alert."""
+    alert_if_drifted(task.app.database, task.app.registry, datetime.now(UTC))
 
 
-@shared_task(name="triagem.due", **_PATIENT)  # type: ignore[untyped-decorator]
+@shared_task(name="triagem.due", **_RETRIES)  # type: ignore[untyped-decorator]
 def due(task: Any) -> None:
-    """Is it time to train again?"""
-    tell_due(task.app.database, task.app.registry, DueSettings(), datetime.now(UTC))
+    """Check whether training is due and raise an alert for each reason."""
+    alert_if_due(task.app.database, task.app.registry, DueSettings(), datetime.now(UTC))

@@ -1,6 +1,6 @@
-"""How sure the model must be to be acted upon: from a wanted precision, proved on rows that trained nothing. Pure.
+"""Chooses the review threshold that proves a target precision on calibration rows, and the review budget. Pure.
 
-Not here: making the confidences mean what they say (`triagem.trainer.calibrate`).
+`triagem.trainer.temperature_scaling` calibrates the confidences.
 """
 
 from math import ceil, log
@@ -11,80 +11,81 @@ from numpy.typing import NDArray
 from scipy.stats import beta
 
 from triagem.contracts.prediction import Thresholds
-from triagem.trainer.report import Threshold
+from triagem.trainer.report import ReviewThreshold
 
-RISK: Final = 0.05  # of a threshold that promises too much
+MAX_ERROR_PROBABILITY: Final = 0.05  # that a threshold has less than the target precision
 _MOST_ROWS: Final = 1_000_000
 
 Floats = NDArray[np.float64]
-Marks = NDArray[np.bool_]
+Mask = NDArray[np.bool_]
 
 
-def review_threshold(confidence: Floats, correct: Marks, wanted: float) -> Threshold:
-    """The lowest confidence such that rows at or above it are right with the wanted precision, of 95 % certainty.
+def review_threshold(confidence: Floats, correct: Mask, target_precision: float) -> ReviewThreshold:
+    """The lowest confidence such that rows at or above it have the target precision, with 95 % certainty.
 
-    The certainty is one-sided, by Clopper and Pearson's bound (1934). Thresholds are tried from the strictest down,
-    and the first that fails ends it: tested in a fixed order, each may have the whole risk of 5 % (Angelopoulos et
-    al. 2021, "Learn then test", arXiv:2110.01052). The order is fixed by confidences and never by who was right.
-    The strictest keeps a quarter of the rows: at the few that could just prove it, one chance error would end it.
+    The certainty is one-sided, by Clopper and Pearson's bound (1934). Thresholds are tested from the strictest down
+    until the first failure: in a fixed order, each test may use the whole error probability of 5 % (Angelopoulos et
+    al. 2021, "Learn then test", arXiv:2110.01052). The order depends on confidences only, never on which rows are
+    right. The strictest threshold keeps a quarter of the rows: with the fewest rows that could prove the target, one
+    random error would end the search.
 
     Args:
-        confidence: `[rows]`, of the answered label.
-        correct: `[rows]`, whether it was the true one.
-        wanted: the precision, over 0 and under 1.
+        confidence: `[rows]`, of the predicted label.
+        correct: `[rows]`, whether the prediction is right.
+        target_precision: between 0 and 1, exclusive.
     """
     order = np.argsort(-confidence, kind="stable")
-    sure, right = confidence[order], correct[order].cumsum()
-    rows = len(sure)
-    start = max(fewest_rows(wanted), ceil(rows / 4))
-    last_of_ties = np.append(sure[1:] != sure[:-1], True) if rows else np.zeros(0, bool)
-    looks = np.flatnonzero(last_of_ties & (np.arange(rows) + 1 >= start))
-    passed = lower_bound(right[looks], looks + 1) >= wanted
-    proved = looks[: len(looks) if passed.all() else int(passed.argmin())]
+    ordered, right = confidence[order], correct[order].cumsum()
+    rows = len(ordered)
+    start = max(fewest_rows(target_precision), ceil(rows / 4))
+    last_of_ties = np.append(ordered[1:] != ordered[:-1], True) if rows else np.zeros(0, bool)
+    candidates = np.flatnonzero(last_of_ties & (np.arange(rows) + 1 >= start))
+    passed = lower_bound(right[candidates], candidates + 1) >= target_precision
+    proved = candidates[: len(candidates) if passed.all() else int(passed.argmin())]
     if len(proved):
-        place = int(proved[-1])
-        bound = float(lower_bound(right[place], np.int_(place + 1)))
-        return Threshold(float(sure[place]), wanted, place + 1, int(right[place]), bound)
-    tried = int(looks[0]) + 1 if len(looks) else rows
+        last = int(proved[-1])
+        bound = float(lower_bound(right[last], np.int_(last + 1)))
+        return ReviewThreshold(float(ordered[last]), target_precision, last + 1, int(right[last]), bound)
+    tried = int(candidates[0]) + 1 if len(candidates) else rows
     hits = int(right[tried - 1]) if tried else 0
-    needed = rows_needed(hits / tried if tried else 1.0, wanted)
+    needed = rows_needed(hits / tried if tried else 1.0, target_precision)
     missing = None if needed is None else ceil(needed * rows / tried) - rows if tried else needed
-    return Threshold(Thresholds().review, wanted, tried, hits, None, missing)
+    return ReviewThreshold(Thresholds().review, target_precision, tried, hits, None, missing)
 
 
 def review_budget(wrong: float) -> float:
-    """Twice the share of rows that the model gets wrong, 5 to 50 %: the least sure are reviewed whatever they say.
+    """Twice the model's error rate, between 5 and 50 %: this share with the lowest confidence is always reviewed.
 
-    Twice, because the ranking is far from perfect: on messages of unseen domains the least sure 25 % held 54 %
-    of the errors, of which there were 23 %.
+    Twice, because the ranking is far from perfect: on messages of unseen domains, with an error rate of 23 %, the
+    25 % with the lowest confidence held 54 % of the errors.
     """
     return min(0.5, max(0.05, round(2 * wrong, 3)))
 
 
-def fewest_rows(wanted: float) -> int:
-    """How many rows, all of them right, prove the precision: the least n with wanted ** n <= 5 %."""
-    return ceil(log(RISK) / log(wanted))
+def fewest_rows(target_precision: float) -> int:
+    """The number of rows, all right, that prove the precision: the least n with target_precision ** n <= 5 %."""
+    return ceil(log(MAX_ERROR_PROBABILITY) / log(target_precision))
 
 
-def rows_needed(precision: float, wanted: float) -> int | None:
-    """How many rows would prove the wanted precision if that share of them is right; None if none would."""
-    if precision <= wanted:
+def rows_needed(precision: float, target_precision: float) -> int | None:
+    """The number of rows that prove the target if `precision` of them are right; None if no number does."""
+    if precision <= target_precision:
         return None
-    low, high = 0, fewest_rows(wanted)
-    while not _proves(precision, high, wanted):
+    low, high = 0, fewest_rows(target_precision)
+    while not _proves(precision, high, target_precision):
         low, high = high, 2 * high
         if high > _MOST_ROWS:
             return None
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (low, middle) if _proves(precision, middle, wanted) else (middle, high)
+        low, high = (low, middle) if _proves(precision, middle, target_precision) else (middle, high)
     return high
 
 
 def lower_bound(right: NDArray[np.int_] | np.int_, rows: NDArray[np.int_] | np.int_) -> Floats:
     """The precision that these rows prove: Clopper and Pearson's one-sided lower bound."""
-    return np.where(right == 0, 0.0, beta.ppf(RISK, np.maximum(right, 1), rows - right + 1))
+    return np.where(right == 0, 0.0, beta.ppf(MAX_ERROR_PROBABILITY, np.maximum(right, 1), rows - right + 1))
 
 
-def _proves(precision: float, rows: int, wanted: float) -> bool:
-    return bool(lower_bound(np.int_(int(precision * rows + 1e-9)), np.int_(rows)) >= wanted)
+def _proves(precision: float, rows: int, target_precision: float) -> bool:
+    return bool(lower_bound(np.int_(int(precision * rows + 1e-9)), np.int_(rows)) >= target_precision)

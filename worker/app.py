@@ -1,7 +1,7 @@
-"""The Celery applications, of the pipe and of ops: JSON only, late acknowledgement, bounded waits.
+"""Celery applications of the worker and of ops: JSON only, late acknowledgement, bounded waits.
 
-Celery carries the processes, their signals and remote control; tickets never travel as Celery messages.
-`celery -A worker.app inspect ping` works: `app` is made when asked for, from the environment.
+Celery provides processes, signals and remote control; tickets never travel as Celery messages.
+`celery -A triagem.worker.app inspect ping` works: `app` is created on first access, from the environment.
 """
 
 import logging
@@ -11,34 +11,35 @@ from typing import Any, Final
 from celery import Celery
 
 from triagem.inbox import InboxSettings
-from triagem.worker.settings import OpsSettings, WorkerSettings, broker_beside, broker_for_celery
+from triagem.worker.settings import OpsSettings, WorkerSettings, broker_for_celery, default_broker_url
 
-QUEUE: Final = "pipe"  # a pipe worker takes its work from the inbox; nothing is ever sent to this queue
+# Workers fetch from the inbox; nothing is ever sent to this queue. A Redis key: ACLs of running systems name it.
+QUEUE: Final = "pipe"
 OPS_QUEUE: Final = "ops"
-# Tasks by their module's name: rooms of one floor do not import each other. The first one opens what tasks need.
-_OPS: Final = (
+# Task modules by name, because packages of one layer do not import each other. The first opens what tasks need.
+_TASK_MODULES: Final = (
     "triagem.worker.ops",
     "triagem.worker.task_metrics",
     "triagem.worker.tasks",
     "triagem.trainer.tasks",
     "triagem.alerts.tasks",
-    "triagem.producer.back.tasks",
+    "triagem.producer.result_delivery.tasks",
     "triagem.producer.reclassify.tasks",
 )
 
 
-# Done every few seconds: that one was sent, came and ended would fill the log.
+# Tasks that run every few seconds: logging that each was sent, received and finished would fill the log.
 _FREQUENT: Final = frozenset({"triagem.alerts", "triagem.deliver", "triagem.reclassify.pages", "triagem.watch"})
 
 
-def worth_saying(record: logging.LogRecord) -> bool:
-    """A filter for Celery's loggers: routine about frequent tasks is left out, what goes wrong is not."""
-    about = record.args.values() if isinstance(record.args, Mapping) else record.args or ()
-    return record.levelno > logging.INFO or _FREQUENT.isdisjoint(map(str, about))
+def is_worth_logging(record: logging.LogRecord) -> bool:
+    """A filter for Celery's loggers: drops routine messages about frequent tasks, keeps warnings and errors."""
+    arguments = record.args.values() if isinstance(record.args, Mapping) else record.args or ()
+    return record.levelno > logging.INFO or _FREQUENT.isdisjoint(map(str, arguments))
 
 
 def make_app(broker_url: str) -> Celery:
-    """A Celery application on this broker; without a URL, Celery's own default. Raises InvalidInput."""
+    """A Celery application on this broker, or on Celery's default if the URL is empty. Raises InvalidInput."""
     broker = broker_for_celery(broker_url) if broker_url else None
     app = Celery("triagem", broker=broker, include=["triagem.worker.control"])
     app.conf.update(
@@ -71,13 +72,13 @@ def ops_app(broker_url: str, settings: OpsSettings) -> Celery:
     """The Celery application of `triagem ops` and `triagem beat`. Raises InvalidInput."""
     app = make_app(broker_url)
     app.conf.update(
-        include=[*app.conf.include, *_OPS],
+        include=[*app.conf.include, *_TASK_MODULES],
         task_default_queue=OPS_QUEUE,
-        task_time_limit=180,  # less than `visibility_timeout`: nobody is given what another is still at work on
-        # A task that ends its process again and again is given up after its `max_retries`. Celery before 5.7 does
-        # not know the setting, and puts such a task back until it expires.
+        task_time_limit=180,  # below `visibility_timeout`, or the broker would deliver a running task twice
+        # A task that crashes its process repeatedly fails after its `max_retries`. Celery before 5.7 does not know
+        # this setting and requeues such a task until it expires.
         task_retry_on_worker_lost=True,
-        result_expires=None,  # nothing is stored, so there is nothing for Celery's own clean-up task
+        result_expires=None,  # no results are stored, so Celery's clean-up task is not needed
         timezone=settings.timezone,
     )
     return app
@@ -85,10 +86,10 @@ def ops_app(broker_url: str, settings: OpsSettings) -> Celery:
 
 def __getattr__(name: str) -> Any:
     if name == "app":
-        import triagem.worker.control  # noqa: F401, PLC0415 - `celery inspect` must know our commands
+        import triagem.worker.control  # noqa: F401, PLC0415 - registers our commands for `celery inspect`
 
-        # Not at import: nothing is read from the environment then.
+        # Not at import time, when nothing may be read from the environment.
         broker, inbox = WorkerSettings().broker_url, InboxSettings().redis_url
-        url = broker.get_secret_value() if broker else broker_beside(inbox.get_secret_value()) if inbox else ""
+        url = broker.get_secret_value() if broker else default_broker_url(inbox.get_secret_value()) if inbox else ""
         return make_app(url)
     raise AttributeError(name)

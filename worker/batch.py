@@ -1,4 +1,4 @@
-"""What travels through the pipe: a ticket ready for the model, a micro-batch of them, and a classified one."""
+"""The values that pipeline stages pass to each other: prepared tickets, micro-batches and commit batches."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -6,30 +6,33 @@ from datetime import datetime
 from triagem.contracts.model import Tokens
 from triagem.contracts.prediction import Prediction
 from triagem.contracts.ticket import Ticket
-from triagem.db.rewrite import Checked, Reclassified
-from triagem.db.samples import Sample
-from triagem.db.window import Classified
+from triagem.db.reclassification import ReclassifiedTicket, ResolvedTicket
+from triagem.db.samples import NewSample
+from triagem.db.window import ClassifiedTicket
 from triagem.inbox import Entry
 from triagem.worker.causes import Cause
-from triagem.worker.keeper import Running
+from triagem.worker.models import ServedModel
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
-    """One taken ticket, or a stored one that a run named, tokenised. `known` is what this version said of it, and
-    `tokenise_s` its share of the time that tokenising took."""
+class PreparedTicket:
+    """A tokenised ticket: a fetched one, or a stored one that a reclassification run refers to.
+
+    `cached` is this model version's earlier prediction and its time. `tokenise_s` is this ticket's share of the
+    tokenisation time.
+    """
 
     entry: Entry
-    ticket: Ticket | Checked
+    ticket: Ticket | ResolvedTicket
     digest: bytes
     tokens: Tokens
-    known: tuple[Prediction, datetime] | None = None
+    cached: tuple[Prediction, datetime] | None = None
     tokenise_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
-class Condemned:
-    """An entry that becomes a dead letter, and why. The reason never holds the customer's text."""
+class FailedEntry:
+    """An entry that becomes a dead letter. `reason` never contains the customer's text."""
 
     entry: Entry
     cause: Cause
@@ -39,35 +42,37 @@ class Condemned:
 
 @dataclass(frozen=True, slots=True)
 class MicroBatch:
-    """What the model computes at once. It carries its model, so that a swap never splits it."""
+    """Tickets that the model classifies in one call. It carries its model, so a model swap never splits a batch."""
 
-    running: Running
-    items: list[Item]
+    served_by: ServedModel
+    items: list[PreparedTicket]
 
 
 @dataclass(slots=True)
-class Spent:
-    """Seconds: the longest wait of a ticket for the model, and what tokenising and the model took in all."""
+class StageTimings:
+    """Seconds per stage: the longest wait for the model, total tokenisation and total model time."""
 
     queue_s: float = 0.0
     tokenise_s: float = 0.0
     model_s: float = 0.0
 
-    def add(self, other: "Spent") -> None:
-        """Both together."""
+    def add(self, other: "StageTimings") -> None:
+        """Add the timings of another batch."""
         self.queue_s = max(self.queue_s, other.queue_s)
         self.tokenise_s += other.tokenise_s
         self.model_s += other.model_s
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
-    """What the committer stores and settles: rows for the database with their entries, dead letters, and entries
-    with nothing to store. And samples of tickets in this or a former one, which may be lost."""
+class CommitBatch:
+    """Work for the committer: rows with their entries, dead letters, and entries to acknowledge without a row.
 
-    rows: list[Classified | Reclassified] = field(default_factory=list)
+    `samples` belong to tickets of this batch or an earlier one, and may be lost.
+    """
+
+    rows: list[ClassifiedTicket | ReclassifiedTicket] = field(default_factory=list)
     entries: list[Entry] = field(default_factory=list)
     dropped: list[Entry] = field(default_factory=list)
-    dead: list[Condemned] = field(default_factory=list)
-    samples: list[Sample] = field(default_factory=list)
-    spent: Spent = field(default_factory=Spent)
+    dead: list[FailedEntry] = field(default_factory=list)
+    samples: list[NewSample] = field(default_factory=list)
+    timings: StageTimings = field(default_factory=StageTimings)

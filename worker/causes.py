@@ -1,14 +1,14 @@
-"""Why an entry became a dead letter, as one of few words: for metrics. The reason beside it says more."""
+"""Dead-letter cause codes, a metric label. The human-readable reason is stored separately."""
 
 from enum import StrEnum
 
 
 class Cause(StrEnum):
-    """What went wrong with an entry alone, while its neighbours went on."""
+    """Cause of a dead letter. The rest of its batch was processed."""
 
     UNREADABLE = "unreadable"
-    UNPREPARED = "cannot-be-prepared"
+    NOT_PREPARED = "cannot-be-prepared"
     MODEL_FAILS = "model-fails"
-    ENDED_WORKERS = "ended-workers"
+    CRASHED_WORKERS = "crashed-workers"
     NOT_STORED = "cannot-be-stored"
     NO_MODEL = "no-model"

@@ -1,4 +1,4 @@
-"""The pipe's last thread: one statement a window, then, and only then, the entries leave Redis."""
+"""Last pipeline thread: stores each window by one statement, and acknowledges its entries only after the commit."""
 
 import queue
 import time
@@ -13,30 +13,30 @@ import structlog
 
 from triagem.contracts.errors import UnreadableEntry
 from triagem.contracts.ticket import Lane
-from triagem.contracts.wire import ClaimCheck, decode_check
+from triagem.contracts.wire import StoredTicketRef, decode_ref
 from triagem.db import Database
-from triagem.db.dead import bury
-from triagem.db.rewrite import Reclassified, rewrite
-from triagem.db.rewrite import rehearse as rehearse_run
-from triagem.db.samples import Sample, keep
-from triagem.db.window import Classified, rehearse, write
+from triagem.db.dead_letters import insert_dead_letter
+from triagem.db.reclassification import ReclassifiedTicket, write_reclassified
+from triagem.db.reclassification import probe_write as probe_run_write
+from triagem.db.samples import NewSample, store_samples
+from triagem.db.window import ClassifiedTicket, probe_write, write_window
 from triagem.inbox import Entry, Inbox
 from triagem.worker import metrics
-from triagem.worker.batch import Condemned, Done
-from triagem.worker.bisect import reason, sift
+from triagem.worker.batch import CommitBatch, FailedEntry
 from triagem.worker.causes import Cause
-from triagem.worker.outage import outwait
+from triagem.worker.isolate import run_isolating_failures, safe_reason
+from triagem.worker.retry import retry_until_available
 from triagem.worker.supervisor import Supervisor
-from triagem.worker.told import Told
+from triagem.worker.window_log import WindowLog
 
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
-Row = Classified | Reclassified
+Row = ClassifiedTicket | ReclassifiedTicket
 
 
 class Committer:
-    """Merges what is ready into one window: while one statement is on its way, the next window grows."""
+    """Merges ready batches into one window: while a statement runs, the next window grows."""
 
     def __init__(
         self,
@@ -45,121 +45,123 @@ class Committer:
         supervisor: Supervisor,
         *,
         window_max: int,
-        settled: Callable[[list[Entry]], None],
+        on_acked: Callable[[list[Entry]], None],
         names: Collection[str],
     ) -> None:
         self._inbox, self._database, self._supervisor = inbox, database, supervisor
         self._window_max = window_max
-        self._settled = settled
+        self._on_acked = on_acked
         self._names = names
-        self._told = Told()
+        self._window_log = WindowLog()
 
     @property
     def total(self) -> int:
-        """Rows that were stored."""
-        return self._told.total
+        """Number of rows stored since the start."""
+        return self._window_log.total
 
-    def run(self, inlet: "queue.Queue[Done | None]") -> None:
-        """Commit and settle until None comes. Raises Retryable if an outage outlasts the stop."""
+    def run(self, inlet: "queue.Queue[CommitBatch | None]") -> None:
+        """Commit and acknowledge until None arrives. Raises Retryable if an outage outlasts the stop."""
         ended = False
         while not ended and self._supervisor.failure is None:
             self._supervisor.beat()
             try:
-                first = inlet.get(timeout=0.5)
+                batch = inlet.get(timeout=0.5)
             except queue.Empty:
                 continue
-            window = Done()
-            ended = first is None
-            while first is not None:
-                _merge(window, first)
+            window = CommitBatch()
+            ended = batch is None
+            while batch is not None:
+                _merge(window, batch)
                 if len(window.entries) + len(window.dropped) >= self._window_max:
                     break
                 try:
-                    first = inlet.get_nowait()
+                    batch = inlet.get_nowait()
                 except queue.Empty:
                     break
-                ended = first is None
+                ended = batch is None
             self._commit(window)
 
-    def _commit(self, window: Done) -> None:
+    def _commit(self, window: CommitBatch) -> None:
         if window.rows:
-            began = time.monotonic()
-            stored, refused = self._patiently(lambda: self._write(window))
-            spent = time.monotonic() - began
-            metrics.COMMIT_SECONDS.observe(spent)
+            started = time.monotonic()
+            stored, refused = self._retry(lambda: self._write(window))
+            commit_s = time.monotonic() - started
+            metrics.COMMIT_SECONDS.observe(commit_s)
             _count([row for _, row in stored])
             window.dead.extend(
-                Condemned(entry, Cause.NOT_STORED, f"it cannot be stored: {reason(error)}")
+                FailedEntry(entry, Cause.NOT_STORED, f"cannot store the result: {safe_reason(error)}")
                 for (entry, _), error in refused
             )
-            self._settle([entry for entry, _ in stored])
-            self._told.window(
-                stored, window.spent, commit_s=spent, dropped=len(window.dropped), dead=len(window.dead)
+            self._ack([entry for entry, _ in stored])
+            self._window_log.log_window(
+                stored, window.timings, commit_s=commit_s, dropped=len(window.dropped), dead=len(window.dead)
             )
         if window.dropped:
-            self._settle(window.dropped)
-        for one in window.dead:
-            self._bury(one)
+            self._ack(window.dropped)
+        for failed in window.dead:
+            self._dead_letter(failed)
         if window.samples:
-            self._keep(window.samples)
+            self._store_samples(window.samples)
 
-    def _write(self, window: Done) -> tuple[list[tuple[Entry, Row]], list[tuple[tuple[Entry, Row], Exception]]]:
-        def work(some: Sequence[tuple[Entry, Row]]) -> list[None]:
-            write(self._database, [row for _, row in some if isinstance(row, Classified)])
-            rewrite(self._database, [row for _, row in some if isinstance(row, Reclassified)])
-            return [None] * len(some)
+    def _write(
+        self, window: CommitBatch
+    ) -> tuple[list[tuple[Entry, Row]], list[tuple[tuple[Entry, Row], Exception]]]:
+        def work(pairs: Sequence[tuple[Entry, Row]]) -> list[None]:
+            write_window(self._database, [row for _, row in pairs if isinstance(row, ClassifiedTicket)])
+            write_reclassified(self._database, [row for _, row in pairs if isinstance(row, ReclassifiedTicket)])
+            return [None] * len(pairs)
 
         def check() -> None:
-            if fresh := next((row for row in window.rows if isinstance(row, Classified)), None):
-                rehearse(self._database, fresh)
-            if again := next((row for row in window.rows if isinstance(row, Reclassified)), None):
-                rehearse_run(self._database, again)
+            if classified := next((row for row in window.rows if isinstance(row, ClassifiedTicket)), None):
+                probe_write(self._database, classified)
+            if reclassified := next((row for row in window.rows if isinstance(row, ReclassifiedTicket)), None):
+                probe_run_write(self._database, reclassified)
 
         pairs = list(zip(window.entries, window.rows, strict=True))
-        done, refused = sift(pairs, work, check)
+        done, refused = run_isolating_failures(pairs, work, check)
         return [pair for pair, _ in done], refused
 
-    def _bury(self, one: Condemned) -> None:
-        """Keep it, then let it leave Redis, unless another worker has claimed it from us: then it is theirs."""
-        if self._patiently(lambda: self._inbox.owner(one.entry)) in self._names:
-            entry = one.entry
+    def _dead_letter(self, failed: FailedEntry) -> None:
+        """Store the dead letter, then acknowledge the entry. Skips it if another worker has reclaimed the entry."""
+        entry = failed.entry
+        if self._retry(lambda: self._inbox.owner(entry)) in self._names:
             payload = entry.payload or b""
-            keep = partial(bury, self._database, entry.lane, entry.id, payload, one.reason, attempts=one.attempts)
-            self._patiently(keep)
-            if check := _check_of(payload):
-                self._patiently(partial(rewrite, self._database, [Reclassified(check, "failed")]))
-            metrics.DEAD.labels(one.cause.value).inc()
+            insert = partial(insert_dead_letter, self._database, entry.lane, entry.id, payload, failed.reason)
+            self._retry(partial(insert, attempts=failed.attempts))
+            if ref := _stored_ticket_ref(payload):
+                self._retry(partial(write_reclassified, self._database, [ReclassifiedTicket(ref, "failed")]))
+            metrics.DEAD_LETTERS.labels(failed.cause.value).inc()
             log.error(
-                "dead letter",
+                "dead_letter",
                 lane=str(entry.lane),
                 entry=entry.id.decode(),
-                cause=one.cause.value,
-                why=one.reason,
+                cause=failed.cause.value,
+                reason=failed.reason,
                 **({"request_id": entry.request_id} if entry.request_id else {}),
             )
-            self._settle([one.entry])
+            self._ack([entry])
         else:
-            self._settled([one.entry])
+            self._on_acked([entry])
 
-    def _keep(self, samples: Sequence[Sample]) -> None:
+    def _store_samples(self, samples: Sequence[NewSample]) -> None:
         try:
-            keep(self._database, samples)
-        except Exception as error:  # noqa: BLE001 - whatever it is, no ticket waits for a sample
-            log.warning("samples lost", samples=len(samples), why=reason(error))
+            store_samples(self._database, samples)
+        except Exception as error:  # noqa: BLE001 - a lost sample must never stop tickets
+            log.warning("samples_lost", samples=len(samples), reason=safe_reason(error))
 
-    def _settle(self, entries: list[Entry]) -> None:
-        self._patiently(lambda: self._inbox.settle(entries))
-        self._settled(entries)
+    def _ack(self, entries: list[Entry]) -> None:
+        self._retry(lambda: self._inbox.ack(entries))
+        self._on_acked(entries)
 
-    def _patiently(self, call: Callable[[], T]) -> T:
-        return outwait(call, self._supervisor)
+    def _retry(self, call: Callable[[], T]) -> T:
+        return retry_until_available(call, self._supervisor)
 
 
 def _count(rows: Sequence[Row]) -> None:
     now = datetime.now(UTC)
     labels, results = Counter[str](), Counter[tuple[str, str]]()
     for row in rows:
-        if isinstance(row, Reclassified):
+        if isinstance(row, ReclassifiedTicket):
             continue
         labels[row.prediction.label] += 1
         results[row.prediction.band.value, row.lane.value] += 1
@@ -170,20 +172,20 @@ def _count(rows: Sequence[Row]) -> None:
         metrics.PREDICTIONS.labels(label).inc(count)
     for key, count in results.items():
         metrics.RESULTS.labels(*key).inc(count)
-    metrics.WINDOW.observe(len(rows))
+    metrics.WINDOW_TICKETS.observe(len(rows))
     metrics.RECLASSIFIED.inc(len(rows) - labels.total())
 
 
-def _merge(window: Done, more: Done) -> None:
-    window.rows.extend(more.rows)
-    window.entries.extend(more.entries)
-    window.dropped.extend(more.dropped)
-    window.dead.extend(more.dead)
-    window.samples.extend(more.samples)
-    window.spent.add(more.spent)
+def _merge(window: CommitBatch, batch: CommitBatch) -> None:
+    window.rows.extend(batch.rows)
+    window.entries.extend(batch.entries)
+    window.dropped.extend(batch.dropped)
+    window.dead.extend(batch.dead)
+    window.samples.extend(batch.samples)
+    window.timings.add(batch.timings)
 
 
-def _check_of(payload: bytes) -> ClaimCheck | None:
+def _stored_ticket_ref(payload: bytes) -> StoredTicketRef | None:
     with suppress(UnreadableEntry):
-        return decode_check(payload)
+        return decode_ref(payload)
     return None

@@ -1,4 +1,5 @@
-"""Remote control: nudges only. What should be is stored (registry, inbox); a broadcast reaches only who listens."""
+"""Celery remote-control commands, hints only. Desired state is stored in the registry and the inbox, because a
+broadcast reaches only the workers that are connected."""
 
 from typing import Any
 
@@ -7,19 +8,19 @@ from celery.worker.control import control_command, inspect_command
 
 @control_command()  # type: ignore[untyped-decorator]
 def reload_model(state: Any) -> dict[str, str]:
-    """Look at the registry now, not at the next turn."""
+    """Check the registry now instead of at the next poll."""
     pipeline = _pipeline(state)
     if pipeline is None:
-        return {"error": "this worker runs no pipe"}
-    pipeline.keeper.nudge()
-    return {"ok": "looking at the registry"}
+        return {"error": "this worker runs no pipeline"}
+    pipeline.models.request_reload()
+    return {"ok": "checking the registry"}
 
 
 @inspect_command()  # type: ignore[untyped-decorator]
-def pipe_stats(state: Any) -> dict[str, object]:
-    """What the pipe of this worker is doing."""
+def pipeline_stats(state: Any) -> dict[str, object]:
+    """State and throughput of this worker's pipeline."""
     pipeline = _pipeline(state)
-    return pipeline.stats() if pipeline else {"error": "this worker runs no pipe"}
+    return pipeline.stats() if pipeline else {"error": "this worker runs no pipeline"}
 
 
 def _pipeline(state: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What NVIDIA's own library says of the machine's GPUs. Without a driver or the package nvidia-ml-py: nothing."""
+"""Prometheus collector for NVIDIA GPUs, read through NVML. Exports nothing without a driver or `nvidia-ml-py`."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -7,24 +7,26 @@ from prometheus_client import REGISTRY
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from triagem.worker.figures import Figure
+from triagem.worker.gauges import ScrapedGauge
 
-USED = Figure("triagem_gpu_memory_used_bytes", "Memory of a GPU that is used, by whomever", ("gpu",))
-TOTAL = Figure("triagem_gpu_memory_bytes", "Memory of a GPU", ("gpu",))
-BUSY = Figure("triagem_gpu_busy_ratio", "Share of the last moments in which a GPU computed, for whomever", ("gpu",))
-FIGURES = (USED, TOTAL, BUSY)
+USED = ScrapedGauge("triagem_gpu_memory_used_bytes", "Used memory of a GPU, by all processes", ("gpu",))
+TOTAL = ScrapedGauge("triagem_gpu_memory_bytes", "Total memory of a GPU", ("gpu",))
+BUSY = ScrapedGauge(
+    "triagem_gpu_busy_ratio", "Share of the last sampling period in which a GPU was busy, with any process", ("gpu",)
+)
+GAUGES = (USED, TOTAL, BUSY)
 
 
-class Gpus(Collector):
-    """Asks at each scrape. `nvml` is the module pynvml, initialised."""
+class GpuCollector(Collector):
+    """Reads all GPUs at each scrape. `nvml` is the initialised module pynvml."""
 
     def __init__(self, nvml: Any) -> None:
         self._nvml = nvml
         self._handles = [nvml.nvmlDeviceGetHandleByIndex(number) for number in range(nvml.nvmlDeviceGetCount())]
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        """A GPU that does not answer is left out."""
-        used, total, busy = families = [one.family() for one in FIGURES]
+        """Memory and utilisation of each GPU. A GPU that does not respond is left out."""
+        used, total, busy = families = [gauge.family() for gauge in GAUGES]
         for number, handle in enumerate(self._handles):
             try:
                 memory = self._nvml.nvmlDeviceGetMemoryInfo(handle)
@@ -37,18 +39,18 @@ class Gpus(Collector):
         yield from families
 
     def describe(self) -> Iterator[GaugeMetricFamily]:
-        """Their names, without asking."""
-        return (one.family() for one in FIGURES)
+        """The metric families without samples; reads no GPU."""
+        return (gauge.family() for gauge in GAUGES)
 
 
-def watch_gpus() -> None:
-    """Tell of the GPUs from now on, where there are any."""
+def register_gpu_metrics() -> None:
+    """Register the collector if NVML finds a driver."""
     try:
         import pynvml  # noqa: PLC0415 - for machines with GPUs
     except ImportError:
         return
     try:
         pynvml.nvmlInit()
-        REGISTRY.register(Gpus(pynvml))
+        REGISTRY.register(GpuCollector(pynvml))
     except pynvml.NVMLError:
         return

@@ -1,6 +1,6 @@
-"""The ops worker: what is done beside the pipe, a few times a day, in processes of their own that never load torch.
+"""The ops worker: runs scheduled and periodic tasks in separate processes that never load torch.
 
-What is lost with the broker is done at the next time of the schedule; the truth stands in Postgres (INV-3, 23).
+Tasks lost with the broker run at their next scheduled time; the state of record is in Postgres (INV-3, 23).
 """
 
 import logging
@@ -19,14 +19,14 @@ import structlog
 from celery import Celery, bootsteps, current_app, signals
 from celery.exceptions import SecurityWarning
 
-from triagem.contracts.errors import DatabaseAway, TriagemError
+from triagem.contracts.errors import DatabaseUnavailable, TriagemError
 from triagem.db import Database, DatabaseSettings
-from triagem.db.deliveries import keep_targets
+from triagem.db.deliveries import sync_result_targets
 from triagem.db.upgrade import require_current
 from triagem.inbox import Inbox, InboxSettings, connect
 from triagem.registry import Registry, RegistrySettings
 from triagem.worker import health
-from triagem.worker.app import OPS_QUEUE, ops_app, worth_saying
+from triagem.worker.app import OPS_QUEUE, is_worth_logging, ops_app
 from triagem.worker.settings import OpsSettings
 
 log = structlog.get_logger(__name__)
@@ -41,79 +41,85 @@ def run(
     settings: OpsSettings,
     targets: Mapping[str, str],
 ) -> int:
-    """Run until SIGTERM or SIGINT, which let a task end; returns the exit status.
+    """Run until SIGTERM or SIGINT, which let the current task finish; returns the exit status.
 
-    Waits for Redis and Postgres to come, but not for a migration: NotMigrated.
+    Waits until Redis and Postgres are available, but not for a migration: raises NotMigrated.
 
     Args:
-        targets: where results go back to, as `triagem.db.deliveries.keep_targets` has it.
+        targets: where results are delivered to; see `triagem.db.deliveries.sync_result_targets`.
     """
-    with Database(database_url) as database, suppress(DatabaseAway):
+    with Database(database_url) as database, suppress(DatabaseUnavailable):
         require_current(database)
-        keep_targets(database, targets)
-    # To the processes, which are forked or, on macOS, started anew: these inherit nothing else.
+        sync_result_targets(database, targets)
+    # For the child processes: forked, or on macOS spawned, which inherit nothing else.
     os.environ.update(
         TRIAGEM_REDIS_URL=redis_url, TRIAGEM_DATABASE_URL=database_url, TRIAGEM_REGISTRY_URL=registry_url
     )
-    with ExitStack() as until_the_end:
+    with ExitStack() as stack:
         if settings.metrics_port:
-            counted = until_the_end.enter_context(TemporaryDirectory(prefix="triagem-metrics-"))
-            _expose(settings, counted, redis_url, database_url, registry_url)
-        return _work(ops_app(broker_url, settings), settings)
+            counters = stack.enter_context(TemporaryDirectory(prefix="triagem-metrics-"))
+            _serve_metrics(settings, counters, redis_url, database_url, registry_url)
+        return _run_worker(ops_app(broker_url, settings), settings)
 
 
-def _expose(settings: OpsSettings, counted: str, redis_url: str, database_url: str, registry_url: str) -> None:
-    # Read once, when prometheus-client is imported: nothing above imports it, and Celery imports what counts later.
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = counted
+def _serve_metrics(
+    settings: OpsSettings, counters: str, redis_url: str, database_url: str, registry_url: str
+) -> None:
+    # prometheus-client reads this at import: nothing above imports it, and Celery imports the counters later.
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = counters
     from prometheus_client import CollectorRegistry, ProcessCollector  # noqa: PLC0415
     from prometheus_client.multiprocess import MultiProcessCollector  # noqa: PLC0415
 
-    from triagem.worker.expose import expose  # noqa: PLC0415
-    from triagem.worker.stores import Stores  # noqa: PLC0415
+    from triagem.worker.expose import expose_metrics  # noqa: PLC0415
+    from triagem.worker.store_metrics import StoreCollector  # noqa: PLC0415
 
-    # A scrape is no reason to wait long.
+    # A scrape must not wait long.
     limits = DatabaseSettings(statement_timeout_s=5, lock_timeout_s=1)
-    told = CollectorRegistry()
-    MultiProcessCollector(told, counted)  # type: ignore[no-untyped-call]
-    ProcessCollector(registry=told)
-    told.register(Stores(Inbox(connect(redis_url)), lambda: Database(database_url, limits), Registry(registry_url)))
-    expose(settings.metrics_host, settings.metrics_port, told)
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry, counters)  # type: ignore[no-untyped-call]
+    ProcessCollector(registry=registry)
+    registry.register(
+        StoreCollector(Inbox(connect(redis_url)), lambda: Database(database_url, limits), Registry(registry_url))
+    )
+    expose_metrics(settings.metrics_host, settings.metrics_port, registry)
 
 
-def _work(app: Celery, settings: OpsSettings) -> int:
+def _run_worker(app: Celery, settings: OpsSettings) -> int:
     if settings.ops_heartbeat_file:
-        app.steps["worker"].add(liveness(settings.ops_heartbeat_file))
-    # Root is no danger without pickle, which this application refuses.
+        app.steps["worker"].add(heartbeat_step(settings.ops_heartbeat_file))
+    # Running as root is safe without pickle, which this application rejects.
     warnings.filterwarnings("ignore", category=SecurityWarning)
-    # A receiver, any, keeps Celery from setting up logging: it would raise the level to WARNING.
+    # Any receiver keeps Celery from configuring logging, which would raise the level to WARNING.
     signals.setup_logging.connect(_keep_logging)
     worker = app.Worker(
         pool="prefork",
-        concurrency=1,  # more by more ops workers
+        concurrency=1,  # for more, start more ops workers
         queues=[OPS_QUEUE],
         without_gossip=True,
         without_mingle=True,
         hostname=f"ops-{os.getpid()}@{socket.gethostname()}",
         quiet=True,
     )
-    logging.getLogger("celery.worker.strategy").addFilter(worth_saying)
-    signals.worker_ready.connect(_say_ready)
+    logging.getLogger("celery.worker.strategy").addFilter(is_worth_logging)
+    signals.worker_ready.connect(_log_ready)
     worker.start()
     return int(worker.exitcode or 0)
 
 
-def liveness(file: Path) -> type[bootsteps.StartStopStep]:
-    """A bootstep that keeps a heartbeat file: its age is how long ago the event loop went round. While Redis is away
-    there is no loop, only waiting, and that is well (INV-22)."""
+def heartbeat_step(file: Path) -> type[bootsteps.StartStopStep]:
+    """A bootstep that writes a heartbeat file: its age is the time since the last turn of the event loop.
 
-    class Liveness(bootsteps.StartStopStep):  # type: ignore[misc]
+    While Redis is unavailable the loop does not run; the worker waits, which counts as healthy (INV-22).
+    """
+
+    class HeartbeatStep(bootsteps.StartStopStep):  # type: ignore[misc]
         requires = ("celery.worker.components:Timer",)
 
         def start(self, parent: Any) -> None:
-            self._hear()
-            parent.timer.call_repeatedly(1.0, self._hear)
+            self._beat()
+            parent.timer.call_repeatedly(1.0, self._beat)
             self.stopping = threading.Event()
-            self.thread = threading.Thread(target=self._report, args=(parent,), name="heartbeat", daemon=True)
+            self.thread = threading.Thread(target=self._write_file, args=(parent,), name="heartbeat", daemon=True)
             self.thread.start()
 
         def stop(self, _: Any) -> None:
@@ -122,44 +128,44 @@ def liveness(file: Path) -> type[bootsteps.StartStopStep]:
 
         terminate = stop
 
-        def _hear(self) -> None:
-            self.heard_at = time.time()
+        def _beat(self) -> None:
+            self.beat_at = time.time()
 
-        def _report(self, parent: Any) -> None:
+        def _write_file(self, parent: Any) -> None:
             while not self.stopping.wait(1.0):
                 if getattr(parent.consumer, "connection", None) is None:
-                    self._hear()
-                health.write(file, health.READY, self.heard_at)
+                    self._beat()
+                health.write(file, health.READY, self.beat_at)
             file.unlink(missing_ok=True)
 
-    return Liveness
+    return HeartbeatStep
 
 
 @signals.worker_process_init.connect  # type: ignore[untyped-decorator]
-def _open_rooms(**_: object) -> None:
-    """In each process that runs tasks: a pool of connections must not be shared by a fork."""
+def _open_connections(**_: object) -> None:
+    """Open connections in each task process, because a connection pool must not be shared across a fork."""
     url, inbox = DatabaseSettings().database_url, InboxSettings()
     assert url
     assert inbox.redis_url
-    logging.getLogger("celery.app.trace").addFilter(without_words)
-    logging.getLogger("celery.app.trace").addFilter(worth_saying)
+    logging.getLogger("celery.app.trace").addFilter(redact_exception)
+    logging.getLogger("celery.app.trace").addFilter(is_worth_logging)
     current_app.database = Database(url.get_secret_value())
     current_app.inbox = Inbox(connect(inbox.redis_url.get_secret_value()), inbox)
     current_app.registry = Registry(RegistrySettings().registry_url)
 
 
-def without_words(record: logging.LogRecord) -> bool:
-    """Celery says of a task that failed what the exception says, and that may be a customer's words."""
+def redact_exception(record: logging.LogRecord) -> bool:
+    """A logging filter: replaces the exception text of failed tasks, because it may quote a customer's message."""
     error = record.exc_info[1] if record.exc_info else None
     if error is not None and isinstance(record.args, dict) and "exc" in record.args:
-        said = str(error) if isinstance(error, TriagemError) else type(error).__name__
-        record.args = {**record.args, "exc": said}
+        safe = str(error) if isinstance(error, TriagemError) else type(error).__name__
+        record.args = {**record.args, "exc": safe}
     return True
 
 
-def _say_ready(**_: object) -> None:
-    log.info("waiting for tasks", queue=OPS_QUEUE)
+def _log_ready(**_: object) -> None:
+    log.info("ops_ready", queue=OPS_QUEUE)
 
 
 def _keep_logging(**_: object) -> None:
-    """Logging was set up by the entry point."""
+    """The entry point has already configured logging."""

@@ -1,6 +1,6 @@
-"""The pipe of one process: take ► classify ► judge ► commit ► settle, in three threads with one place between two.
+"""The pipeline of one process: fetch ► prepare ► classify ► commit ► ack, in three threads.
 
-While the model computes a micro-batch, the next is taken and tokenised and the last is committed.
+While the model runs one micro-batch, the next is fetched and tokenised, and the previous one is committed.
 """
 
 import queue
@@ -13,34 +13,34 @@ from typing import Final
 
 import structlog
 
-from triagem.contracts.errors import InboxAway, Retryable
-from triagem.contracts.model import Embeds, Model
+from triagem.contracts.errors import InboxUnavailable, Retryable
+from triagem.contracts.model import EmbeddingModel, Model
 from triagem.db import Database
-from triagem.engine.language import load_languages
+from triagem.engine.language import load_language_identifier
 from triagem.inbox import Inbox
-from triagem.inbox.claims import Claims
 from triagem.inbox.lease import WARMING_UP, Lease
+from triagem.inbox.reclaim import Reclaimer
 from triagem.registry import Registry
 from triagem.worker import health, memory
-from triagem.worker.batch import Done, MicroBatch
+from triagem.worker.batch import CommitBatch, MicroBatch
 from triagem.worker.classifier import Classifier
 from triagem.worker.committer import Committer
-from triagem.worker.handover import Handover
-from triagem.worker.keeper import Keeper
-from triagem.worker.outage import outwait
-from triagem.worker.rescue import Rescue
-from triagem.worker.selfcheck import checked
+from triagem.worker.fetcher import Fetcher
+from triagem.worker.models import ModelManager
+from triagem.worker.recovery import Recovery
+from triagem.worker.retry import retry_until_available
+from triagem.worker.selfcheck import with_self_check
 from triagem.worker.settings import WorkerSettings
+from triagem.worker.slot import Slot
 from triagem.worker.supervisor import Supervisor
-from triagem.worker.taker import Taker
 
 log = structlog.get_logger(__name__)
 
-_UNCOMMITTED: Final = 8  # micro-batches that may wait for the statement before theirs
+_MAX_UNCOMMITTED: Final = 8  # micro-batches that may wait for the previous statement
 
 
 class Pipeline:
-    """Builds the threads and starts and stops them. `load` turns a version's folder into a model."""
+    """Builds, starts and stops the pipeline threads. `load` turns a version's folder into a model."""
 
     def __init__(
         self,
@@ -58,25 +58,29 @@ class Pipeline:
         self._lease_s = inbox.settings.lease_s
         self._leased, self._committed = threading.Event(), threading.Event()
         self._on_failure = on_failure
-        self._load = checked(load)
-        self.supervisor = Supervisor(self._failed, deadline_s=settings.stop_deadline_s)
+        self._load = with_self_check(load)
+        self.supervisor = Supervisor(self._on_thread_failure, deadline_s=settings.stop_deadline_s)
         self.lease = Lease(inbox.redis, self._lease_s)
-        look_every_s, excused = settings.look_every_s, self.supervisor.excused
-        self.keeper = Keeper(registry, self._loaded, every_s=look_every_s, excused=excused)
-        self._claims = Claims(inbox)
-        self._rescue = Rescue(self._claims, every_s=settings.claim_every_s, lease_s=self._lease_s)
-        self._to_model: Handover[MicroBatch] = Handover()
-        self._to_committer: queue.Queue[Done | None] = queue.Queue(_UNCOMMITTED)
-        self.taker = Taker(
+        self.models = ModelManager(
+            registry,
+            self._load_model,
+            every_s=settings.poll_every_s,
+            heartbeat_suspended=self.supervisor.heartbeat_suspended,
+        )
+        self._reclaimer = Reclaimer(inbox)
+        self._recovery = Recovery(self._reclaimer, every_s=settings.claim_every_s, lease_s=self._lease_s)
+        self._to_model: Slot[MicroBatch] = Slot()
+        self._to_committer: queue.Queue[CommitBatch | None] = queue.Queue(_MAX_UNCOMMITTED)
+        self.fetcher = Fetcher(
             inbox=inbox,
             lease=self.lease,
-            rescue=self._rescue,
+            recovery=self._recovery,
             database=database,
-            keeper=self.keeper,
+            models=self.models,
             supervisor=self.supervisor,
             settings=settings,
             window=self._window,
-            bury=self._offer,
+            submit=self._submit,
         )
         self.classifier = Classifier(database, self.supervisor, settings)
         self.committer = Committer(
@@ -84,91 +88,91 @@ class Pipeline:
             database,
             self.supervisor,
             window_max=settings.window_max,
-            settled=self.taker.settled,
+            on_acked=self.fetcher.on_acked,
             names=self.lease.names,
         )
 
     def start(self) -> None:
-        """Start all threads; the first take waits for the lease and the model's warm-up."""
+        """Start all threads. The first fetch waits for the lease and for a loaded model."""
         spawn, stopping, beat = self.supervisor.spawn, self.supervisor.stopping, self.supervisor.beat
-        spawn("keeper", lambda: self.keeper.run(stopping, beat))
+        spawn("models", lambda: self.models.run(stopping, beat))
         spawn("lease", self._keep_lease)
-        spawn("taker", lambda: self.taker.run(self._to_model, after=(self._leased, self.keeper.ready)))
-        spawn("classifier", lambda: self.classifier.run(self._to_model, self._offer))
+        spawn("fetcher", lambda: self.fetcher.run(self._to_model, after=(self._leased, self.models.ready)))
+        spawn("classifier", lambda: self.classifier.run(self._to_model, self._submit))
         spawn("committer", self._commit)
         if file := self._settings.heartbeat_file:
-            spawn("heartbeat", lambda: health.report(file, self.supervisor, self.keeper.ready))
+            spawn("heartbeat", lambda: health.report(file, self.supervisor, self.models.ready))
 
     def stop(self) -> bool:
-        """Finish what is in hand, give the lease back and leave; False if a thread failed or did not end in time."""
+        """Finish entries in flight, then release the lease; False if a thread failed or missed the deadline."""
         self.supervisor.stopping.set()
-        self.keeper.nudge()
+        self.models.request_reload()
         ended = self.supervisor.join()
-        with suppress(Retryable):  # Redis is away: the lease ends by itself
+        with suppress(Retryable):  # Redis is unavailable: the lease expires by itself
             if ended:
-                self.taker.acquit()
+                self.fetcher.clear_marker()
             self.lease.release()
-            self._claims.retire(self.lease.consumer)
+            self._reclaimer.remove_consumer(self.lease.consumer)
         self._database.close()
         return ended
 
     def stats(self) -> dict[str, object]:
-        """What a person wants to know of a running worker."""
-        running = self.keeper.running if self.keeper.ready.is_set() else None
+        """State and throughput of the running pipeline, for operators."""
+        current = self.models.current if self.models.ready.is_set() else None
         return {
             "consumer": self.lease.consumer,
-            "model": running.model.version if running else None,
-            "epoch": running.epoch if running else None,
-            "in_hand": self.taker.in_hand,
+            "model": current.model.version if current else None,
+            "epoch": current.epoch if current else None,
+            "in_flight": self.fetcher.in_flight,
             "classified": self.committer.total,
             "busy_rate_per_s": round(self.classifier.rate, 1),
-            "silent_s": round(self.supervisor.silent_s(), 1),
+            "heartbeat_age_s": round(self.supervisor.heartbeat_age_s(), 1),
         }
 
-    def _loaded(self, folder: Path) -> Model:
-        with self.supervisor.excused():
+    def _load_model(self, folder: Path) -> Model:
+        with self.supervisor.heartbeat_suspended():
             model = self._load(folder)
-            if self._settings.sample_share and isinstance(model, Embeds):
-                load_languages()
+            if self._settings.sample_share and isinstance(model, EmbeddingModel):
+                load_language_identifier()
             return model
 
     def _keep_lease(self) -> None:
-        said: tuple[str, float] | None = None
-        outwait(self.lease.take, self.supervisor)
+        reported: tuple[str, float] | None = None
+        retry_until_available(self.lease.acquire, self.supervisor)
         self._leased.set()
-        # Not until `stopping` but until all is settled: what is in hand must not be claimed meanwhile.
+        # Not until `stopping` but until everything is acknowledged: nobody may reclaim entries in flight meanwhile.
         while not self._committed.wait(self._lease_s / 3):
             self.supervisor.beat()
-            if not outwait(self._refresh, self.supervisor):
-                log.warning("lease lost, going on under a new name", consumer=self.lease.consumer)
-                said = None
-            if (share := memory.share()) is not None:
+            if not retry_until_available(self._refresh, self.supervisor):
+                log.warning("lease_lost", new_consumer=self.lease.consumer)
+                reported = None
+            if (used := memory.used_ratio()) is not None:
                 with suppress(Retryable):
-                    self.lease.say_memory(share)
-            if (new := (self._state(), self.classifier.full_rate)) != said:
-                with suppress(Retryable):  # nobody waits for this
-                    self.lease.say(*new)
-                    said = new
+                    self.lease.report_memory(used)
+            if (report := (self._state(), self.classifier.full_rate)) != reported:
+                with suppress(Retryable):  # informational only
+                    self.lease.report_state(*report)
+                    reported = report
 
     def _state(self) -> str:
-        """What `triagem backlog` shows of this worker."""
-        if why := self.supervisor.waits_for or self.keeper.waits_for:
-            return f"waiting: {why}"
-        return "at work" if self.keeper.ready.is_set() else WARMING_UP
+        """State of this worker, as `triagem backlog` shows it."""
+        if reason := self.supervisor.waiting_for or self.models.waiting_for:
+            return f"waiting: {reason}"
+        return "at work" if self.models.ready.is_set() else WARMING_UP
 
     def _refresh(self) -> bool:
         try:
             return self.lease.refresh()
-        except InboxAway:
-            self._rescue.hold()
+        except InboxUnavailable:
+            self._recovery.suspend_reclaims()
             raise
 
-    def _failed(self) -> None:
-        # An error that reached us is no entry's fault: what an entry causes was sifted out. SystemExit and a panic
-        # of a library in C or Rust are no such errors, and stay blamed on what was at work.
+    def _on_thread_failure(self) -> None:
+        # If an Exception reaches the supervisor, no entry is at fault: failing entries were already isolated.
+        # SystemExit and panics of C or Rust libraries are different: the in-progress marker stays.
         try:
             if isinstance(self.supervisor.failure, Exception):
-                self.taker.acquit()
+                self.fetcher.clear_marker()
         finally:
             self._on_failure()
 
@@ -178,18 +182,20 @@ class Pipeline:
         finally:
             self._committed.set()
 
-    def _offer(self, done: Done | None) -> None:
-        """Hand over to the committer, alive while it waits out an outage; drop it if the committer has left:
-        the entries stay pending, and another worker takes them over."""
+    def _submit(self, batch: CommitBatch | None) -> None:
+        """Pass a batch to the committer, with heartbeats while its queue is full.
+
+        If the committer has exited, drop the batch: its entries stay pending, and another worker reclaims them.
+        """
         while not self._committed.is_set():
             try:
-                self._to_committer.put(done, timeout=0.5)
+                self._to_committer.put(batch, timeout=0.5)
                 return
             except queue.Full:
                 self.supervisor.beat()
 
     def _window(self) -> int:
-        """Whole micro-batches: a part of one costs the model nearly as much as all of it."""
+        """Number of tickets to hold locally, in whole micro-batches: a partial one costs nearly as much."""
         settings = self._settings
         batches = ceil(self.classifier.rate * settings.window_s / settings.batch_size)
         return settings.batch_size * max(1, min(settings.window_max // settings.batch_size, batches))

@@ -1,4 +1,4 @@
-"""Entries to items for the model: decode, clean, look up what is known, tokenise."""
+"""Turns entries into model input: decode, clean, look up cached predictions, tokenise."""
 
 import time
 from collections.abc import Sequence
@@ -7,55 +7,60 @@ from triagem.contracts.errors import UnreadableEntry
 from triagem.contracts.model import Tokens
 from triagem.contracts.text import clean, digest
 from triagem.contracts.ticket import Ticket
-from triagem.contracts.wire import ClaimCheck, decode, decode_check
+from triagem.contracts.wire import StoredTicketRef, decode, decode_ref
 from triagem.db import Database
-from triagem.db.known import known
-from triagem.db.rewrite import Checked
+from triagem.db.prediction_cache import cached_predictions
+from triagem.db.reclassification import ResolvedTicket
 from triagem.inbox import Entry
 from triagem.worker import metrics
-from triagem.worker.batch import Condemned, Item
+from triagem.worker.batch import FailedEntry, PreparedTicket
 from triagem.worker.causes import Cause
-from triagem.worker.keeper import Running
+from triagem.worker.models import ServedModel
 
 _NOT_TOKENISED = Tokens(ids=(), truncated=False)
 
 
-def read(entries: Sequence[Entry]) -> tuple[list[tuple[Entry, Ticket | ClaimCheck]], list[Condemned]]:
-    """Decode entries; what can't be read comes back apart, with the reason."""
-    readable: list[tuple[Entry, Ticket | ClaimCheck]] = []
-    unreadable: list[Condemned] = []
+def decode_entries(
+    entries: Sequence[Entry],
+) -> tuple[list[tuple[Entry, Ticket | StoredTicketRef]], list[FailedEntry]]:
+    """Decode entries. Returns the readable ones, and the unreadable ones with the reason."""
+    readable: list[tuple[Entry, Ticket | StoredTicketRef]] = []
+    unreadable: list[FailedEntry] = []
     for entry in entries:
         try:
             payload = entry.payload or b""
-            readable.append((entry, decode_check(payload) or decode(payload)))
+            readable.append((entry, decode_ref(payload) or decode(payload)))
         except UnreadableEntry as error:
-            unreadable.append(Condemned(entry, Cause.UNREADABLE, str(error)))
+            unreadable.append(FailedEntry(entry, Cause.UNREADABLE, str(error)))
     return readable, unreadable
 
 
-def prepare(taken: Sequence[tuple[Entry, Ticket | Checked]], running: Running, database: Database) -> list[Item]:
-    """Items for the model, in the same order. A text that this version knows is not tokenised, only carried."""
-    texts = [clean((what.text if isinstance(what, Ticket) else what.words) or "") for _, what in taken]
-    # A claim check names the digest that the ticket was stored by, whatever cleaning gave it.
+def prepare_tickets(
+    entries: Sequence[tuple[Entry, Ticket | ResolvedTicket]], served_by: ServedModel, database: Database
+) -> list[PreparedTicket]:
+    """Prepared tickets, in the same order. Texts that this version has already classified are not tokenised."""
+    model = served_by.model
+    texts = [clean(ticket.text or "") for _, ticket in entries]
+    # A stored ticket keeps the digest that it was stored with, whatever cleaning returns now.
     digests = [
-        digest(text) if isinstance(what, Ticket) else what.check.digest
-        for text, (_, what) in zip(texts, taken, strict=True)
+        digest(text) if isinstance(ticket, Ticket) else ticket.ref.digest
+        for text, (_, ticket) in zip(texts, entries, strict=True)
     ]
-    places = [place for place, (_, what) in enumerate(taken) if isinstance(what, Ticket)]
-    asked = [
-        (what.source, what.external_id, one)
-        for (_, what), one in zip(taken, digests, strict=True)
-        if isinstance(what, Ticket)
+    new = [index for index, (_, ticket) in enumerate(entries) if isinstance(ticket, Ticket)]
+    keys = [
+        (ticket.source, ticket.external_id, text_digest)
+        for (_, ticket), text_digest in zip(entries, digests, strict=True)
+        if isinstance(ticket, Ticket)
     ]
-    stored = {places[place]: said for place, said in known(database, asked, running.model.version).items()}
-    fresh = [place for place in range(len(taken)) if place not in stored]
-    began = time.perf_counter()
-    tokens = dict(zip(fresh, running.model.tokenize([texts[place] for place in fresh]), strict=True))
-    spent = time.perf_counter() - began
-    if fresh:
-        metrics.TOKENISE_SECONDS.observe(spent)
-    each = spent / max(1, len(taken))
+    cached = {new[position]: hit for position, hit in cached_predictions(database, keys, model.version).items()}
+    uncached = [index for index in range(len(entries)) if index not in cached]
+    started = time.perf_counter()
+    tokens = dict(zip(uncached, model.tokenize([texts[index] for index in uncached]), strict=True))
+    elapsed = time.perf_counter() - started
+    if uncached:
+        metrics.TOKENISE_SECONDS.observe(elapsed)
+    share = elapsed / max(1, len(entries))
     return [
-        Item(entry, what, digests[place], tokens.get(place, _NOT_TOKENISED), stored.get(place), each)
-        for place, (entry, what) in enumerate(taken)
+        PreparedTicket(entry, ticket, digests[index], tokens.get(index, _NOT_TOKENISED), cached.get(index), share)
+        for index, (entry, ticket) in enumerate(entries)
     ]

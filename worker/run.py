@@ -1,4 +1,4 @@
-"""A worker process from its settings: checks what it needs, builds the pipe, runs Celery around it."""
+"""Runs a worker process: checks its requirements, builds the pipeline, and runs it inside a Celery worker."""
 
 import importlib
 import os
@@ -14,32 +14,32 @@ from celery import signals
 from celery.exceptions import SecurityWarning
 from celery.worker import state
 
-from triagem.contracts.errors import DatabaseAway, InvalidInput
+from triagem.contracts.errors import DatabaseUnavailable, InvalidInput
 from triagem.contracts.model import Model
 from triagem.db import Database
 from triagem.db.upgrade import require_current
 from triagem.inbox import Inbox, InboxSettings, connect
 from triagem.registry import Registry
 from triagem.worker.app import QUEUE, make_app
-from triagem.worker.expose import expose
-from triagem.worker.gpu import watch_gpus
+from triagem.worker.bootstep import pipeline_step
+from triagem.worker.expose import expose_metrics
+from triagem.worker.gpu import register_gpu_metrics
 from triagem.worker.memory import limit_bytes
 from triagem.worker.metrics import MEMORY_LIMIT
 from triagem.worker.pipeline import Pipeline
-from triagem.worker.puller import puller
-from triagem.worker.settings import WorkerSettings, broker_beside
+from triagem.worker.settings import WorkerSettings, default_broker_url
 
 
 def run(
     *, redis_url: str, database_url: str, registry_url: str, settings: WorkerSettings, inbox_settings: InboxSettings
 ) -> int:
-    """Run until SIGTERM or SIGINT; returns the exit status, 1 if the pipe failed.
+    """Run until SIGTERM or SIGINT; returns the exit status, 1 if the pipeline failed.
 
-    Waits for Redis, Postgres and a first model to come, but not for a migration: NotMigrated.
+    Waits until Redis, Postgres and a first model are available, but not for a migration: raises NotMigrated.
     """
     registry = Registry(registry_url)
     load = loader(settings.engine)
-    with Database(database_url) as database, suppress(DatabaseAway):
+    with Database(database_url) as database, suppress(DatabaseUnavailable):
         require_current(database)
     failed: list[BaseException | None] = []
 
@@ -47,11 +47,11 @@ def run(
         def stop_process() -> None:
             failed.append(pipeline.supervisor.failure)
             state.should_stop = 1
-            os.kill(os.getpid(), signal.SIGTERM)  # wakes the main thread out of its poll
+            os.kill(os.getpid(), signal.SIGTERM)  # interrupts the poll of the main thread
 
         pipeline = Pipeline(
             inbox=Inbox(connect(redis_url), inbox_settings),
-            database=Database(database_url, by_key=True),
+            database=Database(database_url, disable_seqscan=True),
             registry=registry,
             load=load,
             settings=settings,
@@ -59,17 +59,17 @@ def run(
         )
         return pipeline
 
-    broker = settings.broker_url.get_secret_value() if settings.broker_url else broker_beside(redis_url)
+    broker = settings.broker_url.get_secret_value() if settings.broker_url else default_broker_url(redis_url)
     app = make_app(broker)
-    app.steps["worker"].add(puller(build))
+    app.steps["worker"].add(pipeline_step(build))
     if settings.metrics_port:
-        watch_gpus()
+        register_gpu_metrics()
         if limit := limit_bytes():
             MEMORY_LIMIT.set(limit)
-        expose(settings.metrics_host, settings.metrics_port)
-    # Root is no danger without pickle, which this application refuses.
+        expose_metrics(settings.metrics_host, settings.metrics_port)
+    # Running as root is safe without pickle, which this application rejects.
     warnings.filterwarnings("ignore", category=SecurityWarning)
-    # A receiver, any, keeps Celery from setting up logging: it would raise the level to WARNING.
+    # Any receiver keeps Celery from configuring logging, which would raise the level to WARNING.
     signals.setup_logging.connect(_keep_logging)
     worker = app.Worker(
         pool="solo",
@@ -77,7 +77,7 @@ def run(
         queues=[QUEUE],
         without_gossip=True,
         without_mingle=True,
-        hostname=f"pipe-{os.getpid()}@{socket.gethostname()}",
+        hostname=f"{QUEUE}-{os.getpid()}@{socket.gethostname()}",  # prefix of Redis keys, as in docs/security.md
         quiet=True,
     )
     worker.start()
@@ -85,18 +85,20 @@ def run(
 
 
 def _keep_logging(**_: object) -> None:
-    """Logging was set up by the entry point."""
+    """The entry point has already configured logging."""
 
 
 def loader(path: str) -> Callable[[Path], Model]:
-    """The function that loads a model version, by its name `module:function`.
+    """The function that loads a model version, given as `module:function`.
 
     Raises:
-        InvalidInput: there is no such function.
+        InvalidInput: the function cannot be imported.
     """
     module, _, name = path.partition(":")
     try:
-        found: Any = getattr(importlib.import_module(module), name)
+        function: Any = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
-        raise InvalidInput(f"TRIAGEM_ENGINE={path}: {error}. `pip install 'triagem[engine]'`?") from None
-    return found  # type: ignore[no-any-return]
+        raise InvalidInput(
+            f"cannot import TRIAGEM_ENGINE={path}: {error}; run `pip install 'triagem[engine]'` or set another one"
+        ) from None
+    return function  # type: ignore[no-any-return]

@@ -1,7 +1,7 @@
-"""The threads of the pipe under one roof: whatever ends one of them unasked ends the process.
+"""Supervises the pipeline threads: if one exits unexpectedly, the process stops.
 
-A dead thread behind a worker that still answers `inspect ping` is the worst failure of all: entries stay
-pending under a name that looks alive.
+A dead thread in a worker that still answers `inspect ping` is the worst failure: its entries stay pending under a
+consumer name that looks alive.
 """
 
 import os
@@ -13,23 +13,22 @@ from typing import Final
 
 import structlog
 
-from triagem.contracts.errors import Final as FinalError
-from triagem.contracts.errors import Retryable
+from triagem.contracts.errors import NotRetryable, Retryable
 
 log = structlog.get_logger(__name__)
 
-_EXIT: Final = 1
+_EXIT_STATUS: Final = 1
 
 
-class ThreadEnded(FinalError):
-    """A thread of the pipe returned unasked: a fault of ours, to be reported."""
+class ThreadExited(NotRetryable):
+    """A pipeline thread returned before the stop: a bug, please report it."""
 
 
 class Supervisor:
     """Starts threads, collects their heartbeats, and stops them together.
 
-    `on_failure` is called once, from the thread that failed; it asks the process to stop. If that takes longer
-    than `deadline_s`, the process ends itself: `os._exit`, because a thread stuck in C code can't be joined.
+    `on_failure` is called once, from the thread that failed, and asks the process to stop. If that takes longer than
+    `deadline_s`, the process exits with `os._exit`, because a thread stuck in C code cannot be joined.
     """
 
     def __init__(
@@ -46,48 +45,48 @@ class Supervisor:
         self._waiting: dict[str, str] = {}
 
     def spawn(self, name: str, work: Callable[[], None]) -> None:
-        """Run `work` in a daemon thread until it returns; returning before `stopping` is a failure too."""
+        """Run `work` in a daemon thread. Returning before `stopping` is set is a failure too."""
         self._beats[name] = self._clock()
         thread = threading.Thread(target=self._guard, args=(name, work), name=name, daemon=True)
         self._threads.append(thread)
         thread.start()
 
     def beat(self) -> None:
-        """The calling thread is well. Also called while it waits out an outage."""
+        """Record a heartbeat of the calling thread. Also called while it retries during an outage."""
         self._beats[threading.current_thread().name] = self._clock()
 
-    def silent_s(self) -> float:
-        """Seconds since the quietest thread's last heartbeat."""
+    def heartbeat_age_s(self) -> float:
+        """Age of the oldest thread heartbeat, in seconds."""
         now = self._clock()
         return max(0.0, now - min(self._beats.values(), default=now))
 
     @contextmanager
-    def excused(self) -> Iterator[None]:
-        """Inside, nobody expects a heartbeat of the calling thread: loading a large model takes as long as it takes,
-        and while the next version loads the pipe goes on."""
+    def heartbeat_suspended(self) -> Iterator[None]:
+        """Inside, the calling thread needs no heartbeat: loading a large model may take long, and the pipeline keeps
+        running meanwhile."""
         self._beats[threading.current_thread().name] = float("inf")
         try:
             yield
         finally:
             self.beat()
 
-    def waiting(self, why: str | None) -> None:
-        """The calling thread waits out an outage; None: it goes on."""
+    def waiting(self, reason: str | None) -> None:
+        """Record what the calling thread waits for during an outage; None: it continues."""
         name = threading.current_thread().name
-        if why is None:
+        if reason is None:
             self._waiting.pop(name, None)
         else:
-            self._waiting[name] = why
+            self._waiting[name] = reason
 
     @property
-    def waits_for(self) -> str | None:
-        """What the pipe waits for, in one line; None while it is at work."""
+    def waiting_for(self) -> str | None:
+        """One line about what the pipeline waits for; None while it is working."""
         return next(iter(list(self._waiting.values())), None)
 
     def join(self) -> bool:
-        """Wait for all threads, which `stopping` has asked to end; False if one failed or the deadline passed.
+        """Wait for all threads to exit after `stopping` was set; False if one failed or the deadline passed.
 
-        After a failure nobody waits: what is in hand stays pending, and another worker takes it over.
+        Does not wait after a failure: entries in flight stay pending, and another worker reclaims them.
         """
         if self.failure is not None:
             return False
@@ -100,24 +99,24 @@ class Supervisor:
         try:
             work()
             if not self.stopping.is_set():
-                self._fail(name, ThreadEnded(f"{name} ended by itself"))
+                self._fail(name, ThreadExited(f"the thread {name} exited unexpectedly"))
         except Retryable as error:
-            # An outage outlasted the stop: what is in hand stays pending and another worker takes it over.
+            # The outage outlasted the stop: entries in flight stay pending, and another worker reclaims them.
             if self.stopping.is_set():
-                log.warning("left pending", thread=name, why=str(error))
+                log.warning("entries_left_pending", thread=name, reason=str(error))
             else:
                 self._fail(name, error)
-        except BaseException as error:  # noqa: BLE001 - SystemExit in a thread would end it without a word
+        except BaseException as error:  # noqa: BLE001 - SystemExit would end a thread silently
             self._fail(name, error)
 
     def _fail(self, name: str, error: BaseException) -> None:
         with self._failing:
             if self.failure is not None:
-                return  # the others end because the first one did
+                return  # this thread failed because the first one did
             self.failure = error
-        log.critical("thread failed, stopping the worker", thread=name, error=type(error).__name__, exc_info=error)
+        log.critical("thread_failed", thread=name, error=type(error).__name__, exc_info=error)
         self.stopping.set()
-        timer = threading.Timer(self._deadline_s, os._exit, args=(_EXIT,))
+        timer = threading.Timer(self._deadline_s, os._exit, args=(_EXIT_STATUS,))
         timer.daemon = True
         timer.start()
         self._on_failure()

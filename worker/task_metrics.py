@@ -1,7 +1,7 @@
-"""What the ops worker's tasks count, in the processes that run them. Celery imports this by its name.
+"""Prometheus metrics of the ops tasks, counted in the processes that run them. Celery imports this module by name.
 
-The process that answers `/metrics` is another one: PROMETHEUS_MULTIPROC_DIR, set before this is imported, makes
-prometheus-client count in files, which it adds up.
+Another process serves `/metrics`. PROMETHEUS_MULTIPROC_DIR, set before this import, makes prometheus-client count in
+files, which that process adds up.
 """
 
 import time
@@ -10,10 +10,10 @@ from typing import Any, Final
 from celery import current_app, signals
 from prometheus_client import Counter, Histogram
 
-TASKS: Final = Counter("triagem_tasks", "Tasks that ended, and how: success, failure, retry", ["task", "state"])
+TASKS: Final = Counter("triagem_tasks", "Finished tasks by state: success, failure, retry", ["task", "state"])
 TASK_SECONDS: Final = Histogram(
     "triagem_task_seconds",
-    "One task, also one that failed",
+    "Duration of a task, including failed ones",
     ["task"],
     buckets=(0.01, 0.1, 0.5, 1, 5, 10, 30, 60, 180),
 )
@@ -23,7 +23,7 @@ _began: dict[str, float] = {}
 
 @signals.worker_process_init.connect  # type: ignore[untyped-decorator]
 def _from_zero(**_: Any) -> None:
-    """A first failure is seen as a rise."""
+    """Create every series at 0, so that Prometheus sees the first failure as an increase."""
     for task in [name for name in current_app.tasks if name.startswith("triagem.")]:
         for state in ("success", "failure", "retry"):
             TASKS.labels(task, state)

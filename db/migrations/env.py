@@ -1,4 +1,4 @@
-"""Alembic's entry: runs our migrations on the connection that `triagem.db.upgrade` hands in."""
+"""Alembic environment: runs the migrations on the connection that `triagem.db.upgrade` passes."""
 
 from alembic import context
 

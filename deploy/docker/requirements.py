@@ -1,6 +1,6 @@
-"""Print what pyproject.toml requires, with the extras that are named, for `pip install -r`.
+"""Print the requirements of pyproject.toml with the named extras, for `pip install -r`.
 
-So that an image's packages are a layer of their own: pip installs a project's requirements only with the project.
+pip can install requirements only together with the project; this script lets an image's packages be a separate layer.
 """
 
 import sys
@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def requirements(project: dict[str, dict[str, list[str]]], extras: list[str]) -> Iterator[str]:
-    """The requirements of the extras, those that they take from one another too."""
+    """The requirements of the extras, including those of extras they refer to."""
     for extra in extras:
         for line in project["optional-dependencies"][extra]:
             name, _, rest = line.partition("[")
@@ -21,5 +21,5 @@ def requirements(project: dict[str, dict[str, list[str]]], extras: list[str]) ->
 
 
 if __name__ == "__main__":
-    wanted = tomllib.loads(Path(__file__).with_name("pyproject.toml").read_text(encoding="utf-8"))["project"]
-    print(*wanted["dependencies"], *requirements(wanted, sys.argv[1:]), sep="\n")
+    project = tomllib.loads(Path(__file__).with_name("pyproject.toml").read_text(encoding="utf-8"))["project"]
+    print(*project["dependencies"], *requirements(project, sys.argv[1:]), sep="\n")

@@ -9,7 +9,7 @@ import io
 import tarfile
 from pathlib import Path
 
-from triagem.contracts.errors import Final
+from triagem.contracts.errors import NotRetryable
 from triagem.registry import Registry, RegistrySettings
 
 HANDLER = Path(__file__).with_name("inference.py")
@@ -17,27 +17,27 @@ UNPACKED = "/opt/ml/model/code"
 
 
 def pack(registry: Registry, version: str, wheel: Path, target: Path) -> None:
-    """Write the archive: the version's files at its top, `code/` beside them. Raises ModelCorrupt."""
+    """Write the archive: the version's files at the top level, next to `code/`. Raises ModelCorrupt."""
     registry.verify(version)
-    # The container's pip runs before the handler is imported; torch and transformers may be there already.
-    wanted = f"triagem[engine] @ file://{UNPACKED}/{wheel.name}\n".encode()
+    # The container's pip runs before the handler is imported; torch and transformers may already be installed.
+    requirement = f"triagem[engine] @ file://{UNPACKED}/{wheel.name}\n".encode()
     with tarfile.open(target, "w:gz") as archive:
         for path in sorted(registry.folder(version).iterdir()):
             archive.add(path, arcname=path.name)
         archive.add(HANDLER, arcname="code/inference.py")
         archive.add(wheel, arcname=f"code/{wheel.name}")
-        requirements = tarfile.TarInfo("code/requirements.txt")
-        requirements.size = len(wanted)
-        archive.addfile(requirements, io.BytesIO(wanted))
+        requirements_file = tarfile.TarInfo("code/requirements.txt")
+        requirements_file.size = len(requirement)
+        archive.addfile(requirements_file, io.BytesIO(requirement))
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("version", help="as `triagem models list` names it")
+    parser.add_argument("version", help="a version from `triagem models list`")
     parser.add_argument("wheel", type=Path)
     parser.add_argument("target", type=Path)
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     try:
-        pack(Registry(RegistrySettings().registry_url), given.version, given.wheel, given.target)
-    except (Final, OSError) as error:
+        pack(Registry(RegistrySettings().registry_url), arguments.version, arguments.wheel, arguments.target)
+    except (NotRetryable, OSError) as error:
         parser.exit(1, f"{error}\n")

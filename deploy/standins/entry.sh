@@ -1,5 +1,5 @@
 #!/bin/sh
-# What docker-compose.yml needs of the official Postgres image's entry point: make a cluster and a database once.
+# Replaces the official Postgres image's entry point for docker-compose.yml: creates a cluster and a database once.
 set -eu
 if [ "$1" = postgres ] && [ ! -s "$PGDATA/PG_VERSION" ]; then
     initdb -U "$POSTGRES_USER" --pwfile="$POSTGRES_PASSWORD_FILE" -A scram-sha-256 --locale=C.UTF-8 >/dev/null

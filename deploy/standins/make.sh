@@ -1,7 +1,7 @@
 #!/bin/sh
-# Base images for a machine that reaches Debian's packages but no registry of images: Debian under the names that the
-# Dockerfile and docker-compose.yml ask for. Root, debootstrap and podman are needed. Not for production: the versions
-# are Debian's, and the entry points know only what docker-compose.yml uses.
+# Build base images on a machine with access to Debian's packages but not to an image registry: Debian images under the
+# names used by the Dockerfile and docker-compose.yml. Needs root, debootstrap and podman. Not for production: the
+# versions are Debian's, and the entry points support only what docker-compose.yml uses.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 work=$(mktemp -d)

@@ -1,6 +1,6 @@
-"""Pictures of each page of the console, light, dark and as on a phone: `python docs/images/console.py`.
+"""Take screenshots of each console page: light, dark and phone size. Run `python docs/images/console.py`.
 
-The tickets are the sample export's; labels and confidences are made up, no model is asked.
+The tickets are the sample export's. Labels and confidences are made up; no model runs.
 """
 
 import csv
@@ -15,18 +15,18 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
 from tests.support.browser import SIZES, browser, served  # noqa: E402
-from tests.support.tested import register_tested  # noqa: E402
+from tests.support.scored_versions import register_tested  # noqa: E402
 from triagem.cli.stack import LocalStack  # noqa: E402
 from triagem.contracts.prediction import Band, Prediction  # noqa: E402
 from triagem.contracts.ticket import Identity, Lane, Ticket  # noqa: E402
-from triagem.db import Database, dead, runs  # noqa: E402
+from triagem.db import Database, dead_letters, runs  # noqa: E402
 from triagem.db.alerts import DRIFT, raise_alert  # noqa: E402
-from triagem.db.keys import Scope, create  # noqa: E402
-from triagem.db.reviews import judge  # noqa: E402
-from triagem.db.search import learn  # noqa: E402
+from triagem.db.api_keys import Scope, create_key  # noqa: E402
+from triagem.db.reviews import record_review  # noqa: E402
+from triagem.db.search import index_queued_tickets  # noqa: E402
 from triagem.db.upgrade import upgrade  # noqa: E402
-from triagem.db.window import Classified, write  # noqa: E402
-from triagem.gateway.room import Room  # noqa: E402
+from triagem.db.window import ClassifiedTicket, write_window  # noqa: E402
+from triagem.gateway.services import Services  # noqa: E402
 from triagem.gateway.settings import GatewaySettings  # noqa: E402
 from triagem.inbox import Inbox, connect  # noqa: E402
 from triagem.inbox.lease import Lease  # noqa: E402
@@ -35,29 +35,29 @@ from triagem.trainer.assess import assess  # noqa: E402
 from triagem.trainer.data import Row  # noqa: E402
 
 HERE = Path(__file__).parent
-CHANCE = random.Random(7)
-LOOKS = {"light": ("light", "wide"), "dark": ("dark", "wide"), "phone": ("light", "phone")}
+RNG = random.Random(7)
+VARIANTS = {"light": ("light", "wide"), "dark": ("dark", "wide"), "phone": ("light", "phone")}
 METRICS = {"accuracy": 0.97, "mflops_per_token": 21.3}
 PAGES = {
-    "login": "login", "overview": "overview", "review": "review", "tickets": "tickets?words=internet",
+    "login": "login", "overview": "overview", "review": "review", "tickets": "tickets?query=internet",
     "ticket": "ticket?source=zendesk&id=T-10133", "models": "models", "model": "model?version=v1.1.0",
     "operations": "operations",
 }  # fmt: skip
 
 
 def report() -> str:
-    """A version's report over made-up answers, as many of them wrong as the gate counts."""
-    labels, rows, said = ("suporte", "venda"), list[Row](), list[list[float]]()
-    for place in range(300):
-        truth, right = place % 2, place >= 9
-        share = min(0.99, 1 - abs(CHANCE.gauss(0, 0.06 if right else 0.3)))
-        rows.append(Row(f"text {place}", labels[truth]))
-        said.append([share, 1 - share] if (truth == 0) is right else [1 - share, share])
-    return assess(rows, labels, said).model_dump_json()
+    """A version's report over made-up predictions, with as many errors as the gate counts."""
+    labels, rows, probabilities = ("suporte", "venda"), list[Row](), list[list[float]]()
+    for number in range(300):
+        truth, right = number % 2, number >= 9
+        share = min(0.99, 1 - abs(RNG.gauss(0, 0.06 if right else 0.3)))
+        rows.append(Row(f"text {number}", labels[truth]))
+        probabilities.append([share, 1 - share] if (truth == 0) is right else [1 - share, share])
+    return assess(rows, labels, probabilities).model_dump_json()
 
 
-def fill(database: Database, inbox: Inbox, registry: Registry) -> None:
-    """Something of everything that there is to see."""
+def fill_database(database: Database, inbox: Inbox, registry: Registry) -> None:
+    """Store sample data for every page."""
     now = datetime.now(UTC)
     register_tested(
         registry, wrong=range(60), created_at=now - timedelta(days=30), metrics=METRICS | {"accuracy": 0.8}
@@ -66,14 +66,14 @@ def fill(database: Database, inbox: Inbox, registry: Registry) -> None:
     registry.promote("v1.0.0")
     rows = []
     with (ROOT / "examples/crm_export.csv").open(encoding="utf-8") as file:
-        for place, row in enumerate(csv.DictReader(file)):
-            at = now - timedelta(minutes=CHANCE.triangular(1, 2800, 200))
-            confidence = 1 - abs(CHANCE.gauss(0, 0.14)) if place % 8 else CHANCE.uniform(0.5, 0.75)
-            label = CHANCE.choice(("suporte", "suporte", "venda"))
+        for index, row in enumerate(csv.DictReader(file)):
+            at = now - timedelta(minutes=RNG.triangular(1, 2800, 200))
+            confidence = 1 - abs(RNG.gauss(0, 0.14)) if index % 8 else RNG.uniform(0.5, 0.75)
+            label = RNG.choice(("suporte", "suporte", "venda"))
             other = {"suporte": "venda", "venda": "suporte"}[label]
             confidence = max(0.5, confidence)
             band = Band.AUTOMATE if confidence >= 0.7 else Band.REVIEW
-            said = Prediction(
+            prediction = Prediction(
                 label, confidence, {label: confidence, other: 1 - confidence}, band, "v1.0.0", 60, truncated=False
             )
             text = f"{row['subject']}\n{row['body']}"
@@ -84,24 +84,24 @@ def fill(database: Database, inbox: Inbox, registry: Registry) -> None:
                 revised_at=at,
                 metadata={"channel": row["channel"]},
             )
-            rows.append(Classified(ticket, row["id"].encode(), said, 1, Lane.LIVE, at, at))
-    write(database, rows)
-    learn(database)
-    for one in rows[:12]:
-        judge(database, Identity("zendesk", one.ticket.external_id), CHANCE.choice(("suporte", "venda")), "rui")
-    raise_alert(database, DRIFT, f"{now:%Y-%m-%d}", {"says": "confidence has shifted: p 0.0004"})
-    runs.start(database, runs.Plan("v1.1.0", 1, shadow=True))
-    dead.bury(database, Lane.LIVE, b"1763900000000-0", b"{", "not JSON")
+            rows.append(ClassifiedTicket(ticket, row["id"].encode(), prediction, 1, Lane.LIVE, at, at))
+    write_window(database, rows)
+    index_queued_tickets(database)
+    for row in rows[:12]:
+        record_review(database, Identity("zendesk", row.ticket.external_id), RNG.choice(("suporte", "venda")), "rui")
+    raise_alert(database, DRIFT, f"{now:%Y-%m-%d}", {"summary": "confidence has shifted: p 0.0004"})
+    runs.start(database, runs.RunPlan("v1.1.0", 1, shadow=True))
+    dead_letters.insert_dead_letter(database, Lane.LIVE, b"1763900000000-0", b"{", "not JSON")
     for _ in range(2):
         lease = Lease(inbox.redis, 600)
-        lease.take()
-        lease.say("working")
+        lease.acquire()
+        lease.report_state("working")
     inbox.put(Lane.LIVE, [b"x"] * 37)
     inbox.put(Lane.BULK, [b"x"] * 1204)
 
 
 def main() -> None:
-    """Make all pictures."""
+    """Take all screenshots."""
     with TemporaryDirectory() as folder:
         stack = LocalStack(Path(folder) / "stack", fsync=False)
         endpoints = stack.start()
@@ -109,19 +109,19 @@ def main() -> None:
             with Database(endpoints.database_url) as database, browser() as started:
                 upgrade(database)
                 inbox, registry = Inbox(connect(endpoints.redis_url)), Registry(Path(folder) / "models")
-                inbox.make_groups()
-                fill(database, inbox, registry)
-                _, secret = create(database, "ana", [Scope.ADMIN])
-                with served(Room(inbox, database, registry, GatewaySettings())) as address:
-                    for look in LOOKS:
-                        picture(started, address, secret, look)
+                inbox.create_groups()
+                fill_database(database, inbox, registry)
+                _, secret = create_key(database, "ana", [Scope.ADMIN])
+                with served(Services(inbox, database, registry, GatewaySettings())) as address:
+                    for variant in VARIANTS:
+                        take_screenshots(started, address, secret, variant)
         finally:
             stack.erase()
 
 
-def picture(started: Any, address: str, secret: str, look: str) -> None:
-    """All pages in one look."""
-    scheme, size = LOOKS[look]
+def take_screenshots(started: Any, address: str, secret: str, variant: str) -> None:
+    """Take a screenshot of each page in one variant."""
+    scheme, size = VARIANTS[variant]
     context = started.new_context(
         viewport=dict(zip(("width", "height"), SIZES[size], strict=True)),
         color_scheme=scheme,
@@ -131,12 +131,12 @@ def picture(started: Any, address: str, secret: str, look: str) -> None:
     page = context.new_page()
     for name, path in PAGES.items():
         page.goto(f"{address}/console/{path}")
-        page.screenshot(path=HERE / f"console-{name}-{look}.png")
+        page.screenshot(path=HERE / f"console-{name}-{variant}.png")
         if name == "login":
             page.fill("#key", secret)
             page.press("#key", "Enter")
             page.wait_for_url("**/overview")
-            page.wait_for_timeout(3500)  # until the pace is known
+            page.wait_for_timeout(3500)  # until the page shows a rate
     context.close()
 
 

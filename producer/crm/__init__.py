@@ -1,25 +1,33 @@
-"""CRMs: what their webhooks bring becomes tickets, results become requests. Pure functions; `docs/crm.md` for people.
+"""CRM integrations: turn webhooks into tickets, and results into requests. Pure functions; see `docs/crm.md`.
 
-`receive(webhook, source, now)` is the way in. `callback`, `zendesk_tags` and `chatwoot_labels` build what goes out.
+`receive_webhook(webhook, source, now)` is the entry point. `callback`, `zendesk_tags` and `chatwoot_labels` build
+the requests.
 """
 
-from triagem.producer.crm.adapter import Accepted, Ignored, Outcome, Refused, Unreadable, Webhook
-from triagem.producer.crm.crm_file import Crm, CrmSettings, from_environment, load
-from triagem.producer.crm.receive import read, receive
+from triagem.producer.crm.adapter import (
+    AcceptedWebhook,
+    IgnoredWebhook,
+    RefusedWebhook,
+    UnreadableWebhook,
+    Webhook,
+    WebhookOutcome,
+)
+from triagem.producer.crm.crm_file import CrmConfig, CrmSettings, crm_from_environment, load_crm_file
+from triagem.producer.crm.receive import read_body, receive_webhook
 from triagem.producer.crm.settings import Source
 
 __all__ = [
-    "Accepted",
-    "Crm",
+    "AcceptedWebhook",
+    "CrmConfig",
     "CrmSettings",
-    "Ignored",
-    "Outcome",
-    "Refused",
+    "IgnoredWebhook",
+    "RefusedWebhook",
     "Source",
-    "Unreadable",
+    "UnreadableWebhook",
     "Webhook",
-    "from_environment",
-    "load",
-    "read",
-    "receive",
+    "WebhookOutcome",
+    "crm_from_environment",
+    "load_crm_file",
+    "read_body",
+    "receive_webhook",
 ]

@@ -1,15 +1,15 @@
-"""Results to any receiver: a signed webhook."""
+"""Builds the signed webhook that sends a result to any receiver."""
 
 from datetime import datetime
 
 from triagem.outgoing import Request
-from triagem.outgoing.standard import signed
-from triagem.producer.crm.result import Result, json_body
-from triagem.producer.crm.settings import Callback
+from triagem.outgoing.standard_webhooks import signed_request
+from triagem.producer.crm.result import CrmResult, json_body
+from triagem.producer.crm.settings import CallbackSettings
 
 
-def callback(result: Result, settings: Callback, now: datetime) -> Request:
-    """The request that tells a result. Each attempt is signed anew, with its own `now`; id and body stay the same."""
+def callback_request(result: CrmResult, settings: CallbackSettings, now: datetime) -> Request:
+    """The request for a result. Each attempt is signed anew with its own `now`; id and body stay the same."""
     body = json_body(
         {
             "type": "ticket.classified",
@@ -27,4 +27,4 @@ def callback(result: Result, settings: Callback, now: datetime) -> Request:
             },
         }
     )
-    return signed(result.id, settings.url, body, settings.secret, now)
+    return signed_request(result.id, settings.url, body, settings.secret, now)

@@ -1,4 +1,4 @@
-"""Results to Chatwoot: labels of a conversation, through its API.
+"""Builds the requests that label a Chatwoot conversation with a result.
 
 https://developers.chatwoot.com/api-reference/conversations/add-labels: it replaces *all* labels, so they are read
 first. A label that an agent sets between the two requests is lost; Chatwoot has no call that only adds.
@@ -8,44 +8,48 @@ from collections.abc import Mapping, Sequence
 
 from triagem.contracts.errors import InvalidInput, InvalidTicket
 from triagem.outgoing import Request
-from triagem.producer.crm.payload import at, parse
-from triagem.producer.crm.result import Result, json_body, number_of, tags
+from triagem.producer.crm.payload import parse, value_at
+from triagem.producer.crm.result import CrmResult, json_body, numeric_id, result_tags
 from triagem.producer.crm.settings import ChatwootLabels
 
 
-def read_labels(result: Result, account_id: int, settings: ChatwootLabels) -> Request:
-    """The request for a conversation's labels. Raises InvalidInput if its id is no number."""
+def read_labels(result: CrmResult, account_id: int, settings: ChatwootLabels) -> Request:
+    """The request that reads a conversation's labels. Raises InvalidInput if its id is not a number."""
     return Request("GET", _url(result, account_id, settings), _headers(settings))
 
 
-def labels_in(answer: bytes) -> list[str]:
-    """The labels in Chatwoot's answer, `{"payload": ["vip"]}`.
+def parse_labels(response: bytes) -> list[str]:
+    """The labels in Chatwoot's response, `{"payload": ["vip"]}`.
 
     Raises:
-        InvalidInput: it is none. To write without them would wipe what agents set.
+        InvalidInput: it has no list of labels. Writing without them would delete labels that agents set.
     """
     try:
-        found = at(parse(answer), "payload")
+        labels = value_at(parse(response), "payload")
     except InvalidTicket:
-        found = None
-    if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
-        raise InvalidInput("Chatwoot's answer holds no list of labels")
-    return found
+        labels = None
+    if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
+        raise InvalidInput("Chatwoot's response has no list of labels")
+    return labels
 
 
 def write_labels(
-    result: Result, existing: Sequence[str], account_id: int, settings: ChatwootLabels
+    result: CrmResult, existing: Sequence[str], account_id: int, settings: ChatwootLabels
 ) -> Request | None:
-    """The request that labels a conversation and keeps others' labels; None if it already has ours, so that
-    Chatwoot has nothing to call "updated"."""
-    wanted = [label for label in existing if not label.startswith(settings.prefix)] + tags(result, settings.prefix)
-    if set(wanted) == set(existing):
+    """The request that labels a conversation and keeps other labels.
+
+    None if the labels are already right, so that Chatwoot sends no "updated" webhook.
+    """
+    labels = [label for label in existing if not label.startswith(settings.prefix)] + result_tags(
+        result, settings.prefix
+    )
+    if set(labels) == set(existing):
         return None
-    return Request("POST", _url(result, account_id, settings), _headers(settings), json_body({"labels": wanted}))
+    return Request("POST", _url(result, account_id, settings), _headers(settings), json_body({"labels": labels}))
 
 
-def _url(result: Result, account_id: int, settings: ChatwootLabels) -> str:
-    return f"{settings.url}/api/v1/accounts/{account_id}/conversations/{number_of(result)}/labels"
+def _url(result: CrmResult, account_id: int, settings: ChatwootLabels) -> str:
+    return f"{settings.url}/api/v1/accounts/{account_id}/conversations/{numeric_id(result)}/labels"
 
 
 def _headers(settings: ChatwootLabels) -> Mapping[str, str]:

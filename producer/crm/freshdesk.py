@@ -1,7 +1,7 @@
-"""Freshdesk: the action "Trigger webhook" of automation rules, "Simple" content or the template of `docs/crm.md`.
+"""Freshdesk adapter: the automation action "Trigger webhook", "Simple" content or the template of `docs/crm.md`.
 
 https://support.freshdesk.com/support/solutions/articles/132589-using-webhooks-in-automation-rules. Its placeholders
-have no time with an offset, so a message counts from when it reached us.
+have no time with an offset, so a message is dated by its receipt.
 """
 
 import re
@@ -9,34 +9,34 @@ from datetime import datetime
 from typing import Final
 
 from triagem.contracts.errors import InvalidTicket
-from triagem.producer.crm.adapter import Accepted, Ignored
-from triagem.producer.crm.payload import at, identifier, joined, make, words
+from triagem.producer.crm.adapter import AcceptedWebhook, IgnoredWebhook
+from triagem.producer.crm.payload import join_subject, make_ticket, parse_id, text_or_empty, value_at
 from triagem.producer.crm.settings import FreshdeskSource
 
-# What {{triggered_event}} writes where no customer spoke: `{status:{from:2,to:4}}`, `{note_type:private}`.
-_HANDLING: Final = re.compile(r"\s*\{\s*(?:status|priority|note_type:\s*private)\b")
+# {{triggered_event}} of events that are not customer messages: `{status:{from:2,to:4}}`, `{note_type:private}`.
+_AGENT_EVENT: Final = re.compile(r"\s*\{\s*(?:status|priority|note_type:\s*private)\b")
 _AUTHOR: Final = re.compile(r"[^<>\n]{1,80} : (?=<)")  # {{ticket.latest_public_comment}} is "Name : <div>…"
 
 
-def read(payload: object, source: FreshdeskSource, now: datetime) -> Accepted | Ignored:
-    """A webhook's JSON as tickets. Raises InvalidTicket."""
-    fields = at(payload, "freshdesk_webhook")
+def read(payload: object, source: FreshdeskSource, now: datetime) -> AcceptedWebhook | IgnoredWebhook:
+    """Read a webhook's JSON as tickets. Raises InvalidTicket."""
+    fields = value_at(payload, "freshdesk_webhook")
     if not isinstance(fields, dict):
         raise InvalidTicket("freshdesk_webhook", "is missing: paste the template of docs/crm.md")
-    if _HANDLING.match(words(fields.get("triggered_event"))):
-        return Ignored("status, priority or a private note: no customer's message")
-    described, replied = fields.get("ticket_description"), fields.get("ticket_latest_public_comment")
-    if described is None and replied is None:
+    if _AGENT_EVENT.match(text_or_empty(fields.get("triggered_event"))):
+        return IgnoredWebhook("status, priority or a private note: not a customer message")
+    description, reply = fields.get("ticket_description"), fields.get("ticket_latest_public_comment")
+    if description is None and reply is None:
         raise InvalidTicket("freshdesk_webhook", "has neither ticket_description nor ticket_latest_public_comment")
-    message = _AUTHOR.sub("", words(replied).strip(), count=1) or words(described)
+    message = _AUTHOR.sub("", text_or_empty(reply).strip(), count=1) or text_or_empty(description)
     if not message.strip():
-        return Ignored("no text in it")
-    ticket = make(
+        return IgnoredWebhook("no text")
+    ticket = make_ticket(
         source=source.name,
-        external_id=identifier(fields.get("ticket_id"), "freshdesk_webhook.ticket_id"),
-        text=joined(fields.get("ticket_subject"), message),
+        external_id=parse_id(fields.get("ticket_id"), "freshdesk_webhook.ticket_id"),
+        text=join_subject(fields.get("ticket_subject"), message),
         revised_at=now,
         now=now,
-        details={"channel": fields.get("ticket_source"), "url": fields.get("ticket_url")},
+        metadata={"channel": fields.get("ticket_source"), "url": fields.get("ticket_url")},
     )
-    return Accepted((ticket,))
+    return AcceptedWebhook((ticket,))

@@ -1,39 +1,46 @@
-"""From a request to what becomes of it: who sent it, is it JSON, is it a customer's message. Raises nothing."""
+"""Receives webhooks: verifies the sender, parses the body and lets the adapter read it. Raises nothing."""
 
 from datetime import datetime
 
 from triagem.contracts.errors import InvalidTicket
 from triagem.producer.crm import chatwoot, freshdesk, generic, zendesk
-from triagem.producer.crm.adapter import Accepted, Ignored, Outcome, Refused, Unreadable, Webhook
+from triagem.producer.crm.adapter import (
+    AcceptedWebhook,
+    IgnoredWebhook,
+    RefusedWebhook,
+    UnreadableWebhook,
+    Webhook,
+    WebhookOutcome,
+)
 from triagem.producer.crm.payload import parse
 from triagem.producer.crm.settings import ChatwootSource, FreshdeskSource, GenericSource, Source, ZendeskSource
 from triagem.producer.crm.signature import check_signature, check_token
 
 
-def receive(webhook: Webhook, source: Source, now: datetime) -> Outcome:
-    """What a webhook of this source is. Nothing of it is looked at before its sender is known."""
-    return _refused(webhook, source, now) or read(webhook.body, source, now)
+def receive_webhook(webhook: Webhook, source: Source, now: datetime) -> WebhookOutcome:
+    """Receive a webhook of this source. The sender is verified before the body is read."""
+    return _check_sender(webhook, source, now) or read_body(webhook.body, source, now)
 
 
-def read(body: bytes, source: Source, now: datetime) -> Accepted | Ignored | Unreadable:
-    """What a body is whose sender was known when it came, at `now`: for dead letters."""
+def read_body(body: bytes, source: Source, now: datetime) -> AcceptedWebhook | IgnoredWebhook | UnreadableWebhook:
+    """Read a body whose sender was verified at `now`, when it was received. Used to replay dead letters."""
     if not body.strip():
-        return Ignored("an empty body")
+        return IgnoredWebhook("an empty body")
     try:
         return _read(parse(body), source, now)
     except InvalidTicket as error:
-        return Unreadable(str(error))
+        return UnreadableWebhook(str(error))
 
 
-def _refused(webhook: Webhook, source: Source, now: datetime) -> Refused | None:
+def _check_sender(webhook: Webhook, source: Source, now: datetime) -> RefusedWebhook | None:
     if source.token is not None:
         return check_token(webhook, source.token.get_secret_value())
-    if source.secret is not None and source.scheme is not None:
-        return check_signature(webhook, source.scheme, source.secret.get_secret_value(), now)
-    return Refused("the source has no secret")  # its settings do not allow it
+    if source.secret is not None and source.signature_scheme is not None:
+        return check_signature(webhook, source.signature_scheme, source.secret.get_secret_value(), now)
+    return RefusedWebhook("the source has no secret")  # prevented by the validation of its settings
 
 
-def _read(payload: object, source: Source, now: datetime) -> Accepted | Ignored:
+def _read(payload: object, source: Source, now: datetime) -> AcceptedWebhook | IgnoredWebhook:
     match source:
         case ZendeskSource():
             return zendesk.read(payload, source, now)

@@ -1,4 +1,4 @@
-"""What goes back to a CRM: a result, and what the requests that tell it are made of."""
+"""The result that is delivered to a CRM, and the parts that requests are built from."""
 
 import hashlib
 import json
@@ -12,11 +12,11 @@ from triagem.contracts.prediction import Band
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
-    """What a CRM is told of one text of a ticket. `digest` is that of the clean text, 32 bytes.
+class CrmResult:
+    """The result for one text of a ticket. `digest` is the SHA-256 of the clean text, 32 bytes.
 
-    `reviewed`: a person gave the label. `review` is the verdict that is told, negative when it was taken back; 0 is
-    the model's first word.
+    `reviewed`: the label comes from a review. `review` is the id of the review that is delivered, negative when it
+    was undone; 0 stands for the model's first result.
     """
 
     source: str
@@ -33,33 +33,34 @@ class Result:
 
     @property
     def id(self) -> str:
-        """The same for every delivery of this answer to this text: receivers keep it to count an answer once."""
-        said = [self.source, self.external_id, self.digest.hex(), self.model_version]
-        said += [str(self.review)] if self.review else []
-        return "res_" + hashlib.sha256(json.dumps(said).encode()).hexdigest()[:32]
+        """Delivery id: the same for every delivery of this result, so that receivers can ignore duplicates."""
+        identity = [self.source, self.external_id, self.digest.hex(), self.model_version]
+        identity += [str(self.review)] if self.review else []
+        return "res_" + hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:32]
 
 
-def tags(result: Result, prefix: str) -> list[str]:
-    """A result as tags: `triagem-venda`; with `triagem-review` where a person should look; `triagem-abstain` alone.
+def result_tags(result: CrmResult, prefix: str) -> list[str]:
+    """A result as tags: `triagem-venda`, plus `triagem-review` if a review is needed; or `triagem-abstain` alone.
 
-    What is neither letter nor digit becomes `_`: Zendesk parts tags at spaces, Chatwoot refuses most signs.
+    Characters other than letters and digits become `_`: Zendesk splits tags at spaces, and Chatwoot refuses most
+    punctuation.
     """
     band = [] if result.band is Band.AUTOMATE else [prefix + result.band.value]
-    return band if result.band is Band.ABSTAIN else [tag(result.label, prefix), *band]
+    return band if result.band is Band.ABSTAIN else [label_tag(result.label, prefix), *band]
 
 
-def tag(label: str, prefix: str) -> str:
+def label_tag(label: str, prefix: str) -> str:
     """A label as a tag."""
     return prefix + re.sub(r"\W+", "_", label.lower()).strip("_")
 
 
-def number_of(result: Result) -> str:
-    """The ticket's id, for an address. Raises InvalidInput unless it is a number, as in Zendesk and Chatwoot."""
+def numeric_id(result: CrmResult) -> str:
+    """The ticket's id, for a URL. Raises InvalidInput unless it is a number, as in Zendesk and Chatwoot."""
     if not (result.external_id.isascii() and result.external_id.isdecimal()):
-        raise InvalidInput(f"{result.source}: a ticket's id in this CRM is a number, this one is none")
+        raise InvalidInput(f"{result.source}: the ticket's id is not a number, as this CRM requires")
     return result.external_id
 
 
 def json_body(value: Any) -> bytes:
-    """JSON in UTF-8, short."""
+    """Compact JSON in UTF-8."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()

@@ -1,1 +1,1 @@
-"""Runs over stored tickets: what puts them on the bulk lane, page by page, and when."""
+"""Reclassification runs over stored tickets: puts pages on the bulk lane, on a schedule."""

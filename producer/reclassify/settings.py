@@ -1,4 +1,4 @@
-"""The slice of the environment of runs over stored tickets."""
+"""Reclassification settings, read from the environment."""
 
 import re
 from datetime import datetime, timedelta
@@ -14,16 +14,18 @@ HOUR: Final = r"^([01]\d|2[0-3]):[0-5]\d$"
 
 
 class ReclassifySettings(BaseSettings):
-    """When the nightly run is to stop until the next night. `OpsSettings` says when it begins."""
+    """The hour at which the nightly run pauses until the next night. `OpsSettings` has its start."""
 
     model_config = SettingsConfigDict(env_prefix="TRIAGEM_", env_file=".env", extra="ignore")
 
     timezone: str = "UTC"
-    reclassify_until: str | None = Field(default=None, pattern=HOUR, description="HH:MM; default: when it is done")
+    reclassify_until: str | None = Field(
+        default=None, pattern=HOUR, description="HH:MM; default: runs until it is done"
+    )
 
 
-def next_time(hour: str | None, zone: str, now: datetime) -> datetime | None:
-    """When it is that hour next, in that time zone. Raises InvalidInput if it is none."""
+def next_occurrence(hour: str | None, zone: str, now: datetime) -> datetime | None:
+    """The next time that it is `hour` (HH:MM) in this time zone. Raises InvalidInput if it is not a time of day."""
     if hour is None:
         return None
     if not re.fullmatch(HOUR, hour):
@@ -31,5 +33,5 @@ def next_time(hour: str | None, zone: str, now: datetime) -> datetime | None:
     hours, minutes = map(int, hour.split(":"))
     local = now.astimezone(ZoneInfo(zone))
     at = local.replace(hour=hours, minute=minutes, second=0, microsecond=0)
-    # By the local calendar: where clocks change, a night has 23 or 25 hours.
+    # By the local calendar: when clocks change, a day has 23 or 25 hours.
     return at if at > local else (at + timedelta(days=1)).replace(fold=0)

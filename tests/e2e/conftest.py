@@ -18,7 +18,7 @@ def start_worker(endpoints: Endpoints, tmp_path: Path) -> Iterator[StartWorker]:
     """Starts worker processes; all are killed at the end of the test."""
     started: list[WorkerProcess] = []
 
-    def start(models: Path, engine: str = "tests.support.engines:sleepy", **settings: str) -> WorkerProcess:
+    def start(models: Path, engine: str = "tests.support.engines:slow_noop", **settings: str) -> WorkerProcess:
         process = WorkerProcess(
             endpoints,
             tmp_path / f"worker-{len(started)}.log",

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tests.e2e.conftest import StartWorker
 from tests.support.command import Triagem
-from triagem.cli.demo import rate_among
+from triagem.cli.demo import first_busy_rate
 from triagem.db import Database
 from triagem.inbox import Inbox
 
@@ -13,7 +13,7 @@ from triagem.inbox import Inbox
 def test_workers_that_run_classify_the_export_and_live_on(
     triagem: Triagem, start_worker: StartWorker, instant_models: Path, database: Database, inbox: Inbox
 ) -> None:
-    worker = start_worker(instant_models, "tests.support.engines:instant")
+    worker = start_worker(instant_models, "tests.support.engines:noop")
 
     answer = triagem("demo", "--attach", "--json")
 
@@ -29,6 +29,6 @@ def test_there_is_nothing_to_keep(triagem: Triagem) -> None:
 
 
 def test_an_ops_worker_that_answers_first_is_passed_over() -> None:
-    ops, idle, busy = {"error": "this worker runs no pipe"}, {"busy_rate_per_s": 0.0}, {"busy_rate_per_s": 7.5}
-    assert rate_among([{"ops": ops}, {"idle": idle}, {"busy": busy}]) == 7.5
-    assert rate_among([{"ops": ops}]) is None
+    ops, idle, busy = {"error": "this worker runs no pipeline"}, {"busy_rate_per_s": 0.0}, {"busy_rate_per_s": 7.5}
+    assert first_busy_rate([{"ops": ops}, {"idle": idle}, {"busy": busy}]) == 7.5
+    assert first_busy_rate([{"ops": ops}]) is None

@@ -7,21 +7,21 @@ from typing import Any
 import pytest
 
 from tests.support.browser import SIZES, axe, browser, chromium, served
-from tests.support.gateway import room
+from tests.support.gateway import services
 from tests.support.pipeline import running
 from tests.support.reviewing import unsure
-from tests.support.tested import current_and_better
+from tests.support.scored_versions import current_and_better
 from tests.support.waiting import until
+from triagem import Publisher, TicketFields
 from triagem.cli.stack import Endpoints
 from triagem.contracts.ticket import Lane
-from triagem.db import Database, dead
-from triagem.db.keys import Scope, create
-from triagem.db.queries import show
-from triagem.db.search import learn
-from triagem.db.window import write
-from triagem.gateway.room import Room
+from triagem.db import Database, dead_letters
+from triagem.db.api_keys import Scope, create_key
+from triagem.db.queries import find_ticket_with_history
+from triagem.db.search import index_queued_tickets
+from triagem.db.window import write_window
+from triagem.gateway.services import Services
 from triagem.inbox import Inbox
-from triagem.producer import Publisher
 from triagem.registry import Registry
 
 EVIL = "<script>window.evil = 1</script><img src=x onerror='window.evil = 1'>"
@@ -40,14 +40,14 @@ def registry(tmp_path: Path) -> Registry:
 
 
 @pytest.fixture
-def opened(database: Database, inbox: Inbox, registry: Registry) -> Room:
-    return room(database, inbox, models=registry.root)
+def opened(database: Database, inbox: Inbox, registry: Registry) -> Services:
+    return services(database, inbox, models=registry.root)
 
 
 @pytest.fixture
-def console(opened: Room, chrome: Any) -> Iterator[Any]:
+def console(opened: Services, chrome: Any) -> Iterator[Any]:
     """A page that is logged in, which fails the test if the browser complains of anything."""
-    _, secret = create(opened.database, "ana", [Scope.ADMIN])
+    _, secret = create_key(opened.database, "ana", [Scope.ADMIN])
     context = chrome.new_context(locale="en-GB", viewport=dict(zip(("width", "height"), SIZES["wide"], strict=True)))
     page = context.new_page()
     said: list[str] = []
@@ -73,7 +73,7 @@ def test_a_ticket_arrives_is_reviewed_by_keyboard_and_found_and_a_model_is_promo
     console: Any, database: Database, inbox: Inbox, endpoints: Endpoints, registry: Registry
 ) -> None:
     assert "No tickets yet" in console.content()
-    ours = {"source": "crm", "external_id": "4711", "text": "Minha fatura veio em dobro"}
+    ours: TicketFields = {"source": "crm", "external_id": "4711", "text": "Minha fatura veio em dobro"}
     with running(endpoints, registry.root):
         Publisher(inbox).publish_many([ours])
         console.get_by_text("of the newest 1;").wait_for(timeout=30_000)  # the page asks for itself
@@ -83,14 +83,14 @@ def test_a_ticket_arrives_is_reviewed_by_keyboard_and_found_and_a_model_is_promo
     console.keyboard.press("v")
     console.get_by_text("Saved: venda").wait_for()
     console.keyboard.press("b")
-    console.get_by_text("Taken back").wait_for()
+    console.get_by_text("Review undone").wait_for()
     console.keyboard.press("s")
     console.get_by_text("Saved: suporte").wait_for()
-    shown = show(database, "crm", "4711")
+    shown = find_ticket_with_history(database, "crm", "4711")
     assert shown
     assert (shown.ticket["label"], shown.ticket["reviewer"]) == ("suporte", "ana")
 
-    until(lambda: learn(database) == 0)
+    until(lambda: index_queued_tickets(database) == 0)
     console.get_by_role("link", name="Tickets", exact=True).click()
     console.get_by_label("Search").fill("faturas")
     console.keyboard.press("Enter")
@@ -106,9 +106,9 @@ def test_a_ticket_arrives_is_reviewed_by_keyboard_and_found_and_a_model_is_promo
 
 def pages(console: Any, database: Database) -> Iterator[str]:
     """Each page of the console, open, with a ticket that tries to be code."""
-    evil = unsure(EVIL, words=EVIL, source="<b>crm</b>", metadata={EVIL: EVIL})
-    write(database, [evil, *(unsure(str(number), 0.5 + number / 100) for number in range(30))])
-    dead.bury(database, Lane.LIVE, b"1-0", b"{", EVIL)
+    evil = unsure(EVIL, text=EVIL, source="<b>crm</b>", metadata={EVIL: EVIL})
+    write_window(database, [evil, *(unsure(str(number), 0.5 + number / 100) for number in range(30))])
+    dead_letters.insert_dead_letter(database, Lane.LIVE, b"1-0", b"{", EVIL)
     for path in ("overview", "review", "tickets", "models", "model?version=v1.1.0", "operations"):
         console.goto(f"{console.address}/{path}")
         yield path

@@ -8,15 +8,16 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import ROOT
+from tests.support.namesakes import add_namesakes
 from tests.support.pipeline import drained, publish, stored
-from tests.support.processes import living
+from tests.support.processes import process_parents
 from tests.support.waiting import until
 from triagem.cli.processes import ChildProcess
 from triagem.cli.stack import Endpoints
 from triagem.contracts.ticket import Lane
 from triagem.db import Database
 from triagem.inbox import Inbox
-from triagem.inbox.lease import crew
+from triagem.inbox.lease import list_workers
 
 
 @pytest.fixture
@@ -25,7 +26,7 @@ def settings(endpoints: Endpoints, instant_models: Path, tmp_path: Path) -> dict
         "TRIAGEM_REDIS_URL": endpoints.redis_url,
         "TRIAGEM_DATABASE_URL": endpoints.writer_url,
         "TRIAGEM_REGISTRY_URL": str(instant_models),
-        "TRIAGEM_ENGINE": "tests.support.engines:sleepy",
+        "TRIAGEM_ENGINE": "tests.support.engines:slow_noop",
         "TRIAGEM_LEASE_S": "1",
         "TRIAGEM_CLAIM_EVERY_S": "0.1",
         "TRIAGEM_HEARTBEAT_FILE": str(tmp_path / "heartbeat"),
@@ -34,19 +35,20 @@ def settings(endpoints: Endpoints, instant_models: Path, tmp_path: Path) -> dict
 
 
 @pytest.fixture
-def parent(settings: dict[str, str], tmp_path: Path) -> Iterator[ChildProcess]:
+def parent(settings: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ChildProcess]:
+    monkeypatch.chdir(add_namesakes(tmp_path / "application"))
     with ChildProcess(["worker", "--processes", "2"], settings, tmp_path / "log") as started:
         yield started
 
 
 def children(parent: ChildProcess) -> list[int]:
-    return sorted(pid for pid, of in living().items() if of == parent.pid)
+    return sorted(pid for pid, of in process_parents().items() if of == parent.pid)
 
 
 def test_what_dies_is_started_again_and_sigterm_lets_all_finish(
     parent: ChildProcess, inbox: Inbox, database: Database, tmp_path: Path
 ) -> None:
-    until(lambda: [one.state for one in crew(inbox.redis)] == ["at work"] * 2, seconds=60)
+    until(lambda: [one.state for one in list_workers(inbox.redis)] == ["at work"] * 2, seconds=60)
     until((tmp_path / "heartbeat").exists)
     publish(inbox, 600)
     until(lambda: stored(database) > 0)
@@ -62,9 +64,9 @@ def test_what_dies_is_started_again_and_sigterm_lets_all_finish(
     until(lambda: stored(database) > 650)
     assert parent.stop() == 0
     assert inbox.in_flight(Lane.LIVE) == 0
-    assert crew(inbox.redis) == []
+    assert list_workers(inbox.redis) == []
     assert not (tmp_path / "heartbeat").exists()
-    assert "was ended by signal 9" in (tmp_path / "log").read_text(encoding="utf-8")
+    assert "was killed by signal 9" in (tmp_path / "log").read_text(encoding="utf-8")
 
 
 def test_when_one_says_that_it_cannot_work_all_end(settings: dict[str, str], tmp_path: Path) -> None:

@@ -20,10 +20,10 @@ from tests.support.command import Triagem, assert_one_line
 from tests.support.waiting import until
 from triagem.cli.processes import WorkerProcess
 from triagem.cli.stack import Endpoints, LocalStack
-from triagem.cli.stack.ports import choose
+from triagem.cli.stack.ports import choose_port
 from triagem.contracts.ticket import Lane
 from triagem.db import Database
-from triagem.db.keys import Scope, create
+from triagem.db.api_keys import Scope, create_key
 from triagem.inbox import Inbox
 
 PATIENCE_S = 1
@@ -33,17 +33,17 @@ class Gateway:
     """A started gateway and its port."""
 
     def __init__(self, endpoints: Endpoints, folder: Path) -> None:
-        self.port = choose()
+        self.port = choose_port()
         self.process = WorkerProcess(
             endpoints,
             folder / "gateway.log",
             "gateway",
             TRIAGEM_GATEWAY_PORT=str(self.port),
-            TRIAGEM_GATEWAY_PATIENCE_S=str(PATIENCE_S),
+            TRIAGEM_GATEWAY_RECEIVE_TIMEOUT_S=str(PATIENCE_S),
             PYTHONPATH=str(ROOT),
         )
-        until(lambda: "gateway listens" in self.process.log.read_text() or self.process.exit_status is not None)
-        assert self.process.exit_status is None, self.process.why_ended()
+        until(lambda: "gateway_started" in self.process.log.read_text() or self.process.exit_status is not None)
+        assert self.process.exit_status is None, self.process.exit_reason()
 
     def connect(self) -> socket.socket:
         """A bare connection."""
@@ -71,7 +71,7 @@ def gateway(stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 @pytest.fixture
 def key(database: Database) -> str:
-    return create(database, "test", [Scope.ENQUEUE])[1]
+    return create_key(database, "test", [Scope.ENQUEUE])[1]
 
 
 def body(number: int) -> bytes:
@@ -87,7 +87,7 @@ def request(content: bytes, key: str, *, length: int | None = None) -> bytes:
 
 def put(inbox: Inbox) -> set[str]:
     """The entries that Redis has."""
-    return {entry.id.decode() for entry in inbox.take(Lane.LIVE, "test", 100_000)}
+    return {entry.id.decode() for entry in inbox.fetch(Lane.LIVE, "test", 100_000)}
 
 
 def test_sigterm_finishes_what_is_on_its_way_and_loses_nothing_that_was_accepted(
@@ -188,7 +188,7 @@ def test_it_fits_in_256_mib(gateway: Gateway, key: str) -> None:
 
 def test_check_tells_whether_one_answers(gateway: Gateway, bare: Triagem) -> None:
     assert bare("gateway", "--check", "--port", str(gateway.port)).status == 0
-    answer = bare("gateway", "--check", "--port", str(choose()))
+    answer = bare("gateway", "--check", "--port", str(choose_port()))
     assert (answer.status, len(answer.err.splitlines())) == (1, 1)
 
 

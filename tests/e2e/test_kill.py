@@ -7,14 +7,14 @@ from sqlalchemy import text
 
 from tests.e2e.conftest import StartWorker
 from tests.support.waiting import until
+from triagem import Publisher, TicketFields
 from triagem.db import Database
 from triagem.inbox import Inbox
-from triagem.inbox.lease import alive, workers
-from triagem.producer import Publisher
+from triagem.inbox.lease import live_worker_count, worker_states
 
 
 def enqueue(inbox: Inbox, number: int) -> None:
-    rows = [
+    rows: list[TicketFields] = [
         {"source": "crm", "external_id": str(one), "text": f"ticket {one} " + "palavra " * (one % 40)}
         for one in range(number)
     ]
@@ -51,8 +51,8 @@ def test_a_worker_ends_with_the_process_that_started_it(
     inbox: Inbox, start_worker: StartWorker, instant_models: Path
 ) -> None:
     worker = start_worker(instant_models)
-    until(lambda: alive(inbox.redis) == 1, seconds=60)
-    worker.abandon()
+    until(lambda: live_worker_count(inbox.redis) == 1, seconds=60)
+    worker.close_stdin()
     until(lambda: worker.exit_status == 0, seconds=30)
 
 
@@ -62,10 +62,12 @@ def test_a_worker_without_a_model_says_so_and_works_once_there_is_one(
     registry = tmp_path / "models"
     worker = start_worker(registry)
     enqueue(inbox, 3)
-    until(lambda: any("waiting: no current model" in state for state in workers(inbox.redis).values()), seconds=60)
+    until(
+        lambda: any("waiting: no current model" in state for state in worker_states(inbox.redis).values()), seconds=60
+    )
 
     shutil.copytree(instant_models, tmp_path / "whole").rename(registry)
     until(lambda: inbox.redis.xlen("triagem:{0}:live") == 0, seconds=60)
 
     assert stored(database) == 3
-    assert worker.log.read_text().count("waiting for a model") == 1
+    assert worker.log.read_text().count("waiting_for_model") == 1

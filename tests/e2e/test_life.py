@@ -10,12 +10,12 @@ import pytest
 from sqlalchemy import text
 
 from tests.e2e.conftest import StartWorker
-from tests.support.command import Answer, Triagem
+from tests.support.command import CommandResult, Triagem
 from tests.support.training import write_made_up
 from tests.support.waiting import until
+from triagem import Publisher, TicketFields
 from triagem.db import Database
 from triagem.inbox import Inbox
-from triagem.producer import Publisher
 from triagem.registry import Registry
 
 LABELS = ("suporte", "venda")
@@ -41,7 +41,7 @@ def data(tmp_path: Path) -> Path:
     return write_made_up(folder, *LABELS, train_rows=120, test_rows=TEST_ROWS)
 
 
-def done(answer: Answer, status: int = 0) -> str:
+def done(answer: CommandResult, status: int = 0) -> str:
     """What a command printed that ended so."""
     assert answer.status == status, answer
     return answer.out
@@ -65,7 +65,7 @@ class Customers:
 
     def write(self, number: int) -> None:
         words = [(LABELS[one % 2], one) for one in range(self.written, self.written + number)]
-        rows = [
+        rows: list[TicketFields] = [
             {"source": "crm", "external_id": str(one), "text": f"{label} bilhete {one} {label}"}
             for label, one in words
         ]
@@ -96,7 +96,7 @@ def test_the_whole_life(  # noqa: PLR0917 - all rooms have a part in it
     assert models.current().version == "v1.0.0"
 
     # Reviewed: a person says of some texts what they are, and that becomes data, but for what is tested on.
-    start_worker(models.root, "triagem.engine.classify:load", TRIAGEM_LOOK_EVERY_S="0.2")
+    start_worker(models.root, "triagem.engine.classify:load", TRIAGEM_POLL_EVERY_S="0.2")
     customers = Customers(inbox)
     customers.write(60)
     until(lambda: stored(database).total() == 60, seconds=120)
@@ -116,7 +116,7 @@ def test_the_whole_life(  # noqa: PLR0917 - all rooms have a part in it
     done(triagem("train", str(data), "--from", "v1.0.0"))
     assert models.manifest("v1.1.0").parent == "v1.0.0"
     assert models.current().version == "v1.0.0"
-    assert "wanted is +0.020" in done(triagem("models", "promote", "v1.1.0"), status=1)
+    assert "required is +0.020" in done(triagem("models", "promote", "v1.1.0"), status=1)
     done(triagem("models", "compare", "v1.1.0", "--rule", "non-inferior"))
 
     # An artificially worse one is refused, by any rule, and stays out.

@@ -7,10 +7,10 @@ import pytest
 
 from tests.e2e.conftest import StartWorker
 from tests.support.waiting import until
+from triagem import Publisher
 from triagem.cli.processes import WorkerProcess
 from triagem.contracts.ticket import Lane
 from triagem.inbox import Inbox
-from triagem.producer import Publisher
 
 GROWTH_MIB = 12.0
 CHUNK = 5_000
@@ -36,7 +36,7 @@ def pass_through(inbox: Inbox, tickets: range) -> None:
 def test_a_worker_does_not_grow_with_the_tickets_it_has_classified(
     tickets: int, inbox: Inbox, start_worker: StartWorker, instant_models: Path
 ) -> None:
-    worker = start_worker(instant_models, "triagem.cli.bench.instant:instant")
+    worker = start_worker(instant_models, "triagem.cli.bench.noop_engines:noop")
     assert_bounded(worker, inbox, settled=tickets // 3, tickets=tickets)
 
 

@@ -9,18 +9,18 @@ import pytest
 from sqlalchemy import text
 
 from tests.support.prometheus import prometheus
-from tests.support.promql import asked, panels, rules, selected
-from tests.support.scraping import PROCESSES, Page, System, system
+from tests.support.promql import expressions, panels, rules, selected_series
+from tests.support.scraping import PROCESSES, MetricsPage, System, system
 from tests.support.waiting import until
 from triagem.cli.stack import LocalStack
 from triagem.contracts.ticket import Lane
 from triagem.db import Database
-from triagem.db.keys import Scope, create
-from triagem.db.tables import EMPTY_ALL
+from triagem.db.api_keys import Scope, create_key
+from triagem.db.tables import TRUNCATE_ALL
 from triagem.inbox import connect
 from triagem.inbox.stream import stream_key
 from triagem.worker.app import ops_app
-from triagem.worker.gpu import FIGURES as GPU_FIGURES
+from triagem.worker.gpu import GAUGES as GPU_GAUGES
 from triagem.worker.settings import OpsSettings
 
 MARK = "paralelepipedo"  # in every text, source and ticket id that was handed in
@@ -36,8 +36,8 @@ def running(
     redis = connect(endpoints.redis_url)
     redis.flushall()
     with Database(endpoints.database_url) as database, database.autocommit() as connection:
-        connection.execute(EMPTY_ALL)
-        key = create(database, "test", [Scope.ENQUEUE])[1]
+        connection.execute(TRUNCATE_ALL)
+        key = create_key(database, "test", [Scope.ENQUEUE])[1]
         with system(endpoints, instant_models, tmp_path_factory.mktemp("system")) as started:
             receipts = started.post(key, rows("live", LIVE), "request-of-forty")["receipts"]
             until(lambda: stored(database) == LIVE)  # no window holds tickets of both requests
@@ -54,7 +54,7 @@ def running(
 
 
 @pytest.fixture(scope="module")
-def pages(running: tuple[System, Database, list[str]]) -> dict[str, Page]:
+def pages(running: tuple[System, Database, list[str]]) -> dict[str, MetricsPage]:
     return {name: running[0].page(name) for name in PROCESSES}
 
 
@@ -70,11 +70,11 @@ def stored(database: Database) -> int:
         return int(connection.execute(text("SELECT count(*) FROM tickets")).scalar_one())
 
 
-def task_counted(page: Page) -> bool:
+def task_counted(page: MetricsPage) -> bool:
     return page.value("triagem_tasks_total", task="triagem.sweep", state="success") == 1
 
 
-def test_the_seeds_metrics_count_what_was_classified(pages: dict[str, Page]) -> None:
+def test_the_seeds_metrics_count_what_was_classified(pages: dict[str, MetricsPage]) -> None:
     worker = pages["worker"]
     labels = [worker.value("predictions_total", class_=label) or 0 for label in ("suporte", "venda")]
     assert sum(labels) == LIVE + BULK
@@ -82,7 +82,7 @@ def test_the_seeds_metrics_count_what_was_classified(pages: dict[str, Page]) -> 
     assert worker.value("prediction_latency_seconds_count") == LIVE
 
 
-def test_a_ticket_is_counted_by_band_and_lane_with_its_confidence_and_its_wait(pages: dict[str, Page]) -> None:
+def test_a_ticket_is_counted_by_band_and_lane_with_its_confidence_and_its_wait(pages: dict[str, MetricsPage]) -> None:
     worker = pages["worker"]
     assert sum_of(worker, "triagem_results_total", "live") == LIVE
     assert sum_of(worker, "triagem_results_total", "bulk") == BULK
@@ -93,11 +93,11 @@ def test_a_ticket_is_counted_by_band_and_lane_with_its_confidence_and_its_wait(p
     assert worker.value("triagem_queue_seconds_count", lane="bulk") == BULK
 
 
-def sum_of(page: Page, name: str, lane: str) -> float:
+def sum_of(page: MetricsPage, name: str, lane: str) -> float:
     return sum(one for (of, labels), one in page.samples.items() if of == name and ("lane", lane) in labels)
 
 
-def test_micro_batches_and_windows_are_measured(pages: dict[str, Page]) -> None:
+def test_micro_batches_and_windows_are_measured(pages: dict[str, MetricsPage]) -> None:
     worker = pages["worker"]
     assert worker.value("triagem_batch_texts_sum") == LIVE + BULK
     assert worker.value("triagem_window_tickets_sum") == LIVE + BULK
@@ -107,12 +107,12 @@ def test_micro_batches_and_windows_are_measured(pages: dict[str, Page]) -> None:
         assert (worker.value(f"triagem_{name}_seconds_count") or 0) > 0
 
 
-def test_the_running_model_is_named(pages: dict[str, Page]) -> None:
+def test_the_running_model_is_named(pages: dict[str, MetricsPage]) -> None:
     assert pages["worker"].value("triagem_model_info", version="v1.0.0", precision="unknown") == 1
     assert pages["worker"].value("triagem_model_epoch") == pages["ops"].value("triagem_current_epoch") == 1
 
 
-def test_what_all_workers_share_is_told_by_ops_alone(pages: dict[str, Page]) -> None:
+def test_what_all_workers_share_is_told_by_ops_alone(pages: dict[str, MetricsPage]) -> None:
     ops = pages["ops"]
     assert [ops.value("triagem_store_up", store=store) for store in ("redis", "postgres", "registry")] == [1, 1, 1]
     assert ops.value("triagem_inbox_entries", lane="live", state="waiting") == 0
@@ -122,13 +122,13 @@ def test_what_all_workers_share_is_told_by_ops_alone(pages: dict[str, Page]) -> 
     assert not [name for name in pages["worker"].names | pages["gateway"].names if "inbox" in name]
 
 
-def test_tasks_are_counted_though_another_process_runs_them(pages: dict[str, Page]) -> None:
+def test_tasks_are_counted_though_another_process_runs_them(pages: dict[str, MetricsPage]) -> None:
     assert task_counted(pages["ops"])
     assert pages["ops"].value("triagem_task_seconds_count", task="triagem.sweep") == 1
     assert not [name for name in pages["ops"].names if name.startswith(("prediction", "triagem_model"))]
 
 
-def test_requests_are_counted_by_route(pages: dict[str, Page]) -> None:
+def test_requests_are_counted_by_route(pages: dict[str, MetricsPage]) -> None:
     gateway = pages["gateway"]
     route = {"route": "/v1/tickets"}
     assert gateway.value("triagem_http_requests_total", method="POST", status="202", **route) == 2
@@ -136,15 +136,15 @@ def test_requests_are_counted_by_route(pages: dict[str, Page]) -> None:
     assert gateway.value("triagem_http_tickets_total") == LIVE + BULK
 
 
-QUERIES = {rule["alert"]: [rule["expr"]] for rule in rules()} | {one["title"]: asked(one) for one in panels()}
+QUERIES = {rule["alert"]: [rule["expr"]] for rule in rules()} | {one["title"]: expressions(one) for one in panels()}
 
 
 @pytest.mark.parametrize("who", QUERIES)
-def test_what_a_rule_or_a_panel_asks_for_is_told(pages: dict[str, Page], who: str) -> None:
+def test_what_a_rule_or_a_panel_asks_for_is_told(pages: dict[str, MetricsPage], who: str) -> None:
     told = list(pages.values())
     for query in QUERIES[who]:
-        for name, labels in selected(query):
-            if name in {one.name for one in GPU_FIGURES}:
+        for name, labels in selected_series(query):
+            if name in {one.name for one in GPU_GAUGES}:
                 continue  # this machine may have none
             assert any(name in page.names for page in told), name
             series = [dict(of) for page in told for one, of in page.samples if one == name]
@@ -153,7 +153,7 @@ def test_what_a_rule_or_a_panel_asks_for_is_told(pages: dict[str, Page], who: st
 
 
 # What there is only now and then: a GPU, a run, a look for drift, an alert that waits.
-SELDOM = {"GPU memory", "GPU busy", "Run over stored tickets", "Drift", "Alerts that wait"}
+SELDOM = {"GPU memory", "GPU utilization", "Reclassification run", "Drift", "Waiting alerts"}
 
 
 def test_prometheus_itself_answers_every_panel_and_runs_every_rule(
@@ -162,7 +162,7 @@ def test_prometheus_itself_answers_every_panel_and_runs_every_rule(
     targets = {f"triagem-{name}": port for name, port in running[0].ports.items()}
     with prometheus(targets, tmp_path) as asking:
         until(lambda: len(asking.query("rate(process_cpu_seconds_total[1m])")) == len(PROCESSES))
-        answers = {one["title"]: [asking.query(query) for query in asked(one)] for one in panels()}
+        answers = {one["title"]: [asking.query(query) for query in expressions(one)] for one in panels()}
         until(lambda: all(rule["health"] == "ok" for rule in asking.rules()) and len(asking.rules()) == len(rules()))
         firing = [rule["name"] for rule in asking.rules() if rule["state"] == "firing"]
 
@@ -170,7 +170,7 @@ def test_prometheus_itself_answers_every_panel_and_runs_every_rule(
     assert firing == []
 
 
-def test_no_label_holds_a_source_a_ticket_or_a_text(pages: dict[str, Page]) -> None:
+def test_no_label_holds_a_source_a_ticket_or_a_text(pages: dict[str, MetricsPage]) -> None:
     assert not [pair for page in pages.values() for pair in page.labels if MARK in pair[1]]
 
 

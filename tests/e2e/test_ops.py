@@ -12,13 +12,13 @@ from redis import Redis
 from sqlalchemy import text
 
 from tests.e2e.conftest import ROOT
-from tests.support.life import promoted, reviewed
-from tests.support.processes import offspring
+from tests.support.processes import descendants
+from tests.support.version_history import promoted, reviewed
 from tests.support.waiting import until
 from triagem.cli.processes import WorkerProcess
 from triagem.cli.stack import Endpoints
 from triagem.db import Database
-from triagem.db.alerts import RETRAINING_DUE, undelivered
+from triagem.db.alerts import RETRAINING_DUE, undelivered_alerts
 from triagem.inbox import connect
 from triagem.worker.app import ops_app
 from triagem.worker.health import check
@@ -58,7 +58,9 @@ def send(endpoints: Endpoints, **options: Any) -> None:
 
 def told(database: Database) -> list[str]:
     """What was told, oldest first, without the month."""
-    return [one.about.rpartition(" ")[0] for one in reversed(undelivered(database, kind=RETRAINING_DUE, limit=99))]
+    return [
+        one.about.rpartition(" ")[0] for one in reversed(undelivered_alerts(database, kind=RETRAINING_DUE, limit=99))
+    ]
 
 
 def test_what_beat_sends_is_done_and_told_once_and_both_end_when_asked(
@@ -66,7 +68,9 @@ def test_what_beat_sends_is_done_and_told_once_and_both_end_when_asked(
 ) -> None:
     heartbeat = tmp_path / "heartbeat"
     ops = start("ops", TRIAGEM_OPS_HEARTBEAT_FILE=str(heartbeat))
-    beat = start("beat", TRIAGEM_DUE_AT="1s", TRIAGEM_DRIFT_AT="1s", TRIAGEM_BEAT_SCHEDULE=str(tmp_path / "kept"))
+    beat = start(
+        "beat", TRIAGEM_TRAINING_DUE_AT="1s", TRIAGEM_DRIFT_AT="1s", TRIAGEM_BEAT_SCHEDULE=str(tmp_path / "kept")
+    )
     until(lambda: ops.log.read_text().count('"due"') >= 3, seconds=60)
     until(lambda: '"event": "drift"' in ops.log.read_text())
     assert told(database) == ["v1.0.0 age"]
@@ -99,9 +103,9 @@ def test_a_task_that_is_killed_between_two_alerts_runs_again_and_each_is_told_on
         if victim == "the whole worker":
             ops.kill()
         else:
-            (task,) = offspring(ops.pid)
+            (task,) = descendants(ops.pid)
             os.kill(task, signal.SIGKILL)
-            until(lambda: task not in offspring(ops.pid))
+            until(lambda: task not in descendants(ops.pid))
         transaction.rollback()
     if victim == "the whole worker":
         assert broker.hlen("unacked") == 1

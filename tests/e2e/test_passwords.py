@@ -8,13 +8,13 @@ from sqlalchemy import make_url
 
 from tests.e2e.conftest import StartWorker
 from tests.support.command import Triagem
-from tests.support.leaks import leaks, said_about
+from tests.support.leaks import all_output, leaks
 from tests.support.waiting import until
+from triagem import Publisher
 from triagem.cli.stack import Endpoints, LocalStack
 from triagem.db import Database, DatabaseSettings
 from triagem.inbox import Inbox, InboxSettings, connect
-from triagem.inbox.lease import alive
-from triagem.producer import Publisher
+from triagem.inbox.lease import live_worker_count
 from triagem.worker.app import make_app
 from triagem.worker.settings import WorkerSettings
 
@@ -39,7 +39,7 @@ def test_no_process_has_a_password_on_its_command_line(
     endpoints: Endpoints, inbox: Inbox, start_worker: StartWorker, instant_models: Path
 ) -> None:
     worker = start_worker(instant_models)
-    until(lambda: alive(inbox.redis) == 1, seconds=60)
+    until(lambda: live_worker_count(inbox.redis) == 1, seconds=60)
 
     shown = subprocess.run(["ps", "-axww", "-o", "pid=,args="], capture_output=True, text=True, check=True).stdout
 
@@ -76,17 +76,17 @@ def test_a_worker_that_is_refused_ends_and_logs_no_password(
 
     assert worker.exit_status == 1
     assert "AccessDenied" in worker.log.read_text() or f"check {variable}" in worker.log.read_text()
-    assert leaks(said_about(stack, database, worker), *passwords(stack.endpoints)) == []
+    assert leaks(all_output(stack, database, worker), *passwords(stack.endpoints)) == []
 
 
 def test_a_worker_whose_broker_refuses_it_logs_no_password(
     stack: LocalStack, database: Database, start_worker: StartWorker, instant_models: Path
 ) -> None:
     worker = start_worker(instant_models, **{BROKER: wrong(stack.endpoints, BROKER)})
-    until(lambda: "model current" in worker.log.read_text() or worker.exit_status is not None, seconds=60)
+    until(lambda: "model_loaded" in worker.log.read_text() or worker.exit_status is not None, seconds=60)
     until(lambda: "**" in worker.log.read_text() or worker.exit_status is not None, seconds=60)
 
-    assert leaks(said_about(stack, database, worker), *passwords(stack.endpoints)) == []
+    assert leaks(all_output(stack, database, worker), *passwords(stack.endpoints)) == []
 
 
 def test_no_repr_shows_a_password(endpoints: Endpoints) -> None:

@@ -6,20 +6,21 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from pydantic import JsonValue
 from sqlalchemy import text
 
 from tests.e2e.conftest import StartWorker
 from tests.support.command import Triagem
-from tests.support.leaks import leaks, metrics_of, reasons, said_about
+from tests.support.leaks import all_output, dead_letter_reasons, fetch_metrics, leaks
 from tests.support.pipeline import stored
 from tests.support.waiting import until
+from triagem import Publisher, TicketFields
 from triagem.cli.stack import LocalStack
-from triagem.cli.stack.ports import choose
+from triagem.cli.stack.ports import choose_port
 from triagem.contracts.ticket import Lane
 from triagem.db import Database
 from triagem.inbox import Inbox
 from triagem.inbox.stream import stream_key
-from triagem.producer import Publisher
 
 Said = Callable[..., dict[str, str]]
 
@@ -58,8 +59,8 @@ BAD_LINES: Final = [
 
 def publish(inbox: Inbox, number: int, words: str = "") -> None:
     """Hand in tickets whose text and metadata nobody may read."""
-    metadata = {"phone": MARK, "more": [{"note": MARK, "number": NUMBER}]}
-    rows = [
+    metadata: dict[str, JsonValue] = {"phone": MARK, "more": [{"note": MARK, "number": NUMBER}]}
+    rows: list[TicketFields] = [
         {"source": "crm", "external_id": f"{words}{one}", "text": f"{words} {MARK}", "metadata": metadata}
         for one in range(number)
     ]
@@ -94,32 +95,32 @@ def say_everything(triagem: Triagem) -> str:
 @pytest.fixture
 def start(start_worker: StartWorker, instant_models: Path) -> StartWorker:
     """Starts a worker on the instant models."""
-    return lambda engine="tests.support.engines:instant", **settings: start_worker(instant_models, engine, **settings)
+    return lambda engine="tests.support.engines:noop", **settings: start_worker(instant_models, engine, **settings)
 
 
 @pytest.fixture
 def said(stack: LocalStack, database: Database) -> Said:
     """Says where texts were said."""
-    return lambda worker, **more: said_about(stack, database, worker, **more)
+    return lambda worker, **more: all_output(stack, database, worker, **more)
 
 
 def test_no_text_is_in_a_log_a_metric_a_reason_or_the_broker(
     said: Said, triagem: Triagem, inbox: Inbox, database: Database, start: StartWorker
 ) -> None:
-    port = choose()
+    port = choose_port()
     worker = start(TRIAGEM_METRICS_PORT=str(port))
     publish(inbox, 40)
     for payload in UNREADABLE:
         inbox.redis.xadd(stream_key(Lane.LIVE), {"t": payload})
-    until(lambda: (stored(database), len(reasons(database))) == (40, len(UNREADABLE)), seconds=60)
+    until(lambda: (stored(database), len(dead_letter_reasons(database))) == (40, len(UNREADABLE)), seconds=60)
     commands = say_everything(triagem)
     until(lambda: stored(database) == 41)
-    metrics = metrics_of(port)
+    metrics = fetch_metrics(port)
     assert worker.stop() == 0
 
     found = said(worker, metrics=metrics, commands=commands)
     assert leaks(found, MARK, str(NUMBER)) == []
-    assert "dead letter" in found["log of worker 0"]
+    assert "dead_letter" in found["log of worker 0"]
     assert "predictions_total" in found["metrics"]
     assert "line 8" in found["commands"]
     assert MARK in triagem("show", "crm", "0").out
@@ -159,7 +160,7 @@ def test_a_row_that_postgres_refuses_is_kept_with_a_reason_that_holds_no_text(
     until(lambda: inbox.redis.xlen(stream_key(Lane.LIVE)) == 0 or worker.exit_status is not None, seconds=90)
 
     assert leaks(said(worker), MARK, str(NUMBER)) == []
-    assert (stored(database), len(reasons(database))) == (3, 1)
+    assert (stored(database), len(dead_letter_reasons(database))) == (3, 1)
 
 
 def test_a_text_that_makes_the_model_raise_is_kept_with_a_reason_that_holds_no_text(
@@ -167,8 +168,8 @@ def test_a_text_that_makes_the_model_raise_is_kept_with_a_reason_that_holds_no_t
 ) -> None:
     publish(inbox, 1, "blurt")
     publish(inbox, 3, "good")
-    worker = start("tests.support.engines:blurting")
+    worker = start("tests.support.engines:text_leaking")
     until(lambda: inbox.redis.xlen(stream_key(Lane.LIVE)) == 0 or worker.exit_status is not None, seconds=90)
 
     assert leaks(said(worker), MARK, str(NUMBER)) == []
-    assert (stored(database), len(reasons(database))) == (3, 1)
+    assert (stored(database), len(dead_letter_reasons(database))) == (3, 1)

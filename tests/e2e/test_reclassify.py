@@ -9,14 +9,14 @@ import pytest
 
 from tests.e2e.conftest import ROOT
 from tests.e2e.test_memory import GROWTH_MIB, resident_mib
-from tests.support.processes import offspring
-from tests.support.runs import scalar, store
+from tests.support.processes import descendants
+from tests.support.runs import scalar, store_tickets
 from tests.support.waiting import until
 from triagem.cli.processes import WorkerProcess
 from triagem.cli.stack import Endpoints
 from triagem.contracts.ticket import Lane
 from triagem.db import Database, runs
-from triagem.db.runs import Plan, Run
+from triagem.db.runs import ReclassifyRun, RunPlan
 from triagem.inbox import Inbox
 
 MARK = 5_000
@@ -30,7 +30,7 @@ class Crew:
         self.settings = {
             "TRIAGEM_REGISTRY_URL": str(models), "PYTHONPATH": str(ROOT), "TRIAGEM_ENGINE": engine,
             "TRIAGEM_LEASE_S": "1", "TRIAGEM_CLAIM_EVERY_S": "0.5", "TRIAGEM_RECLASSIFY_EVERY": "1s",
-            "TRIAGEM_BULK_MARK": str(MARK), "TRIAGEM_BEAT_SCHEDULE": str(logs / "beat"),
+            "TRIAGEM_BULK_HIGH_WATER": str(MARK), "TRIAGEM_BEAT_SCHEDULE": str(logs / "beat"),
         }  # fmt: skip
         self.processes: dict[str, WorkerProcess] = {}
 
@@ -62,13 +62,13 @@ def crew_of(endpoints: Endpoints, models: Path, logs: Path, engine: str) -> Iter
 @pytest.fixture
 def slow_crew(endpoints: Endpoints, instant_models: Path, logs: Path) -> Iterator[Crew]:
     """Its engine takes 2 ms a text."""
-    yield from crew_of(endpoints, instant_models, logs, "tests.support.engines:sleepy")
+    yield from crew_of(endpoints, instant_models, logs, "tests.support.engines:slow_noop")
 
 
 @pytest.fixture
 def quick_crew(endpoints: Endpoints, instant_models: Path, logs: Path) -> Iterator[Crew]:
     """Its engine answers at once."""
-    yield from crew_of(endpoints, instant_models, logs, "tests.support.engines:instant")
+    yield from crew_of(endpoints, instant_models, logs, "tests.support.engines:noop")
 
 
 class Watch:
@@ -77,7 +77,7 @@ class Watch:
     def __init__(self, database: Database, inbox: Inbox) -> None:
         self.database, self.inbox, self.most = database, inbox, 0
 
-    def run(self) -> Run:
+    def run(self) -> ReclassifyRun:
         self.most = max(self.most, int(self.inbox.redis.xlen(f"triagem:{{0}}:{Lane.BULK}")))
         found = runs.find(self.database)
         assert found
@@ -85,7 +85,7 @@ class Watch:
 
     def assert_whole(self, tickets: int) -> None:
         run = self.run()
-        assert (run.state, run.put, run.done, run.settled) == ("done", tickets, tickets, tickets)
+        assert (run.state, run.put, run.done, run.processed) == ("done", tickets, tickets, tickets)
         assert scalar(self.database, "SELECT count(*) FROM predictions WHERE model_version = 'v1.0.0'") == tickets
         assert scalar(self.database, "SELECT count(*) FROM tickets WHERE model_version = 'v1.0.0'") == tickets
         assert scalar(self.database, "SELECT count(*) FROM dead_letters") == 0
@@ -96,8 +96,8 @@ class Watch:
 def test_after_sigkill_of_everything_the_run_goes_on_from_its_cursor(
     slow_crew: Crew, database: Database, inbox: Inbox
 ) -> None:
-    store(database, 4000)
-    runs.start(database, Plan("v1.0.0", 1))
+    store_tickets(database, 4000)
+    runs.start(database, RunPlan("v1.0.0", 1))
     watch = Watch(database, inbox)
     until(lambda: watch.run().done > 300, seconds=60)
     slow_crew.kill()
@@ -113,13 +113,13 @@ def test_after_sigkill_of_everything_the_run_goes_on_from_its_cursor(
 def test_ten_random_kills_change_nothing_in_the_outcome_of_100_000_tickets(
     quick_crew: Crew, database: Database, inbox: Inbox
 ) -> None:
-    store(database, 100_000)
-    runs.start(database, Plan("v1.0.0", 1))
+    store_tickets(database, 100_000)
+    runs.start(database, RunPlan("v1.0.0", 1))
     watch, chance = Watch(database, inbox), random.Random(8)
     print("seed 8")
     for number, name in zip(range(10), cycle(("worker", "ops", "beat")), strict=False):
-        goal = min(99_000, watch.run().settled + chance.randint(500, 8_000))
-        until(lambda goal=goal: watch.run().settled >= goal, seconds=120)  # type: ignore[misc]
+        goal = min(99_000, watch.run().processed + chance.randint(500, 8_000))
+        until(lambda goal=goal: watch.run().processed >= goal, seconds=120)  # type: ignore[misc]
         quick_crew.kill(name)
         quick_crew.start(name)
         print("killed", number, name, "at", goal)
@@ -129,11 +129,11 @@ def test_ten_random_kills_change_nothing_in_the_outcome_of_100_000_tickets(
 
 @pytest.mark.slow
 def test_no_process_grows_with_the_tickets_of_a_run(quick_crew: Crew, database: Database, inbox: Inbox) -> None:
-    store(database, 100_000)
-    runs.start(database, Plan("v1.0.0", 1))
+    store_tickets(database, 100_000)
+    runs.start(database, RunPlan("v1.0.0", 1))
     watch = Watch(database, inbox)
-    until(lambda: watch.run().settled >= 33_000, seconds=300)
-    pids = [pid for process in quick_crew.processes.values() for pid in {process.pid, *offspring(process.pid)}]
+    until(lambda: watch.run().processed >= 33_000, seconds=300)
+    pids = [pid for process in quick_crew.processes.values() for pid in {process.pid, *descendants(process.pid)}]
     before = {pid: resident_mib(pid) for pid in pids}
     until(lambda: watch.run().state == "done", seconds=300)
     assert {

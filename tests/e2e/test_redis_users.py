@@ -12,15 +12,15 @@ from tests.e2e.conftest import ROOT, StartWorker
 from tests.support.command import Triagem
 from tests.support.pipeline import stored
 from tests.support.waiting import until
+from triagem import Publisher
 from triagem.cli.stack import Endpoints
 from triagem.contracts.errors import AccessDenied
 from triagem.contracts.ticket import Lane
 from triagem.db import Database
 from triagem.inbox import Inbox, connect
 from triagem.inbox.client import redis_errors
-from triagem.inbox.lease import alive
+from triagem.inbox.lease import live_worker_count
 from triagem.inbox.stream import stream_key
-from triagem.producer import Publisher
 from triagem.worker.app import make_app
 
 PASSWORD = "hush-hush"
@@ -61,10 +61,10 @@ def test_a_worker_does_all_of_its_work_as_two_users(
     until(lambda: inbox.redis.xlen(stream_key(Lane.LIVE)) == 0, seconds=60)
 
     assert stored(database) == 900
-    with_reply = make_app(as_users["TRIAGEM_BROKER_URL"]).control.broadcast("pipe_stats", reply=True, timeout=3)
+    with_reply = make_app(as_users["TRIAGEM_BROKER_URL"]).control.broadcast("pipeline_stats", reply=True, timeout=3)
     assert [reply["model"] for answer in with_reply for reply in answer.values()] == ["v1.0.0"]
     assert worker.stop() == 0
-    assert alive(inbox.redis) == 0
+    assert live_worker_count(inbox.redis) == 0
     assert "refused" not in worker.log.read_text() + killed.log.read_text()
 
 

@@ -95,9 +95,9 @@ def test_the_installed_command_answers_away_from_the_checkout(wheel: Path, tmp_p
     )
 
     assert Path(where.strip()).is_relative_to(site)
-    checks = {check["what"]: check for check in json.loads(said)}
-    assert PROJECT["version"] in checks["Python and packages"]["found"]
-    assert "triagem up" in checks["Redis"]["wrong"]
+    checks = {check["check"]: check for check in json.loads(said)}
+    assert PROJECT["version"] in checks["Python and packages"]["detail"]
+    assert "triagem up" in checks["Redis"]["problem"]
 
 
 @pytest.mark.slow
@@ -108,6 +108,6 @@ def test_a_clean_environment_has_all_that_the_producer_needs(wheel: Path, tmp_pa
     pip: Any = {name: value for name, value in os.environ.items() if name.startswith("PIP_")}
     run(python, "-m", "pip", "install", "-q", wheel, cwd=tmp_path, **pip)
 
-    run(python, "-c", "from triagem.producer import Publisher", cwd=tmp_path)
+    run(python, "-c", "from triagem import Publisher", cwd=tmp_path)
     said = run(tmp_path / "venv" / "bin" / "triagem", "doctor", "--json", cwd=tmp_path, status=1)
-    assert "extras db" in json.loads(said)[0]["found"]
+    assert "extras not installed: db" in json.loads(said)[0]["detail"]

@@ -9,21 +9,21 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from tests.faults.crew import ROOT, Crew
-from tests.faults.models import two_versions
-from tests.support.former import REVISION_BEFORE, Release, former_tree, own_database
-from tests.support.runs import finish
+from tests.faults.model_versions import two_versions
+from tests.faults.workers import ROOT, WorkerProcesses
+from tests.support.previous_release import REVISION_BEFORE, Release, former_tree, own_database
+from tests.support.runs import finish_run
 from tests.support.waiting import until
 from triagem.cli.processes import WorkerProcess
 from triagem.cli.stack import Endpoints
 from triagem.contracts.ticket import Lane
 from triagem.db import Database, runs
-from triagem.db.runs import Plan
+from triagem.db.runs import RunPlan
 from triagem.db.upgrade import upgrade
 from triagem.inbox import Inbox, InboxSettings, connect
 from triagem.inbox.desired import pause, resume
-from triagem.inbox.lease import alive
-from triagem.producer.reclassify.sweep import FORMER
+from triagem.inbox.lease import live_worker_count
+from triagem.producer.reclassify.advance import WAITS_FOR_OLD_WORKERS
 from triagem.registry import Registry
 from triagem.worker.app import ops_app
 from triagem.worker.settings import OpsSettings
@@ -35,16 +35,16 @@ class Rolling:
 
     before: Release
     now: Release
-    crew: Crew
+    workers: WorkerProcesses
     database: Database
     inbox: Inbox
     registry: Registry
 
     def start(self, *releases: Release) -> list[WorkerProcess]:
         """A worker of each, with its lease taken."""
-        present = alive(self.inbox.redis)
-        started = [self.crew.start(FAULT_SECONDS_PER_TEXT=0.005, **one.environment) for one in releases]
-        until(lambda: alive(self.inbox.redis) == present + len(started), seconds=60)
+        present = live_worker_count(self.inbox.redis)
+        started = [self.workers.start(FAULT_SECONDS_PER_TEXT=0.005, **one.environment) for one in releases]
+        until(lambda: live_worker_count(self.inbox.redis) == present + len(started), seconds=60)
         return started
 
     @contextmanager
@@ -68,14 +68,14 @@ class Rolling:
         """Nobody takes anything meanwhile: afterwards each of them finds something to do."""
         pause(self.inbox.redis)
         self.all_say("paused", *workers)
-        until(lambda: not any(map(self.crew.at_work, workers)))
+        until(lambda: not any(map(self.workers.is_busy, workers)))
         before = self.stored()
         yield
         assert self.stored() == before
         resume(self.inbox.redis)
 
     def all_at_work(self, *workers: WorkerProcess) -> None:
-        until(lambda: all(map(self.crew.at_work, workers)))
+        until(lambda: all(map(self.workers.is_busy, workers)))
 
     def all_say(self, word: str, *workers: WorkerProcess) -> None:
         until(lambda: all(f'"{word}"' in worker.log.read_text() for worker in workers))
@@ -93,7 +93,7 @@ class Rolling:
         assert self.rows("SELECT count(*) FROM predictions")[0][0] == len(ids)
         assert self.rows("SELECT reason FROM dead_letters") == []
         assert [self.inbox.in_flight(lane) for lane in Lane] == [0, 0]
-        assert self.inbox.suspects() == 0
+        assert self.inbox.quarantined() == 0
 
 
 def complaints(process: WorkerProcess) -> list[str]:
@@ -114,11 +114,11 @@ def rolling(tree: Path, endpoints: Endpoints, tmp_path: Path) -> Iterator[Rollin
         before, now = Release(tree, own), Release(ROOT, own)
         before.triagem("db", "upgrade")
         inbox = Inbox(connect(own.redis_url), InboxSettings())
-        inbox.make_groups()
+        inbox.create_groups()
         registry = two_versions(tmp_path / "models")
-        crew = Crew(own, inbox, registry.root, tmp_path)
-        yield Rolling(before, now, crew, database, inbox, registry)
-        crew.dismiss()
+        workers = WorkerProcesses(own, inbox, registry.root, tmp_path)
+        yield Rolling(before, now, workers, database, inbox, registry)
+        workers.kill_all()
 
 
 def test_no_migration_of_the_former_release_was_changed_since(tree: Path) -> None:
@@ -142,12 +142,15 @@ def test_the_former_release_works_on_while_this_one_migrates_and_takes_over(roll
     rolling.all_at_work(old, new)
     rolling.registry.promote("v1.1.0")
     rolling.all_say("v1.1.0", old, new)
-    runs.start(rolling.database, Plan("v1.1.0", epoch=2, shadow=True, force=True, most=100))
+    runs.start(rolling.database, RunPlan("v1.1.0", epoch=2, shadow=True, force=True, max_tickets=100))
     with rolling.ops() as ops:
-        until(lambda: rolling.rows("SELECT why, put FROM reclassify_runs") == [(FORMER, 0)], seconds=60)
+        until(
+            lambda: rolling.rows("SELECT reason, put FROM reclassify_runs") == [(WAITS_FOR_OLD_WORKERS, 0)],
+            seconds=60,
+        )
     assert old.stop() == 0
     rolling.assert_each_exactly_once(ids)
-    assert finish(rolling.database, rolling.inbox, rolling.registry.root).done == 100
+    assert finish_run(rolling.database, rolling.inbox, rolling.registry.root).done == 100
     assert rolling.rows("SELECT reason FROM dead_letters") == []
     assert complaints(old) == complaints(new) == complaints(ops) == []
 
@@ -162,7 +165,8 @@ def test_what_a_killed_worker_held_is_taken_over_by_one_of_the_other_release(rol
     rolling.all_at_work(old, new)
     killed, left = (old, new) if rolled == "forward" else (new, old)
     killed.kill()
-    assert rolling.crew.pending(killed)
+    assert rolling.workers.pending(killed)
     rolling.assert_each_exactly_once(ids)
     assert complaints(killed) == []
-    assert all("a worker died at work on these" in one for one in complaints(left))
+    quarantined = "entries_quarantined" if left is new else "a worker died at work on these"
+    assert all(quarantined in line for line in complaints(left))

@@ -14,12 +14,13 @@ import pytest
 from sqlalchemy import text
 
 from tests.e2e.conftest import ROOT, StartWorker
-from tests.support.leaks import metrics_of
-from tests.support.processes import living, offspring
+from tests.support.leaks import fetch_metrics
+from tests.support.namesakes import add_namesakes
+from tests.support.processes import descendants, process_parents
 from tests.support.stack import pids_of
 from tests.support.waiting import until
 from triagem.cli.stack import LocalStack, running
-from triagem.cli.stack.ports import choose, is_free
+from triagem.cli.stack.ports import choose_port, is_free
 from triagem.db import Database
 
 TOLD = ("predictions_total", "triagem_store_up", "triagem_http_requests_total")  # by worker, ops and gateway
@@ -27,10 +28,9 @@ TOLD = ("predictions_total", "triagem_store_up", "triagem_http_requests_total") 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
-    """A folder with a space in its name, whose servers are gone after the test."""
+    """A folder with a space in its name and packages called like ours; its servers are gone after the test."""
     made = tmp_path / "um lugar"
-    made.mkdir()
-    yield made
+    yield add_namesakes(made)
     LocalStack(made / ".triagem").erase()
 
 
@@ -38,14 +38,14 @@ def triagem(
     folder: Path, *arguments: str, models: Path, engine: str, port: int | None = None
 ) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "triagem.cli.main", *arguments],
+        [sys.executable, "-P", "-m", "triagem.cli.main", *arguments],
         cwd=folder,
         env={
             **os.environ,
             "TRIAGEM_REGISTRY_URL": str(models),
             "TRIAGEM_ENGINE": engine,
             "TRIAGEM_LEASE_S": "1",
-            "TRIAGEM_GATEWAY_PORT": str(port or choose()),
+            "TRIAGEM_GATEWAY_PORT": str(port or choose_port()),
             "PYTHONPATH": str(ROOT),
         },
         stdin=subprocess.DEVNULL,
@@ -56,7 +56,7 @@ def triagem(
 
 
 def say(folder: Path, *arguments: str) -> str:
-    done = triagem(folder, *arguments, models=folder, engine="tests.support.engines:instant")
+    done = triagem(folder, *arguments, models=folder, engine="tests.support.engines:noop")
     out, err = done.communicate(timeout=60)
     assert done.returncode == 0, err
     return out
@@ -75,15 +75,15 @@ def lines_of(folder: Path) -> str:
 def test_up_serves_until_it_is_asked_to_stop_and_leaves_nothing_running(
     folder: Path, instant_models: Path, signum: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    port = choose()
+    port = choose_port()
     first = next(one for one in range(18700, 18800) if all(is_free(one + beside) for beside in range(3)))
     monkeypatch.setenv("TRIAGEM_METRICS_PORT", str(first))
-    process = triagem(folder, "up", models=instant_models, engine="tests.support.engines:instant", port=port)
+    process = triagem(folder, "up", models=instant_models, engine="tests.support.engines:noop", port=port)
     try:
-        until(lambda: "model current" in lines_of(folder) or process.poll() is not None, seconds=90)
+        until(lambda: "model_loaded" in lines_of(folder) or process.poll() is not None, seconds=90)
         (folder / "export.csv").write_text("id,subject,body\n1,Oi,minha internet caiu\n", encoding="utf-8")
         say(folder, "enqueue", "export.csv", "--source", "crm")
-        until(lambda: "gateway listens" in log_of(folder, "gateway"))
+        until(lambda: "gateway_started" in log_of(folder, "gateway"))
         key = say(folder, "keys", "create", "shop", "--scope", "enqueue").strip()
         ticket = json.dumps({"source": "shop", "external_id": "2", "text": "quero um plano"}).encode()
         with urlopen(
@@ -95,17 +95,17 @@ def test_up_serves_until_it_is_asked_to_stop_and_leaves_nothing_running(
             server.pid
             for server in (LocalStack(folder / ".triagem").valkey, LocalStack(folder / ".triagem").postgres)
         ]
-        until(lambda: "waiting for tasks" in log_of(folder, "ops") and "schedule" in log_of(folder, "beat"))
-        assert [name in metrics_of(first + place) for place, name in enumerate(TOLD)] == [True] * 3
-        family = offspring(process.pid)
+        until(lambda: "ops_ready" in log_of(folder, "ops") and "schedule" in log_of(folder, "beat"))
+        assert [name in fetch_metrics(first + place) for place, name in enumerate(TOLD)] == [True] * 3
+        family = descendants(process.pid)
         process.send_signal(signum)
         assert process.wait(60) == 0
     finally:
         process.kill()
         out, _ = process.communicate()
     assert len(family) >= 7  # both servers, gateway, a worker, ops with the process of its tasks, beat
-    assert not family & living().keys()
-    assert out.splitlines()[-1].startswith("✓ let the workers finish")
+    assert not family & process_parents().keys()
+    assert out.splitlines()[-1].startswith("✓ stop all processes")
     assert "psql" not in out  # its URL holds a password, and this is no terminal
     assert all(pids)
     assert not any(alive(pid) for pid in pids if pid)
@@ -115,20 +115,20 @@ def test_up_serves_until_it_is_asked_to_stop_and_leaves_nothing_running(
 def test_after_up_was_killed_its_worker_ends_and_the_next_up_takes_the_servers_over(
     folder: Path, instant_models: Path
 ) -> None:
-    process = triagem(folder, "up", models=instant_models, engine="tests.support.engines:instant")
+    process = triagem(folder, "up", models=instant_models, engine="tests.support.engines:noop")
     try:
-        until(lambda: "model current" in lines_of(folder), seconds=90)
-        until(lambda: "waiting for tasks" in log_of(folder, "ops") and "schedule" in log_of(folder, "beat"))
+        until(lambda: "model_loaded" in lines_of(folder), seconds=90)
+        until(lambda: "ops_ready" in log_of(folder, "ops") and "schedule" in log_of(folder, "beat"))
         before = LocalStack(folder / ".triagem").postgres.pid
         servers = set(pids_of(LocalStack(folder / ".triagem")))
-        ours = offspring(process.pid) - servers - set().union(*map(offspring, servers))
+        ours = descendants(process.pid) - servers - set().union(*map(descendants, servers))
         assert len(ours) == 5  # gateway, a worker, ops with the process of its tasks, beat
     finally:
         process.kill()
         process.communicate()
     until(lambda: '"workers": 0' in say(folder, "backlog", "--json"), seconds=60)
-    until(lambda: not ours & living().keys())
-    again = triagem(folder, "up", "--workers", "0", models=instant_models, engine="tests.support.engines:instant")
+    until(lambda: not ours & process_parents().keys())
+    again = triagem(folder, "up", "--workers", "0", models=instant_models, engine="tests.support.engines:noop")
     try:
         assert again.stdout
         until(lambda: "Ctrl-C" in (again.stdout.readline() if again.stdout else ""), seconds=60)
@@ -141,7 +141,7 @@ def test_after_up_was_killed_its_worker_ends_and_the_next_up_takes_the_servers_o
 
 
 def test_up_without_a_model_says_how_to_get_one(folder: Path) -> None:
-    process = triagem(folder, "up", models=folder / "none", engine="tests.support.engines:instant")
+    process = triagem(folder, "up", models=folder / "none", engine="tests.support.engines:noop")
     _, err = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "triagem train" in err
@@ -153,7 +153,7 @@ def test_up_says_that_the_gateways_port_is_taken_before_it_starts_anything(
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        process = triagem(folder, "up", models=instant_models, engine="tests.support.engines:instant", port=port)
+        process = triagem(folder, "up", models=instant_models, engine="tests.support.engines:noop", port=port)
         _, err = process.communicate(timeout=60)
     assert process.returncode == 1
     assert f"port {port}" in err
@@ -186,7 +186,7 @@ def alive(pid: int) -> bool:
 def test_workers_log_in_as_one_that_cannot_change_a_table(
     start_worker: StartWorker, instant_models: Path, database: Database
 ) -> None:
-    start_worker(instant_models, "tests.support.engines:instant")
+    start_worker(instant_models, "tests.support.engines:noop")
 
     def users() -> set[str]:
         mine = "application_name = 'triagem' AND pid <> pg_backend_pid()"

@@ -6,11 +6,11 @@ from tests.e2e.conftest import StartWorker
 from tests.support.pipeline import stored
 from tests.support.tls import authority, secured, tls_proxy
 from tests.support.waiting import until
+from triagem import Publisher
 from triagem.cli.stack import Endpoints
 from triagem.db import Database
-from triagem.producer import Publisher
 from triagem.worker.app import make_app
-from triagem.worker.settings import broker_beside
+from triagem.worker.settings import default_broker_url
 
 
 def test_a_worker_classifies_and_answers_over_tls(
@@ -25,7 +25,7 @@ def test_a_worker_classifies_and_answers_over_tls(
         worker = start_worker(
             instant_models,
             TRIAGEM_REDIS_URL=redis_url,
-            TRIAGEM_BROKER_URL=broker_beside(redis_url),
+            TRIAGEM_BROKER_URL=default_broker_url(redis_url),
             TRIAGEM_DATABASE_URL=secured(
                 endpoints.database_url, postgres_port, sslmode="verify-full", sslrootcert=signer.file
             ),
@@ -33,5 +33,5 @@ def test_a_worker_classifies_and_answers_over_tls(
         Publisher.from_url(redis_url).publish(source="crm", external_id="1", text="minha internet caiu")
 
         until(lambda: stored(database) == 1, seconds=60)
-        until(lambda: bool(make_app(broker_beside(redis_url)).control.ping(timeout=1, limit=1)))
+        until(lambda: bool(make_app(default_broker_url(redis_url)).control.ping(timeout=1, limit=1)))
         assert worker.stop() == 0

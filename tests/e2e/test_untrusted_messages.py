@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.e2e.conftest import StartWorker
-from tests.support.leaks import reasons
+from tests.support.leaks import dead_letter_reasons
 from tests.support.waiting import until
 from triagem.contracts.ticket import Lane
 from triagem.db import Database
@@ -48,7 +48,7 @@ def test_a_pickle_runs_nowhere(
     ran = tmp_path / "it-ran"
     bomb = pickle.dumps(Bomb(ran))
     worker = start_worker(instant_models)
-    until(lambda: "model current" in worker.log.read_text(), seconds=60)
+    until(lambda: "model_loaded" in worker.log.read_text(), seconds=60)
     broker = connect(broker_url(inbox))
     app = make_app(broker_url(inbox))
 
@@ -56,7 +56,7 @@ def test_a_pickle_runs_nowhere(
     broker.lpush(QUEUE, celery_message(bomb, PICKLE))
     broker.publish("/1.celery.pidbox", celery_message(bomb, PICKLE))
 
-    until(lambda: reasons(database) == ["the payload is not JSON"])
+    until(lambda: dead_letter_reasons(database) == ["the payload is not JSON"])
     until(lambda: "untrusted content of type pickle" in worker.log.read_text())
     assert app.control.ping(timeout=30, limit=1)  # it comes after the pickle: that one has been dealt with
     assert not ran.exists()

@@ -9,16 +9,16 @@ import pytest
 from sqlalchemy import text
 
 from tests.faults.engine import ENGINE
-from tests.support.gateway import client, room
+from tests.support.cluster import Cluster
+from tests.support.gateway import client, services
 from tests.support.pipeline import drained, stored
-from tests.support.wave import Cluster
+from triagem import Publisher
 from triagem.cli.bench.cluster import Autoscaler
 from triagem.cli.processes import WorkerProcess
 from triagem.cli.stack import Endpoints
 from triagem.db import Database
-from triagem.db.keys import Scope
+from triagem.db.api_keys import Scope
 from triagem.inbox import Inbox
-from triagem.producer import Publisher
 
 SECONDS_A_TEXT = 0.005  # 200 texts/s and worker, whatever the machine
 ROOT = Path(__file__).parents[2]
@@ -42,8 +42,8 @@ def cluster(
         started.append(WorkerProcess(endpoints, tmp_path / f"worker-{len(started)}.log", **settings))
         return started[-1]
 
-    gateway = client(room(database, inbox), Scope.READ)
-    yield Cluster(gateway, start, Autoscaler(most=0))
+    gateway = client(services(database, inbox), Scope.READ)
+    yield Cluster(gateway, start, Autoscaler(max_replicas=0))
     for worker in started:
         worker.kill()
 
@@ -66,8 +66,8 @@ def test_a_wave_is_met_from_none_to_many_and_back_to_none(  # noqa: PLR0917 - th
     asked = {"MAX": most, "DRAIN_S": drain_s, "COLD_START_S": 0, "RATE": 1 / SECONDS_A_TEXT}
     for name, value in asked.items():
         monkeypatch.setenv(f"TRIAGEM_SCALE_{name}", str(value))
-    cluster.gateway = client(room(database, inbox), Scope.READ)
-    cluster.autoscaler = Autoscaler(most=most, window_s=2 * drain_s, cooldown_s=2)
+    cluster.gateway = client(services(database, inbox), Scope.READ)
+    cluster.autoscaler = Autoscaler(max_replicas=most, window_s=2 * drain_s, cooldown_s=2)
     cluster.period()
 
     Publisher(inbox).publish_many(
@@ -78,7 +78,7 @@ def test_a_wave_is_met_from_none_to_many_and_back_to_none(  # noqa: PLR0917 - th
     cold = time.monotonic() - began
     cluster.until(lambda: drained(inbox), seconds=number * SECONDS_A_TEXT + 120)
     took = time.monotonic() - began
-    cluster.until(cluster.gone, seconds=60)
+    cluster.until(cluster.is_empty, seconds=60)
 
     # Up to as many as it takes, each started once; down to none.
     rises = [later > former for former, later in pairwise(cluster.history) if later != former]
@@ -90,7 +90,7 @@ def test_a_wave_is_met_from_none_to_many_and_back_to_none(  # noqa: PLR0917 - th
         assert connection.execute(text("SELECT count(*) FROM predictions")).scalar_one() == number
     assert stored(database) == number
     assert [worker.exit_status for worker in cluster.ending] == [0] * most
-    assert not any("rescued" in log.read_text(encoding="utf-8") for log in tmp_path.glob("worker-*.log"))
+    assert not any("entries_reclaimed" in log.read_text(encoding="utf-8") for log in tmp_path.glob("worker-*.log"))
 
     ideal = cold + number * SECONDS_A_TEXT / most
     with capsys.disabled():

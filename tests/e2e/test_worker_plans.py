@@ -4,10 +4,10 @@ from pathlib import Path
 
 from tests.e2e.conftest import StartWorker
 from tests.support.waiting import until
+from triagem import Publisher
 from triagem.contracts.ticket import Lane
 from triagem.db import Database
 from triagem.inbox import Inbox
-from triagem.producer import Publisher
 
 
 def test_a_worker_that_began_on_a_few_tickets_reads_no_table_whole_when_many_come(
@@ -16,7 +16,7 @@ def test_a_worker_that_began_on_a_few_tickets_reads_no_table_whole_when_many_com
     with database.autocommit() as connection:
         connection.exec_driver_sql("VACUUM ANALYZE tickets")  # it is empty, and Postgres knows it now
     before = whole_reads(database)
-    worker = start_worker(instant_models, "triagem.cli.bench.instant:instant")
+    worker = start_worker(instant_models, "triagem.cli.bench.noop_engines:noop")
     pass_through(inbox, range(8))
     pass_through(inbox, range(8, 2_000))
     worker.stop()  # it tells what it read when it leaves

@@ -1,4 +1,4 @@
-"""What is done to the pipe on purpose, and what must be left afterwards: everything that was accepted, once.
+"""Fault injection for the pipeline. After each fault, every accepted ticket must have exactly one result.
 
-`python -m tests.faults` inflicts the faults in full; `tests/e2e/test_faults.py` runs a short form of each.
+`python -m tests.faults` runs the faults in full; `tests/e2e/test_faults.py` runs a short form of each.
 """

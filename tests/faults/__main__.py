@@ -1,4 +1,4 @@
-"""`python -m tests.faults`: inflict the faults in full and print what each left; exit 1 if anything was lost."""
+"""`python -m tests.faults`: runs the faults in full and prints the outcome of each; exits 1 if anything was lost."""
 
 import argparse
 import json
@@ -22,49 +22,49 @@ from tests.faults.outcome import Outcome
 from tests.faults.rig import Rig
 from triagem.cli.processes import exit_on_sigterm
 
-_say = Console(stderr=True, highlight=False)
+_console = Console(stderr=True, highlight=False)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Returns the exit status: 0 if nothing was lost, doubled or wrongly condemned."""
+    """Returns the exit status: 0 if nothing was lost, duplicated or wrongly dead-lettered."""
     options = _options(arguments)
-    every = [one for family in FAMILIES.values() for one in family]
-    chosen = [one for one in every if not options.only or any(words in one.name for words in options.only)]
-    if not chosen:
-        _say.print("no fault is called so; there are:\n" + "\n".join(one.name for one in every))
+    faults = [fault for family in FAMILIES.values() for fault in family]
+    selected = [fault for fault in faults if not options.only or any(part in fault.name for part in options.only)]
+    if not selected:
+        _console.print("no fault has such a name; the faults are:\n" + "\n".join(fault.name for fault in faults))
         return 2
     for name in [name for name in os.environ if name.startswith(("TRIAGEM_", "FAULT_"))]:
-        del os.environ[name]  # a developer's own settings must not decide
+        del os.environ[name]  # a developer's own settings must not affect the run
     exit_on_sigterm()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    _say.print(f"seed {options.seed}")
+    _console.print(f"seed {options.seed}")
     with tempfile.TemporaryDirectory(prefix="triagem-faults-", ignore_cleanup_errors=True) as folder:
         Path(folder).chmod(0o711)  # as root, Postgres runs as nobody and must get in
         with Rig(Path(folder), options.seed) as rig:
-            outcomes = [_inflict(rig, one, short=options.short) for one in chosen]
+            outcomes = [_run(rig, fault, short=options.short) for fault in selected]
     if options.json:
-        print(json.dumps({"seed": options.seed, "faults": [asdict(one) for one in outcomes]}, indent=2))
+        print(json.dumps({"seed": options.seed, "faults": [asdict(outcome) for outcome in outcomes]}, indent=2))
     else:
         wide = Console(highlight=False)
-        wide.width = max(wide.width, 140)  # in a log too, each fault on one line
+        wide.width = max(wide.width, 140)  # one line per fault, also in a log
         wide.print(_table(outcomes))
         wide.print(f"seed {options.seed}")
-    return 0 if all(one.survived for one in outcomes) else 1
+    return 0 if all(outcome.survived for outcome in outcomes) else 1
 
 
-def _inflict(rig: Rig, fault: Fault, *, short: bool) -> Outcome:
-    began, problem = time.monotonic(), ""
-    _say.print(f"▸ {fault.name}", end=" ")
+def _run(rig: Rig, fault: Fault, *, short: bool) -> Outcome:
+    started, problem = time.monotonic(), ""
+    _console.print(f"▸ {fault.name}", end=" ")
     with rig.clean(fault.name):
         try:
             fault.inflict(rig, fault.short if short else fault.full)
-        except Exception as error:  # noqa: BLE001 - the other faults are still of interest
+        except Exception as error:  # noqa: BLE001 - continue with the other faults
             problem = f"{type(error).__name__}: {error}"
-        found = rig.outcome(problem)
-    _say.print(f"{'ok' if found.survived else 'NOT SURVIVED'}, {time.monotonic() - began:.0f} s")
+        outcome = rig.outcome(problem)
+    _console.print(f"{'ok' if outcome.survived else 'NOT SURVIVED'}, {time.monotonic() - started:.0f} s")
     if problem:
-        _say.print(f"  {problem}")
-    return found
+        _console.print(f"  {problem}")
+    return outcome
 
 
 def _table(outcomes: Sequence[Outcome]) -> Table:
@@ -72,29 +72,34 @@ def _table(outcomes: Sequence[Outcome]) -> Table:
     table.add_column("fault")
     for name in ("tickets", "kills", "lost", "duplicate rows", "wrongly dead-lettered", "recovery s"):
         table.add_column(name, justify="right")
-    for one in outcomes:
-        recovery = "" if one.recovery_s is None else f"{one.recovery_s:.1f}"
+    for outcome in outcomes:
+        recovery = "" if outcome.recovery_s is None else f"{outcome.recovery_s:.1f}"
         table.add_row(
-            one.fault + (" ✗" if one.problem else ""),
-            f"{one.tickets:,}",
-            str(one.kills),
-            str(one.lost),
-            str(one.duplicate_rows),
-            str(one.wrongly_dead),
+            outcome.fault + (" ✗" if outcome.problem else ""),
+            f"{outcome.tickets:,}",
+            str(outcome.kills),
+            str(outcome.lost),
+            str(outcome.duplicate_rows),
+            str(outcome.wrongly_dead),
             recovery,
-            style=None if one.survived else "red",
+            style=None if outcome.survived else "red",
         )
     return table
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
-    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6), help="of a former run")
     parser.add_argument(
-        "--only", metavar="NAME", action="append", help="faults with these words in their name; repeatable"
+        "--seed",
+        type=int,
+        default=random.SystemRandom().randrange(10**6),
+        help="seed of a previous run, to repeat it",
     )
-    parser.add_argument("--short", action="store_true", help="the short forms, as `make test` runs them")
-    parser.add_argument("--json", action="store_true", help="for programs")
+    parser.add_argument(
+        "--only", metavar="NAME", action="append", help="only faults whose name contains this text; repeatable"
+    )
+    parser.add_argument("--short", action="store_true", help="run the short forms, as `make test` does")
+    parser.add_argument("--json", action="store_true", help="print JSON")
     return parser.parse_args(arguments)
 
 

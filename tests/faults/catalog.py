@@ -1,4 +1,4 @@
-"""What a fault is: a sentence, what is done, and how much of it in the short form and in the full one."""
+"""Definition of a fault: its name, its function, and its size in the short and in the full form."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -10,7 +10,7 @@ from tests.faults.rig import Rig
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How much of a fault: among so many tickets, so often, for so long."""
+    """Size of a fault: number of tickets, repetitions and duration."""
 
     tickets: int
     times: int = 0
@@ -19,7 +19,7 @@ class Size:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """`inflict` ends when all is drained, and raises AssertionError if something went otherwise than it must."""
+    """`inflict` returns when the inbox is drained, and raises AssertionError if the system misbehaved."""
 
     name: str
     short: Size
@@ -28,15 +28,15 @@ class Fault:
 
     @property
     def slug(self) -> str:
-        """The name as a test's id."""
+        """The name as a test id."""
         return re.sub(r"\W+", "-", self.name).strip("-")
 
 
 def fault(name: str, *, short: Size, full: Size) -> Callable[[Callable[[Rig, Size], None]], Fault]:
-    """Make a fault of a function."""
+    """Decorator that turns a function into a fault."""
     return lambda inflict: Fault(name, short, full, inflict)
 
 
 def faults_of(family: ModuleType) -> Iterable[Fault]:
-    """The faults that a file defines, in its order."""
-    return [one for one in vars(family).values() if isinstance(one, Fault)]
+    """The faults defined in a module, in order."""
+    return [value for value in vars(family).values() if isinstance(value, Fault)]

@@ -1,4 +1,4 @@
-"""All faults, by family, in the order in which they are inflicted."""
+"""All faults by family, in the order in which they run."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""Model versions that break or change while workers run them."""
+"""Faults: model versions that break or change while workers run them."""
 
 import shutil
 import time
@@ -16,7 +16,7 @@ from triagem.contracts.model import CURRENT_FILE, MANIFEST_FILE, CurrentModel
 def _broken(name: str, spoil: Callable[[Path], None]) -> Fault:
     @fault(name, short=Size(1000), full=Size(10_000))
     def broken(rig: Rig, size: Size) -> None:
-        """A worker goes on with what it has loaded; the broken version can be promoted neither by us nor by hand."""
+        """A worker keeps its loaded model; the broken version can be promoted neither by us nor by hand."""
         registry = rig.registry
         with rig.producing(size.tickets):
             worker = rig.start()
@@ -27,11 +27,11 @@ def _broken(name: str, spoil: Callable[[Path], None]) -> Fault:
                 registry.promote("v1.1.0")
             by_hand = CurrentModel(version="v1.1.0", epoch=2)
             (registry.root / CURRENT_FILE).write_text(by_hand.model_dump_json(), encoding="utf-8")
-            rig.until(lambda: "going on" in worker.log.read_text(encoding="utf-8"))
+            rig.until(lambda: "model_load_failed" in worker.log.read_text(encoding="utf-8"))
             rig.recovers()
         rig.drain()
-        rig.book.current = dict.fromkeys(rig.book.revisions, "v1.0.0")
-        assert rig.crew.left == [worker], "the worker did not live through it"
+        rig.expected.current = dict.fromkeys(rig.expected.revisions, "v1.0.0")
+        assert rig.workers.running == [worker], "the worker did not survive"
 
     return broken
 
@@ -56,14 +56,14 @@ half_written = _broken("the current version half written", _halve)
 
 @fault("versions swapped under load", short=Size(1200, times=3), full=Size(10_000, times=20))
 def swapped(rig: Rig, size: Size) -> None:
-    """Each row names the version that classified it: its label proves which did."""
+    """Each row names the version that classified it; its label proves it."""
     with rig.producing(size.tickets):
         worker, _ = rig.start(), rig.start()
         for swap in range(size.times):
             rig.busy(worker, stored=size.tickets * 0.8 * swap / size.times)
             rig.registry.promote("v1.0.0" if swap % 2 else "v1.1.0")
-            time.sleep(0.2)  # two looks at the registry
+            time.sleep(0.2)  # two registry polls
         rig.recovers()
     rig.drain()
     used = rig.versions()
-    assert used == {"v1.0.0", "v1.1.0"}, f"only {used} classified anything: no swap took place"
+    assert used == {"v1.0.0", "v1.1.0"}, f"only {used} classified tickets: no swap happened"

@@ -1,5 +1,4 @@
-"""Tickets that come in the wrong order, twice, or through a worker that is late: the newest text and the newest
-promotion have the last word."""
+"""Faults: tickets out of order, duplicated, or delayed. The newest revision and the newest promotion win."""
 
 import time
 from collections.abc import Sequence
@@ -9,7 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from tests.faults.catalog import Size, fault
-from tests.faults.late import late_worker
+from tests.faults.delayed_worker import delayed_worker
 from tests.faults.rig import Rig
 from triagem.contracts.errors import InvalidTicket
 from triagem.contracts.ticket import Lane, Ticket
@@ -19,13 +18,13 @@ from triagem.inbox.stream import stream_key
 _SHORT, _FULL = Size(200), Size(4000)
 
 
-def edited(rig: Rig, tickets: Sequence[Ticket], words: str, *, minutes: float) -> list[Ticket]:
-    """The same tickets with other texts, written so much later, or earlier."""
+def edited(rig: Rig, tickets: Sequence[Ticket], suffix: str, *, minutes: float) -> list[Ticket]:
+    """The same tickets with other texts, revised this many minutes later (or earlier)."""
     return [
         rig.tickets(
             1,
             external_id=ticket.external_id,
-            text=f"{ticket.text} {words}",
+            text=f"{ticket.text} {suffix}",
             revised_at=ticket.revised_at + timedelta(minutes=minutes),
         )[0]
         for ticket in tickets
@@ -43,17 +42,17 @@ def older_after_newer(rig: Rig, size: Size) -> None:
 
 @fault("two texts of the same moment in one window", short=_SHORT, full=_FULL)
 def same_moment(rig: Rig, size: Size) -> None:
-    """Which comes first is chance; which stays must not be."""
+    """The order of arrival is random; the final result must not be."""
     tickets = rig.tickets(size.tickets)
     both = zip(tickets, edited(rig, tickets, "outra", minutes=0), strict=True)
-    rig.publish([ticket for pair in both for ticket in rig.dice.sample(pair, 2)])
+    rig.publish([ticket for pair in both for ticket in rig.random.sample(pair, 2)])
     rig.start()
     rig.drain()
 
 
 @fault("one ticket in both lanes at once", short=_SHORT, full=_FULL)
 def both_lanes(rig: Rig, size: Size) -> None:
-    """An import of old texts meets customers who write now."""
+    """An import of old texts runs while customers write new ones."""
     tickets = rig.tickets(size.tickets)
     rig.publish(edited(rig, tickets, "antes", minutes=-60), lane=Lane.BULK)
     rig.publish(tickets)
@@ -64,7 +63,7 @@ def both_lanes(rig: Rig, size: Size) -> None:
 
 @fault("a text edited and edited back", short=_SHORT, full=_FULL)
 def edited_back(rig: Rig, size: Size) -> None:
-    """A, B, A: the last A is known to the model, and current all the same."""
+    """A, B, A: the last A comes from the prediction cache, and must be current."""
     rig.start()
     tickets = rig.tickets(size.tickets)
     back = edited(rig, tickets, "", minutes=2)
@@ -76,8 +75,8 @@ def edited_back(rig: Rig, size: Size) -> None:
 @fault("two workers with the same tickets in any order", short=_SHORT, full=_FULL)
 def overlapping(rig: Rig, size: Size) -> None:
     tickets = rig.tickets(size.tickets)
-    revisions = [one for minutes in range(5) for one in edited(rig, tickets, f"x{minutes}", minutes=-minutes)]
-    rig.dice.shuffle(revisions)
+    revisions = [ticket for minutes in range(5) for ticket in edited(rig, tickets, f"x{minutes}", minutes=-minutes)]
+    rig.random.shuffle(revisions)
     rig.publish(revisions[::2])
     rig.publish(revisions[1::2], lane=Lane.BULK)
     rig.start()
@@ -85,63 +84,63 @@ def overlapping(rig: Rig, size: Size) -> None:
     rig.drain()
 
 
-@fault("a late worker with the former model, after a promotion", short=_SHORT, full=_FULL)
+@fault("a delayed worker with the previous model, after a promotion", short=_SHORT, full=_FULL)
 def after_a_promotion(rig: Rig, size: Size) -> None:
-    _late(rig, size, former="v1.0.0", now="v1.1.0")
+    _delayed_commit(rig, size, previous="v1.0.0", now="v1.1.0")
 
 
-@fault("a late worker with the withdrawn model, after a rollback", short=_SHORT, full=_FULL)
+@fault("a delayed worker with the withdrawn model, after a rollback", short=_SHORT, full=_FULL)
 def after_a_rollback(rig: Rig, size: Size) -> None:
     rig.registry.promote("v1.1.0")
-    _late(rig, size, former="v1.1.0", now="v1.0.0")
+    _delayed_commit(rig, size, previous="v1.1.0", now="v1.0.0")
 
 
-def _late(rig: Rig, size: Size, *, former: str, now: str) -> None:
-    """It holds a window from before; the CRM hands the same tickets in again, and another worker is first."""
+def _delayed_commit(rig: Rig, size: Size, *, previous: str, now: str) -> None:
+    """The delayed worker holds a window; the CRM sends the tickets again, and another worker is faster."""
     tickets = rig.publish(size.tickets)
-    with late_worker(rig) as late:
+    with delayed_worker(rig) as worker:
         rig.registry.promote(now)
         rig.publish(tickets)
         rig.start()
         rig.until(lambda: rig.stored() == size.tickets)
-        late.go_on()
+        worker.release()
         rig.drain()
-    rig.book.current = dict.fromkeys(rig.book.revisions, now)
-    rig.book.versions = {who: {former, now} for who in rig.book.revisions}
-    assert former in rig.versions(), "the late worker committed nothing"
+    rig.expected.current = dict.fromkeys(rig.expected.revisions, now)
+    rig.expected.versions = {key: {previous, now} for key in rig.expected.revisions}
+    assert previous in rig.versions(), "the delayed worker committed nothing"
 
 
 @fault("clocks that jump", short=_SHORT, full=_FULL)
 def clocks(rig: Rig, size: Size) -> None:
-    """A CRM's clock far ahead is refused, or it would freeze the ticket. Redis' own jumps back by an hour: what is
-    put then still comes after what is there."""
-    ahead = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+    """A revision far in the future is rejected, or it would freeze the ticket. Redis' own clock jumps back an hour:
+    later entries still get later ids."""
+    ahead = datetime.now(UTC) + timedelta(hours=1)
     with pytest.raises(InvalidTicket, match="future"):
         rig.publisher.publish(source="crm", external_id="T-0", text="do futuro", revised_at=ahead)
     first, *rest = rig.tickets(size.tickets)
-    hour_ahead = f"{int(time.time() * 1000) + 3_600_000}-0"  # what Redis gave out before its clock was put back
+    hour_ahead = f"{int(time.time() * 1000) + 3_600_000}-0"  # an id that Redis assigned before its clock was set back
     rig.inbox.redis.xadd(stream_key(Lane.LIVE), {"t": encode(first)}, id=hour_ahead)
-    rig.book.accept([first])
+    rig.expected.accept([first])
     rig.publish(rest)
-    assert rig.inbox.depth(Lane.LIVE).oldest_s == 0, "what was put later is not behind it"
+    assert rig.inbox.depth(Lane.LIVE).oldest_s == 0, "a later entry is not queued behind it"
     rig.start()
     rig.drain()
 
 
 @fault("a forgotten ticket that is delivered again", short=_SHORT, full=_FULL)
 def forgotten(rig: Rig, size: Size) -> None:
-    """What a customer asked us to delete stays deleted, also under a newer text."""
+    """A deleted ticket stays deleted, even if a newer revision arrives."""
     rig.start()
     tickets = rig.publish(size.tickets)
     rig.drain()
-    gone = [ticket.external_id for ticket in tickets[::2]]
+    deleted = [ticket.external_id for ticket in tickets[::2]]
     with rig.database.autocommit() as connection:
-        forget = "UPDATE tickets SET forgotten_at = now(), text = NULL WHERE external_id = ANY(:gone)"
-        connection.execute(text(forget), {"gone": gone})
+        forget = "UPDATE tickets SET forgotten_at = now(), text = NULL WHERE external_id = ANY(:deleted)"
+        connection.execute(text(forget), {"deleted": deleted})
     rig.publish(tickets)
     rig.publish(edited(rig, tickets, "de novo", minutes=1))
     rig.drain()
-    rig.book.forgotten = {("crm", name) for name in gone}
+    rig.expected.forgotten = {("crm", name) for name in deleted}
     with rig.database.autocommit() as connection:
         kept = connection.execute(text("SELECT count(text) FROM tickets WHERE forgotten_at IS NOT NULL")).scalar_one()
-    assert kept == 0, f"{kept} texts came back"
+    assert kept == 0, f"{kept} deleted texts were stored again"

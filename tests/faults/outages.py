@@ -1,4 +1,4 @@
-"""What happens to either server in the same way: it is killed and restarted, or away for a while."""
+"""Shared steps of the Redis and Postgres faults: a server is killed and restarted, or unavailable for some time."""
 
 import time
 from collections.abc import Callable
@@ -9,30 +9,30 @@ from triagem.cli.stack.server import Server
 
 
 def killed_and_restarted(rig: Rig, size: Size, server: Server) -> None:
-    """kill -9 in mid-run, again and again, while tickets are handed in and two workers work."""
+    """Kill the server (SIGKILL) repeatedly while tickets are enqueued and two workers run."""
     workers = [rig.start(), rig.start()]
     with rig.producing(size.tickets):
         for kill in range(size.times):
-            worker = rig.dice.choice(workers)
+            worker = rig.random.choice(workers)
             rig.busy(worker, stored=size.tickets * kill / size.times)
             server.kill()
-            rig.book.kills += 1
+            rig.expected.kills += 1
             server.start()
             rig.recovers()
     rig.drain()
-    assert rig.crew.left == workers, "a worker did not live through it"
+    assert rig.workers.running == workers, "a worker did not survive"
 
 
-def away(rig: Rig, size: Size, leave: Callable[[], None], come_back: Callable[[], None]) -> None:
-    """Gone for some seconds while tickets are handed in and two workers work."""
+def unavailable(rig: Rig, size: Size, stop: Callable[[], None], restart: Callable[[], None]) -> None:
+    """Make the server unavailable for some seconds while tickets are enqueued and two workers run."""
     workers = [rig.start(), rig.start()]
     with rig.producing(size.tickets):
         rig.busy(workers[0], stored=size.tickets / 10)
-        leave()
+        stop()
         try:
             time.sleep(size.seconds)
         finally:
-            come_back()
+            restart()
         rig.recovers()
     rig.drain()
-    assert rig.crew.left == workers, "a worker did not live through it"
+    assert rig.workers.running == workers, "a worker did not survive"

@@ -1,4 +1,4 @@
-"""What a fault left behind, measured the same way for all of them."""
+"""Outcome of a fault, measured the same way for all faults."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -7,22 +7,22 @@ from typing import Any
 
 from sqlalchemy import text
 
-from tests.faults.book import Book, Identity, Place, text_digest
-from tests.faults.engine import says
+from tests.faults.engine import expected_label
+from tests.faults.expectations import EntryKey, Expectations, Identity, text_digest
 from triagem.contracts.text import clean
 from triagem.db import Database
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A row of the table.
+    """A row of the result table.
 
-    kills: processes, workers or servers, that were killed or that poison ended.
-    lost: accepted tickets whose newest text has no right current result, and poison that no dead letter keeps.
-    duplicate_rows: rows of results and of history beyond one an identity, and one a text and version of it.
-    wrongly_dead: dead letters of entries that nothing was wrong with.
-    recovery_s: from the end of the fault (a server restarted, a replacement started) to the first newly
-        committed row, the longest of several; None where the fault has no such moment.
+    kills: workers or servers that were killed, and workers that crashed on poison.
+    lost: accepted tickets whose newest revision has no correct current result, and poison without a dead letter.
+    duplicate_rows: result rows beyond one per identity, and history rows beyond one per text and version.
+    wrongly_dead: dead letters of valid entries.
+    recovery_s: time from the end of the fault (server restarted, replacement started) to the first newly committed
+        row, the longest of several; None if the fault has no such moment.
     """
 
     fault: str
@@ -36,15 +36,15 @@ class Outcome:
 
     @property
     def survived(self) -> bool:
-        """Nothing lost, nothing doubled, nothing condemned, and the fault went as it should."""
+        """Nothing lost, duplicated or wrongly dead-lettered, and the fault ran as intended."""
         return not (self.lost or self.duplicate_rows or self.wrongly_dead or self.problem)
 
 
 @dataclass(frozen=True, slots=True)
-class Current:
-    """One row of `results`, with what its ticket holds."""
+class CurrentResult:
+    """One row of `results`, with its ticket's digest."""
 
-    who: Identity
+    key: Identity
     label: str
     version: str
     digest: bytes
@@ -52,59 +52,63 @@ class Current:
 
 
 @dataclass(frozen=True, slots=True)
-class Left:
-    """What the database holds at the end."""
+class FinalState:
+    """Contents of the database at the end."""
 
-    results: list[Current]
+    results: list[CurrentResult]
     history: Counter[Identity]
-    dead: dict[Place, str]  # with the reason
+    dead: dict[EntryKey, str]  # entry → reason
 
 
-def outcome(fault: str, book: Book, left: Left, problem: str = "") -> Outcome:
-    """Compare what was accepted with what is left."""
+def evaluate(fault: str, expected: Expectations, state: FinalState, problem: str = "") -> Outcome:
+    """Compare the expectations with the final state."""
     return Outcome(
         fault=fault,
-        tickets=len(book.revisions) + sum(who is None for who in book.poison.values()),
-        kills=book.kills,
-        lost=_lost(book, left),
-        duplicate_rows=_duplicates(book, left),
-        wrongly_dead=sum(place not in book.poison for place in left.dead),
-        recovery_s=max(book.recoveries, default=None),
+        tickets=len(expected.revisions) + sum(key is None for key in expected.poison.values()),
+        kills=expected.kills,
+        lost=_lost(expected, state),
+        duplicate_rows=_duplicates(expected, state),
+        wrongly_dead=sum(entry not in expected.poison for entry in state.dead),
+        recovery_s=max(expected.recoveries, default=None),
         problem=problem,
     )
 
 
-def _lost(book: Book, left: Left) -> int:
-    found = {row.who: row for row in left.results}
-    kept = sum(bool(left.dead.get(place)) for place in book.poison)
-    return sum(not _right(book, who, found.get(who)) for who in book.owed) + len(book.poison) - kept
-
-
-def _right(book: Book, who: Identity, row: Current | None) -> bool:
-    newest = book.newest(who)
-    return row is not None and (
-        (row.revised_at, row.digest) == (newest.revised_at, text_digest(newest))
-        and row.label == says(len(clean(newest.text).split()), row.version)
-        and row.version == book.current.get(who, row.version)
+def _lost(expected: Expectations, state: FinalState) -> int:
+    results = {row.key: row for row in state.results}
+    kept = sum(bool(state.dead.get(entry)) for entry in expected.poison)
+    return (
+        sum(not _is_correct(expected, key, results.get(key)) for key in expected.required)
+        + len(expected.poison)
+        - kept
     )
 
 
-def _duplicates(book: Book, left: Left) -> int:
-    results, owed = Counter(row.who for row in left.results), book.owed
-    extra_results = sum(count - (who in owed) for who, count in results.items())
-    return extra_results + sum(max(0, count - book.rows_allowed(who)) for who, count in left.history.items())
+def _is_correct(expected: Expectations, key: Identity, row: CurrentResult | None) -> bool:
+    newest = expected.newest_revision(key)
+    return row is not None and (
+        (row.revised_at, row.digest) == (newest.revised_at, text_digest(newest))
+        and row.label == expected_label(len(clean(newest.text).split()), row.version)
+        and row.version == expected.current.get(key, row.version)
+    )
 
 
-def look(database: Database) -> Left:
-    """Read what is left. `history` and `results` are the views that people query."""
+def _duplicates(expected: Expectations, state: FinalState) -> int:
+    results, required = Counter(row.key for row in state.results), expected.required
+    extra_results = sum(count - (key in required) for key, count in results.items())
+    return extra_results + sum(max(0, count - expected.max_history_rows(key)) for key, count in state.history.items())
+
+
+def read_final_state(database: Database) -> FinalState:
+    """Read the final state, through the views `history` and `results` that users query."""
     with database.autocommit() as connection:
 
         def rows(statement: str) -> list[Any]:
             return list(connection.execute(text(statement)))
 
-        return Left(
+        return FinalState(
             results=[
-                Current(
+                CurrentResult(
                     (row.source, row.external_id), row.label, row.model_version, bytes(row.digest), row.revised_at
                 )
                 for row in rows("SELECT r.*, t.digest FROM results r JOIN tickets t ON t.id = r.ticket_id")

@@ -1,20 +1,20 @@
-"""Producers that are far faster than the workers."""
+"""Fault: producers that are much faster than the workers."""
 
 from tests.faults.catalog import Size, fault
 from tests.faults.rig import Rig
+from triagem import Publisher
 from triagem.contracts.errors import InboxFull
 from triagem.contracts.ticket import Lane
 from triagem.inbox import Inbox, InboxSettings
-from triagem.producer import Publisher
 
 
 @fault("producers faster than the worker", short=Size(1500), full=Size(20_000))
 def overload(rig: Rig, size: Size) -> None:
-    """Bulk is held back at its mark, so Redis stays small; live tickets that come last are served first."""
-    mark = size.tickets // 3
-    rig.publisher = Publisher(Inbox(rig.inbox.redis, InboxSettings(bulk_mark=mark)))
+    """Bulk is rejected at its high-water mark, so Redis stays small; later live tickets are served first."""
+    high_water = size.tickets // 3
+    rig.publisher = Publisher(Inbox(rig.inbox.redis, InboxSettings(bulk_high_water=high_water)))
     rig.start(FAULT_SECONDS_PER_TEXT=0.001)
-    most, refused = 0, 0
+    max_waiting, rejected = 0, 0
     pending = rig.tickets(size.tickets)
     live = rig.tickets(size.tickets // 30, first=size.tickets)
     while pending:
@@ -22,14 +22,14 @@ def overload(rig: Rig, size: Size) -> None:
             rig.publish(pending[:100], lane=Lane.BULK)
             del pending[:100]
         except InboxFull:
-            refused += 1
-            rig.until(lambda: rig.waiting() <= mark * 0.9)
-        most = max(most, rig.waiting())
+            rejected += 1
+            rig.until(lambda: rig.waiting() <= high_water * 0.9)
+        max_waiting = max(max_waiting, rig.waiting())
     rig.publish(live)
     rig.until(lambda: rig.inbox.redis.xlen("triagem:{0}:live") == 0)
     bulk = rig.inbox.redis.xlen("triagem:{0}:bulk")
-    assert bulk > mark / 3, f"live waited for bulk: only {bulk} of it were left"
-    assert refused > 0, "the mark was never reached"
-    assert most <= mark, f"{most} entries in Redis, the mark is {mark}"
+    assert bulk > high_water / 3, f"live waited for bulk: only {bulk} bulk entries were left"
+    assert rejected > 0, "the high-water mark was never reached"
+    assert max_waiting <= high_water, f"{max_waiting} entries in Redis, the high-water mark is {high_water}"
     rig.recovers()
     rig.drain()

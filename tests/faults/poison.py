@@ -1,18 +1,18 @@
-"""Tickets that nobody can process: they alone end as dead letters, with a reason, and their neighbours commit."""
+"""Faults: tickets that cannot be processed. They alone become dead letters with a reason; the others commit."""
 
 from collections.abc import Callable
 from typing import Final
 
 from tests.faults.catalog import Fault, Size, fault
 from tests.faults.engine import KILLS, RAISES
+from tests.faults.postgres_faults import trigger
 from tests.faults.rig import Rig
-from tests.faults.sabotage import trigger
 from tests.support.waiting import until
 from triagem.contracts.ticket import Lane, Ticket
 from triagem.contracts.wire import encode
 
-_MOST_DEATHS: Final = 5  # of one poisonous ticket: in company, then alone, each after a self-check that passed
-_REFUSED: Final = "refused"
+_MAX_CRASHES: Final = 5  # per poison ticket: in a batch, then alone, each after a passed self-check
+_REJECTED: Final = "refused"
 
 
 def _unreadable(name: str, spoil: Callable[[Ticket], bytes]) -> Fault:
@@ -21,7 +21,7 @@ def _unreadable(name: str, spoil: Callable[[Ticket], bytes]) -> Fault:
         rig.start()
         for start in range(0, size.tickets, 100):
             (spoilt,) = rig.tickets(1, first=10**6 + start)
-            rig.book.expect_dead(Lane.LIVE, rig.inbox.put(Lane.LIVE, [spoil(spoilt)]))
+            rig.expected.expect_dead(Lane.LIVE, rig.inbox.put(Lane.LIVE, [spoil(spoilt)]))
             rig.publish(99)
         rig.drain()
 
@@ -39,12 +39,12 @@ def raises(rig: Rig, size: Size) -> None:
     _among_others(rig, size, RAISES)
     worker = rig.start()
     rig.drain()
-    assert rig.crew.left == [worker], "one poisonous ticket stopped the worker"
+    assert rig.workers.running == [worker], "one poison ticket stopped the worker"
 
 
 @fault("one text that makes the model raise, in an idle system", short=Size(10), full=Size(10))
 def raises_alone(rig: Rig, size: Size) -> None:
-    """Every micro-batch of that moment fails: that says nothing of the device."""
+    """Every micro-batch fails at that moment, which does not mean that the device is broken."""
     worker = rig.start()
     rig.publish(size.tickets - 1)
     rig.drain()
@@ -52,20 +52,22 @@ def raises_alone(rig: Rig, size: Size) -> None:
     rig.drain()
     rig.publish(1)
     rig.drain()
-    assert rig.crew.left == [worker], "one poisonous ticket stopped the worker"
+    assert rig.workers.running == [worker], "one poison ticket stopped the worker"
 
 
 @fault("texts that kill the process", short=Size(300, times=1), full=Size(3000, times=5))
 def kills(rig: Rig, size: Size) -> None:
-    """Each death is followed by a new worker, as Kubernetes would start it."""
+    """After each crash a new worker starts, as with Kubernetes."""
     _among_others(rig, size, KILLS)
     worker = rig.start()
 
     def drained() -> bool:
         nonlocal worker
         if worker.exit_status is not None:
-            rig.book.kills += 1
-            assert rig.book.kills <= _MOST_DEATHS * size.times, f"{rig.book.kills} deaths: nobody is suspected"
+            rig.expected.kills += 1
+            assert rig.expected.kills <= _MAX_CRASHES * size.times, (
+                f"{rig.expected.kills} crashes: no entry was quarantined"
+            )
             worker = rig.start()
         return rig.waiting() == 0
 
@@ -74,20 +76,20 @@ def kills(rig: Rig, size: Size) -> None:
 
 @fault("out of memory above 16 texts", short=Size(400), full=Size(5000))
 def out_of_memory(rig: Rig, size: Size) -> None:
-    """No text is to blame: smaller batches fit."""
+    """No text is at fault: smaller batches fit."""
     rig.publish(size.tickets)
     worker = rig.start(FAULT_TEXTS_IN_MEMORY=16)
     rig.drain()
-    assert rig.crew.left == [worker]
+    assert rig.workers.running == [worker]
 
 
 @fault("a broken device", short=Size(400), full=Size(5000))
 def broken_device(rig: Rig, size: Size) -> None:
-    """Everything fails, the self-check too: the worker ends, and nothing is condemned."""
+    """Everything fails, including the self-check: the worker exits, and nothing is dead-lettered."""
     rig.publish(size.tickets)
-    status = rig.crew.ended(rig.start(FAULT_BREAKS_AFTER_CALLS=rig.dice.randint(3, 8)))
-    assert status != 0, "a worker whose device is broken ended as if all was well"
-    assert not rig.dead(), "tickets were condemned for a broken device"
+    status = rig.workers.wait_for_exit(rig.start(FAULT_BREAKS_AFTER_CALLS=rig.random.randint(3, 8)))
+    assert status != 0, "a worker with a broken device exited with 0"
+    assert not rig.dead(), "tickets were dead-lettered because of a broken device"
     rig.start()
     rig.recovers()
     rig.drain()
@@ -95,14 +97,16 @@ def broken_device(rig: Rig, size: Size) -> None:
 
 @fault("rows that Postgres refuses", short=Size(400, times=2), full=Size(5000, times=25))
 def refused_rows(rig: Rig, size: Size) -> None:
-    refuse = f"IF NEW.external_id LIKE '{_REFUSED}%' THEN RAISE EXCEPTION 'as told' USING ERRCODE = '23514'; END IF;"
+    refuse = (
+        f"IF NEW.external_id LIKE '{_REJECTED}%' THEN RAISE EXCEPTION 'injected' USING ERRCODE = '23514'; END IF;"
+    )
     with trigger(rig.database, refuse, "BEFORE INSERT ON tickets FOR EACH ROW"):
         for number in range(size.times):
             rig.publish(size.tickets // size.times)
-            _poison(rig, number, external_id=f"{_REFUSED}-{number}")
+            _poison(rig, number, external_id=f"{_REJECTED}-{number}")
         worker = rig.start()
         rig.drain()
-    assert rig.crew.left == [worker], "one refused row stopped the worker"
+    assert rig.workers.running == [worker], "one rejected row stopped the worker"
 
 
 def _among_others(rig: Rig, size: Size, word: str) -> None:
@@ -112,8 +116,8 @@ def _among_others(rig: Rig, size: Size, word: str) -> None:
 
 
 def _poison(rig: Rig, number: int, word: str = "", **changes: str) -> None:
-    """One ticket that must become a dead letter, for a word in its text or for its fields."""
+    """Enqueue a ticket that must become a dead letter, because of a word in its text or of its fields."""
     (ticket,) = rig.tickets(1, first=number, **({"text": f"please {word} now"} if word else {}), **changes)
     accepted = rig.publisher.put([ticket])
-    rig.book.accept([ticket])
-    rig.book.expect_dead(Lane.LIVE, [one.entry_id for one in accepted], [ticket])
+    rig.expected.accept([ticket])
+    rig.expected.expect_dead(Lane.LIVE, [receipt.entry_id for receipt in accepted], [ticket])

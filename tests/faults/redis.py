@@ -1,4 +1,4 @@
-"""A Redis that dies, is away, is cut off in mid-reply, or is full."""
+"""Faults: Redis is killed, unavailable, cut off in mid-reply, or full."""
 
 import os
 import signal
@@ -18,45 +18,45 @@ from triagem.inbox.client import redis_errors
 from triagem.inbox.desired import pause, resume
 from triagem.inbox.stream import stream_key
 
-_BYTES: Final = 4000  # a ticket with a long note: what waits must outweigh what Redis needs for itself
-# What a worker says to Redis: takes, settles, claims, keeps its lease.
-_SAYINGS: Final = ("XREADGROUP", "EXEC", "EVALSHA", "PEXPIRE")
-# Each second read is of the other lane, which is empty: there is nothing to cut.
+_BYTES: Final = 4000  # a ticket with a long note: entries must need more memory than Redis itself
+# Commands of a worker: fetch, ack, reclaim, refresh the lease.
+_COMMANDS: Final = ("XREADGROUP", "EXEC", "EVALSHA", "PEXPIRE")
+# Every second read is of the other lane, which is empty: nothing to cut.
 _NTH: Final = {"XREADGROUP": (1, 3, 5), "EXEC": (1, 2, 3, 4, 5)}
 
 
 @fault("Redis killed and restarted", short=Size(1500, times=2), full=Size(20_000, times=10))
 def killed(rig: Rig, size: Size) -> None:
-    """With kill -9: what it acknowledged is in its append-only file."""
+    """SIGKILL: everything that Redis acknowledged is in its append-only file."""
     outages.killed_and_restarted(rig, size, rig.stack.valkey)
 
 
-@fault("Redis away", short=Size(1000, seconds=3), full=Size(10_000, seconds=60))
-def away(rig: Rig, size: Size) -> None:
-    """Far longer than a lease: nobody is dead, so nobody takes from anybody, and each attempt is only repeated."""
-    outages.away(rig, size, rig.stack.valkey.stop, rig.stack.valkey.start)
+@fault("Redis unavailable", short=Size(1000, seconds=3), full=Size(10_000, seconds=60))
+def unavailable(rig: Rig, size: Size) -> None:
+    """Far longer than a lease: no worker is dead, so none reclaims, and each attempt is simply repeated."""
+    outages.unavailable(rig, size, rig.stack.valkey.stop, rig.stack.valkey.start)
 
 
-@fault("Redis stands still", short=Size(1000, seconds=2), full=Size(10_000, seconds=30))
+@fault("Redis frozen", short=Size(1000, seconds=2), full=Size(10_000, seconds=30))
 def frozen(rig: Rig, size: Size) -> None:
-    """SIGSTOP for longer than a lease, as a slow disk does it. All leases have ended when it goes on, and no clock of
-    its own tells it that it was away."""
+    """SIGSTOP for longer than a lease, like a slow disk. All leases have expired when Redis continues, and its clock
+    does not show that it was frozen."""
     pid = rig.stack.valkey.pid
     assert pid
-    outages.away(rig, size, partial(os.kill, pid, signal.SIGSTOP), partial(os.kill, pid, signal.SIGCONT))
+    outages.unavailable(rig, size, partial(os.kill, pid, signal.SIGSTOP), partial(os.kill, pid, signal.SIGCONT))
 
 
-@fault("a worker killed while Redis is away", short=Size(600, times=1), full=Size(5000, times=5))
+@fault("a worker killed while Redis is unavailable", short=Size(600, times=1), full=Size(5000, times=5))
 def killed_meanwhile(rig: Rig, size: Size) -> None:
-    """What it had stored and could not settle is delivered again, and stored once."""
+    """Entries that were stored but not acknowledged are delivered again, and stored once."""
     rig.publish(size.tickets)
     worker = rig.start()
     for _ in range(size.times):
-        rig.busy(worker, stored=rig.stored() + 1)  # not before its model has something to compute
+        rig.busy(worker, stored=rig.stored() + 1)  # wait until its model has work
         rig.stack.valkey.stop()
-        time.sleep(rig.dice.uniform(0.5, 1.0))  # until it has stored what it had in hand
+        time.sleep(rig.random.uniform(0.5, 1.0))  # until it has stored its entries in flight
         worker.kill()
-        rig.book.kills += 1
+        rig.expected.kills += 1
         rig.stack.valkey.start()
         worker = rig.start()
         rig.recovers()
@@ -65,36 +65,38 @@ def killed_meanwhile(rig: Rig, size: Size) -> None:
 
 @fault("replies of Redis cut in the middle", short=Size(400, times=2), full=Size(8000, times=24))
 def replies_cut(rig: Rig, size: Size) -> None:
-    """Redis did what it was told, and the worker does not know."""
+    """Redis has executed the command, and the worker does not know."""
     for cut in range(size.times):
-        saying = _SAYINGS[cut % len(_SAYINGS)]
-        nth = rig.dice.choice(_NTH.get(saying, (1,)))
+        command = _COMMANDS[cut % len(_COMMANDS)]
+        nth = rig.random.choice(_NTH.get(command, (1,)))
         rig.publish(size.tickets // size.times)
-        rig.inbox.take(Lane.LIVE, "dead-worker", 20)  # something to claim
-        with cutting_proxy(rig.endpoints.redis_url, saying, nth) as proxy:
+        rig.inbox.fetch(Lane.LIVE, "dead-worker", 20)  # something to claim
+        with cutting_proxy(rig.endpoints.redis_url, command, nth) as proxy:
             worker = rig.start(TRIAGEM_REDIS_URL=proxy.url, FAULT_SECONDS_PER_TEXT=0.002)
-            rig.until(lambda proxy=proxy, saying=saying, nth=nth: proxy.commands.count(saying) >= nth)  # type: ignore[misc]
+            rig.until(lambda proxy=proxy, command=command, nth=nth: proxy.commands.count(command) >= nth)  # type: ignore[misc]
             rig.recovers()
             rig.drain()
-            assert worker.stop() == 0, f"it did not live through a cut {saying}"
+            assert worker.stop() == 0, f"the worker did not survive a cut {command}"
 
 
 @fault("the producer's reply cut in the middle", short=Size(600), full=Size(5000))
 def acceptance_cut(rig: Rig, size: Size) -> None:
-    """The CRM does not know whether its tickets were accepted, and hands them in again."""
+    """The CRM does not know whether its tickets were accepted, and sends them again."""
     rig.start()
-    with cutting_proxy(rig.endpoints.redis_url, "EVALSHA", rig.dice.randint(3, 9)) as proxy:
+    with cutting_proxy(rig.endpoints.redis_url, "EVALSHA", rig.random.randint(3, 9)) as proxy:
         rig.publish_through(proxy.url)
         with rig.producing(size.tickets):
             pass
     rig.drain()
-    assert rig.inbox.redis.xinfo_stream(stream_key(Lane.LIVE))["entries-added"] > size.tickets, "nothing came twice"
+    assert rig.inbox.redis.xinfo_stream(stream_key(Lane.LIVE))["entries-added"] > size.tickets, (
+        "no ticket was sent twice"
+    )
 
 
 @fault("Redis full", short=Size(1000), full=Size(10_000))
 def full(rig: Rig, size: Size) -> None:
-    """Producers are told so, nothing is half enqueued, and workers make room while every other write is refused."""
-    redis, usual = rig.inbox.redis, str(rig.inbox.redis.config_get("maxmemory")["maxmemory"])
+    """Producers get an error, no batch is enqueued in part, and workers free memory while all other writes fail."""
+    redis, original = rig.inbox.redis, str(rig.inbox.redis.config_get("maxmemory")["maxmemory"])
     worker = rig.start()
     rig.publish(50)
     rig.drain()
@@ -107,8 +109,8 @@ def full(rig: Rig, size: Size) -> None:
         with pytest.raises(InboxFull, match="memory"):
             rig.publish(rig.tickets(2 * size.tickets, first=50, metadata={"note": "x" * _BYTES}))
         accepted = rig.waiting()
-        assert accepted == len(rig.book.revisions) - 50, "a batch was enqueued in part"
-        assert _used(rig) < 0.85 * limit, "producers took what workers need"
+        assert accepted == len(rig.expected.revisions) - 50, "a batch was enqueued in part"
+        assert _used(rig) < 0.85 * limit, "producers used the memory reserved for workers"
         redis.config_set("maxmemory", _used(rig) - 2**17)
         with pytest.raises(InboxFull), redis_errors():
             redis.set("one more", b"byte")
@@ -117,8 +119,8 @@ def full(rig: Rig, size: Size) -> None:
             rig.recovers()
         rig.drain()
     finally:
-        redis.config_set("maxmemory", usual)
-    assert rig.crew.left == [worker]
+        redis.config_set("maxmemory", original)
+    assert rig.workers.running == [worker]
 
 
 def _used(rig: Rig) -> int:

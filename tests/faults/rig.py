@@ -1,4 +1,4 @@
-"""What a fault is inflicted on: real servers, a registry, tickets, workers, and the book of what is owed."""
+"""Test rig of a fault: real servers, a registry, tickets, workers, and the expected results."""
 
 import random
 import time
@@ -10,29 +10,29 @@ from typing import Any, Final, Self
 
 from sqlalchemy import text
 
-from tests.faults.book import Book
-from tests.faults.crew import LEASE_S, Crew
-from tests.faults.models import two_versions
-from tests.faults.outcome import Outcome, look, outcome
-from tests.faults.producing import Producing
+from tests.faults.crm_producer import CrmProducer
+from tests.faults.expectations import Expectations
+from tests.faults.model_versions import two_versions
+from tests.faults.outcome import Outcome, evaluate, read_final_state
+from tests.faults.workers import LEASE_S, WorkerProcesses
+from triagem import Publisher
 from triagem.cli.processes import WorkerProcess
 from triagem.cli.stack import LocalStack, ensure_writer_login
 from triagem.contracts.errors import Retryable
 from triagem.contracts.ticket import Lane, Ticket, accept
 from triagem.db import Database
-from triagem.db.tables import EMPTY_ALL
+from triagem.db.tables import TRUNCATE_ALL
 from triagem.db.upgrade import upgrade
 from triagem.inbox import Inbox, InboxSettings, connect
-from triagem.producer import Publisher
 
 _CHUNK: Final = 250
 _STALLED_S: Final = 20  # above the slowest window, 5 s, and a lease or two
-_LATE_S: Final = 2.0
-_MORE, _FAR = 500, 1_000_000  # tickets, and a number that no other ticket has
+_IDLE_S: Final = 2.0
+_EXTRA, _EXTRA_FIRST = 500, 1_000_000  # number of extra tickets, and a first number that no other ticket has
 
 
 class Rig:
-    """Servers for all faults of a run, emptied for each; fsync and append-only file as in production."""
+    """Servers for all faults of a run, emptied before each; fsync and append-only file as in production."""
 
     def __init__(self, folder: Path, seed: int) -> None:
         self.seed = seed
@@ -57,94 +57,94 @@ class Rig:
 
     @contextmanager
     def clean(self, fault: str) -> Iterator[None]:
-        """Empty servers, a new book, fresh models and dice; at the end no worker is left."""
+        """Empty servers, new expectations, new models and random numbers; kills all workers at the end."""
         self._faults += 1
-        self.fault, self.book = fault, Book()
-        self.dice = random.Random(f"{self.seed} {fault}")  # a fault run alone meets the same moments
+        self.fault, self.expected = fault, Expectations()
+        self.random = random.Random(f"{self.seed} {fault}")  # the same random moments if a fault runs alone
         self.folder = self._folder / str(self._faults)
         self.folder.mkdir()
         self.registry = two_versions(self.folder / "models")
         redis = connect(self.endpoints.redis_url)
         redis.flushall()
         self.inbox = Inbox(redis, InboxSettings(lease_s=LEASE_S))
-        self.inbox.make_groups()
+        self.inbox.create_groups()
         self.publisher = Publisher(self.inbox)
-        self.crew = Crew(self.endpoints, self.inbox, self.registry.root, self.folder)
+        self.workers = WorkerProcesses(self.endpoints, self.inbox, self.registry.root, self.folder)
         with self.database.autocommit() as connection:
-            connection.execute(EMPTY_ALL)
+            connection.execute(TRUNCATE_ALL)
         try:
             yield
         finally:
-            self.crew.dismiss()
+            self.workers.kill_all()
 
     def outcome(self, problem: str = "") -> Outcome:
-        """What the fault has left behind."""
-        return outcome(self.fault, self.book, look(self.database), problem)
+        """Outcome of the fault."""
+        return evaluate(self.fault, self.expected, read_final_state(self.database), problem)
 
-    def tickets(self, number: int, *, first: int = 0, **changes: Any) -> list[Ticket]:
-        """Tickets `first`, `first + 1`, …, of different lengths."""
+    def tickets(self, count: int, *, first: int = 0, **changes: Any) -> list[Ticket]:
+        """Tickets number `first`, `first + 1`, …, of different lengths."""
         now = datetime.now(UTC)
         rows = (
-            {"source": "crm", "external_id": f"T-{one}", "text": f"ticket {one} " + "palavra " * (one % 40)}
-            for one in range(first, first + number)
+            {"source": "crm", "external_id": f"T-{number}", "text": f"ticket {number} " + "palavra " * (number % 40)}
+            for number in range(first, first + count)
         )
         return [accept({"revised_at": now, **row, **changes}, now=now) for row in rows]
 
     def publish(self, tickets: int | Sequence[Ticket], *, lane: Lane = Lane.LIVE) -> list[Ticket]:
-        """Hand in tickets, or so many new ones, and note what was accepted. Raises what the publisher raises."""
-        new = self.tickets(tickets, first=len(self.book.revisions)) if isinstance(tickets, int) else list(tickets)
+        """Enqueue tickets, or a number of new ones, and record those accepted. Raises what the publisher raises."""
+        new = self.tickets(tickets, first=len(self.expected.revisions)) if isinstance(tickets, int) else list(tickets)
         for start in range(0, len(new), _CHUNK):
             chunk = new[start : start + _CHUNK]
             self.publisher.put(chunk, lane=lane)
-            self.book.accept(chunk)
+            self.expected.accept(chunk)
         return new
 
     @contextmanager
-    def producing(self, number: int) -> Iterator[Producing]:
-        """A CRM that hands in tickets all the while, and repeats what was not accepted; waits for it at the end."""
-        producing = Producing(self, self.tickets(number, first=len(self.book.revisions)))
-        producing.start()
+    def producing(self, count: int) -> Iterator[CrmProducer]:
+        """A CRM enqueues tickets during the block, and retries those not accepted; waits for it at the end."""
+        producer = CrmProducer(self, self.tickets(count, first=len(self.expected.revisions)))
+        producer.start()
         try:
-            yield producing
+            yield producer
         except BaseException:
-            producing.leave()
+            producer.stop()
             raise
-        producing.finish()
+        producer.finish()
 
     def publish_through(self, redis_url: str) -> None:
-        """Hand in over another way to Redis from now on."""
+        """Enqueue through another Redis URL from now on."""
         self.publisher = Publisher.from_url(redis_url, self.inbox.settings)
 
     def start(self, **environment: object) -> WorkerProcess:
-        """One more worker process."""
-        return self.crew.start(**environment)
+        """Start a worker process."""
+        return self.workers.start(**environment)
 
     def kill(self, worker: WorkerProcess) -> None:
-        """SIGKILL, while there is work."""
-        assert self.waiting() > 0, f"everything was done before kill {self.book.kills + 1}"
+        """SIGKILL a worker while there is work."""
+        assert self.waiting() > 0, f"all work was done before kill {self.expected.kills + 1}"
         worker.kill()
-        self.book.kills += 1
+        self.expected.kills += 1
 
     def busy(self, worker: WorkerProcess, *, stored: float = 0) -> None:
-        """Return at a random moment after this worker is at work, and so many tickets have been stored."""
+        """Return at a random moment after this worker is busy and `stored` tickets have been stored."""
         idle_since = time.monotonic()
 
-        def at_work() -> bool:
+        def is_busy() -> bool:
             nonlocal idle_since
-            if self.crew.at_work(worker) and self.stored() >= stored:
+            if self.workers.is_busy(worker) and self.stored() >= stored:
                 return True
             if self.waiting() != 0:
                 idle_since = time.monotonic()
-            elif time.monotonic() - idle_since > _LATE_S:  # a busy machine looked when all was done: there is more
-                self.publish(self.tickets(_MORE, first=_FAR + len(self.book.revisions)))
+            elif time.monotonic() - idle_since > _IDLE_S:  # all work was already done on a busy machine: enqueue more
+                self.publish(self.tickets(_EXTRA, first=_EXTRA_FIRST + len(self.expected.revisions)))
             return False
 
-        self.until(at_work)
-        time.sleep(self.dice.uniform(0, 0.1))
+        self.until(is_busy)
+        time.sleep(self.random.uniform(0, 0.1))
 
     def recovers(self) -> None:
-        """The fault is over: wait for the first newly committed row, and note how long that took."""
-        began = time.monotonic()
+        """After the fault: wait for the first newly committed row, and record how long it took."""
+        started = time.monotonic()
         before = -1
 
         def again() -> bool:
@@ -153,23 +153,23 @@ class Rig:
             return before >= 0 and (self.stored() > before or self.waiting() == 0)
 
         self.until(again)
-        self.book.recoveries.append(time.monotonic() - began)
+        self.expected.recoveries.append(time.monotonic() - started)
 
     def drain(self) -> None:
-        """Wait until nothing is left in Redis, nor pending; fails once nothing has moved for a while."""
-        while seen := self.waiting():
-            self.until(lambda seen=seen: self.waiting() != seen, seconds=_STALLED_S)  # type: ignore[misc]
+        """Wait until no entry is left in Redis or pending; fails if there is no progress for some seconds."""
+        while before := self.waiting():
+            self.until(lambda before=before: self.waiting() != before, seconds=_STALLED_S)  # type: ignore[misc]
         self.until(lambda: not any(self.inbox.in_flight(lane) for lane in Lane), seconds=_STALLED_S)
 
     def stored(self) -> int:
-        """Tickets that have a row; -1 while Postgres is away."""
+        """Number of stored tickets; -1 while Postgres is unavailable."""
         try:
             return self._count("SELECT count(*) FROM tickets")
         except Retryable:
             return -1
 
     def waiting(self) -> int:
-        """Entries in Redis, in flight too; -1 while it is away."""
+        """Number of entries in Redis, including those in flight; -1 while it is unavailable."""
         try:
             depths = [self.inbox.depth(lane) for lane in Lane]
         except Retryable:
@@ -177,20 +177,20 @@ class Rig:
         return sum(depth.waiting + depth.in_flight for depth in depths)
 
     def dead(self) -> int:
-        """Dead letters."""
+        """Number of dead letters."""
         return self._count("SELECT count(*) FROM dead_letters")
 
     def versions(self) -> set[str]:
-        """The versions that classified anything."""
+        """Versions with at least one prediction."""
         with self.database.autocommit() as connection:
             return set(connection.execute(text("SELECT DISTINCT model_version FROM predictions")).scalars())
 
     def until(self, done: Callable[[], bool], *, seconds: float = 30) -> None:
-        """Wait; fails as soon as no worker is left that could bring it about."""
+        """Wait until `done` is true; fails as soon as no worker is left."""
         end = time.monotonic() + seconds
         while not done():
-            if self.crew.started and not self.crew.left:
-                raise AssertionError(f"no worker is left: {self.crew.started[-1].why_ended()}")
+            if self.workers.started and not self.workers.running:
+                raise AssertionError(f"no worker is left: {self.workers.started[-1].exit_reason()}")
             if time.monotonic() > end:
                 raise AssertionError(f"not within {seconds:.0f} s: {self.waiting()} in Redis, {self.stored()} stored")
             time.sleep(0.02)

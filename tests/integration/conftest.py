@@ -35,7 +35,7 @@ def fake_inbox() -> Inbox:
 
 def _with_groups(redis: Redis) -> Inbox:
     made = Inbox(redis, InboxSettings(lease_s=1.0))
-    made.make_groups()
+    made.create_groups()
     return made
 
 

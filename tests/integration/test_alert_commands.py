@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from tests.support.alerting import rules_file
-from tests.support.back import data
 from tests.support.command import Triagem, assert_one_line
+from tests.support.delivery import verified_data
 from tests.support.mailbox import Mailbox
-from tests.support.receiver import Receiver, Says
+from tests.support.receiver import CannedResponse, Receiver
 
 TWO = '[rules.doubtful]\nchannels = ["team", "mail"]\nlabels = ["suporte"]\nlanguage = "pt-BR"'
 
@@ -39,14 +39,14 @@ def test_wrong_rules_are_one_line(
 
 
 def test_without_rules_check_says_that_nobody_is_told(bare: Triagem) -> None:
-    assert_one_line(bare("alerts", "check"), "TRIAGEM_ALERTS_FILE is not set: nobody is told")
+    assert_one_line(bare("alerts", "check"), "TRIAGEM_ALERTS_FILE is not set: no alert is sent")
 
 
 def test_a_window_alert_setting_that_is_wrong_stops_the_ops_worker(
     triagem: Triagem, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("TRIAGEM_WATCH_LATENCY_S", "fast")
-    assert_one_line(triagem("ops"), "TRIAGEM_WATCH_LATENCY_S: Input should be a valid number")
+    monkeypatch.setenv("TRIAGEM_MONITOR_LATENCY_S", "fast")
+    assert_one_line(triagem("ops"), "TRIAGEM_MONITOR_LATENCY_S: Input should be a valid number")
 
 
 def test_a_test_message_goes_through_each_channel(
@@ -57,20 +57,23 @@ def test_a_test_message_goes_through_each_channel(
         answer = bare("alerts", "test", "doubtful", "--format", "json")
     assert answer.status == 0
     assert [row["delivered"] for row in json.loads(answer.out)] == [True, True]
-    assert data(hook.came[0])["text"].endswith("Um teste: as mensagens da regra doubtful chegam aqui.")
-    assert "Um teste" in box.came[0].get_content()
+    assert verified_data(hook.received[0])["text"].endswith(
+        "Mensagem de teste: os alertas da regra doubtful chegam aqui."
+    )
+    assert "Mensagem de teste" in box.received[0].get_content()
 
 
 def test_a_channel_that_does_not_take_it_is_said_with_exit_status_1(
     bare: Triagem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with Receiver(lambda _: Says(410)).open() as hook, Mailbox().open() as box:
+    with Receiver(lambda _: CannedResponse(410)).open() as hook, Mailbox().open() as box:
         monkeypatch.setenv("TRIAGEM_ALERTS_FILE", str(rules_file(tmp_path, hook.url, TWO, mail(box.port))))
         answer = bare("alerts", "test", "doubtful", "--format", "json")
     assert answer.status == 1
-    assert [(row["delivered"], row["why"]) for row in json.loads(answer.out)] == [(False, "answered 410"), (True, "")]
+    rows = [(row["delivered"], row["error"]) for row in json.loads(answer.out)]
+    assert rows == [(False, "answered 410"), (True, "")]
 
 
 def test_a_rule_that_is_none_is_said(bare: Triagem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRIAGEM_ALERTS_FILE", str(rules_file(tmp_path)))
-    assert_one_line(bare("alerts", "test", "sales"), "has no rule 'sales'; it has: doubtful, system")
+    assert_one_line(bare("alerts", "test", "sales"), "has no rule 'sales'; its rules: doubtful, system")

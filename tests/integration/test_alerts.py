@@ -9,17 +9,17 @@ from tests.support.command import Triagem
 from tests.support.windows import doubtful, rows
 from triagem.contracts.ticket import Identity
 from triagem.db import Database
-from triagem.db.alerts import DRIFT, RETRAINING_DUE, raise_alert, undelivered
-from triagem.db.forget import delete_rest, entomb
-from triagem.db.window import write
+from triagem.db.alerts import DRIFT, RETRAINING_DUE, raise_alert, undelivered_alerts
+from triagem.db.forgetting import delete_related, write_tombstone
+from triagem.db.window import write_window
 
 
 def test_the_same_thing_is_told_once(database: Database) -> None:
-    assert raise_alert(database, DRIFT, "v1.0.0 2026-11", {"says": "shifted"})
-    assert not raise_alert(database, DRIFT, "v1.0.0 2026-11", {"says": "shifted further"})
-    assert raise_alert(database, DRIFT, "v1.0.0 2026-12", {"says": "still shifted"})
-    assert raise_alert(database, RETRAINING_DUE, "v1.0.0 2026-11", {"says": "old"})
-    assert [row["detail"]["says"] for row in rows(database, "alerts")] == ["shifted", "still shifted", "old"]
+    assert raise_alert(database, DRIFT, "v1.0.0 2026-11", {"summary": "shifted"})
+    assert not raise_alert(database, DRIFT, "v1.0.0 2026-11", {"summary": "shifted further"})
+    assert raise_alert(database, DRIFT, "v1.0.0 2026-12", {"summary": "still shifted"})
+    assert raise_alert(database, RETRAINING_DUE, "v1.0.0 2026-11", {"summary": "old"})
+    assert [row["detail"]["summary"] for row in rows(database, "alerts")] == ["shifted", "still shifted", "old"]
 
 
 def test_of_many_who_tell_it_at_once_one_does(database: Database) -> None:
@@ -29,36 +29,36 @@ def test_of_many_who_tell_it_at_once_one_does(database: Database) -> None:
 
 
 def test_what_waits_is_listed_newest_first_whatever_it_is_about(database: Database) -> None:
-    write(database, [doubtful(external_id="4711")])
-    raise_alert(database, DRIFT, "v1.0.0 2026-11", {"says": "shifted"})
-    found = undelivered(database, limit=9)
+    write_window(database, [doubtful(external_id="4711")])
+    raise_alert(database, DRIFT, "v1.0.0 2026-11", {"summary": "shifted"})
+    found = undelivered_alerts(database, limit=9)
     assert [(one.kind, one.about, one.band) for one in found] == [
         ("drift", "v1.0.0 2026-11", None),
         ("low-confidence", "zendesk 4711", "review"),
     ]
-    assert [one.kind for one in undelivered(database, kind="low-confidence", limit=9)] == ["low-confidence"]
-    assert len(undelivered(database, limit=1)) == 1
+    assert [one.kind for one in undelivered_alerts(database, kind="low-confidence", limit=9)] == ["low-confidence"]
+    assert len(undelivered_alerts(database, limit=1)) == 1
 
 
 def test_what_was_delivered_is_listed_no_more(database: Database) -> None:
     raise_alert(database, DRIFT, "v1.0.0", {})
     with database.autocommit() as connection:
         connection.execute(text("UPDATE alerts SET delivered_at = now()"))
-    assert undelivered(database, limit=9) == []
+    assert undelivered_alerts(database, limit=9) == []
 
 
 def test_forgetting_a_ticket_leaves_the_system_s_alerts(database: Database) -> None:
-    write(database, [doubtful()])
+    write_window(database, [doubtful()])
     raise_alert(database, DRIFT, "v1.0.0", {})
     whose = Identity("zendesk", "4711")
-    entomb(database, whose)
-    assert delete_rest(database, whose).rows["alerts"] == 1
+    write_tombstone(database, whose)
+    assert delete_related(database, whose).rows["alerts"] == 1
     assert [row["kind"] for row in rows(database, "alerts")] == ["drift"]
 
 
 def test_the_command_lists_them_for_people_and_for_programs(triagem: Triagem, database: Database) -> None:
-    write(database, [doubtful(external_id="4711")])
-    raise_alert(database, RETRAINING_DUE, "v1.0.0 age 2026-11", {"says": "it was trained 100 days ago"})
+    write_window(database, [doubtful(external_id="4711")])
+    raise_alert(database, RETRAINING_DUE, "v1.0.0 age 2026-11", {"summary": "it was trained 100 days ago"})
 
     answer = triagem("alerts", "list")
     assert answer.status == 0
@@ -66,4 +66,4 @@ def test_the_command_lists_them_for_people_and_for_programs(triagem: Triagem, da
     assert "zendesk 4711" in answer.out
 
     (one,) = json.loads(triagem("alerts", "list", "--kind", "retraining-due", "--format", "json").out)
-    assert one["detail"] == {"says": "it was trained 100 days ago"}
+    assert one["detail"] == {"summary": "it was trained 100 days ago"}

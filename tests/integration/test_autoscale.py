@@ -7,16 +7,16 @@ import pytest
 from starlette.testclient import TestClient
 
 from tests.support.command import Triagem
-from tests.support.gateway import client, room
+from tests.support.gateway import client, services
 from tests.support.pipeline import drained, publish, running
 from tests.support.waiting import until
 from triagem.cli.stack import Endpoints
 from triagem.contracts.ticket import Lane
 from triagem.db import Database
-from triagem.db.keys import Scope
+from triagem.db.api_keys import Scope
 from triagem.inbox import Inbox, InboxSettings, connect
 from triagem.inbox.desired import pause
-from triagem.inbox.lease import Lease, crew
+from triagem.inbox.lease import Lease, list_workers
 
 ASKED = {"TRIAGEM_SCALE_RATE": "10", "TRIAGEM_SCALE_DRAIN_S": "100", "TRIAGEM_SCALE_COLD_START_S": "0"}
 
@@ -30,13 +30,13 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def reader(database: Database, inbox: Inbox) -> TestClient:
-    return client(room(database, inbox), Scope.READ)
+    return client(services(database, inbox), Scope.READ)
 
 
 def worker(inbox: Inbox, state: str = "at work", rate: float = 0.0) -> Lease:
     lease = Lease(inbox.redis, 600)
-    lease.take()
-    lease.say(state, rate)
+    lease.acquire()
+    lease.report_state(state, rate)
     return lease
 
 
@@ -45,21 +45,21 @@ def test_a_worker_says_its_rate_once_it_had_half_a_micro_batch_to_do(
 ) -> None:
     """INV-25: by a trickle, a GPU would look 32 times slower than it is."""
     with running(endpoints, instant_models):
-        until(lambda: [one.state for one in crew(inbox.redis)] == ["at work"])
+        until(lambda: [one.state for one in list_workers(inbox.redis)] == ["at work"])
         publish(inbox, 3)
         until(lambda: drained(inbox))
         inbox.redis.delete(*inbox.redis.keys("triagem:{0}:lease:*"))  # it says all anew, under a new name
-        until(lambda: [one.state for one in crew(inbox.redis)] == ["at work"])
-        assert [one.rate for one in crew(inbox.redis)] == [0]
+        until(lambda: [one.state for one in list_workers(inbox.redis)] == ["at work"])
+        assert [one.rate for one in list_workers(inbox.redis)] == [0]
         publish(inbox, 300, text="outra coisa")
-        until(lambda: all(one.rate > 0 for one in crew(inbox.redis)))
+        until(lambda: all(one.rate > 0 for one in list_workers(inbox.redis)))
 
 
 def test_both_lanes_and_what_is_in_flight_are_counted(reader: TestClient, inbox: Inbox) -> None:
     """INV-25."""
     inbox.put(Lane.LIVE, [b"{}"] * 1500)
     inbox.put(Lane.BULK, [b"{}"] * 1000)
-    inbox.take(Lane.LIVE, worker(inbox).consumer, 600)
+    inbox.fetch(Lane.LIVE, worker(inbox).consumer, 600)
 
     said = reader.get("/autoscale").json()
 
@@ -114,7 +114,7 @@ def test_with_redis_away_there_is_no_number(database: Database) -> None:
     """INV-25: 503, never zero; who scales keeps what there is."""
     away = Inbox(connect("redis://127.0.0.1:1/0"), InboxSettings())
 
-    answer = client(room(database, away), Scope.READ).get("/autoscale")
+    answer = client(services(database, away), Scope.READ).get("/autoscale")
 
     assert answer.status_code == 503
     assert "desired" not in answer.json()
@@ -125,7 +125,7 @@ def test_with_redis_away_there_is_no_number(database: Database) -> None:
 def test_it_is_for_keys_that_may_read(
     database: Database, inbox: Inbox, scopes: tuple[Scope, ...], status: int
 ) -> None:
-    assert client(room(database, inbox), *scopes).get("/autoscale").status_code == status
+    assert client(services(database, inbox), *scopes).get("/autoscale").status_code == status
 
 
 def test_a_forgotten_entry_that_nobody_had_taken_changes_no_count(reader: TestClient, inbox: Inbox) -> None:
@@ -146,7 +146,7 @@ def test_the_command_says_the_same(triagem: Triagem, reader: TestClient, inbox: 
     del by_http["oldest_s"]
     assert by_http.items() <= by_command.items()
     assert by_http["desired"] == 1
-    assert "25 tickets per busy second a worker, done in 100 s; desired: 1" in triagem("backlog").out
+    assert "25 tickets per busy second per worker, drained in 100 s; desired workers: 1" in triagem("backlog").out
 
 
 def test_with_redis_away_the_command_says_so(triagem: Triagem, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from tests.support.command import Triagem
 
 @pytest.fixture(autouse=True)
 def few_peers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("triagem.cli.bench.peers.find_spec", lambda _: None)
+    monkeypatch.setattr("triagem.cli.bench.baselines.find_spec", lambda _: None)
 
 
 def test_the_engine_is_measured_beside_the_pipeline_and_absent_peers_are_named(
@@ -20,7 +20,7 @@ def test_the_engine_is_measured_beside_the_pipeline_and_absent_peers_are_named(
     corpus.write_text("".join(json.dumps({"prompt": f"minha internet caiu {n}"}) + "\n" for n in range(6)), "utf-8")
     model = str(bert_models / "v1.0.0")
     answer = bare("bench", "engine", "--model", model, "--corpus", str(corpus), "--rounds", "1", "--json",
-                  "--device", "cpu", "--seed-table")  # fmt: skip
+                  "--device", "cpu", "--spec-table")  # fmt: skip
     report = json.loads(answer.out)
     rates = {row["name"]: row["rate"] for row in report["rows"]}
 
@@ -31,7 +31,7 @@ def test_the_engine_is_measured_beside_the_pipeline_and_absent_peers_are_named(
     assert 0 <= report["label_agreement"] <= 1
     assert rates["HF pipeline(32)"]["median"] > 0
     assert rates["OpenVINO bf16, sorted"] is None
-    assert [row["configuration"] for row in report["seed_table"]] == ["CPU (single)"] * 2 + ["CPU (batch 32)"] * 2
+    assert [row["configuration"] for row in report["spec_table"]] == ["CPU (single)"] * 2 + ["CPU (batch 32)"] * 2
 
 
 def test_a_corpus_without_texts_is_a_users_mistake(bare: Triagem, bert_models: Path, tmp_path: Path) -> None:
@@ -49,7 +49,7 @@ def test_the_pipe_is_measured_on_servers_of_its_own(bare: Triagem, bert_models: 
     report = json.loads(answer.out)
 
     assert answer.status == 0
-    assert report["instant_engine_per_s"]["median"] > 0
+    assert report["noop_engine_per_s"]["median"] > 0
     assert report["share_of_engine"] > 0
     assert report["idle_ms"]["runs"] == 50
 

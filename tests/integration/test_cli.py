@@ -9,11 +9,11 @@ import pytest
 from tests.support.command import Triagem, assert_one_line
 from tests.support.pipeline import running, stored
 from tests.support.waiting import until
+from triagem import Publisher
 from triagem.cli.stack import Endpoints
 from triagem.contracts.ticket import Lane
 from triagem.db import Database
 from triagem.inbox import Inbox
-from triagem.producer import Publisher
 
 EXPORT = "id;subject;body;created_at\n1;Fatura;cobrado duas vezes;2026-09-01T10:00:00-03:00\n2;;quero um plano;\n"
 
@@ -47,7 +47,7 @@ def test_a_bad_line_never_stops_a_file_and_is_named(triagem: Triagem, inbox: Inb
 
 def test_strict_stops_at_the_first_bad_line(triagem: Triagem) -> None:
     Path("t.jsonl").write_text('{"external_id": "1", "text": "ok"}\nnonsense\n', encoding="utf-8")
-    assert_one_line(triagem("enqueue", "t.jsonl", "--strict"), "line 2", "1 before it are in")
+    assert_one_line(triagem("enqueue", "t.jsonl", "--strict"), "line 2", "1 records before it were accepted")
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_strict_stops_at_the_first_bad_line(triagem: Triagem) -> None:
         (("results", "--since", "yesterday"), "--since"),
         (("results", "--after", "x"), "--after"),
         (("models", "show", "v9.9.9"), "no model version v9.9.9"),
-        (("models", "promote", "../../etc"), "no version name"),
+        (("models", "promote", "../../etc"), "is not a version name"),
         (("classify", " "), "empty"),
     ],
 )
@@ -90,7 +90,7 @@ def test_without_servers_a_command_says_how_to_get_some(bare: Triagem) -> None:
         (("TRIAGEM_REDIS_URL", "nonsense"), "backlog", "TRIAGEM_REDIS_URL"),
         (("TRIAGEM_DATABASE_URL", "postgresql://u:secret@127.0.0.1:1/x"), "results", "does not answer"),
         (("TRIAGEM_DATABASE_URL", "mysql://u:secret@127.0.0.1/x"), "results", "TRIAGEM_DATABASE_URL"),
-        (("TRIAGEM_LIVE_MARK", "many"), "backlog", "TRIAGEM_LIVE_MARK"),
+        (("TRIAGEM_LIVE_HIGH_WATER", "many"), "backlog", "TRIAGEM_LIVE_HIGH_WATER"),
     ],
 )
 def test_a_wrong_setting_is_named_and_no_password_is_printed(

@@ -7,90 +7,93 @@ from sqlalchemy import text
 from starlette.testclient import TestClient
 
 from tests.support.console import Person
-from tests.support.gateway import room
+from tests.support.gateway import services
 from tests.support.reviewing import NOW, sure, unsure
 from triagem.contracts.ticket import Identity
 from triagem.db import Database
-from triagem.db.keys import Scope, create, revoke
-from triagem.db.queries import show
-from triagem.db.reviews import judge
-from triagem.db.window import write
+from triagem.db.api_keys import Scope, create_key, revoke_key
+from triagem.db.queries import find_ticket_with_history
+from triagem.db.reviews import record_review
+from triagem.db.window import write_window
 from triagem.gateway.app import create_app
-from triagem.gateway.room import Room
+from triagem.gateway.services import Services
 from triagem.inbox import Inbox
 
 EVIL = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>{{ 7*7 }}"
 
 
 @pytest.fixture
-def opened(database: Database, inbox: Inbox, instant_models: Path) -> Room:
-    return room(database, inbox, models=instant_models)
+def opened(database: Database, inbox: Inbox, instant_models: Path) -> Services:
+    return services(database, inbox, models=instant_models)
 
 
 @pytest.fixture
-def ana(opened: Room) -> Person:
+def ana(opened: Services) -> Person:
     return Person(opened, Scope.READ, Scope.REVIEW)
 
 
 def effective(database: Database, name: str) -> str:
-    shown = show(database, "zendesk", name)
+    shown = find_ticket_with_history(database, "zendesk", name)
     assert shown
     return str(shown.ticket["label"])
 
 
 class TestLogin:
-    def test_a_page_asks_who_is_there_and_goes_on_where_one_wanted_to_go(self, opened: Room) -> None:
+    def test_a_page_asks_who_is_there_and_goes_on_where_one_wanted_to_go(self, opened: Services) -> None:
         http = TestClient(create_app(opened))
         asked = http.get("/console/tickets?label=venda", follow_redirects=False)
         assert asked.status_code == 303
         assert asked.headers["location"] == "/console/login?next=%2Fconsole%2Ftickets%3Flabel%3Dvenda"
-        _, secret = create(opened.database, "ana", [Scope.READ])
-        entered = http.post("/console/login", data={"key": secret, "next": "/console/tickets?label=venda"})
-        assert (entered.status_code, str(entered.url)) == (200, "http://testserver/console/tickets?label=venda")
+        _, secret = create_key(opened.database, "ana", [Scope.READ])
+        login_response = http.post("/console/login", data={"key": secret, "next": "/console/tickets?label=venda"})
+        assert (login_response.status_code, str(login_response.url)) == (
+            200,
+            "http://testserver/console/tickets?label=venda",
+        )
 
     @pytest.mark.parametrize("elsewhere", ["https://evil.example/", "//evil.example", "/\\evil.example", "/console"])
-    def test_a_login_leads_to_no_other_host(self, opened: Room, elsewhere: str) -> None:
+    def test_a_login_leads_to_no_other_host(self, opened: Services, elsewhere: str) -> None:
         http = TestClient(create_app(opened))
-        _, secret = create(opened.database, "ana", [Scope.READ])
-        entered = http.post("/console/login", data={"key": secret, "next": elsewhere}, follow_redirects=False)
-        assert entered.headers["location"] == "/console/"
+        _, secret = create_key(opened.database, "ana", [Scope.READ])
+        login_response = http.post("/console/login", data={"key": secret, "next": elsewhere}, follow_redirects=False)
+        assert login_response.headers["location"] == "/console/"
 
     def test_the_cookie_is_for_this_site_and_no_script_and_holds_no_secret(self, ana: Person) -> None:
-        cookie = ana.entered.history[0].headers["set-cookie"]
+        cookie = ana.login_response.history[0].headers["set-cookie"]
         assert "HttpOnly; Max-Age=43200; Path=/console; SameSite=strict" in cookie
         assert ana.secret not in cookie
 
-    def test_behind_a_proxy_that_speaks_tls_the_cookie_travels_encrypted_only(self, opened: Room) -> None:
-        _, secret = create(opened.database, "ana", [Scope.READ])
-        entered = TestClient(create_app(opened)).post(
+    def test_behind_a_proxy_that_speaks_tls_the_cookie_travels_encrypted_only(self, opened: Services) -> None:
+        _, secret = create_key(opened.database, "ana", [Scope.READ])
+        login_response = TestClient(create_app(opened)).post(
             "/console/login", data={"key": secret}, headers={"X-Forwarded-Proto": "https"}, follow_redirects=False
         )
-        assert "Secure" in entered.headers["set-cookie"]
+        assert "Secure" in login_response.headers["set-cookie"]
 
-    def test_an_unknown_key_is_told_so(self, opened: Room) -> None:
+    def test_an_unknown_key_is_told_so(self, opened: Services) -> None:
         answer = TestClient(create_app(opened)).post("/console/login", data={"key": "trg_wrong"})
         assert answer.status_code == 401
-        assert "unknown, or it was revoked" in answer.text
+        assert "unknown or was revoked" in answer.text
         assert "trg_wrong" not in answer.text
 
-    def test_a_key_that_may_only_hand_in_tickets_sees_nothing(self, opened: Room) -> None:
-        assert Person(opened, Scope.ENQUEUE).entered.status_code == 401
+    def test_a_key_that_may_only_hand_in_tickets_sees_nothing(self, opened: Services) -> None:
+        assert Person(opened, Scope.ENQUEUE).login_response.status_code == 401
 
     def test_a_revoked_key_is_out_at_once(self, ana: Person, database: Database) -> None:
-        revoke(database, ana.key.id)
+        revoke_key(database, ana.key.id)
         assert ana.http.get("/console/tickets", follow_redirects=False).status_code == 303
 
     @pytest.mark.parametrize("forged", ["", "x", "..", "1.99999999999.aa", "1.x.", "é.é.é"])
-    def test_a_cookie_that_we_did_not_give_is_nobodys(self, opened: Room, forged: str) -> None:
+    def test_a_cookie_that_we_did_not_give_is_nobodys(self, opened: Services, forged: str) -> None:
         sent = [(b"Cookie", f"triagem_session={forged}".encode())]
         answer = TestClient(create_app(opened)).get("/console/tickets", headers=sent, follow_redirects=False)
         assert answer.status_code == 303
 
-    def test_the_gateways_beside_each_other_know_the_same_people(self, ana: Person, opened: Room) -> None:
+    def test_the_gateways_beside_each_other_know_the_same_people(self, ana: Person, opened: Services) -> None:
         other = TestClient(create_app(opened), cookies=dict(ana.http.cookies))
         assert other.get("/console/tickets").status_code == 200
 
-    def test_logging_out_ends_the_session_wherever_its_cookie_is(self, ana: Person, opened: Room) -> None:
+    def test_logging_out_ends_the_session_wherever_its_cookie_is(self, ana: Person, opened: Services) -> None:
         other = TestClient(create_app(opened), cookies=dict(ana.http.cookies))
         assert "Your API key" in ana.send("logout", ana.see("tickets"))
         for http in (ana.http, other):
@@ -109,7 +112,7 @@ class TestLogin:
 
 class TestForms:
     def test_a_form_without_the_sessions_token_is_refused(self, ana: Person, database: Database) -> None:
-        write(database, [sure("1")])
+        write_window(database, [sure("1")])
         fields = {"source": "zendesk", "id": "1", "label": "suporte", "digest": b"text 1".hex()}
         for token in ("", "0" * 64, "é"):
             assert ana.http.post("/console/ticket", data={**fields, "token": token}).status_code == 403
@@ -118,31 +121,31 @@ class TestForms:
     def test_a_form_that_a_browser_says_comes_from_another_site_is_refused(
         self, ana: Person, database: Database
     ) -> None:
-        write(database, [sure("1")])
+        write_window(database, [sure("1")])
         page = ana.see("ticket", source="zendesk", id="1")
         ana.http.headers["Sec-Fetch-Site"] = "cross-site"
         with pytest.raises(AssertionError, match="another session"):
             ana.send("ticket", page, label="suporte")
 
-    def test_who_may_only_read_corrects_nothing(self, opened: Room, database: Database) -> None:
-        write(database, [sure("1")])
+    def test_who_may_only_read_corrects_nothing(self, opened: Services, database: Database) -> None:
+        write_window(database, [sure("1")])
         reader = Person(opened, Scope.READ)
         page = reader.see("ticket", source="zendesk", id="1")
         assert 'action="/console/ticket"' not in page
         token = page.split('name="token" value="')[1][:64]
         answer = reader.http.post("/console/ticket", data={"token": token})
         assert answer.status_code == 403
-        assert "may not do this" in answer.text
+        assert "does not allow this" in answer.text
 
 
 class TestTickets:
     def test_they_come_newest_first_with_how_they_begin(self, ana: Person, database: Database) -> None:
-        write(database, [sure("old"), sure("new", received_at=NOW.replace(year=NOW.year + 1))])
+        write_window(database, [sure("old"), sure("new", received_at=NOW.replace(year=NOW.year + 1))])
         page = ana.see("tickets")
         assert page.index("text new") < page.index("text old")
 
     def test_filters_stand_in_the_address_and_in_the_form(self, ana: Person, database: Database) -> None:
-        write(database, [sure("sold"), sure("helped", label="suporte"), unsure("unsure", source="chatwoot")])
+        write_window(database, [sure("sold"), sure("helped", label="suporte"), unsure("unsure", source="chatwoot")])
         page = ana.see("tickets", label="venda", source="chatwoot", band="review")
         assert "text unsure" in page
         assert "text sold" not in page
@@ -152,17 +155,17 @@ class TestTickets:
     def test_pages_go_on_by_cursor_and_keep_the_filters(
         self, ana: Person, database: Database, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("triagem.gateway.console.tickets._A_PAGE", 2)
-        write(database, [sure(str(number)) for number in range(3)])
+        monkeypatch.setattr("triagem.gateway.console.tickets._PAGE_SIZE", 2)
+        write_window(database, [sure(str(number)) for number in range(3)])
         page = ana.see("tickets", label="venda")
         further = page.split('rel="next" href="')[1].split('"')[0].replace("&amp;", "&")
         assert "label=venda" in further
         rest = ana.http.get(further).text
-        assert page.count('class="opening"') + rest.count('class="opening"') == 3
+        assert page.count('class="preview"') + rest.count('class="preview"') == 3
         assert 'rel="next"' not in rest
 
     def test_what_is_no_day_or_band_is_as_if_it_were_not_asked(self, ana: Person, database: Database) -> None:
-        write(database, [sure("1")])
+        write_window(database, [sure("1")])
         assert "text 1" in ana.see("tickets", since="yesterday", band="none", until="9999-99-99")
 
     def test_a_cursor_that_is_none_is_told_so(self, ana: Person) -> None:
@@ -171,7 +174,7 @@ class TestTickets:
 
 class TestOneTicket:
     def test_a_correction_is_the_effective_label_everywhere_at_once(self, ana: Person, database: Database) -> None:
-        write(database, [sure("1")])
+        write_window(database, [sure("1")])
         page = ana.send("ticket", ana.see("ticket", source="zendesk", id="1"), label="suporte")
         assert "Saved: suporte" in page
         assert effective(database, "1") == "suporte"
@@ -180,16 +183,16 @@ class TestOneTicket:
     def test_a_text_that_changed_meanwhile_is_shown_again_and_not_judged(
         self, ana: Person, database: Database
     ) -> None:
-        write(database, [sure("1")])
+        write_window(database, [sure("1")])
         page = ana.see("ticket", source="zendesk", id="1")
-        write(database, [sure("1", words="another", revised_at=NOW)])
+        write_window(database, [sure("1", text="another", revised_at=NOW)])
         page = ana.send("ticket", page, label="suporte")
         assert "customer has changed this text" in page
         assert "another" in page
         assert effective(database, "1") == "venda"
 
     def test_an_id_may_hold_anything(self, ana: Person, database: Database) -> None:
-        write(database, [sure("a/b?c=d&e#f\ng%2F")])
+        write_window(database, [sure("a/b?c=d&e#f\ng%2F")])
         listed = ana.see("tickets")
         link = listed.split('<a href="/console/ticket?')[1].split('"')[0].replace("&amp;", "&")
         assert "text a/b?c=d&amp;e#f" in ana.http.get(f"/console/ticket?{link}").text
@@ -197,19 +200,19 @@ class TestOneTicket:
     def test_one_that_is_not_there_is_404(self, ana: Person) -> None:
         answer = ana.http.get("/console/ticket", params={"source": "zendesk", "id": "1"})
         assert answer.status_code == 404
-        assert "nothing here" in answer.text
+        assert "Page not found" in answer.text
 
 
 class TestReview:
     def test_it_shows_the_text_and_nothing_that_the_model_said(self, ana: Person, database: Database) -> None:
-        write(database, [unsure("1", confidence=0.5612)])
+        write_window(database, [unsure("1", confidence=0.5612)])
         page = ana.see("review")
         assert "text 1" in page
-        for unsaid in ("56.1", "0.56", "v1.0.0", "automate", "look"):
+        for unsaid in ("56.1", "0.56", "v1.0.0", "automate", "Needs review"):
             assert unsaid not in page.split("<main")[1]
 
     def test_each_answer_has_a_key_and_leads_to_the_next_text(self, ana: Person, database: Database) -> None:
-        write(database, [unsure("1", 0.5), unsure("2", 0.6)])
+        write_window(database, [unsure("1", 0.5), unsure("2", 0.6)])
         page = ana.see("review")
         for key in ("s", "v", "u", "b", "Space"):
             assert f'data-key="{key}"' in page
@@ -217,41 +220,43 @@ class TestReview:
         page = ana.send("review", page, label="suporte")
         assert f"text {second}" in page
         assert effective(database, first) == "suporte"
-        assert "No more texts" in ana.send("review", page, act="unclear")
+        assert "No more texts" in ana.send("review", page, action="unclear")
 
-    def test_two_people_never_have_the_same_text(self, ana: Person, opened: Room, database: Database) -> None:
-        write(database, [unsure("1"), unsure("2")])
+    def test_two_people_never_have_the_same_text(self, ana: Person, opened: Services, database: Database) -> None:
+        write_window(database, [unsure("1"), unsure("2")])
         rui = Person(opened, Scope.REVIEW, name="rui")
         assert ("text 1" in ana.see("review")) != ("text 1" in rui.see("review"))
         assert ("text 1" in ana.see("review")) != ("text 1" in rui.see("review"))  # a reload hands out no other
 
     def test_undo_brings_the_text_back(self, ana: Person, database: Database) -> None:
-        write(database, [unsure("1")])
+        write_window(database, [unsure("1")])
         page = ana.send("review", ana.see("review"), label="suporte")
-        page = ana.send("review", page, act="back")
-        assert "Taken back" in page
+        page = ana.send("review", page, action="undo")
+        assert "Review undone" in page
         assert "text 1" in page
         assert effective(database, "1") == "venda"
-        assert "Nothing to take back" in ana.send("review", page, act="back")
+        assert "Nothing to undo" in ana.send("review", page, action="undo")
 
     def test_nobody_undoes_what_another_said(self, ana: Person, database: Database) -> None:
-        write(database, [sure("1")])
-        judge(database, Identity("zendesk", "1"), "suporte", "rui")
-        assert "Nothing to take back" in ana.send("review", ana.see("review"), act="back")
+        write_window(database, [sure("1")])
+        record_review(database, Identity("zendesk", "1"), "suporte", "rui")
+        assert "Nothing to undo" in ana.send("review", ana.see("review"), action="undo")
 
-    def test_where_two_disagree_a_third_person_is_asked(self, ana: Person, opened: Room, database: Database) -> None:
-        write(database, [sure("1")])
-        judge(database, Identity("zendesk", "1"), "venda", "rui")
-        judge(database, Identity("zendesk", "1"), "suporte", "eva")
+    def test_where_two_disagree_a_third_person_is_asked(
+        self, ana: Person, opened: Services, database: Database
+    ) -> None:
+        write_window(database, [sure("1")])
+        record_review(database, Identity("zendesk", "1"), "venda", "rui")
+        record_review(database, Identity("zendesk", "1"), "suporte", "eva")
         assert "text 1" in ana.see("review")
         assert "text 1" not in Person(opened, Scope.REVIEW, name="ivo").see("review")
         ana.send("review", ana.see("review"), label="venda")
         assert effective(database, "1") == "venda"
 
     def test_a_skipped_text_does_not_come_again_at_once(self, ana: Person, database: Database) -> None:
-        write(database, [unsure("1", 0.5), unsure("2", 0.6)])
+        write_window(database, [unsure("1", 0.5), unsure("2", 0.6)])
         first = ana.see("review")
-        second = ana.send("review", first, act="skip")
+        second = ana.send("review", first, action="skip")
         assert ("text 1" in first) != ("text 1" in second)
         assert "No more texts" in ana.send("review", second, label="venda")
         assert "No more texts" not in ana.see("review")
@@ -259,7 +264,7 @@ class TestReview:
 
 class TestFrame:
     def test_what_customers_write_is_shown_as_text(self, ana: Person, database: Database) -> None:
-        write(database, [unsure(EVIL, words=EVIL, source="<b>crm", metadata={EVIL: [EVIL]})])
+        write_window(database, [unsure(EVIL, text=EVIL, source="<b>crm", metadata={EVIL: [EVIL]})])
         for page in (ana.see("tickets"), ana.see("review"), ana.see("ticket", source="<b>crm", id=EVIL)):
             assert "&lt;script&gt;alert(1)" in page
             assert "{{ 7*7 }}" in page
@@ -267,7 +272,7 @@ class TestFrame:
                 assert raw not in page
 
     def test_pages_load_nothing_from_elsewhere_and_run_nothing_inline(self, ana: Person, database: Database) -> None:
-        write(database, [unsure("1")])
+        write_window(database, [unsure("1")])
         for path in ("tickets", "review", "ticket?source=zendesk&id=1", "login"):
             answer = ana.http.get(f"/console/{path}")
             assert (
@@ -278,7 +283,7 @@ class TestFrame:
                 assert forbidden not in answer.text.replace("http://www.w3.org", "")
 
     def test_a_page_with_its_files_weighs_less_than_100_kb(self, ana: Person, database: Database) -> None:
-        write(database, [unsure(str(number), words="é" * 4000) for number in range(60)])
+        write_window(database, [unsure(str(number), text="é" * 4000) for number in range(60)])
         page = ana.see("tickets")
         files = {part.split('"')[0] for part in page.split('="/console/static/')[1:]}
         answers = [ana.http.get(f"/console/static/{name}") for name in files]
@@ -294,21 +299,21 @@ class TestFrame:
 
     def test_with_postgres_away_a_page_says_so(self, inbox: Inbox) -> None:
         away = Database("postgresql://x:y@127.0.0.1:1/none")
-        there = create_app(room(away, inbox))
+        there = create_app(services(away, inbox))
         http = TestClient(there)
         answer = http.post("/console/login", data={"key": "trg_x"})
         assert answer.status_code == 503
-        assert "Nothing is lost" in answer.text
+        assert "No data was lost" in answer.text
 
     def test_an_unknown_page_is_a_page(self, ana: Person) -> None:
         answer = ana.http.get("/console/nowhere")
         assert answer.status_code == 404
-        assert "nothing here" in answer.text
+        assert "Page not found" in answer.text
 
     def test_the_log_has_a_pages_template_and_nothing_that_was_asked(
         self, ana: Person, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        ana.see("tickets", words="segredo")
+        ana.see("tickets", query="segredo")
         said = capsys.readouterr().out
         assert "route=/console/tickets" in said
         assert "segredo" not in said

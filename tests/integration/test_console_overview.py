@@ -6,18 +6,18 @@ import pytest
 
 from tests.support.builders import Clock
 from tests.support.console import Person
-from tests.support.gateway import room
-from tests.support.results import judge
+from tests.support.gateway import services
+from tests.support.results import insert_review
 from tests.support.reviewing import sure, unsure
-from tests.support.tested import current_and_better, register_tested
+from tests.support.scored_versions import current_and_better, register_tested
 from triagem.contracts.ticket import Lane
-from triagem.db import Database, dead, runs
+from triagem.db import Database, dead_letters, runs
 from triagem.db.alerts import DRIFT, raise_alert
-from triagem.db.dead import letters
-from triagem.db.keys import Scope
-from triagem.db.window import write
-from triagem.gateway.console.pace import Pace
-from triagem.gateway.room import Room
+from triagem.db.api_keys import Scope
+from triagem.db.dead_letters import list_dead_letters
+from triagem.db.window import write_window
+from triagem.gateway.console.throughput import ThroughputMeter
+from triagem.gateway.services import Services
 from triagem.inbox import Inbox
 from triagem.inbox.desired import pause
 from triagem.inbox.lease import Lease
@@ -32,35 +32,35 @@ def registry(tmp_path: Path) -> Registry:
 
 
 @pytest.fixture
-def opened(database: Database, inbox: Inbox, registry: Registry) -> Room:
-    return room(database, inbox, models=registry.root)
+def opened(database: Database, inbox: Inbox, registry: Registry) -> Services:
+    return services(database, inbox, models=registry.root)
 
 
 @pytest.fixture
-def admin(opened: Room) -> Person:
+def admin(opened: Services) -> Person:
     return Person(opened, Scope.ADMIN)
 
 
 @pytest.fixture
-def reader(opened: Room) -> Person:
+def reader(opened: Services) -> Person:
     return Person(opened, Scope.READ)
 
 
 class TestOverview:
     def test_an_empty_installation_says_what_is_missing(self, reader: Person) -> None:
         page = reader.see("overview")
-        assert "none alive" in page
+        assert "no worker is running" in page
         assert "No tickets yet" in page
 
     def test_it_says_what_waits_who_works_and_which_model(self, reader: Person, inbox: Inbox) -> None:
         inbox.put(Lane.LIVE, [b"1", b"2", b"3"])
-        inbox.take(Lane.LIVE, "worker", 1)
+        inbox.fetch(Lane.LIVE, "worker", 1)
         lease = Lease(inbox.redis, 60)
-        lease.take()
-        lease.say("working")
+        lease.acquire()
+        lease.report_state("working")
         pause(inbox.redis)
         page = reader.see("overview")
-        assert '<b class="figure">2</b> live <span class="dim">+ 1 in flight' in page
+        assert '<b class="value">2</b> live <span class="dim">+ 1 in flight' in page
         assert "<li>working</li>" in page
         assert "paused" in page
         assert "v1.0.0" in page
@@ -70,14 +70,14 @@ class TestOverview:
         self, reader: Person, database: Database, low: int, over: bool
     ) -> None:
         rows = [unsure(f"low {number}") for number in range(low)]
-        write(database, [*rows, *(sure(str(number)) for number in range(5 - low))])
-        assert ("over the alarm" in reader.see("overview")) is over
+        write_window(database, [*rows, *(sure(str(number)) for number in range(5 - low))])
+        assert ("above the alarm limit" in reader.see("overview")) is over
 
     def test_charts_count_tickets_by_band_and_by_the_effective_label(
         self, reader: Person, database: Database
     ) -> None:
-        write(database, [sure("1"), sure("2", confidence=0.91), unsure("3", 0.55)])
-        judge(database, "3", "suporte", words="text 3")
+        write_window(database, [sure("1"), sure("2", confidence=0.91), unsure("3", 0.55)])
+        insert_review(database, "3", "suporte", text="text 3")
         page = reader.see("overview")
         assert 'class="band-automate"><title>0.90\u20130.95: 2</title>' in page
         assert 'class="band-review"><title>0.55\u20130.60: 1</title>' in page
@@ -85,17 +85,17 @@ class TestOverview:
         assert "2 venda</title>" in page
 
     def test_the_last_alerts_are_there(self, reader: Person, database: Database) -> None:
-        raise_alert(database, DRIFT, "2026-11-22", {"says": EVIL})
+        raise_alert(database, DRIFT, "2026-11-22", {"summary": EVIL})
         page = reader.see("overview")
         assert "2026-11-22" in page
         assert EVIL not in page
 
     def test_the_pace_is_what_left_the_lanes_between_two_looks(self, inbox: Inbox) -> None:
         clock = Clock()
-        pace = Pace(inbox, clock)
+        pace = ThroughputMeter(inbox, clock)
         assert pace.per_second() is None
         inbox.put(Lane.LIVE, [b"x"] * 20)
-        inbox.settle(inbox.take(Lane.LIVE, "worker", 20))
+        inbox.ack(inbox.fetch(Lane.LIVE, "worker", 20))
         clock.advance(10)
         assert pace.per_second() == 2.0
         inbox.redis.flushall()
@@ -105,7 +105,7 @@ class TestOverview:
 class TestModels:
     def test_a_version_that_the_gate_lets_through_becomes_current(self, admin: Person, registry: Registry) -> None:
         page = admin.see("model", version="v1.1.0")
-        assert "It may take the current version" in page
+        assert "this version may become current" in page
         assert "1.000" in page
         page = admin.send("model", page)
         assert "v1.1.0 is current" in page
@@ -116,11 +116,11 @@ class TestModels:
     ) -> None:
         registry.promote("v1.1.0")
         page = admin.see("model", version="v1.0.0")
-        assert "wanted is" in page
+        assert "required is" in page
         assert 'method="post" action="/console/model"' not in page
         token = page.split('name="token" value="')[1][:64]
         answer = admin.http.post("/console/model", data={"token": token, "version": "v1.0.0"})
-        assert "the gate says no" in answer.text
+        assert "did not pass the promotion gate" in answer.text
         assert registry.current().version == "v1.1.0"
 
     def test_rolling_back_is_noted_with_who_and_why(self, admin: Person, registry: Registry) -> None:
@@ -133,7 +133,7 @@ class TestModels:
         page = reader.see("model", version="v1.1.0") + reader.see("models")
         assert 'action="/console/rollback"' not in page
         token = page.split('name="token" value="')[1][:64]
-        for path in ("model", "rollback", "letter"):
+        for path in ("model", "rollback", "dead-letter"):
             assert reader.http.post(f"/console/{path}", data={"token": token}).status_code == 403
         assert registry.current().version == "v1.0.0"
 
@@ -145,14 +145,14 @@ class TestModels:
 
     def test_a_report_is_drawn(self, database: Database, inbox: Inbox, tmp_path: Path) -> None:
         figure = '{"value": 0.9, "low": 0.8, "high": null}'.replace("null", "0.95")
-        part = f'{{"rows": 10, "figures": {{"accuracy": {figure}}}}}'
+        part = f'{{"rows": 10, "metrics": {{"accuracy": {figure}}}}}'
         report = (
             f'{{"labels": ["suporte", "venda"], "overall": {part}, "by_label": {{}}, "confusion": [[4, 1], [0, 5]],'
             f' "bins": [{{"rows": 10, "confidence": 0.75, "accuracy": {figure}}}]}}'
         )
         registry = Registry(tmp_path / "reported")
         register_tested(registry, report=report)
-        page = Person(room(database, inbox, models=registry.root), Scope.READ).see("model", version="v1.0.0")
+        page = Person(services(database, inbox, models=registry.root), Scope.READ).see("model", version="v1.0.0")
         assert '<td class="right">4</td><td>1</td>' in page
         assert '<circle cx="150.0" cy="20.0"' in page
         assert "0.900" in page
@@ -160,25 +160,25 @@ class TestModels:
 
 class TestOperations:
     def test_runs_say_how_far_they_are(self, reader: Person, database: Database) -> None:
-        write(database, [sure("1"), sure("2")])
-        runs.start(database, runs.Plan("v1.1.0", 1))
+        write_window(database, [sure("1"), sure("2")])
+        runs.start(database, runs.RunPlan("v1.1.0", 1))
         page = reader.see("operations")
         assert "running" in page
         assert "v1.1.0" in page
         assert "<progress" in page
 
     def test_a_dead_letter_is_put_back_on_its_lane(self, admin: Person, database: Database, inbox: Inbox) -> None:
-        dead.bury(database, Lane.LIVE, b"1-0", b"{", EVIL)
+        dead_letters.insert_dead_letter(database, Lane.LIVE, b"1-0", b"{", EVIL)
         page = admin.see("operations")
         assert "&lt;script&gt;" in page
         assert EVIL not in page
-        assert "1 replayed" in admin.send("letter", page, act="replay")
+        assert "1 replayed" in admin.send("dead-letter", page, action="replay")
         assert inbox.depth(Lane.LIVE).waiting == 1
-        assert letters(database, limit=1) == []
+        assert list_dead_letters(database, limit=1) == []
 
     def test_a_dead_letter_is_dropped(self, admin: Person, database: Database, inbox: Inbox) -> None:
-        dead.bury(database, Lane.LIVE, b"1-0", b"{", "unreadable")
+        dead_letters.insert_dead_letter(database, Lane.LIVE, b"1-0", b"{", "unreadable")
         page = admin.see("operations")
-        assert "1 dropped" in admin.send("letter", page, act="drop")
-        assert "Nothing to replay" in admin.send("letter", page, act="replay")
+        assert "1 dropped" in admin.send("dead-letter", page, action="drop")
+        assert "Nothing replayed" in admin.send("dead-letter", page, action="replay")
         assert inbox.depth(Lane.LIVE).waiting == 0

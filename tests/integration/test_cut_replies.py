@@ -5,10 +5,10 @@ import pytest
 from tests.integration.conftest import ids
 from tests.support.proxy import cutting_proxy
 from triagem.cli.stack import Endpoints
-from triagem.contracts.errors import InboxAway
+from triagem.contracts.errors import InboxUnavailable
 from triagem.contracts.ticket import Lane
 from triagem.inbox import Entry, Inbox, connect
-from triagem.inbox.claims import Claims
+from triagem.inbox.reclaim import Reclaimer
 
 LIVE = Lane.LIVE
 
@@ -19,10 +19,10 @@ def test_settling_is_one_transaction(inbox: Inbox, endpoints: Endpoints) -> None
         worker = Inbox(redis)
         for lane in Lane:
             worker.put(lane, [b"x"] * 2)
-        taken = worker.wait("worker", 2, block_s=0.1)
+        taken = worker.fetch_blocking("worker", 2, block_s=0.1)
         proxy.commands.clear()
 
-        worker.settle(taken)
+        worker.ack(taken)
 
         assert proxy.commands == ["MULTI", *["XACK", "XDEL", "HDEL"] * 2, "EXEC"]
 
@@ -30,14 +30,14 @@ def test_settling_is_one_transaction(inbox: Inbox, endpoints: Endpoints) -> None
 def test_settling_whose_reply_was_cut_off_can_be_repeated(inbox: Inbox, endpoints: Endpoints) -> None:
     """INV-7: it happened, but the worker cannot know."""
     inbox.put(LIVE, [b"x"] * 3)
-    taken = inbox.take(LIVE, "worker", 2)
+    taken = inbox.fetch(LIVE, "worker", 2)
     with cutting_proxy(endpoints.redis_url, "EXEC") as proxy, connect(proxy.url) as redis:
         worker = Inbox(redis)
-        with pytest.raises(InboxAway):
-            worker.settle(taken)
+        with pytest.raises(InboxUnavailable):
+            worker.ack(taken)
         assert inbox.depth(LIVE).in_flight == 0
 
-        worker.settle(taken)
+        worker.ack(taken)
 
     assert inbox.depth(LIVE).waiting == 1
 
@@ -48,7 +48,7 @@ def test_a_put_whose_reply_was_cut_off_is_not_repeated_behind_the_producer_s_bac
     """INV-5: only the producer knows whether handing in twice is all right."""
     inbox.put(LIVE, [b"x"])  # from now on the server knows the script
     with cutting_proxy(endpoints.redis_url, "EVALSHA") as proxy, connect(proxy.url) as redis:
-        with pytest.raises(InboxAway):
+        with pytest.raises(InboxUnavailable):
             Inbox(redis).put(LIVE, [b"x"])
 
         assert proxy.commands.count("EVALSHA") == 1
@@ -60,9 +60,9 @@ def test_a_read_whose_reply_was_cut_off_is_not_repeated(inbox: Inbox, endpoints:
     inbox.put(LIVE, [b"x"] * 10)
     with cutting_proxy(endpoints.redis_url, "XREADGROUP", nth=2) as proxy, connect(proxy.url) as redis:
         worker = Inbox(redis)
-        worker.take(LIVE, "worker", 3)
-        with pytest.raises(InboxAway):
-            worker.take(LIVE, "worker", 3)
+        worker.fetch(LIVE, "worker", 3)
+        with pytest.raises(InboxUnavailable):
+            worker.fetch(LIVE, "worker", 3)
 
         assert proxy.commands.count("XREADGROUP") == 2
     assert inbox.depth(LIVE).in_flight == 6
@@ -71,26 +71,26 @@ def test_a_read_whose_reply_was_cut_off_is_not_repeated(inbox: Inbox, endpoints:
 def test_what_a_cut_reply_held_is_taken_again_and_nothing_else(inbox: Inbox, endpoints: Endpoints) -> None:
     """INV-5."""
     put = inbox.put(LIVE, [b"%d" % number for number in range(10)])
-    inbox.take(LIVE, "other", 1)
+    inbox.fetch(LIVE, "other", 1)
     with cutting_proxy(endpoints.redis_url, "XREADGROUP", nth=2) as proxy, connect(proxy.url) as redis:
-        worker, claims = Inbox(redis), Claims(Inbox(redis))
-        in_hand = {entry.id for entry in worker.take(LIVE, "worker", 3)}
-        with pytest.raises(InboxAway):
-            worker.take(LIVE, "worker", 3)
-        in_hand |= {entry.id for entry in worker.take(LIVE, "worker", 2)}
+        worker, claims = Inbox(redis), Reclaimer(Inbox(redis))
+        in_hand = {entry.id for entry in worker.fetch(LIVE, "worker", 3)}
+        with pytest.raises(InboxUnavailable):
+            worker.fetch(LIVE, "worker", 3)
+        in_hand |= {entry.id for entry in worker.fetch(LIVE, "worker", 2)}
 
-        lost = claims.retake(LIVE, "worker", in_hand)
+        lost = claims.recover_lost_replies(LIVE, "worker", in_hand)
 
         assert lost == [Entry(put[number], LIVE, b"%d" % number) for number in (4, 5, 6)]
-        assert claims.retake(LIVE, "worker", in_hand | set(ids(lost))) == []
+        assert claims.recover_lost_replies(LIVE, "worker", in_hand | set(ids(lost))) == []
 
 
 def test_what_a_cut_wait_held_is_taken_again_from_both_lanes(inbox: Inbox, endpoints: Endpoints) -> None:
     """INV-5."""
     put = {lane: inbox.put(lane, [b"x"] * 2) for lane in Lane}
     with cutting_proxy(endpoints.redis_url, "XREADGROUP") as proxy, connect(proxy.url) as redis:
-        worker, claims = Inbox(redis), Claims(Inbox(redis))
-        with pytest.raises(InboxAway):
-            worker.wait("worker", 2, block_s=1)
+        worker, claims = Inbox(redis), Reclaimer(Inbox(redis))
+        with pytest.raises(InboxUnavailable):
+            worker.fetch_blocking("worker", 2, block_s=1)
 
-        assert {lane: ids(claims.retake(lane, "worker", set())) for lane in Lane} == put
+        assert {lane: ids(claims.recover_lost_replies(lane, "worker", set())) for lane in Lane} == put

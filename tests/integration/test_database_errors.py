@@ -12,20 +12,20 @@ import pytest
 from sqlalchemy import text
 
 from tests.support.builders import YESTERDAY, classified
-from tests.support.refusals import PASSWORD, WORDS, ask, refused
+from tests.support.database_errors import PASSWORD, SECRET_TEXT, ask, refused
 from triagem.cli.stack import Endpoints
 from triagem.contracts.errors import (
     AccessDenied,
-    DatabaseAway,
+    DatabaseUnavailable,
     NotMigrated,
     RowRefused,
 )
 from triagem.contracts.ticket import Ticket
 from triagem.db import Database, DatabaseSettings
 from triagem.db.connect import database_errors
-from triagem.db.dead import bury
-from triagem.db.queries import Filters, results, show
-from triagem.db.window import Classified, write
+from triagem.db.dead_letters import insert_dead_letter
+from triagem.db.queries import Filters, find_ticket_with_history, list_results
+from triagem.db.window import ClassifiedTicket, write_window
 
 
 def with_settings(endpoints: Endpoints, **settings: Any) -> Database:
@@ -46,21 +46,21 @@ class TestAway:
         with create_server(("127.0.0.1", 0)) as taken:
             port = taken.getsockname()[1]
 
-        with refused(DatabaseAway, "^Postgres does not answer or is busy"):
+        with refused(DatabaseUnavailable, "^Postgres does not answer or is busy"):
             ask(f"postgresql://triagem:{PASSWORD}@127.0.0.1:{port}/triagem")
 
     def test_a_server_that_hangs_up(self) -> None:
         with create_server(("127.0.0.1", 0)) as listener:
             Thread(target=hang_up, args=(listener,), daemon=True).start()
 
-            with refused(DatabaseAway, "^Postgres does not answer or is busy"):
+            with refused(DatabaseUnavailable, "^Postgres does not answer or is busy"):
                 ask(f"postgresql://triagem:{PASSWORD}@127.0.0.1:{listener.getsockname()[1]}/triagem")
 
     def test_a_session_that_is_ended_in_the_middle_and_then_another_one(self, database: Database) -> None:
-        with refused(DatabaseAway, "57P01"), database.autocommit() as connection:
-            connection.execute(text("SELECT pg_terminate_backend(pg_backend_pid()), :words"), {"words": WORDS})
+        with refused(DatabaseUnavailable, "57P01"), database.autocommit() as connection:
+            connection.execute(text("SELECT pg_terminate_backend(pg_backend_pid()), :words"), {"words": SECRET_TEXT})
 
-        assert write(database, [classified()]).predictions == 1
+        assert write_window(database, [classified()]).predictions == 1
 
     def test_a_session_that_was_ended_while_nobody_used_it_is_not_noticed(
         self, database: Database, endpoints: Endpoints
@@ -70,56 +70,56 @@ class TestAway:
         with psycopg.connect(endpoints.database_url) as other:
             other.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
 
-        assert write(database, [classified()]).predictions == 1
+        assert write_window(database, [classified()]).predictions == 1
 
 
 class TestBusy:
     """Try the same again later: nothing is wrong with the rows, so none of them may be condemned for it."""
 
     def test_a_lock_that_somebody_holds_too_long(self, database: Database, endpoints: Endpoints) -> None:
-        write(database, [classified()])
+        write_window(database, [classified()])
         with (
             psycopg.connect(endpoints.database_url) as holder,
             with_settings(endpoints, lock_timeout_s=0.05) as hasty,
         ):
             holder.execute("SELECT FROM tickets FOR UPDATE")
 
-            with refused(DatabaseAway, "55P03"):
-                write(hasty, [classified(text=WORDS, epoch=2)])
+            with refused(DatabaseUnavailable, "55P03"):
+                write_window(hasty, [classified(text=SECRET_TEXT, epoch=2)])
 
     def test_a_statement_that_takes_too_long(self, endpoints: Endpoints) -> None:
         with (
             with_settings(endpoints, statement_timeout_s=0.05) as hasty,
-            refused(DatabaseAway, "57014"),
+            refused(DatabaseUnavailable, "57014"),
             hasty.autocommit() as connection,
         ):
-            connection.execute(text("SELECT pg_sleep(60), :words"), {"words": WORDS})
+            connection.execute(text("SELECT pg_sleep(60), :words"), {"words": SECRET_TEXT})
 
     def test_a_transaction_that_another_one_overtook(self, database: Database) -> None:
-        write(database, [classified()])
+        write_window(database, [classified()])
         change = text("UPDATE tickets SET text = :words")
-        with refused(DatabaseAway, "40001"), database_errors(), database.engine.connect() as connection:
+        with refused(DatabaseUnavailable, "40001"), database_errors(), database.engine.connect() as connection:
             connection.execution_options(isolation_level="REPEATABLE READ")
             connection.execute(text("SELECT FROM tickets"))
-            write(database, [classified(epoch=2)])
-            connection.execute(change, {"words": WORDS})
+            write_window(database, [classified(epoch=2)])
+            connection.execute(change, {"words": SECRET_TEXT})
 
     def test_a_standby_that_takes_no_writes_yet(self, database: Database) -> None:
-        with refused(DatabaseAway, "25006"), database.autocommit() as connection:
+        with refused(DatabaseUnavailable, "25006"), database.autocommit() as connection:
             connection.execute(text("SET default_transaction_read_only = on"))
-            connection.execute(text("DELETE FROM tickets WHERE text = :words"), {"words": WORDS})
+            connection.execute(text("DELETE FROM tickets WHERE text = :words"), {"words": SECRET_TEXT})
 
 
 class TestNotOurs:
     @pytest.mark.parametrize(
         "use",
         [
-            lambda database: write(database, [classified(text=WORDS)]),
-            lambda database: results(database, Filters(), limit=1),
-            lambda database: show(database, "zendesk", WORDS),
-            lambda database: bury(database, classified().lane, b"1-0", WORDS.encode(), "x"),
+            lambda database: write_window(database, [classified(text=SECRET_TEXT)]),
+            lambda database: list_results(database, Filters(), limit=1),
+            lambda database: find_ticket_with_history(database, "zendesk", SECRET_TEXT),
+            lambda database: insert_dead_letter(database, classified().lane, b"1-0", SECRET_TEXT.encode(), "x"),
         ],
-        ids=["write", "results", "show", "bury"],
+        ids=["write", "results", "show", "dead letter"],
     )
     def test_a_database_without_our_tables(self, endpoints: Endpoints, use: Callable[[Database], object]) -> None:
         bare = Database(endpoints.database_url.rpartition("/")[0] + "/postgres")
@@ -128,16 +128,16 @@ class TestNotOurs:
 
     def test_a_login_that_may_only_read(self, endpoints: Endpoints) -> None:
         with Database(endpoints.reader_url) as reader, refused(AccessDenied):
-            write(reader, [classified(text=WORDS)])
+            write_window(reader, [classified(text=SECRET_TEXT)])
 
 
-def unchecked(**changes: Any) -> Classified:
+def unchecked(**changes: Any) -> ClassifiedTicket:
     """A result whose ticket has not passed intake."""
-    fields: dict[str, Any] = {"source": "zendesk", "external_id": "1", "text": WORDS, "revised_at": YESTERDAY}
+    fields: dict[str, Any] = {"source": "zendesk", "external_id": "1", "text": SECRET_TEXT, "revised_at": YESTERDAY}
     return replace(classified(), ticket=Ticket.model_construct(**fields | {"metadata": {}} | changes))
 
 
-def said(**changes: Any) -> Classified:
+def said(**changes: Any) -> ClassifiedTicket:
     """A prediction that has not passed the judge."""
     row = unchecked()
     return replace(row, prediction=replace(row.prediction, **changes))
@@ -149,15 +149,15 @@ class TestRefused:
     @pytest.mark.parametrize(
         "row",
         [
-            unchecked(text=f"{WORDS} \0"),
-            unchecked(text=f"{WORDS} \ud800"),
-            unchecked(metadata={"note": f"{WORDS} \0"}),
-            unchecked(metadata={"note": WORDS, "score": float("nan")}),
-            unchecked(external_id=f"{WORDS} \0"),
+            unchecked(text=f"{SECRET_TEXT} \0"),
+            unchecked(text=f"{SECRET_TEXT} \ud800"),
+            unchecked(metadata={"note": f"{SECRET_TEXT} \0"}),
+            unchecked(metadata={"note": SECRET_TEXT, "score": float("nan")}),
+            unchecked(external_id=f"{SECRET_TEXT} \0"),
             said(label=None),
             said(tokens=2**40),
             said(tokens=2**70),
-            said(probabilities={WORDS: float("inf")}),
+            said(probabilities={SECRET_TEXT: float("inf")}),
         ],
         ids=[
             "NUL in the text", "surrogate", "NUL in metadata", "NaN in metadata", "NUL in the name", "no label",
@@ -165,22 +165,22 @@ class TestRefused:
         ],
     )  # fmt: skip
     def test_a_row_that_cannot_be_stored_leaves_nothing_of_its_window(
-        self, database: Database, row: Classified
+        self, database: Database, row: ClassifiedTicket
     ) -> None:
         with refused(RowRefused):
-            write(database, [classified(external_id="2"), row])
+            write_window(database, [classified(external_id="2"), row])
 
-        assert results(database, Filters(), limit=9).rows == []
+        assert list_results(database, Filters(), limit=9).rows == []
 
-    @pytest.mark.parametrize("name", [f"{WORDS} \0", f"{WORDS} \udcff"], ids=["NUL", "surrogate"])
+    @pytest.mark.parametrize("name", [f"{SECRET_TEXT} \0", f"{SECRET_TEXT} \udcff"], ids=["NUL", "surrogate"])
     def test_a_question_that_cannot_be_asked(self, database: Database, name: str) -> None:
         with refused(RowRefused):
-            show(database, "zendesk", name)
+            find_ticket_with_history(database, "zendesk", name)
         with refused(RowRefused):
-            results(database, Filters(label=name), limit=1)
+            list_results(database, Filters(label=name), limit=1)
 
     def test_a_row_that_stands_in_the_way(self, database: Database) -> None:
-        write(database, [classified(external_id=WORDS), classified(external_id="2")])
+        write_window(database, [classified(external_id=SECRET_TEXT), classified(external_id="2")])
 
         with refused(RowRefused, "23505"), database.autocommit() as connection:
-            connection.execute(text("UPDATE tickets SET external_id = :words"), {"words": WORDS})
+            connection.execute(text("UPDATE tickets SET external_id = :words"), {"words": SECRET_TEXT})

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from sqlalchemy import make_url
 
-from tests.support.refusals import PASSWORD, ask, refused
+from tests.support.database_errors import PASSWORD, ask, refused
 from triagem.cli.stack import Endpoints
 from triagem.contracts.errors import (
     AccessDenied,

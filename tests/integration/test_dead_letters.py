@@ -5,11 +5,11 @@ import json
 import pytest
 
 from tests.support.command import Triagem, assert_one_line
-from tests.support.letters import buried, entry_of
+from tests.support.dead_letters import insert_dead_letters, payload_of
 from tests.support.windows import rows
 from triagem.contracts.ticket import Lane
-from triagem.db import Database, dead
-from triagem.db.dead import bury
+from triagem.db import Database, dead_letters
+from triagem.db.dead_letters import insert_dead_letter
 from triagem.inbox import Inbox
 
 WORDS = "my card number is 4111"
@@ -17,17 +17,17 @@ WORDS = "my card number is 4111"
 
 def ids(database: Database) -> list[int]:
     """The letters that are there, oldest first."""
-    return sorted(letter.id for letter in dead.letters(database, limit=10_000))
+    return sorted(letter.id for letter in dead_letters.list_dead_letters(database, limit=10_000))
 
 
 def waiting(inbox: Inbox, lane: Lane = Lane.LIVE) -> list[bytes]:
     """What waits in a lane, oldest first."""
-    return [entry.payload or b"" for entry in inbox.take(lane, "test", 10_000)]
+    return [entry.payload or b"" for entry in inbox.fetch(lane, "test", 10_000)]
 
 
 class TestBury:
     def test_the_attempts_and_the_reason_are_kept_with_the_bytes(self, database: Database) -> None:
-        bury(database, Lane.BULK, b"1-0", b"\xff\x00", "the model raised", attempts=3)
+        insert_dead_letter(database, Lane.BULK, b"1-0", b"\xff\x00", "the model raised", attempts=3)
 
         (letter,) = rows(database, "dead_letters")
         kept = (letter["lane"], letter["entry_id"], bytes(letter["payload"]), letter["reason"], letter["attempts"])
@@ -35,26 +35,26 @@ class TestBury:
 
     def test_twice_is_once(self, database: Database) -> None:
         for attempts in (1, 2):
-            bury(database, Lane.LIVE, b"1-0", b"x", "no JSON", attempts=attempts)
+            insert_dead_letter(database, Lane.LIVE, b"1-0", b"x", "no JSON", attempts=attempts)
 
-        assert [letter.attempts for letter in dead.letters(database, limit=9)] == [1]
+        assert [letter.attempts for letter in dead_letters.list_dead_letters(database, limit=9)] == [1]
 
 
 class TestList:
     def test_the_newest_come_first_without_what_they_hold(self, triagem: Triagem, database: Database) -> None:
-        buried(database, entry_of("1"), b"x")
+        insert_dead_letters(database, payload_of("1"), b"x")
 
         answers = [triagem("dead", "list", "--format", form).out for form in ("table", "json", "csv")]
 
         listed = json.loads(answers[1])
         assert [list(letter) for letter in listed] == [["id", "lane", "died_at", "attempts", "reason", "size"]] * 2
-        assert [(letter["id"], letter["size"]) for letter in listed] == [(2, 1), (1, len(entry_of("1")))]
+        assert [(letter["id"], letter["size"]) for letter in listed] == [(2, 1), (1, len(payload_of("1")))]
         assert answers[2].splitlines()[0] == "id,lane,died_at,attempts,reason,size"
         assert [WORDS in answer for answer in answers] == [False] * 3
 
     def test_a_lane_a_time_and_a_number_narrow_it(self, triagem: Triagem, database: Database) -> None:
-        buried(database, b"a", b"b")
-        buried(database, b"c", lane=Lane.BULK)
+        insert_dead_letters(database, b"a", b"b")
+        insert_dead_letters(database, b"c", lane=Lane.BULK)
 
         def found(*arguments: str) -> list[int]:
             return [
@@ -72,22 +72,22 @@ class TestList:
 
 class TestShow:
     def test_the_text_is_shown(self, triagem: Triagem, database: Database) -> None:
-        buried(database, entry_of("1"))
+        insert_dead_letters(database, payload_of("1"))
 
         assert WORDS in triagem("dead", "show", "1").out
         shown = json.loads(triagem("dead", "show", "1", "--json").out)
-        assert shown["payload"] == entry_of("1").decode()
+        assert shown["payload"] == payload_of("1").decode()
         assert (shown["lane"], shown["reason"]) == ("live", "the model raised")
 
     def test_bytes_that_are_no_text_are_shown_in_hexadecimal(self, triagem: Triagem, database: Database) -> None:
-        buried(database, b"\xff\x00")
+        insert_dead_letters(database, b"\xff\x00")
 
         assert "ff00" in triagem("dead", "show", "1").out
         shown = json.loads(triagem("dead", "show", "1", "--json").out)
         assert (shown["payload"], shown["payload_hex"]) == (None, "ff00")
 
     def test_a_payload_cannot_steer_the_terminal(self, triagem: Triagem, database: Database) -> None:
-        buried(database, b"\x1b]0;owned\x07 [red]x[/red] \xc2\x9b2J")
+        insert_dead_letters(database, b"\x1b]0;owned\x07 [red]x[/red] \xc2\x9b2J")
 
         shown = triagem("dead", "show", "1").out
         assert not {"\x1b", "\x07", "\x9b"} & set(shown)
@@ -99,7 +99,7 @@ class TestShow:
 
 class TestDrop:
     def test_letters_are_dropped_by_id_and_altogether(self, triagem: Triagem, database: Database) -> None:
-        buried(database, b"a", b"b", b"c")
+        insert_dead_letters(database, b"a", b"b", b"c")
 
         assert triagem("dead", "drop", "2", "9", "--yes").out == "1 dropped\n"
         assert ids(database) == [1, 3]
@@ -111,7 +111,7 @@ class TestDrop:
     def test_nothing_is_dropped_where_nobody_can_be_asked(
         self, triagem: Triagem, database: Database, which: str
     ) -> None:
-        buried(database, b"a")
+        insert_dead_letters(database, b"a")
 
         assert_one_line(triagem("dead", "drop", which), "--yes")
 

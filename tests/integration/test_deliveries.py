@@ -11,221 +11,220 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from tests.support.back import crm_file, data, hurry, states
-from tests.support.receiver import Came
+from tests.support.delivery import crm_file, delivery_states, make_due, verified_data
+from tests.support.receiver import ReceivedRequest
 from tests.support.windows import doubtful, result
 from triagem.contracts.ticket import Identity, Lane
 from triagem.db import Database
-from triagem.db.deliveries import State, keep_targets, lease, settle
-from triagem.db.reviews import Verdict, judge, undo
-from triagem.db.window import write
-from triagem.outgoing import Again, Delivered, GiveUp, Request
-from triagem.outgoing import Verdict as Sent
-from triagem.outgoing.turn import MOST_ATTEMPTS, Became
-from triagem.producer.back import tell as telling
-from triagem.producer.crm import Crm, load
+from triagem.db.deliveries import DeliveryState, lease_result, mark_delivery, sync_result_targets
+from triagem.db.reviews import ReviewRef, record_review, undo_review
+from triagem.db.window import write_window
+from triagem.outgoing import Delivered, Request, Retry, SendResult, Undeliverable
+from triagem.outgoing.dispatch import MAX_ATTEMPTS, AttemptState
+from triagem.producer.crm import CrmConfig, load_crm_file
+from triagem.producer.result_delivery import deliver as telling
 
 ANSWERED: Any = {"source": "freshdesk"}
-Send = Callable[[Request], Sent]
+Send = Callable[[Request], SendResult]
 
 
 @pytest.fixture
-def crm(tmp_path: Path) -> Crm:
+def crm(tmp_path: Path) -> CrmConfig:
     """Freshdesk and Salesforce are called back, the others are not."""
-    return load(crm_file(tmp_path, callback="http://127.0.0.1:1"))
+    return load_crm_file(crm_file(tmp_path, callback="http://127.0.0.1:1"))
 
 
 @pytest.fixture
-def asked(database: Database, crm: Crm) -> Database:
+def asked(database: Database, crm: CrmConfig) -> Database:
     """A database that knows whose results are to be told."""
-    keep_targets(database, crm.targets)
+    sync_result_targets(database, crm.targets)
     return database
 
 
 class Sends:
     """Notes what it is to send, and answers as told."""
 
-    def __init__(self, verdict: Sent = Delivered()) -> None:  # noqa: B008 - frozen
+    def __init__(self, verdict: SendResult = Delivered()) -> None:  # noqa: B008 - frozen
         self.verdict, self.sent = verdict, list[Request]()
 
-    def __call__(self, request: Request) -> Sent:
+    def __call__(self, request: Request) -> SendResult:
         self.sent.append(request)
         return self.verdict
 
     @property
     def told(self) -> list[dict[str, Any]]:
         """What was told, signatures checked."""
-        return [data(Came(one.method, one.url, one.headers, one.body)) for one in self.sent]
+        return [verified_data(ReceivedRequest(one.method, one.url, one.headers, one.body)) for one in self.sent]
 
 
-def tell(database: Database, crm: Crm, send: Send) -> Counter[Became]:
+def tell(database: Database, crm: CrmConfig, send: Send) -> Counter[AttemptState]:
     """One run of the task."""
-    return telling.tell(database, crm, send, jitter=lambda: 0.0)
+    return telling.deliver_due(database, crm, send, jitter=lambda: 0.0)
 
 
 class TestWhatIsWritten:
     def test_a_live_result_of_a_source_that_is_called_back(self, asked: Database) -> None:
-        write(asked, [result(**ANSWERED), result(source="elsewhere")])
-        assert states(asked) == [("freshdesk.callback", "waiting", 0)]
+        write_window(asked, [result(**ANSWERED), result(source="elsewhere")])
+        assert delivery_states(asked) == [("freshdesk.callback", "waiting", 0)]
 
     def test_an_import_is_not_told(self, asked: Database) -> None:
-        write(asked, [result(lane=Lane.BULK, **ANSWERED)])
-        assert states(asked) == []
+        write_window(asked, [result(lane=Lane.BULK, **ANSWERED)])
+        assert delivery_states(asked) == []
 
     def test_the_same_text_by_the_same_model_is_told_once_however_often_it_comes(self, asked: Database) -> None:
         """INV-24: our own tag makes the CRM say "updated"."""
-        write(asked, [result(**ANSWERED)])
-        write(asked, [result(minute=5, **ANSWERED)])
-        write(asked, [result(minute=5, lane=Lane.BULK, **ANSWERED)])
-        assert len(states(asked)) == 1
+        write_window(asked, [result(**ANSWERED)])
+        write_window(asked, [result(minute=5, **ANSWERED)])
+        write_window(asked, [result(minute=5, lane=Lane.BULK, **ANSWERED)])
+        assert len(delivery_states(asked)) == 1
 
     def test_another_text_is_told_and_a_text_that_is_edited_back_is_not_told_again(self, asked: Database) -> None:
         for minute, words in enumerate("ABA"):
-            write(asked, [result(words, minute=minute, **ANSWERED)])
-        assert len(states(asked)) == 2
+            write_window(asked, [result(words, minute=minute, **ANSWERED)])
+        assert len(delivery_states(asked)) == 2
 
     def test_an_older_text_that_comes_late_is_not_told(self, asked: Database) -> None:
-        write(asked, [result("B", minute=1, **ANSWERED)])
-        write(asked, [result("A", minute=0, **ANSWERED)])
-        assert len(states(asked)) == 1
+        write_window(asked, [result("B", minute=1, **ANSWERED)])
+        write_window(asked, [result("A", minute=0, **ANSWERED)])
+        assert len(delivery_states(asked)) == 1
 
     def test_who_is_not_asked_for_any_more_is_told_nothing(self, asked: Database) -> None:
-        keep_targets(asked, {})
-        write(asked, [result(**ANSWERED)])
-        assert states(asked) == []
+        sync_result_targets(asked, {})
+        write_window(asked, [result(**ANSWERED)])
+        assert delivery_states(asked) == []
 
     def test_a_source_with_two_targets_has_a_delivery_for_each(self, database: Database) -> None:
-        keep_targets(database, {"zendesk.tags": "zendesk", "zendesk.callback": "zendesk"})
-        write(database, [result()])
-        assert sorted(target for target, *_ in states(database)) == ["zendesk.callback", "zendesk.tags"]
+        sync_result_targets(database, {"zendesk.tags": "zendesk", "zendesk.callback": "zendesk"})
+        write_window(database, [result()])
+        assert sorted(target for target, *_ in delivery_states(database)) == ["zendesk.callback", "zendesk.tags"]
 
 
 class TestWhatIsTold:
-    def test_the_answer_once(self, asked: Database, crm: Crm) -> None:
-        write(asked, [result(**ANSWERED)])
+    def test_the_answer_once(self, asked: Database, crm: CrmConfig) -> None:
+        write_window(asked, [result(**ANSWERED)])
         send = Sends()
-        assert tell(asked, crm, send) == {State.DELIVERED: 1}
+        assert tell(asked, crm, send) == {DeliveryState.DELIVERED: 1}
         assert not tell(asked, crm, send)
         (told,) = send.told
         assert (told["source"], told["external_id"], told["label"], told["band"], told["reviewed"]) == (
             "freshdesk", "4711", "venda", "automate", False,
         )  # fmt: skip
 
-    def test_what_fails_is_told_later_with_the_same_id(self, asked: Database, crm: Crm) -> None:
-        write(asked, [result(**ANSWERED)])
-        send = Sends(Again("answered 503"))
+    def test_what_fails_is_told_later_with_the_same_id(self, asked: Database, crm: CrmConfig) -> None:
+        write_window(asked, [result(**ANSWERED)])
+        send = Sends(Retry("answered 503"))
         for _ in range(2):
-            assert tell(asked, crm, send) == {State.WAITING: 1}
+            assert tell(asked, crm, send) == {DeliveryState.WAITING: 1}
             assert not tell(asked, crm, send)  # not due yet
-            hurry(asked)
+            make_due(asked)
         send.verdict = Delivered()
         tell(asked, crm, send)
-        assert states(asked) == [("freshdesk.callback", "delivered", 3)]
+        assert delivery_states(asked) == [("freshdesk.callback", "delivered", 3)]
         assert len({told["id"] for told in send.told}) == 1
 
-    def test_a_receiver_that_asks_for_time_gets_it(self, asked: Database, crm: Crm) -> None:
-        write(asked, [result(**ANSWERED)])
-        tell(asked, crm, Sends(Again("answered 429", after=900)))
+    def test_a_receiver_that_asks_for_time_gets_it(self, asked: Database, crm: CrmConfig) -> None:
+        write_window(asked, [result(**ANSWERED)])
+        tell(asked, crm, Sends(Retry("answered 429", after_s=900)))
         with asked.autocommit() as connection:
             next_at = connection.execute(text("SELECT next_at FROM deliveries")).scalar_one()
         assert next_at > datetime.now(UTC) + timedelta(seconds=800)
 
-    def test_after_a_day_of_attempts_it_is_given_up(self, asked: Database, crm: Crm) -> None:
-        write(asked, [result(**ANSWERED)])
-        send = Sends(Again("answered 503"))
-        for _ in range(MOST_ATTEMPTS + 1):
+    def test_after_a_day_of_attempts_it_is_given_up(self, asked: Database, crm: CrmConfig) -> None:
+        write_window(asked, [result(**ANSWERED)])
+        send = Sends(Retry("answered 503"))
+        for _ in range(MAX_ATTEMPTS + 1):
             tell(asked, crm, send)
-            hurry(asked)
-        assert states(asked) == [("freshdesk.callback", "gave-up", MOST_ATTEMPTS)]
-        assert len(send.sent) == MOST_ATTEMPTS
+            make_due(asked)
+        assert delivery_states(asked) == [("freshdesk.callback", "failed", MAX_ATTEMPTS)]
+        assert len(send.sent) == MAX_ATTEMPTS
 
-    def test_what_is_refused_is_given_up_at_once(self, asked: Database, crm: Crm) -> None:
-        write(asked, [result(**ANSWERED)])
-        assert tell(asked, crm, Sends(GiveUp("answered 410"))) == {State.GAVE_UP: 1}
+    def test_what_is_refused_is_given_up_at_once(self, asked: Database, crm: CrmConfig) -> None:
+        write_window(asked, [result(**ANSWERED)])
+        assert tell(asked, crm, Sends(Undeliverable("answered 410"))) == {DeliveryState.FAILED: 1}
 
     def test_a_target_that_is_gone_from_the_file_is_given_up(self, asked: Database) -> None:
-        write(asked, [result(**ANSWERED)])
+        write_window(asked, [result(**ANSWERED)])
         send = Sends()
-        assert tell(asked, Crm({}), send) == {State.GAVE_UP: 1}
+        assert tell(asked, CrmConfig({}), send) == {DeliveryState.FAILED: 1}
         assert send.sent == []
 
-    def test_a_result_that_a_newer_text_has_overtaken_is_not_told(self, asked: Database, crm: Crm) -> None:
-        write(asked, [result("A", **ANSWERED)])
-        write(asked, [result("B", minute=1, lane=Lane.BULK, **ANSWERED)])
+    def test_a_result_that_a_newer_text_has_overtaken_is_not_told(self, asked: Database, crm: CrmConfig) -> None:
+        write_window(asked, [result("A", **ANSWERED)])
+        write_window(asked, [result("B", minute=1, lane=Lane.BULK, **ANSWERED)])
         send = Sends()
-        assert tell(asked, crm, send) == {State.OVERTAKEN: 1}
+        assert tell(asked, crm, send) == {DeliveryState.SUPERSEDED: 1}
         assert send.sent == []
 
-    def test_of_two_answers_the_newer_is_told_however_late(self, asked: Database, crm: Crm) -> None:
-        write(asked, [result("A", label="suporte", **ANSWERED)])
-        tell(asked, crm, Sends(Again("answered 503")))
-        write(asked, [result("B", minute=1, **ANSWERED)])
+    def test_of_two_answers_the_newer_is_told_however_late(self, asked: Database, crm: CrmConfig) -> None:
+        write_window(asked, [result("A", label="suporte", **ANSWERED)])
+        tell(asked, crm, Sends(Retry("answered 503")))
+        write_window(asked, [result("B", minute=1, **ANSWERED)])
         send = Sends()
         tell(asked, crm, send)
-        hurry(asked)
+        make_due(asked)
         tell(asked, crm, send)
         assert [told["label"] for told in send.told] == ["venda"]
-        assert [state for _, state, _ in states(asked)] == ["overtaken", "delivered"]
+        assert [state for _, state, _ in delivery_states(asked)] == ["superseded", "delivered"]
 
     def test_while_one_answer_is_on_its_way_the_next_about_that_ticket_waits(self, asked: Database) -> None:
         """Two requests at once may arrive in the other order, and the older would hold."""
-        write(asked, [result("A", **ANSWERED)])
-        first = lease(asked, "freshdesk.callback")
-        write(asked, [result("B", minute=1, **ANSWERED)])
+        write_window(asked, [result("A", **ANSWERED)])
+        first = lease_result(asked, "freshdesk.callback")
+        write_window(asked, [result("B", minute=1, **ANSWERED)])
         assert first
-        assert lease(asked, "freshdesk.callback") is None
-        settle(asked, first, State.DELIVERED)
-        assert lease(asked, "freshdesk.callback")
+        assert lease_result(asked, "freshdesk.callback") is None
+        mark_delivery(asked, first, DeliveryState.DELIVERED)
+        assert lease_result(asked, "freshdesk.callback")
 
 
 class TestAVerdict:
     WHOSE = Identity("freshdesk", "4711")
 
-    def verdict(self, database: Database, label: str | None) -> Verdict:
-        found = judge(database, self.WHOSE, label, "ana")
-        assert isinstance(found, Verdict)
+    def verdict(self, database: Database, label: str | None) -> ReviewRef:
+        found = record_review(database, self.WHOSE, label, "ana")
+        assert isinstance(found, ReviewRef)
         return found
 
-    def test_after_the_delivery_is_told_with_an_id_of_its_own(self, asked: Database, crm: Crm) -> None:
-        write(asked, [doubtful(**ANSWERED)])
+    def test_after_the_delivery_is_told_with_an_id_of_its_own(self, asked: Database, crm: CrmConfig) -> None:
+        write_window(asked, [doubtful(**ANSWERED)])
         send = Sends()
         tell(asked, crm, send)
         verdict = self.verdict(asked, "suporte")
         tell(asked, crm, send)
-        undo(asked, verdict)
+        undo_review(asked, verdict)
         tell(asked, crm, send)
         assert [(told["label"], told["band"], told["reviewed"]) for told in send.told] == [
             ("venda", "review", False), ("suporte", "automate", True), ("venda", "review", False),
         ]  # fmt: skip
         assert len({told["id"] for told in send.told}) == 3
 
-    def test_before_the_delivery_is_what_is_told(self, asked: Database, crm: Crm) -> None:
-        write(asked, [doubtful(**ANSWERED)])
+    def test_before_the_delivery_is_what_is_told(self, asked: Database, crm: CrmConfig) -> None:
+        write_window(asked, [doubtful(**ANSWERED)])
         self.verdict(asked, "suporte")
         send = Sends()
         tell(asked, crm, send)
-        hurry(asked)
+        make_due(asked)
         tell(asked, crm, send)
         assert [told["label"] for told in send.told] == ["suporte"]
 
-    def test_stands_when_another_model_has_classified_the_text_since(self, asked: Database, crm: Crm) -> None:
-        write(asked, [doubtful(**ANSWERED)])
+    def test_stands_when_another_model_has_classified_the_text_since(self, asked: Database, crm: CrmConfig) -> None:
+        write_window(asked, [doubtful(**ANSWERED)])
         tell(asked, crm, Sends())
         self.verdict(asked, "suporte")
-        write(asked, [result(model="v1.1.0", epoch=2, lane=Lane.BULK, **ANSWERED)])
+        write_window(asked, [result(model="v1.1.0", epoch=2, lane=Lane.BULK, **ANSWERED)])
         send = Sends()
         tell(asked, crm, send)
         assert [(told["label"], told["model_version"]) for told in send.told] == [("suporte", "v1.1.0")]
 
     def test_on_a_ticket_that_nobody_is_told_of_is_not_told(self, asked: Database) -> None:
-        write(asked, [result(lane=Lane.BULK, **ANSWERED)])
+        write_window(asked, [result(lane=Lane.BULK, **ANSWERED)])
         self.verdict(asked, "suporte")
-        assert states(asked) == []
+        assert delivery_states(asked) == []
 
 
 class TestManyAtOnce:
-    def test_each_is_sent_once_by_two_workers_at_once(self, asked: Database, crm: Crm, endpoints: Any) -> None:
-        write(asked, [result(external_id=str(one), **ANSWERED) for one in range(60)])
+    def test_each_is_sent_once_by_two_workers_at_once(self, asked: Database, crm: CrmConfig, endpoints: Any) -> None:
+        write_window(asked, [result(external_id=str(one), **ANSWERED) for one in range(60)])
         send = Sends()
 
         def run(_: int) -> None:
@@ -236,18 +235,18 @@ class TestManyAtOnce:
             list(pool.map(run, range(2)))
         assert Counter(told["external_id"] for told in send.told) == Counter(map(str, range(60)))
 
-    def test_a_target_that_does_not_answer_keeps_no_other_waiting(self, asked: Database, crm: Crm) -> None:
+    def test_a_target_that_does_not_answer_keeps_no_other_waiting(self, asked: Database, crm: CrmConfig) -> None:
         stuck = [result(external_id=str(one), **ANSWERED) for one in range(20)]
-        write(asked, [*stuck, result(external_id="quick", source="salesforce")])
+        write_window(asked, [*stuck, result(external_id="quick", source="salesforce")])
         quick, given = threading.Event(), list[str]()
 
-        def send(request: Request) -> Sent:
+        def send(request: Request) -> SendResult:
             if b"quick" in request.body:
                 quick.set()
                 return Delivered()
             assert quick.wait(20), "it waited for the others"
             given.append(request.url)
-            return Again("ReadTimeout")
+            return Retry("ReadTimeout")
 
         done = tell(asked, crm, send)
         assert done["delivered"] == 1

@@ -4,50 +4,50 @@ import json
 
 import pytest
 
-from tests.support.back import states
 from tests.support.command import Triagem
+from tests.support.delivery import delivery_states
 from tests.support.windows import result
 from triagem.db import Database
-from triagem.db.deliveries import State, keep_targets, lease, settle
-from triagem.db.window import write
+from triagem.db.deliveries import DeliveryState, lease_result, mark_delivery, sync_result_targets
+from triagem.db.window import write_window
 
 
 @pytest.fixture(autouse=True)
 def given_up(database: Database) -> None:
     """Two that were given up, and one that waits."""
-    keep_targets(database, {"shop.callback": "shop", "zendesk.tags": "zendesk"})
-    write(database, [result(source="shop", external_id="1"), result(source="zendesk", external_id="2")])
+    sync_result_targets(database, {"shop.callback": "shop", "zendesk.tags": "zendesk"})
+    write_window(database, [result(source="shop", external_id="1"), result(source="zendesk", external_id="2")])
     for target in ("shop.callback", "zendesk.tags"):
-        leased = lease(database, target)
+        leased = lease_result(database, target)
         assert leased
-        settle(database, leased, State.GAVE_UP, reason="answered 410")
-    write(database, [result(source="shop", external_id="3")])
+        mark_delivery(database, leased, DeliveryState.FAILED, reason="answered 410")
+    write_window(database, [result(source="shop", external_id="3")])
 
 
 def test_what_was_given_up_is_listed_with_its_reason(triagem: Triagem) -> None:
-    shown = triagem("deliveries", "list", "--state", "gave-up")
+    shown = triagem("deliveries", "list", "--state", "failed")
     assert shown.status == 0
     assert "answered 410" in shown.out
 
     found = json.loads(triagem("deliveries", "list", "--target", "shop.callback", "--format", "json").out)
-    assert [(one["about"], one["state"], one["why"]) for one in found] == [
-        ("shop 3", "waiting", None), ("shop 1", "gave-up", "answered 410"),
+    assert [(one["about"], one["state"], one["last_error"]) for one in found] == [
+        ("shop 3", "waiting", None), ("shop 1", "failed", "answered 410"),
     ]  # fmt: skip
 
 
 def test_it_is_replayed_by_target_from_the_first_attempt_on(triagem: Triagem, database: Database) -> None:
     answer = triagem("deliveries", "replay", "--all", "--target", "shop.callback", "--json")
     assert json.loads(answer.out) == {"replayed": 1}
-    assert set(states(database)) == {("shop.callback", "waiting", 0), ("zendesk.tags", "gave-up", 1)}
-    assert lease(database, "shop.callback")
+    assert set(delivery_states(database)) == {("shop.callback", "waiting", 0), ("zendesk.tags", "failed", 1)}
+    assert lease_result(database, "shop.callback")
 
 
 def test_only_what_was_given_up_is_dropped(triagem: Triagem, database: Database) -> None:
     found = json.loads(triagem("deliveries", "list", "--format", "json").out)
     answer = triagem("deliveries", "drop", *(str(one["id"]) for one in found), "--yes")
     assert "2 dropped" in answer.out
-    assert "1 were not given up" in answer.out
-    assert states(database) == [("shop.callback", "waiting", 0)]
+    assert "1 skipped: not failed" in answer.out
+    assert delivery_states(database) == [("shop.callback", "waiting", 0)]
 
 
 @pytest.mark.parametrize(

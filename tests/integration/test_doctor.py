@@ -8,10 +8,10 @@ import pytest
 from sqlalchemy import text
 
 from tests.support.command import Triagem
+from triagem import Publisher
 from triagem.cli.stack import LocalStack
 from triagem.db import Database
 from triagem.inbox import Inbox
-from triagem.producer import Publisher
 
 
 def test_doctor_finds_a_healthy_installation_healthy(
@@ -20,14 +20,14 @@ def test_doctor_finds_a_healthy_installation_healthy(
     monkeypatch.setenv("TRIAGEM_REGISTRY_URL", str(bert_models))
     answer = triagem("doctor", "--json")
     checks = json.loads(answer.out)
-    assert [check["wrong"] for check in checks] == [None] * 6
+    assert [check["problem"] for check in checks] == [None] * 6
     assert answer.status == 0
 
 
 def doctor_says(triagem: Triagem) -> dict[str, str]:
     answer = triagem("doctor", "--json")
     assert answer.status == 1
-    return {check["what"]: check["wrong"] for check in json.loads(answer.out) if check["wrong"]}
+    return {check["check"]: check["problem"] for check in json.loads(answer.out) if check["problem"]}
 
 
 def test_doctor_names_a_changed_model_file(
@@ -46,7 +46,7 @@ def test_doctor_names_an_absent_model_and_how_to_get_one(triagem: Triagem, monke
 
 def test_doctor_names_tickets_that_wait_for_nobody(triagem: Triagem, inbox: Inbox) -> None:
     Publisher(inbox).publish(source="crm", external_id="1", text="x")
-    assert "no worker is alive" in doctor_says(triagem)["inbox"]
+    assert "no worker is running" in doctor_says(triagem)["inbox"]
 
 
 def test_doctor_names_a_redis_that_would_drop_tickets(triagem: Triagem, inbox: Inbox) -> None:

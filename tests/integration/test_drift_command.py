@@ -10,24 +10,24 @@ import pytest
 
 from tests.support.builders import manifest, register
 from tests.support.command import Triagem, assert_one_line
-from tests.support.engines import SeeingModel
+from tests.support.engines import EmbeddingNoopModel
 from tests.support.windows import result, rows
 from triagem.contracts.errors import ModelCorrupt
 from triagem.contracts.model import REFERENCE_FILE, Tokens
 from triagem.db import Database
-from triagem.db.alerts import undelivered
-from triagem.db.samples import FIRST, Sample, keep
-from triagem.db.window import write
+from triagem.db.alerts import undelivered_alerts
+from triagem.db.samples import KEEP_FIRST, NewSample, store_samples
+from triagem.db.window import write_window
 from triagem.registry import Registry
-from triagem.trainer.alerting import tell_drift
+from triagem.trainer.alerting import alert_if_drifted
 from triagem.trainer.data import Row
 from triagem.trainer.drift import check
-from triagem.trainer.reference import MOST, look, read_reference, write_reference
+from triagem.trainer.reference import MAX_ROWS, describe_rows, read_reference, write_reference
 
 VERSION = "v1.0.0"
 
 
-class Spread(SeeingModel):
+class Spread(EmbeddingNoopModel):
     """Embeddings that differ from text to text: chance, with the number of words for its seed."""
 
     def embed(self, batch: Sequence[Tokens]) -> list[list[float]]:
@@ -64,17 +64,19 @@ def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, triagem: Triagem) 
 
 def sample(database: Database, number: int, *, start: int = 0, moved: float = 0.0) -> None:
     """So many tickets more with a sample each, embedded like the reference's texts, or moved away from them."""
-    embeddings = look(MODEL, texts(number)).embeddings + moved
+    embeddings = describe_rows(MODEL, texts(number)).embeddings + moved
     results = [  # labels are mixed as in the reference
         result(str(one), external_id=f"{start + one}", label=("venda", "suporte")[one % 2]) for one in range(number)
     ]
-    write(database, results)
-    keep(database, [Sample(row, one, "pt") for row, one in zip(results, embeddings.tolist(), strict=True)])
+    write_window(database, results)
+    store_samples(
+        database, [NewSample(row, one, "pt") for row, one in zip(results, embeddings.tolist(), strict=True)]
+    )
 
 
 class TestReference:
     def test_what_was_written_is_read_again(self, tmp_path: Path) -> None:
-        registry, expected = registered(tmp_path, 12), look(MODEL, texts(12))
+        registry, expected = registered(tmp_path, 12), describe_rows(MODEL, texts(12))
 
         read = read_reference(registry, VERSION)
 
@@ -85,12 +87,12 @@ class TestReference:
         assert (read.labels, read.langs) == (expected.labels, expected.langs)
 
     def test_the_labels_are_what_the_version_says_not_what_is_true(self) -> None:
-        assert look(MODEL, texts(4)).labels == ["suporte", "venda", "suporte", "venda"]
+        assert describe_rows(MODEL, texts(4)).labels == ["suporte", "venda", "suporte", "venda"]
 
     def test_rows_beyond_the_most_are_drawn_by_seed(self, tmp_path: Path) -> None:
         for name in ("one", "same"):
             (tmp_path / name).mkdir()
-            write_reference(tmp_path / name, MODEL, texts(MOST + 5))
+            write_reference(tmp_path / name, MODEL, texts(MAX_ROWS + 5))
 
         one, same = ((tmp_path / name / REFERENCE_FILE).read_bytes() for name in ("one", "same"))
         assert one == same
@@ -160,24 +162,24 @@ class TestCommand:
 class TestFirstSamples:
     def test_from_600_samples_on_the_first_500_are_the_reference(self, database: Database, tmp_path: Path) -> None:
         registry = registered(tmp_path, 200)
-        sample(database, FIRST, moved=2.0)
+        sample(database, KEEP_FIRST, moved=2.0)
         assert check(database, registry).drifted  # from the held-out rows
-        sample(database, 99, start=FIRST, moved=2.0)
+        sample(database, 99, start=KEEP_FIRST, moved=2.0)
         assert check(database, registry).reference == "held-out rows"
 
-        sample(database, 1, start=FIRST + 99, moved=2.0)
+        sample(database, 1, start=KEEP_FIRST + 99, moved=2.0)
 
         report = check(database, registry)
         assert (report.reference, report.rows, report.reference_rows) == ("first samples", 100, 500)
 
     def test_what_comes_behind_them_is_compared_with_them(self, database: Database, tmp_path: Path) -> None:
         registry = registered(tmp_path, 0)
-        sample(database, FIRST, moved=2.0)
-        sample(database, 300, start=FIRST)
+        sample(database, KEEP_FIRST, moved=2.0)
+        sample(database, 300, start=KEEP_FIRST)
 
         (embeddings, *_) = check(database, registry).shifts
 
-        assert embeddings.found
+        assert embeddings.shifted
 
     def test_a_version_without_held_out_rows_waits_for_them(self, database: Database, tmp_path: Path) -> None:
         registry = registered(tmp_path, 0)
@@ -193,17 +195,19 @@ class TestTheDailyTask:
 
     def test_tells_of_drift_once_a_month(self, database: Database, registry: Registry) -> None:
         sample(database, 200, moved=3.0)
-        assert [tell_drift(database, registry, now) for now in (self.NOVEMBER, self.NOVEMBER, self.DECEMBER)] == [
+        assert [
+            alert_if_drifted(database, registry, now) for now in (self.NOVEMBER, self.NOVEMBER, self.DECEMBER)
+        ] == [
             True,
             False,
             True,
         ]
-        newest, _ = undelivered(database, kind="drift", limit=9)
+        newest, _ = undelivered_alerts(database, kind="drift", limit=9)
         assert newest.about == "v1.0.0 2026-12"
         assert newest.detail
-        assert "drift in embeddings" in newest.detail["says"]
+        assert "drift in embeddings" in newest.detail["summary"]
 
     def test_says_nothing_where_there_is_too_little_to_tell(self, database: Database, registry: Registry) -> None:
         sample(database, 99, moved=3.0)
-        assert not tell_drift(database, registry, self.NOVEMBER)
-        assert undelivered(database, limit=9) == []
+        assert not alert_if_drifted(database, registry, self.NOVEMBER)
+        assert undelivered_alerts(database, limit=9) == []

@@ -13,7 +13,7 @@ from triagem.contracts.text import clean
 from triagem.engine.classify import EngineSettings, LoadedModel, load
 from triagem.trainer.data import Row
 from triagem.trainer.drift import compare
-from triagem.trainer.reference import Population, look
+from triagem.trainer.reference import Population, describe_rows
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "train.jsonl"
 DOMAINS = Path(__file__).parents[3] / "shared" / "data" / "train_en.jsonl"
@@ -31,7 +31,7 @@ def groups(file: Path, name: str, model: LoadedModel, each: int = EACH) -> dict[
     records = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
     short = [record for record in records if len(record["prompt"].split()) <= WORDS]
     return {
-        group: look(model, [Row(clean(one["prompt"]), one["completion"]) for one in list(some)[:each]])
+        group: describe_rows(model, [Row(clean(one["prompt"]), one["completion"]) for one in list(some)[:each]])
         for group, some in groupby(sorted(short, key=lambda one: str(one[name])), key=lambda one: str(one[name]))
     }
 
@@ -77,7 +77,7 @@ def alarms(whole: Population, splits: int, *, recent: int = 100) -> int:
     for seed in range(splits):
         order = np.random.default_rng(seed).permutation(len(whole)).tolist()
         found += any(
-            one.found for one in compare(part(whole, order[recent : recent + 500]), part(whole, order[:recent]))
+            one.shifted for one in compare(part(whole, order[recent : recent + 500]), part(whole, order[:recent]))
         )
     return found
 
@@ -85,7 +85,7 @@ def alarms(whole: Population, splits: int, *, recent: int = 100) -> int:
 def test_another_language_is_drift(languages: dict[str, Population]) -> None:
     (embeddings, *_) = compare(languages["en"], languages["pt"])
 
-    assert embeddings.found
+    assert embeddings.shifted
     assert embeddings.now["shifted"] > 20
 
 
@@ -98,7 +98,7 @@ def test_one_language_raises_at_most_one_alarm_in_twenty(languages: dict[str, Po
 def test_a_domain_that_was_left_out_is_drift(domains: dict[str, Population], left_out: str) -> None:
     known = together(seen for name, seen in domains.items() if name != left_out)
 
-    assert any(one.found for one in compare(known, domains[left_out]))
+    assert any(one.shifted for one in compare(known, domains[left_out]))
 
 
 def test_the_same_domains_raise_at_most_one_alarm_in_twenty(domains: dict[str, Population]) -> None:
@@ -132,4 +132,4 @@ def mixed(domains: dict[str, Population], new: str, recent: int, share: float, s
     order, number = rng.permutation(len(known)).tolist(), min(round(share * recent), len(domains[new]))
     others = part(known, order[500 : 500 + recent - number])
     sixth = part(domains[new], rng.permutation(len(domains[new])).tolist()[:number])
-    return any(one.found for one in compare(part(known, order[:500]), together(iter([others, sixth]))))
+    return any(one.shifted for one in compare(part(known, order[:500]), together(iter([others, sixth]))))

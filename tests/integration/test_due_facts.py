@@ -8,24 +8,24 @@ import pytest
 from sqlalchemy import text
 
 from tests.support.command import Triagem, assert_one_line
-from tests.support.life import drift_report, promoted, reviewed, seen
+from tests.support.version_history import drift_report, promoted, reviewed, seen
 from triagem.contracts.errors import ModelCorrupt
 from triagem.contracts.model import ROWS_FILE
 from triagem.db import Database
-from triagem.db.alerts import undelivered
+from triagem.db.alerts import undelivered_alerts
 from triagem.registry import Registry
-from triagem.trainer.alerting import tell_due
-from triagem.trainer.due import Facts
-from triagem.trainer.due_facts import facts
+from triagem.trainer.alerting import alert_if_due
+from triagem.trainer.due import RetrainingFacts
+from triagem.trainer.retraining_facts import read_facts
 from triagem.trainer.settings import DueSettings
 
 NOW = datetime(2026, 11, 23, 3, 30, tzinfo=UTC)
 DECEMBER = datetime(2026, 12, 1, 3, 30, tzinfo=UTC)
 
 
-def known(database: Database, registry: Registry) -> Facts:
+def known(database: Database, registry: Registry) -> RetrainingFacts:
     """What is known today."""
-    return facts(database, registry, datetime.now(UTC))
+    return read_facts(database, registry, datetime.now(UTC))
 
 
 def test_age_labels_rows_and_test_accuracy_are_the_manifest_s(database: Database, tmp_path: Path) -> None:
@@ -108,9 +108,9 @@ class TestTheCommand:
         answer = triagem("due")
         assert answer.status == 3
         assert answer.out.splitlines() == [
-            "v1.0.0 should be trained again:",
-            "  age: it was trained 100 days ago, over 92",
-            "  new-label: reviews say 'cobranca' (1), a label that it does not know",
+            "retraining of v1.0.0 is due:",
+            "  age: it was trained 100 days ago, more than 92",
+            "  new-label: reviewers chose 'cobranca' (1), a label that it does not know",
             "next: triagem review export new.jsonl",
             "      triagem train DATA_DIR --from v1.0.0",
         ]
@@ -134,9 +134,9 @@ class TestTelling:
     def test_each_reason_is_told_once_a_month(self, database: Database, tmp_path: Path) -> None:
         registry = promoted(tmp_path, created_at=datetime(2026, 8, 1, tzinfo=UTC))
         reviewed(database, "a", "cobranca")
-        told = [tell_due(database, registry, DueSettings(), now) for now in (NOW, NOW, DECEMBER)]
+        told = [alert_if_due(database, registry, DueSettings(), now) for now in (NOW, NOW, DECEMBER)]
         assert told == [2, 0, 2]
-        assert {one.about for one in undelivered(database, limit=9)} == {
+        assert {one.about for one in undelivered_alerts(database, limit=9)} == {
             "v1.0.0 age 2026-11",
             "v1.0.0 new-label cobranca 2026-11",
             "v1.0.0 age 2026-12",
@@ -147,16 +147,16 @@ class TestTelling:
         self, database: Database, tmp_path: Path
     ) -> None:
         registry = promoted(tmp_path, created_at=datetime(2026, 8, 1, tzinfo=UTC))
-        tell_due(database, registry, DueSettings(), NOW)
+        alert_if_due(database, registry, DueSettings(), NOW)
         reviewed(database, "a", "cobranca")
-        assert tell_due(database, registry, DueSettings(), NOW) == 1
+        assert alert_if_due(database, registry, DueSettings(), NOW) == 1
 
     def test_the_next_version_starts_anew(self, database: Database, tmp_path: Path) -> None:
-        tell_due(database, promoted(tmp_path, created_at=datetime(2026, 8, 1, tzinfo=UTC)), DueSettings(), NOW)
+        alert_if_due(database, promoted(tmp_path, created_at=datetime(2026, 8, 1, tzinfo=UTC)), DueSettings(), NOW)
         registry = promoted(tmp_path, created_at=datetime(2026, 8, 2, tzinfo=UTC))
-        assert tell_due(database, registry, DueSettings(), NOW) == 1
+        assert alert_if_due(database, registry, DueSettings(), NOW) == 1
 
     def test_drift_is_left_to_its_own_alert(self, database: Database, tmp_path: Path) -> None:
         registry = promoted(tmp_path)
         drift_report(database, drifted=True)
-        assert tell_due(database, registry, DueSettings(), datetime.now(UTC)) == 0
+        assert alert_if_due(database, registry, DueSettings(), datetime.now(UTC)) == 0

@@ -71,7 +71,7 @@ def test_the_classifier_reads_nothing_else(packed: LoadedModel, bert_models: Pat
 def test_another_architecture_shows_its_first_token(packed: LoadedModel) -> None:
     from transformers import DistilBertConfig, DistilBertForSequenceClassification
 
-    from triagem.engine.precision import fitting
+    from triagem.engine.precision import select_runner
 
     config = DistilBertConfig(dim=8, n_layers=1, n_heads=1, hidden_dim=8, vocab_size=9)
     network = DistilBertForSequenceClassification(config).train(False)
@@ -79,7 +79,7 @@ def test_another_architecture_shows_its_first_token(packed: LoadedModel) -> None
     def pad(rows: Sequence[Sequence[int]]) -> dict[str, torch.Tensor]:
         return {"input_ids": torch.tensor(rows)}
 
-    runner = fitting(network, pad, torch.device("cpu"), precision="fp32", packed=True, rows=[])
+    runner = select_runner(network, pad, torch.device("cpu"), precision="fp32", packed=True, rows=[])
     with torch.inference_mode():
         read = network.pre_classifier(runner.pooled([[1, 2, 3], [4, 5, 6]])).relu()
         assert torch.equal(network.classifier(read), runner.logits([[1, 2, 3], [4, 5, 6]]))

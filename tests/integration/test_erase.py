@@ -7,8 +7,8 @@ import pytest
 from redis import Redis
 from redis.exceptions import NoPermissionError, ResponseError
 
-from tests.support.forgetting import WHOSE
-from tests.support.letters import entry_of
+from tests.support.dead_letters import payload_of
+from tests.support.forgetting import FORGOTTEN
 from tests.support.waiting import until
 from triagem.contracts.ticket import Identity, Lane
 from triagem.inbox import Inbox
@@ -18,7 +18,7 @@ from triagem.inbox.erase import LogRewrite, erase, rewrite_log
 class TestInbox:
     def test_all_pages_of_both_lanes_are_searched(self, inbox: Inbox) -> None:
         for lane in Lane:
-            inbox.put(lane, [entry_of(str(number)) for number in range(1100)] + [entry_of("last")])
+            inbox.put(lane, [payload_of(str(number)) for number in range(1100)] + [payload_of("last")])
         looked: list[int] = []
 
         assert erase(inbox, Identity("crm", "last"), looked.append).entries == 2
@@ -26,13 +26,13 @@ class TestInbox:
         assert looked == [500, 500, 101] * 2
 
     def test_without_streams_nothing_is_found(self, redis: Redis) -> None:
-        assert erase(Inbox(redis), WHOSE).entries == 0
+        assert erase(Inbox(redis), FORGOTTEN).entries == 0
 
     def test_redis_log_is_rewritten_without_what_was_deleted(self, inbox: Inbox, log: Path) -> None:
-        inbox.put(Lane.LIVE, [entry_of("4711", "unheard-of")])
+        inbox.put(Lane.LIVE, [payload_of("4711", "unheard-of")])
         assert "unheard-of" in written(log)
 
-        erase(inbox, WHOSE)
+        erase(inbox, FORGOTTEN)
         assert rewrite_log(inbox.redis) is LogRewrite.STARTED
 
         until(lambda: "unheard-of" not in written(log))
@@ -40,7 +40,7 @@ class TestInbox:
     def test_a_rewrite_that_began_before_is_waited_for(self, inbox: Inbox) -> None:
         redis = Answering(inbox, *[ResponseError("Background append only file rewriting already in progress")] * 2)
 
-        assert rewrite_log(redis, patience_s=0) is LogRewrite.BUSY
+        assert rewrite_log(redis, timeout_s=0) is LogRewrite.BUSY
         assert rewrite_log(redis) is LogRewrite.STARTED
 
     def test_a_server_that_allows_no_rewrite_is_no_failure(self, inbox: Inbox) -> None:

@@ -7,28 +7,34 @@ import pytest
 from sqlalchemy import text
 
 from tests.support.command import Triagem, assert_one_line
-from tests.support.forgetting import WHOSE, WORDS, ours, said, waiting
-from tests.support.letters import buried, entry_of
-from tests.support.windows import doubtful, judge, rows
+from tests.support.dead_letters import insert_dead_letters, payload_of
+from tests.support.forgetting import FORGOTTEN, FORGOTTEN_TEXT, all_content, forgotten_result, waiting_payloads
+from tests.support.windows import doubtful, insert_review, rows
 from triagem.contracts.ticket import Lane
 from triagem.db import Database
-from triagem.db.deliveries import keep_targets
-from triagem.db.forget import entomb, find
-from triagem.db.window import write
+from triagem.db.deliveries import sync_result_targets
+from triagem.db.forgetting import find_ticket, write_tombstone
+from triagem.db.window import write_window
 from triagem.inbox import Inbox
 
 
 class TestEverywhere:
     @pytest.fixture
     def answer(self, triagem: Triagem, database: Database, inbox: Inbox) -> Any:
-        keep_targets(database, {"crm.callback": "crm"})
-        write(database, [ours()])
-        judge(database, WORDS, "suporte")
-        write(database, [doubtful(source="crm", external_id="neighbour")])
-        buried(database, entry_of("4711"), entry_of("neighbour"), entry_of("4711", source="other"), b"\xffno ticket")
-        inbox.put(Lane.LIVE, [entry_of("4711"), entry_of("neighbour"), b"\xffno ticket"])
-        inbox.put(Lane.BULK, [entry_of("4711"), entry_of("4711")])
-        inbox.take(Lane.BULK, "somebody", 1)
+        sync_result_targets(database, {"crm.callback": "crm"})
+        write_window(database, [forgotten_result()])
+        insert_review(database, FORGOTTEN_TEXT, "suporte")
+        write_window(database, [doubtful(source="crm", external_id="neighbour")])
+        insert_dead_letters(
+            database,
+            payload_of("4711"),
+            payload_of("neighbour"),
+            payload_of("4711", source="other"),
+            b"\xffno ticket",
+        )
+        inbox.put(Lane.LIVE, [payload_of("4711"), payload_of("neighbour"), b"\xffno ticket"])
+        inbox.put(Lane.BULK, [payload_of("4711"), payload_of("4711")])
+        inbox.fetch(Lane.BULK, "somebody", 1)
         answer = triagem("db", "forget", "crm", " 4711", "--yes", "--json")
         assert answer.status == 0, answer
         return json.loads(answer.out)
@@ -47,13 +53,13 @@ class TestEverywhere:
                     "review_draws": 0,
                     "run_changes": 0,
                     "samples": 0,
-                    "ticket_words": 0,
+                    "ticket_lexemes": 0,
                 },
                 "dead_letters": 1,
-                "unreadable_letters": 1,
+                "unreadable_dead_letters": 1,
                 "inbox_entries": 3,
                 "unreadable_entries": 1,
-                "inbox_left": 2,
+                "inbox_entries_left": 2,
                 "log_rewrite": "started",
             },
         }
@@ -69,8 +75,8 @@ class TestEverywhere:
         for table in ("predictions", "alerts", "reviews"):
             assert {row["ticket_id"] for row in rows(database, table)} <= {neighbour["id"]}
         letters = [bytes(letter["payload"]) for letter in rows(database, "dead_letters")]
-        assert letters == [entry_of("neighbour"), entry_of("4711", source="other"), b"\xffno ticket"]
-        assert waiting(inbox) == [entry_of("neighbour"), b"\xffno ticket"]
+        assert letters == [payload_of("neighbour"), payload_of("4711", source="other"), b"\xffno ticket"]
+        assert waiting_payloads(inbox) == [payload_of("neighbour"), b"\xffno ticket"]
         assert inbox.in_flight(Lane.BULK) == 0
 
     def test_no_view_shows_it(self, answer: Any, database: Database) -> None:
@@ -81,14 +87,14 @@ class TestEverywhere:
     def test_again_finds_nothing_more_and_changes_nothing(
         self, answer: Any, triagem: Triagem, database: Database, inbox: Inbox
     ) -> None:
-        before = said(database), waiting(inbox)
+        before = all_content(database), waiting_payloads(inbox)
 
         again = triagem("db", "forget", "crm", "4711", "--yes")
 
         assert again.status == 0
-        assert "was forgotten before" in again.out
-        assert "inbox: 0 (1 more do not say whose they are" in again.out
-        assert (said(database), waiting(inbox)) == before
+        assert "was already forgotten" in again.out
+        assert "inbox: 0 (1 more do not identify their ticket" in again.out
+        assert (all_content(database), waiting_payloads(inbox)) == before
 
     def test_it_cannot_be_shown_any_more(self, answer: Any, triagem: Triagem) -> None:
         assert_one_line(triagem("show", "crm", "4711"), "no ticket")
@@ -96,13 +102,13 @@ class TestEverywhere:
 
 class TestAsking:
     def test_nothing_is_deleted_where_nobody_can_be_asked(self, triagem: Triagem, database: Database) -> None:
-        write(database, [ours()])
+        write_window(database, [forgotten_result()])
 
         assert_one_line(
             triagem("db", "forget", "crm", "4711"), "Ticket '4711' of 'crm': received 2026-11-22", "--yes"
         )
 
-        assert WORDS in said(database)
+        assert FORGOTTEN_TEXT in all_content(database)
 
     @pytest.mark.parametrize(
         ("source", "external_id", "said"), [(" ", "1", "source"), ("crm", "x" * 256, "external_id")]
@@ -115,34 +121,36 @@ class TestAsking:
     def test_with_redis_away_postgres_is_done_and_doing_it_again_mends_it(
         self, triagem: Triagem, database: Database, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        write(database, [ours()])
-        inbox.put(Lane.LIVE, [entry_of("4711")])
+        write_window(database, [forgotten_result()])
+        inbox.put(Lane.LIVE, [payload_of("4711")])
         with monkeypatch.context() as patched:
             patched.setenv("TRIAGEM_REDIS_URL", "redis://127.0.0.1:1/0")
             assert_one_line(triagem("db", "forget", "crm", "4711", "--yes"), "Redis does not answer")
-        assert WORDS not in said(database)
+        assert FORGOTTEN_TEXT not in all_content(database)
 
         assert triagem("db", "forget", "crm", "4711", "--yes").status == 0
 
-        assert waiting(inbox) == []
+        assert waiting_payloads(inbox) == []
 
 
 class TestDatabase:
     def test_the_first_moment_of_forgetting_stays(self, database: Database) -> None:
-        assert entomb(database, WHOSE)
-        first = find(database, WHOSE)
-        assert not entomb(database, WHOSE)
+        assert write_tombstone(database, FORGOTTEN)
+        first = find_ticket(database, FORGOTTEN)
+        assert not write_tombstone(database, FORGOTTEN)
 
         assert first is not None
-        assert first == find(database, WHOSE)
+        assert first == find_ticket(database, FORGOTTEN)
 
     def test_the_planner_s_statistics_hold_no_words(self, database: Database) -> None:
-        write(database, [ours(f"{WORDS} {name}", external_id=str(name)) for name in range(20)])
-        buried(database, *(entry_of(str(name)) for name in range(20)))
+        write_window(
+            database, [forgotten_result(f"{FORGOTTEN_TEXT} {name}", external_id=str(name)) for name in range(20)]
+        )
+        insert_dead_letters(database, *(payload_of(str(name)) for name in range(20)))
         with database.autocommit() as connection:
             connection.execute(text("ANALYZE"))
             kept = connection.execute(text("SELECT * FROM pg_stats WHERE schemaname = 'public'")).all()
 
         assert "crm" in str(kept)
-        assert WORDS not in str(kept)
-        assert WORDS.encode().hex() not in str(kept)
+        assert FORGOTTEN_TEXT not in str(kept)
+        assert FORGOTTEN_TEXT.encode().hex() not in str(kept)

@@ -13,14 +13,14 @@ from starlette.exceptions import HTTPException
 from starlette.testclient import TestClient
 
 from tests.support.builders import fake_inbox
-from tests.support.gateway import room
+from tests.support.gateway import services
 from triagem.cli import logs
 from triagem.db import Database
-from triagem.db.keys import ApiKey, Scope, create, revoke
+from triagem.db.api_keys import ApiKey, Scope, create_key, revoke_key
 from triagem.gateway.app import create_app
-from triagem.gateway.bodies import BodyLimit, RawBody
-from triagem.gateway.guard import Guard, requires
-from triagem.gateway.room import Room
+from triagem.gateway.authentication import Authenticator, require_scope
+from triagem.gateway.body_limit import BodyLimitMiddleware, RawBody
+from triagem.gateway.services import Services
 from triagem.inbox import Inbox
 
 LIMIT = 2048
@@ -28,12 +28,12 @@ Logged = Callable[[Callable[[], object]], str]
 
 
 @pytest.fixture
-def place(database: Database) -> Room:
-    return room(database, fake_inbox(), max_body_bytes=LIMIT)
+def place(database: Database) -> Services:
+    return services(database, fake_inbox(), max_body_bytes=LIMIT)
 
 
 @pytest.fixture
-def http(place: Room) -> TestClient:
+def http(place: Services) -> TestClient:
     """An application with endpoints that tests can tell from ours."""
     app = create_app(place)
 
@@ -47,7 +47,7 @@ def http(place: Room) -> TestClient:
         return {"got": body}
 
     @app.get("/read")
-    def read(key: Annotated[ApiKey, Depends(requires(Scope.READ))]) -> str:
+    def read(key: Annotated[ApiKey, Depends(require_scope(Scope.READ))]) -> str:
         return key.name
 
     @app.get("/broken")
@@ -59,7 +59,7 @@ def http(place: Room) -> TestClient:
 
 def key(database: Database, *scopes: Scope) -> dict[str, str]:
     """The headers of a new key."""
-    _, secret = create(database, "ours", scopes)
+    _, secret = create_key(database, "ours", scopes)
     return {"Authorization": f"Bearer {secret}"}
 
 
@@ -89,12 +89,12 @@ class TestBodies:
             sent.append(message)
 
         scope = {"type": "http", "method": "POST", "path": "/raw/x", "raw_path": b"/raw/x", "query_string": b""}
-        impatient = BodyLimit(http.app, LIMIT, patience_s=0.05)
+        impatient = BodyLimitMiddleware(http.app, LIMIT, timeout_s=0.05)
         asyncio.run(impatient(scope | {"headers": [], "http_version": "1.1"}, never, send))
 
         assert sent[0]["status"] == 408
 
-    def test_too_many_at_a_time_are_told_to_come_again(self, place: Room) -> None:
+    def test_too_many_at_a_time_are_told_to_come_again(self, place: Services) -> None:
         statuses: list[int] = []
         release = asyncio.Event()
 
@@ -106,7 +106,7 @@ class TestBodies:
                 release.set()
             await release.wait()
 
-        limited = BodyLimit(app, LIMIT, patience_s=60)
+        limited = BodyLimitMiddleware(app, LIMIT, timeout_s=60)
 
         async def chunk() -> Any:
             return {"type": "http.request", "body": b"x" * LIMIT, "more_body": False}
@@ -209,11 +209,11 @@ class TestKeys:
         assert "triagem keys create" in answer.json()["detail"]
 
     def test_a_revoked_one_is_refused_once_what_is_known_of_it_is_old(self, database: Database, inbox: Inbox) -> None:
-        place, clock = room(database, inbox, key_cache_s=10), [0.0]
-        guard = Guard(place, lambda: clock[0])
-        made, secret = create(database, "x", [Scope.READ])
+        place, clock = services(database, inbox, key_cache_s=10), [0.0]
+        guard = Authenticator(place, lambda: clock[0])
+        made, secret = create_key(database, "x", [Scope.READ])
         assert known(guard, secret) == made
-        revoke(database, made.id)
+        revoke_key(database, made.id)
 
         clock[0] = 9.9
         assert known(guard, secret) == made
@@ -227,7 +227,7 @@ class TestKeys:
         assert http.get("/read", headers=headers).status_code == 200
 
     def test_too_many_requests_are_429_for_this_key_alone(self, database: Database) -> None:
-        app = create_app(room(database, fake_inbox(), rate_limit="2/hour"))
+        app = create_app(services(database, fake_inbox(), rate_limit="2/hour"))
         http, one, other = TestClient(app), key(database, Scope.ENQUEUE), key(database, Scope.ENQUEUE)
         assert [http.post("/v1/tickets", headers=one).status_code for _ in range(3)] == [422, 422, 429]
         assert int(http.post("/v1/tickets", headers=one).headers["retry-after"]) > 0
@@ -236,9 +236,9 @@ class TestKeys:
     def test_while_postgres_is_away_a_key_seen_in_the_last_hour_opens_and_another_is_503(
         self, database: Database
     ) -> None:
-        place, clock = room(database, fake_inbox()), [0.0]
+        place, clock = services(database, fake_inbox()), [0.0]
         app = create_app(place)
-        app.state.guard = Guard(place, lambda: clock[0])
+        app.state.authenticator = Authenticator(place, lambda: clock[0])
         seen, unseen, http = key(database, Scope.ENQUEUE), key(database, Scope.ENQUEUE), TestClient(app)
         assert http.post("/v1/tickets", headers=seen).status_code == 422
         database.engine.dispose()
@@ -250,5 +250,5 @@ class TestKeys:
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
 
 
-def known(guard: Guard, secret: str) -> ApiKey | None:
-    return asyncio.run(guard.key(secret))
+def known(guard: Authenticator, secret: str) -> ApiKey | None:
+    return asyncio.run(guard.authenticate(secret))

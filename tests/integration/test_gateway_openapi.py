@@ -19,11 +19,11 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from tests.support.gateway import room
+from tests.support.gateway import services
 from tests.support.results import result
 from triagem.db import Database
-from triagem.db.keys import Scope, create
-from triagem.db.window import write
+from triagem.db.api_keys import Scope, create_key
+from triagem.db.window import write_window
 from triagem.gateway.app import create_app
 from triagem.inbox import Inbox
 from triagem.inbox.lease import Lease
@@ -42,10 +42,10 @@ CHECKS = [
 def test_no_request_breaks_the_gateway_or_its_description(
     database: Database, inbox: Inbox, instant_models: Path, scopes: tuple[Scope, ...], each: int
 ) -> None:
-    write(database, [result("4711"), result("a/b")])
-    Lease(inbox.redis, 600).take()
-    app = create_app(room(database, inbox, models=instant_models, predict_wait_s=0))
-    headers = {"Authorization": f"Bearer {create(database, 'test', scopes)[1]}"} if scopes else {}
+    write_window(database, [result("4711"), result("a/b")])
+    Lease(inbox.redis, 600).acquire()
+    app = create_app(services(database, inbox, models=instant_models, predict_wait_s=0))
+    headers = {"Authorization": f"Bearer {create_key(database, 'test', scopes)[1]}"} if scopes else {}
     schema = schemathesis.openapi.from_asgi("/openapi.json", app)
     operations = [found.ok() for found in schema.get_all_operations() if isinstance(found, Ok)]
     assert len(operations) >= 7

@@ -10,23 +10,23 @@ import pytest
 from celery import Celery
 
 from tests.support.builders import NOW
-from tests.support.forgetting import waiting
-from tests.support.gateway import client, room
+from tests.support.forgetting import waiting_payloads
+from tests.support.gateway import client, services
 from tests.support.pipeline import running, stored
 from tests.support.results import names, result
-from tests.support.reviewing import VERSION, give, hand_out, sure, unsure
+from tests.support.reviewing import VERSION, draw, submit_review, sure, unsure
 from tests.support.waiting import until
 from tests.support.windows import doubtful, rows
 from triagem.cli.stack import Endpoints
 from triagem.contracts.errors import InvalidTicket
-from triagem.contracts.ticket import PREDICT, Identity, Lane
+from triagem.contracts.ticket import PREDICT_SOURCE, Identity, Lane
 from triagem.db import Database
-from triagem.db.forget import entomb
-from triagem.db.keys import Scope
-from triagem.db.retain import drop_tickets
-from triagem.db.reviews import accuracy
-from triagem.db.window import write
-from triagem.gateway.room import Room
+from triagem.db.api_keys import Scope
+from triagem.db.forgetting import write_tombstone
+from triagem.db.retention import delete_source_tickets
+from triagem.db.reviews import model_accuracy
+from triagem.db.window import write_window
+from triagem.gateway.services import Services
 from triagem.inbox import Inbox
 from triagem.inbox.lease import Lease
 from triagem.worker.tasks import sweep
@@ -35,40 +35,40 @@ TEXT = "minha internet caiu agora"  # an even number of words: the instant engin
 
 
 @pytest.fixture
-def opened(database: Database, inbox: Inbox, instant_models: Path) -> Room:
-    return room(database, inbox, models=instant_models, predict_wait_s=20)
+def opened(database: Database, inbox: Inbox, instant_models: Path) -> Services:
+    return services(database, inbox, models=instant_models, predict_wait_s=20)
 
 
 @pytest.fixture
 def worker(endpoints: Endpoints, instant_models: Path) -> Iterator[None]:
     with running(endpoints, instant_models) as (pipeline, _):
-        assert pipeline.keeper.ready.wait(10)
+        assert pipeline.models.ready.wait(10)
         yield
 
 
 @pytest.mark.usefixtures("worker")
 class TestWithAWorker:
-    def test_a_text_is_answered_with_its_class_and_confidence(self, opened: Room) -> None:
+    def test_a_text_is_answered_with_its_class_and_confidence(self, opened: Services) -> None:
         answer = client(opened).post("/predict", json={"text": TEXT})
         assert answer.status_code == 200
         assert answer.json() == {"class_name": "suporte", "confidence": pytest.approx(0.9, abs=0.2)}
 
-    def test_many_who_wait_are_each_told_their_own(self, opened: Room) -> None:
+    def test_many_who_wait_are_each_told_their_own(self, opened: Services) -> None:
         texts = [TEXT, "quero comprar o plano anual"] * 16
         with client(opened) as shared, ThreadPoolExecutor(32) as callers:
             said = list(callers.map(lambda text: shared.post("/predict", json={"text": text}).json(), texts))
         assert [one["class_name"] for one in said] == ["suporte", "venda"] * 16
 
-    def test_the_same_text_twice_is_two_questions(self, opened: Room, database: Database) -> None:
+    def test_the_same_text_twice_is_two_questions(self, opened: Services, database: Database) -> None:
         for _ in range(2):
             client(opened).post("/predict", json={"text": TEXT})
         assert stored(database) == 2
 
-    def test_whatever_stands_around_the_gateway_lives(self, opened: Room) -> None:
+    def test_whatever_stands_around_the_gateway_lives(self, opened: Services) -> None:
         answer = client(opened).get("/health")
         assert (answer.status_code, answer.json()) == (200, {"status": "healthy"})
 
-    def test_hostile_texts_are_texts(self, opened: Room) -> None:
+    def test_hostile_texts_are_texts(self, opened: Services) -> None:
         caller = client(opened)
         for text in ("\0", "'; DROP TABLE tickets; --", "\u202e🎫", "<b>x</b>", "x" * 100_000):
             assert caller.post("/predict", json={"text": text}).status_code == 200
@@ -76,11 +76,11 @@ class TestWithAWorker:
 
 class TestWithoutAWorker:
     @pytest.fixture
-    def opened(self, database: Database, inbox: Inbox, instant_models: Path) -> Room:
-        return room(database, inbox, models=instant_models, predict_wait_s=0.05)
+    def opened(self, database: Database, inbox: Inbox, instant_models: Path) -> Services:
+        return services(database, inbox, models=instant_models, predict_wait_s=0.05)
 
     def test_it_is_accepted_and_can_be_asked_for_later_without_a_key(
-        self, opened: Room, endpoints: Endpoints, instant_models: Path, database: Database
+        self, opened: Services, endpoints: Endpoints, instant_models: Path, database: Database
     ) -> None:
         caller = client(opened)
         accepted = caller.post("/predict", json={"text": TEXT})
@@ -92,23 +92,23 @@ class TestWithoutAWorker:
             until(lambda: stored(database) == 1)
         assert caller.get(where).json()["class_name"] == "suporte"
 
-    def test_it_goes_through_the_live_lane(self, opened: Room, inbox: Inbox) -> None:
+    def test_it_goes_through_the_live_lane(self, opened: Services, inbox: Inbox) -> None:
         client(opened).post("/predict", json={"text": TEXT})
         assert inbox.depth(Lane.LIVE).waiting == 1
-        assert TEXT.encode() in waiting(inbox)[0]
+        assert TEXT.encode() in waiting_payloads(inbox)[0]
 
     @pytest.mark.parametrize(
         "body", [b'{"text": ""}', b'{"text": " \\n"}', b'{"text": "\\ud800"}', b'{"text": 1}', b"{}", b"no json"]
     )
-    def test_what_is_no_text_is_refused(self, opened: Room, inbox: Inbox, body: bytes) -> None:
+    def test_what_is_no_text_is_refused(self, opened: Services, inbox: Inbox, body: bytes) -> None:
         answer = client(opened).post("/predict", content=body, headers={"Content-Type": "application/json"})
         assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
-        assert waiting(inbox) == []
+        assert waiting_payloads(inbox) == []
 
     def test_off_loopback_it_needs_a_key_that_may_enqueue(
         self, database: Database, inbox: Inbox, instant_models: Path
     ) -> None:
-        public = room(database, inbox, models=instant_models, host="0.0.0.0", predict_wait_s=0)
+        public = services(database, inbox, models=instant_models, host="0.0.0.0", predict_wait_s=0)
         asked = {"text": TEXT}
         assert client(public).post("/predict", json=asked).status_code == 401
         assert client(public, Scope.READ).post("/predict", json=asked).status_code == 403
@@ -119,33 +119,33 @@ class TestWithoutAWorker:
         self, database: Database, inbox: Inbox, instant_models: Path, said: bool, status: int
     ) -> None:
         host = "0.0.0.0" if said else "127.0.0.1"
-        made = room(database, inbox, models=instant_models, host=host, open_predict=said, predict_wait_s=0)
+        made = services(database, inbox, models=instant_models, host=host, open_predict=said, predict_wait_s=0)
         assert client(made).post("/predict", json={"text": TEXT}).status_code == status
 
-    def test_an_id_that_nobody_has_is_a_problem(self, opened: Room) -> None:
+    def test_an_id_that_nobody_has_is_a_problem(self, opened: Services) -> None:
         assert client(opened).get(f"/predict/{secrets.token_hex(16)}").status_code == 404
         assert client(opened).get("/predict/T-1").status_code == 422
 
-    def test_other_tickets_cannot_be_asked_for(self, opened: Room, database: Database) -> None:
+    def test_other_tickets_cannot_be_asked_for(self, opened: Services, database: Database) -> None:
         name = secrets.token_hex(16)
-        write(database, [result(name)])
+        write_window(database, [result(name)])
         assert client(opened).get(f"/predict/{name}").status_code == 404
 
 
 class TestHealth:
-    def test_without_a_worker_no_text_would_be_answered(self, opened: Room) -> None:
+    def test_without_a_worker_no_text_would_be_answered(self, opened: Services) -> None:
         answer = client(opened).get("/health")
         assert answer.status_code == 503
         assert "no worker" in answer.json()["detail"]
 
     def test_without_a_model_neither(self, database: Database, inbox: Inbox, tmp_path: Path) -> None:
-        Lease(inbox.redis, 60).take()
-        answer = client(room(database, inbox, models=tmp_path / "none")).get("/health")
+        Lease(inbox.redis, 60).acquire()
+        answer = client(services(database, inbox, models=tmp_path / "none")).get("/health")
         assert answer.status_code == 503
         assert "no current model" in answer.json()["detail"]
 
-    def test_without_servers_it_says_so_and_the_gateway_itself_is_well(self, opened: Room) -> None:
-        away = client(room(Database("postgresql://nobody@127.0.0.1:1/none"), opened.inbox))
+    def test_without_servers_it_says_so_and_the_gateway_itself_is_well(self, opened: Services) -> None:
+        away = client(services(Database("postgresql://nobody@127.0.0.1:1/none"), opened.inbox))
         assert away.get("/health").status_code == 503
         assert (away.get("/health/live").status_code, away.get("/health/live").json()) == (200, {"status": "healthy"})
 
@@ -154,41 +154,44 @@ class TestNobodysTickets:
     """What came by /predict is answered; nobody is asked or told about it, and it is soon deleted."""
 
     def test_nobody_is_told_of_a_doubtful_one(self, database: Database) -> None:
-        assert write(database, [doubtful(source=PREDICT)]).alerts == 0
-        assert write(database, [doubtful(source="crm")]).alerts == 1
+        assert write_window(database, [doubtful(source=PREDICT_SOURCE)]).alerts == 0
+        assert write_window(database, [doubtful(source="crm")]).alerts == 1
 
     def test_nobody_is_asked_about_it(self, database: Database) -> None:
-        write(database, [unsure("1", source=PREDICT), unsure("2")])
-        assert names(hand_out(database, random_share=0.5)) == ["2"]
+        write_window(database, [unsure("1", source=PREDICT_SOURCE), unsure("2")])
+        assert names(draw(database, random_share=0.5)) == ["2"]
 
     def test_it_does_not_count_among_the_texts_whose_share_is_estimated(self, database: Database) -> None:
-        write(database, [sure(str(number)) for number in range(4)])
-        hand_out(database, most=4, random_share=1)
+        write_window(database, [sure(str(number)) for number in range(4)])
+        draw(database, 4, random_share=1)
         for number in range(4):
-            give(database, str(number))
-        before = accuracy(database, VERSION)
-        write(database, [sure("probe", source=PREDICT)])
+            submit_review(database, str(number))
+        before = model_accuracy(database, VERSION)
+        write_window(database, [sure("probe", source=PREDICT_SOURCE)])
         assert before is not None
-        assert accuracy(database, VERSION) == before
+        assert model_accuracy(database, VERSION) == before
 
-    def test_no_other_ticket_takes_its_place(self, opened: Room) -> None:
-        with pytest.raises(InvalidTicket, match="source: 'predict' is kept"):
-            opened.publisher.publish(source=PREDICT, external_id="1", text=TEXT)
+    def test_no_other_ticket_takes_its_place(self, opened: Services) -> None:
+        with pytest.raises(InvalidTicket, match="source: 'predict' is reserved"):
+            opened.publisher.publish(source=PREDICT_SOURCE, external_id="1", text=TEXT)
 
     def test_after_an_hour_all_of_it_is_deleted_and_nothing_else(self, database: Database) -> None:
         long_ago = NOW - timedelta(days=1)
-        write(database, [result("old", source=PREDICT, received_at=long_ago), result("new", source=PREDICT)])
-        write(database, [result("old", source="crm", received_at=long_ago)])
-        entomb(database, Identity(PREDICT, "forgotten"))
-        assert sum(drop_tickets(database, PREDICT, before=NOW - timedelta(hours=1))) == 1
+        write_window(
+            database,
+            [result("old", source=PREDICT_SOURCE, received_at=long_ago), result("new", source=PREDICT_SOURCE)],
+        )
+        write_window(database, [result("old", source="crm", received_at=long_ago)])
+        write_tombstone(database, Identity(PREDICT_SOURCE, "forgotten"))
+        assert sum(delete_source_tickets(database, PREDICT_SOURCE, before=NOW - timedelta(hours=1))) == 1
         assert {(row["source"], row["external_id"]) for row in rows(database, "tickets")} == {
-            (PREDICT, "new"),
-            (PREDICT, "forgotten"),
+            (PREDICT_SOURCE, "new"),
+            (PREDICT_SOURCE, "forgotten"),
             ("crm", "old"),
         }
 
     def test_an_ops_worker_deletes_it(self, database: Database) -> None:
-        write(database, [result("old", source=PREDICT, received_at=NOW - timedelta(days=1))])
+        write_window(database, [result("old", source=PREDICT_SOURCE, received_at=NOW - timedelta(days=1))])
         app = Celery("test", set_as_current=False)
         app.database = database
         app.tasks[sweep.name]()

@@ -11,25 +11,25 @@ import pytest
 from starlette.testclient import TestClient
 
 from tests.support.builders import NOW
-from tests.support.gateway import client, room
-from tests.support.results import HOUR, judge, result
+from tests.support.gateway import client, services
+from tests.support.results import HOUR, insert_review, result
 from triagem.contracts.prediction import Band
-from triagem.contracts.spreadsheet import cell
+from triagem.contracts.spreadsheet import csv_cell
 from triagem.db import Database, queries
-from triagem.db.keys import Scope
-from triagem.db.window import write
-from triagem.gateway.results import _WRITE, Format
-from triagem.gateway.room import Room
+from triagem.db.api_keys import Scope
+from triagem.db.window import write_window
+from triagem.gateway.results import _WRITERS, ResultFormat
+from triagem.gateway.services import Services
 from triagem.inbox import Inbox
 
 
 @pytest.fixture
-def opened(database: Database, inbox: Inbox, instant_models: Path) -> Room:
-    return room(database, inbox, models=instant_models)
+def opened(database: Database, inbox: Inbox, instant_models: Path) -> Services:
+    return services(database, inbox, models=instant_models)
 
 
 @pytest.fixture
-def reader(opened: Room) -> TestClient:
+def reader(opened: Services) -> TestClient:
     return client(opened, Scope.READ)
 
 
@@ -38,8 +38,8 @@ def names(page: dict[str, list[dict[str, str]]]) -> list[str]:
 
 
 def test_results_come_newest_first_by_the_effective_label(reader: TestClient, database: Database) -> None:
-    write(database, [result("old", received_at=NOW - HOUR), result("new")])
-    judge(database, "old", "suporte")
+    write_window(database, [result("old", received_at=NOW - HOUR), result("new")])
+    insert_review(database, "old", "suporte")
     page = reader.get("/v1/results").json()
     assert names(page) == ["new", "old"]
     assert [row["label"] for row in page["rows"]] == ["venda", "suporte"]
@@ -65,17 +65,19 @@ def test_each_filter_of_the_command_finds_its_own(
     ours = result(
         "ours", label="suporte", band=Band.REVIEW, source="chatwoot", model="v1.1.0", received_at=NOW + HOUR
     )
-    write(database, [ours, result("other")])
+    write_window(database, [ours, result("other")])
     assert names(reader.get("/v1/results", params=asked).json()) == ["ours"]
 
 
 def test_until_is_exclusive(reader: TestClient, database: Database) -> None:
-    write(database, [result("before", received_at=NOW - HOUR), result("at", received_at=NOW)])
+    write_window(database, [result("before", received_at=NOW - HOUR), result("at", received_at=NOW)])
     assert names(reader.get("/v1/results", params={"until": NOW.isoformat()}).json()) == ["before"]
 
 
 def test_pages_by_cursor_show_every_row_once(reader: TestClient, database: Database) -> None:
-    write(database, [result(str(number), received_at=NOW - timedelta(seconds=number // 2)) for number in range(7)])
+    write_window(
+        database, [result(str(number), received_at=NOW - timedelta(seconds=number // 2)) for number in range(7)]
+    )
     seen, after = list[str](), None
     while True:
         page = reader.get("/v1/results", params={"limit": 3, **({"after": after} if after else {})}).json()
@@ -91,7 +93,7 @@ def test_a_limit_above_the_internal_page_is_kept_to(
     reader: TestClient, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(queries, "_PAGE", 2)
-    write(database, [result(str(number)) for number in range(7)])
+    write_window(database, [result(str(number)) for number in range(7)])
     page = reader.get("/v1/results", params={"limit": 5}).json()
     assert len(page["rows"]) == 5
     assert len(reader.get("/v1/results", params={"limit": 5, "after": page["after"]}).json()["rows"]) == 2
@@ -102,7 +104,7 @@ def test_csv_and_json_lines_hold_everything(
     reader: TestClient, database: Database, monkeypatch: pytest.MonkeyPatch, form: str
 ) -> None:
     monkeypatch.setattr(queries, "_PAGE", 2)
-    write(database, [result(str(number)) for number in range(5)])
+    write_window(database, [result(str(number)) for number in range(5)])
     answer = reader.get("/v1/results", params={"format": form})
     if form == "csv":
         rows = list(csv.DictReader(io.StringIO(answer.text)))
@@ -121,14 +123,14 @@ def test_nothing_found_is_no_error(reader: TestClient, form: str) -> None:
 
 
 def test_no_spreadsheet_runs_what_a_customer_wrote(reader: TestClient, database: Database) -> None:
-    write(database, [result('=HYPERLINK("http://evil")'), result("@SUM(A1)"), result('\tx\n\r,";')])
+    write_window(database, [result('=HYPERLINK("http://evil")'), result("@SUM(A1)"), result('\tx\n\r,";')])
     rows = list(csv.DictReader(io.StringIO(reader.get("/v1/results?format=csv").text, newline="")))
     assert {row["external_id"] for row in rows} == {'\'=HYPERLINK("http://evil")', "'@SUM(A1)", 'x\n\r,";'}
 
 
 def test_a_number_below_zero_is_no_formula() -> None:
-    assert cell(-0.5) == -0.5
-    assert cell("-0.5") == "'-0.5"
+    assert csv_cell(-0.5) == -0.5
+    assert csv_cell("-0.5") == "'-0.5"
 
 
 @pytest.mark.parametrize(
@@ -151,35 +153,35 @@ def test_what_cannot_be_asked_is_refused_without_being_repeated(reader: TestClie
 
 
 def test_a_nul_finds_what_intake_made_of_it(reader: TestClient, database: Database) -> None:
-    write(database, [result("ours", source="a\0b")])
+    write_window(database, [result("ours", source="a\0b")])
     assert names(reader.get("/v1/results", params={"source": "a\0b"}).json()) == ["ours"]
 
 
-def test_results_need_a_key_that_may_read(opened: Room) -> None:
+def test_results_need_a_key_that_may_read(opened: Services) -> None:
     assert client(opened).get("/v1/results").status_code == 401
     assert client(opened, Scope.ENQUEUE).get("/v1/results").status_code == 403
 
 
 def test_a_reader_that_goes_away_leaves_no_connection_behind(
-    opened: Room, database: Database, monkeypatch: pytest.MonkeyPatch
+    opened: Services, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(queries, "_PAGE", 1)
-    write(database, [result(str(number)) for number in range(5)])
-    read = queries.pages(database, queries.Filters(), limit=None)
+    write_window(database, [result(str(number)) for number in range(5)])
+    read = queries.result_pages(database, queries.Filters(), limit=None)
     next(read)
     assert database.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("form", list(Format))
+@pytest.mark.parametrize("form", list(ResultFormat))
 def test_ten_times_the_rows_need_no_more_memory(
-    database: Database, monkeypatch: pytest.MonkeyPatch, form: Format
+    database: Database, monkeypatch: pytest.MonkeyPatch, form: ResultFormat
 ) -> None:
     monkeypatch.setattr(queries, "_PAGE", 50)
-    write(database, [result(str(number)) for number in range(2000)])
+    write_window(database, [result(str(number)) for number in range(2000)])
 
     def peak(rows: int) -> int:
         tracemalloc.start()
-        for _ in _WRITE[form](queries.pages(database, queries.Filters(), limit=rows)):
+        for _ in _WRITERS[form](queries.result_pages(database, queries.Filters(), limit=rows)):
             pass
         most = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
 from tests.support.builders import fields
-from tests.support.gateway import client, room
+from tests.support.gateway import client, services
 from triagem.contracts.ticket import Lane, Ticket
 from triagem.contracts.wire import decode
 from triagem.db import Database
-from triagem.db.keys import Scope
+from triagem.db.api_keys import Scope
 from triagem.inbox import Entry, Inbox, InboxSettings, connect
 
 PATH = "/v1/tickets"
@@ -28,11 +28,11 @@ def one(**changes: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def http(database: Database, inbox: Inbox) -> TestClient:
-    return client(room(database, inbox), Scope.ENQUEUE)
+    return client(services(database, inbox), Scope.ENQUEUE)
 
 
 def waiting(inbox: Inbox, lane: Lane = Lane.LIVE) -> list[Entry]:
-    return inbox.take(lane, "test", 5000)
+    return inbox.fetch(lane, "test", 5000)
 
 
 def tickets(inbox: Inbox, lane: Lane = Lane.LIVE) -> list[Ticket]:
@@ -61,7 +61,7 @@ def test_a_list_gets_a_receipt_a_row_in_order_and_a_bad_row_sinks_no_other(http:
     assert [receipt.get("field", receipt.get("reason")) for receipt in answer.json()["receipts"]] == [
         None,
         "text",
-        "is no object with a ticket's fields",
+        "is not an object with a ticket's fields",
         None,
         "surprise",
     ]
@@ -116,8 +116,8 @@ def test_the_requests_id_travels_with_the_entry(http: TestClient, inbox: Inbox) 
 
 
 def test_a_full_inbox_is_429_with_the_time_to_wait(database: Database, inbox: Inbox) -> None:
-    full = Inbox(inbox.redis, InboxSettings(live_mark=1))
-    answer = client(room(database, full), Scope.ENQUEUE).post(PATH, json=[one(), one(external_id="2")])
+    full = Inbox(inbox.redis, InboxSettings(live_high_water=1))
+    answer = client(services(database, full), Scope.ENQUEUE).post(PATH, json=[one(), one(external_id="2")])
 
     assert answer.status_code == 429
     assert int(answer.headers["retry-after"]) > 0
@@ -126,7 +126,7 @@ def test_a_full_inbox_is_429_with_the_time_to_wait(database: Database, inbox: In
 
 def test_without_redis_the_answer_is_503(database: Database) -> None:
     away = Inbox(connect("redis://127.0.0.1:1/0"))
-    answer = client(room(database, away), Scope.ENQUEUE).post(PATH, json=one())
+    answer = client(services(database, away), Scope.ENQUEUE).post(PATH, json=one())
 
     assert answer.status_code == 503
     assert int(answer.headers["retry-after"]) > 0
@@ -152,7 +152,7 @@ class TestIdempotencyKey:
         assert len(tickets(inbox)) == 2
 
     def test_another_process_knows_it_too(self, database: Database, inbox: Inbox) -> None:
-        shared = room(database, inbox)
+        shared = services(database, inbox)
         http, other = client(shared, Scope.ENQUEUE), client(shared)
         first = http.post(PATH, json=one(), headers={"Idempotency-Key": "a"})
         again = other.post(PATH, json=one(), headers={"Idempotency-Key": "a", **_key(http)})
@@ -179,7 +179,7 @@ class TestIdempotencyKey:
         assert len(tickets(inbox)) == 1
 
     def test_another_api_key_may_use_the_same(self, database: Database, inbox: Inbox) -> None:
-        shared = room(database, inbox)
+        shared = services(database, inbox)
         for number in range(2):
             http = client(shared, Scope.ENQUEUE)
             assert (
@@ -189,8 +189,8 @@ class TestIdempotencyKey:
         assert len(tickets(inbox)) == 2
 
     def test_what_was_refused_may_be_sent_again_mended(self, database: Database, inbox: Inbox) -> None:
-        full = Inbox(inbox.redis, InboxSettings(live_mark=1))
-        http = client(room(database, full), Scope.ENQUEUE)
+        full = Inbox(inbox.redis, InboxSettings(live_high_water=1))
+        http = client(services(database, full), Scope.ENQUEUE)
         headers = {"Idempotency-Key": "a"}
         assert http.post(PATH, json=[one(text="")], headers=headers).status_code == 422
         assert http.post(PATH, json=[one(), one()], headers=headers).status_code == 429

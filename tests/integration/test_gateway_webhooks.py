@@ -10,37 +10,37 @@ from starlette.testclient import TestClient
 from tests.support.builders import NOW
 from tests.support.command import Triagem
 from tests.support.crm import SECRET, SOURCES, TOKEN, example, zendesk_headers
-from tests.support.gateway import client, room
+from tests.support.gateway import client, services
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.ticket import Lane, Ticket
 from triagem.contracts.wire import decode
 from triagem.db import Database
-from triagem.db.dead import letters
+from triagem.db.dead_letters import list_dead_letters
 from triagem.inbox import Inbox, InboxSettings, connect
-from triagem.producer.crm import Crm
-from triagem.producer.crm.crm_file import load
+from triagem.producer.crm import CrmConfig
+from triagem.producer.crm.crm_file import load_crm_file
 from triagem.producer.crm.settings import GenericSource, ZendeskSource
 
 SIGNING = ZendeskSource.model_validate({"name": "signing", "secret": SECRET})
 BATCHES = GenericSource.model_validate(
     {"name": "batches", "token": TOKEN, "fields": {"external_id": "id", "text": ["text"]}}
 )
-CRM = Crm({source.name: source for source in [*SOURCES, SIGNING, BATCHES]})
+CRM = CrmConfig({source.name: source for source in [*SOURCES, SIGNING, BATCHES]})
 PROOF = {"X-Triagem-Token": TOKEN}
 
 
 @pytest.fixture
 def http(database: Database, inbox: Inbox) -> TestClient:
-    return client(room(database, inbox, crm=CRM))
+    return client(services(database, inbox, crm=CRM))
 
 
 def tickets(inbox: Inbox) -> list[Ticket]:
-    return [decode(entry.payload or b"") for entry in inbox.take(Lane.LIVE, "test", 100)]
+    return [decode(entry.payload or b"") for entry in inbox.fetch(Lane.LIVE, "test", 100)]
 
 
 def kept(database: Database) -> list[tuple[str, str]]:
     """Lane and reason of each dead letter."""
-    return [(letter.lane, letter.reason) for letter in letters(database, limit=99)]
+    return [(letter.lane, letter.reason) for letter in list_dead_letters(database, limit=99)]
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_what_cannot_be_read_is_kept_once_and_taken_so_that_the_crm_does_not_ret
 ) -> None:
     for _ in range(2):
         answer = http.post("/v1/webhooks/salesforce", content=b"not json", headers=PROOF)
-        assert (answer.status_code, answer.json()["outcome"]) == (202, "kept")
+        assert (answer.status_code, answer.json()["outcome"]) == (202, "dead-lettered")
 
     ((lane, reason),) = kept(database)
     assert lane == "webhook:salesforce"
@@ -132,8 +132,8 @@ def test_of_a_batch_the_good_is_put_and_the_body_kept_for_the_rest(
 def test_what_cannot_be_kept_is_503_and_what_has_no_room_429(
     database: Database, inbox: Inbox, unreachable: Database
 ) -> None:
-    away = client(room(unreachable, Inbox(connect("redis://127.0.0.1:1/0")), crm=CRM))
-    full = client(room(database, Inbox(inbox.redis, InboxSettings(live_mark=1)), crm=CRM))
+    away = client(services(unreachable, Inbox(connect("redis://127.0.0.1:1/0")), crm=CRM))
+    full = client(services(database, Inbox(inbox.redis, InboxSettings(live_high_water=1)), crm=CRM))
     batch = [{"id": 1, "text": "oi"}, {"id": 2, "text": "tchau"}]
 
     assert away.post("/v1/webhooks/batches", content=b"not json", headers=PROOF).status_code == 503
@@ -151,7 +151,7 @@ class TestReplay:
     def letter(self, http: TestClient) -> bytes:
         """A dead letter: the tickets' ids are where the CRM file of then did not look."""
         body = json.dumps([{"number": 1, "text": "oi"}]).encode()
-        assert http.post("/v1/webhooks/batches", content=body, headers=PROOF).json()["outcome"] == "kept"
+        assert http.post("/v1/webhooks/batches", content=body, headers=PROOF).json()["outcome"] == "dead-lettered"
         return body
 
     def test_it_is_listed_and_shown(self, triagem: Triagem, letter: bytes) -> None:
@@ -161,7 +161,7 @@ class TestReplay:
     def test_once_the_file_is_mended_it_is_read_again_as_of_when_it_came(
         self, triagem: Triagem, letter: bytes, inbox: Inbox, database: Database, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        (died_at,) = (one.died_at for one in letters(database, limit=1))
+        (died_at,) = (one.died_at for one in list_dead_letters(database, limit=1))
         _crm_file(monkeypatch, external_id="number")
 
         assert triagem("dead", "replay", "--all").out == "1 replayed\n"
@@ -216,7 +216,7 @@ def test_a_mistake_in_the_crm_file_stops_the_start_in_one_line(
     Path("crm.toml").write_text("[zendesk]\nsecret = 7\n")
     monkeypatch.setenv("TRIAGEM_CRM_FILE", "crm.toml")
     with pytest.raises(InvalidInput):
-        load(Path("crm.toml"))
+        load_crm_file(Path("crm.toml"))
     answer = triagem("gateway")
 
     assert answer.status == 1

@@ -12,10 +12,10 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from tests.support.training import a_few_steps
 from triagem.registry import Registry
-from triagem.trainer.beginning import grow_head, load_parent
+from triagem.trainer.base_model import grow_head, load_parent
 from triagem.trainer.finetune import training_arguments
-from triagem.trainer.inherit import parent_of
-from triagem.trainer.loop import Loop
+from triagem.trainer.hf_trainer import SpecificationTrainer
+from triagem.trainer.parent import read_parent
 from triagem.trainer.schedule import fit_schedule
 
 TEXTS = ["minha internet caiu", "quero contratar mais três linhas"]
@@ -34,7 +34,7 @@ def logits(tokenizer: Any, network: Any) -> torch.Tensor:
 
 
 def test_a_new_label_leaves_the_logits_of_the_known_ones_as_they_were(bert_models: Path) -> None:
-    parent = parent_of(Registry(bert_models), "v1.0.0")
+    parent = read_parent(Registry(bert_models), "v1.0.0")
     before = logits(*load_parent(parent, ["suporte", "venda"]))
     tokenizer, grown = load_parent(parent, ["suporte", "venda", "cobranca"])
     after = logits(tokenizer, grown)
@@ -73,7 +73,7 @@ def test_a_labels_weight_multiplies_its_rows_and_divides_by_nothing_of_the_batch
     )
     settings = a_few_steps()
     arguments = training_arguments(settings, fit_schedule(8, settings, cores=1), tmp_path)
-    loop = Loop(weights=weights, model=network.eval(), args=arguments, eval_dataset=[])
+    loop = SpecificationTrainer(weights=weights, model=network.eval(), args=arguments, eval_dataset=[])
     batch = {**tokenizer(TEXTS, padding=True, return_tensors="pt"), "labels": torch.tensor([1, 1])}
     each = cross_entropy(logits(tokenizer, network), torch.tensor([1, 1]), reduction="none")
 
@@ -83,7 +83,7 @@ def test_a_labels_weight_multiplies_its_rows_and_divides_by_nothing_of_the_batch
 
 def test_each_epoch_has_an_order_of_its_own_also_when_batches_are_skipped(bert_models: Path, tmp_path: Path) -> None:
     settings = a_few_steps()
-    loop = Loop(
+    loop = SpecificationTrainer(
         weights=None,
         model=AutoModelForSequenceClassification.from_pretrained(bert_models / "v1.0.0"),
         args=training_arguments(settings, fit_schedule(40, settings, cores=1), tmp_path),

@@ -19,7 +19,7 @@ def inbox(either_inbox: Inbox) -> Inbox:
 
 
 def with_marks(inbox: Inbox, *, live: int = 5, bulk: int = 5) -> Inbox:
-    return Inbox(inbox.redis, InboxSettings(live_mark=live, bulk_mark=bulk))
+    return Inbox(inbox.redis, InboxSettings(live_high_water=live, bulk_high_water=bulk))
 
 
 def clock_ms(inbox: Inbox) -> int:
@@ -31,7 +31,7 @@ def test_what_was_put_is_taken_in_the_order_in_which_it_was_put(inbox: Inbox) ->
     """INV-1: the ids come back in the payloads' order."""
     put = inbox.put(LIVE, [b"first", b"second"]) + inbox.put(LIVE, [b"third"])
 
-    taken = inbox.take(LIVE, "worker", 10)
+    taken = inbox.fetch(LIVE, "worker", 10)
 
     assert [(entry.id, entry.payload) for entry in taken] == list(
         zip(put, [b"first", b"second", b"third"], strict=True)
@@ -57,9 +57,9 @@ def test_each_lane_is_taken_by_itself_up_to_the_count(inbox: Inbox) -> None:
     inbox.put(BULK, [b"bulk"] * 5)
     live = inbox.put(LIVE, [b"live"] * 5)
 
-    assert ids(inbox.take(LIVE, "worker", 3)) == live[:3]
-    assert ids(inbox.take(LIVE, "worker", 3)) == live[3:]
-    assert inbox.take(LIVE, "worker", 3) == []
+    assert ids(inbox.fetch(LIVE, "worker", 3)) == live[:3]
+    assert ids(inbox.fetch(LIVE, "worker", 3)) == live[3:]
+    assert inbox.fetch(LIVE, "worker", 3) == []
     assert inbox.depth(BULK).waiting == 5
 
 
@@ -67,15 +67,15 @@ def test_an_entry_is_taken_by_one_worker_only(inbox: Inbox) -> None:
     """INV-5."""
     put = inbox.put(LIVE, [b"x"] * 4)
 
-    assert ids(inbox.take(LIVE, "one", 2)) == put[:2]
-    assert ids(inbox.take(LIVE, "other", 4)) == put[2:]
+    assert ids(inbox.fetch(LIVE, "one", 2)) == put[:2]
+    assert ids(inbox.fetch(LIVE, "other", 4)) == put[2:]
 
 
 def test_waiting_reads_both_lanes_up_to_the_count_each(inbox: Inbox) -> None:
     """INV-6: COUNT is for each stream."""
     bulk, live = inbox.put(BULK, [b"bulk"] * 3), inbox.put(LIVE, [b"live"] * 3)
 
-    woken = inbox.wait("worker", 2, block_s=0.1)
+    woken = inbox.fetch_blocking("worker", 2, block_s=0.1)
 
     assert [(entry.lane, entry.id) for entry in woken] == [
         *((LIVE, entry_id) for entry_id in live[:2]),
@@ -88,14 +88,14 @@ def test_a_payload_comes_back_byte_by_byte(inbox: Inbox) -> None:
     payload = bytes(range(256))
     inbox.put(LIVE, [payload])
 
-    assert [entry.payload for entry in inbox.take(LIVE, "worker", 1)] == [payload]
+    assert [entry.payload for entry in inbox.fetch(LIVE, "worker", 1)] == [payload]
 
 
 def test_an_entry_without_a_ticket_is_handed_over_without_a_payload(inbox: Inbox) -> None:
     """INV-10: somebody has to see it to make it a dead letter."""
     inbox.redis.xadd(stream_key(LIVE), {b"other": b"field"})
 
-    assert [entry.payload for entry in inbox.take(LIVE, "worker", 1)] == [None]
+    assert [entry.payload for entry in inbox.fetch(LIVE, "worker", 1)] == [None]
 
 
 def test_the_id_tells_when_an_entry_was_put(inbox: Inbox) -> None:
@@ -104,7 +104,7 @@ def test_the_id_tells_when_an_entry_was_put(inbox: Inbox) -> None:
     inbox.put(LIVE, [b"x"])
     after = clock_ms(inbox)
 
-    [entry] = inbox.take(LIVE, "worker", 1)
+    [entry] = inbox.fetch(LIVE, "worker", 1)
 
     assert before / 1000 <= entry.put_at <= after / 1000
 
@@ -121,9 +121,9 @@ def test_entries_put_before_the_group_existed_are_taken(inbox: Inbox) -> None:
     inbox.redis.flushall()
     put = inbox.put(LIVE, [b"early"])
 
-    inbox.make_groups()
+    inbox.create_groups()
 
-    assert ids(inbox.take(LIVE, "worker", 1)) == put
+    assert ids(inbox.fetch(LIVE, "worker", 1)) == put
 
 
 def test_a_lane_without_a_group_says_so(inbox: Inbox) -> None:
@@ -133,27 +133,27 @@ def test_a_lane_without_a_group_says_so(inbox: Inbox) -> None:
         inbox.put(lane, [b"x"])
 
     with pytest.raises(GroupMissing):
-        inbox.take(LIVE, "worker", 1)
+        inbox.fetch(LIVE, "worker", 1)
     with pytest.raises(GroupMissing):
-        inbox.wait("worker", 1, block_s=0.1)
+        inbox.fetch_blocking("worker", 1, block_s=0.1)
 
 
 def test_making_the_groups_again_changes_nothing(inbox: Inbox) -> None:
     """INV-7: every worker does it at each start."""
     inbox.put(LIVE, [b"x"] * 2)
-    inbox.take(LIVE, "worker", 1)
+    inbox.fetch(LIVE, "worker", 1)
 
-    inbox.make_groups()
+    inbox.create_groups()
 
     assert inbox.depth(LIVE).in_flight == 1
-    assert len(inbox.take(LIVE, "worker", 2)) == 1
+    assert len(inbox.fetch(LIVE, "worker", 2)) == 1
 
 
 def test_settled_entries_are_gone_from_the_stream_and_from_the_pending_list(inbox: Inbox) -> None:
     """INV-7: what is acknowledged but not deleted would count as waiting for ever."""
     inbox.put(LIVE, [b"x"] * 3)
 
-    inbox.settle(inbox.take(LIVE, "worker", 2))
+    inbox.ack(inbox.fetch(LIVE, "worker", 2))
 
     assert inbox.redis.xlen(stream_key(LIVE)) == 1
     assert inbox.in_flight(LIVE) == 0
@@ -164,7 +164,7 @@ def test_entries_of_both_lanes_settle_together(inbox: Inbox) -> None:
     for lane in Lane:
         inbox.put(lane, [b"x"])
 
-    inbox.settle([*inbox.take(BULK, "worker", 1), *inbox.take(LIVE, "worker", 1)])
+    inbox.ack([*inbox.fetch(BULK, "worker", 1), *inbox.fetch(LIVE, "worker", 1)])
 
     assert [inbox.depth(lane) for lane in Lane] == [Depth(0, 0, None)] * 2
 
@@ -172,10 +172,10 @@ def test_entries_of_both_lanes_settle_together(inbox: Inbox) -> None:
 def test_settling_twice_or_nothing_changes_nothing(inbox: Inbox) -> None:
     """INV-7: an acknowledgement whose reply was cut is sent again."""
     inbox.put(LIVE, [b"x"] * 2)
-    settled = inbox.take(LIVE, "worker", 1)
+    settled = inbox.fetch(LIVE, "worker", 1)
 
     for entries in (settled, settled, []):
-        inbox.settle(entries)
+        inbox.ack(entries)
 
     assert inbox.depth(LIVE).waiting == 1
 
@@ -183,8 +183,8 @@ def test_settling_twice_or_nothing_changes_nothing(inbox: Inbox) -> None:
 def test_depth_tells_what_waits_from_what_is_in_flight(inbox: Inbox) -> None:
     """INV-25: a scaler that does not see what is in flight kills working pods."""
     inbox.put(LIVE, [b"x"] * 5)
-    taken = inbox.take(LIVE, "one", 1) + inbox.take(LIVE, "other", 2)
-    inbox.settle(taken[:1])
+    taken = inbox.fetch(LIVE, "one", 1) + inbox.fetch(LIVE, "other", 2)
+    inbox.ack(taken[:1])
 
     depth = inbox.depth(LIVE)
 
@@ -195,7 +195,7 @@ def test_the_oldest_entry_s_age_includes_what_is_in_flight(inbox: Inbox) -> None
     """INV-25."""
     inbox.redis.xadd(stream_key(LIVE), {b"t": b"old"}, id=f"{clock_ms(inbox) - 90_000}-0")
     inbox.put(LIVE, [b"new"])
-    inbox.take(LIVE, "worker", 1)
+    inbox.fetch(LIVE, "worker", 1)
 
     assert inbox.depth(LIVE).oldest_s == pytest.approx(90, abs=5)
 

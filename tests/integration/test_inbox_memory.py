@@ -12,9 +12,9 @@ from triagem.cli.stack import Endpoints
 from triagem.contracts.errors import InboxFull
 from triagem.contracts.ticket import Lane
 from triagem.inbox import Inbox, InboxSettings, connect
-from triagem.inbox.claims import Claims
 from triagem.inbox.desired import pause, paused, resume
-from triagem.inbox.lease import Lease, alive
+from triagem.inbox.lease import Lease, live_worker_count
+from triagem.inbox.reclaim import Reclaimer
 from triagem.inbox.stream import GROUP, stream_key
 
 LIVE, BULK = Lane
@@ -101,7 +101,7 @@ def test_draining_lets_producers_in_again(inbox: Inbox, limit_memory: LimitMemor
     with pytest.raises(InboxFull):
         inbox.put(LIVE, [b"x"])
 
-    inbox.settle(inbox.take(LIVE, "worker", 30))
+    inbox.ack(inbox.fetch(LIVE, "worker", 30))
 
     until(lambda: used_memory(inbox.redis) < 16 * MIB, seconds=5)  # Redis frees in the background
     assert len(inbox.put(LIVE, [b"x"])) == 1
@@ -128,7 +128,7 @@ def test_workers_take_and_settle_while_memory_is_full(inbox: Inbox, fill_memory:
         inbox.put(lane, [b"x"] * 2)
     fill_memory()
 
-    inbox.settle(inbox.wait("worker", 1, block_s=0.1) + inbox.take(LIVE, "worker", 1))
+    inbox.ack(inbox.fetch_blocking("worker", 1, block_s=0.1) + inbox.fetch(LIVE, "worker", 1))
 
     assert [inbox.depth(lane).waiting for lane in Lane] == [0, 1]
     assert [inbox.depth(lane).in_flight for lane in Lane] == [0, 0]
@@ -137,21 +137,21 @@ def test_workers_take_and_settle_while_memory_is_full(inbox: Inbox, fill_memory:
 def test_entries_of_the_dead_are_claimed_while_memory_is_full(inbox: Inbox, fill_memory: Callable[[], None]) -> None:
     """INV-8: a worker that Redis killed for memory must not leave its entries behind because of memory."""
     put = inbox.put(LIVE, [b"x"] * 3)
-    inbox.take(LIVE, "dead", 3)
-    claims = Claims(inbox)
+    inbox.fetch(LIVE, "dead", 3)
+    claims = Reclaimer(inbox)
     fill_memory()
 
-    assert ids(claims.take_over(LIVE, "rescuer", 2)) == put[:2]
-    assert ids(claims.retake(LIVE, "rescuer", {put[0]})) == put[1:2]
-    claims.take_over(LIVE, "rescuer", 2)
-    claims.take_over(LIVE, "rescuer", 2)
+    assert ids(claims.reclaim(LIVE, "rescuer", 2)) == put[:2]
+    assert ids(claims.recover_lost_replies(LIVE, "rescuer", {put[0]})) == put[1:2]
+    claims.reclaim(LIVE, "rescuer", 2)
+    claims.reclaim(LIVE, "rescuer", 2)
     assert [row["name"] for row in inbox.redis.xinfo_consumers(stream_key(LIVE), GROUP)] == [b"rescuer"]
 
 
 def test_a_lease_is_refreshed_while_memory_is_full(inbox: Inbox, fill_memory: Callable[[], None]) -> None:
     """INV-8: PEXPIRE needs no memory; a SET in its place would make every worker look dead at once."""
     lease = Lease(inbox.redis, 15)
-    lease.take()
+    lease.acquire()
     name = lease.consumer
     fill_memory()
 
@@ -173,7 +173,7 @@ def test_a_lost_lease_is_replaced_only_once_there_is_memory_for_it(inbox: Inbox,
     limit_memory(0)
     assert not lease.refresh()
     assert lease.consumer != former
-    assert alive(inbox.redis) == 1
+    assert live_worker_count(inbox.redis) == 1
 
 
 def test_workers_can_be_resumed_but_not_paused_while_memory_is_full(

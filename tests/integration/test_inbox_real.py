@@ -9,11 +9,11 @@ import pytest
 from redis import Redis
 
 from tests.support.waiting import until
-from triagem.contracts.errors import GroupMissing, InboxAway
+from triagem.contracts.errors import GroupMissing, InboxUnavailable
 from triagem.contracts.ticket import Lane
 from triagem.inbox import Inbox
-from triagem.inbox.claims import Claims
 from triagem.inbox.client import redis_errors
+from triagem.inbox.reclaim import Reclaimer
 
 LIVE, BULK = Lane
 
@@ -26,7 +26,7 @@ def await_a_blocked_client(redis: Redis) -> None:
 def test_an_idle_worker_wakes_on_a_put_into_either_lane(inbox: Inbox, lane: Lane) -> None:
     """INV-6."""
     with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(inbox.wait, "worker", 10, block_s=20.0)
+        waiting = pool.submit(inbox.fetch_blocking, "worker", 10, block_s=20.0)
         await_a_blocked_client(inbox.redis)
         put = inbox.put(lane, [b"x"])
         woken = waiting.result(timeout=15)
@@ -38,7 +38,7 @@ def test_an_idle_worker_gives_up_after_a_while(inbox: Inbox) -> None:
     """INV-5: and does not take the silence for an outage."""
     began = time.monotonic()
 
-    assert inbox.wait("worker", 10, block_s=0.1) == []
+    assert inbox.fetch_blocking("worker", 10, block_s=0.1) == []
 
     assert 0.1 <= time.monotonic() - began < 2
 
@@ -46,7 +46,7 @@ def test_an_idle_worker_gives_up_after_a_while(inbox: Inbox) -> None:
 def test_a_flush_under_a_waiting_worker_says_that_the_group_is_missing(inbox: Inbox) -> None:
     """INV-7."""
     with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(inbox.wait, "worker", 10, block_s=20.0)
+        waiting = pool.submit(inbox.fetch_blocking, "worker", 10, block_s=20.0)
         await_a_blocked_client(inbox.redis)
         inbox.redis.flushall()
         error = waiting.exception(timeout=15)
@@ -59,12 +59,12 @@ def test_after_a_flush_the_groups_are_made_anew_and_nothing_put_since_is_skipped
     inbox.put(LIVE, [b"before"])
     inbox.redis.flushall()
     with pytest.raises(GroupMissing):
-        inbox.take(LIVE, "worker", 1)
+        inbox.fetch(LIVE, "worker", 1)
     inbox.put(LIVE, [b"since"])
 
-    inbox.make_groups()
+    inbox.create_groups()
 
-    assert [entry.payload for entry in inbox.take(LIVE, "worker", 10)] == [b"since"]
+    assert [entry.payload for entry in inbox.fetch(LIVE, "worker", 10)] == [b"since"]
 
 
 def test_the_oldest_entry_s_age_is_told_by_redis_clock(inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,16 +77,16 @@ def test_the_oldest_entry_s_age_is_told_by_redis_clock(inbox: Inbox, monkeypatch
 
 def test_uptime_is_how_long_this_server_has_been_up(inbox: Inbox) -> None:
     """INV-8: leases that ended while it was away prove nothing."""
-    first = Claims(inbox).uptime_s()
+    first = Reclaimer(inbox).uptime_s()
 
     assert 0 <= first < time.monotonic()
-    until(lambda: Claims(inbox).uptime_s() > first, seconds=3)
+    until(lambda: Reclaimer(inbox).uptime_s() > first, seconds=3)
 
 
 def test_a_command_that_this_server_lacks_is_named_without_its_arguments(inbox: Inbox) -> None:
     """Redis repeats them, and they may be a customer's words: some hosts rename EVALSHA."""
     client: Any = inbox.redis
-    with pytest.raises(InboxAway, match="unknown command 'NOSUCH'") as caught, redis_errors():
+    with pytest.raises(InboxUnavailable, match="unknown command 'NOSUCH'") as caught, redis_errors():
         client.execute_command("NOSUCH", "o meu cpf")
 
     assert "cpf" not in "".join(traceback.format_exception(caught.value))

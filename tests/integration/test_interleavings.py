@@ -19,8 +19,8 @@ from tests.integration.conftest import fake_inbox, ids
 from tests.support.consumers import consumers, held, leased
 from triagem.contracts.ticket import Lane
 from triagem.inbox import Entry
-from triagem.inbox.claims import Claims
 from triagem.inbox.lease import Lease, lease_key
+from triagem.inbox.reclaim import Reclaimer
 from triagem.inbox.stream import stream_key
 
 LIVE, BULK = Lane
@@ -56,7 +56,7 @@ class Interleavings(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.inbox = fake_inbox()
-        self.claims = Claims(self.inbox)
+        self.claims = Reclaimer(self.inbox)
         self.unsettled: set[tuple[Lane, bytes]] = set()
         self.alive: list[Worker] = []
 
@@ -81,7 +81,7 @@ class Interleavings(RuleBasedStateMachine):
 
     @rule(worker=workers, lane=lanes, count=few, cut=st.booleans())
     def take(self, worker: Worker, lane: Lane, count: int, cut: bool) -> None:
-        taken = self.inbox.take(lane, worker.lease.consumer, count)
+        taken = self.inbox.fetch(lane, worker.lease.consumer, count)
         worker.in_hand.update([] if cut else taken)
 
     @rule(worker=workers, room=few, cut=st.booleans())
@@ -89,13 +89,13 @@ class Interleavings(RuleBasedStateMachine):
         me = worker.lease.consumer
         for lane in Lane:
             in_hand = {entry.id for entry in worker.in_hand | worker.former if entry.lane is lane}
-            found = self.claims.retake(lane, me, in_hand) + self.claims.take_over(lane, me, room)
+            found = self.claims.recover_lost_replies(lane, me, in_hand) + self.claims.reclaim(lane, me, room)
             worker.in_hand.update([] if cut else found)
 
     @rule(worker=workers, count=few)
     def settle(self, worker: Worker, count: int) -> None:
         done = sorted(worker.in_hand | worker.former, key=lambda entry: (entry.id, entry.lane))[:count]
-        self.inbox.settle(done)
+        self.inbox.ack(done)
         worker.in_hand.difference_update(done)
         worker.former.difference_update(done)
         self.unsettled -= {(entry.lane, entry.id) for entry in done}
@@ -142,10 +142,10 @@ class Interleavings(RuleBasedStateMachine):
             worker.lease.release()
         heir = leased(self.inbox).consumer
         for lane in Lane:
-            left = self.claims.take_over(lane, heir, 1000) + self.inbox.take(lane, heir, 1000)
-            self.inbox.settle(left)
+            left = self.claims.reclaim(lane, heir, 1000) + self.inbox.fetch(lane, heir, 1000)
+            self.inbox.ack(left)
             assert sorted(ids(left)) == sorted(entry_id for of, entry_id in self.unsettled if of is lane)
-            self.claims.take_over(lane, heir, 1)
+            self.claims.reclaim(lane, heir, 1)
             assert consumers(self.inbox, lane) <= {heir}
 
 

@@ -7,13 +7,13 @@ from sqlalchemy import text
 
 from tests.support.command import Triagem, assert_one_line
 from triagem.db import Database
-from triagem.db.keys import Scope, find
+from triagem.db.api_keys import Scope, find_key
 
 
 def test_the_secret_alone_is_on_standard_output(triagem: Triagem, database: Database) -> None:
     made = triagem("keys", "create", "shop", "--scope", "enqueue", "--scope", "read")
 
-    key = find(database, made.out.removesuffix("\n"))
+    key = find_key(database, made.out.removesuffix("\n"))
     assert key is not None
     assert key.name == "shop"
     assert key.scopes == {Scope.ENQUEUE, Scope.READ}
@@ -34,7 +34,7 @@ def test_a_revoked_key_opens_nothing_and_cannot_be_revoked_again(triagem: Triage
     secret = triagem("keys", "create", "shop", "--scope", "read").out.strip()
 
     assert triagem("keys", "revoke", "1").out == "key 1 is revoked\n"
-    assert find(database, secret) is None
+    assert find_key(database, secret) is None
     assert json.loads(triagem("keys", "list", "--json").out)[0]["revoked_at"]
     assert_one_line(triagem("keys", "revoke", "1"), "triagem keys list")
 
@@ -52,6 +52,6 @@ def test_a_scope_of_a_later_release_is_good_for_nothing_and_spoils_nothing(
     secret = triagem("keys", "create", "shop", "--scope", "read").out.strip()
     with database.autocommit() as connection:
         connection.execute(text("UPDATE api_keys SET scopes = scopes || '{dream}'"))
-    found = find(database, secret)
+    found = find_key(database, secret)
     assert found
     assert found.scopes == {Scope.READ}

@@ -3,7 +3,7 @@
 import pytest
 
 from triagem.inbox import Inbox
-from triagem.inbox.lease import Lease, alive, crew, lease_key, workers
+from triagem.inbox.lease import Lease, lease_key, list_workers, live_worker_count, worker_states
 
 
 @pytest.fixture
@@ -16,7 +16,7 @@ def inbox(either_inbox: Inbox) -> Inbox:
 def lease(inbox: Inbox) -> Lease:
     """A lease of 15 s that was taken."""
     made = Lease(inbox.redis, 15)
-    made.take()
+    made.acquire()
     return made
 
 
@@ -34,7 +34,7 @@ def test_nobody_is_alive_before_a_lease_was_taken(inbox: Inbox) -> None:
     """INV-8."""
     Lease(inbox.redis, 15)
 
-    assert alive(inbox.redis) == 0
+    assert live_worker_count(inbox.redis) == 0
 
 
 def test_a_lease_ends_by_itself(inbox: Inbox, lease: Lease) -> None:
@@ -45,7 +45,7 @@ def test_a_lease_ends_by_itself(inbox: Inbox, lease: Lease) -> None:
 def test_a_lease_may_be_shorter_than_a_second(inbox: Inbox) -> None:
     """INV-8."""
     short = Lease(inbox.redis, 0.5)
-    short.take()
+    short.acquire()
 
     assert 0 < left_ms(inbox, short.consumer) <= 500
 
@@ -81,20 +81,20 @@ def test_a_lost_lease_is_never_revived(inbox: Inbox, lease: Lease) -> None:
     assert lease.refresh()
 
     assert left_ms(inbox, former) < 0
-    assert alive(inbox.redis) == 1
+    assert live_worker_count(inbox.redis) == 1
 
 
 def test_releasing_ends_the_lease_at_once(inbox: Inbox, lease: Lease) -> None:
     """INV-8: what is still pending need not wait for its end."""
     lease.release()
 
-    assert alive(inbox.redis) == 0
+    assert live_worker_count(inbox.redis) == 0
 
 
 def test_releasing_leaves_the_leases_of_others_alone(inbox: Inbox, lease: Lease) -> None:
     """INV-8."""
     other = Lease(inbox.redis, 15)
-    other.take()
+    other.acquire()
 
     lease.release()
 
@@ -104,46 +104,46 @@ def test_releasing_leaves_the_leases_of_others_alone(inbox: Inbox, lease: Lease)
 def test_everybody_with_a_lease_counts_as_alive(inbox: Inbox) -> None:
     """INV-25: keys of other kinds do not."""
     for _ in range(3):
-        Lease(inbox.redis, 15).take()
+        Lease(inbox.redis, 15).acquire()
     inbox.redis.set("triagem:{0}:paused", b"1")
 
-    assert alive(inbox.redis) == 3
+    assert live_worker_count(inbox.redis) == 3
 
 
 def test_a_worker_says_what_it_does_beside_its_lease(inbox: Inbox) -> None:
     lease = Lease(inbox.redis, 60)
-    lease.take()
-    lease.say("waiting: Postgres does not answer")
+    lease.acquire()
+    lease.report_state("waiting: Postgres does not answer")
 
-    assert workers(inbox.redis) == {lease.consumer: "waiting: Postgres does not answer"}
+    assert worker_states(inbox.redis) == {lease.consumer: "waiting: Postgres does not answer"}
     assert 0 < inbox.redis.ttl(lease_key(lease.consumer)) <= 60
 
 
 def test_a_worker_says_its_rate_too_whatever_its_state_holds(inbox: Inbox) -> None:
     lease = Lease(inbox.redis, 60)
-    lease.take()
-    lease.say("waiting: two\nlines")
-    assert [(one.state, one.rate) for one in crew(inbox.redis)] == [("waiting: two lines", 0)]
-    lease.say("waiting: two\nlines", 12.5)
-    assert [(one.state, one.rate) for one in crew(inbox.redis)] == [("waiting: two lines", 12.5)]
+    lease.acquire()
+    lease.report_state("waiting: two\nlines")
+    assert [(one.state, one.rate) for one in list_workers(inbox.redis)] == [("waiting: two lines", 0)]
+    lease.report_state("waiting: two\nlines", 12.5)
+    assert [(one.state, one.rate) for one in list_workers(inbox.redis)] == [("waiting: two lines", 12.5)]
 
 
 def test_what_a_worker_says_brings_no_lost_lease_back(inbox: Inbox) -> None:
     lease = Lease(inbox.redis, 60)
-    lease.take()
+    lease.acquire()
     lease.release()
-    lease.say("at work")
+    lease.report_state("at work")
 
-    assert workers(inbox.redis) == {}
+    assert worker_states(inbox.redis) == {}
 
 
 def test_a_worker_of_a_former_release_does_not_say_that_it_reads_claim_checks(inbox: Inbox, lease: Lease) -> None:
     inbox.redis.set(lease_key("former"), "waiting: two\nlines")
 
-    assert {one.name: (one.state, one.rate, one.reads_checks) for one in crew(inbox.redis)} == {
+    assert {one.name: (one.state, one.rate, one.reads_ticket_refs) for one in list_workers(inbox.redis)} == {
         lease.consumer: ("warming up", 0, True),
         "former": ("waiting: two", 0, False),
     }
-    lease.say("at work", 12.5)
+    lease.report_state("at work", 12.5)
     inbox.redis.delete(lease_key("former"))
-    assert [one.reads_checks for one in crew(inbox.redis)] == [True]
+    assert [one.reads_ticket_refs for one in list_workers(inbox.redis)] == [True]

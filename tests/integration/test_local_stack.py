@@ -15,7 +15,7 @@ from redis import Redis
 
 from tests.support.stack import pids_of, servers
 from triagem.cli.stack import Endpoints, LocalStack, StackFailed, running
-from triagem.cli.stack.account import unprivileged
+from triagem.cli.stack.account import run_as_unprivileged
 
 OWNER = """
 import signal, sys
@@ -156,7 +156,7 @@ def test_pid_files_whose_number_now_belongs_to_another_process_do_not_matter(fol
     stack = LocalStack(folder, fsync=False)
     data = stack.postgres.home / "data"
     # Postgres believes in a pid only if it may signal it: so the stranger is of the same user.
-    with subprocess.Popen(["cat"], stdin=subprocess.PIPE, **unprivileged()) as stranger:
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE, **run_as_unprivileged()) as stranger:
         for path in (stack.postgres.home / "alive", stack.valkey.home / "alive"):
             path.write_text(str(stranger.pid))
         (data / "postmaster.pid").write_text(f"{stranger.pid}\n{data}\n")
@@ -195,7 +195,7 @@ def test_lost_passwords_are_told_in_one_line(folder: Path) -> None:
         pass
     (folder / "secrets.json").unlink()
     stack = LocalStack(folder, fsync=False)
-    with pytest.raises(StackFailed, match=r"^Postgres refuses our password: restore secrets.json, or .*$"):
+    with pytest.raises(StackFailed, match=r"^Postgres rejects the password in secrets.json: restore .*$"):
         stack.start()
     assert pids_of(stack) == []
 

@@ -18,16 +18,16 @@ from triagem.contracts.errors import InvalidInput
 from triagem.contracts.model import MANIFEST_FILE, Manifest
 from triagem.engine.classify import LoadedModel, classify, load
 from triagem.registry import Registry
-from triagem.registry.store import digest_of
+from triagem.registry.store import file_digest
 from triagem.trainer import TrainingReport, TrainSettings, train
+from triagem.trainer.cross_validation import CalibrationPlan
 from triagem.trainer.data import Row
 from triagem.trainer.data import load as load_rows
-from triagem.trainer.finetune import Tuned, finetune
-from triagem.trainer.folds import Plan
-from triagem.trainer.lesson import Lesson
+from triagem.trainer.finetune import FinetuneResult, finetune
 from triagem.trainer.schedule import fit_schedule
-from triagem.trainer.soup import WEIGHTS
 from triagem.trainer.split import split
+from triagem.trainer.training_run import TrainingRun
+from triagem.trainer.weight_averaging import WEIGHTS
 
 FOLD, LAST = 24, 18  # steps of each of two folds' models, and of the version's own; a checkpoint at every third
 KILLED: Final = """
@@ -93,9 +93,9 @@ def places(registry: Registry) -> list[Path]:
 
 
 def test_each_folds_model_answers_for_the_others(whole: TrainingReport, steps: Steps) -> None:
-    assert (whole.calibration.way, whole.calibration.rows) == ("out-of-fold", 54)
+    assert (whole.calibration.source, whole.calibration.rows) == ("out-of-fold", 54)
     assert steps.seen == [(done, 2 * FOLD + LAST) for done in range(1, 2 * FOLD + LAST + 1)]
-    assert any("trained 2 times more" in note for note in whole.notes)
+    assert any("2 additional trainings" in note for note in whole.notes)
 
 
 def test_the_version_carries_its_temperature_its_thresholds_and_the_error_of_its_confidence(
@@ -105,7 +105,7 @@ def test_the_version_carries_its_temperature_its_thresholds_and_the_error_of_its
 
     assert manifest.temperature == whole.calibration.temperature
     assert manifest.thresholds.review == whole.threshold.review
-    assert manifest.ece == whole.assessment.overall.figures["ece"].value
+    assert manifest.ece == whole.assessment.overall.metrics["ece"].value
 
 
 def test_the_course_of_the_training_is_kept(whole: TrainingReport) -> None:
@@ -133,7 +133,9 @@ def test_a_training_that_was_killed_goes_on_and_ends_as_if_it_had_not_been(
     assert again.seen[:2] == [(FOLD + 3, 2 * FOLD + LAST), (FOLD + 4, 2 * FOLD + LAST)]
     assert same(report.manifest, whole.manifest)
     assert (report.assessment.curves, report.calibration) == (whole.assessment.curves, whole.calibration)
-    assert any("was cut off went on, this version from its step 0" in note for note in report.notes)
+    assert any(
+        "resumed an interrupted training; this version's own training from step 0" in note for note in report.notes
+    )
     assert places(registry) == []
 
 
@@ -151,10 +153,10 @@ def test_a_checkpoint_that_was_not_written_to_its_end_is_passed_over(
 
     assert again.seen[0] == (2 * FOLD + 12, 2 * FOLD + LAST)
     assert same(report.manifest, whole.manifest)
-    assert any("from its step 12" in note for note in report.notes)
+    assert any("from step 12" in note for note in report.notes)
 
 
-def tuned(data: Path, settings: TrainSettings, folder: Path, steps: Steps) -> Tuned:
+def tuned(data: Path, settings: TrainSettings, folder: Path, steps: Steps) -> FinetuneResult:
     """A training alone, with its checkpoints beside `folder`."""
     parts = split(load_rows(data), seed=42)
     return finetune(
@@ -173,9 +175,9 @@ def tuned(data: Path, settings: TrainSettings, folder: Path, steps: Steps) -> Tu
 def test_the_last_checkpoint_is_kept_unless_an_earlier_one_beats_it(
     data: Path, tmp_path: Path, settings: TrainSettings, monkeypatch: pytest.MonkeyPatch, *, better: bool
 ) -> None:
-    monkeypatch.setattr("triagem.trainer.finetune.beats_last", lambda best, last, rows: better)
+    monkeypatch.setattr("triagem.trainer.finetune.clearly_better", lambda best, last, rows: better)
     tuned(data, settings, tmp_path / "kept", Steps())
-    weights = {path.parent.name: digest_of(path) for path in tmp_path.glob("*/model.safetensors")}
+    weights = {path.parent.name: file_digest(path) for path in tmp_path.glob("*/model.safetensors")}
     best = Path(json.loads((tmp_path / f"checkpoint-{LAST}/trainer_state.json").read_text())["best_model_checkpoint"])
 
     assert best.name != f"checkpoint-{LAST}"
@@ -187,7 +189,7 @@ def test_a_training_that_was_cut_off_at_its_very_end_trains_no_more(
 ) -> None:
     seen = [Steps(), Steps()]
     first, again = (tuned(data, settings, tmp_path / str(which), steps) for which, steps in enumerate(seen))
-    one, other = (digest_of(tmp_path / str(which) / "model.safetensors") for which in range(2))
+    one, other = (file_digest(tmp_path / str(which) / "model.safetensors") for which in range(2))
 
     assert seen[1].seen == [(LAST, LAST)]
     assert one == other
@@ -233,7 +235,7 @@ def test_a_new_label_comes_after_the_parents_in_their_order(child: TrainingRepor
 def test_a_label_of_the_parent_that_no_row_has_is_refused(
     child: TrainingReport, registry: Registry, data: Path, settings: TrainSettings
 ) -> None:
-    with pytest.raises(InvalidInput, match=r"no training row is labelled cobranca, as v1\.1\.0 labels"):
+    with pytest.raises(InvalidInput, match=r"no training row has the label cobranca, which v1\.1\.0 knows"):
         train(data, registry, settings, Steps(), parent=child.manifest.version)
 
 
@@ -246,38 +248,38 @@ class TestBlended:
     """The version's weights are the mean of all trainings', unless dev speaks against it."""
 
     @pytest.fixture
-    def lesson(self, whole: TrainingReport, registry: Registry, settings: TrainSettings) -> Lesson:
+    def lesson(self, whole: TrainingReport, registry: Registry, settings: TrainSettings) -> TrainingRun:
         """One whose dev rows the version answers right."""
         manifest = whole.manifest
         said = classify(load(registry.folder(manifest.version)), texts := [f"texto {n}" for n in range(20)])
         dev = [Row(text, manifest.labels[row.index(max(row))]) for text, row in zip(texts, said, strict=True)]
-        plan = Plan(tuple(dev), tuple(dev), tuple(n % 2 for n in range(20)), "out-of-fold")
-        return Lesson(manifest, plan, dev, settings, None, Steps(), cores=1)
+        plan = CalibrationPlan(tuple(dev), tuple(dev), tuple(n % 2 for n in range(20)), "out-of-fold")
+        return TrainingRun(manifest, plan, dev, settings, None, Steps(), cores=1)
 
     def own(self, registry: Registry, version: str, folder: Path) -> tuple[LoadedModel, Path]:
         model = load(shutil.copytree(registry.folder(version), folder))
         (folder / MANIFEST_FILE).unlink()
         return model, folder
 
-    def test_by_models_that_agree(self, lesson: Lesson, registry: Registry, tmp_path: Path) -> None:
+    def test_by_models_that_agree(self, lesson: TrainingRun, registry: Registry, tmp_path: Path) -> None:
         own, folder = self.own(registry, lesson.draft.version, tmp_path / "own")
         for fold in (0, 1):
             shift(shutil.copytree(folder, tmp_path / f"model-{fold}"), by=0.003 * fold)
 
-        model, (note,) = lesson.blended(own, folder, tmp_path)
+        model, (note,) = lesson.average_with_folds(own, folder, tmp_path)
 
-        assert note == "the weights are the mean of 3 trainings': the folds' and one on all rows"
+        assert note == "the weights are the mean of 3 trainings: the folds' and one on all rows"
         assert head(folder) == pytest.approx(head(registry.folder(lesson.draft.version)) + 0.001, abs=1e-6)
         assert model is not own
 
-    def test_not_by_models_that_spoil_it(self, lesson: Lesson, registry: Registry, tmp_path: Path) -> None:
+    def test_not_by_models_that_spoil_it(self, lesson: TrainingRun, registry: Registry, tmp_path: Path) -> None:
         own, folder = self.own(registry, lesson.draft.version, tmp_path / "own")
         for fold in (0, 1):
             shift(shutil.copytree(folder, tmp_path / f"model-{fold}"), times=-5.0)
 
-        model, (note,) = lesson.blended(own, folder, tmp_path)
+        model, (note,) = lesson.average_with_folds(own, folder, tmp_path)
 
-        assert note.startswith("the weights are of the training on all rows")
+        assert note.startswith("the weights are those of the training on all rows")
         assert head(folder) == pytest.approx(head(registry.folder(lesson.draft.version)))
         assert model is own
 

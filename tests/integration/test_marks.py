@@ -19,7 +19,7 @@ def inbox(either_inbox: Inbox) -> Inbox:
 
 
 def with_marks(inbox: Inbox, *, live: int = 5, bulk: int = 5) -> Inbox:
-    return Inbox(inbox.redis, InboxSettings(live_mark=live, bulk_mark=bulk))
+    return Inbox(inbox.redis, InboxSettings(live_high_water=live, bulk_high_water=bulk))
 
 
 def test_a_batch_that_reaches_the_mark_exactly_is_let_in(inbox: Inbox) -> None:
@@ -35,7 +35,9 @@ def test_a_batch_that_would_pass_the_mark_is_refused_whole(inbox: Inbox) -> None
     narrow = with_marks(inbox, live=5)
     narrow.put(LIVE, [b"x"] * 4)
 
-    with pytest.raises(InboxFull, match=r"^the live lane is full \(4 entries, the mark is 5\): wait until"):
+    with pytest.raises(
+        InboxFull, match=r"^the live lane is full \(4 entries, the high-water mark is 5\): wait until"
+    ):
         narrow.put(LIVE, [b"x"] * 2)
 
     assert narrow.depth(LIVE).waiting == 4
@@ -55,7 +57,7 @@ def test_what_is_in_flight_counts_against_the_mark(inbox: Inbox) -> None:
     """INV-1: taking alone makes no room."""
     narrow = with_marks(inbox, live=2)
     narrow.put(LIVE, [b"x"] * 2)
-    narrow.take(LIVE, "worker", 2)
+    narrow.fetch(LIVE, "worker", 2)
 
     with pytest.raises(InboxFull):
         narrow.put(LIVE, [b"x"])
@@ -65,7 +67,7 @@ def test_settling_makes_room(inbox: Inbox) -> None:
     """INV-1."""
     narrow = with_marks(inbox, live=2)
     narrow.put(LIVE, [b"x"] * 2)
-    narrow.settle(narrow.take(LIVE, "worker", 1))
+    narrow.ack(narrow.fetch(LIVE, "worker", 1))
 
     assert len(narrow.put(LIVE, [b"x"])) == 1
 

@@ -12,7 +12,7 @@ from triagem.contracts.errors import InvalidInput, ModelCorrupt, NoModel
 from triagem.contracts.model import CURRENT_FILE, MANIFEST_FILE
 from triagem.engine.classify import EngineSettings, current_folder, load
 from triagem.registry import Registry
-from triagem.registry.store import digest_of
+from triagem.registry.store import file_digest
 
 Change = Callable[[Path], None]
 
@@ -44,7 +44,7 @@ def edit(file: Path, **changes: Any) -> None:
 def sign(folder: Path) -> None:
     """Make the manifest fit whatever lies in the folder, as somebody could who may write to the registry."""
     names = [path.name for path in folder.iterdir() if path.name != MANIFEST_FILE]
-    edit(folder / MANIFEST_FILE, files={name: digest_of(folder / name) for name in names})
+    edit(folder / MANIFEST_FILE, files={name: file_digest(folder / name) for name in names})
 
 
 def assert_refused(registry: Registry, says: str) -> None:
@@ -62,7 +62,7 @@ def test_weights_that_are_a_pickle_are_refused(folder: Path) -> None:
     torch.save({}, folder / "pytorch_model.bin")
     sign(folder)
 
-    with pytest.raises(ModelCorrupt, match="no classifier that transformers can load"):
+    with pytest.raises(ModelCorrupt, match="not a classifier that transformers can load"):
         load(folder)
 
 
@@ -72,7 +72,7 @@ def test_a_pickle_that_calls_itself_safetensors_is_refused(folder: Path) -> None
     torch.save({}, folder / "model.safetensors")
     sign(folder)
 
-    with pytest.raises(ModelCorrupt, match="no classifier that transformers can load"):
+    with pytest.raises(ModelCorrupt, match="not a classifier that transformers can load"):
         load(folder)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.command import Triagem, assert_one_line
-from tests.support.tested import register_tested
+from tests.support.scored_versions import register_tested
 from triagem.registry import Registry
 
 
@@ -27,10 +27,10 @@ def test_a_better_version_is_promoted_and_the_figures_are_shown(registry: Regist
 
     assert answer.status == 0
     for said in (
-        "300 test rows that neither learned from",
+        "300 test rows that neither version was trained on",
         "30 rows gained, 0 lost: McNemar's exact p 1.86e-09",
-        "with 95 % confidence above +0.075",
-        "passes: v1.1.0 against v1.0.0",
+        "above +0.075 with 95% confidence",
+        "passed: v1.1.0 against v1.0.0",
         "v1.1.0 is current (epoch 2)",
     ):
         assert said in answer.out
@@ -66,8 +66,12 @@ def test_promote_prints_one_json_document(registry: Registry, bare: Triagem) -> 
     assert rejected.status == 1
     assert (said["decision"], said["current"], said["forced"]) == ("reject", None, False)
     assert said["reasons"]
-    assert said["figures"]["measured"]["recalls"]["venda"] == {"rows": 150, "found": 120, "found_by_current": 135}
-    assert said["figures"]["rule"] == "improve"
+    assert said["evidence"]["candidate_metrics"]["recalls"]["venda"] == {
+        "rows": 150,
+        "true_positives": 120,
+        "current_true_positives": 135,
+    }
+    assert said["evidence"]["rule"] == "improve"
 
     said = json.loads(bare("models", "promote", "v1.1.0", "--json").out)
     assert (said["decision"], said["current"]) == ("promote", {"version": "v1.1.0", "epoch": 2})
@@ -77,7 +81,7 @@ def test_promote_prints_one_json_document(registry: Registry, bare: Triagem) -> 
 def test_promoting_what_is_current_changes_nothing(registry: Registry, bare: Triagem) -> None:
     answer = bare("models", "promote", "v1.0.0")
 
-    assert (answer.status, answer.out) == (0, "v1.0.0 is current already\n")
+    assert (answer.status, answer.out) == (0, "v1.0.0 is already current\n")
     assert registry.current().epoch == 1
 
 
@@ -86,7 +90,7 @@ def test_compare_says_the_same_and_changes_nothing(registry: Registry, bare: Tri
 
     assert answer.status == 0
     assert "rejected: v1.2.0 against v1.0.0" in answer.out
-    assert "passes: v1.1.0 against v1.2.0" in bare("models", "compare", "v1.1.0", "v1.2.0").out
+    assert "passed: v1.1.0 against v1.2.0" in bare("models", "compare", "v1.1.0", "v1.2.0").out
     assert json.loads(bare("models", "compare", "v1.1.0", "--json").out)["decision"] == "promote"
     assert registry.current().epoch == 1
 

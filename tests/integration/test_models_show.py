@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from tests.support.answers import LABELS, report, rows, sure
+from tests.support.assessments import LABELS, report, rows, sure
 from tests.support.builders import manifest, register
 from tests.support.command import Triagem
-from triagem.contracts.model import PAGE_FILE, REPORT_FILE
+from triagem.contracts.model import HTML_REPORT_FILE, REPORT_FILE
 from triagem.registry import Registry
-from triagem.trainer.assess import assess, write
+from triagem.trainer.assess import assess, write_report
 from triagem.trainer.report import Assessment
 
 
@@ -26,7 +26,7 @@ def register_with(registry: Registry, made: Assessment, **changes: Any) -> None:
     """The next version, with a report."""
     with registry.staging() as folder:
         known = manifest(labels=made.labels, **changes)
-        registry.register(folder, known.model_copy(update={"metrics": write(folder, made, known)}))
+        registry.register(folder, known.model_copy(update={"metrics": write_report(folder, made, known)}))
 
 
 def test_a_person_sees_figures_with_intervals_and_how_the_seed_reads_them(bare: Triagem, registry: Registry) -> None:
@@ -35,8 +35,8 @@ def test_a_person_sees_figures_with_intervals_and_how_the_seed_reads_them(bare: 
 
     accuracy = next(line for line in said if line.startswith("Accuracy"))
     assert "0.833 (0." in accuracy
-    assert "good, surely not yet good" in accuracy
-    assert any(line.startswith("AUROC of “is it wrong”") for line in said)
+    assert "good; lower bound: not yet good" in accuracy
+    assert any(line.startswith("AUROC of error detection") for line in said)
 
 
 def test_a_person_sees_labels_languages_and_what_was_taken_for_what(bare: Triagem, registry: Registry) -> None:
@@ -57,7 +57,7 @@ def test_a_person_sees_where_the_version_comes_from_and_where_the_page_lies(
 
     for fact in ("a-small-bert", "v0.9.0", "1000 rows", "suporte, venda", "1.500", "under 0.7"):
         assert fact in said
-    assert str(registry.folder("v1.0.0") / PAGE_FILE) in said
+    assert str(registry.folder("v1.0.0") / HTML_REPORT_FILE) in said
 
 
 def test_figures_before_calibration_stand_beside_those_after(bare: Triagem, registry: Registry) -> None:
@@ -102,7 +102,7 @@ def test_a_version_of_before_there_were_reports_still_shows(bare: Triagem, regis
 
     assert answer.status == 0
     assert "0.910" in answer.out
-    assert "trained before there were reports" in answer.out
+    assert "trained by a release that wrote no reports" in answer.out
     assert json.loads(bare("models", "show", "v1.0.0", "--json").out)["report"] is None
 
 

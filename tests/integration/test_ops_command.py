@@ -15,7 +15,8 @@ def test_without_servers_they_say_how_to_name_or_start_them(bare: Triagem) -> No
 
 
 @pytest.mark.parametrize(
-    ("setting", "value"), [("TRIAGEM_TIMEZONE", "Mars"), ("TRIAGEM_DRIFT_AT", "25:00"), ("TRIAGEM_DUE_AT", "noon")]
+    ("setting", "value"),
+    [("TRIAGEM_TIMEZONE", "Mars"), ("TRIAGEM_DRIFT_AT", "25:00"), ("TRIAGEM_TRAINING_DUE_AT", "noon")],
 )
 def test_a_time_that_is_none_is_named(
     bare: Triagem, monkeypatch: pytest.MonkeyPatch, setting: str, value: str
@@ -36,11 +37,11 @@ def test_ops_lives_while_its_heartbeat_is_young(
 ) -> None:
     file = tmp_path / "heartbeat"
     monkeypatch.setenv("TRIAGEM_OPS_HEARTBEAT_FILE", str(file))
-    assert_one_line(bare("ops", "--check"), "has not started or has ended")
+    assert_one_line(bare("ops", "--check"), "has not started, or has exited")
     file.write_text("ready", encoding="utf-8")
     assert bare("ops", "--check").status == 0
     os.utime(file, (time.time() - 3600,) * 2)
-    assert_one_line(bare("ops", "--check"), "silent")
+    assert_one_line(bare("ops", "--check"), "no heartbeat for")
 
 
 def test_a_mistake_in_the_crm_file_is_said_at_the_start(

@@ -9,9 +9,10 @@ import pytest
 from redis import Redis
 from sqlalchemy import text
 
-from tests.support.engines import InstantModel, instant
+from tests.support.engines import NoopModel, noop
 from tests.support.pipeline import publish, running, stored
 from tests.support.waiting import until
+from triagem import Publisher
 from triagem.cli.stack import Endpoints
 from triagem.contracts.model import Tokens
 from triagem.contracts.ticket import Lane, Ticket
@@ -19,12 +20,11 @@ from triagem.contracts.wire import encode
 from triagem.db import Database
 from triagem.inbox import Inbox
 from triagem.inbox.desired import pause, resume
-from triagem.inbox.lease import workers
-from triagem.producer import Publisher
+from triagem.inbox.lease import worker_states
 from triagem.registry import Registry
 
 
-class Counting(InstantModel):
+class Counting(NoopModel):
     """Counts the texts that reached the model."""
 
     seen = 0
@@ -48,8 +48,8 @@ def test_every_ticket_of_both_lanes_gets_one_row_and_leaves_redis(
 def test_a_ticket_enqueued_twice_keeps_one_result_and_the_model_runs_once(
     endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path
 ) -> None:
-    with running(endpoints, instant_models, lambda folder: Counting(instant(folder).manifest)) as (pipeline, _):
-        assert pipeline.keeper.ready.wait(30)
+    with running(endpoints, instant_models, lambda folder: Counting(noop(folder).manifest)) as (pipeline, _):
+        assert pipeline.models.ready.wait(30)
         Counting.seen = 0  # of the self-check
         publish(inbox, 1000)
         until(lambda: inbox.redis.xlen("triagem:{0}:live") == 0)
@@ -79,7 +79,7 @@ def test_a_paused_worker_takes_nothing_until_it_is_resumed(
     pause(inbox.redis)
     publish(inbox, 5)
     with running(endpoints, instant_models) as (pipeline, _):
-        assert pipeline.keeper.ready.wait(30)
+        assert pipeline.models.ready.wait(30)
         assert not pipeline.supervisor.stopping.wait(0.5)  # given time enough to do wrong
         assert inbox.depth(Lane.LIVE).waiting == 5
         resume(inbox.redis)
@@ -94,7 +94,7 @@ def test_a_promoted_version_takes_over_between_two_windows_and_rows_name_who_cla
         publish(inbox, 50)
         until(lambda: stored(database) == 50)
         registry.promote("v1.1.0")
-        until(lambda: pipeline.keeper.running.model.version == "v1.1.0")
+        until(lambda: pipeline.models.current.model.version == "v1.1.0")
         publish(inbox, 80)
         until(lambda: inbox.redis.xlen("triagem:{0}:live") == 0)
     with database.autocommit() as connection:
@@ -110,7 +110,7 @@ def test_what_a_dead_worker_held_is_finished_by_another(
     endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path
 ) -> None:
     publish(inbox, 40)
-    inbox.take(Lane.LIVE, "dead-worker", 40)
+    inbox.fetch(Lane.LIVE, "dead-worker", 40)
     with running(endpoints, instant_models):
         until(lambda: inbox.redis.xlen("triagem:{0}:live") == 0)
     assert stored(database) == 40
@@ -133,7 +133,7 @@ def test_a_lost_lease_makes_the_worker_go_on_under_a_new_name(
     endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path, redis: Redis
 ) -> None:
     with running(endpoints, instant_models) as (pipeline, _):
-        assert pipeline.keeper.ready.wait(30)
+        assert pipeline.models.ready.wait(30)
         before = pipeline.lease.consumer
         until(lambda: redis.delete(f"triagem:{{0}}:lease:{before}") == 1)
         until(lambda: pipeline.lease.consumer != before)
@@ -145,7 +145,7 @@ def test_a_redis_that_lost_everything_gets_its_groups_back(
     endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path, redis: Redis
 ) -> None:
     with running(endpoints, instant_models) as (pipeline, failed):
-        assert pipeline.keeper.ready.wait(30)
+        assert pipeline.models.ready.wait(30)
         redis.flushall()
         publish(inbox, 10)
         until(lambda: stored(database) == 10)
@@ -155,8 +155,8 @@ def test_a_redis_that_lost_everything_gets_its_groups_back(
 def test_live_tickets_overtake_bulk_that_waits_in_redis(
     endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path
 ) -> None:
-    def slow(folder: Path) -> InstantModel:
-        return InstantModel(instant(folder).manifest, seconds_per_text=0.002)
+    def slow(folder: Path) -> NoopModel:
+        return NoopModel(noop(folder).manifest, seconds_per_text=0.002)
 
     publish(inbox, 3000, lane=Lane.BULK)
     with running(endpoints, instant_models, slow):
@@ -176,7 +176,7 @@ def test_the_heartbeat_file_tells_ready_and_is_gone_after_the_end(
         until(lambda: health.check(file, need_ready=True) is None)
         old = time.time() - 300
         os.utime(file, (old, old))
-        assert "silent" in (health.check(file) or "")
+        assert "no heartbeat for" in (health.check(file) or "")
     assert not file.exists()
 
 
@@ -191,7 +191,7 @@ def test_only_live_tickets_in_the_review_band_raise_alerts(
     endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path, lane: Lane
 ) -> None:
     publish(inbox, 10, lane=lane)
-    with running(endpoints, instant_models, review_under=0.95):
+    with running(endpoints, instant_models, review_threshold=0.95):
         until(lambda: stored(database) == 10)
     with database.autocommit() as connection:
         alerts = connection.execute(text("SELECT count(*) FROM alerts")).scalar_one()
@@ -204,7 +204,7 @@ def test_entries_of_both_lanes_with_one_id_are_both_rescued(
     for lane, external_id in ((Lane.LIVE, "live"), (Lane.BULK, "bulk")):
         payload = encode(Ticket(source="crm", external_id=external_id, text="minha internet caiu"))
         redis.xadd(f"triagem:{{0}}:{lane}", {"t": payload}, id="1-1")
-        inbox.take(lane, "dead-worker", 1)
+        inbox.fetch(lane, "dead-worker", 1)
     with running(endpoints, instant_models):
         until(lambda: stored(database) == 2)
 
@@ -228,10 +228,10 @@ def test_who_looks_at_the_backlog_sees_what_a_worker_waits_for(
 ) -> None:
     monkeypatch.setenv("TRIAGEM_LOCK_TIMEOUT_S", "0.1")
     with running(endpoints, instant_models):
-        until(lambda: list(workers(inbox.redis).values()) == ["at work"])
+        until(lambda: list(worker_states(inbox.redis).values()) == ["at work"])
         with database.engine.begin() as other:
             other.execute(text("LOCK TABLE tickets IN ACCESS EXCLUSIVE MODE"))
             publish(inbox, 1)
-            until(lambda: any("waiting: Postgres" in state for state in workers(inbox.redis).values()))
-        until(lambda: list(workers(inbox.redis).values()) == ["at work"])
+            until(lambda: any("waiting: Postgres" in state for state in worker_states(inbox.redis).values()))
+        until(lambda: list(worker_states(inbox.redis).values()) == ["at work"])
     assert stored(database) == 1

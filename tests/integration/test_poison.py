@@ -8,25 +8,26 @@ from typing import Final
 
 import pytest
 
-from tests.support.engines import InstantModel, instant
-from tests.support.pipeline import drained, letters, publish, running, stored
+from tests.support.engines import NoopModel, noop
+from tests.support.pipeline import dead_letter_rows, drained, publish, running, stored
 from tests.support.waiting import until
+from triagem import Publisher
 from triagem.cli.stack import Endpoints
 from triagem.contracts.errors import InboxFull, ModelBroken, OutOfMemory
 from triagem.contracts.model import Tokens
 from triagem.contracts.ticket import Lane
-from triagem.db import Database, dead
+from triagem.db import Database
+from triagem.db.dead_letters import list_dead_letters
 from triagem.inbox import Entry, Inbox
-from triagem.inbox.claims import Claims
+from triagem.inbox.in_progress import InProgressMarkers, in_progress_key
 from triagem.inbox.lease import Lease
-from triagem.inbox.stream import suspects_key
-from triagem.inbox.trials import Trials, trial_key
-from triagem.producer import Publisher
+from triagem.inbox.reclaim import Reclaimer
+from triagem.inbox.stream import quarantine_key
 
 POISON: Final = 666
 
 
-class Choking(InstantModel):
+class Choking(NoopModel):
     """Raises with the customer's words when `veneno` is in the batch."""
 
     def tokenize(self, texts: Sequence[str]) -> list[Tokens]:
@@ -48,12 +49,12 @@ class Nan(Choking):
     """Answers no number for `veneno`."""
 
     def probabilities(self, batch: Sequence[Tokens]) -> list[list[float]]:
-        good = InstantModel.probabilities(self, batch)
+        good = NoopModel.probabilities(self, batch)
         nan = [float("nan")] * 2
         return [nan if POISON in tokens.ids else row for tokens, row in zip(batch, good, strict=True)]
 
 
-class Cramped(InstantModel):
+class Cramped(NoopModel):
     """Has room for 16 texts."""
 
     def probabilities(self, batch: Sequence[Tokens]) -> list[list[float]]:
@@ -62,7 +63,7 @@ class Cramped(InstantModel):
         return super().probabilities(batch)
 
 
-class Dying(InstantModel):
+class Dying(NoopModel):
     """Its device is lost after the self-check."""
 
     asked = 0
@@ -77,19 +78,19 @@ class Dying(InstantModel):
 @pytest.mark.parametrize("word", ["veneno", "indizível"], ids=["the model raises", "the tokenizer raises"])
 @pytest.mark.parametrize("kind", [Choking, Nan])
 def test_a_text_that_fails_is_kept_as_a_dead_letter_and_its_neighbours_commit(
-    endpoints: Endpoints, inbox: Inbox, instant_models: Path, kind: type[InstantModel], word: str
+    endpoints: Endpoints, inbox: Inbox, instant_models: Path, kind: type[NoopModel], word: str
 ) -> None:
     publish(inbox, 20)
     Publisher(inbox).publish(source="crm", external_id="bad", text=f"my card number is {word}")
     publish(inbox, 50)
-    with running(endpoints, instant_models, lambda folder: kind(instant(folder).manifest)) as (_, failed):
+    with running(endpoints, instant_models, lambda folder: kind(noop(folder).manifest)) as (_, failed):
         until(lambda: drained(inbox))
         publish(inbox, 60)
         until(lambda: drained(inbox))
         assert not failed.is_set()
     with Database(endpoints.database_url) as database:
         assert stored(database) == 60
-        ((payload, why),) = letters(database)
+        ((payload, why),) = dead_letter_rows(database)
     assert '"external_id":"bad"' in payload
     assert "text" in why
     assert "card" not in why
@@ -98,9 +99,9 @@ def test_a_text_that_fails_is_kept_as_a_dead_letter_and_its_neighbours_commit(
 def test_one_poison_ticket_alone_in_an_idle_system_does_not_stop_the_worker(
     endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path
 ) -> None:
-    with running(endpoints, instant_models, lambda folder: Choking(instant(folder).manifest)) as (_, failed):
+    with running(endpoints, instant_models, lambda folder: Choking(noop(folder).manifest)) as (_, failed):
         Publisher(inbox).publish(source="crm", external_id="bad", text="veneno")
-        until(lambda: len(letters(database)) == 1)
+        until(lambda: len(dead_letter_rows(database)) == 1)
         until(lambda: drained(inbox))
         assert not failed.is_set()
 
@@ -109,9 +110,9 @@ def test_out_of_memory_for_32_but_not_for_16_loses_nothing(
     endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path
 ) -> None:
     publish(inbox, 100)
-    with running(endpoints, instant_models, lambda folder: Cramped(instant(folder).manifest)):
+    with running(endpoints, instant_models, lambda folder: Cramped(noop(folder).manifest)):
         until(lambda: drained(inbox))
-    assert (stored(database), letters(database)) == (100, [])
+    assert (stored(database), dead_letter_rows(database)) == (100, [])
 
 
 def test_a_device_that_breaks_stops_the_worker_and_condemns_nobody(
@@ -119,14 +120,14 @@ def test_a_device_that_breaks_stops_the_worker_and_condemns_nobody(
 ) -> None:
     Dying.asked = 0
     publish(inbox, 40)
-    with running(endpoints, instant_models, lambda folder: Dying(instant(folder).manifest)) as (pipeline, failed):
+    with running(endpoints, instant_models, lambda folder: Dying(noop(folder).manifest)) as (pipeline, failed):
         assert failed.wait(30)
     assert type(pipeline.supervisor.failure) is ModelBroken
-    assert (stored(database), letters(database)) == (0, [])
+    assert (stored(database), dead_letter_rows(database)) == (0, [])
     with running(endpoints, instant_models):
         until(lambda: drained(inbox))
     assert stored(database) == 40
-    assert inbox.redis.exists(suspects_key(Lane.LIVE), trial_key(pipeline.lease.consumer)) == 0
+    assert inbox.redis.exists(quarantine_key(Lane.LIVE), in_progress_key(pipeline.lease.consumer)) == 0
 
 
 def test_a_device_that_is_broken_from_the_start_lets_no_ticket_be_taken(
@@ -134,7 +135,7 @@ def test_a_device_that_is_broken_from_the_start_lets_no_ticket_be_taken(
 ) -> None:
     Dying.asked = 1
     publish(inbox, 3)
-    with running(endpoints, instant_models, lambda folder: Dying(instant(folder).manifest)) as (pipeline, failed):
+    with running(endpoints, instant_models, lambda folder: Dying(noop(folder).manifest)) as (pipeline, failed):
         assert failed.wait(30)
     assert type(pipeline.supervisor.failure) is ModelBroken
     assert inbox.depth(Lane.LIVE).waiting == 3
@@ -145,16 +146,16 @@ def test_a_ticket_that_ended_two_workers_alone_is_kept_as_a_dead_letter_unseen_b
 ) -> None:
     """INV-9."""
     publish(inbox, 3)
-    taken = inbox.take(Lane.LIVE, "dead-0", 3)
+    taken = inbox.fetch(Lane.LIVE, "dead-0", 3)
     for number in range(2):
-        Trials(inbox.redis).begin(f"dead-{number}", taken[1:2], alone=True)
-        Claims(inbox).take_over(Lane.LIVE, f"dead-{number + 1}", 10)
+        InProgressMarkers(inbox.redis).mark(f"dead-{number}", taken[1:2], alone=True)
+        Reclaimer(inbox).reclaim(Lane.LIVE, f"dead-{number + 1}", 10)
     with running(endpoints, instant_models):
         until(lambda: drained(inbox))
-    ((payload, why),) = letters(database)
+    ((payload, why),) = dead_letter_rows(database)
     assert payload.encode() == taken[1].payload
-    assert "2 workers died" in why
-    assert [one.attempts for one in dead.letters(database, limit=9)] == [3]
+    assert "2 workers crashed" in why
+    assert [one.attempts for one in list_dead_letters(database, limit=9)] == [3]
     assert stored(database) == 2
 
 
@@ -164,18 +165,18 @@ def test_suspects_are_classified_alone_and_cleared_and_each_trial_tells_what_is_
     """INV-9: were a suspect's trial written while others compute, it would be blamed for their deaths."""
     trials: list[tuple[int, int, bool]] = []
 
-    class Noting(InstantModel):
+    class Noting(NoopModel):
         def probabilities(self, batch: Sequence[Tokens]) -> list[list[float]]:
             time.sleep(0.02)  # time for the taker to write too early
-            trial = inbox.redis.hgetall(trial_key(pipeline.lease.consumer)) if ready.is_set() else {}
+            trial = inbox.redis.hgetall(in_progress_key(pipeline.lease.consumer)) if ready.is_set() else {}
             if trial:
                 trials.append((len(batch), len(trial[b"live"].split()), trial[b"alone"] == b"1"))
             return super().probabilities(batch)
 
     ready = threading.Event()
     publish(inbox, 30)
-    Trials(inbox.redis).begin("dead", inbox.take(Lane.LIVE, "dead", 30)[:10])
-    with running(endpoints, instant_models, lambda folder: Noting(instant(folder).manifest), batch_size=5) as (
+    InProgressMarkers(inbox.redis).mark("dead", inbox.fetch(Lane.LIVE, "dead", 30)[:10])
+    with running(endpoints, instant_models, lambda folder: Noting(noop(folder).manifest), batch_size=5) as (
         pipeline,
         _,
     ):
@@ -185,7 +186,7 @@ def test_suspects_are_classified_alone_and_cleared_and_each_trial_tells_what_is_
     assert sorted(one for one in trials if one[2]) == [(1, 1, True)] * 10
     assert [batch for batch, at_work, alone in trials if not alone and at_work < batch] == []
     assert sum(batch for batch, _, _ in trials) == 30
-    assert inbox.redis.exists(suspects_key(Lane.LIVE)) == 0
+    assert inbox.redis.exists(quarantine_key(Lane.LIVE)) == 0
 
 
 def test_a_trial_that_redis_had_no_memory_for_is_written_at_the_next_chance(
@@ -193,16 +194,18 @@ def test_a_trial_that_redis_had_no_memory_for_is_written_at_the_next_chance(
 ) -> None:
     """INV-9."""
     told: list[int] = []
-    begin = Trials.begin
+    mark = InProgressMarkers.mark
 
-    def full_at_first(self: Trials, consumer: str, entries: Iterable[Entry], *, alone: bool = False) -> None:
+    def full_at_first(
+        self: InProgressMarkers, consumer: str, entries: Iterable[Entry], *, alone: bool = False
+    ) -> None:
         entries = list(entries)
         told.append(len(entries))
         if len(told) == 1:
             raise InboxFull("no memory")
-        begin(self, consumer, entries, alone=alone)
+        mark(self, consumer, entries, alone=alone)
 
-    monkeypatch.setattr(Trials, "begin", full_at_first)
+    monkeypatch.setattr(InProgressMarkers, "mark", full_at_first)
     publish(inbox, 5)
     with running(endpoints, instant_models):
         until(lambda: drained(inbox))
@@ -214,7 +217,7 @@ def test_what_another_worker_has_claimed_is_not_buried_by_us(
 ) -> None:
     """INV-11: only while Redis still names us the owner."""
     thief = Lease(inbox.redis, 60)
-    thief.take()
+    thief.acquire()
 
     class Robbed(Choking):
         def probabilities(self, batch: Sequence[Tokens]) -> list[list[float]]:
@@ -224,8 +227,8 @@ def test_what_another_worker_has_claimed_is_not_buried_by_us(
 
     Publisher(inbox).publish(source="crm", external_id="bad", text="veneno")
     ids = [row[0] for row in inbox.redis.xrange("triagem:{0}:live") or ()]
-    with running(endpoints, instant_models, lambda folder: Robbed(instant(folder).manifest)) as (pipeline, _):
+    with running(endpoints, instant_models, lambda folder: Robbed(noop(folder).manifest)) as (pipeline, _):
         until(lambda: inbox.in_flight(Lane.LIVE) == 1)
-        until(lambda: pipeline.taker.in_hand == 0)
-        assert letters(database) == []
+        until(lambda: pipeline.fetcher.in_flight == 0)
+        assert dead_letter_rows(database) == []
         assert inbox.redis.xlen("triagem:{0}:live") == 1

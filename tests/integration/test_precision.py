@@ -9,7 +9,7 @@ import torch
 from triagem.engine import precision
 from triagem.engine.bert import packable, packed_bert, without_residual_biases
 from triagem.engine.classify import EngineSettings, LoadedModel, classify, load
-from triagem.engine.linear import plain
+from triagem.engine.linear_kernels import torch_linear
 from triagem.engine.packed import pack
 from triagem.engine.precision import agreement, probes
 
@@ -70,7 +70,7 @@ def test_auto_falls_back_to_fp32_where_a_kernel_is_missing(
     monkeypatch.setattr(precision, "onednn", missing)
     with pytest.raises(RuntimeError):
         loaded(bert_models, precision="bf16")  # what was asked for by name is not replaced
-    monkeypatch.setattr(precision, "maker", lambda _, name: missing if name == "bf16" else plain)
+    monkeypatch.setattr(precision, "select_linear", lambda _, name: missing if name == "bf16" else torch_linear)
     assert loaded(bert_models, precision="auto").runner.precision == "fp32"
 
 
@@ -97,7 +97,7 @@ def test_moving_the_residual_biases_changes_no_answer() -> None:
         weights.add_(0.1 * torch.randn_like(weights))  # biases are drawn as zeros
     packing = pack([[1, 2, 3, 4], [5, 6], [7, 8, 9]], torch.device("cpu"))
     moved = without_residual_biases(network)
-    before, after = (packed_bert(one, plain, torch.float32)(packing) for one in (network, moved))
+    before, after = (packed_bert(one, torch_linear, torch.float32)(packing) for one in (network, moved))
     assert moved.bert.encoder.layer[0].output.dense.bias.abs().max() == 0
     assert (before - after).abs().max() < 1e-5
 

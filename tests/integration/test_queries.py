@@ -7,13 +7,22 @@ from datetime import timedelta
 import pytest
 
 from tests.support.builders import NOW, YESTERDAY
-from tests.support.results import EVERYTHING, HOUR, asked, forget, judge, names, pages, result
+from tests.support.results import (
+    HOUR,
+    NO_FILTERS,
+    all_pages,
+    filter_names,
+    insert_review,
+    names,
+    result,
+    set_tombstone,
+)
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.prediction import Band
-from triagem.contracts.result import Page
+from triagem.contracts.result import ResultPage
 from triagem.db import Database
-from triagem.db.queries import Filters, counts, least_sure, results, show
-from triagem.db.window import write
+from triagem.db.queries import Filters, count_tickets, find_ticket_with_history, least_confident, list_results
+from triagem.db.window import write_window
 
 
 class TestPages:
@@ -22,36 +31,36 @@ class TestPages:
         """40 tickets, five a moment; their names in the order in which pages show them."""
         moments = [NOW + timedelta(microseconds=n // 5) for n in range(40)]
         window = [result(f"{n:02}", received_at=moment) for n, moment in enumerate(moments)]
-        write(database, window)
+        write_window(database, window)
         return [f"{n:02}" for n in reversed(range(40))]
 
     @pytest.mark.parametrize("limit", [1, 3, 39, 40, 41])
     def test_every_row_comes_once_newest_first(self, database: Database, received: list[str], limit: int) -> None:
-        read = pages(database, limit=limit)
+        read = all_pages(database, limit=limit)
 
         assert names([row for page in read for row in page.rows]) == received
         assert [len(page.rows) for page in read[:-1]] == [limit] * (len(read) - 1)
         assert read[-1].rows
 
     def test_rows_that_arrive_meanwhile_shift_nothing(self, database: Database, received: list[str]) -> None:
-        page = results(database, EVERYTHING, limit=7)
+        page = list_results(database, NO_FILTERS, limit=7)
         read = names(page.rows)
         while page.after is not None:
-            write(database, [result(f"new {len(read)}", received_at=NOW + HOUR)])
-            page = results(database, EVERYTHING, limit=7, after=page.after)
+            write_window(database, [result(f"new {len(read)}", received_at=NOW + HOUR)])
+            page = list_results(database, NO_FILTERS, limit=7, after=page.after)
             read += names(page.rows)
 
         assert read == received
 
     def test_filters_hold_on_every_page(self, database: Database, received: list[str]) -> None:
-        write(database, [result(f"other {n}", source="hubspot", received_at=NOW + n * HOUR) for n in range(9)])
+        write_window(database, [result(f"other {n}", source="hubspot", received_at=NOW + n * HOUR) for n in range(9)])
 
-        found = [row for page in pages(database, Filters(source="zendesk"), limit=7) for row in page.rows]
+        found = [row for page in all_pages(database, Filters(source="zendesk"), limit=7) for row in page.rows]
 
         assert names(found) == received
 
     def test_an_empty_database_has_one_empty_page(self, database: Database) -> None:
-        assert pages(database, limit=5) == [Page([], None)]
+        assert all_pages(database, limit=5) == [ResultPage([], None)]
 
     @pytest.mark.parametrize(
         "after",
@@ -81,8 +90,8 @@ class TestPages:
         ids=lambda after: ascii(after[:40]),
     )
     def test_a_cursor_that_is_none_is_the_caller_s_mistake(self, database: Database, after: str) -> None:
-        with pytest.raises(InvalidInput, match=r"^--after: not a cursor from a former page$"):
-            results(database, EVERYTHING, limit=5, after=after)
+        with pytest.raises(InvalidInput, match=r"^--after: not a cursor from an earlier page$"):
+            list_results(database, NO_FILTERS, limit=5, after=after)
 
 
 class TestFilters:
@@ -95,14 +104,14 @@ class TestFilters:
             result("corrected", model="v1.1.0", confidence=0.8, received_at=NOW + 3 * HOUR),
             result("forgotten", received_at=NOW + 4 * HOUR),
         ]
-        write(database, rows)
-        judge(database, "corrected", "suporte")
-        forget(database, "forgotten")
+        write_window(database, rows)
+        insert_review(database, "corrected", "suporte")
+        set_tombstone(database, "forgotten")
 
     @pytest.mark.parametrize(
         ("filters", "expected"),
         [
-            (EVERYTHING, ["corrected", "strange", "doubtful", "sure sale"]),
+            (NO_FILTERS, ["corrected", "strange", "doubtful", "sure sale"]),
             (Filters(label="suporte"), ["corrected", "doubtful"]),
             (Filters(label="venda"), ["strange", "sure sale"]),
             (Filters(band="review"), ["doubtful"]),
@@ -115,39 +124,39 @@ class TestFilters:
             (Filters(label="venda", source="zendesk", band="automate"), ["sure sale"]),
             (Filters(source="zendesk' OR true --"), []),
         ],
-        ids=asked,
+        ids=filter_names,
     )
     def test_pages_are_of_what_was_asked_for(self, database: Database, filters: Filters, expected: list[str]) -> None:
-        assert names(results(database, filters, limit=9).rows) == expected
+        assert names(list_results(database, filters, limit=9).rows) == expected
 
     def test_a_row_tells_the_person_s_label_and_the_model_s(self, database: Database) -> None:
-        row = results(database, Filters(model="v1.1.0"), limit=1).rows[0]
+        row = list_results(database, Filters(model="v1.1.0"), limit=1).rows[0]
 
         assert (row.label, row.model_label, row.reviewer) == ("suporte", "venda", "ana")
         assert (row.confidence, row.band, row.received_at, row.truncated) == (0.8, "automate", NOW + 3 * HOUR, False)
 
     def test_counts_are_by_effective_label_and_band(self, database: Database) -> None:
-        assert counts(database, EVERYTHING) == {
+        assert count_tickets(database, NO_FILTERS) == {
             ("suporte", "automate"): 1,
             ("suporte", "review"): 1,
             ("venda", "abstain"): 1,
             ("venda", "automate"): 1,
         }
-        assert counts(database, Filters(source="hubspot")) == {("venda", "abstain"): 1}
+        assert count_tickets(database, Filters(source="hubspot")) == {("venda", "abstain"): 1}
 
     def test_the_least_sure_come_first_and_reviewed_ones_not_at_all(self, database: Database) -> None:
-        assert names(least_sure(database, EVERYTHING, limit=9)) == ["strange", "doubtful", "sure sale"]
-        assert names(least_sure(database, Filters(source="zendesk"), limit=1)) == ["doubtful"]
+        assert names(least_confident(database, NO_FILTERS, limit=9)) == ["strange", "doubtful", "sure sale"]
+        assert names(least_confident(database, Filters(source="zendesk"), limit=1)) == ["doubtful"]
 
-        judge(database, "doubtful", "suporte")
+        insert_review(database, "doubtful", "suporte")
 
-        assert names(least_sure(database, EVERYTHING, limit=9)) == ["strange", "sure sale"]
+        assert names(least_confident(database, NO_FILTERS, limit=9)) == ["strange", "sure sale"]
 
     def test_a_review_of_a_former_text_does_not_count_as_one(self, database: Database) -> None:
-        judge(database, "strange", "suporte", words="what it was before")
+        insert_review(database, "strange", "suporte", text="what it was before")
 
-        assert names(least_sure(database, EVERYTHING, limit=1)) == ["strange"]
-        assert names(results(database, Filters(label="venda"), limit=9).rows) == ["strange", "sure sale"]
+        assert names(least_confident(database, NO_FILTERS, limit=1)) == ["strange"]
+        assert names(list_results(database, Filters(label="venda"), limit=9).rows) == ["strange", "sure sale"]
 
 
 class TestShow:
@@ -155,12 +164,12 @@ class TestShow:
         runs = [("v1.0.0", "venda", 0.6, Band.REVIEW), ("v1.1.0", "suporte", 0.8, Band.AUTOMATE)]
         for epoch, (model, label, confidence, band) in enumerate(runs, start=1):
             run = result("1", model=model, label=label, confidence=confidence, band=band, epoch=epoch)
-            write(database, [replace(run, classified_at=NOW + epoch * HOUR)])
-        judge(database, "1", "suporte", reviewer="ana")
-        judge(database, "1", "venda", reviewer="rui")
-        write(database, [result("2")])
+            write_window(database, [replace(run, classified_at=NOW + epoch * HOUR)])
+        insert_review(database, "1", "suporte", reviewer="ana")
+        insert_review(database, "1", "venda", reviewer="rui")
+        write_window(database, [result("2")])
 
-        shown = show(database, "zendesk", "1")
+        shown = find_ticket_with_history(database, "zendesk", "1")
 
         assert shown is not None
         assert shown.ticket["text"] == "A"
@@ -173,10 +182,10 @@ class TestShow:
         assert [(one["reviewer"], one["label"]) for one in shown.reviews] == [("rui", "venda"), ("ana", "suporte")]
 
     def test_there_is_nothing_to_show_of_unknown_and_forgotten_tickets(self, database: Database) -> None:
-        write(database, [result("1")])
-        assert show(database, "zendesk", "2") is None
-        assert show(database, "hubspot", "1") is None
+        write_window(database, [result("1")])
+        assert find_ticket_with_history(database, "zendesk", "2") is None
+        assert find_ticket_with_history(database, "hubspot", "1") is None
 
-        forget(database, "1")
+        set_tombstone(database, "1")
 
-        assert show(database, "zendesk", "1") is None
+        assert find_ticket_with_history(database, "zendesk", "1") is None

@@ -8,10 +8,10 @@ from typing import Any, Self
 import pytest
 from sqlalchemy import event
 
-from tests.support.results import EVERYTHING, asked
+from tests.support.results import NO_FILTERS, filter_names
 from triagem.db import Database
-from triagem.db.known import known
-from triagem.db.queries import Filters, least_sure, results, show
+from triagem.db.prediction_cache import cached_predictions
+from triagem.db.queries import Filters, find_ticket_with_history, least_confident, list_results
 
 
 class TestPlans:
@@ -36,23 +36,23 @@ class TestPlans:
 
     def test_the_first_page_reads_a_page(self, large: Database) -> None:
         with Explained(large) as explained:
-            results(large, EVERYTHING, limit=50)
+            list_results(large, NO_FILTERS, limit=50)
 
         assert explained.read == {"ix_tickets_newest": 51}
 
     def test_a_page_deep_down_reads_a_page_too(self, large: Database) -> None:
-        middle = results(large, Filters(until=datetime(2026, 11, 15, tzinfo=UTC)), limit=1).after
+        middle = list_results(large, Filters(until=datetime(2026, 11, 15, tzinfo=UTC)), limit=1).after
 
         with Explained(large) as explained:
-            results(large, EVERYTHING, limit=50, after=middle)
+            list_results(large, NO_FILTERS, limit=50, after=middle)
 
         assert explained.read == {"ix_tickets_newest": 51}
         assert "OFFSET" not in explained.statement.upper()
 
-    @pytest.mark.parametrize("filters", [EVERYTHING, Filters(band="automate")], ids=asked)
+    @pytest.mark.parametrize("filters", [NO_FILTERS, Filters(band="automate")], ids=filter_names)
     def test_the_least_sure_are_read_from_the_lowest_confidence_on(self, large: Database, filters: Filters) -> None:
         with Explained(large) as explained:
-            least_sure(large, filters, limit=50)
+            least_confident(large, filters, limit=50)
 
         (index, read), *others = explained.read.items()
         assert (index, others) == ("ix_tickets_least_sure", [])
@@ -60,7 +60,7 @@ class TestPlans:
 
     def test_a_ticket_is_found_by_its_name(self, large: Database) -> None:
         with Explained(large) as explained:
-            show(large, "zendesk", "4711")
+            find_ticket_with_history(large, "zendesk", "4711")
 
         assert explained.read == {"uq_tickets_source_external_id": 1, "pk_tickets": 1}  # for text and result
 
@@ -105,7 +105,7 @@ class TestBeforeTheFirstAnalyze:
         texts = [("zendesk", str(n), sha256(str(n).encode()).digest()) for n in range(1, 257)]
 
         with Explained(database, "predictions") as explained:
-            found = known(database, texts, "v1.0.0")
+            found = cached_predictions(database, texts, "v1.0.0")
 
         assert len(found) == 256
         assert explained.read == {"pk_predictions": 256}

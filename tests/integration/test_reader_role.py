@@ -13,9 +13,9 @@ from tests.support.builders import classified
 from triagem.cli.stack import Endpoints
 from triagem.contracts.ticket import Lane
 from triagem.db import Database
-from triagem.db.dead import bury
+from triagem.db.dead_letters import insert_dead_letter
 from triagem.db.tables import Base
-from triagem.db.window import write
+from triagem.db.window import write_window
 
 VIEWS: Final = ("daily", "history", "results")
 TABLES: Final = ("alembic_version", *sorted(Base.metadata.tables))
@@ -25,8 +25,8 @@ WORDS: Final = "my card number is"
 @pytest.fixture
 def analyst(database: Database, endpoints: Endpoints) -> Iterator[psycopg.Connection]:
     """An analyst's session, on a database with a row in every table and the same words wherever words can stand."""
-    write(database, [classified(text=WORDS, digest=WORDS.encode(), metadata={"note": WORDS})])
-    bury(database, Lane.LIVE, b"1-0", WORDS.encode(), "no ticket")
+    write_window(database, [classified(text=WORDS, digest=WORDS.encode(), metadata={"note": WORDS})])
+    insert_dead_letter(database, Lane.LIVE, b"1-0", WORDS.encode(), "no ticket")
     with database.autocommit() as connection:
         for rest in (
             "alerts (ticket_id, digest, model_version, band, confidence) SELECT id, digest, model_version, band, 0.6",

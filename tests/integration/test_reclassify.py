@@ -8,29 +8,29 @@ from sqlalchemy import text
 
 from tests.integration.test_pipeline import Counting, copy_of
 from tests.support.builders import NOW
-from tests.support.engines import InstantModel, instant, sleepy
-from tests.support.pipeline import drained, letters, publish, running, stored
-from tests.support.runs import finish, scalar, store, turn
+from tests.support.engines import NoopModel, noop, slow_noop
+from tests.support.pipeline import dead_letter_rows, drained, publish, running, stored
+from tests.support.runs import advance_once, finish_run, scalar, store_tickets
 from tests.support.waiting import until
 from tests.support.windows import current, digest, history, result
 from triagem.cli.stack import Endpoints
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.ticket import Identity, Lane
-from triagem.contracts.wire import ClaimCheck, encode_check
+from triagem.contracts.wire import StoredTicketRef, encode_ref
 from triagem.db import Database, runs
-from triagem.db.deliveries import keep_targets
-from triagem.db.forget import entomb
-from triagem.db.reviews import judge
-from triagem.db.rewrite import Reclassified, rewrite
-from triagem.db.run_pages import PAGE, apply_page, page
-from triagem.db.runs import APPLY, Plan
-from triagem.db.window import write
+from triagem.db.deliveries import sync_result_targets
+from triagem.db.forgetting import write_tombstone
+from triagem.db.reclassification import ReclassifiedTicket, write_reclassified
+from triagem.db.reviews import record_review
+from triagem.db.run_pages import PAGE, apply_page, next_page
+from triagem.db.runs import APPLY, RunPlan
+from triagem.db.window import write_window
 from triagem.inbox import Inbox
 from triagem.inbox.lease import lease_key
 from triagem.registry import Registry
 
-CURRENT = Plan("v1.0.0", epoch=1)
-SHADOW = Plan("v1.1.0", epoch=1, shadow=True)
+CURRENT = RunPlan("v1.0.0", epoch=1)
+SHADOW = RunPlan("v1.1.0", epoch=1, shadow=True)
 
 
 def by_version(database: Database, table: str = "tickets") -> dict[str, int]:
@@ -43,11 +43,11 @@ def by_version(database: Database, table: str = "tickets") -> dict[str, int]:
 def test_each_stored_ticket_gets_one_row_of_the_new_version_and_nobody_is_alerted(
     endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path
 ) -> None:
-    store(database, 5000)
+    store_tickets(database, 5000)
     runs.start(database, CURRENT)
-    with running(endpoints, instant_models, review_under=0.95):
-        run = finish(database, inbox, instant_models)
-    assert (run.state, run.put, run.done, run.settled, run.flips) == ("done", 5000, 5000, 5000, 5000)
+    with running(endpoints, instant_models, review_threshold=0.95):
+        run = finish_run(database, inbox, instant_models)
+    assert (run.state, run.put, run.done, run.processed, run.flips) == ("done", 5000, 5000, 5000, 5000)
     assert by_version(database) == {"v1.0.0": 5000}
     assert by_version(database, "predictions") == {"v0.9.0": 5000, "v1.0.0": 5000}
     assert scalar(database, "SELECT count(*) FROM run_changes") == 5000
@@ -57,32 +57,32 @@ def test_each_stored_ticket_gets_one_row_of_the_new_version_and_nobody_is_alerte
 def test_no_claim_check_is_put_while_a_worker_would_set_it_aside(
     inbox: Inbox, database: Database, instant_models: Path
 ) -> None:
-    store(database, 10)
+    store_tickets(database, 10)
     runs.start(database, CURRENT)
     inbox.redis.set(lease_key("former"), "at work")
-    run = turn(database, inbox, instant_models)
+    run = advance_once(database, inbox, instant_models)
     assert (run.state, run.put) == ("running", 0)
-    assert run.why.startswith("waits until workers of a former release have ended")
+    assert run.reason.startswith("waits until workers of a previous release have ended")
     inbox.redis.delete(lease_key("former"))
-    run = turn(database, inbox, instant_models)
-    assert (run.why, run.put) == ("", 10)
+    run = advance_once(database, inbox, instant_models)
+    assert (run.reason, run.put) == ("", 10)
 
 
 def test_only_labels_that_change_go_back_and_only_when_asked(
     endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path
 ) -> None:
-    keep_targets(database, {"zendesk.callback": "zendesk"})
-    store(database, 4, model="v0.8.0")
-    judge(database, Identity("zendesk", "1"), "other", "ana")
+    sync_result_targets(database, {"zendesk.callback": "zendesk"})
+    store_tickets(database, 4, model="v0.8.0")
+    record_review(database, Identity("zendesk", "1"), "other", "ana")
     with database.autocommit() as connection:
         connection.execute(text("DELETE FROM deliveries"))
         connection.execute(text("UPDATE tickets SET label = 'suporte' WHERE external_id = '2'"))  # what is said of it
     with running(endpoints, instant_models):
-        runs.start(database, replace(CURRENT, tell_flips=True))
-        finish(database, inbox, instant_models)
+        runs.start(database, replace(CURRENT, notify_flips=True))
+        finish_run(database, inbox, instant_models)
         assert told(database) == "0, 3"
         runs.start(database, replace(CURRENT, force=True))
-        finish(database, inbox, instant_models)
+        finish_run(database, inbox, instant_models)
     assert told(database) == "0, 3"
 
 
@@ -97,77 +97,77 @@ def told(database: Database) -> str:
 def test_a_run_tells_nobody_unless_it_is_asked_to(
     endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path
 ) -> None:
-    store(database, 3)
-    keep_targets(database, {"zendesk.callback": "zendesk"})
+    store_tickets(database, 3)
+    sync_result_targets(database, {"zendesk.callback": "zendesk"})
     runs.start(database, CURRENT)
     with running(endpoints, instant_models):
-        assert finish(database, inbox, instant_models).flips == 3
+        assert finish_run(database, inbox, instant_models).flips == 3
     assert scalar(database, "SELECT count(*) FROM deliveries") == 0
 
 
 def test_what_a_turn_puts_is_little_and_what_is_on_the_lane_is_never_more(
     database: Database, inbox: Inbox, instant_models: Path
 ) -> None:
-    store(database, 3 * PAGE)
+    store_tickets(database, 3 * PAGE)
     runs.start(database, CURRENT)
     for _ in range(3):
-        assert turn(database, inbox, instant_models).put == 2 * PAGE
+        assert advance_once(database, inbox, instant_models).put == 2 * PAGE
     assert inbox.depth(Lane.BULK).waiting == 2 * PAGE
 
 
 def test_a_full_lane_ends_the_turn_and_the_next_one_goes_on(
     database: Database, inbox: Inbox, instant_models: Path
 ) -> None:
-    store(database, PAGE + 10)
-    inbox.settings.bulk_mark = 4 * PAGE
+    store_tickets(database, PAGE + 10)
+    inbox.settings.bulk_high_water = 4 * PAGE
     publish(inbox, 3 * PAGE, lane=Lane.BULK)  # somebody else's
     runs.start(database, CURRENT)
-    assert turn(database, inbox, instant_models).put == PAGE
-    inbox.settle(inbox.take(Lane.BULK, "somebody", 10))
-    assert turn(database, inbox, instant_models).put == PAGE + 10
+    assert advance_once(database, inbox, instant_models).put == PAGE
+    inbox.ack(inbox.fetch(Lane.BULK, "somebody", 10))
+    assert advance_once(database, inbox, instant_models).put == PAGE + 10
 
 
 def test_a_page_that_was_put_twice_is_counted_once(
     endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path
 ) -> None:
-    store(database, 300)
+    store_tickets(database, 300)
     run = runs.start(database, CURRENT)
-    inbox.put(Lane.BULK, [encode_check(check) for check in page(database, run).checks])  # and then it was killed
+    inbox.put(Lane.BULK, [encode_ref(check) for check in next_page(database, run).refs])  # and then it was killed
     with running(endpoints, instant_models):
-        run = finish(database, inbox, instant_models)
+        run = finish_run(database, inbox, instant_models)
         until(lambda: drained(inbox))
-    assert (run.put, run.settled, run.done) == (300, 300, 300)
+    assert (run.put, run.processed, run.done) == (300, 300, 300)
     assert scalar(database, "SELECT done FROM reclassify_runs") == 300
 
 
 def test_two_turns_at_once_do_no_page_twice(database: Database, inbox: Inbox, instant_models: Path) -> None:
-    store(database, 10)
+    store_tickets(database, 10)
     runs.start(database, CURRENT)
-    with runs.alone(database) as first:
+    with runs.sweep_lock(database) as first:
         assert first
-        assert turn(database, inbox, instant_models).put == 0
-    assert turn(database, inbox, instant_models).put == 10
+        assert advance_once(database, inbox, instant_models).put == 0
+    assert advance_once(database, inbox, instant_models).put == 10
 
 
 def test_tickets_stored_after_the_start_do_not_chase_the_run(
     database: Database, inbox: Inbox, instant_models: Path
 ) -> None:
-    store(database, 10)
+    store_tickets(database, 10)
     runs.start(database, CURRENT)
-    store(database, 10, first=10)
-    assert turn(database, inbox, instant_models).put == 10
+    store_tickets(database, 10, first=10)
+    assert advance_once(database, inbox, instant_models).put == 10
 
 
 def test_what_changed_or_was_forgotten_meanwhile_is_counted_and_left_alone(
     endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path
 ) -> None:
-    store(database, 4)
+    store_tickets(database, 4)
     runs.start(database, CURRENT)
-    turn(database, inbox, instant_models)
-    write(database, [result("outra coisa", external_id="1", minute=5, model="v0.9.0", epoch=0, label="other")])
-    entomb(database, Identity("zendesk", "2"))
+    advance_once(database, inbox, instant_models)
+    write_window(database, [result("outra coisa", external_id="1", minute=5, model="v0.9.0", epoch=0, label="other")])
+    write_tombstone(database, Identity("zendesk", "2"))
     with running(endpoints, instant_models):
-        run = finish(database, inbox, instant_models)
+        run = finish_run(database, inbox, instant_models)
     assert (run.state, run.done, run.changed, run.gone, run.failed) == ("done", 2, 1, 1, 0)
     assert scalar(database, "SELECT model_version FROM tickets WHERE external_id = '1'") == "v0.9.0"
     assert scalar(database, "SELECT label FROM tickets WHERE external_id = '2'") == ""
@@ -176,12 +176,12 @@ def test_what_changed_or_was_forgotten_meanwhile_is_counted_and_left_alone(
 def test_a_result_of_a_later_epoch_and_a_persons_word_stay(
     endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path
 ) -> None:
-    store(database, 2)
-    judge(database, Identity("zendesk", "0"), "cobranca", "ana")
-    write(database, [result("C", external_id="9", model="v2.0.0", epoch=7)])
+    store_tickets(database, 2)
+    record_review(database, Identity("zendesk", "0"), "cobranca", "ana")
+    write_window(database, [result("C", external_id="9", model="v2.0.0", epoch=7)])
     runs.start(database, CURRENT)
     with running(endpoints, instant_models):
-        run = finish(database, inbox, instant_models)
+        run = finish_run(database, inbox, instant_models)
     assert run.done == 3
     assert by_version(database) == {"v1.0.0": 2, "v2.0.0": 1}
     assert scalar(database, "SELECT label FROM results WHERE external_id = '0'") == "cobranca"
@@ -190,23 +190,23 @@ def test_a_result_of_a_later_epoch_and_a_persons_word_stay(
 def test_what_the_version_has_said_is_not_computed_again_but_by_force(
     endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path, tmp_path: Path
 ) -> None:
-    store(database, 50)
-    write(database, [result("A", external_id="known", epoch=0, model="v1.0.0", label="old")])
-    write(database, [result("A", external_id="known", epoch=1, model="v2.0.0")])
-    runs.start(database, Plan("v1.0.0", epoch=2))
+    store_tickets(database, 50)
+    write_window(database, [result("A", external_id="known", epoch=0, model="v1.0.0", label="old")])
+    write_window(database, [result("A", external_id="known", epoch=1, model="v2.0.0")])
+    runs.start(database, RunPlan("v1.0.0", epoch=2))
     models = Registry(copy_of(instant_models, tmp_path))
     models.promote("v1.0.0")
-    with running(endpoints, models.root, lambda folder: Counting(instant(folder).manifest)) as (pipeline, _):
-        assert pipeline.keeper.ready.wait(30)
+    with running(endpoints, models.root, lambda folder: Counting(noop(folder).manifest)) as (pipeline, _):
+        assert pipeline.models.ready.wait(30)
         Counting.seen = 0
-        run = finish(database, inbox, models.root)
+        run = finish_run(database, inbox, models.root)
         assert (Counting.seen, run.done, run.unchanged) == (50, 50, 1)
         assert scalar(database, "SELECT label FROM tickets WHERE external_id = 'known'") == "old"
         assert run.put == 51
-        runs.start(database, Plan("v1.0.0", epoch=2))
-        assert finish(database, inbox, models.root).put == 0
-        runs.start(database, Plan("v1.0.0", epoch=2, force=True))
-        run = finish(database, inbox, models.root)
+        runs.start(database, RunPlan("v1.0.0", epoch=2))
+        assert finish_run(database, inbox, models.root).put == 0
+        runs.start(database, RunPlan("v1.0.0", epoch=2, force=True))
+        run = finish_run(database, inbox, models.root)
         assert (Counting.seen, run.done) == (101, 51)
     assert scalar(database, "SELECT label FROM tickets WHERE external_id = 'known'") == "venda"
 
@@ -214,12 +214,12 @@ def test_what_the_version_has_said_is_not_computed_again_but_by_force(
 def test_a_shadow_run_of_a_version_that_is_not_current_changes_no_result(
     endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path
 ) -> None:
-    store(database, 100)
+    store_tickets(database, 100)
     runs.start(database, SHADOW)
     with running(endpoints, instant_models) as (pipeline, _):
         publish(inbox, 20)
-        run = finish(database, inbox, instant_models)
-        assert pipeline.keeper.running.model.version == "v1.0.0"
+        run = finish_run(database, inbox, instant_models)
+        assert pipeline.models.current.model.version == "v1.0.0"
         until(lambda: stored(database) == 120)
     assert (run.state, run.done, run.flips) == ("done", 100, 100)
     assert by_version(database) == {"v0.9.0": 100, "v1.0.0": 20}
@@ -229,20 +229,20 @@ def test_a_shadow_run_of_a_version_that_is_not_current_changes_no_result(
 def test_a_version_that_cannot_be_loaded_pauses_the_run_and_live_tickets_go_on(
     endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path
 ) -> None:
-    def load(folder: Path) -> InstantModel:
+    def load(folder: Path) -> NoopModel:
         if folder.name == "v1.1.0":
             raise ValueError("corrupt")
-        return instant(folder)
+        return noop(folder)
 
-    store(database, 5)
+    store_tickets(database, 5)
     runs.start(database, SHADOW)
     with running(endpoints, instant_models, load):
-        turn(database, inbox, instant_models)
+        advance_once(database, inbox, instant_models)
         publish(inbox, 10)
         until(lambda: drained(inbox))
-        run = turn(database, inbox, instant_models)
-    assert (run.state, run.why, run.failed) == ("paused", "a worker cannot load v1.1.0", 5)
-    assert {why for _, why in letters(database)} == {"a worker cannot load v1.1.0"}
+        run = advance_once(database, inbox, instant_models)
+    assert (run.state, run.reason, run.failed) == ("paused", "a worker cannot load v1.1.0", 5)
+    assert {why for _, why in dead_letter_rows(database)} == {"a worker cannot load v1.1.0"}
     assert stored(database) == 15
 
 
@@ -250,12 +250,12 @@ def test_a_promotion_ends_a_run_of_the_former_version(
     endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path, tmp_path: Path
 ) -> None:
     models = Registry(copy_of(instant_models, tmp_path))
-    store(database, 10)
+    store_tickets(database, 10)
     runs.start(database, CURRENT)
-    assert turn(database, inbox, models.root).put == 10
+    assert advance_once(database, inbox, models.root).put == 10
     models.promote("v1.1.0")
-    run = turn(database, inbox, models.root)
-    assert (run.state, run.why) == ("cancelled", "v1.1.0 was promoted (epoch 2)")
+    run = advance_once(database, inbox, models.root)
+    assert (run.state, run.reason) == ("cancelled", "v1.1.0 was promoted (epoch 2)")
     with running(endpoints, models.root):
         until(lambda: drained(inbox))
     assert by_version(database) == {"v0.9.0": 10}
@@ -264,23 +264,23 @@ def test_a_promotion_ends_a_run_of_the_former_version(
 def test_a_paused_run_puts_nothing_and_goes_on_from_its_cursor(
     endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path
 ) -> None:
-    store(database, 3 * PAGE)
+    store_tickets(database, 3 * PAGE)
     run = runs.start(database, CURRENT)
-    turn(database, inbox, instant_models)
+    advance_once(database, inbox, instant_models)
     assert runs.pause(database, run.id)
     with running(endpoints, instant_models):
-        until(lambda: turn(database, inbox, instant_models).settled == 2 * PAGE)
-        assert turn(database, inbox, instant_models).put == 2 * PAGE
+        until(lambda: advance_once(database, inbox, instant_models).processed == 2 * PAGE)
+        assert advance_once(database, inbox, instant_models).put == 2 * PAGE
         assert runs.resume(database, run.id)
-        assert finish(database, inbox, instant_models).done == 3 * PAGE
+        assert finish_run(database, inbox, instant_models).done == 3 * PAGE
 
 
 def test_what_waits_of_a_cancelled_run_is_not_looked_at(
     endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path
 ) -> None:
-    store(database, 10)
+    store_tickets(database, 10)
     run = runs.start(database, CURRENT)
-    turn(database, inbox, instant_models)
+    advance_once(database, inbox, instant_models)
     assert runs.cancel(database, run.id)
     with running(endpoints, instant_models):
         until(lambda: drained(inbox))
@@ -297,28 +297,28 @@ def test_only_one_run_is_active(database: Database) -> None:
 def test_a_live_ticket_overtakes_a_run(
     endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path
 ) -> None:
-    store(database, 2 * PAGE)
+    store_tickets(database, 2 * PAGE)
     runs.start(database, CURRENT)
-    turn(database, inbox, instant_models)
-    with running(endpoints, instant_models, sleepy):
-        until(lambda: turn(database, inbox, instant_models).settled > 0)
+    advance_once(database, inbox, instant_models)
+    with running(endpoints, instant_models, slow_noop):
+        until(lambda: advance_once(database, inbox, instant_models).processed > 0)
         publish(inbox, 1)
         until(lambda: inbox.redis.xlen("triagem:{0}:live") == 0)
-        assert turn(database, inbox, instant_models).settled < PAGE
+        assert advance_once(database, inbox, instant_models).processed < PAGE
 
 
 def test_a_claim_check_that_the_model_fails_on_is_a_dead_letter_without_text_and_counted(
     endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path
 ) -> None:
-    from tests.support.engines import blurting
+    from tests.support.engines import text_leaking
 
-    store(database, 3)
-    write(database, [result("please blurt", external_id="9", model="v0.9.0", epoch=0)])
+    store_tickets(database, 3)
+    write_window(database, [result("please blurt", external_id="9", model="v0.9.0", epoch=0)])
     runs.start(database, CURRENT)
-    with running(endpoints, instant_models, blurting):
-        run = finish(database, inbox, instant_models)
+    with running(endpoints, instant_models, text_leaking):
+        run = finish_run(database, inbox, instant_models)
     assert (run.state, run.done, run.failed) == ("done", 3, 1)
-    ((payload, _),) = letters(database)
+    ((payload, _),) = dead_letter_rows(database)
     assert "check-1" in payload
     assert "blurt" not in payload
 
@@ -327,42 +327,42 @@ def test_a_check_of_an_unknown_run_or_ticket_leaves_redis_without_a_word(
     endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path
 ) -> None:
     run = runs.start(database, CURRENT)
-    inbox.put(Lane.BULK, [encode_check(ClaimCheck(one, 99, digest("A"))) for one in (run.id, run.id + 1)])
+    inbox.put(Lane.BULK, [encode_ref(StoredTicketRef(one, 99, digest("A"))) for one in (run.id, run.id + 1)])
     with running(endpoints, instant_models):
         until(lambda: drained(inbox))
     assert scalar(database, "SELECT gone FROM reclassify_runs") == 1
-    assert letters(database) == []
+    assert dead_letter_rows(database) == []
 
 
-def said(database: Database, plan: Plan, words: str = "A") -> list[Reclassified]:
+def said(database: Database, plan: RunPlan, words: str = "A") -> list[ReclassifiedTicket]:
     """What a run's version says of the only ticket, which had that text when it was put."""
     run = runs.start(database, plan)
     ticket = int(scalar(database, "SELECT id FROM tickets"))
     prediction = result(words, model=plan.version, label="suporte").prediction
-    return [Reclassified(ClaimCheck(run.id, ticket, digest(words)), "done", prediction, NOW)]
+    return [ReclassifiedTicket(StoredTicketRef(run.id, ticket, digest(words)), "done", prediction, NOW)]
 
 
 def test_a_text_that_changes_while_the_model_computes_is_left_alone(database: Database) -> None:
-    write(database, [result("A", model="v0.9.0", epoch=0)])
+    write_window(database, [result("A", model="v0.9.0", epoch=0)])
     rows = said(database, CURRENT)
-    write(database, [result("B", model="v0.9.0", epoch=0, minute=1)])
-    rewrite(database, rows)
+    write_window(database, [result("B", model="v0.9.0", epoch=0, minute=1)])
+    write_reclassified(database, rows)
     assert current(database)[:2] == ("B", "v0.9.0")
     assert history(database) == {("A", "v0.9.0"), ("B", "v0.9.0")}
     assert scalar(database, "SELECT changed FROM reclassify_runs") == 1
 
 
 def test_what_is_delivered_again_after_an_apply_changes_nothing_also_by_force(database: Database) -> None:
-    write(database, [result("A", model="v1.1.0", epoch=0)])
-    write(database, [result("A", model="v1.0.0", epoch=1)])
-    rows = said(database, Plan("v1.0.0", 1, force=True))
-    rewrite(database, rows)
+    write_window(database, [result("A", model="v1.1.0", epoch=0)])
+    write_window(database, [result("A", model="v1.0.0", epoch=1)])
+    rows = said(database, RunPlan("v1.0.0", 1, force=True))
+    write_reclassified(database, rows)
     assert scalar(database, "SELECT label FROM tickets") == "suporte"
-    runs.cancel(database, rows[0].check.run)
-    apply_page(database, runs.start(database, Plan("v1.1.0", 1, APPLY)))
+    runs.cancel(database, rows[0].ref.run)
+    apply_page(database, runs.start(database, RunPlan("v1.1.0", 1, APPLY)))
     with database.autocommit() as connection:
         connection.execute(text("UPDATE reclassify_runs SET state = 'done' WHERE id = 1"))
-    rewrite(database, rows)
+    write_reclassified(database, rows)
     assert current(database)[1] == "v1.1.0"
 
 
@@ -391,10 +391,10 @@ def test_a_run_is_about_what_its_filters_say(database: Database, filters: dict[s
         {"external_id": "5", "model": "v1.0.0"},
     ]
     for row in rows:
-        write(database, [result("A", **{**usual, **row})])  # type: ignore[arg-type]
-    run = runs.start(database, Plan("v1.0.0", epoch=1, filters=filters))
+        write_window(database, [result("A", **{**usual, **row})])  # type: ignore[arg-type]
+    run = runs.start(database, RunPlan("v1.0.0", epoch=1, filters=filters))
     names = {
         scalar(database, "SELECT external_id FROM tickets WHERE id = :id", id=one.ticket)
-        for one in page(database, run).checks
+        for one in next_page(database, run).refs
     }
     assert names == found

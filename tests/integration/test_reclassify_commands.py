@@ -8,13 +8,13 @@ import pytest
 
 from tests.support.command import Triagem, assert_one_line
 from tests.support.pipeline import running
-from tests.support.runs import finish, store
+from tests.support.runs import finish_run, store_tickets
 from triagem.cli.stack import Endpoints
 from triagem.db import Database, runs
-from triagem.db.runs import Plan
+from triagem.db.runs import RunPlan
 from triagem.inbox import Inbox
+from triagem.producer.reclassify.advance import advance_run, start_nightly_run
 from triagem.producer.reclassify.settings import ReclassifySettings
-from triagem.producer.reclassify.sweep import nightly, sweep
 from triagem.registry import Registry
 
 NIGHT = datetime(2026, 11, 22, 2, tzinfo=UTC)
@@ -24,18 +24,18 @@ MORNING = datetime(2026, 11, 22, 6, 1, tzinfo=UTC)
 def test_from_start_to_diff(
     triagem: Triagem, endpoints: Endpoints, database: Database, inbox: Inbox, instant_models: Path
 ) -> None:
-    store(database, 30)
+    store_tickets(database, 30)
     assert triagem("reclassify", "start", "--dry-run").out == "30 tickets would be classified by v1.0.0\n"
     assert "run 1: classify by v1.1.0, shadow: running" in triagem(
         "reclassify", "start", "--model", "v1.1.0", "--shadow"
     ).out  # fmt: skip
     with running(endpoints, instant_models):
-        finish(database, inbox, instant_models)
+        finish_run(database, inbox, instant_models)
     told = json.loads(triagem("reclassify", "status", "--json").out)
-    assert (told["state"], told["settled"], told["expected"], told["remaining_s"]) == ("done", 30, 30, None)
+    assert (told["state"], told["processed"], told["expected"], told["remaining_s"]) == ("done", 30, 30, None)
     assert "30 of 30 tickets" in triagem("reclassify", "status", "1").out
 
-    shown = triagem("reclassify", "diff", "1", "--most", "2").out
+    shown = triagem("reclassify", "diff", "1", "--limit", "2").out
     assert "v1.1.0 on 30 tickets: 30 labels change (100.0%), confidence +0.300 on average" in shown
     assert shown.count("minha internet") == 2
     diff = json.loads(triagem("reclassify", "diff", "1", "--format", "json").out)
@@ -43,21 +43,21 @@ def test_from_start_to_diff(
         ("other", "suporte"): 15,
         ("other", "venda"): 15,
     }
-    assert diff["surest_flips"][0]["text"].startswith("minha internet")
+    assert diff["most_confident_flips"][0]["text"].startswith("minha internet")
     csv = triagem("reclassify", "diff", "1", "--format", "csv").out.splitlines()
     assert csv[0] == "source,month,before,after,tickets,confidence_before,confidence_after"
     assert csv[1] == "zendesk,2026-11,other,suporte,15,0.6,0.9"
 
     assert "run 2: apply v1.1.0: running" in triagem("reclassify", "apply", "--model", "v1.1.0").out
-    assert finish(database, inbox, instant_models).done == 30
+    assert finish_run(database, inbox, instant_models).done == 30
 
 
 def test_pause_resume_cancel(triagem: Triagem, database: Database) -> None:
-    store(database, 3)
+    store_tickets(database, 3)
     assert triagem("reclassify", "start", "--until", "06:00").status == 0
     assert "run 1: classify by v1.0.0: paused" in triagem("reclassify", "pause").out
     assert "running" in triagem("reclassify", "resume").out
-    found = runs.active(database)
+    found = runs.find_active(database)
     assert found
     assert found.pause_at
     assert "cancelled" in triagem("reclassify", "cancel").out
@@ -71,7 +71,7 @@ def test_pause_resume_cancel(triagem: Triagem, database: Database) -> None:
         (("resume",), "no run is active"),
         (("cancel",), "no run is active"),
         (("diff", "9"), "no such run"),
-        (("start", "--model", "v1.1.0"), "not current"),
+        (("start", "--model", "v1.1.0"), "not the current version"),
         (("start", "--model", "v9.9.9", "--shadow"), "no model version"),
         (("start", "--where", "colour=red"), "--where"),
         (("start", "--until", "6"), "06:00"),
@@ -90,39 +90,39 @@ def test_a_second_run_is_refused_while_one_is_active(triagem: Triagem) -> None:
 def test_the_night_puts_only_what_the_current_version_has_said_nothing_of(
     endpoints: Endpoints, database: Database, inbox: Inbox, instant_models: Path
 ) -> None:
-    store(database, 20)
-    store(database, 5, first=20, model="v1.0.0", epoch=0)
-    store(database, 5, first=20, model="v1.1.0", epoch=1)
+    store_tickets(database, 20)
+    store_tickets(database, 5, first=20, model="v1.0.0", epoch=0)
+    store_tickets(database, 5, first=20, model="v1.1.0", epoch=1)
     registry = Registry(instant_models)
-    assert nightly(database, registry, ReclassifySettings(), NIGHT)
-    assert nightly(database, registry, ReclassifySettings(), NIGHT) is None
+    assert start_nightly_run(database, registry, ReclassifySettings(), NIGHT)
+    assert start_nightly_run(database, registry, ReclassifySettings(), NIGHT) is None
     with running(endpoints, instant_models):
-        assert finish(database, inbox, instant_models).put == 20
+        assert finish_run(database, inbox, instant_models).put == 20
 
 
 def test_a_window_pauses_by_itself_and_goes_on_the_next_night(
     database: Database, inbox: Inbox, instant_models: Path
 ) -> None:
-    store(database, 5)
+    store_tickets(database, 5)
     registry, settings = Registry(instant_models), ReclassifySettings(reclassify_until="06:00")
-    run = nightly(database, registry, settings, NIGHT)
+    run = start_nightly_run(database, registry, settings, NIGHT)
     assert run
-    sweep(database, inbox, registry, MORNING)
+    advance_run(database, inbox, registry, MORNING)
     paused = runs.find(database, run.id)
     assert paused
-    assert (paused.state, paused.why, paused.put) == ("paused", "until", 0)
-    again = nightly(database, registry, settings, NIGHT.replace(day=23))
+    assert (paused.state, paused.reason, paused.put) == ("paused", "until", 0)
+    again = start_nightly_run(database, registry, settings, NIGHT.replace(day=23))
     assert again
     assert (again.id, again.state) == (run.id, "running")
-    sweep(database, inbox, registry, NIGHT.replace(day=23))
+    advance_run(database, inbox, registry, NIGHT.replace(day=23))
     assert runs.find(database, run.id).put == 5  # type: ignore[union-attr]
 
 
 def test_a_run_that_a_person_paused_stays_paused_at_night(database: Database, instant_models: Path) -> None:
-    run = runs.start(database, Plan("v1.0.0", 1))
+    run = runs.start(database, RunPlan("v1.0.0", 1))
     runs.pause(database, run.id)
-    assert nightly(database, Registry(instant_models), ReclassifySettings(), NIGHT) is None
-    assert runs.active(database).state == "paused"  # type: ignore[union-attr]
+    assert start_nightly_run(database, Registry(instant_models), ReclassifySettings(), NIGHT) is None
+    assert runs.find_active(database).state == "paused"  # type: ignore[union-attr]
 
 
 def test_the_hour_of_the_nights_end_is_checked() -> None:

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from tests.support.pipeline import drained, letters, publish, running, stored
+from tests.support.pipeline import dead_letter_rows, drained, publish, running, stored
 from tests.support.waiting import until
+from triagem import Publisher
 from triagem.cli.stack import Endpoints
 from triagem.contracts.errors import StatementRefused
 from triagem.db import Database
 from triagem.inbox import Inbox
-from triagem.producer import Publisher
 
 
 @pytest.fixture
@@ -57,10 +57,10 @@ def test_a_row_that_postgres_refuses_becomes_a_dead_letter_and_its_neighbours_co
         until(lambda: drained(inbox))
         assert not failed.is_set()
     assert stored(database) == 60
-    assert {why for _, why in letters(database)} == {
-        "it cannot be stored: Postgres refused a value (CheckViolation, SQLSTATE 23514)"
+    assert {why for _, why in dead_letter_rows(database)} == {
+        "cannot store the result: Postgres refused a value (CheckViolation, SQLSTATE 23514)"
     }
-    assert len(letters(database)) == 2
+    assert len(dead_letter_rows(database)) == 2
 
 
 @pytest.mark.usefixtures("refusing")
@@ -72,5 +72,5 @@ def test_a_postgres_that_refuses_every_row_stops_the_worker_and_condemns_nobody(
     with running(endpoints, instant_models) as (pipeline, failed):
         assert failed.wait(30)
     assert type(pipeline.supervisor.failure) is StatementRefused
-    assert letters(database) == []
+    assert dead_letter_rows(database) == []
     assert inbox.redis.xlen("triagem:{0}:live") == 5

@@ -11,14 +11,14 @@ from sqlalchemy import text
 
 from tests.support.builders import NOW, classified
 from tests.support.command import Triagem, assert_one_line
-from tests.support.letters import buried
+from tests.support.dead_letters import insert_dead_letters
 from tests.support.waiting import until
-from tests.support.windows import everything, rows
+from tests.support.windows import all_rows, rows
 from triagem.cli.stack import Endpoints
 from triagem.contracts.ticket import Lane
 from triagem.db import Database
-from triagem.db.retain import drop_letters, purge_texts
-from triagem.db.window import Written, write
+from triagem.db.retention import delete_old_dead_letters, purge_texts
+from triagem.db.window import WindowCounts, write_window
 
 DAY = timedelta(days=1)
 OLD = NOW - 100 * DAY
@@ -48,7 +48,7 @@ def purge(database: Database, before: datetime = CUTOFF, *, dry_run: bool = Fals
 class TestTexts:
     def test_only_those_received_and_revised_before_are_purged(self, database: Database) -> None:
         edge = timedelta(milliseconds=1)
-        write(
+        write_window(
             database,
             [
                 ticket("old", OLD),
@@ -65,7 +65,7 @@ class TestTexts:
         assert sorted(with_text(database)) == ["imported today", "just young", "revised today", "young"]
 
     def test_all_but_text_and_metadata_stays(self, database: Database) -> None:
-        write(database, [ticket("1", OLD)])
+        write_window(database, [ticket("1", OLD)])
         with database.autocommit() as connection:
             connection.execute(
                 text(
@@ -73,48 +73,48 @@ class TestTexts:
                     " SELECT id, digest, 'suporte', 'ana' FROM tickets"
                 )
             )
-        before = everything(database)
+        before = all_rows(database)
         views = [rows(database, view) for view in ("results", "history", "daily")]
 
         purge(database)
 
         before["tickets"][0] |= {"text": None, "metadata": {}}
-        assert everything(database) == before
+        assert all_rows(database) == before
         assert [rows(database, view) for view in ("results", "history", "daily")] == views
 
     def test_again_purges_nothing(self, database: Database) -> None:
-        write(database, [ticket("1", OLD)])
+        write_window(database, [ticket("1", OLD)])
 
         assert [purge(database), purge(database)] == [1, 0]
 
     def test_a_ticket_that_is_revised_later_has_its_new_text_and_keeps_it(self, database: Database) -> None:
-        write(database, [ticket("1", OLD)])
+        write_window(database, [ticket("1", OLD)])
         purge(database)
 
-        write(database, [classified(external_id="1", digest=b"b", text="newer", revised_at=NOW)])
+        write_window(database, [classified(external_id="1", digest=b"b", text="newer", revised_at=NOW)])
 
         assert purge(database) == 0
         (row,) = rows(database, "tickets")
         assert (row["text"], row["received_at"]) == ("newer", OLD)
 
     def test_a_late_redelivery_of_a_purged_text_does_not_bring_it_back(self, database: Database) -> None:
-        write(database, [ticket("1", OLD)])
+        write_window(database, [ticket("1", OLD)])
         purge(database)
 
-        assert write(database, [ticket("1", OLD)]) == Written(0, 0)
+        assert write_window(database, [ticket("1", OLD)]) == WindowCounts(0, 0)
 
         assert with_text(database) == []
 
     def test_pages_are_of_a_thousand_and_together_they_are_all(self, database: Database) -> None:
-        write(database, [ticket(str(number), OLD) for number in range(1500)])
-        write(database, [ticket(str(number), OLD + DAY) for number in range(1500, 2500)])
+        write_window(database, [ticket(str(number), OLD) for number in range(1500)])
+        write_window(database, [ticket(str(number), OLD + DAY) for number in range(1500, 2500)])
 
         assert list(purge_texts(database, before=CUTOFF)) == [(1000, 1000), (1000, 1000), (500, 500)]
 
         assert with_text(database) == []
 
     def test_what_is_stopped_midway_has_done_its_pages(self, database: Database) -> None:
-        write(database, [ticket(str(number), OLD) for number in range(1500)])
+        write_window(database, [ticket(str(number), OLD) for number in range(1500)])
 
         next(purge_texts(database, before=CUTOFF))
 
@@ -124,8 +124,8 @@ class TestTexts:
         self, database: Database, endpoints: Endpoints
     ) -> None:
         """`a` came last: a purge that locked by time or number would hold `b` while it waits for `a`."""
-        write(database, [ticket("b", OLD)])
-        write(database, [ticket("a", OLD + DAY)])
+        write_window(database, [ticket("b", OLD)])
+        write_window(database, [ticket("a", OLD + DAY)])
         with psycopg.connect(endpoints.database_url) as window:
             window.execute("SELECT FROM tickets WHERE external_id = 'a' FOR UPDATE")
             purging = threading.Thread(target=purge, args=(database,))
@@ -148,12 +148,12 @@ class TestTexts:
 
 class TestLetters:
     def test_old_ones_go_and_young_ones_stay(self, database: Database) -> None:
-        buried(database, *(b"%d" % number for number in range(1002)))
+        insert_dead_letters(database, *(b"%d" % number for number in range(1002)))
         with database.autocommit() as connection:
             connection.execute(text("UPDATE dead_letters SET died_at = :at WHERE id > 1"), {"at": OLD})
 
-        assert list(drop_letters(database, before=CUTOFF, dry_run=True)) == [1001]
-        assert list(drop_letters(database, before=CUTOFF)) == [1000, 1]
+        assert list(delete_old_dead_letters(database, before=CUTOFF, dry_run=True)) == [1001]
+        assert list(delete_old_dead_letters(database, before=CUTOFF)) == [1000, 1]
 
         assert [letter["id"] for letter in rows(database, "dead_letters")] == [1]
 
@@ -163,8 +163,8 @@ class TestCommand:
     def filled(self, database: Database) -> Database:
         """Three old texts and two old letters."""
         now = datetime.now(UTC)
-        write(database, [ticket(str(days), now - days * DAY) for days in (1, 40, 50, 60)])
-        buried(database, b"a", b"b", b"c", lane=Lane.BULK)
+        write_window(database, [ticket(str(days), now - days * DAY) for days in (1, 40, 50, 60)])
+        insert_dead_letters(database, b"a", b"b", b"c", lane=Lane.BULK)
         with database.autocommit() as connection:
             connection.execute(text("UPDATE dead_letters SET died_at = now() - interval '40 days' WHERE id < 3"))
         return database

@@ -12,13 +12,13 @@ import pytest
 from sqlalchemy import text
 
 from tests.support.command import Triagem, assert_one_line
-from tests.support.reviewing import NOW, give, hand_out, sure, unsure
+from tests.support.reviewing import NOW, draw, submit_review, sure, unsure
 from tests.support.windows import rows
-from triagem.contracts.model import ROWS_FILE, Rows
+from triagem.contracts.model import ROWS_FILE, SplitDigests
 from triagem.contracts.ticket import Identity
 from triagem.db import Database
-from triagem.db.forget import delete_rest, entomb
-from triagem.db.window import write
+from triagem.db.forgetting import delete_related, write_tombstone
+from triagem.db.window import write_window
 
 
 def review(triagem: Triagem, *arguments: str) -> Any:
@@ -30,7 +30,7 @@ def review(triagem: Triagem, *arguments: str) -> Any:
 
 class TestNext:
     def test_it_hands_out_texts_once_without_a_hint(self, triagem: Triagem, database: Database) -> None:
-        write(database, [unsure("1", 0.51), unsure("2", 0.52)])
+        write_window(database, [unsure("1", 0.51), unsure("2", 0.52)])
 
         first, second = (review(triagem, "next", "--reviewer", who, "--random-share", "0") for who in ("ana", "rui"))
 
@@ -43,7 +43,7 @@ class TestNext:
         assert "no more texts" in triagem("review", "next").err
 
     def test_a_text_is_printed_as_text(self, triagem: Triagem, database: Database) -> None:
-        write(database, [unsure("1", words="[b]\x1b[2J")])
+        write_window(database, [unsure("1", text="[b]\x1b[2J")])
 
         assert triagem("review", "next").out == "zendesk 1\n[b]\\x1b[2J\n\n"
 
@@ -53,7 +53,7 @@ class TestNext:
 
 class TestLabel:
     def test_it_holds_at_once(self, triagem: Triagem, database: Database) -> None:
-        write(database, [unsure("1", label="venda")])
+        write_window(database, [unsure("1", label="venda")])
 
         answer = triagem("review", "label", "zendesk", "1", "suporte", "--reviewer", "ana")
 
@@ -62,7 +62,7 @@ class TestLabel:
         assert (row["label"], row["reviewer"]) == ("suporte", "ana")
 
     def test_unclear_is_an_answer(self, triagem: Triagem, database: Database) -> None:
-        write(database, [unsure("1")])
+        write_window(database, [unsure("1")])
 
         assert review(triagem, "label", "zendesk", "1", "unclear")["label"] is None
 
@@ -70,9 +70,10 @@ class TestLabel:
         assert "(unclear)" in triagem("show", "zendesk", "1").out
 
     def test_a_new_label_must_be_meant_and_is_known_from_then_on(self, triagem: Triagem, database: Database) -> None:
-        write(database, [unsure("1"), unsure("2")])
+        write_window(database, [unsure("1"), unsure("2")])
 
-        assert_one_line(triagem("review", "label", "zendesk", "1", "cobranca"), "no label 'cobranca'", "--new-label")
+        answer = triagem("review", "label", "zendesk", "1", "cobranca")
+        assert_one_line(answer, "unknown label 'cobranca'", "--new-label")
         assert triagem("review", "label", "zendesk", "1", "cobranca", "--new-label").status == 0
         assert triagem("review", "label", "zendesk", "2", "cobranca").status == 0
 
@@ -89,7 +90,7 @@ class TestLabel:
     def test_a_mistake_gets_one_line(
         self, triagem: Triagem, database: Database, arguments: tuple[str, ...], said: str
     ) -> None:
-        write(database, [unsure("1")])
+        write_window(database, [unsure("1")])
 
         assert_one_line(triagem("review", "label", *arguments), said)
 
@@ -98,9 +99,9 @@ class TestLabel:
 
 class TestAccuracy:
     def test_it_is_printed_with_its_interval_and_strata(self, triagem: Triagem, database: Database) -> None:
-        write(database, [unsure("1", label="suporte"), *(sure(str(n), label="venda") for n in range(2, 12))])
-        for drawn in hand_out(database, 5, random_share=1) + hand_out(database, 1):
-            give(database, drawn.external_id)
+        write_window(database, [unsure("1", label="suporte"), *(sure(str(n), label="venda") for n in range(2, 12))])
+        for drawn in draw(database, 5, random_share=1) + draw(database, 1):
+            submit_review(database, drawn.external_id)
 
         found = review(triagem, "accuracy")
         table = triagem("review", "accuracy", "--model", "v1.0.0", "--since", "2026-01-01").out
@@ -108,14 +109,14 @@ class TestAccuracy:
         assert found["model_version"] == "v1.0.0"
         assert found["accuracy"]["low"] <= found["accuracy"]["value"] <= found["accuracy"]["high"]
         assert {stratum["name"] for stratum in found["accuracy"]["strata"]} == {"asked", "sure"}
-        assert "v1.0.0: 90.9% right on 11 texts, 95 % interval" in table
+        assert "v1.0.0: accuracy 90.9% on 11 texts, 95% confidence interval" in table
 
     def test_nothing_is_claimed_without_a_lot(self, triagem: Triagem, database: Database) -> None:
-        write(database, [unsure("1")])
-        give(database, "1")
+        write_window(database, [unsure("1")])
+        submit_review(database, "1")
 
         assert review(triagem, "accuracy")["accuracy"] is None
-        assert "not known" in triagem("review", "accuracy").out
+        assert "unknown" in triagem("review", "accuracy").out
 
 
 class TestExport:
@@ -124,7 +125,7 @@ class TestExport:
         """Two versions, of which the first is tested on "text 1"."""
         shutil.copytree(instant_models, "mine")
         monkeypatch.setenv("TRIAGEM_REGISTRY_URL", "mine")
-        tested = Rows(train=(), dev=(), calibration=(), test=(b"text 1".hex(),))
+        tested = SplitDigests(train=(), dev=(), calibration=(), test=(b"text 1".hex(),))
         Path("mine/v1.0.0", ROWS_FILE).write_text(tested.model_dump_json(), encoding="utf-8")
         return Path("mine")
 
@@ -136,11 +137,11 @@ class TestExport:
     def test_the_latest_verdict_on_each_text_is_exported_with_how_it_was_drawn(
         self, triagem: Triagem, database: Database
     ) -> None:
-        write(database, [unsure("2", metadata={"lang": "pt"}), sure("3"), sure("4")])
-        hand_out(database)
-        hand_out(database, random_share=1)
+        write_window(database, [unsure("2", metadata={"lang": "pt"}), sure("3"), sure("4")])
+        draw(database)
+        draw(database, random_share=1)
         for name, label in (("2", "suporte"), ("2", "venda"), ("3", "suporte")):
-            give(database, name, label)
+            submit_review(database, name, label)
 
         by_text = {row["prompt"]: row for row in self.exported(triagem)}
 
@@ -152,10 +153,10 @@ class TestExport:
     def test_a_text_drawn_by_lot_says_so_whatever_it_was_asked_for_later(
         self, triagem: Triagem, database: Database
     ) -> None:
-        write(database, [sure("2")])
-        hand_out(database, random_share=1)
-        give(database, "2")
-        write(database, [unsure("2", model="v1.1.0", epoch=2)])
+        write_window(database, [sure("2")])
+        draw(database, random_share=1)
+        submit_review(database, "2")
+        write_window(database, [unsure("2", model="v1.1.0", epoch=2)])
         with database.autocommit() as connection:
             connection.execute(
                 text(
@@ -171,10 +172,10 @@ class TestExport:
     def test_texts_of_one_time_had_one_probability_whenever_they_were_drawn(
         self, triagem: Triagem, database: Database
     ) -> None:
-        write(database, [sure(str(n)) for n in range(2, 60)])
+        write_window(database, [sure(str(n)) for n in range(2, 60)])
         for _ in range(3):
-            for drawn in hand_out(database, 5, random_share=1):
-                give(database, drawn.external_id)
+            for drawn in draw(database, 5, random_share=1):
+                submit_review(database, drawn.external_id)
 
         found = self.exported(triagem)
 
@@ -184,42 +185,42 @@ class TestExport:
     def test_test_rows_unclear_and_disputed_ones_and_those_without_text_are_left_out_and_counted(
         self, triagem: Triagem, database: Database
     ) -> None:
-        write(database, [unsure(str(n)) for n in range(1, 8)])
+        write_window(database, [unsure(str(n)) for n in range(1, 8)])
         for name in map(str, range(1, 8)):
-            give(database, name)
-        give(database, "2", None)
-        give(database, "3", "suporte", "rui")
+            submit_review(database, name)
+        submit_review(database, "2", None)
+        submit_review(database, "3", "suporte", "rui")
         with database.autocommit() as connection:
             connection.execute(text("UPDATE tickets SET text = NULL WHERE external_id = '4'"))
-        write(database, [unsure("5", words="another", revised_at=NOW)])
+        write_window(database, [unsure("5", text="another", revised_at=NOW)])
         whose = Identity("zendesk", "6")
-        entomb(database, whose)
-        delete_rest(database, whose)
+        write_tombstone(database, whose)
+        delete_related(database, whose)
 
         said = review(triagem, "export", "out.jsonl")
 
         assert said == {
             "exported": 1,
-            "left_out": {"test": 1, "unclear": 1, "disputed": 1, "text_gone": 2},
+            "excluded": {"test": 1, "unclear": 1, "disputed": 1, "text_gone": 2},
             "versions_without_rows": ["v1.1.0"],
         }
         assert [json.loads(line)["prompt"] for line in Path("out.jsonl").read_text().splitlines()] == ["text 7"]
         assert Path("out.jsonl").stat().st_mode & 0o077 == 0
         plain = triagem("review", "export", "out.jsonl").err
-        assert "1 exported; left out: test 1, unclear 1, disputed 1, text gone 2" in plain
-        assert "v1.1.0 is tested on" in plain
+        assert "1 exported; excluded: test 1, unclear 1, disputed 1, text gone 2" in plain
+        assert "test texts of v1.1.0" in plain
 
     def test_a_text_that_several_tickets_have_is_one_row(self, triagem: Triagem, database: Database) -> None:
-        write(database, [unsure("2", words="same"), unsure("3", words="same")])
-        give(database, "2", "venda", "ana")
-        give(database, "3", "venda", "rui")
+        write_window(database, [unsure("2", text="same"), unsure("3", text="same")])
+        submit_review(database, "2", "venda", "ana")
+        submit_review(database, "3", "venda", "rui")
 
         assert [row["prompt"] for row in self.exported(triagem)] == ["same"]
 
     def test_since_leaves_out_what_was_judged_before(self, triagem: Triagem, database: Database) -> None:
-        write(database, [unsure("2"), unsure("3")])
+        write_window(database, [unsure("2"), unsure("3")])
         for name in "23":
-            give(database, name)
+            submit_review(database, name)
         with database.autocommit() as connection:
             connection.execute(
                 text("UPDATE reviews SET reviewed_at = :then WHERE id = 1"), {"then": NOW - timedelta(days=9)}
@@ -230,8 +231,8 @@ class TestExport:
         assert [row["prompt"] for row in found] == ["text 3"]
 
     def test_csv_has_the_same_rows(self, triagem: Triagem, database: Database) -> None:
-        write(database, [unsure("2", words='a "b",\nc')])
-        give(database, "2")
+        write_window(database, [unsure("2", text='a "b",\nc')])
+        submit_review(database, "2")
 
         (row,) = csv.DictReader(io.StringIO(triagem("review", "export", "-", "--format", "csv").out))
 
@@ -241,8 +242,8 @@ class TestExport:
     def test_where_the_test_rows_cannot_be_read_nothing_is_exported(
         self, triagem: Triagem, database: Database, models: Path, damage: str
     ) -> None:
-        write(database, [unsure("2")])
-        give(database, "2")
+        write_window(database, [unsure("2")])
+        submit_review(database, "2")
         (models / "v1.0.0" / ROWS_FILE).write_text(damage, encoding="utf-8")
 
         assert_one_line(triagem("review", "export", "out.jsonl"), ROWS_FILE)

@@ -16,18 +16,18 @@ from typing import Final
 import pytest
 from rich.console import Console
 
-from tests.support.reviewing import NOW, SINCE, VERSION, hand_out, sure, unsure
+from tests.support.reviewing import NOW, SINCE, VERSION, draw, sure, unsure
 from tests.support.waiting import until
 from tests.support.windows import rows
-from triagem.cli.asking.langs import Lang
-from triagem.cli.asking.session import Session, Tally
+from triagem.cli.review_session.languages import Language
+from triagem.cli.review_session.session import ReviewSession, SessionCounts
 from triagem.cli.stack import Endpoints
-from triagem.contracts.errors import DatabaseAway
+from triagem.contracts.errors import DatabaseUnavailable
 from triagem.contracts.ticket import Identity
 from triagem.db import Database
-from triagem.db.forget import entomb
-from triagem.db.reviews import draw, holding
-from triagem.db.window import write
+from triagem.db.forgetting import write_tombstone
+from triagem.db.reviews import draw_tasks, open_leases
+from triagem.db.window import write_window
 
 ROOT: Final = Path(__file__).parents[2]
 CTRL_C: Final = "\x03"
@@ -47,17 +47,17 @@ class Person:
             raise KeyboardInterrupt
         return key
 
-    def review(self, lang: Lang = Lang.EN) -> Tally:
-        return Session(
+    def review(self, language: Language = Language.EN) -> SessionCounts:
+        return ReviewSession(
             self.database,
             reviewer="ana",
             labels=["suporte", "venda"],
-            draw=lambda: next(
-                iter(draw(self.database, "ana", 1, version=VERSION, since=SINCE, chance=random.Random(3))), None
+            next_task=lambda: next(
+                iter(draw_tasks(self.database, "ana", 1, version=VERSION, since=SINCE, rng=random.Random(3))), None
             ),
-            read=self.press,
+            read_key=self.press,
             screen=Console(file=self.screen, width=80),
-            lang=lang,
+            language=language,
         ).run()
 
 
@@ -69,7 +69,7 @@ def verdicts(database: Database) -> dict[str, str | None]:
 @pytest.fixture
 def three(database: Database) -> Database:
     """Three unsure texts, asked about in the order of their names."""
-    write(database, [unsure(str(n), 0.5 + n / 100) for n in (1, 2, 3)])
+    write_window(database, [unsure(str(n), 0.5 + n / 100) for n in (1, 2, 3)])
     return database
 
 
@@ -77,14 +77,14 @@ class TestKeys:
     def test_each_answer_is_a_verdict_until_there_are_no_more_texts(self, three: Database) -> None:
         person = Person(three, "s2u")
 
-        assert person.review() == Tally(labelled=2, unclear=1)
+        assert person.review() == SessionCounts(labelled=2, unclear=1)
 
         assert verdicts(three) == {"1": "suporte", "2": "venda", "3": None}
-        assert "No more texts to review now." in person.screen.getvalue()
-        assert "Labelled: 2. Unclear: 1. Skipped: 0." in person.screen.getvalue()
+        assert "No more texts to review." in person.screen.getvalue()
+        assert "Labelled: 2. Can't tell: 1. Skipped: 0." in person.screen.getvalue()
 
     def test_the_last_answer_can_be_taken_back_and_the_one_before_it_too(self, three: Database) -> None:
-        assert Person(three, "11bb2u1").review() == Tally(labelled=2, unclear=1)
+        assert Person(three, "11bb2u1").review() == SessionCounts(labelled=2, unclear=1)
 
         assert verdicts(three) == {"1": "venda", "2": None, "3": "suporte"}
 
@@ -93,33 +93,33 @@ class TestKeys:
 
         person.review()
 
-        assert "nothing to take back" in person.screen.getvalue()
+        assert "nothing to undo" in person.screen.getvalue()
 
     def test_what_is_skipped_does_not_come_again_at_once_and_nobody_judged_it(self, three: Database) -> None:
-        assert Person(three, " 11").review() == Tally(labelled=2, skipped=1)
+        assert Person(three, " 11").review() == SessionCounts(labelled=2, skipped=1)
 
         assert verdicts(three) == {"2": "suporte", "3": "suporte"}
 
     def test_a_key_that_means_nothing_changes_nothing(self, three: Database) -> None:
         person = Person(three, "x\x1bq")
 
-        assert person.review() == Tally()
+        assert person.review() == SessionCounts()
 
-        assert person.screen.getvalue().count("this key means nothing here") == 2
+        assert person.screen.getvalue().count("this key has no function here") == 2
 
     @pytest.mark.parametrize("end", [CTRL_C, "q", "."])
     def test_at_the_end_what_is_in_hand_is_given_back_and_nothing_is_lost(self, three: Database, end: str) -> None:
-        assert Person(three, "1b1" + end).review() == Tally(labelled=1)
+        assert Person(three, "1b1" + end).review() == SessionCounts(labelled=1)
 
         assert verdicts(three) == {"1": "suporte"}
-        assert holding(three) == []
-        assert len(hand_out(three, reviewer="rui")) == 2
+        assert open_leases(three) == []
+        assert len(draw(three, reviewer="rui")) == 2
 
 
 class TestMeanwhile:
     def test_a_text_that_the_customer_changed_comes_again_as_it_is_now(self, three: Database) -> None:
-        changed = unsure("1", 0.51, words="changed", revised_at=NOW)
-        person = Person(three, "11q", meanwhile={0: lambda: write(three, [changed])})
+        changed = unsure("1", 0.51, text="changed", revised_at=NOW)
+        person = Person(three, "11q", meanwhile={0: lambda: write_window(three, [changed])})
 
         person.review()
 
@@ -128,30 +128,30 @@ class TestMeanwhile:
         assert "changed" in person.screen.getvalue()
 
     def test_a_ticket_that_was_forgotten_is_not_judged(self, three: Database) -> None:
-        person = Person(three, "1q", meanwhile={0: lambda: entomb(three, Identity("zendesk", "1"))})
+        person = Person(three, "1q", meanwhile={0: lambda: write_tombstone(three, Identity("zendesk", "1"))})
 
         person.review()
 
-        assert "Not saved: this ticket is gone" in person.screen.getvalue()
+        assert "Not saved: this ticket no longer exists" in person.screen.getvalue()
         assert verdicts(three) == {}
 
     def test_when_postgres_is_away_the_answer_is_asked_for_again(
         self, three: Database, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def away(*_: object, **__: object) -> None:
-            raise DatabaseAway("Postgres does not answer")
+            raise DatabaseUnavailable("Postgres does not answer")
 
         person = Person(three, "11q", meanwhile={1: monkeypatch.undo})
-        monkeypatch.setattr("triagem.cli.asking.session.judge", away)
+        monkeypatch.setattr("triagem.cli.review_session.session.record_review", away)
 
-        assert person.review() == Tally(labelled=1)
+        assert person.review() == SessionCounts(labelled=1)
 
         assert "the database does not answer" in person.screen.getvalue()
 
 
 class TestScreen:
     def test_it_shows_the_text_and_never_what_the_model_said_or_why_it_asks(self, database: Database) -> None:
-        write(database, [unsure("1", 0.5123, words="a fatura", label="venda", model=VERSION), sure("2")])
+        write_window(database, [unsure("1", 0.5123, text="a fatura", label="venda", model=VERSION), sure("2")])
         person = Person(database, "qq")
 
         person.review()
@@ -164,7 +164,7 @@ class TestScreen:
             assert hint not in screen
 
     def test_a_text_cannot_steer_the_terminal(self, database: Database) -> None:
-        write(database, [unsure("\x1b[2J", words="[red]x[/red] \x1b]0;owned\x07 \u202eabc")])
+        write_window(database, [unsure("\x1b[2J", text="[red]x[/red] \x1b]0;owned\x07 \u202eabc")])
         person = Person(database, "q")
 
         person.review()
@@ -173,7 +173,7 @@ class TestScreen:
         assert r"[red]x[/red] \x1b]0;owned\x07 \u202eabc" in person.screen.getvalue()
 
     def test_a_long_text_is_cut_until_it_is_asked_for(self, database: Database) -> None:
-        write(database, [unsure("1", words="x" * 4000 + "the end")])
+        write_window(database, [unsure("1", text="x" * 4000 + "the end")])
         person, again = Person(database, "q"), Person(database, "mq")
 
         person.review()
@@ -186,16 +186,16 @@ class TestScreen:
     def test_it_speaks_portuguese(self, three: Database) -> None:
         person = Person(three, "xu1bq")
 
-        person.review(Lang.PT)
+        person.review(Language.PT)
 
         screen = person.screen.getvalue()
         for said in (
-            "Qual etiqueta",
+            "Qual é a categoria",
             "não dá para saber",
             "salvo: suporte",
-            "desfeito",
+            "última resposta desfeita",
             "espaço pular",
-            "Etiquetados: 0. Sem resposta: 1",
+            "Com categoria: 0. Não dá para saber: 1",
         ):
             assert said in screen
         for english in ("saved", "skip", "quit", "written", "Labelled", "space"):
@@ -253,11 +253,11 @@ class TestTerminal:
         terminal.press("1")
         until(lambda: terminal.shows("text 2"))
         terminal.press(CTRL_C)
-        until(lambda: terminal.shows("Etiquetados: 1"))
+        until(lambda: terminal.shows("Com categoria: 1"))
 
         assert terminal.process.wait(30) == 0
         assert verdicts(three) == {"1": "suporte"}
-        assert holding(three) == []
+        assert open_leases(three) == []
 
     def test_a_kill_leaves_what_was_answered_and_a_lease_that_ends(self, three: Database, terminal: Terminal) -> None:
         until(lambda: terminal.shows("text 1"))
@@ -268,4 +268,4 @@ class TestTerminal:
         terminal.process.wait()
 
         assert verdicts(three) == {"1": "suporte"}
-        assert [held.external_id for held in holding(three)] == ["2"]
+        assert [held.external_id for held in open_leases(three)] == ["2"]

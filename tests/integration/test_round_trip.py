@@ -9,21 +9,21 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from tests.support.back import TOKEN, crm_file, data, hurry, states
 from tests.support.crm import EXAMPLES
-from tests.support.gateway import client, room
+from tests.support.delivery import TOKEN, crm_file, delivery_states, make_due, verified_data
+from tests.support.gateway import client, services
 from tests.support.pipeline import drained, running
-from tests.support.receiver import AWAY, Came, FakeChatwoot, FakeZendesk, Receiver
+from tests.support.receiver import UNAVAILABLE, FakeChatwoot, FakeZendesk, ReceivedRequest, Receiver
 from tests.support.waiting import until
 from triagem.cli.stack import Endpoints
 from triagem.contracts.ticket import Identity
 from triagem.db import Database
-from triagem.db.deliveries import keep_targets
-from triagem.db.reviews import judge
+from triagem.db.deliveries import sync_result_targets
+from triagem.db.reviews import record_review
 from triagem.inbox import Inbox
 from triagem.outgoing.send import Sender
-from triagem.producer.back.tell import tell
-from triagem.producer.crm import Crm, load
+from triagem.producer.crm import CrmConfig, load_crm_file
+from triagem.producer.result_delivery.deliver import deliver_due
 
 
 @dataclass
@@ -32,7 +32,7 @@ class World:
 
     inbox: Inbox
     database: Database
-    crm: Crm
+    crm: CrmConfig
     gateway: TestClient
     zendesk: Receiver
     chatwoot: Receiver
@@ -49,8 +49,8 @@ class World:
 
     def tell(self) -> None:
         """One run of the ops worker's task."""
-        hurry(self.database)
-        tell(self.database, self.crm, Sender(self.crm.allowed_hosts).send)
+        make_due(self.database)
+        deliver_due(self.database, self.crm, Sender(self.crm.allowed_hosts).send)
 
 
 @pytest.fixture
@@ -60,19 +60,19 @@ def world(
     """Receivers that are away twice, and a running pipe."""
     tickets, conversations = FakeZendesk(), FakeChatwoot()
     zendesk, chatwoot, called = Receiver(tickets), Receiver(conversations), Receiver()
-    crm = load(crm_file(tmp_path, zendesk=zendesk.url, chatwoot=chatwoot.url, callback=called.url))
-    keep_targets(database, crm.targets)
+    crm = load_crm_file(crm_file(tmp_path, zendesk=zendesk.url, chatwoot=chatwoot.url, callback=called.url))
+    sync_result_targets(database, crm.targets)
     with running(endpoints, instant_models), ExitStack() as opened:
         for receiver in (zendesk, chatwoot, called):
-            receiver.first = [AWAY, AWAY]
+            receiver.next_responses = [UNAVAILABLE, UNAVAILABLE]
             opened.enter_context(receiver.open())
-        gateway = client(room(database, inbox, crm=crm))
+        gateway = client(services(database, inbox, crm=crm))
         yield World(inbox, database, crm, gateway, zendesk, chatwoot, called, tickets.tags, conversations.labels)
 
 
-def wrote(came: list[Came]) -> list[str]:
+def wrote(received: list[ReceivedRequest]) -> list[str]:
     """The methods of requests that changed something, or would have."""
-    return [one.method for one in came if one.method != "GET"]
+    return [one.method for one in received if one.method != "GET"]
 
 
 def test_a_zendesk_ticket_is_tagged_and_its_updated_webhook_ends_there(world: World) -> None:
@@ -80,18 +80,18 @@ def test_a_zendesk_ticket_is_tagged_and_its_updated_webhook_ends_there(world: Wo
     for _ in range(4):
         world.tell()
     assert world.tags == {"4711": {"vip", "triagem-venda"}}
-    assert wrote(world.zendesk.came) == ["PUT", "PUT", "PUT"]
-    assert states(world.database) == [("zendesk.tags", "delivered", 3)]
+    assert wrote(world.zendesk.received) == ["PUT", "PUT", "PUT"]
+    assert delivery_states(world.database) == [("zendesk.tags", "delivered", 3)]
 
     # What our tag makes Zendesk send: by events, and by a trigger that fires on any update.
     assert world.webhook("zendesk", "zendesk_tags_changed") == "ignored"
     assert world.webhook("zendesk", "zendesk_trigger") == "accepted"
     world.tell()
-    assert wrote(world.zendesk.came) == ["PUT", "PUT", "PUT"]
+    assert wrote(world.zendesk.received) == ["PUT", "PUT", "PUT"]
 
 
 def test_a_zendesk_ticket_whose_answer_changes_loses_the_former_tag(world: World) -> None:
-    world.zendesk.first = []
+    world.zendesk.next_responses = []
     world.webhook("zendesk", "zendesk_ticket_created")
     world.tell()
     assert world.tags == {"4711": {"vip", "triagem-venda"}}
@@ -102,10 +102,10 @@ def test_a_zendesk_ticket_whose_answer_changes_loses_the_former_tag(world: World
 
 
 def test_a_zendesk_ticket_that_a_person_judged_otherwise_has_the_persons_tag(world: World) -> None:
-    world.zendesk.first = []
+    world.zendesk.next_responses = []
     world.webhook("zendesk", "zendesk_ticket_created")
     world.tell()
-    judge(world.database, Identity("zendesk", "4711"), "suporte", "ana")
+    record_review(world.database, Identity("zendesk", "4711"), "suporte", "ana")
     world.tell()
     assert world.tags == {"4711": {"vip", "triagem-suporte"}}
 
@@ -116,13 +116,13 @@ def test_a_chatwoot_conversation_is_labelled_and_its_updated_webhook_ends_there(
         world.tell()
     ((_, labels),) = world.labels.items()
     assert labels == ["vip", "triagem-suporte"]
-    assert [one.method for one in world.chatwoot.came] == ["GET", "GET", "GET", "POST"]
-    assert states(world.database) == [("chatwoot.labels", "delivered", 3)]
+    assert [one.method for one in world.chatwoot.received] == ["GET", "GET", "GET", "POST"]
+    assert delivery_states(world.database) == [("chatwoot.labels", "delivered", 3)]
 
     assert world.webhook("chatwoot", "chatwoot_conversation_updated") == "ignored"
     world.webhook("chatwoot", "chatwoot_message_created")
     world.tell()
-    assert len(world.chatwoot.came) == 4
+    assert len(world.chatwoot.received) == 4
 
 
 @pytest.mark.parametrize(
@@ -135,13 +135,13 @@ def test_others_are_called_back_and_the_same_text_that_comes_again_ends_there(
     assert world.webhook(source, example) == "accepted"
     for _ in range(4):
         world.tell()
-    told: list[dict[str, Any]] = [data(one) for one in world.called.came]
+    told: list[dict[str, Any]] = [verified_data(one) for one in world.called.received]
     assert len(told) == 3
     assert len({one["id"] for one in told}) == 1
     assert told[0]["source"] == source
     assert external_id in {None, told[0]["external_id"]}
-    assert states(world.database) == [(f"{source}.callback", "delivered", 3)]
+    assert delivery_states(world.database) == [(f"{source}.callback", "delivered", 3)]
 
     world.webhook(source, example)
     world.tell()
-    assert len(world.called.came) == 3
+    assert len(world.called.received) == 3

@@ -8,88 +8,88 @@ from sqlalchemy import text
 from structlog.testing import capture_logs
 
 from tests.support.command import Triagem
-from tests.support.engines import SeeingModel, instant, seeing
-from tests.support.forgetting import WHOSE, ours
-from tests.support.pipeline import drained, letters, publish, running, stored
+from tests.support.engines import EmbeddingNoopModel, embedding_noop, noop
+from tests.support.forgetting import FORGOTTEN, forgotten_result
+from tests.support.pipeline import dead_letter_rows, drained, publish, running, stored
 from tests.support.waiting import until
 from tests.support.windows import result, rows
+from triagem import Publisher
 from triagem.cli.stack import Endpoints
 from triagem.contracts.model import Tokens
 from triagem.contracts.ticket import Lane
 from triagem.db import Database
-from triagem.db.forget import entomb
-from triagem.db.samples import Sample, earliest, keep, latest
-from triagem.db.window import Classified, write
+from triagem.db.forgetting import write_tombstone
+from triagem.db.samples import NewSample, first_samples, newest_samples, store_samples
+from triagem.db.window import ClassifiedTicket, write_window
 from triagem.engine.classify import EngineSettings, LoadedModel, load
 from triagem.inbox import Inbox
-from triagem.producer import Publisher
 
 VERSION = "v1.0.0"
 
 
-def sample(row: Classified, embedding: Sequence[float] = (0.25, -1.0), lang: str = "pt") -> Sample:
-    return Sample(row, embedding, lang)
+def sample(row: ClassifiedTicket, embedding: Sequence[float] = (0.25, -1.0), lang: str = "pt") -> NewSample:
+    return NewSample(row, embedding, lang)
 
 
 def kept(database: Database, number: int, *, first: int, newest: int) -> list[float]:
     """What is left of so many samples, each one of the next ticket; the ticket's number is its embedding."""
     for one in range(number):
         row = result(external_id=str(one))
-        write(database, [row])
-        keep(database, [sample(row, [one])], first=first, newest=newest)
-    return [seen.embedding[0] for seen in earliest(database, VERSION, most=number)]
+        write_window(database, [row])
+        store_samples(database, [sample(row, [one])], first=first, newest=newest)
+    return [seen.embedding[0] for seen in first_samples(database, VERSION, limit=number)]
 
 
 class TestKeep:
     def test_a_sample_stands_beside_its_ticket(self, database: Database) -> None:
-        write(database, [result("A", label="venda", confidence=0.75)])
+        write_window(database, [result("A", label="venda", confidence=0.75)])
 
-        assert keep(database, [sample(result("A", label="venda", confidence=0.75))]) == 1
+        assert store_samples(database, [sample(result("A", label="venda", confidence=0.75))]) == 1
 
-        (seen,) = latest(database, VERSION, most=9)
+        (seen,) = newest_samples(database, VERSION, limit=9)
         assert (seen.embedding, seen.label, seen.confidence, seen.tokens, seen.lang) == (
             [0.25, -1.0], "venda", 0.75, 3, "pt",
         )  # fmt: skip
 
     def test_the_same_again_changes_nothing(self, database: Database) -> None:
-        write(database, [result("A")])
-        keep(database, [sample(result("A"))])
+        write_window(database, [result("A")])
+        store_samples(database, [sample(result("A"))])
         before = rows(database, "samples")
 
-        assert keep(database, [sample(result("A"), [9.0, 9.0])]) == 0
+        assert store_samples(database, [sample(result("A"), [9.0, 9.0])]) == 0
 
         assert rows(database, "samples") == before
 
     def test_each_version_has_its_own(self, database: Database) -> None:
-        write(database, [result("A"), result("A", model="v1.1.0", epoch=2)])
+        write_window(database, [result("A"), result("A", model="v1.1.0", epoch=2)])
 
-        assert keep(database, [sample(result("A")), sample(result("A", model="v1.1.0"))]) == 2
+        assert store_samples(database, [sample(result("A")), sample(result("A", model="v1.1.0"))]) == 2
 
-        assert len(latest(database, VERSION, most=9)) == 1
+        assert len(newest_samples(database, VERSION, limit=9)) == 1
 
     def test_none_is_kept_of_a_ticket_that_is_unknown(self, database: Database) -> None:
-        assert keep(database, [sample(result("A"))]) == 0
+        assert store_samples(database, [sample(result("A"))]) == 0
 
     def test_none_is_kept_of_a_text_that_was_revised(self, database: Database) -> None:
-        write(database, [result("A")])
-        write(database, [result("B", minute=1)])
+        write_window(database, [result("A")])
+        write_window(database, [result("B", minute=1)])
 
-        assert keep(database, [sample(result("A"))]) == 0
+        assert store_samples(database, [sample(result("A"))]) == 0
 
     def test_none_is_kept_of_a_ticket_that_was_forgotten(self, database: Database) -> None:
-        write(database, [ours()])
-        entomb(database, WHOSE)
+        write_window(database, [forgotten_result()])
+        write_tombstone(database, FORGOTTEN)
         with database.autocommit() as connection:  # a tombstone has no digest; this one does not give itself away
-            connection.execute(text("UPDATE tickets SET digest = :digest"), {"digest": ours().digest})
+            connection.execute(text("UPDATE tickets SET digest = :digest"), {"digest": forgotten_result().digest})
 
-        assert keep(database, [sample(ours())]) == 0
+        assert store_samples(database, [sample(forgotten_result())]) == 0
 
     def test_nobody_waits_for_a_ticket_that_is_locked(self, database: Database) -> None:
-        write(database, [result("A")])
+        write_window(database, [result("A")])
         with database.engine.begin() as other:
             other.execute(text("UPDATE tickets SET label = label"))
 
-            assert keep(database, [sample(result("A"))]) == 0
+            assert store_samples(database, [sample(result("A"))]) == 0
 
     def test_of_many_the_first_and_the_newest_stay(self, database: Database) -> None:
         # The newest as they were before the last statement, which sees no row of its own.
@@ -100,19 +100,19 @@ class TestKeep:
 
     def test_the_latest_are_those_behind_a_sample_and_since_a_time(self, database: Database) -> None:
         assert kept(database, 4, first=9, newest=9) == [0, 1, 2, 3]
-        second = earliest(database, VERSION, most=2)[-1]
+        second = first_samples(database, VERSION, limit=2)[-1]
         with database.autocommit() as connection:
             connection.execute(text("UPDATE samples SET sampled_at = now() - interval '1 day' WHERE id % 2 = 0"))
             since = connection.execute(text("SELECT now() - interval '1 hour'")).scalar_one()
 
-        assert [seen.embedding[0] for seen in latest(database, VERSION, most=9, after=second.id)] == [3, 2]
-        assert len(latest(database, VERSION, most=9, since=since)) == 2
+        assert [seen.embedding[0] for seen in newest_samples(database, VERSION, limit=9, after=second.id)] == [3, 2]
+        assert len(newest_samples(database, VERSION, limit=9, since=since)) == 2
 
 
 def test_forgetting_a_ticket_deletes_its_samples(triagem: Triagem, database: Database) -> None:
     neighbour = result(external_id="neighbour")
-    write(database, [ours(), neighbour])
-    keep(database, [sample(ours()), sample(neighbour)])
+    write_window(database, [forgotten_result(), neighbour])
+    store_samples(database, [sample(forgotten_result()), sample(neighbour)])
 
     assert triagem("db", "forget", "crm", "4711", "--yes").status == 0
 
@@ -134,7 +134,7 @@ class TestPipe:
     ) -> None:
         Publisher(inbox).publish(source="import", external_id="bulk", text="quero um orçamento", lane=Lane.BULK)
         publish(inbox, 40)
-        with running(endpoints, instant_models, seeing, sample_share=1.0):
+        with running(endpoints, instant_models, embedding_noop, sample_share=1.0):
             until(lambda: samples(database) == 40)
             until(lambda: drained(inbox))
         assert samples(database) == 40
@@ -160,13 +160,13 @@ class TestPipe:
     ) -> None:
         seen: list[int] = []
 
-        class Watched(SeeingModel):
+        class Watched(EmbeddingNoopModel):
             def embed(self, batch: Sequence[Tokens]) -> list[list[float]]:
                 seen.append(len(batch))
                 return super().embed(batch)
 
         publish(inbox, 40)
-        with running(endpoints, instant_models, lambda folder: Watched(instant(folder).manifest), sample_share=0):
+        with running(endpoints, instant_models, lambda folder: Watched(noop(folder).manifest), sample_share=0):
             until(lambda: drained(inbox))
         assert (seen, samples(database)) == ([], 0)
 
@@ -176,13 +176,13 @@ class TestPipe:
     ) -> None:
         looked: list[int] = []
 
-        class Odd(SeeingModel):
+        class Odd(EmbeddingNoopModel):
             def embed(self, batch: Sequence[Tokens]) -> list[list[float]]:
                 looked.append(len(batch))
                 return [answer for _ in batch][: len(answer) * len(batch)]
 
-        def odd(folder: Path) -> SeeingModel:
-            return Odd(instant(folder).manifest)
+        def odd(folder: Path) -> EmbeddingNoopModel:
+            return Odd(noop(folder).manifest)
 
         publish(inbox, 40)
         with running(endpoints, instant_models, odd, sample_share=1.0) as (_, failed):
@@ -190,7 +190,7 @@ class TestPipe:
             publish(inbox, 50)  # ten more than before
             until(lambda: drained(inbox))
             assert not failed.is_set()
-        assert (stored(database), samples(database), letters(database)) == (50, 0, [])
+        assert (stored(database), samples(database), dead_letter_rows(database)) == (50, 0, [])
 
     def test_a_database_that_refuses_samples_still_gets_all_results(
         self, endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path
@@ -199,12 +199,15 @@ class TestPipe:
             connection.execute(text("ALTER TABLE samples RENAME TO elsewhere"))
         try:
             publish(inbox, 40)
-            with running(endpoints, instant_models, seeing, sample_share=1.0) as (_, failed), capture_logs() as said:
-                until(lambda: any(one["event"] == "samples lost" for one in said))
+            with (
+                running(endpoints, instant_models, embedding_noop, sample_share=1.0) as (_, failed),
+                capture_logs() as said,
+            ):
+                until(lambda: any(one["event"] == "samples_lost" for one in said))
                 publish(inbox, 50)
                 until(lambda: drained(inbox))
                 assert not failed.is_set()
         finally:
             with database.autocommit() as connection:
                 connection.execute(text("ALTER TABLE elsewhere RENAME TO samples"))
-        assert (stored(database), letters(database)) == (50, [])
+        assert (stored(database), dead_letter_rows(database)) == (50, [])

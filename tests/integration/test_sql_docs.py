@@ -16,14 +16,14 @@ from tests.support.builders import classified
 from triagem.cli.stack import Endpoints
 from triagem.contracts.prediction import Band, Prediction
 from triagem.db import Database
-from triagem.db.window import Classified, write
+from triagem.db.window import ClassifiedTicket, write_window
 
 PAGE: Final = (Path(__file__).parents[2] / "docs" / "sql.md").read_text(encoding="utf-8")
 QUERIES: Final = re.findall(r"^\*\*([^*\n]+)\*\*[^`]*^```sql\n-- columns: (.+)\n([^`]+)^```$", PAGE, re.MULTILINE)
 VIEWS: Final = re.findall(r"^### (\w+):.*?\n\n(.+?)\n\n", PAGE, re.MULTILINE | re.DOTALL)
 
 
-def ticket(number: int, now: datetime) -> list[Classified]:
+def ticket(number: int, now: datetime) -> list[ClassifiedTicket]:
     """What two versions said of a ticket; the later one disagrees about every eighth, and is the surer."""
     confidence = 0.5 + number / 160
     label = ("suporte", "venda")[number % 2]
@@ -48,7 +48,7 @@ def analyst(database: Database, endpoints: Endpoints) -> Iterator[psycopg.Connec
     """The analyst's session, on ten days of 80 tickets, every fourth of them reviewed and some of these corrected."""
     now = datetime.now(UTC)
     for run in zip(*(ticket(number, now) for number in range(80)), strict=True):
-        write(database, run)
+        write_window(database, run)
     with database.autocommit() as connection:
         connection.execute(
             text(
@@ -80,7 +80,7 @@ def ask(analyst: psycopg.Connection, question: str) -> list[dict[str, Any]]:
 
 
 def test_flips_are_the_texts_about_which_the_versions_disagree(analyst: psycopg.Connection) -> None:
-    flips = ask(analyst, "What did a new version decide differently?")
+    flips = ask(analyst, "What does a new version classify differently?")
 
     assert {int(row["external_id"]) - 4700 for row in flips} == set(range(0, 80, 8))
     assert {(row["before"], row["after"]) for row in flips} == {("suporte", "venda")}
@@ -97,12 +97,14 @@ def test_what_was_unclear_is_taken_for_no_confirmation(database: Database, analy
     with database.autocommit() as connection:
         connection.execute(text("UPDATE reviews SET label = NULL"))
 
-    assert ask(analyst, "Is the confidence honest?") == []
+    assert ask(analyst, "Is the confidence calibrated?") == []
     assert ask(analyst, "How often do people disagree, and in which direction?") == []
 
 
 def test_latency_is_of_the_first_prediction_not_of_the_latest(analyst: psycopg.Connection) -> None:
-    assert all(0.1 <= row["p50_s"] <= row["p99_s"] < 1 for row in ask(analyst, "How long until the first answer?"))
+    assert all(
+        0.1 <= row["p50_s"] <= row["p99_s"] < 1 for row in ask(analyst, "How long until the first prediction?")
+    )
 
 
 def test_no_query_of_the_page_is_left_out() -> None:

@@ -16,7 +16,7 @@ from tests.support.stack import pids_of, servers
 from triagem.cli.stack import LocalStack, StackFailed, ensure_reader_login, ensure_writer_login
 from triagem.cli.stack.binaries import valkey_server
 from triagem.cli.stack.files import claim_folder
-from triagem.cli.stack.state import secrets_of
+from triagem.cli.stack.state import load_secrets
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc, which only Linux has")
 
@@ -131,11 +131,11 @@ def test_the_worker_s_login_is_made_once_and_joins_the_writing_role(up: LocalSta
 
 
 def test_a_stack_from_before_the_worker_had_a_login_gets_a_password_that_all_agree_on(tmp_path: Path) -> None:
-    first = secrets_of(tmp_path)
+    first = load_secrets(tmp_path)
     old = {"redis": first.redis, "owner": first.owner, "reader": first.reader}
     (tmp_path / "secrets.json").write_text(json.dumps(old), encoding="utf-8")
 
-    one, another = secrets_of(tmp_path), secrets_of(tmp_path)
+    one, another = load_secrets(tmp_path), load_secrets(tmp_path)
 
     assert one == another
     assert (one.redis, one.owner, one.reader) == (first.redis, first.owner, first.reader)
@@ -148,7 +148,7 @@ def test_damaged_passwords_are_told_in_one_line(tmp_path: Path, content: str) ->
     (tmp_path / "secrets.json").write_text(content, encoding="utf-8")
 
     with pytest.raises(StackFailed, match=r"^.*secrets.json is damaged: restore it, or delete"):
-        secrets_of(tmp_path)
+        load_secrets(tmp_path)
 
 
 def test_valkey_is_the_program_that_its_own_package_would_run() -> None:
@@ -176,5 +176,5 @@ def test_root_walks_into_nobody_s_trap(tmp_path: Path) -> None:
     theirs.mkdir()
     os.chown(theirs, 65534, 65534)
     for trap in (link, theirs):
-        with pytest.raises(StackFailed, match="is a link or another user's"):
+        with pytest.raises(StackFailed, match="is a link or belongs to another user"):
             claim_folder(trap, 0o711)

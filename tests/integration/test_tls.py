@@ -9,14 +9,14 @@ from kombu.exceptions import OperationalError
 from sqlalchemy import make_url
 
 from tests.support.command import Triagem, assert_one_line
-from tests.support.refusals import ask, refused
+from tests.support.database_errors import ask, refused
 from tests.support.tls import Authority, authority, secured, tls_proxy
 from triagem.cli.stack import Endpoints
-from triagem.contracts.errors import InboxAway, NotTrusted
+from triagem.contracts.errors import InboxUnavailable, UntrustedCertificate
 from triagem.inbox import connect
 from triagem.inbox.client import redis_errors
 from triagem.worker.app import make_app
-from triagem.worker.settings import broker_beside
+from triagem.worker.settings import default_broker_url
 
 
 class Secured(NamedTuple):
@@ -90,24 +90,24 @@ def test_a_server_that_is_not_the_one_we_trust_is_refused_in_one_line(
 
 
 def test_an_absent_authority_file_is_told_from_a_wrong_password(tls: Secured) -> None:
-    with refused(NotTrusted, "Postgres' certificate is not trusted", secret=password_of(tls.postgres())):
+    with refused(UntrustedCertificate, "Postgres' certificate is not trusted", secret=password_of(tls.postgres())):
         ask(tls.postgres(Path("/no/such/file.pem")))
 
 
 def test_a_postgres_without_tls_is_never_spoken_to_in_the_clear(endpoints: Endpoints) -> None:
-    with refused(NotTrusted, secret=password_of(endpoints.database_url)):
+    with refused(UntrustedCertificate, secret=password_of(endpoints.database_url)):
         ask(endpoints.database_url + "?sslmode=require")
 
 
 def test_a_redis_without_tls_does_not_answer_in_it(endpoints: Endpoints) -> None:
     """It answers what looks like a line, and waits for the end of one otherwise: the greeting is random."""
     url = endpoints.redis_url.replace("redis://", "rediss://")
-    with refused(InboxAway, "does not answer", secret=password_of(url)), redis_errors():
+    with refused(InboxUnavailable, "does not answer", secret=password_of(url)), redis_errors():
         connect(url).ping()
 
 
 def test_celery_reaches_its_broker_over_tls(tls: Secured) -> None:
-    with make_app(broker_beside(tls.redis())).connection_for_write() as connection:
+    with make_app(default_broker_url(tls.redis())).connection_for_write() as connection:
         connection.connect()
         assert connection.connected
 
@@ -120,7 +120,7 @@ def test_celery_verifies_its_brokers_certificate(tls: Secured, spoil: str) -> No
         "no authority": secured(tls.endpoints.redis_url, tls.redis_port),
     }[spoil]
     with (
-        make_app(broker_beside(inbox)).connection_for_write() as connection,
+        make_app(default_broker_url(inbox)).connection_for_write() as connection,
         pytest.raises(OperationalError, match="CERTIFICATE_VERIFY_FAILED") as caught,
     ):
         connection.ensure_connection(max_retries=1, interval_start=0, reraise_as_library_errors=True)
@@ -131,7 +131,7 @@ def test_verification_is_given_up_only_by_saying_so(tls: Secured) -> None:
     url = secured(tls.endpoints.redis_url, tls.redis_port, ssl_cert_reqs="none")
 
     assert connect(url).ping()
-    with make_app(broker_beside(url)).connection_for_write() as connection:
+    with make_app(default_broker_url(url)).connection_for_write() as connection:
         connection.connect()
         assert connection.connected
 

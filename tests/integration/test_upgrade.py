@@ -20,7 +20,7 @@ from triagem.contracts.errors import NotMigrated, StatementRefused
 from triagem.db import Database
 from triagem.db.tables import Base
 from triagem.db.upgrade import _config, _head, require_current, upgrade
-from triagem.db.window import write
+from triagem.db.window import write_window
 
 HEAD: Final = _head(_config())
 VIEWS: Final = {"results", "history", "daily"}
@@ -90,7 +90,7 @@ def test_from_nothing_all_tables_and_views_are_made(empty: Database) -> None:
 
 def test_a_second_upgrade_changes_nothing_and_keeps_the_data(empty: Database) -> None:
     upgrade(empty)
-    write(empty, [classified()])
+    write_window(empty, [classified()])
 
     assert upgrade(empty) == (HEAD, HEAD)
 
@@ -178,7 +178,7 @@ def test_a_worker_of_the_first_revision_goes_on_raising_alerts_once_a_text(empty
         assert connection.execute(ALERT_OF_0001).rowcount == 1
 
     upgrade(empty)
-    write(empty, [classified(external_id="2")])
+    write_window(empty, [classified(external_id="2")])
 
     with empty.autocommit() as connection:
         assert [connection.execute(ALERT_OF_0001).rowcount for _ in range(2)] == [1, 0]
@@ -189,7 +189,7 @@ def test_a_second_database_on_one_server_shares_the_reading_role(
     empty: Database, url: str, endpoints: Endpoints
 ) -> None:
     upgrade(empty)
-    write(empty, [classified()])
+    write_window(empty, [classified()])
 
     reader = endpoints.reader_url.rpartition("/")[0] + "/" + url.rpartition("/")[2]
     with psycopg.connect(reader) as connection:

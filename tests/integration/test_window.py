@@ -10,13 +10,23 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support.builders import NOW, YESTERDAY
-from tests.support.windows import NOTHING, current, digest, doubtful, effective, everything, history, result, rows
+from tests.support.windows import (
+    NO_CHANGES,
+    all_rows,
+    current,
+    digest,
+    doubtful,
+    effective_result,
+    history,
+    result,
+    rows,
+)
 from triagem.contracts.prediction import Band
 from triagem.contracts.ticket import Lane
 from triagem.db import Database
-from triagem.db.known import known
-from triagem.db.queries import show
-from triagem.db.window import Classified, Written, fold, write
+from triagem.db.prediction_cache import cached_predictions
+from triagem.db.queries import find_ticket_with_history
+from triagem.db.window import ClassifiedTicket, WindowCounts, deduplicate, write_window
 
 BOTH_WAYS: Final = pytest.mark.parametrize("turn", [1, -1], ids=["in order", "in reverse"])
 
@@ -25,7 +35,7 @@ _drawn = count()
 
 
 def _shown(database: Database) -> Any:
-    return show(database, "zendesk", "4711")
+    return find_ticket_with_history(database, "zendesk", "4711")
 
 
 class TestOneRowPerIdentity:
@@ -34,7 +44,7 @@ class TestOneRowPerIdentity:
     def test_a_window_with_three_revisions_of_one_ticket_is_stored_as_the_newest(self, database: Database) -> None:
         window = [result("A", minute=1), result("C", minute=3), result("B", minute=2)]
 
-        assert write(database, window) == Written(predictions=1, alerts=0)
+        assert write_window(database, window) == WindowCounts(predictions=1, alerts=0)
 
         assert current(database) == ("C", "v1.0.0", 1)
         assert history(database) == {("C", "v1.0.0")}
@@ -44,19 +54,19 @@ class TestOneRowPerIdentity:
             "Olá\n\n“não funciona” 🙁 \\ ' % :x", metadata={"vip": True, "tags": ["a", None, 1.5, {"ü": ""}]}
         )
 
-        assert write(database, [given_in]) == Written(predictions=1, alerts=1)
+        assert write_window(database, [given_in]) == WindowCounts(predictions=1, alerts=1)
 
         (row,) = rows(database, "tickets")
         (said,) = rows(database, "predictions")
         assert (row["text"], row["metadata"]) == (given_in.ticket.text, given_in.ticket.metadata)
         assert (row["revised_at"], row["received_at"], row["classified_at"]) == (YESTERDAY, NOW, NOW)
-        assert said.pop("waited_s") > 0
+        assert said.pop("latency_s") > 0
         assert said == {name: row[name] for name in said if name != "ticket_id"} | {"ticket_id": row["id"]}
         assert (said["probabilities"], said["band"]) == ({"venda": 0.6, "other": 0.4}, "review")
 
     def test_an_empty_window_asks_nothing_of_the_database(self) -> None:
         with Database("postgresql://nobody@127.0.0.1:1/nowhere") as unreachable:
-            assert write(unreachable, []) == NOTHING
+            assert write_window(unreachable, []) == NO_CHANGES
 
 
 class TestRedelivery:
@@ -64,50 +74,50 @@ class TestRedelivery:
 
     def test_a_redelivered_window_changes_no_row(self, database: Database) -> None:
         window = [doubtful(external_id=str(n), lane=lane) for n, lane in enumerate([Lane.LIVE, Lane.BULK] * 10)]
-        assert write(database, window) == Written(predictions=20, alerts=10)
-        before = everything(database)
+        assert write_window(database, window) == WindowCounts(predictions=20, alerts=10)
+        before = all_rows(database)
 
         again = [replace(row, classified_at=NOW + timedelta(hours=1)) for row in window]
-        assert write(database, again) == NOTHING
+        assert write_window(database, again) == NO_CHANGES
 
-        assert everything(database) == before
+        assert all_rows(database) == before
 
     def test_a_redelivery_in_other_windows_changes_no_row(self, database: Database) -> None:
         window = [doubtful(external_id=str(n)) for n in range(6)]
-        write(database, window)
-        before = everything(database)
+        write_window(database, window)
+        before = all_rows(database)
 
-        assert [write(database, window[start : start + 4][::-1]) for start in (3, 1, 0)] == [NOTHING] * 3
+        assert [write_window(database, window[start : start + 4][::-1]) for start in (3, 1, 0)] == [NO_CHANGES] * 3
 
-        assert everything(database) == before
+        assert all_rows(database) == before
 
     def test_received_at_is_the_first_receipt_whatever_comes_later(self, database: Database) -> None:
-        write(database, [result("A", minute=1)])
+        write_window(database, [result("A", minute=1)])
         later = replace(result("B", minute=2), received_at=NOW + timedelta(hours=1))
 
-        write(database, [later])
+        write_window(database, [later])
 
         assert current(database)[0] == "B"
-        assert effective(database).received_at == NOW
+        assert effective_result(database).received_at == NOW
 
     @BOTH_WAYS
     def test_received_at_is_the_first_receipt_within_a_window_too(self, database: Database, turn: int) -> None:
         window = [result("A", minute=1), replace(result("B", minute=2), received_at=NOW + timedelta(hours=1))]
 
-        write(database, window[::turn])
+        write_window(database, window[::turn])
 
         assert current(database)[0] == "B"
-        assert effective(database).received_at == NOW
+        assert effective_result(database).received_at == NOW
 
 
 class TestForwardOnly:
     """INV-14 and 15: the current result moves forward by (revision, digest, epoch); the history keeps all."""
 
     def test_an_older_revision_that_comes_after_a_newer_one_is_only_history(self, database: Database) -> None:
-        write(database, [result("B", minute=2)])
+        write_window(database, [result("B", minute=2)])
         (before,) = rows(database, "tickets")
 
-        assert write(database, [doubtful("A", minute=1, metadata={"old": True})]) == Written(1, 0)
+        assert write_window(database, [doubtful("A", minute=1, metadata={"old": True})]) == WindowCounts(1, 0)
 
         assert rows(database, "tickets") == [before]
         assert history(database) == {("A", "v1.0.0"), ("B", "v1.0.0")}
@@ -119,38 +129,40 @@ class TestForwardOnly:
         lower, higher = sorted("AB", key=digest)
 
         for words in (lower, higher)[::turn]:
-            write(database, [result(words)])
+            write_window(database, [result(words)])
 
         assert current(database)[0] == higher
 
     def test_a_late_worker_with_the_former_epoch_changes_nothing_current(self, database: Database) -> None:
-        write(database, [result("A", model="v1.1.0", epoch=2)])
+        write_window(database, [result("A", model="v1.1.0", epoch=2)])
         (before,) = rows(database, "tickets")
 
-        assert write(database, [doubtful("A", model="v1.0.0", epoch=1)]) == Written(1, 0)
+        assert write_window(database, [doubtful("A", model="v1.0.0", epoch=1)]) == WindowCounts(1, 0)
 
         assert rows(database, "tickets") == [before]
         assert history(database) == {("A", "v1.0.0"), ("A", "v1.1.0")}
 
     def test_a_late_worker_with_the_former_epoch_still_brings_a_newer_text(self, database: Database) -> None:
-        write(database, [result("A", minute=1, model="v1.1.0", epoch=2)])
+        write_window(database, [result("A", minute=1, model="v1.1.0", epoch=2)])
 
-        write(database, [result("B", minute=2, model="v1.0.0", epoch=1)])
+        write_window(database, [result("B", minute=2, model="v1.0.0", epoch=1)])
 
         assert current(database) == ("B", "v1.0.0", 1)
 
     def test_after_a_rollback_the_older_version_wins_by_its_higher_epoch(self, database: Database) -> None:
-        write(database, [result("A", model="v1.0.0", epoch=1)])
-        write(database, [result("A", model="v1.1.0", epoch=2)])
+        write_window(database, [result("A", model="v1.0.0", epoch=1)])
+        write_window(database, [result("A", model="v1.1.0", epoch=2)])
 
-        assert write(database, [result("A", model="v1.0.0", epoch=3)]) == NOTHING  # the history has it already
+        assert (
+            write_window(database, [result("A", model="v1.0.0", epoch=3)]) == NO_CHANGES
+        )  # the history has it already
 
         assert current(database) == ("A", "v1.0.0", 3)
         assert history(database) == {("A", "v1.0.0"), ("A", "v1.1.0")}
 
     def test_a_text_that_is_edited_and_edited_back_is_current_again(self, database: Database) -> None:
         for minute, words in enumerate("ABA"):
-            write(database, [result(words, minute=minute)])
+            write_window(database, [result(words, minute=minute)])
 
         (row,) = rows(database, "tickets")
         assert (row["text"], row["revised_at"]) == ("A", YESTERDAY + timedelta(minutes=2))
@@ -158,25 +170,28 @@ class TestForwardOnly:
 
     def test_a_known_text_becomes_current_with_its_stored_prediction(self, database: Database) -> None:
         first = doubtful("A", minute=0, confidence=0.6543210987654321, label="suporte")
-        write(database, [first])
-        write(database, [result("B", minute=1)])
+        write_window(database, [first])
+        write_window(database, [result("B", minute=1)])
 
-        said, when = known(database, [("zendesk", "4711", digest("A"))], "v1.0.0")[0]
+        said, when = cached_predictions(database, [("zendesk", "4711", digest("A"))], "v1.0.0")[0]
         assert (said, when) == (first.prediction, first.classified_at)
-        assert write(database, [replace(result("A", minute=2), prediction=said, classified_at=when)]) == NOTHING
+        assert (
+            write_window(database, [replace(result("A", minute=2), prediction=said, classified_at=when)])
+            == NO_CHANGES
+        )
 
-        row = effective(database)
+        row = effective_result(database)
         assert (row.label, row.confidence, row.classified_at) == ("suporte", 0.6543210987654321, NOW)
         assert [one["is_current"] for one in _shown(database).history if one["label"] == "suporte"] == [True]
 
     def test_known_is_of_this_ticket_this_text_and_this_version_alone(self, database: Database) -> None:
-        write(database, [result("A", external_id="1"), result("B", external_id="2")])
+        write_window(database, [result("A", external_id="1"), result("B", external_id="2")])
 
         asked = [("zendesk", "1", digest("B")), ("zendesk", "2", digest("B")), ("hubspot", "1", digest("A"))]
 
-        assert list(known(database, asked, "v1.0.0")) == [1]
-        assert known(database, asked, "v1.1.0") == {}
-        assert known(database, [], "v1.0.0") == {}
+        assert list(cached_predictions(database, asked, "v1.0.0")) == [1]
+        assert cached_predictions(database, asked, "v1.1.0") == {}
+        assert cached_predictions(database, [], "v1.0.0") == {}
 
     @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(
@@ -196,7 +211,7 @@ class TestForwardOnly:
         )
     )
     def test_however_results_come_the_highest_rank_is_current(
-        self, database: Database, windows: list[list[Classified]]
+        self, database: Database, windows: list[list[ClassifiedTicket]]
     ) -> None:
         name = f"drawn {next(_drawn)}"
         windows = [
@@ -204,10 +219,10 @@ class TestForwardOnly:
             for window in windows
         ]
         for window in windows:
-            write(database, window)
+            write_window(database, window)
 
         arrived = [row for window in windows for row in window]
         found = [row for row in rows(database, "tickets") if row["external_id"] == name]
         assert [(row["revised_at"], row["digest"], row["epoch"]) for row in found] == [
-            row.rank for row in fold(arrived)
+            row.rank for row in deduplicate(arrived)
         ]

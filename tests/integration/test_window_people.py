@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from tests.support.windows import NOTHING, digest, doubtful, effective, judge, result, rows
+from tests.support.windows import NO_CHANGES, digest, doubtful, effective_result, insert_review, result, rows
 from triagem.contracts.prediction import Band
 from triagem.contracts.ticket import Lane
 from triagem.db import Database
-from triagem.db.window import Classified, Written, write
+from triagem.db.window import ClassifiedTicket, WindowCounts, write_window
 
 
 class TestAlerts:
@@ -29,14 +29,16 @@ class TestAlerts:
     def test_only_a_doubtful_live_result_writes_one(
         self, database: Database, lane: Lane, band: Band, alerts: int
     ) -> None:
-        assert write(database, [result(lane=lane, band=band)]) == Written(predictions=1, alerts=alerts)
+        assert write_window(database, [result(lane=lane, band=band)]) == WindowCounts(predictions=1, alerts=alerts)
 
         assert [(row["band"], row["delivered_at"]) for row in rows(database, "alerts")] == [
             (band.value, None)
         ] * alerts
 
     def test_it_names_the_ticket_the_text_the_version_and_the_confidence(self, database: Database) -> None:
-        write(database, [result(external_id="1"), doubtful("B", external_id="2", model="v1.1.0", confidence=0.55)])
+        write_window(
+            database, [result(external_id="1"), doubtful("B", external_id="2", model="v1.1.0", confidence=0.55)]
+        )
 
         (alert,) = rows(database, "alerts")
         (about,) = [row for row in rows(database, "tickets") if row["external_id"] == "2"]
@@ -44,55 +46,57 @@ class TestAlerts:
         assert alert | expected == alert
 
     def test_an_older_text_that_comes_late_writes_none(self, database: Database) -> None:
-        write(database, [result("B", minute=2)])
+        write_window(database, [result("B", minute=2)])
 
-        assert write(database, [doubtful("A", minute=1)]) == Written(predictions=1, alerts=0)
+        assert write_window(database, [doubtful("A", minute=1)]) == WindowCounts(predictions=1, alerts=0)
 
     def test_a_late_worker_with_the_former_model_writes_none(self, database: Database) -> None:
-        write(database, [result("A", model="v1.1.0", epoch=2)])
+        write_window(database, [result("A", model="v1.1.0", epoch=2)])
 
-        assert write(database, [doubtful("A", model="v1.0.0", epoch=1)]) == Written(predictions=1, alerts=0)
+        assert write_window(database, [doubtful("A", model="v1.0.0", epoch=1)]) == WindowCounts(
+            predictions=1, alerts=0
+        )
 
     def test_a_text_that_is_edited_back_writes_no_second_one(self, database: Database) -> None:
-        done = [write(database, [doubtful(words, minute=minute)]) for minute, words in enumerate("ABA")]
+        done = [write_window(database, [doubtful(words, minute=minute)]) for minute, words in enumerate("ABA")]
 
-        assert done == [Written(1, 1), Written(1, 1), NOTHING]
+        assert done == [WindowCounts(1, 1), WindowCounts(1, 1), NO_CHANGES]
 
     def test_a_new_model_s_doubt_about_the_same_text_writes_its_own(self, database: Database) -> None:
-        write(database, [doubtful(model="v1.0.0", epoch=1)])
+        write_window(database, [doubtful(model="v1.0.0", epoch=1)])
 
-        assert write(database, [doubtful(model="v1.1.0", epoch=2)]) == Written(predictions=1, alerts=1)
+        assert write_window(database, [doubtful(model="v1.1.0", epoch=2)]) == WindowCounts(predictions=1, alerts=1)
 
 
 class TestAPersonsWord:
     """INV-16: the effective label is the latest review of this text, else the model's."""
 
     def test_it_stands_over_later_runs(self, database: Database) -> None:
-        write(database, [result("A", label="venda", epoch=1)])
-        judge(database, "A", "suporte")
+        write_window(database, [result("A", label="venda", epoch=1)])
+        insert_review(database, "A", "suporte")
 
-        write(database, [result("A", label="venda", model="v1.1.0", epoch=2)])
+        write_window(database, [result("A", label="venda", model="v1.1.0", epoch=2)])
 
-        row = effective(database)
+        row = effective_result(database)
         assert (row.label, row.reviewer) == ("suporte", "ana")
         assert (row.model_label, row.model_version) == ("venda", "v1.1.0")
 
     def test_the_latest_one_stands(self, database: Database) -> None:
-        write(database, [result("A")])
+        write_window(database, [result("A")])
 
         for label, reviewer in (("suporte", "ana"), ("venda", "rui"), ("spam", "eva")):
-            judge(database, "A", label, reviewer)
+            insert_review(database, "A", label, reviewer)
 
-        assert (effective(database).label, effective(database).reviewer) == ("spam", "eva")
+        assert (effective_result(database).label, effective_result(database).reviewer) == ("spam", "eva")
 
     def test_it_falls_away_when_the_text_changes_and_is_back_with_the_text(self, database: Database) -> None:
-        write(database, [result("A", minute=0)])
-        judge(database, "A", "suporte")
+        write_window(database, [result("A", minute=0)])
+        insert_review(database, "A", "suporte")
         seen = []
 
         for minute, words in enumerate("BA", start=1):
-            write(database, [result(words, minute=minute)])
-            seen.append((effective(database).label, effective(database).reviewer))
+            write_window(database, [result(words, minute=minute)])
+            seen.append((effective_result(database).label, effective_result(database).reviewer))
 
         assert seen == [("venda", None), ("suporte", "ana")]
 
@@ -102,7 +106,7 @@ class TestForgotten:
 
     @pytest.fixture
     def tombstone(self, database: Database) -> dict[str, Any]:
-        write(database, [result("A")])
+        write_window(database, [result("A")])
         with database.autocommit() as connection:
             connection.execute(text("UPDATE tickets SET forgotten_at = now(), text = NULL, metadata = '{}'"))
             connection.execute(text("DELETE FROM predictions"))
@@ -114,17 +118,17 @@ class TestForgotten:
         ids=["redelivery", "newer text", "newer model"],
     )  # fmt: skip
     def test_it_is_not_brought_back(
-        self, database: Database, tombstone: dict[str, Any], returning: Classified
+        self, database: Database, tombstone: dict[str, Any], returning: ClassifiedTicket
     ) -> None:
-        assert write(database, [returning]) == NOTHING
+        assert write_window(database, [returning]) == NO_CHANGES
 
         assert rows(database, "tickets") == [tombstone]
         assert tombstone["text"] is None
         assert rows(database, "predictions") == rows(database, "alerts") == []
 
     def test_its_neighbours_in_the_window_are_stored(self, database: Database, tombstone: dict[str, Any]) -> None:
-        window: Sequence[Classified] = [doubtful("B", minute=9), doubtful(external_id="4712")]
+        window: Sequence[ClassifiedTicket] = [doubtful("B", minute=9), doubtful(external_id="4712")]
 
-        assert write(database, window) == Written(predictions=1, alerts=1)
+        assert write_window(database, window) == WindowCounts(predictions=1, alerts=1)
 
-        assert effective(database).external_id == "4712"
+        assert effective_result(database).external_id == "4712"

@@ -17,7 +17,7 @@ from tests.support.waiting import until
 from tests.support.windows import result, rows
 from triagem.cli.stack import Endpoints
 from triagem.db import Database
-from triagem.db.window import Written, write
+from triagem.db.window import WindowCounts, write_window
 
 BOTH_WAYS: Final = pytest.mark.parametrize("turn", [1, -1], ids=["in order", "in reverse"])
 
@@ -29,7 +29,7 @@ class TestOneOrderOfLocks:
 
     @pytest.fixture
     def filled(self, database: Database) -> Database:
-        write(database, [result(external_id=name) for name in self.WINDOW])
+        write_window(database, [result(external_id=name) for name in self.WINDOW])
         return database
 
     def test_overlapping_windows_in_opposite_orders_never_deadlock(self, filled: Database) -> None:
@@ -39,7 +39,7 @@ class TestOneOrderOfLocks:
             for minute in range(50):
                 window = [result("B", minute=minute, external_id=name) for name in self.WINDOW[::turn]]
                 together.wait(timeout=30)
-                write(filled, window)
+                write_window(filled, window)
 
         with ThreadPoolExecutor(2) as pool:
             for done in [pool.submit(work, turn) for turn in (1, -1)]:
@@ -50,8 +50,8 @@ class TestOneOrderOfLocks:
     def test_two_windows_that_are_held_up_in_their_middle_both_go_on(
         self, filled: Database, endpoints: Endpoints
     ) -> None:
-        def work(turn: int) -> Written:
-            return write(filled, [result("B", minute=1, external_id=name) for name in self.WINDOW[::turn]])
+        def work(turn: int) -> WindowCounts:
+            return write_window(filled, [result("B", minute=1, external_id=name) for name in self.WINDOW[::turn]])
 
         assert self._meet(endpoints, work) == [None, None]
 
@@ -89,7 +89,7 @@ class TestAutocommit:
     def test_a_process_that_is_stopped_right_after_its_statement_has_committed_it(
         self, database: Database, endpoints: Endpoints
     ) -> None:
-        write(database, [result()])
+        write_window(database, [result()])
         seen = []
         with observing(endpoints) as observe:
 
@@ -99,7 +99,7 @@ class TestAutocommit:
                 seen.append(observe("SELECT state, xact_start FROM pg_stat_activity WHERE pid = %s", pid))
                 seen.append(observe("SELECT epoch FROM tickets FOR UPDATE NOWAIT"))
 
-            write(database, [result(epoch=2)])
+            write_window(database, [result(epoch=2)])
 
         assert seen == [[{"state": "idle", "xact_start": None}], [{"epoch": 2}]]  # once: it is one statement
 

@@ -23,7 +23,7 @@ TABLES = sorted(Base.metadata.tables)
 COMMANDS = (
     "results",
     "show crm 0",
-    "rejudge --review-under 0.95",
+    "reband --review-under 0.95",
     "alerts list",
     "review next --random-share 1",
     "review list",

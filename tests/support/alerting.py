@@ -1,12 +1,12 @@
-"""Rules for receivers of a test, and what becomes of messages about alerts."""
+"""Alert rules for a test receiver, and control of the digest interval."""
 
 from pathlib import Path
 from typing import Final
 
 from sqlalchemy import text
 
-from tests.support.back import KEY
-from triagem.alerts.rules_file import Rules, load
+from tests.support.delivery import KEY
+from triagem.alerts.rules_file import AlertRules, load
 from triagem.db import Database
 
 RULES: Final = """
@@ -33,14 +33,15 @@ secret = "{KEY}"
     return file
 
 
-def made(folder: Path, rules: str = RULES, **more: str) -> Rules:
+def load_rules(folder: Path, rules: str = RULES, **more: str) -> AlertRules:
     """Rules from such a file."""
     return load(rules_file(folder, rules=rules, **more))
 
 
-def later(database: Database, seconds: int = 3600) -> None:
-    """As if so much time had passed since messages were last made."""
+def age_digests(database: Database, seconds: int = 3600) -> None:
+    """Pretend that the last digests were created `seconds` earlier."""
     with database.autocommit() as connection:
         connection.execute(
-            text("UPDATE alert_targets SET told_at = told_at - make_interval(secs => :s)"), {"s": seconds}
+            text("UPDATE alert_subscriptions SET last_digest_at = last_digest_at - make_interval(secs => :s)"),
+            {"s": seconds},
         )

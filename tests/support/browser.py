@@ -1,4 +1,4 @@
-"""A real browser at a real gateway: the system's Chromium, driven by Playwright. Without both, tests are skipped."""
+"""The system's Chromium, driven by Playwright, against a real gateway. Tests are skipped if either is missing."""
 
 import importlib.resources
 import importlib.util
@@ -12,37 +12,37 @@ from typing import Any, Final
 import pytest
 import uvicorn
 
-from triagem.cli.stack.ports import choose
+from triagem.cli.stack.ports import choose_port
 from triagem.gateway.address import listen
 from triagem.gateway.app import create_app
-from triagem.gateway.room import Room
+from triagem.gateway.services import Services
 
 _NAMES: Final = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 SIZES: Final = {"wide": (1280, 800), "phone": (390, 800)}
 
 
 def chromium() -> str:
-    """Where the browser is. Skips the test where there is none."""
-    found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, _NAMES)), None)
+    """The path of the browser. Skips the test if there is none."""
+    path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, _NAMES)), None)
     if importlib.util.find_spec("playwright") is None:
         pytest.skip("Playwright is not installed: pip install playwright")
-    if found is None:
-        pytest.skip("no Chromium on this machine: install one, or say where it is with CHROMIUM=/path")
-    return found
+    if path is None:
+        pytest.skip("no Chromium found: install it, or set CHROMIUM=/path")
+    return path
 
 
 def axe() -> str:
-    """axe-core's script. Skips the test where it is not installed."""
+    """The script of axe-core. Skips the test if it is not installed."""
     if importlib.util.find_spec("axe_playwright_python") is None:
         pytest.skip("axe-core is not installed: pip install axe-playwright-python")
     return (importlib.resources.files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
 
 
 @contextmanager
-def served(room: Room) -> Iterator[str]:
+def served(services: Services) -> Iterator[str]:
     """The gateway over HTTP in a thread; yields its address."""
-    port = choose()
-    server = uvicorn.Server(uvicorn.Config(create_app(room), lifespan="off", log_config=None, access_log=False))
+    port = choose_port()
+    server = uvicorn.Server(uvicorn.Config(create_app(services), lifespan="off", log_config=None, access_log=False))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listen("127.0.0.1", port)]}, daemon=True)
     thread.start()
     try:
@@ -54,7 +54,7 @@ def served(room: Room) -> Iterator[str]:
 
 @contextmanager
 def browser() -> Iterator[Any]:
-    """A started browser of Playwright's."""
+    """A running browser, controlled by Playwright."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:

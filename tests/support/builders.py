@@ -1,40 +1,46 @@
-"""Small builders: each gives a valid thing, so that a test says only what it is about."""
+"""Builders of valid objects, so that a test names only what it is about."""
 
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from fakeredis import FakeRedis
 from hypothesis import strategies as st
 
-from tests.support.engines import InstantModel
+from tests.support.engines import NoopModel
 from triagem.contracts.model import DataInfo, Manifest, Tokens
 from triagem.contracts.prediction import Band, Prediction
 from triagem.contracts.ticket import EARLIEST_REVISION, Lane, Ticket
-from triagem.db.window import Classified
+from triagem.db.window import ClassifiedTicket
 from triagem.inbox import Entry, Inbox, InboxSettings
+from triagem.producer.ticket_fields import TicketFields
 from triagem.registry import Registry
-from triagem.worker.batch import Item, MicroBatch
-from triagem.worker.keeper import Running
+from triagem.worker.batch import MicroBatch, PreparedTicket
+from triagem.worker.models import ServedModel
 
 NOW: Final = datetime(2026, 11, 22, 12, tzinfo=UTC)
 YESTERDAY: Final = NOW - timedelta(days=1)
 
 
 def fields(**changes: Any) -> dict[str, Any]:
-    """What a CRM hands in for one good ticket."""
-    good = {"source": "zendesk", "external_id": "4711", "text": "Fatura em dobro", "revised_at": YESTERDAY}
-    return good | changes
+    """The fields of a valid ticket, with changes."""
+    valid = {"source": "zendesk", "external_id": "4711", "text": "Fatura em dobro", "revised_at": YESTERDAY}
+    return valid | changes
+
+
+def ticket_fields(**changes: Any) -> TicketFields:
+    """The same fields for `publish` and `publish_many`; `changes` may be invalid on purpose."""
+    return cast("TicketFields", fields(**changes))
 
 
 def ticket(**changes: Any) -> Ticket:
-    """A good ticket."""
+    """A valid ticket."""
     return Ticket.model_validate(fields(**changes))
 
 
 def tickets() -> st.SearchStrategy[Ticket]:
-    """Any ticket that intake accepts."""
+    """Any ticket that `accept` allows."""
     scalar = st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.text(max_size=9)
     number = st.floats(allow_nan=False, allow_infinity=False)
     values = st.recursive(
@@ -53,33 +59,35 @@ def tickets() -> st.SearchStrategy[Ticket]:
 
 
 def offsets() -> st.SearchStrategy[tzinfo]:
-    """Any offset from UTC that Python knows, odd seconds too."""
+    """Any UTC offset that Python supports, also with seconds."""
     return st.timezones() | st.timedeltas(timedelta(hours=-23), timedelta(hours=23)).map(timezone)
 
 
 def entry(number: int = 1, lane: Lane = Lane.LIVE) -> Entry:
-    """What a taken ticket is in Redis."""
+    """The stream entry of a fetched ticket."""
     return Entry(b"%d-0" % number, lane, b"{}")
 
 
 def micro_batch(size: int, lane: Lane = Lane.LIVE) -> MicroBatch:
-    """A micro-batch of that many tickets of a lane."""
-    running = Running(InstantModel(manifest()), epoch=1)
-    one = Item(entry(lane=lane), ticket(), digest=b"", tokens=Tokens(ids=(1,), truncated=False))
-    return MicroBatch(running, [one] * size)
+    """A micro-batch of `size` tickets of a lane."""
+    running = ServedModel(NoopModel(manifest()), epoch=1)
+    prepared = PreparedTicket(entry(lane=lane), ticket(), digest=b"", tokens=Tokens(ids=(1,), truncated=False))
+    return MicroBatch(running, [prepared] * size)
 
 
-def classified(*, digest: bytes = b"a", epoch: int = 1, received_at: datetime = NOW, **changes: Any) -> Classified:
+def classified(
+    *, digest: bytes = b"a", epoch: int = 1, received_at: datetime = NOW, **changes: Any
+) -> ClassifiedTicket:
     """A ticket with its result; `changes` are the ticket's fields."""
-    said = Prediction(
+    prediction = Prediction(
         "venda", 0.9, {"suporte": 0.1, "venda": 0.9}, Band.AUTOMATE, "v1.0.0", tokens=3, truncated=False
     )
-    return Classified(ticket(**changes), digest, said, epoch, Lane.LIVE, received_at, classified_at=NOW)
+    return ClassifiedTicket(ticket(**changes), digest, prediction, epoch, Lane.LIVE, received_at, classified_at=NOW)
 
 
 def manifest(**changes: Any) -> Manifest:
-    """A manifest for a folder about to be registered."""
-    good = {
+    """A manifest for a version that is about to be registered."""
+    valid = {
         "version": "v0.0.0",
         "labels": ("suporte", "venda"),
         "base": "none",
@@ -87,7 +95,7 @@ def manifest(**changes: Any) -> Manifest:
         "data": DataInfo(digest="", rows=1000),
         "files": {},
     }
-    return Manifest.model_validate(good | changes)
+    return Manifest.model_validate(valid | changes)
 
 
 def register(registry: Registry, *, weights: str = "weights", **changes: Any) -> str:
@@ -98,14 +106,14 @@ def register(registry: Registry, *, weights: str = "weights", **changes: Any) ->
 
 
 def fake_inbox(**settings: Any) -> Inbox:
-    """An inbox over a Redis of its own in this process, with its groups."""
+    """An inbox on an in-process Redis, with its consumer groups."""
     inbox = Inbox(FakeRedis(), InboxSettings(**settings))
-    inbox.make_groups()
+    inbox.create_groups()
     return inbox
 
 
 class Clock:
-    """A clock that stands still until it is told to go on."""
+    """A clock that moves only when `advance` is called."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -119,7 +127,7 @@ class Clock:
 
 
 class Hurried(threading.Event):
-    """An event nobody waits for: it notes how long they would have, and does `instead`."""
+    """An event whose `wait` returns at once: it records the timeouts, and calls `instead`."""
 
     def __init__(self, instead: Callable[[], None] = lambda: None) -> None:
         super().__init__()
@@ -127,7 +135,7 @@ class Hurried(threading.Event):
         self._instead = instead
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Do not wait."""
+        """Record the timeout and return at once."""
         self.waits.append(timeout or 0.0)
         self._instead()
         return self.is_set()

@@ -1,23 +1,24 @@
-"""Run the command in this process and look at what it leaves behind."""
+"""Runs the command in this process and checks its output."""
 
 from collections.abc import Callable
 from typing import NamedTuple
 
 
-class Answer(NamedTuple):
-    """What a command left behind."""
+class CommandResult(NamedTuple):
+    """Exit status and output of a command."""
 
     status: int
     out: str
     err: str
 
 
-Triagem = Callable[..., Answer]
+Triagem = Callable[..., CommandResult]
 
 
-def assert_one_line(answer: Answer, *said: str) -> None:
-    assert answer.status == 1, answer
-    assert len(answer.err.strip().splitlines()) == 1, answer.err
-    assert "Traceback" not in answer.err
-    for words in said:
-        assert words in answer.err
+def assert_one_line(result: CommandResult, *expected: str) -> None:
+    """The command failed with status 1 and one line on standard error that contains all `expected` texts."""
+    assert result.status == 1, result
+    assert len(result.err.strip().splitlines()) == 1, result.err
+    assert "Traceback" not in result.err
+    for text in expected:
+        assert text in result.err

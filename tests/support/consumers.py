@@ -1,4 +1,4 @@
-"""Consumers of the inbox as the tests need them: leased, or holding something."""
+"""Inbox consumers for tests: with a lease, or with pending entries."""
 
 from typing import cast
 
@@ -15,15 +15,15 @@ HOUR_MS = 3_600_000
 
 def leased(inbox: Inbox) -> Lease:
     lease = Lease(inbox.redis, 60)
-    lease.take()
+    lease.acquire()
     return lease
 
 
-def put_and_take(inbox: Inbox, consumer: str, count: int, lane: Lane = LIVE) -> list[Entry]:
+def put_and_fetch(inbox: Inbox, consumer: str, count: int, lane: Lane = LIVE) -> list[Entry]:
     inbox.put(lane, [b"x"] * count)
-    taken = inbox.take(lane, consumer, count)
-    assert len(taken) == count
-    return taken
+    entries = inbox.fetch(lane, consumer, count)
+    assert len(entries) == count
+    return entries
 
 
 def held(inbox: Inbox, consumer: str, lane: Lane = LIVE) -> list[bytes]:

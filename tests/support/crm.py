@@ -1,4 +1,4 @@
-"""Sources of every adapter, and webhooks as their CRMs would send them."""
+"""A source of every adapter, and webhooks as their CRMs send them."""
 
 import base64
 import hashlib
@@ -8,7 +8,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from triagem.producer.crm import Accepted, Ignored, Outcome, Source, Unreadable, Webhook, receive
+from triagem.producer.crm import (
+    AcceptedWebhook,
+    IgnoredWebhook,
+    Source,
+    UnreadableWebhook,
+    Webhook,
+    WebhookOutcome,
+    receive_webhook,
+)
 from triagem.producer.crm.settings import ChatwootSource, FreshdeskSource, GenericSource, ZendeskSource
 
 EXAMPLES: Final = Path(__file__).parents[2] / "examples" / "crm"
@@ -61,41 +69,41 @@ SOURCES: Final[list[Source]] = [ZENDESK, CHATWOOT, FRESHDESK, HUBSPOT, SALESFORC
 
 
 def example(name: str) -> Any:
-    """An example's payload."""
+    """The payload of an example."""
     return json.loads((EXAMPLES / f"{name}.json").read_text(encoding="utf-8"))
 
 
-def got(payload: object, source: Source) -> Outcome:
-    """What a payload, or a body as it is, turns out to be when it comes with the right token."""
+def parse_webhook(payload: object, source: Source) -> WebhookOutcome:
+    """The outcome of a payload (or raw body) sent with the right token."""
     body = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
-    return receive(Webhook(body, {"X-Triagem-Token": TOKEN}), source, NOW)
+    return receive_webhook(Webhook(body, {"X-Triagem-Token": TOKEN}), source, NOW)
 
 
 def ticket(payload: object, source: Source) -> dict[str, Any]:
-    """The fields of the one ticket in it."""
-    outcome = got(payload, source)
-    assert isinstance(outcome, Accepted), outcome
+    """The fields of the only ticket in the payload."""
+    outcome = parse_webhook(payload, source)
+    assert isinstance(outcome, AcceptedWebhook), outcome
     assert not outcome.unread
     (only,) = outcome.tickets
     return only.model_dump()
 
 
 def ignored(payload: object, source: Source) -> str:
-    """Why it was ignored."""
-    outcome = got(payload, source)
-    assert isinstance(outcome, Ignored), outcome
+    """The reason why it was ignored."""
+    outcome = parse_webhook(payload, source)
+    assert isinstance(outcome, IgnoredWebhook), outcome
     return outcome.reason
 
 
 def unreadable(payload: object, source: Source) -> str:
-    """Why it could not be read."""
-    outcome = got(payload, source)
-    assert isinstance(outcome, Unreadable), outcome
+    """The reason why it could not be read."""
+    outcome = parse_webhook(payload, source)
+    assert isinstance(outcome, UnreadableWebhook), outcome
     return outcome.reason
 
 
 def signature(content: bytes, secret: str = SECRET) -> bytes:
-    """HMAC-SHA256, by hand."""
+    """HMAC-SHA256 of the content."""
     return hmac.new(secret.encode(), content, hashlib.sha256).digest()
 
 

@@ -1,23 +1,31 @@
-"""Engines for tests that are about the pipe: they answer at once, by the words of the text."""
+"""No-op engines for pipeline tests: they label a text at once, by its number of words."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from triagem.cli.bench.instant import InstantModel, instant
+from triagem.cli.bench.noop_engines import NoopModel, noop
 from triagem.contracts.model import Tokens
 
-__all__ = ["BlurtingModel", "InstantModel", "SeeingModel", "blurting", "instant", "seeing", "sleepy"]
+__all__ = [
+    "EmbeddingNoopModel",
+    "NoopModel",
+    "TextLeakingModel",
+    "embedding_noop",
+    "noop",
+    "slow_noop",
+    "text_leaking",
+]
 
 
-def sleepy(folder: Path) -> InstantModel:
-    """An engine that takes 2 ms a text: windows are in flight when a test kills the worker."""
-    return InstantModel(instant(folder).manifest, seconds_per_text=0.002)
+def slow_noop(folder: Path) -> NoopModel:
+    """An engine that takes 2 ms per text, so that windows are in flight when a test kills the worker."""
+    return NoopModel(noop(folder).manifest, seconds_per_text=0.002)
 
 
 @dataclass(frozen=True)
-class BlurtingModel(InstantModel):
-    """Raises for texts with `blurt`, and says the text in its message, as a library may."""
+class TextLeakingModel(NoopModel):
+    """Raises for texts that contain `blurt`, with the text in its message, as a library may do."""
 
     def tokenize(self, texts: Sequence[str]) -> list[Tokens]:
         return [Tokens(ids=[ord(letter) for letter in text], truncated=False) for text in texts]
@@ -32,19 +40,19 @@ class BlurtingModel(InstantModel):
         return super().probabilities(batch)
 
 
-def blurting(folder: Path) -> BlurtingModel:
-    """An engine whose exceptions hold texts."""
-    return BlurtingModel(instant(folder).manifest)
+def text_leaking(folder: Path) -> TextLeakingModel:
+    """An engine whose exceptions contain texts."""
+    return TextLeakingModel(noop(folder).manifest)
 
 
 @dataclass(frozen=True)
-class SeeingModel(InstantModel):
-    """Shows what its classifier reads: the number of words, twice."""
+class EmbeddingNoopModel(NoopModel):
+    """Has embeddings: the number of words, twice."""
 
     def embed(self, batch: Sequence[Tokens]) -> list[list[float]]:
         return [[float(len(tokens.ids))] * 2 for tokens in batch]
 
 
-def seeing(folder: Path) -> SeeingModel:
-    """An engine that has embeddings."""
-    return SeeingModel(instant(folder).manifest)
+def embedding_noop(folder: Path) -> EmbeddingNoopModel:
+    """An engine with embeddings."""
+    return EmbeddingNoopModel(noop(folder).manifest)

@@ -1,4 +1,4 @@
-"""The gateway in this process, and what tests send to it."""
+"""The gateway in this process, with a test client."""
 
 from pathlib import Path
 from typing import Any
@@ -7,33 +7,38 @@ from starlette.testclient import TestClient
 
 from tests.support.builders import NOW
 from triagem.db import Database
-from triagem.db.keys import Scope, create
+from triagem.db.api_keys import Scope, create_key
 from triagem.gateway.app import create_app
-from triagem.gateway.room import Room
+from triagem.gateway.services import Services
 from triagem.gateway.settings import GatewaySettings
 from triagem.inbox import Inbox
-from triagem.producer.crm import Crm
+from triagem.producer.crm import CrmConfig
 from triagem.registry import Registry
 
 
-def room(
-    database: Database, inbox: Inbox, *, crm: Crm | None = None, models: str | Path = "no-models", **settings: Any
-) -> Room:
-    """Everything an endpoint works with; it is always now."""
-    return Room(
+def services(
+    database: Database,
+    inbox: Inbox,
+    *,
+    crm: CrmConfig | None = None,
+    models: str | Path = "no-models",
+    **settings: Any,
+) -> Services:
+    """Services for the gateway, with a fixed clock."""
+    return Services(
         inbox=inbox,
         database=database,
         registry=Registry(models),
         settings=GatewaySettings(**settings),
-        crm=crm or Crm({}),
+        crm=crm or CrmConfig({}),
         now=lambda: NOW,
     )
 
 
-def client(room: Room, *scopes: Scope) -> TestClient:
-    """Speaks to an application of its own, with a key of these scopes if there are any."""
-    made = TestClient(create_app(room))
+def client(services: Services, *scopes: Scope) -> TestClient:
+    """A client of a new application, with a key of these scopes if any are given."""
+    test_client = TestClient(create_app(services))
     if scopes:
-        _, secret = create(room.database, "test", scopes)
-        made.headers["Authorization"] = f"Bearer {secret}"
-    return made
+        _, secret = create_key(services.database, "test", scopes)
+        test_client.headers["Authorization"] = f"Bearer {secret}"
+    return test_client

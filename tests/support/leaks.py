@@ -1,4 +1,4 @@
-"""Everything that a person or a machine may read who is not meant to read texts or passwords, in one place."""
+"""Collects everything that people without access to texts and passwords may read, and finds secrets in it."""
 
 from typing import Any, cast
 from urllib.request import urlopen
@@ -12,40 +12,42 @@ from triagem.db import Database
 from triagem.inbox import connect
 
 
-def reasons(database: Database) -> list[str]:
-    """Why entries became dead letters."""
+def dead_letter_reasons(database: Database) -> list[str]:
+    """The reasons of all dead letters."""
     with database.autocommit() as connection:
         return list(connection.execute(text("SELECT reason FROM dead_letters")).scalars())
 
 
-def metrics_of(port: int) -> str:
-    """A worker's page for Prometheus."""
+def fetch_metrics(port: int) -> str:
+    """The metrics page of a worker."""
     with urlopen(f"http://127.0.0.1:{port}/metrics") as page:
         return str(page.read().decode())
 
 
-def said_about(
+def all_output(
     stack: LocalStack, database: Database, *workers: WorkerProcess, metrics: str = "", commands: str = ""
 ) -> dict[str, str]:
-    """All that was logged, counted or printed, by where."""
+    """Everything that was logged, counted or printed, by source."""
     return {
         "metrics": metrics,
         "commands": commands,
-        "reasons of dead letters": "\n".join(reasons(database)),
+        "reasons of dead letters": "\n".join(dead_letter_reasons(database)),
         "broker": broker_content(connect(stack.endpoints.broker_url)),
         "Valkey's log": stack.valkey.log.read_text(errors="replace"),
         "Postgres' log": stack.postgres.log.read_text(errors="replace"),
-        **{f"log of worker {number}": one.log.read_text(errors="replace") for number, one in enumerate(workers)},
+        **{
+            f"log of worker {number}": worker.log.read_text(errors="replace") for number, worker in enumerate(workers)
+        },
     }
 
 
-def leaks(said: dict[str, str], *secrets: str) -> list[str]:
-    """Where a secret was said."""
-    return [where for where, words in said.items() if any(secret in words for secret in secrets)]
+def leaks(output: dict[str, str], *secrets: str) -> list[str]:
+    """The sources that contain a secret."""
+    return [source for source, text in output.items() if any(secret in text for secret in secrets)]
 
 
 def broker_content(broker: Redis) -> str:
-    """All keys of a Redis database with all that they hold."""
+    """All keys of a Redis database with their values."""
     read: dict[bytes, Any] = {
         b"string": broker.get,
         b"list": lambda key: broker.lrange(key, 0, -1),

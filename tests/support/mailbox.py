@@ -1,4 +1,4 @@
-"""A real SMTP server that keeps what it takes, and answers as told."""
+"""A real SMTP server that stores messages and sends scripted replies."""
 
 import socket
 import ssl
@@ -14,44 +14,44 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 USER: Final = "triagem"
 PASSWORD: Final = "mail-password"
-FINE: Final = "250 OK"
+OK: Final = "250 OK"
 
 
 class Mailbox:
-    """`first` are the first answers to a message; then it takes them. `came` is what came, also what was refused."""
+    """Replies with `next_responses` first, then accepts. `received` has every message, including refused ones."""
 
     def __init__(self) -> None:
-        self.came: list[EmailMessage] = []
+        self.received: list[EmailMessage] = []
         self.recipients: list[list[str]] = []
-        self.first: list[str] = []
-        self.refuses: dict[str, str] = {}
+        self.next_responses: list[str] = []
+        self.refused_recipients: dict[str, str] = {}
         self.port = 0
 
     async def handle_RCPT(  # noqa: N802 - aiosmtpd's name
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
-        if said := self.refuses.get(address):
-            return said
+        if reply := self.refused_recipients.get(address):
+            return reply
         envelope.rcpt_tos.append(address)
-        return FINE
+        return OK
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
-        self.came.append(message_from_bytes(cast("bytes", envelope.content), policy=default))
+        self.received.append(message_from_bytes(cast("bytes", envelope.content), policy=default))
         self.recipients.append(envelope.rcpt_tos)
-        return self.first.pop(0) if self.first else FINE
+        return self.next_responses.pop(0) if self.next_responses else OK
 
     @contextmanager
     def open(
         self, tls: ssl.SSLContext | None = None, *, implicit: bool = False, login: bool = False
     ) -> Iterator["Mailbox"]:
-        """Listens until the end: with STARTTLS or, `implicit`, TLS from the start, if a context is given."""
+        """Listen until the context ends: with STARTTLS, or `implicit` TLS, if a TLS context is given."""
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = int(free.getsockname()[1])
         options: dict[str, Any] = {"ssl_context": tls} if implicit else {"tls_context": tls}
         if login:
             options |= {
-                "authenticator": _known,
+                "authenticator": _authenticate,
                 "auth_required": True,
                 "auth_require_tls": tls is not None and not implicit,
             }
@@ -63,6 +63,6 @@ class Mailbox:
             controller.stop()
 
 
-def _known(server: SMTP, session: Session, envelope: Envelope, mechanism: str, data: Any) -> AuthResult:
-    right = isinstance(data, LoginPassword) and (data.login, data.password) == (USER.encode(), PASSWORD.encode())
-    return AuthResult(success=right, handled=False)
+def _authenticate(server: SMTP, session: Session, envelope: Envelope, mechanism: str, data: Any) -> AuthResult:
+    valid = isinstance(data, LoginPassword) and (data.login, data.password) == (USER.encode(), PASSWORD.encode())
+    return AuthResult(success=valid, handled=False)

@@ -1,4 +1,4 @@
-"""The files that deploy Triagem, read."""
+"""Parsed deployment files."""
 
 import os
 import shutil
@@ -22,10 +22,10 @@ def sources() -> list[Path]:
 
 
 def tool(name: str) -> str:
-    """A program that a development dependency brings: beside this Python, or on the path."""
-    found = shutil.which(name, path=str(Path(sys.executable).parent)) or shutil.which(name)
-    assert found, f"{name} is not installed: pip install -e '.[dev]'"
-    return found
+    """A program of a development dependency: next to this Python, or on the path."""
+    program = shutil.which(name, path=str(Path(sys.executable).parent)) or shutil.which(name)
+    assert program, f"{name} is not installed: pip install -e '.[dev]'"
+    return program
 
 
 def documents(path: Path) -> list[dict[str, Any]]:
@@ -33,11 +33,11 @@ def documents(path: Path) -> list[dict[str, Any]]:
 
 
 def resources(kustomization: Path) -> list[dict[str, Any]]:
-    """All that a kustomization deploys. It names files and folders, and patches nothing."""
+    """All resources of a kustomization. It lists files and folders, without patches."""
     (spec,) = documents(kustomization / "kustomization.yaml")
     assert not spec.keys() & {"patches", "replacements", "components", "generators"}
-    found = []
+    deployed = []
     for name in spec["resources"]:
         path = kustomization / name
-        found += resources(path) if path.is_dir() else documents(path)
-    return found
+        deployed += resources(path) if path.is_dir() else documents(path)
+    return deployed

@@ -1,4 +1,4 @@
-"""A pipeline in this process, and what tests do with it."""
+"""Runs a pipeline in the test process, and reads its results."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -7,13 +7,13 @@ from pathlib import Path
 
 from sqlalchemy import text
 
-from tests.support.engines import instant
+from tests.support.engines import noop
+from triagem import Publisher, TicketFields
 from triagem.cli.stack import Endpoints
 from triagem.contracts.model import Model
 from triagem.contracts.ticket import Lane
 from triagem.db import Database
 from triagem.inbox import Inbox, InboxSettings, connect
-from triagem.producer import Publisher
 from triagem.registry import Registry
 from triagem.worker.pipeline import Pipeline
 from triagem.worker.settings import WorkerSettings
@@ -23,7 +23,7 @@ Load = Callable[[Path], Model]
 
 @contextmanager
 def running(
-    endpoints: Endpoints, models: Path, load: Load = instant, **settings: object
+    endpoints: Endpoints, models: Path, load: Load = noop, **settings: object
 ) -> Iterator[tuple[Pipeline, threading.Event]]:
     """A started pipeline, stopped at the end; the event is set if it fails."""
     failed = threading.Event()
@@ -33,8 +33,8 @@ def running(
         registry=Registry(models),
         load=load,
         settings=WorkerSettings.model_validate(
-            # An hour: a pipeline that fails ends its process after the deadline, and this process runs the tests.
-            {"claim_every_s": 0.1, "look_every_s": 0.05, "stop_deadline_s": 3600, **settings}
+            # An hour: a failed pipeline exits its process after the deadline, and this process runs the tests.
+            {"claim_every_s": 0.1, "poll_every_s": 0.05, "stop_deadline_s": 3600, **settings}
         ),
         on_failure=failed.set,
     )
@@ -45,8 +45,10 @@ def running(
         pipeline.stop()
 
 
-def publish(inbox: Inbox, number: int, *, lane: Lane = Lane.LIVE, text: str = "minha internet caiu") -> None:
-    rows = [{"source": "crm", "external_id": str(one), "text": f"{text} {one}"} for one in range(number)]
+def publish(inbox: Inbox, count: int, *, lane: Lane = Lane.LIVE, text: str = "minha internet caiu") -> None:
+    rows: list[TicketFields] = [
+        {"source": "crm", "external_id": str(number), "text": f"{text} {number}"} for number in range(count)
+    ]
     Publisher(inbox).publish_many(rows, lane=lane)
 
 
@@ -55,7 +57,7 @@ def stored(database: Database) -> int:
         return int(connection.execute(text("SELECT count(*) FROM tickets")).scalar_one())
 
 
-def letters(database: Database) -> list[tuple[str, str]]:
+def dead_letter_rows(database: Database) -> list[tuple[str, str]]:
     """Payload and reason of each dead letter."""
     with database.autocommit() as connection:
         rows = connection.execute(text("SELECT payload, reason FROM dead_letters ORDER BY id")).all()
@@ -63,5 +65,5 @@ def letters(database: Database) -> list[tuple[str, str]]:
 
 
 def drained(inbox: Inbox) -> bool:
-    """Nothing is left in Redis."""
+    """Whether no entry is left in Redis."""
     return all(inbox.redis.xlen(f"triagem:{{0}}:{lane}") == 0 for lane in Lane)

@@ -1,17 +1,17 @@
-"""Which processes there are, and what one of them has started."""
+"""Running processes, and the descendants of one of them."""
 
 import subprocess
 
 
-def living() -> dict[int, int]:
-    """Each process with its parent, but for the dead that nobody has buried yet."""
+def process_parents() -> dict[int, int]:
+    """Process id → parent id, without zombies."""
     rows = subprocess.run(["ps", "-A", "-o", "pid=,ppid=,stat="], capture_output=True, text=True, check=True).stdout
-    return {int(one): int(parent) for one, parent, state in map(str.split, rows.splitlines()) if state[0] != "Z"}
+    return {int(pid): int(parent) for pid, parent, state in map(str.split, rows.splitlines()) if state[0] != "Z"}
 
 
-def offspring(pid: int) -> set[int]:
-    """What it started, what these started, and so on."""
-    parents, found, newest = living(), set[int](), {pid}
-    while newest := {one for one, parent in parents.items() if parent in newest}:
-        found |= newest
-    return found
+def descendants(pid: int) -> set[int]:
+    """All direct and indirect child processes."""
+    parents, children, newest = process_parents(), set[int](), {pid}
+    while newest := {child for child, parent in parents.items() if parent in newest}:
+        children |= newest
+    return children

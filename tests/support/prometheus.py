@@ -1,4 +1,4 @@
-"""A Prometheus of a test's own, with our rules, where its program is installed."""
+"""Starts a Prometheus with our rules for one test, if the program is installed."""
 
 import json
 import shutil
@@ -15,27 +15,27 @@ import pytest
 import yaml
 
 from tests.support.promql import RULES
-from triagem.cli.stack.ports import choose
+from triagem.cli.stack.ports import choose_port
 
 
 class Prometheus:
-    """Asks one by HTTP."""
+    """Queries a Prometheus by HTTP."""
 
     def __init__(self, port: int) -> None:
         self._url = f"http://127.0.0.1:{port}/api/v1"
 
     def query(self, expression: str) -> list[dict[str, Any]]:
-        """What it answers; empty while it starts. An expression that it cannot read fails the test."""
+        """The result of an expression; empty while it starts. An invalid expression fails the test."""
         return list(self._get(f"query?query={quote(expression)}").get("result", []))
 
     def rules(self) -> list[dict[str, Any]]:
-        """Its rules, as it has read and tried them."""
+        """Its rules, with the state of their last evaluation."""
         return [rule for group in self._get("rules").get("groups", []) for rule in group["rules"]]
 
     def _get(self, path: str) -> dict[str, Any]:
         try:
-            with urlopen(f"{self._url}/{path}") as answer:
-                data: dict[str, Any] = json.load(answer)["data"]
+            with urlopen(f"{self._url}/{path}") as response:
+                data: dict[str, Any] = json.load(response)["data"]
                 return data
         except URLError as error:
             if getattr(error, "code", 503) == 503 or isinstance(error.reason, ConnectionRefusedError):
@@ -45,7 +45,7 @@ class Prometheus:
 
 @contextmanager
 def prometheus(targets: Mapping[str, int], folder: Path) -> Iterator[Prometheus]:
-    """Scrapes these jobs on their ports, ten times a second; ends with the block."""
+    """Scrape these jobs on their ports ten times a second, until the block ends."""
     if (program := shutil.which("prometheus")) is None:
         pytest.skip("prometheus is not on the PATH (Debian: apt install prometheus)")
     jobs = [
@@ -54,7 +54,7 @@ def prometheus(targets: Mapping[str, int], folder: Path) -> Iterator[Prometheus]
     config = {"global": {"scrape_interval": "100ms", "evaluation_interval": "100ms"}, "scrape_configs": jobs}
     file = folder / "prometheus.yml"
     file.write_text(yaml.safe_dump(config | {"rule_files": [str(RULES)]}), encoding="utf-8")
-    port = choose()
+    port = choose_port()
     arguments = [f"--config.file={file}", f"--storage.tsdb.path={folder}", f"--web.listen-address=127.0.0.1:{port}"]
     with (folder / "prometheus.log").open("wb") as log:
         process = subprocess.Popen([program, *arguments], stdout=log, stderr=log)

@@ -1,4 +1,4 @@
-"""What rules and panels ask Prometheus for: the expressions, and the series that they select."""
+"""The PromQL expressions of our rules and panels, and the series that they select."""
 
 import json
 import re
@@ -9,7 +9,7 @@ from tests.support.manifests import ROOT, documents
 RULES: Final = ROOT / "deploy" / "prometheus" / "alerts.yml"
 DASHBOARD: Final = ROOT / "deploy" / "grafana" / "dashboards" / "triagem.json"
 
-_WORDS: Final = {"and", "or", "unless", "bool", "offset", "inf", "nan"}
+_KEYWORDS: Final = {"and", "or", "unless", "bool", "offset", "inf", "nan"}
 _GROUPING: Final = re.compile(r"\b(by|without|on|ignoring|group_left|group_right)\s*\([^)]*\)")
 _RANGE: Final = re.compile(r"\[[^\]]*\]|\boffset\s+\w+")
 _SELECTOR: Final = re.compile(r"\b([a-zA-Z_:][\w:]*)\b(?!\s*\()(?:\s*\{([^}]*)\})?")
@@ -22,22 +22,22 @@ def rules() -> list[dict[str, Any]]:
 
 
 def panels() -> list[dict[str, Any]]:
-    """Every panel, but for rows."""
-    read: dict[str, Any] = json.loads(DASHBOARD.read_text(encoding="utf-8"))
-    return [one for one in read["panels"] if one["type"] != "row"]
+    """Every panel except rows."""
+    dashboard: dict[str, Any] = json.loads(DASHBOARD.read_text(encoding="utf-8"))
+    return [panel for panel in dashboard["panels"] if panel["type"] != "row"]
 
 
-def asked(panel: dict[str, Any]) -> list[str]:
+def expressions(panel: dict[str, Any]) -> list[str]:
     """A panel's expressions, with Grafana's variables filled in."""
-    return [one["expr"].replace("$__rate_interval", "5m") for one in panel["targets"]]
+    return [target["expr"].replace("$__rate_interval", "5m") for target in panel["targets"]]
 
 
-def selected(expression: str) -> list[tuple[str, dict[str, str]]]:
-    """The names that an expression selects, each with the labels that it must equal; scrapes' own are left out."""
+def selected_series(expression: str) -> list[tuple[str, dict[str, str]]]:
+    """The series that an expression selects, with their label matchers; without `job`, `instance` and `up`."""
     plain = _RANGE.sub("", _GROUPING.sub("", expression))
-    found = []
+    series = []
     for name, matchers in _SELECTOR.findall(plain):
         labels = {key: value for key, value in _MATCHER.findall(matchers) if key not in {"job", "instance"}}
-        if name not in _WORDS and name != "up":
-            found.append((name, labels))
-    return found
+        if name not in _KEYWORDS and name != "up":
+            series.append((name, labels))
+    return series

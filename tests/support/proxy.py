@@ -1,4 +1,4 @@
-"""A TCP proxy before a real Redis that cuts one reply short, as a network does that dies at the wrong moment."""
+"""A TCP proxy in front of a real Redis that truncates one reply, like a network that fails at the wrong moment."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 @dataclass
 class Proxy:
-    """Where the proxy is, and the names of the commands that it has let through to the server, in order."""
+    """The proxy's URL, and the names of the commands forwarded to the server, in order."""
 
     url: str
     commands: list[str] = field(default_factory=list)
@@ -20,8 +20,8 @@ class Proxy:
 
 @contextmanager
 def cutting_proxy(redis_url: str, command: str = "", nth: int = 1) -> Iterator[Proxy]:
-    """Forwards to `redis_url`. The server executes the `nth` `command`, but of its reply only the first half
-    arrives: then the connection ends. Later connections are left in peace."""
+    """Forward to `redis_url`. The server executes the `nth` `command`, but only the first half of its reply arrives;
+    then the connection closes. Later connections are not affected."""
     upstream = urlsplit(redis_url)
     host, port = upstream.hostname or "127.0.0.1", upstream.port or 6379
 
@@ -31,18 +31,18 @@ def cutting_proxy(redis_url: str, command: str = "", nth: int = 1) -> Iterator[P
             with create_connection((host, port)) as server:
                 answers = Thread(target=self._answer, args=(server,), daemon=True)
                 answers.start()
-                with suppress(OSError):  # the client has left in the middle of a command
-                    while words := _read_command(self.rfile):
-                        name = words[0].decode().upper()
+                with suppress(OSError):  # the client disconnected in the middle of a command
+                    while arguments := _read_command(self.rfile):
+                        name = arguments[0].decode().upper()
                         proxy.commands.append(name)
                         self.cutting = name == command and proxy.commands.count(name) == nth
-                        server.sendall(_packed(words))
-                with suppress(OSError):  # the server has
+                        server.sendall(_packed(arguments))
+                with suppress(OSError):  # the server disconnected
                     server.shutdown(SHUT_RDWR)
                 answers.join()
 
         def _answer(self, server: socket) -> None:
-            with suppress(OSError):  # one of both has
+            with suppress(OSError):  # one of the two disconnected
                 while chunk := server.recv(65536):
                     self.connection.sendall(chunk[: len(chunk) // 2] if self.cutting else chunk)
                     if self.cutting:
@@ -61,10 +61,10 @@ def cutting_proxy(redis_url: str, command: str = "", nth: int = 1) -> Iterator[P
 
 
 def _read_command(stream: BufferedIOBase) -> list[bytes]:
-    """A command's words, as clients always send them: `*2 $4 LLEN $1 x`. Empty once the client has left."""
+    """The arguments of a command, as clients send them: `*2 $4 LLEN $1 x`. Empty once the client has disconnected."""
     head = stream.readline()
     return [stream.read(int(stream.readline()[1:]) + 2)[:-2] for _ in range(int(head[1:] or 0))]
 
 
-def _packed(words: list[bytes]) -> bytes:
-    return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in words)
+def _packed(arguments: list[bytes]) -> bytes:
+    return b"*%d\r\n" % len(arguments) + b"".join(b"$%d\r\n%s\r\n" % (len(value), value) for value in arguments)

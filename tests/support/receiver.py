@@ -1,4 +1,4 @@
-"""Servers that results are sent to: one that answers as told, and CRMs that behave as their documentation says."""
+"""HTTP servers that receive results: one with scripted responses, and fake CRMs that follow their documentation."""
 
 import json
 import ssl
@@ -11,8 +11,8 @@ from typing import Any, Final
 
 
 @dataclass(frozen=True)
-class Came:
-    """A request as it came; names of headers in lower case."""
+class ReceivedRequest:
+    """A received request; header names are in lower case."""
 
     method: str
     path: str
@@ -26,43 +26,43 @@ class Came:
 
 
 @dataclass(frozen=True)
-class Says:
-    """An answer."""
+class CannedResponse:
+    """A scripted response."""
 
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
 
 
-Answer = Callable[[Came], Says]
-FINE: Final = Says()
-AWAY: Final = Says(503)
+Responder = Callable[[ReceivedRequest], CannedResponse]
+OK: Final = CannedResponse()
+UNAVAILABLE: Final = CannedResponse(503)
 
 
 class Receiver:
-    """An HTTP server and what came to it. The first answers are those of `first`, then `answer` decides."""
+    """An HTTP server and the requests it received. It sends `next_responses` first, then calls `respond`."""
 
-    def __init__(self, answer: Answer = lambda _: FINE, *, tls: ssl.SSLContext | None = None) -> None:
-        self.came: list[Came] = []
-        self.first: list[Says] = []
-        self._answer, self._lock = answer, threading.Lock()
+    def __init__(self, respond: Responder = lambda _: OK, *, tls: ssl.SSLContext | None = None) -> None:
+        self.received: list[ReceivedRequest] = []
+        self.next_responses: list[CannedResponse] = []
+        self._respond, self._lock = respond, threading.Lock()
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
-            def _take(self) -> None:
+            def _handle(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 headers = {name.lower(): value for name, value in self.headers.items()}
-                said = receiver._said(Came(self.command, self.path, headers, body))
-                self.send_response(said.status)
-                for name, value in {**said.headers, "Content-Length": str(len(said.body))}.items():
+                response = receiver._next_response(ReceivedRequest(self.command, self.path, headers, body))
+                self.send_response(response.status)
+                for name, value in {**response.headers, "Content-Length": str(len(response.body))}.items():
                     self.send_header(name, value)
                 self.end_headers()
-                self.wfile.write(said.body)
+                self.wfile.write(response.body)
 
-            do_GET = do_POST = do_PUT = do_DELETE = _take  # noqa: N815
+            do_GET = do_POST = do_PUT = do_DELETE = _handle  # noqa: N815
 
             def log_message(self, *_: object) -> None:
-                """Tests say what they saw."""
+                """Keep test output quiet."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
@@ -71,16 +71,16 @@ class Receiver:
         self.port = int(self._server.server_address[1])
         self.url = f"http://127.0.0.1:{self.port}"
 
-    def _said(self, came: Came) -> Says:
+    def _next_response(self, request: ReceivedRequest) -> CannedResponse:
         with self._lock:
-            self.came.append(came)
-            if self.first:
-                return self.first.pop(0)
-        return self._answer(came)
+            self.received.append(request)
+            if self.next_responses:
+                return self.next_responses.pop(0)
+        return self._respond(request)
 
     @contextmanager
     def open(self) -> Iterator["Receiver"]:
-        """Answers until the end."""
+        """Serve until the context ends."""
         threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
         try:
             yield self
@@ -90,34 +90,34 @@ class Receiver:
 
 
 class FakeZendesk:
-    """https://developer.zendesk.com/api-reference/ticketing/ticket-management/tags: PUT adds, DELETE takes off, both
-    answer with all tags of the ticket."""
+    """https://developer.zendesk.com/api-reference/ticketing/ticket-management/tags: PUT adds, DELETE removes, both
+    return all tags of the ticket."""
 
     def __init__(self) -> None:
         self.tags: dict[str, set[str]] = {}
 
-    def __call__(self, came: Came) -> Says:
-        number = came.path.removeprefix("/api/v2/tickets/").removesuffix("/tags")
-        if not came.headers.get("authorization", "").startswith("Basic ") or not number.isdecimal():
-            return Says(401, body=b'{"error": "Couldn\'t authenticate you"}')
+    def __call__(self, request: ReceivedRequest) -> CannedResponse:
+        number = request.path.removeprefix("/api/v2/tickets/").removesuffix("/tags")
+        if not request.headers.get("authorization", "").startswith("Basic ") or not number.isdecimal():
+            return CannedResponse(401, body=b'{"error": "Couldn\'t authenticate you"}')
         tags = self.tags.setdefault(number, {"vip"})
-        named = set(came.document["tags"])
-        tags.update(named) if came.method == "PUT" else tags.difference_update(named)
-        return Says(body=json.dumps({"tags": sorted(tags)}).encode())
+        tag_names = set(request.document["tags"])
+        tags.update(tag_names) if request.method == "PUT" else tags.difference_update(tag_names)
+        return CannedResponse(body=json.dumps({"tags": sorted(tags)}).encode())
 
 
 class FakeChatwoot:
     """https://developers.chatwoot.com/api-reference/conversations/list-labels and /add-labels: GET lists, POST
-    replaces all; both answer with `payload`."""
+    replaces all; both return `payload`."""
 
     def __init__(self) -> None:
         self.labels: dict[str, list[str]] = {}
 
-    def __call__(self, came: Came) -> Says:
-        parts = came.path.split("/")
-        if came.headers.get("api_access_token") != "chatwoot-token" or parts[:4] != ["", "api", "v1", "accounts"]:
-            return Says(401)
+    def __call__(self, request: ReceivedRequest) -> CannedResponse:
+        parts = request.path.split("/")
+        if request.headers.get("api_access_token") != "chatwoot-token" or parts[:4] != ["", "api", "v1", "accounts"]:
+            return CannedResponse(401)
         labels = self.labels.setdefault(parts[6], ["vip"])
-        if came.method == "POST":
-            labels[:] = came.document["labels"]
-        return Says(body=json.dumps({"payload": labels}).encode())
+        if request.method == "POST":
+            labels[:] = request.document["labels"]
+        return CannedResponse(body=json.dumps({"payload": labels}).encode())

@@ -1,25 +1,25 @@
-"""Records of made-up versions: which test rows there are, and which of them a version gets right."""
+"""Builds test-set records of invented versions, with given right and wrong predictions."""
 
 from collections.abc import Iterable, Sequence
 
-from triagem.contracts.model import Answer
-from triagem.registry.decision import Record
+from triagem.contracts.model import ScoredRow
+from triagem.registry.decision import VersionRecord
 
 LABELS = ("suporte", "venda")
 
 
 def answer(
     row: int, *, right: bool, confidence: float = 0.9, labels: Sequence[str] = LABELS, label: str = ""
-) -> Answer:
-    """What a version says of test row number `row`; its label goes by the number unless one is named."""
+) -> ScoredRow:
+    """A version's prediction for test row number `row`; without `label` its label follows from the number."""
     label = label or labels[row % len(labels)]
-    place = labels.index(label)
-    said = place if right else (place + 1) % len(labels)
+    expected = labels.index(label)
+    predicted = expected if right else (expected + 1) % len(labels)
     rest = (1 - confidence) / (len(labels) - 1)
-    return Answer(
+    return ScoredRow(
         digest=f"{row:064x}",
         label=label,
-        probabilities=tuple(confidence if at == said else rest for at in range(len(labels))),
+        probabilities=tuple(confidence if index == predicted else rest for index in range(len(labels))),
     )
 
 
@@ -29,22 +29,22 @@ def record(
     rows: int = 300,
     wrong: Iterable[int] = (),
     labels: Sequence[str] = LABELS,
-    answers: Iterable[Answer] | None = None,
-    learned: Iterable[int] = (),
+    predictions: Iterable[ScoredRow] | None = None,
+    trained_on: Iterable[int] = (),
     gaps: tuple[str, ...] = (),
     confidence: float = 0.9,
     **metrics: float,
-) -> Record:
-    """A version that gets all of so many test rows right, but for the named ones."""
+) -> VersionRecord:
+    """A version that predicts all test rows correctly, except those in `wrong`."""
     wrong = frozenset(wrong)
-    said = answers or (
+    rows_scored = predictions or (
         answer(row, right=row not in wrong, confidence=confidence, labels=labels) for row in range(rows)
     )
-    return Record(
+    return VersionRecord(
         version=version,
         labels=tuple(labels),
-        answers={one.digest: one for one in said},
-        learned={f"{row:064x}" for row in learned},
+        predictions={row.digest: row for row in rows_scored},
+        trained_on={f"{row:064x}" for row in trained_on},
         metrics={"mflops_per_token": 20.0} | metrics,
         gaps=gaps,
     )

@@ -1,4 +1,4 @@
-"""What lies in a registry, seen and changed behind its back, be it a folder or a store in this process' memory."""
+"""Direct access to a registry's files, in a local folder or in an in-memory store."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -32,7 +32,7 @@ class Files:
 
 
 class Interrupted(BaseException):
-    """The power is off: nothing runs after this, not even what catches errors."""
+    """A power loss: nothing runs after it, not even error handlers."""
 
 
 _CHANGES = [(os, "fsync"), (os, "rename"), (os, "replace")]
@@ -41,9 +41,9 @@ _REMOTE_CHANGES = [(MemoryFileSystem, "makedirs"), (MemoryFileSystem, "put_file"
 
 @contextmanager
 def interrupted(files: Files, *, after: int) -> Iterator[list[str]]:
-    """Inside, so many steps that change the registry's place go through, and the next raises Interrupted.
+    """Inside, the first `after` steps that change the registry's files succeed, and the next raises Interrupted.
 
-    Yields what has been done.
+    Yields the completed steps.
     """
     done: list[str] = []
 

@@ -1,4 +1,4 @@
-"""Labelled rows for a data folder: a handful as a person writes them, and any number of made-up ones."""
+"""Labelled rows for a data folder: a few hand-written ones, and any number of random ones."""
 
 import json
 import random
@@ -6,7 +6,7 @@ from typing import Final
 
 from triagem.trainer.data import Row
 
-CALLS: Final = [
+SMALL_ROWS: Final = [
     ("minha internet caiu", "suporte"),
     ("quanto custa?", "venda"),
     ("app crashes", "suporte"),
@@ -16,22 +16,22 @@ _LETTERS: Final = "bcdfghjklmnpqrstvwxz"
 
 
 def jsonl(*rows: tuple[str, str], **more: object) -> str:
-    """Lines as the seed's files have them."""
+    """Lines in the format of the original training files."""
     lines = [{"prompt": prompt, "completion": completion, **more} for prompt, completion in rows]
     return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
 
 
 def texts(count: int, seed: int = 1) -> list[str]:
-    """Texts of made-up words, none nearly another."""
+    """Texts of random words, without near duplicates."""
     rng = random.Random(seed)
     return [" ".join("".join(rng.choices(_LETTERS, k=7)) for _ in range(3)) for _ in range(count)]
 
 
 def rows(count: int, label: str, *, lang: str = "", seed: int = 1) -> list[Row]:
-    """So many different rows of a label."""
+    """`count` different rows of a label."""
     return [Row(f"{label} {text}", label, lang) for text in texts(count, seed)]
 
 
-def both(count: int, seed: int = 1) -> list[Row]:
-    """As many rows of each of two labels."""
+def balanced_rows(count: int, seed: int = 1) -> list[Row]:
+    """`count` rows of each of two labels."""
     return rows(count, "suporte", seed=seed) + rows(count, "venda", seed=seed + 1)

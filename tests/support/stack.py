@@ -1,4 +1,4 @@
-"""What tests ask of a local stack's servers and processes."""
+"""Helpers that look up a local stack's servers and processes."""
 
 from triagem.cli.stack import LocalStack
 from triagem.cli.stack.server import Server

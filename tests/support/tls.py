@@ -1,6 +1,6 @@
-"""TLS before servers that have none: the local stack's binaries are built without it, and clients must not notice.
+"""A TLS proxy for servers built without TLS, as those of the local stack are; clients must not notice.
 
-The certificates are made for each test run and are trusted by nobody else.
+Each test run creates its own certificates, which nothing else trusts.
 """
 
 import socket
@@ -24,21 +24,21 @@ _GSS_REQUEST: Final = pack("!ii", 8, 80877104)
 
 @dataclass(frozen=True)
 class Authority:
-    """Who signs certificates, and the file that says so."""
+    """A certificate authority, and the file with its certificate."""
 
     ca: trustme.CA
     file: Path
 
 
 def authority(folder: Path, name: str) -> Authority:
-    """A new authority."""
-    made = Authority(trustme.CA(organization_name=name), folder / f"{name}.pem")
-    made.ca.cert_pem.write_to_path(made.file)
-    return made
+    """Create an authority."""
+    created = Authority(trustme.CA(organization_name=name), folder / f"{name}.pem")
+    created.ca.cert_pem.write_to_path(created.file)
+    return created
 
 
 def secured(url: str, port: int, **options: object) -> str:
-    """A server's URL, for the TLS proxy at `port`."""
+    """The URL of a server behind the TLS proxy at `port`."""
     parts = urlsplit(url)
     user, _, _ = parts.netloc.rpartition("@")
     scheme = {"redis": "rediss"}.get(parts.scheme, parts.scheme)
@@ -48,20 +48,20 @@ def secured(url: str, port: int, **options: object) -> str:
 
 @contextmanager
 def tls_proxy(url: str, signed_by: Authority) -> Iterator[int]:
-    """Ends TLS and forwards to the server of `url`; yields its port. The certificate is for `localhost` alone."""
+    """Terminate TLS and forward to the server of `url`; yields the port. The certificate is for `localhost` only."""
     upstream = urlsplit(url)
-    where = (upstream.hostname or "127.0.0.1", upstream.port or 0)
-    asks_first = upstream.scheme == "postgresql"
+    address = (upstream.hostname or "127.0.0.1", upstream.port or 0)
+    has_ssl_request = upstream.scheme == "postgresql"
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     signed_by.ca.issue_cert(HOST).configure_cert(context)
 
     class Connection(BaseRequestHandler):
         def handle(self) -> None:
-            with suppress(OSError):  # a client that trusts us not leaves in the handshake
-                if asks_first and not _agreed(self.request):
+            with suppress(OSError):  # a client that does not trust us closes during the handshake
+                if has_ssl_request and not _accept_ssl_request(self.request):
                     return
                 with context.wrap_socket(self.request, server_side=True) as client:
-                    _forward(client, where)
+                    _forward(client, address)
 
     with ThreadingTCPServer(("127.0.0.1", 0), Connection) as listener:
         listener.daemon_threads = True
@@ -72,22 +72,22 @@ def tls_proxy(url: str, signed_by: Authority) -> Iterator[int]:
             listener.shutdown()
 
 
-def _agreed(client: socket.socket) -> bool:
-    """Postgres' clients first ask in the clear whether they may speak TLS."""
-    while (asked := client.recv(8)) == _GSS_REQUEST:
+def _accept_ssl_request(client: socket.socket) -> bool:
+    """Answer the unencrypted SSLRequest that Postgres clients send first."""
+    while (request := client.recv(8)) == _GSS_REQUEST:
         client.sendall(b"N")
-    if asked != _SSL_REQUEST:
+    if request != _SSL_REQUEST:
         return False
     client.sendall(b"S")
     return True
 
 
-def _forward(client: ssl.SSLSocket, where: tuple[str, int]) -> None:
-    with socket.create_connection(where) as server:
-        back = Thread(target=_pump, args=(server, client), daemon=True)
-        back.start()
+def _forward(client: ssl.SSLSocket, address: tuple[str, int]) -> None:
+    with socket.create_connection(address) as server:
+        responses = Thread(target=_pump, args=(server, client), daemon=True)
+        responses.start()
         _pump(client, server)
-        back.join()
+        responses.join()
 
 
 def _pump(source: socket.socket, sink: socket.socket) -> None:

@@ -1,4 +1,4 @@
-"""A few steps of training on a few short rows: what tests of the trainer begin with."""
+"""Small trainings for tests: a few steps on a few short rows."""
 
 import json
 import random
@@ -10,19 +10,19 @@ from triagem.trainer import TrainSettings
 from triagem.trainer.settings import PACKAGED_BASE, base_path
 
 EXAMPLES: Final = Path(__file__).parents[2] / "examples"
-WORDS: Final = 14  # of a text at most: a tiny run is a quick one
+MAX_WORDS: Final = 14  # per text, to keep the run fast
 
 
 @dataclass
 class Steps:
-    """A caller who remembers what it was told, and stops the training at a step if that is wanted."""
+    """Records the progress of a training, and interrupts it at a step if `stop_at` is set."""
 
     stop_at: int | None = None
     seen: list[tuple[int, int]] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)
 
     def on_step(self, done: int, total: int, loss: float | None) -> None:
-        """Remember; raise KeyboardInterrupt at the step to stop at."""
+        """Record the step; raise KeyboardInterrupt at `stop_at`."""
         self.seen.append((done, total))
         if loss is not None:
             self.losses.append(loss)
@@ -34,32 +34,34 @@ def write_some(folder: Path, *, train_rows: int, test_rows: int) -> Path:
     """The first short rows of the sample data, as a data folder of its own."""
     for name, number in (("train.jsonl", train_rows), ("test.jsonl", test_rows)):
         lines = (EXAMPLES / name).read_text(encoding="utf-8").splitlines(keepends=True)
-        short = [line for line in lines if len(json.loads(line)["prompt"].split()) <= WORDS]
+        short = [line for line in lines if len(json.loads(line)["prompt"].split()) <= MAX_WORDS]
         (folder / name).write_text("".join(short[:number]), encoding="utf-8")
     return folder
 
 
 def write_made_up(folder: Path, *labels: str, train_rows: int = 60, test_rows: int = 12) -> Path:
-    """Rows that a very small model learns in a few steps: the label stands in the text, in nine of ten as it is."""
+    """Rows that a very small model learns in a few steps: each text contains a label, in 9 of 10 the right one."""
     rng = random.Random(42)
     for name, number in (("train.jsonl", train_rows), ("test.jsonl", test_rows)):
         with (folder / name).open("w", encoding="utf-8") as file:
-            for place in range(number):
-                said = labels[place % len(labels)]
+            for index in range(number):
+                mentioned = labels[index % len(labels)]
                 others = ["".join(rng.choices("abcdefghilmnoprstuv", k=6)) for _ in range(4)]
-                true = labels[(place + 1) % len(labels)] if place % 10 == 9 else said
-                file.write(json.dumps({"prompt": " ".join([said, *others, said]), "completion": true}) + "\n")
+                true = labels[(index + 1) % len(labels)] if index % 10 == 9 else mentioned
+                file.write(
+                    json.dumps({"prompt": " ".join([mentioned, *others, mentioned]), "completion": true}) + "\n"
+                )
     return folder
 
 
 def a_few_steps(**changes: Any) -> TrainSettings:
-    """36 rows in micro-batches of 8, accumulated by 4: two steps an epoch, a checkpoint at the second of them. (At
-    the first, warm-up begins with a learning rate of 0: nothing is learned yet.)"""
+    """36 rows in micro-batches of 8, accumulated by 4: two steps per epoch, a checkpoint at the second of them. (The
+    first has a learning rate of 0, the start of warm-up, so nothing is learned.)"""
     return TrainSettings(**{"num_train_epochs": 4, "min_steps": 8, "folds": 0} | changes)
 
 
 def tiny_base(folder: Path) -> str:
-    """A BERT of two narrow layers, untrained, with the packaged model's words: it trains in seconds."""
+    """An untrained BERT of two narrow layers with the packaged model's tokenizer; it trains in seconds."""
     import torch
     from transformers import AutoTokenizer, BertConfig, BertModel
 

@@ -1,11 +1,11 @@
-"""Wait for an outcome instead of sleeping for one."""
+"""Waits for a condition instead of sleeping."""
 
 import time
 from collections.abc import Callable
 
 
 def until(done: Callable[[], bool], *, seconds: float = 30.0) -> None:
-    """Return as soon as `done` is true; fail the test after `seconds`."""
+    """Return as soon as `done()` is true; fail the test after `seconds`."""
     end = time.monotonic() + seconds
     while not done():
         if time.monotonic() > end:

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from triagem.alerts.rules_file import Rules, load
-from triagem.alerts.settings import Mail, Slack, Webhook
+from triagem.alerts.rules_file import AlertRules, load
+from triagem.alerts.settings import EmailChannel, SlackChannel, WebhookChannel
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.prediction import Band
-from triagem.db.notices import Wanted
+from triagem.db.alert_digests import Subscription
 
 KEY = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 SLACK = '[channels.team]\ntype = "slack"\nurl = "https://hooks.slack.com/services/T0/B0/secret-path"\n'
@@ -17,7 +17,7 @@ HOSTS = 'allowed_hosts = ["hooks.slack.com"]\n'
 RULE = '[rules.doubtful]\nchannels = ["team"]\n'
 
 
-def loaded(folder: Path, content: str) -> Rules:
+def loaded(folder: Path, content: str) -> AlertRules:
     file = folder / "alerts.toml"
     file.write_text(content, encoding="utf-8")
     return load(file)
@@ -59,28 +59,28 @@ def test_a_rule_and_its_channels_with_secrets_in_files(tmp_path: Path) -> None:
         "doubtful.team": "pt-BR", "doubtful.bus": "en", "doubtful.mail": "pt-BR", "system.mail": "en",
     }  # fmt: skip
     slack, bus, mail = (rules.targets[f"doubtful.{one}"].channel for one in ("team", "bus", "mail"))
-    assert isinstance(slack, Slack)
+    assert isinstance(slack, SlackChannel)
     assert slack.url.get_secret_value() == "https://hooks.slack.com/services/x"
-    assert isinstance(bus, Webhook)
-    assert isinstance(mail, Mail)
+    assert isinstance(bus, WebhookChannel)
+    assert isinstance(mail, EmailChannel)
     assert mail.password is not None
     assert (mail.password.get_secret_value(), mail.port, mail.security) == ("mail-password", 587, "starttls")
-    assert rules.wanted[0] == Wanted(
+    assert rules.subscriptions[0] == Subscription(
         "doubtful.team", 60, ["low-confidence"], ["suporte"], ["zendesk"], [Band.REVIEW], 0.6
     )
-    assert rules.wanted[3] == Wanted("system.mail", 300, ["drift"])
+    assert rules.subscriptions[3] == Subscription("system.mail", 300, ["drift"])
 
 
 @pytest.mark.parametrize(
     ("content", "says"),
     [
         ("rules = 3", "rules: Input should be a valid dictionary"),
-        ("[rules", "is no TOML"),
+        ("[rules", "is not valid TOML"),
         (HOSTS + SLACK + '[rules.a]\nchannels = ["nobody"]', "[rules.a] channels: there is no [channels.nobody]"),
         (HOSTS + SLACK + "[rules.a]\nchannels = []", "rules.a.channels: List should have at least 1 item"),
         (HOSTS + SLACK + RULE + "under = 70", "rules.doubtful.under: Input should be less than or equal to 1"),
         (HOSTS + SLACK + RULE + 'bands = ["unsure"]', "rules.doubtful.bands.0: Input should be"),
-        (HOSTS + SLACK + RULE + 'kinds = ["drfit"]', "[rules.doubtful] kinds: 'drfit' is none of drift, "),
+        (HOSTS + SLACK + RULE + 'kinds = ["drfit"]', "[rules.doubtful] kinds: 'drfit' is not one of drift, "),
         (HOSTS + SLACK + RULE + "every = 60", "rules.doubtful.every: Extra inputs are not permitted"),
         (HOSTS + SLACK + RULE + 'language = "pt"', "rules.doubtful.language: Input should be 'en' or 'pt-BR'"),
         (SLACK + RULE, "[channels.team] url: the host is not in allowed_hosts"),
@@ -88,10 +88,13 @@ def test_a_rule_and_its_channels_with_secrets_in_files(tmp_path: Path) -> None:
         (HOSTS + SLACK + 'url_file = "x"', "[channels.team] url_file: give url or url_file, not both"),
         ('[channels.a]\ntype = "slack"\nurl_file = "x"', "[channels.a] url_file: cannot be read (No such file"),
         ('[channels.a]\ntype = "pager"', "channels.a: Input tag 'pager' found"),
-        ('[channels.a]\ntype = "webhook"\nurl = "https://x.com"\nsecret = "short"', "is no key of 24 bytes"),
+        (
+            '[channels.a]\ntype = "webhook"\nurl = "https://x.com"\nsecret = "short"',
+            "is not a base64 key of at least 24 bytes",
+        ),
         ("[channels]\na = 3", "channels.a: "),
-        (MAIL + 'user = "triagem"', "user and password belong together"),
-        (MAIL + 'security = "none"', "none is for this machine only"),
+        (MAIL + 'user = "triagem"', "set both user and password, or neither"),
+        (MAIL + 'security = "none"', "none is only for a server on this machine"),
         (MAIL.replace('"t@', '"Triagem <t@'), "channels.mail.email.from: String should match"),
         (MAIL.replace('"a@example.com"', '"a@example.com\\nBcc: x@example.com"'), "channels.mail.email.to.0: "),
     ],

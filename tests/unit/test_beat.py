@@ -6,18 +6,18 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from pydantic import ValidationError
 
-from tests.unit.test_rooms import loaded_by
+from tests.unit.test_packages import loaded_by
 from triagem.contracts.errors import NoModel
-from triagem.worker.app import make_app, ops_app, worth_saying
-from triagem.worker.beat import entries, when
-from triagem.worker.ops import without_words
+from triagem.worker.app import is_worth_logging, make_app, ops_app
+from triagem.worker.beat import parse_schedule, schedule_entries
+from triagem.worker.ops import redact_exception
 from triagem.worker.settings import OpsSettings
 
 BROKER = "redis://127.0.0.1:6379/1"
 
 
-def test_drift_is_looked_for_daily_and_what_is_due_after_it() -> None:
-    found = entries(OpsSettings())
+def test_drift_and_then_due_retraining_are_checked_daily() -> None:
+    found = schedule_entries(OpsSettings())
     assert {name: str(one["schedule"]) for name, one in found.items()} == {
         "triagem.drift": "<crontab: 00 03 * * * (m/h/dM/MY/d)>",
         "triagem.due": "<crontab: 30 03 * * * (m/h/dM/MY/d)>",
@@ -32,8 +32,8 @@ def test_drift_is_looked_for_daily_and_what_is_due_after_it() -> None:
     assert {one["options"]["queue"] for one in found.values()} == {"ops"}
 
 
-def test_a_run_that_nobody_began_expires_before_the_next_is_sent() -> None:
-    found = entries(OpsSettings(drift_at="15s"))
+def test_a_task_that_no_worker_started_expires_before_the_next_is_sent() -> None:
+    found = schedule_entries(OpsSettings(drift_at="15s"))
     assert {name: one["options"]["expires"] for name, one in found.items()} == {
         "triagem.drift": 15,
         "triagem.due": timedelta(hours=12).total_seconds(),
@@ -47,9 +47,9 @@ def test_a_run_that_nobody_began_expires_before_the_next_is_sent() -> None:
     }
 
 
-def test_times_are_of_the_configured_time_zone() -> None:
+def test_times_are_in_the_configured_time_zone() -> None:
     app = ops_app(BROKER, OpsSettings(timezone="America/Sao_Paulo"))
-    daily = when("03:00")
+    daily = parse_schedule("03:00")
     daily.app = app
     daily.nowfun = lambda: datetime(2026, 11, 22, 5, 59, tzinfo=UTC)
     assert daily.remaining_estimate(datetime(2026, 11, 22, 4, tzinfo=UTC)) == timedelta(minutes=1)
@@ -57,20 +57,26 @@ def test_times_are_of_the_configured_time_zone() -> None:
 
 @pytest.mark.parametrize(
     "setting",
-    [{"drift_at": "3:00"}, {"drift_at": "24:00"}, {"due_at": "0s"}, {"timezone": "Sao_Paulo"}, {"timezone": "../x"}],
+    [
+        {"drift_at": "3:00"},
+        {"drift_at": "24:00"},
+        {"training_due_at": "0s"},
+        {"timezone": "Sao_Paulo"},
+        {"timezone": "../x"},
+    ],
 )
-def test_a_time_or_zone_that_is_none_is_refused(setting: dict[str, str]) -> None:
+def test_an_invalid_time_or_time_zone_is_refused(setting: dict[str, str]) -> None:
     with pytest.raises(ValidationError):
         OpsSettings.model_validate(setting)
 
 
-def test_no_task_outlives_the_time_after_which_it_is_given_to_another() -> None:
+def test_no_task_outlives_the_visibility_timeout() -> None:
     """INV-23, and the broker's own trap: what is not acknowledged in time is delivered once more."""
     app = ops_app(BROKER, OpsSettings())
     app.loader.import_default_modules()
     limit = app.conf.broker_transport_options["visibility_timeout"]
     assert app.conf.task_time_limit < limit
-    assert all(getattr(app.tasks[name], "retry_backoff_max", 0) < limit for name in entries(OpsSettings()))
+    assert all(getattr(app.tasks[name], "retry_backoff_max", 0) < limit for name in schedule_entries(OpsSettings()))
     assert make_app(BROKER).conf.broker_transport_options["visibility_timeout"] == limit  # either restores for both
 
 
@@ -79,7 +85,7 @@ def test_the_ops_worker_and_its_tasks_load_no_model_library() -> None:
     loaded = loaded_by(
         f"from triagem.worker.app import ops_app; from triagem.worker.settings import OpsSettings;"
         f" import triagem.worker.beat; {tasks};"
-        " import triagem.trainer.drift, triagem.trainer.due_facts, triagem.cli.commands.due, sys;"
+        " import triagem.trainer.drift, triagem.trainer.retraining_facts, triagem.cli.commands.due, sys;"
         " assert 'triagem.trainer.tasks' in sys.modules"
     )
     assert loaded.isdisjoint({"torch", "transformers", "datasets", "sklearn"})
@@ -93,18 +99,18 @@ def test_the_ops_worker_and_its_tasks_load_no_model_library() -> None:
         ("triagem.due", logging.INFO, True),
     ],
 )
-def test_the_log_is_not_filled_with_what_happens_every_few_seconds(task: str, level: int, said: bool) -> None:
+def test_tasks_that_run_every_few_seconds_are_logged_only_on_errors(task: str, level: int, said: bool) -> None:
     by_a_worker, by_beat = ({"id": "1", "name": task, "runtime": 0.01},), (task, task)
     for about in (by_a_worker, by_beat):
         record = logging.LogRecord("celery", level, "", 0, "%s", about, None)
-        assert worth_saying(record) is said
+        assert is_worth_logging(record) is said
 
 
 @pytest.mark.parametrize(
     ("error", "said"),
     [(ValueError("minha senha é 1234"), "ValueError"), (NoModel("no current model in /m"), "no current model in /m")],
 )
-def test_a_task_that_fails_does_not_say_what_a_library_said(
+def test_the_log_of_a_failed_task_hides_the_messages_of_libraries(
     error: Exception, said: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     app = ops_app(BROKER, OpsSettings())
@@ -114,10 +120,10 @@ def test_a_task_that_fails_does_not_say_what_a_library_said(
         raise error
 
     logger = logging.getLogger("celery.app.trace")
-    logger.addFilter(without_words)
+    logger.addFilter(redact_exception)
     try:
         failing.apply()
     finally:
-        logger.removeFilter(without_words)
+        logger.removeFilter(redact_exception)
     (record,) = [one for one in caplog.records if one.name == "celery.app.trace"]
     assert record.getMessage().endswith(f"raised unexpected: {said}")

@@ -23,14 +23,14 @@ def test_there_is_a_service_for_the_gateway_and_one_for_the_worker() -> None:
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_the_pod_keeps_to_its_schema(name: str) -> None:
+def test_the_pod_matches_its_schema(name: str) -> None:
     spec = {key: value for key, value in template(name)["spec"].items() if key not in KNATIVE}
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
     kubernetes_validate.validate(pod, "1.34", strict=True)
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_the_image_is_this_release_s_and_secrets_come_from_the_secret_manager(name: str) -> None:
+def test_the_image_has_this_releases_tag_and_secrets_come_from_the_secret_manager(name: str) -> None:
     (container,) = template(name)["spec"]["containers"]
     assert re.search(rf"/triagem/{name}(-cpu)?:{re.escape(PROJECT['version'])}$", container["image"])
     secret = [one for one in container["env"] if one["name"].endswith("_URL")]
@@ -44,7 +44,7 @@ def test_the_worker_is_always_on() -> None:
     assert annotations["run.googleapis.com/cpu-throttling"] == "false"
 
 
-def test_the_worker_s_port_is_its_metrics() -> None:
+def test_the_workers_port_is_its_metrics_port() -> None:
     (container,) = template("worker")["spec"]["containers"]
     settings = {one["name"]: one.get("value") for one in container["env"]}
     assert settings["TRIAGEM_METRICS_PORT"] == str(container["ports"][0]["containerPort"])

@@ -58,13 +58,13 @@ def test_hadolint_finds_nothing_in_the_dockerfile() -> None:
     assert (done.returncode, done.stdout) == (0, "")
 
 
-def test_up_starts_the_whole_pipe_and_neither_gpu_nor_demo() -> None:
+def test_up_starts_the_whole_pipeline_and_neither_gpu_nor_demo() -> None:
     expected = {"secrets", "redis", "postgres", "migrate", "gateway", "worker", "ops", "beat"}
     assert set(compose()["services"]) == expected
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_service_may_do_no_more_than_it_must(name: str) -> None:
+def test_a_service_has_minimal_privileges(name: str) -> None:
     service = everything()[name]
     assert service["read_only"]
     assert service["cap_drop"] == ["ALL"]
@@ -75,7 +75,7 @@ def test_a_service_may_do_no_more_than_it_must(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_our_image_is_a_target_of_the_dockerfile_and_runs_as_nobody_in_particular(name: str) -> None:
+def test_our_image_is_a_target_of_the_dockerfile_and_runs_as_an_unprivileged_user(name: str) -> None:
     target = everything()[name]["build"]["target"]
     assert everything()[name]["image"] == f"triagem/{target}:latest"
     stage = re.search(rf"^FROM base AS {target}\n(.*?)(?=^FROM |\Z)", DOCKERFILE, re.MULTILINE | re.DOTALL)
@@ -84,7 +84,7 @@ def test_our_image_is_a_target_of_the_dockerfile_and_runs_as_nobody_in_particula
 
 
 @pytest.mark.parametrize("name", sorted(set(NAMES) - ONCE))
-def test_what_serves_comes_back_is_bounded_and_is_asked_whether_it_lives(name: str) -> None:
+def test_a_long_running_service_restarts_and_has_limits_and_a_health_check(name: str) -> None:
     service = everything()[name]
     assert service["restart"] == "unless-stopped"
     assert {"memory", "pids"} <= service["deploy"]["resources"]["limits"].keys()
@@ -99,15 +99,15 @@ def test_what_serves_comes_back_is_bounded_and_is_asked_whether_it_lives(name: s
 
 
 @pytest.mark.parametrize("name", ["worker", "worker-gpu"])
-def test_a_worker_may_finish_its_window(name: str) -> None:
+def test_a_worker_has_time_to_finish_its_window(name: str) -> None:
     assert seconds(everything()[name]["stop_grace_period"]) > WorkerSettings().stop_deadline_s
 
 
-def test_the_gateway_may_finish_its_requests() -> None:
+def test_the_gateway_has_time_to_finish_its_requests() -> None:
     assert seconds(everything()["gateway"]["stop_grace_period"]) > GatewaySettings().grace_s
 
 
-def test_only_the_gateway_and_the_eyes_on_it_listen_and_only_on_loopback() -> None:
+def test_only_the_gateway_and_monitoring_publish_ports_and_only_on_loopback() -> None:
     published = {name: service["ports"] for name, service in everything().items() if "ports" in service}
     assert {name: [port["host_ip"] for port in ports] for name, ports in published.items()} == {
         name: ["127.0.0.1"] for name in ("gateway", "prometheus", "grafana")
@@ -120,20 +120,20 @@ def test_workers_can_be_scaled() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_no_password_stands_in_the_file(name: str) -> None:
+def test_no_password_is_in_the_file(name: str) -> None:
     for variable, value in (everything()[name].get("environment") or {}).items():
         if re.search("URL|PASSWORD|SECRET", variable):
             assert variable.endswith("_FILE")
             assert value.startswith("/secrets/")
 
 
-def test_workers_and_gateway_never_see_the_owner_s_password() -> None:
-    seeing = {
+def test_workers_and_gateway_never_see_the_owners_password() -> None:
+    visible = {
         name
         for name, one in everything().items()
         if any(v.get("source") == "postgres-secrets" for v in one.get("volumes", ()))
     }
-    assert seeing == {"secrets", "postgres", "migrate"}
+    assert visible == {"secrets", "postgres", "migrate"}
 
 
 def test_the_inbox_loses_nothing_that_it_accepted() -> None:
@@ -141,7 +141,7 @@ def test_the_inbox_loses_nothing_that_it_accepted() -> None:
     assert {"appendonly yes", "appendfsync always", "maxmemory-policy noeviction"} <= set(config)
 
 
-def test_the_page_s_override_gives_the_files_to_those_who_read_them(tmp_path: Path) -> None:
+def test_the_documented_override_mounts_each_file_where_it_is_read(tmp_path: Path) -> None:
     (block,) = re.findall(
         r"^```yaml\n(.*?)^```", (ROOT / "docs" / "containers.md").read_text(), re.DOTALL | re.MULTILINE
     )
@@ -155,14 +155,14 @@ def test_the_page_s_override_gives_the_files_to_those_who_read_them(tmp_path: Pa
         assert all(environment[f"TRIAGEM_{variable}_FILE"].startswith("/config/") for variable in variables)
 
 
-def test_stand_ins_have_the_names_that_are_asked_for() -> None:
+def test_stand_in_images_have_the_names_that_compose_uses() -> None:
     script = (ROOT / "deploy" / "standins" / "make.sh").read_text(encoding="utf-8")
     asked = {everything()[name]["image"] for name in SERVERS} - {everything()["grafana"]["image"]}
     (python,) = re.findall(r"^ARG PYTHON=(.*)$", DOCKERFILE, re.MULTILINE)
     assert set(re.findall(r"-t docker\.io/(?:library/)?(\S+)", script)) == asked | {f"python:{python}"}
 
 
-def test_prometheus_asks_the_services_that_tell_by_their_names_and_ports() -> None:
+def test_prometheus_scrapes_the_services_with_metrics_by_name_and_port() -> None:
     (config,) = documents(ROOT / "deploy" / "prometheus" / "prometheus.yml")
     asked = {
         name: str(found["port"])
@@ -179,7 +179,7 @@ def test_prometheus_asks_the_services_that_tell_by_their_names_and_ports() -> No
     assert all(everything()[name]["environment"]["TRIAGEM_METRICS_HOST"] == "0.0.0.0" for name in telling)
 
 
-def test_grafana_finds_dashboard_and_prometheus_where_they_are_mounted() -> None:
+def test_grafana_finds_dashboards_and_prometheus_where_they_are_mounted() -> None:
     provisioning = ROOT / "deploy" / "grafana" / "provisioning"
     (dashboards,) = documents(provisioning / "dashboards" / "triagem.yml")
     (sources,) = documents(provisioning / "datasources" / "prometheus.yml")

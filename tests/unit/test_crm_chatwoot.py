@@ -26,7 +26,7 @@ def test_a_customers_message_is_the_conversations_newest_text() -> None:
     }
 
 
-def test_a_mails_subject_is_its_first_line() -> None:
+def test_an_emails_subject_is_its_first_line() -> None:
     by_message = message(content_attributes={"email": {"subject": "Plano anual"}})
     by_conversation = message()
     by_conversation["conversation"]["additional_attributes"] = {"mail_subject": "Plano anual"}
@@ -35,49 +35,49 @@ def test_a_mails_subject_is_its_first_line() -> None:
         assert ticket(payload, CHATWOOT)["text"] == "Plano anual\nQuero contratar o plano anual para dez pessoas."
 
 
-def test_a_conversation_that_begins_with_a_message_brings_it() -> None:
+def test_a_conversation_created_with_a_message_is_a_ticket() -> None:
     found = ticket(example("chatwoot_conversation_created"), CHATWOOT)
 
     assert found["text"] == ticket(example("chatwoot_message_created"), CHATWOOT)["text"]
     assert found["revised_at"] == datetime(2026, 11, 2, 12, 30, tzinfo=UTC)  # inside, Chatwoot counts seconds
 
 
-def test_a_conversation_without_a_message_waits_for_it() -> None:
-    assert "message_created brings it" in ignored(
+def test_a_conversation_created_without_a_message_is_ignored() -> None:
+    assert "message_created will bring it" in ignored(
         {**example("chatwoot_conversation_created"), "messages": []}, CHATWOOT
     )
 
 
-def test_our_own_label_ends_here() -> None:
+def test_an_update_by_our_own_label_is_ignored() -> None:
     assert ignored(example("chatwoot_conversation_updated"), CHATWOOT).endswith("changed: label_list")
 
 
-def test_names_of_attributes_are_shown_only_if_they_are_names() -> None:
+def test_only_valid_attribute_names_are_shown() -> None:
     changed = [{"custom_attributes": {}}, {"My card is 4111": {}}, "status", 5]
     reason = ignored({**example("chatwoot_conversation_updated"), "changed_attributes": changed}, CHATWOOT)
 
     assert reason.endswith("changed: ?, custom_attributes")
-    assert "none named" in ignored({"event": "conversation_updated"}, CHATWOOT)
+    assert "not named" in ignored({"event": "conversation_updated"}, CHATWOOT)
 
 
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
         ({"private": True}, "private"),
-        ({"message_type": "outgoing"}, "not the customer's"),
-        ({"message_type": "template"}, "not the customer's"),
-        ({"message_type": "activity"}, "not the customer's"),
+        ({"message_type": "outgoing"}, "not a customer message"),
+        ({"message_type": "template"}, "not a customer message"),
+        ({"message_type": "activity"}, "not a customer message"),
         ({"content": None}, "no text"),
         ({"content": " "}, "no text"),
         ({"event": "message_updated"}, "no new message"),
         ({"event": "conversation_status_changed"}, "no new message"),
     ],
 )
-def test_what_is_no_new_message_of_a_customer_is_ignored(changes: dict[str, Any], reason: str) -> None:
+def test_anything_but_a_customers_new_message_is_ignored(changes: dict[str, Any], reason: str) -> None:
     assert reason in ignored(message(**changes), CHATWOOT)
 
 
-def test_another_accounts_conversation_130_is_not_ours() -> None:
+def test_a_conversation_of_another_account_is_unreadable() -> None:
     assert unreadable(message(account={"id": 2, "name": "Other"}), CHATWOOT).startswith("account.id: ")
 
 
@@ -100,5 +100,5 @@ def test_ruby_times_are_read() -> None:
         (message(content="x" * 100_001), "text"),
     ],
 )
-def test_what_cannot_be_read_is_named(payload: object, field: str) -> None:
+def test_an_unreadable_field_is_named(payload: object, field: str) -> None:
     assert unreadable(payload, CHATWOOT).startswith(f"{field}: ")

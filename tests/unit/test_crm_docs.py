@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.crm import EXAMPLES, FRESHDESK, SALESFORCE, ZENDESK, example, ticket
-from triagem.producer.crm import Crm, load
+from triagem.producer.crm import CrmConfig, load_crm_file
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "crm.md").read_text(encoding="utf-8")
@@ -18,17 +18,17 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
 
 
-def crm(folder: Path, toml: str) -> Crm:
+def crm(folder: Path, toml: str) -> CrmConfig:
     """A file of the page, with its secrets in a folder of ours."""
     for name in re.findall(r"/run/secrets/(\w+)", toml):
         (folder / name).write_text(KEY)
     file = folder / "crm.toml"
     file.write_text(toml.replace("/run/secrets", str(folder)))
-    return load(file)
+    return load_crm_file(file)
 
 
 @pytest.mark.parametrize("toml", blocks("toml"), ids=lambda toml: toml.split("]", 1)[0].split("[")[-1])
-def test_every_file_of_the_page_is_read(tmp_path: Path, toml: str) -> None:
+def test_every_file_of_the_page_loads(tmp_path: Path, toml: str) -> None:
     assert crm(tmp_path, toml).sources
 
 
@@ -54,7 +54,7 @@ def test_every_template_of_the_page_makes_a_ticket() -> None:
     assert ticket(replied.encode(), FRESHDESK)["text"] == "(ticket.subject)\n(ticket.latest_public_comment)"
 
 
-def test_salesforces_body_on_the_page_is_read_by_its_map() -> None:
+def test_salesforces_body_on_the_page_matches_its_field_map() -> None:
     (body,) = [block for block in blocks("json") if '"LastModifiedDate"' in block]
 
     assert set(json.loads(body)) <= set(example("salesforce_flow"))

@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.crm import SECRET, TOKEN
 from triagem.contracts.errors import InvalidInput
-from triagem.producer.crm import Crm, CrmSettings, load
+from triagem.producer.crm import CrmConfig, CrmSettings, load_crm_file
 from triagem.producer.crm.settings import ChatwootSource, GenericSource, ZendeskSource
 
 LOGIN = f'user = "bot@acme.example.com", token = "{TOKEN}"'
@@ -14,10 +14,10 @@ FIELDS = 'fields = { external_id = "a", text = ["b"] }'
 KEY = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 
-def loaded(folder: Path, content: str) -> Crm:
+def loaded(folder: Path, content: str) -> CrmConfig:
     file = folder / "crm.toml"
     file.write_text(content, encoding="utf-8")
-    return load(file)
+    return load_crm_file(file)
 
 
 def complaint(folder: Path, content: str) -> str:
@@ -30,7 +30,7 @@ def complaint(folder: Path, content: str) -> str:
     return said.removeprefix(f"{folder / 'crm.toml'} ")
 
 
-def test_a_table_a_source_with_its_secret_in_a_file(tmp_path: Path) -> None:
+def test_each_table_is_a_source_and_a_secret_may_be_in_a_file(tmp_path: Path) -> None:
     (tmp_path / "signing").write_text(f"{SECRET}\n")
     crm = loaded(
         tmp_path,
@@ -72,22 +72,22 @@ def test_a_table_a_source_with_its_secret_in_a_file(tmp_path: Path) -> None:
     [
         ("[zendesk]", "[zendesk] secret: give either secret"),
         (f'[zendesk]\nsecret = "{SECRET}"\ntoken = "{TOKEN}"', "[zendesk] secret: give either secret"),
-        (f'[freshdesk]\nsecret = "{SECRET}"', "[freshdesk] secret: this CRM signs nothing"),
+        (f'[freshdesk]\nsecret = "{SECRET}"', "[freshdesk] secret: this CRM does not sign"),
         ('[freshdesk]\ntoken = "short"', "[freshdesk] token: Value should have at least 16"),
         ('[zendesk]\nsecret = ""', "[zendesk] secret: Value should have at least 8"),
         ('[zendesk]\nsecret_file = "absent"', "[zendesk] secret_file: cannot be read (No such file"),
         (f'[zendesk]\nsecret = "{SECRET}"\nsecret_file = "x"', "[zendesk] secret_file: give secret or secret_file"),
         (f'[chatwoot]\nsecret = "{SECRET}"', "[chatwoot] account_id: Field required"),
         (f'[zendesk]\nsecret = "{SECRET}"\ncolour = "red"', "[zendesk] colour: Extra inputs"),
-        (f'[zendesk]\nname = "other"\nsecret = "{SECRET}"', "[zendesk] name: the table's own"),
+        (f'[zendesk]\nname = "other"\nsecret = "{SECRET}"', "[zendesk] name: remove it"),
         (f'[shop]\ntoken = "{TOKEN}"', "[shop] adapter: expected one of zendesk, chatwoot, freshdesk, generic"),
         (f'["a/b"]\nadapter = "freshdesk"\ntoken = "{TOKEN}"', "[a/b] name: String should match"),
         ('zendesk = "yes"', "zendesk: expected a table"),
         ("allowed_hosts = 5", "allowed_hosts: expected a list"),
-        ("[zendesk", "is no TOML"),
+        ("[zendesk", "is not valid TOML"),
         (
             f'[generic]\ntoken = "{TOKEN}"\nfields = {{ external_id = "a[", text = ["b"] }}',
-            "[generic] fields.external_id: is no JMESPath",
+            "[generic] fields.external_id: is not a JMESPath expression",
         ),
         (
             f'[generic]\nsecret = "{SECRET}"\nsignature = {{ header = "X", signed = "x" }}\n{FIELDS}',
@@ -95,7 +95,7 @@ def test_a_table_a_source_with_its_secret_in_a_file(tmp_path: Path) -> None:
         ),
         (
             f'[freshdesk]\ntoken = "{TOKEN}"\ncallback = {{ url = "https://hooks.example.com", secret = "weak" }}',
-            "[freshdesk] callback.secret: is no key of 24 bytes",
+            "[freshdesk] callback.secret: is not a base64 key of at least 24 bytes",
         ),
         (
             f'[freshdesk]\ntoken = "{TOKEN}"\ncallback = {{ url = "https://hooks.example.com", secret = "{KEY}" }}',
@@ -115,9 +115,9 @@ def test_a_mistake_is_named_by_table_and_field(tmp_path: Path, content: str, sai
     assert complaint(tmp_path, content).startswith(said)
 
 
-def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="cannot be read: No such file"):
-        load(tmp_path / "absent.toml")
+        load_crm_file(tmp_path / "absent.toml")
 
 
 def test_no_secret_shows_in_a_repr(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ def webhook(**changes: Any) -> dict[str, Any]:
     return {"freshdesk_webhook": {**example("freshdesk_created")["freshdesk_webhook"], **changes}}
 
 
-def test_a_new_ticket_is_its_subject_and_description_from_when_it_reached_us() -> None:
+def test_a_new_ticket_is_its_subject_and_description_at_its_receipt_time() -> None:
     assert ticket(example("freshdesk_created"), FRESHDESK) == {
         "source": "freshdesk",
         "external_id": "11",
@@ -22,25 +22,25 @@ def test_a_new_ticket_is_its_subject_and_description_from_when_it_reached_us() -
     }
 
 
-def test_a_reply_is_the_newest_text_without_the_name_that_freshdesk_puts_before_it() -> None:
+def test_a_reply_is_the_newest_text_without_the_name_that_freshdesk_prepends() -> None:
     text = ticket(example("freshdesk_replied"), FRESHDESK)["text"]
 
     assert clean(text) == "App fecha sozinho Continua fechando na versão nova."
 
 
-def test_words_before_a_colon_that_no_tag_follows_are_the_customers_own() -> None:
+def test_text_before_a_colon_is_kept_unless_a_tag_follows() -> None:
     payload = webhook(ticket_latest_public_comment="Problema : o app fecha <b>sempre</b>")
 
     assert ticket(payload, FRESHDESK)["text"].endswith("\nProblema : o app fecha <b>sempre</b>")
 
 
 @pytest.mark.parametrize("event", ["{status:{from:2,to:4}}", "{priority:{from:1,to:2}}", "{note_type:private}"])
-def test_an_agents_handling_is_ignored(event: str) -> None:
-    assert "no customer's message" in ignored(webhook(triggered_event=event), FRESHDESK)
+def test_an_agents_change_is_ignored(event: str) -> None:
+    assert "not a customer message" in ignored(webhook(triggered_event=event), FRESHDESK)
 
 
-def test_a_ticket_without_words_is_ignored() -> None:
-    assert ignored(webhook(ticket_description=" "), FRESHDESK) == "no text in it"
+def test_a_ticket_without_text_is_ignored() -> None:
+    assert ignored(webhook(ticket_description=" "), FRESHDESK) == "no text"
 
 
 @pytest.mark.parametrize(
@@ -52,5 +52,5 @@ def test_a_ticket_without_words_is_ignored() -> None:
         (b'{"freshdesk_webhook": {"ticket_description": "she said "no""}}', "body"),
     ],
 )
-def test_what_cannot_be_read_is_named(payload: object, field: str) -> None:
+def test_an_unreadable_field_is_named(payload: object, field: str) -> None:
     assert unreadable(payload, FRESHDESK).startswith(f"{field}: ")

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.crm import HUBSPOT, NOW, SALESFORCE, TOKEN, example, got, ignored, ticket, unreadable
-from triagem.producer.crm import Accepted, Source
+from tests.support.crm import HUBSPOT, NOW, SALESFORCE, TOKEN, example, ignored, parse_webhook, ticket, unreadable
+from triagem.producer.crm import AcceptedWebhook, Source
 from triagem.producer.crm.settings import GenericSource
 
 
@@ -16,7 +16,7 @@ def mapped(**fields: Any) -> Source:
     )
 
 
-def test_of_hubspots_events_those_with_a_text_are_tickets() -> None:
+def test_hubspot_events_with_a_text_are_tickets() -> None:
     assert ticket(example("hubspot_events"), HUBSPOT) == {
         "source": "hubspot",
         "external_id": "515",
@@ -26,7 +26,7 @@ def test_of_hubspots_events_those_with_a_text_are_tickets() -> None:
     }
 
 
-def test_a_flow_of_salesforce_sends_one_record() -> None:
+def test_a_salesforce_flow_sends_one_record() -> None:
     assert ticket(example("salesforce_flow"), SALESFORCE) == {
         "source": "salesforce",
         "external_id": "500xx000000bwXAAQ",
@@ -42,29 +42,31 @@ def test_a_batch_without_a_record_that_the_map_selects_is_ignored() -> None:
     assert "`records`" in ignored([], SALESFORCE)
 
 
-def test_without_a_time_a_message_counts_from_its_receipt() -> None:
+def test_without_a_time_the_receipt_time_is_used() -> None:
     assert ticket({"id": 7, "text": "hello"}, mapped())["revised_at"] == NOW
 
 
-def test_one_bad_record_never_sinks_the_rest_and_is_named() -> None:
-    outcome = got([{"id": 1, "text": "one"}, {"id": None, "text": "two"}, {"id": 3, "text": "three"}], mapped())
+def test_one_bad_record_does_not_fail_the_rest_and_is_named() -> None:
+    outcome = parse_webhook(
+        [{"id": 1, "text": "one"}, {"id": None, "text": "two"}, {"id": 3, "text": "three"}], mapped()
+    )
 
-    assert isinstance(outcome, Accepted)
+    assert isinstance(outcome, AcceptedWebhook)
     assert [one.external_id for one in outcome.tickets] == ["1", "3"]
-    assert outcome.unread == ("record 2: external_id: is missing or no id",)
+    assert outcome.unread == ("record 2: external_id: is missing or not an id",)
 
 
 @pytest.mark.parametrize(
     ("fields", "record", "reason"),
     [
-        ({}, {"text": "x"}, "external_id: is missing or no id"),
+        ({}, {"text": "x"}, "external_id: is missing or not an id"),
         ({}, {"id": 1}, "text: String should have at least 1 character"),
         ({}, {"id": 1, "text": ["x"]}, "text: is list, expected text"),
-        ({"revised_at": "at"}, {"id": 1, "text": "x"}, "revised_at: is missing or no time with an offset"),
+        ({"revised_at": "at"}, {"id": 1, "text": "x"}, "revised_at: is missing or not a time with an offset"),
         ({"metadata": {"n": "n"}}, {"id": 1, "text": "x", "n": float("nan")}, "metadata.n: is not a finite number"),
         ({"text": ["join(', ', words)"]}, {"id": 1, "words": 5}, "text: its expression fails on this record"),
         ({"text": ["to_string(ceil(n))"]}, {"id": 1, "n": float("inf")}, "text: its expression fails on this record"),
     ],
 )
-def test_what_cannot_be_read_is_named(fields: dict[str, Any], record: dict[str, Any], reason: str) -> None:
+def test_an_unreadable_field_is_named(fields: dict[str, Any], record: dict[str, Any], reason: str) -> None:
     assert unreadable(record, mapped(**fields)).startswith(reason)

@@ -12,20 +12,20 @@ from tests.support.crm import NOW
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.prediction import Band
 from triagem.outgoing import Request
-from triagem.outgoing.standard import sign
-from triagem.producer.crm.callback import callback
-from triagem.producer.crm.chatwoot_labels import labels_in, read_labels, write_labels
-from triagem.producer.crm.result import Result, tags
-from triagem.producer.crm.settings import Callback, ChatwootLabels, ZendeskTags
+from triagem.outgoing.standard_webhooks import sign
+from triagem.producer.crm.callback import callback_request
+from triagem.producer.crm.chatwoot_labels import parse_labels, read_labels, write_labels
+from triagem.producer.crm.result import CrmResult, result_tags
+from triagem.producer.crm.settings import CallbackSettings, ChatwootLabels, ZendeskTags
 from triagem.producer.crm.zendesk_tags import tag_ticket
 
 KEY = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-RECEIVER = Callback.model_validate({"url": "https://hooks.example.com/triagem", "secret": KEY})
+RECEIVER = CallbackSettings.model_validate({"url": "https://hooks.example.com/triagem", "secret": KEY})
 ZENDESK = ZendeskTags.model_validate(
     {"url": "https://example.zendesk.com", "user": "bot@example.com", "token": "zendesk-token"}
 )
 CHATWOOT = ChatwootLabels.model_validate({"url": "https://chat.example.com", "token": "chatwoot-token"})
-RESULT = Result(
+RESULT = CrmResult(
     source="zendesk",
     external_id="4711",
     digest=b"\x01" * 32,
@@ -42,8 +42,8 @@ def body(request: Request) -> Any:
     return json.loads(request.body)
 
 
-def test_a_callback_tells_the_answer_and_whose_it_is_and_no_text() -> None:
-    request = callback(RESULT, RECEIVER, NOW)
+def test_a_callback_has_the_result_and_its_ticket_but_no_text() -> None:
+    request = callback_request(RESULT, RECEIVER, NOW)
 
     assert (request.method, request.url) == ("POST", "https://hooks.example.com/triagem")
     assert body(request) == {
@@ -63,14 +63,17 @@ def test_a_callback_tells_the_answer_and_whose_it_is_and_no_text() -> None:
     }
 
 
-def test_a_callback_is_signed_as_the_vector_of_standard_webhooks_is() -> None:
+def test_a_callbacks_signature_matches_the_test_vector_of_standard_webhooks() -> None:
     signed = sign("msg_p5jXN8AQM9LWM0D4loKWxJek", "1614265330", b'{"test": 2432232314}', KEY)
 
     assert signed == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
 
 
-def test_an_attempt_later_has_the_same_id_and_body_and_a_signature_of_its_own() -> None:
-    first, later = callback(RESULT, RECEIVER, NOW), callback(RESULT, RECEIVER, NOW + timedelta(hours=1))
+def test_a_later_attempt_has_the_same_id_and_body_and_a_new_signature() -> None:
+    first, later = (
+        callback_request(RESULT, RECEIVER, NOW),
+        callback_request(RESULT, RECEIVER, NOW + timedelta(hours=1)),
+    )
 
     assert first.headers["webhook-id"] == later.headers["webhook-id"] == RESULT.id
     assert first.body == later.body
@@ -84,11 +87,11 @@ def test_an_attempt_later_has_the_same_id_and_body_and_a_signature_of_its_own() 
     "other",
     [{"source": "chatwoot"}, {"external_id": "4712"}, {"digest": b"\x02" * 32}, {"model_version": "v1.1.0"}],
 )
-def test_another_ticket_text_or_model_is_another_answer(other: dict[str, Any]) -> None:
+def test_another_ticket_text_or_model_is_another_result(other: dict[str, Any]) -> None:
     assert replace(RESULT, **other).id != RESULT.id
 
 
-def test_the_same_answer_told_again_has_the_same_id() -> None:
+def test_the_same_result_delivered_again_has_the_same_id() -> None:
     assert replace(RESULT, classified_at=NOW, confidence=0.9300001).id == RESULT.id
 
 
@@ -102,7 +105,7 @@ def test_the_same_answer_told_again_has_the_same_id() -> None:
     ],
 )
 def test_a_result_as_tags(label: str, band: Band, expected: list[str]) -> None:
-    assert tags(replace(RESULT, label=label, band=band), "triagem-") == expected
+    assert result_tags(replace(RESULT, label=label, band=band), "triagem-") == expected
 
 
 def test_a_zendesk_ticket_gets_a_tag_and_keeps_the_others() -> None:
@@ -114,8 +117,8 @@ def test_a_zendesk_ticket_gets_a_tag_and_keeps_the_others() -> None:
     assert login == b"bot@example.com/token:zendesk-token"
 
 
-def test_what_a_zendesk_ticket_was_called_before_is_taken_off() -> None:
-    add, remove = tag_ticket(RESULT, ZENDESK, former=["venda", "suporte"])
+def test_previous_tags_of_a_zendesk_ticket_are_removed() -> None:
+    add, remove = tag_ticket(RESULT, ZENDESK, previous_labels=["venda", "suporte"])
 
     assert body(add) == {"tags": ["triagem-suporte"]}
     assert (remove.method, remove.url) == ("DELETE", add.url)
@@ -128,10 +131,10 @@ def test_a_conversations_labels_are_read_before_all_are_replaced() -> None:
     assert (request.method, request.body) == ("GET", b"")
     assert request.url == "https://chat.example.com/api/v1/accounts/3/conversations/4711/labels"
     assert request.headers["api_access_token"] == "chatwoot-token"
-    assert labels_in(b'{"payload": ["vip", "triagem-venda"]}') == ["vip", "triagem-venda"]
+    assert parse_labels(b'{"payload": ["vip", "triagem-venda"]}') == ["vip", "triagem-venda"]
 
 
-def test_a_conversation_keeps_the_labels_of_others_and_loses_our_former_ones() -> None:
+def test_a_conversation_keeps_the_labels_of_others_and_loses_our_previous_ones() -> None:
     request = write_labels(RESULT, ["vip", "triagem-venda", "triagem-review"], 3, CHATWOOT)
 
     assert request is not None
@@ -139,26 +142,28 @@ def test_a_conversation_keeps_the_labels_of_others_and_loses_our_former_ones() -
     assert body(request) == {"labels": ["vip", "triagem-suporte"]}
 
 
-def test_labels_that_are_right_already_are_not_written_so_that_nothing_is_updated() -> None:
+def test_correct_labels_are_not_written_again_so_that_no_update_is_sent() -> None:
     assert write_labels(RESULT, ["triagem-suporte", "vip"], 3, CHATWOOT) is None
 
 
 @pytest.mark.parametrize("answer", [b"", b"{}", b"<html>", b'{"payload": null}', b'{"payload": [1]}', b"[]"])
-def test_an_answer_without_labels_must_not_wipe_those_that_are_there(answer: bytes) -> None:
+def test_a_response_without_labels_does_not_delete_existing_ones(answer: bytes) -> None:
     with pytest.raises(InvalidInput, match="no list of labels"):
-        labels_in(answer)
+        parse_labels(answer)
 
 
 @pytest.mark.parametrize("number", ["T-1", "1/../2", "", "\uff14\uff17", "1?x=2"])
-def test_only_a_number_stands_in_an_address(number: str) -> None:
-    with pytest.raises(InvalidInput, match="is a number"):
+def test_only_a_number_is_allowed_in_a_url(number: str) -> None:
+    with pytest.raises(InvalidInput, match="is not a number"):
         tag_ticket(replace(RESULT, external_id=number), ZENDESK)
-    with pytest.raises(InvalidInput, match="is a number"):
+    with pytest.raises(InvalidInput, match="is not a number"):
         read_labels(replace(RESULT, external_id=number), 3, CHATWOOT)
 
 
-def test_a_request_shows_no_credential() -> None:
-    shown = repr([*tag_ticket(RESULT, ZENDESK), read_labels(RESULT, 3, CHATWOOT), callback(RESULT, RECEIVER, NOW)])
+def test_the_repr_of_a_request_shows_no_credential() -> None:
+    shown = repr(
+        [*tag_ticket(RESULT, ZENDESK), read_labels(RESULT, 3, CHATWOOT), callback_request(RESULT, RECEIVER, NOW)]
+    )
 
     assert "Authorization" not in shown
     assert "token" not in shown

@@ -17,9 +17,9 @@ from tests.support.crm import (
     signature,
     zendesk_headers,
 )
-from triagem.producer.crm import Accepted, Ignored, Refused, Source, Webhook, receive
+from triagem.producer.crm import AcceptedWebhook, IgnoredWebhook, RefusedWebhook, Source, Webhook, receive_webhook
 from triagem.producer.crm.settings import ChatwootSource, GenericSource, ZendeskSource
-from triagem.producer.crm.signature import CHATWOOT, ZENDESK, Signature, check_signature
+from triagem.producer.crm.signature import CHATWOOT, ZENDESK, SignatureScheme, check_signature
 
 CREATED = (EXAMPLES / "zendesk_ticket_created.json").read_bytes()
 MESSAGE = (EXAMPLES / "chatwoot_message_created.json").read_bytes()
@@ -40,12 +40,12 @@ def generic(**fields: Any) -> GenericSource:
 
 
 def refused(body: bytes, headers: dict[str, str], source: Source, now: datetime = NOW, **more: Any) -> str:
-    outcome = receive(Webhook(body, headers, **more), source, now)
-    assert isinstance(outcome, Refused), outcome
+    outcome = receive_webhook(Webhook(body, headers, **more), source, now)
+    assert isinstance(outcome, RefusedWebhook), outcome
     return outcome.reason
 
 
-def test_zendesks_signature_as_openssl_makes_it() -> None:
+def test_zendesks_signature_equals_that_of_openssl() -> None:
     # printf '%s' '2021-03-25T05:09:27Z{"event":"ticket.updated","id":123}' | openssl dgst -sha256 -hmac "$SECRET"
     # -binary | base64, with the secret of Zendesk's documentation for tests of a webhook that is not yet made.
     body = b'{"event":"ticket.updated","id":123}'
@@ -59,7 +59,7 @@ def test_zendesks_signature_as_openssl_makes_it() -> None:
     assert check_signature(Webhook(body + b" ", headers), ZENDESK, secret, sent_at) is not None
 
 
-def test_chatwoots_signature_as_openssl_makes_it() -> None:
+def test_chatwoots_signature_equals_that_of_openssl() -> None:
     # printf '%s' '1774708578.{"event":"message_created","id":1}' | openssl dgst -sha256 -hmac chatwoot-secret
     headers = {
         "X-Chatwoot-Signature": "sha256=58c5cf1c28086a824dcd95a2bb67baced8628da86c56de27d6e82b3e7bb8c647",
@@ -81,21 +81,22 @@ def test_hubspots_v3_signature_is_a_scheme_like_any_other() -> None:
     signed = base64.b64encode(signature(f"POST{address}".encode() + body + at.encode())).decode()
     headers = {"X-HubSpot-Signature-v3": signed, "X-HubSpot-Request-Timestamp": at}
 
-    assert isinstance(receive(Webhook(body, headers), generic(signature=scheme), NOW), Accepted)
+    assert isinstance(receive_webhook(Webhook(body, headers), generic(signature=scheme), NOW), AcceptedWebhook)
     assert "wrong" in refused(body + b" ", headers, generic(signature=scheme))
 
 
-def test_a_signed_webhook_comes_in_however_its_headers_are_written() -> None:
+def test_a_signed_webhook_is_accepted_whatever_the_case_of_its_headers() -> None:
     signed = {name.upper(): value for name, value in zendesk_headers(CREATED, SIGNED_AT).items()}
 
-    assert isinstance(receive(Webhook(CREATED, signed), zendesk(), NOW), Accepted)
+    assert isinstance(receive_webhook(Webhook(CREATED, signed), zendesk(), NOW), AcceptedWebhook)
     assert isinstance(
-        receive(Webhook(MESSAGE, chatwoot_headers(MESSAGE, int(NOW.timestamp()))), chatwoot(), NOW), Accepted
+        receive_webhook(Webhook(MESSAGE, chatwoot_headers(MESSAGE, int(NOW.timestamp()))), chatwoot(), NOW),
+        AcceptedWebhook,
     )
 
 
 @pytest.mark.parametrize("body", [CREATED, b"", b"no JSON"])
-def test_nothing_is_looked_at_before_its_sender_is_known(body: bytes) -> None:
+def test_nothing_is_parsed_before_its_sender_is_authenticated(body: bytes) -> None:
     assert "X-Zendesk-Webhook-Signature" in refused(body, {}, zendesk())
 
 
@@ -114,38 +115,42 @@ def test_a_replayed_webhook_is_refused(minutes: int) -> None:
     headers = zendesk_headers(CREATED, SIGNED_AT)
 
     assert "5 minutes" in refused(CREATED, headers, zendesk(), NOW + timedelta(minutes=minutes))
-    assert isinstance(receive(Webhook(CREATED, headers), zendesk(), NOW + timedelta(minutes=4)), Accepted)
+    assert isinstance(
+        receive_webhook(Webhook(CREATED, headers), zendesk(), NOW + timedelta(minutes=4)), AcceptedWebhook
+    )
 
 
 @pytest.mark.parametrize("time", ["", "soon", "2026-11-02T14:06:00", "٣", "\x00", "9" * 400])
-def test_a_time_that_is_none_is_refused(time: str) -> None:
-    assert "no time" in refused(CREATED, {**zendesk_headers(CREATED, time)}, zendesk())
+def test_an_invalid_time_is_refused(time: str) -> None:
+    assert "not a time" in refused(CREATED, {**zendesk_headers(CREATED, time)}, zendesk())
 
 
 @pytest.mark.parametrize("given", ["", "é", "\ud800", "sha256=", "a" * 10_000])
-def test_a_signature_of_any_signs_is_refused(given: str) -> None:
+def test_a_wrong_signature_of_any_characters_is_refused(given: str) -> None:
     headers = {**chatwoot_headers(MESSAGE, int(NOW.timestamp())), "X-Chatwoot-Signature": given}
 
     assert "wrong" in refused(MESSAGE, headers, chatwoot())
 
 
-def test_a_generic_signature_is_hex_after_a_prefix_unless_the_table_says_else() -> None:
+def test_a_generic_signature_is_hex_after_a_prefix_unless_configured_otherwise() -> None:
     body = b'{"id": 1, "text": "x"}'
     hexed = {"X-Triagem-Signature": f"sha256={signature(body).hex()}"}
     plain = {"X-Shop-Hmac": base64.b64encode(signature(body)).decode()}
 
-    assert isinstance(receive(Webhook(body, hexed), generic(), NOW), Accepted)
+    assert isinstance(receive_webhook(Webhook(body, hexed), generic(), NOW), AcceptedWebhook)
     assert isinstance(
-        receive(Webhook(body, plain), generic(signature={"header": "X-Shop-Hmac", "encoding": "base64"}), NOW),
-        Accepted,
+        receive_webhook(
+            Webhook(body, plain), generic(signature={"header": "X-Shop-Hmac", "encoding": "base64"}), NOW
+        ),
+        AcceptedWebhook,
     )
     assert "wrong" in refused(body, {"X-Triagem-Signature": signature(body).hex()}, generic())
 
 
-def test_a_scheme_that_could_not_protect_is_no_scheme() -> None:
+def test_an_insecure_signature_scheme_is_refused() -> None:
     for wrong in ({"signed": "{timestamp}"}, {"signed": "{timestamp}.{body}"}, {"timestamp_header": "X-Time"}):
         with pytest.raises(ValidationError):
-            Signature.model_validate({"header": "X-Signature", **wrong})
+            SignatureScheme.model_validate({"header": "X-Signature", **wrong})
 
 
 @pytest.mark.parametrize(
@@ -157,10 +162,10 @@ def test_a_scheme_that_could_not_protect_is_no_scheme() -> None:
         ({}, TOKEN),
     ],
 )
-def test_who_cannot_sign_sends_a_secret_in_a_header_or_in_the_address(headers: dict[str, str], token: str) -> None:
+def test_a_sender_that_cannot_sign_sends_a_token_in_a_header_or_the_url(headers: dict[str, str], token: str) -> None:
     body = (EXAMPLES / "freshdesk_created.json").read_bytes()
 
-    assert isinstance(receive(Webhook(body, headers, token), FRESHDESK, NOW), Accepted)
+    assert isinstance(receive_webhook(Webhook(body, headers, token), FRESHDESK, NOW), AcceptedWebhook)
 
 
 def test_a_wrong_or_missing_token_is_refused() -> None:
@@ -172,10 +177,12 @@ def test_a_wrong_or_missing_token_is_refused() -> None:
 
 
 def test_an_empty_body_of_the_right_sender_is_a_ping() -> None:
-    assert receive(Webhook(b" \n", {"X-Triagem-Token": TOKEN}), FRESHDESK, NOW) == Ignored("an empty body")
+    assert receive_webhook(Webhook(b" \n", {"X-Triagem-Token": TOKEN}), FRESHDESK, NOW) == IgnoredWebhook(
+        "an empty body"
+    )
 
 
-def test_a_webhook_shows_nothing_of_what_it_holds() -> None:
+def test_the_repr_of_a_webhook_shows_nothing_of_its_content() -> None:
     shown = repr(Webhook(b"my card is 4111", {"X-Triagem-Token": TOKEN}, TOKEN))
 
     assert TOKEN not in shown

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import ks_2samp
 
-from triagem.trainer.drift import LEAST, DriftReport, Shift, compare, distances
+from triagem.trainer.drift import MIN_ROWS, DriftReport, FeatureShift, compare, distances
 from triagem.trainer.reference import Population
 
 
@@ -27,51 +27,51 @@ def population(rows: int = 400, *, seed: int = 0, moved: float = 0.0, **changes:
     return Population(embeddings, **(values | changes))
 
 
-def found(recent: Population, reference: Population | None = None) -> list[str]:
+def shifted(recent: Population, reference: Population | None = None) -> list[str]:
     """What is said to have shifted."""
-    return [one.what for one in compare(reference or population(seed=1), recent) if one.found]
+    return [one.feature for one in compare(reference or population(seed=1), recent) if one.shifted]
 
 
 columns = st.lists(st.integers(-5, 5), min_size=1, max_size=30)
 
 
 @given(columns, columns)
-def test_the_distance_is_that_of_scipy_ties_and_all(left: list[int], right: list[int]) -> None:
+def test_the_distance_equals_scipys_also_with_ties(left: list[int], right: list[int]) -> None:
     mine = distances(np.array(left)[:, None], np.array(right)[:, None])
 
     assert mine[0] == pytest.approx(ks_2samp(left, right, method="asymp").statistic)
 
 
-def test_chance_alone_is_no_drift() -> None:
-    assert found(population()) == []
+def test_chance_alone_is_not_drift() -> None:
+    assert shifted(population()) == []
 
 
 def test_one_dimension_that_moves_is_found_and_counted() -> None:
     recent = population(moved=1.0)
 
-    assert found(recent) == ["embeddings"]
+    assert shifted(recent) == ["embeddings"]
     assert compare(population(seed=1), recent)[0].now == {"dimensions": 3, "shifted": 1}
 
 
-def test_a_significant_difference_that_is_small_is_no_drift() -> None:
+def test_a_significant_but_small_difference_is_not_drift() -> None:
     many = 20_000
     (embeddings, *_) = compare(population(many, seed=1), population(many, moved=0.1))
 
     assert embeddings.p < 1e-6
-    assert not embeddings.found
+    assert not embeddings.shifted
 
 
-def test_a_large_difference_that_chance_explains_is_no_drift() -> None:
+def test_a_large_difference_that_chance_explains_is_not_drift() -> None:
     labels = ["suporte"] * 64 + ["venda"] * 36
 
     (_, _, _, mix) = compare(population(100, langs=[""] * 100), population(100, labels=labels))
 
     assert mix.size > 0.1
-    assert not mix.found
+    assert not mix.shifted
 
 
 @pytest.mark.parametrize(
-    ("what", "changes"),
+    ("feature", "changes"),
     [
         ("confidence", {"confidences": np.full(400, 0.99)}),
         ("length", {"tokens": np.full(400, 49)}),
@@ -79,11 +79,11 @@ def test_a_large_difference_that_chance_explains_is_no_drift() -> None:
         ("languages", {"langs": ["pt"] * 300 + ["es"] * 100}),
     ],
 )
-def test_each_of_the_others_is_found_by_itself(what: str, changes: dict[str, Any]) -> None:
-    assert found(population(**changes)) == [what]
+def test_each_other_feature_is_found_alone(feature: str, changes: dict[str, Any]) -> None:
+    assert shifted(population(**changes)) == [feature]
 
 
-def test_names_that_are_rare_count_together() -> None:
+def test_rare_languages_are_counted_together() -> None:
     langs = ["pt"] * 390 + ["ca", "gl", "da", "fr", "it", "ro", "nl", "sv", "fi", "no"]
 
     mix = compare(population(seed=1), population(langs=langs))[-1]
@@ -92,17 +92,17 @@ def test_names_that_are_rare_count_together() -> None:
 
 
 def test_languages_are_compared_only_where_enough_rows_of_both_sides_have_one() -> None:
-    half_known = ["pt"] * (LEAST - 1) + [""] * (400 - LEAST + 1)
+    half_known = ["pt"] * (MIN_ROWS - 1) + [""] * (400 - MIN_ROWS + 1)
 
-    assert [one.what for one in compare(population(), population(langs=half_known))][-1] == "labels"
+    assert [one.feature for one in compare(population(), population(langs=half_known))][-1] == "labels"
 
 
-def test_a_label_that_is_new_is_compared_too() -> None:
-    assert "labels" in found(population(labels=["suporte"] * 300 + ["cobranca"] * 100))
+def test_a_new_label_is_compared_too() -> None:
+    assert "labels" in shifted(population(labels=["suporte"] * 300 + ["cobranca"] * 100))
 
 
 class TestReport:
-    def test_it_names_what_shifted_and_what_it_was_before(self) -> None:
+    def test_it_names_the_shifted_features_with_their_previous_values(self) -> None:
         shifts = compare(population(seed=1), population(labels=["venda"] * 400, moved=2.0))
 
         said = DriftReport("v1.0.0", "held-out rows", 400, 400, shifts).lines()
@@ -111,7 +111,7 @@ class TestReport:
         assert said[1].startswith("embeddings: 1 of 3 dimensions shifted; size 0.6")
         assert said[2].startswith("labels: suporte 0% (was 75%), venda 100% (was 25%); size 0.75, p ")
 
-    def test_without_drift_it_says_so_and_gives_all_figures(self) -> None:
+    def test_without_drift_it_says_so_and_lists_all_features(self) -> None:
         shifts = compare(population(seed=1), population())
 
         verdict, *figures = DriftReport("v1.0.0", "first samples", 400, 400, shifts).lines()
@@ -121,19 +121,19 @@ class TestReport:
             "embeddings", "confidence", "length", "labels", "languages",
         ]  # fmt: skip
 
-    def test_too_few_samples_are_no_verdict(self) -> None:
+    def test_too_few_samples_give_no_verdict(self) -> None:
         report = DriftReport("v1.0.0", "held-out rows", 7, 400)
 
         assert not report.drifted
         assert report.lines() == ["not enough samples of v1.0.0 yet (7 of 100)"]
 
-    def test_nor_is_a_version_without_reference(self) -> None:
+    def test_a_version_without_a_reference_gets_no_verdict(self) -> None:
         (said,) = DriftReport("v1.0.0", "held-out rows", 240, 30).lines()
 
         assert said == "v1.0.0 has no reference yet: 30 of 100 held-out rows, and 240 of the first 500 samples"
 
-    def test_one_comparison_that_found_something_is_enough(self) -> None:
-        quiet, loud = (Shift("length", 0.2, 0.001, found, {}, {}) for found in (False, True))
+    def test_one_shifted_feature_is_drift(self) -> None:
+        quiet, loud = (FeatureShift("length", 0.2, 0.001, shifted, {}, {}) for shifted in (False, True))
 
         assert not DriftReport("v1.0.0", "held-out rows", 400, 400, (quiet, quiet)).drifted
         assert DriftReport("v1.0.0", "held-out rows", 400, 400, (quiet, loud)).drifted

@@ -8,19 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from triagem.db.reviews import Estimate
-from triagem.trainer.due import Due, Facts, NotDue, Reason, Trigger, due
+from triagem.db.reviews import AccuracyEstimate
+from triagem.trainer.due import Due, DueReason, NotDue, RetrainingFacts, Trigger, check_due
 from triagem.trainer.settings import DueSettings
 
 RULES = DueSettings()
 
 
-def measured(value: float, low: float, high: float, reviews: int) -> Estimate:
+def measured(value: float, low: float, high: float, reviews: int) -> AccuracyEstimate:
     """An accuracy on reviewed tickets."""
-    return Estimate(value, low, high, texts=1000, reviews=reviews, unclear=0, uncounted=0, strata=())
+    return AccuracyEstimate(value, low, high, texts=1000, reviews=reviews, unclear=0, uncounted=0, strata=())
 
 
-QUIET = Facts(
+QUIET = RetrainingFacts(
     version="v1.0.0",
     age_days=10,
     labels=("suporte", "venda"),
@@ -34,12 +34,12 @@ QUIET = Facts(
 
 def found(**changes: Any) -> list[Trigger]:
     """The triggers that go off if this differs from a version with which all is well."""
-    verdict = due(replace(QUIET, **changes), RULES)
+    verdict = check_due(replace(QUIET, **changes), RULES)
     return [reason.trigger for reason in verdict.reasons] if isinstance(verdict, Due) else []
 
 
 def test_nothing_is_due_while_all_is_well() -> None:
-    assert due(QUIET, RULES) == NotDue()
+    assert check_due(QUIET, RULES) == NotDue()
 
 
 @pytest.mark.parametrize(("age_days", "triggers"), [(92.0, []), (92.1, [Trigger.AGE])])
@@ -62,34 +62,34 @@ def test_a_fall_in_accuracy_counts_once_the_whole_interval_is_below(
 
 
 @pytest.mark.parametrize("changes", [{"test_accuracy": None}, {"reviewed": None}])
-def test_accuracy_is_left_out_where_one_of_both_is_unknown(changes: dict[str, None]) -> None:
+def test_accuracy_is_ignored_if_either_value_is_unknown(changes: dict[str, None]) -> None:
     low = measured(0.1, 0.05, 0.15, 100)
     assert found(**{"reviewed": low, **changes}) == []
 
 
 def test_each_label_that_the_model_does_not_know_is_a_reason_of_its_own() -> None:
-    verdict = due(replace(QUIET, reviewed_labels={"venda": 5, "spam": 1, "cobranca": 3}), RULES)
+    verdict = check_due(replace(QUIET, reviewed_labels={"venda": 5, "spam": 1, "cobranca": 3}), RULES)
     assert isinstance(verdict, Due)
     assert [reason.topic for reason in verdict.reasons] == ["new-label cobranca", "new-label spam"]
-    assert "'cobranca' (3)" in verdict.reasons[0].says
+    assert "'cobranca' (3)" in verdict.reasons[0].message
 
 
 @pytest.mark.parametrize(("new_rows", "triggers"), [(200, []), (201, [Trigger.DATA]), (None, [])])
-def test_over_a_fifth_of_new_texts_is_due(new_rows: int | None, triggers: list[Trigger]) -> None:
+def test_more_than_a_fifth_of_new_texts_is_due(new_rows: int | None, triggers: list[Trigger]) -> None:
     assert found(new_rows=new_rows) == triggers
 
 
-def test_a_drift_report_that_says_so_is_a_reason() -> None:
-    verdict = due(replace(QUIET, drifted_at=datetime(2026, 11, 20, 3, tzinfo=UTC)), RULES)
-    says = "the drift report of 2026-11-20 says that the input has shifted"
-    assert verdict == Due((Reason(Trigger.DRIFT, "drift", says),))
+def test_a_report_of_drift_is_a_reason() -> None:
+    verdict = check_due(replace(QUIET, drifted_at=datetime(2026, 11, 20, 3, tzinfo=UTC)), RULES)
+    says = "the drift report of 2026-11-20 found that the input has shifted"
+    assert verdict == Due((DueReason(Trigger.DRIFT, "drift", says),))
 
 
 def test_limits_are_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRIAGEM_DUE_MAX_AGE_DAYS", "9")
     monkeypatch.setenv("TRIAGEM_DUE_MAX_NEW_DATA", "0.01")
     monkeypatch.setenv("TRIAGEM_DUE_MAX_ACCURACY_LOSS", "0")
-    verdict = due(replace(QUIET, reviewed=measured(0.93, 0.92, 0.94, 5000)), DueSettings())
+    verdict = check_due(replace(QUIET, reviewed=measured(0.93, 0.92, 0.94, 5000)), DueSettings())
     assert isinstance(verdict, Due)
     assert {reason.trigger for reason in verdict.reasons} == {Trigger.AGE, Trigger.ACCURACY, Trigger.DATA}
 
@@ -105,6 +105,6 @@ def test_more_cause_never_makes_training_less_due(age: float, new_rows: int, hig
     )
     topics = [
         {reason.topic for reason in verdict.reasons} if isinstance(verdict, Due) else set()
-        for verdict in (due(some, RULES), due(more, RULES))
+        for verdict in (check_due(some, RULES), check_due(more, RULES))
     ]
     assert topics[0] <= topics[1]

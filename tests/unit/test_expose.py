@@ -5,24 +5,24 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.support.leaks import metrics_of
-from triagem.cli.stack.ports import choose
+from tests.support.leaks import fetch_metrics
+from triagem.cli.stack.ports import choose_port
 from triagem.contracts.errors import InvalidInput
 from triagem.gateway.metrics import expose as expose_gateway
-from triagem.worker.expose import expose as expose_worker
+from triagem.worker.expose import expose_metrics as expose_worker
 
 Expose = Callable[[str, int], None]
 both = pytest.mark.parametrize("expose", [expose_worker, expose_gateway], ids=["worker", "gateway"])
 
 
 @both
-def test_prometheus_is_answered(expose: Expose) -> None:
-    port = choose()
+def test_metrics_are_served(expose: Expose) -> None:
+    port = choose_port()
     expose("127.0.0.1", port)
-    assert "python_info" in metrics_of(port)
+    assert "python_info" in fetch_metrics(port)
 
 
 @both
-def test_a_port_that_is_taken_is_a_users_mistake(expose: Expose) -> None:
+def test_a_port_that_is_in_use_is_invalid_input(expose: Expose) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other, pytest.raises(InvalidInput, match="TRIAGEM_METRICS_PORT"):
         expose("127.0.0.1", other.getsockname()[1])

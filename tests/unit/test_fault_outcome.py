@@ -5,9 +5,9 @@ from datetime import timedelta
 
 import pytest
 
-from tests.faults.book import Book, identity, text_digest
-from tests.faults.engine import says
-from tests.faults.outcome import Current, Left, Outcome, outcome
+from tests.faults.engine import expected_label
+from tests.faults.expectations import Expectations, identity, text_digest
+from tests.faults.outcome import CurrentResult, FinalState, Outcome, evaluate
 from tests.support.builders import YESTERDAY, ticket
 from triagem.contracts.ticket import Lane, Ticket
 
@@ -16,85 +16,87 @@ NEW = ticket(text="um dois tres", revised_at=YESTERDAY + timedelta(minutes=1))
 PLACE = ("live", "1-0")
 
 
-def book(*accepted: Ticket) -> Book:
-    made = Book()
+def expected(*accepted: Ticket) -> Expectations:
+    made = Expectations()
     made.accept(accepted)
     return made
 
 
-def current(of: Ticket, version: str = "v1.0.0", label: str = "") -> Current:
-    said = label or says(len(of.text.split()), version)
-    return Current(identity(of), said, version, text_digest(of), of.revised_at)
+def current(of: Ticket, version: str = "v1.0.0", label: str = "") -> CurrentResult:
+    said = label or expected_label(len(of.text.split()), version)
+    return CurrentResult(identity(of), said, version, text_digest(of), of.revised_at)
 
 
-def reckon(owed: Book, *rows: Current, history: int = 1, dead: dict[tuple[str, str], str] | None = None) -> Outcome:
-    return outcome("a fault", owed, Left(list(rows), Counter({identity(OLD): history}), dead or {}))
+def reckon(
+    expectations: Expectations, *rows: CurrentResult, history: int = 1, dead: dict[tuple[str, str], str] | None = None
+) -> Outcome:
+    return evaluate("a fault", expectations, FinalState(list(rows), Counter({identity(OLD): history}), dead or {}))
 
 
 def test_one_right_row_survives() -> None:
-    found = reckon(book(OLD), current(OLD))
+    found = reckon(expected(OLD), current(OLD))
     assert (found.lost, found.duplicate_rows, found.wrongly_dead) == (0, 0, 0)
     assert found.survived
 
 
 def test_a_ticket_without_a_row_is_lost() -> None:
-    assert reckon(book(OLD), history=0).lost == 1
+    assert reckon(expected(OLD), history=0).lost == 1
 
 
 def test_a_ticket_whose_older_text_is_current_is_lost() -> None:
-    assert reckon(book(NEW, OLD), current(OLD)).lost == 1
-    assert reckon(book(NEW, OLD), current(NEW)).lost == 0
+    assert reckon(expected(NEW, OLD), current(OLD)).lost == 1
+    assert reckon(expected(NEW, OLD), current(NEW)).lost == 0
 
 
 def test_a_row_with_another_texts_label_is_lost() -> None:
-    assert reckon(book(OLD), current(OLD, label="other")).lost == 1
+    assert reckon(expected(OLD), current(OLD, label="other")).lost == 1
 
 
 def test_a_row_that_names_a_version_which_did_not_classify_it_is_lost() -> None:
-    label = says(len(OLD.text.split()), "v1.1.0")
-    assert reckon(book(OLD), current(OLD, "v1.0.0", label)).lost == 1
+    label = expected_label(len(OLD.text.split()), "v1.1.0")
+    assert reckon(expected(OLD), current(OLD, "v1.0.0", label)).lost == 1
 
 
-def test_a_row_of_the_former_version_is_lost_where_the_later_one_has_the_last_word() -> None:
-    owed = book(OLD)
-    owed.current[identity(OLD)] = "v1.1.0"
-    assert reckon(owed, current(OLD, "v1.0.0")).lost == 1
+def test_a_row_of_the_previous_version_is_lost_if_the_later_one_must_win() -> None:
+    expectations = expected(OLD)
+    expectations.current[identity(OLD)] = "v1.1.0"
+    assert reckon(expectations, current(OLD, "v1.0.0")).lost == 1
 
 
-def test_a_row_of_a_ticket_that_was_never_accepted_is_one_too_many() -> None:
-    assert reckon(book(), current(OLD), history=0).duplicate_rows == 1
+def test_a_row_of_a_ticket_that_was_never_accepted_is_a_duplicate_row() -> None:
+    assert reckon(expected(), current(OLD), history=0).duplicate_rows == 1
 
 
-def test_two_rows_of_one_ticket_are_one_too_many() -> None:
-    assert reckon(book(OLD), current(OLD), current(OLD)).duplicate_rows == 1
+def test_a_second_row_of_a_ticket_is_a_duplicate_row() -> None:
+    assert reckon(expected(OLD), current(OLD), current(OLD)).duplicate_rows == 1
 
 
 @pytest.mark.parametrize(("history", "extra"), [(1, 0), (2, 1), (3, 2)])
-def test_history_beyond_one_row_a_text_is_counted(history: int, extra: int) -> None:
-    assert reckon(book(OLD), current(OLD), history=history).duplicate_rows == extra
+def test_history_beyond_one_row_per_text_is_counted(history: int, extra: int) -> None:
+    assert reckon(expected(OLD), current(OLD), history=history).duplicate_rows == extra
 
 
 def test_a_second_text_and_a_second_version_may_have_rows_of_their_own() -> None:
-    owed = book(OLD, NEW)
-    owed.versions[identity(OLD)] = {"v1.0.0", "v1.1.0"}
-    assert reckon(owed, current(NEW), history=4).duplicate_rows == 0
-    assert reckon(owed, current(NEW), history=5).duplicate_rows == 1
+    expectations = expected(OLD, NEW)
+    expectations.versions[identity(OLD)] = {"v1.0.0", "v1.1.0"}
+    assert reckon(expectations, current(NEW), history=4).duplicate_rows == 0
+    assert reckon(expectations, current(NEW), history=5).duplicate_rows == 1
 
 
-def test_a_forgotten_ticket_that_has_a_result_again_is_one_too_many() -> None:
-    owed = book(OLD)
-    owed.forgotten.add(identity(OLD))
-    assert reckon(owed).lost == 0
-    assert reckon(owed, current(OLD)).duplicate_rows == 1
+def test_a_result_of_a_forgotten_ticket_is_a_duplicate_row() -> None:
+    expectations = expected(OLD)
+    expectations.forgotten.add(identity(OLD))
+    assert reckon(expectations).lost == 0
+    assert reckon(expectations, current(OLD)).duplicate_rows == 1
 
 
 def test_a_dead_letter_that_nobody_expected_is_wrongly_dead() -> None:
-    assert reckon(book(OLD), current(OLD), dead={PLACE: "why"}).wrongly_dead == 1
+    assert reckon(expected(OLD), current(OLD), dead={PLACE: "why"}).wrongly_dead == 1
 
 
 def test_poison_is_lost_unless_a_dead_letter_keeps_it_with_a_reason() -> None:
-    owed = book(OLD)
-    owed.expect_dead(Lane.LIVE, ["1-0"], [OLD])
-    assert reckon(owed, history=0, dead={PLACE: "why"}).lost == 0
-    assert reckon(owed, history=0, dead={PLACE: ""}).lost == 1
-    assert reckon(owed, history=0).lost == 1
+    expectations = expected(OLD)
+    expectations.expect_dead(Lane.LIVE, ["1-0"], [OLD])
+    assert reckon(expectations, history=0, dead={PLACE: "why"}).lost == 0
+    assert reckon(expectations, history=0, dead={PLACE: ""}).lost == 1
+    assert reckon(expectations, history=0).lost == 1

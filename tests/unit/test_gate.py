@@ -3,14 +3,14 @@
 import pytest
 
 from tests.support.records import LABELS, answer, record
-from triagem.contracts.model import Answer
-from triagem.registry.decision import Decision, Promote, Record, Reject, Rule
-from triagem.registry.gate import judge
+from triagem.contracts.model import ScoredRow
+from triagem.registry.decision import Decision, Promote, Reject, Rule, VersionRecord
+from triagem.registry.gate import evaluate_gate
 
 THREE = ("cobranca", "suporte", "venda")
 
 
-def candidate(**changes: object) -> Record:
+def candidate(**changes: object) -> VersionRecord:
     return record("v1.1.0", **changes)  # type: ignore[arg-type]
 
 
@@ -20,67 +20,67 @@ def reasons(decision: Decision) -> str:
     return "\n".join(decision.reasons)
 
 
-def test_a_first_version_passes_by_its_floors() -> None:
-    decision = judge(record(wrong=range(30)), None)
+def test_a_first_version_passes_by_the_minimum_requirements() -> None:
+    decision = evaluate_gate(record(wrong=range(30)), None)
 
     assert isinstance(decision, Promote)
-    assert decision.figures.rule is None
-    assert decision.figures.compared is None
+    assert decision.evidence.rule is None
+    assert decision.evidence.comparison is None
 
 
 def test_a_first_version_no_better_than_the_most_frequent_label_is_rejected() -> None:
     always_venda = [answer(row, right=row % 2 == 1) for row in range(100)]
 
-    said = reasons(judge(record(answers=always_venda), None))
+    said = reasons(evaluate_gate(record(predictions=always_venda), None))
 
-    assert "accuracy 0.500 on 100 rows: their most frequent label alone would have 0.500" in said
+    assert "accuracy 0.500 on 100 rows: always predicting their most frequent label would have 0.500" in said
     assert "0 of 50 rows of 'suporte' found" in said
 
 
 def test_a_first_version_that_misses_most_of_a_label_is_rejected() -> None:
-    said = reasons(judge(record(rows=100, wrong=range(0, 52, 2)), None))
+    said = reasons(evaluate_gate(record(rows=100, wrong=range(0, 52, 2)), None))
 
-    assert said == "24 of 50 rows of 'suporte' found, wanted is half of them or more"
+    assert said == "24 of 50 rows of 'suporte' found, at least half is required"
 
 
 def test_a_first_version_worse_than_tf_idf_passes_with_a_note() -> None:
-    decision = judge(record(macro_f1=0.87, baseline_macro_f1=0.9), None)
+    decision = evaluate_gate(record(macro_f1=0.87, baseline_macro_f1=0.9), None)
 
     assert isinstance(decision, Promote)
-    assert "TF-IDF with logistic regression is better: macro-F1 0.900 against 0.870" in decision.figures.notes
+    assert "TF-IDF with logistic regression is better: macro-F1 0.900 against 0.870" in decision.evidence.notes
 
 
 def test_a_better_candidate_is_promoted_with_all_figures() -> None:
-    decision = judge(candidate(), record(wrong=range(30)))
+    decision = evaluate_gate(candidate(), record(wrong=range(30)))
 
     assert isinstance(decision, Promote)
-    measured, compared = decision.figures.measured, decision.figures.compared
-    assert measured
-    assert compared
-    assert (measured.rows, measured.accuracy, compared.accuracy) == (300, 1.0, 0.9)
-    assert (compared.gained, compared.lost) == (30, 0)
-    assert compared.p_value < 1e-8
-    assert compared.lower_bound > 0.05
-    assert measured.recalls["suporte"].found == 150
-    assert measured.recalls["suporte"].found_by_current == 135
+    candidate_metrics, comparison = decision.evidence.candidate_metrics, decision.evidence.comparison
+    assert candidate_metrics
+    assert comparison
+    assert (candidate_metrics.rows, candidate_metrics.accuracy, comparison.accuracy) == (300, 1.0, 0.9)
+    assert (comparison.gained, comparison.lost) == (30, 0)
+    assert comparison.p_value < 1e-8
+    assert comparison.lower_bound > 0.05
+    assert candidate_metrics.recalls["suporte"].true_positives == 150
+    assert candidate_metrics.recalls["suporte"].current_true_positives == 135
 
 
-def test_a_gain_of_less_than_two_hundredths_is_rejected_however_sure() -> None:
-    said = reasons(judge(candidate(rows=2000), record(rows=2000, wrong=range(39))))
+def test_a_gain_of_less_than_two_hundredths_is_rejected_even_if_significant() -> None:
+    said = reasons(evaluate_gate(candidate(rows=2000), record(rows=2000, wrong=range(39))))
 
-    assert said == "accuracy 1.000 against 0.981 on 2,000 rows is +0.019, wanted is +0.020 or more"
+    assert said == "accuracy 1.000 against 0.981 on 2,000 rows is +0.019, required is +0.020 or more"
 
 
 def test_a_gain_of_exactly_two_hundredths_suffices() -> None:
-    assert isinstance(judge(candidate(rows=300), record(rows=300, wrong=range(6))), Promote)
+    assert isinstance(evaluate_gate(candidate(rows=300), record(rows=300, wrong=range(6))), Promote)
 
 
-def test_a_gain_that_may_be_chance_is_rejected_and_says_how_many_rows_it_takes() -> None:
-    said = reasons(judge(candidate(rows=100), record(rows=100, wrong=range(4))))
+def test_a_gain_that_may_be_chance_is_rejected_with_the_number_of_rows_needed() -> None:
+    said = reasons(evaluate_gate(candidate(rows=100), record(rows=100, wrong=range(4))))
 
     assert said == (
-        "4 rows gained and 0 lost are not told from chance (McNemar's p 0.125, wanted is under 0.05); "
-        "to see +0.020 it takes about 783 rows"
+        "4 rows gained and 0 lost may be chance (McNemar's p 0.125, required is under 0.05); "
+        "detecting +0.020 takes about 783 rows"
     )
 
 
@@ -88,60 +88,60 @@ def test_an_equal_candidate_is_rejected_by_the_default_and_passes_as_non_inferio
     now = record(wrong=range(30))
     same = candidate(wrong=range(30))
 
-    assert isinstance(judge(same, now), Reject)
-    assert isinstance(judge(same, now, Rule.NON_INFERIOR), Promote)
+    assert isinstance(evaluate_gate(same, now), Reject)
+    assert isinstance(evaluate_gate(same, now, Rule.NON_INFERIOR), Promote)
 
 
 def test_with_too_few_rows_an_equal_candidate_is_not_shown_to_be_as_good() -> None:
-    said = reasons(judge(candidate(rows=200), record(rows=200), Rule.NON_INFERIOR))
+    said = reasons(evaluate_gate(candidate(rows=200), record(rows=200), Rule.NON_INFERIOR))
 
-    assert "with 95 % confidence the difference is above -0.013, wanted is -0.010" in said
-    assert "takes about 268 rows" in said
+    assert "the difference is above -0.013 with 95 % confidence, required is -0.010" in said
+    assert "needs about 268 rows" in said
 
 
-def test_a_candidate_that_lost_a_few_rows_may_be_too_far_below() -> None:
-    said = reasons(judge(candidate(rows=1000, wrong=range(12)), record(rows=1000), Rule.NON_INFERIOR))
+def test_a_candidate_that_lost_too_many_rows_is_not_non_inferior() -> None:
+    said = reasons(evaluate_gate(candidate(rows=1000, wrong=range(12)), record(rows=1000), Rule.NON_INFERIOR))
 
     assert "accuracy 0.988 against 1.000 on 1,000 rows" in said
 
 
-def test_rows_that_one_of_both_learned_from_do_not_count() -> None:
+def test_rows_that_the_candidate_learned_from_do_not_count() -> None:
     # On the rows 0 to 99 the candidate shines, because it learned from them.
-    decision = judge(candidate(learned=range(100)), record(wrong=range(100)))
+    decision = evaluate_gate(candidate(trained_on=range(100)), record(wrong=range(100)))
 
     assert isinstance(decision, Reject)
-    assert decision.figures.left_out == 100
-    assert decision.figures.measured
-    assert decision.figures.measured.rows == 200
+    assert decision.evidence.excluded_rows == 100
+    assert decision.evidence.candidate_metrics
+    assert decision.evidence.candidate_metrics.rows == 200
 
 
 def test_rows_that_the_current_version_learned_from_do_not_count_either() -> None:
-    decision = judge(candidate(wrong=range(100)), record(learned=range(100)), Rule.NON_INFERIOR)
+    decision = evaluate_gate(candidate(wrong=range(100)), record(trained_on=range(100)), Rule.NON_INFERIOR)
 
-    assert decision.figures.measured
-    assert decision.figures.measured.rows == 200
-    assert decision.figures.measured.accuracy == 1.0
+    assert decision.evidence.candidate_metrics
+    assert decision.evidence.candidate_metrics.rows == 200
+    assert decision.evidence.candidate_metrics.accuracy == 1.0
 
 
 def test_with_no_row_left_the_reason_says_what_to_do() -> None:
-    said = reasons(judge(candidate(learned=range(300)), record()))
+    said = reasons(evaluate_gate(candidate(trained_on=range(300)), record()))
 
     assert said == (
-        "v1.1.0 or v1.0.0 learned from each of the 300 test rows, so that the scores would prove memory: "
-        "test on rows that nobody learned from"
+        "v1.1.0 or v1.0.0 was trained on each of the 300 test rows, so scores would only measure memorization: "
+        "test on rows that no version was trained on"
     )
 
 
 def test_without_common_rows_the_reason_says_what_to_do() -> None:
     others = [answer(row, right=True) for row in range(1000, 1300)]
 
-    said = reasons(judge(candidate(answers=others), record()))
+    said = reasons(evaluate_gate(candidate(predictions=others), record()))
 
     assert said == "no test row in common with v1.0.0: train again with the same test rows"
 
 
-def test_what_cannot_be_known_of_a_version_rejects() -> None:
-    decision = judge(candidate(), record(gaps=("v1.0.0 has no rows.json",)))
+def test_missing_facts_about_a_version_reject() -> None:
+    decision = evaluate_gate(candidate(), record(gaps=("v1.0.0 has no rows.json",)))
 
     assert reasons(decision) == "v1.0.0 has no rows.json"
 
@@ -151,64 +151,66 @@ def test_a_label_that_falls_by_more_than_five_hundredths_rejects_a_better_candid
     now = record(rows=400, wrong=range(1, 200, 2))
     better = candidate(rows=400, wrong=range(0, 40, 2))
 
-    said = reasons(judge(better, now))
+    said = reasons(evaluate_gate(better, now))
 
-    assert said == "180 of 200 rows of 'suporte' found, the current version finds 200: a fall of more than 0.05"
+    assert said == "180 of 200 rows of 'suporte' found, the current version finds 200: a drop of more than 0.05"
 
 
 def test_a_label_without_a_common_row_rejects() -> None:
     only_venda = range(1, 600, 2)
-    now = record(answers=[answer(row, right=True) for row in only_venda])
-    same = candidate(answers=[answer(row, right=True) for row in only_venda])
+    now = record(predictions=[answer(row, right=True) for row in only_venda])
+    same = candidate(predictions=[answer(row, right=True) for row in only_venda])
 
-    assert reasons(judge(same, now, Rule.NON_INFERIOR)) == "no test row is labelled 'suporte': add some"
+    assert reasons(evaluate_gate(same, now, Rule.NON_INFERIOR)) == "no test row is labelled 'suporte': add some"
 
 
-def with_a_new_label(*, found: int) -> Record:
+def with_a_new_label(*, found: int) -> VersionRecord:
     """As good as the others on their labels, and on 20 rows of `cobranca` right so many times."""
     shared = [answer(row, right=True, labels=THREE, label=LABELS[row % 2]) for row in range(300)]
     new = [answer(row, right=row < 300 + found, labels=THREE, label="cobranca") for row in range(300, 320)]
-    return candidate(labels=THREE, answers=[*shared, *new])
+    return candidate(labels=THREE, predictions=[*shared, *new])
 
 
 def test_a_new_label_is_judged_on_the_shared_labels_and_its_own_recall() -> None:
-    decision = judge(with_a_new_label(found=15), record(), Rule.NON_INFERIOR)
+    decision = evaluate_gate(with_a_new_label(found=15), record(), Rule.NON_INFERIOR)
 
     assert isinstance(decision, Promote)
-    assert decision.figures.measured
-    assert decision.figures.measured.rows == 300
-    assert decision.figures.measured.recalls["cobranca"].rows == 20
-    assert decision.figures.measured.recalls["cobranca"].found == 15
+    assert decision.evidence.candidate_metrics
+    assert decision.evidence.candidate_metrics.rows == 300
+    assert decision.evidence.candidate_metrics.recalls["cobranca"].rows == 20
+    assert decision.evidence.candidate_metrics.recalls["cobranca"].true_positives == 15
 
 
 def test_a_new_label_that_is_not_found_rejects() -> None:
-    said = reasons(judge(with_a_new_label(found=9), record(), Rule.NON_INFERIOR))
+    said = reasons(evaluate_gate(with_a_new_label(found=9), record(), Rule.NON_INFERIOR))
 
-    assert said == "9 of 20 rows of 'cobranca' found, wanted is half of them or more"
+    assert said == "9 of 20 rows of 'cobranca' found, at least half is required"
 
 
 def test_a_new_label_that_takes_rows_from_the_others_is_worse() -> None:
     takes = [answer(row, right=row % 10 > 0, labels=THREE, label=LABELS[row % 2]) for row in range(300)]
     new = [answer(row, right=True, labels=THREE, label="cobranca") for row in range(300, 320)]
 
-    said = reasons(judge(candidate(labels=THREE, answers=[*takes, *new]), record(), Rule.NON_INFERIOR))
+    said = reasons(evaluate_gate(candidate(labels=THREE, predictions=[*takes, *new]), record(), Rule.NON_INFERIOR))
 
     assert "accuracy 0.900 against 1.000" in said
 
 
-def test_a_row_whose_label_was_mended_to_the_new_one_compares_nothing() -> None:
+def test_a_row_that_was_relabelled_with_the_new_label_is_not_compared() -> None:
     # The current version answered these 20 too, when they were still labelled as one of its own.
-    decision = judge(with_a_new_label(found=15), record(rows=320), Rule.NON_INFERIOR)
+    decision = evaluate_gate(with_a_new_label(found=15), record(rows=320), Rule.NON_INFERIOR)
 
-    assert decision.figures.measured
-    assert decision.figures.measured.rows == 300
+    assert decision.evidence.candidate_metrics
+    assert decision.evidence.candidate_metrics.rows == 300
 
 
 def test_a_label_that_the_candidate_lacks_rejects_it() -> None:
     three = [answer(row, right=True, labels=THREE) for row in range(900)]
     two = [answer(row, right=True, label=THREE[row % 3]) for row in range(900) if row % 3]
 
-    said = reasons(judge(candidate(answers=two), record(labels=THREE, answers=three), Rule.NON_INFERIOR))
+    said = reasons(
+        evaluate_gate(candidate(predictions=two), record(labels=THREE, predictions=three), Rule.NON_INFERIOR)
+    )
 
     assert said == "v1.0.0 knows the label 'cobranca', v1.1.0 does not: train with rows of it"
 
@@ -217,55 +219,57 @@ def test_labels_are_compared_by_name_whatever_their_order() -> None:
     turned = tuple(reversed(LABELS))
     same = [answer(row, right=True, labels=turned, label=LABELS[row % 2]) for row in range(300)]
 
-    assert isinstance(judge(candidate(labels=turned, answers=same), record(), Rule.NON_INFERIOR), Promote)
+    assert isinstance(evaluate_gate(candidate(labels=turned, predictions=same), record(), Rule.NON_INFERIOR), Promote)
 
 
-def test_a_label_mended_in_the_candidates_data_is_the_truth_for_both() -> None:
-    mended: list[Answer] = [
+def test_a_label_corrected_in_the_candidates_data_is_the_truth_for_both() -> None:
+    mended: list[ScoredRow] = [
         answer(row, right=True, label=LABELS[(row + (row < 30)) % 2]) for row in range(300)
     ]  # the first 30 rows were labelled wrongly when the current version was tested
 
-    decision = judge(candidate(answers=mended), record())
+    decision = evaluate_gate(candidate(predictions=mended), record())
 
     assert isinstance(decision, Promote)
-    assert decision.figures.compared
-    assert decision.figures.compared.accuracy == 0.9
+    assert decision.evidence.comparison
+    assert decision.evidence.comparison.accuracy == 0.9
 
 
-def test_confidences_that_mean_less_reject() -> None:
+def test_less_reliable_confidences_reject() -> None:
     # Equal labels, but the candidate is as good as certain of its mistakes too.
     wrong = range(30)
-    said = reasons(judge(candidate(wrong=wrong, confidence=0.999), record(wrong=wrong), Rule.NON_INFERIOR))
+    said = reasons(evaluate_gate(candidate(wrong=wrong, confidence=0.999), record(wrong=wrong), Rule.NON_INFERIOR))
 
-    assert said == "its confidences mean less: NLL 0.692 against 0.325, 0.05 more is borne"
-
-
-def test_confidences_that_say_nothing_reject_too() -> None:
-    said = reasons(judge(candidate(confidence=0.51), record(), Rule.NON_INFERIOR))
-
-    assert "its confidences mean less" in said
+    assert said == "confidences are less reliable: NLL 0.692 against 0.325, at most 0.05 more is allowed"
 
 
-def test_one_confident_mistake_more_does_not_make_confidences_mean_less() -> None:
+def test_uninformative_confidences_reject_too() -> None:
+    said = reasons(evaluate_gate(candidate(confidence=0.51), record(), Rule.NON_INFERIOR))
+
+    assert "confidences are less reliable" in said
+
+
+def test_one_more_confident_mistake_does_not_make_confidences_less_reliable() -> None:
     slip = answer(0, right=False, confidence=1.0)
-    decision = judge(candidate(answers=[slip, *(answer(row, right=True) for row in range(1, 300))]), record())
+    decision = evaluate_gate(
+        candidate(predictions=[slip, *(answer(row, right=True) for row in range(1, 300))]), record()
+    )
 
     assert "confidences" not in reasons(decision)
 
 
 @pytest.mark.parametrize(("cost", "passes"), [(22.0, True), (22.5, False)])
 def test_a_candidate_may_cost_a_tenth_more(cost: float, passes: bool) -> None:
-    decision = judge(candidate(mflops_per_token=cost), record(wrong=range(30)))
+    decision = evaluate_gate(candidate(mflops_per_token=cost), record(wrong=range(30)))
 
     assert isinstance(decision, Promote) is passes
-    assert passes or reasons(decision) == "slower: mflops_per_token 22.5 against 20.0, over 1.1 times as many"
+    assert passes or reasons(decision) == "slower: mflops_per_token 22.5 against 20.0, more than 1.1 times as many"
 
 
-def test_speed_is_not_looked_at_where_a_manifest_lacks_it() -> None:
+def test_speed_is_not_checked_if_a_manifest_lacks_it() -> None:
     now = record(wrong=range(30))
-    unknown = Record(now.version, now.labels, now.answers, now.learned, metrics={})
+    unknown = VersionRecord(now.version, now.labels, now.predictions, now.trained_on, metrics={})
 
-    decision = judge(candidate(mflops_per_token=900.0), unknown)
+    decision = evaluate_gate(candidate(mflops_per_token=900.0), unknown)
 
     assert isinstance(decision, Promote)
-    assert decision.figures.notes == ("v1.0.0 has no mflops_per_token: its speed is not looked at",)
+    assert decision.evidence.notes == ("v1.0.0 has no mflops_per_token: its speed is not checked",)

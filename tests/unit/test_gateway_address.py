@@ -20,11 +20,11 @@ def test_others_reach_everything_else(host: str) -> None:
     assert not GatewaySettings(host=host).predict_is_open
 
 
-def test_an_address_of_version_6_stands_in_brackets() -> None:
+def test_an_ipv6_address_is_in_brackets() -> None:
     assert url("::1", 8000) == "http://[::1]:8000"
 
 
-def test_what_is_written_to_a_connection_leaves_at_once() -> None:
+def test_data_written_to_a_connection_is_sent_without_delay() -> None:
     with listen("127.0.0.1", 0) as server, socket.create_connection(server.getsockname()):
         connection, _ = server.accept()
         with connection:

@@ -4,8 +4,8 @@ from types import SimpleNamespace
 
 from prometheus_client import CollectorRegistry, generate_latest
 
-from tests.support.scraping import Page, read
-from triagem.worker.gpu import Gpus
+from tests.support.scraping import MetricsPage, parse_metrics
+from triagem.worker.gpu import GpuCollector
 
 
 class NVMLError(Exception):
@@ -27,13 +27,13 @@ def library(*, broken: int | None = None) -> SimpleNamespace:
     )
 
 
-def page(nvml: SimpleNamespace) -> Page:
+def page(nvml: SimpleNamespace) -> MetricsPage:
     registry = CollectorRegistry()
-    registry.register(Gpus(nvml))
-    return read(generate_latest(registry).decode())
+    registry.register(GpuCollector(nvml))
+    return parse_metrics(generate_latest(registry).decode())
 
 
-def test_each_gpus_memory_and_use_are_told() -> None:
+def test_each_gpus_memory_and_utilization_are_exported() -> None:
     told = page(library())
     assert [told.value("triagem_gpu_memory_used_bytes", gpu=gpu) for gpu in "01"] == [1, 2]
     assert told.value("triagem_gpu_memory_bytes", gpu="1") == 80

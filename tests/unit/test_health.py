@@ -51,19 +51,19 @@ def reported(file: Path, *, ready: bool = True, silence_s: float = 0.0) -> list[
     return said
 
 
-def test_a_worker_that_is_heard_and_ready_is_well(file: Path) -> None:
+def test_a_ready_worker_with_fresh_heartbeats_is_healthy(file: Path) -> None:
     assert reported(file) == [None, None]
 
 
 def test_a_worker_without_its_model_is_warming_up(file: Path) -> None:
-    assert reported(file, ready=False) == ["the worker is still warming up"] * 2
+    assert reported(file, ready=False) == ["the worker is still loading its model"] * 2
 
 
-def test_one_silent_thread_makes_the_worker_unwell_though_another_reports(file: Path) -> None:
-    assert reported(file, silence_s=200) == ["a thread of the worker has been silent for 200 s"] * 2
+def test_one_silent_thread_makes_the_worker_unhealthy_though_another_reports(file: Path) -> None:
+    assert reported(file, silence_s=200) == ["a worker thread has sent no heartbeat for 200 s"] * 2
 
 
-def test_the_file_goes_when_the_worker_stops(file: Path) -> None:
+def test_the_file_is_deleted_when_the_worker_stops(file: Path) -> None:
     reported(file)
 
     assert not file.exists()
@@ -72,23 +72,23 @@ def test_the_file_goes_when_the_worker_stops(file: Path) -> None:
 def test_without_a_file_the_worker_has_not_started_or_has_ended(file: Path) -> None:
     said = health.check(file)
 
-    assert said == f"no heartbeat file {file}: the worker has not started or has ended"
+    assert said == f"no heartbeat file {file}: the worker has not started, or has exited"
 
 
-def test_liveness_does_not_ask_for_readiness(file: Path) -> None:
+def test_liveness_does_not_require_readiness(file: Path) -> None:
     assert health.check(kept(file, content="starting")) is None
 
 
 @pytest.mark.parametrize(("age_s", "well"), [(0, True), (119, True), (121, False), (7200, False)])
-def test_an_old_heartbeat_is_no_life(file: Path, age_s: float, well: bool) -> None:
+def test_an_old_heartbeat_is_not_alive(file: Path, age_s: float, well: bool) -> None:
     assert (health.check(kept(file, age_s=age_s)) is None) is well
 
 
-def test_the_greatest_age_can_be_chosen(file: Path) -> None:
-    assert health.check(kept(file, age_s=30), max_age_s=10) == "a thread of the worker has been silent for 30 s"
+def test_the_maximum_age_can_be_set(file: Path) -> None:
+    assert health.check(kept(file, age_s=30), max_age_s=10) == "a worker thread has sent no heartbeat for 30 s"
 
 
-def test_silence_is_told_before_warming_up(file: Path) -> None:
+def test_silence_is_reported_before_warming_up(file: Path) -> None:
     said = health.check(kept(file, content="starting", age_s=500), need_ready=True)
 
-    assert said == "a thread of the worker has been silent for 500 s"
+    assert said == "a worker thread has sent no heartbeat for 500 s"

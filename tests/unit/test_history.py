@@ -7,9 +7,9 @@ import pytest
 from tests.support.builders import manifest
 from tests.support.builders import register as register_without_rows
 from triagem.contracts.errors import ModelCorrupt
-from triagem.contracts.model import ROWS_FILE, Rows
+from triagem.contracts.model import ROWS_FILE, SplitDigests
 from triagem.registry import Registry
-from triagem.trainer.history import history
+from triagem.trainer.history import read_history
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def registry(tmp_path: Path) -> Registry:
 
 def register(registry: Registry, name: str, parent: str | None = None) -> None:
     """A version of which each part is one row, called by the part and the name."""
-    rows = Rows(
+    rows = SplitDigests(
         train=(f"train {name}",), dev=(f"dev {name}",), calibration=(f"calibration {name}",), test=(f"test {name}",)
     )
     with registry.staging() as folder:
@@ -27,18 +27,18 @@ def register(registry: Registry, name: str, parent: str | None = None) -> None:
         registry.register(folder, manifest(parent=parent))
 
 
-def test_an_empty_registry_has_seen_nothing(registry: Registry) -> None:
-    found = history(registry)
+def test_an_empty_registry_has_no_history(registry: Registry) -> None:
+    found = read_history(registry)
 
     assert found.tested | found.trained | found.learned == set()
 
 
-def test_all_versions_count_and_one_without_the_file_says_nothing(registry: Registry) -> None:
+def test_all_versions_count_and_one_without_the_file_is_skipped(registry: Registry) -> None:
     register(registry, "a")
     register_without_rows(registry)
     register(registry, "b")
 
-    found = history(registry)
+    found = read_history(registry)
 
     assert found.tested == {"test a", "test b"}
     assert found.trained == {f"{part} {name}" for part in ("train", "dev", "calibration") for name in "ab"}
@@ -49,14 +49,14 @@ def test_learned_is_what_the_parent_and_its_ancestors_trained_on(registry: Regis
     register(registry, "b")
     register(registry, "c", parent="v1.0.0")
 
-    assert history(registry, "v1.2.0").learned == {"train a", "train c"}
-    assert history(registry).learned == set()
+    assert read_history(registry, "v1.2.0").learned == {"train a", "train c"}
+    assert read_history(registry).learned == set()
 
 
-def test_an_ancestor_that_was_deleted_says_nothing(registry: Registry) -> None:
+def test_a_deleted_ancestor_is_skipped(registry: Registry) -> None:
     register(registry, "a", parent="v0.9.0")
 
-    assert history(registry, "v1.0.0").learned == {"train a"}
+    assert read_history(registry, "v1.0.0").learned == {"train a"}
 
 
 def test_a_file_that_cannot_be_read_is_named(registry: Registry) -> None:
@@ -64,4 +64,4 @@ def test_a_file_that_cannot_be_read_is_named(registry: Registry) -> None:
     (registry.folder("v1.0.0") / ROWS_FILE).write_text("{", encoding="utf-8")
 
     with pytest.raises(ModelCorrupt, match=r"v1\.0\.0: rows\.json changed"):
-        history(registry)
+        read_history(registry)

@@ -7,7 +7,7 @@ import pytest
 from tests.support.manifests import K8S, OVERLAYS, documents, resources
 from triagem.contracts.ticket import Lane
 from triagem.inbox.scaling import ScalingSettings
-from triagem.inbox.signal import Signal
+from triagem.inbox.scaling_signal import ScalingSignal
 from triagem.inbox.stream import stream_key
 
 # The fields of KEDA's published schema (2.20, keda.sh/v1alpha1) that are worth having, by name; a type where it has
@@ -88,7 +88,7 @@ def test_a_field_that_keda_does_not_have_would_be_found() -> None:
 
 
 @pytest.mark.parametrize("trigger", SCALED["triggers"], ids=lambda one: one["name"])
-def test_a_trigger_says_what_its_scaler_reads_as_text(trigger: dict[str, Any]) -> None:
+def test_a_triggers_metadata_has_only_its_scalers_fields_as_text(trigger: dict[str, Any]) -> None:
     assert trigger["metadata"].keys() <= METADATA[trigger["type"]]
     assert all(isinstance(value, str) for value in trigger["metadata"].values())
     names = {one["metadata"]["name"] for one in FOUND if one["kind"] == "TriggerAuthentication"}
@@ -97,17 +97,17 @@ def test_a_trigger_says_what_its_scaler_reads_as_text(trigger: dict[str, Any]) -
 
 def test_one_replica_is_one_desired_worker() -> None:
     trigger = SCALED["triggers"][0]
-    assert trigger["metadata"]["valueLocation"] in Signal.__dataclass_fields__
+    assert trigger["metadata"]["valueLocation"] in ScalingSignal.__dataclass_fields__
     assert (trigger["metadata"]["targetValue"], trigger["metricType"]) == ("1", "AverageValue")
 
 
-def test_what_wakes_from_none_looks_at_both_lanes_and_asks_for_one() -> None:
+def test_scaling_from_zero_reads_both_lanes_and_requests_one_worker() -> None:
     by_length = [one["metadata"] for one in SCALED["triggers"] if one["type"] == "redis-streams"]
     assert {one["stream"] for one in by_length} == {stream_key(lane) for lane in Lane}
     assert all(int(one["streamLength"]) >= 10**9 for one in by_length)
 
 
-def test_its_numbers_fit_those_of_the_signal() -> None:
+def test_its_numbers_match_those_of_the_signal() -> None:
     """INV-25: who came for a backlog stays until it is gone; without a number all stays as it is."""
     signal = ScalingSettings()
     rules = SCALED["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]
@@ -118,7 +118,7 @@ def test_its_numbers_fit_those_of_the_signal() -> None:
     assert SCALED["fallback"]["behavior"] in BEHAVIOURS
 
 
-def test_it_scales_a_deployment_that_is_there_through_a_service_that_is_there() -> None:
+def test_it_scales_an_existing_deployment_through_an_existing_service() -> None:
     for overlay in OVERLAYS:
         there = {(one["kind"], one["metadata"]["name"]) for one in resources(K8S / "overlays" / overlay)}
         assert {("Deployment", SCALED["scaleTargetRef"]["name"]), ("Service", "gateway")} <= there

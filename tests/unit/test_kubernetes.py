@@ -30,7 +30,7 @@ PODS = [pytest.param(pod, id=f"{overlay}-{name}") for overlay in OVERLAYS for na
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_every_manifest_keeps_to_the_schema(overlay: str) -> None:
+def test_every_manifest_matches_the_schema(overlay: str) -> None:
     found = resources(K8S / "overlays" / overlay)
     assert {one["kind"] for one in found} >= {"Deployment", "Job", "PodDisruptionBudget", "NetworkPolicy", "Service"}
     for one in found:
@@ -51,7 +51,7 @@ def test_each_process_is_a_deployment(overlay: str) -> None:
 
 
 @pytest.mark.parametrize("pod", PODS)
-def test_a_pod_may_do_no_more_than_it_must(pod: dict[str, Any]) -> None:
+def test_a_pod_has_minimal_privileges(pod: dict[str, Any]) -> None:
     (container,) = pod["containers"]
     assert pod["automountServiceAccountToken"] is False
     assert pod["securityContext"]["runAsNonRoot"]
@@ -64,7 +64,7 @@ def test_a_pod_may_do_no_more_than_it_must(pod: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("pod", PODS)
-def test_an_image_is_this_release_s(pod: dict[str, Any]) -> None:
+def test_an_image_has_this_releases_tag(pod: dict[str, Any]) -> None:
     name, _, tag = pod["containers"][0]["image"].partition(":")
     assert tag == PROJECT["version"]
     target = name.removeprefix("triagem/")
@@ -72,7 +72,7 @@ def test_an_image_is_this_release_s(pod: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_a_worker_is_ready_when_warm_and_alive_while_its_threads_are_heard_of(overlay: str) -> None:
+def test_a_worker_is_ready_once_warm_and_alive_while_its_threads_report(overlay: str) -> None:
     """INV-22. Alive with Redis away too: nothing here asks Redis."""
     (worker,) = kind(overlay, "Deployment")["worker"]["spec"]["template"]["spec"]["containers"]
     assert worker["readinessProbe"]["exec"]["command"] == ["triagem", "worker", "--check", "--ready"]
@@ -82,14 +82,14 @@ def test_a_worker_is_ready_when_warm_and_alive_while_its_threads_are_heard_of(ov
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_what_is_in_hand_may_be_finished(overlay: str) -> None:
+def test_processes_have_time_to_finish_their_work(overlay: str) -> None:
     grace = {name: pod["terminationGracePeriodSeconds"] for name, pod in pods(overlay) if name != "migrate"}
     assert grace["worker"] > WorkerSettings().stop_deadline_s
     assert grace["gateway"] > GatewaySettings().grace_s + 5
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_a_drained_node_takes_one_gateway_and_one_worker_at_most(overlay: str) -> None:
+def test_draining_a_node_stops_at_most_one_gateway_and_one_worker(overlay: str) -> None:
     budgets = kind(overlay, "PodDisruptionBudget")
     deployments = kind(overlay, "Deployment")
     assert set(budgets) == {"gateway", "worker"}
@@ -99,7 +99,7 @@ def test_a_drained_node_takes_one_gateway_and_one_worker_at_most(overlay: str) -
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_nothing_comes_in_but_http_and_prometheus(overlay: str) -> None:
+def test_only_http_and_prometheus_traffic_may_enter(overlay: str) -> None:
     policies = kind(overlay, "NetworkPolicy").values()
     assert any(p["spec"]["podSelector"] == {} and "Ingress" in p["spec"]["policyTypes"] for p in policies)
     into = {
@@ -111,7 +111,7 @@ def test_nothing_comes_in_but_http_and_prometheus(overlay: str) -> None:
     assert into == {("gateway", 8000), ("metrics", 9100)}
 
 
-def test_only_the_gpu_overlay_asks_for_a_gpu() -> None:
+def test_only_the_gpu_overlay_requests_a_gpu() -> None:
     limits = {
         overlay: kind(overlay, "Deployment")["worker"]["spec"]["template"]["spec"]["containers"][0]["resources"][
             "limits"

@@ -26,30 +26,30 @@ def test_most_labels_that_were_changed_on_purpose_are_found_among_few_others() -
     assert len(hits) > 38 / 2
     assert len(found) < len(rows) / 10
     assert [one.confidence for one in found] == sorted((one.confidence for one in found), reverse=True)
-    assert all(one.instead != one.label for one in found)
+    assert all(one.suggested_label != one.label for one in found)
 
 
-def test_a_label_needs_only_what_its_own_rows_usually_get() -> None:
+def test_a_probability_is_compared_with_the_mean_of_its_label() -> None:
     said = np.array([[0.9, 0.1], [0.8, 0.2], [0.4, 0.6], [0.45, 0.55], [0.3, 0.7], [0.86, 0.14]])
     labels = np.array([0, 0, 0, 1, 1, 1])
 
-    rows, instead = suspected(said, labels)
+    rows, suggested_label = suspected(said, labels)
 
     # Label 0's rows get 0.7 on average, label 1's 0.46.
-    assert list(zip(rows.tolist(), instead.tolist(), strict=True)) == [(2, 1), (5, 0)]
+    assert list(zip(rows.tolist(), suggested_label.tolist(), strict=True)) == [(2, 1), (5, 0)]
 
 
-def test_with_a_label_of_one_row_nobody_is_suspected() -> None:
+def test_with_a_label_of_one_row_no_row_is_suspected() -> None:
     rows = [Row("minha internet caiu", "suporte"), Row("sem sinal", "suporte"), Row("quero um plano", "venda")]
 
     assert label_errors(rows, ("suporte", "venda"), seed=0) == []
 
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.integers(0, 1)), min_size=2, max_size=30))
-def test_who_is_suspected_is_suspected_of_another_label_than_its_own(drawn: list[tuple[float, int]]) -> None:
+def test_the_suggested_label_differs_from_the_rows_own(drawn: list[tuple[float, int]]) -> None:
     labels = np.array([0, 1, *(label for _, label in drawn)])
     first = np.array([0.9, 0.1, *(share for share, _ in drawn)])
 
-    rows, instead = suspected(np.stack([first, 1 - first], axis=1), labels)
+    rows, suggested_label = suspected(np.stack([first, 1 - first], axis=1), labels)
 
-    assert (instead != labels[rows]).all()
+    assert (suggested_label != labels[rows]).all()

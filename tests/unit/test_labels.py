@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.rows import CALLS, jsonl
+from tests.support.rows import SMALL_ROWS, jsonl
 from triagem.contracts.errors import InvalidInput
 from triagem.trainer import TrainSettings
 from triagem.trainer.data import Corpus, load
@@ -19,15 +19,19 @@ def corpus(folder: Path, rows: list[tuple[str, str]], *labels: str) -> Corpus:
 
 
 def test_a_third_label_needs_its_rows_and_nothing_else(tmp_path: Path) -> None:
-    assert corpus(tmp_path, CALLS + BILLS).labels == ("cobranca", "suporte", "venda")
+    assert corpus(tmp_path, SMALL_ROWS + BILLS).labels == ("cobranca", "suporte", "venda")
 
 
 def test_declared_labels_keep_their_order(tmp_path: Path) -> None:
-    assert corpus(tmp_path, CALLS + BILLS, "venda", "suporte", "cobranca").labels == ("venda", "suporte", "cobranca")
+    assert corpus(tmp_path, SMALL_ROWS + BILLS, "venda", "suporte", "cobranca").labels == (
+        "venda",
+        "suporte",
+        "cobranca",
+    )
 
 
 def test_a_label_that_is_not_declared_is_named_with_its_line_and_the_nearest_one(tmp_path: Path) -> None:
-    rows = [*CALLS, ("x", "suport")]
+    rows = [*SMALL_ROWS, ("x", "suport")]
 
     with pytest.raises(
         InvalidInput, match=r"train\.jsonl:5: 'suport' is not .*suporte, venda; did you mean 'suporte'\?$"
@@ -37,40 +41,42 @@ def test_a_label_that_is_not_declared_is_named_with_its_line_and_the_nearest_one
 
 def test_the_nearest_label_is_found_in_another_case_too(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match=r"did you mean 'SUPORTE'\?"):
-        corpus(tmp_path, CALLS, "SUPORTE", "VENDA")
+        corpus(tmp_path, SMALL_ROWS, "SUPORTE", "VENDA")
 
 
-def test_a_label_that_is_like_no_other_is_no_question(tmp_path: Path) -> None:
+def test_a_label_unlike_all_others_gets_no_suggestion(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match=r"train\.jsonl:5: 'cobranca' is not .* suporte, venda$"):
-        corpus(tmp_path, CALLS + BILLS, "suporte", "venda")
+        corpus(tmp_path, SMALL_ROWS + BILLS, "suporte", "venda")
 
 
 @pytest.mark.parametrize("part", ["dev", "calibration", "test"])
 def test_a_held_out_row_of_an_unknown_label_is_named_too(tmp_path: Path, part: str) -> None:
-    (tmp_path / f"{part}.jsonl").write_text(jsonl(CALLS[0], ("x", "Venda")), encoding="utf-8")
+    (tmp_path / f"{part}.jsonl").write_text(jsonl(SMALL_ROWS[0], ("x", "Venda")), encoding="utf-8")
 
     with pytest.raises(InvalidInput, match=rf"{part}\.jsonl:2: 'Venda' .*did you mean 'venda'\?"):
-        corpus(tmp_path, CALLS)
+        corpus(tmp_path, SMALL_ROWS)
 
 
-def test_a_label_of_a_single_row_may_be_a_slip_of_the_pen(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match=r"train\.jsonl:5: the only row labelled 'VENDA'.*did you mean 'venda'\?"):
-        corpus(tmp_path, [*CALLS, ("x", "VENDA")])
+def test_a_label_of_a_single_row_may_be_a_typo(tmp_path: Path) -> None:
+    with pytest.raises(
+        InvalidInput, match=r"train\.jsonl:5: the only row with the label 'VENDA'.*did you mean 'venda'\?"
+    ):
+        corpus(tmp_path, [*SMALL_ROWS, ("x", "VENDA")])
 
 
 def test_a_declared_label_needs_rows(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match=r"train\.jsonl: no row is labelled 'cobranca', at least two are needed"):
-        corpus(tmp_path, CALLS, "suporte", "venda", "cobranca")
+    with pytest.raises(InvalidInput, match=r"train\.jsonl: no row has the label 'cobranca', at least two are needed"):
+        corpus(tmp_path, SMALL_ROWS, "suporte", "venda", "cobranca")
 
 
 @pytest.mark.parametrize("labels", [("venda",), ("venda", "venda"), ("suporte", "venda", " ")])
-def test_labels_that_cannot_be_told_apart_are_refused(tmp_path: Path, labels: tuple[str, ...]) -> None:
-    with pytest.raises(InvalidInput, match="expected at least two different ones, as in suporte,venda"):
-        corpus(tmp_path, CALLS, *labels)
+def test_single_repeated_or_blank_labels_are_refused(tmp_path: Path, labels: tuple[str, ...]) -> None:
+    with pytest.raises(InvalidInput, match="expected at least two different labels, for example suporte,venda"):
+        corpus(tmp_path, SMALL_ROWS, *labels)
 
 
 def test_a_label_is_the_same_however_its_accents_are_composed(tmp_path: Path) -> None:
-    rows = [*CALLS, ("boleto", "cobran\u00e7a"), ("fatura", "cobranc\u0327a ")]
+    rows = [*SMALL_ROWS, ("boleto", "cobran\u00e7a"), ("fatura", "cobranc\u0327a ")]
 
     assert corpus(tmp_path, rows).labels == ("cobran\u00e7a", "suporte", "venda")
 

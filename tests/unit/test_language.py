@@ -4,21 +4,21 @@ from importlib.util import find_spec
 
 import pytest
 
-from triagem.engine.language import language
+from triagem.engine.language import detect_language
 
 
 @pytest.mark.parametrize(("named", "said"), [("pt", "pt"), ("pt-BR", "pt"), ("EN_us", "en"), (" spa ", "spa")])
-def test_what_is_named_counts(named: str, said: str) -> None:
-    assert language("the customer writes English", named) == said
+def test_a_given_language_is_used(named: str, said: str) -> None:
+    assert detect_language("the customer writes English", named) == said
 
 
 @pytest.mark.skipif(find_spec("py3langid") is None, reason="py3langid is not installed")
 @pytest.mark.parametrize("named", [None, "", "Português (Brasil)", 7])
-def test_what_is_no_code_does_not_count(named: object) -> None:
-    assert language("minha internet caiu de novo e ninguém atende", named) == "pt"
+def test_an_invalid_language_code_is_ignored(named: object) -> None:
+    assert detect_language("minha internet caiu de novo e ninguém atende", named) == "pt"
 
 
 @pytest.mark.skipif(find_spec("py3langid") is None, reason="py3langid is not installed")
 @pytest.mark.parametrize("text", ["", "4711", "???"])
-def test_a_text_without_words_is_in_no_language(text: str) -> None:
-    assert language(text) == ""
+def test_a_text_without_words_has_no_language(text: str) -> None:
+    assert detect_language(text) == ""

@@ -14,10 +14,10 @@ from triagem.contracts.ticket import Lane, Ticket
 from triagem.contracts.wire import decode
 from triagem.inbox import Inbox
 from triagem.inbox.stream import stream_key
-from triagem.producer.load import Summary, load
+from triagem.producer.load import LoadSummary, load_records
 from triagem.producer.mapping import field_map
 from triagem.producer.publisher import Publisher
-from triagem.producer.rows import BadLine, open_text, rows
+from triagem.producer.rows import BadLine, open_text, read_rows
 
 
 def lines(*ids: object, text: str = "a") -> Iterator[str]:
@@ -26,16 +26,16 @@ def lines(*ids: object, text: str = "a") -> Iterator[str]:
     yield from (f"{one},{text}\n" for one in ids)
 
 
-def loaded(inbox: Inbox, content: Iterable[str], *, lane: Lane = Lane.BULK, **options: Any) -> Summary:
+def loaded(inbox: Inbox, content: Iterable[str], *, lane: Lane = Lane.BULK, **options: Any) -> LoadSummary:
     """Load a file into a lane."""
-    columns, records = rows(content, format=None, name="export")
+    columns, records = read_rows(content, format=None, name="export")
     given = {"source": "import", "strict": False, **options}
-    return load(records, field_map(columns, None), Publisher(inbox), lane=lane, **given)
+    return load_records(records, field_map(columns, None), Publisher(inbox), lane=lane, **given)
 
 
 def waiting(inbox: Inbox, lane: Lane = Lane.BULK) -> list[Ticket]:
     """The tickets in a lane."""
-    return [decode(entry.payload or b"") for entry in inbox.take(lane, "test", 10_000)]
+    return [decode(entry.payload or b"") for entry in inbox.fetch(lane, "test", 10_000)]
 
 
 def draining(inbox: Inbox, slept: list[float]) -> Callable[[float], None]:
@@ -65,7 +65,7 @@ def test_the_other_lane_stays_empty() -> None:
     assert (len(waiting(inbox, Lane.LIVE)), len(waiting(inbox, Lane.BULK))) == (1, 0)
 
 
-def test_records_that_name_their_crm_keep_it_and_others_get_the_files() -> None:
+def test_records_keep_their_source_and_others_get_the_default() -> None:
     inbox = fake_inbox()
     loaded(inbox, ["id,text,source\n", "1,a,zendesk\n", "2,b,\n"])
 
@@ -103,17 +103,17 @@ def test_a_strict_load_stops_at_the_first_bad_line() -> None:
         loaded(fake_inbox(), [*lines(1, 2), "bad\n", "3,c\n"], strict=True)
 
 
-def test_a_strict_load_keeps_what_stood_before_the_bad_line_and_says_so() -> None:
+def test_a_strict_load_keeps_the_records_before_the_bad_line_and_says_so() -> None:
     inbox = fake_inbox()
 
-    with pytest.raises(InvalidInput, match="2 before it are in"):
+    with pytest.raises(InvalidInput, match="2 records before it were accepted"):
         loaded(inbox, [*lines(1, 2), "bad\n", "3,c\n"], strict=True)
 
     assert [one.external_id for one in waiting(inbox)] == ["1", "2"]
 
 
-def test_a_full_inbox_is_waited_out() -> None:
-    inbox, slept = fake_inbox(bulk_mark=600), list[float]()
+def test_a_full_inbox_is_waited_for() -> None:
+    inbox, slept = fake_inbox(bulk_high_water=600), list[float]()
 
     summary = loaded(inbox, lines(*range(2000)), sleep=draining(inbox, slept))
 
@@ -122,7 +122,7 @@ def test_a_full_inbox_is_waited_out() -> None:
     assert summary.waited_s == sum(slept) > 0
 
 
-def test_an_inbox_with_room_is_not_waited_for() -> None:
+def test_an_inbox_that_is_not_full_is_not_waited_for() -> None:
     slept: list[float] = []
     summary = loaded(fake_inbox(), lines(*range(1200)), sleep=slept.append)
 
@@ -130,8 +130,8 @@ def test_an_inbox_with_room_is_not_waited_for() -> None:
     assert summary.waited_s == 0
 
 
-def test_progress_is_told_after_each_batch_and_while_it_waits() -> None:
-    inbox, told = fake_inbox(bulk_mark=500), list[tuple[int, float]]()
+def test_progress_is_reported_after_each_batch_and_while_it_waits() -> None:
+    inbox, told = fake_inbox(bulk_high_water=500), list[tuple[int, float]]()
 
     loaded(
         inbox,
@@ -166,8 +166,8 @@ def test_any_file_is_loaded_or_refused(tmp_path_factory: pytest.TempPathFactory,
     assert len(waiting(inbox)) == summary.accepted
 
 
-def test_a_lane_with_a_mark_below_a_batch_is_filled_by_its_mark() -> None:
-    inbox, slept = fake_inbox(bulk_mark=7), list[float]()
+def test_a_lane_with_a_limit_below_a_batch_is_filled_up_to_its_limit() -> None:
+    inbox, slept = fake_inbox(bulk_high_water=7), list[float]()
 
     summary = loaded(inbox, lines(*range(20)), sleep=draining(inbox, slept))
 

@@ -1,4 +1,4 @@
-"""Which column becomes which field: what `--map` says, and the usual names for the rest."""
+"""Mapping of columns to ticket fields: `--map`, and the standard column names for the rest."""
 
 import re
 from typing import Any
@@ -9,9 +9,9 @@ from triagem.contracts.errors import InvalidInput, InvalidTicket
 from triagem.producer.mapping import field_map
 
 
-def mapped(row: dict[str, Any], given: str | None = None) -> dict[str, Any]:
+def mapped(row: dict[str, Any], mapping: str | None = None) -> dict[str, Any]:
     """A row's ticket fields, in a file with this row's columns."""
-    return field_map(list(row), given).fields(row)
+    return field_map(list(row), mapping).fields(row)
 
 
 @pytest.mark.parametrize(
@@ -40,9 +40,9 @@ def test_subject_and_body_become_one_text() -> None:
     assert mapped({"subject": "Fatura", "body": "Em dobro"}) == {"text": "Fatura\nEm dobro"}
 
 
-@pytest.mark.parametrize("nothing", ["", None])
-def test_what_is_joined_leaves_no_empty_line(nothing: str | None) -> None:
-    assert mapped({"subject": nothing, "body": "Em dobro"}) == {"text": "Em dobro"}
+@pytest.mark.parametrize("empty", ["", None])
+def test_what_is_joined_leaves_no_empty_line(empty: str | None) -> None:
+    assert mapped({"subject": empty, "body": "Em dobro"}) == {"text": "Em dobro"}
 
 
 def test_the_better_of_two_usual_names_is_taken() -> None:
@@ -82,7 +82,7 @@ def test_pieces_of_metadata_go_before_a_column_of_that_name() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "why"),
+    ("mapping", "reason"),
     [
         ("external_id", "'external_id': expected field=column"),
         ("external_id=", "'external_id=': expected field=column"),
@@ -92,12 +92,12 @@ def test_pieces_of_metadata_go_before_a_column_of_that_name() -> None:
         ("text=assunto", "'text=assunto': the file has no column 'assunto', only id, body"),
         ("text=id+assunto", "'text=id+assunto': the file has no column 'assunto', only id, body"),
         ("text=id+", "the file has no column ''"),
-        ("metadata=id,metadata.a=body", "metadata and metadata.NAME exclude each other"),
+        ("metadata=id,metadata.a=body", "use metadata or metadata.NAME, not both"),
     ],
 )
-def test_a_mapping_that_cannot_be_used_says_why(given: str, why: str) -> None:
-    with pytest.raises(InvalidInput, match="^--map.*" + re.escape(why)):
-        field_map(["id", "body"], given)
+def test_a_mapping_that_cannot_be_used_says_why(mapping: str, reason: str) -> None:
+    with pytest.raises(InvalidInput, match="^--map.*" + re.escape(reason)):
+        field_map(["id", "body"], mapping)
 
 
 @pytest.mark.parametrize(("number", "name"), [(4711, "4711"), (0, "0"), (10**30, "1" + "0" * 30)])
@@ -109,9 +109,9 @@ def test_true_is_no_number_and_no_id() -> None:
     assert mapped({"id": True}) == {"external_id": True}
 
 
-@pytest.mark.parametrize("nothing", ["", None])
-def test_an_empty_cell_of_a_field_that_may_be_left_out_is_left_out(nothing: str | None) -> None:
-    row = {"id": "1", "text": "a", "source": nothing, "revised_at": nothing, "metadata": nothing}
+@pytest.mark.parametrize("empty", ["", None])
+def test_an_empty_cell_of_a_field_that_may_be_left_out_is_left_out(empty: str | None) -> None:
+    row = {"id": "1", "text": "a", "source": empty, "revised_at": empty, "metadata": empty}
 
     assert mapped(row) == {"external_id": "1", "text": "a"}
 

@@ -1,4 +1,4 @@
-"""docs/metrics.md says of every metric what the code says. Run as a program, this writes its tables."""
+"""docs/metrics.md describes every metric as the code does. Run as a program, this writes its tables."""
 
 import re
 from pathlib import Path
@@ -10,58 +10,62 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from tests.support.manifests import ROOT
 from triagem.gateway import metrics as gateway_metrics
-from triagem.worker import gpu, metrics, stores, task_metrics
-from triagem.worker.figures import Figure
+from triagem.worker import gpu, metrics, store_metrics, task_metrics
+from triagem.worker.gauges import ScrapedGauge
 
 DOCUMENT: Final = ROOT / "docs" / "metrics.md"
 TABLES: Final[dict[str, tuple[ModuleType, ...]]] = {
     "worker": (metrics, gpu),
-    "ops": (stores, task_metrics),
+    "ops": (store_metrics, task_metrics),
     "gateway": (gateway_metrics,),
 }
 
 
-def described(module: ModuleType) -> list[tuple[str, str, tuple[str, ...], str]]:
+def metric_rows(module: ModuleType) -> list[tuple[str, str, tuple[str, ...], str]]:
     """Name, kind, labels and help of each metric of a module, in its order."""
-    return [row(one) for one in vars(module).values() if isinstance(one, Figure | MetricWrapperBase)]
+    return [
+        metric_row(metric) for metric in vars(module).values() if isinstance(metric, ScrapedGauge | MetricWrapperBase)
+    ]
 
 
-def row(one: Any) -> tuple[str, str, tuple[str, ...], str]:
-    if isinstance(one, Figure):
-        return one.name, "gauge", one.labels, one.help
-    (family,) = one.describe()
+def metric_row(metric: Any) -> tuple[str, str, tuple[str, ...], str]:
+    if isinstance(metric, ScrapedGauge):
+        return metric.name, "gauge", metric.labels, metric.help
+    (family,) = metric.describe()
     name = f"{family.name}_total" if family.type == "counter" else family.name
-    return name, family.type, one._labelnames, family.documentation
+    return name, family.type, metric._labelnames, family.documentation
 
 
 def table(process: str) -> str:
     lines = ["| metric | kind | labels | |", "|---|---|---|---|"]
-    for name, kind, labels, explained in (one for module in TABLES[process] for one in described(module)):
+    for name, kind, labels, help_text in (row for module in TABLES[process] for row in metric_rows(module)):
         shown = ", ".join(f"`{label}`" for label in labels)
-        lines.append(f"| `{name}` | {kind} | {shown} | {explained} |")
+        lines.append(f"| `{name}` | {kind} | {shown} | {help_text} |")
     return "\n".join([*lines, ""])
 
 
-def between(process: str) -> re.Pattern[str]:
+def section_pattern(process: str) -> re.Pattern[str]:
     return re.compile(rf"(<!-- {process} -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 
 
 @pytest.mark.parametrize("process", TABLES)
 def test_the_document_has_every_metric_as_the_code_explains_it(process: str) -> None:
-    found = between(process).search(DOCUMENT.read_text(encoding="utf-8"))
-    assert found
-    assert found[2] == table(process), "python -m tests.unit.test_metrics_docs"
+    section = section_pattern(process).search(DOCUMENT.read_text(encoding="utf-8"))
+    assert section
+    assert section[2] == table(process), "python -m tests.unit.test_metrics_docs"
 
 
 def test_no_name_is_used_twice() -> None:
-    names = [one[0] for modules in TABLES.values() for module in modules for one in described(module)]
+    names = [row[0] for modules in TABLES.values() for module in modules for row in metric_rows(module)]
     assert len(names) == len(set(names)) > 40
 
 
 def write(document: Path) -> None:
     text = document.read_text(encoding="utf-8")
     for process in TABLES:
-        text = between(process).sub(lambda found, process=process: found[1] + table(process) + found[3], text)  # type: ignore[misc]
+        text = section_pattern(process).sub(
+            lambda section, process=process: section[1] + table(process) + section[3], text
+        )  # type: ignore[misc]
     document.write_text(text, encoding="utf-8")
 
 

@@ -1,4 +1,4 @@
-"""Read from the source itself: nothing that we run can turn data into code."""
+"""Static check of the source: no module can turn data into code."""
 
 import ast
 from collections.abc import Iterable, Iterator
@@ -16,26 +16,26 @@ METHODS = {"torch.load", "numpy.load", "np.load", "pandas.read_pickle", "yaml.lo
 FLAGS = {"trust_remote_code": False, "shell": False, "weights_only": True, "use_safetensors": True}
 
 
-def dangers(source: str) -> Iterator[str]:
-    """What in this source could run data as code."""
+def unsafe_code(source: str) -> Iterator[str]:
+    """Names and flags in this source that could run data as code."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import | ast.ImportFrom):
-            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else [one.name for one in node.names]
+            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
             yield from (f"import {name}" for name in names if name.partition(".")[0] in MODULES)
         elif isinstance(node, ast.Call):
             called = ast.unparse(node.func)
             if called in NAMES | METHODS:
                 yield f"{called}()"
-            yield from raised((word.arg, word.value) for word in node.keywords)
+            yield from unsafe_flags((keyword.arg, keyword.value) for keyword in node.keywords)
         elif isinstance(node, ast.Dict):
             keys = (key.value if isinstance(key, ast.Constant) else None for key in node.keys)
-            yield from raised(zip(keys, node.values, strict=True))
+            yield from unsafe_flags(zip(keys, node.values, strict=True))
         elif isinstance(node, ast.Constant) and node.value in {"pickle", "application/x-python-serialize", "yaml"}:
             yield repr(node.value)
 
 
-def raised(flags: Iterable[tuple[object, ast.expr]]) -> Iterator[str]:
-    """Flags that are not what is safe."""
+def unsafe_flags(flags: Iterable[tuple[object, ast.expr]]) -> Iterator[str]:
+    """Flags that do not have their safe value."""
     for name, value in flags:
         if name in FLAGS and ast.unparse(value) != str(FLAGS[str(name)]):
             yield f"{name}={ast.unparse(value)}"
@@ -43,7 +43,7 @@ def raised(flags: Iterable[tuple[object, ast.expr]]) -> Iterator[str]:
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
 def test_no_module_can_run_what_it_reads(file: Path) -> None:
-    assert list(dangers(file.read_text(encoding="utf-8"))) == []
+    assert list(unsafe_code(file.read_text(encoding="utf-8"))) == []
 
 
 @pytest.mark.parametrize(
@@ -62,4 +62,4 @@ def test_no_module_can_run_what_it_reads(file: Path) -> None:
     ],
 )
 def test_the_search_finds_what_it_is_for(source: str) -> None:
-    assert list(dangers(source))
+    assert list(unsafe_code(source))

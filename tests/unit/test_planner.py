@@ -1,4 +1,4 @@
-"""Token lengths to micro-batches: everyone once, within the limits, shortest first."""
+"""Token lengths to micro-batches: each text once, within the limits, shortest first."""
 
 from itertools import pairwise
 

@@ -1,4 +1,4 @@
-"""deploy/prometheus and deploy/grafana: what Prometheus' own tool says, and what each alert owes to who is woken."""
+"""deploy/prometheus and deploy/grafana: checked by promtool, and each alert has a severity and a runbook section."""
 
 import re
 import shutil
@@ -8,33 +8,33 @@ from typing import Any
 import pytest
 
 from tests.support.manifests import ROOT, documents
-from tests.support.promql import RULES, asked, panels, rules, selected
+from tests.support.promql import RULES, expressions, panels, rules, selected_series
 
 CASES = documents(RULES.with_name("alerts.test.yml"))[0]["tests"]
 ALERTS = [rule["alert"] for rule in rules()]
 
 
 def promtool(*arguments: str) -> subprocess.CompletedProcess[str]:
-    if (found := shutil.which("promtool")) is None:
+    if (program := shutil.which("promtool")) is None:
         pytest.skip("promtool is not on the PATH: it comes with Prometheus (Debian: apt install prometheus)")
-    return subprocess.run([found, *arguments], cwd=RULES.parent, capture_output=True, text=True, check=False)
+    return subprocess.run([program, *arguments], cwd=RULES.parent, capture_output=True, text=True, check=False)
 
 
 def test_promtool_reads_the_rules_and_the_configuration() -> None:
     for arguments in (("check", "rules", RULES.name), ("check", "config", "prometheus.yml")):
-        done = promtool(*arguments)
-        assert done.returncode == 0, done.stdout + done.stderr
+        process = promtool(*arguments)
+        assert process.returncode == 0, process.stdout + process.stderr
 
 
 def test_each_alert_fires_when_it_should_and_only_then() -> None:
-    done = promtool("test", "rules", "alerts.test.yml")
-    assert done.returncode == 0, done.stdout + done.stderr
+    process = promtool("test", "rules", "alerts.test.yml")
+    assert process.returncode == 0, process.stdout + process.stderr
 
 
 @pytest.mark.parametrize("alert", ALERTS)
 def test_each_alert_is_tried_firing_and_not_firing(alert: str) -> None:
-    tried = [one for case in CASES for one in case["alert_rule_test"] if one["alertname"] == alert]
-    assert {bool(one["exp_alerts"]) for one in tried} == {True, False}
+    tests = [test for case in CASES for test in case["alert_rule_test"] if test["alertname"] == alert]
+    assert {bool(test["exp_alerts"]) for test in tests} == {True, False}
 
 
 @pytest.mark.parametrize("rule", rules(), ids=ALERTS)
@@ -56,10 +56,10 @@ def test_what_an_expression_selects_is_found() -> None:
     expression = (
         'a / on () group_left (x) sum by (le) (rate(b_total{c="d",job="e"}[5m] offset 1h)) and absent(f) > 3e2'
     )
-    assert selected(expression) == [("a", {}), ("b_total", {"c": "d"}), ("f", {})]
+    assert selected_series(expression) == [("a", {}), ("b_total", {"c": "d"}), ("f", {})]
 
 
 def test_no_two_panels_have_one_title() -> None:
-    titles = [one["title"] for one in panels()]
+    titles = [panel["title"] for panel in panels()]
     assert len(titles) == len(set(titles)) > 15
-    assert all(map(asked, panels()))
+    assert all(map(expressions, panels()))

@@ -1,4 +1,4 @@
-"""The log of promotions, and where a rollback leads: further back, never to and fro."""
+"""The promotion log, and rollback: always further back, never forth again."""
 
 from pathlib import Path
 
@@ -11,39 +11,41 @@ from tests.support.registries import Files, Interrupted, interrupted
 from triagem.contracts.errors import ModelCorrupt, NoModel
 from triagem.contracts.model import CURRENT_FILE, PROMOTIONS_FILE, CurrentModel
 from triagem.registry import Registry
-from triagem.registry.promotions import Promotion, Why, before
+from triagem.registry.promotions import Promotion, PromotionReason, rollback_target
 
 
 @pytest.fixture
 def files(either_files: Files) -> Files:
-    """Where the registry lies; each test that needs one runs twice."""
+    """The registry's files; each test that needs a registry runs twice."""
     return either_files
 
 
 @pytest.fixture
 def registry(files: Files, tmp_path: Path) -> Registry:
     """A registry with v1.0.0 to v1.3.0, none of them current."""
-    made = Registry(files.url, cache=tmp_path / "cache", clock=lambda: NOW)
+    empty = Registry(files.url, cache=tmp_path / "cache", clock=lambda: NOW)
     for _ in range(4):
-        register(made)
-    return made
+        register(empty)
+    return empty
 
 
 def test_a_promotion_leaves_a_line_that_says_all(registry: Registry) -> None:
     registry.promote("v1.0.0")
-    registry.promote("v1.1.0", Why(decision="reject", rule="improve", forced=True, reason="the data was mended"))
+    registry.promote(
+        "v1.1.0", PromotionReason(decision="reject", rule="improve", forced=True, reason="the data was fixed")
+    )
 
     first, second = registry.promotions()
-    assert (first.version, first.epoch, first.former, first.decision) == ("v1.0.0", 1, None, "unasked")
+    assert (first.version, first.epoch, first.previous, first.decision) == ("v1.0.0", 1, None, "ungated")
     assert second == Promotion(
         at=NOW,
         version="v1.1.0",
         epoch=2,
-        former="v1.0.0",
+        previous="v1.0.0",
         rule="improve",
         decision="reject",
         forced=True,
-        reason="the data was mended",
+        reason="the data was fixed",
     )
 
 
@@ -140,7 +142,7 @@ def test_a_line_that_cannot_be_read_stops_nobody(registry: Registry, files: File
     files.write(PROMOTIONS_FILE, files.read(PROMOTIONS_FILE) + b'{"at": "2026')
     registry.promote("v1.1.0")
 
-    assert [one.version for one in registry.promotions()] == ["v1.0.0", "v1.1.0"]
+    assert [promotion.version for promotion in registry.promotions()] == ["v1.0.0", "v1.1.0"]
     assert registry.rollback().version == "v1.0.0"
 
 
@@ -154,7 +156,7 @@ def test_rollbacks_walk_back_along_what_has_been_current(moves: list[str]) -> No
         if move == "back":
             while trail and current and trail[-1] == current.version:
                 trail.pop()
-            target = before(current, log, ["v1.0.0", "v1.1.0", "v1.2.0"]) if current else None
+            target = rollback_target(current, log, ["v1.0.0", "v1.1.0", "v1.2.0"]) if current else None
             assert target == (trail[-1] if trail else None)
             if target is None:
                 trail = [current.version] if current else []
@@ -167,7 +169,7 @@ def test_rollbacks_walk_back_along_what_has_been_current(moves: list[str]) -> No
                 at=NOW,
                 version=target,
                 epoch=len(log) + 1,
-                former=current.version if current else None,
-                decision="rollback" if move == "back" else "unasked",
+                previous=current.version if current else None,
+                decision="rollback" if move == "back" else "ungated",
             )
         )

@@ -1,16 +1,16 @@
-"""What a run is about and when it pauses, as people write it."""
+"""Filters and pause times of a reclassification run, as people write them."""
 
 from datetime import UTC, datetime
 
 import pytest
 
 from triagem.contracts.errors import InvalidInput
-from triagem.producer.reclassify.settings import next_time
-from triagem.producer.reclassify.where import filters
+from triagem.producer.reclassify.run_filters import parse_run_filters
+from triagem.producer.reclassify.settings import next_occurrence
 
 
 @pytest.mark.parametrize(
-    ("where", "found"),
+    ("where", "expected"),
     [
         ("", {}),
         ("label=venda", {"label": "venda"}),
@@ -22,8 +22,8 @@ from triagem.producer.reclassify.where import filters
         ("until=2026-11-02T09:30-03:00", {"until": "2026-11-02T09:30:00-03:00"}),
     ],
 )
-def test_filters_are_read(where: str, found: dict[str, str]) -> None:
-    assert filters(where, "v1.2.0") == found
+def test_filters_are_read(where: str, expected: dict[str, str]) -> None:
+    assert parse_run_filters(where, "v1.2.0") == expected
 
 
 @pytest.mark.parametrize(
@@ -31,12 +31,12 @@ def test_filters_are_read(where: str, found: dict[str, str]) -> None:
 )
 def test_what_is_no_filter_is_refused_in_one_line(where: str) -> None:
     with pytest.raises(InvalidInput, match="--where") as caught:
-        filters(where, "v1.2.0")
+        parse_run_filters(where, "v1.2.0")
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("hour", "zone", "now", "at"),
+    ("hour", "zone", "now", "expected"),
     [
         ("06:00", "UTC", "2026-11-22T02:00", "2026-11-22T06:00"),
         ("06:00", "UTC", "2026-11-22T06:00", "2026-11-23T06:00"),
@@ -46,16 +46,16 @@ def test_what_is_no_filter_is_refused_in_one_line(where: str) -> None:
         ("06:00", "Europe/Lisbon", "2026-10-24T21:00", "2026-10-25T06:00"),
     ],
 )
-def test_a_run_pauses_at_the_next_such_hour_of_the_time_zone(hour: str, zone: str, now: str, at: str) -> None:
-    found = next_time(hour, zone, datetime.fromisoformat(now).replace(tzinfo=UTC))
-    assert found is not None
-    assert found.astimezone(UTC).isoformat()[:16] == at
+def test_a_run_pauses_at_the_next_such_hour_of_the_time_zone(hour: str, zone: str, now: str, expected: str) -> None:
+    pause_at = next_occurrence(hour, zone, datetime.fromisoformat(now).replace(tzinfo=UTC))
+    assert pause_at is not None
+    assert pause_at.astimezone(UTC).isoformat()[:16] == expected
 
 
 def test_without_an_hour_a_run_does_not_pause() -> None:
-    assert next_time(None, "UTC", datetime.now(UTC)) is None
+    assert next_occurrence(None, "UTC", datetime.now(UTC)) is None
 
 
 def test_what_is_no_hour_is_refused() -> None:
     with pytest.raises(InvalidInput, match="06:00"):
-        next_time("6", "UTC", datetime.now(UTC))
+        next_occurrence("6", "UTC", datetime.now(UTC))

@@ -1,4 +1,4 @@
-"""What a Redis URL may say, and that nobody is shown what it says."""
+"""Redis URLs: what they may contain, and that no message shows it."""
 
 import ssl
 
@@ -7,15 +7,15 @@ import pytest
 from triagem.contracts.errors import InvalidInput
 from triagem.inbox import connect
 from triagem.worker.app import make_app
-from triagem.worker.settings import broker_beside, broker_for_celery
+from triagem.worker.settings import broker_for_celery, default_broker_url
 
 PASSWORD = "hush-hush"
 
 
 def options_of(url: str) -> dict[str, object]:
-    """How a client for this URL connects."""
-    found: dict[str, object] = connect(url).connection_pool.connection_kwargs
-    return found
+    """The connection options of a client for this URL."""
+    options: dict[str, object] = connect(url).connection_pool.connection_kwargs
+    return options
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_certificates_are_given_in_the_url() -> None:
     ],
 )
 def test_the_broker_is_beside_the_inbox_with_the_same_options(inbox: str, broker: str) -> None:
-    assert broker_beside(inbox) == broker
+    assert default_broker_url(inbox) == broker
 
 
 @pytest.mark.parametrize("query", ["", "?ssl_ca_certs=/ca.pem", "?ssl_cert_reqs=required"])

@@ -1,4 +1,4 @@
-"""Model versions that never change, and which of them is current: in a folder, and in a store that fsspec knows."""
+"""Immutable model versions, and which of them is current: in a folder, and in a store that fsspec supports."""
 
 import json
 from contextlib import suppress
@@ -19,7 +19,7 @@ from triagem.registry import Registry
 
 @pytest.fixture
 def files(either_files: Files) -> Files:
-    """Where the registry lies; each test here runs twice."""
+    """The registry's files; each test here runs twice."""
     return either_files
 
 
@@ -30,9 +30,9 @@ def registry(files: Files, tmp_path: Path) -> Registry:
 
 
 def index(files: Files) -> dict[str, Any]:
-    """What the seed's index says."""
-    found: dict[str, Any] = json.loads(files.read(INDEX_FILE))
-    return found
+    """The content of model_versions.json, the index of the original specification."""
+    content: dict[str, Any] = json.loads(files.read(INDEX_FILE))
+    return content
 
 
 def test_the_first_version_has_the_seeds_name(registry: Registry) -> None:
@@ -95,10 +95,12 @@ def test_the_index_has_the_seeds_fields(registry: Registry, files: Files) -> Non
     }
 
 
-@pytest.mark.parametrize("harm", [Files.remove, lambda files, name: files.write(name, b"{")], ids=["gone", "broken"])
-def test_an_index_that_was_lost_is_made_anew(registry: Registry, files: Files, harm: Any) -> None:
+@pytest.mark.parametrize(
+    "damage", [Files.remove, lambda files, name: files.write(name, b"{")], ids=["gone", "broken"]
+)
+def test_an_index_that_was_lost_is_made_anew(registry: Registry, files: Files, damage: Any) -> None:
     register(registry)
-    harm(files, INDEX_FILE)
+    damage(files, INDEX_FILE)
     register(registry)
 
     assert set(index(files)) == {"v1.0.0", "v1.1.0"}
@@ -115,7 +117,7 @@ def test_an_interrupted_registration_leaves_a_whole_version_or_none(
             with suppress(Interrupted):
                 registry.register(folder, manifest())
         else:
-            registry.register(folder, manifest())  # no test of interruptions if there are more steps than these
+            registry.register(folder, manifest())  # fails if a registration has more steps than these
     left = registry.versions()
 
     assert len(done) <= steps
@@ -186,7 +188,7 @@ def test_a_copied_folder_is_no_version_of_its_own(registry: Registry, files: Fil
     for name in ("weights.txt", MANIFEST_FILE):
         files.write(f"v2.0.0/{name}", files.read(f"{version}/{name}"))
 
-    with pytest.raises(ModelCorrupt, match=r"is of v1\.0\.0"):
+    with pytest.raises(ModelCorrupt, match=r"belongs to v1\.0\.0"):
         registry.promote("v2.0.0")
 
 
@@ -213,7 +215,7 @@ def test_a_broken_manifest_is_corrupt(registry: Registry, files: Files) -> None:
 def test_what_is_no_version_name_never_becomes_a_path(registry: Registry, name: str) -> None:
     register(registry)
 
-    with pytest.raises(InvalidInput, match="is no version name"):
+    with pytest.raises(InvalidInput, match="is not a version name"):
         registry.promote(name)
 
 

@@ -1,4 +1,4 @@
-"""What only a folder can do: many registrars and promoters at once, and nothing left of a process that was killed."""
+"""Registry in a folder: concurrent registrations and promotions, and no remains of a killed process."""
 
 import signal
 import subprocess
@@ -34,7 +34,7 @@ def test_concurrent_promotions_each_raise_the_epoch_and_leave_their_line(registr
         epochs = list(people.map(lambda _: registry.promote(version).epoch, range(16)))
 
     assert sorted(epochs) == list(range(1, 17))
-    assert [one.epoch for one in registry.promotions()] == list(range(1, 17))
+    assert [promotion.epoch for promotion in registry.promotions()] == list(range(1, 17))
 
 
 def test_a_reader_never_sees_half_a_promotion(registry: Registry) -> None:
@@ -42,11 +42,11 @@ def test_a_reader_never_sees_half_a_promotion(registry: Registry) -> None:
     registry.promote(version)
     with ThreadPoolExecutor(max_workers=1) as other:
         promoting = other.submit(lambda: [registry.promote(version) for _ in range(50)])
-        seen = []
+        epochs_seen = []
         while not promoting.done():
-            seen.append(registry.current().epoch)
+            epochs_seen.append(registry.current().epoch)
 
-    assert seen == sorted(seen)
+    assert epochs_seen == sorted(epochs_seen)
 
 
 def test_a_half_written_version_is_invisible(registry: Registry) -> None:

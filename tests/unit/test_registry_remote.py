@@ -1,4 +1,4 @@
-"""A registry in a remote store: verified copies in a local cache, and what to do when the store does not answer."""
+"""A registry in a remote store: verified copies in a local cache, and errors while the store is unavailable."""
 
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -11,14 +11,14 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 from tests.support.builders import register
 from tests.support.registries import Files
-from triagem.contracts.errors import InvalidInput, MissingExtra, ModelCorrupt, RegistryAway
+from triagem.contracts.errors import InvalidInput, MissingExtra, ModelCorrupt, RegistryUnavailable
 from triagem.contracts.model import MANIFEST_FILE
 from triagem.registry import Registry
 
 
 @pytest.fixture
 def files() -> Files:
-    """Where the registry lies."""
+    """The registry's files."""
     return Files("memory://bucket/models")
 
 
@@ -30,25 +30,25 @@ def cache(tmp_path: Path) -> Path:
 @pytest.fixture
 def registry(files: Files, cache: Path, empty_memory: None) -> Registry:
     """A registry with v1.0.0, current."""
-    made = Registry(files.url, cache=cache)
-    made.promote(register(made))
-    return made
+    registry = Registry(files.url, cache=cache)
+    registry.promote(register(registry))
+    return registry
 
 
-def away(*_: Any, **__: Any) -> None:
+def unavailable(*_: Any, **__: Any) -> None:
     raise ConnectionError("nobody answers")
 
 
 def test_a_copy_is_downloaded_once(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
     first = registry.folder("v1.0.0")
-    monkeypatch.setattr(MemoryFileSystem, "get_file", away)
+    monkeypatch.setattr(MemoryFileSystem, "get_file", unavailable)
 
     assert registry.folder("v1.0.0") == first
 
 
 def test_another_process_finds_the_copy(registry: Registry, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = registry.folder("v1.0.0")
-    monkeypatch.setattr(MemoryFileSystem, "get_file", away)
+    monkeypatch.setattr(MemoryFileSystem, "get_file", unavailable)
 
     assert Registry("memory://bucket/models", cache=cache).folder("v1.0.0") == first
 
@@ -89,14 +89,14 @@ def test_what_was_added_in_the_store_is_not_downloaded(registry: Registry, files
 def test_several_processes_may_fetch_the_same_version_at_once(
     registry: Registry, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # All readers of one of fsspec's files in memory share its cursor, which those of a real store do not.
-    reading, get_file = Lock(), MemoryFileSystem.get_file
+    # In fsspec's memory store all readers of a file share its cursor; in a real store they do not.
+    lock, get_file = Lock(), MemoryFileSystem.get_file
 
-    def taking_turns(store: MemoryFileSystem, *arguments: str) -> None:
-        with reading:
+    def get_file_locked(store: MemoryFileSystem, *arguments: str) -> None:
+        with lock:
             get_file(store, *arguments)
 
-    monkeypatch.setattr(MemoryFileSystem, "get_file", taking_turns)
+    monkeypatch.setattr(MemoryFileSystem, "get_file", get_file_locked)
     version = register(registry, weights="w" * 100_000)
     with ThreadPoolExecutor(max_workers=8) as workers:
         folders = set(
@@ -113,8 +113,8 @@ def test_a_download_that_is_cut_off_leaves_nothing_that_passes_for_a_copy(
 ) -> None:
     version = register(registry)
     with monkeypatch.context() as patch:
-        patch.setattr(MemoryFileSystem, "get_file", away)
-        with pytest.raises(RegistryAway, match=r"memory://bucket/models: ConnectionError: nobody answers"):
+        patch.setattr(MemoryFileSystem, "get_file", unavailable)
+        with pytest.raises(RegistryUnavailable, match=r"memory://bucket/models: ConnectionError: nobody answers"):
             registry.folder(version)
 
     assert not list(cache.glob(f"*/{version}"))
@@ -126,9 +126,9 @@ def test_a_store_that_does_not_answer_is_away_not_empty(
     registry: Registry, monkeypatch: pytest.MonkeyPatch, call: Any
 ) -> None:
     for name in ("cat_file", "find"):
-        monkeypatch.setattr(MemoryFileSystem, name, away)
+        monkeypatch.setattr(MemoryFileSystem, name, unavailable)
 
-    with pytest.raises(RegistryAway, match="nobody answers"):
+    with pytest.raises(RegistryUnavailable, match="nobody answers"):
         call(registry)
 
 
@@ -137,13 +137,13 @@ def test_a_name_that_somebody_else_took_meanwhile_is_not_given_twice(
 ) -> None:
     put_file = MemoryFileSystem.put_file
 
-    def and_then_another_registers(*arguments: Any, **options: Any) -> None:
+    def put_then_register_elsewhere(*arguments: Any, **options: Any) -> None:
         put_file(*arguments, **options)
         files.write(f"v1.1.0/{MANIFEST_FILE}", b"{}")
 
-    monkeypatch.setattr(MemoryFileSystem, "put_file", and_then_another_registers)
+    monkeypatch.setattr(MemoryFileSystem, "put_file", put_then_register_elsewhere)
 
-    with pytest.raises(InvalidInput, match=r"v1\.1\.0 was registered by somebody else meanwhile"):
+    with pytest.raises(InvalidInput, match=r"v1\.1\.0 was registered by another process meanwhile"):
         register(registry)
     assert files.read(f"v1.1.0/{MANIFEST_FILE}") == b"{}"
 
@@ -165,7 +165,7 @@ def test_what_was_staged_and_not_registered_is_removed(registry: Registry, cache
 
 
 def test_a_remote_registry_is_no_folder(registry: Registry) -> None:
-    with pytest.raises(InvalidInput, match="is no folder"):
+    with pytest.raises(InvalidInput, match="is not a local folder"):
         _ = registry.root
 
 
@@ -184,9 +184,9 @@ def test_an_unknown_kind_of_url_is_refused(cache: Path) -> None:
 def test_no_message_holds_a_password(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
     monkeypatch.setitem(sys.modules, "s3fs", None)
 
-    with pytest.raises(MissingExtra) as told:
+    with pytest.raises(MissingExtra) as caught:
         Registry("s3://me:secret@bucket/models", cache=cache)
-    assert "secret" not in str(told.value)
+    assert "secret" not in str(caught.value)
 
 
 def test_the_cache_is_the_environments(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, empty_memory: None) -> None:

@@ -1,4 +1,4 @@
-"""What the images install: the packages that their processes need, from pyproject.toml."""
+"""Packages that the images install: those that their processes need, from pyproject.toml."""
 
 import re
 import shutil
@@ -12,33 +12,33 @@ import pytest
 from tests.support.manifests import ROOT
 
 
-def wanted(tmp_path: Path, *extras: str) -> set[str]:
-    """The names of the packages, as the Dockerfile asks for them."""
+def required_packages(tmp_path: Path, *extras: str) -> set[str]:
+    """The names of the packages, as the Dockerfile requests them."""
     for path in (ROOT / "pyproject.toml", ROOT / "deploy" / "docker" / "requirements.py"):
         shutil.copy(path, tmp_path)
-    asked: list[str | Path] = [sys.executable, tmp_path / "requirements.py", *extras]
-    said = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
-    return {found[0] for line in said.splitlines() if (found := re.match(r"[\w-]+", line))}
+    command: list[str | Path] = [sys.executable, tmp_path / "requirements.py", *extras]
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return {match[0] for line in output.splitlines() if (match := re.match(r"[\w-]+", line))}
 
 
 @pytest.mark.parametrize("extras", [("gateway",), ("worker", "drift")], ids=["gateway", "ops"])
 def test_gateway_and_ops_have_no_torch(tmp_path: Path, extras: tuple[str, ...]) -> None:
-    packages = wanted(tmp_path, *extras)
+    packages = required_packages(tmp_path, *extras)
     assert {"pydantic", "redis", "sqlalchemy", "fsspec"} <= packages
     assert not packages & {"torch", "transformers", "triagem"}
 
 
 def test_a_worker_has_celery_and_the_engine_s_packages(tmp_path: Path) -> None:
-    assert {"celery", "torch", "transformers", "psycopg"} <= wanted(tmp_path, "worker", "engine")
+    assert {"celery", "torch", "transformers", "psycopg"} <= required_packages(tmp_path, "worker", "engine")
 
 
 def test_an_extra_that_is_none_stops_the_build(tmp_path: Path) -> None:
     with pytest.raises(subprocess.CalledProcessError):
-        wanted(tmp_path, "gatway")
+        required_packages(tmp_path, "gatway")
 
 
 def test_the_build_sees_every_package_of_the_wheel() -> None:
-    asked = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"][
+    packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"][
         "packages"
     ]
-    assert {f"!{name}" for name in asked} <= set((ROOT / ".dockerignore").read_text().splitlines())
+    assert {f"!{name}" for name in packages} <= set((ROOT / ".dockerignore").read_text().splitlines())

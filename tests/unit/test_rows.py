@@ -1,4 +1,4 @@
-"""JSONL and CSV to rows with their line numbers: a bad line is a value and never stops a file."""
+"""JSONL and CSV to rows with line numbers: a bad line is a value and never stops a file."""
 
 import os
 import threading
@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.files import Records, records
 from triagem.contracts.errors import InvalidInput
-from triagem.producer.rows import BadLine, Format, Row, rows
+from triagem.producer.rows import BadLine, FileFormat, Record, read_rows
 
 Read = Callable[..., Records]
 
@@ -18,21 +18,21 @@ Read = Callable[..., Records]
 def read(tmp_path: Path) -> Read:
     """Reads the records of a file with this content."""
 
-    def of(content: str | bytes, form: Format | None = None) -> Records:
+    def read_content(content: str | bytes, form: FileFormat | None = None) -> Records:
         file = tmp_path / "export"
         file.write_bytes(content.encode() if isinstance(content, str) else content)
         return records(file, form)
 
-    return of
+    return read_content
 
 
-ONE_AND_TWO = [Row(2, {"id": "1", "text": "a"}), Row(3, {"id": "2", "text": "b"})]
+ONE_AND_TWO = [Record(2, {"id": "1", "text": "a"}), Record(3, {"id": "2", "text": "b"})]
 
 
 def test_each_line_of_jsonl_is_a_row(read: Read) -> None:
     assert read('{"id": 1}\n{"id": "2", "tags": [null]}\n') == [
-        Row(1, {"id": 1}),
-        Row(2, {"id": "2", "tags": [None]}),
+        Record(1, {"id": 1}),
+        Record(2, {"id": "2", "tags": [None]}),
     ]
 
 
@@ -68,9 +68,9 @@ def test_utf16_is_refused_with_what_to_do(read: Read, encoding: str) -> None:
 def test_a_line_that_is_not_utf8_is_bad_and_its_neighbours_are_not(read: Read) -> None:
     assert read(b"id,text\n1,a\n2,caf\xe9\n3,b\n")[1:] == [
         BadLine(3, "not UTF-8"),
-        Row(4, {"id": "3", "text": "b"}),
+        Record(4, {"id": "3", "text": "b"}),
     ]
-    assert read(b'{"id": 1}\n{"id": "\xe9"}\n{"id": 3}\n')[1:] == [BadLine(2, "not UTF-8"), Row(3, {"id": 3})]
+    assert read(b'{"id": 1}\n{"id": "\xe9"}\n{"id": 3}\n')[1:] == [BadLine(2, "not UTF-8"), Record(3, {"id": 3})]
 
 
 def test_a_header_that_is_not_utf8_is_refused(read: Read) -> None:
@@ -88,9 +88,9 @@ def test_a_half_written_last_line_is_bad(read: Read) -> None:
 
 
 def test_an_unclosed_quote_is_a_bad_line_where_it_begins(read: Read) -> None:
-    found = read('id,text\n1,a\n2,"b\n3,c\n')
+    rows = read('id,text\n1,a\n2,"b\n3,c\n')
 
-    assert found == [ONE_AND_TWO[0], BadLine(3, "not CSV (unexpected end of data)")]
+    assert rows == [ONE_AND_TWO[0], BadLine(3, "not CSV (unexpected end of data)")]
 
 
 def test_a_misplaced_quote_spoils_its_own_line_only(read: Read) -> None:
@@ -124,13 +124,13 @@ def test_a_row_with_a_wrong_number_of_columns_is_bad(read: Read, line: str, coun
     ids=["array", "number", "single quotes", "brackets", "digits"],
 )
 def test_a_line_that_is_no_json_object_is_bad(read: Read, line: str, reason: str) -> None:
-    assert read(f'{{"id": 1}}\n{line}\n{{"id": 3}}\n')[1:] == [BadLine(2, reason), Row(3, {"id": 3})]
+    assert read(f'{{"id": 1}}\n{line}\n{{"id": 3}}\n')[1:] == [BadLine(2, reason), Record(3, {"id": 3})]
 
 
 def test_a_record_of_many_lines_is_numbered_by_its_first(read: Read) -> None:
     assert read('id,text\n1,"a\n\nb"\n2,b\n') == [
-        Row(2, {"id": "1", "text": "a\n\nb"}),
-        Row(5, {"id": "2", "text": "b"}),
+        Record(2, {"id": "1", "text": "a\n\nb"}),
+        Record(5, {"id": "2", "text": "b"}),
     ]
 
 
@@ -161,24 +161,24 @@ def test_a_header_alone_is_a_file_without_records(read: Read) -> None:
 
 
 def test_the_format_can_be_said_instead_of_guessed(read: Read) -> None:
-    assert read("{id,text\n1,a\n", "csv") == [Row(2, {"{id": "1", "text": "a"})]
+    assert read("{id,text\n1,a\n", "csv") == [Record(2, {"{id": "1", "text": "a"})]
 
 
 def test_the_columns_of_jsonl_are_those_of_its_first_record() -> None:
-    columns, _ = rows(["bad\n", '{"id": 1, "text": "a"}\n', '{"more": 2}\n'], format="jsonl", name="export")
+    columns, _ = read_rows(["bad\n", '{"id": 1, "text": "a"}\n', '{"more": 2}\n'], format="jsonl", name="export")
 
     assert columns == ["id", "text"]
 
 
 def test_reading_the_columns_loses_no_record() -> None:
-    _, found = rows(["bad\n", '{"id": 1}\n', '{"id": 2}\n'], format="jsonl", name="export")
+    _, rows = read_rows(["bad\n", '{"id": 1}\n', '{"id": 2}\n'], format="jsonl", name="export")
 
-    assert [record.line for record in found] == [1, 2, 3]
+    assert [record.line for record in rows] == [1, 2, 3]
 
 
 def test_records_are_read_lazily() -> None:
     lines = iter(["id,text\n", "1,a\n"])
-    rows(lines, format=None, name="export")
+    read_rows(lines, format=None, name="export")
 
     assert next(lines) == "1,a\n"
 
@@ -199,7 +199,7 @@ def test_a_pipe_is_read_from_its_first_byte(tmp_path: Path) -> None:
     writer = threading.Thread(target=pipe.write_text, args=("id,text\n1,a\n2,b\n",))
     writer.start()
 
-    found = records(pipe)
+    rows = records(pipe)
 
     writer.join()
-    assert found == ONE_AND_TWO
+    assert rows == ONE_AND_TWO

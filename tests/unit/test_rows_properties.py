@@ -1,4 +1,4 @@
-"""Whatever a file holds, the readers of JSONL and CSV make rows and complaints of it, with the right lines."""
+"""For any content of a file, the JSONL and CSV readers return rows and errors with the right line numbers."""
 
 import csv
 import io
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.support.files import records
 from triagem.contracts.errors import InvalidInput
-from triagem.producer.rows import Format, Row, rows
+from triagem.producer.rows import FileFormat, Record, read_rows
 
 pieces = st.sampled_from(
     [b"id", b"text", b'"', b",", b";", b"\n", b"\r", b"\r\n", b'{"id":1}', b"{", b"[", b"\0", b"\xff", "é".encode()]
@@ -21,25 +21,25 @@ pieces = st.sampled_from(
 @settings(deadline=None)
 @given(st.binary() | st.lists(pieces, max_size=40).map(b"".join), st.sampled_from(["csv", "jsonl", None]))
 def test_no_file_breaks_the_reader(
-    tmp_path_factory: pytest.TempPathFactory, content: bytes, form: Format | None
+    tmp_path_factory: pytest.TempPathFactory, content: bytes, form: FileFormat | None
 ) -> None:
     file = tmp_path_factory.getbasetemp() / "any"
     file.write_bytes(content)
 
     try:
-        found = records(file, form)
+        rows = records(file, form)
     except InvalidInput:
         return
-    numbers = [record.line for record in found]
+    numbers = [record.line for record in rows]
     assert numbers == sorted(set(numbers))
 
 
 @given(st.lists(st.dictionaries(st.text(max_size=5), st.text() | st.integers() | st.none()), min_size=1))
 def test_any_objects_written_as_jsonl_come_back(objects: list[dict[str, object]]) -> None:
-    written = [json.dumps(one, ensure_ascii=False) + "\n" for one in objects]
+    written = [json.dumps(value, ensure_ascii=False) + "\n" for value in objects]
 
-    assert list(rows(written, format="jsonl", name="export")[1]) == [
-        Row(line, one) for line, one in enumerate(objects, 1)
+    assert list(read_rows(written, format="jsonl", name="export")[1]) == [
+        Record(line, value) for line, value in enumerate(objects, 1)
     ]
 
 
@@ -51,11 +51,11 @@ def test_each_line_of_any_jsonl_that_is_not_blank_is_a_row_or_a_complaint(
     file = tmp_path_factory.getbasetemp() / "any"
     file.write_bytes(content)
     text = content.removeprefix(b"\xef\xbb\xbf").decode(errors="surrogateescape").lstrip("\ufeff")
-    written = [number for number, line in enumerate(re.split(r"\r\n|\r|\n", text), 1) if line.strip()]
+    lines = [number for number, line in enumerate(re.split(r"\r\n|\r|\n", text), 1) if line.strip()]
 
-    assume(written and content[:2] not in {b"\xff\xfe", b"\xfe\xff"})
+    assume(lines and content[:2] not in {b"\xff\xfe", b"\xfe\xff"})
 
-    assert [record.line for record in records(file, "jsonl")] == written
+    assert [record.line for record in records(file, "jsonl")] == lines
 
 
 cells = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=9)
@@ -64,14 +64,14 @@ cells = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=
 @given(st.lists(st.tuples(st.sampled_from(["a", "b;c", 'a "quoted" word']) | cells, cells), min_size=1))
 def test_any_rows_written_as_csv_come_back_with_their_first_lines(pairs: list[tuple[str, str]]) -> None:
     pairs = [("1" + first, second) for first, second in pairs]
-    out = io.StringIO(newline="")
-    writer = csv.writer(out)
+    output = io.StringIO(newline="")
+    writer = csv.writer(output)
     writer.writerow(("id", "text"))
     expected = []
     for first, second in pairs:
-        line = 1 + len(re.findall(r"\r\n|\r|\n", out.getvalue()))
+        line = 1 + len(re.findall(r"\r\n|\r|\n", output.getvalue()))
         writer.writerow((first, second))
-        expected.append(Row(line, {"id": first, "text": second}))
+        expected.append(Record(line, {"id": first, "text": second}))
 
-    lines = io.StringIO(out.getvalue(), newline="")
-    assert list(rows(lines, format="csv", name="export")[1]) == expected
+    lines = io.StringIO(output.getvalue(), newline="")
+    assert list(read_rows(lines, format="csv", name="export")[1]) == expected

@@ -1,4 +1,4 @@
-"""The rules of the pipe, and that what docs/rules.md says of their tests is so."""
+"""The rules of the pipeline, and the tests and faults that docs/rules.md names for them."""
 
 import re
 from inspect import signature
@@ -8,7 +8,7 @@ import pytest
 
 from tests.faults.families import FAMILIES
 from triagem.worker.app import ops_app
-from triagem.worker.beat import entries
+from triagem.worker.beat import schedule_entries
 from triagem.worker.settings import OpsSettings
 
 ROOT = Path(__file__).parent.parent.parent
@@ -35,8 +35,10 @@ def test_the_named_fault_exists(name: str) -> None:
 
 
 def test_celery_carries_no_ticket() -> None:
-    """INV-3: our tasks are told nothing when they are sent; what they work on stands in Postgres."""
+    """INV-3: our tasks take no arguments; what they work on is stored in Postgres."""
     app = ops_app("redis://127.0.0.1:6379/1", OpsSettings())
     app.loader.import_default_modules()
     ours = {name: signature(task.run) for name, task in app.tasks.items() if not name.startswith("celery.")}
-    assert {name: str(takes) for name, takes in ours.items()} == dict.fromkeys(entries(OpsSettings()), "() -> None")
+    assert {name: str(parameters) for name, parameters in ours.items()} == dict.fromkeys(
+        schedule_entries(OpsSettings()), "() -> None"
+    )

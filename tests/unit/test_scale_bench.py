@@ -3,19 +3,19 @@
 import pytest
 
 from tests.support.command import Triagem
-from triagem.cli.bench.scale import Ground, arrivals, run, signals, simulate
+from triagem.cli.bench.scale import ClusterSetup, arrivals, run, scaling_signals, simulate
 
-DAY = Ground(gpus=16, days=1)
+DAY = ClusterSetup(gpus=16, days=1)
 
 
-@pytest.mark.parametrize("name", signals(DAY))
+@pytest.mark.parametrize("name", scaling_signals(DAY))
 def test_no_signal_pays_less_than_the_work_is_worth(name: str) -> None:
     work = sum(arrivals(DAY)) / DAY.rate / 3600
     assert work <= simulate(DAY, name).gpu_hours <= 24 * DAY.gpus
 
 
 def test_the_same_seed_gives_the_same_days_and_another_one_others() -> None:
-    first, again, other = (simulate(Ground(gpus=4, days=1, seed=seed), "triagem") for seed in (1, 1, 2))
+    first, again, other = (simulate(ClusterSetup(gpus=4, days=1, seed=seed), "triagem") for seed in (1, 1, 2))
     assert first == again
     assert first != other
 
@@ -33,7 +33,7 @@ def test_a_queue_length_that_was_set_for_another_gpu_is_dear_or_slow() -> None:
 
 
 def test_the_command_prints_each_size_and_signal(bare: Triagem) -> None:
-    answer = bare("bench", "scale", "--most", "4", "--days", "1")
+    answer = bare("bench", "scale", "--max-gpus", "4", "--days", "1")
     assert answer.status == 0
     assert answer.out.count("triagem") == 3
     assert answer.out.count("queue length") == 9

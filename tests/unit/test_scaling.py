@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from triagem.cli.bench.cluster import Autoscaler
-from triagem.inbox.scaling import Desired, Hold, Sample, ScalingSettings, decide
+from triagem.inbox.scaling import BacklogSample, Hold, ScaleTo, ScalingSettings, decide
 
-NOTHING = Sample(waiting=0, in_flight=0, live=0, workers=0, warm=0, halted=0, rate=10, paused=False)
+NOTHING = BacklogSample(waiting=0, in_flight=0, live=0, workers=0, warm=0, halted=0, rate=10, paused=False)
 SETTINGS = ScalingSettings(max=64, drain_s=100, cold_start_s=20)  # 800 tickets a worker
 
 counts = st.integers(0, 10**7)
@@ -28,30 +28,30 @@ def settings(draw: st.DrawFn) -> ScalingSettings:
     return ScalingSettings(
         min=draw(floors),
         max=most,
-        live_floor=draw(floors),
+        live_min=draw(floors),
         cold_start_s=cold,
         drain_s=draw(st.floats(max(1.0, 2 * cold), 10_000)),
     )
 
 
 @st.composite
-def samples(draw: st.DrawFn) -> Sample:
+def samples(draw: st.DrawFn) -> BacklogSample:
     waiting, in_flight, workers = draw(counts), draw(counts), draw(st.integers(0, 100))
     warm = draw(st.integers(0, workers))
     halted = draw(st.integers(0, max(0, warm - 1)))
     live = draw(st.integers(0, waiting + in_flight))
-    return Sample(waiting, in_flight, live, workers, warm, halted, draw(rates), paused=False)
+    return BacklogSample(waiting, in_flight, live, workers, warm, halted, draw(rates), paused=False)
 
 
 @given(samples(), settings(), counts)
-def test_a_larger_backlog_never_wants_fewer_workers(sample: Sample, asked: ScalingSettings, more: int) -> None:
+def test_a_larger_backlog_never_wants_fewer_workers(sample: BacklogSample, asked: ScalingSettings, more: int) -> None:
     """INV-25."""
     larger = replace(sample, waiting=sample.waiting + more)
     assert decide(larger, asked).workers >= decide(sample, asked).workers
 
 
 @given(samples(), settings())
-def test_what_is_in_flight_counts_like_what_waits(sample: Sample, asked: ScalingSettings) -> None:
+def test_what_is_in_flight_counts_like_what_waits(sample: BacklogSample, asked: ScalingSettings) -> None:
     """INV-25: the last window of a backlog is not nothing, and who holds it is not ended for it."""
     taken = replace(sample, waiting=0, in_flight=sample.waiting + sample.in_flight)
     assert decide(taken, asked).workers == decide(sample, asked).workers
@@ -60,7 +60,7 @@ def test_what_is_in_flight_counts_like_what_waits(sample: Sample, asked: Scaling
 
 @given(samples(), settings())
 def test_those_wanted_can_do_it_in_time_cold_start_included_unless_no_more_are_allowed(
-    sample: Sample, asked: ScalingSettings
+    sample: BacklogSample, asked: ScalingSettings
 ) -> None:
     wanted = decide(sample, asked).workers
     done = wanted * sample.rate * (asked.drain_s - asked.cold_start_s)
@@ -68,24 +68,26 @@ def test_those_wanted_can_do_it_in_time_cold_start_included_unless_no_more_are_a
 
 
 @given(samples(), settings())
-def test_bounds_are_kept(sample: Sample, asked: ScalingSettings) -> None:
+def test_bounds_are_kept(sample: BacklogSample, asked: ScalingSettings) -> None:
     assert asked.min <= decide(sample, asked).workers <= asked.max
 
 
 @given(samples(), settings(), st.floats(0, 1000))
-def test_a_longer_cold_start_never_wants_fewer_workers(sample: Sample, asked: ScalingSettings, more: float) -> None:
+def test_a_longer_cold_start_never_wants_fewer_workers(
+    sample: BacklogSample, asked: ScalingSettings, more: float
+) -> None:
     slower = asked.model_copy(update={"cold_start_s": min(asked.cold_start_s + more, asked.drain_s / 2)})
     assert decide(sample, slower).workers >= decide(sample, asked).workers
 
 
 @given(samples(), settings())
-def test_who_is_at_work_already_changes_nothing(sample: Sample, asked: ScalingSettings) -> None:
+def test_who_is_at_work_already_changes_nothing(sample: BacklogSample, asked: ScalingSettings) -> None:
     """Those that are on their way are not asked for a second time, and go no sooner for having come."""
     assert decide(replace(sample, workers=0, warm=0, halted=0), asked) == decide(sample, asked)
 
 
 def test_with_nothing_to_do_nobody_is_wanted() -> None:
-    assert decide(NOTHING, SETTINGS) == Desired(0, "nothing waits")
+    assert decide(NOTHING, SETTINGS) == ScaleTo(0, "nothing waits")
 
 
 @pytest.mark.parametrize(("tickets", "workers"), [(1, 1), (800, 1), (801, 2), (8_000, 10), (10**6, 64)])
@@ -94,7 +96,7 @@ def test_tickets_are_shared_over_the_time_that_a_cold_start_leaves(tickets: int,
 
 
 def test_live_tickets_may_have_a_floor_of_their_own() -> None:
-    asked = SETTINGS.model_copy(update={"live_floor": 3})
+    asked = SETTINGS.model_copy(update={"live_min": 3})
     assert decide(replace(NOTHING, waiting=1, live=1), asked).workers == 3
     assert decide(replace(NOTHING, waiting=1), asked).workers == 1
 
@@ -102,7 +104,7 @@ def test_live_tickets_may_have_a_floor_of_their_own() -> None:
 def test_a_paused_inbox_holds_what_is_there() -> None:
     """INV-25: nobody takes tickets, so the backlog says nothing; and whoever resumes wants them all."""
     paused = replace(NOTHING, waiting=10**6, workers=5, warm=5, paused=True)
-    assert decide(paused, SETTINGS) == Hold(5, "paused: `triagem resume` goes on")
+    assert decide(paused, SETTINGS) == Hold(5, "paused: `triagem resume` continues")
 
 
 def test_workers_that_all_wait_out_an_outage_get_no_company() -> None:
@@ -110,10 +112,10 @@ def test_workers_that_all_wait_out_an_outage_get_no_company() -> None:
     away = replace(NOTHING, waiting=10**6, workers=6, warm=5, halted=5)
     assert decide(away, SETTINGS).workers == 6
     assert isinstance(decide(away, SETTINGS), Hold)
-    assert isinstance(decide(replace(away, halted=4), SETTINGS), Desired)
+    assert isinstance(decide(replace(away, halted=4), SETTINGS), ScaleTo)
 
 
-@pytest.mark.parametrize("wrong", [{"drain_s": 100, "cold_start_s": 60}, {"min": 9, "max": 8}, {"live_floor": 9}])
+@pytest.mark.parametrize("wrong", [{"drain_s": 100, "cold_start_s": 60}, {"min": 9, "max": 8}, {"live_min": 9}])
 def test_what_cannot_be_kept_is_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValidationError, match="TRIAGEM_SCALE_"):
         ScalingSettings.model_validate(wrong)
@@ -122,7 +124,7 @@ def test_what_cannot_be_kept_is_refused(wrong: dict[str, float]) -> None:
 @pytest.mark.parametrize("noise", [0.05, 0.3])
 def test_a_noisy_backlog_does_not_make_the_cluster_flap(noise: float) -> None:
     """The window for fewer is Kubernetes': of all that is wanted within it, the most."""
-    cluster, dice, current = Autoscaler(most=64), random.Random(7), 0
+    cluster, dice, current = Autoscaler(max_replicas=64), random.Random(7), 0
     history = []
     for step in range(400):
         waiting = int(16_000 * dice.uniform(1 - noise, 1 + noise))
@@ -136,16 +138,16 @@ def test_a_noisy_backlog_does_not_make_the_cluster_flap(noise: float) -> None:
 
 
 def test_without_a_sample_the_cluster_changes_nothing() -> None:
-    assert Autoscaler(most=8).replicas(1e6, 5, None) == 5
+    assert Autoscaler(max_replicas=8).replicas(1e6, 5, None) == 5
 
 
 def test_a_small_difference_is_tolerated() -> None:
-    cluster = Autoscaler(most=64, window_s=0)
+    cluster = Autoscaler(max_replicas=64, window_s=0)
     assert [cluster.replicas(step, 20, metric) for step, metric in enumerate((21, 19, 23, 17))] == [20, 20, 23, 17]
 
 
 def test_it_goes_up_at_once_and_down_after_the_window_and_to_none_after_the_cooldown() -> None:
-    cluster = Autoscaler(most=64, window_s=60, cooldown_s=120)
+    cluster = Autoscaler(max_replicas=64, window_s=60, cooldown_s=120)
     assert cluster.replicas(0, 0, 9) == 1
     assert cluster.replicas(15, 1, 9) == 5
     assert cluster.replicas(30, 5, 9) == 9

@@ -59,9 +59,9 @@ def test_the_sample_data_gets_its_steps_from_smaller_steps_not_from_more_epochs(
     assert (fitted.epochs, fitted.accumulation, fitted.steps) == (3, 1, 261)
     assert (fitted.warmup_steps, fitted.eval_steps) == (26, 65)
     assert fitted.notes == (
-        "690 rows make 66 steps, fewer than 200: a step takes 8 rows instead of 32",
-        "warm-up takes 26 of the 261 steps instead of 100",
-        "a checkpoint is evaluated and saved every 65 steps instead of 200, to choose the best of 5",
+        "690 rows give 66 steps, fewer than 200: a step uses 8 rows instead of 32",
+        "warm-up over 26 of the 261 steps instead of 100",
+        "evaluation and checkpoint every 65 steps instead of 200: 5 checkpoints",
     )
 
 
@@ -155,4 +155,4 @@ def test_an_epochs_order_is_of_its_seed_and_number_alone() -> None:
 def test_class_weights_are_said_to_distort() -> None:
     weighted = SEED.model_copy(update={"class_weights": "balanced"})
 
-    assert "no longer the shares" in fit_schedule(30_000, weighted, cores=MANY_CORES).notes[0]
+    assert "no longer reflect the label distribution" in fit_schedule(30_000, weighted, cores=MANY_CORES).notes[0]

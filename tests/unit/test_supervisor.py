@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.support.builders import Clock
-from triagem.contracts.errors import InboxAway
-from triagem.worker.supervisor import Supervisor, ThreadEnded
+from triagem.contracts.errors import InboxUnavailable
+from triagem.worker.supervisor import Supervisor, ThreadExited
 
 PATIENCE_S = 10.0  # far more than any thread here needs
 NEVER_S = 86_400.0  # the deadline's timer must not end the test run
@@ -71,14 +71,14 @@ def end_all(watched: Watched) -> None:
     [
         pytest.param(raising(ValueError("broken")), ValueError, id="exception"),
         pytest.param(raising(SystemExit(0)), SystemExit, id="SystemExit"),
-        pytest.param(raising(InboxAway("outage")), InboxAway, id="an outage nobody waited out"),
-        pytest.param(lambda: None, ThreadEnded, id="silent return"),
+        pytest.param(raising(InboxUnavailable("outage")), InboxUnavailable, id="an outage nobody waited out"),
+        pytest.param(lambda: None, ThreadExited, id="silent return"),
     ],
 )
 def test_a_thread_that_ends_unasked_stops_the_worker(
     watched: Watched, work: Callable[[], None], failure: type[BaseException]
 ) -> None:
-    watched.supervisor.spawn("taker", work)
+    watched.supervisor.spawn("fetcher", work)
 
     assert watched.was_asked()
     assert watched.supervisor.stopping.is_set()
@@ -91,7 +91,7 @@ def test_the_failure_that_came_first_is_the_one_that_is_kept(watched: Watched) -
         raise ValueError("the others are gone")
 
     watched.supervisor.spawn("committer", fails_because_of_it)
-    watched.supervisor.spawn("taker", raising(KeyError("the cause")))
+    watched.supervisor.spawn("fetcher", raising(KeyError("the cause")))
     end_all(watched)
 
     assert isinstance(watched.supervisor.failure, KeyError)
@@ -112,7 +112,7 @@ def test_threads_that_fail_together_ask_the_process_once(watched: Watched) -> No
 
 
 def test_threads_that_end_when_asked_are_no_failure(watched: Watched) -> None:
-    watched.supervisor.spawn("taker", watched.until_stopping)
+    watched.supervisor.spawn("fetcher", watched.until_stopping)
     watched.supervisor.spawn("committer", watched.until_stopping)
 
     watched.supervisor.stopping.set()
@@ -124,7 +124,7 @@ def test_threads_that_end_when_asked_are_no_failure(watched: Watched) -> None:
 def test_an_outage_that_outlasts_the_stop_is_no_failure(watched: Watched) -> None:
     def work() -> None:
         watched.until_stopping()
-        raise InboxAway("still away")
+        raise InboxUnavailable("still away")
 
     watched.supervisor.spawn("committer", work)
     watched.supervisor.stopping.set()
@@ -145,7 +145,7 @@ def test_an_error_while_stopping_is_a_failure(watched: Watched) -> None:
 
 def test_after_a_failure_nobody_waits_for_the_others(watched: Watched) -> None:
     watched.supervisor.spawn("classifier", watched.stuck)
-    watched.supervisor.spawn("taker", raising(ValueError("broken")))
+    watched.supervisor.spawn("fetcher", raising(ValueError("broken")))
     assert watched.was_asked()
 
     ended = watched.supervisor.join()
@@ -167,16 +167,16 @@ def test_a_thread_that_does_not_end_in_time_makes_the_stop_fail() -> None:
 
 def test_a_process_that_cannot_stop_after_a_failure_ends_itself() -> None:
     script = (
-        "import threading; from triagem.worker.supervisor import Supervisor, ThreadEnded\n"
+        "import threading; from triagem.worker.supervisor import Supervisor, ThreadExited\n"
         "supervisor = Supervisor(lambda: None, deadline_s=0.1)\n"
-        "supervisor.spawn('taker', lambda: None)\n"
+        "supervisor.spawn('fetcher', lambda: None)\n"
         "threading.Event().wait()"
     )
 
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=60, check=False)
 
     assert ended.returncode == 1
-    assert b"taker ended by itself" in ended.stdout + ended.stderr
+    assert b"the thread fetcher exited unexpectedly" in ended.stdout + ended.stderr
 
 
 def test_silence_is_the_time_since_the_last_heartbeat(watched: Watched) -> None:
@@ -184,7 +184,7 @@ def test_silence_is_the_time_since_the_last_heartbeat(watched: Watched) -> None:
 
     watched.clock.advance(7)
 
-    assert watched.supervisor.silent_s() == 7
+    assert watched.supervisor.heartbeat_age_s() == 7
 
 
 def test_a_heartbeat_ends_the_silence(watched: Watched) -> None:
@@ -201,7 +201,7 @@ def test_a_heartbeat_ends_the_silence(watched: Watched) -> None:
     go_on.set()
     assert beaten.wait(PATIENCE_S)
 
-    assert watched.supervisor.silent_s() == 0
+    assert watched.supervisor.heartbeat_age_s() == 0
 
 
 def test_the_quietest_thread_decides(watched: Watched) -> None:
@@ -210,11 +210,11 @@ def test_the_quietest_thread_decides(watched: Watched) -> None:
     watched.supervisor.spawn("committer", watched.stuck)
     watched.clock.advance(1)
 
-    assert watched.supervisor.silent_s() == 6
+    assert watched.supervisor.heartbeat_age_s() == 6
 
 
 def test_without_threads_there_is_no_silence(watched: Watched) -> None:
-    assert watched.supervisor.silent_s() == 0
+    assert watched.supervisor.heartbeat_age_s() == 0
 
 
 def test_a_thread_that_loads_a_model_is_excused_until_it_is_done(watched: Watched) -> None:
@@ -222,24 +222,24 @@ def test_a_thread_that_loads_a_model_is_excused_until_it_is_done(watched: Watche
     loading, go_on, loaded = (threading.Event() for _ in range(3))
 
     def load() -> None:
-        with watched.supervisor.excused():
+        with watched.supervisor.heartbeat_suspended():
             loading.set()
             go_on.wait(PATIENCE_S)
         loaded.set()
         watched.stuck()
 
-    watched.supervisor.spawn("keeper", load)
+    watched.supervisor.spawn("models", load)
     assert loading.wait(PATIENCE_S)
     watched.clock.advance(1000)
-    assert watched.supervisor.silent_s() == 0
+    assert watched.supervisor.heartbeat_age_s() == 0
     go_on.set()
     assert loaded.wait(PATIENCE_S)
     watched.clock.advance(7)
-    assert watched.supervisor.silent_s() == 7
+    assert watched.supervisor.heartbeat_age_s() == 7
 
 
 def test_a_thread_that_loads_hides_no_other_thread(watched: Watched) -> None:
     watched.supervisor.spawn("classifier", watched.stuck)
-    with watched.supervisor.excused():
+    with watched.supervisor.heartbeat_suspended():
         watched.clock.advance(9)
-        assert watched.supervisor.silent_s() == 9
+        assert watched.supervisor.heartbeat_age_s() == 9

@@ -18,7 +18,7 @@ some_precisions = st.sampled_from([0.6, 0.8, 0.9, 0.95])
 def proved_at(rows: list[tuple[float, bool]], wanted: float) -> float:
     """The threshold that is proved; where none is, one that nothing reaches."""
     found = review_threshold(np.asarray([c for c, _ in rows]), np.asarray([r for _, r in rows], dtype=bool), wanted)
-    return 2.0 if found.bound is None else found.review
+    return 2.0 if found.proven_precision is None else found.review
 
 
 def ladder(rows: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
@@ -30,7 +30,7 @@ def test_rows_that_are_all_right_are_all_acted_upon() -> None:
     found = review_threshold(ladder(200), np.ones(200, bool), 0.95)
 
     assert (found.review, found.rows, found.right) == (0.5, 200, 200)
-    assert found.bound == pytest.approx(0.05 ** (1 / 200))
+    assert found.proven_precision == pytest.approx(0.05 ** (1 / 200))
 
 
 def test_errors_among_the_least_sure_raise_it() -> None:
@@ -38,8 +38,8 @@ def test_errors_among_the_least_sure_raise_it() -> None:
     found = review_threshold(ladder(400), correct, 0.95)
 
     assert 0.5 < found.review < ladder(400)[299]
-    assert found.bound
-    assert 0.95 <= found.bound < found.right / found.rows
+    assert found.proven_precision
+    assert 0.95 <= found.proven_precision < found.right / found.rows
 
 
 def test_rows_of_one_confidence_are_taken_together_or_not_at_all() -> None:
@@ -60,14 +60,14 @@ def test_one_chance_error_among_the_surest_ends_nothing() -> None:
 def test_too_few_rows_leave_the_seeds_figure_and_say_how_many_are_missing() -> None:
     found = review_threshold(ladder(50), np.ones(50, bool), 0.95)
 
-    assert (found.review, found.bound, found.missing) == (Thresholds().review, None, 59 - 50)
-    assert "9 more would" in found.line
+    assert (found.review, found.proven_precision, found.rows_missing) == (Thresholds().review, None, 59 - 50)
+    assert "9 more rows with the same accuracy would" in found.summary
 
 
 def test_no_rows_at_all_miss_the_fewest() -> None:
     found = review_threshold(np.asarray([]), np.asarray([], dtype=bool), 0.9)
 
-    assert (found.review, found.rows, found.missing) == (Thresholds().review, 0, fewest_rows(0.9))
+    assert (found.review, found.rows, found.rows_missing) == (Thresholds().review, 0, fewest_rows(0.9))
 
 
 def test_what_is_missing_is_counted_at_the_precision_that_was_seen() -> None:
@@ -77,14 +77,14 @@ def test_what_is_missing_is_counted_at_the_precision_that_was_seen() -> None:
     needed = rows_needed(57 / 59, 0.95)
 
     assert needed
-    assert (found.rows, found.right, found.missing) == (59, 57, -(-needed * 100 // 59) - 100)
+    assert (found.rows, found.right, found.rows_missing) == (59, 57, -(-needed * 100 // 59) - 100)
 
 
 def test_a_model_that_is_wrong_too_often_is_not_told_to_gather_rows() -> None:
     found = review_threshold(ladder(300), np.arange(300) % 5 > 0, 0.95)
 
-    assert (found.review, found.bound, found.missing) == (Thresholds().review, None, None)
-    assert "too few to hope" in found.line
+    assert (found.review, found.proven_precision, found.rows_missing) == (Thresholds().review, None, None)
+    assert "too few for more rows to prove" in found.summary
 
 
 @given(some_rows, some_precisions, st.data())
@@ -110,9 +110,9 @@ def test_what_is_proved_holds_of_the_rows_at_or_above_it(rows: list[tuple[float,
     found = review_threshold(confidence, correct, wanted)
     above = correct[confidence >= found.review]
 
-    if found.bound is not None:
+    if found.proven_precision is not None:
         assert (found.rows, found.right) == (len(above), above.sum())
-        assert wanted <= found.bound < found.right / found.rows
+        assert wanted <= found.proven_precision < found.right / found.rows
 
 
 @given(st.permutations(list(range(80))))
@@ -126,7 +126,7 @@ def test_at_most_one_promise_in_twenty_is_too_high() -> None:
     """Of 400 models that are right in hardly less than 95 % at every confidence; no lucky look."""
     rng = np.random.default_rng(3)
     promised = sum(
-        review_threshold(ladder(500), rng.random(500) < 0.9499, 0.95).bound is not None for _ in range(400)
+        review_threshold(ladder(500), rng.random(500) < 0.9499, 0.95).proven_precision is not None for _ in range(400)
     )
 
     assert promised <= binom.ppf(0.999, 400, 0.05)
@@ -138,9 +138,9 @@ def test_the_bound_is_the_precision_at_which_so_many_would_be_right_in_one_case_
     rows: int, data: st.DataObject
 ) -> None:
     right = data.draw(st.integers(1, rows))
-    bound = float(lower_bound(np.int_(right), np.int_(rows)))
+    proven_precision = float(lower_bound(np.int_(right), np.int_(rows)))
 
-    assert binom.sf(right - 1, rows, bound) == pytest.approx(0.05, rel=1e-6)
+    assert binom.sf(right - 1, rows, proven_precision) == pytest.approx(0.05, rel=1e-6)
 
 
 @given(st.floats(0.5, 0.99))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from triagem.cli.bench.timing import figure, ratio, take_turns
+from triagem.cli.bench.timing import interleave, rate_of, ratio
 
 
 class Clock:
@@ -20,13 +20,13 @@ class Clock:
 def test_contenders_take_turns_and_every_second_round_runs_backwards() -> None:
     clock = Clock()
     contenders = {name: (lambda name=name: clock.work(name, 1.0)) for name in ("a", "b", "c")}
-    take_turns(contenders, rounds=3, clock=lambda: clock.now)
+    interleave(contenders, rounds=3, clock=lambda: clock.now)
     assert clock.order == ["a", "b", "c", "c", "b", "a", "a", "b", "c"]
 
 
 def test_each_contender_is_charged_its_own_time() -> None:
     clock = Clock()
-    seconds = take_turns(
+    seconds = interleave(
         {"quick": lambda: clock.work("quick", 0.5), "slow": lambda: clock.work("slow", 2.0)},
         rounds=2,
         clock=lambda: clock.now,
@@ -35,7 +35,7 @@ def test_each_contender_is_charged_its_own_time() -> None:
 
 
 def test_a_figure_is_the_median_rate_with_its_spread() -> None:
-    rates = figure(100, [1.0, 2.0, 4.0])
+    rates = rate_of(100, [1.0, 2.0, 4.0])
     assert (rates.median, rates.low, rates.high, rates.runs) == (50.0, 25.0, 100.0, 3)
     assert rates.spread == pytest.approx(0.75)
 

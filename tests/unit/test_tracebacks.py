@@ -9,8 +9,8 @@ import structlog
 
 from tests.support.command import Triagem
 from triagem.cli import logs, main
-from triagem.cli.tracebacks import told
-from triagem.contracts.errors import DatabaseAway
+from triagem.cli.tracebacks import format_traceback
+from triagem.contracts.errors import DatabaseUnavailable
 
 TEXT = "o meu cpf"
 Logged = Callable[[Callable[[], None]], str]
@@ -55,7 +55,7 @@ def raised_by(call: Callable[[], None]) -> BaseException:
 
 @pytest.mark.parametrize("call", [chained, in_handling, grouped])
 def test_a_traceback_names_all_types_and_places_and_no_message(call: Callable[[], None]) -> None:
-    said = told(raised_by(call))
+    said = format_traceback(raised_by(call))
 
     assert TEXT not in said
     assert f"in {call.__name__}" in said
@@ -63,21 +63,23 @@ def test_a_traceback_names_all_types_and_places_and_no_message(call: Callable[[]
 
 
 def test_our_own_errors_keep_their_messages() -> None:
-    assert told(DatabaseAway("Postgres does not answer")).endswith("DatabaseAway: Postgres does not answer")
+    assert format_traceback(DatabaseUnavailable("Postgres does not answer")).endswith(
+        "DatabaseUnavailable: Postgres does not answer"
+    )
 
 
 def test_a_hidden_context_stays_hidden() -> None:
     error = raised_by(in_handling)
     error.__suppress_context__ = True
 
-    assert "ValueError" not in told(error)
+    assert "ValueError" not in format_traceback(error)
 
 
 def test_exceptions_that_are_each_others_context_end() -> None:
     one, other = ValueError(TEXT), LookupError(TEXT)
     one.__context__, other.__context__ = other, one
 
-    assert told(one).count("LookupError") == 1
+    assert format_traceback(one).count("LookupError") == 1
 
 
 @pytest.fixture(params=["terminal", "no terminal"])
@@ -159,4 +161,4 @@ def test_a_fault_of_ours_is_told_by_the_command_without_its_message(
     assert answer.status == 1
     assert TEXT not in answer.out + answer.err
     assert "in chained" in answer.err
-    assert answer.err.strip().splitlines()[-1].startswith("triagem: LookupError, a fault of ours")
+    assert answer.err.strip().splitlines()[-1].startswith("triagem: LookupError: this is a bug in triagem")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.rows import CALLS, jsonl
+from tests.support.rows import SMALL_ROWS, jsonl
 from triagem.contracts.errors import InvalidInput, MissingExtra
 from triagem.trainer import settings
 from triagem.trainer.data import Corpus, Row, load, rows_digest
@@ -15,7 +15,7 @@ from triagem.trainer.data import Corpus, Row, load, rows_digest
 ROOT = Path(__file__).parents[2]
 
 
-def corpus(folder: Path, train: str = jsonl(*CALLS), test: str = jsonl(*CALLS[:2])) -> Corpus:
+def corpus(folder: Path, train: str = jsonl(*SMALL_ROWS), test: str = jsonl(*SMALL_ROWS[:2])) -> Corpus:
     """Write both files and load them."""
     (folder / "train.jsonl").write_text(train, encoding="utf-8")
     (folder / "test.jsonl").write_text(test, encoding="utf-8")
@@ -23,11 +23,11 @@ def corpus(folder: Path, train: str = jsonl(*CALLS), test: str = jsonl(*CALLS[:2
 
 
 def test_labels_have_the_seeds_order_whatever_comes_first(tmp_path: Path) -> None:
-    assert corpus(tmp_path, jsonl(*reversed(CALLS))).labels == ("suporte", "venda")
+    assert corpus(tmp_path, jsonl(*reversed(SMALL_ROWS))).labels == ("suporte", "venda")
 
 
 def test_any_number_of_labels_is_taken_in_sorted_order(tmp_path: Path) -> None:
-    assert corpus(tmp_path, jsonl(*CALLS, ("bye", "churn"), ("adeus", "churn"))).labels == (
+    assert corpus(tmp_path, jsonl(*SMALL_ROWS, ("bye", "churn"), ("adeus", "churn"))).labels == (
         "churn",
         "suporte",
         "venda",
@@ -35,30 +35,32 @@ def test_any_number_of_labels_is_taken_in_sorted_order(tmp_path: Path) -> None:
 
 
 def test_texts_are_cleaned_as_in_serving(tmp_path: Path) -> None:
-    train = jsonl(("<p>minha   internet</p><p>caiu</p>", " suporte "), *CALLS)
+    train = jsonl(("<p>minha   internet</p><p>caiu</p>", " suporte "), *SMALL_ROWS)
 
     assert corpus(tmp_path, train).train[0] == Row("minha internet caiu", "suporte")
 
 
 def test_the_language_is_kept_and_other_columns_are_ignored(tmp_path: Path) -> None:
-    train = jsonl(*CALLS[:2], lang="pt", domain="telecom") + jsonl(*CALLS[2:], domain={"not": ["the", "same"]})
+    train = jsonl(*SMALL_ROWS[:2], lang="pt", domain="telecom") + jsonl(
+        *SMALL_ROWS[2:], domain={"not": ["the", "same"]}
+    )
 
     assert [row.lang for row in corpus(tmp_path, train).train] == ["pt", "pt", "", ""]
 
 
 def test_csv_gives_the_rows_that_json_lines_give(tmp_path: Path) -> None:
     (other := tmp_path / "jsonl").mkdir()
-    for part, rows in (("train", CALLS), ("test", CALLS[:2])):
+    for part, rows in (("train", SMALL_ROWS), ("test", SMALL_ROWS[:2])):
         lines = [f'"{prompt}",{completion},pt\r\n' for prompt, completion in rows]
         (tmp_path / f"{part}.csv").write_text("prompt,completion,lang\r\n" + "".join(lines), encoding="utf-8-sig")
 
-    assert load(tmp_path) == corpus(other, jsonl(*CALLS, lang="pt"), jsonl(*CALLS[:2], lang="pt"))
+    assert load(tmp_path) == corpus(other, jsonl(*SMALL_ROWS, lang="pt"), jsonl(*SMALL_ROWS[:2], lang="pt"))
 
 
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("one two three\n", "'completion' is no text"),
+        ("one two three\n", "'completion' is not a string"),
         (",venda\n", "'prompt' is empty"),
         ('"cut,venda', "unexpected end"),
     ],
@@ -74,40 +76,42 @@ def test_a_fault_in_csv_is_named_with_its_file_and_line(tmp_path: Path, line: st
 def test_the_digest_knows_the_rows_not_their_order(tmp_path: Path) -> None:
     digest = rows_digest(corpus(tmp_path).train)
 
-    assert rows_digest(corpus(tmp_path, jsonl(*reversed(CALLS))).train) == digest
-    assert rows_digest(corpus(tmp_path, jsonl(*CALLS, ("one more", "venda"))).train) != digest
+    assert rows_digest(corpus(tmp_path, jsonl(*reversed(SMALL_ROWS))).train) == digest
+    assert rows_digest(corpus(tmp_path, jsonl(*SMALL_ROWS, ("one more", "venda"))).train) != digest
 
 
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        pytest.param('{"prompt": "a", "completion":', "is no JSON", id="cut"),
-        pytest.param('["a", "venda"]', "is no object", id="no object"),
+        pytest.param('{"prompt": "a", "completion":', "is not JSON", id="cut"),
+        pytest.param('["a", "venda"]', "is not an object", id="no object"),
         pytest.param('{"completion": "venda"}', "has no 'prompt'", id="no prompt"),
         pytest.param('{"prompt": "a"}', "has no 'completion'", id="no completion"),
         pytest.param('{"prompt": "  ", "completion": "venda"}', "'prompt' is empty", id="blank prompt"),
         pytest.param('{"prompt": "\u200b", "completion": "venda"}', "'prompt' is empty", id="nothing visible"),
         pytest.param('{"prompt": "a", "completion": ""}', "'completion' is empty", id="blank completion"),
-        pytest.param('{"prompt": 7, "completion": "venda"}', "'prompt' is no text", id="a number"),
-        pytest.param('{"prompt": "a", "completion": null}', "'completion' is no text", id="null"),
+        pytest.param('{"prompt": 7, "completion": "venda"}', "'prompt' is not a string", id="a number"),
+        pytest.param('{"prompt": "a", "completion": null}', "'completion' is not a string", id="null"),
         pytest.param('{"prompt": "a\\ud800", "completion": "venda"}', "surrogate", id="half a character"),
-        pytest.param('{"prompt": "one", "completion": "spam"}', "only row labelled 'spam'", id="label of one row"),
+        pytest.param(
+            '{"prompt": "one", "completion": "spam"}', "only row with the label 'spam'", id="label of one row"
+        ),
     ],
 )
 def test_a_fault_is_named_with_its_file_and_line(tmp_path: Path, line: str, said: str) -> None:
     with pytest.raises(InvalidInput, match=rf"train\.jsonl:6: .*{said}"):
-        corpus(tmp_path, jsonl(*CALLS) + "\n" + line + "\n")
+        corpus(tmp_path, jsonl(*SMALL_ROWS) + "\n" + line + "\n")
 
 
 def test_a_test_label_that_no_training_row_has_is_named_with_its_line(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match=r"test\.jsonl:2: 'spam' .* suporte, venda$"):
-        corpus(tmp_path, test=jsonl(CALLS[0], ("x", "spam")))
+        corpus(tmp_path, test=jsonl(SMALL_ROWS[0], ("x", "spam")))
 
 
 @pytest.mark.parametrize(
     ("train", "said"),
     [
-        pytest.param(jsonl(*CALLS[::2]), "every row is labelled 'suporte'", id="one label"),
+        pytest.param(jsonl(*SMALL_ROWS[::2]), "every row has the label 'suporte'", id="one label"),
         pytest.param("\n \n", "has no rows", id="no rows"),
     ],
 )
@@ -117,34 +121,34 @@ def test_a_file_to_learn_nothing_from_is_refused(tmp_path: Path, train: str, sai
 
 
 def test_without_training_rows_it_says_what_a_data_folder_holds(tmp_path: Path) -> None:
-    (tmp_path / "test.jsonl").write_text(jsonl(*CALLS), encoding="utf-8")
+    (tmp_path / "test.jsonl").write_text(jsonl(*SMALL_ROWS), encoding="utf-8")
 
     with pytest.raises(
-        InvalidInput, match=r"train\.jsonl: No such file.*holds train\.jsonl or train\.csv.*calibration"
+        InvalidInput, match=r"train\.jsonl: no such file.*holds train\.jsonl or train\.csv.*calibration"
     ):
         load(tmp_path)
 
 
 def test_a_file_instead_of_a_folder_says_what_a_data_folder_holds(tmp_path: Path) -> None:
-    (tmp_path / "train.jsonl").write_text(jsonl(*CALLS), encoding="utf-8")
+    (tmp_path / "train.jsonl").write_text(jsonl(*SMALL_ROWS), encoding="utf-8")
 
     with pytest.raises(InvalidInput, match=r"Not a directory.*a data folder holds"):
         load(tmp_path / "train.jsonl")
 
 
 def test_a_part_is_what_its_file_holds_and_empty_without_one(tmp_path: Path) -> None:
-    for part, row in zip(("dev", "calibration"), CALLS, strict=False):
+    for part, row in zip(("dev", "calibration"), SMALL_ROWS, strict=False):
         (tmp_path / f"{part}.jsonl").write_text(jsonl(row), encoding="utf-8")
-    (tmp_path / "train.jsonl").write_text(jsonl(*CALLS), encoding="utf-8")
+    (tmp_path / "train.jsonl").write_text(jsonl(*SMALL_ROWS), encoding="utf-8")
 
     found = load(tmp_path)
 
-    assert (found.dev, found.calibration, found.test) == ((Row(*CALLS[0]),), (Row(*CALLS[1]),), ())
-    assert list(found.given()) == ["dev", "calibration"]
+    assert (found.dev, found.calibration, found.test) == ((Row(*SMALL_ROWS[0]),), (Row(*SMALL_ROWS[1]),), ())
+    assert list(found.held_out()) == ["dev", "calibration"]
 
 
 def test_a_row_knows_its_file_and_line(tmp_path: Path) -> None:
-    rows = corpus(tmp_path, jsonl(*CALLS[:2]) + "\n" + jsonl(*CALLS[2:])).train
+    rows = corpus(tmp_path, jsonl(*SMALL_ROWS[:2]) + "\n" + jsonl(*SMALL_ROWS[2:])).train
 
     assert [row.where for row in rows] == [f"{tmp_path / 'train.jsonl'}:{line}" for line in (1, 2, 4, 5)]
 

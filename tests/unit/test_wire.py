@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.support.builders import fields, ticket, tickets
 from triagem.contracts.errors import UnreadableEntry
 from triagem.contracts.ticket import Identity, Ticket
-from triagem.contracts.wire import ClaimCheck, decode, decode_check, encode, encode_check, identity
+from triagem.contracts.wire import StoredTicketRef, decode, decode_identity, decode_ref, encode, encode_ref
 
 SECRET = "o meu cpf"
 
@@ -119,14 +119,14 @@ def test_the_order_of_fields_and_white_space_mean_nothing() -> None:
 
 @given(tickets())
 def test_what_can_be_decoded_has_the_identity_of_its_ticket(handed_in: Ticket) -> None:
-    assert identity(encode(handed_in)) == (handed_in.source, handed_in.external_id)
+    assert decode_identity(encode(handed_in)) == (handed_in.source, handed_in.external_id)
 
 
 @pytest.mark.parametrize("name", ["a\0b", " 4711\u2003", "\x1f4711"])
 def test_an_identity_is_mended_as_intake_mends_it(name: str) -> None:
     handed_in = payload(source=name, external_id=name)
 
-    assert identity(handed_in) == (decode(handed_in).source, decode(handed_in).external_id)
+    assert decode_identity(handed_in) == (decode(handed_in).source, decode(handed_in).external_id)
 
 
 @pytest.mark.parametrize(
@@ -143,21 +143,21 @@ def test_an_identity_is_mended_as_intake_mends_it(name: str) -> None:
     ids=["version", "no text", "a number", "space", "no metadata", "cut short", "too long"],
 )
 def test_an_unreadable_payload_may_still_say_whose_it_is(whole: bytes) -> None:
-    assert identity(whole) == Identity("zendesk", "4711")
+    assert decode_identity(whole) == Identity("zendesk", "4711")
 
 
 @pytest.mark.parametrize(
     "whole", [b"", b"\xff", b"[]", b"7", payload(source=None), payload(source=[]), payload(source=" ")]
 )
 def test_where_nothing_says_whose_it_is_there_is_no_identity(whole: bytes) -> None:
-    assert identity(whole) is None
+    assert decode_identity(whole) is None
 
 
 @given(st.binary())
 @example(b"[" * 100_000)
 @example(b'{"source":"a","external_id":' + b"9" * 10_000 + b"}")
 def test_no_bytes_make_the_search_fail(arbitrary: bytes) -> None:
-    assert identity(arbitrary) is None
+    assert decode_identity(arbitrary) is None
 
 
 @given(st.dictionaries(st.sampled_from([SECRET, f"{SECRET}.b", "a\n", "9" * 11, "x" * 41]), anything, min_size=1))
@@ -175,19 +175,21 @@ def test_any_json_object_is_a_ticket_or_unreadable(values: dict[str, Any]) -> No
         assert decode(encode(decode(whole))) == decode(whole)
 
 
-@given(st.builds(ClaimCheck, st.integers(1, 2**63 - 1), st.integers(1, 2**63 - 1), st.binary(max_size=32)))
-def test_a_claim_check_comes_back_as_it_was_and_a_worker_that_knows_none_sets_it_aside(check: ClaimCheck) -> None:
-    assert decode_check(encode_check(check)) == check
-    assert refusal(encode_check(check)) == "the payload's wire version is not 1"
+@given(st.builds(StoredTicketRef, st.integers(1, 2**63 - 1), st.integers(1, 2**63 - 1), st.binary(max_size=32)))
+def test_a_claim_check_comes_back_as_it_was_and_a_worker_that_knows_none_sets_it_aside(
+    check: StoredTicketRef,
+) -> None:
+    assert decode_ref(encode_ref(check)) == check
+    assert refusal(encode_ref(check)) == "the payload's wire version is not 1"
 
 
 @given(st.data())
 def test_a_damaged_claim_check_is_none_or_unreadable(data: st.DataObject) -> None:
-    whole = encode_check(ClaimCheck(1, 2, b"digest"))
+    whole = encode_ref(StoredTicketRef(1, 2, b"digest"))
     place = data.draw(st.integers(0, len(whole)))
     with suppress(UnreadableEntry):
-        decode_check(whole[:place] + data.draw(st.binary(max_size=3)) + whole[place + data.draw(st.integers(0, 3)) :])
+        decode_ref(whole[:place] + data.draw(st.binary(max_size=3)) + whole[place + data.draw(st.integers(0, 3)) :])
 
 
 def test_a_ticket_is_no_claim_check() -> None:
-    assert decode_check(encode(ticket())) is None
+    assert decode_ref(encode(ticket())) is None

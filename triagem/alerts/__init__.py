@@ -1,1 +1,1 @@
-"""What people are told: which alerts go where, in which words, and that the system is unwell."""
+"""Alert rules, notification channels, message texts and the system monitor."""

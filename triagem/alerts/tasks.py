@@ -1,7 +1,7 @@
-"""The tasks that tell people and that look whether the system is well, as Celery sees them. Run by `triagem ops`.
+"""Celery tasks that send alerts and check the system. Run by `triagem ops`.
 
-The rules are read each time, so that a change counts at once. An outage is left to the next run, which is not far
-(INV-23).
+The rules are read on each run, so a change takes effect at once. During an outage a task does nothing; the next
+run follows soon (INV-23).
 """
 
 from datetime import UTC, datetime
@@ -10,10 +10,9 @@ from typing import Any
 import structlog
 from celery import shared_task
 
+from triagem.alerts.monitor import MonitorSettings, check_system
+from triagem.alerts.notify import channel_sender, send_due_alerts
 from triagem.alerts.rules_file import AlertSettings, from_environment
-from triagem.alerts.tell import sender, tell
-from triagem.alerts.watch import WatchSettings
-from triagem.alerts.watch import watch as look
 from triagem.contracts.errors import Retryable
 from triagem.outgoing.send import Sender
 
@@ -22,19 +21,19 @@ log = structlog.get_logger(__name__)
 
 @shared_task(name="triagem.alerts", bind=True)  # type: ignore[untyped-decorator]
 def alerts(task: Any) -> None:
-    """Tell what is due."""
+    """Send the alerts that are due."""
     rules = from_environment()
     try:
-        send = sender(Sender(rules.allowed_hosts).send)
-        tell(task.app.database, rules, send, console_url=AlertSettings().console_url)
+        send = channel_sender(Sender(rules.allowed_hosts).send)
+        send_due_alerts(task.app.database, rules, send, console_url=AlertSettings().console_url)
     except Retryable as error:
-        log.warning("nobody told", reason=str(error))
+        log.warning("alerts_postponed", reason=str(error))
 
 
 @shared_task(name="triagem.watch", bind=True)  # type: ignore[untyped-decorator]
 def watch(task: Any) -> None:
-    """Look, and raise what opens or is resolved by it."""
+    """Check the system; open and resolve system alerts."""
     try:
-        look(task.app.database, task.app.inbox, WatchSettings(), datetime.now(UTC))
+        check_system(task.app.database, task.app.inbox, MonitorSettings(), datetime.now(UTC))
     except Retryable as error:
-        log.warning("not looked", reason=str(error))
+        log.warning("system_check_postponed", reason=str(error))

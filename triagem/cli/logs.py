@@ -1,6 +1,6 @@
-"""Logs on standard error: readable on a terminal, JSON lines everywhere else. Set up once, by the entry point.
+"""Configures logging to standard error: readable on a terminal, JSON lines elsewhere. Called once by the entry point.
 
-No customer's text and no password: tracebacks come without messages.
+Logs contain no customer text and no password, so tracebacks are logged without messages.
 """
 
 import logging
@@ -8,7 +8,7 @@ import sys
 
 import structlog
 
-from triagem.cli.tracebacks import without_messages
+from triagem.cli.tracebacks import strip_exception_messages
 
 _QUIET = (
     "celery",
@@ -26,7 +26,7 @@ _QUIET = (
 
 
 def configure(level: int) -> None:
-    """Route structlog and the standard library's logging, from `level` on, through one renderer."""
+    """Route structlog and the standard library's logging through one renderer, at `level` and above."""
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -49,10 +49,14 @@ def configure(level: int) -> None:
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, without_messages, renderer],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                strip_exception_messages,
+                renderer,
+            ],
         )
     )
-    logging.raiseExceptions = False  # a line that cannot be formatted would be printed with all that it was given
+    logging.raiseExceptions = False  # otherwise a record that cannot be formatted is printed with all its arguments
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)

@@ -1,4 +1,4 @@
-"""The command's entry: the list of commands, and errors as one line with exit status 1."""
+"""Entry point of the `triagem` command: registers all commands, and prints errors in one line with exit status 1."""
 
 import importlib
 import logging
@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from triagem.cli import logs
 from triagem.cli.output import errors
 from triagem.cli.secret_files import read_secret_files
-from triagem.cli.tracebacks import told
+from triagem.cli.tracebacks import format_traceback
 from triagem.contracts.errors import TriagemError
 
 app = typer.Typer(
@@ -19,17 +19,19 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Triagem classifies customers' messages as support or sales, and shows a person the doubtful ones.",
+    help="Triagem classifies customer messages as support or sales, and sends low-confidence ones to a person.",
 )
 
 
 @app.callback()
 def main(
-    context: typer.Context, *, verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more.")] = False
+    context: typer.Context,
+    *,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log at debug level.")] = False,
 ) -> None:
-    # A process that serves tells what it does; a command that answers speaks up only when something is wrong.
-    usual = logging.INFO if context.invoked_subcommand in {"worker", "ops", "beat", "gateway"} else logging.WARNING
-    logs.configure(logging.DEBUG if verbose else usual)
+    # A service logs what it does; a one-off command logs only warnings and errors.
+    level = logging.INFO if context.invoked_subcommand in {"worker", "ops", "beat", "gateway"} else logging.WARNING
+    logs.configure(logging.DEBUG if verbose else level)
 
 
 for _name in (
@@ -53,7 +55,7 @@ for _name in (
     "alerts",
     "backlog",
     "reclassify",
-    "rejudge",
+    "reband",
     "dead",
     "deliveries",
     "db",
@@ -65,35 +67,35 @@ for _name in (
 
 
 def run(arguments: list[str] | None = None) -> Any:
-    """Run the command line; a user's mistake is one line on standard error and exit status 1."""
+    """Run the command line. An error is one line on standard error and exit status 1."""
     try:
         read_secret_files()
         return app(args=arguments)
     except TriagemError as error:
         errors.print(f"[red]triagem:[/red] {_escaped(str(error))}", highlight=False, soft_wrap=True)
         sys.exit(1)
-    except ValidationError as error:  # the environment, read by a settings class
-        for one in error.errors(include_url=False, include_input=False):
-            name = _prefix(error.title) + "_".join(str(part) for part in one["loc"]).upper()
-            errors.print(f"[red]triagem:[/red] {name}: {_escaped(one['msg'])}", highlight=False, soft_wrap=True)
+    except ValidationError as error:  # a settings class read an invalid environment variable
+        for detail in error.errors(include_url=False, include_input=False):
+            name = _env_prefix(error.title) + "_".join(str(part) for part in detail["loc"]).upper()
+            errors.print(f"[red]triagem:[/red] {name}: {_escaped(detail['msg'])}", highlight=False, soft_wrap=True)
         sys.exit(1)
     except ModuleNotFoundError as error:
-        missing = f"this command needs the package {error.name}: pip install 'triagem\\[demo]' has everything"
+        missing = f"the package {error.name} is not installed: run pip install 'triagem\\[demo]'"
         errors.print(f"[red]triagem:[/red] {missing}", highlight=False, soft_wrap=True)
         sys.exit(1)
-    except Exception as error:  # noqa: BLE001 - Python's own traceback would show its message, and what it holds
-        errors.print(told(error), markup=False, highlight=False, soft_wrap=True)
-        fault = f"{type(error).__name__}, a fault of ours: please report it with the lines above"
-        errors.print(f"[red]triagem:[/red] {fault}", highlight=False, soft_wrap=True)
+    except Exception as error:  # noqa: BLE001 - Python's traceback would print the message, which may hold user data
+        errors.print(format_traceback(error), markup=False, highlight=False, soft_wrap=True)
+        bug = f"{type(error).__name__}: this is a bug in triagem; report it with the traceback above"
+        errors.print(f"[red]triagem:[/red] {bug}", highlight=False, soft_wrap=True)
         sys.exit(1)
 
 
-def _prefix(settings: str) -> str:
-    """What the variables of a settings class begin with."""
+def _env_prefix(settings_class: str) -> str:
+    """The prefix of a settings class's environment variables."""
     from pydantic_settings import BaseSettings
 
-    prefixes = {one.__name__: one.model_config.get("env_prefix") for one in BaseSettings.__subclasses__()}
-    return prefixes.get(settings) or "TRIAGEM_"
+    prefixes = {known.__name__: known.model_config.get("env_prefix") for known in BaseSettings.__subclasses__()}
+    return prefixes.get(settings_class) or "TRIAGEM_"
 
 
 def _escaped(text: str) -> str:

@@ -1,4 +1,4 @@
-"""What the command prints: tables for people, JSON for programs, errors in one line."""
+"""Output of the commands: tables for people, JSON and CSV for programs, prompts and progress bars."""
 
 import csv
 import dataclasses
@@ -18,7 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from triagem.contracts.errors import InvalidInput
-from triagem.contracts.spreadsheet import cell
+from triagem.contracts.spreadsheet import csv_cell
 
 console = Console()
 errors = Console(stderr=True)
@@ -28,7 +28,7 @@ BAND_STYLES = {"automate": "green", "review": "yellow", "abstain": "red"}
 
 
 class Format(StrEnum):
-    """How to print rows."""
+    """Output format of rows."""
 
     TABLE = "table"
     JSON = "json"
@@ -36,27 +36,27 @@ class Format(StrEnum):
 
 
 def print_json(value: Any) -> None:
-    """One JSON document on standard output."""
+    """Print one JSON document to standard output."""
     sys.stdout.write(json.dumps(value, ensure_ascii=False, default=_plain) + "\n")
 
 
-def agreed(question: str, *, yes: bool) -> None:
-    """Ask before something is deleted, unless `--yes` was given. Raises InvalidInput where nobody can answer."""
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask before deleting, unless `--yes` was given. Raises InvalidInput if standard input is not a terminal."""
     if yes:
         return
     if not sys.stdin.isatty():
-        raise InvalidInput(f"{question} Say so with --yes")
+        raise InvalidInput(f"{question} Standard input is not a terminal: confirm with --yes")
     typer.confirm(question, abort=True, err=True)
 
 
 def print_rows(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], form: Format) -> None:
-    """Rows as a table, a JSON array, or CSV."""
+    """Print rows as a table, a JSON array, or CSV."""
     if form is Format.JSON:
         print_json([{name: row[name] for name in columns} for row in rows])
     elif form is Format.CSV:
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(columns)
-        writer.writerows([cell(row[name]) for name in columns] for row in rows)
+        writer.writerows([csv_cell(row[name]) for name in columns] for row in rows)
     else:
         table = Table(box=None, header_style="bold", pad_edge=False)
         for name in columns:
@@ -66,8 +66,8 @@ def print_rows(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], form: 
         console.print(table)
 
 
-def when(text: str | None, option: str) -> datetime | None:
-    """A date or time from the command line; without an offset it is UTC. Raises InvalidInput."""
+def parse_time(text: str | None, option: str) -> datetime | None:
+    """Parse a date or time given on the command line, in UTC unless it has an offset. Raises InvalidInput."""
     if text is None:
         return None
     try:
@@ -80,7 +80,7 @@ def when(text: str | None, option: str) -> datetime | None:
 
 
 def as_mapping(row: Any) -> dict[str, Any]:
-    """A dataclass as a mapping."""
+    """The fields of a dataclass as a mapping."""
     return {field.name: getattr(row, field.name) for field in dataclasses.fields(row)}
 
 
@@ -108,18 +108,19 @@ def _styled(name: str, value: Any) -> str:
     return f"[{style}]{text}[/{style}]" if style else text
 
 
-def visible(text: str) -> str:
-    """Text that cannot move the cursor or rename the terminal: it may be anybody's bytes."""
-    return "".join(one if one.isprintable() or one in "\n\t" else _named(one) for one in text.replace("\r\n", "\n"))
+def printable(text: str) -> str:
+    """Escape control characters: untrusted text must not move the cursor or rename the terminal."""
+    text = text.replace("\r\n", "\n")
+    return "".join(char if char.isprintable() or char in "\n\t" else _escape(char) for char in text)
 
 
-def _named(unseen: str) -> str:
-    """A space for a space of another width, of which mails are full, else its number."""
-    return " " if category(unseen) == "Zs" else ascii(unseen)[1:-1]
+def _escape(char: str) -> str:
+    """A plain space for any other kind of space, which emails often contain; else the character's escape code."""
+    return " " if category(char) == "Zs" else ascii(char)[1:-1]
 
 
 def progress(screen: Console) -> Progress:
-    """A progress bar on long work, where somebody sees it."""
+    """A progress bar, shown only on a terminal."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -131,8 +132,8 @@ def progress(screen: Console) -> Progress:
     )
 
 
-def version_of(package: str) -> str:
-    """The installed version of a package, or that it is not installed."""
+def installed_version(package: str) -> str:
+    """The installed version of a package, or `(not installed)`."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:

@@ -1,4 +1,4 @@
-"""Processes that a command starts: with their log in a file, and an end when their parent ends."""
+"""Child processes of a command: they log to a file and stop when their parent ends."""
 
 import os
 import signal
@@ -13,17 +13,18 @@ from triagem.cli.stack import Endpoints
 
 
 def exit_on_sigterm() -> None:
-    """Let SIGTERM unwind the stack like an error does, so that what was started is stopped."""
+    """Turn SIGTERM into SystemExit, so that cleanup code runs and child processes are stopped."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
 
 class ChildProcess:
-    """One `triagem` command that serves, with settings beside ours. Without a log, it speaks where we speak."""
+    """One long-running `triagem` command, with extra settings. Without a log file it inherits our output streams."""
 
     def __init__(self, command: Sequence[str], settings: Mapping[str, str], log: Path | None = None) -> None:
         self.log = log
-        # Its own session: Ctrl-C in the terminal reaches us, and we stop it in order. Its standard input is a
-        # pipe that only we hold: if we are killed, it ends with us.
+        # A separate session: Ctrl-C in the terminal reaches only this process, which then stops its children in
+        # order. The child's standard input is a pipe that only this process holds: if this process is killed, the
+        # pipe closes and the child stops.
         with log.open("ab") if log else nullcontext() as out:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "triagem.cli.main", *command, "--with-parent"],
@@ -36,45 +37,44 @@ class ChildProcess:
 
     @property
     def pid(self) -> int:
-        """The process id."""
         return self._process.pid
 
     @property
     def exit_status(self) -> int | None:
-        """None while it runs."""
+        """The exit status, None while the process runs."""
         return self._process.poll()
 
-    def abandon(self) -> None:
-        """Let go of the pipe, as our own death would: the worker stops as on SIGTERM."""
+    def close_stdin(self) -> None:
+        """Close the pipe, as the parent's death would: the child stops as on SIGTERM."""
         assert self._process.stdin
         self._process.stdin.close()
 
     def kill(self) -> None:
-        """SIGKILL, to what it started too, and wait for the end."""
+        """Send SIGKILL to the process and its children, and wait."""
         if self._process.poll() is None:
-            os.killpg(self._process.pid, signal.SIGKILL)  # its session is its own
+            os.killpg(self._process.pid, signal.SIGKILL)  # the child leads its own session
         self._process.wait()
 
-    def ask_to_stop(self) -> None:
-        """SIGTERM: it finishes what is in hand."""
+    def terminate(self) -> None:
+        """Send SIGTERM: the process finishes its current work, then exits."""
         self._process.send_signal(signal.SIGTERM)
 
     def stop(self, timeout_s: float = 70.0) -> int:
-        """Ask it to stop, and wait. Killed if it does not end in time; returns the exit status."""
+        """Send SIGTERM and wait, SIGKILL after `timeout_s`. Returns the exit status."""
         if self._process.poll() is None:
-            self.ask_to_stop()
+            self.terminate()
             try:
                 self._process.wait(timeout_s)
             except subprocess.TimeoutExpired:
                 self.kill()
         return self._process.wait()
 
-    def why_ended(self) -> str:
-        """The last line of its log."""
+    def exit_reason(self) -> str:
+        """The last line of the log."""
         if self.log is None:
-            return "see its lines above"
+            return "see its log lines above"
         lines = self.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-        return lines[-1][:300] if lines else "no log"
+        return lines[-1][:300] if lines else "its log is empty"
 
     def __enter__(self) -> Self:
         return self
@@ -92,6 +92,6 @@ class WorkerProcess(ChildProcess):
         servers = {
             "TRIAGEM_REDIS_URL": endpoints.redis_url,
             "TRIAGEM_BROKER_URL": endpoints.broker_url,
-            "TRIAGEM_DATABASE_URL": endpoints.writer_url,  # reads and writes rows, changes no table
+            "TRIAGEM_DATABASE_URL": endpoints.writer_url,  # may read and write rows, not alter tables
         }
         super().__init__([command], servers | settings, log)

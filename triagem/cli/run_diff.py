@@ -1,4 +1,4 @@
-"""How `triagem reclassify diff` prints what a run changed."""
+"""Prints the result of `triagem reclassify diff`."""
 
 from __future__ import annotations
 
@@ -6,59 +6,59 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from triagem.cli.output import Format, as_mapping, console, print_json, print_rows, visible
+from triagem.cli.output import Format, as_mapping, console, print_json, print_rows, printable
 
 if TYPE_CHECKING:
-    from triagem.db.run_diff import Diff
-    from triagem.db.runs import Run
+    from triagem.db.run_diff import RunDiff
+    from triagem.db.runs import ReclassifyRun
 
-_GROUP = ("source", "month", "before", "after", "tickets", "confidence_before", "confidence_after")
+_GROUP_COLUMNS = ("source", "month", "before", "after", "tickets", "confidence_before", "confidence_after")
 
 
-def print_diff(run: Run, found: Diff, form: Format) -> None:
-    """For people, for programs, or the groups as CSV: from these all else can be counted."""
+def print_run_diff(run: ReclassifyRun, diff: RunDiff, form: Format) -> None:
+    """Print tables, JSON, or the groups as CSV: all other figures can be computed from the groups."""
     if form is Format.CSV:
-        print_rows([as_mapping(group) for group in found.groups], _GROUP, form)
+        print_rows([as_mapping(group) for group in diff.groups], _GROUP_COLUMNS, form)
     elif form is Format.JSON:
         print_json(
             {
                 "run": run.id,
                 "version": run.version,
-                "tickets": found.tickets,
-                "flips": found.flips,
-                "share": found.share,
-                "confidence_shift": found.confidence_shift,
-                "groups": found.groups,
-                "surest_flips": found.surest,
+                "tickets": diff.tickets,
+                "flips": diff.flips,
+                "share": diff.share,
+                "confidence_shift": diff.confidence_shift,
+                "groups": diff.groups,
+                "most_confident_flips": diff.most_confident,
             }
         )
     else:
-        _print_table(run, found)
+        _print_tables(run, diff)
 
 
-def _print_table(run: Run, found: Diff) -> None:
+def _print_tables(run: ReclassifyRun, diff: RunDiff) -> None:
     console.print(
-        f"{run.version} on {found.tickets:,} tickets: {found.flips:,} labels change ({found.share:.1%}),"
-        f" confidence {found.confidence_shift:+.3f} on average",
+        f"{run.version} on {diff.tickets:,} tickets: {diff.flips:,} labels change ({diff.share:.1%}),"
+        f" confidence {diff.confidence_shift:+.3f} on average",
         markup=False,
         highlight=False,
     )
-    matrix = found.matrix
-    befores, afters = ({pair[place] for pair in matrix} for place in (0, 1))
-    table = _table("before / after", *sorted(afters))
-    for before in sorted(befores):
-        table.add_row(_cell(before), *(f"{matrix.get((before, after), 0):,}" for after in sorted(afters)))
+    matrix = diff.matrix
+    labels_before, labels_after = ({pair[index] for pair in matrix} for index in (0, 1))
+    table = _table("before / after", *sorted(labels_after))
+    for before in sorted(labels_before):
+        table.add_row(_cell(before), *(f"{matrix.get((before, after), 0):,}" for after in sorted(labels_after)))
     console.print(table)
-    places = _table("source", "month", "tickets", "flips", "share")
-    for (source, month), (tickets, flips) in found.places.items():
-        places.add_row(_cell(source), month, f"{tickets:,}", f"{flips:,}", f"{flips / tickets:.1%}")
-    console.print(places)
-    for flip in found.surest:
-        reviewed = f", a person said {flip.reviewed}" if flip.reviewed else ""
-        said = f"{flip.before} {flip.confidence_before:.2f} → {flip.after} {flip.confidence_after:.2f}{reviewed}"
-        words = " ".join(visible(flip.text or "(purged)").split())
+    by_source = _table("source", "month", "tickets", "flips", "share")
+    for (source, month), (tickets, flips) in diff.by_source_month.items():
+        by_source.add_row(_cell(source), month, f"{tickets:,}", f"{flips:,}", f"{flips / tickets:.1%}")
+    console.print(by_source)
+    for flip in diff.most_confident:
+        reviewed = f", reviewed as {flip.reviewed}" if flip.reviewed else ""
+        change = f"{flip.before} {flip.confidence_before:.2f} → {flip.after} {flip.confidence_after:.2f}{reviewed}"
+        text = " ".join(printable(flip.text or "(purged)").split())
         console.print(
-            f"  {visible(flip.source)} {visible(flip.external_id)}  {said}  {words}",
+            f"  {printable(flip.source)} {printable(flip.external_id)}  {change}  {text}",
             markup=False,
             highlight=False,
             no_wrap=True,
@@ -67,11 +67,11 @@ def _print_table(run: Run, found: Diff) -> None:
 
 
 def _cell(name: str) -> str:
-    return visible(name).replace("[", r"\[")
+    return printable(name).replace("[", r"\[")
 
 
 def _table(*columns: str) -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for place, name in enumerate(columns):
-        table.add_column(_cell(name), justify="right" if place else "left")
+    for index, name in enumerate(columns):
+        table.add_column(_cell(name), justify="right" if index else "left")
     return table

@@ -1,4 +1,4 @@
-"""Which servers a command talks to: those of the environment, else the running local stack."""
+"""Resolves the servers a command uses: those set in the environment, else the running local stack."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ def database_url() -> str:
     try:
         from triagem.db import DatabaseSettings
     except ImportError:
-        raise MissingExtra("this command needs Postgres' driver: pip install 'triagem[db]'") from None
+        raise MissingExtra("the Postgres driver is not installed: run pip install 'triagem[db]'") from None
     url = DatabaseSettings().database_url
     return url.get_secret_value() if url else _stack("TRIAGEM_DATABASE_URL").database_url
 
 
 def broker_url() -> str:
-    """`TRIAGEM_BROKER_URL`, else what stands beside the inbox. Raises NotConfigured."""
-    from triagem.worker.settings import WorkerSettings, broker_beside
+    """`TRIAGEM_BROKER_URL`, else derived from the Redis URL of the inbox. Raises NotConfigured."""
+    from triagem.worker.settings import WorkerSettings, default_broker_url
 
     url = WorkerSettings().broker_url
-    return url.get_secret_value() if url else broker_beside(redis_url())
+    return url.get_secret_value() if url else default_broker_url(redis_url())
 
 
 def inbox() -> Inbox:
@@ -60,5 +60,7 @@ def _stack(setting: str) -> Endpoints:
     except (ImportError, MissingExtra):
         endpoints = None
     if endpoints is None:
-        raise NotConfigured(f"{setting} is not set and no local stack runs here: `triagem up` starts one")
+        raise NotConfigured(
+            f"{setting} is not set and no local stack is running here: set it, or start a stack with `triagem up`"
+        )
     return endpoints

@@ -1,6 +1,6 @@
-"""Where an exception came from, without what it says: a library's message may hold a customer's text or a password.
+"""Tracebacks without exception messages: a library's message may contain a customer's text or a password.
 
-Our own errors promise to hold neither, so their messages stay. No local variables, no notes.
+Triagem's own errors contain neither, so their messages stay. Local variables and exception notes are left out.
 """
 
 import sys
@@ -15,33 +15,33 @@ _CAUSE: Final = "\nThe above exception was the direct cause of the following exc
 _CONTEXT: Final = "\nDuring handling of the above exception, another exception occurred:\n\n"
 
 
-def told(error: BaseException) -> str:
-    """A traceback as Python prints it, the exceptions before it included, with their types for messages."""
-    told_before: set[int] = set()
+def format_traceback(error: BaseException) -> str:
+    """Format a traceback as Python does, chained exceptions included, with the type in place of each message."""
+    formatted: set[int] = set()
 
-    def tell(one: BaseException) -> str:
-        told_before.add(id(one))
-        before, link = one.__cause__, _CAUSE
-        if before is None and not one.__suppress_context__:
-            before, link = one.__context__, _CONTEXT
-        first = "" if before is None or id(before) in told_before else tell(before) + link
-        frames = "".join(traceback.format_tb(one.__traceback__))
-        members = "".join(map(tell, one.exceptions)) if isinstance(one, BaseExceptionGroup) else ""
-        return f"{first}Traceback (most recent call last):\n{frames}{_name(one)}\n{members}"
+    def format_chain(current: BaseException) -> str:
+        formatted.add(id(current))
+        previous, link = current.__cause__, _CAUSE
+        if previous is None and not current.__suppress_context__:
+            previous, link = current.__context__, _CONTEXT
+        first = "" if previous is None or id(previous) in formatted else format_chain(previous) + link
+        frames = "".join(traceback.format_tb(current.__traceback__))
+        members = "".join(map(format_chain, current.exceptions)) if isinstance(current, BaseExceptionGroup) else ""
+        return f"{first}Traceback (most recent call last):\n{frames}{_name(current)}\n{members}"
 
-    return tell(error).rstrip()
+    return format_chain(error).rstrip()
 
 
-def without_messages(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """A step of logging: `exc_info` becomes `exception`, told as above."""
-    found = event.pop("exc_info", None)
-    error = sys.exc_info()[1] if found is True else found[1] if isinstance(found, tuple) else found
+def strip_exception_messages(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """A structlog processor: replaces `exc_info` with `exception`, formatted by `format_traceback`."""
+    info = event.pop("exc_info", None)
+    error = sys.exc_info()[1] if info is True else info[1] if isinstance(info, tuple) else info
     if isinstance(error, BaseException):
-        event["exception"] = told(error)
+        event["exception"] = format_traceback(error)
     return event
 
 
 def _name(error: BaseException) -> str:
-    kind = type(error)
-    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    cls = type(error)
+    name = cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
     return f"{name}: {error}" if isinstance(error, TriagemError) else name

@@ -1,1 +1,1 @@
-"""What the rooms say to each other: pydantic and the standard library only, no I/O."""
+"""Types and errors shared by all packages. Only pydantic and the standard library, no I/O."""

@@ -1,118 +1,118 @@
-"""The one error tree. Every leaf is either retryable (try again later) or final (someone must act).
+"""Error hierarchy. Every leaf is either retryable (try again later) or not (someone must act).
 
-A leaf's message is one line that says what happened and what to do; the command prints it as it is.
+A message is one line that says what happened and what to do; the command line prints it unchanged.
 """
 
 from typing import ClassVar
 
 
 class TriagemError(Exception):
-    """The root: anything that Triagem itself has to say about a failure."""
+    """Base class of all errors that Triagem raises itself."""
 
     retryable: ClassVar[bool] = False
 
 
 class Retryable(TriagemError):
-    """Nothing is wrong with the work itself: the same call may succeed later."""
+    """The input is not at fault: the same call may succeed later."""
 
     retryable = True
 
 
-class Final(TriagemError):
-    """Trying again changes nothing: somebody has to mend the input or the installation."""
+class NotRetryable(TriagemError):
+    """A retry cannot succeed: someone has to fix the input or the installation."""
 
 
 class InboxFull(Retryable):
-    """The lane is at its high-water mark, or Redis is at its memory limit: wait until workers have drained it."""
+    """The lane is at its high-water mark, or Redis at its memory limit: wait until workers have drained it."""
 
 
-class InboxAway(Retryable):
-    """Redis does not answer: check TRIAGEM_REDIS_URL, and that the server is up."""
+class InboxUnavailable(Retryable):
+    """Redis does not answer: check TRIAGEM_REDIS_URL, and that the server is running."""
 
 
-class GroupMissing(InboxAway):
-    """Redis has lost our consumer group (a flush, a new server): make it anew, from the first entry on."""
+class GroupMissing(InboxUnavailable):
+    """Redis has lost our consumer group (a flush, a new server): create it again, from the first entry on."""
 
 
-class DatabaseAway(Retryable):
-    """Postgres does not answer, or asks to try again: check TRIAGEM_DATABASE_URL, and that the server is up."""
+class DatabaseUnavailable(Retryable):
+    """Postgres does not answer, or asks for a retry: check TRIAGEM_DATABASE_URL, and that the server is running."""
 
 
-class GatewayAway(Retryable):
-    """The gateway does not answer, or not with what was asked for: check its URL, and that it is up."""
+class GatewayUnavailable(Retryable):
+    """The gateway does not answer, or sends an unexpected answer: check its URL, and that it is running."""
 
 
 class AlreadyTraining(Retryable):
-    """The same training runs in another process: wait for it, or end it."""
+    """The same training is running in another process: wait for it, or stop it."""
 
 
-class RegistryAway(Retryable):
-    """The store of model versions does not answer: check TRIAGEM_REGISTRY_URL, the network, and its credentials."""
+class RegistryUnavailable(Retryable):
+    """The model registry does not answer: check TRIAGEM_REGISTRY_URL, the network, and the credentials."""
 
 
-class AccessDenied(Final):
-    """A server refused our user or password: mend the URL in the environment."""
+class AccessDenied(NotRetryable):
+    """A server rejected our user or password: fix the URL in the environment."""
 
 
-class NotTrusted(Final):
-    """A server's certificate is not one that the URL trusts: mend the authority's file or the host name in it."""
+class UntrustedCertificate(NotRetryable):
+    """A server's certificate is not trusted: fix the CA file or the host name in the URL."""
 
 
-class NotMigrated(Final):
-    """The database lacks our tables or has older ones: run `triagem db upgrade`."""
+class NotMigrated(NotRetryable):
+    """The database has no tables of ours, or older ones: run `triagem db upgrade`."""
 
 
-class RowRefused(Final):
-    """Postgres refused a value (SQLSTATE class 22, 23, 54): the row becomes a dead letter, its neighbours commit."""
+class RowRefused(NotRetryable):
+    """Postgres rejected a value (SQLSTATE class 22, 23, 54): the row becomes a dead letter, the others commit."""
 
 
-class StatementRefused(Final):
-    """Postgres refused a statement whatever it holds: check the versions of Triagem and of the database."""
+class StatementRefused(NotRetryable):
+    """Postgres rejected a statement for any values: check the versions of Triagem and of the database."""
 
 
-class InvalidTicket(Final):
-    """A producer handed in something that is no ticket: mend the named field."""
+class InvalidTicket(NotRetryable):
+    """Not a valid ticket: fix the named field."""
 
     def __init__(self, field: str, reason: str) -> None:
         super().__init__(f"{field}: {reason}" if field else reason)
         self.field, self.reason = field, reason
 
 
-class UnreadableEntry(Final):
-    """A stream entry is not a ticket that this version can read: it becomes a dead letter."""
+class UnreadableEntry(NotRetryable):
+    """A stream entry is not a ticket that this release can read: it becomes a dead letter."""
 
 
-class InvalidInput(Final):
-    """A file or an option that was handed in cannot be used: mend it as the message says."""
+class InvalidInput(NotRetryable):
+    """A file or an option cannot be used: fix it as the message says."""
 
 
-class NoModel(Final):
+class NoModel(NotRetryable):
     """The registry has no such version, or none is current: train one or promote one."""
 
 
-class ModelCorrupt(Final):
+class ModelCorrupt(NotRetryable):
     """A version's files differ from its manifest: restore the folder or train again."""
 
 
-class LabelsMismatch(Final):
-    """A model's labels do not fit what was asked of it: promote a version whose labels fit."""
+class LabelsMismatch(NotRetryable):
+    """A model's labels do not match the required ones: promote a version with matching labels."""
 
 
-class NotFinite(Final):
-    """A model answered with a probability that is no number: it must never become a decision."""
+class NotFinite(NotRetryable):
+    """A model returned a probability that is not finite: it must never become a decision."""
 
 
-class ModelBroken(Final):
-    """The model fails on texts that it must know: check the device. The worker stops, and condemns no ticket."""
+class ModelBroken(NotRetryable):
+    """The model fails the self-check: check the device. The worker stops, and no ticket becomes a dead letter."""
 
 
-class OutOfMemory(Final):
-    """The device has no room for a micro-batch: halves are tried; if one text alone has no room, the worker stops."""
+class OutOfMemory(NotRetryable):
+    """The device has no memory for a micro-batch: it is halved; if a single text does not fit, the worker stops."""
 
 
-class NotConfigured(Final):
+class NotConfigured(NotRetryable):
     """A command needs a server that is neither configured nor running: start the stack or set the URL."""
 
 
-class MissingExtra(Final):
+class MissingExtra(NotRetryable):
     """A command needs packages that are not installed: `pip install 'triagem[...]'` as the message says."""

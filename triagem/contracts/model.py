@@ -1,4 +1,4 @@
-"""What a model version is and what a loaded model can do: words that registry, engine, trainer and worker share."""
+"""Model version files and the interface of a loaded model, shared by registry, engine, trainer and worker."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,14 +17,14 @@ ROWS_FILE: Final = "rows.json"
 PREDICTIONS_FILE: Final = "test_predictions.jsonl"
 REPORT_FILE: Final = "report.json"
 REFERENCE_FILE: Final = "reference.safetensors"
-PAGE_FILE: Final = "report.html"
+HTML_REPORT_FILE: Final = "report.html"
 VERSION_PATTERN: Final = r"^v\d+\.\d+\.\d+$"
 
 Version = Annotated[str, Field(pattern=VERSION_PATTERN)]
 
 
 class DataInfo(BaseModel):
-    """The rows a version learned from: SHA-256 over them, and how many."""
+    """The training rows of a version: the SHA-256 over them, and their number."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -32,9 +32,9 @@ class DataInfo(BaseModel):
     rows: int
 
 
-class Rows(BaseModel):
-    """`rows.json`: which texts a version learned from, chose its checkpoint by, was calibrated and is tested on, as
-    SHA-256 of the clean texts, hexadecimal. What a version and its ancestors trained on is no test for it."""
+class SplitDigests(BaseModel):
+    """`rows.json`: the texts of a version's train, dev, calibration and test rows, as SHA-256 of the clean texts,
+    hexadecimal. Texts that a version or its ancestors were trained on must not be used to test it."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -44,8 +44,8 @@ class Rows(BaseModel):
     test: tuple[str, ...]
 
 
-class Answer(BaseModel):
-    """A line of `test_predictions.jsonl`: a test row's true label and what the version said of it, calibrated."""
+class ScoredRow(BaseModel):
+    """A line of `test_predictions.jsonl`: a test row's true label and the version's calibrated probabilities."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -56,7 +56,7 @@ class Answer(BaseModel):
 
 
 class Manifest(BaseModel):
-    """`manifest.json` of one version. `labels` are in the order of the classifier's outputs."""
+    """`manifest.json` of a version. `labels` are in the order of the classifier's outputs."""
 
     model_config = ConfigDict(frozen=True, protected_namespaces=())
 
@@ -82,18 +82,19 @@ class Manifest(BaseModel):
                 raise ValueError(f"{name!r} is not a plain file name")
         return files
 
-    def changed(self, found: Mapping[str, str]) -> list[str]:
-        """The files that are not as they were trained: absent, different, or added. `found` maps names to digests.
+    def changed_files(self, digests: Mapping[str, str]) -> list[str]:
+        """The files that are missing, different or added since training. `digests` maps file names to digests.
 
-        Added, because a loader takes what lies in the folder, listed or not. Hidden files are nobody's input.
+        Added files count, because a loader reads the whole folder, listed or not. Hidden files do not: nothing reads
+        them.
         """
-        differ = [name for name, expected in self.files.items() if found.get(name) != expected]
-        known = {*self.files, MANIFEST_FILE}
-        return differ + sorted(name for name in found if name not in known and not name.startswith("."))
+        differ = [name for name, expected in self.files.items() if digests.get(name) != expected]
+        listed = {*self.files, MANIFEST_FILE}
+        return differ + sorted(name for name in digests if name not in listed and not name.startswith("."))
 
 
 class CurrentModel(BaseModel):
-    """The registry's `current` file. Each promotion or rollback raises `epoch`, so that results only move forward."""
+    """The registry's `current` file. Each promotion or rollback raises `epoch`: results of a newer epoch win."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -103,14 +104,14 @@ class CurrentModel(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """A tokenised text: ids with the special tokens, cut to the model's maximum."""
+    """A tokenized text: ids with the special tokens, truncated to the model's maximum."""
 
     ids: Sequence[int]
     truncated: bool
 
 
 class Model(Protocol):
-    """A loaded, immutable model version. Windows carry one from take to commit."""
+    """A loaded, immutable model version. A window uses the same one from fetch to commit."""
 
     @property
     def version(self) -> str: ...
@@ -119,23 +120,23 @@ class Model(Protocol):
     @property
     def thresholds(self) -> Thresholds: ...
     def tokenize(self, texts: Sequence[str]) -> list[Tokens]:
-        """Texts to tokens, same order."""
+        """Tokenize texts, in the same order."""
 
     def probabilities(self, batch: Sequence[Tokens]) -> list[list[float]]:
-        """One row a text, one column a label; each row sums to 1."""
+        """One row per text, one column per label; each row sums to 1."""
 
 
 @runtime_checkable
-class Precise(Protocol):
-    """A model that says in which numbers it computes."""
+class HasPrecision(Protocol):
+    """A model that reports the number format it computes in."""
 
     @property
     def precision(self) -> str: ...
 
 
 @runtime_checkable
-class Embeds(Protocol):
-    """A model that also shows what its classifier reads of a text. Without it, no samples are taken."""
+class EmbeddingModel(Protocol):
+    """A model that also returns its classifier's input vector. Without it, no drift samples are stored."""
 
     def embed(self, batch: Sequence[Tokens]) -> list[list[float]]:
-        """One row a text, all of one width."""
+        """One row per text, all of the same width."""

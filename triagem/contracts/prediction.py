@@ -1,4 +1,4 @@
-"""What the model and the judge say of one text."""
+"""Prediction of one text: label, confidence, probabilities and band."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Band(StrEnum):
-    """What to do with a prediction: act on it, let a person look, or don't act on the label at all."""
+    """Permitted use of a prediction: automatically, after a person's review, or not at all."""
 
     AUTOMATE = "automate"
     REVIEW = "review"
@@ -16,21 +16,21 @@ class Band(StrEnum):
 
 
 class Thresholds(BaseModel):
-    """Where the bands lie, and how large a share of recent tickets is reviewed whatever their confidence.
+    """The review threshold, and the share of recent tickets that is reviewed whatever their confidence.
 
-    The 0.7 is the seed document's. The budget stands beside it because under a shift of the input the
-    confidences stay high while the errors rise: the ranking survives where the threshold stops biting.
+    The 0.7 is the original specification's. The budget complements it: when the input shifts, confidences stay high
+    while errors rise, so the threshold selects too few tickets, but the ranking by confidence stays useful.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    review: float = Field(default=0.7, ge=0, le=1, description="a confidence under it is reviewed")
-    review_budget: float = Field(default=0.05, ge=0, le=1, description="the least sure share, always reviewed")
+    review: float = Field(default=0.7, ge=0, le=1, description="lower confidences are reviewed")
+    review_budget: float = Field(default=0.05, ge=0, le=1, description="lowest-confidence share, always reviewed")
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """One judged text. `probabilities` holds every label of the model, in the manifest's order, summing to 1."""
+    """A text\'s prediction. `probabilities` holds every label, in the manifest\'s order, and sums to 1."""
 
     label: str
     confidence: float

@@ -1,4 +1,4 @@
-"""What people who ask are told: one row of results, a page of them, all that is known of a ticket."""
+"""Response types of the API and the client: a result, a page of results, a ticket's details, a `/predict` answer."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One row of the view `results`: a ticket's effective label and what the model said."""
+    """A row of the view `results`: a ticket's effective label and the model's prediction."""
 
     ticket_id: int
     source: str
@@ -27,19 +27,19 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
-    """Results, newest first. `after` asks for the next page, and is None on the last one."""
+class ResultPage:
+    """Results, newest first. `after` is the cursor of the next page, and None on the last one."""
 
     rows: list[Result]
     after: str | None
 
 
-class _Told(BaseModel):
+class _FrozenModel(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
-class Said(_Told):
-    """What one model version said of one text of a ticket."""
+class PredictionRecord(_FrozenModel):
+    """The prediction of one model version for one text of a ticket."""
 
     model_version: str
     label: str
@@ -49,16 +49,16 @@ class Said(_Told):
     is_current: bool
 
 
-class Verdict(_Told):
-    """What a person said of a ticket; without a label, that it is unclear."""
+class ReviewRecord(_FrozenModel):
+    """A person's review of a ticket. No label means that it is unclear."""
 
     label: str | None
     reviewer: str
     reviewed_at: datetime
 
 
-class Known(_Told):
-    """All that is known of a ticket. `label` is the effective one: a person's verdict, else the model's."""
+class TicketDetail(_FrozenModel):
+    """Everything stored about a ticket. `label` is the effective one: the reviewer's, else the model's."""
 
     source: str
     external_id: str
@@ -76,12 +76,12 @@ class Known(_Told):
     revised_at: datetime
     received_at: datetime
     classified_at: datetime
-    history: Sequence[Said]
-    reviews: Sequence[Verdict]
+    history: Sequence[PredictionRecord]
+    reviews: Sequence[ReviewRecord]
 
 
-class Answer(_Told):
-    """The seed's `/predict`: a text's class, and how sure the model is of it."""
+class PredictResponse(_FrozenModel):
+    """Answer of `/predict`, as in the original specification: a text's class and the model's confidence."""
 
     class_name: str = Field(examples=["suporte"])
     confidence: float = Field(examples=[0.93])

@@ -1,7 +1,7 @@
-"""A ticket: one revision of one customer message in a CRM. What later rooms cannot store is refused or mended here.
+"""Ticket: one revision of a customer message in a CRM. Values that cannot be stored are rejected or replaced here.
 
-NUL characters become U+FFFD (Postgres cannot hold them, and refusing would lose a customer's message);
-lone surrogates, non-finite numbers and integers beyond 64 bits are refused, in every field.
+NUL characters become U+FFFD: Postgres cannot store them, and rejecting would lose a customer's message. Lone
+surrogates, non-finite numbers and integers beyond 64 bits are rejected, in every field.
 """
 
 import math
@@ -31,19 +31,19 @@ MAX_METADATA_CHARS: Final = 16_384
 MAX_METADATA_DEPTH: Final = 16
 MAX_CLOCK_SKEW: Final = timedelta(minutes=5)
 EARLIEST_REVISION: Final = datetime(1970, 1, 1, tzinfo=UTC)
-# The source of texts that come by POST /predict: nobody's tickets, answered and soon deleted. No alert, no review and
-# no drift sample is made of them.
-PREDICT: Final = "predict"
+# The source of texts sent to POST /predict. They are not tickets of a CRM: they are answered, soon deleted, and get
+# no alert, review or drift sample.
+PREDICT_SOURCE: Final = "predict"
 _UNNAMED: Final = "a field's name"
 _FIELD_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,39}")
 
 
 def _utc(moment: datetime) -> datetime:
-    """The same instant in UTC: JSON's offsets have no seconds, old time zones have."""
+    """The same instant in UTC: JSON's UTC offsets have no seconds, but those of old time zones do."""
     try:
         return moment.astimezone(UTC)
     except OverflowError:
-        raise ValueError("is beyond the calendar") from None
+        raise ValueError("is outside the supported dates") from None
 
 
 _Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
@@ -53,14 +53,14 @@ _Moment = Annotated[AwareDatetime, AfterValidator(_utc)]
 
 
 class Lane(StrEnum):
-    """Which queue a ticket waits in: `live` for customers who wait now, `bulk` for everything else."""
+    """The queue of a ticket: `live` for customers who wait now, `bulk` for everything else."""
 
     LIVE = "live"
     BULK = "bulk"
 
 
 class Identity(NamedTuple):
-    """Which ticket: the CRM, and the ticket's id there."""
+    """A ticket's identity: the CRM, and the ticket's id there."""
 
     source: _Source
     external_id: _ExternalId
@@ -70,7 +70,7 @@ _IDENTITY: Final = TypeAdapter(Identity)
 
 
 class Ticket(BaseModel):
-    """One revision of one message. Identity is (`source`, `external_id`); the newest `revised_at` wins."""
+    """A revision of a message. Its identity is (`source`, `external_id`); the newest `revised_at` wins."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -84,7 +84,7 @@ class Ticket(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _mend_and_refuse(cls, data: object) -> object:
+    def _make_storable(cls, data: object) -> object:
         return _storable(data, "", 0) if isinstance(data, dict) else data
 
     @model_validator(mode="after")
@@ -99,44 +99,44 @@ class Ticket(BaseModel):
 
 
 def accept(data: Mapping[str, Any], *, now: datetime) -> Ticket:
-    """Check one ticket at intake.
+    """Validate a ticket at intake.
 
     Raises:
-        InvalidTicket: naming the first field that is wrong. A `revised_at` more than five minutes ahead of
-            `now` is refused: it would outrank every later revision and freeze the ticket. So is the source `predict`,
-            whose rows are soon deleted.
+        InvalidTicket: names the first invalid field. A `revised_at` more than five minutes ahead of `now` is
+            rejected: it would win over every later revision and freeze the ticket. So is the source `predict`, whose
+            rows are soon deleted.
     """
     ticket = _ticket(data)
-    if ticket.source == PREDICT:
-        raise InvalidTicket("source", f"{PREDICT!r} is kept for texts of POST /predict: take another name")
+    if ticket.source == PREDICT_SOURCE:
+        raise InvalidTicket("source", f"{PREDICT_SOURCE!r} is reserved for texts of POST /predict: use another name")
     if ticket.revised_at > now + MAX_CLOCK_SKEW:
         raise InvalidTicket("revised_at", "is more than 5 minutes in the future")
     return ticket
 
 
-def question(text: str, name: str, *, now: datetime) -> Ticket:
-    """A text of POST /predict, as it goes through the live lane under a name of its own. Raises InvalidTicket."""
-    return _ticket({"source": PREDICT, "external_id": name, "text": text, "revised_at": now})
+def predict_ticket(text: str, name: str, *, now: datetime) -> Ticket:
+    """The ticket for a text of POST /predict, with `name` as its external id. Raises InvalidTicket."""
+    return _ticket({"source": PREDICT_SOURCE, "external_id": name, "text": text, "revised_at": now})
 
 
 def _ticket(data: Mapping[str, Any]) -> Ticket:
     try:
         return Ticket.model_validate(dict(data))
     except ValidationError as error:
-        raise InvalidTicket(*complaint(error)) from None
+        raise InvalidTicket(*first_error(error)) from None
 
 
 def identify(source: str, external_id: str) -> Identity:
-    """A ticket's identity as intake stores it: without space around it. Raises InvalidTicket."""
+    """A ticket's identity as intake stores it: without surrounding white space. Raises InvalidTicket."""
     names = {"source": source.replace("\0", "\ufffd"), "external_id": external_id.replace("\0", "\ufffd")}
     try:
         return _IDENTITY.validate_python(names)
     except ValidationError as error:
-        raise InvalidTicket(*complaint(error)) from None
+        raise InvalidTicket(*first_error(error)) from None
 
 
-def complaint(error: ValidationError) -> tuple[str, str]:
-    """The first field of a refused ticket that is wrong, and why; never what it holds, and no name that is a text."""
+def first_error(error: ValidationError) -> tuple[str, str]:
+    """The first invalid field and the reason; never its value, and no field name that looks like text."""
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
     reason = first["msg"].removeprefix("Value error, ")
     if first["loc"]:
@@ -146,12 +146,12 @@ def complaint(error: ValidationError) -> tuple[str, str]:
 
 
 def _shown(part: str | int) -> str:
-    """A part of a field's path. Who sends a text as a field's name must not find it in a log."""
+    """A part of a field's path; a customer's text sent as a field name must not reach a log."""
     return str(part) if isinstance(part, int) or _FIELD_NAME.fullmatch(part) or part == _UNNAMED else "?"
 
 
 def _storable(value: object, path: str, depth: int) -> Any:
-    """The value with NULs replaced; raises ValueError ("field: why") where Postgres or JSON could not hold it."""
+    """The value with NULs replaced; raises ValueError ("field: reason") if Postgres or JSON cannot store it."""
     if isinstance(value, str):
         if not value.isascii():
             try:
@@ -170,8 +170,8 @@ def _storable(value: object, path: str, depth: int) -> Any:
     if isinstance(value, dict | list) and depth > MAX_METADATA_DEPTH:
         raise ValueError(f"{path}: is nested deeper than {MAX_METADATA_DEPTH} levels")
     if isinstance(value, dict):
-        mended = ((_storable(key, path or _UNNAMED, depth), item) for key, item in value.items())
-        return {key: _storable(item, f"{path}.{key}".lstrip("."), depth + 1) for key, item in mended}
+        items = ((_storable(key, path or _UNNAMED, depth), item) for key, item in value.items())
+        return {key: _storable(item, f"{path}.{key}".lstrip("."), depth + 1) for key, item in items}
     if isinstance(value, list):
         return [_storable(item, path, depth + 1) for item in value]
     return value

@@ -1,7 +1,7 @@
-"""How a ticket travels in a stream entry: one JSON object, version 1; one that is stored travels as its id.
+"""Wire format of stream entries: a ticket as a JSON object of version 1, or a stored ticket as a reference to it.
 
-A worker that is older than a form of entry sets it aside as a dead letter of another wire version. So a new form
-comes with a word by which workers say that they read it, and is put once all of them do.
+A worker turns an entry in a format that it does not know into a dead letter. So each new format has a name, which
+workers that can read it report in their lease; entries in the format are put once all workers report it.
 """
 
 import json
@@ -12,44 +12,44 @@ from pydantic import ValidationError
 from pydantic_core import from_json
 
 from triagem.contracts.errors import InvalidTicket, UnreadableEntry
-from triagem.contracts.ticket import Identity, Ticket, complaint, identify
+from triagem.contracts.ticket import Identity, Ticket, first_error, identify
 
 WIRE_VERSION: Final = 1
 _HEAD: Final = b'{"v":1,'
-CHECKS: Final = "check-1"  # the word of claim checks
-_CHECK_HEAD: Final = b'{"v":"%b",' % CHECKS.encode()
+REF_FORMAT: Final = "check-1"  # stored-ticket references (claim checks)
+_REF_HEAD: Final = b'{"v":"%b",' % REF_FORMAT.encode()
 
 
 @dataclass(frozen=True, slots=True)
-class ClaimCheck:
-    """A stored ticket that a run wants classified again. `digest` is of the text it had when it was put."""
+class StoredTicketRef:
+    """A claim check: refers to a stored ticket to classify again. `digest` is of its text when the entry was put."""
 
     run: int
     ticket: int
     digest: bytes
 
 
-def encode_check(check: ClaimCheck) -> bytes:
-    """The entry's payload of a claim check."""
-    return _CHECK_HEAD + b'"run":%d,"ticket":%d,"digest":"%b"}' % (
-        check.run,
-        check.ticket,
-        check.digest.hex().encode(),
+def encode_ref(ref: StoredTicketRef) -> bytes:
+    """Encode a reference as an entry's payload."""
+    return _REF_HEAD + b'"run":%d,"ticket":%d,"digest":"%b"}' % (
+        ref.run,
+        ref.ticket,
+        ref.digest.hex().encode(),
     )
 
 
-def is_check(payload: bytes) -> bool:
-    """Whether a payload is a claim check, by its beginning."""
-    return payload.startswith(_CHECK_HEAD)
+def is_ref(payload: bytes) -> bool:
+    """Whether a payload is a stored-ticket reference, by its first bytes."""
+    return payload.startswith(_REF_HEAD)
 
 
-def decode_check(payload: bytes) -> ClaimCheck | None:
-    """The claim check that a payload is; None if it is something else.
+def decode_ref(payload: bytes) -> StoredTicketRef | None:
+    """Decode a stored-ticket reference; None if the payload is something else.
 
     Raises:
-        UnreadableEntry: it begins as one, and is none.
+        UnreadableEntry: the payload begins like a reference but is not one.
     """
-    if not is_check(payload):
+    if not is_ref(payload):
         return None
     try:
         data = json.loads(payload)
@@ -57,20 +57,20 @@ def decode_check(payload: bytes) -> ClaimCheck | None:
     except (ValueError, TypeError, KeyError):
         run = ticket = None
     if not (isinstance(run, int) and isinstance(ticket, int) and 0 < run < 2**63 and 0 < ticket < 2**63):
-        raise UnreadableEntry("the payload is a claim check that cannot be read")
-    return ClaimCheck(run, ticket, digest)
+        raise UnreadableEntry("the payload is a stored-ticket reference that cannot be read")
+    return StoredTicketRef(run, ticket, digest)
 
 
 def encode(ticket: Ticket) -> bytes:
-    """The entry's payload, UTF-8 JSON with the wire version in front."""
+    """Encode a ticket as an entry's payload: UTF-8 JSON with the wire version first."""
     return _HEAD + ticket.model_dump_json().encode()[1:]
 
 
 def decode(payload: bytes) -> Ticket:
-    """Read an entry's payload.
+    """Decode a ticket from an entry's payload.
 
     Raises:
-        UnreadableEntry: not JSON, another wire version, or not a ticket. The message never holds the text.
+        UnreadableEntry: not JSON, another wire version, or not a ticket. The message never contains the text.
     """
     try:
         data = from_json(payload, allow_inf_nan=False)
@@ -78,24 +78,24 @@ def decode(payload: bytes) -> Ticket:
         raise UnreadableEntry("the payload is not JSON") from None
     if not isinstance(data, dict) or data.pop("v", None) != WIRE_VERSION:
         raise UnreadableEntry(f"the payload's wire version is not {WIRE_VERSION}")
-    if "revised_at" not in data:  # its default is now, and would differ at each delivery
+    if "revised_at" not in data:  # the default, now, would differ at each delivery
         raise UnreadableEntry("revised_at: Field required")
     try:
         return Ticket.model_validate(data)
     except ValidationError as error:
-        raise UnreadableEntry(": ".join(complaint(error))) from None
+        raise UnreadableEntry(": ".join(first_error(error))) from None
 
 
-def identity(payload: bytes) -> Identity | None:
-    """Whose ticket a payload is, also where `decode` refuses it: another version, a missing field, JSON cut short.
+def decode_identity(payload: bytes) -> Identity | None:
+    """The identity in a payload, even if `decode` rejects it: another version, a missing field, truncated JSON.
 
-    None where even that cannot be read. What a customer wants forgotten is found by it, so it reads all it can.
+    None if even that cannot be read. It finds the entries of tickets to forget, so it reads as much as it can.
     """
     try:
         data = from_json(payload, allow_partial=True)
-        # A producer in another language may have sent its number as a number.
+        # A producer in another language may have sent a numeric id as a number.
         source, external_id = (
-            str(one) if isinstance(one, int) else one for one in (data["source"], data["external_id"])
+            str(value) if isinstance(value, int) else value for value in (data["source"], data["external_id"])
         )
         return identify(source, external_id)
     except (ValueError, TypeError, KeyError, AttributeError, InvalidTicket):

@@ -1,4 +1,4 @@
-"""Load a version, warm it up, turn texts into probabilities. Immutable once loaded; a new version is a new object."""
+"""Loads and warms up a model version, and turns texts into probabilities. A loaded model is immutable."""
 
 import functools
 import hashlib
@@ -21,7 +21,7 @@ from triagem.contracts.errors import InvalidInput, LabelsMismatch, ModelCorrupt,
 from triagem.contracts.model import CURRENT_FILE, MANIFEST_FILE, CurrentModel, Manifest, Tokens
 from triagem.contracts.prediction import Thresholds
 from triagem.engine.planner import plan
-from triagem.engine.precision import Rows, Runner, fitting, probes
+from triagem.engine.precision import Rows, Runner, probes, select_runner
 
 log = structlog.get_logger(__name__)
 
@@ -29,14 +29,14 @@ WARM_UP_TEXTS: Final = ["minha internet caiu", "I would like a quote for twenty 
 
 
 class EngineSettings(BaseSettings):
-    """The engine's slice of the environment. `auto` is CUDA, then MPS, then the CPU; see `engine.precision`."""
+    """The engine's settings. `auto` is CUDA, then MPS, then the CPU; see `engine.precision`."""
 
     model_config = SettingsConfigDict(env_prefix="TRIAGEM_", env_file=".env", extra="ignore")
 
     device: str = "auto"
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     attention: Literal["packed", "padded"] = "packed"
-    threads: int = Field(default=0, ge=0, description="torch's CPU threads; 0 leaves torch's own choice")
+    threads: int = Field(default=0, ge=0, description="torch's CPU threads; 0: torch's default")
     registry_url: str = "./models"
 
 
@@ -48,7 +48,7 @@ class LoadedModel:
     tokenizer: Any
     device: torch.device
     runner: Runner
-    _tokenizing: threading.Lock  # the fast tokenizer holds its truncation as state: one thread at a time
+    _tokenizing: threading.Lock  # the fast tokenizer keeps truncation as state: one thread at a time
 
     @property
     def version(self) -> str:
@@ -67,7 +67,7 @@ class LoadedModel:
         return self.manifest.thresholds
 
     def tokenize(self, texts: Sequence[str]) -> list[Tokens]:
-        """Ids with special tokens; a text beyond the model's maximum is cut and marked as truncated."""
+        """Ids with special tokens; a text longer than the model's maximum is truncated and marked."""
         with self._tokenizing:
             encodings = self.tokenizer.backend_tokenizer.encode_batch(list(texts))
         return [Tokens(ids=encoding.ids, truncated=bool(encoding.overflowing)) for encoding in encodings]
@@ -77,38 +77,38 @@ class LoadedModel:
         """Softmax of logits ÷ temperature (Guo et al. 2017, arXiv:1706.04599): `[texts][labels]`, rows sum to 1.
 
         Raises:
-            OutOfMemory: there is no room for this micro-batch; a smaller one may have room.
+            OutOfMemory: this micro-batch does not fit into memory; a smaller one may.
         """
-        # Copied first: a softmax on a GPU would be three more launches for 32 rows of two.
+        # Copied to the CPU first: a softmax on the GPU would be three more launches for 32 rows of two.
         logits = _run(self.runner.logits, batch)
-        answer: list[list[float]] = torch.softmax(logits / self.manifest.temperature, dim=-1).tolist()
-        return answer
+        probabilities: list[list[float]] = torch.softmax(logits / self.manifest.temperature, dim=-1).tolist()
+        return probabilities
 
     @torch.inference_mode()
     def embed(self, batch: Sequence[Tokens]) -> list[list[float]]:
-        """What the classifier reads of each text: `[texts][width]`. Raises OutOfMemory."""
-        answer: list[list[float]] = _run(self.runner.pooled, batch).tolist()
-        return answer
+        """Embeddings, the classifier's input for each text: `[texts][width]`. Raises OutOfMemory."""
+        embeddings: list[list[float]] = _run(self.runner.pooled, batch).tolist()
+        return embeddings
 
 
 def _run(compute: Callable[[Rows], torch.Tensor], batch: Sequence[Tokens]) -> torch.Tensor:
     try:
         return compute([tokens.ids for tokens in batch]).cpu().double()
     except RuntimeError as error:
-        # The CPU's allocator has no error class of its own.
+        # The CPU allocator raises a plain RuntimeError.
         if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
-            raise OutOfMemory(f"no memory for a micro-batch of {len(batch)} texts") from None
+            raise OutOfMemory(f"not enough memory for a micro-batch of {len(batch)} texts") from None
         raise
 
 
 @torch.inference_mode()
 def load(folder: Path, settings: EngineSettings | None = None) -> LoadedModel:
-    """Load a version after checking every file against its manifest, and warm it up.
+    """Verify every file of a version against its manifest, load it and warm it up.
 
     Raises:
-        NoModel: no manifest there.
-        ModelCorrupt: a file is not what was trained. Only safetensors are read, no code from the folder.
-        LabelsMismatch: the classifier's outputs are not the manifest's labels.
+        NoModel: the folder has no manifest.
+        ModelCorrupt: a file changed since training. Only safetensors are read, no code from the folder.
+        LabelsMismatch: the number of classifier outputs differs from the manifest's labels.
     """
     settings = settings or EngineSettings()
     manifest = _verified_manifest(folder)
@@ -129,7 +129,7 @@ def load(folder: Path, settings: EngineSettings | None = None) -> LoadedModel:
     def pad(rows: Sequence[Sequence[int]]) -> Any:
         return tokenizer.pad({"input_ids": [list(row) for row in rows]}, return_tensors="pt").to(device)
 
-    runner = fitting(
+    runner = select_runner(
         network.to(device).eval(),
         pad,
         device,
@@ -150,18 +150,18 @@ def load(folder: Path, settings: EngineSettings | None = None) -> LoadedModel:
     return model
 
 
-load_once = functools.cache(load)
+load_cached = functools.cache(load)
 
 
 def classify(
     model: LoadedModel, texts: Sequence[str], *, batch_size: int = 32, batch_tokens: int | None = None
 ) -> list[list[float]]:
-    """Clean texts to probabilities, in the order of the texts; `triagem.engine.planner.plan` explains the limits."""
+    """Probabilities `[texts][labels]` of clean texts, in their order. `engine.planner.plan` defines the limits."""
     tokens = model.tokenize(texts)
     rows: list[list[float]] = [[]] * len(texts)
-    for batch in plan([len(one.ids) for one in tokens], batch_size=batch_size, batch_tokens=batch_tokens):
-        for place, row in zip(batch, model.probabilities([tokens[i] for i in batch]), strict=True):
-            rows[place] = row
+    for batch in plan([len(text.ids) for text in tokens], batch_size=batch_size, batch_tokens=batch_tokens):
+        for index, row in zip(batch, model.probabilities([tokens[i] for i in batch]), strict=True):
+            rows[index] = row
     return rows
 
 
@@ -170,8 +170,8 @@ def current_folder(settings: EngineSettings | None = None) -> Path:
     url = (settings or EngineSettings()).registry_url.removeprefix("file://")
     if "://" in url:
         raise InvalidInput(
-            "the engine alone reads no remote registry: pass model=Registry(TRIAGEM_REGISTRY_URL).folder(VERSION), "
-            "or use `triagem classify`"
+            "the engine cannot read a remote registry: pass model=Registry(TRIAGEM_REGISTRY_URL).folder(VERSION), or "
+            "use `triagem classify`"
         )
     root = Path(url).absolute()
     try:
@@ -184,31 +184,31 @@ def _from_files(folder: Path) -> tuple[Any, Any]:
     arguments: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     try:
         config = AutoConfig.from_pretrained(folder, **arguments)
-        # A config may name an attention that transformers would fetch from a hub, as code; ours is set later.
+        # A config may name an attention that transformers would download from a hub, as code; `load` sets ours.
         config._attn_implementation = "eager"  # noqa: SLF001
         network = AutoModelForSequenceClassification.from_pretrained(
             folder, config=config, use_safetensors=True, dtype=torch.float32, **arguments
         )
         return network, AutoTokenizer.from_pretrained(folder, **arguments)
     except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
-        said = str(error).partition("\n")[0]
-        raise ModelCorrupt(f"{folder} is no classifier that transformers can load: {said}") from error
+        reason = str(error).partition("\n")[0]
+        raise ModelCorrupt(f"{folder} is not a classifier that transformers can load: {reason}") from error
 
 
 def _verified_manifest(folder: Path) -> Manifest:
     try:
         manifest = Manifest.model_validate_json((folder / MANIFEST_FILE).read_bytes())
     except FileNotFoundError:
-        raise NoModel(f"{folder} is no model version: it has no {MANIFEST_FILE}") from None
+        raise NoModel(f"{folder} is not a model version: it has no {MANIFEST_FILE}") from None
     except (OSError, ValidationError) as error:
         raise ModelCorrupt(f"{folder / MANIFEST_FILE} cannot be read ({type(error).__name__})") from error
-    if changed := manifest.changed(_digests(folder)):
+    if changed := manifest.changed_files(_digests(folder)):
         raise ModelCorrupt(f"{folder}: {', '.join(changed)} changed since training: restore it or train again")
     return manifest
 
 
 def _digests(folder: Path) -> dict[str, str]:
-    """The digests of a folder's files, but for links that lead out of it: what they lead to was never trained."""
+    """The digests of a folder's files, except links that lead out of it: their targets were never trained."""
     inside = folder.resolve()
     digests: dict[str, str] = {}
     for path in folder.iterdir():

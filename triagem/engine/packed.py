@@ -1,4 +1,4 @@
-"""A micro-batch as one row of tokens, and attention that keeps its texts apart."""
+"""Packs a micro-batch into one row of tokens; attention stays within each text."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,14 +16,14 @@ try:
 except ImportError:  # torch < 2.10
     VARLEN = False  # type: ignore[misc]
 
-# oneDNN makes a kernel for each number of rows that it meets, and keeps a thousand: a worker grew by 330 MiB between
-# its 33,000th and its 100,000th ticket.
+# oneDNN compiles a kernel for each number of rows and caches a thousand: a worker grew by 330 MiB between its
+# 33,000th and its 100,000th ticket.
 TOKENS_STEP: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Packing:
-    """Texts one after another. On the device: `ids`, `positions`, `starts` (with the end), `first`."""
+    """Concatenated texts. On the device: `ids`, `positions`, `starts` (and the end), `first`."""
 
     ids: torch.Tensor
     positions: torch.Tensor
@@ -36,8 +36,8 @@ class Packing:
         return self.starts[:-1]
 
 
-def columns(rows: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Ids, positions and starts of texts one after another, 32-bit, on the CPU."""
+def concatenate(rows: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Ids, positions and starts of concatenated texts, 32-bit, on the CPU."""
     lengths = list(map(len, rows))
     starts = np.zeros(len(rows) + 1, dtype=np.int32)
     np.cumsum(lengths, out=starts[1:])
@@ -47,17 +47,17 @@ def columns(rows: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor, 
 
 
 def pack(rows: Sequence[Sequence[int]], device: torch.device) -> Packing:
-    """Token ids of texts, none of them empty, to one row on the device, in one copy."""
-    apart = columns(rows)
-    whole = torch.cat(apart)
+    """Pack the token ids of non-empty texts into one row on the device, in one copy."""
+    columns = concatenate(rows)
+    joined = torch.cat(columns)
     if device.type == "cuda":
-        whole = whole.pin_memory()
-    ids, positions, starts = torch.split(whole.to(device, non_blocking=True), [len(one) for one in apart])
+        joined = joined.pin_memory()
+    ids, positions, starts = torch.split(joined.to(device, non_blocking=True), [len(column) for column in columns])
     return Packing(ids, positions, starts, tuple(map(len, rows)))
 
 
-def filled(rows: Sequence[Sequence[int]]) -> list[Sequence[int]]:
-    """The texts, and behind them one of padding that makes their tokens a multiple of `TOKENS_STEP`."""
+def pad_to_step(rows: Sequence[Sequence[int]]) -> list[Sequence[int]]:
+    """The texts, plus a padding text that makes the number of tokens a multiple of `TOKENS_STEP`."""
     return [*rows, (0,) * (TOKENS_STEP - sum(map(len, rows)) % TOKENS_STEP)]
 
 
@@ -65,31 +65,31 @@ def attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, packing:
     """Each text's attention to itself.
 
     Args:
-        query: `(tokens, width)`, or `(texts, width)` if only the first tokens ask.
+        query: `(tokens, width)`, or `(texts, width)` if only the first tokens attend.
         key, value: `(tokens, width)`.
 
     Returns:
-        As `query`.
+        The shape of `query`.
     """
-    query, key, value = (one.view(len(one), heads, -1) for one in (query, key, value))
+    query, key, value = (tensor.view(len(tensor), heads, -1) for tensor in (query, key, value))
     first_only = len(query) == len(packing.lengths)
-    # Flash attention, which varlen is, knows half precision only.
+    # varlen is flash attention, which supports half precision only.
     if query.is_cuda and VARLEN and query.dtype is not torch.float32:
         starts, longest = packing.starts, max(packing.lengths)
         if first_only:
-            alone = torch.arange(len(packing.starts), dtype=torch.int32, device=query.device)
-            attended = varlen_attn(query, key, value, alone, starts, 1, longest)
+            query_starts = torch.arange(len(packing.starts), dtype=torch.int32, device=query.device)
+            attended = varlen_attn(query, key, value, query_starts, starts, 1, longest)
         else:
             attended = varlen_attn(query, key, value, starts, starts, longest, longest)
         return attended.flatten(1)  # type: ignore[union-attr]  # a tuple only with return_aux
     out = torch.empty_like(query)
-    end = asked = 0
-    # Micro-batches are planned by length, so texts of one length stand together and are computed together.
+    end = query_end = 0
+    # Micro-batches are planned by length, so texts of equal length are adjacent and computed together.
     for length, run in groupby(packing.lengths):
         texts = len(list(run))
         start, end = end, end + texts * length
-        begun, asked = asked, asked + (texts if first_only else texts * length)
-        parts = (query[begun:asked], key[start:end], value[start:end])
-        q, k, v = (one.view(texts, -1, *one.shape[1:]).transpose(1, 2) for one in parts)
-        out[begun:asked] = scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(0, 1)
+        query_start, query_end = query_end, query_end + (texts if first_only else texts * length)
+        parts = (query[query_start:query_end], key[start:end], value[start:end])
+        q, k, v = (part.view(texts, -1, *part.shape[1:]).transpose(1, 2) for part in parts)
+        out[query_start:query_end] = scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(0, 1)
     return out.flatten(1)

@@ -1,4 +1,4 @@
-"""The front door over HTTP: tickets in, results out. It never imports torch.
+"""The HTTP API and the console. Never imports torch.
 
-Importing this package costs nothing; FastAPI is loaded with `triagem.gateway.app`.
+Importing this package is cheap: `triagem.gateway.app` loads FastAPI.
 """

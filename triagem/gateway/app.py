@@ -1,41 +1,43 @@
-"""The application: its routers, its errors, and what wraps every request."""
+"""The FastAPI application: routers, error handlers and middleware."""
 
 from functools import partial
 
 from fastapi import FastAPI
 
-from triagem.contracts.ticket import PREDICT
-from triagem.db.queries import named
-from triagem.gateway import autoscale, health, known, predict, problems, results, tickets, webhooks
-from triagem.gateway.answers import Answers
-from triagem.gateway.bodies import BodyLimit
+from triagem.contracts.ticket import PREDICT_SOURCE
+from triagem.db.queries import results_by_external_id
+from triagem.gateway import autoscale, health, predict, problems, results, ticket_detail, tickets, webhooks
+from triagem.gateway.authentication import Authenticator
+from triagem.gateway.body_limit import BodyLimitMiddleware
 from triagem.gateway.console.app import create_console
-from triagem.gateway.guard import Guard
-from triagem.gateway.requests import Requests
-from triagem.gateway.room import Room
+from triagem.gateway.request_middleware import RequestMiddleware
+from triagem.gateway.result_waiter import ResultWaiter
+from triagem.gateway.services import Services
 
 
-def create_app(room: Room) -> FastAPI:
-    """The application on these servers. Nothing is connected before the first request."""
+def create_app(services: Services) -> FastAPI:
+    """The application with these services. Connects to nothing before the first request."""
     app = FastAPI(
         title="Triagem",
-        summary="Customer messages in; support or sales, and how sure, out.",
+        summary="Classifies customer messages as support or sales, with a confidence.",
         docs_url="/docs",
         redoc_url=None,
     )
-    app.state.room = room
-    app.state.guard = Guard(room)
-    app.state.answers = Answers(partial(named, room.database, PREDICT))
-    problems.install(app)
-    # One line a router.
+    app.state.services = services
+    app.state.authenticator = Authenticator(services)
+    app.state.result_waiter = ResultWaiter(partial(results_by_external_id, services.database, PREDICT_SOURCE))
+    problems.install_error_handlers(app)
+    # One line per router.
     app.include_router(tickets.router)
     app.include_router(webhooks.router)
-    app.include_router(known.router)
+    app.include_router(ticket_detail.router)
     app.include_router(results.router)
     app.include_router(predict.router)
     app.include_router(autoscale.router)
     app.include_router(health.router)
-    app.mount("/console", create_console(room, app.state.guard))
-    app.add_middleware(BodyLimit, limit=room.settings.max_body_bytes, patience_s=room.settings.patience_s)
-    app.add_middleware(Requests)  # the outermost: it sees what the others answer
+    app.mount("/console", create_console(services, app.state.authenticator))
+    app.add_middleware(
+        BodyLimitMiddleware, limit=services.settings.max_body_bytes, timeout_s=services.settings.receive_timeout_s
+    )
+    app.add_middleware(RequestMiddleware)  # outermost: it sees every response
     return app

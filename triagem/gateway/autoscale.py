@@ -1,36 +1,36 @@
-"""`GET /autoscale`: how many workers there should be, for KEDA's `metrics-api` or anything that starts workers."""
+"""`GET /autoscale`: the number of workers needed, for KEDA's `metrics-api` scaler or any other autoscaler."""
 
 from http import HTTPStatus
 
 from fastapi import APIRouter, Depends
 
-from triagem.db.keys import Scope
-from triagem.gateway.guard import requires
-from triagem.gateway.problems import RETRY_AFTER_S, Refused, answers
-from triagem.gateway.room import InRoom
-from triagem.inbox.scaling import NoSample
-from triagem.inbox.signal import Signal, signal
+from triagem.db.api_keys import Scope
+from triagem.gateway.authentication import require_scope
+from triagem.gateway.problems import RETRY_AFTER_S, ProblemError, problem_responses
+from triagem.gateway.services import ServicesDep
+from triagem.inbox.scaling import NoSignal
+from triagem.inbox.scaling_signal import ScalingSignal, scaling_signal
 
 router = APIRouter(tags=["operations"])
 
 
 @router.get(
     "/autoscale",
-    summary="How many workers should there be?",
-    dependencies=[Depends(requires(Scope.READ))],
-    responses=answers(
+    summary="Number of workers needed",
+    dependencies=[Depends(require_scope(Scope.READ))],
+    responses=problem_responses(
         HTTPStatus.UNAUTHORIZED,
         HTTPStatus.FORBIDDEN,
         HTTPStatus.TOO_MANY_REQUESTS,
         HTTPStatus.SERVICE_UNAVAILABLE,
     ),
 )
-def autoscale(room: InRoom) -> Signal:
-    """`desired` is the number; `hold` says that it is the present count, because more or fewer would change nothing.
+def autoscale(services: ServicesDep) -> ScalingSignal:
+    """`desired` is the number of workers. `hold` means that it is the current count, because a change would not help.
 
-    503 while Redis does not answer: no number, so that nobody takes it for zero.
+    503 while Redis is unavailable: no number, so that no autoscaler reads it as zero.
     """
-    said = signal(room.inbox, room.scaling)
-    if isinstance(said, NoSample):
-        raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, said.why, {"Retry-After": RETRY_AFTER_S})
-    return said
+    reading = scaling_signal(services.inbox, services.scaling)
+    if isinstance(reading, NoSignal):
+        raise ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, reading.reason, {"Retry-After": RETRY_AFTER_S})
+    return reading

@@ -1,7 +1,7 @@
-"""One customer's ticket, deleted everywhere: first its tombstone, then whatever is left, then Redis' log.
+"""Forgets a ticket: writes its tombstone, deletes all its data, then has Redis rewrite its append-only file.
 
-It stands here for the command too, which may import what is below it: no room below the gateway knows both the
-database and the inbox, but for the worker. It loads no FastAPI.
+The command uses it too. It is in this package because only the gateway and the worker use both the database and the
+inbox. Does not load FastAPI.
 """
 
 from collections.abc import Callable
@@ -9,46 +9,47 @@ from dataclasses import dataclass
 
 from triagem.contracts.ticket import Identity
 from triagem.db import Database
-from triagem.db.forget import delete_rest, entomb
+from triagem.db.forgetting import delete_related, write_tombstone
 from triagem.inbox import Inbox
 from triagem.inbox.erase import LogRewrite, erase, rewrite_log
 
 
 @dataclass(frozen=True, slots=True)
-class Forgotten:
-    """What was deleted, by place. `unreadable` are letters and entries that do not say whose they are."""
+class DeletedData:
+    """Deleted items per store. `unreadable_…` counts dead letters and entries that name no ticket."""
 
     tombstone: bool
     rows: dict[str, int]
     dead_letters: int
-    unreadable_letters: int
+    unreadable_dead_letters: int
     inbox_entries: int
     unreadable_entries: int
-    inbox_left: int
+    inbox_entries_left: int
     log_rewrite: LogRewrite
 
 
 def forget(
-    database: Database, inbox: Inbox, whose: Identity, on_page: Callable[[int], None] = lambda _: None
-) -> Forgotten:
-    """Delete a ticket, and keep it from coming back. Doing it again finds what was missed, and is harmless.
+    database: Database, inbox: Inbox, identity: Identity, on_progress: Callable[[int], None] = lambda _: None
+) -> DeletedData:
+    """Delete a ticket and prevent its return. Repeating it is harmless and deletes what was missed.
 
-    The tombstone is first: from then on nothing that a worker has in hand is stored, however late. Postgres comes
-    before Redis, because there it would stay; what is overlooked in the inbox is refused when it is stored.
+    The tombstone comes first: from then on, no result of a worker is stored for this ticket, however late it arrives.
+    Postgres comes before Redis because data would stay there; an entry missed in the inbox is refused on its way to
+    Postgres.
 
     Raises:
-        DatabaseAway, InboxAway: what was done so far is done; do it again.
+        DatabaseUnavailable, InboxUnavailable: what was deleted so far stays deleted; run it again.
     """
-    tombstone = entomb(database, whose)
-    deleted = delete_rest(database, whose)
-    erased = erase(inbox, whose, on_page)
-    return Forgotten(
+    tombstone = write_tombstone(database, identity)
+    deleted = delete_related(database, identity)
+    erased = erase(inbox, identity, on_progress)
+    return DeletedData(
         tombstone=tombstone,
         rows=deleted.rows,
         dead_letters=deleted.dead_letters,
-        unreadable_letters=deleted.unreadable,
+        unreadable_dead_letters=deleted.unreadable,
         inbox_entries=erased.entries,
         unreadable_entries=erased.unreadable,
-        inbox_left=erased.left,
+        inbox_entries_left=erased.left,
         log_rewrite=rewrite_log(inbox.redis),
     )

@@ -1,4 +1,4 @@
-"""`GET /health`, the seed's: would a text be answered now? And `/health/live`: does this process answer?"""
+"""`GET /health` (readiness, from the original specification) and `GET /health/live` (liveness)."""
 
 from http import HTTPStatus
 from typing import Literal
@@ -7,42 +7,46 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 
 from triagem.contracts.errors import TriagemError
-from triagem.db.queries import named
-from triagem.gateway.problems import Refused, answers
-from triagem.gateway.room import InRoom, Room
-from triagem.inbox.lease import alive
+from triagem.db.queries import results_by_external_id
+from triagem.gateway.problems import ProblemError, problem_responses
+from triagem.gateway.services import Services, ServicesDep
+from triagem.inbox.lease import live_worker_count
 
 router = APIRouter(tags=["health"])
 
 
-class Healthy(BaseModel):
-    """All that there is to say."""
+class Health(BaseModel):
+    """The body of a successful health check."""
 
     status: Literal["healthy"] = "healthy"
 
 
-@router.get("/health", summary="Would a text be classified now?", responses=answers(HTTPStatus.SERVICE_UNAVAILABLE))
-def health(room: InRoom) -> Healthy:
-    """503 says what is missing: Redis, Postgres, a current model, or a worker.
+@router.get(
+    "/health",
+    summary="Readiness: can a text be classified now?",
+    responses=problem_responses(HTTPStatus.SERVICE_UNAVAILABLE),
+)
+def health(services: ServicesDep) -> Health:
+    """503 names what is missing: Redis, Postgres, a current model or a worker.
 
-    Not for a container's liveness: a restart of the gateway brings none of them back.
+    Do not use it as a container's liveness probe: restarting the gateway fixes none of these.
     """
     try:
-        missing = _missing(room)
+        missing = _missing(services)
     except TriagemError as error:
         missing = str(error)
     if missing:
-        raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, missing, {"Retry-After": "5"})
-    return Healthy()
+        raise ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, missing, {"Retry-After": "5"})
+    return Health()
 
 
-@router.get("/health/live", summary="Does the gateway itself answer?")
-async def live() -> Healthy:
-    """Asks nobody: for a container's liveness."""
-    return Healthy()
+@router.get("/health/live", summary="Liveness: does the gateway answer?")
+async def live() -> Health:
+    """Checks no other service. For a container's liveness probe."""
+    return Health()
 
 
-def _missing(room: Room) -> str | None:
-    named(room.database, "", [""])  # Postgres answers, and has our tables
-    room.registry.current()
-    return None if alive(room.inbox.redis) else "no worker lives: start `triagem worker`"
+def _missing(services: Services) -> str | None:
+    results_by_external_id(services.database, "", [""])  # fails unless Postgres answers and has our tables
+    services.registry.current()
+    return None if live_worker_count(services.inbox.redis) else "no worker is running: start `triagem worker`"

@@ -1,4 +1,4 @@
-"""Every metric of the gateway, named and explained once. A route is its template: no path, no key, no source."""
+"""The gateway's Prometheus metrics. A route label is the route's template: never a path, key or source."""
 
 from typing import Final
 
@@ -6,20 +6,20 @@ from prometheus_client import Counter, Histogram, start_http_server
 
 from triagem.contracts.errors import InvalidInput
 
-REQUESTS: Final = Counter("triagem_http_requests", "Requests that were answered", ["route", "method", "status"])
+REQUESTS: Final = Counter("triagem_http_requests", "Answered requests", ["route", "method", "status"])
 SECONDS: Final = Histogram(
     "triagem_http_request_seconds",
-    "From a request's head to the end of its answer",
+    "Seconds from a request's head to the end of its response",
     ["route"],
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
 )
-TICKETS: Final = Counter("triagem_http_tickets", "Tickets that requests brought, also those that were refused")
+TICKETS: Final = Counter("triagem_http_tickets", "Tickets received in requests, accepted or not")
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
-def answered(*, route: str | None, method: str, status: int, seconds: float, tickets: int) -> None:
-    """Count one request. `route` is None where there is none: then anybody chose the path."""
+def record_request(*, route: str | None, method: str, status: int, seconds: float, tickets: int) -> None:
+    """Record one request. `route` is None if no route matched; the path is then an arbitrary string."""
     route = route or "none"
     REQUESTS.labels(route, method if method in _METHODS else "other", str(status)).inc()
     SECONDS.labels(route).observe(seconds)
@@ -27,11 +27,11 @@ def answered(*, route: str | None, method: str, status: int, seconds: float, tic
 
 
 def expose(host: str, port: int) -> None:
-    """`GET /metrics` on a port of its own, without a key. Raises InvalidInput if nobody can listen there."""
+    """Serve `GET /metrics` on a separate port, without a key. Raises InvalidInput if the address cannot be used."""
     try:
         start_http_server(port, host)
     except OSError as error:
         raise InvalidInput(
-            f"metrics cannot be had on {host}, port {port} ({error.strerror}): set TRIAGEM_METRICS_HOST or "
-            "TRIAGEM_METRICS_PORT, another port for each process"
+            f"metrics cannot be served on {host}, port {port} ({error.strerror}): set TRIAGEM_METRICS_HOST or "
+            "TRIAGEM_METRICS_PORT; each process needs its own port"
         ) from None

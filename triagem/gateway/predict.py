@@ -1,7 +1,7 @@
-"""`POST /predict`, the seed's: one text, its class and how sure. It takes the way of every ticket, the live lane.
+"""`POST /predict`, from the original specification: classify one text through the live lane, like any ticket.
 
-It is a ticket of the source `predict` under a random id, which is all that is needed to ask for it again; `triagem
-ops` deletes such rows after an hour.
+The text becomes a ticket of the source `predict` with a random id. Knowing the id is enough to read the result.
+`triagem ops` deletes such rows after an hour.
 """
 
 import secrets
@@ -13,95 +13,101 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
-from triagem.contracts.result import Answer, Result
-from triagem.contracts.ticket import MAX_TEXT_CHARS, PREDICT, question
-from triagem.db.keys import Scope
-from triagem.db.queries import named
-from triagem.gateway.answers import Answers
-from triagem.gateway.guard import Credentials, requires
-from triagem.gateway.problems import Refused, answers
-from triagem.gateway.room import InRoom
+from triagem.contracts.result import PredictResponse, Result
+from triagem.contracts.ticket import MAX_TEXT_CHARS, PREDICT_SOURCE, predict_ticket
+from triagem.db.api_keys import Scope
+from triagem.db.queries import results_by_external_id
+from triagem.gateway.authentication import Credentials, require_scope
+from triagem.gateway.problems import ProblemError, problem_responses
+from triagem.gateway.result_waiter import ResultWaiter
+from triagem.gateway.services import ServicesDep
 
 router = APIRouter(tags=["predict"])
 
-_KEY: Final = requires(Scope.ENQUEUE)
+_KEY: Final = require_scope(Scope.ENQUEUE)
 
 
-class TextInput(BaseModel):
-    """What to classify."""
+class PredictRequest(BaseModel):
+    """The text to classify."""
 
     text: str = Field(min_length=1, max_length=MAX_TEXT_CHARS, examples=["Fui cobrado duas vezes este mês"])
 
 
-class Later(BaseModel):
-    """Accepted, and not classified in time: where to ask."""
+class PredictionPending(BaseModel):
+    """Accepted but not classified in time. `ask` is the path to poll for the result."""
 
     ask: str = Field(examples=["/predict/0f3c6f1de3a54cf09fb6d8a7e1b5c2d4"])
 
 
-async def _admitted(request: Request, room: InRoom, credentials: Credentials) -> None:
-    if not room.settings.predict_is_open:
+async def _authorize(request: Request, services: ServicesDep, credentials: Credentials) -> None:
+    if not services.settings.predict_is_open:
         await _KEY(request, credentials)
 
 
-async def _answers(request: Request) -> Answers:
-    found = request.app.state.answers
-    assert isinstance(found, Answers)
-    return found
+async def _result_waiter(request: Request) -> ResultWaiter:
+    waiter = request.app.state.result_waiter
+    assert isinstance(waiter, ResultWaiter)
+    return waiter
 
 
 @router.post(
     "/predict",
-    summary="Classify one text, now",
-    response_model=Answer,
+    summary="Classify one text now",
+    response_model=PredictResponse,
     responses={
         202: {
-            "description": "Accepted, and not classified in time",
-            "model": Later,
-            "headers": {"Location": {"description": "where to ask", "schema": {"type": "string"}}},
+            "description": "Accepted but not classified in time",
+            "model": PredictionPending,
+            "headers": {"Location": {"description": "the path to poll", "schema": {"type": "string"}}},
         },
-        **answers(
+        **problem_responses(
             HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.REQUEST_TIMEOUT,
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.TOO_MANY_REQUESTS,
             HTTPStatus.SERVICE_UNAVAILABLE,
         ),
     },
-    dependencies=[Depends(_admitted)],
+    dependencies=[Depends(_authorize)],
 )  # fmt: skip
 async def predict(
-    request: Request, room: InRoom, waiting: Annotated[Answers, Depends(_answers)], given: TextInput
-) -> Answer | JSONResponse:
-    """Needs a key with the scope `enqueue`, except where the gateway listens on this machine alone.
+    request: Request,
+    services: ServicesDep,
+    waiter: Annotated[ResultWaiter, Depends(_result_waiter)],
+    body: PredictRequest,
+) -> PredictResponse | JSONResponse:
+    """Requires a key with the scope `enqueue`, unless the gateway listens on loopback only.
 
-    Where no worker answers within two seconds it is 202, and `Location` says where to ask.
+    202 if there is no result within two seconds; poll the path in `Location`.
     """
-    name = secrets.token_hex(16)
-    text = question(given.text, name, now=room.now())
-    await run_in_threadpool(room.publisher.put, [text], request_id=request.state.request_id)
-    result = await waiting.wait(name, room.settings.predict_wait_s)
+    prediction_id = secrets.token_hex(16)
+    text = predict_ticket(body.text, prediction_id, now=services.now())
+    await run_in_threadpool(services.publisher.put, [text], request_id=request.state.request_id)
+    result = await waiter.wait(prediction_id, services.settings.predict_wait_s)
     if result is not None:
-        return _output(result)
-    ask = f"/predict/{name}"
-    return JSONResponse(Later(ask=ask).model_dump(), HTTPStatus.ACCEPTED, {"Location": ask})
+        return _response(result)
+    ask = f"/predict/{prediction_id}"
+    return JSONResponse(PredictionPending(ask=ask).model_dump(), HTTPStatus.ACCEPTED, {"Location": ask})
 
 
 @router.get(
-    "/predict/{name}",
-    summary="The answer to a text that took longer",
-    responses=answers(HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE),
+    "/predict/{prediction_id}",
+    summary="Get the result of an earlier /predict request",
+    responses=problem_responses(
+        HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE
+    ),
 )
-def predicted(
-    room: InRoom, name: Annotated[str, Path(pattern=r"^[0-9a-f]{32}$", description="of `Location`")]
-) -> Answer:
-    """Needs no key: nobody else knows the id."""
-    found = named(room.database, PREDICT, [name])
-    if not found:
-        raise Refused(
-            HTTPStatus.NOT_FOUND, "no answer: not classified yet, unknown, or deleted after an hour",
+def get_prediction(
+    services: ServicesDep,
+    prediction_id: Annotated[str, Path(pattern=r"^[0-9a-f]{32}$", description="the id in `Location`")],
+) -> PredictResponse:
+    """Requires no key: only the client of the first request knows the id."""
+    results = results_by_external_id(services.database, PREDICT_SOURCE, [prediction_id])
+    if not results:
+        raise ProblemError(
+            HTTPStatus.NOT_FOUND, "no result: not classified yet, unknown, or deleted after an hour",
             {"Retry-After": "1"},
         )  # fmt: skip
-    return _output(found[0])
+    return _response(results[0])
 
 
-def _output(result: Result) -> Answer:
-    return Answer(class_name=result.label, confidence=result.confidence)
+def _response(result: Result) -> PredictResponse:
+    return PredictResponse(class_name=result.label, confidence=result.confidence)

@@ -1,4 +1,4 @@
-"""Dead letters back into the inbox: first put, then removed, so that whoever dies in between only delivers twice."""
+"""Replays dead letters: puts them into the inbox, then deletes them. A crash in between only delivers one twice."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -6,21 +6,24 @@ from dataclasses import dataclass, field
 from triagem.contracts.errors import InboxFull
 from triagem.contracts.ticket import Lane
 from triagem.contracts.wire import encode
-from triagem.db import Database, dead
-from triagem.db.dead import WEBHOOK, OpenLetter
+from triagem.db import Database, dead_letters
+from triagem.db.dead_letters import WEBHOOK_LANE_PREFIX, DeadLetterWithPayload
 from triagem.inbox import Inbox
-from triagem.producer.crm import Accepted, Crm, Unreadable, read
+from triagem.producer.crm import AcceptedWebhook, CrmConfig, UnreadableWebhook, read_body
 
 
 @dataclass(frozen=True, slots=True)
-class Replayed:
-    """How many are back on their lanes, and the ids of those that had nothing to put, that are gone, and of webhooks
-    that can be read no better than when they came."""
+class ReplayResult:
+    """The number of replayed dead letters, and the ids of those that were not replayed.
+
+    `without_payload`: the entry had no field of ours. `not_found`: replayed or dropped before. `unreadable`: webhooks
+    that still cannot be read.
+    """
 
     replayed: int = 0
-    empty: list[int] = field(default_factory=list)
-    gone: list[int] = field(default_factory=list)
-    unread: list[int] = field(default_factory=list)
+    without_payload: list[int] = field(default_factory=list)
+    not_found: list[int] = field(default_factory=list)
+    unreadable: list[int] = field(default_factory=list)
 
 
 def replay(
@@ -29,56 +32,58 @@ def replay(
     *,
     ids: Sequence[int] | None = None,
     reason_contains: str = "",
-    crm: Crm | None = None,
+    crm: CrmConfig | None = None,
     on_progress: Callable[[int], None] = lambda _: None,
-) -> Replayed:
-    """Put letters back on their lanes, oldest first; `None` for `ids` means all.
+) -> ReplayResult:
+    """Put dead letters back into their lanes, oldest first; `None` for `ids` means all.
 
-    A webhook is read again by its source in `crm`, as of when it came; one that still cannot be read whole stays.
-
-    A letter whose id is gone was replayed or dropped before. One without a payload stays: its entry had no field of
-    ours, there is nothing to put.
+    A webhook is parsed again with its source in `crm`, as of the time it arrived. It stays if any part of it still
+    cannot be read. A dead letter without a payload stays too: there is nothing to put.
 
     Raises:
-        InboxFull: a lane has no room; what was put so far is removed from the letters, the rest stays.
+        InboxFull: a lane is full. Dead letters that were put before are deleted, the rest stay.
     """
-    done, seen, empty, unread = 0, set[int](), [], list[int]()
-    for page in dead.pages(database, ids=ids, reason_contains=reason_contains):
-        seen.update(letter.id for letter in page)
-        empty += [letter.id for letter in page if not letter.payload]
+    replayed, found_ids, without_payload, unreadable = 0, set[int](), [], list[int]()
+    for page in dead_letters.dead_letter_pages(database, ids=ids, reason_contains=reason_contains):
+        found_ids.update(letter.id for letter in page)
+        without_payload += [letter.id for letter in page if not letter.payload]
         for lane in Lane:
             waiting = [letter for letter in page if letter.lane == lane and letter.payload]
             while waiting:
                 try:
-                    put = _put_some(inbox, lane, waiting)
+                    stored = _put_batch(inbox, lane, waiting)
                 except InboxFull as error:
-                    raise InboxFull(f"{error}; {done:,} letters were replayed, the others stay") from None
-                dead.remove(database, [letter.id for letter in put])
-                waiting = waiting[len(put) :]
-                done += len(put)
-                on_progress(done)
-        for letter in (one for one in page if one.lane.startswith(WEBHOOK)):
-            if _read_again(inbox, letter, crm or Crm({})):
-                dead.remove(database, [letter.id])
-                done += 1
+                    raise InboxFull(f"{error}; {replayed:,} dead letters were replayed, the rest stay") from None
+                dead_letters.delete_dead_letters(database, [letter.id for letter in stored])
+                waiting = waiting[len(stored) :]
+                replayed += len(stored)
+                on_progress(replayed)
+        for letter in (letter for letter in page if letter.lane.startswith(WEBHOOK_LANE_PREFIX)):
+            if _replay_webhook(inbox, letter, crm or CrmConfig({})):
+                dead_letters.delete_dead_letters(database, [letter.id])
+                replayed += 1
             else:
-                unread.append(letter.id)
-            on_progress(done)
-    return Replayed(done, empty, sorted(set(ids or ()) - seen), unread)
+                unreadable.append(letter.id)
+            on_progress(replayed)
+    return ReplayResult(replayed, without_payload, sorted(set(ids or ()) - found_ids), unreadable)
 
 
-def _read_again(inbox: Inbox, letter: OpenLetter, crm: Crm) -> bool:
-    """Put what the webhook holds; whether that is all of it. Its sender was known when it came."""
-    source = crm.sources.get(letter.lane.removeprefix(WEBHOOK))
-    found = read(letter.payload, source, letter.died_at) if source else Unreadable("no such source any more")
-    if isinstance(found, Accepted):
-        inbox.put(Lane.LIVE, [encode(ticket) for ticket in found.tickets])
-        return not found.unread
-    return not isinstance(found, Unreadable)
+def _replay_webhook(inbox: Inbox, letter: DeadLetterWithPayload, crm: CrmConfig) -> bool:
+    """Put the webhook's tickets; whether all of it could be read. Its signature was verified when it arrived."""
+    source = crm.sources.get(letter.lane.removeprefix(WEBHOOK_LANE_PREFIX))
+    webhook = (
+        read_body(letter.payload, source, letter.died_at)
+        if source
+        else UnreadableWebhook("the source no longer exists")
+    )
+    if isinstance(webhook, AcceptedWebhook):
+        inbox.put(Lane.LIVE, [encode(ticket) for ticket in webhook.tickets])
+        return not webhook.unread
+    return not isinstance(webhook, UnreadableWebhook)
 
 
-def _put_some(inbox: Inbox, lane: Lane, letters: list[OpenLetter]) -> list[OpenLetter]:
-    """Put the first letters, as many as there is room for, by halves; at least one, or InboxFull."""
+def _put_batch(inbox: Inbox, lane: Lane, letters: list[DeadLetterWithPayload]) -> list[DeadLetterWithPayload]:
+    """Put the first letters, halving the batch until it fits. Raises InboxFull if not even one fits."""
     while True:
         try:
             inbox.put(lane, [letter.payload for letter in letters])

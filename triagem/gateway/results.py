@@ -1,4 +1,4 @@
-"""`GET /v1/results`: results by filters, a page of JSON or everything as CSV or JSON lines, in constant memory."""
+"""`GET /v1/results`: filtered results, one JSON page or everything as CSV or JSON lines, in constant memory."""
 
 import csv
 import io
@@ -16,23 +16,23 @@ from fastapi.responses import StreamingResponse
 from pydantic import AfterValidator, Field, TypeAdapter
 
 from triagem.contracts.prediction import Band
-from triagem.contracts.result import Page, Result
-from triagem.contracts.spreadsheet import cell
-from triagem.db.keys import Scope
-from triagem.db.queries import Filters, pages
-from triagem.gateway.guard import requires
-from triagem.gateway.problems import answers
-from triagem.gateway.room import InRoom
+from triagem.contracts.result import Result, ResultPage
+from triagem.contracts.spreadsheet import csv_cell
+from triagem.db.api_keys import Scope
+from triagem.db.queries import Filters, result_pages
+from triagem.gateway.authentication import require_scope
+from triagem.gateway.problems import problem_responses
+from triagem.gateway.services import ServicesDep
 
 router = APIRouter(tags=["results"])
 
-_A_PAGE: Final = 50
+_PAGE_SIZE: Final = 50
 _ROW: Final = TypeAdapter(Result)
 _COLUMNS: Final = [field.name for field in fields(Result)]
 
 
-class Format(StrEnum):
-    """How results are written."""
+class ResultFormat(StrEnum):
+    """The format of the response."""
 
     JSON = "json"
     NDJSON = "ndjson"
@@ -40,22 +40,22 @@ class Format(StrEnum):
 
 
 _MEDIA_TYPES: Final = {
-    Format.JSON: "application/json",
-    Format.NDJSON: "application/x-ndjson",
-    Format.CSV: "text/csv",
+    ResultFormat.JSON: "application/json",
+    ResultFormat.NDJSON: "application/x-ndjson",
+    ResultFormat.CSV: "text/csv",
 }
 
 
 def _storable(text: str) -> str:
-    return text.replace("\0", "\ufffd")  # as intake does: so it finds what was stored
+    return text.replace("\0", "\ufffd")  # same replacement as at intake, so that the filter matches stored values
 
 
 def _utc(moment: datetime) -> datetime:
-    """As on the command line: without an offset it is UTC."""
+    """In UTC; a time without an offset is taken as UTC, as on the command line."""
     try:
         return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
     except OverflowError:
-        raise ValueError("is beyond the calendar") from None
+        raise ValueError("is out of range") from None
 
 
 _Text = Annotated[str, Field(max_length=255), AfterValidator(_storable)]
@@ -65,13 +65,14 @@ _Moment = Annotated[datetime, AfterValidator(_utc)]
 def _filters(
     *,
     label: Annotated[_Text | None, Query(description="the effective label", examples=["suporte"])] = None,
-    band: Annotated[Band | None, Query(description="what is to be done with it")] = None,
+    band: Annotated[Band | None, Query(description="how the prediction may be used")] = None,
     source: Annotated[_Text | None, Query(description="the CRM's name", examples=["zendesk"])] = None,
     model: Annotated[_Text | None, Query(description="the model version", examples=["v1.0.0"])] = None,
     since: Annotated[
-        _Moment | None, Query(description="received at or after; UTC without an offset", examples=["2026-11-02"])
+        _Moment | None,
+        Query(description="received at or after this time; UTC if it has no offset", examples=["2026-11-02"]),
     ] = None,
-    until: Annotated[_Moment | None, Query(description="received before")] = None,
+    until: Annotated[_Moment | None, Query(description="received before this time")] = None,
 ) -> Filters:
     return Filters(label, band, source, model, since, until)
 
@@ -82,66 +83,74 @@ def _filters(
     response_class=StreamingResponse,
     responses={
         200: {
-            "description": "A page as JSON, or everything as JSON lines or CSV",
-            "model": Page,
+            "description": "One page as JSON, or all rows as JSON lines or CSV",
+            "model": ResultPage,
             "content": {
                 "application/x-ndjson": {"schema": {"type": "string"}},
                 "text/csv": {"schema": {"type": "string"}},
             },
         },
-        **answers(
+        **problem_responses(
             HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.UNPROCESSABLE_ENTITY,
             HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE,
         ),
     },
-    dependencies=[Depends(requires(Scope.READ))],
+    dependencies=[Depends(require_scope(Scope.READ))],
 )  # fmt: skip
 def results(
-    room: InRoom,
+    services: ServicesDep,
     filters: Annotated[Filters, Depends(_filters)],
-    form: Annotated[Format, Query(alias="format", description="JSON has the cursor of the next page")] = Format.JSON,
-    limit: Annotated[int | None, Query(ge=1, description="most rows: of JSON 50, of the others all")] = None,
-    after: Annotated[str | None, Query(description="the next page: the former page's `after`")] = None,
+    result_format: Annotated[
+        ResultFormat, Query(alias="format", description="only JSON is paged")
+    ] = ResultFormat.JSON,
+    limit: Annotated[
+        int | None, Query(ge=1, description="maximum number of rows; default: 50 for JSON, else all")
+    ] = None,
+    after: Annotated[str | None, Query(description="cursor: `after` of the previous page")] = None,
 ) -> StreamingResponse:
-    """Labels are effective ones: a person's verdict, else the model's. Texts are not in it.
+    """Labels are effective labels: the reviewer's if there is one, else the model's. Texts are not included.
 
-    However many rows there are, the gateway holds a thousand of them. A body that is cut off has no end: JSON lacks
-    its last bracket, JSON lines and CSV break the connection.
+    The gateway holds at most 1,000 rows in memory. A truncated body is recognizable: JSON lacks its last bracket, and
+    for JSON lines and CSV the connection breaks.
     """
-    if limit is None and form is Format.JSON:
-        limit = _A_PAGE
-    read = pages(room.database, filters, limit=limit, after=after)
-    read = chain([next(read)], read)  # what goes wrong at once is still told as a problem
-    headers = {"Content-Disposition": 'attachment; filename="results.csv"'} if form is Format.CSV else {}
-    return StreamingResponse(_WRITE[form](read), media_type=_MEDIA_TYPES[form], headers=headers)
+    if limit is None and result_format is ResultFormat.JSON:
+        limit = _PAGE_SIZE
+    page_iterator = result_pages(services.database, filters, limit=limit, after=after)
+    page_iterator = chain([next(page_iterator)], page_iterator)  # an immediate error still becomes a problem response
+    headers = (
+        {"Content-Disposition": 'attachment; filename="results.csv"'} if result_format is ResultFormat.CSV else {}
+    )
+    return StreamingResponse(
+        _WRITERS[result_format](page_iterator), media_type=_MEDIA_TYPES[result_format], headers=headers
+    )
 
 
-def _json(read: Iterable[Page]) -> Iterator[bytes]:
+def _json(result_pages: Iterable[ResultPage]) -> Iterator[bytes]:
     yield b'{"rows":['
-    after, between = None, b""
-    for page in read:
+    after, separator = None, b""
+    for page in result_pages:
         after = page.after
         if page.rows:
-            yield between + b",".join(map(_ROW.dump_json, page.rows))
-            between = b","
+            yield separator + b",".join(map(_ROW.dump_json, page.rows))
+            separator = b","
     yield b'],"after":' + json.dumps(after).encode() + b"}"
 
 
-def _ndjson(read: Iterable[Page]) -> Iterator[bytes]:
-    for page in read:
+def _ndjson(result_pages: Iterable[ResultPage]) -> Iterator[bytes]:
+    for page in result_pages:
         yield b"".join(_ROW.dump_json(row) + b"\n" for row in page.rows)
 
 
-def _csv(read: Iterable[Page]) -> Iterator[bytes]:
-    yield _lines([_COLUMNS])
-    for page in read:
-        yield _lines([cell(getattr(row, name)) for name in _COLUMNS] for row in page.rows)
+def _csv(result_pages: Iterable[ResultPage]) -> Iterator[bytes]:
+    yield _csv_lines([_COLUMNS])
+    for page in result_pages:
+        yield _csv_lines([csv_cell(getattr(row, name)) for name in _COLUMNS] for row in page.rows)
 
 
-def _lines(rows: Iterable[Iterable[object]]) -> bytes:
-    written = io.StringIO()
-    csv.writer(written, lineterminator="\r\n").writerows(rows)
-    return written.getvalue().encode()
+def _csv_lines(rows: Iterable[Iterable[object]]) -> bytes:
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\r\n").writerows(rows)
+    return buffer.getvalue().encode()
 
 
-_WRITE: Final = {Format.JSON: _json, Format.NDJSON: _ndjson, Format.CSV: _csv}
+_WRITERS: Final = {ResultFormat.JSON: _json, ResultFormat.NDJSON: _ndjson, ResultFormat.CSV: _csv}

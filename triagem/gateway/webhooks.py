@@ -1,4 +1,4 @@
-"""`POST /v1/webhooks/{source}`: what CRMs send of themselves. Their proof is their own: no key of ours."""
+"""`POST /v1/webhooks/{source}`: webhooks from CRMs, authenticated by the CRM's signature or token, not an API key."""
 
 from http import HTTPStatus
 from typing import Annotated, Final, Literal
@@ -7,10 +7,10 @@ import structlog
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import BaseModel, Field
 
-from triagem.db.dead import bury_webhook
-from triagem.gateway.bodies import RawBody
-from triagem.gateway.problems import Refused, answers
-from triagem.gateway.room import InRoom, Room
+from triagem.db.dead_letters import insert_webhook_dead_letter
+from triagem.gateway.body_limit import RawBody
+from triagem.gateway.problems import ProblemError, problem_responses
+from triagem.gateway.services import Services, ServicesDep
 from triagem.producer import crm
 
 log = structlog.get_logger(__name__)
@@ -18,34 +18,35 @@ log = structlog.get_logger(__name__)
 router = APIRouter(tags=["webhooks"])
 
 
-class Outcome(BaseModel):
-    """What a webhook turned out to be. `kept`: it could not be read, and is kept as a dead letter."""
+class WebhookReceipt(BaseModel):
+    """The outcome of a webhook. `dead-lettered`: it could not be read and was stored as a dead letter."""
 
-    outcome: Literal["accepted", "ignored", "kept"] = Field(examples=["accepted"])
+    outcome: Literal["accepted", "ignored", "dead-lettered"] = Field(examples=["accepted"])
     tickets: int = Field(default=0, examples=[1])
-    reason: str | None = Field(default=None, description="why it was ignored, or could not be read")
+    reason: str | None = Field(default=None, description="why it was ignored or could not be read")
 
 
 async def _source(
-    room: InRoom, source: Annotated[str, Path(description="a table's name in TRIAGEM_CRM_FILE", examples=["zendesk"])]
+    services: ServicesDep,
+    source: Annotated[str, Path(description="a source in TRIAGEM_CRM_FILE", examples=["zendesk"])],
 ) -> crm.Source:
-    found = room.crm.sources.get(source)
-    if found is None:
-        raise Refused(HTTPStatus.NOT_FOUND, "no such source: TRIAGEM_CRM_FILE names them")
-    return found
+    crm_source = services.crm.sources.get(source)
+    if crm_source is None:
+        raise ProblemError(HTTPStatus.NOT_FOUND, "no such source: add it to TRIAGEM_CRM_FILE")
+    return crm_source
 
 
-_BODY: Final = {"required": True, "content": {"application/json": {"schema": {}}}}
+_REQUEST_BODY: Final = {"required": True, "content": {"application/json": {"schema": {}}}}
 
 
 @router.post(
     "/v1/webhooks/{source}",
     status_code=HTTPStatus.ACCEPTED,
     response_model_exclude_none=True,
-    openapi_extra={"requestBody": _BODY},
+    openapi_extra={"requestBody": _REQUEST_BODY},
     responses={
-        HTTPStatus.OK: {"model": Outcome, "description": "understood, and nothing for us"},
-        **answers(
+        HTTPStatus.OK: {"model": WebhookReceipt, "description": "understood; nothing to classify"},
+        **problem_responses(
             HTTPStatus.UNAUTHORIZED,
             HTTPStatus.NOT_FOUND,
             HTTPStatus.REQUEST_TIMEOUT,
@@ -59,39 +60,42 @@ _BODY: Final = {"required": True, "content": {"application/json": {"schema": {}}
 def receive(
     request: Request,
     response: Response,
-    room: InRoom,
+    services: ServicesDep,
     source: Annotated[crm.Source, Depends(_source)],
     body: RawBody,
     *,
-    token: Annotated[str | None, Query(description="for CRMs that can neither sign nor set a header")] = None,
-) -> Outcome:
-    """A CRM's webhook, proved by its signature or the token that the CRM file names.
+    token: Annotated[str | None, Query(description="for CRMs that can neither sign nor set headers")] = None,
+) -> WebhookReceipt:
+    """A CRM's webhook, authenticated by its signature or by the token in the CRM file.
 
-    202: Redis has its tickets, or it is kept as a dead letter. 200: nothing for us. Anything else: send it again.
+    202: Redis has stored its tickets, or it was stored as a dead letter. 200: nothing to classify. Otherwise: send
+    it again.
     """
     webhook = crm.Webhook(body, dict(request.headers), token)
-    outcome = crm.receive(webhook, source, room.now())
+    outcome = crm.receive_webhook(webhook, source, services.now())
     match outcome:
-        case crm.Refused():
-            log.warning("webhook refused", source=source.name, why=outcome.reason)
-            raise Refused(HTTPStatus.UNAUTHORIZED, "the proof is missing or wrong")
-        case crm.Ignored():
+        case crm.RefusedWebhook():
+            log.warning("webhook_refused", source=source.name, reason=outcome.reason)
+            raise ProblemError(HTTPStatus.UNAUTHORIZED, "the signature or token is missing or wrong")
+        case crm.IgnoredWebhook():
             response.status_code = HTTPStatus.OK
-            return Outcome(outcome="ignored", reason=outcome.reason)
-        case crm.Unreadable():
-            _keep(room, source, body, outcome.reason)
-            return Outcome(outcome="kept", reason=outcome.reason)
-        case crm.Accepted():
+            return WebhookReceipt(outcome="ignored", reason=outcome.reason)
+        case crm.UnreadableWebhook():
+            _store_dead_letter(services, source, body, outcome.reason)
+            return WebhookReceipt(outcome="dead-lettered", reason=outcome.reason)
+        case crm.AcceptedWebhook():
             request.state.rows = len(outcome.tickets)
-            room.publisher.put(outcome.tickets, request_id=request.state.request_id)
+            services.publisher.put(outcome.tickets, request_id=request.state.request_id)
             reason = "; ".join(outcome.unread) or None
             if reason:
-                _keep(room, source, body, reason)
-            return Outcome(
-                outcome="accepted" if outcome.tickets else "kept", tickets=len(outcome.tickets), reason=reason
+                _store_dead_letter(services, source, body, reason)
+            return WebhookReceipt(
+                outcome="accepted" if outcome.tickets else "dead-lettered",
+                tickets=len(outcome.tickets),
+                reason=reason,
             )
 
 
-def _keep(room: Room, source: crm.Source, body: bytes, reason: str) -> None:
-    bury_webhook(room.database, source.name, body, reason)
-    log.error("dead letter", source=source.name, why=reason)
+def _store_dead_letter(services: Services, source: crm.Source, body: bytes, reason: str) -> None:
+    insert_webhook_dead_letter(services.database, source.name, body, reason)
+    log.error("dead_letter", source=source.name, reason=reason)

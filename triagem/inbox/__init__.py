@@ -1,7 +1,7 @@
-"""What waits: two Redis Streams, who holds which entry, and who is alive."""
+"""Ticket inbox on Redis Streams: the queues of both lanes, worker leases and the scaling signal."""
 
 from triagem.inbox.client import connect
 from triagem.inbox.settings import InboxSettings
-from triagem.inbox.stream import Depth, Entry, Inbox, Noted, Once
+from triagem.inbox.stream import Depth, Entry, Idempotency, IdempotencyRecord, Inbox
 
-__all__ = ["Depth", "Entry", "Inbox", "InboxSettings", "Noted", "Once", "connect"]
+__all__ = ["Depth", "Entry", "Idempotency", "IdempotencyRecord", "Inbox", "InboxSettings", "connect"]

@@ -1,6 +1,6 @@
-"""Desired state that workers read between windows: whether to take tickets at all.
+"""Desired state of all workers: paused or not. Workers read it between windows.
 
-Stored, because a broadcast reaches only who is connected at that moment.
+It is stored, because a broadcast reaches only the workers that are connected at that moment.
 """
 
 from typing import Final
@@ -14,18 +14,18 @@ _PAUSED: Final = PREFIX + ":paused"
 
 
 def pause(redis: Redis) -> None:
-    """No worker takes another ticket until `resume`. What is in hand is finished."""
+    """Stop all workers from fetching until `resume`. They finish the entries they hold."""
     with redis_errors():
         redis.set(_PAUSED, b"1")
 
 
 def resume(redis: Redis) -> None:
-    """Workers take tickets again."""
+    """Let workers fetch again."""
     with redis_errors():
         redis.delete(_PAUSED)
 
 
 def paused(redis: Redis) -> bool:
-    """Whether workers should hold."""
+    """Whether workers are paused."""
     with redis_errors():
         return bool(redis.exists(_PAUSED))

@@ -1,4 +1,4 @@
-"""What a customer wants forgotten: find and delete one ticket's entries, and rewrite the log that they stood in."""
+"""Erases one ticket from the inbox: deletes its entries and rewrites the append-only file that still holds them."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -10,7 +10,7 @@ from redis import Redis
 from redis.exceptions import NoPermissionError, ResponseError
 
 from triagem.contracts.ticket import Identity, Lane
-from triagem.contracts.wire import identity, is_check
+from triagem.contracts.wire import decode_identity, is_ref
 from triagem.inbox.client import redis_errors
 from triagem.inbox.stream import Entry, Inbox, entries_of, stream_key
 
@@ -19,7 +19,7 @@ _PAGE: Final = 500
 
 @dataclass(frozen=True, slots=True)
 class Erased:
-    """Entries that were deleted, those that do not say whose they are, and those of others that are still there."""
+    """Counts: entries deleted, entries whose ticket cannot be identified, and entries of other tickets."""
 
     entries: int
     unreadable: int
@@ -27,23 +27,23 @@ class Erased:
 
 
 def erase(inbox: Inbox, whose: Identity, on_page: Callable[[int], None] = lambda _: None) -> Erased:
-    """Delete a ticket's entries in both lanes, waiting and in flight. `on_page` hears how many were looked at.
+    """Delete a ticket's entries in both lanes, waiting and in flight. `on_page` gets the size of each page read.
 
-    Whoever holds one in flight goes on with it, and finds the ticket's tombstone when it is stored. So does a claim
-    check, which holds no more of a ticket than its number: it is nobody's, and left.
+    A worker that holds such an entry goes on with it and finds the tombstone when it stores the result. The same is
+    true of a stored-ticket reference: it holds only the ticket's number, belongs to nobody, and is left.
     """
-    found = unreadable = left = 0
+    deleted = unreadable = left = 0
     for page in _pages(inbox.redis):
-        owners = [identity(entry.payload or b"") for entry in page]
-        stored = sum(1 for entry in page if is_check(entry.payload or b""))
-        ours = [entry for entry, owner in zip(page, owners, strict=True) if owner == whose]
-        if ours:
-            inbox.settle(ours)
-        found += len(ours)
-        unreadable += owners.count(None) - stored
-        left += len(page) - len(ours)
+        owners = [decode_identity(entry.payload or b"") for entry in page]
+        refs = sum(1 for entry in page if is_ref(entry.payload or b""))
+        matches = [entry for entry, owner in zip(page, owners, strict=True) if owner == whose]
+        if matches:
+            inbox.ack(matches)
+        deleted += len(matches)
+        unreadable += owners.count(None) - refs
+        left += len(page) - len(matches)
         on_page(len(page))
-    return Erased(found, unreadable, left)
+    return Erased(deleted, unreadable, left)
 
 
 def _pages(redis: Redis) -> Iterator[list[Entry]]:
@@ -59,21 +59,21 @@ def _pages(redis: Redis) -> Iterator[list[Entry]]:
 
 
 class LogRewrite(StrEnum):
-    """What became of the wish to rewrite Redis' append-only file, in which deleted entries still stand."""
+    """Outcome of a request to rewrite Redis' append-only file, which still holds deleted entries."""
 
     STARTED = "started"
-    BUSY = "busy"  # one that began before our deletion is still on its way
-    OFF = "off"  # this Redis keeps no such file
-    REFUSED = "refused"  # not allowed to us, as on managed servers
+    BUSY = "busy"  # a rewrite that began before our deletion is still running
+    OFF = "off"  # this Redis has no append-only file
+    REFUSED = "refused"  # not permitted, as on managed servers
 
 
-def rewrite_log(redis: Redis, *, patience_s: float = 10.0) -> LogRewrite:
-    """Ask for a rewrite that begins after now. Raises InboxAway."""
-    end = time.monotonic() + patience_s
+def rewrite_log(redis: Redis, *, timeout_s: float = 10.0) -> LogRewrite:
+    """Start a rewrite that begins after now. Raises InboxUnavailable."""
+    deadline = time.monotonic() + timeout_s
     with redis_errors():
         while True:
             try:
-                # Without such a file Redis would write one now, and of all texts that wait.
+                # Without an append-only file, Redis would now write one with all waiting texts.
                 if not redis.info("persistence").get("aof_enabled"):
                     return LogRewrite.OFF
                 redis.bgrewriteaof()
@@ -81,6 +81,6 @@ def rewrite_log(redis: Redis, *, patience_s: float = 10.0) -> LogRewrite:
             except (NoPermissionError, ResponseError) as error:
                 if "in progress" not in str(error):
                     return LogRewrite.REFUSED
-            if time.monotonic() > end:
+            if time.monotonic() > deadline:
                 return LogRewrite.BUSY
             time.sleep(0.2)

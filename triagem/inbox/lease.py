@@ -1,4 +1,4 @@
-"""Who is alive: one key with a time to live for each worker boot. Idle is not dead; a missing lease is."""
+"""Worker leases: one expiring key per worker boot. An idle worker is alive; a worker without a lease is dead."""
 
 import os
 import secrets
@@ -8,12 +8,12 @@ from typing import Final, cast
 
 from redis import Redis
 
-from triagem.contracts.wire import CHECKS
+from triagem.contracts.wire import REF_FORMAT
 from triagem.inbox.client import redis_errors
 from triagem.inbox.stream import PREFIX
 
 _KEY: Final = PREFIX + ":lease:"
-# What the last worker that knew it said of its rate: still there when all are gone.
+# The last rate that a worker reported. It outlives the workers.
 LAST_RATE: Final = PREFIX + ":rate"
 WARMING_UP: Final = "warming up"
 _MEMORY: Final = PREFIX + ":memory:"
@@ -25,10 +25,10 @@ def lease_key(consumer: str) -> str:
 
 
 class Lease:
-    """A worker's own lease. Its name is never used again after the lease was lost once.
+    """A worker's own lease. Its consumer name is never used again once the lease was lost.
 
-    Lost means that others may have claimed what we held: going on under the same name would let two live
-    workers take entries from each other, so the worker goes on under a new name. `names` are all it has had.
+    After a loss, others may have claimed our entries. Under the same name, two live workers would claim entries from
+    each other, so the worker continues under a new one. `names` holds all names it has had.
     """
 
     def __init__(self, redis: Redis, lease_s: float) -> None:
@@ -37,101 +37,101 @@ class Lease:
         self.consumer = _new_name()
         self.names = {self.consumer}
 
-    def take(self) -> None:
-        """Set the lease. Raises InboxAway, or InboxFull when Redis has no memory left even for this."""
+    def acquire(self) -> None:
+        """Set the lease. Raises InboxUnavailable, or InboxFull when Redis has no memory left even for this."""
         with redis_errors():
-            self._redis.set(lease_key(self.consumer), _said(WARMING_UP), px=self._lease_ms)
+            self._redis.set(lease_key(self.consumer), _encode(WARMING_UP), px=self._lease_ms)
 
     def refresh(self) -> bool:
-        """Prolong the lease; False if it was lost, and a new one was taken under a new name.
+        """Extend the lease. Returns False if it was lost; then a new one has been acquired under a new name.
 
-        PEXPIRE needs no memory: it works while Redis refuses every write. Raises what `take` raises; then the
-        name is still the former one.
+        PEXPIRE needs no memory, so it works while Redis refuses every write. Raises as `acquire`; the name is then
+        unchanged.
         """
         with redis_errors():
             if self._redis.pexpire(lease_key(self.consumer), self._lease_ms):
                 return True
             name = _new_name()
-            self._redis.set(lease_key(name), _said(WARMING_UP), px=self._lease_ms)
-        # Only now: what is taken under a name without a lease can be claimed from us at once.
+            self._redis.set(lease_key(name), _encode(WARMING_UP), px=self._lease_ms)
+        # Switch only now: entries fetched under a name without a lease could be claimed from us at once.
         self.names.add(name)
         self.consumer = name
         return False
 
-    def say(self, state: str, rate: float = 0.0) -> None:
-        """Tell who looks what this worker is doing, and its tickets per busy second if it knows them.
+    def report_state(self, state: str, rate: float = 0.0) -> None:
+        """Publish what this worker is doing and, if known, its tickets per busy second.
 
-        Raises InboxAway; InboxFull when there is no memory for it.
+        Raises InboxUnavailable, or InboxFull when Redis is out of memory.
         """
         with redis_errors(), self._redis.pipeline(transaction=True) as pipe:
-            pipe.set(lease_key(self.consumer), _said(state, rate), xx=True, keepttl=True)
+            pipe.set(lease_key(self.consumer), _encode(state, rate), xx=True, keepttl=True)
             if rate:
                 pipe.set(LAST_RATE, f"{rate:.4g}")
             pipe.execute()
 
-    def say_memory(self, share: float) -> None:
-        """Tell how much of its memory this worker's container or machine uses, 0 to 1. Raises as `say` does."""
+    def report_memory(self, share: float) -> None:
+        """Publish the memory use of this worker's container or machine, 0 to 1. Raises as `report_state`."""
         with redis_errors():
             self._redis.set(_MEMORY + self.consumer, share, px=self._lease_ms)
 
     def release(self) -> None:
-        """Give the lease back, so that others take over at once what is still pending."""
+        """Delete the lease, so that others reclaim at once what is still pending."""
         with redis_errors():
             self._redis.delete(lease_key(self.consumer))
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
-    """Who holds a lease: its name, what it says it is doing, and its tickets per busy second, 0 while it has none.
+class WorkerInfo:
+    """A worker with a lease: consumer name, reported state, and tickets per busy second (0 until it has a rate).
 
-    A worker of a release before claim checks does not say that it reads them.
+    `reads_ticket_refs` is False for workers of a release before stored-ticket references.
     """
 
     name: str
     state: str
     rate: float
-    reads_checks: bool
+    reads_ticket_refs: bool
 
 
-def crew(redis: Redis) -> list[Member]:
-    """Everybody who holds a lease."""
-    members = []
-    for name, said in _values(redis, _KEY).items():
-        state, rate, reads, *_ = [*said.split("\n"), "", ""]
-        members.append(Member(name, state, _number(rate), CHECKS in reads.split()))
-    return members
+def list_workers(redis: Redis) -> list[WorkerInfo]:
+    """All workers with a lease."""
+    workers = []
+    for name, value in _values(redis, _KEY).items():
+        state, rate, formats, *_ = [*value.split("\n"), "", ""]
+        workers.append(WorkerInfo(name, state, _number(rate), REF_FORMAT in formats.split()))
+    return workers
 
 
-def workers(redis: Redis) -> dict[str, str]:
-    """Who holds a lease, and what each says it is doing."""
-    return {one.name: one.state for one in crew(redis)}
+def worker_states(redis: Redis) -> dict[str, str]:
+    """The reported state of each worker with a lease, by consumer name."""
+    return {worker.name: worker.state for worker in list_workers(redis)}
 
 
-def memory(redis: Redis) -> list[float]:
-    """How much of their memory the workers use, as they say; who does not know says nothing."""
+def worker_memory(redis: Redis) -> list[float]:
+    """The reported memory use of the workers, 0 to 1. Workers that cannot measure it are left out."""
     return [float(share) for share in _values(redis, _MEMORY).values()]
 
 
-def alive(redis: Redis) -> int:
-    """How many workers hold a lease."""
-    return len(crew(redis))
+def live_worker_count(redis: Redis) -> int:
+    """The number of workers with a lease."""
+    return len(list_workers(redis))
 
 
-def _said(state: str, rate: float = 0.0) -> str:
-    """What stands in a lease, a line each: the state, the rate, and the forms of entries that this release reads."""
-    return "\n".join((" ".join(state.split()), f"{rate:.4g}" if rate else "", CHECKS))
+def _encode(state: str, rate: float = 0.0) -> str:
+    """A lease's value, one per line: the state, the rate, and the entry formats that this release reads."""
+    return "\n".join((" ".join(state.split()), f"{rate:.4g}" if rate else "", REF_FORMAT))
 
 
 def _number(rate: str) -> float:
     try:
         return float(rate or 0)
-    except ValueError:  # a former release's worker may say its state in two lines
+    except ValueError:  # a worker of a previous release may write its state in two lines
         return 0.0
 
 
 def _values(redis: Redis, prefix: str) -> dict[str, str]:
     with redis_errors():
-        keys = sorted(set(redis.scan_iter(match=prefix + "*", count=1000)))  # SCAN may name a key twice
+        keys = sorted(set(redis.scan_iter(match=prefix + "*", count=1000)))  # SCAN may return a key twice
         values = cast("list[bytes | None]", redis.mget(keys)) if keys else []
     return {
         key.decode().removeprefix(prefix): value.decode()

@@ -1,7 +1,7 @@
-"""How many workers there should be. Pure: what is known of the backlog in, a decision out; somebody else starts them.
+"""Decides how many workers there should be, from a sample of the backlog. Pure: another component starts workers.
 
-It has no memory on purpose. What keeps a count from jumping, a stabilisation window and a tolerance, belongs to
-whoever starts and ends workers: Kubernetes' autoscaler has both, and a second one here would only make it slower.
+It keeps no state on purpose. Damping (a stabilisation window, a tolerance) belongs to whatever starts and stops
+workers: Kubernetes' autoscaler has both, and a second one here would only make it slower.
 """
 
 from dataclasses import dataclass
@@ -13,34 +13,34 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class ScalingSettings(BaseSettings):
-    """`TRIAGEM_SCALE_*`: what is asked of the crew of workers."""
+    """`TRIAGEM_SCALE_*`: limits and goals of the worker count."""
 
     model_config = SettingsConfigDict(env_prefix="TRIAGEM_SCALE_", env_file=".env", extra="ignore")
 
-    min: int = Field(default=0, ge=0, description="workers that are kept though nothing waits; 0: down to none")
+    min: int = Field(default=0, ge=0, description="least workers, also when nothing waits; 0 scales down to none")
     max: int = Field(default=8, ge=1, description="most workers")
-    live_floor: int = Field(default=0, ge=0, description="least workers while the live lane holds anything")
-    drain_s: float = Field(default=300, gt=0, description="how soon what waits now should be done")
-    cold_start_s: float = Field(default=30, ge=0, description="from the wish for a worker until its model is warm")
+    live_min: int = Field(default=0, ge=0, description="least workers while the live lane holds anything")
+    drain_s: float = Field(default=300, gt=0, description="seconds in which the present backlog should be done")
+    cold_start_s: float = Field(default=30, ge=0, description="seconds from the request for a worker to a warm model")
     rate: float = Field(
-        default=30, gt=0, description="tickets per busy second of a worker, until one has said its own"
+        default=30, gt=0, description="tickets per busy second of a worker, until a worker reports its own"
     )
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        if self.max < max(self.min, self.live_floor):
-            raise ValueError("TRIAGEM_SCALE_MAX is less than TRIAGEM_SCALE_MIN or TRIAGEM_SCALE_LIVE_FLOOR")
-        # With less, those at work would be done before a new one is warm, and it would have come for nothing.
+        if self.max < max(self.min, self.live_min):
+            raise ValueError("TRIAGEM_SCALE_MAX is less than TRIAGEM_SCALE_MIN or TRIAGEM_SCALE_LIVE_MIN")
+        # With less, the present workers would be done before a new one is warm.
         if self.drain_s < 2 * self.cold_start_s:
             raise ValueError("TRIAGEM_SCALE_DRAIN_S must be at least twice TRIAGEM_SCALE_COLD_START_S")
         return self
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
-    """What the inbox says at one moment. `rate` is in tickets per busy second of one worker.
+class BacklogSample:
+    """The backlog and the workers at one moment. `rate` is in tickets per busy second of one worker.
 
-    `workers` hold a lease; `warm` are those whose model is loaded, `halted` those of them that wait out an outage.
+    `workers` hold a lease, `warm` ones have a loaded model, and `halted` ones are warm but waiting out an outage.
     """
 
     waiting: int
@@ -54,46 +54,46 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
-class Desired:
-    """So many workers."""
+class ScaleTo:
+    """Run this number of workers."""
 
     workers: int
-    why: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """As many as there are: nobody can tell now what more, or fewer, would do."""
+    """Keep the present number of workers: the effect of more or fewer cannot be predicted now."""
 
     workers: int
-    why: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
-class NoSample:
-    """Redis does not answer. That is no reason for any number, least of all for zero."""
+class NoSignal:
+    """Redis does not answer, so there is no number, and above all not zero."""
 
-    why: str
+    reason: str
 
 
-def decide(sample: Sample, settings: ScalingSettings) -> Desired | Hold:
-    """The wish of this moment.
+def decide(sample: BacklogSample, settings: ScalingSettings) -> ScaleTo | Hold:
+    """The number of workers for this sample.
 
-    A new worker is at work for what is left of `drain_s` after its cold start, so that this is what the tickets are
-    shared over. What is in flight counts: without it, the end of a backlog would look like none, and those who
-    hold it would be ended.
+    A new worker is productive for what remains of `drain_s` after its cold start, so tickets are divided by that
+    time. Entries in flight count: without them, the end of a backlog would look like an empty one, and the workers
+    that hold it would be stopped.
     """
     if sample.paused:
-        return Hold(sample.workers, "paused: `triagem resume` goes on")
+        return Hold(sample.workers, "paused: `triagem resume` continues")
     if sample.warm and sample.warm == sample.halted:
-        return Hold(sample.workers, "every worker waits out an outage")
+        return Hold(sample.workers, "every worker is waiting out an outage")
     tickets = sample.waiting + sample.in_flight
     needed = ceil(tickets / (sample.rate * (settings.drain_s - settings.cold_start_s)))
-    floor = max(settings.min, settings.live_floor if sample.live else 0)
+    least = max(settings.min, settings.live_min if sample.live else 0)
     if needed > settings.max:
-        return Desired(settings.max, f"{needed:,} would do it in {settings.drain_s:g} s: as many as are allowed")
-    if needed < floor:
-        return Desired(floor, "the least that is kept")
+        return ScaleTo(settings.max, f"the maximum; {needed:,} would be needed to drain it in {settings.drain_s:g} s")
+    if needed < least:
+        return ScaleTo(least, "the minimum")
     if not tickets:
-        return Desired(0, "nothing waits")
-    return Desired(needed, f"{tickets:,} tickets within {settings.drain_s:g} s, {sample.rate:g} a second and worker")
+        return ScaleTo(0, "nothing waits")
+    return ScaleTo(needed, f"{tickets:,} tickets in {settings.drain_s:g} s at {sample.rate:g} tickets/s per worker")

@@ -1,4 +1,4 @@
-"""The inbox: put, take, settle, and what is waiting. Entries leave Redis only when they are settled."""
+"""The inbox: puts, fetches and acknowledges entries, and measures the backlog. Only `ack` removes an entry."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from triagem.contracts.ticket import Lane
 from triagem.inbox.client import redis_errors
 from triagem.inbox.settings import InboxSettings
 
-# Hash-tagged from the first day, so that lanes can be sharded over a cluster without renaming anything.
+# All keys share a hash tag, so that they stay in one slot of a cluster and lanes can be sharded without renaming.
 PREFIX: Final = "triagem:{0}"
 GROUP: Final = "workers"
 _FIELD: Final = b"t"
@@ -22,38 +22,41 @@ _REQUEST: Final = b"r"
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What one ticket is in Redis. `payload` is None where the entry had no field of ours.
+    """A stream entry, which holds one ticket. `payload` is None where the entry lacks our field.
 
-    `deaths` is None unless a worker died while it was at work on this entry among others; then it counts the
-    workers that died while they were at work on this entry alone. `request_id`: of the HTTP request it came by.
+    `solo_crashes` is None unless the entry is quarantined: a worker crashed while it processed this entry, perhaps
+    among others. It counts the workers that crashed while they processed this entry alone. `request_id` is that of
+    the HTTP request that brought the ticket.
     """
 
     id: bytes
     lane: Lane
     payload: bytes | None
-    deaths: int | None = None
+    solo_crashes: int | None = None
     request_id: str | None = None
 
     @property
     def put_at(self) -> float:
-        """When it was put, seconds since the epoch by Redis' clock."""
+        """Time of the put, in seconds since the epoch by Redis' clock."""
         return int(self.id.split(b"-")[0]) / 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Once:
-    """What makes a batch the same one when it is sent again: `key` names it, `fingerprint` is the digest of what was
-    sent, `content` is whatever the sender has to be told again. Kept for `keep_s` seconds."""
+class Idempotency:
+    """Identifies a batch when it is sent again: its `key`, the digest of its request, and the answer to repeat.
+
+    The record is kept for `ttl_s` seconds.
+    """
 
     key: str
     fingerprint: bytes
     content: bytes
-    keep_s: int
+    ttl_s: int
 
 
 @dataclass(frozen=True, slots=True)
-class Noted:
-    """What stands under a key: the fingerprint and content of the batch that came first, and its entry ids."""
+class IdempotencyRecord:
+    """The record of the first batch under a key: its fingerprint, content and entry ids."""
 
     fingerprint: bytes
     content: bytes
@@ -62,7 +65,7 @@ class Noted:
 
 @dataclass(frozen=True, slots=True)
 class Depth:
-    """What a lane holds. `oldest_s` is the age of its first entry, in seconds by Redis' clock."""
+    """Depth of a lane, in entries. `oldest_s` is the age of its first entry, in seconds by Redis' clock."""
 
     waiting: int
     in_flight: int
@@ -70,7 +73,10 @@ class Depth:
 
 
 class Inbox:
-    """Both lanes. Every method raises InboxAway or AccessDenied; those that read, GroupMissing without groups."""
+    """The streams of both lanes.
+
+    Every method raises InboxUnavailable or AccessDenied; methods that read raise GroupMissing without groups.
+    """
 
     def __init__(self, redis: Redis, settings: InboxSettings | None = None) -> None:
         self.redis = redis
@@ -83,54 +89,51 @@ class Inbox:
             return []
         return cast("list[bytes]", self._add(lane, payloads, request_id)[1:])
 
-    def put_once(self, lane: Lane, payloads: Sequence[bytes], once: Once, *, request_id: str = "") -> Noted:
-        """Like `put`, unless a batch was put under this key before: then nothing is added, and the former is told.
+    def put_once(
+        self, lane: Lane, payloads: Sequence[bytes], idempotency: Idempotency, *, request_id: str = ""
+    ) -> IdempotencyRecord:
+        """Like `put`, but adds nothing if a batch was put under this key before. Returns the record of the key.
 
-        Batch and note are written in one step, so no crash can leave one without the other.
+        Batch and record are written in one step, so no crash can leave one without the other.
         """
-        state, *rest = self._add(lane, payloads, request_id, once)
-        if state == 2:
+        status, *rest = self._add(lane, payloads, request_id, idempotency)
+        if status == 2:
             fingerprint, content, ids = rest
-            return Noted(fingerprint, content, ids.split())
-        return Noted(once.fingerprint, once.content, rest)
+            return IdempotencyRecord(fingerprint, content, ids.split())
+        return IdempotencyRecord(idempotency.fingerprint, idempotency.content, rest)
 
-    def _add(self, lane: Lane, payloads: Sequence[bytes], request_id: str, once: Once | None = None) -> list[Any]:
-        keys = [stream_key(lane), *([f"{PREFIX}:once:{once.key}"] if once else [])]
-        note: list[int | bytes] = [once.keep_s, once.fingerprint, once.content] if once else []
-        with redis_errors():
-            answer = cast(
-                "list[Any]",
-                self._put(
-                    keys=keys,
-                    args=[
-                        self.settings.mark(lane),
-                        self.settings.memory_share,
-                        request_id,
-                        len(note),
-                        *note,
-                        *payloads,
-                    ],
-                ),
-            )
-        if answer[0] != 0:
-            return answer
-        why = (
-            f"{answer[1]} entries, the mark is {self.settings.mark(lane)}"
-            if answer[2] == b"mark"
-            else f"Redis uses over {self.settings.memory_share:.0%} of its memory"
+    def _add(
+        self, lane: Lane, payloads: Sequence[bytes], request_id: str, idempotency: Idempotency | None = None
+    ) -> list[Any]:
+        keys = [stream_key(lane), *([f"{PREFIX}:once:{idempotency.key}"] if idempotency else [])]
+        record: list[int | bytes] = (
+            [idempotency.ttl_s, idempotency.fingerprint, idempotency.content] if idempotency else []
         )
-        raise InboxFull(f"the {lane} lane is full ({why}): wait until workers have drained it")
+        high_water, memory_share = self.settings.high_water(lane), self.settings.memory_share
+        with redis_errors():
+            result = cast(
+                "list[Any]",
+                self._put(keys=keys, args=[high_water, memory_share, request_id, len(record), *record, *payloads]),
+            )
+        if result[0] != 0:
+            return result
+        reason = (
+            f"{result[1]} entries, the high-water mark is {high_water}"
+            if result[2] == b"depth"
+            else f"Redis uses over {memory_share:.0%} of its memory"
+        )
+        raise InboxFull(f"the {lane} lane is full ({reason}): wait until workers have drained it")
 
-    def take(self, lane: Lane, consumer: str, count: int) -> list[Entry]:
-        """Up to `count` waiting entries of a lane, now pending under `consumer`. Never waits."""
+    def fetch(self, lane: Lane, consumer: str, count: int) -> list[Entry]:
+        """Up to `count` waiting entries of a lane, now pending under `consumer`. Never blocks."""
         return self._read([lane], consumer, count, None)
 
-    def wait(self, consumer: str, count: int, *, block_s: float) -> list[Entry]:
-        """Like `take`, of both lanes, up to `count` each, waiting until something comes. For an idle worker."""
+    def fetch_blocking(self, consumer: str, count: int, *, block_s: float) -> list[Entry]:
+        """Like `fetch`, from both lanes, up to `count` each. Blocks up to `block_s` until an entry arrives."""
         return self._read([Lane.LIVE, Lane.BULK], consumer, count, max(1, int(block_s * 1000)))
 
-    def settle(self, entries: Iterable[Entry]) -> None:
-        """Acknowledge and delete, and clear of suspicion, in one transaction. Settling twice changes nothing."""
+    def ack(self, entries: Iterable[Entry]) -> None:
+        """Acknowledge and delete entries and end their quarantine, in one transaction. Idempotent."""
         ids: dict[Lane, list[bytes]] = {}
         for entry in entries:
             ids.setdefault(entry.lane, []).append(entry.id)
@@ -138,17 +141,17 @@ class Inbox:
             for lane, lane_ids in ids.items():
                 pipe.xack(stream_key(lane), GROUP, *lane_ids)
                 pipe.xdel(stream_key(lane), *lane_ids)
-                pipe.hdel(suspects_key(lane), *lane_ids)
+                pipe.hdel(quarantine_key(lane), *lane_ids)
             pipe.execute()
 
     def owner(self, entry: Entry) -> str | None:
-        """Under whose name an entry is pending, or None if it is not."""
+        """The consumer that an entry is pending under, or None if it is not pending."""
         with redis_errors():
             rows = self.redis.xpending_range(stream_key(entry.lane), GROUP, entry.id, entry.id, 1)
         return cast("list[Any]", rows)[0]["consumer"].decode() if rows else None
 
     def depth(self, lane: Lane) -> Depth:
-        """What waits, what is in flight, and how old the oldest is."""
+        """Entries waiting and in flight, and the age of the oldest."""
         with redis_errors(), self.redis.pipeline(transaction=True) as pipe:
             pipe.xlen(stream_key(lane))
             pipe.xrange(stream_key(lane), count=1)
@@ -161,26 +164,26 @@ class Inbox:
         return Depth(waiting=entries - in_flight, in_flight=in_flight, oldest_s=oldest)
 
     def in_flight(self, lane: Lane) -> int:
-        """Entries that a worker holds."""
+        """The number of entries that workers hold."""
         try:
             with redis_errors():
                 return int(cast("dict[str, int]", self.redis.xpending(stream_key(lane), GROUP))["pending"])
         except GroupMissing:
             return 0
 
-    def settled(self, lane: Lane) -> int:
-        """How many entries have left the lane since the stream was made."""
+    def acked(self, lane: Lane) -> int:
+        """The number of entries that have left the lane since the stream was created."""
         with redis_errors():
             try:
-                told = cast("dict[str, int]", self.redis.xinfo_stream(stream_key(lane)))
+                info = cast("dict[str, int]", self.redis.xinfo_stream(stream_key(lane)))
             except ResponseError:  # there is no such stream yet
                 return 0
-        return int(told["entries-added"]) - int(told["length"])
+        return int(info["entries-added"]) - int(info["length"])
 
-    def suspects(self) -> int:
-        """Entries that were at work when a worker died."""
+    def quarantined(self) -> int:
+        """The number of quarantined entries: a worker crashed while it processed them."""
         with redis_errors():
-            return sum(self.redis.hlen(suspects_key(lane)) for lane in Lane)
+            return sum(self.redis.hlen(quarantine_key(lane)) for lane in Lane)
 
     def memory_used(self) -> float:
         """Used memory as a share of Redis' limit; 0 without a limit."""
@@ -188,8 +191,8 @@ class Inbox:
             info = self.redis.info("memory")
         return float(info["used_memory"] / info["maxmemory"]) if info.get("maxmemory") else 0.0
 
-    def make_groups(self) -> None:
-        """Create streams and groups where they are missing, from the first entry on (`$` would skip earlier puts)."""
+    def create_groups(self) -> None:
+        """Create missing streams and groups. A group starts at the first entry (`$` would skip earlier puts)."""
         for lane in Lane:
             with redis_errors():
                 try:
@@ -201,27 +204,27 @@ class Inbox:
     def _read(self, lanes: list[Lane], consumer: str, count: int, block_ms: int | None) -> list[Entry]:
         keys = {stream_key(lane): ">" for lane in lanes}
         with redis_errors():
-            answer = self.redis.xreadgroup(GROUP, consumer, cast("Any", keys), count=count, block=block_ms)
-        return [entry for key, rows in cast("list[Any]", answer or []) for entry in entries_of(lane_of(key), rows)]
+            reply = self.redis.xreadgroup(GROUP, consumer, cast("Any", keys), count=count, block=block_ms)
+        return [entry for key, rows in cast("list[Any]", reply or []) for entry in entries_of(lane_of(key), rows)]
 
 
 def entries_of(lane: Lane, rows: Iterable[Any]) -> list[Entry]:
-    """Redis' rows as entries: pairs as redis-py parses them, or flat lists with deaths as a script returns them."""
+    """Parse rows from Redis: pairs as redis-py returns them, or flat lists with solo crashes as a script does."""
     entries = []
     for row in rows:
         entry_id, fields, *rest = row or (None, None)
-        if entry_id is None:  # before Redis 7, XCLAIM's answer for an entry that was deleted meanwhile
+        if entry_id is None:  # before Redis 7, XCLAIM returns this for an entry deleted in the meantime
             continue
         if isinstance(fields, list):
             fields = dict(zip(fields[::2], fields[1::2], strict=True))
-        deaths = rest[0] if rest and rest[0] >= 0 else None
+        solo_crashes = rest[0] if rest and rest[0] >= 0 else None
         request_id = (fields or {}).get(_REQUEST)
         entries.append(
             Entry(
                 entry_id,
                 lane,
                 (fields or {}).get(_FIELD),
-                deaths,
+                solo_crashes,
                 request_id and request_id.decode("ascii", "replace"),
             )
         )
@@ -233,8 +236,8 @@ def stream_key(lane: Lane) -> str:
     return f"{PREFIX}:{lane}"
 
 
-def suspects_key(lane: Lane) -> str:
-    """The hash of a lane's suspects: entry id → deaths alone."""
+def quarantine_key(lane: Lane) -> str:
+    """The hash of a lane's quarantined entries: entry id → solo crashes."""
     return f"{PREFIX}:suspects:{lane}"
 
 

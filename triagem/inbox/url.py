@@ -1,7 +1,7 @@
-"""What a Redis URL may say. A URL holds a password, so no message here ever shows a part of it.
+"""Validates Redis URLs. A URL holds a password, so no error message shows any part of it.
 
-What follows the `?` would outrank our own settings of the connection (with `decode_responses=true` no entry could be
-read), so only the certificates' options may stand there: those that redis-py and Celery read alike.
+Options after the `?` override our own connection settings (with `decode_responses=true` no entry could be read).
+Only the certificate options that redis-py and Celery read alike are allowed.
 """
 
 from typing import Final
@@ -24,21 +24,21 @@ _TLS_OPTIONS: Final = frozenset(
 _SHAPE: Final = "redis://user:password@host:port/0, or rediss:// for TLS"
 
 
-def checked(url: str, setting: str) -> str:
-    """The URL, if it can be used; `setting` is the variable that it came from.
+def check_redis_url(url: str, setting: str) -> str:
+    """Return the URL if it is usable; `setting` is the variable that it came from.
 
     Raises:
-        InvalidInput: another scheme, a port or database that is no number, an option that is not ours to pass on.
+        InvalidInput: another scheme, a port or database that is not a number, or an option that is not allowed.
     """
     try:
         parts = urlsplit(url)
         database = parts.path.strip("/") or "0"
-        # `port` raises as well: where a `/` or `:` in the password was not escaped, it holds a part of it.
+        # `port` raises too: with an unescaped `/` or `:` in the password, it holds a part of the password.
         valid = parts.scheme in {"redis", "rediss"} and parts.port != 0 and database.isdecimal()
     except ValueError:
         valid = False
     if not valid:
-        raise InvalidInput(f"{setting} is no URL: {_SHAPE}; escape `/ : @ ? # %` in the password")
+        raise InvalidInput(f"{setting} is not a Redis URL: expected {_SHAPE}; escape `/ : @ ? # %` in the password")
     _check_options(parts, setting)
     return url
 
@@ -47,6 +47,6 @@ def _check_options(parts: SplitResult, setting: str) -> None:
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     if not options.keys() <= (_TLS_OPTIONS if parts.scheme == "rediss" else set()) or parts.fragment:
         allowed = ", ".join(sorted(_TLS_OPTIONS))
-        raise InvalidInput(f"{setting}: only rediss:// takes options, and of these: {allowed}")
+        raise InvalidInput(f"{setting}: options are allowed with rediss:// only, and only these: {allowed}")
     if options.get("ssl_cert_reqs", "required") not in {"none", "optional", "required"}:
-        raise InvalidInput(f"{setting}: ssl_cert_reqs is required (the default), optional or none")
+        raise InvalidInput(f"{setting}: ssl_cert_reqs must be required (the default), optional or none")

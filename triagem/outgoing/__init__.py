@@ -1,5 +1,5 @@
-"""What leaves: one request or e-mail, and what became of it. Who is told what and when stands elsewhere."""
+"""Outgoing messages: sends one HTTP request or e-mail and returns the result. What to send is decided elsewhere."""
 
-from triagem.outgoing.request import Again, Delivered, GiveUp, Request, Verdict
+from triagem.outgoing.request import Delivered, Request, Retry, SendResult, Undeliverable
 
-__all__ = ["Again", "Delivered", "GiveUp", "Request", "Verdict"]
+__all__ = ["Delivered", "Request", "Retry", "SendResult", "Undeliverable"]

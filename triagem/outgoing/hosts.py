@@ -1,7 +1,7 @@
-"""Where requests may go: to listed hosts, by https, and never into a private network that is not listed.
+"""Checks where requests may go: to listed hosts, by https, and to private networks only if they are listed.
 
-An entry is a host name, an address, or a network such as `10.1.2.0/24`. `check_url` judges what is written,
-`check_address` what a name resolved to: whoever sends must ask both, and connect to the address that was judged.
+An entry is a host name, an address, or a network such as `10.1.2.0/24`. `check_url` checks the URL as written,
+`check_address` an address that its name resolved to. A sender must call both, and connect to the checked address.
 """
 
 from collections.abc import Sequence
@@ -14,12 +14,12 @@ _Address = IPv4Address | IPv6Address
 
 
 def check_url(url: str, allowed: Sequence[str], where: str) -> None:
-    """Raises InvalidInput, saying where the address stands and what is wrong with it; never the address itself."""
+    """Check a URL. Raises InvalidInput, which names the place (`where`) and the problem, never the URL itself."""
     parts = _parts(url)
     if parts is None or not parts.hostname:
-        raise InvalidInput(f"{where}: is no address, expected https://host/path")
+        raise InvalidInput(f"{where}: is not a URL, expected https://host/path")
     if parts.username is not None or parts.password is not None:
-        raise InvalidInput(f"{where}: holds a user or password, give it in its own field")
+        raise InvalidInput(f"{where}: contains a user or password, give it in its own field")
     host, literal = _name(parts.hostname), _literal(parts.hostname)
     if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(host, literal)):
         raise InvalidInput(f"{where}: expected https (http on loopback only)")
@@ -28,14 +28,14 @@ def check_url(url: str, allowed: Sequence[str], where: str) -> None:
 
 
 def check_address(address: str, allowed: Sequence[str], where: str) -> None:
-    """Raises InvalidInput if a name resolved to an address that is not public and not listed (DNS rebinding)."""
+    """Check a resolved address. Raises InvalidInput if it is neither public nor listed (DNS rebinding)."""
     literal = _literal(address)
     if literal is None or not (_is_public(literal) or _listed(literal, allowed)):
         raise InvalidInput(f"{where}: resolves to a private address, list it or its network in allowed_hosts")
 
 
 def _parts(url: str) -> SplitResult | None:
-    """The parts, if all readers of the address would see the same ones."""
+    """The parts of the URL, or None if parsers could disagree on them."""
     if not url.isascii() or not url.isprintable() or any(sign in url for sign in ' \\"<>^`{|}'):
         return None
     try:

@@ -1,4 +1,4 @@
-"""Send one e-mail by SMTP, and say what became of it, as `triagem.outgoing.send` does of a request."""
+"""Sends one e-mail by SMTP and returns the result."""
 
 import smtplib
 import ssl
@@ -8,18 +8,18 @@ from email.message import EmailMessage
 from functools import cache
 from typing import Final, Literal
 
-from triagem.outgoing.request import Again, Delivered, GiveUp, Verdict
+from triagem.outgoing.request import Delivered, Retry, SendResult, Undeliverable
 
 Security = Literal["starttls", "ssl", "none"]
 
-_TIMEOUT_S: Final = 10.0  # for each step of the dialogue; a delivery's lease is for all of them
+_TIMEOUT_S: Final = 10.0  # per step of the dialogue; a delivery's lease covers all of them
 
 _tls: Final = cache(ssl.create_default_context)
 
 
 @dataclass(frozen=True, slots=True)
 class MailServer:
-    """Where e-mail is handed in. Nothing is said before the server's certificate was verified, but with `none`."""
+    """The SMTP server. Unless `security` is `none`, its certificate is verified before anything is sent."""
 
     host: str
     port: int
@@ -28,54 +28,54 @@ class MailServer:
     password: str | None = field(default=None, repr=False)
 
 
-def send_mail(server: MailServer, mail: EmailMessage, *, tls: ssl.SSLContext | None = None) -> Verdict:
-    """Hand it in once. Raises nothing: whatever goes wrong is a verdict, and no verdict holds what a server said."""
+def send_mail(server: MailServer, mail: EmailMessage, *, tls: ssl.SSLContext | None = None) -> SendResult:
+    """Submit it once. Raises nothing: every failure is a result, and no result holds what a server answered."""
     try:
-        _dialogue(server, mail, tls or _tls())
+        _submit(server, mail, tls or _tls())
     except (OSError, smtplib.SMTPException, UnicodeError) as error:
-        return _verdict(error)
+        return _failure(error)
     return Delivered()
 
 
-def _dialogue(server: MailServer, mail: EmailMessage, tls: ssl.SSLContext) -> None:
-    at = (server.host, server.port)
-    made = (
-        smtplib.SMTP_SSL(*at, timeout=_TIMEOUT_S, context=tls)
+def _submit(server: MailServer, mail: EmailMessage, tls: ssl.SSLContext) -> None:
+    address = (server.host, server.port)
+    client = (
+        smtplib.SMTP_SSL(*address, timeout=_TIMEOUT_S, context=tls)
         if server.security == "ssl"
-        else smtplib.SMTP(*at, timeout=_TIMEOUT_S)
+        else smtplib.SMTP(*address, timeout=_TIMEOUT_S)
     )
     try:
         if server.security == "starttls":
-            made.starttls(context=tls)
+            client.starttls(context=tls)
         if server.user is not None:
-            made.login(server.user, server.password or "")
-        # A recipient that is refused beside others is the server's to report: it tells whom the mail is from.
-        made.send_message(mail)
-        # It has the mail: what goes wrong in parting must not send it again.
+            client.login(server.user, server.password or "")
+        # If only some recipients are refused, the server reports it to the sender of the mail.
+        client.send_message(mail)
+        # The server has the mail: a failure of QUIT must not send it again.
         with suppress(OSError, smtplib.SMTPException):
-            made.quit()
+            client.quit()
     finally:
-        made.close()
+        client.close()
 
 
-def _verdict(error: Exception) -> Verdict:
+def _failure(error: Exception) -> SendResult:
     match error:
         case smtplib.SMTPRecipientsRefused():
-            return _judged([code for code, _ in error.recipients.values()], "refused all recipients")
+            return _refusal([code for code, _ in error.recipients.values()], "refused all recipients")
         case smtplib.SMTPNotSupportedError():
-            return GiveUp("the server offers no STARTTLS, or no login")
+            return Undeliverable("the server offers no STARTTLS, or no login")
         case smtplib.SMTPAuthenticationError():
-            return _judged([error.smtp_code], "refused user or password")
-        case smtplib.SMTPResponseException() if error.smtp_code > 0:  # what is no SMTP server has none
-            return _judged([error.smtp_code], "refused it")
+            return _refusal([error.smtp_code], "refused user or password")
+        case smtplib.SMTPResponseException() if error.smtp_code > 0:  # other servers than SMTP have no code
+            return _refusal([error.smtp_code], "refused it")
         case UnicodeError() if not isinstance(error, ssl.SSLError):
-            return GiveUp("user and password must be ASCII")
-    return Again(
+            return Undeliverable("user and password must be ASCII")
+    return Retry(
         "the certificate is not trusted" if isinstance(error, ssl.SSLCertVerificationError) else type(error).__name__
     )
 
 
-def _judged(codes: list[int], what: str) -> Verdict:
-    """4xx is "not now", for any of them; 5xx is "never"."""
-    reason = f"{what} ({', '.join(map(str, sorted(set(codes))))})"
-    return Again(reason) if any(400 <= code < 500 for code in codes) else GiveUp(reason)
+def _refusal(codes: list[int], what_failed: str) -> SendResult:
+    """4xx is temporary, for any of them; 5xx is permanent."""
+    reason = f"{what_failed} ({', '.join(map(str, sorted(set(codes))))})"
+    return Retry(reason) if any(400 <= code < 500 for code in codes) else Undeliverable(reason)

@@ -1,4 +1,4 @@
-"""A request as a value, and the verdict on having sent it: what to do next is somebody else's to act on."""
+"""An HTTP request as a value, and the result of having sent it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request to be sent as it is. Headers hold credentials: neither they nor the body show in a repr."""
+    """A request, sent as it is. Headers hold credentials: neither they nor the body show in a repr."""
 
     method: Literal["GET", "POST", "PUT", "DELETE"]
     url: str
@@ -17,24 +17,24 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """The receiver took it. `answer` is what it answered to a GET; of other answers nothing is read."""
+    """The receiver accepted it. `body` is the response to a GET; other responses are not read."""
 
-    answer: bytes = field(default=b"", repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Again:
-    """It may work later; `after` is what the receiver asked for, in seconds. A reason holds no body or credential."""
-
-    reason: str
-    after: float = 0.0
+    body: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
-class GiveUp:
-    """Sending the same again changes nothing: somebody has to look."""
+class Retry:
+    """It may succeed later; the receiver asked for `after_s` seconds. `reason` holds no body and no credential."""
+
+    reason: str
+    after_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Undeliverable:
+    """Sending the same again cannot succeed: somebody has to fix the cause."""
 
     reason: str
 
 
-Verdict = Delivered | Again | GiveUp
+SendResult = Delivered | Retry | Undeliverable

@@ -1,4 +1,4 @@
-"""Reading a TOML file of an operator's, and the files that hold its secrets. Errors never show what one holds."""
+"""Reads an operator's TOML file and the secret files that it names. Errors never show a file's content."""
 
 import tomllib
 from collections.abc import Collection, Mapping
@@ -13,21 +13,21 @@ def read(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"{path} cannot be read: {getattr(error, 'strerror', None) or 'no UTF-8'}") from None
+        raise InvalidInput(f"{path} cannot be read: {getattr(error, 'strerror', None) or 'not UTF-8'}") from None
     except tomllib.TOMLDecodeError as error:
-        raise InvalidInput(f"{path} is no TOML: {error}") from None
+        raise InvalidInput(f"{path} is not valid TOML: {error}") from None
 
 
 def with_secrets(table: Mapping[str, Any], secrets: Collection[str], path: Path, name: str) -> dict[str, Any]:
-    """The table with its `secret_file` and the like read, as Docker and Kubernetes hand secrets in.
+    """The table with the content of its `*_file` fields, the way Docker and Kubernetes provide secrets.
 
     Args:
-        secrets: fields that a file may hold.
-        path: of the TOML file, whose folder names are relative to.
-        name: the table's.
+        secrets: fields that may be given as a file.
+        path: the TOML file; secret files are relative to its folder.
+        name: the table's name.
 
     Raises:
-        InvalidInput: there is no such file, or the field is there too.
+        InvalidInput: a file cannot be read, or the field itself is given too.
     """
     filled = dict(table)
     for key in secrets:
@@ -39,6 +39,6 @@ def with_secrets(table: Mapping[str, Any], secrets: Collection[str], path: Path,
         try:
             filled[key] = (path.parent / str(file)).read_text(encoding="utf-8").strip()
         except (OSError, ValueError) as error:
-            why = getattr(error, "strerror", None) or "no UTF-8"
-            raise InvalidInput(f"{where}: cannot be read ({why})") from None
+            reason = getattr(error, "strerror", None) or "not UTF-8"
+            raise InvalidInput(f"{where}: cannot be read ({reason})") from None
     return filled

@@ -1,4 +1,4 @@
-"""What can be run: model versions that never change, which of them is current, and the gate between the two."""
+"""Registry of model versions: immutable folders, the current version, and the promotion gate."""
 
 from triagem.registry.settings import RegistrySettings
 from triagem.registry.store import Registry

@@ -1,4 +1,4 @@
-"""What the gate is told and what it says: a version's record, the figures, and the decision. Values only."""
+"""Values of the promotion gate: a version's record, the evidence, and the decision."""
 
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
@@ -6,51 +6,52 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
-from triagem.contracts.model import Answer
+from triagem.contracts.model import ScoredRow
 
 
 class Rule(StrEnum):
-    """What a candidate has to show of its accuracy, beside the floors."""
+    """The comparison of accuracy that a candidate must pass, in addition to the minimum requirements."""
 
     IMPROVE = "improve"
     NON_INFERIOR = "non-inferior"
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
-    """What a version's folder says of its test, and of what it and its ancestors learned from.
+class VersionRecord:
+    """A version's test predictions, and the texts that it and its ancestors were trained on.
 
-    `answers` and `learned` go by the digest of the clean text; `gaps` says in whole sentences what cannot be known.
+    `predictions` and `trained_on` are keyed by the digest of the clean text. Each of `gaps` is a sentence about
+    information that could not be read.
     """
 
     version: str
     labels: tuple[str, ...]
-    answers: Mapping[str, Answer]
-    learned: AbstractSet[str]
+    predictions: Mapping[str, ScoredRow]
+    trained_on: AbstractSet[str]
     metrics: Mapping[str, float]
     gaps: tuple[str, ...] = ()
 
-    def said(self, digest: str) -> str:
-        """The label that this version gives a test row."""
-        row = self.answers[digest].probabilities
-        return self.labels[max(range(len(row)), key=row.__getitem__)]
+    def predicted_label(self, digest: str) -> str:
+        """The label that this version predicted for a test row."""
+        probabilities = self.predictions[digest].probabilities
+        return self.labels[max(range(len(probabilities)), key=probabilities.__getitem__)]
 
 
 @dataclass(frozen=True, slots=True)
 class Recall:
-    """How many of the rows bear a label, and how many of these each version found."""
+    """The number of rows with a label, and how many of them each version found."""
 
     rows: int
-    found: int
-    found_by_current: int | None
+    true_positives: int
+    current_true_positives: int | None
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
-    """A candidate on test rows. `most_frequent` is the share of their most frequent label.
+class CandidateMetrics:
+    """A candidate on the test rows. `most_frequent` is the share of their most frequent label.
 
-    `nll` is the mean negative logarithm of the true label's share, no share counted as less than 0.001. A
-    cost that the manifest does not have is None.
+    `nll` is the mean negative log probability of the true label, each probability counted as at least 0.001.
+    `mflops_per_token` is None if the manifest has none.
     """
 
     rows: int
@@ -62,11 +63,11 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
-    """The current version on the same rows, and the difference: candidate's accuracy less the current version's.
+class Comparison:
+    """The current version on the same rows, and the difference: candidate's accuracy minus the current version's.
 
-    `gained` and `lost`: rows that only the candidate, only the current version got right. `rows_needed` is about how
-    many rows the rule needs to tell.
+    `gained` and `lost` count the rows that only the candidate, or only the current version, got right. `rows_needed`
+    is about how many rows the rule needs for a reliable decision.
     """
 
     accuracy: float
@@ -80,18 +81,20 @@ class Compared:
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
-    """All that a decision rests on. `left_out` are common test rows that a version, or an ancestor, learned from.
+class GateEvidence:
+    """Everything a decision is based on.
 
-    `measured` is None where no row is left, `compared` also where nothing is current; then there is no rule either.
+    `excluded_rows` counts the common test rows that a version, or an ancestor, was trained on. `candidate_metrics` is
+    None if no row is left. `comparison` is None then too, and if no version is current; without a current version
+    `rule` is None as well.
     """
 
     candidate: str
     current: str | None
     rule: Rule | None
-    left_out: int = 0
-    measured: Measured | None = None
-    compared: Compared | None = None
+    excluded_rows: int = 0
+    candidate_metrics: CandidateMetrics | None = None
+    comparison: Comparison | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -99,15 +102,15 @@ class Figures:
 class Promote:
     """The candidate may become current."""
 
-    figures: Figures
+    evidence: GateEvidence
     decision: Literal["promote"] = "promote"
 
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """The candidate stays what it is. Each reason says what is wrong and, where something can be done, what."""
+    """The candidate must not become current. Each reason says what is wrong and, where possible, what to do."""
 
-    figures: Figures
+    evidence: GateEvidence
     reasons: tuple[str, ...]
     decision: Literal["reject"] = "reject"
 

@@ -1,4 +1,4 @@
-"""`model_versions.json`: the seed document's index over the versions, for people and their scripts. Pure."""
+"""Version index `model_versions.json`, as in the original specification, for people and their scripts. Pure."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -9,7 +9,7 @@ from triagem.contracts.model import Manifest
 
 
 class IndexRow(BaseModel):
-    """One row, with the seed's fields."""
+    """A version's row, with the fields of the original specification."""
 
     date: str
     accuracy: float | None
@@ -20,16 +20,16 @@ class IndexRow(BaseModel):
 _INDEX: Final = TypeAdapter(dict[str, IndexRow])
 
 
-def rows(content: bytes) -> dict[str, IndexRow]:
-    """The index's rows by version; none if it cannot be read: the manifests say all of it again."""
+def parse_index(content: bytes) -> dict[str, IndexRow]:
+    """The index's rows by version; empty if unreadable, because the manifests hold the same data."""
     try:
         return _INDEX.validate_json(content)
     except ValidationError:
         return {}
 
 
-def with_rows(known: dict[str, IndexRow], manifests: Iterable[Manifest], folder: str) -> bytes:
-    """The index with more versions. `folder` is the name of the folder that they lie in."""
+def add_versions(rows: dict[str, IndexRow], manifests: Iterable[Manifest], folder: str) -> bytes:
+    """The index with more versions. `folder` is the name of the folder that contains them."""
     added = {
         manifest.version: IndexRow(
             date=manifest.created_at.date().isoformat(),
@@ -39,4 +39,4 @@ def with_rows(known: dict[str, IndexRow], manifests: Iterable[Manifest], folder:
         )
         for manifest in manifests
     }
-    return _INDEX.dump_json(known | added, indent=2) + b"\n"
+    return _INDEX.dump_json(rows | added, indent=2) + b"\n"

@@ -1,4 +1,4 @@
-"""Model versions in a local folder: renamed into place, so that they appear whole, under a lock."""
+"""Local registry backend: versions appear atomically by renaming a staged folder; a file lock serializes writers."""
 
 import fcntl
 import os
@@ -11,8 +11,8 @@ from pathlib import Path
 from triagem.contracts.model import MANIFEST_FILE, Manifest
 
 
-class LocalPlace:
-    """See `triagem.registry.place.Place`."""
+class LocalBackend:
+    """A local folder as `triagem.registry.backend.StorageBackend`."""
 
     def __init__(self, root: Path) -> None:
         self.root = root.absolute()
@@ -22,7 +22,7 @@ class LocalPlace:
         return str(self.root)
 
     @property
-    def scratch(self) -> Path:
+    def work_dir(self) -> Path:
         return self.root
 
     def versions(self) -> list[str]:
@@ -35,7 +35,7 @@ class LocalPlace:
             raise FileNotFoundError(name) from error
 
     def write(self, name: str, content: bytes) -> None:
-        """Also after a power loss there is the former content or the new one."""
+        """Replace the file; even after a power loss it holds the previous content or the new one."""
         path = self.root / name
         partial = path.with_name(f".{path.name}.{os.getpid()}")
         with partial.open("wb") as file:
@@ -61,7 +61,7 @@ class LocalPlace:
         staged.chmod(0o755)
         staged.rename(self.root / manifest.version)
 
-    def folder(self, version: str, manifest: bytes) -> Path:  # noqa: ARG002 - a remote place needs it
+    def folder(self, version: str, manifest: bytes) -> Path:  # noqa: ARG002 - a remote backend needs it
         return self.root / version
 
     @contextmanager

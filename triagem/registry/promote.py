@@ -1,20 +1,22 @@
-"""Through the gate: judge a registered version beside the current one, promote it or not, and note why."""
+"""Run the promotion gate on a registered version, promote it if it passes, and log the reason."""
 
 from contextlib import suppress
 
 from triagem.contracts.errors import NoModel
 from triagem.contracts.model import CurrentModel
 from triagem.registry.decision import Decision, Reject, Rule
-from triagem.registry.evidence import record
-from triagem.registry.gate import judge
-from triagem.registry.promotions import Why
+from triagem.registry.gate import evaluate_gate
+from triagem.registry.promotions import PromotionReason
+from triagem.registry.records import read_record
 from triagem.registry.store import Registry
 
 
-def consider(registry: Registry, version: str, against: str | None = None, rule: Rule = Rule.IMPROVE) -> Decision:
-    """What the gate says of a version beside another; by default beside the current one, if there is one.
+def evaluate_version(
+    registry: Registry, version: str, against: str | None = None, rule: Rule = Rule.IMPROVE
+) -> Decision:
+    """The gate's decision on a version compared with `against`; default: the current version, if any.
 
-    Raises NoModel or ModelCorrupt if the version, or the other that was named, is not there.
+    Raises NoModel or ModelCorrupt if either version's manifest is missing or unreadable.
     """
     registry.manifest(version)
     if against is not None:
@@ -22,24 +24,26 @@ def consider(registry: Registry, version: str, against: str | None = None, rule:
     else:
         with suppress(NoModel):
             against = registry.current().version
-    return judge(record(registry, version), record(registry, against) if against else None, rule)
+    return evaluate_gate(read_record(registry, version), read_record(registry, against) if against else None, rule)
 
 
-def through_gate(
+def promote_through_gate(
     registry: Registry, version: str, rule: Rule = Rule.IMPROVE, *, force: str | None = None
 ) -> tuple[Decision, CurrentModel | None]:
-    """Make a version current if the gate says so.
+    """Make a version current if it passes the gate.
 
     Args:
-        force: why it is to become current whatever the gate says; noted in the log with what the gate said.
+        force: a reason to promote it even if the gate rejects it; logged with the gate's decision.
 
     Returns:
-        What the gate said, and what is current now; None if that has not changed.
+        The gate's decision, and the new current model; None if it has not changed.
     """
-    decision = consider(registry, version, rule=rule)
+    decision = evaluate_version(registry, version, rule=rule)
     rejected = isinstance(decision, Reject)
     if rejected and force is None:
         return decision, None
-    asked = decision.figures.rule
-    why = Why(decision=decision.decision, rule=asked and asked.value, forced=rejected, reason=force or "")
-    return decision, registry.promote(version, why)
+    applied = decision.evidence.rule
+    reason = PromotionReason(
+        decision=decision.decision, rule=applied and applied.value, forced=rejected, reason=force or ""
+    )
+    return decision, registry.promote(version, reason)

@@ -1,4 +1,4 @@
-"""`promotions.jsonl`: who was current from when on and why, a line each; and where a rollback leads. Pure."""
+"""Promotion log (`promotions.jsonl`), one line per promotion or rollback, and the target of a rollback. Pure."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -9,69 +9,71 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from triagem.contracts.model import CurrentModel, Version
 
 
-class Why(BaseModel):
-    """How a promotion came about: what the gate said by which rule, or that it was a rollback, or that nobody asked.
+class PromotionReason(BaseModel):
+    """The reason for a change of the current version.
 
-    `forced`: it took place although the gate said no. `reason` is the person's, or the gate's.
+    `decision` is the gate's, `rollback`, or `ungated` if the gate was not run; `rule` is the gate's. `forced`:
+    promoted although the gate rejected it. `reason` is given by the person or the gate.
     """
 
     model_config = ConfigDict(frozen=True)
 
-    decision: Literal["promote", "reject", "rollback", "unasked"] = "unasked"
+    decision: Literal["promote", "reject", "rollback", "ungated"] = "ungated"
     rule: str | None = None
     forced: bool = False
     reason: str = ""
 
 
-class Promotion(Why):
-    """One line. `former` is what was current before, None at the first."""
+class Promotion(PromotionReason):
+    """A line of the log. `previous` is the version that was current before; None in the first line."""
 
     at: datetime
     version: Version
     epoch: int
-    former: Version | None
+    previous: Version | None
 
 
-def parse(content: bytes) -> list[Promotion]:
-    """The log's lines, oldest first; one that cannot be read is passed over: a log must not stop a rollback."""
-    found = []
+def parse_log(content: bytes) -> list[Promotion]:
+    """The log's lines, oldest first. Unreadable lines are skipped: the log must not block a rollback."""
+    promotions = []
     for line in content.splitlines():
         try:
-            found.append(Promotion.model_validate_json(line))
+            promotions.append(Promotion.model_validate_json(line))
         except ValidationError:
             continue
-    return found
+    return promotions
 
 
-def before(current: CurrentModel, log: Iterable[Promotion], versions: Sequence[str]) -> str | None:
-    """The version that a rollback leads to, one of those registered (`versions`, oldest number first), or None.
+def rollback_target(current: CurrentModel, log: Iterable[Promotion], versions: Sequence[str]) -> str | None:
+    """The version a rollback returns to, out of the registered `versions` (oldest number first), or None.
 
-    It goes back along the versions that have been current, as one goes back along visited pages: a rollback takes the
-    present version off, so that a second one leads further back, not to where the first came from. Only where the log
-    does not reach back to the first promotion (older registries have none), numbers decide: the version before.
+    Works like a browser's back button over the versions that have been current: each rollback removes the current
+    version from the trail, so a second rollback goes further back instead of returning to the first one's start. If
+    the log does not reach back to the first promotion (older registries have none), the target is the version with
+    the next lower number.
     """
     trail: list[str] = []
-    known = _in_effect(log, current)
-    for one in known:
-        if one.former is not None and (not trail or trail[-1] != one.former):
-            trail.append(one.former)
-        if one.decision == "rollback":
-            while trail and trail.pop() != one.version:
+    promotions = _in_effect(log, current)
+    for promotion in promotions:
+        if promotion.previous is not None and (not trail or trail[-1] != promotion.previous):
+            trail.append(promotion.previous)
+        if promotion.decision == "rollback":
+            while trail and trail.pop() != promotion.version:
                 pass
-        trail.append(one.version)
+        trail.append(promotion.version)
     if left := [version for version in trail if version in versions and version != current.version]:
         return left[-1]
-    if current.version not in versions or (known and known[0].former is None):
+    if current.version not in versions or (promotions and promotions[0].previous is None):
         return None
-    place = versions.index(current.version)
-    return versions[place - 1] if place else None
+    index = versions.index(current.version)
+    return versions[index - 1] if index else None
 
 
 def _in_effect(log: Iterable[Promotion], current: CurrentModel) -> list[Promotion]:
-    """Without lines that were written and then cut off before `current` changed: their epochs went to others."""
+    """Drop lines whose promotion was interrupted before `current` changed: their epochs were assigned again."""
     by_epoch = {
-        one.epoch: one
-        for one in log
-        if one.epoch < current.epoch or (one.version, one.epoch) == (current.version, current.epoch)
+        promotion.epoch: promotion
+        for promotion in log
+        if promotion.epoch < current.epoch or (promotion.version, promotion.epoch) == (current.version, current.epoch)
     }
     return [by_epoch[epoch] for epoch in sorted(by_epoch)]

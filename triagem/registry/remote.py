@@ -1,8 +1,7 @@
-"""Model versions in any store that fsspec knows (s3://, gs://, memory://, …), with verified copies in a local cache.
+"""Remote registry backend for any fsspec store (s3://, gs://, memory://, …), with verified copies in a local cache.
 
-An object store renames nothing and locks nothing: a version is uploaded with its manifest last, so that it does not
-exist before it is whole, and there must be one registrar and promoter at a time. `current` is one object, put in one
-request.
+Object stores have no rename and no lock. So a version is uploaded with its manifest last: it does not exist before it
+is complete. Only one process at a time may register or promote. `current` is one object, written in one request.
 """
 
 import shutil
@@ -16,18 +15,21 @@ from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
-from triagem.contracts.errors import InvalidInput, MissingExtra, ModelCorrupt, RegistryAway, TriagemError
+from triagem.contracts.errors import InvalidInput, MissingExtra, ModelCorrupt, RegistryUnavailable, TriagemError
 from triagem.contracts.model import MANIFEST_FILE, Manifest
-from triagem.registry.digests import digests
+from triagem.registry.digests import folder_digests
 
 
-class RemotePlace:
-    """See `registry.place.Place`. Copies lie in `<cache>/<digest of the manifest>/<version>/`: by content, so that a
-    version of the same name in another registry is never mistaken for this one."""
+class RemoteBackend:
+    """An fsspec store as `triagem.registry.backend.StorageBackend`.
+
+    Copies are stored in `<cache>/<digest of the manifest>/<version>/`: keyed by content, so that a version of
+    the same name in another registry is never mistaken for this one.
+    """
 
     def __init__(self, url: str, cache: Path) -> None:
-        self._url, self.scratch = url, cache.expanduser().absolute()
-        self._fs, root = _opened(url, self.name)
+        self._url, self.work_dir = url, cache.expanduser().absolute()
+        self._fs, root = _open_filesystem(url, self.name)
         self._root = root.rstrip("/")
 
     @property
@@ -36,24 +38,24 @@ class RemotePlace:
         return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
     def versions(self) -> list[str]:
-        with self._answering():
+        with self._translated_errors():
             self._fs.invalidate_cache()
-            found = self._fs.find(self._root)
-        names = [str(path).removeprefix(self._root).strip("/").split("/") for path in found]
-        return [name[0] for name in names if name[1:] == [MANIFEST_FILE]]
+            paths = self._fs.find(self._root)
+        parts = [str(path).removeprefix(self._root).strip("/").split("/") for path in paths]
+        return [folder for folder, *rest in parts if rest == [MANIFEST_FILE]]
 
     def read(self, name: str) -> bytes:
-        with self._answering():
+        with self._translated_errors():
             return bytes(self._fs.cat_file(f"{self._root}/{name}"))
 
     def write(self, name: str, content: bytes) -> None:
-        with self._answering():
+        with self._translated_errors():
             self._fs.pipe_file(f"{self._root}/{name}", content)
 
     @contextmanager
     def staging(self) -> Iterator[Path]:
-        self.scratch.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=".partial-", dir=self.scratch))
+        self.work_dir.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=".partial-", dir=self.work_dir))
         try:
             yield folder
         finally:
@@ -61,19 +63,19 @@ class RemotePlace:
 
     def publish(self, staged: Path, manifest: Manifest) -> None:
         target = f"{self._root}/{manifest.version}"
-        with self._answering():
-            if self._fs.exists(target):  # what an interrupted upload left
+        with self._translated_errors():
+            if self._fs.exists(target):  # left by an interrupted upload
                 self._fs.rm(target, recursive=True)
             self._fs.makedirs(target, exist_ok=True)
             for name in manifest.files:
                 self._fs.put_file(str(staged / name), f"{target}/{name}")
             try:
-                # Refused by stores that can, if somebody else took the name meanwhile.
+                # Stores that support it refuse this if another process has registered the name meanwhile.
                 self._fs.pipe_file(f"{target}/{MANIFEST_FILE}", (staged / MANIFEST_FILE).read_bytes(), mode="create")
             except FileExistsError:
                 raise InvalidInput(
-                    f"{self.name}: {manifest.version} was registered by somebody else meanwhile and may be mixed: "
-                    "remove it, and let one at a time register"
+                    f"{self.name}: {manifest.version} was registered by another process meanwhile and may mix both: "
+                    "remove it, and register from one process at a time"
                 ) from None
 
     def folder(self, version: str, manifest: bytes) -> Path:
@@ -81,57 +83,57 @@ class RemotePlace:
             expected = Manifest.model_validate_json(manifest)
         except ValidationError as error:
             raise ModelCorrupt(f"{self.name}/{version}/{MANIFEST_FILE} cannot be read: train again") from error
-        copy = self.scratch / sha256(manifest).hexdigest() / version
-        if copy.is_dir() and not expected.changed(digests(copy)):
+        copy = self.work_dir / sha256(manifest).hexdigest() / version
+        if copy.is_dir() and not expected.changed_files(folder_digests(copy)):
             return copy
         with self.staging() as folder:
             for name in expected.files:
-                with suppress(FileNotFoundError), self._answering():
+                with suppress(FileNotFoundError), self._translated_errors():
                     self._fs.get_file(f"{self._root}/{version}/{name}", str(folder / name))
             (folder / MANIFEST_FILE).write_bytes(manifest)
-            if changed := expected.changed(digests(folder)):
-                raise ModelCorrupt(f"{self.name}/{version}: {', '.join(changed)} changed since training")
-            self._keep(folder, copy)
+            if changed_files := expected.changed_files(folder_digests(folder)):
+                raise ModelCorrupt(f"{self.name}/{version}: {', '.join(changed_files)} changed since training")
+            self._store_copy(folder, copy)
         return copy
 
     def lock(self) -> nullcontext[None]:
         return nullcontext()
 
-    def _keep(self, folder: Path, copy: Path) -> None:
-        """Several processes may do this at once: the first one's copy stays, they are alike."""
+    def _store_copy(self, folder: Path, copy: Path) -> None:
+        """Move a download into the cache. Several processes may do this at once: the first copy stays."""
         copy.parent.mkdir(parents=True, exist_ok=True)
         with self.staging() as damaged:
             try:
                 folder.rename(copy)
-            except OSError:  # it is there: another process was first, or it is a damaged one
-                if digests(copy) != digests(folder):
+            except OSError:  # the copy exists: another process was first, or it is damaged
+                if folder_digests(copy) != folder_digests(folder):
                     copy.rename(damaged / "copy")
                     folder.rename(copy)
 
     @contextmanager
-    def _answering(self) -> Iterator[None]:
+    def _translated_errors(self) -> Iterator[None]:
         try:
             yield
         except (FileNotFoundError, TriagemError):
             raise
-        except Exception as error:  # each store's library has errors of its own
-            raise RegistryAway(f"{self.name}: {type(error).__name__}: {_first_line(error)}") from error
+        except Exception as error:  # each store's library has its own errors
+            raise RegistryUnavailable(f"{self.name}: {type(error).__name__}: {_first_line(error)}") from error
 
 
 def _first_line(error: Exception) -> str:
     return next(iter(str(error).splitlines()), "")
 
 
-def _opened(url: str, name: str) -> tuple[Any, str]:
+def _open_filesystem(url: str, name: str) -> tuple[Any, str]:
     try:
-        from fsspec.core import url_to_fs  # noqa: PLC0415 - a producer has none of it
+        from fsspec.core import url_to_fs  # noqa: PLC0415 - producers do not install it
     except ModuleNotFoundError:
         raise MissingExtra(f"TRIAGEM_REGISTRY_URL={name} needs fsspec: pip install 'triagem[registry]'") from None
     try:
         fs, root = url_to_fs(url)
     except ImportError as error:
         missing = getattr(error.__cause__, "name", None) or "its library"
-        raise MissingExtra(f"TRIAGEM_REGISTRY_URL={name} needs a library of its own: pip install {missing}") from None
+        raise MissingExtra(f"TRIAGEM_REGISTRY_URL={name} needs another library: pip install {missing}") from None
     except ValueError as error:
         raise InvalidInput(f"TRIAGEM_REGISTRY_URL: {error}") from None
     return fs, str(root)

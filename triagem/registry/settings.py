@@ -1,4 +1,4 @@
-"""The registry's slice of the environment."""
+"""Registry settings from the environment."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class RegistrySettings(BaseSettings):
-    """Where model versions lie, and where copies of those from a remote store are kept."""
+    """The registry's location, and the cache for copies from a remote store."""
 
     model_config = SettingsConfigDict(env_prefix="TRIAGEM_", env_file=".env", extra="ignore")
 

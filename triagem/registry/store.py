@@ -1,7 +1,7 @@
-"""The registry: immutable model versions, the seed's index over them, the file `current`, and the log of promotions.
+"""Model registry: immutable versions, the version index, the file `current`, and the promotion log.
 
-A version is written once and never changed. Going back is moving `current`; each move raises the epoch. Where the
-files lie is the business of `triagem.registry.local` and `triagem.registry.remote`.
+A version is written once and never changed. A rollback moves `current`; each move raises the epoch. The backends
+`triagem.registry.local` and `triagem.registry.remote` store the files.
 """
 
 import re
@@ -26,14 +26,14 @@ from triagem.contracts.model import (
     Manifest,
 )
 from triagem.registry import index
-from triagem.registry.digests import digest_of, digests
-from triagem.registry.local import LocalPlace
-from triagem.registry.place import Place
-from triagem.registry.promotions import Promotion, Why, before, parse
-from triagem.registry.remote import RemotePlace
+from triagem.registry.backend import StorageBackend
+from triagem.registry.digests import file_digest, folder_digests
+from triagem.registry.local import LocalBackend
+from triagem.registry.promotions import Promotion, PromotionReason, parse_log, rollback_target
+from triagem.registry.remote import RemoteBackend
 from triagem.registry.settings import RegistrySettings
 
-__all__ = ["Registry", "digest_of", "digests"]
+__all__ = ["Registry", "file_digest", "folder_digests"]
 
 FIRST_VERSION: Final = "v1.0.0"
 
@@ -43,14 +43,14 @@ def _utc_now() -> datetime:
 
 
 class Registry:
-    """Model versions in a folder, or in a store that fsspec knows.
+    """Model versions in a local folder or in an fsspec store.
 
     Args:
-        url: a path, a `file://` URL, or another, as `s3://bucket/models`.
-        cache: where copies from a remote store are kept; default: the environment's.
+        url: a path, a `file://` URL, or an fsspec URL such as `s3://bucket/models`.
+        cache: a folder for copies from a remote store; default: TRIAGEM_REGISTRY_CACHE.
 
     Raises:
-        InvalidInput: no such kind of URL.
+        InvalidInput: an unknown kind of URL.
         MissingExtra: the library for such URLs is not installed.
     """
 
@@ -58,176 +58,178 @@ class Registry:
         self, url: str | Path, *, cache: Path | None = None, clock: Callable[[], datetime] = _utc_now
     ) -> None:
         self._clock = clock
-        self._place: Place
+        self._backend: StorageBackend
         parts = urlsplit(str(url))
         if "://" in str(url) and parts.scheme != "file":
-            self._place = RemotePlace(str(url), cache or RegistrySettings().registry_cache)
+            self._backend = RemoteBackend(str(url), cache or RegistrySettings().registry_cache)
         else:
-            self._place = LocalPlace(Path(unquote(parts.path) if parts.scheme == "file" else url))
+            self._backend = LocalBackend(Path(unquote(parts.path) if parts.scheme == "file" else url))
 
     @property
     def root(self) -> Path:
         """The folder of a local registry. Raises InvalidInput for a remote one."""
-        if isinstance(self._place, LocalPlace):
-            return self._place.root
-        raise InvalidInput(f"{self._place.name} is no folder")
+        if isinstance(self._backend, LocalBackend):
+            return self._backend.root
+        raise InvalidInput(f"{self._backend.name} is not a local folder")
 
     @property
-    def scratch(self) -> Path:
-        """A local folder for work that is not finished: the registry's own, or a remote one's cache."""
-        return self._place.scratch
+    def work_dir(self) -> Path:
+        """A local folder for unfinished work: the registry's own, or a remote registry's cache."""
+        return self._backend.work_dir
 
     def versions(self) -> list[str]:
         """All registered versions, oldest number first."""
-        return sorted((name for name in self._place.versions() if re.fullmatch(VERSION_PATTERN, name)), key=_numbers)
+        return sorted(
+            (name for name in self._backend.versions() if re.fullmatch(VERSION_PATTERN, name)), key=_numbers
+        )
 
     def folder(self, version: str) -> Path:
-        """A local folder with a version's files; of a remote one a verified copy, downloaded once.
+        """A local folder with a version's files; for a remote registry a verified copy, downloaded once.
 
-        Raises NoModel if it is not registered, InvalidInput if it is no version name.
+        Raises NoModel if it is not registered, InvalidInput if the name is not valid.
         """
-        return self._place.folder(version, self._read_manifest(version))
+        return self._backend.folder(version, self._read_manifest(version))
 
     def manifest(self, version: str) -> Manifest:
         """A version's manifest. Raises ModelCorrupt if it cannot be read."""
-        content, where = self._read_manifest(version), f"{self._place.name}/{version}/{MANIFEST_FILE}"
+        content, where = self._read_manifest(version), f"{self._backend.name}/{version}/{MANIFEST_FILE}"
         try:
             manifest = Manifest.model_validate_json(content)
         except ValidationError as error:
             raise ModelCorrupt(f"{where} cannot be read ({type(error).__name__}): train again") from error
         if manifest.version != version:  # a copied folder
-            raise ModelCorrupt(f"{where} is of {manifest.version}: remove the folder, versions cannot be copied")
+            raise ModelCorrupt(f"{where} belongs to {manifest.version}: remove the folder, versions cannot be copied")
         return manifest
 
     def verify(self, version: str) -> Manifest:
-        """The manifest, after checking each file's SHA-256. Raises ModelCorrupt naming what was changed or added."""
+        """The manifest, after checking each file's SHA-256. Raises ModelCorrupt naming changed or added files."""
         folder, manifest = self.folder(version), self.manifest(version)
-        if changed := manifest.changed(digests(folder)):
+        if changed := manifest.changed_files(folder_digests(folder)):
             raise ModelCorrupt(f"{folder}: {', '.join(changed)} changed since training: restore it or train again")
         return manifest
 
     def read(self, version: str, name: str) -> bytes | None:
-        """One file of a version, verified, without the others; None if the version has none of that name.
+        """One verified file of a version; None if the version has no such file.
 
-        Raises ModelCorrupt if it is not what was registered.
+        Raises ModelCorrupt if it has changed since registration.
         """
         expected = self.manifest(version).files.get(name)
         if expected is None:
             return None
         content = self._read(f"{version}/{name}")
         if sha256(content).hexdigest() != expected:
-            raise ModelCorrupt(f"{self._place.name}/{version}: {name} changed since training: restore it")
+            raise ModelCorrupt(f"{self._backend.name}/{version}: {name} changed since training: restore it")
         return content
 
     def current(self) -> CurrentModel:
         """The version that workers should run. Raises NoModel if none was promoted."""
         try:
-            return CurrentModel.model_validate_json(self._place.read(CURRENT_FILE))
+            return CurrentModel.model_validate_json(self._backend.read(CURRENT_FILE))
         except FileNotFoundError:
-            raise NoModel(f"no current model in {self._place.name}: run `triagem train DATA_DIR`") from None
+            raise NoModel(f"no current model in {self._backend.name}: run `triagem train DATA_DIR`") from None
         except (OSError, ValidationError) as error:
             raise ModelCorrupt(
-                f"{self._place.name}/{CURRENT_FILE} cannot be read ({type(error).__name__})"
+                f"{self._backend.name}/{CURRENT_FILE} cannot be read ({type(error).__name__})"
             ) from error
 
-    def promote(self, version: str, why: Why | None = None) -> CurrentModel:
-        """Make a version current, raising the epoch, and note why. The files are verified first.
+    def promote(self, version: str, reason: PromotionReason | None = None) -> CurrentModel:
+        """Verify a version's files, make it current with a new epoch, and log the reason.
 
-        Asks no gate: that is `triagem.registry.promote.through_gate`.
+        Does not run the gate; `triagem.registry.promote.promote_through_gate` does.
         """
         self.verify(version)
-        with self._place.lock():
-            return self._move(version, why or Why())
+        with self._backend.lock():
+            return self._set_current(version, reason or PromotionReason())
 
     def rollback(self, reason: str = "") -> CurrentModel:
-        """Make the version current that was so before the present one; see `triagem.registry.promotions.before`.
+        """Return to the version that was current before; see `triagem.registry.promotions.rollback_target`.
 
         Raises NoModel if there was none.
         """
-        with self._place.lock():
+        with self._backend.lock():
             current = self.current()
-            version = before(current, self.promotions(), self.versions())
+            version = rollback_target(current, self.promotions(), self.versions())
             if version is None:
                 raise NoModel(f"no version was current before {current.version}: `triagem models list`")
             self.verify(version)
-            return self._move(version, Why(decision="rollback", reason=reason))
+            return self._set_current(version, PromotionReason(decision="rollback", reason=reason))
 
     def promotions(self) -> list[Promotion]:
         """All promotions and rollbacks, oldest first."""
-        return parse(self._read(PROMOTIONS_FILE))
+        return parse_log(self._read(PROMOTIONS_FILE))
 
     def register(self, staged: Path, manifest: Manifest) -> Manifest:
-        """Publish a staged folder as the next version and return its manifest, with version and digests filled in.
+        """Publish a staged folder as the next version and return its manifest with version and digests filled in.
 
-        `staged` comes from `staging`; the version appears whole or not at all. Into a remote store one at a time
-        registers.
+        `staged` comes from `staging`. The version appears completely or not at all. In a remote registry only one
+        process at a time may register.
         """
-        with self._place.lock():
-            manifest = manifest.model_copy(update={"version": self._next_version(), "files": digests(staged)})
+        with self._backend.lock():
+            manifest = manifest.model_copy(update={"version": self._next_version(), "files": folder_digests(staged)})
             (staged / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
-            self._place.publish(staged, manifest)
-            self._index()
+            self._backend.publish(staged, manifest)
+            self._update_index()
         return manifest
 
     def staging(self) -> AbstractContextManager[Path]:
-        """A local folder to write a version's files into before `register`; removed if it was not registered."""
-        return self._place.staging()
+        """A local folder for a version's files before `register`; removed if it was not registered."""
+        return self._backend.staging()
 
     def _read_manifest(self, version: str) -> bytes:
         if not re.fullmatch(VERSION_PATTERN, version):
-            raise InvalidInput(f"{version!r} is no version name, expected one like {FIRST_VERSION}")
+            raise InvalidInput(f"{version!r} is not a version name, expected one like {FIRST_VERSION}")
         try:
-            return self._place.read(f"{version}/{MANIFEST_FILE}")
+            return self._backend.read(f"{version}/{MANIFEST_FILE}")
         except FileNotFoundError:
-            where = self._place.name
+            where = self._backend.name
             raise NoModel(
-                f"no model version {version} in {where}: `triagem models list` shows what there is"
+                f"no model version {version} in {where}: `triagem models list` shows the registered versions"
             ) from None
         except OSError as error:
-            where = f"{self._place.name}/{version}/{MANIFEST_FILE}"
+            where = f"{self._backend.name}/{version}/{MANIFEST_FILE}"
             raise ModelCorrupt(f"{where} cannot be read ({type(error).__name__}): train again") from error
 
-    def _move(self, version: str, why: Why) -> CurrentModel:
+    def _set_current(self, version: str, reason: PromotionReason) -> CurrentModel:
         try:
-            former: CurrentModel | None = self.current()
+            previous: CurrentModel | None = self.current()
         except NoModel:
-            former = None
-        current = CurrentModel(version=version, epoch=former.epoch + 1 if former else 1)
+            previous = None
+        current = CurrentModel(version=version, epoch=previous.epoch + 1 if previous else 1)
         line = Promotion(
-            **why.model_dump(),
+            **reason.model_dump(),
             at=self._clock(),
             version=version,
             epoch=current.epoch,
-            former=former.version if former else None,
+            previous=previous.version if previous else None,
         )
-        # The log first: a line without its promotion is seen as such, a promotion without its line is a riddle.
+        # The log first: a line without its promotion is recognized and ignored; the reverse could not be explained.
         log = self._read(PROMOTIONS_FILE)
-        cut = b"" if not log or log.endswith(b"\n") else b"\n"
-        self._place.write(PROMOTIONS_FILE, log + cut + line.model_dump_json().encode() + b"\n")
-        self._place.write(CURRENT_FILE, current.model_dump_json().encode() + b"\n")
+        separator = b"" if not log or log.endswith(b"\n") else b"\n"
+        self._backend.write(PROMOTIONS_FILE, log + separator + line.model_dump_json().encode() + b"\n")
+        self._backend.write(CURRENT_FILE, current.model_dump_json().encode() + b"\n")
         return current
 
     def _next_version(self) -> str:
-        known = self.versions()
-        if not known:
+        versions = self.versions()
+        if not versions:
             return FIRST_VERSION
-        major, minor, _ = _numbers(known[-1])
+        major, minor, _ = _numbers(versions[-1])
         return f"v{major}.{minor + 1}.0"
 
-    def _index(self) -> None:
-        """Add what the index lacks: the new version, and any whose registration was cut off just before this."""
-        known = index.rows(self._read(INDEX_FILE))
-        found = []
+    def _update_index(self) -> None:
+        """Add the versions missing from the index: the new one, and any whose registration was interrupted here."""
+        rows = index.parse_index(self._read(INDEX_FILE))
+        manifests = []
         for version in self.versions():
-            if version not in known:
+            if version not in rows:
                 with suppress(ModelCorrupt):
-                    found.append(self.manifest(version))
-        folder = self._place.name.rstrip("/").rpartition("/")[2]
-        self._place.write(INDEX_FILE, index.with_rows(known, found, folder))
+                    manifests.append(self.manifest(version))
+        folder = self._backend.name.rstrip("/").rpartition("/")[2]
+        self._backend.write(INDEX_FILE, index.add_versions(rows, manifests, folder))
 
     def _read(self, name: str) -> bytes:
         try:
-            return self._place.read(name)
+            return self._backend.read(name)
         except FileNotFoundError:
             return b""
 

@@ -1,4 +1,4 @@
-"""What goes back to the CRMs: an outbox of its own, and who wants to be told."""
+"""Delivery outbox: results for CRMs, and the targets that receive them."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -30,14 +30,14 @@ def upgrade() -> None:
         sa.Column("next_at", sa.DateTime(timezone=True), server_default=sa.func.now(), nullable=False),
         sa.Column("leased_until", sa.DateTime(timezone=True)),
         sa.Column("state", sa.Text(), server_default="waiting", nullable=False),
-        sa.Column("settled_at", sa.DateTime(timezone=True)),
+        sa.Column("finished_at", sa.DateTime(timezone=True)),
         sa.Column("last_error", sa.Text()),
         sa.PrimaryKeyConstraint("id", name="pk_deliveries"),
         sa.ForeignKeyConstraint(["ticket_id"], ["tickets.id"], name="fk_deliveries_ticket_id", ondelete="CASCADE"),
         sa.UniqueConstraint(
             "ticket_id", "digest", "model_version", "review_id", "target", name="uq_deliveries_answer"
         ),
-        sa.CheckConstraint("state IN ('waiting', 'delivered', 'gave-up', 'overtaken')", name="ck_deliveries_state"),
+        sa.CheckConstraint("state IN ('waiting', 'delivered', 'failed', 'superseded')", name="ck_deliveries_state"),
     )
     op.create_index(
         "ix_deliveries_due", "deliveries", ["target", "next_at"], postgresql_where=sa.text("state = 'waiting'")

@@ -1,4 +1,4 @@
-"""What runs over stored tickets add: the runs, and what each said of each ticket. Without texts, for writers only."""
+"""Reclassification runs and their result for each ticket. No texts; accessible to writers only."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -24,22 +24,22 @@ def upgrade() -> None:
         sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
         sa.Column("kind", sa.Text(), nullable=False),
         sa.Column("state", sa.Text(), nullable=False),
-        sa.Column("why", sa.Text(), server_default="", nullable=False),
+        sa.Column("reason", sa.Text(), server_default="", nullable=False),
         sa.Column("version", sa.Text(), nullable=False),
         sa.Column("epoch", sa.BigInteger(), nullable=False),
         sa.Column("shadow", sa.Boolean(), nullable=False),
         sa.Column("force", sa.Boolean(), nullable=False),
-        sa.Column("tell_flips", sa.Boolean(), server_default="false", nullable=False),
+        sa.Column("notify_flips", sa.Boolean(), server_default="false", nullable=False),
         sa.Column("filters", JSONB(), nullable=False),
-        sa.Column("most", sa.BigInteger()),
-        sa.Column("until", sa.Text()),
+        sa.Column("max_tickets", sa.BigInteger()),
+        sa.Column("pause_hour", sa.Text()),
         _time("pause_at"),
         sa.Column("first_id", sa.BigInteger(), nullable=False),
         sa.Column("last_id", sa.BigInteger(), nullable=False),
         sa.Column("cursor", sa.BigInteger(), nullable=False),
         *(sa.Column(name, sa.BigInteger(), server_default="0", nullable=False) for name in _COUNTS),
         sa.Column("rate", sa.Double(), server_default="0", nullable=False),
-        sa.Column("measured", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("measured_count", sa.BigInteger(), server_default="0", nullable=False),
         _time("measured_at"),
         sa.Column("started_at", sa.DateTime(timezone=True), server_default=sa.func.now(), nullable=False),
         _time("finished_at"),
@@ -62,13 +62,13 @@ def upgrade() -> None:
         ),
         sa.Column("outcome", sa.Text(), nullable=False),
         *(
-            sa.Column(f"{when}_{what}", kind)
+            sa.Column(f"{when}_{column}", kind)
             for when in ("before", "after")
-            for what, kind in (("label", sa.Text()), ("confidence", sa.Double()), ("band", sa.Text()))
+            for column, kind in (("label", sa.Text()), ("confidence", sa.Double()), ("band", sa.Text()))
         ),
         sa.PrimaryKeyConstraint("run_id", "ticket_id", name="pk_run_changes"),
     )
-    # `forget` deletes what there is of one ticket.
+    # For `forget`, which deletes the rows of one ticket.
     op.create_index("ix_run_changes_ticket_id", "run_changes", ["ticket_id"])
     op.execute("GRANT SELECT, INSERT, UPDATE, DELETE ON reclassify_runs, run_changes TO triagem_writer")
 

@@ -1,1 +1,1 @@
-"""Side-by-side figures: everything that is compared runs in one process, in turns, on the same texts."""
+"""Benchmarks. Everything that is compared runs in one process, interleaved, on the same texts."""

@@ -1,6 +1,6 @@
-"""What Kubernetes makes of the signal: KEDA between none and one, its autoscaler above, as both publish it.
+"""Model of Kubernetes autoscaling: KEDA between zero and one replica, the HPA above, as both document it.
 
-For the test that plays the cluster's part, and for the simulation.
+Used by the test that simulates a cluster, and by `triagem bench scale`.
 """
 
 from collections import deque
@@ -10,13 +10,13 @@ from math import ceil
 
 @dataclass
 class Autoscaler:
-    """One Deployment's. Call `replicas` once a period (Kubernetes: 15 s) with a clock in seconds.
+    """The autoscaler of one Deployment. Call `replicas` once per period (Kubernetes: 15 s) with a clock in seconds.
 
-    `window_s` is the stabilisation window for fewer: the highest proposal within it counts. `cooldown_s` is KEDA's:
-    so long must nothing be wanted until the last ones go. `target` is the metric's value for one replica.
+    `window_s` is the scale-down stabilization window: the highest proposal within it counts. `cooldown_s` is KEDA's:
+    the time the metric must be zero before the last replica is removed. `target` is the metric's value per replica.
     """
 
-    most: int
+    max_replicas: int
     window_s: float = 300.0
     cooldown_s: float = 300.0
     tolerance: float = 0.1
@@ -25,7 +25,7 @@ class Autoscaler:
     _active_at: float = float("-inf")
 
     def replicas(self, now: float, current: int, metric: float | None) -> int:
-        """How many there should be from now on. `metric` is None where it could not be had: all stays as it is."""
+        """The desired number of replicas. If `metric` is None (not available), it stays unchanged."""
         if metric is None:
             return current
         if metric > 0:
@@ -35,16 +35,16 @@ class Autoscaler:
         if now - self._active_at >= self.cooldown_s:
             self._proposals.clear()
             return 0
-        wanted = self._proposed(current, metric)
-        self._proposals.append((now, wanted))
+        desired = self._proposed(current, metric)
+        self._proposals.append((now, desired))
         while self._proposals[0][0] < now - self.window_s:
             self._proposals.popleft()
-        if wanted > current:
-            return min(wanted, current + max(4, current))  # its default policy: four more, or twice as many
-        return min(current, max(one for _, one in self._proposals))
+        if desired > current:
+            return min(desired, current + max(4, current))  # the HPA's default policy: four more, or twice as many
+        return min(current, max(replicas for _, replicas in self._proposals))
 
     def _proposed(self, current: int, metric: float) -> int:
-        ratio = metric / self.target / current  # the metric is shared over the replicas: AverageValue
+        ratio = metric / self.target / current  # AverageValue: the metric is divided by the replicas
         if abs(ratio - 1) <= self.tolerance:
             return current
-        return min(self.most, max(1, ceil(current * ratio - 1e-9)))
+        return min(self.max_replicas, max(1, ceil(current * ratio - 1e-9)))

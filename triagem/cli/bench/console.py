@@ -1,4 +1,4 @@
-"""`triagem bench console`: how long the server takes for each page, with many tickets stored."""
+"""`triagem bench console`: response time of each console page, with many tickets stored."""
 
 import statistics
 import time
@@ -9,20 +9,20 @@ from http.client import HTTPConnection
 import torch
 from sqlalchemy import text as sql
 
-from triagem.cli.bench.gateway import started
-from triagem.cli.bench.ground import Bench, BenchFailed
-from triagem.cli.bench.machine import describe
-from triagem.cli.bench.store import fill
-from triagem.cli.stack.ports import choose
-from triagem.db.keys import Scope, create
-from triagem.db.sessions import begin
+from triagem.cli.bench.gateway import started_gateway
+from triagem.cli.bench.harness import BenchFailed, BenchStack
+from triagem.cli.bench.machine import describe_machine
+from triagem.cli.bench.store import fill_database
+from triagem.cli.stack.ports import choose_port
+from triagem.db.api_keys import Scope, create_key
+from triagem.db.console_sessions import begin
 from triagem.gateway.console.session import COOKIE
 
 _TIMES = 15
 
-# What `triagem.db.search` would have learned: the texts are all alike but for the ticket's id.
+# The search index that `triagem.db.search` would build: the texts differ only in the ticket's id.
 _WORDS = sql("""
-INSERT INTO ticket_words (ticket_id, digest, words)
+INSERT INTO ticket_lexemes (ticket_id, digest, lexemes)
 SELECT t.id, t.digest, common.words || to_tsvector('simple', t.external_id)
 FROM tickets t, (SELECT strip(to_tsvector('portuguese', text)) AS words FROM tickets LIMIT 1) AS common
 """)
@@ -31,8 +31,8 @@ PAGES = {
     "overview": "overview",
     "tickets": "tickets",
     "tickets, a band": "tickets?band=review",
-    "tickets, a word of all texts": "tickets?words=fatura",
-    "tickets, a word of one text": "tickets?words=4711",
+    "tickets, a word of all texts": "tickets?query=fatura",
+    "tickets, a word of one text": "tickets?query=4711",
     "tickets, a label that none has": "tickets?label=none",
     "a ticket": "ticket?source=fill&id=4711",
     "review": "review",
@@ -42,8 +42,8 @@ PAGES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
-    """Milliseconds from asked to answered, in full, on one connection; and what was sent."""
+class PageTiming:
+    """Milliseconds from request to complete response, on one connection, and the response's size."""
 
     page: str
     median_ms: float
@@ -52,43 +52,43 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
-    """What `--json` prints."""
+class ConsoleBenchmark:
+    """Output of `--json`."""
 
     machine: dict[str, str]
     tickets: int
-    pages: list[Page]
+    pages: list[PageTiming]
 
 
-def run(on: Bench, tickets: int, *, told: Callable[[str], None]) -> Report:
-    """Fill, then ask for each page in turns."""
-    told(f"fill to {tickets:,} tickets")
-    fill(on.database, tickets)
-    with on.database.autocommit() as connection:
+def run(stack: BenchStack, tickets: int, *, on_progress: Callable[[str], None]) -> ConsoleBenchmark:
+    """Fill the database, then request the pages in turn."""
+    on_progress(f"fill to {tickets:,} tickets")
+    fill_database(stack.database, tickets)
+    with stack.database.autocommit() as connection:
         connection.execute(sql("SET statement_timeout = 0"))
         connection.execute(_WORDS)
         connection.execute(sql("VACUUM ANALYZE"))
-    key, _ = create(on.database, "bench", [Scope.ADMIN])
-    port = choose()
-    with started(on.endpoints, on.work / "gateway.log", port, TRIAGEM_REGISTRY_URL=str(on.registry)):
-        told("ask for pages")
-        pages = _ask(port, begin(on.database, key))
-    return Report(describe(torch.device("cpu")), tickets, pages)
+    key, _ = create_key(stack.database, "bench", [Scope.ADMIN])
+    port = choose_port()
+    with started_gateway(stack.endpoints, stack.work / "gateway.log", port, TRIAGEM_REGISTRY_URL=str(stack.registry)):
+        on_progress("request pages")
+        pages = _request_pages(port, begin(stack.database, key))
+    return ConsoleBenchmark(describe_machine(torch.device("cpu")), tickets, pages)
 
 
-def _ask(port: int, token: str) -> list[Page]:
-    took: dict[str, list[float]] = {name: [] for name in PAGES}
+def _request_pages(port: int, token: str) -> list[PageTiming]:
+    durations: dict[str, list[float]] = {name: [] for name in PAGES}
     sizes: dict[str, int] = {}
     connection = HTTPConnection("127.0.0.1", port, timeout=120)
     for _ in range(_TIMES):
         for name, path in PAGES.items():
             began = time.perf_counter()
             connection.request("GET", f"/console/{path}", headers={"Cookie": f"{COOKIE}={token}"})
-            answer = connection.getresponse()
-            body = answer.read()
-            took[name].append((time.perf_counter() - began) * 1000)
-            if answer.status != 200:
-                raise BenchFailed(f"the page {path} answered {answer.status}")
+            response = connection.getresponse()
+            body = response.read()
+            durations[name].append((time.perf_counter() - began) * 1000)
+            if response.status != 200:
+                raise BenchFailed(f"page {path}: HTTP status {response.status}")
             sizes[name] = len(body)
     connection.close()
-    return [Page(name, statistics.median(times), max(times), sizes[name]) for name, times in took.items()]
+    return [PageTiming(name, statistics.median(times), max(times), sizes[name]) for name, times in durations.items()]

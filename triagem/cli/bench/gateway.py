@@ -1,7 +1,7 @@
-"""`triagem bench gateway`: tickets over HTTP at a fixed rate, on a stack of its own that is erased after.
+"""`triagem bench gateway`: tickets over HTTP at a fixed rate, on a temporary stack.
 
-An open loop: a request is due at its time whether the one before was answered or not, and its answer's time counts
-from when it was due. A gateway that stalls is not excused from the requests that it kept waiting.
+Open-loop load: a request is due at its time whether the previous one was answered or not, and its latency counts from
+when it was due. So requests that were delayed by a stalled gateway are included in its latency.
 """
 
 import asyncio
@@ -18,22 +18,22 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from triagem.cli.bench.ground import BenchFailed
-from triagem.cli.bench.machine import describe
-from triagem.cli.commands.up import prepare
+from triagem.cli.bench.harness import BenchFailed
+from triagem.cli.bench.machine import describe_machine
+from triagem.cli.commands.up import prepare_database
 from triagem.cli.processes import WorkerProcess
 from triagem.cli.stack import Endpoints, LocalStack
-from triagem.cli.stack.ports import choose
+from triagem.cli.stack.ports import choose_port
 from triagem.db import Database
-from triagem.db.keys import Scope, create
+from triagem.db.api_keys import Scope, create_key
 
 CONNECTIONS = 32
-_NUMBERS = count()
+_SEQUENCE = count()
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What is asked for: so many requests a second, each with so many tickets; none: the route that does nothing."""
+    """A load: requests per second and tickets per request; with 0 tickets, requests to the no-op route."""
 
     name: str
     per_s: float
@@ -41,18 +41,18 @@ class Load:
 
 
 LOADS = (
-    Load("a route that does nothing", 500, 0),
-    Load("tickets one by one", 500, 1),
+    Load("no-op route", 500, 0),
+    Load("single tickets", 500, 1),
     Load("tickets in batches of 100", 50, 100),
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
-    """Of one load: requests and tickets a second that were answered, milliseconds from due to answered."""
+class LoadResult:
+    """The result of a load: answered requests and tickets per second, milliseconds from due to answered."""
 
     load: str
-    asked_per_s: float
+    offered_per_s: float
     requests_per_s: float
     tickets_per_s: float
     p50_ms: float
@@ -61,58 +61,58 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
-    """What `--json` prints. `p99_vs_nothing`: of tickets one by one against the route that does nothing."""
+class GatewayBenchmark:
+    """Output of `--json`. `p99_vs_noop`: p99 of single tickets divided by that of the no-op route."""
 
     machine: dict[str, str]
     connections: int
     seconds: float
-    rows: list[Measured]
-    p99_vs_nothing: float
+    rows: list[LoadResult]
+    p99_vs_noop: float
 
 
-def run(texts: Sequence[str], *, seconds: float, rounds: int, told: Callable[[str], None]) -> Report:
-    """Each load in turns, `rounds` times for so many seconds; of each the median round."""
-    measured: dict[str, list[Measured]] = {load.name: [] for load in LOADS}
+def run(texts: Sequence[str], *, seconds: float, rounds: int, on_progress: Callable[[str], None]) -> GatewayBenchmark:
+    """Run the loads in turn, `rounds` times for `seconds` each; returns each load's round with the median p99."""
+    results: dict[str, list[LoadResult]] = {load.name: [] for load in LOADS}
     with _gateway() as (port, key):
-        for turn in range(rounds):
-            for load in LOADS if turn % 2 == 0 else reversed(LOADS):
-                told(load.name)
+        for round_number in range(rounds):
+            for load in LOADS if round_number % 2 == 0 else reversed(LOADS):
+                on_progress(load.name)
                 requests = [_request(load, key, texts) for _ in range(round(load.per_s * seconds))]
-                measured[load.name].append(asyncio.run(_loaded(load, port, requests)))
-    rows = [sorted(of, key=lambda one: one.p99_ms)[len(of) // 2] for of in measured.values()]
-    return Report(
-        machine=describe(torch.device("cpu")),
+                results[load.name].append(asyncio.run(_run_load(load, port, requests)))
+    rows = [sorted(runs, key=lambda result: result.p99_ms)[len(runs) // 2] for runs in results.values()]
+    return GatewayBenchmark(
+        machine=describe_machine(torch.device("cpu")),
         connections=CONNECTIONS,
         seconds=seconds,
         rows=rows,
-        p99_vs_nothing=statistics.median(
-            one.p99_ms / nothing.p99_ms
-            for nothing, one in zip(measured[LOADS[0].name], measured[LOADS[1].name], strict=True)
+        p99_vs_noop=statistics.median(
+            single.p99_ms / noop.p99_ms
+            for noop, single in zip(results[LOADS[0].name], results[LOADS[1].name], strict=True)
         ),
     )
 
 
 @contextmanager
 def _gateway() -> Iterator[tuple[int, str]]:
-    """A gateway's port and a key for it. No worker: what is measured is how tickets come in."""
+    """Start a gateway; returns its port and a key. Without a worker: only the intake of tickets is measured."""
     with TemporaryDirectory(prefix="triagem-bench-") as folder:
         stack = LocalStack(Path(folder) / "stack")
         endpoints = stack.start()
         try:
-            prepare(endpoints)
+            prepare_database(endpoints)
             with Database(endpoints.database_url) as database:
-                _, key = create(database, "bench", [Scope.ENQUEUE])
-            port = choose()
-            with started(endpoints, Path(folder) / "gateway.log", port):
+                _, key = create_key(database, "bench", [Scope.ENQUEUE])
+            port = choose_port()
+            with started_gateway(endpoints, Path(folder) / "gateway.log", port):
                 yield port, key
         finally:
             stack.erase()
 
 
 @contextmanager
-def started(endpoints: Endpoints, file: Path, port: int, **more: str) -> Iterator[None]:
-    """A gateway process that listens there."""
+def started_gateway(endpoints: Endpoints, file: Path, port: int, **more: str) -> Iterator[None]:
+    """Start a gateway process and wait until it listens on the port."""
     settings = {"TRIAGEM_GATEWAY_PORT": str(port), "TRIAGEM_GATEWAY_RATE_LIMIT": "100000/second", **more}
     with WorkerProcess(endpoints, file, "gateway", **settings) as process:
         end = time.monotonic() + 60
@@ -124,14 +124,14 @@ def started(endpoints: Endpoints, file: Path, port: int, **more: str) -> Iterato
             else:
                 yield
                 return
-        raise BenchFailed(f"the gateway did not start: {process.why_ended()}")
+        raise BenchFailed(f"the gateway did not start: {process.exit_reason()}")
 
 
 def _request(load: Load, key: str, texts: Sequence[str]) -> bytes:
     if not load.tickets:
         return b"GET /health/live HTTP/1.1\r\nHost: bench\r\n\r\n"
-    numbers = [next(_NUMBERS) for _ in range(load.tickets)]
-    rows = [{"source": "bench", "external_id": str(one), "text": texts[one % len(texts)]} for one in numbers]
+    numbers = [next(_SEQUENCE) for _ in range(load.tickets)]
+    rows = [{"source": "bench", "external_id": str(number), "text": texts[number % len(texts)]} for number in numbers]
     body = json.dumps(rows if load.tickets > 1 else rows[0], ensure_ascii=False).encode()
     head = (
         "POST /v1/tickets HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n"
@@ -140,18 +140,18 @@ def _request(load: Load, key: str, texts: Sequence[str]) -> bytes:
     return head.encode() + body
 
 
-async def _loaded(load: Load, port: int, requests: Sequence[bytes]) -> Measured:
-    """All requests over the connections, each taking the next one that is due."""
+async def _run_load(load: Load, port: int, requests: Sequence[bytes]) -> LoadResult:
+    """Send all requests; each connection takes the next one that is due."""
     waits: list[float] = []
     failed = 0
-    turn = iter(enumerate(requests))
+    queue = iter(enumerate(requests))
     began = time.perf_counter() + 0.1
 
     async def connection() -> None:
         nonlocal failed
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        for place, request in turn:
-            due = began + place / load.per_s
+        for index, request in queue:
+            due = began + index / load.per_s
             if (early := due - time.perf_counter()) > 0:
                 await asyncio.sleep(early)
             writer.write(request)
@@ -161,16 +161,16 @@ async def _loaded(load: Load, port: int, requests: Sequence[bytes]) -> Measured:
         writer.close()
 
     await asyncio.gather(*(connection() for _ in range(CONNECTIONS)))
-    passed = time.perf_counter() - began
+    elapsed = time.perf_counter() - began
     cuts = statistics.quantiles(waits, n=100)
-    answered = (len(waits) - failed) / passed
-    return Measured(
+    answered = (len(waits) - failed) / elapsed
+    return LoadResult(
         load.name, load.per_s, answered, answered * load.tickets, cuts[49] * 1000, cuts[98] * 1000, failed
     )
 
 
 async def _status(reader: asyncio.StreamReader) -> int:
-    """The status of one answer; its body is read to the end."""
+    """The status of a response, after reading its body to the end."""
     head = (await reader.readuntil(b"\r\n\r\n")).lower()
     if b"content-length:" in head:
         await reader.readexactly(int(head.partition(b"content-length:")[2].split(b"\r\n")[0]))

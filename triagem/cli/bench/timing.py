@@ -1,4 +1,4 @@
-"""Fair timing: contenders take turns, so that a slow minute of the machine hits all of them. Pure but the clock."""
+"""Interleaved timing: contenders take turns, so that a slow minute of the machine affects all. Pure but the clock."""
 
 import statistics
 import time
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
-    """A rate of several runs: work units a second."""
+class Measurement:
+    """Median and range of several runs: a rate, a ratio or a time."""
 
     median: float
     low: float
@@ -17,37 +17,37 @@ class Figure:
 
     @property
     def spread(self) -> float:
-        """Half the distance between the slowest and the fastest run, as a share of the median."""
+        """Half the range between the slowest and the fastest run, as a share of the median."""
         return (self.high - self.low) / 2 / self.median
 
 
-def figure(units: float, seconds: Sequence[float]) -> Figure:
-    """Seconds of several runs of `units` of work to their rate."""
-    rates = [units / max(one, 1e-9) for one in seconds]
-    return Figure(statistics.median(rates), min(rates), max(rates), len(rates))
+def rate_of(units: float, seconds: Sequence[float]) -> Measurement:
+    """The rate, in units per second, of several runs that took `seconds` for `units` of work each."""
+    rates = [units / max(duration, 1e-9) for duration in seconds]
+    return Measurement(statistics.median(rates), min(rates), max(rates), len(rates))
 
 
-def take_turns(
+def interleave(
     contenders: Mapping[str, Callable[[], object]],
     *,
     rounds: int,
     clock: Callable[[], float] = time.perf_counter,
-    told: Callable[[str], None] = lambda _: None,
+    on_progress: Callable[[str], None] = lambda _: None,
 ) -> dict[str, list[float]]:
-    """Seconds of each contender in each round. Every second round runs backwards: nobody is always the one
-    who finds the caches and the clock rate as its neighbour left them."""
+    """Seconds of each contender in each round. Every second round runs in reverse order, so that no contender always
+    starts with the caches and the clock rate that the same neighbour left."""
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
-    for turn in range(rounds):
+    for round_number in range(rounds):
         order = list(contenders)
-        for name in order if turn % 2 == 0 else reversed(order):
-            told(name)
+        for name in order if round_number % 2 == 0 else reversed(order):
+            on_progress(name)
             began = clock()
             contenders[name]()
             seconds[name].append(clock() - began)
     return seconds
 
 
-def ratio(seconds: Mapping[str, Sequence[float]], ours: str, theirs: str) -> Figure:
-    """How many times faster `ours` is, round by round: what slows both of a round cancels."""
+def ratio(seconds: Mapping[str, Sequence[float]], ours: str, theirs: str) -> Measurement:
+    """The speed-up of `ours` over `theirs` in each round: what slows down a whole round cancels out."""
     pairs = [b / a for a, b in zip(seconds[ours], seconds[theirs], strict=True)]
-    return Figure(statistics.median(pairs), min(pairs), max(pairs), len(pairs))
+    return Measurement(statistics.median(pairs), min(pairs), max(pairs), len(pairs))

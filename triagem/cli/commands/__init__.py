@@ -1,1 +1,1 @@
-"""One file a command; each imports its rooms when called, so that `--help` is quick and torch stays optional."""
+"""One module per command. Each imports its packages when called, so that `--help` is fast and torch is optional."""

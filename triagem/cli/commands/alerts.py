@@ -1,4 +1,4 @@
-"""`triagem alerts`: what is still to be told to a person, and the rules of who is told what."""
+"""`triagem alerts`: lists undelivered alerts, checks the alert rules, and sends test messages."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,11 +10,14 @@ from triagem.cli.output import Format, as_mapping, print_rows
 from triagem.contracts.errors import InvalidInput, NotConfigured
 
 if TYPE_CHECKING:
-    from triagem.alerts.rules_file import Rules
+    from triagem.alerts.rules_file import AlertRules
 
-alerts = typer.Typer(no_args_is_help=True, help="What a person should know: doubtful tickets, drift, retraining.")
+alerts = typer.Typer(
+    no_args_is_help=True, help="Alerts on low-confidence tickets and system alerts: list, check rules, test."
+)
 
-_Form = Annotated[Format, typer.Option("--format", help="How to print.")]
+_Form = Annotated[Format, typer.Option("--format", help="Output format.")]
+_CONDITIONS = ("kinds", "labels", "sources", "bands", "under", "every_s")
 
 
 def register(app: typer.Typer) -> None:
@@ -26,34 +29,38 @@ def register(app: typer.Typer) -> None:
 def list_(
     *,
     kind: Annotated[
-        str | None, typer.Option(help="low-confidence, drift, retraining-due, run-ended, or a window alert's.")
+        str | None,
+        typer.Option(
+            help="low-confidence, drift, retraining-due, run-ended, unsure-share, error-rate, latency, memory, "
+            "oldest-ticket or no-worker."
+        ),
     ] = None,
-    limit: Annotated[int, typer.Option(min=1)] = 50,
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number of alerts.")] = 50,
     form: _Form = Format.TABLE,
 ) -> None:
-    """List alerts that were not delivered yet, newest first.
+    """List undelivered alerts, newest first.
 
     Example: `triagem alerts list --kind drift --format json`
     """
-    from triagem.db.alerts import undelivered
+    from triagem.db.alerts import undelivered_alerts
 
     with servers.database() as database:
-        rows = [as_mapping(one) for one in undelivered(database, kind=kind, limit=limit)]
+        rows = [as_mapping(alert) for alert in undelivered_alerts(database, kind=kind, limit=limit)]
     if form is Format.JSON:
         print_rows(rows, ("id", "kind", "about", "band", "confidence", "detail", "created_at"), form)
         return
     for row in rows:
-        row["says"] = (row["detail"] or {}).get("says", row["band"])
-    print_rows(rows, ("created_at", "kind", "about", "confidence", "says"), form)
+        row["summary"] = (row["detail"] or {}).get("summary", row["band"])
+    print_rows(rows, ("created_at", "kind", "about", "confidence", "summary"), form)
 
 
 @alerts.command()
 def check(
-    file: Annotated[Path | None, typer.Argument(help="Rules; default: TRIAGEM_ALERTS_FILE.")] = None,
+    file: Annotated[Path | None, typer.Argument(help="File of alert rules; default: TRIAGEM_ALERTS_FILE.")] = None,
     *,
     form: _Form = Format.TABLE,
 ) -> None:
-    """Check the rules, and show who is told what. Sends nothing.
+    """Validate the alert rules, and show which channel receives which alerts. Sends nothing.
 
     Example: `triagem alerts check alerts.toml`
     """
@@ -61,54 +68,58 @@ def check(
         {
             "rule": name.partition(".")[0],
             "channel": name.partition(".")[2],
-            "type": one.channel.type,
-            "language": one.language,
-            **one.rule.model_dump(mode="json", include={"kinds", "labels", "sources", "bands", "under", "every_s"}),
+            "type": target.channel.type,
+            "language": target.language,
+            **target.rule.model_dump(mode="json", include=set(_CONDITIONS)),
         }
-        for name, one in _rules(file).targets.items()
+        for name, target in _rules(file).targets.items()
     ]
-    columns = ("rule", "channel", "type", "language", "kinds", "labels", "sources", "bands", "under", "every_s")
     if form is Format.TABLE:
-        rows = [{key: ", ".join(it) if isinstance(it, list) else it for key, it in row.items()} for row in rows]
-    print_rows(rows, columns, form)
+        rows = [
+            {key: ", ".join(value) if isinstance(value, list) else value for key, value in row.items()}
+            for row in rows
+        ]
+    print_rows(rows, ("rule", "channel", "type", "language", *_CONDITIONS), form)
 
 
 @alerts.command("test")
 def try_(
-    rule: Annotated[str, typer.Argument(help="A rule's name.")],
+    rule: Annotated[str, typer.Argument(help="Name of the rule.")],
     *,
     form: _Form = Format.TABLE,
 ) -> None:
-    """Send a test message through each channel of a rule, at once; exit status 1 if one does not take it.
+    """Send a test message through each channel of a rule now. Exit status 1 if one is not delivered.
 
     Example: `triagem alerts test doubtful`
     """
     from datetime import UTC, datetime
 
-    from triagem.alerts.message import trial
-    from triagem.alerts.tell import sender
+    from triagem.alerts.notify import channel_sender
+    from triagem.alerts.rendering import build_test_message
     from triagem.outgoing import Delivered
     from triagem.outgoing.send import Sender
 
     rules = _rules(None)
-    targets = {name: one for name, one in rules.targets.items() if name.partition(".")[0] == rule}
+    targets = {name: target for name, target in rules.targets.items() if name.partition(".")[0] == rule}
     if not targets:
         names = ", ".join(dict.fromkeys(name.partition(".")[0] for name in rules.targets))
-        raise InvalidInput(f"TRIAGEM_ALERTS_FILE has no rule {rule!r}; it has: {names or 'none'}")
-    send = sender(Sender(rules.allowed_hosts).send)
+        raise InvalidInput(f"TRIAGEM_ALERTS_FILE has no rule {rule!r}; its rules: {names or 'none'}")
+    send = channel_sender(Sender(rules.allowed_hosts).send)
     rows = []
-    for name, one in targets.items():
-        verdict = send(one.channel, trial(rule, one.language, datetime.now(UTC)))
-        why = "" if isinstance(verdict, Delivered) else verdict.reason
-        rows.append({"channel": name.partition(".")[2], "delivered": not why, "why": why})
-    print_rows(rows, ("channel", "delivered", "why"), form)
+    for name, target in targets.items():
+        outcome = send(target.channel, build_test_message(rule, target.language, datetime.now(UTC)))
+        error = "" if isinstance(outcome, Delivered) else outcome.reason
+        rows.append({"channel": name.partition(".")[2], "delivered": not error, "error": error})
+    print_rows(rows, ("channel", "delivered", "error"), form)
     if not all(row["delivered"] for row in rows):
         raise typer.Exit(1)
 
 
-def _rules(file: Path | None) -> "Rules":
+def _rules(file: Path | None) -> "AlertRules":
     from triagem.alerts.rules_file import AlertSettings, from_environment, load
 
     if file is None and AlertSettings().alerts_file is None:
-        raise NotConfigured("TRIAGEM_ALERTS_FILE is not set: nobody is told, `triagem alerts list` shows what waits")
+        raise NotConfigured(
+            "TRIAGEM_ALERTS_FILE is not set: no alert is sent; `triagem alerts list` shows undelivered alerts"
+        )
     return load(file) if file else from_environment()

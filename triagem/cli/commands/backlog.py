@@ -1,4 +1,4 @@
-"""`triagem backlog`: what waits, what is in flight, how old the oldest is, who works on it, what is the matter."""
+"""`triagem backlog`: queue depth and age, worker states, the scaling signal and a one-line diagnosis."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -9,13 +9,13 @@ import typer
 
 from triagem.cli import servers
 from triagem.cli.output import console, print_json
-from triagem.contracts.errors import InboxAway
+from triagem.contracts.errors import InboxUnavailable
 from triagem.contracts.ticket import Lane
 from triagem.inbox import Depth, InboxSettings
 from triagem.inbox.desired import paused
-from triagem.inbox.lease import workers
-from triagem.inbox.scaling import NoSample, ScalingSettings
-from triagem.inbox.signal import signal
+from triagem.inbox.lease import worker_states
+from triagem.inbox.scaling import NoSignal, ScalingSettings
+from triagem.inbox.scaling_signal import scaling_signal
 
 
 def register(app: typer.Typer) -> None:
@@ -24,19 +24,19 @@ def register(app: typer.Typer) -> None:
 
 
 def backlog(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """Show what waits, who works on it, how many workers it asks for, and in one line what is the matter.
+    """Show queue depth, workers, the desired number of workers and a one-line diagnosis.
 
     Example: `triagem backlog --json`
     """
     inbox = servers.inbox()
-    scaling = signal(inbox, ScalingSettings())
-    if isinstance(scaling, NoSample):
-        raise InboxAway(scaling.why)
+    scaling = scaling_signal(inbox, ScalingSettings())
+    if isinstance(scaling, NoSignal):
+        raise InboxUnavailable(scaling.reason)
     depths = {lane: inbox.depth(lane) for lane in Lane}
-    states, held = workers(inbox.redis), paused(inbox.redis)
-    suspects = inbox.suspects()
-    matter = situation(
-        depths, states, inbox.settings, paused=held, suspects=suspects, memory_used=inbox.memory_used()
+    states, is_paused = worker_states(inbox.redis), paused(inbox.redis)
+    quarantined = inbox.quarantined()
+    diagnosis = diagnose(
+        depths, states, inbox.settings, paused=is_paused, quarantined=quarantined, memory_used=inbox.memory_used()
     )
     if as_json:
         print_json(
@@ -44,53 +44,55 @@ def backlog(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.
                 **asdict(scaling),
                 "lanes": {lane.value: depth for lane, depth in depths.items()},
                 "states": states,
-                "paused": held,
-                "suspects": suspects,
-                "situation": matter,
+                "paused": is_paused,
+                "quarantined": quarantined,
+                "diagnosis": diagnosis,
             }
         )
         return
     for lane, depth in depths.items():
-        age = "" if depth.oldest_s is None else f", the oldest for {depth.oldest_s:.0f} s"
+        age = "" if depth.oldest_s is None else f", oldest {depth.oldest_s:.0f} s"
         console.print(f"{lane}: {depth.waiting:,} waiting, {depth.in_flight:,} in flight{age}", highlight=False)
-    said = ", ".join(f"{number} {state}" for state, number in Counter(states.values()).most_common())
+    counts = ", ".join(f"{number} {state}" for state, number in Counter(states.values()).most_common())
     console.print(
-        f"{len(states)} worker{'' if len(states) == 1 else 's'}" + (f": {said}" if said else ""),
+        f"{len(states)} worker{'' if len(states) == 1 else 's'}" + (f": {counts}" if counts else ""),
         markup=False,
         highlight=False,
     )
-    drain = "" if scaling.drain_s is None else f", done in {scaling.drain_s:.0f} s"
+    drain = "" if scaling.drain_s is None else f", drained in {scaling.drain_s:.0f} s"
     console.print(
-        f"{scaling.rate:,.4g} tickets per busy second a worker{drain}; desired: {scaling.desired} ({scaling.why})",
+        f"{scaling.rate:,.4g} tickets per busy second per worker{drain};"
+        f" desired workers: {scaling.desired} ({scaling.reason})",
         markup=False,
         highlight=False,
     )
-    console.print(matter, markup=False, highlight=False)
+    console.print(diagnosis, markup=False, highlight=False)
 
 
-def situation(
+def diagnose(
     depths: Mapping[Lane, Depth],
     states: Mapping[str, str],
     settings: InboxSettings,
     *,
     paused: bool,
-    suspects: int,
+    quarantined: int,
     memory_used: float,
 ) -> str:
-    """What an operator should know first, in one line. Pure."""
+    """The most important fact for an operator, in one line. Pure."""
     entries = {lane: depth.waiting + depth.in_flight for lane, depth in depths.items()}
     total = sum(entries.values())
     waiting = [state for state in states.values() if state.startswith("waiting")]
-    full = [str(lane) for lane, number in entries.items() if number >= settings.mark(lane)]
-    matters = {
-        "paused: `triagem resume` lets workers take tickets again": paused,
-        "nobody is at work: start `triagem worker`": total and not states,
-        f"nothing is lost, workers are {next(iter(waiting), '')}": waiting,
-        f"Redis uses {memory_used:.0%} of its memory: producers are told to wait until workers have drained it": (
+    full = [str(lane) for lane, number in entries.items() if number >= settings.high_water(lane)]
+    # In order of importance: the first condition that holds is reported.
+    diagnoses = {
+        "paused: run `triagem resume` to let workers fetch tickets again": paused,
+        "no worker is running: start one with `triagem worker`": total and not states,
+        f"no ticket is lost, workers are {next(iter(waiting), '')}": waiting,
+        f"Redis uses {memory_used:.0%} of its memory: producers must wait until workers drain the inbox": (
             memory_used > settings.memory_share
         ),
-        f"the {' and the '.join(full)} lane is full: producers are told to wait": full,
-        f"a worker died while {suspects} of these were at work: each runs alone now": suspects,
+        f"the {' and the '.join(full)} lane is full: producers must wait": full,
+        f"a worker crashed: {quarantined} entries are quarantined and run alone": quarantined,
         "draining": total,
     }
-    return next((matter for matter, holds in matters.items() if holds), "nothing waits")
+    return next((text for text, holds in diagnoses.items() if holds), "idle: no tickets in the inbox")

@@ -1,4 +1,4 @@
-"""`triagem beat`: the clock of the ops worker."""
+"""`triagem beat`: the scheduler of the ops worker's daily tasks."""
 
 from typing import Annotated
 
@@ -13,7 +13,7 @@ def register(app: typer.Typer) -> None:
 
 
 def beat(*, with_parent: Annotated[bool, typer.Option("--with-parent", hidden=True)] = False) -> None:
-    """Hand `triagem ops` its daily tasks, at TRIAGEM_DRIFT_AT and TRIAGEM_DUE_AT; one process is enough.
+    """Schedule the daily tasks of `triagem ops`, at TRIAGEM_DRIFT_AT and TRIAGEM_TRAINING_DUE_AT. Run one process.
 
     Example: `TRIAGEM_REDIS_URL=redis://… TRIAGEM_TIMEZONE=America/Sao_Paulo triagem beat`
     """
@@ -22,7 +22,7 @@ def beat(*, with_parent: Annotated[bool, typer.Option("--with-parent", hidden=Tr
 
     settings = OpsSettings()
     if with_parent:
-        from triagem.cli.parents import end_with_parent
+        from triagem.cli.parent_watch import end_with_parent
 
         end_with_parent()
     run(broker_url=servers.broker_url(), settings=settings)

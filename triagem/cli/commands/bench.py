@@ -1,4 +1,4 @@
-"""`triagem bench`: side-by-side figures of this machine, as ratios of one run."""
+"""`triagem bench`: benchmarks that compare alternatives on this machine within one run."""
 
 import os
 from pathlib import Path
@@ -8,15 +8,19 @@ import typer
 
 from triagem.cli.output import console, errors, print_json
 
-bench = typer.Typer(no_args_is_help=True, help="Figures of this machine, side by side: engine, pipe, gateway, store.")
+bench = typer.Typer(no_args_is_help=True, help="Benchmark engine, pipeline, gateway and database on this machine.")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Model = Annotated[
     str | None,
-    typer.Option(help="A version or a version's folder; `bert-base` or `minilm`: these shapes, weights from a seed."),
+    typer.Option(
+        help="A version or its folder, or `bert-base` or `minilm` for a model of that size with random weights."
+    ),
 ]
-Rounds = Annotated[int, typer.Option(min=1, help="How often each contender runs, in turns.")]
-Corpus = Annotated[Path | None, typer.Option(help="JSONL with `prompt`, `text` or `body`; default: the samples.")]
+Rounds = Annotated[int, typer.Option(min=1, help="Number of alternating runs of each alternative.")]
+Corpus = Annotated[
+    Path | None, typer.Option(help="JSONL file with `prompt`, `text` or `body` fields; default: the sample data.")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -29,34 +33,36 @@ def engine(
     *,
     model: Model = None,
     corpus: Corpus = None,
-    texts: Annotated[int, typer.Option(min=1, help="Most texts, evenly spaced over the corpus.")] = 256,
+    texts: Annotated[int, typer.Option(min=1, help="Maximum number of texts, evenly spaced over the corpus.")] = 256,
     rounds: Rounds = 5,
     device: Annotated[str, typer.Option(help="`cpu`, `cuda`, `mps` or `auto`.")] = "auto",
     batch_tokens: Annotated[
-        int | None, typer.Option(min=512, help="A token budget instead of 32 texts in our micro-batches.")
+        int | None, typer.Option(min=512, help="Token budget of our micro-batches, instead of 32 texts.")
     ] = None,
-    seed_table: Annotated[bool, typer.Option("--seed-table", help="Also the seed document's table.")] = False,
+    spec_table: Annotated[
+        bool, typer.Option("--spec-table", help="Also print the table of the original specification.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Our engine beside transformers, ONNX Runtime, OpenVINO and others that are installed.
+    """Compare our engine with transformers, ONNX Runtime, OpenVINO and other installed engines.
 
-    Example: `triagem bench engine --model bert-base --seed-table`
+    Example: `triagem bench engine --model bert-base --spec-table`
     """
-    from triagem.cli.bench.corpus import texts as read
     from triagem.cli.bench.engine import run
-    from triagem.cli.bench.model import measured
+    from triagem.cli.bench.model import open_model
     from triagem.cli.bench.tables import print_engine
+    from triagem.cli.bench.texts import read_texts
 
-    sample = read(corpus, texts)
-    with measured(model) as version, errors.status("measure") as status:
+    sample = read_texts(corpus, texts)
+    with open_model(model) as version, errors.status("measure") as status:
         report = run(
             version,
             sample,
             device=device,
             rounds=rounds,
             batch_tokens=batch_tokens,
-            seed_table=seed_table,
-            told=status.update,
+            spec_table=spec_table,
+            on_progress=status.update,
         )
     if as_json:
         print_json(report)
@@ -69,32 +75,32 @@ def pipe(
     *,
     model: Model = None,
     corpus: Corpus = None,
-    tickets: Annotated[
-        int, typer.Option(min=1000, help="Tickets that are drained with an engine of no cost.")
-    ] = 30_000,
+    tickets: Annotated[int, typer.Option(min=1000, help="Number of tickets to drain with a no-op engine.")] = 30_000,
     rounds: Rounds = 3,
-    device: Annotated[str | None, typer.Option(help="As for `engine`; default: TRIAGEM_DEVICE.")] = None,
+    device: Annotated[
+        str | None, typer.Option(help="`cpu`, `cuda`, `mps` or `auto`; default: TRIAGEM_DEVICE.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """The pipe around the engine: tickets/s beside celery-batches, put-to-row time, its share of the engine.
+    """Measure the pipeline around the engine: tickets/s next to celery-batches, latency, share of the engine's rate.
 
-    Servers of its own in a temporary folder, erased afterwards; real commits.
+    Uses its own servers in a temporary folder, deleted afterwards, with durable commits.
 
     Example: `triagem bench pipe --model minilm`
     """
-    from triagem.cli.bench.corpus import texts as read
-    from triagem.cli.bench.ground import bench as opened
-    from triagem.cli.bench.model import measured
-    from triagem.cli.bench.pipe import run
+    from triagem.cli.bench.harness import bench_stack
+    from triagem.cli.bench.model import open_model
+    from triagem.cli.bench.pipeline import run
     from triagem.cli.bench.tables import print_pipe
+    from triagem.cli.bench.texts import read_texts
     from triagem.cli.processes import exit_on_sigterm
 
-    exit_on_sigterm()  # or its servers would outlive it
+    exit_on_sigterm()  # otherwise its servers would keep running
     if device:
-        os.environ["TRIAGEM_DEVICE"] = device  # the worker reads it, too
-    sample = read(corpus, 512)
-    with measured(model) as version, opened(version) as on, errors.status("measure") as status:
-        report = run(on, version, sample, tickets=tickets, rounds=rounds, told=status.update)
+        os.environ["TRIAGEM_DEVICE"] = device  # read by the worker process
+    sample = read_texts(corpus, 512)
+    with open_model(model) as version, bench_stack(version) as stack, errors.status("measure") as status:
+        report = run(stack, version, sample, tickets=tickets, rounds=rounds, on_progress=status.update)
     if as_json:
         print_json(report)
     else:
@@ -104,28 +110,28 @@ def pipe(
 @bench.command()
 def reclassify(
     *,
-    tickets: Annotated[int, typer.Option(min=1000, help="Stored tickets of a run.")] = 60_000,
+    tickets: Annotated[int, typer.Option(min=1000, help="Number of stored tickets per run.")] = 60_000,
     rounds: Rounds = 3,
     as_json: Json = False,
 ) -> None:
-    """A run over stored tickets beside the pipe, and live tickets meanwhile, with an engine of no cost.
+    """Compare a reclassification run with first classification, and measure live latency meanwhile (no-op engine).
 
     Example: `triagem bench reclassify`
     """
-    from triagem.cli.bench.corpus import texts as read
-    from triagem.cli.bench.ground import measuring
+    from triagem.cli.bench.harness import minilm_stack
     from triagem.cli.bench.reclassify import run
+    from triagem.cli.bench.texts import read_texts
 
-    with measuring() as (on, told):
-        report = run(on, read(None, 512), tickets=tickets, rounds=rounds, told=told)
+    with minilm_stack() as (stack, on_progress):
+        report = run(stack, read_texts(None, 512), tickets=tickets, rounds=rounds, on_progress=on_progress)
     if as_json:
         print_json(report)
         return
     console.print(
-        f"{report.run_per_s:,.0f} stored tickets/s, {report.share_of_pipe:.0%} of the pipe's"
-        f" {report.pipe_per_s:,.0f}\n"
-        f"a live ticket's p95: idle {report.idle_p95_ms:.1f} ms, during a run {report.during_run_p95_ms:.1f} ms"
-        f" ({report.times_idle:.1f} times)",
+        f"{report.run_per_s:,.0f} stored tickets/s, {report.share_of_first_pass:.0%} of the first pass's"
+        f" {report.first_pass_per_s:,.0f}\n"
+        f"p95 latency of live tickets: idle {report.idle_p95_ms:.1f} ms, during a run"
+        f" {report.during_run_p95_ms:.1f} ms ({report.times_idle:.1f}x)",
         highlight=False,
     )
 
@@ -133,53 +139,51 @@ def reclassify(
 @bench.command()
 def gateway(
     *,
-    seconds: Annotated[float, typer.Option(min=0.5, help="How long each load lasts in each round.")] = 10.0,
+    seconds: Annotated[float, typer.Option(min=0.5, help="Duration of each load per round.")] = 10.0,
     rounds: Rounds = 3,
     as_json: Json = False,
 ) -> None:
-    """Tickets over HTTP at 500 a second one by one, and 5,000 in batches, from 32 connections.
+    """Measure HTTP requests at 500 single tickets/s and 5,000 tickets/s in batches, over 32 connections.
 
     Example: `triagem bench gateway`
     """
-    from triagem.cli.bench.corpus import texts as read
+    from triagem.cli.bench.formatting import new_table, print_machine
     from triagem.cli.bench.gateway import run
-    from triagem.cli.bench.report import machine_lines, table
+    from triagem.cli.bench.texts import read_texts
     from triagem.cli.processes import exit_on_sigterm
 
     exit_on_sigterm()
     with errors.status("measure") as status:
-        report = run(read(None, 512), seconds=seconds, rounds=rounds, told=status.update)
+        report = run(read_texts(None, 512), seconds=seconds, rounds=rounds, on_progress=status.update)
     if as_json:
         print_json(report)
         return
-    machine_lines(console, report.machine)
-    names = ("requests/s asked", "answered", "tickets/s", "p50 ms", "p99 ms", "failed")
-    rows = table(f"{report.connections} connections, {report.seconds:g} s each", "load", *names)
-    for one in report.rows:
-        rates = (f"{one.asked_per_s:,.0f}", f"{one.requests_per_s:,.0f}", f"{one.tickets_per_s:,.0f}")
-        rows.add_row(one.load, *rates, f"{one.p50_ms:.1f}", f"{one.p99_ms:.1f}", str(one.failed))
+    print_machine(console, report.machine)
+    names = ("requests/s offered", "answered", "tickets/s", "p50 ms", "p99 ms", "failed")
+    rows = new_table(f"{report.connections} connections, {report.seconds:g} s each", "load", *names)
+    for row in report.rows:
+        rates = (f"{row.offered_per_s:,.0f}", f"{row.requests_per_s:,.0f}", f"{row.tickets_per_s:,.0f}")
+        rows.add_row(row.load, *rates, f"{row.p50_ms:.1f}", f"{row.p99_ms:.1f}", str(row.failed))
     console.print(rows)
-    console.print(
-        f"p99 of one ticket against a route that does nothing: {report.p99_vs_nothing:.1f}x", highlight=False
-    )
+    console.print(f"p99 of single tickets against the no-op route: {report.p99_vs_noop:.1f}x", highlight=False)
 
 
 @bench.command(name="console")
 def console_pages(
     *,
-    tickets: Annotated[int, typer.Option(min=5000, help="Stored tickets.")] = 1_000_000,
+    tickets: Annotated[int, typer.Option(min=5000, help="Number of stored tickets.")] = 1_000_000,
     as_json: Json = False,
 ) -> None:
-    """How long the server takes for each page of the console, with many tickets stored.
+    """Measure the server time of each console page with many stored tickets.
 
     Example: `triagem bench console --tickets 100000`
     """
     from triagem.cli.bench.console import run
-    from triagem.cli.bench.ground import measuring
+    from triagem.cli.bench.harness import minilm_stack
     from triagem.cli.bench.tables import print_console
 
-    with measuring() as (on, told):
-        report = run(on, tickets, told=told)
+    with minilm_stack() as (stack, on_progress):
+        report = run(stack, tickets, on_progress=on_progress)
     if as_json:
         print_json(report)
     else:
@@ -189,31 +193,30 @@ def console_pages(
 @bench.command()
 def metrics(
     *,
-    tickets: Annotated[int, typer.Option(min=1000, help="Tickets that are drained in a round.")] = 60_000,
+    tickets: Annotated[int, typer.Option(min=1000, help="Number of tickets to drain per round.")] = 60_000,
     rounds: Rounds = 4,
     as_json: Json = False,
 ) -> None:
-    """What it costs a worker to be scraped by Prometheus: the pipe with an engine of no cost, scraped ten times a
-    second and not at all.
+    """Measure the cost of Prometheus scrapes: the pipeline with a no-op engine, scraped ten times a second or never.
 
     Example: `triagem bench metrics`
     """
-    from triagem.cli.bench.corpus import texts as read
-    from triagem.cli.bench.ground import measuring
-    from triagem.cli.bench.scrape import run
+    from triagem.cli.bench.harness import minilm_stack
+    from triagem.cli.bench.scraping import run
+    from triagem.cli.bench.texts import read_texts
 
-    with measuring() as (on, told):
-        report = run(on, read(None, 512), tickets=tickets, rounds=rounds, told=told)
+    with minilm_stack() as (stack, on_progress):
+        report = run(stack, read_texts(None, 512), tickets=tickets, rounds=rounds, on_progress=on_progress)
     if as_json:
         print_json(report)
         return
     console.print(
-        f"alone {report.alone_per_s.median:,.0f} tickets/s ±{report.alone_per_s.spread:.0%}, scraped"
-        f" {report.scrapes_per_s:.1f} times a second {report.scraped_per_s.median:,.0f}"
+        f"without scrapes {report.alone_per_s.median:,.0f} tickets/s ±{report.alone_per_s.spread:.0%}, with"
+        f" {report.scrapes_per_s:.1f} scrapes/s {report.scraped_per_s.median:,.0f}"
         f" ±{report.scraped_per_s.spread:.0%} ({report.ratio:.1%})\n"
-        f"a scrape takes {report.scrape_ms:.1f} ms meanwhile, its page has {report.page_bytes:,} bytes\n"
-        f"scraped each 15 s: {report.cost:.2%} of the throughput by that loss, at most {report.cost_by_time:.2%} by"
-        " that time",
+        f"a scrape takes {report.scrape_ms:.1f} ms and returns {report.page_bytes:,} bytes\n"
+        f"cost of one scrape every 15 s: {report.cost:.2%} of throughput by the measured loss, at most"
+        f" {report.cost_by_time:.2%} by the scrape time",
         highlight=False,
     )
 
@@ -221,13 +224,13 @@ def metrics(
 @bench.command()
 def store(
     *,
-    rows: Annotated[int, typer.Option(min=10_000, help="Stored tickets at the end.")] = 1_000_000,
-    plans: Annotated[bool, typer.Option("--plans", help="Also how Postgres runs the queries.")] = False,
+    rows: Annotated[int, typer.Option(min=10_000, help="Number of stored tickets at the end.")] = 1_000_000,
+    plans: Annotated[bool, typer.Option("--plans", help="Also print Postgres's query plans.")] = False,
     as_json: Json = False,
 ) -> None:
-    """The database as it grows: rows/s of the window's statement, of COPY, and the time of `show` and `results`.
+    """Measure the database as it grows: rows/s of the window statement and of COPY, time of `show` and `results`.
 
-    A server of its own in a temporary folder, erased afterwards; real commits.
+    Uses its own server in a temporary folder, deleted afterwards, with durable commits.
 
     Example: `triagem bench store --rows 10000000`
     """
@@ -235,9 +238,9 @@ def store(
     from triagem.cli.bench.tables import print_store
     from triagem.cli.processes import exit_on_sigterm
 
-    exit_on_sigterm()  # or its server would outlive it
+    exit_on_sigterm()  # otherwise its server would keep running
     with errors.status("measure") as status:
-        report = run(rows, told=status.update)
+        report = run(rows, on_progress=status.update)
     if as_json:
         print_json(report)
     else:

@@ -1,4 +1,4 @@
-"""`triagem classify`: the engine alone, no servers."""
+"""`triagem classify`: runs the inference engine on texts, without servers."""
 
 import sys
 from pathlib import Path
@@ -17,11 +17,11 @@ def register(app: typer.Typer) -> None:
 
 
 def classify(
-    text: Annotated[str, typer.Argument(help="A text; an existing file, one text a line; or `-`.")],
+    text: Annotated[str, typer.Argument(help="A text, a file with one text per line, or `-` for standard input.")],
     *,
-    model: Annotated[str | None, typer.Option(help="A model version; default: the current one.")] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Most texts in a micro-batch.")] = 32,
-    form: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.TABLE,
+    model: Annotated[str | None, typer.Option(help="Model version; default: the current one.")] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Maximum texts per micro-batch.")] = 32,
+    form: Annotated[Format, typer.Option("--format", help="Output format.")] = Format.TABLE,
 ) -> None:
     """Classify texts with the current model, without Redis or Postgres.
 
@@ -29,19 +29,27 @@ def classify(
     """
     texts = [line for line in _texts(text) if line.strip()]
     if not texts:
-        raise InvalidInput("the text is empty")
+        raise InvalidInput("the text is empty: give a text, a file name, or `-`")
     from triagem.engine.classify import classify, load
     from triagem.registry import Registry, RegistrySettings
-    from triagem.worker.judge import judge
+    from triagem.worker.bands import decide_band
     from triagem.worker.settings import WorkerSettings
 
     registry = Registry(RegistrySettings().registry_url)
     loaded = load(registry.folder(model or registry.current().version))
     thresholds = WorkerSettings().thresholds(loaded.thresholds)
+    probabilities = classify(loaded, [clean(line) for line in texts], batch_size=batch_size)
     rows: list[dict[str, Any]] = []
-    for one, row in zip(texts, classify(loaded, [clean(one) for one in texts], batch_size=batch_size), strict=True):
-        said = judge(row, loaded.labels, thresholds)
-        rows.append({"label": said.label, "confidence": said.confidence, "band": said.band.value, "text": one})
+    for line, row in zip(texts, probabilities, strict=True):
+        prediction = decide_band(row, loaded.labels, thresholds)
+        rows.append(
+            {
+                "label": prediction.label,
+                "confidence": prediction.confidence,
+                "band": prediction.band.value,
+                "text": line,
+            }
+        )
     if form is Format.JSON:
         print_json(rows)
     else:
@@ -56,7 +64,7 @@ def _texts(argument: str) -> list[str]:
         if path.is_file():
             return path.read_text(encoding="utf-8").splitlines()
     except UnicodeDecodeError:
-        raise InvalidInput(f"{argument} is not UTF-8") from None
+        raise InvalidInput(f"{argument} is not UTF-8: convert the file") from None
     except (OSError, ValueError):
-        pass  # a text too long for a file name, or with characters that no file name has
+        pass  # not a file name: the text is too long, or has characters that file names cannot contain
     return [argument]

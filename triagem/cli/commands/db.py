@@ -1,4 +1,4 @@
-"""`triagem db`: migrations; one customer's ticket deleted everywhere; old texts purged."""
+"""`triagem db`: migrates the database, forgets a ticket, and purges old texts."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from triagem.cli import servers
-from triagem.cli.output import agreed, console, errors, print_json, progress
+from triagem.cli.output import confirm, console, errors, print_json, progress
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.ticket import identify
 
 if TYPE_CHECKING:
-    from triagem.gateway.forget import Forgotten
+    from triagem.gateway.forget import DeletedData
 
-db = typer.Typer(no_args_is_help=True, help="The database: upgrade; forget a ticket; purge old texts.")
+db = typer.Typer(no_args_is_help=True, help="Database: migrate, forget a ticket, purge old texts.")
 
-_Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+_Yes = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -29,10 +29,10 @@ def register(app: typer.Typer) -> None:
 
 @db.command()
 def upgrade() -> None:
-    """Create or bring up to date tables, views and the roles `triagem_reader` and `triagem_writer`.
+    """Create or migrate tables, views and the roles `triagem_reader` and `triagem_writer`.
 
-    With TRIAGEM_WRITER_URL, also the login of that URL, a member of `triagem_writer`, if it is missing: the one that
-    workers and all other commands use.
+    If TRIAGEM_WRITER_URL is set, it also creates the login of that URL, a member of `triagem_writer`, if missing.
+    Workers and all other commands use that login.
 
     Example: `triagem db upgrade`
     """
@@ -41,13 +41,13 @@ def upgrade() -> None:
 
     with database:
         before, after = upgrade(database)
-    done = "is up to date" if before == after else f"went from {before or 'nothing'} to {after}"
-    console.print(f"the database {done}", highlight=False)
+    outcome = "is up to date" if before == after else f"was migrated from {before or 'an empty schema'} to {after}"
+    console.print(f"the database {outcome}", highlight=False)
     if writer_url := os.environ.get("TRIAGEM_WRITER_URL"):
-        _let_in(servers.database_url(), writer_url)
+        _ensure_writer_login(servers.database_url(), writer_url)
 
 
-def _let_in(database_url: str, writer_url: str) -> None:
+def _ensure_writer_login(database_url: str, writer_url: str) -> None:
     from sqlalchemy import make_url
     from sqlalchemy.exc import ArgumentError
 
@@ -55,101 +55,104 @@ def _let_in(database_url: str, writer_url: str) -> None:
 
     try:
         url = make_url(writer_url)
-    except (ArgumentError, ValueError):  # its message may hold the password
+    except (ArgumentError, ValueError):  # the message may contain the password
         url = None
     if url is None or not url.username or not url.password:
-        raise InvalidInput("TRIAGEM_WRITER_URL is no URL with user and password: postgresql://user:password@host/db")
+        raise InvalidInput(
+            "TRIAGEM_WRITER_URL is not a URL with user and password: expected postgresql://user:password@host/db"
+        )
     ensure_writer_login(database_url, str(url.password), url.username)
-    console.print(f"the login {url.username} may read and write rows", highlight=False, markup=False)
+    console.print(f"the login {url.username} can read and write rows", highlight=False, markup=False)
 
 
 @db.command()
 def forget(
-    source: Annotated[str, typer.Argument(help="The CRM's name.")],
-    external_id: Annotated[str, typer.Argument(help="The ticket's id in that CRM.")],
+    source: Annotated[str, typer.Argument(help="Name of the CRM.")],
+    external_id: Annotated[str, typer.Argument(help="Id of the ticket in that CRM.")],
     *,
     yes: _Yes = False,
     as_json: _Json = False,
 ) -> None:
-    """Delete one customer's ticket everywhere, and keep it from coming back. docs/privacy.md says what it reaches.
+    """Delete one ticket everywhere, and prevent it from being stored again. docs/privacy.md lists what is deleted.
 
     Example: `triagem db forget zendesk 4711 --yes`
     """
-    whose = identify(source, external_id)
+    identity = identify(source, external_id)
     inbox, database = servers.inbox(), servers.database()
-    from triagem.db.forget import find
+    from triagem.db.forgetting import find_ticket
     from triagem.gateway.forget import forget
 
     with database:
-        stored = find(database, whose)
-        known = (
-            "no such ticket is stored; delete what waits of it"
+        stored = find_ticket(database, identity)
+        question = (
+            "not stored. Permanently delete its entries in the inbox?"
             if stored is None
-            else f"it was forgotten at {stored.forgotten_at:%Y-%m-%d %H:%M}; look again for what is left of it"
+            else f"forgotten at {stored.forgotten_at:%Y-%m-%d %H:%M}. Search again and delete what is left?"
             if stored.forgotten_at
-            else f"received {stored.received_at:%Y-%m-%d}; delete it"
+            else f"received {stored.received_at:%Y-%m-%d}. Permanently delete it?"
         )
-        agreed(f"Ticket {whose.external_id!r} of {whose.source!r}: {known} for ever?", yes=yes)
+        confirm(f"Ticket {identity.external_id!r} of {identity.source!r}: {question}", yes=yes)
         with progress(errors) as bar:
             task = bar.add_task("search the inbox", total=None)
-            done = forget(database, inbox, whose, on_page=lambda count: bar.advance(task, count))
+            deleted = forget(database, inbox, identity, on_progress=lambda count: bar.advance(task, count))
     if as_json:
-        print_json({"source": whose.source, "external_id": whose.external_id, "forgotten": done})
+        print_json({"source": identity.source, "external_id": identity.external_id, "forgotten": deleted})
     else:
-        _print(done)
+        _print(deleted)
 
 
 @db.command()
 def retain(
     *,
-    days: Annotated[int, typer.Option(min=1, max=36_500, help="Keep what is at most this old.")],
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count.")] = False,
+    days: Annotated[int, typer.Option(min=1, max=36_500, help="Keep data that is at most this many days old.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count; delete nothing.")] = False,
     yes: _Yes = False,
     as_json: _Json = False,
 ) -> None:
-    """Purge texts and metadata of old tickets, and old dead letters; labels, counts and history stay.
+    """Purge texts and metadata of old tickets, and old dead letters. Labels, counts and history stay.
 
-    Old is a ticket that was received and last revised more than so many days ago.
+    A ticket is old if it was received and last revised more than `--days` days ago.
 
     Example: `triagem db retain --days 90 --yes`
     """
     if not dry_run:
-        agreed(f"Purge all texts and dead letters of more than {days} days ago for ever?", yes=yes)
+        confirm(f"Permanently purge all texts and dead letters older than {days} days?", yes=yes)
     database = servers.database()
-    from triagem.db.retain import drop_letters, purge_texts
+    from triagem.db.retention import delete_old_dead_letters, purge_texts
 
     before = datetime.now(UTC) - timedelta(days=days)
     texts = letters = 0
     with database, progress(errors) as bar:
-        task = bar.add_task("tickets looked at", total=None)
-        for seen, purged in purge_texts(database, before=before, dry_run=dry_run):
+        task = bar.add_task("scan tickets", total=None)
+        for scanned, purged in purge_texts(database, before=before, dry_run=dry_run):
             texts += purged
-            bar.advance(task, seen)
+            bar.advance(task, scanned)
         task = bar.add_task("dead letters", total=None)
-        for dropped in drop_letters(database, before=before, dry_run=dry_run):
-            letters += dropped
-            bar.advance(task, dropped)
+        for deleted in delete_old_dead_letters(database, before=before, dry_run=dry_run):
+            letters += deleted
+            bar.advance(task, deleted)
     if as_json:
         print_json({"before": before, "texts": texts, "dead_letters": letters, "dry_run": dry_run})
     else:
-        done = "would be purged" if dry_run else "purged"
-        console.print(f"{texts:,} texts and {letters:,} dead letters {done}", highlight=False)
+        outcome = "would be purged" if dry_run else "purged"
+        console.print(f"{texts:,} texts and {letters:,} dead letters {outcome}", highlight=False)
 
 
-def _print(done: Forgotten) -> None:
-    console.print("forgotten" if done.tombstone else "was forgotten before; looked again", highlight=False)
-    for table, count in done.rows.items():
+def _print(deleted: DeletedData) -> None:
+    console.print("forgotten" if deleted.tombstone else "was already forgotten; searched again", highlight=False)
+    for table, count in deleted.rows.items():
         console.print(f"  {table}: {count:,}", highlight=False)
-    console.print(f"  dead letters: {done.dead_letters:,}{_unread(done.unreadable_letters)}", highlight=False)
-    console.print(f"  inbox: {done.inbox_entries:,}{_unread(done.unreadable_entries)}", highlight=False)
-    console.print(f"  Redis' log: rewrite {done.log_rewrite}", highlight=False)
-    if done.inbox_left:
+    letters = f"{deleted.dead_letters:,}{_unidentified(deleted.unreadable_dead_letters)}"
+    console.print(f"  dead letters: {letters}", highlight=False)
+    console.print(f"  inbox: {deleted.inbox_entries:,}{_unidentified(deleted.unreadable_entries)}", highlight=False)
+    console.print(f"  Redis append-only file: rewrite {deleted.log_rewrite}", highlight=False)
+    if deleted.inbox_entries_left:
         console.print(
-            f"{done.inbox_left:,} entries of others wait. Redis keeps deleted bytes until those beside them are"
-            " classified: run this once more then (docs/privacy.md)",
+            f"{deleted.inbox_entries_left:,} entries of other tickets are waiting. Redis keeps the deleted bytes"
+            " until neighbouring entries are classified: run this command again then (docs/privacy.md)",
             highlight=False,
         )
 
 
-def _unread(count: int) -> str:
-    return f" ({count:,} more do not say whose they are and were not searched)" if count else ""
+def _unidentified(count: int) -> str:
+    return f" ({count:,} more do not identify their ticket and were not searched)" if count else ""

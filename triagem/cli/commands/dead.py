@@ -1,4 +1,4 @@
-"""`triagem dead`: what could not be classified, to look at, to try again, to drop."""
+"""`triagem dead`: lists, shows, replays and drops dead letters."""
 
 from typing import Annotated
 
@@ -7,26 +7,26 @@ import typer
 from triagem.cli import servers
 from triagem.cli.output import (
     Format,
-    agreed,
     as_mapping,
+    confirm,
     console,
     errors,
+    parse_time,
     print_json,
     print_rows,
+    printable,
     progress,
-    visible,
-    when,
 )
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.ticket import Lane
 
 _COLUMNS = ("id", "lane", "died_at", "attempts", "reason", "size")
 
-dead = typer.Typer(no_args_is_help=True, help="Dead letters: what could not be read or classified.")
+dead = typer.Typer(no_args_is_help=True, help="Dead letters: messages that could not be read or classified.")
 
-_Id = Annotated[int, typer.Argument(min=1, max=2**63 - 1, help="The letter's id.")]
-_Ids = Annotated[list[int] | None, typer.Argument(min=1, max=2**63 - 1, help="The letters' ids.")]
-_All = Annotated[bool, typer.Option("--all", help="All letters.")]
+_Id = Annotated[int, typer.Argument(min=1, max=2**63 - 1, help="Id of the dead letter.")]
+_Ids = Annotated[list[int] | None, typer.Argument(min=1, max=2**63 - 1, help="Ids of dead letters.")]
+_All = Annotated[bool, typer.Option("--all", help="All dead letters.")]
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -39,50 +39,52 @@ def register(app: typer.Typer) -> None:
 def list_letters(
     *,
     lane: Annotated[Lane | None, typer.Option(help="`live` or `bulk`.")] = None,
-    since: Annotated[str | None, typer.Option(help="Died at or after: `2026-11-02` or a time; UTC.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="Most letters.")] = 50,
-    form: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.TABLE,
+    since: Annotated[
+        str | None, typer.Option(help="Dead-lettered at or after: `2026-11-02`, or a date and time; UTC by default.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="Maximum number of dead letters.")] = 50,
+    form: Annotated[Format, typer.Option("--format", help="Output format.")] = Format.TABLE,
 ) -> None:
-    """List dead letters, newest first, without what they hold; `size` is in bytes.
+    """List dead letters, newest first, without their payloads; `size` is in bytes.
 
     Example: `triagem dead list --lane live --since 2026-11-01`
     """
     database = servers.database()
-    from triagem.db.dead import letters
+    from triagem.db.dead_letters import list_dead_letters
 
     with database:
-        found = letters(database, lane=lane, since=when(since, "--since"), limit=limit)
-    print_rows([as_mapping(letter) for letter in found], _COLUMNS, form)
-    if form is Format.TABLE and not found:
+        letters = list_dead_letters(database, lane=lane, since=parse_time(since, "--since"), limit=limit)
+    print_rows([as_mapping(letter) for letter in letters], _COLUMNS, form)
+    if form is Format.TABLE and not letters:
         errors.print("no dead letters", highlight=False)
 
 
 @dead.command()
 def show(letter_id: _Id, *, as_json: _Json = False) -> None:
-    """Show one dead letter with its payload: a customer's text, where the others show none.
+    """Show one dead letter with its payload, which contains the customer's text.
 
     Example: `triagem dead show 12`
     """
     database = servers.database()
-    from triagem.db.dead import opened
+    from triagem.db.dead_letters import find_dead_letter
 
     with database:
-        letter = opened(database, letter_id)
+        letter = find_dead_letter(database, letter_id)
     if letter is None:
-        raise InvalidInput(f"no dead letter {letter_id}: it was replayed or dropped")
+        raise InvalidInput(f"no dead letter {letter_id}: it may have been replayed or dropped")
     try:
         payload = letter.payload.decode()
     except UnicodeDecodeError:
         payload = None
     if as_json:
-        shown = as_mapping(letter) | {"payload": payload}
-        print_json(shown if payload is not None else shown | {"payload_hex": letter.payload.hex()})
+        fields = as_mapping(letter) | {"payload": payload}
+        print_json(fields if payload is not None else fields | {"payload_hex": letter.payload.hex()})
         return
     print_rows([as_mapping(letter)], ("id", "lane", "entry_id", "died_at", "attempts", "size"), Format.TABLE)
     console.print(f"\n{letter.reason}\n", markup=False, highlight=False)
     if payload is None:
-        payload = f"(not UTF-8, in hexadecimal) {letter.payload.hex()}"
-    console.print(visible(payload) or "(empty)", markup=False, highlight=False, soft_wrap=True)
+        payload = f"(not UTF-8, shown in hexadecimal) {letter.payload.hex()}"
+    console.print(printable(payload) or "(empty)", markup=False, highlight=False, soft_wrap=True)
 
 
 @dead.command()
@@ -91,46 +93,52 @@ def replay(
     *,
     every: _All = False,
     reason_contains: Annotated[
-        str | None, typer.Option(help="With --all: only letters whose reason has these words.")
+        str | None, typer.Option(help="With --all: only dead letters whose reason contains this text.")
     ] = None,
     as_json: _Json = False,
 ) -> None:
-    """Put dead letters back on their lanes. Replaying one twice is harmless.
+    """Put dead letters back into their lanes. Replaying one twice is harmless.
 
     Example: `triagem dead replay --all --reason-contains "wire version"`
     """
     _check(ids, every)
     if reason_contains is not None and not every:
-        raise typer.BadParameter("goes with --all", param_hint="--reason-contains")
+        raise typer.BadParameter("requires --all", param_hint="--reason-contains")
     inbox, database = servers.inbox(), servers.database()
     from triagem.gateway.replay import replay
-    from triagem.producer.crm import CrmSettings, load
+    from triagem.producer.crm import CrmSettings, load_crm_file
 
     file = CrmSettings().crm_file
 
     with database, progress(errors) as bar:
         task = bar.add_task("replay", total=len(ids) if ids else None)
-        done = replay(
+        result = replay(
             database,
             inbox,
             ids=ids or None,
             reason_contains=reason_contains or "",
-            crm=load(file) if file else None,
+            crm=load_crm_file(file) if file else None,
             on_progress=lambda count: bar.update(task, completed=count),
         )
     if as_json:
-        print_json(done)
+        print_json(result)
     else:
-        console.print(f"{done.replayed:,} replayed", highlight=False)
-        if done.gone:
-            console.print(f"gone before, replayed or dropped: {_listed(done.gone)}", highlight=False)
-        if done.empty:
-            why = "cannot be replayed, their entries had no field of ours; `triagem dead drop` removes them"
-            console.print(f"{why}: {_listed(done.empty)}", highlight=False)
-        if done.unread:
-            why = "webhooks that cannot be read, see `triagem dead show`, or whose source TRIAGEM_CRM_FILE lacks"
-            console.print(f"{why}: {_listed(done.unread)}", highlight=False)
-    if ids and (done.empty or done.unread):
+        console.print(f"{result.replayed:,} replayed", highlight=False)
+        if result.not_found:
+            console.print(f"not found, replayed or dropped before: {_join(result.not_found)}", highlight=False)
+        if result.without_payload:
+            console.print(
+                "not replayed, the entry has no payload (remove it with `triagem dead drop`):"
+                f" {_join(result.without_payload)}",
+                highlight=False,
+            )
+        if result.unreadable:
+            console.print(
+                "not replayed, the webhook cannot be read or its source is not in TRIAGEM_CRM_FILE"
+                f" (see `triagem dead show`): {_join(result.unreadable)}",
+                highlight=False,
+            )
+    if ids and (result.without_payload or result.unreadable):
         raise typer.Exit(1)
 
 
@@ -139,20 +147,23 @@ def drop(
     ids: _Ids = None,
     *,
     every: _All = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
     as_json: _Json = False,
 ) -> None:
-    """Delete dead letters for ever.
+    """Delete dead letters permanently.
 
     Example: `triagem dead drop 12 13 --yes`
     """
     _check(ids, every)
-    agreed(f"Delete {'all' if every else len(set(ids or ()))} dead letters for ever?", yes=yes)
+    confirm(f"Permanently delete {'all' if every else len(set(ids or ()))} dead letters?", yes=yes)
     database = servers.database()
-    from triagem.db.dead import pages, remove
+    from triagem.db.dead_letters import dead_letter_pages, delete_dead_letters
 
     with database:
-        dropped = sum(remove(database, [letter.id for letter in page]) for page in pages(database, ids=ids or None))
+        dropped = sum(
+            delete_dead_letters(database, [letter.id for letter in page])
+            for page in dead_letter_pages(database, ids=ids or None)
+        )
     if as_json:
         print_json({"dropped": dropped})
     else:
@@ -161,9 +172,9 @@ def drop(
 
 def _check(ids: list[int] | None, every: bool) -> None:
     if bool(ids) == every:
-        raise typer.BadParameter("name letters by their ids, or say --all")
+        raise typer.BadParameter("give either ids or --all")
 
 
-def _listed(ids: list[int], most: int = 20) -> str:
-    more = f" and {len(ids) - most:,} more" if len(ids) > most else ""
-    return " ".join(map(str, ids[:most])) + more
+def _join(ids: list[int], limit: int = 20) -> str:
+    more = f" and {len(ids) - limit:,} more" if len(ids) > limit else ""
+    return " ".join(map(str, ids[:limit])) + more

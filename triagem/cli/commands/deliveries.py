@@ -1,27 +1,25 @@
-"""`triagem deliveries`: what is on its way to CRMs and people, and what was given up."""
+"""`triagem deliveries`: lists outgoing deliveries, and replays or drops failed ones."""
 
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from triagem.cli import servers
-from triagem.cli.output import Format, agreed, as_mapping, console, errors, print_json, print_rows
+from triagem.cli.output import Format, as_mapping, confirm, console, errors, print_json, print_rows
 
 if TYPE_CHECKING:
-    from triagem.db.deliveries import State
+    from triagem.db.deliveries import DeliveryState
 
-_STATES = ("waiting", "delivered", "gave-up", "overtaken")
-_COLUMNS = ("id", "created_at", "target", "about", "state", "attempts", "next_at", "why")
+_STATES = ("waiting", "delivered", "failed", "superseded")
+_COLUMNS = ("id", "created_at", "target", "about", "state", "attempts", "next_at", "last_error")
 
-deliveries = typer.Typer(
-    no_args_is_help=True, help="Results on their way back to the CRMs, and messages about alerts."
-)
+deliveries = typer.Typer(no_args_is_help=True, help="Deliveries of results to CRMs and of alerts to people.")
 
-_Ids = Annotated[list[int] | None, typer.Argument(min=1, max=2**63 - 1, help="The deliveries' ids.")]
-_All = Annotated[bool, typer.Option("--all", help="All that were given up.")]
+_Ids = Annotated[list[int] | None, typer.Argument(min=1, max=2**63 - 1, help="Ids of deliveries.")]
+_All = Annotated[bool, typer.Option("--all", help="All failed deliveries.")]
 _Target = Annotated[
     str | None,
-    typer.Option(help="A table of the CRM file, `shop.callback`, or a rule and its channel, `doubtful.team`."),
+    typer.Option(help="A table of the CRM file, such as `shop.callback`, or a rule's channel, `doubtful.team`."),
 ]
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -34,20 +32,21 @@ def register(app: typer.Typer) -> None:
 @deliveries.command("list")
 def list_(
     *,
-    state: Annotated[str | None, typer.Option(help=f"{', '.join(_STATES)}.")] = None,
+    state: Annotated[str | None, typer.Option(help=f"One of {', '.join(_STATES)}.")] = None,
     target: _Target = None,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="Most deliveries.")] = 50,
-    form: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.TABLE,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="Maximum number of deliveries.")] = 50,
+    form: Annotated[Format, typer.Option("--format", help="Output format.")] = Format.TABLE,
 ) -> None:
-    """List deliveries, newest first; `why` is what the last attempt failed of.
+    """List deliveries, newest first; `last_error` is why the last attempt failed.
 
-    Example: `triagem deliveries list --state gave-up`
+    Example: `triagem deliveries list --state failed`
     """
-    chosen = _state(state)
+    wanted_state = _parse_state(state)
     with servers.database() as database:
-        from triagem.db.deliveries import deliveries
+        from triagem.db.deliveries import list_deliveries
 
-        rows = [as_mapping(one) for one in deliveries(database, state=chosen, target=target, limit=limit)]
+        summaries = list_deliveries(database, state=wanted_state, target=target, limit=limit)
+        rows = [as_mapping(delivery) for delivery in summaries]
     print_rows(rows, _COLUMNS, form)
     if form is Format.TABLE and not rows:
         errors.print("no deliveries", highlight=False)
@@ -55,16 +54,16 @@ def list_(
 
 @deliveries.command()
 def replay(ids: _Ids = None, *, every: _All = False, target: _Target = None, as_json: _Json = False) -> None:
-    """Try deliveries that were given up once more. Receivers know them by their id, and act once.
+    """Retry failed deliveries. A delivery keeps its id, so a receiver that has seen it can ignore it.
 
     Example: `triagem deliveries replay --all --target shop.callback`
     """
     _check(ids, every, target)
     with servers.database() as database:
-        from triagem.db.deliveries import replay
+        from triagem.db.deliveries import replay_deliveries
 
-        replayed = replay(database, ids=ids or None, target=target)
-    _say("replayed", replayed, ids, as_json=as_json)
+        replayed = replay_deliveries(database, ids=ids or None, target=target)
+    _print_count("replayed", replayed, ids, as_json=as_json)
 
 
 @deliveries.command()
@@ -73,43 +72,43 @@ def drop(
     *,
     every: _All = False,
     target: _Target = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
     as_json: _Json = False,
 ) -> None:
-    """Delete deliveries that were given up. Their results and alerts stay, and nobody is told.
+    """Delete failed deliveries. Their results and alerts stay, and nothing is sent.
 
     Example: `triagem deliveries drop 12 13 --yes`
     """
     _check(ids, every, target)
-    agreed(f"Delete {'all' if every else len(set(ids or ()))} deliveries that were given up?", yes=yes)
+    confirm(f"Delete {'all' if every else len(set(ids or ()))} failed deliveries?", yes=yes)
     with servers.database() as database:
-        from triagem.db.deliveries import drop
+        from triagem.db.deliveries import drop_deliveries
 
-        dropped = drop(database, ids=ids or None, target=target)
-    _say("dropped", dropped, ids, as_json=as_json)
+        dropped = drop_deliveries(database, ids=ids or None, target=target)
+    _print_count("dropped", dropped, ids, as_json=as_json)
 
 
-def _state(name: str | None) -> "State | None":
+def _parse_state(name: str | None) -> "DeliveryState | None":
     if name is None:
         return None
     if name not in _STATES:
         raise typer.BadParameter(f"expected one of {', '.join(_STATES)}", param_hint="--state")
-    from triagem.db.deliveries import State
+    from triagem.db.deliveries import DeliveryState
 
-    return State(name)
+    return DeliveryState(name)
 
 
 def _check(ids: list[int] | None, every: bool, target: str | None) -> None:
     if bool(ids) == every:
-        raise typer.BadParameter("name deliveries by their ids, or say --all")
+        raise typer.BadParameter("give either ids or --all")
     if target is not None and not every:
-        raise typer.BadParameter("goes with --all", param_hint="--target")
+        raise typer.BadParameter("requires --all", param_hint="--target")
 
 
-def _say(what: str, count: int, ids: list[int] | None, *, as_json: bool) -> None:
+def _print_count(action: str, count: int, ids: list[int] | None, *, as_json: bool) -> None:
     if as_json:
-        print_json({what: count})
+        print_json({action: count})
     else:
-        console.print(f"{count:,} {what}", highlight=False)
-        if missed := len(set(ids or ())) - count if ids else 0:
-            console.print(f"{missed:,} were not given up, or are gone", highlight=False)
+        console.print(f"{count:,} {action}", highlight=False)
+        if skipped := len(set(ids or ())) - count if ids else 0:
+            console.print(f"{skipped:,} skipped: not failed, or already deleted", highlight=False)

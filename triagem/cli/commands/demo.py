@@ -1,4 +1,4 @@
-"""`triagem demo`: the whole pipe once, before your eyes."""
+"""`triagem demo`: runs the whole pipeline once on sample data."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from rich.table import Table
 from triagem.cli import servers
 from triagem.cli.output import BAND_STYLES, as_mapping, console, errors, print_json, progress
 from triagem.cli.servers import STACK_FOLDER
-from triagem.cli.steps import Steps
+from triagem.cli.step_timer import StepTimer
 
 if TYPE_CHECKING:
-    from triagem.cli.demo import Outcome
+    from triagem.cli.demo import DemoOutcome
     from triagem.cli.stack import Endpoints
     from triagem.registry import Registry
 
@@ -27,24 +27,24 @@ def register(app: typer.Typer) -> None:
 
 def demo(
     *,
-    keep: Annotated[bool, typer.Option("--keep", help="Leave servers and a worker up until Ctrl-C.")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the servers and a worker running until Ctrl-C.")] = False,
     attach: Annotated[
-        bool, typer.Option("--attach", help="Use the servers of the environment, and the workers that run there.")
+        bool, typer.Option("--attach", help="Use the servers set in the environment, and the workers running there.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
 ) -> None:
-    """Start the local stack, train a model if there is none, classify a CRM export while a worker is killed.
+    """Start the local stack, train a model if there is none, and classify a CRM export, killing a worker midway.
 
-    With `--attach` nothing is started and nobody is killed: it is for containers.
+    With `--attach`, for containers, it starts nothing and kills no worker.
 
     Example: `triagem demo --keep`
     """
     if attach:
         if keep:
-            raise typer.BadParameter("with --attach there is nothing to keep", param_hint="--keep")
-        _attached(as_json=as_json)
+            raise typer.BadParameter("cannot be combined with --attach, which starts nothing", param_hint="--keep")
+        _run_attached(as_json=as_json)
         return
-    from triagem.cli.commands.up import prepare, serve
+    from triagem.cli.commands.up import prepare_database, run_processes
     from triagem.cli.demo import classify_export
     from triagem.cli.processes import exit_on_sigterm
     from triagem.cli.stack import LocalStack
@@ -52,7 +52,7 @@ def demo(
     from triagem.registry import Registry, RegistrySettings
 
     screen = errors if as_json else console
-    steps = Steps(screen)
+    steps = StepTimer(screen)
     registry = Registry(RegistrySettings().registry_url)
     stack = LocalStack(STACK_FOLDER)
     exit_on_sigterm()
@@ -60,12 +60,12 @@ def demo(
         endpoints = stack.start()
     try:
         with steps.step("create tables and views"):
-            prepare(endpoints)
-        _model(registry, steps)
+            prepare_database(endpoints)
+        _ensure_model(registry, steps)
         with Database(endpoints.database_url) as database, progress(screen) as bar:
             task = bar.add_task("enqueue", total=200)
             outcome = classify_export(
-                endpoints, database, lambda rows, what: bar.update(task, completed=rows, description=what)
+                endpoints, database, lambda rows, phase: bar.update(task, completed=rows, description=phase)
             )
         if as_json:
             print_json(as_mapping(outcome) | {"lost": outcome.lost, "seconds": steps.seconds})
@@ -73,26 +73,26 @@ def demo(
             _print(outcome)
             _print_next(outcome, endpoints, keep=keep)
         if keep:
-            serve(endpoints, workers=1)
+            run_processes(endpoints, workers=1)
     finally:
         stack.stop()
     if outcome.lost:
         sys.exit(1)
 
 
-def _attached(*, as_json: bool) -> None:
+def _run_attached(*, as_json: bool) -> None:
     from triagem.cli.demo import classify_attached
     from triagem.registry import Registry, RegistrySettings
 
     screen = errors if as_json else console
-    steps = Steps(screen)
+    steps = StepTimer(screen)
     inbox, broker_url = servers.inbox(), servers.broker_url()
     with servers.database() as database:
-        _model(Registry(RegistrySettings().registry_url), steps)
+        _ensure_model(Registry(RegistrySettings().registry_url), steps)
         with progress(screen) as bar:
             task = bar.add_task("enqueue", total=200)
             outcome = classify_attached(
-                inbox, database, broker_url, lambda rows, what: bar.update(task, completed=rows, description=what)
+                inbox, database, broker_url, lambda rows, phase: bar.update(task, completed=rows, description=phase)
             )
     if as_json:
         print_json(as_mapping(outcome) | {"lost": outcome.lost, "seconds": steps.seconds})
@@ -100,29 +100,31 @@ def _attached(*, as_json: bool) -> None:
         _print(outcome)
 
 
-def _model(registry: Registry, steps: Steps) -> None:
+def _ensure_model(registry: Registry, steps: StepTimer) -> None:
     from triagem.cli.commands.train import fine_tune, print_report
-    from triagem.cli.demo import examples
+    from triagem.cli.demo import examples_folder
     from triagem.contracts.errors import NoModel
     from triagem.trainer import TrainSettings
 
     try:
         current = registry.current()
     except NoModel:
-        steps.console.print("fine-tune a small BERT on the sample tickets (once; later runs use it again)")
+        steps.console.print("fine-tune a small BERT on the sample tickets (only once; later runs reuse the model)")
         with steps.timed("fine-tune a small BERT"):
-            report = fine_tune(examples(), registry, steps.console, TrainSettings(folds=0))  # folds triple the time
+            report = fine_tune(
+                examples_folder(), registry, steps.console, TrainSettings(folds=0)
+            )  # folds triple the time
         print_report(report, steps.console)
     else:
-        with steps.step(f"use model {current.version}, trained before"):
+        with steps.step(f"verify the existing model {current.version}"):
             metrics = registry.verify(current.version).metrics
-        figures = {name: value for name, value in metrics.items() if "macro_f1" in name}
+        scores = {name: value for name, value in metrics.items() if "macro_f1" in name}
         steps.console.print(
-            "  " + ", ".join(f"{name} {value:.3f}" for name, value in figures.items()), highlight=False
+            "  " + ", ".join(f"{name} {value:.3f}" for name, value in scores.items()), highlight=False
         )
 
 
-def _print(outcome: Outcome) -> None:
+def _print(outcome: DemoOutcome) -> None:
     bands = [band for band in BAND_STYLES if any(band in row for row in outcome.counts.values())]
     table = Table(title=f"{outcome.rows} of {outcome.enqueued} tickets classified", title_justify="left")
     table.add_column("label")
@@ -134,38 +136,39 @@ def _print(outcome: Outcome) -> None:
     console.print()
     console.print(table)
 
-    unsure = Table(title="least sure: a person should look", title_justify="left")
-    unsure.add_column("ticket", no_wrap=True)
-    unsure.add_column("label")
-    unsure.add_column("confidence", justify="right")
-    unsure.add_column("text")
-    for one in outcome.least_sure:
-        text = one["text"] if len(one["text"]) <= 88 else one["text"][:87] + "…"
-        unsure.add_row(one["external_id"], one["label"], f"{one['confidence']:.2f}", text.replace("[", r"\["))
-    console.print(unsure)
+    uncertain = Table(title="lowest confidence, for review by a person", title_justify="left")
+    uncertain.add_column("ticket", no_wrap=True)
+    uncertain.add_column("label")
+    uncertain.add_column("confidence", justify="right")
+    uncertain.add_column("text")
+    for ticket in outcome.least_confident:
+        text = ticket["text"] if len(ticket["text"]) <= 88 else ticket["text"][:87] + "…"
+        confidence = f"{ticket['confidence']:.2f}"
+        uncertain.add_row(ticket["external_id"], ticket["label"], confidence, text.replace("[", r"\["))
+    console.print(uncertain)
 
     automated = sum(row.get("automate", 0) for row in outcome.counts.values()) / max(1, outcome.rows)
     rate = f", {outcome.busy_rate_per_s:.0f} texts/s while the model computes" if outcome.busy_rate_per_s else ""
-    verdict = "green" if not outcome.lost else "red"
+    color = "green" if not outcome.lost else "red"
     console.print(f"{automated:.0%} can be automated, {outcome.alerts} go to a person{rate}", highlight=False)
     if outcome.killed_at is None:
-        console.print(f"[{verdict}]{outcome.lost} lost[/{verdict}]", highlight=False)
+        console.print(f"[{color}]{outcome.lost} lost[/{color}]", highlight=False)
         return
     console.print(
-        f"[{verdict}]killed at {outcome.killed_at} of {outcome.enqueued}, {outcome.lost} lost[/{verdict}]: "
+        f"[{color}]killed at {outcome.killed_at} of {outcome.enqueued}, {outcome.lost} lost[/{color}]: "
         f"worker 1 got SIGKILL, worker 2 finished {outcome.recovery_s:.1f} s after it was started",
         highlight=False,
     )
 
 
-def _print_next(outcome: Outcome, endpoints: Endpoints, *, keep: bool) -> None:
-    first = outcome.least_sure[0]["external_id"] if outcome.least_sure else "T-10001"
+def _print_next(outcome: DemoOutcome, endpoints: Endpoints, *, keep: bool) -> None:
+    first = outcome.least_confident[0]["external_id"] if outcome.least_confident else "T-10001"
     lines = [
         'triagem classify "minha internet caiu e quero trocar de plano"',
         f"triagem results --source {outcome.source} --band review",
         f"triagem show {outcome.source} {first}",
     ]
     where = "in another terminal" if keep else "after `triagem up` (or `triagem demo --keep`)"
-    console.print(Panel("\n".join(lines).replace("[", r"\["), title=f"next, {where}", title_align="left"))
-    if console.is_terminal:  # it holds a password: for a person, not for a log
+    console.print(Panel("\n".join(lines).replace("[", r"\["), title=f"next steps, {where}", title_align="left"))
+    if console.is_terminal:  # the URL contains a password, which must not go to a log
         console.print(f"psql '{endpoints.reader_url}'", markup=False, highlight=False, soft_wrap=True)

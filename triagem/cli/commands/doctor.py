@@ -1,11 +1,11 @@
-"""`triagem doctor`: what is wrong with this installation, and how to mend it."""
+"""`triagem doctor`: checks this installation and says how to fix each problem."""
 
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
-from triagem.cli.checks import Check, run_checks
+from triagem.cli.doctor_checks import CheckResult, run_checks
 from triagem.cli.output import as_mapping, console, print_json
 
 
@@ -15,22 +15,22 @@ def register(app: typer.Typer) -> None:
 
 
 def doctor(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """Check packages, Redis, Postgres, the model and the workers; exit status 1 if something is wrong.
+    """Check packages, machine, Redis, inbox, Postgres and model. Exit status 1 if there is a problem.
 
     Example: `triagem doctor`
     """
-    checks = list(run_checks())
+    results = list(run_checks())
     if as_json:
-        print_json([as_mapping(check) for check in checks])
+        print_json([as_mapping(result) for result in results])
     else:
-        _print(checks)
-    if any(check.wrong for check in checks):
+        _print(results)
+    if any(result.problem for result in results):
         raise typer.Exit(1)
 
 
-def _print(checks: list[Check]) -> None:
+def _print(results: list[CheckResult]) -> None:
     table = Table(box=None, show_header=False, pad_edge=False)
-    for check in checks:
-        mark = "[red]✗[/red]" if check.wrong else "[green]✓[/green]"
-        table.add_row(mark, check.what, (check.wrong or check.found).replace("[", r"\["))
+    for result in results:
+        mark = "[red]✗[/red]" if result.problem else "[green]✓[/green]"
+        table.add_row(mark, result.check, (result.problem or result.detail).replace("[", r"\["))
     console.print(table)

@@ -1,4 +1,4 @@
-"""`triagem keys`: who may use the gateway, and for what."""
+"""`triagem keys`: creates, lists and revokes API keys of the gateway."""
 
 from typing import Annotated
 
@@ -21,76 +21,78 @@ def register(app: typer.Typer) -> None:
 
 @keys.command()
 def create(
-    name: Annotated[str, typer.Argument(help="Whose it is, for you to find it again.")],
+    name: Annotated[str, typer.Argument(help="Name that identifies the key's user in `triagem keys list`.")],
     *,
     scope: Annotated[
         list[str],
         typer.Option(
-            help="What it is good for, once each: `enqueue` hands tickets in, `read` asks for results, `review` "
-            "gives verdicts, `admin` does all and forgets."
+            help="Permission; repeat the option for several: `enqueue` submits tickets, `read` reads results, "
+            "`review` submits reviews, `admin` allows everything, including forgetting tickets."
         ),
     ],
     as_json: _Json = False,
 ) -> None:
-    """Make a key. Its secret is printed on standard output, once: only a hash of it is kept.
+    """Create a key. Its secret is printed to standard output, only once: only its hash is stored.
 
     Example: `KEY=$(triagem keys create shop --scope enqueue --scope read)`
     """
-    from triagem.db.keys import Scope
+    from triagem.db.api_keys import Scope
 
     if unknown := set(scope) - set(Scope):
-        raise typer.BadParameter(f"{min(unknown)!r} is none of {', '.join(Scope)}", param_hint="--scope")
+        raise typer.BadParameter(
+            f"{min(unknown)!r} is not a scope: expected {', '.join(Scope)}", param_hint="--scope"
+        )
     if not name.strip() or not name.isprintable() or len(name) > 100:
-        raise typer.BadParameter("expected up to 100 printable characters", param_hint="NAME")
+        raise typer.BadParameter("expected 1 to 100 printable characters", param_hint="NAME")
     database = servers.database()
-    from triagem.db.keys import create as make
+    from triagem.db.api_keys import create_key
 
     with database:
-        key, secret = make(database, name, map(Scope, scope))
+        key, secret = create_key(database, name, map(Scope, scope))
     if as_json:
         print_json(as_mapping(key) | {"scopes": sorted(key.scopes), "secret": secret})
         return
     typer.echo(secret)
-    said = f"key {key.id}, {key.name}, may {', '.join(sorted(key.scopes))}; keep it, it is not shown again"
-    errors.print(said, markup=False, highlight=False, soft_wrap=True)
+    note = f"key {key.id} ({key.name}): {', '.join(sorted(key.scopes))}. Save the secret: it is not shown again."
+    errors.print(note, markup=False, highlight=False, soft_wrap=True)
 
 
 @keys.command("list")
-def list_keys(*, as_json: _Json = False) -> None:
-    """List all keys, revoked ones too, without their secrets.
+def list_(*, as_json: _Json = False) -> None:
+    """List all keys, including revoked ones, without their secrets.
 
     Example: `triagem keys list`
     """
     database = servers.database()
-    from triagem.db.keys import keys as known
+    from triagem.db.api_keys import list_keys
 
     with database:
-        rows = [as_mapping(key) | {"scopes": sorted(key.scopes)} for key in known(database)]
+        rows = [as_mapping(key) | {"scopes": sorted(key.scopes)} for key in list_keys(database)]
     if as_json:
         print_json(rows)
         return
     print_rows([row | {"scopes": ", ".join(row["scopes"])} for row in rows], _COLUMNS, Format.TABLE)
     if not rows:
-        errors.print("no keys: `triagem keys create NAME --scope enqueue` makes one", highlight=False)
+        errors.print("no keys: create one with `triagem keys create NAME --scope enqueue`", highlight=False)
 
 
 @keys.command()
 def revoke(
-    key_id: Annotated[int, typer.Argument(min=1, max=2**63 - 1, metavar="ID", help="As `triagem keys list` says.")],
+    key_id: Annotated[int, typer.Argument(min=1, max=2**63 - 1, metavar="ID", help="Id from `triagem keys list`.")],
     *,
     as_json: _Json = False,
 ) -> None:
-    """Take a key back. Running gateways refuse it within TRIAGEM_GATEWAY_KEY_CACHE_S, 10 seconds.
+    """Revoke a key. Running gateways reject it within TRIAGEM_GATEWAY_KEY_CACHE_S, 10 seconds by default.
 
     Example: `triagem keys revoke 3`
     """
     database = servers.database()
-    from triagem.db.keys import revoke as take_back
+    from triagem.db.api_keys import revoke_key
 
     with database:
-        done = take_back(database, key_id)
-    if not done:
-        raise InvalidInput(f"no key {key_id} that is not revoked already: see `triagem keys list`")
+        revoked = revoke_key(database, key_id)
+    if not revoked:
+        raise InvalidInput(f"no active key {key_id}: see `triagem keys list`")
     if as_json:
         print_json({"revoked": key_id})
     else:

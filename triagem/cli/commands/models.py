@@ -1,4 +1,4 @@
-"""`triagem models`: the registry's versions."""
+"""`triagem models`: lists and shows the model versions of the registry."""
 
 from typing import Annotated
 
@@ -23,8 +23,8 @@ def _registry() -> Registry:
 
 
 @models.command("list")
-def list_(*, form: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.TABLE) -> None:
-    """List all versions.
+def list_(*, form: Annotated[Format, typer.Option("--format", help="Output format.")] = Format.TABLE) -> None:
+    """List all versions; `*` marks the current one.
 
     Example: `triagem models list`
     """
@@ -56,15 +56,15 @@ def show(
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print manifest and report as JSON.")] = False,
 ) -> None:
-    """How good a version is and where it comes from, after checking its files.
+    """Verify a version's files, then show its manifest and its evaluation.
 
     Example: `triagem models show v1.0.0`
     """
-    from triagem.cli.version import print_version, report_of
+    from triagem.cli.version_report import load_report, print_version
 
     registry = _registry()
     manifest, folder = registry.verify(version), registry.folder(version)
-    report = report_of(folder)
+    report = load_report(folder)
     if as_json:
         print_json({"manifest": manifest, "report": report})
     else:

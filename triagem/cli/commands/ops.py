@@ -1,4 +1,4 @@
-"""`triagem ops`: a worker for what is done beside the pipe, without torch."""
+"""`triagem ops`: the worker for background tasks outside the ticket pipeline, without torch."""
 
 from typing import Annotated
 
@@ -15,15 +15,14 @@ def register(app: typer.Typer) -> None:
 def ops(
     *,
     check: Annotated[
-        bool, typer.Option("--check", help="Exit 0 if the worker of TRIAGEM_OPS_HEARTBEAT_FILE lives.")
+        bool, typer.Option("--check", help="Exit 0 if the worker that writes TRIAGEM_OPS_HEARTBEAT_FILE is alive.")
     ] = False,
     with_parent: Annotated[bool, typer.Option("--with-parent", hidden=True)] = False,
 ) -> None:
-    """Send results back to CRMs and alerts to people; look daily for drift, and whether retraining is due; until
-    SIGTERM.
+    """Deliver results to CRMs and alerts to people, and check daily for drift and due retraining, until SIGTERM.
 
-    `triagem beat` says when. TRIAGEM_CRM_FILE says where results go, TRIAGEM_ALERTS_FILE who is told what; without
-    them they go nowhere.
+    `triagem beat` schedules the daily checks. TRIAGEM_CRM_FILE configures where results go, TRIAGEM_ALERTS_FILE who
+    receives which alerts; without these files nothing is sent.
 
     Example: `TRIAGEM_REDIS_URL=redis://… TRIAGEM_DATABASE_URL=postgresql://… triagem ops`
     """
@@ -31,30 +30,30 @@ def ops(
 
     settings = OpsSettings()
     if check:
-        from triagem.cli.commands.worker import say_alive
+        from triagem.cli.commands.worker import check_heartbeat
 
-        say_alive("TRIAGEM_OPS_HEARTBEAT_FILE", settings.ops_heartbeat_file)
+        check_heartbeat("TRIAGEM_OPS_HEARTBEAT_FILE", settings.ops_heartbeat_file)
         return
     if with_parent:
-        from triagem.cli.parents import end_with_parent
+        from triagem.cli.parent_watch import end_with_parent
 
         end_with_parent()
+    from triagem.alerts.monitor import MonitorSettings
     from triagem.alerts.rules_file import AlertSettings
     from triagem.alerts.rules_file import from_environment as alert_rules
-    from triagem.alerts.watch import WatchSettings
-    from triagem.producer.crm import from_environment
+    from triagem.producer.crm import crm_from_environment
     from triagem.producer.reclassify.settings import ReclassifySettings
     from triagem.registry import RegistrySettings
     from triagem.trainer.settings import DueSettings
     from triagem.worker.ops import run
 
-    # Its tasks read them later: what is wrong there is said now.
+    # The tasks read these settings later: load them now, so that an error is reported at startup.
     DueSettings()
     ReclassifySettings()
     AlertSettings()
     alert_rules()
-    WatchSettings()
-    crm = from_environment()
+    MonitorSettings()
+    crm = crm_from_environment()
     status = run(
         broker_url=servers.broker_url(),
         redis_url=servers.redis_url(),

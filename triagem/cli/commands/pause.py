@@ -1,4 +1,4 @@
-"""`triagem pause` and `triagem resume`: whether workers take tickets. Stored, so it outlives every process."""
+"""`triagem pause` and `triagem resume`: stop and start fetching tickets. The state is stored in Redis."""
 
 import typer
 
@@ -14,16 +14,16 @@ def register(app: typer.Typer) -> None:
 
 
 def pause() -> None:
-    """All workers finish what is in hand and take no more tickets.
+    """Make all workers finish their current window and fetch no more tickets.
 
     Example: `triagem pause`
     """
     desired.pause(servers.inbox().redis)
-    console.print("paused: tickets wait in the inbox until `triagem resume`", highlight=False)
+    console.print("paused: tickets stay in the inbox until `triagem resume`", highlight=False)
 
 
 def resume() -> None:
-    """Workers take tickets again.
+    """Let workers fetch tickets again.
 
     Example: `triagem resume`
     """

@@ -1,16 +1,19 @@
-"""`triagem models promote`, `compare` and `rollback`: which version is current, and whether it should be."""
+"""`triagem models promote`, `compare` and `rollback`: choose the current version, through the promotion gate."""
 
 from typing import Annotated
 
 import typer
 
+from triagem.cli.gate_report import print_gate_decision
 from triagem.cli.output import as_mapping, console, print_json
-from triagem.cli.verdict import print_verdict
 from triagem.contracts.errors import NoModel
 from triagem.registry import Registry, RegistrySettings
 from triagem.registry.decision import Reject, Rule
 
-_RULE = typer.Option("--rule", help="improve: better by 0.02 and not by chance; non-inferior: not worse by 0.01.")
+_RULE = typer.Option(
+    "--rule",
+    help="`improve`: accuracy at least 0.02 higher, and significantly so; `non-inferior`: at most 0.01 lower.",
+)
 _JSON = typer.Option("--json", help="Print figures and reasons as JSON.")
 
 
@@ -27,49 +30,51 @@ def compare(
     rule: Annotated[Rule, _RULE] = Rule.IMPROVE,
     as_json: Annotated[bool, _JSON] = False,
 ) -> None:
-    """Say what the gate would say of a version, and change nothing.
+    """Show what the promotion gate would decide about a version. Changes nothing.
 
     Example: `triagem models compare v1.1.0 v1.0.0`
     """
-    from triagem.registry.promote import consider
+    from triagem.registry.promote import evaluate_version
 
-    decision = consider(_registry(), version, other, rule)
+    decision = evaluate_version(_registry(), version, other, rule)
     if as_json:
         print_json(decision)
     else:
-        print_verdict(decision, console)
+        print_gate_decision(decision, console)
 
 
 def promote(
     version: Annotated[str, typer.Argument(help="e.g. v1.1.0")],
     *,
     rule: Annotated[Rule, _RULE] = Rule.IMPROVE,
-    force: Annotated[bool, typer.Option("--force", help="Whatever the gate says; it goes into the log.")] = False,
-    reason: Annotated[str | None, typer.Option(help="With --force: why. It goes into the log.")] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Promote even if the gate rejects it; recorded in the promotion log.")
+    ] = False,
+    reason: Annotated[str | None, typer.Option(help="Required with --force; recorded in the promotion log.")] = None,
     as_json: Annotated[bool, _JSON] = False,
 ) -> None:
-    """Make a version current if the gate lets it through; running workers load it beside their work and swap.
+    """Make a version current if it passes the gate. Running workers load it in the background, then switch.
 
-    The gate compares what both versions said of test rows that neither learned from. Exit status 1: rejected.
+    The gate compares both versions' predictions on test rows that neither was trained on. Exit status 1: rejected.
 
     Example: `triagem models promote v1.1.0 --rule non-inferior`
     """
-    from triagem.registry.promote import through_gate
+    from triagem.registry.promote import promote_through_gate
 
     if force != bool(reason and reason.strip()):
-        raise typer.BadParameter("--force and --reason go together: who reads the log later wants to know why")
+        raise typer.BadParameter("--force and --reason must be given together: the log records why")
     registry = _registry()
     if not force and _is_current(registry, version):
         if as_json:
             print_json({"decision": None, "current": registry.current().model_dump(), "forced": False})
         else:
-            console.print(f"{version} is current already", highlight=False)
+            console.print(f"{version} is already current", highlight=False)
         return
-    decision, current = through_gate(registry, version, rule, force=reason)
+    decision, current = promote_through_gate(registry, version, rule, force=reason)
     if as_json:
         print_json(as_mapping(decision) | {"current": current and current.model_dump(), "forced": force})
     else:
-        print_verdict(decision, console)
+        print_gate_decision(decision, console)
         if current:
             forced = ", by force" if isinstance(decision, Reject) else ""
             console.print(f"{current.version} is current (epoch {current.epoch}){forced}", highlight=False)
@@ -77,8 +82,8 @@ def promote(
         raise typer.Exit(1)
 
 
-def rollback(*, reason: Annotated[str, typer.Option(help="Why; it goes into the log.")] = "") -> None:
-    """Make the version current that was so before the present one. Twice leads further back, not to and fro.
+def rollback(*, reason: Annotated[str, typer.Option(help="Recorded in the promotion log.")] = "") -> None:
+    """Make the previously current version current again. Repeating it goes further back.
 
     Example: `triagem models rollback --reason "misses refunds"`
     """

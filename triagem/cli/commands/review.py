@@ -1,4 +1,4 @@
-"""`triagem review`: people say what texts are; what they said measures the model and teaches the next one."""
+"""`triagem review`: people label texts; their reviews measure the model and become training data."""
 
 from __future__ import annotations
 
@@ -10,23 +10,25 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from triagem.cli import servers
-from triagem.cli.asking.langs import Lang, spoken
-from triagem.cli.asking.names import UNCLEAR, check, label_name, reviewer_name
-from triagem.cli.commands.reviewed import accuracy, export
-from triagem.cli.output import Format, as_mapping, console, errors, print_json, print_rows, visible
+from triagem.cli.commands.review_results import accuracy, export
+from triagem.cli.output import Format, as_mapping, console, errors, print_json, print_rows, printable
+from triagem.cli.review_session.languages import Language, terminal_language
+from triagem.cli.review_session.names import UNCLEAR, label_name, require_known_label, reviewer_name
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.ticket import identify
 from triagem.registry import Registry, RegistrySettings
 
 if TYPE_CHECKING:
     from triagem.db import Database
-    from triagem.db.reviews import Drawn
+    from triagem.db.reviews import ReviewTask
 
 review = typer.Typer()
 
-_Reviewer = Annotated[str | None, typer.Option(help="Who says so; default: the login name.")]
-_Days = Annotated[int, typer.Option(min=1, max=36_500, help="Ask about texts received in so many last days.")]
-_Share = Annotated[float, typer.Option(min=0, max=1, help="The share of texts drawn by lot, sure ones among them.")]
+_Reviewer = Annotated[str | None, typer.Option(help="Name of the reviewer; default: the login name.")]
+_Days = Annotated[int, typer.Option(min=1, max=36_500, help="Only texts received in the last DAYS days.")]
+_Share = Annotated[
+    float, typer.Option(min=0, max=1, help="Share of texts drawn at random, confident predictions included.")
+]
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -42,14 +44,17 @@ def session(
     context: typer.Context,
     *,
     reviewer: _Reviewer = None,
-    lang: Annotated[Lang | None, typer.Option(help="`en` or `pt`; default: the terminal's language.")] = None,
-    also: Annotated[list[str] | None, typer.Option(help="One more label, that nobody has given yet.")] = None,
+    lang: Annotated[Language | None, typer.Option(help="`en` or `pt`; default: the terminal's language.")] = None,
+    new_label: Annotated[
+        list[str] | None,
+        typer.Option("--new-label", help="Offer a label that no reviewer has used yet; repeat it for several."),
+    ] = None,
     days: _Days = 30,
     random_share: _Share = 0.2,
 ) -> None:
-    """Review texts one by one on a terminal: the least sure, and some drawn by lot.
+    """Review texts one by one on a terminal: those with the lowest confidence, and some drawn at random.
 
-    You see the text, and never what the model said or why you are asked. Each answer holds at once.
+    The prediction and the reason for the review are not shown. Each answer is saved at once.
 
     Example: `triagem review --lang pt`
     """
@@ -57,114 +62,120 @@ def session(
         return
     if not sys.stdin.isatty():
         raise InvalidInput(
-            "a session needs a terminal; programs use `triagem review next` and `triagem review label`"
+            "a review session needs a terminal: programs use `triagem review next` and `triagem review label`"
         )
-    who, new = reviewer_name(reviewer), [label_name(one) for one in also or ()]
+    name, new_labels = reviewer_name(reviewer), [label_name(new) for new in new_label or ()]
     with servers.database() as database:
-        from triagem.cli.asking.session import Session
+        from triagem.cli.review_session.session import ReviewSession
 
-        known = _known(database)
-        Session(
+        ReviewSession(
             database,
-            reviewer=who,
-            labels=[*known, *(one for one in dict.fromkeys(new) if one not in known)],
-            draw=lambda: next(iter(_drawn(database, who, 1, days, random_share)), None),
-            read=typer.getchar,
+            reviewer=name,
+            labels=[*dict.fromkeys([*_known_labels(database), *new_labels])],
+            next_task=lambda: next(iter(_draw_tasks(database, name, 1, days, random_share)), None),
+            read_key=typer.getchar,
             screen=console,
-            lang=lang or spoken(os.environ),
+            language=lang or terminal_language(os.environ),
         ).run()
 
 
 @review.command("next")
 def next_(
     *,
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="Most texts.")] = 1,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="Maximum number of texts.")] = 1,
     reviewer: _Reviewer = None,
     days: _Days = 30,
     random_share: _Share = 0.2,
     as_json: _Json = False,
 ) -> None:
-    """Hand out the next texts to review. For 15 minutes nobody else gets them.
+    """Assign the next texts to a reviewer. For 15 minutes no other reviewer gets them.
 
     Example: `triagem review next --limit 10 --reviewer ana --json`
     """
-    who = reviewer_name(reviewer)
+    name = reviewer_name(reviewer)
     with servers.database() as database:
-        drawn = _drawn(database, who, limit, days, random_share)
+        tasks = _draw_tasks(database, name, limit, days, random_share)
     if as_json:
-        print_json([as_mapping(one) for one in drawn])
+        print_json([as_mapping(task) for task in tasks])
         return
-    for one in drawn:
-        console.print(visible(f"{one.source} {one.external_id}"), style="bold", markup=False, highlight=False)
-        console.print(visible(one.text) + "\n", markup=False, highlight=False, soft_wrap=True)
-    if not drawn:
-        errors.print("no more texts to review now", highlight=False)
+    for task in tasks:
+        console.print(printable(f"{task.source} {task.external_id}"), style="bold", markup=False, highlight=False)
+        console.print(printable(task.text) + "\n", markup=False, highlight=False, soft_wrap=True)
+    if not tasks:
+        errors.print("no more texts to review", highlight=False)
 
 
 @review.command("list")
-def list_(*, form: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.TABLE) -> None:
-    """List the texts that people have in hand: handed out and not judged yet.
+def list_(*, form: Annotated[Format, typer.Option("--format", help="Output format.")] = Format.TABLE) -> None:
+    """List the texts that are assigned to a reviewer and not reviewed yet.
 
     Example: `triagem review list`
     """
     with servers.database() as database:
-        from triagem.db.reviews import holding
+        from triagem.db.reviews import open_leases
 
-        held = holding(database)
-    print_rows([as_mapping(one) for one in held], ("source", "external_id", "reviewer", "leased_until"), form)
-    if form is Format.TABLE and not held:
-        errors.print("nobody has a text in hand", highlight=False)
+        leases = open_leases(database)
+    print_rows([as_mapping(lease) for lease in leases], ("source", "external_id", "reviewer", "leased_until"), form)
+    if form is Format.TABLE and not leases:
+        errors.print("no texts are assigned", highlight=False)
 
 
 @review.command()
 def label(
-    source: Annotated[str, typer.Argument(help="The CRM's name.")],
-    external_id: Annotated[str, typer.Argument(help="The ticket's id in that CRM.")],
+    source: Annotated[str, typer.Argument(help="Name of the CRM.")],
+    external_id: Annotated[str, typer.Argument(help="Id of the ticket in that CRM.")],
     label: Annotated[str, typer.Argument(help="The label, or `unclear`.")],
     *,
     reviewer: _Reviewer = None,
-    new_label: Annotated[bool, typer.Option("--new-label", help="It is a label that nobody has given yet.")] = False,
-    digest: Annotated[str | None, typer.Option(help="Of the text that was seen, as `next --json` has it.")] = None,
+    new_label: Annotated[
+        bool, typer.Option("--new-label", help="Accept a label that no reviewer has used yet.")
+    ] = False,
+    digest: Annotated[
+        str | None, typer.Option(help="Digest of the reviewed text, as printed by `next --json`.")
+    ] = None,
     as_json: _Json = False,
 ) -> None:
-    """Say what a ticket is. It holds at once, whatever the model says later.
+    """Record a review of a ticket. It takes effect at once and takes precedence over later predictions.
 
     Example: `triagem review label zendesk 4711 suporte --reviewer ana`
     """
-    who, whose = reviewer_name(reviewer), identify(source, external_id)
-    said = None if label == UNCLEAR else label_name(label)
+    name, identity = reviewer_name(reviewer), identify(source, external_id)
+    reviewed_label = None if label == UNCLEAR else label_name(label)
     try:
-        seen = None if digest is None else bytes.fromhex(digest)
+        text_digest = None if digest is None else bytes.fromhex(digest)
     except ValueError:
-        raise InvalidInput("--digest: expected hexadecimal, as `triagem review next --json` has it") from None
+        raise InvalidInput("--digest: expected hexadecimal, as printed by `triagem review next --json`") from None
     with servers.database() as database:
-        from triagem.db.reviews import Missed, judge
+        from triagem.db.reviews import ReviewRejected, record_review
 
-        if said is not None and not new_label:
-            check(said, _known(database))
-        verdict = judge(database, whose, said, who, digest=seen)
-    if isinstance(verdict, Missed):
-        raise InvalidInput(f"ticket {whose.external_id!r} of {whose.source!r}: {verdict}")
+        if reviewed_label is not None and not new_label:
+            require_known_label(reviewed_label, _known_labels(database))
+        outcome = record_review(database, identity, reviewed_label, name, digest=text_digest)
+    if isinstance(outcome, ReviewRejected):
+        raise InvalidInput(f"ticket {identity.external_id!r} of {identity.source!r}: {outcome}")
     if as_json:
-        print_json({**whose._asdict(), "label": said, "reviewer": who})
+        print_json({**identity._asdict(), "label": reviewed_label, "reviewer": name})
     else:
-        console.print(f"{whose.source} {whose.external_id}: {said or UNCLEAR}", markup=False, highlight=False)
+        console.print(
+            f"{identity.source} {identity.external_id}: {reviewed_label or UNCLEAR}", markup=False, highlight=False
+        )
 
 
 def _registry() -> Registry:
     return Registry(RegistrySettings().registry_url)
 
 
-def _drawn(database: Database, who: str, most: int, days: int, random_share: float) -> list[Drawn]:
-    from triagem.db.reviews import draw
+def _draw_tasks(database: Database, reviewer: str, limit: int, days: int, random_share: float) -> list[ReviewTask]:
+    from triagem.db.reviews import draw_tasks
 
     since = datetime.now(UTC) - timedelta(days=days)
-    return draw(database, who, most, version=_registry().current().version, since=since, random_share=random_share)
+    version = _registry().current().version
+    return draw_tasks(database, reviewer, limit, version=version, since=since, random_share=random_share)
 
 
-def _known(database: Database) -> list[str]:
-    """The current model's labels, then those that people added."""
-    from triagem.db.reviews import labels
+def _known_labels(database: Database) -> list[str]:
+    """The current model's labels, then those added by reviewers."""
+    from triagem.db.reviews import reviewed_labels
 
     registry = _registry()
-    return [*dict.fromkeys([*registry.manifest(registry.current().version).labels, *labels(database)])]
+    return [*dict.fromkeys([*registry.manifest(registry.current().version).labels, *reviewed_labels(database)])]

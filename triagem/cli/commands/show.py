@@ -1,11 +1,11 @@
-"""`triagem show`: one ticket with everything known of it."""
+"""`triagem show`: prints one ticket with its result, history and reviews."""
 
 from typing import Annotated
 
 import typer
 
 from triagem.cli import servers
-from triagem.cli.output import Format, console, print_json, print_rows, visible
+from triagem.cli.output import Format, console, print_json, print_rows, printable
 from triagem.contracts.errors import InvalidInput
 
 
@@ -15,8 +15,8 @@ def register(app: typer.Typer) -> None:
 
 
 def show(
-    source: Annotated[str, typer.Argument(help="The CRM's name.")],
-    external_id: Annotated[str, typer.Argument(help="The ticket's id in that CRM.")],
+    source: Annotated[str, typer.Argument(help="Name of the CRM.")],
+    external_id: Annotated[str, typer.Argument(help="Id of the ticket in that CRM.")],
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -25,28 +25,28 @@ def show(
     Example: `triagem show zendesk 4711`
     """
     database = servers.database()
-    from triagem.db.queries import show
+    from triagem.db.queries import find_ticket_with_history
 
     with database:
-        shown = show(database, source, external_id)
-    if shown is None:
+        record = find_ticket_with_history(database, source, external_id)
+    if record is None:
         raise InvalidInput(f"no ticket {external_id!r} of source {source!r}")
     if as_json:
-        print_json(shown)
+        print_json(record)
         return
-    ticket = shown.ticket
-    console.print(visible(ticket["text"] or "(text purged)"), markup=False, highlight=False)
+    ticket = record.ticket
+    console.print(printable(ticket["text"] or "(text purged)"), markup=False, highlight=False)
     console.print()
     columns = ("label", "confidence", "band", "model_label", "reviewer", "model_version", "tokens", "truncated")
     print_rows([ticket], columns, Format.TABLE)
     console.print(
-        f"\nreceived {ticket['received_at']:%Y-%m-%d %H:%M:%S%z}, written {ticket['revised_at']:%Y-%m-%d %H:%M:%S%z}"
+        f"\nreceived {ticket['received_at']:%Y-%m-%d %H:%M:%S%z}, revised {ticket['revised_at']:%Y-%m-%d %H:%M:%S%z}"
     )
     console.print("\n[bold]history[/bold]")
     print_rows(
-        shown.history, ("classified_at", "model_version", "label", "confidence", "band", "is_current"), Format.TABLE
+        record.history, ("classified_at", "model_version", "label", "confidence", "band", "is_current"), Format.TABLE
     )
-    if shown.reviews:
+    if record.reviews:
         console.print("\n[bold]reviews[/bold]")
-        said = [{**review, "label": review["label"] or "(unclear)"} for review in shown.reviews]
-        print_rows(said, ("reviewed_at", "reviewer", "label"), Format.TABLE)
+        reviews = [{**review, "label": review["label"] or "(unclear)"} for review in record.reviews]
+        print_rows(reviews, ("reviewed_at", "reviewer", "label"), Format.TABLE)

@@ -1,4 +1,4 @@
-"""`triagem train`: a folder of labelled messages to a registered model version."""
+"""`triagem train`: trains a model version from a folder of labelled messages and registers it."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.progress import Progress, TaskID
 from rich.table import Table
 
+from triagem.cli.gate_report import print_gate_decision
 from triagem.cli.output import console, errors, print_json, progress
-from triagem.cli.parts import check as check_rows
-from triagem.cli.verdict import print_verdict
+from triagem.cli.training_check import print_training_check
 from triagem.registry.decision import Reject
 
 if TYPE_CHECKING:
@@ -29,33 +29,42 @@ def register(app: typer.Typer) -> None:
 def train(
     data: Annotated[
         Path,
-        typer.Argument(help="A folder with train.jsonl (prompt, completion) and, if given, dev, calibration, test."),
+        typer.Argument(
+            help="Folder with train.jsonl (prompt, completion) and, optionally, dev, calibration and test files."
+        ),
     ],
     *,
     labels: Annotated[
-        str | None, typer.Option(help="In the model's order, as in suporte,venda; any other is an error.")
+        str | None,
+        typer.Option(help="Labels in the order of the model's outputs, e.g. suporte,venda; others are errors."),
     ] = None,
     check: Annotated[
-        bool, typer.Option("--check", help="Only look at the rows and say what is wrong with them.")
+        bool, typer.Option("--check", help="Only check the rows and report problems; train nothing.")
     ] = False,
-    base: Annotated[str | None, typer.Option(help="A hub id or folder; default: TRIAGEM_TRAIN_BASE.")] = None,
+    base: Annotated[
+        str | None, typer.Option(help="Base model, a hub id or a folder; default: TRIAGEM_TRAIN_BASE.")
+    ] = None,
     parent: Annotated[
-        str | None, typer.Option("--from", metavar="VERSION", help="Go on from a registered version.")
+        str | None, typer.Option("--from", metavar="VERSION", help="Continue training a registered version.")
     ] = None,
     folds: Annotated[
         int | None,
-        typer.Option(min=0, help="Trainings more to calibrate by and to blend, on under 10,000 rows; 0: none."),
+        typer.Option(
+            min=0,
+            help="Additional trainings for cross-validated calibration and weight averaging, with fewer than 10,000 "
+            "rows; 0: none.",
+        ),
     ] = None,
     class_weights: Annotated[
-        bool, typer.Option("--class-weights", help="Let rare labels weigh more; distorts confidences.")
+        bool, typer.Option("--class-weights", help="Weight rare labels higher; this distorts confidences.")
     ] = False,
-    promote: Annotated[bool, typer.Option(help="Make it current if the gate lets it through.")] = True,
-    allow_leakage: Annotated[bool, typer.Option(help="Go on although test rows are also training rows.")] = False,
+    promote: Annotated[bool, typer.Option(help="Make the version current if it passes the gate.")] = True,
+    allow_leakage: Annotated[bool, typer.Option(help="Train even if test rows are also training rows.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
-    """Fine-tune a BERT, calibrate it, evaluate it beside a plain baseline, register it, and ask the gate.
+    """Fine-tune a BERT, calibrate it, compare it with a baseline, register it, and promote it through the gate.
 
-    The same command goes on where a training was cut off.
+    If training was interrupted, the same command resumes it.
 
     Example: `triagem train examples`, and later `triagem train more --from v1.0.0`
     """
@@ -63,14 +72,14 @@ def train(
     from triagem.trainer import TrainSettings
 
     if base and parent:
-        raise typer.BadParameter("a training begins with a base or with a version, not with both: --base or --from")
+        raise typer.BadParameter("use either --base or --from: training starts from one model")
     changes: dict[str, Any] = {} if folds is None else {"folds": folds}
     changes |= {"class_weights": "balanced"} if class_weights else {}
     registry = Registry(RegistrySettings().registry_url)
     changes |= {} if labels is None else {"labels": labels}
     settings = TrainSettings(**changes)
     if check:
-        check_rows(data, registry, settings, parent=parent, allow_leakage=allow_leakage, as_json=as_json)
+        print_training_check(data, registry, settings, parent=parent, allow_leakage=allow_leakage, as_json=as_json)
         return
     report = fine_tune(
         data,
@@ -102,13 +111,13 @@ def fine_tune(
     """Train with a progress bar on `screen`."""
     from triagem.trainer import train
 
-    with progress(screen) as shown:
-        bar = _Bar(shown, shown.add_task("fine-tune", total=None))
+    with progress(screen) as progress_bar:
+        reporter = _ProgressReporter(progress_bar, progress_bar.add_task("fine-tune", total=None))
         return train(
             data,
             registry,
             settings,
-            bar,
+            reporter,
             base=base,
             parent=parent,
             promote=promote,
@@ -117,19 +126,19 @@ def fine_tune(
 
 
 @dataclass(frozen=True)
-class _Bar:
-    shown: Progress
+class _ProgressReporter:
+    bar: Progress
     task: TaskID
 
     def on_step(self, done: int, total: int, loss: float | None) -> None:
-        described = "fine-tune" if loss is None else f"fine-tune, loss {loss:.3f}"
+        description = "fine-tune" if loss is None else f"fine-tune, loss {loss:.3f}"
         if done == total:
-            described = "evaluate"
-        self.shown.update(self.task, completed=done, total=total, description=described)
+            description = "evaluate"
+        self.bar.update(self.task, completed=done, total=total, description=description)
 
 
 def print_report(report: TrainingReport, screen: Console) -> None:
-    """The rows, what was changed of the settings, scores beside the baseline's, how far confidences go, the gate."""
+    """Print notes on rows and settings, scores next to the baseline's, calibration, and the gate's decision."""
     for note in report.notes:
         screen.print(f"  {note}", markup=False, highlight=False)
     assessment, baseline = report.assessment, report.assessment.baseline
@@ -137,29 +146,29 @@ def print_report(report: TrainingReport, screen: Console) -> None:
     table.add_column("macro-F1")
     for column in ("all", *assessment.by_lang):
         table.add_column(column, justify="right")
-    for name, one in (("BERT", assessment), ("TF-IDF + logistic regression", baseline)):
-        if one:
-            slices = (one.overall, *one.by_lang.values())
-            table.add_row(name, *(f"{part.figures['macro_f1'].value:.3f}" for part in slices))
+    for name, scores in (("BERT", assessment), ("TF-IDF + logistic regression", baseline)):
+        if scores:
+            slices = (scores.overall, *scores.by_lang.values())
+            table.add_row(name, *(f"{part.metrics['macro_f1'].value:.3f}" for part in slices))
     screen.print(table)
     if baseline and not baseline.beaten:
         screen.print(baseline.sentence, style="yellow", highlight=False)
     before, after = assessment.before_calibration, assessment.overall
-    lines = [report.calibration.line, report.threshold.line]
-    lines.append(f"the least sure {report.manifest.thresholds.review_budget:.1%} are reviewed in any case")
+    lines = [report.calibration.summary, report.threshold.summary]
+    budget = report.manifest.thresholds.review_budget
+    lines.append(f"the {budget:.1%} of tickets with the lowest confidence are always reviewed")
     if before:
-        nll, ece = (f"{before.figures[name].value:.3f} → {after.figures[name].value:.3f}" for name in ("nll", "ece"))
+        nll, ece = (f"{before.metrics[name].value:.3f} → {after.metrics[name].value:.3f}" for name in ("nll", "ece"))
         lines.insert(1, f"on the test rows: NLL {nll}, ECE {ece}")
     for line in lines:
         screen.print(f"  {line}", markup=False, highlight=False)
     if report.gate:
-        print_verdict(report.gate, screen)
+        print_gate_decision(report.gate, screen)
         version = report.manifest.version
         if isinstance(report.gate, Reject):
-            said = (
-                f"registered, not current; in spite of all this: triagem models promote {version} --force --reason …"
-            )
+            command = f"triagem models promote {version} --force --reason …"
+            outcome = f"registered but not current; to promote it anyway: {command}"
         else:
-            said = f"{version} is current"
-        screen.print(f"  {said}", markup=False, highlight=False, soft_wrap=True)
-    screen.print(f"  `triagem models show {report.manifest.version}` says more", highlight=False)
+            outcome = f"{version} is current"
+        screen.print(f"  {outcome}", markup=False, highlight=False, soft_wrap=True)
+    screen.print(f"  details: `triagem models show {report.manifest.version}`", highlight=False)

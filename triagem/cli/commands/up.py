@@ -1,4 +1,4 @@
-"""`triagem up`: the local stack with gateway, workers, ops and beat, until Ctrl-C."""
+"""`triagem up`: runs the local stack with gateway, workers, ops and beat until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import typer
 
 from triagem.cli.output import console
 from triagem.cli.servers import STACK_FOLDER
-from triagem.cli.steps import Steps
+from triagem.cli.step_timer import StepTimer
 
 if TYPE_CHECKING:
     from triagem.cli.stack import Endpoints
@@ -23,8 +23,11 @@ def register(app: typer.Typer) -> None:
     app.command()(up)
 
 
-def up(*, workers: Annotated[int, typer.Option(min=0, help="Worker processes; 0: servers only.")] = 1) -> None:
-    """Start Redis, Postgres, gateway, workers, ops and beat on this machine, and stop them with Ctrl-C or SIGTERM.
+def up(
+    *,
+    workers: Annotated[int, typer.Option(min=0, help="Number of workers; 0 starts only Redis and Postgres.")] = 1,
+) -> None:
+    """Run Redis, Postgres, gateway, workers, ops and beat on this machine until Ctrl-C or SIGTERM.
 
     Example: `triagem up`
     """
@@ -34,27 +37,27 @@ def up(*, workers: Annotated[int, typer.Option(min=0, help="Worker processes; 0:
 
     address = None
     if workers:
-        Registry(RegistrySettings().registry_url).current()  # says what to do if there is no model
-        address = free_address()
-    steps = Steps(console)
+        Registry(RegistrySettings().registry_url).current()  # raises NoModel with what to do
+        address = check_gateway_address()
+    steps = StepTimer(console)
     stack = LocalStack(STACK_FOLDER)
     exit_on_sigterm()
     with steps.step("start Redis and Postgres"):
         endpoints = stack.start()
     try:
-        with steps.step("bring the database up to date"):
-            prepare(endpoints)
-        if console.is_terminal:  # it holds a password: for a person, not for a log
+        with steps.step("migrate the database"):
+            prepare_database(endpoints)
+        if console.is_terminal:  # the URL contains a password, which must not go to a log
             console.print(f"psql '{endpoints.reader_url}'", markup=False, highlight=False, soft_wrap=True)
         if address:
-            console.print(f"gateway: {address}, described at {address}/docs", markup=False, soft_wrap=True)
-        serve(endpoints, workers=workers, beside=("ops", "beat", "gateway") if workers else ())
+            console.print(f"gateway: {address}, API docs: {address}/docs", markup=False, soft_wrap=True)
+        run_processes(endpoints, workers=workers, services=("ops", "beat", "gateway") if workers else ())
     finally:
         stack.stop()
 
 
-def free_address() -> str:
-    """Where the gateway will listen. Raises InvalidInput if nobody can listen there, before anything is started."""
+def check_gateway_address() -> str:
+    """The gateway's URL. Raises InvalidInput if its address cannot be bound, before anything is started."""
     from triagem.gateway.address import listen, url
     from triagem.gateway.settings import GatewaySettings
 
@@ -63,18 +66,20 @@ def free_address() -> str:
     return url(settings.host, settings.port)
 
 
-def serve(endpoints: Endpoints, *, workers: int, beside: Sequence[str] = ()) -> None:
-    """Run workers, and the commands `beside`, until SIGINT or SIGTERM, then let them finish. One that dies is started
-    again; exit status 1 if one says at its start that it cannot work."""
+def run_processes(endpoints: Endpoints, *, workers: int, services: Sequence[str] = ()) -> None:
+    """Run workers and the `services` commands until SIGINT or SIGTERM, then let them finish.
+
+    A process that stops is restarted. Exit status 1 if one reports at startup that it cannot run.
+    """
     from concurrent.futures import ThreadPoolExecutor
 
     from triagem.cli.processes import WorkerProcess
-    from triagem.cli.restarts import Place
+    from triagem.cli.restart_policy import WorkerSlot
     from triagem.worker.settings import WorkerSettings
 
-    asked = threading.Event()
-    for name in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(name, lambda *_: asked.set())
+    stopping = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopping.set())
     started: list[WorkerProcess] = []
     ports: dict[str, int] = {}
 
@@ -90,31 +95,32 @@ def serve(endpoints: Endpoints, *, workers: int, beside: Sequence[str] = ()) -> 
         )
         return started[-1]
 
-    def say(line: str) -> None:
+    def report(line: str) -> None:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
-    names = {f"worker-{number}": "worker" for number in range(workers)}
-    names |= {name: name for name in beside}
-    first = WorkerSettings().metrics_port
-    if first:  # each process needs its own
-        ports |= {name: first + place for place, name in enumerate(one for one in names if one != "beat")}
-    places = [Place(name, partial(start, name, command), say) for name, command in names.items()]
+    commands = {f"worker-{index}": "worker" for index in range(workers)}
+    commands |= {service: service for service in services}
+    first_port = WorkerSettings().metrics_port
+    if first_port:  # each process needs its own port; beat serves no metrics
+        exporters = [name for name in commands if name != "beat"]
+        ports |= {name: first_port + index for index, name in enumerate(exporters)}
+    slots = [WorkerSlot(name, partial(start, name, command), report) for name, command in commands.items()]
     try:
-        also = "".join(f", {name}" for name in beside)
-        say(f"workers: {workers}{also}; logs: {STACK_FOLDER}/*.log; Ctrl-C stops everything")
-        if first:
-            say("metrics: " + ", ".join(f"{name} on port {port}" for name, port in ports.items()))
-        while not asked.wait(0.5):
-            if not all(place.look() for place in places):
+        others = "".join(f", {service}" for service in services)
+        report(f"workers: {workers}{others}; logs: {STACK_FOLDER}/*.log; press Ctrl-C to stop")
+        if first_port:
+            report("metrics: " + ", ".join(f"{name} on port {port}" for name, port in ports.items()))
+        while not stopping.wait(0.5):
+            if not all(slot.poll() for slot in slots):
                 raise typer.Exit(1)
     finally:
-        finish = Steps(console).step("let the workers finish what is in hand")
-        with finish, ThreadPoolExecutor(len(started) or 1) as pool:
+        stop = StepTimer(console).step("stop all processes")
+        with stop, ThreadPoolExecutor(len(started) or 1) as pool:
             list(pool.map(WorkerProcess.stop, started))
 
 
-def prepare(endpoints: Endpoints) -> None:
-    """Migrate the local stack's database, and let in workers, and people who only read."""
+def prepare_database(endpoints: Endpoints) -> None:
+    """Migrate the local stack's database and create the logins of workers and of read-only users."""
     from triagem.cli.stack import ensure_reader_login, ensure_writer_login
     from triagem.db import Database
     from triagem.db.upgrade import upgrade

@@ -1,4 +1,4 @@
-"""`triagem worker`: one worker process, for a terminal or a container."""
+"""`triagem worker`: runs one or more worker processes, on a terminal or in a container."""
 
 import os
 import sys
@@ -18,18 +18,19 @@ def register(app: typer.Typer) -> None:
 def worker(
     *,
     check: Annotated[
-        bool, typer.Option("--check", help="Exit 0 if the worker of TRIAGEM_HEARTBEAT_FILE lives.")
+        bool, typer.Option("--check", help="Exit 0 if the worker that writes TRIAGEM_HEARTBEAT_FILE is alive.")
     ] = False,
-    ready: Annotated[bool, typer.Option("--ready", help="With --check: and its model is warmed up.")] = False,
+    ready: Annotated[bool, typer.Option("--ready", help="With --check: also require a warmed-up model.")] = False,
     gpus: Annotated[
-        str | None, typer.Option(help="A process for each: `all`, or names for CUDA_VISIBLE_DEVICES, as in `0,2`.")
+        str | None,
+        typer.Option(help="One process per GPU: `all`, or values for CUDA_VISIBLE_DEVICES such as `0,2`."),
     ] = None,
-    processes: Annotated[int, typer.Option(min=1, help="So many processes; with --gpus, on each GPU.")] = 1,
+    processes: Annotated[int, typer.Option(min=1, help="Number of processes; with --gpus, per GPU.")] = 1,
     with_parent: Annotated[bool, typer.Option("--with-parent", hidden=True)] = False,
 ) -> None:
-    """Take tickets, classify them, store the results; until SIGTERM, which finishes what is in hand.
+    """Fetch tickets, classify them and store the results until SIGTERM, which finishes the current window first.
 
-    With several processes, one that dies is started again, and SIGTERM lets all finish.
+    With several processes, one that stops is restarted, and SIGTERM stops all of them.
 
     Example: `TRIAGEM_REDIS_URL=redis://… TRIAGEM_DATABASE_URL=postgresql://… triagem worker`
     """
@@ -38,17 +39,17 @@ def worker(
 
     settings = WorkerSettings()
     if check:
-        say_alive("TRIAGEM_HEARTBEAT_FILE", settings.heartbeat_file, need_ready=ready)
+        check_heartbeat("TRIAGEM_HEARTBEAT_FILE", settings.heartbeat_file, need_ready=ready)
         return
     if with_parent:
-        from triagem.cli.parents import end_with_parent
+        from triagem.cli.parent_watch import end_with_parent
 
         end_with_parent()
     if gpus or processes > 1:
-        from triagem.cli.crew import gpus_named, serve
+        from triagem.cli.worker_pool import run_pool, select_gpus
 
-        devices = gpus_named(gpus) if gpus else [None]
-        raise typer.Exit(serve(devices, processes, settings, typer.echo))
+        devices = select_gpus(gpus) if gpus else [None]
+        raise typer.Exit(run_pool(devices, processes, settings, typer.echo))
     from triagem.inbox import InboxSettings
     from triagem.registry import RegistrySettings
     from triagem.worker.run import run
@@ -62,15 +63,15 @@ def worker(
     )
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(status)  # a thread that hangs in C code must not keep the process; everything is settled by now
+    os._exit(status)  # a thread that hangs in C code must not keep the process alive; all work is committed by now
 
 
-def say_alive(setting: str, file: Path | None, *, need_ready: bool = False) -> None:
-    """Exit status 0 if the worker that keeps this heartbeat file is well, else 1 and what is wrong."""
+def check_heartbeat(setting: str, file: Path | None, *, need_ready: bool = False) -> None:
+    """Exit with status 0 if the worker that writes this heartbeat file is healthy, else with 1 and the problem."""
     from triagem.worker import health
 
     if file is None:
         raise typer.BadParameter(f"{setting} is not set")
-    if wrong := health.check(file, need_ready=need_ready):
-        typer.echo(wrong, err=True)
+    if problem := health.check(file, need_ready=need_ready):
+        typer.echo(problem, err=True)
         raise typer.Exit(1)

@@ -1,6 +1,6 @@
-"""The local stack: a real Valkey and a real Postgres, both from pip, for a machine that has neither.
+"""The local stack: a real Valkey and a real Postgres, both installed by pip, for a machine that has neither.
 
-It starts servers and nothing else; migrations, workers and the gateway are others' business.
+It only starts the servers: it runs no migrations, workers or gateway.
 """
 
 from triagem.cli.stack.errors import StackFailed

@@ -1,7 +1,7 @@
-"""The one way in which the local stack itself fails; a missing package is contracts' MissingExtra."""
+"""The error of the local stack. A missing package is `contracts.errors.MissingExtra` instead."""
 
-from triagem.contracts.errors import Final
+from triagem.contracts.errors import NotRetryable
 
 
-class StackFailed(Final):
-    """A local server could not be started, stopped or reached: the message says which, and how to mend it."""
+class StackFailed(NotRetryable):
+    """A local server could not be started, stopped or reached. The message names it and what to do."""

@@ -1,6 +1,6 @@
-"""Files and folders that only their owner may read, whatever the umask says.
+"""Creates files and folders that only their owner may read, regardless of the umask.
 
-Nothing here follows a link: root writes in folders that others can reach.
+Links are never followed: root writes in folders that other users can reach.
 """
 
 import os
@@ -12,27 +12,27 @@ from typing import Final, Literal
 from triagem.cli.stack.errors import StackFailed
 
 PRIVATE: Final = 0o700
-PASSABLE: Final = 0o711  # others may walk through, not look around
+TRAVERSABLE: Final = 0o711  # other users may pass through, not list
 
 
 def claim_folder(folder: Path, mode: int) -> None:
-    """Create `folder`, or take it over if it is ours: in a shared parent it may be somebody's trap."""
+    """Create `folder`, or reuse it if we own it: in a shared parent another user may have planted it."""
     folder.mkdir(mode=PRIVATE, exist_ok=True)
-    found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
-        raise StackFailed(f"{folder} is a link or another user's: remove it, or choose another folder")
+    status = folder.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
+        raise StackFailed(f"{folder} is a link or belongs to another user: remove it, or choose another folder")
     folder.chmod(mode)
 
 
 def open_private(path: Path, mode: Literal["ab", "wb"]) -> BufferedWriter:
-    """`open` for a file of mode 0600."""
+    """Open a file with mode 0600."""
     file = open(path, mode, opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW, 0o600))  # noqa: SIM115
     os.fchmod(file.fileno(), 0o600)
     return file
 
 
 def write_private(path: Path, text: str) -> None:
-    """Replace a file in one step: no reader and no crash ever meets half of it."""
+    """Replace a file atomically: no reader and no crash ever sees a partial file."""
     draft = path.with_name(f"{path.name}.new")
     with open_private(draft, "wb") as file:
         file.write(text.encode())

@@ -1,7 +1,7 @@
-"""The local stack: both servers as one thing that is started, found again, shared and stopped.
+"""The local stack: starts, adopts, shares and stops both servers together.
 
-Every process that started it holds a shared lock on `users`, and the last one out stops the servers. The
-kernel drops a killed process's lock, so what that one left running belongs to whoever comes next.
+Every process that started it holds a shared lock on the file `users`, and the last one to leave stops the servers.
+The kernel drops a killed process's lock, so the next process adopts the servers it left running.
 """
 
 import os
@@ -15,25 +15,25 @@ from typing import Final
 
 from triagem.cli.stack import locks, ports
 from triagem.cli.stack.errors import StackFailed
-from triagem.cli.stack.files import PASSABLE, PRIVATE, claim_folder, open_private
+from triagem.cli.stack.files import PRIVATE, TRAVERSABLE, claim_folder, open_private
 from triagem.cli.stack.postgres import PostgresServer
-from triagem.cli.stack.server import PATIENCE, Server
-from triagem.cli.stack.state import Endpoints, Secrets, load_ports, save_ports, secrets_of
+from triagem.cli.stack.server import START_TIMEOUT_S, Server
+from triagem.cli.stack.state import Endpoints, Secrets, load_ports, load_secrets, save_ports
 from triagem.cli.stack.valkey import ValkeyServer
 
 DEFAULT_FOLDER: Final = Path(".triagem")
 
 
 class LocalStack:
-    """Valkey and Postgres for this machine alone, with their data and passwords in `folder`.
+    """Valkey and Postgres for this machine only, with their data and passwords in `folder`.
 
-    Keep the object for as long as you use the servers: it holds your share in them.
+    Keep the object while you use the servers: it holds the lock that keeps them running.
     """
 
     def __init__(self, folder: Path = DEFAULT_FOLDER, *, fsync: bool = True) -> None:
         self.folder = folder.resolve()
         self._fsync = fsync
-        self._use: BufferedWriter | None = None
+        self._users_file: BufferedWriter | None = None
 
     @cached_property
     def valkey(self) -> ValkeyServer:
@@ -45,7 +45,7 @@ class LocalStack:
 
     @property
     def endpoints(self) -> Endpoints:
-        """Where the servers are, or were last."""
+        """The URLs of the servers, running or not."""
         return Endpoints(
             redis_url=self.valkey.url,
             broker_url=self.valkey.url.removesuffix("0") + "1",
@@ -55,11 +55,14 @@ class LocalStack:
         )
 
     def start(self) -> Endpoints:
-        """Start what is down, adopt what runs. Raises StackFailed; MissingExtra without `triagem[stack]`."""
-        with _in_one_line(self.folder):
-            claim_folder(self.folder, PRIVATE if os.geteuid() else PASSABLE)
-            with locks.exclusive(self.folder / "lock", PATIENCE):
-                self._enter()
+        """Start servers that are down, adopt those that run.
+
+        Raises StackFailed, or MissingExtra without `triagem[stack]`.
+        """
+        with _os_errors(self.folder):
+            claim_folder(self.folder, PRIVATE if os.geteuid() else TRAVERSABLE)
+            with locks.exclusive(self.folder / "lock", START_TIMEOUT_S):
+                self._join()
                 try:
                     self._start_servers()
                 except BaseException:
@@ -68,31 +71,31 @@ class LocalStack:
         return self.endpoints
 
     def stop(self) -> None:
-        """Stop the servers, also those that a killed process left, unless another process still uses them."""
-        with _in_one_line(self.folder):
-            if self._known:
-                with locks.exclusive(self.folder / "lock", PATIENCE):
+        """Stop the servers, also those a killed process left running, unless another process still uses them."""
+        with _os_errors(self.folder):
+            if self._exists:
+                with locks.exclusive(self.folder / "lock", START_TIMEOUT_S):
                     self._leave()
 
     def erase(self) -> None:
-        """Stop the servers and delete their data and passwords, wherever they lie; this object is then used up."""
+        """Stop the servers and delete their data and passwords. This object must not be used afterwards."""
         if not self.folder.exists():
             return
         self.stop()
-        with _in_one_line(self.folder):
+        with _os_errors(self.folder):
             for server in self._servers:
                 if server.alive:
-                    raise StackFailed(f"another process still uses the stack in {self.folder}: end it first")
+                    raise StackFailed(f"another process still uses the stack in {self.folder}: stop it first")
                 shutil.rmtree(server.home, ignore_errors=True)
             for name in ("stack.json", "secrets.json", "users", "lock"):
                 (self.folder / name).unlink(missing_ok=True)
 
     def running(self) -> Endpoints | None:
-        """Where the servers are, if both are alive and answer to our passwords."""
-        with _in_one_line(self.folder):
-            if self._known:
-                self._recall_ports()
-                if all(server.alive and server.answers() for server in self._servers):
+        """The URLs of the servers if both are alive and accept our passwords, else None."""
+        with _os_errors(self.folder):
+            if self._exists:
+                self._load_ports()
+                if all(server.alive and server.is_ready() for server in self._servers):
                     return self.endpoints
         return None
 
@@ -103,54 +106,56 @@ class LocalStack:
         self.stop()
 
     @property
-    def _known(self) -> bool:
+    def _exists(self) -> bool:
         return (self.folder / "secrets.json").exists()
 
     @cached_property
     def _secrets(self) -> Secrets:
-        return secrets_of(self.folder)
+        return load_secrets(self.folder)
 
     @property
     def _servers(self) -> tuple[Server, Server]:
         return self.valkey, self.postgres
 
-    def _recall_ports(self) -> dict[str, int]:
-        known = load_ports(self.folder)
+    def _load_ports(self) -> dict[str, int]:
+        saved = load_ports(self.folder)
         for server in self._servers:
-            server.port = known.get(server.name, server.port)
-        return known
+            server.port = saved.get(server.name, server.port)
+        return saved
 
     def _start_servers(self) -> None:
-        known = self._recall_ports()
+        saved = self._load_ports()
         for server in self._servers:
             if not server.alive:
-                server.port = ports.choose(server.port)
-            save_ports(self.folder, known := known | {server.name: server.port})
+                server.port = ports.choose_port(server.port)
+            save_ports(self.folder, saved := saved | {server.name: server.port})
             server.start()
 
-    def _enter(self) -> None:
-        if self._use is None:
-            self._use = open_private(self.folder / "users", "ab")
-            locks.take(self._use, shared=True)  # all who leave hold `lock`, so it is to be had
+    def _join(self) -> None:
+        if self._users_file is None:
+            self._users_file = open_private(self.folder / "users", "ab")
+            # Never blocked: whoever locks this file exclusively, in `_leave`, holds `lock` as the caller does.
+            locks.acquire(self._users_file, shared=True)
 
     def _leave(self) -> None:
-        with self._use or open_private(self.folder / "users", "ab") as use, ExitStack() as always:
-            self._use = None
-            always.callback(locks.drop, use)
-            if locks.take(use):
+        with self._users_file or open_private(self.folder / "users", "ab") as users, ExitStack() as cleanup:
+            self._users_file = None
+            cleanup.callback(locks.release, users)
+            if locks.acquire(users):
                 for server in self._servers:
-                    always.callback(server.stop)
+                    cleanup.callback(server.stop)
 
 
 def running(folder: Path = DEFAULT_FOLDER) -> Endpoints | None:
-    """Where the stack of `folder` is, if both servers are alive and answer to its passwords."""
+    """The URLs of the stack in `folder` if both servers are alive and accept its passwords, else None."""
     return LocalStack(folder).running()
 
 
 @contextmanager
-def _in_one_line(folder: Path) -> Iterator[None]:
+def _os_errors(folder: Path) -> Iterator[None]:
+    """Turn an OSError into a StackFailed of one line."""
     try:
         yield
     except OSError as error:
-        where = error.filename or folder
-        raise StackFailed(f"{error.strerror}: {where}: see that it is yours and that the disk has room") from error
+        path = error.filename or folder
+        raise StackFailed(f"{error.strerror}: {path}: check that you own it and that the disk has space") from error

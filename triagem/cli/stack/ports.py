@@ -1,6 +1,6 @@
-"""Ports on the loopback interface: whether one is free, and which one to take.
+"""Finds free ports on the loopback interface.
 
-A port is only looked at here, not held: whoever listens first has it.
+A port is only probed, not reserved: the first process to listen gets it.
 """
 
 import socket
@@ -10,7 +10,7 @@ LOOPBACK: Final = "127.0.0.1"
 
 
 def is_free(port: int) -> bool:
-    """Whether a server could listen on `port` now; one that rests in TIME_WAIT counts as free."""
+    """Whether a server could listen on `port` now; a port in TIME_WAIT counts as free."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -20,8 +20,8 @@ def is_free(port: int) -> bool:
     return True
 
 
-def choose(saved: int | None = None) -> int:
-    """The saved port if nobody else has taken it, else a free one that the kernel picks."""
+def choose_port(saved: int | None = None) -> int:
+    """The saved port if it is free, else a free one picked by the kernel."""
     if saved and is_free(saved):
         return saved
     with socket.socket() as probe:

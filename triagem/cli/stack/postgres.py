@@ -1,6 +1,6 @@
-"""Postgres with one database, `triagem`, and one way in: TCP on the loopback interface, with a password.
+"""A Postgres server with one database, `triagem`, reachable only over TCP on the loopback interface, with a password.
 
-The superuser has none, so nobody can log in as superuser; the user `triagem` owns its database and may create
+The superuser has no password, so nobody can log in as superuser. The user `triagem` owns its database and may create
 roles and databases.
 """
 
@@ -13,7 +13,7 @@ from typing import Final
 
 import psycopg
 
-from triagem.cli.stack.account import home_for, unprivileged
+from triagem.cli.stack.account import run_as_unprivileged, server_home
 from triagem.cli.stack.binaries import postgres_programs, postgres_programs_for_others
 from triagem.cli.stack.errors import StackFailed
 from triagem.cli.stack.ports import LOOPBACK
@@ -24,12 +24,12 @@ SETTINGS: Final = {
     "unix_socket_directories": "",
     "shared_buffers": "64MB",
     "max_connections": "100",
-    "log_error_verbosity": "terse",  # the details of an error hold the row that was refused: a customer's text
+    "log_error_verbosity": "terse",  # an error's details contain the rejected row, with a customer's text
 }
-CARELESS: Final = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
-# Postgres's own C.UTF-8 sorts alike on Linux and on macOS, whose C library has none.
+NO_FSYNC_SETTINGS: Final = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
+# Postgres's built-in C.UTF-8 sorts alike on Linux and on macOS, whose C library has no C.UTF-8.
 COLLATION: Final = ("--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
-LET_IN: Final = f"host all all {LOOPBACK}/32 scram-sha-256\n"
+HBA_RULES: Final = f"host all all {LOOPBACK}/32 scram-sha-256\n"
 SETUP: Final = """\
 CREATE ROLE triagem LOGIN CREATEROLE CREATEDB PASSWORD '{password}';
 
@@ -39,14 +39,14 @@ CREATE DATABASE triagem OWNER triagem;
 
 
 class PostgresServer(Server):
-    """A Postgres server that keeps its data in `folder`, or in `home` where root must keep it elsewhere."""
+    """A Postgres server with its data in `folder`, or elsewhere if root cannot use it (see `server_home`)."""
 
     name = "Postgres"
-    farewell = ((SIGINT, 30), (SIGQUIT, 10), (SIGKILL, 10))
+    stop_signals = ((SIGINT, 30), (SIGQUIT, 10), (SIGKILL, 10))
 
     def __init__(self, folder: Path, password: str, port: int | None = None, *, fsync: bool = True) -> None:
-        run_as = unprivileged()
-        super().__init__(home_for(folder, run_as), port, run_as)
+        run_as = run_as_unprivileged()
+        super().__init__(server_home(folder, run_as), port, run_as)
         self._password, self._fsync = password, fsync
         self._data = self.home / "data"
 
@@ -55,17 +55,17 @@ class PostgresServer(Server):
         return self.url_for("triagem", self._password)
 
     def url_for(self, user: str, password: str) -> str:
-        """The database's URL for another login."""
+        """The database URL for a given login."""
         return f"postgresql://{user}:{password}@{LOOPBACK}:{self.port}/triagem"
 
-    def answers(self) -> bool:
+    def is_ready(self) -> bool:
         try:
             psycopg.connect(self.url, connect_timeout=2).close()
         except psycopg.OperationalError as error:
             if "password authentication failed" not in str(error):
                 return False
-            mend = f"restore secrets.json, or stop it and delete {self.home} with all its data"
-            raise StackFailed(f"Postgres refuses our password: {mend}") from error
+            fix = f"restore secrets.json, or stop Postgres and delete {self.home} with all its data"
+            raise StackFailed(f"Postgres rejects the password in secrets.json: {fix}") from error
         return True
 
     def _prepare(self) -> None:
@@ -74,7 +74,7 @@ class PostgresServer(Server):
             shutil.rmtree(draft, ignore_errors=True)
             self._create(draft)
             draft.rename(self._data)
-        # Nobody holds our lock, so its writer is dead, and the pid in it may be somebody else's by now.
+        # Nobody holds our lock, so the process that wrote this file is dead and its pid may have been reused.
         (self._data / "postmaster.pid").unlink(missing_ok=True)
 
     def _create(self, data: Path) -> None:
@@ -83,13 +83,13 @@ class PostgresServer(Server):
             shutil.chown(data, self._run_as["user"], self._run_as["group"])
         sync = "--sync-method=fsync" if self._fsync else "--no-sync"
         self._run("initdb", "-D", data, "-U", "postgres", "-A", "reject", "-E", "UTF8", *COLLATION, sync)
-        (data / "pg_hba.conf").write_text(LET_IN)
+        (data / "pg_hba.conf").write_text(HBA_RULES)
         # Single-user mode reads stdin: no password in argv, and the superuser never has to log in.
-        alone = ("postgres", "--single", "-j", "-D", data, "-c", "exit_on_error=true", "postgres")
-        self._run(*alone, stdin=SETUP.format(password=self._password))
+        single_user = ("postgres", "--single", "-j", "-D", data, "-c", "exit_on_error=true", "postgres")
+        self._run(*single_user, stdin=SETUP.format(password=self._password))
 
     def _run(self, program: str, *arguments: str | Path, stdin: str = "") -> None:
-        done = subprocess.run(
+        process = subprocess.run(
             [self._programs() / program, *arguments],
             input=stdin,
             capture_output=True,
@@ -99,8 +99,8 @@ class PostgresServer(Server):
             env=ENVIRONMENT,
             **self._run_as,
         )
-        if done.returncode:
-            lines = done.stderr.strip().splitlines()
+        if process.returncode:
+            lines = process.stderr.strip().splitlines()
             fatal = [line for line in lines if "FATAL" in line or "PANIC" in line or "error:" in line]
             reason = " | ".join(fatal or lines[-3:])
             raise StackFailed(f"Postgres could not be set up in {self.home}: {reason}")
@@ -109,6 +109,6 @@ class PostgresServer(Server):
         return postgres_programs_for_others(self.home) if self._run_as else postgres_programs()
 
     def _command(self) -> Sequence[str | Path]:
-        settings = SETTINGS | {"port": str(self.port)} | ({} if self._fsync else CARELESS)
+        settings = SETTINGS | {"port": str(self.port)} | ({} if self._fsync else NO_FSYNC_SETTINGS)
         options = [f"--{name}={value}" for name, value in settings.items()]
         return [self._programs() / "postgres", "-D", self._data, *options]

@@ -1,4 +1,4 @@
-"""What the stack remembers between runs: its passwords (secrets.json) and its ports (stack.json)."""
+"""State of the stack that is kept between runs: passwords in secrets.json, ports in stack.json."""
 
 import hmac
 import json
@@ -14,7 +14,7 @@ from triagem.cli.stack.files import write_private
 
 @dataclass(frozen=True, repr=False)
 class Endpoints:
-    """Where the stack's servers are, for `TRIAGEM_REDIS_URL` and its like. Its repr hides the passwords."""
+    """URLs of the stack's servers, for `TRIAGEM_REDIS_URL` and similar settings. The repr hides passwords."""
 
     redis_url: str
     broker_url: str
@@ -24,12 +24,12 @@ class Endpoints:
 
     @property
     def reader_password(self) -> str:
-        """What `ensure_reader_login` wants."""
+        """The password of the login `analyst`."""
         return urlsplit(self.reader_url).password or ""
 
     @property
     def writer_password(self) -> str:
-        """What `ensure_writer_login` wants."""
+        """The password of the login `worker`."""
         return urlsplit(self.writer_url).password or ""
 
     def __repr__(self) -> str:
@@ -39,7 +39,7 @@ class Endpoints:
 
 @dataclass(frozen=True, repr=False)
 class Secrets:
-    """The stack's passwords: URL-safe, made once, kept in a file that only its owner can read."""
+    """The stack's passwords: URL-safe, generated once, kept in a file that only its owner can read."""
 
     redis: str = field(default_factory=secrets.token_urlsafe)
     owner: str = field(default_factory=secrets.token_urlsafe)
@@ -47,24 +47,24 @@ class Secrets:
     writer: str = field(default_factory=secrets.token_urlsafe)
 
 
-def secrets_of(folder: Path) -> Secrets:
-    """The passwords of the stack in `folder`; new ones, saved, if it has none."""
+def load_secrets(folder: Path) -> Secrets:
+    """The passwords of the stack in `folder`; generates and saves them if there are none."""
     path = folder / "secrets.json"
     if not path.exists():
         write_private(path, json.dumps(asdict(Secrets())))
     path.chmod(0o600)
     try:
-        known = json.loads(path.read_text())
-        # A stack of before workers had a login. Derived, not drawn: two processes that meet it must agree, and one
-        # that only looks must not write.
-        known.setdefault("writer", hmac.new(known["owner"].encode(), b"writer", "sha256").hexdigest())
-        return Secrets(**known)
+        saved = json.loads(path.read_text())
+        # A stack created before workers had a login lacks this password. It is derived, not random: concurrent
+        # processes must agree on it, and a process that only reads must not write.
+        saved.setdefault("writer", hmac.new(saved["owner"].encode(), b"writer", "sha256").hexdigest())
+        return Secrets(**saved)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise StackFailed(f"{path} is damaged: restore it, or delete {folder} with all its data") from error
 
 
 def load_ports(folder: Path) -> dict[str, int]:
-    """The port that each server had last, by its name; nothing if that is not known."""
+    """The last port of each server, by server name; empty if none was saved."""
     try:
         return {str(name): int(port) for name, port in json.loads((folder / "stack.json").read_text()).items()}
     except (FileNotFoundError, ValueError, TypeError, AttributeError):
@@ -72,5 +72,5 @@ def load_ports(folder: Path) -> dict[str, int]:
 
 
 def save_ports(folder: Path, ports: dict[str, int]) -> None:
-    """Remember the ports, before the servers take them: a crash in between must not lose a server."""
+    """Save the ports. Called before the servers listen, so that a crash in between does not lose a server."""
     write_private(folder / "stack.json", json.dumps(ports))

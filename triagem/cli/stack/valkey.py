@@ -1,6 +1,6 @@
-"""Valkey, which speaks Redis's protocol: a write is on disk before it is answered, and nothing is evicted.
+"""A Valkey server, which speaks the Redis protocol. A write is on disk before it is acknowledged; nothing is evicted.
 
-Without Redis's periodic snapshots: the append-only file alone is the data.
+There are no periodic snapshots: the append-only file is the only copy of the data.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from triagem.cli.stack.files import write_private
 from triagem.cli.stack.ports import LOOPBACK
 from triagem.cli.stack.server import Server
 
-# `dir .` is the folder in which it is launched, so that no odd path has to be quoted; it logs to stdout.
+# `dir .` is the folder it is launched in, so that no unusual path needs quoting; it logs to stdout.
 CONFIG: Final = """\
 bind {host}
 port {port}
@@ -34,10 +34,10 @@ logfile ""
 
 
 class ValkeyServer(Server):
-    """A Valkey server that keeps its data in `folder`."""
+    """A Valkey server with its data in `folder`."""
 
     name = "Valkey"
-    farewell = ((SIGTERM, 30), (SIGKILL, 10))
+    stop_signals = ((SIGTERM, 30), (SIGKILL, 10))
 
     def __init__(self, folder: Path, password: str, port: int | None = None, *, maxmemory: str = "256mb") -> None:
         super().__init__(folder, port, RunAs())
@@ -47,13 +47,13 @@ class ValkeyServer(Server):
     def url(self) -> str:
         return f"redis://:{self._password}@{LOOPBACK}:{self.port}/0"
 
-    def answers(self) -> bool:
+    def is_ready(self) -> bool:
         try:
             with Redis.from_url(self.url, socket_timeout=2, socket_connect_timeout=2, retry=None) as client:
                 return bool(client.ping())
         except AuthenticationError as error:
-            mend = f"restore secrets.json, or end process {self.pid}"
-            raise StackFailed(f"Valkey in {self.home} refuses our password: {mend}") from error
+            fix = f"restore secrets.json, or kill process {self.pid}"
+            raise StackFailed(f"Valkey in {self.home} rejects the password in secrets.json: {fix}") from error
         except RedisError:
             return False
 

@@ -1,1 +1,1 @@
-"""The console: pages where people see, search, review and decide. Server-rendered, behind a key."""
+"""The console: server-rendered pages to monitor, search, review and promote models. Requires an API key."""

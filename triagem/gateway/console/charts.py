@@ -1,4 +1,4 @@
-"""Charts as values for inline SVG: bars in the units of a view box. Pure; no library, a page weighs less than one."""
+"""Computes bar charts for inline SVG, in view box units. Pure; without a library, which would outweigh a page."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -13,7 +13,7 @@ _GAP: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A rectangle. `kind` is its class, `hint` shows under a pointer."""
+    """A rectangle. `kind` is its CSS class, `hint` its tooltip."""
 
     x: float
     y: float
@@ -24,46 +24,50 @@ class Bar:
 
 
 def histogram(values: Iterable[tuple[float, str]], *, bins: int = 20) -> list[Bar]:
-    """Bars of confidences from 0 to 1; stacked by band."""
+    """Bars of confidences from 0 to 1, stacked by band."""
     counts = Counter((min(bins - 1, int(value * bins)), band) for value, band in values)
     return _stacked(
         [
-            {f"band-{band}": count for (at, band), count in sorted(counts.items()) if at == place}
-            for place in range(bins)
+            {f"band-{band}": count for (index, band), count in sorted(counts.items()) if index == column}
+            for column in range(bins)
         ],
-        [f"{place / bins:.2f}\N{EN DASH}{(place + 1) / bins:.2f}" for place in range(bins)],
+        [f"{column / bins:.2f}\N{EN DASH}{(column + 1) / bins:.2f}" for column in range(bins)],
     )
 
 
 def over_time(
-    moments: Sequence[tuple[datetime, str]], kinds: Sequence[str], *, bins: int = 24
+    points: Sequence[tuple[datetime, str]], labels: Sequence[str], *, bins: int = 24
 ) -> tuple[list[Bar], datetime, datetime]:
-    """Bars of labels over equal spans from the first moment to the last; at least one moment."""
-    first, last = min(moment for moment, _ in moments), max(moment for moment, _ in moments)
+    """Bars of label counts over equal time spans, with the first and the last time. Needs at least one point."""
+    first, last = min(time for time, _ in points), max(time for time, _ in points)
     span = (last - first) / bins
-    counts = Counter((min(bins - 1, int((moment - first) / span)) if span else 0, said) for moment, said in moments)
+    counts = Counter((min(bins - 1, int((time - first) / span)) if span else 0, label) for time, label in points)
     columns = [
-        {f"l{_place(said, kinds)} {said}": count for (at, said), count in sorted(counts.items()) if at == place}
-        for place in range(bins)
+        {
+            f"l{_color_index(label, labels)} {label}": count
+            for (index, label), count in sorted(counts.items())
+            if index == column
+        }
+        for column in range(bins)
     ]
-    return _stacked(columns, [f"{first + span * place:%m-%d %H:%M}" for place in range(bins)]), first, last
+    return _stacked(columns, [f"{first + span * column:%m-%d %H:%M}" for column in range(bins)]), first, last
 
 
-def _place(said: str, kinds: Sequence[str]) -> int:
-    return kinds.index(said) % 6 if said in kinds else 5
+def _color_index(label: str, labels: Sequence[str]) -> int:
+    return labels.index(label) % 6 if label in labels else 5
 
 
 def _stacked(columns: Sequence[dict[str, int]], names: Sequence[str]) -> list[Bar]:
     highest = max((sum(column.values()) for column in columns), default=0) or 1
     width, bars = WIDTH / len(columns), list[Bar]()
-    for place, (column, name) in enumerate(zip(columns, names, strict=True)):
+    for index, (column, name) in enumerate(zip(columns, names, strict=True)):
         y = float(HEIGHT)
-        for what, count in column.items():
+        for css_class_and_label, count in column.items():
             height = HEIGHT * count / highest
             y -= height
-            kind, _, said = what.partition(" ")
-            hint = f"{name}: {count} {said}".strip()
+            kind, _, label = css_class_and_label.partition(" ")
+            hint = f"{name}: {count} {label}".strip()
             bars.append(
-                Bar(round(place * width, 1), round(y, 1), round(width - _GAP, 1), round(height, 1), kind, hint)
+                Bar(round(index * width, 1), round(y, 1), round(width - _GAP, 1), round(height, 1), kind, hint)
             )
     return bars

@@ -1,4 +1,4 @@
-"""`/console/login`: an API key opens a session. And `/console`, which leads to the first page that a key may see."""
+"""`/console/login` and logout with an API key, and `/console/`, which redirects to the first allowed page."""
 
 from http import HTTPStatus
 from typing import Annotated
@@ -7,48 +7,48 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 from starlette.concurrency import run_in_threadpool
 
-from triagem.db import sessions
-from triagem.db.keys import Scope
-from triagem.gateway.console.render import go_to, page
-from triagem.gateway.console.session import COOKIE, PEOPLE, Form, Visitor, put_cookie, visitor
-from triagem.gateway.guard import Guard
-from triagem.gateway.room import InRoom
+from triagem.db import console_sessions
+from triagem.db.api_keys import Scope
+from triagem.gateway.authentication import Authenticator
+from triagem.gateway.console.render import redirect, render_page
+from triagem.gateway.console.session import CONSOLE_SCOPES, COOKIE, Form, Visitor, require_visitor, set_cookie
+from triagem.gateway.services import ServicesDep
 
 router = APIRouter()
 
 
 @router.get("/")
-async def start(who: Annotated[Visitor, Depends(visitor())]) -> Response:
-    """The first page that the key may see."""
-    return go_to("/console/overview" if who.may(Scope.READ) else "/console/review")
+async def home(visitor: Annotated[Visitor, Depends(require_visitor())]) -> Response:
+    """Redirect to the first page that the key may see."""
+    return redirect("/console/overview" if visitor.may(Scope.READ) else "/console/review")
 
 
 @router.get("/login")
-def ask(request: Request) -> Response:
-    """The form."""
-    return page(request, "login.html", next=request.query_params.get("next", ""), wrong="")
+def login_form(request: Request) -> Response:
+    """The login form."""
+    return render_page(request, "login.html", next=request.query_params.get("next", ""), error="")
 
 
 @router.post("/login")
-async def log_in(request: Request, room: InRoom, form: Form) -> Response:
-    """A key that is good for a page gets a cookie; another is told what is wrong with it."""
-    guard: Guard = request.app.state.guard
-    key = await guard.key(form.get("key", "").strip())
-    wrong = "no_such_key" if key is None else "" if PEOPLE & key.scopes else "key_sees_nothing"
-    asked = form.get("next", "")
-    if wrong or key is None:
-        return page(request, "login.html", status=HTTPStatus.UNAUTHORIZED, next=asked, wrong=wrong)
-    # Only to a page of ours: `//elsewhere` and `/\\elsewhere` are other hosts to a browser.
-    answer = go_to(asked if asked.startswith("/console/") else "/console/")
-    token = await run_in_threadpool(sessions.begin, room.database, key)
-    put_cookie(request, answer, COOKIE, token, lasts_s=int(sessions.LASTS.total_seconds()))
-    return answer
+async def log_in(request: Request, services: ServicesDep, form: Form) -> Response:
+    """Start a session if the key may see a page; otherwise show why it may not."""
+    authenticator: Authenticator = request.app.state.authenticator
+    key = await authenticator.authenticate(form.get("key", "").strip())
+    error = "no_such_key" if key is None else "" if CONSOLE_SCOPES & key.scopes else "key_sees_nothing"
+    target = form.get("next", "")
+    if error or key is None:
+        return render_page(request, "login.html", status=HTTPStatus.UNAUTHORIZED, next=target, error=error)
+    # Only to console pages: browsers take `//host` and `/\\host` as another host.
+    response = redirect(target if target.startswith("/console/") else "/console/")
+    token = await run_in_threadpool(console_sessions.begin, services.database, key)
+    set_cookie(request, response, COOKIE, token, max_age_s=int(console_sessions.LIFETIME.total_seconds()))
+    return response
 
 
 @router.post("/logout")
-def log_out(request: Request, room: InRoom, _: Annotated[Visitor, Depends(visitor())]) -> Response:
-    """The session ends, wherever its cookie is."""
-    sessions.end(room.database, request.cookies[COOKIE])
-    answer = go_to("/console/login")
-    put_cookie(request, answer, COOKIE, "", lasts_s=0)
-    return answer
+def log_out(request: Request, services: ServicesDep, _: Annotated[Visitor, Depends(require_visitor())]) -> Response:
+    """End the session on every gateway."""
+    console_sessions.end(services.database, request.cookies[COOKIE])
+    response = redirect("/console/login")
+    set_cookie(request, response, COOKIE, "", max_age_s=0)
+    return response

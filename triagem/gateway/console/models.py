@@ -1,4 +1,4 @@
-"""`/console/models`: versions, how good each is, what the gate says of it, promote and rollback."""
+"""`/console/models`: model versions, their metrics, the promotion gate, promotion and rollback."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -11,17 +11,17 @@ from pydantic import BaseModel, ValidationError
 
 from triagem.contracts.errors import ModelCorrupt, NoModel
 from triagem.contracts.model import REPORT_FILE, Manifest
-from triagem.gateway.console.render import address, go_to, page
+from triagem.gateway.console.render import address, redirect, render_page
 from triagem.gateway.console.session import Admin, Form, Reader, Visitor
-from triagem.gateway.problems import Refused
-from triagem.gateway.room import InRoom, Room
+from triagem.gateway.problems import ProblemError
+from triagem.gateway.services import Services, ServicesDep
 from triagem.registry.decision import Rule
-from triagem.registry.promote import consider, through_gate
+from triagem.registry.promote import evaluate_version, promote_through_gate
 
 router = APIRouter()
 
 
-class _Figure(BaseModel):
+class _Estimate(BaseModel):
     value: float | None
     low: float | None
     high: float | None
@@ -29,17 +29,17 @@ class _Figure(BaseModel):
 
 class _Slice(BaseModel):
     rows: int
-    figures: Mapping[str, _Figure]
+    metrics: Mapping[str, _Estimate]
 
 
 class _Bin(BaseModel):
     rows: int
     confidence: float
-    accuracy: _Figure
+    accuracy: _Estimate
 
 
-class Report(BaseModel):
-    """What a page shows of a version's `report.json`, which `triagem.trainer.report` writes."""
+class ReportView(BaseModel):
+    """The parts of a version's `report.json` that its page shows. `triagem.trainer.report` writes the file."""
 
     labels: tuple[str, ...]
     overall: _Slice
@@ -49,71 +49,81 @@ class Report(BaseModel):
 
 
 @router.get("/models")
-def models(request: Request, room: InRoom, who: Reader, *, said: str = "", version: str = "") -> Response:
-    """All versions, newest first, and the log of promotions."""
-    known = set(room.registry.versions())
-    told = {"key": "promoted", "version": version} if said == "promoted" and version in known else None
-    return page(
-        request, "models.html", who, said=told, versions=[*reversed(_manifests(room))], current=_current(room),
-        promotions=room.registry.promotions()[:-11:-1],
+def models(
+    request: Request, services: ServicesDep, visitor: Reader, *, message: str = "", version: str = ""
+) -> Response:
+    """All versions, newest first, and the promotion log."""
+    is_known = version in set(services.registry.versions())
+    flash = {"key": "promoted", "version": version} if message == "promoted" and is_known else None
+    return render_page(
+        request, "models.html", visitor, flash=flash, versions=[*reversed(_manifests(services))],
+        current=_current(services), promotions=services.registry.promotions()[:-11:-1],
     )  # fmt: skip
 
 
 @router.get("/model")
-def model(request: Request, room: InRoom, who: Reader, version: str, rule: Annotated[str, Query()] = "") -> Response:
-    """One version beside the current one."""
-    return _page(request, room, who, version, Rule(rule) if rule in set(Rule) else Rule.IMPROVE)
+def model(
+    request: Request, services: ServicesDep, visitor: Reader, version: str, rule: Annotated[str, Query()] = ""
+) -> Response:
+    """One version, compared with the current one."""
+    return _version_page(request, services, visitor, version, Rule(rule) if rule in set(Rule) else Rule.IMPROVE)
 
 
 @router.post("/model")
-def promote(request: Request, room: InRoom, who: Admin, form: Form) -> Response:
-    """Through the gate, and never past it: who must force a version does so with the command, and says why."""
-    version, asked = form.get("version", ""), form.get("rule", "")
-    rule = Rule(asked) if asked in set(Rule) else Rule.IMPROVE
-    _, current = through_gate(room.registry, version, rule)
+def promote(request: Request, services: ServicesDep, visitor: Admin, form: Form) -> Response:
+    """Promote a version that passes the gate. Forcing one requires the command line and a reason."""
+    version, rule_name = form.get("version", ""), form.get("rule", "")
+    rule = Rule(rule_name) if rule_name in set(Rule) else Rule.IMPROVE
+    _, current = promote_through_gate(services.registry, version, rule)
     if current is None:
-        return _page(request, room, who, version, rule, said={"key": "not_promoted"})
-    return go_to(address("models", said="promoted", version=version))
+        return _version_page(request, services, visitor, version, rule, flash={"key": "not_promoted"})
+    return redirect(address("models", message="promoted", version=version))
 
 
 @router.post("/rollback")
-def rollback(room: InRoom, who: Admin, form: Form) -> Response:
-    """To the version before the present one; the log says who, and why."""
+def rollback(services: ServicesDep, visitor: Admin, form: Form) -> Response:
+    """Roll back to the previous version; the log records who did it and why."""
     reason = form.get("reason", "").strip()
-    current = room.registry.rollback(f"{who.name}: {reason}" if reason else who.name)
-    return go_to(address("models", said="promoted", version=current.version))
+    current = services.registry.rollback(f"{visitor.name}: {reason}" if reason else visitor.name)
+    return redirect(address("models", message="promoted", version=current.version))
 
 
-def _page(
-    request: Request, room: Room, who: Visitor, version: str, rule: Rule, *, said: Mapping[str, Any] | None = None
+def _version_page(
+    request: Request,
+    services: Services,
+    visitor: Visitor,
+    version: str,
+    rule: Rule,
+    *,
+    flash: Mapping[str, Any] | None = None,
 ) -> Response:
-    if version not in room.registry.versions():
-        raise Refused(HTTPStatus.NOT_FOUND, "")
-    current, manifest = _current(room), room.registry.manifest(version)
-    decision = None if version == current else consider(room.registry, version, rule=rule)
-    return page(
-        request, "model.html", who, said=said, manifest=manifest, report=_report(room, version), current=current,
-        decision=decision, rule=rule, rules=list(Rule),
+    if version not in services.registry.versions():
+        raise ProblemError(HTTPStatus.NOT_FOUND, "")
+    current, manifest = _current(services), services.registry.manifest(version)
+    decision = None if version == current else evaluate_version(services.registry, version, rule=rule)
+    return render_page(
+        request, "model.html", visitor, flash=flash, manifest=manifest, report=_report(services, version),
+        current=current, decision=decision, rule=rule, rules=list(Rule),
     )  # fmt: skip
 
 
-def _manifests(room: Room) -> list[Manifest]:
-    found = []
-    for version in room.registry.versions():
+def _manifests(services: Services) -> list[Manifest]:
+    manifests = []
+    for version in services.registry.versions():
         with suppress(ModelCorrupt):
-            found.append(room.registry.manifest(version))
-    return found
+            manifests.append(services.registry.manifest(version))
+    return manifests
 
 
-def _current(room: Room) -> str | None:
+def _current(services: Services) -> str | None:
     with suppress(NoModel):
-        return room.registry.current().version
+        return services.registry.current().version
     return None
 
 
-def _report(room: Room, version: str) -> Report | None:
-    content = room.registry.read(version, REPORT_FILE)
+def _report(services: Services, version: str) -> ReportView | None:
+    content = services.registry.read(version, REPORT_FILE)
     try:
-        return Report.model_validate_json(content) if content else None
+        return ReportView.model_validate_json(content) if content else None
     except ValidationError as error:
         raise ModelCorrupt(f"{version}: {REPORT_FILE} cannot be read: another release may have written it") from error

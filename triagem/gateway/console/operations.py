@@ -1,4 +1,4 @@
-"""`/console/operations`: runs over stored tickets, dead letters, alerts."""
+"""`/console/operations`: reclassification runs, dead letters and alerts."""
 
 from typing import Final
 
@@ -6,36 +6,42 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from triagem.contracts.errors import InvalidInput
-from triagem.db.dead import letters, remove
-from triagem.db.desk import newest_alerts, newest_runs
-from triagem.gateway.console.render import address, go_to, page
+from triagem.db.console_queries import newest_alerts, newest_runs
+from triagem.db.dead_letters import delete_dead_letters, list_dead_letters
+from triagem.gateway.console.render import address, redirect, render_page
 from triagem.gateway.console.session import Admin, Form, Reader
 from triagem.gateway.replay import replay
-from triagem.gateway.room import InRoom
+from triagem.gateway.services import ServicesDep
 
-_LETTERS: Final = 100
-_SAYINGS: Final = {"replayed", "dropped", "not_replayed"}
+_MAX_DEAD_LETTERS: Final = 100
+_FLASH_KEYS: Final = {"replayed", "dropped", "not_replayed"}
 
 router = APIRouter()
 
 
 @router.get("/operations")
-def operations(request: Request, room: InRoom, who: Reader, *, said: str = "", count: int = 0) -> Response:
-    """Letters are listed without what they hold."""
-    return page(
-        request, "operations.html", who, said={"key": said, "count": count} if said in _SAYINGS else None,
-        runs=newest_runs(room.database, most=10), letters=letters(room.database, limit=_LETTERS),
-        alerts=newest_alerts(room.database, most=20),
-    )  # fmt: skip
+def operations(
+    request: Request, services: ServicesDep, visitor: Reader, *, message: str = "", count: int = 0
+) -> Response:
+    """Dead letters are listed without their payload."""
+    return render_page(
+        request,
+        "operations.html",
+        visitor,
+        flash={"key": message, "count": count} if message in _FLASH_KEYS else None,
+        runs=newest_runs(services.database, limit=10),
+        dead_letters=list_dead_letters(services.database, limit=_MAX_DEAD_LETTERS),
+        alerts=newest_alerts(services.database, limit=20),
+    )
 
 
-@router.post("/letter")
-def letter(room: InRoom, who: Admin, form: Form) -> Response:  # noqa: ARG001 - the dependency checks
-    """Replay a dead letter, or drop it for ever."""
+@router.post("/dead-letter")
+def handle_dead_letter(services: ServicesDep, visitor: Admin, form: Form) -> Response:  # noqa: ARG001 - only checked
+    """Replay a dead letter, or delete it."""
     if not form.get("id", "").isdigit():
-        raise InvalidInput("no such letter")
+        raise InvalidInput("no such dead letter")
     ids = [int(form["id"])]
-    if form.get("act") == "drop":
-        return go_to(address("operations", said="dropped", count=remove(room.database, ids)))
-    done = replay(room.database, room.inbox, ids=ids, crm=room.crm).replayed
-    return go_to(address("operations", said="replayed" if done else "not_replayed", count=done))
+    if form.get("action") == "drop":
+        return redirect(address("operations", message="dropped", count=delete_dead_letters(services.database, ids)))
+    replayed = replay(services.database, services.inbox, ids=ids, crm=services.crm).replayed
+    return redirect(address("operations", message="replayed" if replayed else "not_replayed", count=replayed))

@@ -1,4 +1,4 @@
-"""`/console/review`: texts one by one, blind, a key for each answer. What is in hand is leased to one person."""
+"""`/console/review`: blind review of one text at a time with keyboard shortcuts. A text is leased to one reviewer."""
 
 from datetime import datetime, timedelta
 from typing import Annotated, Final
@@ -9,73 +9,88 @@ from fastapi.responses import Response
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.text import plain
 from triagem.contracts.ticket import identify
-from triagem.db.desk import in_hand, last_verdict
-from triagem.db.draws import Drawn, third_look
-from triagem.db.reviews import Missed, draw, judge, undo
-from triagem.gateway.console.choices import known_labels
-from triagem.gateway.console.keys import Act, Keys
-from triagem.gateway.console.render import address, go_to, page
+from triagem.db.console_queries import assigned_task, last_review
+from triagem.db.review_sampling import ReviewTask, lease_disputed_task
+from triagem.db.reviews import ReviewRejected, draw_tasks, record_review, undo_review
+from triagem.gateway.console.labels import known_labels
+from triagem.gateway.console.render import address, redirect, render_page
 from triagem.gateway.console.session import Form, Reviewer
-from triagem.gateway.room import InRoom, Room
+from triagem.gateway.console.shortcuts import KeyboardShortcuts, ReviewAction
+from triagem.gateway.services import Services, ServicesDep
 
-_BACK_TO: Final = timedelta(days=30)
-_MOST_SKIPPED: Final = 50
+_MAX_AGE: Final = timedelta(days=30)
+_MAX_SKIPPED: Final = 50
+
+_FLASH_KEYS: Final = {"undone", "nothing_to_undo", "rejected_changed", "rejected_gone"}
 
 router = APIRouter()
 
-# Skipped tickets stand in the address: forgotten with it, and then they come again.
+# Skipped tickets are kept in the URL only, so they come again in a new session.
 _Skipped = Annotated[str, Query(max_length=1000, pattern=r"^(\d{1,18}(\.\d{1,18})*)?$")]
 
 
 @router.get("/review")
-def review(request: Request, room: InRoom, who: Reviewer, skipped: _Skipped = "", said: str = "") -> Response:
-    """The text in hand, or the next one."""
-    but = _ids(skipped)
-    asked = in_hand(room.database, who.name, but=but) or _next(room, who.name, but)
-    labels = known_labels(room)
-    keys = Keys(labels)
-    told = {"key": said} if said in {"taken_back", "nothing_to_undo", "missed_changed", "missed_gone"} else None
-    if said.startswith("saved:") and (label := said.removeprefix("saved:")) in labels:
-        told = {"key": "saved", "label": label}
-    return page(
-        request, "review.html", who, said=told, asked=asked, text=plain(asked.text) if asked else "", skipped=skipped,
-        labels={label: keys.labels[label].split("/") for label in labels},
-        acts={act.value: keys.acts[act] for act in (Act.UNCLEAR, Act.SKIP, Act.BACK)},
-    )  # fmt: skip
+def review(
+    request: Request, services: ServicesDep, visitor: Reviewer, skipped: _Skipped = "", message: str = ""
+) -> Response:
+    """The text leased to this reviewer, or the next one."""
+    excluded = _ids(skipped)
+    task = assigned_task(services.database, visitor.name, exclude=excluded)
+    task = task or _next(services, visitor.name, excluded)
+    labels = known_labels(services)
+    shortcuts = KeyboardShortcuts(labels)
+    flash = {"key": message} if message in _FLASH_KEYS else None
+    if message.startswith("saved:") and (label := message.removeprefix("saved:")) in labels:
+        flash = {"key": "saved", "label": label}
+    shown_actions = (ReviewAction.UNCLEAR, ReviewAction.SKIP, ReviewAction.UNDO)
+    return render_page(
+        request,
+        "review.html",
+        visitor,
+        flash=flash,
+        task=task,
+        text=plain(task.text) if task else "",
+        skipped=skipped,
+        labels={label: shortcuts.labels[label].split("/") for label in labels},
+        actions={action.value: shortcuts.actions[action] for action in shown_actions},
+    )
 
 
 @router.post("/review")
-def answer(room: InRoom, who: Reviewer, form: Form) -> Response:
-    """A label, "unclear", skip or undo; then the next text."""
-    skipped, act = form.get("skipped", ""), form.get("act", "")
-    if act == Act.BACK:
-        verdict = last_verdict(room.database, who.name)
-        undone = verdict is not None and undo(room.database, verdict)
-        return go_to(address("review", skipped=skipped, said="taken_back" if undone else "nothing_to_undo"))
-    if act == Act.SKIP:
-        kept = [*_ids(skipped), *_ids(form.get("ticket_id", ""))][-_MOST_SKIPPED:]
-        return go_to(address("review", skipped=".".join(map(str, kept))))
-    label = None if act == Act.UNCLEAR else form.get("label", "")
-    if label is not None and label not in known_labels(room):
+def submit_review(services: ServicesDep, visitor: Reviewer, form: Form) -> Response:
+    """Store a label or "unclear", skip, or undo; then show the next text."""
+    skipped, action = form.get("skipped", ""), form.get("action", "")
+    if action == ReviewAction.UNDO:
+        review = last_review(services.database, visitor.name)
+        undone = review is not None and undo_review(services.database, review)
+        return redirect(address("review", skipped=skipped, message="undone" if undone else "nothing_to_undo"))
+    if action == ReviewAction.SKIP:
+        ids = [*_ids(skipped), *_ids(form.get("ticket_id", ""))][-_MAX_SKIPPED:]
+        return redirect(address("review", skipped=".".join(map(str, ids))))
+    label = None if action == ReviewAction.UNCLEAR else form.get("label", "")
+    if label is not None and label not in known_labels(services):
         raise InvalidInput("no such label")
-    whose = identify(form.get("source", ""), form.get("id", ""))
+    identity = identify(form.get("source", ""), form.get("id", ""))
     try:
-        seen = bytes.fromhex(form.get("digest", ""))
+        digest = bytes.fromhex(form.get("digest", ""))
     except ValueError:
         raise InvalidInput("no such text") from None
-    said = judge(room.database, whose, label, who.name, digest=seen)
-    told = f"missed_{said.name.lower()}" if isinstance(said, Missed) else f"saved:{label}" if label else ""
-    return go_to(address("review", skipped=skipped, said=told))
+    outcome = record_review(services.database, identity, label, visitor.name, digest=digest)
+    if isinstance(outcome, ReviewRejected):
+        message = f"rejected_{outcome.name.lower()}"
+    else:
+        message = f"saved:{label}" if label else ""
+    return redirect(address("review", skipped=skipped, message=message))
 
 
-def _next(room: Room, reviewer: str, but: list[int]) -> Drawn | None:
-    since: datetime = room.now() - _BACK_TO
-    version = room.registry.current().version
-    if disputed := third_look(room.database, reviewer, since=since):
+def _next(services: Services, reviewer: str, excluded: list[int]) -> ReviewTask | None:
+    since: datetime = services.now() - _MAX_AGE
+    version = services.registry.current().version
+    if disputed := lease_disputed_task(services.database, reviewer, since=since):
         return disputed
-    drawn = draw(room.database, reviewer, 1, version=version, since=since)
-    return next((one for one in drawn if one.ticket_id not in but), None)
+    tasks = draw_tasks(services.database, reviewer, 1, version=version, since=since)
+    return next((task for task in tasks if task.ticket_id not in excluded), None)
 
 
 def _ids(dotted: str) -> list[int]:
-    return [int(one) for one in dotted.split(".") if one.isdigit()][-_MOST_SKIPPED:]
+    return [int(ticket_id) for ticket_id in dotted.split(".") if ticket_id.isdigit()][-_MAX_SKIPPED:]

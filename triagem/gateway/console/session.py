@@ -1,4 +1,4 @@
-"""Who is logged in: a cookie with a session's token. It is looked up with each page: revoking the key logs out."""
+"""Login sessions: a cookie with a token that is looked up on each request, so revoking the key logs out."""
 
 import hmac
 from collections.abc import Awaitable, Callable
@@ -12,84 +12,84 @@ from fastapi import Depends, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from triagem.db import sessions
-from triagem.db.keys import ApiKey, Scope
-from triagem.gateway.problems import Refused
-from triagem.gateway.room import InRoom
+from triagem.db import console_sessions
+from triagem.db.api_keys import ApiKey, Scope
+from triagem.gateway.problems import ProblemError
+from triagem.gateway.services import ServicesDep
 
 COOKIE: Final = "triagem_session"
-PEOPLE: Final = frozenset({Scope.READ, Scope.REVIEW, Scope.ADMIN})
+CONSOLE_SCOPES: Final = frozenset({Scope.READ, Scope.REVIEW, Scope.ADMIN})
 
 
 class LoginNeeded(Exception):
-    """Nobody is logged in, or not any more."""
+    """There is no valid session."""
 
 
 class FormRefused(Exception):
-    """A form that this session's pages did not make."""
+    """The form was not created by a page of this session."""
 
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """A person with a key. `token` goes into each form, and comes back with it."""
+    """A logged-in person. `token` is the CSRF token of their forms."""
 
     key: ApiKey
     token: str
 
     @property
     def name(self) -> str:
-        """Under which reviews are kept."""
+        """The reviewer name: the name of the key."""
         return self.key.name
 
     def may(self, scope: str) -> bool:
-        """Whether the key is good for this."""
+        """Whether the key has this scope."""
         return scope in self.key.scopes or Scope.ADMIN in self.key.scopes
 
 
-def put_cookie(request: Request, response: Response, name: str, value: str, *, lasts_s: int) -> None:
-    """A cookie that no script reads and no other site sends."""
+def set_cookie(request: Request, response: Response, name: str, value: str, *, max_age_s: int) -> None:
+    """Set a cookie that scripts cannot read and other sites cannot send."""
     encrypted = "https" in (request.url.scheme, request.headers.get("x-forwarded-proto"))
     response.set_cookie(
-        name, value, max_age=lasts_s, path="/console", secure=encrypted, httponly=True, samesite="strict"
+        name, value, max_age=max_age_s, path="/console", secure=encrypted, httponly=True, samesite="strict"
     )
 
 
-async def form(request: Request) -> dict[str, str]:
-    """The fields of a form. Raises FormRefused if a browser says that it comes from another site."""
+async def read_form(request: Request) -> dict[str, str]:
+    """The fields of a form. Raises FormRefused if the browser reports that it comes from another site."""
     if request.headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}:
         raise FormRefused
     body = (await request.body()).decode("utf-8", "replace")
     return {name: value.replace("\r\n", "\n") for name, value in parse_qsl(body, keep_blank_values=True)}
 
 
-Form = Annotated[dict[str, str], Depends(form)]
+Form = Annotated[dict[str, str], Depends(read_form)]
 
 
-def visitor(scope: Scope | None = None) -> Callable[..., Awaitable[Visitor]]:
-    """A dependency: who asks, whose key must have this scope. A form must carry the session's token.
+def require_visitor(scope: Scope | None = None) -> Callable[..., Awaitable[Visitor]]:
+    """A dependency that returns the visitor and requires this scope. A POST must carry the session's CSRF token.
 
-    Raises LoginNeeded, FormRefused, Refused (403, 429).
+    Raises LoginNeeded, FormRefused, ProblemError (403, 429).
     """
 
-    async def check(request: Request, room: InRoom) -> Visitor:
+    async def check(request: Request, services: ServicesDep) -> Visitor:
         cookie = request.cookies.get(COOKIE)
-        key = await run_in_threadpool(sessions.find, room.database, cookie) if cookie else None
+        key = await run_in_threadpool(console_sessions.find, services.database, cookie) if cookie else None
         if key is None or cookie is None:
             raise LoginNeeded
-        # Made of what another site, and a script, cannot read.
-        found = Visitor(key, sha256(f"form:{cookie}".encode("utf-8", "surrogatepass")).hexdigest())
+        # Derived from the cookie, which scripts and other sites cannot read.
+        visitor = Visitor(key, sha256(f"form:{cookie}".encode("utf-8", "surrogatepass")).hexdigest())
         if request.method == "POST":
-            sent = (await form(request)).get("token", "")
-            if not hmac.compare_digest(sent.encode(), found.token.encode()):
+            sent = (await read_form(request)).get("token", "")
+            if not hmac.compare_digest(sent.encode(), visitor.token.encode()):
                 raise FormRefused
-        if scope is not None and not found.may(scope):
-            raise Refused(HTTPStatus.FORBIDDEN, f"this key lacks the scope {scope}")
-        request.app.state.guard.count(key)
-        return found
+        if scope is not None and not visitor.may(scope):
+            raise ProblemError(HTTPStatus.FORBIDDEN, f"this key lacks the scope {scope}")
+        request.app.state.authenticator.enforce_rate_limit(key)
+        return visitor
 
     return check
 
 
-Reader = Annotated[Visitor, Depends(visitor(Scope.READ))]
-Reviewer = Annotated[Visitor, Depends(visitor(Scope.REVIEW))]
-Admin = Annotated[Visitor, Depends(visitor(Scope.ADMIN))]
+Reader = Annotated[Visitor, Depends(require_visitor(Scope.READ))]
+Reviewer = Annotated[Visitor, Depends(require_visitor(Scope.REVIEW))]
+Admin = Annotated[Visitor, Depends(require_visitor(Scope.ADMIN))]

@@ -1,5 +1,7 @@
-"""`/console/ticket`: all that is known of one ticket, and correcting its label. Identities hold slashes and more, so
-they stand in the query."""
+"""`/console/ticket`: one ticket with its history, and a form to correct its label.
+
+The identity is in the query string because it may contain slashes.
+"""
 
 from http import HTTPStatus
 from typing import Any
@@ -8,58 +10,69 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from triagem.contracts.errors import InvalidInput
-from triagem.contracts.result import Known
+from triagem.contracts.result import TicketDetail
 from triagem.contracts.text import plain
 from triagem.contracts.ticket import Identity, identify
-from triagem.db.desk import digest_of
-from triagem.db.keys import Scope
-from triagem.db.queries import show
-from triagem.db.reviews import Missed, judge
-from triagem.gateway.console.choices import known_labels
-from triagem.gateway.console.render import address, go_to, page
+from triagem.db.api_keys import Scope
+from triagem.db.console_queries import current_digest
+from triagem.db.queries import find_ticket_with_history
+from triagem.db.reviews import ReviewRejected, record_review
+from triagem.gateway.console.labels import known_labels
+from triagem.gateway.console.render import address, redirect, render_page
 from triagem.gateway.console.session import Form, Reader, Reviewer, Visitor
-from triagem.gateway.problems import Refused
-from triagem.gateway.room import InRoom, Room
+from triagem.gateway.problems import ProblemError
+from triagem.gateway.services import Services, ServicesDep
 
 router = APIRouter()
 
 
 @router.get("/ticket")
-def ticket(request: Request, room: InRoom, who: Reader, *, source: str, id: str, saved: str = "") -> Response:  # noqa: A002
-    """The ticket's page; 404 if there is none, or it was forgotten."""
-    said = {"key": "saved", "label": saved} if saved in known_labels(room) else None
-    return _page(request, room, who, identify(source, id), said)
+def ticket(
+    request: Request,
+    services: ServicesDep,
+    visitor: Reader,
+    *,
+    source: str,
+    id: str,  # noqa: A002
+    saved: str = "",
+) -> Response:
+    """The ticket's page; 404 if it does not exist or was forgotten."""
+    flash = {"key": "saved", "label": saved} if saved in known_labels(services) else None
+    return _ticket_page(request, services, visitor, identify(source, id), flash)
 
 
 @router.post("/ticket")
-def correct(request: Request, room: InRoom, who: Reviewer, form: Form) -> Response:
-    """A verdict on the text that was shown; no label: "unclear"."""
-    whose = identify(form.get("source", ""), form.get("id", ""))
+def correct(request: Request, services: ServicesDep, visitor: Reviewer, form: Form) -> Response:
+    """Store a review of the text that was stored. No label means "unclear"."""
+    identity = identify(form.get("source", ""), form.get("id", ""))
     label = form.get("label") or None
-    if label is not None and label not in known_labels(room):
+    if label is not None and label not in known_labels(services):
         raise InvalidInput("no such label")
-    verdict = judge(room.database, whose, label, who.name, digest=_hex(form.get("digest", "")))
-    if isinstance(verdict, Missed):
-        return _page(request, room, who, whose, {"key": f"missed_{verdict.name.lower()}"})
-    return go_to(address("ticket", source=whose.source, id=whose.external_id, saved=label))
+    outcome = record_review(
+        services.database, identity, label, visitor.name, digest=_from_hex(form.get("digest", ""))
+    )
+    if isinstance(outcome, ReviewRejected):
+        return _ticket_page(request, services, visitor, identity, {"key": f"rejected_{outcome.name.lower()}"})
+    return redirect(address("ticket", source=identity.source, id=identity.external_id, saved=label))
 
 
-def _page(
-    request: Request, room: Room, who: Visitor, whose: Identity, said: dict[str, Any] | None = None
+def _ticket_page(
+    request: Request, services: Services, visitor: Visitor, identity: Identity, flash: dict[str, Any] | None = None
 ) -> Response:
-    digest = digest_of(room.database, whose)  # first: what changes in between is noticed when it is judged
-    shown = show(room.database, *whose) if who.may(Scope.READ) else None
-    if shown is None or digest is None:
-        raise Refused(HTTPStatus.NOT_FOUND, "")
-    known = Known.model_validate({**shown.ticket, "history": shown.history, "reviews": shown.reviews})
-    return page(
-        request, "ticket.html", who, said=said, ticket=known, text=plain(known.text or ""), digest=digest.hex(),
-        labels=known_labels(room),
+    # The digest is read first, so that a change in between is detected on submit.
+    digest = current_digest(services.database, identity)
+    stored = find_ticket_with_history(services.database, *identity) if visitor.may(Scope.READ) else None
+    if stored is None or digest is None:
+        raise ProblemError(HTTPStatus.NOT_FOUND, "")
+    detail = TicketDetail.model_validate({**stored.ticket, "history": stored.history, "reviews": stored.reviews})
+    return render_page(
+        request, "ticket.html", visitor, flash=flash, ticket=detail, text=plain(detail.text or ""),
+        digest=digest.hex(), labels=known_labels(services),
     )  # fmt: skip
 
 
-def _hex(given: str) -> bytes:
+def _from_hex(value: str) -> bytes:
     try:
-        return bytes.fromhex(given)
+        return bytes.fromhex(value)
     except ValueError:
         raise InvalidInput("no such text") from None

@@ -1,4 +1,4 @@
-"""`/console/tickets`: tickets by filters, newest first, a page at a time; the address holds it all."""
+"""`/console/tickets`: filtered tickets, newest first, in pages. All state is in the URL."""
 
 from dataclasses import asdict
 from datetime import UTC, date, datetime
@@ -9,15 +9,15 @@ from fastapi.responses import Response
 
 from triagem.contracts.prediction import Band
 from triagem.contracts.text import clean
-from triagem.db.desk import openings
-from triagem.db.queries import Filters, results
-from triagem.gateway.console.choices import known_labels
-from triagem.gateway.console.render import page
+from triagem.db.console_queries import text_previews
+from triagem.db.queries import Filters, list_results
+from triagem.gateway.console.labels import known_labels
+from triagem.gateway.console.render import render_page
 from triagem.gateway.console.session import Reader
-from triagem.gateway.room import InRoom
+from triagem.gateway.services import ServicesDep
 
-_A_PAGE: Final = 50
-_WITHIN: Final = 10_000  # a page in 0.2 s, also where no ticket fits; who wants to look further back goes on
+_PAGE_SIZE: Final = 50
+_SCAN_LIMIT: Final = 10_000  # keeps a page under 0.2 s even if nothing matches; "Older" continues from there
 
 router = APIRouter()
 
@@ -27,10 +27,10 @@ _Text = Annotated[str, Query(max_length=255)]
 @router.get("/tickets")
 def tickets(
     request: Request,
-    room: InRoom,
-    who: Reader,
+    services: ServicesDep,
+    visitor: Reader,
     *,
-    words: _Text = "",
+    query: _Text = "",
     label: _Text = "",
     band: _Text = "",
     source: _Text = "",
@@ -39,7 +39,7 @@ def tickets(
     until: _Text = "",
     after: _Text = "",
 ) -> Response:
-    """What a filter does not understand is as if it were not there."""
+    """Invalid filter values are ignored."""
     filters = Filters(
         label or None,
         band if band in set(Band) else None,
@@ -48,35 +48,35 @@ def tickets(
         _day(since),
         _day(until),
     )
-    asked_for = words.strip() or None
-    found = results(
-        room.database,
+    search_text = query.strip() or None
+    page = list_results(
+        services.database,
         filters,
-        limit=_A_PAGE,
+        limit=_PAGE_SIZE,
         after=after or None,
-        words=asked_for,
-        within=_WITHIN,
+        search=search_text,
+        scan_limit=_SCAN_LIMIT,
     )
     days = {"since": filters.since and filters.since.date(), "until": filters.until and filters.until.date()}
-    asked = {"words": asked_for, **asdict(filters), **days}
-    begun = openings(room.database, [row.ticket_id for row in found.rows], chars=1000)
-    return page(
+    form_values = {"query": search_text, **asdict(filters), **days}
+    previews = text_previews(services.database, [row.ticket_id for row in page.rows], chars=1000)
+    return render_page(
         request,
         "tickets.html",
-        who,
-        rows=found.rows,
-        openings={one: clean(said)[:160] for one, said in begun.items()},
-        asked=asked,
-        after=found.after,
+        visitor,
+        rows=page.rows,
+        previews={ticket_id: clean(text)[:160] for ticket_id, text in previews.items()},
+        filters=form_values,
+        after=page.after,
         first=not after,
-        labels=known_labels(room),
+        labels=known_labels(services),
         bands=list(Band),
     )
 
 
-def _day(given: str) -> datetime | None:
+def _day(value: str) -> datetime | None:
     try:
-        day = date.fromisoformat(given)
+        day = date.fromisoformat(value)
     except ValueError:
         return None
     return datetime(day.year, day.month, day.day, tzinfo=UTC)

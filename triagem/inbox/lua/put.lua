@@ -1,20 +1,20 @@
--- Put a batch, all or nothing. Checking and adding in two steps would race with other producers.
--- KEYS: stream, and for a batch that may be sent twice the note of it.
--- ARGV: high-water mark, share of maxmemory that producers may fill, request id or '', how many arguments of the
--- note follow (0, or 3: seconds to keep it, fingerprint, content), these, payloads...
--- Returns {1, ids...}; {0, entries now, 'mark' | 'memory'} and nothing was added; or {2, fingerprint, content, ids}
--- as it was noted the first time, and nothing was added.
+-- Add a batch, all or nothing. Checking and adding in two steps would race with other producers.
+-- KEYS: stream, and for an idempotent batch the key of its record.
+-- ARGV: high-water mark, share of maxmemory that producers may fill, request id or '', number of record arguments
+-- that follow (0, or 3: seconds to keep it, fingerprint, content), these, payloads...
+-- Returns {1, ids...}; or {0, current entries, 'depth' | 'memory'} with nothing added; or {2, fingerprint, content,
+-- ids} as recorded the first time, with nothing added.
 local first = 5 + tonumber(ARGV[4])
 if KEYS[2] then
-  local before = redis.call('HMGET', KEYS[2], 'fingerprint', 'content', 'ids')
-  if before[1] then
-    return {2, before[1], before[2], before[3]}
+  local previous = redis.call('HMGET', KEYS[2], 'fingerprint', 'content', 'ids')
+  if previous[1] then
+    return {2, previous[1], previous[2], previous[3]}
   end
 end
 
 local entries = redis.call('XLEN', KEYS[1])
 if entries + #ARGV - first + 1 > tonumber(ARGV[1]) then
-  return {0, entries, 'mark'}
+  return {0, entries, 'depth'}
 end
 
 local info = redis.pcall('INFO', 'memory')
@@ -29,16 +29,16 @@ if type(info) == 'string' then
   end
 end
 
-local answer = {1}
+local added = {1}
 for i = first, #ARGV do
   if ARGV[3] == '' then
-    answer[#answer + 1] = redis.call('XADD', KEYS[1], '*', 't', ARGV[i])
+    added[#added + 1] = redis.call('XADD', KEYS[1], '*', 't', ARGV[i])
   else
-    answer[#answer + 1] = redis.call('XADD', KEYS[1], '*', 't', ARGV[i], 'r', ARGV[3])
+    added[#added + 1] = redis.call('XADD', KEYS[1], '*', 't', ARGV[i], 'r', ARGV[3])
   end
 end
 if KEYS[2] then
-  redis.call('HSET', KEYS[2], 'fingerprint', ARGV[6], 'content', ARGV[7], 'ids', table.concat(answer, ' ', 2))
+  redis.call('HSET', KEYS[2], 'fingerprint', ARGV[6], 'content', ARGV[7], 'ids', table.concat(added, ' ', 2))
   redis.call('EXPIRE', KEYS[2], ARGV[5])
 end
-return answer
+return added

@@ -1,44 +1,44 @@
-// What pages cannot do without a script: times in the reader's zone, keys that press buttons, parts that refresh.
+// Local times, keyboard shortcuts and automatic refresh.
 "use strict";
 
 function localTimes(root) {
   const lang = document.documentElement.lang;
-  const own = navigator.languages.find((one) => one.slice(0, 2) === lang.slice(0, 2)) || lang;
+  const locale = navigator.languages.find((tag) => tag.slice(0, 2) === lang.slice(0, 2)) || lang;
   for (const time of root.querySelectorAll("time[datetime]"))
-    time.textContent = new Date(time.dateTime).toLocaleString(own, { dateStyle: "short", timeStyle: "short" });
+    time.textContent = new Date(time.dateTime).toLocaleString(locale, { dateStyle: "short", timeStyle: "short" });
 }
 localTimes(document);
 
-// A button with <kbd data-key="s"> is pressed by that key, unless somebody is typing.
+// The key of <kbd data-key="s"> presses its button, unless the user is typing.
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
   if (event.target.closest("input, select, textarea")) return;
   const name = event.key === " " ? "Space" : event.key.length === 1 ? event.key.toLowerCase() : event.key;
-  if (name === "Space" && event.target.closest("button, a, summary")) return; // it presses what has the focus
+  if (name === "Space" && event.target.closest("button, a, summary")) return; // space activates the focused element
   const key = document.querySelector(`kbd[data-key="${CSS.escape(name)}"]`);
   if (!key) return;
   event.preventDefault();
   key.closest("button").click();
 });
 
-// One answer a text, however quickly the key is pressed again.
+// Submit a form once, even if the key is pressed again quickly.
 document.addEventListener("submit", (event) => {
   if (event.target.method !== "post") return;
   if (event.target.dataset.sent) event.preventDefault();
   event.target.dataset.sent = "yes";
 });
 addEventListener("pageshow", (event) => {
-  if (event.persisted) location.reload(); // back to a page whose form was sent
+  if (event.persisted) location.reload(); // back to a page whose form was submitted
 });
 
-// A part of the page that asks for itself again, while somebody looks.
+// Refresh part of the page while it is visible.
 const live = document.getElementById("live");
 if (live)
   setInterval(async () => {
     if (document.hidden) return;
-    const answer = await fetch(location.href).catch(() => null);
-    if (!answer || !answer.ok || answer.redirected) return;
-    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("live");
+    const response = await fetch(location.href).catch(() => null);
+    if (!response || !response.ok || response.redirected) return;
+    const fresh = new DOMParser().parseFromString(await response.text(), "text/html").getElementById("live");
     if (!fresh || live.contains(document.activeElement)) return;
     localTimes(fresh);
     live.replaceChildren(...fresh.childNodes);

@@ -1,0 +1,32 @@
+"""The fields of a ticket as `Publisher` and the clients accept them."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, NotRequired, TypedDict
+
+from pydantic import JsonValue
+
+from triagem.contracts.ticket import Ticket
+
+
+class TicketFields(TypedDict):
+    """The fields of `triagem.Ticket`. Without `revised_at`, the text counts as written now."""
+
+    source: str
+    external_id: str
+    text: str
+    revised_at: NotRequired[datetime | None]
+    metadata: NotRequired[Mapping[str, JsonValue] | None]
+
+
+def ticket_data(fields: Ticket | TicketFields) -> dict[str, Any]:
+    """The fields as `Ticket` validates them: None is left out, and metadata is a dict."""
+    data: dict[str, Any] = dict(fields)
+    if data.get("revised_at", "") is None:
+        del data["revised_at"]
+    metadata = data.get("metadata", {})
+    if metadata is None:
+        del data["metadata"]
+    elif not isinstance(metadata, dict) and isinstance(metadata, Mapping):
+        data["metadata"] = dict(metadata)
+    return data

@@ -1,0 +1,141 @@
+"""Doubtful tickets of a real worker reach a webhook and a mailbox, each message once by its id, though both are away
+twice and `triagem ops` is killed while it tells them."""
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from tests.e2e.conftest import ROOT, StartWorker
+from tests.support.alerting import rules_file
+from tests.support.delivery import delivery_states, make_due, verified_data
+from tests.support.mailbox import Mailbox
+from tests.support.pipeline import drained, publish
+from tests.support.receiver import OK, UNAVAILABLE, CannedResponse, ReceivedRequest, Receiver
+from tests.support.waiting import until
+from triagem.cli.processes import WorkerProcess
+from triagem.cli.stack import Endpoints
+from triagem.db import Database
+from triagem.db.alerts import undelivered_alerts
+from triagem.inbox import Inbox, InboxSettings, connect
+from triagem.worker.app import ops_app
+from triagem.worker.settings import OpsSettings
+
+RULES = """
+[rules.doubtful]
+channels = ["team", "mail"]
+every_s = 1
+"""
+
+
+@dataclass
+class Receivers:
+    """Who is told. The next request kills `victim` before it is answered."""
+
+    mailbox: Mailbox
+    victim: int = 0
+
+    def __post_init__(self) -> None:
+        self.hook = Receiver(self._answer)
+
+    def _answer(self, _: ReceivedRequest) -> CannedResponse:
+        if self.victim:
+            os.killpg(self.victim, signal.SIGKILL)
+            self.victim = 0
+        return OK
+
+
+@pytest.fixture
+def receivers() -> Iterator[Receivers]:
+    """A webhook's receiver and a mailbox, both away at first."""
+    made = Receivers(Mailbox())
+    with ExitStack() as opened:
+        opened.enter_context(made.hook.open())
+        opened.enter_context(made.mailbox.open())
+        made.hook.next_responses, made.mailbox.next_responses = [UNAVAILABLE, UNAVAILABLE], ["451 later", "451 later"]
+        yield made
+
+
+def refused(database: Database, attempts: int) -> bool:
+    """Whether both messages were tried so often, and what became of it is noted."""
+    with database.autocommit() as connection:
+        found = connection.execute(text("SELECT attempts, leased_until FROM deliveries")).all()
+    return found == [(attempts, None)] * 2
+
+
+def run_task(endpoints: Endpoints) -> None:
+    """Put the task on the queue, as beat does."""
+    with ops_app(endpoints.broker_url, OpsSettings()) as app:
+        app.send_task("triagem.alerts", queue="ops", expires=60)
+
+
+def test_each_message_arrives_once_by_its_id(
+    endpoints: Endpoints,
+    receivers: Receivers,
+    start_worker: StartWorker,
+    instant_models: Path,
+    tmp_path: Path,
+) -> None:
+    database, inbox = Database(endpoints.database_url), Inbox(connect(endpoints.redis_url), InboxSettings())
+    mail = (
+        f'[channels.mail]\ntype = "email"\nhost = "localhost"\nport = {receivers.mailbox.port}\nsecurity = "none"\n'
+    )
+    mail += 'from = "triagem@example.com"\nto = ["ana@example.com"]\nlanguage = "pt-BR"'
+    settings = {
+        "TRIAGEM_REGISTRY_URL": str(instant_models),
+        "TRIAGEM_ALERTS_FILE": str(rules_file(tmp_path, receivers.hook.url, RULES, mail)),
+        "TRIAGEM_CONSOLE_URL": "https://triagem.example.com/console",
+        "PYTHONPATH": str(ROOT),
+    }
+    started: list[WorkerProcess] = []
+
+    def ops() -> WorkerProcess:
+        log = tmp_path / f"ops-{len(started)}.log"
+        started.append(WorkerProcess(endpoints, log, "ops", **settings))
+        until(lambda: "ops_ready" in log.read_text(), seconds=60)
+        return started[-1]
+
+    def settled() -> bool:
+        make_due(database)
+        run_task(endpoints)
+        return {state for _, state, _ in delivery_states(database)} == {"delivered"}
+
+    try:
+        first = ops()
+        start_worker(instant_models, TRIAGEM_REVIEW_THRESHOLD="1")  # a model that is never sure enough
+        publish(inbox, 40)
+        until(lambda: drained(inbox), seconds=60)
+        run_task(endpoints)
+        until(lambda: refused(database, 1))
+        make_due(database)
+        run_task(endpoints)
+        until(lambda: refused(database, 2))
+
+        receivers.victim = first.pid
+        make_due(database)
+        run_task(endpoints)
+        until(lambda: first.exit_status is not None)
+        assert ("doubtful.team", "waiting", 3) in delivery_states(database)
+        ops()
+        until(settled, seconds=60)
+    finally:
+        for process in started:
+            process.kill()
+
+    told: list[dict[str, Any]] = [verified_data(one) for one in receivers.hook.received]
+    assert len(told) == 4  # away, away, killed, taken
+    (whole,) = {one["id"]: one for one in told}.values()
+    assert whole["tickets"] == 40
+    assert len(whole["least_sure"]) == 5
+    assert whole["least_sure"][0]["link"].startswith("https://triagem.example.com/console/ticket?source=")
+
+    (message_id,) = {one["Message-ID"] for one in receivers.mailbox.received}
+    assert message_id.endswith("@example.com>")
+    assert "40 tickets que alguém deve conferir" in receivers.mailbox.received[-1].get_content()
+    assert undelivered_alerts(database, limit=9) == []

@@ -1,0 +1,58 @@
+"""Expectations of a fault: which tickets were accepted, and what their results must be."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from triagem.contracts.text import clean, digest
+from triagem.contracts.ticket import Lane, Ticket
+
+Identity = tuple[str, str]
+EntryKey = tuple[str, str]  # lane and entry id
+
+
+def identity(ticket: Ticket) -> Identity:
+    """Source and external id."""
+    return ticket.source, ticket.external_id
+
+
+@dataclass
+class Expectations:
+    """Recorded while a fault runs, checked once at its end."""
+
+    revisions: dict[Identity, list[Ticket]] = field(default_factory=dict)
+    poison: dict[EntryKey, Identity | None] = field(default_factory=dict)  # None: not a valid ticket
+    forgotten: set[Identity] = field(default_factory=set)
+    versions: dict[Identity, set[str]] = field(default_factory=dict)  # versions that may have classified it
+    current: dict[Identity, str] = field(default_factory=dict)  # the version whose result must be current
+    kills: int = 0
+    recoveries: list[float] = field(default_factory=list)
+
+    def accept(self, tickets: Iterable[Ticket]) -> None:
+        """Record accepted tickets: each identity must end with one result."""
+        for ticket in tickets:
+            self.revisions.setdefault(identity(ticket), []).append(ticket)
+
+    def expect_dead(self, lane: Lane, entry_ids: Iterable[bytes | str], tickets: Sequence[Ticket] = ()) -> None:
+        """These entries must end as dead letters; `tickets` are their tickets, if they are valid."""
+        for number, entry_id in enumerate(entry_ids):
+            name = entry_id.decode() if isinstance(entry_id, bytes) else entry_id
+            self.poison[str(lane), name] = identity(tickets[number]) if tickets else None
+
+    @property
+    def required(self) -> set[Identity]:
+        """Identities that must have a current result."""
+        return self.revisions.keys() - self.forgotten - set(self.poison.values())
+
+    def newest_revision(self, key: Identity) -> Ticket:
+        """The revision that must be current: the latest one; of equal times, the one with the highest digest."""
+        return max(self.revisions[key], key=lambda ticket: (ticket.revised_at, text_digest(ticket)))
+
+    def max_history_rows(self, key: Identity) -> int:
+        """Maximum history rows of an identity: one per text and version."""
+        texts = {text_digest(ticket) for ticket in self.revisions.get(key, ())}
+        return len(texts) * len(self.versions.get(key, {"the only one"}))
+
+
+def text_digest(ticket: Ticket) -> bytes:
+    """Digest of the cleaned text."""
+    return digest(clean(ticket.text))

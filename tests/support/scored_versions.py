@@ -1,0 +1,56 @@
+"""Registered versions with what the gate reads: rows they learned from, and predictions on test rows."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from tests.support.builders import manifest
+from tests.support.records import LABELS, answer
+from triagem.contracts.model import PREDICTIONS_FILE, REPORT_FILE, ROWS_FILE, ScoredRow, SplitDigests
+from triagem.registry import Registry
+
+
+def current_and_better(folder: Path) -> Registry:
+    """v1.0.0, current, is wrong on a fifth of the test rows; v1.1.0 on none."""
+    registry = Registry(folder)
+    register_tested(registry, wrong=range(60))
+    register_tested(registry)
+    registry.promote("v1.0.0")
+    return registry
+
+
+def register_tested(
+    registry: Registry,
+    *,
+    rows: int = 300,
+    wrong: Iterable[int] = (),
+    labels: Sequence[str] = LABELS,
+    predictions: Iterable[ScoredRow] | None = None,
+    learned: Iterable[int] = (),
+    as_part: str = "train",
+    without: str = "",
+    report: str = "",
+    **changes: object,
+) -> str:
+    """Register a version that got all of `rows` test rows right except `wrong`; see `records.record`.
+
+    Args:
+        as_part: the part in which it saw the `learned` rows.
+        without: a file that is not stored.
+        report: the content of its report.json.
+    """
+    wrong = frozenset(wrong)
+    scored = list(predictions or (answer(row, right=row not in wrong, labels=labels) for row in range(rows)))
+    parts = dict.fromkeys(("train", "dev", "calibration"), ()) | {as_part: tuple(f"{row:064x}" for row in learned)}
+    seen = SplitDigests(**parts, test=tuple(row.digest for row in scored))
+    contents = {
+        "weights.txt": "weights",
+        ROWS_FILE: seen.model_dump_json(),
+        PREDICTIONS_FILE: "".join(row.model_dump_json() + "\n" for row in scored),
+    }
+    if report:
+        contents[REPORT_FILE] = report
+    with registry.staging() as folder:
+        for name, content in contents.items():
+            if name != without:
+                (folder / name).write_text(content, encoding="utf-8")
+        return registry.register(folder, manifest(labels=tuple(labels), **changes)).version

@@ -1,0 +1,43 @@
+"""The console's two languages."""
+
+import re
+from string import Formatter
+
+import pytest
+
+from triagem.gateway.console.messages import MESSAGES, Lang, preferred_language
+from triagem.gateway.console.render import HERE, format_number
+
+
+def blanks(saying: str) -> set[str | None]:
+    return {name for _, name, _, _ in Formatter().parse(saying) if name is not None}
+
+
+@pytest.mark.parametrize("key", MESSAGES)
+def test_both_languages_have_each_message_with_the_same_placeholders(key: str) -> None:
+    english, portuguese = MESSAGES[key]
+    assert english
+    assert portuguese
+    assert blanks(english) == blanks(portuguese)
+
+
+def test_pages_use_only_messages_of_the_catalogue() -> None:
+    for file in (HERE / "templates").glob("*.html"):
+        source = file.read_text(encoding="utf-8")
+        for key in re.findall(r"\bt\('(\w+)'[,)]", source):
+            assert key in MESSAGES, f"{file.name}: {key}"
+        shown = re.sub(r"{%.*?%}|{{.*?}}|{#.*?#}|<[^>]*>", " ", source, flags=re.DOTALL)
+        assert not set(re.findall(r"[^\W\d_]{2,}", shown)) - {"Triagem"}, file.name
+
+
+@pytest.mark.parametrize(
+    ("header", "spoken"),
+    [("", "en"), ("pt-BR", "pt"), ("de,pt;q=0.8,en;q=0.9", "en"), ("fr, PT ;q=0.2", "pt"), ("pt;q=x,en;q=0", "en")],
+)
+def test_the_browsers_first_supported_language_is_used(header: str, spoken: str) -> None:
+    assert preferred_language(header) == spoken
+
+
+def test_portuguese_numbers_have_a_comma() -> None:
+    assert format_number(Lang.PT, 1234.5, 1) == "1.234,5"
+    assert format_number(Lang.EN, 1234.5, 1) == "1,234.5"

@@ -1,0 +1,24 @@
+"""`triagem doctor`'s description of the machine: warnings, never errors."""
+
+import pytest
+
+from triagem.cli.doctor_checks import describe_machine
+
+SUFFICIENT = {"cores": 8, "GB of memory": 16, "GB of disk": 5}
+
+
+@pytest.mark.parametrize(
+    ("resource", "number", "warning"),
+    [
+        ("cores", 2, "below the minimum for BERT-base: 4 cores"),
+        ("GB of memory", 7, "below the minimum for BERT-base: 8 GB of memory"),
+        ("GB of disk", 1, "below the minimum for BERT-base: 2 GB of disk"),
+        ("cores", 4, "below the recommendation for BERT-base: 8 cores"),
+    ],
+)
+def test_what_is_short_is_named_with_what_would_do(resource: str, number: int, warning: str) -> None:
+    assert describe_machine(SUFFICIENT | {resource: number}).endswith(warning)
+
+
+def test_a_machine_that_fits_is_only_described() -> None:
+    assert describe_machine(SUFFICIENT) == "8 cores, 16 GB of memory, 5 GB of disk"

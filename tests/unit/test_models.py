@@ -1,0 +1,290 @@
+"""Which model runs (INV-20): loaded beside the pipe, swapped between windows; a bad one changes nothing."""
+
+import shutil
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+from fsspec.implementations.memory import MemoryFileSystem
+
+from tests.support.builders import Clock, register
+from tests.support.engines import noop
+from triagem.contracts.errors import ModelCorrupt, NoModel, RegistryUnavailable
+from triagem.contracts.model import CURRENT_FILE, Model
+from triagem.registry import Registry
+from triagem.worker.models import ModelManager
+from triagem.worker.supervisor import Supervisor
+
+PATIENCE_S = 10.0
+EVERY_S = 0.001
+
+
+class Loader:
+    """Loads instant models, notes which, and fails for the versions that it is told are bad."""
+
+    def __init__(self) -> None:
+        self.loaded: list[str] = []
+        self.bad: set[str] = set()
+
+    def __call__(self, folder: Path) -> Model:
+        self.loaded.append(folder.name)
+        if folder.name in self.bad:
+            raise ModelCorrupt(f"{folder} is broken")
+        return noop(folder)
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Registry:
+    """A registry with v1.0.0, current, and v1.1.0."""
+    made = Registry(tmp_path / "models")
+    first = register(made)
+    register(made)
+    made.promote(first)
+    return made
+
+
+@pytest.fixture
+def load() -> Loader:
+    """A loader without bad versions."""
+    return Loader()
+
+
+@pytest.fixture
+def manager(registry: Registry, load: Loader) -> ModelManager:
+    """A keeper that has loaded v1.0.0."""
+    made = ModelManager(registry, load, every_s=EVERY_S)
+    look(made)
+    return made
+
+
+def look(manager: ModelManager) -> None:
+    """Let the keeper look at the registry once."""
+    stopping = threading.Event()
+    manager.run(stopping, beat=stopping.set)
+
+
+def running(manager: ModelManager) -> tuple[str, int]:
+    """Version and epoch of the model for the next window."""
+    return manager.current.model.version, manager.current.epoch
+
+
+def test_the_current_version_is_loaded_at_the_start(manager: ModelManager) -> None:
+    assert running(manager) == ("v1.0.0", 1)
+    assert manager.ready.is_set()
+
+
+@pytest.mark.parametrize("problem", [NoModel("no current model"), RegistryUnavailable("no answer")], ids=str)
+def test_without_a_model_the_manager_waits_for_the_first_one(
+    registry: Registry, load: Loader, monkeypatch: pytest.MonkeyPatch, problem: Exception
+) -> None:
+    def refuse(_: Registry) -> NoReturn:
+        raise problem
+
+    waiting = ModelManager(registry, load, every_s=EVERY_S)
+    with monkeypatch.context() as before:
+        before.setattr(Registry, "current", refuse)
+        look(waiting)
+        assert (waiting.waiting_for, waiting.ready.is_set()) == (str(problem), False)
+    look(waiting)
+
+    assert running(waiting) == ("v1.0.0", 1)
+    assert waiting.waiting_for is None
+
+
+def test_a_promoted_version_is_swapped_in(manager: ModelManager, registry: Registry) -> None:
+    registry.promote("v1.1.0")
+    look(manager)
+
+    assert running(manager) == ("v1.1.0", 2)
+
+
+def test_a_window_keeps_the_model_it_was_fetched_with(manager: ModelManager, registry: Registry) -> None:
+    window = manager.current
+    registry.promote("v1.1.0")
+    look(manager)
+
+    assert (window.model.version, window.epoch) == ("v1.0.0", 1)
+
+
+def test_without_a_change_nothing_is_loaded_again(manager: ModelManager, load: Loader) -> None:
+    look(manager)
+    look(manager)
+
+    assert load.loaded == ["v1.0.0"]
+
+
+def test_a_new_epoch_of_the_same_version_is_adopted_without_loading(
+    manager: ModelManager, registry: Registry, load: Loader
+) -> None:
+    former = manager.current.model
+    registry.promote("v1.0.0")
+    look(manager)
+
+    assert running(manager) == ("v1.0.0", 2)
+    assert manager.current.model is former
+    assert load.loaded == ["v1.0.0"]
+
+
+def test_a_bad_version_leaves_the_previous_one_running(manager: ModelManager, registry: Registry, load: Loader) -> None:
+    load.bad = {"v1.1.0"}
+    registry.promote("v1.1.0")
+    look(manager)
+
+    assert running(manager) == ("v1.0.0", 1)
+
+
+def test_a_bad_version_is_tried_once_for_each_promotion(
+    manager: ModelManager, registry: Registry, load: Loader
+) -> None:
+    load.bad = {"v1.1.0"}
+    registry.promote("v1.1.0")
+    look(manager)
+    look(manager)
+    registry.promote("v1.1.0")
+    look(manager)
+    look(manager)
+
+    assert load.loaded == ["v1.0.0", "v1.1.0", "v1.1.0"]
+
+
+def test_a_version_after_a_bad_one_is_swapped_in(manager: ModelManager, registry: Registry, load: Loader) -> None:
+    load.bad = {"v1.1.0"}
+    registry.promote("v1.1.0")
+    look(manager)
+    registry.promote(register(registry))
+    look(manager)
+
+    assert running(manager) == ("v1.2.0", 3)
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        pytest.param(lambda root: (root / CURRENT_FILE).unlink(), id="current is gone"),
+        pytest.param(lambda root: (root / CURRENT_FILE).write_text("{", encoding="utf-8"), id="current is broken"),
+        pytest.param(shutil.rmtree, id="the folder is gone"),
+    ],
+)
+def test_an_unreadable_registry_leaves_the_previous_version_running(
+    manager: ModelManager, registry: Registry, harm: Callable[[Path], object]
+) -> None:
+    harm(registry.root)
+    look(manager)
+
+    assert running(manager) == ("v1.0.0", 1)
+
+
+def test_a_bad_version_stays_bad_after_an_unreadable_registry(
+    manager: ModelManager, registry: Registry, load: Loader
+) -> None:
+    load.bad = {"v1.1.0"}
+    registry.promote("v1.1.0")
+    look(manager)
+    away = registry.root.rename(registry.root.with_name("away"))
+    look(manager)
+    away.rename(registry.root)
+    look(manager)
+
+    assert load.loaded == ["v1.0.0", "v1.1.0"]
+
+
+@pytest.fixture
+def remote(tmp_path: Path, empty_memory: None) -> Registry:
+    """A registry in a remote store, with v1.0.0, current, and v1.1.0."""
+    made = Registry("memory://bucket/models", cache=tmp_path / "cache")
+    register(made)
+    register(made, weights="better weights")
+    made.promote("v1.0.0")
+    return made
+
+
+def away(*_: object) -> NoReturn:
+    raise ConnectionError("nobody answers")
+
+
+def test_a_version_in_a_remote_store_is_swapped_in(remote: Registry, load: Loader) -> None:
+    manager = ModelManager(remote, load, every_s=EVERY_S)
+    look(manager)
+    remote.promote("v1.1.0")
+    look(manager)
+
+    assert running(manager) == ("v1.1.0", 2)
+
+
+def test_while_the_store_is_unavailable_the_previous_version_keeps_running(
+    remote: Registry, load: Loader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manager = ModelManager(remote, load, every_s=EVERY_S)
+    look(manager)
+    remote.promote("v1.1.0")
+    with monkeypatch.context() as patch:
+        patch.setattr(MemoryFileSystem, "cat_file", away)
+        look(manager)
+        assert running(manager) == ("v1.0.0", 1)
+    look(manager)
+
+    assert running(manager) == ("v1.1.0", 2)
+
+
+def test_a_download_that_is_cut_off_is_tried_again(
+    remote: Registry, load: Loader, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    manager = ModelManager(Registry("memory://bucket/models", cache=tmp_path / "workers"), load, every_s=EVERY_S)
+    look(manager)
+    remote.promote("v1.1.0")
+    with monkeypatch.context() as patch:
+        patch.setattr(MemoryFileSystem, "get_file", away)
+        look(manager)
+        assert running(manager) == ("v1.0.0", 1)
+    look(manager)
+
+    assert running(manager) == ("v1.1.0", 2)
+
+
+def test_a_hanging_store_does_not_count_as_a_hanging_worker(
+    remote: Registry, load: Loader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    supervisor = Supervisor(lambda: None, deadline_s=PATIENCE_S, clock=(clock := Clock()))
+    heard: list[float] = []
+
+    def hangs(*_: object) -> NoReturn:
+        clock.advance(600)
+        heard.append(supervisor.heartbeat_age_s())
+        away()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MemoryFileSystem, "cat_file", hangs)
+        supervisor.beat()
+        look(ModelManager(remote, load, every_s=EVERY_S, heartbeat_suspended=supervisor.heartbeat_suspended))
+
+    assert heard == [0.0]
+
+
+def test_a_first_version_that_cannot_be_loaded_is_an_error(registry: Registry, load: Loader) -> None:
+    load.bad = {"v1.0.0"}
+    manager = ModelManager(registry, load, every_s=EVERY_S)
+
+    with pytest.raises(ModelCorrupt):
+        look(manager)
+    assert not manager.ready.is_set()
+
+
+def test_a_requested_reload_ends_the_wait_for_the_next_check(registry: Registry, load: Loader) -> None:
+    manager = ModelManager(registry, load, every_s=6 * PATIENCE_S)
+    stopping, turns = threading.Event(), threading.Semaphore(0)
+    with ThreadPoolExecutor(max_workers=1) as other:
+        other.submit(manager.run, stopping, turns.release)
+        assert manager.ready.wait(PATIENCE_S)
+        turns.acquire()
+        registry.promote("v1.1.0")
+
+        manager.request_reload()
+
+        looked_again = turns.acquire(timeout=PATIENCE_S)
+        stopping.set()
+        manager.request_reload()
+    assert looked_again
+    assert running(manager) == ("v1.1.0", 2)

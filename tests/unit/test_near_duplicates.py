@@ -1,0 +1,68 @@
+"""Near-duplicate texts: pairs and groups."""
+
+from itertools import combinations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.metrics.pairwise import cosine_similarity
+
+from triagem.trainer import near_duplicates
+from triagem.trainer.near_duplicates import duplicate_groups, near_duplicate_pairs
+
+INVOICE = "Recebi a fatura deste mês com o valor em dobro, podem verificar por favor?"
+INTERNET = "minha internet caiu de novo e não volta desde ontem"
+
+
+def pairs(*texts: str) -> list[tuple[int, int]]:
+    return [(pair.left, pair.right) for pair in near_duplicate_pairs(texts)]
+
+
+def test_a_copy_is_a_near_duplicate() -> None:
+    assert pairs(INVOICE, INTERNET, INVOICE) == [(0, 2)]
+
+
+@pytest.mark.parametrize(
+    "changed", [INVOICE.upper(), INVOICE.replace("deste mês", "desse mês"), "  " + INVOICE.replace("?", "!")]
+)
+def test_a_changed_letter_word_or_case_is_a_near_duplicate(changed: str) -> None:
+    assert pairs(INVOICE, INTERNET, changed) == [(0, 2)]
+
+
+def test_another_wish_about_the_same_thing_is_none() -> None:
+    assert pairs(INVOICE, "Quero receber a fatura por e-mail a partir do próximo mês") == []
+
+
+def test_what_is_near_to_what_is_near_is_in_one_group() -> None:
+    long = f"{INVOICE} {INTERNET}"
+    changes = ("Recebi", "fatura", "valor", "dobro", "verificar", "internet", "volta", "ontem")
+    chain = [long]
+    for word in changes:
+        chain.append(chain[-1].replace(word, "xyz"))
+
+    assert (0, len(chain) - 1) not in pairs(*chain)
+    assert len({*duplicate_groups(chain)}) == 1
+    assert len({*duplicate_groups([*chain, INTERNET])}) == 2
+
+
+@pytest.mark.parametrize("texts", [[], [INVOICE]])
+def test_few_texts_have_no_pairs(texts: list[str]) -> None:
+    assert pairs(*texts) == []
+    assert len(duplicate_groups(texts)) == len(texts)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.lists(st.text("abc ", min_size=4, max_size=12).filter(str.strip), min_size=2, max_size=9), st.integers(1, 4)
+)
+def test_blocks_find_what_comparing_all_with_all_finds(texts: list[str], block: int) -> None:
+    grams = TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 5), sublinear_tf=True)
+    cosines = cosine_similarity(grams.fit_transform([f" {text} " for text in texts]))
+    expected = {(a, b) for a, b in combinations(range(len(texts)), 2) if cosines[a, b] >= 0.8 - 1e-6}
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(near_duplicates, "_BLOCK", block)
+        pairs_found = {(pair.left, pair.right) for pair in near_duplicate_pairs(texts)}
+
+    assert pairs_found == expected

@@ -1,0 +1,175 @@
+"""The gate's record of a version, and gaps in what it knows about the version."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.builders import register
+from tests.support.records import answer
+from tests.support.registries import Files
+from tests.support.scored_versions import register_tested
+from triagem.contracts.errors import NoModel
+from triagem.contracts.model import PREDICTIONS_FILE, ROWS_FILE
+from triagem.registry import Registry
+from triagem.registry.decision import Promote, Reject
+from triagem.registry.promote import evaluate_version, promote_through_gate
+from triagem.registry.records import read_record
+
+
+@pytest.fixture
+def registry(either_files: Files, tmp_path: Path) -> Registry:
+    """An empty registry; each test runs twice, in a folder and in a store that fsspec knows."""
+    return Registry(either_files.url, cache=tmp_path / "cache")
+
+
+def digests(*rows: int) -> set[str]:
+    return {f"{row:064x}" for row in rows}
+
+
+def test_a_record_holds_answers_and_what_was_learned_from(registry: Registry) -> None:
+    version = register_tested(registry, rows=2, wrong=[1], learned=[7], metrics={"macro_f1": 0.9})
+
+    record = read_record(registry, version)
+
+    assert set(record.predictions) == digests(0, 1)
+    assert [record.predicted_label(f"{row:064x}") for row in (0, 1)] == ["suporte", "suporte"]
+    assert record.trained_on == digests(7)
+    assert record.metrics == {"macro_f1": 0.9}
+    assert record.gaps == ()
+
+
+@pytest.mark.parametrize("part", ["train", "dev", "calibration"])
+def test_a_row_was_learned_from_whatever_it_served_for(registry: Registry, part: str) -> None:
+    assert read_record(registry, register_tested(registry, learned=[7], as_part=part)).trained_on == digests(7)
+
+
+def test_what_ancestors_learned_from_counts_as_learned(registry: Registry) -> None:
+    first = register_tested(registry, learned=[1])
+    second = register_tested(registry, learned=[2], parent=first)
+    third = register_tested(registry, learned=[3], parent=second)
+
+    assert read_record(registry, third).trained_on == digests(1, 2, 3)
+
+
+def test_an_ancestor_that_is_gone_is_a_gap(registry: Registry, either_files: Files) -> None:
+    first = register_tested(registry)
+    second = register_tested(registry, parent=first)
+    either_files.remove(first)
+
+    (gap,) = read_record(registry, second).gaps
+    assert gap.startswith("the training rows of its ancestor v1.0.0 are unknown: no model version v1.0.0")
+
+
+@pytest.mark.parametrize(
+    ("file", "reason"),
+    [
+        (PREDICTIONS_FILE, "v1.0.0 has no test_predictions.jsonl, which the gate reads"),
+        (ROWS_FILE, "v1.0.0 has no rows.json, which lists its training rows"),
+    ],
+)
+def test_a_version_older_than_these_files_has_a_gap(registry: Registry, file: str, reason: str) -> None:
+    (gap,) = read_record(registry, register_tested(registry, without=file)).gaps
+
+    assert gap.startswith(reason)
+
+
+@pytest.mark.parametrize("file", [PREDICTIONS_FILE, ROWS_FILE])
+def test_a_file_that_was_changed_is_a_gap(registry: Registry, either_files: Files, file: str) -> None:
+    version = register_tested(registry)
+    either_files.write(f"{version}/{file}", b"{}")
+
+    (gap,) = read_record(registry, version).gaps
+    assert f"{file} changed since training" in gap
+
+
+@pytest.mark.parametrize("probabilities", [(0.9,), (0.5, 0.2, 0.3), (float("nan"), 0.5)])
+def test_an_answer_that_does_not_fit_the_labels_is_a_gap(
+    registry: Registry, probabilities: tuple[float, ...]
+) -> None:
+    invalid = answer(0, right=True).model_copy(update={"probabilities": probabilities})
+
+    (gap,) = read_record(registry, register_tested(registry, predictions=[invalid])).gaps
+    assert "a row without a probability for each label" in gap or "cannot be read" in gap
+
+
+def test_a_version_is_compared_with_the_current_one(registry: Registry) -> None:
+    registry.promote(register_tested(registry, wrong=range(30)))
+    better = register_tested(registry)
+
+    decision = evaluate_version(registry, better)
+
+    assert isinstance(decision, Promote)
+    assert decision.evidence.current == "v1.0.0"
+
+
+def test_a_version_is_compared_with_any_other(registry: Registry) -> None:
+    for wrong in (30, 60, 0):
+        register_tested(registry, wrong=range(wrong))
+    registry.promote("v1.0.0")
+
+    assert evaluate_version(registry, "v1.2.0", "v1.1.0").evidence.current == "v1.1.0"
+
+
+def test_an_unknown_version_is_an_error_not_a_rejection(registry: Registry) -> None:
+    register_tested(registry)
+
+    for arguments in (("v9.9.9",), ("v1.0.0", "v9.9.9")):
+        with pytest.raises(NoModel, match=r"v9\.9\.9"):
+            evaluate_version(registry, *arguments)
+
+
+def test_what_passes_becomes_current_and_the_log_says_by_which_rule(registry: Registry) -> None:
+    registry.promote(register_tested(registry, wrong=range(30)))
+    better = register_tested(registry)
+
+    decision, current = promote_through_gate(registry, better)
+
+    assert isinstance(decision, Promote)
+    assert current == registry.current()
+    assert current
+    assert current.version == better
+    last = registry.promotions()[-1]
+    assert (last.decision, last.rule, last.forced, last.previous) == ("promote", "improve", False, "v1.0.0")
+
+
+def test_what_is_rejected_does_not_become_current(registry: Registry) -> None:
+    registry.promote(register_tested(registry))
+    worse = register_tested(registry, wrong=range(30))
+
+    decision, current = promote_through_gate(registry, worse)
+
+    assert isinstance(decision, Reject)
+    assert current is None
+    assert registry.current().version == "v1.0.0"
+    assert len(registry.promotions()) == 1
+
+
+def test_force_promotes_and_the_log_says_in_spite_of_what(registry: Registry) -> None:
+    registry.promote(register_tested(registry))
+    worse = register_tested(registry, wrong=range(30))
+
+    _, current = promote_through_gate(registry, worse, force="the test rows are labelled wrongly")
+
+    assert current == registry.current()
+    last = registry.promotions()[-1]
+    assert (last.version, last.decision, last.forced) == (worse, "reject", True)
+    assert last.reason == "the test rows are labelled wrongly"
+
+
+def test_a_version_whose_predecessor_is_damaged_can_be_forced(registry: Registry, either_files: Files) -> None:
+    registry.promote(register_tested(registry))
+    good = register_tested(registry)
+    either_files.remove("v1.0.0")
+
+    decision, _ = promote_through_gate(registry, good)
+    assert isinstance(decision, Reject)
+    _, current = promote_through_gate(registry, good, force="v1.0.0 was lost")
+    assert current
+    assert current.version == good
+
+
+def test_a_first_version_without_a_test_is_rejected(registry: Registry) -> None:
+    decision, current = promote_through_gate(registry, register(registry))
+
+    assert isinstance(decision, Reject)
+    assert current is None

@@ -1,0 +1,83 @@
+"""Restart policy of worker processes: a worker that dies is restarted, unless it fails at startup with an error."""
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from tests.support.builders import Clock
+from triagem.cli.restart_policy import WorkerSlot, restart_delay
+
+KILLED, STARTUP_ERROR, CRASHED = -9, 1, 137
+
+
+@dataclass
+class Worker:
+    """Exits when the test sets its status."""
+
+    exit_status: int | None = None
+
+    def exit_reason(self) -> str:
+        return "the last line of its log"
+
+
+@dataclass
+class Harness:
+    """One worker slot, its messages, and all workers started in it."""
+
+    clock: Clock = field(default_factory=Clock)
+    started: list[Worker] = field(default_factory=list)
+    messages: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.slot = WorkerSlot("worker 0", self.start, self.messages.append, self.clock)
+
+    def start(self) -> Worker:
+        self.started.append(Worker())
+        return self.started[-1]
+
+    def exit_worker(self, status: int, *, after_s: float) -> bool:
+        assert self.slot.poll()
+        self.clock.advance(after_s)
+        self.started[-1].exit_status = status
+        return self.slot.poll()
+
+
+def test_a_worker_is_started_once() -> None:
+    harness = Harness()
+    assert all(harness.slot.poll() for _ in range(5))
+    assert len(harness.started) == 1
+
+
+@pytest.mark.parametrize("status", [KILLED, STARTUP_ERROR, CRASHED, 0])
+def test_one_that_lived_is_started_again_at_once(status: int) -> None:
+    harness = Harness()
+    assert harness.exit_worker(status, after_s=60)
+    assert harness.slot.poll()
+    assert len(harness.started) == 2
+
+
+def test_one_that_was_killed_at_its_start_is_started_again_after_a_pause() -> None:
+    harness = Harness()
+    assert harness.exit_worker(KILLED, after_s=1)
+    harness.slot.poll()
+    assert len(harness.started) == 1
+    harness.clock.advance(1)
+    harness.slot.poll()
+    assert len(harness.started) == 2
+
+
+def test_one_that_says_at_its_start_that_it_cannot_work_is_not_started_again() -> None:
+    harness = Harness()
+    assert not harness.exit_worker(STARTUP_ERROR, after_s=2)
+    assert "the last line of its log" in harness.messages[-1]
+
+
+def test_pauses_grow_up_to_half_a_minute_and_are_forgotten_after_a_long_life() -> None:
+    assert [restart_delay(KILLED, 1.0, deaths) for deaths in (1, 2, 3, 6, 60)] == [1, 2, 4, 30, 30]
+    harness = Harness()
+    for _ in range(3):
+        harness.exit_worker(KILLED, after_s=1)
+        harness.clock.advance(30)
+    harness.exit_worker(KILLED, after_s=60)
+    harness.exit_worker(KILLED, after_s=1)
+    assert "restarting in 1 s" in harness.messages[-1]

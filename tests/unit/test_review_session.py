@@ -1,0 +1,131 @@
+"""The keys and the words of a reviewing session."""
+
+from dataclasses import fields
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from triagem.cli.output import printable
+from triagem.cli.review_session.languages import Language, terminal_language
+from triagem.cli.review_session.messages import messages_for
+from triagem.cli.review_session.names import label_name, require_known_label, reviewer_name
+from triagem.contracts.errors import InvalidInput
+from triagem.db.reviews import ReviewRejected
+from triagem.gateway.console.shortcuts import KeyboardShortcuts, ReviewAction
+
+LABELS = st.lists(
+    st.text(min_size=1, max_size=9).filter(str.strip).map(str.strip),
+    min_size=1,
+    max_size=15,
+    unique=True,  # each may take two of 30 keys
+)
+
+
+class TestKeys:
+    def test_labels_have_numbers_and_their_first_letters(self) -> None:
+        keys = KeyboardShortcuts(["suporte", "venda"])
+
+        assert [keys.action_for(key) for key in "1s2vV"] == ["suporte", "suporte", "venda", "venda", "venda"]
+        assert keys.labels == {"suporte": "1/s", "venda": "2/v"}
+
+    def test_an_action_whose_letter_a_label_uses_keeps_its_other_key(self) -> None:
+        keys = KeyboardShortcuts(["suporte", "venda"])
+
+        assert [keys.action_for(key) for key in "ubmq"] == [
+            ReviewAction.UNCLEAR,
+            ReviewAction.UNDO,
+            ReviewAction.MORE,
+            ReviewAction.QUIT,
+        ]
+        assert keys.action_for(" ") is ReviewAction.SKIP
+        assert keys.actions[ReviewAction.SKIP] == " "
+        assert KeyboardShortcuts(["venda"]).actions[ReviewAction.SKIP] == "s"
+
+    def test_a_first_letter_shared_by_two_labels_is_no_shortcut(self) -> None:
+        keys = KeyboardShortcuts(["venda", "voucher"])
+
+        assert keys.action_for("v") is None
+        assert keys.labels == {"venda": "1", "voucher": "2"}
+
+    @given(LABELS)
+    def test_every_key_does_what_it_is_shown_for(self, labels: list[str]) -> None:
+        keys = KeyboardShortcuts(labels)
+
+        assert list(keys.labels) == labels
+        for label, shown in keys.labels.items():
+            assert {keys.action_for(key) for key in shown.split("/")} == {label}
+        for act, shown in keys.actions.items():
+            assert keys.action_for(shown) is act
+
+    @pytest.mark.parametrize("pressed", ["x", "", "\x1b[A", "12", "\x00", "É"])
+    def test_other_keys_do_nothing(self, pressed: str) -> None:
+        assert KeyboardShortcuts(["suporte", "venda"]).action_for(pressed) is None
+
+    def test_more_labels_than_keys_are_refused(self) -> None:
+        with pytest.raises(InvalidInput, match="too many for keyboard shortcuts"):
+            KeyboardShortcuts([str(number) for number in range(99)])
+
+
+class TestWords:
+    def test_every_language_has_all_messages(self) -> None:
+        for language in Language:
+            said = messages_for(language)
+            assert set(said.actions) == set(ReviewAction)
+            assert set(said.rejected) == set(ReviewRejected)
+            assert all(getattr(said, field.name) for field in fields(said))
+
+    def test_the_languages_differ(self) -> None:
+        english, portuguese = messages_for(Language.EN), messages_for(Language.PT)
+
+        assert all(getattr(english, field.name) != getattr(portuguese, field.name) for field in fields(english))
+
+    @pytest.mark.parametrize(
+        ("environment", "language"),
+        [
+            ({"LANG": "pt_BR.UTF-8"}, Language.PT),
+            ({"LANG": "pt_BR.UTF-8", "LC_ALL": "en_US.UTF-8"}, Language.EN),
+            ({"LANG": "en_US.UTF-8", "LC_MESSAGES": "pt_PT"}, Language.PT),
+            ({"LC_ALL": "", "LANG": "pt"}, Language.PT),
+            ({"LANG": "de_DE"}, Language.EN),
+            ({}, Language.EN),
+        ],
+    )
+    def test_the_terminals_language_is_that_of_its_locale(
+        self, environment: dict[str, str], language: Language
+    ) -> None:
+        assert terminal_language(environment) is language
+
+
+class TestNames:
+    def test_a_typo_does_not_create_a_label(self) -> None:
+        require_known_label("venda", ["suporte", "venda"])
+        with pytest.raises(InvalidInput, match=r"unknown label 'vendas': did you mean 'venda'.*--new-label"):
+            require_known_label("vendas", ["suporte", "venda"])
+        with pytest.raises(InvalidInput, match=r"known labels: suporte, venda.*--new-label"):
+            require_known_label("cobranca", ["suporte", "venda"])
+
+    @pytest.mark.parametrize("given_name", ["", "  ", "a\x1b[2J", "x" * 65, "a\nb"])
+    def test_an_empty_long_or_unprintable_name_is_refused(self, given_name: str) -> None:
+        for read in (reviewer_name, label_name):
+            with pytest.raises(InvalidInput):
+                read(given_name)
+
+    def test_unclear_is_not_a_label(self) -> None:
+        with pytest.raises(InvalidInput):
+            label_name("unclear")
+
+    def test_the_reviewer_is_the_login_name_unless_given(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("LOGNAME", "ana")
+
+        assert (reviewer_name(None), reviewer_name(" rui ")) == ("ana", "rui")
+
+
+class TestVisible:
+    @given(st.text())
+    def test_no_text_can_control_the_terminal(self, text: str) -> None:
+        assert all(one.isprintable() or one in "\n\t" for one in printable(text))
+
+    def test_common_characters_of_emails_stay_readable(self) -> None:
+        assert printable("Olá,\r\nnão\u00a0abre\t:(") == "Olá,\nnão abre\t:("
+        assert printable("\x1b]0;owned\x07\u202e") == r"\x1b]0;owned\x07\u202e"

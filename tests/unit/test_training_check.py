@@ -1,0 +1,101 @@
+"""`triagem train --check`: what training would learn from, without training."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.support.command import Triagem
+from tests.support.rows import balanced_rows
+from triagem.trainer.data import Row
+
+
+def write(path: Path, rows: list[Row]) -> None:
+    lines = [json.dumps({"prompt": row.text, "completion": row.label}) + "\n" for row in rows]
+    path.write_text("".join(lines), encoding="utf-8")
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    (folder := tmp_path / "data").mkdir()
+    write(folder / "train.jsonl", balanced_rows(50))
+    return folder
+
+
+def test_it_shows_the_parts_by_label_and_the_notes(bare: Triagem, data: Path) -> None:
+    status, out, _ = bare("train", "data", "--check")
+
+    assert status == 0
+    assert "100 training rows (suporte 50%, venda 50%)" in out
+    assert "no calibration part is split off" in out
+    sizes = [line.split() for line in out.splitlines() if line.startswith(("part", "train", "dev", "cal", "test"))]
+    assert sizes == [
+        ["part", "suporte", "venda", "rows"],
+        ["train", "35", "35", "70"],
+        ["dev", "5", "5", "10"],
+        ["calibration", "0", "0", "0"],
+        ["test", "10", "10", "20"],
+    ]
+
+
+def test_it_trains_and_writes_nothing(bare: Triagem, data: Path, tmp_path: Path) -> None:
+    bare("train", "data", "--check")
+
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
+
+
+def test_the_same_report_is_available_as_json(bare: Triagem, data: Path) -> None:
+    write(data / "test.jsonl", balanced_rows(5, 30))
+
+    told = json.loads(bare("train", "data", "--check", "--json").out)
+
+    assert told["labels"] == ["suporte", "venda"]
+    assert told["parts"]["test"] == {"suporte": 5, "venda": 5}
+    assert told["audit"]["leaks"]["test"] == {"rows": 10, "exact": 0, "near": 0, "places": []}
+    assert told["rejected"] is None
+
+
+def test_a_probable_label_error_is_named(bare: Triagem, data: Path) -> None:
+    write(data / "test.jsonl", balanced_rows(5, 50))
+    write(
+        data / "train.jsonl",
+        [Row(balanced_rows(50)[7].text, "venda"), *balanced_rows(50)[:7], *balanced_rows(50)[8:]],
+    )
+
+    out = bare("train", "data", "--check").out
+    told = json.loads(bare("train", "data", "--check", "--json").out)
+
+    assert "data/train.jsonl:1 venda, probably suporte" in " ".join(out.split())
+    assert told["label_errors"][0] | {"confidence": 1} == {
+        "where": "data/train.jsonl:1", "label": "venda", "suggested_label": "suporte", "confidence": 1,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_leaked_test_rows_are_shown_and_then_refused(bare: Triagem, data: Path, form: list[str]) -> None:
+    write(data / "test.jsonl", balanced_rows(2))
+
+    status, out, err = bare("train", "data", "--check", *form)
+
+    assert status == 1
+    assert "of 4 test rows, 4 are also in train" in out
+    assert "of 4 test rows, 4 are also in train" in err
+    assert bare("train", "data", "--check", "--allow-leakage", *form).status == 0
+
+
+def test_unreadable_data_is_a_one_line_error(bare: Triagem, data: Path) -> None:
+    status, out, err = bare("train", "data", "--check", "--labels", "suporte,vendas")
+
+    assert (status, out, len(err.splitlines())) == (1, "", 1)
+    assert "data/train.jsonl:51: 'venda' is not one of the labels suporte, vendas; did you mean 'vendas'?" in err
+
+
+@pytest.mark.parametrize(("folds", "held_out"), [("3", {}), ("0", {"suporte": 60, "venda": 60})])
+def test_calibration_rows_are_held_out_only_without_folds(
+    bare: Triagem, data: Path, folds: str, held_out: dict[str, int]
+) -> None:
+    write(data / "train.jsonl", balanced_rows(600))
+
+    told = json.loads(bare("train", "data", "--check", "--folds", folds, "--json").out)
+
+    assert told["parts"]["calibration"] == held_out

@@ -1,0 +1,132 @@
+"""`triagem reband`: recomputes the bands of stored results with the present thresholds, without a model."""
+
+from __future__ import annotations
+
+from collections import Counter
+from math import isfinite
+from typing import TYPE_CHECKING, Annotated, Any
+
+import structlog
+import typer
+
+from triagem.cli import servers
+from triagem.cli.output import Format, console, errors, parse_time, print_json, print_rows, progress
+from triagem.contracts.prediction import Band
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from triagem.db.reband import RebandGroup
+    from triagem.worker.thresholds import EffectiveThresholds
+
+log = structlog.get_logger(__name__)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(reband)
+
+
+def reband(
+    *,
+    review_under: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Overrides TRIAGEM_REVIEW_THRESHOLD and the versions' own thresholds."),
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option(help="Received at or after: `2026-11-02`, or a date and time; UTC by default.")
+    ] = None,
+    source: Annotated[str | None, typer.Option(help="Name of the CRM.")] = None,
+    model: Annotated[str | None, typer.Option(help="Only results of this model version, e.g. `v1.0.0`.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count; change nothing.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Give stored results the bands a worker would assign now, from their stored confidence, without the model.
+
+    It sends no alerts and no callbacks. Repeating it is harmless; if it was interrupted, run it again.
+
+    Example: `triagem reband --review-under 0.8 --dry-run`
+    """
+    database = servers.database()
+    from triagem.db.reband import reband
+    from triagem.registry import Registry, RegistrySettings
+    from triagem.worker.settings import WorkerSettings
+    from triagem.worker.thresholds import effective_thresholds
+
+    settings = WorkerSettings() if review_under is None else WorkerSettings(review_threshold=review_under)
+    start = parse_time(since, "--since")
+    groups: Counter[RebandGroup] = Counter()
+    with database, progress(errors) as screen:
+        effective = effective_thresholds(Registry(RegistrySettings().registry_url), database, settings, model)
+        minimums = {thresholds.version: thresholds.min_confidence for thresholds in effective}
+        task = screen.add_task("scan tickets", total=None)
+        for page in reband(database, minimums, source=source, model=model, since=start, dry_run=dry_run):
+            groups.update(page.groups)
+            screen.advance(task, page.scanned)
+    summary = _summarise(effective, groups)
+    log.info("rebanded", tickets=summary["tickets"], changed=summary["changed"], dry_run=dry_run)
+    if as_json:
+        print_json({"dry_run": dry_run, **summary})
+    else:
+        _print(summary, dry_run=dry_run)
+
+
+def _summarise(effective: Iterable[EffectiveThresholds], groups: Counter[RebandGroup]) -> dict[str, Any]:
+    """The object that `--json` prints.
+
+    The automated shares are null if there is no ticket; `budget_under` is null if the budget covers all tickets.
+    """
+    versions = {group.version for group in groups}
+    tickets, changes, unchanged = groups.total(), Counter[tuple[str, str, str]](), Counter[str]()
+    for group, number in groups.items():
+        if group.before != group.after:
+            changes[group.label, group.before, group.after] += number
+        if not group.has_threshold:
+            unchanged[group.version] += number
+
+    def automated_share(moment: str) -> float | None:
+        automated = sum(number for group, number in groups.items() if getattr(group, moment) == Band.AUTOMATE)
+        return automated / tickets if tickets else None
+
+    return {
+        "versions": [
+            {
+                "version": version.version,
+                "review_under": version.thresholds.review,
+                "budget": version.thresholds.review_budget,
+                "budget_under": version.budget_cutoff if isfinite(version.budget_cutoff) else None,
+            }
+            for version in effective
+            if version.version in versions
+        ],
+        "tickets": tickets,
+        "changed": changes.total(),
+        "automated_before": automated_share("before"),
+        "automated_after": automated_share("after"),
+        "changes": [
+            {"label": label, "before": before, "after": after, "tickets": number}
+            for (label, before, after), number in sorted(changes.items())
+        ],
+        "skipped": dict(sorted(unchanged.items())),
+    }
+
+
+def _print(summary: dict[str, Any], *, dry_run: bool) -> None:
+    for version in summary["versions"]:
+        line = f"{version['version']}: review under {version['review_under']:.3f}"
+        if (cutoff := version["budget_under"]) != 0:
+            line += f"; review budget, the least confident {version['budget']:.1%} of recent tickets: "
+            line += "all" if cutoff is None else f"under {cutoff:.3f}"
+        console.print(line, markup=False, highlight=False)
+    if summary["changes"]:
+        print_rows(summary["changes"], ("label", "before", "after", "tickets"), Format.TABLE)
+    shares = [summary[name] for name in ("automated_before", "automated_after")]
+    automated = "" if None in shares else "; automated: {:.1%} before, {:.1%} after".format(*shares)
+    verb = "would change" if dry_run else "changed"
+    console.print(f"{summary['changed']:,} of {summary['tickets']:,} tickets {verb}{automated}", highlight=False)
+    for version, tickets in summary["skipped"].items():
+        errors.print(
+            f"skipped {tickets:,} tickets of {version}: the registry has no readable manifest of this version",
+            markup=False,
+            highlight=False,
+        )

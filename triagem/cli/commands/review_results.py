@@ -1,0 +1,146 @@
+"""`triagem review accuracy` and `export`: estimate accuracy from reviews, and export them as training data."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from triagem.cli import servers
+from triagem.cli.output import Format, as_mapping, console, errors, parse_time, print_json, print_rows, progress
+from triagem.contracts.errors import ModelCorrupt
+from triagem.contracts.model import ROWS_FILE, SplitDigests
+from triagem.registry import Registry, RegistrySettings
+
+if TYPE_CHECKING:
+    from triagem.db.reviews import AccuracyEstimate, StratumAccuracy
+
+
+_Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+class FileFormat(StrEnum):
+    """File format of training data."""
+
+    JSONL = "jsonl"
+    CSV = "csv"
+
+
+def accuracy(
+    *,
+    model: Annotated[str | None, typer.Option(help="Model version; default: the current one.")] = None,
+    since: Annotated[
+        str | None, typer.Option(help="Texts received at or after: `2026-11-02`, or a date and time; UTC by default.")
+    ] = None,
+    as_json: _Json = False,
+) -> None:
+    """Estimate the model's accuracy on all texts from the reviewed ones. docs/training.md describes the method.
+
+    Example: `triagem review accuracy --since 2026-11-01`
+    """
+    version = model or Registry(RegistrySettings().registry_url).current().version
+    start = parse_time(since, "--since")
+    with servers.database() as database:
+        from triagem.db.reviews import model_accuracy
+
+        estimate = model_accuracy(database, version, start)
+    if as_json:
+        print_json({"model_version": version, "since": start, "accuracy": estimate})
+    elif estimate is None:
+        console.print(
+            f"{version}: accuracy unknown, no randomly sampled text has been reviewed: run `triagem review`",
+            highlight=False,
+        )
+    else:
+        _print(version, estimate)
+
+
+def export(
+    file: Annotated[str, typer.Argument(help="File to write; `-` for standard output.")],
+    *,
+    since: Annotated[
+        str | None, typer.Option(help="Reviewed at or after: `2026-11-02`, or a date and time; UTC by default.")
+    ] = None,
+    form: Annotated[FileFormat, typer.Option("--format", help="File format.")] = FileFormat.JSONL,
+    as_json: _Json = False,
+) -> None:
+    """Write agreed labels as training data: `prompt`, `completion`, and how each text was sampled.
+
+    Excluded and counted: texts in any version's test set, unclear texts, texts without a majority label, and texts
+    that were changed or purged. Do not calibrate on these rows without weights: most were selected for their low
+    confidence.
+
+    Example: `triagem review export data/reviews.jsonl --since 2026-11-01`
+    """
+    if as_json and file == "-":
+        raise typer.BadParameter("cannot be combined with `-`: both use standard output", param_hint="--json")
+    start, (test, unknown) = parse_time(since, "--since"), _test_rows()
+    counts = Counter[str]()
+    with servers.database() as database, progress(errors) as bar:
+        from triagem.cli.training_export import write
+        from triagem.db.agreed_labels import Exclusion, LabelledExample, labelled_examples
+
+        task = bar.add_task("texts", total=None)
+
+        def exported_examples() -> Iterator[LabelledExample]:
+            for example in labelled_examples(database, since=start, test=test):
+                bar.advance(task)
+                counts["exported" if isinstance(example, LabelledExample) else example] += 1
+                if isinstance(example, LabelledExample):
+                    yield example
+
+        write(file, exported_examples(), as_csv=form is FileFormat.CSV)
+        excluded = {str(reason): counts[reason] for reason in Exclusion}
+    if as_json:
+        print_json({"exported": counts["exported"], "excluded": excluded, "versions_without_rows": unknown})
+        return
+    reasons = ", ".join(f"{reason.replace('_', ' ')} {count:,}" for reason, count in excluded.items())
+    errors.print(f"{counts['exported']:,} exported; excluded: {reasons}", highlight=False)
+    if unknown:
+        errors.print(
+            f"the export may contain test texts of {', '.join(unknown)}: without {ROWS_FILE} they are unknown",
+            highlight=False,
+        )
+
+
+def _test_rows() -> tuple[set[bytes], list[str]]:
+    """The test texts of all registered versions, and the versions whose test texts are unknown."""
+    registry = Registry(RegistrySettings().registry_url)
+    registry.current()  # raises NoModel: a wrong TRIAGEM_REGISTRY_URL must not look like "no test texts"
+    test, unknown = set[bytes](), list[str]()
+    for version in registry.versions():
+        path = registry.folder(version) / ROWS_FILE
+        try:
+            test.update(map(bytes.fromhex, SplitDigests.model_validate_json(path.read_bytes()).test))
+        except FileNotFoundError:
+            unknown.append(version)
+        except (OSError, ValueError) as error:
+            raise ModelCorrupt(f"{path} cannot be read ({type(error).__name__}): restore it") from error
+    return test, unknown
+
+
+def _print(version: str, estimate: AccuracyEstimate) -> None:
+    console.print(
+        f"{version}: accuracy {estimate.value:.1%} on {estimate.texts:,} texts,"
+        f" 95% confidence interval {estimate.low:.1%} to {estimate.high:.1%}\n",
+        highlight=False,
+    )
+    rows = [
+        as_mapping(stratum)
+        | {"accuracy": f"{stratum.accuracy:.1%}" if stratum.reviews else "unknown", "interval": _interval(stratum)}
+        for stratum in estimate.strata
+    ]
+    print_rows(rows, ("name", "texts", "reviews", "unclear", "accuracy", "interval"), Format.TABLE)
+    if estimate.uncounted:
+        console.print(
+            f"\n{estimate.uncounted:,} more reviews do not count: their texts were selected for low confidence,"
+            " or by the reviewer",
+            highlight=False,
+        )
+
+
+def _interval(stratum: StratumAccuracy) -> str:
+    return f"{stratum.low:.1%} to {stratum.high:.1%}"

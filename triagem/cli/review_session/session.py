@@ -1,0 +1,162 @@
+"""The review session: shows one text at a time and records each answer before the next text is shown."""
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final
+
+from rich.console import Console
+
+from triagem.cli.output import printable
+from triagem.cli.review_session.languages import Language
+from triagem.cli.review_session.messages import messages_for
+from triagem.contracts.errors import Retryable
+from triagem.contracts.ticket import Identity
+from triagem.db import Database
+from triagem.db.reviews import ReviewRef, ReviewRejected, ReviewTask, record_review, release_tasks, undo_review
+from triagem.gateway.console.shortcuts import KeyboardShortcuts, ReviewAction
+
+# Twice what fits on a screen; the model reads no more than this either.
+_MAX_CHARS: Final = 4000
+
+
+@dataclass
+class SessionCounts:
+    """Number of texts by answer in a session."""
+
+    labelled: int = 0
+    unclear: int = 0
+    skipped: int = 0
+
+
+class ReviewSession:
+    """One reviewer at one terminal.
+
+    Args:
+        next_task: returns the next text to review, None if there is none.
+        read_key: waits for a key. Raises KeyboardInterrupt or EOFError if the reviewer wants to end.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        reviewer: str,
+        labels: Sequence[str],
+        next_task: Callable[[], ReviewTask | None],
+        read_key: Callable[[], str],
+        screen: Console,
+        language: Language,
+    ) -> None:
+        self._database, self._reviewer, self._screen = database, reviewer, screen
+        self._next_task, self._read_key = next_task, read_key
+        self._shortcuts, self._messages = KeyboardShortcuts(labels), messages_for(language)
+        self._recorded: list[tuple[ReviewTask, ReviewRef, str | None]] = []
+        self._pending: list[ReviewTask] = []  # more than one after an undo
+        self._counts = SessionCounts()
+
+    def run(self) -> SessionCounts:
+        """Review until no text is left or the reviewer ends the session, then release the pending texts."""
+        self._print(self._messages.welcome)
+        try:
+            while self._pending or self._fetch_task():
+                self._show(self._pending[-1])
+                self._handle_keys(self._pending[-1])
+            self._print(self._messages.no_more_texts)
+        except (KeyboardInterrupt, EOFError):
+            pass
+        finally:
+            with suppress(Retryable):  # the leases expire by themselves
+                release_tasks(self._database, self._reviewer, self._pending)
+        self._print(self._messages.summary.format_map(vars(self._counts)))
+        return self._counts
+
+    def _fetch_task(self) -> bool:
+        task = self._next_task()
+        if task is not None:
+            self._pending.append(task)
+        return task is not None
+
+    def _handle_keys(self, task: ReviewTask) -> None:
+        """Read keys until the text is answered or skipped, or an undo brings back the previous one."""
+        while True:
+            action = self._shortcuts.action_for(self._read_key())
+            if action is None:
+                self._print(self._messages.unknown_key)
+            elif action is ReviewAction.MORE:
+                self._show(task, full=True)
+            elif action is ReviewAction.QUIT:
+                raise EOFError
+            elif action is ReviewAction.SKIP:
+                self._pending.pop()  # its lease is kept: otherwise it would be the next text again
+                self._counts.skipped += 1
+                return self._print(self._messages.skipped)
+            elif action is ReviewAction.UNDO:
+                if self._undo():
+                    return None
+            elif self._record(task, None if action is ReviewAction.UNCLEAR else action):
+                return None
+
+    def _record(self, task: ReviewTask, label: str | None) -> bool:
+        """Record an answer. Returns False if the database is unavailable and the answer must be given again."""
+        ticket = Identity(task.source, task.external_id)
+        try:
+            review = record_review(self._database, ticket, label, self._reviewer, digest=task.digest)
+            if isinstance(review, ReviewRejected):
+                release_tasks(self._database, self._reviewer, [task])
+        except Retryable:
+            self._print(self._messages.unavailable)
+            return False
+        self._pending.pop()
+        if isinstance(review, ReviewRejected):
+            self._print(self._messages.rejected[review])
+            return True
+        self._recorded.append((task, review, label))
+        self._count(label, 1)
+        self._print(self._messages.unclear if label is None else self._messages.saved.format(label=printable(label)))
+        return True
+
+    def _undo(self) -> bool:
+        """Undo the last answer. Returns True if its text is pending again."""
+        if not self._recorded:
+            self._print(self._messages.nothing_to_undo)
+            return False
+        task, review, label = self._recorded[-1]
+        try:
+            undone = undo_review(self._database, review)
+        except Retryable:
+            self._print(self._messages.unavailable)
+            return False
+        self._recorded.pop()
+        if not undone:
+            self._print(self._messages.cannot_undo)
+            return False
+        self._count(label, -1)
+        self._pending.append(task)
+        self._print(self._messages.undone)
+        return True
+
+    def _count(self, label: str | None, change: int) -> None:
+        if label is None:
+            self._counts.unclear += change
+        else:
+            self._counts.labelled += change
+
+    def _show(self, task: ReviewTask, *, full: bool = False) -> None:
+        self._screen.rule(style="dim")
+        name = printable(f"{task.source} {task.external_id}".replace("\n", " "))
+        self._print(f"{name} · {self._messages.revised.format(when=task.revised_at.astimezone())}\n")
+        shown = task.text if full else task.text[:_MAX_CHARS]
+        self._print(printable(shown))
+        if hidden := len(task.text) - len(shown):
+            self._print(self._messages.more_text.format(count=hidden))
+        self._print("\n" + " · ".join(f"{key} {printable(label)}" for label, key in self._shortcuts.labels.items()))
+        actions = [
+            (key, self._messages.actions[action])
+            for action, key in self._shortcuts.actions.items()
+            if action is not ReviewAction.MORE or hidden
+        ]
+        self._print(" · ".join(f"{self._messages.keys.get(key, key)} {effect}" for key, effect in actions))
+
+    def _print(self, text: str) -> None:
+        self._screen.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,99 @@
+"""API key authentication, scopes and rate limits. Keys are looked up by hash; secrets are never stored or logged."""
+
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Annotated, Final
+
+from fastapi import Depends, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from limits import parse
+from limits.storage import MemoryStorage
+from limits.strategies import MovingWindowRateLimiter
+from starlette.concurrency import run_in_threadpool
+
+from triagem.contracts.errors import DatabaseUnavailable
+from triagem.db.api_keys import ApiKey, Scope, find_key
+from triagem.gateway.problems import ProblemError
+from triagem.gateway.services import Services
+
+_BEARER: Final = HTTPBearer(
+    auto_error=False, description="`Authorization: Bearer trg_…`, created by `triagem keys create`"
+)
+
+_OUTAGE_TTL_S: Final = 3600.0
+
+Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)]
+
+
+@dataclass(slots=True)
+class _CachedKey:
+    key: ApiKey
+    confirmed_at: float
+    recheck_at: float
+
+
+class Authenticator:
+    """Authenticates keys and caches them for a few seconds, to save a query per request. For one event loop."""
+
+    def __init__(self, services: Services, clock: Callable[[], float] = time.monotonic) -> None:
+        self._services = services
+        self._clock = clock
+        self._cache: dict[str, _CachedKey] = {}
+        self._limit = parse(services.settings.rate_limit)
+        self._limiter = MovingWindowRateLimiter(MemoryStorage())
+
+    async def authenticate(self, secret: str) -> ApiKey | None:
+        """The key with this secret; None if it is unknown or revoked.
+
+        While Postgres is unavailable, a key that was valid within the last hour stays valid, because enqueueing needs
+        Redis only. Raises DatabaseUnavailable for any other key.
+        """
+        now, fresh_s = self._clock(), self._services.settings.key_cache_s
+        cached = self._cache.get(secret)
+        if cached is not None:
+            if now < cached.recheck_at:
+                return cached.key
+            cached.recheck_at = now + fresh_s  # concurrent requests use the cached key meanwhile
+        try:
+            key = await run_in_threadpool(find_key, self._services.database, secret)
+        except DatabaseUnavailable:
+            if cached is None or now > cached.confirmed_at + _OUTAGE_TTL_S:
+                raise
+            return cached.key
+        if key is None:
+            self._cache.pop(secret, None)
+        else:
+            self._cache[secret] = _CachedKey(key, now, now + fresh_s)
+        return key
+
+    def enforce_rate_limit(self, key: ApiKey) -> None:
+        """Count a request of the key. Raises ProblemError (429) over the rate limit."""
+        if not self._limiter.hit(self._limit, str(key.id)):
+            raise ProblemError(
+                HTTPStatus.TOO_MANY_REQUESTS,
+                f"this key exceeded its limit of {self._limit}: slow down",
+                {"Retry-After": "1"},
+            )
+
+
+def require_scope(scope: Scope) -> Callable[..., Awaitable[ApiKey]]:
+    """A dependency that returns the request's key and requires this scope."""
+
+    async def check(request: Request, credentials: Credentials) -> ApiKey:
+        authenticator: Authenticator = request.app.state.authenticator
+        key = await authenticator.authenticate(credentials.credentials) if credentials else None
+        if key is None:
+            raise ProblemError(
+                HTTPStatus.UNAUTHORIZED,
+                "an API key is required: create one with `triagem keys create NAME --scope enqueue`, and send it as "
+                "`Authorization: Bearer trg_…`",
+                {"WWW-Authenticate": "Bearer"},
+            )
+        if scope not in key.scopes and Scope.ADMIN not in key.scopes:
+            raise ProblemError(HTTPStatus.FORBIDDEN, f"this key lacks the scope {scope}")
+        authenticator.enforce_rate_limit(key)
+        return key
+
+    return check

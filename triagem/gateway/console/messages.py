@@ -1,0 +1,238 @@
+"""The console's texts in English and Brazilian Portuguese, one message per line. Terms follow docs/glossary.md."""
+
+from enum import StrEnum
+from typing import Final
+
+
+class Lang(StrEnum):
+    """A language of the console."""
+
+    EN = "en"
+    PT = "pt"
+
+
+MESSAGES: Final[dict[str, tuple[str, str]]] = {
+    # frame
+    "skip_to_content": ("Skip to content", "Ir para o conteúdo"),
+    "sections": ("Sections", "Seções"),
+    "language": ("Language", "Idioma"),
+    "overview": ("Overview", "Visão geral"),
+    "review": ("Review", "Revisão"),
+    "tickets": ("Tickets", "Tickets"),
+    "models": ("Models", "Modelos"),
+    "operations": ("Operations", "Operações"),
+    "log_out": ("Log out", "Sair"),
+    "source": ("Source", "Origem"),
+    "ticket": ("Ticket", "Ticket"),
+    "label": ("Label", "Categoria"),
+    "confidence": ("Confidence", "Confiança"),
+    "band": ("Band", "Faixa"),
+    "received": ("Received", "Recebido"),
+    "version": ("Version", "Versão"),
+    "when": ("When", "Quando"),
+    "reviewer": ("Reviewer", "Revisor"),
+    "band_automate": ("Automatic", "Automática"),
+    "band_review": ("Needs review", "Para revisão"),
+    "band_abstain": ("No decision (unlike the training data)", "Sem decisão (diferente dos dados de treino)"),
+    "unclear": ("Can't tell", "Não dá para saber"),
+    # login
+    "log_in": ("Log in", "Entrar"),
+    "your_key": ("Your API key", "Sua chave de API"),
+    "key_hint": (
+        "Ask an administrator for one: “triagem keys create YOUR-NAME --scope read --scope review”.",
+        "Peça uma ao administrador: “triagem keys create SEU-NOME --scope read --scope review”.",
+    ),
+    "no_such_key": ("This key is unknown or was revoked.", "Esta chave não existe ou foi revogada."),
+    "key_sees_nothing": (
+        "This key can only submit tickets. The console needs the scope read, review or admin.",
+        "Esta chave só permite enviar tickets. O console exige a permissão read, review ou admin.",
+    ),
+    # errors
+    "error": ("Something went wrong", "Algo deu errado"),
+    "error_403": ("Your key does not allow this.", "Sua chave não permite esta ação."),
+    "error_404": ("Page not found.", "Página não encontrada."),
+    "error_503": (
+        "A service is unavailable, or there is no model yet. No data was lost. Try again in a moment.",
+        "Um serviço está indisponível ou ainda não há modelo. Nenhum dado foi perdido. Tente de novo em instantes.",
+    ),
+    "error_500": ("Internal error.", "Erro interno."),
+    "form_expired": (
+        "This form belongs to another session. Go back, reload the page and try again.",
+        "Este formulário é de outra sessão. Volte, recarregue a página e tente de novo.",
+    ),
+    "try_again": ("Try again", "Tentar de novo"),
+    # tickets
+    "search": ("Search", "Buscar"),
+    "search_hint": ("words in the message", "palavras da mensagem"),
+    "any": ("all", "todas"),
+    "since": ("From", "De"),
+    "until": ("Before", "Antes de"),
+    "apply": ("Apply", "Aplicar"),
+    "clear": ("Clear", "Limpar"),
+    "nothing_found": ("No matching tickets.", "Nenhum ticket encontrado."),
+    "nothing_yet": (
+        "No matches among the newest tickets. Older ones may match.",
+        "Nenhum resultado entre os tickets mais recentes. Os mais antigos podem corresponder.",
+    ),
+    "older": ("Older", "Mais antigos"),
+    "newest": ("Newest", "Mais recentes"),
+    "reviewed_by": ("by {name}", "por {name}"),
+    # ticket
+    "message": ("Message", "Mensagem"),
+    "text_purged": (
+        "The text was deleted because of its age.",
+        "O texto foi apagado ao fim do período de retenção.",
+    ),
+    "result": ("Result", "Resultado"),
+    "prediction": ("Model prediction", "Predição do modelo"),
+    "probabilities": ("Probabilities", "Probabilidades"),
+    "written": ("Written", "Escrito em"),
+    "tokens": ("Tokens", "Tokens"),
+    "truncated": ("cut at the model's limit", "cortado no limite do modelo"),
+    "original": ("Original text", "Texto original"),
+    "metadata": ("Metadata from the CRM", "Metadados do CRM"),
+    "history": ("History by version", "Histórico por versão"),
+    "current": ("current", "atual"),
+    "reviews": ("Reviews", "Revisões"),
+    "no_reviews": ("No reviews of this text yet.", "Este texto ainda não foi revisado."),
+    "correct": ("Correct the label", "Corrigir a categoria"),
+    "saved": ("Saved: {label}", "Salvo: {label}"),
+    "rejected_changed": (
+        "Not saved: the customer has changed this text. The current text is shown.",
+        "Não foi salvo: o cliente alterou este texto. O texto atual está na página.",
+    ),
+    "rejected_gone": (
+        "Not saved: this ticket no longer exists, or it was deleted at the customer's request.",
+        "Não foi salvo: este ticket não existe mais ou foi excluído a pedido do cliente.",
+    ),
+    # overview
+    "as_of": ("as of {when}, refreshed automatically", "em {when}, atualizado automaticamente"),
+    "backlog": ("Backlog", "Tickets na fila"),
+    "in_flight": ("in flight", "em processamento"),
+    "oldest": ("oldest: {seconds} s", "o mais antigo: {seconds} s"),
+    "throughput": ("Throughput", "Vazão"),
+    "per_second": ("{rate} tickets/s", "{rate} tickets/s"),
+    "measuring": ("measuring …", "medindo …"),
+    "drains_in": ("empty in {minutes} min", "vazia em {minutes} min"),
+    "workers": ("Workers", "Workers"),
+    "no_workers": (
+        "no worker is running: start “triagem worker”",
+        "nenhum worker em execução: inicie “triagem worker”",
+    ),
+    "paused": ("paused", "pausados"),
+    "model": ("Model", "Modelo"),
+    "no_model": ("none yet: train one", "nenhum ainda: treine um"),
+    "accuracy": ("accuracy", "acurácia"),
+    "unsure_share": ("Confidence below {threshold}", "Confiança abaixo de {threshold}"),
+    "unsure_of": ("of the newest {count}; alarm above 20%", "dos {count} mais recentes; alarme acima de 20%"),
+    "alarm": ("above the alarm limit", "acima do limite de alarme"),
+    "labels_over_time": ("Labels over time", "Categorias ao longo do tempo"),
+    "histogram": ("Confidence", "Confiança"),
+    "last_alerts": ("Latest alerts", "Últimos alertas"),
+    "no_alerts": ("No alerts.", "Nenhum alerta."),
+    "no_tickets": ("No tickets yet.", "Nenhum ticket ainda."),
+    "lane_live": ("live", "em tempo real"),
+    "lane_bulk": ("bulk", "em lote"),
+    # models
+    "trained": ("Trained", "Treinado em"),
+    "rows": ("Rows", "Linhas"),
+    "base": ("Base model", "Modelo base"),
+    "labels": ("Labels", "Categorias"),
+    "metrics": ("Metrics on the test set", "Métricas no conjunto de teste"),
+    "confusion": ("Confusion matrix", "Matriz de confusão"),
+    "true_predicted": ("true ↓ predicted →", "real ↓ predita →"),
+    "reliability": ("Reliability diagram", "Diagrama de calibração"),
+    "reliability_hint": (
+        "Share of correct predictions by confidence. On the dashed line, confidence equals accuracy.",
+        "Proporção de acertos por confiança. Sobre a linha tracejada, a confiança é igual à acurácia.",
+    ),
+    "no_report": ("This version has no report.", "Esta versão não tem relatório."),
+    "gate": ("Promotion gate", "Critérios de promoção"),
+    "gate_promote": ("Passed: this version may become current.", "Aprovada: esta versão pode se tornar a atual."),
+    "gate_reject": (
+        "Not passed: this version may not become current:",
+        "Reprovada: esta versão não pode se tornar a atual:",
+    ),
+    "gate_rows": (
+        "{count} test rows that neither version was trained on",
+        "{count} linhas de teste que nenhuma das versões usou no treino",
+    ),
+    "rule": ("Rule", "Regra"),
+    "rule_improve": ("significant improvement of at least 0.02", "melhora significativa de pelo menos 0,02"),
+    "rule_non_inferior": ("not worse by more than 0.01", "no máximo 0,01 pior"),
+    "recall_of": ("recall of {label}", "recall de {label}"),
+    "nll": ("log loss", "log loss"),
+    "promote": ("Make {version} current", "Tornar {version} a versão atual"),
+    "promoted": (
+        "{version} is current. Workers are loading it.",
+        "{version} é a versão atual. Os workers estão carregando o modelo.",
+    ),
+    "not_promoted": (
+        "Nothing changed: the version did not pass the promotion gate.",
+        "Nada mudou: a versão não atende aos critérios de promoção.",
+    ),
+    "rollback": ("Roll back to the previous version", "Voltar à versão anterior"),
+    "reason": ("Reason", "Motivo"),
+    "promotions": ("Promotions", "Promoções"),
+    "forced": ("forced", "forçada"),
+    # operations
+    "runs": ("Reclassification runs", "Execuções de reclassificação"),
+    "no_runs": ("No runs yet.", "Nenhuma execução ainda."),
+    "run": ("Run", "Execução"),
+    "state": ("State", "Estado"),
+    "progress": ("Progress", "Progresso"),
+    "flips": ("Label changes", "Mudanças de categoria"),
+    "state_running": ("running", "em execução"),
+    "state_done": ("done", "concluída"),
+    "state_paused": ("paused", "pausada"),
+    "state_cancelled": ("cancelled", "cancelada"),
+    "shadow": ("shadow", "em teste (shadow)"),
+    "dead_letters": ("Dead letters", "Mensagens não processadas"),
+    "no_dead_letters": ("No dead letters.", "Nenhuma mensagem não processada."),
+    "lane": ("Lane", "Fila"),
+    "attempts": ("Attempts", "Tentativas"),
+    "size": ("Bytes", "Bytes"),
+    "replay": ("Replay", "Reprocessar"),
+    "drop": ("Drop", "Descartar"),
+    "replayed": ("{count} replayed.", "Reprocessadas: {count}."),
+    "not_replayed": (
+        "Nothing replayed: the dead letter cannot be read or no longer exists.",
+        "Nada foi reprocessado: a mensagem não pode ser lida ou não existe mais.",
+    ),
+    "dropped": ("{count} dropped.", "Descartadas: {count}."),
+    "alerts": ("Alerts", "Alertas"),
+    "kind": ("Kind", "Tipo"),
+    "about": ("Subject", "Assunto"),
+    "delivered": ("Delivered", "Entregue"),
+    "not_yet": ("not yet", "ainda não"),
+    # review
+    "choose_label": ("Choose the label", "Escolha a categoria"),
+    "blind": (
+        "Low-confidence texts mixed with a random sample. The model's prediction is hidden to avoid bias.",
+        "Textos com baixa confiança e uma amostra aleatória. A predição fica oculta para não influenciar a revisão.",
+    ),
+    "skip": ("Skip", "Pular"),
+    "undo": ("Undo last review", "Desfazer a última revisão"),
+    "undone": ("Review undone.", "Revisão desfeita."),
+    "nothing_to_undo": ("Nothing to undo.", "Nada a desfazer."),
+    "none_left": ("No more texts to review now.", "Não há mais textos para revisar agora."),
+    "key_space": ("space", "espaço"),
+}
+
+
+def translate(lang: Lang, key: str, **values: object) -> str:
+    """The message in this language, with its placeholders filled in."""
+    message = MESSAGES[key][lang is Lang.PT]
+    return message.format(**values) if values else message
+
+
+def preferred_language(header: str) -> Lang:
+    """The most preferred supported language of an `Accept-Language` header; English by default."""
+    candidates = []
+    for position, part in enumerate(header.split(",")):
+        name, _, weight = part.strip().partition(";q=")
+        try:
+            candidates.append((-float(weight or 1), position, name.lower()[:2]))
+        except ValueError:
+            continue
+    return next((Lang(name) for _, _, name in sorted(candidates) if name in set(Lang)), Lang.EN)

@@ -1,0 +1,80 @@
+"""Reclaims pending entries: those of workers without a lease, and our own whose reply was cut off."""
+
+from collections.abc import Set as AbstractSet
+from typing import Any, Final, cast
+
+from redis import Redis
+
+from triagem.contracts.ticket import Lane
+from triagem.inbox.client import redis_errors
+from triagem.inbox.in_progress import in_progress_key
+from triagem.inbox.lease import lease_key
+from triagem.inbox.stream import GROUP, Entry, Inbox, entries_of, quarantine_key, script, stream_key
+
+_PAGE: Final = 1000  # a script can unpack about 8,000 ids at most
+_MAX_PENDING: Final = 10_000  # more than one worker ever holds of a lane
+
+
+class Reclaimer:
+    """Moves pending entries to another consumer (XCLAIM). Raises the errors of `Inbox`."""
+
+    def __init__(self, inbox: Inbox) -> None:
+        self._inbox = inbox
+        self._redis: Redis = inbox.redis
+        self._reclaim = self._redis.register_script(script("reclaim"))
+
+    def reclaim(self, lane: Lane, consumer: str, count: int, *, include_crashed: bool = True) -> list[Entry]:
+        """Claim up to `count` entries of consumers without a lease for `consumer`; remove consumers with none left.
+
+        Claims at most one page per consumer; call it again for the rest.
+
+        Args:
+            include_crashed: also claim quarantined entries that have already crashed a worker while they ran alone.
+        """
+        claimed: list[Entry] = []
+        for other in self._consumers(lane):
+            if other == consumer or len(claimed) >= count:
+                continue
+            limit = min(count - len(claimed), _PAGE)
+            claimed += entries_of(lane, self._run(lane, consumer, other, limit, include_crashed=include_crashed))
+        return claimed
+
+    def recover_lost_replies(self, lane: Lane, consumer: str, in_hand: AbstractSet[bytes]) -> list[Entry]:
+        """Read again the entries pending under `consumer` that are not `in_hand`: their reply was cut off.
+
+        Call it from the thread that fetches, or a reply still in transit would look lost.
+        """
+        with redis_errors():
+            pending = cast(
+                "list[Any]",
+                self._redis.xpending_range(stream_key(lane), GROUP, "-", "+", _MAX_PENDING, consumer),
+            )
+        lost = [row["message_id"] for row in pending if row["message_id"] not in in_hand]
+        if not lost:
+            return []
+        with redis_errors():
+            return entries_of(lane, cast("list[Any]", self._redis.xclaim(stream_key(lane), GROUP, consumer, 0, lost)))
+
+    def remove_consumer(self, consumer: str) -> None:
+        """Remove our own consumer after its lease was released. Does nothing while it has pending entries."""
+        for lane in Lane:
+            with redis_errors():
+                empty = not self._redis.xpending_range(stream_key(lane), GROUP, "-", "+", 1, consumer)
+            if empty:
+                self._run(lane, consumer, consumer, 1, include_crashed=True)
+
+    def uptime_s(self) -> float:
+        """Seconds since Redis started. A lease that expired while Redis was down does not prove a dead worker."""
+        with redis_errors():
+            return float(self._redis.info("server").get("uptime_in_seconds", 1e9))
+
+    def _run(self, lane: Lane, consumer: str, other: str, limit: int, *, include_crashed: bool) -> list[Any]:
+        keys = [stream_key(lane), lease_key(other), in_progress_key(other), quarantine_key(lane)]
+        args: list[str | int] = [GROUP, consumer, other, limit, str(lane), int(include_crashed)]
+        with redis_errors():
+            return cast("list[Any]", self._reclaim(keys=keys, args=args))
+
+    def _consumers(self, lane: Lane) -> list[str]:
+        with redis_errors():
+            rows = cast("list[Any]", self._redis.xinfo_consumers(stream_key(lane), GROUP))
+        return [row["name"].decode() for row in rows]

@@ -1,0 +1,83 @@
+"""Read what the gate needs of a version: its test predictions, and the rows it was trained on.
+
+Missing information becomes a gap in the record, not an error: a damaged version, or one older than these files, can
+still be replaced by force.
+"""
+
+from collections.abc import Iterator
+from math import isfinite
+
+from pydantic import ValidationError
+
+from triagem.contracts.errors import ModelCorrupt, NoModel
+from triagem.contracts.model import PREDICTIONS_FILE, ROWS_FILE, Manifest, ScoredRow, SplitDigests
+from triagem.registry.decision import VersionRecord
+from triagem.registry.store import Registry
+
+
+def read_record(registry: Registry, version: str) -> VersionRecord:
+    """A version's record, with a gap for each piece that cannot be read."""
+    gaps: list[str] = []
+    predictions: list[ScoredRow] = []
+    trained_on: set[str] = set()
+    manifest: Manifest | None = None
+    try:
+        manifest = registry.manifest(version)
+        predictions = _read_predictions(registry, manifest)
+    except (NoModel, ModelCorrupt) as error:
+        gaps.append(str(error))
+    for ancestor in _lineage(registry, manifest, gaps):
+        try:
+            trained_on.update(_read_seen_rows(registry, ancestor))
+        except ModelCorrupt as error:
+            gaps.append(str(error))
+    return VersionRecord(
+        version=version,
+        labels=manifest.labels if manifest else (),
+        predictions={row.digest: row for row in predictions},
+        trained_on=trained_on,
+        metrics=manifest.metrics if manifest else {},
+        gaps=tuple(gaps),
+    )
+
+
+def _read_predictions(registry: Registry, manifest: Manifest) -> list[ScoredRow]:
+    content = registry.read(manifest.version, PREDICTIONS_FILE)
+    if not content:
+        raise ModelCorrupt(f"{manifest.version} has no {PREDICTIONS_FILE}, which the gate reads: train it again")
+    try:
+        rows = [ScoredRow.model_validate_json(line) for line in content.splitlines()]
+    except ValidationError as error:
+        raise ModelCorrupt(f"{manifest.version}: {PREDICTIONS_FILE} cannot be read: train again") from error
+    for row in rows:
+        if len(row.probabilities) != len(manifest.labels) or not all(map(isfinite, row.probabilities)):
+            raise ModelCorrupt(
+                f"{manifest.version}: {PREDICTIONS_FILE} has a row without a probability for each label: train again"
+            )
+    return rows
+
+
+def _lineage(registry: Registry, manifest: Manifest | None, gaps: list[str]) -> Iterator[Manifest]:
+    """A version and its ancestors, each once."""
+    visited: set[str] = set()
+    while manifest is not None and manifest.version not in visited:
+        visited.add(manifest.version)
+        yield manifest
+        parent, manifest = manifest.parent, None
+        if parent is not None:
+            try:
+                manifest = registry.manifest(parent)
+            except (NoModel, ModelCorrupt) as error:
+                gaps.append(f"the training rows of its ancestor {parent} are unknown: {error}")
+
+
+def _read_seen_rows(registry: Registry, manifest: Manifest) -> tuple[str, ...]:
+    """Digests of all rows used before the test: for training, checkpoint selection and calibration."""
+    content = registry.read(manifest.version, ROWS_FILE)
+    if content is None:
+        raise ModelCorrupt(f"{manifest.version} has no {ROWS_FILE}, which lists its training rows: train it again")
+    try:
+        rows = SplitDigests.model_validate_json(content)
+    except ValidationError as error:
+        raise ModelCorrupt(f"{manifest.version}: {ROWS_FILE} cannot be read: train again") from error
+    return rows.train + rows.dev + rows.calibration

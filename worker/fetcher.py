@@ -1,0 +1,244 @@
+"""First pipeline thread: fetches entries, live ones before every micro-batch, and passes on micro-batches."""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from functools import partial
+from itertools import chain
+from typing import Final, TypeVar
+
+import structlog
+
+from triagem.contracts.errors import GroupMissing, InboxFull, InboxUnavailable, TriagemError
+from triagem.contracts.ticket import Lane
+from triagem.db import Database
+from triagem.inbox import Entry, Inbox
+from triagem.inbox.client import BLOCK_S
+from triagem.inbox.desired import paused
+from triagem.inbox.in_progress import MAX_SOLO_CRASHES, InProgressMarkers
+from triagem.inbox.lease import Lease
+from triagem.worker.batch import CommitBatch, FailedEntry, MicroBatch
+from triagem.worker.batching import MicroBatchBuilder
+from triagem.worker.causes import Cause
+from triagem.worker.models import ModelManager
+from triagem.worker.recovery import Recovery
+from triagem.worker.retry import retry_until_available
+from triagem.worker.scheduler import LaneScheduler
+from triagem.worker.settings import WorkerSettings
+from triagem.worker.slot import Slot
+from triagem.worker.supervisor import Supervisor
+
+log = structlog.get_logger(__name__)
+T = TypeVar("T")
+
+_BULK_FETCH_S: Final = 0.05  # interval of bulk fetches while live tickets are queued
+_SHADOW_POLL_S: Final = 0.5  # how often to check whether a shadow model has been loaded
+
+
+class Fetcher:
+    """The only thread that fetches and reclaims entries, so it knows which are in flight when it asks Redis."""
+
+    def __init__(
+        self,
+        *,
+        inbox: Inbox,
+        lease: Lease,
+        recovery: Recovery,
+        database: Database,
+        models: ModelManager,
+        supervisor: Supervisor,
+        settings: WorkerSettings,
+        window: Callable[[], int],
+        submit: Callable[[CommitBatch], None],
+    ) -> None:
+        self._inbox, self._lease, self._recovery = inbox, lease, recovery
+        self._supervisor = supervisor
+        self._settings = settings
+        self._window = window
+        self._submit = submit
+        self._markers = InProgressMarkers(inbox.redis)
+        self._scheduler = LaneScheduler(settings.bulk_share)
+        self._quarantine: deque[Entry] = deque()
+        self._builder = MicroBatchBuilder(database, models, settings, submit, self._retry)
+        self._next_shadow_poll = float("-inf")
+        # Micro-batches that the classifier may be processing: the one in the slot and the one before it.
+        self._dispatched: deque[list[Entry]] = deque(maxlen=2)
+        # The in-progress marker in Redis: its consumer and its entries.
+        self._marker: tuple[str, frozenset[Entry]] = ("", frozenset())
+        self._paused = False
+        self._next_bulk_fetch = float("-inf")
+        self._next_pause_check = float("-inf")
+        # By lane, because the streams of two lanes can assign equal ids.
+        self._in_flight: dict[Lane, set[bytes]] = {lane: set() for lane in Lane}
+
+    def run(self, outlet: Slot[MicroBatch], *, after: Iterable[threading.Event]) -> None:
+        """Fetch, once all events of `after` are set, until the stop; then pass on the remaining batches."""
+        stopping, beat = self._supervisor.stopping, self._supervisor.beat
+        try:
+            for event in after:
+                while not (event.wait(0.5) or stopping.is_set()):
+                    beat()
+            while self._supervisor.failure is None:
+                beat()
+                if not outlet.wait_until_empty(0.5):
+                    continue
+                if not stopping.is_set():
+                    self._refill()
+                batch = self._scheduler.next()
+                if batch is not None:
+                    self._dispatch(outlet, batch)
+                if self._quarantine:
+                    self._run_alone(outlet, self._quarantine.popleft())
+                elif batch is None and stopping.is_set():
+                    return
+        finally:
+            outlet.close()
+
+    def on_acked(self, entries: Iterable[Entry]) -> None:
+        """Forget entries that have left Redis. Called by the committer."""
+        for entry in entries:
+            self._in_flight[entry.lane].discard(entry.id)
+
+    def clear_marker(self) -> None:
+        """Clear the in-progress marker: this worker exits for a reason that no entry caused."""
+        with suppress(TriagemError):  # Redis unavailable or access denied: the next reclaim quarantines our entries
+            self._markers.clear(self._lease.consumer)
+
+    @property
+    def in_flight(self) -> int:
+        """Number of entries that this process holds."""
+        return sum(map(len, self._in_flight.values()))
+
+    def _refill(self) -> None:
+        if self._is_paused():
+            if not self._has_queued_work():
+                self._supervisor.stopping.wait(0.2)
+            return
+        window, consumer = self._window(), self._lease.consumer
+        self._retry_waiting()
+        if self._recovery.due():
+            for lane in Lane:
+                self._add(lane, self._retry(partial(self._recover, lane, window)))
+        for lane in Lane:
+            if lane is Lane.BULK and (self._builder.waiting or self._scheduler.queued_tickets(Lane.LIVE)):
+                if self._builder.waiting or time.monotonic() < self._next_bulk_fetch:
+                    continue  # fetch bulk later: a fetch costs as much as preparing a micro-batch
+                self._next_bulk_fetch = time.monotonic() + _BULK_FETCH_S
+            # Half a window at a time, because fetching, look-up and tokenisation cost round trips per call. Newer
+            # entries would queue behind those of their lane anyway.
+            if (queued := self._scheduler.queued_tickets(lane)) <= window // 2:
+                self._add(lane, self._retry(partial(self._inbox.fetch, lane, consumer, window - queued)))
+        if self._builder.waiting and not self._has_queued_work():
+            self._supervisor.stopping.wait(_BULK_FETCH_S)
+        elif not self._has_queued_work():
+            entries = self._retry(partial(self._inbox.fetch_blocking, consumer, window, block_s=BLOCK_S))
+            for lane in Lane:
+                self._add(lane, [entry for entry in entries if entry.lane is lane])
+
+    def _retry_waiting(self) -> None:
+        """Route entries again that wait for a shadow model. No other bulk entries are fetched meanwhile."""
+        if not self._builder.waiting or time.monotonic() < self._next_shadow_poll:
+            return
+        waiting, self._builder.waiting = self._builder.waiting, []
+        self._quarantine.extend(entry for entry in waiting if entry.solo_crashes is not None)
+        regular = [entry for entry in waiting if entry.solo_crashes is None]
+        self._scheduler.add(Lane.BULK, self._builder.build(regular))
+        self._next_shadow_poll = time.monotonic() + _SHADOW_POLL_S
+
+    def _recover(self, lane: Lane, window: int) -> list[Entry]:
+        return self._recovery.recover(lane, self._lease.consumer, self._in_flight[lane], window)
+
+    def _add(self, lane: Lane, entries: list[Entry]) -> None:
+        self._in_flight[lane].update(entry.id for entry in entries)
+        crashing = [entry for entry in entries if (entry.solo_crashes or 0) >= MAX_SOLO_CRASHES]
+        if crashing:
+            reason = f"{MAX_SOLO_CRASHES} workers crashed while processing only this ticket"
+            dead = [
+                FailedEntry(entry, Cause.CRASHED_WORKERS, reason, 1 + (entry.solo_crashes or 0)) for entry in crashing
+            ]
+            self._submit(CommitBatch(dead=dead))
+        quarantined = [
+            entry for entry in entries if entry.solo_crashes is not None and entry.solo_crashes < MAX_SOLO_CRASHES
+        ]
+        if quarantined:
+            log.warning("entries_quarantined", lane=str(lane), entries=len(quarantined))
+            self._quarantine.extend(quarantined)
+        regular = [entry for entry in entries if entry.solo_crashes is None]
+        if regular:
+            self._mark(chain(*self._dispatched, regular))
+            self._scheduler.add(lane, self._builder.build(regular))
+
+    def _dispatch(self, outlet: Slot[MicroBatch], batch: MicroBatch) -> None:
+        self._dispatched.append([item.entry for item in batch.items])
+        # Redis syncs each marker to disk before it replies. If micro-batches take milliseconds, one marker covers
+        # those of the next 30 ms or so, four at most.
+        size = self._settings.batch_size
+        upcoming = self._scheduler.upcoming(min(4, self._window() // (8 * size)))
+        self._mark(chain(*self._dispatched), upcoming=(item.entry for batch in upcoming for item in batch.items))
+        outlet.put(batch)
+
+    def _run_alone(self, outlet: Slot[MicroBatch], entry: Entry) -> None:
+        """Run a quarantined entry while nothing else is in progress: if the process crashes, this entry caused it."""
+        if not self._idle(outlet):
+            return
+        self._dispatched.clear()
+        self._mark([entry], alone=True)
+        for batch in self._builder.build([entry]):
+            outlet.put(batch)
+            self._idle(outlet)
+        self._mark([])
+
+    def _mark(self, entries: Iterable[Entry], *, upcoming: Iterable[Entry] = (), alone: bool = False) -> None:
+        """Make the in-progress marker in Redis cover `entries`; if it has to be written, include `upcoming`."""
+        entries, consumer = list(entries), self._lease.consumer
+        owner, marked = self._marker
+        small = len(marked) <= 9 * self._settings.batch_size
+        if owner == consumer and small and not alone and marked.issuperset(entries):
+            return
+        entries += upcoming
+
+        def write() -> bool:
+            try:
+                self._markers.mark(consumer, entries, alone=alone)
+            except InboxFull:  # continue without a marker: only processing removes entries from Redis
+                return False
+            return True
+
+        reusable = self._retry(write) and not alone
+        self._marker = (consumer, frozenset(entries)) if reusable else ("", frozenset())
+
+    def _idle(self, outlet: Slot[MicroBatch]) -> bool:
+        """Wait until the classifier is idle; False if the pipeline failed meanwhile."""
+        while self._supervisor.failure is None:
+            self._supervisor.beat()
+            if outlet.wait_until_idle(0.5):
+                return True
+        return False
+
+    def _is_paused(self) -> bool:
+        if time.monotonic() >= self._next_pause_check:
+            before, self._paused = self._paused, self._retry(lambda: paused(self._inbox.redis))
+            self._next_pause_check = time.monotonic() + self._settings.poll_every_s
+            if before != self._paused:
+                log.info("paused" if self._paused else "resumed")
+        return self._paused
+
+    def _has_queued_work(self) -> bool:
+        return bool(self._quarantine) or any(self._scheduler.queued_tickets(lane) for lane in Lane)
+
+    def _retry(self, call: Callable[[], T]) -> T:
+        """Retry while a service is unavailable; after a Redis outage, suspend reclaims."""
+
+        def attempt() -> T:
+            try:
+                return call()
+            except GroupMissing:
+                self._inbox.create_groups()
+                raise
+            except InboxUnavailable:
+                self._recovery.suspend_reclaims()
+                raise
+
+        return retry_until_available(attempt, self._supervisor)

@@ -1,0 +1,156 @@
+"""Keeps the current model loaded: polls the registry's `current` and loads new versions while the pipeline runs."""
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from triagem.contracts.errors import NoModel, Retryable
+from triagem.contracts.model import CurrentModel, HasPrecision, Model
+from triagem.registry import Registry
+from triagem.worker import metrics
+
+log = structlog.get_logger(__name__)
+
+_SHADOW_IDLE_S: Final = 300.0  # a shadow model is unloaded this long after its last use
+_RETRY_LOAD_S: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """A loaded model and the epoch of its promotion. A window carries one from fetch to commit."""
+
+    model: Model
+    epoch: int
+
+
+class ModelManager:
+    """Holds the current model. `load` turns a version's folder into a warmed-up model.
+
+    If there is no model yet it waits for the first one: a worker may be started before anything was trained.
+
+    It also holds at most one shadow model, loaded on request, for runs that try a version before its promotion.
+
+    Polls run under `heartbeat_suspended`: a hanging store or a long download does not make the worker unhealthy.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        load: Callable[[Path], Model],
+        *,
+        every_s: float,
+        heartbeat_suspended: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
+        self._registry = registry
+        self._load = load
+        self._every_s = every_s
+        self._heartbeat_suspended = heartbeat_suspended
+        self._current: ServedModel | None = None
+        self._rejected: CurrentModel | None = None
+        self._problem = ""
+        self._shadow_request: tuple[str, float] | None = None
+        self._load_failure: tuple[str, float] | None = None
+        self.shadow: ServedModel | None = None
+        self._wake = threading.Event()
+        self.ready = threading.Event()
+
+    @property
+    def waiting_for(self) -> str | None:
+        """The reason why no model is loaded yet, or None."""
+        return None if self.ready.is_set() else self._problem or None
+
+    @property
+    def current(self) -> ServedModel:
+        """The model for the next window. Only valid after `ready` is set."""
+        assert self._current is not None
+        return self._current
+
+    def shadow_model(self, version: str) -> ServedModel | None:
+        """A version that is not current, if it is loaded; otherwise requests it. See also `failed_to_load`."""
+        self._shadow_request = version, time.monotonic()
+        shadow = self.shadow
+        if shadow and shadow.model.version == version:
+            return shadow
+        self.request_reload()
+        return None
+
+    def failed_to_load(self, version: str) -> bool:
+        """Whether this version failed to load within the last minute, or is current and was rejected."""
+        if self._rejected and self._rejected.version == version:
+            return True
+        retry_after = time.monotonic() - _RETRY_LOAD_S
+        return (
+            self._load_failure is not None
+            and self._load_failure[0] == version
+            and self._load_failure[1] > retry_after
+        )
+
+    def request_reload(self) -> None:
+        """Poll the registry now instead of at the next interval."""
+        self._wake.set()
+
+    def run(self, stopping: threading.Event, beat: Callable[[], None]) -> None:
+        """Load the current version as soon as there is one, then poll. Raises the error of loading the first one."""
+        while not stopping.is_set():
+            beat()
+            with self._heartbeat_suspended():
+                self._poll()
+                self._poll_shadow()
+            self._wake.wait(self._every_s)
+            self._wake.clear()
+
+    def _poll(self) -> None:
+        loaded, wanted = self._current, None
+        try:
+            wanted = self._registry.current()
+            if wanted == self._rejected or (
+                loaded and (loaded.model.version, loaded.epoch) == (wanted.version, wanted.epoch)
+            ):
+                return
+            same = loaded is not None and loaded.model.version == wanted.version
+            model = loaded.model if loaded and same else self._load(self._registry.folder(wanted.version))
+        except Exception as error:
+            if loaded is None and not isinstance(error, NoModel | Retryable):
+                raise
+            if (reason := str(error)) != self._problem:
+                if loaded is None:
+                    log.warning("waiting_for_model", reason=reason)
+                else:
+                    log.error("model_load_failed", current_version=loaded.model.version, reason=reason)
+            # Any error: a version that cannot be loaded must not stop workers that run a good one. An unavailable
+            # store may come back: only a problem of the version itself rejects it.
+            if loaded is not None and not isinstance(error, Retryable):
+                self._rejected = wanted or self._rejected
+            self._problem = reason
+            return
+        self._current, self._rejected, self._problem = ServedModel(model, wanted.epoch), None, ""
+        precision = model.precision if isinstance(model, HasPrecision) else "unknown"
+        metrics.set_model(model.version, precision, wanted.epoch, model.labels)
+        self.ready.set()
+        log.info("model_loaded", version=model.version, epoch=wanted.epoch)
+
+    def _poll_shadow(self) -> None:
+        if self._shadow_request is None:
+            return
+        version, requested_at = self._shadow_request
+        loaded = self.shadow and self.shadow.model.version
+        if time.monotonic() - requested_at > _SHADOW_IDLE_S:
+            self._shadow_request = self.shadow = None
+        elif version not in {loaded, self.current.model.version} and not self.failed_to_load(version):
+            self.shadow = None  # three models may not fit in memory
+            try:
+                model = self._load(self._registry.folder(version))
+            except Retryable:
+                return
+            except Exception as error:  # noqa: BLE001 - a broken shadow model must not stop live tickets
+                log.error("shadow_model_load_failed", version=version, reason=str(error))
+                self._load_failure = version, time.monotonic()
+                return
+            self.shadow = ServedModel(model, 0)
+            log.info("shadow_model_loaded", version=version)
