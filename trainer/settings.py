@@ -1,6 +1,6 @@
 """Settings of the trainer: the original specification's hyper-parameters, with its names.
 
-`triagem.trainer.schedule` adapts them to the size of the data. Importing this loads no model library.
+`triagem.trainer.fit.schedule` adapts them to the size of the data. Importing this loads no model library.
 """
 
 from importlib.util import find_spec

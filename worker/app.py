@@ -1,47 +1,29 @@
-"""Celery applications of the worker and of ops: JSON only, late acknowledgement, bounded waits.
+"""The worker's Celery application: JSON only, late acknowledgement, bounded waits; and its remote-control commands.
 
 Celery provides processes, signals and remote control; tickets never travel as Celery messages.
 `celery -A triagem.worker.app inspect ping` works: `app` is created on first access, from the environment.
 """
 
-import logging
-from collections.abc import Mapping
+import os
+import socket
+import warnings
 from typing import Any, Final
 
-from celery import Celery
+from celery import Celery, bootsteps, signals
+from celery.exceptions import SecurityWarning
+from celery.worker.control import control_command, inspect_command
 
 from triagem.inbox import InboxSettings
-from triagem.worker.settings import OpsSettings, WorkerSettings, broker_for_celery, default_broker_url
+from triagem.process import read_secret_files
+from triagem.worker.settings import WorkerSettings, broker_for_celery, default_broker_url
 
 # Workers fetch from the inbox; nothing is ever sent to this queue. A Redis key: ACLs of running systems name it.
 QUEUE: Final = "pipe"
-OPS_QUEUE: Final = "ops"
-# Task modules by name, because packages of one layer do not import each other. The first opens what tasks need.
-_TASK_MODULES: Final = (
-    "triagem.worker.ops",
-    "triagem.worker.task_metrics",
-    "triagem.worker.tasks",
-    "triagem.trainer.tasks",
-    "triagem.alerts.tasks",
-    "triagem.producer.result_delivery.tasks",
-    "triagem.producer.reclassify.tasks",
-)
-
-
-# Tasks that run every few seconds: logging that each was sent, received and finished would fill the log.
-_FREQUENT: Final = frozenset({"triagem.alerts", "triagem.deliver", "triagem.reclassify.pages", "triagem.watch"})
-
-
-def is_worth_logging(record: logging.LogRecord) -> bool:
-    """A filter for Celery's loggers: drops routine messages about frequent tasks, keeps warnings and errors."""
-    arguments = record.args.values() if isinstance(record.args, Mapping) else record.args or ()
-    return record.levelno > logging.INFO or _FREQUENT.isdisjoint(map(str, arguments))
 
 
 def make_app(broker_url: str) -> Celery:
     """A Celery application on this broker, or on Celery's default if the URL is empty. Raises InvalidInput."""
-    broker = broker_for_celery(broker_url) if broker_url else None
-    app = Celery("triagem", broker=broker, include=["triagem.worker.control"])
+    app = Celery("triagem", broker=broker_for_celery(broker_url) if broker_url else None)
     app.conf.update(
         accept_content=["json"],
         task_serializer="json",
@@ -68,28 +50,70 @@ def make_app(broker_url: str) -> Celery:
     return app
 
 
-def ops_app(broker_url: str, settings: OpsSettings) -> Celery:
-    """The Celery application of `triagem ops` and `triagem beat`. Raises InvalidInput."""
-    app = make_app(broker_url)
-    app.conf.update(
-        include=[*app.conf.include, *_TASK_MODULES],
-        task_default_queue=OPS_QUEUE,
-        task_time_limit=180,  # below `visibility_timeout`, or the broker would deliver a running task twice
-        # A task that crashes its process repeatedly fails after its `max_retries`. Celery before 5.7 does not know
-        # this setting and requeues such a task until it expires.
-        task_retry_on_worker_lost=True,
-        result_expires=None,  # no results are stored, so Celery's clean-up task is not needed
-        timezone=settings.timezone,
+def run_celery_worker(app: Celery, queue: str, *, pool: str) -> int:
+    """Run a Celery worker in this process until SIGTERM or SIGINT; returns its exit status."""
+    # Running as root is safe without pickle, which this application rejects.
+    warnings.filterwarnings("ignore", category=SecurityWarning)
+    # Any receiver keeps Celery from configuring logging, which would raise the level to WARNING.
+    signals.setup_logging.connect(_keep_logging)
+    worker = app.Worker(
+        pool=pool,
+        concurrency=1,  # for more, start more processes
+        queues=[queue],
+        without_gossip=True,
+        without_mingle=True,
+        hostname=f"{queue}-{os.getpid()}@{socket.gethostname()}",  # prefix of Redis keys, as in docs/security.md
+        quiet=True,
     )
-    return app
+    worker.start()
+    return int(worker.exitcode or 0)
+
+
+def _keep_logging(**_: object) -> None:
+    """The entry point has already configured logging."""
+
+
+def broker_from_environment() -> str:
+    """The broker's URL for an application that `celery -A` creates; an empty string if no URL is set."""
+    read_secret_files()
+    broker, inbox = WorkerSettings().broker_url, InboxSettings().redis_url
+    return broker.get_secret_value() if broker else default_broker_url(inbox.get_secret_value()) if inbox else ""
+
+
+class _NoPipeline(bootsteps.Step):  # type: ignore[misc]
+    """Ends `celery -A triagem.worker.app worker`, which would run without a pipeline."""
+
+    def __init__(self, _: Any, **__: Any) -> None:
+        raise SystemExit("start workers with `triagem worker`")
 
 
 def __getattr__(name: str) -> Any:
-    if name == "app":
-        import triagem.worker.control  # noqa: F401, PLC0415 - registers our commands for `celery inspect`
-
-        # Not at import time, when nothing may be read from the environment.
-        broker, inbox = WorkerSettings().broker_url, InboxSettings().redis_url
-        url = broker.get_secret_value() if broker else default_broker_url(inbox.get_secret_value()) if inbox else ""
-        return make_app(url)
+    if name == "app":  # not at import time, when nothing may be read from the environment
+        app = make_app(broker_from_environment())
+        app.steps["worker"].add(_NoPipeline)
+        globals()["app"] = app
+        return app
     raise AttributeError(name)
+
+
+# Remote-control commands are hints only. Desired state is stored in the registry and the inbox, because a broadcast
+# reaches only the workers that are connected.
+@control_command()  # type: ignore[untyped-decorator]
+def reload_model(state: Any) -> dict[str, str]:
+    """Check the registry now instead of at the next poll."""
+    pipeline = _pipeline(state)
+    if pipeline is None:
+        return {"error": "this worker runs no pipeline"}
+    pipeline.models.request_reload()
+    return {"ok": "checking the registry"}
+
+
+@inspect_command()  # type: ignore[untyped-decorator]
+def pipeline_stats(state: Any) -> dict[str, object]:
+    """State and throughput of this worker's pipeline."""
+    pipeline = _pipeline(state)
+    return pipeline.stats() if pipeline else {"error": "this worker runs no pipeline"}
+
+
+def _pipeline(state: Any) -> Any:
+    return getattr(state.consumer.controller, "pipeline", None)  # an ops worker has none

@@ -1,33 +1,31 @@
-"""The values that pipeline stages pass to each other: prepared tickets, micro-batches and commit batches."""
+"""The values that pipeline stages pass to each other: work items, micro-batches and commit batches."""
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Final
 
-from triagem.contracts.model import Tokens
+from triagem.contracts.model import Model, Tokens
 from triagem.contracts.prediction import Prediction
 from triagem.contracts.ticket import Ticket
-from triagem.db.reclassification import ReclassifiedTicket, ResolvedTicket
-from triagem.db.samples import NewSample
-from triagem.db.window import ClassifiedTicket
+from triagem.contracts.wire import StoredTicketRef
+from triagem.db.runs.reclassification import ReclassifiedTicket
+from triagem.db.tickets.samples import NewSample
+from triagem.db.tickets.window import ClassifiedTicket
 from triagem.inbox import Entry
-from triagem.worker.causes import Cause
-from triagem.worker.models import ServedModel
+
+_NOT_TOKENISED: Final = Tokens(ids=(), truncated=False)
 
 
-@dataclass(frozen=True, slots=True)
-class PreparedTicket:
-    """A tokenised ticket: a fetched one, or a stored one that a reclassification run refers to.
+class Cause(StrEnum):
+    """Cause of a dead letter, a metric label. The rest of its batch was processed."""
 
-    `cached` is this model version's earlier prediction and its time. `tokenise_s` is this ticket's share of the
-    tokenisation time.
-    """
-
-    entry: Entry
-    ticket: Ticket | ResolvedTicket
-    digest: bytes
-    tokens: Tokens
-    cached: tuple[Prediction, datetime] | None = None
-    tokenise_s: float = 0.0
+    UNREADABLE = "unreadable"
+    NOT_PREPARED = "cannot-be-prepared"
+    MODEL_FAILS = "model-fails"
+    CRASHED_WORKERS = "crashed-workers"
+    NOT_STORED = "cannot-be-stored"
+    NO_MODEL = "no-model"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +36,6 @@ class FailedEntry:
     cause: Cause
     reason: str
     attempts: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class MicroBatch:
-    """Tickets that the model classifies in one call. It carries its model, so a model swap never splits a batch."""
-
-    served_by: ServedModel
-    items: list[PreparedTicket]
 
 
 @dataclass(slots=True)
@@ -65,14 +55,106 @@ class StageTimings:
 
 @dataclass(frozen=True, slots=True)
 class CommitBatch:
-    """Work for the committer: rows with their entries, dead letters, and entries to acknowledge without a row.
+    """Work for the committer: entries with their rows, dead letters, and entries to acknowledge without a row.
 
     `samples` belong to tickets of this batch or an earlier one, and may be lost.
     """
 
-    rows: list[ClassifiedTicket | ReclassifiedTicket] = field(default_factory=list)
-    entries: list[Entry] = field(default_factory=list)
+    classified: list[tuple[Entry, ClassifiedTicket]] = field(default_factory=list)
+    reclassified: list[tuple[Entry, ReclassifiedTicket]] = field(default_factory=list)
     dropped: list[Entry] = field(default_factory=list)
     dead: list[FailedEntry] = field(default_factory=list)
     samples: list[NewSample] = field(default_factory=list)
     timings: StageTimings = field(default_factory=StageTimings)
+
+    @property
+    def size(self) -> int:
+        """Number of entries to acknowledge, without dead letters."""
+        return len(self.classified) + len(self.reclassified) + len(self.dropped)
+
+    def add(self, other: "CommitBatch") -> None:
+        """Append another batch."""
+        self.classified.extend(other.classified)
+        self.reclassified.extend(other.reclassified)
+        self.dropped.extend(other.dropped)
+        self.dead.extend(other.dead)
+        self.samples.extend(other.samples)
+        self.timings.add(other.timings)
+
+
+@dataclass(slots=True)
+class WorkItem:
+    """A text to classify, from decoding to its row. Preparation fills in the fields with defaults.
+
+    `cached` is this model version's earlier prediction and its time. `tokenise_s` is this item's share of the
+    tokenisation time.
+    """
+
+    entry: Entry
+    text: str
+    digest: bytes = b""
+    tokens: Tokens = _NOT_TOKENISED
+    cached: tuple[Prediction, datetime] | None = None
+    tokenise_s: float = 0.0
+
+    @property
+    def identity(self) -> tuple[str, str] | None:
+        """The ticket whose earlier predictions may be reused; None if that has been decided before."""
+        return None
+
+    def add_result(self, batch: CommitBatch, epoch: int, prediction: Prediction, classified_at: datetime) -> None:
+        """Add the row to store to `batch`."""
+        raise NotImplementedError
+
+
+@dataclass(slots=True)
+class NewTicket(WorkItem):
+    """A ticket that a producer has put."""
+
+    ticket: Ticket = field(kw_only=True)
+
+    @property
+    def identity(self) -> tuple[str, str]:
+        """Source and external id."""
+        return self.ticket.source, self.ticket.external_id
+
+    def add_result(self, batch: CommitBatch, epoch: int, prediction: Prediction, classified_at: datetime) -> None:
+        """Add the ticket with its result."""
+        entry, received_at = self.entry, datetime.fromtimestamp(self.entry.put_at, UTC)
+        row = ClassifiedTicket(
+            self.ticket, self.digest, prediction, epoch, entry.lane, received_at, classified_at=classified_at
+        )
+        batch.classified.append((entry, row))
+
+
+@dataclass(slots=True)
+class StoredTicket(WorkItem):
+    """A stored ticket that a reclassification run refers to. It keeps the digest that it was stored with."""
+
+    ref: StoredTicketRef = field(kw_only=True)
+
+    def add_result(
+        self,
+        batch: CommitBatch,
+        epoch: int,  # noqa: ARG002 - the run has its own
+        prediction: Prediction,
+        classified_at: datetime,
+    ) -> None:
+        """Add the run's result for the ticket."""
+        batch.reclassified.append((self.entry, ReclassifiedTicket(self.ref, "done", prediction, classified_at)))
+
+
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """A loaded model and the epoch of its promotion. A window carries one from fetch to commit."""
+
+    model: Model
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class MicroBatch:
+    """Items that the model classifies in one call. It carries its model, so a model swap never splits a batch."""
+
+    served_by: ServedModel
+    items: list[WorkItem]

@@ -10,19 +10,15 @@ from triagem.contracts.model import Model
 from triagem.contracts.prediction import Prediction, Thresholds
 from triagem.contracts.ticket import Lane
 from triagem.db import Database
-from triagem.db.prediction_cache import recent_confidences
-from triagem.db.reclassification import ReclassifiedTicket, ResolvedTicket
-from triagem.db.window import ClassifiedTicket
+from triagem.db.tickets.queries import recent_confidences
 from triagem.worker import metrics
 from triagem.worker.bands import BUDGET_SAMPLE, ReviewBudget, decide_band, require_finite
-from triagem.worker.batch import CommitBatch, FailedEntry, MicroBatch, PreparedTicket, StageTimings
-from triagem.worker.causes import Cause
+from triagem.worker.batch import Cause, CommitBatch, FailedEntry, MicroBatch, StageTimings, WorkItem
 from triagem.worker.drift_sampler import DriftSampler
-from triagem.worker.isolate import run_isolating_failures, safe_reason
-from triagem.worker.retry import retry_until_available
-from triagem.worker.selfcheck import self_check
+from triagem.worker.failures import Retrier, run_isolating_failures, safe_reason
+from triagem.worker.models import self_check
+from triagem.worker.scheduler import Slot
 from triagem.worker.settings import WorkerSettings
-from triagem.worker.slot import Slot
 from triagem.worker.supervisor import Supervisor
 
 # Resolved once: looking up a labelled series costs as much as counting.
@@ -39,6 +35,7 @@ class Classifier:
 
     def __init__(self, database: Database, supervisor: Supervisor, settings: WorkerSettings) -> None:
         self._database, self._supervisor, self._settings = database, supervisor, settings
+        self._retry = Retrier(supervisor)
         self._sampler = DriftSampler(settings.sample_share, settings.batch_size)
         self._budgets: dict[str, ReviewBudget] = {}
         self.rate = self.full_rate = 0.0
@@ -75,30 +72,18 @@ class Classifier:
                 FailedEntry(item.entry, Cause.MODEL_FAILS, f"the model fails on this text: {safe_reason(error)}")
                 for item, error in failed
             )
-        sampled: list[tuple[PreparedTicket, ClassifiedTicket]] = []
         for item in batch.items:
-            if item.entry.id not in predictions:
-                continue
-            prediction, classified_at = predictions[item.entry.id]
-            done.entries.append(item.entry)
-            if isinstance(item.ticket, ResolvedTicket):
-                done.rows.append(ReclassifiedTicket(item.ticket.ref, "done", prediction, classified_at))
-                continue
-            received_at = datetime.fromtimestamp(item.entry.put_at, UTC)
-            epoch, lane = batch.served_by.epoch, item.entry.lane
-            row = ClassifiedTicket(
-                item.ticket, item.digest, prediction, epoch, lane, received_at, classified_at=classified_at
-            )
-            done.rows.append(row)
-            sampled.append((item, row))
-        if sampled:
-            self._sampler.add(model, sampled)
+            if item.entry.id in predictions:
+                item.add_result(done, batch.served_by.epoch, *predictions[item.entry.id])
+        if done.classified:
+            items = {item.entry.id: item for item in batch.items}
+            self._sampler.add(model, [(items[entry.id], row) for entry, row in done.classified])
         return done
 
     def _run_model(
-        self, items: Sequence[PreparedTicket], model: Model
-    ) -> tuple[list[tuple[PreparedTicket, list[float]]], list[tuple[PreparedTicket, Exception]], float]:
-        def work(batch: Sequence[PreparedTicket]) -> list[list[float]]:
+        self, items: Sequence[WorkItem], model: Model
+    ) -> tuple[list[tuple[WorkItem, list[float]]], list[tuple[WorkItem, Exception]], float]:
+        def work(batch: Sequence[WorkItem]) -> list[list[float]]:
             self._supervisor.beat()
             rows = model.probabilities([item.tokens for item in batch])
             for row in rows:
@@ -115,7 +100,7 @@ class Classifier:
             self.full_rate = _smoothed(self.full_rate, len(items) / busy)
         return computed, failed, busy
 
-    def _count(self, items: Sequence[PreparedTicket], busy_s: float) -> None:
+    def _count(self, items: Sequence[WorkItem], busy_s: float) -> None:
         texts, tokens = len(items), sum(len(item.tokens.ids) for item in items)
         fill = texts / self._settings.batch_size
         if token_limit := self._settings.batch_tokens:
@@ -125,13 +110,13 @@ class Classifier:
         metrics.BATCH_TOKENS.observe(tokens)
         metrics.BATCH_FILL.observe(fill)
 
-    def _half_full(self, items: Sequence[PreparedTicket]) -> bool:
+    def _half_full(self, items: Sequence[WorkItem]) -> bool:
         token_limit = self._settings.batch_tokens
         return 2 * len(items) >= self._settings.batch_size or (
             token_limit is not None and 2 * sum(len(item.tokens.ids) for item in items) >= token_limit
         )
 
-    def _decide(self, item: PreparedTicket, model: Model, row: list[float], thresholds: Thresholds) -> Prediction:
+    def _decide(self, item: WorkItem, model: Model, row: list[float], thresholds: Thresholds) -> Prediction:
         budget = self._budget_of(model.version, thresholds.review_budget)
         decision = decide_band(row, model.labels, thresholds, budget_cutoff=budget.cutoff)
         if item.entry.lane is Lane.LIVE:
@@ -150,8 +135,7 @@ class Classifier:
         """The review budget of a version, because confidences differ between versions. At most two are in use."""
         if version not in self._budgets:
             fetch = partial(recent_confidences, self._database, version, limit=BUDGET_SAMPLE)
-            recent = retry_until_available(fetch, self._supervisor)
-            self._budgets = dict([*self._budgets.items()][-1:]) | {version: ReviewBudget(share, recent)}
+            self._budgets = dict([*self._budgets.items()][-1:]) | {version: ReviewBudget(share, self._retry(fetch))}
         return self._budgets[version]
 
 
@@ -159,7 +143,7 @@ def _smoothed(previous: float, rate: float) -> float:
     return 0.8 * previous + 0.2 * rate if previous else rate
 
 
-def _wait_timings(items: Sequence[PreparedTicket]) -> StageTimings:
+def _wait_timings(items: Sequence[WorkItem]) -> StageTimings:
     """Wait time since enqueue, and tokenisation time. Compares two clocks: Redis' and ours."""
     now, longest = time.time(), 0.0
     for item in items:

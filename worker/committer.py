@@ -15,24 +15,22 @@ from triagem.contracts.errors import UnreadableEntry
 from triagem.contracts.ticket import Lane
 from triagem.contracts.wire import StoredTicketRef, decode_ref
 from triagem.db import Database
-from triagem.db.dead_letters import insert_dead_letter
-from triagem.db.reclassification import ReclassifiedTicket, write_reclassified
-from triagem.db.reclassification import probe_write as probe_run_write
-from triagem.db.samples import NewSample, store_samples
-from triagem.db.window import ClassifiedTicket, probe_write, write_window
+from triagem.db.runs.reclassification import ReclassifiedTicket, write_reclassified
+from triagem.db.runs.reclassification import probe_write as probe_run_write
+from triagem.db.tickets.dead_letters import insert_dead_letter
+from triagem.db.tickets.samples import NewSample, store_samples
+from triagem.db.tickets.window import ClassifiedTicket, probe_write, write_window
 from triagem.inbox import Entry, Inbox
 from triagem.worker import metrics
-from triagem.worker.batch import CommitBatch, FailedEntry
-from triagem.worker.causes import Cause
-from triagem.worker.isolate import run_isolating_failures, safe_reason
-from triagem.worker.retry import retry_until_available
+from triagem.worker.batch import Cause, CommitBatch, FailedEntry
+from triagem.worker.failures import Retrier, run_isolating_failures, safe_reason
+from triagem.worker.in_flight import InFlight
 from triagem.worker.supervisor import Supervisor
 from triagem.worker.window_log import WindowLog
 
 log = structlog.get_logger(__name__)
 
-T = TypeVar("T")
-Row = ClassifiedTicket | ReclassifiedTicket
+Row = TypeVar("Row", ClassifiedTicket, ReclassifiedTicket)
 
 
 class Committer:
@@ -45,13 +43,14 @@ class Committer:
         supervisor: Supervisor,
         *,
         window_max: int,
-        on_acked: Callable[[list[Entry]], None],
+        in_flight: InFlight,
         names: Collection[str],
     ) -> None:
         self._inbox, self._database, self._supervisor = inbox, database, supervisor
         self._window_max = window_max
-        self._on_acked = on_acked
+        self._in_flight = in_flight
         self._names = names
+        self._retry = Retrier(supervisor)
         self._window_log = WindowLog()
 
     @property
@@ -71,8 +70,8 @@ class Committer:
             window = CommitBatch()
             ended = batch is None
             while batch is not None:
-                _merge(window, batch)
-                if len(window.entries) + len(window.dropped) >= self._window_max:
+                window.add(batch)
+                if window.size >= self._window_max:
                     break
                 try:
                     batch = inlet.get_nowait()
@@ -82,19 +81,25 @@ class Committer:
             self._commit(window)
 
     def _commit(self, window: CommitBatch) -> None:
-        if window.rows:
+        if window.classified or window.reclassified:
             started = time.monotonic()
-            stored, refused = self._retry(lambda: self._write(window))
+            classified, refused = self._store(window.classified, write_window, probe_write)
+            reclassified, refused_results = self._store(window.reclassified, write_reclassified, probe_run_write)
             commit_s = time.monotonic() - started
             metrics.COMMIT_SECONDS.observe(commit_s)
-            _count([row for _, row in stored])
+            _count([row for _, row in classified], len(reclassified))
             window.dead.extend(
                 FailedEntry(entry, Cause.NOT_STORED, f"cannot store the result: {safe_reason(error)}")
-                for (entry, _), error in refused
+                for entry, error in refused + refused_results
             )
-            self._ack([entry for entry, _ in stored])
+            self._ack([entry for entry, _ in classified] + [entry for entry, _ in reclassified])
             self._window_log.log_window(
-                stored, window.timings, commit_s=commit_s, dropped=len(window.dropped), dead=len(window.dead)
+                classified,
+                window.timings,
+                reclassified=reclassified,
+                commit_s=commit_s,
+                dropped=len(window.dropped),
+                dead=len(window.dead),
             )
         if window.dropped:
             self._ack(window.dropped)
@@ -103,23 +108,25 @@ class Committer:
         if window.samples:
             self._store_samples(window.samples)
 
-    def _write(
-        self, window: CommitBatch
-    ) -> tuple[list[tuple[Entry, Row]], list[tuple[tuple[Entry, Row], Exception]]]:
-        def work(pairs: Sequence[tuple[Entry, Row]]) -> list[None]:
-            write_window(self._database, [row for _, row in pairs if isinstance(row, ClassifiedTicket)])
-            write_reclassified(self._database, [row for _, row in pairs if isinstance(row, ReclassifiedTicket)])
-            return [None] * len(pairs)
+    def _store(
+        self,
+        pairs: Sequence[tuple[Entry, Row]],
+        write: Callable[[Database, Sequence[Row]], object],
+        probe: Callable[[Database, Row], None],
+    ) -> tuple[list[tuple[Entry, Row]], list[tuple[Entry, Exception]]]:
+        """Store rows by one statement. Returns the stored pairs, and the refused entries with their errors."""
+        if not pairs:
+            return [], []
+
+        def work(part: Sequence[tuple[Entry, Row]]) -> list[None]:
+            write(self._database, [row for _, row in part])
+            return [None] * len(part)
 
         def check() -> None:
-            if classified := next((row for row in window.rows if isinstance(row, ClassifiedTicket)), None):
-                probe_write(self._database, classified)
-            if reclassified := next((row for row in window.rows if isinstance(row, ReclassifiedTicket)), None):
-                probe_run_write(self._database, reclassified)
+            probe(self._database, pairs[0][1])
 
-        pairs = list(zip(window.entries, window.rows, strict=True))
-        done, refused = run_isolating_failures(pairs, work, check)
-        return [pair for pair, _ in done], refused
+        done, refused = self._retry(lambda: run_isolating_failures(pairs, work, check))
+        return [pair for pair, _ in done], [(entry, error) for (entry, _), error in refused]
 
     def _dead_letter(self, failed: FailedEntry) -> None:
         """Store the dead letter, then acknowledge the entry. Skips it if another worker has reclaimed the entry."""
@@ -141,7 +148,7 @@ class Committer:
             )
             self._ack([entry])
         else:
-            self._on_acked([entry])
+            self._in_flight.discard([entry])
 
     def _store_samples(self, samples: Sequence[NewSample]) -> None:
         try:
@@ -151,18 +158,13 @@ class Committer:
 
     def _ack(self, entries: list[Entry]) -> None:
         self._retry(lambda: self._inbox.ack(entries))
-        self._on_acked(entries)
-
-    def _retry(self, call: Callable[[], T]) -> T:
-        return retry_until_available(call, self._supervisor)
+        self._in_flight.discard(entries)
 
 
-def _count(rows: Sequence[Row]) -> None:
+def _count(rows: Sequence[ClassifiedTicket], reclassified: int) -> None:
     now = datetime.now(UTC)
     labels, results = Counter[str](), Counter[tuple[str, str]]()
     for row in rows:
-        if isinstance(row, ReclassifiedTicket):
-            continue
         labels[row.prediction.label] += 1
         results[row.prediction.band.value, row.lane.value] += 1
         if row.lane is Lane.LIVE:
@@ -172,17 +174,8 @@ def _count(rows: Sequence[Row]) -> None:
         metrics.PREDICTIONS.labels(label).inc(count)
     for key, count in results.items():
         metrics.RESULTS.labels(*key).inc(count)
-    metrics.WINDOW_TICKETS.observe(len(rows))
-    metrics.RECLASSIFIED.inc(len(rows) - labels.total())
-
-
-def _merge(window: CommitBatch, batch: CommitBatch) -> None:
-    window.rows.extend(batch.rows)
-    window.entries.extend(batch.entries)
-    window.dropped.extend(batch.dropped)
-    window.dead.extend(batch.dead)
-    window.samples.extend(batch.samples)
-    window.timings.add(batch.timings)
+    metrics.WINDOW_TICKETS.observe(len(rows) + reclassified)
+    metrics.RECLASSIFIED.inc(reclassified)
 
 
 def _stored_ticket_ref(payload: bytes) -> StoredTicketRef | None:

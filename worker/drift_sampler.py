@@ -1,4 +1,4 @@
-"""Samples live tickets and computes their embeddings, for drift detection; see `trainer.drift`.
+"""Samples live tickets and computes their embeddings, for drift detection; see `trainer.monitor.drift`.
 
 No ticket waits for a sample: embeddings are computed while the model is idle, or for a full micro-batch at once, and
 are lost if anything fails.
@@ -14,11 +14,11 @@ import structlog
 from triagem.contracts.model import EmbeddingModel, Model, Tokens
 from triagem.contracts.text import clean
 from triagem.contracts.ticket import PREDICT_SOURCE, Lane
-from triagem.db.samples import NewSample
-from triagem.db.window import ClassifiedTicket
+from triagem.db.tickets.samples import NewSample
+from triagem.db.tickets.window import ClassifiedTicket
 from triagem.engine.language import detect_language
-from triagem.worker.batch import PreparedTicket
-from triagem.worker.isolate import safe_reason
+from triagem.worker.batch import WorkItem
+from triagem.worker.failures import safe_reason
 
 log = structlog.get_logger(__name__)
 
@@ -36,7 +36,7 @@ class DriftSampler:
         self._sampled: list[tuple[Tokens, ClassifiedTicket]] = []
         self._embedded_at = float("-inf")
 
-    def add(self, model: Model, classified: Iterable[tuple[PreparedTicket, ClassifiedTicket]]) -> None:
+    def add(self, model: Model, classified: Iterable[tuple[WorkItem, ClassifiedTicket]]) -> None:
         """Sample from the tickets that the model has just classified."""
         if model is not self._model:
             self._model, self._sampled = model, []
@@ -63,7 +63,7 @@ class DriftSampler:
             log.warning("samples_failed", tickets=len(sampled), reason=safe_reason(error))
             return []
 
-    def _is_eligible(self, item: PreparedTicket, row: ClassifiedTicket) -> bool:
+    def _is_eligible(self, item: WorkItem, row: ClassifiedTicket) -> bool:
         """Whether it is a live customer ticket that the model has just classified. Quarantined entries are excluded:
         they run alone to show whether they crash the process."""
         fresh = item.cached is None and item.entry.solo_crashes is None and row.lane is Lane.LIVE

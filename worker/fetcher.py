@@ -7,31 +7,28 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
 from itertools import chain
-from typing import Final, TypeVar
+from typing import Final
 
 import structlog
 
-from triagem.contracts.errors import GroupMissing, InboxFull, InboxUnavailable, TriagemError
+from triagem.contracts.errors import GroupMissing, InboxFull, InboxUnavailable, Retryable, TriagemError
 from triagem.contracts.ticket import Lane
 from triagem.db import Database
 from triagem.inbox import Entry, Inbox
 from triagem.inbox.client import BLOCK_S
 from triagem.inbox.desired import paused
-from triagem.inbox.in_progress import MAX_SOLO_CRASHES, InProgressMarkers
 from triagem.inbox.lease import Lease
-from triagem.worker.batch import CommitBatch, FailedEntry, MicroBatch
-from triagem.worker.batching import MicroBatchBuilder
-from triagem.worker.causes import Cause
+from triagem.inbox.reclaim import MAX_SOLO_CRASHES, InProgressMarkers
+from triagem.worker.batch import Cause, CommitBatch, FailedEntry, MicroBatch
+from triagem.worker.failures import Retrier
+from triagem.worker.in_flight import InFlight, Recovery
 from triagem.worker.models import ModelManager
-from triagem.worker.recovery import Recovery
-from triagem.worker.retry import retry_until_available
-from triagem.worker.scheduler import LaneScheduler
+from triagem.worker.prepare import MicroBatchBuilder
+from triagem.worker.scheduler import LaneScheduler, Slot
 from triagem.worker.settings import WorkerSettings
-from triagem.worker.slot import Slot
 from triagem.worker.supervisor import Supervisor
 
 log = structlog.get_logger(__name__)
-T = TypeVar("T")
 
 _BULK_FETCH_S: Final = 0.05  # interval of bulk fetches while live tickets are queued
 _SHADOW_POLL_S: Final = 0.5  # how often to check whether a shadow model has been loaded
@@ -50,17 +47,20 @@ class Fetcher:
         models: ModelManager,
         supervisor: Supervisor,
         settings: WorkerSettings,
+        in_flight: InFlight,
         window: Callable[[], int],
         submit: Callable[[CommitBatch], None],
     ) -> None:
         self._inbox, self._lease, self._recovery = inbox, lease, recovery
         self._supervisor = supervisor
         self._settings = settings
+        self._in_flight = in_flight
         self._window = window
         self._submit = submit
         self._markers = InProgressMarkers(inbox.redis)
         self._scheduler = LaneScheduler(settings.bulk_share)
         self._quarantine: deque[Entry] = deque()
+        self._retry = Retrier(supervisor, self._on_outage)
         self._builder = MicroBatchBuilder(database, models, settings, submit, self._retry)
         self._next_shadow_poll = float("-inf")
         # Micro-batches that the classifier may be processing: the one in the slot and the one before it.
@@ -70,8 +70,6 @@ class Fetcher:
         self._paused = False
         self._next_bulk_fetch = float("-inf")
         self._next_pause_check = float("-inf")
-        # By lane, because the streams of two lanes can assign equal ids.
-        self._in_flight: dict[Lane, set[bytes]] = {lane: set() for lane in Lane}
 
     def run(self, outlet: Slot[MicroBatch], *, after: Iterable[threading.Event]) -> None:
         """Fetch, once all events of `after` are set, until the stop; then pass on the remaining batches."""
@@ -96,20 +94,10 @@ class Fetcher:
         finally:
             outlet.close()
 
-    def on_acked(self, entries: Iterable[Entry]) -> None:
-        """Forget entries that have left Redis. Called by the committer."""
-        for entry in entries:
-            self._in_flight[entry.lane].discard(entry.id)
-
     def clear_marker(self) -> None:
         """Clear the in-progress marker: this worker exits for a reason that no entry caused."""
         with suppress(TriagemError):  # Redis unavailable or access denied: the next reclaim quarantines our entries
             self._markers.clear(self._lease.consumer)
-
-    @property
-    def in_flight(self) -> int:
-        """Number of entries that this process holds."""
-        return sum(map(len, self._in_flight.values()))
 
     def _refill(self) -> None:
         if self._is_paused():
@@ -148,10 +136,10 @@ class Fetcher:
         self._next_shadow_poll = time.monotonic() + _SHADOW_POLL_S
 
     def _recover(self, lane: Lane, window: int) -> list[Entry]:
-        return self._recovery.recover(lane, self._lease.consumer, self._in_flight[lane], window)
+        return self._recovery.recover(lane, self._lease.consumer, self._in_flight.ids(lane), window)
 
     def _add(self, lane: Lane, entries: list[Entry]) -> None:
-        self._in_flight[lane].update(entry.id for entry in entries)
+        self._in_flight.add(entries)
         crashing = [entry for entry in entries if (entry.solo_crashes or 0) >= MAX_SOLO_CRASHES]
         if crashing:
             reason = f"{MAX_SOLO_CRASHES} workers crashed while processing only this ticket"
@@ -228,17 +216,10 @@ class Fetcher:
     def _has_queued_work(self) -> bool:
         return bool(self._quarantine) or any(self._scheduler.queued_tickets(lane) for lane in Lane)
 
-    def _retry(self, call: Callable[[], T]) -> T:
-        """Retry while a service is unavailable; after a Redis outage, suspend reclaims."""
-
-        def attempt() -> T:
-            try:
-                return call()
-            except GroupMissing:
+    def _on_outage(self, error: Retryable) -> None:
+        """Create lost consumer groups again; after any other Redis outage, suspend reclaims."""
+        match error:
+            case GroupMissing():
                 self._inbox.create_groups()
-                raise
-            except InboxUnavailable:
+            case InboxUnavailable():
                 self._recovery.suspend_reclaims()
-                raise
-
-        return retry_until_available(attempt, self._supervisor)

@@ -1,12 +1,14 @@
-"""Liveness and readiness as a heartbeat file: its age is that of the oldest thread heartbeat, its content is
-`ready` or `starting`.
+"""Health of a worker process: its heartbeat file, and the memory that it may use and uses.
 
-Not `inspect ping`: that needs Redis, and would restart every healthy worker during a Redis outage.
+The age of the file is that of the oldest thread heartbeat, its content is `ready` or `starting`. Not `inspect ping`:
+that needs Redis, and would restart every healthy worker during a Redis outage.
 """
 
 import os
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -44,3 +46,48 @@ def check(file: Path, *, max_age_s: float = ALIVE_S, need_ready: bool = False) -
     if need_ready and content != READY:
         return "the worker is still loading its model"
     return None
+
+
+def used_ratio(root: Path = Path("/")) -> float | None:
+    """Used share of the tightest limit; None if the system does not report it. `root` contains `proc` and `sys`.
+
+    Under a cgroup v2 limit, inactive file pages do not count, because they can be freed at once. Kubernetes evicts by
+    the same measure.
+    """
+    return max((used / limit for limit, used in _cgroup_limits(root)), default=None) or _machine_ratio(root)
+
+
+def memory_limit_bytes(root: Path = Path("/")) -> int | None:
+    """The smaller of the tightest container limit and the machine's memory; None if neither is known, as on macOS."""
+    limits = [limit for limit, _ in _cgroup_limits(root)]
+    with suppress(OSError, KeyError):
+        limits.append(_numbers(root / "proc/meminfo")["MemTotal"] * 1024)
+    return min(limits, default=None)
+
+
+def _cgroup_limits(root: Path) -> Iterator[tuple[int, int]]:
+    """Each limit that applies, of our own cgroup and its ancestors, with the memory used under it."""
+    top = root / "sys/fs/cgroup"
+    with suppress(OSError, ValueError, StopIteration):
+        own = next(line for line in (root / "proc/self/cgroup").read_text().splitlines() if line.startswith("0::"))
+        group = top / own.removeprefix("0::").strip("/")
+        for folder in (group, *group.parents):
+            with suppress(OSError, ValueError):  # `max` is not a number; the root group has no limit
+                limit = int((folder / "memory.max").read_text())
+                used = int((folder / "memory.current").read_text())
+                yield limit, used - _numbers(folder / "memory.stat").get("inactive_file", 0)
+            if folder == top:
+                return
+
+
+def _machine_ratio(root: Path) -> float | None:
+    try:
+        meminfo = _numbers(root / "proc/meminfo")
+        return 1 - meminfo["MemAvailable"] / meminfo["MemTotal"]
+    except (OSError, KeyError):
+        return None
+
+
+def _numbers(file: Path) -> dict[str, int]:
+    lines = (line.split() for line in file.read_text().splitlines())
+    return {fields[0].rstrip(":"): int(fields[1]) for fields in lines if len(fields) > 1 and fields[1].isdigit()}

@@ -1,17 +1,20 @@
 """All metrics of a worker. The names of the first two come from the original specification.
 
 Label values are few and known in advance: labels of the manifest, bands, lanes, causes. Never a ticket, a source or a
-text. State that all workers share (inbox, kept dead letters, runs) is exported by `triagem.worker.store_metrics`.
+text. State that all workers share (inbox, kept dead letters, runs) is exported by `triagem.ops.metrics`.
 """
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import REGISTRY, Counter, Gauge, Histogram
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
 
 from triagem.contracts.prediction import Band
 from triagem.contracts.ticket import Lane
-from triagem.worker.causes import Cause
+from triagem.process import ScrapedGauge
+from triagem.worker.batch import Cause
 
 _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _WAIT_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200, 28800)
@@ -101,3 +104,50 @@ def _from_zero() -> None:
 
 
 _from_zero()
+
+
+USED = ScrapedGauge("triagem_gpu_memory_used_bytes", "Used memory of a GPU, by all processes", ("gpu",))
+TOTAL = ScrapedGauge("triagem_gpu_memory_bytes", "Total memory of a GPU", ("gpu",))
+BUSY = ScrapedGauge(
+    "triagem_gpu_busy_ratio", "Share of the last sampling period in which a GPU was busy, with any process", ("gpu",)
+)
+GAUGES = (USED, TOTAL, BUSY)
+
+
+class GpuCollector(Collector):
+    """Reads all GPUs at each scrape. `nvml` is the initialised module pynvml."""
+
+    def __init__(self, nvml: Any) -> None:
+        self._nvml = nvml
+        self._handles = [nvml.nvmlDeviceGetHandleByIndex(number) for number in range(nvml.nvmlDeviceGetCount())]
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Memory and utilisation of each GPU. A GPU that does not respond is left out."""
+        used, total, busy = families = [gauge.family() for gauge in GAUGES]
+        for number, handle in enumerate(self._handles):
+            try:
+                memory = self._nvml.nvmlDeviceGetMemoryInfo(handle)
+                rates = self._nvml.nvmlDeviceGetUtilizationRates(handle)
+            except self._nvml.NVMLError:
+                continue
+            used.add_metric([str(number)], memory.used)
+            total.add_metric([str(number)], memory.total)
+            busy.add_metric([str(number)], rates.gpu / 100)
+        yield from families
+
+    def describe(self) -> Iterator[GaugeMetricFamily]:
+        """The metric families without samples; reads no GPU."""
+        return (gauge.family() for gauge in GAUGES)
+
+
+def register_gpu_metrics() -> None:
+    """Register the collector if NVML finds a driver."""
+    try:
+        import pynvml  # noqa: PLC0415 - for machines with GPUs
+    except ImportError:
+        return
+    try:
+        pynvml.nvmlInit()
+        REGISTRY.register(GpuCollector(pynvml))
+    except pynvml.NVMLError:
+        return

@@ -1,32 +1,26 @@
-"""Keeps the current model loaded: polls the registry's `current` and loads new versions while the pipeline runs."""
+"""Keeps the current model loaded: polls the registry's `current`, loads new versions while the pipeline runs, and
+checks that a model works."""
 
 import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import structlog
 
-from triagem.contracts.errors import NoModel, Retryable
+from triagem.contracts.errors import ModelBroken, NoModel, Retryable
 from triagem.contracts.model import CurrentModel, HasPrecision, Model
 from triagem.registry import Registry
 from triagem.worker import metrics
+from triagem.worker.bands import require_finite
+from triagem.worker.batch import ServedModel
 
 log = structlog.get_logger(__name__)
 
 _SHADOW_IDLE_S: Final = 300.0  # a shadow model is unloaded this long after its last use
 _RETRY_LOAD_S: Final = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class ServedModel:
-    """A loaded model and the epoch of its promotion. A window carries one from fetch to commit."""
-
-    model: Model
-    epoch: int
 
 
 class ModelManager:
@@ -154,3 +148,28 @@ class ModelManager:
                 return
             self.shadow = ServedModel(model, 0)
             log.info("shadow_model_loaded", version=version)
+
+
+_TEXTS: Final = ("minha internet caiu", "I would like a quote for twenty licences", "a")
+
+
+def self_check(model: Model) -> None:
+    """Raises ModelBroken if the model fails on a few harmless texts, for whatever reason."""
+    try:
+        for row in model.probabilities(model.tokenize(_TEXTS)):
+            require_finite(row, model.labels)
+    except Exception as error:
+        raise ModelBroken(
+            f"{model.version} fails the self-check ({type(error).__name__}): check the device, then restart"
+        ) from error
+
+
+def with_self_check(load: Callable[[Path], Model]) -> Callable[[Path], Model]:
+    """Wrap `load` with the self-check, so that no worker fetches a ticket before its model works."""
+
+    def loaded(folder: Path) -> Model:
+        model = load(folder)
+        self_check(model)
+        return model
+
+    return loaded

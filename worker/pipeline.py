@@ -21,17 +21,16 @@ from triagem.inbox import Inbox
 from triagem.inbox.lease import WARMING_UP, Lease
 from triagem.inbox.reclaim import Reclaimer
 from triagem.registry import Registry
-from triagem.worker import health, memory
+from triagem.worker import health
 from triagem.worker.batch import CommitBatch, MicroBatch
 from triagem.worker.classifier import Classifier
 from triagem.worker.committer import Committer
+from triagem.worker.failures import Retrier
 from triagem.worker.fetcher import Fetcher
-from triagem.worker.models import ModelManager
-from triagem.worker.recovery import Recovery
-from triagem.worker.retry import retry_until_available
-from triagem.worker.selfcheck import with_self_check
+from triagem.worker.in_flight import InFlight, Recovery
+from triagem.worker.models import ModelManager, with_self_check
+from triagem.worker.scheduler import Slot
 from triagem.worker.settings import WorkerSettings
-from triagem.worker.slot import Slot
 from triagem.worker.supervisor import Supervisor
 
 log = structlog.get_logger(__name__)
@@ -68,6 +67,8 @@ class Pipeline:
             heartbeat_suspended=self.supervisor.heartbeat_suspended,
         )
         self._reclaimer = Reclaimer(inbox)
+        self.in_flight = InFlight()
+        self._retry = Retrier(self.supervisor)
         self._recovery = Recovery(self._reclaimer, every_s=settings.claim_every_s, lease_s=self._lease_s)
         self._to_model: Slot[MicroBatch] = Slot()
         self._to_committer: queue.Queue[CommitBatch | None] = queue.Queue(_MAX_UNCOMMITTED)
@@ -79,6 +80,7 @@ class Pipeline:
             models=self.models,
             supervisor=self.supervisor,
             settings=settings,
+            in_flight=self.in_flight,
             window=self._window,
             submit=self._submit,
         )
@@ -88,7 +90,7 @@ class Pipeline:
             database,
             self.supervisor,
             window_max=settings.window_max,
-            on_acked=self.fetcher.on_acked,
+            in_flight=self.in_flight,
             names=self.lease.names,
         )
 
@@ -123,7 +125,7 @@ class Pipeline:
             "consumer": self.lease.consumer,
             "model": current.model.version if current else None,
             "epoch": current.epoch if current else None,
-            "in_flight": self.fetcher.in_flight,
+            "in_flight": len(self.in_flight),
             "classified": self.committer.total,
             "busy_rate_per_s": round(self.classifier.rate, 1),
             "heartbeat_age_s": round(self.supervisor.heartbeat_age_s(), 1),
@@ -138,15 +140,15 @@ class Pipeline:
 
     def _keep_lease(self) -> None:
         reported: tuple[str, float] | None = None
-        retry_until_available(self.lease.acquire, self.supervisor)
+        self._retry(self.lease.acquire)
         self._leased.set()
         # Not until `stopping` but until everything is acknowledged: nobody may reclaim entries in flight meanwhile.
         while not self._committed.wait(self._lease_s / 3):
             self.supervisor.beat()
-            if not retry_until_available(self._refresh, self.supervisor):
+            if not self._retry(self._refresh):
                 log.warning("lease_lost", new_consumer=self.lease.consumer)
                 reported = None
-            if (used := memory.used_ratio()) is not None:
+            if (used := health.used_ratio()) is not None:
                 with suppress(Retryable):
                     self.lease.report_memory(used)
             if (report := (self._state(), self.classifier.full_rate)) != reported:

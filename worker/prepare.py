@@ -1,66 +1,165 @@
-"""Turns entries into model input: decode, clean, look up cached predictions, tokenise."""
+"""Turns entries into micro-batches: decode, route to a model, clean, look up earlier predictions, tokenise, plan."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 
 from triagem.contracts.errors import UnreadableEntry
-from triagem.contracts.model import Tokens
 from triagem.contracts.text import clean, digest
-from triagem.contracts.ticket import Ticket
 from triagem.contracts.wire import StoredTicketRef, decode, decode_ref
 from triagem.db import Database
-from triagem.db.prediction_cache import cached_predictions
-from triagem.db.reclassification import ResolvedTicket
+from triagem.db.runs import pause
+from triagem.db.runs.reclassification import ReclassifiedTicket, resolve_tickets
+from triagem.db.tickets.window import cached_predictions
+from triagem.engine.planner import plan
 from triagem.inbox import Entry
 from triagem.worker import metrics
-from triagem.worker.batch import FailedEntry, PreparedTicket
-from triagem.worker.causes import Cause
-from triagem.worker.models import ServedModel
+from triagem.worker.batch import (
+    Cause,
+    CommitBatch,
+    FailedEntry,
+    MicroBatch,
+    NewTicket,
+    ServedModel,
+    StoredTicket,
+    WorkItem,
+)
+from triagem.worker.failures import Retrier, run_isolating_failures, safe_reason
+from triagem.worker.models import ModelManager, self_check
+from triagem.worker.settings import WorkerSettings
 
-_NOT_TOKENISED = Tokens(ids=(), truncated=False)
+
+class MicroBatchBuilder:
+    """Builds micro-batches. `waiting` holds entries whose shadow model is still being loaded."""
+
+    def __init__(
+        self,
+        database: Database,
+        models: ModelManager,
+        settings: WorkerSettings,
+        submit: Callable[[CommitBatch], None],
+        retry: Retrier,
+    ) -> None:
+        self._database, self._models, self._settings = database, models, settings
+        self._submit, self._retry = submit, retry
+        self.waiting: list[Entry] = []
+
+    def build(self, entries: list[Entry]) -> list[MicroBatch]:
+        """Micro-batches, each for one model. Entries that need no model are submitted to the committer."""
+        tickets, refs, failures = decode_entries(entries)
+        routed = self._retry(partial(route_to_models, self._database, self._models, tickets, refs))
+        self.waiting += routed.waiting
+        batches = []
+        for served_by, ready in routed.ready:
+            work = partial(prepare_items, served_by=served_by, database=self._database)
+            check = partial(self_check, served_by.model)
+            done, failed = self._retry(partial(run_isolating_failures, ready, work, check))
+            failures += [
+                FailedEntry(
+                    item.entry, Cause.NOT_PREPARED, f"cannot clean or tokenise the text: {safe_reason(error)}"
+                )
+                for item, error in failed
+            ]
+            items = [item for item, _ in done]
+            sizes = [len(item.tokens.ids) for item in items]
+            planned = plan(sizes, batch_size=self._settings.batch_size, batch_tokens=self._settings.batch_tokens)
+            batches += [MicroBatch(served_by, [items[index] for index in batch]) for batch in planned]
+        routed.done.dead.extend(failures)
+        if routed.done != CommitBatch():
+            self._submit(routed.done)
+        return batches
 
 
 def decode_entries(
     entries: Sequence[Entry],
-) -> tuple[list[tuple[Entry, Ticket | StoredTicketRef]], list[FailedEntry]]:
-    """Decode entries. Returns the readable ones, and the unreadable ones with the reason."""
-    readable: list[tuple[Entry, Ticket | StoredTicketRef]] = []
+) -> tuple[list[WorkItem], list[tuple[Entry, StoredTicketRef]], list[FailedEntry]]:
+    """Decode entries. Returns new tickets, references to stored tickets, and unreadable entries with the reason."""
+    tickets: list[WorkItem] = []
+    refs: list[tuple[Entry, StoredTicketRef]] = []
     unreadable: list[FailedEntry] = []
     for entry in entries:
+        payload = entry.payload or b""
         try:
-            payload = entry.payload or b""
-            readable.append((entry, decode_ref(payload) or decode(payload)))
+            if ref := decode_ref(payload):
+                refs.append((entry, ref))
+            else:
+                ticket = decode(payload)
+                tickets.append(NewTicket(entry, ticket.text, ticket=ticket))
         except UnreadableEntry as error:
             unreadable.append(FailedEntry(entry, Cause.UNREADABLE, str(error)))
-    return readable, unreadable
+    return tickets, refs, unreadable
 
 
-def prepare_tickets(
-    entries: Sequence[tuple[Entry, Ticket | ResolvedTicket]], served_by: ServedModel, database: Database
-) -> list[PreparedTicket]:
-    """Prepared tickets, in the same order. Texts that this version has already classified are not tokenised."""
+@dataclass(frozen=True, slots=True)
+class RoutedEntries:
+    """Items by model (`ready`), entries that need none (`done`), or whose model is not loaded (`waiting`)."""
+
+    ready: list[tuple[ServedModel, list[WorkItem]]]
+    done: CommitBatch = field(default_factory=CommitBatch)
+    waiting: list[Entry] = field(default_factory=list)
+
+
+def route_to_models(
+    database: Database,
+    models: ModelManager,
+    tickets: Sequence[WorkItem],
+    refs: Sequence[tuple[Entry, StoredTicketRef]],
+) -> RoutedEntries:
+    """Route new tickets to the current model, and stored tickets, loaded by one query, to the model of their run.
+
+    A run that writes results uses the version that was current when it started; a shadow run uses any version. If
+    another version is current by now, entries of a writing run are acknowledged without a result: the run is about to
+    be cancelled (ops.reclassify).
+    """
+    current = models.current
+    for_current = [*tickets]
+    routed = RoutedEntries([(current, for_current)])
+    for_shadows: dict[str, tuple[ServedModel, list[WorkItem]]] = {}
+    resolved = resolve_tickets(database, [ref for _, ref in refs])
+    for (entry, ref), stored in zip(refs, resolved, strict=True):
+        if stored is None:
+            routed.done.dropped.append(entry)
+        elif stored.cached or stored.text is None:
+            outcome, cached = ("unchanged", stored.cached) if stored.cached else ("", (None, None))
+            routed.done.reclassified.append((entry, ReclassifiedTicket(ref, outcome, *cached)))
+        elif stored.version == current.model.version:
+            for_current.append(StoredTicket(entry, stored.text, ref.digest, ref=ref))
+        elif not stored.shadow and stored.epoch < current.epoch:
+            routed.done.dropped.append(entry)
+        elif models.failed_to_load(stored.version):
+            reason = f"a worker cannot load {stored.version}"
+            pause(database, ref.run, reason)
+            routed.done.dead.append(FailedEntry(entry, Cause.NO_MODEL, reason))
+        elif shadow := models.shadow_model(stored.version):
+            item = StoredTicket(entry, stored.text, ref.digest, ref=ref)
+            for_shadows.setdefault(stored.version, (shadow, []))[1].append(item)
+        else:
+            routed.waiting.append(entry)
+    routed.ready.extend(for_shadows.values())
+    return routed
+
+
+def prepare_items(items: Sequence[WorkItem], served_by: ServedModel, database: Database) -> Sequence[WorkItem]:
+    """Fill in digest, earlier prediction and tokens. Texts that this version has already classified get no tokens."""
     model = served_by.model
-    texts = [clean(ticket.text or "") for _, ticket in entries]
-    # A stored ticket keeps the digest that it was stored with, whatever cleaning returns now.
-    digests = [
-        digest(text) if isinstance(ticket, Ticket) else ticket.ref.digest
-        for text, (_, ticket) in zip(texts, entries, strict=True)
-    ]
-    new = [index for index, (_, ticket) in enumerate(entries) if isinstance(ticket, Ticket)]
-    keys = [
-        (ticket.source, ticket.external_id, text_digest)
-        for (_, ticket), text_digest in zip(entries, digests, strict=True)
-        if isinstance(ticket, Ticket)
-    ]
-    cached = {new[position]: hit for position, hit in cached_predictions(database, keys, model.version).items()}
-    uncached = [index for index in range(len(entries)) if index not in cached]
+    texts = [clean(item.text) for item in items]
+    for item, text in zip(items, texts, strict=True):
+        # A stored ticket keeps its digest, whatever cleaning returns now.
+        item.digest = item.digest or digest(text)
+    named = [(index, item, name) for index, item in enumerate(items) if (name := item.identity)]
+    keys = [(*name, item.digest) for _, item, name in named]
+    hits = cached_predictions(database, keys, model.version)
+    cached = {named[position][0]: hit for position, hit in hits.items()}
+    uncached = [index for index in range(len(items)) if index not in cached]
     started = time.perf_counter()
-    tokens = dict(zip(uncached, model.tokenize([texts[index] for index in uncached]), strict=True))
+    tokens = model.tokenize([texts[index] for index in uncached])
     elapsed = time.perf_counter() - started
     if uncached:
         metrics.TOKENISE_SECONDS.observe(elapsed)
-    share = elapsed / max(1, len(entries))
-    return [
-        PreparedTicket(entry, ticket, digests[index], tokens.get(index, _NOT_TOKENISED), cached.get(index), share)
-        for index, (entry, ticket) in enumerate(entries)
-    ]
+    share = elapsed / max(1, len(items))
+    for index, item in enumerate(items):
+        item.cached, item.tokenise_s = cached.get(index), share
+    for index, tokenised in zip(uncached, tokens, strict=True):
+        items[index].tokens = tokenised
+    return items

@@ -3,15 +3,12 @@
 import importlib
 import os
 import signal
-import socket
-import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from celery import signals
-from celery.exceptions import SecurityWarning
+from celery import bootsteps
 from celery.worker import state
 
 from triagem.contracts.errors import DatabaseUnavailable, InvalidInput
@@ -20,12 +17,9 @@ from triagem.db import Database
 from triagem.db.upgrade import require_current
 from triagem.inbox import Inbox, InboxSettings, connect
 from triagem.registry import Registry
-from triagem.worker.app import QUEUE, make_app
-from triagem.worker.bootstep import pipeline_step
-from triagem.worker.expose import expose_metrics
-from triagem.worker.gpu import register_gpu_metrics
-from triagem.worker.memory import limit_bytes
-from triagem.worker.metrics import MEMORY_LIMIT
+from triagem.worker.app import QUEUE, make_app, run_celery_worker
+from triagem.worker.health import memory_limit_bytes
+from triagem.worker.metrics import MEMORY_LIMIT, register_gpu_metrics
 from triagem.worker.pipeline import Pipeline
 from triagem.worker.settings import WorkerSettings, default_broker_url
 
@@ -62,30 +56,46 @@ def run(
     broker = settings.broker_url.get_secret_value() if settings.broker_url else default_broker_url(redis_url)
     app = make_app(broker)
     app.steps["worker"].add(pipeline_step(build))
-    if settings.metrics_port:
+    if settings.metrics.port:
         register_gpu_metrics()
-        if limit := limit_bytes():
+        if limit := memory_limit_bytes():
             MEMORY_LIMIT.set(limit)
-        expose_metrics(settings.metrics_host, settings.metrics_port)
-    # Running as root is safe without pickle, which this application rejects.
-    warnings.filterwarnings("ignore", category=SecurityWarning)
-    # Any receiver keeps Celery from configuring logging, which would raise the level to WARNING.
-    signals.setup_logging.connect(_keep_logging)
-    worker = app.Worker(
-        pool="solo",
-        concurrency=1,
-        queues=[QUEUE],
-        without_gossip=True,
-        without_mingle=True,
-        hostname=f"{QUEUE}-{os.getpid()}@{socket.gethostname()}",  # prefix of Redis keys, as in docs/security.md
-        quiet=True,
-    )
-    worker.start()
-    return 1 if failed else int(worker.exitcode or 0)
+        settings.metrics.serve()
+    status = run_celery_worker(app, QUEUE, pool="solo")
+    return 1 if failed else status
 
 
-def _keep_logging(**_: object) -> None:
-    """The entry point has already configured logging."""
+def pipeline_step(build: Callable[[], Pipeline]) -> type[bootsteps.StartStopStep]:
+    """A bootstep class that runs the pipeline returned by `build`."""
+
+    class PipelineStep(bootsteps.StartStopStep):  # type: ignore[misc]
+        requires = ("celery.worker.components:Pool",)
+
+        def __init__(self, parent: Any, **kwargs: Any) -> None:
+            parent.pipeline = None
+            super().__init__(parent, **kwargs)
+
+        def start(self, parent: Any) -> None:
+            parent.pipeline = pipeline = build()
+            try:
+                pipeline.start()
+            except BaseException:
+                pipeline.stop()
+                raise
+
+        def close(self, parent: Any) -> None:
+            """First step of shutdown: stop fetching while Celery closes its own connections."""
+            if parent.pipeline:
+                parent.pipeline.supervisor.stopping.set()
+
+        def stop(self, parent: Any) -> None:
+            if parent.pipeline:
+                parent.pipeline.stop()
+                parent.pipeline = None
+
+        terminate = stop
+
+    return PipelineStep
 
 
 def loader(path: str) -> Callable[[Path], Model]:

@@ -13,9 +13,10 @@ from typing import Final
 
 import structlog
 
+from triagem.contracts.prediction import Prediction
 from triagem.contracts.ticket import Lane
-from triagem.db.reclassification import ReclassifiedTicket
-from triagem.db.window import ClassifiedTicket
+from triagem.db.runs.reclassification import ReclassifiedTicket
+from triagem.db.tickets.window import ClassifiedTicket
 from triagem.inbox import Entry
 from triagem.worker.batch import StageTimings
 
@@ -41,29 +42,32 @@ class WindowLog:
 
     def log_window(
         self,
-        stored: Sequence[tuple[Entry, ClassifiedTicket | ReclassifiedTicket]],
+        classified: Sequence[tuple[Entry, ClassifiedTicket]],
         timings: StageTimings,
         *,
+        reclassified: Sequence[tuple[Entry, ReclassifiedTicket]] = (),
         commit_s: float,
         dropped: int,
         dead: int,
     ) -> None:
-        """Log one window. `stored`: its entries and rows; `dropped`, `dead`: number of entries without a row."""
-        window, now = token_hex(6), self._clock()
-        self.total += len(stored)
-        self._tickets += len(stored)
+        """Log one window: its entries and rows; `dropped`, `dead`: number of entries without a row."""
+        window, now, tickets = token_hex(6), self._clock(), len(classified) + len(reclassified)
+        self.total += tickets
+        self._tickets += tickets
         self._windows += 1
         level = logging.INFO if self._below_rate_limit(now) else logging.DEBUG
         if _is_enabled(level):
-            entries = [entry for entry, _ in stored]
+            entries = [entry for entry, _ in classified] + [entry for entry, _ in reclassified]
+            rows: list[ClassifiedTicket | ReclassifiedTicket] = [row for _, row in (classified or reclassified)]
+            models = (row.prediction.model_version for row in rows if row.prediction)
             log.log(
                 level,
                 "window",
                 window=window,
-                tickets=len(stored),
+                tickets=tickets,
                 **{lane.value: count for lane in Lane if (count := sum(entry.lane is lane for entry in entries))},
                 **{name: count for name, count in (("dropped", dropped), ("dead", dead)) if count},
-                model=_model(stored),
+                model=next(models, None),
                 queue_ms=_ms(timings.queue_s),
                 tokenise_ms=_ms(timings.tokenise_s),
                 model_ms=_ms(timings.model_s),
@@ -72,7 +76,10 @@ class WindowLog:
                 **_first_ids("requests", dict.fromkeys(entry.request_id for entry in entries if entry.request_id)),
             )
         if _is_enabled(logging.DEBUG):
-            _log_predictions(window, stored)
+            for entry, row in classified:
+                _log_prediction(window, entry, row.prediction, len(row.ticket.text))
+            for entry, result in reclassified:
+                _log_prediction(window, entry, result.prediction, None)
         if (elapsed := now - self._summary_at) >= _SUMMARY_EVERY_S:
             log.info(
                 "classified",
@@ -90,21 +97,17 @@ class WindowLog:
         return self._lines <= _MAX_LINES_PER_S
 
 
-def _log_predictions(window: str, stored: Iterable[tuple[Entry, ClassifiedTicket | ReclassifiedTicket]]) -> None:
-    """One line per prediction, with the fields of the original specification."""
-    now = time.time()
-    for entry, row in stored:
-        prediction = row.prediction
-        if prediction is None:
-            continue
+def _log_prediction(window: str, entry: Entry, prediction: Prediction | None, input_length: int | None) -> None:
+    """The fields of the original specification; nothing if the row has no prediction."""
+    if prediction is not None:
         log.debug(
             "prediction",
             window=window,
             entry=entry.id.decode(),
-            input_length=len(row.ticket.text) if isinstance(row, ClassifiedTicket) else None,
+            input_length=input_length,
             predicted_class=prediction.label,
             confidence=round(prediction.confidence, 4),
-            latency_ms=_ms(max(0.0, now - entry.put_at)),
+            latency_ms=_ms(max(0.0, time.time() - entry.put_at)),
         )
 
 
@@ -113,10 +116,6 @@ def _first_ids(name: str, ids: Iterable[str]) -> dict[str, object]:
     listed = list(ids)
     more = len(listed) - _MAX_IDS
     return {name: list(islice(listed, _MAX_IDS))} | ({f"more_{name}": more} if more > 0 else {}) if listed else {}
-
-
-def _model(stored: Iterable[tuple[Entry, ClassifiedTicket | ReclassifiedTicket]]) -> str | None:
-    return next((row.prediction.model_version for _, row in stored if row.prediction), None)
 
 
 def _ms(seconds: float) -> float:

@@ -2,8 +2,8 @@
 
 from alembic import context
 
-from triagem.db.tables import Base
+from triagem.db.schema import metadata
 
-context.configure(connection=context.config.attributes["connection"], target_metadata=Base.metadata)
+context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)
 with context.begin_transaction():
     context.run_migrations()

@@ -19,20 +19,20 @@ from tests.support.scored_versions import register_tested  # noqa: E402
 from triagem.cli.stack import LocalStack  # noqa: E402
 from triagem.contracts.prediction import Band, Prediction  # noqa: E402
 from triagem.contracts.ticket import Identity, Lane, Ticket  # noqa: E402
-from triagem.db import Database, dead_letters, runs  # noqa: E402
-from triagem.db.alerts import DRIFT, raise_alert  # noqa: E402
-from triagem.db.api_keys import Scope, create_key  # noqa: E402
+from triagem.db import Database, runs  # noqa: E402
+from triagem.db.auth import Scope, create_key  # noqa: E402
+from triagem.db.outbox.alerts import DRIFT, raise_alert  # noqa: E402
 from triagem.db.reviews import record_review  # noqa: E402
-from triagem.db.search import index_queued_tickets  # noqa: E402
+from triagem.db.tickets import dead_letters  # noqa: E402
+from triagem.db.tickets.search import index_queued_tickets  # noqa: E402
+from triagem.db.tickets.window import ClassifiedTicket, write_window  # noqa: E402
 from triagem.db.upgrade import upgrade  # noqa: E402
-from triagem.db.window import ClassifiedTicket, write_window  # noqa: E402
-from triagem.gateway.services import Services  # noqa: E402
-from triagem.gateway.settings import GatewaySettings  # noqa: E402
+from triagem.gateway.services import GatewaySettings, Services  # noqa: E402
 from triagem.inbox import Inbox, connect  # noqa: E402
 from triagem.inbox.lease import Lease  # noqa: E402
 from triagem.registry import Registry  # noqa: E402
-from triagem.trainer.assess import assess  # noqa: E402
-from triagem.trainer.data import Row  # noqa: E402
+from triagem.trainer.data.rows import Row  # noqa: E402
+from triagem.trainer.evaluate.assess import assess  # noqa: E402
 
 HERE = Path(__file__).parent
 RNG = random.Random(7)

@@ -1,4 +1,4 @@
-"""Draw `engine.svg` from the output of `triagem bench engine --json`.
+"""Draw `engine.svg` from the output of `python -m bench engine --json`.
 
 `python docs/images/engine.py engine.json > docs/images/engine.svg`
 """

@@ -1,4 +1,4 @@
-"""Draw `scaling.svg` from the output of `triagem bench scale --json`.
+"""Draw `scaling.svg` from the output of `python -m bench scale --json`.
 
 `python docs/images/scaling.py scale.json > docs/images/scaling.svg`
 """

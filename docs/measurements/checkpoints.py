@@ -12,14 +12,13 @@ import numpy as np
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from triagem.trainer.baseline import baseline
-from triagem.trainer.cross_validation import fold_numbers
-from triagem.trainer.data import Row, load
-from triagem.trainer.finetune import finetune
-from triagem.trainer.metrics import compute_metrics
-from triagem.trainer.schedule import fit_schedule
+from triagem.trainer.data.near_duplicates import fold_numbers
+from triagem.trainer.data.rows import Row, load
+from triagem.trainer.evaluate.baseline import baseline
+from triagem.trainer.evaluate.metrics import Floats, compute_metrics
+from triagem.trainer.fit.finetune import finetune
+from triagem.trainer.fit.schedule import fit_schedule
 from triagem.trainer.settings import TrainSettings
-from triagem.trainer.temperature_scaling import Floats
 
 FOLDS, DEV_FOLDS, BATCH = 4, 10, 64
 

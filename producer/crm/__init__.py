@@ -4,7 +4,8 @@
 the requests.
 """
 
-from triagem.producer.crm.adapter import (
+from triagem.producer.crm.crm_file import CrmConfig, CrmSettings, crm_from_environment, load_crm_file
+from triagem.producer.crm.payload import (
     AcceptedWebhook,
     IgnoredWebhook,
     RefusedWebhook,
@@ -12,7 +13,6 @@ from triagem.producer.crm.adapter import (
     Webhook,
     WebhookOutcome,
 )
-from triagem.producer.crm.crm_file import CrmConfig, CrmSettings, crm_from_environment, load_crm_file
 from triagem.producer.crm.receive import read_body, receive_webhook
 from triagem.producer.crm.settings import Source
 

@@ -8,8 +8,9 @@ from datetime import datetime
 from typing import Final
 
 from triagem.contracts.errors import InvalidTicket
-from triagem.producer.crm.adapter import AcceptedWebhook, IgnoredWebhook
 from triagem.producer.crm.payload import (
+    AcceptedWebhook,
+    IgnoredWebhook,
     join_subject,
     make_ticket,
     parse_id,

@@ -10,8 +10,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.ticket import first_error
-from triagem.outgoing import settings_file
-from triagem.outgoing.hosts import check_url
+from triagem.notify import settings_file
+from triagem.notify.crm import CrmTarget
+from triagem.notify.hosts import check_url
 from triagem.producer.crm.settings import ChatwootSource, FreshdeskSource, GenericSource, Source, ZendeskSource
 
 _ADAPTERS: Final[Mapping[str, type[Source]]] = {
@@ -33,14 +34,18 @@ class CrmConfig:
     allowed_hosts: tuple[str, ...] = ()
 
     @property
-    def targets(self) -> dict[str, str]:
-        """Delivery targets such as `shop.callback`, each with its source."""
+    def destinations(self) -> dict[str, CrmTarget]:
+        """Settings of the targets of results, by name: source and table, as in `shop.callback`."""
         return {
-            f"{name}.{table}": name
+            f"{name}.{table}": target
             for name, source in self.sources.items()
-            for table in _TARGET_TABLES
-            if getattr(source, table, None)
+            for table, target in source.destinations.items()
         }
+
+    @property
+    def targets(self) -> dict[str, str]:
+        """The source of each target."""
+        return {target: target.partition(".")[0] for target in self.destinations}
 
 
 class CrmSettings(BaseSettings):

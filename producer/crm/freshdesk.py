@@ -9,8 +9,15 @@ from datetime import datetime
 from typing import Final
 
 from triagem.contracts.errors import InvalidTicket
-from triagem.producer.crm.adapter import AcceptedWebhook, IgnoredWebhook
-from triagem.producer.crm.payload import join_subject, make_ticket, parse_id, text_or_empty, value_at
+from triagem.producer.crm.payload import (
+    AcceptedWebhook,
+    IgnoredWebhook,
+    join_subject,
+    make_ticket,
+    parse_id,
+    text_or_empty,
+    value_at,
+)
 from triagem.producer.crm.settings import FreshdeskSource
 
 # {{triggered_event}} of events that are not customer messages: `{status:{from:2,to:4}}`, `{note_type:private}`.

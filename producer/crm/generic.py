@@ -10,8 +10,7 @@ import jmespath
 
 from triagem.contracts.errors import InvalidTicket
 from triagem.contracts.ticket import Ticket
-from triagem.producer.crm.adapter import AcceptedWebhook, IgnoredWebhook
-from triagem.producer.crm.payload import make_ticket, parse_id, parse_time
+from triagem.producer.crm.payload import AcceptedWebhook, IgnoredWebhook, make_ticket, parse_id, parse_time
 from triagem.producer.crm.settings import GenericSource
 
 

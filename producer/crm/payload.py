@@ -2,6 +2,8 @@
 
 import json
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
@@ -12,6 +14,54 @@ from triagem.contracts.ticket import Ticket, accept
 
 _TIME: Final = TypeAdapter(AwareDatetime)
 _NAME: Final = re.compile(r"[a-z][a-z0-9_.:-]{0,79}")
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """A request exactly as received: signatures cover these bytes, so nothing may parse and re-encode them.
+
+    `token` is the query parameter `?token=`, for CRMs that can neither sign nor send a header.
+    """
+
+    body: bytes = field(repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    token: str | None = field(default=None, repr=False)
+
+    def header(self, name: str) -> str | None:
+        """A header's value, case-insensitive; None if it is absent."""
+        return next((value for key, value in self.headers.items() if key.lower() == name.lower()), None)
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptedWebhook:
+    """Customer messages, for the inbox. `unread`: unreadable records of a batch; also dead-letter the body."""
+
+    tickets: tuple[Ticket, ...]
+    unread: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class IgnoredWebhook:
+    """Understood, but not a customer message: an agent's reply, a private note, a tag (also our own), a ping."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadableWebhook:
+    """It may hold a customer message that we cannot read: dead-letter the body."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedWebhook:
+    """The sender is not authenticated: answer 401 and keep nothing. The reason is for the log, not for the sender."""
+
+    reason: str
+
+
+WebhookOutcome = AcceptedWebhook | IgnoredWebhook | UnreadableWebhook | RefusedWebhook
 
 
 def parse(body: bytes) -> object:

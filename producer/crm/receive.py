@@ -4,15 +4,15 @@ from datetime import datetime
 
 from triagem.contracts.errors import InvalidTicket
 from triagem.producer.crm import chatwoot, freshdesk, generic, zendesk
-from triagem.producer.crm.adapter import (
+from triagem.producer.crm.payload import (
     AcceptedWebhook,
     IgnoredWebhook,
     RefusedWebhook,
     UnreadableWebhook,
     Webhook,
     WebhookOutcome,
+    parse,
 )
-from triagem.producer.crm.payload import parse
 from triagem.producer.crm.settings import ChatwootSource, FreshdeskSource, GenericSource, Source, ZendeskSource
 from triagem.producer.crm.signature import check_signature, check_token
 

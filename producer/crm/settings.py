@@ -5,9 +5,16 @@ from urllib.parse import quote
 
 import jmespath
 from jmespath.exceptions import JMESPathError
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 
-from triagem.outgoing.standard_webhooks import SigningKey
+from triagem.notify.crm import (
+    CallbackSettings,
+    ChatwootAccount,
+    ChatwootLabels,
+    CrmTarget,
+    ZendeskTags,
+)
+from triagem.notify.settings_file import SettingsTable
 from triagem.producer.crm.signature import CHATWOOT, ZENDESK, SignatureScheme
 
 
@@ -25,41 +32,11 @@ def _quoted(external_id: str) -> str:
 
 
 _Expression = Annotated[str, AfterValidator(_expression)]
-_Site = Annotated[str, Field(pattern=r"^https?://[^?#]+$"), AfterValidator(lambda url: url.rstrip("/"))]
-_Prefix = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]+$", description="tags with this prefix are ours")]
 _SigningSecret = Annotated[SecretStr, Field(min_length=8)]
 _Token = Annotated[SecretStr, Field(min_length=16, description="chosen by us: openssl rand -hex 32")]
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
-
-class CallbackSettings(_Table):
-    """The URL that results of this source are sent to, signed after Standard Webhooks."""
-
-    url: str
-    secret: SigningKey
-
-
-class ZendeskTags(_Table):
-    """The Zendesk account that sets tags."""
-
-    url: _Site = Field(description="https://SUBDOMAIN.zendesk.com")
-    user: str = Field(min_length=3, description="the e-mail address that the API token belongs to")
-    token: Annotated[SecretStr, Field(min_length=8)]
-    prefix: _Prefix = "triagem-"
-
-
-class ChatwootLabels(_Table):
-    """The Chatwoot account that sets labels."""
-
-    url: _Site = Field(description="https://app.chatwoot.com, or your own server")
-    token: Annotated[SecretStr, Field(min_length=8)]
-    prefix: _Prefix = "triagem-"
-
-
-class _BaseSource(_Table):
+class _BaseSource(SettingsTable):
     """Settings of every source: a name, a proof of the sender (`secret` or `token`), and optionally a callback."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$", description="name of the table, part of the URL")
@@ -71,6 +48,11 @@ class _BaseSource(_Table):
     def signature_scheme(self) -> SignatureScheme | None:
         """The signature scheme of this CRM; None if it does not sign."""
         return None
+
+    @property
+    def destinations(self) -> dict[str, CrmTarget]:
+        """Settings of the targets of results, by table."""
+        return {"callback": self.callback} if self.callback else {}
 
     @model_validator(mode="after")
     def _check_proof(self) -> Self:
@@ -91,6 +73,11 @@ class ZendeskSource(_BaseSource):
         """Timestamp and body, in base64."""
         return ZENDESK
 
+    @property
+    def destinations(self) -> dict[str, CrmTarget]:
+        """Also tags."""
+        return super().destinations | ({"tags": self.tags} if self.tags else {})
+
     def link(self, external_id: str) -> str | None:
         """The URL at which an agent finds the ticket."""
         return None if self.tags is None else f"{self.tags.url}/agent/tickets/{_quoted(external_id)}"
@@ -107,6 +94,12 @@ class ChatwootSource(_BaseSource):
         """Timestamp, dot and body, in hex; since Chatwoot 4.13."""
         return CHATWOOT
 
+    @property
+    def destinations(self) -> dict[str, CrmTarget]:
+        """Also labels."""
+        account = {"labels": ChatwootAccount(self.account_id, self.labels)} if self.labels else {}
+        return super().destinations | account
+
     def link(self, external_id: str) -> str | None:
         """The URL at which an agent finds the conversation."""
         if self.labels is None:
@@ -118,13 +111,13 @@ class FreshdeskSource(_BaseSource):
     """A Freshdesk account. Freshdesk does not sign."""
 
 
-class FieldExpressions(_Table):
+class FieldExpressions(SettingsTable):
     """JMESPath expressions that select the fields of a ticket in a record; `text` may have several, subject first."""
 
     external_id: _Expression
     text: Annotated[list[_Expression], Field(min_length=1)]
     revised_at: _Expression | None = Field(default=None, description="default: the time of receipt")
-    metadata: dict[str, _Expression] = {}
+    metadata: dict[str, _Expression] = Field(default_factory=dict)
 
 
 class GenericSource(_BaseSource):

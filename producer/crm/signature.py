@@ -13,8 +13,7 @@ from typing import Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from triagem.contracts.errors import InvalidTicket
-from triagem.producer.crm.adapter import RefusedWebhook, Webhook
-from triagem.producer.crm.payload import parse_time
+from triagem.producer.crm.payload import RefusedWebhook, Webhook, parse_time
 
 REPLAY_WINDOW: Final = timedelta(minutes=5)
 TOKEN_HEADER: Final = "X-Triagem-Token"  # noqa: S105 - a header's name

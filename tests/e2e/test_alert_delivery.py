@@ -1,5 +1,5 @@
-"""Doubtful tickets of a real worker reach a webhook and a mailbox, each message once by its id, though both are away
-twice and `triagem ops` is killed while it tells them."""
+"""Alerts of unsure tickets reach a webhook and a mailbox, each message once by its id, although both are unavailable
+twice and `triagem ops` is killed while it sends them."""
 
 import os
 import signal
@@ -22,10 +22,10 @@ from tests.support.waiting import until
 from triagem.cli.processes import WorkerProcess
 from triagem.cli.stack import Endpoints
 from triagem.db import Database
-from triagem.db.alerts import undelivered_alerts
+from triagem.db.outbox.alerts import undelivered_alerts
 from triagem.inbox import Inbox, InboxSettings, connect
-from triagem.worker.app import ops_app
-from triagem.worker.settings import OpsSettings
+from triagem.ops.app import ops_app
+from triagem.ops.settings import OpsSettings
 
 RULES = """
 [rules.doubtful]
@@ -36,7 +36,7 @@ every_s = 1
 
 @dataclass
 class Receivers:
-    """Who is told. The next request kills `victim` before it is answered."""
+    """The receivers of alerts. The next request kills `victim` before it is answered."""
 
     mailbox: Mailbox
     victim: int = 0
@@ -53,20 +53,20 @@ class Receivers:
 
 @pytest.fixture
 def receivers() -> Iterator[Receivers]:
-    """A webhook's receiver and a mailbox, both away at first."""
-    made = Receivers(Mailbox())
+    """A webhook's receiver and a mailbox, both unavailable at first."""
+    both = Receivers(Mailbox())
     with ExitStack() as opened:
-        opened.enter_context(made.hook.open())
-        opened.enter_context(made.mailbox.open())
-        made.hook.next_responses, made.mailbox.next_responses = [UNAVAILABLE, UNAVAILABLE], ["451 later", "451 later"]
-        yield made
+        opened.enter_context(both.hook.open())
+        opened.enter_context(both.mailbox.open())
+        both.hook.next_responses, both.mailbox.next_responses = [UNAVAILABLE, UNAVAILABLE], ["451 later", "451 later"]
+        yield both
 
 
 def refused(database: Database, attempts: int) -> bool:
-    """Whether both messages were tried so often, and what became of it is noted."""
+    """Whether both messages were attempted this many times and each outcome is recorded."""
     with database.autocommit() as connection:
-        found = connection.execute(text("SELECT attempts, leased_until FROM deliveries")).all()
-    return found == [(attempts, None)] * 2
+        deliveries = connection.execute(text("SELECT attempts, leased_until FROM deliveries")).all()
+    return deliveries == [(attempts, None)] * 2
 
 
 def run_task(endpoints: Endpoints) -> None:
@@ -101,14 +101,14 @@ def test_each_message_arrives_once_by_its_id(
         until(lambda: "ops_ready" in log.read_text(), seconds=60)
         return started[-1]
 
-    def settled() -> bool:
+    def delivered() -> bool:
         make_due(database)
         run_task(endpoints)
         return {state for _, state, _ in delivery_states(database)} == {"delivered"}
 
     try:
         first = ops()
-        start_worker(instant_models, TRIAGEM_REVIEW_THRESHOLD="1")  # a model that is never sure enough
+        start_worker(instant_models, TRIAGEM_REVIEW_THRESHOLD="1")  # no confidence reaches it
         publish(inbox, 40)
         until(lambda: drained(inbox), seconds=60)
         run_task(endpoints)
@@ -123,19 +123,19 @@ def test_each_message_arrives_once_by_its_id(
         until(lambda: first.exit_status is not None)
         assert ("doubtful.team", "waiting", 3) in delivery_states(database)
         ops()
-        until(settled, seconds=60)
+        until(delivered, seconds=60)
     finally:
         for process in started:
             process.kill()
 
-    told: list[dict[str, Any]] = [verified_data(one) for one in receivers.hook.received]
-    assert len(told) == 4  # away, away, killed, taken
-    (whole,) = {one["id"]: one for one in told}.values()
-    assert whole["tickets"] == 40
-    assert len(whole["least_sure"]) == 5
-    assert whole["least_sure"][0]["link"].startswith("https://triagem.example.com/console/ticket?source=")
+    notified: list[dict[str, Any]] = [verified_data(request) for request in receivers.hook.received]
+    assert len(notified) == 4  # unavailable, unavailable, killed, delivered
+    (message,) = {message["id"]: message for message in notified}.values()
+    assert message["tickets"] == 40
+    assert len(message["least_sure"]) == 5
+    assert message["least_sure"][0]["link"].startswith("https://triagem.example.com/console/ticket?source=")
 
-    (message_id,) = {one["Message-ID"] for one in receivers.mailbox.received}
+    (message_id,) = {email["Message-ID"] for email in receivers.mailbox.received}
     assert message_id.endswith("@example.com>")
-    assert "40 tickets que alguém deve conferir" in receivers.mailbox.received[-1].get_content()
+    assert "40 tickets para revisar" in receivers.mailbox.received[-1].get_content()
     assert undelivered_alerts(database, limit=9) == []

@@ -10,7 +10,7 @@ from triagem.db import Database
 from triagem.inbox import Inbox
 
 
-def test_workers_that_run_classify_the_export_and_live_on(
+def test_running_workers_classify_the_export_and_keep_running(
     triagem: Triagem, start_worker: StartWorker, instant_models: Path, database: Database, inbox: Inbox
 ) -> None:
     worker = start_worker(instant_models, "tests.support.engines:noop")
@@ -24,11 +24,11 @@ def test_workers_that_run_classify_the_export_and_live_on(
     assert worker.exit_status is None
 
 
-def test_there_is_nothing_to_keep(triagem: Triagem) -> None:
+def test_attach_and_keep_exclude_each_other(triagem: Triagem) -> None:
     assert triagem("demo", "--attach", "--keep").status == 2
 
 
-def test_an_ops_worker_that_answers_first_is_passed_over() -> None:
+def test_an_ops_worker_that_answers_first_is_skipped() -> None:
     ops, idle, busy = {"error": "this worker runs no pipeline"}, {"busy_rate_per_s": 0.0}, {"busy_rate_per_s": 7.5}
     assert first_busy_rate([{"ops": ops}, {"idle": idle}, {"busy": busy}]) == 7.5
     assert first_busy_rate([{"ops": ops}]) is None

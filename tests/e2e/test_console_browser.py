@@ -1,4 +1,4 @@
-"""A person at the console in a real browser: a ticket arrives, is reviewed by keyboard, found, a model promoted."""
+"""The console in a real browser: a ticket arrives, is reviewed by keyboard and found; a model is promoted."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,11 +15,12 @@ from tests.support.waiting import until
 from triagem import Publisher, TicketFields
 from triagem.cli.stack import Endpoints
 from triagem.contracts.ticket import Lane
-from triagem.db import Database, dead_letters
-from triagem.db.api_keys import Scope, create_key
-from triagem.db.queries import find_ticket_with_history
-from triagem.db.search import index_queued_tickets
-from triagem.db.window import write_window
+from triagem.db import Database
+from triagem.db.auth import Scope, create_key
+from triagem.db.tickets import dead_letters
+from triagem.db.tickets.queries import find_ticket_with_history
+from triagem.db.tickets.search import index_queued_tickets
+from triagem.db.tickets.window import write_window
 from triagem.gateway.services import Services
 from triagem.inbox import Inbox
 from triagem.registry import Registry
@@ -46,18 +47,18 @@ def opened(database: Database, inbox: Inbox, registry: Registry) -> Services:
 
 @pytest.fixture
 def console(opened: Services, chrome: Any) -> Iterator[Any]:
-    """A page that is logged in, which fails the test if the browser complains of anything."""
+    """A logged-in page; the test fails if the browser logs a warning or an error."""
     _, secret = create_key(opened.database, "ana", [Scope.ADMIN])
     context = chrome.new_context(locale="en-GB", viewport=dict(zip(("width", "height"), SIZES["wide"], strict=True)))
     page = context.new_page()
-    said: list[str] = []
+    messages: list[str] = []
 
-    def hear(message: Any) -> None:
+    def record(message: Any) -> None:
         if message.type in {"error", "warning"}:
-            said.append(message.text)
+            messages.append(message.text)
 
-    page.on("console", hear)
-    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("console", record)
+    page.on("pageerror", lambda error: messages.append(str(error)))
     with served(opened) as address:
         page.goto(f"{address}/console/")
         page.fill("#key", secret)
@@ -66,17 +67,17 @@ def console(opened: Services, chrome: Any) -> Iterator[Any]:
         page.address = f"{address}/console"
         yield page
         context.close()
-    assert said == []
+    assert messages == []
 
 
 def test_a_ticket_arrives_is_reviewed_by_keyboard_and_found_and_a_model_is_promoted(
     console: Any, database: Database, inbox: Inbox, endpoints: Endpoints, registry: Registry
 ) -> None:
     assert "No tickets yet" in console.content()
-    ours: TicketFields = {"source": "crm", "external_id": "4711", "text": "Minha fatura veio em dobro"}
+    ticket: TicketFields = {"source": "crm", "external_id": "4711", "text": "Minha fatura veio em dobro"}
     with running(endpoints, registry.root):
-        Publisher(inbox).publish_many([ours])
-        console.get_by_text("of the newest 1;").wait_for(timeout=30_000)  # the page asks for itself
+        Publisher(inbox).publish_many([ticket])
+        console.get_by_text("of the newest 1;").wait_for(timeout=30_000)  # the page refreshes itself
 
     console.get_by_role("link", name="Review", exact=True).click()
     console.get_by_text("Minha fatura veio em dobro").wait_for()
@@ -86,9 +87,9 @@ def test_a_ticket_arrives_is_reviewed_by_keyboard_and_found_and_a_model_is_promo
     console.get_by_text("Review undone").wait_for()
     console.keyboard.press("s")
     console.get_by_text("Saved: suporte").wait_for()
-    shown = find_ticket_with_history(database, "crm", "4711")
-    assert shown
-    assert (shown.ticket["label"], shown.ticket["reviewer"]) == ("suporte", "ana")
+    detail = find_ticket_with_history(database, "crm", "4711")
+    assert detail
+    assert (detail.ticket["label"], detail.ticket["reviewer"]) == ("suporte", "ana")
 
     until(lambda: index_queued_tickets(database) == 0)
     console.get_by_role("link", name="Tickets", exact=True).click()
@@ -105,7 +106,7 @@ def test_a_ticket_arrives_is_reviewed_by_keyboard_and_found_and_a_model_is_promo
 
 
 def pages(console: Any, database: Database) -> Iterator[str]:
-    """Each page of the console, open, with a ticket that tries to be code."""
+    """Opens each page of the console, with a ticket whose fields contain HTML and scripts."""
     evil = unsure(EVIL, text=EVIL, source="<b>crm</b>", metadata={EVIL: EVIL})
     write_window(database, [evil, *(unsure(str(number), 0.5 + number / 100) for number in range(30))])
     dead_letters.insert_dead_letter(database, Lane.LIVE, b"1-0", b"{", EVIL)
@@ -122,7 +123,7 @@ def pages(console: Any, database: Database) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
-def test_no_page_keeps_anybody_out_or_runs_what_a_customer_wrote(
+def test_every_page_is_accessible_and_runs_no_code_of_a_customer(
     console: Any, database: Database, scheme: str
 ) -> None:
     script = axe()
@@ -130,12 +131,15 @@ def test_no_page_keeps_anybody_out_or_runs_what_a_customer_wrote(
     for path in pages(console, database):
         assert console.evaluate("window.evil") is None, path
         console.evaluate(script)
-        found = console.evaluate("axe.run()")["violations"]
-        grave = [(one["id"], [node["html"] for node in one["nodes"]]) for one in found if one["impact"] in GRAVE]
-        assert grave == [], path
+        violations = [
+            (violation["id"], [node["html"] for node in violation["nodes"]])
+            for violation in console.evaluate("axe.run()")["violations"]
+            if violation["impact"] in SEVERE
+        ]
+        assert violations == [], path
 
 
-GRAVE = {"serious", "critical"}
+SEVERE = {"serious", "critical"}
 
 
 def test_on_a_phone_no_page_is_wider_than_the_screen(console: Any, database: Database) -> None:

@@ -1,4 +1,4 @@
-"""The fault suite in short: whatever is done to the pipe, each accepted ticket ends as exactly one current result.
+"""The fault suite in short form: after any fault, each accepted ticket ends as exactly one current result.
 
 `make faults` inflicts the same faults in full.
 """
@@ -12,7 +12,7 @@ from tests.faults.catalog import Fault
 from tests.faults.families import FAMILIES
 from tests.faults.rig import Rig
 
-ALL = [pytest.param(one, id=f"{family}: {one.name}") for family, faults in FAMILIES.items() for one in faults]
+ALL = [pytest.param(fault, id=f"{family}: {fault.name}") for family, faults in FAMILIES.items() for fault in faults]
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
 
 
 @pytest.mark.parametrize("fault", ALL)
-def test_nothing_is_lost_doubled_or_wrongly_condemned(rig: Rig, fault: Fault) -> None:
+def test_no_ticket_is_lost_duplicated_or_wrongly_dead_lettered(rig: Rig, fault: Fault) -> None:
     print(f"python -m tests.faults --short --seed {rig.seed} --only '{fault.name}'")  # shown when it fails
     with rig.clean(fault.name):
         fault.inflict(rig, fault.short)

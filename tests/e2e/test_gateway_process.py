@@ -1,4 +1,4 @@
-"""`triagem gateway` as a process: what it has accepted stays, and bad clients are nobody else's trouble."""
+"""`triagem gateway` as a process: accepted tickets are kept, and bad clients affect no others."""
 
 import json
 import os
@@ -20,13 +20,13 @@ from tests.support.command import Triagem, assert_one_line
 from tests.support.waiting import until
 from triagem.cli.processes import WorkerProcess
 from triagem.cli.stack import Endpoints, LocalStack
-from triagem.cli.stack.ports import choose_port
+from triagem.cli.stack.state import choose_port
 from triagem.contracts.ticket import Lane
 from triagem.db import Database
-from triagem.db.api_keys import Scope, create_key
+from triagem.db.auth import Scope, create_key
 from triagem.inbox import Inbox
 
-PATIENCE_S = 1
+RECEIVE_TIMEOUT_S = 1
 
 
 class Gateway:
@@ -39,34 +39,34 @@ class Gateway:
             folder / "gateway.log",
             "gateway",
             TRIAGEM_GATEWAY_PORT=str(self.port),
-            TRIAGEM_GATEWAY_RECEIVE_TIMEOUT_S=str(PATIENCE_S),
+            TRIAGEM_GATEWAY_RECEIVE_TIMEOUT_S=str(RECEIVE_TIMEOUT_S),
             PYTHONPATH=str(ROOT),
         )
         until(lambda: "gateway_started" in self.process.log.read_text() or self.process.exit_status is not None)
         assert self.process.exit_status is None, self.process.exit_reason()
 
     def connect(self) -> socket.socket:
-        """A bare connection."""
+        """A TCP connection without HTTP."""
         return socket.create_connection(("127.0.0.1", self.port), timeout=30)
 
     def post(self, number: int, key: str) -> str | None:
-        """Hand in a ticket; the entry's id if it was accepted."""
+        """Submit a ticket; returns the entry's id if it was accepted."""
         connection = HTTPConnection("127.0.0.1", self.port, timeout=30)
         try:
             connection.request("POST", "/v1/tickets", body(number), {"Authorization": f"Bearer {key}"})
             answer = connection.getresponse()
-            told = json.loads(answer.read())
-            return str(told["receipts"][0]["entry_id"]) if answer.status == 202 else None
+            content = json.loads(answer.read())
+            return str(content["receipts"][0]["entry_id"]) if answer.status == 202 else None
         finally:
             connection.close()
 
 
 @pytest.fixture(scope="module")
 def gateway(stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    """One for the tests that leave it running."""
-    made = Gateway(stack.endpoints, tmp_path_factory.mktemp("gateway"))
-    yield made
-    made.process.kill()
+    """A gateway for the tests that leave it running."""
+    started = Gateway(stack.endpoints, tmp_path_factory.mktemp("gateway"))
+    yield started
+    started.process.kill()
 
 
 @pytest.fixture
@@ -85,18 +85,18 @@ def request(content: bytes, key: str, *, length: int | None = None) -> bytes:
     return f"{head}Content-Length: {len(content) if length is None else length}\r\n\r\n".encode() + content
 
 
-def put(inbox: Inbox) -> set[str]:
-    """The entries that Redis has."""
+def entry_ids(inbox: Inbox) -> set[str]:
+    """The ids of all entries in the live lane."""
     return {entry.id.decode() for entry in inbox.fetch(Lane.LIVE, "test", 100_000)}
 
 
-def test_sigterm_finishes_what_is_on_its_way_and_loses_nothing_that_was_accepted(
+def test_sigterm_finishes_open_requests_and_loses_no_accepted_ticket(
     endpoints: Endpoints, inbox: Inbox, key: str, tmp_path: Path
 ) -> None:
     gateway = Gateway(endpoints, tmp_path)
     accepted: list[str] = []
 
-    def send_until_it_is_gone(start: int) -> None:
+    def send_until_refused(start: int) -> None:
         number = start
         while True:
             number += 1
@@ -106,7 +106,7 @@ def test_sigterm_finishes_what_is_on_its_way_and_loses_nothing_that_was_accepted
             except OSError:
                 return
 
-    senders = [threading.Thread(target=send_until_it_is_gone, args=(one * 100_000,)) for one in range(4)]
+    senders = [threading.Thread(target=send_until_refused, args=(number * 100_000,)) for number in range(4)]
     for sender in senders:
         sender.start()
     whole = request(body(1), key)
@@ -114,19 +114,19 @@ def test_sigterm_finishes_what_is_on_its_way_and_loses_nothing_that_was_accepted
         halfway.sendall(whole[:-10])
         until(lambda: len(accepted) > 50)
         os.kill(gateway.process.pid, signal.SIGTERM)
-        until(lambda: not any(sender.is_alive() for sender in senders))  # nobody new is let in
+        until(lambda: not any(sender.is_alive() for sender in senders))  # no new connection is accepted
         halfway.sendall(whole[-10:])
-        answer = b"".join(iter(lambda: halfway.recv(65_536), b""))  # until the gateway hangs up
+        answer = b"".join(iter(lambda: halfway.recv(65_536), b""))  # until the gateway closes it
     assert answer.startswith(b"HTTP/1.1 202")
     accepted.append(json.loads(answer.partition(b"\r\n\r\n")[2])["receipts"][0]["entry_id"])
     until(lambda: gateway.process.exit_status is not None)
 
     assert gateway.process.exit_status == 0
-    assert set(accepted) <= put(inbox)
+    assert set(accepted) <= entry_ids(inbox)
     assert len(set(accepted)) == len(accepted)
 
 
-def test_a_client_that_never_finishes_its_head_or_its_body_is_let_go_and_others_are_served(
+def test_a_client_that_never_finishes_its_head_or_body_is_disconnected_and_others_are_served(
     gateway: Gateway, key: str
 ) -> None:
     heads = [gateway.connect() for _ in range(20)]
@@ -139,8 +139,8 @@ def test_a_client_that_never_finishes_its_head_or_its_body_is_let_go_and_others_
     assert gateway.post(1, key)
     assert all(head.recv(1024) == b"" for head in heads)
     assert all(slow.recv(1024).startswith(b"HTTP/1.1 408") for slow in bodies)
-    for one in heads + bodies:
-        one.close()
+    for connection in heads + bodies:
+        connection.close()
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_a_client_that_never_finishes_its_head_or_its_body_is_let_go_and_others_
     ],
     ids=["TLS", "version", "negative length", "two lengths", "huge length", "huge head", "odd path"],
 )
-def test_what_is_no_good_http_is_refused_and_others_are_served(gateway: Gateway, key: str, bad: bytes) -> None:
+def test_invalid_http_is_refused_and_others_are_served(gateway: Gateway, key: str, bad: bytes) -> None:
     with gateway.connect() as client:
         client.sendall(bad)
         assert client.recv(1024).startswith(b"HTTP/1.1 4")
@@ -164,7 +164,7 @@ def test_what_is_no_good_http_is_refused_and_others_are_served(gateway: Gateway,
     assert gateway.post(1, key)
 
 
-def test_clients_that_hang_up_in_the_middle_cost_nothing(gateway: Gateway, inbox: Inbox, key: str) -> None:
+def test_clients_that_disconnect_midway_do_no_harm(gateway: Gateway, inbox: Inbox, key: str) -> None:
     for _ in range(20):
         with gateway.connect() as client:
             client.sendall(request(body(1)[:-5], key, length=len(body(1))))
@@ -172,7 +172,7 @@ def test_clients_that_hang_up_in_the_middle_cost_nothing(gateway: Gateway, inbox
         client.sendall(request(body(2), key))  # and does not wait for the answer
 
     accepted = gateway.post(3, key)
-    assert accepted in put(inbox)
+    assert accepted in entry_ids(inbox)
     assert "Traceback" not in gateway.process.log.read_text()
 
 
@@ -186,17 +186,17 @@ def test_it_fits_in_256_mib(gateway: Gateway, key: str) -> None:
     assert peak / 1024 < 256
 
 
-def test_check_tells_whether_one_answers(gateway: Gateway, bare: Triagem) -> None:
+def test_check_reports_whether_a_gateway_answers(gateway: Gateway, bare: Triagem) -> None:
     assert bare("gateway", "--check", "--port", str(gateway.port)).status == 0
     answer = bare("gateway", "--check", "--port", str(choose_port()))
     assert (answer.status, len(answer.err.splitlines())) == (1, 1)
 
 
-def test_check_asks_nobody_but_the_gateway(gateway: Gateway, bare: Triagem) -> None:
+def test_check_requests_only_the_gateways_liveness(gateway: Gateway, bare: Triagem) -> None:
     bare("gateway", "--check", "--port", str(gateway.port))
     until(lambda: "/health" in gateway.process.log.read_text())
     assert set(re.findall(r"/health[\w/]*", gateway.process.log.read_text())) == {"/health/live"}
 
 
-def test_a_port_that_is_taken_is_said_in_one_line(gateway: Gateway, triagem: Triagem) -> None:
+def test_a_port_in_use_is_reported_in_one_line(gateway: Gateway, triagem: Triagem) -> None:
     assert_one_line(triagem("gateway", "--port", str(gateway.port)), str(gateway.port), "TRIAGEM_GATEWAY_PORT")

@@ -1,4 +1,4 @@
-"""A worker's memory is bounded: it holds what is in hand, not what it has seen."""
+"""A worker's memory is bounded: it holds the tickets in progress, not those it has classified."""
 
 import subprocess
 from pathlib import Path
@@ -17,17 +17,20 @@ CHUNK = 5_000
 
 
 def resident_mib(pid: int) -> float:
-    """What the process holds in memory now."""
+    """The process's resident memory."""
     return int(subprocess.check_output(["ps", "-o", "rss=", "-p", str(pid)])) / 1024
 
 
 def pass_through(inbox: Inbox, tickets: range) -> None:
-    """Put tickets, each with a text of its own, and wait until all have left Redis."""
+    """Publish tickets, each with its own text, and wait until all have left Redis."""
     publisher = Publisher(inbox)
     for start in tickets[::CHUNK]:
-        some = range(start, min(start + CHUNK, tickets.stop))
+        chunk = range(start, min(start + CHUNK, tickets.stop))
         publisher.publish_many(
-            [{"source": "crm", "external_id": str(one), "text": f"word {one} " * (1 + one % 3)} for one in some]
+            [
+                {"source": "crm", "external_id": str(number), "text": f"word {number} " * (1 + number % 3)}
+                for number in chunk
+            ]
         )
         until(lambda: inbox.depth(Lane.LIVE).waiting + inbox.in_flight(Lane.LIVE) == 0, seconds=120)
 
@@ -36,20 +39,22 @@ def pass_through(inbox: Inbox, tickets: range) -> None:
 def test_a_worker_does_not_grow_with_the_tickets_it_has_classified(
     tickets: int, inbox: Inbox, start_worker: StartWorker, instant_models: Path
 ) -> None:
-    worker = start_worker(instant_models, "triagem.cli.bench.noop_engines:noop")
-    assert_bounded(worker, inbox, settled=tickets // 3, tickets=tickets)
+    worker = start_worker(instant_models, "bench.noop_engines:noop")
+    assert_bounded(worker, inbox, warm_up=tickets // 3, tickets=tickets)
 
 
 @pytest.mark.slow
-def test_nor_does_one_with_a_real_bert(inbox: Inbox, start_worker: StartWorker, bert_models: Path) -> None:
+def test_a_worker_with_a_real_bert_does_not_grow_either(
+    inbox: Inbox, start_worker: StartWorker, bert_models: Path
+) -> None:
     worker = start_worker(bert_models, "triagem.engine.classify:load")
-    assert_bounded(worker, inbox, settled=50_000, tickets=150_000)
+    assert_bounded(worker, inbox, warm_up=50_000, tickets=150_000)
 
 
-def assert_bounded(worker: WorkerProcess, inbox: Inbox, *, settled: int, tickets: int) -> None:
-    """`settled`: by then caches are full and the allocator has what it needs."""
-    pass_through(inbox, range(settled))
+def assert_bounded(worker: WorkerProcess, inbox: Inbox, *, warm_up: int, tickets: int) -> None:
+    """`warm_up`: the tickets after which caches are full and the allocator has the memory it needs."""
+    pass_through(inbox, range(warm_up))
     before = resident_mib(worker.pid)
-    pass_through(inbox, range(settled, tickets))
+    pass_through(inbox, range(warm_up, tickets))
     assert worker.exit_status is None
     assert resident_mib(worker.pid) - before < GROWTH_MIB

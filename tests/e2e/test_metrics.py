@@ -15,15 +15,15 @@ from tests.support.waiting import until
 from triagem.cli.stack import LocalStack
 from triagem.contracts.ticket import Lane
 from triagem.db import Database
-from triagem.db.api_keys import Scope, create_key
-from triagem.db.tables import TRUNCATE_ALL
+from triagem.db.auth import Scope, create_key
+from triagem.db.schema import TRUNCATE_ALL
 from triagem.inbox import connect
 from triagem.inbox.stream import stream_key
-from triagem.worker.app import ops_app
-from triagem.worker.gpu import GAUGES as GPU_GAUGES
-from triagem.worker.settings import OpsSettings
+from triagem.ops.app import ops_app
+from triagem.ops.settings import OpsSettings
+from triagem.worker.metrics import GAUGES as GPU_GAUGES
 
-MARK = "paralelepipedo"  # in every text, source and ticket id that was handed in
+MARK = "paralelepipedo"  # in every submitted text, source and ticket id
 LIVE, BULK = 40, 10
 
 
@@ -50,7 +50,7 @@ def running(
             until(lambda: task_counted(started.page("ops")))
             until(lambda: started.page("ops").value("triagem_workers", state="at work") == 1)
             until(lambda: redis.xlen(stream_key(Lane.LIVE)) + redis.xlen(stream_key(Lane.BULK)) == 0)
-            yield started, database, [one["entry_id"] for one in receipts]
+            yield started, database, [receipt["entry_id"] for receipt in receipts]
 
 
 @pytest.fixture(scope="module")
@@ -58,10 +58,10 @@ def pages(running: tuple[System, Database, list[str]]) -> dict[str, MetricsPage]
     return {name: running[0].page(name) for name in PROCESSES}
 
 
-def rows(what: str, number: int) -> list[dict[str, Any]]:
+def rows(prefix: str, number: int) -> list[dict[str, Any]]:
     return [
-        {"source": MARK, "external_id": f"{MARK}-{what}-{one}", "text": f"{MARK} {'a ' * one}"}
-        for one in range(number)
+        {"source": MARK, "external_id": f"{MARK}-{prefix}-{index}", "text": f"{MARK} {'a ' * index}"}
+        for index in range(number)
     ]
 
 
@@ -74,7 +74,7 @@ def task_counted(page: MetricsPage) -> bool:
     return page.value("triagem_tasks_total", task="triagem.sweep", state="success") == 1
 
 
-def test_the_seeds_metrics_count_what_was_classified(pages: dict[str, MetricsPage]) -> None:
+def test_the_metrics_of_the_original_specification_count_classified_tickets(pages: dict[str, MetricsPage]) -> None:
     worker = pages["worker"]
     labels = [worker.value("predictions_total", class_=label) or 0 for label in ("suporte", "venda")]
     assert sum(labels) == LIVE + BULK
@@ -94,7 +94,9 @@ def test_a_ticket_is_counted_by_band_and_lane_with_its_confidence_and_its_wait(p
 
 
 def sum_of(page: MetricsPage, name: str, lane: str) -> float:
-    return sum(one for (of, labels), one in page.samples.items() if of == name and ("lane", lane) in labels)
+    return sum(
+        value for (metric, labels), value in page.samples.items() if metric == name and ("lane", lane) in labels
+    )
 
 
 def test_micro_batches_and_windows_are_measured(pages: dict[str, MetricsPage]) -> None:
@@ -112,7 +114,7 @@ def test_the_running_model_is_named(pages: dict[str, MetricsPage]) -> None:
     assert pages["worker"].value("triagem_model_epoch") == pages["ops"].value("triagem_current_epoch") == 1
 
 
-def test_what_all_workers_share_is_told_by_ops_alone(pages: dict[str, MetricsPage]) -> None:
+def test_shared_state_is_exported_by_ops_alone(pages: dict[str, MetricsPage]) -> None:
     ops = pages["ops"]
     assert [ops.value("triagem_store_up", store=store) for store in ("redis", "postgres", "registry")] == [1, 1, 1]
     assert ops.value("triagem_inbox_entries", lane="live", state="waiting") == 0
@@ -136,37 +138,38 @@ def test_requests_are_counted_by_route(pages: dict[str, MetricsPage]) -> None:
     assert gateway.value("triagem_http_tickets_total") == LIVE + BULK
 
 
-QUERIES = {rule["alert"]: [rule["expr"]] for rule in rules()} | {one["title"]: expressions(one) for one in panels()}
+QUERIES = {rule["alert"]: [rule["expr"]] for rule in rules()} | {
+    panel["title"]: expressions(panel) for panel in panels()
+}
 
 
-@pytest.mark.parametrize("who", QUERIES)
-def test_what_a_rule_or_a_panel_asks_for_is_told(pages: dict[str, MetricsPage], who: str) -> None:
-    told = list(pages.values())
-    for query in QUERIES[who]:
+@pytest.mark.parametrize("title", QUERIES)
+def test_every_series_that_a_rule_or_panel_queries_is_exported(pages: dict[str, MetricsPage], title: str) -> None:
+    for query in QUERIES[title]:
         for name, labels in selected_series(query):
-            if name in {one.name for one in GPU_GAUGES}:
+            if name in {gauge.name for gauge in GPU_GAUGES}:
                 continue  # this machine may have none
-            assert any(name in page.names for page in told), name
-            series = [dict(of) for page in told for one, of in page.samples if one == name]
-            # Where there is something to tell, there is a series with these labels.
-            assert not series or any(labels.items() <= one.items() for one in series), (name, labels)
+            assert any(name in page.names for page in pages.values()), name
+            series = [dict(pairs) for page in pages.values() for metric, pairs in page.samples if metric == name]
+            # A metric that has series has one with these labels.
+            assert not series or any(labels.items() <= pairs.items() for pairs in series), (name, labels)
 
 
-# What there is only now and then: a GPU, a run, a look for drift, an alert that waits.
-SELDOM = {"GPU memory", "GPU utilization", "Reclassification run", "Drift", "Waiting alerts"}
+# Panels without data here: there is no GPU, run, drift check or waiting alert.
+EMPTY_PANELS = {"GPU memory", "GPU utilization", "Reclassification run", "Drift", "Waiting alerts"}
 
 
 def test_prometheus_itself_answers_every_panel_and_runs_every_rule(
     running: tuple[System, Database, list[str]], tmp_path: Path
 ) -> None:
     targets = {f"triagem-{name}": port for name, port in running[0].ports.items()}
-    with prometheus(targets, tmp_path) as asking:
-        until(lambda: len(asking.query("rate(process_cpu_seconds_total[1m])")) == len(PROCESSES))
-        answers = {one["title"]: [asking.query(query) for query in expressions(one)] for one in panels()}
-        until(lambda: all(rule["health"] == "ok" for rule in asking.rules()) and len(asking.rules()) == len(rules()))
-        firing = [rule["name"] for rule in asking.rules() if rule["state"] == "firing"]
+    with prometheus(targets, tmp_path) as server:
+        until(lambda: len(server.query("rate(process_cpu_seconds_total[1m])")) == len(PROCESSES))
+        answers = {panel["title"]: [server.query(query) for query in expressions(panel)] for panel in panels()}
+        until(lambda: all(rule["health"] == "ok" for rule in server.rules()) and len(server.rules()) == len(rules()))
+        firing = [rule["name"] for rule in server.rules() if rule["state"] == "firing"]
 
-    assert {title for title, found in answers.items() if not all(found)} == SELDOM
+    assert {title for title, results in answers.items() if not all(results)} == EMPTY_PANELS
     assert firing == []
 
 
@@ -174,30 +177,30 @@ def test_no_label_holds_a_source_a_ticket_or_a_text(pages: dict[str, MetricsPage
     assert not [pair for page in pages.values() for pair in page.labels if MARK in pair[1]]
 
 
-def test_a_request_is_followed_to_its_rows_by_the_logs(running: tuple[System, Database, list[str]]) -> None:
+def test_a_request_can_be_followed_to_its_rows_in_the_logs(running: tuple[System, Database, list[str]]) -> None:
     started, database, receipts = running
-    requests = [one for one in started.log("gateway") if one.get("request_id") == "request-of-forty"]
-    windows = [one for one in started.log("worker") if "request-of-forty" in one.get("requests", ())]
+    requests = [event for event in started.log("gateway") if event.get("request_id") == "request-of-forty"]
+    windows = [event for event in started.log("worker") if "request-of-forty" in event.get("requests", ())]
     entries = [entry for window in windows for entry in window["entries"]]
 
-    assert [(one["event"], one["rows"]) for one in requests] == [("request", LIVE)]
+    assert [(event["event"], event["rows"]) for event in requests] == [("request", LIVE)]
     # Each window names 32 of its entries.
     assert set(entries) <= set(receipts)
     assert len(entries) + sum(window.get("more_entries", 0) for window in windows) == LIVE
     received = [datetime.fromtimestamp(int(entry.partition("-")[0]) / 1000, UTC) for entry in entries]
     with database.autocommit() as connection:
-        found = connection.execute(
+        tickets = connection.execute(
             text("SELECT external_id FROM tickets WHERE received_at = ANY(:times)"), {"times": received}
         )
-        assert {row.external_id for row in found} <= {one["external_id"] for one in rows("live", LIVE)}
+        assert {ticket.external_id for ticket in tickets} <= {row["external_id"] for row in rows("live", LIVE)}
 
 
-def test_a_windows_line_says_what_took_how_long(running: tuple[System, Database, list[str]]) -> None:
-    windows = [one for one in running[0].log("worker") if one["event"] == "window"]
-    assert sum(one["tickets"] for one in windows) == LIVE + BULK
-    assert sum(one.get("live", 0) for one in windows) == LIVE
-    assert len({one["window"] for one in windows}) == len(windows)
-    for one in windows:
-        assert one["model"] == "v1.0.0"
-        assert min(one[f"{what}_ms"] for what in ("queue", "tokenise", "model", "commit")) >= 0
-    assert not [one for one in windows if MARK in str(one)]
+def test_a_windows_log_line_has_the_time_of_each_stage(running: tuple[System, Database, list[str]]) -> None:
+    windows = [event for event in running[0].log("worker") if event["event"] == "window"]
+    assert sum(window["tickets"] for window in windows) == LIVE + BULK
+    assert sum(window.get("live", 0) for window in windows) == LIVE
+    assert len({window["window"] for window in windows}) == len(windows)
+    for window in windows:
+        assert window["model"] == "v1.0.0"
+        assert min(window[f"{stage}_ms"] for stage in ("queue", "tokenise", "model", "commit")) >= 0
+    assert not [window for window in windows if MARK in str(window)]

@@ -1,10 +1,13 @@
-"""The ops worker and beat as processes: what beat sends is done, once told, whatever is killed in between."""
+"""The ops worker and beat as processes: tasks run, and each alert is raised once, whatever is killed in between."""
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
+from subprocess import CompletedProcess, run
 from typing import Any, cast
 
 import pytest
@@ -12,17 +15,19 @@ from redis import Redis
 from sqlalchemy import text
 
 from tests.e2e.conftest import ROOT
+from tests.support.forgetting import waiting_payloads
 from tests.support.processes import descendants
 from tests.support.version_history import promoted, reviewed
 from tests.support.waiting import until
 from triagem.cli.processes import WorkerProcess
 from triagem.cli.stack import Endpoints
+from triagem.contracts.wire import decode
 from triagem.db import Database
-from triagem.db.alerts import RETRAINING_DUE, undelivered_alerts
-from triagem.inbox import connect
-from triagem.worker.app import ops_app
+from triagem.db.outbox.alerts import RETRAINING_DUE, undelivered_alerts
+from triagem.inbox import Inbox, connect
+from triagem.ops.app import ops_app
+from triagem.ops.settings import OpsSettings
 from triagem.worker.health import check
-from triagem.worker.settings import OpsSettings
 
 Start = Callable[..., WorkerProcess]
 
@@ -46,7 +51,7 @@ def start(endpoints: Endpoints, tmp_path: Path) -> Iterator[Start]:
 
 @pytest.fixture
 def broker(endpoints: Endpoints) -> Redis:
-    """What Celery's messages are in."""
+    """The Redis database of Celery's messages."""
     return connect(endpoints.broker_url)
 
 
@@ -56,14 +61,15 @@ def send(endpoints: Endpoints, **options: Any) -> None:
         app.send_task("triagem.due", queue="ops", **options)
 
 
-def told(database: Database) -> list[str]:
-    """What was told, oldest first, without the month."""
+def raised_alerts(database: Database) -> list[str]:
+    """What the raised alerts are about, oldest first, without the month."""
     return [
-        one.about.rpartition(" ")[0] for one in reversed(undelivered_alerts(database, kind=RETRAINING_DUE, limit=99))
+        alert.about.rpartition(" ")[0]
+        for alert in reversed(undelivered_alerts(database, kind=RETRAINING_DUE, limit=99))
     ]
 
 
-def test_what_beat_sends_is_done_and_told_once_and_both_end_when_asked(
+def test_tasks_of_beat_run_and_alert_once_and_both_processes_end_on_sigterm(
     start: Start, database: Database, broker: Redis, tmp_path: Path
 ) -> None:
     heartbeat = tmp_path / "heartbeat"
@@ -71,9 +77,9 @@ def test_what_beat_sends_is_done_and_told_once_and_both_end_when_asked(
     beat = start(
         "beat", TRIAGEM_TRAINING_DUE_AT="1s", TRIAGEM_DRIFT_AT="1s", TRIAGEM_BEAT_SCHEDULE=str(tmp_path / "kept")
     )
-    until(lambda: ops.log.read_text().count('"due"') >= 3, seconds=60)
-    until(lambda: '"event": "drift"' in ops.log.read_text())
-    assert told(database) == ["v1.0.0 age"]
+    until(lambda: ops.log.read_text().count('"retraining_checked"') >= 3, seconds=60)
+    until(lambda: '"event": "drift_checked"' in ops.log.read_text())
+    assert raised_alerts(database) == ["v1.0.0 age"]
     assert check(heartbeat) is None
     assert list(tmp_path.glob("kept*"))
 
@@ -87,19 +93,19 @@ def test_what_beat_sends_is_done_and_told_once_and_both_end_when_asked(
 
 
 @pytest.mark.parametrize("victim", ["the process of the task", "the whole worker"])
-def test_a_task_that_is_killed_between_two_alerts_runs_again_and_each_is_told_once(
+def test_a_task_that_is_killed_between_two_alerts_runs_again_and_raises_each_once(
     start: Start, endpoints: Endpoints, database: Database, broker: Redis, victim: str
 ) -> None:
     reviewed(database, "a", "cobranca")  # a second reason
     ops = start("ops")
     with database.engine.connect() as blocking, blocking.begin() as transaction:
-        # An alert with the same key, not committed: the task waits for what becomes of it.
+        # An alert with the same key, not committed: the task waits for its outcome.
         key = f"v1.0.0 new-label cobranca {time.strftime('%Y-%m', time.gmtime())}"
         insert = text("INSERT INTO alerts (kind, key) VALUES ('retraining-due', :key)")
         blocking.execute(insert, {"key": key})
         send(endpoints)
         until(lambda: waits(database), seconds=60)
-        assert told(database) == ["v1.0.0 age"]
+        assert raised_alerts(database) == ["v1.0.0 age"]
         if victim == "the whole worker":
             ops.kill()
         else:
@@ -110,13 +116,16 @@ def test_a_task_that_is_killed_between_two_alerts_runs_again_and_each_is_told_on
     if victim == "the whole worker":
         assert broker.hlen("unacked") == 1
         (tag,) = cast("list[bytes]", broker.zrange("unacked_index", 0, -1))
-        broker.zadd("unacked_index", {tag: time.time() - 3600})  # as if it was given out an hour ago
+        broker.zadd("unacked_index", {tag: time.time() - 3600})  # as if it had been delivered an hour ago
         ops = start("ops")
 
-    # The statement that was on its way when the task was killed may have been done; the task says what it finds.
-    until(lambda: ops.log.read_text().count('"due"') == (1 if victim == "the whole worker" else 2), seconds=60)
+    # The statement in flight when the task was killed may have been executed; the task logs what it finds.
+    until(
+        lambda: ops.log.read_text().count('"retraining_checked"') == (1 if victim == "the whole worker" else 2),
+        seconds=60,
+    )
     until(lambda: broker.llen("ops") == broker.hlen("unacked") == 0)
-    assert told(database) == ["v1.0.0 age", "v1.0.0 new-label cobranca"]
+    assert raised_alerts(database) == ["v1.0.0 age", "v1.0.0 new-label cobranca"]
 
 
 def waits(database: Database) -> bool:
@@ -125,23 +134,70 @@ def waits(database: Database) -> bool:
         return bool(connection.execute(text("SELECT count(*) FROM pg_locks WHERE NOT granted")).scalar_one())
 
 
-def test_what_was_sent_while_nobody_was_there_is_dropped_once_it_has_expired(
+def test_a_task_sent_while_no_worker_runs_is_dropped_once_it_has_expired(
     start: Start, endpoints: Endpoints, broker: Redis
 ) -> None:
     for _ in range(3):
         send(endpoints, expires=0.01)
     send(endpoints)
     ops = start("ops")
-    until(lambda: '"due"' in ops.log.read_text(), seconds=60)
+    until(lambda: '"retraining_checked"' in ops.log.read_text(), seconds=60)
     until(lambda: broker.llen("ops") == broker.hlen("unacked") == 0)
-    assert ops.log.read_text().count('"due"') == 1
+    assert ops.log.read_text().count('"retraining_checked"') == 1
 
 
-def test_a_task_that_fails_is_done_with_and_its_log_says_no_more_than_what_kind_of_error_it_was(
+def test_a_failing_task_is_not_repeated_and_its_log_names_only_the_error_type(
     start: Start, endpoints: Endpoints, broker: Redis
 ) -> None:
     send(endpoints, args=["minha senha"])
     ops = start("ops")
     until(lambda: 'raised unexpected: TypeError"' in ops.log.read_text(), seconds=60)
     until(lambda: broker.llen("ops") == broker.hlen("unacked") == 0)
+    assert "minha senha" not in ops.log.read_text()
+
+
+def celery(endpoints: Endpoints, folder: Path, *arguments: str) -> CompletedProcess[str]:
+    """Run Celery's own command, with the URL of Redis in a file."""
+    url = folder / "redis-url"
+    url.write_text(endpoints.redis_url)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("TRIAGEM_")}
+    environment |= {"TRIAGEM_REDIS_URL_FILE": str(url), "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "celery", *arguments]
+    return run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_celerys_command_inspects_a_running_ops_worker(start: Start, endpoints: Endpoints, tmp_path: Path) -> None:
+    ops = start("ops")
+    until(lambda: "ops_ready" in ops.log.read_text(), seconds=60)
+
+    for module in ("triagem.ops.app", "triagem.worker.app"):
+        ping = celery(endpoints, tmp_path, "-A", module, "inspect", "ping")
+        assert "pong" in ping.stdout, ping.stderr
+    active = celery(endpoints, tmp_path, "-A", "triagem.ops.app", "inspect", "active")
+    assert f"ops-{ops.pid}@" in active.stdout
+
+
+def test_celerys_command_does_not_start_a_worker_without_a_pipeline(endpoints: Endpoints, tmp_path: Path) -> None:
+    ended = celery(endpoints, tmp_path, "-A", "triagem.worker.app", "worker")
+
+    assert ended.returncode != 0
+    assert "start workers with `triagem worker`" in ended.stderr
+
+
+def test_a_service_that_uses_celery_submits_tickets(start: Start, endpoints: Endpoints, broker: Redis) -> None:
+    inbox = Inbox(connect(endpoints.redis_url))
+    with ops_app(endpoints.broker_url, OpsSettings()) as app:
+        app.loader.import_default_modules()
+        enqueue = app.tasks["triagem.enqueue"]
+        enqueue.delay(source="shop", external_id="4711", text="Quanto custa?", revised_at="2026-11-02T09:30:00-03:00")
+        enqueue.delay(source="shop", external_id="4712", text="minha senha", lane="fast")
+    ops = start("ops")
+
+    until(lambda: waiting_payloads(inbox) != [], seconds=60)
+    until(lambda: broker.llen("ops") == broker.hlen("unacked") == 0)
+
+    (ticket,) = map(decode, waiting_payloads(inbox))
+    assert (ticket.external_id, ticket.text) == ("4711", "Quanto custa?")
+    assert ticket.revised_at == datetime.fromisoformat("2026-11-02T12:30:00Z")
+    until(lambda: "lane: is not one of live, bulk" in ops.log.read_text())
     assert "minha senha" not in ops.log.read_text()

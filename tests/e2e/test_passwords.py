@@ -1,4 +1,4 @@
-"""No password in a log, on a command line, in a repr or in a message, whoever refuses it."""
+"""No password appears in a log, on a command line, in a repr or in an error message, whichever server refuses it."""
 
 import subprocess
 from pathlib import Path
@@ -23,7 +23,7 @@ REDIS, DATABASE, BROKER = "TRIAGEM_REDIS_URL", "TRIAGEM_DATABASE_URL", "TRIAGEM_
 
 
 def passwords(endpoints: Endpoints) -> tuple[str, ...]:
-    """All that may be nowhere."""
+    """All passwords, none of which may appear anywhere."""
     urls = (endpoints.redis_url, endpoints.database_url, endpoints.reader_url)
     return (WRONG, *(str(make_url(url).password) for url in urls))
 
@@ -49,7 +49,7 @@ def test_no_process_has_a_password_on_its_command_line(
 
 
 @pytest.mark.parametrize("variable", [REDIS, DATABASE])
-def test_a_refused_login_is_told_by_every_command_without_a_password(
+def test_every_command_reports_a_refused_login_without_a_password(
     triagem: Triagem, endpoints: Endpoints, monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
     monkeypatch.setenv(variable, wrong(endpoints, variable))
@@ -95,8 +95,8 @@ def test_no_repr_shows_a_password(endpoints: Endpoints) -> None:
     app = make_app(redis_url)
     with Database(database_url) as database:
         shown = {
-            type(one).__name__: f"{one!r} {one}"
-            for one in (
+            type(value).__name__: f"{value!r} {value}"
+            for value in (
                 InboxSettings.model_validate({"redis_url": redis_url}),
                 DatabaseSettings.model_validate({"database_url": database_url}),
                 WorkerSettings.model_validate({"broker_url": redis_url}),

@@ -1,4 +1,4 @@
-"""A ticket's text is a person's: it is in the inbox, in the database and in the answer to who asks for it, only."""
+"""A ticket's text is personal data: it is only in the inbox, the database and the answer to a request for it."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -16,15 +16,15 @@ from tests.support.pipeline import stored
 from tests.support.waiting import until
 from triagem import Publisher, TicketFields
 from triagem.cli.stack import LocalStack
-from triagem.cli.stack.ports import choose_port
+from triagem.cli.stack.state import choose_port
 from triagem.contracts.ticket import Lane
 from triagem.db import Database
 from triagem.inbox import Inbox
 from triagem.inbox.stream import stream_key
 
-Said = Callable[..., dict[str, str]]
+CollectOutput = Callable[..., dict[str, str]]
 
-MARK: Final = "Zqx7391"  # stands for what nobody may read
+MARK: Final = "Zqx7391"  # stands for personal data
 NUMBER: Final = 10**18 + 7391  # so does this
 UNREADABLE: Final = [
     MARK.encode(),
@@ -57,18 +57,18 @@ BAD_LINES: Final = [
 ]
 
 
-def publish(inbox: Inbox, number: int, words: str = "") -> None:
-    """Hand in tickets whose text and metadata nobody may read."""
+def publish(inbox: Inbox, number: int, prefix: str = "") -> None:
+    """Publish tickets whose text and metadata are personal data."""
     metadata: dict[str, JsonValue] = {"phone": MARK, "more": [{"note": MARK, "number": NUMBER}]}
     rows: list[TicketFields] = [
-        {"source": "crm", "external_id": f"{words}{one}", "text": f"{words} {MARK}", "metadata": metadata}
-        for one in range(number)
+        {"source": "crm", "external_id": f"{prefix}{index}", "text": f"{prefix} {MARK}", "metadata": metadata}
+        for index in range(number)
     ]
     Publisher(inbox).publish_many(rows)
 
 
-def say_everything(triagem: Triagem) -> str:
-    """What the commands print that are not asked for a text."""
+def run_commands(triagem: Triagem) -> str:
+    """The output of all commands that are not meant to print a text."""
     Path("bad.jsonl").write_text("\n".join(BAD_LINES), encoding="utf-8")
     Path("good.jsonl").write_text(f'{{"external_id": "7", "text": "{MARK}"}}\n', encoding="utf-8")
     Path("headless.csv").write_text(f'"8","{MARK} e quero saber o que houve com a fatura"\n"9","{MARK}"\n')
@@ -94,18 +94,18 @@ def say_everything(triagem: Triagem) -> str:
 
 @pytest.fixture
 def start(start_worker: StartWorker, instant_models: Path) -> StartWorker:
-    """Starts a worker on the instant models."""
+    """Starts a worker with a no-op engine."""
     return lambda engine="tests.support.engines:noop", **settings: start_worker(instant_models, engine, **settings)
 
 
 @pytest.fixture
-def said(stack: LocalStack, database: Database) -> Said:
-    """Says where texts were said."""
+def collect_output(stack: LocalStack, database: Database) -> CollectOutput:
+    """Collects every output in which a text could appear."""
     return lambda worker, **more: all_output(stack, database, worker, **more)
 
 
 def test_no_text_is_in_a_log_a_metric_a_reason_or_the_broker(
-    said: Said, triagem: Triagem, inbox: Inbox, database: Database, start: StartWorker
+    collect_output: CollectOutput, triagem: Triagem, inbox: Inbox, database: Database, start: StartWorker
 ) -> None:
     port = choose_port()
     worker = start(TRIAGEM_METRICS_PORT=str(port))
@@ -113,20 +113,20 @@ def test_no_text_is_in_a_log_a_metric_a_reason_or_the_broker(
     for payload in UNREADABLE:
         inbox.redis.xadd(stream_key(Lane.LIVE), {"t": payload})
     until(lambda: (stored(database), len(dead_letter_reasons(database))) == (40, len(UNREADABLE)), seconds=60)
-    commands = say_everything(triagem)
+    commands = run_commands(triagem)
     until(lambda: stored(database) == 41)
     metrics = fetch_metrics(port)
     assert worker.stop() == 0
 
-    found = said(worker, metrics=metrics, commands=commands)
-    assert leaks(found, MARK, str(NUMBER)) == []
-    assert "dead_letter" in found["log of worker 0"]
-    assert "predictions_total" in found["metrics"]
-    assert "line 8" in found["commands"]
+    output = collect_output(worker, metrics=metrics, commands=commands)
+    assert leaks(output, MARK, str(NUMBER)) == []
+    assert "dead_letter" in output["log of worker 0"]
+    assert "predictions_total" in output["metrics"]
+    assert "line 8" in output["commands"]
     assert MARK in triagem("show", "crm", "0").out
 
 
-def test_who_asks_for_a_text_gets_it_on_standard_output_alone(
+def test_a_requested_text_is_printed_on_standard_output_alone(
     triagem: Triagem, inbox: Inbox, database: Database, start: StartWorker
 ) -> None:
     publish(inbox, 1)
@@ -152,24 +152,24 @@ def picky(database: Database) -> Iterator[None]:
 
 @pytest.mark.usefixtures("picky")
 def test_a_row_that_postgres_refuses_is_kept_with_a_reason_that_holds_no_text(
-    said: Said, inbox: Inbox, database: Database, start: StartWorker
+    collect_output: CollectOutput, inbox: Inbox, database: Database, start: StartWorker
 ) -> None:
     publish(inbox, 1, "picky")
     publish(inbox, 3, "good")
     worker = start()
     until(lambda: inbox.redis.xlen(stream_key(Lane.LIVE)) == 0 or worker.exit_status is not None, seconds=90)
 
-    assert leaks(said(worker), MARK, str(NUMBER)) == []
+    assert leaks(collect_output(worker), MARK, str(NUMBER)) == []
     assert (stored(database), len(dead_letter_reasons(database))) == (3, 1)
 
 
 def test_a_text_that_makes_the_model_raise_is_kept_with_a_reason_that_holds_no_text(
-    said: Said, inbox: Inbox, database: Database, start: StartWorker
+    collect_output: CollectOutput, inbox: Inbox, database: Database, start: StartWorker
 ) -> None:
     publish(inbox, 1, "blurt")
     publish(inbox, 3, "good")
     worker = start("tests.support.engines:text_leaking")
     until(lambda: inbox.redis.xlen(stream_key(Lane.LIVE)) == 0 or worker.exit_status is not None, seconds=90)
 
-    assert leaks(said(worker), MARK, str(NUMBER)) == []
+    assert leaks(collect_output(worker), MARK, str(NUMBER)) == []
     assert (stored(database), len(dead_letter_reasons(database))) == (3, 1)

@@ -1,4 +1,4 @@
-"""A run over stored tickets with real processes, whatever of them is killed."""
+"""A reclassification run with real processes, whichever of them is killed."""
 
 import random
 from collections.abc import Iterator
@@ -19,18 +19,18 @@ from triagem.db import Database, runs
 from triagem.db.runs import ReclassifyRun, RunPlan
 from triagem.inbox import Inbox
 
-MARK = 5_000
+HIGH_WATER = 5_000
 
 
-class Crew:
-    """A worker, an ops worker and beat, that can be killed and started again."""
+class System:
+    """A worker, an ops worker and beat, which can be killed and restarted."""
 
     def __init__(self, endpoints: Endpoints, models: Path, logs: Path, engine: str) -> None:
         self.endpoints, self.logs = endpoints, logs
         self.settings = {
             "TRIAGEM_REGISTRY_URL": str(models), "PYTHONPATH": str(ROOT), "TRIAGEM_ENGINE": engine,
             "TRIAGEM_LEASE_S": "1", "TRIAGEM_CLAIM_EVERY_S": "0.5", "TRIAGEM_RECLASSIFY_EVERY": "1s",
-            "TRIAGEM_BULK_HIGH_WATER": str(MARK), "TRIAGEM_BEAT_SCHEDULE": str(logs / "beat"),
+            "TRIAGEM_BULK_HIGH_WATER": str(HIGH_WATER), "TRIAGEM_BEAT_SCHEDULE": str(logs / "beat"),
         }  # fmt: skip
         self.processes: dict[str, WorkerProcess] = {}
 
@@ -45,98 +45,98 @@ class Crew:
 
 @pytest.fixture
 def logs(tmp_path: Path) -> Path:
-    """Where the crew writes."""
+    """The folder of the processes' logs."""
     return tmp_path
 
 
-def crew_of(endpoints: Endpoints, models: Path, logs: Path, engine: str) -> Iterator[Crew]:
-    """A started crew, killed at the end."""
-    crew = Crew(endpoints, models, logs, engine)
-    crew.start()
+def started_system(endpoints: Endpoints, models: Path, logs: Path, engine: str) -> Iterator[System]:
+    """Started processes, killed at the end."""
+    system = System(endpoints, models, logs, engine)
+    system.start()
     try:
-        yield crew
+        yield system
     finally:
-        crew.kill()
+        system.kill()
 
 
 @pytest.fixture
-def slow_crew(endpoints: Endpoints, instant_models: Path, logs: Path) -> Iterator[Crew]:
-    """Its engine takes 2 ms a text."""
-    yield from crew_of(endpoints, instant_models, logs, "tests.support.engines:slow_noop")
+def slow_system(endpoints: Endpoints, instant_models: Path, logs: Path) -> Iterator[System]:
+    """Its engine takes 2 ms per text."""
+    yield from started_system(endpoints, instant_models, logs, "tests.support.engines:slow_noop")
 
 
 @pytest.fixture
-def quick_crew(endpoints: Endpoints, instant_models: Path, logs: Path) -> Iterator[Crew]:
+def quick_system(endpoints: Endpoints, instant_models: Path, logs: Path) -> Iterator[System]:
     """Its engine answers at once."""
-    yield from crew_of(endpoints, instant_models, logs, "tests.support.engines:noop")
+    yield from started_system(endpoints, instant_models, logs, "tests.support.engines:noop")
 
 
-class Watch:
-    """Looks at the run, and at what is in Redis meanwhile."""
+class RunObserver:
+    """Reads the run, and records the largest number of bulk entries in Redis."""
 
     def __init__(self, database: Database, inbox: Inbox) -> None:
-        self.database, self.inbox, self.most = database, inbox, 0
+        self.database, self.inbox, self.max_entries = database, inbox, 0
 
     def run(self) -> ReclassifyRun:
-        self.most = max(self.most, int(self.inbox.redis.xlen(f"triagem:{{0}}:{Lane.BULK}")))
-        found = runs.find(self.database)
-        assert found
-        return found
+        self.max_entries = max(self.max_entries, int(self.inbox.redis.xlen(f"triagem:{{0}}:{Lane.BULK}")))
+        run = runs.find(self.database)
+        assert run
+        return run
 
-    def assert_whole(self, tickets: int) -> None:
+    def assert_complete(self, tickets: int) -> None:
         run = self.run()
         assert (run.state, run.put, run.done, run.processed) == ("done", tickets, tickets, tickets)
         assert scalar(self.database, "SELECT count(*) FROM predictions WHERE model_version = 'v1.0.0'") == tickets
         assert scalar(self.database, "SELECT count(*) FROM tickets WHERE model_version = 'v1.0.0'") == tickets
         assert scalar(self.database, "SELECT count(*) FROM dead_letters") == 0
         assert scalar(self.database, "SELECT count(*) FROM alerts WHERE kind <> 'run-ended'") == 0
-        assert self.most <= MARK
+        assert self.max_entries <= HIGH_WATER
 
 
-def test_after_sigkill_of_everything_the_run_goes_on_from_its_cursor(
-    slow_crew: Crew, database: Database, inbox: Inbox
+def test_after_sigkill_of_everything_the_run_continues_from_its_cursor(
+    slow_system: System, database: Database, inbox: Inbox
 ) -> None:
     store_tickets(database, 4000)
     runs.start(database, RunPlan("v1.0.0", 1))
-    watch = Watch(database, inbox)
-    until(lambda: watch.run().done > 300, seconds=60)
-    slow_crew.kill()
-    cursor, done = watch.run().cursor, watch.run().done
+    observer = RunObserver(database, inbox)
+    until(lambda: observer.run().done > 300, seconds=60)
+    slow_system.kill()
+    cursor, done = observer.run().cursor, observer.run().done
     assert done < 4000
-    slow_crew.start()
-    until(lambda: watch.run().state == "done", seconds=60)
+    slow_system.start()
+    until(lambda: observer.run().state == "done", seconds=60)
     assert cursor > 0
-    watch.assert_whole(4000)
+    observer.assert_complete(4000)
 
 
 @pytest.mark.slow
 def test_ten_random_kills_change_nothing_in_the_outcome_of_100_000_tickets(
-    quick_crew: Crew, database: Database, inbox: Inbox
+    quick_system: System, database: Database, inbox: Inbox
 ) -> None:
     store_tickets(database, 100_000)
     runs.start(database, RunPlan("v1.0.0", 1))
-    watch, chance = Watch(database, inbox), random.Random(8)
+    observer, rng = RunObserver(database, inbox), random.Random(8)
     print("seed 8")
     for number, name in zip(range(10), cycle(("worker", "ops", "beat")), strict=False):
-        goal = min(99_000, watch.run().processed + chance.randint(500, 8_000))
-        until(lambda goal=goal: watch.run().processed >= goal, seconds=120)  # type: ignore[misc]
-        quick_crew.kill(name)
-        quick_crew.start(name)
+        goal = min(99_000, observer.run().processed + rng.randint(500, 8_000))
+        until(lambda goal=goal: observer.run().processed >= goal, seconds=120)  # type: ignore[misc]
+        quick_system.kill(name)
+        quick_system.start(name)
         print("killed", number, name, "at", goal)
-    until(lambda: watch.run().state == "done", seconds=300)
-    watch.assert_whole(100_000)
+    until(lambda: observer.run().state == "done", seconds=300)
+    observer.assert_complete(100_000)
 
 
 @pytest.mark.slow
-def test_no_process_grows_with_the_tickets_of_a_run(quick_crew: Crew, database: Database, inbox: Inbox) -> None:
+def test_no_process_grows_with_the_tickets_of_a_run(quick_system: System, database: Database, inbox: Inbox) -> None:
     store_tickets(database, 100_000)
     runs.start(database, RunPlan("v1.0.0", 1))
-    watch = Watch(database, inbox)
-    until(lambda: watch.run().processed >= 33_000, seconds=300)
-    pids = [pid for process in quick_crew.processes.values() for pid in {process.pid, *descendants(process.pid)}]
+    observer = RunObserver(database, inbox)
+    until(lambda: observer.run().processed >= 33_000, seconds=300)
+    pids = [pid for process in quick_system.processes.values() for pid in {process.pid, *descendants(process.pid)}]
     before = {pid: resident_mib(pid) for pid in pids}
-    until(lambda: watch.run().state == "done", seconds=300)
+    until(lambda: observer.run().state == "done", seconds=300)
     assert {
         pid: resident_mib(pid) - before[pid] for pid in pids if resident_mib(pid) - before[pid] >= GROWTH_MIB
     } == {}
-    watch.assert_whole(100_000)
+    observer.assert_complete(100_000)

@@ -1,4 +1,4 @@
-"""The Redis users of docs/security.md, on the real server: each can do what it is for, and no more."""
+"""The Redis users of docs/security.md, on the real server: each has the permissions that it needs and no more."""
 
 import re
 from collections.abc import Iterator
@@ -24,15 +24,15 @@ from triagem.inbox.stream import stream_key
 from triagem.worker.app import make_app
 
 PASSWORD = "hush-hush"
-LINES = re.findall(r"^ACL SETUSER .*$", (ROOT / "docs/security.md").read_text(encoding="utf-8"), re.MULTILINE)
+ACL_COMMANDS = re.findall(r"^ACL SETUSER .*$", (ROOT / "docs/security.md").read_text(encoding="utf-8"), re.MULTILINE)
 
 
 @pytest.fixture
 def users(endpoints: Endpoints, redis: Redis) -> Iterator[None]:
     """The users, with one password for all."""
-    names = [line.split()[2] for line in LINES]
+    names = [line.split()[2] for line in ACL_COMMANDS]
     assert names == ["triagem", "broker", "crm"]
-    for line in LINES:
+    for line in ACL_COMMANDS:
         cast("Any", redis).execute_command(*line.replace("<password>", PASSWORD).split())
     yield
     redis.acl_deluser(*names)
@@ -45,7 +45,7 @@ def url_of(user: str, url: str) -> str:
 
 
 @pytest.mark.usefixtures("users")
-def test_a_worker_does_all_of_its_work_as_two_users(
+def test_a_worker_works_as_two_users(
     endpoints: Endpoints, inbox: Inbox, database: Database, start_worker: StartWorker, instant_models: Path
 ) -> None:
     as_users = {
@@ -61,15 +61,15 @@ def test_a_worker_does_all_of_its_work_as_two_users(
     until(lambda: inbox.redis.xlen(stream_key(Lane.LIVE)) == 0, seconds=60)
 
     assert stored(database) == 900
-    with_reply = make_app(as_users["TRIAGEM_BROKER_URL"]).control.broadcast("pipeline_stats", reply=True, timeout=3)
-    assert [reply["model"] for answer in with_reply for reply in answer.values()] == ["v1.0.0"]
+    answers = make_app(as_users["TRIAGEM_BROKER_URL"]).control.broadcast("pipeline_stats", reply=True, timeout=3)
+    assert [reply["model"] for answer in answers for reply in answer.values()] == ["v1.0.0"]
     assert worker.stop() == 0
     assert live_worker_count(inbox.redis) == 0
     assert "refused" not in worker.log.read_text() + killed.log.read_text()
 
 
 @pytest.mark.usefixtures("users")
-def test_the_command_does_all_of_its_work_as_the_workers_user(
+def test_the_command_line_works_as_the_workers_user(
     triagem: Triagem, endpoints: Endpoints, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TRIAGEM_REDIS_URL", url_of("triagem", endpoints.redis_url))
@@ -81,7 +81,7 @@ def test_the_command_does_all_of_its_work_as_the_workers_user(
 
 
 @pytest.mark.usefixtures("users")
-def test_a_crm_hands_tickets_in_and_reads_nothing(endpoints: Endpoints, inbox: Inbox) -> None:
+def test_a_crm_submits_tickets_and_reads_nothing(endpoints: Endpoints, inbox: Inbox) -> None:
     client = connect(url_of("crm", endpoints.redis_url))
     Publisher(Inbox(client)).publish(source="crm", external_id="1", text="oi")
 

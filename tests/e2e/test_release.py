@@ -1,4 +1,4 @@
-"""What `make release` builds works outside the checkout. With TRIAGEM_DIST it looks at what lies there."""
+"""The distributions of `make release` work outside the checkout. TRIAGEM_DIST names a folder with built ones."""
 
 import json
 import os
@@ -59,8 +59,8 @@ def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def wheel(dist: Path) -> Path:
-    (found,) = dist.glob("*.whl")
-    return found
+    (path,) = dist.glob("*.whl")
+    return path
 
 
 def contents(wheel: Path) -> set[str]:
@@ -68,34 +68,34 @@ def contents(wheel: Path) -> set[str]:
         return {name for name in archive.namelist() if not name.endswith("RECORD")}
 
 
-def test_the_wheel_holds_every_room_the_migrations_the_scripts_and_the_samples(wheel: Path) -> None:
-    held = contents(wheel)
-    assert {str(file.relative_to(ROOT)) for file in sources()} <= held
-    assert "triagem/cli/examples/crm_export.csv" in held
-    assert {name.partition("/")[0] for name in held} == {"triagem", f"{NAME}.dist-info"}
+def test_the_wheel_holds_every_package_the_migrations_the_scripts_and_the_samples(wheel: Path) -> None:
+    names = contents(wheel)
+    assert {str(file.relative_to(ROOT)) for file in sources()} <= names
+    assert "triagem/cli/examples/crm_export.csv" in names
+    assert {name.partition("/")[0] for name in names} == {"triagem", f"{NAME}.dist-info"}
 
 
 def test_a_wheel_made_from_the_sdist_is_the_same(dist: Path, wheel: Path, tmp_path: Path) -> None:
     with tarfile.open(dist / f"{NAME}.tar.gz") as archive:
         archive.extractall(tmp_path, filter="data")
-    (again,) = build(tmp_path / NAME, tmp_path / "dist").glob("*.whl")
-    assert contents(again) == contents(wheel)
+    (rebuilt,) = build(tmp_path / NAME, tmp_path / "dist").glob("*.whl")
+    assert contents(rebuilt) == contents(wheel)
 
 
-def test_the_installed_command_answers_away_from_the_checkout(wheel: Path, tmp_path: Path) -> None:
+def test_the_installed_command_works_outside_the_checkout(wheel: Path, tmp_path: Path) -> None:
     """With this environment's packages, and the project's own from the wheel."""
     site = tmp_path / "site"
     run(
         sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index", "--target", site, wheel, cwd=tmp_path
     )
 
-    where = run(sys.executable, "-c", "import triagem; print(triagem.__file__)", cwd=tmp_path, PYTHONPATH=str(site))
-    said = run(
+    path = run(sys.executable, "-c", "import triagem; print(triagem.__file__)", cwd=tmp_path, PYTHONPATH=str(site))
+    output = run(
         sys.executable, site / "bin" / "triagem", "doctor", "--json", cwd=tmp_path, PYTHONPATH=str(site), status=1
     )
 
-    assert Path(where.strip()).is_relative_to(site)
-    checks = {check["check"]: check for check in json.loads(said)}
+    assert Path(path.strip()).is_relative_to(site)
+    checks = {check["check"]: check for check in json.loads(output)}
     assert PROJECT["version"] in checks["Python and packages"]["detail"]
     assert "triagem up" in checks["Redis"]["problem"]
 
@@ -109,5 +109,5 @@ def test_a_clean_environment_has_all_that_the_producer_needs(wheel: Path, tmp_pa
     run(python, "-m", "pip", "install", "-q", wheel, cwd=tmp_path, **pip)
 
     run(python, "-c", "from triagem import Publisher", cwd=tmp_path)
-    said = run(tmp_path / "venv" / "bin" / "triagem", "doctor", "--json", cwd=tmp_path, status=1)
-    assert "extras not installed: db" in json.loads(said)[0]["detail"]
+    output = run(tmp_path / "venv" / "bin" / "triagem", "doctor", "--json", cwd=tmp_path, status=1)
+    assert "extras not installed: db" in json.loads(output)[0]["detail"]

@@ -1,4 +1,4 @@
-"""`triagem ops` tells a CRM what its tickets are, and is killed between sending and noting that it was sent."""
+"""`triagem ops` delivers results to a CRM, and is killed between sending one and recording it."""
 
 import os
 import signal
@@ -16,15 +16,15 @@ from tests.support.windows import result
 from triagem.cli.processes import WorkerProcess
 from triagem.cli.stack import Endpoints
 from triagem.db import Database
-from triagem.db.window import write_window
-from triagem.worker.app import ops_app
-from triagem.worker.settings import OpsSettings
+from triagem.db.tickets.window import write_window
+from triagem.ops.app import ops_app
+from triagem.ops.settings import OpsSettings
 
-ANSWERED: Any = {"source": "freshdesk"}
+FRESHDESK: Any = {"source": "freshdesk"}
 
 
 class Killer:
-    """A receiver whose first request kills who sent it, before it is answered."""
+    """A receiver that kills the sender of the first request before it answers."""
 
     def __init__(self) -> None:
         self.victims: list[int] = []
@@ -38,7 +38,7 @@ class Killer:
 
 @pytest.fixture
 def killer() -> Iterator[Killer]:
-    """Where results are sent to."""
+    """The receiver of results."""
     made = Killer()
     with made.receiver.open():
         yield made
@@ -50,7 +50,7 @@ def send(endpoints: Endpoints) -> None:
         app.send_task("triagem.deliver", queue="ops", expires=60)
 
 
-def test_what_was_sent_and_not_noted_is_sent_again_with_the_same_id_and_nothing_is_lost(
+def test_a_delivery_that_was_sent_but_not_recorded_is_sent_again_with_the_same_id_and_none_is_lost(
     endpoints: Endpoints, database: Database, killer: Killer, tmp_path: Path, instant_models: Path
 ) -> None:
     file = crm_file(tmp_path, callback=killer.receiver.url)
@@ -65,7 +65,7 @@ def test_what_was_sent_and_not_noted_is_sent_again_with_the_same_id_and_nothing_
 
     try:
         ops = start()
-        write_window(database, [result(external_id=str(one), **ANSWERED) for one in range(5)])
+        write_window(database, [result(external_id=str(number), **FRESHDESK) for number in range(5)])
         killer.victims.append(ops.pid)
         send(endpoints)
         until(lambda: ops.exit_status is not None)
@@ -80,8 +80,8 @@ def test_what_was_sent_and_not_noted_is_sent_again_with_the_same_id_and_nothing_
         for process in started:
             process.kill()
 
-    told = [verified_data(one) for one in killer.receiver.received]
-    assert {one["external_id"] for one in told} == {"0", "1", "2", "3", "4"}
-    assert len({one["id"] for one in told}) == 5
-    again = [one for one in told if told.count(one) > 1]
-    assert again, "the one that was on its way came twice"
+    delivered = [verified_data(request) for request in killer.receiver.received]
+    assert {data["external_id"] for data in delivered} == {"0", "1", "2", "3", "4"}
+    assert len({data["id"] for data in delivered}) == 5
+    repeated = [data for data in delivered if delivered.count(data) > 1]
+    assert repeated, "the delivery in flight came twice"

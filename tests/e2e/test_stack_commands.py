@@ -1,4 +1,4 @@
-"""`triagem up` and `triagem demo` as a person runs them, each in a folder of its own with its own servers."""
+"""`triagem up` and `triagem demo` as a user runs them, each in its own folder with its own servers."""
 
 import json
 import os
@@ -20,18 +20,18 @@ from tests.support.processes import descendants, process_parents
 from tests.support.stack import pids_of
 from tests.support.waiting import until
 from triagem.cli.stack import LocalStack, running
-from triagem.cli.stack.ports import choose_port, is_free
+from triagem.cli.stack.state import choose_port, is_free
 from triagem.db import Database
 
-TOLD = ("predictions_total", "triagem_store_up", "triagem_http_requests_total")  # by worker, ops and gateway
+METRICS = ("predictions_total", "triagem_store_up", "triagem_http_requests_total")  # of worker, ops and gateway
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
-    """A folder with a space in its name and packages called like ours; its servers are gone after the test."""
-    made = tmp_path / "um lugar"
-    yield add_namesakes(made)
-    LocalStack(made / ".triagem").erase()
+    """A folder with a space in its name and packages called like ours; its servers are erased after the test."""
+    path = tmp_path / "um lugar"
+    yield add_namesakes(path)
+    LocalStack(path / ".triagem").erase()
 
 
 def triagem(
@@ -55,10 +55,10 @@ def triagem(
     )
 
 
-def say(folder: Path, *arguments: str) -> str:
-    done = triagem(folder, *arguments, models=folder, engine="tests.support.engines:noop")
-    out, err = done.communicate(timeout=60)
-    assert done.returncode == 0, err
+def run(folder: Path, *arguments: str) -> str:
+    process = triagem(folder, *arguments, models=folder, engine="tests.support.engines:noop")
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
     return out
 
 
@@ -67,7 +67,7 @@ def log_of(folder: Path, name: str) -> str:
     return log.read_text() if log.exists() else ""
 
 
-def lines_of(folder: Path) -> str:
+def worker_logs(folder: Path) -> str:
     return "".join(path.read_text() for path in (folder / ".triagem").glob("worker-*.log"))
 
 
@@ -76,37 +76,37 @@ def test_up_serves_until_it_is_asked_to_stop_and_leaves_nothing_running(
     folder: Path, instant_models: Path, signum: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     port = choose_port()
-    first = next(one for one in range(18700, 18800) if all(is_free(one + beside) for beside in range(3)))
+    first = next(start for start in range(18700, 18800) if all(is_free(start + offset) for offset in range(3)))
     monkeypatch.setenv("TRIAGEM_METRICS_PORT", str(first))
     process = triagem(folder, "up", models=instant_models, engine="tests.support.engines:noop", port=port)
     try:
-        until(lambda: "model_loaded" in lines_of(folder) or process.poll() is not None, seconds=90)
+        until(lambda: "model_loaded" in worker_logs(folder) or process.poll() is not None, seconds=90)
         (folder / "export.csv").write_text("id,subject,body\n1,Oi,minha internet caiu\n", encoding="utf-8")
-        say(folder, "enqueue", "export.csv", "--source", "crm")
+        run(folder, "enqueue", "export.csv", "--source", "crm")
         until(lambda: "gateway_started" in log_of(folder, "gateway"))
-        key = say(folder, "keys", "create", "shop", "--scope", "enqueue").strip()
+        key = run(folder, "keys", "create", "shop", "--scope", "enqueue").strip()
         ticket = json.dumps({"source": "shop", "external_id": "2", "text": "quero um plano"}).encode()
         with urlopen(
             Request(f"http://127.0.0.1:{port}/v1/tickets", ticket, {"Authorization": f"Bearer {key}"})
-        ) as got:
-            assert got.status == 202
-        until(lambda: len(json.loads(say(folder, "results", "--format", "json"))["results"]) == 2, seconds=60)
+        ) as response:
+            assert response.status == 202
+        until(lambda: len(json.loads(run(folder, "results", "--format", "json"))["results"]) == 2, seconds=60)
         pids = [
             server.pid
             for server in (LocalStack(folder / ".triagem").valkey, LocalStack(folder / ".triagem").postgres)
         ]
         until(lambda: "ops_ready" in log_of(folder, "ops") and "schedule" in log_of(folder, "beat"))
-        assert [name in fetch_metrics(first + place) for place, name in enumerate(TOLD)] == [True] * 3
-        family = descendants(process.pid)
+        assert [name in fetch_metrics(first + offset) for offset, name in enumerate(METRICS)] == [True] * 3
+        started = descendants(process.pid)
         process.send_signal(signum)
         assert process.wait(60) == 0
     finally:
         process.kill()
         out, _ = process.communicate()
-    assert len(family) >= 7  # both servers, gateway, a worker, ops with the process of its tasks, beat
-    assert not family & process_parents().keys()
+    assert len(started) >= 7  # both servers, gateway, a worker, ops with the process of its tasks, beat
+    assert not started & process_parents().keys()
     assert out.splitlines()[-1].startswith("✓ stop all processes")
-    assert "psql" not in out  # its URL holds a password, and this is no terminal
+    assert "psql" not in out  # its URL holds a password, and this is not a terminal
     assert all(pids)
     assert not any(alive(pid) for pid in pids if pid)
     assert running(folder / ".triagem") is None
@@ -117,27 +117,27 @@ def test_after_up_was_killed_its_worker_ends_and_the_next_up_takes_the_servers_o
 ) -> None:
     process = triagem(folder, "up", models=instant_models, engine="tests.support.engines:noop")
     try:
-        until(lambda: "model_loaded" in lines_of(folder), seconds=90)
+        until(lambda: "model_loaded" in worker_logs(folder), seconds=90)
         until(lambda: "ops_ready" in log_of(folder, "ops") and "schedule" in log_of(folder, "beat"))
         before = LocalStack(folder / ".triagem").postgres.pid
         servers = set(pids_of(LocalStack(folder / ".triagem")))
-        ours = descendants(process.pid) - servers - set().union(*map(descendants, servers))
-        assert len(ours) == 5  # gateway, a worker, ops with the process of its tasks, beat
+        children = descendants(process.pid) - servers - set().union(*map(descendants, servers))
+        assert len(children) == 5  # gateway, a worker, ops with the process of its tasks, beat
     finally:
         process.kill()
         process.communicate()
-    until(lambda: '"workers": 0' in say(folder, "backlog", "--json"), seconds=60)
-    until(lambda: not ours & process_parents().keys())
-    again = triagem(folder, "up", "--workers", "0", models=instant_models, engine="tests.support.engines:noop")
+    until(lambda: '"workers": 0' in run(folder, "backlog", "--json"), seconds=60)
+    until(lambda: not children & process_parents().keys())
+    restarted = triagem(folder, "up", "--workers", "0", models=instant_models, engine="tests.support.engines:noop")
     try:
-        assert again.stdout
-        until(lambda: "Ctrl-C" in (again.stdout.readline() if again.stdout else ""), seconds=60)
+        assert restarted.stdout
+        until(lambda: "Ctrl-C" in (restarted.stdout.readline() if restarted.stdout else ""), seconds=60)
         assert LocalStack(folder / ".triagem").postgres.pid == before
-        again.send_signal(signal.SIGTERM)
-        assert again.wait(60) == 0
+        restarted.send_signal(signal.SIGTERM)
+        assert restarted.wait(60) == 0
     finally:
-        again.kill()
-        again.communicate()
+        restarted.kill()
+        restarted.communicate()
 
 
 def test_up_without_a_model_says_how_to_get_one(folder: Path) -> None:
@@ -148,7 +148,7 @@ def test_up_without_a_model_says_how_to_get_one(folder: Path) -> None:
     assert len(err.strip().splitlines()) == 1
 
 
-def test_up_says_that_the_gateways_port_is_taken_before_it_starts_anything(
+def test_up_reports_that_the_gateways_port_is_in_use_before_it_starts_anything(
     folder: Path, instant_models: Path
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -183,7 +183,7 @@ def alive(pid: int) -> bool:
     return True
 
 
-def test_workers_log_in_as_one_that_cannot_change_a_table(
+def test_workers_log_in_as_a_user_that_cannot_change_a_table(
     start_worker: StartWorker, instant_models: Path, database: Database
 ) -> None:
     start_worker(instant_models, "tests.support.engines:noop")

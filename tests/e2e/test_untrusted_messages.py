@@ -1,4 +1,4 @@
-"""What anybody may put into Celery's broker or into the inbox: it is JSON or it is refused, and it runs nothing."""
+"""Untrusted messages in Celery's broker and in the inbox: only JSON is accepted, and no code in them runs."""
 
 import base64
 import json
@@ -19,7 +19,7 @@ PICKLE = "application/x-python-serialize"
 
 
 class Bomb:
-    """Whoever unpickles it makes a file."""
+    """Creates a file when it is unpickled."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
@@ -58,7 +58,7 @@ def test_a_pickle_runs_nowhere(
 
     until(lambda: dead_letter_reasons(database) == ["the payload is not JSON"])
     until(lambda: "untrusted content of type pickle" in worker.log.read_text())
-    assert app.control.ping(timeout=30, limit=1)  # it comes after the pickle: that one has been dealt with
+    assert app.control.ping(timeout=30, limit=1)  # it arrives after the pickle, which has been processed by then
     assert not ran.exists()
     pickle.loads(bomb)
     assert ran.exists()

@@ -21,7 +21,7 @@ from triagem.cli.stack import LocalStack, ensure_writer_login
 from triagem.contracts.errors import Retryable
 from triagem.contracts.ticket import Lane, Ticket, accept
 from triagem.db import Database
-from triagem.db.tables import TRUNCATE_ALL
+from triagem.db.schema import TRUNCATE_ALL
 from triagem.db.upgrade import upgrade
 from triagem.inbox import Inbox, InboxSettings, connect
 

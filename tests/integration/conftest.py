@@ -1,12 +1,12 @@
 """The inbox twice: over fakeredis, which runs our Lua in this process, and over the real server.
 
-What fakeredis (2.40) lacks. The tests of these run on the real server alone, in `test_inbox_real.py`:
+fakeredis (2.40) lacks the following, which `test_inbox_real.py` tests on the real server alone:
 
-- it has no INFO: memory share (INV-1; `put.lua` takes a refused INFO as "no limit") and Redis' uptime (8);
+- it has no INFO: memory share (INV-1; `put.lua` takes a refused INFO as "no limit") and Redis' uptime (INV-8);
 - it stores `maxmemory` but refuses no write because of it;
 - XREADGROUP with COUNT and BLOCK answers at once instead of waiting;
-- XREADGROUP of a stream that does not exist answers in XGROUP's words instead of NOGROUP;
-- it has no wire, so that no reply can be cut and no transaction be watched.
+- XREADGROUP of a stream that does not exist answers with XGROUP's message instead of NOGROUP;
+- it has no connection, so no reply can be cut off and no transaction observed.
 """
 
 from collections.abc import Iterable
@@ -22,7 +22,7 @@ from triagem.inbox import Entry, Inbox, InboxSettings
 def either_inbox(request: pytest.FixtureRequest) -> Inbox:
     """An empty inbox with its groups; a test that uses it runs twice.
 
-    A module whose tests are all to run twice overrides `inbox` with it. It does not bear that name itself, because
+    A module whose tests should all run twice overrides `inbox` with it. It does not have that name itself, because
     tests with worker processes need the real one.
     """
     return fake_inbox() if request.param == "fake" else _with_groups(request.getfixturevalue("redis"))
@@ -34,9 +34,9 @@ def fake_inbox() -> Inbox:
 
 
 def _with_groups(redis: Redis) -> Inbox:
-    made = Inbox(redis, InboxSettings(lease_s=1.0))
-    made.create_groups()
-    return made
+    inbox = Inbox(redis, InboxSettings(lease_s=1.0))
+    inbox.create_groups()
+    return inbox
 
 
 def ids(entries: Iterable[Entry]) -> list[bytes]:

@@ -1,4 +1,4 @@
-"""`triagem alerts check` and `test`, and that `triagem ops` does not start with rules that are wrong."""
+"""`triagem alerts check` and `test`; `triagem ops` does not start with invalid rules."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ from tests.support.delivery import verified_data
 from tests.support.mailbox import Mailbox
 from tests.support.receiver import CannedResponse, Receiver
 
-TWO = '[rules.doubtful]\nchannels = ["team", "mail"]\nlabels = ["suporte"]\nlanguage = "pt-BR"'
+TWO_CHANNELS = '[rules.doubtful]\nchannels = ["team", "mail"]\nlabels = ["suporte"]\nlanguage = "pt-BR"'
 
 
 def mail(port: int) -> str:
@@ -19,8 +19,10 @@ def mail(port: int) -> str:
     return channel + 'from = "t@example.com"\nto = ["ana@example.com"]'
 
 
-def test_check_shows_who_is_told_what_and_sends_nothing(bare: Triagem, tmp_path: Path) -> None:
-    answer = bare("alerts", "check", str(rules_file(tmp_path, rules=TWO, channels=mail(25))), "--format", "json")
+def test_check_lists_rules_and_channels_and_sends_nothing(bare: Triagem, tmp_path: Path) -> None:
+    answer = bare(
+        "alerts", "check", str(rules_file(tmp_path, rules=TWO_CHANNELS, channels=mail(25))), "--format", "json"
+    )
     assert answer.status == 0
     rows = json.loads(answer.out)
     assert [(row["rule"], row["channel"], row["type"], row["language"], row["labels"]) for row in rows] == [
@@ -30,7 +32,7 @@ def test_check_shows_who_is_told_what_and_sends_nothing(bare: Triagem, tmp_path:
 
 
 @pytest.mark.parametrize("command", [("alerts", "check"), ("alerts", "test", "doubtful"), ("ops",)])
-def test_wrong_rules_are_one_line(
+def test_invalid_rules_are_reported_in_one_line(
     triagem: Triagem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
 ) -> None:
     file = rules_file(tmp_path, rules='[rules.doubtful]\nchannels = ["nobody"]')
@@ -38,13 +40,11 @@ def test_wrong_rules_are_one_line(
     assert_one_line(triagem(*command), "[rules.doubtful] channels: there is no [channels.nobody]")
 
 
-def test_without_rules_check_says_that_nobody_is_told(bare: Triagem) -> None:
+def test_without_rules_check_reports_that_no_alert_is_sent(bare: Triagem) -> None:
     assert_one_line(bare("alerts", "check"), "TRIAGEM_ALERTS_FILE is not set: no alert is sent")
 
 
-def test_a_window_alert_setting_that_is_wrong_stops_the_ops_worker(
-    triagem: Triagem, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_invalid_monitor_setting_stops_the_ops_worker(triagem: Triagem, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRIAGEM_MONITOR_LATENCY_S", "fast")
     assert_one_line(triagem("ops"), "TRIAGEM_MONITOR_LATENCY_S: Input should be a valid number")
 
@@ -53,7 +53,7 @@ def test_a_test_message_goes_through_each_channel(
     bare: Triagem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Receiver().open() as hook, Mailbox().open() as box:
-        monkeypatch.setenv("TRIAGEM_ALERTS_FILE", str(rules_file(tmp_path, hook.url, TWO, mail(box.port))))
+        monkeypatch.setenv("TRIAGEM_ALERTS_FILE", str(rules_file(tmp_path, hook.url, TWO_CHANNELS, mail(box.port))))
         answer = bare("alerts", "test", "doubtful", "--format", "json")
     assert answer.status == 0
     assert [row["delivered"] for row in json.loads(answer.out)] == [True, True]
@@ -63,17 +63,17 @@ def test_a_test_message_goes_through_each_channel(
     assert "Mensagem de teste" in box.received[0].get_content()
 
 
-def test_a_channel_that_does_not_take_it_is_said_with_exit_status_1(
+def test_a_channel_that_refuses_the_test_message_is_reported_with_exit_status_1(
     bare: Triagem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Receiver(lambda _: CannedResponse(410)).open() as hook, Mailbox().open() as box:
-        monkeypatch.setenv("TRIAGEM_ALERTS_FILE", str(rules_file(tmp_path, hook.url, TWO, mail(box.port))))
+        monkeypatch.setenv("TRIAGEM_ALERTS_FILE", str(rules_file(tmp_path, hook.url, TWO_CHANNELS, mail(box.port))))
         answer = bare("alerts", "test", "doubtful", "--format", "json")
     assert answer.status == 1
     rows = [(row["delivered"], row["error"]) for row in json.loads(answer.out)]
     assert rows == [(False, "answered 410"), (True, "")]
 
 
-def test_a_rule_that_is_none_is_said(bare: Triagem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_rule_is_reported(bare: Triagem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRIAGEM_ALERTS_FILE", str(rules_file(tmp_path)))
     assert_one_line(bare("alerts", "test", "sales"), "has no rule 'sales'; its rules: doubtful, system")

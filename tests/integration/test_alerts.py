@@ -1,4 +1,4 @@
-"""The outbox: what the system has to tell stands beside the alerts of tickets, once."""
+"""The alerts table: alerts of the system are stored with those of tickets, once each."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -9,12 +9,12 @@ from tests.support.command import Triagem
 from tests.support.windows import doubtful, rows
 from triagem.contracts.ticket import Identity
 from triagem.db import Database
-from triagem.db.alerts import DRIFT, RETRAINING_DUE, raise_alert, undelivered_alerts
-from triagem.db.forgetting import delete_related, write_tombstone
-from triagem.db.window import write_window
+from triagem.db.outbox.alerts import DRIFT, RETRAINING_DUE, raise_alert, undelivered_alerts
+from triagem.db.tickets.forgetting import delete_related, write_tombstone
+from triagem.db.tickets.window import write_window
 
 
-def test_the_same_thing_is_told_once(database: Database) -> None:
+def test_the_same_alert_is_raised_once(database: Database) -> None:
     assert raise_alert(database, DRIFT, "v1.0.0 2026-11", {"summary": "shifted"})
     assert not raise_alert(database, DRIFT, "v1.0.0 2026-11", {"summary": "shifted further"})
     assert raise_alert(database, DRIFT, "v1.0.0 2026-12", {"summary": "still shifted"})
@@ -22,25 +22,27 @@ def test_the_same_thing_is_told_once(database: Database) -> None:
     assert [row["detail"]["summary"] for row in rows(database, "alerts")] == ["shifted", "still shifted", "old"]
 
 
-def test_of_many_who_tell_it_at_once_one_does(database: Database) -> None:
+def test_of_many_concurrent_callers_one_raises_the_alert(database: Database) -> None:
     with ThreadPoolExecutor(8) as pool:
-        new = list(pool.map(lambda _: raise_alert(database, DRIFT, "v1.0.0", {}), range(8)))
-    assert sorted(new) == [False] * 7 + [True]
+        raised = list(pool.map(lambda _: raise_alert(database, DRIFT, "v1.0.0", {}), range(8)))
+    assert sorted(raised) == [False] * 7 + [True]
 
 
-def test_what_waits_is_listed_newest_first_whatever_it_is_about(database: Database) -> None:
+def test_undelivered_alerts_of_all_kinds_are_listed_newest_first(database: Database) -> None:
     write_window(database, [doubtful(external_id="4711")])
     raise_alert(database, DRIFT, "v1.0.0 2026-11", {"summary": "shifted"})
-    found = undelivered_alerts(database, limit=9)
-    assert [(one.kind, one.about, one.band) for one in found] == [
+    alerts = undelivered_alerts(database, limit=9)
+    assert [(alert.kind, alert.about, alert.band) for alert in alerts] == [
         ("drift", "v1.0.0 2026-11", None),
         ("low-confidence", "zendesk 4711", "review"),
     ]
-    assert [one.kind for one in undelivered_alerts(database, kind="low-confidence", limit=9)] == ["low-confidence"]
+    assert [alert.kind for alert in undelivered_alerts(database, kind="low-confidence", limit=9)] == [
+        "low-confidence"
+    ]
     assert len(undelivered_alerts(database, limit=1)) == 1
 
 
-def test_what_was_delivered_is_listed_no_more(database: Database) -> None:
+def test_a_delivered_alert_is_no_longer_listed(database: Database) -> None:
     raise_alert(database, DRIFT, "v1.0.0", {})
     with database.autocommit() as connection:
         connection.execute(text("UPDATE alerts SET delivered_at = now()"))
@@ -50,9 +52,9 @@ def test_what_was_delivered_is_listed_no_more(database: Database) -> None:
 def test_forgetting_a_ticket_leaves_the_system_s_alerts(database: Database) -> None:
     write_window(database, [doubtful()])
     raise_alert(database, DRIFT, "v1.0.0", {})
-    whose = Identity("zendesk", "4711")
-    write_tombstone(database, whose)
-    assert delete_related(database, whose).rows["alerts"] == 1
+    identity = Identity("zendesk", "4711")
+    write_tombstone(database, identity)
+    assert delete_related(database, identity).rows["alerts"] == 1
     assert [row["kind"] for row in rows(database, "alerts")] == ["drift"]
 
 
@@ -65,5 +67,5 @@ def test_the_command_lists_them_for_people_and_for_programs(triagem: Triagem, da
     assert "it was trained 100 days ago" in answer.out
     assert "zendesk 4711" in answer.out
 
-    (one,) = json.loads(triagem("alerts", "list", "--kind", "retraining-due", "--format", "json").out)
-    assert one["detail"] == {"summary": "it was trained 100 days ago"}
+    (alert,) = json.loads(triagem("alerts", "list", "--kind", "retraining-due", "--format", "json").out)
+    assert alert["detail"] == {"summary": "it was trained 100 days ago"}

@@ -1,4 +1,4 @@
-"""The scaling signal over HTTP and by the command: the same figures, and no figure where there is none (INV-25)."""
+"""The scaling signal over HTTP and by the command: the same figures, and none while it is unknown (INV-25)."""
 
 import json
 from pathlib import Path
@@ -13,18 +13,18 @@ from tests.support.waiting import until
 from triagem.cli.stack import Endpoints
 from triagem.contracts.ticket import Lane
 from triagem.db import Database
-from triagem.db.api_keys import Scope
+from triagem.db.auth import Scope
 from triagem.inbox import Inbox, InboxSettings, connect
 from triagem.inbox.desired import pause
 from triagem.inbox.lease import Lease, list_workers
 
-ASKED = {"TRIAGEM_SCALE_RATE": "10", "TRIAGEM_SCALE_DRAIN_S": "100", "TRIAGEM_SCALE_COLD_START_S": "0"}
+SETTINGS = {"TRIAGEM_SCALE_RATE": "10", "TRIAGEM_SCALE_DRAIN_S": "100", "TRIAGEM_SCALE_COLD_START_S": "0"}
 
 
 @pytest.fixture(autouse=True)
-def asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """1,000 tickets a worker, until one says its own rate."""
-    for name, value in ASKED.items():
+def scale_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """1,000 tickets per worker, until a worker reports its own rate."""
+    for name, value in SETTINGS.items():
         monkeypatch.setenv(name, value)
 
 
@@ -40,19 +40,19 @@ def worker(inbox: Inbox, state: str = "at work", rate: float = 0.0) -> Lease:
     return lease
 
 
-def test_a_worker_says_its_rate_once_it_had_half_a_micro_batch_to_do(
+def test_a_worker_reports_its_rate_once_it_has_had_half_a_micro_batch(
     endpoints: Endpoints, inbox: Inbox, instant_models: Path
 ) -> None:
-    """INV-25: by a trickle, a GPU would look 32 times slower than it is."""
+    """INV-25: measured on single tickets, a GPU would look 32 times slower than it is."""
     with running(endpoints, instant_models):
-        until(lambda: [one.state for one in list_workers(inbox.redis)] == ["at work"])
+        until(lambda: [info.state for info in list_workers(inbox.redis)] == ["at work"])
         publish(inbox, 3)
         until(lambda: drained(inbox))
-        inbox.redis.delete(*inbox.redis.keys("triagem:{0}:lease:*"))  # it says all anew, under a new name
-        until(lambda: [one.state for one in list_workers(inbox.redis)] == ["at work"])
-        assert [one.rate for one in list_workers(inbox.redis)] == [0]
+        inbox.redis.delete(*inbox.redis.keys("triagem:{0}:lease:*"))  # it reports everything again, under a new name
+        until(lambda: [info.state for info in list_workers(inbox.redis)] == ["at work"])
+        assert [info.rate for info in list_workers(inbox.redis)] == [0]
         publish(inbox, 300, text="outra coisa")
-        until(lambda: all(one.rate > 0 for one in list_workers(inbox.redis)))
+        until(lambda: all(info.rate > 0 for info in list_workers(inbox.redis)))
 
 
 def test_both_lanes_and_what_is_in_flight_are_counted(reader: TestClient, inbox: Inbox) -> None:
@@ -61,15 +61,15 @@ def test_both_lanes_and_what_is_in_flight_are_counted(reader: TestClient, inbox:
     inbox.put(Lane.BULK, [b"{}"] * 1000)
     inbox.fetch(Lane.LIVE, worker(inbox).consumer, 600)
 
-    said = reader.get("/autoscale").json()
+    signal = reader.get("/autoscale").json()
 
-    assert (said["waiting"], said["in_flight"], said["desired"], said["hold"]) == (1900, 600, 3, False)
-    assert (said["workers"], said["rate"], said["drain_s"]) == (1, 10, 250)
-    assert said["oldest_s"] >= 0
+    assert (signal["waiting"], signal["in_flight"], signal["desired"], signal["hold"]) == (1900, 600, 3, False)
+    assert (signal["workers"], signal["rate"], signal["drain_s"]) == (1, 10, 250)
+    assert signal["oldest_s"] >= 0
 
 
 def test_the_workers_own_rates_count_as_soon_as_they_know_them(reader: TestClient, inbox: Inbox) -> None:
-    """INV-25: of those that have one; an idle worker keeps its own."""
+    """INV-25: only the rates of workers that have one; an idle worker keeps its own."""
     inbox.put(Lane.LIVE, [b"{}"] * 9000)
     worker(inbox)
     worker(inbox, rate=20)
@@ -80,12 +80,12 @@ def test_the_workers_own_rates_count_as_soon_as_they_know_them(reader: TestClien
 
 
 def test_after_the_last_worker_has_gone_its_rate_is_still_known(reader: TestClient, inbox: Inbox) -> None:
-    """INV-25: the next wave, from none, is met with what was measured."""
+    """INV-25: scaling from zero uses the measured rate."""
     worker(inbox, rate=50).release()
 
-    said = reader.get("/autoscale").json()
+    signal = reader.get("/autoscale").json()
 
-    assert (said["rate"], said["workers"], said["drain_s"]) == (50, 0, None)
+    assert (signal["rate"], signal["workers"], signal["drain_s"]) == (50, 0, None)
 
 
 def test_paused_it_holds_the_present_count(reader: TestClient, inbox: Inbox) -> None:
@@ -94,27 +94,27 @@ def test_paused_it_holds_the_present_count(reader: TestClient, inbox: Inbox) -> 
     worker(inbox)
     pause(inbox.redis)
 
-    said = reader.get("/autoscale").json()
+    signal = reader.get("/autoscale").json()
 
-    assert (said["desired"], said["hold"]) == (1, True)
+    assert (signal["desired"], signal["hold"]) == (1, True)
 
 
-def test_with_postgres_away_it_holds_the_present_count(reader: TestClient, inbox: Inbox) -> None:
-    """INV-25: by the workers' own word. One that is still warming up has none."""
+def test_with_postgres_unavailable_it_holds_the_present_count(reader: TestClient, inbox: Inbox) -> None:
+    """INV-25: as the workers report it. One that is still warming up reports nothing."""
     inbox.put(Lane.LIVE, [b"{}"] * 9000)
     worker(inbox, "waiting: Postgres does not answer")
     worker(inbox, "warming up")
 
-    said = reader.get("/autoscale").json()
+    signal = reader.get("/autoscale").json()
 
-    assert (said["desired"], said["hold"]) == (2, True)
+    assert (signal["desired"], signal["hold"]) == (2, True)
 
 
-def test_with_redis_away_there_is_no_number(database: Database) -> None:
-    """INV-25: 503, never zero; who scales keeps what there is."""
-    away = Inbox(connect("redis://127.0.0.1:1/0"), InboxSettings())
+def test_with_redis_unavailable_there_is_no_number(database: Database) -> None:
+    """INV-25: 503, never zero, so that the autoscaler keeps the present count."""
+    unavailable = Inbox(connect("redis://127.0.0.1:1/0"), InboxSettings())
 
-    answer = client(services(database, away), Scope.READ).get("/autoscale")
+    answer = client(services(database, unavailable), Scope.READ).get("/autoscale")
 
     assert answer.status_code == 503
     assert "desired" not in answer.json()
@@ -122,13 +122,11 @@ def test_with_redis_away_there_is_no_number(database: Database) -> None:
 
 
 @pytest.mark.parametrize(("scopes", "status"), [((), 401), ((Scope.ENQUEUE,), 403)])
-def test_it_is_for_keys_that_may_read(
-    database: Database, inbox: Inbox, scopes: tuple[Scope, ...], status: int
-) -> None:
+def test_it_requires_the_read_scope(database: Database, inbox: Inbox, scopes: tuple[Scope, ...], status: int) -> None:
     assert client(services(database, inbox), *scopes).get("/autoscale").status_code == status
 
 
-def test_a_forgotten_entry_that_nobody_had_taken_changes_no_count(reader: TestClient, inbox: Inbox) -> None:
+def test_a_forgotten_entry_that_was_not_fetched_changes_no_count(reader: TestClient, inbox: Inbox) -> None:
     """Redis then no longer knows the group's lag; length and what is pending stay exact."""
     ids = inbox.put(Lane.LIVE, [b"{}"] * 1001)
     inbox.redis.xdel("triagem:{0}:live", ids[500])
@@ -136,7 +134,7 @@ def test_a_forgotten_entry_that_nobody_had_taken_changes_no_count(reader: TestCl
     assert reader.get("/autoscale").json()["desired"] == 1
 
 
-def test_the_command_says_the_same(triagem: Triagem, reader: TestClient, inbox: Inbox) -> None:
+def test_the_command_prints_the_same(triagem: Triagem, reader: TestClient, inbox: Inbox) -> None:
     inbox.put(Lane.BULK, [b"{}"] * 2500)
     worker(inbox, rate=25)
 
@@ -149,7 +147,7 @@ def test_the_command_says_the_same(triagem: Triagem, reader: TestClient, inbox: 
     assert "25 tickets per busy second per worker, drained in 100 s; desired workers: 1" in triagem("backlog").out
 
 
-def test_with_redis_away_the_command_says_so(triagem: Triagem, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_with_redis_unavailable_the_command_fails(triagem: Triagem, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRIAGEM_REDIS_URL", "redis://127.0.0.1:1/0")
     answer = triagem("backlog", "--json")
     assert (answer.status, answer.out) == (1, "")

@@ -1,4 +1,4 @@
-"""`triagem bench` runs and says what it promises; how fast anything is, no test says."""
+"""`python -m bench` runs and reports its figures; no test checks a speed."""
 
 import json
 from pathlib import Path
@@ -9,17 +9,17 @@ from tests.support.command import Triagem
 
 
 @pytest.fixture(autouse=True)
-def few_peers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("triagem.cli.bench.baselines.find_spec", lambda _: None)
+def no_optional_baselines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.baselines.find_spec", lambda _: None)
 
 
-def test_the_engine_is_measured_beside_the_pipeline_and_absent_peers_are_named(
-    bare: Triagem, bert_models: Path, tmp_path: Path
+def test_the_engine_is_compared_with_the_hf_pipeline_and_absent_baselines_are_named(
+    bench: Triagem, bert_models: Path, tmp_path: Path
 ) -> None:
     corpus = tmp_path / "texts.jsonl"
     corpus.write_text("".join(json.dumps({"prompt": f"minha internet caiu {n}"}) + "\n" for n in range(6)), "utf-8")
     model = str(bert_models / "v1.0.0")
-    answer = bare("bench", "engine", "--model", model, "--corpus", str(corpus), "--rounds", "1", "--json",
+    answer = bench("engine", "--model", model, "--corpus", str(corpus), "--rounds", "1", "--json",
                   "--device", "cpu", "--spec-table")  # fmt: skip
     report = json.loads(answer.out)
     rates = {row["name"]: row["rate"] for row in report["rows"]}
@@ -34,18 +34,18 @@ def test_the_engine_is_measured_beside_the_pipeline_and_absent_peers_are_named(
     assert [row["configuration"] for row in report["spec_table"]] == ["CPU (single)"] * 2 + ["CPU (batch 32)"] * 2
 
 
-def test_a_corpus_without_texts_is_a_users_mistake(bare: Triagem, bert_models: Path, tmp_path: Path) -> None:
+def test_a_corpus_without_texts_is_a_user_error(bench: Triagem, bert_models: Path, tmp_path: Path) -> None:
     corpus = tmp_path / "empty.jsonl"
     corpus.write_text('{"other": 1}\n', "utf-8")
-    answer = bare("bench", "engine", "--model", str(bert_models / "v1.0.0"), "--corpus", str(corpus))
+    answer = bench("engine", "--model", str(bert_models / "v1.0.0"), "--corpus", str(corpus))
     assert answer.status == 1
     assert "prompt" in answer.err
 
 
 @pytest.mark.slow
-def test_the_pipe_is_measured_on_servers_of_its_own(bare: Triagem, bert_models: Path) -> None:
+def test_the_pipeline_is_measured_on_its_own_servers(bench: Triagem, bert_models: Path) -> None:
     model = str(bert_models / "v1.0.0")
-    answer = bare("bench", "pipe", "--model", model, "--tickets", "2000", "--rounds", "1", "--json")
+    answer = bench("pipe", "--model", model, "--tickets", "2000", "--rounds", "1", "--json")
     report = json.loads(answer.out)
 
     assert answer.status == 0
@@ -55,8 +55,8 @@ def test_the_pipe_is_measured_on_servers_of_its_own(bare: Triagem, bert_models: 
 
 
 @pytest.mark.slow
-def test_what_scraping_costs_is_measured(bare: Triagem) -> None:
-    answer = bare("bench", "metrics", "--tickets", "2000", "--rounds", "1", "--json")
+def test_the_cost_of_scraping_is_measured(bench: Triagem) -> None:
+    answer = bench("metrics", "--tickets", "2000", "--rounds", "1", "--json")
     report = json.loads(answer.out)
 
     assert answer.status == 0
@@ -65,8 +65,8 @@ def test_what_scraping_costs_is_measured(bare: Triagem) -> None:
 
 
 @pytest.mark.slow
-def test_the_store_is_measured_empty_and_full_with_its_plans(bare: Triagem) -> None:
-    answer = bare("bench", "store", "--rows", "10000", "--json")
+def test_the_store_is_measured_empty_and_full_with_its_plans(bench: Triagem) -> None:
+    answer = bench("store", "--rows", "10000", "--json")
     report = json.loads(answer.out)
 
     assert answer.status == 0
@@ -75,8 +75,8 @@ def test_the_store_is_measured_empty_and_full_with_its_plans(bare: Triagem) -> N
 
 
 @pytest.mark.slow
-def test_the_gateway_is_measured_at_loads_that_it_answers(bare: Triagem) -> None:
-    answer = bare("bench", "gateway", "--seconds", "1", "--rounds", "1", "--json")
+def test_the_gateway_is_measured_at_loads_that_it_answers(bench: Triagem) -> None:
+    answer = bench("gateway", "--seconds", "1", "--rounds", "1", "--json")
     rows = json.loads(answer.out)["rows"]
 
     assert answer.status == 0
@@ -84,17 +84,17 @@ def test_the_gateway_is_measured_at_loads_that_it_answers(bare: Triagem) -> None
     assert rows[2]["tickets_per_s"] > rows[1]["tickets_per_s"] > 0
 
 
-def test_what_a_ticket_costs_redis_is_measured_on_a_server_of_its_own(bare: Triagem) -> None:
-    report = json.loads(bare("bench", "lane", "--seconds", "0.1", "--json").out)
+def test_the_cost_of_a_ticket_in_redis_is_measured_on_its_own_server(bench: Triagem) -> None:
+    report = json.loads(bench("lane", "--seconds", "0.1", "--json").out)
     assert report["cpu_us"] > 0
     assert 50 < report["bytes"] < 5_000
 
 
 @pytest.mark.slow
-def test_every_page_of_the_console_is_asked_for(bare: Triagem) -> None:
-    answer = bare("bench", "console", "--tickets", "5000", "--json")
+def test_every_page_of_the_console_is_measured(bench: Triagem) -> None:
+    answer = bench("console", "--tickets", "5000", "--json")
     pages = json.loads(answer.out)["pages"]
 
     assert answer.status == 0
-    assert {one["page"] for one in pages} >= {"overview", "tickets", "a ticket", "review", "models", "operations"}
-    assert all(one["bytes"] > 1000 for one in pages)
+    assert {page["page"] for page in pages} >= {"overview", "tickets", "a ticket", "review", "models", "operations"}
+    assert all(page["bytes"] > 1000 for page in pages)

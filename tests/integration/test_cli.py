@@ -1,4 +1,4 @@
-"""The command as its users type it: what it prints, its exit status, and one line for each mistake."""
+"""The command line: output, exit status, and one line for each user error."""
 
 import json
 import shutil
@@ -18,7 +18,7 @@ from triagem.inbox import Inbox
 EXPORT = "id;subject;body;created_at\n1;Fatura;cobrado duas vezes;2026-09-01T10:00:00-03:00\n2;;quero um plano;\n"
 
 
-def test_enqueue_takes_a_csv_with_another_separator_and_says_what_it_used(triagem: Triagem, inbox: Inbox) -> None:
+def test_enqueue_reads_a_csv_with_another_separator_and_prints_the_mapping(triagem: Triagem, inbox: Inbox) -> None:
     Path("export.csv").write_text("\ufeff" + EXPORT, encoding="utf-8")
     answer = triagem("enqueue", "export.csv", "--source", "crm")
     assert answer.status == 0
@@ -51,7 +51,7 @@ def test_strict_stops_at_the_first_bad_line(triagem: Triagem) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (("enqueue", "absent.csv"), "no such file"),
         (("enqueue", "."), "is a directory"),
@@ -66,25 +66,27 @@ def test_strict_stops_at_the_first_bad_line(triagem: Triagem) -> None:
         (("classify", " "), "empty"),
     ],
 )
-def test_a_mistake_gets_one_line_and_exit_status_1(triagem: Triagem, arguments: tuple[str, ...], said: str) -> None:
+def test_a_user_error_gets_one_line_and_exit_status_1(
+    triagem: Triagem, arguments: tuple[str, ...], message: str
+) -> None:
     Path("empty.jsonl").touch()
     Path("array.json").write_text("[{}]", encoding="utf-8")
     Path("export.csv").write_text(EXPORT, encoding="utf-8")
-    assert_one_line(triagem(*arguments), said)
+    assert_one_line(triagem(*arguments), message)
 
 
 def test_an_unknown_lane_is_a_usage_error(triagem: Triagem) -> None:
     assert triagem("enqueue", "x.csv", "--lane", "express").status == 2
 
 
-def test_without_servers_a_command_says_how_to_get_some(bare: Triagem) -> None:
+def test_without_servers_a_command_names_the_setting_and_triagem_up(bare: Triagem) -> None:
     Path("t.jsonl").write_text('{"external_id": "1", "text": "ok"}\n', encoding="utf-8")
     assert_one_line(bare("enqueue", "t.jsonl"), "TRIAGEM_REDIS_URL", "triagem up")
     assert_one_line(bare("results"), "TRIAGEM_DATABASE_URL", "triagem up")
 
 
 @pytest.mark.parametrize(
-    ("setting", "command", "said"),
+    ("setting", "command", "message"),
     [
         (("TRIAGEM_REDIS_URL", "redis://127.0.0.1:1/0"), "backlog", "does not answer"),
         (("TRIAGEM_REDIS_URL", "nonsense"), "backlog", "TRIAGEM_REDIS_URL"),
@@ -94,16 +96,16 @@ def test_without_servers_a_command_says_how_to_get_some(bare: Triagem) -> None:
     ],
 )
 def test_a_wrong_setting_is_named_and_no_password_is_printed(
-    triagem: Triagem, monkeypatch: pytest.MonkeyPatch, setting: tuple[str, str], command: str, said: str
+    triagem: Triagem, monkeypatch: pytest.MonkeyPatch, setting: tuple[str, str], command: str, message: str
 ) -> None:
     monkeypatch.setenv(*setting)
     answer = triagem(command)
-    assert_one_line(answer, said)
+    assert_one_line(answer, message)
     assert "secret" not in answer.out + answer.err
 
 
 @pytest.mark.parametrize("variable", ["TRIAGEM_REDIS_URL", "TRIAGEM_DATABASE_URL"])
-def test_a_wrong_password_is_told_apart_from_an_outage(
+def test_a_wrong_password_is_distinguished_from_an_outage(
     triagem: Triagem, endpoints: Endpoints, monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
     url = endpoints.redis_url if "REDIS" in variable else endpoints.database_url
@@ -116,7 +118,7 @@ def test_results_pages_by_cursor_and_shows_a_ticket_with_its_history(
     triagem: Triagem, endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path
 ) -> None:
     Publisher(inbox).publish_many(
-        [{"source": "crm", "external_id": str(one), "text": f"um texto {one}"} for one in range(5)]
+        [{"source": "crm", "external_id": str(number), "text": f"um texto {number}"} for number in range(5)]
     )
     with running(endpoints, instant_models):
         until(lambda: stored(database) == 5)
@@ -136,8 +138,8 @@ def test_results_pages_by_cursor_and_shows_a_ticket_with_its_history(
     assert "um texto 3" in triagem("show", "crm", "3").out
 
 
-def test_backlog_counts_what_waits(triagem: Triagem, inbox: Inbox) -> None:
-    Publisher(inbox).publish_many([{"source": "crm", "external_id": str(one), "text": "x"} for one in range(3)])
+def test_backlog_counts_waiting_tickets(triagem: Triagem, inbox: Inbox) -> None:
+    Publisher(inbox).publish_many([{"source": "crm", "external_id": str(number), "text": "x"} for number in range(3)])
     answer = json.loads(triagem("backlog", "--json").out)
     assert answer["lanes"]["live"]["waiting"] == 3
     assert (answer["workers"], answer["paused"]) == (0, False)
@@ -147,7 +149,7 @@ def test_backlog_counts_what_waits(triagem: Triagem, inbox: Inbox) -> None:
     assert "paused" not in triagem("backlog").out
 
 
-def test_models_lists_versions_and_moves_current_and_back(
+def test_models_lists_promotes_and_rolls_back_versions(
     triagem: Triagem, monkeypatch: pytest.MonkeyPatch, instant_models: Path
 ) -> None:
     shutil.copytree(instant_models, "mine")

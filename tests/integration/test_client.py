@@ -21,8 +21,8 @@ from triagem.contracts.errors import AccessDenied, GatewayUnavailable, InboxFull
 from triagem.contracts.result import PredictResponse
 from triagem.contracts.ticket import Lane
 from triagem.db import Database
-from triagem.db.api_keys import Scope, create_key
-from triagem.db.window import write_window
+from triagem.db.auth import Scope, create_key
+from triagem.db.tickets.window import write_window
 from triagem.gateway.app import create_app
 from triagem.gateway.services import Services
 from triagem.inbox import Inbox, InboxSettings
@@ -47,8 +47,8 @@ def shop(opened: Services, key: str) -> Iterator[Client]:
         yield client
 
 
-class Cut(httpx2.BaseTransport):
-    """Carries the first requests to the gateway, and loses what it answers."""
+class LossyTransport(httpx2.BaseTransport):
+    """Sends requests to the gateway, and loses the responses to the first of them."""
 
     def __init__(self, app: TestClient, times: int) -> None:
         self._app, self.left = app, times
@@ -61,8 +61,8 @@ class Cut(httpx2.BaseTransport):
         return httpx2.Response(answer.status_code, headers=answer.headers, content=answer.content)
 
 
-def cut(opened: Services, key: str, times: int) -> Client:
-    transport = Cut(TestClient(create_app(opened)), times)
+def lossy_client(opened: Services, key: str, times: int) -> Client:
+    transport = LossyTransport(TestClient(create_app(opened)), times)
     return Client(URL, key, http=httpx2.Client(transport=transport), sleep=lambda _: None)
 
 
@@ -72,17 +72,17 @@ class TestEnqueue:
         assert receipt.status == "accepted"
         assert inbox.redis.xlen("triagem:{0}:live") == 1
 
-    def test_a_ticket_may_be_one_already_and_choose_its_lane(self, shop: Client, inbox: Inbox) -> None:
+    def test_a_ticket_object_is_accepted_with_a_lane(self, shop: Client, inbox: Inbox) -> None:
         list(shop.publish_many([ticket()], lane=Lane.BULK))
         assert inbox.depth(Lane.BULK).waiting == 1
 
-    def test_a_bad_one_raises_what_is_wrong_with_it(self, shop: Client) -> None:
+    def test_an_invalid_ticket_raises_what_is_wrong_with_it(self, shop: Client) -> None:
         with pytest.raises(InvalidTicket, match="revised_at"):
             shop.publish(**ticket_fields(revised_at="yesterday"))
         with pytest.raises(InvalidTicket, match="in the future"):  # which the gateway finds
             shop.publish(**ticket_fields(revised_at=NOW + timedelta(days=1)))
 
-    def test_of_many_each_has_its_receipt_in_order_and_a_bad_one_sinks_no_other(
+    def test_of_many_each_has_its_receipt_in_order_and_an_invalid_one_fails_no_other(
         self, shop: Client, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(client_protocol, "_MAX_ROWS", 3)
@@ -90,13 +90,13 @@ class TestEnqueue:
         rows[4] = ticket_fields(text="")
         rows[6] = ticket_fields(revised_at=NOW + timedelta(days=1))
         receipts = list(shop.publish_many(iter(rows)))
-        assert [one.status == "accepted" for one in receipts] == [number not in (4, 6) for number in range(8)]
+        assert [receipt.status == "accepted" for receipt in receipts] == [number not in (4, 6) for number in range(8)]
         assert receipts[4].field == "text"
         assert len(waiting_payloads(inbox)) == 6
 
-    def test_a_batch_of_bad_ones_alone_has_receipts_too(self, shop: Client) -> None:
+    def test_a_batch_of_invalid_tickets_has_receipts_too(self, shop: Client) -> None:
         rows = [ticket_fields(revised_at=NOW + timedelta(days=1)), ticket_fields(text="")]
-        assert [one.field for one in shop.publish_many(rows)] == ["revised_at", "text"]
+        assert [receipt.field for receipt in shop.publish_many(rows)] == ["revised_at", "text"]
 
     def test_batches_stay_under_the_gateway_s_limit(self) -> None:
         large = [ticket_fields(text="x" * 90_000) for _ in range(100)]
@@ -104,19 +104,21 @@ class TestEnqueue:
         assert len(sizes) > 1
         assert max(sizes) <= 4_000_000
 
-    def test_a_batch_whose_answer_was_lost_is_sent_again_and_put_once(
+    def test_a_batch_whose_response_was_lost_is_sent_again_and_put_once(
         self, opened: Services, key: str, inbox: Inbox
     ) -> None:
         rows = [ticket_fields(external_id=str(number)) for number in range(10)]
-        receipts = list(cut(opened, key, times=2).publish_many(rows))
-        assert [one.status for one in receipts] == ["accepted"] * 10
+        receipts = list(lossy_client(opened, key, times=2).publish_many(rows))
+        assert [receipt.status for receipt in receipts] == ["accepted"] * 10
         assert len(waiting_payloads(inbox)) == 10
 
-    def test_a_gateway_that_stays_away_is_given_up(self, opened: Services, key: str) -> None:
+    def test_a_gateway_that_stays_unavailable_raises(self, opened: Services, key: str) -> None:
         with pytest.raises(GatewayUnavailable, match="does not answer"):
-            cut(opened, key, times=99).publish(**ticket_fields())
+            lossy_client(opened, key, times=99).publish(**ticket_fields())
 
-    def test_a_full_inbox_is_waited_out_as_long_as_it_says(self, database: Database, inbox: Inbox, key: str) -> None:
+    def test_a_full_inbox_is_retried_after_the_time_that_it_names(
+        self, database: Database, inbox: Inbox, key: str
+    ) -> None:
         full = Inbox(inbox.redis, InboxSettings(live_high_water=1))
         waits = list[float]()
 
@@ -134,19 +136,19 @@ class TestEnqueue:
 
 
 class TestRead:
-    def test_a_ticket_comes_with_all_that_is_known_of_it(self, shop: Client, database: Database) -> None:
+    def test_a_ticket_comes_with_its_text_label_and_reviews(self, shop: Client, database: Database) -> None:
         write_window(database, [result("../a/b?c#d", source="crm", text="ação")])
         insert_review(database, "../a/b?c#d", "suporte", text="ação")
-        known = shop.ticket("crm", "../a/b?c#d")
-        assert known is not None
-        assert (known.text, known.label, known.reviews[0].reviewer) == ("ação", "suporte", "ana")
+        detail = shop.ticket("crm", "../a/b?c#d")
+        assert detail is not None
+        assert (detail.text, detail.label, detail.reviews[0].reviewer) == ("ação", "suporte", "ana")
 
     @pytest.mark.parametrize("name", [".", "..", "...", "a%2Fb"])
-    def test_names_that_a_path_would_swallow_are_found(self, shop: Client, database: Database, name: str) -> None:
+    def test_ids_that_a_url_path_would_normalise_are_found(self, shop: Client, database: Database, name: str) -> None:
         write_window(database, [result(name, source="crm")])
-        known = shop.ticket("crm", name)
-        assert known is not None
-        assert known.external_id == name
+        detail = shop.ticket("crm", name)
+        assert detail is not None
+        assert detail.external_id == name
 
     def test_an_unknown_ticket_is_none(self, shop: Client) -> None:
         assert shop.ticket("crm", "none") is None
@@ -160,22 +162,22 @@ class TestRead:
         assert sorted(row.external_id for row in shop.results(source="zendesk")) == list("01234")
         assert list(shop.results(since=NOW + timedelta(seconds=1))) == []
 
-    def test_what_may_not_be_done_is_said(self, opened: Services) -> None:
+    def test_a_missing_key_raises(self, opened: Services) -> None:
         with pytest.raises(AccessDenied, match="an API key is required"):
             Client(URL, http=TestClient(create_app(opened))).ticket("crm", "1")
 
-    def test_what_cannot_be_asked_is_said(self, shop: Client) -> None:
+    def test_an_invalid_filter_raises(self, shop: Client) -> None:
         with pytest.raises(InvalidInput, match="band"):
             list(shop.results(band="none"))
 
-    def test_a_server_of_another_kind_is_named_so(self, key: str) -> None:
+    def test_another_kind_of_server_raises(self, key: str) -> None:
         other = httpx2.Client(transport=httpx2.MockTransport(lambda _: httpx2.Response(200, text="<html>")))
         with pytest.raises(GatewayUnavailable, match="not Triagem's gateway"):
             Client(URL, key, http=other).ticket("crm", "1")
 
 
 class TestPredict:
-    def test_a_text_is_answered_also_when_it_takes_longer(
+    def test_a_text_is_answered_even_if_it_takes_longer(
         self, opened: Services, key: str, endpoints: Endpoints, instant_models: Path, inbox: Inbox
     ) -> None:
         def pause(_: float) -> None:
@@ -185,30 +187,30 @@ class TestPredict:
         client = Client(URL, key, http=TestClient(create_app(opened)), sleep=pause)
         assert client.predict("minha internet caiu agora") == PredictResponse(class_name="suporte", confidence=0.9)
 
-    def test_where_nobody_answers_it_ends(self, shop: Client) -> None:
+    def test_without_an_answer_it_times_out(self, shop: Client) -> None:
         with pytest.raises(GatewayUnavailable, match="no answer within 1 s"):
             shop.predict("minha internet caiu", wait_s=1)
 
-    def test_what_is_no_text_is_refused(self, shop: Client) -> None:
+    def test_invalid_text_is_refused(self, shop: Client) -> None:
         with pytest.raises(InvalidInput, match="unicode"):
             shop.predict("\ud800")
 
 
-def test_the_same_without_waiting_threads(opened: Services, key: str, inbox: Inbox, database: Database) -> None:
+def test_the_async_client_does_the_same(opened: Services, key: str, inbox: Inbox, database: Database) -> None:
     write_window(database, [result("known", source="crm")])
 
     async def session() -> None:
         transport = httpx2.ASGITransport(app=create_app(opened))
         async with AsyncClient(URL, key, http=httpx2.AsyncClient(transport=transport)) as client:
             assert (await client.publish(**ticket_fields())).status == "accepted"
-            many = [
-                one.status
-                async for one in client.publish_many([ticket_fields(text=""), ticket_fields(external_id="2")])
+            statuses = [
+                receipt.status
+                async for receipt in client.publish_many([ticket_fields(text=""), ticket_fields(external_id="2")])
             ]
-            assert many == ["rejected", "accepted"]
-            known = await client.ticket("crm", "known")
-            assert known is not None
-            assert known.label == "venda"
+            assert statuses == ["rejected", "accepted"]
+            detail = await client.ticket("crm", "known")
+            assert detail is not None
+            assert detail.label == "venda"
             assert [row.external_id async for row in client.results()] == ["known"]
             with pytest.raises(GatewayUnavailable):
                 await client.predict("minha internet caiu", wait_s=0.5)

@@ -1,4 +1,4 @@
-"""The console: who gets in, what a page shows, and what a person's word does."""
+"""The console: logins, pages, and the effect of a reviewer's decisions."""
 
 from pathlib import Path
 
@@ -11,10 +11,10 @@ from tests.support.gateway import services
 from tests.support.reviewing import NOW, sure, unsure
 from triagem.contracts.ticket import Identity
 from triagem.db import Database
-from triagem.db.api_keys import Scope, create_key, revoke_key
-from triagem.db.queries import find_ticket_with_history
+from triagem.db.auth import Scope, create_key, revoke_key
 from triagem.db.reviews import record_review
-from triagem.db.window import write_window
+from triagem.db.tickets.queries import find_ticket_with_history
+from triagem.db.tickets.window import write_window
 from triagem.gateway.app import create_app
 from triagem.gateway.services import Services
 from triagem.inbox import Inbox
@@ -32,18 +32,18 @@ def ana(opened: Services) -> Person:
     return Person(opened, Scope.READ, Scope.REVIEW)
 
 
-def effective(database: Database, name: str) -> str:
-    shown = find_ticket_with_history(database, "zendesk", name)
-    assert shown
-    return str(shown.ticket["label"])
+def effective_label(database: Database, name: str) -> str:
+    detail = find_ticket_with_history(database, "zendesk", name)
+    assert detail
+    return str(detail.ticket["label"])
 
 
 class TestLogin:
-    def test_a_page_asks_who_is_there_and_goes_on_where_one_wanted_to_go(self, opened: Services) -> None:
+    def test_a_page_asks_for_a_login_and_continues_to_the_requested_page(self, opened: Services) -> None:
         http = TestClient(create_app(opened))
-        asked = http.get("/console/tickets?label=venda", follow_redirects=False)
-        assert asked.status_code == 303
-        assert asked.headers["location"] == "/console/login?next=%2Fconsole%2Ftickets%3Flabel%3Dvenda"
+        redirect = http.get("/console/tickets?label=venda", follow_redirects=False)
+        assert redirect.status_code == 303
+        assert redirect.headers["location"] == "/console/login?next=%2Fconsole%2Ftickets%3Flabel%3Dvenda"
         _, secret = create_key(opened.database, "ana", [Scope.READ])
         login_response = http.post("/console/login", data={"key": secret, "next": "/console/tickets?label=venda"})
         assert (login_response.status_code, str(login_response.url)) == (
@@ -52,54 +52,54 @@ class TestLogin:
         )
 
     @pytest.mark.parametrize("elsewhere", ["https://evil.example/", "//evil.example", "/\\evil.example", "/console"])
-    def test_a_login_leads_to_no_other_host(self, opened: Services, elsewhere: str) -> None:
+    def test_a_login_redirects_to_no_other_host(self, opened: Services, elsewhere: str) -> None:
         http = TestClient(create_app(opened))
         _, secret = create_key(opened.database, "ana", [Scope.READ])
         login_response = http.post("/console/login", data={"key": secret, "next": elsewhere}, follow_redirects=False)
         assert login_response.headers["location"] == "/console/"
 
-    def test_the_cookie_is_for_this_site_and_no_script_and_holds_no_secret(self, ana: Person) -> None:
+    def test_the_cookie_is_same_site_and_http_only_and_holds_no_secret(self, ana: Person) -> None:
         cookie = ana.login_response.history[0].headers["set-cookie"]
         assert "HttpOnly; Max-Age=43200; Path=/console; SameSite=strict" in cookie
         assert ana.secret not in cookie
 
-    def test_behind_a_proxy_that_speaks_tls_the_cookie_travels_encrypted_only(self, opened: Services) -> None:
+    def test_behind_a_tls_proxy_the_cookie_is_secure(self, opened: Services) -> None:
         _, secret = create_key(opened.database, "ana", [Scope.READ])
         login_response = TestClient(create_app(opened)).post(
             "/console/login", data={"key": secret}, headers={"X-Forwarded-Proto": "https"}, follow_redirects=False
         )
         assert "Secure" in login_response.headers["set-cookie"]
 
-    def test_an_unknown_key_is_told_so(self, opened: Services) -> None:
+    def test_an_unknown_key_is_refused_with_the_reason(self, opened: Services) -> None:
         answer = TestClient(create_app(opened)).post("/console/login", data={"key": "trg_wrong"})
         assert answer.status_code == 401
         assert "unknown or was revoked" in answer.text
         assert "trg_wrong" not in answer.text
 
-    def test_a_key_that_may_only_hand_in_tickets_sees_nothing(self, opened: Services) -> None:
+    def test_a_key_that_may_only_enqueue_cannot_log_in(self, opened: Services) -> None:
         assert Person(opened, Scope.ENQUEUE).login_response.status_code == 401
 
-    def test_a_revoked_key_is_out_at_once(self, ana: Person, database: Database) -> None:
+    def test_a_revoked_key_ends_its_session_at_once(self, ana: Person, database: Database) -> None:
         revoke_key(database, ana.key.id)
         assert ana.http.get("/console/tickets", follow_redirects=False).status_code == 303
 
     @pytest.mark.parametrize("forged", ["", "x", "..", "1.99999999999.aa", "1.x.", "é.é.é"])
-    def test_a_cookie_that_we_did_not_give_is_nobodys(self, opened: Services, forged: str) -> None:
-        sent = [(b"Cookie", f"triagem_session={forged}".encode())]
-        answer = TestClient(create_app(opened)).get("/console/tickets", headers=sent, follow_redirects=False)
+    def test_a_forged_cookie_is_ignored(self, opened: Services, forged: str) -> None:
+        headers = [(b"Cookie", f"triagem_session={forged}".encode())]
+        answer = TestClient(create_app(opened)).get("/console/tickets", headers=headers, follow_redirects=False)
         assert answer.status_code == 303
 
-    def test_the_gateways_beside_each_other_know_the_same_people(self, ana: Person, opened: Services) -> None:
+    def test_several_gateways_share_sessions(self, ana: Person, opened: Services) -> None:
         other = TestClient(create_app(opened), cookies=dict(ana.http.cookies))
         assert other.get("/console/tickets").status_code == 200
 
-    def test_logging_out_ends_the_session_wherever_its_cookie_is(self, ana: Person, opened: Services) -> None:
+    def test_logging_out_ends_the_session_in_every_browser(self, ana: Person, opened: Services) -> None:
         other = TestClient(create_app(opened), cookies=dict(ana.http.cookies))
         assert "Your API key" in ana.send("logout", ana.see("tickets"))
         for http in (ana.http, other):
             assert http.get("/console/tickets", follow_redirects=False).status_code == 303
 
-    def test_a_session_ends_by_itself(self, ana: Person, database: Database) -> None:
+    def test_a_session_expires(self, ana: Person, database: Database) -> None:
         with database.autocommit() as connection:
             connection.execute(text("UPDATE console_sessions SET ends_at = now()"))
         assert ana.http.get("/console/tickets", follow_redirects=False).status_code == 303
@@ -116,18 +116,16 @@ class TestForms:
         fields = {"source": "zendesk", "id": "1", "label": "suporte", "digest": b"text 1".hex()}
         for token in ("", "0" * 64, "é"):
             assert ana.http.post("/console/ticket", data={**fields, "token": token}).status_code == 403
-        assert effective(database, "1") == "venda"
+        assert effective_label(database, "1") == "venda"
 
-    def test_a_form_that_a_browser_says_comes_from_another_site_is_refused(
-        self, ana: Person, database: Database
-    ) -> None:
+    def test_a_cross_site_form_is_refused(self, ana: Person, database: Database) -> None:
         write_window(database, [sure("1")])
         page = ana.see("ticket", source="zendesk", id="1")
         ana.http.headers["Sec-Fetch-Site"] = "cross-site"
         with pytest.raises(AssertionError, match="another session"):
             ana.send("ticket", page, label="suporte")
 
-    def test_who_may_only_read_corrects_nothing(self, opened: Services, database: Database) -> None:
+    def test_a_read_only_key_corrects_nothing(self, opened: Services, database: Database) -> None:
         write_window(database, [sure("1")])
         reader = Person(opened, Scope.READ)
         page = reader.see("ticket", source="zendesk", id="1")
@@ -139,12 +137,12 @@ class TestForms:
 
 
 class TestTickets:
-    def test_they_come_newest_first_with_how_they_begin(self, ana: Person, database: Database) -> None:
+    def test_they_come_newest_first_with_a_preview(self, ana: Person, database: Database) -> None:
         write_window(database, [sure("old"), sure("new", received_at=NOW.replace(year=NOW.year + 1))])
         page = ana.see("tickets")
         assert page.index("text new") < page.index("text old")
 
-    def test_filters_stand_in_the_address_and_in_the_form(self, ana: Person, database: Database) -> None:
+    def test_filters_are_in_the_url_and_in_the_form(self, ana: Person, database: Database) -> None:
         write_window(database, [sure("sold"), sure("helped", label="suporte"), unsure("unsure", source="chatwoot")])
         page = ana.see("tickets", label="venda", source="chatwoot", band="review")
         assert "text unsure" in page
@@ -152,35 +150,35 @@ class TestTickets:
         assert "<option selected>venda</option>" in page
         assert 'value="chatwoot"' in page
 
-    def test_pages_go_on_by_cursor_and_keep_the_filters(
+    def test_the_next_page_is_found_by_cursor_and_keeps_the_filters(
         self, ana: Person, database: Database, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("triagem.gateway.console.tickets._PAGE_SIZE", 2)
         write_window(database, [sure(str(number)) for number in range(3)])
         page = ana.see("tickets", label="venda")
-        further = page.split('rel="next" href="')[1].split('"')[0].replace("&amp;", "&")
-        assert "label=venda" in further
-        rest = ana.http.get(further).text
+        next_url = page.split('rel="next" href="')[1].split('"')[0].replace("&amp;", "&")
+        assert "label=venda" in next_url
+        rest = ana.http.get(next_url).text
         assert page.count('class="preview"') + rest.count('class="preview"') == 3
         assert 'rel="next"' not in rest
 
-    def test_what_is_no_day_or_band_is_as_if_it_were_not_asked(self, ana: Person, database: Database) -> None:
+    def test_an_invalid_date_or_band_is_ignored(self, ana: Person, database: Database) -> None:
         write_window(database, [sure("1")])
         assert "text 1" in ana.see("tickets", since="yesterday", band="none", until="9999-99-99")
 
-    def test_a_cursor_that_is_none_is_told_so(self, ana: Person) -> None:
+    def test_an_invalid_cursor_is_422(self, ana: Person) -> None:
         assert ana.http.get("/console/tickets", params={"after": "x"}).status_code == 422
 
 
-class TestOneTicket:
+class TestTicket:
     def test_a_correction_is_the_effective_label_everywhere_at_once(self, ana: Person, database: Database) -> None:
         write_window(database, [sure("1")])
         page = ana.send("ticket", ana.see("ticket", source="zendesk", id="1"), label="suporte")
         assert "Saved: suporte" in page
-        assert effective(database, "1") == "suporte"
+        assert effective_label(database, "1") == "suporte"
         assert "text 1" in ana.see("tickets", label="suporte")
 
-    def test_a_text_that_changed_meanwhile_is_shown_again_and_not_judged(
+    def test_a_text_that_changed_meanwhile_is_shown_again_and_not_labelled(
         self, ana: Person, database: Database
     ) -> None:
         write_window(database, [sure("1")])
@@ -189,27 +187,27 @@ class TestOneTicket:
         page = ana.send("ticket", page, label="suporte")
         assert "customer has changed this text" in page
         assert "another" in page
-        assert effective(database, "1") == "venda"
+        assert effective_label(database, "1") == "venda"
 
-    def test_an_id_may_hold_anything(self, ana: Person, database: Database) -> None:
+    def test_an_id_may_contain_any_character(self, ana: Person, database: Database) -> None:
         write_window(database, [sure("a/b?c=d&e#f\ng%2F")])
         listed = ana.see("tickets")
         link = listed.split('<a href="/console/ticket?')[1].split('"')[0].replace("&amp;", "&")
         assert "text a/b?c=d&amp;e#f" in ana.http.get(f"/console/ticket?{link}").text
 
-    def test_one_that_is_not_there_is_404(self, ana: Person) -> None:
+    def test_an_unknown_ticket_is_404(self, ana: Person) -> None:
         answer = ana.http.get("/console/ticket", params={"source": "zendesk", "id": "1"})
         assert answer.status_code == 404
         assert "Page not found" in answer.text
 
 
 class TestReview:
-    def test_it_shows_the_text_and_nothing_that_the_model_said(self, ana: Person, database: Database) -> None:
+    def test_it_shows_the_text_and_nothing_of_the_prediction(self, ana: Person, database: Database) -> None:
         write_window(database, [unsure("1", confidence=0.5612)])
         page = ana.see("review")
         assert "text 1" in page
-        for unsaid in ("56.1", "0.56", "v1.0.0", "automate", "Needs review"):
-            assert unsaid not in page.split("<main")[1]
+        for hidden in ("56.1", "0.56", "v1.0.0", "automate", "Needs review"):
+            assert hidden not in page.split("<main")[1]
 
     def test_each_answer_has_a_key_and_leads_to_the_next_text(self, ana: Person, database: Database) -> None:
         write_window(database, [unsure("1", 0.5), unsure("2", 0.6)])
@@ -219,14 +217,16 @@ class TestReview:
         first, second = ("1", "2") if "text 1" in page else ("2", "1")
         page = ana.send("review", page, label="suporte")
         assert f"text {second}" in page
-        assert effective(database, first) == "suporte"
+        assert effective_label(database, first) == "suporte"
         assert "No more texts" in ana.send("review", page, action="unclear")
 
-    def test_two_people_never_have_the_same_text(self, ana: Person, opened: Services, database: Database) -> None:
+    def test_two_reviewers_never_get_the_same_text(self, ana: Person, opened: Services, database: Database) -> None:
         write_window(database, [unsure("1"), unsure("2")])
         rui = Person(opened, Scope.REVIEW, name="rui")
         assert ("text 1" in ana.see("review")) != ("text 1" in rui.see("review"))
-        assert ("text 1" in ana.see("review")) != ("text 1" in rui.see("review"))  # a reload hands out no other
+        assert ("text 1" in ana.see("review")) != (
+            "text 1" in rui.see("review")
+        )  # reloading does not change the text
 
     def test_undo_brings_the_text_back(self, ana: Person, database: Database) -> None:
         write_window(database, [unsure("1")])
@@ -234,24 +234,22 @@ class TestReview:
         page = ana.send("review", page, action="undo")
         assert "Review undone" in page
         assert "text 1" in page
-        assert effective(database, "1") == "venda"
+        assert effective_label(database, "1") == "venda"
         assert "Nothing to undo" in ana.send("review", page, action="undo")
 
-    def test_nobody_undoes_what_another_said(self, ana: Person, database: Database) -> None:
+    def test_nobody_can_undo_the_review_of_another_reviewer(self, ana: Person, database: Database) -> None:
         write_window(database, [sure("1")])
         record_review(database, Identity("zendesk", "1"), "suporte", "rui")
         assert "Nothing to undo" in ana.send("review", ana.see("review"), action="undo")
 
-    def test_where_two_disagree_a_third_person_is_asked(
-        self, ana: Person, opened: Services, database: Database
-    ) -> None:
+    def test_a_third_reviewer_decides_a_dispute(self, ana: Person, opened: Services, database: Database) -> None:
         write_window(database, [sure("1")])
         record_review(database, Identity("zendesk", "1"), "venda", "rui")
         record_review(database, Identity("zendesk", "1"), "suporte", "eva")
         assert "text 1" in ana.see("review")
         assert "text 1" not in Person(opened, Scope.REVIEW, name="ivo").see("review")
         ana.send("review", ana.see("review"), label="venda")
-        assert effective(database, "1") == "venda"
+        assert effective_label(database, "1") == "venda"
 
     def test_a_skipped_text_does_not_come_again_at_once(self, ana: Person, database: Database) -> None:
         write_window(database, [unsure("1", 0.5), unsure("2", 0.6)])
@@ -262,7 +260,7 @@ class TestReview:
         assert "No more texts" not in ana.see("review")
 
 
-class TestFrame:
+class TestEveryPage:
     def test_what_customers_write_is_shown_as_text(self, ana: Person, database: Database) -> None:
         write_window(database, [unsure(EVIL, text=EVIL, source="<b>crm", metadata={EVIL: [EVIL]})])
         for page in (ana.see("tickets"), ana.see("review"), ana.see("ticket", source="<b>crm", id=EVIL)):
@@ -291,29 +289,26 @@ class TestFrame:
         assert all("immutable" in answer.headers["cache-control"] for answer in answers)
         assert len(page.encode()) + sum(len(answer.content) for answer in answers) < 100_000
 
-    def test_it_speaks_the_browsers_language_or_the_one_chosen(self, ana: Person) -> None:
+    def test_it_uses_the_browsers_language_or_the_chosen_one(self, ana: Person) -> None:
         answer = ana.http.get("/console/tickets", headers={"Accept-Language": "pt-BR,en;q=0.5"})
         assert '<html lang="pt-BR">' in answer.text
         assert "Sair" in ana.see("tickets", lang="pt")
         assert "Sair" in ana.see("tickets")
 
-    def test_with_postgres_away_a_page_says_so(self, inbox: Inbox) -> None:
-        away = Database("postgresql://x:y@127.0.0.1:1/none")
-        there = create_app(services(away, inbox))
-        http = TestClient(there)
+    def test_with_postgres_unavailable_a_page_reports_it(self, inbox: Inbox) -> None:
+        unavailable = Database("postgresql://x:y@127.0.0.1:1/none")
+        http = TestClient(create_app(services(unavailable, inbox)))
         answer = http.post("/console/login", data={"key": "trg_x"})
         assert answer.status_code == 503
         assert "No data was lost" in answer.text
 
-    def test_an_unknown_page_is_a_page(self, ana: Person) -> None:
+    def test_an_unknown_page_is_a_404_page(self, ana: Person) -> None:
         answer = ana.http.get("/console/nowhere")
         assert answer.status_code == 404
         assert "Page not found" in answer.text
 
-    def test_the_log_has_a_pages_template_and_nothing_that_was_asked(
-        self, ana: Person, capsys: pytest.CaptureFixture[str]
-    ) -> None:
+    def test_the_log_has_a_pages_route_and_no_query(self, ana: Person, capsys: pytest.CaptureFixture[str]) -> None:
         ana.see("tickets", query="segredo")
-        said = capsys.readouterr().out
-        assert "route=/console/tickets" in said
-        assert "segredo" not in said
+        logged = capsys.readouterr().out
+        assert "route=/console/tickets" in logged
+        assert "segredo" not in logged

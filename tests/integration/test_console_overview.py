@@ -11,12 +11,13 @@ from tests.support.results import insert_review
 from tests.support.reviewing import sure, unsure
 from tests.support.scored_versions import current_and_better, register_tested
 from triagem.contracts.ticket import Lane
-from triagem.db import Database, dead_letters, runs
-from triagem.db.alerts import DRIFT, raise_alert
-from triagem.db.api_keys import Scope
-from triagem.db.dead_letters import list_dead_letters
-from triagem.db.window import write_window
-from triagem.gateway.console.throughput import ThroughputMeter
+from triagem.db import Database, runs
+from triagem.db.auth import Scope
+from triagem.db.outbox.alerts import DRIFT, raise_alert
+from triagem.db.tickets import dead_letters
+from triagem.db.tickets.dead_letters import list_dead_letters
+from triagem.db.tickets.window import write_window
+from triagem.gateway.console.overview import ThroughputMeter
 from triagem.gateway.services import Services
 from triagem.inbox import Inbox
 from triagem.inbox.desired import pause
@@ -47,12 +48,12 @@ def reader(opened: Services) -> Person:
 
 
 class TestOverview:
-    def test_an_empty_installation_says_what_is_missing(self, reader: Person) -> None:
+    def test_an_empty_installation_shows_what_is_missing(self, reader: Person) -> None:
         page = reader.see("overview")
         assert "no worker is running" in page
         assert "No tickets yet" in page
 
-    def test_it_says_what_waits_who_works_and_which_model(self, reader: Person, inbox: Inbox) -> None:
+    def test_it_shows_the_backlog_the_workers_and_the_current_model(self, reader: Person, inbox: Inbox) -> None:
         inbox.put(Lane.LIVE, [b"1", b"2", b"3"])
         inbox.fetch(Lane.LIVE, "worker", 1)
         lease = Lease(inbox.redis, 60)
@@ -66,7 +67,7 @@ class TestOverview:
         assert "v1.0.0" in page
 
     @pytest.mark.parametrize(("low", "over"), [(1, False), (2, True)])
-    def test_more_than_a_fifth_below_the_threshold_is_over_the_alarm(
+    def test_more_than_a_fifth_below_the_threshold_is_above_the_alarm_limit(
         self, reader: Person, database: Database, low: int, over: bool
     ) -> None:
         rows = [unsure(f"low {number}") for number in range(low)]
@@ -84,26 +85,26 @@ class TestOverview:
         assert "1 suporte</title>" in page
         assert "2 venda</title>" in page
 
-    def test_the_last_alerts_are_there(self, reader: Person, database: Database) -> None:
+    def test_it_lists_the_newest_alerts(self, reader: Person, database: Database) -> None:
         raise_alert(database, DRIFT, "2026-11-22", {"summary": EVIL})
         page = reader.see("overview")
         assert "2026-11-22" in page
         assert EVIL not in page
 
-    def test_the_pace_is_what_left_the_lanes_between_two_looks(self, inbox: Inbox) -> None:
+    def test_throughput_is_what_left_the_lanes_between_two_measurements(self, inbox: Inbox) -> None:
         clock = Clock()
-        pace = ThroughputMeter(inbox, clock)
-        assert pace.per_second() is None
+        meter = ThroughputMeter(inbox, clock)
+        assert meter.per_second() is None
         inbox.put(Lane.LIVE, [b"x"] * 20)
         inbox.ack(inbox.fetch(Lane.LIVE, "worker", 20))
         clock.advance(10)
-        assert pace.per_second() == 2.0
+        assert meter.per_second() == 2.0
         inbox.redis.flushall()
-        assert pace.per_second() is None
+        assert meter.per_second() is None
 
 
 class TestModels:
-    def test_a_version_that_the_gate_lets_through_becomes_current(self, admin: Person, registry: Registry) -> None:
+    def test_a_version_that_passes_the_gate_becomes_current(self, admin: Person, registry: Registry) -> None:
         page = admin.see("model", version="v1.1.0")
         assert "this version may become current" in page
         assert "1.000" in page
@@ -111,7 +112,7 @@ class TestModels:
         assert "v1.1.0 is current" in page
         assert registry.current().version == "v1.1.0"
 
-    def test_one_that_it_rejects_has_its_reasons_and_no_button_and_a_form_does_not_help(
+    def test_a_rejected_version_has_its_reasons_and_no_button_and_a_form_does_not_promote_it(
         self, admin: Person, registry: Registry
     ) -> None:
         registry.promote("v1.1.0")
@@ -123,13 +124,13 @@ class TestModels:
         assert "did not pass the promotion gate" in answer.text
         assert registry.current().version == "v1.1.0"
 
-    def test_rolling_back_is_noted_with_who_and_why(self, admin: Person, registry: Registry) -> None:
+    def test_a_rollback_is_recorded_with_user_and_reason(self, admin: Person, registry: Registry) -> None:
         registry.promote("v1.1.0")
         admin.send("rollback", admin.see("models"), reason="misses refunds")
         assert registry.current().version == "v1.0.0"
         assert registry.promotions()[-1].reason == "ana: misses refunds"
 
-    def test_who_may_read_looks_and_decides_nothing(self, reader: Person, registry: Registry) -> None:
+    def test_a_read_key_shows_models_and_changes_nothing(self, reader: Person, registry: Registry) -> None:
         page = reader.see("model", version="v1.1.0") + reader.see("models")
         assert 'action="/console/rollback"' not in page
         token = page.split('name="token" value="')[1][:64]
@@ -138,7 +139,7 @@ class TestModels:
         assert registry.current().version == "v1.0.0"
 
     @pytest.mark.parametrize("version", ["v9.9.9", "../../etc", EVIL])
-    def test_a_version_that_is_not_there_is_told_so(self, reader: Person, version: str) -> None:
+    def test_an_unknown_version_is_404(self, reader: Person, version: str) -> None:
         answer = reader.http.get("/console/model", params={"version": version})
         assert answer.status_code == 404
         assert EVIL not in answer.text
@@ -159,7 +160,7 @@ class TestModels:
 
 
 class TestOperations:
-    def test_runs_say_how_far_they_are(self, reader: Person, database: Database) -> None:
+    def test_runs_show_their_progress(self, reader: Person, database: Database) -> None:
         write_window(database, [sure("1"), sure("2")])
         runs.start(database, runs.RunPlan("v1.1.0", 1))
         page = reader.see("operations")

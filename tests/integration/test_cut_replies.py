@@ -1,4 +1,4 @@
-"""A reply that is cut off on its way: nothing is repeated behind anybody's back, nothing stays lost."""
+"""A reply that is cut off: no command is repeated automatically, and nothing stays lost."""
 
 import pytest
 
@@ -13,39 +13,37 @@ from triagem.inbox.reclaim import Reclaimer
 LIVE = Lane.LIVE
 
 
-def test_settling_is_one_transaction(inbox: Inbox, endpoints: Endpoints) -> None:
-    """INV-7: between XACK and XDEL an entry is neither pending nor gone, and nobody would look for it."""
+def test_ack_is_one_transaction(inbox: Inbox, endpoints: Endpoints) -> None:
+    """INV-7: between XACK and XDEL an entry is neither pending nor gone, and no worker would look for it."""
     with cutting_proxy(endpoints.redis_url) as proxy, connect(proxy.url) as redis:
         worker = Inbox(redis)
         for lane in Lane:
             worker.put(lane, [b"x"] * 2)
-        taken = worker.fetch_blocking("worker", 2, block_s=0.1)
+        fetched = worker.fetch_blocking("worker", 2, block_s=0.1)
         proxy.commands.clear()
 
-        worker.ack(taken)
+        worker.ack(fetched)
 
         assert proxy.commands == ["MULTI", *["XACK", "XDEL", "HDEL"] * 2, "EXEC"]
 
 
-def test_settling_whose_reply_was_cut_off_can_be_repeated(inbox: Inbox, endpoints: Endpoints) -> None:
-    """INV-7: it happened, but the worker cannot know."""
+def test_an_ack_whose_reply_was_cut_off_can_be_repeated(inbox: Inbox, endpoints: Endpoints) -> None:
+    """INV-7: it was executed, but the worker cannot know."""
     inbox.put(LIVE, [b"x"] * 3)
-    taken = inbox.fetch(LIVE, "worker", 2)
+    fetched = inbox.fetch(LIVE, "worker", 2)
     with cutting_proxy(endpoints.redis_url, "EXEC") as proxy, connect(proxy.url) as redis:
         worker = Inbox(redis)
         with pytest.raises(InboxUnavailable):
-            worker.ack(taken)
+            worker.ack(fetched)
         assert inbox.depth(LIVE).in_flight == 0
 
-        worker.ack(taken)
+        worker.ack(fetched)
 
     assert inbox.depth(LIVE).waiting == 1
 
 
-def test_a_put_whose_reply_was_cut_off_is_not_repeated_behind_the_producer_s_back(
-    inbox: Inbox, endpoints: Endpoints
-) -> None:
-    """INV-5: only the producer knows whether handing in twice is all right."""
+def test_a_put_whose_reply_was_cut_off_is_not_repeated_automatically(inbox: Inbox, endpoints: Endpoints) -> None:
+    """INV-5: only the producer knows whether submitting twice is acceptable."""
     inbox.put(LIVE, [b"x"])  # from now on the server knows the script
     with cutting_proxy(endpoints.redis_url, "EVALSHA") as proxy, connect(proxy.url) as redis:
         with pytest.raises(InboxUnavailable):
@@ -56,7 +54,7 @@ def test_a_put_whose_reply_was_cut_off_is_not_repeated_behind_the_producer_s_bac
 
 
 def test_a_read_whose_reply_was_cut_off_is_not_repeated(inbox: Inbox, endpoints: Endpoints) -> None:
-    """INV-5: redis-py repeats it by default, and then more is pending than anybody knows of."""
+    """INV-5: redis-py repeats it by default, and then entries are pending that no worker knows of."""
     inbox.put(LIVE, [b"x"] * 10)
     with cutting_proxy(endpoints.redis_url, "XREADGROUP", nth=2) as proxy, connect(proxy.url) as redis:
         worker = Inbox(redis)
@@ -68,29 +66,31 @@ def test_a_read_whose_reply_was_cut_off_is_not_repeated(inbox: Inbox, endpoints:
     assert inbox.depth(LIVE).in_flight == 6
 
 
-def test_what_a_cut_reply_held_is_taken_again_and_nothing_else(inbox: Inbox, endpoints: Endpoints) -> None:
+def test_entries_of_a_cut_reply_are_fetched_again_and_nothing_else(inbox: Inbox, endpoints: Endpoints) -> None:
     """INV-5."""
     put = inbox.put(LIVE, [b"%d" % number for number in range(10)])
     inbox.fetch(LIVE, "other", 1)
     with cutting_proxy(endpoints.redis_url, "XREADGROUP", nth=2) as proxy, connect(proxy.url) as redis:
-        worker, claims = Inbox(redis), Reclaimer(Inbox(redis))
+        worker, reclaimer = Inbox(redis), Reclaimer(Inbox(redis))
         in_hand = {entry.id for entry in worker.fetch(LIVE, "worker", 3)}
         with pytest.raises(InboxUnavailable):
             worker.fetch(LIVE, "worker", 3)
         in_hand |= {entry.id for entry in worker.fetch(LIVE, "worker", 2)}
 
-        lost = claims.recover_lost_replies(LIVE, "worker", in_hand)
+        lost = reclaimer.recover_lost_replies(LIVE, "worker", in_hand)
 
         assert lost == [Entry(put[number], LIVE, b"%d" % number) for number in (4, 5, 6)]
-        assert claims.recover_lost_replies(LIVE, "worker", in_hand | set(ids(lost))) == []
+        assert reclaimer.recover_lost_replies(LIVE, "worker", in_hand | set(ids(lost))) == []
 
 
-def test_what_a_cut_wait_held_is_taken_again_from_both_lanes(inbox: Inbox, endpoints: Endpoints) -> None:
+def test_entries_of_a_cut_blocking_fetch_are_fetched_again_from_both_lanes(
+    inbox: Inbox, endpoints: Endpoints
+) -> None:
     """INV-5."""
     put = {lane: inbox.put(lane, [b"x"] * 2) for lane in Lane}
     with cutting_proxy(endpoints.redis_url, "XREADGROUP") as proxy, connect(proxy.url) as redis:
-        worker, claims = Inbox(redis), Reclaimer(Inbox(redis))
+        worker, reclaimer = Inbox(redis), Reclaimer(Inbox(redis))
         with pytest.raises(InboxUnavailable):
             worker.fetch_blocking("worker", 2, block_s=1)
 
-        assert {lane: ids(claims.recover_lost_replies(lane, "worker", set())) for lane in Lane} == put
+        assert {lane: ids(reclaimer.recover_lost_replies(lane, "worker", set())) for lane in Lane} == put

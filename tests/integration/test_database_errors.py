@@ -1,4 +1,4 @@
-"""What goes wrong with Postgres becomes a leaf of our error tree, and none tells a password or a customer's text."""
+"""Postgres errors become errors of our own tree, and none contains a password or a customer's text."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import text
 
 from tests.support.builders import YESTERDAY, classified
-from tests.support.database_errors import PASSWORD, SECRET_TEXT, ask, refused
+from tests.support.database_errors import PASSWORD, SECRET_TEXT, connect_and_query, refused
 from triagem.cli.stack import Endpoints
 from triagem.contracts.errors import (
     AccessDenied,
@@ -23,46 +23,46 @@ from triagem.contracts.errors import (
 from triagem.contracts.ticket import Ticket
 from triagem.db import Database, DatabaseSettings
 from triagem.db.connect import database_errors
-from triagem.db.dead_letters import insert_dead_letter
-from triagem.db.queries import Filters, find_ticket_with_history, list_results
-from triagem.db.window import ClassifiedTicket, write_window
+from triagem.db.tickets.dead_letters import insert_dead_letter
+from triagem.db.tickets.queries import Filters, find_ticket_with_history, list_results
+from triagem.db.tickets.window import ClassifiedTicket, write_window
 
 
 def with_settings(endpoints: Endpoints, **settings: Any) -> Database:
-    """The stack's database, opened with other limits."""
+    """The stack's database, opened with these settings."""
     return Database(endpoints.database_url, DatabaseSettings(**settings))
 
 
 def hang_up(listener: socket) -> None:
-    """Let every client in, and out."""
+    """Accept every client and close its connection."""
     with suppress(OSError):
         while True:
             client, _ = listener.accept()
             client.close()
 
 
-class TestAway:
+class TestUnavailable:
     def test_a_server_that_is_not_there(self) -> None:
-        with create_server(("127.0.0.1", 0)) as taken:
-            port = taken.getsockname()[1]
+        with create_server(("127.0.0.1", 0)) as listener:
+            port = listener.getsockname()[1]
 
         with refused(DatabaseUnavailable, "^Postgres does not answer or is busy"):
-            ask(f"postgresql://triagem:{PASSWORD}@127.0.0.1:{port}/triagem")
+            connect_and_query(f"postgresql://triagem:{PASSWORD}@127.0.0.1:{port}/triagem")
 
-    def test_a_server_that_hangs_up(self) -> None:
+    def test_a_server_that_closes_connections(self) -> None:
         with create_server(("127.0.0.1", 0)) as listener:
             Thread(target=hang_up, args=(listener,), daemon=True).start()
 
             with refused(DatabaseUnavailable, "^Postgres does not answer or is busy"):
-                ask(f"postgresql://triagem:{PASSWORD}@127.0.0.1:{listener.getsockname()[1]}/triagem")
+                connect_and_query(f"postgresql://triagem:{PASSWORD}@127.0.0.1:{listener.getsockname()[1]}/triagem")
 
-    def test_a_session_that_is_ended_in_the_middle_and_then_another_one(self, database: Database) -> None:
+    def test_a_session_that_is_ended_midway_and_then_another_one(self, database: Database) -> None:
         with refused(DatabaseUnavailable, "57P01"), database.autocommit() as connection:
             connection.execute(text("SELECT pg_terminate_backend(pg_backend_pid()), :words"), {"words": SECRET_TEXT})
 
         assert write_window(database, [classified()]).predictions == 1
 
-    def test_a_session_that_was_ended_while_nobody_used_it_is_not_noticed(
+    def test_a_session_that_was_ended_while_idle_is_replaced_without_an_error(
         self, database: Database, endpoints: Endpoints
     ) -> None:
         with database.autocommit() as connection:
@@ -74,9 +74,9 @@ class TestAway:
 
 
 class TestBusy:
-    """Try the same again later: nothing is wrong with the rows, so none of them may be condemned for it."""
+    """Retry later: nothing is wrong with the rows, so none of them may become a dead letter."""
 
-    def test_a_lock_that_somebody_holds_too_long(self, database: Database, endpoints: Endpoints) -> None:
+    def test_a_lock_that_is_held_too_long(self, database: Database, endpoints: Endpoints) -> None:
         write_window(database, [classified()])
         with (
             psycopg.connect(endpoints.database_url) as holder,
@@ -95,7 +95,7 @@ class TestBusy:
         ):
             connection.execute(text("SELECT pg_sleep(60), :words"), {"words": SECRET_TEXT})
 
-    def test_a_transaction_that_another_one_overtook(self, database: Database) -> None:
+    def test_a_transaction_that_fails_to_serialize(self, database: Database) -> None:
         write_window(database, [classified()])
         change = text("UPDATE tickets SET text = :words")
         with refused(DatabaseUnavailable, "40001"), database_errors(), database.engine.connect() as connection:
@@ -104,13 +104,13 @@ class TestBusy:
             write_window(database, [classified(epoch=2)])
             connection.execute(change, {"words": SECRET_TEXT})
 
-    def test_a_standby_that_takes_no_writes_yet(self, database: Database) -> None:
+    def test_a_standby_that_accepts_no_writes_yet(self, database: Database) -> None:
         with refused(DatabaseUnavailable, "25006"), database.autocommit() as connection:
             connection.execute(text("SET default_transaction_read_only = on"))
             connection.execute(text("DELETE FROM tickets WHERE text = :words"), {"words": SECRET_TEXT})
 
 
-class TestNotOurs:
+class TestWrongDatabase:
     @pytest.mark.parametrize(
         "use",
         [
@@ -131,33 +131,33 @@ class TestNotOurs:
             write_window(reader, [classified(text=SECRET_TEXT)])
 
 
-def unchecked(**changes: Any) -> ClassifiedTicket:
-    """A result whose ticket has not passed intake."""
+def unchecked_ticket(**changes: Any) -> ClassifiedTicket:
+    """A result whose ticket was not validated."""
     fields: dict[str, Any] = {"source": "zendesk", "external_id": "1", "text": SECRET_TEXT, "revised_at": YESTERDAY}
     return replace(classified(), ticket=Ticket.model_construct(**fields | {"metadata": {}} | changes))
 
 
-def said(**changes: Any) -> ClassifiedTicket:
-    """A prediction that has not passed the judge."""
-    row = unchecked()
+def unchecked_prediction(**changes: Any) -> ClassifiedTicket:
+    """A result whose prediction was not validated."""
+    row = unchecked_ticket()
     return replace(row, prediction=replace(row.prediction, **changes))
 
 
 class TestRefused:
-    """Trying the same again changes nothing: something in the row cannot be stored."""
+    """A retry would fail again: something in the row cannot be stored."""
 
     @pytest.mark.parametrize(
         "row",
         [
-            unchecked(text=f"{SECRET_TEXT} \0"),
-            unchecked(text=f"{SECRET_TEXT} \ud800"),
-            unchecked(metadata={"note": f"{SECRET_TEXT} \0"}),
-            unchecked(metadata={"note": SECRET_TEXT, "score": float("nan")}),
-            unchecked(external_id=f"{SECRET_TEXT} \0"),
-            said(label=None),
-            said(tokens=2**40),
-            said(tokens=2**70),
-            said(probabilities={SECRET_TEXT: float("inf")}),
+            unchecked_ticket(text=f"{SECRET_TEXT} \0"),
+            unchecked_ticket(text=f"{SECRET_TEXT} \ud800"),
+            unchecked_ticket(metadata={"note": f"{SECRET_TEXT} \0"}),
+            unchecked_ticket(metadata={"note": SECRET_TEXT, "score": float("nan")}),
+            unchecked_ticket(external_id=f"{SECRET_TEXT} \0"),
+            unchecked_prediction(label=None),
+            unchecked_prediction(tokens=2**40),
+            unchecked_prediction(tokens=2**70),
+            unchecked_prediction(probabilities={SECRET_TEXT: float("inf")}),
         ],
         ids=[
             "NUL in the text", "surrogate", "NUL in metadata", "NaN in metadata", "NUL in the name", "no label",
@@ -173,13 +173,13 @@ class TestRefused:
         assert list_results(database, Filters(), limit=9).rows == []
 
     @pytest.mark.parametrize("name", [f"{SECRET_TEXT} \0", f"{SECRET_TEXT} \udcff"], ids=["NUL", "surrogate"])
-    def test_a_question_that_cannot_be_asked(self, database: Database, name: str) -> None:
+    def test_a_query_with_a_value_that_cannot_be_stored(self, database: Database, name: str) -> None:
         with refused(RowRefused):
             find_ticket_with_history(database, "zendesk", name)
         with refused(RowRefused):
             list_results(database, Filters(label=name), limit=1)
 
-    def test_a_row_that_stands_in_the_way(self, database: Database) -> None:
+    def test_a_row_that_violates_a_unique_constraint(self, database: Database) -> None:
         write_window(database, [classified(external_id=SECRET_TEXT), classified(external_id="2")])
 
         with refused(RowRefused, "23505"), database.autocommit() as connection:

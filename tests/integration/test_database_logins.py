@@ -1,11 +1,11 @@
-"""Logins that are refused, told apart from outages, without a password in any message."""
+"""Refused logins are distinguished from outages, without a password in any message."""
 
 from typing import Any
 
 import pytest
 from sqlalchemy import make_url
 
-from tests.support.database_errors import PASSWORD, ask, refused
+from tests.support.database_errors import PASSWORD, connect_and_query, refused
 from triagem.cli.stack import Endpoints
 from triagem.contracts.errors import (
     AccessDenied,
@@ -25,14 +25,14 @@ class TestLogin:
         ],
         ids=["password", "user", "database", "no password"],
     )
-    def test_a_wrong_login_is_the_operator_s_to_mend(self, endpoints: Endpoints, change: dict[str, Any]) -> None:
+    def test_a_wrong_login_is_for_the_operator_to_fix(self, endpoints: Endpoints, change: dict[str, Any]) -> None:
         url = make_url(endpoints.database_url)
         wrong = url._replace(**change)
 
         with refused(
             AccessDenied, "^Postgres refused our user, password or database: check ", secret=f"{url.password}"
         ):
-            ask(wrong.render_as_string(hide_password=False))
+            connect_and_query(wrong.render_as_string(hide_password=False))
 
     @pytest.mark.parametrize(
         "url",
@@ -46,9 +46,9 @@ class TestLogin:
         ],
         ids=["empty", "no url", "not postgres", "port", "unescaped password", "bracket"],
     )
-    def test_a_url_that_is_none_is_named_but_not_shown(self, url: str) -> None:
+    def test_an_invalid_url_is_named_but_not_shown(self, url: str) -> None:
         with refused(InvalidInput, "TRIAGEM_DATABASE_URL"):
-            ask(url)
+            connect_and_query(url)
 
     def test_no_repr_shows_the_password(self) -> None:
         url = f"postgresql://triagem:{PASSWORD}@127.0.0.1/triagem"

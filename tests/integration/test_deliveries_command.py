@@ -1,4 +1,4 @@
-"""`triagem deliveries`: what an on-call person sees of what goes back, and does about it."""
+"""`triagem deliveries`: lists, replays and drops deliveries."""
 
 import json
 
@@ -8,13 +8,13 @@ from tests.support.command import Triagem
 from tests.support.delivery import delivery_states
 from tests.support.windows import result
 from triagem.db import Database
-from triagem.db.deliveries import DeliveryState, lease_result, mark_delivery, sync_result_targets
-from triagem.db.window import write_window
+from triagem.db.outbox.deliveries import DeliveryState, lease_result, mark_delivery, sync_result_targets
+from triagem.db.tickets.window import write_window
 
 
 @pytest.fixture(autouse=True)
-def given_up(database: Database) -> None:
-    """Two that were given up, and one that waits."""
+def deliveries(database: Database) -> None:
+    """Two failed deliveries, and one that waits."""
     sync_result_targets(database, {"shop.callback": "shop", "zendesk.tags": "zendesk"})
     write_window(database, [result(source="shop", external_id="1"), result(source="zendesk", external_id="2")])
     for target in ("shop.callback", "zendesk.tags"):
@@ -24,27 +24,29 @@ def given_up(database: Database) -> None:
     write_window(database, [result(source="shop", external_id="3")])
 
 
-def test_what_was_given_up_is_listed_with_its_reason(triagem: Triagem) -> None:
+def test_a_failed_delivery_is_listed_with_its_reason(triagem: Triagem) -> None:
     shown = triagem("deliveries", "list", "--state", "failed")
     assert shown.status == 0
     assert "answered 410" in shown.out
 
-    found = json.loads(triagem("deliveries", "list", "--target", "shop.callback", "--format", "json").out)
-    assert [(one["about"], one["state"], one["last_error"]) for one in found] == [
+    listed = json.loads(triagem("deliveries", "list", "--target", "shop.callback", "--format", "json").out)
+    assert [(delivery["about"], delivery["state"], delivery["last_error"]) for delivery in listed] == [
         ("shop 3", "waiting", None), ("shop 1", "failed", "answered 410"),
     ]  # fmt: skip
 
 
-def test_it_is_replayed_by_target_from_the_first_attempt_on(triagem: Triagem, database: Database) -> None:
+def test_failed_deliveries_are_replayed_by_target_from_the_first_attempt_on(
+    triagem: Triagem, database: Database
+) -> None:
     answer = triagem("deliveries", "replay", "--all", "--target", "shop.callback", "--json")
     assert json.loads(answer.out) == {"replayed": 1}
     assert set(delivery_states(database)) == {("shop.callback", "waiting", 0), ("zendesk.tags", "failed", 1)}
     assert lease_result(database, "shop.callback")
 
 
-def test_only_what_was_given_up_is_dropped(triagem: Triagem, database: Database) -> None:
-    found = json.loads(triagem("deliveries", "list", "--format", "json").out)
-    answer = triagem("deliveries", "drop", *(str(one["id"]) for one in found), "--yes")
+def test_only_failed_deliveries_are_dropped(triagem: Triagem, database: Database) -> None:
+    listed = json.loads(triagem("deliveries", "list", "--format", "json").out)
+    answer = triagem("deliveries", "drop", *(str(delivery["id"]) for delivery in listed), "--yes")
     assert "2 dropped" in answer.out
     assert "1 skipped: not failed" in answer.out
     assert delivery_states(database) == [("shop.callback", "waiting", 0)]
@@ -53,5 +55,5 @@ def test_only_what_was_given_up_is_dropped(triagem: Triagem, database: Database)
 @pytest.mark.parametrize(
     "arguments", [("replay",), ("replay", "1", "--all"), ("drop", "1", "--target", "x"), ("list", "--state", "lost")]
 )
-def test_a_question_that_makes_no_sense_is_a_usage_error(triagem: Triagem, arguments: tuple[str, ...]) -> None:
+def test_contradictory_arguments_are_a_usage_error(triagem: Triagem, arguments: tuple[str, ...]) -> None:
     assert triagem("deliveries", *arguments).status == 2

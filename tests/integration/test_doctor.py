@@ -1,4 +1,4 @@
-"""`triagem doctor` names what is wrong and the mend."""
+"""`triagem doctor` names what is wrong and how to fix it."""
 
 import json
 import shutil
@@ -24,7 +24,7 @@ def test_doctor_finds_a_healthy_installation_healthy(
     assert answer.status == 0
 
 
-def doctor_says(triagem: Triagem) -> dict[str, str]:
+def problems(triagem: Triagem) -> dict[str, str]:
     answer = triagem("doctor", "--json")
     assert answer.status == 1
     return {check["check"]: check["problem"] for check in json.loads(answer.out) if check["problem"]}
@@ -36,23 +36,23 @@ def test_doctor_names_a_changed_model_file(
     shutil.copytree(instant_models, "mine")
     Path("mine/v1.0.0/weights.txt").write_text("changed", encoding="utf-8")
     monkeypatch.setenv("TRIAGEM_REGISTRY_URL", "mine")
-    assert "weights.txt changed" in doctor_says(triagem)["model"]
+    assert "weights.txt changed" in problems(triagem)["model"]
 
 
 def test_doctor_names_an_absent_model_and_how_to_get_one(triagem: Triagem, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRIAGEM_REGISTRY_URL", "nothing here")
-    assert "triagem train" in doctor_says(triagem)["model"]
+    assert "triagem train" in problems(triagem)["model"]
 
 
-def test_doctor_names_tickets_that_wait_for_nobody(triagem: Triagem, inbox: Inbox) -> None:
+def test_doctor_names_tickets_that_wait_without_a_worker(triagem: Triagem, inbox: Inbox) -> None:
     Publisher(inbox).publish(source="crm", external_id="1", text="x")
-    assert "no worker is running" in doctor_says(triagem)["inbox"]
+    assert "no worker is running" in problems(triagem)["inbox"]
 
 
 def test_doctor_names_a_redis_that_would_drop_tickets(triagem: Triagem, inbox: Inbox) -> None:
     inbox.redis.config_set("maxmemory-policy", "allkeys-lru")
     try:
-        assert "noeviction" in doctor_says(triagem)["Redis"]
+        assert "noeviction" in problems(triagem)["Redis"]
     finally:
         inbox.redis.config_set("maxmemory-policy", "noeviction")
 
@@ -65,9 +65,9 @@ def test_doctor_names_a_database_that_was_not_migrated(
     try:
         base, _, _ = stack.endpoints.database_url.rpartition("/")
         monkeypatch.setenv("TRIAGEM_DATABASE_URL", f"{base}/untouched")
-        assert "triagem db upgrade" in doctor_says(triagem)["Postgres"]
+        assert "triagem db upgrade" in problems(triagem)["Postgres"]
         assert triagem("db", "upgrade").status == 0
-        assert "Postgres" not in doctor_says(triagem)
+        assert "Postgres" not in problems(triagem)
     finally:
         with database.autocommit() as connection:
             connection.execute(text("DROP DATABASE untouched WITH (FORCE)"))

@@ -1,4 +1,4 @@
-"""`triagem drift`: samples in Postgres, a reference in a version's folder; a verdict, an exit status, a row."""
+"""`triagem drift`: compares samples in Postgres with a version's reference; output, exit status and stored report."""
 
 import json
 from collections.abc import Sequence
@@ -15,35 +15,35 @@ from tests.support.windows import result, rows
 from triagem.contracts.errors import ModelCorrupt
 from triagem.contracts.model import REFERENCE_FILE, Tokens
 from triagem.db import Database
-from triagem.db.alerts import undelivered_alerts
-from triagem.db.samples import KEEP_FIRST, NewSample, store_samples
-from triagem.db.window import write_window
+from triagem.db.outbox.alerts import undelivered_alerts
+from triagem.db.tickets.samples import KEEP_FIRST, NewSample, store_samples
+from triagem.db.tickets.window import write_window
 from triagem.registry import Registry
-from triagem.trainer.alerting import alert_if_drifted
-from triagem.trainer.data import Row
-from triagem.trainer.drift import check
-from triagem.trainer.reference import MAX_ROWS, describe_rows, read_reference, write_reference
+from triagem.trainer.data.rows import Row
+from triagem.trainer.monitor.drift import check
+from triagem.trainer.monitor.reference import MAX_ROWS, describe_rows, read_reference, write_reference
+from triagem.trainer.monitor.tasks import alert_if_drifted
 
 VERSION = "v1.0.0"
 
 
-class Spread(EmbeddingNoopModel):
-    """Embeddings that differ from text to text: chance, with the number of words for its seed."""
+class RandomEmbeddings(EmbeddingNoopModel):
+    """Random embeddings, seeded by the text's number of words."""
 
     def embed(self, batch: Sequence[Tokens]) -> list[list[float]]:
         return [np.random.default_rng(len(tokens.ids)).normal(size=4).tolist() for tokens in batch]
 
 
-MODEL = Spread(manifest())
+MODEL = RandomEmbeddings(manifest())
 
 
 def texts(number: int, *, words: int = 1) -> list[Row]:
-    """Texts of different lengths, from so many words upward."""
-    return [Row("oi " * (words + place), "suporte", "pt") for place in range(number)]
+    """Texts of different lengths, from `words` words upward."""
+    return [Row("oi " * (words + index), "suporte", "pt") for index in range(number)]
 
 
 def registered(root: Path, held_out: int) -> Registry:
-    """A current version with so many rows in its reference, none: without one; and none of the model's files."""
+    """A current version without model files; its reference has `held_out` rows, and 0 means no reference."""
     registry = Registry(root)
     if held_out:
         with registry.staging() as folder:
@@ -63,14 +63,16 @@ def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, triagem: Triagem) 
 
 
 def sample(database: Database, number: int, *, start: int = 0, moved: float = 0.0) -> None:
-    """So many tickets more with a sample each, embedded like the reference's texts, or moved away from them."""
+    """Store `number` tickets with a sample each, embedded like the reference's texts or moved away from them."""
     embeddings = describe_rows(MODEL, texts(number)).embeddings + moved
     results = [  # labels are mixed as in the reference
-        result(str(one), external_id=f"{start + one}", label=("venda", "suporte")[one % 2]) for one in range(number)
+        result(str(index), external_id=f"{start + index}", label=("venda", "suporte")[index % 2])
+        for index in range(number)
     ]
     write_window(database, results)
     store_samples(
-        database, [NewSample(row, one, "pt") for row, one in zip(results, embeddings.tolist(), strict=True)]
+        database,
+        [NewSample(row, embedding, "pt") for row, embedding in zip(results, embeddings.tolist(), strict=True)],
     )
 
 
@@ -86,16 +88,16 @@ class TestReference:
         assert np.array_equal(read.tokens, expected.tokens)
         assert (read.labels, read.langs) == (expected.labels, expected.langs)
 
-    def test_the_labels_are_what_the_version_says_not_what_is_true(self) -> None:
+    def test_the_labels_are_predictions_not_true_labels(self) -> None:
         assert describe_rows(MODEL, texts(4)).labels == ["suporte", "venda", "suporte", "venda"]
 
-    def test_rows_beyond_the_most_are_drawn_by_seed(self, tmp_path: Path) -> None:
-        for name in ("one", "same"):
+    def test_rows_beyond_the_maximum_are_drawn_by_seed(self, tmp_path: Path) -> None:
+        for name in ("first", "second"):
             (tmp_path / name).mkdir()
             write_reference(tmp_path / name, MODEL, texts(MAX_ROWS + 5))
 
-        one, same = ((tmp_path / name / REFERENCE_FILE).read_bytes() for name in ("one", "same"))
-        assert one == same
+        first, second = ((tmp_path / name / REFERENCE_FILE).read_bytes() for name in ("first", "second"))
+        assert first == second
 
     def test_a_file_that_was_changed_is_refused(self, tmp_path: Path) -> None:
         registry = registered(tmp_path, 12)
@@ -109,7 +111,7 @@ class TestReference:
 
 
 class TestCommand:
-    def test_below_a_hundred_samples_there_is_no_verdict_and_no_row(
+    def test_below_a_hundred_samples_there_is_no_result_and_no_row(
         self, triagem: Triagem, database: Database, registry: Registry
     ) -> None:
         sample(database, 99)
@@ -119,7 +121,7 @@ class TestCommand:
         assert (answer.status, answer.out) == (0, "not enough samples of v1.0.0 yet (99 of 100)\n")
         assert rows(database, "drift_reports") == []
 
-    def test_samples_that_shifted_are_told_by_status_3(
+    def test_shifted_samples_exit_with_status_3(
         self, triagem: Triagem, database: Database, registry: Registry
     ) -> None:
         sample(database, 150, moved=2.0)
@@ -130,7 +132,7 @@ class TestCommand:
         assert answer.out.startswith("v1.0.0: drift in embeddings")
         assert "4 of 4 dimensions shifted" in answer.out
 
-    def test_each_comparison_leaves_a_row(self, triagem: Triagem, database: Database, registry: Registry) -> None:
+    def test_each_comparison_stores_a_row(self, triagem: Triagem, database: Database, registry: Registry) -> None:
         sample(database, 150, moved=2.0)
 
         printed = json.loads(triagem("drift", "--json").out)
@@ -155,7 +157,7 @@ class TestCommand:
 
         assert "v1.1.0 yet (0 of 100)" in triagem("drift", "--model", "v1.1.0").out
 
-    def test_an_unknown_version_is_one_line(self, triagem: Triagem, registry: Registry) -> None:
+    def test_an_unknown_version_is_reported_in_one_line(self, triagem: Triagem, registry: Registry) -> None:
         assert_one_line(triagem("drift", "--model", "v9.0.0"), "no model version v9.0.0")
 
 
@@ -172,7 +174,7 @@ class TestFirstSamples:
         report = check(database, registry)
         assert (report.reference, report.rows, report.reference_rows) == ("first samples", 100, 500)
 
-    def test_what_comes_behind_them_is_compared_with_them(self, database: Database, tmp_path: Path) -> None:
+    def test_later_samples_are_compared_with_them(self, database: Database, tmp_path: Path) -> None:
         registry = registered(tmp_path, 0)
         sample(database, KEEP_FIRST, moved=2.0)
         sample(database, 300, start=KEEP_FIRST)
@@ -185,15 +187,15 @@ class TestFirstSamples:
         registry = registered(tmp_path, 0)
         sample(database, 150)
 
-        (said,) = check(database, registry).lines()
+        (line,) = check(database, registry).lines()
 
-        assert said == "v1.0.0 has no reference yet: 0 of 100 held-out rows, and 150 of the first 500 samples"
+        assert line == "v1.0.0 has no reference yet: 0 of 100 held-out rows, and 150 of the first 500 samples"
 
 
-class TestTheDailyTask:
+class TestDailyTask:
     NOVEMBER, DECEMBER = (datetime(2026, month, 30, 3, tzinfo=UTC) for month in (11, 12))
 
-    def test_tells_of_drift_once_a_month(self, database: Database, registry: Registry) -> None:
+    def test_alerts_of_drift_once_a_month(self, database: Database, registry: Registry) -> None:
         sample(database, 200, moved=3.0)
         assert [
             alert_if_drifted(database, registry, now) for now in (self.NOVEMBER, self.NOVEMBER, self.DECEMBER)
@@ -207,7 +209,7 @@ class TestTheDailyTask:
         assert newest.detail
         assert "drift in embeddings" in newest.detail["summary"]
 
-    def test_says_nothing_where_there_is_too_little_to_tell(self, database: Database, registry: Registry) -> None:
+    def test_raises_no_alert_with_too_few_samples(self, database: Database, registry: Registry) -> None:
         sample(database, 99, moved=3.0)
         assert not alert_if_drifted(database, registry, self.NOVEMBER)
         assert undelivered_alerts(database, limit=9) == []

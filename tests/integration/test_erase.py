@@ -1,4 +1,4 @@
-"""A forgotten ticket leaves the inbox, and the log that Redis keeps."""
+"""A forgotten ticket is removed from the inbox and from Redis' append-only file."""
 
 from pathlib import Path
 from typing import Any
@@ -19,37 +19,41 @@ class TestInbox:
     def test_all_pages_of_both_lanes_are_searched(self, inbox: Inbox) -> None:
         for lane in Lane:
             inbox.put(lane, [payload_of(str(number)) for number in range(1100)] + [payload_of("last")])
-        looked: list[int] = []
+        pages: list[int] = []
 
-        assert erase(inbox, Identity("crm", "last"), looked.append).entries == 2
+        assert erase(inbox, Identity("crm", "last"), pages.append).entries == 2
 
-        assert looked == [500, 500, 101] * 2
+        assert pages == [500, 500, 101] * 2
 
     def test_without_streams_nothing_is_found(self, redis: Redis) -> None:
         assert erase(Inbox(redis), FORGOTTEN).entries == 0
 
-    def test_redis_log_is_rewritten_without_what_was_deleted(self, inbox: Inbox, log: Path) -> None:
+    def test_redis_log_is_rewritten_without_deleted_entries(self, inbox: Inbox, log: Path) -> None:
         inbox.put(Lane.LIVE, [payload_of("4711", "unheard-of")])
-        assert "unheard-of" in written(log)
+        assert "unheard-of" in log_content(log)
 
         erase(inbox, FORGOTTEN)
         assert rewrite_log(inbox.redis) is LogRewrite.STARTED
 
-        until(lambda: "unheard-of" not in written(log))
+        until(lambda: "unheard-of" not in log_content(log))
 
     def test_a_rewrite_that_began_before_is_waited_for(self, inbox: Inbox) -> None:
-        redis = Answering(inbox, *[ResponseError("Background append only file rewriting already in progress")] * 2)
+        redis = RefusingRedis(
+            inbox, *[ResponseError("Background append only file rewriting already in progress")] * 2
+        )
 
         assert rewrite_log(redis, timeout_s=0) is LogRewrite.BUSY
         assert rewrite_log(redis) is LogRewrite.STARTED
 
-    def test_a_server_that_allows_no_rewrite_is_no_failure(self, inbox: Inbox) -> None:
-        redis = Answering(inbox, ResponseError("unknown command 'BGREWRITEAOF'"), NoPermissionError("no permissions"))
+    def test_a_server_that_allows_no_rewrite_is_not_an_error(self, inbox: Inbox) -> None:
+        redis = RefusingRedis(
+            inbox, ResponseError("unknown command 'BGREWRITEAOF'"), NoPermissionError("no permissions")
+        )
 
         assert [rewrite_log(redis), rewrite_log(redis)] == [LogRewrite.REFUSED] * 2
 
-    def test_a_server_without_a_log_is_not_made_to_write_one(self, inbox: Inbox) -> None:
-        redis = Answering(inbox, AssertionError("wrote one"), aof_enabled=0)
+    def test_a_server_without_a_log_does_not_write_one(self, inbox: Inbox) -> None:
+        redis = RefusingRedis(inbox, AssertionError("wrote one"), aof_enabled=0)
 
         assert rewrite_log(redis) is LogRewrite.OFF
 
@@ -60,7 +64,7 @@ class TestInbox:
         return Path(inbox.redis.config_get("dir")["dir"] or "") / "appendonlydir"
 
 
-class Answering(Redis):
+class RefusingRedis(Redis):
     """A Redis that refuses the first rewrites with these errors."""
 
     def __init__(self, inbox: Inbox, *refusals: Exception, aof_enabled: int = 1) -> None:
@@ -77,6 +81,6 @@ class Answering(Redis):
         return True
 
 
-def written(log: Path) -> str:
-    """All that stands in the append-only file."""
+def log_content(log: Path) -> str:
+    """The content of the append-only file."""
     return "".join(file.read_bytes().decode(errors="replace") for file in log.iterdir() if file.exists())

@@ -1,4 +1,4 @@
-"""What a customer wants forgotten is nowhere afterwards, whatever a worker had in hand."""
+"""`triagem db forget` deletes a ticket everywhere and keeps all others."""
 
 import json
 from typing import Any
@@ -12,9 +12,9 @@ from tests.support.forgetting import FORGOTTEN, FORGOTTEN_TEXT, all_content, for
 from tests.support.windows import doubtful, insert_review, rows
 from triagem.contracts.ticket import Lane
 from triagem.db import Database
-from triagem.db.deliveries import sync_result_targets
-from triagem.db.forgetting import find_ticket, write_tombstone
-from triagem.db.window import write_window
+from triagem.db.outbox.deliveries import sync_result_targets
+from triagem.db.tickets.forgetting import find_ticket, write_tombstone
+from triagem.db.tickets.window import write_window
 from triagem.inbox import Inbox
 
 
@@ -39,7 +39,7 @@ class TestEverywhere:
         assert answer.status == 0, answer
         return json.loads(answer.out)
 
-    def test_each_place_is_counted(self, answer: Any) -> None:
+    def test_deletions_are_counted_by_table_and_lane(self, answer: Any) -> None:
         assert answer == {
             "source": "crm",
             "external_id": "4711",
@@ -79,29 +79,29 @@ class TestEverywhere:
         assert waiting_payloads(inbox) == [payload_of("neighbour"), b"\xffno ticket"]
         assert inbox.in_flight(Lane.BULK) == 0
 
-    def test_no_view_shows_it(self, answer: Any, database: Database) -> None:
+    def test_no_view_contains_it(self, answer: Any, database: Database) -> None:
         for view in ("results", "history"):
             assert [row["external_id"] for row in rows(database, view)] == ["neighbour"]
         assert [row["tickets"] for row in rows(database, "daily")] == [1]
 
-    def test_again_finds_nothing_more_and_changes_nothing(
+    def test_a_second_run_finds_nothing_more_and_changes_nothing(
         self, answer: Any, triagem: Triagem, database: Database, inbox: Inbox
     ) -> None:
         before = all_content(database), waiting_payloads(inbox)
 
-        again = triagem("db", "forget", "crm", "4711", "--yes")
+        second = triagem("db", "forget", "crm", "4711", "--yes")
 
-        assert again.status == 0
-        assert "was already forgotten" in again.out
-        assert "inbox: 0 (1 more do not identify their ticket" in again.out
+        assert second.status == 0
+        assert "was already forgotten" in second.out
+        assert "inbox: 0 (1 more do not identify their ticket" in second.out
         assert (all_content(database), waiting_payloads(inbox)) == before
 
-    def test_it_cannot_be_shown_any_more(self, answer: Any, triagem: Triagem) -> None:
+    def test_it_can_no_longer_be_shown(self, answer: Any, triagem: Triagem) -> None:
         assert_one_line(triagem("show", "crm", "4711"), "no ticket")
 
 
-class TestAsking:
-    def test_nothing_is_deleted_where_nobody_can_be_asked(self, triagem: Triagem, database: Database) -> None:
+class TestConfirmation:
+    def test_nothing_is_deleted_without_confirmation(self, triagem: Triagem, database: Database) -> None:
         write_window(database, [forgotten_result()])
 
         assert_one_line(
@@ -111,14 +111,14 @@ class TestAsking:
         assert FORGOTTEN_TEXT in all_content(database)
 
     @pytest.mark.parametrize(
-        ("source", "external_id", "said"), [(" ", "1", "source"), ("crm", "x" * 256, "external_id")]
+        ("source", "external_id", "field"), [(" ", "1", "source"), ("crm", "x" * 256, "external_id")]
     )
-    def test_what_is_no_ticket_s_name_is_refused(
-        self, triagem: Triagem, source: str, external_id: str, said: str
+    def test_an_invalid_identity_is_refused(
+        self, triagem: Triagem, source: str, external_id: str, field: str
     ) -> None:
-        assert_one_line(triagem("db", "forget", source, external_id, "--yes"), said)
+        assert_one_line(triagem("db", "forget", source, external_id, "--yes"), field)
 
-    def test_with_redis_away_postgres_is_done_and_doing_it_again_mends_it(
+    def test_with_redis_unavailable_postgres_is_done_and_a_second_run_completes_it(
         self, triagem: Triagem, database: Database, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         write_window(database, [forgotten_result()])
@@ -134,7 +134,7 @@ class TestAsking:
 
 
 class TestDatabase:
-    def test_the_first_moment_of_forgetting_stays(self, database: Database) -> None:
+    def test_the_first_time_of_forgetting_is_kept(self, database: Database) -> None:
         assert write_tombstone(database, FORGOTTEN)
         first = find_ticket(database, FORGOTTEN)
         assert not write_tombstone(database, FORGOTTEN)
@@ -142,15 +142,15 @@ class TestDatabase:
         assert first is not None
         assert first == find_ticket(database, FORGOTTEN)
 
-    def test_the_planner_s_statistics_hold_no_words(self, database: Database) -> None:
+    def test_the_planner_s_statistics_contain_no_text(self, database: Database) -> None:
         write_window(
             database, [forgotten_result(f"{FORGOTTEN_TEXT} {name}", external_id=str(name)) for name in range(20)]
         )
         insert_dead_letters(database, *(payload_of(str(name)) for name in range(20)))
         with database.autocommit() as connection:
             connection.execute(text("ANALYZE"))
-            kept = connection.execute(text("SELECT * FROM pg_stats WHERE schemaname = 'public'")).all()
+            statistics = connection.execute(text("SELECT * FROM pg_stats WHERE schemaname = 'public'")).all()
 
-        assert "crm" in str(kept)
-        assert FORGOTTEN_TEXT not in str(kept)
-        assert FORGOTTEN_TEXT.encode().hex() not in str(kept)
+        assert "crm" in str(statistics)
+        assert FORGOTTEN_TEXT not in str(statistics)
+        assert FORGOTTEN_TEXT.encode().hex() not in str(statistics)

@@ -1,4 +1,4 @@
-"""Results over HTTP: the command's filters, pages by cursor, and everything as CSV or JSON lines."""
+"""Results over HTTP: the command's filters, pages by cursor, and all results as CSV or JSON lines."""
 
 import csv
 import io
@@ -15,9 +15,10 @@ from tests.support.gateway import client, services
 from tests.support.results import HOUR, insert_review, result
 from triagem.contracts.prediction import Band
 from triagem.contracts.spreadsheet import csv_cell
-from triagem.db import Database, queries
-from triagem.db.api_keys import Scope
-from triagem.db.window import write_window
+from triagem.db import Database
+from triagem.db.auth import Scope
+from triagem.db.tickets import queries
+from triagem.db.tickets.window import write_window
 from triagem.gateway.results import _WRITERS, ResultFormat
 from triagem.gateway.services import Services
 from triagem.inbox import Inbox
@@ -48,7 +49,7 @@ def test_results_come_newest_first_by_the_effective_label(reader: TestClient, da
 
 
 @pytest.mark.parametrize(
-    "asked",
+    "params",
     [
         {"label": "suporte"},
         {"band": "review"},
@@ -59,14 +60,12 @@ def test_results_come_newest_first_by_the_effective_label(reader: TestClient, da
     ],
     ids=str,
 )
-def test_each_filter_of_the_command_finds_its_own(
-    reader: TestClient, database: Database, asked: dict[str, str]
-) -> None:
+def test_each_filter_of_the_command_works(reader: TestClient, database: Database, params: dict[str, str]) -> None:
     ours = result(
         "ours", label="suporte", band=Band.REVIEW, source="chatwoot", model="v1.1.0", received_at=NOW + HOUR
     )
     write_window(database, [ours, result("other")])
-    assert names(reader.get("/v1/results", params=asked).json()) == ["ours"]
+    assert names(reader.get("/v1/results", params=params).json()) == ["ours"]
 
 
 def test_until_is_exclusive(reader: TestClient, database: Database) -> None:
@@ -89,7 +88,7 @@ def test_pages_by_cursor_show_every_row_once(reader: TestClient, database: Datab
     assert len(seen) == 7
 
 
-def test_a_limit_above_the_internal_page_is_kept_to(
+def test_a_limit_above_the_internal_page_size_is_respected(
     reader: TestClient, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(queries, "_PAGE", 2)
@@ -99,14 +98,14 @@ def test_a_limit_above_the_internal_page_is_kept_to(
     assert len(reader.get("/v1/results", params={"limit": 5, "after": page["after"]}).json()["rows"]) == 2
 
 
-@pytest.mark.parametrize("form", ["csv", "ndjson"])
-def test_csv_and_json_lines_hold_everything(
-    reader: TestClient, database: Database, monkeypatch: pytest.MonkeyPatch, form: str
+@pytest.mark.parametrize("result_format", ["csv", "ndjson"])
+def test_csv_and_json_lines_contain_all_results(
+    reader: TestClient, database: Database, monkeypatch: pytest.MonkeyPatch, result_format: str
 ) -> None:
     monkeypatch.setattr(queries, "_PAGE", 2)
     write_window(database, [result(str(number)) for number in range(5)])
-    answer = reader.get("/v1/results", params={"format": form})
-    if form == "csv":
+    answer = reader.get("/v1/results", params={"format": result_format})
+    if result_format == "csv":
         rows = list(csv.DictReader(io.StringIO(answer.text)))
         assert answer.headers["content-disposition"] == 'attachment; filename="results.csv"'
     else:
@@ -115,26 +114,26 @@ def test_csv_and_json_lines_hold_everything(
     assert {float(row["confidence"]) for row in rows} == {0.9}
 
 
-@pytest.mark.parametrize("form", ["csv", "ndjson", "json"])
-def test_nothing_found_is_no_error(reader: TestClient, form: str) -> None:
-    answer = reader.get("/v1/results", params={"format": form})
+@pytest.mark.parametrize("result_format", ["csv", "ndjson", "json"])
+def test_an_empty_result_is_not_an_error(reader: TestClient, result_format: str) -> None:
+    answer = reader.get("/v1/results", params={"format": result_format})
     assert answer.status_code == 200
-    assert len(answer.text.splitlines()) == {"csv": 1, "ndjson": 0, "json": 1}[form]
+    assert len(answer.text.splitlines()) == {"csv": 1, "ndjson": 0, "json": 1}[result_format]
 
 
-def test_no_spreadsheet_runs_what_a_customer_wrote(reader: TestClient, database: Database) -> None:
+def test_no_spreadsheet_runs_a_customers_formula(reader: TestClient, database: Database) -> None:
     write_window(database, [result('=HYPERLINK("http://evil")'), result("@SUM(A1)"), result('\tx\n\r,";')])
     rows = list(csv.DictReader(io.StringIO(reader.get("/v1/results?format=csv").text, newline="")))
     assert {row["external_id"] for row in rows} == {'\'=HYPERLINK("http://evil")', "'@SUM(A1)", 'x\n\r,";'}
 
 
-def test_a_number_below_zero_is_no_formula() -> None:
+def test_a_negative_number_is_not_a_formula() -> None:
     assert csv_cell(-0.5) == -0.5
     assert csv_cell("-0.5") == "'-0.5"
 
 
 @pytest.mark.parametrize(
-    "asked",
+    "params",
     [
         {"after": "x"},
         {"limit": "0"},
@@ -146,13 +145,13 @@ def test_a_number_below_zero_is_no_formula() -> None:
     ],
     ids=str,
 )
-def test_what_cannot_be_asked_is_refused_without_being_repeated(reader: TestClient, asked: dict[str, str]) -> None:
-    answer = reader.get("/v1/results", params=asked)
+def test_invalid_parameters_are_refused(reader: TestClient, params: dict[str, str]) -> None:
+    answer = reader.get("/v1/results", params=params)
     assert answer.status_code == 422
     assert answer.headers["content-type"] == "application/problem+json"
 
 
-def test_a_nul_finds_what_intake_made_of_it(reader: TestClient, database: Database) -> None:
+def test_a_nul_in_a_filter_is_replaced_as_in_tickets(reader: TestClient, database: Database) -> None:
     write_window(database, [result("ours", source="a\0b")])
     assert names(reader.get("/v1/results", params={"source": "a\0b"}).json()) == ["ours"]
 
@@ -162,7 +161,7 @@ def test_results_need_a_key_that_may_read(opened: Services) -> None:
     assert client(opened, Scope.ENQUEUE).get("/v1/results").status_code == 403
 
 
-def test_a_reader_that_goes_away_leaves_no_connection_behind(
+def test_a_reader_that_disconnects_leaves_no_connection_behind(
     opened: Services, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(queries, "_PAGE", 1)
@@ -172,20 +171,20 @@ def test_a_reader_that_goes_away_leaves_no_connection_behind(
     assert database.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("form", list(ResultFormat))
+@pytest.mark.parametrize("result_format", list(ResultFormat))
 def test_ten_times_the_rows_need_no_more_memory(
-    database: Database, monkeypatch: pytest.MonkeyPatch, form: ResultFormat
+    database: Database, monkeypatch: pytest.MonkeyPatch, result_format: ResultFormat
 ) -> None:
     monkeypatch.setattr(queries, "_PAGE", 50)
     write_window(database, [result(str(number)) for number in range(2000)])
 
     def peak(rows: int) -> int:
         tracemalloc.start()
-        for _ in _WRITERS[form](queries.result_pages(database, queries.Filters(), limit=rows)):
+        for _ in _WRITERS[result_format](queries.result_pages(database, queries.Filters(), limit=rows)):
             pass
-        most = tracemalloc.get_traced_memory()[1]
+        peak_bytes = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-        return most
+        return peak_bytes
 
-    peak(100)  # what is loaded once
+    peak(100)  # loads what is loaded only once
     assert peak(2000) < 3 * peak(200)

@@ -1,4 +1,4 @@
-"""One ticket over HTTP: all that is known of it, and forgetting it; whatever characters its id has."""
+"""One ticket over HTTP: its details, and forgetting it, whatever characters its id contains."""
 
 from pathlib import Path
 from urllib.parse import quote
@@ -13,8 +13,8 @@ from tests.support.results import insert_review, result
 from triagem.contracts.ticket import Lane
 from triagem.contracts.wire import encode
 from triagem.db import Database
-from triagem.db.api_keys import Scope
-from triagem.db.window import write_window
+from triagem.db.auth import Scope
+from triagem.db.tickets.window import write_window
 from triagem.gateway.services import Services
 from triagem.inbox import Inbox
 
@@ -52,20 +52,20 @@ def test_a_ticket_is_shown_with_its_effective_label_history_and_reviews(opened: 
     write_window(database, [result("4711", text="A", metadata={"plan": "pro"})])
     write_window(database, [result("4711", text="A", model="v1.1.0", epoch=2, metadata={"plan": "pro"})])
     insert_review(database, "4711", "suporte")
-    known = client(opened, Scope.READ).get("/v1/tickets/zendesk/4711").json()
-    assert (known["text"], known["metadata"]) == ("A", {"plan": "pro"})
-    assert (known["label"], known["model_label"], known["model_version"]) == ("suporte", "venda", "v1.1.0")
-    assert {one["model_version"]: one["is_current"] for one in known["history"]} == {"v1.0.0": False, "v1.1.0": True}
-    assert [(one["label"], one["reviewer"]) for one in known["reviews"]] == [("suporte", "ana")]
+    detail = client(opened, Scope.READ).get("/v1/tickets/zendesk/4711").json()
+    assert (detail["text"], detail["metadata"]) == ("A", {"plan": "pro"})
+    assert (detail["label"], detail["model_label"], detail["model_version"]) == ("suporte", "venda", "v1.1.0")
+    assert {row["model_version"]: row["is_current"] for row in detail["history"]} == {"v1.0.0": False, "v1.1.0": True}
+    assert [(review["label"], review["reviewer"]) for review in detail["reviews"]] == [("suporte", "ana")]
 
 
 @pytest.mark.parametrize("hostile", HOSTILE)
-def test_whatever_an_id_holds_its_ticket_is_found_and_comes_back_as_text(
+def test_whatever_an_id_contains_its_ticket_is_found_and_comes_back_as_text(
     admin: TestClient, database: Database, hostile: str
 ) -> None:
     write_window(database, [result(hostile, text=hostile, source="crm/br")])
-    known = admin.get(path("crm/br", hostile)).json()
-    assert (known["source"], known["external_id"], known["text"]) == ("crm/br", hostile, hostile)
+    detail = admin.get(path("crm/br", hostile)).json()
+    assert (detail["source"], detail["external_id"], detail["text"]) == ("crm/br", hostile, hostile)
 
 
 def test_slashes_of_an_id_need_no_escape(admin: TestClient, database: Database) -> None:
@@ -81,17 +81,17 @@ def test_an_unknown_ticket_is_a_problem_that_does_not_repeat_its_name(admin: Tes
 
 
 @pytest.mark.parametrize("name", ["%20", "%20%0A", "x" * 256])
-def test_what_is_no_identity_is_refused(admin: TestClient, name: str) -> None:
+def test_an_invalid_identity_is_refused(admin: TestClient, name: str) -> None:
     assert admin.get(f"/v1/tickets/crm/{name}").status_code == 422
 
 
-def test_a_forgotten_ticket_is_gone_everywhere(admin: TestClient, database: Database, inbox: Inbox) -> None:
+def test_a_forgotten_ticket_is_deleted_everywhere(admin: TestClient, database: Database, inbox: Inbox) -> None:
     write_window(database, [forgotten_result()])
     inbox.put(Lane.LIVE, [encode(ticket(source="crm", external_id="4711", text=FORGOTTEN_TEXT))])
-    done = admin.delete("/v1/tickets/crm/4711")
-    assert done.status_code == 200
-    assert done.json()["forgotten"]["tombstone"] is True
-    assert done.json()["forgotten"]["inbox_entries"] == 1
+    answer = admin.delete("/v1/tickets/crm/4711")
+    assert answer.status_code == 200
+    assert answer.json()["forgotten"]["tombstone"] is True
+    assert answer.json()["forgotten"]["inbox_entries"] == 1
     assert FORGOTTEN_TEXT not in all_content(database)
     assert waiting_payloads(inbox) == []
     assert admin.get("/v1/tickets/crm/4711").status_code == 404
@@ -103,7 +103,7 @@ def test_forgetting_twice_is_harmless(admin: TestClient, database: Database) -> 
     assert admin.delete("/v1/tickets/crm/4711").json()["forgotten"]["tombstone"] is False
 
 
-def test_who_reads_may_not_forget_and_who_hands_in_may_not_read(opened: Services, database: Database) -> None:
+def test_a_read_key_may_not_forget_and_an_enqueue_key_may_not_read(opened: Services, database: Database) -> None:
     write_window(database, [forgotten_result()])
     assert client(opened, Scope.READ).delete("/v1/tickets/crm/4711").status_code == 403
     assert client(opened, Scope.ENQUEUE).get("/v1/tickets/crm/4711").status_code == 403

@@ -14,16 +14,16 @@ from tests.support.gateway import client, services
 from triagem.contracts.ticket import Lane, Ticket
 from triagem.contracts.wire import decode
 from triagem.db import Database
-from triagem.db.api_keys import Scope
+from triagem.db.auth import Scope
 from triagem.inbox import Entry, Inbox, InboxSettings, connect
 
 PATH = "/v1/tickets"
 
 
-def one(**changes: Any) -> dict[str, Any]:
-    """A good ticket as JSON has it."""
-    made = fields(**changes)
-    return made | {"revised_at": made["revised_at"].isoformat()} if "revised_at" not in changes else made
+def ticket_json(**changes: Any) -> dict[str, Any]:
+    """A valid ticket in JSON's types."""
+    values = fields(**changes)
+    return values | {"revised_at": values["revised_at"].isoformat()} if "revised_at" not in changes else values
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def tickets(inbox: Inbox, lane: Lane = Lane.LIVE) -> list[Ticket]:
 
 
 def test_one_ticket_is_put_on_the_live_lane_and_its_receipt_names_the_entry(http: TestClient, inbox: Inbox) -> None:
-    answer = http.post(PATH, json=one(text="minha internet caiu"))
+    answer = http.post(PATH, json=ticket_json(text="minha internet caiu"))
 
     (entry,) = waiting(inbox)
     assert answer.status_code == 202
@@ -52,8 +52,16 @@ def test_one_ticket_is_put_on_the_live_lane_and_its_receipt_names_the_entry(http
     assert decode(entry.payload or b"").text == "minha internet caiu"
 
 
-def test_a_list_gets_a_receipt_a_row_in_order_and_a_bad_row_sinks_no_other(http: TestClient, inbox: Inbox) -> None:
-    rows = [one(external_id="1"), one(external_id="2", text=" "), 7, one(external_id="3"), one(surprise=1)]
+def test_a_list_gets_one_receipt_per_row_in_order_and_an_invalid_row_fails_no_other(
+    http: TestClient, inbox: Inbox
+) -> None:
+    rows = [
+        ticket_json(external_id="1"),
+        ticket_json(external_id="2", text=" "),
+        7,
+        ticket_json(external_id="3"),
+        ticket_json(surprise=1),
+    ]
     answer = http.post(PATH, json=rows)
 
     assert answer.status_code == 202
@@ -68,7 +76,7 @@ def test_a_list_gets_a_receipt_a_row_in_order_and_a_bad_row_sinks_no_other(http:
     assert [ticket.external_id for ticket in tickets(inbox)] == ["1", "3"]
 
 
-@pytest.mark.parametrize("rows", [7, "x", None, [], {}, [one(text="")], one(external_id="")])
+@pytest.mark.parametrize("rows", [7, "x", None, [], {}, [ticket_json(text="")], ticket_json(external_id="")])
 def test_where_no_ticket_is_accepted_the_answer_is_422_and_a_problem(
     http: TestClient, inbox: Inbox, rows: Any
 ) -> None:
@@ -80,8 +88,8 @@ def test_where_no_ticket_is_accepted_the_answer_is_422_and_a_problem(
     assert tickets(inbox) == []
 
 
-def test_a_list_of_bad_rows_gets_their_receipts_all_the_same(http: TestClient) -> None:
-    answer = http.post(PATH, json=[one(text=""), one(source="")])
+def test_a_list_of_invalid_rows_gets_receipts_too(http: TestClient) -> None:
+    answer = http.post(PATH, json=[ticket_json(text=""), ticket_json(source="")])
 
     assert answer.status_code == 422
     assert [receipt["field"] for receipt in answer.json()["receipts"]] == ["text", "source"]
@@ -95,13 +103,13 @@ def test_a_broken_body_is_422(http: TestClient, body: bytes) -> None:
 
 
 def test_a_lane_may_be_named(http: TestClient, inbox: Inbox) -> None:
-    assert http.post(PATH, params={"lane": "bulk"}, json=one()).status_code == 202
+    assert http.post(PATH, params={"lane": "bulk"}, json=ticket_json()).status_code == 202
     assert len(tickets(inbox, Lane.BULK)) == 1
-    assert http.post(PATH, params={"lane": "fast"}, json=one()).status_code == 422
+    assert http.post(PATH, params={"lane": "fast"}, json=ticket_json()).status_code == 422
 
 
-def test_1000_tickets_are_taken_and_one_more_is_413(http: TestClient, inbox: Inbox) -> None:
-    rows = [one(external_id=str(number)) for number in range(1001)]
+def test_1000_tickets_are_accepted_and_one_more_is_413(http: TestClient, inbox: Inbox) -> None:
+    rows = [ticket_json(external_id=str(number)) for number in range(1001)]
 
     assert http.post(PATH, json=rows).status_code == 413
     assert http.post(PATH, json=rows[:1000]).json()["accepted"] == 1000
@@ -109,7 +117,7 @@ def test_1000_tickets_are_taken_and_one_more_is_413(http: TestClient, inbox: Inb
 
 
 def test_the_requests_id_travels_with_the_entry(http: TestClient, inbox: Inbox) -> None:
-    answer = http.post(PATH, json=one(), headers={"X-Request-Id": "shop-17"})
+    answer = http.post(PATH, json=ticket_json(), headers={"X-Request-Id": "shop-17"})
 
     (entry,) = waiting(inbox)
     assert entry.request_id == answer.headers["x-request-id"] == "shop-17"
@@ -117,7 +125,9 @@ def test_the_requests_id_travels_with_the_entry(http: TestClient, inbox: Inbox) 
 
 def test_a_full_inbox_is_429_with_the_time_to_wait(database: Database, inbox: Inbox) -> None:
     full = Inbox(inbox.redis, InboxSettings(live_high_water=1))
-    answer = client(services(database, full), Scope.ENQUEUE).post(PATH, json=[one(), one(external_id="2")])
+    answer = client(services(database, full), Scope.ENQUEUE).post(
+        PATH, json=[ticket_json(), ticket_json(external_id="2")]
+    )
 
     assert answer.status_code == 429
     assert int(answer.headers["retry-after"]) > 0
@@ -125,8 +135,8 @@ def test_a_full_inbox_is_429_with_the_time_to_wait(database: Database, inbox: In
 
 
 def test_without_redis_the_answer_is_503(database: Database) -> None:
-    away = Inbox(connect("redis://127.0.0.1:1/0"))
-    answer = client(services(database, away), Scope.ENQUEUE).post(PATH, json=one())
+    unavailable = Inbox(connect("redis://127.0.0.1:1/0"))
+    answer = client(services(database, unavailable), Scope.ENQUEUE).post(PATH, json=ticket_json())
 
     assert answer.status_code == 503
     assert int(answer.headers["retry-after"]) > 0
@@ -136,7 +146,7 @@ def test_openapi_describes_the_body_with_examples_that_are_accepted(http: TestCl
     described = http.get("/openapi.json")
     content = described.json()["paths"][PATH]["post"]["requestBody"]["content"]["application/json"]
 
-    assert "#/$defs" not in described.text  # leads nowhere in an OpenAPI document
+    assert "#/$defs" not in described.text  # cannot be resolved in an OpenAPI document
     for example in content["examples"].values():
         assert http.post(PATH, json=example["value"]).status_code == 202
 
@@ -145,33 +155,35 @@ class TestIdempotencyKey:
     def test_the_same_request_again_gets_the_same_answer_and_puts_nothing(
         self, http: TestClient, inbox: Inbox
     ) -> None:
-        body = [one(external_id="1"), one(text=""), one(external_id="2")]
+        body = [ticket_json(external_id="1"), ticket_json(text=""), ticket_json(external_id="2")]
         first, again = (http.post(PATH, json=body, headers={"Idempotency-Key": "a"}) for _ in range(2))
 
         assert (again.status_code, again.json()) == (202, first.json())
         assert len(tickets(inbox)) == 2
 
-    def test_another_process_knows_it_too(self, database: Database, inbox: Inbox) -> None:
+    def test_another_process_gives_the_same_answer(self, database: Database, inbox: Inbox) -> None:
         shared = services(database, inbox)
         http, other = client(shared, Scope.ENQUEUE), client(shared)
-        first = http.post(PATH, json=one(), headers={"Idempotency-Key": "a"})
-        again = other.post(PATH, json=one(), headers={"Idempotency-Key": "a", **_key(http)})
+        first = http.post(PATH, json=ticket_json(), headers={"Idempotency-Key": "a"})
+        again = other.post(PATH, json=ticket_json(), headers={"Idempotency-Key": "a", **_key(http)})
 
         assert again.json() == first.json()
         assert len(tickets(inbox)) == 1
 
-    @pytest.mark.parametrize("other", [{"json": one(external_id="2")}, {"json": one(), "params": {"lane": "bulk"}}])
+    @pytest.mark.parametrize(
+        "other", [{"json": ticket_json(external_id="2")}, {"json": ticket_json(), "params": {"lane": "bulk"}}]
+    )
     def test_with_another_body_or_lane_it_is_422(self, http: TestClient, inbox: Inbox, other: dict[str, Any]) -> None:
-        http.post(PATH, json=one(), headers={"Idempotency-Key": "a"})
+        http.post(PATH, json=ticket_json(), headers={"Idempotency-Key": "a"})
         answer = http.post(PATH, headers={"Idempotency-Key": "a"}, **other)
 
         assert answer.status_code == 422
         assert "Idempotency-Key" in answer.json()["detail"]
         assert len(tickets(inbox)) == 1
 
-    def test_however_many_come_at_the_same_time_one_is_put(self, http: TestClient, inbox: Inbox) -> None:
+    def test_of_concurrent_requests_with_one_key_one_is_put(self, http: TestClient, inbox: Inbox) -> None:
         def send(_: int) -> str:
-            return http.post(PATH, json=one(), headers={"Idempotency-Key": "a"}).text
+            return http.post(PATH, json=ticket_json(), headers={"Idempotency-Key": "a"}).text
 
         with ThreadPoolExecutor(8) as pool:
             answers = set(pool.map(send, range(16)))
@@ -183,26 +195,28 @@ class TestIdempotencyKey:
         for number in range(2):
             http = client(shared, Scope.ENQUEUE)
             assert (
-                http.post(PATH, json=one(external_id=str(number)), headers={"Idempotency-Key": "a"}).status_code
+                http.post(
+                    PATH, json=ticket_json(external_id=str(number)), headers={"Idempotency-Key": "a"}
+                ).status_code
                 == 202
             )
         assert len(tickets(inbox)) == 2
 
-    def test_what_was_refused_may_be_sent_again_mended(self, database: Database, inbox: Inbox) -> None:
+    def test_a_refused_request_may_be_corrected_and_sent_again(self, database: Database, inbox: Inbox) -> None:
         full = Inbox(inbox.redis, InboxSettings(live_high_water=1))
         http = client(services(database, full), Scope.ENQUEUE)
         headers = {"Idempotency-Key": "a"}
-        assert http.post(PATH, json=[one(text="")], headers=headers).status_code == 422
-        assert http.post(PATH, json=[one(), one()], headers=headers).status_code == 429
-        assert http.post(PATH, json=one(), headers=headers).status_code == 202
-        # A lane that has filled up since does not stand in the way of the same answer.
-        assert http.post(PATH, json=one(), headers=headers).status_code == 202
+        assert http.post(PATH, json=[ticket_json(text="")], headers=headers).status_code == 422
+        assert http.post(PATH, json=[ticket_json(), ticket_json()], headers=headers).status_code == 429
+        assert http.post(PATH, json=ticket_json(), headers=headers).status_code == 202
+        # The same answer is returned although the lane is full by now.
+        assert http.post(PATH, json=ticket_json(), headers=headers).status_code == 202
 
-    def test_it_is_known_for_a_day(self, http: TestClient, inbox: Inbox) -> None:
-        http.post(PATH, json=one(), headers={"Idempotency-Key": "a"})
-        (note,) = inbox.redis.scan_iter(match="*:once:*")
+    def test_it_is_kept_for_a_day(self, http: TestClient, inbox: Inbox) -> None:
+        http.post(PATH, json=ticket_json(), headers={"Idempotency-Key": "a"})
+        (stored_key,) = inbox.redis.scan_iter(match="*:once:*")
 
-        assert 86_000 < inbox.redis.ttl(note) <= 86_400
+        assert 86_000 < inbox.redis.ttl(stored_key) <= 86_400
 
 
 def _key(http: TestClient) -> dict[str, str]:
@@ -217,9 +231,13 @@ _ANYTHING = st.recursive(
 
 
 @settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(rows=st.lists(st.fixed_dictionaries({}, optional=dict.fromkeys(one(), _ANYTHING)) | _ANYTHING, max_size=4))
-def test_whatever_comes_is_answered_by_receipts_or_a_problem(http: TestClient, rows: list[Any]) -> None:
-    answer = http.post(PATH, content=json.dumps([*rows, one()]))  # json.dumps writes NaN and lone surrogates too
+@given(
+    rows=st.lists(st.fixed_dictionaries({}, optional=dict.fromkeys(ticket_json(), _ANYTHING)) | _ANYTHING, max_size=4)
+)
+def test_any_json_is_answered_by_receipts_or_a_problem(http: TestClient, rows: list[Any]) -> None:
+    answer = http.post(
+        PATH, content=json.dumps([*rows, ticket_json()])
+    )  # json.dumps writes NaN and lone surrogates too
 
     assert answer.status_code == 202
     assert [receipt["status"] for receipt in answer.json()["receipts"]][-1] == "accepted"
@@ -227,22 +245,31 @@ def test_whatever_comes_is_answered_by_receipts_or_a_problem(http: TestClient, r
 
 
 @pytest.mark.parametrize(
-    "words",
+    "hostile_text",
     ["'; DROP TABLE tickets; --", "<script>alert(1)</script>", "{{7*7}}", "\u202e%s%n\r\nX: y", "\x00", "💥" * 99],
 )
-def test_hostile_words_in_every_field_come_through_as_words(http: TestClient, inbox: Inbox, words: str) -> None:
-    hostile = one(source=words[:64], external_id=words, text=words, metadata={words: [words]})
+def test_hostile_text_in_every_field_stays_text(http: TestClient, inbox: Inbox, hostile_text: str) -> None:
+    hostile = ticket_json(
+        source=hostile_text[:64], external_id=hostile_text, text=hostile_text, metadata={hostile_text: [hostile_text]}
+    )
     assert http.post(PATH, json=hostile).json()["accepted"] == 1
 
     (ticket,) = tickets(inbox)
-    kept = words.replace("\x00", "\ufffd")
+    kept = hostile_text.replace("\x00", "\ufffd")
     assert (ticket.text, ticket.metadata) == (kept, {kept: [kept]})
 
 
 def test_no_answer_repeats_what_was_sent(http: TestClient) -> None:
     mark = "Zqx7391"
-    bad = [{mark: mark}, one(text=[mark]), one(revised_at=mark), one(metadata=mark), one(source=mark * 20), mark]
-    for body in ([*bad, one()], bad, *bad):
+    bad = [
+        {mark: mark},
+        ticket_json(text=[mark]),
+        ticket_json(revised_at=mark),
+        ticket_json(metadata=mark),
+        ticket_json(source=mark * 20),
+        mark,
+    ]
+    for body in ([*bad, ticket_json()], bad, *bad):
         assert mark not in http.post(PATH, json=body).text
     assert mark not in http.post(PATH, content=f"[{mark}").text
-    assert mark not in http.post(PATH, json=one(), params={"lane": mark}).text
+    assert mark not in http.post(PATH, json=ticket_json(), params={"lane": mark}).text

@@ -1,4 +1,4 @@
-"""`POST /v1/webhooks/{source}`: what a CRM sends is put, ignored, or kept as a dead letter; never dropped."""
+"""`POST /v1/webhooks/{source}`: what a CRM sends is enqueued, ignored or kept as a dead letter, and never dropped."""
 
 import json
 from pathlib import Path
@@ -15,7 +15,7 @@ from triagem.contracts.errors import InvalidInput
 from triagem.contracts.ticket import Lane, Ticket
 from triagem.contracts.wire import decode
 from triagem.db import Database
-from triagem.db.dead_letters import list_dead_letters
+from triagem.db.tickets.dead_letters import list_dead_letters
 from triagem.inbox import Inbox, InboxSettings, connect
 from triagem.producer.crm import CrmConfig
 from triagem.producer.crm.crm_file import load_crm_file
@@ -64,7 +64,7 @@ def test_a_recorded_payload_of_each_crm_becomes_a_live_ticket(
     assert ticket.source == source
 
 
-def test_a_signature_is_a_proof(http: TestClient, inbox: Inbox) -> None:
+def test_a_signature_authenticates_a_request(http: TestClient, inbox: Inbox) -> None:
     body = json.dumps(example("zendesk_ticket_created")).encode()
     right = zendesk_headers(body, NOW.strftime("%Y-%m-%dT%H:%M:%SZ"))
 
@@ -73,14 +73,14 @@ def test_a_signature_is_a_proof(http: TestClient, inbox: Inbox) -> None:
     assert len(tickets(inbox)) == 1
 
 
-def test_a_token_may_stand_in_the_address(http: TestClient) -> None:
-    made = example("salesforce_flow")
+def test_a_token_may_be_in_the_url(http: TestClient) -> None:
+    payload = example("salesforce_flow")
 
-    assert http.post("/v1/webhooks/salesforce", json=made, params={"token": TOKEN}).status_code == 202
+    assert http.post("/v1/webhooks/salesforce", json=payload, params={"token": TOKEN}).status_code == 202
 
 
 @pytest.mark.parametrize("proof", [{}, {"X-Triagem-Token": "wrong"}, {"Authorization": "Bearer wrong"}])
-def test_without_proof_nothing_is_looked_at_or_kept(
+def test_without_signature_or_token_nothing_is_parsed_or_kept(
     http: TestClient, inbox: Inbox, database: Database, proof: dict[str, str]
 ) -> None:
     for body in (b"broken", json.dumps(example("salesforce_flow")).encode()):
@@ -92,7 +92,7 @@ def test_without_proof_nothing_is_looked_at_or_kept(
     assert kept(database) == []
 
 
-def test_what_is_nothing_for_us_is_200_with_the_reason(http: TestClient, inbox: Inbox, database: Database) -> None:
+def test_an_irrelevant_event_is_200_with_the_reason(http: TestClient, inbox: Inbox, database: Database) -> None:
     answer = http.post("/v1/webhooks/chatwoot", json=example("chatwoot_conversation_updated"), headers=PROOF)
 
     assert (answer.status_code, answer.json()["outcome"]) == (200, "ignored")
@@ -105,7 +105,7 @@ def test_an_unknown_source_is_404(http: TestClient) -> None:
     assert http.post("/v1/webhooks/elsewhere", json={}, headers=PROOF).status_code == 404
 
 
-def test_what_cannot_be_read_is_kept_once_and_taken_so_that_the_crm_does_not_retry(
+def test_an_unreadable_body_is_kept_once_and_accepted_so_that_the_crm_does_not_retry(
     http: TestClient, database: Database
 ) -> None:
     for _ in range(2):
@@ -117,7 +117,7 @@ def test_what_cannot_be_read_is_kept_once_and_taken_so_that_the_crm_does_not_ret
     assert "not JSON" in reason
 
 
-def test_of_a_batch_the_good_is_put_and_the_body_kept_for_the_rest(
+def test_valid_tickets_of_a_batch_are_put_and_the_body_is_kept_for_the_rest(
     http: TestClient, inbox: Inbox, database: Database
 ) -> None:
     batch = [{"id": 1, "text": "oi"}, {"id": None, "text": "tchau"}]
@@ -129,15 +129,13 @@ def test_of_a_batch_the_good_is_put_and_the_body_kept_for_the_rest(
     assert [lane for lane, _ in kept(database)] == ["webhook:batches"]
 
 
-def test_what_cannot_be_kept_is_503_and_what_has_no_room_429(
-    database: Database, inbox: Inbox, unreachable: Database
-) -> None:
-    away = client(services(unreachable, Inbox(connect("redis://127.0.0.1:1/0")), crm=CRM))
+def test_an_outage_is_503_and_a_full_inbox_429(database: Database, inbox: Inbox, unreachable: Database) -> None:
+    unavailable = client(services(unreachable, Inbox(connect("redis://127.0.0.1:1/0")), crm=CRM))
     full = client(services(database, Inbox(inbox.redis, InboxSettings(live_high_water=1)), crm=CRM))
     batch = [{"id": 1, "text": "oi"}, {"id": 2, "text": "tchau"}]
 
-    assert away.post("/v1/webhooks/batches", content=b"not json", headers=PROOF).status_code == 503
-    assert away.post("/v1/webhooks/batches", json=batch, headers=PROOF).status_code == 503
+    assert unavailable.post("/v1/webhooks/batches", content=b"not json", headers=PROOF).status_code == 503
+    assert unavailable.post("/v1/webhooks/batches", json=batch, headers=PROOF).status_code == 503
     assert full.post("/v1/webhooks/batches", json=batch, headers=PROOF).status_code == 429
 
 
@@ -149,7 +147,7 @@ def unreachable() -> Database:
 class TestReplay:
     @pytest.fixture
     def letter(self, http: TestClient) -> bytes:
-        """A dead letter: the tickets' ids are where the CRM file of then did not look."""
+        """A dead letter: its tickets' ids are in a field that the CRM file did not name at the time."""
         body = json.dumps([{"number": 1, "text": "oi"}]).encode()
         assert http.post("/v1/webhooks/batches", content=body, headers=PROOF).json()["outcome"] == "dead-lettered"
         return body
@@ -158,10 +156,10 @@ class TestReplay:
         assert "webhook:batches" in triagem("dead", "list").out
         assert json.loads(triagem("dead", "show", "1", "--json").out)["payload"] == letter.decode()
 
-    def test_once_the_file_is_mended_it_is_read_again_as_of_when_it_came(
+    def test_once_the_file_is_fixed_it_is_read_again_with_its_time_of_arrival(
         self, triagem: Triagem, letter: bytes, inbox: Inbox, database: Database, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        (died_at,) = (one.died_at for one in list_dead_letters(database, limit=1))
+        (died_at,) = (dead_letter.died_at for dead_letter in list_dead_letters(database, limit=1))
         _crm_file(monkeypatch, external_id="number")
 
         assert triagem("dead", "replay", "--all").out == "1 replayed\n"
@@ -169,7 +167,7 @@ class TestReplay:
         assert (ticket.source, ticket.external_id, ticket.revised_at) == ("batches", "1", died_at)
         assert kept(database) == []
 
-    def test_what_still_cannot_be_read_stays(
+    def test_a_body_that_is_still_unreadable_is_kept(
         self, triagem: Triagem, letter: bytes, inbox: Inbox, database: Database, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         _crm_file(monkeypatch, external_id="id")
@@ -180,7 +178,7 @@ class TestReplay:
         assert tickets(inbox) == []
         assert len(kept(database)) == 1
 
-    def test_of_a_batch_the_good_is_put_again_and_it_stays_for_the_rest(
+    def test_valid_tickets_of_a_batch_are_put_again_and_it_is_kept_for_the_rest(
         self, triagem: Triagem, http: TestClient, inbox: Inbox, database: Database, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         batch = [{"id": 1, "text": "oi"}, {"id": None, "text": "tchau"}]
@@ -192,7 +190,7 @@ class TestReplay:
         assert [ticket.external_id for ticket in tickets(inbox)] == ["1"]
         assert len(kept(database)) == 1
 
-    def test_one_whose_source_is_gone_stays_until_it_is_dropped(
+    def test_one_of_a_removed_source_is_kept_until_it_is_dropped(
         self, triagem: Triagem, letter: bytes, database: Database
     ) -> None:
         assert "TRIAGEM_CRM_FILE" in triagem("dead", "replay", "--all").out
@@ -210,7 +208,7 @@ def _crm_file(monkeypatch: pytest.MonkeyPatch, external_id: str) -> None:
     monkeypatch.setenv("TRIAGEM_CRM_FILE", "crm.toml")
 
 
-def test_a_mistake_in_the_crm_file_stops_the_start_in_one_line(
+def test_an_error_in_the_crm_file_stops_the_gateway_with_one_line(
     triagem: Triagem, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Path("crm.toml").write_text("[zendesk]\nsecret = 7\n")

@@ -1,4 +1,4 @@
-"""What goes into the inbox, what comes out and what is left: the rules of `PIPE.md` on `put`, `take` and `settle`."""
+"""The rules of docs/rules.md on the inbox's `put`, `fetch`, `ack` and `depth`."""
 
 import pytest
 
@@ -18,7 +18,7 @@ def inbox(either_inbox: Inbox) -> Inbox:
     return either_inbox
 
 
-def with_marks(inbox: Inbox, *, live: int = 5, bulk: int = 5) -> Inbox:
+def with_high_water(inbox: Inbox, *, live: int = 5, bulk: int = 5) -> Inbox:
     return Inbox(inbox.redis, InboxSettings(live_high_water=live, bulk_high_water=bulk))
 
 
@@ -27,20 +27,20 @@ def clock_ms(inbox: Inbox) -> int:
     return int(seconds * 1000 + micros // 1000)
 
 
-def test_what_was_put_is_taken_in_the_order_in_which_it_was_put(inbox: Inbox) -> None:
+def test_entries_are_fetched_in_the_order_in_which_they_were_put(inbox: Inbox) -> None:
     """INV-1: the ids come back in the payloads' order."""
     put = inbox.put(LIVE, [b"first", b"second"]) + inbox.put(LIVE, [b"third"])
 
-    taken = inbox.fetch(LIVE, "worker", 10)
+    fetched = inbox.fetch(LIVE, "worker", 10)
 
-    assert [(entry.id, entry.payload) for entry in taken] == list(
+    assert [(entry.id, entry.payload) for entry in fetched] == list(
         zip(put, [b"first", b"second", b"third"], strict=True)
     )
 
 
 def test_putting_nothing_adds_nothing(inbox: Inbox) -> None:
-    """INV-1: not even past the mark is it an error."""
-    full = with_marks(inbox, live=1)
+    """INV-1: it is not an error even if the lane is full."""
+    full = with_high_water(inbox, live=1)
     full.put(LIVE, [b"x"])
 
     assert full.put(LIVE, []) == []
@@ -52,7 +52,7 @@ def test_the_streams_of_all_lanes_share_a_hash_tag() -> None:
     assert [stream_key(lane) for lane in Lane] == ["triagem:{0}:live", "triagem:{0}:bulk"]
 
 
-def test_each_lane_is_taken_by_itself_up_to_the_count(inbox: Inbox) -> None:
+def test_each_lane_is_fetched_separately_up_to_the_count(inbox: Inbox) -> None:
     """INV-6."""
     inbox.put(BULK, [b"bulk"] * 5)
     live = inbox.put(LIVE, [b"live"] * 5)
@@ -63,15 +63,15 @@ def test_each_lane_is_taken_by_itself_up_to_the_count(inbox: Inbox) -> None:
     assert inbox.depth(BULK).waiting == 5
 
 
-def test_an_entry_is_taken_by_one_worker_only(inbox: Inbox) -> None:
+def test_an_entry_is_fetched_by_one_worker_only(inbox: Inbox) -> None:
     """INV-5."""
     put = inbox.put(LIVE, [b"x"] * 4)
 
-    assert ids(inbox.fetch(LIVE, "one", 2)) == put[:2]
-    assert ids(inbox.fetch(LIVE, "other", 4)) == put[2:]
+    assert ids(inbox.fetch(LIVE, "first", 2)) == put[:2]
+    assert ids(inbox.fetch(LIVE, "second", 4)) == put[2:]
 
 
-def test_waiting_reads_both_lanes_up_to_the_count_each(inbox: Inbox) -> None:
+def test_a_blocking_fetch_reads_each_lane_up_to_the_count(inbox: Inbox) -> None:
     """INV-6: COUNT is for each stream."""
     bulk, live = inbox.put(BULK, [b"bulk"] * 3), inbox.put(LIVE, [b"live"] * 3)
 
@@ -84,21 +84,21 @@ def test_waiting_reads_both_lanes_up_to_the_count_each(inbox: Inbox) -> None:
 
 
 def test_a_payload_comes_back_byte_by_byte(inbox: Inbox) -> None:
-    """INV-5: the client decodes nothing, or one broken ticket would fail a whole read."""
+    """INV-5: the client decodes nothing, or one broken ticket would make a whole read fail."""
     payload = bytes(range(256))
     inbox.put(LIVE, [payload])
 
     assert [entry.payload for entry in inbox.fetch(LIVE, "worker", 1)] == [payload]
 
 
-def test_an_entry_without_a_ticket_is_handed_over_without_a_payload(inbox: Inbox) -> None:
-    """INV-10: somebody has to see it to make it a dead letter."""
+def test_an_entry_without_a_ticket_is_fetched_without_a_payload(inbox: Inbox) -> None:
+    """INV-10: a worker has to see it to make it a dead letter."""
     inbox.redis.xadd(stream_key(LIVE), {b"other": b"field"})
 
     assert [entry.payload for entry in inbox.fetch(LIVE, "worker", 1)] == [None]
 
 
-def test_the_id_tells_when_an_entry_was_put(inbox: Inbox) -> None:
+def test_the_id_contains_the_time_of_the_put(inbox: Inbox) -> None:
     """INV-25: waiting is measured by Redis' clock."""
     before = clock_ms(inbox)
     inbox.put(LIVE, [b"x"])
@@ -110,13 +110,13 @@ def test_the_id_tells_when_an_entry_was_put(inbox: Inbox) -> None:
 
 
 def test_entries_that_were_deleted_meanwhile_are_left_out() -> None:
-    """INV-5: how Redis before version 7 answers a claim of them, as a script and as redis-py see it."""
-    here = (b"1-0", {b"t": b"x"})
+    """INV-5: how Redis before version 7 answers a claim of them, in a script and through redis-py."""
+    entry = (b"1-0", {b"t": b"x"})
 
-    assert entries_of(LIVE, [None, (None, None), here]) == [Entry(b"1-0", LIVE, b"x")]
+    assert entries_of(LIVE, [None, (None, None), entry]) == [Entry(b"1-0", LIVE, b"x")]
 
 
-def test_entries_put_before_the_group_existed_are_taken(inbox: Inbox) -> None:
+def test_entries_put_before_the_group_existed_are_fetched(inbox: Inbox) -> None:
     """INV-7: groups begin at 0, not at `$`."""
     inbox.redis.flushall()
     put = inbox.put(LIVE, [b"early"])
@@ -126,8 +126,8 @@ def test_entries_put_before_the_group_existed_are_taken(inbox: Inbox) -> None:
     assert ids(inbox.fetch(LIVE, "worker", 1)) == put
 
 
-def test_a_lane_without_a_group_says_so(inbox: Inbox) -> None:
-    """INV-7: NOGROUP has an error of its own, so that workers can make the groups anew."""
+def test_a_lane_without_a_group_raises(inbox: Inbox) -> None:
+    """INV-7: NOGROUP has an error of its own, so that workers can create the groups again."""
     inbox.redis.flushall()
     for lane in Lane:
         inbox.put(lane, [b"x"])
@@ -138,7 +138,7 @@ def test_a_lane_without_a_group_says_so(inbox: Inbox) -> None:
         inbox.fetch_blocking("worker", 1, block_s=0.1)
 
 
-def test_making_the_groups_again_changes_nothing(inbox: Inbox) -> None:
+def test_creating_the_groups_again_changes_nothing(inbox: Inbox) -> None:
     """INV-7: every worker does it at each start."""
     inbox.put(LIVE, [b"x"] * 2)
     inbox.fetch(LIVE, "worker", 1)
@@ -149,8 +149,8 @@ def test_making_the_groups_again_changes_nothing(inbox: Inbox) -> None:
     assert len(inbox.fetch(LIVE, "worker", 2)) == 1
 
 
-def test_settled_entries_are_gone_from_the_stream_and_from_the_pending_list(inbox: Inbox) -> None:
-    """INV-7: what is acknowledged but not deleted would count as waiting for ever."""
+def test_acked_entries_are_deleted_from_the_stream_and_from_the_pending_list(inbox: Inbox) -> None:
+    """INV-7: an entry that is acknowledged but not deleted would count as waiting for ever."""
     inbox.put(LIVE, [b"x"] * 3)
 
     inbox.ack(inbox.fetch(LIVE, "worker", 2))
@@ -159,8 +159,8 @@ def test_settled_entries_are_gone_from_the_stream_and_from_the_pending_list(inbo
     assert inbox.in_flight(LIVE) == 0
 
 
-def test_entries_of_both_lanes_settle_together(inbox: Inbox) -> None:
-    """INV-7: a window mixes them."""
+def test_entries_of_both_lanes_are_acked_together(inbox: Inbox) -> None:
+    """INV-7: a window contains both."""
     for lane in Lane:
         inbox.put(lane, [b"x"])
 
@@ -169,22 +169,22 @@ def test_entries_of_both_lanes_settle_together(inbox: Inbox) -> None:
     assert [inbox.depth(lane) for lane in Lane] == [Depth(0, 0, None)] * 2
 
 
-def test_settling_twice_or_nothing_changes_nothing(inbox: Inbox) -> None:
+def test_acking_twice_or_nothing_changes_nothing(inbox: Inbox) -> None:
     """INV-7: an acknowledgement whose reply was cut is sent again."""
     inbox.put(LIVE, [b"x"] * 2)
-    settled = inbox.fetch(LIVE, "worker", 1)
+    acked = inbox.fetch(LIVE, "worker", 1)
 
-    for entries in (settled, settled, []):
+    for entries in (acked, acked, []):
         inbox.ack(entries)
 
     assert inbox.depth(LIVE).waiting == 1
 
 
-def test_depth_tells_what_waits_from_what_is_in_flight(inbox: Inbox) -> None:
-    """INV-25: a scaler that does not see what is in flight kills working pods."""
+def test_depth_separates_waiting_entries_from_entries_in_flight(inbox: Inbox) -> None:
+    """INV-25: an autoscaler that does not see entries in flight kills busy pods."""
     inbox.put(LIVE, [b"x"] * 5)
-    taken = inbox.fetch(LIVE, "one", 1) + inbox.fetch(LIVE, "other", 2)
-    inbox.ack(taken[:1])
+    fetched = inbox.fetch(LIVE, "first", 1) + inbox.fetch(LIVE, "second", 2)
+    inbox.ack(fetched[:1])
 
     depth = inbox.depth(LIVE)
 
@@ -217,10 +217,10 @@ def test_depth_needs_no_group(inbox: Inbox) -> None:
 
 
 def test_pausing_is_stored_until_somebody_resumes(inbox: Inbox) -> None:
-    """INV-21: who is not connected at the moment of a broadcast would miss it."""
-    said = [paused(inbox.redis)]
+    """INV-21: a worker that is not connected during a broadcast would miss it."""
+    states = [paused(inbox.redis)]
     for step in (pause, pause, resume, resume):
         step(inbox.redis)
-        said.append(paused(inbox.redis))
+        states.append(paused(inbox.redis))
 
-    assert said == [False, True, True, False, False]
+    assert states == [False, True, True, False, False]

@@ -18,11 +18,7 @@ from triagem.inbox.reclaim import Reclaimer
 from triagem.inbox.stream import GROUP, stream_key
 
 LIVE, BULK = Lane
-
-
 MIB = 1024 * 1024
-
-
 LimitMemory = Callable[[int], None]
 
 
@@ -48,8 +44,8 @@ def fill_memory(limit_memory: LimitMemory) -> Callable[[], None]:
 def restricted_url(redis: Redis, endpoints: Endpoints) -> Iterator[str]:
     """A user that may do everything but read INFO, as hosted servers have them."""
     redis.acl_setuser("producer", enabled=True, passwords=["+pw"], keys=["*"], commands=["+@all", "-info"])
-    at = urlsplit(endpoints.redis_url)
-    yield at._replace(netloc=f"producer:pw@{at.hostname}:{at.port}").geturl()
+    url = urlsplit(endpoints.redis_url)
+    yield url._replace(netloc=f"producer:pw@{url.hostname}:{url.port}").geturl()
     redis.acl_deluser("producer")
 
 
@@ -69,7 +65,7 @@ def test_a_batch_that_would_fill_more_than_the_producers_share_of_memory_is_refu
     assert inbox.depth(BULK).waiting == 0
 
 
-def test_a_batch_is_weighed_before_it_is_stored(inbox: Inbox, limit_memory: LimitMemory) -> None:
+def test_a_batch_is_measured_before_it_is_stored(inbox: Inbox, limit_memory: LimitMemory) -> None:
     """INV-1: while the script runs, Redis holds it twice, as arguments and as entries; 2 x 30 MiB is too much."""
     limit_memory(64 * MIB)
 
@@ -87,15 +83,15 @@ def test_the_share_of_memory_is_a_setting(inbox: Inbox, limit_memory: LimitMemor
         Inbox(inbox.redis, InboxSettings(memory_share=0.4)).put(LIVE, [b"x"])
 
 
-def test_without_a_limit_only_the_mark_counts(inbox: Inbox, limit_memory: LimitMemory) -> None:
+def test_without_a_memory_limit_only_the_high_water_mark_applies(inbox: Inbox, limit_memory: LimitMemory) -> None:
     """INV-1: `maxmemory 0` is Redis' default."""
     limit_memory(0)
 
     assert len(inbox.put(LIVE, [b"x" * 1_000_000])) == 1
 
 
-def test_draining_lets_producers_in_again(inbox: Inbox, limit_memory: LimitMemory) -> None:
-    """INV-1: that is what the workers' share is for."""
+def test_producers_can_put_again_after_draining(inbox: Inbox, limit_memory: LimitMemory) -> None:
+    """INV-1: the workers' share of memory exists for this."""
     inbox.put(LIVE, [b"x" * MIB] * 30)
     limit_memory(32 * MIB)
     with pytest.raises(InboxFull):
@@ -110,7 +106,7 @@ def test_draining_lets_producers_in_again(inbox: Inbox, limit_memory: LimitMemor
 def test_redis_own_refusal_is_a_full_inbox_too(
     inbox: Inbox, restricted_url: str, fill_memory: Callable[[], None]
 ) -> None:
-    """INV-1: where INFO is forbidden nobody looks ahead, and `noeviction` is the last bound."""
+    """INV-1: where INFO is forbidden, `put` cannot check memory, and `noeviction` is the last limit."""
     with connect(restricted_url) as redis:
         producer = Inbox(redis)
         producer.put(LIVE, [b"x"])
@@ -122,7 +118,7 @@ def test_redis_own_refusal_is_a_full_inbox_too(
     assert inbox.depth(LIVE).waiting == 1
 
 
-def test_workers_take_and_settle_while_memory_is_full(inbox: Inbox, fill_memory: Callable[[], None]) -> None:
+def test_workers_fetch_and_ack_while_memory_is_full(inbox: Inbox, fill_memory: Callable[[], None]) -> None:
     """INV-1: draining frees memory, so it must need none; a new consumer's name included."""
     for lane in Lane:
         inbox.put(lane, [b"x"] * 2)
@@ -134,18 +130,20 @@ def test_workers_take_and_settle_while_memory_is_full(inbox: Inbox, fill_memory:
     assert [inbox.depth(lane).in_flight for lane in Lane] == [0, 0]
 
 
-def test_entries_of_the_dead_are_claimed_while_memory_is_full(inbox: Inbox, fill_memory: Callable[[], None]) -> None:
+def test_entries_of_dead_workers_are_claimed_while_memory_is_full(
+    inbox: Inbox, fill_memory: Callable[[], None]
+) -> None:
     """INV-8: a worker that Redis killed for memory must not leave its entries behind because of memory."""
     put = inbox.put(LIVE, [b"x"] * 3)
     inbox.fetch(LIVE, "dead", 3)
-    claims = Reclaimer(inbox)
+    reclaimer = Reclaimer(inbox)
     fill_memory()
 
-    assert ids(claims.reclaim(LIVE, "rescuer", 2)) == put[:2]
-    assert ids(claims.recover_lost_replies(LIVE, "rescuer", {put[0]})) == put[1:2]
-    claims.reclaim(LIVE, "rescuer", 2)
-    claims.reclaim(LIVE, "rescuer", 2)
-    assert [row["name"] for row in inbox.redis.xinfo_consumers(stream_key(LIVE), GROUP)] == [b"rescuer"]
+    assert ids(reclaimer.reclaim(LIVE, "reclaimer", 2)) == put[:2]
+    assert ids(reclaimer.recover_lost_replies(LIVE, "reclaimer", {put[0]})) == put[1:2]
+    reclaimer.reclaim(LIVE, "reclaimer", 2)
+    reclaimer.reclaim(LIVE, "reclaimer", 2)
+    assert [row["name"] for row in inbox.redis.xinfo_consumers(stream_key(LIVE), GROUP)] == [b"reclaimer"]
 
 
 def test_a_lease_is_refreshed_while_memory_is_full(inbox: Inbox, fill_memory: Callable[[], None]) -> None:
@@ -161,25 +159,25 @@ def test_a_lease_is_refreshed_while_memory_is_full(inbox: Inbox, fill_memory: Ca
 
 
 def test_a_lost_lease_is_replaced_only_once_there_is_memory_for_it(inbox: Inbox, limit_memory: LimitMemory) -> None:
-    """INV-8: the new name shows when its lease stands, or what is taken under it could be claimed at once."""
+    """INV-8: the new name is used only once its lease exists; otherwise its entries could be claimed at once."""
     lease = Lease(inbox.redis, 15)
-    former = lease.consumer
+    previous = lease.consumer
     limit_memory(1)
 
     with pytest.raises(InboxFull):
         lease.refresh()
-    assert lease.consumer == former
+    assert lease.consumer == previous
 
     limit_memory(0)
     assert not lease.refresh()
-    assert lease.consumer != former
+    assert lease.consumer != previous
     assert live_worker_count(inbox.redis) == 1
 
 
 def test_workers_can_be_resumed_but_not_paused_while_memory_is_full(
     inbox: Inbox, fill_memory: Callable[[], None]
 ) -> None:
-    """INV-21: whoever pauses a full inbox is told that it did not happen."""
+    """INV-21: pausing fails with an error if Redis is full."""
     pause(inbox.redis)
     fill_memory()
 

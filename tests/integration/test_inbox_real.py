@@ -1,4 +1,4 @@
-"""The inbox where fakeredis cannot follow (`conftest.py` says why): full memory, waiting, flushes and cut replies."""
+"""The inbox on a real server, where fakeredis differs (see `conftest.py`): blocking reads, flushes and the clock."""
 
 import time
 import traceback
@@ -18,7 +18,7 @@ from triagem.inbox.reclaim import Reclaimer
 LIVE, BULK = Lane
 
 
-def await_a_blocked_client(redis: Redis) -> None:
+def wait_for_a_blocked_client(redis: Redis) -> None:
     until(lambda: redis.info("clients")["blocked_clients"] == 1)
 
 
@@ -27,15 +27,15 @@ def test_an_idle_worker_wakes_on_a_put_into_either_lane(inbox: Inbox, lane: Lane
     """INV-6."""
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(inbox.fetch_blocking, "worker", 10, block_s=20.0)
-        await_a_blocked_client(inbox.redis)
+        wait_for_a_blocked_client(inbox.redis)
         put = inbox.put(lane, [b"x"])
         woken = waiting.result(timeout=15)
 
     assert [(entry.lane, entry.id) for entry in woken] == [(lane, put[0])]
 
 
-def test_an_idle_worker_gives_up_after_a_while(inbox: Inbox) -> None:
-    """INV-5: and does not take the silence for an outage."""
+def test_a_blocking_fetch_ends_after_its_time(inbox: Inbox) -> None:
+    """INV-5: an empty inbox is not an outage."""
     began = time.monotonic()
 
     assert inbox.fetch_blocking("worker", 10, block_s=0.1) == []
@@ -43,18 +43,18 @@ def test_an_idle_worker_gives_up_after_a_while(inbox: Inbox) -> None:
     assert 0.1 <= time.monotonic() - began < 2
 
 
-def test_a_flush_under_a_waiting_worker_says_that_the_group_is_missing(inbox: Inbox) -> None:
+def test_a_flush_during_a_blocking_fetch_raises_that_the_group_is_missing(inbox: Inbox) -> None:
     """INV-7."""
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(inbox.fetch_blocking, "worker", 10, block_s=20.0)
-        await_a_blocked_client(inbox.redis)
+        wait_for_a_blocked_client(inbox.redis)
         inbox.redis.flushall()
         error = waiting.exception(timeout=15)
 
     assert isinstance(error, GroupMissing)
 
 
-def test_after_a_flush_the_groups_are_made_anew_and_nothing_put_since_is_skipped(inbox: Inbox) -> None:
+def test_after_a_flush_the_groups_are_created_again_and_nothing_put_since_is_skipped(inbox: Inbox) -> None:
     """INV-7."""
     inbox.put(LIVE, [b"before"])
     inbox.redis.flushall()
@@ -67,7 +67,7 @@ def test_after_a_flush_the_groups_are_made_anew_and_nothing_put_since_is_skipped
     assert [entry.payload for entry in inbox.fetch(LIVE, "worker", 10)] == [b"since"]
 
 
-def test_the_oldest_entry_s_age_is_told_by_redis_clock(inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_oldest_entry_s_age_is_measured_by_redis_clock(inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:
     """INV-25: the clocks of a worker and of Redis may differ."""
     inbox.put(LIVE, [b"x"])
     monkeypatch.setattr(time, "time", lambda: 4e9)
@@ -76,7 +76,7 @@ def test_the_oldest_entry_s_age_is_told_by_redis_clock(inbox: Inbox, monkeypatch
 
 
 def test_uptime_is_how_long_this_server_has_been_up(inbox: Inbox) -> None:
-    """INV-8: leases that ended while it was away prove nothing."""
+    """INV-8: leases that ended while it was unavailable prove nothing."""
     first = Reclaimer(inbox).uptime_s()
 
     assert 0 <= first < time.monotonic()
@@ -84,7 +84,7 @@ def test_uptime_is_how_long_this_server_has_been_up(inbox: Inbox) -> None:
 
 
 def test_a_command_that_this_server_lacks_is_named_without_its_arguments(inbox: Inbox) -> None:
-    """Redis repeats them, and they may be a customer's words: some hosts rename EVALSHA."""
+    """Redis repeats them, and they may be a customer's text: some hosts rename EVALSHA."""
     client: Any = inbox.redis
     with pytest.raises(InboxUnavailable, match="unknown command 'NOSUCH'") as caught, redis_errors():
         client.execute_command("NOSUCH", "o meu cpf")

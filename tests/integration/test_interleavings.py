@@ -1,4 +1,4 @@
-"""No interleaving of puts, takes, settles and deaths loses an entry, or gives it to two living workers."""
+"""No interleaving of puts, fetches, acks and worker deaths loses an entry or gives it to two live workers."""
 
 from dataclasses import dataclass, field
 
@@ -29,26 +29,24 @@ HOUR_MS = 3_600_000
 
 @dataclass(eq=False)
 class Worker:
-    """What one worker knows: what it took under its present name, and under former ones."""
+    """A worker's state: the entries that it fetched under its present name and under previous ones."""
 
     lease: Lease
     in_hand: set[Entry] = field(default_factory=set)
-    former: set[Entry] = field(default_factory=set)
+    previous: set[Entry] = field(default_factory=set)
     lost: bool = False
 
 
 lanes = st.sampled_from(Lane)
-
-
 few = st.integers(1, 4)
 
 
 class Interleavings(RuleBasedStateMachine):
-    """Producers, workers and rescuers in any order, with deaths, lost leases and cut replies (INV-5, 7 and 8).
+    """Puts, fetches, acks and reclaims in any order, with deaths, lost leases and cut replies (INV-5, 7 and 8).
 
-    Nothing is lost: an entry stays in its lane until somebody who took it settles it, and can always be found.
-    Nothing is held twice: what a worker took under a name whose lease stands is pending under that name and in
-    no other such worker's hands.
+    Nothing is lost: an entry stays in its lane until a worker that fetched it acks it, and can always be found.
+    Nothing is held twice: an entry that a worker fetched under a name with a lease is pending under that name, and
+    no other worker with a lease holds it.
     """
 
     workers: Bundle[Worker] = Bundle("workers")
@@ -56,13 +54,13 @@ class Interleavings(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.inbox = fake_inbox()
-        self.claims = Reclaimer(self.inbox)
-        self.unsettled: set[tuple[Lane, bytes]] = set()
+        self.reclaimer = Reclaimer(self.inbox)
+        self.unacked: set[tuple[Lane, bytes]] = set()
         self.alive: list[Worker] = []
 
     @initialize(target=workers)
     def begin_with_work_for_two(self) -> MultipleResults[Worker]:
-        """Most first steps would do nothing otherwise, and faults be found only now and then."""
+        """Otherwise most first steps would do nothing, and faults would be found only sometimes."""
         for lane in Lane:
             self.put(lane, 8)
         return multiple(self.new_worker(), self.new_worker())
@@ -77,39 +75,40 @@ class Interleavings(RuleBasedStateMachine):
 
     @rule(lane=lanes, count=few)
     def put(self, lane: Lane, count: int) -> None:
-        self.unsettled |= {(lane, entry_id) for entry_id in self.inbox.put(lane, [b"x"] * count)}
+        self.unacked |= {(lane, entry_id) for entry_id in self.inbox.put(lane, [b"x"] * count)}
 
     @rule(worker=workers, lane=lanes, count=few, cut=st.booleans())
-    def take(self, worker: Worker, lane: Lane, count: int, cut: bool) -> None:
-        taken = self.inbox.fetch(lane, worker.lease.consumer, count)
-        worker.in_hand.update([] if cut else taken)
+    def fetch(self, worker: Worker, lane: Lane, count: int, cut: bool) -> None:
+        fetched = self.inbox.fetch(lane, worker.lease.consumer, count)
+        worker.in_hand.update([] if cut else fetched)
 
-    @rule(worker=workers, room=few, cut=st.booleans())
-    def rescue(self, worker: Worker, room: int, cut: bool) -> None:
-        me = worker.lease.consumer
+    @rule(worker=workers, limit=few, cut=st.booleans())
+    def reclaim(self, worker: Worker, limit: int, cut: bool) -> None:
+        consumer = worker.lease.consumer
         for lane in Lane:
-            in_hand = {entry.id for entry in worker.in_hand | worker.former if entry.lane is lane}
-            found = self.claims.recover_lost_replies(lane, me, in_hand) + self.claims.reclaim(lane, me, room)
-            worker.in_hand.update([] if cut else found)
+            in_hand = {entry.id for entry in worker.in_hand | worker.previous if entry.lane is lane}
+            entries = self.reclaimer.recover_lost_replies(lane, consumer, in_hand)
+            entries += self.reclaimer.reclaim(lane, consumer, limit)
+            worker.in_hand.update([] if cut else entries)
 
     @rule(worker=workers, count=few)
-    def settle(self, worker: Worker, count: int) -> None:
-        done = sorted(worker.in_hand | worker.former, key=lambda entry: (entry.id, entry.lane))[:count]
+    def ack(self, worker: Worker, count: int) -> None:
+        done = sorted(worker.in_hand | worker.previous, key=lambda entry: (entry.id, entry.lane))[:count]
         self.inbox.ack(done)
         worker.in_hand.difference_update(done)
-        worker.former.difference_update(done)
-        self.unsettled -= {(entry.lane, entry.id) for entry in done}
+        worker.previous.difference_update(done)
+        self.unacked -= {(entry.lane, entry.id) for entry in done}
 
     @rule(worker=workers)
     def lose_the_lease(self, worker: Worker) -> None:
         self.inbox.redis.delete(lease_key(worker.lease.consumer))
-        worker.lost = True  # which it learns when it refreshes
+        worker.lost = True  # which it notices when it refreshes
 
     @rule(worker=workers)
     def refresh(self, worker: Worker) -> None:
         assert worker.lease.refresh() is not worker.lost
         if worker.lost:
-            worker.former |= worker.in_hand
+            worker.previous |= worker.in_hand
             worker.in_hand, worker.lost = set(), False
 
     @rule(worker=consumes(workers))
@@ -119,34 +118,36 @@ class Interleavings(RuleBasedStateMachine):
 
     @invariant()
     def nothing_is_lost(self) -> None:
-        assert self.unsettled == {
+        assert self.unacked == {
             (lane, entry_id) for lane in Lane for entry_id, _ in self.inbox.redis.xrange(stream_key(lane)) or ()
         }
 
     @invariant()
     def nothing_is_held_twice(self) -> None:
-        hands = [worker for worker in self.alive if not worker.lost]
+        leased_workers = [worker for worker in self.alive if not worker.lost]
         for lane in Lane:
             seen: set[bytes] = set()
-            for worker in hands:
-                mine = {
-                    entry.id for entry in worker.in_hand if entry.lane is lane and (lane, entry.id) in self.unsettled
+            for worker in leased_workers:
+                held_entries = {
+                    entry.id for entry in worker.in_hand if entry.lane is lane and (lane, entry.id) in self.unacked
                 }
-                assert mine <= set(held(self.inbox, worker.lease.consumer, lane))
-                assert mine.isdisjoint(seen)
-                seen |= mine
+                assert held_entries <= set(held(self.inbox, worker.lease.consumer, lane))
+                assert held_entries.isdisjoint(seen)
+                seen |= held_entries
 
     def teardown(self) -> None:
-        """All die; one who comes after them finds everything that is left, and leaves nothing behind."""
+        """All workers die; their successor finds all remaining entries, and leaves nothing behind."""
         for worker in self.alive:
             worker.lease.release()
-        heir = leased(self.inbox).consumer
+        successor = leased(self.inbox).consumer
         for lane in Lane:
-            left = self.claims.reclaim(lane, heir, 1000) + self.inbox.fetch(lane, heir, 1000)
-            self.inbox.ack(left)
-            assert sorted(ids(left)) == sorted(entry_id for of, entry_id in self.unsettled if of is lane)
-            self.claims.reclaim(lane, heir, 1)
-            assert consumers(self.inbox, lane) <= {heir}
+            remaining = self.reclaimer.reclaim(lane, successor, 1000) + self.inbox.fetch(lane, successor, 1000)
+            self.inbox.ack(remaining)
+            assert sorted(ids(remaining)) == sorted(
+                entry_id for entry_lane, entry_id in self.unacked if entry_lane is lane
+            )
+            self.reclaimer.reclaim(lane, successor, 1)
+            assert consumers(self.inbox, lane) <= {successor}
 
 
 TestInterleavings = Interleavings.TestCase

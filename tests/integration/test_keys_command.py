@@ -1,4 +1,4 @@
-"""`triagem keys`: made and shown once, listed without what is secret, taken back."""
+"""`triagem keys`: creates a key and shows its secret once, lists keys without secrets, revokes keys."""
 
 import json
 
@@ -7,17 +7,17 @@ from sqlalchemy import text
 
 from tests.support.command import Triagem, assert_one_line
 from triagem.db import Database
-from triagem.db.api_keys import Scope, find_key
+from triagem.db.auth import Scope, find_key
 
 
 def test_the_secret_alone_is_on_standard_output(triagem: Triagem, database: Database) -> None:
-    made = triagem("keys", "create", "shop", "--scope", "enqueue", "--scope", "read")
+    created = triagem("keys", "create", "shop", "--scope", "enqueue", "--scope", "read")
 
-    key = find_key(database, made.out.removesuffix("\n"))
+    key = find_key(database, created.out.removesuffix("\n"))
     assert key is not None
     assert key.name == "shop"
     assert key.scopes == {Scope.ENQUEUE, Scope.READ}
-    assert "not shown again" in made.err
+    assert "not shown again" in created.err
 
 
 def test_a_list_shows_no_secret(triagem: Triagem) -> None:
@@ -30,7 +30,7 @@ def test_a_list_shows_no_secret(triagem: Triagem) -> None:
     assert (row["name"], row["scopes"], row["revoked_at"]) == ("shop", ["read"], None)
 
 
-def test_a_revoked_key_opens_nothing_and_cannot_be_revoked_again(triagem: Triagem, database: Database) -> None:
+def test_a_revoked_key_is_invalid_and_cannot_be_revoked_again(triagem: Triagem, database: Database) -> None:
     secret = triagem("keys", "create", "shop", "--scope", "read").out.strip()
 
     assert triagem("keys", "revoke", "1").out == "key 1 is revoked\n"
@@ -42,16 +42,14 @@ def test_a_revoked_key_opens_nothing_and_cannot_be_revoked_again(triagem: Triage
 @pytest.mark.parametrize(
     "arguments", [("shop",), ("shop", "--scope", "write"), (" ", "--scope", "read"), ("\x1b[2J", "--scope", "read")]
 )
-def test_what_cannot_be_meant_is_a_usage_error(triagem: Triagem, arguments: tuple[str, ...]) -> None:
+def test_invalid_arguments_are_a_usage_error(triagem: Triagem, arguments: tuple[str, ...]) -> None:
     assert triagem("keys", "create", *arguments).status == 2
 
 
-def test_a_scope_of_a_later_release_is_good_for_nothing_and_spoils_nothing(
-    triagem: Triagem, database: Database
-) -> None:
+def test_an_unknown_scope_of_a_later_release_is_ignored(triagem: Triagem, database: Database) -> None:
     secret = triagem("keys", "create", "shop", "--scope", "read").out.strip()
     with database.autocommit() as connection:
         connection.execute(text("UPDATE api_keys SET scopes = scopes || '{dream}'"))
-    found = find_key(database, secret)
-    assert found
-    assert found.scopes == {Scope.READ}
+    key = find_key(database, secret)
+    assert key
+    assert key.scopes == {Scope.READ}

@@ -1,4 +1,4 @@
-"""Who is alive (INV-8): a lease is a key with a time to live, and its name is used by one boot of one worker."""
+"""Worker leases (INV-8): a lease is a key with a time to live; every start of a worker uses a new name."""
 
 import pytest
 
@@ -8,38 +8,38 @@ from triagem.inbox.lease import Lease, lease_key, list_workers, live_worker_coun
 
 @pytest.fixture
 def inbox(either_inbox: Inbox) -> Inbox:
-    """Over fakeredis and over the real server."""
+    """On fakeredis and on the real server."""
     return either_inbox
 
 
 @pytest.fixture
 def lease(inbox: Inbox) -> Lease:
-    """A lease of 15 s that was taken."""
-    made = Lease(inbox.redis, 15)
-    made.acquire()
-    return made
+    """An acquired lease of 15 s."""
+    new_lease = Lease(inbox.redis, 15)
+    new_lease.acquire()
+    return new_lease
 
 
-def left_ms(inbox: Inbox, consumer: str) -> int:
-    """What is left of a lease; negative where there is none, or one without an end."""
+def remaining_ms(inbox: Inbox, consumer: str) -> int:
+    """Remaining time of a lease; negative if there is none or it never expires."""
     return inbox.redis.pttl(lease_key(consumer))
 
 
-def test_every_boot_has_a_name_of_its_own(inbox: Inbox) -> None:
-    """INV-8: containers share host names and process ids, so these alone would not do."""
+def test_every_start_has_its_own_name(inbox: Inbox) -> None:
+    """INV-8: containers share host names and process ids, so these are not unique."""
     assert len({Lease(inbox.redis, 15).consumer for _ in range(1000)}) == 1000
 
 
-def test_nobody_is_alive_before_a_lease_was_taken(inbox: Inbox) -> None:
+def test_no_worker_is_alive_before_a_lease_is_acquired(inbox: Inbox) -> None:
     """INV-8."""
     Lease(inbox.redis, 15)
 
     assert live_worker_count(inbox.redis) == 0
 
 
-def test_a_lease_ends_by_itself(inbox: Inbox, lease: Lease) -> None:
-    """INV-8: a worker that was killed cannot give its lease back."""
-    assert 14_000 < left_ms(inbox, lease.consumer) <= 15_000
+def test_a_lease_expires_by_itself(inbox: Inbox, lease: Lease) -> None:
+    """INV-8: a killed worker cannot release its lease."""
+    assert 14_000 < remaining_ms(inbox, lease.consumer) <= 15_000
 
 
 def test_a_lease_may_be_shorter_than_a_second(inbox: Inbox) -> None:
@@ -47,7 +47,7 @@ def test_a_lease_may_be_shorter_than_a_second(inbox: Inbox) -> None:
     short = Lease(inbox.redis, 0.5)
     short.acquire()
 
-    assert 0 < left_ms(inbox, short.consumer) <= 500
+    assert 0 < remaining_ms(inbox, short.consumer) <= 500
 
 
 def test_refreshing_prolongs_the_lease_and_keeps_the_name(inbox: Inbox, lease: Lease) -> None:
@@ -58,51 +58,51 @@ def test_refreshing_prolongs_the_lease_and_keeps_the_name(inbox: Inbox, lease: L
     assert lease.refresh()
 
     assert lease.consumer == name
-    assert 14_000 < left_ms(inbox, name) <= 15_000
+    assert 14_000 < remaining_ms(inbox, name) <= 15_000
 
 
-def test_a_worker_whose_lease_is_gone_goes_on_under_a_new_name(inbox: Inbox, lease: Lease) -> None:
-    """INV-8: others may have claimed what it held."""
-    former = lease.consumer
-    inbox.redis.delete(lease_key(former))
+def test_a_worker_whose_lease_is_gone_continues_under_a_new_name(inbox: Inbox, lease: Lease) -> None:
+    """INV-8: other workers may have reclaimed its entries."""
+    previous = lease.consumer
+    inbox.redis.delete(lease_key(previous))
 
     assert not lease.refresh()
 
-    assert lease.consumer != former
-    assert left_ms(inbox, lease.consumer) > 14_000
+    assert lease.consumer != previous
+    assert remaining_ms(inbox, lease.consumer) > 14_000
 
 
 def test_a_lost_lease_is_never_revived(inbox: Inbox, lease: Lease) -> None:
-    """INV-8: two live workers would claim from each other."""
-    former = lease.consumer
-    inbox.redis.delete(lease_key(former))
+    """INV-8: two live workers would reclaim each other's entries."""
+    previous = lease.consumer
+    inbox.redis.delete(lease_key(previous))
     lease.refresh()
 
     assert lease.refresh()
 
-    assert left_ms(inbox, former) < 0
+    assert remaining_ms(inbox, previous) < 0
     assert live_worker_count(inbox.redis) == 1
 
 
 def test_releasing_ends_the_lease_at_once(inbox: Inbox, lease: Lease) -> None:
-    """INV-8: what is still pending need not wait for its end."""
+    """INV-8: pending entries can be reclaimed without waiting for the lease to expire."""
     lease.release()
 
     assert live_worker_count(inbox.redis) == 0
 
 
-def test_releasing_leaves_the_leases_of_others_alone(inbox: Inbox, lease: Lease) -> None:
+def test_releasing_does_not_affect_other_leases(inbox: Inbox, lease: Lease) -> None:
     """INV-8."""
     other = Lease(inbox.redis, 15)
     other.acquire()
 
     lease.release()
 
-    assert left_ms(inbox, other.consumer) > 0
+    assert remaining_ms(inbox, other.consumer) > 0
 
 
-def test_everybody_with_a_lease_counts_as_alive(inbox: Inbox) -> None:
-    """INV-25: keys of other kinds do not."""
+def test_every_worker_with_a_lease_counts_as_alive(inbox: Inbox) -> None:
+    """INV-25: keys of other kinds do not count."""
     for _ in range(3):
         Lease(inbox.redis, 15).acquire()
     inbox.redis.set("triagem:{0}:paused", b"1")
@@ -110,7 +110,7 @@ def test_everybody_with_a_lease_counts_as_alive(inbox: Inbox) -> None:
     assert live_worker_count(inbox.redis) == 3
 
 
-def test_a_worker_says_what_it_does_beside_its_lease(inbox: Inbox) -> None:
+def test_a_worker_stores_its_state_in_its_lease(inbox: Inbox) -> None:
     lease = Lease(inbox.redis, 60)
     lease.acquire()
     lease.report_state("waiting: Postgres does not answer")
@@ -119,16 +119,16 @@ def test_a_worker_says_what_it_does_beside_its_lease(inbox: Inbox) -> None:
     assert 0 < inbox.redis.ttl(lease_key(lease.consumer)) <= 60
 
 
-def test_a_worker_says_its_rate_too_whatever_its_state_holds(inbox: Inbox) -> None:
+def test_the_rate_is_stored_too_whatever_the_state_contains(inbox: Inbox) -> None:
     lease = Lease(inbox.redis, 60)
     lease.acquire()
     lease.report_state("waiting: two\nlines")
-    assert [(one.state, one.rate) for one in list_workers(inbox.redis)] == [("waiting: two lines", 0)]
+    assert [(worker.state, worker.rate) for worker in list_workers(inbox.redis)] == [("waiting: two lines", 0)]
     lease.report_state("waiting: two\nlines", 12.5)
-    assert [(one.state, one.rate) for one in list_workers(inbox.redis)] == [("waiting: two lines", 12.5)]
+    assert [(worker.state, worker.rate) for worker in list_workers(inbox.redis)] == [("waiting: two lines", 12.5)]
 
 
-def test_what_a_worker_says_brings_no_lost_lease_back(inbox: Inbox) -> None:
+def test_reporting_a_state_does_not_revive_a_lost_lease(inbox: Inbox) -> None:
     lease = Lease(inbox.redis, 60)
     lease.acquire()
     lease.release()
@@ -137,13 +137,17 @@ def test_what_a_worker_says_brings_no_lost_lease_back(inbox: Inbox) -> None:
     assert worker_states(inbox.redis) == {}
 
 
-def test_a_worker_of_a_former_release_does_not_say_that_it_reads_claim_checks(inbox: Inbox, lease: Lease) -> None:
-    inbox.redis.set(lease_key("former"), "waiting: two\nlines")
+def test_a_worker_of_a_previous_release_does_not_report_that_it_reads_claim_checks(
+    inbox: Inbox, lease: Lease
+) -> None:
+    inbox.redis.set(lease_key("previous"), "waiting: two\nlines")
 
-    assert {one.name: (one.state, one.rate, one.reads_ticket_refs) for one in list_workers(inbox.redis)} == {
+    assert {
+        worker.name: (worker.state, worker.rate, worker.reads_ticket_refs) for worker in list_workers(inbox.redis)
+    } == {
         lease.consumer: ("warming up", 0, True),
-        "former": ("waiting: two", 0, False),
+        "previous": ("waiting: two", 0, False),
     }
     lease.report_state("at work", 12.5)
-    inbox.redis.delete(lease_key("former"))
-    assert [one.reads_ticket_refs for one in list_workers(inbox.redis)] == [True]
+    inbox.redis.delete(lease_key("previous"))
+    assert [worker.reads_ticket_refs for worker in list_workers(inbox.redis)] == [True]

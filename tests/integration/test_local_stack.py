@@ -1,4 +1,4 @@
-"""The local stack, on real servers: what it promises to whoever starts it, kills it, or finds it running."""
+"""The local stack on real servers: start, stop, kill, restart, and use by several processes."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from redis import Redis
 
 from tests.support.stack import pids_of, servers
 from triagem.cli.stack import Endpoints, LocalStack, StackFailed, running
-from triagem.cli.stack.account import run_as_unprivileged
+from triagem.cli.stack.binaries import run_as_unprivileged
 
 OWNER = """
 import signal, sys
@@ -49,16 +49,16 @@ def _accepts(port: int) -> bool:
         return client.connect_ex(("127.0.0.1", port)) == 0
 
 
-def _write_something(at: Endpoints) -> None:
-    with Redis.from_url(at.redis_url) as redis, psycopg.connect(at.database_url) as database:
+def _write_rows(endpoints: Endpoints) -> None:
+    with Redis.from_url(endpoints.redis_url) as redis, psycopg.connect(endpoints.database_url) as database:
         redis.set("kept", "é")
         database.execute("CREATE TABLE kept AS SELECT 'é' AS word")
 
 
-def _read_it_back(at: Endpoints) -> tuple[object, object]:
+def _read_rows(endpoints: Endpoints) -> tuple[object, object]:
     with (
-        Redis.from_url(at.redis_url, decode_responses=True) as redis,
-        psycopg.connect(at.database_url) as database,
+        Redis.from_url(endpoints.redis_url, decode_responses=True) as redis,
+        psycopg.connect(endpoints.database_url) as database,
     ):
         return redis.get("kept"), database.execute("SELECT word FROM kept").fetchone()
 
@@ -94,42 +94,42 @@ def test_both_servers_answer_after_start_and_nothing_is_left_after_stop(folder: 
 def test_data_survives_a_kill_and_a_restart_on_the_same_urls(folder: Path) -> None:
     stack = LocalStack(folder)
     with stack as endpoints:
-        _write_something(endpoints)
+        _write_rows(endpoints)
         for server in servers(stack):
             server.kill()
             assert not server.alive
             server.restart()
-        assert _read_it_back(endpoints) == ("é", ("é",))
+        assert _read_rows(endpoints) == ("é", ("é",))
         assert stack.endpoints == endpoints
 
 
 def test_data_passwords_and_ports_survive_a_stop(folder: Path) -> None:
     with LocalStack(folder, fsync=False) as first:
-        _write_something(first)
+        _write_rows(first)
     with LocalStack(folder, fsync=False) as second:
         assert second == first
-        assert _read_it_back(second) == ("é", ("é",))
+        assert _read_rows(second) == ("é", ("é",))
 
 
-def test_what_a_killed_owner_left_running_is_adopted_and_then_stopped(folder: Path) -> None:
+def test_servers_of_a_killed_owner_are_adopted_and_then_stopped(folder: Path) -> None:
     with _owner(folder) as owner:
         _await_started(owner)
-    orphans, left = pids_of(LocalStack(folder)), running(folder)
+    orphans, endpoints = pids_of(LocalStack(folder)), running(folder)
     assert len(orphans) == 2
 
-    heir = LocalStack(folder, fsync=False)
-    assert heir.start() == left
-    assert pids_of(heir) == orphans
-    heir.stop()
-    assert not any(_accepts(server.port) for server in servers(heir))
+    successor = LocalStack(folder, fsync=False)
+    assert successor.start() == endpoints
+    assert pids_of(successor) == orphans
+    successor.stop()
+    assert not any(_accepts(server.port) for server in servers(successor))
     assert running(folder) is None
 
 
 def test_two_processes_that_start_at_once_share_the_servers_until_the_last_is_gone(folder: Path) -> None:
-    with _owner(folder) as one:
-        with _owner(folder) as other:
-            _await_started(one)
-            _await_started(other)
+    with _owner(folder) as first:
+        with _owner(folder) as second:
+            _await_started(first)
+            _await_started(second)
             stack = LocalStack(folder)
             pids = pids_of(stack)
             assert len(pids) == 2
@@ -139,7 +139,7 @@ def test_two_processes_that_start_at_once_share_the_servers_until_the_last_is_go
     assert pids_of(stack) == []
 
 
-def test_a_saved_port_that_another_program_has_taken_is_given_up(folder: Path) -> None:
+def test_a_saved_port_that_another_program_uses_is_replaced(folder: Path) -> None:
     with LocalStack(folder, fsync=False) as first:
         pass
     stack = LocalStack(folder, fsync=False)
@@ -150,22 +150,22 @@ def test_a_saved_port_that_another_program_has_taken_is_given_up(folder: Path) -
         assert second.database_url == first.database_url
 
 
-def test_pid_files_whose_number_now_belongs_to_another_process_do_not_matter(folder: Path) -> None:
+def test_pid_files_with_the_pid_of_another_process_are_ignored(folder: Path) -> None:
     with LocalStack(folder, fsync=False):
         pass
     stack = LocalStack(folder, fsync=False)
     data = stack.postgres.home / "data"
-    # Postgres believes in a pid only if it may signal it: so the stranger is of the same user.
-    with subprocess.Popen(["cat"], stdin=subprocess.PIPE, **run_as_unprivileged()) as stranger:
+    # Postgres trusts a pid only if it may signal it, so the other process runs as the same user.
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE, **run_as_unprivileged()) as other_process:
         for path in (stack.postgres.home / "alive", stack.valkey.home / "alive"):
-            path.write_text(str(stranger.pid))
-        (data / "postmaster.pid").write_text(f"{stranger.pid}\n{data}\n")
+            path.write_text(str(other_process.pid))
+        (data / "postmaster.pid").write_text(f"{other_process.pid}\n{data}\n")
         os.chown(data / "postmaster.pid", data.stat().st_uid, -1)
 
         assert pids_of(stack) == []
         with stack as endpoints:
             assert running(folder) == endpoints
-        assert stranger.poll() is None
+        assert other_process.poll() is None
 
 
 def test_half_a_stack_is_not_running_and_start_completes_it(folder: Path) -> None:
@@ -177,7 +177,7 @@ def test_half_a_stack_is_not_running_and_start_completes_it(folder: Path) -> Non
             assert completed == running(folder) == endpoints
 
 
-def test_erasing_leaves_nothing_but_spares_a_stack_that_others_use(folder: Path) -> None:
+def test_erasing_removes_everything_but_refuses_a_stack_in_use(folder: Path) -> None:
     stack = LocalStack(folder, fsync=False)
     with _owner(folder) as owner:
         _await_started(owner)
@@ -190,7 +190,7 @@ def test_erasing_leaves_nothing_but_spares_a_stack_that_others_use(folder: Path)
     assert not any(_accepts(server.port) for server in servers(stack))
 
 
-def test_lost_passwords_are_told_in_one_line(folder: Path) -> None:
+def test_lost_passwords_are_reported_in_one_line(folder: Path) -> None:
     with LocalStack(folder, fsync=False):
         pass
     (folder / "secrets.json").unlink()
@@ -200,10 +200,10 @@ def test_lost_passwords_are_told_in_one_line(folder: Path) -> None:
     assert pids_of(stack) == []
 
 
-def test_a_server_that_cannot_start_says_why(folder: Path) -> None:
+def test_a_server_that_cannot_start_reports_the_reason(folder: Path) -> None:
     stack = LocalStack(folder, fsync=False)
     with stack:
         pass
-    why = pytest.raises(StackFailed, match=r"^Valkey did not start; .*Address already in use")
-    with socket.create_server(("127.0.0.1", stack.valkey.port)), why:
+    expected_error = pytest.raises(StackFailed, match=r"^Valkey did not start; .*Address already in use")
+    with socket.create_server(("127.0.0.1", stack.valkey.port)), expected_error:
         stack.valkey.start()

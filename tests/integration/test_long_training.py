@@ -1,4 +1,4 @@
-"""A training of several models, with a very small BERT: cut off by kills, going on, from an earlier version."""
+"""Trainings of several models with a very small BERT: interruption, resumption, and training from a parent."""
 
 import json
 import shutil
@@ -14,23 +14,23 @@ from safetensors.torch import load_file, save_file
 
 from tests.support.builders import NOW
 from tests.support.training import Steps, a_few_steps, tiny_base, write_made_up
+from triagem.contracts.digests import file_digest
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.model import MANIFEST_FILE, Manifest
 from triagem.engine.classify import LoadedModel, classify, load
 from triagem.registry import Registry
-from triagem.registry.store import file_digest
 from triagem.trainer import TrainingReport, TrainSettings, train
-from triagem.trainer.cross_validation import CalibrationPlan
-from triagem.trainer.data import Row
-from triagem.trainer.data import load as load_rows
-from triagem.trainer.finetune import FinetuneResult, finetune
-from triagem.trainer.schedule import fit_schedule
-from triagem.trainer.split import split
-from triagem.trainer.training_run import TrainingRun
-from triagem.trainer.weight_averaging import WEIGHTS
+from triagem.trainer.data.rows import Row
+from triagem.trainer.data.rows import load as load_rows
+from triagem.trainer.data.split import split
+from triagem.trainer.fit.cross_validation import CalibrationPlan
+from triagem.trainer.fit.finetune import FinetuneResult, finetune
+from triagem.trainer.fit.schedule import fit_schedule
+from triagem.trainer.fit.training_run import WEIGHTS, TrainingRun
 
-FOLD, LAST = 24, 18  # steps of each of two folds' models, and of the version's own; a checkpoint at every third
-KILLED: Final = """
+# Steps of each fold's model (two folds) and of the final one; a checkpoint every three steps.
+FOLD_STEPS, FINAL_STEPS = 24, 18
+TRAIN_AND_KILL: Final = """
 import os, signal, sys
 from datetime import datetime
 from pathlib import Path
@@ -77,50 +77,50 @@ def steps() -> Steps:
 
 
 @pytest.fixture(scope="module")
-def whole(data: Path, registry: Registry, settings: TrainSettings, steps: Steps) -> TrainingReport:
-    """A training that nothing cut off."""
+def uninterrupted(data: Path, registry: Registry, settings: TrainSettings, steps: Steps) -> TrainingReport:
+    """An uninterrupted training."""
     return train(data, registry, settings, steps, clock=lambda: NOW)
 
 
-def same(one: Manifest, other: Manifest) -> bool:
-    """Whether two trainings gave the same version, weights and figures."""
-    return one == other.model_copy(update={"created_at": one.created_at})
+def same_version(first: Manifest, second: Manifest) -> bool:
+    """Whether two trainings gave the same version, weights and metrics."""
+    return first == second.model_copy(update={"created_at": first.created_at})
 
 
-def places(registry: Registry) -> list[Path]:
-    """The folders of trainings that are not done."""
+def unfinished_folders(registry: Registry) -> list[Path]:
+    """The folders of unfinished trainings."""
     return list(registry.root.glob(".training-*"))
 
 
-def test_each_folds_model_answers_for_the_others(whole: TrainingReport, steps: Steps) -> None:
-    assert (whole.calibration.source, whole.calibration.rows) == ("out-of-fold", 54)
-    assert steps.seen == [(done, 2 * FOLD + LAST) for done in range(1, 2 * FOLD + LAST + 1)]
-    assert any("2 additional trainings" in note for note in whole.notes)
+def test_calibration_uses_out_of_fold_predictions(uninterrupted: TrainingReport, steps: Steps) -> None:
+    assert (uninterrupted.calibration.source, uninterrupted.calibration.texts) == ("out-of-fold", 54)
+    assert steps.seen == [(done, 2 * FOLD_STEPS + FINAL_STEPS) for done in range(1, 2 * FOLD_STEPS + FINAL_STEPS + 1)]
+    assert any("2 additional trainings" in note for note in uninterrupted.notes)
 
 
-def test_the_version_carries_its_temperature_its_thresholds_and_the_error_of_its_confidence(
-    whole: TrainingReport, registry: Registry
+def test_the_manifest_has_temperature_thresholds_and_calibration_error(
+    uninterrupted: TrainingReport, registry: Registry
 ) -> None:
-    manifest = registry.manifest(whole.manifest.version)
+    manifest = registry.manifest(uninterrupted.manifest.version)
 
-    assert manifest.temperature == whole.calibration.temperature
-    assert manifest.thresholds.review == whole.threshold.review
-    assert manifest.ece == whole.assessment.overall.metrics["ece"].value
-
-
-def test_the_course_of_the_training_is_kept(whole: TrainingReport) -> None:
-    assert [point.step for point in whole.assessment.curves if point.loss is not None][:4] == [2, 3, 4, 6]
-    assert [point.step for point in whole.assessment.curves if point.dev_accuracy is not None][:2] == [3, 6]
-    assert all(point.learning_rate for point in whole.assessment.curves[:4])
+    assert manifest.temperature == uninterrupted.calibration.temperature
+    assert manifest.thresholds.review == uninterrupted.threshold.review
+    assert manifest.ece == uninterrupted.assessment.overall.metrics["ece"].value
 
 
-def test_a_training_that_was_killed_goes_on_and_ends_as_if_it_had_not_been(
-    whole: TrainingReport, data: Path, tmp_path: Path, settings: TrainSettings
+def test_the_training_curves_are_stored(uninterrupted: TrainingReport) -> None:
+    assert [point.step for point in uninterrupted.assessment.curves if point.loss is not None][:4] == [2, 3, 4, 6]
+    assert [point.step for point in uninterrupted.assessment.curves if point.dev_accuracy is not None][:2] == [3, 6]
+    assert all(point.learning_rate for point in uninterrupted.assessment.curves[:4])
+
+
+def test_a_killed_training_resumes_and_gives_the_same_version(
+    uninterrupted: TrainingReport, data: Path, tmp_path: Path, settings: TrainSettings
 ) -> None:
-    registry, again = Registry(tmp_path / "models"), Steps()
-    at = FOLD + 5  # the second fold's fifth step, in the midst of an epoch
+    registry, steps = Registry(tmp_path / "models"), Steps()
+    kill_step = FOLD_STEPS + 5  # the second fold's fifth step, in the middle of an epoch
     killed = subprocess.run(
-        [sys.executable, "-c", KILLED, data, registry.root, str(at), settings.model_dump_json()],
+        [sys.executable, "-c", TRAIN_AND_KILL, data, registry.root, str(kill_step), settings.model_dump_json()],
         cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
@@ -128,36 +128,42 @@ def test_a_training_that_was_killed_goes_on_and_ends_as_if_it_had_not_been(
         check=False,
     )
     assert killed.returncode == -signal.SIGKILL, killed.stderr
-    report = train(data, registry, settings, again, clock=lambda: NOW)
+    report = train(data, registry, settings, steps, clock=lambda: NOW)
 
-    assert again.seen[:2] == [(FOLD + 3, 2 * FOLD + LAST), (FOLD + 4, 2 * FOLD + LAST)]
-    assert same(report.manifest, whole.manifest)
-    assert (report.assessment.curves, report.calibration) == (whole.assessment.curves, whole.calibration)
+    assert steps.seen[:2] == [
+        (FOLD_STEPS + 3, 2 * FOLD_STEPS + FINAL_STEPS),
+        (FOLD_STEPS + 4, 2 * FOLD_STEPS + FINAL_STEPS),
+    ]
+    assert same_version(report.manifest, uninterrupted.manifest)
+    assert (report.assessment.curves, report.calibration) == (
+        uninterrupted.assessment.curves,
+        uninterrupted.calibration,
+    )
     assert any(
         "resumed an interrupted training; this version's own training from step 0" in note for note in report.notes
     )
-    assert places(registry) == []
+    assert unfinished_folders(registry) == []
 
 
-def test_a_checkpoint_that_was_not_written_to_its_end_is_passed_over(
-    whole: TrainingReport, data: Path, tmp_path: Path, settings: TrainSettings
+def test_an_incomplete_checkpoint_is_skipped(
+    uninterrupted: TrainingReport, data: Path, tmp_path: Path, settings: TrainSettings
 ) -> None:
-    registry, again = Registry(tmp_path / "models"), Steps()
+    registry, steps = Registry(tmp_path / "models"), Steps()
     with pytest.raises(KeyboardInterrupt):
-        train(data, registry, settings, Steps(2 * FOLD + 14), clock=lambda: NOW)
-    (work,) = places(registry)
-    assert [path.parent.name for path in work.glob("*/optimizer.pt")] == ["checkpoint-12"]
-    (work / "checkpoint-15").mkdir()
-    (work / "checkpoint-15" / "trainer_state.json").write_text('{"global_step": 15, "log_hi', encoding="utf-8")
-    report = train(data, registry, settings, again, clock=lambda: NOW)
+        train(data, registry, settings, Steps(2 * FOLD_STEPS + 14), clock=lambda: NOW)
+    (unfinished,) = unfinished_folders(registry)
+    assert [path.parent.name for path in unfinished.glob("*/optimizer.pt")] == ["checkpoint-12"]
+    (unfinished / "checkpoint-15").mkdir()
+    (unfinished / "checkpoint-15" / "trainer_state.json").write_text('{"global_step": 15, "log_hi', encoding="utf-8")
+    report = train(data, registry, settings, steps, clock=lambda: NOW)
 
-    assert again.seen[0] == (2 * FOLD + 12, 2 * FOLD + LAST)
-    assert same(report.manifest, whole.manifest)
+    assert steps.seen[0] == (2 * FOLD_STEPS + 12, 2 * FOLD_STEPS + FINAL_STEPS)
+    assert same_version(report.manifest, uninterrupted.manifest)
     assert any("from step 12" in note for note in report.notes)
 
 
-def tuned(data: Path, settings: TrainSettings, folder: Path, steps: Steps) -> FinetuneResult:
-    """A training alone, with its checkpoints beside `folder`."""
+def run_finetune(data: Path, settings: TrainSettings, folder: Path, steps: Steps) -> FinetuneResult:
+    """One fine-tuning, with its checkpoints next to `folder`."""
     parts = split(load_rows(data), seed=42)
     return finetune(
         parts.train,
@@ -175,55 +181,60 @@ def tuned(data: Path, settings: TrainSettings, folder: Path, steps: Steps) -> Fi
 def test_the_last_checkpoint_is_kept_unless_an_earlier_one_beats_it(
     data: Path, tmp_path: Path, settings: TrainSettings, monkeypatch: pytest.MonkeyPatch, *, better: bool
 ) -> None:
-    monkeypatch.setattr("triagem.trainer.finetune.clearly_better", lambda best, last, rows: better)
-    tuned(data, settings, tmp_path / "kept", Steps())
+    monkeypatch.setattr("triagem.trainer.fit.finetune.clearly_better", lambda best, last, rows: better)
+    run_finetune(data, settings, tmp_path / "kept", Steps())
     weights = {path.parent.name: file_digest(path) for path in tmp_path.glob("*/model.safetensors")}
-    best = Path(json.loads((tmp_path / f"checkpoint-{LAST}/trainer_state.json").read_text())["best_model_checkpoint"])
+    best = Path(
+        json.loads((tmp_path / f"checkpoint-{FINAL_STEPS}/trainer_state.json").read_text())["best_model_checkpoint"]
+    )
 
-    assert best.name != f"checkpoint-{LAST}"
-    assert weights["kept"] == weights[best.name if better else f"checkpoint-{LAST}"]
+    assert best.name != f"checkpoint-{FINAL_STEPS}"
+    assert weights["kept"] == weights[best.name if better else f"checkpoint-{FINAL_STEPS}"]
 
 
-def test_a_training_that_was_cut_off_at_its_very_end_trains_no_more(
+def test_a_training_interrupted_after_its_last_step_trains_no_further(
     data: Path, tmp_path: Path, settings: TrainSettings
 ) -> None:
-    seen = [Steps(), Steps()]
-    first, again = (tuned(data, settings, tmp_path / str(which), steps) for which, steps in enumerate(seen))
-    one, other = (file_digest(tmp_path / str(which) / "model.safetensors") for which in range(2))
+    runs = [Steps(), Steps()]
+    first, second = (run_finetune(data, settings, tmp_path / str(index), steps) for index, steps in enumerate(runs))
+    first_digest, second_digest = (file_digest(tmp_path / str(index) / "model.safetensors") for index in range(2))
 
-    assert seen[1].seen == [(LAST, LAST)]
-    assert one == other
-    assert (again.curves, again.resumed_at) == (first.curves, LAST)
+    assert runs[1].seen == [(FINAL_STEPS, FINAL_STEPS)]
+    assert first_digest == second_digest
+    assert (second.curves, second.resumed_at) == (first.curves, FINAL_STEPS)
 
 
-def test_other_settings_are_another_training(data: Path, tmp_path: Path, settings: TrainSettings) -> None:
+def test_other_settings_start_another_training(data: Path, tmp_path: Path, settings: TrainSettings) -> None:
     registry, other = Registry(tmp_path / "models"), Steps(1)
     for rate, steps in ((1e-3, Steps(4)), (1e-4, other)):
         with pytest.raises(KeyboardInterrupt):
             train(data, registry, settings.model_copy(update={"folds": 0, "learning_rate": rate}), steps)
 
-    assert len(places(registry)) == 1  # the other left nothing to go on from
-    assert other.seen == [(1, LAST)]
+    assert len(unfinished_folders(registry)) == 1  # the other left nothing to resume
+    assert other.seen == [(1, FINAL_STEPS)]
 
 
 @pytest.fixture(scope="module")
 def child(
-    whole: TrainingReport, registry: Registry, settings: TrainSettings, tmp_path_factory: pytest.TempPathFactory
+    uninterrupted: TrainingReport,
+    registry: Registry,
+    settings: TrainSettings,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> TrainingReport:
-    """A version from the first one, of rows with a third label."""
-    more = write_made_up(tmp_path_factory.mktemp("more"), "cobranca", "suporte", "venda")
-    few = settings.model_copy(update={"num_train_epochs": 1, "min_steps": 2, "max_tokens": 600})
-    return train(more, registry, few, Steps(), parent="v1.0.0", clock=lambda: NOW)
+    """A version trained from the first one on rows with a third label."""
+    data = write_made_up(tmp_path_factory.mktemp("more"), "cobranca", "suporte", "venda")
+    short = settings.model_copy(update={"num_train_epochs": 1, "min_steps": 2, "max_tokens": 600})
+    return train(data, registry, short, Steps(), parent="v1.0.0", clock=lambda: NOW)
 
 
-def test_a_version_from_a_version_names_its_parent_and_its_ancestors_base(
-    child: TrainingReport, whole: TrainingReport, settings: TrainSettings
+def test_a_child_version_names_its_parent_and_inherits_its_base(
+    child: TrainingReport, uninterrupted: TrainingReport, settings: TrainSettings
 ) -> None:
     assert (child.manifest.parent, child.manifest.base) == ("v1.0.0", settings.base)
-    assert child.manifest.max_tokens == whole.manifest.max_tokens == 64
+    assert child.manifest.max_tokens == uninterrupted.manifest.max_tokens == 64
 
 
-def test_a_new_label_comes_after_the_parents_in_their_order(child: TrainingReport, registry: Registry) -> None:
+def test_a_new_label_comes_after_the_labels_of_the_parent(child: TrainingReport, registry: Registry) -> None:
     model = load(registry.folder(child.manifest.version))
 
     assert model.labels == ("suporte", "venda", "cobranca")
@@ -232,56 +243,60 @@ def test_a_new_label_comes_after_the_parents_in_their_order(child: TrainingRepor
     assert config["id2label"] == {"0": "suporte", "1": "venda", "2": "cobranca"}
 
 
-def test_a_label_of_the_parent_that_no_row_has_is_refused(
+def test_a_parent_label_without_training_rows_is_refused(
     child: TrainingReport, registry: Registry, data: Path, settings: TrainSettings
 ) -> None:
     with pytest.raises(InvalidInput, match=r"no training row has the label cobranca, which v1\.1\.0 knows"):
         train(data, registry, settings, Steps(), parent=child.manifest.version)
 
 
-def test_a_base_and_a_version_at_once_are_refused(data: Path, registry: Registry, settings: TrainSettings) -> None:
+def test_base_and_parent_together_are_refused(data: Path, registry: Registry, settings: TrainSettings) -> None:
     with pytest.raises(InvalidInput, match="--base or --from"):
         train(data, registry, settings, Steps(), base=settings.base, parent="v1.0.0")
 
 
-class TestBlended:
-    """The version's weights are the mean of all trainings', unless dev speaks against it."""
+class TestWeightAveraging:
+    """The version's weights are the mean of all trainings', unless the mean is worse on the dev rows."""
 
     @pytest.fixture
-    def lesson(self, whole: TrainingReport, registry: Registry, settings: TrainSettings) -> TrainingRun:
-        """One whose dev rows the version answers right."""
-        manifest = whole.manifest
-        said = classify(load(registry.folder(manifest.version)), texts := [f"texto {n}" for n in range(20)])
-        dev = [Row(text, manifest.labels[row.index(max(row))]) for text, row in zip(texts, said, strict=True)]
+    def training_run(self, uninterrupted: TrainingReport, registry: Registry, settings: TrainSettings) -> TrainingRun:
+        """A run whose dev rows the version predicts correctly."""
+        manifest = uninterrupted.manifest
+        predictions = classify(load(registry.folder(manifest.version)), texts := [f"texto {n}" for n in range(20)])
+        dev = [Row(text, manifest.labels[row.index(max(row))]) for text, row in zip(texts, predictions, strict=True)]
         plan = CalibrationPlan(tuple(dev), tuple(dev), tuple(n % 2 for n in range(20)), "out-of-fold")
         return TrainingRun(manifest, plan, dev, settings, None, Steps(), cores=1)
 
-    def own(self, registry: Registry, version: str, folder: Path) -> tuple[LoadedModel, Path]:
+    def unregistered_copy(self, registry: Registry, version: str, folder: Path) -> tuple[LoadedModel, Path]:
         model = load(shutil.copytree(registry.folder(version), folder))
         (folder / MANIFEST_FILE).unlink()
         return model, folder
 
-    def test_by_models_that_agree(self, lesson: TrainingRun, registry: Registry, tmp_path: Path) -> None:
-        own, folder = self.own(registry, lesson.draft.version, tmp_path / "own")
+    def test_models_that_agree_are_averaged(
+        self, training_run: TrainingRun, registry: Registry, tmp_path: Path
+    ) -> None:
+        trained, folder = self.unregistered_copy(registry, training_run.draft.version, tmp_path / "own")
         for fold in (0, 1):
             shift(shutil.copytree(folder, tmp_path / f"model-{fold}"), by=0.003 * fold)
 
-        model, (note,) = lesson.average_with_folds(own, folder, tmp_path)
+        model, (note,) = training_run.average_with_folds(trained, folder, tmp_path)
 
         assert note == "the weights are the mean of 3 trainings: the folds' and one on all rows"
-        assert head(folder) == pytest.approx(head(registry.folder(lesson.draft.version)) + 0.001, abs=1e-6)
-        assert model is not own
+        assert head(folder) == pytest.approx(head(registry.folder(training_run.draft.version)) + 0.001, abs=1e-6)
+        assert model is not trained
 
-    def test_not_by_models_that_spoil_it(self, lesson: TrainingRun, registry: Registry, tmp_path: Path) -> None:
-        own, folder = self.own(registry, lesson.draft.version, tmp_path / "own")
+    def test_models_that_worsen_the_mean_are_not_averaged(
+        self, training_run: TrainingRun, registry: Registry, tmp_path: Path
+    ) -> None:
+        trained, folder = self.unregistered_copy(registry, training_run.draft.version, tmp_path / "own")
         for fold in (0, 1):
             shift(shutil.copytree(folder, tmp_path / f"model-{fold}"), times=-5.0)
 
-        model, (note,) = lesson.average_with_folds(own, folder, tmp_path)
+        model, (note,) = training_run.average_with_folds(trained, folder, tmp_path)
 
         assert note.startswith("the weights are those of the training on all rows")
-        assert head(folder) == pytest.approx(head(registry.folder(lesson.draft.version)))
-        assert model is own
+        assert head(folder) == pytest.approx(head(registry.folder(training_run.draft.version)))
+        assert model is trained
 
 
 HEAD: Final = "classifier.weight"

@@ -1,4 +1,4 @@
-"""A model's folder is data: nothing in it is run, nothing outside it is read, and only what was trained is loaded."""
+"""A model folder is data: no code in it runs, no file outside it is read, and changed files are refused."""
 
 import json
 import shutil
@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from triagem.contracts.digests import file_digest
 from triagem.contracts.errors import InvalidInput, ModelCorrupt, NoModel
 from triagem.contracts.model import CURRENT_FILE, MANIFEST_FILE
 from triagem.engine.classify import EngineSettings, current_folder, load
 from triagem.registry import Registry
-from triagem.registry.store import file_digest
 
 Change = Callable[[Path], None]
 
@@ -25,37 +25,37 @@ from transformers import BertForSequenceClassification as Mine, BertConfig as My
 
 @pytest.fixture
 def registry(bert_models: Path, tmp_path: Path) -> Registry:
-    """A registry of our own with the small BERT, to be tampered with."""
+    """A copy of the registry with the small BERT, for tampering."""
     shutil.copytree(bert_models, tmp_path / "models")
     return Registry(tmp_path / "models")
 
 
 @pytest.fixture
 def folder(registry: Registry) -> Path:
-    """Its one version."""
+    """The folder of its only version."""
     return registry.folder("v1.0.0")
 
 
 def edit(file: Path, **changes: Any) -> None:
-    """Change fields of a JSON file."""
+    """Changes fields of a JSON file."""
     file.write_text(json.dumps(json.loads(file.read_text()) | changes))
 
 
 def sign(folder: Path) -> None:
-    """Make the manifest fit whatever lies in the folder, as somebody could who may write to the registry."""
+    """Updates the manifest to the folder's files, as anyone with write access to the registry could."""
     names = [path.name for path in folder.iterdir() if path.name != MANIFEST_FILE]
     edit(folder / MANIFEST_FILE, files={name: file_digest(folder / name) for name in names})
 
 
-def assert_refused(registry: Registry, says: str) -> None:
-    """Neither the registry promotes it, nor does the engine load it."""
-    with pytest.raises(ModelCorrupt, match=says):
+def assert_refused(registry: Registry, message: str) -> None:
+    """Asserts that the registry does not promote it and the engine does not load it."""
+    with pytest.raises(ModelCorrupt, match=message):
         registry.promote("v1.0.0")
-    with pytest.raises(ModelCorrupt, match=says):
+    with pytest.raises(ModelCorrupt, match=message):
         load(registry.folder("v1.0.0"))
 
 
-def test_weights_that_are_a_pickle_are_refused(folder: Path) -> None:
+def test_pickled_weights_are_refused(folder: Path) -> None:
     import torch
 
     (folder / "model.safetensors").unlink()
@@ -66,7 +66,7 @@ def test_weights_that_are_a_pickle_are_refused(folder: Path) -> None:
         load(folder)
 
 
-def test_a_pickle_that_calls_itself_safetensors_is_refused(folder: Path) -> None:
+def test_a_pickle_named_safetensors_is_refused(folder: Path) -> None:
     import torch
 
     torch.save({}, folder / "model.safetensors")
@@ -90,13 +90,13 @@ def test_a_file_that_the_manifest_does_not_list_is_refused(registry: Registry, f
     assert_refused(registry, f"{name} changed")
 
 
-def test_a_hidden_file_of_the_system_does_no_harm(registry: Registry, folder: Path) -> None:
+def test_a_hidden_system_file_is_ignored(registry: Registry, folder: Path) -> None:
     (folder / ".DS_Store").touch()
 
     registry.promote("v1.0.0")
 
 
-def test_code_beside_a_model_is_not_run(folder: Path) -> None:
+def test_code_next_to_a_model_is_not_run(folder: Path) -> None:
     (folder / "mine.py").write_text(CODE)
     auto = {"AutoConfig": "mine.MyConfig", "AutoModelForSequenceClassification": "mine.Mine"}
     edit(folder / "config.json", auto_map=auto)
@@ -107,7 +107,7 @@ def test_code_beside_a_model_is_not_run(folder: Path) -> None:
     assert not (folder / "it-ran").exists()
 
 
-def test_code_beside_a_model_of_an_unknown_kind_is_not_run(folder: Path) -> None:
+def test_code_next_to_a_model_of_an_unknown_type_is_not_run(folder: Path) -> None:
     (folder / "mine.py").write_text(CODE)
     edit(folder / "config.json", model_type="mine", auto_map={"AutoConfig": "mine.MyConfig"})
     sign(folder)
@@ -117,7 +117,7 @@ def test_code_beside_a_model_of_an_unknown_kind_is_not_run(folder: Path) -> None
     assert not (folder / "it-ran").exists()
 
 
-def test_an_attention_that_a_config_would_fetch_is_not_asked_for(folder: Path) -> None:
+def test_a_remote_attention_kernel_in_the_config_is_not_fetched(folder: Path) -> None:
     edit(folder / "config.json", attn_implementation="somebody/kernel", _attn_implementation="somebody/kernel")
     sign(folder)
 
@@ -139,7 +139,7 @@ def test_a_link_out_of_the_folder_is_refused(registry: Registry, folder: Path, t
     assert_refused(registry, "model.safetensors changed")
 
 
-def test_a_link_within_the_folder_is_a_file_like_others(registry: Registry, folder: Path) -> None:
+def test_a_link_within_the_folder_is_allowed(registry: Registry, folder: Path) -> None:
     """Kubernetes mounts volumes like this."""
     (folder / "..data").mkdir()
     (folder / "config.json").rename(folder / "..data" / "config.json")

@@ -1,4 +1,4 @@
-"""`triagem models` at the gate: what promote, compare and rollback print, change, and exit with."""
+"""`triagem models promote`, `compare` and `rollback`: output, effects and exit codes."""
 
 import json
 import sys
@@ -14,26 +14,26 @@ from triagem.registry import Registry
 @pytest.fixture
 def registry(bare: Triagem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
     """The command's registry: v1.0.0, current, with 270 of 300 rows right; v1.1.0, better; v1.2.0, worse."""
-    made = Registry(tmp_path / "models")
-    monkeypatch.setenv("TRIAGEM_REGISTRY_URL", str(made.root))
+    models = Registry(tmp_path / "models")
+    monkeypatch.setenv("TRIAGEM_REGISTRY_URL", str(models.root))
     for wrong in (30, 0, 60):
-        register_tested(made, wrong=range(wrong), metrics={"mflops_per_token": 21.5})
-    made.promote("v1.0.0")
-    return made
+        register_tested(models, wrong=range(wrong), metrics={"mflops_per_token": 21.5})
+    models.promote("v1.0.0")
+    return models
 
 
-def test_a_better_version_is_promoted_and_the_figures_are_shown(registry: Registry, bare: Triagem) -> None:
+def test_a_better_version_is_promoted_and_the_metrics_are_shown(registry: Registry, bare: Triagem) -> None:
     answer = bare("models", "promote", "v1.1.0")
 
     assert answer.status == 0
-    for said in (
+    for expected in (
         "300 test rows that neither version was trained on",
         "30 rows gained, 0 lost: McNemar's exact p 1.86e-09",
         "above +0.075 with 95% confidence",
         "passed: v1.1.0 against v1.0.0",
         "v1.1.0 is current (epoch 2)",
     ):
-        assert said in answer.out
+        assert expected in answer.out
     assert registry.current().version == "v1.1.0"
 
 
@@ -61,31 +61,31 @@ def test_force_needs_a_reason_and_leaves_it_in_the_log(registry: Registry, bare:
 
 def test_promote_prints_one_json_document(registry: Registry, bare: Triagem) -> None:
     rejected = bare("models", "promote", "v1.2.0", "--json")
-    said = json.loads(rejected.out)
+    output = json.loads(rejected.out)
 
     assert rejected.status == 1
-    assert (said["decision"], said["current"], said["forced"]) == ("reject", None, False)
-    assert said["reasons"]
-    assert said["evidence"]["candidate_metrics"]["recalls"]["venda"] == {
+    assert (output["decision"], output["current"], output["forced"]) == ("reject", None, False)
+    assert output["reasons"]
+    assert output["evidence"]["candidate_metrics"]["recalls"]["venda"] == {
         "rows": 150,
         "true_positives": 120,
         "current_true_positives": 135,
     }
-    assert said["evidence"]["rule"] == "improve"
+    assert output["evidence"]["rule"] == "improve"
 
-    said = json.loads(bare("models", "promote", "v1.1.0", "--json").out)
-    assert (said["decision"], said["current"]) == ("promote", {"version": "v1.1.0", "epoch": 2})
+    output = json.loads(bare("models", "promote", "v1.1.0", "--json").out)
+    assert (output["decision"], output["current"]) == ("promote", {"version": "v1.1.0", "epoch": 2})
     assert json.loads(bare("models", "promote", "v1.1.0", "--json").out)["decision"] is None
 
 
-def test_promoting_what_is_current_changes_nothing(registry: Registry, bare: Triagem) -> None:
+def test_promoting_the_current_version_changes_nothing(registry: Registry, bare: Triagem) -> None:
     answer = bare("models", "promote", "v1.0.0")
 
     assert (answer.status, answer.out) == (0, "v1.0.0 is already current\n")
     assert registry.current().epoch == 1
 
 
-def test_compare_says_the_same_and_changes_nothing(registry: Registry, bare: Triagem) -> None:
+def test_compare_shows_the_same_and_changes_nothing(registry: Registry, bare: Triagem) -> None:
     answer = bare("models", "compare", "v1.2.0")
 
     assert answer.status == 0
@@ -95,7 +95,7 @@ def test_compare_says_the_same_and_changes_nothing(registry: Registry, bare: Tri
     assert registry.current().epoch == 1
 
 
-def test_rollback_leads_back_and_then_says_that_there_is_no_more(registry: Registry, bare: Triagem) -> None:
+def test_rollback_restores_previous_versions_until_there_is_none(registry: Registry, bare: Triagem) -> None:
     bare("models", "promote", "v1.1.0")
 
     assert bare("models", "rollback", "--reason", "worse on Mondays").out == "v1.0.0 is current (epoch 3)\n"
@@ -103,7 +103,7 @@ def test_rollback_leads_back_and_then_says_that_there_is_no_more(registry: Regis
     assert_one_line(bare("models", "rollback"), "no version was current before v1.0.0")
 
 
-def test_a_remote_registry_without_its_library_is_one_line(
+def test_a_remote_registry_without_its_library_is_reported_in_one_line(
     registry: Registry, bare: Triagem, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "s3fs", None)

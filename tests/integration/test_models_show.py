@@ -1,4 +1,4 @@
-"""`triagem models show`: a version's report for people and for programs, and versions from before there were any."""
+"""`triagem models show`: a version's report as text and as JSON, also for versions without a report."""
 
 import json
 from pathlib import Path
@@ -9,70 +9,73 @@ import pytest
 from tests.support.assessments import LABELS, report, rows, sure
 from tests.support.builders import manifest, register
 from tests.support.command import Triagem
-from triagem.contracts.model import HTML_REPORT_FILE, REPORT_FILE
+from triagem.contracts.model import HTML_REPORT_FILE, REPORT_FILE, DataInfo
 from triagem.registry import Registry
-from triagem.trainer.assess import assess, write_report
-from triagem.trainer.report import Assessment
+from triagem.trainer.evaluate.assess import assess, write_report
+from triagem.trainer.evaluate.report import Assessment
 
 
 @pytest.fixture
 def registry(bare: Triagem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
-    """Empty, and the command's."""
+    """The command's registry, empty."""
     monkeypatch.setenv("TRIAGEM_REGISTRY_URL", str(tmp_path / "models"))
     return Registry(tmp_path / "models")
 
 
-def register_with(registry: Registry, made: Assessment, **changes: Any) -> None:
-    """The next version, with a report."""
+def register_with(registry: Registry, assessment: Assessment, **changes: Any) -> None:
+    """Registers the next version with a report."""
     with registry.staging() as folder:
-        known = manifest(labels=made.labels, **changes)
-        registry.register(folder, known.model_copy(update={"metrics": write_report(folder, made, known)}))
+        version_manifest = manifest(labels=assessment.labels, **changes)
+        registry.register(
+            folder,
+            version_manifest.model_copy(update={"metrics": write_report(folder, assessment, version_manifest)}),
+        )
 
 
-def test_a_person_sees_figures_with_intervals_and_how_the_seed_reads_them(bare: Triagem, registry: Registry) -> None:
+def test_text_output_shows_metrics_with_intervals_and_their_interpretation(bare: Triagem, registry: Registry) -> None:
     register_with(registry, report())
-    said = bare("models", "show", "v1.0.0").out.splitlines()
+    lines = bare("models", "show", "v1.0.0").out.splitlines()
 
-    accuracy = next(line for line in said if line.startswith("Accuracy"))
+    accuracy = next(line for line in lines if line.startswith("Accuracy"))
     assert "0.833 (0." in accuracy
     assert "good; lower bound: not yet good" in accuracy
-    assert any(line.startswith("AUROC of error detection") for line in said)
+    assert any(line.startswith("AUROC of error detection") for line in lines)
 
 
-def test_a_person_sees_labels_languages_and_what_was_taken_for_what(bare: Triagem, registry: Registry) -> None:
+def test_text_output_shows_labels_languages_and_the_confusion_matrix(bare: Triagem, registry: Registry) -> None:
     register_with(registry, report())
-    said = [line.split() for line in bare("models", "show", "v1.0.0").out.splitlines()]
+    lines = [line.split() for line in bare("models", "show", "v1.0.0").out.splitlines()]
 
-    assert ["suporte", "2", "1"] in said
-    assert ["venda", "0", "3"] in said
-    assert any(line[:2] == ["suporte", "3"] for line in said)
-    assert any(line[:2] == ["pt", "3"] for line in said)
+    assert ["suporte", "2", "1"] in lines
+    assert ["venda", "0", "3"] in lines
+    assert any(line[:2] == ["suporte", "3"] for line in lines)
+    assert any(line[:2] == ["pt", "3"] for line in lines)
 
 
-def test_a_person_sees_where_the_version_comes_from_and_where_the_page_lies(
+def test_text_output_shows_the_versions_origin_and_the_path_of_the_html_report(
     bare: Triagem, registry: Registry
 ) -> None:
     register_with(registry, report(), parent="v0.9.0", base="a-small-bert", temperature=1.5)
-    said = bare("models", "show", "v1.0.0").out
+    output = bare("models", "show", "v1.0.0").out
 
-    for fact in ("a-small-bert", "v0.9.0", "1000 rows", "suporte, venda", "1.500", "under 0.7"):
-        assert fact in said
-    assert str(registry.folder("v1.0.0") / HTML_REPORT_FILE) in said
+    for fact in ("a-small-bert", "v0.9.0", "1,000 rows", "suporte, venda", "1.500", "under 0.7"):
+        assert fact in output
+    assert str(registry.folder("v1.0.0") / HTML_REPORT_FILE) in output
 
 
-def test_figures_before_calibration_stand_beside_those_after(bare: Triagem, registry: Registry) -> None:
+def test_metrics_before_calibration_are_shown_with_those_after(bare: Triagem, registry: Registry) -> None:
     register_with(registry, report(raw=sure(0.001, 0.999, 0.02, 0.99, 0.99, 0.99)))
 
     assert "uncalibrated" in bare("models", "show", "v1.0.0").out
 
 
-def test_a_model_that_does_not_beat_the_baseline_is_told_so(bare: Triagem, registry: Registry) -> None:
+def test_a_model_that_does_not_beat_the_baseline_is_reported(bare: Triagem, registry: Registry) -> None:
     register_with(registry, report(probabilities=sure(0.9, 0.1, 0.9, 0.1, 0.9, 0.1)))
 
     assert "does not beat TF-IDF" in bare("models", "show", "v1.0.0").out
 
 
-def test_a_label_in_brackets_is_shown_as_it_is(bare: Triagem, registry: Registry) -> None:
+def test_a_label_in_brackets_is_shown_unchanged(bare: Triagem, registry: Registry) -> None:
     labels = ("[bold]", "[/x]")
     register_with(registry, assess(rows("a", "b", labels=labels), labels, sure(0.1, 0.9)))
     answer = bare("models", "show", "v1.0.0")
@@ -81,22 +84,22 @@ def test_a_label_in_brackets_is_shown_as_it_is(bare: Triagem, registry: Registry
     assert "[bold], [/x]" in answer.out
 
 
-def test_no_test_message_is_printed_for_a_person(bare: Triagem, registry: Registry) -> None:
+def test_text_output_contains_no_test_message(bare: Triagem, registry: Registry) -> None:
     register_with(registry, report())
 
     assert "boleto em dobro" not in bare("models", "show", "v1.0.0").out
 
 
-def test_a_program_gets_manifest_and_report(bare: Triagem, registry: Registry) -> None:
+def test_json_output_has_manifest_and_report(bare: Triagem, registry: Registry) -> None:
     register_with(registry, report())
-    said = json.loads(bare("models", "show", "v1.0.0", "--json").out)
+    output = json.loads(bare("models", "show", "v1.0.0", "--json").out)
 
-    assert said["manifest"] == registry.manifest("v1.0.0").model_dump(mode="json")
-    assert said["report"] == json.loads((registry.folder("v1.0.0") / REPORT_FILE).read_text())
-    assert said["report"]["mistakes"][0]["text"] == "boleto em dobro"
+    assert output["manifest"] == registry.manifest("v1.0.0").model_dump(mode="json")
+    assert output["report"] == json.loads((registry.folder("v1.0.0") / REPORT_FILE).read_text())
+    assert output["report"]["mistakes"][0]["text"] == "boleto em dobro"
 
 
-def test_a_version_of_before_there_were_reports_still_shows(bare: Triagem, registry: Registry) -> None:
+def test_a_version_without_a_report_is_shown(bare: Triagem, registry: Registry) -> None:
     register(registry, metrics={"accuracy": 0.91})
     answer = bare("models", "show", "v1.0.0")
 
@@ -106,7 +109,7 @@ def test_a_version_of_before_there_were_reports_still_shows(bare: Triagem, regis
     assert json.loads(bare("models", "show", "v1.0.0", "--json").out)["report"] is None
 
 
-def test_a_report_that_cannot_be_read_is_one_line_that_names_it(bare: Triagem, registry: Registry) -> None:
+def test_an_unreadable_report_is_named_in_one_line(bare: Triagem, registry: Registry) -> None:
     with registry.staging() as folder:
         (folder / REPORT_FILE).write_text('{"schema_version": 2}')
         registry.register(folder, manifest(labels=LABELS))
@@ -117,10 +120,23 @@ def test_a_report_that_cannot_be_read_is_one_line_that_names_it(bare: Triagem, r
     assert "Traceback" not in answer.err
 
 
-def test_a_version_that_was_changed_is_not_shown(bare: Triagem, registry: Registry) -> None:
+def test_a_version_with_a_changed_file_is_not_shown(bare: Triagem, registry: Registry) -> None:
     register_with(registry, report())
     (registry.folder("v1.0.0") / REPORT_FILE).write_text("{}")
     answer = bare("models", "show", "v1.0.0")
 
     assert answer.status == 1
     assert "report.json changed since training" in answer.err
+
+
+def test_a_leaked_score_is_marked_wherever_a_version_is_shown(bare: Triagem, registry: Registry) -> None:
+    data = DataInfo(digest="", rows=400, texts=16, leaked=6)
+    register_with(registry, report(leaked=6), data=data)
+
+    shown, listed = bare("models", "show", "v1.0.0").out, bare("models", "list").out
+
+    assert "6 of 6 test rows are also training rows, or nearly: these scores measure memorisation" in shown
+    assert "excellent" not in shown
+    assert "on 400 rows (16 different texts)" in shown
+    assert "(leaked)" in listed
+    assert json.loads(bare("models", "list", "--format", "json").out)[0]["leaked"] == 6

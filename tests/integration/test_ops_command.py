@@ -1,4 +1,4 @@
-"""`triagem ops` and `triagem beat` before they run: what they lack or refuse, in one line; and whether ops lives."""
+"""`triagem ops` and `triagem beat`: one-line errors at start, and the liveness check of ops."""
 
 import os
 import time
@@ -9,7 +9,7 @@ import pytest
 from tests.support.command import Triagem, assert_one_line
 
 
-def test_without_servers_they_say_how_to_name_or_start_them(bare: Triagem) -> None:
+def test_without_servers_the_error_says_how_to_configure_or_start_them(bare: Triagem) -> None:
     for command in ("ops", "beat"):
         assert_one_line(bare(command), "TRIAGEM_REDIS_URL is not set", "triagem up")
 
@@ -18,21 +18,19 @@ def test_without_servers_they_say_how_to_name_or_start_them(bare: Triagem) -> No
     ("setting", "value"),
     [("TRIAGEM_TIMEZONE", "Mars"), ("TRIAGEM_DRIFT_AT", "25:00"), ("TRIAGEM_TRAINING_DUE_AT", "noon")],
 )
-def test_a_time_that_is_none_is_named(
-    bare: Triagem, monkeypatch: pytest.MonkeyPatch, setting: str, value: str
-) -> None:
+def test_an_invalid_time_is_named(bare: Triagem, monkeypatch: pytest.MonkeyPatch, setting: str, value: str) -> None:
     monkeypatch.setenv(setting, value)
     assert_one_line(bare("beat"), setting)
 
 
-def test_what_a_task_would_stumble_over_at_night_is_said_at_the_start(
+def test_invalid_settings_of_a_scheduled_task_are_reported_at_start(
     bare: Triagem, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TRIAGEM_DUE_MAX_AGE_DAYS", "three months")
     assert_one_line(bare("ops"), "TRIAGEM_DUE_MAX_AGE_DAYS")
 
 
-def test_ops_lives_while_its_heartbeat_is_young(
+def test_ops_is_alive_while_its_heartbeat_is_recent(
     bare: Triagem, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     file = tmp_path / "heartbeat"
@@ -44,7 +42,7 @@ def test_ops_lives_while_its_heartbeat_is_young(
     assert_one_line(bare("ops", "--check"), "no heartbeat for")
 
 
-def test_a_mistake_in_the_crm_file_is_said_at_the_start(
+def test_an_error_in_the_crm_file_is_reported_at_start(
     bare: Triagem, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     file = tmp_path / "crm.toml"

@@ -1,4 +1,4 @@
-"""What a worker does about its own name and entries: takes again what a cut reply held, and leaves no trace."""
+"""A worker's own consumer name and entries: recovery of lost replies, and removal of the consumer."""
 
 import pytest
 
@@ -14,87 +14,87 @@ LIVE, BULK = Lane
 
 @pytest.fixture
 def inbox(either_inbox: Inbox) -> Inbox:
-    """Over fakeredis and over the real server."""
+    """On fakeredis and on the real server."""
     return either_inbox
 
 
 @pytest.fixture
-def claims(inbox: Inbox) -> Reclaimer:
+def reclaimer(inbox: Inbox) -> Reclaimer:
     return Reclaimer(inbox)
 
 
-def test_a_worker_that_leaves_removes_its_own_name_from_both_lanes(inbox: Inbox, claims: Reclaimer) -> None:
+def test_a_stopping_worker_removes_its_consumer_from_both_lanes(inbox: Inbox, reclaimer: Reclaimer) -> None:
     """INV-7."""
     worker = leased(inbox)
     for lane in Lane:
         inbox.ack(put_and_fetch(inbox, worker.consumer, 1, lane))
     worker.release()
 
-    claims.remove_consumer(worker.consumer)
+    reclaimer.remove_consumer(worker.consumer)
 
     assert [consumers(inbox, lane) for lane in Lane] == [set(), set()]
 
 
-def test_a_worker_that_leaves_with_entries_pending_keeps_its_name(inbox: Inbox, claims: Reclaimer) -> None:
-    """INV-7: others find them under it."""
+def test_a_stopping_worker_with_pending_entries_keeps_its_consumer(inbox: Inbox, reclaimer: Reclaimer) -> None:
+    """INV-7: others reclaim the entries from it."""
     worker = leased(inbox)
-    taken = put_and_fetch(inbox, worker.consumer, 1)
+    entries = put_and_fetch(inbox, worker.consumer, 1)
     worker.release()
 
-    claims.remove_consumer(worker.consumer)
+    reclaimer.remove_consumer(worker.consumer)
 
-    assert claims.reclaim(LIVE, "rescuer", 10) == taken
+    assert reclaimer.reclaim(LIVE, "other", 10) == entries
 
 
-def test_a_name_with_a_lease_is_not_removed_even_by_its_own_worker(inbox: Inbox, claims: Reclaimer) -> None:
-    """INV-7: first the lease, then the name."""
+def test_a_consumer_with_a_lease_is_not_removed_even_by_its_own_worker(inbox: Inbox, reclaimer: Reclaimer) -> None:
+    """INV-7: first the lease is released, then the consumer is removed."""
     worker = leased(inbox)
     inbox.ack(put_and_fetch(inbox, worker.consumer, 1))
 
-    claims.remove_consumer(worker.consumer)
+    reclaimer.remove_consumer(worker.consumer)
 
     assert consumers(inbox) == {worker.consumer}
 
 
-def test_what_redis_says_we_hold_and_we_do_not_is_taken_again(inbox: Inbox, claims: Reclaimer) -> None:
-    """INV-5: and it stays ours."""
-    taken = put_and_fetch(inbox, "me", 4)
+def test_pending_entries_that_the_worker_does_not_have_are_recovered(inbox: Inbox, reclaimer: Reclaimer) -> None:
+    """INV-5: and they stay its own."""
+    entries = put_and_fetch(inbox, "me", 4)
 
-    assert claims.recover_lost_replies(LIVE, "me", {taken[0].id, taken[2].id}) == [taken[1], taken[3]]
-    assert held(inbox, "me") == ids(taken)
+    assert reclaimer.recover_lost_replies(LIVE, "me", {entries[0].id, entries[2].id}) == [entries[1], entries[3]]
+    assert held(inbox, "me") == ids(entries)
 
 
-def test_nothing_is_taken_again_while_all_is_in_hand(inbox: Inbox, claims: Reclaimer) -> None:
+def test_nothing_is_recovered_when_no_reply_was_lost(inbox: Inbox, reclaimer: Reclaimer) -> None:
     """INV-5."""
-    taken = put_and_fetch(inbox, "me", 4)
+    entries = put_and_fetch(inbox, "me", 4)
 
-    assert claims.recover_lost_replies(LIVE, "me", set(ids(taken))) == []
+    assert reclaimer.recover_lost_replies(LIVE, "me", set(ids(entries))) == []
 
 
-def test_what_others_hold_or_nobody_is_not_taken_again(inbox: Inbox, claims: Reclaimer) -> None:
+def test_entries_of_others_and_unfetched_entries_are_not_recovered(inbox: Inbox, reclaimer: Reclaimer) -> None:
     """INV-5."""
     put_and_fetch(inbox, "other", 2)
     inbox.put(LIVE, [b"waits"])
 
-    assert claims.recover_lost_replies(LIVE, "me", set()) == []
+    assert reclaimer.recover_lost_replies(LIVE, "me", set()) == []
 
 
-def test_what_was_deleted_while_it_was_pending_is_not_taken_again(inbox: Inbox, claims: Reclaimer) -> None:
-    """INV-5: somebody ran XDEL by hand; there is nothing left to work on."""
+def test_entries_deleted_while_pending_are_not_recovered(inbox: Inbox, reclaimer: Reclaimer) -> None:
+    """INV-5: after a manual XDEL there is nothing left to process."""
     gone, kept = put_and_fetch(inbox, "me", 2)
     inbox.redis.xdel(stream_key(LIVE), gone.id)
 
-    assert claims.recover_lost_replies(LIVE, "me", set()) == [kept]
-    assert claims.reclaim(LIVE, "rescuer", 10) == [kept]
+    assert reclaimer.recover_lost_replies(LIVE, "me", set()) == [kept]
+    assert reclaimer.reclaim(LIVE, "other", 10) == [kept]
 
 
-def test_settling_what_was_claimed_meanwhile_is_harmless(inbox: Inbox, claims: Reclaimer) -> None:
-    """INV-8: a worker that was thought dead had committed its window; the other's settling finds nothing."""
-    taken = put_and_fetch(inbox, "thought-dead", 3)
-    claimed = claims.reclaim(LIVE, "rescuer", 2)
+def test_acknowledging_reclaimed_entries_is_harmless(inbox: Inbox, reclaimer: Reclaimer) -> None:
+    """INV-8: a worker presumed dead had committed its window; the other worker's ack finds nothing."""
+    entries = put_and_fetch(inbox, "presumed-dead", 3)
+    reclaimed = reclaimer.reclaim(LIVE, "other", 2)
 
-    inbox.ack(taken)
-    assert (held(inbox, "rescuer"), inbox.redis.xlen(stream_key(LIVE))) == ([], 0)
+    inbox.ack(entries)
+    assert (held(inbox, "other"), inbox.redis.xlen(stream_key(LIVE))) == ([], 0)
 
-    inbox.ack(claimed)
+    inbox.ack(reclaimed)
     assert inbox.depth(LIVE).in_flight == 0

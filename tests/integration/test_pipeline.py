@@ -1,4 +1,4 @@
-"""The pipe in this process, on a real Redis and Postgres, with an engine that answers at once."""
+"""The pipeline in this process on a real Redis and Postgres, with a no-op engine."""
 
 import os
 import time
@@ -24,13 +24,13 @@ from triagem.inbox.lease import worker_states
 from triagem.registry import Registry
 
 
-class Counting(NoopModel):
+class CountingModel(NoopModel):
     """Counts the texts that reached the model."""
 
-    seen = 0
+    texts_seen = 0
 
     def probabilities(self, batch: Sequence[Tokens]) -> list[list[float]]:
-        type(self).seen += len(batch)
+        type(self).texts_seen += len(batch)
         return super().probabilities(batch)
 
 
@@ -48,18 +48,18 @@ def test_every_ticket_of_both_lanes_gets_one_row_and_leaves_redis(
 def test_a_ticket_enqueued_twice_keeps_one_result_and_the_model_runs_once(
     endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path
 ) -> None:
-    with running(endpoints, instant_models, lambda folder: Counting(noop(folder).manifest)) as (pipeline, _):
+    with running(endpoints, instant_models, lambda folder: CountingModel(noop(folder).manifest)) as (pipeline, _):
         assert pipeline.models.ready.wait(30)
-        Counting.seen = 0  # of the self-check
+        CountingModel.texts_seen = 0  # without the self-check
         publish(inbox, 1000)
         until(lambda: inbox.redis.xlen("triagem:{0}:live") == 0)
         publish(inbox, 1000)
         until(lambda: inbox.redis.xlen("triagem:{0}:live") == 0)
     assert stored(database) == 1000
-    assert Counting.seen == 1000
+    assert CountingModel.texts_seen == 1000
 
 
-def test_an_unreadable_entry_becomes_a_dead_letter_and_its_neighbours_go_on(
+def test_an_unreadable_entry_becomes_a_dead_letter_and_its_neighbours_are_stored(
     endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path
 ) -> None:
     publish(inbox, 3)
@@ -68,28 +68,28 @@ def test_an_unreadable_entry_becomes_a_dead_letter_and_its_neighbours_go_on(
     with running(endpoints, instant_models):
         until(lambda: inbox.redis.xlen("triagem:{0}:live") == 0)
     with database.autocommit() as connection:
-        letters = connection.execute(text("SELECT payload, reason FROM dead_letters ORDER BY id")).all()
-    assert [bytes(row.payload) for row in letters] == [b"\xffnot json", b""]
+        dead_letters = connection.execute(text("SELECT payload, reason FROM dead_letters ORDER BY id")).all()
+    assert [bytes(row.payload) for row in dead_letters] == [b"\xffnot json", b""]
     assert stored(database) == 3
 
 
-def test_a_paused_worker_takes_nothing_until_it_is_resumed(
+def test_a_paused_worker_fetches_nothing_until_it_is_resumed(
     endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path
 ) -> None:
     pause(inbox.redis)
     publish(inbox, 5)
     with running(endpoints, instant_models) as (pipeline, _):
         assert pipeline.models.ready.wait(30)
-        assert not pipeline.supervisor.stopping.wait(0.5)  # given time enough to do wrong
+        assert not pipeline.supervisor.stopping.wait(0.5)  # long enough to notice a violation
         assert inbox.depth(Lane.LIVE).waiting == 5
         resume(inbox.redis)
         until(lambda: stored(database) == 5)
 
 
-def test_a_promoted_version_takes_over_between_two_windows_and_rows_name_who_classified_them(
+def test_a_promoted_version_takes_over_between_two_windows_and_rows_name_their_version(
     endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path, tmp_path: Path
 ) -> None:
-    registry = Registry(copy_of(instant_models, tmp_path))
+    registry = Registry(copy_models(instant_models, tmp_path))
     with running(endpoints, registry.root) as (pipeline, _):
         publish(inbox, 50)
         until(lambda: stored(database) == 50)
@@ -106,7 +106,7 @@ def test_a_promoted_version_takes_over_between_two_windows_and_rows_name_who_cla
     assert [tuple(row) for row in history] == [("v1.0.0", 50), ("v1.1.0", 80)]
 
 
-def test_what_a_dead_worker_held_is_finished_by_another(
+def test_entries_of_a_dead_worker_are_finished_by_another(
     endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path
 ) -> None:
     publish(inbox, 40)
@@ -116,20 +116,20 @@ def test_what_a_dead_worker_held_is_finished_by_another(
     assert stored(database) == 40
 
 
-def test_stopping_finishes_what_is_in_hand_and_leaves_no_name_behind(
+def test_stopping_finishes_fetched_entries_and_removes_consumer_and_lease(
     endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path, redis: Redis
 ) -> None:
     with running(endpoints, instant_models) as (pipeline, _):
         publish(inbox, 500)
         until(lambda: stored(database) > 0)
-    taken = 500 - inbox.depth(Lane.LIVE).waiting
-    assert stored(database) == taken
+    fetched = 500 - inbox.depth(Lane.LIVE).waiting
+    assert stored(database) == fetched
     assert redis.xinfo_consumers("triagem:{0}:live", "workers") == []
     assert redis.keys("triagem:{0}:lease:*") == []
     assert pipeline.supervisor.failure is None
 
 
-def test_a_lost_lease_makes_the_worker_go_on_under_a_new_name(
+def test_a_worker_that_lost_its_lease_continues_under_a_new_name(
     endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path, redis: Redis
 ) -> None:
     with running(endpoints, instant_models) as (pipeline, _):
@@ -141,7 +141,7 @@ def test_a_lost_lease_makes_the_worker_go_on_under_a_new_name(
         until(lambda: stored(database) == 10)
 
 
-def test_a_redis_that_lost_everything_gets_its_groups_back(
+def test_consumer_groups_are_recreated_after_redis_lost_its_data(
     endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path, redis: Redis
 ) -> None:
     with running(endpoints, instant_models) as (pipeline, failed):
@@ -152,7 +152,7 @@ def test_a_redis_that_lost_everything_gets_its_groups_back(
         assert not failed.is_set()
 
 
-def test_live_tickets_overtake_bulk_that_waits_in_redis(
+def test_live_tickets_overtake_bulk_tickets_that_wait_in_redis(
     endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path
 ) -> None:
     def slow(folder: Path) -> NoopModel:
@@ -166,7 +166,7 @@ def test_live_tickets_overtake_bulk_that_waits_in_redis(
         assert stored(database) < 1500
 
 
-def test_the_heartbeat_file_tells_ready_and_is_gone_after_the_end(
+def test_the_heartbeat_file_shows_readiness_and_is_removed_at_exit(
     endpoints: Endpoints, instant_models: Path, tmp_path: Path
 ) -> None:
     from triagem.worker import health
@@ -174,13 +174,13 @@ def test_the_heartbeat_file_tells_ready_and_is_gone_after_the_end(
     file = tmp_path / "heartbeat"
     with running(endpoints, instant_models, heartbeat_file=file):
         until(lambda: health.check(file, need_ready=True) is None)
-        old = time.time() - 300
-        os.utime(file, (old, old))
+        long_ago = time.time() - 300
+        os.utime(file, (long_ago, long_ago))
         assert "no heartbeat for" in (health.check(file) or "")
     assert not file.exists()
 
 
-def copy_of(models: Path, folder: Path) -> Path:
+def copy_models(models: Path, folder: Path) -> Path:
     import shutil
 
     return Path(shutil.copytree(models, folder / "models"))
@@ -198,7 +198,7 @@ def test_only_live_tickets_in_the_review_band_raise_alerts(
     assert alerts == (10 if lane is Lane.LIVE else 0)
 
 
-def test_entries_of_both_lanes_with_one_id_are_both_rescued(
+def test_entries_with_the_same_id_in_both_lanes_are_both_reclaimed(
     endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path, redis: Redis
 ) -> None:
     for lane, external_id in ((Lane.LIVE, "live"), (Lane.BULK, "bulk")):
@@ -217,13 +217,13 @@ def test_nothing_leaves_redis_before_its_result_is_committed(
             writer.execute(text("LOCK TABLE tickets IN EXCLUSIVE MODE"))  # reads go on, the statement waits
             publish(inbox, 10)
             until(lambda: inbox.in_flight(Lane.LIVE) == 10)
-            assert not pipeline.supervisor.stopping.wait(1.0)  # given time enough to do wrong
+            assert not pipeline.supervisor.stopping.wait(1.0)  # long enough to notice a violation
             assert inbox.redis.xlen("triagem:{0}:live") == 10
         until(lambda: inbox.redis.xlen("triagem:{0}:live") == 0)
     assert stored(database) == 10
 
 
-def test_who_looks_at_the_backlog_sees_what_a_worker_waits_for(
+def test_the_worker_state_shows_what_it_waits_for(
     endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TRIAGEM_LOCK_TIMEOUT_S", "0.1")

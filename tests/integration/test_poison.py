@@ -1,4 +1,5 @@
-"""Bad rows alone become dead letters, their neighbours commit, and a broken device condemns nobody (INV-10, 11)."""
+"""Only bad rows become dead letters, the rest of the batch commits, and a broken device dead-letters nothing
+(INV-10, INV-11)."""
 
 import threading
 import time
@@ -17,26 +18,25 @@ from triagem.contracts.errors import InboxFull, ModelBroken, OutOfMemory
 from triagem.contracts.model import Tokens
 from triagem.contracts.ticket import Lane
 from triagem.db import Database
-from triagem.db.dead_letters import list_dead_letters
+from triagem.db.tickets.dead_letters import list_dead_letters
 from triagem.inbox import Entry, Inbox
-from triagem.inbox.in_progress import InProgressMarkers, in_progress_key
 from triagem.inbox.lease import Lease
-from triagem.inbox.reclaim import Reclaimer
+from triagem.inbox.reclaim import InProgressMarkers, Reclaimer, in_progress_key
 from triagem.inbox.stream import quarantine_key
 
 POISON: Final = 666
 
 
-class Choking(NoopModel):
-    """Raises with the customer's words when `veneno` is in the batch."""
+class RaisingModel(NoopModel):
+    """Raises an error that quotes the customer's text when `veneno` is in the batch."""
 
     def tokenize(self, texts: Sequence[str]) -> list[Tokens]:
-        if any("indizível" in one for one in texts):
+        if any("indizível" in text for text in texts):
             raise RecursionError("my card number is 4711")
-        tokens = super().tokenize(texts)
+        tokenized = super().tokenize(texts)
         return [
-            Tokens((POISON,), truncated=False) if "veneno" in words else one
-            for words, one in zip(texts, tokens, strict=True)
+            Tokens((POISON,), truncated=False) if "veneno" in text else tokens
+            for text, tokens in zip(texts, tokenized, strict=True)
         ]
 
     def probabilities(self, batch: Sequence[Tokens]) -> list[list[float]]:
@@ -45,17 +45,17 @@ class Choking(NoopModel):
         return super().probabilities(batch)
 
 
-class Nan(Choking):
-    """Answers no number for `veneno`."""
+class NanModel(RaisingModel):
+    """Returns NaN for `veneno`."""
 
     def probabilities(self, batch: Sequence[Tokens]) -> list[list[float]]:
-        good = NoopModel.probabilities(self, batch)
+        rows = NoopModel.probabilities(self, batch)
         nan = [float("nan")] * 2
-        return [nan if POISON in tokens.ids else row for tokens, row in zip(batch, good, strict=True)]
+        return [nan if POISON in tokens.ids else row for tokens, row in zip(batch, rows, strict=True)]
 
 
-class Cramped(NoopModel):
-    """Has room for 16 texts."""
+class SmallMemoryModel(NoopModel):
+    """Runs out of memory above 16 texts."""
 
     def probabilities(self, batch: Sequence[Tokens]) -> list[list[float]]:
         if len(batch) > 16:
@@ -63,43 +63,43 @@ class Cramped(NoopModel):
         return super().probabilities(batch)
 
 
-class Dying(NoopModel):
-    """Its device is lost after the self-check."""
+class LostDeviceModel(NoopModel):
+    """Loses its device after the self-check."""
 
-    asked = 0
+    calls = 0
 
     def probabilities(self, batch: Sequence[Tokens]) -> list[list[float]]:
-        type(self).asked += 1
-        if type(self).asked > 1:
+        type(self).calls += 1
+        if type(self).calls > 1:
             raise RuntimeError("CUDA error: device-side assert")
         return super().probabilities(batch)
 
 
 @pytest.mark.parametrize("word", ["veneno", "indizível"], ids=["the model raises", "the tokenizer raises"])
-@pytest.mark.parametrize("kind", [Choking, Nan])
+@pytest.mark.parametrize("model_class", [RaisingModel, NanModel])
 def test_a_text_that_fails_is_kept_as_a_dead_letter_and_its_neighbours_commit(
-    endpoints: Endpoints, inbox: Inbox, instant_models: Path, kind: type[NoopModel], word: str
+    endpoints: Endpoints, inbox: Inbox, instant_models: Path, model_class: type[NoopModel], word: str
 ) -> None:
     publish(inbox, 20)
     Publisher(inbox).publish(source="crm", external_id="bad", text=f"my card number is {word}")
     publish(inbox, 50)
-    with running(endpoints, instant_models, lambda folder: kind(noop(folder).manifest)) as (_, failed):
+    with running(endpoints, instant_models, lambda folder: model_class(noop(folder).manifest)) as (_, failed):
         until(lambda: drained(inbox))
         publish(inbox, 60)
         until(lambda: drained(inbox))
         assert not failed.is_set()
     with Database(endpoints.database_url) as database:
         assert stored(database) == 60
-        ((payload, why),) = dead_letter_rows(database)
+        ((payload, reason),) = dead_letter_rows(database)
     assert '"external_id":"bad"' in payload
-    assert "text" in why
-    assert "card" not in why
+    assert "text" in reason
+    assert "card" not in reason
 
 
 def test_one_poison_ticket_alone_in_an_idle_system_does_not_stop_the_worker(
     endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path
 ) -> None:
-    with running(endpoints, instant_models, lambda folder: Choking(noop(folder).manifest)) as (_, failed):
+    with running(endpoints, instant_models, lambda folder: RaisingModel(noop(folder).manifest)) as (_, failed):
         Publisher(inbox).publish(source="crm", external_id="bad", text="veneno")
         until(lambda: len(dead_letter_rows(database)) == 1)
         until(lambda: drained(inbox))
@@ -110,17 +110,20 @@ def test_out_of_memory_for_32_but_not_for_16_loses_nothing(
     endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path
 ) -> None:
     publish(inbox, 100)
-    with running(endpoints, instant_models, lambda folder: Cramped(noop(folder).manifest)):
+    with running(endpoints, instant_models, lambda folder: SmallMemoryModel(noop(folder).manifest)):
         until(lambda: drained(inbox))
     assert (stored(database), dead_letter_rows(database)) == (100, [])
 
 
-def test_a_device_that_breaks_stops_the_worker_and_condemns_nobody(
+def test_a_device_that_breaks_stops_the_worker_and_dead_letters_nothing(
     endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path
 ) -> None:
-    Dying.asked = 0
+    LostDeviceModel.calls = 0
     publish(inbox, 40)
-    with running(endpoints, instant_models, lambda folder: Dying(noop(folder).manifest)) as (pipeline, failed):
+    with running(endpoints, instant_models, lambda folder: LostDeviceModel(noop(folder).manifest)) as (
+        pipeline,
+        failed,
+    ):
         assert failed.wait(30)
     assert type(pipeline.supervisor.failure) is ModelBroken
     assert (stored(database), dead_letter_rows(database)) == (0, [])
@@ -130,105 +133,109 @@ def test_a_device_that_breaks_stops_the_worker_and_condemns_nobody(
     assert inbox.redis.exists(quarantine_key(Lane.LIVE), in_progress_key(pipeline.lease.consumer)) == 0
 
 
-def test_a_device_that_is_broken_from_the_start_lets_no_ticket_be_taken(
+def test_with_a_device_that_is_broken_from_the_start_no_ticket_is_fetched(
     endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path
 ) -> None:
-    Dying.asked = 1
+    LostDeviceModel.calls = 1
     publish(inbox, 3)
-    with running(endpoints, instant_models, lambda folder: Dying(noop(folder).manifest)) as (pipeline, failed):
+    with running(endpoints, instant_models, lambda folder: LostDeviceModel(noop(folder).manifest)) as (
+        pipeline,
+        failed,
+    ):
         assert failed.wait(30)
     assert type(pipeline.supervisor.failure) is ModelBroken
     assert inbox.depth(Lane.LIVE).waiting == 3
 
 
-def test_a_ticket_that_ended_two_workers_alone_is_kept_as_a_dead_letter_unseen_by_the_model(
+def test_a_ticket_that_crashed_two_workers_alone_becomes_a_dead_letter_without_the_model(
     endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path
 ) -> None:
     """INV-9."""
     publish(inbox, 3)
-    taken = inbox.fetch(Lane.LIVE, "dead-0", 3)
+    fetched = inbox.fetch(Lane.LIVE, "dead-0", 3)
     for number in range(2):
-        InProgressMarkers(inbox.redis).mark(f"dead-{number}", taken[1:2], alone=True)
+        InProgressMarkers(inbox.redis).mark(f"dead-{number}", fetched[1:2], alone=True)
         Reclaimer(inbox).reclaim(Lane.LIVE, f"dead-{number + 1}", 10)
     with running(endpoints, instant_models):
         until(lambda: drained(inbox))
-    ((payload, why),) = dead_letter_rows(database)
-    assert payload.encode() == taken[1].payload
-    assert "2 workers crashed" in why
-    assert [one.attempts for one in list_dead_letters(database, limit=9)] == [3]
+    ((payload, reason),) = dead_letter_rows(database)
+    assert payload.encode() == fetched[1].payload
+    assert "2 workers crashed" in reason
+    assert [letter.attempts for letter in list_dead_letters(database, limit=9)] == [3]
     assert stored(database) == 2
 
 
-def test_suspects_are_classified_alone_and_cleared_and_each_trial_tells_what_is_at_work(
+def test_suspects_are_classified_alone_and_cleared_and_each_marker_lists_what_is_computed(
     endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path
 ) -> None:
-    """INV-9: were a suspect's trial written while others compute, it would be blamed for their deaths."""
-    trials: list[tuple[int, int, bool]] = []
+    """INV-9: a suspect whose marker is written while others compute would be blamed for their crash."""
+    markers: list[tuple[int, int, bool]] = []
 
-    class Noting(NoopModel):
+    class RecordingModel(NoopModel):
         def probabilities(self, batch: Sequence[Tokens]) -> list[list[float]]:
-            time.sleep(0.02)  # time for the taker to write too early
-            trial = inbox.redis.hgetall(in_progress_key(pipeline.lease.consumer)) if ready.is_set() else {}
-            if trial:
-                trials.append((len(batch), len(trial[b"live"].split()), trial[b"alone"] == b"1"))
+            time.sleep(0.02)  # time for the fetcher to write its marker too early
+            marker = inbox.redis.hgetall(in_progress_key(pipeline.lease.consumer)) if ready.is_set() else {}
+            if marker:
+                markers.append((len(batch), len(marker[b"live"].split()), marker[b"alone"] == b"1"))
             return super().probabilities(batch)
 
     ready = threading.Event()
     publish(inbox, 30)
     InProgressMarkers(inbox.redis).mark("dead", inbox.fetch(Lane.LIVE, "dead", 30)[:10])
-    with running(endpoints, instant_models, lambda folder: Noting(noop(folder).manifest), batch_size=5) as (
+    with running(endpoints, instant_models, lambda folder: RecordingModel(noop(folder).manifest), batch_size=5) as (
         pipeline,
         _,
     ):
         ready.set()
         until(lambda: drained(inbox))
     assert stored(database) == 30
-    assert sorted(one for one in trials if one[2]) == [(1, 1, True)] * 10
-    assert [batch for batch, at_work, alone in trials if not alone and at_work < batch] == []
-    assert sum(batch for batch, _, _ in trials) == 30
+    assert sorted(marker for marker in markers if marker[2]) == [(1, 1, True)] * 10
+    assert [batch for batch, in_progress, alone in markers if not alone and in_progress < batch] == []
+    assert sum(batch for batch, _, _ in markers) == 30
     assert inbox.redis.exists(quarantine_key(Lane.LIVE)) == 0
 
 
-def test_a_trial_that_redis_had_no_memory_for_is_written_at_the_next_chance(
+def test_a_marker_that_redis_had_no_memory_for_is_written_at_the_next_attempt(
     endpoints: Endpoints, inbox: Inbox, instant_models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """INV-9."""
-    told: list[int] = []
+    marked: list[int] = []
     mark = InProgressMarkers.mark
 
-    def full_at_first(
-        self: InProgressMarkers, consumer: str, entries: Iterable[Entry], *, alone: bool = False
-    ) -> None:
+    def full_once(self: InProgressMarkers, consumer: str, entries: Iterable[Entry], *, alone: bool = False) -> None:
         entries = list(entries)
-        told.append(len(entries))
-        if len(told) == 1:
+        marked.append(len(entries))
+        if len(marked) == 1:
             raise InboxFull("no memory")
         mark(self, consumer, entries, alone=alone)
 
-    monkeypatch.setattr(InProgressMarkers, "mark", full_at_first)
+    monkeypatch.setattr(InProgressMarkers, "mark", full_once)
     publish(inbox, 5)
     with running(endpoints, instant_models):
         until(lambda: drained(inbox))
-    assert told == [5, 5]
+    assert marked == [5, 5]
 
 
-def test_what_another_worker_has_claimed_is_not_buried_by_us(
+def test_an_entry_that_another_worker_has_reclaimed_is_not_dead_lettered(
     endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path
 ) -> None:
-    """INV-11: only while Redis still names us the owner."""
-    thief = Lease(inbox.redis, 60)
-    thief.acquire()
+    """INV-11: only while Redis still names this worker as the owner."""
+    other_worker = Lease(inbox.redis, 60)
+    other_worker.acquire()
 
-    class Robbed(Choking):
+    class ReclaimedMeanwhile(RaisingModel):
         def probabilities(self, batch: Sequence[Tokens]) -> list[list[float]]:
             if any(POISON in tokens.ids for tokens in batch):
-                inbox.redis.xclaim("triagem:{0}:live", "workers", thief.consumer, 0, ids)  # type: ignore[arg-type]
+                inbox.redis.xclaim("triagem:{0}:live", "workers", other_worker.consumer, 0, ids)  # type: ignore[arg-type]
             return super().probabilities(batch)
 
     Publisher(inbox).publish(source="crm", external_id="bad", text="veneno")
     ids = [row[0] for row in inbox.redis.xrange("triagem:{0}:live") or ()]
-    with running(endpoints, instant_models, lambda folder: Robbed(noop(folder).manifest)) as (pipeline, _):
+    with running(endpoints, instant_models, lambda folder: ReclaimedMeanwhile(noop(folder).manifest)) as (
+        pipeline,
+        _,
+    ):
         until(lambda: inbox.in_flight(Lane.LIVE) == 1)
-        until(lambda: pipeline.fetcher.in_flight == 0)
+        until(lambda: len(pipeline.in_flight) == 0)
         assert dead_letter_rows(database) == []
         assert inbox.redis.xlen("triagem:{0}:live") == 1

@@ -1,4 +1,4 @@
-"""Which precision runs: what agrees with padded fp32 on the probes, and fp32 where nothing else does."""
+"""Choice of precision: the first that agrees with padded fp32 on the probes, else fp32."""
 
 from pathlib import Path
 from typing import Any
@@ -7,32 +7,31 @@ import pytest
 import torch
 
 from triagem.engine import precision
-from triagem.engine.bert import packable, packed_bert, without_residual_biases
+from triagem.engine.bert import packable, packed_bert, torch_linear, without_residual_biases
 from triagem.engine.classify import EngineSettings, LoadedModel, classify, load
-from triagem.engine.linear_kernels import torch_linear
 from triagem.engine.packed import pack
 from triagem.engine.precision import agreement, probes
 
-SURE = torch.tensor([[2.0, 0.0], [0.0, 2.0], [3.0, 1.0], [0.0, 1.0]])
-TOSS_UP = torch.tensor([[0.15, 0.0]])  # 0.54 to 0.46
+CONFIDENT = torch.tensor([[2.0, 0.0], [0.0, 2.0], [3.0, 1.0], [0.0, 1.0]])
+UNDECIDED = torch.tensor([[0.15, 0.0]])  # 0.54 to 0.46
 
 
-def loaded(models: Path, **settings: str) -> LoadedModel:
+def load_model(models: Path, **settings: str) -> LoadedModel:
     return load(models / "v1.0.0", EngineSettings.model_validate({"device": "cpu", **settings}))
 
 
 def test_agreement_is_the_share_of_equal_labels() -> None:
-    assert agreement(SURE, SURE) == 1.0
-    assert agreement(SURE, -SURE) == 0.0
-    assert agreement(SURE, torch.cat([SURE[:3], -SURE[3:]])) == 0.75
+    assert agreement(CONFIDENT, CONFIDENT) == 1.0
+    assert agreement(CONFIDENT, -CONFIDENT) == 0.0
+    assert agreement(CONFIDENT, torch.cat([CONFIDENT[:3], -CONFIDENT[3:]])) == 0.75
 
 
-def test_a_text_that_the_reference_holds_for_a_toss_up_speaks_for_neither() -> None:
-    assert agreement(torch.cat([SURE, TOSS_UP]), torch.cat([SURE, -TOSS_UP])) == 1.0
+def test_texts_on_which_the_reference_is_undecided_do_not_count() -> None:
+    assert agreement(torch.cat([CONFIDENT, UNDECIDED]), torch.cat([CONFIDENT, -UNDECIDED])) == 1.0
 
 
-def test_an_answer_that_is_not_finite_agrees_with_nothing() -> None:
-    assert agreement(SURE, torch.full_like(SURE, torch.nan)) == 0.0
+def test_an_output_that_is_not_finite_agrees_with_nothing() -> None:
+    assert agreement(CONFIDENT, torch.full_like(CONFIDENT, torch.nan)) == 0.0
 
 
 def test_the_probes_are_in_both_languages_and_one_of_them_is_long() -> None:
@@ -42,21 +41,21 @@ def test_the_probes_are_in_both_languages_and_one_of_them_is_long() -> None:
     assert lengths[-1] > 1000
 
 
-def test_bf16_says_what_fp32_says(bert_models: Path) -> None:
-    half, full = loaded(bert_models, precision="bf16"), loaded(bert_models, precision="fp32")
+def test_bf16_predicts_what_fp32_predicts(bert_models: Path) -> None:
+    half, full = load_model(bert_models, precision="bf16"), load_model(bert_models, precision="fp32")
     assert (half.runner.precision, half.runner.packed) == ("bf16", True)
     assert torch.tensor(classify(half, probes())).sub(torch.tensor(classify(full, probes()))).abs().max() < 0.02
 
 
 def test_auto_takes_the_first_precision_that_agrees(bert_models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(precision, "candidates", lambda _: iter(["bf16", "fp32"]))
-    assert loaded(bert_models, precision="auto").runner.precision == "bf16"
+    assert load_model(bert_models, precision="auto").runner.precision == "bf16"
 
 
 def test_auto_falls_back_to_fp32_where_labels_change(bert_models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(precision, "candidates", lambda _: iter(["bf16", "fp32"]))
     monkeypatch.setattr(precision, "MIN_AGREEMENT", 1.1)  # more than any precision can reach
-    runner = loaded(bert_models, precision="auto").runner
+    runner = load_model(bert_models, precision="auto").runner
     assert (runner.precision, runner.packed) == ("fp32", True)
 
 
@@ -69,23 +68,23 @@ def test_auto_falls_back_to_fp32_where_a_kernel_is_missing(
     monkeypatch.setattr(precision, "candidates", lambda _: iter(["bf16", "fp32"]))
     monkeypatch.setattr(precision, "onednn", missing)
     with pytest.raises(RuntimeError):
-        loaded(bert_models, precision="bf16")  # what was asked for by name is not replaced
+        load_model(bert_models, precision="bf16")  # an explicit precision is not replaced
     monkeypatch.setattr(precision, "select_linear", lambda _, name: missing if name == "bf16" else torch_linear)
-    assert loaded(bert_models, precision="auto").runner.precision == "fp32"
+    assert load_model(bert_models, precision="auto").runner.precision == "fp32"
 
 
-def test_padded_half_precision_leaves_the_reference_as_it_was(
+def test_padded_half_precision_does_not_change_the_reference(
     bert_models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(precision, "candidates", lambda _: iter(["bf16", "fp32"]))
     monkeypatch.setattr(precision, "MIN_AGREEMENT", 1.1)
-    fallen = classify(loaded(bert_models, precision="auto", attention="padded"), probes())
-    full = classify(loaded(bert_models, precision="fp32", attention="padded"), probes())
-    assert torch.equal(torch.tensor(fallen), torch.tensor(full))
+    fallback = classify(load_model(bert_models, precision="auto", attention="padded"), probes())
+    full = classify(load_model(bert_models, precision="fp32", attention="padded"), probes())
+    assert torch.equal(torch.tensor(fallback), torch.tensor(full))
 
 
 @torch.inference_mode()
-def test_moving_the_residual_biases_changes_no_answer() -> None:
+def test_moving_the_residual_biases_changes_no_output() -> None:
     from transformers import BertConfig, BertForSequenceClassification
 
     torch.manual_seed(1)
@@ -94,10 +93,10 @@ def test_moving_the_residual_biases_changes_no_answer() -> None:
     )
     network = BertForSequenceClassification(config).train(False)
     for weights in network.parameters():
-        weights.add_(0.1 * torch.randn_like(weights))  # biases are drawn as zeros
+        weights.add_(0.1 * torch.randn_like(weights))  # biases are initialised to zero
     packing = pack([[1, 2, 3, 4], [5, 6], [7, 8, 9]], torch.device("cpu"))
     moved = without_residual_biases(network)
-    before, after = (packed_bert(one, torch_linear, torch.float32)(packing) for one in (network, moved))
+    before, after = (packed_bert(model, torch_linear, torch.float32)(packing) for model in (network, moved))
     assert moved.bert.encoder.layer[0].output.dense.bias.abs().max() == 0
     assert (before - after).abs().max() < 1e-5
 

@@ -1,4 +1,4 @@
-"""What people ask of a real Postgres: pages, the least sure, counts, one ticket; and how much each reads for it."""
+"""Queries of stored results on a real Postgres: pages, least confident tickets, counts, one ticket."""
 
 import base64
 from dataclasses import replace
@@ -21,43 +21,43 @@ from triagem.contracts.errors import InvalidInput
 from triagem.contracts.prediction import Band
 from triagem.contracts.result import ResultPage
 from triagem.db import Database
-from triagem.db.queries import Filters, count_tickets, find_ticket_with_history, least_confident, list_results
-from triagem.db.window import write_window
+from triagem.db.tickets.queries import Filters, count_tickets, find_ticket_with_history, least_confident, list_results
+from triagem.db.tickets.window import write_window
 
 
 class TestPages:
     @pytest.fixture
     def received(self, database: Database) -> list[str]:
-        """40 tickets, five a moment; their names in the order in which pages show them."""
-        moments = [NOW + timedelta(microseconds=n // 5) for n in range(40)]
-        window = [result(f"{n:02}", received_at=moment) for n, moment in enumerate(moments)]
+        """40 tickets, five per timestamp; returns their names in page order."""
+        timestamps = [NOW + timedelta(microseconds=n // 5) for n in range(40)]
+        window = [result(f"{n:02}", received_at=timestamp) for n, timestamp in enumerate(timestamps)]
         write_window(database, window)
         return [f"{n:02}" for n in reversed(range(40))]
 
     @pytest.mark.parametrize("limit", [1, 3, 39, 40, 41])
     def test_every_row_comes_once_newest_first(self, database: Database, received: list[str], limit: int) -> None:
-        read = all_pages(database, limit=limit)
+        pages = all_pages(database, limit=limit)
 
-        assert names([row for page in read for row in page.rows]) == received
-        assert [len(page.rows) for page in read[:-1]] == [limit] * (len(read) - 1)
-        assert read[-1].rows
+        assert names([row for page in pages for row in page.rows]) == received
+        assert [len(page.rows) for page in pages[:-1]] == [limit] * (len(pages) - 1)
+        assert pages[-1].rows
 
-    def test_rows_that_arrive_meanwhile_shift_nothing(self, database: Database, received: list[str]) -> None:
+    def test_rows_that_arrive_meanwhile_do_not_shift_pages(self, database: Database, received: list[str]) -> None:
         page = list_results(database, NO_FILTERS, limit=7)
-        read = names(page.rows)
+        seen_names = names(page.rows)
         while page.after is not None:
-            write_window(database, [result(f"new {len(read)}", received_at=NOW + HOUR)])
+            write_window(database, [result(f"new {len(seen_names)}", received_at=NOW + HOUR)])
             page = list_results(database, NO_FILTERS, limit=7, after=page.after)
-            read += names(page.rows)
+            seen_names += names(page.rows)
 
-        assert read == received
+        assert seen_names == received
 
-    def test_filters_hold_on_every_page(self, database: Database, received: list[str]) -> None:
+    def test_filters_apply_to_every_page(self, database: Database, received: list[str]) -> None:
         write_window(database, [result(f"other {n}", source="hubspot", received_at=NOW + n * HOUR) for n in range(9)])
 
-        found = [row for page in all_pages(database, Filters(source="zendesk"), limit=7) for row in page.rows]
+        filtered = [row for page in all_pages(database, Filters(source="zendesk"), limit=7) for row in page.rows]
 
-        assert names(found) == received
+        assert names(filtered) == received
 
     def test_an_empty_database_has_one_empty_page(self, database: Database) -> None:
         assert all_pages(database, limit=5) == [ResultPage([], None)]
@@ -89,7 +89,7 @@ class TestPages:
         ],
         ids=lambda after: ascii(after[:40]),
     )
-    def test_a_cursor_that_is_none_is_the_caller_s_mistake(self, database: Database, after: str) -> None:
+    def test_a_string_that_is_not_a_cursor_is_invalid_input(self, database: Database, after: str) -> None:
         with pytest.raises(InvalidInput, match=r"^--after: not a cursor from an earlier page$"):
             list_results(database, NO_FILTERS, limit=5, after=after)
 
@@ -126,10 +126,12 @@ class TestFilters:
         ],
         ids=filter_names,
     )
-    def test_pages_are_of_what_was_asked_for(self, database: Database, filters: Filters, expected: list[str]) -> None:
+    def test_filters_select_the_matching_rows(
+        self, database: Database, filters: Filters, expected: list[str]
+    ) -> None:
         assert names(list_results(database, filters, limit=9).rows) == expected
 
-    def test_a_row_tells_the_person_s_label_and_the_model_s(self, database: Database) -> None:
+    def test_a_row_has_the_reviewers_label_and_the_models(self, database: Database) -> None:
         row = list_results(database, Filters(model="v1.1.0"), limit=1).rows[0]
 
         assert (row.label, row.model_label, row.reviewer) == ("suporte", "venda", "ana")
@@ -144,7 +146,7 @@ class TestFilters:
         }
         assert count_tickets(database, Filters(source="hubspot")) == {("venda", "abstain"): 1}
 
-    def test_the_least_sure_come_first_and_reviewed_ones_not_at_all(self, database: Database) -> None:
+    def test_the_least_confident_come_first_and_reviewed_ones_are_excluded(self, database: Database) -> None:
         assert names(least_confident(database, NO_FILTERS, limit=9)) == ["strange", "doubtful", "sure sale"]
         assert names(least_confident(database, Filters(source="zendesk"), limit=1)) == ["doubtful"]
 
@@ -152,7 +154,7 @@ class TestFilters:
 
         assert names(least_confident(database, NO_FILTERS, limit=9)) == ["strange", "sure sale"]
 
-    def test_a_review_of_a_former_text_does_not_count_as_one(self, database: Database) -> None:
+    def test_a_review_of_a_previous_text_does_not_count(self, database: Database) -> None:
         insert_review(database, "strange", "suporte", text="what it was before")
 
         assert names(least_confident(database, NO_FILTERS, limit=1)) == ["strange"]
@@ -175,13 +177,13 @@ class TestShow:
         assert shown.ticket["text"] == "A"
         assert (shown.ticket["label"], shown.ticket["model_label"]) == ("venda", "suporte")
         assert (shown.ticket["metadata"], shown.ticket["revised_at"]) == ({}, YESTERDAY)
-        assert [(one["model_version"], one["band"], one["is_current"]) for one in shown.history] == [
+        assert [(row["model_version"], row["band"], row["is_current"]) for row in shown.history] == [
             ("v1.1.0", "automate", True),
             ("v1.0.0", "review", False),
         ]
-        assert [(one["reviewer"], one["label"]) for one in shown.reviews] == [("rui", "venda"), ("ana", "suporte")]
+        assert [(row["reviewer"], row["label"]) for row in shown.reviews] == [("rui", "venda"), ("ana", "suporte")]
 
-    def test_there_is_nothing_to_show_of_unknown_and_forgotten_tickets(self, database: Database) -> None:
+    def test_unknown_and_forgotten_tickets_are_not_found(self, database: Database) -> None:
         write_window(database, [result("1")])
         assert find_ticket_with_history(database, "zendesk", "2") is None
         assert find_ticket_with_history(database, "hubspot", "1") is None

@@ -1,4 +1,4 @@
-"""Queries read what they show, not the whole table."""
+"""Queries read only the rows that they return, not the whole table."""
 
 import json
 from datetime import UTC, datetime
@@ -10,12 +10,12 @@ from sqlalchemy import event
 
 from tests.support.results import NO_FILTERS, filter_names
 from triagem.db import Database
-from triagem.db.prediction_cache import cached_predictions
-from triagem.db.queries import Filters, find_ticket_with_history, least_confident, list_results
+from triagem.db.tickets.queries import Filters, find_ticket_with_history, least_confident, list_results
+from triagem.db.tickets.window import cached_predictions
 
 
 class TestPlans:
-    """Over 20,000 tickets and 1,000 reviews: how many tickets does Postgres touch for an answer?"""
+    """With 20,000 tickets and 1,000 reviews: how many tickets does Postgres read per query?"""
 
     @pytest.fixture
     def large(self, database: Database) -> Database:
@@ -34,13 +34,13 @@ class TestPlans:
             connection.exec_driver_sql("VACUUM ANALYZE tickets, reviews")
         return database
 
-    def test_the_first_page_reads_a_page(self, large: Database) -> None:
+    def test_the_first_page_reads_one_page(self, large: Database) -> None:
         with Explained(large) as explained:
             list_results(large, NO_FILTERS, limit=50)
 
         assert explained.read == {"ix_tickets_newest": 51}
 
-    def test_a_page_deep_down_reads_a_page_too(self, large: Database) -> None:
+    def test_a_deep_page_reads_one_page_too(self, large: Database) -> None:
         middle = list_results(large, Filters(until=datetime(2026, 11, 15, tzinfo=UTC)), limit=1).after
 
         with Explained(large) as explained:
@@ -50,22 +50,24 @@ class TestPlans:
         assert "OFFSET" not in explained.statement.upper()
 
     @pytest.mark.parametrize("filters", [NO_FILTERS, Filters(band="automate")], ids=filter_names)
-    def test_the_least_sure_are_read_from_the_lowest_confidence_on(self, large: Database, filters: Filters) -> None:
+    def test_the_least_confident_are_read_from_the_lowest_confidence_on(
+        self, large: Database, filters: Filters
+    ) -> None:
         with Explained(large) as explained:
             least_confident(large, filters, limit=50)
 
         (index, read), *others = explained.read.items()
         assert (index, others) == ("ix_tickets_least_sure", [])
-        assert read < 60  # the reviewed ones are read, and left out
+        assert read < 60  # reviewed tickets are read and filtered out
 
-    def test_a_ticket_is_found_by_its_name(self, large: Database) -> None:
+    def test_a_ticket_is_found_by_its_identity(self, large: Database) -> None:
         with Explained(large) as explained:
             find_ticket_with_history(large, "zendesk", "4711")
 
         assert explained.read == {"uq_tickets_source_external_id": 1, "pk_tickets": 1}  # for text and result
 
     @pytest.mark.parametrize(
-        ("question", "index"),
+        ("query", "index"),
         [
             ("SELECT * FROM results WHERE confidence < 0.502", "ix_tickets_least_sure"),
             ("SELECT * FROM results WHERE received_at >= '2026-11-28'", "ix_tickets_newest"),
@@ -73,9 +75,9 @@ class TestPlans:
         ],
         ids=["confidence", "received_at", "day"],
     )
-    def test_an_analyst_s_usual_filters_have_an_index(self, large: Database, question: str, index: str) -> None:
+    def test_an_analyst_s_usual_filters_have_an_index(self, large: Database, query: str, index: str) -> None:
         with Explained(large) as explained, large.autocommit() as connection:
-            connection.exec_driver_sql(question)
+            connection.exec_driver_sql(query)
 
         ((used, read),) = explained.read.items()
         assert used == index
@@ -83,9 +85,9 @@ class TestPlans:
 
 
 class TestBeforeTheFirstAnalyze:
-    """A bulk import into new tables: what Postgres takes them for is a guess, until autovacuum comes by."""
+    """A bulk import into new tables: the planner guesses their size until autovacuum has run."""
 
-    def test_what_a_model_said_of_a_text_is_looked_up_by_its_key(self, database: Database) -> None:
+    def test_cached_predictions_are_looked_up_by_key(self, database: Database) -> None:
         with database.autocommit() as connection:
             connection.exec_driver_sql("""
                 WITH stored AS (
@@ -105,14 +107,14 @@ class TestBeforeTheFirstAnalyze:
         texts = [("zendesk", str(n), sha256(str(n).encode()).digest()) for n in range(1, 257)]
 
         with Explained(database, "predictions") as explained:
-            found = cached_predictions(database, texts, "v1.0.0")
+            predictions = cached_predictions(database, texts, "v1.0.0")
 
-        assert len(found) == 256
+        assert len(predictions) == 256
         assert explained.read == {"pk_predictions": 256}
 
 
 class Explained:
-    """Inside, the first statement is run once more under EXPLAIN ANALYZE."""
+    """Runs the block's first statement once more under EXPLAIN ANALYZE."""
 
     def __init__(self, database: Database, table: str = "tickets") -> None:
         self._engine, self._table = database.engine, table
@@ -136,7 +138,7 @@ class Explained:
         self._collect((plan if isinstance(plan, list) else json.loads(plan))[0]["Plan"])
 
     def _collect(self, node: dict[str, Any]) -> None:
-        """How many rows of the table were read, by the index that found them."""
+        """Counts the rows read from the table, by index."""
         children = node.get("Plans", [])
         if node.get("Relation Name") == self._table:
             index = node.get("Index Name") or next((child.get("Index Name") for child in children), "none")

@@ -1,4 +1,4 @@
-"""What the login `analyst`, a member of `triagem_reader`, can see and do: read three views, and nothing else."""
+"""The login `analyst`, a member of `triagem_reader`, can read three views and nothing else."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -13,38 +13,40 @@ from tests.support.builders import classified
 from triagem.cli.stack import Endpoints
 from triagem.contracts.ticket import Lane
 from triagem.db import Database
-from triagem.db.dead_letters import insert_dead_letter
-from triagem.db.tables import Base
-from triagem.db.window import write_window
+from triagem.db.schema import metadata
+from triagem.db.tickets.dead_letters import insert_dead_letter
+from triagem.db.tickets.window import write_window
 
 VIEWS: Final = ("daily", "history", "results")
-TABLES: Final = ("alembic_version", *sorted(Base.metadata.tables))
-WORDS: Final = "my card number is"
+TABLES: Final = ("alembic_version", *sorted(metadata.tables))
+SECRET_TEXT: Final = "my card number is"
 
 
 @pytest.fixture
 def analyst(database: Database, endpoints: Endpoints) -> Iterator[psycopg.Connection]:
-    """An analyst's session, on a database with a row in every table and the same words wherever words can stand."""
-    write_window(database, [classified(text=WORDS, digest=WORDS.encode(), metadata={"note": WORDS})])
-    insert_dead_letter(database, Lane.LIVE, b"1-0", WORDS.encode(), "no ticket")
+    """An analyst's session on a database with a row in every table and the same text in every text column."""
+    write_window(
+        database, [classified(text=SECRET_TEXT, digest=SECRET_TEXT.encode(), metadata={"note": SECRET_TEXT})]
+    )
+    insert_dead_letter(database, Lane.LIVE, b"1-0", SECRET_TEXT.encode(), "no ticket")
     with database.autocommit() as connection:
-        for rest in (
+        for insert in (
             "alerts (ticket_id, digest, model_version, band, confidence) SELECT id, digest, model_version, band, 0.6",
             "reviews (ticket_id, digest, label, reviewer) SELECT id, digest, 'suporte', 'ana'",
         ):
-            connection.execute(text(f"INSERT INTO {rest} FROM tickets"))
+            connection.execute(text(f"INSERT INTO {insert} FROM tickets"))
         connection.execute(text("ANALYZE"))
     with psycopg.connect(endpoints.reader_url, autocommit=True) as session:
         yield session
 
 
 @pytest.mark.parametrize("view", VIEWS)
-def test_it_reads_every_view_and_finds_no_customer_s_words_there(analyst: psycopg.Connection, view: str) -> None:
+def test_every_view_is_readable_and_contains_no_customer_text(analyst: psycopg.Connection, view: str) -> None:
     (row,) = analyst.execute(sql.SQL("SELECT v, v::text FROM {} AS v").format(sql.Identifier(view))).fetchall()
 
     assert "zendesk" in str(row)
-    for words in (WORDS, WORDS.encode().hex()):
-        assert words not in str(row)
+    for secret in (SECRET_TEXT, SECRET_TEXT.encode().hex()):
+        assert secret not in str(row)
 
 
 def test_no_view_has_a_column_for_texts_their_digests_or_metadata(analyst: psycopg.Connection) -> None:
@@ -58,16 +60,16 @@ def test_no_view_has_a_column_for_texts_their_digests_or_metadata(analyst: psyco
 
 
 @pytest.mark.parametrize("table", TABLES)
-def test_it_reads_no_table(analyst: psycopg.Connection, table: str) -> None:
+def test_no_table_is_readable(analyst: psycopg.Connection, table: str) -> None:
     with pytest.raises(InsufficientPrivilege):
         analyst.execute(sql.SQL("SELECT 1 FROM {}").format(sql.Identifier(table)))
 
 
-def test_it_learns_no_words_from_the_planner_s_statistics(analyst: psycopg.Connection) -> None:
+def test_the_planner_statistics_are_hidden(analyst: psycopg.Connection) -> None:
     assert analyst.execute("SELECT * FROM pg_stats WHERE schemaname = 'public'").fetchall() == []
 
 
-def test_nothing_is_granted_to_it_but_reading_the_views(analyst: psycopg.Connection) -> None:
+def test_only_select_on_the_views_is_granted(analyst: psycopg.Connection) -> None:
     granted = analyst.execute("""
         SELECT relname, privilege_type
         FROM (SELECT relname, relacl FROM pg_class WHERE relnamespace = 'public'::regnamespace
@@ -98,7 +100,7 @@ def test_nothing_is_granted_to_it_but_reading_the_views(analyst: psycopg.Connect
         "SELECT pg_read_file('/etc/passwd')",
     ],
 )
-def test_it_changes_nothing_and_becomes_nobody_else(analyst: psycopg.Connection, statement: str) -> None:
+def test_it_can_change_nothing_and_cannot_change_roles(analyst: psycopg.Connection, statement: str) -> None:
     with pytest.raises(InsufficientPrivilege):
         analyst.execute(statement.encode())
 
@@ -108,6 +110,6 @@ def test_it_changes_nothing_and_becomes_nobody_else(analyst: psycopg.Connection,
     ["INSERT INTO {} DEFAULT VALUES", "UPDATE {} SET source = 'mine'", "DELETE FROM {}", "TRUNCATE {}"],
 )
 @pytest.mark.parametrize("view", VIEWS)
-def test_it_writes_through_no_view(analyst: psycopg.Connection, view: str, statement: str) -> None:
-    with pytest.raises(psycopg.Error):  # the views' shape forbids it before their owner does
+def test_no_view_is_writable(analyst: psycopg.Connection, view: str, statement: str) -> None:
+    with pytest.raises(psycopg.Error):  # the view's definition forbids it before the permission check
         analyst.execute(sql.SQL(statement).format(sql.Identifier(view)))

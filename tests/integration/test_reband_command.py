@@ -1,4 +1,4 @@
-"""`triagem reband`, as people and programs meet it."""
+"""`triagem reband`: its text and JSON output."""
 
 import json
 from pathlib import Path
@@ -16,13 +16,13 @@ from triagem.cli.stack import Endpoints
 from triagem.contracts.prediction import Band, Thresholds
 from triagem.contracts.ticket import Lane
 from triagem.db import Database
-from triagem.db.api_keys import Scope
-from triagem.db.window import write_window
+from triagem.db.auth import Scope
+from triagem.db.tickets.window import write_window
 from triagem.inbox import Inbox
 from triagem.registry import Registry
 
 
-def test_after_another_threshold_stored_results_show_other_bands_at_once(
+def test_after_a_threshold_change_stored_results_show_new_bands_at_once(
     *,
     triagem: Triagem,
     endpoints: Endpoints,
@@ -39,15 +39,15 @@ def test_after_another_threshold_stored_results_show_other_bands_at_once(
     assert "no results" in triagem("results", "--band", "review").err
     monkeypatch.setenv("TRIAGEM_REVIEW_THRESHOLD", "0.95")
 
-    imagined = triagem("reband", "--dry-run")
-    assert "v1.0.0: review under 0.950\n" in imagined.out
-    assert imagined.out.endswith("4 of 4 tickets would change; automated: 100.0% before, 0.0% after\n")
+    dry_run = triagem("reband", "--dry-run")
+    assert "v1.0.0: review under 0.950\n" in dry_run.out
+    assert dry_run.out.endswith("4 of 4 tickets would change; automated: 100.0% before, 0.0% after\n")
     assert "no results" in triagem("results", "--band", "review").err
 
     done = triagem("reband")
     assert done.out.endswith("4 of 4 tickets changed; automated: 100.0% before, 0.0% after\n")
-    found = json.loads(triagem("results", "--band", "review", "--format", "json").out)["results"]
-    assert {row["external_id"] for row in found} == set("0123")
+    results = json.loads(triagem("results", "--band", "review", "--format", "json").out)["results"]
+    assert {row["external_id"] for row in results} == set("0123")
     assert json.loads(triagem("show", "crm", "0", "--json").out)["history"][0]["band"] == "review"
     assert "crm" in console.see("tickets", band="review").partition("<tbody>")[2]
     assert triagem("reband").out.endswith("0 of 4 tickets changed; automated: 0.0% before, 0.0% after\n")
@@ -55,23 +55,23 @@ def test_after_another_threshold_stored_results_show_other_bands_at_once(
 
 @pytest.fixture
 def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, triagem: Triagem) -> Registry:
-    """v1.0.0 reviews under 0.7 and v1.1.0 under 0.9, neither by a budget."""
-    made = Registry(tmp_path / "models")
+    """v1.0.0 with a review threshold of 0.7 and v1.1.0 with 0.9, both without a review budget."""
+    models = Registry(tmp_path / "models")
     for review in (0.7, 0.9):
-        register(made, thresholds=Thresholds(review=review, review_budget=0))
-    monkeypatch.setenv("TRIAGEM_REGISTRY_URL", str(made.root))
-    return made
+        register(models, thresholds=Thresholds(review=review, review_budget=0))
+    monkeypatch.setenv("TRIAGEM_REGISTRY_URL", str(models.root))
+    return models
 
 
-def test_each_result_is_judged_by_its_own_versions_thresholds(
+def test_each_result_is_banded_by_its_own_versions_thresholds(
     triagem: Triagem, database: Database, registry: Registry
 ) -> None:
     write_window(
         database, [result("1", confidence=0.8, band=Band.REVIEW), result("2", confidence=0.8, model="v1.1.0")]
     )
     write_window(database, [result("3", confidence=0.8, model="v0.9.0", label="suporte")])
-    told = json.loads(triagem("reband", "--json").out)
-    assert told == {
+    output = json.loads(triagem("reband", "--json").out)
+    assert output == {
         "dry_run": False,
         "versions": [
             {"version": "v1.0.0", "review_under": 0.7, "budget": 0.0, "budget_under": 0.0},
@@ -92,24 +92,24 @@ def test_each_result_is_judged_by_its_own_versions_thresholds(
     assert again.err == "skipped 1 tickets of v0.9.0: the registry has no readable manifest of this version\n"
 
 
-def test_the_least_sure_of_recent_tickets_stay_in_review_above_the_threshold(
+def test_the_least_confident_recent_tickets_stay_in_review_above_the_threshold(
     triagem: Triagem, database: Database, registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hundred = [result(f"{number:02}", confidence=0.8 + number / 1000, band=Band.REVIEW) for number in range(100)]
-    write_window(database, hundred)
+    tickets = [result(f"{number:02}", confidence=0.8 + number / 1000, band=Band.REVIEW) for number in range(100)]
+    write_window(database, tickets)
     monkeypatch.setenv("TRIAGEM_REVIEW_BUDGET", "0.05")
-    told = json.loads(triagem("reband", "--json").out)
-    assert (told["changed"], told["automated_after"]) == (95, 0.95)
-    assert told["versions"][0]["budget_under"] == 0.805
+    output = json.loads(triagem("reband", "--json").out)
+    assert (output["changed"], output["automated_after"]) == (95, 0.95)
+    assert output["versions"][0]["budget_under"] == 0.805
     expected = "review under 0.700; review budget, the least confident 5.0% of recent tickets: under 0.805\n"
     assert expected in triagem("reband").out
     monkeypatch.setenv("TRIAGEM_REVIEW_BUDGET", "1")
-    told = json.loads(triagem("reband", "--json").out)
-    assert (told["versions"][0]["budget_under"], told["automated_after"]) == (None, 0)
+    output = json.loads(triagem("reband", "--json").out)
+    assert (output["versions"][0]["budget_under"], output["automated_after"]) == (None, 0)
     assert "the least confident 100.0% of recent tickets: all" in triagem("reband").out
 
 
-def test_the_option_goes_before_environment_and_versions(
+def test_the_option_overrides_environment_and_versions(
     triagem: Triagem, database: Database, registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_window(database, [result("1", confidence=0.8)])
@@ -117,36 +117,34 @@ def test_the_option_goes_before_environment_and_versions(
     assert json.loads(triagem("reband", "--review-under", "0.85", "--json").out)["changed"] == 1
 
 
-def test_only_the_tickets_that_are_meant_are_counted(
-    triagem: Triagem, database: Database, registry: Registry
-) -> None:
+def test_only_matching_tickets_are_counted(triagem: Triagem, database: Database, registry: Registry) -> None:
     write_window(database, [result("1"), result("2", model="v1.1.0"), result("3", source="crm", model="v1.1.0")])
-    told = json.loads(triagem("reband", "--model", "v1.1.0", "--source", "crm", "--json").out)
-    assert (told["tickets"], [one["version"] for one in told["versions"]]) == (1, ["v1.1.0"])
-    told = json.loads(triagem("reband", "--since", "2099-01-01", "--json").out)
-    assert (told["tickets"], told["automated_before"], told["changes"]) == (0, None, [])
+    output = json.loads(triagem("reband", "--model", "v1.1.0", "--source", "crm", "--json").out)
+    assert (output["tickets"], [version["version"] for version in output["versions"]]) == (1, ["v1.1.0"])
+    output = json.loads(triagem("reband", "--since", "2099-01-01", "--json").out)
+    assert (output["tickets"], output["automated_before"], output["changes"]) == (0, None, [])
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (("--model", "v9.9.9"), "no model version"),
         (("--model", "x"), "is not a version name"),
         (("--since", "yesterday"), "--since"),
     ],
 )
-def test_a_mistake_is_one_line(triagem: Triagem, arguments: tuple[str, ...], said: str) -> None:
-    assert_one_line(triagem("reband", *arguments), said)
+def test_an_error_is_one_line(triagem: Triagem, arguments: tuple[str, ...], message: str) -> None:
+    assert_one_line(triagem("reband", *arguments), message)
 
 
 @pytest.mark.parametrize("threshold", ["nan", "1.5", "high"])
-def test_a_threshold_that_is_none_is_an_error_of_usage(triagem: Triagem, threshold: str) -> None:
+def test_an_invalid_threshold_is_a_usage_error(triagem: Triagem, threshold: str) -> None:
     answer = triagem("reband", "--review-under", threshold)
     assert answer.status == 2
     assert "--review-under" in answer.err
 
 
-def test_a_version_whose_manifest_cannot_be_read_is_left_alone(
+def test_a_version_with_an_unreadable_manifest_is_skipped(
     triagem: Triagem, database: Database, registry: Registry
 ) -> None:
     (registry.root / "v1.0.0" / "manifest.json").write_text("{}", encoding="utf-8")

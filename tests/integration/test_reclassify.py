@@ -1,4 +1,5 @@
-"""A run over stored tickets, from its first page to its end: each is classified once, and what is newer wins."""
+"""Reclassification runs over stored tickets, from the first page to the end: each ticket is classified once, and
+newer results win."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -6,7 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from tests.integration.test_pipeline import Counting, copy_of
+from tests.integration.test_pipeline import CountingModel, copy_models
 from tests.support.builders import NOW
 from tests.support.engines import NoopModel, noop, slow_noop
 from tests.support.pipeline import dead_letter_rows, drained, publish, running, stored
@@ -18,13 +19,13 @@ from triagem.contracts.errors import InvalidInput
 from triagem.contracts.ticket import Identity, Lane
 from triagem.contracts.wire import StoredTicketRef, encode_ref
 from triagem.db import Database, runs
-from triagem.db.deliveries import sync_result_targets
-from triagem.db.forgetting import write_tombstone
-from triagem.db.reclassification import ReclassifiedTicket, write_reclassified
+from triagem.db.outbox.deliveries import sync_result_targets
 from triagem.db.reviews import record_review
-from triagem.db.run_pages import PAGE, apply_page, next_page
 from triagem.db.runs import APPLY, RunPlan
-from triagem.db.window import write_window
+from triagem.db.runs.pages import PAGE, apply_page, next_page
+from triagem.db.runs.reclassification import ReclassifiedTicket, write_reclassified
+from triagem.db.tickets.forgetting import write_tombstone
+from triagem.db.tickets.window import write_window
 from triagem.inbox import Inbox
 from triagem.inbox.lease import lease_key
 from triagem.registry import Registry
@@ -34,7 +35,7 @@ SHADOW = RunPlan("v1.1.0", epoch=1, shadow=True)
 
 
 def by_version(database: Database, table: str = "tickets") -> dict[str, int]:
-    """Rows of each version."""
+    """The number of rows of each version."""
     with database.autocommit() as connection:
         rows = connection.execute(text(f"SELECT model_version, count(*) FROM {table} GROUP BY 1")).all()
     return {row[0]: row[1] for row in rows}
@@ -54,21 +55,21 @@ def test_each_stored_ticket_gets_one_row_of_the_new_version_and_nobody_is_alerte
     assert scalar(database, "SELECT string_agg(kind || ' ' || key, ', ') FROM alerts") == f"run-ended run {run.id}"
 
 
-def test_no_claim_check_is_put_while_a_worker_would_set_it_aside(
+def test_no_claim_check_is_put_while_a_worker_of_a_previous_release_runs(
     inbox: Inbox, database: Database, instant_models: Path
 ) -> None:
     store_tickets(database, 10)
     runs.start(database, CURRENT)
-    inbox.redis.set(lease_key("former"), "at work")
+    inbox.redis.set(lease_key("previous"), "at work")
     run = advance_once(database, inbox, instant_models)
     assert (run.state, run.put) == ("running", 0)
     assert run.reason.startswith("waits until workers of a previous release have ended")
-    inbox.redis.delete(lease_key("former"))
+    inbox.redis.delete(lease_key("previous"))
     run = advance_once(database, inbox, instant_models)
     assert (run.reason, run.put) == ("", 10)
 
 
-def test_only_labels_that_change_go_back_and_only_when_asked(
+def test_only_changed_labels_are_sent_to_the_crm_and_only_on_request(
     endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path
 ) -> None:
     sync_result_targets(database, {"zendesk.callback": "zendesk"})
@@ -76,25 +77,26 @@ def test_only_labels_that_change_go_back_and_only_when_asked(
     record_review(database, Identity("zendesk", "1"), "other", "ana")
     with database.autocommit() as connection:
         connection.execute(text("DELETE FROM deliveries"))
-        connection.execute(text("UPDATE tickets SET label = 'suporte' WHERE external_id = '2'"))  # what is said of it
+        # The label that the new version predicts.
+        connection.execute(text("UPDATE tickets SET label = 'suporte' WHERE external_id = '2'"))
     with running(endpoints, instant_models):
         runs.start(database, replace(CURRENT, notify_flips=True))
         finish_run(database, inbox, instant_models)
-        assert told(database) == "0, 3"
+        assert sent_tickets(database) == "0, 3"
         runs.start(database, replace(CURRENT, force=True))
         finish_run(database, inbox, instant_models)
-    assert told(database) == "0, 3"
+    assert sent_tickets(database) == "0, 3"
 
 
-def told(database: Database) -> str:
-    """The tickets that go back to a CRM."""
+def sent_tickets(database: Database) -> str:
+    """The tickets whose results are sent to a CRM."""
     query = (
         "SELECT string_agg(external_id, ', ' ORDER BY external_id) FROM deliveries JOIN tickets t ON t.id = ticket_id"
     )
     return str(scalar(database, query))
 
 
-def test_a_run_tells_nobody_unless_it_is_asked_to(
+def test_a_run_notifies_nobody_unless_requested(
     endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path
 ) -> None:
     store_tickets(database, 3)
@@ -105,7 +107,7 @@ def test_a_run_tells_nobody_unless_it_is_asked_to(
     assert scalar(database, "SELECT count(*) FROM deliveries") == 0
 
 
-def test_what_a_turn_puts_is_little_and_what_is_on_the_lane_is_never_more(
+def test_a_sweep_puts_a_bounded_number_and_never_fills_the_lane_beyond_it(
     database: Database, inbox: Inbox, instant_models: Path
 ) -> None:
     store_tickets(database, 3 * PAGE)
@@ -115,12 +117,12 @@ def test_what_a_turn_puts_is_little_and_what_is_on_the_lane_is_never_more(
     assert inbox.depth(Lane.BULK).waiting == 2 * PAGE
 
 
-def test_a_full_lane_ends_the_turn_and_the_next_one_goes_on(
+def test_a_full_lane_ends_the_sweep_and_the_next_one_continues(
     database: Database, inbox: Inbox, instant_models: Path
 ) -> None:
     store_tickets(database, PAGE + 10)
     inbox.settings.bulk_high_water = 4 * PAGE
-    publish(inbox, 3 * PAGE, lane=Lane.BULK)  # somebody else's
+    publish(inbox, 3 * PAGE, lane=Lane.BULK)  # from another producer
     runs.start(database, CURRENT)
     assert advance_once(database, inbox, instant_models).put == PAGE
     inbox.ack(inbox.fetch(Lane.BULK, "somebody", 10))
@@ -132,7 +134,7 @@ def test_a_page_that_was_put_twice_is_counted_once(
 ) -> None:
     store_tickets(database, 300)
     run = runs.start(database, CURRENT)
-    inbox.put(Lane.BULK, [encode_ref(check) for check in next_page(database, run).refs])  # and then it was killed
+    inbox.put(Lane.BULK, [encode_ref(ref) for ref in next_page(database, run).refs])  # then the process was killed
     with running(endpoints, instant_models):
         run = finish_run(database, inbox, instant_models)
         until(lambda: drained(inbox))
@@ -140,16 +142,16 @@ def test_a_page_that_was_put_twice_is_counted_once(
     assert scalar(database, "SELECT done FROM reclassify_runs") == 300
 
 
-def test_two_turns_at_once_do_no_page_twice(database: Database, inbox: Inbox, instant_models: Path) -> None:
+def test_two_concurrent_sweeps_put_no_page_twice(database: Database, inbox: Inbox, instant_models: Path) -> None:
     store_tickets(database, 10)
     runs.start(database, CURRENT)
-    with runs.sweep_lock(database) as first:
-        assert first
+    with runs.sweep_lock(database) as locked:
+        assert locked
         assert advance_once(database, inbox, instant_models).put == 0
     assert advance_once(database, inbox, instant_models).put == 10
 
 
-def test_tickets_stored_after_the_start_do_not_chase_the_run(
+def test_tickets_stored_after_the_start_are_not_in_the_run(
     database: Database, inbox: Inbox, instant_models: Path
 ) -> None:
     store_tickets(database, 10)
@@ -158,7 +160,7 @@ def test_tickets_stored_after_the_start_do_not_chase_the_run(
     assert advance_once(database, inbox, instant_models).put == 10
 
 
-def test_what_changed_or_was_forgotten_meanwhile_is_counted_and_left_alone(
+def test_tickets_changed_or_forgotten_meanwhile_are_counted_and_left_alone(
     endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path
 ) -> None:
     store_tickets(database, 4)
@@ -173,7 +175,7 @@ def test_what_changed_or_was_forgotten_meanwhile_is_counted_and_left_alone(
     assert scalar(database, "SELECT label FROM tickets WHERE external_id = '2'") == ""
 
 
-def test_a_result_of_a_later_epoch_and_a_persons_word_stay(
+def test_a_result_of_a_later_epoch_and_a_review_stay(
     endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path
 ) -> None:
     store_tickets(database, 2)
@@ -187,27 +189,27 @@ def test_a_result_of_a_later_epoch_and_a_persons_word_stay(
     assert scalar(database, "SELECT label FROM results WHERE external_id = '0'") == "cobranca"
 
 
-def test_what_the_version_has_said_is_not_computed_again_but_by_force(
+def test_stored_predictions_of_the_version_are_not_computed_again_without_force(
     endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path, tmp_path: Path
 ) -> None:
     store_tickets(database, 50)
     write_window(database, [result("A", external_id="known", epoch=0, model="v1.0.0", label="old")])
     write_window(database, [result("A", external_id="known", epoch=1, model="v2.0.0")])
     runs.start(database, RunPlan("v1.0.0", epoch=2))
-    models = Registry(copy_of(instant_models, tmp_path))
+    models = Registry(copy_models(instant_models, tmp_path))
     models.promote("v1.0.0")
-    with running(endpoints, models.root, lambda folder: Counting(noop(folder).manifest)) as (pipeline, _):
+    with running(endpoints, models.root, lambda folder: CountingModel(noop(folder).manifest)) as (pipeline, _):
         assert pipeline.models.ready.wait(30)
-        Counting.seen = 0
+        CountingModel.texts_seen = 0
         run = finish_run(database, inbox, models.root)
-        assert (Counting.seen, run.done, run.unchanged) == (50, 50, 1)
+        assert (CountingModel.texts_seen, run.done, run.unchanged) == (50, 50, 1)
         assert scalar(database, "SELECT label FROM tickets WHERE external_id = 'known'") == "old"
         assert run.put == 51
         runs.start(database, RunPlan("v1.0.0", epoch=2))
         assert finish_run(database, inbox, models.root).put == 0
         runs.start(database, RunPlan("v1.0.0", epoch=2, force=True))
         run = finish_run(database, inbox, models.root)
-        assert (Counting.seen, run.done) == (101, 51)
+        assert (CountingModel.texts_seen, run.done) == (101, 51)
     assert scalar(database, "SELECT label FROM tickets WHERE external_id = 'known'") == "venda"
 
 
@@ -242,14 +244,14 @@ def test_a_version_that_cannot_be_loaded_pauses_the_run_and_live_tickets_go_on(
         until(lambda: drained(inbox))
         run = advance_once(database, inbox, instant_models)
     assert (run.state, run.reason, run.failed) == ("paused", "a worker cannot load v1.1.0", 5)
-    assert {why for _, why in dead_letter_rows(database)} == {"a worker cannot load v1.1.0"}
+    assert {reason for _, reason in dead_letter_rows(database)} == {"a worker cannot load v1.1.0"}
     assert stored(database) == 15
 
 
-def test_a_promotion_ends_a_run_of_the_former_version(
+def test_a_promotion_cancels_a_run_of_the_previous_version(
     endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path, tmp_path: Path
 ) -> None:
-    models = Registry(copy_of(instant_models, tmp_path))
+    models = Registry(copy_models(instant_models, tmp_path))
     store_tickets(database, 10)
     runs.start(database, CURRENT)
     assert advance_once(database, inbox, models.root).put == 10
@@ -261,7 +263,7 @@ def test_a_promotion_ends_a_run_of_the_former_version(
     assert by_version(database) == {"v0.9.0": 10}
 
 
-def test_a_paused_run_puts_nothing_and_goes_on_from_its_cursor(
+def test_a_paused_run_puts_nothing_and_continues_from_its_cursor(
     endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path
 ) -> None:
     store_tickets(database, 3 * PAGE)
@@ -275,7 +277,7 @@ def test_a_paused_run_puts_nothing_and_goes_on_from_its_cursor(
         assert finish_run(database, inbox, instant_models).done == 3 * PAGE
 
 
-def test_what_waits_of_a_cancelled_run_is_not_looked_at(
+def test_waiting_entries_of_a_cancelled_run_are_skipped(
     endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path
 ) -> None:
     store_tickets(database, 10)
@@ -323,28 +325,28 @@ def test_a_claim_check_that_the_model_fails_on_is_a_dead_letter_without_text_and
     assert "blurt" not in payload
 
 
-def test_a_check_of_an_unknown_run_or_ticket_leaves_redis_without_a_word(
+def test_a_claim_check_of_an_unknown_run_or_ticket_is_dropped_without_a_dead_letter(
     endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path
 ) -> None:
     run = runs.start(database, CURRENT)
-    inbox.put(Lane.BULK, [encode_ref(StoredTicketRef(one, 99, digest("A"))) for one in (run.id, run.id + 1)])
+    inbox.put(Lane.BULK, [encode_ref(StoredTicketRef(run_id, 99, digest("A"))) for run_id in (run.id, run.id + 1)])
     with running(endpoints, instant_models):
         until(lambda: drained(inbox))
     assert scalar(database, "SELECT gone FROM reclassify_runs") == 1
     assert dead_letter_rows(database) == []
 
 
-def said(database: Database, plan: RunPlan, words: str = "A") -> list[ReclassifiedTicket]:
-    """What a run's version says of the only ticket, which had that text when it was put."""
+def reclassified(database: Database, plan: RunPlan, content: str = "A") -> list[ReclassifiedTicket]:
+    """A run's prediction for the only ticket, which had this text when it was enqueued."""
     run = runs.start(database, plan)
     ticket = int(scalar(database, "SELECT id FROM tickets"))
-    prediction = result(words, model=plan.version, label="suporte").prediction
-    return [ReclassifiedTicket(StoredTicketRef(run.id, ticket, digest(words)), "done", prediction, NOW)]
+    prediction = result(content, model=plan.version, label="suporte").prediction
+    return [ReclassifiedTicket(StoredTicketRef(run.id, ticket, digest(content)), "done", prediction, NOW)]
 
 
 def test_a_text_that_changes_while_the_model_computes_is_left_alone(database: Database) -> None:
     write_window(database, [result("A", model="v0.9.0", epoch=0)])
-    rows = said(database, CURRENT)
+    rows = reclassified(database, CURRENT)
     write_window(database, [result("B", model="v0.9.0", epoch=0, minute=1)])
     write_reclassified(database, rows)
     assert current(database)[:2] == ("B", "v0.9.0")
@@ -352,10 +354,10 @@ def test_a_text_that_changes_while_the_model_computes_is_left_alone(database: Da
     assert scalar(database, "SELECT changed FROM reclassify_runs") == 1
 
 
-def test_what_is_delivered_again_after_an_apply_changes_nothing_also_by_force(database: Database) -> None:
+def test_a_redelivery_after_an_apply_changes_nothing_even_with_force(database: Database) -> None:
     write_window(database, [result("A", model="v1.1.0", epoch=0)])
     write_window(database, [result("A", model="v1.0.0", epoch=1)])
-    rows = said(database, RunPlan("v1.0.0", 1, force=True))
+    rows = reclassified(database, RunPlan("v1.0.0", 1, force=True))
     write_reclassified(database, rows)
     assert scalar(database, "SELECT label FROM tickets") == "suporte"
     runs.cancel(database, rows[0].ref.run)
@@ -367,7 +369,7 @@ def test_what_is_delivered_again_after_an_apply_changes_nothing_also_by_force(da
 
 
 @pytest.mark.parametrize(
-    ("filters", "found"),
+    ("filters", "expected"),
     [
         ({"label": "venda"}, {"1"}),
         ({"band": "review"}, {"2"}),
@@ -379,10 +381,12 @@ def test_what_is_delivered_again_after_an_apply_changes_nothing_also_by_force(da
         ({"unseen": True}, {"1", "2", "3", "4"}),
     ],
 )
-def test_a_run_is_about_what_its_filters_say(database: Database, filters: dict[str, object], found: set[str]) -> None:
+def test_a_run_selects_tickets_by_its_filters(
+    database: Database, filters: dict[str, object], expected: set[str]
+) -> None:
     from triagem.contracts.prediction import Band
 
-    usual: dict[str, object] = {"label": "suporte", "model": "v0.9.0", "epoch": 0}
+    defaults: dict[str, object] = {"label": "suporte", "model": "v0.9.0", "epoch": 0}
     rows: list[dict[str, object]] = [
         {"external_id": "1", "label": "venda"},
         {"external_id": "2", "band": Band.REVIEW},
@@ -391,10 +395,10 @@ def test_a_run_is_about_what_its_filters_say(database: Database, filters: dict[s
         {"external_id": "5", "model": "v1.0.0"},
     ]
     for row in rows:
-        write_window(database, [result("A", **{**usual, **row})])  # type: ignore[arg-type]
+        write_window(database, [result("A", **{**defaults, **row})])  # type: ignore[arg-type]
     run = runs.start(database, RunPlan("v1.0.0", epoch=1, filters=filters))
     names = {
-        scalar(database, "SELECT external_id FROM tickets WHERE id = :id", id=one.ticket)
-        for one in next_page(database, run).refs
+        scalar(database, "SELECT external_id FROM tickets WHERE id = :id", id=ref.ticket)
+        for ref in next_page(database, run).refs
     }
-    assert names == found
+    assert names == expected

@@ -1,4 +1,4 @@
-"""`triagem reclassify`, as people and programs meet it."""
+"""`triagem reclassify`: its text and JSON output, and nightly runs."""
 
 import json
 from datetime import UTC, datetime
@@ -13,8 +13,8 @@ from triagem.cli.stack import Endpoints
 from triagem.db import Database, runs
 from triagem.db.runs import RunPlan
 from triagem.inbox import Inbox
-from triagem.producer.reclassify.advance import advance_run, start_nightly_run
-from triagem.producer.reclassify.settings import ReclassifySettings
+from triagem.ops.reclassify import advance_run, start_nightly_run
+from triagem.ops.settings import OpsSettings
 from triagem.registry import Registry
 
 NIGHT = datetime(2026, 11, 22, 2, tzinfo=UTC)
@@ -31,15 +31,15 @@ def test_from_start_to_diff(
     ).out  # fmt: skip
     with running(endpoints, instant_models):
         finish_run(database, inbox, instant_models)
-    told = json.loads(triagem("reclassify", "status", "--json").out)
-    assert (told["state"], told["processed"], told["expected"], told["remaining_s"]) == ("done", 30, 30, None)
+    status = json.loads(triagem("reclassify", "status", "--json").out)
+    assert (status["state"], status["processed"], status["expected"], status["remaining_s"]) == ("done", 30, 30, None)
     assert "30 of 30 tickets" in triagem("reclassify", "status", "1").out
 
     shown = triagem("reclassify", "diff", "1", "--limit", "2").out
     assert "v1.1.0 on 30 tickets: 30 labels change (100.0%), confidence +0.300 on average" in shown
     assert shown.count("minha internet") == 2
     diff = json.loads(triagem("reclassify", "diff", "1", "--format", "json").out)
-    assert {(one["before"], one["after"]): one["tickets"] for one in diff["groups"]} == {
+    assert {(group["before"], group["after"]): group["tickets"] for group in diff["groups"]} == {
         ("other", "suporte"): 15,
         ("other", "venda"): 15,
     }
@@ -57,14 +57,14 @@ def test_pause_resume_cancel(triagem: Triagem, database: Database) -> None:
     assert triagem("reclassify", "start", "--until", "06:00").status == 0
     assert "run 1: classify by v1.0.0: paused" in triagem("reclassify", "pause").out
     assert "running" in triagem("reclassify", "resume").out
-    found = runs.find_active(database)
-    assert found
-    assert found.pause_at
+    active_run = runs.find_active(database)
+    assert active_run
+    assert active_run.pause_at
     assert "cancelled" in triagem("reclassify", "cancel").out
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (("status",), "no such run"),
         (("pause",), "no run is active"),
@@ -78,8 +78,8 @@ def test_pause_resume_cancel(triagem: Triagem, database: Database) -> None:
         (("apply", "--model", "v9.9.9"), "no model version"),
     ],
 )
-def test_a_mistake_is_one_line(triagem: Triagem, arguments: tuple[str, ...], said: str) -> None:
-    assert_one_line(triagem("reclassify", *arguments), said)
+def test_an_error_is_one_line(triagem: Triagem, arguments: tuple[str, ...], message: str) -> None:
+    assert_one_line(triagem("reclassify", *arguments), message)
 
 
 def test_a_second_run_is_refused_while_one_is_active(triagem: Triagem) -> None:
@@ -87,33 +87,33 @@ def test_a_second_run_is_refused_while_one_is_active(triagem: Triagem) -> None:
     assert_one_line(triagem("reclassify", "start"), "a run is active")
 
 
-def test_the_night_puts_only_what_the_current_version_has_said_nothing_of(
+def test_a_nightly_run_puts_only_tickets_without_a_prediction_of_the_current_version(
     endpoints: Endpoints, database: Database, inbox: Inbox, instant_models: Path
 ) -> None:
     store_tickets(database, 20)
     store_tickets(database, 5, first=20, model="v1.0.0", epoch=0)
     store_tickets(database, 5, first=20, model="v1.1.0", epoch=1)
     registry = Registry(instant_models)
-    assert start_nightly_run(database, registry, ReclassifySettings(), NIGHT)
-    assert start_nightly_run(database, registry, ReclassifySettings(), NIGHT) is None
+    assert start_nightly_run(database, registry, OpsSettings(), NIGHT)
+    assert start_nightly_run(database, registry, OpsSettings(), NIGHT) is None
     with running(endpoints, instant_models):
         assert finish_run(database, inbox, instant_models).put == 20
 
 
-def test_a_window_pauses_by_itself_and_goes_on_the_next_night(
+def test_a_nightly_run_pauses_by_itself_and_continues_the_next_night(
     database: Database, inbox: Inbox, instant_models: Path
 ) -> None:
     store_tickets(database, 5)
-    registry, settings = Registry(instant_models), ReclassifySettings(reclassify_until="06:00")
+    registry, settings = Registry(instant_models), OpsSettings(reclassify_until="06:00")
     run = start_nightly_run(database, registry, settings, NIGHT)
     assert run
     advance_run(database, inbox, registry, MORNING)
     paused = runs.find(database, run.id)
     assert paused
     assert (paused.state, paused.reason, paused.put) == ("paused", "until", 0)
-    again = start_nightly_run(database, registry, settings, NIGHT.replace(day=23))
-    assert again
-    assert (again.id, again.state) == (run.id, "running")
+    resumed = start_nightly_run(database, registry, settings, NIGHT.replace(day=23))
+    assert resumed
+    assert (resumed.id, resumed.state) == (run.id, "running")
     advance_run(database, inbox, registry, NIGHT.replace(day=23))
     assert runs.find(database, run.id).put == 5  # type: ignore[union-attr]
 
@@ -121,10 +121,10 @@ def test_a_window_pauses_by_itself_and_goes_on_the_next_night(
 def test_a_run_that_a_person_paused_stays_paused_at_night(database: Database, instant_models: Path) -> None:
     run = runs.start(database, RunPlan("v1.0.0", 1))
     runs.pause(database, run.id)
-    assert start_nightly_run(database, Registry(instant_models), ReclassifySettings(), NIGHT) is None
+    assert start_nightly_run(database, Registry(instant_models), OpsSettings(), NIGHT) is None
     assert runs.find_active(database).state == "paused"  # type: ignore[union-attr]
 
 
-def test_the_hour_of_the_nights_end_is_checked() -> None:
+def test_the_end_time_of_nightly_runs_is_validated() -> None:
     with pytest.raises(ValueError, match="pattern"):
-        ReclassifySettings(reclassify_until="6")
+        OpsSettings(reclassify_until="6")

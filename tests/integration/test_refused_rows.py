@@ -1,4 +1,4 @@
-"""A row that Postgres refuses is kept apart; a Postgres that refuses every row condemns nobody (INV-10)."""
+"""A row that Postgres refuses becomes a dead letter; if Postgres refuses every row, none does (INV-10)."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +17,7 @@ from triagem.inbox import Inbox
 
 @pytest.fixture
 def refusing(database: Database) -> Iterator[None]:
-    """A Postgres that refuses the tickets named bad-…, or all of them, by a constraint."""
+    """Makes Postgres refuse tickets whose name matches a pattern in the table `refused`."""
 
     def run(statement: str) -> None:
         with database.autocommit() as connection:
@@ -39,9 +39,9 @@ def refusing(database: Database) -> Iterator[None]:
     run("DROP TABLE refused")
 
 
-def refuse(database: Database, names: str) -> None:
+def refuse(database: Database, pattern: str) -> None:
     with database.autocommit() as connection:
-        connection.execute(text("INSERT INTO refused VALUES (:names)"), {"names": names})
+        connection.execute(text("INSERT INTO refused VALUES (:pattern)"), {"pattern": pattern})
 
 
 @pytest.mark.usefixtures("refusing")
@@ -57,14 +57,14 @@ def test_a_row_that_postgres_refuses_becomes_a_dead_letter_and_its_neighbours_co
         until(lambda: drained(inbox))
         assert not failed.is_set()
     assert stored(database) == 60
-    assert {why for _, why in dead_letter_rows(database)} == {
+    assert {reason for _, reason in dead_letter_rows(database)} == {
         "cannot store the result: Postgres refused a value (CheckViolation, SQLSTATE 23514)"
     }
     assert len(dead_letter_rows(database)) == 2
 
 
 @pytest.mark.usefixtures("refusing")
-def test_a_postgres_that_refuses_every_row_stops_the_worker_and_condemns_nobody(
+def test_a_postgres_that_refuses_every_row_stops_the_worker_and_dead_letters_nothing(
     endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path
 ) -> None:
     refuse(database, "%")

@@ -1,4 +1,4 @@
-"""Dead letters go back on their lane: once in effect, in pages, and never into a full one."""
+"""Replay of dead letters to their lanes: in pages, effectively once, and never into a full lane."""
 
 import json
 from collections.abc import Sequence
@@ -8,26 +8,27 @@ import pytest
 from tests.support.command import Triagem, assert_one_line
 from tests.support.dead_letters import insert_dead_letters, payload_of
 from triagem.contracts.ticket import Lane
-from triagem.db import Database, dead_letters
-from triagem.db.dead_letters import insert_dead_letter
-from triagem.gateway.replay import replay
+from triagem.db import Database
+from triagem.db.tickets import dead_letters
+from triagem.db.tickets.dead_letters import insert_dead_letter
 from triagem.inbox import Inbox, InboxSettings
+from triagem.ops.replay import replay
 
-WORDS = "my card number is 4111"
-
-
-def ids(database: Database) -> list[int]:
-    """The letters that are there, oldest first."""
-    return sorted(letter.id for letter in dead_letters.list_dead_letters(database, limit=10_000))
+SECRET_TEXT = "my card number is 4111"
 
 
-def waiting(inbox: Inbox, lane: Lane = Lane.LIVE) -> list[bytes]:
-    """What waits in a lane, oldest first."""
+def stored_ids(database: Database) -> list[int]:
+    """The ids of all dead letters, oldest first."""
+    return sorted(dead_letter.id for dead_letter in dead_letters.list_dead_letters(database, limit=10_000))
+
+
+def waiting_payloads(inbox: Inbox, lane: Lane = Lane.LIVE) -> list[bytes]:
+    """The payloads that wait in a lane, oldest first."""
     return [entry.payload or b"" for entry in inbox.fetch(lane, "test", 10_000)]
 
 
 class TestReplay:
-    def test_letters_go_back_to_their_lanes_in_order_and_are_gone(
+    def test_dead_letters_return_to_their_lanes_in_order_and_are_deleted(
         self, triagem: Triagem, database: Database, inbox: Inbox
     ) -> None:
         insert_dead_letters(database, payload_of("1"), payload_of("2"))
@@ -35,19 +36,21 @@ class TestReplay:
 
         assert triagem("dead", "replay", "--all").out == "3 replayed\n"
 
-        assert waiting(inbox) == [payload_of("1"), payload_of("2")]
-        assert waiting(inbox, Lane.BULK) == [payload_of("3")]
-        assert ids(database) == []
+        assert waiting_payloads(inbox) == [payload_of("1"), payload_of("2")]
+        assert waiting_payloads(inbox, Lane.BULK) == [payload_of("3")]
+        assert stored_ids(database) == []
 
-    def test_only_those_that_are_named(self, triagem: Triagem, database: Database, inbox: Inbox) -> None:
+    def test_only_the_given_ids_are_replayed(self, triagem: Triagem, database: Database, inbox: Inbox) -> None:
         insert_dead_letters(database, *map(payload_of, "123"))
 
         triagem("dead", "replay", "1", "3")
 
-        assert waiting(inbox) == [payload_of("1"), payload_of("3")]
-        assert ids(database) == [2]
+        assert waiting_payloads(inbox) == [payload_of("1"), payload_of("3")]
+        assert stored_ids(database) == [2]
 
-    def test_only_those_with_a_reason(self, triagem: Triagem, database: Database, inbox: Inbox) -> None:
+    def test_only_those_with_a_matching_reason_are_replayed(
+        self, triagem: Triagem, database: Database, inbox: Inbox
+    ) -> None:
         insert_dead_letters(database, b"a", reason="revised_at: Field required")
         insert_dead_letters(database, b"b", reason="the payload's WIRE version is not 1")
         insert_dead_letters(database, b"c", reason="100 %_")
@@ -55,10 +58,10 @@ class TestReplay:
         assert triagem("dead", "replay", "--all", "--reason-contains", "wire version").out == "1 replayed\n"
         assert triagem("dead", "replay", "--all", "--reason-contains", "%").out == "1 replayed\n"
 
-        assert waiting(inbox) == [b"b", b"c"]
-        assert ids(database) == [1]
+        assert waiting_payloads(inbox) == [b"b", b"c"]
+        assert stored_ids(database) == [1]
 
-    def test_one_that_is_gone_is_said_and_is_no_failure(self, triagem: Triagem, database: Database) -> None:
+    def test_a_missing_dead_letter_is_reported_and_not_a_failure(self, triagem: Triagem, database: Database) -> None:
         insert_dead_letters(database, payload_of("1"))
         triagem("dead", "replay", "1")
 
@@ -68,38 +71,43 @@ class TestReplay:
         assert "0 replayed" in answer.out
         assert "not found, replayed or dropped before: 1 9" in answer.out
 
-    def test_an_entry_without_our_field_stays_and_is_said(
+    def test_an_entry_without_a_payload_stays_and_is_reported(
         self, triagem: Triagem, database: Database, inbox: Inbox
     ) -> None:
         insert_dead_letters(database, b"", payload_of("2"))
 
-        every = triagem("dead", "replay", "--all")
-        named = triagem("dead", "replay", "1", "--json")
+        replay_all = triagem("dead", "replay", "--all")
+        replay_one = triagem("dead", "replay", "1", "--json")
 
-        assert (every.status, named.status) == (0, 1)
-        assert "the entry has no payload" in every.out
-        assert json.loads(named.out) == {"replayed": 0, "without_payload": [1], "not_found": [], "unreadable": []}
-        assert (waiting(inbox), ids(database)) == ([payload_of("2")], [1])
+        assert (replay_all.status, replay_one.status) == (0, 1)
+        assert "the entry has no payload" in replay_all.out
+        assert json.loads(replay_one.out) == {
+            "replayed": 0,
+            "without_payload": [1],
+            "not_found": [],
+            "unreadable": [],
+        }
+        assert (waiting_payloads(inbox), stored_ids(database)) == ([payload_of("2")], [1])
 
     def test_a_crash_between_put_and_remove_only_delivers_twice(
         self, database: Database, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         insert_dead_letters(database, payload_of("1"))
 
-        def crash(_: Database, letters: Sequence[int]) -> int:
+        def crash(_: Database, dead_letter_ids: Sequence[int]) -> int:
             raise KeyboardInterrupt
 
         with monkeypatch.context() as patched:
             patched.setattr(dead_letters, "delete_dead_letters", crash)
             with pytest.raises(KeyboardInterrupt):
                 replay(database, inbox)
-        assert ids(database) == [1]
+        assert stored_ids(database) == [1]
         replay(database, inbox)
 
-        assert waiting(inbox) == [payload_of("1")] * 2
-        assert ids(database) == []
+        assert waiting_payloads(inbox) == [payload_of("1")] * 2
+        assert stored_ids(database) == []
 
-    def test_nothing_is_removed_while_redis_is_away(
+    def test_nothing_is_removed_while_redis_is_unavailable(
         self, triagem: Triagem, database: Database, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         insert_dead_letters(database, payload_of("1"))
@@ -107,9 +115,9 @@ class TestReplay:
 
         assert_one_line(triagem("dead", "replay", "--all"), "Redis does not answer")
 
-        assert ids(database) == [1]
+        assert stored_ids(database) == [1]
 
-    def test_a_full_lane_takes_what_it_has_room_for_and_says_how_many(
+    def test_a_full_lane_accepts_what_fits_and_the_number_is_reported(
         self, triagem: Triagem, database: Database, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         insert_dead_letters(database, *map(payload_of, "123456789"))
@@ -117,8 +125,8 @@ class TestReplay:
 
         assert_one_line(triagem("dead", "replay", "--all"), "the live lane is full", "7 dead letters were replayed")
 
-        assert waiting(inbox) == [payload_of(one) for one in "1234567"]
-        assert ids(database) == [8, 9]
+        assert waiting_payloads(inbox) == [payload_of(name) for name in "1234567"]
+        assert stored_ids(database) == [8, 9]
 
     def test_many_are_replayed_page_by_page_each_once(self, database: Database, inbox: Inbox) -> None:
         payloads = [b"%d" % number for number in range(1201)]
@@ -128,17 +136,19 @@ class TestReplay:
         assert replay(database, inbox).replayed == 1201
 
         assert sizes == [500, 500, 201]
-        assert waiting(inbox) == payloads
+        assert waiting_payloads(inbox) == payloads
 
-    def test_a_page_of_long_letters_is_shorter(self, database: Database) -> None:
+    def test_a_page_of_large_dead_letters_is_shorter(self, database: Database) -> None:
         insert_dead_letters(database, *(b"%d" % number + bytes(6_000_000) for number in range(4)))
 
         assert [len(page) for page in dead_letters.dead_letter_pages(database)] == [3, 1]
 
-    def test_what_dies_again_meanwhile_is_not_replayed_again(self, database: Database, inbox: Inbox) -> None:
+    def test_entries_dead_lettered_again_meanwhile_are_not_replayed_again(
+        self, database: Database, inbox: Inbox
+    ) -> None:
         insert_dead_letters(database, b"x")
 
-        class Deadly(Inbox):
+        class DeadLetteringInbox(Inbox):
             def put(self, lane: Lane, payloads: Sequence[bytes], *, request_id: str = "") -> list[bytes]:
                 assert inbox.depth(lane).waiting == 0, "replayed again"
                 put = super().put(lane, payloads)
@@ -146,13 +156,13 @@ class TestReplay:
                     insert_dead_letter(database, lane, entry_id, payload, "again")
                 return put
 
-        assert replay(database, Deadly(inbox.redis, InboxSettings())).replayed == 1
-        assert ids(database) == [2]
+        assert replay(database, DeadLetteringInbox(inbox.redis, InboxSettings())).replayed == 1
+        assert stored_ids(database) == [2]
 
     @pytest.mark.parametrize(
         "arguments",
         [(), ("1", "--all"), ("1", "--reason-contains", "x"), ("0",), ("x",), (str(2**63),)],
         ids=" ".join,
     )
-    def test_what_cannot_be_meant_is_a_usage_error(self, triagem: Triagem, arguments: tuple[str, ...]) -> None:
+    def test_invalid_arguments_are_a_usage_error(self, triagem: Triagem, arguments: tuple[str, ...]) -> None:
         assert triagem("dead", "replay", *arguments).status == 2

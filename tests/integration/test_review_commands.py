@@ -1,4 +1,4 @@
-"""`triagem review` for programs: handed out, judged, measured, exported."""
+"""`triagem review` for programs: next, label, accuracy and export."""
 
 import csv
 import io
@@ -17,29 +17,31 @@ from tests.support.windows import rows
 from triagem.contracts.model import ROWS_FILE, SplitDigests
 from triagem.contracts.ticket import Identity
 from triagem.db import Database
-from triagem.db.forgetting import delete_related, write_tombstone
-from triagem.db.window import write_window
+from triagem.db.tickets.forgetting import delete_related, write_tombstone
+from triagem.db.tickets.window import write_window
 
 
 def review(triagem: Triagem, *arguments: str) -> Any:
-    """What a command says in JSON."""
+    """Runs a review command and returns its JSON output."""
     answer = triagem("review", *arguments, "--json")
     assert answer.status == 0, answer
     return json.loads(answer.out)
 
 
 class TestNext:
-    def test_it_hands_out_texts_once_without_a_hint(self, triagem: Triagem, database: Database) -> None:
+    def test_it_assigns_each_text_once_without_its_prediction(self, triagem: Triagem, database: Database) -> None:
         write_window(database, [unsure("1", 0.51), unsure("2", 0.52)])
 
-        first, second = (review(triagem, "next", "--reviewer", who, "--random-share", "0") for who in ("ana", "rui"))
+        first, second = (
+            review(triagem, "next", "--reviewer", reviewer, "--random-share", "0") for reviewer in ("ana", "rui")
+        )
 
-        assert [one["external_id"] for one in first + second] == ["1", "2"]
+        assert [task["external_id"] for task in first + second] == ["1", "2"]
         assert set(first[0]) == {
             "ticket_id", "digest", "source", "external_id", "text", "revised_at", "received_at", "leased_until",
         }  # fmt: skip
         listed = json.loads(triagem("review", "list", "--format", "json").out)
-        assert [(held["external_id"], held["reviewer"]) for held in listed] == [("1", "ana"), ("2", "rui")]
+        assert [(lease["external_id"], lease["reviewer"]) for lease in listed] == [("1", "ana"), ("2", "rui")]
         assert "no more texts" in triagem("review", "next").err
 
     def test_a_text_is_printed_as_text(self, triagem: Triagem, database: Database) -> None:
@@ -52,7 +54,7 @@ class TestNext:
 
 
 class TestLabel:
-    def test_it_holds_at_once(self, triagem: Triagem, database: Database) -> None:
+    def test_a_label_takes_effect_at_once(self, triagem: Triagem, database: Database) -> None:
         write_window(database, [unsure("1", label="venda")])
 
         answer = triagem("review", "label", "zendesk", "1", "suporte", "--reviewer", "ana")
@@ -61,7 +63,7 @@ class TestLabel:
         (row,) = json.loads(triagem("results", "--format", "json").out)["results"]
         assert (row["label"], row["reviewer"]) == ("suporte", "ana")
 
-    def test_unclear_is_an_answer(self, triagem: Triagem, database: Database) -> None:
+    def test_unclear_is_a_valid_verdict(self, triagem: Triagem, database: Database) -> None:
         write_window(database, [unsure("1")])
 
         assert review(triagem, "label", "zendesk", "1", "unclear")["label"] is None
@@ -69,7 +71,9 @@ class TestLabel:
         assert rows(database, "reviews")[0]["label"] is None
         assert "(unclear)" in triagem("show", "zendesk", "1").out
 
-    def test_a_new_label_must_be_meant_and_is_known_from_then_on(self, triagem: Triagem, database: Database) -> None:
+    def test_a_new_label_must_be_confirmed_and_is_known_from_then_on(
+        self, triagem: Triagem, database: Database
+    ) -> None:
         write_window(database, [unsure("1"), unsure("2")])
 
         answer = triagem("review", "label", "zendesk", "1", "cobranca")
@@ -78,7 +82,7 @@ class TestLabel:
         assert triagem("review", "label", "zendesk", "2", "cobranca").status == 0
 
     @pytest.mark.parametrize(
-        ("arguments", "said"),
+        ("arguments", "message"),
         [
             (("zendesk", "absent", "venda"), "no such ticket"),
             (("zendesk", "1", "venda", "--digest", "00"), "has changed the text"),
@@ -87,12 +91,12 @@ class TestLabel:
             (("zendesk", "1", "venda", "--reviewer", " "), "--reviewer"),
         ],
     )
-    def test_a_mistake_gets_one_line(
-        self, triagem: Triagem, database: Database, arguments: tuple[str, ...], said: str
+    def test_an_error_is_one_line(
+        self, triagem: Triagem, database: Database, arguments: tuple[str, ...], message: str
     ) -> None:
         write_window(database, [unsure("1")])
 
-        assert_one_line(triagem("review", "label", *arguments), said)
+        assert_one_line(triagem("review", "label", *arguments), message)
 
         assert rows(database, "reviews") == []
 
@@ -100,18 +104,18 @@ class TestLabel:
 class TestAccuracy:
     def test_it_is_printed_with_its_interval_and_strata(self, triagem: Triagem, database: Database) -> None:
         write_window(database, [unsure("1", label="suporte"), *(sure(str(n), label="venda") for n in range(2, 12))])
-        for drawn in draw(database, 5, random_share=1) + draw(database, 1):
-            submit_review(database, drawn.external_id)
+        for task in draw(database, 5, random_share=1) + draw(database, 1):
+            submit_review(database, task.external_id)
 
-        found = review(triagem, "accuracy")
+        report = review(triagem, "accuracy")
         table = triagem("review", "accuracy", "--model", "v1.0.0", "--since", "2026-01-01").out
 
-        assert found["model_version"] == "v1.0.0"
-        assert found["accuracy"]["low"] <= found["accuracy"]["value"] <= found["accuracy"]["high"]
-        assert {stratum["name"] for stratum in found["accuracy"]["strata"]} == {"asked", "sure"}
+        assert report["model_version"] == "v1.0.0"
+        assert report["accuracy"]["low"] <= report["accuracy"]["value"] <= report["accuracy"]["high"]
+        assert {stratum["name"] for stratum in report["accuracy"]["strata"]} == {"asked", "sure"}
         assert "v1.0.0: accuracy 90.9% on 11 texts, 95% confidence interval" in table
 
-    def test_nothing_is_claimed_without_a_lot(self, triagem: Triagem, database: Database) -> None:
+    def test_accuracy_is_unknown_without_a_random_sample(self, triagem: Triagem, database: Database) -> None:
         write_window(database, [unsure("1")])
         submit_review(database, "1")
 
@@ -134,7 +138,7 @@ class TestExport:
         assert answer.status == 0, answer
         return [json.loads(line) for line in answer.out.splitlines()]
 
-    def test_the_latest_verdict_on_each_text_is_exported_with_how_it_was_drawn(
+    def test_the_latest_verdict_on_each_text_is_exported_with_its_stratum(
         self, triagem: Triagem, database: Database
     ) -> None:
         write_window(database, [unsure("2", metadata={"lang": "pt"}), sure("3"), sure("4")])
@@ -150,7 +154,7 @@ class TestExport:
         assert 0 < by_text["text 3"]["inclusion"] <= 1
         assert "lang" not in by_text["text 3"]
 
-    def test_a_text_drawn_by_lot_says_so_whatever_it_was_asked_for_later(
+    def test_a_randomly_sampled_text_keeps_its_stratum_when_it_is_selected_again(
         self, triagem: Triagem, database: Database
     ) -> None:
         write_window(database, [sure("2")])
@@ -169,20 +173,18 @@ class TestExport:
 
         assert (row["stratum"], row["inclusion"]) == ("random", 1)
 
-    def test_texts_of_one_time_had_one_probability_whenever_they_were_drawn(
-        self, triagem: Triagem, database: Database
-    ) -> None:
+    def test_texts_of_one_period_have_one_sampling_probability(self, triagem: Triagem, database: Database) -> None:
         write_window(database, [sure(str(n)) for n in range(2, 60)])
         for _ in range(3):
-            for drawn in draw(database, 5, random_share=1):
-                submit_review(database, drawn.external_id)
+            for task in draw(database, 5, random_share=1):
+                submit_review(database, task.external_id)
 
-        found = self.exported(triagem)
+        exported_rows = self.exported(triagem)
 
-        assert len(found) == 15
-        assert len({row["inclusion"] for row in found}) == 1
+        assert len(exported_rows) == 15
+        assert len({row["inclusion"] for row in exported_rows}) == 1
 
-    def test_test_rows_unclear_and_disputed_ones_and_those_without_text_are_left_out_and_counted(
+    def test_test_rows_unclear_and_disputed_ones_and_those_without_text_are_excluded_and_counted(
         self, triagem: Triagem, database: Database
     ) -> None:
         write_window(database, [unsure(str(n)) for n in range(1, 8)])
@@ -193,22 +195,22 @@ class TestExport:
         with database.autocommit() as connection:
             connection.execute(text("UPDATE tickets SET text = NULL WHERE external_id = '4'"))
         write_window(database, [unsure("5", text="another", revised_at=NOW)])
-        whose = Identity("zendesk", "6")
-        write_tombstone(database, whose)
-        delete_related(database, whose)
+        ticket = Identity("zendesk", "6")
+        write_tombstone(database, ticket)
+        delete_related(database, ticket)
 
-        said = review(triagem, "export", "out.jsonl")
+        summary = review(triagem, "export", "out.jsonl")
 
-        assert said == {
+        assert summary == {
             "exported": 1,
             "excluded": {"test": 1, "unclear": 1, "disputed": 1, "text_gone": 2},
             "versions_without_rows": ["v1.1.0"],
         }
         assert [json.loads(line)["prompt"] for line in Path("out.jsonl").read_text().splitlines()] == ["text 7"]
         assert Path("out.jsonl").stat().st_mode & 0o077 == 0
-        plain = triagem("review", "export", "out.jsonl").err
-        assert "1 exported; excluded: test 1, unclear 1, disputed 1, text gone 2" in plain
-        assert "test texts of v1.1.0" in plain
+        text_output = triagem("review", "export", "out.jsonl").err
+        assert "1 exported; excluded: test 1, unclear 1, disputed 1, text gone 2" in text_output
+        assert "test texts of v1.1.0" in text_output
 
     def test_a_text_that_several_tickets_have_is_one_row(self, triagem: Triagem, database: Database) -> None:
         write_window(database, [unsure("2", text="same"), unsure("3", text="same")])
@@ -217,7 +219,7 @@ class TestExport:
 
         assert [row["prompt"] for row in self.exported(triagem)] == ["same"]
 
-    def test_since_leaves_out_what_was_judged_before(self, triagem: Triagem, database: Database) -> None:
+    def test_since_excludes_earlier_reviews(self, triagem: Triagem, database: Database) -> None:
         write_window(database, [unsure("2"), unsure("3")])
         for name in "23":
             submit_review(database, name)
@@ -226,9 +228,9 @@ class TestExport:
                 text("UPDATE reviews SET reviewed_at = :then WHERE id = 1"), {"then": NOW - timedelta(days=9)}
             )
 
-        found = self.exported(triagem, "--since", (NOW - timedelta(days=1)).isoformat())
+        exported_rows = self.exported(triagem, "--since", (NOW - timedelta(days=1)).isoformat())
 
-        assert [row["prompt"] for row in found] == ["text 3"]
+        assert [row["prompt"] for row in exported_rows] == ["text 3"]
 
     def test_csv_has_the_same_rows(self, triagem: Triagem, database: Database) -> None:
         write_window(database, [unsure("2", text='a "b",\nc')])
@@ -255,11 +257,11 @@ class TestExport:
 
         assert_one_line(triagem("review", "export", "out.jsonl"), "no current model")
 
-    def test_a_file_that_cannot_be_written_is_one_line_and_leaves_nothing(self, triagem: Triagem) -> None:
+    def test_an_unwritable_file_is_one_line_and_leaves_nothing(self, triagem: Triagem) -> None:
         assert_one_line(triagem("review", "export", "absent/out.jsonl"), "absent/out.jsonl", "No such file")
         Path("folder").mkdir()
         assert_one_line(triagem("review", "export", "folder"), "folder")
         assert list(Path().glob(".folder*")) == []
 
-    def test_json_beside_the_rows_is_a_usage_error(self, triagem: Triagem) -> None:
+    def test_json_together_with_the_rows_is_a_usage_error(self, triagem: Triagem) -> None:
         assert triagem("review", "export", "-", "--json").status == 2

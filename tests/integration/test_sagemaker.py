@@ -1,4 +1,4 @@
-"""deploy/sagemaker: the packed version, unpacked elsewhere, answers through its own handler as the engine does."""
+"""deploy/sagemaker: a packed version, unpacked elsewhere, gives the engine's predictions through its handler."""
 
 import importlib.util
 import json
@@ -18,16 +18,16 @@ from triagem.registry import Registry
 TEXTS = ["minha internet caiu", "Quero um orçamento para vinte licenças", "<p>segunda via</p>"]
 
 
-def module(path: Path) -> ModuleType:
+def load_module(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec
     assert spec.loader
-    made = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(made)
-    return made
+    loaded = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(loaded)
+    return loaded
 
 
-pack: Any = module(ROOT / "deploy" / "sagemaker" / "pack.py").pack
+pack: Any = load_module(ROOT / "deploy" / "sagemaker" / "pack.py").pack
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def unpacked(bert_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 @pytest.fixture(scope="module")
 def handler(unpacked: Path) -> ModuleType:
-    return module(unpacked / "code" / "inference.py")
+    return load_module(unpacked / "code" / "inference.py")
 
 
 def invoke(handler: ModuleType, model: object, body: object) -> Any:
@@ -52,7 +52,7 @@ def invoke(handler: ModuleType, model: object, body: object) -> Any:
     return json.loads(handler.output_fn(handler.predict_fn(texts, model), "application/json"))
 
 
-def test_the_archive_holds_the_version_at_its_top_and_the_code_where_the_container_looks(unpacked: Path) -> None:
+def test_the_archive_has_the_version_at_its_root_and_the_code_where_the_container_looks(unpacked: Path) -> None:
     assert (unpacked / "manifest.json").is_file()
     assert {path.name for path in (unpacked / "code").iterdir()} == {
         "inference.py",
@@ -64,7 +64,7 @@ def test_the_archive_holds_the_version_at_its_top_and_the_code_where_the_contain
     )
 
 
-def test_the_handler_gives_the_engine_s_answers(handler: ModuleType, unpacked: Path, bert_models: Path) -> None:
+def test_the_handler_gives_the_engines_predictions(handler: ModuleType, unpacked: Path, bert_models: Path) -> None:
     model = handler.model_fn(str(unpacked))
     assert invoke(handler, model, {"inputs": TEXTS}) == predict_batch(TEXTS, model=bert_models / "v1.0.0")
     assert invoke(handler, model, {"inputs": TEXTS[0]}) == predict_batch(TEXTS[:1], model=bert_models / "v1.0.0")
@@ -73,12 +73,12 @@ def test_the_handler_gives_the_engine_s_answers(handler: ModuleType, unpacked: P
 @pytest.mark.parametrize(
     "body", [b"[]", b"{}", b'{"inputs": []}', b'{"inputs": [1]}', b'{"inputs": " "}', b"no json"]
 )
-def test_a_request_that_is_none_is_the_caller_s_mistake(handler: ModuleType, body: bytes) -> None:
+def test_an_invalid_request_is_a_value_error(handler: ModuleType, body: bytes) -> None:
     with pytest.raises(ValueError, match=r"expected|Expecting"):
         handler.input_fn(body, "application/json")
 
 
-def test_other_types_are_refused(handler: ModuleType) -> None:
+def test_other_content_types_are_refused(handler: ModuleType) -> None:
     with pytest.raises(ValueError, match="text/csv"):
         handler.input_fn(b'{"inputs": "x"}', "text/csv")
     with pytest.raises(ValueError, match="text/csv"):

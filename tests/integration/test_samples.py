@@ -1,4 +1,4 @@
-"""Samples: few, beside tickets that stay as they are, gone with what is forgotten, never in a ticket's way."""
+"""Embedding samples: a bounded number per version, deleted with forgotten tickets, never at the cost of a ticket."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,9 +18,9 @@ from triagem.cli.stack import Endpoints
 from triagem.contracts.model import Tokens
 from triagem.contracts.ticket import Lane
 from triagem.db import Database
-from triagem.db.forgetting import write_tombstone
-from triagem.db.samples import NewSample, first_samples, newest_samples, store_samples
-from triagem.db.window import ClassifiedTicket, write_window
+from triagem.db.tickets.forgetting import write_tombstone
+from triagem.db.tickets.samples import NewSample, first_samples, newest_samples, store_samples
+from triagem.db.tickets.window import ClassifiedTicket, write_window
 from triagem.engine.classify import EngineSettings, LoadedModel, load
 from triagem.inbox import Inbox
 
@@ -31,27 +31,27 @@ def sample(row: ClassifiedTicket, embedding: Sequence[float] = (0.25, -1.0), lan
     return NewSample(row, embedding, lang)
 
 
-def kept(database: Database, number: int, *, first: int, newest: int) -> list[float]:
-    """What is left of so many samples, each one of the next ticket; the ticket's number is its embedding."""
-    for one in range(number):
-        row = result(external_id=str(one))
+def stored_embeddings(database: Database, number: int, *, first: int, newest: int) -> list[float]:
+    """Stores a sample of each of `number` tickets, with the index as embedding; returns the embeddings left."""
+    for index in range(number):
+        row = result(external_id=str(index))
         write_window(database, [row])
-        store_samples(database, [sample(row, [one])], first=first, newest=newest)
-    return [seen.embedding[0] for seen in first_samples(database, VERSION, limit=number)]
+        store_samples(database, [sample(row, [index])], first=first, newest=newest)
+    return [row.embedding[0] for row in first_samples(database, VERSION, limit=number)]
 
 
-class TestKeep:
-    def test_a_sample_stands_beside_its_ticket(self, database: Database) -> None:
+class TestStore:
+    def test_a_sample_is_stored_with_its_ticket(self, database: Database) -> None:
         write_window(database, [result("A", label="venda", confidence=0.75)])
 
         assert store_samples(database, [sample(result("A", label="venda", confidence=0.75))]) == 1
 
-        (seen,) = newest_samples(database, VERSION, limit=9)
-        assert (seen.embedding, seen.label, seen.confidence, seen.tokens, seen.lang) == (
+        (row,) = newest_samples(database, VERSION, limit=9)
+        assert (row.embedding, row.label, row.confidence, row.tokens, row.lang) == (
             [0.25, -1.0], "venda", 0.75, 3, "pt",
         )  # fmt: skip
 
-    def test_the_same_again_changes_nothing(self, database: Database) -> None:
+    def test_a_repeated_sample_changes_nothing(self, database: Database) -> None:
         write_window(database, [result("A")])
         store_samples(database, [sample(result("A"))])
         before = rows(database, "samples")
@@ -60,52 +60,52 @@ class TestKeep:
 
         assert rows(database, "samples") == before
 
-    def test_each_version_has_its_own(self, database: Database) -> None:
+    def test_each_version_has_its_own_samples(self, database: Database) -> None:
         write_window(database, [result("A"), result("A", model="v1.1.0", epoch=2)])
 
         assert store_samples(database, [sample(result("A")), sample(result("A", model="v1.1.0"))]) == 2
 
         assert len(newest_samples(database, VERSION, limit=9)) == 1
 
-    def test_none_is_kept_of_a_ticket_that_is_unknown(self, database: Database) -> None:
+    def test_no_sample_is_stored_for_an_unknown_ticket(self, database: Database) -> None:
         assert store_samples(database, [sample(result("A"))]) == 0
 
-    def test_none_is_kept_of_a_text_that_was_revised(self, database: Database) -> None:
+    def test_no_sample_is_stored_for_a_revised_text(self, database: Database) -> None:
         write_window(database, [result("A")])
         write_window(database, [result("B", minute=1)])
 
         assert store_samples(database, [sample(result("A"))]) == 0
 
-    def test_none_is_kept_of_a_ticket_that_was_forgotten(self, database: Database) -> None:
+    def test_no_sample_is_stored_for_a_forgotten_ticket(self, database: Database) -> None:
         write_window(database, [forgotten_result()])
         write_tombstone(database, FORGOTTEN)
-        with database.autocommit() as connection:  # a tombstone has no digest; this one does not give itself away
+        with database.autocommit() as connection:  # tombstones have no digest; with one, only the mark tells
             connection.execute(text("UPDATE tickets SET digest = :digest"), {"digest": forgotten_result().digest})
 
         assert store_samples(database, [sample(forgotten_result())]) == 0
 
-    def test_nobody_waits_for_a_ticket_that_is_locked(self, database: Database) -> None:
+    def test_a_locked_ticket_is_skipped_without_waiting(self, database: Database) -> None:
         write_window(database, [result("A")])
         with database.engine.begin() as other:
             other.execute(text("UPDATE tickets SET label = label"))
 
             assert store_samples(database, [sample(result("A"))]) == 0
 
-    def test_of_many_the_first_and_the_newest_stay(self, database: Database) -> None:
-        # The newest as they were before the last statement, which sees no row of its own.
-        assert kept(database, 9, first=2, newest=3) == [0, 1, 5, 6, 7, 8]
+    def test_the_first_and_the_newest_samples_stay(self, database: Database) -> None:
+        # The newest before the last statement, which does not see its own row.
+        assert stored_embeddings(database, 9, first=2, newest=3) == [0, 1, 5, 6, 7, 8]
 
-    def test_few_stay_all(self, database: Database) -> None:
-        assert kept(database, 5, first=2, newest=3) == [0, 1, 2, 3, 4]
+    def test_all_samples_stay_below_the_limits(self, database: Database) -> None:
+        assert stored_embeddings(database, 5, first=2, newest=3) == [0, 1, 2, 3, 4]
 
-    def test_the_latest_are_those_behind_a_sample_and_since_a_time(self, database: Database) -> None:
-        assert kept(database, 4, first=9, newest=9) == [0, 1, 2, 3]
+    def test_the_newest_samples_can_be_limited_by_id_and_time(self, database: Database) -> None:
+        assert stored_embeddings(database, 4, first=9, newest=9) == [0, 1, 2, 3]
         second = first_samples(database, VERSION, limit=2)[-1]
         with database.autocommit() as connection:
             connection.execute(text("UPDATE samples SET sampled_at = now() - interval '1 day' WHERE id % 2 = 0"))
             since = connection.execute(text("SELECT now() - interval '1 hour'")).scalar_one()
 
-        assert [seen.embedding[0] for seen in newest_samples(database, VERSION, limit=9, after=second.id)] == [3, 2]
+        assert [row.embedding[0] for row in newest_samples(database, VERSION, limit=9, after=second.id)] == [3, 2]
         assert len(newest_samples(database, VERSION, limit=9, since=since)) == 2
 
 
@@ -117,27 +117,27 @@ def test_forgetting_a_ticket_deletes_its_samples(triagem: Triagem, database: Dat
     assert triagem("db", "forget", "crm", "4711", "--yes").status == 0
 
     (left,) = rows(database, "samples")
-    assert left["ticket_id"] == _id(database, "neighbour")
+    assert left["ticket_id"] == _ticket_id(database, "neighbour")
 
 
-def _id(database: Database, external_id: str) -> int:
+def _ticket_id(database: Database, external_id: str) -> int:
     return next(int(row["id"]) for row in rows(database, "tickets") if row["external_id"] == external_id)
 
 
-def samples(database: Database) -> int:
+def sample_count(database: Database) -> int:
     return len(rows(database, "samples"))
 
 
-class TestPipe:
-    def test_live_tickets_are_sampled_behind_their_results(
+class TestPipeline:
+    def test_live_tickets_are_sampled_after_their_results(
         self, endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path
     ) -> None:
         Publisher(inbox).publish(source="import", external_id="bulk", text="quero um orçamento", lane=Lane.BULK)
         publish(inbox, 40)
         with running(endpoints, instant_models, embedding_noop, sample_share=1.0):
-            until(lambda: samples(database) == 40)
+            until(lambda: sample_count(database) == 40)
             until(lambda: drained(inbox))
-        assert samples(database) == 40
+        assert sample_count(database) == 40
         (row, *_) = rows(database, "samples")
         assert (row["model_version"], row["embedding"], row["tokens"]) == (VERSION, [4.0, 4.0], 4)
 
@@ -149,48 +149,48 @@ class TestPipe:
 
         publish(inbox, 5)
         with running(endpoints, bert_models, small, sample_share=1.0):
-            until(lambda: samples(database) == 5)
+            until(lambda: sample_count(database) == 5)
         model = small(bert_models / VERSION)
         (expected,) = model.embed(model.tokenize(["minha internet caiu 0"]))
-        (seen,) = (row for row in rows(database, "samples") if row["ticket_id"] == _id(database, "0"))
-        assert seen["embedding"] == pytest.approx(expected, abs=1e-5)
+        (stored_sample,) = (row for row in rows(database, "samples") if row["ticket_id"] == _ticket_id(database, "0"))
+        assert stored_sample["embedding"] == pytest.approx(expected, abs=1e-5)
 
-    def test_with_a_share_of_nothing_none_is_taken(
+    def test_with_a_share_of_zero_nothing_is_sampled(
         self, endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path
     ) -> None:
-        seen: list[int] = []
+        batch_sizes: list[int] = []
 
-        class Watched(EmbeddingNoopModel):
+        class RecordingModel(EmbeddingNoopModel):
             def embed(self, batch: Sequence[Tokens]) -> list[list[float]]:
-                seen.append(len(batch))
+                batch_sizes.append(len(batch))
                 return super().embed(batch)
 
         publish(inbox, 40)
-        with running(endpoints, instant_models, lambda folder: Watched(noop(folder).manifest), sample_share=0):
+        with running(endpoints, instant_models, lambda folder: RecordingModel(noop(folder).manifest), sample_share=0):
             until(lambda: drained(inbox))
-        assert (seen, samples(database)) == ([], 0)
+        assert (batch_sizes, sample_count(database)) == ([], 0)
 
-    @pytest.mark.parametrize("answer", [[float("nan")], []], ids=["what is no number", "rows too few"])
-    def test_embeddings_that_cannot_be_stored_cost_no_ticket(
+    @pytest.mark.parametrize("answer", [[float("nan")], []], ids=["not a number", "too few rows"])
+    def test_embeddings_that_cannot_be_stored_lose_no_ticket(
         self, answer: list[float], endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path
     ) -> None:
-        looked: list[int] = []
+        batch_sizes: list[int] = []
 
-        class Odd(EmbeddingNoopModel):
+        class InvalidEmbeddings(EmbeddingNoopModel):
             def embed(self, batch: Sequence[Tokens]) -> list[list[float]]:
-                looked.append(len(batch))
+                batch_sizes.append(len(batch))
                 return [answer for _ in batch][: len(answer) * len(batch)]
 
-        def odd(folder: Path) -> EmbeddingNoopModel:
-            return Odd(noop(folder).manifest)
+        def load_invalid(folder: Path) -> EmbeddingNoopModel:
+            return InvalidEmbeddings(noop(folder).manifest)
 
         publish(inbox, 40)
-        with running(endpoints, instant_models, odd, sample_share=1.0) as (_, failed):
-            until(lambda: bool(looked))
+        with running(endpoints, instant_models, load_invalid, sample_share=1.0) as (_, failed):
+            until(lambda: bool(batch_sizes))
             publish(inbox, 50)  # ten more than before
             until(lambda: drained(inbox))
             assert not failed.is_set()
-        assert (stored(database), samples(database), dead_letter_rows(database)) == (50, 0, [])
+        assert (stored(database), sample_count(database), dead_letter_rows(database)) == (50, 0, [])
 
     def test_a_database_that_refuses_samples_still_gets_all_results(
         self, endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path
@@ -201,9 +201,9 @@ class TestPipe:
             publish(inbox, 40)
             with (
                 running(endpoints, instant_models, embedding_noop, sample_share=1.0) as (_, failed),
-                capture_logs() as said,
+                capture_logs() as logs,
             ):
-                until(lambda: any(one["event"] == "samples_lost" for one in said))
+                until(lambda: any(entry["event"] == "samples_lost" for entry in logs))
                 publish(inbox, 50)
                 until(lambda: drained(inbox))
                 assert not failed.is_set()

@@ -1,4 +1,4 @@
-"""Searching in texts, in Portuguese and English, and forgetting what was searched."""
+"""Full-text search in Portuguese and English, and deletion of the indexed lexemes."""
 
 import pytest
 from sqlalchemy import text
@@ -6,25 +6,26 @@ from sqlalchemy import text
 from tests.support.builders import NOW
 from tests.support.results import HOUR, names, result
 from triagem.contracts.ticket import PREDICT_SOURCE, Identity
-from triagem.db import Database, search
-from triagem.db.forgetting import delete_related, write_tombstone
-from triagem.db.queries import Filters, list_results
-from triagem.db.retention import purge_texts
-from triagem.db.search import index_queued_tickets
-from triagem.db.window import write_window
+from triagem.db import Database
+from triagem.db.tickets import search
+from triagem.db.tickets.forgetting import delete_related, write_tombstone
+from triagem.db.tickets.queries import Filters, list_results
+from triagem.db.tickets.retention import purge_texts
+from triagem.db.tickets.search import index_queued_tickets
+from triagem.db.tickets.window import write_window
 
 
-def found(database: Database, words: str, filters: Filters = Filters()) -> list[str]:  # noqa: B008
-    return names(list_results(database, filters, limit=50, search=words).rows)
+def search_names(database: Database, query: str, filters: Filters = Filters()) -> list[str]:  # noqa: B008
+    return names(list_results(database, filters, limit=50, search=query).rows)
 
 
-def words_kept(database: Database) -> int:
+def lexeme_count(database: Database) -> int:
     with database.autocommit() as connection:
         return int(connection.execute(text("SELECT count(*) FROM ticket_lexemes")).scalar_one())
 
 
 @pytest.mark.parametrize(
-    ("written", "asked"),
+    ("written", "query"),
     [
         ("Recebi as faturas duas vezes", "fatura"),
         ("Quero um orçamento", "orcamento"),
@@ -36,23 +37,25 @@ def words_kept(database: Database) -> int:
     ],
 )
 def test_a_text_is_found_by_forms_of_its_words_with_or_without_accents_and_by_its_id(
-    database: Database, written: str, asked: str
+    database: Database, written: str, query: str
 ) -> None:
     write_window(database, [result("T-10133", text=written), result("other", text="nada")])
     assert index_queued_tickets(database) == 2
-    assert found(database, asked) == ["T-10133"]
+    assert search_names(database, query) == ["T-10133"]
 
 
-@pytest.mark.parametrize("asked", ["fatura boleto", "the", "'", ":*|!&", "\\", "x" * 300, "%", " "])
-def test_other_words_find_nothing_and_break_nothing(database: Database, asked: str) -> None:
+@pytest.mark.parametrize("query", ["fatura boleto", "the", "'", ":*|!&", "\\", "x" * 300, "%", " "])
+def test_other_words_find_nothing_and_break_nothing(database: Database, query: str) -> None:
     write_window(database, [result("1", text="Recebi a fatura")])
     index_queued_tickets(database)
-    assert found(database, asked) == []
+    assert search_names(database, query) == []
 
 
-@pytest.mark.parametrize("few", [0, 5000], ids=["common words", "rare words"])
-def test_filters_and_pages_go_with_words(database: Database, monkeypatch: pytest.MonkeyPatch, few: int) -> None:
-    monkeypatch.setattr(search, "_MAX_RARE", few)
+@pytest.mark.parametrize("max_rare", [0, 5000], ids=["common words", "rare words"])
+def test_filters_and_pages_work_with_a_search(
+    database: Database, monkeypatch: pytest.MonkeyPatch, max_rare: int
+) -> None:
+    monkeypatch.setattr(search, "_MAX_RARE", max_rare)
     rows = [result(str(number), text="fatura", received_at=NOW - HOUR * number) for number in range(4)]
     write_window(database, [*rows, result("other", text="fatura", label="suporte"), result("none", text="boleto")])
     index_queued_tickets(database)
@@ -63,7 +66,7 @@ def test_filters_and_pages_go_with_words(database: Database, monkeypatch: pytest
     assert rest.after is None
 
 
-def test_a_page_looks_at_so_many_tickets_and_goes_on_from_there(
+def test_a_page_scans_a_limited_number_of_tickets_and_the_next_continues(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_window(
@@ -75,12 +78,12 @@ def test_a_page_looks_at_so_many_tickets_and_goes_on_from_there(
         "ours"
     ]  # a rare word
     monkeypatch.setattr(search, "_MAX_RARE", 0)
-    seen, after = list[list[str]](), None
+    pages, after = list[list[str]](), None
     for _ in range(3):
         page = list_results(database, Filters(), limit=50, search="boleto", scan_limit=2, after=after)
-        seen.append(names(page.rows))
+        pages.append(names(page.rows))
         after = page.after
-    assert seen == [[], [], ["ours"]]
+    assert pages == [[], [], ["ours"]]
     assert list_results(database, Filters(), limit=50, scan_limit=2, after=after).after is None
 
 
@@ -89,37 +92,39 @@ def test_a_revised_text_is_found_by_its_new_words(database: Database) -> None:
     index_queued_tickets(database)
     write_window(database, [result("1", text="boleto", revised_at=NOW)])
     assert index_queued_tickets(database) == 1
-    assert (found(database, "fatura"), found(database, "boleto")) == ([], ["1"])
+    assert (search_names(database, "fatura"), search_names(database, "boleto")) == ([], ["1"])
 
 
-def test_what_is_due_is_done_in_pages_for_so_long(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_queued_tickets_are_indexed_in_pages_within_a_time_budget(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(search, "PAGE", 2)
     write_window(database, [result(str(number)) for number in range(5)])
-    moments = iter([0.0, 0.0, 1.0, 9.0])
-    assert index_queued_tickets(database, budget_s=2, clock=lambda: next(moments)) == 4
+    times = iter([0.0, 0.0, 1.0, 9.0])
+    assert index_queued_tickets(database, budget_s=2, clock=lambda: next(times)) == 4
     assert index_queued_tickets(database) == 1
     assert index_queued_tickets(database) == 0
 
 
-def test_nothing_is_kept_of_a_forgotten_ticket_nor_learned_of_it_later(database: Database) -> None:
+def test_a_forgotten_ticket_loses_its_lexemes_and_is_not_indexed_again(database: Database) -> None:
     write_window(database, [result("1", text="segredo")])
     index_queued_tickets(database)
     write_window(database, [result("1", text="segredo", revised_at=NOW)])
     write_tombstone(database, Identity("zendesk", "1"))
     delete_related(database, Identity("zendesk", "1"))
     index_queued_tickets(database)
-    assert words_kept(database) == 0
+    assert lexeme_count(database) == 0
 
 
-def test_purging_a_text_purges_its_words(database: Database) -> None:
+def test_purging_a_text_purges_its_lexemes(database: Database) -> None:
     write_window(database, [result("old", text="segredo", received_at=NOW - HOUR), result("new", text="segredo")])
     index_queued_tickets(database)
     assert list(purge_texts(database, before=NOW)) == [(1, 1)]
-    assert found(database, "segredo") == ["new"]
-    assert words_kept(database) == 1
+    assert search_names(database, "segredo") == ["new"]
+    assert lexeme_count(database) == 1
 
 
-def test_what_only_asked_for_a_prediction_is_not_searched(database: Database) -> None:
+def test_predict_requests_are_not_indexed(database: Database) -> None:
     write_window(database, [result("1", text="segredo", source=PREDICT_SOURCE)])
     index_queued_tickets(database)
-    assert words_kept(database) == 0
+    assert lexeme_count(database) == 0

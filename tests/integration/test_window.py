@@ -1,4 +1,4 @@
-"""The window's statement on a real Postgres. Each test is named after the sequence that it closes: INV-12 to 17."""
+"""The window's statement on a real Postgres. Each test is named after the sequence that it prevents: INV-12 to 17."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -24,17 +24,16 @@ from tests.support.windows import (
 from triagem.contracts.prediction import Band
 from triagem.contracts.ticket import Lane
 from triagem.db import Database
-from triagem.db.prediction_cache import cached_predictions
-from triagem.db.queries import find_ticket_with_history
-from triagem.db.window import ClassifiedTicket, WindowCounts, deduplicate, write_window
+from triagem.db.tickets.queries import find_ticket_with_history
+from triagem.db.tickets.window import ClassifiedTicket, WindowCounts, cached_predictions, deduplicate, write_window
 
-BOTH_WAYS: Final = pytest.mark.parametrize("turn", [1, -1], ids=["in order", "in reverse"])
+BOTH_WAYS: Final = pytest.mark.parametrize("order", [1, -1], ids=["in order", "in reverse"])
 
 
 _drawn = count()
 
 
-def _shown(database: Database) -> Any:
+def _ticket_detail(database: Database) -> Any:
     return find_ticket_with_history(database, "zendesk", "4711")
 
 
@@ -50,27 +49,29 @@ class TestOneRowPerIdentity:
         assert history(database) == {("C", "v1.0.0")}
 
     def test_a_ticket_is_stored_as_it_is(self, database: Database) -> None:
-        given_in = doubtful(
+        submitted = doubtful(
             "Olá\n\n“não funciona” 🙁 \\ ' % :x", metadata={"vip": True, "tags": ["a", None, 1.5, {"ü": ""}]}
         )
 
-        assert write_window(database, [given_in]) == WindowCounts(predictions=1, alerts=1)
+        assert write_window(database, [submitted]) == WindowCounts(predictions=1, alerts=1)
 
         (row,) = rows(database, "tickets")
-        (said,) = rows(database, "predictions")
-        assert (row["text"], row["metadata"]) == (given_in.ticket.text, given_in.ticket.metadata)
+        (prediction,) = rows(database, "predictions")
+        assert (row["text"], row["metadata"]) == (submitted.ticket.text, submitted.ticket.metadata)
         assert (row["revised_at"], row["received_at"], row["classified_at"]) == (YESTERDAY, NOW, NOW)
-        assert said.pop("latency_s") > 0
-        assert said == {name: row[name] for name in said if name != "ticket_id"} | {"ticket_id": row["id"]}
-        assert (said["probabilities"], said["band"]) == ({"venda": 0.6, "other": 0.4}, "review")
+        assert prediction.pop("latency_s") > 0
+        assert prediction == {name: row[name] for name in prediction if name != "ticket_id"} | {
+            "ticket_id": row["id"]
+        }
+        assert (prediction["probabilities"], prediction["band"]) == ({"venda": 0.6, "other": 0.4}, "review")
 
-    def test_an_empty_window_asks_nothing_of_the_database(self) -> None:
+    def test_an_empty_window_does_not_query_the_database(self) -> None:
         with Database("postgresql://nobody@127.0.0.1:1/nowhere") as unreachable:
             assert write_window(unreachable, []) == NO_CHANGES
 
 
 class TestRedelivery:
-    """INV-14: what comes again, for whatever reason, changes nothing."""
+    """INV-14: a redelivery, for whatever reason, changes nothing."""
 
     def test_a_redelivered_window_changes_no_row(self, database: Database) -> None:
         window = [doubtful(external_id=str(n), lane=lane) for n, lane in enumerate([Lane.LIVE, Lane.BULK] * 10)]
@@ -101,10 +102,10 @@ class TestRedelivery:
         assert effective_result(database).received_at == NOW
 
     @BOTH_WAYS
-    def test_received_at_is_the_first_receipt_within_a_window_too(self, database: Database, turn: int) -> None:
+    def test_received_at_is_the_first_receipt_within_a_window_too(self, database: Database, order: int) -> None:
         window = [result("A", minute=1), replace(result("B", minute=2), received_at=NOW + timedelta(hours=1))]
 
-        write_window(database, window[::turn])
+        write_window(database, window[::order])
 
         assert current(database)[0] == "B"
         assert effective_result(database).received_at == NOW
@@ -124,16 +125,16 @@ class TestForwardOnly:
 
     @BOTH_WAYS
     def test_of_two_texts_with_one_revision_time_the_higher_digest_wins_in_any_order(
-        self, database: Database, turn: int
+        self, database: Database, order: int
     ) -> None:
         lower, higher = sorted("AB", key=digest)
 
-        for words in (lower, higher)[::turn]:
-            write_window(database, [result(words)])
+        for content in (lower, higher)[::order]:
+            write_window(database, [result(content)])
 
         assert current(database)[0] == higher
 
-    def test_a_late_worker_with_the_former_epoch_changes_nothing_current(self, database: Database) -> None:
+    def test_a_late_worker_with_the_previous_epoch_changes_nothing_current(self, database: Database) -> None:
         write_window(database, [result("A", model="v1.1.0", epoch=2)])
         (before,) = rows(database, "tickets")
 
@@ -142,7 +143,7 @@ class TestForwardOnly:
         assert rows(database, "tickets") == [before]
         assert history(database) == {("A", "v1.0.0"), ("A", "v1.1.0")}
 
-    def test_a_late_worker_with_the_former_epoch_still_brings_a_newer_text(self, database: Database) -> None:
+    def test_a_late_worker_with_the_previous_epoch_still_brings_a_newer_text(self, database: Database) -> None:
         write_window(database, [result("A", minute=1, model="v1.1.0", epoch=2)])
 
         write_window(database, [result("B", minute=2, model="v1.0.0", epoch=1)])
@@ -161,8 +162,8 @@ class TestForwardOnly:
         assert history(database) == {("A", "v1.0.0"), ("A", "v1.1.0")}
 
     def test_a_text_that_is_edited_and_edited_back_is_current_again(self, database: Database) -> None:
-        for minute, words in enumerate("ABA"):
-            write_window(database, [result(words, minute=minute)])
+        for minute, content in enumerate("ABA"):
+            write_window(database, [result(content, minute=minute)])
 
         (row,) = rows(database, "tickets")
         assert (row["text"], row["revised_at"]) == ("A", YESTERDAY + timedelta(minutes=2))
@@ -173,24 +174,24 @@ class TestForwardOnly:
         write_window(database, [first])
         write_window(database, [result("B", minute=1)])
 
-        said, when = cached_predictions(database, [("zendesk", "4711", digest("A"))], "v1.0.0")[0]
-        assert (said, when) == (first.prediction, first.classified_at)
+        cached, classified_at = cached_predictions(database, [("zendesk", "4711", digest("A"))], "v1.0.0")[0]
+        assert (cached, classified_at) == (first.prediction, first.classified_at)
         assert (
-            write_window(database, [replace(result("A", minute=2), prediction=said, classified_at=when)])
+            write_window(database, [replace(result("A", minute=2), prediction=cached, classified_at=classified_at)])
             == NO_CHANGES
         )
 
         row = effective_result(database)
         assert (row.label, row.confidence, row.classified_at) == ("suporte", 0.6543210987654321, NOW)
-        assert [one["is_current"] for one in _shown(database).history if one["label"] == "suporte"] == [True]
+        assert [row["is_current"] for row in _ticket_detail(database).history if row["label"] == "suporte"] == [True]
 
-    def test_known_is_of_this_ticket_this_text_and_this_version_alone(self, database: Database) -> None:
+    def test_cached_predictions_match_ticket_text_and_version(self, database: Database) -> None:
         write_window(database, [result("A", external_id="1"), result("B", external_id="2")])
 
-        asked = [("zendesk", "1", digest("B")), ("zendesk", "2", digest("B")), ("hubspot", "1", digest("A"))]
+        texts = [("zendesk", "1", digest("B")), ("zendesk", "2", digest("B")), ("hubspot", "1", digest("A"))]
 
-        assert list(cached_predictions(database, asked, "v1.0.0")) == [1]
-        assert cached_predictions(database, asked, "v1.1.0") == {}
+        assert list(cached_predictions(database, texts, "v1.0.0")) == [1]
+        assert cached_predictions(database, texts, "v1.1.0") == {}
         assert cached_predictions(database, [], "v1.0.0") == {}
 
     @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -222,7 +223,7 @@ class TestForwardOnly:
             write_window(database, window)
 
         arrived = [row for window in windows for row in window]
-        found = [row for row in rows(database, "tickets") if row["external_id"] == name]
-        assert [(row["revised_at"], row["digest"], row["epoch"]) for row in found] == [
+        stored = [row for row in rows(database, "tickets") if row["external_id"] == name]
+        assert [(row["revised_at"], row["digest"], row["epoch"]) for row in stored] == [
             row.rank for row in deduplicate(arrived)
         ]

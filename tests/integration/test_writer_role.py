@@ -1,4 +1,4 @@
-"""What the login `worker`, a member of `triagem_writer`, can do: all that programs do with rows, and nothing else."""
+"""The login `worker`, a member of `triagem_writer`, can do all that programs do with rows and nothing else."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -15,11 +15,11 @@ from tests.support.waiting import until
 from triagem.cli.stack import Endpoints
 from triagem.contracts.ticket import Lane
 from triagem.db import Database
-from triagem.db.tables import Base
+from triagem.db.schema import metadata
 from triagem.db.upgrade import require_current
 from triagem.inbox import Inbox
 
-TABLES = sorted(Base.metadata.tables)
+TABLES = sorted(metadata.tables)
 COMMANDS = (
     "results",
     "show crm 0",
@@ -50,11 +50,11 @@ def worker(endpoints: Endpoints) -> Iterator[psycopg.Connection]:
         yield session
 
 
-def test_the_whole_pipe_works_as_it(
+def test_the_whole_pipeline_works_with_it(
     endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path
 ) -> None:
-    with Database(endpoints.writer_url) as own:
-        require_current(own)
+    with Database(endpoints.writer_url) as writer_database:
+        require_current(writer_database)
     publish(inbox, 50)
     publish(inbox, 50)
     inbox.put(Lane.BULK, [b"no ticket"])
@@ -64,7 +64,7 @@ def test_the_whole_pipe_works_as_it(
     assert stored(database) == 50
 
 
-def test_the_commands_that_read_and_change_rows_work_as_it(
+def test_the_commands_that_read_and_change_rows_work_with_it(
     triagem: Triagem, endpoints: Endpoints, inbox: Inbox, instant_models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish(inbox, 2)
@@ -78,7 +78,7 @@ def test_the_commands_that_read_and_change_rows_work_as_it(
     assert {command: answer.err for command, answer in answers.items() if answer.status} == {}
 
 
-def test_exactly_this_is_granted_to_it(worker: psycopg.Connection) -> None:
+def test_only_row_privileges_are_granted(worker: psycopg.Connection) -> None:
     granted = worker.execute("""
         SELECT relname, privilege_type
         FROM (SELECT relname, relacl FROM pg_class WHERE relnamespace = 'public'::regnamespace
@@ -94,7 +94,7 @@ def test_exactly_this_is_granted_to_it(worker: psycopg.Connection) -> None:
 
 
 @pytest.mark.parametrize("table", TABLES)
-def test_it_changes_no_table(worker: psycopg.Connection, table: str) -> None:
+def test_it_cannot_change_tables(worker: psycopg.Connection, table: str) -> None:
     for statement in (
         "DROP TABLE {}",
         "TRUNCATE {}",
@@ -119,6 +119,6 @@ def test_it_changes_no_table(worker: psycopg.Connection, table: str) -> None:
         "COPY tickets TO PROGRAM 'cat'",
     ],
 )
-def test_it_makes_nothing_and_becomes_nobody_else(worker: psycopg.Connection, statement: str) -> None:
+def test_it_can_create_nothing_and_cannot_change_roles(worker: psycopg.Connection, statement: str) -> None:
     with pytest.raises(InsufficientPrivilege):
         worker.execute(statement.encode())

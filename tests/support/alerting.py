@@ -6,8 +6,8 @@ from typing import Final
 from sqlalchemy import text
 
 from tests.support.delivery import KEY
-from triagem.alerts.rules_file import AlertRules, load
 from triagem.db import Database
+from triagem.notify.alert_rules import AlertRules, load
 
 RULES: Final = """
 [rules.doubtful]

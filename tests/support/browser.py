@@ -12,9 +12,9 @@ from typing import Any, Final
 import pytest
 import uvicorn
 
-from triagem.cli.stack.ports import choose_port
-from triagem.gateway.address import listen
+from triagem.cli.stack.state import choose_port
 from triagem.gateway.app import create_app
+from triagem.gateway.serve import listen
 from triagem.gateway.services import Services
 
 _NAMES: Final = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")

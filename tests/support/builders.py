@@ -12,12 +12,11 @@ from tests.support.engines import NoopModel
 from triagem.contracts.model import DataInfo, Manifest, Tokens
 from triagem.contracts.prediction import Band, Prediction
 from triagem.contracts.ticket import EARLIEST_REVISION, Lane, Ticket
-from triagem.db.window import ClassifiedTicket
+from triagem.db.tickets.window import ClassifiedTicket
 from triagem.inbox import Entry, Inbox, InboxSettings
 from triagem.producer.ticket_fields import TicketFields
 from triagem.registry import Registry
-from triagem.worker.batch import MicroBatch, PreparedTicket
-from triagem.worker.models import ServedModel
+from triagem.worker.batch import MicroBatch, NewTicket, ServedModel
 
 NOW: Final = datetime(2026, 11, 22, 12, tzinfo=UTC)
 YESTERDAY: Final = NOW - timedelta(days=1)
@@ -71,7 +70,7 @@ def entry(number: int = 1, lane: Lane = Lane.LIVE) -> Entry:
 def micro_batch(size: int, lane: Lane = Lane.LIVE) -> MicroBatch:
     """A micro-batch of `size` tickets of a lane."""
     running = ServedModel(NoopModel(manifest()), epoch=1)
-    prepared = PreparedTicket(entry(lane=lane), ticket(), digest=b"", tokens=Tokens(ids=(1,), truncated=False))
+    prepared = NewTicket(entry(lane=lane), "", tokens=Tokens(ids=(1,), truncated=False), ticket=ticket())
     return MicroBatch(running, [prepared] * size)
 
 
@@ -126,7 +125,7 @@ class Clock:
         self.now += seconds
 
 
-class Hurried(threading.Event):
+class InstantEvent(threading.Event):
     """An event whose `wait` returns at once: it records the timeouts, and calls `instead`."""
 
     def __init__(self, instead: Callable[[], None] = lambda: None) -> None:

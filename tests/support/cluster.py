@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from starlette.testclient import TestClient
 
-from triagem.cli.bench.cluster import Autoscaler
+from bench.cluster import Autoscaler
 from triagem.cli.processes import WorkerProcess
 
 

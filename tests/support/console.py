@@ -5,7 +5,7 @@ from typing import Any
 
 from starlette.testclient import TestClient
 
-from triagem.db.api_keys import Scope, create_key
+from triagem.db.auth import Scope, create_key
 from triagem.gateway.app import create_app
 from triagem.gateway.services import Services
 

@@ -26,7 +26,7 @@ def refused(leaf: type[TriagemError], says: str | None = None, *, secret: str = 
     assert [leak for leak in (secret, PASSWORD, SECRET_TEXT) if leak in output] == []
 
 
-def ask(url: str) -> None:
+def connect_and_query(url: str) -> None:
     """Connect and run a query."""
     with Database(url) as database, database.autocommit() as connection:
         connection.execute(text("SELECT 1"))

@@ -4,7 +4,7 @@ from tests.support.builders import ticket
 from triagem.contracts.ticket import Lane
 from triagem.contracts.wire import encode
 from triagem.db import Database
-from triagem.db.dead_letters import insert_dead_letter
+from triagem.db.tickets.dead_letters import insert_dead_letter
 
 
 def payload_of(name: str, text: str = "my card number is 4111", *, source: str = "crm") -> bytes:

@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from tests.support.receiver import ReceivedRequest
 from triagem.db import Database
-from triagem.db.deliveries import list_deliveries
+from triagem.db.outbox.deliveries import list_deliveries
 
 KEY: Final = base64.b64encode(b"k" * 32).decode()
 TOKEN: Final = "a-token-of-twenty-chars"

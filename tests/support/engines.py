@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from triagem.cli.bench.noop_engines import NoopModel, noop
+from bench.noop_engines import NoopModel, noop
 from triagem.contracts.model import Tokens
 
 __all__ = [

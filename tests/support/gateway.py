@@ -7,10 +7,9 @@ from starlette.testclient import TestClient
 
 from tests.support.builders import NOW
 from triagem.db import Database
-from triagem.db.api_keys import Scope, create_key
+from triagem.db.auth import Scope, create_key
 from triagem.gateway.app import create_app
-from triagem.gateway.services import Services
-from triagem.gateway.settings import GatewaySettings
+from triagem.gateway.services import GatewaySettings, Services
 from triagem.inbox import Inbox
 from triagem.producer.crm import CrmConfig
 from triagem.registry import Registry

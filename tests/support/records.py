@@ -33,6 +33,7 @@ def record(
     trained_on: Iterable[int] = (),
     gaps: tuple[str, ...] = (),
     confidence: float = 0.9,
+    leaked: int = 0,
     **metrics: float,
 ) -> VersionRecord:
     """A version that predicts all test rows correctly, except those in `wrong`."""
@@ -46,5 +47,6 @@ def record(
         predictions={row.digest: row for row in rows_scored},
         trained_on={f"{row:064x}" for row in trained_on},
         metrics={"mflops_per_token": 20.0} | metrics,
+        leaked=leaked,
         gaps=gaps,
     )

@@ -12,8 +12,8 @@ from triagem.contracts.prediction import Band, Prediction
 from triagem.contracts.result import ResultPage
 from triagem.contracts.ticket import Lane
 from triagem.db import Database
-from triagem.db.queries import Filters, list_results
-from triagem.db.window import ClassifiedTicket
+from triagem.db.tickets.queries import Filters, list_results
+from triagem.db.tickets.window import ClassifiedTicket
 
 HOUR = timedelta(hours=1)
 

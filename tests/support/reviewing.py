@@ -9,7 +9,7 @@ from triagem.contracts.prediction import Band
 from triagem.contracts.ticket import Identity
 from triagem.db import Database
 from triagem.db.reviews import ReviewRef, ReviewTask, draw_tasks, record_review
-from triagem.db.window import ClassifiedTicket
+from triagem.db.tickets.window import ClassifiedTicket
 
 NOW: Final = datetime.now(UTC) - timedelta(hours=1)
 SINCE: Final = NOW - timedelta(days=30)

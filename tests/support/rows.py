@@ -4,7 +4,7 @@ import json
 import random
 from typing import Final
 
-from triagem.trainer.data import Row
+from triagem.trainer.data.rows import Row
 
 SMALL_ROWS: Final = [
     ("minha internet caiu", "suporte"),

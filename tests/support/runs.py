@@ -10,9 +10,9 @@ from tests.support.waiting import until
 from tests.support.windows import result
 from triagem.db import Database, runs
 from triagem.db.runs import ReclassifyRun
-from triagem.db.window import write_window
+from triagem.db.tickets.window import write_window
 from triagem.inbox import Inbox
-from triagem.producer.reclassify.advance import advance_run
+from triagem.ops.reclassify import advance_run
 from triagem.registry import Registry
 
 

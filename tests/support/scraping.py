@@ -15,7 +15,7 @@ from tests.support.manifests import ROOT
 from tests.support.waiting import until
 from triagem.cli.processes import WorkerProcess
 from triagem.cli.stack import Endpoints
-from triagem.cli.stack.ports import choose_port
+from triagem.cli.stack.state import choose_port
 
 PROCESSES = ("worker", "ops", "gateway")
 

@@ -13,7 +13,7 @@ from triagem.contracts.model import ROWS_FILE, SplitDigests
 from triagem.contracts.ticket import Identity
 from triagem.db import Database
 from triagem.db.reviews import record_review
-from triagem.db.window import write_window
+from triagem.db.tickets.window import write_window
 from triagem.registry import Registry
 
 

@@ -11,8 +11,8 @@ from triagem.contracts.prediction import Band, Prediction
 from triagem.contracts.result import Result
 from triagem.contracts.ticket import Lane
 from triagem.db import Database
-from triagem.db.queries import Filters, list_results
-from triagem.db.window import ClassifiedTicket, WindowCounts
+from triagem.db.tickets.queries import Filters, list_results
+from triagem.db.tickets.window import ClassifiedTicket, WindowCounts
 
 TABLES: Final = ("tickets", "predictions", "alerts", "reviews")
 

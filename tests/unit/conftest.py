@@ -1,4 +1,4 @@
-"""What unit tests of several files share."""
+"""Fixtures of several unit test files."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +11,7 @@ from tests.support.registries import Files
 
 @pytest.fixture
 def empty_memory() -> Iterator[None]:
-    """fsspec's store in this process' memory, emptied afterwards."""
+    """Empties fsspec's in-memory store after the test."""
     yield
     MemoryFileSystem.store.clear()
     MemoryFileSystem.pseudo_dirs[:] = [""]
@@ -19,5 +19,5 @@ def empty_memory() -> Iterator[None]:
 
 @pytest.fixture(params=["folder", "memory"])
 def either_files(request: pytest.FixtureRequest, tmp_path: Path, empty_memory: None) -> Files:
-    """Where a registry lies: in a folder, or in a store that only fsspec knows. A test that uses it runs twice."""
+    """The location of a registry: a folder, or a store that only fsspec knows. A test that uses it runs twice."""
     return Files("memory://bucket/models" if request.param == "memory" else str(tmp_path / "models"))

@@ -1,4 +1,4 @@
-"""Accuracy from few verdicts: what is counted, how it is weighted, and whether the interval keeps its promise."""
+"""Accuracy from few reviews: what counts, how it is weighted, and whether the interval covers the true value."""
 
 import random
 from collections import Counter, defaultdict
@@ -13,91 +13,99 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.builders import NOW
-from triagem.db.accuracy import AccuracyEstimate, ReviewedText, SamplingRound, estimate_accuracy, wilson_interval
+from triagem.db.reviews.accuracy import (
+    AccuracyEstimate,
+    ReviewedText,
+    SamplingRound,
+    estimate_accuracy,
+    wilson_interval,
+)
 
 EARLY, LATE = NOW - timedelta(days=20), NOW - timedelta(days=1)
-BEGINNING = NOW - timedelta(days=30)
+START = NOW - timedelta(days=30)
 
 
-def sampled(right: bool | None = True, *, came: datetime = EARLY, inclusion: float = 0.1) -> ReviewedText:
+def sampled(right: bool | None = True, *, received_at: datetime = EARLY, inclusion: float = 0.1) -> ReviewedText:
     """The review of a randomly sampled text."""
-    return ReviewedText(right, came, came, inclusion)
+    return ReviewedText(right, received_at, received_at, inclusion)
 
 
-def doubt(right: bool | None = True) -> ReviewedText:
-    """The verdict on a text that was asked about because the model was unsure."""
+def doubtful(right: bool | None = True) -> ReviewedText:
+    """The review of a text that was selected because the model was unsure."""
     return ReviewedText(right, EARLY, EARLY, None)
 
 
 class TestCounting:
     def test_strata_are_weighted_by_their_texts_not_by_their_reviews(self) -> None:
-        found = estimate_accuracy(
+        estimate = estimate_accuracy(
             {"unsure": 100, "sure": 900}, {"unsure": [sampled(False)] * 50, "sure": [sampled()] * 10}, []
         )
 
-        assert found is not None
-        assert found.value == pytest.approx(0.9)
-        assert (found.texts, found.reviews) == (1000, 60)
+        assert estimate is not None
+        assert estimate.value == pytest.approx(0.9)
+        assert (estimate.texts, estimate.reviews) == (1000, 60)
 
     def test_reviews_of_doubtful_texts_say_nothing_about_the_others(self) -> None:
-        answers = {"unsure": [doubt(False)] * 50 + [sampled()] * 10, "sure": [sampled()] * 10}
+        reviews = {"unsure": [doubtful(False)] * 50 + [sampled()] * 10, "sure": [sampled()] * 10}
 
-        found = estimate_accuracy({"unsure": 100, "sure": 900}, answers, [])
+        estimate = estimate_accuracy({"unsure": 100, "sure": 900}, reviews, [])
 
-        assert found is not None
-        assert (found.value, found.reviews, found.uncounted) == (1.0, 20, 50)
+        assert estimate is not None
+        assert (estimate.value, estimate.reviews, estimate.uncounted) == (1.0, 20, 50)
 
     def test_if_all_texts_are_reviewed_the_accuracy_is_exact(self) -> None:
-        found = estimate_accuracy({"asked": 10}, {"asked": [doubt(False)] * 4 + [doubt()] * 5 + [sampled()]}, [])
+        estimate = estimate_accuracy(
+            {"asked": 10}, {"asked": [doubtful(False)] * 4 + [doubtful()] * 5 + [sampled()]}, []
+        )
 
-        assert found is not None
-        assert found.value == found.low == found.high == pytest.approx(0.6)
+        assert estimate is not None
+        assert estimate.value == estimate.low == estimate.high == pytest.approx(0.6)
 
     def test_unclear_reviews_are_counted_separately(self) -> None:
-        found = estimate_accuracy({"sure": 900}, {"sure": [sampled(), sampled(False), sampled(None)]}, [])
+        estimate = estimate_accuracy({"sure": 900}, {"sure": [sampled(), sampled(False), sampled(None)]}, [])
 
-        assert found is not None
-        assert (found.value, found.reviews, found.unclear) == (0.5, 2, 1)
+        assert estimate is not None
+        assert (estimate.value, estimate.reviews, estimate.unclear) == (0.5, 2, 1)
 
     def test_a_stratum_without_reviews_may_have_any_accuracy(self) -> None:
-        found = estimate_accuracy({"unsure": 500, "sure": 500}, {"sure": [sampled()] * 500}, [])
+        estimate = estimate_accuracy({"unsure": 500, "sure": 500}, {"sure": [sampled()] * 500}, [])
 
-        assert found is not None
-        assert (found.value, found.low, found.high) == (0.75, 0.5, 1.0)
+        assert estimate is not None
+        assert (estimate.value, estimate.low, estimate.high) == (0.75, 0.5, 1.0)
 
-    @pytest.mark.parametrize("answers", [{}, {"unsure": [doubt()] * 9}, {"sure": [sampled(None)]}])
-    def test_without_a_verdict_that_counts_there_is_no_estimate(self, answers: dict[str, list[ReviewedText]]) -> None:
-        assert estimate_accuracy({"unsure": 100, "sure": 900}, answers, []) is None
+    @pytest.mark.parametrize("reviews", [{}, {"unsure": [doubtful()] * 9}, {"sure": [sampled(None)]}])
+    def test_without_a_verdict_that_counts_there_is_no_estimate(self, reviews: dict[str, list[ReviewedText]]) -> None:
+        assert estimate_accuracy({"unsure": 100, "sure": 900}, reviews, []) is None
 
 
 class TestWeights:
-    """Of early texts a tenth was drawn, of late ones a hundredth: each late one stands for ten times as many."""
+    """A tenth of the early texts was sampled, a hundredth of the late ones: a late text has ten times the weight."""
 
-    ROUNDS = (SamplingRound(EARLY, BEGINNING, 0.1), SamplingRound(NOW, BEGINNING, 0.01))
+    ROUNDS = (SamplingRound(EARLY, START, 0.1), SamplingRound(NOW, START, 0.01))
 
     def test_a_text_is_weighted_by_its_inverse_sampling_probability(self) -> None:
-        answers = {"sure": [sampled()] * 10 + [sampled(False, came=LATE, inclusion=0.01)]}
+        reviews = {"sure": [sampled()] * 10 + [sampled(False, received_at=LATE, inclusion=0.01)]}
 
-        found = estimate_accuracy({"sure": 200}, answers, self.ROUNDS)
+        estimate = estimate_accuracy({"sure": 200}, reviews, self.ROUNDS)
 
-        assert found is not None
-        assert found.value == pytest.approx(100 / (100 + 100))
+        assert estimate is not None
+        assert estimate.value == pytest.approx(100 / (100 + 100))
 
     def test_a_later_round_with_a_higher_threshold_counts_for_earlier_texts_too(self) -> None:
-        answers = {"sure": [sampled()] * 10 + [sampled(False, came=LATE, inclusion=0.2)]}
+        reviews = {"sure": [sampled()] * 10 + [sampled(False, received_at=LATE, inclusion=0.2)]}
 
-        found = estimate_accuracy({"sure": 200}, answers, [*self.ROUNDS, SamplingRound(NOW, BEGINNING, 0.2)])
+        estimate = estimate_accuracy({"sure": 200}, reviews, [*self.ROUNDS, SamplingRound(NOW, START, 0.2)])
 
-        assert found is not None
-        assert found.value == pytest.approx(10 / 11)
+        assert estimate is not None
+        assert estimate.value == pytest.approx(10 / 11)
 
     def test_a_later_round_among_newer_texts_does_not_count_for_earlier_ones(self) -> None:
-        answers = {"sure": [sampled(), sampled(False, came=LATE, inclusion=0.2)]}
+        reviews = {"sure": [sampled(), sampled(False, received_at=LATE, inclusion=0.2)]}
 
-        found = estimate_accuracy({"sure": 200}, answers, [*self.ROUNDS, SamplingRound(NOW, LATE, 0.2)])
+        estimate = estimate_accuracy({"sure": 200}, reviews, [*self.ROUNDS, SamplingRound(NOW, LATE, 0.2)])
 
-        assert found is not None
-        assert found.value == pytest.approx(10 / (10 + 5))
+        assert estimate is not None
+        assert estimate.value == pytest.approx(10 / (10 + 5))
 
 
 class TestInterval:
@@ -121,7 +129,7 @@ class Text(NamedTuple):
     """A text of the simulation."""
 
     number: int
-    came: datetime
+    received_at: datetime
     confidence: float
     right: bool
     rank: float
@@ -131,56 +139,64 @@ class Text(NamedTuple):
         return self.confidence < 0.7
 
 
-class People:
-    """Selects texts for review, four in five unsure and one in five at random, like `triagem.db.review_sampling`."""
+class Reviewers:
+    """Selects texts for review, four in five unsure and one in five at random, like `triagem.db.reviews.sampling`."""
 
     def __init__(self) -> None:
-        self.asked = set[int]()
+        self.selected = set[int]()
         self.sampled = dict[int, float]()
         self.rounds = list[SamplingRound]()
 
-    def ask(self, texts: list[Text], now: datetime, questions: int, chance: random.Random) -> None:
-        """A session."""
-        random_count = sum(chance.random() < 0.2 for _ in range(questions))
-        waiting = sorted((text.rank, text.number) for text in texts if text.number not in self.sampled)
-        for (_, number), (threshold, _) in pairwise(waiting[: random_count + 1]):
+    def select(self, texts: list[Text], now: datetime, size: int, rng: random.Random) -> None:
+        """One review session."""
+        random_count = sum(rng.random() < 0.2 for _ in range(size))
+        by_rank = sorted((text.rank, text.number) for text in texts if text.number not in self.sampled)
+        for (_, number), (threshold, _) in pairwise(by_rank[: random_count + 1]):
             self.sampled[number] = threshold
-            self.rounds.append(SamplingRound(now, BEGINNING, threshold))
-        self.asked.update(self.sampled)
+            self.rounds.append(SamplingRound(now, START, threshold))
+        self.selected.update(self.sampled)
         unsure = sorted(
-            (text.confidence, text.number) for text in texts if text.unsure and text.number not in self.asked
+            (text.confidence, text.number) for text in texts if text.unsure and text.number not in self.selected
         )
-        self.asked.update(number for _, number in unsure[: questions - random_count])
+        self.selected.update(number for _, number in unsure[: size - random_count])
 
 
-def review(chance: random.Random, questions: int) -> tuple[float, AccuracyEstimate, tuple[float, float]]:
-    """Three weeks in which the model gets worse and people ask less and less: the truth, our estimate, and the
-    interval of the plain mean."""
-    texts, people = list[Text](), People()
+def simulate(rng: random.Random, questions: int) -> tuple[float, AccuracyEstimate, tuple[float, float]]:
+    """Simulate three weeks in which the model gets worse and people review less: the true accuracy, our estimate, and
+    the interval of the plain mean."""
+    texts, reviewers = list[Text](), Reviewers()
     for week in range(3):
         for _ in range(600):
-            confidence = 0.5 + 0.5 * chance.betavariate(3, 1)
-            right = chance.random() < confidence - 0.05 * week
-            came = BEGINNING + timedelta(days=7 * week)
-            texts.append(Text(len(texts), came, confidence, right, chance.random()))
-        people.ask(texts, BEGINNING + timedelta(days=7 * week + 6), questions * (3 - week) // 6, chance)
-    edge = min((text.confidence for text in texts if text.unsure and text.number not in people.asked), default=1.0)
-    counts, answers = Counter[str](), defaultdict[str, list[ReviewedText]](list)
+            confidence = 0.5 + 0.5 * rng.betavariate(3, 1)
+            right = rng.random() < confidence - 0.05 * week
+            received_at = START + timedelta(days=7 * week)
+            texts.append(Text(len(texts), received_at, confidence, right, rng.random()))
+        reviewers.select(texts, START + timedelta(days=7 * week + 6), questions * (3 - week) // 6, rng)
+    confidence_limit = min(
+        (text.confidence for text in texts if text.unsure and text.number not in reviewers.selected), default=1.0
+    )
+    counts, reviews = Counter[str](), defaultdict[str, list[ReviewedText]](list)
     for text in texts:
-        stratum = "sure" if not text.unsure else "asked" if text.confidence < edge else "unsure"
+        stratum = "sure" if not text.unsure else "asked" if text.confidence < confidence_limit else "unsure"
         counts[stratum] += 1
-        if text.number in people.asked:
-            answers[stratum].append(ReviewedText(text.right, text.came, text.came, people.sampled.get(text.number)))
-    found = estimate_accuracy(counts, answers, people.rounds)
-    assert found is not None
-    asked = [text.right for text in texts if text.number in people.asked]
-    return sum(text.right for text in texts) / len(texts), found, wilson_interval(sum(asked) / len(asked), len(asked))
+        if text.number in reviewers.selected:
+            reviews[stratum].append(
+                ReviewedText(text.right, text.received_at, text.received_at, reviewers.sampled.get(text.number))
+            )
+    estimate = estimate_accuracy(counts, reviews, reviewers.rounds)
+    assert estimate is not None
+    selected = [text.right for text in texts if text.number in reviewers.selected]
+    return (
+        sum(text.right for text in texts) / len(texts),
+        estimate,
+        wilson_interval(sum(selected) / len(selected), len(selected)),
+    )
 
 
 @pytest.mark.parametrize("questions", [150, 400])
 def test_the_interval_holds_the_truth_where_the_plain_mean_of_the_verdicts_does_not(questions: int) -> None:
-    reviews = [review(random.Random(seed), questions) for seed in range(100)]
+    simulations = [simulate(random.Random(seed), questions) for seed in range(100)]
 
-    assert sum(found.low <= truth <= found.high for truth, found, _ in reviews) >= 0.9 * len(reviews)
-    assert sum(low <= truth <= high for truth, _, (low, high) in reviews) < 0.2 * len(reviews)
-    assert abs(fmean(found.value - truth for truth, found, _ in reviews)) < 0.01
+    assert sum(estimate.low <= truth <= estimate.high for truth, estimate, _ in simulations) >= 0.9 * len(simulations)
+    assert sum(low <= truth <= high for truth, _, (low, high) in simulations) < 0.2 * len(simulations)
+    assert abs(fmean(estimate.value - truth for truth, estimate, _ in simulations)) < 0.01

@@ -1,8 +1,8 @@
-"""What people agree on."""
+"""The label that a text's reviewers agree on."""
 
 import pytest
 
-from triagem.db.agreed_labels import Exclusion, majority_label
+from triagem.db.reviews.agreed_labels import Exclusion, majority_label
 
 
 @pytest.mark.parametrize(

@@ -1,57 +1,57 @@
-"""What is too much: the seed's four limits, an old ticket, no worker; and what too few tickets prove."""
+"""System alert limits: four of the original specification, oldest ticket, no worker; and the minimum of tickets."""
 
 from dataclasses import replace
 
 import pytest
 from pydantic import ValidationError
 
-from triagem.alerts.monitor import MonitorSettings, SystemSnapshot, measure
-from triagem.db.monitoring import LiveStats
+from triagem.db.outbox.monitoring import LiveStats
+from triagem.notify.monitor import MonitorSettings, SystemSnapshot, measure
 
-WELL = SystemSnapshot(LiveStats(1000, 200, 10, 1000, 0.5), workers=1, memory=0.8, oldest_s=300.0, paused=False)
-EVERYTHING = {"unsure-share", "error-rate", "latency", "memory", "oldest-ticket", "no-worker"}
+HEALTHY = SystemSnapshot(LiveStats(1000, 200, 10, 1000, 0.5), workers=1, memory=0.8, oldest_s=300.0, paused=False)
+ALL_KINDS = {"unsure-share", "error-rate", "latency", "memory", "oldest-ticket", "no-worker"}
 
 
-def verdicts(seen: SystemSnapshot) -> dict[str, bool]:
-    return {one.kind: one.bad for one in measure(seen, MonitorSettings())}
+def bad_by_kind(snapshot: SystemSnapshot) -> dict[str, bool]:
+    return {measurement.kind: measurement.bad for measurement in measure(snapshot, MonitorSettings())}
 
 
 def test_values_at_their_limits_are_healthy() -> None:
-    assert verdicts(WELL) == dict.fromkeys(EVERYTHING, False)
+    assert bad_by_kind(HEALTHY) == dict.fromkeys(ALL_KINDS, False)
 
 
 @pytest.mark.parametrize(
-    ("kind", "seen"),
+    ("kind", "snapshot"),
     [
-        ("unsure-share", replace(WELL, live=replace(WELL.live, unsure=201))),
-        ("error-rate", replace(WELL, live=replace(WELL.live, dead_letters=11))),
-        ("latency", replace(WELL, live=replace(WELL.live, p95_s=0.51))),
-        ("memory", replace(WELL, memory=0.81)),
-        ("oldest-ticket", replace(WELL, oldest_s=301.0)),
-        ("no-worker", replace(WELL, workers=0)),
+        ("unsure-share", replace(HEALTHY, live=replace(HEALTHY.live, unsure=201))),
+        ("error-rate", replace(HEALTHY, live=replace(HEALTHY.live, dead_letters=11))),
+        ("latency", replace(HEALTHY, live=replace(HEALTHY.live, p95_s=0.51))),
+        ("memory", replace(HEALTHY, memory=0.81)),
+        ("oldest-ticket", replace(HEALTHY, oldest_s=301.0)),
+        ("no-worker", replace(HEALTHY, workers=0)),
     ],
 )
-def test_each_exceeded_limit_is_bad_alone(kind: str, seen: SystemSnapshot) -> None:
-    assert {name for name, bad in verdicts(seen).items() if bad} == {kind}
+def test_each_exceeded_limit_is_bad_alone(kind: str, snapshot: SystemSnapshot) -> None:
+    assert {name for name, bad in bad_by_kind(snapshot).items() if bad} == {kind}
 
 
 def test_too_few_tickets_give_no_measurement() -> None:
-    assert verdicts(replace(WELL, live=LiveStats(19, 19, 0, 19, 60.0))).keys() == EVERYTHING - {
+    assert bad_by_kind(replace(HEALTHY, live=LiveStats(19, 19, 0, 19, 60.0))).keys() == ALL_KINDS - {
         "unsure-share", "error-rate", "latency",
     }  # fmt: skip
 
 
 def test_dead_letters_without_results_are_an_error_rate() -> None:
-    assert verdicts(replace(WELL, live=LiveStats(0, 0, 20)))["error-rate"]
+    assert bad_by_kind(replace(HEALTHY, live=LiveStats(0, 0, 20)))["error-rate"]
 
 
-def test_a_value_that_no_worker_reports_is_not_healthy() -> None:
-    assert "memory" not in verdicts(replace(WELL, memory=None))
+def test_memory_that_no_worker_reports_is_not_measured() -> None:
+    assert "memory" not in bad_by_kind(replace(HEALTHY, memory=None))
 
 
 def test_an_empty_inbox_is_healthy_and_a_paused_one_is_not_checked() -> None:
-    assert verdicts(replace(WELL, oldest_s=None))["oldest-ticket"] is False
-    assert "oldest-ticket" not in verdicts(replace(WELL, oldest_s=9000.0, paused=True))
+    assert bad_by_kind(replace(HEALTHY, oldest_s=None))["oldest-ticket"] is False
+    assert "oldest-ticket" not in bad_by_kind(replace(HEALTHY, oldest_s=9000.0, paused=True))
 
 
 def test_kinds_are_disabled_by_name(monkeypatch: pytest.MonkeyPatch) -> None:

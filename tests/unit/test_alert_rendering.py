@@ -1,4 +1,4 @@
-"""What messages say: in two languages, with links, never with a text; and no name that a CRM gave steers them."""
+"""Alert messages: two languages, links, no ticket text; and no name from a CRM can inject markup or lines."""
 
 import json
 from datetime import UTC, datetime
@@ -6,8 +6,11 @@ from string import Formatter
 
 import pytest
 
-from triagem.alerts.messages import _PHRASES, describe
-from triagem.alerts.rendering import (
+from triagem.contracts.prediction import Band
+from triagem.db.outbox.alert_digests import AlertDigest, DoubtfulCount, DoubtfulTicket, SystemEvent
+from triagem.db.outbox.alerts import ALERT_KINDS, LOW_CONFIDENCE
+from triagem.notify.alert_messages import _PHRASES, describe
+from triagem.notify.alert_rendering import (
     build_email,
     build_message,
     build_test_message,
@@ -15,17 +18,14 @@ from triagem.alerts.rendering import (
     ticket_link,
     webhook_body,
 )
-from triagem.alerts.settings import Language
-from triagem.contracts.prediction import Band
-from triagem.db.alert_digests import AlertDigest, DoubtfulCount, DoubtfulTicket, SystemEvent
-from triagem.db.alerts import ALERT_KINDS, LOW_CONFIDENCE
+from triagem.notify.alert_rules import Language
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 CONSOLE = "https://triagem.example.com/console"
 DOUBT = DoubtfulTicket("zendesk", "4711", "venda", 0.512, Band.REVIEW)
 
 
-def notice(
+def alert_digest(
     *doubts: DoubtfulTicket, events: tuple[SystemEvent, ...] = (), tickets: int = 7, more: int = 0
 ) -> AlertDigest:
     counts = [DoubtfulCount("venda", "zendesk", tickets)] if doubts else []
@@ -52,63 +52,67 @@ def notice(
                 "zendesk venda: 7",
                 "Menor confiança:",
                 f"- zendesk 4711: venda, confiança de 51% (para revisão) {CONSOLE}/ticket?source=zendesk&id=4711",
-                "mudança nos dados (drift): as mensagens recentes diferem dos dados da versão v1.0.0; veja "
-                + "`triagem drift`",
+                (
+                    "mudança nos dados (drift): as mensagens recentes diferem dos dados da versão v1.0.0; "
+                    "veja `triagem drift`"
+                ),
             ],
         ),
     ],
 )
 def test_counts_and_the_least_confident_tickets_are_listed(language: Language, lines: list[str]) -> None:
     event = SystemEvent("drift", NOW, {"summary": "shifted", "version": "v1.0.0"})
-    assert build_message(notice(DOUBT, events=(event,)), language, CONSOLE).text.splitlines() == lines
+    assert build_message(alert_digest(DOUBT, events=(event,)), language, CONSOLE).text.splitlines() == lines
 
 
 def test_both_languages_have_the_same_phrases_with_the_same_placeholders() -> None:
     english, portuguese = _PHRASES["en"], _PHRASES["pt-BR"]
     assert english.keys() == portuguese.keys()
     for key, phrase in english.items():
-        assert places(phrase) == places(portuguese[key]), key
+        assert placeholders(phrase) == placeholders(portuguese[key]), key
 
 
-def places(phrase: str) -> set[str | None]:
+def placeholders(phrase: str) -> set[str | None]:
     return {name for _, name, _, _ in Formatter().parse(phrase) if name is not None}
 
 
 @pytest.mark.parametrize("kind", sorted(ALERT_KINDS - {LOW_CONFIDENCE}))
 @pytest.mark.parametrize("language", ["en", "pt-BR"])
 def test_each_kind_has_a_message_even_without_values(kind: str, language: Language) -> None:
-    assert build_message(notice(events=(SystemEvent(kind, NOW, {}),)), language, None).lines
+    assert build_message(alert_digest(events=(SystemEvent(kind, NOW, {}),)), language, None).lines
     assert describe(language, kind, {"summary": "it is so"})
 
 
 def test_without_a_console_there_are_no_links() -> None:
-    made = build_message(notice(DOUBT), "en", None)
-    assert "http" not in made.text
-    assert made.data["least_sure"][0]["link"] is None
+    message = build_message(alert_digest(DOUBT), "en", None)
+    assert "http" not in message.text
+    assert message.data["least_sure"][0]["link"] is None
 
 
 def test_a_link_escapes_any_name() -> None:
-    odd = DoubtfulTicket("web form", "a/../b?c#d", "venda", 0.5, Band.REVIEW)
-    assert ticket_link(odd, CONSOLE + "/") == f"{CONSOLE}/ticket?source=web%20form&id=a%2F..%2Fb%3Fc%23d"
+    ticket = DoubtfulTicket("web form", "a/../b?c#d", "venda", 0.5, Band.REVIEW)
+    assert ticket_link(ticket, CONSOLE + "/") == f"{CONSOLE}/ticket?source=web%20form&id=a%2F..%2Fb%3Fc%23d"
 
 
 def test_a_name_neither_breaks_a_line_nor_mentions_a_channel() -> None:
-    made = build_message(
-        notice(DoubtfulTicket("zendesk", "<!channel>\nInjected: &lt;x", "venda", 0.5, Band.REVIEW)), "en", None
+    message = build_message(
+        alert_digest(DoubtfulTicket("zendesk", "<!channel>\nInjected: &lt;x", "venda", 0.5, Band.REVIEW)), "en", None
     )
-    assert len(made.lines) == 3
-    text = json.loads(slack_body(made))["text"]
+    assert len(message.lines) == 3
+    text = json.loads(slack_body(message))["text"]
     assert "&lt;!channel&gt;?Injected: &amp;lt;x" in text
     assert "<" not in text
 
 
 def test_each_channel_has_the_same_id_at_each_attempt() -> None:
-    first, second = (build_message(notice(DOUBT), "en", None) for _ in range(2))
+    first, second = (build_message(alert_digest(DOUBT), "en", None) for _ in range(2))
     assert first.key == second.key == json.loads(webhook_body(first))["data"]["id"]
-    letters = [build_email(one, "t@example.com", ["a@example.com", "b@example.com"]) for one in (first, second)]
-    assert {one["Message-ID"] for one in letters} == {f"<{first.key}@example.com>"}
-    assert letters[0]["To"] == "a@example.com, b@example.com"
-    assert letters[0]["Auto-Submitted"] == "auto-generated"
+    emails = [
+        build_email(message, "t@example.com", ["a@example.com", "b@example.com"]) for message in (first, second)
+    ]
+    assert {email["Message-ID"] for email in emails} == {f"<{first.key}@example.com>"}
+    assert emails[0]["To"] == "a@example.com, b@example.com"
+    assert emails[0]["Auto-Submitted"] == "auto-generated"
 
 
 def test_a_test_message_says_what_it_is() -> None:

@@ -1,14 +1,13 @@
-"""What TRIAGEM_ALERTS_FILE may say, and that a mistake in it is named in one line without what it holds."""
+"""The file TRIAGEM_ALERTS_FILE: what it may contain; a mistake is one line that shows no secret."""
 
 from pathlib import Path
 
 import pytest
 
-from triagem.alerts.rules_file import AlertRules, load
-from triagem.alerts.settings import EmailChannel, SlackChannel, WebhookChannel
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.prediction import Band
-from triagem.db.alert_digests import Subscription
+from triagem.db.outbox.alert_digests import Subscription
+from triagem.notify.alert_rules import AlertRules, EmailChannel, SlackChannel, WebhookChannel, load
 
 KEY = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 SLACK = '[channels.team]\ntype = "slack"\nurl = "https://hooks.slack.com/services/T0/B0/secret-path"\n'
@@ -17,7 +16,7 @@ HOSTS = 'allowed_hosts = ["hooks.slack.com"]\n'
 RULE = '[rules.doubtful]\nchannels = ["team"]\n'
 
 
-def loaded(folder: Path, content: str) -> AlertRules:
+def load_content(folder: Path, content: str) -> AlertRules:
     file = folder / "alerts.toml"
     file.write_text(content, encoding="utf-8")
     return load(file)
@@ -26,7 +25,7 @@ def loaded(folder: Path, content: str) -> AlertRules:
 def test_a_rule_and_its_channels_with_secrets_in_files(tmp_path: Path) -> None:
     for name, secret in {"slack": "https://hooks.slack.com/services/x", "key": KEY, "mail": "mail-password"}.items():
         (tmp_path / name).write_text(secret + "\n")
-    rules = loaded(
+    rules = load_content(
         tmp_path,
         f"""
         allowed_hosts = ["hooks.slack.com", "hooks.example.com"]
@@ -55,10 +54,10 @@ def test_a_rule_and_its_channels_with_secrets_in_files(tmp_path: Path) -> None:
         language = "en"
         """,
     )
-    assert {name: one.language for name, one in rules.targets.items()} == {
+    assert {name: target.language for name, target in rules.targets.items()} == {
         "doubtful.team": "pt-BR", "doubtful.bus": "en", "doubtful.mail": "pt-BR", "system.mail": "en",
     }  # fmt: skip
-    slack, bus, mail = (rules.targets[f"doubtful.{one}"].channel for one in ("team", "bus", "mail"))
+    slack, bus, mail = (rules.targets[f"doubtful.{name}"].channel for name in ("team", "bus", "mail"))
     assert isinstance(slack, SlackChannel)
     assert slack.url.get_secret_value() == "https://hooks.slack.com/services/x"
     assert isinstance(bus, WebhookChannel)
@@ -72,7 +71,7 @@ def test_a_rule_and_its_channels_with_secrets_in_files(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("content", "expected"),
     [
         ("rules = 3", "rules: Input should be a valid dictionary"),
         ("[rules", "is not valid TOML"),
@@ -99,11 +98,11 @@ def test_a_rule_and_its_channels_with_secrets_in_files(tmp_path: Path) -> None:
         (MAIL.replace('"a@example.com"', '"a@example.com\\nBcc: x@example.com"'), "channels.mail.email.to.0: "),
     ],
 )
-def test_a_mistake_is_named_in_one_line(content: str, says: str, tmp_path: Path) -> None:
+def test_a_mistake_is_named_in_one_line(content: str, expected: str, tmp_path: Path) -> None:
     with pytest.raises(InvalidInput) as caught:
-        loaded(tmp_path, content)
-    said = str(caught.value)
-    assert said.startswith(f"{tmp_path / 'alerts.toml'} ")
-    assert says in said
-    assert "\n" not in said
-    assert "secret-path" not in said
+        load_content(tmp_path, content)
+    message = str(caught.value)
+    assert message.startswith(f"{tmp_path / 'alerts.toml'} ")
+    assert expected in message
+    assert "\n" not in message
+    assert "secret-path" not in message

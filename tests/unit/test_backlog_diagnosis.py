@@ -1,4 +1,4 @@
-"""The one line that tells an operator what is the matter."""
+"""The one-line diagnosis of `triagem backlog`."""
 
 import pytest
 
@@ -6,44 +6,44 @@ from triagem.cli.commands.backlog import diagnose
 from triagem.contracts.ticket import Lane
 from triagem.inbox import Depth, InboxSettings
 
-NOTHING = Depth(waiting=0, in_flight=0, oldest_s=None)
-SOME = Depth(waiting=7, in_flight=3, oldest_s=1.0)
-AT_WORK = {"a": "at work", "b": "at work"}
+EMPTY = Depth(waiting=0, in_flight=0, oldest_s=None)
+BUSY = Depth(waiting=7, in_flight=3, oldest_s=1.0)
+RUNNING = {"a": "at work", "b": "at work"}
 
 
-def said(
-    live: Depth = SOME,
-    states: dict[str, str] = AT_WORK,
+def diagnosis(
+    live: Depth = BUSY,
+    states: dict[str, str] = RUNNING,
     *,
     paused: bool = False,
     quarantined: int = 0,
     memory_used: float = 0.1,
 ) -> str:
-    depths = {Lane.LIVE: live, Lane.BULK: NOTHING}
+    depths = {Lane.LIVE: live, Lane.BULK: EMPTY}
     settings = InboxSettings(live_high_water=100, memory_share=0.8)
     return diagnose(depths, states, settings, paused=paused, quarantined=quarantined, memory_used=memory_used)
 
 
 @pytest.mark.parametrize(
-    ("line", "words"),
+    ("line", "expected"),
     [
-        (said(), "draining"),
-        (said(NOTHING), "no tickets in the inbox"),
-        (said(NOTHING, {}), "no tickets in the inbox"),
-        (said(states={}), "no worker is running: start one with `triagem worker`"),
-        (said(paused=True), "triagem resume"),
+        (diagnosis(), "draining"),
+        (diagnosis(EMPTY), "no tickets in the inbox"),
+        (diagnosis(EMPTY, {}), "no tickets in the inbox"),
+        (diagnosis(states={}), "no worker is running: start one with `triagem worker`"),
+        (diagnosis(paused=True), "triagem resume"),
         (
-            said(states={"a": "at work", "b": "waiting: Postgres is busy (57P03)"}),
+            diagnosis(states={"a": "at work", "b": "waiting: Postgres is busy (57P03)"}),
             "waiting: Postgres is busy (57P03)",
         ),
-        (said(Depth(waiting=90, in_flight=10, oldest_s=1.0)), "the live lane is full"),
-        (said(memory_used=0.81), "Redis uses 81% of its memory"),
-        (said(quarantined=2), "a worker crashed: 2 entries are quarantined"),
+        (diagnosis(Depth(waiting=90, in_flight=10, oldest_s=1.0)), "the live lane is full"),
+        (diagnosis(memory_used=0.81), "Redis uses 81% of its memory"),
+        (diagnosis(quarantined=2), "a worker crashed: 2 entries are quarantined"),
     ],
 )
-def test_the_line_names_what_matters_most(line: str, words: str) -> None:
-    assert words in line
+def test_the_line_names_the_most_important_problem(line: str, expected: str) -> None:
+    assert expected in line
 
 
-def test_a_pause_is_named_before_all_that_follows_from_it() -> None:
-    assert said(states={}, paused=True).startswith("paused")
+def test_a_pause_is_named_before_its_consequences() -> None:
+    assert diagnosis(states={}, paused=True).startswith("paused")

@@ -1,4 +1,4 @@
-"""When beat does what, and the application that it shares with the ops worker."""
+"""The beat schedule, and the Celery application that it shares with the ops worker."""
 
 import logging
 from datetime import UTC, datetime, timedelta
@@ -8,17 +8,17 @@ from pydantic import ValidationError
 
 from tests.unit.test_packages import loaded_by
 from triagem.contracts.errors import NoModel
-from triagem.worker.app import is_worth_logging, make_app, ops_app
-from triagem.worker.beat import parse_schedule, schedule_entries
-from triagem.worker.ops import redact_exception
-from triagem.worker.settings import OpsSettings
+from triagem.ops.app import is_worth_logging, ops_app, parse_schedule, schedule_entries
+from triagem.ops.run import redact_exception
+from triagem.ops.settings import OpsSettings
+from triagem.worker.app import make_app
 
 BROKER = "redis://127.0.0.1:6379/1"
 
 
 def test_drift_and_then_due_retraining_are_checked_daily() -> None:
-    found = schedule_entries(OpsSettings())
-    assert {name: str(one["schedule"]) for name, one in found.items()} == {
+    entries = schedule_entries(OpsSettings())
+    assert {name: str(entry["schedule"]) for name, entry in entries.items()} == {
         "triagem.drift": "<crontab: 00 03 * * * (m/h/dM/MY/d)>",
         "triagem.due": "<crontab: 30 03 * * * (m/h/dM/MY/d)>",
         "triagem.sweep": "<freq: 5.00 minutes>",
@@ -29,12 +29,12 @@ def test_drift_and_then_due_retraining_are_checked_daily() -> None:
         "triagem.reclassify": "<crontab: 00 02 * * * (m/h/dM/MY/d)>",
         "triagem.reclassify.pages": "<freq: 5.00 seconds>",
     }
-    assert {one["options"]["queue"] for one in found.values()} == {"ops"}
+    assert {entry["options"]["queue"] for entry in entries.values()} == {"ops"}
 
 
 def test_a_task_that_no_worker_started_expires_before_the_next_is_sent() -> None:
-    found = schedule_entries(OpsSettings(drift_at="15s"))
-    assert {name: one["options"]["expires"] for name, one in found.items()} == {
+    entries = schedule_entries(OpsSettings(drift_at="15s"))
+    assert {name: entry["options"]["expires"] for name, entry in entries.items()} == {
         "triagem.drift": 15,
         "triagem.due": timedelta(hours=12).total_seconds(),
         "triagem.sweep": 300,
@@ -71,47 +71,49 @@ def test_an_invalid_time_or_time_zone_is_refused(setting: dict[str, str]) -> Non
 
 
 def test_no_task_outlives_the_visibility_timeout() -> None:
-    """INV-23, and the broker's own trap: what is not acknowledged in time is delivered once more."""
+    """INV-23. The broker delivers a task again if it is not acknowledged within the visibility timeout."""
     app = ops_app(BROKER, OpsSettings())
     app.loader.import_default_modules()
     limit = app.conf.broker_transport_options["visibility_timeout"]
     assert app.conf.task_time_limit < limit
     assert all(getattr(app.tasks[name], "retry_backoff_max", 0) < limit for name in schedule_entries(OpsSettings()))
-    assert make_app(BROKER).conf.broker_transport_options["visibility_timeout"] == limit  # either restores for both
+    assert (
+        make_app(BROKER).conf.broker_transport_options["visibility_timeout"] == limit
+    )  # each worker restores the other's tasks
 
 
 def test_the_ops_worker_and_its_tasks_load_no_model_library() -> None:
     tasks = "ops_app('redis://127.0.0.1/1', OpsSettings()).loader.import_default_modules()"
     loaded = loaded_by(
-        f"from triagem.worker.app import ops_app; from triagem.worker.settings import OpsSettings;"
-        f" import triagem.worker.beat; {tasks};"
-        " import triagem.trainer.drift, triagem.trainer.retraining_facts, triagem.cli.commands.due, sys;"
-        " assert 'triagem.trainer.tasks' in sys.modules"
+        f"from triagem.ops.app import ops_app; from triagem.ops.settings import OpsSettings;"
+        f" import triagem.ops.run; {tasks};"
+        " import triagem.trainer.monitor.drift, triagem.trainer.monitor.due, triagem.cli.commands.retraining, sys;"
+        " assert 'triagem.trainer.monitor.tasks' in sys.modules"
     )
     assert loaded.isdisjoint({"torch", "transformers", "datasets", "sklearn"})
 
 
 @pytest.mark.parametrize(
-    ("task", "level", "said"),
+    ("task", "level", "logged"),
     [
         ("triagem.deliver", logging.INFO, False),
         ("triagem.deliver", logging.ERROR, True),
         ("triagem.due", logging.INFO, True),
     ],
 )
-def test_tasks_that_run_every_few_seconds_are_logged_only_on_errors(task: str, level: int, said: bool) -> None:
-    by_a_worker, by_beat = ({"id": "1", "name": task, "runtime": 0.01},), (task, task)
-    for about in (by_a_worker, by_beat):
-        record = logging.LogRecord("celery", level, "", 0, "%s", about, None)
-        assert is_worth_logging(record) is said
+def test_tasks_that_run_every_few_seconds_are_logged_only_on_errors(task: str, level: int, logged: bool) -> None:
+    of_worker, of_beat = ({"id": "1", "name": task, "runtime": 0.01},), (task, task)
+    for arguments in (of_worker, of_beat):
+        record = logging.LogRecord("celery", level, "", 0, "%s", arguments, None)
+        assert is_worth_logging(record) is logged
 
 
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("error", "shown"),
     [(ValueError("minha senha é 1234"), "ValueError"), (NoModel("no current model in /m"), "no current model in /m")],
 )
 def test_the_log_of_a_failed_task_hides_the_messages_of_libraries(
-    error: Exception, said: str, caplog: pytest.LogCaptureFixture
+    error: Exception, shown: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     app = ops_app(BROKER, OpsSettings())
 
@@ -125,5 +127,5 @@ def test_the_log_of_a_failed_task_hides_the_messages_of_libraries(
         failing.apply()
     finally:
         logger.removeFilter(redact_exception)
-    (record,) = [one for one in caplog.records if one.name == "celery.app.trace"]
-    assert record.getMessage().endswith(f"raised unexpected: {said}")
+    (failure,) = [record for record in caplog.records if record.name == "celery.app.trace"]
+    assert failure.getMessage().endswith(f"raised unexpected: {shown}")

@@ -1,4 +1,4 @@
-"""Where a training keeps what it would go on from."""
+"""Checkpoints from which an interrupted training resumes."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from triagem.contracts.errors import AlreadyTraining
-from triagem.trainer.checkpoints import (
+from triagem.trainer.fit.checkpoints import (
     clearly_better,
     drop_old_optimizer_states,
     has_progress,
@@ -18,13 +18,13 @@ from triagem.trainer.checkpoints import (
 
 
 def checkpoint(folder: Path, step: int, *, state: str = '{"global_step": 1}', optimizer: bool = True) -> Path:
-    """A checkpoint as the Trainer writes it, but for the weights."""
-    made = folder / f"checkpoint-{step}"
-    made.mkdir(parents=True)
-    (made / "trainer_state.json").write_text(state, encoding="utf-8")
+    """A checkpoint as the Trainer writes it, without weights."""
+    path = folder / f"checkpoint-{step}"
+    path.mkdir(parents=True)
+    (path / "trainer_state.json").write_text(state, encoding="utf-8")
     if optimizer:
-        (made / "optimizer.pt").touch()
-    return made
+        (path / "optimizer.pt").touch()
+    return path
 
 
 def test_training_resumes_from_the_checkpoint_with_the_highest_number(tmp_path: Path) -> None:
@@ -35,10 +35,12 @@ def test_training_resumes_from_the_checkpoint_with_the_highest_number(tmp_path: 
     assert newest_complete(tmp_path) == tmp_path / "checkpoint-1000"
 
 
-@pytest.mark.parametrize("half", [{"state": '{"global'}, {"state": ""}, {"optimizer": False}])
-def test_an_incomplete_checkpoint_is_removed_and_the_previous_one_used(tmp_path: Path, half: dict[str, str]) -> None:
+@pytest.mark.parametrize("damage", [{"state": '{"global'}, {"state": ""}, {"optimizer": False}])
+def test_an_incomplete_checkpoint_is_removed_and_the_previous_one_used(
+    tmp_path: Path, damage: dict[str, str]
+) -> None:
     older = checkpoint(tmp_path, 1)
-    newer = checkpoint(tmp_path, 2, **half)  # type: ignore[arg-type]
+    newer = checkpoint(tmp_path, 2, **damage)  # type: ignore[arg-type]
 
     assert newest_complete(tmp_path) == older
     assert not newer.exists()
@@ -101,5 +103,5 @@ def test_an_earlier_checkpoint_is_kept_only_if_significantly_better() -> None:
 
 
 @given(st.floats(0, 1), st.floats(0, 1), st.integers(1, 10**6))
-def test_no_equal_or_worse_checkpoint_is_kept_instead_of_the_last(one: float, other: float, rows: int) -> None:
-    assert not clearly_better(min(one, other), max(one, other), rows)
+def test_no_equal_or_worse_checkpoint_is_kept_instead_of_the_last(first: float, second: float, rows: int) -> None:
+    assert not clearly_better(min(first, second), max(first, second), rows)

@@ -1,4 +1,4 @@
-"""Dockerfile and docker-compose.yml: what Docker's own tools accept, and what each service is promised."""
+"""Dockerfile and docker-compose.yml: Docker's tools accept them; limits, users, ports, health checks of services."""
 
 import functools
 import json
@@ -12,19 +12,19 @@ import pytest
 
 from tests.support.manifests import ROOT, documents, tool
 from tests.support.promql import panels
-from triagem.gateway.settings import GatewaySettings
+from triagem.gateway.services import GatewaySettings
 from triagem.worker.settings import WorkerSettings
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
-ONCE = {"secrets", "migrate", "demo"}
-# Other people's images, each with a configuration of its own, and whom they run as.
+ONE_SHOT = {"secrets", "migrate", "demo"}
+# Third-party images, each with its own configuration, and the users they run as.
 SERVERS = {"redis": "redis", "postgres": "postgres", "prometheus": "nobody", "grafana": "grafana"}
 
 
 @functools.cache
 def compose(*arguments: str) -> dict[str, Any]:
-    """The file as Docker Compose reads it: checked against the published schema, with variables and defaults in."""
-    done = subprocess.run(
+    """The file as Docker Compose resolves it: validated against its schema, with variables and defaults filled in."""
+    result = subprocess.run(
         [tool("docker-compose"), "-f", "docker-compose.yml", *arguments, "config", "--format", "json"],
         cwd=ROOT,
         env={"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/")},
@@ -32,16 +32,16 @@ def compose(*arguments: str) -> dict[str, Any]:
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
-    read: dict[str, Any] = json.loads(done.stdout)
-    return read
+    assert result.returncode == 0, result.stderr
+    config: dict[str, Any] = json.loads(result.stdout)
+    return config
 
 
 NAMES = list(documents(ROOT / "docker-compose.yml")[0]["services"])
 OURS = [name for name in NAMES if name not in SERVERS]
 
 
-def everything() -> dict[str, dict[str, Any]]:
+def all_services() -> dict[str, dict[str, Any]]:
     services: dict[str, dict[str, Any]] = compose("--profile", "*")["services"]
     return services
 
@@ -52,10 +52,10 @@ def seconds(duration: str) -> float:
 
 
 def test_hadolint_finds_nothing_in_the_dockerfile() -> None:
-    done = subprocess.run(
+    result = subprocess.run(
         [tool("hadolint"), "--no-color", "Dockerfile"], cwd=ROOT, capture_output=True, text=True, check=False
     )
-    assert (done.returncode, done.stdout) == (0, "")
+    assert (result.returncode, result.stdout) == (0, "")
 
 
 def test_up_starts_the_whole_pipeline_and_neither_gpu_nor_demo() -> None:
@@ -65,7 +65,7 @@ def test_up_starts_the_whole_pipeline_and_neither_gpu_nor_demo() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_service_has_minimal_privileges(name: str) -> None:
-    service = everything()[name]
+    service = all_services()[name]
     assert service["read_only"]
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
@@ -76,19 +76,19 @@ def test_a_service_has_minimal_privileges(name: str) -> None:
 
 @pytest.mark.parametrize("name", OURS)
 def test_our_image_is_a_target_of_the_dockerfile_and_runs_as_an_unprivileged_user(name: str) -> None:
-    target = everything()[name]["build"]["target"]
-    assert everything()[name]["image"] == f"triagem/{target}:latest"
+    target = all_services()[name]["build"]["target"]
+    assert all_services()[name]["image"] == f"triagem/{target}:latest"
     stage = re.search(rf"^FROM base AS {target}\n(.*?)(?=^FROM |\Z)", DOCKERFILE, re.MULTILINE | re.DOTALL)
     assert stage
     assert "USER 10001:10001" in stage[1]
 
 
-@pytest.mark.parametrize("name", sorted(set(NAMES) - ONCE))
+@pytest.mark.parametrize("name", sorted(set(NAMES) - ONE_SHOT))
 def test_a_long_running_service_restarts_and_has_limits_and_a_health_check(name: str) -> None:
-    service = everything()[name]
+    service = all_services()[name]
     assert service["restart"] == "unless-stopped"
     assert {"memory", "pids"} <= service["deploy"]["resources"]["limits"].keys()
-    if name == "beat":  # it has nothing to ask
+    if name == "beat":  # it has no endpoint to check
         assert service["healthcheck"] == {"disable": True}
     elif name in SERVERS:
         assert service["healthcheck"]["test"]
@@ -100,28 +100,28 @@ def test_a_long_running_service_restarts_and_has_limits_and_a_health_check(name:
 
 @pytest.mark.parametrize("name", ["worker", "worker-gpu"])
 def test_a_worker_has_time_to_finish_its_window(name: str) -> None:
-    assert seconds(everything()[name]["stop_grace_period"]) > WorkerSettings().stop_deadline_s
+    assert seconds(all_services()[name]["stop_grace_period"]) > WorkerSettings().stop_deadline_s
 
 
 def test_the_gateway_has_time_to_finish_its_requests() -> None:
-    assert seconds(everything()["gateway"]["stop_grace_period"]) > GatewaySettings().grace_s
+    assert seconds(all_services()["gateway"]["stop_grace_period"]) > GatewaySettings().grace_s
 
 
 def test_only_the_gateway_and_monitoring_publish_ports_and_only_on_loopback() -> None:
-    published = {name: service["ports"] for name, service in everything().items() if "ports" in service}
+    published = {name: service["ports"] for name, service in all_services().items() if "ports" in service}
     assert {name: [port["host_ip"] for port in ports] for name, ports in published.items()} == {
         name: ["127.0.0.1"] for name in ("gateway", "prometheus", "grafana")
     }
 
 
 def test_workers_can_be_scaled() -> None:
-    assert "container_name" not in everything()["worker"]
-    assert "ports" not in everything()["worker"]
+    assert "container_name" not in all_services()["worker"]
+    assert "ports" not in all_services()["worker"]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_no_password_is_in_the_file(name: str) -> None:
-    for variable, value in (everything()[name].get("environment") or {}).items():
+    for variable, value in (all_services()[name].get("environment") or {}).items():
         if re.search("URL|PASSWORD|SECRET", variable):
             assert variable.endswith("_FILE")
             assert value.startswith("/secrets/")
@@ -130,8 +130,8 @@ def test_no_password_is_in_the_file(name: str) -> None:
 def test_workers_and_gateway_never_see_the_owners_password() -> None:
     visible = {
         name
-        for name, one in everything().items()
-        if any(v.get("source") == "postgres-secrets" for v in one.get("volumes", ()))
+        for name, service in all_services().items()
+        if any(volume.get("source") == "postgres-secrets" for volume in service.get("volumes", ()))
     }
     assert visible == {"secrets", "postgres", "migrate"}
 
@@ -150,40 +150,42 @@ def test_the_documented_override_mounts_each_file_where_it_is_read(tmp_path: Pat
     services = compose("-f", str(override))["services"]
     for name, variables in {"gateway": {"CRM"}, "ops": {"CRM", "ALERTS"}}.items():
         environment = services[name]["environment"]
-        assert environment.items() > everything()[name]["environment"].items()  # what was there stays
+        assert environment.items() > all_services()[name]["environment"].items()  # existing variables stay
         assert "/config" in {volume["target"] for volume in services[name]["volumes"]}
         assert all(environment[f"TRIAGEM_{variable}_FILE"].startswith("/config/") for variable in variables)
 
 
 def test_stand_in_images_have_the_names_that_compose_uses() -> None:
     script = (ROOT / "deploy" / "standins" / "make.sh").read_text(encoding="utf-8")
-    asked = {everything()[name]["image"] for name in SERVERS} - {everything()["grafana"]["image"]}
+    images = {all_services()[name]["image"] for name in SERVERS} - {all_services()["grafana"]["image"]}
     (python,) = re.findall(r"^ARG PYTHON=(.*)$", DOCKERFILE, re.MULTILINE)
-    assert set(re.findall(r"-t docker\.io/(?:library/)?(\S+)", script)) == asked | {f"python:{python}"}
+    assert set(re.findall(r"-t docker\.io/(?:library/)?(\S+)", script)) == images | {f"python:{python}"}
 
 
 def test_prometheus_scrapes_the_services_with_metrics_by_name_and_port() -> None:
     (config,) = documents(ROOT / "deploy" / "prometheus" / "prometheus.yml")
-    asked = {
-        name: str(found["port"])
+    scraped = {
+        name: str(target["port"])
         for job in config["scrape_configs"]
-        for found in job["dns_sd_configs"]
-        for name in found["names"]
+        for target in job["dns_sd_configs"]
+        for name in target["names"]
     }
-    telling = {
+    exposed = {
         name: environment["TRIAGEM_METRICS_PORT"]
-        for name, one in everything().items()
-        if "TRIAGEM_METRICS_PORT" in (environment := one.get("environment") or {})
+        for name, service in all_services().items()
+        if "TRIAGEM_METRICS_PORT" in (environment := service.get("environment") or {})
     }
-    assert asked == telling
-    assert all(everything()[name]["environment"]["TRIAGEM_METRICS_HOST"] == "0.0.0.0" for name in telling)
+    assert scraped == exposed
+    assert all(all_services()[name]["environment"]["TRIAGEM_METRICS_HOST"] == "0.0.0.0" for name in exposed)
 
 
 def test_grafana_finds_dashboards_and_prometheus_where_they_are_mounted() -> None:
     provisioning = ROOT / "deploy" / "grafana" / "provisioning"
     (dashboards,) = documents(provisioning / "dashboards" / "triagem.yml")
     (sources,) = documents(provisioning / "datasources" / "prometheus.yml")
-    mounted = {volume["target"] for volume in everything()["grafana"]["volumes"]}
-    assert {one["options"]["path"] for one in dashboards["providers"]} | {"/etc/grafana/provisioning"} <= mounted
-    assert [one["url"] for one in sources["datasources"]] == ["http://prometheus:9090"]
-    assert {one["datasource"]["uid"] for one in panels()} == {one["uid"] for one in sources["datasources"]}
+    mounted = {volume["target"] for volume in all_services()["grafana"]["volumes"]}
+    assert {provider["options"]["path"] for provider in dashboards["providers"]} | {
+        "/etc/grafana/provisioning"
+    } <= mounted
+    assert [source["url"] for source in sources["datasources"]] == ["http://prometheus:9090"]
+    assert {panel["datasource"]["uid"] for panel in panels()} == {source["uid"] for source in sources["datasources"]}

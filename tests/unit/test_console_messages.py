@@ -1,4 +1,4 @@
-"""The console's two languages."""
+"""The console's messages in English and Portuguese."""
 
 import re
 from string import Formatter
@@ -9,8 +9,8 @@ from triagem.gateway.console.messages import MESSAGES, Lang, preferred_language
 from triagem.gateway.console.render import HERE, format_number
 
 
-def blanks(saying: str) -> set[str | None]:
-    return {name for _, name, _, _ in Formatter().parse(saying) if name is not None}
+def placeholders(message: str) -> set[str | None]:
+    return {name for _, name, _, _ in Formatter().parse(message) if name is not None}
 
 
 @pytest.mark.parametrize("key", MESSAGES)
@@ -18,7 +18,7 @@ def test_both_languages_have_each_message_with_the_same_placeholders(key: str) -
     english, portuguese = MESSAGES[key]
     assert english
     assert portuguese
-    assert blanks(english) == blanks(portuguese)
+    assert placeholders(english) == placeholders(portuguese)
 
 
 def test_pages_use_only_messages_of_the_catalogue() -> None:
@@ -31,11 +31,11 @@ def test_pages_use_only_messages_of_the_catalogue() -> None:
 
 
 @pytest.mark.parametrize(
-    ("header", "spoken"),
+    ("header", "language"),
     [("", "en"), ("pt-BR", "pt"), ("de,pt;q=0.8,en;q=0.9", "en"), ("fr, PT ;q=0.2", "pt"), ("pt;q=x,en;q=0", "en")],
 )
-def test_the_browsers_first_supported_language_is_used(header: str, spoken: str) -> None:
-    assert preferred_language(header) == spoken
+def test_the_browsers_first_supported_language_is_used(header: str, language: str) -> None:
+    assert preferred_language(header) == language
 
 
 def test_portuguese_numbers_have_a_comma() -> None:

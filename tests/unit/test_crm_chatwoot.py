@@ -1,4 +1,4 @@
-"""Which of Chatwoot's webhooks bring a customer's message, and which bring back what we did."""
+"""Chatwoot's webhooks: which carry a customer's message, and which only report our own changes."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -36,10 +36,12 @@ def test_an_emails_subject_is_its_first_line() -> None:
 
 
 def test_a_conversation_created_with_a_message_is_a_ticket() -> None:
-    found = ticket(example("chatwoot_conversation_created"), CHATWOOT)
+    fields = ticket(example("chatwoot_conversation_created"), CHATWOOT)
 
-    assert found["text"] == ticket(example("chatwoot_message_created"), CHATWOOT)["text"]
-    assert found["revised_at"] == datetime(2026, 11, 2, 12, 30, tzinfo=UTC)  # inside, Chatwoot counts seconds
+    assert fields["text"] == ticket(example("chatwoot_message_created"), CHATWOOT)["text"]
+    assert fields["revised_at"] == datetime(
+        2026, 11, 2, 12, 30, tzinfo=UTC
+    )  # times of nested messages are in seconds
 
 
 def test_a_conversation_created_without_a_message_is_ignored() -> None:

@@ -1,4 +1,4 @@
-"""What TRIAGEM_CRM_FILE may say, and that a mistake in it is named in one line without what it holds."""
+"""The file TRIAGEM_CRM_FILE: what it may contain; a mistake is one line that shows no secret."""
 
 from pathlib import Path
 
@@ -14,25 +14,25 @@ FIELDS = 'fields = { external_id = "a", text = ["b"] }'
 KEY = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 
-def loaded(folder: Path, content: str) -> CrmConfig:
+def load_content(folder: Path, content: str) -> CrmConfig:
     file = folder / "crm.toml"
     file.write_text(content, encoding="utf-8")
     return load_crm_file(file)
 
 
-def complaint(folder: Path, content: str) -> str:
+def error_message(folder: Path, content: str) -> str:
     with pytest.raises(InvalidInput) as caught:
-        loaded(folder, content)
-    said = str(caught.value)
-    assert "\n" not in said
-    assert SECRET not in said
-    assert TOKEN not in said
-    return said.removeprefix(f"{folder / 'crm.toml'} ")
+        load_content(folder, content)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert SECRET not in message
+    assert TOKEN not in message
+    return message.removeprefix(f"{folder / 'crm.toml'} ")
 
 
 def test_each_table_is_a_source_and_a_secret_may_be_in_a_file(tmp_path: Path) -> None:
     (tmp_path / "signing").write_text(f"{SECRET}\n")
-    crm = loaded(
+    crm = load_content(
         tmp_path,
         f"""
         allowed_hosts = ["acme.zendesk.com", "hooks.example.com"]
@@ -68,7 +68,7 @@ def test_each_table_is_a_source_and_a_secret_may_be_in_a_file(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "expected"),
     [
         ("[zendesk]", "[zendesk] secret: give either secret"),
         (f'[zendesk]\nsecret = "{SECRET}"\ntoken = "{TOKEN}"', "[zendesk] secret: give either secret"),
@@ -111,8 +111,8 @@ def test_each_table_is_a_source_and_a_secret_may_be_in_a_file(tmp_path: Path) ->
         ),
     ],
 )
-def test_a_mistake_is_named_by_table_and_field(tmp_path: Path, content: str, said: str) -> None:
-    assert complaint(tmp_path, content).startswith(said)
+def test_a_mistake_is_named_by_table_and_field(tmp_path: Path, content: str, expected: str) -> None:
+    assert error_message(tmp_path, content).startswith(expected)
 
 
 def test_a_missing_file_is_reported(tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_a_missing_file_is_reported(tmp_path: Path) -> None:
 
 
 def test_no_secret_shows_in_a_repr(tmp_path: Path) -> None:
-    assert TOKEN not in repr(loaded(tmp_path, f'[freshdesk]\ntoken = "{TOKEN}"'))
+    assert TOKEN not in repr(load_content(tmp_path, f'[freshdesk]\ntoken = "{TOKEN}"'))
 
 
 def test_the_environment_says_where_the_file_is(monkeypatch: pytest.MonkeyPatch) -> None:

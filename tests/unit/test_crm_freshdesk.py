@@ -1,4 +1,4 @@
-"""What Freshdesk's automation rules send."""
+"""Webhooks that Freshdesk's automation rules send."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A field map makes a ticket of any JSON: HubSpot's batches, Salesforce's callouts, whatever comes next."""
+"""Field maps turn any JSON into tickets: HubSpot's batches, Salesforce's callouts and others."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -10,7 +10,7 @@ from triagem.producer.crm import AcceptedWebhook, Source
 from triagem.producer.crm.settings import GenericSource
 
 
-def mapped(**fields: Any) -> Source:
+def source_with_fields(**fields: Any) -> Source:
     return GenericSource.model_validate(
         {"name": "shop", "token": TOKEN, "fields": {"external_id": "id", "text": ["text"], **fields}}
     )
@@ -43,16 +43,16 @@ def test_a_batch_without_a_record_that_the_map_selects_is_ignored() -> None:
 
 
 def test_without_a_time_the_receipt_time_is_used() -> None:
-    assert ticket({"id": 7, "text": "hello"}, mapped())["revised_at"] == NOW
+    assert ticket({"id": 7, "text": "hello"}, source_with_fields())["revised_at"] == NOW
 
 
 def test_one_bad_record_does_not_fail_the_rest_and_is_named() -> None:
     outcome = parse_webhook(
-        [{"id": 1, "text": "one"}, {"id": None, "text": "two"}, {"id": 3, "text": "three"}], mapped()
+        [{"id": 1, "text": "one"}, {"id": None, "text": "two"}, {"id": 3, "text": "three"}], source_with_fields()
     )
 
     assert isinstance(outcome, AcceptedWebhook)
-    assert [one.external_id for one in outcome.tickets] == ["1", "3"]
+    assert [ticket.external_id for ticket in outcome.tickets] == ["1", "3"]
     assert outcome.unread == ("record 2: external_id: is missing or not an id",)
 
 
@@ -69,4 +69,4 @@ def test_one_bad_record_does_not_fail_the_rest_and_is_named() -> None:
     ],
 )
 def test_an_unreadable_field_is_named(fields: dict[str, Any], record: dict[str, Any], reason: str) -> None:
-    assert unreadable(record, mapped(**fields)).startswith(reason)
+    assert unreadable(record, source_with_fields(**fields)).startswith(reason)

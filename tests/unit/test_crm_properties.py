@@ -1,4 +1,4 @@
-"""Whatever a webhook holds, an adapter answers with a value; what it accepts keeps the ticket's own rules."""
+"""For any webhook an adapter returns an outcome, and tickets that it accepts are valid."""
 
 import copy
 import json
@@ -46,27 +46,27 @@ PAYLOADS = [
 ]
 
 
-def paths(value: Any, here: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Where in a payload something lies."""
-    yield here
-    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, item in inner:
-        yield from paths(item, (*here, key))
+def paths(value: Any, prefix: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The paths of all values in a payload."""
+    yield prefix
+    children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, child in children:
+        yield from paths(child, (*prefix, key))
 
 
-def put(payload: Any, path: tuple[Any, ...], value: object) -> Any:
-    """A payload with one place of it replaced."""
+def replace_at(payload: Any, path: tuple[Any, ...], value: object) -> Any:
+    """A payload with the value at a path replaced."""
     if not path:
         return value
-    holder = payload = copy.deepcopy(payload)
+    parent = payload = copy.deepcopy(payload)
     for key in path[:-1]:
-        holder = holder[key]
-    holder[path[-1]] = value
+        parent = parent[key]
+    parent[path[-1]] = value
     return payload
 
 
 def check(outcome: object) -> None:
-    """What comes out is a value; reasons are one short line, tickets survive intake and the wire."""
+    """The outcome is a value; a reason is one short line, a ticket survives validation and encoding."""
     assert isinstance(outcome, AcceptedWebhook | IgnoredWebhook | UnreadableWebhook)
     reasons = outcome.unread if isinstance(outcome, AcceptedWebhook) else (outcome.reason,)
     for reason in reasons:
@@ -95,13 +95,11 @@ def test_no_json_breaks_an_adapter(source: Source, payload: object) -> None:
 @pytest.mark.parametrize(("source", "name"), PAYLOADS, ids=[name for _, name in PAYLOADS])
 @settings(deadline=None)
 @given(data=st.data())
-def test_no_value_at_any_path_of_a_payload_breaks_its_adapter(
-    source: Source, name: str, data: st.DataObject
-) -> None:
+def test_no_value_at_any_path_of_a_payload_breaks_its_adapter(source: Source, name: str, data: st.DataObject) -> None:
     payload = example(name)
     path = data.draw(st.sampled_from(list(paths(payload))))
 
-    check(parse_webhook(put(payload, path, data.draw(ANYTHING)), source))
+    check(parse_webhook(replace_at(payload, path, data.draw(ANYTHING)), source))
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.name)

@@ -1,4 +1,4 @@
-"""What goes back: a signed webhook, Zendesk's tags, Chatwoot's labels; each as a request that somebody else sends."""
+"""Results for CRMs: a signed webhook, Zendesk's tags, Chatwoot's labels; each as a request that is sent later."""
 
 import base64
 import json
@@ -11,13 +11,20 @@ import pytest
 from tests.support.crm import NOW
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.prediction import Band
-from triagem.outgoing import Request
-from triagem.outgoing.standard_webhooks import sign
-from triagem.producer.crm.callback import callback_request
-from triagem.producer.crm.chatwoot_labels import parse_labels, read_labels, write_labels
-from triagem.producer.crm.result import CrmResult, result_tags
-from triagem.producer.crm.settings import CallbackSettings, ChatwootLabels, ZendeskTags
-from triagem.producer.crm.zendesk_tags import tag_ticket
+from triagem.notify import Request
+from triagem.notify.crm import (
+    CallbackSettings,
+    ChatwootLabels,
+    CrmResult,
+    ZendeskTags,
+    callback_request,
+    parse_labels,
+    read_labels,
+    result_tags,
+    tag_ticket,
+    write_labels,
+)
+from triagem.notify.request import sign
 
 KEY = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 RECEIVER = CallbackSettings.model_validate({"url": "https://hooks.example.com/triagem", "secret": KEY})
@@ -78,17 +85,19 @@ def test_a_later_attempt_has_the_same_id_and_body_and_a_new_signature() -> None:
     assert first.headers["webhook-id"] == later.headers["webhook-id"] == RESULT.id
     assert first.body == later.body
     assert first.headers["webhook-timestamp"] == str(int(NOW.timestamp()))
-    for one in (first, later):
-        assert one.headers["webhook-signature"] == sign(RESULT.id, one.headers["webhook-timestamp"], one.body, KEY)
+    for request in (first, later):
+        assert request.headers["webhook-signature"] == sign(
+            RESULT.id, request.headers["webhook-timestamp"], request.body, KEY
+        )
     assert first.headers["webhook-signature"] != later.headers["webhook-signature"]
 
 
 @pytest.mark.parametrize(
-    "other",
+    "changes",
     [{"source": "chatwoot"}, {"external_id": "4712"}, {"digest": b"\x02" * 32}, {"model_version": "v1.1.0"}],
 )
-def test_another_ticket_text_or_model_is_another_result(other: dict[str, Any]) -> None:
-    assert replace(RESULT, **other).id != RESULT.id
+def test_another_ticket_text_or_model_is_another_result(changes: dict[str, Any]) -> None:
+    assert replace(RESULT, **changes).id != RESULT.id
 
 
 def test_the_same_result_delivered_again_has_the_same_id() -> None:
@@ -146,10 +155,10 @@ def test_correct_labels_are_not_written_again_so_that_no_update_is_sent() -> Non
     assert write_labels(RESULT, ["triagem-suporte", "vip"], 3, CHATWOOT) is None
 
 
-@pytest.mark.parametrize("answer", [b"", b"{}", b"<html>", b'{"payload": null}', b'{"payload": [1]}', b"[]"])
-def test_a_response_without_labels_does_not_delete_existing_ones(answer: bytes) -> None:
+@pytest.mark.parametrize("response", [b"", b"{}", b"<html>", b'{"payload": null}', b'{"payload": [1]}', b"[]"])
+def test_a_response_without_labels_does_not_delete_existing_ones(response: bytes) -> None:
     with pytest.raises(InvalidInput, match="no list of labels"):
-        parse_labels(answer)
+        parse_labels(response)
 
 
 @pytest.mark.parametrize("number", ["T-1", "1/../2", "", "\uff14\uff17", "1?x=2"])

@@ -1,4 +1,4 @@
-"""Who sent a webhook: each CRM's signature, a replay window of five minutes, a secret where nothing is signed."""
+"""Authentication of webhooks: signatures of each CRM, a replay window of five minutes, tokens without signatures."""
 
 import base64
 from datetime import UTC, datetime, timedelta
@@ -47,7 +47,7 @@ def refused(body: bytes, headers: dict[str, str], source: Source, now: datetime 
 
 def test_zendesks_signature_equals_that_of_openssl() -> None:
     # printf '%s' '2021-03-25T05:09:27Z{"event":"ticket.updated","id":123}' | openssl dgst -sha256 -hmac "$SECRET"
-    # -binary | base64, with the secret of Zendesk's documentation for tests of a webhook that is not yet made.
+    # -binary | base64, with the secret from Zendesk's documentation for tests before a webhook is created.
     body = b'{"event":"ticket.updated","id":123}'
     headers = {
         "x-zendesk-webhook-signature": "S/RDdU2ERmj7LHDDoWJ2onPYH+t7/f2+LTM4dL7UiLM=",
@@ -125,22 +125,22 @@ def test_an_invalid_time_is_refused(time: str) -> None:
     assert "not a time" in refused(CREATED, {**zendesk_headers(CREATED, time)}, zendesk())
 
 
-@pytest.mark.parametrize("given", ["", "é", "\ud800", "sha256=", "a" * 10_000])
-def test_a_wrong_signature_of_any_characters_is_refused(given: str) -> None:
-    headers = {**chatwoot_headers(MESSAGE, int(NOW.timestamp())), "X-Chatwoot-Signature": given}
+@pytest.mark.parametrize("sent", ["", "é", "\ud800", "sha256=", "a" * 10_000])
+def test_a_wrong_signature_of_any_characters_is_refused(sent: str) -> None:
+    headers = {**chatwoot_headers(MESSAGE, int(NOW.timestamp())), "X-Chatwoot-Signature": sent}
 
     assert "wrong" in refused(MESSAGE, headers, chatwoot())
 
 
 def test_a_generic_signature_is_hex_after_a_prefix_unless_configured_otherwise() -> None:
     body = b'{"id": 1, "text": "x"}'
-    hexed = {"X-Triagem-Signature": f"sha256={signature(body).hex()}"}
-    plain = {"X-Shop-Hmac": base64.b64encode(signature(body)).decode()}
+    hex_headers = {"X-Triagem-Signature": f"sha256={signature(body).hex()}"}
+    base64_headers = {"X-Shop-Hmac": base64.b64encode(signature(body)).decode()}
 
-    assert isinstance(receive_webhook(Webhook(body, hexed), generic(), NOW), AcceptedWebhook)
+    assert isinstance(receive_webhook(Webhook(body, hex_headers), generic(), NOW), AcceptedWebhook)
     assert isinstance(
         receive_webhook(
-            Webhook(body, plain), generic(signature={"header": "X-Shop-Hmac", "encoding": "base64"}), NOW
+            Webhook(body, base64_headers), generic(signature={"header": "X-Shop-Hmac", "encoding": "base64"}), NOW
         ),
         AcceptedWebhook,
     )

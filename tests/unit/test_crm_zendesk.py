@@ -1,4 +1,4 @@
-"""Which of Zendesk's webhooks bring a customer's message, and which bring back what we did."""
+"""Zendesk's webhooks: which carry a customer's message, and which only report our own changes."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -9,7 +9,7 @@ from tests.support.crm import ZENDESK, example, ignored, ticket, unreadable
 
 
 def event(name: str, **changes: Any) -> dict[str, Any]:
-    """An example with parts of its `event` or `detail` replaced, or whatever else is named."""
+    """An example with parts of its `event` or `detail`, or other fields, replaced."""
     payload = example(name)
     for key, value in changes.items():
         payload[key] = {**payload[key], **value} if isinstance(value, dict) else value
@@ -33,11 +33,11 @@ def test_a_new_ticket_is_its_subject_and_description() -> None:
 
 
 def test_a_customers_comment_is_the_tickets_newest_text() -> None:
-    found = ticket(example("zendesk_comment_added"), ZENDESK)
+    fields = ticket(example("zendesk_comment_added"), ZENDESK)
 
-    assert found["external_id"] == "4711"
-    assert found["text"] == "Fatura em dobro\nAliás, quanto custa o plano anual para dez pessoas?"
-    assert found["revised_at"] > ticket(example("zendesk_ticket_created"), ZENDESK)["revised_at"]
+    assert fields["external_id"] == "4711"
+    assert fields["text"] == "Fatura em dobro\nAliás, quanto custa o plano anual para dez pessoas?"
+    assert fields["revised_at"] > ticket(example("zendesk_ticket_created"), ZENDESK)["revised_at"]
 
 
 def test_a_message_in_messaging_has_no_subject() -> None:
@@ -54,11 +54,11 @@ def test_a_message_in_messaging_has_no_subject() -> None:
 
 
 def test_a_filled_in_trigger_template_is_a_ticket() -> None:
-    found = ticket(example("zendesk_trigger"), ZENDESK)
+    fields = ticket(example("zendesk_trigger"), ZENDESK)
 
-    assert found["text"] == ticket(example("zendesk_ticket_created"), ZENDESK)["text"]
-    assert found["revised_at"] == datetime(2026, 11, 2, 12, 30, tzinfo=UTC)
-    assert found["metadata"] == {
+    assert fields["text"] == ticket(example("zendesk_ticket_created"), ZENDESK)["text"]
+    assert fields["revised_at"] == datetime(2026, 11, 2, 12, 30, tzinfo=UTC)
+    assert fields["metadata"] == {
         "channel": "Web form",
         "language": "Português (Brasil)",
         "url": "https://example.zendesk.com/agent/tickets/4711",
@@ -102,8 +102,11 @@ def test_a_message_of_pictures_only_is_ignored() -> None:
         ({"detail": {"via": {"channel": {"a": "b" * 20_000}}}}, "metadata"),
         ({"time": None}, "time"),
         ({"time": "yesterday"}, "time"),
-        ({"time": "2026-11-02T12:30:00"}, "time"),  # of which zone?
-        ({"time": "2026-11-02T15:30:00Z"}, "revised_at"),  # it would outrank all that come until then
+        ({"time": "2026-11-02T12:30:00"}, "time"),  # no time zone
+        (
+            {"time": "2026-11-02T15:30:00Z"},
+            "revised_at",
+        ),  # in the future: it would outrank all later texts until then
         ({"detail": {"subject": "half a \ud800 sign"}}, "text"),
         ({"detail": {"id": "9" * 300}}, "external_id"),
         ({"detail": {"id": "\ud800"}}, "external_id"),

@@ -1,4 +1,4 @@
-"""A window folded to one row per identity (INV-12), the highest rank of each (INV-14)."""
+"""Deduplication of a window: one row per identity (INV-12), the one of the highest rank (INV-14)."""
 
 from datetime import timedelta
 from operator import attrgetter
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.builders import NOW, YESTERDAY, classified
-from triagem.db.window import ClassifiedTicket, deduplicate
+from triagem.db.tickets.window import ClassifiedTicket, deduplicate
 
 LATER = YESTERDAY + timedelta(microseconds=1)
 
@@ -27,7 +27,7 @@ windows = st.lists(
 
 
 def identity(row: ClassifiedTicket) -> tuple[str, str]:
-    """What makes two rows the same ticket."""
+    """The identity of the row's ticket."""
     return row.ticket.source, row.ticket.external_id
 
 
@@ -63,7 +63,7 @@ def test_no_row_outranks_the_one_that_is_left(window: list[ClassifiedTicket]) ->
 @given(windows)
 def test_the_first_receipt_of_a_ticket_is_kept(window: list[ClassifiedTicket]) -> None:
     for row in deduplicate(window):
-        assert row.received_at == min(one.received_at for one in window if identity(one) == identity(row))
+        assert row.received_at == min(other.received_at for other in window if identity(other) == identity(row))
 
 
 @given(windows)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from triagem.cli.doctor_checks import describe_machine
+from triagem.cli.commands.doctor import describe_machine
 
 SUFFICIENT = {"cores": 8, "GB of memory": 16, "GB of disk": 5}
 
@@ -16,7 +16,9 @@ SUFFICIENT = {"cores": 8, "GB of memory": 16, "GB of disk": 5}
         ("cores", 4, "below the recommendation for BERT-base: 8 cores"),
     ],
 )
-def test_what_is_short_is_named_with_what_would_do(resource: str, number: int, warning: str) -> None:
+def test_a_resource_below_the_minimum_or_the_recommendation_is_named(
+    resource: str, number: int, warning: str
+) -> None:
     assert describe_machine(SUFFICIENT | {resource: number}).endswith(warning)
 
 

@@ -1,4 +1,4 @@
-"""Comparing two populations: chance alone is no drift, nor is what is significant but small."""
+"""Comparison of two populations: neither chance nor a significant but small difference is drift."""
 
 from typing import Any
 
@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import ks_2samp
 
-from triagem.trainer.drift import MIN_ROWS, DriftReport, FeatureShift, compare, distances
-from triagem.trainer.reference import Population
+from triagem.trainer.monitor.drift import MIN_ROWS, DriftReport, FeatureShift, compare, distances
+from triagem.trainer.monitor.reference import Population
 
 
 def population(rows: int = 400, *, seed: int = 0, moved: float = 0.0, **changes: Any) -> Population:
@@ -27,9 +27,9 @@ def population(rows: int = 400, *, seed: int = 0, moved: float = 0.0, **changes:
     return Population(embeddings, **(values | changes))
 
 
-def shifted(recent: Population, reference: Population | None = None) -> list[str]:
-    """What is said to have shifted."""
-    return [one.feature for one in compare(reference or population(seed=1), recent) if one.shifted]
+def shifted_features(recent: Population, reference: Population | None = None) -> list[str]:
+    """The features that are reported as shifted."""
+    return [shift.feature for shift in compare(reference or population(seed=1), recent) if shift.shifted]
 
 
 columns = st.lists(st.integers(-5, 5), min_size=1, max_size=30)
@@ -37,25 +37,25 @@ columns = st.lists(st.integers(-5, 5), min_size=1, max_size=30)
 
 @given(columns, columns)
 def test_the_distance_equals_scipys_also_with_ties(left: list[int], right: list[int]) -> None:
-    mine = distances(np.array(left)[:, None], np.array(right)[:, None])
+    statistics = distances(np.array(left)[:, None], np.array(right)[:, None])
 
-    assert mine[0] == pytest.approx(ks_2samp(left, right, method="asymp").statistic)
+    assert statistics[0] == pytest.approx(ks_2samp(left, right, method="asymp").statistic)
 
 
 def test_chance_alone_is_not_drift() -> None:
-    assert shifted(population()) == []
+    assert shifted_features(population()) == []
 
 
 def test_one_dimension_that_moves_is_found_and_counted() -> None:
     recent = population(moved=1.0)
 
-    assert shifted(recent) == ["embeddings"]
+    assert shifted_features(recent) == ["embeddings"]
     assert compare(population(seed=1), recent)[0].now == {"dimensions": 3, "shifted": 1}
 
 
 def test_a_significant_but_small_difference_is_not_drift() -> None:
-    many = 20_000
-    (embeddings, *_) = compare(population(many, seed=1), population(many, moved=0.1))
+    rows = 20_000
+    (embeddings, *_) = compare(population(rows, seed=1), population(rows, moved=0.1))
 
     assert embeddings.p < 1e-6
     assert not embeddings.shifted
@@ -80,7 +80,7 @@ def test_a_large_difference_that_chance_explains_is_not_drift() -> None:
     ],
 )
 def test_each_other_feature_is_found_alone(feature: str, changes: dict[str, Any]) -> None:
-    assert shifted(population(**changes)) == [feature]
+    assert shifted_features(population(**changes)) == [feature]
 
 
 def test_rare_languages_are_counted_together() -> None:
@@ -94,22 +94,22 @@ def test_rare_languages_are_counted_together() -> None:
 def test_languages_are_compared_only_where_enough_rows_of_both_sides_have_one() -> None:
     half_known = ["pt"] * (MIN_ROWS - 1) + [""] * (400 - MIN_ROWS + 1)
 
-    assert [one.feature for one in compare(population(), population(langs=half_known))][-1] == "labels"
+    assert [shift.feature for shift in compare(population(), population(langs=half_known))][-1] == "labels"
 
 
 def test_a_new_label_is_compared_too() -> None:
-    assert "labels" in shifted(population(labels=["suporte"] * 300 + ["cobranca"] * 100))
+    assert "labels" in shifted_features(population(labels=["suporte"] * 300 + ["cobranca"] * 100))
 
 
 class TestReport:
     def test_it_names_the_shifted_features_with_their_previous_values(self) -> None:
         shifts = compare(population(seed=1), population(labels=["venda"] * 400, moved=2.0))
 
-        said = DriftReport("v1.0.0", "held-out rows", 400, 400, shifts).lines()
+        lines = DriftReport("v1.0.0", "held-out rows", 400, 400, shifts).lines()
 
-        assert said[0] == "v1.0.0: drift in embeddings, labels (400 samples against 400 held-out rows)"
-        assert said[1].startswith("embeddings: 1 of 3 dimensions shifted; size 0.6")
-        assert said[2].startswith("labels: suporte 0% (was 75%), venda 100% (was 25%); size 0.75, p ")
+        assert lines[0] == "v1.0.0: drift in embeddings, labels (400 samples against 400 held-out rows)"
+        assert lines[1].startswith("embeddings: 1 of 3 dimensions shifted; size 0.6")
+        assert lines[2].startswith("labels: suporte 0% (was 75%), venda 100% (was 25%); size 0.75, p ")
 
     def test_without_drift_it_says_so_and_lists_all_features(self) -> None:
         shifts = compare(population(seed=1), population())
@@ -128,12 +128,12 @@ class TestReport:
         assert report.lines() == ["not enough samples of v1.0.0 yet (7 of 100)"]
 
     def test_a_version_without_a_reference_gets_no_verdict(self) -> None:
-        (said,) = DriftReport("v1.0.0", "held-out rows", 240, 30).lines()
+        (line,) = DriftReport("v1.0.0", "held-out rows", 240, 30).lines()
 
-        assert said == "v1.0.0 has no reference yet: 30 of 100 held-out rows, and 240 of the first 500 samples"
+        assert line == "v1.0.0 has no reference yet: 30 of 100 held-out rows, and 240 of the first 500 samples"
 
     def test_one_shifted_feature_is_drift(self) -> None:
-        quiet, loud = (FeatureShift("length", 0.2, 0.001, shifted, {}, {}) for shifted in (False, True))
+        unchanged, changed = (FeatureShift("length", 0.2, 0.001, shifted, {}, {}) for shifted in (False, True))
 
-        assert not DriftReport("v1.0.0", "held-out rows", 400, 400, (quiet, quiet)).drifted
-        assert DriftReport("v1.0.0", "held-out rows", 400, 400, (quiet, loud)).drifted
+        assert not DriftReport("v1.0.0", "held-out rows", 400, 400, (unchanged, unchanged)).drifted
+        assert DriftReport("v1.0.0", "held-out rows", 400, 400, (unchanged, changed)).drifted

@@ -1,4 +1,4 @@
-"""When training is due: each of the seed's triggers, alone, at its limit and past it."""
+"""When training is due: each trigger of the original specification, alone, at its limit and past it."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from triagem.db.reviews import AccuracyEstimate
-from triagem.trainer.due import Due, DueReason, NotDue, RetrainingFacts, Trigger, check_due
+from triagem.trainer.monitor.due import Due, DueReason, NotDue, RetrainingFacts, Trigger, check_due
 from triagem.trainer.settings import DueSettings
 
 RULES = DueSettings()
@@ -32,8 +32,8 @@ QUIET = RetrainingFacts(
 )
 
 
-def found(**changes: Any) -> list[Trigger]:
-    """The triggers that go off if this differs from a version with which all is well."""
+def fired(**changes: Any) -> list[Trigger]:
+    """The triggers that fire if these facts differ from those of a version with which all is well."""
     verdict = check_due(replace(QUIET, **changes), RULES)
     return [reason.trigger for reason in verdict.reasons] if isinstance(verdict, Due) else []
 
@@ -44,27 +44,27 @@ def test_nothing_is_due_while_all_is_well() -> None:
 
 @pytest.mark.parametrize(("age_days", "triggers"), [(92.0, []), (92.1, [Trigger.AGE])])
 def test_a_version_over_three_months_old_is_due(age_days: float, triggers: list[Trigger]) -> None:
-    assert found(age_days=age_days) == triggers
+    assert fired(age_days=age_days) == triggers
 
 
 @pytest.mark.parametrize(
     ("value", "high", "triggers"),
     [
         (0.80, 0.89, [Trigger.ACCURACY]),
-        (0.80, 0.91, []),  # it may be chance: the interval reaches within 0.05 of the test's
-        (0.92, 0.94, []),  # down, but by less
+        (0.80, 0.91, []),  # may be chance: the interval reaches within 0.05 of the test accuracy
+        (0.92, 0.94, []),  # lower, but by less than 0.05
     ],
 )
 def test_a_fall_in_accuracy_counts_once_the_whole_interval_is_below(
     value: float, high: float, triggers: list[Trigger]
 ) -> None:
-    assert found(reviewed=measured(value, value - 0.05, high, 100)) == triggers
+    assert fired(reviewed=measured(value, value - 0.05, high, 100)) == triggers
 
 
 @pytest.mark.parametrize("changes", [{"test_accuracy": None}, {"reviewed": None}])
 def test_accuracy_is_ignored_if_either_value_is_unknown(changes: dict[str, None]) -> None:
     low = measured(0.1, 0.05, 0.15, 100)
-    assert found(**{"reviewed": low, **changes}) == []
+    assert fired(**{"reviewed": low, **changes}) == []
 
 
 def test_each_label_that_the_model_does_not_know_is_a_reason_of_its_own() -> None:
@@ -76,13 +76,13 @@ def test_each_label_that_the_model_does_not_know_is_a_reason_of_its_own() -> Non
 
 @pytest.mark.parametrize(("new_rows", "triggers"), [(200, []), (201, [Trigger.DATA]), (None, [])])
 def test_more_than_a_fifth_of_new_texts_is_due(new_rows: int | None, triggers: list[Trigger]) -> None:
-    assert found(new_rows=new_rows) == triggers
+    assert fired(new_rows=new_rows) == triggers
 
 
 def test_a_report_of_drift_is_a_reason() -> None:
     verdict = check_due(replace(QUIET, drifted_at=datetime(2026, 11, 20, 3, tzinfo=UTC)), RULES)
-    says = "the drift report of 2026-11-20 found that the input has shifted"
-    assert verdict == Due((DueReason(Trigger.DRIFT, "drift", says),))
+    message = "the drift report of 2026-11-20 found that the input has shifted"
+    assert verdict == Due((DueReason(Trigger.DRIFT, "drift", message),))
 
 
 def test_limits_are_settings(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,15 +96,15 @@ def test_limits_are_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @given(st.floats(0, 1000), st.integers(0, 2000), st.floats(0, 1), st.booleans())
 def test_more_cause_never_makes_training_less_due(age: float, new_rows: int, high: float, drifted: bool) -> None:
-    some = replace(QUIET, age_days=age, new_rows=new_rows, reviewed=measured(high, 0, high, 10))
-    more = replace(
-        some,
+    facts = replace(QUIET, age_days=age, new_rows=new_rows, reviewed=measured(high, 0, high, 10))
+    worse = replace(
+        facts,
         age_days=age + 1,
         new_rows=new_rows + 1,
         drifted_at=datetime(2026, 11, 20, tzinfo=UTC) if drifted else None,
     )
     topics = [
         {reason.topic for reason in verdict.reasons} if isinstance(verdict, Due) else set()
-        for verdict in (check_due(some, RULES), check_due(more, RULES))
+        for verdict in (check_due(facts, RULES), check_due(worse, RULES))
     ]
     assert topics[0] <= topics[1]

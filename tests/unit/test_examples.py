@@ -1,4 +1,4 @@
-"""The sample data that ships with the project: hand-written, balanced, and no test row known from training."""
+"""The shipped sample data: hand-written, balanced, and no test row is nearly a training row."""
 
 import csv
 import json
@@ -19,25 +19,25 @@ def tickets(name: str) -> list[dict[str, str]]:
     return [json.loads(line) for line in lines]
 
 
-def both() -> list[dict[str, str]]:
+def all_tickets() -> list[dict[str, str]]:
     return tickets("train.jsonl") + tickets("test.jsonl")
 
 
-def likeness(one: list[str], other: list[str]) -> float:
-    """The highest cosine of character 3- to 5-gram counts between a text of one list and one of the other."""
-    counts = CountVectorizer(analyzer="char_wb", ngram_range=(3, 5)).fit(one + other)
-    product = normalize(counts.transform(one).astype(float)) @ normalize(counts.transform(other).astype(float)).T
+def similarity(first: list[str], second: list[str]) -> float:
+    """The highest cosine of character 3- to 5-gram counts between a text of the first list and one of the second."""
+    counts = CountVectorizer(analyzer="char_wb", ngram_range=(3, 5)).fit(first + second)
+    product = normalize(counts.transform(first).astype(float)) @ normalize(counts.transform(second).astype(float)).T
     return float(product.max())
 
 
 def test_there_are_six_hundred_distinct_tickets() -> None:
-    texts = [" ".join(row["prompt"].lower().split()) for row in both()]
+    texts = [" ".join(row["prompt"].lower().split()) for row in all_tickets()]
 
     assert len(set(texts)) == len(texts) >= 600
 
 
 def test_every_ticket_has_text_label_and_language_and_nothing_else() -> None:
-    assert {tuple(row) for row in both()} == {("prompt", "completion", "lang")}
+    assert {tuple(row) for row in all_tickets()} == {("prompt", "completion", "lang")}
 
 
 @pytest.mark.parametrize("name", ["train.jsonl", "test.jsonl"])
@@ -52,33 +52,33 @@ def test_languages_and_labels_are_balanced(name: str) -> None:
 
 
 def test_each_language_has_at_least_45_percent_of_the_tickets() -> None:
-    count = Counter(row["lang"] for row in both())
+    count = Counter(row["lang"] for row in all_tickets())
 
     assert min(count.values()) >= 0.45 * count.total()
 
 
 def test_a_ticket_has_3_to_200_words() -> None:
-    lengths = [len(row["prompt"].split()) for row in both()]
+    lengths = [len(row["prompt"].split()) for row in all_tickets()]
 
     assert min(lengths) >= 3
     assert max(lengths) <= 200
 
 
 def test_a_quarter_of_the_tickets_is_for_testing() -> None:
-    assert len(tickets("test.jsonl")) / len(both()) == pytest.approx(0.25, abs=0.01)
+    assert len(tickets("test.jsonl")) / len(all_tickets()) == pytest.approx(0.25, abs=0.01)
 
 
 def test_no_test_ticket_is_nearly_one_of_the_training_tickets() -> None:
     train, test = ([row["prompt"] for row in tickets(name)] for name in ("train.jsonl", "test.jsonl"))
 
-    assert likeness(train, test) < NEAR_DUPLICATE
+    assert similarity(train, test) < NEAR_DUPLICATE
 
 
 def test_a_ticket_with_one_word_changed_would_be_found() -> None:
     train = [row["prompt"] for row in tickets("train.jsonl")]
     words = max(train, key=len).split()
 
-    assert likeness(train, [" ".join([*words[:-1], "changed"])]) >= NEAR_DUPLICATE
+    assert similarity(train, [" ".join([*words[:-1], "changed"])]) >= NEAR_DUPLICATE
 
 
 def test_the_crm_export_has_200_rows_with_distinct_ids() -> None:
@@ -94,4 +94,4 @@ def test_the_crm_export_holds_no_training_ticket() -> None:
     with (EXAMPLES / "crm_export.csv").open(encoding="utf-8", newline="") as file:
         bodies = [row["body"] for row in csv.DictReader(file)]
 
-    assert likeness([row["prompt"] for row in both()], bodies) < NEAR_DUPLICATE
+    assert similarity([row["prompt"] for row in all_tickets()], bodies) < NEAR_DUPLICATE

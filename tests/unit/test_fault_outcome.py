@@ -1,4 +1,4 @@
-"""The fault suite's own reckoning: each kind of loss is seen. A suite that cannot see one proves nothing."""
+"""The fault suite's evaluation detects each kind of loss; a suite that cannot detect one proves nothing."""
 
 from collections import Counter
 from datetime import timedelta
@@ -13,90 +13,90 @@ from triagem.contracts.ticket import Lane, Ticket
 
 OLD = ticket(text="um dois", revised_at=YESTERDAY)
 NEW = ticket(text="um dois tres", revised_at=YESTERDAY + timedelta(minutes=1))
-PLACE = ("live", "1-0")
+ENTRY = ("live", "1-0")
 
 
-def expected(*accepted: Ticket) -> Expectations:
-    made = Expectations()
-    made.accept(accepted)
-    return made
+def expectations_of(*accepted: Ticket) -> Expectations:
+    expectations = Expectations()
+    expectations.accept(accepted)
+    return expectations
 
 
-def current(of: Ticket, version: str = "v1.0.0", label: str = "") -> CurrentResult:
-    said = label or expected_label(len(of.text.split()), version)
-    return CurrentResult(identity(of), said, version, text_digest(of), of.revised_at)
+def current(accepted: Ticket, version: str = "v1.0.0", label: str = "") -> CurrentResult:
+    predicted_label = label or expected_label(len(accepted.text.split()), version)
+    return CurrentResult(identity(accepted), predicted_label, version, text_digest(accepted), accepted.revised_at)
 
 
-def reckon(
+def evaluate_rows(
     expectations: Expectations, *rows: CurrentResult, history: int = 1, dead: dict[tuple[str, str], str] | None = None
 ) -> Outcome:
     return evaluate("a fault", expectations, FinalState(list(rows), Counter({identity(OLD): history}), dead or {}))
 
 
 def test_one_right_row_survives() -> None:
-    found = reckon(expected(OLD), current(OLD))
-    assert (found.lost, found.duplicate_rows, found.wrongly_dead) == (0, 0, 0)
-    assert found.survived
+    outcome = evaluate_rows(expectations_of(OLD), current(OLD))
+    assert (outcome.lost, outcome.duplicate_rows, outcome.wrongly_dead) == (0, 0, 0)
+    assert outcome.survived
 
 
 def test_a_ticket_without_a_row_is_lost() -> None:
-    assert reckon(expected(OLD), history=0).lost == 1
+    assert evaluate_rows(expectations_of(OLD), history=0).lost == 1
 
 
 def test_a_ticket_whose_older_text_is_current_is_lost() -> None:
-    assert reckon(expected(NEW, OLD), current(OLD)).lost == 1
-    assert reckon(expected(NEW, OLD), current(NEW)).lost == 0
+    assert evaluate_rows(expectations_of(NEW, OLD), current(OLD)).lost == 1
+    assert evaluate_rows(expectations_of(NEW, OLD), current(NEW)).lost == 0
 
 
 def test_a_row_with_another_texts_label_is_lost() -> None:
-    assert reckon(expected(OLD), current(OLD, label="other")).lost == 1
+    assert evaluate_rows(expectations_of(OLD), current(OLD, label="other")).lost == 1
 
 
 def test_a_row_that_names_a_version_which_did_not_classify_it_is_lost() -> None:
     label = expected_label(len(OLD.text.split()), "v1.1.0")
-    assert reckon(expected(OLD), current(OLD, "v1.0.0", label)).lost == 1
+    assert evaluate_rows(expectations_of(OLD), current(OLD, "v1.0.0", label)).lost == 1
 
 
 def test_a_row_of_the_previous_version_is_lost_if_the_later_one_must_win() -> None:
-    expectations = expected(OLD)
+    expectations = expectations_of(OLD)
     expectations.current[identity(OLD)] = "v1.1.0"
-    assert reckon(expectations, current(OLD, "v1.0.0")).lost == 1
+    assert evaluate_rows(expectations, current(OLD, "v1.0.0")).lost == 1
 
 
 def test_a_row_of_a_ticket_that_was_never_accepted_is_a_duplicate_row() -> None:
-    assert reckon(expected(), current(OLD), history=0).duplicate_rows == 1
+    assert evaluate_rows(expectations_of(), current(OLD), history=0).duplicate_rows == 1
 
 
 def test_a_second_row_of_a_ticket_is_a_duplicate_row() -> None:
-    assert reckon(expected(OLD), current(OLD), current(OLD)).duplicate_rows == 1
+    assert evaluate_rows(expectations_of(OLD), current(OLD), current(OLD)).duplicate_rows == 1
 
 
 @pytest.mark.parametrize(("history", "extra"), [(1, 0), (2, 1), (3, 2)])
 def test_history_beyond_one_row_per_text_is_counted(history: int, extra: int) -> None:
-    assert reckon(expected(OLD), current(OLD), history=history).duplicate_rows == extra
+    assert evaluate_rows(expectations_of(OLD), current(OLD), history=history).duplicate_rows == extra
 
 
 def test_a_second_text_and_a_second_version_may_have_rows_of_their_own() -> None:
-    expectations = expected(OLD, NEW)
+    expectations = expectations_of(OLD, NEW)
     expectations.versions[identity(OLD)] = {"v1.0.0", "v1.1.0"}
-    assert reckon(expectations, current(NEW), history=4).duplicate_rows == 0
-    assert reckon(expectations, current(NEW), history=5).duplicate_rows == 1
+    assert evaluate_rows(expectations, current(NEW), history=4).duplicate_rows == 0
+    assert evaluate_rows(expectations, current(NEW), history=5).duplicate_rows == 1
 
 
 def test_a_result_of_a_forgotten_ticket_is_a_duplicate_row() -> None:
-    expectations = expected(OLD)
+    expectations = expectations_of(OLD)
     expectations.forgotten.add(identity(OLD))
-    assert reckon(expectations).lost == 0
-    assert reckon(expectations, current(OLD)).duplicate_rows == 1
+    assert evaluate_rows(expectations).lost == 0
+    assert evaluate_rows(expectations, current(OLD)).duplicate_rows == 1
 
 
 def test_a_dead_letter_that_nobody_expected_is_wrongly_dead() -> None:
-    assert reckon(expected(OLD), current(OLD), dead={PLACE: "why"}).wrongly_dead == 1
+    assert evaluate_rows(expectations_of(OLD), current(OLD), dead={ENTRY: "why"}).wrongly_dead == 1
 
 
 def test_poison_is_lost_unless_a_dead_letter_keeps_it_with_a_reason() -> None:
-    expectations = expected(OLD)
+    expectations = expectations_of(OLD)
     expectations.expect_dead(Lane.LIVE, ["1-0"], [OLD])
-    assert reckon(expectations, history=0, dead={PLACE: "why"}).lost == 0
-    assert reckon(expectations, history=0, dead={PLACE: ""}).lost == 1
-    assert reckon(expectations, history=0).lost == 1
+    assert evaluate_rows(expectations, history=0, dead={ENTRY: "why"}).lost == 0
+    assert evaluate_rows(expectations, history=0, dead={ENTRY: ""}).lost == 1
+    assert evaluate_rows(expectations, history=0).lost == 1

@@ -1,11 +1,11 @@
-"""Who reaches the gateway: it decides whether `/predict` is open and whether the start warns."""
+"""Who can reach the gateway: decides whether `/predict` is open and whether the gateway warns at start."""
 
 import socket
 
 import pytest
 
-from triagem.gateway.address import is_loopback, listen, url
-from triagem.gateway.settings import GatewaySettings
+from triagem.gateway.serve import listen, url
+from triagem.gateway.services import GatewaySettings, is_loopback
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])

@@ -1,4 +1,4 @@
-"""Liveness and readiness as a file (INV-22): its age is the quietest thread's, its content ready or starting."""
+"""The heartbeat file of liveness and readiness (INV-22): the age of the quietest thread; ready or starting."""
 
 import os
 import threading
@@ -7,88 +7,91 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.builders import Clock, Hurried
+from tests.support.builders import Clock, InstantEvent
 from triagem.worker import health
 from triagem.worker.supervisor import Supervisor
 
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """Where the heartbeat is kept."""
+    """The path of the heartbeat file."""
     return tmp_path / "heartbeat"
 
 
-def kept(file: Path, *, content: str = "ready", age_s: float = 0.0) -> Path:
+def write_heartbeat(file: Path, *, content: str = "ready", age_s: float = 0.0) -> Path:
     """A heartbeat file as a worker leaves it."""
     file.write_text(content, encoding="utf-8")
-    heard_at = time.time() - age_s
-    os.utime(file, (heard_at, heard_at))
+    modified_at = time.time() - age_s
+    os.utime(file, (modified_at, modified_at))
     return file
 
 
-def reported(file: Path, *, ready: bool = True, silence_s: float = 0.0) -> list[str | None]:
-    """What `check` says between the reports of a worker, one thread of which has been silent for so long."""
-    said: list[str | None] = []
-    clock, warm, release = Clock(), threading.Event(), threading.Event()
+def check_results(file: Path, *, ready: bool = True, silence_s: float = 0.0) -> list[str | None]:
+    """The results of `check` between the reports of a worker with a thread that is silent for `silence_s`."""
+    results: list[str | None] = []
+    clock, ready_event, release = Clock(), threading.Event(), threading.Event()
     supervisor = Supervisor(lambda: None, deadline_s=1.0, clock=clock)
 
-    def look() -> None:
+    def check() -> None:
         if file.exists():
-            said.append(health.check(file, need_ready=True))
-        if len(said) == 2:
+            results.append(health.check(file, need_ready=True))
+        if len(results) == 2:
             supervisor.stopping.set()
 
-    def quiet() -> None:
+    def silent_thread() -> None:
         release.wait()
 
-    supervisor.stopping = Hurried(instead=look)
-    supervisor.spawn("classifier", quiet)
+    supervisor.stopping = InstantEvent(instead=check)
+    supervisor.spawn("classifier", silent_thread)
     clock.advance(silence_s)
     if ready:
-        warm.set()
-    health.report(file, supervisor, warm)
+        ready_event.set()
+    health.report(file, supervisor, ready_event)
     release.set()
-    return said
+    return results
 
 
 def test_a_ready_worker_with_fresh_heartbeats_is_healthy(file: Path) -> None:
-    assert reported(file) == [None, None]
+    assert check_results(file) == [None, None]
 
 
 def test_a_worker_without_its_model_is_warming_up(file: Path) -> None:
-    assert reported(file, ready=False) == ["the worker is still loading its model"] * 2
+    assert check_results(file, ready=False) == ["the worker is still loading its model"] * 2
 
 
 def test_one_silent_thread_makes_the_worker_unhealthy_though_another_reports(file: Path) -> None:
-    assert reported(file, silence_s=200) == ["a worker thread has sent no heartbeat for 200 s"] * 2
+    assert check_results(file, silence_s=200) == ["a worker thread has sent no heartbeat for 200 s"] * 2
 
 
 def test_the_file_is_deleted_when_the_worker_stops(file: Path) -> None:
-    reported(file)
+    check_results(file)
 
     assert not file.exists()
 
 
 def test_without_a_file_the_worker_has_not_started_or_has_ended(file: Path) -> None:
-    said = health.check(file)
+    problem = health.check(file)
 
-    assert said == f"no heartbeat file {file}: the worker has not started, or has exited"
+    assert problem == f"no heartbeat file {file}: the worker has not started, or has exited"
 
 
 def test_liveness_does_not_require_readiness(file: Path) -> None:
-    assert health.check(kept(file, content="starting")) is None
+    assert health.check(write_heartbeat(file, content="starting")) is None
 
 
-@pytest.mark.parametrize(("age_s", "well"), [(0, True), (119, True), (121, False), (7200, False)])
-def test_an_old_heartbeat_is_not_alive(file: Path, age_s: float, well: bool) -> None:
-    assert (health.check(kept(file, age_s=age_s)) is None) is well
+@pytest.mark.parametrize(("age_s", "healthy"), [(0, True), (119, True), (121, False), (7200, False)])
+def test_an_old_heartbeat_is_not_alive(file: Path, age_s: float, healthy: bool) -> None:
+    assert (health.check(write_heartbeat(file, age_s=age_s)) is None) is healthy
 
 
 def test_the_maximum_age_can_be_set(file: Path) -> None:
-    assert health.check(kept(file, age_s=30), max_age_s=10) == "a worker thread has sent no heartbeat for 30 s"
+    assert (
+        health.check(write_heartbeat(file, age_s=30), max_age_s=10)
+        == "a worker thread has sent no heartbeat for 30 s"
+    )
 
 
 def test_silence_is_reported_before_warming_up(file: Path) -> None:
-    said = health.check(kept(file, content="starting", age_s=500), need_ready=True)
+    problem = health.check(write_heartbeat(file, content="starting", age_s=500), need_ready=True)
 
-    assert said == "a worker thread has sent no heartbeat for 500 s"
+    assert problem == "a worker thread has sent no heartbeat for 500 s"

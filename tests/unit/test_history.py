@@ -1,4 +1,4 @@
-"""What earlier versions learned from and were tested on comes from their `rows.json`."""
+"""The rows that earlier versions were trained and tested on, from their `rows.json`."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from tests.support.builders import register as register_without_rows
 from triagem.contracts.errors import ModelCorrupt
 from triagem.contracts.model import ROWS_FILE, SplitDigests
 from triagem.registry import Registry
-from triagem.trainer.history import read_history
+from triagem.trainer.data.prepare import read_history
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def registry(tmp_path: Path) -> Registry:
 
 
 def register(registry: Registry, name: str, parent: str | None = None) -> None:
-    """A version of which each part is one row, called by the part and the name."""
+    """Register a version with one row in each part, named after the part and `name`."""
     rows = SplitDigests(
         train=(f"train {name}",), dev=(f"dev {name}",), calibration=(f"calibration {name}",), test=(f"test {name}",)
     )
@@ -28,9 +28,9 @@ def register(registry: Registry, name: str, parent: str | None = None) -> None:
 
 
 def test_an_empty_registry_has_no_history(registry: Registry) -> None:
-    found = read_history(registry)
+    history = read_history(registry)
 
-    assert found.tested | found.trained | found.learned == set()
+    assert history.tested | history.trained | history.learned == set()
 
 
 def test_all_versions_count_and_one_without_the_file_is_skipped(registry: Registry) -> None:
@@ -38,10 +38,10 @@ def test_all_versions_count_and_one_without_the_file_is_skipped(registry: Regist
     register_without_rows(registry)
     register(registry, "b")
 
-    found = read_history(registry)
+    history = read_history(registry)
 
-    assert found.tested == {"test a", "test b"}
-    assert found.trained == {f"{part} {name}" for part in ("train", "dev", "calibration") for name in "ab"}
+    assert history.tested == {"test a", "test b"}
+    assert history.trained == {f"{part} {name}" for part in ("train", "dev", "calibration") for name in "ab"}
 
 
 def test_learned_is_what_the_parent_and_its_ancestors_trained_on(registry: Registry) -> None:

@@ -1,4 +1,4 @@
-"""The page of a report: one file that fetches nothing, and shows what a text holds as text."""
+"""The HTML report: one file that loads nothing, and shows the markup in a text as text."""
 
 import re
 from html.parser import HTMLParser
@@ -9,22 +9,22 @@ from hypothesis import strategies as st
 
 from tests.support.assessments import LABELS, report, rows, sure
 from tests.support.builders import manifest
-from triagem.trainer.assess import assess
-from triagem.trainer.charts import FRAME, Chart, charts, curve_chart
-from triagem.trainer.html_report import MAX_MISTAKES, render_html
-from triagem.trainer.report import Assessment, CurvePoint
+from tests.support.rows import texts
+from triagem.trainer.evaluate.assess import assess
+from triagem.trainer.evaluate.html_report import FRAME, MAX_MISTAKES, Chart, charts, curve_chart, render_html
+from triagem.trainer.evaluate.report import Assessment, CurvePoint
 
 VOID = {"meta", "link", "img", "br", "hr", "input", "line", "circle", "rect", "polyline"}
 CURVES = (CurvePoint(10, 0.7, 1e-5, None), CurvePoint(20, 0.5, 5e-5, 0.8), CurvePoint(30, None, None, 0.9))
 
 
-class Tree(HTMLParser):
-    """Tags with their attributes, and the text between them; notes a tag that was not closed."""
+class ParsedHtml(HTMLParser):
+    """Tags with their attributes, and the text between them; `open` lists the tags that were not closed."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
         self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.words: list[str] = []
+        self.texts: list[str] = []
         self.open: list[str] = []
         self.feed(html)
         self.close()
@@ -39,20 +39,20 @@ class Tree(HTMLParser):
             assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        self.words.append(data)
+        self.texts.append(data)
 
 
-def shown(made: Assessment) -> Tree:
-    return Tree(render_html(made, manifest()))
+def rendered(assessment: Assessment) -> ParsedHtml:
+    return ParsedHtml(render_html(assessment, manifest()))
 
 
 def test_every_tag_is_closed_in_order() -> None:
-    assert shown(report(curves=CURVES, notes=("a note",))).open == []
+    assert rendered(report(curves=CURVES, notes=("a note",))).open == []
 
 
 def test_the_page_loads_nothing_and_runs_nothing() -> None:
     html = render_html(report(curves=CURVES), manifest())
-    tags = Tree(html).tags
+    tags = ParsedHtml(html).tags
 
     assert {"script", "link", "img", "iframe", "object"}.isdisjoint(tag for tag, _ in tags)
     assert not [name for _, attributes in tags for name in attributes if name in {"src", "href"} or name[:2] == "on"]
@@ -65,51 +65,52 @@ def test_the_page_loads_nothing_and_runs_nothing() -> None:
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(1)>\"'><b>{{ 7 * 7 }}"
 
 
-@pytest.mark.parametrize("place", ["text", "label", "lang", "note", "base"])
-def test_markup_in_a_text_or_name_is_shown_as_text(place: str) -> None:
-    labels = ("suporte", HOSTILE) if place == "label" else LABELS
-    lang = HOSTILE if place == "lang" else "pt"
-    text = HOSTILE if place == "text" else "um"
-    note = HOSTILE if place == "note" else ""
-    made = assess(rows(text, "dois", labels=labels, lang=lang), labels, sure(0.9, 0.8), notes=(note,))
-    tree = Tree(render_html(made, manifest(base=HOSTILE if place == "base" else "bert")))
+@pytest.mark.parametrize("field", ["text", "label", "lang", "note", "base"])
+def test_markup_in_a_text_or_name_is_shown_as_text(field: str) -> None:
+    labels = ("suporte", HOSTILE) if field == "label" else LABELS
+    lang = HOSTILE if field == "lang" else "pt"
+    text = HOSTILE if field == "text" else "um"
+    note = HOSTILE if field == "note" else ""
+    assessment = assess(rows(text, "dois", labels=labels, lang=lang), labels, sure(0.9, 0.8), notes=(note,))
+    parsed = ParsedHtml(render_html(assessment, manifest(base=HOSTILE if field == "base" else "bert")))
 
-    assert {"script", "img"}.isdisjoint(tag for tag, _ in tree.tags)
-    assert HOSTILE in "".join(tree.words)
+    assert {"script", "img"}.isdisjoint(tag for tag, _ in parsed.tags)
+    assert HOSTILE in "".join(parsed.texts)
 
 
 def test_a_long_text_is_shortened_and_many_mistakes_are_counted() -> None:
     number = MAX_MISTAKES + 20
-    made = assess(rows(*["palavra " * 100] * number, labels=("suporte",)), LABELS, sure(*[0.9] * number))
-    words = "".join(shown(made).words)
+    long_rows = rows(*(f"{text} " * 30 for text in texts(number)), labels=("suporte",))
+    assessment = assess(long_rows, LABELS, sure(*[0.9] * number))
+    text = "".join(rendered(assessment).texts)
 
-    assert words.count("palavra palavra") < number * 40
-    assert words.count("…") == MAX_MISTAKES
-    assert f"{number} of {number} rows; the first {MAX_MISTAKES}" in words
+    assert len(text) < number * 400
+    assert text.count("…") == MAX_MISTAKES
+    assert f"{number} of {number} rows; the first {MAX_MISTAKES}" in text
 
 
 def test_a_model_that_does_not_beat_the_baseline_gets_a_warning_box() -> None:
-    assert ("p", {"class": "warn"}) in shown(report()).tags
-    assert ("p", {"class": "warn"}) not in shown(report(baseline=None)).tags
+    assert ("p", {"class": "warn"}) in rendered(report()).tags
+    assert ("p", {"class": "warn"}) not in rendered(report(baseline=None)).tags
 
 
 def test_every_chart_has_a_name_and_curves_are_drawn_if_recorded() -> None:
     with_curves = [chart.title for chart in charts(report(curves=CURVES))]
-    without = [chart.title for chart in charts(report())]
+    without_curves = [chart.title for chart in charts(report())]
 
-    assert without == ["Reliability", "Confidence", "Risk and coverage"]
-    assert [title for title in with_curves if title not in without] == [
+    assert without_curves == ["Reliability", "Confidence", "Risk and coverage"]
+    assert [title for title in with_curves if title not in without_curves] == [
         "Training loss",
         "Learning rate",
         "Dev accuracy",
     ]
-    named = [
-        attributes.get("aria-label") or "" for tag, attributes in shown(report(curves=CURVES)).tags if tag == "svg"
+    names = [
+        attributes.get("aria-label") or "" for tag, attributes in rendered(report(curves=CURVES)).tags if tag == "svg"
     ]
-    assert [name.partition(":")[0] for name in named] == with_curves
+    assert [name.partition(":")[0] for name in names] == with_curves
 
 
-def within_its_frame(chart: Chart) -> None:
+def assert_within_frame(chart: Chart) -> None:
     for x, y in [point for shape in chart.shapes for point in shape.points]:
         assert FRAME.left - 1 <= x <= FRAME.right + 1, chart.title
         assert FRAME.top - 1 <= y <= FRAME.bottom + 1, chart.title
@@ -121,8 +122,8 @@ def within_its_frame(chart: Chart) -> None:
 @settings(max_examples=25)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=20))
 def test_charts_of_answers_stay_in_their_frame(venda: list[float]) -> None:
-    for chart in charts(assess(rows(*map(str, venda)), LABELS, sure(*venda))):
-        within_its_frame(chart)
+    for chart in charts(assess(rows(*texts(len(venda))), LABELS, sure(*venda))):
+        assert_within_frame(chart)
 
 
 @given(st.lists(st.builds(CurvePoint, st.integers(0, 10_000), st.floats(0, 10), st.none(), st.none()), min_size=1))
@@ -130,4 +131,17 @@ def test_a_curve_stays_in_its_frame(points: list[CurvePoint]) -> None:
     chart = curve_chart(points, "loss", "Loss")
 
     assert chart
-    within_its_frame(chart)
+    assert_within_frame(chart)
+
+
+def test_copies_are_counted_next_to_the_texts() -> None:
+    html = render_html(assess(rows("a", "b") * 5, LABELS, sure(0.1, 0.9) * 5), manifest())
+
+    assert "10 test rows (2 different texts)" in html
+
+
+def test_a_leaked_test_is_marked_above_its_scores() -> None:
+    html = render_html(report(leaked=4), manifest())
+
+    assert "4 of 6 test rows are also training rows, or nearly: these scores measure memorisation" in html
+    assert "memorisation" not in render_html(report(), manifest())

@@ -1,4 +1,4 @@
-"""What fails is found, its neighbours' work is done, and nothing is given up that is not to blame (INV-10)."""
+"""Isolation of failures (INV-10): failing items are found, the others finish, and no item is blamed wrongly."""
 
 from collections.abc import Sequence
 
@@ -14,26 +14,26 @@ from triagem.contracts.errors import (
     RowRefused,
     StatementRefused,
 )
-from triagem.worker.isolate import run_isolating_failures, safe_reason
+from triagem.worker.failures import run_isolating_failures, safe_reason
 
 
-def nothing() -> None:
+def passing_check() -> None:
     """A check that passes."""
 
 
-def refusing(bad: set[int], error: Exception | None = None) -> "Work":
+def failing_on(bad: set[int], error: Exception | None = None) -> "Work":
     return Work(bad, error or ValueError("my card number is 4711"))
 
 
 class Work:
-    """Ten times each item, unless a bad one is among them; notes what it was asked."""
+    """Multiplies each item by ten, unless a bad one is among them; records its calls."""
 
     def __init__(self, bad: set[int], error: Exception) -> None:
         self.bad, self.error = bad, error
-        self.asked: list[list[int]] = []
+        self.calls: list[list[int]] = []
 
     def __call__(self, items: Sequence[int]) -> list[int]:
-        self.asked.append(list(items))
+        self.calls.append(list(items))
         if self.bad & set(items):
             raise self.error
         return [10 * item for item in items]
@@ -43,42 +43,42 @@ class Work:
 def test_exactly_the_bad_items_fail_and_all_others_get_results_in_order(items: set[int], data: st.DataObject) -> None:
     bad = data.draw(st.sets(st.sampled_from(sorted(items)))) if items else set()
 
-    done, failed = run_isolating_failures(sorted(items), refusing(bad), nothing)
+    done, failed = run_isolating_failures(sorted(items), failing_on(bad), passing_check)
 
     assert done == [(item, 10 * item) for item in sorted(items - bad)]
     assert [item for item, _ in failed] == sorted(bad)
 
 
 def test_a_good_batch_runs_once_without_a_check() -> None:
-    work = refusing(set())
+    work = failing_on(set())
 
-    def never() -> None:
+    def unexpected_check() -> None:
         raise AssertionError
 
-    run_isolating_failures([1, 2, 3], work, never)
+    run_isolating_failures([1, 2, 3], work, unexpected_check)
 
-    assert work.asked == [[1, 2, 3]]
+    assert work.calls == [[1, 2, 3]]
 
 
 def test_one_bad_item_of_32_costs_two_attempts_per_halving_and_one_more_alone() -> None:
-    work = refusing({13})
+    work = failing_on({13})
 
-    run_isolating_failures(range(32), work, nothing)
+    run_isolating_failures(range(32), work, passing_check)
 
-    assert len(work.asked) == 1 + 2 * 5 + 1
+    assert len(work.calls) == 1 + 2 * 5 + 1
 
 
 def test_if_the_check_fails_no_item_is_reported_as_failed() -> None:
-    def broken() -> None:
+    def failing_check() -> None:
         raise ModelBroken("the device is gone")
 
     with pytest.raises(ModelBroken):
-        run_isolating_failures([1, 2], refusing({1, 2}), broken)
+        run_isolating_failures([1, 2], failing_on({1, 2}), failing_check)
 
 
 def test_an_item_that_succeeds_after_the_check_has_not_failed() -> None:
-    """A device may stumble once."""
-    work = refusing({1})
+    """A device may fail once."""
+    work = failing_on({1})
 
     done, failed = run_isolating_failures([1, 2], work, work.bad.clear)
 
@@ -89,17 +89,17 @@ def test_an_item_that_succeeds_after_the_check_has_not_failed() -> None:
     "error", [DatabaseUnavailable("away"), StatementRefused("42601"), ModelBroken("gone")], ids=repr
 )
 def test_an_outage_or_a_broken_installation_is_not_an_items_fault(error: Exception) -> None:
-    work = refusing({2}, error)
+    work = failing_on({2}, error)
 
     with pytest.raises(type(error)):
-        run_isolating_failures([1, 2, 3], work, nothing)
+        run_isolating_failures([1, 2, 3], work, passing_check)
 
-    assert work.asked == [[1, 2, 3]]
+    assert work.calls == [[1, 2, 3]]
 
 
 @pytest.mark.parametrize("error", [RowRefused("22021"), NotFinite("nan"), RecursionError()], ids=repr)
 def test_a_refused_value_is_that_items_fault(error: Exception) -> None:
-    done, failed = run_isolating_failures([1, 2, 3], refusing({2}, error), nothing)
+    done, failed = run_isolating_failures([1, 2, 3], failing_on({2}, error), passing_check)
 
     assert ([item for item, _ in done], failed) == ([1, 3], [(2, error)])
 
@@ -111,18 +111,18 @@ def test_a_batch_too_large_for_memory_runs_in_halves(error: Exception) -> None:
             raise error
         return list(items)
 
-    assert run_isolating_failures(range(64), work, nothing) == ([(item, item) for item in range(64)], [])
+    assert run_isolating_failures(range(64), work, passing_check) == ([(item, item) for item in range(64)], [])
 
 
 @pytest.mark.parametrize("error", [MemoryError(), OutOfMemory("cuda")], ids=repr)
 def test_too_little_memory_for_a_single_item_fails_no_item(error: Exception) -> None:
     with pytest.raises(OutOfMemory):
-        run_isolating_failures([1, 2], refusing({1}, error), nothing)
+        run_isolating_failures([1, 2], failing_on({1}, error), passing_check)
 
 
 def test_a_missing_result_is_a_failure() -> None:
-    """Never one item's answer for another item."""
-    done, failed = run_isolating_failures([1, 2], lambda items: [7], nothing)
+    """An item never gets the result of another."""
+    done, failed = run_isolating_failures([1, 2], lambda items: [7], passing_check)
 
     assert (done, failed) == ([(1, 7), (2, 7)], [])
 

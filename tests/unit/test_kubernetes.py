@@ -1,4 +1,4 @@
-"""deploy/k8s: each manifest is one that Kubernetes takes; each process may finish, is asked, is fenced in."""
+"""deploy/k8s: manifests are valid; each process has time to finish, probes, and minimal privileges."""
 
 import re
 from collections.abc import Iterator
@@ -8,22 +8,22 @@ import kubernetes_validate
 import pytest
 
 from tests.support.manifests import K8S, OVERLAYS, PROJECT, ROOT, documents, resources
-from triagem.gateway.settings import GatewaySettings
+from triagem.gateway.services import GatewaySettings
 from triagem.worker.health import ALIVE_S
 from triagem.worker.settings import WorkerSettings
 
 KUBERNETES = "1.34"
 
 
-def kind(overlay: str, name: str) -> dict[str, dict[str, Any]]:
-    found = (one for one in resources(K8S / "overlays" / overlay) if one["kind"] == name)
-    return {one["metadata"]["name"]: one for one in found}
+def resources_of_kind(overlay: str, name: str) -> dict[str, dict[str, Any]]:
+    matching = (resource for resource in resources(K8S / "overlays" / overlay) if resource["kind"] == name)
+    return {resource["metadata"]["name"]: resource for resource in matching}
 
 
 def pods(overlay: str) -> Iterator[tuple[str, dict[str, Any]]]:
     for name in ("Deployment", "Job"):
-        for title, one in kind(overlay, name).items():
-            yield title, one["spec"]["template"]["spec"]
+        for title, workload in resources_of_kind(overlay, name).items():
+            yield title, workload["spec"]["template"]["spec"]
 
 
 PODS = [pytest.param(pod, id=f"{overlay}-{name}") for overlay in OVERLAYS for name, pod in pods(overlay)]
@@ -31,10 +31,16 @@ PODS = [pytest.param(pod, id=f"{overlay}-{name}") for overlay in OVERLAYS for na
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_every_manifest_matches_the_schema(overlay: str) -> None:
-    found = resources(K8S / "overlays" / overlay)
-    assert {one["kind"] for one in found} >= {"Deployment", "Job", "PodDisruptionBudget", "NetworkPolicy", "Service"}
-    for one in found:
-        kubernetes_validate.validate(one, KUBERNETES, strict=True)
+    manifests = resources(K8S / "overlays" / overlay)
+    assert {manifest["kind"] for manifest in manifests} >= {
+        "Deployment",
+        "Job",
+        "PodDisruptionBudget",
+        "NetworkPolicy",
+        "Service",
+    }
+    for manifest in manifests:
+        kubernetes_validate.validate(manifest, KUBERNETES, strict=True)
 
 
 def test_every_file_is_deployed() -> None:
@@ -47,7 +53,7 @@ def test_every_file_is_deployed() -> None:
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_each_process_is_a_deployment(overlay: str) -> None:
-    assert set(kind(overlay, "Deployment")) == {"gateway", "worker", "ops", "beat"}
+    assert set(resources_of_kind(overlay, "Deployment")) == {"gateway", "worker", "ops", "beat"}
 
 
 @pytest.mark.parametrize("pod", PODS)
@@ -73,8 +79,8 @@ def test_an_image_has_this_releases_tag(pod: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_a_worker_is_ready_once_warm_and_alive_while_its_threads_report(overlay: str) -> None:
-    """INV-22. Alive with Redis away too: nothing here asks Redis."""
-    (worker,) = kind(overlay, "Deployment")["worker"]["spec"]["template"]["spec"]["containers"]
+    """INV-22. A worker stays alive while Redis is unavailable: no probe uses Redis."""
+    (worker,) = resources_of_kind(overlay, "Deployment")["worker"]["spec"]["template"]["spec"]["containers"]
     assert worker["readinessProbe"]["exec"]["command"] == ["triagem", "worker", "--check", "--ready"]
     assert worker["livenessProbe"]["exec"]["command"] == ["triagem", "worker", "--check"]
     startup = worker["startupProbe"]
@@ -90,8 +96,8 @@ def test_processes_have_time_to_finish_their_work(overlay: str) -> None:
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_draining_a_node_stops_at_most_one_gateway_and_one_worker(overlay: str) -> None:
-    budgets = kind(overlay, "PodDisruptionBudget")
-    deployments = kind(overlay, "Deployment")
+    budgets = resources_of_kind(overlay, "PodDisruptionBudget")
+    deployments = resources_of_kind(overlay, "Deployment")
     assert set(budgets) == {"gateway", "worker"}
     for name, budget in budgets.items():
         assert budget["spec"]["maxUnavailable"] == 1
@@ -100,22 +106,24 @@ def test_draining_a_node_stops_at_most_one_gateway_and_one_worker(overlay: str) 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_only_http_and_prometheus_traffic_may_enter(overlay: str) -> None:
-    policies = kind(overlay, "NetworkPolicy").values()
-    assert any(p["spec"]["podSelector"] == {} and "Ingress" in p["spec"]["policyTypes"] for p in policies)
-    into = {
-        (p["metadata"]["name"], port["port"])
-        for p in policies
-        for rule in p["spec"].get("ingress", ())
+    policies = resources_of_kind(overlay, "NetworkPolicy").values()
+    assert any(
+        policy["spec"]["podSelector"] == {} and "Ingress" in policy["spec"]["policyTypes"] for policy in policies
+    )
+    allowed = {
+        (policy["metadata"]["name"], port["port"])
+        for policy in policies
+        for rule in policy["spec"].get("ingress", ())
         for port in rule["ports"]
     }
-    assert into == {("gateway", 8000), ("metrics", 9100)}
+    assert allowed == {("gateway", 8000), ("metrics", 9100)}
 
 
 def test_only_the_gpu_overlay_requests_a_gpu() -> None:
     limits = {
-        overlay: kind(overlay, "Deployment")["worker"]["spec"]["template"]["spec"]["containers"][0]["resources"][
-            "limits"
-        ]
+        overlay: resources_of_kind(overlay, "Deployment")["worker"]["spec"]["template"]["spec"]["containers"][0][
+            "resources"
+        ]["limits"]
         for overlay in OVERLAYS
     }
     assert limits["gpu"]["nvidia.com/gpu"] == 1

@@ -1,4 +1,4 @@
-"""Rows whose label the other rows speak against."""
+"""Detection of rows whose label is probably wrong."""
 
 import dataclasses
 import random
@@ -8,32 +8,32 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.training import EXAMPLES
-from triagem.trainer.data import Row, load
-from triagem.trainer.label_errors import label_errors, suspected
+from triagem.trainer.data.rows import Row, load
+from triagem.trainer.evaluate.baseline import label_errors, suspected
 
 
 def test_most_labels_that_were_changed_on_purpose_are_found_among_few_others() -> None:
     corpus = load(EXAMPLES)
     rows = list(corpus.train)
     wrong = random.Random(1).sample(range(len(rows)), 38)
-    for place in wrong:
-        other = next(label for label in corpus.labels if label != rows[place].label)
-        rows[place] = dataclasses.replace(rows[place], label=other)
+    for index in wrong:
+        other = next(label for label in corpus.labels if label != rows[index].label)
+        rows[index] = dataclasses.replace(rows[index], label=other)
 
-    found = label_errors(rows, corpus.labels, seed=42)
+    errors = label_errors(rows, corpus.labels, seed=42)
 
-    hits = {one.where for one in found} & {rows[place].where for place in wrong}
+    hits = {error.where for error in errors} & {rows[index].where for index in wrong}
     assert len(hits) > 38 / 2
-    assert len(found) < len(rows) / 10
-    assert [one.confidence for one in found] == sorted((one.confidence for one in found), reverse=True)
-    assert all(one.suggested_label != one.label for one in found)
+    assert len(errors) < len(rows) / 10
+    assert [error.confidence for error in errors] == sorted((error.confidence for error in errors), reverse=True)
+    assert all(error.suggested_label != error.label for error in errors)
 
 
 def test_a_probability_is_compared_with_the_mean_of_its_label() -> None:
-    said = np.array([[0.9, 0.1], [0.8, 0.2], [0.4, 0.6], [0.45, 0.55], [0.3, 0.7], [0.86, 0.14]])
+    probabilities = np.array([[0.9, 0.1], [0.8, 0.2], [0.4, 0.6], [0.45, 0.55], [0.3, 0.7], [0.86, 0.14]])
     labels = np.array([0, 0, 0, 1, 1, 1])
 
-    rows, suggested_label = suspected(said, labels)
+    rows, suggested_label = suspected(probabilities, labels)
 
     # Label 0's rows get 0.7 on average, label 1's 0.46.
     assert list(zip(rows.tolist(), suggested_label.tolist(), strict=True)) == [(2, 1), (5, 0)]

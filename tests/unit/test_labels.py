@@ -1,4 +1,4 @@
-"""Labels come from the rows or are declared; a slip of the pen becomes an error, never one label more."""
+"""Labels come from the rows or are declared; a typo is an error and never creates a label."""
 
 from pathlib import Path
 
@@ -7,23 +7,23 @@ import pytest
 from tests.support.rows import SMALL_ROWS, jsonl
 from triagem.contracts.errors import InvalidInput
 from triagem.trainer import TrainSettings
-from triagem.trainer.data import Corpus, load
+from triagem.trainer.data.rows import Corpus, load
 
-BILLS = [("segunda via do boleto", "cobranca"), ("quero parcelar a dívida", "cobranca")]
+BILLING_ROWS = [("segunda via do boleto", "cobranca"), ("quero parcelar a dívida", "cobranca")]
 
 
-def corpus(folder: Path, rows: list[tuple[str, str]], *labels: str) -> Corpus:
+def load_corpus(folder: Path, rows: list[tuple[str, str]], *labels: str) -> Corpus:
     """Write the training rows and load them with these labels declared."""
     (folder / "train.jsonl").write_text(jsonl(*rows), encoding="utf-8")
     return load(folder, labels)
 
 
 def test_a_third_label_needs_its_rows_and_nothing_else(tmp_path: Path) -> None:
-    assert corpus(tmp_path, SMALL_ROWS + BILLS).labels == ("cobranca", "suporte", "venda")
+    assert load_corpus(tmp_path, SMALL_ROWS + BILLING_ROWS).labels == ("cobranca", "suporte", "venda")
 
 
 def test_declared_labels_keep_their_order(tmp_path: Path) -> None:
-    assert corpus(tmp_path, SMALL_ROWS + BILLS, "venda", "suporte", "cobranca").labels == (
+    assert load_corpus(tmp_path, SMALL_ROWS + BILLING_ROWS, "venda", "suporte", "cobranca").labels == (
         "venda",
         "suporte",
         "cobranca",
@@ -36,49 +36,91 @@ def test_a_label_that_is_not_declared_is_named_with_its_line_and_the_nearest_one
     with pytest.raises(
         InvalidInput, match=r"train\.jsonl:5: 'suport' is not .*suporte, venda; did you mean 'suporte'\?$"
     ):
-        corpus(tmp_path, rows, "suporte", "venda")
+        load_corpus(tmp_path, rows, "suporte", "venda")
 
 
-def test_the_nearest_label_is_found_in_another_case_too(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match=r"did you mean 'SUPORTE'\?"):
-        corpus(tmp_path, SMALL_ROWS, "SUPORTE", "VENDA")
+@pytest.mark.parametrize("spelling", ["Suporte", " suporte ", "SUPORTE", "supórte", "supor\u200bte"])
+def test_case_accents_spaces_and_invisible_characters_do_not_make_a_label(tmp_path: Path, spelling: str) -> None:
+    corpus = load_corpus(tmp_path, [*SMALL_ROWS, ("x", spelling), ("y", spelling)])
+
+    assert corpus.labels == ("suporte", "venda")
+    assert [row.label for row in corpus.train[-2:]] == ["suporte", "suporte"]
+
+
+def test_other_spellings_of_a_label_are_reported_in_one_line(tmp_path: Path) -> None:
+    rows = [*SMALL_ROWS, ("x", "Suporte"), ("y", "suporte "), ("z", "Suporte"), ("w", "suporte")]
+
+    assert load_corpus(tmp_path, rows).notes == ("'suporte' is also written 'Suporte' (2 rows), 'suporte ' (1 rows)",)
+    assert load_corpus(tmp_path, SMALL_ROWS).notes == ()
+
+
+def test_a_label_is_spelled_as_declared_or_as_the_starting_version_does(tmp_path: Path) -> None:
+    assert load_corpus(tmp_path, SMALL_ROWS, "SUPORTE", "VENDA").labels == ("SUPORTE", "VENDA")
+    assert load(tmp_path, parent_labels=("Venda", "Suporte")).labels == ("Suporte", "Venda")
+
+
+def test_a_rare_label_close_to_a_frequent_one_is_an_error_with_a_suggestion(tmp_path: Path) -> None:
+    rows = [*SMALL_ROWS, *((f"preço {index}", "venda") for index in range(60)), ("a", "vendas"), ("b", "vendas")]
+
+    with pytest.raises(
+        InvalidInput,
+        match=r"train\.jsonl:65: 'vendas' \(2 rows\) looks like 'venda' \(62 rows\): correct it, or declare .*"
+        r"--labels suporte,venda,vendas$",
+    ):
+        load_corpus(tmp_path, rows)
+    assert load_corpus(tmp_path, rows, "suporte", "venda", "vendas").labels == ("suporte", "venda", "vendas")
+    assert load(tmp_path, parent_labels=("suporte", "venda", "vendas")).labels == ("suporte", "venda", "vendas")
+
+
+@pytest.mark.parametrize("label", ["cobranca", "v2"])
+def test_a_rare_label_unlike_the_frequent_ones_is_a_label(tmp_path: Path, label: str) -> None:
+    rows = [*SMALL_ROWS, *((f"preço {index}", "venda") for index in range(60)), ("a", label), ("b", label)]
+    rows += [("c", "v1")] * 60
+
+    assert label in load_corpus(tmp_path, rows).labels
+
+
+def test_a_close_label_that_is_not_rare_is_a_label(tmp_path: Path) -> None:
+    rows = [*SMALL_ROWS, *((f"preço {index}", "venda") for index in range(20)), ("a", "vendas"), ("b", "vendas")]
+
+    assert load_corpus(tmp_path, rows).labels == ("suporte", "venda", "vendas")
 
 
 def test_a_label_unlike_all_others_gets_no_suggestion(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match=r"train\.jsonl:5: 'cobranca' is not .* suporte, venda$"):
-        corpus(tmp_path, SMALL_ROWS + BILLS, "suporte", "venda")
+        load_corpus(tmp_path, SMALL_ROWS + BILLING_ROWS, "suporte", "venda")
 
 
 @pytest.mark.parametrize("part", ["dev", "calibration", "test"])
 def test_a_held_out_row_of_an_unknown_label_is_named_too(tmp_path: Path, part: str) -> None:
-    (tmp_path / f"{part}.jsonl").write_text(jsonl(SMALL_ROWS[0], ("x", "Venda")), encoding="utf-8")
+    (tmp_path / f"{part}.jsonl").write_text(jsonl(SMALL_ROWS[0], ("x", "Vendas")), encoding="utf-8")
 
-    with pytest.raises(InvalidInput, match=rf"{part}\.jsonl:2: 'Venda' .*did you mean 'venda'\?"):
-        corpus(tmp_path, SMALL_ROWS)
+    with pytest.raises(InvalidInput, match=rf"{part}\.jsonl:2: 'Vendas' .*did you mean 'venda'\?"):
+        load_corpus(tmp_path, SMALL_ROWS)
 
 
 def test_a_label_of_a_single_row_may_be_a_typo(tmp_path: Path) -> None:
     with pytest.raises(
-        InvalidInput, match=r"train\.jsonl:5: the only row with the label 'VENDA'.*did you mean 'venda'\?"
+        InvalidInput, match=r"train\.jsonl:5: the only row with the label 'VENDAS'.*did you mean 'venda'\?"
     ):
-        corpus(tmp_path, [*SMALL_ROWS, ("x", "VENDA")])
+        load_corpus(tmp_path, [*SMALL_ROWS, ("x", "VENDAS")])
 
 
 def test_a_declared_label_needs_rows(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match=r"train\.jsonl: no row has the label 'cobranca', at least two are needed"):
-        corpus(tmp_path, SMALL_ROWS, "suporte", "venda", "cobranca")
+        load_corpus(tmp_path, SMALL_ROWS, "suporte", "venda", "cobranca")
 
 
-@pytest.mark.parametrize("labels", [("venda",), ("venda", "venda"), ("suporte", "venda", " ")])
+@pytest.mark.parametrize("labels", [("venda",), ("venda", "Venda"), ("suporte", "venda", " ")])
 def test_single_repeated_or_blank_labels_are_refused(tmp_path: Path, labels: tuple[str, ...]) -> None:
     with pytest.raises(InvalidInput, match="expected at least two different labels, for example suporte,venda"):
-        corpus(tmp_path, SMALL_ROWS, *labels)
+        load_corpus(tmp_path, SMALL_ROWS, *labels)
 
 
 def test_a_label_is_the_same_however_its_accents_are_composed(tmp_path: Path) -> None:
     rows = [*SMALL_ROWS, ("boleto", "cobran\u00e7a"), ("fatura", "cobranc\u0327a ")]
 
-    assert corpus(tmp_path, rows).labels == ("cobran\u00e7a", "suporte", "venda")
+    assert load_corpus(tmp_path, rows).labels == ("cobran\u00e7a", "suporte", "venda")
 
 
 def test_the_environment_declares_labels_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:

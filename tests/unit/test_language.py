@@ -1,4 +1,4 @@
-"""The language of a text: the one that is named, else the one it looks like, else none."""
+"""The language of a text: the given one, otherwise the detected one, otherwise none."""
 
 from importlib.util import find_spec
 
@@ -7,15 +7,15 @@ import pytest
 from triagem.engine.language import detect_language
 
 
-@pytest.mark.parametrize(("named", "said"), [("pt", "pt"), ("pt-BR", "pt"), ("EN_us", "en"), (" spa ", "spa")])
-def test_a_given_language_is_used(named: str, said: str) -> None:
-    assert detect_language("the customer writes English", named) == said
+@pytest.mark.parametrize(("given", "expected"), [("pt", "pt"), ("pt-BR", "pt"), ("EN_us", "en"), (" spa ", "spa")])
+def test_a_given_language_is_used(given: str, expected: str) -> None:
+    assert detect_language("the customer writes English", given) == expected
 
 
 @pytest.mark.skipif(find_spec("py3langid") is None, reason="py3langid is not installed")
-@pytest.mark.parametrize("named", [None, "", "Português (Brasil)", 7])
-def test_an_invalid_language_code_is_ignored(named: object) -> None:
-    assert detect_language("minha internet caiu de novo e ninguém atende", named) == "pt"
+@pytest.mark.parametrize("given", [None, "", "Português (Brasil)", 7])
+def test_an_invalid_language_code_is_ignored(given: object) -> None:
+    assert detect_language("minha internet caiu de novo e ninguém atende", given) == "pt"
 
 
 @pytest.mark.skipif(find_spec("py3langid") is None, reason="py3langid is not installed")

@@ -1,4 +1,4 @@
-"""A file into the inbox: every record accepted or rejected with its line, and a full inbox waited out."""
+"""File import into the inbox: each record is accepted or rejected with its line; a full inbox is waited for."""
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -14,8 +14,7 @@ from triagem.contracts.ticket import Lane, Ticket
 from triagem.contracts.wire import decode
 from triagem.inbox import Inbox
 from triagem.inbox.stream import stream_key
-from triagem.producer.load import LoadSummary, load_records
-from triagem.producer.mapping import field_map
+from triagem.producer.load import LoadSummary, field_map, load_records
 from triagem.producer.publisher import Publisher
 from triagem.producer.rows import BadLine, open_text, read_rows
 
@@ -23,23 +22,23 @@ from triagem.producer.rows import BadLine, open_text, read_rows
 def lines(*ids: object, text: str = "a") -> Iterator[str]:
     """A CSV file with these ids, all with one text."""
     yield "id,text\n"
-    yield from (f"{one},{text}\n" for one in ids)
+    yield from (f"{ticket_id},{text}\n" for ticket_id in ids)
 
 
-def loaded(inbox: Inbox, content: Iterable[str], *, lane: Lane = Lane.BULK, **options: Any) -> LoadSummary:
+def load_lines(inbox: Inbox, content: Iterable[str], *, lane: Lane = Lane.BULK, **options: Any) -> LoadSummary:
     """Load a file into a lane."""
     columns, records = read_rows(content, format=None, name="export")
-    given = {"source": "import", "strict": False, **options}
-    return load_records(records, field_map(columns, None), Publisher(inbox), lane=lane, **given)
+    arguments = {"source": "import", "strict": False, **options}
+    return load_records(records, field_map(columns, None), Publisher(inbox), lane=lane, **arguments)
 
 
-def waiting(inbox: Inbox, lane: Lane = Lane.BULK) -> list[Ticket]:
+def queued_tickets(inbox: Inbox, lane: Lane = Lane.BULK) -> list[Ticket]:
     """The tickets in a lane."""
     return [decode(entry.payload or b"") for entry in inbox.fetch(lane, "test", 10_000)]
 
 
-def draining(inbox: Inbox, slept: list[float]) -> Callable[[float], None]:
-    """A sleep in which workers empty the inbox; it notes how long it would have slept."""
+def draining_sleep(inbox: Inbox, slept: list[float]) -> Callable[[float], None]:
+    """A sleep during which workers empty the inbox; it records how long it would have slept."""
 
     def sleep(seconds: float) -> None:
         slept.append(seconds)
@@ -52,70 +51,70 @@ def draining(inbox: Inbox, slept: list[float]) -> Callable[[float], None]:
 def test_every_record_is_in_the_lane_in_its_order() -> None:
     inbox = fake_inbox()
 
-    summary = loaded(inbox, lines(*range(1200)))
+    summary = load_lines(inbox, lines(*range(1200)))
 
     assert summary.accepted == 1200
-    assert [one.external_id for one in waiting(inbox)] == [str(number) for number in range(1200)]
+    assert [ticket.external_id for ticket in queued_tickets(inbox)] == [str(number) for number in range(1200)]
 
 
 def test_the_other_lane_stays_empty() -> None:
     inbox = fake_inbox()
-    loaded(inbox, lines(1), lane=Lane.LIVE)
+    load_lines(inbox, lines(1), lane=Lane.LIVE)
 
-    assert (len(waiting(inbox, Lane.LIVE)), len(waiting(inbox, Lane.BULK))) == (1, 0)
+    assert (len(queued_tickets(inbox, Lane.LIVE)), len(queued_tickets(inbox, Lane.BULK))) == (1, 0)
 
 
 def test_records_keep_their_source_and_others_get_the_default() -> None:
     inbox = fake_inbox()
-    loaded(inbox, ["id,text,source\n", "1,a,zendesk\n", "2,b,\n"])
+    load_lines(inbox, ["id,text,source\n", "1,a,zendesk\n", "2,b,\n"])
 
-    assert [one.source for one in waiting(inbox)] == ["zendesk", "import"]
+    assert [ticket.source for ticket in queued_tickets(inbox)] == ["zendesk", "import"]
 
 
 def test_numbers_as_ids_are_accepted() -> None:
     inbox = fake_inbox()
-    loaded(inbox, ['{"id": 4711, "text": "a"}\n'])
+    load_lines(inbox, ['{"id": 4711, "text": "a"}\n'])
 
-    assert waiting(inbox)[0].external_id == "4711"
+    assert queued_tickets(inbox)[0].external_id == "4711"
 
 
 def test_a_bad_record_is_rejected_with_its_line_and_its_neighbours_are_not() -> None:
     inbox = fake_inbox()
 
-    summary = loaded(inbox, ["\n", *lines(1), "2, \n", "too,many,columns\n", "\n", "3,c\n"])
+    summary = load_lines(inbox, ["\n", *lines(1), "2, \n", "too,many,columns\n", "\n", "3,c\n"])
 
     assert summary.accepted == 2
     assert summary.rejected == [
         BadLine(4, "text: is only white space"),
         BadLine(5, "3 columns, the header has 2"),
     ]
-    assert [one.external_id for one in waiting(inbox)] == ["1", "3"]
+    assert [ticket.external_id for ticket in queued_tickets(inbox)] == ["1", "3"]
 
 
 def test_a_rejection_never_holds_the_text() -> None:
-    summary = loaded(fake_inbox(), ['{"id": 1, "text": "o meu cpf", "revised_at": "o meu cpf"}\n'])
+    summary = load_lines(fake_inbox(), ['{"id": 1, "text": "o meu cpf", "revised_at": "o meu cpf"}\n'])
 
     assert "cpf" not in summary.rejected[0].reason
 
 
 def test_a_strict_load_stops_at_the_first_bad_line() -> None:
     with pytest.raises(InvalidInput, match="line 4: 1 columns, the header has 2"):
-        loaded(fake_inbox(), [*lines(1, 2), "bad\n", "3,c\n"], strict=True)
+        load_lines(fake_inbox(), [*lines(1, 2), "bad\n", "3,c\n"], strict=True)
 
 
 def test_a_strict_load_keeps_the_records_before_the_bad_line_and_says_so() -> None:
     inbox = fake_inbox()
 
     with pytest.raises(InvalidInput, match="2 records before it were accepted"):
-        loaded(inbox, [*lines(1, 2), "bad\n", "3,c\n"], strict=True)
+        load_lines(inbox, [*lines(1, 2), "bad\n", "3,c\n"], strict=True)
 
-    assert [one.external_id for one in waiting(inbox)] == ["1", "2"]
+    assert [ticket.external_id for ticket in queued_tickets(inbox)] == ["1", "2"]
 
 
 def test_a_full_inbox_is_waited_for() -> None:
     inbox, slept = fake_inbox(bulk_high_water=600), list[float]()
 
-    summary = loaded(inbox, lines(*range(2000)), sleep=draining(inbox, slept))
+    summary = load_lines(inbox, lines(*range(2000)), sleep=draining_sleep(inbox, slept))
 
     assert summary.accepted == 2000
     assert summary.rejected == []
@@ -124,23 +123,23 @@ def test_a_full_inbox_is_waited_for() -> None:
 
 def test_an_inbox_that_is_not_full_is_not_waited_for() -> None:
     slept: list[float] = []
-    summary = loaded(fake_inbox(), lines(*range(1200)), sleep=slept.append)
+    summary = load_lines(fake_inbox(), lines(*range(1200)), sleep=slept.append)
 
     assert slept == []
     assert summary.waited_s == 0
 
 
 def test_progress_is_reported_after_each_batch_and_while_it_waits() -> None:
-    inbox, told = fake_inbox(bulk_high_water=500), list[tuple[int, float]]()
+    inbox, progress = fake_inbox(bulk_high_water=500), list[tuple[int, float]]()
 
-    loaded(
+    load_lines(
         inbox,
         lines(*range(1000)),
-        sleep=draining(inbox, []),
-        on_progress=lambda summary: told.append((summary.accepted, summary.waited_s)),
+        sleep=draining_sleep(inbox, []),
+        on_progress=lambda summary: progress.append((summary.accepted, summary.waited_s)),
     )
 
-    assert told == [(500, 0), (500, 0), (500, 0.5), (500, 1.0), (1000, 1.5), (1000, 1.5)]
+    assert progress == [(500, 0), (500, 0), (500, 0.5), (500, 1.0), (1000, 1.5), (1000, 1.5)]
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -160,16 +159,16 @@ def test_any_file_is_loaded_or_refused(tmp_path_factory: pytest.TempPathFactory,
 
     try:
         with open_text(str(file)) as opened:
-            summary = loaded(inbox, opened)
+            summary = load_lines(inbox, opened)
     except InvalidInput:
         return
-    assert len(waiting(inbox)) == summary.accepted
+    assert len(queued_tickets(inbox)) == summary.accepted
 
 
 def test_a_lane_with_a_limit_below_a_batch_is_filled_up_to_its_limit() -> None:
     inbox, slept = fake_inbox(bulk_high_water=7), list[float]()
 
-    summary = loaded(inbox, lines(*range(20)), sleep=draining(inbox, slept))
+    summary = load_lines(inbox, lines(*range(20)), sleep=draining_sleep(inbox, slept))
 
     assert summary.accepted == 20
-    assert [one.external_id for one in waiting(inbox)] == [str(number) for number in range(14, 20)]
+    assert [ticket.external_id for ticket in queued_tickets(inbox)] == [str(number) for number in range(14, 20)]

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from triagem.contracts.errors import InvalidInput, InvalidTicket
-from triagem.producer.mapping import field_map
+from triagem.producer.load import field_map
 
 
 def mapped(row: dict[str, Any], mapping: str | None = None) -> dict[str, Any]:
@@ -32,7 +32,7 @@ def mapped(row: dict[str, Any], mapping: str | None = None) -> dict[str, Any]:
         ("metadata", "metadata"),
     ],
 )
-def test_a_column_with_a_usual_name_needs_no_mapping(column: str, field: str) -> None:
+def test_a_column_with_a_standard_name_needs_no_mapping(column: str, field: str) -> None:
     assert mapped({column: "value"}) == {field: "value"}
 
 
@@ -41,22 +41,22 @@ def test_subject_and_body_become_one_text() -> None:
 
 
 @pytest.mark.parametrize("empty", ["", None])
-def test_what_is_joined_leaves_no_empty_line(empty: str | None) -> None:
+def test_joined_columns_leave_no_empty_line(empty: str | None) -> None:
     assert mapped({"subject": empty, "body": "Em dobro"}) == {"text": "Em dobro"}
 
 
-def test_the_better_of_two_usual_names_is_taken() -> None:
+def test_of_two_standard_names_the_preferred_one_is_used() -> None:
     assert mapped({"id": "1", "external_id": "2", "created_at": "a", "updated_at": "b"}) == {
         "external_id": "2",
         "revised_at": "b",
     }
 
 
-def test_a_column_with_no_usual_name_is_left_out() -> None:
+def test_a_column_without_a_standard_name_is_left_out() -> None:
     assert mapped({"id": "1", "owner": "Ana"}) == {"external_id": "1"}
 
 
-def test_a_mapping_goes_before_the_usual_names() -> None:
+def test_a_mapping_takes_precedence_over_the_standard_names() -> None:
     row = {"id": "1", "protocolo": "P-1", "body": "b", "assunto": "a"}
 
     assert mapped(row, "external_id=protocolo,text=assunto+body") == {"external_id": "P-1", "text": "a\nb"}
@@ -69,13 +69,13 @@ def test_a_mapping_may_hold_spaces() -> None:
     }
 
 
-def test_a_column_becomes_a_piece_of_metadata() -> None:
+def test_a_column_becomes_a_metadata_key() -> None:
     row = {"id": "1", "canal": "chat", "score": 3}
 
     assert mapped(row, "metadata.channel=canal,metadata.score=score")["metadata"] == {"channel": "chat", "score": 3}
 
 
-def test_pieces_of_metadata_go_before_a_column_of_that_name() -> None:
+def test_mapped_metadata_takes_precedence_over_a_metadata_column() -> None:
     row = {"metadata": "as exported", "canal": "chat"}
 
     assert mapped(row, "metadata.channel=canal") == {"metadata": {"channel": "chat"}}
@@ -105,18 +105,18 @@ def test_a_number_as_an_id_becomes_text(number: int, name: str) -> None:
     assert mapped({"id": number, "source": number}) == {"external_id": name, "source": name}
 
 
-def test_true_is_no_number_and_no_id() -> None:
+def test_true_is_neither_a_number_nor_an_id() -> None:
     assert mapped({"id": True}) == {"external_id": True}
 
 
 @pytest.mark.parametrize("empty", ["", None])
-def test_an_empty_cell_of_a_field_that_may_be_left_out_is_left_out(empty: str | None) -> None:
+def test_an_empty_cell_of_an_optional_field_is_left_out(empty: str | None) -> None:
     row = {"id": "1", "text": "a", "source": empty, "revised_at": empty, "metadata": empty}
 
     assert mapped(row) == {"external_id": "1", "text": "a"}
 
 
-def test_an_empty_cell_of_a_required_field_is_left_to_intake() -> None:
+def test_an_empty_cell_of_a_required_field_is_left_to_validation() -> None:
     assert mapped({"id": "", "text": None}) == {"external_id": "", "text": None}
 
 
@@ -143,13 +143,13 @@ def test_a_record_may_have_a_field_that_the_first_one_lacks() -> None:
     assert fields.fields({"id": "1", "text": "a", "updated_at": "b"})["revised_at"] == "b"
 
 
-def test_a_mapping_holds_for_every_record() -> None:
+def test_a_mapping_applies_to_every_record() -> None:
     fields = field_map(["protocolo"], "external_id=protocolo")
 
     assert fields.fields({"protocolo": "P-1", "external_id": "1"})["external_id"] == "P-1"
 
 
-def test_a_message_shows_no_column_that_is_as_long_as_a_text() -> None:
+def test_an_error_does_not_show_a_column_name_as_long_as_a_text() -> None:
     text = "minha internet caiu e quero cancelar o plano"
 
     with pytest.raises(InvalidInput, match=r"no column 'x', only id, \(44 characters\)") as caught:

@@ -1,13 +1,13 @@
-"""How much memory a worker uses: of its container's limit, of the tightest one around it, else of the machine."""
+"""Memory usage of a worker: relative to the tightest container limit, otherwise to the machine's memory."""
 
 from pathlib import Path
 
 import pytest
 
-from triagem.worker.memory import used_ratio
+from triagem.worker.health import used_ratio
 
 
-def group(folder: Path, limit: object, used: int, inactive: int = 0) -> None:
+def write_cgroup(folder: Path, limit: object, used: int, inactive: int = 0) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "memory.max").write_text(f"{limit}\n")
     (folder / "memory.current").write_text(f"{used}\n")
@@ -24,26 +24,26 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_of_the_containers_limit_without_what_could_be_freed(root: Path) -> None:
-    group(root / "sys/fs/cgroup/pod/worker", 1000, 900, inactive=300)
+def test_usage_is_relative_to_the_containers_limit_without_reclaimable_memory(root: Path) -> None:
+    write_cgroup(root / "sys/fs/cgroup/pod/worker", 1000, 900, inactive=300)
     assert used_ratio(root) == 0.6
 
 
-def test_of_the_tightest_limit_around_it(root: Path) -> None:
-    group(root / "sys/fs/cgroup/pod/worker", "max", 900)
-    group(root / "sys/fs/cgroup/pod", 1000, 950)
+def test_usage_is_relative_to_the_tightest_limit_of_all_parent_groups(root: Path) -> None:
+    write_cgroup(root / "sys/fs/cgroup/pod/worker", "max", 900)
+    write_cgroup(root / "sys/fs/cgroup/pod", 1000, 950)
     assert used_ratio(root) == 0.95
 
 
-def test_without_a_limit_of_the_machine(root: Path) -> None:
-    group(root / "sys/fs/cgroup/pod/worker", "max", 900)
+def test_without_a_limit_usage_is_relative_to_the_machine(root: Path) -> None:
+    write_cgroup(root / "sys/fs/cgroup/pod/worker", "max", 900)
     assert used_ratio(root) == 0.25
 
 
-def test_where_the_system_does_not_tell_nothing_is_said(tmp_path: Path) -> None:
+def test_without_system_information_usage_is_unknown(tmp_path: Path) -> None:
     assert used_ratio(tmp_path) is None
 
 
-def test_this_machine() -> None:
-    found = used_ratio()
-    assert found is None or 0 < found <= 1.5
+def test_usage_of_this_machine_is_plausible() -> None:
+    ratio = used_ratio()
+    assert ratio is None or 0 < ratio <= 1.5

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn import metrics
 
-from triagem.trainer.metrics import (
+from triagem.trainer.evaluate.metrics import (
     BINS,
     Floats,
     Ints,
@@ -76,7 +76,7 @@ def test_shares_lie_between_0_and_1_and_brier_between_0_and_2(sample: Prediction
 
 
 @given(predictions())
-def test_a_perfect_model_has_nothing_to_improve(sample: Predictions) -> None:
+def test_a_perfect_model_has_perfect_metrics(sample: Predictions) -> None:
     perfect = Predictions(sample.truth, np.eye(sample.probabilities.shape[1])[sample.truth])
 
     for name in ("accuracy", "precision", "recall", "f1", "macro_precision", "macro_recall", "macro_f1"):
@@ -95,7 +95,7 @@ def test_the_order_of_the_rows_does_not_matter(sample: Predictions, seed: int) -
 
 
 @given(predictions())
-def test_labels_figures_are_scikit_learns(sample: Predictions) -> None:
+def test_metrics_per_label_match_scikit_learn(sample: Predictions) -> None:
     ours = compute_metrics(*sample)
     for average, prefix in (("weighted", ""), ("macro", "macro_")):
         precision, recall, f1, _ = metrics.precision_recall_fscore_support(
@@ -113,7 +113,7 @@ def test_labels_figures_are_scikit_learns(sample: Predictions) -> None:
 
 
 @given(predictions())
-def test_the_confusion_matrix_is_scikit_learns(sample: Predictions) -> None:
+def test_the_confusion_matrix_matches_scikit_learn(sample: Predictions) -> None:
     labels = sample.probabilities.shape[1]
 
     assert (
@@ -123,7 +123,7 @@ def test_the_confusion_matrix_is_scikit_learns(sample: Predictions) -> None:
 
 
 @given(predictions())
-def test_nll_is_scikit_learns_where_no_probability_is_zero(sample: Predictions) -> None:
+def test_nll_matches_scikit_learn_where_no_probability_is_zero(sample: Predictions) -> None:
     soft = Predictions(
         sample.truth, (sample.probabilities + 0.01) / (sample.probabilities + 0.01).sum(axis=1, keepdims=True)
     )
@@ -133,13 +133,13 @@ def test_nll_is_scikit_learns_where_no_probability_is_zero(sample: Predictions) 
 
 
 @given(predictions(max_labels=2))
-def test_brier_of_two_labels_is_twice_scikit_learns_of_one(sample: Predictions) -> None:
+def test_brier_of_two_labels_is_twice_scikit_learns_binary_brier(sample: Predictions) -> None:
     theirs = metrics.brier_score_loss(sample.truth, sample.probabilities[:, 1], labels=[0, 1], scale_by_half=True)
     assert metric(sample, "brier") == pytest.approx(2 * theirs)
 
 
 @given(predictions(min_rows=2))
-def test_auroc_of_wrong_is_scikit_learns_and_undefined_without_both_kinds(sample: Predictions) -> None:
+def test_auroc_of_errors_matches_scikit_learn_and_is_undefined_without_both_classes(sample: Predictions) -> None:
     if 0 < sample.wrong.sum() < len(sample.wrong):
         theirs = metrics.roc_auc_score(sample.wrong, 1 - sample.probabilities.max(axis=1).round(9))
         assert metric(Predictions(sample.truth, sample.probabilities.round(9)), "auroc_wrong") == pytest.approx(
@@ -150,7 +150,7 @@ def test_auroc_of_wrong_is_scikit_learns_and_undefined_without_both_kinds(sample
 
 
 @given(predictions())
-def test_the_risk_of_all_answers_is_the_error_and_coverage_only_grows(sample: Predictions) -> None:
+def test_the_risk_at_full_coverage_is_the_error_and_coverage_only_grows(sample: Predictions) -> None:
     confidence, coverage, risk = risk_coverage(*sample)
 
     assert (coverage[-1], risk[-1]) == pytest.approx((1, sample.wrong.mean()))
@@ -161,7 +161,7 @@ def test_the_risk_of_all_answers_is_the_error_and_coverage_only_grows(sample: Pr
         assert (covered, error) == pytest.approx((kept.mean(), sample.wrong[kept].mean()))
 
 
-def test_the_area_is_the_mean_risk_over_the_number_of_answers_kept() -> None:
+def test_aurc_is_the_mean_risk_over_the_number_of_predictions_kept() -> None:
     confidence = np.array([0.95, 0.9, 0.8, 0.7])
     sample = Predictions(
         np.array([0, 1, 0, 1]), np.stack([confidence, 1 - confidence], axis=1)
@@ -171,7 +171,7 @@ def test_the_area_is_the_mean_risk_over_the_number_of_answers_kept() -> None:
 
 
 @given(predictions())
-def test_a_resample_is_measured_as_the_rows_that_it_holds(sample: Predictions) -> None:
+def test_a_resample_has_the_metrics_of_the_rows_it_contains(sample: Predictions) -> None:
     """Except ECE, whose bins are those of the original rows."""
     counts = np.random.default_rng(len(sample.truth)).integers(0, 3, size=len(sample.truth))
     assume(counts.any())
@@ -207,7 +207,7 @@ def test_ece_is_the_gap_between_confidence_and_accuracy() -> None:
     assert metric(sample, "ece") == pytest.approx(0.3)
 
 
-def test_an_exact_confidence_gets_the_ece_that_so_many_rows_give() -> None:
+def test_a_calibrated_model_has_the_ece_expected_for_its_number_of_rows() -> None:
     exact = calibrated_predictions(3000)
     low, high = interval(ece_if_exact(exact.probabilities.max(axis=1)))
 
@@ -216,7 +216,7 @@ def test_an_exact_confidence_gets_the_ece_that_so_many_rows_give() -> None:
     assert metric(Predictions(exact.truth, overconfident), "ece") > high
 
 
-def test_intervals_hold_the_true_figure_as_often_as_they_say() -> None:
+def test_intervals_contain_the_true_value_at_their_nominal_rate() -> None:
     """95 %: of 200 intervals 190 are expected, and 3 standard deviations are 9."""
     rng, covering = np.random.default_rng(1), 0
     for seed in range(200):
@@ -230,7 +230,7 @@ def test_intervals_hold_the_true_figure_as_often_as_they_say() -> None:
     assert covering >= 181
 
 
-def test_the_same_seed_gives_the_same_resamples_and_another_one_others() -> None:
+def test_resamples_depend_only_on_the_seed() -> None:
     sample = calibrated_predictions(200, labels=3)
 
     first, again, other = (bootstrap(*sample, resamples=20, seed=seed)["nll"] for seed in (1, 1, 2))
@@ -247,13 +247,13 @@ def test_resamples_of_two_models_draw_the_same_rows() -> None:
 
 
 def test_more_resamples_than_fit_at_a_time_are_still_all_different(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("triagem.trainer.metrics._CHUNK", 250)
+    monkeypatch.setattr("triagem.trainer.evaluate.metrics._CHUNK", 250)
     samples = bootstrap(*calibrated_predictions(100), resamples=9)["nll"]
 
     assert len(set(samples)) == 9
 
 
-def test_labels_alone_are_measured_as_the_checkpoints_are_chosen() -> None:
+def test_label_metrics_are_those_that_select_checkpoints() -> None:
     label_only = label_metrics(["venda", "suporte", "venda"], ["venda", "venda", "venda"])
 
     assert label_only == pytest.approx(

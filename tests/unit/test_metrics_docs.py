@@ -10,13 +10,14 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from tests.support.manifests import ROOT
 from triagem.gateway import metrics as gateway_metrics
-from triagem.worker import gpu, metrics, store_metrics, task_metrics
-from triagem.worker.gauges import ScrapedGauge
+from triagem.ops import metrics as ops_metrics
+from triagem.process import ScrapedGauge
+from triagem.worker import metrics
 
 DOCUMENT: Final = ROOT / "docs" / "metrics.md"
 TABLES: Final[dict[str, tuple[ModuleType, ...]]] = {
-    "worker": (metrics, gpu),
-    "ops": (store_metrics, task_metrics),
+    "worker": (metrics,),
+    "ops": (ops_metrics,),
     "gateway": (gateway_metrics,),
 }
 
@@ -63,9 +64,8 @@ def test_no_name_is_used_twice() -> None:
 def write(document: Path) -> None:
     text = document.read_text(encoding="utf-8")
     for process in TABLES:
-        text = section_pattern(process).sub(
-            lambda section, process=process: section[1] + table(process) + section[3], text
-        )  # type: ignore[misc]
+        begin, _, end = section_pattern(process).search(text).groups()  # type: ignore[union-attr]
+        text = section_pattern(process).sub(lambda _: begin + table(process) + end, text)  # noqa: B023
     document.write_text(text, encoding="utf-8")
 
 

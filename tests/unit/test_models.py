@@ -1,4 +1,4 @@
-"""Which model runs (INV-20): loaded beside the pipe, swapped between windows; a bad one changes nothing."""
+"""The model manager (INV-20): swaps versions between windows, loads them meanwhile; a bad one changes nothing."""
 
 import shutil
 import threading
@@ -18,12 +18,12 @@ from triagem.registry import Registry
 from triagem.worker.models import ModelManager
 from triagem.worker.supervisor import Supervisor
 
-PATIENCE_S = 10.0
+TIMEOUT_S = 10.0
 EVERY_S = 0.001
 
 
 class Loader:
-    """Loads instant models, notes which, and fails for the versions that it is told are bad."""
+    """Loads no-op models, records which, and fails for the versions in `bad`."""
 
     def __init__(self) -> None:
         self.loaded: list[str] = []
@@ -39,11 +39,11 @@ class Loader:
 @pytest.fixture
 def registry(tmp_path: Path) -> Registry:
     """A registry with v1.0.0, current, and v1.1.0."""
-    made = Registry(tmp_path / "models")
-    first = register(made)
-    register(made)
-    made.promote(first)
-    return made
+    models = Registry(tmp_path / "models")
+    first = register(models)
+    register(models)
+    models.promote(first)
+    return models
 
 
 @pytest.fixture
@@ -54,25 +54,25 @@ def load() -> Loader:
 
 @pytest.fixture
 def manager(registry: Registry, load: Loader) -> ModelManager:
-    """A keeper that has loaded v1.0.0."""
-    made = ModelManager(registry, load, every_s=EVERY_S)
-    look(made)
-    return made
+    """A manager that has loaded v1.0.0."""
+    loaded = ModelManager(registry, load, every_s=EVERY_S)
+    check_once(loaded)
+    return loaded
 
 
-def look(manager: ModelManager) -> None:
-    """Let the keeper look at the registry once."""
+def check_once(manager: ModelManager) -> None:
+    """Let the manager check the registry once."""
     stopping = threading.Event()
     manager.run(stopping, beat=stopping.set)
 
 
-def running(manager: ModelManager) -> tuple[str, int]:
+def current_version(manager: ModelManager) -> tuple[str, int]:
     """Version and epoch of the model for the next window."""
     return manager.current.model.version, manager.current.epoch
 
 
 def test_the_current_version_is_loaded_at_the_start(manager: ModelManager) -> None:
-    assert running(manager) == ("v1.0.0", 1)
+    assert current_version(manager) == ("v1.0.0", 1)
     assert manager.ready.is_set()
 
 
@@ -84,34 +84,34 @@ def test_without_a_model_the_manager_waits_for_the_first_one(
         raise problem
 
     waiting = ModelManager(registry, load, every_s=EVERY_S)
-    with monkeypatch.context() as before:
-        before.setattr(Registry, "current", refuse)
-        look(waiting)
+    with monkeypatch.context() as patch:
+        patch.setattr(Registry, "current", refuse)
+        check_once(waiting)
         assert (waiting.waiting_for, waiting.ready.is_set()) == (str(problem), False)
-    look(waiting)
+    check_once(waiting)
 
-    assert running(waiting) == ("v1.0.0", 1)
+    assert current_version(waiting) == ("v1.0.0", 1)
     assert waiting.waiting_for is None
 
 
 def test_a_promoted_version_is_swapped_in(manager: ModelManager, registry: Registry) -> None:
     registry.promote("v1.1.0")
-    look(manager)
+    check_once(manager)
 
-    assert running(manager) == ("v1.1.0", 2)
+    assert current_version(manager) == ("v1.1.0", 2)
 
 
 def test_a_window_keeps_the_model_it_was_fetched_with(manager: ModelManager, registry: Registry) -> None:
     window = manager.current
     registry.promote("v1.1.0")
-    look(manager)
+    check_once(manager)
 
     assert (window.model.version, window.epoch) == ("v1.0.0", 1)
 
 
 def test_without_a_change_nothing_is_loaded_again(manager: ModelManager, load: Loader) -> None:
-    look(manager)
-    look(manager)
+    check_once(manager)
+    check_once(manager)
 
     assert load.loaded == ["v1.0.0"]
 
@@ -119,21 +119,23 @@ def test_without_a_change_nothing_is_loaded_again(manager: ModelManager, load: L
 def test_a_new_epoch_of_the_same_version_is_adopted_without_loading(
     manager: ModelManager, registry: Registry, load: Loader
 ) -> None:
-    former = manager.current.model
+    previous = manager.current.model
     registry.promote("v1.0.0")
-    look(manager)
+    check_once(manager)
 
-    assert running(manager) == ("v1.0.0", 2)
-    assert manager.current.model is former
+    assert current_version(manager) == ("v1.0.0", 2)
+    assert manager.current.model is previous
     assert load.loaded == ["v1.0.0"]
 
 
-def test_a_bad_version_leaves_the_previous_one_running(manager: ModelManager, registry: Registry, load: Loader) -> None:
+def test_a_bad_version_leaves_the_previous_one_running(
+    manager: ModelManager, registry: Registry, load: Loader
+) -> None:
     load.bad = {"v1.1.0"}
     registry.promote("v1.1.0")
-    look(manager)
+    check_once(manager)
 
-    assert running(manager) == ("v1.0.0", 1)
+    assert current_version(manager) == ("v1.0.0", 1)
 
 
 def test_a_bad_version_is_tried_once_for_each_promotion(
@@ -141,11 +143,11 @@ def test_a_bad_version_is_tried_once_for_each_promotion(
 ) -> None:
     load.bad = {"v1.1.0"}
     registry.promote("v1.1.0")
-    look(manager)
-    look(manager)
+    check_once(manager)
+    check_once(manager)
     registry.promote("v1.1.0")
-    look(manager)
-    look(manager)
+    check_once(manager)
+    check_once(manager)
 
     assert load.loaded == ["v1.0.0", "v1.1.0", "v1.1.0"]
 
@@ -153,15 +155,15 @@ def test_a_bad_version_is_tried_once_for_each_promotion(
 def test_a_version_after_a_bad_one_is_swapped_in(manager: ModelManager, registry: Registry, load: Loader) -> None:
     load.bad = {"v1.1.0"}
     registry.promote("v1.1.0")
-    look(manager)
+    check_once(manager)
     registry.promote(register(registry))
-    look(manager)
+    check_once(manager)
 
-    assert running(manager) == ("v1.2.0", 3)
+    assert current_version(manager) == ("v1.2.0", 3)
 
 
 @pytest.mark.parametrize(
-    "harm",
+    "damage",
     [
         pytest.param(lambda root: (root / CURRENT_FILE).unlink(), id="current is gone"),
         pytest.param(lambda root: (root / CURRENT_FILE).write_text("{", encoding="utf-8"), id="current is broken"),
@@ -169,12 +171,12 @@ def test_a_version_after_a_bad_one_is_swapped_in(manager: ModelManager, registry
     ],
 )
 def test_an_unreadable_registry_leaves_the_previous_version_running(
-    manager: ModelManager, registry: Registry, harm: Callable[[Path], object]
+    manager: ModelManager, registry: Registry, damage: Callable[[Path], object]
 ) -> None:
-    harm(registry.root)
-    look(manager)
+    damage(registry.root)
+    check_once(manager)
 
-    assert running(manager) == ("v1.0.0", 1)
+    assert current_version(manager) == ("v1.0.0", 1)
 
 
 def test_a_bad_version_stays_bad_after_an_unreadable_registry(
@@ -182,11 +184,11 @@ def test_a_bad_version_stays_bad_after_an_unreadable_registry(
 ) -> None:
     load.bad = {"v1.1.0"}
     registry.promote("v1.1.0")
-    look(manager)
-    away = registry.root.rename(registry.root.with_name("away"))
-    look(manager)
-    away.rename(registry.root)
-    look(manager)
+    check_once(manager)
+    moved = registry.root.rename(registry.root.with_name("away"))
+    check_once(manager)
+    moved.rename(registry.root)
+    check_once(manager)
 
     assert load.loaded == ["v1.0.0", "v1.1.0"]
 
@@ -194,73 +196,73 @@ def test_a_bad_version_stays_bad_after_an_unreadable_registry(
 @pytest.fixture
 def remote(tmp_path: Path, empty_memory: None) -> Registry:
     """A registry in a remote store, with v1.0.0, current, and v1.1.0."""
-    made = Registry("memory://bucket/models", cache=tmp_path / "cache")
-    register(made)
-    register(made, weights="better weights")
-    made.promote("v1.0.0")
-    return made
+    models = Registry("memory://bucket/models", cache=tmp_path / "cache")
+    register(models)
+    register(models, weights="better weights")
+    models.promote("v1.0.0")
+    return models
 
 
-def away(*_: object) -> NoReturn:
+def raise_unreachable(*_: object) -> NoReturn:
     raise ConnectionError("nobody answers")
 
 
 def test_a_version_in_a_remote_store_is_swapped_in(remote: Registry, load: Loader) -> None:
     manager = ModelManager(remote, load, every_s=EVERY_S)
-    look(manager)
+    check_once(manager)
     remote.promote("v1.1.0")
-    look(manager)
+    check_once(manager)
 
-    assert running(manager) == ("v1.1.0", 2)
+    assert current_version(manager) == ("v1.1.0", 2)
 
 
 def test_while_the_store_is_unavailable_the_previous_version_keeps_running(
     remote: Registry, load: Loader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     manager = ModelManager(remote, load, every_s=EVERY_S)
-    look(manager)
+    check_once(manager)
     remote.promote("v1.1.0")
     with monkeypatch.context() as patch:
-        patch.setattr(MemoryFileSystem, "cat_file", away)
-        look(manager)
-        assert running(manager) == ("v1.0.0", 1)
-    look(manager)
+        patch.setattr(MemoryFileSystem, "cat_file", raise_unreachable)
+        check_once(manager)
+        assert current_version(manager) == ("v1.0.0", 1)
+    check_once(manager)
 
-    assert running(manager) == ("v1.1.0", 2)
+    assert current_version(manager) == ("v1.1.0", 2)
 
 
 def test_a_download_that_is_cut_off_is_tried_again(
     remote: Registry, load: Loader, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     manager = ModelManager(Registry("memory://bucket/models", cache=tmp_path / "workers"), load, every_s=EVERY_S)
-    look(manager)
+    check_once(manager)
     remote.promote("v1.1.0")
     with monkeypatch.context() as patch:
-        patch.setattr(MemoryFileSystem, "get_file", away)
-        look(manager)
-        assert running(manager) == ("v1.0.0", 1)
-    look(manager)
+        patch.setattr(MemoryFileSystem, "get_file", raise_unreachable)
+        check_once(manager)
+        assert current_version(manager) == ("v1.0.0", 1)
+    check_once(manager)
 
-    assert running(manager) == ("v1.1.0", 2)
+    assert current_version(manager) == ("v1.1.0", 2)
 
 
 def test_a_hanging_store_does_not_count_as_a_hanging_worker(
     remote: Registry, load: Loader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    supervisor = Supervisor(lambda: None, deadline_s=PATIENCE_S, clock=(clock := Clock()))
-    heard: list[float] = []
+    supervisor = Supervisor(lambda: None, deadline_s=TIMEOUT_S, clock=(clock := Clock()))
+    heartbeat_ages: list[float] = []
 
-    def hangs(*_: object) -> NoReturn:
+    def hang(*_: object) -> NoReturn:
         clock.advance(600)
-        heard.append(supervisor.heartbeat_age_s())
-        away()
+        heartbeat_ages.append(supervisor.heartbeat_age_s())
+        raise_unreachable()
 
     with monkeypatch.context() as patch:
-        patch.setattr(MemoryFileSystem, "cat_file", hangs)
+        patch.setattr(MemoryFileSystem, "cat_file", hang)
         supervisor.beat()
-        look(ModelManager(remote, load, every_s=EVERY_S, heartbeat_suspended=supervisor.heartbeat_suspended))
+        check_once(ModelManager(remote, load, every_s=EVERY_S, heartbeat_suspended=supervisor.heartbeat_suspended))
 
-    assert heard == [0.0]
+    assert heartbeat_ages == [0.0]
 
 
 def test_a_first_version_that_cannot_be_loaded_is_an_error(registry: Registry, load: Loader) -> None:
@@ -268,23 +270,23 @@ def test_a_first_version_that_cannot_be_loaded_is_an_error(registry: Registry, l
     manager = ModelManager(registry, load, every_s=EVERY_S)
 
     with pytest.raises(ModelCorrupt):
-        look(manager)
+        check_once(manager)
     assert not manager.ready.is_set()
 
 
 def test_a_requested_reload_ends_the_wait_for_the_next_check(registry: Registry, load: Loader) -> None:
-    manager = ModelManager(registry, load, every_s=6 * PATIENCE_S)
-    stopping, turns = threading.Event(), threading.Semaphore(0)
-    with ThreadPoolExecutor(max_workers=1) as other:
-        other.submit(manager.run, stopping, turns.release)
-        assert manager.ready.wait(PATIENCE_S)
-        turns.acquire()
+    manager = ModelManager(registry, load, every_s=6 * TIMEOUT_S)
+    stopping, checks = threading.Event(), threading.Semaphore(0)
+    with ThreadPoolExecutor(max_workers=1) as executor:
+        executor.submit(manager.run, stopping, checks.release)
+        assert manager.ready.wait(TIMEOUT_S)
+        checks.acquire()
         registry.promote("v1.1.0")
 
         manager.request_reload()
 
-        looked_again = turns.acquire(timeout=PATIENCE_S)
+        checked_again = checks.acquire(timeout=TIMEOUT_S)
         stopping.set()
         manager.request_reload()
-    assert looked_again
-    assert running(manager) == ("v1.1.0", 2)
+    assert checked_again
+    assert current_version(manager) == ("v1.1.0", 2)

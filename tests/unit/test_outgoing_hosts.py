@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from triagem.contracts.errors import InvalidInput
-from triagem.outgoing.hosts import check_address, check_url
+from triagem.notify.hosts import check_address, check_url
 
 ALLOWED = ["acme.zendesk.com", "localhost", "127.0.0.1", "10.1.2.0/24", "::1"]
 
@@ -54,7 +54,7 @@ def test_a_listed_host_is_allowed(url: str) -> None:
         ("", "not a URL"),
     ],
 )
-def test_anything_else_is_refused_without_being_shown(url: str, reason: str) -> None:
+def test_any_other_url_is_refused_without_being_shown(url: str, reason: str) -> None:
     with pytest.raises(InvalidInput, match=reason) as caught:
         check_url(url, ALLOWED, "[zendesk.tags] url")
     assert str(caught.value).startswith("[zendesk.tags] url: ")
@@ -63,7 +63,7 @@ def test_anything_else_is_refused_without_being_shown(url: str, reason: str) -> 
 
 @settings(max_examples=50)
 @given(st.text() | st.text().map("https://".__add__))
-def test_no_text_breaks_the_check(url: str) -> None:
+def test_any_text_is_refused_with_invalid_input(url: str) -> None:
     with pytest.raises(InvalidInput):
         check_url(url, [], "url")
 
@@ -77,6 +77,6 @@ PRIVATE = "10.0.0.1 192.168.1.1 172.16.0.1 169.254.169.254 127.0.0.2 0.0.0.0 100
 
 
 @pytest.mark.parametrize("address", [*PRIVATE.split(), "::", "fe80::1", "fd00::1", "ff02::1", "localhost", ""])
-def test_a_name_that_resolves_into_the_inner_network_is_refused(address: str) -> None:
+def test_a_name_that_resolves_into_a_private_network_is_refused(address: str) -> None:
     with pytest.raises(InvalidInput, match="private address"):
         check_address(address, ALLOWED, "url")

@@ -1,4 +1,4 @@
-"""Sending one e-mail: only to a server with a verified certificate; a failure becomes a send result without secrets."""
+"""Sending one e-mail: only to a verified server; a failure becomes a send result without secrets."""
 
 import socket
 import ssl
@@ -10,8 +10,8 @@ import pytest
 
 from tests.support.mailbox import PASSWORD, USER, Mailbox
 from tests.support.tls import HOST, Authority, authority
-from triagem.outgoing import Delivered, Retry, SendResult, Undeliverable
-from triagem.outgoing.mail import MailServer, Security, send_mail
+from triagem.notify import Delivered, Retry, SendResult, Undeliverable
+from triagem.notify.mail import MailServer, Security, send_mail
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def server(box: Mailbox, security: Security = "none", password: str | None = Non
     return MailServer(HOST, box.port, security, USER if password else None, password)
 
 
-def test_an_email_arrives_as_it_is() -> None:
+def test_an_email_arrives_unchanged() -> None:
     with Mailbox().open() as box:
         assert send_mail(server(box), mail("ana@example.com", "rui@example.com")) == Delivered()
     (received,) = box.received
@@ -54,14 +54,14 @@ def test_an_email_arrives_as_it_is() -> None:
 
 
 @pytest.mark.parametrize("security", ["starttls", "ssl"])
-def test_user_and_password_travel_behind_a_verified_certificate(security: Security, trusted: Authority) -> None:
+def test_credentials_are_sent_to_a_verified_server(security: Security, trusted: Authority) -> None:
     with Mailbox().open(server_context(trusted), implicit=security == "ssl", login=True) as box:
         assert send_mail(server(box, security, PASSWORD), mail(), tls=client_context(trusted)) == Delivered()
     assert len(box.received) == 1
 
 
 @pytest.mark.parametrize("security", ["starttls", "ssl"])
-def test_a_certificate_of_somebody_else_is_not_spoken_to(
+def test_a_server_with_an_untrusted_certificate_gets_no_message(
     security: Security, trusted: Authority, tmp_path: Path
 ) -> None:
     untrusting = client_context(authority(tmp_path, "theirs"))
@@ -71,7 +71,7 @@ def test_a_certificate_of_somebody_else_is_not_spoken_to(
     assert box.received == []
 
 
-def test_without_starttls_nothing_is_said_in_the_clear() -> None:
+def test_without_starttls_nothing_is_sent_in_plain_text() -> None:
     with Mailbox().open() as box:
         outcome = send_mail(server(box, "starttls", PASSWORD), mail())
     assert isinstance(outcome, Undeliverable)
@@ -85,7 +85,7 @@ def test_without_starttls_nothing_is_said_in_the_clear() -> None:
         ("552 dúvida is too long".encode("ascii", "replace").decode(), Undeliverable("refused it (552)")),
     ],
 )
-def test_what_the_server_says_is_judged_by_its_code(reply: str, expected: SendResult) -> None:
+def test_the_servers_reply_is_interpreted_by_its_code(reply: str, expected: SendResult) -> None:
     with Mailbox().open() as box:
         box.next_responses = [reply]
         assert send_mail(server(box), mail()) == expected
@@ -99,20 +99,20 @@ def test_what_the_server_says_is_judged_by_its_code(reply: str, expected: SendRe
         (["550 no such user", None], Delivered()),
     ],
 )
-def test_recipients_that_are_refused(replies: list[str | None], expected: SendResult) -> None:
+def test_refused_recipients(replies: list[str | None], expected: SendResult) -> None:
     addresses = [f"{number}@example.com" for number in range(len(replies))]
     with Mailbox().open() as box:
         box.refused_recipients = {address: reply for address, reply in zip(addresses, replies, strict=True) if reply}
         assert send_mail(server(box), mail(*addresses)) == expected
 
 
-def test_a_wrong_password_is_given_up_and_not_said(trusted: Authority) -> None:
+def test_a_wrong_password_is_final_and_not_shown(trusted: Authority) -> None:
     with Mailbox().open(server_context(trusted), login=True) as box:
         outcome = send_mail(server(box, "starttls", "wrong-password"), mail(), tls=client_context(trusted))
     assert outcome == Undeliverable("refused user or password (535)")
 
 
-def test_nobody_there_is_tried_again() -> None:
+def test_a_refused_connection_is_retried() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         box = Mailbox()
@@ -120,7 +120,7 @@ def test_nobody_there_is_tried_again() -> None:
         assert send_mail(server(box), mail()) == Retry("ConnectionRefusedError")
 
 
-def test_who_speaks_no_smtp_is_tried_again() -> None:
+def test_a_server_that_does_not_speak_smtp_is_retried() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         box = Mailbox()
         box.port = listener.getsockname()[1]

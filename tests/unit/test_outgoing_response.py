@@ -6,30 +6,30 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from triagem.outgoing import Delivered, Retry, Undeliverable
-from triagem.outgoing.response import backoff, interpret_response
+from triagem.notify import Delivered, Retry, Undeliverable
+from triagem.notify.request import backoff, interpret_response
 
 NOW = datetime(2026, 11, 2, 12, 0, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204])
-def test_what_was_taken_is_delivered(status: int) -> None:
+def test_a_success_status_is_delivered(status: int) -> None:
     assert interpret_response(status, {}, NOW, b"{}") == Delivered(b"{}")
 
 
 @pytest.mark.parametrize("status", [408, 409, 425, 429, 500, 502, 503, 504])
-def test_what_may_pass_is_tried_again(status: int) -> None:
+def test_a_transient_status_is_retried(status: int) -> None:
     assert interpret_response(status, {}, NOW, b"a stack trace") == Retry(f"answered {status}")
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 413, 422])
-def test_what_will_not_pass_is_given_up_and_no_answer_is_repeated(status: int) -> None:
+def test_a_permanent_status_is_final_and_the_body_is_not_repeated(status: int) -> None:
     assert interpret_response(status, {}, NOW, b"nobody here but a customer's name") == Undeliverable(
         f"answered {status}"
     )
 
 
-def test_nobody_is_followed_anywhere() -> None:
+def test_a_redirect_status_is_final() -> None:
     outcome = interpret_response(302, {"location": "http://169.254.169.254/"}, NOW)
     assert outcome == Undeliverable("answered 302, redirects are not followed")
 
@@ -46,12 +46,12 @@ def test_nobody_is_followed_anywhere() -> None:
         ("", 0.0),
     ],
 )
-def test_a_receiver_may_ask_for_time(value: str, seconds: float) -> None:
+def test_the_retry_after_header_is_respected(value: str, seconds: float) -> None:
     assert interpret_response(429, {"retry-after": value}, NOW) == Retry("answered 429", seconds)
 
 
 @given(st.text())
-def test_no_header_breaks_the_verdict(value: str) -> None:
+def test_any_retry_after_header_gives_a_retry(value: str) -> None:
     assert isinstance(interpret_response(503, {"retry-after": value}, NOW), Retry)
 
 
@@ -60,5 +60,7 @@ def test_pauses_double_up_to_an_hour() -> None:
 
 
 @given(st.integers(1, 1000), st.floats(0, 1e9), st.floats(0, 1))
-def test_a_pause_is_bounded_and_never_shorter_than_asked(attempts: int, retry_after_s: float, jitter: float) -> None:
+def test_a_pause_is_bounded_and_never_shorter_than_requested(
+    attempts: int, retry_after_s: float, jitter: float
+) -> None:
     assert max(2.5, min(retry_after_s, 3600)) <= backoff(attempts, retry_after_s, jitter) <= 3600

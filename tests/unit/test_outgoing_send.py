@@ -11,8 +11,8 @@ import pytest
 
 from tests.support.receiver import CannedResponse, Receiver
 from tests.support.tls import authority
-from triagem.outgoing import Delivered, Request, Retry, Undeliverable
-from triagem.outgoing.send import Sender
+from triagem.notify import Delivered, Request, Retry, Undeliverable
+from triagem.notify.send import Sender
 
 ALLOWED = ["crm.example.com", "127.0.0.1"]
 
@@ -21,7 +21,7 @@ def post(url: str) -> Request:
     return Request("POST", url, {"Authorization": "Basic c2VjcmV0"}, b'{"text": "minha senha"}')
 
 
-def test_a_request_arrives_as_it_is() -> None:
+def test_a_request_arrives_unchanged() -> None:
     with Receiver().open() as receiver:
         assert Sender(ALLOWED).send(post(f"{receiver.url}/hook?x=1")) == Delivered()
     (received,) = receiver.received
@@ -30,7 +30,7 @@ def test_a_request_arrives_as_it_is() -> None:
     assert received.headers["host"] == f"127.0.0.1:{receiver.port}"
 
 
-def test_only_the_answer_to_a_question_is_read() -> None:
+def test_only_the_response_to_a_get_is_read() -> None:
     with Receiver(lambda _: CannedResponse(body=b"[]")).open() as receiver:
         assert Sender(ALLOWED).send(Request("GET", receiver.url, {})) == Delivered(b"[]")
         assert Sender(ALLOWED).send(post(receiver.url)) == Delivered(b"")
@@ -54,7 +54,7 @@ def test_a_name_that_resolves_to_a_private_address_is_not_connected_to(addresses
     assert "resolves to a private address" in outcome.reason
 
 
-def test_a_name_is_resolved_once_and_what_it_is_called_a_moment_later_does_not_matter(tmp_path: Path) -> None:
+def test_a_name_is_resolved_once_and_a_later_change_has_no_effect(tmp_path: Path) -> None:
     signer = authority(tmp_path, "ours")
     resolved: list[str] = []
 
@@ -73,7 +73,7 @@ def test_a_name_is_resolved_once_and_what_it_is_called_a_moment_later_does_not_m
 
 
 @pytest.mark.parametrize("name", ["other.example.com", "127.0.0.1"])
-def test_the_certificate_must_be_for_the_name_whatever_address_it_stands_for(tmp_path: Path, name: str) -> None:
+def test_the_certificate_must_match_the_host_name(tmp_path: Path, name: str) -> None:
     signer = authority(tmp_path, "ours")
     server_context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     signer.ca.issue_cert(name).configure_cert(server_context)
@@ -93,7 +93,7 @@ def test_a_redirect_is_not_followed() -> None:
     assert inner.received == []
 
 
-def test_a_name_that_does_not_resolve_and_a_port_that_is_closed_are_tried_again() -> None:
+def test_an_unresolvable_name_and_a_closed_port_are_retried() -> None:
     def unknown(host: str, port: int) -> Sequence[str]:
         raise socket.gaierror("unknown")
 
@@ -126,22 +126,22 @@ def slow_server(chunk: bytes) -> Iterator[int]:
 
 
 @pytest.mark.parametrize("chunk", [b"H", b"HTTP/1.1 100 Continue\r\n\r\n"])
-def test_an_answer_that_comes_byte_by_byte_ends_at_the_deadline(chunk: bytes) -> None:
+def test_a_response_sent_byte_by_byte_ends_at_the_deadline(chunk: bytes) -> None:
     with slow_server(chunk) as port:
         outcome = Sender(ALLOWED, timeout_s=0.3).send(post(f"http://127.0.0.1:{port}/"))
     assert isinstance(outcome, Retry)
 
 
-def test_an_answer_without_end_is_not_read_to_its_end() -> None:
+def test_an_oversized_response_is_not_read_to_its_end() -> None:
     with Receiver(lambda _: CannedResponse(body=b"x" * 1_100_000)).open() as receiver:
         assert isinstance(Sender(ALLOWED).send(Request("GET", receiver.url, {})), Undeliverable)
 
 
-def test_a_long_page_that_says_not_now_is_no_reason_to_give_up() -> None:
+def test_a_503_with_an_oversized_body_is_retried() -> None:
     with Receiver(lambda _: CannedResponse(503, body=b"x" * 1_100_000)).open() as receiver:
         assert Sender(ALLOWED).send(Request("GET", receiver.url, {})) == Retry("answered 503")
 
 
-def test_what_answers_no_http_is_tried_again() -> None:
+def test_a_server_that_does_not_speak_http_is_retried() -> None:
     with slow_server(b"SSH-2.0-none\r\n\r\n") as port:
         assert Sender(ALLOWED).send(post(f"http://127.0.0.1:{port}/")) == Retry("RemoteProtocolError")

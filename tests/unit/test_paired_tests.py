@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom, binomtest
 
-from triagem.registry.paired_tests import (
+from triagem.registry.comparison import (
     lower_bound,
     mcnemar_p_value,
     mcnemar_sample_size,
@@ -31,7 +31,7 @@ def test_mcnemar_gives_the_published_p_values(gained: int, lost: int, p_value: f
 
 
 @given(COUNTS, COUNTS)
-def test_mcnemar_does_not_mind_which_of_both_is_named_first(gained: int, lost: int) -> None:
+def test_mcnemar_is_symmetric(gained: int, lost: int) -> None:
     assert mcnemar_p_value(gained, lost) == mcnemar_p_value(lost, gained)
 
 
@@ -42,7 +42,7 @@ def test_mcnemar_is_a_fair_coins_two_sided_test(gained: int, lost: int) -> None:
     assert mcnemar_p_value(gained, lost) == pytest.approx(expected, rel=1e-9)
 
 
-def test_mcnemar_bears_thousands_of_discordant_rows() -> None:
+def test_mcnemar_handles_thousands_of_discordant_rows() -> None:
     assert mcnemar_p_value(10_100, 9_900) == pytest.approx(binomtest(10_100, 20_000).pvalue, rel=1e-6)
     assert mcnemar_p_value(20_000, 0) == 0.0
 
@@ -66,14 +66,14 @@ def test_the_lower_bound_lies_below_the_difference(gained: int, lost: int, conco
 
 
 @given(COUNTS, st.integers(1, 400), COUNTS)
-def test_a_lost_row_won_back_raises_the_lower_bound(gained: int, lost: int, concordant: int) -> None:
+def test_one_lost_row_less_raises_the_lower_bound(gained: int, lost: int, concordant: int) -> None:
     rows = gained + lost + concordant
 
     assert lower_bound(gained, lost - 1, rows) > lower_bound(gained, lost, rows)
 
 
 @pytest.mark.parametrize("discordance", [0.04, 0.1, 0.2])
-def test_the_rows_said_to_be_needed_see_the_difference_four_times_in_five(discordance: float) -> None:
+def test_the_mcnemar_sample_size_has_80_percent_power(discordance: float) -> None:
     rows = mcnemar_sample_size(discordance)
     gain_probability = (discordance + 0.02) / 2 / discordance  # the probability that a discordant row is gained
 
@@ -88,7 +88,7 @@ def test_the_rows_said_to_be_needed_see_the_difference_four_times_in_five(discor
     assert power == pytest.approx(0.8, abs=0.04)  # the exact test is slightly more conservative than the formula
 
 
-def test_the_rows_said_to_be_needed_clear_an_equal_candidate_four_times_in_five() -> None:
+def test_the_non_inferiority_sample_size_passes_an_equal_candidate_with_80_percent_power() -> None:
     discordance, rng = 0.05, np.random.default_rng(7)
     rows = non_inferiority_sample_size(discordance)
     discordant = rng.binomial(rows, discordance, size=400)
@@ -100,12 +100,12 @@ def test_the_rows_said_to_be_needed_clear_an_equal_candidate_four_times_in_five(
     assert passed / 400 == pytest.approx(0.8, abs=0.05)
 
 
-def test_with_nothing_discordant_268_rows_clear_an_equal_candidate() -> None:
+def test_without_discordant_rows_268_rows_pass_an_equal_candidate() -> None:
     assert non_inferiority_sample_size(0.0) == 268
     assert lower_bound(0, 0, 268) > -0.01 > lower_bound(0, 0, 267)
 
 
 @given(st.floats(0, 1))
-def test_the_rows_needed_grow_with_discordance(discordance: float) -> None:
+def test_the_sample_sizes_grow_with_discordance(discordance: float) -> None:
     assert mcnemar_sample_size(discordance) >= mcnemar_sample_size(discordance / 2)
     assert non_inferiority_sample_size(discordance) >= non_inferiority_sample_size(discordance / 2)

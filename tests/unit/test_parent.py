@@ -9,7 +9,7 @@ from triagem.contracts.errors import InvalidInput, ModelCorrupt
 from triagem.contracts.model import ROWS_FILE, SplitDigests
 from triagem.contracts.text import digest
 from triagem.registry import Registry
-from triagem.trainer.parent import merge_labels, read_parent
+from triagem.trainer.data.prepare import merge_labels, read_parent
 
 
 def version(registry: Registry, learned: str, parent: str | None = None) -> str:
@@ -25,7 +25,7 @@ def registry(tmp_path: Path) -> Registry:
     return Registry(tmp_path / "models")
 
 
-def test_it_knows_what_its_ancestors_learned_and_not_what_they_were_tested_on(registry: Registry) -> None:
+def test_the_training_texts_of_all_ancestors_count_as_learned_but_not_their_test_texts(registry: Registry) -> None:
     child = read_parent(registry, version(registry, "newer", parent=version(registry, "older")))
 
     assert child.has_learned("newer")
@@ -33,7 +33,7 @@ def test_it_knows_what_its_ancestors_learned_and_not_what_they_were_tested_on(re
     assert not child.has_learned("of the test")
 
 
-def test_a_version_whose_files_changed_is_no_parent(registry: Registry) -> None:
+def test_a_version_whose_files_changed_cannot_be_a_parent(registry: Registry) -> None:
     name = version(registry, "text")
     (registry.root / name / ROWS_FILE).write_text("{}", encoding="utf-8")
 

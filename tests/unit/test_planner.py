@@ -14,7 +14,7 @@ budgets = st.none() | tokens
 
 
 @given(lengths, sizes, budgets)
-def test_each_text_stands_in_exactly_one_micro_batch(texts: list[int], size: int, budget: int | None) -> None:
+def test_each_text_is_in_exactly_one_micro_batch(texts: list[int], size: int, budget: int | None) -> None:
     batches = plan(texts, batch_size=size, batch_tokens=budget)
 
     assert sorted(position for batch in batches for position in batch) == list(range(len(texts)))
@@ -27,7 +27,7 @@ def test_no_micro_batch_has_more_texts_than_allowed(texts: list[int], size: int,
 
 
 @given(lengths, sizes, tokens)
-def test_only_one_text_alone_may_exceed_the_tokens(texts: list[int], size: int, budget: int) -> None:
+def test_only_a_single_text_may_exceed_the_token_budget(texts: list[int], size: int, budget: int) -> None:
     for batch in plan(texts, batch_size=size, batch_tokens=budget):
         assert len(batch) == 1 or sum(texts[position] for position in batch) <= budget
 
@@ -62,5 +62,5 @@ def test_a_micro_batch_may_have_exactly_as_many_tokens_as_allowed() -> None:
     assert plan([3, 4, 5], batch_size=32, batch_tokens=7) == [[0, 1], [2]]
 
 
-def test_nothing_to_plan_is_no_micro_batch() -> None:
+def test_no_texts_give_no_micro_batch() -> None:
     assert plan([], batch_size=32) == []

@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 
 from tests.support.builders import manifest
-from tests.support.rows import balanced_rows, jsonl
+from tests.support.rows import balanced_rows, jsonl, rows
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.model import ROWS_FILE
 from triagem.registry import Registry
 from triagem.trainer import TrainSettings
-from triagem.trainer.data import Row
-from triagem.trainer.prepare import PreparedData, prepare
+from triagem.trainer.data.prepare import PreparedData, prepare
+from triagem.trainer.data.rows import Row
 
 
 @pytest.fixture
@@ -23,14 +23,14 @@ def write(path: Path, rows: list[Row]) -> None:
     path.write_text(jsonl(*((row.text, row.label) for row in rows)), encoding="utf-8")
 
 
-def register(registry: Registry, prepared: PreparedData) -> None:
+def register(registry: Registry, prepared: PreparedData, **changes: object) -> None:
     """Register a version with these rows."""
     with registry.staging() as folder:
         (folder / ROWS_FILE).write_text(prepared.parts.digests().model_dump_json(), encoding="utf-8")
-        registry.register(folder, manifest())
+        registry.register(folder, manifest(**changes))
 
 
-def test_the_next_version_is_tested_on_what_the_first_was_tested_on(tmp_path: Path, registry: Registry) -> None:
+def test_the_next_version_has_the_same_test_rows(tmp_path: Path, registry: Registry) -> None:
     write(tmp_path / "train.jsonl", balanced_rows(50))
     first = prepare(tmp_path, registry, TrainSettings())
     register(registry, first)
@@ -41,7 +41,7 @@ def test_the_next_version_is_tested_on_what_the_first_was_tested_on(tmp_path: Pa
     assert second.parts.dev != first.parts.dev
 
 
-def test_what_the_parent_learned_is_not_held_out(tmp_path: Path, registry: Registry) -> None:
+def test_the_parents_training_rows_are_not_held_out(tmp_path: Path, registry: Registry) -> None:
     write(tmp_path / "train.jsonl", balanced_rows(50))
     register(registry, first := prepare(tmp_path, registry, TrainSettings()))
     write(tmp_path / "train.jsonl", balanced_rows(50) + balanced_rows(20, 50))
@@ -52,13 +52,52 @@ def test_what_the_parent_learned_is_not_held_out(tmp_path: Path, registry: Regis
     assert set(second.parts.dev).isdisjoint(first.parts.train)
 
 
-def test_the_notes_say_what_the_rows_are_and_how_they_are_split(tmp_path: Path, registry: Registry) -> None:
+def test_the_notes_describe_the_rows_and_their_split(tmp_path: Path, registry: Registry) -> None:
     write(tmp_path / "train.jsonl", balanced_rows(50))
 
     notes = prepare(tmp_path, registry, TrainSettings()).notes
 
     assert notes[0].startswith("100 training rows (suporte 50%, venda 50%)")
     assert notes[-1] == "split off train: 20 test rows, 10 dev rows"
+
+
+def test_other_spellings_of_a_label_come_first_in_the_notes(tmp_path: Path, registry: Registry) -> None:
+    write(tmp_path / "train.jsonl", [*balanced_rows(50), *rows(20, "Suporte", seed=9)])
+
+    prepared = prepare(tmp_path, registry, TrainSettings())
+
+    assert prepared.notes[0] == "'suporte' is also written 'Suporte' (20 rows)"
+    assert prepared.labels == ("suporte", "venda")
+
+
+def test_the_parents_spelling_of_a_label_is_kept(tmp_path: Path, registry: Registry) -> None:
+    write(tmp_path / "train.jsonl", balanced_rows(50))
+    register(registry, prepare(tmp_path, registry, TrainSettings()))
+    write(tmp_path / "train.jsonl", [*rows(60, "Suporte", seed=20), *rows(60, "VENDA", seed=21)])
+
+    assert prepare(tmp_path, registry, TrainSettings(), parent="v1.0.0").labels == ("suporte", "venda")
+
+
+def test_the_data_info_counts_the_rows_given_and_their_different_texts(tmp_path: Path, registry: Registry) -> None:
+    write(tmp_path / "train.jsonl", balanced_rows(10) * 25)
+    write(tmp_path / "test.jsonl", balanced_rows(5, 30) * 10)
+
+    info = prepare(tmp_path, registry, TrainSettings()).info
+
+    assert (info.rows, info.texts, info.given, info.given_texts, info.leaked) == (500, 20, 600, 30, 0)
+
+
+def test_a_version_whose_test_leaked_fixes_no_test_rows(tmp_path: Path, registry: Registry) -> None:
+    """Otherwise all sentences would be test rows of it, and none could be trained on or held out again."""
+    write(tmp_path / "train.jsonl", balanced_rows(10) * 25)
+    write(tmp_path / "test.jsonl", balanced_rows(10) * 5)
+    leaked = prepare(tmp_path, registry, TrainSettings(), allow_leakage=True)
+    register(registry, leaked, data=leaked.info)
+
+    parts = prepare(tmp_path / "train.jsonl", registry, TrainSettings()).parts
+
+    assert leaked.info.leaked == 100
+    assert (len(parts.train), len(parts.test)) == (400, 100)
 
 
 def test_a_leaked_test_is_refused_unless_it_is_allowed(tmp_path: Path, registry: Registry) -> None:

@@ -32,7 +32,7 @@ def test_each_alert_fires_when_it_should_and_only_then() -> None:
 
 
 @pytest.mark.parametrize("alert", ALERTS)
-def test_each_alert_is_tried_firing_and_not_firing(alert: str) -> None:
+def test_each_alert_is_tested_firing_and_not_firing(alert: str) -> None:
     tests = [test for case in CASES for test in case["alert_rule_test"] if test["alertname"] == alert]
     assert {bool(test["exp_alerts"]) for test in tests} == {True, False}
 
@@ -46,20 +46,20 @@ def test_each_alert_leads_to_its_section_of_the_runbook(rule: dict[str, Any]) ->
     assert rule["labels"]["severity"] in {"page", "ticket"}
 
 
-def test_the_runbook_has_no_section_of_an_alert_that_is_none() -> None:
+def test_the_runbook_has_sections_for_existing_alerts_only() -> None:
     runbook = (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8")
     headings = re.findall(r"^#+ (Triagem\w+)$", runbook, re.MULTILINE)
     assert sorted(headings) == sorted(ALERTS)
 
 
-def test_what_an_expression_selects_is_found() -> None:
+def test_the_series_that_an_expression_selects_are_found() -> None:
     expression = (
         'a / on () group_left (x) sum by (le) (rate(b_total{c="d",job="e"}[5m] offset 1h)) and absent(f) > 3e2'
     )
     assert selected_series(expression) == [("a", {}), ("b_total", {"c": "d"}), ("f", {})]
 
 
-def test_no_two_panels_have_one_title() -> None:
+def test_no_two_panels_have_the_same_title() -> None:
     titles = [panel["title"] for panel in panels()]
     assert len(titles) == len(set(titles)) > 15
     assert all(map(expressions, panels()))

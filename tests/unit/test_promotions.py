@@ -1,4 +1,4 @@
-"""The promotion log, and rollback: always further back, never forth again."""
+"""The promotion log and rollbacks: each rollback goes further back, never to a version that was rolled back."""
 
 from pathlib import Path
 
@@ -29,7 +29,7 @@ def registry(files: Files, tmp_path: Path) -> Registry:
     return empty
 
 
-def test_a_promotion_leaves_a_line_that_says_all(registry: Registry) -> None:
+def test_a_promotion_is_logged_with_all_its_fields(registry: Registry) -> None:
     registry.promote("v1.0.0")
     registry.promote(
         "v1.1.0", PromotionReason(decision="reject", rule="improve", forced=True, reason="the data was fixed")
@@ -49,7 +49,7 @@ def test_a_promotion_leaves_a_line_that_says_all(registry: Registry) -> None:
     )
 
 
-def test_a_rollback_leads_to_what_was_current_before_not_to_the_number_before(registry: Registry) -> None:
+def test_a_rollback_returns_to_the_previously_current_version_not_to_the_previous_number(registry: Registry) -> None:
     registry.promote("v1.0.0")
     registry.promote("v1.3.0")
 
@@ -57,7 +57,7 @@ def test_a_rollback_leads_to_what_was_current_before_not_to_the_number_before(re
     assert (registry.promotions()[-1].decision, registry.promotions()[-1].reason) == ("rollback", "worse on Mondays")
 
 
-def test_going_back_twice_leads_further_back(registry: Registry) -> None:
+def test_two_rollbacks_go_back_two_promotions(registry: Registry) -> None:
     for version in ("v1.0.0", "v1.2.0", "v1.3.0"):
         registry.promote(version)
 
@@ -66,7 +66,7 @@ def test_going_back_twice_leads_further_back(registry: Registry) -> None:
         registry.rollback()
 
 
-def test_after_a_rollback_and_a_promotion_the_way_back_skips_what_was_left(registry: Registry) -> None:
+def test_a_rollback_skips_a_version_that_was_rolled_back_before(registry: Registry) -> None:
     registry.promote("v1.0.0")
     registry.promote("v1.1.0")
     registry.rollback()
@@ -75,14 +75,14 @@ def test_after_a_rollback_and_a_promotion_the_way_back_skips_what_was_left(regis
     assert registry.rollback().version == "v1.0.0"
 
 
-def test_a_first_version_that_came_second_has_none_before_it(registry: Registry) -> None:
+def test_the_first_promoted_version_has_no_predecessor_whatever_its_number(registry: Registry) -> None:
     registry.promote("v1.1.0")  # v1.0.0 was registered, and never good enough
 
     with pytest.raises(NoModel, match=r"no version was current before v1\.1\.0"):
         registry.rollback()
 
 
-def test_a_registry_older_than_the_log_goes_back_by_number(registry: Registry, files: Files) -> None:
+def test_without_a_log_a_rollback_goes_by_version_number(registry: Registry, files: Files) -> None:
     files.write(CURRENT_FILE, CurrentModel(version="v1.2.0", epoch=7).model_dump_json().encode())
 
     assert [registry.rollback().version, registry.rollback().version] == ["v1.1.0", "v1.0.0"]
@@ -90,21 +90,21 @@ def test_a_registry_older_than_the_log_goes_back_by_number(registry: Registry, f
         registry.rollback()
 
 
-def test_what_was_current_before_the_log_began_is_remembered(registry: Registry, files: Files) -> None:
+def test_the_version_that_was_current_before_the_log_began_is_remembered(registry: Registry, files: Files) -> None:
     files.write(CURRENT_FILE, CurrentModel(version="v1.0.0", epoch=7).model_dump_json().encode())
     registry.promote("v1.3.0")
 
     assert registry.rollback().version == "v1.0.0"
 
 
-def test_a_current_written_by_hand_goes_back_to_what_the_log_knows(registry: Registry, files: Files) -> None:
+def test_a_rollback_from_a_current_written_by_hand_uses_the_log(registry: Registry, files: Files) -> None:
     registry.promote("v1.0.0")
     files.write(CURRENT_FILE, CurrentModel(version="v1.3.0", epoch=2).model_dump_json().encode())
 
     assert registry.rollback().version == "v1.0.0"
 
 
-def test_a_version_that_was_removed_is_passed_over(registry: Registry, files: Files) -> None:
+def test_a_rollback_skips_a_removed_version(registry: Registry, files: Files) -> None:
     for version in ("v1.0.0", "v1.1.0", "v1.2.0"):
         registry.promote(version)
     files.remove("v1.1.0")
@@ -112,7 +112,7 @@ def test_a_version_that_was_removed_is_passed_over(registry: Registry, files: Fi
     assert registry.rollback().version == "v1.0.0"
 
 
-def test_a_changed_version_is_not_gone_back_to(registry: Registry, files: Files, tmp_path: Path) -> None:
+def test_a_rollback_refuses_a_changed_version(registry: Registry, files: Files, tmp_path: Path) -> None:
     registry.promote("v1.0.0")
     registry.promote("v1.1.0")
     files.write("v1.0.0/weights.txt", b"other weights")
@@ -123,7 +123,7 @@ def test_a_changed_version_is_not_gone_back_to(registry: Registry, files: Files,
 
 
 @pytest.mark.parametrize("steps", range(5))
-def test_an_interrupted_promotion_took_place_or_did_not(registry: Registry, files: Files, steps: int) -> None:
+def test_an_interrupted_promotion_is_atomic(registry: Registry, files: Files, steps: int) -> None:
     registry.promote("v1.0.0")
     registry.promote("v1.1.0")
     try:
@@ -137,7 +137,7 @@ def test_an_interrupted_promotion_took_place_or_did_not(registry: Registry, file
     assert registry.rollback().version == ("v1.1.0" if took_place else "v1.0.0")
 
 
-def test_a_line_that_cannot_be_read_stops_nobody(registry: Registry, files: Files) -> None:
+def test_an_unreadable_line_of_the_log_is_skipped(registry: Registry, files: Files) -> None:
     registry.promote("v1.0.0")
     files.write(PROMOTIONS_FILE, files.read(PROMOTIONS_FILE) + b'{"at": "2026')
     registry.promote("v1.1.0")
@@ -147,7 +147,7 @@ def test_a_line_that_cannot_be_read_stops_nobody(registry: Registry, files: File
 
 
 @given(st.lists(st.sampled_from(["v1.0.0", "v1.1.0", "v1.2.0", "back"]), min_size=1, max_size=12))
-def test_rollbacks_walk_back_along_what_has_been_current(moves: list[str]) -> None:
+def test_rollbacks_follow_the_history_of_current_versions(moves: list[str]) -> None:
     log: list[Promotion] = []
     trail: list[str] = []
     for move in moves:

@@ -24,7 +24,7 @@ def inbox() -> Inbox:
 
 @pytest.fixture
 def publisher(inbox: Inbox) -> Publisher:
-    """A publisher whose clock stands at NOW."""
+    """A publisher whose clock is fixed at NOW."""
     return Publisher(inbox, now=lambda: NOW)
 
 
@@ -50,7 +50,7 @@ def test_a_ticket_can_be_published_into_the_bulk_lane(inbox: Inbox, publisher: P
     assert (waiting(inbox, LIVE), waiting(inbox, BULK)) == ([], [ticket()])
 
 
-def test_what_is_accepted_carries_its_place_in_the_lane(inbox: Inbox, publisher: Publisher) -> None:
+def test_an_accepted_ticket_carries_its_entry_id(inbox: Inbox, publisher: Publisher) -> None:
     accepted = publisher.publish(**ticket_fields())
 
     assert accepted == Accepted(inbox.fetch(LIVE, "test", 1)[0].id.decode())
@@ -63,7 +63,7 @@ def test_a_bad_ticket_is_refused_by_field_and_nothing_is_published(inbox: Inbox,
     assert waiting(inbox) == []
 
 
-def test_a_time_ahead_is_measured_by_the_publishers_clock(publisher: Publisher) -> None:
+def test_a_future_time_is_measured_by_the_publishers_clock(publisher: Publisher) -> None:
     with pytest.raises(InvalidTicket, match="more than 5 minutes in the future"):
         publisher.publish(**ticket_fields(revised_at=NOW.replace(year=2027)))
 
@@ -101,7 +101,7 @@ def test_metadata_of_another_type_is_refused_by_field(publisher: Publisher, meta
         publisher.publish(**ticket_fields(metadata=metadata))
 
 
-def test_a_field_that_no_ticket_has_is_a_type_error(publisher: Publisher) -> None:
+def test_an_unknown_field_is_a_type_error(publisher: Publisher) -> None:
     with pytest.raises(TypeError, match="'subject'"):
         publisher.publish(source="crm", external_id="1", text="oi", subject="oi")  # type: ignore[call-arg]
 
@@ -116,14 +116,14 @@ def test_many_may_be_tickets_and_fields_from_any_iterable(inbox: Inbox) -> None:
     assert [stored.external_id for stored in waiting(inbox)] == ["1", "2"]
 
 
-def test_many_are_answered_in_their_order(inbox: Inbox, publisher: Publisher) -> None:
+def test_outcomes_are_in_the_order_of_the_tickets(inbox: Inbox, publisher: Publisher) -> None:
     outcomes = publisher.publish_many(many("1", "2", "3"))
 
     ids = [entry.id.decode() for entry in inbox.fetch(LIVE, "test", 10)]
     assert outcomes == [Accepted(name) for name in ids]
 
 
-def test_a_bad_ticket_among_many_never_sinks_the_rest(inbox: Inbox, publisher: Publisher) -> None:
+def test_a_bad_ticket_among_many_does_not_affect_the_rest(inbox: Inbox, publisher: Publisher) -> None:
     good, bad, last = publisher.publish_many([*many("1"), ticket_fields(text=5), *many("3")])
 
     assert bad == Rejected("text: Input should be a valid string")
@@ -132,7 +132,7 @@ def test_a_bad_ticket_among_many_never_sinks_the_rest(inbox: Inbox, publisher: P
     assert [stored.external_id for stored in waiting(inbox)] == ["1", "3"]
 
 
-def test_many_bad_tickets_are_all_rejected_without_asking_redis() -> None:
+def test_many_bad_tickets_are_all_rejected_without_a_call_to_redis() -> None:
     unreachable = Publisher.from_url("redis://127.0.0.1:1/0")
 
     assert [type(outcome) for outcome in unreachable.publish_many([cast("TicketFields", {})] * 2)] == [
@@ -158,17 +158,17 @@ def test_a_full_lane_leaves_the_other_open(publisher: Publisher) -> None:
     assert isinstance(publisher.publish(lane=LIVE, **ticket_fields()), Accepted)
 
 
-def test_the_last_place_can_be_taken(inbox: Inbox, publisher: Publisher) -> None:
+def test_a_lane_can_be_filled_up_to_its_limit(inbox: Inbox, publisher: Publisher) -> None:
     publisher.publish_many(many("1", "2", "3"))
 
     assert len(waiting(inbox)) == 3
 
 
-def test_no_tickets_are_no_answers(publisher: Publisher) -> None:
+def test_no_tickets_give_no_outcomes(publisher: Publisher) -> None:
     assert publisher.publish_many([]) == []
 
 
-def test_without_a_url_in_the_environment_a_publisher_says_which(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_url_in_the_environment_the_error_names_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TRIAGEM_REDIS_URL", raising=False)
 
     with pytest.raises(NotConfigured, match="TRIAGEM_REDIS_URL"):

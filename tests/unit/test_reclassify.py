@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 import pytest
 
 from triagem.contracts.errors import InvalidInput
-from triagem.producer.reclassify.run_filters import parse_run_filters
-from triagem.producer.reclassify.settings import next_occurrence
+from triagem.ops.reclassify import parse_run_filters
+from triagem.ops.settings import next_occurrence
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ def test_filters_are_read(where: str, expected: dict[str, str]) -> None:
 @pytest.mark.parametrize(
     "where", ["label", "label=", "colour=red", "source!=zendesk", "since=yesterday", "label=a,label=b", "=", "1=1"]
 )
-def test_what_is_no_filter_is_refused_in_one_line(where: str) -> None:
+def test_an_invalid_filter_is_refused_in_one_line(where: str) -> None:
     with pytest.raises(InvalidInput, match="--where") as caught:
         parse_run_filters(where, "v1.2.0")
     assert "\n" not in str(caught.value)
@@ -46,7 +46,9 @@ def test_what_is_no_filter_is_refused_in_one_line(where: str) -> None:
         ("06:00", "Europe/Lisbon", "2026-10-24T21:00", "2026-10-25T06:00"),
     ],
 )
-def test_a_run_pauses_at_the_next_such_hour_of_the_time_zone(hour: str, zone: str, now: str, expected: str) -> None:
+def test_a_run_pauses_at_the_next_occurrence_of_the_hour_in_the_time_zone(
+    hour: str, zone: str, now: str, expected: str
+) -> None:
     pause_at = next_occurrence(hour, zone, datetime.fromisoformat(now).replace(tzinfo=UTC))
     assert pause_at is not None
     assert pause_at.astimezone(UTC).isoformat()[:16] == expected
@@ -56,6 +58,6 @@ def test_without_an_hour_a_run_does_not_pause() -> None:
     assert next_occurrence(None, "UTC", datetime.now(UTC)) is None
 
 
-def test_what_is_no_hour_is_refused() -> None:
+def test_an_invalid_hour_is_refused() -> None:
     with pytest.raises(InvalidInput, match="06:00"):
         next_occurrence("6", "UTC", datetime.now(UTC))

@@ -33,7 +33,7 @@ def options_of(url: str) -> dict[str, object]:
     ],
 )
 @pytest.mark.parametrize("scheme", ["redis", "rediss"])
-def test_no_option_of_a_url_overrides_ours(scheme: str, option: str) -> None:
+def test_options_of_a_url_cannot_override_ours(scheme: str, option: str) -> None:
     with pytest.raises(InvalidInput, match="TRIAGEM_REDIS_URL") as caught:
         connect(f"{scheme}://127.0.0.1:6379/0?{option}")
     assert PASSWORD not in str(caught.value)
@@ -79,7 +79,7 @@ def test_certificates_are_given_in_the_url() -> None:
         ("rediss://h:1/0?ssl_ca_certs=/ca.pem", "rediss://h:1/1?ssl_ca_certs=/ca.pem"),
     ],
 )
-def test_the_broker_is_beside_the_inbox_with_the_same_options(inbox: str, broker: str) -> None:
+def test_the_default_broker_is_the_next_database_with_the_same_options(inbox: str, broker: str) -> None:
     assert default_broker_url(inbox) == broker
 
 
@@ -90,7 +90,7 @@ def test_celery_always_verifies_certificates(query: str) -> None:
     assert connection.ssl["ssl_cert_reqs"] is ssl.CERT_REQUIRED
 
 
-def test_a_semicolon_in_the_password_is_no_list_of_servers() -> None:
+def test_a_semicolon_in_the_password_does_not_split_the_url() -> None:
     connection = make_app("redis://:half;half@h:6379/1").connection_for_write()
 
     assert (connection.hostname, connection.password) == ("h", "half;half")

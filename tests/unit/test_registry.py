@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from tests.support.builders import manifest, register
 from tests.support.registries import Files, Interrupted, interrupted
 from triagem.contracts.errors import InvalidInput, ModelCorrupt, NoModel
-from triagem.contracts.model import CURRENT_FILE, INDEX_FILE, MANIFEST_FILE, CurrentModel, Manifest
+from triagem.contracts.model import CURRENT_FILE, INDEX_FILE, MANIFEST_FILE, CurrentModel, DataInfo, Manifest
 from triagem.registry import Registry
 
 
@@ -35,7 +35,7 @@ def index(files: Files) -> dict[str, Any]:
     return content
 
 
-def test_the_first_version_has_the_seeds_name(registry: Registry) -> None:
+def test_the_first_version_is_v1_0_0(registry: Registry) -> None:
     assert register(registry) == "v1.0.0"
 
 
@@ -51,14 +51,14 @@ def test_a_registered_version_has_its_files_and_their_digests(registry: Registry
     assert registry.manifest(version).files == {"weights.txt": sha256(b"learned").hexdigest()}
 
 
-def test_a_versions_folder_bears_its_name_and_holds_its_manifest(registry: Registry) -> None:
+def test_a_versions_folder_has_its_name_and_contains_its_manifest(registry: Registry) -> None:
     folder = registry.folder(register(registry))
 
     assert folder.name == "v1.0.0"
     assert Manifest.model_validate_json((folder / MANIFEST_FILE).read_bytes()) == registry.manifest("v1.0.0")
 
 
-def test_what_is_registered_is_what_was_trained(registry: Registry) -> None:
+def test_a_manifest_is_registered_unchanged(registry: Registry) -> None:
     version = register(registry, metrics={"accuracy": 0.9}, temperature=1.7)
 
     stored = registry.manifest(version)
@@ -67,7 +67,7 @@ def test_what_is_registered_is_what_was_trained(registry: Registry) -> None:
     assert stored == expected
 
 
-def test_one_file_of_a_version_can_be_read_alone(registry: Registry) -> None:
+def test_a_single_file_of_a_version_can_be_read(registry: Registry) -> None:
     version = register(registry, weights="learned")
 
     assert registry.read(version, "weights.txt") == b"learned"
@@ -85,7 +85,7 @@ def test_a_file_that_was_changed_is_not_read(registry: Registry, files: Files, c
         registry.read(version, "weights.txt")
 
 
-def test_the_index_has_the_seeds_fields(registry: Registry, files: Files) -> None:
+def test_the_index_has_the_fields_of_the_specification(registry: Registry, files: Files) -> None:
     register(registry, created_at=datetime(2025, 1, 15, 23, tzinfo=UTC), metrics={"accuracy": 0.89, "f1": 0.9})
     register(registry)
 
@@ -95,10 +95,24 @@ def test_the_index_has_the_seeds_fields(registry: Registry, files: Files) -> Non
     }
 
 
+def test_the_index_counts_the_rows_given_and_marks_a_leaked_score(registry: Registry, files: Files) -> None:
+    data = DataInfo(digest="", rows=400, texts=16, given=600, given_texts=20, leaked=100)
+    register(registry, metrics={"accuracy": 0.93}, data=data)
+
+    assert index(files)["v1.0.0"] == {
+        "date": "2026-11-22",
+        "accuracy": 0.93,
+        "dataset_size": 600,
+        "path": "models/v1.0.0/",
+        "distinct_texts": 20,
+        "leaked_test_rows": 100,
+    }
+
+
 @pytest.mark.parametrize(
     "damage", [Files.remove, lambda files, name: files.write(name, b"{")], ids=["gone", "broken"]
 )
-def test_an_index_that_was_lost_is_made_anew(registry: Registry, files: Files, damage: Any) -> None:
+def test_a_lost_index_is_rebuilt(registry: Registry, files: Files, damage: Any) -> None:
     register(registry)
     damage(files, INDEX_FILE)
     register(registry)
@@ -128,7 +142,7 @@ def test_an_interrupted_registration_leaves_a_whole_version_or_none(
     assert sorted(path.name for path in latest.iterdir()) == [MANIFEST_FILE, "weights.txt"]
 
 
-def test_a_folder_without_a_manifest_is_no_version(registry: Registry, files: Files) -> None:
+def test_a_folder_without_a_manifest_is_not_a_version(registry: Registry, files: Files) -> None:
     files.write("v7.0.0/weights.txt", b"")
 
     assert registry.versions() == []
@@ -137,9 +151,16 @@ def test_a_folder_without_a_manifest_is_no_version(registry: Registry, files: Fi
 
 
 def test_with_no_version_promoted_none_is_current(registry: Registry) -> None:
+    with pytest.raises(NoModel, match=r"no current model in .*: run `triagem train DATA_DIR`"):
+        registry.current()
+
+
+def test_a_version_that_is_registered_but_not_current_is_named_with_the_command(registry: Registry) -> None:
+    register(registry)
     register(registry)
 
-    with pytest.raises(NoModel, match="no current model"):
+    hint = r"v1\.1\.0 is registered but not current; `triagem models promote v1\.1\.0` runs the gate, with --force"
+    with pytest.raises(NoModel, match=rf"no current model in .*: {hint} --reason"):
         registry.current()
 
 
@@ -183,7 +204,7 @@ def test_an_untouched_version_is_verified(registry: Registry) -> None:
     assert registry.verify(version) == registry.manifest(version)
 
 
-def test_a_copied_folder_is_no_version_of_its_own(registry: Registry, files: Files) -> None:
+def test_a_copied_folder_cannot_be_promoted(registry: Registry, files: Files) -> None:
     version = register(registry)
     for name in ("weights.txt", MANIFEST_FILE):
         files.write(f"v2.0.0/{name}", files.read(f"{version}/{name}"))
@@ -212,7 +233,7 @@ def test_a_broken_manifest_is_corrupt(registry: Registry, files: Files) -> None:
 @pytest.mark.parametrize(
     "name", ["", ".", "..", "../v1.0.0", "v1.0.0/..", "/v1.0.0", "v1.0.0/", "v1.0.0\n", "v1.0", "1.0.0", "current"]
 )
-def test_what_is_no_version_name_never_becomes_a_path(registry: Registry, name: str) -> None:
+def test_an_invalid_version_name_never_becomes_a_path(registry: Registry, name: str) -> None:
     register(registry)
 
     with pytest.raises(InvalidInput, match="is not a version name"):

@@ -28,7 +28,7 @@ def test_concurrent_registrations_get_distinct_versions(registry: Registry) -> N
     assert sorted(versions) == sorted({f"v1.{minor}.0" for minor in range(16)})
 
 
-def test_concurrent_promotions_each_raise_the_epoch_and_leave_their_line(registry: Registry) -> None:
+def test_concurrent_promotions_each_raise_the_epoch_and_are_logged(registry: Registry) -> None:
     version = register(registry)
     with ThreadPoolExecutor(max_workers=8) as people:
         epochs = list(people.map(lambda _: registry.promote(version).epoch, range(16)))
@@ -58,7 +58,7 @@ def test_a_half_written_version_is_invisible(registry: Registry) -> None:
         assert register(registry) == "v1.0.0"
 
 
-def test_what_was_staged_and_not_registered_is_removed(registry: Registry) -> None:
+def test_files_that_were_staged_but_not_registered_are_removed(registry: Registry) -> None:
     with registry.staging() as folder:
         (folder / "weights.txt").write_text("half", encoding="utf-8")
 

@@ -9,7 +9,7 @@ from tests.support.records import answer
 from tests.support.registries import Files
 from tests.support.scored_versions import register_tested
 from triagem.contracts.errors import NoModel
-from triagem.contracts.model import PREDICTIONS_FILE, ROWS_FILE
+from triagem.contracts.model import PREDICTIONS_FILE, ROWS_FILE, DataInfo
 from triagem.registry import Registry
 from triagem.registry.decision import Promote, Reject
 from triagem.registry.promote import evaluate_version, promote_through_gate
@@ -26,7 +26,7 @@ def digests(*rows: int) -> set[str]:
     return {f"{row:064x}" for row in rows}
 
 
-def test_a_record_holds_answers_and_what_was_learned_from(registry: Registry) -> None:
+def test_a_record_holds_predictions_and_training_rows(registry: Registry) -> None:
     version = register_tested(registry, rows=2, wrong=[1], learned=[7], metrics={"macro_f1": 0.9})
 
     record = read_record(registry, version)
@@ -39,11 +39,11 @@ def test_a_record_holds_answers_and_what_was_learned_from(registry: Registry) ->
 
 
 @pytest.mark.parametrize("part", ["train", "dev", "calibration"])
-def test_a_row_was_learned_from_whatever_it_served_for(registry: Registry, part: str) -> None:
+def test_dev_and_calibration_rows_count_as_training_rows(registry: Registry, part: str) -> None:
     assert read_record(registry, register_tested(registry, learned=[7], as_part=part)).trained_on == digests(7)
 
 
-def test_what_ancestors_learned_from_counts_as_learned(registry: Registry) -> None:
+def test_training_rows_of_ancestors_count_as_training_rows(registry: Registry) -> None:
     first = register_tested(registry, learned=[1])
     second = register_tested(registry, learned=[2], parent=first)
     third = register_tested(registry, learned=[3], parent=second)
@@ -51,7 +51,13 @@ def test_what_ancestors_learned_from_counts_as_learned(registry: Registry) -> No
     assert read_record(registry, third).trained_on == digests(1, 2, 3)
 
 
-def test_an_ancestor_that_is_gone_is_a_gap(registry: Registry, either_files: Files) -> None:
+def test_a_record_says_how_many_test_rows_leaked(registry: Registry) -> None:
+    version = register_tested(registry, data=DataInfo(digest="", rows=4, leaked=2))
+
+    assert read_record(registry, version).leaked == 2
+
+
+def test_a_missing_ancestor_is_a_gap(registry: Registry, either_files: Files) -> None:
     first = register_tested(registry)
     second = register_tested(registry, parent=first)
     either_files.remove(first)
@@ -83,7 +89,7 @@ def test_a_file_that_was_changed_is_a_gap(registry: Registry, either_files: File
 
 
 @pytest.mark.parametrize("probabilities", [(0.9,), (0.5, 0.2, 0.3), (float("nan"), 0.5)])
-def test_an_answer_that_does_not_fit_the_labels_is_a_gap(
+def test_a_prediction_that_does_not_fit_the_labels_is_a_gap(
     registry: Registry, probabilities: tuple[float, ...]
 ) -> None:
     invalid = answer(0, right=True).model_copy(update={"probabilities": probabilities})
@@ -118,7 +124,7 @@ def test_an_unknown_version_is_an_error_not_a_rejection(registry: Registry) -> N
             evaluate_version(registry, *arguments)
 
 
-def test_what_passes_becomes_current_and_the_log_says_by_which_rule(registry: Registry) -> None:
+def test_a_version_that_passes_becomes_current_and_the_log_names_the_rule(registry: Registry) -> None:
     registry.promote(register_tested(registry, wrong=range(30)))
     better = register_tested(registry)
 
@@ -132,7 +138,7 @@ def test_what_passes_becomes_current_and_the_log_says_by_which_rule(registry: Re
     assert (last.decision, last.rule, last.forced, last.previous) == ("promote", "improve", False, "v1.0.0")
 
 
-def test_what_is_rejected_does_not_become_current(registry: Registry) -> None:
+def test_a_rejected_version_does_not_become_current(registry: Registry) -> None:
     registry.promote(register_tested(registry))
     worse = register_tested(registry, wrong=range(30))
 
@@ -144,7 +150,7 @@ def test_what_is_rejected_does_not_become_current(registry: Registry) -> None:
     assert len(registry.promotions()) == 1
 
 
-def test_force_promotes_and_the_log_says_in_spite_of_what(registry: Registry) -> None:
+def test_force_promotes_and_the_log_records_the_overridden_decision(registry: Registry) -> None:
     registry.promote(register_tested(registry))
     worse = register_tested(registry, wrong=range(30))
 

@@ -53,7 +53,7 @@ def test_another_process_finds_the_copy(registry: Registry, cache: Path, monkeyp
     assert Registry("memory://bucket/models", cache=cache).folder("v1.0.0") == first
 
 
-def test_a_version_of_the_same_name_in_another_registry_is_another_one(registry: Registry, cache: Path) -> None:
+def test_equal_version_names_in_two_registries_do_not_collide_in_the_cache(registry: Registry, cache: Path) -> None:
     own = registry.folder("v1.0.0") / "weights.txt"
     other = Registry("memory://elsewhere/models", cache=cache)
     register(other, weights="other weights")
@@ -62,7 +62,7 @@ def test_a_version_of_the_same_name_in_another_registry_is_another_one(registry:
     assert own.read_text(encoding="utf-8") == "weights"
 
 
-def test_a_damaged_copy_is_fetched_anew(registry: Registry) -> None:
+def test_a_damaged_copy_is_downloaded_again(registry: Registry) -> None:
     weights = registry.folder("v1.0.0") / "weights.txt"
     weights.write_text("damaged", encoding="utf-8")
 
@@ -70,7 +70,7 @@ def test_a_damaged_copy_is_fetched_anew(registry: Registry) -> None:
     assert weights.read_text(encoding="utf-8") == "weights"
 
 
-def test_what_was_changed_in_the_store_never_becomes_a_copy(registry: Registry, files: Files, cache: Path) -> None:
+def test_a_file_changed_in_the_store_never_becomes_a_copy(registry: Registry, files: Files, cache: Path) -> None:
     version = register(registry)
     files.write(f"{version}/weights.txt", b"other weights")
 
@@ -79,7 +79,7 @@ def test_what_was_changed_in_the_store_never_becomes_a_copy(registry: Registry, 
     assert not list(cache.glob(f"*/{version}"))
 
 
-def test_what_was_added_in_the_store_is_not_downloaded(registry: Registry, files: Files) -> None:
+def test_a_file_added_in_the_store_is_not_downloaded(registry: Registry, files: Files) -> None:
     version = register(registry)
     files.write(f"{version}/pytorch_model.bin", b"a pickle")
 
@@ -108,7 +108,7 @@ def test_several_processes_may_fetch_the_same_version_at_once(
     assert not list(cache.glob(".partial-*"))
 
 
-def test_a_download_that_is_cut_off_leaves_nothing_that_passes_for_a_copy(
+def test_an_interrupted_download_leaves_no_copy(
     registry: Registry, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     version = register(registry)
@@ -122,7 +122,7 @@ def test_a_download_that_is_cut_off_leaves_nothing_that_passes_for_a_copy(
 
 
 @pytest.mark.parametrize("call", [Registry.current, Registry.versions, Registry.rollback])
-def test_a_store_that_does_not_answer_is_away_not_empty(
+def test_a_store_that_does_not_answer_is_unavailable_not_empty(
     registry: Registry, monkeypatch: pytest.MonkeyPatch, call: Any
 ) -> None:
     for name in ("cat_file", "find"):
@@ -132,7 +132,7 @@ def test_a_store_that_does_not_answer_is_away_not_empty(
         call(registry)
 
 
-def test_a_name_that_somebody_else_took_meanwhile_is_not_given_twice(
+def test_a_version_name_that_another_process_registered_is_not_reused(
     registry: Registry, files: Files, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put_file = MemoryFileSystem.put_file
@@ -148,7 +148,7 @@ def test_a_name_that_somebody_else_took_meanwhile_is_not_given_twice(
     assert files.read(f"v1.1.0/{MANIFEST_FILE}") == b"{}"
 
 
-def test_what_an_interrupted_upload_left_is_removed_with_the_next(registry: Registry, files: Files) -> None:
+def test_files_of_an_interrupted_upload_are_removed_by_the_next(registry: Registry, files: Files) -> None:
     files.write("v1.1.0/pytorch_model.bin", b"half of it")
 
     assert register(registry) == "v1.1.0"
@@ -156,7 +156,7 @@ def test_what_an_interrupted_upload_left_is_removed_with_the_next(registry: Regi
         files.read("v1.1.0/pytorch_model.bin")
 
 
-def test_what_was_staged_and_not_registered_is_removed(registry: Registry, cache: Path) -> None:
+def test_files_that_were_staged_but_not_registered_are_removed(registry: Registry, cache: Path) -> None:
     before = sorted(cache.iterdir())
     with registry.staging() as folder:
         (folder / "weights.txt").write_text("half", encoding="utf-8")
@@ -164,7 +164,7 @@ def test_what_was_staged_and_not_registered_is_removed(registry: Registry, cache
     assert sorted(cache.iterdir()) == before
 
 
-def test_a_remote_registry_is_no_folder(registry: Registry) -> None:
+def test_a_remote_registry_has_no_local_folder(registry: Registry) -> None:
     with pytest.raises(InvalidInput, match="is not a local folder"):
         _ = registry.root
 
@@ -189,7 +189,9 @@ def test_no_message_holds_a_password(monkeypatch: pytest.MonkeyPatch, cache: Pat
     assert "secret" not in str(caught.value)
 
 
-def test_the_cache_is_the_environments(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, empty_memory: None) -> None:
+def test_the_cache_folder_comes_from_the_environment(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, empty_memory: None
+) -> None:
     monkeypatch.setenv("TRIAGEM_REGISTRY_CACHE", str(tmp_path / "mine"))
     registry = Registry("memory://bucket/models")
 

@@ -28,11 +28,11 @@ def test_gateway_and_ops_have_no_torch(tmp_path: Path, extras: tuple[str, ...]) 
     assert not packages & {"torch", "transformers", "triagem"}
 
 
-def test_a_worker_has_celery_and_the_engine_s_packages(tmp_path: Path) -> None:
+def test_a_worker_has_celery_and_the_engines_packages(tmp_path: Path) -> None:
     assert {"celery", "torch", "transformers", "psycopg"} <= required_packages(tmp_path, "worker", "engine")
 
 
-def test_an_extra_that_is_none_stops_the_build(tmp_path: Path) -> None:
+def test_an_unknown_extra_stops_the_build(tmp_path: Path) -> None:
     with pytest.raises(subprocess.CalledProcessError):
         required_packages(tmp_path, "gatway")
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from tests.support.builders import Clock
-from triagem.cli.restart_policy import WorkerSlot, restart_delay
+from triagem.cli.processes import WorkerSlot, restart_delay
 
 KILLED, STARTUP_ERROR, CRASHED = -9, 1, 137
 
@@ -49,14 +49,14 @@ def test_a_worker_is_started_once() -> None:
 
 
 @pytest.mark.parametrize("status", [KILLED, STARTUP_ERROR, CRASHED, 0])
-def test_one_that_lived_is_started_again_at_once(status: int) -> None:
+def test_a_worker_that_ran_for_a_minute_is_restarted_at_once(status: int) -> None:
     harness = Harness()
     assert harness.exit_worker(status, after_s=60)
     assert harness.slot.poll()
     assert len(harness.started) == 2
 
 
-def test_one_that_was_killed_at_its_start_is_started_again_after_a_pause() -> None:
+def test_a_worker_killed_at_startup_is_restarted_after_a_pause() -> None:
     harness = Harness()
     assert harness.exit_worker(KILLED, after_s=1)
     harness.slot.poll()
@@ -66,13 +66,13 @@ def test_one_that_was_killed_at_its_start_is_started_again_after_a_pause() -> No
     assert len(harness.started) == 2
 
 
-def test_one_that_says_at_its_start_that_it_cannot_work_is_not_started_again() -> None:
+def test_a_worker_that_fails_at_startup_with_an_error_is_not_restarted() -> None:
     harness = Harness()
     assert not harness.exit_worker(STARTUP_ERROR, after_s=2)
     assert "the last line of its log" in harness.messages[-1]
 
 
-def test_pauses_grow_up_to_half_a_minute_and_are_forgotten_after_a_long_life() -> None:
+def test_pauses_grow_to_30_seconds_and_are_reset_after_a_long_run() -> None:
     assert [restart_delay(KILLED, 1.0, deaths) for deaths in (1, 2, 3, 6, 60)] == [1, 2, 4, 30, 30]
     harness = Harness()
     for _ in range(3):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from tests.support.builders import NOW
 from triagem.contracts.errors import DatabaseUnavailable
 from triagem.contracts.result import Result
-from triagem.gateway.result_waiter import ResultWaiter
+from triagem.gateway.predict import ResultWaiter
 
 
 def stored(name: str) -> Result:
@@ -33,20 +33,20 @@ async def wait_for_all(waiter: ResultWaiter, names: Sequence[str]) -> list[Resul
     return await asyncio.gather(*(waiter.wait(name, 30) for name in names))
 
 
-def test_all_who_wait_are_one_question_a_round() -> None:
+def test_all_waiters_share_one_query_per_round() -> None:
     names, query = [str(number) for number in range(32)], FakeQuery()
     results = asyncio.run(wait_for_all(ResultWaiter(query), names))
     assert [result and result.external_id for result in results] == names
     assert query.calls == [set(names)] * 2
 
 
-def test_an_outage_of_the_database_is_waited_out() -> None:
+def test_an_outage_of_the_database_is_retried() -> None:
     assert asyncio.run(wait_for_all(ResultWaiter(FakeQuery(DatabaseUnavailable("unavailable"))), ["1"])) == [
         stored("1")
     ]
 
 
-def test_where_nobody_waits_any_longer_nobody_asks() -> None:
+def test_without_waiters_there_is_no_query() -> None:
     query = FakeQuery()
 
     async def wait_twice() -> Result | None:

@@ -4,16 +4,16 @@ from collections.abc import Callable, Iterable
 
 import pytest
 
-from tests.support.builders import Hurried
+from tests.support.builders import InstantEvent
 from triagem.contracts.errors import InboxUnavailable, StatementRefused
-from triagem.worker.retry import retry_until_available
+from triagem.worker.failures import Retrier
 
 
 class RecordingContext:
     """Counts heartbeats, and records the reasons for waiting."""
 
-    def __init__(self, stopping: Hurried | None = None) -> None:
-        self.stopping = stopping or Hurried()
+    def __init__(self, stopping: InstantEvent | None = None) -> None:
+        self.stopping = stopping or InstantEvent()
         self.beats = 0
         self.reasons: list[str | None] = []
 
@@ -44,58 +44,58 @@ def failing(in_turn: Iterable[Exception]) -> Callable[[], str]:
 def test_a_call_that_succeeds_is_made_once_without_a_pause() -> None:
     context = RecordingContext()
 
-    assert retry_until_available(unavailable(0), context) == "answer"
+    assert Retrier(context)(unavailable(0)) == "answer"
     assert (context.stopping.waits, context.beats, context.reasons) == ([], 0, [])
 
 
 def test_a_call_is_repeated_until_it_succeeds() -> None:
-    stopping = Hurried()
+    stopping = InstantEvent()
 
-    assert retry_until_available(unavailable(250), RecordingContext(stopping)) == "answer"
+    assert Retrier(RecordingContext(stopping))(unavailable(250)) == "answer"
     assert len(stopping.waits) == 250
 
 
 def test_every_attempt_is_a_heartbeat() -> None:
     context = RecordingContext()
-    retry_until_available(unavailable(20), context)
+    Retrier(context)(unavailable(20))
 
     assert context.beats == 20
 
 
-def test_who_waits_says_for_what_and_when_it_is_over() -> None:
+def test_the_reason_is_reported_while_waiting_and_cleared_afterwards() -> None:
     context = RecordingContext()
-    retry_until_available(unavailable(2), context)
+    Retrier(context)(unavailable(2))
 
     assert context.reasons == ["outage 0", "outage 1", None]
 
 
 def test_pauses_grow_and_never_exceed_two_seconds() -> None:
-    stopping = Hurried()
-    retry_until_available(unavailable(100), RecordingContext(stopping))
+    stopping = InstantEvent()
+    Retrier(RecordingContext(stopping))(unavailable(100))
 
     assert all(pause <= min(2.0, 0.05 * 2**attempt) for attempt, pause in enumerate(stopping.waits))
     assert max(stopping.waits) > 1.0
 
 
-def test_a_final_error_is_not_waited_out() -> None:
-    stopping = Hurried()
+def test_a_final_error_is_not_retried() -> None:
+    stopping = InstantEvent()
 
     with pytest.raises(StatementRefused):
-        retry_until_available(failing([StatementRefused("a bad row")]), RecordingContext(stopping))
+        Retrier(RecordingContext(stopping))(failing([StatementRefused("a bad row")]))
     assert stopping.waits == []
 
 
-def test_the_stop_ends_the_wait_with_the_last_error() -> None:
-    stopping = Hurried(instead=lambda: stopping.set() if len(stopping.waits) == 3 else None)
+def test_a_stop_ends_the_retries_with_the_last_error() -> None:
+    stopping = InstantEvent(instead=lambda: stopping.set() if len(stopping.waits) == 3 else None)
 
     with pytest.raises(InboxUnavailable, match="outage 3"):
-        retry_until_available(unavailable(10), RecordingContext(stopping))
+        Retrier(RecordingContext(stopping))(unavailable(10))
 
 
 def test_while_stopping_a_call_is_still_tried_once() -> None:
-    stopping = Hurried()
+    stopping = InstantEvent()
     stopping.set()
 
-    assert retry_until_available(unavailable(0), RecordingContext(stopping)) == "answer"
+    assert Retrier(RecordingContext(stopping))(unavailable(0)) == "answer"
     with pytest.raises(InboxUnavailable, match="outage 0"):
-        retry_until_available(unavailable(1), RecordingContext(stopping))
+        Retrier(RecordingContext(stopping))(unavailable(1))

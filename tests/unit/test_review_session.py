@@ -1,4 +1,4 @@
-"""The keys and the words of a reviewing session."""
+"""Keyboard shortcuts, messages and names of a review session."""
 
 from dataclasses import fields
 
@@ -7,9 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from triagem.cli.output import printable
-from triagem.cli.review_session.languages import Language, terminal_language
-from triagem.cli.review_session.messages import messages_for
-from triagem.cli.review_session.names import label_name, require_known_label, reviewer_name
+from triagem.cli.review_session.messages import (
+    Language,
+    label_name,
+    messages_for,
+    require_known_label,
+    reviewer_name,
+    terminal_language,
+)
 from triagem.contracts.errors import InvalidInput
 from triagem.db.reviews import ReviewRejected
 from triagem.gateway.console.shortcuts import KeyboardShortcuts, ReviewAction
@@ -55,8 +60,8 @@ class TestKeys:
         assert list(keys.labels) == labels
         for label, shown in keys.labels.items():
             assert {keys.action_for(key) for key in shown.split("/")} == {label}
-        for act, shown in keys.actions.items():
-            assert keys.action_for(shown) is act
+        for action, shown in keys.actions.items():
+            assert keys.action_for(shown) is action
 
     @pytest.mark.parametrize("pressed", ["x", "", "\x1b[A", "12", "\x00", "É"])
     def test_other_keys_do_nothing(self, pressed: str) -> None:
@@ -67,13 +72,13 @@ class TestKeys:
             KeyboardShortcuts([str(number) for number in range(99)])
 
 
-class TestWords:
+class TestMessages:
     def test_every_language_has_all_messages(self) -> None:
         for language in Language:
-            said = messages_for(language)
-            assert set(said.actions) == set(ReviewAction)
-            assert set(said.rejected) == set(ReviewRejected)
-            assert all(getattr(said, field.name) for field in fields(said))
+            messages = messages_for(language)
+            assert set(messages.actions) == set(ReviewAction)
+            assert set(messages.rejected) == set(ReviewRejected)
+            assert all(getattr(messages, field.name) for field in fields(messages))
 
     def test_the_languages_differ(self) -> None:
         english, portuguese = messages_for(Language.EN), messages_for(Language.PT)
@@ -107,9 +112,9 @@ class TestNames:
 
     @pytest.mark.parametrize("given_name", ["", "  ", "a\x1b[2J", "x" * 65, "a\nb"])
     def test_an_empty_long_or_unprintable_name_is_refused(self, given_name: str) -> None:
-        for read in (reviewer_name, label_name):
+        for parse in (reviewer_name, label_name):
             with pytest.raises(InvalidInput):
-                read(given_name)
+                parse(given_name)
 
     def test_unclear_is_not_a_label(self) -> None:
         with pytest.raises(InvalidInput):
@@ -121,10 +126,10 @@ class TestNames:
         assert (reviewer_name(None), reviewer_name(" rui ")) == ("ana", "rui")
 
 
-class TestVisible:
+class TestPrintable:
     @given(st.text())
     def test_no_text_can_control_the_terminal(self, text: str) -> None:
-        assert all(one.isprintable() or one in "\n\t" for one in printable(text))
+        assert all(character.isprintable() or character in "\n\t" for character in printable(text))
 
     def test_common_characters_of_emails_stay_readable(self) -> None:
         assert printable("Olá,\r\nnão\u00a0abre\t:(") == "Olá,\nnão abre\t:("

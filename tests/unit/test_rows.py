@@ -55,12 +55,12 @@ def test_column_names_lose_the_white_space_around_them(read: Read) -> None:
 
 
 @pytest.mark.parametrize("content", ["id,text\n1,a\n2,b\n", '\n{"id": 1}\n'], ids=["csv", "jsonl"])
-def test_a_byte_order_mark_is_no_part_of_the_file(read: Read, content: str) -> None:
+def test_a_byte_order_mark_is_ignored(read: Read, content: str) -> None:
     assert read(b"\xef\xbb\xbf" + content.encode()) == read(content)
 
 
 @pytest.mark.parametrize("encoding", ["utf-16-be", "utf-16-le"])
-def test_utf16_is_refused_with_what_to_do(read: Read, encoding: str) -> None:
+def test_utf16_is_refused_with_a_hint(read: Read, encoding: str) -> None:
     with pytest.raises(InvalidInput, match="UTF-16: save it as UTF-8"):
         read("\ufeffid,text\n1,a\n".encode(encoding))
 
@@ -123,7 +123,7 @@ def test_a_row_with_a_wrong_number_of_columns_is_bad(read: Read, line: str, coun
     ],
     ids=["array", "number", "single quotes", "brackets", "digits"],
 )
-def test_a_line_that_is_no_json_object_is_bad(read: Read, line: str, reason: str) -> None:
+def test_a_line_that_is_not_a_json_object_is_bad(read: Read, line: str, reason: str) -> None:
     assert read(f'{{"id": 1}}\n{line}\n{{"id": 3}}\n')[1:] == [BadLine(2, reason), Record(3, {"id": 3})]
 
 
@@ -151,7 +151,7 @@ def test_an_empty_file_is_refused(read: Read, content: str) -> None:
 
 
 @pytest.mark.parametrize("content", ['[{"id": 1}]', '\n  [\n  {"id": 1}\n]\n'])
-def test_a_json_array_is_refused_with_what_is_expected(read: Read, content: str) -> None:
+def test_a_json_array_is_refused_and_the_error_names_the_expected_format(read: Read, content: str) -> None:
     with pytest.raises(InvalidInput, match="JSON array, expected one JSON object a line"):
         read(content)
 
@@ -160,7 +160,7 @@ def test_a_header_alone_is_a_file_without_records(read: Read) -> None:
     assert read("id,text\n") == []
 
 
-def test_the_format_can_be_said_instead_of_guessed(read: Read) -> None:
+def test_the_format_can_be_given_instead_of_detected(read: Read) -> None:
     assert read("{id,text\n1,a\n", "csv") == [Record(2, {"{id": "1", "text": "a"})]
 
 

@@ -20,7 +20,7 @@ pieces = st.sampled_from(
 
 @settings(deadline=None)
 @given(st.binary() | st.lists(pieces, max_size=40).map(b"".join), st.sampled_from(["csv", "jsonl", None]))
-def test_no_file_breaks_the_reader(
+def test_any_file_is_read_or_refused(
     tmp_path_factory: pytest.TempPathFactory, content: bytes, form: FileFormat | None
 ) -> None:
     file = tmp_path_factory.getbasetemp() / "any"
@@ -35,7 +35,7 @@ def test_no_file_breaks_the_reader(
 
 
 @given(st.lists(st.dictionaries(st.text(max_size=5), st.text() | st.integers() | st.none()), min_size=1))
-def test_any_objects_written_as_jsonl_come_back(objects: list[dict[str, object]]) -> None:
+def test_any_objects_written_as_jsonl_are_read_back(objects: list[dict[str, object]]) -> None:
     written = [json.dumps(value, ensure_ascii=False) + "\n" for value in objects]
 
     assert list(read_rows(written, format="jsonl", name="export")[1]) == [
@@ -45,7 +45,7 @@ def test_any_objects_written_as_jsonl_come_back(objects: list[dict[str, object]]
 
 @settings(deadline=None)
 @given(st.binary() | st.lists(pieces, max_size=40).map(b"".join))
-def test_each_line_of_any_jsonl_that_is_not_blank_is_a_row_or_a_complaint(
+def test_each_non_blank_line_of_any_jsonl_is_a_row_or_an_error(
     tmp_path_factory: pytest.TempPathFactory, content: bytes
 ) -> None:
     file = tmp_path_factory.getbasetemp() / "any"
@@ -62,7 +62,7 @@ cells = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=
 
 
 @given(st.lists(st.tuples(st.sampled_from(["a", "b;c", 'a "quoted" word']) | cells, cells), min_size=1))
-def test_any_rows_written_as_csv_come_back_with_their_first_lines(pairs: list[tuple[str, str]]) -> None:
+def test_any_rows_written_as_csv_are_read_back_with_their_first_lines(pairs: list[tuple[str, str]]) -> None:
     pairs = [("1" + first, second) for first, second in pairs]
     output = io.StringIO(newline="")
     writer = csv.writer(output)

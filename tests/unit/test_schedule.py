@@ -1,4 +1,4 @@
-"""The seed's figures, fitted to the rows: unchanged on much data, scaled on little, and each change said."""
+"""The training schedule: the settings of docs/specification.md, scaled to few rows; each change is reported."""
 
 import random
 from math import ceil
@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from triagem.trainer.schedule import Schedule, epoch_order, fit_schedule
+from triagem.trainer.fit.schedule import Schedule, epoch_order, fit_schedule
 from triagem.trainer.settings import TrainSettings
 
-SEED = TrainSettings(base="any", min_steps=200)
+SPECIFIED = TrainSettings(base="any", min_steps=200)
 MANY_CORES = 16
 
-some_rows = st.integers(1, 50_000)
-some_settings = st.builds(
+row_counts = st.integers(1, 50_000)
+train_settings = st.builds(
     TrainSettings,
     base=st.just("any"),
     num_train_epochs=st.integers(1, 6),
@@ -25,11 +25,11 @@ some_settings = st.builds(
     eval_steps=st.integers(1, 500),
     dataloader_num_workers=st.integers(0, 4),
 )
-some_cores = st.integers(1, 16)
+core_counts = st.integers(1, 16)
 
 
-def changes(fitted: Schedule, settings: TrainSettings) -> int:
-    """How many of the settings the schedule does not follow."""
+def changed_settings(fitted: Schedule, settings: TrainSettings) -> int:
+    """Number of settings that the schedule changes."""
     return sum(
         [
             fitted.epochs != settings.num_train_epochs,
@@ -41,20 +41,20 @@ def changes(fitted: Schedule, settings: TrainSettings) -> int:
     )
 
 
-def padded(order: list[int], lengths: list[int], batch_size: int) -> int:
-    """Tokens that are computed when each batch is as long as its longest text."""
-    batches = (order[at : at + batch_size] for at in range(0, len(order), batch_size))
+def padded_tokens(order: list[int], lengths: list[int], batch_size: int) -> int:
+    """Number of tokens computed when each batch is padded to its longest text."""
+    batches = (order[start : start + batch_size] for start in range(0, len(order), batch_size))
     return sum(len(batch) * max(lengths[row] for row in batch) for batch in batches)
 
 
-def test_on_much_data_the_seeds_figures_stand_and_nothing_is_said() -> None:
-    assert fit_schedule(30_000, SEED, cores=MANY_CORES) == Schedule(
+def test_on_much_data_the_specified_settings_are_unchanged_without_notes() -> None:
+    assert fit_schedule(30_000, SPECIFIED, cores=MANY_CORES) == Schedule(
         epochs=3, accumulation=4, steps=2814, warmup_steps=100, eval_steps=200, workers=2, notes=()
     )
 
 
-def test_the_sample_data_gets_its_steps_from_smaller_steps_not_from_more_epochs() -> None:
-    fitted = fit_schedule(690, SEED, cores=MANY_CORES)
+def test_the_sample_data_gets_more_steps_by_less_accumulation_not_by_more_epochs() -> None:
+    fitted = fit_schedule(690, SPECIFIED, cores=MANY_CORES)
 
     assert (fitted.epochs, fitted.accumulation, fitted.steps) == (3, 1, 261)
     assert (fitted.warmup_steps, fitted.eval_steps) == (26, 65)
@@ -65,53 +65,53 @@ def test_the_sample_data_gets_its_steps_from_smaller_steps_not_from_more_epochs(
     )
 
 
-def test_the_accumulation_is_lowered_no_further_than_needed() -> None:
-    assert fit_schedule(690, SEED.model_copy(update={"min_steps": 132}), cores=MANY_CORES).accumulation == 2
+def test_the_accumulation_is_not_lowered_further_than_needed() -> None:
+    assert fit_schedule(690, SPECIFIED.model_copy(update={"min_steps": 132}), cores=MANY_CORES).accumulation == 2
 
 
 def test_few_rows_get_more_epochs() -> None:
-    fitted = fit_schedule(24, SEED, cores=MANY_CORES)
+    fitted = fit_schedule(24, SPECIFIED, cores=MANY_CORES)
 
     assert (fitted.epochs, fitted.accumulation, fitted.steps) == (67, 1, 201)
     assert "67 epochs instead of 3" in fitted.notes[1]
 
 
 @pytest.mark.parametrize(("cores", "workers"), [(1, 0), (2, 0), (3, 1), (4, 2), (16, 2)])
-def test_loader_processes_take_no_core_from_training(cores: int, workers: int) -> None:
-    assert fit_schedule(30_000, SEED, cores=cores).workers == workers
+def test_loader_processes_leave_cores_for_training(cores: int, workers: int) -> None:
+    assert fit_schedule(30_000, SPECIFIED, cores=cores).workers == workers
 
 
-def test_a_warm_up_of_none_stays_none() -> None:
-    assert fit_schedule(24, SEED.model_copy(update={"warmup_steps": 0}), cores=MANY_CORES).warmup_steps == 0
+def test_a_warm_up_of_zero_stays_zero() -> None:
+    assert fit_schedule(24, SPECIFIED.model_copy(update={"warmup_steps": 0}), cores=MANY_CORES).warmup_steps == 0
 
 
-@given(some_rows, some_settings, some_cores)
-def test_each_change_is_said_in_one_note(rows: int, settings: TrainSettings, cores: int) -> None:
+@given(row_counts, train_settings, core_counts)
+def test_each_change_is_reported_in_one_note(rows: int, settings: TrainSettings, cores: int) -> None:
     fitted = fit_schedule(rows, settings, cores=cores)
 
-    assert len(fitted.notes) == changes(fitted, settings)
+    assert len(fitted.notes) == changed_settings(fitted, settings)
 
 
-@given(some_rows, some_settings, some_cores)
-def test_a_run_has_the_least_steps_and_not_an_epoch_more_than_that(
+@given(row_counts, train_settings, core_counts)
+def test_a_run_has_the_minimum_number_of_steps_and_no_unnecessary_epoch(
     rows: int, settings: TrainSettings, cores: int
 ) -> None:
     fitted = fit_schedule(rows, settings, cores=cores)
-    an_epoch = ceil(ceil(rows / settings.per_device_train_batch_size) / fitted.accumulation)
+    steps_per_epoch = ceil(ceil(rows / settings.per_device_train_batch_size) / fitted.accumulation)
 
-    assert fitted.steps == fitted.epochs * an_epoch >= settings.min_steps
-    assert fitted.epochs == settings.num_train_epochs or fitted.steps - an_epoch < settings.min_steps
+    assert fitted.steps == fitted.epochs * steps_per_epoch >= settings.min_steps
+    assert fitted.epochs == settings.num_train_epochs or fitted.steps - steps_per_epoch < settings.min_steps
     assert fitted.epochs == settings.num_train_epochs or fitted.accumulation == 1
 
 
-@given(some_rows, some_settings, some_cores)
+@given(row_counts, train_settings, core_counts)
 def test_warm_up_is_a_fifth_of_the_steps_at_most(rows: int, settings: TrainSettings, cores: int) -> None:
     fitted = fit_schedule(rows, settings, cores=cores)
 
     assert fitted.warmup_steps <= max(1, fitted.steps / 5)
 
 
-@given(some_rows, some_settings, some_cores)
+@given(row_counts, train_settings, core_counts)
 def test_a_run_is_evaluated_four_times_or_at_every_step(rows: int, settings: TrainSettings, cores: int) -> None:
     fitted = fit_schedule(rows, settings, cores=cores)
 
@@ -127,8 +127,10 @@ def test_batches_of_like_length_pad_half_as_much_as_shuffled_ones() -> None:
     lengths = [int(random.Random(row).lognormvariate(3.5, 0.9)) + 2 for row in range(690)]
     shuffled = random.Random(42).sample(range(690), 690)
 
-    assert padded(epoch_order(lengths, 8, seed=42, epoch=0), lengths, 8) < padded(shuffled, lengths, 8) / 2
-    assert padded(shuffled, lengths, 8) > 2 * sum(lengths)
+    assert (
+        padded_tokens(epoch_order(lengths, 8, seed=42, epoch=0), lengths, 8) < padded_tokens(shuffled, lengths, 8) / 2
+    )
+    assert padded_tokens(shuffled, lengths, 8) > 2 * sum(lengths)
 
 
 def test_any_batch_may_come_first_however_long_its_texts() -> None:
@@ -138,21 +140,23 @@ def test_any_batch_may_come_first_however_long_its_texts() -> None:
     assert first == set(range(10))
 
 
-def test_the_rows_of_a_short_last_batch_are_drawn_by_chance() -> None:
-    lengths = list(range(20))  # two batches of 8 and four rows: were they the longest, these would weigh double
+def test_the_rows_of_a_short_last_batch_are_random() -> None:
+    lengths = list(
+        range(20)
+    )  # two batches of 8 and four rows: if they were always the longest, they would count double
     last = {row for seed in range(200) for row in epoch_order(lengths, 8, seed=seed, epoch=0)[16:]}
 
     assert last == set(range(20))
 
 
-def test_an_epochs_order_is_of_its_seed_and_number_alone() -> None:
+def test_an_epochs_order_depends_only_on_the_seed_and_its_number() -> None:
     orders = [epoch_order(range(100), 8, seed=seed, epoch=epoch) for seed in (42, 43) for epoch in (0, 1)]
 
     assert len({tuple(order) for order in orders}) == 4
     assert orders[1] == epoch_order(range(100), 8, seed=42, epoch=1)
 
 
-def test_class_weights_are_said_to_distort() -> None:
-    weighted = SEED.model_copy(update={"class_weights": "balanced"})
+def test_class_weights_are_reported_to_distort_probabilities() -> None:
+    weighted = SPECIFIED.model_copy(update={"class_weights": "balanced"})
 
     assert "no longer reflect the label distribution" in fit_schedule(30_000, weighted, cores=MANY_CORES).notes[0]

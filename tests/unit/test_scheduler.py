@@ -1,4 +1,4 @@
-"""Which micro-batch comes next (INV-6): live first, bulk by its share."""
+"""Which micro-batch the lane scheduler takes next (INV-6): live first, bulk by its share."""
 
 from itertools import groupby
 
@@ -21,36 +21,36 @@ def lane_of(batch: MicroBatch) -> Lane:
     return batch.items[0].entry.lane
 
 
-def filled(share: float, *, live: list[int], bulk: list[int]) -> LaneScheduler:
-    """Lanes in which micro-batches of these sizes wait."""
-    lanes = LaneScheduler(share)
+def scheduler_with(share: float, *, live: list[int], bulk: list[int]) -> LaneScheduler:
+    """A scheduler in which micro-batches of these sizes wait."""
+    scheduler = LaneScheduler(share)
     for lane, sizes in ((LIVE, live), (BULK, bulk)):
-        lanes.add(lane, [micro_batch(size, lane) for size in sizes])
-    return lanes
+        scheduler.add(lane, [micro_batch(size, lane) for size in sizes])
+    return scheduler
 
 
-def drained(lanes: LaneScheduler) -> list[MicroBatch]:
-    """All that waits, in the order in which it is taken."""
-    return list(iter(lanes.next, None))
+def take_all(scheduler: LaneScheduler) -> list[MicroBatch]:
+    """Take all queued micro-batches, in order."""
+    return list(iter(scheduler.next, None))
 
 
-def while_live_waits(lanes: LaneScheduler) -> list[MicroBatch]:
-    """What is taken as long as a live micro-batch waits."""
+def take_while_live_waits(scheduler: LaneScheduler) -> list[MicroBatch]:
+    """Take micro-batches as long as a live one waits."""
     taken = []
-    while lanes.queued_tickets(LIVE) and (batch := lanes.next()):
+    while scheduler.queued_tickets(LIVE) and (batch := scheduler.next()):
         taken.append(batch)
     return taken
 
 
 def test_live_is_taken_before_bulk_that_came_first() -> None:
-    lanes = filled(0.1, live=[], bulk=[32])
-    lanes.add(LIVE, [micro_batch(1, LIVE)])
+    scheduler = scheduler_with(0.1, live=[], bulk=[32])
+    scheduler.add(LIVE, [micro_batch(1, LIVE)])
 
-    assert [lane_of(batch) for batch in drained(lanes)] == [LIVE, BULK]
+    assert [lane_of(batch) for batch in take_all(scheduler)] == [LIVE, BULK]
 
 
 def test_bulk_is_taken_at_once_if_no_live_waits() -> None:
-    assert len(drained(filled(0.0, live=[], bulk=[32, 32, 32]))) == 3
+    assert len(take_all(scheduler_with(0.0, live=[], bulk=[32, 32, 32]))) == 3
 
 
 def test_empty_lanes_have_no_next_batch() -> None:
@@ -58,31 +58,31 @@ def test_empty_lanes_have_no_next_batch() -> None:
 
 
 def test_a_lane_keeps_its_order() -> None:
-    lanes = filled(0.5, live=[1, 2, 3], bulk=[4, 5, 6])
+    scheduler = scheduler_with(0.5, live=[1, 2, 3], bulk=[4, 5, 6])
 
-    taken = drained(lanes)
+    taken = take_all(scheduler)
 
     assert [len(batch.items) for batch in taken if lane_of(batch) is LIVE] == [1, 2, 3]
     assert [len(batch.items) for batch in taken if lane_of(batch) is BULK] == [4, 5, 6]
 
 
 def test_the_tickets_that_wait_are_counted_by_lane() -> None:
-    lanes = filled(0.1, live=[3, 4], bulk=[5])
-    lanes.next()
+    scheduler = scheduler_with(0.1, live=[3, 4], bulk=[5])
+    scheduler.next()
 
-    assert (lanes.queued_tickets(LIVE), lanes.queued_tickets(BULK)) == (4, 5)
+    assert (scheduler.queued_tickets(LIVE), scheduler.queued_tickets(BULK)) == (4, 5)
 
 
 @given(shares, sizes, sizes)
 def test_every_micro_batch_is_taken_once(share: float, live: list[int], bulk: list[int]) -> None:
-    taken = drained(filled(share, live=live, bulk=bulk))
+    taken = take_all(scheduler_with(share, live=live, bulk=bulk))
 
     assert sorted(len(batch.items) for batch in taken) == sorted(live + bulk)
 
 
 @pytest.mark.parametrize("share", [0.1, 0.25, 0.5, 1.0])
 def test_bulk_gets_its_share_while_live_fills_the_worker(share: float) -> None:
-    taken = while_live_waits(filled(share, live=[32] * 200, bulk=[32] * 200))
+    taken = take_while_live_waits(scheduler_with(share, live=[32] * 200, bulk=[32] * 200))
 
     bulk = sum(lane_of(batch) is BULK for batch in taken)
     assert bulk == pytest.approx(200 * share, rel=0.1)
@@ -90,7 +90,7 @@ def test_bulk_gets_its_share_while_live_fills_the_worker(share: float) -> None:
 
 @given(shares, sizes, sizes)
 def test_bulk_gets_no_more_than_its_share_while_live_waits(share: float, live: list[int], bulk: list[int]) -> None:
-    taken = while_live_waits(filled(share, live=live, bulk=bulk))
+    taken = take_while_live_waits(scheduler_with(share, live=live, bulk=bulk))
 
     tickets = {lane: sum(len(batch.items) for batch in taken if lane_of(batch) is lane) for lane in Lane}
     assert tickets[BULK] <= tickets[LIVE] * share + 1e-6
@@ -98,7 +98,7 @@ def test_bulk_gets_no_more_than_its_share_while_live_waits(share: float, live: l
 
 @given(shares, sizes, sizes)
 def test_live_is_never_delayed_by_more_than_one_batch(share: float, live: list[int], bulk: list[int]) -> None:
-    taken = while_live_waits(filled(share, live=live, bulk=bulk))
+    taken = take_while_live_waits(scheduler_with(share, live=live, bulk=bulk))
 
     runs = [(lane, len(list(run))) for lane, run in groupby(taken, key=lane_of)]
     assert all(length == 1 for lane, length in runs if lane is BULK)
@@ -106,22 +106,22 @@ def test_live_is_never_delayed_by_more_than_one_batch(share: float, live: list[i
 
 @given(st.floats(0.01, 1), st.integers(1, 32))
 def test_bulk_never_starves(share: float, size: int) -> None:
-    lanes = filled(share, live=[], bulk=[size])
+    scheduler = scheduler_with(share, live=[], bulk=[size])
 
     for _ in range(int(size / share) + 3):
-        lanes.add(LIVE, [micro_batch(1, LIVE)])
-        lanes.next()
+        scheduler.add(LIVE, [micro_batch(1, LIVE)])
+        scheduler.next()
 
-    assert lanes.queued_tickets(BULK) == 0
+    assert scheduler.queued_tickets(BULK) == 0
 
 
 def test_bulk_accrues_no_share_while_none_waits() -> None:
-    lanes = filled(0.5, live=[32] * 10, bulk=[])
-    while_live_waits(lanes)
-    lanes.add(BULK, [micro_batch(32, BULK)])
-    lanes.add(LIVE, [micro_batch(1, LIVE)])
+    scheduler = scheduler_with(0.5, live=[32] * 10, bulk=[])
+    take_while_live_waits(scheduler)
+    scheduler.add(BULK, [micro_batch(32, BULK)])
+    scheduler.add(LIVE, [micro_batch(1, LIVE)])
 
-    first = lanes.next()
+    first = scheduler.next()
 
     assert first is not None
     assert lane_of(first) is LIVE

@@ -1,15 +1,15 @@
-"""TRIAGEM_REDIS_URL_FILE and its like: a secret in a file instead of in the environment."""
+"""TRIAGEM_REDIS_URL_FILE and similar variables: a secret in a file instead of in the environment."""
 
 from pathlib import Path
 
 import pytest
 
 from tests.support.command import Triagem, assert_one_line
-from triagem.cli.secret_files import read_secret_files
 from triagem.contracts.errors import InvalidInput
+from triagem.process import read_secret_files
 
 
-def test_a_file_s_content_stands_for_the_variable(tmp_path: Path) -> None:
+def test_a_files_content_becomes_the_variables_value(tmp_path: Path) -> None:
     (tmp_path / "url").write_text("redis://:pw@redis/0\n", encoding="utf-8")
     environment = {"TRIAGEM_REDIS_URL_FILE": str(tmp_path / "url"), "HOME": "/"}
 
@@ -25,18 +25,18 @@ def test_files_that_are_settings_themselves_are_left_alone(name: str) -> None:
     assert environment == {name: "/nowhere"}
 
 
-def test_two_answers_are_one_too_many(tmp_path: Path) -> None:
+def test_a_variable_and_its_file_cannot_both_be_set(tmp_path: Path) -> None:
     environment = {"TRIAGEM_REDIS_URL_FILE": str(tmp_path / "url"), "TRIAGEM_REDIS_URL": "redis://b/0"}
     with pytest.raises(InvalidInput, match="both set"):
         read_secret_files(environment)
 
 
-def test_an_empty_file_is_no_secret(tmp_path: Path) -> None:
+def test_an_empty_secret_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "url").write_text("\n", encoding="utf-8")
     with pytest.raises(InvalidInput, match="is empty"):
         read_secret_files({"TRIAGEM_REDIS_URL_FILE": str(tmp_path / "url")})
 
 
-def test_a_missing_file_is_one_line(bare: Triagem, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_file_is_reported_in_one_line(bare: Triagem, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRIAGEM_REDIS_URL_FILE", "/nowhere/url")
     assert_one_line(bare("backlog"), "TRIAGEM_REDIS_URL_FILE=/nowhere/url cannot be read")

@@ -1,4 +1,4 @@
-"""Forwarded mail and signatures: what is the customer's own, and what mail programs and habits add."""
+"""Text cleaning of forwarded mail and signatures: the customer's own words stay."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Threads under one roof (INV-19): whatever ends one of them unasked stops the worker, once."""
+"""Threads of a worker (INV-19): if one of them ends unexpectedly, the worker stops, once."""
 
 import subprocess
 import sys
@@ -11,44 +11,44 @@ from tests.support.builders import Clock
 from triagem.contracts.errors import InboxUnavailable
 from triagem.worker.supervisor import Supervisor, ThreadExited
 
-PATIENCE_S = 10.0  # far more than any thread here needs
+TIMEOUT_S = 10.0  # far more than any thread here needs
 NEVER_S = 86_400.0  # the deadline's timer must not end the test run
 
 
-class Watched:
-    """A supervisor, how often it asked the process to stop, and an event that releases stuck threads."""
+class Harness:
+    """A supervisor, its stop requests to the process, and an event that releases stuck threads."""
 
     def __init__(self, deadline_s: float = NEVER_S) -> None:
         self.clock = Clock()
-        self.asked = threading.Semaphore(0)
-        self.times_asked = 0
+        self.requested = threading.Semaphore(0)
+        self.stop_requests = 0
         self.release = threading.Event()
-        self.supervisor = Supervisor(self._ask, deadline_s=deadline_s, clock=self.clock)
+        self.supervisor = Supervisor(self._request_stop, deadline_s=deadline_s, clock=self.clock)
 
-    def _ask(self) -> None:
-        self.times_asked += 1
-        self.asked.release()
+    def _request_stop(self) -> None:
+        self.stop_requests += 1
+        self.requested.release()
 
-    def was_asked(self) -> bool:
-        """Whether the process was asked to stop, now or soon."""
-        return self.asked.acquire(timeout=PATIENCE_S)
+    def stop_requested(self) -> bool:
+        """Whether the process is asked to stop within the timeout."""
+        return self.requested.acquire(timeout=TIMEOUT_S)
 
-    def until_stopping(self) -> None:
-        """Work that ends when it is asked to."""
+    def wait_for_stop(self) -> None:
+        """Work that ends when the supervisor stops."""
         self.supervisor.stopping.wait()
 
-    def stuck(self) -> None:
-        """Work that hears nobody until the test ends, or is broken."""
-        self.release.wait(PATIENCE_S)
+    def hang(self) -> None:
+        """Work that ignores the stop until the test ends."""
+        self.release.wait(TIMEOUT_S)
 
 
 @pytest.fixture
-def watched() -> Iterator[Watched]:
+def harness() -> Iterator[Harness]:
     """A supervisor whose threads all end with the test."""
-    made = Watched()
-    yield made
-    made.supervisor.stopping.set()
-    made.release.set()
+    harness = Harness()
+    yield harness
+    harness.supervisor.stopping.set()
+    harness.release.set()
 
 
 def raising(error: BaseException) -> Callable[[], None]:
@@ -60,10 +60,10 @@ def raising(error: BaseException) -> Callable[[], None]:
     return work
 
 
-def end_all(watched: Watched) -> None:
+def join_all(harness: Harness) -> None:
     """Wait for all of its threads."""
-    for thread in watched.supervisor._threads:
-        thread.join(PATIENCE_S)
+    for thread in harness.supervisor._threads:
+        thread.join(TIMEOUT_S)
 
 
 @pytest.mark.parametrize(
@@ -71,97 +71,97 @@ def end_all(watched: Watched) -> None:
     [
         pytest.param(raising(ValueError("broken")), ValueError, id="exception"),
         pytest.param(raising(SystemExit(0)), SystemExit, id="SystemExit"),
-        pytest.param(raising(InboxUnavailable("outage")), InboxUnavailable, id="an outage nobody waited out"),
+        pytest.param(raising(InboxUnavailable("outage")), InboxUnavailable, id="an outage without a retry"),
         pytest.param(lambda: None, ThreadExited, id="silent return"),
     ],
 )
-def test_a_thread_that_ends_unasked_stops_the_worker(
-    watched: Watched, work: Callable[[], None], failure: type[BaseException]
+def test_a_thread_that_ends_unexpectedly_stops_the_worker(
+    harness: Harness, work: Callable[[], None], failure: type[BaseException]
 ) -> None:
-    watched.supervisor.spawn("fetcher", work)
+    harness.supervisor.spawn("fetcher", work)
 
-    assert watched.was_asked()
-    assert watched.supervisor.stopping.is_set()
-    assert isinstance(watched.supervisor.failure, failure)
+    assert harness.stop_requested()
+    assert harness.supervisor.stopping.is_set()
+    assert isinstance(harness.supervisor.failure, failure)
 
 
-def test_the_failure_that_came_first_is_the_one_that_is_kept(watched: Watched) -> None:
-    def fails_because_of_it() -> None:
-        watched.until_stopping()
+def test_the_first_failure_is_kept(harness: Harness) -> None:
+    def fail_after_stop() -> None:
+        harness.wait_for_stop()
         raise ValueError("the others are gone")
 
-    watched.supervisor.spawn("committer", fails_because_of_it)
-    watched.supervisor.spawn("fetcher", raising(KeyError("the cause")))
-    end_all(watched)
+    harness.supervisor.spawn("committer", fail_after_stop)
+    harness.supervisor.spawn("fetcher", raising(KeyError("the cause")))
+    join_all(harness)
 
-    assert isinstance(watched.supervisor.failure, KeyError)
+    assert isinstance(harness.supervisor.failure, KeyError)
 
 
-def test_threads_that_fail_together_ask_the_process_once(watched: Watched) -> None:
+def test_threads_that_fail_together_request_one_stop(harness: Harness) -> None:
     together = threading.Barrier(8)
 
     def work() -> None:
-        together.wait(PATIENCE_S)
+        together.wait(TIMEOUT_S)
         raise ValueError("broken")
 
     for number in range(8):
-        watched.supervisor.spawn(f"thread {number}", work)
-    end_all(watched)
+        harness.supervisor.spawn(f"thread {number}", work)
+    join_all(harness)
 
-    assert watched.times_asked == 1
-
-
-def test_threads_that_end_when_asked_are_no_failure(watched: Watched) -> None:
-    watched.supervisor.spawn("fetcher", watched.until_stopping)
-    watched.supervisor.spawn("committer", watched.until_stopping)
-
-    watched.supervisor.stopping.set()
-
-    assert watched.supervisor.join()
-    assert watched.times_asked == 0
+    assert harness.stop_requests == 1
 
 
-def test_an_outage_that_outlasts_the_stop_is_no_failure(watched: Watched) -> None:
+def test_threads_that_end_after_a_stop_request_are_not_a_failure(harness: Harness) -> None:
+    harness.supervisor.spawn("fetcher", harness.wait_for_stop)
+    harness.supervisor.spawn("committer", harness.wait_for_stop)
+
+    harness.supervisor.stopping.set()
+
+    assert harness.supervisor.join()
+    assert harness.stop_requests == 0
+
+
+def test_an_outage_that_outlasts_the_stop_is_not_a_failure(harness: Harness) -> None:
     def work() -> None:
-        watched.until_stopping()
-        raise InboxUnavailable("still away")
+        harness.wait_for_stop()
+        raise InboxUnavailable("still unavailable")
 
-    watched.supervisor.spawn("committer", work)
-    watched.supervisor.stopping.set()
+    harness.supervisor.spawn("committer", work)
+    harness.supervisor.stopping.set()
 
-    assert watched.supervisor.join()
+    assert harness.supervisor.join()
 
 
-def test_an_error_while_stopping_is_a_failure(watched: Watched) -> None:
+def test_an_error_while_stopping_is_a_failure(harness: Harness) -> None:
     def work() -> None:
-        watched.until_stopping()
+        harness.wait_for_stop()
         raise ValueError("broken")
 
-    watched.supervisor.spawn("committer", work)
-    watched.supervisor.stopping.set()
+    harness.supervisor.spawn("committer", work)
+    harness.supervisor.stopping.set()
 
-    assert not watched.supervisor.join()
+    assert not harness.supervisor.join()
 
 
-def test_after_a_failure_nobody_waits_for_the_others(watched: Watched) -> None:
-    watched.supervisor.spawn("classifier", watched.stuck)
-    watched.supervisor.spawn("fetcher", raising(ValueError("broken")))
-    assert watched.was_asked()
+def test_after_a_failure_the_other_threads_are_not_awaited(harness: Harness) -> None:
+    harness.supervisor.spawn("classifier", harness.hang)
+    harness.supervisor.spawn("fetcher", raising(ValueError("broken")))
+    assert harness.stop_requested()
 
-    ended = watched.supervisor.join()
+    ended = harness.supervisor.join()
 
     assert not ended
     assert "classifier" in [thread.name for thread in threading.enumerate()]
 
 
 def test_a_thread_that_does_not_end_in_time_makes_the_stop_fail() -> None:
-    watched = Watched(deadline_s=0.05)
-    watched.supervisor.spawn("classifier", watched.stuck)
-    watched.supervisor.stopping.set()
+    harness = Harness(deadline_s=0.05)
+    harness.supervisor.spawn("classifier", harness.hang)
+    harness.supervisor.stopping.set()
 
-    ended = watched.supervisor.join()
+    ended = harness.supervisor.join()
 
-    watched.release.set()
+    harness.release.set()
     assert not ended
 
 
@@ -179,67 +179,67 @@ def test_a_process_that_cannot_stop_after_a_failure_ends_itself() -> None:
     assert b"the thread fetcher exited unexpectedly" in ended.stdout + ended.stderr
 
 
-def test_silence_is_the_time_since_the_last_heartbeat(watched: Watched) -> None:
-    watched.supervisor.spawn("classifier", watched.stuck)
+def test_the_heartbeat_age_is_the_time_since_the_last_heartbeat(harness: Harness) -> None:
+    harness.supervisor.spawn("classifier", harness.hang)
 
-    watched.clock.advance(7)
+    harness.clock.advance(7)
 
-    assert watched.supervisor.heartbeat_age_s() == 7
+    assert harness.supervisor.heartbeat_age_s() == 7
 
 
-def test_a_heartbeat_ends_the_silence(watched: Watched) -> None:
-    go_on, beaten = threading.Event(), threading.Event()
+def test_a_heartbeat_resets_the_heartbeat_age(harness: Harness) -> None:
+    proceed, beat_done = threading.Event(), threading.Event()
 
     def work() -> None:
-        go_on.wait(PATIENCE_S)
-        watched.supervisor.beat()
-        beaten.set()
-        watched.until_stopping()
+        proceed.wait(TIMEOUT_S)
+        harness.supervisor.beat()
+        beat_done.set()
+        harness.wait_for_stop()
 
-    watched.supervisor.spawn("classifier", work)
-    watched.clock.advance(7)
-    go_on.set()
-    assert beaten.wait(PATIENCE_S)
+    harness.supervisor.spawn("classifier", work)
+    harness.clock.advance(7)
+    proceed.set()
+    assert beat_done.wait(TIMEOUT_S)
 
-    assert watched.supervisor.heartbeat_age_s() == 0
-
-
-def test_the_quietest_thread_decides(watched: Watched) -> None:
-    watched.supervisor.spawn("classifier", watched.stuck)
-    watched.clock.advance(5)
-    watched.supervisor.spawn("committer", watched.stuck)
-    watched.clock.advance(1)
-
-    assert watched.supervisor.heartbeat_age_s() == 6
+    assert harness.supervisor.heartbeat_age_s() == 0
 
 
-def test_without_threads_there_is_no_silence(watched: Watched) -> None:
-    assert watched.supervisor.heartbeat_age_s() == 0
+def test_the_thread_with_the_oldest_heartbeat_decides(harness: Harness) -> None:
+    harness.supervisor.spawn("classifier", harness.hang)
+    harness.clock.advance(5)
+    harness.supervisor.spawn("committer", harness.hang)
+    harness.clock.advance(1)
+
+    assert harness.supervisor.heartbeat_age_s() == 6
 
 
-def test_a_thread_that_loads_a_model_is_excused_until_it_is_done(watched: Watched) -> None:
+def test_without_threads_the_heartbeat_age_is_0(harness: Harness) -> None:
+    assert harness.supervisor.heartbeat_age_s() == 0
+
+
+def test_a_thread_that_loads_a_model_needs_no_heartbeat_until_it_is_done(harness: Harness) -> None:
     """INV-22: on a cold disk a large model loads for longer than a silent thread may live."""
-    loading, go_on, loaded = (threading.Event() for _ in range(3))
+    loading, proceed, loaded = (threading.Event() for _ in range(3))
 
     def load() -> None:
-        with watched.supervisor.heartbeat_suspended():
+        with harness.supervisor.heartbeat_suspended():
             loading.set()
-            go_on.wait(PATIENCE_S)
+            proceed.wait(TIMEOUT_S)
         loaded.set()
-        watched.stuck()
+        harness.hang()
 
-    watched.supervisor.spawn("models", load)
-    assert loading.wait(PATIENCE_S)
-    watched.clock.advance(1000)
-    assert watched.supervisor.heartbeat_age_s() == 0
-    go_on.set()
-    assert loaded.wait(PATIENCE_S)
-    watched.clock.advance(7)
-    assert watched.supervisor.heartbeat_age_s() == 7
+    harness.supervisor.spawn("models", load)
+    assert loading.wait(TIMEOUT_S)
+    harness.clock.advance(1000)
+    assert harness.supervisor.heartbeat_age_s() == 0
+    proceed.set()
+    assert loaded.wait(TIMEOUT_S)
+    harness.clock.advance(7)
+    assert harness.supervisor.heartbeat_age_s() == 7
 
 
-def test_a_thread_that_loads_hides_no_other_thread(watched: Watched) -> None:
-    watched.supervisor.spawn("classifier", watched.stuck)
-    with watched.supervisor.heartbeat_suspended():
-        watched.clock.advance(9)
-        assert watched.supervisor.heartbeat_age_s() == 9
+def test_a_thread_that_loads_does_not_hide_other_threads(harness: Harness) -> None:
+    harness.supervisor.spawn("classifier", harness.hang)
+    with harness.supervisor.heartbeat_suspended():
+        harness.clock.advance(9)
+        assert harness.supervisor.heartbeat_age_s() == 9

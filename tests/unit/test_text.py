@@ -1,4 +1,4 @@
-"""Cleaning: what is cut from a customer's message, and above all what is not."""
+"""Text cleaning: what is removed from a customer's message, and above all what is kept."""
 
 from hashlib import sha256
 
@@ -172,7 +172,7 @@ def test_a_sentence_above_an_attribution_is_not_drawn_into_it() -> None:
         pytest.param(
             "<p>Ana <ana@example.com> e x < y</p>",
             "Ana <ana@example.com> e x < y",
-            id="brackets that are no tags",
+            id="brackets that are not tags",
         ),
         pytest.param("<p>o preço é\n&gt; 100?</p>", "o preço é > 100?", id="a line break that shows nowhere"),
         pytest.param("<p>write &lt;p&gt;</p>", "write < p>", id="a tag that the text quotes"),

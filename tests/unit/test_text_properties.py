@@ -1,4 +1,4 @@
-"""Cleaning holds for any text: it ends, once is enough, never empty, one line of NFC."""
+"""Properties of text cleaning for any text: linear time, idempotent, never empty, one line in NFC."""
 
 import unicodedata
 

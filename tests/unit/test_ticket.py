@@ -1,4 +1,4 @@
-"""What intake accepts, mends and refuses, in every field (INV-4)."""
+"""Ticket validation: what is accepted, normalised and refused, in every field (INV-4)."""
 
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
@@ -17,11 +17,11 @@ SURROGATE = f"{SECRET} \ud800"
 
 
 def nested(depth: int) -> dict[str, Any]:
-    """A dictionary in a dictionary, so many levels deep."""
+    """A dictionary in a dictionary, `depth` levels deep."""
     return {"in": nested(depth - 1)} if depth > 1 else {"in": 1}
 
 
-def endless() -> list[Any]:
+def self_containing() -> list[Any]:
     """A list that holds itself."""
     itself: list[Any] = []
     itself.append(itself)
@@ -47,7 +47,7 @@ REFUSED = [
     pytest.param({"metadata": {"a": -(2**63) - 1}}, "metadata.a", id="beyond 64 bits, negative"),
     pytest.param({"metadata": nested(MAX_METADATA_DEPTH + 1)}, "metadata" + ".in" * 16, id="nested too deep"),
     pytest.param({"metadata": nested(900)}, "metadata" + ".in" * 16, id="nested beyond recursion"),
-    pytest.param({"metadata": {"a": endless()}}, "metadata.a", id="nested in itself"),
+    pytest.param({"metadata": {"a": self_containing()}}, "metadata.a", id="nested in itself"),
     pytest.param({"metadata": {"a": "x" * 20_000}}, "metadata", id="too much metadata"),
     pytest.param({"revised_at": datetime(2026, 1, 1)}, "revised_at", id="naive"),
     pytest.param({"revised_at": "2026-01-01T10:00:00"}, "revised_at", id="naive, as text"),
@@ -74,13 +74,13 @@ REFUSED = [
 
 
 def refusal(changes: dict[str, Any]) -> InvalidTicket:
-    """What intake says of a good ticket with these changes."""
+    """The error for a valid ticket with these changes."""
     with pytest.raises(InvalidTicket) as caught:
         accept(fields() | changes, now=NOW)
     return caught.value
 
 
-def test_a_good_ticket_is_accepted_as_it_is() -> None:
+def test_a_valid_ticket_is_accepted_unchanged() -> None:
     good = fields(metadata={"channel": "e-mail", "tags": ["vip", None, 2.5, True]})
 
     assert accept(good, now=NOW).model_dump() == good
@@ -95,11 +95,11 @@ def test_a_refusal_names_the_field(changes: dict[str, Any], field: str) -> None:
 
 
 @pytest.mark.parametrize(("changes", "field"), REFUSED)
-def test_a_refusal_is_one_line_that_never_holds_what_was_handed_in(changes: dict[str, Any], field: str) -> None:
-    said = str(refusal({"text": SECRET, **changes}))
+def test_a_refusal_is_one_line_that_never_contains_the_input(changes: dict[str, Any], field: str) -> None:
+    message = str(refusal({"text": SECRET, **changes}))
 
-    assert SECRET not in said
-    assert said.isprintable()
+    assert SECRET not in message
+    assert message.isprintable()
 
 
 @pytest.mark.parametrize("field", ["source", "external_id", "text"])
@@ -127,13 +127,13 @@ def test_a_refusal_of_a_value_under_a_key_with_nul_can_itself_be_stored() -> Non
     assert "\0" not in str(refusal({"metadata": {"a\0": 2**64}}))
 
 
-def test_names_lose_the_white_space_around_them() -> None:
+def test_source_and_external_id_are_stripped() -> None:
     accepted = accept(fields(source=" zendesk\n", external_id="\t4711 "), now=NOW)
 
     assert (accepted.source, accepted.external_id) == ("zendesk", "4711")
 
 
-def test_a_text_of_the_greatest_length_is_accepted() -> None:
+def test_a_text_of_maximum_length_is_accepted() -> None:
     assert len(accept(fields(text="x" * MAX_TEXT_CHARS), now=NOW).text) == MAX_TEXT_CHARS
 
 
@@ -142,7 +142,7 @@ def test_a_number_that_json_and_postgres_can_hold_is_accepted(number: float) -> 
     assert accept(fields(metadata={"a": number}), now=NOW).metadata == {"a": number}
 
 
-def test_metadata_of_the_greatest_depth_is_accepted() -> None:
+def test_metadata_of_maximum_depth_is_accepted() -> None:
     deepest = nested(MAX_METADATA_DEPTH)
 
     assert accept(fields(metadata=deepest), now=NOW).metadata == deepest
@@ -166,7 +166,7 @@ def test_a_time_is_kept_as_the_same_instant_in_utc(zone: timezone) -> None:
     assert (revised_at, revised_at.tzinfo) == (YESTERDAY, UTC)
 
 
-def test_a_ticket_without_a_time_is_of_now() -> None:
+def test_a_ticket_without_a_time_gets_the_current_time() -> None:
     before = datetime.now(UTC)
     undated = {name: value for name, value in fields().items() if name != "revised_at"}
 
@@ -191,9 +191,9 @@ anything = st.recursive(
         optional=dict.fromkeys(Ticket.model_fields, anything) | {"other": anything},
     ).map(lambda changes: fields(**changes))
 )
-def test_whatever_is_handed_in_is_refused_or_can_be_stored(handed_in: dict[str, Any]) -> None:
+def test_any_input_is_refused_or_can_be_stored(values: dict[str, Any]) -> None:
     try:
-        accepted = accept(handed_in, now=NOW)
+        accepted = accept(values, now=NOW)
     except InvalidTicket as error:
         str(error).encode()
     else:

@@ -1,12 +1,12 @@
-"""Fair timing: turns, rates and ratios, with a clock that the test turns."""
+"""Fair timing: interleaving, rates and ratios, with a manual clock."""
 
 import pytest
 
-from triagem.cli.bench.timing import interleave, rate_of, ratio
+from bench.timing import interleave, rate_of, ratio
 
 
 class Clock:
-    """Goes on only when somebody works."""
+    """A clock that advances only during `work`."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -34,7 +34,7 @@ def test_each_contender_is_charged_its_own_time() -> None:
     assert seconds == {"quick": [0.5, 0.5], "slow": [2.0, 2.0]}
 
 
-def test_a_figure_is_the_median_rate_with_its_spread() -> None:
+def test_a_rate_is_the_median_with_its_spread() -> None:
     rates = rate_of(100, [1.0, 2.0, 4.0])
     assert (rates.median, rates.low, rates.high, rates.runs) == (50.0, 25.0, 100.0, 3)
     assert rates.spread == pytest.approx(0.75)

@@ -1,4 +1,4 @@
-"""What is logged of an exception: where it came from, never what a library says of it."""
+"""Logged exceptions: their types and code locations, never the message of a library."""
 
 import json
 import logging
@@ -9,20 +9,20 @@ import structlog
 
 from tests.support.command import Triagem
 from triagem.cli import logs, main
-from triagem.cli.tracebacks import format_traceback
+from triagem.cli.logs import format_traceback
 from triagem.contracts.errors import DatabaseUnavailable
 
 TEXT = "o meu cpf"
 Logged = Callable[[Callable[[], None]], str]
 
 
-def fail(words: str) -> None:
-    """Raise what a library would."""
-    raise ValueError(f"cannot parse {words}")
+def fail(text: str) -> None:
+    """Raise an error as a library would."""
+    raise ValueError(f"cannot parse {text}")
 
 
 def chained() -> None:
-    """By `from`."""
+    """Raise from another exception."""
     try:
         fail(TEXT)
     except ValueError as error:
@@ -30,22 +30,22 @@ def chained() -> None:
 
 
 def in_handling() -> None:
-    """While the first is handled."""
+    """Raise while another exception is handled."""
     try:
         fail(TEXT)
     except ValueError:
-        raise LookupError(TEXT)  # noqa: B904 - it is about this
+        raise LookupError(TEXT)  # noqa: B904 - the implicit context is tested
 
 
 def grouped() -> None:
-    """Two at once, with a note."""
-    one = ValueError(TEXT)
-    one.add_note(TEXT)
-    raise ExceptionGroup(TEXT, [one, LookupError(TEXT)])
+    """Raise a group of two, one with a note."""
+    error = ValueError(TEXT)
+    error.add_note(TEXT)
+    raise ExceptionGroup(TEXT, [error, LookupError(TEXT)])
 
 
 def raised_by(call: Callable[[], None]) -> BaseException:
-    """What a call raises."""
+    """The exception that a call raises."""
     try:
         call()
     except Exception as error:  # noqa: BLE001 - any
@@ -54,12 +54,12 @@ def raised_by(call: Callable[[], None]) -> BaseException:
 
 
 @pytest.mark.parametrize("call", [chained, in_handling, grouped])
-def test_a_traceback_names_all_types_and_places_and_no_message(call: Callable[[], None]) -> None:
-    said = format_traceback(raised_by(call))
+def test_a_traceback_names_all_types_and_locations_and_no_message(call: Callable[[], None]) -> None:
+    output = format_traceback(raised_by(call))
 
-    assert TEXT not in said
-    assert f"in {call.__name__}" in said
-    assert all(kind in said for kind in ("ValueError", "LookupError"))
+    assert TEXT not in output
+    assert f"in {call.__name__}" in output
+    assert all(kind in output for kind in ("ValueError", "LookupError"))
 
 
 def test_our_own_errors_keep_their_messages() -> None:
@@ -75,18 +75,18 @@ def test_a_hidden_context_stays_hidden() -> None:
     assert "ValueError" not in format_traceback(error)
 
 
-def test_exceptions_that_are_each_others_context_end() -> None:
-    one, other = ValueError(TEXT), LookupError(TEXT)
-    one.__context__, other.__context__ = other, one
+def test_a_cycle_of_exception_contexts_ends() -> None:
+    first, second = ValueError(TEXT), LookupError(TEXT)
+    first.__context__, second.__context__ = second, first
 
-    assert format_traceback(one).count("LookupError") == 1
+    assert format_traceback(first).count("LookupError") == 1
 
 
 @pytest.fixture(params=["terminal", "no terminal"])
 def logged(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> Iterator[Logged]:
-    """Logs as the command does, with a terminal and without, and gives what was written."""
+    """Logs as the command does, with a terminal and without, and returns the output."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
 
@@ -113,23 +113,23 @@ def logged(
 def test_a_logged_exception_shows_neither_message_nor_local_variables(
     logged: Logged, log: Callable[[BaseException], None]
 ) -> None:
-    said = logged(lambda: log(raised_by(chained)))
+    output = logged(lambda: log(raised_by(chained)))
 
-    assert TEXT not in said
-    assert "in chained" in said
-    assert "LookupError" in said
+    assert TEXT not in output
+    assert "in chained" in output
+    assert "LookupError" in output
 
 
-def test_the_exception_in_hand_is_told_too(logged: Logged) -> None:
+def test_the_current_exception_is_logged_too(logged: Logged) -> None:
     def log() -> None:
         try:
             fail(TEXT)
         except ValueError:
             structlog.get_logger("worker.any").exception("failed")
 
-    said = logged(log)
-    assert TEXT not in said
-    assert "in fail" in said
+    output = logged(log)
+    assert TEXT not in output
+    assert "in fail" in output
 
 
 def test_database_drivers_stay_quiet_however_verbose(logged: Logged) -> None:
@@ -146,19 +146,17 @@ def test_a_line_that_cannot_be_logged_is_not_shown_otherwise(logged: Logged) -> 
 
 @pytest.mark.parametrize("logged", ["no terminal"], indirect=True)
 def test_a_logged_exception_is_still_one_json_line(logged: Logged) -> None:
-    said = logged(lambda: structlog.get_logger("worker.any").error("failed", exc_info=raised_by(chained)))
+    output = logged(lambda: structlog.get_logger("worker.any").error("failed", exc_info=raised_by(chained)))
 
-    assert "in chained" in json.loads(said)["exception"]
+    assert "in chained" in json.loads(output)["exception"]
 
 
-def test_a_fault_of_ours_is_told_by_the_command_without_its_message(
-    bare: Triagem, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_command_reports_a_bug_without_its_message(bare: Triagem, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(main, "app", lambda args: chained())
 
-    answer = bare("backlog")
+    result = bare("backlog")
 
-    assert answer.status == 1
-    assert TEXT not in answer.out + answer.err
-    assert "in chained" in answer.err
-    assert answer.err.strip().splitlines()[-1].startswith("triagem: LookupError: this is a bug in triagem")
+    assert result.status == 1
+    assert TEXT not in result.out + result.err
+    assert "in chained" in result.err
+    assert result.err.strip().splitlines()[-1].startswith("triagem: LookupError: this is a bug in triagem")

@@ -1,4 +1,4 @@
-"""`triagem train --check`: what training would learn from, without training."""
+"""`triagem train --check`: a report on the data, without training."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.command import Triagem
 from tests.support.rows import balanced_rows
-from triagem.trainer.data import Row
+from triagem.trainer.data.rows import Row
 
 
 def write(path: Path, rows: list[Row]) -> None:
@@ -28,13 +28,13 @@ def test_it_shows_the_parts_by_label_and_the_notes(bare: Triagem, data: Path) ->
     assert status == 0
     assert "100 training rows (suporte 50%, venda 50%)" in out
     assert "no calibration part is split off" in out
-    sizes = [line.split() for line in out.splitlines() if line.startswith(("part", "train", "dev", "cal", "test"))]
-    assert sizes == [
-        ["part", "suporte", "venda", "rows"],
-        ["train", "35", "35", "70"],
-        ["dev", "5", "5", "10"],
-        ["calibration", "0", "0", "0"],
-        ["test", "10", "10", "20"],
+    table = [line.split() for line in out.splitlines() if line.startswith(("part", "train", "dev", "cal", "test"))]
+    assert table == [
+        ["part", "suporte", "venda", "rows", "texts"],
+        ["train", "35", "35", "70", "70"],
+        ["dev", "5", "5", "10", "10"],
+        ["calibration", "0", "0", "0", "0"],
+        ["test", "10", "10", "20", "20"],
     ]
 
 
@@ -47,12 +47,12 @@ def test_it_trains_and_writes_nothing(bare: Triagem, data: Path, tmp_path: Path)
 def test_the_same_report_is_available_as_json(bare: Triagem, data: Path) -> None:
     write(data / "test.jsonl", balanced_rows(5, 30))
 
-    told = json.loads(bare("train", "data", "--check", "--json").out)
+    report = json.loads(bare("train", "data", "--check", "--json").out)
 
-    assert told["labels"] == ["suporte", "venda"]
-    assert told["parts"]["test"] == {"suporte": 5, "venda": 5}
-    assert told["audit"]["leaks"]["test"] == {"rows": 10, "exact": 0, "near": 0, "places": []}
-    assert told["rejected"] is None
+    assert report["labels"] == ["suporte", "venda"]
+    assert report["parts"]["test"] == {"suporte": 5, "venda": 5}
+    assert report["audit"]["leaks"]["test"] == {"rows": 10, "texts": 10, "exact": 0, "near": 0, "places": []}
+    assert report["rejected"] is None
 
 
 def test_a_probable_label_error_is_named(bare: Triagem, data: Path) -> None:
@@ -63,24 +63,24 @@ def test_a_probable_label_error_is_named(bare: Triagem, data: Path) -> None:
     )
 
     out = bare("train", "data", "--check").out
-    told = json.loads(bare("train", "data", "--check", "--json").out)
+    report = json.loads(bare("train", "data", "--check", "--json").out)
 
     assert "data/train.jsonl:1 venda, probably suporte" in " ".join(out.split())
-    assert told["label_errors"][0] | {"confidence": 1} == {
+    assert report["label_errors"][0] | {"confidence": 1} == {
         "where": "data/train.jsonl:1", "label": "venda", "suggested_label": "suporte", "confidence": 1,
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("form", [[], ["--json"]])
-def test_leaked_test_rows_are_shown_and_then_refused(bare: Triagem, data: Path, form: list[str]) -> None:
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_leaked_test_rows_are_shown_and_then_refused(bare: Triagem, data: Path, options: list[str]) -> None:
     write(data / "test.jsonl", balanced_rows(2))
 
-    status, out, err = bare("train", "data", "--check", *form)
+    status, out, err = bare("train", "data", "--check", *options)
 
     assert status == 1
     assert "of 4 test rows, 4 are also in train" in out
     assert "of 4 test rows, 4 are also in train" in err
-    assert bare("train", "data", "--check", "--allow-leakage", *form).status == 0
+    assert bare("train", "data", "--check", "--allow-leakage", *options).status == 0
 
 
 def test_unreadable_data_is_a_one_line_error(bare: Triagem, data: Path) -> None:
@@ -96,6 +96,6 @@ def test_calibration_rows_are_held_out_only_without_folds(
 ) -> None:
     write(data / "train.jsonl", balanced_rows(600))
 
-    told = json.loads(bare("train", "data", "--check", "--folds", folds, "--json").out)
+    report = json.loads(bare("train", "data", "--check", "--folds", folds, "--json").out)
 
-    assert told["parts"]["calibration"] == held_out
+    assert report["parts"]["calibration"] == held_out

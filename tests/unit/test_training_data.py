@@ -1,4 +1,4 @@
-"""The seed's files become rows: cleaned as in serving, labels in the seed's order, each fault with file and line."""
+"""Data files to rows: cleaned as in serving, labels in the specified order, each error with its file and line."""
 
 import os
 import subprocess
@@ -10,7 +10,7 @@ import pytest
 from tests.support.rows import SMALL_ROWS, jsonl
 from triagem.contracts.errors import InvalidInput, MissingExtra
 from triagem.trainer import settings
-from triagem.trainer.data import Corpus, Row, load, rows_digest
+from triagem.trainer.data.rows import Corpus, Row, load, rows_digest
 
 ROOT = Path(__file__).parents[2]
 
@@ -22,11 +22,11 @@ def corpus(folder: Path, train: str = jsonl(*SMALL_ROWS), test: str = jsonl(*SMA
     return load(folder)
 
 
-def test_labels_have_the_seeds_order_whatever_comes_first(tmp_path: Path) -> None:
+def test_labels_have_the_specified_order_whatever_comes_first(tmp_path: Path) -> None:
     assert corpus(tmp_path, jsonl(*reversed(SMALL_ROWS))).labels == ("suporte", "venda")
 
 
-def test_any_number_of_labels_is_taken_in_sorted_order(tmp_path: Path) -> None:
+def test_any_number_of_labels_is_used_in_sorted_order(tmp_path: Path) -> None:
     assert corpus(tmp_path, jsonl(*SMALL_ROWS, ("bye", "churn"), ("adeus", "churn"))).labels == (
         "churn",
         "suporte",
@@ -48,7 +48,7 @@ def test_the_language_is_kept_and_other_columns_are_ignored(tmp_path: Path) -> N
     assert [row.lang for row in corpus(tmp_path, train).train] == ["pt", "pt", "", ""]
 
 
-def test_csv_gives_the_rows_that_json_lines_give(tmp_path: Path) -> None:
+def test_csv_gives_the_same_rows_as_jsonl(tmp_path: Path) -> None:
     (other := tmp_path / "jsonl").mkdir()
     for part, rows in (("train", SMALL_ROWS), ("test", SMALL_ROWS[:2])):
         lines = [f'"{prompt}",{completion},pt\r\n' for prompt, completion in rows]
@@ -58,22 +58,22 @@ def test_csv_gives_the_rows_that_json_lines_give(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "reason"),
     [
         ("one two three\n", "'completion' is not a string"),
         (",venda\n", "'prompt' is empty"),
         ('"cut,venda', "unexpected end"),
     ],
 )
-def test_a_fault_in_csv_is_named_with_its_file_and_line(tmp_path: Path, line: str, said: str) -> None:
+def test_an_error_in_csv_is_named_with_its_file_and_line(tmp_path: Path, line: str, reason: str) -> None:
     (tmp_path / "train.csv").write_text(f'prompt,completion\n"two\nlines",suporte\n{line}', encoding="utf-8")
     (tmp_path / "test.csv").write_text("prompt,completion\na,suporte\n", encoding="utf-8")
 
-    with pytest.raises(InvalidInput, match=rf"train\.csv:[34]: .*{said}"):
+    with pytest.raises(InvalidInput, match=rf"train\.csv:[34]: .*{reason}"):
         load(tmp_path)
 
 
-def test_the_digest_knows_the_rows_not_their_order(tmp_path: Path) -> None:
+def test_the_digest_depends_on_the_rows_not_on_their_order(tmp_path: Path) -> None:
     digest = rows_digest(corpus(tmp_path).train)
 
     assert rows_digest(corpus(tmp_path, jsonl(*reversed(SMALL_ROWS))).train) == digest
@@ -81,7 +81,7 @@ def test_the_digest_knows_the_rows_not_their_order(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "reason"),
     [
         pytest.param('{"prompt": "a", "completion":', "is not JSON", id="cut"),
         pytest.param('["a", "venda"]', "is not an object", id="no object"),
@@ -98,8 +98,8 @@ def test_the_digest_knows_the_rows_not_their_order(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_fault_is_named_with_its_file_and_line(tmp_path: Path, line: str, said: str) -> None:
-    with pytest.raises(InvalidInput, match=rf"train\.jsonl:6: .*{said}"):
+def test_an_error_is_named_with_its_file_and_line(tmp_path: Path, line: str, reason: str) -> None:
+    with pytest.raises(InvalidInput, match=rf"train\.jsonl:6: .*{reason}"):
         corpus(tmp_path, jsonl(*SMALL_ROWS) + "\n" + line + "\n")
 
 
@@ -109,18 +109,18 @@ def test_a_test_label_that_no_training_row_has_is_named_with_its_line(tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("train", "said"),
+    ("train", "reason"),
     [
         pytest.param(jsonl(*SMALL_ROWS[::2]), "every row has the label 'suporte'", id="one label"),
         pytest.param("\n \n", "has no rows", id="no rows"),
     ],
 )
-def test_a_file_to_learn_nothing_from_is_refused(tmp_path: Path, train: str, said: str) -> None:
-    with pytest.raises(InvalidInput, match=rf"train\.jsonl: .*{said}"):
+def test_a_file_without_two_labels_is_refused(tmp_path: Path, train: str, reason: str) -> None:
+    with pytest.raises(InvalidInput, match=rf"train\.jsonl: .*{reason}"):
         corpus(tmp_path, train)
 
 
-def test_without_training_rows_it_says_what_a_data_folder_holds(tmp_path: Path) -> None:
+def test_without_training_rows_the_error_names_the_files_of_a_data_folder(tmp_path: Path) -> None:
     (tmp_path / "test.jsonl").write_text(jsonl(*SMALL_ROWS), encoding="utf-8")
 
     with pytest.raises(
@@ -129,22 +129,47 @@ def test_without_training_rows_it_says_what_a_data_folder_holds(tmp_path: Path) 
         load(tmp_path)
 
 
-def test_a_file_instead_of_a_folder_says_what_a_data_folder_holds(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["train.jsonl", "mensagens.jsonl", "mensagens.csv"])
+def test_a_single_file_holds_training_rows_and_its_neighbours_are_not_read(tmp_path: Path, name: str) -> None:
+    (tmp_path / "test.jsonl").write_text("not even JSON", encoding="utf-8")
+    table = "prompt,completion\n" + "".join(f'"{prompt}",{label}\n' for prompt, label in SMALL_ROWS)
+    (tmp_path / name).write_text(table if name.endswith("csv") else jsonl(*SMALL_ROWS), encoding="utf-8")
+
+    loaded = load(tmp_path / name)
+
+    assert loaded.train == tuple(Row(*row) for row in SMALL_ROWS)
+    assert loaded.held_out() == {}
+
+
+def test_a_path_that_does_not_exist_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match=r"missing: no such file or folder; a data folder holds"):
+        load(tmp_path / "missing")
+
+
+def test_validation_jsonl_holds_the_dev_rows(tmp_path: Path) -> None:
     (tmp_path / "train.jsonl").write_text(jsonl(*SMALL_ROWS), encoding="utf-8")
+    (tmp_path / "validation.jsonl").write_text(jsonl(SMALL_ROWS[0]), encoding="utf-8")
 
-    with pytest.raises(InvalidInput, match=r"Not a directory.*a data folder holds"):
-        load(tmp_path / "train.jsonl")
+    assert load(tmp_path).dev == (Row(*SMALL_ROWS[0]),)
 
 
-def test_a_part_is_what_its_file_holds_and_empty_without_one(tmp_path: Path) -> None:
+def test_dev_and_validation_together_are_refused(tmp_path: Path) -> None:
+    for name in ("train", "dev", "validation"):
+        (tmp_path / f"{name}.jsonl").write_text(jsonl(*SMALL_ROWS), encoding="utf-8")
+
+    with pytest.raises(InvalidInput, match=r"dev\.jsonl and .*validation\.jsonl both hold the dev rows: keep one"):
+        load(tmp_path)
+
+
+def test_a_part_has_the_rows_of_its_file_and_is_empty_without_one(tmp_path: Path) -> None:
     for part, row in zip(("dev", "calibration"), SMALL_ROWS, strict=False):
         (tmp_path / f"{part}.jsonl").write_text(jsonl(row), encoding="utf-8")
     (tmp_path / "train.jsonl").write_text(jsonl(*SMALL_ROWS), encoding="utf-8")
 
-    found = load(tmp_path)
+    loaded = load(tmp_path)
 
-    assert (found.dev, found.calibration, found.test) == ((Row(*SMALL_ROWS[0]),), (Row(*SMALL_ROWS[1]),), ())
-    assert list(found.held_out()) == ["dev", "calibration"]
+    assert (loaded.dev, loaded.calibration, loaded.test) == ((Row(*SMALL_ROWS[0]),), (Row(*SMALL_ROWS[1]),), ())
+    assert list(loaded.held_out()) == ["dev", "calibration"]
 
 
 def test_a_row_knows_its_file_and_line(tmp_path: Path) -> None:
@@ -166,11 +191,11 @@ def test_loading_needs_no_torch_and_leaves_nothing_behind(tmp_path: Path) -> Non
     home.mkdir()
     corpus(data)
     script = (
-        "import sys, pathlib, triagem.trainer.data; triagem.trainer.data.load(pathlib.Path(sys.argv[1]));"
+        "import sys, pathlib, triagem.trainer.data.rows; triagem.trainer.data.rows.load(pathlib.Path(sys.argv[1]));"
         "print({'torch', 'transformers'} & set(sys.modules))"
     )
     environment = {**os.environ, "HOME": str(home), "TMPDIR": str(home)}
-    ran = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", script, str(data)],
         cwd=ROOT,
         env=environment,
@@ -179,11 +204,11 @@ def test_loading_needs_no_torch_and_leaves_nothing_behind(tmp_path: Path) -> Non
         check=True,
     )
 
-    assert (ran.stdout, ran.stderr) == ("set()\n", "")
+    assert (process.stdout, process.stderr) == ("set()\n", "")
     assert list(home.iterdir()) == []
 
 
-def test_without_the_packaged_model_the_base_is_the_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_packaged_model_the_base_is_that_of_the_specification(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settings, "_packaged_folder", lambda: None)
 
     assert settings.TrainSettings().base == "google-bert/bert-base-uncased"

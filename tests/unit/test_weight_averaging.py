@@ -1,4 +1,4 @@
-"""The mean of several trainings' weights."""
+"""The mean of the weights of several training runs."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from triagem.trainer.weight_averaging import WEIGHTS, average_weights
+from triagem.trainer.fit.training_run import WEIGHTS, average_weights
 
 
 def weights(folder: Path, *values: float) -> Path:
@@ -25,7 +25,7 @@ def test_each_weight_becomes_the_mean_of_all_models(tmp_path: Path) -> None:
     assert {name: weight.tolist() for name, weight in mean.items()} == {"layer": [2.0, 3.0], "head": [20.0]}
 
 
-def test_the_others_stay_as_they_were_and_transformers_still_knows_the_file(tmp_path: Path) -> None:
+def test_the_other_models_are_unchanged_and_the_file_keeps_its_metadata(tmp_path: Path) -> None:
     own, other = weights(tmp_path / "own", 1.0), weights(tmp_path / "other", 3.0)
 
     average_weights(own, [other])

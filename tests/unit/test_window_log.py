@@ -1,4 +1,4 @@
-"""What the pipe says of a window: counts, times and ids, few lines a second, and nobody's words."""
+"""Window log: counts, times and ids in a few lines per second, and never a text."""
 
 import logging
 from collections.abc import Iterator
@@ -12,11 +12,11 @@ from triagem.inbox import Entry
 from triagem.worker.batch import StageTimings
 from triagem.worker.window_log import WindowLog
 
-WORDS = "paralelepipedo"
+TEXT = "paralelepipedo"
 
 
 class Clock:
-    """Stands until it is moved."""
+    """A clock that the test sets."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -26,7 +26,7 @@ class Clock:
 
 
 @pytest.fixture(autouse=True)
-def level(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+def info_level(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     with caplog.at_level(logging.INFO, "triagem.worker.window_log"):
         yield
 
@@ -37,22 +37,22 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def told(clock: Clock) -> WindowLog:
+def window_log(clock: Clock) -> WindowLog:
     return WindowLog(clock)
 
 
-def say(told: WindowLog, number: int = 1, request: str | None = None) -> list[dict[str, object]]:
+def log_window(window_log: WindowLog, number: int = 1, request: str | None = None) -> list[dict[str, object]]:
     rows = [
-        (Entry(b"%d-0" % (1000 + one), Lane.LIVE, WORDS.encode(), request_id=request), result(WORDS))
-        for one in range(number)
+        (Entry(b"%d-0" % (1000 + index), Lane.LIVE, TEXT.encode(), request_id=request), result(TEXT))
+        for index in range(number)
     ]
     with capture_logs() as lines:
-        told.log_window(rows, StageTimings(0.1, 0.02, 0.3), commit_s=0.004, dropped=0, dead=2)
-    return [dict(one) for one in lines]
+        window_log.log_window(rows, StageTimings(0.1, 0.02, 0.3), commit_s=0.004, dropped=0, dead=2)
+    return [dict(line) for line in lines]
 
 
-def test_a_window_says_what_was_in_it_and_what_took_how_long(told: WindowLog) -> None:
-    (line,) = say(told, 2, request="abc")
+def test_a_window_is_logged_with_its_content_and_the_duration_of_each_stage(window_log: WindowLog) -> None:
+    (line,) = log_window(window_log, 2, request="abc")
     assert line.pop("window")
     assert line == {
         "event": "window", "log_level": "info", "tickets": 2, "live": 2, "dead": 2, "model": "v1.0.0",
@@ -61,40 +61,40 @@ def test_a_window_says_what_was_in_it_and_what_took_how_long(told: WindowLog) ->
     }  # fmt: skip
 
 
-def test_of_a_large_window_few_entries_are_named_and_the_others_counted(told: WindowLog) -> None:
-    (line,) = say(told, 1024)
-    assert line["entries"] == [f"{one}-0" for one in range(1000, 1032)]
+def test_a_large_window_names_a_few_entries_and_counts_the_others(window_log: WindowLog) -> None:
+    (line,) = log_window(window_log, 1024)
+    assert line["entries"] == [f"{number}-0" for number in range(1000, 1032)]
     assert line["more_entries"] == 992
     assert "requests" not in line
 
 
-def test_ten_windows_a_second_have_a_line_and_the_next_second_begins_anew(told: WindowLog, clock: Clock) -> None:
-    assert [len(say(told)) for _ in range(12)] == [1] * 10 + [0, 0]
+def test_at_most_ten_windows_per_second_are_logged(window_log: WindowLog, clock: Clock) -> None:
+    assert [len(log_window(window_log)) for _ in range(12)] == [1] * 10 + [0, 0]
     clock.now = 1.0
-    assert len(say(told)) == 1
+    assert len(log_window(window_log)) == 1
 
 
-def test_every_ten_seconds_a_sum_also_counts_windows_without_a_line(told: WindowLog, clock: Clock) -> None:
+def test_every_ten_seconds_a_summary_also_counts_windows_without_a_line(window_log: WindowLog, clock: Clock) -> None:
     for _ in range(15):
-        say(told, 2)
+        log_window(window_log, 2)
     clock.now = 10.0
-    assert say(told, 2)[-1] == {
+    assert log_window(window_log, 2)[-1] == {
         "event": "classified", "log_level": "info", "tickets": 32, "windows": 16, "per_s": 3.2, "total": 32,
     }  # fmt: skip
 
 
-def test_verbose_logs_have_every_window_and_the_seeds_line_a_prediction(
-    told: WindowLog, caplog: pytest.LogCaptureFixture
+def test_verbose_logs_have_every_window_and_the_specified_line_per_prediction(
+    window_log: WindowLog, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, "triagem.worker.window_log")
-    lines = [line for _ in range(11) for line in say(told)]
-    assert [one["event"] for one in lines] == ["window", "prediction"] * 11
-    seeds = {name: lines[-1][name] for name in ("input_length", "predicted_class", "confidence")}
-    assert seeds == {"input_length": len(WORDS), "predicted_class": "venda", "confidence": 0.9}
+    lines = [line for _ in range(11) for line in log_window(window_log)]
+    assert [line["event"] for line in lines] == ["window", "prediction"] * 11
+    specified = {name: lines[-1][name] for name in ("input_length", "predicted_class", "confidence")}
+    assert specified == {"input_length": len(TEXT), "predicted_class": "venda", "confidence": 0.9}
     assert lines[-1]["window"] == lines[-2]["window"]
     assert isinstance(lines[-1]["latency_ms"], float)
 
 
-def test_no_line_holds_a_text(told: WindowLog, caplog: pytest.LogCaptureFixture) -> None:
+def test_no_line_holds_a_text(window_log: WindowLog, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, "triagem.worker.window_log")
-    assert WORDS not in str(say(told, 3))
+    assert TEXT not in str(log_window(window_log, 3))

@@ -1,4 +1,4 @@
-"""How a ticket travels: what is encoded comes back, and nothing else is ever taken for a ticket."""
+"""The wire format of a ticket: encoding is reversible, and nothing else decodes to a ticket."""
 
 import json
 from contextlib import suppress
@@ -17,15 +17,15 @@ SECRET = "o meu cpf"
 
 
 def payload(**changes: Any) -> bytes:
-    """An entry's payload that is right but for these changes; None leaves a field out."""
-    whole = {"v": 1, **fields(revised_at="2026-11-21T12:00:00Z", text=SECRET), **changes}
-    return json.dumps({name: value for name, value in whole.items() if value is not None}).encode()
+    """A valid payload with these changes; None leaves a field out."""
+    encoded = {"v": 1, **fields(revised_at="2026-11-21T12:00:00Z", text=SECRET), **changes}
+    return json.dumps({name: value for name, value in encoded.items() if value is not None}).encode()
 
 
-def refusal(whole: bytes) -> str:
-    """Why a payload is unreadable; nothing if it can be read."""
+def refusal(encoded: bytes) -> str:
+    """Why a payload is unreadable; empty if it can be read."""
     try:
-        decode(whole)
+        decode(encoded)
     except UnreadableEntry as error:
         return str(error)
     return ""
@@ -44,14 +44,14 @@ json_values = st.recursive(
 
 
 @given(tickets())
-def test_a_ticket_comes_back_as_it_was(handed_in: Ticket) -> None:
-    assert decode(encode(handed_in)) == handed_in
+def test_a_ticket_survives_encoding_unchanged(original: Ticket) -> None:
+    assert decode(encode(original)) == original
 
 
 @given(tickets())
-def test_a_payload_is_json_with_the_wire_version_in_front(handed_in: Ticket) -> None:
-    assert encode(handed_in).startswith(b'{"v":1,')
-    assert json.loads(encode(handed_in)).keys() == {"v", *Ticket.model_fields}
+def test_a_payload_is_json_with_the_wire_version_in_front(original: Ticket) -> None:
+    assert encode(original).startswith(b'{"v":1,')
+    assert json.loads(encode(original)).keys() == {"v", *Ticket.model_fields}
 
 
 @given(st.binary() | st.text().map(str.encode) | st.recursive(st.none(), st.lists).map(json.dumps).map(str.encode))
@@ -65,9 +65,11 @@ def test_any_other_bytes_are_unreadable(arbitrary: bytes) -> None:
 
 @given(st.data())
 def test_a_damaged_payload_is_a_ticket_or_unreadable(data: st.DataObject) -> None:
-    whole = encode(ticket(text=SECRET))
-    place = data.draw(st.integers(0, len(whole)))
-    damaged = whole[:place] + data.draw(st.binary(max_size=3)) + whole[place + data.draw(st.integers(0, 3)) :]
+    encoded = encode(ticket(text=SECRET))
+    position = data.draw(st.integers(0, len(encoded)))
+    damaged = (
+        encoded[:position] + data.draw(st.binary(max_size=3)) + encoded[position + data.draw(st.integers(0, 3)) :]
+    )
 
     assert SECRET not in refusal(damaged)
 
@@ -78,7 +80,7 @@ def test_a_refusal_never_holds_a_value(values: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "why"),
+    ("changes", "reason"),
     [
         pytest.param({"v": 2}, "the payload's wire version is not 1", id="later wire version"),
         pytest.param({"v": None}, "the payload's wire version is not 1", id="no wire version"),
@@ -90,17 +92,17 @@ def test_a_refusal_never_holds_a_value(values: dict[str, Any]) -> None:
         pytest.param({"text": " "}, "text: is only white space", id="blank"),
     ],
 )
-def test_an_unreadable_entry_says_why_without_the_text(changes: dict[str, Any], why: str) -> None:
+def test_an_unreadable_entry_says_why_without_the_text(changes: dict[str, Any], reason: str) -> None:
     with pytest.raises(UnreadableEntry) as caught:
         decode(payload(**changes))
 
-    assert str(caught.value) == why
+    assert str(caught.value) == reason
 
 
-@pytest.mark.parametrize("whole", [b"null", b"1", b'"text"', b"[]", b"[1]"])
-def test_json_that_is_no_object_is_unreadable(whole: bytes) -> None:
+@pytest.mark.parametrize("encoded", [b"null", b"1", b'"text"', b"[]", b"[1]"])
+def test_json_that_is_not_an_object_is_unreadable(encoded: bytes) -> None:
     with pytest.raises(UnreadableEntry, match="wire version"):
-        decode(whole)
+        decode(encoded)
 
 
 def test_a_reason_can_be_stored_whatever_the_payload_holds() -> None:
@@ -110,27 +112,27 @@ def test_a_reason_can_be_stored_whatever_the_payload_holds() -> None:
     assert "\0" not in str(caught.value)
 
 
-def test_the_order_of_fields_and_white_space_mean_nothing() -> None:
-    whole = json.loads(encode(ticket()))
-    reordered = json.dumps(dict(reversed(whole.items())), indent=2).encode()
+def test_the_order_of_fields_and_white_space_do_not_matter() -> None:
+    encoded = json.loads(encode(ticket()))
+    reordered = json.dumps(dict(reversed(encoded.items())), indent=2).encode()
 
     assert decode(reordered) == ticket()
 
 
 @given(tickets())
-def test_what_can_be_decoded_has_the_identity_of_its_ticket(handed_in: Ticket) -> None:
-    assert decode_identity(encode(handed_in)) == (handed_in.source, handed_in.external_id)
+def test_a_decodable_payload_has_the_identity_of_its_ticket(original: Ticket) -> None:
+    assert decode_identity(encode(original)) == (original.source, original.external_id)
 
 
 @pytest.mark.parametrize("name", ["a\0b", " 4711\u2003", "\x1f4711"])
-def test_an_identity_is_mended_as_intake_mends_it(name: str) -> None:
-    handed_in = payload(source=name, external_id=name)
+def test_an_identity_is_normalised_as_by_validation(name: str) -> None:
+    encoded = payload(source=name, external_id=name)
 
-    assert decode_identity(handed_in) == (decode(handed_in).source, decode(handed_in).external_id)
+    assert decode_identity(encoded) == (decode(encoded).source, decode(encoded).external_id)
 
 
 @pytest.mark.parametrize(
-    "whole",
+    "encoded",
     [
         payload(v=2),
         payload(text=None),
@@ -142,54 +144,56 @@ def test_an_identity_is_mended_as_intake_mends_it(name: str) -> None:
     ],
     ids=["version", "no text", "a number", "space", "no metadata", "cut short", "too long"],
 )
-def test_an_unreadable_payload_may_still_say_whose_it_is(whole: bytes) -> None:
-    assert decode_identity(whole) == Identity("zendesk", "4711")
+def test_an_unreadable_payload_may_still_have_an_identity(encoded: bytes) -> None:
+    assert decode_identity(encoded) == Identity("zendesk", "4711")
 
 
 @pytest.mark.parametrize(
-    "whole", [b"", b"\xff", b"[]", b"7", payload(source=None), payload(source=[]), payload(source=" ")]
+    "encoded", [b"", b"\xff", b"[]", b"7", payload(source=None), payload(source=[]), payload(source=" ")]
 )
-def test_where_nothing_says_whose_it_is_there_is_no_identity(whole: bytes) -> None:
-    assert decode_identity(whole) is None
+def test_a_payload_without_valid_identity_fields_has_no_identity(encoded: bytes) -> None:
+    assert decode_identity(encoded) is None
 
 
 @given(st.binary())
 @example(b"[" * 100_000)
 @example(b'{"source":"a","external_id":' + b"9" * 10_000 + b"}")
-def test_no_bytes_make_the_search_fail(arbitrary: bytes) -> None:
+def test_any_bytes_can_be_searched_for_an_identity(arbitrary: bytes) -> None:
     assert decode_identity(arbitrary) is None
 
 
 @given(st.dictionaries(st.sampled_from([SECRET, f"{SECRET}.b", "a\n", "9" * 11, "x" * 41]), anything, min_size=1))
 def test_a_refusal_never_holds_a_fields_name_that_may_be_a_text(values: dict[str, Any]) -> None:
-    for whole in (payload(**values), payload(metadata={**values, "b": 2**64})):
-        why = refusal(whole)
-        assert [name for name in (*values, SECRET) if name in why] == []
+    for encoded in (payload(**values), payload(metadata={**values, "b": 2**64})):
+        message = refusal(encoded)
+        assert [name for name in (*values, SECRET) if name in message] == []
 
 
 @given(st.dictionaries(st.text() | st.sampled_from([*Ticket.model_fields, "v"]), json_values))
 def test_any_json_object_is_a_ticket_or_unreadable(values: dict[str, Any]) -> None:
-    whole = json.dumps({"v": 1, **values}).encode(errors="surrogatepass")
+    encoded = json.dumps({"v": 1, **values}).encode(errors="surrogatepass")
 
-    if not refusal(whole):
-        assert decode(encode(decode(whole))) == decode(whole)
+    if not refusal(encoded):
+        assert decode(encode(decode(encoded))) == decode(encoded)
 
 
 @given(st.builds(StoredTicketRef, st.integers(1, 2**63 - 1), st.integers(1, 2**63 - 1), st.binary(max_size=32)))
-def test_a_claim_check_comes_back_as_it_was_and_a_worker_that_knows_none_sets_it_aside(
-    check: StoredTicketRef,
+def test_a_claim_check_survives_encoding_and_is_unreadable_as_a_ticket(
+    ref: StoredTicketRef,
 ) -> None:
-    assert decode_ref(encode_ref(check)) == check
-    assert refusal(encode_ref(check)) == "the payload's wire version is not 1"
+    assert decode_ref(encode_ref(ref)) == ref
+    assert refusal(encode_ref(ref)) == "the payload's wire version is not 1"
 
 
 @given(st.data())
 def test_a_damaged_claim_check_is_none_or_unreadable(data: st.DataObject) -> None:
-    whole = encode_ref(StoredTicketRef(1, 2, b"digest"))
-    place = data.draw(st.integers(0, len(whole)))
+    encoded = encode_ref(StoredTicketRef(1, 2, b"digest"))
+    position = data.draw(st.integers(0, len(encoded)))
     with suppress(UnreadableEntry):
-        decode_ref(whole[:place] + data.draw(st.binary(max_size=3)) + whole[place + data.draw(st.integers(0, 3)) :])
+        decode_ref(
+            encoded[:position] + data.draw(st.binary(max_size=3)) + encoded[position + data.draw(st.integers(0, 3)) :]
+        )
 
 
-def test_a_ticket_is_no_claim_check() -> None:
+def test_a_ticket_is_not_a_claim_check() -> None:
     assert decode_ref(encode(ticket())) is None

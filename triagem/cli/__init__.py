@@ -1,1 +1,1 @@
-"""The command `triagem`: thin edges around the rooms, the local stack, and the demo."""
+"""The command `triagem`: thin edges around the other packages, the local stack, and the demo."""

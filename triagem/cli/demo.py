@@ -16,8 +16,7 @@ from triagem.contracts.errors import NotRetryable
 from triagem.contracts.text import clean
 from triagem.contracts.ticket import Lane
 from triagem.inbox import Inbox, connect
-from triagem.producer.load import load_records
-from triagem.producer.mapping import field_map
+from triagem.producer.load import field_map, load_records
 from triagem.producer.publisher import Publisher
 from triagem.producer.rows import open_text, read_rows
 
@@ -128,7 +127,7 @@ def _enqueue(inbox: Inbox, source: str) -> int:
 
 
 def _stored(database: Database, source: str) -> int:
-    from triagem.db.queries import Filters, count_tickets
+    from triagem.db.tickets.queries import Filters, count_tickets
 
     return sum(count_tickets(database, Filters(source=source)).values())
 
@@ -174,7 +173,7 @@ def _outcome(
     rate: float | None,
     recovery_s: float | None,
 ) -> DemoOutcome:
-    from triagem.db.queries import Filters, count_tickets, least_confident
+    from triagem.db.tickets.queries import Filters, count_tickets, least_confident
 
     by_label: dict[str, dict[str, int]] = {}
     for (label, band), number in count_tickets(database, Filters(source=source)).items():

@@ -1,14 +1,53 @@
-"""Configures logging to standard error: readable on a terminal, JSON lines elsewhere. Called once by the entry point.
+"""Configures logging to standard error, and formats tracebacks without the messages that may hold user data.
 
 Logs contain no customer text and no password, so tracebacks are logged without messages.
 """
 
 import logging
 import sys
+import traceback
+from typing import Final
 
 import structlog
+from structlog.typing import EventDict, WrappedLogger
 
-from triagem.cli.tracebacks import strip_exception_messages
+from triagem.contracts.errors import TriagemError
+
+_CAUSE: Final = "\nThe above exception was the direct cause of the following exception:\n\n"
+_CONTEXT: Final = "\nDuring handling of the above exception, another exception occurred:\n\n"
+
+
+def format_traceback(error: BaseException) -> str:
+    """Format a traceback as Python does, chained exceptions included, with the type in place of each message."""
+    formatted: set[int] = set()
+
+    def format_chain(current: BaseException) -> str:
+        formatted.add(id(current))
+        previous, link = current.__cause__, _CAUSE
+        if previous is None and not current.__suppress_context__:
+            previous, link = current.__context__, _CONTEXT
+        first = "" if previous is None or id(previous) in formatted else format_chain(previous) + link
+        frames = "".join(traceback.format_tb(current.__traceback__))
+        members = "".join(map(format_chain, current.exceptions)) if isinstance(current, BaseExceptionGroup) else ""
+        return f"{first}Traceback (most recent call last):\n{frames}{_name(current)}\n{members}"
+
+    return format_chain(error).rstrip()
+
+
+def strip_exception_messages(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """A structlog processor: replaces `exc_info` with `exception`, formatted by `format_traceback`."""
+    info = event.pop("exc_info", None)
+    error = sys.exc_info()[1] if info is True else info[1] if isinstance(info, tuple) else info
+    if isinstance(error, BaseException):
+        event["exception"] = format_traceback(error)
+    return event
+
+
+def _name(error: BaseException) -> str:
+    cls = type(error)
+    name = cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
+    return f"{name}: {error}" if isinstance(error, TriagemError) else name
+
 
 _QUIET = (
     "celery",

@@ -3,16 +3,16 @@
 import importlib
 import logging
 import sys
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 from pydantic import ValidationError
 
 from triagem.cli import logs
+from triagem.cli.logs import format_traceback
 from triagem.cli.output import errors
-from triagem.cli.secret_files import read_secret_files
-from triagem.cli.tracebacks import format_traceback
 from triagem.contracts.errors import TriagemError
+from triagem.process import read_secret_files
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -34,43 +34,48 @@ def main(
     logs.configure(logging.DEBUG if verbose else level)
 
 
-for _name in (
-    "demo",
-    "up",
-    "enqueue",
-    "worker",
-    "ops",
-    "beat",
-    "gateway",
-    "keys",
-    "results",
-    "show",
-    "review",
-    "pause",
-    "classify",
-    "train",
-    "models",
-    "drift",
-    "due",
-    "alerts",
-    "backlog",
-    "reclassify",
-    "reband",
-    "dead",
-    "deliveries",
-    "db",
-    "doctor",
-    "bench",
-    "scale",
-):
-    importlib.import_module(f"triagem.cli.commands.{_name}").register(app)
+# The commands in the order of `--help`, each with its module in `triagem.cli.commands`.
+_COMMANDS: Final = {
+    "demo": "demo",
+    "up": "up",
+    "enqueue": "enqueue",
+    "worker": "worker",
+    "ops": "ops",
+    "beat": "ops",
+    "gateway": "gateway",
+    "keys": "keys",
+    "results": "results",
+    "show": "results",
+    "review": "review",
+    "pause": "backlog",
+    "resume": "backlog",
+    "classify": "classify",
+    "train": "train",
+    "models": "models",
+    "drift": "retraining",
+    "due": "retraining",
+    "alerts": "alerts",
+    "backlog": "backlog",
+    "reclassify": "reclassify",
+    "reband": "reband",
+    "dead": "dead",
+    "deliveries": "deliveries",
+    "db": "db",
+    "doctor": "doctor",
+}
+for _name, _module in _COMMANDS.items():
+    _command = getattr(importlib.import_module(f"triagem.cli.commands.{_module}"), _name)
+    if isinstance(_command, typer.Typer):
+        app.add_typer(_command, name=_name)
+    else:
+        app.command()(_command)
 
 
-def run(arguments: list[str] | None = None) -> Any:
-    """Run the command line. An error is one line on standard error and exit status 1."""
+def run(arguments: list[str] | None = None, *, command: typer.Typer | None = None) -> Any:
+    """Run `triagem`, or another `command`. An error is one line on standard error and exit status 1."""
     try:
         read_secret_files()
-        return app(args=arguments)
+        return (command or app)(args=arguments)
     except TriagemError as error:
         errors.print(f"[red]triagem:[/red] {_escaped(str(error))}", highlight=False, soft_wrap=True)
         sys.exit(1)

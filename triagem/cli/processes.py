@@ -1,13 +1,16 @@
-"""Child processes of a command: they log to a file and stop when their parent ends."""
+"""Child processes of a command: start, stop, restart policy, and the watch on the parent process."""
 
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Final, Protocol, Self
 
 from triagem.cli.stack import Endpoints
 
@@ -95,3 +98,73 @@ class WorkerProcess(ChildProcess):
             "TRIAGEM_DATABASE_URL": endpoints.writer_url,  # may read and write rows, not alter tables
         }
         super().__init__([command], servers | settings, log)
+
+
+def end_with_parent() -> None:
+    """Stop as on SIGTERM when standard input ends: it is a pipe that only the parent holds."""
+    threading.Thread(target=_watch, name="parent", daemon=True).start()
+
+
+def _watch() -> None:
+    while os.read(0, 4096):  # not sys.stdin: holding its lock here would abort the interpreter at exit
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+SHORT_RUN_S: Final = 10.0  # a worker that ran for less time has hardly warmed up
+_CONFIGURATION_ERROR: Final = 1  # the exit status of a worker that reported why it cannot run
+
+
+class Process(Protocol):
+    """A started worker process."""
+
+    @property
+    def exit_status(self) -> int | None: ...
+    def exit_reason(self) -> str: ...
+
+
+def restart_delay(status: int, uptime_s: float, short_runs: int) -> float | None:
+    """Seconds until a stopped worker is restarted; None if a restart cannot help.
+
+    Args:
+        status: the exit status, negative for a signal.
+        short_runs: number of consecutive runs shorter than SHORT_RUN_S, this one included.
+    """
+    if uptime_s >= SHORT_RUN_S:
+        return 0.0
+    return None if status == _CONFIGURATION_ERROR else min(30.0, 0.5 * 2**short_runs)
+
+
+@dataclass
+class WorkerSlot:
+    """A slot that runs one worker process at a time. `poll` starts and restarts it."""
+
+    name: str
+    start: Callable[[], Process]
+    report: Callable[[str], None]
+    clock: Callable[[], float] = time.monotonic
+    process: Process | None = None
+    _started_at: float = 0.0
+    _start_after: float = field(default=float("-inf"))
+    _short_runs: int = 0
+
+    def poll(self) -> bool:
+        """Start the worker if it is due. Call repeatedly. False once the worker has reported that it cannot run."""
+        now = self.clock()
+        if self.process is None:
+            if now >= self._start_after:
+                self.process, self._started_at = self.start(), now
+            return True
+        status = self.process.exit_status
+        if status is None:
+            return True
+        uptime = now - self._started_at
+        self._short_runs = self._short_runs + 1 if uptime < SHORT_RUN_S else 0
+        delay = restart_delay(status, uptime, self._short_runs)
+        end = f"was killed by signal {-status}" if status < 0 else f"exited with status {status}"
+        restart = "" if delay is None else f", restarting in {delay:.0f} s"
+        self.report(f"{self.name} {end}{restart}: {self.process.exit_reason()}")
+        if delay is None:
+            return False
+        self.process, self._start_after = None, now + delay
+        return True

@@ -9,8 +9,8 @@ from rich.table import Table
 from triagem.cli.output import Format, as_mapping, console, print_json, print_rows, printable
 
 if TYPE_CHECKING:
-    from triagem.db.run_diff import RunDiff
     from triagem.db.runs import ReclassifyRun
+    from triagem.db.runs.diff import RunDiff
 
 _GROUP_COLUMNS = ("source", "month", "before", "after", "tickets", "confidence_before", "confidence_after")
 

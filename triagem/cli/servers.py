@@ -1,4 +1,4 @@
-"""Resolves the servers a command uses: those set in the environment, else the running local stack."""
+"""Resolves the servers a command uses: the environment, else the local stack."""
 
 from __future__ import annotations
 

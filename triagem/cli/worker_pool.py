@@ -12,8 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from triagem.cli.processes import ChildProcess
-from triagem.cli.restart_policy import WorkerSlot
+from triagem.cli.processes import ChildProcess, WorkerSlot
 from triagem.contracts.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -57,8 +56,8 @@ def worker_environment(
     """Environment of one worker of the pool: its GPU, its share of the cores, its metrics port and heartbeat file."""
     environment = {} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu, "TRIAGEM_DEVICE": "cuda"}
     environment["OMP_NUM_THREADS"] = os.environ.get("OMP_NUM_THREADS") or str(max(1, cores // workers))
-    if settings.metrics_port:
-        environment["TRIAGEM_METRICS_PORT"] = str(settings.metrics_port + index)
+    if settings.metrics.port:
+        environment["TRIAGEM_METRICS_PORT"] = str(settings.metrics.port + index)
     if settings.heartbeat_file:
         environment["TRIAGEM_HEARTBEAT_FILE"] = str(_worker_heartbeat(settings.heartbeat_file, index))
     return environment

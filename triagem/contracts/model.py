@@ -24,12 +24,16 @@ Version = Annotated[str, Field(pattern=VERSION_PATTERN)]
 
 
 class DataInfo(BaseModel):
-    """The training rows of a version: the SHA-256 over them, and their number."""
+    """The rows of a version: the SHA-256 over its training rows, and counts. Near-duplicates are one text."""
 
     model_config = ConfigDict(frozen=True)
 
     digest: str
-    rows: int
+    rows: int = Field(description="training rows")
+    texts: int | None = Field(default=None, description="different training texts")
+    given: int | None = Field(default=None, description="all rows of the data, held-out parts included")
+    given_texts: int | None = Field(default=None, description="different texts among them")
+    leaked: int = Field(default=0, description="test rows that are, or nearly are, training rows: no score counts")
 
 
 class SplitDigests(BaseModel):

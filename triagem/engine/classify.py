@@ -1,10 +1,8 @@
 """Loads and warms up a model version, and turns texts into probabilities. A loaded model is immutable."""
 
 import functools
-import hashlib
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -17,6 +15,7 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
+from triagem.contracts.digests import folder_digests
 from triagem.contracts.errors import InvalidInput, LabelsMismatch, ModelCorrupt, NoModel, OutOfMemory
 from triagem.contracts.model import CURRENT_FILE, MANIFEST_FILE, CurrentModel, Manifest, Tokens
 from triagem.contracts.prediction import Thresholds
@@ -177,7 +176,9 @@ def current_folder(settings: EngineSettings | None = None) -> Path:
     try:
         return root / CurrentModel.model_validate_json((root / CURRENT_FILE).read_bytes()).version
     except (OSError, ValidationError):
-        raise NoModel(f"no current model in {root}: run `triagem train DATA_DIR`") from None
+        raise NoModel(
+            f"no current model in {root}: run `triagem train DATA_DIR`, or promote a version of `triagem models list`"
+        ) from None
 
 
 def _from_files(folder: Path) -> tuple[Any, Any]:
@@ -202,20 +203,9 @@ def _verified_manifest(folder: Path) -> Manifest:
         raise NoModel(f"{folder} is not a model version: it has no {MANIFEST_FILE}") from None
     except (OSError, ValidationError) as error:
         raise ModelCorrupt(f"{folder / MANIFEST_FILE} cannot be read ({type(error).__name__})") from error
-    if changed := manifest.changed_files(_digests(folder)):
+    if changed := manifest.changed_files(folder_digests(folder)):
         raise ModelCorrupt(f"{folder}: {', '.join(changed)} changed since training: restore it or train again")
     return manifest
-
-
-def _digests(folder: Path) -> dict[str, str]:
-    """The digests of a folder's files, except links that lead out of it: their targets were never trained."""
-    inside = folder.resolve()
-    digests: dict[str, str] = {}
-    for path in folder.iterdir():
-        if path.is_file() and path.resolve().is_relative_to(inside):
-            with suppress(OSError), path.open("rb") as file:
-                digests[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
-    return digests
 
 
 def _device(name: str) -> torch.device:

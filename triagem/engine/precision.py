@@ -9,9 +9,16 @@ from typing import Any, Final, Literal
 import structlog
 import torch
 
-from triagem.engine.bert import packable, packed_bert, without_residual_biases
+from triagem.engine.bert import (
+    LinearFactory,
+    cublas_half,
+    onednn,
+    packable,
+    packed_bert,
+    torch_linear,
+    without_residual_biases,
+)
 from triagem.engine.cuda_graphs import GraphReplay
-from triagem.engine.linear_kernels import LinearFactory, cublas_half, onednn, torch_linear
 from triagem.engine.packed import Packing, pack, pad_to_step
 from triagem.engine.planner import plan
 
@@ -99,11 +106,11 @@ def select_runner(
             runner = _runner(network, pad, device, candidate, packed=packed)
             share = agreement(reference, _all_logits(runner.logits, rows))
         except (RuntimeError, NotImplementedError, AttributeError) as error:  # a kernel that this build or chip lacks
-            log.warning("precision unsupported", precision=candidate, reason=str(error).partition("\n")[0])
+            log.warning("precision_unsupported", precision=candidate, reason=str(error).partition("\n")[0])
             continue
         if share >= MIN_AGREEMENT:
             return runner
-        log.warning("precision changes labels", precision=candidate, agreement=round(share, 4), minimum=MIN_AGREEMENT)
+        log.warning("precision_changes_labels", precision=candidate, agreement=round(share, 4), minimum=MIN_AGREEMENT)
     return _runner(network, pad, device, "fp32", packed=packed)
 
 

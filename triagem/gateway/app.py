@@ -5,13 +5,12 @@ from functools import partial
 from fastapi import FastAPI
 
 from triagem.contracts.ticket import PREDICT_SOURCE
-from triagem.db.queries import results_by_external_id
+from triagem.db.tickets.queries import results_by_external_id
 from triagem.gateway import autoscale, health, predict, problems, results, ticket_detail, tickets, webhooks
 from triagem.gateway.authentication import Authenticator
-from triagem.gateway.body_limit import BodyLimitMiddleware
 from triagem.gateway.console.app import create_console
-from triagem.gateway.request_middleware import RequestMiddleware
-from triagem.gateway.result_waiter import ResultWaiter
+from triagem.gateway.predict import ResultWaiter
+from triagem.gateway.request_middleware import BodyLimitMiddleware, RequestMiddleware
 from triagem.gateway.services import Services
 
 

@@ -14,7 +14,7 @@ from limits.strategies import MovingWindowRateLimiter
 from starlette.concurrency import run_in_threadpool
 
 from triagem.contracts.errors import DatabaseUnavailable
-from triagem.db.api_keys import ApiKey, Scope, find_key
+from triagem.db.auth import ApiKey, Scope, find_key
 from triagem.gateway.problems import ProblemError
 from triagem.gateway.services import Services
 

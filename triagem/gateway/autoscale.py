@@ -4,7 +4,7 @@ from http import HTTPStatus
 
 from fastapi import APIRouter, Depends
 
-from triagem.db.api_keys import Scope
+from triagem.db.auth import Scope
 from triagem.gateway.authentication import require_scope
 from triagem.gateway.problems import RETRY_AFTER_S, ProblemError, problem_responses
 from triagem.gateway.services import ServicesDep

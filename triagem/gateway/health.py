@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 
 from triagem.contracts.errors import TriagemError
-from triagem.db.queries import results_by_external_id
+from triagem.db.tickets.queries import results_by_external_id
 from triagem.gateway.problems import ProblemError, problem_responses
 from triagem.gateway.services import Services, ServicesDep
 from triagem.inbox.lease import live_worker_count

@@ -2,9 +2,7 @@
 
 from typing import Final
 
-from prometheus_client import Counter, Histogram, start_http_server
-
-from triagem.contracts.errors import InvalidInput
+from prometheus_client import Counter, Histogram
 
 REQUESTS: Final = Counter("triagem_http_requests", "Answered requests", ["route", "method", "status"])
 SECONDS: Final = Histogram(
@@ -24,14 +22,3 @@ def record_request(*, route: str | None, method: str, status: int, seconds: floa
     REQUESTS.labels(route, method if method in _METHODS else "other", str(status)).inc()
     SECONDS.labels(route).observe(seconds)
     TICKETS.inc(tickets)
-
-
-def expose(host: str, port: int) -> None:
-    """Serve `GET /metrics` on a separate port, without a key. Raises InvalidInput if the address cannot be used."""
-    try:
-        start_http_server(port, host)
-    except OSError as error:
-        raise InvalidInput(
-            f"metrics cannot be served on {host}, port {port} ({error.strerror}): set TRIAGEM_METRICS_HOST or "
-            "TRIAGEM_METRICS_PORT; each process needs its own port"
-        ) from None

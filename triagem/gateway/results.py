@@ -18,8 +18,8 @@ from pydantic import AfterValidator, Field, TypeAdapter
 from triagem.contracts.prediction import Band
 from triagem.contracts.result import Result, ResultPage
 from triagem.contracts.spreadsheet import csv_cell
-from triagem.db.api_keys import Scope
-from triagem.db.queries import Filters, result_pages
+from triagem.db.auth import Scope
+from triagem.db.tickets.queries import Filters, result_pages
 from triagem.gateway.authentication import require_scope
 from triagem.gateway.problems import problem_responses
 from triagem.gateway.services import ServicesDep

@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import socket
 from typing import Final
 
 import h11
@@ -9,11 +10,35 @@ import structlog
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from triagem.gateway.address import is_loopback, listen, url
+from triagem.contracts.errors import InvalidInput
 from triagem.gateway.app import create_app
-from triagem.gateway.metrics import expose
-from triagem.gateway.services import Services
-from triagem.gateway.settings import MetricsSettings
+from triagem.gateway.services import Services, is_loopback
+from triagem.process import MetricsSettings
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises InvalidInput if the address cannot be used, for example because the port is taken.
+
+    Its connections inherit TCP_NODELAY. asyncio sets it only on a socket that names its protocol, which sockets
+    accepted from `create_server` do not. A response's head and body are two writes, so without it the second write on
+    a keep-alive connection waited 40 ms for the client's delayed acknowledgement.
+    """
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        server = socket.create_server(address[:2], family=family, backlog=1024)
+    except OSError as error:
+        raise InvalidInput(
+            f"the gateway cannot listen on {host}, port {port} ({error.strerror}): stop the process that listens "
+            "there, or set TRIAGEM_GATEWAY_HOST or TRIAGEM_GATEWAY_PORT"
+        ) from None
+    server.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return server
+
+
+def url(host: str, port: int) -> str:
+    """The URL of the address."""
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
 
 log = structlog.get_logger(__name__)
 
@@ -49,8 +74,7 @@ def serve(services: Services, metrics: MetricsSettings) -> None:
         limit_concurrency=_MAX_CONNECTIONS,
         timeout_graceful_shutdown=services.settings.grace_s,
     )
-    if metrics.port:
-        expose(metrics.host, metrics.port)
+    metrics.serve()
     log.info("gateway_started", address=url(host, port))
     uvicorn.Server(config).run(sockets=[listener])
     log.info("gateway_stopped")

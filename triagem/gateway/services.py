@@ -3,17 +3,47 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from ipaddress import ip_address
 from typing import Annotated
 
 from fastapi import Depends, Request
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from triagem.db import Database
-from triagem.gateway.settings import GatewaySettings
 from triagem.inbox import Inbox
 from triagem.inbox.scaling import ScalingSettings
 from triagem.producer import Publisher
 from triagem.producer.crm import CrmConfig
 from triagem.registry import Registry
+
+
+class GatewaySettings(BaseSettings):
+    """`TRIAGEM_GATEWAY_*`."""
+
+    model_config = SettingsConfigDict(env_prefix="TRIAGEM_GATEWAY_", env_file=".env", extra="ignore")
+
+    host: str = Field(default="127.0.0.1", description="the address to listen on; 0.0.0.0 in a container")
+    port: int = Field(default=8000, ge=1, le=65535)
+    open_predict: bool | None = Field(
+        default=None, description="allow /predict without a key; default: only while listening on loopback"
+    )
+    predict_wait_s: float = Field(
+        default=2.0, ge=0, description="how long /predict waits for a result before it answers 202"
+    )
+    max_body_bytes: int = Field(default=8_388_608, ge=1024, description="a larger request body is refused with 413")
+    receive_timeout_s: float = Field(
+        default=20.0, gt=0, description="how long receiving a request's head, or its body, may take"
+    )
+    rate_limit: str = Field(default="1000/second", description="requests per key and process")
+    idempotency_s: int = Field(default=86_400, ge=1, description="how long an Idempotency-Key is remembered")
+    grace_s: int = Field(default=10, ge=0, description="how long SIGTERM waits for open requests")
+    key_cache_s: float = Field(default=10.0, ge=0, description="how long a revoked key may still be accepted")
+
+    @property
+    def predict_is_open(self) -> bool:
+        """Whether /predict needs no key."""
+        return is_loopback(self.host) if self.open_predict is None else self.open_predict
 
 
 @dataclass(frozen=True)
@@ -41,3 +71,11 @@ async def _services(request: Request) -> Services:
 
 
 ServicesDep = Annotated[Services, Depends(_services)]
+
+
+def is_loopback(host: str) -> bool:
+    """Whether the host is reachable from this machine only."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

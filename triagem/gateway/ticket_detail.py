@@ -10,12 +10,12 @@ from starlette.convertors import PathConvertor, register_url_convertor
 
 from triagem.contracts.result import TicketDetail
 from triagem.contracts.ticket import Identity, identify
-from triagem.db.api_keys import Scope
-from triagem.db.queries import find_ticket_with_history
+from triagem.db.auth import Scope
+from triagem.db.tickets.queries import find_ticket_with_history
 from triagem.gateway.authentication import require_scope
-from triagem.gateway.forget import DeletedData, forget
 from triagem.gateway.problems import ProblemError, problem_responses
 from triagem.gateway.services import ServicesDep
+from triagem.ops.forget import DeletedData, forget
 
 _PATH: Final = "/v1/tickets/"
 

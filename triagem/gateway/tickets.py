@@ -12,10 +12,10 @@ from pydantic import BaseModel, Field
 
 from triagem.contracts.errors import InvalidInput, InvalidTicket
 from triagem.contracts.ticket import Lane, Ticket, accept
-from triagem.db.api_keys import ApiKey, Scope
+from triagem.db.auth import ApiKey, Scope
 from triagem.gateway.authentication import require_scope
-from triagem.gateway.body_limit import RawBody
 from triagem.gateway.problems import ProblemError, problem_responses
+from triagem.gateway.request_middleware import RawBody
 from triagem.gateway.services import ServicesDep
 from triagem.inbox import Idempotency
 from triagem.producer.crm.payload import parse

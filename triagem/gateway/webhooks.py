@@ -7,9 +7,9 @@ import structlog
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import BaseModel, Field
 
-from triagem.db.dead_letters import insert_webhook_dead_letter
-from triagem.gateway.body_limit import RawBody
+from triagem.db.tickets.dead_letters import insert_webhook_dead_letter
 from triagem.gateway.problems import ProblemError, problem_responses
+from triagem.gateway.request_middleware import RawBody
 from triagem.gateway.services import Services, ServicesDep
 from triagem.producer import crm
 

@@ -1,5 +1,6 @@
 """Reclaims pending entries: those of workers without a lease, and our own whose reply was cut off."""
 
+from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 from typing import Any, Final, cast
 
@@ -7,9 +8,43 @@ from redis import Redis
 
 from triagem.contracts.ticket import Lane
 from triagem.inbox.client import redis_errors
-from triagem.inbox.in_progress import in_progress_key
 from triagem.inbox.lease import lease_key
-from triagem.inbox.stream import GROUP, Entry, Inbox, entries_of, quarantine_key, script, stream_key
+from triagem.inbox.stream import GROUP, PREFIX, Entry, Inbox, entries_of, quarantine_key, script, stream_key
+
+# A quarantined entry that crashed this many workers while it ran alone becomes a dead letter. Only workers whose
+# self-check had passed count.
+MAX_SOLO_CRASHES: Final = 2
+_TTL_S: Final = 86_400  # of a dead worker's marker, if no other worker reads it
+
+
+def in_progress_key(consumer: str) -> str:
+    """The hash with a worker's marker: entry ids by lane, and whether there is only one entry."""
+    return f"{PREFIX}:trial:{consumer}"
+
+
+class InProgressMarkers:
+    """Writes and clears markers. Raises InboxUnavailable; `mark` raises InboxFull when Redis is out of memory."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+
+    def mark(self, consumer: str, entries: Iterable[Entry], *, alone: bool = False) -> None:
+        """Record these entries as what `consumer` is processing; they replace the previous ones."""
+        ids: dict[Lane, list[bytes]] = {lane: [] for lane in Lane}
+        for entry in entries:
+            ids[entry.lane].append(entry.id)
+        fields: dict[Any, Any] = {str(lane): b" ".join(lane_ids) for lane, lane_ids in ids.items()}
+        fields["alone"] = int(alone)
+        with redis_errors(), self._redis.pipeline(transaction=True) as pipe:
+            pipe.hset(in_progress_key(consumer), mapping=fields)
+            pipe.expire(in_progress_key(consumer), _TTL_S)
+            pipe.execute()
+
+    def clear(self, consumer: str) -> None:
+        """Remove the marker: if this worker ends now, no entry is at fault."""
+        with redis_errors():
+            self._redis.delete(in_progress_key(consumer))
+
 
 _PAGE: Final = 1000  # a script can unpack about 8,000 ids at most
 _MAX_PENDING: Final = 10_000  # more than one worker ever holds of a lane

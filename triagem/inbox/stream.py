@@ -43,10 +43,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Idempotency:
-    """Identifies a batch when it is sent again: its `key`, the digest of its request, and the answer to repeat.
-
-    The record is kept for `ttl_s` seconds.
-    """
+    """Names a batch that may be sent again: its request digest, and the `content` to answer with for `ttl_s`."""
 
     key: str
     fingerprint: bytes

@@ -13,6 +13,7 @@ class Rule(StrEnum):
     """The comparison of accuracy that a candidate must pass, in addition to the minimum requirements."""
 
     IMPROVE = "improve"
+    GAIN = "gain"
     NON_INFERIOR = "non-inferior"
 
 
@@ -20,8 +21,8 @@ class Rule(StrEnum):
 class VersionRecord:
     """A version's test predictions, and the texts that it and its ancestors were trained on.
 
-    `predictions` and `trained_on` are keyed by the digest of the clean text. Each of `gaps` is a sentence about
-    information that could not be read.
+    `predictions` and `trained_on` are keyed by the digest of the clean text. `leaked` counts the test rows that are,
+    or nearly are, training rows. Each of `gaps` is a sentence about information that could not be read.
     """
 
     version: str
@@ -29,6 +30,7 @@ class VersionRecord:
     predictions: Mapping[str, ScoredRow]
     trained_on: AbstractSet[str]
     metrics: Mapping[str, float]
+    leaked: int = 0
     gaps: tuple[str, ...] = ()
 
     def predicted_label(self, digest: str) -> str:

@@ -9,12 +9,18 @@ from triagem.contracts.model import Manifest
 
 
 class IndexRow(BaseModel):
-    """A version's row, with the fields of the original specification."""
+    """A version's row, with the fields of the original specification and, where they matter, two of ours.
+
+    `dataset_size` counts the rows given, for training and test. `distinct_texts` counts their different texts.
+    `leaked_test_rows` were also trained on, so that the accuracy measures memorisation.
+    """
 
     date: str
     accuracy: float | None
     dataset_size: int
     path: str
+    distinct_texts: int | None = None
+    leaked_test_rows: int = 0
 
 
 _INDEX: Final = TypeAdapter(dict[str, IndexRow])
@@ -34,9 +40,11 @@ def add_versions(rows: dict[str, IndexRow], manifests: Iterable[Manifest], folde
         manifest.version: IndexRow(
             date=manifest.created_at.date().isoformat(),
             accuracy=manifest.metrics.get("accuracy"),
-            dataset_size=manifest.data.rows,
+            dataset_size=manifest.data.given or manifest.data.rows,
             path=f"{folder}/{manifest.version}/",
+            distinct_texts=manifest.data.given_texts,
+            leaked_test_rows=manifest.data.leaked,
         )
         for manifest in manifests
     }
-    return _INDEX.dump_json(rows | added, indent=2) + b"\n"
+    return _INDEX.dump_json(rows | added, indent=2, exclude_defaults=True) + b"\n"

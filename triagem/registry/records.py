@@ -15,6 +15,15 @@ from triagem.registry.decision import VersionRecord
 from triagem.registry.store import Registry
 
 
+def read_rows(registry: Registry, version: str) -> SplitDigests | None:
+    """The digests of a version's rows; None if it has no such file, as in an earlier release. Raises ModelCorrupt."""
+    content = registry.read(version, ROWS_FILE)
+    try:
+        return None if content is None else SplitDigests.model_validate_json(content)
+    except ValidationError as error:
+        raise ModelCorrupt(f"{ROWS_FILE} of {version} cannot be read: train again") from error
+
+
 def read_record(registry: Registry, version: str) -> VersionRecord:
     """A version's record, with a gap for each piece that cannot be read."""
     gaps: list[str] = []
@@ -37,6 +46,7 @@ def read_record(registry: Registry, version: str) -> VersionRecord:
         predictions={row.digest: row for row in predictions},
         trained_on=trained_on,
         metrics=manifest.metrics if manifest else {},
+        leaked=manifest.data.leaked if manifest else 0,
         gaps=tuple(gaps),
     )
 
@@ -73,11 +83,7 @@ def _lineage(registry: Registry, manifest: Manifest | None, gaps: list[str]) -> 
 
 def _read_seen_rows(registry: Registry, manifest: Manifest) -> tuple[str, ...]:
     """Digests of all rows used before the test: for training, checkpoint selection and calibration."""
-    content = registry.read(manifest.version, ROWS_FILE)
-    if content is None:
+    rows = read_rows(registry, manifest.version)
+    if rows is None:
         raise ModelCorrupt(f"{manifest.version} has no {ROWS_FILE}, which lists its training rows: train it again")
-    try:
-        rows = SplitDigests.model_validate_json(content)
-    except ValidationError as error:
-        raise ModelCorrupt(f"{manifest.version}: {ROWS_FILE} cannot be read: train again") from error
     return rows.train + rows.dev + rows.calibration

@@ -15,13 +15,13 @@ from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
+from triagem.contracts.digests import folder_digests
 from triagem.contracts.errors import InvalidInput, MissingExtra, ModelCorrupt, RegistryUnavailable, TriagemError
 from triagem.contracts.model import MANIFEST_FILE, Manifest
-from triagem.registry.digests import folder_digests
 
 
 class RemoteBackend:
-    """An fsspec store as `triagem.registry.backend.StorageBackend`.
+    """An fsspec store as `triagem.registry.local.StorageBackend`.
 
     Copies are stored in `<cache>/<digest of the manifest>/<version>/`: keyed by content, so that a version of
     the same name in another registry is never mistaken for this one.

@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from triagem.contracts.digests import folder_digests
 from triagem.contracts.errors import InvalidInput, ModelCorrupt, NoModel
 from triagem.contracts.model import (
     CURRENT_FILE,
@@ -26,14 +28,23 @@ from triagem.contracts.model import (
     Manifest,
 )
 from triagem.registry import index
-from triagem.registry.backend import StorageBackend
-from triagem.registry.digests import file_digest, folder_digests
-from triagem.registry.local import LocalBackend
+from triagem.registry.local import LocalBackend, StorageBackend
 from triagem.registry.promotions import Promotion, PromotionReason, parse_log, rollback_target
 from triagem.registry.remote import RemoteBackend
-from triagem.registry.settings import RegistrySettings
 
-__all__ = ["Registry", "file_digest", "folder_digests"]
+
+class RegistrySettings(BaseSettings):
+    """The registry's location, and the cache for copies from a remote store."""
+
+    model_config = SettingsConfigDict(env_prefix="TRIAGEM_", env_file=".env", extra="ignore")
+
+    registry_url: str = Field(
+        default="./models", description="a folder, as a path or file://, or a URL that fsspec knows: s3://, gs://, …"
+    )
+    registry_cache: Path = Field(
+        default=Path("~/.cache/triagem/models"), description="for a remote registry; may be emptied at any time"
+    )
+
 
 FIRST_VERSION: Final = "v1.0.0"
 
@@ -126,7 +137,7 @@ class Registry:
         try:
             return CurrentModel.model_validate_json(self._backend.read(CURRENT_FILE))
         except FileNotFoundError:
-            raise NoModel(f"no current model in {self._backend.name}: run `triagem train DATA_DIR`") from None
+            raise NoModel(f"no current model in {self._backend.name}: {self._next_step()}") from None
         except (OSError, ValidationError) as error:
             raise ModelCorrupt(
                 f"{self._backend.name}/{CURRENT_FILE} cannot be read ({type(error).__name__})"
@@ -135,7 +146,7 @@ class Registry:
     def promote(self, version: str, reason: PromotionReason | None = None) -> CurrentModel:
         """Verify a version's files, make it current with a new epoch, and log the reason.
 
-        Does not run the gate; `triagem.registry.promote.promote_through_gate` does.
+        Does not run the gate; `triagem.registry.promotions.promote_through_gate` does.
         """
         self.verify(version)
         with self._backend.lock():
@@ -188,6 +199,16 @@ class Registry:
         except OSError as error:
             where = f"{self._backend.name}/{version}/{MANIFEST_FILE}"
             raise ModelCorrupt(f"{where} cannot be read ({type(error).__name__}): train again") from error
+
+    def _next_step(self) -> str:
+        """The next step without a current version."""
+        if not (versions := self.versions()):
+            return "run `triagem train DATA_DIR`"
+        command = f"`triagem models promote {versions[-1]}`"
+        return (
+            f'{versions[-1]} is registered but not current; {command} runs the gate, with --force --reason "…" it '
+            "promotes the version whatever the gate decides"
+        )
 
     def _set_current(self, version: str, reason: PromotionReason) -> CurrentModel:
         try:

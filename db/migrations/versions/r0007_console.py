@@ -1,6 +1,6 @@
 """Console: lexemes of each text, the queue of texts to index, and login sessions. Accessible to writers only.
 
-Only adds tables. Tickets that a worker of an earlier revision writes meanwhile are queued by `db.catch_up`.
+Only adds tables. Tickets that a worker of an earlier revision writes meanwhile are queued by `triagem.db.upgrade`.
 """
 
 import sqlalchemy as sa

@@ -10,7 +10,7 @@ from triagem.cli.output import Format, as_mapping, print_rows
 from triagem.contracts.errors import InvalidInput, NotConfigured
 
 if TYPE_CHECKING:
-    from triagem.alerts.rules_file import AlertRules
+    from triagem.notify.alert_rules import AlertRules
 
 alerts = typer.Typer(
     no_args_is_help=True, help="Alerts on low-confidence tickets and system alerts: list, check rules, test."
@@ -18,11 +18,6 @@ alerts = typer.Typer(
 
 _Form = Annotated[Format, typer.Option("--format", help="Output format.")]
 _CONDITIONS = ("kinds", "labels", "sources", "bands", "under", "every_s")
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    app.add_typer(alerts, name="alerts")
 
 
 @alerts.command("list")
@@ -42,7 +37,7 @@ def list_(
 
     Example: `triagem alerts list --kind drift --format json`
     """
-    from triagem.db.alerts import undelivered_alerts
+    from triagem.db.outbox.alerts import undelivered_alerts
 
     with servers.database() as database:
         rows = [as_mapping(alert) for alert in undelivered_alerts(database, kind=kind, limit=limit)]
@@ -94,10 +89,10 @@ def try_(
     """
     from datetime import UTC, datetime
 
-    from triagem.alerts.notify import channel_sender
-    from triagem.alerts.rendering import build_test_message
-    from triagem.outgoing import Delivered
-    from triagem.outgoing.send import Sender
+    from triagem.notify import Delivered
+    from triagem.notify.alert_rendering import build_test_message
+    from triagem.notify.alerts import channel_sender
+    from triagem.notify.send import Sender
 
     rules = _rules(None)
     targets = {name: target for name, target in rules.targets.items() if name.partition(".")[0] == rule}
@@ -116,7 +111,7 @@ def try_(
 
 
 def _rules(file: Path | None) -> "AlertRules":
-    from triagem.alerts.rules_file import AlertSettings, from_environment, load
+    from triagem.notify.alert_rules import AlertSettings, from_environment, load
 
     if file is None and AlertSettings().alerts_file is None:
         raise NotConfigured(

@@ -1,4 +1,4 @@
-"""`triagem backlog`: queue depth and age, worker states, the scaling signal and a one-line diagnosis."""
+"""`triagem backlog`, `pause` and `resume`: the state of the inbox and its workers, and stopping them."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -11,16 +11,11 @@ from triagem.cli import servers
 from triagem.cli.output import console, print_json
 from triagem.contracts.errors import InboxUnavailable
 from triagem.contracts.ticket import Lane
-from triagem.inbox import Depth, InboxSettings
+from triagem.inbox import Depth, InboxSettings, desired
 from triagem.inbox.desired import paused
 from triagem.inbox.lease import worker_states
 from triagem.inbox.scaling import NoSignal, ScalingSettings
 from triagem.inbox.scaling_signal import scaling_signal
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command()(backlog)
 
 
 def backlog(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
@@ -96,3 +91,21 @@ def diagnose(
         "draining": total,
     }
     return next((text for text, holds in diagnoses.items() if holds), "idle: no tickets in the inbox")
+
+
+def pause() -> None:
+    """Make all workers finish their current window and fetch no more tickets.
+
+    Example: `triagem pause`
+    """
+    desired.pause(servers.inbox().redis)
+    console.print("paused: tickets stay in the inbox until `triagem resume`", highlight=False)
+
+
+def resume() -> None:
+    """Let workers fetch tickets again.
+
+    Example: `triagem resume`
+    """
+    desired.resume(servers.inbox().redis)
+    console.print("resumed")

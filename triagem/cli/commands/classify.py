@@ -11,11 +11,6 @@ from triagem.contracts.errors import InvalidInput
 from triagem.contracts.text import clean
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command()(classify)
-
-
 def classify(
     text: Annotated[str, typer.Argument(help="A text, a file with one text per line, or `-` for standard input.")],
     *,

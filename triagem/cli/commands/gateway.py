@@ -7,11 +7,6 @@ import typer
 from triagem.cli import servers
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command()(gateway)
-
-
 def gateway(
     *,
     host: Annotated[str | None, typer.Option(help="Address to listen on; default: TRIAGEM_GATEWAY_HOST.")] = None,
@@ -25,7 +20,8 @@ def gateway(
 
     Example: `TRIAGEM_REDIS_URL=redis://… TRIAGEM_DATABASE_URL=postgresql://… triagem gateway --host 0.0.0.0`
     """
-    from triagem.gateway.settings import GatewaySettings, MetricsSettings
+    from triagem.gateway.services import GatewaySettings
+    from triagem.process import MetricsSettings
 
     overrides: dict[str, Any] = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
     settings = GatewaySettings(**overrides)
@@ -35,7 +31,7 @@ def gateway(
             raise typer.Exit(1)
         return
     if with_parent:
-        from triagem.cli.parent_watch import end_with_parent
+        from triagem.cli.processes import end_with_parent
 
         end_with_parent()
     from triagem.gateway.serve import serve

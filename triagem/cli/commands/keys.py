@@ -14,11 +14,6 @@ _COLUMNS = ("id", "name", "scopes", "created_at", "revoked_at")
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    app.add_typer(keys, name="keys")
-
-
 @keys.command()
 def create(
     name: Annotated[str, typer.Argument(help="Name that identifies the key's user in `triagem keys list`.")],
@@ -36,7 +31,7 @@ def create(
 
     Example: `KEY=$(triagem keys create shop --scope enqueue --scope read)`
     """
-    from triagem.db.api_keys import Scope
+    from triagem.db.auth import Scope
 
     if unknown := set(scope) - set(Scope):
         raise typer.BadParameter(
@@ -45,7 +40,7 @@ def create(
     if not name.strip() or not name.isprintable() or len(name) > 100:
         raise typer.BadParameter("expected 1 to 100 printable characters", param_hint="NAME")
     database = servers.database()
-    from triagem.db.api_keys import create_key
+    from triagem.db.auth import create_key
 
     with database:
         key, secret = create_key(database, name, map(Scope, scope))
@@ -64,7 +59,7 @@ def list_(*, as_json: _Json = False) -> None:
     Example: `triagem keys list`
     """
     database = servers.database()
-    from triagem.db.api_keys import list_keys
+    from triagem.db.auth import list_keys
 
     with database:
         rows = [as_mapping(key) | {"scopes": sorted(key.scopes)} for key in list_keys(database)]
@@ -87,7 +82,7 @@ def revoke(
     Example: `triagem keys revoke 3`
     """
     database = servers.database()
-    from triagem.db.api_keys import revoke_key
+    from triagem.db.auth import revoke_key
 
     with database:
         revoked = revoke_key(database, key_id)

@@ -1,21 +1,16 @@
-"""`triagem models`: lists and shows the model versions of the registry."""
+"""`triagem models`: lists, shows, compares and promotes the model versions of the registry."""
 
 from typing import Annotated
 
 import typer
 
-from triagem.cli.commands import promote
-from triagem.cli.output import Format, console, print_json, print_rows
+from triagem.cli.model_reports import print_gate_decision
+from triagem.cli.output import Format, as_mapping, console, print_json, print_rows
 from triagem.contracts.errors import NoModel
 from triagem.registry import Registry, RegistrySettings
+from triagem.registry.decision import Reject, Rule
 
 models = typer.Typer(no_args_is_help=True, help="Model versions: list, show, compare, promote, rollback.")
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    promote.register(models)
-    app.add_typer(models, name="models")
 
 
 def _registry() -> Registry:
@@ -36,18 +31,24 @@ def list_(*, form: Annotated[Format, typer.Option("--format", help="Output forma
     rows = []
     for version in registry.versions():
         manifest = registry.manifest(version)
+        accuracy: float | str | None = manifest.metrics.get("accuracy")
+        if manifest.data.leaked and form is Format.TABLE and accuracy is not None:
+            accuracy = f"{accuracy} (leaked)"
         rows.append(
             {
                 "version": version,
                 "current": "*" if version == current else "",
                 "trained": manifest.created_at,
                 "rows": manifest.data.rows,
-                "accuracy": manifest.metrics.get("accuracy"),
+                "texts": manifest.data.texts,
+                "accuracy": accuracy,
+                "leaked": manifest.data.leaked,
                 "labels": ", ".join(manifest.labels),
                 "base": manifest.base,
             }
         )
-    print_rows(rows, ("version", "current", "trained", "rows", "accuracy", "labels", "base"), form)
+    leaked = () if form is Format.TABLE else ("leaked",)
+    print_rows(rows, ("version", "current", "trained", "rows", "texts", "accuracy", *leaked, "labels", "base"), form)
 
 
 @models.command()
@@ -60,7 +61,7 @@ def show(
 
     Example: `triagem models show v1.0.0`
     """
-    from triagem.cli.version_report import load_report, print_version
+    from triagem.cli.model_reports import load_report, print_version
 
     registry = _registry()
     manifest, folder = registry.verify(version), registry.folder(version)
@@ -69,3 +70,89 @@ def show(
         print_json({"manifest": manifest, "report": report})
     else:
         print_version(manifest, report, folder, console)
+
+
+_RULE = typer.Option(
+    "--rule",
+    help="`improve`: accuracy at least 0.02 higher, and significantly so; `gain`: more than 0.02 higher, perhaps by "
+    "chance; `non-inferior`: at most 0.01 lower.",
+)
+_JSON = typer.Option("--json", help="Print figures and reasons as JSON.")
+
+
+@models.command()
+def compare(
+    version: Annotated[str, typer.Argument(help="e.g. v1.1.0")],
+    other: Annotated[str | None, typer.Argument(help="Default: the current version.")] = None,
+    *,
+    rule: Annotated[Rule, _RULE] = Rule.IMPROVE,
+    as_json: Annotated[bool, _JSON] = False,
+) -> None:
+    """Show what the promotion gate would decide about a version. Changes nothing.
+
+    Example: `triagem models compare v1.1.0 v1.0.0`
+    """
+    from triagem.registry.promote import evaluate_version
+
+    decision = evaluate_version(_registry(), version, other, rule)
+    if as_json:
+        print_json(decision)
+    else:
+        print_gate_decision(decision, console)
+
+
+@models.command()
+def promote(
+    version: Annotated[str, typer.Argument(help="e.g. v1.1.0")],
+    *,
+    rule: Annotated[Rule, _RULE] = Rule.IMPROVE,
+    force: Annotated[
+        bool, typer.Option("--force", help="Promote even if the gate rejects it; recorded in the promotion log.")
+    ] = False,
+    reason: Annotated[str | None, typer.Option(help="Required with --force; recorded in the promotion log.")] = None,
+    as_json: Annotated[bool, _JSON] = False,
+) -> None:
+    """Make a version current if it passes the gate. Running workers load it in the background, then switch.
+
+    The gate compares both versions' predictions on test rows that neither was trained on. Exit status 1: rejected.
+
+    Example: `triagem models promote v1.1.0 --rule non-inferior`
+    """
+    from triagem.registry.promote import promote_through_gate
+
+    if force != bool(reason and reason.strip()):
+        raise typer.BadParameter("--force and --reason must be given together: the log records why")
+    registry = _registry()
+    if not force and _is_current(registry, version):
+        if as_json:
+            print_json({"decision": None, "current": registry.current().model_dump(), "forced": False})
+        else:
+            console.print(f"{version} is already current", highlight=False)
+        return
+    decision, current = promote_through_gate(registry, version, rule, force=reason)
+    if as_json:
+        print_json(as_mapping(decision) | {"current": current and current.model_dump(), "forced": force})
+    else:
+        print_gate_decision(decision, console)
+        if current:
+            forced = ", by force" if isinstance(decision, Reject) else ""
+            console.print(f"{current.version} is current (epoch {current.epoch}){forced}", highlight=False)
+    if current is None:
+        raise typer.Exit(1)
+
+
+@models.command()
+def rollback(*, reason: Annotated[str, typer.Option(help="Recorded in the promotion log.")] = "") -> None:
+    """Make the previously current version current again. Repeating it goes further back.
+
+    Example: `triagem models rollback --reason "misses refunds"`
+    """
+    current = _registry().rollback(reason)
+    console.print(f"{current.version} is current (epoch {current.epoch})", highlight=False)
+
+
+def _is_current(registry: Registry, version: str) -> bool:
+    try:
+        return registry.current().version == version
+    except NoModel:
+        return False

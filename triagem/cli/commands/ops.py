@@ -1,15 +1,10 @@
-"""`triagem ops`: the worker for background tasks outside the ticket pipeline, without torch."""
+"""`triagem ops` and `triagem beat`: background tasks outside the ticket pipeline, and their schedule."""
 
 from typing import Annotated
 
 import typer
 
 from triagem.cli import servers
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command()(ops)
 
 
 def ops(
@@ -26,7 +21,7 @@ def ops(
 
     Example: `TRIAGEM_REDIS_URL=redis://… TRIAGEM_DATABASE_URL=postgresql://… triagem ops`
     """
-    from triagem.worker.settings import OpsSettings
+    from triagem.ops.settings import OpsSettings
 
     settings = OpsSettings()
     if check:
@@ -35,26 +30,24 @@ def ops(
         check_heartbeat("TRIAGEM_OPS_HEARTBEAT_FILE", settings.ops_heartbeat_file)
         return
     if with_parent:
-        from triagem.cli.parent_watch import end_with_parent
+        from triagem.cli.processes import end_with_parent
 
         end_with_parent()
-    from triagem.alerts.monitor import MonitorSettings
-    from triagem.alerts.rules_file import AlertSettings
-    from triagem.alerts.rules_file import from_environment as alert_rules
+    from triagem.notify.alert_rules import AlertSettings
+    from triagem.notify.alert_rules import from_environment as alert_rules
+    from triagem.notify.monitor import MonitorSettings
+    from triagem.ops.run import run_worker
     from triagem.producer.crm import crm_from_environment
-    from triagem.producer.reclassify.settings import ReclassifySettings
     from triagem.registry import RegistrySettings
     from triagem.trainer.settings import DueSettings
-    from triagem.worker.ops import run
 
     # The tasks read these settings later: load them now, so that an error is reported at startup.
     DueSettings()
-    ReclassifySettings()
     AlertSettings()
     alert_rules()
     MonitorSettings()
     crm = crm_from_environment()
-    status = run(
+    status = run_worker(
         broker_url=servers.broker_url(),
         redis_url=servers.redis_url(),
         database_url=servers.database_url(),
@@ -63,3 +56,19 @@ def ops(
         targets=crm.targets,
     )
     raise typer.Exit(status)
+
+
+def beat(*, with_parent: Annotated[bool, typer.Option("--with-parent", hidden=True)] = False) -> None:
+    """Schedule the daily tasks of `triagem ops`, at TRIAGEM_DRIFT_AT and TRIAGEM_TRAINING_DUE_AT. Run one process.
+
+    Example: `TRIAGEM_REDIS_URL=redis://… TRIAGEM_TIMEZONE=America/Sao_Paulo triagem beat`
+    """
+    from triagem.ops.run import run_beat
+    from triagem.ops.settings import OpsSettings
+
+    settings = OpsSettings()
+    if with_parent:
+        from triagem.cli.processes import end_with_parent
+
+        end_with_parent()
+    run_beat(broker_url=servers.broker_url(), settings=settings)

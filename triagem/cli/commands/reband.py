@@ -16,15 +16,10 @@ from triagem.contracts.prediction import Band
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from triagem.db.reband import RebandGroup
-    from triagem.worker.thresholds import EffectiveThresholds
+    from triagem.db.runs.reband import RebandGroup
+    from triagem.ops.reband import EffectiveThresholds
 
 log = structlog.get_logger(__name__)
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command()(reband)
 
 
 def reband(
@@ -48,10 +43,10 @@ def reband(
     Example: `triagem reband --review-under 0.8 --dry-run`
     """
     database = servers.database()
-    from triagem.db.reband import reband
+    from triagem.db.runs.reband import reband
+    from triagem.ops.reband import effective_thresholds
     from triagem.registry import Registry, RegistrySettings
     from triagem.worker.settings import WorkerSettings
-    from triagem.worker.thresholds import effective_thresholds
 
     settings = WorkerSettings() if review_under is None else WorkerSettings(review_threshold=review_under)
     start = parse_time(since, "--since")

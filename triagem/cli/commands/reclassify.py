@@ -22,11 +22,6 @@ _Until = Annotated[
 ]
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    app.add_typer(reclassify, name="reclassify")
-
-
 @reclassify.command()
 def start(
     *,
@@ -49,8 +44,8 @@ def start(
     Example: `triagem reclassify start --model v1.1.0 --shadow --where source=zendesk,since=2026-10-01`
     """
     from triagem.db import runs
-    from triagem.db.run_pages import count_tickets
-    from triagem.producer.reclassify.run_filters import parse_run_filters
+    from triagem.db.runs.pages import count_tickets
+    from triagem.ops.reclassify import parse_run_filters
 
     registry, timezone = _registry(), _timezone()
     current = registry.current()
@@ -180,7 +175,7 @@ def diff(
     Example: `triagem reclassify diff 7 --format csv`
     """
     from triagem.cli.run_diff import print_run_diff
-    from triagem.db.run_diff import diff_run
+    from triagem.db.runs.diff import diff_run
 
     with servers.database() as database:
         run = _find(database, run_id)
@@ -235,12 +230,12 @@ def _registry() -> Any:
 
 
 def _timezone() -> str:
-    from triagem.worker.settings import OpsSettings
+    from triagem.ops.settings import OpsSettings
 
     return OpsSettings().timezone
 
 
 def _next(until: str | None, timezone: str) -> datetime | None:
-    from triagem.producer.reclassify.settings import next_occurrence
+    from triagem.ops.settings import next_occurrence
 
     return next_occurrence(until, timezone, datetime.now(UTC))

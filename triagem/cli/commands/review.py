@@ -12,8 +12,14 @@ import typer
 from triagem.cli import servers
 from triagem.cli.commands.review_results import accuracy, export
 from triagem.cli.output import Format, as_mapping, console, errors, print_json, print_rows, printable
-from triagem.cli.review_session.languages import Language, terminal_language
-from triagem.cli.review_session.names import UNCLEAR, label_name, require_known_label, reviewer_name
+from triagem.cli.review_session.messages import (
+    UNCLEAR,
+    Language,
+    label_name,
+    require_known_label,
+    reviewer_name,
+    terminal_language,
+)
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.ticket import identify
 from triagem.registry import Registry, RegistrySettings
@@ -23,6 +29,8 @@ if TYPE_CHECKING:
     from triagem.db.reviews import ReviewTask
 
 review = typer.Typer()
+review.command()(accuracy)
+review.command()(export)
 
 _Reviewer = Annotated[str | None, typer.Option(help="Name of the reviewer; default: the login name.")]
 _Days = Annotated[int, typer.Option(min=1, max=36_500, help="Only texts received in the last DAYS days.")]
@@ -30,13 +38,6 @@ _Share = Annotated[
     float, typer.Option(min=0, max=1, help="Share of texts drawn at random, confident predictions included.")
 ]
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    review.command()(accuracy)
-    review.command()(export)
-    app.add_typer(review, name="review")
 
 
 @review.callback(invoke_without_command=True)

@@ -2,18 +2,56 @@
 
 from __future__ import annotations
 
+import csv
+import json
+import os
+import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import asdict, fields
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
 from triagem.cli import servers
 from triagem.cli.output import Format, as_mapping, console, errors, parse_time, print_json, print_rows, progress
-from triagem.contracts.errors import ModelCorrupt
+from triagem.contracts.errors import InvalidInput, ModelCorrupt
 from triagem.contracts.model import ROWS_FILE, SplitDigests
+from triagem.db.reviews.agreed_labels import LabelledExample
 from triagem.registry import Registry, RegistrySettings
+
+
+def write(target: str, examples: Iterable[LabelledExample], *, as_csv: bool) -> None:
+    """Write to a file that only its owner can read, since it contains customers' texts; `-` is standard output."""
+    if target == "-":
+        _write(sys.stdout, examples, as_csv=as_csv)
+        return
+    path = Path(target)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+            _write(file, examples, as_csv=as_csv)
+        partial.replace(path)
+    except OSError as error:
+        raise InvalidInput(f"{target}: {error.strerror}") from None
+    finally:
+        with suppress(OSError):
+            partial.unlink()
+
+
+def _write(file: TextIO, examples: Iterable[LabelledExample], *, as_csv: bool) -> None:
+    if as_csv:
+        table = csv.DictWriter(file, [field.name for field in fields(LabelledExample)], lineterminator="\n")
+        table.writeheader()
+        table.writerows(asdict(example) for example in examples)
+        return
+    for example in examples:
+        row = {name: value for name, value in asdict(example).items() if value is not None}
+        file.write(json.dumps(row, ensure_ascii=False) + "\n")
+
 
 if TYPE_CHECKING:
     from triagem.db.reviews import AccuracyEstimate, StratumAccuracy
@@ -80,8 +118,8 @@ def export(
     start, (test, unknown) = parse_time(since, "--since"), _test_rows()
     counts = Counter[str]()
     with servers.database() as database, progress(errors) as bar:
-        from triagem.cli.training_export import write
-        from triagem.db.agreed_labels import Exclusion, LabelledExample, labelled_examples
+        from triagem.cli.commands.review_results import write
+        from triagem.db.reviews.agreed_labels import Exclusion, LabelledExample, labelled_examples
 
         task = bar.add_task("texts", total=None)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,26 +12,104 @@ from rich.console import Console
 from rich.progress import Progress, TaskID
 from rich.table import Table
 
-from triagem.cli.gate_report import print_gate_decision
+from triagem.cli.model_reports import print_gate_decision
 from triagem.cli.output import console, errors, print_json, progress
-from triagem.cli.training_check import print_training_check
-from triagem.registry.decision import Reject
+from triagem.contracts.errors import InvalidInput
+from triagem.registry.decision import Promote
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from triagem.registry import Registry
+    from triagem.trainer import TrainSettings
+    from triagem.trainer.evaluate.baseline import LabelError
+
+_MAX_SHOWN = 5
+_LEAKAGE = (
+    "--allow-leakage: if test rows are also training rows, no score counts and the gate cannot promote the version"
+)
+_UNVERIFIED = "(add --promote-unverified to make it current nevertheless)"
+_NEXT = "classify with it: `triagem classify TEXT_OR_FILE`"
+
+
+def print_training_check(
+    data: Path,
+    registry: Registry,
+    settings: TrainSettings,
+    *,
+    parent: str | None,
+    allow_leakage: bool,
+    as_json: bool,
+) -> None:
+    """Print what a training would use. Raises InvalidInput, after printing, if training would reject the rows."""
+    from triagem.trainer.data.audit import refuse_leaks
+    from triagem.trainer.data.near_duplicates import distinct_rows
+    from triagem.trainer.data.prepare import prepare
+    from triagem.trainer.evaluate.baseline import label_errors
+
+    with errors.status("comparing the rows"):
+        prepared = prepare(data, registry, settings, parent=parent, allow_leakage=True)
+    with errors.status("looking for label errors"):
+        suspected = label_errors(prepared.parts.train, prepared.labels, seed=settings.seed)
+    rejection = None
+    try:
+        if not allow_leakage:
+            refuse_leaks(prepared.audit)
+    except InvalidInput as error:
+        rejection = error
+    parts = {part: getattr(prepared.parts, part) for part in ("train", "dev", "calibration", "test")}
+    sizes = {part: dict(Counter(row.label for row in rows)) for part, rows in parts.items()}
+    texts = {part: len(distinct_rows(rows)) for part, rows in parts.items()}
+    if as_json:
+        print_json(
+            {
+                "labels": prepared.labels,
+                "rejected": str(rejection) if rejection else None,
+                "parts": sizes,
+                "texts": texts,
+                "audit": prepared.audit,
+                "notes": prepared.notes,
+                "label_errors": suspected,
+            }
+        )
+    else:
+        for note in prepared.notes:
+            console.print(f"  {note}", markup=False, highlight=False)
+        console.print(_table(sizes, texts, prepared.labels))
+        if suspected:
+            console.print(f"  {_describe(suspected)}", markup=False, highlight=False)
+    if rejection:
+        raise rejection
+
+
+def _describe(suspected: Sequence[LabelError]) -> str:
+    first = "; ".join(f"{row.where} {row.label}, probably {row.suggested_label}" for row in suspected[:_MAX_SHOWN])
+    more = "; … (all with --json)" if len(suspected) > _MAX_SHOWN else ""
+    return f"{len(suspected)} training rows may have a wrong label, judging by the other rows: {first}{more}"
+
+
+def _table(sizes: dict[str, dict[str, int]], texts: dict[str, int], labels: tuple[str, ...]) -> Table:
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("part")
+    for column in (*labels, "rows", "texts"):
+        table.add_column(column.replace("[", r"\["), justify="right")
+    for part, count in sizes.items():
+        counts = (*(count.get(label, 0) for label in labels), sum(count.values()), texts[part])
+        table.add_row(part, *map(str, counts))
+    return table
+
 
 if TYPE_CHECKING:
     from triagem.registry import Registry
     from triagem.trainer import TrainingReport, TrainSettings
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command()(train)
-
-
 def train(
     data: Annotated[
         Path,
         typer.Argument(
-            help="Folder with train.jsonl (prompt, completion) and, optionally, dev, calibration and test files."
+            help="A file of training rows (JSON lines or CSV; prompt, completion), or a folder with train.jsonl and, "
+            "optionally, dev, calibration and test files."
         ),
     ],
     *,
@@ -59,7 +138,19 @@ def train(
         bool, typer.Option("--class-weights", help="Weight rare labels higher; this distorts confidences.")
     ] = False,
     promote: Annotated[bool, typer.Option(help="Make the version current if it passes the gate.")] = True,
-    allow_leakage: Annotated[bool, typer.Option(help="Train even if test rows are also training rows.")] = False,
+    allow_leakage: Annotated[
+        bool,
+        typer.Option(
+            "--allow-leakage", help="Train even if test rows are also training rows; then no score of it counts."
+        ),
+    ] = False,
+    promote_unverified: Annotated[
+        bool,
+        typer.Option(
+            "--promote-unverified",
+            help="With --allow-leakage: make the version current although the gate rejects it; recorded in the log.",
+        ),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Fine-tune a BERT, calibrate it, compare it with a baseline, register it, and promote it through the gate.
@@ -73,6 +164,8 @@ def train(
 
     if base and parent:
         raise typer.BadParameter("use either --base or --from: training starts from one model")
+    if promote_unverified and not (allow_leakage and promote):
+        raise typer.BadParameter("--promote-unverified needs --allow-leakage: any other version is up to the gate")
     changes: dict[str, Any] = {} if folds is None else {"folds": folds}
     changes |= {"class_weights": "balanced"} if class_weights else {}
     registry = Registry(RegistrySettings().registry_url)
@@ -81,6 +174,8 @@ def train(
     if check:
         print_training_check(data, registry, settings, parent=parent, allow_leakage=allow_leakage, as_json=as_json)
         return
+    if allow_leakage:
+        errors.print(_LEAKAGE, "" if promote_unverified else _UNVERIFIED, highlight=False, soft_wrap=True)
     report = fine_tune(
         data,
         registry,
@@ -90,6 +185,7 @@ def train(
         parent=parent,
         promote=promote,
         allow_leakage=allow_leakage,
+        promote_unverified=promote_unverified,
     )
     if as_json:
         print_json(report)
@@ -107,6 +203,7 @@ def fine_tune(
     parent: str | None = None,
     promote: bool = True,
     allow_leakage: bool = False,
+    promote_unverified: bool = False,
 ) -> TrainingReport:
     """Train with a progress bar on `screen`."""
     from triagem.trainer import train
@@ -122,6 +219,7 @@ def fine_tune(
             parent=parent,
             promote=promote,
             allow_leakage=allow_leakage,
+            promote_unverified=promote_unverified,
         )
 
 
@@ -142,7 +240,8 @@ def print_report(report: TrainingReport, screen: Console) -> None:
     for note in report.notes:
         screen.print(f"  {note}", markup=False, highlight=False)
     assessment, baseline = report.assessment, report.assessment.baseline
-    table = Table(title=f"{report.manifest.version} on {assessment.overall.rows} test rows", title_justify="left")
+    screen.print(f"{report.manifest.version} on {assessment.title}", style="italic", highlight=False)
+    table = Table()
     table.add_column("macro-F1")
     for column in ("all", *assessment.by_lang):
         table.add_column(column, justify="right")
@@ -151,6 +250,8 @@ def print_report(report: TrainingReport, screen: Console) -> None:
             slices = (scores.overall, *scores.by_lang.values())
             table.add_row(name, *(f"{part.metrics['macro_f1'].value:.3f}" for part in slices))
     screen.print(table)
+    if assessment.warning:
+        screen.print(assessment.warning, style="red", highlight=False, soft_wrap=True)
     if baseline and not baseline.beaten:
         screen.print(baseline.sentence, style="yellow", highlight=False)
     before, after = assessment.before_calibration, assessment.overall
@@ -165,10 +266,12 @@ def print_report(report: TrainingReport, screen: Console) -> None:
     if report.gate:
         print_gate_decision(report.gate, screen)
         version = report.manifest.version
-        if isinstance(report.gate, Reject):
-            command = f"triagem models promote {version} --force --reason …"
-            outcome = f"registered but not current; to promote it anyway: {command}"
+        if isinstance(report.gate, Promote):
+            outcome = f"{version} is current; {_NEXT}"
+        elif report.unverified:
+            outcome = f"{version} is current, unverified; {_NEXT}"
         else:
-            outcome = f"{version} is current"
+            command = f"triagem models promote {version} --force --reason …"
+            outcome = f"registered but not current; to promote it anyway: `{command}`"
         screen.print(f"  {outcome}", markup=False, highlight=False, soft_wrap=True)
     screen.print(f"  details: `triagem models show {report.manifest.version}`", highlight=False)

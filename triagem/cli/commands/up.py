@@ -10,17 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from triagem.cli.output import console
+from triagem.cli.output import StepTimer, console
 from triagem.cli.servers import STACK_FOLDER
-from triagem.cli.step_timer import StepTimer
 
 if TYPE_CHECKING:
     from triagem.cli.stack import Endpoints
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command()(up)
 
 
 def up(
@@ -58,8 +52,8 @@ def up(
 
 def check_gateway_address() -> str:
     """The gateway's URL. Raises InvalidInput if its address cannot be bound, before anything is started."""
-    from triagem.gateway.address import listen, url
-    from triagem.gateway.settings import GatewaySettings
+    from triagem.gateway.serve import listen, url
+    from triagem.gateway.services import GatewaySettings
 
     settings = GatewaySettings()
     listen(settings.host, settings.port).close()
@@ -73,8 +67,7 @@ def run_processes(endpoints: Endpoints, *, workers: int, services: Sequence[str]
     """
     from concurrent.futures import ThreadPoolExecutor
 
-    from triagem.cli.processes import WorkerProcess
-    from triagem.cli.restart_policy import WorkerSlot
+    from triagem.cli.processes import WorkerProcess, WorkerSlot
     from triagem.worker.settings import WorkerSettings
 
     stopping = threading.Event()
@@ -100,7 +93,7 @@ def run_processes(endpoints: Endpoints, *, workers: int, services: Sequence[str]
 
     commands = {f"worker-{index}": "worker" for index in range(workers)}
     commands |= {service: service for service in services}
-    first_port = WorkerSettings().metrics_port
+    first_port = WorkerSettings().metrics.port
     if first_port:  # each process needs its own port; beat serves no metrics
         exporters = [name for name in commands if name != "beat"]
         ports |= {name: first_port + index for index, name in enumerate(exporters)}

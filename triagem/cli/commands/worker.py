@@ -10,11 +10,6 @@ import typer
 from triagem.cli import servers
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command()(worker)
-
-
 def worker(
     *,
     check: Annotated[
@@ -42,7 +37,7 @@ def worker(
         check_heartbeat("TRIAGEM_HEARTBEAT_FILE", settings.heartbeat_file, need_ready=ready)
         return
     if with_parent:
-        from triagem.cli.parent_watch import end_with_parent
+        from triagem.cli.processes import end_with_parent
 
         end_with_parent()
     if gpus or processes > 1:

@@ -3,10 +3,9 @@
 It only starts the servers: it runs no migrations, workers or gateway.
 """
 
-from triagem.cli.stack.errors import StackFailed
+from triagem.cli.stack.files import StackFailed
 from triagem.cli.stack.local import LocalStack, running
-from triagem.cli.stack.logins import ensure_reader_login, ensure_writer_login
-from triagem.cli.stack.postgres import PostgresServer
+from triagem.cli.stack.postgres import PostgresServer, ensure_reader_login, ensure_writer_login
 from triagem.cli.stack.state import Endpoints
 from triagem.cli.stack.valkey import ValkeyServer
 

@@ -1,18 +1,26 @@
-"""Creates files and folders that only their owner may read, regardless of the umask.
+"""Private files and folders, whatever the umask, and the kernel locks on files that tell which server runs.
 
 Links are never followed: root writes in folders that other users can reach.
 """
 
+import fcntl
 import os
 import stat
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from io import BufferedWriter
 from pathlib import Path
-from typing import Final, Literal
+from typing import IO, Final, Literal
 
-from triagem.cli.stack.errors import StackFailed
+from triagem.contracts.errors import NotRetryable
 
 PRIVATE: Final = 0o700
 TRAVERSABLE: Final = 0o711  # other users may pass through, not list
+
+
+class StackFailed(NotRetryable):
+    """A local server could not be started, stopped or reached. The message names it and what to do."""
 
 
 def claim_folder(folder: Path, mode: int) -> None:
@@ -39,3 +47,43 @@ def write_private(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     draft.replace(path)
+
+
+def wait_until(ready: Callable[[], bool], seconds: float) -> bool:
+    """Wait at most `seconds` for `ready` to return True; return its last value."""
+    deadline = time.monotonic() + seconds
+    while not (is_ready := ready()) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return is_ready
+
+
+def acquire(file: IO[bytes], *, shared: bool = False) -> bool:
+    """Try to acquire the lock without waiting; return whether it succeeded. Closing the file releases the lock."""
+    try:
+        fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def is_held(path: Path) -> bool:
+    """Whether a process holds the exclusive lock. Tries a shared lock, so that concurrent checks do not clash."""
+    try:
+        with path.open("rb") as file:
+            return not acquire(file, shared=True)
+    except FileNotFoundError:
+        return False
+
+
+def release(file: IO[bytes]) -> None:
+    """Release the lock even if a fork of this process still has the file open."""
+    fcntl.flock(file, fcntl.LOCK_UN)
+
+
+@contextmanager
+def exclusive(path: Path, seconds: float) -> Iterator[None]:
+    """Hold the lock during a block. Raises StackFailed if another process keeps it for longer than `seconds`."""
+    with open_private(path, "ab") as file:
+        if not wait_until(lambda: acquire(file), seconds):
+            raise StackFailed(f"another process has locked {path} for {seconds:.0f} s: let it finish, or stop it")
+        yield

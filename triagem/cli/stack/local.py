@@ -13,9 +13,8 @@ from io import BufferedWriter
 from pathlib import Path
 from typing import Final
 
-from triagem.cli.stack import locks, ports
-from triagem.cli.stack.errors import StackFailed
-from triagem.cli.stack.files import PRIVATE, TRAVERSABLE, claim_folder, open_private
+from triagem.cli.stack import files, state
+from triagem.cli.stack.files import PRIVATE, TRAVERSABLE, StackFailed, claim_folder, open_private
 from triagem.cli.stack.postgres import PostgresServer
 from triagem.cli.stack.server import START_TIMEOUT_S, Server
 from triagem.cli.stack.state import Endpoints, Secrets, load_ports, load_secrets, save_ports
@@ -61,7 +60,7 @@ class LocalStack:
         """
         with _os_errors(self.folder):
             claim_folder(self.folder, PRIVATE if os.geteuid() else TRAVERSABLE)
-            with locks.exclusive(self.folder / "lock", START_TIMEOUT_S):
+            with files.exclusive(self.folder / "lock", START_TIMEOUT_S):
                 self._join()
                 try:
                     self._start_servers()
@@ -74,7 +73,7 @@ class LocalStack:
         """Stop the servers, also those a killed process left running, unless another process still uses them."""
         with _os_errors(self.folder):
             if self._exists:
-                with locks.exclusive(self.folder / "lock", START_TIMEOUT_S):
+                with files.exclusive(self.folder / "lock", START_TIMEOUT_S):
                     self._leave()
 
     def erase(self) -> None:
@@ -127,7 +126,7 @@ class LocalStack:
         saved = self._load_ports()
         for server in self._servers:
             if not server.alive:
-                server.port = ports.choose_port(server.port)
+                server.port = state.choose_port(server.port)
             save_ports(self.folder, saved := saved | {server.name: server.port})
             server.start()
 
@@ -135,13 +134,13 @@ class LocalStack:
         if self._users_file is None:
             self._users_file = open_private(self.folder / "users", "ab")
             # Never blocked: whoever locks this file exclusively, in `_leave`, holds `lock` as the caller does.
-            locks.acquire(self._users_file, shared=True)
+            files.acquire(self._users_file, shared=True)
 
     def _leave(self) -> None:
         with self._users_file or open_private(self.folder / "users", "ab") as users, ExitStack() as cleanup:
             self._users_file = None
-            cleanup.callback(locks.release, users)
-            if locks.acquire(users):
+            cleanup.callback(files.release, users)
+            if files.acquire(users):
                 for server in self._servers:
                     cleanup.callback(server.stop)
 

@@ -13,10 +13,9 @@ from pathlib import Path
 from signal import SIGKILL, Signals
 from typing import ClassVar, Final
 
-from triagem.cli.stack import locks, ports
-from triagem.cli.stack.account import RunAs
-from triagem.cli.stack.errors import StackFailed
-from triagem.cli.stack.files import PRIVATE, TRAVERSABLE, claim_folder, open_private
+from triagem.cli.stack import files, state
+from triagem.cli.stack.binaries import RunAs
+from triagem.cli.stack.files import PRIVATE, TRAVERSABLE, StackFailed, claim_folder, open_private
 
 START_TIMEOUT_S: Final = 60.0  # after a crash, the server may have to replay a log before it answers
 ENVIRONMENT: Final = {"LC_ALL": "C.UTF-8", "TZ": "UTC", "PATH": os.defpath}  # our own environment is not inherited
@@ -30,7 +29,7 @@ class Server(ABC):
 
     def __init__(self, home: Path, port: int | None, run_as: RunAs) -> None:
         self.home = home
-        self.port = port or ports.choose_port()
+        self.port = port or state.choose_port()
         self.log = home / "server.log"
         self._alive = home / "alive"
         self._run_as = run_as
@@ -55,12 +54,12 @@ class Server(ABC):
     @property
     def alive(self) -> bool:
         """Whether the server, or any process it forked, still runs."""
-        return locks.is_held(self._alive)
+        return files.is_held(self._alive)
 
     @property
     def pid(self) -> int | None:
         """The process id, None unless the server is alive."""
-        if self.alive and locks.wait_until(lambda: self._alive.stat().st_size > 0, 1):
+        if self.alive and files.wait_until(lambda: self._alive.stat().st_size > 0, 1):
             return int(self._alive.read_text())
         return None
 
@@ -93,7 +92,7 @@ class Server(ABC):
     def _launch(self) -> None:
         with open_private(self._alive, "ab") as alive, open_private(self.log, "ab") as log:
             # A concurrent `is_held` takes the lock for a moment, hence the wait.
-            if not locks.wait_until(lambda: locks.acquire(alive), 1):
+            if not files.wait_until(lambda: files.acquire(alive), 1):
                 raise StackFailed(f"another process is starting {self.name} in {self.home}: wait for it")
             alive.truncate(0)
             self._child = subprocess.Popen(
@@ -114,7 +113,7 @@ class Server(ABC):
             raise StackFailed(f"file locks do not work in {self.home}: choose a folder on a local disk")
 
     def _wait_until_ready(self) -> None:
-        if locks.wait_until(lambda: not self.alive or self.is_ready(), START_TIMEOUT_S) and self.alive:
+        if files.wait_until(lambda: not self.alive or self.is_ready(), START_TIMEOUT_S) and self.alive:
             return
         problem = f"did not answer within {START_TIMEOUT_S:.0f} s" if self.alive else "did not start"
         tail = " | ".join(self.log.read_text(errors="replace").splitlines()[-3:])
@@ -125,7 +124,7 @@ class Server(ABC):
             if pid := self.pid:
                 with suppress(ProcessLookupError):
                     os.kill(pid, number)
-            if locks.wait_until(lambda: not self.alive, seconds):
+            if files.wait_until(lambda: not self.alive, seconds):
                 break
         else:
             raise StackFailed(f"{self.name} does not stop: kill process {self.pid} by hand, then try again")

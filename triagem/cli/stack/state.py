@@ -1,15 +1,16 @@
-"""State of the stack that is kept between runs: passwords in secrets.json, ports in stack.json."""
+"""State of the stack that is kept between runs: passwords and ports; and the choice of free ports."""
 
 import hmac
 import json
 import re
 import secrets
+import socket
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Final
 from urllib.parse import urlsplit
 
-from triagem.cli.stack.errors import StackFailed
-from triagem.cli.stack.files import write_private
+from triagem.cli.stack.files import StackFailed, write_private
 
 
 @dataclass(frozen=True, repr=False)
@@ -74,3 +75,26 @@ def load_ports(folder: Path) -> dict[str, int]:
 def save_ports(folder: Path, ports: dict[str, int]) -> None:
     """Save the ports. Called before the servers listen, so that a crash in between does not lose a server."""
     write_private(folder / "stack.json", json.dumps(ports))
+
+
+LOOPBACK: Final = "127.0.0.1"
+
+
+def is_free(port: int) -> bool:
+    """Whether a server could listen on `port` now; a port in TIME_WAIT counts as free."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError:
+            return False
+    return True
+
+
+def choose_port(saved: int | None = None) -> int:
+    """The saved port if it is free, else a free one picked by the kernel."""
+    if saved and is_free(saved):
+        return saved
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        return int(probe.getsockname()[1])

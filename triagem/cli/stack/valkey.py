@@ -10,12 +10,10 @@ from typing import Final
 
 from redis import AuthenticationError, Redis, RedisError
 
-from triagem.cli.stack.account import RunAs
-from triagem.cli.stack.binaries import valkey_server
-from triagem.cli.stack.errors import StackFailed
-from triagem.cli.stack.files import write_private
-from triagem.cli.stack.ports import LOOPBACK
+from triagem.cli.stack.binaries import RunAs, valkey_server
+from triagem.cli.stack.files import StackFailed, write_private
 from triagem.cli.stack.server import Server
+from triagem.cli.stack.state import LOOPBACK
 
 # `dir .` is the folder it is launched in, so that no unusual path needs quoting; it logs to stdout.
 CONFIG: Final = """\

@@ -13,9 +13,9 @@ from starlette.staticfiles import StaticFiles
 from triagem.contracts.errors import InvalidInput, NoModel, Retryable, TriagemError
 from triagem.gateway.authentication import Authenticator
 from triagem.gateway.console import login, models, operations, overview, review, ticket, tickets
+from triagem.gateway.console.overview import ThroughputMeter
 from triagem.gateway.console.render import STATIC, redirect, render_page
 from triagem.gateway.console.session import FormRefused, LoginNeeded
-from triagem.gateway.console.throughput import ThroughputMeter
 from triagem.gateway.problems import ProblemError
 from triagem.gateway.services import Services
 

@@ -7,8 +7,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 from starlette.concurrency import run_in_threadpool
 
-from triagem.db import console_sessions
-from triagem.db.api_keys import Scope
+from triagem.db.auth import SESSION_LIFETIME, Scope, begin_session, end_session
 from triagem.gateway.authentication import Authenticator
 from triagem.gateway.console.render import redirect, render_page
 from triagem.gateway.console.session import CONSOLE_SCOPES, COOKIE, Form, Visitor, require_visitor, set_cookie
@@ -40,15 +39,15 @@ async def log_in(request: Request, services: ServicesDep, form: Form) -> Respons
         return render_page(request, "login.html", status=HTTPStatus.UNAUTHORIZED, next=target, error=error)
     # Only to console pages: browsers take `//host` and `/\\host` as another host.
     response = redirect(target if target.startswith("/console/") else "/console/")
-    token = await run_in_threadpool(console_sessions.begin, services.database, key)
-    set_cookie(request, response, COOKIE, token, max_age_s=int(console_sessions.LIFETIME.total_seconds()))
+    token = await run_in_threadpool(begin_session, services.database, key)
+    set_cookie(request, response, COOKIE, token, max_age_s=int(SESSION_LIFETIME.total_seconds()))
     return response
 
 
 @router.post("/logout")
 def log_out(request: Request, services: ServicesDep, _: Annotated[Visitor, Depends(require_visitor())]) -> Response:
     """End the session on every gateway."""
-    console_sessions.end(services.database, request.cookies[COOKIE])
+    end_session(services.database, request.cookies[COOKIE])
     response = redirect("/console/login")
     set_cookie(request, response, COOKIE, "", max_age_s=0)
     return response

@@ -159,6 +159,7 @@ MESSAGES: Final[dict[str, tuple[str, str]]] = {
     ),
     "rule": ("Rule", "Regra"),
     "rule_improve": ("significant improvement of at least 0.02", "melhora significativa de pelo menos 0,02"),
+    "rule_gain": ("gain of more than 0.02, which may be chance", "ganho de mais de 0,02, que pode ser acaso"),
     "rule_non_inferior": ("not worse by more than 0.01", "no máximo 0,01 pior"),
     "recall_of": ("recall of {label}", "recall de {label}"),
     "nll": ("log loss", "log loss"),

@@ -39,7 +39,7 @@ class _Bin(BaseModel):
 
 
 class ReportView(BaseModel):
-    """The parts of a version's `report.json` that its page shows. `triagem.trainer.report` writes the file."""
+    """The parts of a version's `report.json` that its page shows. `trainer.evaluate.report` defines the file."""
 
     labels: tuple[str, ...]
     overall: _Slice

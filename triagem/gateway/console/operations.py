@@ -6,12 +6,13 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from triagem.contracts.errors import InvalidInput
-from triagem.db.console_queries import newest_alerts, newest_runs
-from triagem.db.dead_letters import delete_dead_letters, list_dead_letters
+from triagem.db.outbox.alerts import newest_alerts
+from triagem.db.runs import newest_runs
+from triagem.db.tickets.dead_letters import delete_dead_letters, list_dead_letters
 from triagem.gateway.console.render import address, redirect, render_page
 from triagem.gateway.console.session import Admin, Form, Reader
-from triagem.gateway.replay import replay
 from triagem.gateway.services import ServicesDep
+from triagem.ops.replay import replay
 
 _MAX_DEAD_LETTERS: Final = 100
 _FLASH_KEYS: Final = {"replayed", "dropped", "not_replayed"}

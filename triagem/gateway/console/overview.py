@@ -1,5 +1,8 @@
 """`/console/overview`: backlog, throughput, workers, current model, recent results and alerts. Refreshes itself."""
 
+import time
+from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,15 +14,41 @@ from fastapi.responses import Response
 from triagem.contracts.errors import NoModel
 from triagem.contracts.model import Manifest
 from triagem.contracts.ticket import Lane
-from triagem.db.console_queries import newest_alerts, recent_tickets
+from triagem.db.outbox.alerts import newest_alerts
+from triagem.db.tickets.queries import recent_tickets
 from triagem.gateway.console import charts
-from triagem.gateway.console.labels import known_labels
 from triagem.gateway.console.render import render_page
 from triagem.gateway.console.session import Reader
-from triagem.gateway.console.throughput import ThroughputMeter
+from triagem.gateway.console.tickets import known_labels
 from triagem.gateway.services import Services, ServicesDep
+from triagem.inbox import Inbox
 from triagem.inbox.desired import paused
 from triagem.inbox.lease import worker_states
+
+_MIN_SPAN_S: Final = 3.0
+_MAX_SPAN_S: Final = 120.0
+
+
+class ThroughputMeter:
+    """Readings of the last two minutes, shared by all visitors of this gateway."""
+
+    def __init__(self, inbox: Inbox, clock: Callable[[], float] = time.monotonic) -> None:
+        self._inbox = inbox
+        self._clock = clock
+        self._readings: deque[tuple[float, int]] = deque()
+
+    def per_second(self) -> float | None:
+        """The rate since the oldest reading; None if that is under three seconds old. Raises InboxUnavailable."""
+        now, acked = self._clock(), sum(self._inbox.acked(lane) for lane in Lane)
+        if self._readings and self._readings[-1][1] > acked:  # Redis was emptied
+            self._readings.clear()
+        while self._readings and self._readings[0][0] < now - _MAX_SPAN_S:
+            self._readings.popleft()
+        if not self._readings or now - self._readings[-1][0] >= 1:
+            self._readings.append((now, acked))
+        since, before = self._readings[0]
+        return (acked - before) / (now - since) if now - since >= _MIN_SPAN_S else None
+
 
 _MAX_TICKETS: Final = 5000
 ALARM: Final = 0.2  # from the original specification: more than a fifth below the threshold

@@ -9,14 +9,24 @@ from fastapi.responses import Response
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.text import plain
 from triagem.contracts.ticket import identify
-from triagem.db.console_queries import assigned_task, last_review
-from triagem.db.review_sampling import ReviewTask, lease_disputed_task
-from triagem.db.reviews import ReviewRejected, draw_tasks, record_review, undo_review
-from triagem.gateway.console.labels import known_labels
+from triagem.db.reviews import (
+    ReviewRejected,
+    ReviewTask,
+    assigned_task,
+    draw_tasks,
+    last_review,
+    lease_disputed_task,
+    record_review,
+    undo_review,
+)
 from triagem.gateway.console.render import address, redirect, render_page
 from triagem.gateway.console.session import Form, Reviewer
 from triagem.gateway.console.shortcuts import KeyboardShortcuts, ReviewAction
+from triagem.gateway.console.tickets import known_labels
 from triagem.gateway.services import Services, ServicesDep
+
+# A letter, used unless a label starts with it, and a key that always works.
+
 
 _MAX_AGE: Final = timedelta(days=30)
 _MAX_SKIPPED: Final = 50

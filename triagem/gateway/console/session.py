@@ -9,11 +9,10 @@ from typing import Annotated, Final
 from urllib.parse import parse_qsl
 
 from fastapi import Depends, Request
+from fastapi.responses import Response
 from starlette.concurrency import run_in_threadpool
-from starlette.responses import Response
 
-from triagem.db import console_sessions
-from triagem.db.api_keys import ApiKey, Scope
+from triagem.db.auth import ApiKey, Scope, find_session_key
 from triagem.gateway.problems import ProblemError
 from triagem.gateway.services import ServicesDep
 
@@ -73,7 +72,7 @@ def require_visitor(scope: Scope | None = None) -> Callable[..., Awaitable[Visit
 
     async def check(request: Request, services: ServicesDep) -> Visitor:
         cookie = request.cookies.get(COOKIE)
-        key = await run_in_threadpool(console_sessions.find, services.database, cookie) if cookie else None
+        key = await run_in_threadpool(find_session_key, services.database, cookie) if cookie else None
         if key is None or cookie is None:
             raise LoginNeeded
         # Derived from the cookie, which scripts and other sites cannot read.

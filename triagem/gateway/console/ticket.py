@@ -13,13 +13,12 @@ from triagem.contracts.errors import InvalidInput
 from triagem.contracts.result import TicketDetail
 from triagem.contracts.text import plain
 from triagem.contracts.ticket import Identity, identify
-from triagem.db.api_keys import Scope
-from triagem.db.console_queries import current_digest
-from triagem.db.queries import find_ticket_with_history
+from triagem.db.auth import Scope
 from triagem.db.reviews import ReviewRejected, record_review
-from triagem.gateway.console.labels import known_labels
+from triagem.db.tickets.queries import current_digest, find_ticket_with_history
 from triagem.gateway.console.render import address, redirect, render_page
 from triagem.gateway.console.session import Form, Reader, Reviewer, Visitor
+from triagem.gateway.console.tickets import known_labels
 from triagem.gateway.problems import ProblemError
 from triagem.gateway.services import Services, ServicesDep
 

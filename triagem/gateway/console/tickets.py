@@ -1,5 +1,6 @@
 """`/console/tickets`: filtered tickets, newest first, in pages. All state is in the URL."""
 
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, date, datetime
 from typing import Annotated, Final
@@ -7,14 +8,23 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
+from triagem.contracts.errors import NoModel
 from triagem.contracts.prediction import Band
 from triagem.contracts.text import clean
-from triagem.db.console_queries import text_previews
-from triagem.db.queries import Filters, list_results
-from triagem.gateway.console.labels import known_labels
+from triagem.db.reviews import reviewed_labels
+from triagem.db.tickets.queries import Filters, list_results, text_previews
 from triagem.gateway.console.render import render_page
 from triagem.gateway.console.session import Reader
-from triagem.gateway.services import ServicesDep
+from triagem.gateway.services import Services, ServicesDep
+
+
+def known_labels(services: Services) -> list[str]:
+    """The current model's labels, then labels that reviewers added."""
+    known = list[str]()
+    with suppress(NoModel):
+        known += services.registry.manifest(services.registry.current().version).labels
+    return [*dict.fromkeys([*known, *reviewed_labels(services.database)])]
+
 
 _PAGE_SIZE: Final = 50
 _SCAN_LIMIT: Final = 10_000  # keeps a page under 0.2 s even if nothing matches; "Older" continues from there

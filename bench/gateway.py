@@ -1,0 +1,177 @@
+"""`python -m bench gateway`: tickets over HTTP at a fixed rate, on a temporary stack.
+
+Open-loop load: a request is due at its time whether the previous one was answered or not, and its latency counts from
+when it was due. So requests that were delayed by a stalled gateway are included in its latency.
+"""
+
+import asyncio
+import json
+import socket
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+
+from bench.harness import BenchFailed
+from bench.machine import describe_machine
+from triagem.cli.commands.up import prepare_database
+from triagem.cli.processes import WorkerProcess
+from triagem.cli.stack import Endpoints, LocalStack
+from triagem.cli.stack.state import choose_port
+from triagem.db import Database
+from triagem.db.auth import Scope, create_key
+
+CONNECTIONS = 32
+_SEQUENCE = count()
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """A load: requests per second and tickets per request; with 0 tickets, requests to the no-op route."""
+
+    name: str
+    per_s: float
+    tickets: int
+
+
+LOADS = (
+    Load("no-op route", 500, 0),
+    Load("single tickets", 500, 1),
+    Load("tickets in batches of 100", 50, 100),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LoadResult:
+    """The result of a load: answered requests and tickets per second, milliseconds from due to answered."""
+
+    load: str
+    offered_per_s: float
+    requests_per_s: float
+    tickets_per_s: float
+    p50_ms: float
+    p99_ms: float
+    failed: int
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayBenchmark:
+    """Output of `--json`. `p99_vs_noop`: p99 of single tickets divided by that of the no-op route."""
+
+    machine: dict[str, str]
+    connections: int
+    seconds: float
+    rows: list[LoadResult]
+    p99_vs_noop: float
+
+
+def run(texts: Sequence[str], *, seconds: float, rounds: int, on_progress: Callable[[str], None]) -> GatewayBenchmark:
+    """Run the loads in turn, `rounds` times for `seconds` each; returns each load's round with the median p99."""
+    results: dict[str, list[LoadResult]] = {load.name: [] for load in LOADS}
+    with _gateway() as (port, key):
+        for round_number in range(rounds):
+            for load in LOADS if round_number % 2 == 0 else reversed(LOADS):
+                on_progress(load.name)
+                requests = [_request(load, key, texts) for _ in range(round(load.per_s * seconds))]
+                results[load.name].append(asyncio.run(_run_load(load, port, requests)))
+    rows = [sorted(runs, key=lambda result: result.p99_ms)[len(runs) // 2] for runs in results.values()]
+    return GatewayBenchmark(
+        machine=describe_machine(torch.device("cpu")),
+        connections=CONNECTIONS,
+        seconds=seconds,
+        rows=rows,
+        p99_vs_noop=statistics.median(
+            single.p99_ms / noop.p99_ms
+            for noop, single in zip(results[LOADS[0].name], results[LOADS[1].name], strict=True)
+        ),
+    )
+
+
+@contextmanager
+def _gateway() -> Iterator[tuple[int, str]]:
+    """Start a gateway; returns its port and a key. Without a worker: only the intake of tickets is measured."""
+    with TemporaryDirectory(prefix="triagem-bench-") as folder:
+        stack = LocalStack(Path(folder) / "stack")
+        endpoints = stack.start()
+        try:
+            prepare_database(endpoints)
+            with Database(endpoints.database_url) as database:
+                _, key = create_key(database, "bench", [Scope.ENQUEUE])
+            port = choose_port()
+            with started_gateway(endpoints, Path(folder) / "gateway.log", port):
+                yield port, key
+        finally:
+            stack.erase()
+
+
+@contextmanager
+def started_gateway(endpoints: Endpoints, file: Path, port: int, **more: str) -> Iterator[None]:
+    """Start a gateway process and wait until it listens on the port."""
+    settings = {"TRIAGEM_GATEWAY_PORT": str(port), "TRIAGEM_GATEWAY_RATE_LIMIT": "100000/second", **more}
+    with WorkerProcess(endpoints, file, "gateway", **settings) as process:
+        end = time.monotonic() + 60
+        while process.exit_status is None and time.monotonic() < end:
+            try:
+                socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            except OSError:
+                time.sleep(0.05)
+            else:
+                yield
+                return
+        raise BenchFailed(f"the gateway did not start: {process.exit_reason()}")
+
+
+def _request(load: Load, key: str, texts: Sequence[str]) -> bytes:
+    if not load.tickets:
+        return b"GET /health/live HTTP/1.1\r\nHost: bench\r\n\r\n"
+    numbers = [next(_SEQUENCE) for _ in range(load.tickets)]
+    rows = [{"source": "bench", "external_id": str(number), "text": texts[number % len(texts)]} for number in numbers]
+    body = json.dumps(rows if load.tickets > 1 else rows[0], ensure_ascii=False).encode()
+    head = (
+        "POST /v1/tickets HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n"
+        f"Authorization: Bearer {key}\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+async def _run_load(load: Load, port: int, requests: Sequence[bytes]) -> LoadResult:
+    """Send all requests; each connection takes the next one that is due."""
+    waits: list[float] = []
+    failed = 0
+    queue = iter(enumerate(requests))
+    began = time.perf_counter() + 0.1
+
+    async def connection() -> None:
+        nonlocal failed
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for index, request in queue:
+            due = began + index / load.per_s
+            if (early := due - time.perf_counter()) > 0:
+                await asyncio.sleep(early)
+            writer.write(request)
+            if await _status(reader) >= 300:
+                failed += 1
+            waits.append(time.perf_counter() - due)
+        writer.close()
+
+    await asyncio.gather(*(connection() for _ in range(CONNECTIONS)))
+    elapsed = time.perf_counter() - began
+    cuts = statistics.quantiles(waits, n=100)
+    answered = (len(waits) - failed) / elapsed
+    return LoadResult(
+        load.name, load.per_s, answered, answered * load.tickets, cuts[49] * 1000, cuts[98] * 1000, failed
+    )
+
+
+async def _status(reader: asyncio.StreamReader) -> int:
+    """The status of a response, after reading its body to the end."""
+    head = (await reader.readuntil(b"\r\n\r\n")).lower()
+    if b"content-length:" in head:
+        await reader.readexactly(int(head.partition(b"content-length:")[2].split(b"\r\n")[0]))
+    return int(head.split()[1])

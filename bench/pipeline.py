@@ -1,0 +1,115 @@
+"""`python -m bench pipe`: the cost of the pipeline around the engine."""
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from bench.harness import BenchStack
+from bench.machine import describe_machine
+from bench.model import BenchModel
+from bench.timing import Measurement
+from triagem.engine.classify import LoadedModel, classify, load
+
+BATCH_S = 0.02  # latency of `bench.noop_engines:fixed_latency`
+_SHARE_S = 20.0  # if shorter, the worker's first and last windows would dominate
+_CHUNK = 256
+_LARGE = 90_000  # below the bulk lane's high-water mark: no worker drains it
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineBenchmark:
+    """Output of `--json`. Tickets per second of one worker process; milliseconds from put to a committed row."""
+
+    machine: dict[str, str]
+    tickets: int
+    enqueued_per_s: float
+    enqueued_large_per_s: float
+    noop_engine_per_s: Measurement
+    celery_batches_per_s: Measurement | None
+    ratio_vs_celery_batches: float | None
+    idle_ms: Measurement
+    live_behind_bulk_ms: Measurement
+    live_wait_batches: float  # in addition to the idle time and its own micro-batch
+    engine_alone_per_s: Measurement
+    with_engine_per_s: Measurement
+    share_of_engine: float
+
+
+def run(
+    stack: BenchStack,
+    model: BenchModel,
+    texts: Sequence[str],
+    *,
+    tickets: int,
+    rounds: int,
+    on_progress: Callable[[str], None],
+) -> PipelineBenchmark:
+    """Run the benchmark; `on_progress` gets each step. `model` is the current version of the stack's registry."""
+    ours: list[float] = []
+    theirs: list[float] = []
+    enqueued: list[float] = []
+    for round_number in range(rounds):
+        on_progress(f"drain, round {round_number + 1}")
+        stack.clear()
+        enqueued.append(stack.enqueue(texts, tickets))
+        with stack.worker("bench.noop_engines:noop"):
+            ours.append(stack.drain_rate(tickets))
+        stack.clear()
+        if (rate := stack.celery_batches_per_s(texts)) is not None:
+            theirs.append(rate)
+    on_progress("time from put to row")
+    stack.clear()
+    with stack.worker("bench.noop_engines:noop"):
+        stack.put_to_row_ms(texts[0])  # waits until the worker has started
+        idle = [stack.put_to_row_ms(text) for text in texts[:50]]
+    stack.clear()
+    stack.enqueue(texts, 20_000)
+    with stack.worker("bench.noop_engines:fixed_latency"):
+        stack.put_to_row_ms(texts[0])
+        behind = [stack.put_to_row_ms(text) for text in texts[:50]]
+    on_progress("a large file")
+    stack.clear()
+    large = stack.enqueue(texts, _LARGE)
+    loaded = load(model.folder)
+    classify(loaded, texts[:32])
+    alone, with_engine = list[float](), list[float]()
+    for round_number in range(rounds):
+        on_progress(f"share of the engine, round {round_number + 1}")
+        alone.append(_alone_per_s(loaded, texts))
+        number = int(alone[-1] * _SHARE_S)
+        stack.clear()
+        stack.enqueue(texts, number)
+        with stack.worker("triagem.engine.classify:load"):
+            with_engine.append(stack.drain_rate(number))
+    return PipelineBenchmark(
+        machine=describe_machine(loaded.device),
+        tickets=tickets,
+        enqueued_per_s=statistics.median(enqueued),
+        enqueued_large_per_s=large,
+        noop_engine_per_s=_measurement(ours),
+        celery_batches_per_s=_measurement(theirs) if theirs else None,
+        ratio_vs_celery_batches=statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
+        if theirs
+        else None,
+        idle_ms=_measurement(idle),
+        live_behind_bulk_ms=_measurement(behind),
+        live_wait_batches=(statistics.median(behind) - statistics.median(idle)) / 1000 / BATCH_S - 1,
+        engine_alone_per_s=_measurement(alone),
+        with_engine_per_s=_measurement(with_engine),
+        share_of_engine=statistics.median(a / b for a, b in zip(with_engine, alone, strict=True)),
+    )
+
+
+def _alone_per_s(loaded: LoadedModel, texts: Sequence[str]) -> float:
+    """Texts per second of the engine alone, repeating the texts."""
+    done, began = 0, time.perf_counter()
+    while (spent := time.perf_counter() - began) < _SHARE_S:
+        chunk = texts[done % len(texts) :][:_CHUNK]
+        classify(loaded, chunk)
+        done += len(chunk)
+    return done / spent
+
+
+def _measurement(values: Sequence[float]) -> Measurement:
+    return Measurement(statistics.median(values), min(values), max(values), len(values))

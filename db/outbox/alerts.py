@@ -1,0 +1,93 @@
+"""System alerts (drift, retraining due), and lists of alerts.
+
+The statement in `triagem.db.tickets.window` writes the alerts of single tickets.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import text
+
+from triagem.db.connect import Database
+
+DRIFT: Final = "drift"
+RETRAINING_DUE: Final = "retraining-due"
+LOW_CONFIDENCE: Final = "low-confidence"
+RUN_ENDED: Final = "run-ended"
+# Checked every minute by a task that beat schedules.
+MONITOR_KINDS: Final = ("unsure-share", "error-rate", "latency", "memory", "oldest-ticket", "no-worker")
+ALERT_KINDS: Final = frozenset({LOW_CONFIDENCE, DRIFT, RETRAINING_DUE, RUN_ENDED, *MONITOR_KINDS})
+
+_RAISE: Final = text("""
+INSERT INTO alerts (kind, key, detail) VALUES (:kind, :key, CAST(:detail AS jsonb)) ON CONFLICT (kind, key) DO NOTHING
+""")
+_UNDELIVERED: Final = text("""
+SELECT a.id, a.kind, coalesce(a.key, t.source || ' ' || t.external_id) AS about, a.band, a.confidence, a.detail,
+  a.created_at
+FROM alerts a LEFT JOIN tickets t ON t.id = a.ticket_id
+WHERE a.delivered_at IS NULL AND (CAST(:kind AS text) IS NULL OR a.kind = :kind) ORDER BY a.id DESC LIMIT :limit
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class UndeliveredAlert:
+    """An alert that is not delivered yet. `about` is a ticket, or the key of a system alert."""
+
+    id: int
+    kind: str
+    about: str
+    band: str | None
+    confidence: float | None
+    detail: Mapping[str, Any] | None
+    created_at: datetime
+
+
+def raise_alert(database: Database, kind: str, key: str, detail: Mapping[str, Any]) -> bool:
+    """Raise an alert that does not concern a single ticket; False if this kind and key already have one.
+
+    Args:
+        key: identifies the event: one alert per kind and key.
+        detail: the values behind the alert, for its readers.
+    """
+    with database.autocommit() as connection:
+        row = {"kind": kind, "key": key, "detail": json.dumps(dict(detail))}
+        return connection.execute(_RAISE, row).rowcount > 0
+
+
+def undelivered_alerts(database: Database, *, kind: str | None = None, limit: int) -> list[UndeliveredAlert]:
+    """Undelivered alerts, newest first."""
+    with database.autocommit() as connection:
+        return [
+            UndeliveredAlert(**row)
+            for row in connection.execute(_UNDELIVERED, {"kind": kind, "limit": limit}).mappings()
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class AlertSummary:
+    """An alert, delivered or not. `about` is a ticket, named by `source` and `external_id`, or a key."""
+
+    kind: str
+    about: str
+    source: str | None
+    external_id: str | None
+    confidence: float | None
+    summary: str | None
+    created_at: datetime
+    delivered_at: datetime | None
+
+
+_NEWEST: Final = text("""
+SELECT a.kind, coalesce(a.key, t.source || ' ' || t.external_id), t.source, t.external_id, a.confidence,
+  a.detail->>'summary' AS summary, a.created_at, a.delivered_at
+FROM alerts a LEFT JOIN tickets t ON t.id = a.ticket_id ORDER BY a.id DESC LIMIT :limit
+""")
+
+
+def newest_alerts(database: Database, *, limit: int) -> list[AlertSummary]:
+    """The newest alerts."""
+    with database.autocommit() as connection:
+        return [AlertSummary(*row) for row in connection.execute(_NEWEST, {"limit": limit})]

@@ -1,0 +1,157 @@
+"""Statistics of recent live tickets (INV-24), the monitor's state between checks, and row counts for Prometheus."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import text
+
+from triagem.db.connect import Database
+
+
+@dataclass(frozen=True, slots=True)
+class LiveStats:
+    """The live tickets of a time window: number classified, number of these that are unsure, number of dead letters.
+
+    `p95_s` is the 95th percentile of the time from put to row over `latency_samples` tickets: those that arrived
+    while a worker was running.
+    """
+
+    tickets: int
+    unsure: int
+    dead_letters: int
+    latency_samples: int = 0
+    p95_s: float | None = None
+
+
+# percentile_disc: a latency that a ticket really had.
+_LIVE: Final = text("""
+SELECT count(*) AS tickets, count(*) FILTER (WHERE confidence < :unsure_below) AS unsure,
+  (SELECT count(*) FROM dead_letters WHERE lane = 'live' AND died_at > :since) AS dead_letters,
+  count(*) FILTER (WHERE classified_at - make_interval(secs => latency_s) > :worker_since) AS latency_samples,
+  percentile_disc(0.95) WITHIN GROUP (ORDER BY latency_s)
+    FILTER (WHERE classified_at - make_interval(secs => latency_s) > :worker_since) AS p95_s
+FROM predictions WHERE latency_s IS NOT NULL AND classified_at > :since
+""")
+
+
+def live_stats(database: Database, *, since: datetime, worker_since: datetime, unsure_below: float) -> LiveStats:
+    """Statistics of live tickets since a time.
+
+    Args:
+        worker_since: since when a worker has been running; tickets that waited for one say nothing about its speed.
+        unsure_below: a lower confidence counts as unsure.
+    """
+    values = {"since": since, "worker_since": worker_since, "unsure_below": unsure_below}
+    with database.autocommit() as connection:
+        return LiveStats(**connection.execute(_LIVE, values).mappings().one())
+
+
+@dataclass(frozen=True, slots=True)
+class MonitorState:
+    """State of one alert kind: open since when, results of the last checks (`True`: bad), and the last bad check."""
+
+    open_since: datetime | None = None
+    recent: tuple[bool, ...] = ()
+    checked_at: datetime | None = None
+    last_bad_at: datetime | None = None
+
+
+_ALL: Final = text("SELECT kind, open_since, recent, checked_at, last_bad_at FROM monitor_states")
+# Of two concurrent checks only one is stored: the other no longer finds the `checked_at` that it read.
+_SAVE: Final = text("""
+WITH saved AS (
+  INSERT INTO monitor_states AS s (kind, open_since, recent, checked_at, last_bad_at)
+  VALUES (:kind, :open_since, :recent, :checked_at, :last_bad_at)
+  ON CONFLICT (kind) DO UPDATE SET open_since = excluded.open_since, recent = excluded.recent,
+    checked_at = excluded.checked_at, last_bad_at = excluded.last_bad_at
+  WHERE s.checked_at = CAST(:previously_checked_at AS timestamptz)
+  RETURNING kind
+)
+INSERT INTO alerts (kind, key, detail) SELECT kind, :key, CAST(:detail AS jsonb) FROM saved
+WHERE CAST(:key AS text) IS NOT NULL ON CONFLICT (kind, key) DO NOTHING
+""")
+
+
+def monitor_states(database: Database) -> dict[str, MonitorState]:
+    """The saved states by kind."""
+    with database.autocommit() as connection:
+        rows = connection.execute(_ALL).all()
+    return {
+        kind: MonitorState(since, tuple(recent), checked_at, last_bad_at)
+        for kind, since, recent, checked_at, last_bad_at in rows
+    }
+
+
+def save_monitor_state(
+    database: Database,
+    kind: str,
+    previous: MonitorState,
+    new: MonitorState,
+    *,
+    key: str | None,
+    detail: Mapping[str, Any] | None = None,
+) -> None:
+    """Save the state after a check and, if `key` is given, raise an alert in the same statement."""
+    values = {
+        "kind": kind,
+        "open_since": new.open_since,
+        "recent": list(new.recent),
+        "checked_at": new.checked_at,
+        "last_bad_at": new.last_bad_at,
+        "previously_checked_at": previous.checked_at,
+        "key": key,
+        "detail": detail and json.dumps(dict(detail)),
+    }
+    with database.autocommit() as connection:
+        connection.execute(_SAVE, values)
+
+
+def worker_up_since(state: MonitorState | None, window: timedelta, now: datetime) -> datetime:
+    """Since when a worker has been running, limited to the window; `state` is that of the kind `no-worker`."""
+    return max(now - window, state.last_bad_at if state and state.last_bad_at else now - window)
+
+
+# Bounds the cost of each count: more rows count as this number.
+MAX_COUNTED: Final = 100_000
+_ALERTS: Final = text("""
+SELECT kind, count(*) FROM (SELECT kind FROM alerts WHERE delivered_at IS NULL LIMIT :max) AS a GROUP BY kind
+""")
+# All waiting deliveries, by their partial index; of the finished ones, the newest.
+_DELIVERIES: Final = text("""
+SELECT kind, state, count(*) FROM (
+  (SELECT kind, state FROM deliveries WHERE state = 'waiting' LIMIT :max) UNION ALL
+  (SELECT kind, state FROM deliveries
+   WHERE id > (SELECT coalesce(max(id), 0) - :max FROM deliveries) AND state <> 'waiting')
+) AS d GROUP BY kind, state
+""")
+_DEAD_LETTERS: Final = text("""
+SELECT split_part(lane, ':', 1), count(*) FROM (SELECT lane FROM dead_letters LIMIT :max) AS l GROUP BY 1
+""")
+_DRIFT: Final = text("SELECT made_at, drifted FROM drift_reports ORDER BY id DESC LIMIT 1")
+
+
+@dataclass(frozen=True, slots=True)
+class TableStats:
+    """Undelivered alerts by kind, deliveries by kind and state, and dead letters by lane (all webhooks as one lane).
+
+    `drift`: time and result of the newest drift report, None without one.
+    """
+
+    alerts: Mapping[str, int]
+    deliveries: Mapping[tuple[str, str], int]
+    dead_letters: Mapping[str, int]
+    drift: tuple[datetime, bool] | None
+
+
+def table_stats(database: Database) -> TableStats:
+    """Read the counts. Raises what Database raises."""
+    bound = {"max": MAX_COUNTED}
+    with database.autocommit() as connection:
+        alerts = {row[0]: row[1] for row in connection.execute(_ALERTS, bound)}
+        deliveries = {(row[0], row[1]): row[2] for row in connection.execute(_DELIVERIES, bound)}
+        dead_letters = {row[0]: row[1] for row in connection.execute(_DEAD_LETTERS, bound)}
+        drift = connection.execute(_DRIFT).one_or_none()
+    return TableStats(alerts, deliveries, dead_letters, drift and (drift.made_at, drift.drifted))

@@ -1,0 +1,30 @@
+"""Reviews: people's labels for texts. Selects texts to review, records labels, and estimates accuracy from them.
+
+The latest review of a text determines its label (INV-16). A review without a label means "unclear": the model's label
+stays, and the text counts as reviewed.
+"""
+
+from triagem.db.reviews.accuracy import AccuracyEstimate, StratumAccuracy, model_accuracy
+from triagem.db.reviews.records import (
+    ReviewRef,
+    ReviewRejected,
+    last_review,
+    record_review,
+    reviewed_labels,
+    undo_review,
+)
+from triagem.db.reviews.sampling import (
+    ReviewLease,
+    ReviewTask,
+    assigned_task,
+    draw_tasks,
+    lease_disputed_task,
+    open_leases,
+    release_tasks,
+)
+
+__all__ = [
+    "AccuracyEstimate", "ReviewLease", "ReviewRef", "ReviewRejected", "ReviewTask", "StratumAccuracy",
+    "assigned_task", "draw_tasks", "last_review", "lease_disputed_task", "model_accuracy", "open_leases",
+    "record_review", "release_tasks", "reviewed_labels", "undo_review",
+]  # fmt: skip

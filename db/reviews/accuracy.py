@@ -1,0 +1,229 @@
+"""Estimates a model version's accuracy on all its texts from reviews of a sample.
+
+`model_accuracy` reads the reviews; `estimate_accuracy` and what it calls are pure functions.
+
+Reviews are a biased sample: the least confident texts are reviewed first, so their plain mean is far below the
+accuracy. Therefore every text has a random rank (`triagem.db.reviews.sampling`), and a share of the reviews goes to
+the lowest ranks of all texts, sure or not. For the estimate, texts fall into three strata, independent of ranks:
+
+- `asked`: unsure, and people were asked about every text at least as unsure. Their mean is known, except for the few
+  texts that were skipped or unclear.
+- `unsure`: the other unsure texts; `sure`: texts in the band `automate`. In these, only randomly sampled texts count.
+
+A randomly sampled text was selected because its rank is below the threshold of a sampling round since its arrival.
+Its inclusion probability is the highest of these thresholds, and its weight is the inverse (Hájek 1971): texts that
+arrived late, when few were sampled, weigh more. A threshold is the rank of a text that was not sampled, so each text
+below it was included as if independently (Duffield, Lund & Thorup 2007, *Priority sampling*). Strata are weighted by
+their number of texts.
+
+The interval: Wilson's in each stratum (1927; sound for few rows and for means near 1), with Kish's effective sample
+size (1965) and the finite population correction, combined by the squares of the half-widths (MOVER: Zou & Donner
+2008; for strata, Yan & Su 2010).
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from math import inf, sqrt
+from statistics import NormalDist
+from typing import Any, Final
+
+from sqlalchemy import text
+
+from triagem.contracts.ticket import PREDICT_SOURCE
+from triagem.db.connect import Database
+
+ASKED: Final = "asked"
+_Z: Final = NormalDist().inv_cdf(0.975)
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingRound:
+    """A round of random sampling: its rank threshold among texts received from `since` on and classified by then."""
+
+    drawn_at: datetime
+    since: datetime
+    threshold: float
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewedText:
+    """A reviewed text: whether the model was right, None if the review is "unclear".
+
+    `inclusion` is the threshold of the round that sampled it; None if it was not randomly sampled.
+    """
+
+    right: bool | None
+    received_at: datetime
+    classified_at: datetime
+    inclusion: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class StratumAccuracy:
+    """Estimate for one stratum. `reviews`: the reviews that count, without `unclear` ones."""
+
+    name: str
+    texts: int
+    reviews: int
+    unclear: int
+    accuracy: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class AccuracyEstimate:
+    """A version's accuracy on all its texts with a 95% interval.
+
+    `uncounted` reviews are neither randomly sampled nor in the stratum `asked`: they say nothing about other texts.
+    """
+
+    value: float
+    low: float
+    high: float
+    texts: int
+    reviews: int
+    unclear: int
+    uncounted: int
+    strata: tuple[StratumAccuracy, ...]
+
+
+def inclusion_probability(reviewed: ReviewedText, rounds: Iterable[SamplingRound]) -> float:
+    """The probability that a randomly sampled text is sampled by now."""
+    assert reviewed.inclusion is not None
+    thresholds = (
+        sampling.threshold
+        for sampling in rounds
+        if sampling.drawn_at >= reviewed.classified_at and sampling.since <= reviewed.received_at
+    )
+    return max(thresholds, default=0.0) or reviewed.inclusion
+
+
+def estimate_accuracy(
+    texts: Mapping[str, int], reviewed: Mapping[str, Sequence[ReviewedText]], rounds: Sequence[SamplingRound]
+) -> AccuracyEstimate | None:
+    """The accuracy over all `texts` (their number by stratum); None without a review that counts.
+
+    A stratum without one counts as 50% right, with an interval from 0 to 1.
+    """
+    strata = [_stratum(name, count, reviewed.get(name, ()), rounds) for name, count in texts.items() if count]
+    total, reviews = sum(texts.values()), sum(stratum.reviews for stratum in strata)
+    if not reviews:
+        return None
+    shares = [(stratum.texts / total, stratum) for stratum in strata]
+    value = sum(share * stratum.accuracy for share, stratum in shares)
+    below = sqrt(sum((share * (stratum.accuracy - stratum.low)) ** 2 for share, stratum in shares))
+    above = sqrt(sum((share * (stratum.high - stratum.accuracy)) ** 2 for share, stratum in shares))
+    unclear = sum(stratum.unclear for stratum in strata)
+    return AccuracyEstimate(
+        value=value,
+        low=max(0.0, value - below),
+        high=min(1.0, value + above),
+        texts=total,
+        reviews=reviews,
+        unclear=unclear,
+        uncounted=sum(map(len, reviewed.values())) - reviews - unclear,
+        strata=tuple(strata),
+    )
+
+
+def wilson_interval(share: float, rows: float) -> tuple[float, float]:
+    """The 95% interval of a share observed in `rows` rows, which may be fractional or infinite."""
+    if not rows:
+        return 0.0, 1.0
+    square = 0.0 if rows == inf else _Z**2 / rows
+    center = (share + square / 2) / (1 + square)
+    half_width = sqrt(square * share * (1 - share) + square**2 / 4) / (1 + square)
+    return max(0.0, min(share, center - half_width)), min(1.0, max(share, center + half_width))
+
+
+def _stratum(
+    name: str, texts: int, reviewed: Sequence[ReviewedText], rounds: Sequence[SamplingRound]
+) -> StratumAccuracy:
+    counted = reviewed if name == ASKED else [review for review in reviewed if review.inclusion is not None]
+    clear = [review for review in counted if review.right is not None]
+    weights = [1.0 if name == ASKED else 1 / inclusion_probability(review, rounds) for review in clear]
+    if clear:
+        right = sum(weight for weight, review in zip(weights, clear, strict=True) if review.right)
+        share = right / sum(weights)
+        rows = sum(weights) ** 2 / sum(weight**2 for weight in weights)
+        rows = rows / (1 - len(counted) / texts) if len(counted) < texts else inf
+    else:
+        share, rows = 0.5, 0.0
+    return StratumAccuracy(name, texts, len(clear), len(counted) - len(clear), share, *wilson_interval(share, rows))
+
+
+_ROUNDS: Final = text("""
+SELECT drawn_at, since, max(inclusion) FROM review_draws d
+WHERE stratum = 'random' AND model_version = :version
+  AND EXISTS (SELECT FROM reviews r WHERE (r.ticket_id, r.digest) = (d.ticket_id, d.digest))
+GROUP BY drawn_at, since
+""")
+# Uses the version's predictions, not the current results, so that a previous version can still be measured. LATERAL,
+# because the planner takes (id, digest) for independent conditions, expects one row, and would use a nested loop over
+# all rows.
+_REVIEWED_TEXTS: Final = text("""
+WITH texts AS (
+  SELECT p.ticket_id, p.digest, p.band, p.confidence, t.received_at, p.classified_at,
+    v.reviewed, v.label = p.label AS was_right
+  FROM predictions p JOIN tickets t ON (t.id, t.digest) = (p.ticket_id, p.digest)
+  LEFT JOIN LATERAL (
+    SELECT true AS reviewed, r.label FROM reviews r WHERE (r.ticket_id, r.digest) = (p.ticket_id, p.digest)
+    ORDER BY r.id DESC LIMIT 1
+  ) AS v ON true
+  WHERE p.model_version = :version AND t.forgotten_at IS NULL AND t.source <> :predict
+    AND t.received_at >= :since AND p.classified_at <= :until
+), least_confident_unasked AS (
+  SELECT coalesce(min(confidence), 'Infinity') AS confidence FROM texts
+  WHERE band <> 'automate' AND reviewed IS NULL AND NOT EXISTS (
+    SELECT FROM review_draws d WHERE d.leased_until IS NOT NULL
+    AND (d.ticket_id, d.digest, d.model_version) = (texts.ticket_id, texts.digest, :version)
+  )
+), strata AS MATERIALIZED (
+  SELECT *, CASE WHEN band = 'automate' THEN 'sure'
+    WHEN confidence < (SELECT u.confidence FROM least_confident_unasked u) THEN 'asked' ELSE 'unsure' END AS stratum
+  FROM texts
+), reviewed_texts AS (
+  SELECT s.stratum, array_agg(s.was_right) AS was_right, array_agg(s.received_at) AS received,
+    array_agg(s.classified_at) AS classified, array_agg(d.inclusion) AS inclusions
+  FROM strata s LEFT JOIN review_draws d
+    ON (d.ticket_id, d.digest, d.model_version) = (s.ticket_id, s.digest, :version)
+  WHERE s.reviewed GROUP BY s.stratum
+)
+SELECT * FROM (SELECT stratum, count(*) AS texts FROM strata GROUP BY stratum) AS counted
+LEFT JOIN reviewed_texts USING (stratum) ORDER BY stratum
+""")
+
+
+def model_accuracy(database: Database, model_version: str, since: datetime | None = None) -> AccuracyEstimate | None:
+    """The accuracy on all texts received from `since` on that the version classified before the last sampling round.
+
+    None if no randomly sampled text has a review.
+    """
+    rounds = sampling_rounds(database, model_version)
+    if not rounds:
+        return None
+    first = max(min(sampling.since for sampling in rounds), since or datetime.min.replace(tzinfo=UTC))
+    values = {
+        "version": model_version,
+        "since": first,
+        "until": max(sampling.drawn_at for sampling in rounds),
+        "predict": PREDICT_SOURCE,
+    }
+    with database.autocommit() as connection:
+        rows = connection.execute(_REVIEWED_TEXTS, values).mappings().all()
+    return estimate_accuracy(
+        {row["stratum"]: row["texts"] for row in rows}, {row["stratum"]: _reviewed_texts(row) for row in rows}, rounds
+    )
+
+
+def sampling_rounds(database: Database, model_version: str) -> list[SamplingRound]:
+    """Sampling rounds of a version with at least one reviewed text."""
+    with database.autocommit() as connection:
+        return [SamplingRound(*row) for row in connection.execute(_ROUNDS, {"version": model_version})]
+
+
+def _reviewed_texts(row: Mapping[Any, Any]) -> list[ReviewedText]:
+    columns = (row[name] or () for name in ("was_right", "received", "classified", "inclusions"))
+    return [ReviewedText(*values) for values in zip(*columns, strict=True)]

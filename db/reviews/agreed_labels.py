@@ -1,0 +1,100 @@
+"""Reviewed texts with the labels that reviewers agree on: training data for the next version."""
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Final
+
+from sqlalchemy import text
+
+from triagem.db.connect import Database
+from triagem.db.reviews.accuracy import ReviewedText, SamplingRound, inclusion_probability, sampling_rounds
+
+_PAGE: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledExample:
+    """A raw text with its label. `inclusion`: the probability that it was randomly sampled; None if it was not.
+
+    `stratum` is then `unsure`, or None if the review was not requested.
+    """
+
+    prompt: str
+    completion: str
+    lang: str | None
+    stratum: str | None
+    inclusion: float | None
+
+
+class Exclusion(StrEnum):
+    """Reason to exclude a reviewed text from training data."""
+
+    TEST = "test"
+    UNCLEAR = "unclear"
+    DISPUTED = "disputed"
+    TEXT_GONE = "text_gone"
+
+
+def majority_label(labels: Sequence[str | None]) -> str | Exclusion:
+    """The newest of the reviewers' latest labels (given newest first), if more than half agree with it."""
+    newest = labels[0]
+    if newest is None:
+        return Exclusion.UNCLEAR
+    return newest if 2 * labels.count(newest) > len(labels) else Exclusion.DISPUTED
+
+
+_LABELS: Final = text("""
+SELECT digest, array_agg(label ORDER BY id DESC) AS labels FROM (
+  SELECT DISTINCT ON (digest, reviewer) id, digest, label, reviewed_at FROM reviews ORDER BY digest, reviewer, id DESC
+) AS latest
+GROUP BY digest HAVING max(reviewed_at) >= coalesce(:since, '-infinity'::timestamptz) ORDER BY max(id)
+""")
+# If several tickets have the text: the last reviewed one that still has it.
+_TEXTS: Final = text("""
+SELECT DISTINCT ON (r.digest) r.digest, t.text, t.metadata->>'lang' AS lang, t.received_at,
+  coalesce(sampled.stratum, r.stratum) AS stratum, sampled.model_version, sampled.classified_at, sampled.inclusion
+FROM reviews r JOIN tickets t ON (t.id, t.digest) = (r.ticket_id, r.digest)
+LEFT JOIN LATERAL (
+  SELECT d.stratum, d.model_version, p.classified_at, d.inclusion
+  FROM review_draws d JOIN predictions p USING (ticket_id, digest, model_version)
+  WHERE (d.ticket_id, d.digest) = (r.ticket_id, r.digest) ORDER BY d.inclusion IS NULL, d.drawn_at DESC LIMIT 1
+) AS sampled ON true
+WHERE r.digest = ANY(:digests) AND t.text IS NOT NULL AND t.forgotten_at IS NULL
+ORDER BY r.digest, r.id DESC
+""")
+
+
+def labelled_examples(
+    database: Database, *, since: datetime | None = None, test: Collection[bytes] = frozenset()
+) -> Iterator[LabelledExample | Exclusion]:
+    """Each text reviewed from `since` on, once. `test`: digests of texts that must never be used for training."""
+    with database.autocommit() as connection:
+        labels = [(row.digest, majority_label(row.labels)) for row in connection.execute(_LABELS, {"since": since})]
+    rounds = dict[str, list[SamplingRound]]()
+    for start in range(0, len(labels), _PAGE):
+        page = labels[start : start + _PAGE]
+        with database.autocommit() as connection:
+            rows = connection.execute(_TEXTS, {"digests": [digest for digest, _ in page]})
+            texts = {row.digest: row for row in rows}
+        for digest, label in page:
+            if digest in test:
+                yield Exclusion.TEST
+            elif isinstance(label, Exclusion):
+                yield label
+            elif (row := texts.get(digest)) is None:
+                yield Exclusion.TEXT_GONE
+            else:
+                yield LabelledExample(
+                    row.text, label, row.lang, row.stratum, _inclusion_probability(database, row, rounds)
+                )
+
+
+def _inclusion_probability(database: Database, row: Any, rounds: dict[str, list[SamplingRound]]) -> float | None:
+    if row.inclusion is None:
+        return None
+    if row.model_version not in rounds:
+        rounds[row.model_version] = sampling_rounds(database, row.model_version)
+    reviewed = ReviewedText(None, row.received_at, row.classified_at, row.inclusion)
+    return inclusion_probability(reviewed, rounds[row.model_version])

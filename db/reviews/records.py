@@ -1,0 +1,107 @@
+"""Records and undoes a person's label for a text, for CLI and console."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from sqlalchemy import text
+
+from triagem.contracts.ticket import Identity
+from triagem.db.connect import Database
+from triagem.db.reviews.sampling import LEASE
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewRef:
+    """A stored review."""
+
+    id: int
+    reviewer: str
+
+
+class ReviewRejected(StrEnum):
+    """Reason why a review was not recorded."""
+
+    CHANGED = "the customer has changed the text since: look at it again"
+    GONE = "there is no such ticket, or it was forgotten"
+
+
+# A ticket with a delivery to a CRM, sent or not, gets another one after each review and each undone review.
+# The ticket is locked against `forget`, which could otherwise delete its reviews just before this one is inserted.
+_RECORD: Final = text("""
+WITH ticket AS (
+  SELECT id, digest FROM tickets
+  WHERE (source, external_id) = (:source, :external_id) AND forgotten_at IS NULL FOR SHARE
+), draw AS (
+  SELECT d.* FROM review_draws d JOIN ticket ON (ticket.id, ticket.digest) = (d.ticket_id, d.digest)
+  ORDER BY d.leased_until DESC NULLS LAST LIMIT 1
+), review AS (
+  INSERT INTO reviews (ticket_id, digest, label, reviewer, stratum, inclusion, model_version, model_label)
+  SELECT ticket.id, ticket.digest, :label, :reviewer, stratum, inclusion, model_version, model_label
+  FROM ticket LEFT JOIN draw ON true WHERE ticket.digest = coalesce(:digest, ticket.digest)
+  RETURNING id, ticket_id, digest
+), queued_deliveries AS (
+  INSERT INTO deliveries (target, ticket_id, digest, model_version, review_id)
+  SELECT DISTINCT d.target, t.id, t.digest, t.model_version, v.id FROM review AS v
+  JOIN tickets t ON (t.id, t.digest) = (v.ticket_id, v.digest)
+  JOIN deliveries d ON d.ticket_id = t.id JOIN result_targets USING (target)
+)
+SELECT (SELECT id FROM review) AS id, EXISTS (SELECT FROM ticket) AS ticket_exists
+""")
+
+
+def record_review(
+    database: Database, ticket: Identity, label: str | None, reviewer: str, *, digest: bytes | None = None
+) -> ReviewRef | ReviewRejected:
+    """Record a review of the text with that digest, by default of the current text; no label means "unclear"."""
+    values = {**ticket._asdict(), "label": label, "reviewer": reviewer, "digest": digest}
+    with database.autocommit() as connection:
+        row = connection.execute(_RECORD, values).one()
+    if row.id is not None:
+        return ReviewRef(row.id, reviewer)
+    return ReviewRejected.CHANGED if row.ticket_exists else ReviewRejected.GONE
+
+
+_UNDO: Final = text("""
+WITH undone AS (
+  DELETE FROM reviews WHERE id = :id AND reviewer = :reviewer RETURNING id, ticket_id, digest
+), leased AS (
+  UPDATE review_draws d SET leased_by = :reviewer, leased_until = now() + :lease FROM undone
+  WHERE (d.ticket_id, d.digest) = (undone.ticket_id, undone.digest)
+), queued_deliveries AS (
+  INSERT INTO deliveries (target, ticket_id, digest, model_version, review_id)
+  SELECT DISTINCT d.target, t.id, t.digest, t.model_version, -v.id FROM undone AS v
+  JOIN tickets t ON (t.id, t.digest) = (v.ticket_id, v.digest)
+  JOIN deliveries d ON d.ticket_id = t.id JOIN result_targets USING (target)
+)
+SELECT count(*) FROM undone
+""")
+
+
+def undo_review(database: Database, review: ReviewRef) -> bool:
+    """Delete a reviewer's own review and lease the text to them again; False if the review no longer exists."""
+    values = {"id": review.id, "reviewer": review.reviewer, "lease": LEASE}
+    with database.autocommit() as connection:
+        return bool(connection.execute(_UNDO, values).scalar_one())
+
+
+_LAST: Final = text("""
+SELECT id, reviewer FROM reviews
+WHERE reviewer = :reviewer AND reviewed_at > now() - interval '1 hour' ORDER BY id DESC LIMIT 1
+""")
+
+
+def last_review(database: Database, reviewer: str) -> ReviewRef | None:
+    """The reviewer's newest review of the last hour, if any."""
+    with database.autocommit() as connection:
+        row = connection.execute(_LAST, {"reviewer": reviewer}).one_or_none()
+    return None if row is None else ReviewRef(*row)
+
+
+_LABELS: Final = text("SELECT DISTINCT label FROM reviews WHERE label IS NOT NULL ORDER BY label")
+
+
+def reviewed_labels(database: Database) -> list[str]:
+    """All labels used in reviews so far, the model's or new ones."""
+    with database.autocommit() as connection:
+        return list(connection.execute(_LABELS).scalars())

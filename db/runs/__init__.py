@@ -1,0 +1,25 @@
+"""Reclassification runs: their lifecycle, pages, writes and comparison; and re-banding of stored results."""
+
+from triagem.db.runs.lifecycle import (
+    APPLY,
+    CLASSIFY,
+    ReclassifyRun,
+    RunPlan,
+    cancel,
+    find,
+    find_active,
+    finish_if_done,
+    newest_runs,
+    pause,
+    preview,
+    resume,
+    set_reason,
+    start,
+    sweep_lock,
+    update_rate,
+)
+
+__all__ = [
+    "APPLY", "CLASSIFY", "ReclassifyRun", "RunPlan", "cancel", "find", "find_active", "finish_if_done",
+    "newest_runs", "pause", "preview", "resume", "set_reason", "start", "sweep_lock", "update_rate",
+]  # fmt: skip

@@ -1,0 +1,263 @@
+"""Reclassification runs: start, progress, pause, resume, cancel, finish. At most one run is active."""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from sqlalchemy import text
+
+from triagem.contracts.errors import InvalidInput
+from triagem.db.connect import Database, database_errors
+
+CLASSIFY: Final = "classify"
+APPLY: Final = "apply"
+
+
+@dataclass(frozen=True, slots=True)
+class RunPlan:
+    """The settings of a run.
+
+    Args:
+        version: the model version that classifies, or whose stored predictions are applied.
+        epoch: the current epoch, by which the results are ordered (INV-14).
+        shadow: write results to the history only.
+        force: classify again where the version already has a prediction.
+        notify_flips: send tickets whose label the run changes to CRMs that subscribe to results.
+        filters: which tickets; see `triagem.db.runs.pages.CONDITIONS`.
+        max_tickets: upper limit on the number of tickets.
+        pause_hour: the time of day at which the run pauses, `HH:MM`.
+        pause_at: the next time at which it pauses.
+    """
+
+    version: str
+    epoch: int
+    kind: str = CLASSIFY
+    shadow: bool = False
+    force: bool = False
+    notify_flips: bool = False
+    filters: Mapping[str, Any] = field(default_factory=dict)
+    max_tickets: int | None = None
+    pause_hour: str | None = None
+    pause_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReclassifyRun:
+    """One run: settings, progress (`cursor` within `first_id`..`last_id`) and counts of its tickets by outcome.
+
+    `put`: put on the bulk lane. Outcomes: `done` (classified), `unchanged` (the version already had a prediction),
+    `changed` (the ticket has another text now), `gone` (it has no text), `failed` (a dead letter).
+    `rate`: tickets per second.
+    """
+
+    id: int
+    kind: str
+    state: str
+    reason: str
+    version: str
+    epoch: int
+    shadow: bool
+    force: bool
+    notify_flips: bool
+    filters: Mapping[str, Any]
+    max_tickets: int | None
+    pause_hour: str | None
+    pause_at: datetime | None
+    first_id: int
+    last_id: int
+    cursor: int
+    put: int
+    done: int
+    unchanged: int
+    changed: int
+    gone: int
+    failed: int
+    flips: int
+    rate: float
+    started_at: datetime
+    finished_at: datetime | None
+
+    @property
+    def active(self) -> bool:
+        """Running or paused."""
+        return self.state in {"running", "paused"}
+
+    @property
+    def processed(self) -> int:
+        """Tickets with an outcome."""
+        return self.done + self.unchanged + self.changed + self.gone + self.failed
+
+    @property
+    def expected(self) -> int:
+        """Estimated total of tickets; exact once all are put on the lane."""
+        scanned, ids = self.cursor - self.first_id + 1, self.last_id - self.first_id + 1
+        total = self.put if scanned >= ids or scanned <= 0 else round(self.put * ids / scanned)
+        return total if self.max_tickets is None else min(total, self.max_tickets)
+
+    @property
+    def remaining_s(self) -> float | None:
+        """Estimated remaining time at the measured rate; None without a rate."""
+        if not self.active or not self.rate:
+            return None
+        return max(0, self.expected - self.processed) / self.rate
+
+
+_START: Final = text("""
+INSERT INTO reclassify_runs (kind, state, version, epoch, shadow, force, notify_flips, filters, max_tickets,
+  pause_hour, pause_at, first_id, last_id, cursor, measured_at)
+SELECT :kind, 'running', :version, :epoch, :shadow, :force, :notify_flips, CAST(:filters AS jsonb), :max_tickets,
+  :pause_hour, :pause_at, coalesce(min(id), 1), coalesce(max(id), 0), coalesce(min(id), 1) - 1, now()
+FROM tickets
+ON CONFLICT DO NOTHING
+RETURNING id, kind, state, reason, version, epoch, shadow, force, notify_flips, filters, max_tickets, pause_hour,
+  pause_at, first_id, last_id, cursor, put, done, unchanged, changed, gone, failed, flips, rate, started_at,
+  finished_at
+""")
+_BOUNDS: Final = text("SELECT coalesce(min(id), 1), coalesce(max(id), 0) FROM tickets")
+_NEWEST: Final = text("""
+SELECT id, kind, state, reason, version, epoch, shadow, force, notify_flips, filters, max_tickets, pause_hour,
+  pause_at, first_id, last_id, cursor, put, done, unchanged, changed, gone, failed, flips, rate, started_at,
+  finished_at
+FROM reclassify_runs
+WHERE (CAST(:id AS bigint) IS NULL OR id = :id) AND (NOT :active OR state IN ('running', 'paused'))
+ORDER BY id DESC LIMIT :limit
+""")
+_PAUSE: Final = text("""
+UPDATE reclassify_runs SET state = 'paused', reason = :reason, measured_at = now(),
+  measured_count = done + unchanged + changed + gone + failed
+WHERE id = :id AND state = 'running'
+""")
+_RESUME: Final = text("""
+UPDATE reclassify_runs SET state = 'running', reason = '', measured_at = now(),
+  measured_count = done + unchanged + changed + gone + failed, pause_at = :pause_at
+WHERE id = :id AND state = 'paused'
+""")
+_CANCEL: Final = text("""
+UPDATE reclassify_runs SET state = 'cancelled', reason = :reason, measured_at = now(),
+  measured_count = done + unchanged + changed + gone + failed, finished_at = now()
+WHERE id = :id AND state IN ('running', 'paused')
+""")
+_SET_REASON: Final = text("""
+UPDATE reclassify_runs SET reason = :reason WHERE id = :id AND state = 'running' AND reason <> :reason
+""")
+# A moving average over the tickets processed by all workers; measured at most once a second.
+_UPDATE_RATE: Final = text("""
+UPDATE reclassify_runs SET measured_count = done + unchanged + changed + gone + failed, measured_at = now(),
+  rate = CASE WHEN rate = 0 THEN 1 ELSE 0.5 END * (done + unchanged + changed + gone + failed - measured_count)
+    / extract(epoch FROM now() - measured_at) + 0.5 * rate
+WHERE id = :id AND state = 'running' AND measured_at < now() - interval '1 second'
+""")
+# One summary alert per run (INV-24), in the statement that finishes it.
+_FINISH: Final = text("""
+WITH finished AS (
+  UPDATE reclassify_runs SET state = 'done', finished_at = now()
+  WHERE id = :id AND state = 'running' AND cursor >= last_id AND put <= done + unchanged + changed + gone + failed
+  RETURNING *
+)
+INSERT INTO alerts (kind, key, detail)
+SELECT 'run-ended', 'run ' || id, jsonb_build_object(
+  'run', id, 'kind', kind, 'version', version, 'shadow', shadow, 'done', done, 'unchanged', unchanged,
+  'changed', changed, 'gone', gone, 'failed', failed, 'flips', flips,
+  'summary', format('%s %s: %s of %s tickets changed their label', kind, version, flips, put)
+) FROM finished WHERE put > 0 ON CONFLICT DO NOTHING
+""")
+
+
+def start(database: Database, plan: RunPlan) -> ReclassifyRun:
+    """Start a run over all tickets stored until now. Raises InvalidInput while another run is active."""
+    values = {**_values(plan), "filters": json.dumps(dict(plan.filters))}
+    with database.autocommit() as connection:
+        row = connection.execute(_START, values).mappings().one_or_none()
+    if row is None:
+        raise InvalidInput(
+            "a run is active: `triagem reclassify status` shows it, `triagem reclassify cancel` cancels it"
+        )
+    return ReclassifyRun(**row)
+
+
+def preview(database: Database, plan: RunPlan) -> ReclassifyRun:
+    """The run that `start` would create, not stored."""
+    with database.autocommit() as connection:
+        first, last = connection.execute(_BOUNDS).one()
+    counts: dict[str, Any] = dict.fromkeys(("put", "done", "unchanged", "changed", "gone", "failed", "flips"), 0)
+    return ReclassifyRun(
+        id=1, state="running", reason="", first_id=first, last_id=last, cursor=first - 1, rate=0.0,
+        started_at=datetime.now(UTC), finished_at=None, **counts, **_values(plan),
+    )  # fmt: skip
+
+
+def find(database: Database, run_id: int | None = None) -> ReclassifyRun | None:
+    """The run with this id, by default the newest; None if there is none."""
+    return next(iter(_newest(database, run_id=run_id)), None)
+
+
+def find_active(database: Database) -> ReclassifyRun | None:
+    """The run that is running or paused, if any."""
+    return next(iter(_newest(database, active=True)), None)
+
+
+def newest_runs(database: Database, *, limit: int) -> list[ReclassifyRun]:
+    """The newest runs."""
+    return _newest(database, limit=limit)
+
+
+def _newest(
+    database: Database, *, run_id: int | None = None, active: bool = False, limit: int = 1
+) -> list[ReclassifyRun]:
+    with database.autocommit() as connection:
+        rows = connection.execute(_NEWEST, {"id": run_id, "active": active, "limit": limit}).mappings()
+        return [ReclassifyRun(**row) for row in rows]
+
+
+def pause(database: Database, run_id: int, reason: str = "") -> bool:
+    """Put no more of its tickets on the lane; False if it was not running."""
+    return _updated(database, _PAUSE, {"id": run_id, "reason": reason})
+
+
+def resume(database: Database, run_id: int, *, pause_at: datetime | None = None) -> bool:
+    """Continue from the cursor until `pause_at`; False if it was not paused."""
+    return _updated(database, _RESUME, {"id": run_id, "pause_at": pause_at})
+
+
+def cancel(database: Database, run_id: int, reason: str = "") -> bool:
+    """Cancel it: workers acknowledge its remaining entries without classifying them. False if it had ended."""
+    return _updated(database, _CANCEL, {"id": run_id, "reason": reason})
+
+
+def set_reason(database: Database, run_id: int, reason: str) -> None:
+    """Store why a running run makes no progress; empty when it does."""
+    _updated(database, _SET_REASON, {"id": run_id, "reason": reason})
+
+
+def update_rate(database: Database, run_id: int) -> None:
+    """Measure at what rate its tickets are processed."""
+    _updated(database, _UPDATE_RATE, {"id": run_id})
+
+
+def finish_if_done(database: Database, run_id: int) -> None:
+    """Mark it done if all tickets were put on the lane and each has an outcome: by counting, not by time."""
+    _updated(database, _FINISH, {"id": run_id})
+
+
+@contextmanager
+def sweep_lock(database: Database) -> Iterator[bool]:
+    """Yields whether the caller holds the lock on advancing runs. Never waits; the lock ends with the process.
+
+    An advisory lock, not one on the run's row: workers update the counters in that row.
+    """
+    with database_errors(), database.engine.connect() as connection, connection.begin():
+        yield connection.execute(
+            text("SELECT pg_try_advisory_xact_lock(hashtext('triagem reclassify'))")
+        ).scalar_one()
+
+
+def _updated(database: Database, statement: Any, values: Mapping[str, Any]) -> bool:
+    with database.autocommit() as connection:
+        return connection.execute(statement, values).rowcount > 0
+
+
+def _values(plan: RunPlan) -> dict[str, Any]:
+    return {setting.name: getattr(plan, setting.name) for setting in fields(plan)}

@@ -1,0 +1,126 @@
+"""Keyset pagination of a run: tickets to put on the lane, or to point at another version's predictions.
+
+A page is a fixed number of tickets scanned, not of tickets matched: if few match, finding a full page of them would
+exceed the statement timeout.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Final
+
+from sqlalchemy import text
+
+from triagem.contracts.wire import StoredTicketRef
+from triagem.db.connect import Database
+from triagem.db.runs import APPLY, ReclassifyRun
+
+PAGE: Final = 1000
+
+# SQL condition of each entry of a run's `filters`.
+CONDITIONS: Final = {
+    "label": "t.label = :label",
+    "band": "t.band = :band",
+    "source": "t.source = :source",
+    "model": "t.model_version = :model",
+    "not_model": "t.model_version <> :not_model",
+    "since": "t.received_at >= CAST(:since AS timestamptz)",
+    "until": "t.received_at < CAST(:until AS timestamptz)",
+    "unseen": (
+        ":unseen AND NOT EXISTS (SELECT FROM predictions p"
+        " WHERE (p.ticket_id, p.digest, p.model_version) = (t.id, t.digest, :version))"
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RunPage:
+    """Tickets of a run, and the ticket id after which the next page starts."""
+
+    refs: list[StoredTicketRef]
+    after: int
+
+
+def next_page(database: Database, run: ReclassifyRun) -> RunPage:
+    """The next tickets of a run. Skips tickets whose current result is the version's, unless the run forces."""
+    conditions = ["t.text IS NOT NULL", "t.forgotten_at IS NULL", *(CONDITIONS[name] for name in run.filters)]
+    if not (run.shadow or run.force):
+        conditions.append("t.model_version <> :version")
+    query = text(f"""
+    SELECT t.id, t.digest, {" AND ".join(conditions)} AS selected FROM tickets t
+    WHERE t.id > :cursor AND t.id <= :last ORDER BY t.id LIMIT :page
+    """)  # noqa: S608 - built from the conditions above; values travel as parameters
+    values = {**run.filters, "version": run.version, "cursor": run.cursor, "last": run.last_id, "page": PAGE}
+    with database.autocommit() as connection:
+        rows = connection.execute(query, values).all()
+    refs = [StoredTicketRef(run.id, row.id, row.digest) for row in rows if row.selected]
+    after = rows[-1].id if len(rows) == PAGE else run.last_id
+    if run.max_tickets is not None and run.put + len(refs) >= run.max_tickets:
+        refs, after = refs[: run.max_tickets - run.put], run.last_id
+    return RunPage(refs, after)
+
+
+def count_tickets(database: Database, run: ReclassifyRun) -> Iterator[int]:
+    """Yields per page how many tickets a run would put on the lane; puts nothing and changes nothing."""
+    while run.cursor < run.last_id:
+        page = next_page(database, run)
+        run = replace(run, cursor=page.after, put=run.put + len(page.refs))
+        yield len(page.refs)
+
+
+_ADVANCE: Final = text("""
+UPDATE reclassify_runs SET cursor = :after, put = put + :put WHERE id = :id AND cursor = :cursor AND state = 'running'
+""")
+
+
+def advance_cursor(database: Database, run: ReclassifyRun, page: RunPage) -> bool:
+    """Save that a page is on the lane; False if another process moved the cursor or the run is no longer running."""
+    values = {"id": run.id, "cursor": run.cursor, "after": page.after, "put": len(page.refs)}
+    with database.autocommit() as connection:
+        return connection.execute(_ADVANCE, values).rowcount > 0
+
+
+# Cursor and tickets are updated together, and only from this cursor on: a delayed process changes nothing.
+_APPLY: Final = text("""
+WITH run AS (
+  SELECT * FROM reclassify_runs WHERE id = :id AND cursor = :cursor AND state = 'running' FOR NO KEY UPDATE
+), page AS (
+  SELECT id FROM tickets WHERE id > :cursor AND id <= :last ORDER BY id LIMIT :page
+), locked AS (
+  SELECT id, digest, forgotten_at, epoch, label, confidence, band, model_version
+  FROM tickets WHERE id IN (SELECT id FROM page) AND EXISTS (SELECT FROM run)
+  ORDER BY source COLLATE "C", external_id COLLATE "C" FOR NO KEY UPDATE
+), matching AS (
+  SELECT l.id, l.label AS label_before, l.confidence AS confidence_before, l.band AS band_before, run.epoch,
+    p.label, p.confidence, p.probabilities, p.band, p.model_version, p.tokens, p.truncated, p.classified_at
+  FROM run CROSS JOIN locked l
+  JOIN predictions p ON (p.ticket_id, p.digest, p.model_version) = (l.id, l.digest, run.version)
+  WHERE l.epoch <= run.epoch AND l.forgotten_at IS NULL AND l.model_version <> run.version
+), updated AS (
+  UPDATE tickets t SET epoch = c.epoch, label = c.label, confidence = c.confidence, probabilities = c.probabilities,
+    band = c.band, model_version = c.model_version, tokens = c.tokens, truncated = c.truncated,
+    classified_at = c.classified_at
+  FROM matching c WHERE t.id = c.id
+), recorded AS (
+  INSERT INTO run_changes (run_id, ticket_id, outcome, before_label, before_confidence, before_band, after_label,
+    after_confidence, after_band)
+  SELECT :id, id, 'done', label_before, confidence_before, band_before, label, confidence, band FROM matching
+  ON CONFLICT DO NOTHING
+)
+UPDATE reclassify_runs r SET
+  cursor = CASE WHEN (SELECT count(*) FROM page) = :page THEN (SELECT max(id) FROM page) ELSE r.last_id END,
+  put = r.put + (SELECT count(*) FROM matching), done = r.done + (SELECT count(*) FROM matching),
+  flips = r.flips + (SELECT count(*) FROM matching WHERE label <> label_before)
+FROM run WHERE r.id = run.id
+""")
+
+
+def apply_page(database: Database, run: ReclassifyRun) -> bool:
+    """Point the next tickets at the stored predictions of the run's version; False as in `advance_cursor`.
+
+    Changes results up to and including the epoch that was current when the run started. Results of a later epoch
+    stay, and a newer text has no such prediction.
+    """
+    assert run.kind == APPLY
+    with database.autocommit() as connection:
+        values = {"id": run.id, "cursor": run.cursor, "last": run.last_id, "page": PAGE}
+        return connection.execute(_APPLY, values).rowcount > 0

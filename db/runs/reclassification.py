@@ -1,0 +1,128 @@
+"""Reads stored tickets for a reclassification run and writes their new results, in one statement per window
+(`reclassification.sql`).
+
+A ticket is updated only if its id and text still match, and only forward (INV-14): if the run's epoch is higher, or
+equal for a run with `force`. The run's result for a ticket is recorded once, and everything else changes only with
+that record, so a redelivery changes nothing.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.resources import files
+from typing import Final
+
+from sqlalchemy import text
+
+from triagem.contracts.errors import RowRefused, StatementRefused
+from triagem.contracts.prediction import Band, Prediction
+from triagem.contracts.wire import StoredTicketRef
+from triagem.db.connect import Database, database_errors
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedTicket:
+    """The stored ticket of a reference. `text` is None if the text has changed or is gone, or if `cached` is set.
+
+    `cached`: the prediction of the run's version for this text and its time; always None for a run with `force`.
+    """
+
+    ref: StoredTicketRef
+    version: str
+    epoch: int
+    shadow: bool
+    text: str | None
+    cached: tuple[Prediction, datetime] | None
+
+
+@dataclass(frozen=True, slots=True)
+class ReclassifiedTicket:
+    """The result to store for a reference. `outcome` is `done` (classified), `unchanged` (cached) or `failed`.
+
+    Without an outcome the statement determines why there is none.
+    """
+
+    ref: StoredTicketRef
+    outcome: str = ""
+    prediction: Prediction | None = None
+    classified_at: datetime | None = None
+
+
+_RESOLVE: Final = text("""
+SELECT i.position, r.version, r.epoch, r.shadow, CASE WHEN p.ticket_id IS NULL THEN t.text END AS text,
+  p.label, p.confidence, p.probabilities, p.band, p.tokens, p.truncated, p.classified_at
+FROM unnest(CAST(:runs AS bigint[]), CAST(:tickets AS bigint[]), CAST(:digests AS bytea[]))
+  WITH ORDINALITY AS i(run, ticket, digest, position)
+JOIN reclassify_runs r ON r.id = i.run AND r.state <> 'cancelled'
+LEFT JOIN tickets t ON (t.id, t.digest) = (i.ticket, i.digest) AND t.forgotten_at IS NULL
+LEFT JOIN predictions p ON (p.ticket_id, p.digest, p.model_version) = (t.id, i.digest, r.version) AND NOT r.force
+""")
+
+
+def resolve_tickets(database: Database, refs: Sequence[StoredTicketRef]) -> list[ResolvedTicket | None]:
+    """The stored tickets of references, in their order, by one query; None where the run was cancelled."""
+    if not refs:
+        return []
+    tickets: list[ResolvedTicket | None] = [None] * len(refs)
+    values = {
+        "runs": [ref.run for ref in refs],
+        "tickets": [ref.ticket for ref in refs],
+        "digests": [ref.digest for ref in refs],
+    }
+    with database.autocommit() as connection:
+        rows = connection.execute(_RESOLVE, values).all()
+    for row in rows:
+        prediction = row.label is not None and Prediction(
+            row.label, row.confidence, row.probabilities, Band(row.band), row.version, row.tokens, row.truncated
+        )
+        cached = (prediction, row.classified_at) if prediction else None
+        index = row.position - 1
+        tickets[index] = ResolvedTicket(refs[index], row.version, row.epoch, row.shadow, row.text, cached)
+    return tickets
+
+
+_WRITE: Final = text(files("triagem.db.runs").joinpath("reclassification.sql").read_text(encoding="utf-8"))
+
+
+def write_reclassified(database: Database, rows: Sequence[ReclassifiedTicket]) -> None:
+    """Store results of runs, one row per run and ticket. Raises DatabaseUnavailable (retry) or RowRefused."""
+    if rows:
+        with database.autocommit() as connection:
+            connection.execute(_WRITE, _document(rows))
+
+
+def probe_write(database: Database, sample: ReclassifiedTicket) -> None:
+    """Check whether Postgres refuses every row: write the prediction of `sample` without a ticket, and roll back.
+
+    Raises:
+        StatementRefused: it does, so no single row is at fault.
+    """
+    ref = StoredTicketRef(sample.ref.run, 0, b"")
+    row = ReclassifiedTicket(ref, sample.outcome, sample.prediction, sample.classified_at)
+    try:
+        with database_errors(), database.engine.connect() as connection, connection.begin() as transaction:
+            connection.execute(_WRITE, _document([row]))
+            transaction.rollback()
+    except RowRefused as error:
+        raise StatementRefused(f"Postgres refuses every result of a run: {error}") from None
+
+
+def _document(rows: Sequence[ReclassifiedTicket]) -> dict[str, str]:
+    values = {(row.ref.run, row.ref.ticket): _values(row) for row in rows}
+    return {"rows": json.dumps(list(values.values()), ensure_ascii=False)}
+
+
+def _values(row: ReclassifiedTicket) -> dict[str, object]:
+    ref, prediction = row.ref, row.prediction
+    values: dict[str, object] = {
+        "run": ref.run, "ticket": ref.ticket, "hex": ref.digest.hex(), "reported": row.outcome,
+    }  # fmt: skip
+    if prediction is None or row.classified_at is None:
+        return values
+    return values | {
+        "label": prediction.label, "confidence": prediction.confidence,
+        "probabilities": dict(prediction.probabilities), "band": str(prediction.band),
+        "model_version": prediction.model_version, "tokens": prediction.tokens,
+        "truncated": prediction.truncated, "classified_at": row.classified_at.isoformat(),
+    }  # fmt: skip

@@ -1,0 +1,77 @@
+-- Records the results of reclassification runs and updates their tickets. Run by reclassification.py.
+WITH incoming AS (
+  SELECT i.run, i.ticket, decode(i.hex, 'hex') AS digest, i.reported, label, confidence, probabilities, band,
+    model_version, tokens, truncated, classified_at, r.epoch, r.shadow, r.force, r.notify_flips
+  FROM json_to_recordset(CAST(:rows AS json)) AS i(
+    run bigint, ticket bigint, hex text, reported text, label text, confidence float8, probabilities jsonb, band text,
+    model_version text, tokens int, truncated bool, classified_at timestamptz
+  ) JOIN reclassify_runs r ON r.id = i.run AND r.state <> 'cancelled'
+), locked AS (
+  SELECT id, digest, forgotten_at, text IS NULL AS textless, label, confidence, band
+  FROM tickets WHERE id IN (SELECT ticket FROM incoming)
+  ORDER BY source COLLATE "C", external_id COLLATE "C" FOR NO KEY UPDATE
+), compared AS (
+  SELECT i.*, l.label AS before_label, i.label AS after_label, l.confidence AS before_confidence,
+    i.confidence AS after_confidence, l.band AS before_band, i.band AS after_band, CASE
+      WHEN l.forgotten_at IS NOT NULL THEN 'gone' WHEN l.digest <> i.digest THEN 'changed'
+      WHEN i.reported <> '' THEN i.reported WHEN l.textless THEN 'gone' ELSE 'changed'
+    END AS outcome
+  FROM incoming i JOIN locked l ON l.id = i.ticket
+), recorded AS (
+  INSERT INTO run_changes AS c (run_id, ticket_id, outcome, before_label, before_confidence, before_band, after_label,
+    after_confidence, after_band)
+  SELECT run, ticket, outcome, before_label, before_confidence, before_band, after_label, after_confidence, after_band
+  FROM compared
+  ON CONFLICT (run_id, ticket_id) DO UPDATE SET
+    outcome = excluded.outcome, before_label = excluded.before_label,
+    before_confidence = excluded.before_confidence, before_band = excluded.before_band,
+    after_label = excluded.after_label, after_confidence = excluded.after_confidence, after_band = excluded.after_band
+  WHERE c.outcome = 'failed' AND excluded.outcome <> 'failed'
+  RETURNING run_id, ticket_id, outcome, before_label <> after_label AS flipped, xmax <> 0 AS had_failed
+), new_results AS (
+  SELECT compared.* FROM compared JOIN recorded ON (run_id, ticket_id) = (run, ticket)
+), new_predictions AS (
+  INSERT INTO predictions (ticket_id, digest, label, confidence, probabilities, band, model_version, tokens, truncated,
+    classified_at)
+  SELECT DISTINCT ON (ticket, digest, model_version) ticket, digest, label, confidence, probabilities, band,
+    model_version, tokens, truncated, classified_at
+  FROM new_results WHERE outcome = 'done'
+  ON CONFLICT (ticket_id, digest, model_version) DO UPDATE SET
+    label = excluded.label, confidence = excluded.confidence, probabilities = excluded.probabilities,
+    band = excluded.band, model_version = excluded.model_version, tokens = excluded.tokens,
+    truncated = excluded.truncated, classified_at = excluded.classified_at
+  WHERE excluded.ticket_id IN (SELECT ticket FROM new_results WHERE force)
+), updated AS (
+  UPDATE tickets t SET epoch = n.epoch, label = n.label, confidence = n.confidence, probabilities = n.probabilities,
+    band = n.band, model_version = n.model_version, tokens = n.tokens, truncated = n.truncated,
+    classified_at = n.classified_at
+  FROM new_results n
+  WHERE t.id = n.ticket AND t.digest = n.digest AND t.forgotten_at IS NULL
+    AND n.outcome IN ('done', 'unchanged') AND NOT n.shadow
+    AND (n.epoch > t.epoch OR (n.force AND n.epoch = t.epoch))
+  RETURNING t.id, t.source, t.digest, t.model_version,
+    n.notify_flips AND n.before_label <> n.after_label AS notify
+), queued_deliveries AS (
+  INSERT INTO deliveries (target, ticket_id, digest, model_version)
+  SELECT result_targets.target, updated.id, updated.digest, updated.model_version
+  FROM updated JOIN result_targets USING (source)
+  WHERE updated.notify AND NOT EXISTS (
+    SELECT FROM reviews v WHERE (v.ticket_id, v.digest) = (updated.id, updated.digest) AND v.label IS NOT NULL
+  )
+  ON CONFLICT DO NOTHING
+), counts AS (
+  SELECT run, count(*) FILTER (WHERE flipped) AS flips, count(*) FILTER (WHERE had_failed) AS had_failed,
+    count(*) FILTER (WHERE outcome = 'done') AS done,
+    count(*) FILTER (WHERE outcome = 'unchanged') AS unchanged,
+    count(*) FILTER (WHERE outcome = 'changed') AS changed,
+    count(*) FILTER (WHERE outcome = 'gone') AS gone,
+    count(*) FILTER (WHERE outcome = 'failed') AS failed
+  FROM (
+    SELECT run_id AS run, outcome, flipped, had_failed FROM recorded
+    UNION ALL SELECT run, 'gone', false, false FROM incoming WHERE ticket NOT IN (SELECT id FROM locked)
+  ) AS outcomes GROUP BY run
+)
+UPDATE reclassify_runs r SET flips = r.flips + counts.flips, failed = r.failed + counts.failed - counts.had_failed,
+  done = r.done + counts.done, unchanged = r.unchanged + counts.unchanged,
+  changed = r.changed + counts.changed, gone = r.gone + counts.gone
+FROM counts WHERE r.id = counts.run

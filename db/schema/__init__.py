@@ -1,0 +1,17 @@
+"""All tables. The migrations create them; analysts read the views (`docs/sql.md`), which contain no texts."""
+
+from typing import Final
+
+from sqlalchemy import text
+
+import triagem.db.schema.operations  # noqa: F401 - adds its tables to the metadata
+from triagem.db.schema.tickets import drift_reports, metadata, tickets
+
+__all__ = ["TICKET_TABLES", "TRUNCATE_ALL", "drift_reports", "metadata", "tickets"]
+
+# All tables with a foreign key to `tickets`, so that a new table is included.
+TICKET_TABLES: Final = [
+    table for table in metadata.sorted_tables if any(key.column.table is tickets for key in table.foreign_keys)
+]
+# Empties all tables, for tests and benchmarks with their own database.
+TRUNCATE_ALL: Final = text(f"TRUNCATE {', '.join(metadata.tables)} RESTART IDENTITY")

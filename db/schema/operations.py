@@ -1,0 +1,176 @@
+"""Tables of operations: reclassification runs, the delivery outbox, alerts, the monitor, API keys and sessions."""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    Table,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.types import Double, Text
+
+from triagem.db.schema.tickets import TIME, key, metadata, now, parent_id, required, row_id
+
+# A reclassification run: its settings, progress and counts; `triagem.db.runs.ReclassifyRun` describes the columns.
+# `rate` is measured since `measured_count` tickets were processed at `measured_at`. At most one run is active.
+Table(
+    "reclassify_runs",
+    metadata,
+    row_id(),
+    required("kind", Text),
+    required("state", Text),
+    required("reason", Text, server_default=""),
+    required("version", Text),
+    required("epoch", BigInteger),
+    required("shadow", Boolean),
+    required("force", Boolean),
+    required("notify_flips", Boolean, server_default=text("false")),
+    required("filters", JSONB),
+    Column("max_tickets", BigInteger),
+    Column("pause_hour", Text),
+    Column("pause_at", TIME),
+    required("first_id", BigInteger),
+    required("last_id", BigInteger),
+    required("cursor", BigInteger),
+    *(
+        required(name, BigInteger, server_default="0")
+        for name in ("put", "done", "unchanged", "changed", "gone", "failed", "flips")
+    ),
+    required("rate", Double, server_default="0"),
+    required("measured_count", BigInteger, server_default="0"),
+    Column("measured_at", TIME),
+    now("started_at"),
+    Column("finished_at", TIME),
+    CheckConstraint("kind IN ('classify', 'apply')", name="kind"),
+    CheckConstraint("state IN ('running', 'paused', 'done', 'cancelled')", name="state"),
+    Index(
+        "ix_reclassify_runs_active",
+        text("(true)"),
+        unique=True,
+        postgresql_where=text("state IN ('running', 'paused')"),
+    ),
+)
+
+# A run's result for one ticket and the ticket's result before it; written once, also on redelivery.
+Table(
+    "run_changes",
+    metadata,
+    # No foreign key: each row of a window would lock the run's row, whose counters all workers update.
+    key("run_id", BigInteger),
+    parent_id("tickets", "ticket_id", primary_key=True),
+    required("outcome", Text),
+    Column("before_label", Text),
+    Column("before_confidence", Double),
+    Column("before_band", Text),
+    Column("after_label", Text),
+    Column("after_confidence", Double),
+    Column("after_band", Text),
+    Index("ix_run_changes_ticket_id", "ticket_id"),
+)
+
+# A target that receives results of a source's live tickets; `triagem ops` copies it from TRIAGEM_CRM_FILE.
+Table("result_targets", metadata, key("target", Text), required("source", Text))
+
+# A message in the outbox. Kind `result`: the result of one text for one target, such as `[shop.callback]` of the CRM
+# file. Kind `alert`: a digest of alerts (its `alert_notifications`) for a rule's channel, without a ticket.
+# `review_id` is the review that changed the result, negative if it was undone, 0 if there is none. The delivery is
+# due at `next_at` and leased to a worker until `leased_until`.
+Table(
+    "deliveries",
+    metadata,
+    row_id(),
+    required("kind", Text, server_default="result"),
+    required("target", Text),
+    parent_id("tickets", "ticket_id"),
+    Column("digest", LargeBinary),
+    Column("model_version", Text),
+    required("review_id", BigInteger, server_default=text("0")),
+    now("created_at"),
+    required("attempts", Integer, server_default=text("0")),
+    now("next_at"),
+    Column("leased_until", TIME),
+    required("state", Text, server_default="waiting"),
+    Column("finished_at", TIME),
+    Column("last_error", Text),
+    UniqueConstraint("ticket_id", "digest", "model_version", "review_id", "target", name="uq_deliveries_answer"),
+    CheckConstraint("state IN ('waiting', 'delivered', 'failed', 'superseded')", name="state"),
+    CheckConstraint("(kind = 'result') = (ticket_id IS NOT NULL)", name="about"),
+    Index("ix_deliveries_due", "target", "next_at", postgresql_where=text("state = 'waiting'")),
+)
+
+# A doubtful live result, written by the same statement as the result; or a system alert (drift, retraining due), with
+# another `kind`, without a ticket, and at most one per `key`.
+# `matched_at`: when it was matched with the subscriptions. `delivered_at`: when it was first delivered.
+Table(
+    "alerts",
+    metadata,
+    row_id(),
+    required("kind", Text, server_default="low-confidence"),
+    Column("key", Text),
+    Column("detail", JSONB),
+    parent_id("tickets", "ticket_id"),
+    Column("digest", LargeBinary),
+    Column("model_version", Text),
+    Column("band", Text),
+    Column("confidence", Double),
+    now("created_at"),
+    Column("matched_at", TIME),
+    Column("delivered_at", TIME),
+    UniqueConstraint("ticket_id", "digest", "model_version"),
+    UniqueConstraint("kind", "key"),
+    Index("ix_alerts_undelivered", "id", postgresql_where=text("delivered_at IS NULL")),
+    Index("ix_alerts_unmatched", "id", postgresql_where=text("matched_at IS NULL")),
+)
+
+# Time of the last digest for the channel of a rule, such as `doubtful.team`.
+Table("alert_subscriptions", metadata, key("target", Text), now("last_digest_at"))
+
+# An alert for the channel of a rule, and the digest that contains it; NULL until one is created.
+Table(
+    "alert_notifications",
+    metadata,
+    parent_id("alerts", "alert_id", primary_key=True),
+    key("target", Text),
+    parent_id("deliveries", "delivery_id"),
+    Index("ix_alert_notifications_pending", "target", postgresql_where=text("delivery_id IS NULL")),
+    Index("ix_alert_notifications_delivery_id", "delivery_id"),
+)
+
+# State of one monitored alert kind; see `triagem.db.outbox.monitoring.MonitorState`.
+Table(
+    "monitor_states",
+    metadata,
+    key("kind", Text),
+    Column("open_since", TIME),
+    required("recent", ARRAY(Boolean())),
+    required("checked_at", TIME),
+    Column("last_bad_at", TIME),
+)
+
+# A gateway API key: the SHA-256 of its secret, and its scopes.
+Table(
+    "api_keys",
+    metadata,
+    row_id(),
+    required("name", Text),
+    required("hash", LargeBinary),
+    required("scopes", ARRAY(Text())),
+    now("created_at"),
+    Column("revoked_at", TIME),
+    UniqueConstraint("hash"),
+)
+
+# A console login: the SHA-256 of the session's token.
+Table(
+    "console_sessions",
+    metadata,
+    key("hash", LargeBinary),
+    parent_id("api_keys", "key_id", nullable=False),
+    required("ends_at", TIME),
+)

@@ -1,0 +1,202 @@
+"""Tables of tickets: results, history, dead letters, search, drift samples and reviews."""
+
+from functools import partial
+from typing import Any, Final
+
+from sqlalchemy import (
+    REAL,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TSVECTOR
+from sqlalchemy.types import DateTime, Double, Text
+
+# Constraints have fixed names, so that migrations can refer to them.
+metadata: Final = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+    }
+)
+TIME: Final = DateTime(timezone=True)
+required: Final = partial(Column[Any], nullable=False)
+key: Final = partial(Column[Any], primary_key=True)
+
+
+def row_id() -> Column[Any]:
+    """A generated primary key."""
+    return Column("id", BigInteger, Identity(always=True), primary_key=True)
+
+
+def parent_id(table: str, name: str, **options: Any) -> Column[Any]:
+    """A reference to a row, with which this one is deleted."""
+    return Column(name, BigInteger, ForeignKey(f"{table}.id", ondelete="CASCADE"), **options)
+
+
+def now(name: str) -> Column[Any]:
+    """The time of the insert."""
+    return Column(name, TIME, server_default=func.now(), nullable=False)
+
+
+# The newest revision of a message and its current result, in one table so that queries need no join. The result
+# columns only move forward, ordered by (`revised_at`, `digest`, `epoch`). Once `forgotten_at` is set, nothing is
+# written: a redelivered entry must not restore what a customer asked us to delete.
+tickets: Final = Table(
+    "tickets",
+    metadata,
+    row_id(),
+    required("source", Text),
+    required("external_id", Text),
+    Column("text", Text),
+    required("digest", LargeBinary),
+    required("revised_at", TIME),
+    required("received_at", TIME),
+    required("metadata", JSONB, server_default=text("'{}'")),
+    Column("forgotten_at", TIME),
+    required("label", Text),
+    required("confidence", Double),
+    required("probabilities", JSONB),
+    required("band", Text),
+    required("model_version", Text),
+    required("epoch", BigInteger),
+    required("tokens", Integer),
+    required("truncated", Boolean),
+    required("classified_at", TIME),
+    UniqueConstraint("source", "external_id"),
+    Index("ix_tickets_newest", text("received_at DESC"), text("id DESC")),
+    Index("ix_tickets_least_sure", "confidence", "id"),
+    Index("ix_tickets_day", text("((received_at AT TIME ZONE 'UTC')::date)"), postgresql_using="brin"),
+)
+
+# The prediction of one model version for one text of one ticket. Written once, with two exceptions: `band` changes
+# with the ticket's own (`triagem.db.runs.reband`), and a run with `force` replaces the prediction.
+# `latency_s`: seconds from put to the statement that wrote this row; live tickets only.
+Table(
+    "predictions",
+    metadata,
+    parent_id("tickets", "ticket_id", primary_key=True),
+    key("digest", LargeBinary),
+    key("model_version", Text),
+    required("label", Text),
+    required("confidence", Double),
+    required("probabilities", JSONB),
+    required("band", Text),
+    required("tokens", Integer),
+    required("truncated", Boolean),
+    required("classified_at", TIME),
+    Column("latency_s", REAL),
+    Index("ix_predictions_live", "classified_at", postgresql_where=text("latency_s IS NOT NULL")),
+)
+
+# An entry that no worker can process, stored byte for byte for inspection and replay.
+Table(
+    "dead_letters",
+    metadata,
+    row_id(),
+    required("lane", Text),
+    required("entry_id", Text),
+    required("payload", LargeBinary),
+    required("reason", Text),
+    required("attempts", Integer, server_default=text("1")),
+    now("died_at"),
+    UniqueConstraint("lane", "entry_id"),
+)
+
+# A ticket whose text must be indexed again: inserted by the window's statement; without any index.
+Table("search_queue", metadata, required("ticket_id", BigInteger))
+
+# The lexemes of one text of a ticket, as `triagem.db.tickets.search` stems them.
+Table(
+    "ticket_lexemes",
+    metadata,
+    parent_id("tickets", "ticket_id", primary_key=True),
+    required("digest", LargeBinary),
+    required("lexemes", TSVECTOR),
+    Index("ix_ticket_lexemes_lexemes", "lexemes", postgresql_using="gin"),
+)
+
+# The embedding of a classified text by the model that classified it; of few tickets, to detect drift.
+Table(
+    "samples",
+    metadata,
+    row_id(),
+    parent_id("tickets", "ticket_id", nullable=False),
+    required("digest", LargeBinary),
+    required("model_version", Text),
+    required("embedding", ARRAY(REAL())),
+    required("label", Text),
+    required("confidence", Double),
+    required("tokens", Integer),
+    required("lang", Text, server_default=""),
+    now("sampled_at"),
+    UniqueConstraint("ticket_id", "digest", "model_version"),
+    Index("ix_samples_model_version_id", "model_version", "id"),
+)
+
+# A comparison of recent samples with a version's reference. `detail` contains the statistics of each test.
+drift_reports: Final = Table(
+    "drift_reports",
+    metadata,
+    row_id(),
+    required("model_version", Text),
+    now("made_at"),
+    required("drifted", Boolean),
+    required("rows", Integer),
+    required("reference_rows", Integer),
+    required("detail", JSONB),
+)
+
+# A person's label for one text of a ticket. The latest review of a text is its effective label, also after runs.
+# Without a label it is "unclear". `stratum`, `inclusion`, `model_version` and `model_label` are copied from the
+# review draw; a review that was not requested has none of them.
+Table(
+    "reviews",
+    metadata,
+    row_id(),
+    parent_id("tickets", "ticket_id", nullable=False),
+    required("digest", LargeBinary),
+    Column("label", Text),
+    required("reviewer", Text),
+    now("reviewed_at"),
+    Column("stratum", Text),
+    Column("inclusion", Double),
+    Column("model_version", Text),
+    Column("model_label", Text),
+    Index("ix_reviews_latest", "ticket_id", "digest", text("id DESC")),
+)
+
+# A text selected for review, as one version classified it; leased to at most one reviewer at a time. In the stratum
+# `random` it was sampled among texts received from `since` on, because its rank was below `inclusion`:
+# `triagem.db.reviews.sampling` selects, `triagem.db.reviews.accuracy` computes the probabilities.
+Table(
+    "review_draws",
+    metadata,
+    parent_id("tickets", "ticket_id", primary_key=True),
+    key("digest", LargeBinary),
+    key("model_version", Text),
+    required("model_label", Text),
+    required("stratum", Text),
+    Column("inclusion", Double),
+    Column("since", TIME),
+    now("drawn_at"),
+    Column("leased_by", Text),
+    Column("leased_until", TIME),
+    CheckConstraint("stratum IN ('unsure', 'random')", name="stratum"),
+    CheckConstraint("(stratum = 'random') = (inclusion IS NOT NULL AND since IS NOT NULL)", name="by_lot"),
+    CheckConstraint("inclusion > 0 AND inclusion <= 1", name="inclusion"),
+)

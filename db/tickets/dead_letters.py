@@ -1,0 +1,147 @@
+"""Dead letters: entries that could not be read or classified, stored byte for byte until replayed or dropped."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+from typing import Final
+
+from sqlalchemy import text
+
+from triagem.contracts.ticket import Lane
+from triagem.contracts.wire import decode_identity
+from triagem.db.connect import Database
+
+# In the column `lane` of an unreadable webhook, followed by its source.
+WEBHOOK_LANE_PREFIX: Final = "webhook:"
+_INSERT: Final = text("""
+INSERT INTO dead_letters (lane, entry_id, payload, reason, attempts)
+SELECT :lane, :entry_id, :payload, :reason, :attempts WHERE NOT EXISTS (
+  SELECT FROM tickets WHERE (source, external_id) = (:source, :external_id) AND forgotten_at IS NOT NULL
+)
+ON CONFLICT (lane, entry_id) DO NOTHING
+""")
+_DELETE_IF_FORGOTTEN: Final = text("""
+DELETE FROM dead_letters WHERE (lane, entry_id) = (:lane, :entry_id) AND EXISTS (
+  SELECT FROM tickets WHERE (source, external_id) = (:source, :external_id) AND forgotten_at IS NOT NULL
+)
+""")
+
+
+def insert_dead_letter(
+    database: Database, lane: Lane, entry_id: bytes, payload: bytes, reason: str, *, attempts: int = 1
+) -> None:
+    """Store an entry as a dead letter. Idempotent. The reason never contains the customer's text.
+
+    An entry of a forgotten ticket is not stored: a worker may have been processing it while the ticket was forgotten.
+    A payload whose ticket cannot be identified is stored.
+    """
+    _insert(database, str(lane), entry_id.decode(), payload, reason=reason, attempts=attempts)
+
+
+def insert_webhook_dead_letter(database: Database, source: str, body: bytes, reason: str) -> None:
+    """Store a webhook that could not be read, or only in part; once, also if the CRM repeats it."""
+    _insert(database, WEBHOOK_LANE_PREFIX + source, sha256(body).hexdigest(), body, reason=reason, attempts=1)
+
+
+def _insert(database: Database, lane: str, entry_id: str, payload: bytes, *, reason: str, attempts: int) -> None:
+    ticket = decode_identity(payload)
+    source, external_id = ticket or (None, None)
+    key = {"lane": lane, "entry_id": entry_id, "source": source, "external_id": external_id}
+    with database.autocommit() as connection:
+        connection.execute(_INSERT, {**key, "payload": payload, "reason": reason, "attempts": attempts})
+        if ticket:
+            # Checked again after the insert: the first statement may have started before the tombstone was written
+            # and ended after `forget` had searched the dead letters.
+            connection.execute(_DELETE_IF_FORGOTTEN, key)
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A dead letter without its payload. `size` is the payload's, in bytes; 0 if the entry had no payload field."""
+
+    id: int
+    lane: str
+    entry_id: str
+    died_at: datetime
+    attempts: int
+    reason: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetterWithPayload(DeadLetter):
+    """A dead letter with its payload."""
+
+    payload: bytes
+
+
+_LIST: Final = text("""
+SELECT id, lane, entry_id, died_at, attempts, reason, octet_length(payload) AS size FROM dead_letters
+WHERE (CAST(:lane AS text) IS NULL OR lane = :lane) AND (CAST(:since AS timestamptz) IS NULL OR died_at >= :since)
+ORDER BY id DESC LIMIT :limit
+""")
+_FIND: Final = text("""
+SELECT id, lane, entry_id, died_at, attempts, reason, octet_length(payload) AS size, payload
+FROM dead_letters WHERE id = :id
+""")
+
+
+def list_dead_letters(
+    database: Database, *, lane: Lane | None = None, since: datetime | None = None, limit: int
+) -> list[DeadLetter]:
+    """The newest dead letters; `since` is inclusive and compared with `died_at`."""
+    with database.autocommit() as connection:
+        rows = connection.execute(_LIST, {"lane": lane and str(lane), "since": since, "limit": limit})
+        return [DeadLetter(*row) for row in rows]
+
+
+def find_dead_letter(database: Database, letter_id: int) -> DeadLetterWithPayload | None:
+    """One dead letter with its payload; None if there is none with this id."""
+    with database.autocommit() as connection:
+        row = connection.execute(_FIND, {"id": letter_id}).one_or_none()
+    return None if row is None else DeadLetterWithPayload(*row)
+
+
+_MAX_ID: Final = text("SELECT coalesce(max(id), 0) FROM dead_letters")
+# Limited by size too: 500 of the longest tickets are 200 MB.
+_PAGE: Final = text("""
+SELECT id, lane, entry_id, died_at, attempts, reason, octet_length(payload) AS size, payload FROM (
+  SELECT *, sum(octet_length(payload)) OVER (ORDER BY id) - octet_length(payload) AS before FROM (
+    SELECT * FROM dead_letters
+    WHERE id > :after AND id <= :last AND (CAST(:ids AS bigint[]) IS NULL OR id = ANY(:ids))
+      AND strpos(lower(reason), lower(:reason)) > 0
+    ORDER BY id LIMIT 500
+  ) AS next
+) AS page WHERE before < 16000000 ORDER BY id
+""")
+
+
+def dead_letter_pages(
+    database: Database, *, ids: Sequence[int] | None = None, reason_contains: str = ""
+) -> Iterator[list[DeadLetterWithPayload]]:
+    """Dead letters with their payloads, oldest first, by keyset pagination; `None` for `ids` means all.
+
+    Ends at the newest dead letter at the start: a replayed entry may fail again meanwhile, and would otherwise be
+    replayed forever.
+    """
+    with database.autocommit() as connection:
+        last = connection.execute(_MAX_ID).scalar_one()
+    after = 0
+    selection = {"last": last, "ids": None if ids is None else list(ids), "reason": reason_contains}
+    while True:
+        with database.autocommit() as connection:
+            page = [DeadLetterWithPayload(*row) for row in connection.execute(_PAGE, {**selection, "after": after})]
+        if not page:
+            return
+        yield page
+        after = page[-1].id
+
+
+_DELETE: Final = text("DELETE FROM dead_letters WHERE id = ANY(:ids)")
+
+
+def delete_dead_letters(database: Database, ids: Sequence[int]) -> int:
+    """Delete dead letters; returns how many there were."""
+    with database.autocommit() as connection:
+        return connection.execute(_DELETE, {"ids": list(ids)}).rowcount

@@ -1,0 +1,84 @@
+"""Deletes everything about one ticket. A tombstone stays, so that a redelivery does not restore the ticket."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import delete, text
+
+from triagem.contracts.ticket import Identity
+from triagem.contracts.wire import decode_identity, is_ref
+from triagem.db.connect import Database
+from triagem.db.schema import TICKET_TABLES
+from triagem.db.tickets.dead_letters import dead_letter_pages, delete_dead_letters
+
+# Sorts tombstones last by receipt and by confidence, so that pages and the query for the least confident tickets do
+# not read them.
+_WRITE_TOMBSTONE: Final = text("""
+INSERT INTO tickets AS t (source, external_id, forgotten_at, text, digest, metadata, revised_at, received_at, epoch,
+  label, confidence, probabilities, band, model_version, tokens, truncated, classified_at)
+VALUES (:source, :external_id, now(), NULL, '', '{}', 'epoch', 'epoch', 0, '', 1, '{}', '', '', 0, false, 'epoch')
+ON CONFLICT (source, external_id) DO UPDATE SET
+  forgotten_at = now(), text = excluded.text, digest = excluded.digest, metadata = excluded.metadata,
+  revised_at = excluded.revised_at, received_at = excluded.received_at, epoch = excluded.epoch,
+  label = excluded.label, confidence = excluded.confidence, probabilities = excluded.probabilities,
+  band = excluded.band, model_version = excluded.model_version, tokens = excluded.tokens,
+  truncated = excluded.truncated, classified_at = excluded.classified_at
+WHERE t.forgotten_at IS NULL
+""")
+_FIND: Final = text("""
+SELECT id, forgotten_at, received_at FROM tickets WHERE (source, external_id) = (:source, :external_id)
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTicket:
+    """The stored ticket or tombstone of an identity. A tombstone's `received_at` has no meaning."""
+
+    id: int
+    forgotten_at: datetime | None
+    received_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class DeletionCounts:
+    """Deleted rows by table, deleted dead letters, and unreadable dead letters, whose ticket cannot be identified."""
+
+    rows: dict[str, int]
+    dead_letters: int
+    unreadable: int
+
+
+def find_ticket(database: Database, ticket: Identity) -> StoredTicket | None:
+    """The ticket or its tombstone; None if there is neither."""
+    with database.autocommit() as connection:
+        row = connection.execute(_FIND, ticket._asdict()).one_or_none()
+    return None if row is None else StoredTicket(*row)
+
+
+def write_tombstone(database: Database, ticket: Identity) -> bool:
+    """Replace the ticket, stored or not, by a tombstone; False if it already is one.
+
+    Must come before any other deletion: only then can a worker no longer store an entry that it is processing.
+    """
+    with database.autocommit() as connection:
+        return connection.execute(_WRITE_TOMBSTONE, ticket._asdict()).rowcount > 0
+
+
+def delete_related(database: Database, ticket: Identity) -> DeletionCounts:
+    """Delete the rows of a tombstone in all other tables, and its dead letters."""
+    tombstone = find_ticket(database, ticket)
+    assert tombstone is not None
+    assert tombstone.forgotten_at is not None
+    rows = {}
+    with database.autocommit() as connection:
+        for table in TICKET_TABLES:
+            rows[table.name] = connection.execute(delete(table).where(table.c.ticket_id == tombstone.id)).rowcount
+    deleted, unreadable = 0, 0
+    for page in dead_letter_pages(database):
+        letters = [letter for letter in page if not is_ref(letter.payload)]  # references hold only a ticket's number
+        owners = [decode_identity(letter.payload) for letter in letters]
+        ids = [letter.id for letter, owner in zip(letters, owners, strict=True) if owner == ticket]
+        deleted += delete_dead_letters(database, ids)
+        unreadable += owners.count(None)
+    return DeletionCounts(rows, deleted, unreadable)

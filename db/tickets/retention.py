@@ -1,0 +1,118 @@
+"""Retention: purges old ticket texts (labels, counts, history and digests stay) and deletes old dead letters.
+
+Also deletes the tickets of a source outright. 1,000 rows per statement.
+"""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Final
+
+from sqlalchemy import text
+
+from triagem.db.connect import Database
+
+_PAGE: Final = 1000
+
+# A text is old if both receipt and last revision are before the limit: a ticket of last year that its customer
+# revised today has a new text. Pages cover all tickets received before, not only those with a text: when most are
+# purged already, finding a thousand with a text would exceed the statement timeout.
+# Locked in the same order as in the window's statement; otherwise the two could deadlock.
+_PURGE: Final = text("""
+WITH page AS (
+  SELECT id, received_at FROM tickets
+  WHERE received_at < :before AND (received_at, id) > (:after_received, :after_id)
+  ORDER BY received_at, id LIMIT :page
+), old AS (
+  SELECT id FROM tickets
+  WHERE id IN (SELECT id FROM page) AND revised_at < :before AND (text IS NOT NULL OR metadata <> '{}')
+  ORDER BY source COLLATE "C", external_id COLLATE "C" FOR NO KEY UPDATE
+), purged AS (
+  UPDATE tickets SET text = NULL, metadata = '{}' WHERE id IN (SELECT id FROM old) RETURNING 1
+)
+SELECT received_at, id, (SELECT count(*) FROM page) AS scanned, (SELECT count(*) FROM purged) AS purged
+FROM page ORDER BY received_at DESC, id DESC LIMIT 1
+""")
+_COUNT_OLD: Final = text("""
+WITH page AS (
+  SELECT id, received_at FROM tickets
+  WHERE received_at < :before AND (received_at, id) > (:after_received, :after_id)
+  ORDER BY received_at, id LIMIT :page
+)
+SELECT received_at, id, (SELECT count(*) FROM page) AS scanned, (
+  SELECT count(*) FROM tickets
+  WHERE id IN (SELECT id FROM page) AND revised_at < :before AND (text IS NOT NULL OR metadata <> '{}')
+) AS purged
+FROM page ORDER BY received_at DESC, id DESC LIMIT 1
+""")
+_PURGE_LEXEMES: Final = text("""
+DELETE FROM ticket_lexemes USING tickets t
+WHERE ticket_id = t.id AND t.text IS NULL
+  AND (t.received_at, t.id) > (:after_received, :after_id) AND (t.received_at, t.id) <= (:received, :id)
+""")
+
+
+def purge_texts(database: Database, *, before: datetime, dry_run: bool = False) -> Iterator[tuple[int, int]]:
+    """Purge text and metadata of tickets that were received and last revised before a time.
+
+    Each page is its own autocommit statement: locks last one page, and after an interruption the finished pages stay.
+
+    Yields:
+        Tickets scanned and texts purged, per page. A dry run only counts.
+    """
+    received_at, last = datetime.min.replace(tzinfo=UTC), 0
+    while True:
+        with database.autocommit() as connection:
+            values = {"before": before, "after_received": received_at, "after_id": last, "page": _PAGE}
+            row = connection.execute(_COUNT_OLD if dry_run else _PURGE, values).one_or_none()
+        if row is None:
+            return
+        if not dry_run:
+            # After the purge: `triagem.db.tickets.search` may have indexed a text until it was locked.
+            with database.autocommit() as connection:
+                page = {"after_received": received_at, "after_id": last, "received": row.received_at, "id": row.id}
+                connection.execute(_PURGE_LEXEMES, page)
+        received_at, last = row.received_at, row.id
+        yield row.scanned, row.purged
+
+
+# Not tombstones: their time of receipt has no meaning. Locked in the order of the window's statement.
+_DELETE_TICKETS: Final = text("""
+DELETE FROM tickets WHERE id IN (
+  SELECT id FROM tickets WHERE source = :source AND received_at < :before AND forgotten_at IS NULL
+  ORDER BY source COLLATE "C", external_id COLLATE "C" LIMIT :page FOR UPDATE
+)
+""")
+
+
+def delete_source_tickets(database: Database, source: str, *, before: datetime) -> Iterator[int]:
+    """Delete a source's tickets received before a time, with everything about them; yields the number per page.
+
+    Leaves no tombstones: a redelivered ticket is stored again.
+    """
+    deleted = _PAGE
+    while deleted == _PAGE:
+        with database.autocommit() as connection:
+            deleted = connection.execute(
+                _DELETE_TICKETS, {"source": source, "before": before, "page": _PAGE}
+            ).rowcount
+        yield deleted
+
+
+_DELETE_LETTERS: Final = text("""
+DELETE FROM dead_letters WHERE id IN (SELECT id FROM dead_letters WHERE died_at < :before ORDER BY id LIMIT :page)
+""")
+_COUNT_LETTERS: Final = text("SELECT count(*) FROM dead_letters WHERE died_at < :before")
+
+
+def delete_old_dead_letters(database: Database, *, before: datetime, dry_run: bool = False) -> Iterator[int]:
+    """Delete dead letters created before a time; yields the number per page. A dry run only counts."""
+    if dry_run:
+        with database.autocommit() as connection:
+            count = int(connection.execute(_COUNT_LETTERS, {"before": before}).scalar_one())
+        yield count
+        return
+    deleted = _PAGE
+    while deleted == _PAGE:
+        with database.autocommit() as connection:
+            deleted = connection.execute(_DELETE_LETTERS, {"before": before, "page": _PAGE}).rowcount
+        yield deleted

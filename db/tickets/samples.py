@@ -1,0 +1,137 @@
+"""Embeddings of sampled tickets for drift detection, and drift reports. Losing a sample does no harm."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import groupby
+from typing import Any, Final
+
+from sqlalchemy import insert, text
+
+from triagem.db.connect import Database
+from triagem.db.schema import drift_reports
+from triagem.db.tickets.window import ClassifiedTicket
+
+KEEP_FIRST: Final = 500  # a version's first samples: the reference for later ones
+KEEP_NEWEST: Final = 5000
+
+
+@dataclass(frozen=True, slots=True)
+class NewSample:
+    """A classified ticket with its embedding."""
+
+    row: ClassifiedTicket
+    embedding: Sequence[float]
+    lang: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSample:
+    """A stored sample."""
+
+    id: int
+    embedding: Sequence[float]
+    label: str
+    confidence: float
+    tokens: int
+    lang: str
+
+
+# Share locks, or a ticket could be forgotten between being read and its sample being committed; SKIP LOCKED, because
+# a sample is not worth waiting for. The same statement deletes samples beyond the limits, by the index on
+# (version, id).
+_STORE: Final = text("""
+WITH incoming AS (
+  SELECT source, external_id, decode(digest, 'hex') AS digest, embedding, label, confidence, tokens, lang
+  FROM json_to_recordset(CAST(:rows AS json)) AS i(
+    source text, external_id text, digest text, embedding real[], label text, confidence float8, tokens int, lang text
+  )
+), eligible AS (
+  SELECT t.id AS ticket_id, i.digest, embedding, i.label, i.confidence, i.tokens, lang
+  FROM incoming i JOIN tickets t USING (source, external_id)
+  WHERE t.forgotten_at IS NULL AND t.digest = i.digest
+  FOR SHARE OF t SKIP LOCKED
+), inserted AS (
+  INSERT INTO samples (ticket_id, digest, model_version, embedding, label, confidence, tokens, lang)
+  SELECT ticket_id, digest, :version, embedding, label, confidence, tokens, lang FROM eligible
+  ON CONFLICT DO NOTHING
+  RETURNING 1
+), pruned AS (
+  DELETE FROM samples WHERE id IN (
+    SELECT id FROM samples
+    WHERE model_version = :version
+      AND id > (SELECT id FROM samples WHERE model_version = :version ORDER BY id OFFSET :first - 1 LIMIT 1)
+      AND id <= (SELECT id FROM samples WHERE model_version = :version ORDER BY id DESC OFFSET :newest LIMIT 1)
+    ORDER BY id LIMIT 1000 FOR UPDATE SKIP LOCKED)
+)
+SELECT count(*) FROM inserted
+""")
+
+
+def store_samples(
+    database: Database, samples: Sequence[NewSample], *, first: int = KEEP_FIRST, newest: int = KEEP_NEWEST
+) -> int:
+    """Store samples of tickets that still have that text. Each version keeps its first and its newest samples.
+
+    Returns:
+        The number of new samples. Samples of unknown, revised, forgotten or locked tickets are not stored.
+    """
+    stored = 0
+    for version, group in groupby(samples, key=lambda sample: sample.row.prediction.model_version):
+        values = {"rows": _document(group), "version": version, "first": first, "newest": newest}
+        with database.autocommit() as connection:
+            stored += connection.execute(_STORE, values).scalar_one()
+    return stored
+
+
+def _document(samples: Iterable[NewSample]) -> str:
+    rows = [
+        {
+            "source": sample.row.ticket.source,
+            "external_id": sample.row.ticket.external_id,
+            "digest": sample.row.digest.hex(),
+            "embedding": [round(value, 7) for value in sample.embedding],  # beyond 32-bit precision
+            "label": sample.row.prediction.label,
+            "confidence": sample.row.prediction.confidence,
+            "tokens": sample.row.prediction.tokens,
+            "lang": sample.lang,
+        }
+        for sample in samples
+    ]
+    return json.dumps(rows)
+
+
+_EARLIEST: Final = text("""
+SELECT id, embedding, label, confidence, tokens, lang FROM samples WHERE model_version = :version
+ORDER BY id LIMIT :limit
+""")
+_LATEST: Final = text("""
+SELECT id, embedding, label, confidence, tokens, lang FROM samples WHERE model_version = :version
+  AND id > :after AND sampled_at >= :since
+ORDER BY id DESC LIMIT :limit
+""")
+
+
+def first_samples(database: Database, version: str, *, limit: int) -> list[StoredSample]:
+    """A version's first samples."""
+    with database.autocommit() as connection:
+        return [StoredSample(*row) for row in connection.execute(_EARLIEST, {"version": version, "limit": limit})]
+
+
+def newest_samples(
+    database: Database, version: str, *, limit: int, after: int = 0, since: datetime | None = None
+) -> list[StoredSample]:
+    """A version's newest samples with an id above `after`, taken at or after `since`."""
+    values = {"version": version, "limit": limit, "after": after, "since": since or datetime.min.replace(tzinfo=UTC)}
+    with database.autocommit() as connection:
+        return [StoredSample(*row) for row in connection.execute(_LATEST, values)]
+
+
+def store_drift_report(
+    database: Database, version: str, *, drifted: bool, rows: int, reference_rows: int, detail: Mapping[str, Any]
+) -> None:
+    """Store a drift report."""
+    values = {"drifted": drifted, "rows": rows, "reference_rows": reference_rows, "detail": detail}
+    with database.autocommit() as connection:
+        connection.execute(insert(drift_reports).values(model_version=version, **values))

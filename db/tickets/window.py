@@ -1,0 +1,159 @@
+"""Reads stored predictions for a window of tickets, and stores its results in one statement (`window.sql`).
+
+Stores tickets, predictions, alerts and deliveries to CRMs. A ticket with a stored prediction skips the model.
+Results only move forward: a redelivery changes nothing, and an older text or model does not replace the current
+result. Workers that write the same tickets lock them in the same order.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from importlib.resources import files
+from typing import Final
+
+from pydantic_core import to_json
+from sqlalchemy import text
+
+from triagem.contracts.errors import RowRefused, StatementRefused
+from triagem.contracts.prediction import Band, Prediction
+from triagem.contracts.ticket import PREDICT_SOURCE, Lane, Ticket
+from triagem.db.connect import Database, database_errors
+
+
+@dataclass(frozen=True, slots=True)
+class ClassifiedTicket:
+    """A ticket with its result, ready to store. `digest` is the SHA-256 of the cleaned text."""
+
+    ticket: Ticket
+    digest: bytes
+    prediction: Prediction
+    epoch: int
+    lane: Lane
+    received_at: datetime
+    classified_at: datetime
+
+    @property
+    def rank(self) -> tuple[datetime, bytes, int]:
+        """Order of results of the same ticket: the highest becomes current (INV-14)."""
+        return self.ticket.revised_at, self.digest, self.epoch
+
+
+@dataclass(frozen=True, slots=True)
+class WindowCounts:
+    """Numbers of new predictions in the history and of new alerts."""
+
+    predictions: int
+    alerts: int
+
+
+def deduplicate(rows: Iterable[ClassifiedTicket]) -> list[ClassifiedTicket]:
+    """One row per identity: the highest rank with the earliest receipt, in (source, external_id) order.
+
+    ON CONFLICT cannot update a row twice in one statement. And two workers that locked the same tickets in opposite
+    orders deadlocked in 15 of 30 windows; in the same order, never.
+    """
+    best: dict[tuple[str, str], ClassifiedTicket] = {}
+    for row in rows:
+        key = (row.ticket.source, row.ticket.external_id)
+        if other := best.get(key):
+            winner = row if row.rank > other.rank else other
+            best[key] = replace(winner, received_at=min(row.received_at, other.received_at))
+        else:
+            best[key] = row
+    return [best[key] for key in sorted(best)]
+
+
+# OFFSET 0 keeps Postgres from turning the two lookups into joins: before the first ANALYZE it estimates few
+# predictions per model, and would read all of them for each window.
+_CACHED: Final = text("""
+SELECT i.position, p.label, p.confidence, p.probabilities, p.band, p.model_version, p.tokens, p.truncated,
+  p.classified_at
+FROM json_to_recordset(CAST(:texts AS json)) AS i(source text, external_id text, digest text, position int)
+CROSS JOIN LATERAL (
+  SELECT id FROM tickets WHERE source = i.source AND external_id = i.external_id OFFSET 0
+) AS t
+CROSS JOIN LATERAL (
+  SELECT * FROM predictions
+  WHERE ticket_id = t.id AND digest = decode(i.digest, 'hex') AND model_version = :version OFFSET 0
+) AS p
+""")
+
+
+def cached_predictions(
+    database: Database, texts: Sequence[tuple[str, str, bytes]], version: str
+) -> dict[int, tuple[Prediction, datetime]]:
+    """Stored predictions and their times, by position in `texts` (source, external_id, digest)."""
+    if not texts:
+        return {}
+    keys = [
+        {"source": source, "external_id": external_id, "digest": digest.hex(), "position": position}
+        for position, (source, external_id, digest) in enumerate(texts)
+    ]
+    with database.autocommit() as connection:
+        rows = connection.execute(_CACHED, {"texts": to_json(keys).decode(), "version": version}).all()
+    return {
+        row.position: (
+            Prediction(
+                row.label,
+                row.confidence,
+                row.probabilities,
+                Band(row.band),
+                row.model_version,
+                row.tokens,
+                row.truncated,
+            ),
+            row.classified_at,
+        )
+        for row in rows
+    }
+
+
+_COLUMNS: Final = (
+    "source", "external_id", "text", "digest", "revised_at", "metadata", "epoch", "label", "confidence",
+    "probabilities", "band", "model_version", "tokens", "truncated", "classified_at", "received_at", "live",
+)  # fmt: skip
+# Reads one JSON document: psycopg encodes arrays in Python, value by value, which took as long as Postgres itself.
+# Compared with an unnest of arrays, 1,024 rows took 75 instead of 190 µs each, and 32 rows took no longer.
+_WRITE: Final = text(files("triagem.db.tickets").joinpath("window.sql").read_text(encoding="utf-8"))
+
+
+def write_window(database: Database, rows: Sequence[ClassifiedTicket]) -> WindowCounts:
+    """Deduplicate and store a window. Raises DatabaseUnavailable (retry the window) or RowRefused (a bad row)."""
+    window = deduplicate(rows)
+    if not window:
+        return WindowCounts(0, 0)
+    with database.autocommit() as connection:
+        predictions, alerts = connection.execute(_WRITE, _document(window)).one()
+    return WindowCounts(predictions, alerts)
+
+
+def probe_write(database: Database, sample: ClassifiedTicket) -> None:
+    """Check whether Postgres refuses every ticket: write a harmless one with `sample`'s prediction, and roll back.
+
+    Raises:
+        StatementRefused: it does, so no row of a refused window is at fault.
+    """
+    ticket = sample.ticket.model_copy(
+        update={"source": "triagem", "external_id": "write-probe", "text": "write-probe", "metadata": {}}
+    )
+    row = replace(sample, ticket=ticket, digest=b"write-probe")
+    try:
+        with database_errors(), database.engine.connect() as connection, connection.begin() as transaction:
+            connection.execute(_WRITE, _document([row]))
+            transaction.rollback()
+    except RowRefused as error:
+        raise StatementRefused(f"Postgres refuses every ticket, including a test ticket: {error}") from None
+
+
+def _document(window: Iterable[ClassifiedTicket]) -> dict[str, str]:
+    rows = []
+    for row in window:
+        ticket, prediction = row.ticket, row.prediction
+        values = (
+            ticket.source, ticket.external_id, ticket.text, row.digest.hex(), ticket.revised_at, ticket.metadata,
+            row.epoch, prediction.label, prediction.confidence, dict(prediction.probabilities), prediction.band,
+            prediction.model_version, prediction.tokens, prediction.truncated, row.classified_at, row.received_at,
+            row.lane is Lane.LIVE and ticket.source != PREDICT_SOURCE,
+        )  # fmt: skip
+        rows.append(dict(zip(_COLUMNS, values, strict=True)))
+    return {"rows": to_json(rows, inf_nan_mode="constants").decode()}

@@ -1,0 +1,61 @@
+-- Stores a window of classified tickets with their predictions, alerts and deliveries. Run by window.py.
+WITH incoming AS (
+  SELECT source, external_id, text, decode(digest, 'hex') AS digest, revised_at, metadata, epoch, label, confidence,
+    probabilities, band, model_version, tokens, truncated, classified_at, received_at, live
+  FROM json_to_recordset(CAST(:rows AS json)) AS i(
+    source text, external_id text, text text, digest text, revised_at timestamptz, metadata jsonb, epoch bigint,
+    label text, confidence float8, probabilities jsonb, band text, model_version text, tokens int, truncated bool,
+    classified_at timestamptz, received_at timestamptz, live bool
+  )
+), stored AS (
+  INSERT INTO tickets AS t (source, external_id, text, digest, revised_at, metadata, epoch, label, confidence,
+    probabilities, band, model_version, tokens, truncated, classified_at, received_at)
+  SELECT source, external_id, text, digest, revised_at, metadata, epoch, label, confidence,
+    probabilities, band, model_version, tokens, truncated, classified_at, received_at
+  FROM incoming ORDER BY source COLLATE "C", external_id COLLATE "C"
+  -- Updates rows also where nothing is newer: only then does RETURNING yield the ticket's id for the history.
+  -- A column changes only if the incoming row is newer, by (revised_at, digest, epoch).
+  ON CONFLICT (source, external_id) DO UPDATE SET
+    text = CASE WHEN (excluded.revised_at, excluded.digest, excluded.epoch) > (t.revised_at, t.digest, t.epoch) THEN excluded.text ELSE t.text END,
+    digest = CASE WHEN (excluded.revised_at, excluded.digest, excluded.epoch) > (t.revised_at, t.digest, t.epoch) THEN excluded.digest ELSE t.digest END,
+    revised_at = CASE WHEN (excluded.revised_at, excluded.digest, excluded.epoch) > (t.revised_at, t.digest, t.epoch) THEN excluded.revised_at ELSE t.revised_at END,
+    metadata = CASE WHEN (excluded.revised_at, excluded.digest, excluded.epoch) > (t.revised_at, t.digest, t.epoch) THEN excluded.metadata ELSE t.metadata END,
+    epoch = CASE WHEN (excluded.revised_at, excluded.digest, excluded.epoch) > (t.revised_at, t.digest, t.epoch) THEN excluded.epoch ELSE t.epoch END,
+    label = CASE WHEN (excluded.revised_at, excluded.digest, excluded.epoch) > (t.revised_at, t.digest, t.epoch) THEN excluded.label ELSE t.label END,
+    confidence = CASE WHEN (excluded.revised_at, excluded.digest, excluded.epoch) > (t.revised_at, t.digest, t.epoch) THEN excluded.confidence ELSE t.confidence END,
+    probabilities = CASE WHEN (excluded.revised_at, excluded.digest, excluded.epoch) > (t.revised_at, t.digest, t.epoch) THEN excluded.probabilities ELSE t.probabilities END,
+    band = CASE WHEN (excluded.revised_at, excluded.digest, excluded.epoch) > (t.revised_at, t.digest, t.epoch) THEN excluded.band ELSE t.band END,
+    model_version = CASE WHEN (excluded.revised_at, excluded.digest, excluded.epoch) > (t.revised_at, t.digest, t.epoch) THEN excluded.model_version ELSE t.model_version END,
+    tokens = CASE WHEN (excluded.revised_at, excluded.digest, excluded.epoch) > (t.revised_at, t.digest, t.epoch) THEN excluded.tokens ELSE t.tokens END,
+    truncated = CASE WHEN (excluded.revised_at, excluded.digest, excluded.epoch) > (t.revised_at, t.digest, t.epoch) THEN excluded.truncated ELSE t.truncated END,
+    classified_at = CASE WHEN (excluded.revised_at, excluded.digest, excluded.epoch) > (t.revised_at, t.digest, t.epoch) THEN excluded.classified_at ELSE t.classified_at END
+  WHERE t.forgotten_at IS NULL
+  RETURNING id, source, external_id, digest AS current_digest, model_version AS current_version
+), new_predictions AS (
+  INSERT INTO predictions (ticket_id, digest, label, confidence, probabilities, band, model_version, tokens, truncated,
+    classified_at, latency_s)
+  SELECT stored.id, incoming.digest, label, confidence, probabilities, band, model_version, tokens, truncated,
+    classified_at, CASE WHEN live THEN greatest(0, extract(epoch FROM now() - received_at)) END
+  FROM incoming JOIN stored USING (source, external_id)
+  ON CONFLICT DO NOTHING
+  RETURNING ticket_id, digest, model_version, band, confidence
+), new_alerts AS (
+  INSERT INTO alerts (ticket_id, digest, model_version, band, confidence)
+  SELECT p.ticket_id, p.digest, p.model_version, p.band, p.confidence
+  FROM new_predictions p JOIN stored ON stored.id = p.ticket_id JOIN incoming USING (source, external_id)
+  WHERE incoming.live AND incoming.band <> 'automate'
+    AND (incoming.digest, incoming.model_version) = (stored.current_digest, stored.current_version)
+  ON CONFLICT DO NOTHING
+  RETURNING 1
+), queued_deliveries AS (
+  INSERT INTO deliveries (target, ticket_id, digest, model_version)
+  SELECT result_targets.target, p.ticket_id, p.digest, p.model_version
+  FROM new_predictions p JOIN stored ON stored.id = p.ticket_id JOIN incoming USING (source, external_id)
+    JOIN result_targets USING (source)
+  WHERE incoming.live
+    AND (incoming.digest, incoming.model_version) = (stored.current_digest, stored.current_version)
+  ON CONFLICT DO NOTHING
+), queued_for_search AS (
+  INSERT INTO search_queue (ticket_id) SELECT id FROM stored
+)
+SELECT (SELECT count(*) FROM new_predictions), (SELECT count(*) FROM new_alerts)

@@ -1,1 +1,0 @@
-"""Reclassification runs over stored tickets: puts pages on the bulk lane, on a schedule."""

@@ -1,0 +1,54 @@
+"""Drift in a real BERT's embeddings: chance raises few alarms, another language or label is found."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.drift import concatenate, drifted, false_alarms, populations
+from triagem.engine.classify import EngineSettings, LoadedModel, load
+from triagem.trainer.monitor.drift import compare
+from triagem.trainer.monitor.reference import Population
+
+EXAMPLES = Path(__file__).parents[2] / "examples" / "train.jsonl"
+ROWS = 120  # of each language or group: above the 100 rows that a drift check requires
+GROUPS = ["en suporte", "en venda", "pt suporte", "pt venda"]
+
+
+@pytest.fixture(scope="module")
+def model(bert_models: Path) -> LoadedModel:
+    return load(bert_models / "v1.0.0", EngineSettings(device="cpu"))
+
+
+@pytest.fixture(scope="module")
+def languages(model: LoadedModel) -> dict[str, Population]:
+    return populations(EXAMPLES, lambda row: str(row["lang"]), model, rows=ROWS)
+
+
+@pytest.fixture(scope="module")
+def groups(model: LoadedModel) -> dict[str, Population]:
+    """Language and label. With at most 40 words, each group has enough rows."""
+    return populations(EXAMPLES, lambda row: f"{row['lang']} {row['completion']}", model, rows=ROWS, max_words=40)
+
+
+def test_another_language_is_drift(languages: dict[str, Population]) -> None:
+    (embeddings, *_) = compare(languages["en"], languages["pt"])
+
+    assert embeddings.shifted
+    assert embeddings.now["shifted"] > 20
+
+
+@pytest.mark.parametrize("lang", ["en", "pt"])
+def test_one_language_raises_at_most_one_alarm_in_twenty(languages: dict[str, Population], lang: str) -> None:
+    assert false_alarms(languages[lang], 40, recent=ROWS // 2) <= 2
+
+
+@pytest.mark.parametrize("left_out", GROUPS)
+def test_a_group_that_was_left_out_is_drift(groups: dict[str, Population], left_out: str) -> None:
+    known = concatenate(population for name, population in groups.items() if name != left_out)
+
+    assert drifted(known, groups[left_out])
+
+
+def test_the_same_groups_raise_at_most_one_alarm_in_twenty(groups: dict[str, Population]) -> None:
+    assert {name: len(population) for name, population in groups.items()} == dict.fromkeys(GROUPS, ROWS)
+    assert false_alarms(concatenate(groups.values()), 60) <= 3

@@ -1,0 +1,115 @@
+"""Growing a parent's classifier head, and the settings of Hugging Face's Trainer, on a real small BERT."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from accelerate import skip_first_batches
+from datasets import Dataset
+from torch.nn.functional import cross_entropy
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+from tests.support.training import a_few_steps
+from triagem.registry import Registry
+from triagem.trainer.data.prepare import read_parent
+from triagem.trainer.fit.finetune import grow_head, load_parent, training_arguments
+from triagem.trainer.fit.hf_trainer import SpecificationTrainer
+from triagem.trainer.fit.schedule import fit_schedule
+
+TEXTS = ["minha internet caiu", "quero contratar mais três linhas"]
+
+
+def ids(loader: Any, epoch: int) -> list[int]:
+    """The rows of an epoch in their order, started as the Trainer starts it."""
+    loader.set_epoch(epoch)
+    return [int(row) for batch in loader for row in batch["input_ids"].flatten()]
+
+
+def logits(tokenizer: Any, network: Any) -> torch.Tensor:
+    with torch.inference_mode():
+        answer: torch.Tensor = network.eval()(**tokenizer(TEXTS, padding=True, return_tensors="pt")).logits
+    return answer
+
+
+def test_a_new_label_leaves_the_logits_of_the_known_ones_as_they_were(bert_models: Path) -> None:
+    parent = read_parent(Registry(bert_models), "v1.0.0")
+    before = logits(*load_parent(parent, ["suporte", "venda"]))
+    tokenizer, grown = load_parent(parent, ["suporte", "venda", "cobranca"])
+    after = logits(tokenizer, grown)
+
+    assert after.shape == (2, 3)
+    assert torch.equal(after[:, :2], before)
+    assert grown.config.label2id == {"suporte": 0, "venda": 1, "cobranca": 2}
+    assert grown(**tokenizer(TEXTS, padding=True, return_tensors="pt"), labels=torch.tensor([2, 0])).loss > 0
+
+
+@pytest.mark.parametrize("architecture", ["distilbert", "roberta"])
+def test_other_architectures_grow_too(architecture: str) -> None:
+    from transformers import AutoConfig
+
+    sizes = {"vocab_size": 50, "num_labels": 2, "max_position_embeddings": 40}
+    names = ("dim", "hidden_dim", "n_layers", "n_heads") if architecture == "distilbert" else (
+        "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"
+    )  # fmt: skip
+    config = AutoConfig.for_model(architecture, **sizes, **dict(zip(names, (16, 16, 1, 2), strict=True)))
+    network = AutoModelForSequenceClassification.from_config(config).eval()  # type: ignore[no-untyped-call]
+    ids = torch.tensor([[3, 4, 5, 6]])
+    before = network(input_ids=ids).logits
+    grow_head(network, ["suporte", "venda", "cobranca"])
+
+    assert torch.equal(network(input_ids=ids).logits[:, :2], before)
+
+
+@pytest.mark.parametrize("weights", [None, torch.tensor([0.5, 2.0])])
+def test_a_labels_weight_multiplies_its_rows_without_normalisation_over_the_batch(
+    weights: torch.Tensor | None, bert_models: Path, tmp_path: Path
+) -> None:
+    folder = bert_models / "v1.0.0"
+    tokenizer, network = (
+        AutoTokenizer.from_pretrained(folder),
+        AutoModelForSequenceClassification.from_pretrained(folder),
+    )
+    settings = a_few_steps()
+    arguments = training_arguments(settings, fit_schedule(8, settings, cores=1), tmp_path)
+    loop = SpecificationTrainer(weights=weights, model=network.eval(), args=arguments, eval_dataset=[])
+    batch = {**tokenizer(TEXTS, padding=True, return_tensors="pt"), "labels": torch.tensor([1, 1])}
+    losses = cross_entropy(logits(tokenizer, network), torch.tensor([1, 1]), reduction="none")
+
+    expected = losses.mean() * (1.0 if weights is None else 2.0)
+    assert torch.allclose(loop.compute_loss(network, batch), expected, atol=1e-5)
+
+
+def test_each_epoch_has_its_own_order_even_if_batches_are_skipped(bert_models: Path, tmp_path: Path) -> None:
+    settings = a_few_steps()
+    loop = SpecificationTrainer(
+        weights=None,
+        model=AutoModelForSequenceClassification.from_pretrained(bert_models / "v1.0.0"),
+        args=training_arguments(settings, fit_schedule(40, settings, cores=1), tmp_path),
+        train_dataset=Dataset.from_dict({"input_ids": [[row] for row in range(40)]}),
+        eval_dataset=[],
+    )
+    loader = loop.get_train_dataloader()
+    orders = [ids(loader, epoch) for epoch in (0, 1)]
+
+    assert orders[0] != orders[1]
+    assert sorted(orders[0]) == sorted(orders[1]) == list(range(40))
+    assert ids(skip_first_batches(loader, 2), 1) == orders[1][16:]
+
+
+@pytest.mark.parametrize(("cuda", "mps"), [(False, True), (False, False)])
+def test_half_precision_is_used_on_cuda_only(
+    cuda: bool, mps: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+    settings = a_few_steps(fp16=True)
+
+    assert not training_arguments(settings, fit_schedule(8, settings, cores=1), tmp_path).fp16
+
+
+def test_steps_between_logs_and_loader_processes_are_the_settings(tmp_path: Path) -> None:
+    settings = a_few_steps(logging_steps=7, dataloader_num_workers=3, eval_steps=20, min_steps=1000)
+    arguments = training_arguments(settings, fit_schedule(8000, settings, cores=8), tmp_path)
+
+    assert (arguments.logging_steps, arguments.dataloader_num_workers, arguments.eval_steps) == (7, 3, 20)

@@ -1,0 +1,256 @@
+"""The middleware of every request: body limits, request id, log line, API key. On endpoints made for these tests."""
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any
+
+import pytest
+import structlog
+from fastapi import Body, Depends, Request
+from starlette.exceptions import HTTPException
+from starlette.testclient import TestClient
+
+from tests.support.builders import fake_inbox
+from tests.support.gateway import services
+from triagem.cli import logs
+from triagem.db import Database
+from triagem.db.auth import ApiKey, Scope, create_key, revoke_key
+from triagem.gateway.app import create_app
+from triagem.gateway.authentication import Authenticator, require_scope
+from triagem.gateway.request_middleware import BodyLimitMiddleware, RawBody
+from triagem.gateway.services import Services
+from triagem.inbox import Inbox
+
+LIMIT = 2048
+Logged = Callable[[Callable[[], object]], str]
+
+
+@pytest.fixture
+def opened(database: Database) -> Services:
+    return services(database, fake_inbox(), max_body_bytes=LIMIT)
+
+
+@pytest.fixture
+def http(opened: Services) -> TestClient:
+    """An application with additional endpoints."""
+    app = create_app(opened)
+
+    @app.post("/raw/{name}")
+    def raw(body: RawBody, request: Request) -> dict[str, Any]:
+        request.state.rows = 3
+        return {"size": len(body), "id": request.state.request_id}
+
+    @app.post("/parsed")
+    def parsed(body: Annotated[Any, Body()]) -> dict[str, Any]:
+        return {"got": body}
+
+    @app.get("/read")
+    def read(key: Annotated[ApiKey, Depends(require_scope(Scope.READ))]) -> str:
+        return key.name
+
+    @app.get("/broken")
+    def broken(words: str = "") -> None:
+        raise KeyError(words)
+
+    return TestClient(app)
+
+
+def key(database: Database, *scopes: Scope) -> dict[str, str]:
+    """The headers of a new key."""
+    _, secret = create_key(database, "ours", scopes)
+    return {"Authorization": f"Bearer {secret}"}
+
+
+class TestBodies:
+    @pytest.mark.parametrize("path", ["/raw/x", "/parsed"])
+    @pytest.mark.parametrize("with_length", [True, False])
+    def test_a_body_over_the_limit_is_413_with_or_without_its_length(
+        self, http: TestClient, path: str, with_length: bool
+    ) -> None:
+        def content(size: int) -> Any:
+            body = b'"' + b"x" * (size - 2) + b'"'
+            return body if with_length else iter([body[:1000], body[1000:]])
+
+        as_json = {"Content-Type": "application/json"}
+        answer = http.post(path, content=content(LIMIT + 1), headers=as_json)
+        assert (answer.status_code, answer.json()["status"]) == (413, 413)
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert http.post(path, content=content(LIMIT), headers=as_json).status_code == 200
+
+    def test_a_body_that_does_not_arrive_in_time_is_408(self, http: TestClient) -> None:
+        sent: list[Any] = []
+
+        async def never() -> Any:
+            await asyncio.sleep(60)
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        scope = {"type": "http", "method": "POST", "path": "/raw/x", "raw_path": b"/raw/x", "query_string": b""}
+        impatient = BodyLimitMiddleware(http.app, LIMIT, timeout_s=0.05)
+        asyncio.run(impatient(scope | {"headers": [], "http_version": "1.1"}, never, send))
+
+        assert sent[0]["status"] == 408
+
+    def test_too_many_bodies_at_a_time_are_503(self, opened: Services) -> None:
+        statuses: list[int] = []
+        release = asyncio.Event()
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            try:
+                await receive()
+            except HTTPException as error:
+                statuses.append(error.status_code)
+                release.set()
+            await release.wait()
+
+        limited = BodyLimitMiddleware(app, LIMIT, timeout_s=60)
+
+        async def chunk() -> Any:
+            return {"type": "http.request", "body": b"x" * LIMIT, "more_body": False}
+
+        async def send(message: Any) -> None: ...
+
+        async def five() -> None:
+            await asyncio.gather(*(limited({"type": "http", "headers": []}, chunk, send) for _ in range(5)))
+            await limited({"type": "http", "headers": []}, chunk, send)  # the memory of the others is released
+
+        asyncio.run(five())
+        assert statuses == [503]
+
+
+class TestRequestIds:
+    def test_the_callers_id_is_returned(self, http: TestClient) -> None:
+        answer = http.post("/raw/x", headers={"X-Request-Id": "shop-17.a_b"})
+
+        assert answer.headers["x-request-id"] == answer.json()["id"] == "shop-17.a_b"
+
+    @pytest.mark.parametrize("sent", ["", "a b", "x" * 65, "é", '"', "a,b"])
+    def test_an_id_with_other_characters_is_replaced(self, http: TestClient, sent: str) -> None:
+        answer = http.post("/raw/x", headers=[(b"X-Request-Id", sent.encode("latin-1"))])
+
+        assert answer.headers["x-request-id"] not in {sent, ""}
+
+    def test_problems_have_one_too(self, http: TestClient) -> None:
+        assert http.get("/nowhere").headers["x-request-id"]
+        assert http.get("/broken").headers["x-request-id"]
+
+
+@pytest.fixture
+def logged(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Iterator[Logged]:
+    """Captures what is logged during a call."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+
+    def capture(call: Callable[[], object]) -> str:
+        capfd.readouterr()
+        logs.configure(logging.INFO)
+        call()
+        return capfd.readouterr().err
+
+    yield capture
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
+
+
+class TestLog:
+    def test_a_request_is_one_line_with_the_routes_template_and_nothing_from_the_client(
+        self, http: TestClient, logged: Logged
+    ) -> None:
+        output = logged(
+            lambda: http.post("/raw/maria?token=hunter2", content=b"minha senha", headers={"X-Request-Id": "r1"})
+        )
+
+        (line,) = (json.loads(line) for line in output.splitlines() if '"request"' in line)
+        assert line.keys() == {
+            "event", "level", "logger", "method", "ms", "request_id", "route", "rows", "status", "timestamp"
+        }  # fmt: skip
+        values = (line["method"], line["route"], line["status"], line["request_id"], line["rows"])
+        assert values == ("POST", "/raw/{name}", 200, "r1", 3)
+        for secret in ("maria", "hunter2", "senha"):
+            assert secret not in output
+
+    def test_the_template_of_an_included_router_is_logged_too(self, http: TestClient, logged: Logged) -> None:
+        output = logged(lambda: (http.post("/v1/webhooks/maria"), http.post("/maria/nowhere")))
+
+        assert '"route": "/v1/webhooks/{source}"' in output
+        assert '"route": null' in output
+        assert "maria" not in output
+
+    def test_an_internal_error_is_500_and_logged_without_its_message(self, http: TestClient, logged: Logged) -> None:
+        answers: list[Any] = []
+        output = logged(lambda: answers.append(http.get("/broken?words=Zqx7391")))
+
+        assert (answers[0].status_code, answers[0].headers["content-type"]) == (500, "application/problem+json")
+        assert "KeyError" in output
+        assert '"status": 500' in output
+        assert "Zqx7391" not in output + answers[0].text
+
+
+class TestKeys:
+    def test_a_key_with_the_scope_is_accepted(self, http: TestClient, database: Database) -> None:
+        assert http.get("/read", headers=key(database, Scope.READ)).json() == "ours"
+        assert http.get("/read", headers=key(database, Scope.ADMIN)).status_code == 200
+
+    def test_a_key_without_the_scope_is_403(self, http: TestClient, database: Database) -> None:
+        answer = http.get("/read", headers=key(database, Scope.ENQUEUE, Scope.REVIEW))
+
+        assert answer.status_code == 403
+        assert "read" in answer.json()["detail"]
+
+    @pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer trg_wrong"}, {"Authorization": "Basic x"}])
+    def test_without_a_key_the_answer_says_how_to_get_one(self, http: TestClient, headers: dict[str, str]) -> None:
+        answer = http.get("/read", headers=headers)
+
+        assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
+        assert "triagem keys create" in answer.json()["detail"]
+
+    def test_a_revoked_key_is_refused_once_its_cache_entry_has_expired(
+        self, database: Database, inbox: Inbox
+    ) -> None:
+        opened, clock = services(database, inbox, key_cache_s=10), [0.0]
+        authenticator = Authenticator(opened, lambda: clock[0])
+        created, secret = create_key(database, "x", [Scope.READ])
+        assert authenticate(authenticator, secret) == created
+        revoke_key(database, created.id)
+
+        clock[0] = 9.9
+        assert authenticate(authenticator, secret) == created
+        clock[0] = 10.1
+        assert authenticate(authenticator, secret) is None
+
+    def test_a_new_key_is_accepted_at_once(self, http: TestClient, database: Database) -> None:
+        headers = key(database, Scope.READ)
+
+        assert http.get("/read", headers={"Authorization": "Bearer trg_wrong"}).status_code == 401
+        assert http.get("/read", headers=headers).status_code == 200
+
+    def test_too_many_requests_are_429_for_this_key_alone(self, database: Database) -> None:
+        app = create_app(services(database, fake_inbox(), rate_limit="2/hour"))
+        http, first, second = TestClient(app), key(database, Scope.ENQUEUE), key(database, Scope.ENQUEUE)
+        assert [http.post("/v1/tickets", headers=first).status_code for _ in range(3)] == [422, 422, 429]
+        assert int(http.post("/v1/tickets", headers=first).headers["retry-after"]) > 0
+        assert http.post("/v1/tickets", headers=second).status_code == 422
+
+    def test_while_postgres_is_unavailable_a_key_seen_in_the_last_hour_is_accepted_and_another_is_503(
+        self, database: Database
+    ) -> None:
+        opened, clock = services(database, fake_inbox()), [0.0]
+        app = create_app(opened)
+        app.state.authenticator = Authenticator(opened, lambda: clock[0])
+        seen, unseen, http = key(database, Scope.ENQUEUE), key(database, Scope.ENQUEUE), TestClient(app)
+        assert http.post("/v1/tickets", headers=seen).status_code == 422
+        database.engine.dispose()
+        object.__setattr__(opened, "database", Database("postgresql://nobody@127.0.0.1:1/none"))
+
+        for clock[0], status in ((60.0, 422), (3599.0, 422), (7300.0, 503)):
+            assert http.post("/v1/tickets", headers=seen).status_code == status
+        answer = http.post("/v1/tickets", headers=unseen)
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+
+
+def authenticate(authenticator: Authenticator, secret: str) -> ApiKey | None:
+    return asyncio.run(authenticator.authenticate(secret))

@@ -1,0 +1,193 @@
+"""Retention: old texts are purged; predictions, reviews and history stay."""
+
+import json
+import threading
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import psycopg
+import pytest
+from sqlalchemy import text
+
+from tests.support.builders import NOW, classified
+from tests.support.command import Triagem, assert_one_line
+from tests.support.dead_letters import insert_dead_letters
+from tests.support.waiting import until
+from tests.support.windows import all_rows, rows
+from triagem.cli.stack import Endpoints
+from triagem.contracts.ticket import Lane
+from triagem.db import Database
+from triagem.db.tickets.retention import delete_old_dead_letters, purge_texts
+from triagem.db.tickets.window import WindowCounts, write_window
+
+DAY = timedelta(days=1)
+OLD = NOW - 100 * DAY
+CUTOFF = NOW - 90 * DAY
+
+
+def ticket(name: str, received_at: datetime, revised_at: datetime | None = None) -> Any:
+    """A result for a ticket of this name; `revised_at` defaults to `received_at`."""
+    return classified(
+        external_id=name,
+        received_at=received_at,
+        revised_at=revised_at or received_at,
+        metadata={"phone": "11 99999-0000"},
+    )
+
+
+def with_text(database: Database) -> list[str]:
+    """The names of the tickets that still have a text."""
+    return [row["external_id"] for row in rows(database, "tickets") if row["text"] is not None]
+
+
+def purge(database: Database, before: datetime = CUTOFF, *, dry_run: bool = False) -> int:
+    """Purges texts and returns their number."""
+    return sum(purged for _, purged in purge_texts(database, before=before, dry_run=dry_run))
+
+
+class TestTexts:
+    def test_only_texts_received_and_revised_before_are_purged(self, database: Database) -> None:
+        edge = timedelta(milliseconds=1)
+        write_window(
+            database,
+            [
+                ticket("old", OLD),
+                ticket("just old", CUTOFF - edge),
+                ticket("just young", CUTOFF),
+                ticket("young", NOW),
+                ticket("imported today", NOW, revised_at=OLD),
+                ticket("revised today", OLD, revised_at=NOW),
+            ],
+        )
+
+        assert purge(database) == 2
+
+        assert sorted(with_text(database)) == ["imported today", "just young", "revised today", "young"]
+
+    def test_everything_but_text_and_metadata_stays(self, database: Database) -> None:
+        write_window(database, [ticket("1", OLD)])
+        with database.autocommit() as connection:
+            connection.execute(
+                text(
+                    "INSERT INTO reviews (ticket_id, digest, label, reviewer)"
+                    " SELECT id, digest, 'suporte', 'ana' FROM tickets"
+                )
+            )
+        before = all_rows(database)
+        views = [rows(database, view) for view in ("results", "history", "daily")]
+
+        purge(database)
+
+        before["tickets"][0] |= {"text": None, "metadata": {}}
+        assert all_rows(database) == before
+        assert [rows(database, view) for view in ("results", "history", "daily")] == views
+
+    def test_a_second_purge_purges_nothing(self, database: Database) -> None:
+        write_window(database, [ticket("1", OLD)])
+
+        assert [purge(database), purge(database)] == [1, 0]
+
+    def test_a_ticket_that_is_revised_later_keeps_its_new_text(self, database: Database) -> None:
+        write_window(database, [ticket("1", OLD)])
+        purge(database)
+
+        write_window(database, [classified(external_id="1", digest=b"b", text="newer", revised_at=NOW)])
+
+        assert purge(database) == 0
+        (row,) = rows(database, "tickets")
+        assert (row["text"], row["received_at"]) == ("newer", OLD)
+
+    def test_a_late_redelivery_of_a_purged_text_does_not_restore_it(self, database: Database) -> None:
+        write_window(database, [ticket("1", OLD)])
+        purge(database)
+
+        assert write_window(database, [ticket("1", OLD)]) == WindowCounts(0, 0)
+
+        assert with_text(database) == []
+
+    def test_pages_have_a_thousand_rows_and_cover_all(self, database: Database) -> None:
+        write_window(database, [ticket(str(number), OLD) for number in range(1500)])
+        write_window(database, [ticket(str(number), OLD + DAY) for number in range(1500, 2500)])
+
+        assert list(purge_texts(database, before=CUTOFF)) == [(1000, 1000), (1000, 1000), (500, 500)]
+
+        assert with_text(database) == []
+
+    def test_an_interrupted_purge_keeps_its_finished_pages(self, database: Database) -> None:
+        write_window(database, [ticket(str(number), OLD) for number in range(1500)])
+
+        next(purge_texts(database, before=CUTOFF))
+
+        assert len(with_text(database)) == 500
+
+    def test_it_locks_tickets_in_the_order_of_the_window_s_statement(
+        self, database: Database, endpoints: Endpoints
+    ) -> None:
+        """`a` came last: a purge that locked by time or id would hold `b` while it waits for `a`."""
+        write_window(database, [ticket("b", OLD)])
+        write_window(database, [ticket("a", OLD + DAY)])
+        with psycopg.connect(endpoints.database_url) as window:
+            window.execute("SELECT FROM tickets WHERE external_id = 'a' FOR UPDATE")
+            purging = threading.Thread(target=purge, args=(database,))
+            purging.start()
+            with psycopg.connect(endpoints.database_url) as other:
+                blocked_sessions = "SELECT count(*) FROM pg_stat_activity WHERE %s = ANY(pg_blocking_pids(pid))"
+                until(lambda: other.execute(blocked_sessions, [window.info.backend_pid]).fetchone() == (1,))
+            window.execute("SELECT FROM tickets WHERE external_id = 'b' FOR UPDATE NOWAIT")
+            window.execute(
+                "UPDATE tickets SET revised_at = now(), text = 'revised meanwhile' WHERE external_id = 'a'"
+            )
+            window.commit()
+            purging.join()
+
+        assert [(row["external_id"], row["text"]) for row in rows(database, "tickets")] == [
+            ("b", None),
+            ("a", "revised meanwhile"),
+        ]
+
+
+class TestDeadLetters:
+    def test_old_ones_are_deleted_and_recent_ones_stay(self, database: Database) -> None:
+        insert_dead_letters(database, *(b"%d" % number for number in range(1002)))
+        with database.autocommit() as connection:
+            connection.execute(text("UPDATE dead_letters SET died_at = :at WHERE id > 1"), {"at": OLD})
+
+        assert list(delete_old_dead_letters(database, before=CUTOFF, dry_run=True)) == [1001]
+        assert list(delete_old_dead_letters(database, before=CUTOFF)) == [1000, 1]
+
+        assert [row["id"] for row in rows(database, "dead_letters")] == [1]
+
+
+class TestCommand:
+    @pytest.fixture
+    def filled(self, database: Database) -> Database:
+        """Three old texts and two old dead letters."""
+        now = datetime.now(UTC)
+        write_window(database, [ticket(str(days), now - days * DAY) for days in (1, 40, 50, 60)])
+        insert_dead_letters(database, b"a", b"b", b"c", lane=Lane.BULK)
+        with database.autocommit() as connection:
+            connection.execute(text("UPDATE dead_letters SET died_at = now() - interval '40 days' WHERE id < 3"))
+        return database
+
+    def test_it_reports_what_it_purged(self, triagem: Triagem, filled: Database) -> None:
+        outputs = [triagem("db", "retain", "--days", "30", "--yes").out for _ in range(2)]
+
+        assert outputs == ["3 texts and 2 dead letters purged\n", "0 texts and 0 dead letters purged\n"]
+        assert with_text(filled) == ["1"]
+        assert "(text purged)" in triagem("show", "zendesk", "40").out
+
+    def test_a_dry_run_asks_nothing_and_changes_nothing(self, triagem: Triagem, filled: Database) -> None:
+        answer = json.loads(triagem("db", "retain", "--days", "30", "--dry-run", "--json").out)
+
+        assert (answer["texts"], answer["dead_letters"], answer["dry_run"]) == (3, 2, True)
+        assert len(with_text(filled)) == 4
+        assert len(rows(filled, "dead_letters")) == 3
+
+    def test_nothing_is_purged_without_a_confirmation(self, triagem: Triagem, filled: Database) -> None:
+        assert_one_line(triagem("db", "retain", "--days", "30"), "--yes")
+
+        assert len(with_text(filled)) == 4
+
+    @pytest.mark.parametrize("days", ["0", "-1", "1000000", "x"])
+    def test_an_invalid_number_of_days_is_a_usage_error(self, triagem: Triagem, days: str) -> None:
+        assert triagem("db", "retain", "--days", days, "--yes").status == 2

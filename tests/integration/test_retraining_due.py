@@ -1,0 +1,161 @@
+"""`triagem due` on real reviews and a real registry: its facts, its output and its alerts."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from tests.support.command import Triagem, assert_one_line
+from tests.support.version_history import drift_report, promoted, reviewed, seen
+from triagem.contracts.errors import ModelCorrupt
+from triagem.contracts.model import ROWS_FILE
+from triagem.db import Database
+from triagem.db.outbox.alerts import undelivered_alerts
+from triagem.registry import Registry
+from triagem.trainer.monitor.due import RetrainingFacts, read_facts
+from triagem.trainer.monitor.tasks import alert_if_due
+from triagem.trainer.settings import DueSettings
+
+NOW = datetime(2026, 11, 23, 3, 30, tzinfo=UTC)
+DECEMBER = datetime(2026, 12, 1, 3, 30, tzinfo=UTC)
+
+
+def current_facts(database: Database, registry: Registry) -> RetrainingFacts:
+    """The facts of today."""
+    return read_facts(database, registry, datetime.now(UTC))
+
+
+def test_age_labels_rows_and_test_accuracy_are_the_manifest_s(database: Database, tmp_path: Path) -> None:
+    facts = current_facts(database, promoted(tmp_path, days_ago=12.5))
+    assert (facts.version, facts.labels, facts.training_rows) == ("v1.0.0", ("suporte", "venda"), 1000)
+    assert facts.test_accuracy == 0.95
+    assert facts.age_days == pytest.approx(12.5, abs=0.01)
+
+
+class TestNewTexts:
+    def test_only_labelled_texts_that_the_version_has_not_seen_count(
+        self, database: Database, tmp_path: Path
+    ) -> None:
+        registry = promoted(tmp_path, seen=seen(train=["a"], dev=["b"], calibration=["c"], test=["d"]))
+        for body in "abcdef":
+            reviewed(database, body, "venda")
+        reviewed(database, "unclear", None)
+        assert current_facts(database, registry).new_rows == 2
+
+    def test_a_text_counts_once_however_many_tickets_and_verdicts_it_has(
+        self, database: Database, tmp_path: Path
+    ) -> None:
+        registry = promoted(tmp_path, seen=seen())
+        for label in ("venda", "suporte"):
+            reviewed(database, "a", label)
+        assert current_facts(database, registry).new_rows == 1
+
+    def test_a_text_that_was_purged_or_changed_does_not_count(self, database: Database, tmp_path: Path) -> None:
+        registry = promoted(tmp_path, seen=seen())
+        for body in "abc":
+            reviewed(database, body, "venda")
+        with database.autocommit() as connection:
+            connection.execute(text("UPDATE tickets SET text = NULL WHERE external_id = 'a'"))
+            connection.execute(text("UPDATE tickets SET text = 'x', digest = 'x' WHERE external_id = 'b'"))
+        assert current_facts(database, registry).new_rows == 1
+
+    def test_nothing_is_counted_for_a_version_without_a_list_of_rows(
+        self, database: Database, tmp_path: Path
+    ) -> None:
+        registry = promoted(tmp_path)
+        reviewed(database, "a", "venda")
+        assert current_facts(database, registry).new_rows is None
+
+    def test_a_list_of_rows_that_cannot_be_read_raises(self, database: Database, tmp_path: Path) -> None:
+        registry = promoted(tmp_path, seen=seen())
+        (registry.folder("v1.0.0") / ROWS_FILE).write_text("{}", encoding="utf-8")
+        with pytest.raises(ModelCorrupt, match=r"rows\.json"):
+            current_facts(database, registry)
+
+
+class TestLabels:
+    def test_the_latest_verdict_counts(self, database: Database, tmp_path: Path) -> None:
+        registry = promoted(tmp_path)
+        for label in ("cobranca", "venda"):
+            reviewed(database, "a", label)
+        reviewed(database, "b", "cobranca")
+        assert current_facts(database, registry).reviewed_labels == {"venda": 1, "cobranca": 1}
+
+
+class TestDrift:
+    @pytest.mark.parametrize(("first", "second"), [(True, False), (False, True)])
+    def test_the_newest_report_counts(self, database: Database, tmp_path: Path, *, first: bool, second: bool) -> None:
+        registry = promoted(tmp_path)
+        drift_report(database, drifted=first)
+        drift_report(database, drifted=second)
+        assert (current_facts(database, registry).drifted_at is not None) is second
+
+    def test_another_version_s_report_does_not(self, database: Database, tmp_path: Path) -> None:
+        registry = promoted(tmp_path)
+        drift_report(database, drifted=True, version="v0.9.0")
+        assert current_facts(database, registry).drifted_at is None
+
+
+class TestCommand:
+    def test_says_why_and_what_to_do_next_and_exits_3(
+        self, triagem: Triagem, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("TRIAGEM_REGISTRY_URL", str(promoted(tmp_path / "m", days_ago=100).root))
+        reviewed(database, "a", "cobranca")
+        answer = triagem("due")
+        assert answer.status == 3
+        assert answer.out.splitlines() == [
+            "retraining of v1.0.0 is due:",
+            "  age: it was trained 100 days ago, more than 92",
+            "  new-label: reviewers chose 'cobranca' (1), a label that it does not know",
+            "next: triagem review export new.jsonl",
+            "      triagem train DATA_DIR --from v1.0.0",
+        ]
+
+    def test_exits_0_while_nothing_is_due(
+        self, triagem: Triagem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("TRIAGEM_REGISTRY_URL", str(promoted(tmp_path / "m").root))
+        answer = triagem("due", "--json")
+        assert answer.status == 0
+        assert json.loads(answer.out) | {"facts": {}} == {"due": False, "reasons": [], "facts": {}}
+
+    def test_without_a_model_says_how_to_get_one(
+        self, triagem: Triagem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("TRIAGEM_REGISTRY_URL", str(tmp_path / "none"))
+        assert_one_line(triagem("due"), "triagem train")
+
+
+class TestAlerts:
+    def test_each_reason_is_raised_once_a_month(self, database: Database, tmp_path: Path) -> None:
+        registry = promoted(tmp_path, created_at=datetime(2026, 8, 1, tzinfo=UTC))
+        reviewed(database, "a", "cobranca")
+        alerts = [alert_if_due(database, registry, DueSettings(), now) for now in (NOW, NOW, DECEMBER)]
+        assert alerts == [2, 0, 2]
+        assert {alert.about for alert in undelivered_alerts(database, limit=9)} == {
+            "v1.0.0 age 2026-11",
+            "v1.0.0 new-label cobranca 2026-11",
+            "v1.0.0 age 2026-12",
+            "v1.0.0 new-label cobranca 2026-12",
+        }
+
+    def test_a_reason_that_comes_later_in_the_month_is_raised_then_and_the_others_are_not_repeated(
+        self, database: Database, tmp_path: Path
+    ) -> None:
+        registry = promoted(tmp_path, created_at=datetime(2026, 8, 1, tzinfo=UTC))
+        alert_if_due(database, registry, DueSettings(), NOW)
+        reviewed(database, "a", "cobranca")
+        assert alert_if_due(database, registry, DueSettings(), NOW) == 1
+
+    def test_the_next_version_starts_again(self, database: Database, tmp_path: Path) -> None:
+        alert_if_due(database, promoted(tmp_path, created_at=datetime(2026, 8, 1, tzinfo=UTC)), DueSettings(), NOW)
+        registry = promoted(tmp_path, created_at=datetime(2026, 8, 2, tzinfo=UTC))
+        assert alert_if_due(database, registry, DueSettings(), NOW) == 1
+
+    def test_drift_is_left_to_its_own_alert(self, database: Database, tmp_path: Path) -> None:
+        registry = promoted(tmp_path)
+        drift_report(database, drifted=True)
+        assert alert_if_due(database, registry, DueSettings(), datetime.now(UTC)) == 0

@@ -1,0 +1,134 @@
+"""The original specification's author tries it with the data of his exercise, following what the commands print.
+
+500 training and 100 test rows hold 20 different sentences; all of the test is also in train.
+"""
+
+import json
+import re
+import shlex
+from pathlib import Path
+from random import Random
+from typing import Any, Final
+
+import pytest
+
+from tests.support.command import CommandResult, Triagem, assert_one_line
+from triagem.registry import Registry
+
+SENTENCES: Final = {
+    "suporte": (
+        "não consigo entrar na minha conta, dá erro de senha",
+        "o aplicativo trava toda vez que abro o relatório",
+        "minha internet caiu e não volta desde ontem",
+        "o sistema está muito lento hoje, podem verificar?",
+        "a tela fica branca depois do login e dá erro",
+        "meu boleto veio com erro e não consigo abrir",
+        "o aplicativo não abre, aparece um erro de conexão",
+        "perdi o acesso à minha conta e não consigo entrar",
+        "a impressora parou de funcionar e dá erro",
+        "o sistema está fora do ar e não consigo trabalhar",
+    ),
+    "venda": (
+        "quero contratar o plano empresarial, qual o preço?",
+        "quanto custa o plano anual para dez usuários?",
+        "gostaria de um orçamento para minha empresa",
+        "vocês têm desconto para contratar dois planos?",
+        "quero comprar mais cinco licenças, qual o valor?",
+        "qual o preço do plano básico por mês?",
+        "gostaria de contratar o serviço para minha loja",
+        "vocês vendem o plano premium? quero um orçamento",
+        "quero saber o valor da assinatura mensal",
+        "tenho interesse em comprar, podem enviar uma proposta?",
+    ),
+}
+NEW: Final = {
+    "suporte": (
+        "não consigo entrar no sistema",
+        "o aplicativo dá erro quando abro",
+        "minha conta está com erro de senha",
+        "a internet caiu de novo",
+        "o relatório não abre e trava a tela",
+    ),
+    "venda": (
+        "quero contratar um plano",
+        "qual o preço da licença?",
+        "gostaria de um orçamento",
+        "quanto custa o plano premium?",
+        "quero comprar dez licenças",
+    ),
+}
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The author's folder, and settings with which each training takes seconds."""
+    settings = {"MIN_STEPS": "80", "NUM_TRAIN_EPOCHS": "1", "LEARNING_RATE": "2e-4", "FOLDS": "0"}
+    for name, value in settings.items():
+        monkeypatch.setenv(f"TRIAGEM_TRAIN_{name}", value)
+    (folder := tmp_path / "dados").mkdir()
+    labelled = [(text, label) for label, texts in SENTENCES.items() for text in texts]
+    random = Random(42)
+    for name, number in (("train", 500), ("test", 100)):
+        chosen = [*labelled, *random.choices(labelled, k=number - len(labelled))]
+        lines = [json.dumps({"prompt": text, "completion": label}, ensure_ascii=False) for text, label in chosen]
+        (folder / f"{name}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return folder
+
+
+def printed_command(answer: CommandResult, start: str) -> list[str]:
+    """The first command in backticks that begins with `triagem` and `start`."""
+    match = re.search(rf"`triagem ({start}[^`]*)`", " ".join((answer.out + answer.err).split()))
+    assert match, answer
+    return shlex.split(match[1])
+
+
+def labels_of(bare: Triagem, texts: dict[str, Any]) -> list[tuple[str, str]]:
+    """The expected and the predicted label of each text, by `triagem classify`."""
+    Path("novas.txt").write_text("\n".join(text for group in texts.values() for text in group), encoding="utf-8")
+    rows = json.loads(bare("classify", "novas.txt", "--format", "json").out)
+    labels = [label for label, group in texts.items() for _ in group]
+    return list(zip(labels, (row["label"] for row in rows), strict=True))
+
+
+def test_following_the_printed_commands_he_has_a_current_model_in_two_commands(bare: Triagem, data: Path) -> None:
+    refused = bare("train", "dados")
+    trained = bare(*printed_command(refused, "train"))
+    command, *_ = printed_command(trained, "classify")
+
+    assert_one_line(refused, "train has 20 different texts, and test repeats all of them")
+    assert trained.status == 0, trained
+    assert "no dev part is split off: it would have 2 different texts, fewer than 10" in trained.out
+    assert "100 test rows (4 different texts)" in " ".join(trained.out.split())
+    assert "temperature 1.00, not calibrated: 0 different texts are too few" in trained.out
+    assert "review below 0.700, the default" in trained.out
+    assert Registry("models").current().version == "v1.0.0"
+    assert command == "classify"
+    for texts in (SENTENCES, NEW):
+        assert all(expected == predicted for expected, predicted in labels_of(bare, texts))
+
+
+def test_insisting_on_his_test_set_he_learns_that_nothing_is_verified(bare: Triagem, data: Path) -> None:
+    trained = bare("train", "dados", "--allow-leakage")
+    unclassified = bare("classify", "quero um orçamento")
+
+    assert "no score counts and the gate cannot promote the version (add --promote-unverified" in trained.err
+    assert "100 of 100 test rows are also training rows, or nearly" in trained.out
+    assert "100 test rows of v1.0.0 are also training rows" in trained.out
+    assert_one_line(unclassified, "v1.0.0 is registered but not current")
+    assert "(leaked)" in bare("models", "list").out
+    index = json.loads(Path("models/model_versions.json").read_text("utf-8"))["v1.0.0"]
+    assert (index["dataset_size"], index["distinct_texts"], index["leaked_test_rows"]) == (600, 20, 100)
+
+    promote = printed_command(unclassified, "models promote")
+    assert bare(*promote).status == 1
+    assert bare(*promote, "--force", "--reason", "an exercise").status == 0
+    assert bare("classify", "quero um orçamento").status == 0
+
+
+def test_a_version_promoted_unverified_is_current_and_the_log_says_so(bare: Triagem, data: Path) -> None:
+    trained = bare("train", "dados", "--allow-leakage", "--promote-unverified")
+
+    assert "v1.0.0 is current, unverified" in trained.out
+    (promotion,) = Registry("models").promotions()
+    assert (promotion.decision, promotion.forced) == ("reject", True)
+    assert promotion.reason.startswith("--promote-unverified: 100 test rows are also training rows")

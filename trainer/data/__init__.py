@@ -1,0 +1,1 @@
+"""Labelled rows: reading, auditing and splitting them. No torch."""

@@ -1,0 +1,152 @@
+"""Prepares the inputs of a training: the version it starts from, and a data folder, audited and split.
+
+No torch; writes nothing.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from triagem.contracts.errors import InvalidInput
+from triagem.contracts.model import DataInfo, Manifest
+from triagem.contracts.text import digest
+from triagem.registry import Registry
+from triagem.registry.records import read_rows
+from triagem.trainer.data.audit import Audit, audit, refuse_leaks
+from triagem.trainer.data.near_duplicates import distinct_rows
+from triagem.trainer.data.rows import load, rows_digest
+from triagem.trainer.data.split import CALIBRATION_TEXTS, CALIBRATION_TEXTS_OR_FOLDS, DataSplit, split
+from triagem.trainer.settings import TrainSettings
+
+
+@dataclass(frozen=True, slots=True)
+class RowHistory:
+    """Digests of the texts that versions saw; `learned` is of one version and its ancestors, the others of all."""
+
+    tested: frozenset[str]
+    trained: frozenset[str]
+    learned: frozenset[str]
+
+
+def read_history(registry: Registry, parent: str | None = None) -> RowHistory:
+    """Read each version's digests; a version without the file, from an earlier release, is skipped.
+
+    A version whose test rows leaked fixes no test rows, and its training rows may be tested on again: no score of it
+    counts, so nothing has to be compared with it. As an ancestor it counts.
+
+    Args:
+        parent: the version to fine-tune from.
+
+    Raises:
+        ModelCorrupt: a file exists and cannot be read.
+    """
+    versions = registry.versions()
+    known = {version: rows for version in versions if (rows := read_rows(registry, version))}
+    ancestors = []
+    while parent in versions:
+        ancestors.append(parent)
+        parent = registry.manifest(parent).parent
+    compared = [rows for version, rows in known.items() if not registry.manifest(version).data.leaked]
+    return RowHistory(
+        tested=frozenset().union(*(rows.test for rows in compared)),
+        trained=frozenset().union(*(rows.train + rows.dev + rows.calibration for rows in compared)),
+        learned=frozenset().union(*(known[version].train for version in ancestors if version in known)),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Parent:
+    """A registered version to fine-tune from. `learned`: digests of all its and its ancestors' training texts."""
+
+    folder: Path
+    manifest: Manifest
+    learned: frozenset[str]
+
+    def has_learned(self, text: str) -> bool:
+        """Whether this version or an ancestor trained on the clean text; its confidence there is no evidence."""
+        return digest(text).hex() in self.learned
+
+
+def read_parent(registry: Registry, version: str) -> Parent:
+    """A version to fine-tune from, its files verified. Raises NoModel, InvalidInput or ModelCorrupt."""
+    manifest = registry.verify(version)
+    return Parent(registry.folder(version), manifest, read_history(registry, version).learned)
+
+
+def merge_labels(parent: Parent | None, labels: Iterable[str]) -> tuple[str, ...]:
+    """The parent's labels in their order, then the new labels of the data in theirs.
+
+    Raises:
+        InvalidInput: the data lack a label of the parent; the new version would silently forget it.
+    """
+    parent_labels = parent.manifest.labels if parent else ()
+    labels = list(labels)
+    if parent and (missing := [label for label in parent_labels if label not in labels]):
+        raise InvalidInput(
+            f"no training row has the label {', '.join(missing)}, which {parent.manifest.version} knows: add some, "
+            "or train without --from"
+        )
+    return (*parent_labels, *(label for label in labels if label not in parent_labels))
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedData:
+    """The labels in the order of the model's outputs, the audit, and the four parts."""
+
+    labels: tuple[str, ...]
+    label_notes: tuple[str, ...]
+    audit: Audit
+    parts: DataSplit
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Notes on labels, rows and split, one line each."""
+        return (*self.label_notes, *self.audit.lines(), *self.parts.notes)
+
+    @property
+    def info(self) -> DataInfo:
+        """The version manifest's record of its rows."""
+        test = self.audit.leaks.get("test")
+        return DataInfo(
+            digest=rows_digest(self.parts.train),
+            rows=len(self.parts.train),
+            texts=len(distinct_rows(self.parts.train)),
+            given=self.audit.given,
+            given_texts=self.audit.given_texts,
+            leaked=test.leaked if test else 0,
+        )
+
+
+def prepare(
+    source: Path,
+    registry: Registry,
+    settings: TrainSettings,
+    *,
+    parent: str | None = None,
+    allow_leakage: bool = False,
+) -> PreparedData:
+    """Read `source`, a data folder or a file of training rows, audit it, and split it.
+
+    The split respects which rows the registry's versions saw.
+
+    Args:
+        parent: the version to fine-tune from.
+        allow_leakage: continue although test rows are training rows or near-duplicates of them.
+
+    Raises:
+        InvalidInput: the rows cannot be used, or test rows leak into the training rows.
+    """
+    corpus = load(source, settings.labels, parent_labels=registry.manifest(parent).labels if parent else ())
+    audited = audit(corpus)
+    if not allow_leakage:
+        refuse_leaks(audited)
+    seen = read_history(registry, parent)
+    parts = split(
+        corpus,
+        seed=settings.seed,
+        min_calibration_texts=CALIBRATION_TEXTS if settings.folds < 2 else CALIBRATION_TEXTS_OR_FOLDS,
+        tested=seen.tested,
+        trained=seen.trained,
+        learned=seen.learned,
+    )
+    return PreparedData(corpus.labels, corpus.notes, audited, parts)

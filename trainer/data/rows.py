@@ -1,0 +1,273 @@
+"""Reads labelled rows from JSON lines (the original specification's format) or CSV, validated and cleaned. No torch.
+
+Cleaning is the same as in serving. `triagem.trainer.data.audit` judges the rows' quality.
+"""
+
+import csv
+import dataclasses
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from hashlib import sha256
+from itertools import permutations
+from pathlib import Path
+from typing import Final, TextIO
+from unicodedata import category, normalize
+
+from triagem.contracts.errors import InvalidInput
+from triagem.contracts.text import clean
+
+FILES: Final = "train.jsonl or train.csv and optionally dev, calibration and test files, named the same way"
+# A label with a smaller share of the rows of a label at most two letters away is taken for a typo.
+MAX_TYPO_SHARE: Final = 0.05
+MAX_TYPO_DISTANCE: Final = 2
+
+
+_NAMES: Final = {
+    "train": ("train",),
+    "dev": ("dev", "validation"),
+    "calibration": ("calibration",),
+    "test": ("test",),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One labelled, cleaned text.
+
+    `lang` is for evaluation only, and empty if unknown. `where` is its file and line; it is not compared.
+    """
+
+    text: str
+    label: str
+    lang: str = ""
+    where: str = dataclasses.field(default="", compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Corpus:
+    """The rows of a data folder. A part without a file is empty. `labels` are in the order of the model's outputs.
+
+    `notes` are for a person.
+    """
+
+    labels: tuple[str, ...]
+    train: tuple[Row, ...]
+    dev: tuple[Row, ...] = ()
+    calibration: tuple[Row, ...] = ()
+    test: tuple[Row, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def held_out(self) -> dict[str, tuple[Row, ...]]:
+        """The held-out parts that have a file, by name."""
+        parts = {"dev": self.dev, "calibration": self.calibration, "test": self.test}
+        return {part: rows for part, rows in parts.items() if rows}
+
+
+def describe_rows(rows: int, texts: int | None, kind: str = "") -> str:
+    """`100 test rows (4 different texts)`, or `100 test rows` if no two are copies or the number is unknown."""
+    different = "" if texts in {None, rows} else f" ({texts:,} different texts)"
+    return f"{rows:,} {kind + ' ' if kind else ''}rows{different}"
+
+
+def load(data: Path, labels: Sequence[str] = (), *, parent_labels: Sequence[str] = ()) -> Corpus:
+    """Read a file of training rows, or a folder with `train` and optionally `dev`, `calibration` and `test` files.
+
+    A `validation` file holds the dev rows. A `.jsonl` file has `{"prompt": text, "completion": label}` on each line,
+    and optionally `lang`; a `.csv` file has these columns.
+
+    Args:
+        labels: the labels in the order of the model's outputs. By default those of the training rows, sorted, which
+            gives the original specification's `suporte` = 0, `venda` = 1.
+        parent_labels: the labels of the version that the training starts from; they keep their spelling.
+
+    Raises:
+        InvalidInput: names the file, the line if there is one, and the fix.
+    """
+    if not data.exists():
+        raise InvalidInput(f"{data}: no such file or folder; a data folder holds {FILES}")
+    files = {"train": data} if data.is_file() else {part: _file(data, part) for part in _NAMES}
+    train = files["train"]
+    read = {part: _read(path) for part, path in files.items()}
+    if not read["train"]:
+        raise InvalidInput(f"{train}: no such file; a data folder holds {FILES}")
+    declared = _declared(labels) if labels else ()
+    spelling, notes = _spelling([row for rows in read.values() for row in rows], (*parent_labels, *declared))
+    parts = {
+        part: tuple(dataclasses.replace(row, label=spelling[row.label]) for row in rows)
+        for part, rows in read.items()
+    }
+    known = tuple(spelling[label] for label in declared) or tuple(sorted({row.label for row in parts["train"]}))
+    if len(known) < 2:
+        raise InvalidInput(f"{train}: every row has the label {known[0]!r}, at least two labels are needed")
+    _check_labels([row for rows in parts.values() for row in rows], known, declared=bool(labels))
+    if not labels:
+        _check_typos(parts["train"], known, parent_labels)
+    _check_counts(parts["train"], known, train)
+    return Corpus(known, **parts, notes=notes)
+
+
+def rows_digest(rows: Iterable[Row]) -> str:
+    """A SHA-256 over the rows' texts and labels, independent of their order."""
+    lines = sorted(json.dumps([row.text, row.label], ensure_ascii=False) for row in rows)
+    return sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _declared(labels: Sequence[str]) -> tuple[str, ...]:
+    known = tuple(_label(label) for label in labels)
+    folded = {_fold(label) for label in known}
+    if len(known) < 2 or len(folded) < len(known) or "" in folded:
+        raise InvalidInput(
+            f"labels {','.join(labels)!r}: expected at least two different labels, for example suporte,venda"
+        )
+    return known
+
+
+def _spelling(rows: Sequence[Row], known: Sequence[str]) -> tuple[Mapping[str, str], tuple[str, ...]]:
+    """The spelling of each label as the rows or `known` write it, and a note for each label with several.
+
+    Spellings that differ in case, accents, spaces or invisible characters are one label, spelled as in `known`, else
+    as in most rows.
+    """
+    count = Counter(row.label for row in rows)
+    chosen = {_fold(label): label for label in known}
+    # Of two equally frequent spellings the one in lower case: swapped, its letters sort first.
+    for label, _ in sorted(count.items(), key=lambda item: (-item[1], item[0].swapcase())):
+        chosen.setdefault(_fold(label), _label(label))
+    spelling = {label: chosen[_fold(label)] for label in (*count, *known)}
+    others: dict[str, list[str]] = {}
+    for label, number in count.most_common():
+        if label != spelling[label]:
+            others.setdefault(spelling[label], []).append(f"{label!r} ({number} rows)")
+    return spelling, tuple(f"{label!r} is also written {', '.join(forms)}" for label, forms in others.items())
+
+
+def _check_typos(rows: Sequence[Row], known: Sequence[str], parent_labels: Sequence[str]) -> None:
+    """Raise InvalidInput for a rare label close to a frequent one, unless the starting version knows it."""
+    count = Counter(row.label for row in rows)
+    for rare, frequent in permutations(known, 2):
+        if rare in parent_labels or count[rare] >= MAX_TYPO_SHARE * count[frequent]:
+            continue
+        distance = _edit_distance(_fold(rare), _fold(frequent))
+        if distance <= MAX_TYPO_DISTANCE and 2 * distance < min(len(rare), len(frequent)):  # not p1 and p2
+            where = next(row.where for row in rows if row.label == rare)
+            raise InvalidInput(
+                f"{where}: {rare!r} ({count[rare]} rows) looks like {frequent!r} ({count[frequent]} rows): correct "
+                f"it, or declare both with --labels {','.join(known)}"
+            )
+
+
+def _edit_distance(left: str, right: str) -> int:
+    """The fewest insertions, deletions and replacements of letters that turn one into the other (Levenshtein)."""
+    previous = list(range(len(right) + 1))
+    for number, letter in enumerate(left, start=1):
+        line = [number]
+        for index, other in enumerate(right):
+            line.append(min(previous[index] + (letter != other), previous[index + 1] + 1, line[index] + 1))
+        previous = line
+    return previous[-1]
+
+
+def _check_labels(rows: Iterable[Row], known: Sequence[str], *, declared: bool) -> None:
+    for row in rows:
+        if row.label not in known:
+            problem = "is not one of the labels" if declared else "is a label that no training row has; they have"
+            raise InvalidInput(
+                f"{row.where}: {row.label!r} {problem} {', '.join(known)}{_suggestion(row.label, known)}"
+            )
+
+
+def _check_counts(rows: Sequence[Row], known: Sequence[str], path: Path) -> None:
+    """Require two rows of each label: one to train on, and one to choose the checkpoint."""
+    count = Counter(row.label for row in rows)
+    for label in known:
+        if not count[label]:
+            raise InvalidInput(f"{path}: no row has the label {label!r}, at least two are needed")
+    for row in rows:
+        if count[row.label] < 2:
+            suggestion = _suggestion(row.label, [label for label in known if label != row.label])
+            raise InvalidInput(
+                f"{row.where}: the only row with the label {row.label!r}, at least two are needed{suggestion}"
+            )
+
+
+def _suggestion(label: str, known: Sequence[str]) -> str:
+    """The most similar known label as a question, if there is one."""
+    folded = {_fold(candidate): candidate for candidate in known}
+    near = get_close_matches(_fold(label), folded, n=1)
+    return f"; did you mean {folded[near[0]]!r}?" if near else ""
+
+
+def _label(text: str) -> str:
+    return normalize("NFC", text).strip()  # otherwise equal letters in two encodings would be two labels
+
+
+def _fold(label: str) -> str:
+    """A label without case, accents, invisible characters and repeated spaces."""
+    plain = (char for char in normalize("NFKD", label.casefold()) if category(char) not in {"Mn", "Cf"})
+    return " ".join("".join(plain).split())
+
+
+def _file(data_dir: Path, part: str) -> Path:
+    """The part's file: the CSV if there is only that, else the JSON lines, whether or not it exists."""
+    paths = [data_dir / f"{name}.{ending}" for name in _NAMES[part] for ending in ("jsonl", "csv")]
+    present = [path for path in paths if path.exists()]
+    if len(names := {path.stem: path for path in reversed(present)}) > 1:
+        raise InvalidInput(
+            f"{' and '.join(map(str, sorted(names.values())))} both hold the {part} rows: keep one of them"
+        )
+    return present[0] if present else paths[0]
+
+
+def _read(path: Path) -> tuple[Row, ...]:
+    """A part's rows; empty without a file."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = tuple(_row(record, f"{path}:{line}") for line, record in _records(file, path))
+    except FileNotFoundError:
+        return ()
+    except UnicodeDecodeError:
+        raise InvalidInput(f"{path}: is not UTF-8; save it as UTF-8") from None
+    except OSError as error:
+        raise InvalidInput(f"{path}: {error.strerror}; a data folder holds {FILES}") from None
+    if not rows:
+        raise InvalidInput(f"{path}: has no rows")
+    return rows
+
+
+def _records(file: TextIO, path: Path) -> Iterator[tuple[int, object]]:
+    """Line numbers and decoded records."""
+    if path.suffix == ".csv":
+        table = csv.DictReader(file, strict=True)
+        try:
+            for record in table:
+                yield table.line_num, record
+        except csv.Error as error:
+            raise InvalidInput(f"{path}:{table.line_num}: {error}") from None
+        return
+    for number, line in enumerate(file, start=1):
+        if not line.isspace():
+            try:
+                yield number, json.loads(line)
+            except ValueError:
+                raise InvalidInput(f"{path}:{number}: is not JSON") from None
+
+
+def _row(record: object, where: str) -> Row:
+    if not isinstance(record, dict):
+        raise InvalidInput(f'{where}: is not an object, expected {{"prompt": text, "completion": label}}')
+    for field in ("prompt", "completion"):
+        if field not in record:
+            raise InvalidInput(f"{where}: has no {field!r}")
+        value = record[field]
+        if not isinstance(value, str):
+            raise InvalidInput(f"{where}: {field!r} is not a string")
+        if not clean(value):
+            raise InvalidInput(f"{where}: {field!r} is empty")
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise InvalidInput(f"{where}: {field!r} contains a lone surrogate (half a character)") from None
+    return Row(clean(record["prompt"]), normalize("NFC", record["completion"]), str(record.get("lang") or ""), where)

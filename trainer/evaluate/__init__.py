@@ -1,0 +1,1 @@
+"""Evaluation: metrics, calibration, the baseline and the reports. No torch."""

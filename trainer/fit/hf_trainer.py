@@ -1,0 +1,96 @@
+"""Extends Hugging Face's Trainer: row order, label weights, progress reports and small checkpoints.
+
+`triagem.trainer.fit.finetune` and `triagem.trainer.fit.schedule` set its arguments.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.data import Sampler
+from transformers import Trainer, TrainerCallback
+
+from triagem.trainer.evaluate.report import CurvePoint, TrainingProgress
+from triagem.trainer.fit.checkpoints import drop_old_optimizer_states
+from triagem.trainer.fit.schedule import epoch_order
+
+
+class SpecificationTrainer(Trainer):
+    """Hugging Face's Trainer with batches of similar length and optional label weights."""
+
+    def __init__(self, *, weights: torch.Tensor | None, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self._weights = weights
+        # transformers 5 assumes that a model with **kwargs divides its loss by all rows of a step. BERT's classifier
+        # does not: by default, accumulating over 4 batches would make the gradient 4 times too large.
+        self.model_accepts_loss_kwargs = False
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> "EpochSampler":
+        rows: Any = train_dataset or self.train_dataset
+        return EpochSampler([len(ids) for ids in rows["input_ids"]], self.args.train_batch_size, self.args.seed)
+
+    def compute_loss(
+        self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        loss, outputs = super().compute_loss(model, inputs, True, num_items_in_batch)
+        if self._weights is not None:
+            truth = inputs["labels"]
+            # Not torch's weighted mean: it divides by the batch's weights, so that eight rows of a single label would
+            # weigh as much as eight rows of both.
+            losses = torch.nn.functional.cross_entropy(outputs["logits"].float(), truth, reduction="none")
+            loss = (losses * self._weights.to(losses.device)[truth]).mean()
+        return (loss, outputs) if return_outputs else loss
+
+
+class EpochSampler(Sampler[int]):
+    """The order of the rows, from seed and epoch alone, so that a resumed training can skip finished batches."""
+
+    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int) -> None:
+        self._lengths, self._batch_size, self._seed, self._epoch = lengths, batch_size, seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by the Trainer before each epoch, including one that it resumes."""
+        self._epoch = epoch
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(epoch_order(self._lengths, self._batch_size, seed=self._seed, epoch=self._epoch))
+
+    def __len__(self) -> int:
+        return len(self._lengths)
+
+
+@dataclass
+class ProgressCallback(TrainerCallback):
+    """Reports the Trainer's steps and keeps its checkpoints small."""
+
+    progress: TrainingProgress
+    loss: float | None = None
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
+        if state.global_step:
+            self.progress.on_step(state.global_step, state.max_steps, None)
+
+    def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
+        self.loss = kwargs["logs"].get("loss", self.loss)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
+        if control.should_save:  # checkpoints do not hold the running mean of the loss: restart it at each
+            control.should_log = True
+        self.progress.on_step(state.global_step, state.max_steps, self.loss)
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
+        drop_old_optimizer_states(Path(args.output_dir))
+
+
+def training_curves(history: Sequence[Mapping[str, Any]]) -> tuple[CurvePoint, ...]:
+    """The Trainer's log as points, one for each step with a logged value."""
+    points: dict[int, dict[str, Any]] = {}
+    for entry in history:  # the Trainer's last entry, a summary, has none of these values
+        point = points.setdefault(entry["step"], {})
+        for ours, theirs in (("loss", "loss"), ("learning_rate", "learning_rate"), ("dev_accuracy", "eval_accuracy")):
+            if theirs in entry:
+                point[ours] = float(entry[theirs])
+    empty = {"loss": None, "learning_rate": None, "dev_accuracy": None}
+    return tuple(CurvePoint(step, **(empty | point)) for step, point in sorted(points.items()))

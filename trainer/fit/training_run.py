@@ -1,0 +1,221 @@
+"""Runs all trainings of one version: the fold models, then the version's own model; averages and calibrates them.
+
+`triagem.trainer.fit.cross_validation` chooses the rows of each, `triagem.trainer.fit.finetune` trains.
+"""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from triagem.contracts.digests import folder_digests
+from triagem.contracts.model import MANIFEST_FILE, Manifest
+from triagem.contracts.prediction import Thresholds
+from triagem.engine.classify import LoadedModel, classify
+from triagem.engine.classify import load as load_model
+from triagem.trainer.data.near_duplicates import MIN_TEXTS, distinct_rows
+from triagem.trainer.data.prepare import Parent
+from triagem.trainer.data.rows import Row
+from triagem.trainer.evaluate.calibration import (
+    LabelIndices,
+    apply_temperature,
+    calibrate,
+    review_budget,
+    review_threshold,
+)
+from triagem.trainer.evaluate.metrics import Floats
+from triagem.trainer.evaluate.report import CalibrationResult, ReviewThreshold, TrainingProgress
+from triagem.trainer.fit.checkpoints import clearly_better
+from triagem.trainer.fit.cross_validation import NEVER_HELD_OUT, CalibrationPlan, out_of_fold_probabilities
+from triagem.trainer.fit.finetune import FinetuneResult, finetune
+from triagem.trainer.fit.schedule import Schedule, fit_schedule
+from triagem.trainer.settings import TrainSettings
+
+WEIGHTS: Final = "model.safetensors"
+MEAN: Final = "the weights are the mean of {} trainings: the folds' and one on all rows"
+OWN: Final = "the weights are those of the training on all rows: the mean with the folds' is less accurate on dev"
+UNJUDGED: Final = "the weights are those of the training on all rows: without dev rows their mean cannot be judged"
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingRun:
+    """The settings and data that all models of one version share. `draft` is the manifest so far.
+
+    `dev` has one row of each different text, or none: then no checkpoint and no mean is compared.
+    """
+
+    draft: Manifest
+    plan: CalibrationPlan
+    dev: Sequence[Row]
+    settings: TrainSettings
+    parent: Parent | None
+    progress: TrainingProgress
+    cores: int
+
+    def train_model(
+        self, folder: Path, checkpoints: Path, without: int | None = None
+    ) -> tuple[LoadedModel, FinetuneResult]:
+        """Fine-tune into `folder`, on all rows or on all but a fold's, and load the model at temperature 1."""
+        finished = [fold for fold in self._folds if without is None or fold < without]
+        tuned = finetune(
+            self._rows(without),
+            self.dev,
+            self.draft.labels,
+            settings=self.settings,
+            schedule=self.schedule(without),
+            folder=folder,
+            checkpoints=checkpoints,
+            progress=_OverallProgress(self.progress, sum(self.schedule(fold).steps for fold in finished), self.steps),
+            parent=self.parent,
+        )
+        return self._load(folder, tuned.max_tokens), tuned
+
+    def average_with_folds(self, own: LoadedModel, folder: Path, work: Path) -> tuple[LoadedModel, tuple[str, ...]]:
+        """Average the weights in `folder` with the fold models', unless `own` is `clearly_better` on dev.
+
+        Without dev rows `own` stays: each fold model lacks a third of what are then few texts. Returns the model in
+        `folder`, and notes for the report.
+        """
+        if not self._folds:
+            return own, ()
+        if not self.dev:
+            return own, (UNJUDGED,)
+        mean = work / "mean"
+        shutil.rmtree(mean, ignore_errors=True)
+        shutil.copytree(folder, mean)
+        average_weights(mean, [work / f"model-{fold}" for fold in self._folds])
+        model = self._load(mean, own.manifest.max_tokens)
+        if clearly_better(self._dev_accuracy(own), self._dev_accuracy(model), len(self.dev)):
+            return own, (OWN,)
+        shutil.copytree(mean, folder, dirs_exist_ok=True)
+        return model, (MEAN.format(1 + len(self._folds)),)
+
+    def predict_out_of_fold(self, work: Path) -> Floats:
+        """`[rows][labels]`: see `triagem.trainer.fit.cross_validation.out_of_fold_probabilities`."""
+
+        def predict_fold(fold: int, folder: Path) -> list[list[float]]:
+            staged = work / f"model-{fold}"  # kept for `average_with_folds`
+            staged.mkdir(exist_ok=True)
+            model, _ = self.train_model(staged, folder, without=fold)
+            held_out = [row for row, number in zip(self.plan.train, self.plan.folds, strict=True) if number == fold]
+            return classify(model, [row.text for row in held_out])
+
+        return out_of_fold_probabilities(self.plan.folds, predict_fold, work)
+
+    def calibrate(
+        self, model: LoadedModel, out_of_fold: Floats | None
+    ) -> tuple[LoadedModel, CalibrationResult, ReviewThreshold]:
+        """The model with its temperature and thresholds, and the evidence: one calibration row per different text.
+
+        With too few texts, the temperature is the parent's, and the dev rows, if any, set the review budget.
+
+        Args:
+            model: its temperature is 1.
+            out_of_fold: the calibration rows' probabilities by the fold models; without them the model predicts.
+        """
+        kept = distinct_rows(self.plan.calibration_rows)
+        rows = [self.plan.calibration_rows[index] for index in kept]
+        probabilities = probabilities_of(model, rows) if out_of_fold is None else out_of_fold[kept]
+        labels = label_indices(model, rows)
+        fallback = self.parent.manifest.temperature if self.parent else 1.0
+        calibration = calibrate(probabilities, labels, self.plan.source, fallback_temperature=fallback)
+        probabilities = apply_temperature(probabilities, calibration.temperature)
+        correct = probabilities.argmax(axis=1) == labels
+        threshold = review_threshold(probabilities.max(axis=1), correct, self.settings.precision)
+        budget = Thresholds().review_budget
+        if len(rows) >= MIN_TEXTS or self.dev:
+            accuracy = float(correct.mean()) if len(rows) >= MIN_TEXTS else self._dev_accuracy(model)
+            budget = review_budget(1 - accuracy)
+        fitted = {
+            "temperature": calibration.temperature,
+            "thresholds": Thresholds(review=threshold.review, review_budget=budget),
+        }
+        return replace(model, manifest=model.manifest.model_copy(update=fitted)), calibration, threshold
+
+    def schedule(self, without: int | None = None) -> Schedule:
+        """The schedule of the training on all rows, or on all but a fold's."""
+        return fit_schedule(len(self._rows(without)), self.settings, cores=self.cores)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Notes on where the training differs from the settings, and on the additional trainings of the folds."""
+        notes = list(self.schedule().notes)
+        if self._folds:
+            if len(self._folds) < self.settings.folds:
+                notes.append(
+                    f"{len(self._folds)} folds instead of {self.settings.folds}: a label has only as many different"
+                    " texts"
+                )
+            notes.append(
+                f"{len(self._folds)} additional trainings for out-of-fold predictions, {self.steps} steps in total"
+            )
+        return tuple(notes)
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps of all trainings together."""
+        return sum(self.schedule(without).steps for without in (*self._folds, None))
+
+    def _load(self, folder: Path, max_tokens: int) -> LoadedModel:
+        manifest = self.draft.model_copy(update={"max_tokens": max_tokens, "files": folder_digests(folder)})
+        provisional = folder / MANIFEST_FILE  # the engine requires one
+        provisional.write_text(manifest.model_dump_json(), encoding="utf-8")
+        model = load_model(folder)
+        provisional.unlink()
+        return model
+
+    def _dev_accuracy(self, model: LoadedModel) -> float:
+        return float((probabilities_of(model, self.dev).argmax(axis=1) == label_indices(model, self.dev)).mean())
+
+    @property
+    def _folds(self) -> list[int]:
+        return sorted(set(self.plan.folds) - {NEVER_HELD_OUT})
+
+    def _rows(self, without: int | None) -> list[Row]:
+        if without is None:
+            return list(self.plan.train)
+        return [row for row, fold in zip(self.plan.train, self.plan.folds, strict=True) if fold != without]
+
+
+@dataclass(frozen=True, slots=True)
+class _OverallProgress:
+    """Adds the steps of earlier trainings to those of the current one."""
+
+    progress: TrainingProgress
+    before: int
+    total: int
+
+    def on_step(self, done: int, total: int, loss: float | None) -> None:  # noqa: ARG002 - of this training alone
+        self.progress.on_step(self.before + done, self.total, loss)
+
+
+def average_weights(folder: Path, others: Sequence[Path]) -> None:
+    """Replace the weights in `folder` with their mean with those in `others`; all have the same architecture.
+
+    The model is as fast as each and varies less between seeds. Models that were fine-tuned from one base, with one
+    head, lie in one basin of the loss. There the mean of the weights predicts about what the mean of the
+    probabilities would (model soups, Wortsman et al. 2022, arXiv:2203.05482).
+    """
+    with safe_open(folder / WEIGHTS, framework="pt") as file:
+        metadata = file.metadata()
+    total = load_file(folder / WEIGHTS)
+    for other in others:
+        for name, weight in load_file(other / WEIGHTS).items():
+            total[name] += weight
+    save_file({name: weight.div_(1 + len(others)) for name, weight in total.items()}, folder / WEIGHTS, metadata)
+
+
+def probabilities_of(model: LoadedModel, rows: Sequence[Row]) -> Floats:
+    """`[rows][labels]`: probabilities from the engine that serves."""
+    probabilities = np.asarray(classify(model, [row.text for row in rows]), dtype=np.float64)
+    return probabilities.reshape(len(rows), len(model.labels))
+
+
+def label_indices(model: LoadedModel, rows: Sequence[Row]) -> LabelIndices:
+    """`[rows]`: the index of each row's label among the model's labels."""
+    return np.asarray([model.labels.index(row.label) for row in rows], dtype=np.intp)

@@ -1,0 +1,113 @@
+"""Stores a version's drift reference: the embeddings and predictions of rows that it did not train on. No torch.
+
+Embeddings of training rows always lie elsewhere, because the model was fitted to them.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from triagem.contracts.digests import file_digest
+from triagem.contracts.errors import ModelCorrupt
+from triagem.contracts.model import REFERENCE_FILE, EmbeddingModel, Model
+from triagem.engine.language import detect_language
+from triagem.engine.planner import plan
+from triagem.registry import Registry
+from triagem.trainer.data.rows import Row
+
+MAX_ROWS: Final = 1000  # 1.5 MB for a small BERT, 3 MB for a base one
+
+
+class EmbeddingClassifier(Model, EmbeddingModel, Protocol):
+    """A loaded version that also returns embeddings."""
+
+
+@dataclass(frozen=True, slots=True)
+class Population:
+    """Features of a set of texts, one row each. `labels` are predictions; an entry of `langs` may be empty."""
+
+    embeddings: NDArray[np.float32]
+    confidences: NDArray[np.float64]
+    tokens: NDArray[np.int64]
+    labels: Sequence[str]
+    langs: Sequence[str]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+def describe_rows(model: EmbeddingClassifier, rows: Sequence[Row], *, batch_size: int = 32) -> Population:
+    """Compute the features of rows with the serving engine."""
+    tokens = model.tokenize([row.text for row in rows])
+    embeddings: list[list[float]] = [[]] * len(rows)
+    probabilities: list[list[float]] = [[]] * len(rows)
+    for indices in plan([len(text.ids) for text in tokens], batch_size=batch_size):
+        batch = [tokens[index] for index in indices]
+        for index, embedding, predicted in zip(indices, model.embed(batch), model.probabilities(batch), strict=True):
+            embeddings[index], probabilities[index] = embedding, predicted
+    return Population(
+        np.array(embeddings, dtype=np.float32),
+        np.array([max(predicted) for predicted in probabilities]),
+        np.array([len(text.ids) for text in tokens]),
+        [model.labels[int(np.argmax(predicted))] for predicted in probabilities],
+        [detect_language(row.text, row.lang) for row in rows],
+    )
+
+
+def write_reference(folder: Path, model: EmbeddingClassifier, held_out: Sequence[Row], *, seed: int = 42) -> None:
+    """Write the reference into a version's folder, before it is registered, from at most `MAX_ROWS` of the rows.
+
+    Args:
+        model: with its final temperature.
+        held_out: rows that no weight was fitted to: dev, calibration and test.
+    """
+    order = np.random.default_rng(seed).permutation(len(held_out))[:MAX_ROWS]
+    population = describe_rows(model, [held_out[index] for index in sorted(order)])
+    # The format stores numbers only: each name once in the metadata, and its index for each row. One metadata entry,
+    # because the order of several varies.
+    names = {"labels": sorted(set(population.labels)), "langs": sorted(set(population.langs))}
+    save_file(
+        {
+            "embeddings": population.embeddings,
+            "confidences": population.confidences,
+            "tokens": population.tokens,
+            "labels": np.array([names["labels"].index(label) for label in population.labels]),
+            "langs": np.array([names["langs"].index(lang) for lang in population.langs]),
+        },
+        folder / REFERENCE_FILE,
+        metadata={"names": json.dumps(names)},
+    )
+
+
+def read_reference(registry: Registry, version: str) -> Population | None:
+    """A version's reference; None if it was registered without one.
+
+    Raises:
+        ModelCorrupt: the file differs from the registered one.
+    """
+    expected = registry.manifest(version).files.get(REFERENCE_FILE)
+    if expected is None:
+        return None
+    path = registry.folder(version) / REFERENCE_FILE
+    if file_digest(path) != expected:
+        raise ModelCorrupt(f"{path} changed since training: restore it or train again")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            names = json.loads(file.metadata()["names"])
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise ModelCorrupt(f"{path} cannot be read ({type(error).__name__}): train again") from error
+    return Population(
+        arrays["embeddings"],
+        arrays["confidences"],
+        arrays["tokens"],
+        [names["labels"][index] for index in arrays["labels"]],
+        [names["langs"][index] for index in arrays["langs"]],
+    )

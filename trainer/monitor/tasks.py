@@ -1,0 +1,75 @@
+"""The trainer's daily Celery tasks: names and retries. `triagem ops` runs them without torch.
+
+`database` and `registry` are attributes of the application; an ops worker opens them in each process that runs tasks.
+"""
+
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import structlog
+from celery import shared_task
+
+from triagem.contracts.errors import Retryable
+from triagem.db import Database
+from triagem.db.outbox.alerts import DRIFT, RETRAINING_DUE, raise_alert
+from triagem.registry import Registry
+from triagem.trainer.monitor.due import Due, Trigger, check_due, read_facts
+from triagem.trainer.settings import DueSettings
+
+log = structlog.get_logger(__name__)
+
+
+def alert_if_due(database: Database, registry: Registry, rules: DueSettings, now: datetime) -> int:
+    """Raise an alert for each reason to train again; returns how many are new."""
+    facts = read_facts(database, registry, now)
+    decision = check_due(facts, rules)
+    reasons = decision.reasons if isinstance(decision, Due) else ()
+    log.info("retraining_checked", version=facts.version, reasons=[reason.topic for reason in reasons])
+    return sum(
+        raise_alert(
+            database,
+            RETRAINING_DUE,
+            _monthly_key(facts.version, reason.topic, now),
+            {"version": facts.version, "trigger": reason.trigger, "summary": reason.message},
+        )
+        for reason in reasons
+        if reason.trigger is not Trigger.DRIFT  # drift has its own alert
+    )
+
+
+def alert_if_drifted(database: Database, registry: Registry, now: datetime) -> bool:
+    """Compare recent tickets with the version's reference, and raise an alert if they differ; True if it is new."""
+    from triagem.trainer.monitor.drift import check  # noqa: PLC0415 - loads scipy
+
+    report = check(database, registry)
+    log.info("drift_checked", version=report.model_version, drifted=report.drifted)
+    if not report.drifted:
+        return False
+    summary, *figures = report.lines()
+    detail = {"version": report.model_version, "summary": summary, "figures": figures}
+    return raise_alert(database, DRIFT, _monthly_key(report.model_version, "", now), detail)
+
+
+def _monthly_key(version: str, topic: str, now: datetime) -> str:
+    """An alert's deduplication key: the same reason is raised again next month, and for the next version at once."""
+    return " ".join(filter(None, (version, topic, f"{now:%Y-%m}")))
+
+
+# During an outage the task is retried for about half an hour instead of blocking (INV-23). Each delay is shorter than
+# the broker's `visibility_timeout`; otherwise the broker would redeliver the waiting task to another worker.
+_RETRIES: Final = {
+    "bind": True, "autoretry_for": (Retryable,), "retry_backoff": 5, "retry_backoff_max": 120,
+    "max_retries": 30, "default_retry_delay": 2,
+}  # fmt: skip
+
+
+@shared_task(name="triagem.drift", **_RETRIES)  # type: ignore[untyped-decorator]
+def drift(task: Any) -> None:
+    """Check for input drift and raise an alert."""
+    alert_if_drifted(task.app.database, task.app.registry, datetime.now(UTC))
+
+
+@shared_task(name="triagem.due", **_RETRIES)  # type: ignore[untyped-decorator]
+def due(task: Any) -> None:
+    """Check whether training is due and raise an alert for each reason."""
+    alert_if_due(task.app.database, task.app.registry, DueSettings(), datetime.now(UTC))

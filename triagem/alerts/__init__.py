@@ -1,1 +1,0 @@
-"""Alert rules, notification channels, message texts and the system monitor."""

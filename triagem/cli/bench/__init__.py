@@ -1,1 +1,0 @@
-"""Benchmarks. Everything that is compared runs in one process, interleaved, on the same texts."""

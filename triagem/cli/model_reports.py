@@ -1,0 +1,203 @@
+"""Prints a model version, with metrics and confusion matrix, and the promotion gate's decision about one."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from pydantic import ValidationError
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from triagem.contracts.errors import ModelCorrupt
+from triagem.contracts.model import HTML_REPORT_FILE, REPORT_FILE, Manifest
+from triagem.registry.decision import CandidateMetrics, Comparison, Decision, Reject, Rule
+from triagem.trainer.data.rows import describe_rows
+from triagem.trainer.evaluate.interpretation import METRIC_NAMES, format_estimate
+from triagem.trainer.evaluate.report import Assessment, Slice
+
+_STYLES: Final = {"excellent": "green", "good": "green", "not yet good": "red"}
+
+
+def load_report(folder: Path) -> Assessment | None:
+    """A version's evaluation report; None if the version has none. Raises ModelCorrupt if it cannot be read."""
+    path = folder / REPORT_FILE
+    try:
+        return Assessment.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValidationError) as error:
+        raise ModelCorrupt(
+            f"{path} cannot be read ({type(error).__name__}): another release may have written it"
+        ) from error
+
+
+def print_version(manifest: Manifest, report: Assessment | None, folder: Path, screen: Console) -> None:
+    """Print the manifest and, if there is one, the evaluation report."""
+    thresholds = manifest.thresholds
+    rows = {
+        "base": manifest.base,
+        "parent": manifest.parent or "-",
+        "trained": f"{manifest.created_at.astimezone():%Y-%m-%d %H:%M} on "
+        + describe_rows(manifest.data.rows, manifest.data.texts),
+        "labels": ", ".join(manifest.labels),
+        "temperature": f"{manifest.temperature:.3f}",
+        "bands": (
+            f"review under {thresholds.review:.3f}, and the {thresholds.review_budget:.1%} with the lowest confidence"
+        ),
+        "files": str(folder),
+    }
+    if cost := manifest.metrics.get("mflops_per_token"):
+        rows["cost"] = f"{cost:.1f} million multiply-adds per token"
+    _print_pairs(manifest.version, rows.items(), screen)
+    if report is None:
+        _print_pairs("metrics", ((name, f"{value:.3f}") for name, value in manifest.metrics.items()), screen)
+        screen.print(f"no {REPORT_FILE}: trained by a release that wrote no reports", style="dim", highlight=False)
+        return
+    if report.warning:
+        screen.print(report.warning, style="red", highlight=False, soft_wrap=True)
+    _print_metrics(report, screen)
+    _print_slices("label", report.by_label, ("precision", "recall", "f1"), screen)
+    if report.by_lang:
+        _print_slices("language", report.by_lang, ("accuracy", "macro_f1", "ece"), screen)
+    _print_confusion(report.labels, report.confusion, screen)
+    screen.print(
+        f"ECE of a perfectly calibrated model on the same number of rows: {format_estimate(report.ece_if_exact)}",
+        highlight=False,
+    )
+    if report.baseline:
+        style = "" if report.baseline.beaten else "yellow"
+        screen.print(report.baseline.sentence, style=style, highlight=False, markup=False)
+    screen.print(
+        f"HTML report with plots and errors: {folder / HTML_REPORT_FILE}",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+def _print_metrics(report: Assessment, screen: Console) -> None:
+    optional = {"uncalibrated": report.before_calibration, "TF-IDF": report.baseline and report.baseline.overall}
+    others = {name: scores for name, scores in optional.items() if scores}
+    verdicts = {verdict.metric: verdict for verdict in report.verdicts}
+    table = _table(report.title, "95% interval", *others)
+    table.add_column("verdict")
+    for metric, title in METRIC_NAMES.items():
+        verdict = verdicts.get(metric)
+        cell = Text(verdict.verdict, _STYLES[verdict.verdict]) if verdict else Text()
+        if verdict and verdict.lower_bound_verdict != verdict.verdict:
+            cell.append(f"; lower bound: {verdict.lower_bound_verdict}", "dim")
+        values = (scores.metrics[metric].value for scores in others.values())
+        other_cells = ("-" if value is None else f"{value:.3f}" for value in values)
+        table.add_row(title, format_estimate(report.overall.metrics[metric]), *other_cells, cell)
+    screen.print(table, "")
+
+
+def _print_slices(kind: str, slices: dict[str, Slice], names: Sequence[str], screen: Console) -> None:
+    table = _table(kind, "rows", *(METRIC_NAMES[name].removesuffix(", weighted") for name in names))
+    for label, part in slices.items():
+        table.add_row(Text(label), str(part.rows), *(format_estimate(part.metrics[name]) for name in names))
+    screen.print(table, "")
+
+
+def _print_confusion(labels: Sequence[str], confusion: Sequence[Sequence[int]], screen: Console) -> None:
+    table = _table("true ↓ predicted →", *labels)
+    for label, counts in zip(labels, confusion, strict=True):
+        cells = (
+            Text(str(count), "bold" if predicted == label else "")
+            for predicted, count in zip(labels, counts, strict=True)
+        )
+        table.add_row(Text(label), *cells)
+    screen.print(table, "")
+
+
+def _print_pairs(title: str, pairs: Iterable[tuple[str, str]], screen: Console) -> None:
+    table = Table(box=None, show_header=False, pad_edge=False, title=title, title_justify="left", title_style="bold")
+    for name, value in pairs:
+        table.add_row(Text(name, "dim"), Text(value))
+    screen.print(table, "")
+
+
+def _table(first: str, *others: str) -> Table:
+    table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(Text(first), no_wrap=True)
+    for name in others:
+        table.add_column(Text(name), justify="right", no_wrap=True)
+    return table
+
+
+def print_gate_decision(decision: Decision, screen: Console) -> None:
+    """Print the decision with its evidence."""
+    evidence = decision.evidence
+    if evidence.candidate_metrics:
+        metrics, comparison = evidence.candidate_metrics, evidence.comparison
+        screen.print(_metrics_table(evidence.candidate, evidence.current, metrics, comparison))
+        for line in _lines(evidence.rule, evidence.excluded_rows, metrics, comparison):
+            screen.print(f"  {line}", markup=False, highlight=False)
+    for note in evidence.notes:
+        screen.print(f"  {note}", markup=False, highlight=False)
+    against = f"against {evidence.current}" if evidence.current else "as the first version"
+    if isinstance(decision, Reject):
+        screen.print(f"[red]rejected[/red]: {evidence.candidate} {against}", highlight=False)
+        for reason in decision.reasons:
+            screen.print(f"  [red]·[/red] {escape(reason)}", highlight=False, soft_wrap=True)
+    else:
+        screen.print(f"[green]passed[/green]: {evidence.candidate} {against}", highlight=False)
+
+
+def _metrics_table(
+    candidate: str, current: str | None, metrics: CandidateMetrics, comparison: Comparison | None
+) -> Table:
+    versions = "neither version" if current else "it"
+    verb = "was" if current else "was not"
+    table = Table(title=f"{metrics.rows:,} test rows that {versions} {verb} trained on", title_justify="left")
+    table.add_column()
+    table.add_column(candidate, justify="right")
+    if current:
+        table.add_column(current, justify="right")
+
+    def add_row(name: str, candidate_value: str, current_value: str) -> None:
+        table.add_row(name, candidate_value, *([current_value] if current else []))
+
+    add_row("accuracy", f"{metrics.accuracy:.3f}", f"{comparison.accuracy:.3f}" if comparison else "")
+    for label, recall in metrics.recalls.items():
+        current_recall = recall.current_true_positives
+        add_row(
+            f"recall of {escape(label)}, {recall.rows:,} rows",
+            _share(recall.true_positives, recall.rows),
+            "" if current_recall is None else _share(current_recall, recall.rows),
+        )
+    add_row("NLL", f"{metrics.nll:.3f}", f"{comparison.nll:.3f}" if comparison else "")
+    current_cost = comparison.mflops_per_token if comparison else None
+    if metrics.mflops_per_token is not None or current_cost is not None:
+        add_row("mflops_per_token", _format_cost(metrics.mflops_per_token), _format_cost(current_cost))
+    return table
+
+
+def _lines(
+    rule: Rule | None, excluded_rows: int, metrics: CandidateMetrics, comparison: Comparison | None
+) -> Iterator[str]:
+    if comparison is None:
+        yield f"always predicting the most frequent label would have accuracy {metrics.most_frequent:.3f}"
+    else:
+        p_value = f"McNemar's exact p {comparison.p_value:.3g}"
+        yield f"{comparison.gained:,} rows gained, {comparison.lost:,} lost: {p_value}"
+        gain = metrics.accuracy - comparison.accuracy
+        yield f"difference in accuracy {gain:+.3f}, above {comparison.lower_bound:+.3f} with 95% confidence"
+        event = (
+            f"an equally good version passes {rule}"
+            if rule is Rule.NON_INFERIOR
+            else "a true difference of 0.02 is detected"
+        )
+        yield f"with about {comparison.rows_needed:,} rows, {event} 4 times in 5"
+    if excluded_rows:
+        yield f"{excluded_rows:,} more test rows are excluded: a version was trained on them"
+
+
+def _share(part: int, rows: int) -> str:
+    return f"{part / rows:.3f}" if rows else "-"
+
+
+def _format_cost(cost: float | None) -> str:
+    return "" if cost is None else f"{cost:.1f}"

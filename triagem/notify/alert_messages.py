@@ -1,0 +1,105 @@
+"""Message texts in English and Brazilian Portuguese. Terms follow docs/glossary.md."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from triagem.notify.alert_rules import Language
+
+_PHRASES: Final[Mapping[Language, Mapping[str, str]]] = {
+    "en": {
+        "one-ticket": "1 ticket to review",
+        "many-tickets": "{tickets} tickets to review",
+        "one-event": "1 system alert",
+        "many-events": "{events} system alerts",
+        "least-sure": "Lowest confidence:",
+        "ticket": "{label}, {confidence} confidence ({band})",
+        "more": "and {more} more: see `triagem alerts list`",
+        "test": "Test message: alerts of the rule {rule} arrive here.",
+        "review": "needs review",
+        "abstain": "unlike the training data",
+        "drift": "data drift",
+        "retraining-due": "retraining is due",
+        "run-ended": "reclassification ended",
+        "unsure-share": "many low-confidence tickets",
+        "error-rate": "many dead letters",
+        "latency": "high latency",
+        "memory": "high memory use",
+        "oldest-ticket": "tickets wait too long",
+        "no-worker": "no worker is running",
+        "open": "open",
+        "resolved": "resolved",
+    },
+    "pt-BR": {
+        "one-ticket": "1 ticket para revisar",
+        "many-tickets": "{tickets} tickets para revisar",
+        "one-event": "1 alerta do sistema",
+        "many-events": "{events} alertas do sistema",
+        "least-sure": "Menor confiança:",
+        "ticket": "{label}, confiança de {confidence} ({band})",
+        "more": "e mais {more}: veja `triagem alerts list`",
+        "test": "Mensagem de teste: os alertas da regra {rule} chegam aqui.",
+        "review": "para revisão",
+        "abstain": "diferente dos dados de treino",
+        "drift": "mudança nos dados (drift)",
+        "retraining-due": "hora de retreinar o modelo",
+        "run-ended": "reclassificação encerrada",
+        "unsure-share": "muitos tickets com baixa confiança",
+        "error-rate": "muitas mensagens não processadas",
+        "latency": "latência alta",
+        "memory": "uso de memória alto",
+        "oldest-ticket": "tickets esperando demais",
+        "no-worker": "nenhum worker em execução",
+        "open": "em aberto",
+        "resolved": "resolvido",
+    },
+}
+_DESCRIPTIONS: Final[Mapping[Language, Mapping[str, str]]] = {
+    "en": {
+        "unsure-share": "{value} of live tickets have low confidence (limit {limit})",
+        "error-rate": "{value} of live tickets became dead letters (limit {limit})",
+        "latency": "95% of live tickets took up to {value} from enqueue to stored result (target {limit})",
+        "memory": "a worker uses {value} of its memory (limit {limit})",
+        "oldest-ticket": "the oldest live ticket has waited {value} (limit {limit})",
+        "no-worker": "workers running: {value}",
+    },
+    "pt-BR": {
+        "unsure-share": "{value} dos tickets em tempo real têm baixa confiança (limite: {limit})",
+        "error-rate": "{value} dos tickets em tempo real não puderam ser processados (limite: {limit})",
+        "latency": "95% dos tickets em tempo real levaram até {value} do envio ao resultado (meta: {limit})",
+        "memory": "um worker usa {value} da memória (limite: {limit})",
+        "oldest-ticket": "o ticket mais antigo da fila de tempo real espera há {value} (limite: {limit})",
+        "no-worker": "workers em execução: {value}",
+        "drift": "as mensagens recentes diferem dos dados da versão {version}; veja `triagem drift`",
+        "retraining-due": "a versão {version} precisa de um novo treinamento ({trigger}); veja `triagem due`",
+        "run-ended": "versão {version}: {flips} tickets mudaram de categoria",
+    },
+}
+_UNITS: Final[Mapping[str, str]] = {"latency": "{:.3g} s", "oldest-ticket": "{:.0f} s", "no-worker": "{:.0f}"}
+
+
+def phrase(language: Language, key: str, **values: object) -> str:
+    """A phrase with its values filled in."""
+    return _PHRASES[language][key].format(**values)
+
+
+def describe(language: Language, kind: str, detail: Mapping[str, Any]) -> str:
+    """One line about a system alert; the English summary stored with it if there is no translation."""
+    try:
+        return _DESCRIPTIONS[language][kind].format(**detail)
+    except KeyError:
+        return str(detail.get("summary", ""))
+
+
+def title(language: Language, kind: str, detail: Mapping[str, Any]) -> str:
+    """The title of a system alert, with its state if it has one."""
+    state = detail.get("state")
+    # An alert of a kind that only another release knows is shown by its kind.
+    name = _PHRASES[language].get(kind, kind)
+    return name + (f" ({phrase(language, state)})" if state in {"open", "resolved"} else "")
+
+
+def system_alert_detail(kind: str, state: str, value: float, limit: float) -> dict[str, Any]:
+    """The stored detail of a system alert: `figure` for programs, the rest as text for people."""
+    unit = _UNITS.get(kind, "{:.1%}")
+    detail = {"state": state, "value": unit.format(value), "limit": unit.format(limit)}
+    return {**detail, "figure": value, "summary": f"{state}: {describe('en', kind, detail)}"}

@@ -1,0 +1,132 @@
+"""Renders an alert digest as a message for Slack, a webhook or e-mail. Never contains a customer's text. Pure."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from email.message import EmailMessage
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from triagem.db.outbox.alert_digests import AlertDigest, DoubtfulTicket
+from triagem.notify.alert_messages import describe, phrase, title
+from triagem.notify.alert_rules import Language
+
+
+@dataclass(frozen=True, slots=True)
+class AlertMessage:
+    """A message for a channel. `key` is the same on each attempt; `data` has the same content for programs."""
+
+    key: str
+    created_at: datetime
+    subject: str
+    lines: tuple[str, ...]
+    data: Mapping[str, Any]
+
+    @property
+    def text(self) -> str:
+        """Subject and lines, as plain text."""
+        return "\n".join((self.subject, *self.lines))
+
+
+def build_message(digest: AlertDigest, language: Language, console_url: str | None) -> AlertMessage:
+    """The message for a digest.
+
+    Args:
+        console_url: base URL of links to tickets.
+    """
+    tickets = sum(count.tickets for count in digest.counts)
+    events = len(digest.events) + digest.more
+    heads = (
+        [phrase(language, "one-ticket" if tickets == 1 else "many-tickets", tickets=f"{tickets:,}")]
+        if tickets
+        else []
+    )
+    heads += [phrase(language, "one-event" if events == 1 else "many-events", events=events)] if events else []
+    lines = [f"{_printable(count.source)} {count.label}: {count.tickets:,}" for count in digest.counts]
+    if digest.doubtful:
+        lines.append(phrase(language, "least-sure"))
+        lines += [_ticket_line(ticket, language, ticket_link(ticket, console_url)) for ticket in digest.doubtful]
+    for event in digest.events:
+        lines.append(f"{title(language, event.kind, event.detail)}: {describe(language, event.kind, event.detail)}")
+    lines += [phrase(language, "more", more=digest.more)] if digest.more else []
+    rule = digest.target.partition(".")[0]
+    data = {
+        "rule": rule,
+        "tickets": tickets,
+        "counts": [
+            {"source": count.source, "label": count.label, "tickets": count.tickets} for count in digest.counts
+        ],
+        "least_sure": [
+            {
+                "source": ticket.source,
+                "external_id": ticket.external_id,
+                "label": ticket.label,
+                "confidence": ticket.confidence,
+                "band": ticket.band.value,
+                "link": ticket_link(ticket, console_url),
+            }
+            for ticket in digest.doubtful
+        ],
+        "events": [
+            {"kind": event.kind, "at": event.at.isoformat(), "detail": dict(event.detail)} for event in digest.events
+        ],
+    }
+    return AlertMessage(digest.key, digest.created_at, f"Triagem [{rule}]: {', '.join(heads)}", tuple(lines), data)
+
+
+def build_test_message(rule: str, language: Language, now: datetime) -> AlertMessage:
+    """A test message for the channels of a rule."""
+    subject = f"Triagem [{rule}]: {phrase(language, 'test', rule=rule)}"
+    return AlertMessage(f"alert_test_{now:%Y%m%d%H%M%S%f}", now, subject, (), {"rule": rule, "test": True})
+
+
+def ticket_link(ticket: DoubtfulTicket, console_url: str | None) -> str | None:
+    """The ticket's page in the console; None without a console."""
+    if console_url is None:
+        return None
+    query = urlencode({"source": ticket.source, "id": ticket.external_id}, quote_via=quote)
+    return f"{console_url.rstrip('/')}/ticket?{query}"
+
+
+def slack_body(message: AlertMessage) -> bytes:
+    """The JSON of an incoming webhook. Slack reads `<…>` as commands and requires these three characters escaped."""
+    text = message.text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return _json({"text": text})
+
+
+def webhook_body(message: AlertMessage) -> bytes:
+    """The JSON of a signed webhook: the data, and the message as `text`."""
+    data = {"id": message.key, **message.data, "text": message.text}
+    return _json({"type": "alerts.raised", "timestamp": message.created_at.isoformat(), "data": data})
+
+
+def build_email(message: AlertMessage, sender: str, to: Sequence[str]) -> EmailMessage:
+    """An e-mail. Its Message-ID is the same on each attempt, so a mailbox shows a repeated one once."""
+    email = EmailMessage()
+    email["From"], email["To"], email["Subject"] = sender, ", ".join(to), message.subject
+    email["Date"] = message.created_at
+    email["Message-ID"] = f"<{message.key}@{sender.rpartition('@')[2]}>"
+    email["Auto-Submitted"] = "auto-generated"
+    email.set_content("\n".join((message.subject, *message.lines, "")))
+    return email
+
+
+def _ticket_line(ticket: DoubtfulTicket, language: Language, url: str | None) -> str:
+    summary = phrase(
+        language,
+        "ticket",
+        label=ticket.label,
+        confidence=f"{ticket.confidence:.0%}",
+        band=phrase(language, ticket.band.value),
+    )
+    return " ".join(filter(None, (f"- {_printable(ticket.source)} {_printable(ticket.external_id)}: {summary}", url)))
+
+
+def _printable(name: str) -> str:
+    """A name from a CRM, without characters that could break the line."""
+    return "".join(character if character.isprintable() else "?" for character in name)
+
+
+def _json(value: Mapping[str, Any]) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()

@@ -1,0 +1,63 @@
+"""Sends alerts: matches them with the rules, creates digests, and delivers those that are due."""
+
+import random
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from triagem.db import Database
+from triagem.db.outbox.alert_digests import AlertDigest, create_digests, lease_digest, match_alerts
+from triagem.db.outbox.deliveries import DeliveryState
+from triagem.notify import Request, SendResult, Undeliverable
+from triagem.notify.alert_rendering import AlertMessage, build_email, build_message, slack_body, webhook_body
+from triagem.notify.alert_rules import AlertRules, Channel, EmailChannel, SlackChannel, WebhookChannel
+from triagem.notify.dispatch import send_due
+from triagem.notify.mail import MailServer, send_mail
+from triagem.notify.request import signed_request
+
+Send = Callable[[Channel, AlertMessage], SendResult]
+
+
+def send_due_alerts(
+    database: Database,
+    rules: AlertRules,
+    send: Send,
+    *,
+    console_url: str | None = None,
+    jitter: Callable[[], float] = random.random,
+) -> Counter[DeliveryState]:
+    """Create digests of new alerts and try to deliver those that are due, for a few seconds. Returns the outcomes.
+
+    Raises as `send_due`.
+    """
+    if rules.targets:  # without any, alerts wait for future rules
+        match_alerts(database, rules.subscriptions)
+        create_digests(database, rules.subscriptions)
+
+    def deliver(_: str, digest: AlertDigest) -> SendResult | None:
+        if digest.empty:
+            return None
+        if (target := rules.targets.get(digest.target)) is None:
+            return Undeliverable(f"TRIAGEM_ALERTS_FILE has no rule and channel {digest.target}")
+        return send(target.channel, build_message(digest, target.language, console_url))
+
+    return send_due(database, "alert", lease_digest, deliver, at_once=1, jitter=jitter)
+
+
+def channel_sender(post: Callable[[Request], SendResult]) -> Send:
+    """A function that sends a message through a channel; `post` performs HTTP requests."""
+
+    def send(channel: Channel, message: AlertMessage) -> SendResult:
+        match channel:
+            case SlackChannel():
+                headers = {"Content-Type": "application/json"}
+                return post(Request("POST", channel.url.get_secret_value(), headers, slack_body(message)))
+            case WebhookChannel():
+                url, body = channel.url.get_secret_value(), webhook_body(message)
+                return post(signed_request(message.key, url, body, channel.secret, datetime.now(UTC)))
+            case EmailChannel():
+                password = channel.password.get_secret_value() if channel.password else None
+                server = MailServer(channel.host, channel.port, channel.security, channel.user, password)
+                return send_mail(server, build_email(message, channel.sender, channel.to))
+
+    return send

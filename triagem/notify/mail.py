@@ -1,0 +1,81 @@
+"""Sends one e-mail by SMTP and returns the result."""
+
+import smtplib
+import ssl
+from contextlib import suppress
+from dataclasses import dataclass, field
+from email.message import EmailMessage
+from functools import cache
+from typing import Final, Literal
+
+from triagem.notify.request import Delivered, Retry, SendResult, Undeliverable
+
+Security = Literal["starttls", "ssl", "none"]
+
+_TIMEOUT_S: Final = 10.0  # per step of the dialogue; a delivery's lease covers all of them
+
+_tls: Final = cache(ssl.create_default_context)
+
+
+@dataclass(frozen=True, slots=True)
+class MailServer:
+    """The SMTP server. Unless `security` is `none`, its certificate is verified before anything is sent."""
+
+    host: str
+    port: int
+    security: Security
+    user: str | None = None
+    password: str | None = field(default=None, repr=False)
+
+
+def send_mail(server: MailServer, mail: EmailMessage, *, tls: ssl.SSLContext | None = None) -> SendResult:
+    """Submit it once. Raises nothing: every failure is a result, and no result holds what a server answered."""
+    try:
+        _submit(server, mail, tls or _tls())
+    except (OSError, smtplib.SMTPException, UnicodeError) as error:
+        return _failure(error)
+    return Delivered()
+
+
+def _submit(server: MailServer, mail: EmailMessage, tls: ssl.SSLContext) -> None:
+    address = (server.host, server.port)
+    client = (
+        smtplib.SMTP_SSL(*address, timeout=_TIMEOUT_S, context=tls)
+        if server.security == "ssl"
+        else smtplib.SMTP(*address, timeout=_TIMEOUT_S)
+    )
+    try:
+        if server.security == "starttls":
+            client.starttls(context=tls)
+        if server.user is not None:
+            client.login(server.user, server.password or "")
+        # If only some recipients are refused, the server reports it to the sender of the mail.
+        client.send_message(mail)
+        # The server has the mail: a failure of QUIT must not send it again.
+        with suppress(OSError, smtplib.SMTPException):
+            client.quit()
+    finally:
+        client.close()
+
+
+def _failure(error: Exception) -> SendResult:
+    match error:
+        case smtplib.SMTPRecipientsRefused():
+            return _refusal([code for code, _ in error.recipients.values()], "refused all recipients")
+        case smtplib.SMTPNotSupportedError():
+            return Undeliverable("the server offers no STARTTLS, or no login")
+        case smtplib.SMTPAuthenticationError():
+            return _refusal([error.smtp_code], "refused user or password")
+        case smtplib.SMTPResponseException() if error.smtp_code > 0:  # other servers than SMTP have no code
+            return _refusal([error.smtp_code], "refused it")
+        case UnicodeError() if not isinstance(error, ssl.SSLError):
+            return Undeliverable("user and password must be ASCII")
+    return Retry(
+        "the certificate is not trusted" if isinstance(error, ssl.SSLCertVerificationError) else type(error).__name__
+    )
+
+
+def _refusal(codes: list[int], what_failed: str) -> SendResult:
+    """4xx is temporary, for any of them; 5xx is permanent."""
+    reason = f"{what_failed} ({', '.join(map(str, sorted(set(codes))))})"
+    return Retry(reason) if any(400 <= code < 500 for code in codes) else Undeliverable(reason)

@@ -1,0 +1,187 @@
+"""System monitor: checks recent live tickets, workers and the inbox, and opens or resolves system alerts."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Annotated
+
+import structlog
+from pydantic import Field, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from triagem.contracts.ticket import Lane
+from triagem.db import Database
+from triagem.db.outbox.alerts import MONITOR_KINDS
+from triagem.db.outbox.monitoring import (
+    LiveStats,
+    MonitorState,
+    live_stats,
+    monitor_states,
+    save_monitor_state,
+    worker_up_since,
+)
+from triagem.inbox import Inbox
+from triagem.inbox.desired import paused
+from triagem.inbox.lease import worker_memory, worker_states
+from triagem.notify.alert_messages import system_alert_detail
+
+
+class MonitorSettings(BaseSettings):
+    """Limits and hysteresis. The first four limits come from the original specification."""
+
+    model_config = SettingsConfigDict(env_prefix="TRIAGEM_MONITOR_", env_file=".env", extra="ignore")
+
+    unsure_under: float = Field(default=0.7, gt=0, le=1, description="a lower confidence counts as unsure")
+    unsure_share: float = Field(default=0.2, ge=0, le=1, description="unsure share of live tickets")
+    error_share: float = Field(default=0.01, ge=0, le=1, description="share of live tickets that became dead letters")
+    latency_s: float = Field(
+        default=0.5, gt=0, description="p95 from enqueue to stored result, live lane; a GPU target"
+    )
+    memory_share: float = Field(
+        default=0.8, gt=0, le=1, description="share of a worker's container or machine memory"
+    )
+    oldest_s: float = Field(default=300, gt=0, description="longest wait of a live ticket")
+    window_s: float = Field(default=300, ge=10, description="length of the checked window")
+    min_tickets: int = Field(default=20, ge=1, description="a window with fewer live tickets is not evaluated")
+    bad_checks: int = Field(default=2, ge=1, description="bad checks among the last `last_checks` that open an alert")
+    last_checks: int = Field(default=3, ge=1)
+    good_checks: int = Field(default=3, ge=1, description="good checks in a row that resolve it")
+    disabled_kinds: Annotated[frozenset[str], NoDecode] = Field(
+        default=frozenset(), description="kinds that are not checked, comma-separated"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _split(cls, values: dict[str, object]) -> dict[str, object]:
+        if isinstance(kinds := values.get("disabled_kinds"), str):
+            values["disabled_kinds"] = frozenset(filter(None, map(str.strip, kinds.split(","))))
+        return values
+
+    @model_validator(mode="after")
+    def _check(self) -> "MonitorSettings":
+        if self.bad_checks > self.last_checks:
+            raise ValueError("bad_checks: must not exceed last_checks")
+        if unknown := sorted(self.disabled_kinds - set(MONITOR_KINDS)):
+            raise ValueError(f"disabled_kinds: {unknown[0]!r} is not one of {', '.join(MONITOR_KINDS)}")
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class SystemSnapshot:
+    """The state of the system at a check.
+
+    `memory` is the highest share of its limit that a worker uses; None if no worker reports it.
+    """
+
+    live: LiveStats
+    workers: int
+    memory: float | None
+    oldest_s: float | None
+    paused: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """A measured value and its limit."""
+
+    kind: str
+    value: float
+    limit: float
+    bad: bool
+
+
+def measure(snapshot: SystemSnapshot, settings: MonitorSettings) -> Iterable[Measurement]:
+    """Compare the snapshot with the limits. Kinds without enough data are left out and keep their state. Pure."""
+    counts, min_tickets = snapshot.live, settings.min_tickets
+    values: list[tuple[str, float | None, float]] = [
+        ("unsure-share", _share(counts.unsure, counts.tickets, min_tickets), settings.unsure_share),
+        (
+            "error-rate",
+            _share(counts.dead_letters, counts.tickets + counts.dead_letters, min_tickets),
+            settings.error_share,
+        ),
+        ("latency", counts.p95_s if counts.latency_samples >= min_tickets else None, settings.latency_s),
+        ("memory", snapshot.memory, settings.memory_share),
+        # While workers are paused, tickets are expected to wait.
+        ("oldest-ticket", None if snapshot.paused else snapshot.oldest_s or 0.0, settings.oldest_s),
+    ]
+    yield Measurement("no-worker", snapshot.workers, 1, bad=snapshot.workers < 1)
+    for kind, value, limit in values:
+        if value is not None:
+            yield Measurement(kind, value, limit, bad=value > limit)
+
+
+@dataclass(frozen=True, slots=True)
+class Hysteresis:
+    """Opens after `bad_checks` bad checks among the last `last_checks`, resolves after `good_checks` in a row."""
+
+    bad_checks: int = 2
+    last_checks: int = 3
+    good_checks: int = 3
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.bad_checks <= self.last_checks or self.good_checks < 1:
+            raise ValueError("expected 1 <= bad_checks <= last_checks and good_checks >= 1")
+
+
+def update(
+    is_open: bool, recent: tuple[bool, ...], bad: bool, hysteresis: Hysteresis
+) -> tuple[bool, tuple[bool, ...]]:
+    """Whether the alert is open after one more check, and the checks to pass as `recent` next time.
+
+    Args:
+        recent: the second value returned after the previous check (`True` is bad); empty at first.
+    """
+    if is_open:
+        streak = () if bad else (*recent, False)
+        return (False, ()) if len(streak) >= hysteresis.good_checks else (True, streak)
+    checks = (*recent, bad)[-hysteresis.last_checks :]
+    return (True, ()) if sum(checks) >= hysteresis.bad_checks else (False, checks)
+
+
+log = structlog.get_logger(__name__)
+
+
+def check_system(database: Database, inbox: Inbox, settings: MonitorSettings, now: datetime) -> list[str]:
+    """Check once and raise an alert for each kind that opens or is resolved. Returns the kinds that are open.
+
+    Raises:
+        InboxUnavailable, DatabaseUnavailable: nothing is checked and nothing changes; both are needed.
+    """
+    hysteresis = Hysteresis(settings.bad_checks, settings.last_checks, settings.good_checks)
+    states = monitor_states(database)
+    for measurement in measure(_take_snapshot(database, inbox, settings, states, now), settings):
+        kind, value, limit = measurement.kind, measurement.value, measurement.limit
+        if kind in settings.disabled_kinds:
+            continue
+        before = states.get(kind, MonitorState())
+        is_open, recent = update(before.open_since is not None, before.recent, measurement.bad, hysteresis)
+        open_since = (before.open_since or now) if is_open else None
+        after = MonitorState(open_since, recent, now, now if measurement.bad else before.last_bad_at)
+        key, detail = None, None
+        if is_open != (before.open_since is not None):
+            state = "open" if is_open else "resolved"
+            key = f"{open_since or before.open_since:%Y-%m-%dT%H:%M:%S.%fZ} {state}"
+            detail = system_alert_detail(kind, state, value, limit)
+            log.warning("system_alert", kind=kind, state=state, value=value, limit=limit)
+        save_monitor_state(database, kind, before, after, key=key, detail=detail)
+        states[kind] = after
+    return [kind for kind, state in states.items() if state.open_since]
+
+
+def _take_snapshot(
+    database: Database, inbox: Inbox, settings: MonitorSettings, states: dict[str, MonitorState], now: datetime
+) -> SystemSnapshot:
+    window = timedelta(seconds=settings.window_s)
+    worker_since = worker_up_since(states.get("no-worker"), window, now)
+    return SystemSnapshot(
+        live=live_stats(database, since=now - window, worker_since=worker_since, unsure_below=settings.unsure_under),
+        workers=len(worker_states(inbox.redis)),
+        memory=max(worker_memory(inbox.redis), default=None),
+        oldest_s=inbox.depth(Lane.LIVE).oldest_s,
+        paused=paused(inbox.redis),
+    )
+
+
+def _share(part: int, whole: int, min_whole: int) -> float | None:
+    return part / whole if whole >= min_whole else None

@@ -1,0 +1,98 @@
+"""The Celery application of `triagem ops` and `triagem beat`, and the schedule of its tasks.
+
+`celery -A triagem.ops.app inspect active` works: `app` is created on first access, from the environment.
+"""
+
+import logging
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, Final
+
+from celery import Celery
+from celery.schedules import crontab, schedule
+
+from triagem.ops.settings import OpsSettings
+from triagem.worker.app import broker_from_environment, make_app
+
+OPS_QUEUE: Final = "ops"
+# By name: Celery imports them when a worker starts. The first opens what tasks need.
+_TASK_MODULES: Final = (
+    "triagem.ops.run",
+    "triagem.ops.metrics",
+    "triagem.ops.tasks",
+    "triagem.trainer.monitor.tasks",
+)
+
+# A task that no ops worker has started by then expires; the next scheduled one replaces it.
+_MAX_DELAY: Final = timedelta(hours=12)
+
+_SWEEP_EVERY: Final = "300s"
+_SEARCH_EVERY: Final = "5s"
+
+# Tasks that run every few seconds: logging that each was sent, received and finished would fill the log.
+_FREQUENT: Final = frozenset({"triagem.alerts", "triagem.deliver", "triagem.reclassify.pages", "triagem.watch"})
+
+
+def ops_app(broker_url: str, settings: OpsSettings) -> Celery:
+    """The Celery application of `triagem ops` and `triagem beat`. Raises InvalidInput."""
+    app = make_app(broker_url)
+    app.conf.update(
+        include=_TASK_MODULES,
+        task_default_queue=OPS_QUEUE,
+        task_time_limit=180,  # below `visibility_timeout`, or the broker would deliver a running task twice
+        # A task that crashes its process repeatedly fails after its `max_retries`. Celery before 5.7 does not know
+        # this setting and requeues such a task until it expires.
+        task_retry_on_worker_lost=True,
+        result_expires=None,  # no results are stored, so Celery's clean-up task is not needed
+        timezone=settings.timezone,
+    )
+    return app
+
+
+def is_worth_logging(record: logging.LogRecord) -> bool:
+    """A filter for Celery's loggers: drops routine messages about frequent tasks, keeps warnings and errors."""
+    arguments = record.args.values() if isinstance(record.args, Mapping) else record.args or ()
+    return record.levelno > logging.INFO or _FREQUENT.isdisjoint(map(str, arguments))
+
+
+def parse_schedule(time: str) -> crontab | schedule:
+    """`HH:MM` means daily at that time, `90s` means every 90 seconds."""
+    if time.endswith("s"):
+        return schedule(timedelta(seconds=int(time[:-1])))
+    hour, minute = time.split(":")
+    return crontab(hour=hour, minute=minute)
+
+
+def schedule_entries(settings: OpsSettings) -> dict[str, dict[str, Any]]:
+    """The schedule, in the format of Celery's `beat_schedule`."""
+    times = {
+        "triagem.drift": settings.drift_at,
+        "triagem.due": settings.training_due_at,
+        "triagem.sweep": _SWEEP_EVERY,
+        "triagem.search": _SEARCH_EVERY,
+        "triagem.deliver": settings.deliver_every,
+        "triagem.alerts": settings.alerts_every,
+        "triagem.watch": settings.monitor_every,
+        "triagem.reclassify": settings.reclassify_at,
+        "triagem.reclassify.pages": settings.reclassify_every,
+    }
+    return {
+        task: {
+            "task": task,
+            "schedule": parse_schedule(time),
+            "options": {"queue": OPS_QUEUE, "expires": _expires_s(time)},
+        }
+        for task, time in times.items()
+    }
+
+
+def _expires_s(time: str) -> float:
+    interval = timedelta(seconds=int(time[:-1])) if time.endswith("s") else timedelta(days=1)
+    return min(interval, _MAX_DELAY).total_seconds()
+
+
+def __getattr__(name: str) -> Any:
+    if name == "app":  # not at import time, when nothing may be read from the environment
+        globals()["app"] = app = ops_app(broker_from_environment(), OpsSettings())
+        return app
+    raise AttributeError(name)

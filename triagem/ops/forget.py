@@ -1,0 +1,55 @@
+"""Forgets a ticket: writes its tombstone, deletes all its data, then has Redis rewrite its append-only file.
+
+The command uses it too. It is in this package because only the gateway and the worker use both the database and the
+inbox. Does not load FastAPI.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from triagem.contracts.ticket import Identity
+from triagem.db import Database
+from triagem.db.tickets.forgetting import delete_related, write_tombstone
+from triagem.inbox import Inbox
+from triagem.inbox.erase import LogRewrite, erase, rewrite_log
+
+
+@dataclass(frozen=True, slots=True)
+class DeletedData:
+    """Deleted items per store. `unreadable_…` counts dead letters and entries that name no ticket."""
+
+    tombstone: bool
+    rows: dict[str, int]
+    dead_letters: int
+    unreadable_dead_letters: int
+    inbox_entries: int
+    unreadable_entries: int
+    inbox_entries_left: int
+    log_rewrite: LogRewrite
+
+
+def forget(
+    database: Database, inbox: Inbox, identity: Identity, on_progress: Callable[[int], None] = lambda _: None
+) -> DeletedData:
+    """Delete a ticket and prevent its return. Repeating it is harmless and deletes what was missed.
+
+    The tombstone comes first: from then on, no result of a worker is stored for this ticket, however late it arrives.
+    Postgres comes before Redis because data would stay there; an entry missed in the inbox is refused on its way to
+    Postgres.
+
+    Raises:
+        DatabaseUnavailable, InboxUnavailable: what was deleted so far stays deleted; run it again.
+    """
+    tombstone = write_tombstone(database, identity)
+    deleted = delete_related(database, identity)
+    erased = erase(inbox, identity, on_progress)
+    return DeletedData(
+        tombstone=tombstone,
+        rows=deleted.rows,
+        dead_letters=deleted.dead_letters,
+        unreadable_dead_letters=deleted.unreadable,
+        inbox_entries=erased.entries,
+        unreadable_entries=erased.unreadable,
+        inbox_entries_left=erased.left,
+        log_rewrite=rewrite_log(inbox.redis),
+    )

@@ -1,0 +1,158 @@
+"""Advances the active reclassification run by a few pages, then returns. It never waits (INV-23).
+
+A page is put on the lane before the cursor is saved. A process killed in between repeats one page, which the
+statement absorbs (db/runs/reclassification.py).
+"""
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Final
+
+import structlog
+
+from triagem.contracts.errors import InboxFull, InvalidInput, NoModel
+from triagem.contracts.ticket import Lane
+from triagem.contracts.wire import encode_ref
+from triagem.db import Database, runs
+from triagem.db.runs import APPLY, ReclassifyRun, RunPlan
+from triagem.db.runs.pages import PAGE, advance_cursor, apply_page, next_page
+from triagem.inbox import Inbox
+from triagem.inbox.lease import list_workers
+from triagem.ops.settings import OpsSettings, next_occurrence
+from triagem.registry import Registry
+
+log = structlog.get_logger(__name__)
+
+PAUSED_BY_SCHEDULE: Final = "until"
+WAITS_FOR_OLD_WORKERS: Final = (
+    "waits until workers of a previous release have ended: they would dead-letter its stored-ticket references"
+)
+_AHEAD_S: Final = 30.0  # of work on the lane: short enough to pause soon, long enough until the next task
+_BUDGET_S: Final = 2.0  # the other tasks of this ops worker wait during this time
+
+
+def advance_run(
+    database: Database,
+    inbox: Inbox,
+    registry: Registry,
+    now: datetime,
+    clock: Callable[[], float] = time.monotonic,
+) -> None:
+    """Advance the active run, or pause, cancel or finish it.
+
+    Raises DatabaseUnavailable, InboxUnavailable, or the registry's errors; the next call continues.
+    """
+    with runs.sweep_lock(database) as locked:
+        run = runs.find_active(database) if locked else None
+        if run is None or run.state != "running":
+            return
+        if reason := _cancel_reason(run, registry):
+            runs.cancel(database, run.id, reason)
+            log.warning("run_cancelled", run=run.id, reason=reason)
+            return
+        if run.pause_at and now >= run.pause_at:
+            runs.pause(database, run.id, PAUSED_BY_SCHEDULE)
+            log.info("run_paused", run=run.id)
+            return
+        runs.update_rate(database, run.id)
+        blocked = run.kind != APPLY and not all(worker.reads_ticket_refs for worker in list_workers(inbox.redis))
+        runs.set_reason(database, run.id, WAITS_FOR_OLD_WORKERS if blocked else "")
+        started = clock()
+        with suppress(InboxFull):
+            while not blocked and clock() - started < _BUDGET_S and _step(database, inbox, run):
+                current = runs.find_active(database)
+                if current is None or current.id != run.id or current.state != "running":
+                    return
+                run = current
+        runs.finish_if_done(database, run.id)
+
+
+def start_nightly_run(
+    database: Database, registry: Registry, settings: OpsSettings, now: datetime
+) -> ReclassifyRun | None:
+    """Start the nightly run, over tickets that the current version has not classified.
+
+    If last night's run was paused by its schedule, resume that one instead. None if another run is active.
+    """
+    pause_at = next_occurrence(settings.reclassify_until, settings.timezone, now)
+    if run := runs.find_active(database):
+        if run.state == "paused" and run.reason == PAUSED_BY_SCHEDULE:
+            runs.resume(database, run.id, pause_at=next_occurrence(run.pause_hour, settings.timezone, now))
+            return runs.find(database, run.id)
+        log.info("nightly_run_skipped", active_run=run.id, state=run.state)
+        return None
+    current = registry.current()
+    with suppress(InvalidInput):  # another process started one first
+        plan = RunPlan(
+            current.version,
+            current.epoch,
+            filters={"unseen": True},
+            pause_hour=settings.reclassify_until,
+            pause_at=pause_at,
+        )
+        return runs.start(database, plan)
+    return None
+
+
+def _cancel_reason(run: ReclassifyRun, registry: Registry) -> str:
+    """The reason to cancel a run, because its version is no longer current; or an empty string."""
+    if run.kind == APPLY or run.shadow:
+        return ""
+    try:
+        current = registry.current()
+    except NoModel:
+        return "no version is current"
+    is_current = (current.version, current.epoch) == (run.version, run.epoch)
+    return "" if is_current else f"{current.version} was promoted (epoch {current.epoch})"
+
+
+def _step(database: Database, inbox: Inbox, run: ReclassifyRun) -> bool:
+    """Process one page. False when no page is due now. Raises InboxFull."""
+    if run.cursor >= run.last_id:
+        return False
+    if run.kind == APPLY:
+        return apply_page(database, run)
+    # At most half of the lane: other bulk producers need capacity too.
+    ahead = min(max(2.0 * PAGE, run.rate * _AHEAD_S), inbox.settings.bulk_high_water / 2)
+    if run.put - run.processed >= ahead:
+        return False
+    page = next_page(database, run)
+    inbox.put(Lane.BULK, [encode_ref(ref) for ref in page.refs])
+    return advance_cursor(database, run, page)
+
+
+_FIELDS: Final = ("label", "band", "source", "model", "since", "until")
+
+
+def parse_run_filters(where: str, current: str) -> dict[str, str]:
+    """The filters of a run. `current` is the version that `model=current` stands for; times default to UTC.
+
+    `label`, `band` and `model` refer to the model's current result, not to a review.
+
+    Raises:
+        InvalidInput: it cannot be parsed.
+    """
+    filters: dict[str, str] = {}
+    for part in filter(None, map(str.strip, where.split(","))):
+        name, sign, value = part.partition("=")
+        name, value = name.strip(), value.strip()
+        if name == "model!":
+            name = "not_model"
+        if not sign or not value or name not in {*_FIELDS, "not_model"}:
+            raise InvalidInput(f"--where {part!r}: expected one of {', '.join(_FIELDS)}, as in source=zendesk")
+        if name in filters:
+            raise InvalidInput(f"--where: {name.replace('not_model', 'model!')} is given twice")
+        if name in {"model", "not_model"} and value == "current":
+            value = current
+        filters[name] = _time(name, value) if name in {"since", "until"} else value
+    return filters
+
+
+def _time(name: str, value: str) -> str:
+    try:
+        time = datetime.fromisoformat(value)
+    except ValueError:
+        raise InvalidInput(f"--where {name}={value!r}: expected a date or time like 2026-11-02") from None
+    return (time if time.tzinfo else time.replace(tzinfo=UTC)).isoformat()

@@ -1,0 +1,95 @@
+"""Replays dead letters: puts them into the inbox, then deletes them. A crash in between only delivers one twice."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from triagem.contracts.errors import InboxFull
+from triagem.contracts.ticket import Lane
+from triagem.contracts.wire import encode
+from triagem.db import Database
+from triagem.db.tickets import dead_letters
+from triagem.db.tickets.dead_letters import WEBHOOK_LANE_PREFIX, DeadLetterWithPayload
+from triagem.inbox import Inbox
+from triagem.producer.crm import AcceptedWebhook, CrmConfig, UnreadableWebhook, read_body
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayResult:
+    """The number of replayed dead letters, and the ids of those that were not replayed.
+
+    `without_payload`: the entry had no field of ours. `not_found`: replayed or dropped before. `unreadable`: webhooks
+    that still cannot be read.
+    """
+
+    replayed: int = 0
+    without_payload: list[int] = field(default_factory=list)
+    not_found: list[int] = field(default_factory=list)
+    unreadable: list[int] = field(default_factory=list)
+
+
+def replay(
+    database: Database,
+    inbox: Inbox,
+    *,
+    ids: Sequence[int] | None = None,
+    reason_contains: str = "",
+    crm: CrmConfig | None = None,
+    on_progress: Callable[[int], None] = lambda _: None,
+) -> ReplayResult:
+    """Put dead letters back into their lanes, oldest first; `None` for `ids` means all.
+
+    A webhook is parsed again with its source in `crm`, as of the time it arrived. It stays if any part of it still
+    cannot be read. A dead letter without a payload stays too: there is nothing to put.
+
+    Raises:
+        InboxFull: a lane is full. Dead letters that were put before are deleted, the rest stay.
+    """
+    replayed, found_ids, without_payload, unreadable = 0, set[int](), [], list[int]()
+    for page in dead_letters.dead_letter_pages(database, ids=ids, reason_contains=reason_contains):
+        found_ids.update(letter.id for letter in page)
+        without_payload += [letter.id for letter in page if not letter.payload]
+        for lane in Lane:
+            waiting = [letter for letter in page if letter.lane == lane and letter.payload]
+            while waiting:
+                try:
+                    stored = _put_batch(inbox, lane, waiting)
+                except InboxFull as error:
+                    raise InboxFull(f"{error}; {replayed:,} dead letters were replayed, the rest stay") from None
+                dead_letters.delete_dead_letters(database, [letter.id for letter in stored])
+                waiting = waiting[len(stored) :]
+                replayed += len(stored)
+                on_progress(replayed)
+        for letter in (letter for letter in page if letter.lane.startswith(WEBHOOK_LANE_PREFIX)):
+            if _replay_webhook(inbox, letter, crm or CrmConfig({})):
+                dead_letters.delete_dead_letters(database, [letter.id])
+                replayed += 1
+            else:
+                unreadable.append(letter.id)
+            on_progress(replayed)
+    return ReplayResult(replayed, without_payload, sorted(set(ids or ()) - found_ids), unreadable)
+
+
+def _replay_webhook(inbox: Inbox, letter: DeadLetterWithPayload, crm: CrmConfig) -> bool:
+    """Put the webhook's tickets; whether all of it could be read. Its signature was verified when it arrived."""
+    source = crm.sources.get(letter.lane.removeprefix(WEBHOOK_LANE_PREFIX))
+    webhook = (
+        read_body(letter.payload, source, letter.died_at)
+        if source
+        else UnreadableWebhook("the source no longer exists")
+    )
+    if isinstance(webhook, AcceptedWebhook):
+        inbox.put(Lane.LIVE, [encode(ticket) for ticket in webhook.tickets])
+        return not webhook.unread
+    return not isinstance(webhook, UnreadableWebhook)
+
+
+def _put_batch(inbox: Inbox, lane: Lane, letters: list[DeadLetterWithPayload]) -> list[DeadLetterWithPayload]:
+    """Put the first letters, halving the batch until it fits. Raises InboxFull if not even one fits."""
+    while True:
+        try:
+            inbox.put(lane, [letter.payload for letter in letters])
+            return letters
+        except InboxFull:
+            if len(letters) == 1:
+                raise
+            letters = letters[: len(letters) // 2]

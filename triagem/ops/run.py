@@ -1,0 +1,171 @@
+"""Runs the ops worker, whose task processes never load torch, and beat, the one process that schedules its tasks.
+
+Tasks lost with the broker run at their next scheduled time; the state of record is in Postgres (INV-3, 23).
+"""
+
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import structlog
+from celery import beat, bootsteps, current_app, signals
+
+from triagem.contracts.errors import DatabaseUnavailable, TriagemError
+from triagem.db import Database, DatabaseSettings
+from triagem.db.outbox.deliveries import sync_result_targets
+from triagem.db.upgrade import require_current
+from triagem.inbox import Inbox, InboxSettings, connect
+from triagem.ops.app import OPS_QUEUE, is_worth_logging, ops_app, schedule_entries
+from triagem.ops.settings import OpsSettings
+from triagem.registry import Registry, RegistrySettings
+from triagem.worker import health
+from triagem.worker.app import run_celery_worker
+
+log = structlog.get_logger(__name__)
+
+
+def run_worker(
+    *,
+    broker_url: str,
+    redis_url: str,
+    database_url: str,
+    registry_url: str,
+    settings: OpsSettings,
+    targets: Mapping[str, str],
+) -> int:
+    """Run until SIGTERM or SIGINT, which let the current task finish; returns the exit status.
+
+    Waits until Redis and Postgres are available, but not for a migration: raises NotMigrated.
+
+    Args:
+        targets: where results are delivered to; see `triagem.db.outbox.deliveries.sync_result_targets`.
+    """
+    with Database(database_url) as database, suppress(DatabaseUnavailable):
+        require_current(database)
+        sync_result_targets(database, targets)
+    # For the child processes: forked, or on macOS spawned, which inherit nothing else.
+    os.environ.update(
+        TRIAGEM_REDIS_URL=redis_url, TRIAGEM_DATABASE_URL=database_url, TRIAGEM_REGISTRY_URL=registry_url
+    )
+    with ExitStack() as stack:
+        if settings.metrics.port:
+            counters = stack.enter_context(TemporaryDirectory(prefix="triagem-metrics-"))
+            _serve_metrics(settings, counters, redis_url, database_url, registry_url)
+        app = ops_app(broker_url, settings)
+        if settings.ops_heartbeat_file:
+            app.steps["worker"].add(heartbeat_step(settings.ops_heartbeat_file))
+        logging.getLogger("celery.worker.strategy").addFilter(is_worth_logging)
+        signals.worker_ready.connect(_log_ready)
+        return run_celery_worker(app, OPS_QUEUE, pool="prefork")
+
+
+def run_beat(*, broker_url: str, settings: OpsSettings) -> None:
+    """Enqueue each task at its time until SIGTERM or SIGINT. Two at once are harmless: tasks may run twice."""
+    app = ops_app(broker_url, settings)
+    app.conf.update(
+        beat_schedule=schedule_entries(settings),
+        beat_sync_every=1,
+        # Wait while Redis is unavailable: a task that could not be enqueued would be skipped.
+        task_publish_retry_policy={"max_retries": None, "interval_max": 5},
+    )
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, lambda *_: sys.exit(0))
+    logging.getLogger("celery.beat").addFilter(is_worth_logging)
+    log.info(
+        "schedule",
+        timezone=settings.timezone,
+        **{name: str(entry["schedule"]) for name, entry in schedule_entries(settings).items()},
+    )
+    with TemporaryDirectory(prefix="triagem-beat-") as folder:
+        file = settings.beat_schedule or Path(folder) / "schedule"
+        beat.Service(app, schedule_filename=str(file)).start()
+
+
+def _serve_metrics(
+    settings: OpsSettings, counters: str, redis_url: str, database_url: str, registry_url: str
+) -> None:
+    # prometheus-client reads this at import: nothing above imports it, and Celery imports the counters later.
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = counters
+    from prometheus_client import CollectorRegistry, ProcessCollector  # noqa: PLC0415
+    from prometheus_client.multiprocess import MultiProcessCollector  # noqa: PLC0415
+
+    from triagem.ops.metrics import StoreCollector  # noqa: PLC0415
+
+    # A scrape must not wait long.
+    limits = DatabaseSettings(statement_timeout_s=5, lock_timeout_s=1)
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry, counters)  # type: ignore[no-untyped-call]
+    ProcessCollector(registry=registry)
+    registry.register(
+        StoreCollector(Inbox(connect(redis_url)), lambda: Database(database_url, limits), Registry(registry_url))
+    )
+    settings.metrics.serve(registry)
+
+
+def heartbeat_step(file: Path) -> type[bootsteps.StartStopStep]:
+    """A bootstep that writes a heartbeat file: its age is the time since the last turn of the event loop.
+
+    While Redis is unavailable the loop does not run; the worker waits, which counts as healthy (INV-22).
+    """
+
+    class HeartbeatStep(bootsteps.StartStopStep):  # type: ignore[misc]
+        requires = ("celery.worker.components:Timer",)
+
+        def start(self, parent: Any) -> None:
+            self._beat()
+            parent.timer.call_repeatedly(1.0, self._beat)
+            self.stopping = threading.Event()
+            self.thread = threading.Thread(target=self._write_file, args=(parent,), name="heartbeat", daemon=True)
+            self.thread.start()
+
+        def stop(self, _: Any) -> None:
+            self.stopping.set()
+            self.thread.join(2.0)
+
+        terminate = stop
+
+        def _beat(self) -> None:
+            self.beat_at = time.time()
+
+        def _write_file(self, parent: Any) -> None:
+            while not self.stopping.wait(1.0):
+                if getattr(parent.consumer, "connection", None) is None:
+                    self._beat()
+                health.write(file, health.READY, self.beat_at)
+            file.unlink(missing_ok=True)
+
+    return HeartbeatStep
+
+
+@signals.worker_process_init.connect  # type: ignore[untyped-decorator]
+def _open_connections(**_: object) -> None:
+    """Open connections in each task process, because a connection pool must not be shared across a fork."""
+    url, inbox = DatabaseSettings().database_url, InboxSettings()
+    assert url
+    assert inbox.redis_url
+    logging.getLogger("celery.app.trace").addFilter(redact_exception)
+    logging.getLogger("celery.app.trace").addFilter(is_worth_logging)
+    current_app.database = Database(url.get_secret_value())
+    current_app.inbox = Inbox(connect(inbox.redis_url.get_secret_value()), inbox)
+    current_app.registry = Registry(RegistrySettings().registry_url)
+
+
+def redact_exception(record: logging.LogRecord) -> bool:
+    """A logging filter: replaces the exception text of failed tasks, because it may quote a customer's message."""
+    error = record.exc_info[1] if record.exc_info else None
+    if error is not None and isinstance(record.args, dict) and "exc" in record.args:
+        safe = str(error) if isinstance(error, TriagemError) else type(error).__name__
+        record.args = {**record.args, "exc": safe}
+    return True
+
+
+def _log_ready(**_: object) -> None:
+    log.info("ops_ready", queue=OPS_QUEUE)

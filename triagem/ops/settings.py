@@ -1,0 +1,75 @@
+"""Settings of `triagem ops` and `triagem beat`, from the environment."""
+
+import re
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from triagem.contracts.errors import InvalidInput
+from triagem.process import MetricsSettings
+
+_TIME: Final = r"^(([01]\d|2[0-3]):[0-5]\d|[1-9]\d{0,6}s)$"
+HOUR: Final = r"^([01]\d|2[0-3]):[0-5]\d$"
+
+
+class OpsSettings(BaseSettings):
+    """Settings of the ops tasks. A time is `HH:MM` (daily) or, for example, `90s` (every 90 seconds)."""
+
+    model_config = SettingsConfigDict(env_prefix="TRIAGEM_", env_file=".env", extra="ignore")
+
+    timezone: str = Field(default="UTC", description="time zone of the times below")
+    drift_at: str = Field(default="03:00", pattern=_TIME, description="drift check")
+    training_due_at: str = Field(
+        default="03:30",
+        pattern=_TIME,
+        description="check whether training is due; after drift, whose report it reads",
+    )
+    predict_retention_s: float = Field(default=3600, ge=60, description="retention of POST /predict texts")
+    deliver_every: str = Field(default="5s", pattern=_TIME, description="delivery of results to CRMs")
+    alerts_every: str = Field(default="10s", pattern=_TIME, description="delivery of alert messages")
+    monitor_every: str = Field(default="60s", pattern=_TIME, description="system health check for system alerts")
+    reclassify_at: str = Field(
+        default="02:00", pattern=_TIME, description="start of the nightly reclassification run"
+    )
+    reclassify_every: str = Field(
+        default="5s", pattern=_TIME, description="interval in which an active run makes progress"
+    )
+    reclassify_until: str | None = Field(
+        default=None,
+        pattern=HOUR,
+        description="HH:MM, when the nightly run pauses; default: it runs until it is done",
+    )
+    beat_schedule: Path | None = Field(
+        default=None,
+        description="file with the last run times, to catch up on missed tasks after a restart; default: none",
+    )
+    ops_heartbeat_file: Path | None = Field(
+        default=None, description="heartbeat file that `triagem ops --check` reads"
+    )
+    metrics: MetricsSettings = Field(default_factory=MetricsSettings)
+
+    @field_validator("timezone")
+    @classmethod
+    def _is_known(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (OSError, ValueError, KeyError):  # ZoneInfoNotFoundError is a KeyError
+            raise ValueError(f"{name!r} is not a known time zone; use a name such as America/Sao_Paulo") from None
+        return name
+
+
+def next_occurrence(hour: str | None, zone: str, now: datetime) -> datetime | None:
+    """The next time that it is `hour` (HH:MM) in this time zone. Raises InvalidInput if it is not a time of day."""
+    if hour is None:
+        return None
+    if not re.fullmatch(HOUR, hour):
+        raise InvalidInput(f"--until {hour!r}: expected a time of day like 06:00")
+    hours, minutes = map(int, hour.split(":"))
+    local = now.astimezone(ZoneInfo(zone))
+    at = local.replace(hour=hours, minute=minutes, second=0, microsecond=0)
+    # By the local calendar: when clocks change, a day has 23 or 25 hours.
+    return at if at > local else (at + timedelta(days=1)).replace(fold=0)

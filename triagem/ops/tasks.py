@@ -1,0 +1,130 @@
+"""Celery tasks, run by `triagem ops` without torch. Drift and retraining checks are in `trainer.monitor.tasks`.
+
+The ops worker opens `database`, `inbox` and `registry` on the application in each process that runs tasks. Operators'
+files are read at each run, so that a changed secret or rule takes effect at once. An outage ends a task; the next run
+continues (INV-23).
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import structlog
+from celery import shared_task
+from pydantic import JsonValue
+
+from triagem.contracts.errors import InvalidTicket, Retryable
+from triagem.contracts.ticket import PREDICT_SOURCE, Lane, accept
+from triagem.db.outbox.deliveries import sync_result_targets
+from triagem.db.tickets.retention import delete_source_tickets
+from triagem.db.tickets.search import index_queued_tickets
+from triagem.notify.alert_rules import AlertSettings
+from triagem.notify.alert_rules import from_environment as rules_from_environment
+from triagem.notify.alerts import channel_sender, send_due_alerts
+from triagem.notify.monitor import MonitorSettings, check_system
+from triagem.notify.results import deliver_due
+from triagem.notify.send import Sender
+from triagem.ops.reclassify import advance_run, start_nightly_run
+from triagem.ops.settings import OpsSettings
+from triagem.producer import Publisher
+from triagem.producer.crm import crm_from_environment
+
+log = structlog.get_logger(__name__)
+
+
+@shared_task(
+    name="triagem.enqueue",
+    bind=True,
+    autoretry_for=(Retryable,),
+    retry_backoff=1,
+    retry_backoff_max=60,
+    max_retries=None,
+)  # type: ignore[untyped-decorator]
+def enqueue(
+    task: Any,
+    source: str,
+    external_id: str,
+    text: str,
+    *,
+    revised_at: str | None = None,
+    metadata: Mapping[str, JsonValue] | None = None,
+    lane: str = Lane.LIVE,
+) -> None:
+    """Publish a ticket to the inbox, for services that already use Celery. Tickets then no longer involve Celery.
+
+    Args:
+        revised_at: ISO 8601 with an offset; None means when the task runs.
+    """
+    if lane not in set(Lane):
+        raise InvalidTicket("lane", f"is not one of {', '.join(Lane)}")
+    fields = {
+        "source": source, "external_id": external_id, "text": text, "revised_at": revised_at, "metadata": metadata,
+    }  # fmt: skip
+    ticket = accept({name: value for name, value in fields.items() if value is not None}, now=datetime.now(UTC))
+    Publisher(task.app.inbox).put([ticket], lane=Lane(lane))
+
+
+@shared_task(
+    name="triagem.sweep", bind=True, autoretry_for=(Retryable,), retry_backoff=5, retry_backoff_max=60, max_retries=3
+)  # type: ignore[untyped-decorator]
+def sweep(task: Any) -> None:
+    """Delete the texts of POST /predict after their retention period."""
+    before = datetime.now(UTC) - timedelta(seconds=OpsSettings().predict_retention_s)
+    for _ in delete_source_tickets(task.app.database, PREDICT_SOURCE, before=before):
+        pass
+
+
+@shared_task(name="triagem.search", bind=True, throws=(Retryable,))  # type: ignore[untyped-decorator]
+def search(task: Any) -> None:
+    """Index queued tickets for search, for two seconds so that deliveries are not delayed; the next run goes on."""
+    index_queued_tickets(task.app.database)
+
+
+# An outage at the start hour must not cost the night.
+_RETRIES: Final = {
+    "bind": True, "autoretry_for": (Retryable,), "retry_backoff": 5, "retry_backoff_max": 120, "max_retries": 30,
+}  # fmt: skip
+
+
+@shared_task(name="triagem.reclassify", **_RETRIES)  # type: ignore[untyped-decorator]
+def start(task: Any) -> None:
+    """Start or resume the nightly run."""
+    start_nightly_run(task.app.database, task.app.registry, OpsSettings(), datetime.now(UTC))
+
+
+@shared_task(name="triagem.reclassify.pages", bind=True, throws=(Retryable,), retry_backoff_max=1)  # type: ignore[untyped-decorator]
+def advance(task: Any) -> None:
+    """Advance the active run. An outage ends the task: the next one starts in seconds."""
+    advance_run(task.app.database, task.app.inbox, task.app.registry, datetime.now(UTC))
+
+
+@shared_task(name="triagem.alerts", bind=True)  # type: ignore[untyped-decorator]
+def alerts(task: Any) -> None:
+    """Send the alerts that are due."""
+    rules = rules_from_environment()
+    try:
+        send = channel_sender(Sender(rules.allowed_hosts).send)
+        send_due_alerts(task.app.database, rules, send, console_url=AlertSettings().console_url)
+    except Retryable as error:
+        log.warning("alerts_postponed", reason=str(error))
+
+
+@shared_task(name="triagem.watch", bind=True)  # type: ignore[untyped-decorator]
+def watch(task: Any) -> None:
+    """Check the system; open and resolve system alerts."""
+    try:
+        check_system(task.app.database, task.app.inbox, MonitorSettings(), datetime.now(UTC))
+    except Retryable as error:
+        log.warning("system_check_postponed", reason=str(error))
+
+
+@shared_task(name="triagem.deliver", bind=True)  # type: ignore[untyped-decorator]
+def deliver(task: Any) -> None:
+    """Deliver results that are due to CRMs."""
+    crm = crm_from_environment()
+    try:
+        sync_result_targets(task.app.database, crm.targets)
+        if crm.targets:
+            deliver_due(task.app.database, crm.destinations, Sender(crm.allowed_hosts).send)
+    except Retryable as error:
+        log.warning("results_postponed", reason=str(error))

@@ -1,0 +1,88 @@
+"""Shared by all processes: secrets from files, and the metrics endpoint.
+
+prometheus-client is imported late: a producer does not need it, and the ops worker first chooses where it counts.
+"""
+
+import os
+import re
+from collections.abc import MutableMapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from triagem.contracts.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+    from prometheus_client.core import GaugeMetricFamily
+
+# TRIAGEM_CRM_FILE and TRIAGEM_HEARTBEAT_FILE do not match: they are settings of their own.
+_SECRET_FILE: Final = re.compile(r"(TRIAGEM_\w+_(?:URL|PASSWORD|TOKEN|SECRET))_FILE")
+
+
+def read_secret_files(environment: MutableMapping[str, str] = os.environ) -> None:
+    """Set TRIAGEM_REDIS_URL to the content of the file named by TRIAGEM_REDIS_URL_FILE, and so on.
+
+    Raises:
+        InvalidInput: a file cannot be read or is empty, or both variables are set.
+    """
+    for name, path in list(environment.items()):
+        match = _SECRET_FILE.fullmatch(name)
+        if not match or not path:
+            continue
+        if environment.get(match[1]):
+            raise InvalidInput(f"{match[1]} and {name} are both set: unset one of them")
+        try:
+            content = Path(path).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise InvalidInput(f"{name}={path} cannot be read ({type(error).__name__})") from None
+        if not content:
+            raise InvalidInput(f"{name}={path} is empty")
+        environment[match[1]] = content
+        # Child processes inherit the value, so they must not see both variables.
+        del environment[name]
+
+
+class MetricsSettings(BaseSettings):
+    """Address of `GET /metrics` for Prometheus: `TRIAGEM_METRICS_*`."""
+
+    model_config = SettingsConfigDict(env_prefix="TRIAGEM_METRICS_", env_file=".env", extra="ignore")
+
+    port: int = Field(default=0, ge=0, le=65535, description="port of the Prometheus endpoint; 0: off")
+    host: str = "127.0.0.1"
+
+    def serve(self, registry: "CollectorRegistry | None" = None) -> None:
+        """Serve in a background thread until the process exits; without a port, do nothing.
+
+        Raises:
+            InvalidInput: the address cannot be used.
+        """
+        from prometheus_client import REGISTRY, start_http_server  # noqa: PLC0415
+
+        if not self.port:
+            return
+        try:
+            start_http_server(self.port, self.host, registry or REGISTRY)
+        except OSError as error:
+            raise InvalidInput(
+                f"cannot serve metrics on {self.host}:{self.port} ({error.strerror}): set TRIAGEM_METRICS_HOST or "
+                "TRIAGEM_METRICS_PORT; each process needs its own port"
+            ) from None
+
+
+@dataclass(frozen=True, slots=True)
+class ScrapedGauge:
+    """Name, help text and labels of a gauge that is read at scrape time."""
+
+    name: str
+    help: str
+    labels: tuple[str, ...] = ()
+
+    def family(self) -> "GaugeMetricFamily":
+        """An empty metric family, to which a collector adds samples."""
+        from prometheus_client.core import GaugeMetricFamily  # noqa: PLC0415
+
+        return GaugeMetricFamily(self.name, self.help, labels=self.labels)

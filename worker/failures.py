@@ -1,0 +1,123 @@
+"""Handles failing calls: isolates the failing items of a batch by bisection, and retries while a service is down."""
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar
+
+import structlog
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_when_event_set, wait_random_exponential
+
+from triagem.contracts.errors import NotFinite, OutOfMemory, Retryable, RowRefused, TriagemError
+
+log = structlog.get_logger(__name__)
+T = TypeVar("T")
+A = TypeVar("A")
+
+
+def run_isolating_failures(
+    items: Sequence[T], work: Callable[[Sequence[T]], Sequence[A]], check: Callable[[], None]
+) -> tuple[list[tuple[T, A]], list[tuple[T, Exception]]]:
+    """Run `work` on a batch; halve it on failure until each failing item is alone.
+
+    Returns the items with their results, and the items that fail even alone with their errors.
+
+    Args:
+        work: returns one result per item, in the same order.
+        check: raises if the items are not to blame. Called before an item is reported as failed; each failing item
+            is then tried once more, because a device may fail once.
+
+    Raises:
+        Errors of `check`, and errors of `work` that no single item causes (Retryable, a refused login, ...).
+        OutOfMemory: a single item does not fit in memory.
+    """
+    done, failed = _bisect(items, work)
+    if failed:
+        check()
+        again = [_bisect([item], work) for item, _ in failed]
+        done += [pair for recovered, _ in again for pair in recovered]
+        failed = [pair for _, still_failing in again for pair in still_failing]
+    return done, failed
+
+
+def safe_reason(error: Exception) -> str:
+    """The message of our own errors, the class name of others, whose message may quote a customer's text."""
+    return str(error) if isinstance(error, TriagemError) else type(error).__name__
+
+
+def _bisect(
+    items: Sequence[T], work: Callable[[Sequence[T]], Sequence[A]]
+) -> tuple[list[tuple[T, A]], list[tuple[T, Exception]]]:
+    try:
+        return list(zip(items, work(items), strict=True)), []
+    except Exception as error:
+        memory = isinstance(error, MemoryError | OutOfMemory)
+        if isinstance(error, TriagemError) and not (memory or isinstance(error, RowRefused | NotFinite)):
+            raise
+        if len(items) <= 1:
+            if memory:
+                raise OutOfMemory(
+                    "not enough memory for a single text: give the worker more memory; no ticket is dead-lettered"
+                ) from None
+            return [], [(item, error) for item in items]
+        log.warning("batch_split", size=len(items), reason=safe_reason(error))
+    middle = len(items) // 2
+    left, right = _bisect(items[:middle], work), _bisect(items[middle:], work)
+    return left[0] + right[0], left[1] + right[1]
+
+
+class RetryContext(Protocol):
+    """The caller of a retry loop: stop event, heartbeat, and a report of what it waits for (None: nothing)."""
+
+    @property
+    def stopping(self) -> threading.Event: ...
+    def beat(self) -> None: ...
+    def waiting(self, reason: str | None) -> None: ...
+
+
+class Retrier:
+    """Repeats a call while it raises Retryable, with growing pauses of up to 2 s.
+
+    An outage costs time, never a delivery attempt. `on_error` is called after each failed attempt.
+    """
+
+    def __init__(self, context: RetryContext, on_error: Callable[[Retryable], None] = lambda _: None) -> None:
+        self._context, self._on_error = context, on_error
+
+    def __call__(self, call: Callable[[], T]) -> T:
+        """The result of the call.
+
+        Raises:
+            Retryable: the last error, once `context.stopping` is set.
+        """
+        context = self._context
+
+        def attempt() -> T:
+            try:
+                return call()
+            except Retryable as error:
+                self._on_error(error)
+                raise
+
+        def before_sleep(state: RetryCallState) -> None:
+            error = state.outcome.exception() if state.outcome else None
+            context.beat()
+            context.waiting(str(error))
+            if state.attempt_number in {1, 10} or state.attempt_number % 100 == 0:
+                log.warning("service_unavailable", reason=str(error), attempt=state.attempt_number)
+
+        def sleep(seconds: float) -> None:
+            context.stopping.wait(seconds)
+
+        retrying = Retrying(
+            retry=retry_if_exception_type(Retryable),
+            wait=wait_random_exponential(multiplier=0.05, max=2.0),
+            stop=stop_when_event_set(context.stopping),
+            sleep=sleep,
+            before_sleep=before_sleep,
+            reraise=True,
+        )
+        result = retrying(attempt)
+        if (attempts := retrying.statistics.get("attempt_number", 1)) > 1:
+            context.waiting(None)
+            log.info("service_available", attempts=attempts)
+        return result
