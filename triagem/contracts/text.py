@@ -9,7 +9,7 @@ from itertools import groupby
 from typing import Final, NamedTuple
 
 from triagem.contracts.cleaning.mail import Line, Part, label
-from triagem.contracts.cleaning.readable import BLOCK_QUOTE, MARKUP_QUOTE, readable, sealed, visible
+from triagem.contracts.cleaning.readable import BLOCK_QUOTE, MARKUP_QUOTE, SIGNATURE, readable, sealed, visible
 
 CLEANING_VERSION: Final = 2
 
@@ -28,7 +28,7 @@ def clean(text: str) -> str:
     text of one line only encodings and white space are normalized, so that `clean(clean(x)) == clean(x)`. The result
     is empty only if `text` has no visible character.
     """
-    own = [line.text.lstrip(BLOCK_QUOTE + MARKUP_QUOTE) for line in _lines(readable(text)) if line.part is Part.OWN]
+    own = [line.text.lstrip(BLOCK_QUOTE + MARKUP_QUOTE + SIGNATURE) for line in _lines(readable(text)) if line.part is Part.OWN]
     return sealed(" ".join(" ".join(own).split() or visible(text).split()))
 
 
@@ -60,4 +60,4 @@ def _lines(text: str) -> list[Line]:
 
 
 def _for_display(line: str) -> str:
-    return f"> {line[1:]}" if line[:1] in (BLOCK_QUOTE, MARKUP_QUOTE) and line else line
+    return f"> {line[1:]}" if line.startswith((BLOCK_QUOTE, MARKUP_QUOTE)) else line.lstrip(SIGNATURE)

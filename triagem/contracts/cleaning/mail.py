@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from triagem.contracts.cleaning.readable import BLOCK_QUOTE, MARKUP_QUOTE
+from triagem.contracts.cleaning.readable import BLOCK_QUOTE, MARKUP_QUOTE, SIGNATURE
 
 
 class Part(StrEnum):
@@ -43,23 +43,29 @@ _POINTS_BELOW: Final = re.compile(
     r"(?i)\b(?:(?:abaixo|abajo|below)(?! (?:d[eo]|the|zero|\d))|(?:re)?encaminh\w+|reenv[ií]\w+|repass\w+|forward(?:ed|ing)?)\b"
 )
 
-# ---- attribution lines: an introduction, a date, a time and "wrote"
-_WROTE: Final = r"\b(?:wrote|escreveu|escribió|schrieb|a écrit) ?:"
+# ---- attribution lines: an introduction, a date, a time and "wrote", in the forms of mail programs
+_END: Final = r" ?(?::|-{3,})"
+_WROTE: Final = rf"\b(?:wrote|escreveu|escribió|schrieb|a écrit|ha scritto){_END}"
 _WHEN: Final = r"(?=[^\n]{0,80}(?:\d{1,4}[/.-]\d{1,2}|\b20\d\d\b))(?=[^\n]{0,80}\d[:h]\d\d)"
 _ADDRESS: Final = r"[<(\[] ?(?:mailto:)?[^\s<>()]{1,99}@[^\s<>()]{1,99} ?[>)\]]"
+_CAPITALIZED: Final = r"\"?[A-ZÀ-Ý][\wÀ-ÿ.&!-]*(?: (?:d[aeo]s? |via )?[A-ZÀ-Ý][\wÀ-ÿ.&!-]*){0,4}\"?"
+_INTRODUCTION: Final = r"(?:-{3,} ?)?(?i:on|em|no dia|el|a|às|le|am|il giorno|ativado)"
 _ATTRIBUTION: Final = re.compile(
-    rf"(?i)(?:on|em|no dia|el|a|às|le|am) {_WHEN}[^?!]{{8,240}}?{_WROTE}|"
-    rf"[^\n<]{{1,99}}{_ADDRESS} escreveu {_WHEN}[^\n?!]{{8,80}}:"
+    rf"{_INTRODUCTION} {_WHEN}[^?]{{8,240}}?(?i:{_WROTE})|[^\n<]{{1,99}}{_ADDRESS} escreveu {_WHEN}[^\n?]{{8,80}}:"
 )
-_ANY_LANGUAGE: Final = re.compile(rf"(?:{_WHEN}|(?=.*{_ADDRESS}))[^?!]{{8,240}}:")  # only above marked lines
-_HAS_ADDRESS: Final = re.compile(_ADDRESS)
+_CERTAIN: Final = re.compile(rf"{_ADDRESS}[>)\]]{{0,2}} ?(?i:escreveu|{_WROTE})")  # only programs add the address
+_PROGRAM: Final = re.compile(  # in a reply also the exact forms, with only a name or only an address
+    rf"{_INTRODUCTION} {_WHEN}[^\n]{{8,60}}?, ?{_CAPITALIZED} ?{_WROTE}|{_CAPITALIZED} wrote on {_WHEN}[\d/.: APM-]{{8,40}}:"
+    rf"|{_CAPITALIZED} {_ADDRESS} {_WROTE}|(?:Quoting|Citando) {_CAPITALIZED} {_ADDRESS}:|20[\d-]{{8}} [^\n<]{{4,60}}{_ADDRESS}:"
+)
+_PERSONAL: Final = re.compile(r"\b(?:I|my|me|you|your|eu|recebi|vocês?|seu|sua|mi|su)\b")  # the customer's own account
+_ANY_LANGUAGE: Final = re.compile(rf"(?:{_WHEN}|(?=.*{_ADDRESS}))[^?]{{8,240}}{_END}")  # only above marked lines
 _SOMEBODY_WROTE: Final = re.compile(rf"(?i){_WROTE}$")
-_PROGRAM: Final = re.compile(  # the exact form of a mail program: after the time a comma and only a name
-    rf"(?:On|Em|El|A|Às) {_WHEN}[^\n]{{8,60}}?, ?\"?[A-ZÀ-Ý][\wÀ-ÿ.&-]*(?: (?:d[aeo]s? )?[A-ZÀ-Ý][\wÀ-ÿ.&-]*){{0,4}}\"? ?{_WROTE}"
+_ORIGINAL: Final = re.compile(
+    r"(?i)[*\s]*(-{2,})? ?(?:original message|mensagem original|mensaje original|message d'origine|messaggio originale) ?-*[*\s]*"
 )
-_SEPARATOR: Final = re.compile(  # lines of programs above a quoted mail
-    r"(?i)-{2,} ?(?:original message|mensagem original|mensaje original) ?-{2,}"
-    r"|(?=\W*(?:please |por favor,? )?\w+)[^\n]{0,40}\b(?:type|reply|respond\w*|respost\w+|digite|escrib\w+)\b"
+_ABOVE_THIS_LINE: Final = re.compile(  # help desks
+    r"(?i)(?=\W*(?:please |por favor,? )?\w+)[^\n]{0,40}\b(?:type|reply|respond\w*|respost\w+|digite|escrib\w+)\b"
     r"[^\n]{0,30}\b(?:above|acima|encima)\b[^\n]{0,20}\b(?:line|linha|línea)\b\W{0,12}"
 )
 _FORWARD_MARKER: Final = re.compile(
@@ -69,7 +75,7 @@ _FORWARD_MARKER: Final = re.compile(
 
 # ---- header blocks
 _HEADER: Final = re.compile(
-    r"(?i)\*?(?:(?P<sender>from|de)|(?P<sent>sent|enviad[oa]s?(?: em| el)?)|(?P<date>date|data|fecha)|(?P<to>to|para)"
+    r"(?i)\*?(?:(?P<sender>from|de)|(?P<sent>sent(?: on)?|enviad[oa]s?(?: em| el)?)|(?P<date>date|data|fecha)|(?P<to>to|para)"
     r"|(?P<subject>subject|assunto|asunto)|b?cco?|anexos?|attachments?|import[aâ]nci?[ae]|reply-to|responder a) ?:.*"
 )
 _TIME: Final = re.compile(r"\d[:h]\d\d")
@@ -84,41 +90,44 @@ _FORM: Final = re.compile(
 
 # ---- lines that programs add; each must fill its line
 _PRODUCT: Final = (
-    r"(?:ipad|iphone|(?:smart)?phone|smartphone|telefone|telemóvel|teléfono|tablet|android|samsung|galaxy|xiaomi|redmi|poco|huawei|"
-    r"moto\w*|lg|nokia|pixel|oneplus|blackberry|outlook|yahoo|[eg]?-?mail|e-?mail|correo|celular|mobile|cell|móvil|"
-    r"proton ?mail|uol|bol|windows|workspace|hotmail|zoho|spark|airmail|bluemail|aquamail)"
+    r"(?:ipad|iphone|smartphone|phone|telefone|telemóvel|teléfono|tablet|android|samsung|galaxy|xiaomi|redmi|poco|huawei|motorola|"
+    r"moto|lg|nokia|pixel|oneplus|blackberry|outlook|yahoo|gmail|e-?mail|mail|correo|celular|mobile|cell|móvil|dispositivo|device|"
+    r"aparelho|proton ?mail|proton|uol|bol|zoho|hotmail|spark|airmail|bluemail|aquamail|t-mobile|zimbra)"
 )
+_LINK: Final = r"(?:<\S{1,300}>|\(\S{1,300}\)|https?://\S{1,300}|www\.\S{1,300})"
 _FOOTERS: Final = {
-    "line of marks": re.compile(r"[-_=*~]{5,}"),
     "device": re.compile(
-        r"(?:Sent|Enviad[oa]|ENVIADO|SENT)(?i: (?:from|via|with|do|da|desde|pelo|pela|por|através do|com o|a partir d[oe]) "
-        rf"(?:(?:my|meu|minha|mi|the|o|el|un) )?(?:app )?{_PRODUCT}[\w.+-]*"
-        rf"(?:,? (?:{_PRODUCT}[\w.+-]*|for|para|no|on|en|via|de|da|do|com|5g|4g|lte|\+?\d+\w*|ios|mac|pro|max|plus|ultra|note|"
-        r"using|usando|o|a|app|vivo|claro|tim|oi|nos|meo|vodafone|movistar|at&t|verizon|t-mobile|device|dispositivo|aparelho))*"
-        r")[.,!]?\s?(?:<\S{1,200}>|\(\S{1,200}\)|https?://\S{1,200})?"
+        r"\W*(?:Sent|Enviad[oa]|ENVIADO|SENT)(?i: (?:from|via|with|do|da|desde|pel[oa]|por|através do|com o|a partir d[oe]) (?:(?:my|meu|minha|mi|the|"
+        rf"o|el|un) )?(?:app )?(?:{_PRODUCT}|windows)\b(?: ?{_LINK})?(?: (?:{_PRODUCT}|for|para|no|on|en|via|de|da|do|com|using|usando|o|a|app|windows|ios|"
+        r"mac|pro|max|plus|ultra|note|edge|[a-z]{0,2}\d{1,3}[a-z]{0,2}|vivo|claro|tim|oi|nos|meo|vodafone|movistar|orange|at&t|verizon|t-mobile|secure)\b"
+        rf"|,){{0,8}})[.,!]?(?: ?{_LINK})?"
     ),
     "outlook": re.compile(r"(?i)(?:get|obt(?:er|enha|én|ener|enga)(?: o)?|baix[ae]r?(?: o)?|descarg\w+) outlook (?:for|para) .{2,80}"),
     "environment": re.compile(
-        r"(?i)\W*(?:"
-        r"(?:please |por favor,? )?(?:consider|think (?:of|about)) .{0,20}environment.{0,60}|think before (?:you )?print.{0,60}|"
+        r"(?i)\W*(?:(?:please |por favor,? )?(?:consider|think (?:of|about)) .{0,20}environment.{0,60}|think before (?:you )?print.{0,60}|"
         r"before (?:you )?print\w*.{0,60}environment.{0,40}|.{0,30}(?:pense|piense|piensa|pensa) .{0,60}ambiente.{0,80}|"
-        r"antes de imprimir.{0,80}(?:pense|piens|ambiente|natureza|necess?[aá]ri).{0,80}|preserve (?:a natureza|o meio ambiente).{0,60}"
-        r")"
+        r"antes de imprimir.{0,80}(?:pense|piens|ambiente|natureza|necess?[aá]ri).{0,80}|preserve (?:a natureza|o meio ambiente).{0,60})"
     ),
     "virus scan": re.compile(
-        r"(?i)\W*(?:(?:livre de v[íi]rus|virus-free|libre de virus|sem v[íi]rus)\W{1,3}(?:<?(?:https?://)?www\.\S{3,80})?|"
+        rf"(?i)\W*(?:(?:livre de v[íi]rus|virus-free|libre de virus|sem v[íi]rus)\W{{1,3}}{_LINK}?(?: {_LINK})?|"
         r"(?:this|est[ae]) (?:e-?mail|message|mensagem|mensaje|correo(?: electr[óo]nico)?) (?:has been|was|foi|ha sido|fue) "
         r"(?:checked|scanned|escanead|verificad|analisad|analizad|comprobad)\w* .{0,60}(?:v[ií]rus|avast|avg).{0,120}|"
         r"no virus found in this .{0,20}|nenhum v[íi]rus (?:foi )?encontrado ness?ta .{0,20}|"
         r"a aus[êe]ncia de v[íi]rus neste e-?mail foi .{0,60}|(?:verificado por|checked by) (?:avg|avast).{0,60})"
     ),
+    "link of a virus scan": re.compile(r"<https?://\S{3,200}(?:sig-email|utm_)\S{0,200}>"),
     "outside sender": re.compile(
-        r"(?i)\W*(?:(?:caution|warning|external|atenção|cuidado|aviso|atención)\W{1,4}){1,2}(?:this|est[ae]) .{0,30}"
-        r"(?:from outside|externa?l?\b|fora da|fuera de).{0,300}"
+        r"(?i)(?=.*\b(?:outside|external|extern[oa]|fora d[aeo]|fuera de)\b)(?=.*\b(?:click?|clique|clicar|clic|abra|open)\b)\W*(?:caution|warning|extern|"
+        r"aten[çc]|cuidado|aviso|this|est[ae]).{20,390}"
+    ),
+    "web form": re.compile(
+        r"(?i)(?:this e-?mail|este e-?mail|esta mensagem|este correo|this message) (?:was|foi|fue|ha sido) (?:sent|enviad\w+) .{0,30}"
+        r"(?:contact form|formul[aá]rio).{0,150}"
     ),
 }
+_RULE: Final = re.compile(r"[-_=*~]{5,}")
 _FOOTER_HINT: Final = re.compile(
-    r"(?i)[-_=*~]{5}|sent |enviad|outlook|ambiente|environment|print|imprimir|natureza|v[íi]rus|avg|outside|extern|fora da|fuera"
+    r"(?i)sent |enviad|outlook|ambiente|environment|print|imprimir|natureza|v[íi]rus|avg|outside|extern|fora d|fuera|form|sig-email|utm_"
 )
 _LINK_ALONE: Final = re.compile(r"<?(?:https?://)?www\.\S{3,120}|<?https?://\S{3,120}")
 
@@ -147,12 +156,13 @@ _FIRST_PERSON: Final = re.compile(
 
 # ---- signatures: a closing or a delimiter above a name and contact lines
 _CLOSING: Final = re.compile(
-    r"(?i)(?:atte?|atenciosamente|atentamente|cordialmente|respeitosamente|grat[oa]|abs|(?:um |grande ){0,2}abraços?|sds|saudações|"
+    r"(?i)(?:(?:many |muito )?(?:thanks|thank you|obrigad[oa]|gracias)(?:,| and| e| y) )?(?:at\.?te?|atenciosamente|atentamente|cordialmente|respeitosamente|grat[oa]|abs|(?:um |grande ){0,2}abraços?|sds|saudações|"
     r"(?:com )?(?:os )?(?:(?:meus )?(?:melhores|cordiais|atenciosos) )?cumprimentos|(?:with )?(?:(?:best|kind|kindest|warm) )?regards|"
-    r"best wishes|sincerely|yours (?:truly|faithfully|sincerely)|(?:un )?(?:cordial )?saludos?(?: cordial(?:es)?)?)"
-    r"(?!\w)[ .,;:!-]{0,3}(.*)"
+    r"best wishes|sincerely|yours (?:truly|faithfully|sincerely)|(?:un )?(?:cordial )?saludos?(?: cordial(?:es)?)?|un abrazo|respetuosamente|"
+    r"abçs?|abrs|bjs|sem mais|(?:best|cheers|warmly)(?=[,!]))(?:(?!\w)\s?[.,;:!-]{1,3}\s?(.*))?"
 )
 _THANKS: Final = re.compile(r"(?i)(?:muito |many |muchas )?(?:obrigad[oa]s?|thanks|thank you|gracias)(?: desde já| in advance)?\W{0,3}")
+_DELIMITER: Final = re.compile(r"-- ?|[-_=*~]{3,}")
 _WORD: Final = r"(?<![\w@./-])[a-zà-ÿ]{4,}(?![\w@/-]|\.\w)"  # lower-case, and not an address
 _NAME: Final = re.compile(rf"(?!.*{_WORD})[^\d\s]+(?:\s[^\d\s]+){{0,4}}")
 _REQUEST: Final = re.compile(  # words of requests and complaints, which a signature does not contain
@@ -180,12 +190,20 @@ _COURTESY: Final = _GREETING | frozenset(
 def label(subject: str, lines: Sequence[str]) -> list[Line]:
     """Label the lines of a mail's body. All are `OWN` if the rules would leave only courtesies."""
     body = _footers(lines)
+    spoken = subject if subject.endswith((".", "!", "?")) and not _PREFIXES.match(subject) else ""  # of a chat: no subject
     for attempt in (_without_quotes(subject, body), body):
-        trimmed = _cut_tail(_cut_tail(attempt, Part.DISCLAIMER), Part.SIGNATURE)
-        if _says_something(trimmed):
-            return trimmed
-    left = subject.strip() or any(line.text for line in body if line.part is Part.OWN)
+        trimmed = _cut_tail(_cut_tail(_markup_signature(attempt), Part.DISCLAIMER), Part.SIGNATURE)
+        if _says_something([Line(Part.OWN, spoken), *trimmed]):
+            return [Line(Part.FOOTER, line.text) if _RULE.fullmatch(line.text) else line for line in trimmed]
+    left = subject.strip() or any(_own(body))
     return body if left else [Line(Part.OWN, line.text) for line in body]
+
+
+def _markup_signature(lines: Sequence[Line]) -> list[Line]:
+    """Label lines that markup says are a signature, unless one of them reads like a request."""
+    marked = [line.text.lstrip(SIGNATURE) for line in lines if line.text.startswith(SIGNATURE)]
+    part = Part.OWN if any(len(text) > 120 or _REQUEST.search(text) or _FIRST_PERSON.search(text) for text in marked) else Part.SIGNATURE
+    return [Line(part, line.text.lstrip(SIGNATURE)) if line.text.startswith(SIGNATURE) else line for line in lines]
 
 
 def _own(lines: Sequence[Line]) -> list[str]:
@@ -198,7 +216,7 @@ def _says_something(lines: Sequence[Line]) -> bool:
     lower = [word.lower() for word in words]
     if any(word in _GREETING for word in lower):
         return len(words) > 15 or any(word not in _COURTESY and not words[at][0].isupper() for at, word in enumerate(lower))
-    return bool(words) or any(text.strip(_MARKS) for text in _own(lines))
+    return bool(words) or any(text.strip(_MARKS + "-_=*~") for text in _own(lines))
 
 
 def _first_half(above: str) -> bool:
@@ -282,8 +300,11 @@ def _opening(lines: Sequence[str], at: int, subject: str, *, reply: bool) -> _Op
     text = lines[at]
     if not text or len(text) > 500:
         return None
-    if _FORWARD_MARKER.match(text) or (_SEPARATOR.fullmatch(text) and (reply or not text[0].isalpha())):
+    if _FORWARD_MARKER.match(text) or (_ABOVE_THIS_LINE.fullmatch(text) and (reply or not text[0].isalpha())):
         return _Opening(1)
+    if original := _ORIGINAL.fullmatch(text):
+        below = next(filter(None, lines[at + 1 : at + 3]), "")
+        return _Opening(1) if original[1] or _HEADER.match(below) else None
     if _HEADER.match(text):
         return _header(lines, at, subject, reply=reply)
     return _attribution(lines, at, reply=reply)
@@ -297,18 +318,17 @@ def _attribution(lines: Sequence[str], at: int, *, reply: bool) -> _Opening | No
             break
         text = f"{text} {lines[end]}".strip()
         match = _ATTRIBUTION.match(text)
-        if not match and not (end == at and _ANY_LANGUAGE.fullmatch(text)):
-            continue
-        below = next((line for line in lines[end + 1 : end + 4] if line), "")
-        if below[:1] in _QUOTE_MARKS and below and (not match or match.end() == len(text)):
+        whole = match.end() == len(text) if match else end == at and bool(_ANY_LANGUAGE.fullmatch(text))
+        if whole and next(filter(None, lines[end + 1 : end + 4]), "").startswith(tuple(_QUOTE_MARKS)):
             return _Opening(end + 1 - at, answered=True)
-        if match and (_HAS_ADDRESS.search(match[0]) or (reply and _PROGRAM.fullmatch(match[0]))):
+        certain = (match and _CERTAIN.search(match[0])) or (reply and _PROGRAM.fullmatch(text))
+        if certain and not _PERSONAL.search(text):
             return _Opening(end + 1 - at)
     return None
 
 
 def _header(lines: Sequence[str], at: int, subject: str, *, reply: bool) -> _Opening | None:
-    """A header block with sender, date, recipient and subject, and two signs that it is no form of the customer's."""
+    """A header block: sender, date and subject, and two signs that it is not a form; three if it has no recipient."""
     fields, end = dict[str, str](), at
     while end < min(at + 14, len(lines)):
         field = _HEADER.match(lines[end])
@@ -319,13 +339,13 @@ def _header(lines: Sequence[str], at: int, subject: str, *, reply: bool) -> _Ope
         end += 1
         if field and "subject" in fields and (end == len(lines) or not lines[end]):
             break
-    if not {"sender", "to", "subject"} <= fields.keys() or not {"sent", "date"} & fields.keys():
+    if not {"sender", "subject"} <= fields.keys() or not {"sent", "date"} & fields.keys():
         return None
     around = [next((line for line in reversed(lines[max(0, at - 3) : at]) if line), ""), *filter(None, lines[at : end + 3])]
     if any(map(_FORM_FIELD.match, around)) or _FORM.search(" ".join([subject, *lines[max(0, at - 5) : at]])):
         return None
     signs = ["sent" in fields, "@" in fields["sender"], bool(_TIME.search(fields.get("sent", "") + fields.get("date", "")))]
-    return _Opening(end - at) if sum(signs) + reply + lines[at].startswith("*") >= 2 else None
+    return _Opening(end - at) if sum(signs) + reply + lines[at].startswith("*") >= 2 + ("to" not in fields) else None
 
 
 def _cut_tail(lines: Sequence[Line], part: Part) -> list[Line]:
@@ -354,14 +374,15 @@ def _disclaimer_length(tail: Sequence[str]) -> int | None:
 
 def _signature_length(tail: Sequence[str]) -> int | None:
     """The number of lines to keep (a line of thanks) before the signature that `tail` is, else None."""
-    closing, thanks, delimiter = _CLOSING.fullmatch(tail[0]), _THANKS.fullmatch(tail[0]), tail[0] in ("--", "-- ")
-    names = [text for text in [closing[1] if closing else "", *tail[1:]] if text]
+    closing, thanks, delimiter = _CLOSING.fullmatch(tail[0]), _THANKS.fullmatch(tail[0]), bool(_DELIMITER.fullmatch(tail[0]))
+    names = [text for text in [(closing[1] or "") if closing else "", *tail[1:]] if text]
     if not names:
         return 0 if closing else None
     if not (closing or thanks or delimiter) or len(names) > 10 or (tail[0].isupper() and names[0].isupper()):
         return None  # in an all-caps mail, capitals do not indicate a name
+    weak = thanks or tail[0][:3] in ("---", "___", "===", "***", "~~~")
     contacts = [at for at, text in enumerate(names) if _CONTACT.search(text)]
-    if not _NAME.fullmatch(names[0]) or _REQUEST.search(names[0]) or (thanks and not contacts):
+    if not _NAME.fullmatch(names[0]) or _REQUEST.search(names[0]) or (weak and not contacts):
         return None
     last_contact = max(contacts, default=0)
     slogan = range(last_contact if delimiter else 0)

@@ -13,6 +13,7 @@ from urllib.parse import unquote
 
 MARKUP_QUOTE: Final = "\x00"  # begins a line that markup says is quoted, such as Gmail's; never in a message itself
 BLOCK_QUOTE: Final = "\x01"  # begins a line of a plain <blockquote>, which may be the customer's own
+SIGNATURE: Final = "\x02"  # begins a line that markup says is a signature
 
 # Control characters, zero-width and direction marks, lone surrogates; not the white space of str.split().
 # Joiners stay between letters of scripts that are written with them, such as Persian and Hindi.
@@ -47,6 +48,7 @@ _HIDDEN: Final = (("<!--", "-->"), (rf"<{_SKIPPED}(?=[\s/>])", rf"</{_SKIPPED}\s
 _QUOTE_TAG: Final = re.compile(
     r"(?i)<(?:blockquote(?=[^>]*(?:cite|quote))|div\b[^>]*(?:gmail_(?:attr|quote)|yahoo_quoted|divRplyFwdMsg))"
 )
+_SIGNATURE_TAG: Final = re.compile(r"(?i)<div\b[^>]*(?:(?:gmail|moz-|mobile-|id=[\"']?)_?signature|AppleMailSignature)")
 _QUOTED_TO_THE_END: Final = "divRplyFwdMsg"  # Outlook on the web: the quoted mail follows this element
 _BLOCKQUOTE: Final = re.compile(r"(?i)<blockquote\b(?![^>]*border: ?none(?!; ?border))")  # without: an indent
 _EMOJI: Final = re.compile(r"(?i)<img\s[^>]*?\balt=[\"']?([^\s\x00-\x7f]{1,8})[\"'\s/>]")  # a picture of a character
@@ -142,7 +144,7 @@ def _plain(text: str, first_tag: int) -> str:
     if first_tag < len(subject) or subject.lstrip().startswith("<"):
         subject, body = "", text
     plain = f"{visible(_unescaped(subject))}\n{_from_html(body)}"
-    return plain if plain.strip(" \r\n\t" + MARKUP_QUOTE + BLOCK_QUOTE) else text
+    return plain if plain.strip(" \r\n\t" + MARKUP_QUOTE + BLOCK_QUOTE + SIGNATURE) else text
 
 
 def _from_html(html: str) -> str:
@@ -164,6 +166,8 @@ def _from_html(html: str) -> str:
             quote, depth, mark = (_QUOTED_TO_THE_END if _QUOTED_TO_THE_END in tag[0] else name), 1, MARKUP_QUOTE
         elif not quote and _BLOCKQUOTE.match(tag[0]):
             quote, depth, mark = name, 1, BLOCK_QUOTE
+        elif not quote and _SIGNATURE_TAG.match(tag[0]):
+            quote, depth, mark = name, 1, SIGNATURE
         if _BLOCK.match(tag[0]):
             out.append("\n" + mark if quote else "\n")
         elif name == "img" and (emoji := _EMOJI.match(tag[0])):
