@@ -35,7 +35,7 @@ def test_a_hostile_text_of_the_largest_size_comes_to_an_end(start: str, unit: st
 
 
 def test_fifty_thousand_nested_quotes_end_where_they_close() -> None:
-    nested = "<blockquote>" * 50_000 + "old" + "</blockquote>" * 50_000
+    nested = "<blockquote type=cite>" * 50_000 + "old" + "</blockquote>" * 50_000
     assert clean(f"Re: x\n<div>{nested}new") == "Re: x new"
 
 

@@ -44,22 +44,25 @@ _POINTS_BELOW: Final = re.compile(
 )
 
 # ---- attribution lines: an introduction, a date, a time and "wrote", in the forms of mail programs
-_END: Final = r" ?(?::|-{3,})"
+_END: Final = r" ?(?:[:：]|-{3,})"
 _WROTE: Final = rf"\b(?:wrote|escreveu|escribió|schrieb|a écrit|ha scritto){_END}"
 _WHEN: Final = r"(?=[^\n]{0,80}(?:\d{1,4}[/.-]\d{1,2}|\b20\d\d\b))(?=[^\n]{0,80}\d[:h]\d\d)"
 _ADDRESS: Final = r"[<(\[] ?(?:mailto:)?[^\s<>()]{1,99}@[^\s<>()]{1,99} ?[>)\]]"
 _CAPITALIZED: Final = r"\"?[A-ZÀ-Ý][\wÀ-ÿ.&!-]*(?: (?:d[aeo]s? |via )?[A-ZÀ-Ý][\wÀ-ÿ.&!-]*){0,4}\"?"
 _INTRODUCTION: Final = r"(?:-{3,} ?)?(?i:on|em|no dia|el|a|às|le|am|il giorno|ativado)"
+_BY_ADDRESS: Final = rf"{_ADDRESS}[>)\]]{{0,2}} ?"  # people do not write brackets around an address
 _ATTRIBUTION: Final = re.compile(
     rf"{_INTRODUCTION} {_WHEN}[^?]{{8,240}}?(?i:{_WROTE})|[^\n<]{{1,99}}{_ADDRESS} escreveu {_WHEN}[^\n?]{{8,80}}:"
+    rf"|{_INTRODUCTION} (?=[^\n]{{0,80}}\b20\d\d\b)[^?]{{8,200}}?{_BY_ADDRESS}(?i:{_WROTE})|Am {_WHEN}[^?]{{8,80}} schrieb [^?]{{0,80}}?{_BY_ADDRESS}:"
+    rf"|In a message dated {_WHEN}[^?]{{8,160}} writes:"
 )
-_CERTAIN: Final = re.compile(rf"{_ADDRESS}[>)\]]{{0,2}} ?(?i:escreveu|{_WROTE})")  # only programs add the address
+_CERTAIN: Final = re.compile(rf"{_BY_ADDRESS}(?i:escreveu|:|{_WROTE})|In a message dated ")
 _PROGRAM: Final = re.compile(  # in a reply also the exact forms, with only a name or only an address
     rf"{_INTRODUCTION} {_WHEN}[^\n]{{8,60}}?, ?{_CAPITALIZED} ?{_WROTE}|{_CAPITALIZED} wrote on {_WHEN}[\d/.: APM-]{{8,40}}:"
     rf"|{_CAPITALIZED} {_ADDRESS} {_WROTE}|(?:Quoting|Citando) {_CAPITALIZED} {_ADDRESS}:|20[\d-]{{8}} [^\n<]{{4,60}}{_ADDRESS}:"
 )
 _PERSONAL: Final = re.compile(r"\b(?:I|my|me|you|your|eu|recebi|vocês?|seu|sua|mi|su)\b")  # the customer's own account
-_ANY_LANGUAGE: Final = re.compile(rf"(?:{_WHEN}|(?=.*{_ADDRESS}))[^?]{{8,240}}{_END}")  # only above marked lines
+_ANY_LANGUAGE: Final = re.compile(rf"(?=.*{_ADDRESS})[^?]{{8,240}}{_END}")  # only above marked lines
 _SOMEBODY_WROTE: Final = re.compile(rf"(?i){_WROTE}$")
 _ORIGINAL: Final = re.compile(
     r"(?i)[*\s]*(-{2,})? ?(?:original message|mensagem original|mensaje original|message d'origine|messaggio originale) ?-*[*\s]*"
@@ -75,8 +78,8 @@ _FORWARD_MARKER: Final = re.compile(
 
 # ---- header blocks
 _HEADER: Final = re.compile(
-    r"(?i)\*?(?:(?P<sender>from|de)|(?P<sent>sent(?: on)?|enviad[oa]s?(?: em| el)?)|(?P<date>date|data|fecha)|(?P<to>to|para)"
-    r"|(?P<subject>subject|assunto|asunto)|b?cco?|anexos?|attachments?|import[aâ]nci?[ae]|reply-to|responder a) ?:.*"
+    r"(?i)\*?(?:(?P<sender>from|de|von|da)|(?P<sent>sent(?: on)?|enviad[oa]s?(?: em| el)?|envoyé|gesendet|inviato)"
+    r"|(?P<date>date|data|fecha|datum)|(?P<to>to|para|à|an|a)|(?P<subject>subject|assunto|asunto|objet|betreff|oggetto)|b?cco?|anexos?|attachments?|import[aâ]nci?[ae]|reply-to|responder a) ?:.*"
 )
 _TIME: Final = re.compile(r"\d[:h]\d\d")
 _FORM_FIELD: Final = re.compile(
@@ -97,7 +100,7 @@ _PRODUCT: Final = (
 _LINK: Final = r"(?:<\S{1,300}>|\(\S{1,300}\)|https?://\S{1,300}|www\.\S{1,300})"
 _FOOTERS: Final = {
     "device": re.compile(
-        r"\W*(?:Sent|Enviad[oa]|ENVIADO|SENT)(?i: (?:from|via|with|do|da|desde|pel[oa]|por|através do|com o|a partir d[oe]) (?:(?:my|meu|minha|mi|the|"
+        r"\W*(?:Sent|Enviad[oa]|ENVIADO|SENT)(?i: (?:from|via|with|do|da|desde|pel[oa]|por|através do|com o|a partir d[oe]) (?!(?:e-?mail|mail|correo)\W*$)(?:(?:my|meu|minha|mi|the|"
         rf"o|el|un) )?(?:app )?(?:{_PRODUCT}|windows)\b(?: ?{_LINK})?(?: (?:{_PRODUCT}|for|para|no|on|en|via|de|da|do|com|using|usando|o|a|app|windows|ios|"
         r"mac|pro|max|plus|ultra|note|edge|[a-z]{0,2}\d{1,3}[a-z]{0,2}|vivo|claro|tim|oi|nos|meo|vodafone|movistar|orange|at&t|verizon|t-mobile|secure)\b"
         rf"|,){{0,8}})[.,!]?(?: ?{_LINK})?"
@@ -105,8 +108,8 @@ _FOOTERS: Final = {
     "outlook": re.compile(r"(?i)(?:get|obt(?:er|enha|én|ener|enga)(?: o)?|baix[ae]r?(?: o)?|descarg\w+) outlook (?:for|para) .{2,80}"),
     "environment": re.compile(
         r"(?i)\W*(?:(?:please |por favor,? )?(?:consider|think (?:of|about)) .{0,20}environment.{0,60}|think before (?:you )?print.{0,60}|"
-        r"before (?:you )?print\w*.{0,60}environment.{0,40}|.{0,30}(?:pense|piense|piensa|pensa) .{0,60}ambiente.{0,80}|"
-        r"antes de imprimir.{0,80}(?:pense|piens|ambiente|natureza|necess?[aá]ri).{0,80}|preserve (?:a natureza|o meio ambiente).{0,60})"
+        r"before (?:you )?print\w*.{0,60}environment.{0,40}|[^:?]{0,30}(?:pense|piense|piensa|pensa) [^:?]{0,60}(?:meio|medio|no|n[oa] nosso|seu) ?ambiente\b[^:?]{0,80}|"
+        r"antes de imprimir[^:?]{0,80}(?:meio ambiente|medio ambiente|natureza|necess?[aá]ri[oa])[^:?]{0,80}|preserve (?:a natureza|o meio ambiente).{0,60})"
     ),
     "virus scan": re.compile(
         rf"(?i)\W*(?:(?:livre de v[íi]rus|virus-free|libre de virus|sem v[íi]rus)\W{{1,3}}{_LINK}?(?: {_LINK})?|"
@@ -168,8 +171,10 @@ _NAME: Final = re.compile(rf"(?!.*{_WORD})[^\d\s]+(?:\s[^\d\s]+){{0,4}}")
 _REQUEST: Final = re.compile(  # words of requests and complaints, which a signature does not contain
     r"(?i)[?!]$|\b(?:p\.? ?s|obs|quero|preciso|favor|please|need|want|necesito|quiero|ainda|todavía|still|não|nao|not|no|sem|without|sin|"
     r"cancel\w*|troc\w+|devol\w+|envi[ae]\w*|send|solicit\w+|contrat[ae]r|verific\w+|resolv\w+|retorn\w+|urgente?|aguard\w+|"
+    r"segunda via|nota fiscal|instala\w*|orçamento|problemas?|erro|error|defeito|reembolso|upgrade|close my|change my|call me|ligar|ligue|"
     r"also|também|también|esqueci|forgot|boletos?|faturas?|invoices?|pedidos?|orders?|planos?|refund)\b"
 )
+_INFINITIVE: Final = re.compile(r"\w{2,}[aei]r \w")  # "Emitir Nota"; of names only the first line may begin so
 _CONTACT: Final = re.compile(r"(?i)\+?\(?\d[\d ().-]{6,}\d|@|www\.|https?:|\b(?:rua|r\.|av\.?|avenida|calle|street|st\.|road|cep|cnpj)\b.*\d")
 _ROLE: Final = re.compile(
     r"(?i)\b(?:gerent|analist|diret|direct|coorden|assist|supervis|depart|dept|setor|compras|financ|comerci|vendas|ventas|engenh|ingenier|"
@@ -194,9 +199,18 @@ def label(subject: str, lines: Sequence[str]) -> list[Line]:
     for attempt in (_without_quotes(subject, body), body):
         trimmed = _cut_tail(_cut_tail(_markup_signature(attempt), Part.DISCLAIMER), Part.SIGNATURE)
         if _says_something([Line(Part.OWN, spoken), *trimmed]):
-            return [Line(Part.FOOTER, line.text) if _RULE.fullmatch(line.text) else line for line in trimmed]
+            return _without_rules(trimmed)
     left = subject.strip() or any(_own(body))
     return body if left else [Line(Part.OWN, line.text) for line in body]
+
+
+def _without_rules(lines: Sequence[Line]) -> list[Line]:
+    """Label lines of dashes, and a delimiter with nothing of the customer's below it."""
+    last = max((at for at, line in enumerate(lines) if line.part is Part.OWN and line.text), default=-1)
+    return [
+        Line(Part.FOOTER, line.text) if line.part is Part.OWN and (_DELIMITER if at == last else _RULE).fullmatch(line.text) else line
+        for at, line in enumerate(lines)
+    ]
 
 
 def _markup_signature(lines: Sequence[Line]) -> list[Line]:
@@ -254,8 +268,7 @@ def _without_quotes(subject: str, body: Sequence[Line]) -> list[Line]:
         run = _marked_run(lines, at)
         end = at + max(run, 1)
         opening = None if run else _opening(lines, at, subject, reply=reply)
-        at_edge = not above or end == len(lines)
-        quoted = opening or (run and (seen or _is_quote(lines[at:end], above, reply=reply, at_edge=at_edge)))
+        quoted = opening or (run and (seen or _is_quote(lines[at:end], above, reply=reply)))
         if not quoted or (not seen and _first_half(above)):
             labelled += body[at:end]
             above = next(filter(None, reversed(lines[at:end])), above)
@@ -287,12 +300,12 @@ def _marked_run(lines: Sequence[str], at: int) -> int:
     return last - at
 
 
-def _is_quote(run: Sequence[str], above: str, *, reply: bool, at_edge: bool) -> bool:
-    """Whether marked lines are a quoted mail: by markup, by an attribution inside, or at the edge of a reply."""
-    if any(line[:1] == MARKUP_QUOTE for line in run):
+def _is_quote(run: Sequence[str], above: str, *, reply: bool) -> bool:
+    """Whether marked lines are a quoted mail: by markup, by an attribution, or as the beginning of a reply."""
+    if any(line.startswith(MARKUP_QUOTE) for line in run) or _SOMEBODY_WROTE.search(above):
         return True
     inner = [line.lstrip(_MARKS) for line in run[:6]]
-    return (reply and at_edge) or bool(_SOMEBODY_WROTE.search(above)) or any(_opening(inner, at, "", reply=True) for at in range(len(inner)))
+    return (reply and not above and run[0].startswith(">")) or any(_opening(inner, at, "", reply=True) for at in range(len(inner)))
 
 
 def _opening(lines: Sequence[str], at: int, subject: str, *, reply: bool) -> _Opening | None:
@@ -321,14 +334,15 @@ def _attribution(lines: Sequence[str], at: int, *, reply: bool) -> _Opening | No
         whole = match.end() == len(text) if match else end == at and bool(_ANY_LANGUAGE.fullmatch(text))
         if whole and next(filter(None, lines[end + 1 : end + 4]), "").startswith(tuple(_QUOTE_MARKS)):
             return _Opening(end + 1 - at, answered=True)
-        certain = (match and _CERTAIN.search(match[0])) or (reply and _PROGRAM.fullmatch(text))
+        apart = reply and not any(lines[max(0, at - 1) : at]) and not any(lines[end + 1 : end + 2])
+        certain = (match and _CERTAIN.search(match[0])) or (apart and _PROGRAM.fullmatch(text))
         if certain and not _PERSONAL.search(text):
             return _Opening(end + 1 - at)
     return None
 
 
 def _header(lines: Sequence[str], at: int, subject: str, *, reply: bool) -> _Opening | None:
-    """A header block: sender, date and subject, and two signs that it is not a form; three if it has no recipient."""
+    """A header block: sender, date and subject, and four signs that it is not a form of the customer's."""
     fields, end = dict[str, str](), at
     while end < min(at + 14, len(lines)):
         field = _HEADER.match(lines[end])
@@ -341,11 +355,15 @@ def _header(lines: Sequence[str], at: int, subject: str, *, reply: bool) -> _Ope
             break
     if not {"sender", "subject"} <= fields.keys() or not {"sent", "date"} & fields.keys():
         return None
-    around = [next((line for line in reversed(lines[max(0, at - 3) : at]) if line), ""), *filter(None, lines[at : end + 3])]
-    if any(map(_FORM_FIELD.match, around)) or _FORM.search(" ".join([subject, *lines[max(0, at - 5) : at]])):
+    above, below = lines[max(0, at - 3) : at], lines[end : end + 1]
+    around = [next(filter(None, reversed(above)), ""), *filter(None, lines[at : end + 3])]
+    form = any(map(_FORM_FIELD.match, around)) or _FORM.search(" ".join([subject[:300], *lines[max(0, at - 5) : at]])[:900])
+    if form or any(below):
         return None
-    signs = ["sent" in fields, "@" in fields["sender"], bool(_TIME.search(fields.get("sent", "") + fields.get("date", "")))]
-    return _Opening(end - at) if sum(signs) + reply + lines[at].startswith("*") >= 2 + ("to" not in fields) else None
+    apart = not above or not above[-1] or bool(_RULE.fullmatch(above[-1]))
+    when = fields.get("sent", "") + fields.get("date", "")
+    signs = [reply, apart, "sent" in fields, "@" in fields["sender"], bool(_TIME.search(when)), lines[at].startswith("*")]
+    return _Opening(end - at) if sum(signs) + signs[-1] >= 4 else None
 
 
 def _cut_tail(lines: Sequence[Line], part: Part) -> list[Line]:
@@ -398,4 +416,4 @@ def _in_signature(text: str) -> bool:
     if len(text) > 120 or (_REQUEST.search(text) and not _CONTACT.search(text)):
         return False
     words = len(re.findall(_WORD, text))
-    return words == 0 or (bool(_CONTACT.search(text)) and words <= 3) or (bool(_ROLE.search(text)) and words <= 3)
+    return (words == 0 and not _INFINITIVE.match(text)) or (bool(_CONTACT.search(text)) and words <= 1) or (bool(_ROLE.search(text)) and words <= 3)

@@ -46,7 +46,7 @@ _TAG: Final = re.compile(
 _SKIPPED: Final = "(?i:head|script|style|title)"
 _HIDDEN: Final = (("<!--", "-->"), (rf"<{_SKIPPED}(?=[\s/>])", rf"</{_SKIPPED}\s*>"))  # opening, closing
 _QUOTE_TAG: Final = re.compile(
-    r"(?i)<(?:blockquote(?=[^>]*(?:cite|quote))|div\b[^>]*(?:gmail_(?:attr|quote)|yahoo_quoted|divRplyFwdMsg))"
+    r"(?i)<(?:blockquote(?=[^>]*(?:type=[\"']?cite|\bcite=|\w_quote))|div\b[^>]*(?:gmail_(?:attr|quote)|(?:protonmail|tutanota)_quote|yahoo_quoted|divRplyFwdMsg))"
 )
 _SIGNATURE_TAG: Final = re.compile(r"(?i)<div\b[^>]*(?:(?:gmail|moz-|mobile-|id=[\"']?)_?signature|AppleMailSignature)")
 _QUOTED_TO_THE_END: Final = "divRplyFwdMsg"  # Outlook on the web: the quoted mail follows this element
@@ -61,7 +61,7 @@ _SAFE_LINK: Final = re.compile(
     r"(?i)https?://[\w.-]{1,40}\.safelinks\.protection\.outlook\.com/[^\s<>\"?]{0,20}\?url=([^\s<>\"&]{1,2000})[^\s<>\"]*"
 )
 _LINK: Final = re.compile(r"(?a)https?://[\w.-]+[\w./~:@%+,?=#-]*")
-_IMAGE: Final = re.compile(r"(?i)\[(?:cid|image|imagem|imagen): ?[^\][\n]{1,100}\]")  # a picture, in plain text
+_IMAGE: Final = re.compile(r"(?i)\[(?:cid: ?[^\][\s]{1,100}|(?:image|imagem|imagen): ?[^\][\n]{1,100}\.(?:png|jpe?g|gif|bmp|webp))\]")  # a picture, in plain text
 _BACKSLASHED: Final = re.compile(r"(?<!\S)[^\s\\]*+\\\S*+")  # a word with a backslash
 _PATH: Final = re.compile(r"[A-Za-z]:\\|^\\\\|\\[^nr\"/\\]")
 _LITERAL_BREAK: Final = re.compile(r"(?:\\r|\\n)+")
