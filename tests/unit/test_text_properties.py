@@ -1,5 +1,6 @@
 """Properties of text cleaning for any text: linear time, idempotent, never empty, one line in NFC."""
 
+import re
 import unicodedata
 
 import pytest
@@ -45,6 +46,11 @@ PIECES = [
     "\n> ", "p>", "-- ", "\n-- \n", "--\n", "\nAtt,\n", "\nAna Lima", "\nSent from my iPhone\n",
     "\n-----Original Message-----\n", "\n---- Forwarded message",
     "\nOn 2 Sep 2026 at 15:14, A wrote:\n", "\nFrom: a\nSent: b\nTo: c\nSubject: d\n", DISCLAIMER_EN,
+    "&amp;", "amp;", "lt;", "&#38;", "&nbsp", ";", "=C3=A3", "=C3=\n", "=3D", "C3", "A3", "\\n", "\\r\\n", "C:\\", "\\",
+    "[cid:", "a]", "[image: a.png]", "https://a.safelinks.protection.outlook.com/?url=", "https%3A%2F%2Fa.b", "&data=",
+    "\u200c", "\u200d", "\u0633", "\u0344", "\nA <a@b.example> wrote:\n", "\nSent from my Galaxy\n", "\nVirus-free. www.avg.com\n",
+    "\nDe: a <a@b.example>\nEnviada: 1/1/2026 10:00\nPara: b\nAssunto: c\n\n", "Re: ", "\nI need:\n", "\nOi,\n", "<section>",
+    "<div class=gmail_signature>", "<img alt=\U0001f600>", "\n_____\n",
     "Fwd: ", "x", "\u200b", "\u0301", "\u0338", "\x85", "\x00", "\n", "\r\n", " ", "\ud800", "\u212a",
 ]  # fmt: skip
 
@@ -76,7 +82,8 @@ def test_what_comes_out_is_one_line_of_nfc_without_controls(text: str) -> None:
     assert not {unicodedata.category(char) for char in out} & {"Cc", "Cs", "Zl", "Zp"}
     assert out == " ".join(out.split())
     assert unicodedata.is_normalized("NFC", out)
-    assert not set(out) & set("\u00ad\u200b\u200c\u200d\u2060\ufeff")
+    assert not set(out) & set("\u00ad\u200b\u2060\ufeff")
+    assert not re.search("[\u200c\u200d](?![\u0620-\u08ff\u0900-\u0dff])", out)
 
 
 SUBJECTS = st.one_of(

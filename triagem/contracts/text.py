@@ -8,10 +8,14 @@ from hashlib import sha256
 from itertools import groupby
 from typing import Final, NamedTuple
 
+from triagem.contracts.cleaning.automatic import is_automatic
 from triagem.contracts.cleaning.mail import Line, Part, label
-from triagem.contracts.cleaning.readable import BLOCK_QUOTE, MARKUP_QUOTE, SIGNATURE, readable, sealed, visible
+from triagem.contracts.cleaning.readable import BLOCK_QUOTE, MARKS, MARKUP_QUOTE, SIGNATURE, readable, sealed, visible
+
+__all__ = ["CLEANING_VERSION", "Part", "Segment", "clean", "digest", "is_automatic", "plain", "segments"]
 
 CLEANING_VERSION: Final = 2
+_PASSES: Final = 8
 
 
 class Segment(NamedTuple):
@@ -28,8 +32,18 @@ def clean(text: str) -> str:
     text of one line only encodings and white space are normalized, so that `clean(clean(x)) == clean(x)`. The result
     is empty only if `text` has no visible character.
     """
-    own = [line.text.lstrip(BLOCK_QUOTE + MARKUP_QUOTE + SIGNATURE) for line in _lines(readable(text)) if line.part is Part.OWN]
-    return sealed(" ".join(" ".join(own).split() or visible(text).split()))
+    decoded = readable(text)
+    if len(decoded.splitlines()) > 1:
+        decoded = " ".join(line.text.lstrip(MARKS) for line in _lines(decoded) if line.part is Part.OWN)
+    line = sealed(" ".join(decoded.split() or visible(text).split()))
+    for _ in range(
+        _PASSES if any(char in line for char in "&<=\\[") else 0
+    ):  # what was removed can leave an encoding
+        again = sealed(" ".join(readable(line).split())) or line
+        if again == line:
+            break
+        line = again
+    return line
 
 
 def segments(text: str) -> list[Segment]:

@@ -61,7 +61,9 @@ _PROGRAM: Final = re.compile(  # in a reply also the exact forms, with only a na
     rf"{_INTRODUCTION} {_WHEN}[^\n]{{8,60}}?, ?{_CAPITALIZED} ?{_WROTE}|{_CAPITALIZED} wrote on {_WHEN}[\d/.: APM-]{{8,40}}:"
     rf"|{_CAPITALIZED} {_ADDRESS} {_WROTE}|(?:Quoting|Citando) {_CAPITALIZED} {_ADDRESS}:|20[\d-]{{8}} [^\n<]{{4,60}}{_ADDRESS}:"
 )
-_PERSONAL: Final = re.compile(r"\b(?:I|my|me|you|your|eu|recebi|vocês?|seu|sua|mi|su)\b")  # the customer's own account
+_PERSONAL: Final = re.compile(
+    r"\b(?:I|my|me|you|your|eu|recebi|vocês?|seu|sua|mi|su)\b"
+)  # the customer's own account
 _ANY_LANGUAGE: Final = re.compile(rf"(?=.*{_ADDRESS})[^?]{{8,240}}{_END}")  # only above marked lines
 _SOMEBODY_WROTE: Final = re.compile(rf"(?i){_WROTE}$")
 _ORIGINAL: Final = re.compile(
@@ -105,7 +107,9 @@ _FOOTERS: Final = {
         r"mac|pro|max|plus|ultra|note|edge|[a-z]{0,2}\d{1,3}[a-z]{0,2}|vivo|claro|tim|oi|nos|meo|vodafone|movistar|orange|at&t|verizon|t-mobile|secure)\b"
         rf"|,){{0,8}})[.,!]?(?: ?{_LINK})?"
     ),
-    "outlook": re.compile(r"(?i)(?:get|obt(?:er|enha|én|ener|enga)(?: o)?|baix[ae]r?(?: o)?|descarg\w+) outlook (?:for|para) .{2,80}"),
+    "outlook": re.compile(
+        r"(?i)(?:get|obt(?:er|enha|én|ener|enga)(?: o)?|baix[ae]r?(?: o)?|descarg\w+) outlook (?:for|para) .{2,80}"
+    ),
     "environment": re.compile(
         r"(?i)\W*(?:(?:please |por favor,? )?(?:consider|think (?:of|about)) .{0,20}environment.{0,60}|think before (?:you )?print.{0,60}|"
         r"before (?:you )?print\w*.{0,60}environment.{0,40}|[^:?]{0,30}(?:pense|piense|piensa|pensa) [^:?]{0,60}(?:meio|medio|no|n[oa] nosso|seu) ?ambiente\b[^:?]{0,80}|"
@@ -164,7 +168,9 @@ _CLOSING: Final = re.compile(
     r"best wishes|sincerely|yours (?:truly|faithfully|sincerely)|(?:un )?(?:cordial )?saludos?(?: cordial(?:es)?)?|un abrazo|respetuosamente|"
     r"abçs?|abrs|bjs|sem mais|(?:best|cheers|warmly)(?=[,!]))(?:(?!\w)\s?[.,;:!-]{1,3}\s?(.*))?"
 )
-_THANKS: Final = re.compile(r"(?i)(?:muito |many |muchas )?(?:obrigad[oa]s?|thanks|thank you|gracias)(?: desde já| in advance)?\W{0,3}")
+_THANKS: Final = re.compile(
+    r"(?i)(?:muito |many |muchas )?(?:obrigad[oa]s?|thanks|thank you|gracias)(?: desde já| in advance)?\W{0,3}"
+)
 _DELIMITER: Final = re.compile(r"-- ?|[-_=*~]{3,}")
 _WORD: Final = r"(?<![\w@./-])[a-zà-ÿ]{4,}(?![\w@/-]|\.\w)"  # lower-case, and not an address
 _NAME: Final = re.compile(rf"(?!.*{_WORD})[^\d\s]+(?:\s[^\d\s]+){{0,4}}")
@@ -175,7 +181,9 @@ _REQUEST: Final = re.compile(  # words of requests and complaints, which a signa
     r"also|também|también|esqueci|forgot|boletos?|faturas?|invoices?|pedidos?|orders?|planos?|refund)\b"
 )
 _INFINITIVE: Final = re.compile(r"\w{2,}[aei]r \w")  # "Emitir Nota"; of names only the first line may begin so
-_CONTACT: Final = re.compile(r"(?i)\+?\(?\d[\d ().-]{6,}\d|@|www\.|https?:|\b(?:rua|r\.|av\.?|avenida|calle|street|st\.|road|cep|cnpj)\b.*\d")
+_CONTACT: Final = re.compile(
+    r"(?i)\+?\(?\d[\d ().-]{6,}\d|@|www\.|https?:|\b(?:rua|r\.|av\.?|avenida|calle|street|st\.|road|cep|cnpj)\b.*\d"
+)
 _ROLE: Final = re.compile(
     r"(?i)\b(?:gerent|analist|diret|direct|coorden|assist|supervis|depart|dept|setor|compras|financ|comerci|vendas|ventas|engenh|ingenier|"
     r"t[ée]cnic|consult|advog|abogad|s[óo]ci[oa]|propriet|manager|head|officer|engineer|sales|support|suporte|purchas|account|contab|"
@@ -195,7 +203,9 @@ _COURTESY: Final = _GREETING | frozenset(
 def label(subject: str, lines: Sequence[str]) -> list[Line]:
     """Label the lines of a mail's body. All are `OWN` if the rules would leave only courtesies."""
     body = _footers(lines)
-    spoken = subject if subject.endswith((".", "!", "?")) and not _PREFIXES.match(subject) else ""  # of a chat: no subject
+    spoken = (
+        subject if subject.endswith((".", "!", "?")) and not _PREFIXES.match(subject) else ""
+    )  # of a chat: no subject
     for attempt in (_without_quotes(subject, body), body):
         trimmed = _cut_tail(_cut_tail(_markup_signature(attempt), Part.DISCLAIMER), Part.SIGNATURE)
         if _says_something([Line(Part.OWN, spoken), *trimmed]):
@@ -208,7 +218,9 @@ def _without_rules(lines: Sequence[Line]) -> list[Line]:
     """Label lines of dashes, and a delimiter with nothing of the customer's below it."""
     last = max((at for at, line in enumerate(lines) if line.part is Part.OWN and line.text), default=-1)
     return [
-        Line(Part.FOOTER, line.text) if line.part is Part.OWN and (_DELIMITER if at == last else _RULE).fullmatch(line.text) else line
+        Line(Part.FOOTER, line.text)
+        if line.part is Part.OWN and (_DELIMITER if at == last else _RULE).fullmatch(line.text)
+        else line
         for at, line in enumerate(lines)
     ]
 
@@ -216,7 +228,11 @@ def _without_rules(lines: Sequence[Line]) -> list[Line]:
 def _markup_signature(lines: Sequence[Line]) -> list[Line]:
     """Label lines that markup says are a signature, unless one of them reads like a request."""
     marked = [line.text.lstrip(SIGNATURE) for line in lines if line.text.startswith(SIGNATURE)]
-    part = Part.OWN if any(len(text) > 120 or _REQUEST.search(text) or _FIRST_PERSON.search(text) for text in marked) else Part.SIGNATURE
+    part = (
+        Part.OWN
+        if any(len(text) > 120 or _REQUEST.search(text) or _FIRST_PERSON.search(text) for text in marked)
+        else Part.SIGNATURE
+    )
     return [Line(part, line.text.lstrip(SIGNATURE)) if line.text.startswith(SIGNATURE) else line for line in lines]
 
 
@@ -229,7 +245,9 @@ def _says_something(lines: Sequence[Line]) -> bool:
     words = re.findall(r"[^\W_]+", " ".join(_own(lines))[:400])
     lower = [word.lower() for word in words]
     if any(word in _GREETING for word in lower):
-        return len(words) > 15 or any(word not in _COURTESY and not words[at][0].isupper() for at, word in enumerate(lower))
+        return len(words) > 15 or any(
+            word not in _COURTESY and not words[at][0].isupper() for at, word in enumerate(lower)
+        )
     return bool(words) or any(text.strip(_MARKS + "-_=*~") for text in _own(lines))
 
 
@@ -239,6 +257,8 @@ def _first_half(above: str) -> bool:
 
 
 def _footers(lines: Sequence[str]) -> list[Line]:
+    if not _FOOTER_HINT.search("\n".join(lines)):
+        return [Line(Part.OWN, text) for text in lines]
     labelled, below_scan = list[Line](), False
     for at, text in enumerate(lines):
         below = lines[at + 1] if at + 1 < len(lines) else ""
@@ -274,7 +294,9 @@ def _without_quotes(subject: str, body: Sequence[Line]) -> list[Line]:
             above = next(filter(None, reversed(lines[at:end])), above)
             at = end
             continue
-        if not seen and (forward or _passes_on(labelled, [line.lstrip(_MARKS) for line in lines[at : min(end, at + 4)]])):
+        if not seen and (
+            forward or _passes_on(labelled, [line.lstrip(_MARKS) for line in lines[at : min(end, at + 4)]])
+        ):
             return labelled + [Line(line.part, line.text.lstrip(_MARKS)) for line in body[at:]]
         if opening:
             end = at + opening.length if opening.answered else len(lines)
@@ -305,7 +327,9 @@ def _is_quote(run: Sequence[str], above: str, *, reply: bool) -> bool:
     if any(line.startswith(MARKUP_QUOTE) for line in run) or _SOMEBODY_WROTE.search(above):
         return True
     inner = [line.lstrip(_MARKS) for line in run[:6]]
-    return (reply and not above and run[0].startswith(">")) or any(_opening(inner, at, "", reply=True) for at in range(len(inner)))
+    return (reply and not above and run[0].startswith(">")) or any(
+        _opening(inner, at, "", reply=True) for at in range(len(inner))
+    )
 
 
 def _opening(lines: Sequence[str], at: int, subject: str, *, reply: bool) -> _Opening | None:
@@ -357,12 +381,21 @@ def _header(lines: Sequence[str], at: int, subject: str, *, reply: bool) -> _Ope
         return None
     above, below = lines[max(0, at - 3) : at], lines[end : end + 1]
     around = [next(filter(None, reversed(above)), ""), *filter(None, lines[at : end + 3])]
-    form = any(map(_FORM_FIELD.match, around)) or _FORM.search(" ".join([subject[:300], *lines[max(0, at - 5) : at]])[:900])
+    form = any(map(_FORM_FIELD.match, around)) or _FORM.search(
+        " ".join([subject[:300], *lines[max(0, at - 5) : at]])[:900]
+    )
     if form or any(below):
         return None
     apart = not above or not above[-1] or bool(_RULE.fullmatch(above[-1]))
     when = fields.get("sent", "") + fields.get("date", "")
-    signs = [reply, apart, "sent" in fields, "@" in fields["sender"], bool(_TIME.search(when)), lines[at].startswith("*")]
+    signs = [
+        reply,
+        apart,
+        "sent" in fields,
+        "@" in fields["sender"],
+        bool(_TIME.search(when)),
+        lines[at].startswith("*"),
+    ]
     return _Opening(end - at) if sum(signs) + signs[-1] >= 4 else None
 
 
@@ -384,15 +417,23 @@ def _disclaimer_length(tail: Sequence[str]) -> int | None:
     if not _NOTICE.match(tail[0]) or sum(map(len, tail)) > 4000:
         return None
     text = "\n".join(tail)
-    paragraphs = [set(_LEGAL.findall(part.lower())) for part in re.split(r"\n{2,}", text.strip()) if len(part.split()) > 5]
+    paragraphs = [
+        set(_LEGAL.findall(part.lower())) for part in re.split(r"\n{2,}", text.strip()) if len(part.split()) > 5
+    ]
     forms = {form.lower() for form in _NOTICE_FORMS.findall(text.replace("\n", " "))}
-    certain = len(set().union(*paragraphs)) >= 3 and len(forms) >= 2 and all(paragraphs) and not _FIRST_PERSON.search(text)
+    certain = (
+        len(set().union(*paragraphs)) >= 3 and len(forms) >= 2 and all(paragraphs) and not _FIRST_PERSON.search(text)
+    )
     return 0 if certain else None
 
 
 def _signature_length(tail: Sequence[str]) -> int | None:
     """The number of lines to keep (a line of thanks) before the signature that `tail` is, else None."""
-    closing, thanks, delimiter = _CLOSING.fullmatch(tail[0]), _THANKS.fullmatch(tail[0]), bool(_DELIMITER.fullmatch(tail[0]))
+    closing, thanks, delimiter = (
+        _CLOSING.fullmatch(tail[0]),
+        _THANKS.fullmatch(tail[0]),
+        bool(_DELIMITER.fullmatch(tail[0])),
+    )
     names = [text for text in [(closing[1] or "") if closing else "", *tail[1:]] if text]
     if not names:
         return 0 if closing else None
@@ -404,7 +445,11 @@ def _signature_length(tail: Sequence[str]) -> int | None:
         return None
     last_contact = max(contacts, default=0)
     slogan = range(last_contact if delimiter else 0)
-    if any(not _in_signature(text) and not (at in slogan and len(text.split()) <= 6) for at, text in enumerate(names) if at):
+    if any(
+        not _in_signature(text) and not (at in slogan and len(text.split()) <= 6)
+        for at, text in enumerate(names)
+        if at
+    ):
         return None
     if len(names) > 6 and not contacts:
         return None
@@ -416,4 +461,8 @@ def _in_signature(text: str) -> bool:
     if len(text) > 120 or (_REQUEST.search(text) and not _CONTACT.search(text)):
         return False
     words = len(re.findall(_WORD, text))
-    return (words == 0 and not _INFINITIVE.match(text)) or (bool(_CONTACT.search(text)) and words <= 1) or (bool(_ROLE.search(text)) and words <= 3)
+    return (
+        (words == 0 and not _INFINITIVE.match(text))
+        or (bool(_CONTACT.search(text)) and words <= 1)
+        or (bool(_ROLE.search(text)) and words <= 3)
+    )

@@ -14,6 +14,7 @@ from urllib.parse import unquote
 MARKUP_QUOTE: Final = "\x00"  # begins a line that markup says is quoted, such as Gmail's; never in a message itself
 BLOCK_QUOTE: Final = "\x01"  # begins a line of a plain <blockquote>, which may be the customer's own
 SIGNATURE: Final = "\x02"  # begins a line that markup says is a signature
+MARKS: Final = MARKUP_QUOTE + BLOCK_QUOTE + SIGNATURE
 
 # Control characters, zero-width and direction marks, lone surrogates; not the white space of str.split().
 # Joiners stay between letters of scripts that are written with them, such as Persian and Hindi.
@@ -21,11 +22,13 @@ _JOINED: Final = "[\u0620-\u08ff\u0900-\u0dff]"
 _INVISIBLE_CHARS: Final = re.compile(
     "[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\xad\u034f\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f"
     "\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]+"
-    f"|(?<!{_JOINED})[\u200c\u200d]|[\u200c\u200d](?!{_JOINED})"
 )
+_IDLE_JOINERS: Final = re.compile(f"(?<!{_JOINED})[\u200c\u200d]|[\u200c\u200d](?!{_JOINED})")
 # normalize() sorts the marks of a letter in quadratic time. Unicode's Stream-Safe Text Format allows 30 (UAX #15).
 _MARK: Final = "[" + "".join(char for char in map(chr, range(0x300, 0x1E94B)) if combining(char)) + "]"
 _MANY_MARKS: Final = re.compile(f"({_MARK}{{30}}){_MARK}+")
+
+_BEYOND_LATIN: Final = re.compile("[^\x00-\u02ff]")
 
 _BLOCKS: Final = "blockquote|body|br|d[dlt]|div|h[1-6]|head|hr|html|li|ol|p|pre|t[dhr]|table|title|ul"
 _MORE_BLOCKS: Final = (
@@ -48,7 +51,9 @@ _HIDDEN: Final = (("<!--", "-->"), (rf"<{_SKIPPED}(?=[\s/>])", rf"</{_SKIPPED}\s
 _QUOTE_TAG: Final = re.compile(
     r"(?i)<(?:blockquote(?=[^>]*(?:type=[\"']?cite|\bcite=|\w_quote))|div\b[^>]*(?:gmail_(?:attr|quote)|(?:protonmail|tutanota)_quote|yahoo_quoted|divRplyFwdMsg))"
 )
-_SIGNATURE_TAG: Final = re.compile(r"(?i)<div\b[^>]*(?:(?:gmail|moz-|mobile-|id=[\"']?)_?signature|AppleMailSignature)")
+_SIGNATURE_TAG: Final = re.compile(
+    r"(?i)<div\b[^>]*(?:(?:gmail|moz-|mobile-|id=[\"']?)_?signature|AppleMailSignature)"
+)
 _QUOTED_TO_THE_END: Final = "divRplyFwdMsg"  # Outlook on the web: the quoted mail follows this element
 _BLOCKQUOTE: Final = re.compile(r"(?i)<blockquote\b(?![^>]*border: ?none(?!; ?border))")  # without: an indent
 _EMOJI: Final = re.compile(r"(?i)<img\s[^>]*?\balt=[\"']?([^\s\x00-\x7f]{1,8})[\"'\s/>]")  # a picture of a character
@@ -61,7 +66,9 @@ _SAFE_LINK: Final = re.compile(
     r"(?i)https?://[\w.-]{1,40}\.safelinks\.protection\.outlook\.com/[^\s<>\"?]{0,20}\?url=([^\s<>\"&]{1,2000})[^\s<>\"]*"
 )
 _LINK: Final = re.compile(r"(?a)https?://[\w.-]+[\w./~:@%+,?=#-]*")
-_IMAGE: Final = re.compile(r"(?i)\[(?:cid: ?[^\][\s]{1,100}|(?:image|imagem|imagen): ?[^\][\n]{1,100}\.(?:png|jpe?g|gif|bmp|webp))\]")  # a picture, in plain text
+_IMAGE: Final = re.compile(
+    r"(?i)\[(?:cid: ?[^\][\s]{1,100}|(?:image|imagem|imagen): ?[^\][\n]{1,100}\.(?:png|jpe?g|gif|bmp|webp))\]"
+)  # a picture, in plain text
 _BACKSLASHED: Final = re.compile(r"(?<!\S)[^\s\\]*+\\\S*+")  # a word with a backslash
 _PATH: Final = re.compile(r"[A-Za-z]:\\|^\\\\|\\[^nr\"/\\]")
 _LITERAL_BREAK: Final = re.compile(r"(?:\\r|\\n)+")
@@ -70,12 +77,16 @@ _CERTAIN_BREAK: Final = re.compile(r"\\r\\n|\\n\\n|(?:^|(?<=[.,;:!?)]))\\n|\\n(?
 
 def visible(text: str) -> str:
     """`text` without invisible characters, in Unicode NFC."""
-    text = _INVISIBLE_CHARS.sub("", text)
-    try:
-        text.encode("latin-1")  # is NFC; the quickest check
-    except UnicodeEncodeError:
-        text = _MANY_MARKS.sub(r"\1", normalize("NFC", _MANY_MARKS.sub(r"\1", text)))
-    return text
+    if not text.replace("\n", "").isprintable():  # the quickest check; true of all but \u034f
+        text = _INVISIBLE_CHARS.sub("", text)
+    if text.isascii() or not _BEYOND_LATIN.search(text):
+        return text  # is NFC
+    text = text.replace("\u034f", "")
+    if "\u200c" in text or "\u200d" in text:
+        text = _IDLE_JOINERS.sub("", text)
+    if _MANY_MARKS.search(text):
+        text = _MANY_MARKS.sub(r"\1", text)
+    return _MANY_MARKS.sub(r"\1", normalize("NFC", text))
 
 
 def readable(text: str) -> str:
@@ -83,14 +94,14 @@ def readable(text: str) -> str:
     text = visible(text)
     if "=" in text and _QUOTED_PRINTABLE.search(text):
         text = visible(_ENCODED.sub(_bytes, re.sub(r"=\r?\n", "", text)))
-    if "safelinks" in text:
-        text = _SAFE_LINK.sub(_original, text)
     if "&" in text and _ESCAPED_HTML.match(text.partition("\n")[2] or text):
         text = visible(_unescaped(text))
     if "<" in text and (tag := _HTML.search(text)):
         text = _plain(text, tag.start())
     elif "&" in text:
         text = visible(_unescaped(text))
+    if "safelinks" in text:
+        text = _SAFE_LINK.sub(_original, text)
     if "\\" in text and any(map(_certainly_breaks, _BACKSLASHED.findall(text))):
         text = _BACKSLASHED.sub(_broken, text)
     if "[" in text and (without := _IMAGE.sub(" ", text)).strip():
@@ -127,7 +138,7 @@ def _bytes(encoded: re.Match[str]) -> str:
 def _original(link: re.Match[str]) -> str:
     """The address that a safe-link leads to."""
     address = _LINK.match(unquote(link[1]))
-    return address[0] if address and "safelinks" not in address[0] else link[1]
+    return address[0] if address else link[0]
 
 
 def _certainly_breaks(word: str) -> bool:
@@ -144,7 +155,7 @@ def _plain(text: str, first_tag: int) -> str:
     if first_tag < len(subject) or subject.lstrip().startswith("<"):
         subject, body = "", text
     plain = f"{visible(_unescaped(subject))}\n{_from_html(body)}"
-    return plain if plain.strip(" \r\n\t" + MARKUP_QUOTE + BLOCK_QUOTE + SIGNATURE) else text
+    return plain if plain.strip(" \r\n\t" + MARKS) else text
 
 
 def _from_html(html: str) -> str:

@@ -11,7 +11,7 @@ from fastapi.responses import Response
 
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.result import TicketDetail
-from triagem.contracts.text import plain
+from triagem.contracts.text import Part, segments
 from triagem.contracts.ticket import Identity, identify
 from triagem.db.auth import Scope
 from triagem.db.reviews import ReviewRejected, record_review
@@ -64,9 +64,10 @@ def _ticket_page(
     if stored is None or digest is None:
         raise ProblemError(HTTPStatus.NOT_FOUND, "")
     detail = TicketDetail.model_validate({**stored.ticket, "history": stored.history, "reviews": stored.reviews})
+    parts = segments(detail.text or "")
     return render_page(
-        request, "ticket.html", visitor, flash=flash, ticket=detail, text=plain(detail.text or ""),
-        digest=digest.hex(), labels=known_labels(services),
+        request, "ticket.html", visitor, flash=flash, ticket=detail, segments=parts,
+        text="\n".join(part.text for part in parts), own=Part.OWN, digest=digest.hex(), labels=known_labels(services),
     )  # fmt: skip
 
 

@@ -1,0 +1,54 @@
+"""Cleaning, case by case: mails and chats with the text that a person would keep.
+
+`cleaning_own.jsonl` was written before the rules, `cleaning_reported.jsonl` after public reports about other cleaners.
+"""
+
+import json
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from triagem.contracts.text import Part, clean, is_automatic, segments
+
+DATA = Path(__file__).parent / "data"
+NOISE_STAYS = {"t030", "t0916"}  # a signature above the text; an unmarked quote below a marked help desk line
+
+
+def rows(name: str) -> list[dict[str, str]]:
+    return [json.loads(line) for line in (DATA / name).read_text(encoding="utf-8").splitlines()]
+
+
+def words(text: str) -> Counter[str]:
+    return Counter(re.findall(r"\w+", text.lower()))
+
+
+CASES = [
+    pytest.param(row["input"], row["expected"], row.get("id", "") in NOISE_STAYS, id=f"{row['kind']}, {number}")
+    for name in ("cleaning_own.jsonl", "cleaning_reported.jsonl")
+    for number, row in enumerate(rows(name))
+]
+
+
+@pytest.mark.parametrize(("text", "expected", "noise_stays"), CASES)
+def test_a_message_keeps_the_customers_words_and_nothing_else(text: str, expected: str, *, noise_stays: bool) -> None:
+    if noise_stays:
+        assert not words(expected) - words(clean(text))
+    else:
+        assert clean(text) == expected
+
+
+@pytest.mark.parametrize(("text", "expected", "noise_stays"), CASES)
+def test_the_segments_show_everything_and_mark_what_the_model_reads(
+    text: str, expected: str, *, noise_stays: bool
+) -> None:
+    parts = segments(text)
+    own = " ".join(part.text for part in parts if part.part is Part.OWN)
+    assert not words(expected) - words(own)
+    assert noise_stays or words(own) == words(clean(text))
+
+
+@pytest.mark.parametrize("row", rows("automatic_own.jsonl"), ids=lambda row: row["input"].partition("\n")[0])
+def test_an_automatic_message_is_told_from_a_message_about_one(row: dict[str, str]) -> None:
+    assert is_automatic(row["input"]) == row["automatic"]
