@@ -1,6 +1,6 @@
 """Cleaning, case by case: mails and chats with the text that a person would keep.
 
-`cleaning_own.jsonl` was written before the rules, `cleaning_reported.jsonl` after public reports about other cleaners.
+`cleaning_own.jsonl` was written before the rules; `cleaning_reported.jsonl` follows public reports about cleaners.
 """
 
 import json
@@ -50,5 +50,25 @@ def test_the_segments_show_everything_and_mark_what_the_model_reads(
 
 
 @pytest.mark.parametrize("row", rows("automatic_own.jsonl"), ids=lambda row: row["input"].partition("\n")[0])
-def test_an_automatic_message_is_told_from_a_message_about_one(row: dict[str, str]) -> None:
-    assert is_automatic(row["input"]) == row["automatic"]
+def test_an_automatic_message_is_told_apart_from_a_message_about_one(row: dict[str, str]) -> None:
+    assert is_automatic(row["input"]) is bool(row["automatic"])
+
+
+def test_joiners_stay_between_letters_that_are_written_with_them() -> None:
+    assert (
+        clean("\u0646\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645 a\u200cb\u200c")
+        == "\u0646\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645 ab"
+    )
+
+
+def test_a_letter_keeps_at_most_thirty_marks() -> None:
+    assert len(clean("x" + "\u0301\u0323" * 100)) == 31
+
+
+def test_a_path_with_backslashes_is_not_broken_into_lines() -> None:
+    assert clean(r"C:\novo\relatorio.txt e \\srv\novo.\n somem") == r"C:\novo\relatorio.txt e \\srv\novo.\n somem"
+
+
+def test_a_cut_that_would_leave_a_greeting_is_rejected() -> None:
+    text = "Re: x\nBom dia,\n\nOn Mon, 3 Mar 2025 at 10:02, A <a@b.example> wrote:\nQual plano? O anual.\n\nObrigado"
+    assert "O anual." in clean(text)

@@ -24,7 +24,12 @@ HOSTILE = [
     ("fwd:" + "\n a" * 15, "\nb:\n> a"), ("x\n", "From: a\nSent: b\n"), ("x\nFrom: ", "a\n"), ("x\n", "--"),
     ("x\n", "-- \n"), ("x\n", "Att,\nA\n"), ("x\n", "Att, "), ("x\nAtt, ", "aaaa"),
     ("x\n", "This email is confidential\n"), ("x\n", "sent from my phone "), ("x\n", "\n"),
-    ("x\n", "\r"),
+    ("x\n", "\r"), ("a", "\u0301\u0323"), ("", "&amp;"), ("&", "amp;"), ("=C3=A3", "=\n"), ("", "a\\"),
+    ("x\n.", "\\n"), ("x\n", "https://a.safelinks.protection.outlook.com/?url="), ("", "[cid:a"), ("Re: x\n", "> a\n"),
+    ("x\n", "I need:\n> a\n"), ("Re: x\n", "De: a\n@\n"), ("x\n", "From: a@b.c\nSent: 1 10:00\nTo: b\nSubject: c\n"),
+    ("Re: x\n\n", "On 1/1/2026 1:10, A\n"), ("x\n", "a@b <a@b.c>:\n> x\n"), ("re: ", "re: "), ("re", " "),
+    ("&lt;a", "&lt;/"), ("<p>", "<img alt="), ("x\n", "Sent from my Galaxy Galaxy\n"), ("", "\u200c\u0633"),
+    ("x\n", "Att,\nAna\n(11) 5555-0000\n"), ("x\n", "Em 2026 1:10 " + "Aa " * 60 + "\n"),
 ]  # fmt: skip
 
 
@@ -46,11 +51,11 @@ PIECES = [
     "\n> ", "p>", "-- ", "\n-- \n", "--\n", "\nAtt,\n", "\nAna Lima", "\nSent from my iPhone\n",
     "\n-----Original Message-----\n", "\n---- Forwarded message",
     "\nOn 2 Sep 2026 at 15:14, A wrote:\n", "\nFrom: a\nSent: b\nTo: c\nSubject: d\n", DISCLAIMER_EN,
-    "&amp;", "amp;", "lt;", "&#38;", "&nbsp", ";", "=C3=A3", "=C3=\n", "=3D", "C3", "A3", "\\n", "\\r\\n", "C:\\", "\\",
-    "[cid:", "a]", "[image: a.png]", "https://a.safelinks.protection.outlook.com/?url=", "https%3A%2F%2Fa.b", "&data=",
-    "\u200c", "\u200d", "\u0633", "\u0344", "\nA <a@b.example> wrote:\n", "\nSent from my Galaxy\n", "\nVirus-free. www.avg.com\n",
-    "\nDe: a <a@b.example>\nEnviada: 1/1/2026 10:00\nPara: b\nAssunto: c\n\n", "Re: ", "\nI need:\n", "\nOi,\n", "<section>",
-    "<div class=gmail_signature>", "<img alt=\U0001f600>", "\n_____\n",
+    "&amp;", "amp;", "lt;", "&#38;", "&nbsp", ";", "=C3=A3", "=C3=\n", "=3D", "C3", "A3", "\\n", "\\r\\n", "C:\\",
+    "\\", "[cid:", "a]", "[image: a.png]", "https://a.safelinks.protection.outlook.com/?url=", "https%3A%2F%2Fa.b",
+    "&data=", "\u200c", "\u200d", "\u0633", "\u0344", "\nA <a@b.example> wrote:\n", "\nSent from my Galaxy\n",
+    "\nVirus-free. www.avg.com\n", "\nDe: a <a@b.example>\nEnviada: 1/1/2026 10:00\nPara: b\nAssunto: c\n\n", "Re: ",
+    "\nI need:\n", "\nOi,\n", "<section>", "<div class=gmail_signature>", "<img alt=\U0001f600>", "\n_____\n",
     "Fwd: ", "x", "\u200b", "\u0301", "\u0338", "\x85", "\x00", "\n", "\r\n", " ", "\ud800", "\u212a",
 ]  # fmt: skip
 

@@ -1,21 +1,33 @@
 """Clean a message: strip HTML, quoted replies, disclaimers and signatures. Pure, versioned, linear in length.
 
 Removing too much loses a customer's words; removing too little costs tokens. So a line is removed only on evidence
-that it is not the customer's own text. Words are never changed and personal data is not masked.
+that it is not the customer's own text (decision 14). Words are never changed and personal data is not masked.
 """
 
+import re
+from collections.abc import Sequence
 from hashlib import sha256
 from itertools import groupby
 from typing import Final, NamedTuple
 
+from triagem.contracts.cleaning.additions import (
+    Line,
+    Part,
+    label_footers,
+    label_markup_signature,
+    label_rules,
+    label_tail,
+    own_text,
+)
 from triagem.contracts.cleaning.automatic import is_automatic
-from triagem.contracts.cleaning.mail import Line, Part, label
+from triagem.contracts.cleaning.patterns import COURTESIES, GREETINGS, PREFIXES
+from triagem.contracts.cleaning.quotes import label_quotes
 from triagem.contracts.cleaning.readable import BLOCK_QUOTE, MARKS, MARKUP_QUOTE, SIGNATURE, readable, sealed, visible
 
 __all__ = ["CLEANING_VERSION", "Part", "Segment", "clean", "digest", "is_automatic", "plain", "segments"]
 
 CLEANING_VERSION: Final = 2
-_PASSES: Final = 8
+_PASSES: Final = 8  # removed tags and lines may leave an encoding, which may hide another
 
 
 class Segment(NamedTuple):
@@ -34,11 +46,9 @@ def clean(text: str) -> str:
     """
     decoded = readable(text)
     if len(decoded.splitlines()) > 1:
-        decoded = " ".join(line.text.lstrip(MARKS) for line in _lines(decoded) if line.part is Part.OWN)
+        decoded = " ".join(line.lstrip(MARKS) for line in own_text(_labelled(decoded)))
     line = sealed(" ".join(decoded.split() or visible(text).split()))
-    for _ in range(
-        _PASSES if any(char in line for char in "&<=\\[") else 0
-    ):  # what was removed can leave an encoding
+    for _ in range(_PASSES if any(char in line for char in "&<=\\[") else 0):
         again = sealed(" ".join(readable(line).split())) or line
         if again == line:
             break
@@ -50,7 +60,7 @@ def segments(text: str) -> list[Segment]:
     """`text` as a person reads it, with the origin of each line: `clean` keeps those of `Part.OWN`."""
     return [
         Segment(part, "\n".join(_for_display(line.text) for line in lines))
-        for part, lines in groupby(_lines(readable(text)), key=lambda line: line.part)
+        for part, lines in groupby(_labelled(readable(text)), key=lambda line: line.part)
     ]
 
 
@@ -64,13 +74,26 @@ def digest(clean_text: str) -> bytes:
     return sha256(clean_text.encode()).digest()
 
 
-def _lines(text: str) -> list[Line]:
-    """The subject and the labelled lines of the body."""
-    subject, *body = text.rstrip().splitlines() or [""]
-    if not body:
-        return [Line(Part.OWN, subject)]
-    body = ["-- " if line[:2] == "--" and line[2:].isspace() else line.strip() for line in body]
-    return [Line(Part.OWN, subject), *label(subject, body)]
+def _labelled(text: str) -> list[Line]:
+    """The lines of a readable text. The first is the subject; all are `OWN` if only courtesies would be left."""
+    subject, *rest = text.rstrip().splitlines() or [""]
+    stripped = ["-- " if line[:2] == "--" and line[2:].isspace() else line.strip() for line in rest]
+    body = label_footers(stripped)
+    first = Line(Part.OWN, subject)
+    is_sentence = subject.endswith((".", "!", "?")) and not PREFIXES.match(subject)  # of a chat, which has no subject
+    for attempt in (label_quotes(subject, body), body):
+        labelled = label_tail(label_markup_signature(attempt))
+        if _says_something([first, *labelled] if is_sentence else labelled):
+            return [first, *label_rules(labelled)]
+    return [first, *(body if subject.strip() or any(own_text(body)) else [Line(Part.OWN, line) for line in stripped])]
+
+
+def _says_something(lines: Sequence[Line]) -> bool:
+    """Whether the own lines are more than a greeting and a closing. Thanks alone are an answer."""
+    words = re.findall(r"[^\W_]+", " ".join(own_text(lines))[:400])
+    if any(word.lower() in GREETINGS for word in words):
+        return len(words) > 15 or any(word.lower() not in COURTESIES and word[0].islower() for word in words)
+    return bool(words) or any(line.strip(MARKS + "> -_=*~") for line in own_text(lines))
 
 
 def _for_display(line: str) -> str:

@@ -1,1 +1,1 @@
-"""Rules that separate a customer's own words from what mail programs add. `triagem.contracts.text` is the interface."""
+"""Rules that separate a customer's words from what mail programs add; the interface is `triagem.contracts.text`."""

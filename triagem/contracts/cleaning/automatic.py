@@ -1,7 +1,7 @@
-"""Recognizes automatic messages: out-of-office replies, delivery failures and read receipts in English, Portuguese, Spanish.
+"""Recognizes automatic messages in pt, en and es: out-of-office replies, delivery failures and read receipts.
 
 They are not a customer's request. A message about them ("how do I set up an out-of-office reply?") is one, so the
-evidence is the prefix that a program writes before the subject, or two different cues at the beginning of the body.
+evidence is the prefix that a program writes before the subject, or two different cues at the start of the body.
 """
 
 import re
@@ -32,36 +32,47 @@ _HINTS: Final = (
 # The whole subject, or a prefix with a colon. None of these is written by a person who asks about such a message.
 _CERTAIN_SUBJECT: Final = re.compile(
     r"(?i)(?:\[[^\][]{1,40}\]\s*)?(?:"
-    r"(?:automatic reply|auto(?:matic)?[- ]?(?:reply|response)|out of (?:the )?office(?: auto-?reply)?|resposta autom[áa]tica|"
-    r"aus[êe]ncia tempor[áa]ria|fora do escrit[óo]rio|respuesta autom[áa]tica|fuera de (?:la )?oficina|undeliverable|undelivered|"
-    r"n[ãa]o (?:foi|é) poss[íi]vel entregar|n[ãa]o entregue|no se puede entregar|no se pudo entregar|no entregado) ?: [^?]*$|"
-    r"(?:undelivered mail returned to sender|mail delivery (?:failed|failure|subsystem)|delivery status notification|returned mail|"
-    r"failure notice|falha na entrega da mensagem|notifica[çc][ãa]o de status de entrega|notificaci[óo]n de estado de entrega)"
+    r"(?:automatic reply|auto(?:matic)?[- ]?(?:reply|response)|out of (?:the )?office(?: auto-?reply)?|"
+    r"resposta autom[áa]tica|"
+    r"aus[êe]ncia tempor[áa]ria|fora do escrit[óo]rio|respuesta autom[áa]tica|fuera de (?:la )?oficina|"
+    r"undeliverable|undelivered|"
+    r"n[ãa]o (?:foi|é) poss[íi]vel entregar|n[ãa]o entregue|no se puede entregar|no se pudo entregar|"
+    r"no entregado) ?: [^?]*$|"
+    r"(?:undelivered mail returned to sender|mail delivery (?:failed|failure|subsystem)|"
+    r"delivery status notification|returned mail|"
+    r"failure notice|falha na entrega da mensagem|notifica[çc][ãa]o de status de entrega|"
+    r"notificaci[óo]n de estado de entrega)"
     r"(?: ?\([\w ]+\)| ?: ?[^?]*)?$)"
 )
 # "Read: the contract" may be a person's subject, so the body must say the same.
 _RECEIPT_SUBJECT: Final = re.compile(r"(?i)(?:not read|read|n[ãa]o lida|lida|no le[íi]do|le[íi]do) ?: ")
 _RECEIPT: Final = re.compile(
-    r"(?i)\b(?:your message|sua mensagem|(?:su|el) mensaje)\b.{0,300}\b(?:was (?:read|deleted)|foi (?:lida|exclu[íi]da)|fue le[íi]do)\b"
+    r"(?i)\b(?:your message|sua mensagem|(?:su|el) mensaje)\b.{0,300}\b(?:was (?:read|deleted)|foi (?:lida|"
+    r"exclu[íi]da)|fue le[íi]do)\b"
 )
 _CUES: Final = (
     re.compile(  # says itself that it is automatic
-        r"(?i)\b(?:this is an automat\w+|automat(?:ed|ic) (?:reply|response|message)|est[ae] [ée]s? uma? (?:resposta|respuesta|mensagem|mensaje) "
+        r"(?i)\b(?:this is an automat\w+|automat(?:ed|ic) (?:reply|response|message)|"
+        r"est[ae] [ée]s? uma? (?:resposta|respuesta|mensagem|mensaje) "
         r"autom|e-?mail autom[áa]tico|do not reply to this|n[ãa]o responda (?:a )?est[ae])"
     ),
     re.compile(  # absence
-        r"(?i)\b(?:(?:i am|i'm|i will be) (?:currently )?(?:out of (?:the )?office|on (?:annual |parental )?leave|on vacation)|"
-        r"(?:estou|estarei|encontro-me) (?:ausente|de f[ée]rias|de licença|fora do escrit[óo]rio)|estoy (?:ausente|de vacaciones|fuera de la oficina))"
+        r"(?i)\b(?:(?:i am|i'm|i will be) (?:currently )?(?:out of (?:the )?office|on (?:annual |parental )?leave|"
+        r"on vacation)|"
+        r"(?:estou|estarei|encontro-me) (?:ausente|de f[ée]rias|de licença|fora do escrit[óo]rio)|estoy (?:ausente|"
+        r"de vacaciones|fuera de la oficina))"
     ),
     re.compile(
         r"(?i)\b(?:will (?:return|be back)|retorn(?:o|arei)|regresso|volto|regresar[ée]|volver[ée])\b.{0,20}\d"
     ),  # return
     re.compile(  # what to do meanwhile
-        r"(?i)\b(?:limited access to|acesso limitado a|acceso limitado a|(?:urgent|urgente|urg[êe]ncia)\W.{0,40}\b(?:contact|contate|contacte|procure|"
+        r"(?i)\b(?:limited access to|acesso limitado a|acceso limitado a|(?:urgent|urgente|"
+        r"urg[êe]ncia)\W.{0,40}\b(?:contact|contate|contacte|procure|"
         r"fale com|contactar|escriba))"
     ),
     re.compile(  # delivery failure
-        r"(?i)\b(?:(?:message|mail) (?:was not|wasn't|could not be|couldn't be) delivered|delivery has failed to|address not found|"
+        r"(?i)\b(?:(?:message|mail) (?:was not|wasn't|could not be|couldn't be) delivered|delivery has failed to|"
+        r"address not found|"
         r"mensagem n[ãa]o p[ôo]de ser entregue|endereço n[ãa]o encontrado|no se pudo entregar el mensaje)"
     ),
     re.compile(r"(?i)\b(?:mailer-daemon|postmaster@|final-recipient:|diagnostic-code:|smtp; ?5\d\d|550 5\.\d\.\d)"),
@@ -70,10 +81,10 @@ _CUES: Final = (
 
 def is_automatic(text: str) -> bool:
     """Whether `text` (subject, newline, body) was written by a program that answers or reports mail."""
-    beginning = text.lstrip()[: 2 * _HEAD].lower()
-    if not any(hint in beginning for hint in _HINTS):
+    start = text.lstrip()[: 2 * _HEAD].lower()
+    if not any(hint in start for hint in _HINTS):
         return False
-    subject, _, body = readable(beginning).partition("\n")
+    subject, _, body = readable(start).partition("\n")
     head = " ".join(body[:_HEAD].split())
     if _CERTAIN_SUBJECT.match(subject):
         return True

@@ -1,7 +1,6 @@
 """Makes a message readable: decodes remains of mail encodings and converts HTML to lines of plain text.
 
 Bounded regular expressions instead of html.parser: its time is quadratic, and patch releases of Python change it.
-Every decoding is stable: its result has nothing left that a second pass would decode, except where `sealed` breaks it.
 """
 
 import re
@@ -49,7 +48,8 @@ _TAG: Final = re.compile(
 _SKIPPED: Final = "(?i:head|script|style|title)"
 _HIDDEN: Final = (("<!--", "-->"), (rf"<{_SKIPPED}(?=[\s/>])", rf"</{_SKIPPED}\s*>"))  # opening, closing
 _QUOTE_TAG: Final = re.compile(
-    r"(?i)<(?:blockquote(?=[^>]*(?:type=[\"']?cite|\bcite=|\w_quote))|div\b[^>]*(?:gmail_(?:attr|quote)|(?:protonmail|tutanota)_quote|yahoo_quoted|divRplyFwdMsg))"
+    r"(?i)<(?:blockquote(?=[^>]*(?:type=[\"']?cite|\bcite=|\w_quote))"
+    r"|div\b[^>]*(?:gmail_(?:attr|quote)|(?:protonmail|tutanota)_quote|yahoo_quoted|divRplyFwdMsg))"
 )
 _SIGNATURE_TAG: Final = re.compile(
     r"(?i)<div\b[^>]*(?:(?:gmail|moz-|mobile-|id=[\"']?)_?signature|AppleMailSignature)"
@@ -63,7 +63,8 @@ _ENTITY: Final = re.compile(r"(?i)&(?:amp;|#0*38;|#x26;)*(#\d{1,7}|#x[\da-f]{1,6
 _QUOTED_PRINTABLE: Final = re.compile(r"=[C-F][\dA-F]=[89AB][\dA-F]")  # two bytes of UTF-8 and more
 _ENCODED: Final = re.compile(r"((?:=[89A-F][\dA-F])+)|=20|=3D(?![\dA-F]{2})")
 _SAFE_LINK: Final = re.compile(
-    r"(?i)https?://[\w.-]{1,40}\.safelinks\.protection\.outlook\.com/[^\s<>\"?]{0,20}\?url=([^\s<>\"&]{1,2000})[^\s<>\"]*"
+    r"(?i)https?://[\w.-]{1,40}\.safelinks\.protection\.outlook\.com/[^\s<>\"?]{0,20}"
+    r"\?url=([^\s<>\"&]{1,2000})[^\s<>\"]*"
 )
 _LINK: Final = re.compile(r"(?a)https?://[\w.-]+[\w./~:@%+,?=#-]*")
 _IMAGE: Final = re.compile(

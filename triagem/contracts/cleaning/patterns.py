@@ -1,0 +1,246 @@
+"""Regular expressions for what mail programs, gateways and help desks write, in pt-BR, pt-PT, en and es.
+
+Each is bounded, so that a hostile line costs no more than a long one. Names say what a match proves.
+"""
+
+import re
+from typing import Final
+
+
+def _any(*alternatives: str) -> str:
+    return f"(?:{'|'.join(alternatives)})"
+
+
+def _words(*lines: str) -> frozenset[str]:
+    return frozenset(" ".join(lines).split())
+
+
+# ---- Subject: prefixes of replies and forwarded mail, with tags of gateways and ticket systems between them
+PREFIXES: Final = re.compile(r"(?i)(?:\s*(?:\[[^\][]{1,60}\]|(?:res?|aw|fwd?|enc|rv)(?:[\[(]\d{1,3}[\])])?\.? ?:))+")
+REPLY: Final = re.compile(r"(?i)\b(?:res?|aw)\b[^:]{0,6}:")
+FORWARD: Final = re.compile(r"(?i)\b(?:fwd?|enc|rv)\b[^:]{0,6}:")
+
+# ---- Own words that say that the text below belongs to the message
+POINTS_BELOW: Final = re.compile(
+    r"(?i)\b(?:(?:abaixo|abajo|below)(?! (?:d[eo]|the|zero|\d))|(?:re)?encaminh\w+|reenv[ií]\w+|repass\w+|"
+    r"forward(?:ed|ing)?)\b"
+)
+
+# ---- Attribution lines: an introduction, a date, a time and "wrote", in the forms of mail programs
+_END: Final = r" ?(?:[:\uff1a]|-{3,})"
+_WROTE: Final = rf"\b(?:wrote|escreveu|escribió|schrieb|a écrit|ha scritto){_END}"
+_DATE: Final = r"(?=[^\n]{0,80}(?:\d{1,4}[/.-]\d{1,2}|\b20\d\d\b))"
+_WHEN: Final = rf"{_DATE}(?=[^\n]{{0,80}}\d[:h]\d\d)"
+_ADDRESS: Final = r"[<(\[] ?(?:mailto:)?[^\s<>()]{1,99}@[^\s<>()]{1,99} ?[>)\]]"
+_BY_ADDRESS: Final = rf"{_ADDRESS}[>)\]]{{0,2}} ?"  # people do not write brackets around an address
+_NAMES: Final = r"\"?[A-ZÀ-Ý][\wÀ-ÿ.&!-]*(?: (?:d[aeo]s? |via )?[A-ZÀ-Ý][\wÀ-ÿ.&!-]*){0,4}\"?"
+_ON: Final = r"(?:-{3,} ?)?(?i:on|em|no dia|el|a|às|le|am|il giorno|ativado)"
+ATTRIBUTION: Final = re.compile(
+    _any(
+        rf"{_ON} {_WHEN}[^?]{{8,240}}?(?i:{_WROTE})",
+        rf"{_ON} (?=[^\n]{{0,80}}\b20\d\d\b)[^?]{{8,200}}?{_BY_ADDRESS}(?i:{_WROTE})",  # without a time
+        rf"[^\n<]{{1,99}}{_ADDRESS} escreveu {_WHEN}[^\n?]{{8,80}}:",
+        rf"Am {_WHEN}[^?]{{8,80}} schrieb [^?]{{0,80}}?{_BY_ADDRESS}:",
+        rf"In a message dated {_WHEN}[^?]{{8,160}} writes:",
+    )
+)
+ONLY_PROGRAMS_WRITE: Final = re.compile(rf"{_BY_ADDRESS}(?i:escreveu|:|{_WROTE})|In a message dated ")
+EXACT_ATTRIBUTION: Final = re.compile(  # without an address, or without a date
+    _any(
+        rf"{_ON} {_WHEN}[^\n]{{8,60}}?, ?{_NAMES} ?{_WROTE}",
+        rf"{_NAMES} wrote on {_WHEN}[\d/.: APM-]{{8,40}}:",
+        rf"{_NAMES} {_ADDRESS} {_WROTE}",
+        rf"(?:Quoting|Citando) {_NAMES} {_ADDRESS}:",
+        rf"20[\d-]{{8}} [^\n<]{{4,60}}{_ADDRESS}:",
+    )
+)
+ADDRESS_AND_COLON: Final = re.compile(rf"(?=.*{_ADDRESS})[^?]{{8,240}}{_END}")
+SOMEBODY_WROTE: Final = re.compile(rf"(?i){_WROTE}$")
+OWN_ACCOUNT: Final = re.compile(r"\b(?:I|my|me|you|your|eu|recebi|vocês?|seu|sua|mi|su)\b")
+
+# ---- Lines above a quoted or forwarded mail
+ORIGINAL: Final = re.compile(
+    r"(?i)[*\s]*(-{2,})? ?(?:original message|mensagem original|mensaje original|message d'origine|"
+    r"messaggio originale)"
+    r" ?-*[*\s]*"
+)
+ABOVE_THIS_LINE: Final = re.compile(  # help desks: "Please type your reply above this line"
+    r"(?i)(?=\W*(?:please |por favor,? )?\w+)[^\n]{0,40}\b(?:type|reply|respond\w*|respost\w+|digite|escrib\w+)\b"
+    r"[^\n]{0,30}\b(?:above|acima|encima)\b[^\n]{0,20}\b(?:line|linha|línea)\b\W{0,12}"
+)
+FORWARD_MARKER: Final = re.compile(
+    r"(?i)-{2,} ?(?:forwarded|mensagem (?:re)?encaminhada|mensaje reenviado)\b"
+    r"|(?:begin forwarded message|início da mensagem (?:re)?encaminhada|inicio del mensaje reenviado) ?:$"
+)
+
+# ---- Header blocks, and forms that resemble them
+HEADER: Final = re.compile(
+    r"(?i)\*?(?:(?P<sender>from|de|von|da)|(?P<sent>sent(?: on)?|enviad[oa]s?(?: em| el)?|envoyé|gesendet|inviato)"
+    r"|(?P<date>date|data|fecha|datum)|(?P<to>to|para|à|an|a)|(?P<subject>subject|assunto|asunto|objet|betreff|"
+    r"oggetto)"
+    r"|b?cco?|anexos?|attachments?|import[aâ]nci?[ae]|reply-to|responder a) ?:.*"
+)
+TIME: Final = re.compile(r"\d[:h]\d\d")
+FORM_FIELD: Final = re.compile(
+    r"(?i)\*?(?:nome|name|nombre|mensage[mn]s?|mensaje|message|coment\w+|comments?|descri\w+|tele(?:fone|phone)|"
+    r"tel|phone|"
+    r"teléfono|celular|e-?mail|produto|product\w*|quant\w+|cidade|city|ciudad|cpf|cnpj|empresa|company)\s?:"
+)
+FORM: Final = re.compile(
+    r"(?i)\b(?:mensagem|contato|formul[aá]rio|form|message|submission|mensaje|contacto)\b.{0,40}"
+    r"\b(?:site|website|web|p[aá]gina)\b|\bformul[aá]rio de contato|\bcontact form\b"
+)
+
+# ---- Footers: lines that programs add; each must fill its line
+RULE: Final = re.compile(r"[-_=*~]{5,}")
+LINK_ALONE: Final = re.compile(r"<?(?:https?://)?www\.\S{3,120}|<?https?://\S{3,120}")
+_LINK: Final = r"(?:<\S{1,300}>|\(\S{1,300}\)|https?://\S{1,300}|www\.\S{1,300})"
+_PRODUCT: Final = _any(
+    "ipad|iphone|smartphone|phone|telefone|telemóvel|teléfono|tablet|android|samsung|galaxy|xiaomi|redmi|poco|huawei",
+    "motorola|moto|lg|nokia|pixel|oneplus|blackberry|outlook|yahoo|gmail|e-?mail|mail|correo|celular|mobile|cell|"
+    "móvil",
+    "dispositivo|device|aparelho|proton ?mail|proton|uol|bol|zoho|hotmail|spark|airmail|bluemail|aquamail|t-mobile|"
+    "zimbra",
+)
+_BESIDES: Final = _any(
+    "for|para|no|on|en|via|de|da|do|com|using|usando|o|a|app|windows|ios|mac|pro|max|plus|ultra|note|edge|secure",
+    r"[a-z]{0,2}\d{1,3}[a-z]{0,2}|vivo|claro|tim|oi|nos|meo|vodafone|movistar|orange|at&t|verizon",
+)
+_NATURE: Final = r"(?:meio ambiente|medio ambiente|natureza|necess?[aá]ri[oa])"
+_THIS_MAIL: Final = r"(?:this|est[ae]) (?:e-?mail|message|mensagem|mensaje|correo(?: electr[óo]nico)?)"
+FOOTERS: Final = {
+    "device": re.compile(
+        r"\W*(?:Sent|Enviad[oa]|ENVIADO|SENT)(?i: (?:from|via|with|do|da|desde|pel[oa]|por|através do|com o|"
+        r"a partir d[oe]) "
+        r"(?!(?:e-?mail|mail|correo)\W*$)(?:(?:my|meu|minha|mi|the|o|el|un) )?(?:app )?"
+        rf"(?:{_PRODUCT}|windows)\b(?: ?{_LINK})?(?: (?:{_PRODUCT}|{_BESIDES})\b|,){{0,8}})[.,!]?(?: ?{_LINK})?"
+    ),
+    "outlook": re.compile(
+        r"(?i)(?:get|obt(?:er|enha|én|ener|enga)(?: o)?|baix[ae]r?(?: o)?|descarg\w+) outlook (?:for|para) .{2,80}"
+    ),
+    "environment": re.compile(
+        r"(?i)\W*"
+        + _any(
+            r"(?:please |por favor,? )?(?:consider|think (?:of|about)) .{0,20}environment.{0,60}",
+            r"(?:think )?before (?:you )?print\w*.{0,60}environment.{0,40}|think before (?:you )?print.{0,60}",
+            r"[^:?]{0,30}(?:pens[ea]|piens[ea]) [^:?]{0,60}(?:meio|medio|no|n[oa] nosso|seu) ?ambiente\b[^:?]{0,80}",
+            rf"antes de imprimir[^:?]{{0,80}}{_NATURE}[^:?]{{0,80}}|preserve (?:a natureza|o meio ambiente).{{0,60}}",
+        )
+    ),
+    "virus scan": re.compile(
+        r"(?i)\W*"
+        + _any(
+            rf"(?:livre de v[íi]rus|virus-free|libre de virus|sem v[íi]rus)\W{{1,3}}{_LINK}?(?: {_LINK})?",
+            rf"{_THIS_MAIL} (?:has been|was|foi|ha sido|fue) (?:checked|scanned|escanead|verificad|anali[sz]ad|"
+            rf"comprobad)\w*"
+            r" .{0,60}(?:v[ií]rus|avast|avg).{0,120}",
+            r"no virus found in this .{0,20}|nenhum v[íi]rus (?:foi )?encontrado ness?ta .{0,20}",
+            r"a aus[êe]ncia de v[íi]rus neste e-?mail foi .{0,60}|(?:verificado por|checked by) (?:avg|avast).{0,60}",
+        )
+    ),
+    "link of a virus scan": re.compile(r"<https?://\S{3,200}(?:sig-email|utm_)\S{0,200}>"),
+    "outside sender": re.compile(
+        r"(?i)(?=.*\b(?:outside|external|extern[oa]|fora d[aeo]|fuera de)\b)(?=.*\b(?:click?|clique|clicar|clic|"
+        r"abra|open)\b)"
+        r"\W*(?:caution|warning|extern|aten[çc]|cuidado|aviso|this|est[ae]).{20,390}"
+    ),
+    "web form": re.compile(
+        rf"(?i){_THIS_MAIL} (?:was|foi|fue|ha sido) (?:sent|enviad\w+) .{{0,30}}(?:contact form|"
+        rf"formul[aá]rio).{{0,150}}"
+    ),
+}
+FOOTER_HINT: Final = re.compile(  # every footer has one of these
+    r"(?i)sent |enviad|outlook|ambiente|environment|print|imprimir|natureza|v[íi]rus|avg|outside|extern|fora d|"
+    r"fuera|form|"
+    "sig-email|utm_"
+)
+
+# ---- Disclaimers: they begin as notices, use forms of notices and legal terms, and are not in the first person
+NOTICE: Final = re.compile(
+    r"(?i)\W{0,5}(?:confidential|disclaimer|(?:important|legal|privacy) notice|aviso|nota de confid|"
+    r"this (?:communica|transmis)|"
+    rf"{_THIS_MAIL}|the (?:information|content)|as? informaç|o conteúdo|la informaci|el contenido|"
+    rf"est[ae] (?:documento|comunica))"
+)
+NOTICE_FORM: Final = re.compile(
+    r"(?i)\b"
+    + _any(
+        "if you (?:have received|are not|received)|(?:may|might) contain|intended (?:solely|only|exclusively|"
+        "recipient|for)",
+        r"any (?:files|attachments?|unauthori\w+|review|use|dissemination)|notify the sender|strictly (?:prohib|"
+        r"forbid)\w+",
+        "is prohibited|se (?:você|o senhor|vossa|não for|a recebeu|recebeu)|caso (?:não|você|tenha|a tenha|o tenha)",
+        r"pode(?:m)? conter|destinad[oa]s? (?:exclusiva|unica|apenas|somente)\w*|seus anexos|"
+        r"sus (?:archivos )?(?:adjuntos|anexos)",
+        "(?:é|está|fica|ser) (?:expressamente |estritamente |terminantemente )?(?:proibid|vedad)[oa]|le rogamos",
+        r"(?:avis|notifi|inform|comuni)\w+ (?:imediatamente )?(?:a?o|el|al) (?:remetente|emissor|remitente|emisor)",
+        "si (?:usted|no es|la? ha|lo ha|ha recibido|recibe)|puede(?:n)? contener|queda (?:estrictamente )?prohibid",
+        r"(?:confidentiality|legal|important) notice|aviso (?:legal|de confidencialidad\w*)",
+    )
+)
+LEGAL_TERM: Final = re.compile(
+    r"(?i)confiden[ct]i|privileg|sigilo|intended|recipient|addressee|destina[dt]|in error|by mistake|engano|"
+    r"por erro|indevid|"
+    r"unauthori|autorizad|delete|apag|elimin|destr[uó]|prohibited|prohib|proibid|vedad|disclos|divulga|liab|"
+    r"responsab|virus|"
+    r"vírus|\blei\b|remetente|remitente|sender"
+)
+FIRST_PERSON: Final = re.compile(
+    r"(?i)\?|\b(?:I|my|me|mine|eu|meus?|minhas?|mim|quero|solicito|exijo|preciso|gostaria|peço|recebi|yo|mis?|quiero|"
+    r"necesito|pido|recibí)\b"
+)
+
+# ---- Signatures: a closing or a delimiter above a name, roles and contacts
+CLOSING: Final = re.compile(
+    r"(?i)(?:(?:many |muito )?(?:thanks|thank you|obrigad[oa]|gracias)(?:,| and| e| y) )?"
+    + _any(
+        r"at\.?te?|atenciosamente|atentamente|cordialmente|respeitosamente|grat[oa]|abs|abçs?|abrs|bjs|sds|"
+        r"saudações|sem mais",
+        "(?:um |grande ){0,2}abraços?|(?:com )?(?:os )?(?:(?:meus )?(?:melhores|cordiais|atenciosos) )?cumprimentos",
+        "(?:with )?(?:(?:best|kind|kindest|warm) )?regards|best wishes|sincerely|yours (?:truly|faithfully|"
+        "sincerely)",
+        "(?:best|cheers|warmly)(?=[,!])|(?:un )?(?:cordial )?saludos?(?: cordial(?:es)?)?|un abrazo|respetuosamente",
+    )
+    + r"(?:(?!\w)\s?[.,;:!-]{1,3}\s?(.*))?"
+)
+THANKS: Final = re.compile(
+    r"(?i)(?:muito |many |muchas )?(?:obrigad[oa]s?|thanks|thank you|gracias)(?: desde já| in advance)?\W{0,3}"
+)
+DELIMITER: Final = re.compile(r"-- ?|[-_=*~]{3,}")
+_LOWER_CASE: Final = r"(?<![\w@./-])[a-zà-ÿ]{4,}(?![\w@/-]|\.\w)"  # not in an address
+LOWER_CASE: Final = re.compile(_LOWER_CASE)
+NAME: Final = re.compile(rf"(?!.*{_LOWER_CASE})[^\d\s]+(?:\s[^\d\s]+){{0,4}}")
+INFINITIVE: Final = re.compile(r"\w{2,}[aei]r \w")  # "Emitir Nota"
+CONTACT: Final = re.compile(
+    r"(?i)\+?\(?\d[\d ().-]{6,}\d|@|www\.|https?:|\b(?:rua|r\.|av\.?|avenida|calle|street|st\.|road|cep|cnpj)\b.*\d"
+)
+ROLE: Final = re.compile(
+    r"(?i)\b(?:gerent|analist|diret|direct|coorden|assist|supervis|depart|dept|setor|compras|financ|comerci|vendas|"
+    r"ventas|"
+    r"engenh|ingenier|t[ée]cnic|consult|advog|abogad|s[óo]ci[oa]|propriet|manager|head|officer|engineer|sales|"
+    r"support|"
+    r"suporte|purchas|account|contab|lead|ceo|cto|cfo|jef[ea]|encargad|administr|recursos|rh\b|president|chef[ei]|"
+    r"operations|marketing|ltda|s\.?a\.?\b|inc\b|llc|gmbh)"
+)
+REQUEST: Final = re.compile(  # words of requests and complaints, which a signature does not contain
+    r"(?i)[?!]$|\b(?:p\.? ?s|obs|quero|preciso|favor|please|need|want|necesito|quiero|ainda|todavía|still|não|nao|"
+    r"not|no|"
+    r"sem|without|sin|cancel\w*|troc\w+|devol\w+|envi[ae]\w*|send|solicit\w+|contrat[ae]r|verific\w+|resolv\w+|"
+    r"retorn\w+|"
+    r"urgente?|aguard\w+|segunda via|nota fiscal|instala\w*|orçamento|problemas?|erro|error|defeito|reembolso|"
+    r"upgrade|"
+    r"close my|change my|call me|ligar|ligue|also|também|también|esqueci|forgot|boletos?|faturas?|invoices?|pedidos?|"
+    r"orders?|planos?|refund)\b"
+)
+
+# ---- Courtesies: own text of only these says nothing
+GREETINGS: Final = _words(
+    "olá ola oi bom boa dia tarde noite prezado prezada prezados prezadas caro cara caros senhor senhora senhores sr sra",
+    "hi hello hey dear good morning afternoon evening hola buenos buenas días dias tardes noches estimado estimada",
+    "estimados",
+)
+COURTESIES: Final = GREETINGS | _words(
+    "obrigado obrigada obrigados grato grata gracias thanks thank you att atte atenciosamente abraço abraços",
+    "cordialmente regards kind best saludos cumprimentos a o os as e the all team todos pessoal equipe equipo tudo bem",
+    "there sirs madam sir desde já",
+)
