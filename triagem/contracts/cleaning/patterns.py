@@ -235,12 +235,12 @@ REQUEST: Final = re.compile(  # words of requests and complaints, which a signat
 
 # ---- Courtesies: own text of only these says nothing
 GREETINGS: Final = _words(
-    "olá ola oi bom boa dia tarde noite prezado prezada prezados prezadas caro cara caros senhor senhora senhores sr sra",
-    "hi hello hey dear good morning afternoon evening hola buenos buenas días dias tardes noches estimado estimada",
-    "estimados",
+    "olá ola oi bom boa dia tarde noite prezado prezada prezados prezadas caro cara caros senhor senhora senhores",
+    "sr sra hi hello hey dear good morning afternoon evening hola buenos buenas días dias tardes noches",
+    "estimado estimada estimados",
 )
 COURTESIES: Final = GREETINGS | _words(
     "obrigado obrigada obrigados grato grata gracias thanks thank you att atte atenciosamente abraço abraços",
-    "cordialmente regards kind best saludos cumprimentos a o os as e the all team todos pessoal equipe equipo tudo bem",
-    "there sirs madam sir desde já",
+    "cordialmente regards kind best saludos cumprimentos a o os as e the all team todos pessoal equipe equipo",
+    "tudo bem there sirs madam sir desde já",
 )
