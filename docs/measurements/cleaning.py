@@ -1,4 +1,4 @@
-"""Measures text cleaning: words lost and noise kept, against two alternatives; throughput; macro-F1 with and without it.
+"""Measures text cleaning: words lost and noise kept against alternatives, throughput, macro-F1 with and without it.
 
 `python docs/measurements/cleaning.py [TICKETS.jsonl] [--previous CHECKOUT]`, one minute. TICKETS is for throughput
 (default: the sample rows). With `--previous`, the `clean` of another checkout is timed in turns with this one. The
@@ -37,9 +37,11 @@ DATA: Final = ROOT / "tests" / "unit" / "data"
 SAMPLES: Final = ROOT / "examples"
 LABELS: Final = ("suporte", "venda")
 FEATURES: Final = (
-    patterns.ATTRIBUTION, patterns.HEADER, patterns.NOTICE, patterns.NOTICE_FORM, patterns.LEGAL_TERM, patterns.REQUEST,
-    patterns.FIRST_PERSON, patterns.CLOSING, patterns.NAME, patterns.CONTACT, patterns.ROLE, patterns.FOOTER_HINT,
-    patterns.POINTS_BELOW, re.compile("[>\x00\x01\x02]"), re.compile(".*:$"), re.compile(r"-- ?$|[-_]{5}"), re.compile(r".*[.!?]$"),
+    *(getattr(patterns, name) for name in (
+        "ATTRIBUTION", "HEADER", "NOTICE", "NOTICE_FORM", "LEGAL_TERM", "REQUEST", "FIRST_PERSON", "CLOSING", "NAME",
+        "CONTACT", "ROLE", "FOOTER_HINT", "POINTS_BELOW",
+    )),
+    *map(re.compile, ("[>\x00\x01\x02]", ".*:$", r"-- ?$|[-_]{5}", r".*[.!?]$")),
 )  # fmt: skip
 
 Case = dict[str, str]
@@ -98,7 +100,9 @@ def learned(train: Sequence[Case], model: Any, threshold: float) -> Cleaner:
         if not lines:
             return clean(text)
         noise = model.predict_proba(np.array(list(features(lines))))[:, 1] >= threshold
-        return " ".join([readable(text).splitlines()[0], *(line for line, cut in zip(lines, noise, strict=True) if not cut)])
+        return " ".join(
+            [readable(text).splitlines()[0], *(line for line, cut in zip(lines, noise, strict=True) if not cut)]
+        )
 
     return cleaner
 
@@ -144,7 +148,9 @@ def quality() -> None:
     print(f"{'rules':34}own       {score(clean, own)}\n{'':34}reported  {score(clean, reported)}")
     for name, model in models.items():
         for threshold in (0.5, 0.9):
-            print(f"{f'{name}, noise ≥ {threshold}':34}own, CV   {score(cross_validated(own, model, threshold), own)}")
+            print(
+                f"{f'{name}, noise ≥ {threshold}':34}own, CV   {score(cross_validated(own, model, threshold), own)}"
+            )
             print(f"{'':34}reported  {score(learned(own, model(), threshold), reported)}")
     if parser := library():
         print(f"{'mail-parser-reply':34}own       {score(parser, own)}\n{'':34}reported  {score(parser, reported)}")
@@ -170,7 +176,9 @@ def throughput(tickets: Path, previous: Path | None, turns: int = 7) -> None:
         for name, checkout in checkouts.items():
             command = [sys.executable, "-c", TIMER, str(tickets)]
             environment = os.environ | {"PYTHONPATH": str(checkout)}
-            run = subprocess.run(command, env=environment, cwd=checkout, capture_output=True, text=True, check=True)
+            run = subprocess.run(  # noqa: S603 - this interpreter with the script above
+                command, env=environment, cwd=checkout, capture_output=True, text=True, check=True
+            )
             rates[name].append(float(run.stdout))
     medians = {name: statistics.median(values) for name, values in rates.items()}
     for name, values in rates.items():
@@ -183,7 +191,10 @@ def accuracy() -> None:
     """Macro-F1 of the TF-IDF baseline on the sample rows, cleaned and as they are."""
     for name, cleaner in {"cleaned": clean, "as they are": lambda text: " ".join(text.split())}.items():
         train, test = (
-            [Row(cleaner(row["prompt"]), row["completion"], row["lang"], "") for row in read(SAMPLES / f"{part}.jsonl")]
+            [
+                Row(cleaner(row["prompt"]), row["completion"], row["lang"], "")
+                for row in read(SAMPLES / f"{part}.jsonl")
+            ]
             for part in ("train", "test")
         )
         predicted = [LABELS[best] for best in baseline(train, test, LABELS).argmax(axis=1)]

@@ -213,6 +213,20 @@ def test_stored_predictions_of_the_version_are_not_computed_again_without_force(
     assert scalar(database, "SELECT label FROM tickets WHERE external_id = 'known'") == "venda"
 
 
+def test_a_new_cleaning_version_is_applied_to_the_texts_it_changes_only(
+    endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path
+) -> None:
+    # Stored with the digests of their texts as they are: a cleaning that changed nothing.
+    texts = {"same": "um texto", "changed": "um texto\n\nEnviado do meu Galaxy"}
+    write_window(database, [result(texts[name], external_id=name) for name in texts])
+    plan = replace(CURRENT, force=True, filters={"cleaning": "changed"})
+    assert len(next_page(database, runs.preview(database, plan)).refs) == 1
+    runs.start(database, plan)
+    with running(endpoints, instant_models):
+        run = finish_run(database, inbox, instant_models)
+    assert (run.put, run.done, run.unchanged) == (1, 1, 0)
+
+
 def test_a_shadow_run_of_a_version_that_is_not_current_changes_no_result(
     endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path
 ) -> None:

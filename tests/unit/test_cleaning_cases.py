@@ -50,7 +50,7 @@ def test_the_segments_show_everything_and_mark_what_the_model_reads(
 
 
 @pytest.mark.parametrize("row", rows("automatic_own.jsonl"), ids=lambda row: row["input"].partition("\n")[0])
-def test_an_automatic_message_is_told_apart_from_a_message_about_one(row: dict[str, str]) -> None:
+def test_a_message_about_automatic_messages_is_not_one(row: dict[str, str]) -> None:
     assert is_automatic(row["input"]) is bool(row["automatic"])
 
 
@@ -66,7 +66,7 @@ def test_a_letter_keeps_at_most_thirty_marks() -> None:
 
 
 def test_a_path_with_backslashes_is_not_broken_into_lines() -> None:
-    assert clean(r"C:\novo\relatorio.txt e \\srv\novo.\n somem") == r"C:\novo\relatorio.txt e \\srv\novo.\n somem"
+    assert clean(r"C:\novo\nome.txt falha.\nComo resolvo?") == r"C:\novo\nome.txt falha. Como resolvo?"
 
 
 def test_a_cut_that_would_leave_a_greeting_is_rejected() -> None:

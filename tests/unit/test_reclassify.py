@@ -18,6 +18,7 @@ from triagem.ops.settings import next_occurrence
         ("model!=current", {"not_model": "v1.2.0"}),
         ("model=current", {"model": "v1.2.0"}),
         ("model=v1.0.0", {"model": "v1.0.0"}),
+        ("cleaning=changed", {"cleaning": "changed"}),
         ("since=2026-11-02", {"since": "2026-11-02T00:00:00+00:00"}),
         ("until=2026-11-02T09:30-03:00", {"until": "2026-11-02T09:30:00-03:00"}),
     ],
@@ -27,7 +28,18 @@ def test_filters_are_read(where: str, expected: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "where", ["label", "label=", "colour=red", "source!=zendesk", "since=yesterday", "label=a,label=b", "=", "1=1"]
+    "where",
+    [
+        "label",
+        "label=",
+        "colour=red",
+        "source!=zendesk",
+        "since=yesterday",
+        "label=a,label=b",
+        "cleaning=x",
+        "=",
+        "1=1",
+    ],
 )
 def test_an_invalid_filter_is_refused_in_one_line(where: str) -> None:
     with pytest.raises(InvalidInput, match="--where") as caught:

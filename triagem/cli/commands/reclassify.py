@@ -58,8 +58,8 @@ def start(
         raise InvalidInput("--notify-flips cannot be combined with --shadow: a shadow run changes no label")
     filters = parse_run_filters(where, current.version)
     plan = runs.RunPlan(
-        version, current.epoch, shadow=shadow, force=force, notify_flips=notify_flips, filters=filters,
-        max_tickets=limit, pause_hour=until, pause_at=_next(until, timezone),
+        version, current.epoch, shadow=shadow, force=force or "cleaning" in filters, notify_flips=notify_flips,
+        filters=filters, max_tickets=limit, pause_hour=until, pause_at=_next(until, timezone),
     )  # fmt: skip
     with servers.database() as database:
         if not dry_run:
