@@ -26,7 +26,7 @@ from sklearn.model_selection import GroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from triagem.contracts.cleaning import patterns
+from triagem.contracts.cleaning import addition_patterns, quote_patterns
 from triagem.contracts.cleaning.readable import readable
 from triagem.contracts.text import clean
 from triagem.trainer.baseline import baseline
@@ -36,13 +36,16 @@ ROOT: Final = Path(__file__).parents[2]
 DATA: Final = ROOT / "tests" / "unit" / "data"
 SAMPLES: Final = ROOT / "examples"
 LABELS: Final = ("suporte", "venda")
-FEATURES: Final = (
-    *(getattr(patterns, name) for name in (
-        "ATTRIBUTION", "HEADER", "NOTICE", "NOTICE_FORM", "LEGAL_TERM", "REQUEST", "FIRST_PERSON", "CLOSING", "NAME",
-        "CONTACT", "ROLE", "FOOTER_HINT", "POINTS_BELOW",
-    )),
-    *map(re.compile, ("[>\x00\x01\x02]", ".*:$", r"-- ?$|[-_]{5}", r".*[.!?]$")),
+_QUOTES: Final = ("ATTRIBUTION", "HEADER", "POINTS_BELOW")
+_ADDITIONS: Final = (
+    "NOTICE", "NOTICE_FORM", "LEGAL_TERM", "REQUEST", "FIRST_PERSON", "CLOSING", "NAME", "CONTACT", "ROLE",
+    "FOOTER_HINT",
 )  # fmt: skip
+FEATURES: Final = (
+    *(getattr(quote_patterns, name) for name in _QUOTES),
+    *(getattr(addition_patterns, name) for name in _ADDITIONS),
+    *map(re.compile, ("[>\x00\x01\x02]", ".*:$", r"-- ?$|[-_]{5}", r".*[.!?]$")),
+)
 
 Case = dict[str, str]
 Cleaner = Callable[[str], str]

@@ -10,6 +10,7 @@ from hashlib import sha256
 from itertools import groupby
 from typing import Final, NamedTuple
 
+from triagem.contracts.cleaning.addition_patterns import COURTESIES, GREETINGS
 from triagem.contracts.cleaning.additions import (
     Line,
     Part,
@@ -20,7 +21,7 @@ from triagem.contracts.cleaning.additions import (
     own_text,
 )
 from triagem.contracts.cleaning.automatic import is_automatic
-from triagem.contracts.cleaning.patterns import COURTESIES, GREETINGS, PREFIXES
+from triagem.contracts.cleaning.quote_patterns import PREFIXES
 from triagem.contracts.cleaning.quotes import label_quotes
 from triagem.contracts.cleaning.readable import BLOCK_QUOTE, MARKS, MARKUP_QUOTE, SIGNATURE, readable, sealed, visible
 

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from triagem.contracts.cleaning import patterns
+from triagem.contracts.cleaning import addition_patterns as patterns
+from triagem.contracts.cleaning.quote_patterns import RULE, SOMEBODY_WROTE
 from triagem.contracts.cleaning.readable import SIGNATURE
 
 _TAIL: Final = 40  # signatures and disclaimers begin in the last lines
@@ -34,7 +35,7 @@ def own_text(lines: Sequence[Line]) -> list[str]:
 
 def breaks_off(above: str) -> bool:
     """Whether a line is the first half of a sentence: "I need:". What follows is the customer's own."""
-    return above.endswith(":") and not patterns.SOMEBODY_WROTE.search(above)
+    return above.endswith(":") and not SOMEBODY_WROTE.search(above)
 
 
 def label_footers(lines: Sequence[str]) -> list[Line]:
@@ -59,7 +60,7 @@ def label_rules(lines: Sequence[Line]) -> list[Line]:
     last = max((at for at, line in enumerate(lines) if line.part is Part.OWN and line.text), default=-1)
     return [
         Line(Part.FOOTER, text)
-        if part is Part.OWN and (patterns.DELIMITER if at == last else patterns.RULE).fullmatch(text)
+        if part is Part.OWN and (patterns.DELIMITER if at == last else RULE).fullmatch(text)
         else line
         for at, line in enumerate(lines)
         for part, text in (line,)

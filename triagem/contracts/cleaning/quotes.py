@@ -6,7 +6,7 @@ A quote that the customer forwards or points to ("see below") stays.
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from triagem.contracts.cleaning import patterns
+from triagem.contracts.cleaning import quote_patterns as patterns
 from triagem.contracts.cleaning.additions import Line, Part, breaks_off, label_tail, own_text
 from triagem.contracts.cleaning.readable import BLOCK_QUOTE, MARKUP_QUOTE
 
