@@ -87,7 +87,7 @@ class WorkItem:
     """A text to classify, from decoding to its row. Preparation fills in the fields with defaults.
 
     `cached` is this model version's earlier prediction and its time. `tokenise_s` is this item's share of the
-    tokenisation time.
+    tokenisation time. `automatic`: an out-of-office reply, a delivery failure or a read receipt.
     """
 
     entry: Entry
@@ -96,6 +96,7 @@ class WorkItem:
     tokens: Tokens = _NOT_TOKENISED
     cached: tuple[Prediction, datetime] | None = None
     tokenise_s: float = 0.0
+    automatic: bool = False
 
     @property
     def identity(self) -> tuple[str, str] | None:

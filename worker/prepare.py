@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from triagem.contracts.errors import UnreadableEntry
-from triagem.contracts.text import clean, digest
+from triagem.contracts.text import clean, digest, is_automatic
 from triagem.contracts.wire import StoredTicketRef, decode, decode_ref
 from triagem.db import Database
 from triagem.db.runs import pause
@@ -147,6 +147,7 @@ def prepare_items(items: Sequence[WorkItem], served_by: ServedModel, database: D
     for item, text in zip(items, texts, strict=True):
         # A stored ticket keeps its digest, whatever cleaning returns now.
         item.digest = item.digest or digest(text)
+        item.automatic = is_automatic(item.text)
     named = [(index, item, name) for index, item in enumerate(items) if (name := item.identity)]
     keys = [(*name, item.digest) for _, item, name in named]
     hits = cached_predictions(database, keys, model.version)

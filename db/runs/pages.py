@@ -10,6 +10,7 @@ from typing import Final
 
 from sqlalchemy import text
 
+from triagem.contracts.text import clean, digest
 from triagem.contracts.wire import StoredTicketRef
 from triagem.db.connect import Database
 from triagem.db.runs import APPLY, ReclassifyRun
@@ -25,6 +26,7 @@ CONDITIONS: Final = {
     "not_model": "t.model_version <> :not_model",
     "since": "t.received_at >= CAST(:since AS timestamptz)",
     "until": "t.received_at < CAST(:until AS timestamptz)",
+    "cleaning": ":cleaning = 'changed'",  # next_page compares the digests
     "unseen": (
         ":unseen AND NOT EXISTS (SELECT FROM predictions p"
         " WHERE (p.ticket_id, p.digest, p.model_version) = (t.id, t.digest, :version))"
@@ -41,18 +43,27 @@ class RunPage:
 
 
 def next_page(database: Database, run: ReclassifyRun) -> RunPage:
-    """The next tickets of a run. Skips tickets whose current result is the version's, unless the run forces."""
+    """The next tickets of a run. Skips tickets whose current result is the version's, unless the run forces.
+
+    With the filter `cleaning`, skips tickets whose text is still cleaned to what it was stored with.
+    """
     conditions = ["t.text IS NOT NULL", "t.forgotten_at IS NULL", *(CONDITIONS[name] for name in run.filters)]
     if not (run.shadow or run.force):
         conditions.append("t.model_version <> :version")
     query = text(f"""
-    SELECT t.id, t.digest, {" AND ".join(conditions)} AS selected FROM tickets t
+    SELECT t.id, t.digest, {"t.text" if "cleaning" in run.filters else "NULL"} AS text,
+      {" AND ".join(conditions)} AS selected
+    FROM tickets t
     WHERE t.id > :cursor AND t.id <= :last ORDER BY t.id LIMIT :page
     """)  # noqa: S608 - built from the conditions above; values travel as parameters
     values = {**run.filters, "version": run.version, "cursor": run.cursor, "last": run.last_id, "page": PAGE}
     with database.autocommit() as connection:
         rows = connection.execute(query, values).all()
-    refs = [StoredTicketRef(run.id, row.id, row.digest) for row in rows if row.selected]
+    refs = [
+        StoredTicketRef(run.id, row.id, row.digest)
+        for row in rows
+        if row.selected and (row.text is None or digest(clean(row.text)) != row.digest)
+    ]
     after = rows[-1].id if len(rows) == PAGE else run.last_id
     if run.max_tickets is not None and run.put + len(refs) >= run.max_tickets:
         refs, after = refs[: run.max_tickets - run.put], run.last_id

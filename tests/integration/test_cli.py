@@ -138,6 +138,25 @@ def test_results_pages_by_cursor_and_shows_a_ticket_with_its_history(
     assert "um texto 3" in triagem("show", "crm", "3").out
 
 
+def test_an_automatic_message_gets_no_decision_and_its_text_stays_whole(
+    triagem: Triagem, endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path
+) -> None:
+    texts = {
+        "request": "Boleto\nNão chegou o boleto.\n\nAtt,\nAna Lima",
+        "reply": "Automatic reply: Boleto\nI am out of the office.",
+    }
+    Publisher(inbox).publish_many([{"source": "crm", "external_id": name, "text": texts[name]} for name in texts])
+    with running(endpoints, instant_models):
+        until(lambda: stored(database) == 2)
+    shown = {name: json.loads(triagem("show", "crm", name, "--json").out)["ticket"] for name in texts}
+    assert shown["reply"]["band"] == "abstain"
+    assert shown["request"]["band"] != "abstain"
+    assert {name: shown[name]["text"] for name in texts} == texts
+    cleaned = triagem("show", "crm", "request", "--cleaned").out
+    assert cleaned.startswith("Boleto Não chegou o boleto.\n")
+    assert "Ana Lima" not in cleaned
+
+
 def test_backlog_counts_waiting_tickets(triagem: Triagem, inbox: Inbox) -> None:
     Publisher(inbox).publish_many([{"source": "crm", "external_id": str(number), "text": "x"} for number in range(3)])
     answer = json.loads(triagem("backlog", "--json").out)

@@ -189,6 +189,12 @@ class TestTicket:
         assert "another" in page
         assert effective_label(database, "1") == "venda"
 
+    def test_what_the_model_does_not_read_is_shown_in_grey(self, ana: Person, database: Database) -> None:
+        write_window(database, [sure("1", text="Boleto\nNão chegou.\n\nAtt,\nAna <b>Lima</b>")])
+        page = ana.see("ticket", source="zendesk", id="1")
+        assert "Boleto\nNão chegou." in page
+        assert '<span class="removed" title="Signature: not read by the model">Att,\nAna Lima</span>' in page
+
     def test_an_id_may_contain_any_character(self, ana: Person, database: Database) -> None:
         write_window(database, [sure("a/b?c=d&e#f\ng%2F")])
         listed = ana.see("tickets")

@@ -123,13 +123,14 @@ def _step(database: Database, inbox: Inbox, run: ReclassifyRun) -> bool:
     return advance_cursor(database, run, page)
 
 
-_FIELDS: Final = ("label", "band", "source", "model", "since", "until")
+_FIELDS: Final = ("label", "band", "source", "model", "since", "until", "cleaning")
 
 
 def parse_run_filters(where: str, current: str) -> dict[str, str]:
     """The filters of a run. `current` is the version that `model=current` stands for; times default to UTC.
 
-    `label`, `band` and `model` refer to the model's current result, not to a review.
+    `label`, `band` and `model` refer to the model's current result, not to a review. `cleaning=changed` selects texts
+    that this release cleans differently from the release that stored them.
 
     Raises:
         InvalidInput: it cannot be parsed.
@@ -142,6 +143,8 @@ def parse_run_filters(where: str, current: str) -> dict[str, str]:
             name = "not_model"
         if not sign or not value or name not in {*_FIELDS, "not_model"}:
             raise InvalidInput(f"--where {part!r}: expected one of {', '.join(_FIELDS)}, as in source=zendesk")
+        if name == "cleaning" and value != "changed":
+            raise InvalidInput(f"--where {part!r}: expected cleaning=changed")
         if name in filters:
             raise InvalidInput(f"--where: {name.replace('not_model', 'model!')} is given twice")
         if name in {"model", "not_model"} and value == "current":

@@ -7,6 +7,7 @@ import typer
 from triagem.cli import servers
 from triagem.cli.output import Format, as_mapping, console, errors, parse_time, print_json, print_rows, printable
 from triagem.contracts.errors import InvalidInput
+from triagem.contracts.text import clean
 
 _COLUMNS = ("source", "external_id", "label", "confidence", "band", "reviewer", "model_version", "received_at")
 
@@ -50,6 +51,7 @@ def show(
     source: Annotated[str, typer.Argument(help="Name of the CRM.")],
     external_id: Annotated[str, typer.Argument(help="Id of the ticket in that CRM.")],
     *,
+    cleaned: Annotated[bool, typer.Option("--cleaned", help="Print the text as the model reads it.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show a ticket's text, current result, history and reviews.
@@ -67,7 +69,8 @@ def show(
         print_json(record)
         return
     ticket = record.ticket
-    console.print(printable(ticket["text"] or "(text purged)"), markup=False, highlight=False)
+    text = clean(ticket["text"] or "") if cleaned else ticket["text"]
+    console.print(printable(text or "(text purged)"), markup=False, highlight=False)
     console.print()
     columns = ("label", "confidence", "band", "model_label", "reviewer", "model_version", "tokens", "truncated")
     print_rows([ticket], columns, Format.TABLE)
