@@ -25,12 +25,12 @@ from sklearn.metrics import f1_score
 from sklearn.model_selection import GroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from triagem.trainer.baseline import baseline
 
 from triagem.contracts.cleaning import addition_patterns, quote_patterns
 from triagem.contracts.cleaning.readable import readable
 from triagem.contracts.text import clean
-from triagem.trainer.data import Row
+from triagem.trainer.data.rows import Row
+from triagem.trainer.evaluate.baseline import baseline
 
 ROOT: Final = Path(__file__).parents[2]
 DATA: Final = ROOT / "tests" / "unit" / "data"
