@@ -3,6 +3,7 @@
 #   make demo                    see it work: servers, training, classification (TORCH_INDEX=… to choose torch's build)
 #   make test                    all tests except the slow ones, two files at a time (TEST_JOBS=4); `make test-slow` runs those
 #   make faults                  the full fault injection suite: kills, outages, poison tickets (FAULT_ARGS="--seed 7 --only Redis")
+#   make mutations               plant faults in the source one by one; the tests must catch each (MUTATION_ARGS="--only window")
 #   make lint · make check       ruff, mypy --strict, import-linter, secrets, pip-audit · lint and test
 #   make release                 wheel and sdist in dist/, each installed and tested
 #   make clean                   remove build products; `make distclean` also removes models, results and servers' data
@@ -16,11 +17,12 @@ DEMO_ARGS ?=
 TEST_ARGS ?=
 TEST_JOBS ?= 2
 FAULT_ARGS ?=
+MUTATION_ARGS ?=
 
 export OMP_WAIT_POLICY ?= PASSIVE
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test test-slow faults lint check release clean distclean
+.PHONY: demo test test-slow faults mutations lint check release clean distclean
 
 demo: $(VENV)/.demo
 	@"$(BIN)/triagem" demo $(DEMO_ARGS)
@@ -33,6 +35,9 @@ test-slow: $(VENV)/.dev
 
 faults: $(VENV)/.dev
 	@"$(BIN)/python" -m tests.faults $(FAULT_ARGS)
+
+mutations: $(VENV)/.dev
+	@"$(BIN)/python" -m tests.mutations $(MUTATION_ARGS)
 
 lint: $(VENV)/.dev
 	@"$(BIN)/ruff" check . && "$(BIN)/ruff" format --check . && "$(BIN)/mypy" && "$(BIN)/lint-imports" --no-logo \

@@ -125,6 +125,13 @@ def test_a_late_page_of_a_cancelled_run_changes_nothing(classified: Database) ->
     assert checksum(classified, "true") == before
 
 
+def test_a_page_is_applied_once(classified: Database) -> None:
+    run = runs.start(classified, APPLY_V1_1)
+    assert apply_page(classified, run)
+    assert not apply_page(classified, run)
+    assert scalar(classified, "SELECT put FROM reclassify_runs") == PAGE
+
+
 def test_an_interrupted_apply_continues_from_its_cursor(
     classified: Database, inbox: Inbox, instant_models: Path
 ) -> None:

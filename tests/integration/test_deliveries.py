@@ -234,6 +234,22 @@ class TestVerdict:
         assert delivery_states(subscribed) == []
 
 
+class TestExpiredLease:
+    @pytest.mark.parametrize("late", [DeliveryState.DELIVERED, DeliveryState.FAILED])
+    def test_only_a_success_counts_afterwards(self, subscribed: Database, late: DeliveryState) -> None:
+        """INV-23: the receiver has the result, whoever sent it."""
+        write_window(subscribed, [result(**FRESHDESK)])
+        first = lease_result(subscribed, "freshdesk.callback")
+        make_due(subscribed)
+        assert first
+        assert lease_result(subscribed, "freshdesk.callback")
+
+        mark_delivery(subscribed, first, late)
+
+        expected = "delivered" if late is DeliveryState.DELIVERED else "waiting"
+        assert delivery_states(subscribed) == [("freshdesk.callback", expected, 2)]
+
+
 class TestManyAtOnce:
     def test_each_is_sent_once_by_two_workers_at_once(
         self, subscribed: Database, crm: CrmConfig, endpoints: Any

@@ -72,6 +72,16 @@ def test_a_worker_whose_lease_is_gone_continues_under_a_new_name(inbox: Inbox, l
     assert remaining_ms(inbox, lease.consumer) > 14_000
 
 
+def test_a_worker_keeps_all_names_it_has_had(inbox: Inbox, lease: Lease) -> None:
+    """INV-11: it still owns entries that are pending under an earlier name. The committer holds the same set."""
+    names, first = lease.names, lease.consumer
+    inbox.redis.delete(lease_key(first))
+
+    lease.refresh()
+
+    assert names == {first, lease.consumer}
+
+
 def test_a_lost_lease_is_never_revived(inbox: Inbox, lease: Lease) -> None:
     """INV-8: two live workers would reclaim each other's entries."""
     previous = lease.consumer

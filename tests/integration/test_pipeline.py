@@ -1,6 +1,7 @@
 """The pipeline in this process on a real Redis and Postgres, with a no-op engine."""
 
 import os
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -164,6 +165,34 @@ def test_live_tickets_overtake_bulk_tickets_that_wait_in_redis(
         Publisher(inbox).publish(source="crm", external_id="urgent", text="socorro")
         until(lambda: inbox.redis.xlen("triagem:{0}:live") == 0)
         assert stored(database) < 1500
+
+
+def test_live_is_fetched_before_every_micro_batch(
+    endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path
+) -> None:
+    """INV-6: also with a long window of bulk in this process."""
+    blocked, resumed = threading.Event(), threading.Event()
+    batches: list[int] = []  # numbers of texts
+
+    class BlockingModel(NoopModel):
+        """Waits in the third bulk micro-batch until the live ticket is in Redis."""
+
+        def probabilities(self, batch: Sequence[Tokens]) -> list[list[float]]:
+            batches.append(len(batch))
+            if batches.count(32) == 3 and not blocked.is_set():
+                blocked.set()
+                assert resumed.wait(30)
+            return super().probabilities(batch)
+
+    publish(inbox, 32 * 20, lane=Lane.BULK)
+    with running(endpoints, instant_models, lambda folder: BlockingModel(noop(folder).manifest), window_s=60):
+        assert blocked.wait(30)
+        assert inbox.depth(Lane.BULK).waiting == 0  # 17 micro-batches are queued in this process
+        Publisher(inbox).publish(source="crm", external_id="urgent", text="socorro")
+        resumed.set()
+        until(lambda: inbox.redis.xlen("triagem:{0}:live") == 0)
+    first_bulk, live = batches.index(32), batches.index(1)
+    assert live <= first_bulk + 4  # after the blocked one, and one that was already chosen
 
 
 def test_the_heartbeat_file_shows_readiness_and_is_removed_at_exit(

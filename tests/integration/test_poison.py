@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from sqlalchemy import text
 
 from tests.support.engines import NoopModel, noop
 from tests.support.pipeline import dead_letter_rows, drained, publish, running, stored
@@ -133,6 +134,24 @@ def test_a_device_that_breaks_stops_the_worker_and_dead_letters_nothing(
     assert inbox.redis.exists(quarantine_key(Lane.LIVE), in_progress_key(pipeline.lease.consumer)) == 0
 
 
+@pytest.mark.parametrize(("error", "kept"), [(SystemExit(), 1), (ModelBroken("broken"), 0)])
+def test_the_marker_stays_after_an_exit_that_an_entry_may_have_caused(
+    endpoints: Endpoints, inbox: Inbox, instant_models: Path, error: BaseException, kept: int
+) -> None:
+    """INV-9: SystemExit and panics of libraries pass the isolation of failing entries; our errors do not."""
+
+    class ExitingModel(RaisingModel):
+        def probabilities(self, batch: Sequence[Tokens]) -> list[list[float]]:
+            if any(POISON in tokens.ids for tokens in batch):
+                raise error
+            return super().probabilities(batch)
+
+    Publisher(inbox).publish(source="crm", external_id="bad", text="veneno")
+    with running(endpoints, instant_models, lambda folder: ExitingModel(noop(folder).manifest)) as (pipeline, failed):
+        assert failed.wait(30)
+        assert inbox.redis.exists(in_progress_key(pipeline.lease.consumer)) == kept
+
+
 def test_with_a_device_that_is_broken_from_the_start_no_ticket_is_fetched(
     endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path
 ) -> None:
@@ -214,6 +233,21 @@ def test_a_marker_that_redis_had_no_memory_for_is_written_at_the_next_attempt(
     with running(endpoints, instant_models):
         until(lambda: drained(inbox))
     assert marked == [5, 5]
+
+
+def test_a_dead_letter_is_stored_before_its_entry_is_acknowledged(
+    endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path
+) -> None:
+    """INV-11."""
+    blocked = text("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)")
+    with running(endpoints, instant_models, lambda folder: RaisingModel(noop(folder).manifest)):
+        with database.engine.begin() as writer:
+            writer.execute(text("LOCK TABLE dead_letters IN EXCLUSIVE MODE"))  # the insert waits
+            Publisher(inbox).publish(source="crm", external_id="bad", text="veneno")
+            until(lambda: writer.execute(blocked).scalar_one())
+            assert inbox.redis.xlen("triagem:{0}:live") == 1
+        until(lambda: drained(inbox))
+    assert len(dead_letter_rows(database)) == 1
 
 
 def test_an_entry_that_another_worker_has_reclaimed_is_not_dead_lettered(

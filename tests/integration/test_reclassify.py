@@ -22,8 +22,8 @@ from triagem.db import Database, runs
 from triagem.db.outbox.deliveries import sync_result_targets
 from triagem.db.reviews import record_review
 from triagem.db.runs import APPLY, RunPlan
-from triagem.db.runs.pages import PAGE, apply_page, next_page
-from triagem.db.runs.reclassification import ReclassifiedTicket, write_reclassified
+from triagem.db.runs.pages import PAGE, advance_cursor, apply_page, next_page
+from triagem.db.runs.reclassification import ReclassifiedTicket, resolve_tickets, write_reclassified
 from triagem.db.tickets.forgetting import write_tombstone
 from triagem.db.tickets.window import write_window
 from triagem.inbox import Inbox
@@ -140,6 +140,22 @@ def test_a_page_that_was_put_twice_is_counted_once(
         until(lambda: drained(inbox))
     assert (run.put, run.processed, run.done) == (300, 300, 300)
     assert scalar(database, "SELECT done FROM reclassify_runs") == 300
+
+
+def test_a_page_moves_the_cursor_once(database: Database) -> None:
+    store_tickets(database, PAGE + 1)
+    run = runs.start(database, CURRENT)
+    page = next_page(database, run)
+    assert advance_cursor(database, run, page)
+    assert not advance_cursor(database, run, page)
+    assert scalar(database, "SELECT put FROM reclassify_runs") == PAGE
+
+
+def test_a_cancelled_run_cannot_be_resumed(database: Database) -> None:
+    run = runs.start(database, CURRENT)
+    runs.cancel(database, run.id)
+    assert not runs.resume(database, run.id)
+    assert runs.find_active(database) is None
 
 
 def test_two_concurrent_sweeps_put_no_page_twice(database: Database, inbox: Inbox, instant_models: Path) -> None:
@@ -302,6 +318,14 @@ def test_waiting_entries_of_a_cancelled_run_are_skipped(
         until(lambda: drained(inbox))
     assert by_version(database) == {"v0.9.0": 10}
     assert runs.start(database, CURRENT).id != run.id
+
+
+def test_a_reference_of_a_cancelled_run_is_not_resolved(database: Database) -> None:
+    store_tickets(database, 1)
+    run = runs.start(database, CURRENT)
+    refs = next_page(database, run).refs
+    runs.cancel(database, run.id)
+    assert resolve_tickets(database, refs) == [None]
 
 
 def test_only_one_run_is_active(database: Database) -> None:

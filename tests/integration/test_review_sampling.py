@@ -44,6 +44,11 @@ class TestUnsure:
 
         assert names(draw(database)) == ["2", "3", "1"]
 
+    def test_the_least_confident_are_selected(self, database: Database) -> None:
+        write_window(database, [unsure("1", 0.66), unsure("2", 0.51), unsure("3", 0.6)])
+
+        assert names(draw(database, 2)) == ["2", "3"]
+
     @pytest.mark.parametrize("label", ["suporte", None])
     def test_a_reviewed_text_is_not_selected_again(self, database: Database, label: str | None) -> None:
         write_window(database, [unsure("1"), unsure("2")])
