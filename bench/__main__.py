@@ -1,4 +1,4 @@
-"""`python -m bench`: benchmarks that compare alternatives on this machine within one run."""
+"""`python -m bench`: benchmarks that compare alternatives side by side in one run."""
 
 import logging
 import os

@@ -34,7 +34,7 @@ class UnseenDomainResult:
     auroc: float
 
 
-def summarise(run: dict[str, Any]) -> UnseenDomainResult:
+def summarize(run: dict[str, Any]) -> UnseenDomainResult:
     """A run's figures."""
     probabilities, truth = np.array(run["probabilities"]), np.array(run["truth"])
     guess = probabilities.argmax(axis=1)
@@ -108,4 +108,4 @@ def _choice(inner: Sequence[UnseenDomainResult], recipes: Sequence[str]) -> tupl
 
 
 if __name__ == "__main__":
-    print(tables([summarise(run) for run in json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))]))
+    print(tables([summarize(run) for run in json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))]))

@@ -1,4 +1,4 @@
-"""`python -m bench lane`: Redis' cost per ticket from put to ack, which gives the capacity of one Redis."""
+"""`python -m bench lane`: measures what a ticket costs Redis from enqueue to acknowledgement: CPU time and memory."""
 
 import time
 from collections.abc import Sequence

@@ -14,7 +14,7 @@ from triagem.db.tickets.samples import NewSample
 from triagem.db.tickets.window import ClassifiedTicket
 from triagem.inbox import Entry
 
-_NOT_TOKENISED: Final = Tokens(ids=(), truncated=False)
+_NOT_TOKENIZED: Final = Tokens(ids=(), truncated=False)
 
 
 class Cause(StrEnum):
@@ -40,16 +40,16 @@ class FailedEntry:
 
 @dataclass(slots=True)
 class StageTimings:
-    """Seconds per stage: the longest wait for the model, total tokenisation and total model time."""
+    """Seconds per stage: the longest wait for the model, total tokenization and total model time."""
 
     queue_s: float = 0.0
-    tokenise_s: float = 0.0
+    tokenize_s: float = 0.0
     model_s: float = 0.0
 
     def add(self, other: "StageTimings") -> None:
         """Add the timings of another batch."""
         self.queue_s = max(self.queue_s, other.queue_s)
-        self.tokenise_s += other.tokenise_s
+        self.tokenize_s += other.tokenize_s
         self.model_s += other.model_s
 
 
@@ -86,16 +86,16 @@ class CommitBatch:
 class WorkItem:
     """A text to classify, from decoding to its row. Preparation fills in the fields with defaults.
 
-    `cached` is this model version's earlier prediction and its time. `tokenise_s` is this item's share of the
-    tokenisation time. `automatic`: an out-of-office reply, a delivery failure or a read receipt.
+    `cached` is this model version's earlier prediction and its time. `tokenize_s` is this item's share of the
+    tokenization time. `automatic`: an out-of-office reply, a delivery failure or a read receipt.
     """
 
     entry: Entry
     text: str
     digest: bytes = b""
-    tokens: Tokens = _NOT_TOKENISED
+    tokens: Tokens = _NOT_TOKENIZED
     cached: tuple[Prediction, datetime] | None = None
-    tokenise_s: float = 0.0
+    tokenize_s: float = 0.0
     automatic: bool = False
 
     @property

@@ -144,10 +144,10 @@ def _smoothed(previous: float, rate: float) -> float:
 
 
 def _wait_timings(items: Sequence[WorkItem]) -> StageTimings:
-    """Wait time since enqueue, and tokenisation time. Compares two clocks: Redis' and ours."""
+    """Wait time since enqueue, and tokenization time. Compares two clocks: Redis' and ours."""
     now, longest = time.time(), 0.0
     for item in items:
         waited = max(0.0, now - item.entry.put_at)
         _QUEUE_SECONDS[item.entry.lane].observe(waited)
         longest = max(longest, waited)
-    return StageTimings(longest, sum(item.tokenise_s for item in items))
+    return StageTimings(longest, sum(item.tokenize_s for item in items))

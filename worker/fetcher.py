@@ -114,7 +114,7 @@ class Fetcher:
                 if self._builder.waiting or time.monotonic() < self._next_bulk_fetch:
                     continue  # fetch bulk later: a fetch costs as much as preparing a micro-batch
                 self._next_bulk_fetch = time.monotonic() + _BULK_FETCH_S
-            # Half a window at a time, because fetching, look-up and tokenisation cost round trips per call. Newer
+            # Half a window at a time, because fetching, look-up and tokenization cost round trips per call. Newer
             # entries would queue behind those of their lane anyway.
             if (queued := self._scheduler.queued_tickets(lane)) <= window // 2:
                 self._add(lane, self._retry(partial(self._inbox.fetch, lane, consumer, window - queued)))

@@ -40,8 +40,8 @@ DEAD_LETTERS: Final = Counter("triagem_dead_letters", "Entries stored as dead le
 QUEUE_SECONDS: Final = Histogram(
     "triagem_queue_seconds", "Time from enqueue to the start of the model call", ["lane"], buckets=_WAIT_SECONDS
 )
-TOKENISE_SECONDS: Final = Histogram(
-    "triagem_tokenise_seconds", "Duration of a tokeniser call, one per fetched batch", buckets=_SECONDS
+TOKENIZE_SECONDS: Final = Histogram(
+    "triagem_tokenize_seconds", "Duration of a tokenizer call, one per fetched batch", buckets=_SECONDS
 )
 MODEL_SECONDS: Final = Histogram(
     "triagem_model_seconds",

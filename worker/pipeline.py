@@ -1,6 +1,6 @@
 """The pipeline of one process: fetch ► prepare ► classify ► commit ► ack, in three threads.
 
-While the model runs one micro-batch, the next is fetched and tokenised, and the previous one is committed.
+While the model runs one micro-batch, the next is fetched and tokenized, and the previous one is committed.
 """
 
 import queue

@@ -1,4 +1,4 @@
-"""Turns entries into micro-batches: decode, route to a model, clean, look up earlier predictions, tokenise, plan."""
+"""Turns entries into micro-batches: decode, route to a model, clean, look up earlier predictions, tokenize, plan."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -57,7 +57,7 @@ class MicroBatchBuilder:
             done, failed = self._retry(partial(run_isolating_failures, ready, work, check))
             failures += [
                 FailedEntry(
-                    item.entry, Cause.NOT_PREPARED, f"cannot clean or tokenise the text: {safe_reason(error)}"
+                    item.entry, Cause.NOT_PREPARED, f"cannot clean or tokenize the text: {safe_reason(error)}"
                 )
                 for item, error in failed
             ]
@@ -157,10 +157,10 @@ def prepare_items(items: Sequence[WorkItem], served_by: ServedModel, database: D
     tokens = model.tokenize([texts[index] for index in uncached])
     elapsed = time.perf_counter() - started
     if uncached:
-        metrics.TOKENISE_SECONDS.observe(elapsed)
+        metrics.TOKENIZE_SECONDS.observe(elapsed)
     share = elapsed / max(1, len(items))
     for index, item in enumerate(items):
-        item.cached, item.tokenise_s = cached.get(index), share
-    for index, tokenised in zip(uncached, tokens, strict=True):
-        items[index].tokens = tokenised
+        item.cached, item.tokenize_s = cached.get(index), share
+    for index, tokenized in zip(uncached, tokens, strict=True):
+        items[index].tokens = tokenized
     return items

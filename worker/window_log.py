@@ -69,7 +69,7 @@ class WindowLog:
                 **{name: count for name, count in (("dropped", dropped), ("dead", dead)) if count},
                 model=next(models, None),
                 queue_ms=_ms(timings.queue_s),
-                tokenise_ms=_ms(timings.tokenise_s),
+                tokenize_ms=_ms(timings.tokenize_s),
                 model_ms=_ms(timings.model_s),
                 commit_ms=_ms(commit_s),
                 **_first_ids("entries", (entry.id.decode() for entry in entries)),

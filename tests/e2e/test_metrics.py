@@ -105,7 +105,7 @@ def test_micro_batches_and_windows_are_measured(pages: dict[str, MetricsPage]) -
     assert worker.value("triagem_window_tickets_sum") == LIVE + BULK
     assert worker.value("triagem_batch_fill_sum") == pytest.approx((LIVE + BULK) / 32)
     assert (worker.value("triagem_batch_tokens_sum") or 0) >= LIVE + BULK
-    for name in ("tokenise", "model", "commit"):
+    for name in ("tokenize", "model", "commit"):
         assert (worker.value(f"triagem_{name}_seconds_count") or 0) > 0
 
 
@@ -202,5 +202,5 @@ def test_a_windows_log_line_has_the_time_of_each_stage(running: tuple[System, Da
     assert len({window["window"] for window in windows}) == len(windows)
     for window in windows:
         assert window["model"] == "v1.0.0"
-        assert min(window[f"{stage}_ms"] for stage in ("queue", "tokenise", "model", "commit")) >= 0
+        assert min(window[f"{stage}_ms"] for stage in ("queue", "tokenize", "model", "commit")) >= 0
     assert not [window for window in windows if MARK in str(window)]

@@ -67,12 +67,12 @@ class TestOverview:
         assert "v1.0.0" in page
 
     @pytest.mark.parametrize(("low", "over"), [(1, False), (2, True)])
-    def test_more_than_a_fifth_below_the_threshold_is_above_the_alarm_limit(
+    def test_more_than_a_fifth_below_the_threshold_is_above_the_alert_limit(
         self, reader: Person, database: Database, low: int, over: bool
     ) -> None:
         rows = [unsure(f"low {number}") for number in range(low)]
         write_window(database, [*rows, *(sure(str(number)) for number in range(5 - low))])
-        assert ("above the alarm limit" in reader.see("overview")) is over
+        assert ("above the alert limit" in reader.see("overview")) is over
 
     def test_charts_count_tickets_by_band_and_by_the_effective_label(
         self, reader: Person, database: Database

@@ -56,7 +56,7 @@ def test_a_window_is_logged_with_its_content_and_the_duration_of_each_stage(wind
     assert line.pop("window")
     assert line == {
         "event": "window", "log_level": "info", "tickets": 2, "live": 2, "dead": 2, "model": "v1.0.0",
-        "queue_ms": 100.0, "tokenise_ms": 20.0, "model_ms": 300.0, "commit_ms": 4.0,
+        "queue_ms": 100.0, "tokenize_ms": 20.0, "model_ms": 300.0, "commit_ms": 4.0,
         "entries": ["1000-0", "1001-0"], "requests": ["abc"],
     }  # fmt: skip
 

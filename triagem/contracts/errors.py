@@ -67,7 +67,7 @@ class RowRefused(NotRetryable):
 
 
 class StatementRefused(NotRetryable):
-    """Postgres rejected a statement for any values: check the versions of Triagem and of the database."""
+    """Postgres rejected a statement, whatever its values: check the versions of Triagem and of the database."""
 
 
 class InvalidTicket(NotRetryable):
@@ -107,7 +107,7 @@ class ModelBroken(NotRetryable):
 
 
 class OutOfMemory(NotRetryable):
-    """The device has no memory for a micro-batch: it is halved; if a single text does not fit, the worker stops."""
+    """The device lacks memory for a micro-batch, which is then halved. If a single text does not fit, the worker stops."""
 
 
 class NotConfigured(NotRetryable):

@@ -38,7 +38,7 @@ def reband(
 ) -> None:
     """Give stored results the bands a worker would assign now, from their stored confidence, without the model.
 
-    It sends no alerts and no callbacks. Repeating it is harmless; if it was interrupted, run it again.
+    It sends no alerts and delivers no results. Repeating it is harmless; if it was interrupted, run it again.
 
     Example: `triagem reband --review-under 0.8 --dry-run`
     """
@@ -58,7 +58,7 @@ def reband(
         for page in reband(database, minimums, source=source, model=model, since=start, dry_run=dry_run):
             groups.update(page.groups)
             screen.advance(task, page.scanned)
-    summary = _summarise(effective, groups)
+    summary = _summarize(effective, groups)
     log.info("rebanded", tickets=summary["tickets"], changed=summary["changed"], dry_run=dry_run)
     if as_json:
         print_json({"dry_run": dry_run, **summary})
@@ -66,7 +66,7 @@ def reband(
         _print(summary, dry_run=dry_run)
 
 
-def _summarise(effective: Iterable[EffectiveThresholds], groups: Counter[RebandGroup]) -> dict[str, Any]:
+def _summarize(effective: Iterable[EffectiveThresholds], groups: Counter[RebandGroup]) -> dict[str, Any]:
     """The object that `--json` prints.
 
     The automated shares are null if there is no ticket; `budget_under` is null if the budget covers all tickets.

@@ -72,7 +72,7 @@ MESSAGES: Final[dict[str, tuple[str, str]]] = {
     "nothing_found": ("No matching tickets.", "Nenhum ticket encontrado."),
     "nothing_yet": (
         "No matches among the newest tickets. Older ones may match.",
-        "Nenhum resultado entre os tickets mais recentes. Os mais antigos podem corresponder.",
+        "Nenhum resultado entre os tickets mais recentes. Pode haver resultados entre os mais antigos.",
     ),
     "older": ("Older", "Mais antigos"),
     "newest": ("Newest", "Mais recentes"),
@@ -117,7 +117,7 @@ MESSAGES: Final[dict[str, tuple[str, str]]] = {
     "throughput": ("Throughput", "Vazão"),
     "per_second": ("{rate} tickets/s", "{rate} tickets/s"),
     "measuring": ("measuring …", "medindo …"),
-    "drains_in": ("empty in {minutes} min", "vazia em {minutes} min"),
+    "drains_in": ("empty in about {minutes} min", "esvazia em cerca de {minutes} min"),
     "workers": ("Workers", "Workers"),
     "no_workers": (
         "no worker is running: start “triagem worker”",
@@ -128,8 +128,8 @@ MESSAGES: Final[dict[str, tuple[str, str]]] = {
     "no_model": ("none yet: train one", "nenhum ainda: treine um"),
     "accuracy": ("accuracy", "acurácia"),
     "unsure_share": ("Confidence below {threshold}", "Confiança abaixo de {threshold}"),
-    "unsure_of": ("of the newest {count}; alarm above 20%", "dos {count} mais recentes; alarme acima de 20%"),
-    "alarm": ("above the alarm limit", "acima do limite de alarme"),
+    "unsure_of": ("of the newest {count}; alert above 20%", "dos {count} mais recentes; alerta acima de 20%"),
+    "alarm": ("above the alert limit", "acima do limite de alerta"),
     "labels_over_time": ("Labels over time", "Categorias ao longo do tempo"),
     "histogram": ("Confidence", "Confiança"),
     "last_alerts": ("Latest alerts", "Últimos alertas"),
