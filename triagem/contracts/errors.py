@@ -107,7 +107,7 @@ class ModelBroken(NotRetryable):
 
 
 class OutOfMemory(NotRetryable):
-    """The device lacks memory for a micro-batch, which is then halved. If a single text does not fit, the worker stops."""
+    """The device lacks memory for a micro-batch, which is halved. If a single text does not fit, the worker stops."""
 
 
 class NotConfigured(NotRetryable):
