@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -36,6 +37,9 @@ from datetime import datetime
 from pathlib import Path
 from triagem.registry import Registry
 from triagem.trainer import TrainSettings, train
+from triagem.trainer.data import split
+
+split.MIN_TEXTS = 4
 
 class Killer:
     def on_step(self, done, total, loss):
@@ -44,6 +48,14 @@ class Killer:
 
 train(Path(sys.argv[1]), Registry(sys.argv[2]), TrainSettings.model_validate_json(sys.argv[4]), Killer())
 """
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_dev_part() -> Iterator[None]:
+    """A dev part is split off although it has fewer different texts than a real training would accept."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("triagem.trainer.data.split.MIN_TEXTS", 4)
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -135,7 +135,7 @@ def test_a_leaked_score_is_marked_wherever_a_version_is_shown(bare: Triagem, reg
 
     shown, listed = bare("models", "show", "v1.0.0").out, bare("models", "list").out
 
-    assert "6 of 6 test rows are also training rows, or nearly: these scores measure memorisation" in shown
+    assert "6 of 6 test rows are also training rows, or nearly: these scores measure memorization" in shown
     assert "excellent" not in shown
     assert "on 400 rows (16 different texts)" in shown
     assert "(leaked)" in listed

@@ -6,6 +6,8 @@
 import json
 import re
 import shlex
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any, Final
@@ -13,6 +15,7 @@ from typing import Any, Final
 import pytest
 
 from tests.support.command import CommandResult, Triagem, assert_one_line
+from tests.support.training import tiny_base
 from triagem.registry import Registry
 
 SENTENCES: Final = {
@@ -59,20 +62,29 @@ NEW: Final = {
 }
 
 
-@pytest.fixture
-def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The author's folder, and settings with which each training takes seconds."""
-    settings = {"MIN_STEPS": "80", "NUM_TRAIN_EPOCHS": "1", "LEARNING_RATE": "2e-4", "FOLDS": "0"}
+@pytest.fixture(autouse=True)
+def _one_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = {"MIN_STEPS": "50", "NUM_TRAIN_EPOCHS": "1", "LEARNING_RATE": "1e-4", "FOLDS": "0"}
     for name, value in settings.items():
         monkeypatch.setenv(f"TRIAGEM_TRAIN_{name}", value)
-    (folder := tmp_path / "dados").mkdir()
+
+
+def write_exercise(folder: Path, train_rows: int, test_rows: int) -> None:
+    """Each sentence at least once in both files, and any number of copies."""
+    folder.mkdir()
     labelled = [(text, label) for label, texts in SENTENCES.items() for text in texts]
     random = Random(42)
-    for name, number in (("train", 500), ("test", 100)):
+    for name, number in (("train", train_rows), ("test", test_rows)):
         chosen = [*labelled, *random.choices(labelled, k=number - len(labelled))]
         lines = [json.dumps({"prompt": text, "completion": label}, ensure_ascii=False) for text, label in chosen]
         (folder / f"{name}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return folder
+
+
+@pytest.fixture
+def train_leaking(bare: Triagem, tmp_path: Path) -> Callable[..., CommandResult]:
+    """Trains on few rows of the exercise, test included, with a very small base: these tests are not about scores."""
+    write_exercise(tmp_path / "dados", 40, 20)
+    return partial(bare, "train", "dados", "--base", tiny_base(tmp_path / "base"), "--allow-leakage")
 
 
 def printed_command(answer: CommandResult, start: str) -> list[str]:
@@ -90,7 +102,9 @@ def labels_of(bare: Triagem, texts: dict[str, Any]) -> list[tuple[str, str]]:
     return list(zip(labels, (row["label"] for row in rows), strict=True))
 
 
-def test_following_the_printed_commands_he_has_a_current_model_in_two_commands(bare: Triagem, data: Path) -> None:
+def test_following_the_printed_commands_he_has_a_current_model_in_two_commands(bare: Triagem, tmp_path: Path) -> None:
+    write_exercise(tmp_path / "dados", 500, 100)
+
     refused = bare("train", "dados")
     trained = bare(*printed_command(refused, "train"))
     command, *_ = printed_command(trained, "classify")
@@ -98,7 +112,7 @@ def test_following_the_printed_commands_he_has_a_current_model_in_two_commands(b
     assert_one_line(refused, "train has 20 different texts, and test repeats all of them")
     assert trained.status == 0, trained
     assert "no dev part is split off: it would have 2 different texts, fewer than 10" in trained.out
-    assert "100 test rows (4 different texts)" in " ".join(trained.out.split())
+    assert "test rows (4 different texts)" in trained.out
     assert "temperature 1.00, not calibrated: 0 different texts are too few" in trained.out
     assert "review below 0.700, the default" in trained.out
     assert Registry("models").current().version == "v1.0.0"
@@ -107,17 +121,19 @@ def test_following_the_printed_commands_he_has_a_current_model_in_two_commands(b
         assert all(expected == predicted for expected, predicted in labels_of(bare, texts))
 
 
-def test_insisting_on_his_test_set_he_learns_that_nothing_is_verified(bare: Triagem, data: Path) -> None:
-    trained = bare("train", "dados", "--allow-leakage")
+def test_insisting_on_his_test_set_he_learns_that_nothing_is_verified(
+    bare: Triagem, train_leaking: Callable[..., CommandResult]
+) -> None:
+    trained = train_leaking()
     unclassified = bare("classify", "quero um orçamento")
 
     assert "no score counts and the gate cannot promote the version (add --promote-unverified" in trained.err
-    assert "100 of 100 test rows are also training rows, or nearly" in trained.out
-    assert "100 test rows of v1.0.0 are also training rows" in trained.out
+    assert "20 of 20 test rows are also training rows, or nearly" in trained.out
+    assert "20 test rows of v1.0.0 are also training rows" in trained.out
     assert_one_line(unclassified, "v1.0.0 is registered but not current")
     assert "(leaked)" in bare("models", "list").out
     index = json.loads(Path("models/model_versions.json").read_text("utf-8"))["v1.0.0"]
-    assert (index["dataset_size"], index["distinct_texts"], index["leaked_test_rows"]) == (600, 20, 100)
+    assert (index["dataset_size"], index["distinct_texts"], index["leaked_test_rows"]) == (60, 20, 20)
 
     promote = printed_command(unclassified, "models promote")
     assert bare(*promote).status == 1
@@ -125,10 +141,12 @@ def test_insisting_on_his_test_set_he_learns_that_nothing_is_verified(bare: Tria
     assert bare("classify", "quero um orçamento").status == 0
 
 
-def test_a_version_promoted_unverified_is_current_and_the_log_says_so(bare: Triagem, data: Path) -> None:
-    trained = bare("train", "dados", "--allow-leakage", "--promote-unverified")
+def test_a_version_promoted_unverified_is_current_and_the_log_says_so(
+    train_leaking: Callable[..., CommandResult],
+) -> None:
+    trained = train_leaking("--promote-unverified")
 
     assert "v1.0.0 is current, unverified" in trained.out
     (promotion,) = Registry("models").promotions()
     assert (promotion.decision, promotion.forced) == ("reject", True)
-    assert promotion.reason.startswith("--promote-unverified: 100 test rows are also training rows")
+    assert promotion.reason.startswith("--promote-unverified: 20 test rows are also training rows")

@@ -102,7 +102,7 @@ def test_copies_and_texts_are_counted_in_the_title() -> None:
 def test_a_leaked_test_is_marked_next_to_its_scores() -> None:
     leaked = replace(REPORT, assessment=assessment(leaked=6))
 
-    assert "6 of 6 test rows are also training rows, or nearly: these scores measure memorisation" in printed(leaked)
+    assert "6 of 6 test rows are also training rows, or nearly: these scores measure memorization" in printed(leaked)
 
 
 def test_a_current_version_is_followed_by_the_next_command() -> None:

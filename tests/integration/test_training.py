@@ -1,6 +1,7 @@
 """A few training steps with a real small BERT: what is registered, that it runs, and that a seed repeats itself."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,14 @@ from triagem.registry.records import read_record
 from triagem.trainer import Assessment, TrainingReport, TrainSettings, train
 from triagem.trainer.data.rows import load as load_rows
 from triagem.trainer.monitor.reference import read_reference
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_dev_part() -> Iterator[None]:
+    """A dev part is split off although it has fewer different texts than a real training would accept."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("triagem.trainer.data.split.MIN_TEXTS", 4)
+        yield
 
 
 @pytest.fixture(scope="module")

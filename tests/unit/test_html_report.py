@@ -143,5 +143,5 @@ def test_copies_are_counted_next_to_the_texts() -> None:
 def test_a_leaked_test_is_marked_above_its_scores() -> None:
     html = render_html(report(leaked=4), manifest())
 
-    assert "4 of 6 test rows are also training rows, or nearly: these scores measure memorisation" in html
-    assert "memorisation" not in render_html(report(), manifest())
+    assert "4 of 6 test rows are also training rows, or nearly: these scores measure memorization" in html
+    assert "memorization" not in render_html(report(), manifest())

@@ -121,7 +121,7 @@ def _contradictions(rows: Sequence[Row]) -> list[dict[str, str]]:
 
 
 def describe_leak(part: str, leak: Leak) -> str:
-    """A line on how many rows of a held-out part measure memorisation, with examples."""
+    """A line on how many rows of a held-out part measure memorization, with examples."""
     examples = _examples([f"{row} is {source}" for row, source in leak.places])
     return f"of {leak.rows} {part} rows, {leak.exact} are also in train and {leak.near} nearly ({examples})"
 
@@ -142,7 +142,7 @@ def refuse_leaks(audited: Audit) -> None:
     else:
         cause, remedy = "a score on", "remove them from test, or leave"
     raise InvalidInput(
-        f"{describe_leak('test', leak)}: {cause} them would measure memorisation; {remedy} the test file out: "
+        f"{describe_leak('test', leak)}: {cause} them would measure memorization; {remedy} the test file out: "
         f"`triagem train {quote(audited.file)}` holds a fifth of the different texts out for the test "
         "(--allow-leakage trains on all rows, but no score counts and the gate cannot promote the version)"
     )

@@ -1,6 +1,6 @@
 """Finds exact and near-duplicate texts, block by block, without n² memory; counts different texts; makes folds.
 
-A test row with a near-duplicate in training measures memorisation, not generalisation. And copies are not evidence:
+A test row with a near-duplicate in training measures memorization, not generalization. And copies are not evidence:
 a model that gets a sentence right gets its hundred copies right. So whatever is measured or fitted on held-out rows
 uses one row of each different text.
 """

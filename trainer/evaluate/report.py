@@ -95,7 +95,7 @@ class Misclassification(_ReportModel):
     lang: str
 
 
-LEAKED: Final = "{} of {} test rows are also training rows, or nearly: these scores measure memorisation"
+LEAKED: Final = "{} of {} test rows are also training rows, or nearly: these scores measure memorization"
 
 
 class BaselineComparison(_ReportModel):
