@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import structlog
 from sqlalchemy import text
 from starlette.testclient import TestClient
 
@@ -15,6 +16,7 @@ from triagem.db.auth import Scope, create_key, revoke_key
 from triagem.db.reviews import record_review
 from triagem.db.tickets.queries import find_ticket_with_history
 from triagem.db.tickets.window import write_window
+from triagem.gateway import request_middleware
 from triagem.gateway.app import create_app
 from triagem.gateway.services import Services
 from triagem.inbox import Inbox
@@ -313,7 +315,11 @@ class TestEveryPage:
         assert answer.status_code == 404
         assert "Page not found" in answer.text
 
-    def test_the_log_has_a_pages_route_and_no_query(self, ana: Person, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_the_log_has_a_pages_route_and_no_query(
+        self, ana: Person, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        # A new logger: the module's own keeps the configuration of the first test that used it.
+        monkeypatch.setattr(request_middleware, "log", structlog.get_logger())
         ana.see("tickets", query="segredo")
         logged = capsys.readouterr().out
         assert "route=/console/tickets" in logged
