@@ -10,12 +10,18 @@ from datasets import Dataset
 from torch.nn.functional import cross_entropy
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from tests.support.training import a_few_steps
+from tests.support.builders import manifest
+from tests.support.rows import balanced_rows
+from tests.support.training import Steps, a_few_steps, tiny_base
+from triagem.contracts.digests import file_digest
+from triagem.engine.classify import load
 from triagem.registry import Registry
 from triagem.trainer.data.prepare import read_parent
-from triagem.trainer.fit.finetune import grow_head, load_parent, training_arguments
+from triagem.trainer.fit.cross_validation import CalibrationPlan
+from triagem.trainer.fit.finetune import finetune, grow_head, load_parent, training_arguments
 from triagem.trainer.fit.hf_trainer import SpecificationTrainer
 from triagem.trainer.fit.schedule import fit_schedule
+from triagem.trainer.fit.training_run import UNJUDGED, TrainingRun
 
 TEXTS = ["minha internet caiu", "quero contratar mais três linhas"]
 
@@ -113,3 +119,45 @@ def test_steps_between_logs_and_loader_processes_are_the_settings(tmp_path: Path
     arguments = training_arguments(settings, fit_schedule(8000, settings, cores=8), tmp_path)
 
     assert (arguments.logging_steps, arguments.dataloader_num_workers, arguments.eval_steps) == (7, 3, 20)
+
+
+def test_without_dev_rows_the_last_checkpoint_is_kept_and_nothing_is_evaluated(tmp_path: Path) -> None:
+    settings, rows = a_few_steps(base=tiny_base(tmp_path / "base")), balanced_rows(8)
+    tuned = finetune(
+        rows,
+        (),
+        ("suporte", "venda"),
+        settings=settings,
+        schedule=fit_schedule(len(rows), settings, cores=1),
+        folder=tmp_path / "trained",
+        checkpoints=tmp_path / "checkpoints",
+        progress=Steps(),
+    )
+
+    last = max((tmp_path / "checkpoints").iterdir(), key=lambda path: int(path.name.partition("-")[2]))
+    assert {point.dev_accuracy for point in tuned.curves} == {None}
+    assert [point.loss for point in tuned.curves if point.loss is not None]
+    assert file_digest(tmp_path / "trained" / "model.safetensors") == file_digest(last / "model.safetensors")
+
+
+class TestFewTexts:
+    """A plan of two folds where three were asked for, without dev rows."""
+
+    ROWS = tuple(balanced_rows(10))
+    RUN = TrainingRun(
+        draft=manifest(),
+        plan=CalibrationPlan(ROWS, ROWS, (0, 1) * 10, "out-of-fold"),
+        dev=(),
+        settings=a_few_steps(folds=3),
+        parent=None,
+        progress=Steps(),
+        cores=1,
+    )
+
+    def test_fewer_folds_than_asked_for_are_reported(self) -> None:
+        assert "2 folds instead of 3: a label has only as many different texts" in self.RUN.notes
+
+    def test_the_mean_with_the_folds_is_not_used_unseen(self, bert_models: Path, tmp_path: Path) -> None:
+        own = load(bert_models / "v1.0.0")
+
+        assert self.RUN.average_with_folds(own, tmp_path, tmp_path) == (own, (UNJUDGED,))

@@ -10,7 +10,7 @@ from sqlalchemy import text
 from tests.support.command import Triagem, assert_one_line
 from tests.support.version_history import drift_report, promoted, reviewed, seen
 from triagem.contracts.errors import ModelCorrupt
-from triagem.contracts.model import ROWS_FILE
+from triagem.contracts.model import ROWS_FILE, DataInfo
 from triagem.db import Database
 from triagem.db.outbox.alerts import undelivered_alerts
 from triagem.registry import Registry
@@ -32,6 +32,14 @@ def test_age_labels_rows_and_test_accuracy_are_the_manifest_s(database: Database
     assert (facts.version, facts.labels, facts.training_rows) == ("v1.0.0", ("suporte", "venda"), 1000)
     assert facts.test_accuracy == 0.95
     assert facts.age_days == pytest.approx(12.5, abs=0.01)
+
+
+def test_a_leaked_test_gives_no_accuracy_and_copies_give_no_training_texts(
+    database: Database, tmp_path: Path
+) -> None:
+    data = DataInfo(digest="", rows=400, texts=16, leaked=100)
+    facts = current_facts(database, promoted(tmp_path, data=data))
+    assert (facts.training_rows, facts.test_accuracy) == (16, None)
 
 
 class TestNewTexts:

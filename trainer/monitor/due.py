@@ -89,8 +89,8 @@ def read_facts(database: Database, registry: Registry, now: datetime) -> Retrain
         version=version,
         age_days=(now - manifest.created_at) / timedelta(days=1),
         labels=manifest.labels,
-        training_rows=manifest.data.rows,
-        test_accuracy=manifest.metrics.get("accuracy"),
+        training_rows=manifest.data.texts or manifest.data.rows,  # reviewed texts are counted once too
+        test_accuracy=None if manifest.data.leaked else manifest.metrics.get("accuracy"),
         reviewed=model_accuracy(database, version),
         reviewed_labels=Counter(row.label for row in reviewed),
         new_rows=None if seen is None else len(usable.difference(seen.train, seen.dev, seen.calibration, seen.test)),
