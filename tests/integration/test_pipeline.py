@@ -187,7 +187,7 @@ def test_live_is_fetched_before_every_micro_batch(
     publish(inbox, 32 * 20, lane=Lane.BULK)
     with running(endpoints, instant_models, lambda folder: BlockingModel(noop(folder).manifest), window_s=60):
         assert blocked.wait(30)
-        assert inbox.depth(Lane.BULK).waiting == 0  # 17 micro-batches are queued in this process
+        assert inbox.depth(Lane.BULK).in_flight > 32 * 10  # many micro-batches are queued in this process
         Publisher(inbox).publish(source="crm", external_id="urgent", text="socorro")
         resumed.set()
         until(lambda: inbox.redis.xlen("triagem:{0}:live") == 0)

@@ -19,7 +19,7 @@ from rich.console import Console
 from tests.support.reviewing import NOW, SINCE, VERSION, draw, sure, unsure
 from tests.support.waiting import until
 from tests.support.windows import rows
-from triagem.cli.review_session.messages import Language
+from triagem.cli.review_session.names import Language
 from triagem.cli.review_session.session import ReviewSession, SessionCounts
 from triagem.cli.stack import Endpoints
 from triagem.contracts.errors import DatabaseUnavailable

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from triagem.cli.output import printable
-from triagem.cli.review_session.messages import (
+from triagem.cli.review_session.messages import messages_for
+from triagem.cli.review_session.names import (
     Language,
     label_name,
-    messages_for,
     require_known_label,
     reviewer_name,
     terminal_language,

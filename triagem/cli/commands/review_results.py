@@ -20,7 +20,6 @@ from triagem.cli import servers
 from triagem.cli.output import Format, as_mapping, console, errors, parse_time, print_json, print_rows, progress
 from triagem.contracts.errors import InvalidInput, ModelCorrupt
 from triagem.contracts.model import ROWS_FILE, SplitDigests
-from triagem.db.reviews.agreed_labels import LabelledExample
 from triagem.registry import Registry, RegistrySettings
 
 
@@ -44,6 +43,8 @@ def write(target: str, examples: Iterable[LabelledExample], *, as_csv: bool) -> 
 
 def _write(file: TextIO, examples: Iterable[LabelledExample], *, as_csv: bool) -> None:
     if as_csv:
+        from triagem.db.reviews.agreed_labels import LabelledExample
+
         table = csv.DictWriter(file, [field.name for field in fields(LabelledExample)], lineterminator="\n")
         table.writeheader()
         table.writerows(asdict(example) for example in examples)
@@ -55,6 +56,7 @@ def _write(file: TextIO, examples: Iterable[LabelledExample], *, as_csv: bool) -
 
 if TYPE_CHECKING:
     from triagem.db.reviews import AccuracyEstimate, StratumAccuracy
+    from triagem.db.reviews.agreed_labels import LabelledExample
 
 
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]

@@ -8,7 +8,8 @@ from typing import Final
 from rich.console import Console
 
 from triagem.cli.output import printable
-from triagem.cli.review_session.messages import Language, messages_for
+from triagem.cli.review_session.messages import messages_for
+from triagem.cli.review_session.names import Language
 from triagem.contracts.errors import Retryable
 from triagem.contracts.ticket import Identity
 from triagem.db import Database
