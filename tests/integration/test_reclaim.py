@@ -1,4 +1,4 @@
-"""Which worker reclaims whose entries (INV-5, 7, 8); none is lost or given to two live workers."""
+"""Reclaiming entries of dead workers (INV-5, 7, 8): none is lost or given to two live workers."""
 
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier

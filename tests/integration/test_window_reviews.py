@@ -1,4 +1,4 @@
-"""What a window's statement does for people: alerts, reviews, and forgotten tickets."""
+"""The window's statement: alerts, reviews, and forgotten tickets."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -59,7 +59,7 @@ def drifted(reference: Population, recent: Population) -> bool:
 
 
 def false_alarms(population: Population, splits: int, *, recent: int = 100) -> int:
-    """How many seeded splits of one population are reported as drift; the reference has at most 500 rows."""
+    """The number of seeded splits of one population reported as drift; the reference has at most 500 rows."""
     alarms = 0
     for seed in range(splits):
         order = np.random.default_rng(seed).permutation(len(population)).tolist()
