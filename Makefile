@@ -41,7 +41,8 @@ mutations: $(VENV)/.dev
 
 lint: $(VENV)/.dev
 	@"$(BIN)/ruff" check . && "$(BIN)/ruff" format --check . && "$(BIN)/mypy" && "$(BIN)/lint-imports" --no-logo \
-		&& "$(BIN)/python" .ci/layout.py && "$(BIN)/python" .ci/vocabulary.py && "$(BIN)/python" .ci/audit.py
+		&& "$(BIN)/python" .ci/layout.py && "$(BIN)/python" .ci/vocabulary.py && "$(BIN)/python" .ci/docs.py \
+		&& "$(BIN)/python" .ci/audit.py
 
 check: lint test
 

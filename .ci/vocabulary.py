@@ -1,6 +1,7 @@
 """Checks of `make lint` on names and wording: private words, riddles as docstrings, variables that name nothing.
 
-docs/glossary.md lists the terms to use instead. `EXCEPTIONS` names each place where a listed word is right, and why.
+docs/reference/glossary.md lists the terms to use instead. `EXCEPTIONS` names each place where a listed word is
+right, and why.
 
     python .ci/vocabulary.py [PATH...]    # all tracked files, or only those under the given paths
 """
@@ -58,7 +59,7 @@ PRIVATE_NAMES = {
 
 # Phrases, in any tracked text.
 PHRASES = {
-    r"seed(?:'s|s')? document|the seed's|seed document": "the original specification (docs/specification.md)",
+    r"seed(?:'s|s')? document|the seed's|seed document": "the original specification",
     r"\bPIPE \d+|PIPE\.md": "INV-<number>",
     r"(?<!there )\b(?:is|are|was) no (?!longer|more|less|fewer|better|worse|need|such|difference|reason|limit|doubt"
     r"|guarantee|order|default)[a-z]+": "is not a …",
@@ -79,7 +80,7 @@ TEXT = frozenset({".py", ".md", ".toml", ".yml", ".yaml", ".html", ".sql", ".lua
 # file → word or phrase → why it is right there. A folder ends with a slash.
 EXCEPTIONS: dict[str, dict[str, str]] = {
     ".ci/vocabulary.py": {"*": "the list itself"},
-    "docs/glossary.md": {"*": "names the words it replaces"},
+    "docs/reference/glossary.md": {"*": "names the words it replaces"},
     "CHANGELOG.md": {"*": "entries before 0.2.0 use the names of their time"},
     "db/migrations/versions/r0002_model_life.py": {"riddle": "must equal the previous release's file"},
     "db/migrations/versions/r0003_front_door.py": {"*": "must equal the previous release's file"},

@@ -62,7 +62,7 @@ def run_celery_worker(app: Celery, queue: str, *, pool: str) -> int:
         queues=[queue],
         without_gossip=True,
         without_mingle=True,
-        hostname=f"{queue}-{os.getpid()}@{socket.gethostname()}",  # prefix of Redis keys, as in docs/security.md
+        hostname=f"{queue}-{os.getpid()}@{socket.gethostname()}",  # docs/explanation/security.md: a prefix of keys
         quiet=True,
     )
     worker.start()

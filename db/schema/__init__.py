@@ -1,4 +1,4 @@
-"""All tables. The migrations create them; analysts read the views (`docs/sql.md`), which contain no texts."""
+"""All tables. The migrations create them; analysts read views without texts (`docs/reference/sql.md`)."""
 
 from typing import Final
 

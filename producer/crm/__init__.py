@@ -1,4 +1,4 @@
-"""CRM integrations: turn webhooks into tickets, and results into requests. Pure functions; see `docs/crm.md`.
+"""CRM integrations: turn webhooks into tickets, and results into requests. Pure functions; see `docs/how-to/crm.md`.
 
 `receive_webhook(webhook, source, now)` is the entry point. `callback`, `zendesk_tags` and `chatwoot_labels` build
 the requests.

@@ -1,4 +1,4 @@
-"""Freshdesk adapter: the automation action "Trigger webhook", "Simple" content or the template of `docs/crm.md`.
+"""Freshdesk adapter: "Trigger webhook" of an automation, with "Simple" content or `docs/how-to/crm.md`'s template.
 
 https://support.freshdesk.com/support/solutions/articles/132589-using-webhooks-in-automation-rules. Its placeholders
 have no time with an offset, so a message is dated by its receipt.
@@ -29,7 +29,7 @@ def read(payload: object, source: FreshdeskSource, now: datetime) -> AcceptedWeb
     """Read a webhook's JSON as tickets. Raises InvalidTicket."""
     fields = value_at(payload, "freshdesk_webhook")
     if not isinstance(fields, dict):
-        raise InvalidTicket("freshdesk_webhook", "is missing: paste the template of docs/crm.md")
+        raise InvalidTicket("freshdesk_webhook", "is missing: paste the template of docs/how-to/crm.md")
     if _AGENT_EVENT.match(text_or_empty(fields.get("triggered_event"))):
         return IgnoredWebhook("status, priority or a private note: not a customer message")
     description, reply = fields.get("ticket_description"), fields.get("ticket_latest_public_comment")

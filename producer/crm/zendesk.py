@@ -1,4 +1,4 @@
-"""Zendesk adapter: event subscriptions, and trigger webhooks with the JSON body of `docs/crm.md`.
+"""Zendesk adapter: event subscriptions, and trigger webhooks with the JSON body of `docs/how-to/crm.md`.
 
 https://developer.zendesk.com/api-reference/webhooks/event-types/ticket-events and
 https://support.zendesk.com/hc/en-us/articles/4408886858138 (the placeholders).
@@ -83,7 +83,7 @@ def _trigger(payload: object, source: ZendeskSource, now: datetime) -> AcceptedW
         return IgnoredWebhook("an update by an agent or through the API")  # such as our own tag
     message = value_at(payload, "message")
     if not isinstance(message, str):
-        raise InvalidTicket("message", "is missing or not text: paste the template of docs/crm.md")
+        raise InvalidTicket("message", "is missing or not text: paste the template of docs/how-to/crm.md")
     if not message.strip():
         return IgnoredWebhook("no text")
     ticket = make_ticket(

@@ -62,7 +62,7 @@ def test_workers_scale_from_zero_to_many_and_back_to_zero(  # noqa: PLR0917 - ev
     max_workers: int,
     drain_s: float,
 ) -> None:
-    """INV-25. The scale-down window is longer than the drain time, as docs/scaling.md requires."""
+    """INV-25. The scale-down window is longer than the drain time, as docs/how-to/scaling.md requires."""
     settings = {"MAX": max_workers, "DRAIN_S": drain_s, "COLD_START_S": 0, "RATE": 1 / SECONDS_PER_TEXT}
     for name, value in settings.items():
         monkeypatch.setenv(f"TRIAGEM_SCALE_{name}", str(value))

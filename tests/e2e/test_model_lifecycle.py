@@ -1,5 +1,8 @@
-"""The life cycle of a model by the commands of docs/training.md: train, review, train further, compare, promote while
-tickets come in, roll back. With the small BERT, a real worker, and rows that it learns in a few steps."""
+"""The life cycle of a model by the commands of docs/how-to/training.md: train, review, train further, compare,
+promote while tickets come in, roll back.
+
+With the small BERT, a real worker, and rows that it learns in a few steps.
+"""
 
 import json
 from collections import Counter

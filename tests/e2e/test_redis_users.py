@@ -1,4 +1,4 @@
-"""The Redis users of docs/security.md, on the real server: each has the permissions that it needs and no more."""
+"""The Redis users of docs/explanation/security.md, on the real server: each has only the permissions it needs."""
 
 import re
 from collections.abc import Iterator
@@ -24,7 +24,8 @@ from triagem.inbox.stream import stream_key
 from triagem.worker.app import make_app
 
 PASSWORD = "hush-hush"
-ACL_COMMANDS = re.findall(r"^ACL SETUSER .*$", (ROOT / "docs/security.md").read_text(encoding="utf-8"), re.MULTILINE)
+SECURITY_PAGE = (ROOT / "docs/explanation/security.md").read_text(encoding="utf-8")
+ACL_COMMANDS = re.findall(r"^ACL SETUSER .*$", SECURITY_PAGE, re.MULTILINE)
 
 
 @pytest.fixture

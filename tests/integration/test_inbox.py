@@ -1,4 +1,4 @@
-"""The rules of docs/rules.md on the inbox's `put`, `fetch`, `ack` and `depth`."""
+"""The rules of docs/reference/rules.md on the inbox's `put`, `fetch`, `ack` and `depth`."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""`docs/sql.md` matches the database: its columns are the views', and each query returns rows for `analyst`."""
+"""`docs/reference/sql.md`: its columns are the views', and each query returns rows for the login `analyst`."""
 
 import re
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from triagem.contracts.prediction import Band, Prediction
 from triagem.db import Database
 from triagem.db.tickets.window import ClassifiedTicket, write_window
 
-PAGE: Final = (Path(__file__).parents[2] / "docs" / "sql.md").read_text(encoding="utf-8")
+PAGE: Final = (Path(__file__).parents[2] / "docs" / "reference" / "sql.md").read_text(encoding="utf-8")
 QUERIES: Final = re.findall(r"^\*\*([^*\n]+)\*\*[^`]*^```sql\n-- columns: (.+)\n([^`]+)^```$", PAGE, re.MULTILINE)
 VIEWS: Final = re.findall(r"^### (\w+):.*?\n\n(.+?)\n\n", PAGE, re.MULTILINE | re.DOTALL)
 

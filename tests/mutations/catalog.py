@@ -18,7 +18,7 @@ class Mutation:
 
     `old` occurs exactly once in the whole package tree, so that it is found wherever a refactoring moves it.
     `where` is only a label: the folder of the source when the mutation was written. `rule` is the broken rule of
-    docs/rules.md, if it is one of them.
+    docs/reference/rules.md, if it is one of them.
     """
 
     name: str

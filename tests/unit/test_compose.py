@@ -143,7 +143,7 @@ def test_the_inbox_loses_nothing_that_it_accepted() -> None:
 
 def test_the_documented_override_mounts_each_file_where_it_is_read(tmp_path: Path) -> None:
     (block,) = re.findall(
-        r"^```yaml\n(.*?)^```", (ROOT / "docs" / "containers.md").read_text(), re.DOTALL | re.MULTILINE
+        r"^```yaml\n(.*?)^```", (ROOT / "docs" / "how-to" / "containers.md").read_text(), re.DOTALL | re.MULTILINE
     )
     override = tmp_path / "docker-compose.override.yml"
     override.write_text(block)

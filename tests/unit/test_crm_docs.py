@@ -1,4 +1,4 @@
-"""`docs/crm.md`: its files load, its templates produce tickets, and all examples are described."""
+"""`docs/how-to/crm.md`: its files load, its templates produce tickets, and all examples are described."""
 
 import json
 import re
@@ -10,7 +10,7 @@ from tests.support.crm import EXAMPLES, FRESHDESK, SALESFORCE, ZENDESK, example,
 from triagem.producer.crm import CrmConfig, load_crm_file
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "crm.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "how-to" / "crm.md").read_text(encoding="utf-8")
 KEY = "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 

@@ -1,4 +1,4 @@
-"""docs/metrics.md describes every metric as the code does. Run as a program, this writes its tables."""
+"""docs/reference/metrics.md describes every metric as the code does. Run as a program, this writes its tables."""
 
 import re
 from pathlib import Path
@@ -14,7 +14,7 @@ from triagem.ops import metrics as ops_metrics
 from triagem.process import ScrapedGauge
 from triagem.worker import metrics
 
-DOCUMENT: Final = ROOT / "docs" / "metrics.md"
+DOCUMENT: Final = ROOT / "docs" / "reference" / "metrics.md"
 TABLES: Final[dict[str, tuple[ModuleType, ...]]] = {
     "worker": (metrics,),
     "ops": (ops_metrics,),

@@ -47,7 +47,7 @@ def test_each_alert_leads_to_its_section_of_the_runbook(rule: dict[str, Any]) ->
 
 
 def test_the_runbook_has_sections_for_existing_alerts_only() -> None:
-    runbook = (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8")
+    runbook = (ROOT / "docs" / "how-to" / "runbook.md").read_text(encoding="utf-8")
     headings = re.findall(r"^#+ (Triagem\w+)$", runbook, re.MULTILINE)
     assert sorted(headings) == sorted(ALERTS)
 

@@ -1,4 +1,4 @@
-"""The rules of the pipeline, and the tests and faults that docs/rules.md names for them."""
+"""The rules of the pipeline, and the tests and faults that docs/reference/rules.md names for them."""
 
 import re
 from inspect import signature
@@ -11,7 +11,7 @@ from triagem.ops.app import ops_app, schedule_entries
 from triagem.ops.settings import OpsSettings
 
 ROOT = Path(__file__).parent.parent.parent
-RULES = (ROOT / "docs" / "rules.md").read_text(encoding="utf-8")
+RULES = (ROOT / "docs" / "reference" / "rules.md").read_text(encoding="utf-8")
 TESTS = {
     name
     for path in (ROOT / "tests").rglob("test_*.py")

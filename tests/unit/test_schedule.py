@@ -1,4 +1,4 @@
-"""The training schedule: the settings of docs/specification.md, scaled to few rows; each change is reported."""
+"""The training schedule: settings of docs/explanation/specification.md scaled to few rows; changes are reported."""
 
 import random
 from math import ceil

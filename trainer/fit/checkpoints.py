@@ -78,7 +78,7 @@ def clearly_better(best: float, last: float, rows: int) -> bool:
 
     A smaller difference is chance (Breiman et al. 1984, section 3.4.3), and the last checkpoint has trained longest.
     On a few hundred dev rows several checkpoints get the same number right, and the Trainer would keep the first, the
-    least trained: see docs/model-quality.md.
+    least trained: see docs/explanation/model-quality.md.
     """
     return best - last > sqrt(last * (1 - last) / rows)
 

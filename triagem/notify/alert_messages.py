@@ -1,4 +1,4 @@
-"""Message texts in English and Brazilian Portuguese. Terms follow docs/glossary.md."""
+"""Message texts in English and Brazilian Portuguese. Terms follow docs/reference/glossary.md."""
 
 from collections.abc import Mapping
 from typing import Any, Final

@@ -68,7 +68,9 @@ def forget(
     yes: _Yes = False,
     as_json: _Json = False,
 ) -> None:
-    """Delete one ticket everywhere, and prevent it from being stored again. docs/privacy.md lists what is deleted.
+    """Delete one ticket everywhere, and prevent it from being stored again.
+
+    docs/how-to/privacy.md lists what is deleted.
 
     Example: `triagem db forget zendesk 4711 --yes`
     """
@@ -144,7 +146,7 @@ def _print(deleted: DeletedData) -> None:
     if deleted.inbox_entries_left:
         console.print(
             f"{deleted.inbox_entries_left:,} entries of other tickets are waiting. Redis keeps the deleted bytes"
-            " until neighbouring entries are classified: run this command again then (docs/privacy.md)",
+            " until neighbouring entries are classified: run this command again then (docs/how-to/privacy.md)",
             highlight=False,
         )
 

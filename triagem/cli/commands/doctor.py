@@ -29,7 +29,7 @@ _EXTRAS: Final = {
 }
 
 
-# Resources to classify with BERT-base, from the original specification (docs/specification.md).
+# Resources to classify with BERT-base, from the original specification (docs/explanation/specification.md).
 _MINIMUM: Final = {"cores": 4, "GB of memory": 8, "GB of disk": 2}
 _RECOMMENDED: Final = {"cores": 8, "GB of memory": 16, "GB of disk": 5}
 

@@ -49,7 +49,7 @@ def drift(
 ) -> None:
     """Compare samples of recent live tickets with a version's reference, and store the report.
 
-    Exit status 3 on drift, 0 without drift or with too few samples. docs/training.md describes the method.
+    Exit status 3 on drift, 0 without drift or with too few samples. docs/how-to/training.md describes the method.
 
     Example: `triagem drift --since 2026-11-01`
     """

@@ -77,7 +77,9 @@ def accuracy(
     ] = None,
     as_json: _Json = False,
 ) -> None:
-    """Estimate the model's accuracy on all texts from the reviewed ones. docs/training.md describes the method.
+    """Estimate the model's accuracy on all texts from the reviewed ones.
+
+    docs/how-to/training.md describes the method.
 
     Example: `triagem review accuracy --since 2026-11-01`
     """

@@ -1,4 +1,4 @@
-"""Messages of a review session in English and Brazilian Portuguese; the terms are those of docs/glossary.md."""
+"""Messages of a review session in English and Brazilian Portuguese; terms follow docs/reference/glossary.md."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

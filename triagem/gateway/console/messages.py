@@ -1,4 +1,4 @@
-"""The console's texts in English and Brazilian Portuguese, one message per line. Terms follow docs/glossary.md."""
+"""The console's texts in English and Brazilian Portuguese, one per line. Terms follow docs/reference/glossary.md."""
 
 from enum import StrEnum
 from typing import Final
