@@ -82,8 +82,6 @@ EXCEPTIONS: dict[str, dict[str, str]] = {
     ".ci/vocabulary.py": {"*": "the list itself"},
     "docs/reference/glossary.md": {"*": "names the words it replaces"},
     "CHANGELOG.md": {"*": "entries before 0.2.0 use the names of their time"},
-    "db/migrations/versions/r0002_model_life.py": {"riddle": "must equal the previous release's file"},
-    "db/migrations/versions/r0003_front_door.py": {"*": "must equal the previous release's file"},
     "docs/decisions/": {"former": "quoted names of their time"},
 }
 

@@ -1,4 +1,4 @@
-"""Migrates a database to this version's schema, catches up on rows of older processes, and checks the revision."""
+"""Migrates a database to this version's schema, and checks its revision."""
 
 from pathlib import Path
 from typing import Final
@@ -7,12 +7,10 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import delete, text
+from sqlalchemy import text
 
 from triagem.contracts.errors import NotMigrated
-from triagem.contracts.ticket import PREDICT_SOURCE
 from triagem.db.connect import Database, database_errors
-from triagem.db.schema import TICKET_TABLES, tickets
 
 _LOCK: Final = 0x7472_6961  # any number, the same for all: two upgrades at once would race
 
@@ -20,19 +18,21 @@ _LOCK: Final = 0x7472_6961  # any number, the same for all: two upgrades at once
 def upgrade(database: Database) -> tuple[str | None, str]:
     """Run all missing migrations in one transaction; returns the revisions before and after.
 
-    A second transaction catches up on rows written by processes of the previous release. A database that a newer
-    version has migrated is left unchanged.
+    A database that a newer version has migrated is left unchanged.
+
+    Raises:
+        NotMigrated: an unreleased version created it, from which no migration leads here.
     """
     config = _config()
     with database_errors(), database.engine.connect() as connection, connection.begin():
         connection.execute(text("SET LOCAL statement_timeout = 0"))
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
         before = MigrationContext.configure(connection).get_current_revision()
-        if before is not None and before not in _revisions(config):
+        if before is not None and before > _head(config):
             return before, before
+        _refuse_unreleased(config, before)
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
-    _catch_up(database)
     return before, _head(config)
 
 
@@ -41,35 +41,11 @@ def require_current(database: Database) -> None:
     config = _config()
     with database_errors(), database.engine.connect() as connection:
         revision = MigrationContext.configure(connection).get_current_revision()
-    if revision is None or (revision in _revisions(config) and revision != _head(config)):
+    _refuse_unreleased(config, revision)
+    if revision is None or revision < _head(config):
         raise NotMigrated(
             f"the database is at revision {revision}, expected {_head(config)}: run `triagem db upgrade`"
         )
-
-
-_DELETE_PURGED_LEXEMES: Final = text("""
-DELETE FROM ticket_lexemes USING tickets t WHERE ticket_id = t.id AND t.text IS NULL
-""")
-_QUEUE_FOR_SEARCH: Final = text("""
-INSERT INTO search_queue (ticket_id) SELECT id FROM tickets t
-WHERE t.text IS NOT NULL AND t.source <> :predict
-  AND NOT EXISTS (SELECT FROM ticket_lexemes l WHERE (l.ticket_id, l.digest) = (t.id, t.digest))
-  AND NOT EXISTS (SELECT FROM search_queue q WHERE q.ticket_id = t.id)
-""")
-
-
-def _catch_up(database: Database) -> None:
-    """Delete rows of tickets that processes of the previous release forgot or purged; queue for indexing what they
-    stored. Reads all tickets: for upgrades, not for daily use.
-    """
-    with database_errors(), database.engine.connect() as connection, connection.begin():
-        connection.execute(text("SET LOCAL statement_timeout = 0"))
-        for table in TICKET_TABLES:
-            connection.execute(
-                delete(table).where(table.c.ticket_id == tickets.c.id, tickets.c.forgotten_at.is_not(None))
-            )
-        connection.execute(_DELETE_PURGED_LEXEMES)
-        connection.execute(_QUEUE_FOR_SEARCH, {"predict": PREDICT_SOURCE})
 
 
 def _config() -> Config:
@@ -78,8 +54,13 @@ def _config() -> Config:
     return config
 
 
-def _revisions(config: Config) -> set[str]:
-    return {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+def _refuse_unreleased(config: Config, revision: str | None) -> None:
+    oldest = ScriptDirectory.from_config(config).get_base()
+    if revision is not None and oldest is not None and revision < oldest:
+        raise NotMigrated(
+            f"an unreleased version created these tables (revision {revision}): create an empty database (or delete"
+            " the folder of a local stack, `.triagem`), and run `triagem db upgrade`"
+        )
 
 
 def _head(config: Config) -> str:

@@ -13,7 +13,6 @@ from triagem.db.runs.lifecycle import (
     pause,
     preview,
     resume,
-    set_reason,
     start,
     sweep_lock,
     update_rate,
@@ -21,5 +20,5 @@ from triagem.db.runs.lifecycle import (
 
 __all__ = [
     "APPLY", "CLASSIFY", "ReclassifyRun", "RunPlan", "cancel", "find", "find_active", "finish_if_done",
-    "newest_runs", "pause", "preview", "resume", "set_reason", "start", "sweep_lock", "update_rate",
+    "newest_runs", "pause", "preview", "resume", "start", "sweep_lock", "update_rate",
 ]  # fmt: skip

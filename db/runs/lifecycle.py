@@ -140,9 +140,6 @@ UPDATE reclassify_runs SET state = 'cancelled', reason = :reason, measured_at = 
   measured_count = done + unchanged + changed + gone + failed, finished_at = now()
 WHERE id = :id AND state IN ('running', 'paused')
 """)
-_SET_REASON: Final = text("""
-UPDATE reclassify_runs SET reason = :reason WHERE id = :id AND state = 'running' AND reason <> :reason
-""")
 # A moving average over the tickets processed by all workers; measured at most once a second.
 _UPDATE_RATE: Final = text("""
 UPDATE reclassify_runs SET measured_count = done + unchanged + changed + gone + failed, measured_at = now(),
@@ -225,11 +222,6 @@ def resume(database: Database, run_id: int, *, pause_at: datetime | None = None)
 def cancel(database: Database, run_id: int, reason: str = "") -> bool:
     """Cancel it: workers acknowledge its remaining entries without classifying them. False if it had ended."""
     return _updated(database, _CANCEL, {"id": run_id, "reason": reason})
-
-
-def set_reason(database: Database, run_id: int, reason: str) -> None:
-    """Store why a running run makes no progress; empty when it does."""
-    _updated(database, _SET_REASON, {"id": run_id, "reason": reason})
 
 
 def update_rate(database: Database, run_id: int) -> None:

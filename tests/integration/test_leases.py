@@ -145,19 +145,3 @@ def test_reporting_a_state_does_not_revive_a_lost_lease(inbox: Inbox) -> None:
     lease.report_state("at work")
 
     assert worker_states(inbox.redis) == {}
-
-
-def test_a_worker_of_a_previous_release_does_not_report_that_it_reads_claim_checks(
-    inbox: Inbox, lease: Lease
-) -> None:
-    inbox.redis.set(lease_key("previous"), "waiting: two\nlines")
-
-    assert {
-        worker.name: (worker.state, worker.rate, worker.reads_ticket_refs) for worker in list_workers(inbox.redis)
-    } == {
-        lease.consumer: ("warming up", 0, True),
-        "previous": ("waiting: two", 0, False),
-    }
-    lease.report_state("at work", 12.5)
-    inbox.redis.delete(lease_key("previous"))
-    assert [worker.reads_ticket_refs for worker in list_workers(inbox.redis)] == [True]

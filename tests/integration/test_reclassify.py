@@ -27,7 +27,6 @@ from triagem.db.runs.reclassification import ReclassifiedTicket, resolve_tickets
 from triagem.db.tickets.forgetting import write_tombstone
 from triagem.db.tickets.window import write_window
 from triagem.inbox import Inbox
-from triagem.inbox.lease import lease_key
 from triagem.registry import Registry
 
 CURRENT = RunPlan("v1.0.0", epoch=1)
@@ -53,20 +52,6 @@ def test_each_stored_ticket_gets_one_row_of_the_new_version_and_nobody_is_alerte
     assert by_version(database, "predictions") == {"v0.9.0": 5000, "v1.0.0": 5000}
     assert scalar(database, "SELECT count(*) FROM run_changes") == 5000
     assert scalar(database, "SELECT string_agg(kind || ' ' || key, ', ') FROM alerts") == f"run-ended run {run.id}"
-
-
-def test_no_claim_check_is_put_while_a_worker_of_a_previous_release_runs(
-    inbox: Inbox, database: Database, instant_models: Path
-) -> None:
-    store_tickets(database, 10)
-    runs.start(database, CURRENT)
-    inbox.redis.set(lease_key("previous"), "at work")
-    run = advance_once(database, inbox, instant_models)
-    assert (run.state, run.put) == ("running", 0)
-    assert run.reason.startswith("waits until workers of a previous release have ended")
-    inbox.redis.delete(lease_key("previous"))
-    run = advance_once(database, inbox, instant_models)
-    assert (run.reason, run.put) == ("", 10)
 
 
 def test_only_changed_labels_are_sent_to_the_crm_and_only_on_request(

@@ -29,7 +29,7 @@ class RowHistory:
 
 
 def read_history(registry: Registry, parent: str | None = None) -> RowHistory:
-    """Read each version's digests; a version without the file, from an earlier release, is skipped.
+    """Read each version's digests; a version without the file is skipped.
 
     A version whose test rows leaked fixes no test rows, and its training rows may be tested on again: no score of it
     counts, so nothing has to be compared with it. As an ancestor it counts.

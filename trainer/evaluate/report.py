@@ -115,7 +115,7 @@ class Assessment(_ReportModel):
     """
 
     schema_version: Literal[1] = 1
-    test_rows: int = Field(default=0, description="all test rows, copies included; 0 in reports of earlier releases")
+    test_rows: int = Field(default=0, description="all test rows, copies included")
     leaked: int = Field(default=0, description="test rows that are, or nearly are, training rows")
     labels: tuple[str, ...]
     overall: Slice

@@ -1,8 +1,4 @@
-"""Wire format of stream entries: a ticket as a JSON object of version 1, or a stored ticket as a reference to it.
-
-A worker turns an entry in a format that it does not know into a dead letter. So each new format has a name, which
-workers that can read it report in their lease; entries in the format are put once all workers report it.
-"""
+"""Wire format of stream entries: a ticket as a JSON object of version 1, or a stored ticket as a reference to it."""
 
 import json
 from dataclasses import dataclass
@@ -16,8 +12,7 @@ from triagem.contracts.ticket import Identity, Ticket, first_error, identify
 
 WIRE_VERSION: Final = 1
 _HEAD: Final = b'{"v":1,'
-REF_FORMAT: Final = "check-1"  # stored-ticket references (claim checks)
-_REF_HEAD: Final = b'{"v":"%b",' % REF_FORMAT.encode()
+_REF_HEAD: Final = b'{"v":"check-1",'  # a stored-ticket reference (claim check)
 
 
 @dataclass(frozen=True, slots=True)

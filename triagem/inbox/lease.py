@@ -8,7 +8,6 @@ from typing import Final, cast
 
 from redis import Redis
 
-from triagem.contracts.wire import REF_FORMAT
 from triagem.inbox.client import redis_errors
 from triagem.inbox.stream import PREFIX
 
@@ -82,23 +81,19 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class WorkerInfo:
-    """A worker with a lease: consumer name, reported state, and tickets per busy second (0 until it has a rate).
-
-    `reads_ticket_refs` is False for workers of a release before stored-ticket references.
-    """
+    """A worker with a lease: consumer name, reported state, and tickets per busy second (0 until it has a rate)."""
 
     name: str
     state: str
     rate: float
-    reads_ticket_refs: bool
 
 
 def list_workers(redis: Redis) -> list[WorkerInfo]:
     """All workers with a lease."""
     workers = []
     for name, value in _values(redis, _KEY).items():
-        state, rate, formats, *_ = [*value.split("\n"), "", ""]
-        workers.append(WorkerInfo(name, state, _number(rate), REF_FORMAT in formats.split()))
+        state, _, rate = value.partition("\n")
+        workers.append(WorkerInfo(name, state, float(rate or 0)))
     return workers
 
 
@@ -118,15 +113,8 @@ def live_worker_count(redis: Redis) -> int:
 
 
 def _encode(state: str, rate: float = 0.0) -> str:
-    """A lease's value, one per line: the state, the rate, and the entry formats that this release reads."""
-    return "\n".join((" ".join(state.split()), f"{rate:.4g}" if rate else "", REF_FORMAT))
-
-
-def _number(rate: str) -> float:
-    try:
-        return float(rate or 0)
-    except ValueError:  # a worker of a previous release may write its state in two lines
-        return 0.0
+    """A lease's value: a line with the state, and one with the rate."""
+    return " ".join(state.split()) + (f"\n{rate:.4g}" if rate else "")
 
 
 def _values(redis: Redis, prefix: str) -> dict[str, str]:

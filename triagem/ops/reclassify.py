@@ -19,16 +19,12 @@ from triagem.db import Database, runs
 from triagem.db.runs import APPLY, ReclassifyRun, RunPlan
 from triagem.db.runs.pages import PAGE, advance_cursor, apply_page, next_page
 from triagem.inbox import Inbox
-from triagem.inbox.lease import list_workers
 from triagem.ops.settings import OpsSettings, next_occurrence
 from triagem.registry import Registry
 
 log = structlog.get_logger(__name__)
 
 PAUSED_BY_SCHEDULE: Final = "until"
-WAITS_FOR_OLD_WORKERS: Final = (
-    "waits until workers of a previous release have ended: they would dead-letter its stored-ticket references"
-)
 _AHEAD_S: Final = 30.0  # of work on the lane: short enough to pause soon, long enough until the next task
 _BUDGET_S: Final = 2.0  # the other tasks of this ops worker wait during this time
 
@@ -57,11 +53,9 @@ def advance_run(
             log.info("run_paused", run=run.id)
             return
         runs.update_rate(database, run.id)
-        blocked = run.kind != APPLY and not all(worker.reads_ticket_refs for worker in list_workers(inbox.redis))
-        runs.set_reason(database, run.id, WAITS_FOR_OLD_WORKERS if blocked else "")
         started = clock()
         with suppress(InboxFull):
-            while not blocked and clock() - started < _BUDGET_S and _step(database, inbox, run):
+            while clock() - started < _BUDGET_S and _step(database, inbox, run):
                 current = runs.find_active(database)
                 if current is None or current.id != run.id or current.state != "running":
                     return

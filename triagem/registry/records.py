@@ -1,7 +1,7 @@
 """Read what the gate needs of a version: its test predictions, and the rows it was trained on.
 
-Missing information becomes a gap in the record, not an error: a damaged version, or one older than these files, can
-still be replaced by force.
+Missing information becomes a gap in the record, not an error: a damaged version can still be replaced by
+force.
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from triagem.registry.store import Registry
 
 
 def read_rows(registry: Registry, version: str) -> SplitDigests | None:
-    """The digests of a version's rows; None if it has no such file, as in an earlier release. Raises ModelCorrupt."""
+    """The digests of a version's rows; None if it has no such file. Raises ModelCorrupt."""
     content = registry.read(version, ROWS_FILE)
     try:
         return None if content is None else SplitDigests.model_validate_json(content)
