@@ -4,7 +4,8 @@
 #   make test                    all tests except the slow ones, two files at a time (TEST_JOBS=4); `make test-slow` runs those
 #   make faults                  the full fault injection suite: kills, outages, poison tickets (FAULT_ARGS="--seed 7 --only Redis")
 #   make mutations               plant faults in the source one by one; the tests must catch each (MUTATION_ARGS="--only window")
-#   make lint · make check       ruff, mypy --strict, import-linter, secrets, pip-audit · lint and test
+#   make lint · make check       ruff, mypy --strict, import-linter, docs, secrets, pip-audit · lint and test
+#   make reference               write the generated parts of docs/reference from the code
 #   make release                 wheel and sdist in dist/, each installed and tested
 #   make clean                   remove build products; `make distclean` also removes models, results and servers' data
 
@@ -22,7 +23,7 @@ MUTATION_ARGS ?=
 export OMP_WAIT_POLICY ?= PASSIVE
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test test-slow faults mutations lint check release clean distclean
+.PHONY: demo test test-slow faults mutations lint check reference release clean distclean
 
 demo: $(VENV)/.demo
 	@"$(BIN)/triagem" demo $(DEMO_ARGS)
@@ -42,9 +43,12 @@ mutations: $(VENV)/.dev
 lint: $(VENV)/.dev
 	@"$(BIN)/ruff" check . && "$(BIN)/ruff" format --check . && "$(BIN)/mypy" && "$(BIN)/lint-imports" --no-logo \
 		&& "$(BIN)/python" .ci/layout.py && "$(BIN)/python" .ci/vocabulary.py && "$(BIN)/python" .ci/docs.py \
-		&& "$(BIN)/python" .ci/audit.py
+		&& "$(BIN)/python" .ci/reference --check && "$(BIN)/python" .ci/audit.py
 
 check: lint test
+
+reference: $(VENV)/.dev
+	@"$(BIN)/python" .ci/reference
 
 release: $(VENV)/.dev
 	@rm -rf dist && "$(BIN)/python" -m hatchling build -t sdist -t wheel -d dist && ls -l dist

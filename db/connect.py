@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final, Self
+from typing import Any, ClassVar, Final, Self
 
 from pydantic import Field, SecretStr
 from pydantic_core import PydanticSerializationError
@@ -47,10 +47,19 @@ class DatabaseSettings(BaseSettings):
     """Connection settings. The URL may contain a password, so it never shows in a repr."""
 
     model_config = SettingsConfigDict(env_prefix="TRIAGEM_", env_file=".env", extra="ignore")
+    used_by: ClassVar = "gateway, worker, ops, commands"
 
-    database_url: SecretStr | None = None
-    statement_timeout_s: float = Field(default=30, gt=0)
-    lock_timeout_s: float = Field(default=10, gt=0)
+    database_url: SecretStr | None = Field(
+        default=None,
+        description="postgresql://user:password@host:port/database, for TLS ?sslmode=verify-full&sslrootcert=…;"
+        " commands without it use the local stack",
+    )
+    writer_url: SecretStr | None = Field(
+        default=None,
+        description="`triagem db upgrade` creates the login of this URL, a member of `triagem_writer`",
+    )
+    statement_timeout_s: float = Field(default=30, gt=0, description="time limit of a statement")
+    lock_timeout_s: float = Field(default=10, gt=0, description="how long a statement waits for a lock")
 
 
 class Database:

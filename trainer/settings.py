@@ -5,7 +5,7 @@
 
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -41,6 +41,7 @@ class TrainSettings(BaseSettings):
     """`TRIAGEM_TRAIN_*`. The specification has no `base`, `labels` and `min_steps`, and nothing after `seed`."""
 
     model_config = SettingsConfigDict(env_prefix="TRIAGEM_TRAIN_", env_file=".env", extra="ignore")
+    used_by: ClassVar = "`triagem train`"
 
     base: str = Field(default_factory=default_base, description="a hub name, a folder, or the packaged model's name")
     labels: Annotated[tuple[str, ...], NoDecode] = Field(
@@ -49,18 +50,24 @@ class TrainSettings(BaseSettings):
     )
     num_train_epochs: int = Field(default=3, ge=1, description="minimum; see min_steps")
     min_steps: int = Field(default=200, ge=1, description="minimum number of optimizer steps")
-    per_device_train_batch_size: int = Field(default=8, ge=1)
+    per_device_train_batch_size: int = Field(default=8, ge=1, description="texts per optimizer micro-step")
     gradient_accumulation_steps: int = Field(default=4, ge=1, description="maximum; see min_steps")
-    learning_rate: float = Field(default=5e-5, gt=0)
-    weight_decay: float = Field(default=0.01, ge=0)
-    warmup_steps: int = Field(default=100, ge=0)
+    learning_rate: float = Field(default=5e-5, gt=0, description="peak learning rate")
+    weight_decay: float = Field(default=0.01, ge=0, description="weight decay of AdamW")
+    warmup_steps: int = Field(
+        default=100, ge=0, description="steps over which the learning rate rises; fewer if the rows are few"
+    )
     eval_steps: int = Field(default=200, ge=1, description="steps between evaluations and checkpoints")
-    save_total_limit: int = Field(default=3, ge=1)
-    metric_for_best_model: str = Field(default="accuracy", pattern="^(accuracy|precision|recall|f1|macro_f1)$")
-    logging_steps: int = Field(default=100, ge=1)
+    save_total_limit: int = Field(default=3, ge=1, description="checkpoints kept during training")
+    metric_for_best_model: str = Field(
+        default="accuracy",
+        pattern="^(accuracy|precision|recall|f1|macro_f1)$",
+        description="metric on the dev rows that compares checkpoints",
+    )
+    logging_steps: int = Field(default=100, ge=1, description="steps between entries of the training curves")
     fp16: bool = Field(default=True, description="mixed precision, on CUDA only")
     dataloader_num_workers: int = Field(default=2, ge=0, description="at most the number of free cores")
-    seed: int = Field(default=42, ge=0)
+    seed: int = Field(default=42, ge=0, description="the same seed gives the same weights on the same machine")
     max_tokens: int = Field(default=512, ge=8, description="longer texts are truncated")
     class_weights: Literal["none", "balanced"] = Field(
         default="none", description="balanced: each label has the same weight; distorts confidences"
@@ -82,6 +89,7 @@ class DueSettings(BaseSettings):
     """`TRIAGEM_DUE_*`: when to train again. The defaults are the specification's."""
 
     model_config = SettingsConfigDict(env_prefix="TRIAGEM_DUE_", env_file=".env", extra="ignore")
+    used_by: ClassVar = "ops, `triagem due`"
 
     max_age_days: int = Field(default=92, ge=1, description="three months at most")
     max_accuracy_loss: float = Field(

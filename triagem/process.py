@@ -8,7 +8,7 @@ import re
 from collections.abc import MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from prometheus_client.core import GaugeMetricFamily
 
 # TRIAGEM_CRM_FILE and TRIAGEM_HEARTBEAT_FILE do not match: they are settings of their own.
-_SECRET_FILE: Final = re.compile(r"(TRIAGEM_\w+_(?:URL|PASSWORD|TOKEN|SECRET))_FILE")
+SECRET_FILE: Final = re.compile(r"(TRIAGEM_\w+_(?:URL|PASSWORD|TOKEN|SECRET))_FILE")
 
 
 def read_secret_files(environment: MutableMapping[str, str] = os.environ) -> None:
@@ -30,7 +30,7 @@ def read_secret_files(environment: MutableMapping[str, str] = os.environ) -> Non
         InvalidInput: a file cannot be read or is empty, or both variables are set.
     """
     for name, path in list(environment.items()):
-        match = _SECRET_FILE.fullmatch(name)
+        match = SECRET_FILE.fullmatch(name)
         if not match or not path:
             continue
         if environment.get(match[1]):
@@ -50,9 +50,10 @@ class MetricsSettings(BaseSettings):
     """Address of `GET /metrics` for Prometheus: `TRIAGEM_METRICS_*`."""
 
     model_config = SettingsConfigDict(env_prefix="TRIAGEM_METRICS_", env_file=".env", extra="ignore")
+    used_by: ClassVar = "gateway, worker, ops"
 
     port: int = Field(default=0, ge=0, le=65535, description="port of the Prometheus endpoint; 0: off")
-    host: str = "127.0.0.1"
+    host: str = Field(default="127.0.0.1", description="address of the Prometheus endpoint; 0.0.0.0 in a container")
 
     def serve(self, registry: "CollectorRegistry | None" = None) -> None:
         """Serve in a background thread until the process exits; without a port, do nothing.

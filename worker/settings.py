@@ -1,6 +1,7 @@
 """Settings of `triagem worker`, and the URL of Celery's broker, from the environment."""
 
 from pathlib import Path
+from typing import ClassVar
 from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import Field, SecretStr
@@ -15,9 +16,12 @@ class WorkerSettings(BaseSettings):
     """Settings of a worker process."""
 
     model_config = SettingsConfigDict(env_prefix="TRIAGEM_", env_file=".env", extra="ignore")
+    used_by: ClassVar = "worker"
 
     broker_url: SecretStr | None = Field(
-        default=None, description="Celery's Redis; default: the inbox's server, next database number"
+        default=None,
+        description="Celery's Redis; default: the inbox's server, next database number",
+        json_schema_extra={"used_by": "worker, ops, beat, commands"},
     )
     engine: str = Field(
         default="triagem.engine.classify:load", description="function that loads a model version, as module:function"
@@ -35,7 +39,7 @@ class WorkerSettings(BaseSettings):
     poll_every_s: float = Field(default=1.0, gt=0, description="interval of checks for a pause and for a promotion")
     stop_deadline_s: float = Field(default=60.0, gt=0, description="a worker that cannot stop exits after this time")
     heartbeat_file: Path | None = Field(
-        default=None, description="file whose age shows whether the worker is alive; see worker.health"
+        default=None, description="file whose age shows whether the worker is alive; read by `triagem worker --check`"
     )
     sample_share: float = Field(
         default=0.01,
@@ -45,10 +49,18 @@ class WorkerSettings(BaseSettings):
     )
     metrics: MetricsSettings = Field(default_factory=MetricsSettings)
     review_threshold: float | None = Field(
-        default=None, ge=0, le=1, description="overrides the manifest's review threshold"
+        default=None,
+        ge=0,
+        le=1,
+        description="overrides the review threshold of the model version",
+        json_schema_extra={"used_by": "worker, `triagem reband`"},
     )
     review_budget: float | None = Field(
-        default=None, ge=0, le=1, description="overrides the manifest's review budget"
+        default=None,
+        ge=0,
+        le=1,
+        description="overrides the version's share of recent tickets with the lowest confidence that goes to review",
+        json_schema_extra={"used_by": "worker, `triagem reband`"},
     )
 
     def thresholds(self, manifest: Thresholds) -> Thresholds:

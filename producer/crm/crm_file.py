@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from triagem.contracts.errors import InvalidInput
@@ -52,8 +52,11 @@ class CrmSettings(BaseSettings):
     """The path of the file."""
 
     model_config = SettingsConfigDict(env_prefix="TRIAGEM_", env_file=".env", extra="ignore")
+    used_by: ClassVar = "gateway, ops"
 
-    crm_file: Path | None = None
+    crm_file: Path | None = Field(
+        default=None, description="TOML file of the CRMs that send webhooks and receive results"
+    )
 
 
 def crm_from_environment() -> CrmConfig:

@@ -20,7 +20,7 @@ def test_doctor_finds_a_healthy_installation_healthy(
     monkeypatch.setenv("TRIAGEM_REGISTRY_URL", str(bert_models))
     answer = triagem("doctor", "--json")
     checks = json.loads(answer.out)
-    assert [check["problem"] for check in checks] == [None] * 6
+    assert [check["problem"] for check in checks] == [None] * 7
     assert answer.status == 0
 
 

@@ -9,6 +9,7 @@ import typer
 from pydantic import ValidationError
 
 from triagem.cli import logs
+from triagem.cli.known_settings import describe_unknown, unknown_variables, variables_set
 from triagem.cli.logs import format_traceback
 from triagem.cli.output import errors
 from triagem.contracts.errors import TriagemError
@@ -74,6 +75,9 @@ for _name, _module in _COMMANDS.items():
 def run(arguments: list[str] | None = None, *, command: typer.Typer | None = None) -> Any:
     """Run `triagem`, or another `command`. An error is one line on standard error and exit status 1."""
     try:
+        for name, nearest in unknown_variables(variables_set()).items():
+            warning = _escaped(describe_unknown(name, nearest))
+            errors.print(f"[yellow]triagem:[/yellow] {warning}", highlight=False, soft_wrap=True)
         read_secret_files()
         return (command or app)(args=arguments)
     except TriagemError as error:

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, ClassVar, Final, Literal
 
 import structlog
 import torch
@@ -31,12 +31,23 @@ class EngineSettings(BaseSettings):
     """The engine's settings. `auto` is CUDA, then MPS, then the CPU; see `engine.precision`."""
 
     model_config = SettingsConfigDict(env_prefix="TRIAGEM_", env_file=".env", extra="ignore")
+    used_by: ClassVar = "worker, `triagem classify`"
 
-    device: str = "auto"
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    attention: Literal["packed", "padded"] = "packed"
+    device: str = Field(
+        default="auto",
+        description="cpu, cuda or mps; auto: CUDA, then MPS, then the CPU",
+        json_schema_extra={"used_by": "worker, `triagem classify`, `triagem train`"},
+    )
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        default="auto",
+        description="auto: bf16 where the hardware supports it and the labels stay those of fp32, else fp32"
+        " (fp16 on GPUs without bf16)",
+    )
+    attention: Literal["packed", "padded"] = Field(
+        default="packed", description="packed computes no padding; padded is the reference implementation"
+    )
     threads: int = Field(default=0, ge=0, description="torch's CPU threads; 0: torch's default")
-    registry_url: str = "./models"
+    registry_url: str = Field(default="./models", description="folder or bucket of model versions")
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from ipaddress import ip_address
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from fastapi import Depends, Request
 from pydantic import Field
@@ -22,9 +22,10 @@ class GatewaySettings(BaseSettings):
     """`TRIAGEM_GATEWAY_*`."""
 
     model_config = SettingsConfigDict(env_prefix="TRIAGEM_GATEWAY_", env_file=".env", extra="ignore")
+    used_by: ClassVar = "gateway"
 
     host: str = Field(default="127.0.0.1", description="the address to listen on; 0.0.0.0 in a container")
-    port: int = Field(default=8000, ge=1, le=65535)
+    port: int = Field(default=8000, ge=1, le=65535, description="the port to listen on")
     open_predict: bool | None = Field(
         default=None, description="allow /predict without a key; default: only while listening on loopback"
     )

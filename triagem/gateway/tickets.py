@@ -75,6 +75,7 @@ _REQUEST_BODY: Final = {
     "/v1/tickets",
     status_code=HTTPStatus.ACCEPTED,
     response_model=TicketReceipts,
+    summary="Submit tickets",
     openapi_extra={"requestBody": _REQUEST_BODY},
     responses=problem_responses(
         HTTPStatus.UNAUTHORIZED,

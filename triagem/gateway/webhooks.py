@@ -43,6 +43,7 @@ _REQUEST_BODY: Final = {"required": True, "content": {"application/json": {"sche
     "/v1/webhooks/{source}",
     status_code=HTTPStatus.ACCEPTED,
     response_model_exclude_none=True,
+    summary="Receive a CRM's webhook",
     openapi_extra={"requestBody": _REQUEST_BODY},
     responses={
         HTTPStatus.OK: {"model": WebhookReceipt, "description": "understood; nothing to classify"},

@@ -6,7 +6,7 @@ workers: Kubernetes' autoscaler has both, and a second one here would only make 
 
 from dataclasses import dataclass
 from math import ceil
-from typing import Self
+from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -16,11 +16,12 @@ class ScalingSettings(BaseSettings):
     """`TRIAGEM_SCALE_*`: limits and goals of the worker count."""
 
     model_config = SettingsConfigDict(env_prefix="TRIAGEM_SCALE_", env_file=".env", extra="ignore")
+    used_by: ClassVar = "gateway, `triagem backlog`"
 
-    min: int = Field(default=0, ge=0, description="least workers, also when nothing waits; 0 scales down to none")
-    max: int = Field(default=8, ge=1, description="most workers")
-    live_min: int = Field(default=0, ge=0, description="least workers while the live lane holds anything")
-    drain_s: float = Field(default=300, gt=0, description="seconds in which the present backlog should be done")
+    min: int = Field(default=0, ge=0, description="minimum workers, also when nothing waits; 0 scales down to none")
+    max: int = Field(default=8, ge=1, description="maximum workers")
+    live_min: int = Field(default=0, ge=0, description="minimum workers while the live lane holds anything")
+    drain_s: float = Field(default=300, gt=0, description="seconds in which the present backlog should be classified")
     cold_start_s: float = Field(default=30, ge=0, description="seconds from the request for a worker to a warm model")
     rate: float = Field(
         default=30, gt=0, description="tickets per busy second of a worker, until a worker reports its own"

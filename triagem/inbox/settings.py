@@ -1,5 +1,7 @@
 """Inbox settings, read from the environment."""
 
+from typing import ClassVar
+
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -10,14 +12,28 @@ class InboxSettings(BaseSettings):
     """Redis URL and limits of the inbox. The URL may carry a password, so it never shows in a repr."""
 
     model_config = SettingsConfigDict(env_prefix="TRIAGEM_", env_file=".env", extra="ignore")
+    used_by: ClassVar = "gateway, worker, ops, commands, `triagem.Publisher`"
 
-    redis_url: SecretStr | None = None
-    live_high_water: int = Field(default=1_000_000, ge=1, description="most live entries, waiting and in flight")
-    bulk_high_water: int = Field(default=100_000, ge=1, description="most bulk entries, waiting and in flight")
+    redis_url: SecretStr | None = Field(
+        default=None,
+        description="redis://, or rediss:// for TLS (?ssl_ca_certs=…); commands without it use the local stack",
+    )
+    live_high_water: int = Field(
+        default=1_000_000,
+        ge=1,
+        description="maximum entries of the live lane, waiting and in flight; then producers wait",
+    )
+    bulk_high_water: int = Field(
+        default=100_000,
+        ge=1,
+        description="maximum entries of the bulk lane, waiting and in flight; then producers wait",
+    )
     memory_share: float = Field(
         default=0.8, gt=0, le=1, description="share of maxmemory that producers may fill; workers keep the rest"
     )
-    lease_s: float = Field(default=15.0, gt=0, description="seconds without a sign of life until a worker is dead")
+    lease_s: float = Field(
+        default=15.0, gt=0, description="seconds without a sign of life after which a worker counts as dead"
+    )
 
     def high_water(self, lane: Lane) -> int:
         """The high-water mark of a lane, in entries."""

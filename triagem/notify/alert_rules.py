@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, ClassVar, Final, Literal, Self
 
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -123,10 +123,11 @@ class AlertSettings(BaseSettings):
     """`TRIAGEM_ALERTS_FILE` and `TRIAGEM_CONSOLE_URL`."""
 
     model_config = SettingsConfigDict(env_prefix="TRIAGEM_", env_file=".env", extra="ignore")
+    used_by: ClassVar = "ops"
 
-    alerts_file: Path | None = None
+    alerts_file: Path | None = Field(default=None, description="TOML file of alert rules and channels")
     console_url: str | None = Field(
-        default=None, pattern=r"^https?://[^\s?#]+$", description="base URL of links to tickets"
+        default=None, pattern=r"^https?://[^\s?#]+$", description="base URL of links to tickets in alert messages"
     )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import structlog
 from pydantic import Field, model_validator
@@ -30,6 +30,7 @@ class MonitorSettings(BaseSettings):
     """Limits and hysteresis. The first four limits come from the original specification."""
 
     model_config = SettingsConfigDict(env_prefix="TRIAGEM_MONITOR_", env_file=".env", extra="ignore")
+    used_by: ClassVar = "ops"
 
     unsure_under: float = Field(default=0.7, gt=0, le=1, description="a lower confidence counts as unsure")
     unsure_share: float = Field(default=0.2, ge=0, le=1, description="unsure share of live tickets")
@@ -44,7 +45,7 @@ class MonitorSettings(BaseSettings):
     window_s: float = Field(default=300, ge=10, description="length of the checked window")
     min_tickets: int = Field(default=20, ge=1, description="a window with fewer live tickets is not evaluated")
     bad_checks: int = Field(default=2, ge=1, description="bad checks among the last `last_checks` that open an alert")
-    last_checks: int = Field(default=3, ge=1)
+    last_checks: int = Field(default=3, ge=1, description="number of checks that `bad_checks` counts")
     good_checks: int = Field(default=3, ge=1, description="good checks in a row that resolve it")
     disabled_kinds: Annotated[frozenset[str], NoDecode] = Field(
         default=frozenset(), description="kinds that are not checked, comma-separated"

@@ -3,7 +3,7 @@
 import re
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final
 from zoneinfo import ZoneInfo
 
 from pydantic import Field, field_validator
@@ -20,6 +20,7 @@ class OpsSettings(BaseSettings):
     """Settings of the ops tasks. A time is `HH:MM` (daily) or, for example, `90s` (every 90 seconds)."""
 
     model_config = SettingsConfigDict(env_prefix="TRIAGEM_", env_file=".env", extra="ignore")
+    used_by: ClassVar = "ops, beat"
 
     timezone: str = Field(default="UTC", description="time zone of the times below")
     drift_at: str = Field(default="03:00", pattern=_TIME, description="drift check")

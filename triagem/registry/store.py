@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final
 from urllib.parse import unquote, urlsplit
 
 from pydantic import Field, ValidationError
@@ -37,6 +37,7 @@ class RegistrySettings(BaseSettings):
     """The registry's location, and the cache for copies from a remote store."""
 
     model_config = SettingsConfigDict(env_prefix="TRIAGEM_", env_file=".env", extra="ignore")
+    used_by: ClassVar = "gateway, worker, ops, commands"
 
     registry_url: str = Field(
         default="./models", description="a folder, as a path or file://, or a URL that fsspec knows: s3://, gs://, …"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
 
@@ -32,14 +31,15 @@ def upgrade() -> None:
     Example: `triagem db upgrade`
     """
     database = servers.database()
+    from triagem.db import DatabaseSettings
     from triagem.db.upgrade import upgrade
 
     with database:
         before, after = upgrade(database)
     outcome = "is up to date" if before == after else f"was migrated from {before or 'an empty schema'} to {after}"
     console.print(f"the database {outcome}", highlight=False)
-    if writer_url := os.environ.get("TRIAGEM_WRITER_URL"):
-        _ensure_writer_login(servers.database_url(), writer_url)
+    if writer_url := DatabaseSettings().writer_url:
+        _ensure_writer_login(servers.database_url(), writer_url.get_secret_value())
 
 
 def _ensure_writer_login(database_url: str, writer_url: str) -> None:

@@ -15,6 +15,7 @@ import typer
 from rich.table import Table
 
 from triagem.cli import servers
+from triagem.cli.known_settings import describe_unknown, unknown_variables, variables_set
 from triagem.cli.output import as_mapping, console, installed_version, print_json
 from triagem.contracts.errors import NotRetryable, TriagemError
 from triagem.contracts.ticket import Lane
@@ -51,6 +52,7 @@ def run_checks() -> Iterator[CheckResult]:
     """Run all checks, in the order of the pipeline."""
     checks: tuple[tuple[str, Callable[[], str]], ...] = (
         ("Python and packages", _packages),
+        ("settings", _settings),
         ("machine", _machine),
         ("Redis", _redis),
         ("inbox", _inbox),
@@ -71,6 +73,13 @@ def _packages() -> str:
     missing = [extra for name, extra in _EXTRAS.items() if importlib.util.find_spec(name) is None]
     versions = f"Python {platform.python_version()}, triagem {installed_version('triagem')}"
     return versions + (f"; extras not installed: {', '.join(missing)}" if missing else "; all extras installed")
+
+
+def _settings() -> str:
+    names = variables_set()
+    if unknown := unknown_variables(names):
+        raise CheckFailed("; ".join(describe_unknown(*pair) for pair in unknown.items()))
+    return f"{sum(name.upper().startswith('TRIAGEM_') for name in names)} variables set, all known"
 
 
 def _machine() -> str:
@@ -152,7 +161,7 @@ def _model() -> str:
 
 
 def doctor(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """Check packages, machine, Redis, inbox, Postgres and model. Exit status 1 if there is a problem.
+    """Check packages, settings, machine, Redis, inbox, Postgres and model. Exit status 1 if there is a problem.
 
     Example: `triagem doctor`
     """

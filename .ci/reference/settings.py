@@ -1,0 +1,78 @@
+"""The settings: every environment variable with its type, default, meaning and process."""
+
+import importlib
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, Final, Literal, Union, get_args, get_origin
+
+from pydantic import SecretStr
+from pydantic.fields import FieldInfo
+from tables import required, table
+
+from triagem.cli.known_settings import settings_classes
+
+TITLES: Final = {
+    "db": "Postgres",
+    "inbox": "Inbox and scaling",
+    "notify": "Alerts",
+    "ops": "Scheduled tasks",
+    "process": "Metrics endpoint",
+    "producer": "CRMs",
+    "trainer": "Training",
+}
+TYPES: Final = {
+    int: "integer",
+    float: "number",
+    bool: "`true` or `false`",
+    SecretStr: "secret",
+    Path: "path",
+    str: "text",
+}
+
+
+def settings_section() -> str:
+    """A table for each package that has settings."""
+    rows: dict[str, tuple[str, tuple[str, ...]]] = {}  # two classes may read a variable: the last one describes it
+    for declared in settings_classes():
+        settings = getattr(importlib.import_module(declared.module), declared.name)
+        for name, variable in declared.variables.items():
+            field = settings.model_fields[name]
+            used_by = (field.json_schema_extra or {}).get("used_by") or getattr(settings, "used_by", None)
+            row = (
+                f"`{variable}`",
+                type_name(field.annotation, field.metadata),
+                default_value(field),
+                required(field.description, variable),
+                required(used_by, f"{declared.name}.used_by"),
+            )
+            package = declared.module.split(".")[1]
+            rows[variable] = TITLES.get(package, package.capitalize()), row
+    columns = ("variable", "type", "default", "meaning", "read by")
+    return "\n".join(
+        f"## {title}\n\n{table(columns, [row for section, row in rows.values() if section == title])}"
+        for title in sorted({section for section, _ in rows.values()})
+    )
+
+
+def type_name(annotation: Any, metadata: list[Any]) -> str:
+    """The type of a setting in words, with its bounds."""
+    options = [part for part in get_args(annotation) if part is not NoneType]
+    if get_origin(annotation) in {Union, UnionType} and len(options) == 1:
+        return type_name(options[0], metadata)
+    if get_origin(annotation) is Literal:
+        return ", ".join(f"`{option}`" for option in options)
+    bounds = [
+        f"{sign} {value}"
+        for item in metadata
+        for sign, key in ((">", "gt"), ("≥", "ge"), ("<", "lt"), ("≤", "le"))
+        if (value := getattr(item, key, None)) is not None
+    ]
+    return ", ".join([TYPES.get(annotation, "comma-separated list"), *bounds])
+
+
+def default_value(field: FieldInfo) -> str:
+    """The default of a setting, as one would write it."""
+    value = field.get_default(call_default_factory=True)
+    if value is None or value in ((), frozenset()):
+        return "none"
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
