@@ -13,7 +13,7 @@ from triagem.db.connect import Database
 
 @dataclass(frozen=True, slots=True)
 class LiveStats:
-    """The live tickets of a time window: number classified, number of these that are unsure, number of dead letters.
+    """Recent live tickets: number classified, number of these that are unsure, number of dead letters.
 
     `p95_s` is the 95th percentile of the time from put to row over `latency_samples` tickets: those that arrived
     while a worker was running.
@@ -26,26 +26,44 @@ class LiveStats:
     p95_s: float | None = None
 
 
+# When the first of the last live tickets was classified. Its own statement: the next one is planned for its value.
+_START: Final = text("""
+SELECT classified_at FROM predictions WHERE latency_s IS NOT NULL AND classified_at > :not_before
+ORDER BY classified_at DESC OFFSET :last_tickets - 1 LIMIT 1
+""")
 # percentile_disc: a latency that a ticket really had.
 _LIVE: Final = text("""
 SELECT count(*) AS tickets, count(*) FILTER (WHERE confidence < :unsure_below) AS unsure,
-  (SELECT count(*) FROM dead_letters WHERE lane = 'live' AND died_at > :since) AS dead_letters,
+  (SELECT count(*) FROM dead_letters WHERE lane = 'live' AND died_at >= :since) AS dead_letters,
   count(*) FILTER (WHERE classified_at - make_interval(secs => latency_s) > :worker_since) AS latency_samples,
   percentile_disc(0.95) WITHIN GROUP (ORDER BY latency_s)
     FILTER (WHERE classified_at - make_interval(secs => latency_s) > :worker_since) AS p95_s
-FROM predictions WHERE latency_s IS NOT NULL AND classified_at > :since
+FROM predictions WHERE latency_s IS NOT NULL AND classified_at >= :since
 """)
 
 
-def live_stats(database: Database, *, since: datetime, worker_since: datetime, unsure_below: float) -> LiveStats:
-    """Statistics of live tickets since a time.
+def live_stats(
+    database: Database,
+    *,
+    since: datetime,
+    last_tickets: int,
+    not_before: datetime,
+    worker_since: datetime,
+    unsure_below: float,
+) -> LiveStats:
+    """Statistics of live tickets since a time, or of the last ones if there are few.
 
     Args:
+        since: start of the window, if it has `last_tickets` or more.
+        last_tickets: otherwise the newest ones are counted, up to this number.
+        not_before: none before this time is counted.
         worker_since: since when a worker has been running; tickets that waited for one say nothing about its speed.
         unsure_below: a lower confidence counts as unsure.
     """
-    values = {"since": since, "worker_since": worker_since, "unsure_below": unsure_below}
     with database.autocommit() as connection:
+        last = {"last_tickets": last_tickets, "not_before": not_before}
+        start = min(since, connection.scalar(_START, last) or not_before)
+        values = {"since": start, "worker_since": worker_since, "unsure_below": unsure_below}
         return LiveStats(**connection.execute(_LIVE, values).mappings().one())
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from tests.support.alerting import load_rules
 from tests.support.pipeline import publish, running, stored
@@ -39,6 +40,20 @@ def tickets(number: int, *, waited: float = 0.1, ago: float = 1.0, **changes: An
     received_at, classified_at = now - timedelta(seconds=waited), now - timedelta(seconds=ago)
     results = [result(external_id=str(index), **changes) for index in range(number)]
     return [replace(row, received_at=received_at, classified_at=classified_at) for row in results]
+
+
+def classified_before(
+    database: Database, number: int, *, ago: float, source: str, latency_s: float = 0.1, confidence: float = 0.99
+) -> None:
+    """Stores results that were classified `ago` seconds ago."""
+    write_window(database, tickets(number, source=source, confidence=confidence))
+    with database.autocommit() as connection:
+        connection.execute(
+            text("""
+                UPDATE predictions SET classified_at = now() - make_interval(secs => :ago), latency_s = :latency_s
+                WHERE ticket_id IN (SELECT id FROM tickets WHERE source = :source)"""),
+            {"ago": ago, "latency_s": latency_s, "source": source},
+        )
 
 
 def run_checks(database: Database, inbox: Inbox, number: int, settings: MonitorSettings = QUIET) -> list[str]:
@@ -96,9 +111,35 @@ def test_imports_and_runs_are_not_monitored(database: Database, inbox: Inbox) ->
     assert {row["latency_s"] for row in rows(database, "predictions")} == {None}
 
 
-def test_results_before_the_window_are_not_monitored(database: Database, inbox: Inbox) -> None:
-    write_window(database, tickets(50, waited=1000, ago=301, confidence=0.1))
+def test_fifty_tickets_spread_over_a_day_are_enough_for_each_alert(database: Database, inbox: Inbox) -> None:
+    for index in range(50):
+        confidence, latency_s = (0.69, 3) if index % 4 == 0 else (0.99, 0.1)
+        classified_before(
+            database, 1, ago=index * 1700, source=f"crm-{index}", latency_s=latency_s, confidence=confidence
+        )
+    insert_dead_letter(database, Lane.LIVE, b"1-0", b"{}", "unreadable")
+    run_checks(database, inbox, 2)
+    assert set(raised(database)) == {("unsure-share", "open"), ("latency", "open"), ("error-rate", "open")}
+
+
+def test_results_of_the_day_before_are_not_monitored(database: Database, inbox: Inbox) -> None:
+    classified_before(database, 50, ago=86_401, source="old", latency_s=9, confidence=0.1)
+    classified_before(database, 9, ago=80_000, source="new", latency_s=9, confidence=0.1)
     assert run_checks(database, inbox, 3) == []
+
+
+def test_with_few_tickets_only_the_last_fifty_are_monitored(database: Database, inbox: Inbox) -> None:
+    classified_before(database, 50, ago=7200, source="old", latency_s=9, confidence=0.1)
+    classified_before(database, 50, ago=600, source="new")
+    assert run_checks(database, inbox, 3) == []
+
+
+def test_a_window_with_more_tickets_is_monitored_whole_and_alone(database: Database, inbox: Inbox) -> None:
+    classified_before(database, 60, ago=310, source="before", confidence=0.1)
+    classified_before(database, 20, ago=250, source="unsure", confidence=0.1)
+    classified_before(database, 60, ago=1, source="sure")
+    for share, kinds in ((0.24, ["unsure-share"]), (0.26, [])):
+        assert run_checks(database, inbox, 3, QUIET.model_copy(update={"unsure_share": share})) == kinds
 
 
 def test_unsure_tickets_and_dead_letters_are_shares_of_the_live_ones(database: Database, inbox: Inbox) -> None:

@@ -43,7 +43,11 @@ class MonitorSettings(BaseSettings):
     )
     oldest_s: float = Field(default=300, gt=0, description="longest wait of a live ticket")
     window_s: float = Field(default=300, ge=10, description="length of the checked window")
-    min_tickets: int = Field(default=20, ge=1, description="a window with fewer live tickets is not evaluated")
+    last_tickets: int = Field(
+        default=50, ge=1, description="a window with fewer live tickets looks back over this number of them"
+    )
+    lookback_s: float = Field(default=86_400, ge=10, description="but not further than this")
+    min_tickets: int = Field(default=20, ge=1, description="fewer live tickets are not evaluated")
     bad_checks: int = Field(default=2, ge=1, description="bad checks among the last `last_checks` that open an alert")
     last_checks: int = Field(default=3, ge=1, description="number of checks that `bad_checks` counts")
     good_checks: int = Field(default=3, ge=1, description="good checks in a row that resolve it")
@@ -174,9 +178,17 @@ def _take_snapshot(
     database: Database, inbox: Inbox, settings: MonitorSettings, states: dict[str, MonitorState], now: datetime
 ) -> SystemSnapshot:
     window = timedelta(seconds=settings.window_s)
-    worker_since = worker_up_since(states.get("no-worker"), window, now)
+    lookback = max(window, timedelta(seconds=settings.lookback_s))
+    live = live_stats(
+        database,
+        since=now - window,
+        last_tickets=max(settings.last_tickets, settings.min_tickets),
+        not_before=now - lookback,
+        worker_since=worker_up_since(states.get("no-worker"), lookback, now),
+        unsure_below=settings.unsure_under,
+    )
     return SystemSnapshot(
-        live=live_stats(database, since=now - window, worker_since=worker_since, unsure_below=settings.unsure_under),
+        live=live,
         workers=len(worker_states(inbox.redis)),
         memory=max(worker_memory(inbox.redis), default=None),
         oldest_s=inbox.depth(Lane.LIVE).oldest_s,
