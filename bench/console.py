@@ -13,9 +13,9 @@ from bench.gateway import started_gateway
 from bench.harness import BenchFailed, BenchStack
 from bench.machine import describe_machine
 from bench.store import fill_database
-from triagem.cli.stack.state import choose_port
 from triagem.db.auth import Scope, begin_session, create_key
 from triagem.gateway.console.session import COOKIE
+from triagem.stack.state import choose_port
 
 _TIMES = 15
 

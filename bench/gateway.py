@@ -22,10 +22,10 @@ from bench.harness import BenchFailed
 from bench.machine import describe_machine
 from triagem.cli.commands.up import prepare_database
 from triagem.cli.processes import WorkerProcess
-from triagem.cli.stack import Endpoints, LocalStack
-from triagem.cli.stack.state import choose_port
 from triagem.db import Database
 from triagem.db.auth import Scope, create_key
+from triagem.stack import Endpoints, LocalStack
+from triagem.stack.state import choose_port
 
 CONNECTIONS = 32
 _SEQUENCE = count()

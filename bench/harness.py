@@ -21,7 +21,6 @@ from bench.model import BenchModel, open_model
 from triagem.cli.commands.up import prepare_database
 from triagem.cli.output import errors
 from triagem.cli.processes import WorkerProcess, exit_on_sigterm
-from triagem.cli.stack import Endpoints, LocalStack
 from triagem.contracts.errors import NotRetryable
 from triagem.contracts.model import MANIFEST_FILE
 from triagem.contracts.ticket import Ticket
@@ -31,6 +30,7 @@ from triagem.db.schema import TRUNCATE_ALL
 from triagem.inbox import connect
 from triagem.producer import Publisher
 from triagem.registry import Registry
+from triagem.stack import Endpoints, LocalStack
 
 CHECKOUT: Final = str(Path(__file__).parents[1])  # this package is not installed: workers need its path
 _BASELINE_TICKETS: Final = 4_000

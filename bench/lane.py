@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from triagem.cli.stack import LocalStack
 from triagem.contracts.ticket import Lane, accept
 from triagem.contracts.wire import encode
 from triagem.inbox import Inbox, connect
+from triagem.stack import LocalStack
 
 _BATCH = 256
 

@@ -11,7 +11,7 @@ from urllib.request import urlopen
 
 from bench.harness import BenchStack
 from bench.timing import Measurement, rate_of
-from triagem.cli.stack.state import choose_port
+from triagem.stack.state import choose_port
 
 SCRAPE_INTERVAL_S = 15.0  # as in deploy/prometheus/prometheus.yml
 _BENCH_INTERVAL_S = 0.1

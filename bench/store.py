@@ -12,7 +12,6 @@ from typing import Any
 
 from sqlalchemy import text as sql
 
-from triagem.cli.stack import LocalStack
 from triagem.contracts.prediction import Band, Prediction
 from triagem.contracts.text import digest
 from triagem.contracts.ticket import Lane, Ticket
@@ -20,6 +19,7 @@ from triagem.db import Database
 from triagem.db.tickets.queries import Filters, find_ticket_with_history, list_results
 from triagem.db.tickets.window import ClassifiedTicket, write_window
 from triagem.db.upgrade import upgrade
+from triagem.stack import LocalStack
 
 _WINDOW, _WINDOWS, _READS = 256, 20, 50
 _PAGE = 50

@@ -7,7 +7,8 @@ from typing import Self
 
 from pydantic import JsonValue
 
-from triagem.contracts.errors import InvalidTicket, NotConfigured
+from triagem import servers
+from triagem.contracts.errors import InvalidTicket
 from triagem.contracts.ticket import Lane, Ticket, accept
 from triagem.contracts.wire import encode
 from triagem.inbox import Idempotency, IdempotencyRecord, Inbox, InboxSettings, connect
@@ -58,11 +59,13 @@ class Publisher:
 
     @classmethod
     def from_environment(cls) -> Self:
-        """A publisher for `TRIAGEM_REDIS_URL`. Raises NotConfigured if it is not set."""
-        settings = InboxSettings()
-        if settings.redis_url is None:
-            raise NotConfigured("TRIAGEM_REDIS_URL is not set")
-        return cls.from_url(settings.redis_url.get_secret_value(), settings)
+        """A publisher for `TRIAGEM_REDIS_URL`, or the file that `TRIAGEM_REDIS_URL_FILE` names, or the local stack.
+
+        Raises:
+            NotConfigured: neither variable is set, and `triagem up` does not run in this folder.
+            InvalidInput: both variables are set, or the file cannot be read.
+        """
+        return cls(servers.inbox())
 
     def publish(
         self,

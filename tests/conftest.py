@@ -18,11 +18,11 @@ from tests.support.command import CommandResult, Triagem
 from tests.support.small_bert import register_small_bert
 from triagem.cli import output
 from triagem.cli.main import run
-from triagem.cli.stack import Endpoints, LocalStack, ensure_reader_login, ensure_writer_login
 from triagem.db import Database
 from triagem.db.schema import TRUNCATE_ALL
 from triagem.db.upgrade import upgrade
 from triagem.inbox import Inbox, InboxSettings, connect
+from triagem.stack import Endpoints, LocalStack, ensure_reader_login, ensure_writer_login
 
 settings.register_profile("unhurried", deadline=None)  # a busy machine is not a failure
 settings.load_profile("unhurried")

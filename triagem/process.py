@@ -5,7 +5,7 @@ prometheus-client is imported late: a producer does not need it, and the ops wor
 
 import os
 import re
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final
@@ -23,27 +23,37 @@ if TYPE_CHECKING:
 SECRET_FILE: Final = re.compile(r"(TRIAGEM_\w+_(?:URL|PASSWORD|TOKEN|SECRET))_FILE")
 
 
+def read_secret_file(name: str, environment: Mapping[str, str] = os.environ) -> str | None:
+    """The content of the file that the variable `name`_FILE names; None if that variable is not set.
+
+    Raises:
+        InvalidInput: the file cannot be read or is empty, or both variables are set.
+    """
+    variable = f"{name}_FILE"
+    path = environment.get(variable)
+    if not path:
+        return None
+    if environment.get(name):
+        raise InvalidInput(f"{name} and {variable} are both set: unset one of them")
+    try:
+        content = Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"{variable}={path} cannot be read ({type(error).__name__})") from None
+    if not content:
+        raise InvalidInput(f"{variable}={path} is empty")
+    return content
+
+
 def read_secret_files(environment: MutableMapping[str, str] = os.environ) -> None:
     """Set TRIAGEM_REDIS_URL to the content of the file named by TRIAGEM_REDIS_URL_FILE, and so on.
 
-    Raises:
-        InvalidInput: a file cannot be read or is empty, or both variables are set.
+    For a process of ours, whose child processes inherit the values. Raises InvalidInput as `read_secret_file`.
     """
-    for name, path in list(environment.items()):
-        match = SECRET_FILE.fullmatch(name)
-        if not match or not path:
-            continue
-        if environment.get(match[1]):
-            raise InvalidInput(f"{match[1]} and {name} are both set: unset one of them")
-        try:
-            content = Path(path).read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise InvalidInput(f"{name}={path} cannot be read ({type(error).__name__})") from None
-        if not content:
-            raise InvalidInput(f"{name}={path} is empty")
-        environment[match[1]] = content
-        # Child processes inherit the value, so they must not see both variables.
-        del environment[name]
+    for variable in list(environment):
+        match = SECRET_FILE.fullmatch(variable)
+        if match and (content := read_secret_file(match[1], environment)):
+            environment[match[1]] = content
+            del environment[variable]  # child processes must not see both variables
 
 
 class MetricsSettings(BaseSettings):

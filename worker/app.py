@@ -1,7 +1,7 @@
 """The worker's Celery application: JSON only, late acknowledgement, bounded waits; and its remote-control commands.
 
 Celery provides processes, signals and remote control; tickets never travel as Celery messages.
-`celery -A triagem.worker.app inspect ping` works: `app` is created on first access, from the environment.
+`celery -A triagem.worker.app inspect ping` works: `app` is created on first access, for the configured servers.
 """
 
 import os
@@ -10,20 +10,20 @@ import warnings
 from typing import Any, Final
 
 from celery import Celery, bootsteps, signals
+from celery.beat import Scheduler
 from celery.exceptions import SecurityWarning
 from celery.worker.control import control_command, inspect_command
 
-from triagem.inbox import InboxSettings
-from triagem.process import read_secret_files
-from triagem.worker.settings import WorkerSettings, broker_for_celery, default_broker_url
+from triagem.worker.settings import broker_for_celery, broker_url
 
 # Workers fetch from the inbox; nothing is ever sent to this queue. A Redis key: ACLs of running systems name it.
 QUEUE: Final = "pipe"
+OPS_QUEUE: Final = "ops"  # all our tasks, from whichever application they are sent
 
 
-def make_app(broker_url: str) -> Celery:
-    """A Celery application on this broker, or on Celery's default if the URL is empty. Raises InvalidInput."""
-    app = Celery("triagem", broker=broker_for_celery(broker_url) if broker_url else None)
+def make_app(url: str) -> Celery:
+    """A Celery application on this broker. Raises InvalidInput."""
+    app = Celery("triagem", broker=broker_for_celery(url))
     app.conf.update(
         accept_content=["json"],
         task_serializer="json",
@@ -32,6 +32,7 @@ def make_app(broker_url: str) -> Celery:
         task_acks_late=True,
         task_reject_on_worker_lost=True,
         task_default_queue=QUEUE,
+        task_routes={"triagem.*": {"queue": OPS_QUEUE}},
         worker_prefetch_multiplier=1,
         worker_hijack_root_logger=False,
         worker_redirect_stdouts=False,
@@ -73,13 +74,6 @@ def _keep_logging(**_: object) -> None:
     """The entry point has already configured logging."""
 
 
-def broker_from_environment() -> str:
-    """The broker's URL for an application that `celery -A` creates; an empty string if no URL is set."""
-    read_secret_files()
-    broker, inbox = WorkerSettings().broker_url, InboxSettings().redis_url
-    return broker.get_secret_value() if broker else default_broker_url(inbox.get_secret_value()) if inbox else ""
-
-
 class _NoPipeline(bootsteps.Step):  # type: ignore[misc]
     """Ends `celery -A triagem.worker.app worker`, which would run without a pipeline."""
 
@@ -87,10 +81,18 @@ class _NoPipeline(bootsteps.Step):  # type: ignore[misc]
         raise SystemExit("start workers with `triagem worker`")
 
 
+class _NoSchedule(Scheduler):  # type: ignore[misc]
+    """Ends `celery -A triagem.worker.app beat`, which would schedule nothing."""
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        raise SystemExit("start the schedule with `triagem beat` or `celery -A triagem.ops.app beat`")
+
+
 def __getattr__(name: str) -> Any:
     if name == "app":  # not at import time, when nothing may be read from the environment
-        app = make_app(broker_from_environment())
+        app = make_app(broker_url())
         app.steps["worker"].add(_NoPipeline)
+        app.conf.beat_scheduler = _NoSchedule
         globals()["app"] = app
         return app
     raise AttributeError(name)

@@ -21,11 +21,17 @@ from triagem.worker.app import QUEUE, make_app, run_celery_worker
 from triagem.worker.health import memory_limit_bytes
 from triagem.worker.metrics import MEMORY_LIMIT, register_gpu_metrics
 from triagem.worker.pipeline import Pipeline
-from triagem.worker.settings import WorkerSettings, default_broker_url
+from triagem.worker.settings import WorkerSettings
 
 
 def run(
-    *, redis_url: str, database_url: str, registry_url: str, settings: WorkerSettings, inbox_settings: InboxSettings
+    *,
+    broker_url: str,
+    redis_url: str,
+    database_url: str,
+    registry_url: str,
+    settings: WorkerSettings,
+    inbox_settings: InboxSettings,
 ) -> int:
     """Run until SIGTERM or SIGINT; returns the exit status, 1 if the pipeline failed.
 
@@ -53,8 +59,7 @@ def run(
         )
         return pipeline
 
-    broker = settings.broker_url.get_secret_value() if settings.broker_url else default_broker_url(redis_url)
-    app = make_app(broker)
+    app = make_app(broker_url)
     app.steps["worker"].add(pipeline_step(build))
     if settings.metrics.port:
         register_gpu_metrics()

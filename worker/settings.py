@@ -7,9 +7,10 @@ from urllib.parse import urlsplit, urlunsplit
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from triagem import servers
 from triagem.contracts.prediction import Thresholds
 from triagem.inbox.client import check_redis_url
-from triagem.process import MetricsSettings
+from triagem.process import MetricsSettings, read_secret_file
 
 
 class WorkerSettings(BaseSettings):
@@ -67,6 +68,14 @@ class WorkerSettings(BaseSettings):
         """A version's thresholds, with overrides from the environment."""
         overrides = {"review": self.review_threshold, "review_budget": self.review_budget}
         return manifest.model_copy(update={name: value for name, value in overrides.items() if value is not None})
+
+
+def broker_url() -> str:
+    """`TRIAGEM_BROKER_URL`, else derived from the Redis URL of the inbox. Raises NotConfigured."""
+    if content := read_secret_file("TRIAGEM_BROKER_URL"):
+        return content
+    url = WorkerSettings().broker_url
+    return url.get_secret_value() if url else default_broker_url(servers.redis_url())
 
 
 def default_broker_url(redis_url: str) -> str:

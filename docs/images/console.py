@@ -16,7 +16,6 @@ sys.path.insert(0, str(ROOT))
 
 from tests.support.browser import SIZES, browser, served  # noqa: E402
 from tests.support.scored_versions import register_tested  # noqa: E402
-from triagem.cli.stack import LocalStack  # noqa: E402
 from triagem.contracts.prediction import Band, Prediction  # noqa: E402
 from triagem.contracts.ticket import Identity, Lane, Ticket  # noqa: E402
 from triagem.db import Database, runs  # noqa: E402
@@ -31,6 +30,7 @@ from triagem.gateway.services import GatewaySettings, Services  # noqa: E402
 from triagem.inbox import Inbox, connect  # noqa: E402
 from triagem.inbox.lease import Lease  # noqa: E402
 from triagem.registry import Registry  # noqa: E402
+from triagem.stack import LocalStack  # noqa: E402
 from triagem.trainer.data.rows import Row  # noqa: E402
 from triagem.trainer.evaluate.assess import assess  # noqa: E402
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from triagem.cli.processes import WorkerProcess
-from triagem.cli.stack import Endpoints
+from triagem.stack import Endpoints
 
 ROOT = Path(__file__).parent.parent.parent
 

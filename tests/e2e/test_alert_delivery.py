@@ -20,12 +20,12 @@ from tests.support.pipeline import drained, publish
 from tests.support.receiver import OK, UNAVAILABLE, CannedResponse, ReceivedRequest, Receiver
 from tests.support.waiting import until
 from triagem.cli.processes import WorkerProcess
-from triagem.cli.stack import Endpoints
 from triagem.db import Database
 from triagem.db.outbox.alerts import undelivered_alerts
 from triagem.inbox import Inbox, InboxSettings, connect
 from triagem.ops.app import ops_app
 from triagem.ops.settings import OpsSettings
+from triagem.stack import Endpoints
 
 RULES = """
 [rules.doubtful]

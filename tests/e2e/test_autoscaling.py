@@ -15,10 +15,10 @@ from tests.support.gateway import client, services
 from tests.support.pipeline import drained, stored
 from triagem import Publisher
 from triagem.cli.processes import WorkerProcess
-from triagem.cli.stack import Endpoints
 from triagem.db import Database
 from triagem.db.auth import Scope
 from triagem.inbox import Inbox
+from triagem.stack import Endpoints
 
 SECONDS_PER_TEXT = 0.005  # 200 texts/s per worker on any machine
 ROOT = Path(__file__).parents[2]

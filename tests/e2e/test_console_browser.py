@@ -13,7 +13,6 @@ from tests.support.reviewing import unsure
 from tests.support.scored_versions import current_and_better
 from tests.support.waiting import until
 from triagem import Publisher, TicketFields
-from triagem.cli.stack import Endpoints
 from triagem.contracts.ticket import Lane
 from triagem.db import Database
 from triagem.db.auth import Scope, create_key
@@ -24,6 +23,7 @@ from triagem.db.tickets.window import write_window
 from triagem.gateway.services import Services
 from triagem.inbox import Inbox
 from triagem.registry import Registry
+from triagem.stack import Endpoints
 
 EVIL = "<script>window.evil = 1</script><img src=x onerror='window.evil = 1'>"
 

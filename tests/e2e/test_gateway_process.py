@@ -19,12 +19,12 @@ from tests.support.builders import fields
 from tests.support.command import Triagem, assert_one_line
 from tests.support.waiting import until
 from triagem.cli.processes import WorkerProcess
-from triagem.cli.stack import Endpoints, LocalStack
-from triagem.cli.stack.state import choose_port
 from triagem.contracts.ticket import Lane
 from triagem.db import Database
 from triagem.db.auth import Scope, create_key
 from triagem.inbox import Inbox
+from triagem.stack import Endpoints, LocalStack
+from triagem.stack.state import choose_port
 
 RECEIVE_TIMEOUT_S = 1
 

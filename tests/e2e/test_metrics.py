@@ -12,7 +12,6 @@ from tests.support.prometheus import prometheus
 from tests.support.promql import expressions, panels, rules, selected_series
 from tests.support.scraping import PROCESSES, MetricsPage, System, system
 from tests.support.waiting import until
-from triagem.cli.stack import LocalStack
 from triagem.contracts.ticket import Lane
 from triagem.db import Database
 from triagem.db.auth import Scope, create_key
@@ -21,6 +20,7 @@ from triagem.inbox import connect
 from triagem.inbox.stream import stream_key
 from triagem.ops.app import ops_app
 from triagem.ops.settings import OpsSettings
+from triagem.stack import LocalStack
 from triagem.worker.metrics import GAUGES as GPU_GAUGES
 
 MARK = "paralelepipedo"  # in every submitted text, source and ticket id

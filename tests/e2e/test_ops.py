@@ -2,12 +2,10 @@
 
 import os
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
-from subprocess import CompletedProcess, run
 from typing import Any, cast
 
 import pytest
@@ -20,13 +18,13 @@ from tests.support.processes import descendants
 from tests.support.version_history import promoted, reviewed
 from tests.support.waiting import until
 from triagem.cli.processes import WorkerProcess
-from triagem.cli.stack import Endpoints
 from triagem.contracts.wire import decode
 from triagem.db import Database
 from triagem.db.outbox.alerts import RETRAINING_DUE, undelivered_alerts
 from triagem.inbox import Inbox, connect
 from triagem.ops.app import ops_app
 from triagem.ops.settings import OpsSettings
+from triagem.stack import Endpoints
 from triagem.worker.health import check
 
 Start = Callable[..., WorkerProcess]
@@ -154,34 +152,6 @@ def test_a_failing_task_is_not_repeated_and_its_log_names_only_the_error_type(
     until(lambda: 'raised unexpected: TypeError"' in ops.log.read_text(), seconds=60)
     until(lambda: broker.llen("ops") == broker.hlen("unacked") == 0)
     assert "minha senha" not in ops.log.read_text()
-
-
-def celery(endpoints: Endpoints, folder: Path, *arguments: str) -> CompletedProcess[str]:
-    """Run Celery's own command, with the URL of Redis in a file."""
-    url = folder / "redis-url"
-    url.write_text(endpoints.redis_url)
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("TRIAGEM_")}
-    environment |= {"TRIAGEM_REDIS_URL_FILE": str(url), "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "celery", *arguments]
-    return run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60, check=False)
-
-
-def test_celerys_command_inspects_a_running_ops_worker(start: Start, endpoints: Endpoints, tmp_path: Path) -> None:
-    ops = start("ops")
-    until(lambda: "ops_ready" in ops.log.read_text(), seconds=60)
-
-    for module in ("triagem.ops.app", "triagem.worker.app"):
-        ping = celery(endpoints, tmp_path, "-A", module, "inspect", "ping")
-        assert "pong" in ping.stdout, ping.stderr
-    active = celery(endpoints, tmp_path, "-A", "triagem.ops.app", "inspect", "active")
-    assert f"ops-{ops.pid}@" in active.stdout
-
-
-def test_celerys_command_does_not_start_a_worker_without_a_pipeline(endpoints: Endpoints, tmp_path: Path) -> None:
-    ended = celery(endpoints, tmp_path, "-A", "triagem.worker.app", "worker")
-
-    assert ended.returncode != 0
-    assert "start workers with `triagem worker`" in ended.stderr
 
 
 def test_a_service_that_uses_celery_submits_tickets(start: Start, endpoints: Endpoints, broker: Redis) -> None:

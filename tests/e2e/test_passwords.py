@@ -11,10 +11,10 @@ from tests.support.command import Triagem
 from tests.support.leaks import all_output, leaks
 from tests.support.waiting import until
 from triagem import Publisher
-from triagem.cli.stack import Endpoints, LocalStack
 from triagem.db import Database, DatabaseSettings
 from triagem.inbox import Inbox, InboxSettings, connect
 from triagem.inbox.lease import live_worker_count
+from triagem.stack import Endpoints, LocalStack
 from triagem.worker.app import make_app
 from triagem.worker.settings import WorkerSettings
 

@@ -15,12 +15,12 @@ from tests.support.leaks import all_output, dead_letter_reasons, fetch_metrics, 
 from tests.support.pipeline import stored
 from tests.support.waiting import until
 from triagem import Publisher, TicketFields
-from triagem.cli.stack import LocalStack
-from triagem.cli.stack.state import choose_port
 from triagem.contracts.ticket import Lane
 from triagem.db import Database
 from triagem.inbox import Inbox
 from triagem.inbox.stream import stream_key
+from triagem.stack import LocalStack
+from triagem.stack.state import choose_port
 
 CollectOutput = Callable[..., dict[str, str]]
 

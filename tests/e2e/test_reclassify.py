@@ -13,11 +13,11 @@ from tests.support.processes import descendants
 from tests.support.runs import scalar, store_tickets
 from tests.support.waiting import until
 from triagem.cli.processes import WorkerProcess
-from triagem.cli.stack import Endpoints
 from triagem.contracts.ticket import Lane
 from triagem.db import Database, runs
 from triagem.db.runs import ReclassifyRun, RunPlan
 from triagem.inbox import Inbox
+from triagem.stack import Endpoints
 
 HIGH_WATER = 5_000
 

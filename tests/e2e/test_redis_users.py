@@ -13,7 +13,6 @@ from tests.support.command import Triagem
 from tests.support.pipeline import stored
 from tests.support.waiting import until
 from triagem import Publisher
-from triagem.cli.stack import Endpoints
 from triagem.contracts.errors import AccessDenied
 from triagem.contracts.ticket import Lane
 from triagem.db import Database
@@ -21,6 +20,7 @@ from triagem.inbox import Inbox, connect
 from triagem.inbox.client import redis_errors
 from triagem.inbox.lease import live_worker_count
 from triagem.inbox.stream import stream_key
+from triagem.stack import Endpoints
 from triagem.worker.app import make_app
 
 PASSWORD = "hush-hush"

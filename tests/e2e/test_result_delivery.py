@@ -14,11 +14,11 @@ from tests.support.receiver import OK, CannedResponse, ReceivedRequest, Receiver
 from tests.support.waiting import until
 from tests.support.windows import result
 from triagem.cli.processes import WorkerProcess
-from triagem.cli.stack import Endpoints
 from triagem.db import Database
 from triagem.db.tickets.window import write_window
 from triagem.ops.app import ops_app
 from triagem.ops.settings import OpsSettings
+from triagem.stack import Endpoints
 
 FRESHDESK: Any = {"source": "freshdesk"}
 

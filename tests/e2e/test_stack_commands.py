@@ -19,9 +19,9 @@ from tests.support.namesakes import add_namesakes
 from tests.support.processes import descendants, process_parents
 from tests.support.stack import pids_of
 from tests.support.waiting import until
-from triagem.cli.stack import LocalStack, running
-from triagem.cli.stack.state import choose_port, is_free
 from triagem.db import Database
+from triagem.stack import LocalStack, running
+from triagem.stack.state import choose_port, is_free
 
 METRICS = ("predictions_total", "triagem_store_up", "triagem_http_requests_total")  # of worker, ops and gateway
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from tests.faults.catalog import Size
 from tests.faults.rig import Rig
-from triagem.cli.stack.server import Server
+from triagem.stack.server import Server
 
 
 def killed_and_restarted(rig: Rig, size: Size, server: Server) -> None:

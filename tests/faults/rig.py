@@ -17,13 +17,13 @@ from tests.faults.outcome import Outcome, evaluate, read_final_state
 from tests.faults.workers import LEASE_S, WorkerProcesses
 from triagem import Publisher
 from triagem.cli.processes import WorkerProcess
-from triagem.cli.stack import LocalStack, ensure_writer_login
 from triagem.contracts.errors import Retryable
 from triagem.contracts.ticket import Lane, Ticket, accept
 from triagem.db import Database
 from triagem.db.schema import TRUNCATE_ALL
 from triagem.db.upgrade import upgrade
 from triagem.inbox import Inbox, InboxSettings, connect
+from triagem.stack import LocalStack, ensure_writer_login
 
 _CHUNK: Final = 250
 _STALLED_S: Final = 20  # above the slowest window, 5 s, and a lease or two

@@ -9,12 +9,12 @@ from typing import Any, Final, cast
 from tests.faults.engine import ENGINE
 from tests.support.waiting import until
 from triagem.cli.processes import WorkerProcess
-from triagem.cli.stack import Endpoints
 from triagem.contracts.errors import GroupMissing
 from triagem.contracts.ticket import Lane
 from triagem.inbox import Inbox
 from triagem.inbox.client import redis_errors
 from triagem.inbox.stream import GROUP, stream_key
+from triagem.stack import Endpoints
 
 ROOT: Final = Path(__file__).parents[2]
 # Far below the 15 s of production, to keep runs short. Not below 2: a disk that stalls Redis' sync for longer than a

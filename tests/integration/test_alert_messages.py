@@ -11,7 +11,6 @@ import pytest
 from tests.support.alerting import age_digests, load_rules
 from tests.support.delivery import delivery_states, make_due
 from tests.support.windows import doubtful, result, rows
-from triagem.cli.stack import Endpoints
 from triagem.contracts.prediction import Band
 from triagem.contracts.ticket import Identity, Lane
 from triagem.db import Database
@@ -23,6 +22,7 @@ from triagem.notify import Delivered, Retry, SendResult, Undeliverable
 from triagem.notify.alert_rendering import AlertMessage
 from triagem.notify.alert_rules import AlertRules, Channel
 from triagem.notify.alerts import send_due_alerts
+from triagem.stack import Endpoints
 
 
 class RecordingSender:

@@ -8,7 +8,6 @@ import pytest
 from tests.support.pipeline import running
 from tests.support.runs import finish_run, scalar, store_tickets
 from tests.support.windows import current, result
-from triagem.cli.stack import Endpoints
 from triagem.contracts.ticket import Identity
 from triagem.db import Database, runs
 from triagem.db.reviews import record_review
@@ -17,6 +16,7 @@ from triagem.db.runs.diff import diff_run
 from triagem.db.runs.pages import PAGE, apply_page
 from triagem.db.tickets.window import write_window
 from triagem.inbox import Inbox
+from triagem.stack import Endpoints
 
 APPLY_V0_9 = RunPlan("v0.9.0", 1, APPLY)
 APPLY_V1_1 = RunPlan("v1.1.0", 1, APPLY)

@@ -10,10 +10,10 @@ from tests.support.command import Triagem, assert_one_line
 from tests.support.pipeline import running, stored
 from tests.support.waiting import until
 from triagem import Publisher
-from triagem.cli.stack import Endpoints
 from triagem.contracts.ticket import Lane
 from triagem.db import Database
 from triagem.inbox import Inbox
+from triagem.stack import Endpoints
 
 EXPORT = "id;subject;body;created_at\n1;Fatura;cobrado duas vezes;2026-09-01T10:00:00-03:00\n2;;quero um plano;\n"
 

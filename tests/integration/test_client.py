@@ -16,7 +16,6 @@ from tests.support.pipeline import running
 from tests.support.results import insert_review, result
 from tests.support.waiting import until
 from triagem import AsyncClient, Client
-from triagem.cli.stack import Endpoints
 from triagem.contracts.errors import AccessDenied, GatewayUnavailable, InboxFull, InvalidInput, InvalidTicket
 from triagem.contracts.result import PredictResponse
 from triagem.contracts.ticket import Lane
@@ -27,6 +26,7 @@ from triagem.gateway.app import create_app
 from triagem.gateway.services import Services
 from triagem.inbox import Inbox, InboxSettings
 from triagem.producer import client_protocol
+from triagem.stack import Endpoints
 
 URL = "http://testserver"
 

@@ -4,11 +4,11 @@ import pytest
 
 from tests.integration.conftest import ids
 from tests.support.proxy import cutting_proxy
-from triagem.cli.stack import Endpoints
 from triagem.contracts.errors import InboxUnavailable
 from triagem.contracts.ticket import Lane
 from triagem.inbox import Entry, Inbox, connect
 from triagem.inbox.reclaim import Reclaimer
+from triagem.stack import Endpoints
 
 LIVE = Lane.LIVE
 

@@ -13,7 +13,6 @@ from sqlalchemy import text
 
 from tests.support.builders import YESTERDAY, classified
 from tests.support.database_errors import PASSWORD, SECRET_TEXT, connect_and_query, refused
-from triagem.cli.stack import Endpoints
 from triagem.contracts.errors import (
     AccessDenied,
     DatabaseUnavailable,
@@ -26,6 +25,7 @@ from triagem.db.connect import database_errors
 from triagem.db.tickets.dead_letters import insert_dead_letter
 from triagem.db.tickets.queries import Filters, find_ticket_with_history, list_results
 from triagem.db.tickets.window import ClassifiedTicket, write_window
+from triagem.stack import Endpoints
 
 
 def with_settings(endpoints: Endpoints, **settings: Any) -> Database:

@@ -6,12 +6,12 @@ import pytest
 from sqlalchemy import make_url
 
 from tests.support.database_errors import PASSWORD, connect_and_query, refused
-from triagem.cli.stack import Endpoints
 from triagem.contracts.errors import (
     AccessDenied,
     InvalidInput,
 )
 from triagem.db import Database, DatabaseSettings
+from triagem.stack import Endpoints
 
 
 class TestLogin:

@@ -9,9 +9,9 @@ from sqlalchemy import text
 
 from tests.support.command import Triagem
 from triagem import Publisher
-from triagem.cli.stack import LocalStack
 from triagem.db import Database
 from triagem.inbox import Inbox
+from triagem.stack import LocalStack
 
 
 def test_doctor_finds_a_healthy_installation_healthy(

@@ -12,7 +12,6 @@ from tests.support.forgetting import FORGOTTEN, FORGOTTEN_TEXT, all_content, for
 from tests.support.pipeline import running
 from tests.support.waiting import until
 from tests.support.windows import NO_CHANGES, rows
-from triagem.cli.stack import Endpoints
 from triagem.contracts.ticket import Lane
 from triagem.db import Database
 from triagem.db.tickets import dead_letters
@@ -20,6 +19,7 @@ from triagem.db.tickets.dead_letters import insert_dead_letter
 from triagem.db.tickets.window import write_window
 from triagem.inbox import Inbox
 from triagem.ops.forget import DeletedData, forget
+from triagem.stack import Endpoints
 
 
 class TestComingBack:

@@ -17,7 +17,6 @@ from tests.support.results import names, result
 from tests.support.reviewing import VERSION, draw, submit_review, sure, unsure
 from tests.support.waiting import until
 from tests.support.windows import doubtful, rows
-from triagem.cli.stack import Endpoints
 from triagem.contracts.errors import InvalidTicket
 from triagem.contracts.ticket import PREDICT_SOURCE, Identity, Lane
 from triagem.db import Database
@@ -30,6 +29,7 @@ from triagem.gateway.services import Services
 from triagem.inbox import Inbox
 from triagem.inbox.lease import Lease
 from triagem.ops.tasks import sweep
+from triagem.stack import Endpoints
 
 TEXT = "minha internet caiu agora"  # an even number of words: the no-op engine predicts `suporte`
 

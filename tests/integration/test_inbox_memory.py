@@ -8,7 +8,6 @@ from redis import Redis
 
 from tests.integration.conftest import ids
 from tests.support.waiting import until
-from triagem.cli.stack import Endpoints
 from triagem.contracts.errors import InboxFull
 from triagem.contracts.ticket import Lane
 from triagem.inbox import Inbox, InboxSettings, connect
@@ -16,6 +15,7 @@ from triagem.inbox.desired import pause, paused, resume
 from triagem.inbox.lease import Lease, live_worker_count
 from triagem.inbox.reclaim import Reclaimer
 from triagem.inbox.stream import GROUP, stream_key
+from triagem.stack import Endpoints
 
 LIVE, BULK = Lane
 MIB = 1024 * 1024

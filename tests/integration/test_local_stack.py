@@ -14,13 +14,13 @@ import pytest
 from redis import Redis
 
 from tests.support.stack import pids_of, servers
-from triagem.cli.stack import Endpoints, LocalStack, StackFailed, running
-from triagem.cli.stack.binaries import run_as_unprivileged
+from triagem.stack import Endpoints, LocalStack, StackFailed, running
+from triagem.stack.binaries import run_as_unprivileged
 
 OWNER = """
 import signal, sys
 from pathlib import Path
-from triagem.cli.stack import LocalStack
+from triagem.stack import LocalStack
 stack = LocalStack(Path(sys.argv[1]), fsync=False)
 stack.start()
 print("started", flush=True)

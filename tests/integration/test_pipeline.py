@@ -14,7 +14,6 @@ from tests.support.engines import NoopModel, noop
 from tests.support.pipeline import publish, running, stored
 from tests.support.waiting import until
 from triagem import Publisher
-from triagem.cli.stack import Endpoints
 from triagem.contracts.model import Tokens
 from triagem.contracts.ticket import Lane, Ticket
 from triagem.contracts.wire import encode
@@ -23,6 +22,7 @@ from triagem.inbox import Inbox
 from triagem.inbox.desired import pause, resume
 from triagem.inbox.lease import worker_states
 from triagem.registry import Registry
+from triagem.stack import Endpoints
 
 
 class CountingModel(NoopModel):

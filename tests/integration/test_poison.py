@@ -14,7 +14,6 @@ from tests.support.engines import NoopModel, noop
 from tests.support.pipeline import dead_letter_rows, drained, publish, running, stored
 from tests.support.waiting import until
 from triagem import Publisher
-from triagem.cli.stack import Endpoints
 from triagem.contracts.errors import InboxFull, ModelBroken, OutOfMemory
 from triagem.contracts.model import Tokens
 from triagem.contracts.ticket import Lane
@@ -24,6 +23,7 @@ from triagem.inbox import Entry, Inbox
 from triagem.inbox.lease import Lease
 from triagem.inbox.reclaim import InProgressMarkers, Reclaimer, in_progress_key
 from triagem.inbox.stream import quarantine_key
+from triagem.stack import Endpoints
 
 POISON: Final = 666
 

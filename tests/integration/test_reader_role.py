@@ -10,12 +10,12 @@ from psycopg.errors import InsufficientPrivilege
 from sqlalchemy import text
 
 from tests.support.builders import classified
-from triagem.cli.stack import Endpoints
 from triagem.contracts.ticket import Lane
 from triagem.db import Database
 from triagem.db.schema import metadata
 from triagem.db.tickets.dead_letters import insert_dead_letter
 from triagem.db.tickets.window import write_window
+from triagem.stack import Endpoints
 
 VIEWS: Final = ("daily", "history", "results")
 TABLES: Final = ("alembic_version", *sorted(metadata.tables))

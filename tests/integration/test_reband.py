@@ -16,11 +16,11 @@ from tests.support.results import insert_review, result, set_tombstone
 from tests.support.runs import scalar
 from tests.support.waiting import until
 from tests.support.windows import all_rows, rows
-from triagem.cli.stack import Endpoints
 from triagem.contracts.prediction import Band, Thresholds
 from triagem.db import Database
 from triagem.db.runs.reband import PAGE, RebandGroup, RebandPage, reband
 from triagem.db.tickets.window import write_window
+from triagem.stack import Endpoints
 from triagem.worker.bands import decide_band, min_automated_confidence
 
 MIN_CONFIDENCES: Final = {"v1.0.0": 0.8}

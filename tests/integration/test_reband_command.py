@@ -12,7 +12,6 @@ from tests.support.gateway import services
 from tests.support.pipeline import publish, running
 from tests.support.results import result
 from tests.support.waiting import until
-from triagem.cli.stack import Endpoints
 from triagem.contracts.prediction import Band, Thresholds
 from triagem.contracts.ticket import Lane
 from triagem.db import Database
@@ -20,6 +19,7 @@ from triagem.db.auth import Scope
 from triagem.db.tickets.window import write_window
 from triagem.inbox import Inbox
 from triagem.registry import Registry
+from triagem.stack import Endpoints
 
 
 def test_after_a_threshold_change_stored_results_show_new_bands_at_once(

@@ -14,7 +14,6 @@ from tests.support.pipeline import dead_letter_rows, drained, publish, running, 
 from tests.support.runs import advance_once, finish_run, scalar, store_tickets
 from tests.support.waiting import until
 from tests.support.windows import current, digest, history, result
-from triagem.cli.stack import Endpoints
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.ticket import Identity, Lane
 from triagem.contracts.wire import StoredTicketRef, encode_ref
@@ -28,6 +27,7 @@ from triagem.db.tickets.forgetting import write_tombstone
 from triagem.db.tickets.window import write_window
 from triagem.inbox import Inbox
 from triagem.registry import Registry
+from triagem.stack import Endpoints
 
 CURRENT = RunPlan("v1.0.0", epoch=1)
 SHADOW = RunPlan("v1.1.0", epoch=1, shadow=True)

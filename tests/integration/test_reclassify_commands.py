@@ -9,13 +9,13 @@ import pytest
 from tests.support.command import Triagem, assert_one_line
 from tests.support.pipeline import running
 from tests.support.runs import finish_run, store_tickets
-from triagem.cli.stack import Endpoints
 from triagem.db import Database, runs
 from triagem.db.runs import RunPlan
 from triagem.inbox import Inbox
 from triagem.ops.reclassify import advance_run, start_nightly_run
 from triagem.ops.settings import OpsSettings
 from triagem.registry import Registry
+from triagem.stack import Endpoints
 
 NIGHT = datetime(2026, 11, 22, 2, tzinfo=UTC)
 MORNING = datetime(2026, 11, 22, 6, 1, tzinfo=UTC)

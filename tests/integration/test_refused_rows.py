@@ -9,10 +9,10 @@ from sqlalchemy import text
 from tests.support.pipeline import dead_letter_rows, drained, publish, running, stored
 from tests.support.waiting import until
 from triagem import Publisher
-from triagem.cli.stack import Endpoints
 from triagem.contracts.errors import StatementRefused
 from triagem.db import Database
 from triagem.inbox import Inbox
+from triagem.stack import Endpoints
 
 
 @pytest.fixture

@@ -14,11 +14,11 @@ from tests.support.command import Triagem, assert_one_line
 from tests.support.dead_letters import insert_dead_letters
 from tests.support.waiting import until
 from tests.support.windows import all_rows, rows
-from triagem.cli.stack import Endpoints
 from triagem.contracts.ticket import Lane
 from triagem.db import Database
 from triagem.db.tickets.retention import delete_old_dead_letters, purge_texts
 from triagem.db.tickets.window import WindowCounts, write_window
+from triagem.stack import Endpoints
 
 DAY = timedelta(days=1)
 OLD = NOW - 100 * DAY

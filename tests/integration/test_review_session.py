@@ -21,13 +21,13 @@ from tests.support.waiting import until
 from tests.support.windows import rows
 from triagem.cli.review_session.names import Language
 from triagem.cli.review_session.session import ReviewSession, SessionCounts
-from triagem.cli.stack import Endpoints
 from triagem.contracts.errors import DatabaseUnavailable
 from triagem.contracts.ticket import Identity
 from triagem.db import Database
 from triagem.db.reviews import draw_tasks, open_leases
 from triagem.db.tickets.forgetting import write_tombstone
 from triagem.db.tickets.window import write_window
+from triagem.stack import Endpoints
 
 ROOT: Final = Path(__file__).parents[2]
 CTRL_C: Final = "\x03"

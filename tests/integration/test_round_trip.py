@@ -15,7 +15,6 @@ from tests.support.gateway import client, services
 from tests.support.pipeline import drained, running
 from tests.support.receiver import UNAVAILABLE, FakeChatwoot, FakeZendesk, ReceivedRequest, Receiver
 from tests.support.waiting import until
-from triagem.cli.stack import Endpoints
 from triagem.contracts.ticket import Identity
 from triagem.db import Database
 from triagem.db.outbox.deliveries import sync_result_targets
@@ -24,6 +23,7 @@ from triagem.inbox import Inbox
 from triagem.notify.results import deliver_due
 from triagem.notify.send import Sender
 from triagem.producer.crm import CrmConfig, load_crm_file
+from triagem.stack import Endpoints
 
 
 @dataclass

@@ -14,7 +14,6 @@ from tests.support.pipeline import dead_letter_rows, drained, publish, running, 
 from tests.support.waiting import until
 from tests.support.windows import result, rows
 from triagem import Publisher
-from triagem.cli.stack import Endpoints
 from triagem.contracts.model import Tokens
 from triagem.contracts.ticket import Lane
 from triagem.db import Database
@@ -23,6 +22,7 @@ from triagem.db.tickets.samples import NewSample, first_samples, newest_samples,
 from triagem.db.tickets.window import ClassifiedTicket, write_window
 from triagem.engine.classify import EngineSettings, LoadedModel, load
 from triagem.inbox import Inbox
+from triagem.stack import Endpoints
 
 VERSION = "v1.0.0"
 

@@ -13,10 +13,10 @@ from psycopg.rows import dict_row
 from sqlalchemy import text
 
 from tests.support.builders import classified
-from triagem.cli.stack import Endpoints
 from triagem.contracts.prediction import Band, Prediction
 from triagem.db import Database
 from triagem.db.tickets.window import ClassifiedTicket, write_window
+from triagem.stack import Endpoints
 
 PAGE: Final = (Path(__file__).parents[2] / "docs" / "reference" / "sql.md").read_text(encoding="utf-8")
 QUERIES: Final = re.findall(r"^\*\*([^*\n]+)\*\*[^`]*^```sql\n-- columns: (.+)\n([^`]+)^```$", PAGE, re.MULTILINE)

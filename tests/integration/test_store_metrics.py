@@ -10,8 +10,6 @@ from tests.support.pipeline import publish
 from tests.support.scraping import MetricsPage, parse_metrics
 from tests.support.version_history import drift_report
 from tests.support.windows import doubtful
-from triagem.cli.stack import Endpoints
-from triagem.cli.stack.state import choose_port
 from triagem.contracts.ticket import Lane
 from triagem.db import Database
 from triagem.db.outbox.alerts import DRIFT, raise_alert
@@ -22,6 +20,8 @@ from triagem.inbox import Inbox, InboxSettings, connect
 from triagem.inbox.lease import Lease
 from triagem.ops.metrics import GAUGES, INBOX, REGISTRY, TABLES, StoreCollector
 from triagem.registry import Registry
+from triagem.stack import Endpoints
+from triagem.stack.state import choose_port
 
 
 @pytest.fixture

@@ -14,7 +14,6 @@ from tests.support.alerting import load_rules
 from tests.support.pipeline import publish, running, stored
 from tests.support.waiting import until
 from tests.support.windows import result, rows
-from triagem.cli.stack import Endpoints
 from triagem.contracts.ticket import Lane
 from triagem.db import Database
 from triagem.db.outbox.alerts import undelivered_alerts
@@ -29,6 +28,7 @@ from triagem.notify.alert_rendering import AlertMessage
 from triagem.notify.alert_rules import Channel
 from triagem.notify.alerts import send_due_alerts
 from triagem.notify.monitor import MonitorSettings, check_system
+from triagem.stack import Endpoints
 
 START = datetime.now(UTC)
 QUIET = MonitorSettings(min_tickets=10, disabled_kinds=frozenset({"no-worker", "memory"}))

@@ -11,12 +11,12 @@ from sqlalchemy import text
 
 from tests.support.builders import classified
 from tests.support.waiting import until
-from triagem.cli.stack import Endpoints
 from triagem.contracts.errors import NotMigrated, StatementRefused
 from triagem.db import Database
 from triagem.db.schema import metadata
 from triagem.db.tickets.window import write_window
 from triagem.db.upgrade import _config, _head, require_current, upgrade
+from triagem.stack import Endpoints
 
 HEAD: Final = _head(_config())
 VIEWS: Final = {"results", "history", "daily"}

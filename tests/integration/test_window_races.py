@@ -15,9 +15,9 @@ from sqlalchemy import Connection, event, text
 from tests.support.builders import YESTERDAY
 from tests.support.waiting import until
 from tests.support.windows import result, rows
-from triagem.cli.stack import Endpoints
 from triagem.db import Database
 from triagem.db.tickets.window import WindowCounts, write_window
+from triagem.stack import Endpoints
 
 BOTH_WAYS: Final = pytest.mark.parametrize("order", [1, -1], ids=["in order", "in reverse"])
 

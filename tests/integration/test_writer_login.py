@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import make_url
 
 from tests.support.command import Triagem, assert_one_line
-from triagem.cli.stack import Endpoints
+from triagem.stack import Endpoints
 
 
 @pytest.fixture

@@ -12,12 +12,12 @@ from psycopg.errors import InsufficientPrivilege
 from tests.support.command import Triagem
 from tests.support.pipeline import publish, running, stored
 from tests.support.waiting import until
-from triagem.cli.stack import Endpoints
 from triagem.contracts.ticket import Lane
 from triagem.db import Database
 from triagem.db.schema import metadata
 from triagem.db.upgrade import require_current
 from triagem.inbox import Inbox
+from triagem.stack import Endpoints
 
 TABLES = sorted(metadata.tables)
 COMMANDS = (

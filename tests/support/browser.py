@@ -12,10 +12,10 @@ from typing import Any, Final
 import pytest
 import uvicorn
 
-from triagem.cli.stack.state import choose_port
 from triagem.gateway.app import create_app
 from triagem.gateway.serve import listen
 from triagem.gateway.services import Services
+from triagem.stack.state import choose_port
 
 _NAMES: Final = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 SIZES: Final = {"wide": (1280, 800), "phone": (390, 800)}

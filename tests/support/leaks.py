@@ -7,9 +7,9 @@ from redis import Redis
 from sqlalchemy import text
 
 from triagem.cli.processes import WorkerProcess
-from triagem.cli.stack import LocalStack
 from triagem.db import Database
 from triagem.inbox import connect
+from triagem.stack import LocalStack
 
 
 def dead_letter_reasons(database: Database) -> list[str]:

@@ -9,12 +9,12 @@ from sqlalchemy import text
 
 from tests.support.engines import noop
 from triagem import Publisher, TicketFields
-from triagem.cli.stack import Endpoints
 from triagem.contracts.model import Model
 from triagem.contracts.ticket import Lane
 from triagem.db import Database
 from triagem.inbox import Inbox, InboxSettings, connect
 from triagem.registry import Registry
+from triagem.stack import Endpoints
 from triagem.worker.pipeline import Pipeline
 from triagem.worker.settings import WorkerSettings
 

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from tests.support.promql import RULES
-from triagem.cli.stack.state import choose_port
+from triagem.stack.state import choose_port
 
 
 class Prometheus:

@@ -14,8 +14,8 @@ from tests.support.leaks import fetch_metrics
 from tests.support.manifests import ROOT
 from tests.support.waiting import until
 from triagem.cli.processes import WorkerProcess
-from triagem.cli.stack import Endpoints
-from triagem.cli.stack.state import choose_port
+from triagem.stack import Endpoints
+from triagem.stack.state import choose_port
 
 PROCESSES = ("worker", "ops", "gateway")
 

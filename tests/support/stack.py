@@ -1,7 +1,7 @@
 """Helpers that look up a local stack's servers and processes."""
 
-from triagem.cli.stack import LocalStack
-from triagem.cli.stack.server import Server
+from triagem.stack import LocalStack
+from triagem.stack.server import Server
 
 
 def servers(stack: LocalStack) -> tuple[Server, Server]:

@@ -5,9 +5,9 @@ import socket
 import pytest
 
 from tests.support.leaks import fetch_metrics
-from triagem.cli.stack.state import choose_port
 from triagem.contracts.errors import InvalidInput
 from triagem.process import MetricsSettings
+from triagem.stack.state import choose_port
 
 
 def test_metrics_are_served() -> None:

@@ -1,6 +1,8 @@
 """Publishing from Python: one ticket or many, each completely or not at all."""
 
+import os
 from datetime import UTC, datetime
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, cast
 
@@ -8,7 +10,7 @@ import pytest
 
 from tests.support.builders import NOW, YESTERDAY, fake_inbox, ticket, ticket_fields
 from triagem import Accepted, Publisher, Rejected, TicketFields
-from triagem.contracts.errors import InboxFull, InvalidTicket, NotConfigured
+from triagem.contracts.errors import InboxFull, InvalidInput, InvalidTicket, NotConfigured
 from triagem.contracts.ticket import Lane, Ticket
 from triagem.contracts.wire import decode
 from triagem.inbox import Inbox
@@ -168,8 +170,24 @@ def test_no_tickets_give_no_outcomes(publisher: Publisher) -> None:
     assert publisher.publish_many([]) == []
 
 
-def test_without_a_url_in_the_environment_the_error_names_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_url_and_a_local_stack_the_error_names_the_variable(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.delenv("TRIAGEM_REDIS_URL", raising=False)
+    monkeypatch.chdir(tmp_path)
 
-    with pytest.raises(NotConfigured, match="TRIAGEM_REDIS_URL"):
+    with pytest.raises(NotConfigured, match="TRIAGEM_REDIS_URL is not set and no local stack is running here"):
         Publisher.from_environment()
+
+
+def test_a_publisher_reads_the_url_from_a_file_and_leaves_the_environment_alone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "url").write_text("http://redis/0\n", encoding="utf-8")
+    monkeypatch.delenv("TRIAGEM_REDIS_URL", raising=False)
+    monkeypatch.setenv("TRIAGEM_REDIS_URL_FILE", str(tmp_path / "url"))
+
+    with pytest.raises(InvalidInput, match="TRIAGEM_REDIS_URL"):
+        Publisher.from_environment()
+
+    assert "TRIAGEM_REDIS_URL" not in os.environ

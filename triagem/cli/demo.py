@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from triagem.cli.processes import WorkerProcess
-from triagem.cli.servers import STACK_FOLDER
 from triagem.contracts.errors import NotRetryable
 from triagem.contracts.text import clean
 from triagem.contracts.ticket import Lane
@@ -19,10 +18,11 @@ from triagem.inbox import Inbox, connect
 from triagem.producer.load import field_map, load_records
 from triagem.producer.publisher import Publisher
 from triagem.producer.rows import open_text, read_rows
+from triagem.servers import STACK_FOLDER
 
 if TYPE_CHECKING:
-    from triagem.cli.stack import Endpoints
     from triagem.db import Database
+    from triagem.stack import Endpoints
 
 _EXPORT: Final = "crm_export.csv"
 _KILL_AT: Final = 0.4

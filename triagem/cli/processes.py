@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol, Self
 
-from triagem.cli.stack import Endpoints
+from triagem.stack import Endpoints
 
 
 def exit_on_sigterm() -> None:

@@ -1,6 +1,6 @@
 """The Celery application of `triagem ops` and `triagem beat`, and the schedule of its tasks.
 
-`celery -A triagem.ops.app inspect active` works: `app` is created on first access, from the environment.
+`celery -A triagem.ops.app inspect active` works: `app` is created on first access, for the configured servers.
 """
 
 import logging
@@ -12,9 +12,9 @@ from celery import Celery
 from celery.schedules import crontab, schedule
 
 from triagem.ops.settings import OpsSettings
-from triagem.worker.app import broker_from_environment, make_app
+from triagem.worker.app import OPS_QUEUE, make_app
+from triagem.worker.settings import broker_url
 
-OPS_QUEUE: Final = "ops"
 # By name: Celery imports them when a worker starts. The first opens what tasks need.
 _TASK_MODULES: Final = (
     "triagem.ops.run",
@@ -29,13 +29,16 @@ _MAX_DELAY: Final = timedelta(hours=12)
 _SWEEP_EVERY: Final = "300s"
 _SEARCH_EVERY: Final = "5s"
 
+# Beat waits while Redis is unavailable: a task that could not be enqueued would be skipped.
+_RETRY_POLICY: Final = {"max_retries": None, "interval_max": 5}
+
 # Tasks that run every few seconds: logging that each was sent, received and finished would fill the log.
 _FREQUENT: Final = frozenset({"triagem.alerts", "triagem.deliver", "triagem.reclassify.pages", "triagem.watch"})
 
 
-def ops_app(broker_url: str, settings: OpsSettings) -> Celery:
+def ops_app(url: str, settings: OpsSettings) -> Celery:
     """The Celery application of `triagem ops` and `triagem beat`. Raises InvalidInput."""
-    app = make_app(broker_url)
+    app = make_app(url)
     app.conf.update(
         include=_TASK_MODULES,
         task_default_queue=OPS_QUEUE,
@@ -45,7 +48,11 @@ def ops_app(broker_url: str, settings: OpsSettings) -> Celery:
         task_retry_on_worker_lost=True,
         result_expires=None,  # no results are stored, so Celery's clean-up task is not needed
         timezone=settings.timezone,
+        beat_schedule=schedule_entries(settings),
+        beat_sync_every=1,
     )
+    if settings.beat_schedule:
+        app.conf.beat_schedule_filename = str(settings.beat_schedule)
     return app
 
 
@@ -80,7 +87,7 @@ def schedule_entries(settings: OpsSettings) -> dict[str, dict[str, Any]]:
         task: {
             "task": task,
             "schedule": parse_schedule(time),
-            "options": {"queue": OPS_QUEUE, "expires": _expires_s(time)},
+            "options": {"queue": OPS_QUEUE, "expires": _expires_s(time), "retry_policy": _RETRY_POLICY},
         }
         for task, time in times.items()
     }
@@ -93,6 +100,6 @@ def _expires_s(time: str) -> float:
 
 def __getattr__(name: str) -> Any:
     if name == "app":  # not at import time, when nothing may be read from the environment
-        globals()["app"] = app = ops_app(broker_from_environment(), OpsSettings())
+        globals()["app"] = app = ops_app(broker_url(), OpsSettings())
         return app
     raise AttributeError(name)

@@ -18,16 +18,18 @@ from typing import Any
 import structlog
 from celery import beat, bootsteps, current_app, signals
 
+from triagem import servers
 from triagem.contracts.errors import DatabaseUnavailable, TriagemError
 from triagem.db import Database, DatabaseSettings
 from triagem.db.outbox.deliveries import sync_result_targets
 from triagem.db.upgrade import require_current
-from triagem.inbox import Inbox, InboxSettings, connect
-from triagem.ops.app import OPS_QUEUE, is_worth_logging, ops_app, schedule_entries
+from triagem.inbox import Inbox, connect
+from triagem.ops.app import is_worth_logging, ops_app
 from triagem.ops.settings import OpsSettings
+from triagem.process import read_secret_files
 from triagem.registry import Registry, RegistrySettings
 from triagem.worker import health
-from triagem.worker.app import run_celery_worker
+from triagem.worker.app import OPS_QUEUE, run_celery_worker
 
 log = structlog.get_logger(__name__)
 
@@ -70,19 +72,13 @@ def run_worker(
 def run_beat(*, broker_url: str, settings: OpsSettings) -> None:
     """Enqueue each task at its time until SIGTERM or SIGINT. Two at once are harmless: tasks may run twice."""
     app = ops_app(broker_url, settings)
-    app.conf.update(
-        beat_schedule=schedule_entries(settings),
-        beat_sync_every=1,
-        # Wait while Redis is unavailable: a task that could not be enqueued would be skipped.
-        task_publish_retry_policy={"max_retries": None, "interval_max": 5},
-    )
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, lambda *_: sys.exit(0))
     logging.getLogger("celery.beat").addFilter(is_worth_logging)
     log.info(
         "schedule",
         timezone=settings.timezone,
-        **{name: str(entry["schedule"]) for name, entry in schedule_entries(settings).items()},
+        **{name: str(entry["schedule"]) for name, entry in app.conf.beat_schedule.items()},
     )
     with TemporaryDirectory(prefix="triagem-beat-") as folder:
         file = settings.beat_schedule or Path(folder) / "schedule"
@@ -148,13 +144,11 @@ def heartbeat_step(file: Path) -> type[bootsteps.StartStopStep]:
 @signals.worker_process_init.connect  # type: ignore[untyped-decorator]
 def _open_connections(**_: object) -> None:
     """Open connections in each task process, because a connection pool must not be shared across a fork."""
-    url, inbox = DatabaseSettings().database_url, InboxSettings()
-    assert url
-    assert inbox.redis_url
+    read_secret_files()  # tasks also read the passwords of mail servers and CRMs
     logging.getLogger("celery.app.trace").addFilter(redact_exception)
     logging.getLogger("celery.app.trace").addFilter(is_worth_logging)
-    current_app.database = Database(url.get_secret_value())
-    current_app.inbox = Inbox(connect(inbox.redis_url.get_secret_value()), inbox)
+    current_app.database = servers.database()
+    current_app.inbox = servers.inbox()
     current_app.registry = Registry(RegistrySettings().registry_url)
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from triagem.cli import servers
+from triagem import servers
 from triagem.cli.output import Format, as_mapping, print_rows
 from triagem.contracts.errors import InvalidInput, NotConfigured
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from triagem.cli import servers
+from triagem import servers
 from triagem.cli.output import console, print_json
 from triagem.contracts.errors import InboxUnavailable
 from triagem.contracts.ticket import Lane

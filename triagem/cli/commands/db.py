@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from triagem.cli import servers
+from triagem import servers
 from triagem.cli.output import confirm, console, errors, print_json, progress
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.ticket import identify
@@ -46,7 +46,7 @@ def _ensure_writer_login(database_url: str, writer_url: str) -> None:
     from sqlalchemy import make_url
     from sqlalchemy.exc import ArgumentError
 
-    from triagem.cli.stack.postgres import ensure_writer_login
+    from triagem.stack.postgres import ensure_writer_login
 
     try:
         url = make_url(writer_url)

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from triagem.cli import servers
+from triagem import servers
 from triagem.cli.output import (
     Format,
     as_mapping,

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from triagem.cli import servers
+from triagem import servers
 from triagem.cli.output import Format, as_mapping, confirm, console, errors, print_json, print_rows
 
 if TYPE_CHECKING:

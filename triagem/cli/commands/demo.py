@@ -9,14 +9,14 @@ import typer
 from rich.panel import Panel
 from rich.table import Table
 
-from triagem.cli import servers
+from triagem import servers
 from triagem.cli.output import BAND_STYLES, StepTimer, as_mapping, console, errors, print_json, progress
-from triagem.cli.servers import STACK_FOLDER
+from triagem.servers import STACK_FOLDER
 
 if TYPE_CHECKING:
     from triagem.cli.demo import DemoOutcome
-    from triagem.cli.stack import Endpoints
     from triagem.registry import Registry
+    from triagem.stack import Endpoints
 
 
 def demo(
@@ -41,9 +41,9 @@ def demo(
     from triagem.cli.commands.up import prepare_database, run_processes
     from triagem.cli.demo import classify_export
     from triagem.cli.processes import exit_on_sigterm
-    from triagem.cli.stack import LocalStack
     from triagem.db import Database
     from triagem.registry import Registry, RegistrySettings
+    from triagem.stack import LocalStack
 
     screen = errors if as_json else console
     steps = StepTimer(screen)
@@ -77,16 +77,17 @@ def demo(
 def _run_attached(*, as_json: bool) -> None:
     from triagem.cli.demo import classify_attached
     from triagem.registry import Registry, RegistrySettings
+    from triagem.worker.settings import broker_url
 
     screen = errors if as_json else console
     steps = StepTimer(screen)
-    inbox, broker_url = servers.inbox(), servers.broker_url()
+    inbox = servers.inbox()
     with servers.database() as database:
         _ensure_model(Registry(RegistrySettings().registry_url), steps)
         with progress(screen) as bar:
             task = bar.add_task("enqueue", total=200)
             outcome = classify_attached(
-                inbox, database, broker_url, lambda rows, phase: bar.update(task, completed=rows, description=phase)
+                inbox, database, broker_url(), lambda rows, phase: bar.update(task, completed=rows, description=phase)
             )
     if as_json:
         print_json(as_mapping(outcome) | {"lost": outcome.lost, "seconds": steps.seconds})

@@ -14,7 +14,7 @@ from typing import Annotated, Final, cast
 import typer
 from rich.table import Table
 
-from triagem.cli import servers
+from triagem import servers
 from triagem.cli.known_settings import describe_unknown, unknown_variables, variables_set
 from triagem.cli.output import as_mapping, console, installed_version, print_json
 from triagem.contracts.errors import NotRetryable, TriagemError

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from triagem.cli import servers
+from triagem import servers
 from triagem.cli.output import console, errors, print_json, progress
 from triagem.contracts.ticket import Lane
 from triagem.producer.load import LoadSummary, field_map, load_records, short_name

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from triagem.cli import servers
+from triagem import servers
 
 
 def gateway(

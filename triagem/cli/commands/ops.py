@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from triagem.cli import servers
+from triagem import servers
 
 
 def ops(
@@ -40,6 +40,7 @@ def ops(
     from triagem.producer.crm import crm_from_environment
     from triagem.registry import RegistrySettings
     from triagem.trainer.settings import DueSettings
+    from triagem.worker.settings import broker_url
 
     # The tasks read these settings later: load them now, so that an error is reported at startup.
     DueSettings()
@@ -48,7 +49,7 @@ def ops(
     MonitorSettings()
     crm = crm_from_environment()
     status = run_worker(
-        broker_url=servers.broker_url(),
+        broker_url=broker_url(),
         redis_url=servers.redis_url(),
         database_url=servers.database_url(),
         registry_url=RegistrySettings().registry_url,
@@ -65,10 +66,11 @@ def beat(*, with_parent: Annotated[bool, typer.Option("--with-parent", hidden=Tr
     """
     from triagem.ops.run import run_beat
     from triagem.ops.settings import OpsSettings
+    from triagem.worker.settings import broker_url
 
     settings = OpsSettings()
     if with_parent:
         from triagem.cli.processes import end_with_parent
 
         end_with_parent()
-    run_beat(broker_url=servers.broker_url(), settings=settings)
+    run_beat(broker_url=broker_url(), settings=settings)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import structlog
 import typer
 
-from triagem.cli import servers
+from triagem import servers
 from triagem.cli.output import Format, console, errors, parse_time, print_json, print_rows, progress
 from triagem.contracts.prediction import Band
 

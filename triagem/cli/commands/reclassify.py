@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from triagem.cli import servers
+from triagem import servers
 from triagem.cli.output import Format, as_mapping, console, errors, print_json, progress
 from triagem.contracts.errors import InvalidInput
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from triagem.cli import servers
+from triagem import servers
 from triagem.cli.output import Format, as_mapping, console, errors, parse_time, print_json, print_rows, printable
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.text import clean

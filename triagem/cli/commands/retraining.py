@@ -5,7 +5,7 @@ from typing import Annotated, Final
 
 import typer
 
-from triagem.cli import servers
+from triagem import servers
 from triagem.cli.output import as_mapping, console, parse_time, print_json
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from triagem.cli import servers
+from triagem import servers
 from triagem.cli.commands.review_results import accuracy, export
 from triagem.cli.output import Format, as_mapping, console, errors, print_json, print_rows, printable
 from triagem.cli.review_session.names import (

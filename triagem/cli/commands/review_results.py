@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
-from triagem.cli import servers
+from triagem import servers
 from triagem.cli.output import Format, as_mapping, console, errors, parse_time, print_json, print_rows, progress
 from triagem.contracts.errors import InvalidInput, ModelCorrupt
 from triagem.contracts.model import ROWS_FILE, SplitDigests

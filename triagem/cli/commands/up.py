@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from triagem.cli.output import StepTimer, console
-from triagem.cli.servers import STACK_FOLDER
+from triagem.servers import STACK_FOLDER
 
 if TYPE_CHECKING:
-    from triagem.cli.stack import Endpoints
+    from triagem.stack import Endpoints
 
 
 def up(
@@ -26,8 +26,8 @@ def up(
     Example: `triagem up`
     """
     from triagem.cli.processes import exit_on_sigterm
-    from triagem.cli.stack import LocalStack
     from triagem.registry import Registry, RegistrySettings
+    from triagem.stack import LocalStack
 
     address = None
     if workers:
@@ -114,9 +114,9 @@ def run_processes(endpoints: Endpoints, *, workers: int, services: Sequence[str]
 
 def prepare_database(endpoints: Endpoints) -> None:
     """Migrate the local stack's database and create the logins of workers and of read-only users."""
-    from triagem.cli.stack import ensure_reader_login, ensure_writer_login
     from triagem.db import Database
     from triagem.db.upgrade import upgrade
+    from triagem.stack import ensure_reader_login, ensure_writer_login
 
     with Database(endpoints.database_url) as database:
         upgrade(database)

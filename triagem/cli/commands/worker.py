@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from triagem.cli import servers
+from triagem import servers
 
 
 def worker(
@@ -30,7 +30,7 @@ def worker(
     Example: `TRIAGEM_REDIS_URL=redis://… TRIAGEM_DATABASE_URL=postgresql://… triagem worker`
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads made one job 10 times slower
-    from triagem.worker.settings import WorkerSettings
+    from triagem.worker.settings import WorkerSettings, broker_url
 
     settings = WorkerSettings()
     if check:
@@ -50,6 +50,7 @@ def worker(
     from triagem.worker.run import run
 
     status = run(
+        broker_url=broker_url(),
         redis_url=servers.redis_url(),
         database_url=servers.database_url(),
         registry_url=RegistrySettings().registry_url,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from triagem.cli.stack.files import StackFailed, write_private
+from triagem.stack.files import StackFailed, write_private
 
 
 @dataclass(frozen=True, repr=False)

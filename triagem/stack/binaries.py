@@ -14,8 +14,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final, TypedDict
 
-from triagem.cli.stack.files import StackFailed
 from triagem.contracts.errors import MissingExtra
+from triagem.stack.files import StackFailed
 
 FALLBACK_ROOT: Final = Path("/var/tmp")  # noqa: S108 - open to every user; `claim_folder` refuses a planted folder
 

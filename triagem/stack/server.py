@@ -13,9 +13,9 @@ from pathlib import Path
 from signal import SIGKILL, Signals
 from typing import ClassVar, Final
 
-from triagem.cli.stack import files, state
-from triagem.cli.stack.binaries import RunAs
-from triagem.cli.stack.files import PRIVATE, TRAVERSABLE, StackFailed, claim_folder, open_private
+from triagem.stack import files, state
+from triagem.stack.binaries import RunAs
+from triagem.stack.files import PRIVATE, TRAVERSABLE, StackFailed, claim_folder, open_private
 
 START_TIMEOUT_S: Final = 60.0  # after a crash, the server may have to replay a log before it answers
 ENVIRONMENT: Final = {"LC_ALL": "C.UTF-8", "TZ": "UTC", "PATH": os.defpath}  # our own environment is not inherited

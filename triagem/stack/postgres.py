@@ -14,15 +14,15 @@ from typing import Final
 import psycopg
 from psycopg import sql
 
-from triagem.cli.stack.binaries import (
+from triagem.stack.binaries import (
     postgres_programs,
     postgres_programs_for_others,
     run_as_unprivileged,
     server_home,
 )
-from triagem.cli.stack.files import StackFailed
-from triagem.cli.stack.server import ENVIRONMENT, Server
-from triagem.cli.stack.state import LOOPBACK
+from triagem.stack.files import StackFailed
+from triagem.stack.server import ENVIRONMENT, Server
+from triagem.stack.state import LOOPBACK
 
 SETTINGS: Final = {
     "listen_addresses": LOOPBACK,

@@ -10,10 +10,10 @@ from typing import Final
 
 from redis import AuthenticationError, Redis, RedisError
 
-from triagem.cli.stack.binaries import RunAs, valkey_server
-from triagem.cli.stack.files import StackFailed, write_private
-from triagem.cli.stack.server import Server
-from triagem.cli.stack.state import LOOPBACK
+from triagem.stack.binaries import RunAs, valkey_server
+from triagem.stack.files import StackFailed, write_private
+from triagem.stack.server import Server
+from triagem.stack.state import LOOPBACK
 
 # `dir .` is the folder it is launched in, so that no unusual path needs quoting; it logs to stdout.
 CONFIG: Final = """\

@@ -1,42 +1,42 @@
-"""Resolves the servers a command uses: the environment, else the local stack."""
+"""Resolves the servers that a process uses: the environment, a `*_FILE` variable, else the running local stack.
+
+The database and the local stack are imported late: a process that submits tickets needs only Redis.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from triagem.contracts.errors import MissingExtra, NotConfigured
 from triagem.inbox import Inbox, InboxSettings, connect
+from triagem.process import read_secret_file
 
 if TYPE_CHECKING:
-    from triagem.cli.stack import Endpoints
     from triagem.db import Database
+    from triagem.stack import Endpoints
 
-STACK_FOLDER = Path(".triagem")
+STACK_FOLDER: Final = Path(".triagem")
 
 
 def redis_url() -> str:
     """`TRIAGEM_REDIS_URL`, else the local stack's. Raises NotConfigured."""
+    if content := read_secret_file("TRIAGEM_REDIS_URL"):
+        return content
     url = InboxSettings().redis_url
-    return url.get_secret_value() if url else _stack("TRIAGEM_REDIS_URL").redis_url
+    return url.get_secret_value() if url else _local_stack("TRIAGEM_REDIS_URL").redis_url
 
 
 def database_url() -> str:
     """`TRIAGEM_DATABASE_URL`, else the local stack's. Raises NotConfigured; MissingExtra without `triagem[db]`."""
     try:
-        from triagem.db import DatabaseSettings
+        from triagem.db import DatabaseSettings  # noqa: PLC0415
     except ImportError:
         raise MissingExtra("the Postgres driver is not installed: run pip install 'triagem[db]'") from None
+    if content := read_secret_file("TRIAGEM_DATABASE_URL"):
+        return content
     url = DatabaseSettings().database_url
-    return url.get_secret_value() if url else _stack("TRIAGEM_DATABASE_URL").database_url
-
-
-def broker_url() -> str:
-    """`TRIAGEM_BROKER_URL`, else derived from the Redis URL of the inbox. Raises NotConfigured."""
-    from triagem.worker.settings import WorkerSettings, default_broker_url
-
-    url = WorkerSettings().broker_url
-    return url.get_secret_value() if url else default_broker_url(redis_url())
+    return url.get_secret_value() if url else _local_stack("TRIAGEM_DATABASE_URL").database_url
 
 
 def inbox() -> Inbox:
@@ -47,14 +47,14 @@ def inbox() -> Inbox:
 def database() -> Database:
     """The configured database."""
     url = database_url()
-    from triagem.db import Database
+    from triagem.db import Database  # noqa: PLC0415
 
     return Database(url)
 
 
-def _stack(setting: str) -> Endpoints:
+def _local_stack(setting: str) -> Endpoints:
     try:
-        from triagem.cli.stack import running
+        from triagem.stack import running  # noqa: PLC0415
 
         endpoints = running(STACK_FOLDER)
     except (ImportError, MissingExtra):

@@ -13,12 +13,12 @@ from io import BufferedWriter
 from pathlib import Path
 from typing import Final
 
-from triagem.cli.stack import files, state
-from triagem.cli.stack.files import PRIVATE, TRAVERSABLE, StackFailed, claim_folder, open_private
-from triagem.cli.stack.postgres import PostgresServer
-from triagem.cli.stack.server import START_TIMEOUT_S, Server
-from triagem.cli.stack.state import Endpoints, Secrets, load_ports, load_secrets, save_ports
-from triagem.cli.stack.valkey import ValkeyServer
+from triagem.stack import files, state
+from triagem.stack.files import PRIVATE, TRAVERSABLE, StackFailed, claim_folder, open_private
+from triagem.stack.postgres import PostgresServer
+from triagem.stack.server import START_TIMEOUT_S, Server
+from triagem.stack.state import Endpoints, Secrets, load_ports, load_secrets, save_ports
+from triagem.stack.valkey import ValkeyServer
 
 DEFAULT_FOLDER: Final = Path(".triagem")
 

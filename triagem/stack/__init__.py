@@ -3,11 +3,11 @@
 It only starts the servers: it runs no migrations, workers or gateway.
 """
 
-from triagem.cli.stack.files import StackFailed
-from triagem.cli.stack.local import LocalStack, running
-from triagem.cli.stack.postgres import PostgresServer, ensure_reader_login, ensure_writer_login
-from triagem.cli.stack.state import Endpoints
-from triagem.cli.stack.valkey import ValkeyServer
+from triagem.stack.files import StackFailed
+from triagem.stack.local import LocalStack, running
+from triagem.stack.postgres import PostgresServer, ensure_reader_login, ensure_writer_login
+from triagem.stack.state import Endpoints
+from triagem.stack.valkey import ValkeyServer
 
 __all__ = [
     "Endpoints",

@@ -1,0 +1,143 @@
+"""Celery's own command and a publisher, with the servers of `triagem up` and with those of docker-compose.yml."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import ROOT
+from tests.support.manifests import documents
+from tests.support.waiting import until
+from triagem.db import Database, runs
+from triagem.stack import Endpoints, LocalStack
+from triagem.stack.state import choose_port
+
+OPS, WORKER = "triagem.ops.app", "triagem.worker.app"
+
+
+@dataclass(frozen=True)
+class Shell:
+    """A folder and the settings in which commands run."""
+
+    folder: Path
+    settings: dict[str, str]
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("TRIAGEM_")}
+        return subprocess.Popen(
+            [sys.executable, *arguments],
+            cwd=self.folder,
+            env=inherited | self.settings | {"PYTHONPATH": str(ROOT)},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def run(self, *arguments: str) -> str:
+        """The output of a command that succeeds."""
+        process = self.start(*arguments)
+        output, _ = process.communicate(timeout=60)
+        assert process.returncode == 0, output
+        return output
+
+    def celery(self, app: str, *arguments: str) -> str:
+        return self.run("-m", "celery", "-A", app, *arguments)
+
+
+@pytest.fixture(scope="module")
+def up(tmp_path_factory: pytest.TempPathFactory, instant_models: Path) -> Iterator[Shell]:
+    """A shell in the folder of a running `triagem up`, without settings of its own."""
+    folder = tmp_path_factory.mktemp("up")
+    settings = {
+        "TRIAGEM_REGISTRY_URL": str(instant_models),
+        "TRIAGEM_ENGINE": "tests.support.engines:noop",
+        "TRIAGEM_GATEWAY_PORT": str(choose_port()),
+    }
+    process = Shell(folder, settings).start("-m", "triagem.cli.main", "up")
+    logs = folder / ".triagem"
+    try:
+        until(lambda: (logs / "ops.log").exists() and "ops_ready" in (logs / "ops.log").read_text(), seconds=90)
+        until(lambda: "model_loaded" in (logs / "worker-0.log").read_text(), seconds=90)
+        yield Shell(folder, {})
+        process.terminate()
+        assert process.wait(90) == 0
+    finally:
+        process.kill()
+        process.communicate()
+        LocalStack(logs).erase()
+
+
+def endpoints(up: Shell) -> Endpoints:
+    running = LocalStack(up.folder / ".triagem").running()
+    assert running
+    return running
+
+
+@pytest.fixture(params=["up", "compose"])
+def shell(request: pytest.FixtureRequest, up: Shell, tmp_path: Path) -> Shell:
+    """A shell in the folder of `triagem up`, or with the settings of the service `ops` in docker-compose.yml."""
+    if request.param == "up":
+        return up
+    (tmp_path / "redis_url").write_text(f"{endpoints(up).redis_url}\n")
+    (tmp_path / "database_url").write_text(f"{endpoints(up).writer_url}\n")
+    settings = documents(ROOT / "docker-compose.yml")[0]["services"]["ops"]["environment"]
+    assert {"TRIAGEM_REDIS_URL_FILE", "TRIAGEM_DATABASE_URL_FILE"} <= settings.keys()
+    return Shell(
+        tmp_path, {name: value.replace("/secrets/triagem", str(tmp_path)) for name, value in settings.items()}
+    )
+
+
+def test_workers_and_ops_answer_inspect(shell: Shell) -> None:
+    commands = [(OPS, "ping"), (WORKER, "ping"), (OPS, "stats"), (OPS, "active"), (OPS, "registered")]
+    with ThreadPoolExecutor(2) as pool:
+        answers = list(pool.map(lambda command: shell.celery(command[0], "inspect", command[1], "--json"), commands))
+
+    replies = [json.loads(answer[answer.index("{") :]) for answer in answers]
+    nodes = [sorted(name.partition("-")[0] for name in reply) for reply in replies]
+    assert nodes == [["ops", "pipe"]] * len(commands)
+    (registered,) = (tasks for name, tasks in replies[-1].items() if name.startswith("ops-"))
+    assert {"triagem.reclassify", "triagem.enqueue"} <= set(registered)
+
+
+@pytest.mark.parametrize("app", [OPS, WORKER])
+def test_ops_starts_the_run_that_celerys_call_asks_for(shell: Shell, up: Shell, app: str) -> None:
+    with Database(endpoints(up).database_url) as database:
+        until(lambda: runs.find_active(database) is None)
+        before = len(runs.newest_runs(database, limit=99))
+
+        shell.celery(app, "call", "triagem.reclassify")
+
+        until(lambda: len(runs.newest_runs(database, limit=99)) == before + 1)
+
+
+def test_celerys_beat_follows_the_schedule(shell: Shell, tmp_path: Path) -> None:
+    beat = shell.start("-m", "celery", "-A", OPS, "beat", "-l", "info", "-s", str(tmp_path / "schedule"))
+    try:
+        assert beat.stdout
+        assert any("Sending due task triagem.deliver" in line for line in beat.stdout)
+    finally:
+        beat.kill()
+        beat.communicate()
+
+
+@pytest.mark.parametrize(
+    ("command", "hint"), [("worker", "`triagem worker`"), ("beat", "`celery -A triagem.ops.app beat`")]
+)
+def test_a_command_that_would_do_nothing_names_the_right_one(up: Shell, command: str, hint: str) -> None:
+    process = up.start("-m", "celery", "-A", WORKER, command)
+    output, _ = process.communicate(timeout=60)
+
+    assert process.returncode != 0
+    assert hint in output.splitlines()[-1]
+
+
+def test_a_publisher_finds_the_inbox(shell: Shell) -> None:
+    code = "from triagem import Publisher; publish = Publisher.from_environment().publish; "
+    assert "Accepted" in shell.run("-c", code + "print(publish(source='shop', external_id='1', text='Oi'))")
