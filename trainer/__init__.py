@@ -17,7 +17,7 @@ from triagem.contracts.model import ROWS_FILE, Manifest
 from triagem.registry import Registry
 from triagem.registry.promote import promote_through_gate
 from triagem.trainer.evaluate.report import Assessment, CurvePoint, TrainingProgress, TrainingReport
-from triagem.trainer.settings import TrainSettings
+from triagem.trainer.settings import AUTO, TrainSettings
 
 __all__ = ["Assessment", "CurvePoint", "TrainSettings", "TrainingProgress", "TrainingReport", "train"]
 
@@ -48,7 +48,7 @@ def train(
     The version is registered completely or not at all. After an interruption, the same call resumes the training.
 
     Args:
-        base: overrides the settings' base: a hub name, a folder, or the packaged model's name.
+        base: overrides the settings' base: a packaged base's name, a folder or a hub id.
         parent: a registered version to fine-tune from, instead of a base.
         promote: make the new version current if it passes the gate's default rule.
         allow_leakage: continue although test rows are training rows or near-duplicates of them. No score counts then,
@@ -60,6 +60,7 @@ def train(
         AlreadyTraining: another process runs the same training.
     """
     from triagem.contracts.text import CLEANING_VERSION  # noqa: PLC0415
+    from triagem.trainer.bases.catalogue import default_base, find_base  # noqa: PLC0415
     from triagem.trainer.data.prepare import merge_labels, prepare, read_parent  # noqa: PLC0415
     from triagem.trainer.evaluate.assess import assess, write_report  # noqa: PLC0415
     from triagem.trainer.evaluate.baseline import baseline  # noqa: PLC0415
@@ -72,7 +73,8 @@ def train(
         raise InvalidInput("a training starts from a base or from a version, not from both: pass --base or --from")
     started = clock()
     ancestor = read_parent(registry, parent) if parent else None
-    settings = settings.model_copy(update={"base": ancestor.manifest.base if ancestor else base or settings.base})
+    name = ancestor.manifest.base if ancestor else base or settings.base
+    settings = settings.model_copy(update={"base": default_base() if name == AUTO else name})
     prepared = prepare(data, registry, settings, parent=parent, allow_leakage=allow_leakage)
     parts, info = prepared.parts, prepared.info
     plan = plan_calibration(parts, settings, ancestor)
@@ -87,8 +89,8 @@ def train(
         files={},
     )
     run = TrainingRun(draft, plan, parts.checkpoint_rows, settings, ancestor, progress, cores=os.cpu_count() or 1)
-    name = training_id(plan, parts.dev, draft.labels, settings.model_dump(), ancestor and ancestor.manifest)
-    with training_folder(registry.work_dir, name) as work, registry.staging() as staged:
+    identifier = training_id(plan, parts.dev, draft.labels, settings.model_dump(), ancestor and ancestor.manifest)
+    with training_folder(registry.work_dir, identifier) as work, registry.staging() as staged:
         resumed = has_progress(work)
         out_of_fold = run.predict_out_of_fold(work) if plan.folds else None
         model, tuned = run.train_model(staged, work)
@@ -109,9 +111,9 @@ def train(
         )
         write_reference(staged, calibrated, (*parts.dev, *parts.calibration, *parts.test))
         metrics = write_report(staged, assessment, calibrated.manifest)
-        manifest = registry.register(
-            staged, calibrated.manifest.model_copy(update={"metrics": metrics, "ece": metrics["ece"]})
-        )
+        digest = ancestor.manifest.base_digest if ancestor else find_base(settings.base).verified_digest()
+        final = {"metrics": metrics, "ece": metrics["ece"], "base_digest": digest}
+        manifest = registry.register(staged, calibrated.manifest.model_copy(update=final))
     force = UNVERIFIED.format(info.leaked) if promote_unverified and info.leaked else None
     gate = promote_through_gate(registry, manifest.version, force=force)[0] if promote else None
     return TrainingReport(

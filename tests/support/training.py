@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from triagem.trainer import TrainSettings
-from triagem.trainer.settings import PACKAGED_BASE, base_path
+from triagem.trainer.bases.catalogue import MINILM, find_base
 
 EXAMPLES: Final = Path(__file__).parents[2] / "examples"
 MAX_WORDS: Final = 14  # per text, to keep the run fast
@@ -57,7 +57,8 @@ def write_made_up(folder: Path, *labels: str, train_rows: int = 60, test_rows: i
 def a_few_steps(**changes: Any) -> TrainSettings:
     """36 rows in micro-batches of 8, accumulated by 4: two steps per epoch, a checkpoint at the second of them. (The
     first has a learning rate of 0, the start of warm-up, so nothing is learned.)"""
-    return TrainSettings(**{"num_train_epochs": 4, "min_steps": 8, "folds": 0} | changes)
+    defaults: dict[str, Any] = {"base": MINILM.name, "num_train_epochs": 4, "min_steps": 8, "folds": 0}
+    return TrainSettings(**(defaults | changes))
 
 
 def tiny_base(folder: Path) -> str:
@@ -70,5 +71,5 @@ def tiny_base(folder: Path) -> str:
         hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64, initializer_range=0.3
     )
     BertModel(config).save_pretrained(folder)
-    AutoTokenizer.from_pretrained(base_path(PACKAGED_BASE)).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(find_base(MINILM.name).path).save_pretrained(folder)
     return str(folder)

