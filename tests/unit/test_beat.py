@@ -1,6 +1,7 @@
 """The beat schedule, and the Celery application that it shares with the ops worker."""
 
 import logging
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -8,8 +9,9 @@ from pydantic import ValidationError
 
 from tests.unit.test_packages import loaded_by
 from triagem.contracts.errors import NoModel
-from triagem.ops.app import is_worth_logging, ops_app, parse_schedule, schedule_entries
+from triagem.ops.app import is_worth_logging, ops_app, schedule_entries
 from triagem.ops.run import redact_exception
+from triagem.ops.schedule import parse_schedule
 from triagem.ops.settings import OpsSettings
 from triagem.worker.app import make_app
 
@@ -33,10 +35,10 @@ def test_drift_and_then_due_retraining_are_checked_daily() -> None:
 
 
 def test_a_task_that_no_worker_started_expires_before_the_next_is_sent() -> None:
-    entries = schedule_entries(OpsSettings(drift_at="15s"))
+    entries = schedule_entries(OpsSettings(drift_at="15s", training_due_at="*/10 8,9 * * mon-fri"))
     assert {name: entry["options"]["expires"] for name, entry in entries.items()} == {
         "triagem.drift": 15,
-        "triagem.due": timedelta(hours=12).total_seconds(),
+        "triagem.due": 600,
         "triagem.sweep": 300,
         "triagem.search": 5,
         "triagem.deliver": 5,
@@ -50,24 +52,59 @@ def test_a_task_that_no_worker_started_expires_before_the_next_is_sent() -> None
 def test_times_are_in_the_configured_time_zone() -> None:
     app = ops_app(BROKER, OpsSettings(timezone="America/Sao_Paulo"))
     daily = parse_schedule("03:00")
+    assert daily
     daily.app = app
     daily.nowfun = lambda: datetime(2026, 11, 22, 5, 59, tzinfo=UTC)
     assert daily.remaining_estimate(datetime(2026, 11, 22, 4, tzinfo=UTC)) == timedelta(minutes=1)
 
 
+def test_a_task_that_is_off_is_not_scheduled() -> None:
+    entries = schedule_entries(OpsSettings(reclassify_at="off"))
+    assert schedule_entries(OpsSettings()).keys() - entries.keys() == {"triagem.reclassify"}
+
+
+def test_a_schedule_of_five_fields_runs_on_its_weekdays_in_the_configured_time_zone() -> None:
+    app = ops_app(BROKER, OpsSettings(timezone="America/Sao_Paulo", reclassify_at="30 22 * * mon-fri"))
+    nightly = app.conf.beat_schedule["triagem.reclassify"]["schedule"]
+    nightly.app = app
+    friday_night = datetime(2026, 11, 28, 1, 30, tzinfo=UTC)
+    nightly.nowfun = lambda: friday_night
+    assert nightly.remaining_estimate(friday_night) == timedelta(days=3)
+
+
+SCHEDULES = [name for name in OpsSettings.model_fields if name.endswith(("_at", "_every"))]
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+@pytest.mark.parametrize("value", ["off", "02:00", "90s", "0 2 * * 1-5", "*/15 8-18 1,15 * *"])
+def test_every_schedule_has_the_same_syntax(name: str, value: str) -> None:
+    assert getattr(OpsSettings.model_validate({name: value}), name) == value
+
+
 @pytest.mark.parametrize(
-    "setting",
+    ("value", "reason"),
     [
-        {"drift_at": "3:00"},
-        {"drift_at": "24:00"},
-        {"training_due_at": "0s"},
-        {"timezone": "Sao_Paulo"},
-        {"timezone": "../x"},
+        ("3:00", ""),
+        ("24:00", ""),
+        ("0s", ""),
+        ("", ""),
+        ("0 2 * *", ""),
+        ("0 2 * * 1-5-7", ""),
+        ("0 2 * * seg", "seg"),
+        ("0 24 * * *", "24"),
+        ("0 */0 * * *", "zero"),
     ],
 )
-def test_an_invalid_time_or_time_zone_is_refused(setting: dict[str, str]) -> None:
+def test_an_invalid_schedule_is_refused_with_examples(value: str, reason: str) -> None:
+    refusal = rf"'{re.escape(value)}' is not a schedule.*{reason}.*use 02:00 .*'0 2 \* \* mon-fri', or off"
+    with pytest.raises(ValidationError, match=refusal):
+        OpsSettings.model_validate({"reclassify_at": value})
+
+
+@pytest.mark.parametrize("name", ["Sao_Paulo", "../x"])
+def test_an_unknown_time_zone_is_refused(name: str) -> None:
     with pytest.raises(ValidationError):
-        OpsSettings.model_validate(setting)
+        OpsSettings(timezone=name)
 
 
 def test_no_task_outlives_the_visibility_timeout() -> None:

@@ -9,8 +9,8 @@ from datetime import timedelta
 from typing import Any, Final
 
 from celery import Celery
-from celery.schedules import crontab, schedule
 
+from triagem.ops.schedule import parse_schedule, shortest_interval
 from triagem.ops.settings import OpsSettings
 from triagem.worker.app import OPS_QUEUE, make_app
 from triagem.worker.settings import broker_url
@@ -62,17 +62,9 @@ def is_worth_logging(record: logging.LogRecord) -> bool:
     return record.levelno > logging.INFO or _FREQUENT.isdisjoint(map(str, arguments))
 
 
-def parse_schedule(time: str) -> crontab | schedule:
-    """`HH:MM` means daily at that time, `90s` means every 90 seconds."""
-    if time.endswith("s"):
-        return schedule(timedelta(seconds=int(time[:-1])))
-    hour, minute = time.split(":")
-    return crontab(hour=hour, minute=minute)
-
-
 def schedule_entries(settings: OpsSettings) -> dict[str, dict[str, Any]]:
-    """The schedule, in the format of Celery's `beat_schedule`."""
-    times = {
+    """The schedule, in the format of Celery's `beat_schedule`. Tasks whose setting is `off` are left out."""
+    settings_of_tasks = {
         "triagem.drift": settings.drift_at,
         "triagem.due": settings.training_due_at,
         "triagem.sweep": _SWEEP_EVERY,
@@ -83,19 +75,20 @@ def schedule_entries(settings: OpsSettings) -> dict[str, dict[str, Any]]:
         "triagem.reclassify": settings.reclassify_at,
         "triagem.reclassify.pages": settings.reclassify_every,
     }
+    schedules = {task: parse_schedule(setting) for task, setting in settings_of_tasks.items()}
     return {
         task: {
             "task": task,
-            "schedule": parse_schedule(time),
-            "options": {"queue": OPS_QUEUE, "expires": _expires_s(time), "retry_policy": _RETRY_POLICY},
+            "schedule": schedule,
+            "options": {
+                "queue": OPS_QUEUE,
+                "expires": min(shortest_interval(schedule), _MAX_DELAY).total_seconds(),
+                "retry_policy": _RETRY_POLICY,
+            },
         }
-        for task, time in times.items()
+        for task, schedule in schedules.items()
+        if schedule
     }
-
-
-def _expires_s(time: str) -> float:
-    interval = timedelta(seconds=int(time[:-1])) if time.endswith("s") else timedelta(days=1)
-    return min(interval, _MAX_DELAY).total_seconds()
 
 
 def __getattr__(name: str) -> Any:

@@ -3,42 +3,47 @@
 import re
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import ClassVar, Final
+from typing import Annotated, ClassVar, Final
 from zoneinfo import ZoneInfo
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from triagem.contracts.errors import InvalidInput
 from triagem.process import MetricsSettings
 
-_TIME: Final = r"^(([01]\d|2[0-3]):[0-5]\d|[1-9]\d{0,6}s)$"
 HOUR: Final = r"^([01]\d|2[0-3]):[0-5]\d$"
 
 
+def _schedule(text: str) -> str:
+    # Only the ops worker and beat need Celery; other commands read the time zone.
+    from triagem.ops.schedule import parse_schedule  # noqa: PLC0415
+
+    parse_schedule(text)
+    return text
+
+
+Schedule = Annotated[str, AfterValidator(_schedule)]
+
+
 class OpsSettings(BaseSettings):
-    """Settings of the ops tasks. A time is `HH:MM` (daily) or, for example, `90s` (every 90 seconds)."""
+    """Settings of the ops tasks. A schedule is `02:00`, `90s`, five cron fields, or `off`."""
 
     model_config = SettingsConfigDict(env_prefix="TRIAGEM_", env_file=".env", extra="ignore")
     used_by: ClassVar = "ops, beat"
 
-    timezone: str = Field(default="UTC", description="time zone of the times below")
-    drift_at: str = Field(default="03:00", pattern=_TIME, description="drift check")
-    training_due_at: str = Field(
+    timezone: str = Field(default="UTC", description="time zone of the schedules")
+    drift_at: Schedule = Field(default="03:00", description="drift check")
+    training_due_at: Schedule = Field(
         default="03:30",
-        pattern=_TIME,
         description="check whether training is due; after drift, whose report it reads",
     )
     predict_retention_s: float = Field(default=3600, ge=60, description="retention of POST /predict texts")
-    deliver_every: str = Field(default="5s", pattern=_TIME, description="delivery of results to CRMs")
-    alerts_every: str = Field(default="10s", pattern=_TIME, description="delivery of alert messages")
-    monitor_every: str = Field(default="60s", pattern=_TIME, description="system health check for system alerts")
-    reclassify_at: str = Field(
-        default="02:00", pattern=_TIME, description="start of the nightly reclassification run"
-    )
-    reclassify_every: str = Field(
-        default="5s", pattern=_TIME, description="interval in which an active run makes progress"
-    )
+    deliver_every: Schedule = Field(default="5s", description="delivery of results to CRMs")
+    alerts_every: Schedule = Field(default="10s", description="delivery of alert messages")
+    monitor_every: Schedule = Field(default="60s", description="system health check for system alerts")
+    reclassify_at: Schedule = Field(default="02:00", description="start of the nightly reclassification run")
+    reclassify_every: Schedule = Field(default="5s", description="interval in which an active run makes progress")
     reclassify_until: str | None = Field(
         default=None,
         pattern=HOUR,
