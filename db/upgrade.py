@@ -33,7 +33,14 @@ def upgrade(database: Database) -> tuple[str | None, str]:
         _refuse_unreleased(config, before)
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+        connection.execute(_STAMP_RESTORED_TICKETS)
     return before, _head(config)
+
+
+# Transaction ids of the server that the dump came from may be far above this server's.
+_STAMP_RESTORED_TICKETS: Final = text("""
+UPDATE tickets SET changed_xid = DEFAULT WHERE changed_xid >= pg_snapshot_xmax(pg_current_snapshot())
+""")
 
 
 def require_current(database: Database) -> None:

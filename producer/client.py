@@ -18,7 +18,7 @@ except ModuleNotFoundError as error:
     raise ImportError("the client needs httpx2: pip install 'triagem[client]'") from error
 
 from triagem.contracts.errors import InvalidTicket
-from triagem.contracts.result import PredictResponse, Result, TicketDetail
+from triagem.contracts.result import Change, PredictResponse, Result, TicketDetail
 from triagem.contracts.ticket import Lane, Ticket
 from triagem.producer import client_protocol
 from triagem.producer.client_protocol import (
@@ -116,6 +116,22 @@ class Client:
             if after is None:
                 return
 
+    def changes(self, after: str | None = None, *, poll_s: float | None = None) -> Iterator[Change]:
+        """Tickets whose current result changed, oldest change first, fetched page by page.
+
+        Args:
+            after: the `cursor` of the last change that you processed. By default the feed starts with all tickets.
+            poll_s: wait so long for further changes, forever. By default it ends when there are no further changes.
+        """
+        while True:
+            page = self._run(client_protocol.changes(after, self._tries))
+            yield from page.rows
+            after = page.after
+            if not page.rows:
+                if poll_s is None:
+                    return
+                self._sleep(poll_s)
+
     def predict(self, text: str, *, wait_s: float = 30.0) -> PredictResponse:
         """The class of a text and its confidence. Raises GatewayUnavailable when it takes longer than `wait_s`."""
         return self._run(client_protocol.predict(text, wait_s, self._tries))
@@ -195,6 +211,18 @@ class AsyncClient:
             after = page.after
             if after is None:
                 return
+
+    async def changes(self, after: str | None = None, *, poll_s: float | None = None) -> AsyncIterator[Change]:
+        """As `Client.changes`."""
+        while True:
+            page = await self._run(client_protocol.changes(after, self._tries))
+            for change in page.rows:
+                yield change
+            after = page.after
+            if not page.rows:
+                if poll_s is None:
+                    return
+                await asyncio.sleep(poll_s)
 
     async def predict(self, text: str, *, wait_s: float = 30.0) -> PredictResponse:
         """As `Client.predict`."""

@@ -17,7 +17,7 @@ from urllib.parse import quote
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from triagem.contracts.errors import AccessDenied, GatewayUnavailable, InboxFull, InvalidInput, TriagemError
-from triagem.contracts.result import PredictResponse, ResultPage, TicketDetail
+from triagem.contracts.result import ChangePage, PredictResponse, ResultPage, TicketDetail
 from triagem.contracts.ticket import Lane, Ticket, first_error
 from triagem.producer.ticket_fields import TicketFields, ticket_data
 
@@ -124,6 +124,13 @@ def page(filters: Mapping[str, object], after: str | None, tries: int) -> Exchan
     params = {name: str(value) for name, value in query.items() if value is not None}
     reply = yield from _send(ApiRequest("GET", "/v1/results", params), tries)
     return _parse(TypeAdapter(ResultPage), reply)
+
+
+def changes(after: str | None, tries: int) -> Exchange[ChangePage]:
+    """One page of changes."""
+    params = {"limit": str(_MAX_ROWS), **({} if after is None else {"after": after})}
+    reply = yield from _send(ApiRequest("GET", "/v1/changes", params), tries)
+    return _parse(TypeAdapter(ChangePage), reply)
 
 
 def predict(text: str, wait_s: float, tries: int) -> Exchange[PredictResponse]:

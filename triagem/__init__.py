@@ -21,7 +21,7 @@ if TYPE_CHECKING:
         TriagemError,
         UntrustedCertificate,
     )
-    from triagem.contracts.result import PredictResponse, Result, TicketDetail
+    from triagem.contracts.result import Change, PredictResponse, Result, TicketDetail
     from triagem.contracts.ticket import Lane, Ticket
     from triagem.producer.client import AsyncClient, Client
     from triagem.producer.client_protocol import Receipt
@@ -32,6 +32,7 @@ __all__ = [
     "Accepted",
     "AccessDenied",
     "AsyncClient",
+    "Change",
     "Client",
     "GatewayUnavailable",
     "InboxFull",
@@ -55,7 +56,7 @@ __all__ = [
 ]
 
 _MODULES = {
-    "triagem.contracts.result": ("PredictResponse", "Result", "TicketDetail"),
+    "triagem.contracts.result": ("Change", "PredictResponse", "Result", "TicketDetail"),
     "triagem.contracts.ticket": ("Lane", "Ticket"),
     "triagem.producer.client": ("AsyncClient", "Client"),  # needs triagem[client]
     "triagem.producer.client_protocol": ("Receipt",),

@@ -28,10 +28,11 @@ class ReviewRejected(StrEnum):
 
 # A ticket with a delivery to a CRM, sent or not, gets another one after each review and each undone review.
 # The ticket is locked against `forget`, which could otherwise delete its reviews just before this one is inserted.
+# Not by a shared lock, because the review also stamps the ticket (INV-27): two of them would deadlock.
 _RECORD: Final = text("""
 WITH ticket AS (
   SELECT id, digest FROM tickets
-  WHERE (source, external_id) = (:source, :external_id) AND forgotten_at IS NULL FOR SHARE
+  WHERE (source, external_id) = (:source, :external_id) AND forgotten_at IS NULL FOR NO KEY UPDATE
 ), draw AS (
   SELECT d.* FROM review_draws d JOIN ticket ON (ticket.id, ticket.digest) = (d.ticket_id, d.digest)
   ORDER BY d.leased_until DESC NULLS LAST LIMIT 1

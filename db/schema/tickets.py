@@ -21,7 +21,7 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TSVECTOR
-from sqlalchemy.types import DateTime, Double, Text
+from sqlalchemy.types import DateTime, Double, Text, UserDefinedType
 
 # Constraints have fixed names, so that migrations can refer to them.
 metadata: Final = MetaData(
@@ -53,9 +53,20 @@ def now(name: str) -> Column[Any]:
     return Column(name, TIME, server_default=func.now(), nullable=False)
 
 
+class TransactionId(UserDefinedType[str]):
+    """Postgres' 64-bit transaction id, which never wraps around."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: Any) -> str:
+        """The type in a column's definition."""
+        return "xid8"
+
+
 # The newest revision of a message and its current result, in one table so that queries need no join. The result
 # columns only move forward, ordered by (`revised_at`, `digest`, `epoch`). Once `forgotten_at` is set, nothing is
 # written: a redelivered entry must not restore what a customer asked us to delete.
+# `changed_xid`: the transaction that last changed the current result, set by the triggers of `changes.sql`.
 tickets: Final = Table(
     "tickets",
     metadata,
@@ -77,9 +88,11 @@ tickets: Final = Table(
     required("tokens", Integer),
     required("truncated", Boolean),
     required("classified_at", TIME),
+    required("changed_xid", TransactionId, server_default=text("pg_current_xact_id()")),
     UniqueConstraint("source", "external_id"),
     Index("ix_tickets_newest", text("received_at DESC"), text("id DESC")),
     Index("ix_tickets_least_sure", "confidence", "id"),
+    Index("ix_tickets_changed", "changed_xid", "id"),
     Index("ix_tickets_day", text("((received_at AT TIME ZONE 'UTC')::date)"), postgresql_using="brin"),
 )
 

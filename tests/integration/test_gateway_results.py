@@ -14,12 +14,13 @@ from tests.support.builders import NOW
 from tests.support.gateway import client, services
 from tests.support.results import HOUR, insert_review, result
 from triagem.contracts.prediction import Band
+from triagem.contracts.result import Result
 from triagem.contracts.spreadsheet import csv_cell
 from triagem.db import Database
 from triagem.db.auth import Scope
 from triagem.db.tickets import queries
 from triagem.db.tickets.window import write_window
-from triagem.gateway.results import _WRITERS, ResultFormat
+from triagem.gateway.row_stream import RowFormat, write_rows
 from triagem.gateway.services import Services
 from triagem.inbox import Inbox
 
@@ -171,16 +172,16 @@ def test_a_reader_that_disconnects_leaves_no_connection_behind(
     assert database.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("result_format", list(ResultFormat))
+@pytest.mark.parametrize("result_format", list(RowFormat))
 def test_ten_times_the_rows_need_no_more_memory(
-    database: Database, monkeypatch: pytest.MonkeyPatch, result_format: ResultFormat
+    database: Database, monkeypatch: pytest.MonkeyPatch, result_format: RowFormat
 ) -> None:
     monkeypatch.setattr(queries, "_PAGE", 50)
     write_window(database, [result(str(number)) for number in range(2000)])
 
     def peak(rows: int) -> int:
         tracemalloc.start()
-        for _ in _WRITERS[result_format](queries.result_pages(database, queries.Filters(), limit=rows)):
+        for _ in write_rows(queries.result_pages(database, queries.Filters(), limit=rows), Result, result_format):
             pass
         peak_bytes = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()

@@ -1,4 +1,4 @@
-"""A ticket that is forgotten during a draw or a review leaves nothing behind."""
+"""Reviews at the same time as other reviews, and as the ticket is forgotten."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,13 +18,13 @@ from triagem.db.tickets.window import write_window
 TICKET = Identity("zendesk", "1")
 
 
-def waits_for_lock(database: Database) -> bool:
-    """Whether a session waits for a lock."""
+def waiting_sessions(database: Database) -> int:
+    """The number of sessions that wait for a lock."""
     with database.autocommit() as connection:
         query = (
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
         )
-        return bool(connection.execute(text(query)).scalar_one())
+        return int(connection.execute(text(query)).scalar_one())
 
 
 @pytest.mark.parametrize(
@@ -44,8 +44,22 @@ def test_nothing_is_written_for_a_ticket_that_is_being_forgotten(
         with database.engine.begin() as forgetting:
             forgetting.execute(_WRITE_TOMBSTONE, TICKET._asdict())
             acting = pool.submit(act, database)
-            until(lambda: acting.done() or waits_for_lock(database))
+            until(lambda: acting.done() or waiting_sessions(database) > 0)
 
         assert acting.result() == outcome
 
     assert rows(database, "reviews") == rows(database, "review_draws") == []
+
+
+def test_two_reviewers_of_one_ticket_do_not_deadlock(database: Database) -> None:
+    """Each review stamps the ticket: with shared locks, both would wait for the other to release it."""
+    write_window(database, [unsure("1")])
+    with ThreadPoolExecutor(2) as pool:
+        with database.engine.begin() as locking:
+            locking.execute(text("SELECT FROM tickets FOR NO KEY UPDATE"))
+            reviewing = [
+                pool.submit(record_review, database, TICKET, "venda", reviewer) for reviewer in ("ana", "bia")
+            ]
+            until(lambda: waiting_sessions(database) == 2)
+
+        assert {outcome.result().reviewer for outcome in reviewing} == {"ana", "bia"}  # type: ignore[union-attr]

@@ -1,4 +1,4 @@
-"""Response types of the API and the client: a result, a page of results, a ticket's details, a `/predict` answer."""
+"""Response types of the API and the client: results, changes, a ticket's details, a `/predict` answer."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,6 +32,29 @@ class ResultPage:
 
     rows: list[Result]
     after: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A ticket whose current result changed, with its newest result; None if the ticket was `forgotten`.
+
+    `cursor` continues the feed after this change.
+    """
+
+    cursor: str
+    ticket_id: int
+    source: str
+    external_id: str
+    forgotten: bool
+    result: Result | None
+
+
+@dataclass(frozen=True, slots=True)
+class ChangePage:
+    """Changes, oldest first. `after` is the cursor of later changes; without rows, there are none yet."""
+
+    rows: list[Change]
+    after: str
 
 
 class _FrozenModel(BaseModel):

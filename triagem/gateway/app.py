@@ -6,7 +6,7 @@ from fastapi import FastAPI
 
 from triagem.contracts.ticket import PREDICT_SOURCE
 from triagem.db.tickets.queries import results_by_external_id
-from triagem.gateway import autoscale, health, predict, problems, results, ticket_detail, tickets, webhooks
+from triagem.gateway import autoscale, changes, health, predict, problems, results, ticket_detail, tickets, webhooks
 from triagem.gateway.authentication import Authenticator
 from triagem.gateway.console.app import create_console
 from triagem.gateway.predict import ResultWaiter
@@ -31,6 +31,7 @@ def create_app(services: Services) -> FastAPI:
     app.include_router(webhooks.router)
     app.include_router(ticket_detail.router)
     app.include_router(results.router)
+    app.include_router(changes.router)
     app.include_router(predict.router)
     app.include_router(autoscale.router)
     app.include_router(health.router)

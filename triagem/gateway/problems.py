@@ -18,6 +18,7 @@ from triagem.contracts.errors import (
     InvalidInput,
     InvalidTicket,
     NoModel,
+    NotMigrated,
     RowRefused,
     TriagemError,
 )
@@ -59,6 +60,7 @@ _STATUS: Final[dict[type[TriagemError], HTTPStatus]] = {
     InboxUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     DatabaseUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     NoModel: HTTPStatus.SERVICE_UNAVAILABLE,
+    NotMigrated: HTTPStatus.SERVICE_UNAVAILABLE,
     RowRefused: HTTPStatus.UNPROCESSABLE_ENTITY,  # in the gateway, every value comes from the request
 }
 

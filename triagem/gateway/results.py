@@ -1,49 +1,25 @@
 """`GET /v1/results`: filtered results, one JSON page or everything as CSV or JSON lines, in constant memory."""
 
-import csv
-import io
-import json
-from collections.abc import Iterable, Iterator
-from dataclasses import fields
 from datetime import UTC, datetime
-from enum import StrEnum
 from http import HTTPStatus
-from itertools import chain
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import StreamingResponse
-from pydantic import AfterValidator, Field, TypeAdapter
+from pydantic import AfterValidator, Field
 
 from triagem.contracts.prediction import Band
 from triagem.contracts.result import Result, ResultPage
-from triagem.contracts.spreadsheet import csv_cell
 from triagem.db.auth import Scope
 from triagem.db.tickets.queries import Filters, result_pages
 from triagem.gateway.authentication import require_scope
 from triagem.gateway.problems import problem_responses
+from triagem.gateway.row_stream import RowFormat, stream_rows
 from triagem.gateway.services import ServicesDep
 
 router = APIRouter(tags=["results"])
 
 _PAGE_SIZE: Final = 50
-_ROW: Final = TypeAdapter(Result)
-_COLUMNS: Final = [field.name for field in fields(Result)]
-
-
-class ResultFormat(StrEnum):
-    """The format of the response."""
-
-    JSON = "json"
-    NDJSON = "ndjson"
-    CSV = "csv"
-
-
-_MEDIA_TYPES: Final = {
-    ResultFormat.JSON: "application/json",
-    ResultFormat.NDJSON: "application/x-ndjson",
-    ResultFormat.CSV: "text/csv",
-}
 
 
 def _storable(text: str) -> str:
@@ -100,9 +76,7 @@ def _filters(
 def results(
     services: ServicesDep,
     filters: Annotated[Filters, Depends(_filters)],
-    result_format: Annotated[
-        ResultFormat, Query(alias="format", description="only JSON is paged")
-    ] = ResultFormat.JSON,
+    result_format: Annotated[RowFormat, Query(alias="format", description="only JSON is paged")] = RowFormat.JSON,
     limit: Annotated[
         int | None, Query(ge=1, description="maximum number of rows; default: 50 for JSON, else all")
     ] = None,
@@ -113,44 +87,7 @@ def results(
     The gateway holds at most 1,000 rows in memory. A truncated body is recognizable: JSON lacks its last bracket, and
     for JSON lines and CSV the connection breaks.
     """
-    if limit is None and result_format is ResultFormat.JSON:
+    if limit is None and result_format is RowFormat.JSON:
         limit = _PAGE_SIZE
-    page_iterator = result_pages(services.database, filters, limit=limit, after=after)
-    page_iterator = chain([next(page_iterator)], page_iterator)  # an immediate error still becomes a problem response
-    headers = (
-        {"Content-Disposition": 'attachment; filename="results.csv"'} if result_format is ResultFormat.CSV else {}
-    )
-    return StreamingResponse(
-        _WRITERS[result_format](page_iterator), media_type=_MEDIA_TYPES[result_format], headers=headers
-    )
-
-
-def _json(result_pages: Iterable[ResultPage]) -> Iterator[bytes]:
-    yield b'{"rows":['
-    after, separator = None, b""
-    for page in result_pages:
-        after = page.after
-        if page.rows:
-            yield separator + b",".join(map(_ROW.dump_json, page.rows))
-            separator = b","
-    yield b'],"after":' + json.dumps(after).encode() + b"}"
-
-
-def _ndjson(result_pages: Iterable[ResultPage]) -> Iterator[bytes]:
-    for page in result_pages:
-        yield b"".join(_ROW.dump_json(row) + b"\n" for row in page.rows)
-
-
-def _csv(result_pages: Iterable[ResultPage]) -> Iterator[bytes]:
-    yield _csv_lines([_COLUMNS])
-    for page in result_pages:
-        yield _csv_lines([csv_cell(getattr(row, name)) for name in _COLUMNS] for row in page.rows)
-
-
-def _csv_lines(rows: Iterable[Iterable[object]]) -> bytes:
-    buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\r\n").writerows(rows)
-    return buffer.getvalue().encode()
-
-
-_WRITERS: Final = {ResultFormat.JSON: _json, ResultFormat.NDJSON: _ndjson, ResultFormat.CSV: _csv}
+    pages = result_pages(services.database, filters, limit=limit, after=after)
+    return stream_rows(pages, Result, result_format, "results")

@@ -24,12 +24,22 @@ def results(
     model: Annotated[str | None, typer.Option(help="Model version, e.g. `v1.0.0`.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="Maximum number of rows.")] = 50,
     after: Annotated[str | None, typer.Option(help="Cursor printed at the end of the previous page.")] = None,
+    changed_since: Annotated[
+        str | None,
+        typer.Option(help="List changes of results instead, oldest first: after this cursor, or all with `start`."),
+    ] = None,
     form: Annotated[Format, typer.Option("--format", help="Output format.")] = Format.TABLE,
 ) -> None:
-    """List results, newest first.
+    """List results, newest first; or what changed since an earlier call.
 
-    Example: `triagem results --band review --since 2026-11-01 --format csv`
+    Examples: `triagem results --band review --since 2026-11-01 --format csv`,
+    `triagem results --changed-since start --limit 1000 --format json`
     """
+    if changed_since is not None:
+        if any((label, band, source, since, until, model, after)):
+            raise InvalidInput("--changed-since lists all changes: it allows only --limit and --format")
+        _changes(None if changed_since == "start" else changed_since, limit, form)
+        return
     database = servers.database()
     from triagem.db.tickets.queries import Filters, list_results
 
@@ -45,6 +55,26 @@ def results(
         errors.print(f"next page: --after {page.after}", markup=False, highlight=False, soft_wrap=True)
     elif not rows:
         errors.print("no results", highlight=False)
+
+
+def _changes(after: str | None, limit: int, form: Format) -> None:
+    database = servers.database()
+    from triagem.db.tickets.changes import list_changes
+
+    with database:
+        page = list_changes(database, limit=limit, after=after)
+    if form is Format.JSON:
+        print_json({"changes": [as_mapping(change) for change in page.rows], "after": page.after})
+        return
+    empty = dict.fromkeys(_COLUMNS)
+    rows = [
+        {**empty, **(as_mapping(change.result) if change.result else {}), **as_mapping(change)}
+        for change in page.rows
+    ]
+    print_rows(rows, (*_COLUMNS, "forgotten"), form)
+    if not rows:
+        errors.print("no changes", highlight=False)
+    errors.print(f"later changes: --changed-since {page.after}", markup=False, highlight=False, soft_wrap=True)
 
 
 def show(

@@ -1,0 +1,24 @@
+-- Stamps each ticket with the transaction that last changed its current result: the order of the change feed (INV-26, INV-27).
+-- Triggers, so that no statement can leave it out. A new ticket is stamped by the column's default.
+CREATE FUNCTION stamp_changed_ticket() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  NEW.changed_xid := pg_current_xact_id();
+  RETURN NEW;
+END $$;
+
+CREATE TRIGGER stamp_changed_ticket BEFORE UPDATE ON tickets FOR EACH ROW WHEN (
+  (NEW.forgotten_at, NEW.digest, NEW.label, NEW.confidence, NEW.band, NEW.model_version, NEW.classified_at, NEW.tokens,
+   NEW.truncated) IS DISTINCT FROM
+  (OLD.forgotten_at, OLD.digest, OLD.label, OLD.confidence, OLD.band, OLD.model_version, OLD.classified_at, OLD.tokens,
+   OLD.truncated)
+) EXECUTE FUNCTION stamp_changed_ticket();
+
+-- Also where the review is of another text: a window may be restoring that text in a transaction of its own.
+CREATE FUNCTION stamp_reviewed_ticket() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  UPDATE tickets SET changed_xid = pg_current_xact_id() WHERE id = coalesce(NEW.ticket_id, OLD.ticket_id);
+  RETURN NULL;
+END $$;
+
+CREATE TRIGGER stamp_reviewed_ticket AFTER INSERT OR UPDATE OR DELETE ON reviews
+FOR EACH ROW EXECUTE FUNCTION stamp_reviewed_ticket();
