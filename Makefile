@@ -6,6 +6,7 @@
 #   make mutations               plant faults in the source one by one; the tests must catch each (MUTATION_ARGS="--only window")
 #   make lint · make check       ruff, mypy --strict, import-linter, docs, secrets, pip-audit · lint and test
 #   make reference               write the generated parts of docs/reference from the code
+#   make docs                    build the documentation as a site; a broken link is an error
 #   make release                 wheel and sdist in dist/, each installed and tested
 #   make clean                   remove build products; `make distclean` also removes models, results and servers' data
 
@@ -23,7 +24,7 @@ MUTATION_ARGS ?=
 export OMP_WAIT_POLICY ?= PASSIVE
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test test-slow faults mutations lint check reference release clean distclean
+.PHONY: demo test test-slow faults mutations lint check reference docs release clean distclean
 
 demo: $(VENV)/.demo
 	@"$(BIN)/triagem" demo $(DEMO_ARGS)
@@ -49,6 +50,9 @@ check: lint test
 
 reference: $(VENV)/.dev
 	@"$(BIN)/python" .ci/reference
+
+docs: $(VENV)/.dev
+	@"$(BIN)/sphinx-build" -q -n -W --keep-going -c docs . build/docs && echo "build/docs/docs/index.html"
 
 release: $(VENV)/.dev
 	@rm -rf dist && "$(BIN)/python" -m hatchling build -t sdist -t wheel -d dist && ls -l dist
