@@ -10,6 +10,7 @@ from typing import Final
 
 TEXT: Final = frozenset({".py", ".md", ".toml", ".yml", ".yaml", ".html", ".lua", ".sh"})
 FENCE: Final = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+COMMENT: Final = re.compile(r"<!--.*?-->", re.DOTALL)
 LINK: Final = re.compile(r"\]\((?![a-z]+:)([^)#\s]*)(#[^)\s]+)?\)")
 # A page that code, a test or an alert names, possibly with a heading: docs/how-to/runbook.md#triagemdrift
 MENTION: Final = re.compile(r"(?<![\w/.])(docs/[\w/-]+\.md)(#[\w-]+)?")
@@ -52,8 +53,18 @@ def broken_links(file: Path, text: str) -> Iterator[str]:
             yield f"{file}: {target}{anchor} {problem}"
 
 
+def readme_limits(readme: str) -> Iterator[str]:
+    """README.md: at most 600 words before "How it works", 150 lines in all."""
+    start = COMMENT.sub("", readme).partition("\n## How it works")[0]
+    if (words := len(start.split())) > 600:
+        yield f'README.md: {words} words before "How it works", the limit is 600: move some to docs/'
+    if (lines := readme.count("\n")) > 150:
+        yield f"README.md: {lines} lines, the limit is 150: move some to docs/"
+
+
 def findings() -> Iterator[str]:
     """Everything wrong in the documentation."""
+    yield from readme_limits(Path("README.md").read_text(encoding="utf-8"))
     for file in tracked():
         yield from broken_links(file, file.read_text(encoding="utf-8"))
 

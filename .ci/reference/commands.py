@@ -60,4 +60,4 @@ def default(parameter: Any) -> str:
     if isinstance(value, Enum):
         others = [f"`{option.value}`" for option in type(value) if option is not value]
         return f"`{value.value}` (or {', '.join(others)})"
-    return "" if value in (None, False, (), []) or callable(value) else f"`{value}`"
+    return "" if value in (None, False, (), [], "") or callable(value) else f"`{value}`"

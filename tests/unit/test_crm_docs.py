@@ -1,21 +1,23 @@
-"""`docs/how-to/crm.md`: its files load, its templates produce tickets, and all examples are described."""
+"""The pages on CRMs: their files load, their templates produce tickets, and all examples are described."""
 
 import json
 import re
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
-from tests.support.crm import EXAMPLES, FRESHDESK, SALESFORCE, ZENDESK, example, ticket
-from triagem.producer.crm import CrmConfig, load_crm_file
+from tests.support.crm import EXAMPLES, FRESHDESK, SALESFORCE, TOKEN, ZENDESK, example, ignored, ticket
+from triagem.producer.crm import CrmConfig, Source, load_crm_file
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "how-to" / "crm.md").read_text(encoding="utf-8")
+REFERENCE, GUIDE = (ROOT / "docs" / page for page in ("reference/crm-file.md", "how-to/crm.md"))
 KEY = "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 
 def code_blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+    text = REFERENCE.read_text(encoding="utf-8") + GUIDE.read_text(encoding="utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
 
 
 def load_page_file(folder: Path, toml: str) -> CrmConfig:
@@ -25,6 +27,12 @@ def load_page_file(folder: Path, toml: str) -> CrmConfig:
     file = folder / "crm.toml"
     file.write_text(toml.replace("/run/secrets", str(folder)))
     return load_crm_file(file)
+
+
+def page_source(folder: Path, name: str) -> Source:
+    """A source whose table begins a block of a page, with the token that `tests.support.crm` sends."""
+    (toml,) = [block for block in code_blocks("toml") if block.startswith(f"[{name}]")]
+    return load_page_file(folder, toml).sources[name].model_copy(update={"token": SecretStr(TOKEN)})
 
 
 @pytest.mark.parametrize("toml", code_blocks("toml"), ids=lambda toml: toml.split("]", 1)[0].split("[")[-1])
@@ -59,6 +67,24 @@ def test_salesforces_body_on_the_page_matches_its_field_map() -> None:
 
     assert set(json.loads(body)) <= set(example("salesforce_flow"))
     assert ticket(body.encode(), SALESFORCE)["metadata"] == {"channel": "Web", "language": "pt_BR"}
+
+
+@pytest.mark.parametrize(
+    ("source", "example_name", "text"),
+    [
+        ("rdstation", "rdstation_conversion", "Quero contratar o plano anual para 12 pessoas. Vocês dão desconto?"),
+        ("rdcrm", "rdstation_deal", "Plano anual\nQuanto custa para 12 pessoas?"),
+    ],
+)
+def test_rd_stations_field_maps_read_its_examples(tmp_path: Path, source: str, example_name: str, text: str) -> None:
+    assert ticket(example(example_name), page_source(tmp_path, source))["text"] == text
+
+
+def test_a_conversion_without_a_message_is_not_a_ticket(tmp_path: Path) -> None:
+    body = example("rdstation_conversion")
+    del body["contact"]["cf_mensagem"]
+
+    assert ignored(body, page_source(tmp_path, "rdstation")) == "`records` selects no record"
 
 
 def test_every_example_is_described() -> None:

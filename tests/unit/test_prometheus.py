@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.manifests import ROOT, documents
 from tests.support.promql import RULES, expressions, panels, rules, selected_series
+from triagem.db.outbox.alerts import ALERT_KINDS
 
 CASES = documents(RULES.with_name("alerts.test.yml"))[0]["tests"]
 ALERTS = [rule["alert"] for rule in rules()]
@@ -50,6 +51,12 @@ def test_the_runbook_has_sections_for_existing_alerts_only() -> None:
     runbook = (ROOT / "docs" / "how-to" / "runbook.md").read_text(encoding="utf-8")
     headings = re.findall(r"^#+ (Triagem\w+)$", runbook, re.MULTILINE)
     assert sorted(headings) == sorted(ALERTS)
+
+
+def test_the_runbook_has_a_row_for_each_built_in_alert() -> None:
+    runbook = (ROOT / "docs" / "how-to" / "runbook.md").read_text(encoding="utf-8")
+    _, table = runbook.split("**By built-in alert.**")
+    assert set(re.findall(r"^\| `([a-z-]+)` \|", table.split("**All sections**")[0], re.MULTILINE)) == ALERT_KINDS
 
 
 def test_the_series_that_an_expression_selects_are_found() -> None:

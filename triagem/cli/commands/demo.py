@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.panel import Panel
 from rich.table import Table
 
 from triagem import servers
@@ -158,12 +159,31 @@ def _print(outcome: DemoOutcome) -> None:
 
 def _print_next(outcome: DemoOutcome, endpoints: Endpoints, *, keep: bool) -> None:
     first = outcome.least_confident[0]["external_id"] if outcome.least_confident else "T-10001"
-    lines = [
-        'triagem classify "minha internet caiu e quero trocar de plano"',
-        f"triagem results --source {outcome.source} --band review",
-        f"triagem show {outcome.source} {first}",
-    ]
-    where = "in another terminal" if keep else "after `triagem up` (or `triagem demo --keep`)"
-    console.print(Panel("\n".join(lines).replace("[", r"\["), title=f"next steps, {where}", title_align="left"))
+    lines = next_steps(outcome.source, first, environment=unactivated_environment(), keep=keep)
+    console.print()
+    console.print("next steps", style="bold")
+    console.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
     if console.is_terminal:  # the URL contains a password, which must not go to a log
-        console.print(f"psql '{endpoints.reader_url}'", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"  psql '{endpoints.reader_url}'", markup=False, highlight=False, soft_wrap=True)
+
+
+def unactivated_environment() -> Path | None:
+    """The virtual environment of this process, if its commands are not on the path."""
+    if sys.prefix == sys.base_prefix or shutil.which("triagem") == str(Path(sys.prefix) / "bin" / "triagem"):
+        return None
+    folder = Path(sys.prefix)
+    return folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
+
+
+def next_steps(source: str, external_id: str, *, environment: Path | None, keep: bool) -> list[str]:
+    """Commands to try after the demo, each with its purpose."""
+    steps = [
+        *([(f"source {environment}/bin/activate", "the command `triagem`")] if environment else []),
+        *([] if keep else [("triagem up", "keep it running; continue in a second terminal")]),
+        (f"triagem results --source {source} --band review", "for a person to check"),
+        (f"triagem show {source} {external_id}", "one ticket with its history"),
+        ("triagem keys create me --scope enqueue --scope read --scope review", "a key for the API and the console"),
+    ]
+    width = max(len(command) for command, _ in steps)
+    guide = "docs/tutorials/first-steps.md submits the first ticket by HTTP and from Python"
+    return [*(f"  {command:{width}}  # {purpose}" for command, purpose in steps), f"  {guide}"]
