@@ -1,4 +1,4 @@
-"""Publishes tickets to the inbox from Python. `pip install triagem` is enough: no torch, no database driver."""
+"""Publishes tickets to the inbox from Python. Needs no extra: no torch, no database driver."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass

@@ -33,24 +33,38 @@ class MonitorSettings(BaseSettings):
     used_by: ClassVar = "ops"
 
     unsure_under: float = Field(default=0.7, gt=0, le=1, description="a lower confidence counts as unsure")
-    unsure_share: float = Field(default=0.2, ge=0, le=1, description="unsure share of live tickets")
-    error_share: float = Field(default=0.01, ge=0, le=1, description="share of live tickets that became dead letters")
+    unsure_share: float = Field(
+        default=0.2, ge=0, le=1, description="an alert opens above this share of unsure live tickets"
+    )
+    error_share: float = Field(
+        default=0.01,
+        ge=0,
+        le=1,
+        description="an alert opens above this share of live tickets that became dead letters",
+    )
     latency_s: float = Field(
-        default=0.5, gt=0, description="p95 from enqueue to stored result, live lane; a GPU target"
+        default=0.5,
+        gt=0,
+        description="an alert opens if 5 % of live tickets wait longer for their stored result; a target for GPUs",
     )
     memory_share: float = Field(
-        default=0.8, gt=0, le=1, description="share of a worker's container or machine memory"
+        default=0.8,
+        gt=0,
+        le=1,
+        description="an alert opens above this share of a worker's container or machine memory",
     )
-    oldest_s: float = Field(default=300, gt=0, description="longest wait of a live ticket")
-    window_s: float = Field(default=300, ge=10, description="length of the checked window")
+    oldest_s: float = Field(default=300, gt=0, description="an alert opens if a live ticket has waited longer")
+    window_s: float = Field(default=300, ge=10, description="length of the window that a check looks at")
     last_tickets: int = Field(
-        default=50, ge=1, description="a window with fewer live tickets looks back over this number of them"
+        default=50,
+        ge=1,
+        description="if the window has fewer live tickets, the last tickets are checked, this number of them",
     )
-    lookback_s: float = Field(default=86_400, ge=10, description="but not further than this")
+    lookback_s: float = Field(default=86_400, ge=10, description="maximum age of these last tickets")
     min_tickets: int = Field(default=20, ge=1, description="fewer live tickets are not evaluated")
     bad_checks: int = Field(default=2, ge=1, description="bad checks among the last `last_checks` that open an alert")
     last_checks: int = Field(default=3, ge=1, description="number of checks that `bad_checks` counts")
-    good_checks: int = Field(default=3, ge=1, description="good checks in a row that resolve it")
+    good_checks: int = Field(default=3, ge=1, description="good checks in a row that resolve an alert")
     disabled_kinds: Annotated[frozenset[str], NoDecode] = Field(
         default=frozenset(), description="kinds that are not checked, comma-separated"
     )
