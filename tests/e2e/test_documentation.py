@@ -12,10 +12,10 @@ from tests.support.pages import Block, PageShell, normalized, output_pattern, ru
 from tests.support.training import write_some
 from tests.support.waiting import until
 from triagem.cli.processes import WorkerProcess
-from triagem.cli.stack import Endpoints
-from triagem.cli.stack.state import choose_port
 from triagem.contracts.ticket import Lane
 from triagem.inbox import Inbox
+from triagem.stack import Endpoints
+from triagem.stack.state import choose_port
 
 CRM_PAGE = "docs/how-to/crm.md"
 WITH_GATEWAY = [
