@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-TEXT: Final = frozenset({".py", ".md", ".toml", ".yml", ".yaml", ".html", ".lua", ".sh"})
+TEXT: Final = frozenset({".py", ".md", ".toml", ".yml", ".yaml", ".html", ".sql", ".lua", ".sh"})
 FENCE: Final = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 COMMENT: Final = re.compile(r"<!--.*?-->", re.DOTALL)
 LINK: Final = re.compile(r"\]\((?![a-z]+:)([^)#\s]*)(#[^)\s]+)?\)")

@@ -18,6 +18,7 @@ from http_api import http_section
 from metrics import metrics_section
 from settings import settings_section
 from tables import missing
+from views import view_problems
 
 from bench.__main__ import bench
 from triagem.cli.main import app
@@ -62,7 +63,7 @@ def main(*, check: bool) -> list[str]:
             stale.append(f"{file} is stale: run `make reference`")
         elif page != before:
             file.write_text(page, encoding="utf-8")
-    return stale + missing
+    return [*stale, *missing, *view_problems()]
 
 
 if __name__ == "__main__":

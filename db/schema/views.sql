@@ -1,4 +1,4 @@
--- Views for people who query (docs/sql.md). They contain no texts.
+-- Views for people who query (docs/reference/sql.md). They contain no texts.
 
 -- `unclear`: without it, `reviewed AND label = model_label` would count an unclear verdict as a confirmation.
 -- The latest review by NOT EXISTS, not by LATERAL ... LIMIT 1: that leaves the planner its choice. A page stays at
