@@ -60,10 +60,11 @@ def train(
         AlreadyTraining: another process runs the same training.
     """
     from triagem.contracts.text import CLEANING_VERSION  # noqa: PLC0415
-    from triagem.trainer.bases.catalogue import default_base, find_base  # noqa: PLC0415
+    from triagem.trainer.bases.catalogue import SPECIFICATION_BASE, find_base, installed_bases  # noqa: PLC0415
     from triagem.trainer.data.prepare import merge_labels, prepare, read_parent  # noqa: PLC0415
     from triagem.trainer.evaluate.assess import assess, write_report  # noqa: PLC0415
     from triagem.trainer.evaluate.baseline import baseline  # noqa: PLC0415
+    from triagem.trainer.fit.base_choice import choose_base  # noqa: PLC0415
     from triagem.trainer.fit.checkpoints import has_progress, training_folder, training_id  # noqa: PLC0415
     from triagem.trainer.fit.cross_validation import plan_calibration  # noqa: PLC0415
     from triagem.trainer.fit.training_run import TrainingRun, probabilities_of  # noqa: PLC0415
@@ -73,15 +74,18 @@ def train(
         raise InvalidInput("a training starts from a base or from a version, not from both: pass --base or --from")
     started = clock()
     ancestor = read_parent(registry, parent) if parent else None
-    name = ancestor.manifest.base if ancestor else base or settings.base
-    settings = settings.model_copy(update={"base": default_base() if name == AUTO else name})
     prepared = prepare(data, registry, settings, parent=parent, allow_leakage=allow_leakage)
     parts, info = prepared.parts, prepared.info
+    chosen, choice = ancestor.manifest.base if ancestor else base or settings.base, None
+    if chosen == AUTO:
+        chosen, choice = choose_base(installed_bases() or [SPECIFICATION_BASE], parts.train, seed=settings.seed)
+    settings = settings.model_copy(update={"base": chosen})
     plan = plan_calibration(parts, settings, ancestor)
     draft = Manifest(
         version="v0.0.0",  # the registry numbers it
         labels=merge_labels(ancestor, prepared.labels),
-        base=settings.base,
+        base=chosen,
+        base_choice=choice,
         parent=parent,
         created_at=started,
         data=info,
@@ -97,7 +101,7 @@ def train(
         model, averaging_notes = run.average_with_folds(model, staged, work)
         (staged / ROWS_FILE).write_text(parts.digests().model_dump_json(), encoding="utf-8")
         calibrated, calibration, threshold = run.calibrate(model, out_of_fold)
-        notes = (*prepared.notes, *run.notes, *averaging_notes)
+        notes = (*prepared.notes, *([choice.summary(chosen)] if choice else []), *run.notes, *averaging_notes)
         assessment = assess(
             parts.test,
             draft.labels,
@@ -111,7 +115,7 @@ def train(
         )
         write_reference(staged, calibrated, (*parts.dev, *parts.calibration, *parts.test))
         metrics = write_report(staged, assessment, calibrated.manifest)
-        digest = ancestor.manifest.base_digest if ancestor else find_base(settings.base).verified_digest()
+        digest = ancestor.manifest.base_digest if ancestor else find_base(chosen).verified_digest()
         final = {"metrics": metrics, "ece": metrics["ece"], "base_digest": digest}
         manifest = registry.register(staged, calibrated.manifest.model_copy(update=final))
     force = UNVERIFIED.format(info.leaked) if promote_unverified and info.leaked else None

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.builders import NOW
 from tests.support.small_bert import tiny_unigram_base
-from tests.support.training import Steps, a_few_steps, write_some
+from tests.support.training import Steps, a_few_steps, tiny_base, write_some
 from triagem.contracts.digests import file_digest
 from triagem.contracts.errors import InvalidInput, NoModel
 from triagem.contracts.model import HTML_REPORT_FILE, PREDICTIONS_FILE, REPORT_FILE, ScoredRow, SplitDigests
@@ -258,6 +258,31 @@ def test_a_base_with_another_tokenizer_is_trained_registered_and_served(data: Pa
     assert (manifest.base, manifest.base_digest) == (base, file_digest(Path(base) / "model.safetensors"))
     assert model.runner.packed
     assert len(classify(model, ["minha internet caiu @ # !!!"])[0]) == 2
+
+
+def test_the_base_is_chosen_on_training_rows_and_the_figures_are_recorded(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bases = [tiny_base(tmp_path / "wordpiece"), tiny_unigram_base(tmp_path)]
+    monkeypatch.setattr("triagem.trainer.bases.catalogue.installed_bases", lambda: bases)
+
+    report = train(data, Registry(tmp_path / "models"), a_few_steps(base="auto"), Steps())
+
+    manifest = report.manifest
+    assert manifest.base in bases
+    assert manifest.base_choice
+    assert (manifest.base_choice.rows, [score.base for score in manifest.base_choice.scores]) == (36, bases)
+    assert manifest.base_choice.summary(manifest.base) in report.notes
+    assert manifest.base_choice.summary(manifest.base) in report.assessment.notes
+
+
+def test_without_installed_bases_the_specifications_is_used(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("triagem.trainer.bases.catalogue.installed_bases", list)
+
+    with pytest.raises(InvalidInput, match="the base model 'google-bert/bert-base-uncased' cannot be loaded"):
+        train(data, Registry(tmp_path / "models"), a_few_steps(base="auto"), Steps())
 
 
 def test_an_unavailable_base_is_refused_and_nothing_is_registered(data: Path, tmp_path: Path) -> None:

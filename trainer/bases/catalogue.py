@@ -125,11 +125,6 @@ def installed_bases() -> list[str]:
     return [base.name for base in PACKAGED if base.installed()]
 
 
-def default_base() -> str:
-    """The cheapest installed base, or without any the specification's, which the hub has."""
-    return next(iter(installed_bases()), SPECIFICATION_BASE)
-
-
 def find_base(name: str) -> BaseFiles:
     """The files of a base: a packaged base's name, a folder, or a hub id as `owner/name` or `owner/name@revision`.
 

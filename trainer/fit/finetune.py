@@ -74,7 +74,7 @@ def finetune(
     Raises:
         InvalidInput: the base cannot be loaded.
     """
-    with _silenced():
+    with silenced():
         set_seed(settings.seed)  # before the classifier's weights are initialised
         tokenizer, model = load_parent(parent, labels) if parent else load_base(settings.base, labels)
         limit: int = min(settings.max_tokens, tokenizer.model_max_length, model.config.max_position_embeddings)
@@ -224,7 +224,7 @@ def _metrics(prediction: EvalPrediction) -> dict[str, float]:
 
 
 @contextmanager
-def _silenced() -> Iterator[None]:
+def silenced() -> Iterator[None]:
     """Suppress transformers' progress bars, warnings and tables; restores the previous settings."""
     level, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
     transformers_logging.set_verbosity(logging.CRITICAL)
