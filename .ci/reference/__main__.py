@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path.cwd()))
 from commands import commands_section
 from http_api import http_section
 from metrics import metrics_section
-from settings import settings_section
+from settings import settings_section, unknown_mentions
 from tables import missing
 from views import view_problems
 
@@ -63,7 +63,7 @@ def main(*, check: bool) -> list[str]:
             stale.append(f"{file} is stale: run `make reference`")
         elif page != before:
             file.write_text(page, encoding="utf-8")
-    return [*stale, *missing, *view_problems()]
+    return [*stale, *missing, *view_problems(), *unknown_mentions()]
 
 
 if __name__ == "__main__":

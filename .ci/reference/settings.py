@@ -1,6 +1,8 @@
 """The settings: every environment variable with its type, default, meaning and process."""
 
 import importlib
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Final, Literal, Union, get_args, get_origin
@@ -9,7 +11,7 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 from tables import required, table
 
-from triagem.cli.known_settings import settings_classes
+from triagem.cli.known_settings import known_variables, settings_classes
 
 TITLES: Final = {
     "db": "Postgres",
@@ -20,6 +22,8 @@ TITLES: Final = {
     "producer": "CRMs",
     "trainer": "Training",
 }
+TEXT: Final = frozenset({".md", ".yml", ".yaml", ".sh", ".json", ".toml"})
+MISSPELT_EXAMPLE: Final = "TRIAGEM_REVEIW_THRESHOLD"
 TYPES: Final = {
     int: "integer",
     float: "number",
@@ -52,6 +56,16 @@ def settings_section() -> str:
         f"## {title}\n\n{table(columns, [row for section, row in rows.values() if section == title])}"
         for title in sorted({section for section, _ in rows.values()})
     )
+
+
+def unknown_mentions() -> Iterator[str]:
+    """Variables that a page, a manifest or the image names, and nothing reads."""
+    files = [*Path().glob("README*.md"), *Path().glob("docker-compose.yml"), *Path().glob("Dockerfile")]
+    files += [file for folder in ("docs", "deploy") for file in Path(folder).rglob("*.*") if file.suffix in TEXT]
+    for file in files:
+        names = re.findall(r"\bTRIAGEM_[A-Z0-9_]*[A-Z0-9](?![A-Z0-9_*…{])", file.read_text(encoding="utf-8"))
+        for name in sorted(set(names) - known_variables() - {MISSPELT_EXAMPLE}):
+            yield f"{file}: {name} is not a setting"
 
 
 def type_name(annotation: Any, metadata: list[Any]) -> str:

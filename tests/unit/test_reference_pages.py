@@ -1,46 +1,55 @@
-"""The generated parts of docs/reference: lint finds a stale page, and no metric's name is used twice."""
+"""The generated parts of docs/reference: lint finds stale pages, and settings and columns that the code lacks."""
 
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.support.manifests import ROOT
 
+REFERENCE = Path("docs", "reference")
 
-def check_reference(folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run the check on the pages in a folder."""
+
+@pytest.fixture(scope="module")
+def findings(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What the check prints for pages with one mistake of each kind."""
+    folder = tmp_path_factory.mktemp("pages")
+    shutil.copytree(ROOT / REFERENCE, folder / REFERENCE)
+    (folder / "README.md").write_text("Set `TRIAGEM_LEASE_SECONDS`, or any of `TRIAGEM_SCALE_*`.\n", encoding="utf-8")
+    for name, text, mistake in (
+        ("settings.md", "| `15.0` |", "| `16.0` |"),
+        ("sql.md", "| `unclear` |", "| `vague` |"),
+    ):
+        page = folder / REFERENCE / name
+        page.write_text(page.read_text(encoding="utf-8").replace(text, mistake), encoding="utf-8")
     command = [sys.executable, str(ROOT / ".ci" / "reference"), "--check"]
-    return subprocess.run(
+    result = subprocess.run(
         command, cwd=folder, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False
     )
+    assert result.returncode == 1, result
+    return result.stdout
 
 
-def test_a_changed_row_is_found(tmp_path: Path) -> None:
-    pages = shutil.copytree(ROOT / "docs" / "reference", tmp_path / "docs" / "reference")
-    page = pages / "settings.md"
-    page.write_text(
-        page.read_text(encoding="utf-8").replace("`TRIAGEM_LEASE_S`", "`TRIAGEM_LEASE`"), encoding="utf-8"
-    )
-
-    result = check_reference(tmp_path)
-
-    assert (result.returncode, result.stdout) == (1, "docs/reference/settings.md is stale: run `make reference`\n")
+def test_a_changed_row_is_found(findings: str) -> None:
+    assert "docs/reference/settings.md is stale: run `make reference`\n" in findings
 
 
-def test_a_column_of_a_view_that_is_not_described_is_found(tmp_path: Path) -> None:
-    pages = shutil.copytree(ROOT / "docs" / "reference", tmp_path / "docs" / "reference")
-    page = pages / "sql.md"
-    page.write_text(page.read_text(encoding="utf-8").replace("| `unclear` |", "| `vague` |"), encoding="utf-8")
+def test_a_column_of_a_view_that_is_not_described_is_found(findings: str) -> None:
+    assert "docs/reference/sql.md: the view results has ticket_id, " in findings
 
-    result = check_reference(tmp_path)
 
-    assert result.returncode == 1
-    assert result.stdout.startswith("docs/reference/sql.md: the view results has ticket_id, ")
+def test_a_setting_that_does_not_exist_is_found_on_a_page(findings: str) -> None:
+    assert "README.md: TRIAGEM_LEASE_SECONDS is not a setting\n" in findings
+
+
+def test_nothing_else_is_found(findings: str) -> None:
+    assert findings.count("\n") == 3
 
 
 def test_no_metric_is_declared_twice() -> None:
-    page = (ROOT / "docs" / "reference" / "metrics.md").read_text(encoding="utf-8")
+    page = (ROOT / REFERENCE / "metrics.md").read_text(encoding="utf-8")
     names = [line.split("`")[1] for line in page.splitlines() if line.startswith(("| `triagem_", "| `prediction"))]
 
     assert len(names) == len(set(names)) > 40
