@@ -1,143 +1,160 @@
-"""Loads a file into the inbox: accepts or rejects each record with its line number, and waits while it is full."""
+"""Loads a file into the inbox: surveys it first, then accepts or rejects each record, and waits while it is full."""
 
 import dataclasses
-import functools
+import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 from triagem.contracts.errors import InboxFull, InvalidInput, InvalidTicket
-from triagem.contracts.ticket import Lane, Ticket, accept
+from triagem.contracts.moments import DateOrder, DateOrderEvidence, MomentFormat, read_moment
+from triagem.contracts.ticket import Lane, Ticket, accept, id_text
+from triagem.producer.columns import FieldMap
 from triagem.producer.publisher import Publisher
-from triagem.producer.rows import BadLine, Record
+from triagem.records.rows import BadLine, Record
 
-FIELDS: Final = ("source", "external_id", "text", "revised_at", "metadata")
-_METADATA: Final = "metadata."
-_MAX_NAME_CHARS: Final = 40
-_REQUIRED: Final = frozenset({"external_id", "text"})
-_EMPTY: Final = (None, "")
-
-# Usual column names in exports, tried in this order for fields that `--map` does not name.
-_DEFAULT_COLUMNS: Final[Mapping[str, Sequence[tuple[str, ...]]]] = {
-    "source": (("source",),),
-    "external_id": (("external_id",), ("id",), ("ticket_id",)),
-    "text": (("text",), ("subject", "body"), ("body",), ("prompt",), ("message",), ("description",)),
-    "revised_at": (("revised_at",), ("updated_at",), ("created_at",)),
-    "metadata": (("metadata",),),
-}
+_BATCH: Final = 500
+_IN_UTC: Final = MomentFormat(UTC)
+_FULL_PAUSE_S: Final = 0.5
+_FLOAT_ID: Final = re.compile(r"\d+\.0")
+_SCIENTIFIC_ID: Final = re.compile(r"\d+(?:[.,]\d+)?[eE]\+?\d+")
 
 
 @dataclass(frozen=True, slots=True)
-class FieldMap:
-    """Ticket field → its columns, joined by a newline (subject, then body).
+class ReadingRules:
+    """How the rows of one file become tickets. `whole_ids`: every id is written like 12.0 and means 12."""
 
-    `given` is the `--map` option. Other fields are found by their usual column names, in every row anew: JSON records
-    may have a field that the first one lacks. `columns` holds both, as far as the file's columns are known.
-    """
+    mapping: FieldMap
+    source: str | None = None
+    moments: MomentFormat = _IN_UTC
+    whole_ids: bool = False
 
-    columns: Mapping[str, tuple[str, ...]]
-    given: Mapping[str, tuple[str, ...]]
-
-    def fields(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        """The ticket fields of a row. Integer ids become strings: CRMs number their tickets.
-
-        Raises:
-            InvalidTicket: a required field's columns are all missing in this row.
-        """
-        fields: dict[str, Any] = {}
-        for field, columns in {**self.columns, **_default_columns(tuple(row), frozenset(self.given))}.items():
-            values = [row[column] for column in columns if column in row]
-            if not values:
-                if field in _REQUIRED:
-                    raise InvalidTicket(field, f"no {' or '.join(map(repr, columns))} in this row")
-                continue
-            value = (
-                values[0] if len(columns) == 1 else "\n".join(str(value) for value in values if value not in _EMPTY)
-            )
-            if field in {"source", "external_id"} and isinstance(value, int) and not isinstance(value, bool):
-                value = str(value)
-            if field.startswith(_METADATA):
-                fields.setdefault("metadata", {})[field.removeprefix(_METADATA)] = value
-            elif field in _REQUIRED or value not in _EMPTY:
-                fields[field] = value
-        return fields
+    def ticket(self, record: Record | BadLine) -> Ticket | BadLine:
+        """The ticket of a record, or why there is none."""
+        if isinstance(record, BadLine):
+            return record
+        try:
+            fields = self.mapping.fields(record.columns)
+            if self.source is not None:
+                fields.setdefault("source", self.source)
+            if self.whole_ids:
+                fields["external_id"] = str(fields["external_id"]).removesuffix(".0")
+            if "revised_at" in fields:
+                fields["revised_at"] = read_moment(fields["revised_at"], self.moments)
+            return accept(fields, now=datetime.now(UTC))
+        except InvalidTicket as error:
+            return BadLine(record.line, str(error), record.raw)
+        except ValueError as error:
+            return BadLine(record.line, f"revised_at: {error}", record.raw)
 
 
-def field_map(columns: Sequence[str], given: str | None) -> FieldMap:
-    """The mapping for a file with these columns: `given`, and the usual column names for the other fields.
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """The result of a first pass over a file: its number of rows, and notes for a person."""
+
+    rows: int
+    rules: ReadingRules
+    notes: tuple[str, ...] = ()
+
+
+def survey(records: Iterator[Record | BadLine], rules: ReadingRules) -> Survey:
+    """Read a file once to decide what only the whole file shows: order of day and month, form of the ids.
 
     Raises:
-        InvalidInput: a part is not `field=column`, a field is unknown, or the file lacks a column.
+        InvalidInput: no time can be read, or the order of day and month is not clear. The message names the option
+            that helps.
     """
-    chosen: dict[str, tuple[str, ...]] = {}
-    for part in filter(None, (given or "").split(",")):
-        field, equals, names = (piece.strip() for piece in part.partition("="))
-        if not equals or not names:
-            raise InvalidInput(f"--map {part!r}: expected field=column")
-        if field not in FIELDS and not (field.startswith(_METADATA) and field != _METADATA):
-            raise InvalidInput(f"--map {part!r}: unknown field, use one of {', '.join(FIELDS)} or metadata.NAME")
-        chosen[field] = tuple(name.strip() for name in names.split("+"))
-        if missing := [column for column in chosen[field] if column not in columns]:
-            raise InvalidInput(
-                f"--map {part!r}: the file has no column {missing[0]!r}, only {', '.join(map(short_name, columns))}"
-            )
-    metadata_keys = any(field.startswith(_METADATA) for field in chosen)
-    if metadata_keys and "metadata" in chosen:
-        raise InvalidInput("--map: use metadata or metadata.NAME, not both")
-    return FieldMap({**_default_columns(tuple(columns), frozenset(chosen)), **chosen}, chosen)
-
-
-def short_name(column: str) -> str:
-    """A column name for a message, hidden if long: without a header, the first line holds a customer's text."""
-    return column if len(column) <= _MAX_NAME_CHARS else f"({len(column)} characters)"
-
-
-@functools.lru_cache(maxsize=1024)  # rows share their columns; uncached, this was a fifth of reading a row
-def _default_columns(columns: tuple[str, ...], given: frozenset[str]) -> Mapping[str, tuple[str, ...]]:
-    """Fields not given whose usual columns are present."""
-    mapped: dict[str, tuple[str, ...]] = {}
-    metadata_keys = any(field.startswith(_METADATA) for field in given)
-    for field, candidates in _DEFAULT_COLUMNS.items():
-        if field in given or (field == "metadata" and metadata_keys):
+    rows = times = repeated = scientific = floats = 0
+    evidence, seen, first_repeated, unreadable = DateOrderEvidence(), set[int](), list[int](), list[str]()
+    for record in records:
+        rows += 1
+        if isinstance(record, BadLine):
             continue
-        for parts in candidates:
-            if all(part in columns for part in parts):
-                mapped[field] = parts
-                break
-    return mapped
+        try:
+            fields = rules.mapping.fields(record.columns)
+        except InvalidTicket:
+            continue
+        name = str(id_text(fields["external_id"]))
+        floats += _FLOAT_ID.fullmatch(name) is not None
+        scientific += _SCIENTIFIC_ID.fullmatch(name) is not None
+        identity = hash((fields.get("source"), name))
+        if identity in seen:
+            repeated += 1
+            first_repeated += [record.line][: 3 - len(first_repeated)]
+        seen.add(identity)
+        if "revised_at" in fields:
+            times += 1
+            evidence.add(record.line, fields["revised_at"])
+            if len(unreadable) == times - 1 and (reason := _unreadable(fields["revised_at"], rules.moments)):
+                unreadable.append(f"line {record.line} {reason}")
+    moments = rules.moments
+    if times and len(unreadable) == times:
+        column = "+".join(rules.mapping.columns.get("revised_at", ("revised_at",)))
+        raise InvalidInput(
+            f"no time in {column!r} can be read ({unreadable[0]}): name its form with --date-format, or leave the "
+            "times out with --map revised_at="
+        )
+    if not moments.order and not moments.pattern:
+        try:
+            moments = dataclasses.replace(moments, order=evidence.order())
+        except ValueError as error:
+            raise InvalidInput(f"{error}: give --date-format dmy or --date-format mdy") from None
+    notes = []
+    if scientific:
+        notes.append(
+            f"{scientific:,} ids are in a spreadsheet's form such as 5,00123E+17, which has lost digits: format the "
+            "column as text and export again"
+        )
+    if repeated:
+        lines = ", ".join(map(str, first_repeated)) + (", …" if repeated > len(first_repeated) else "")
+        notes.append(
+            f"{rows:,} rows, {len(seen):,} ids: {repeated:,} rows repeat an id (line {lines}); of each ticket "
+            "only the newest text is classified"
+        )
+    whole = bool(floats) and floats == rows
+    return Survey(rows, dataclasses.replace(rules, moments=moments, whole_ids=whole), tuple(notes))
 
 
-_BATCH: Final = 500
-_FULL_PAUSE_S: Final = 0.5
+def _unreadable(value: object, moments: MomentFormat) -> str:
+    """Why a time is not readable in any order of day and month; empty if it is."""
+    reason = ""
+    for order in (moments.order,) if moments.order else tuple(DateOrder):
+        try:
+            read_moment(value, dataclasses.replace(moments, order=order))
+        except ValueError as error:
+            reason = str(error)
+        else:
+            return ""
+    return reason
 
 
 @dataclass(slots=True)
 class LoadSummary:
-    """Counts of a load: accepted records, rejected lines, and the time spent waiting for a full inbox."""
+    """Counts of a load: accepted records and rejected lines. `waiting`: the inbox is full at the moment."""
 
     accepted: int = 0
     rejected: list[BadLine] = dataclasses.field(default_factory=list)
-    waited_s: float = 0.0
+    waiting: bool = False
 
 
 def load_records(
     records: Iterator[Record | BadLine],
-    mapping: FieldMap,
+    rules: ReadingRules,
     publisher: Publisher,
     *,
     lane: Lane,
-    source: str | None,
-    strict: bool,
+    strict: bool = False,
+    on_reject: Callable[[BadLine], None] = lambda _: None,
     on_progress: Callable[[LoadSummary], None] = lambda _: None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> LoadSummary:
     """Put a file's records into a lane, in batches.
 
     Args:
-        source: the CRM's name for records that carry none.
         strict: stop at the first bad line; the records before it are in the inbox.
+        on_reject: called for each rejected record, with its lines as they are.
         on_progress: called after every batch, and while the inbox is full.
 
     Raises:
@@ -153,37 +170,27 @@ def load_records(
             try:
                 publisher.put(batch, lane=lane)
             except InboxFull:
+                summary.waiting = True
                 on_progress(summary)
                 sleep(_FULL_PAUSE_S)
-                summary.waited_s += _FULL_PAUSE_S
                 continue
+            summary.waiting = False
             summary.accepted += len(batch)
             batch.clear()
         on_progress(summary)
 
     for record in records:
-        ticket = _ticket(record, mapping, source)
+        ticket = rules.ticket(record)
         if isinstance(ticket, BadLine):
             if strict:
                 put()
                 accepted = f"stopped by --strict, {summary.accepted} records before it were accepted"
                 raise InvalidInput(f"line {ticket.line}: {ticket.reason} ({accepted})")
-            summary.rejected.append(ticket)
+            on_reject(ticket)
+            summary.rejected.append(dataclasses.replace(ticket, raw=""))
             continue
         batch.append(ticket)
         if len(batch) >= size:
             put()
     put()
     return summary
-
-
-def _ticket(record: Record | BadLine, mapping: FieldMap, source: str | None) -> Ticket | BadLine:
-    if isinstance(record, BadLine):
-        return record
-    try:
-        fields = mapping.fields(record.columns)
-        if source is not None:
-            fields.setdefault("source", source)
-        return accept(fields, now=datetime.now(UTC))
-    except InvalidTicket as error:
-        return BadLine(record.line, str(error))

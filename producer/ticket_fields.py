@@ -20,13 +20,9 @@ class TicketFields(TypedDict):
 
 
 def ticket_data(fields: Ticket | TicketFields) -> dict[str, Any]:
-    """The fields as `Ticket` validates them: None is left out, and metadata is a dict."""
+    """The fields as `Ticket` validates them: with metadata as a dict."""
     data: dict[str, Any] = dict(fields)
-    if data.get("revised_at", "") is None:
-        del data["revised_at"]
-    metadata = data.get("metadata", {})
-    if metadata is None:
-        del data["metadata"]
-    elif not isinstance(metadata, dict) and isinstance(metadata, Mapping):
+    metadata = data.get("metadata")
+    if isinstance(metadata, Mapping) and not isinstance(metadata, dict):
         data["metadata"] = dict(metadata)
     return data

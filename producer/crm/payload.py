@@ -7,12 +7,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from pydantic import AwareDatetime, TypeAdapter, ValidationError
-
 from triagem.contracts.errors import InvalidTicket
+from triagem.contracts.moments import read_moment
 from triagem.contracts.ticket import Ticket, accept
 
-_TIME: Final = TypeAdapter(AwareDatetime)
 _NAME: Final = re.compile(r"[a-z][a-z0-9_.:-]{0,79}")
 
 
@@ -101,13 +99,11 @@ def parse_id(value: object, field: str) -> str:
 
 
 def parse_time(value: object, field: str) -> datetime:
-    """A time: ISO 8601 with an offset, or seconds or milliseconds since 1970. Raises InvalidTicket."""
-    if isinstance(value, str):
-        value = re.sub(r" UTC$", "Z", value)  # Ruby's format, as in Chatwoot's documentation
+    """A time with an offset, or seconds or milliseconds since 1970. Raises InvalidTicket."""
     try:
-        return _TIME.validate_python(value)
-    except ValidationError:
-        raise InvalidTicket(field, "is missing or not a time with an offset") from None
+        return read_moment(value)
+    except ValueError as error:
+        raise InvalidTicket(field, "is missing" if value is None else str(error)) from None
 
 
 def safe_name(name: object) -> str:

@@ -1,6 +1,7 @@
 """Ten thousand tickets, made from the sample CRM export, through a real worker with the small BERT."""
 
 import csv
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,10 @@ from triagem import Publisher
 from triagem.contracts.ticket import Lane
 from triagem.db import Database
 from triagem.inbox import Inbox
-from triagem.producer.load import field_map, load_records
-from triagem.producer.rows import open_text, read_rows
+from triagem.producer.columns import field_map
+from triagem.producer.load import ReadingRules, load_records
+from triagem.records.rows import read_rows
+from triagem.records.text_file import open_text
 
 EXPORT = ROOT / "examples" / "crm_export.csv"
 TICKETS = 10_000
@@ -38,10 +41,10 @@ def large_export(tmp_path: Path) -> Path:
 def test_ten_thousand_tickets_have_one_row_each_when_the_backlog_is_empty(
     inbox: Inbox, database: Database, start_worker: StartWorker, bert_models: Path, large_export: Path
 ) -> None:
-    with open_text(str(large_export)) as lines:
-        columns, records = read_rows(lines, format=None, name=large_export.name)
-        mapping = field_map(columns, "external_id=id")
-        summary = load_records(records, mapping, Publisher(inbox), lane=Lane.BULK, source="desk", strict=True)
+    with closing(open_text(str(large_export))) as export:
+        rows = read_rows(export.lines(), format=None, name=large_export.name)
+        rules = ReadingRules(field_map(rows.columns, "external_id=id"), "desk")
+        summary = load_records(rows.records, rules, Publisher(inbox), lane=Lane.BULK, strict=True)
     assert summary.accepted == TICKETS
     start_worker(bert_models, "triagem.engine.classify:load")
     until(lambda: inbox.redis.xlen("triagem:{0}:bulk") == 0, seconds=900)

@@ -23,15 +23,16 @@ def test_enqueue_reads_a_csv_with_another_separator_and_prints_the_mapping(triag
     answer = triagem("enqueue", "export.csv", "--source", "crm")
     assert answer.status == 0
     assert "2 accepted" in answer.out
-    assert "text = subject+body" in answer.out
-    assert inbox.depth(Lane.LIVE).waiting == 2
+    assert "text = subject + body" in answer.out
+    assert inbox.depth(Lane.BULK).waiting == 2
 
 
 def test_a_bad_line_never_stops_a_file_and_is_named(triagem: Triagem, inbox: Inbox) -> None:
     lines = [
         b'{"external_id": "1", "text": "ok"}',
         b'{"external_id": "2", "text": "  "}',
-        b'{"external_id": "3", "text": "caf\xe9"}',
+        '{"external_id": "é", "text": "à'.encode() + b'caf\xe9"}',
+        b'{"external_id": "4", "text": "x", "revised_at": "tomorrow"}',
         b'{"external_id": "4", "text": "x", "revised_at": "2026-01-01T00:00:00"}',
         b'{"external_id": "5"',
         b'{"external_id": 6, "text": "number as id"}',
@@ -39,10 +40,32 @@ def test_a_bad_line_never_stops_a_file_and_is_named(triagem: Triagem, inbox: Inb
     Path("t.jsonl").write_bytes(b"\n".join(lines))
     answer = triagem("enqueue", "t.jsonl", "--json")
     summary = json.loads(answer.out)
-    assert summary["accepted"] == 2
-    assert [bad["line"] for bad in summary["rejected"]] == [2, 3, 4, 5]
+    assert answer.status == 3
+    assert summary["accepted"] == 3
+    assert [bad["line"] for bad in summary["rejected"]] == [2, 3, 4, 6]
     assert "UTF-8" in summary["rejected"][1]["reason"]
-    assert inbox.depth(Lane.LIVE).waiting == 2
+    assert inbox.depth(Lane.BULK).waiting == 3
+
+
+def test_a_dry_run_shows_tickets_and_problems_and_needs_no_server(bare: Triagem) -> None:
+    Path("export.csv").write_text(
+        "Protocolo;Assunto;Descrição;Criado em\n1;Fatura;não chegou;31/12/2025 14:05\n2;;;\n", encoding="cp1252"
+    )
+    answer = bare("enqueue", "export.csv", "--source", "crm", "--timezone", "America/Sao_Paulo", "--dry-run")
+    assert answer.status == 3
+    assert "2 rows of CSV separated by semicolons, cp1252" in answer.out
+    assert "day first" in answer.out
+    assert "line 2: crm 1, 2025-12-31 17:05 UTC: Fatura não chegou" in answer.out
+    assert "1 would be accepted" in answer.out
+    assert "line 3: text" in answer.out
+
+
+def test_rejected_rows_are_written_unchanged_to_be_corrected(triagem: Triagem, inbox: Inbox) -> None:
+    content = 'sep=;\r\nid;text\r\n1;ação\r\n2;" "\r\n3;"aberta\r\n4;é\r\n'.encode("cp1252")
+    Path("export.csv").write_bytes(content)
+    assert triagem("enqueue", "export.csv", "--rejects", "bad.csv").status == 3
+    assert Path("bad.csv").read_bytes() == 'sep=;\r\nid;text\r\n2;" "\r\n3;"aberta\r\n'.encode("cp1252")
+    assert inbox.depth(Lane.BULK).waiting == 2
 
 
 def test_strict_stops_at_the_first_bad_line(triagem: Triagem) -> None:

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from tests.support.engines import NoopModel
 from triagem.contracts.model import DataInfo, Manifest, Tokens
+from triagem.contracts.moments import EARLIEST_MOMENT
 from triagem.contracts.prediction import Band, Prediction
-from triagem.contracts.ticket import EARLIEST_REVISION, Lane, Ticket
+from triagem.contracts.ticket import Lane, Ticket
 from triagem.db.tickets.window import ClassifiedTicket
 from triagem.inbox import Entry, Inbox, InboxSettings
 from triagem.producer.ticket_fields import TicketFields
@@ -50,9 +51,9 @@ def tickets() -> st.SearchStrategy[Ticket]:
         source=st.text(min_size=1, max_size=64).filter(str.strip),
         external_id=st.text(min_size=1, max_size=255).filter(str.strip),
         text=st.text(min_size=1).filter(str.strip),
-        revised_at=st.datetimes(
-            EARLIEST_REVISION.replace(tzinfo=None) + timedelta(days=2), timezones=offsets()
-        ).filter(lambda moment: moment.year < 9999),
+        revised_at=st.datetimes(EARLIEST_MOMENT.replace(tzinfo=None) + timedelta(days=2), timezones=offsets()).filter(
+            lambda moment: moment.year < 9999
+        ),
         metadata=st.dictionaries(st.text(max_size=9), values, max_size=3),
     )
 

@@ -1,6 +1,8 @@
 """File import into the inbox: each record is accepted or rejected with its line; a full inbox is waited for."""
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +12,16 @@ from hypothesis import strategies as st
 
 from tests.support.builders import fake_inbox
 from triagem.contracts.errors import InvalidInput
+from triagem.contracts.moments import DateOrder, MomentFormat
 from triagem.contracts.ticket import Lane, Ticket
 from triagem.contracts.wire import decode
 from triagem.inbox import Inbox
 from triagem.inbox.stream import stream_key
-from triagem.producer.load import LoadSummary, field_map, load_records
+from triagem.producer.columns import field_map
+from triagem.producer.load import LoadSummary, ReadingRules, Survey, load_records, survey
 from triagem.producer.publisher import Publisher
-from triagem.producer.rows import BadLine, open_text, read_rows
+from triagem.records.rows import BadLine, Record, read_rows
+from triagem.records.text_file import open_text
 
 
 def lines(*ids: object, text: str = "a") -> Iterator[str]:
@@ -27,9 +32,9 @@ def lines(*ids: object, text: str = "a") -> Iterator[str]:
 
 def load_lines(inbox: Inbox, content: Iterable[str], *, lane: Lane = Lane.BULK, **options: Any) -> LoadSummary:
     """Load a file into a lane."""
-    columns, records = read_rows(content, format=None, name="export")
-    arguments = {"source": "import", "strict": False, **options}
-    return load_records(records, field_map(columns, None), Publisher(inbox), lane=lane, **arguments)
+    rows = read_rows(content, format=None, name="export")
+    rules = ReadingRules(field_map(rows.columns, None), "import")
+    return load_records(rows.records, rules, Publisher(inbox), lane=lane, **options)
 
 
 def queued_tickets(inbox: Inbox, lane: Lane = Lane.BULK) -> list[Ticket]:
@@ -118,7 +123,7 @@ def test_a_full_inbox_is_waited_for() -> None:
 
     assert summary.accepted == 2000
     assert summary.rejected == []
-    assert summary.waited_s == sum(slept) > 0
+    assert slept
 
 
 def test_an_inbox_that_is_not_full_is_not_waited_for() -> None:
@@ -126,20 +131,20 @@ def test_an_inbox_that_is_not_full_is_not_waited_for() -> None:
     summary = load_lines(fake_inbox(), lines(*range(1200)), sleep=slept.append)
 
     assert slept == []
-    assert summary.waited_s == 0
+    assert not summary.waiting
 
 
 def test_progress_is_reported_after_each_batch_and_while_it_waits() -> None:
-    inbox, progress = fake_inbox(bulk_high_water=500), list[tuple[int, float]]()
+    inbox, progress = fake_inbox(bulk_high_water=500), list[tuple[int, bool]]()
 
     load_lines(
         inbox,
         lines(*range(1000)),
         sleep=draining_sleep(inbox, []),
-        on_progress=lambda summary: progress.append((summary.accepted, summary.waited_s)),
+        on_progress=lambda summary: progress.append((summary.accepted, summary.waiting)),
     )
 
-    assert progress == [(500, 0), (500, 0), (500, 0.5), (500, 1.0), (1000, 1.5), (1000, 1.5)]
+    assert progress == [(500, False), (500, True), (500, True), (500, True), (1000, False), (1000, False)]
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -158,8 +163,8 @@ def test_any_file_is_loaded_or_refused(tmp_path_factory: pytest.TempPathFactory,
     inbox = fake_inbox()
 
     try:
-        with open_text(str(file)) as opened:
-            summary = load_lines(inbox, opened)
+        with closing(open_text(str(file))) as opened:
+            summary = load_lines(inbox, opened.lines())
     except InvalidInput:
         return
     assert len(queued_tickets(inbox)) == summary.accepted
@@ -172,3 +177,79 @@ def test_a_lane_with_a_limit_below_a_batch_is_filled_up_to_its_limit() -> None:
 
     assert summary.accepted == 20
     assert [ticket.external_id for ticket in queued_tickets(inbox)] == [str(number) for number in range(14, 20)]
+
+
+def surveyed(*rows: str, header: str = "id,text,created_at", moments: MomentFormat | None = None) -> Survey:
+    """The survey of a CSV file."""
+    read = read_rows([f"{line}\n" for line in (header, *rows)], format="csv", name="export")
+    return survey(read.records, ReadingRules(field_map(read.columns, None), "import", moments or MomentFormat(UTC)))
+
+
+@pytest.mark.parametrize(
+    ("times", "order"),
+    [
+        (("03/04/2026 10:00", "31/12/2025 14:05"), DateOrder.DAY_FIRST),
+        (("03/04/2026 10:00", "12/31/2025 14:05"), DateOrder.MONTH_FIRST),
+        (("12/11/2025 2:05 PM",), DateOrder.MONTH_FIRST),
+        (("2026-04-03 10:00", "05/05/2026"), None),
+    ],
+)
+def test_the_order_of_day_and_month_is_decided_by_the_whole_file(times: tuple[str, ...], order: object) -> None:
+    result = surveyed(*(f"{number},a,{time}" for number, time in enumerate(times)))
+
+    assert result.rules.moments.order == order
+
+
+@pytest.mark.parametrize(
+    ("times", "reason"),
+    [
+        (
+            ("03/04/2026", "05/06/2026"),
+            "line 2 may have the day or the month first, and no line decides it: give --d",
+        ),
+        (("31/12/2025", "12/31/2025"), "line 2 has the day first and line 3 the month first: give --date-format"),
+        (("ontem", "hoje"), "no time in 'created_at' can be read .line 2 is not a time.: .*--map revised_at="),
+        (("20251231", "46022.58"), "no time in 'created_at' can be read"),
+    ],
+)
+def test_a_file_whose_times_are_not_clear_is_refused_with_the_option_that_helps(
+    times: tuple[str, ...], reason: str
+) -> None:
+    with pytest.raises(InvalidInput, match=reason):
+        surveyed(*(f"{number},a,{time}" for number, time in enumerate(times)))
+
+
+def test_a_given_order_needs_no_evidence() -> None:
+    result = surveyed("1,a,03/04/2026", moments=MomentFormat(UTC, DateOrder.MONTH_FIRST))
+
+    assert result.rules.moments.order == DateOrder.MONTH_FIRST
+
+
+def test_ids_that_repeat_are_counted_with_their_lines() -> None:
+    (note,) = surveyed("7,a,", "7,b,", "8,c,", "7,d,").notes
+
+    assert note.startswith("4 rows, 2 ids: 2 rows repeat an id (line 3, 5)")
+
+
+def test_ids_in_scientific_form_are_reported() -> None:
+    notes = surveyed('"5,00123E+17",a,', '"5,00123E+17",b,').notes
+
+    assert "has lost digits" in notes[0]
+    assert "2 rows, 1 ids" in notes[1]
+
+
+def test_whole_numbers_written_as_floats_lose_the_fraction_if_all_ids_are_so() -> None:
+    record = Record(2, {"id": "12.0", "text": "a"})
+    whole, mixed = surveyed("12.0,a,", "13.0,b,"), surveyed("12.0,a,", "1.10,b,")
+
+    tickets = [result.rules.ticket(record) for result in (whole, mixed)]
+
+    assert [ticket.external_id for ticket in tickets if isinstance(ticket, Ticket)] == ["12", "12.0"]
+
+
+def test_a_rejected_record_is_passed_on_unchanged() -> None:
+    rejected: list[BadLine] = []
+
+    load_lines(fake_inbox(), ["id,text\n", '1,"a\n', 'b"\n', '2," "\r\n'], on_reject=rejected.append)
+
+    assert [bad.raw for bad in rejected] == ['2," "\r\n']

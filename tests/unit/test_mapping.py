@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from triagem.contracts.errors import InvalidInput, InvalidTicket
-from triagem.producer.load import field_map
+from triagem.producer.columns import field_map, require_columns
 
 
 def mapped(row: dict[str, Any], mapping: str | None = None) -> dict[str, Any]:
@@ -85,24 +85,20 @@ def test_mapped_metadata_takes_precedence_over_a_metadata_column() -> None:
     ("mapping", "reason"),
     [
         ("external_id", "'external_id': expected field=column"),
-        ("external_id=", "'external_id=': expected field=column"),
-        ("=id", "'=id': unknown field, use one of source, external_id"),
-        ("subject=id", "'subject=id': unknown field, use one of source, external_id"),
-        ("metadata.=id", "'metadata.=id': unknown field"),
-        ("text=assunto", "'text=assunto': the file has no column 'assunto', only id, body"),
-        ("text=id+assunto", "'text=id+assunto': the file has no column 'assunto', only id, body"),
+        ("external_id=", "external_id=: expected field=column"),
+        ("=id", "=id: unknown field, use one of source, external_id"),
+        ("subject=id", "subject=id: unknown field, use one of source, external_id"),
+        ("metadata.=id", "metadata.=id: unknown field"),
+        ("text=assunto", "text=assunto: the file has no column 'assunto', only id, body"),
+        ("text=id+assunto", "text=id+assunto: the file has no column 'assunto', only id, body"),
         ("text=id+", "the file has no column ''"),
+        ('text="body"x', "'x': expected a comma after a quoted column name"),
         ("metadata=id,metadata.a=body", "use metadata or metadata.NAME, not both"),
     ],
 )
 def test_a_mapping_that_cannot_be_used_says_why(mapping: str, reason: str) -> None:
     with pytest.raises(InvalidInput, match="^--map.*" + re.escape(reason)):
         field_map(["id", "body"], mapping)
-
-
-@pytest.mark.parametrize(("number", "name"), [(4711, "4711"), (0, "0"), (10**30, "1" + "0" * 30)])
-def test_a_number_as_an_id_becomes_text(number: int, name: str) -> None:
-    assert mapped({"id": number, "source": number}) == {"external_id": name, "source": name}
 
 
 def test_true_is_neither_a_number_nor_an_id() -> None:
@@ -141,6 +137,56 @@ def test_a_record_may_have_a_field_that_the_first_one_lacks() -> None:
     fields = field_map(["id", "text"], None)
 
     assert fields.fields({"id": "1", "text": "a", "updated_at": "b"})["revised_at"] == "b"
+
+
+@pytest.mark.parametrize(
+    ("mapping", "text"),
+    [
+        ('text="Mensagem (1ª, última)"', "a"),
+        ('text="Assunto + corpo"+"Mensagem (1ª, última)"', "b\na"),
+        (' text = "Assunto + corpo" ', "b"),
+        ('text="diz ""oi"""', "c"),
+    ],
+)
+def test_a_column_with_a_comma_or_plus_sign_is_mapped_in_quotes(mapping: str, text: str) -> None:
+    row = {"id": "1", "Mensagem (1ª, última)": "a", "Assunto + corpo": "b", 'diz "oi"': "c"}
+
+    assert mapped(row, mapping)["text"] == text
+
+
+@pytest.mark.parametrize(
+    ("columns", "fields"),
+    [
+        (("Ticket ID", "Subject", "Description", "Created at"), ("external_id", "text", "text", "revised_at")),
+        (("ID", "Subject", "Body"), ("external_id", "text", "text")),
+        (("Protocolo", "Assunto", "Descrição", "Criado em"), ("external_id", "text", "text", "revised_at")),
+        (("Nº do chamado", "Mensagem", "Data de abertura"), ("external_id", "text", "revised_at")),
+        (("Número do Chamado", "Título", "Conteúdo", "Origem"), ("external_id", "text", "text", "source")),
+    ],
+)
+def test_columns_are_found_by_their_usual_names(columns: tuple[str, ...], fields: tuple[str | None, ...]) -> None:
+    found = field_map(list(columns), None).columns
+
+    assert [next((field for field, names in found.items() if column in names), None) for column in columns] == list(
+        fields
+    )
+
+
+def test_a_table_without_a_column_for_the_id_or_text_is_refused_at_once() -> None:
+    with pytest.raises(
+        InvalidInput, match=r"no column for external_id and text found: the file has Dono, Fila;.*--map"
+    ):
+        require_columns(field_map(["Dono", "Fila"], None), ["Dono", "Fila"])
+
+
+def test_a_column_that_occurs_twice_is_refused_if_it_is_needed() -> None:
+    with pytest.raises(InvalidInput, match="2 columns are called 'body'"):
+        field_map(["id", "body", "body"], None)
+    assert field_map(["id", "body", "tag", "tag"], None).columns["text"] == ("body",)
+
+
+def test_a_field_is_left_out_by_mapping_it_to_nothing() -> None:
+    assert mapped({"id": "1", "created_at": "ontem"}, "revised_at=") == {"external_id": "1"}
 
 
 def test_a_mapping_applies_to_every_record() -> None:

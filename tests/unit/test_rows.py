@@ -3,13 +3,15 @@
 import os
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from tests.support.files import Records, records
 from triagem.contracts.errors import InvalidInput
-from triagem.producer.rows import BadLine, FileFormat, Record, read_rows
+from triagem.records.rows import BadLine, FileFormat, Record, read_rows
+from triagem.records.text_file import open_text
 
 Read = Callable[..., Records]
 
@@ -59,23 +61,36 @@ def test_a_byte_order_mark_is_ignored(read: Read, content: str) -> None:
     assert read(b"\xef\xbb\xbf" + content.encode()) == read(content)
 
 
-@pytest.mark.parametrize("encoding", ["utf-16-be", "utf-16-le"])
-def test_utf16_is_refused_with_a_hint(read: Read, encoding: str) -> None:
-    with pytest.raises(InvalidInput, match="UTF-16: save it as UTF-8"):
-        read("\ufeffid,text\n1,a\n".encode(encoding))
+@pytest.mark.parametrize(
+    "encoding", ["utf-16-be", "utf-16-le", "utf-16", "utf-8", "utf-8-sig", "cp1252", "mac_roman", "cp850"]
+)
+def test_a_file_is_read_in_its_encoding(read: Read, encoding: str) -> None:
+    rows = read("id;descrição\n1;Não chegou a cobrança de março\n".encode(encoding))
+
+    assert rows == [Record(2, {"id": "1", "descrição": "Não chegou a cobrança de março"})]
 
 
-def test_a_line_that_is_not_utf8_is_bad_and_its_neighbours_are_not(read: Read) -> None:
-    assert read(b"id,text\n1,a\n2,caf\xe9\n3,b\n")[1:] == [
+def test_a_damaged_line_of_a_utf8_file_is_bad_and_its_neighbours_are_not(read: Read) -> None:
+    assert read("id,text\n1,é\n2,".encode() + b"caf\xe9\n3,b\n")[1:] == [
         BadLine(3, "not UTF-8"),
         Record(4, {"id": "3", "text": "b"}),
     ]
-    assert read(b'{"id": 1}\n{"id": "\xe9"}\n{"id": 3}\n')[1:] == [BadLine(2, "not UTF-8"), Record(3, {"id": 3})]
+    assert read('{"id": "é"}\n{"id": "'.encode() + b'\xe9"}\n{"id": 3}\n')[1:] == [
+        BadLine(2, "not UTF-8"),
+        Record(3, {"id": 3}),
+    ]
 
 
-def test_a_header_that_is_not_utf8_is_refused(read: Read) -> None:
-    with pytest.raises(InvalidInput, match="the header is not UTF-8"):
-        read(b"id,descri\xe7\xe3o\n1,a\n")
+def test_a_given_encoding_is_not_questioned(tmp_path: Path) -> None:
+    (tmp_path / "export").write_bytes("id,text\n1,não\n".encode("cp850"))
+    with closing(open_text(str(tmp_path / "export"), encoding="cp850")) as file:
+        assert list(file.lines())[1] == "1,não\n"
+
+
+def test_an_unknown_encoding_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "export").write_bytes(b"id,text\n")
+    with pytest.raises(InvalidInput, match="'latin-x' is not an encoding"):
+        open_text(str(tmp_path / "export"), encoding="latin-x")
 
 
 def test_a_field_name_with_a_lone_surrogate_is_a_bad_line(read: Read) -> None:
@@ -87,10 +102,41 @@ def test_a_half_written_last_line_is_bad(read: Read) -> None:
     assert read("id,text\n1,a\n2")[1] == BadLine(3, "1 columns, the header has 2")
 
 
-def test_an_unclosed_quote_is_a_bad_line_where_it_begins(read: Read) -> None:
-    rows = read('id,text\n1,a\n2,"b\n3,c\n')
+@pytest.mark.parametrize(
+    "later", ['3,c\n4,"d"\n', '3,"c"\n4,d\n', '3,""\n4,"d ""e"""\n', '3,"c",\n4,d\n', "3,c\n4,d\n"]
+)
+def test_an_unclosed_quote_costs_one_row(read: Read, later: str) -> None:
+    rows = read('id,text\n1,a\n2,"b\n' + later)
 
-    assert rows == [ONE_AND_TWO[0], BadLine(3, "not CSV (unexpected end of data)")]
+    assert [(row.line, isinstance(row, Record)) for row in rows] == [(2, True), (3, False), (4, True), (5, True)]
+
+
+def test_a_long_file_behind_an_unclosed_quote_is_read(read: Read) -> None:
+    rows = read('id,text\n1,"a\n' + "".join(f'{number},"texto, longo"\n' for number in range(2, 20_000)))
+
+    assert sum(isinstance(row, Record) for row in rows) == 19_998
+
+
+def test_quotes_escaped_with_a_backslash_are_read(read: Read) -> None:
+    assert read('id,text\n1,"Ele disse \\"oi\\", e saiu"\n2,b\n') == [
+        Record(2, {"id": "1", "text": 'Ele disse "oi", e saiu'}),
+        ONE_AND_TWO[1],
+    ]
+
+
+def test_a_backslash_before_a_closing_quote_is_a_backslash(read: Read) -> None:
+    assert read('id,text\n1,"C:\\"\n') == [Record(2, {"id": "1", "text": "C:\\"})]
+
+
+@pytest.mark.parametrize("line", ["sep=;", '"sep=;"', "SEP=;"])
+def test_the_separator_line_of_a_spreadsheet_is_used(read: Read, line: str) -> None:
+    assert read(f"{line}\nid;text, full\n1;a\n") == [Record(3, {"id": "1", "text, full": "a"})]
+
+
+def test_the_rows_decide_the_separator(read: Read) -> None:
+    rows = read("id;subject, full;body, first;x, y, z\n1;a;b;c\n2;d, e;f;g\n")
+
+    assert [row.columns["body, first"] for row in rows if isinstance(row, Record)] == ["b", "f"]
 
 
 def test_a_misplaced_quote_spoils_its_own_line_only(read: Read) -> None:
@@ -107,7 +153,17 @@ def test_a_header_that_is_not_csv_is_refused(read: Read, header: str) -> None:
         read(header)
 
 
-@pytest.mark.parametrize(("line", "count"), [("1", 1), ("1,a,b", 3), ("1,a,", 3)])
+@pytest.mark.parametrize("row", ["1,a,", "1,a,,,", "1,a, "])
+def test_empty_cells_too_many_are_dropped(read: Read, row: str) -> None:
+    assert read(f"id,text\n{row}\n2,b\n") == ONE_AND_TWO
+    assert read(f"id,text,\n{row}\n2,b\n") == ONE_AND_TWO
+
+
+def test_cells_missing_at_the_end_are_empty(read: Read) -> None:
+    assert read("id,text,tag\n1,a\n") == [Record(2, {"id": "1", "text": "a", "tag": ""})]
+
+
+@pytest.mark.parametrize(("line", "count"), [("1", 1), ("1,a,b", 3)])
 def test_a_row_with_a_wrong_number_of_columns_is_bad(read: Read, line: str, count: int) -> None:
     assert read(f"id,text\n{line}\n2,b\n") == [BadLine(2, f"{count} columns, the header has 2"), ONE_AND_TWO[1]]
 
@@ -165,19 +221,19 @@ def test_the_format_can_be_given_instead_of_detected(read: Read) -> None:
 
 
 def test_the_columns_of_jsonl_are_those_of_its_first_record() -> None:
-    columns, _ = read_rows(["bad\n", '{"id": 1, "text": "a"}\n', '{"more": 2}\n'], format="jsonl", name="export")
+    rows = read_rows(["bad\n", '{"id": 1, "text": "a"}\n', '{"more": 2}\n'], format="jsonl", name="export")
 
-    assert columns == ["id", "text"]
+    assert rows.columns == ["id", "text"]
 
 
 def test_reading_the_columns_loses_no_record() -> None:
-    _, rows = read_rows(["bad\n", '{"id": 1}\n', '{"id": 2}\n'], format="jsonl", name="export")
+    rows = read_rows(["bad\n", '{"id": 1}\n', '{"id": 2}\n'], format="jsonl", name="export")
 
-    assert [record.line for record in rows] == [1, 2, 3]
+    assert [record.line for record in rows.records] == [1, 2, 3]
 
 
 def test_records_are_read_lazily() -> None:
-    lines = iter(["id,text\n", "1,a\n"])
+    lines = iter(["id,text\n", *["1,a\n"] * 300])
     read_rows(lines, format=None, name="export")
 
     assert next(lines) == "1,a\n"

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from tests.support.builders import NOW, YESTERDAY, fields, offsets
 from triagem.contracts.errors import InvalidTicket
+from triagem.contracts.moments import EARLIEST_MOMENT
 from triagem.contracts.ticket import MAX_METADATA_DEPTH, MAX_TEXT_CHARS, Ticket, accept
 from triagem.contracts.wire import encode
 
@@ -53,16 +54,23 @@ REFUSED = [
     pytest.param({"revised_at": "2026-01-01T10:00:00"}, "revised_at", id="naive, as text"),
     pytest.param({"revised_at": "2026-01-01"}, "revised_at", id="a day without a time"),
     pytest.param({"revised_at": NOW + timedelta(minutes=5, seconds=1)}, "revised_at", id="ahead"),
-    pytest.param({"revised_at": "1969-12-31T23:59:59Z"}, "revised_at", id="before 1970"),
+    pytest.param({"revised_at": "1999-12-31T23:59:59Z"}, "revised_at", id="before 2000"),
+    pytest.param({"revised_at": 0}, "revised_at", id="a number that is no time, 0"),
+    pytest.param({"revised_at": 2025}, "revised_at", id="a number that is no time, 2025"),
+    pytest.param({"revised_at": 20251231}, "revised_at", id="a number that is no time, 20251231"),
+    pytest.param({"revised_at": 202512311405}, "revised_at", id="a number that is no time, 202512311405"),
+    pytest.param({"revised_at": 46022.58}, "revised_at", id="a number that is no time, 46022.58"),
+    pytest.param({"revised_at": "20251231"}, "revised_at", id="a number that is no time, '20251231'"),
+    pytest.param({"revised_at": "0"}, "revised_at", id="a number that is no time, '0'"),
     pytest.param({"revised_at": "0001-01-01T00:00:00+14:00"}, "revised_at", id="before the calendar"),
     pytest.param({"revised_at": "9999-12-31T23:59:59-14:00"}, "revised_at", id="after the calendar"),
     pytest.param({"revised_at": "ontem"}, "revised_at", id="no time"),
-    pytest.param({"revised_at": None}, "revised_at", id="null for a time"),
     pytest.param({"source": " "}, "source", id="blank source"),
     pytest.param({"source": "x" * 65}, "source", id="long source"),
     pytest.param({"external_id": ""}, "external_id", id="empty id"),
     pytest.param({"external_id": "x" * 256}, "external_id", id="long id"),
-    pytest.param({"external_id": 4711}, "external_id", id="a number for an id"),
+    pytest.param({"external_id": 47.11}, "external_id", id="a fraction for an id"),
+    pytest.param({"external_id": True}, "external_id", id="a truth value for an id"),
     pytest.param({"text": None}, "text", id="null for a text"),
     pytest.param({"text": SECRET.encode()}, "text", id="bytes for a text"),
     pytest.param({"metadata": {"a": b"x\0"}}, "metadata.a", id="bytes in metadata"),
@@ -148,9 +156,21 @@ def test_metadata_of_maximum_depth_is_accepted() -> None:
     assert accept(fields(metadata=deepest), now=NOW).metadata == deepest
 
 
-@pytest.mark.parametrize("moment", [NOW + timedelta(minutes=5), datetime(1970, 1, 1, tzinfo=UTC)])
+@pytest.mark.parametrize("moment", [NOW + timedelta(minutes=5), EARLIEST_MOMENT])
 def test_a_time_at_either_limit_is_accepted(moment: datetime) -> None:
     assert accept(fields(revised_at=moment), now=NOW).revised_at == moment
+
+
+@pytest.mark.parametrize(("given", "stored"), [(4711, "4711"), (12.0, "12"), (0, "0"), (10**30, "1" + "0" * 30)])
+def test_a_whole_number_as_an_id_becomes_text(given: object, stored: str) -> None:
+    assert accept(fields(external_id=given), now=NOW).external_id == stored
+
+
+def test_null_for_an_optional_field_counts_as_absent() -> None:
+    ticket = Ticket.model_validate(fields(revised_at=None, metadata=None))
+
+    assert ticket.metadata == {}
+    assert abs(ticket.revised_at - datetime.now(UTC)) < timedelta(minutes=5)
 
 
 def test_a_time_is_refused_by_the_instant_not_by_the_wall_clock() -> None:

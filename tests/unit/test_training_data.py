@@ -59,9 +59,9 @@ def test_csv_gives_the_same_rows_as_jsonl(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        ("one two three\n", "'completion' is not a string"),
+        ("one two three\n", "1 columns, the header has 2"),
         (",venda\n", "'prompt' is empty"),
-        ('"cut,venda', "unexpected end"),
+        ('"cut,venda', "a quote is not closed"),
     ],
 )
 def test_an_error_in_csv_is_named_with_its_file_and_line(tmp_path: Path, line: str, reason: str) -> None:
@@ -82,8 +82,8 @@ def test_the_digest_depends_on_the_rows_not_on_their_order(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        pytest.param('{"prompt": "a", "completion":', "is not JSON", id="cut"),
-        pytest.param('["a", "venda"]', "is not an object", id="no object"),
+        pytest.param('{"prompt": "a", "completion":', "not JSON", id="cut"),
+        pytest.param('["a", "venda"]', "not a JSON object", id="no object"),
         pytest.param('{"completion": "venda"}', "has no 'prompt'", id="no prompt"),
         pytest.param('{"prompt": "a"}', "has no 'completion'", id="no completion"),
         pytest.param('{"prompt": "  ", "completion": "venda"}', "'prompt' is empty", id="blank prompt"),
@@ -111,11 +111,11 @@ def test_a_test_label_that_no_training_row_has_is_named_with_its_line(tmp_path: 
     ("train", "reason"),
     [
         pytest.param(jsonl(*SMALL_ROWS[::2]), "every row has the label 'suporte'", id="one label"),
-        pytest.param("\n \n", "has no rows", id="no rows"),
+        pytest.param("\n \n", "is empty", id="no rows"),
     ],
 )
 def test_a_file_without_two_labels_is_refused(tmp_path: Path, train: str, reason: str) -> None:
-    with pytest.raises(InvalidInput, match=rf"train\.jsonl: .*{reason}"):
+    with pytest.raises(InvalidInput, match=rf"train\.jsonl:? .*{reason}"):
         corpus(tmp_path, train)
 
 
@@ -177,11 +177,12 @@ def test_a_row_knows_its_file_and_line(tmp_path: Path) -> None:
     assert [row.where for row in rows] == [f"{tmp_path / 'train.jsonl'}:{line}" for line in (1, 2, 4, 5)]
 
 
-def test_a_file_in_another_encoding_is_refused_by_name(tmp_path: Path) -> None:
-    (tmp_path / "train.jsonl").write_bytes(jsonl(("não liga", "suporte")).encode("latin-1"))
+@pytest.mark.parametrize("encoding", ["cp1252", "utf-8-sig", "utf-16"])
+def test_a_spreadsheet_saved_in_brazil_is_read(tmp_path: Path, encoding: str) -> None:
+    rows = ["prompt;completion", *(f"{text} não, obrigado;{label}" for text, label in SMALL_ROWS)]
+    (tmp_path / "train.csv").write_text("\r\n".join(rows), encoding=encoding)
 
-    with pytest.raises(InvalidInput, match=r"train\.jsonl: is not UTF-8"):
-        load(tmp_path)
+    assert [row.text for row in load(tmp_path).train] == [f"{text} não, obrigado" for text, _ in SMALL_ROWS]
 
 
 def test_loading_needs_no_torch_and_leaves_nothing_behind(tmp_path: Path) -> None:

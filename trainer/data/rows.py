@@ -3,21 +3,23 @@
 Cleaning is the same as in serving. `triagem.trainer.data.audit` judges the rows' quality.
 """
 
-import csv
 import dataclasses
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from difflib import get_close_matches
 from hashlib import sha256
 from itertools import permutations
 from pathlib import Path
-from typing import Final, TextIO
+from typing import Final
 from unicodedata import category, normalize
 
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.text import clean
+from triagem.records.rows import BadLine, FileFormat, Record, read_rows
+from triagem.records.text_file import open_text
 
 FILES: Final = "train.jsonl or train.csv and optionally dev, calibration and test files, named the same way"
 # A label with a smaller share of the rows of a label at most two letters away is taken for a typo.
@@ -223,51 +225,33 @@ def _file(data_dir: Path, part: str) -> Path:
 
 def _read(path: Path) -> tuple[Row, ...]:
     """A part's rows; empty without a file."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = tuple(_row(record, f"{path}:{line}") for line, record in _records(file, path))
-    except FileNotFoundError:
+    if not path.exists():
         return ()
-    except UnicodeDecodeError:
-        raise InvalidInput(f"{path}: is not UTF-8; save it as UTF-8") from None
-    except OSError as error:
-        raise InvalidInput(f"{path}: {error.strerror}; a data folder holds {FILES}") from None
+    with closing(open_text(str(path))) as file:
+        form: FileFormat = "csv" if path.suffix == ".csv" else "jsonl"
+        rows = tuple(_row(record, path) for record in read_rows(file.lines(), format=form, name=str(path)).records)
     if not rows:
         raise InvalidInput(f"{path}: has no rows")
     return rows
 
 
-def _records(file: TextIO, path: Path) -> Iterator[tuple[int, object]]:
-    """Line numbers and decoded records."""
-    if path.suffix == ".csv":
-        table = csv.DictReader(file, strict=True)
-        try:
-            for record in table:
-                yield table.line_num, record
-        except csv.Error as error:
-            raise InvalidInput(f"{path}:{table.line_num}: {error}") from None
-        return
-    for number, line in enumerate(file, start=1):
-        if not line.isspace():
-            try:
-                yield number, json.loads(line)
-            except ValueError:
-                raise InvalidInput(f"{path}:{number}: is not JSON") from None
-
-
-def _row(record: object, where: str) -> Row:
-    if not isinstance(record, dict):
-        raise InvalidInput(f'{where}: is not an object, expected {{"prompt": text, "completion": label}}')
+def _row(record: Record | BadLine, path: Path) -> Row:
+    where = f"{path}:{record.line}"
+    if isinstance(record, BadLine):
+        raise InvalidInput(f"{where}: {record.reason}")
+    columns = record.columns
     for field in ("prompt", "completion"):
-        if field not in record:
+        if field not in columns:
             raise InvalidInput(f"{where}: has no {field!r}")
-        value = record[field]
+        value = columns[field]
         if not isinstance(value, str):
             raise InvalidInput(f"{where}: {field!r} is not a string")
-        if not clean(value):
-            raise InvalidInput(f"{where}: {field!r} is empty")
         try:
             value.encode()
         except UnicodeEncodeError:
             raise InvalidInput(f"{where}: {field!r} contains a lone surrogate (half a character)") from None
-    return Row(clean(record["prompt"]), normalize("NFC", record["completion"]), str(record.get("lang") or ""), where)
+        if not clean(value):
+            raise InvalidInput(f"{where}: {field!r} is empty")
+    return Row(
+        clean(columns["prompt"]), normalize("NFC", columns["completion"]), str(columns.get("lang") or ""), where
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,9 +16,11 @@ from triagem.contracts.errors import NotRetryable
 from triagem.contracts.text import clean
 from triagem.contracts.ticket import Lane
 from triagem.inbox import Inbox, connect
-from triagem.producer.load import field_map, load_records
+from triagem.producer.columns import field_map
+from triagem.producer.load import ReadingRules, load_records
 from triagem.producer.publisher import Publisher
-from triagem.producer.rows import open_text, read_rows
+from triagem.records.rows import read_rows
+from triagem.records.text_file import open_text
 from triagem.servers import STACK_FOLDER
 
 if TYPE_CHECKING:
@@ -119,10 +122,11 @@ def _new_source() -> str:
 
 
 def _enqueue(inbox: Inbox, source: str) -> int:
-    with open_text(str(examples_folder() / _EXPORT)) as lines:
-        columns, records = read_rows(lines, format="csv", name=_EXPORT)
-        mapping = field_map(columns, "external_id=id,text=subject+body,revised_at=created_at")
-        summary = load_records(records, mapping, Publisher(inbox), lane=Lane.LIVE, source=source, strict=True)
+    with closing(open_text(str(examples_folder() / _EXPORT))) as export:
+        rows = read_rows(export.lines(), format="csv", name=_EXPORT)
+        mapping = field_map(rows.columns, "external_id=id,text=subject+body,revised_at=created_at")
+        rules = ReadingRules(mapping, source)
+        summary = load_records(rows.records, rules, Publisher(inbox), lane=Lane.LIVE, strict=True)
     return summary.accepted
 
 

@@ -5,7 +5,7 @@ import dataclasses
 import json
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -25,6 +25,7 @@ from triagem.contracts.spreadsheet import csv_cell
 console = Console()
 errors = Console(stderr=True)
 
+_LINE_EVERY_S = 10.0
 _NUMBERS = {"confidence", "tokens", "attempts", "size"}
 BAND_STYLES = {"automate": "green", "review": "yellow", "abstain": "red"}
 
@@ -132,6 +133,28 @@ def progress(screen: Console) -> Progress:
         transient=True,
         disable=not screen.is_terminal,
     )
+
+
+@contextmanager
+def progress_reporter(title: str, total: int) -> Iterator[Callable[[int, str], None]]:
+    """A function that shows how much is done, and a note such as "inbox full, waiting".
+
+    On a terminal it moves a bar; elsewhere it prints a line to standard error when the note changes, and every ten
+    seconds.
+    """
+    printed, last_note = time.monotonic(), ""
+    with progress(errors) as bar:
+        task = bar.add_task(title, total=total)
+
+        def report(done: int, note: str) -> None:
+            nonlocal printed, last_note
+            description = f"{title} ({note})" if note else title
+            bar.update(task, completed=done, description=description)
+            if not errors.is_terminal and (note != last_note or time.monotonic() - printed > _LINE_EVERY_S):
+                errors.print(f"{description}: {done:,} of {total:,}", markup=False, highlight=False)
+                printed, last_note = time.monotonic(), note
+
+        yield report
 
 
 def installed_version(package: str) -> str:

@@ -25,15 +25,17 @@ from pydantic import (
 )
 
 from triagem.contracts.errors import InvalidTicket
+from triagem.contracts.moments import EARLIEST_MOMENT
 
 MAX_TEXT_CHARS: Final = 100_000
 MAX_METADATA_CHARS: Final = 16_384
 MAX_METADATA_DEPTH: Final = 16
 MAX_CLOCK_SKEW: Final = timedelta(minutes=5)
-EARLIEST_REVISION: Final = datetime(1970, 1, 1, tzinfo=UTC)
 # The source of texts sent to POST /predict. They are not tickets of a CRM: they are answered, soon deleted, and get
 # no alert, review or drift sample.
 PREDICT_SOURCE: Final = "predict"
+_NAMES: Final = frozenset({"source", "external_id"})
+_OPTIONAL: Final = frozenset({"revised_at", "metadata"})
 _UNNAMED: Final = "a field's name"
 _FIELD_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,39}")
 
@@ -85,17 +87,29 @@ class Ticket(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _make_storable(cls, data: object) -> object:
-        return _storable(data, "", 0) if isinstance(data, dict) else data
+        if not isinstance(data, dict):
+            return data
+        fields = {name: value for name, value in data.items() if value is not None or name not in _OPTIONAL}
+        for name in _NAMES & fields.keys():
+            fields[name] = id_text(fields[name])
+        return _storable(fields, "", 0)
 
     @model_validator(mode="after")
     def _check_sizes(self) -> Self:
         if self.text.isspace():
             raise ValueError("text: is only white space")
-        if self.revised_at < EARLIEST_REVISION:
-            raise ValueError("revised_at: is before 1970")
+        if self.revised_at < EARLIEST_MOMENT:
+            raise ValueError("revised_at: is before the year 2000, or not a time")
         if self.metadata and (size := len(str(self.metadata))) > MAX_METADATA_CHARS:
             raise ValueError(f"metadata: has {size} characters, the limit is {MAX_METADATA_CHARS}")
         return self
+
+
+def id_text(value: object) -> object:
+    """A whole number as text, also if it is written as a float (12.0): CRMs number their tickets."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def accept(data: Mapping[str, Any], *, now: datetime) -> Ticket:

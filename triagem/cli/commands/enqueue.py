@@ -1,19 +1,33 @@
 """`triagem enqueue`: puts tickets from a file or standard input into the inbox."""
 
-import io
-import sys
-from typing import Annotated
+from collections import defaultdict
+from collections.abc import Callable
+from contextlib import ExitStack, closing
+from datetime import UTC, tzinfo
+from itertools import islice
+from pathlib import Path
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import typer
 
 from triagem import servers
-from triagem.cli.output import console, errors, print_json, progress
+from triagem.cli.output import console, print_json, printable, progress_reporter
+from triagem.contracts.errors import InvalidInput
+from triagem.contracts.moments import DateOrder, MomentFormat
 from triagem.contracts.ticket import Lane
-from triagem.producer.load import LoadSummary, field_map, load_records, short_name
+from triagem.producer.columns import FieldMap, field_map, require_columns, short_name
+from triagem.producer.load import LoadSummary, ReadingRules, Survey, load_records, survey
 from triagem.producer.publisher import Publisher
-from triagem.producer.rows import FileFormat, open_text, read_rows
+from triagem.records.rows import BadLine, FileFormat, Rows, read_rows
+from triagem.records.text_file import TextFile, open_text
 
-_MAX_SHOWN = 20
+_MAX_REASONS = 20
+_MAX_LINES = 5
+_DRY_ROWS = 10
+_DRY_CHARS = 60
+_REJECTED = 3
+_SEPARATOR_NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
 def enqueue(
@@ -21,71 +35,191 @@ def enqueue(
     *,
     source: Annotated[str, typer.Option(help="Name of the CRM, for records without a `source` field.")] = "import",
     lane: Annotated[
-        Lane, typer.Option(help="`live` for customers who are waiting now, `bulk` for old tickets.")
-    ] = Lane.LIVE,
+        Lane, typer.Option(help="`bulk` for old tickets, `live` for customers who are waiting now.")
+    ] = Lane.BULK,
     mapping: Annotated[
         str | None,
-        typer.Option("--map", help="`field=column,…`; join columns with `+`: `external_id=id,text=subject+body`."),
+        typer.Option(
+            "--map",
+            help="`field=column,…`; join columns with `+`: `external_id=id,text=subject+body`. Put a column with a "
+            'comma or plus sign in quotes: `text="Assunto + corpo"`. `revised_at=` leaves a field out.',
+        ),
     ] = None,
     form: Annotated[
         str | None, typer.Option("--format", help="`jsonl` or `csv`; default: detected from the first line.")
     ] = None,
+    encoding: Annotated[str | None, typer.Option(help="For example `cp1252`; default: detected.")] = None,
+    timezone: Annotated[
+        str, typer.Option(envvar="TRIAGEM_TIMEZONE", help="The zone of times without an offset.")
+    ] = "UTC",
+    date_format: Annotated[
+        str | None,
+        typer.Option(help="`dmy`, `mdy` or a pattern such as `%d.%m.%y %H:%M`; default: decided from all rows."),
+    ] = None,
+    rejects: Annotated[
+        Path | None, typer.Option(help="Write the rejected rows to this file, unchanged, to correct and enqueue.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the first rows and all problems; enqueue nothing.")
+    ] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first invalid line.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
-    """Put the tickets of a file into the inbox. Invalid lines are reported and skipped.
+    """Put the tickets of a file into the inbox. Exits with status 3 if rows were rejected, 1 if there was none.
 
-    Example: `triagem enqueue export.csv --source zendesk --map external_id=id,text=subject+body`
+    Encoding, separator, columns and the order of day and month are detected and shown before anything is enqueued.
+
+    Example: `triagem enqueue export.csv --source zendesk --timezone America/Sao_Paulo --dry-run`
     """
     if form not in {None, "jsonl", "csv"}:
         raise typer.BadParameter("use jsonl or csv", param_hint="--format")
     file_format: FileFormat | None = "csv" if form == "csv" else "jsonl" if form == "jsonl" else None
     name = "standard input" if file == "-" else file
-    lines = (
-        io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8-sig", errors="surrogateescape", newline="")
-        if file == "-"
-        else open_text(file)
-    )
-    with lines:
-        columns, records = read_rows(lines, format=file_format, name=name)
-        fields = field_map(columns, mapping)
-        publisher = Publisher(servers.inbox())
-        with progress(errors) as bar:
-            task = bar.add_task(f"enqueue {name}", total=None)
+    moments = _moment_format(timezone, date_format)
+    with ExitStack() as stack:
+        text = stack.enter_context(closing(open_text(file, encoding=encoding)))
 
-            def show(summary: LoadSummary) -> None:
-                waiting = " (inbox full, waiting)" if summary.waited_s else ""
-                bar.update(task, completed=summary.accepted, description=f"enqueue {name}{waiting}")
+        def rows() -> Rows:
+            return read_rows(text.lines(), format=file_format, name=name)
 
-            summary = load_records(
-                records, fields, publisher, lane=lane, source=source, strict=strict, on_progress=show
-            )
-    used = {field: "+".join(names) for field, names in fields.columns.items()}
-    mapped = {name for names in fields.columns.values() for name in names}
-    ignored = [short_name(column) for column in columns if column not in mapped]
+        first = rows()
+        fields = field_map(first.columns, mapping)
+        if first.separator:
+            require_columns(fields, first.columns)
+        surveyed = survey(first.records, ReadingRules(fields, source, moments))
+        if not as_json:
+            _print_reading(text, first, surveyed, timezone)
+        if dry_run:
+            summary = _dry_run(rows(), surveyed.rules, as_json=as_json)
+        else:
+            publisher = Publisher(servers.inbox())
+            write_reject = _rejects_writer(stack, rejects, text, first.header)
+            with progress_reporter(f"enqueue {name}", surveyed.rows) as report:
+
+                def show(summary: LoadSummary) -> None:
+                    note = "inbox full, waiting" if summary.waiting else ""
+                    report(summary.accepted + len(summary.rejected), note)
+
+                summary = load_records(
+                    rows().records,
+                    surveyed.rules,
+                    publisher,
+                    lane=lane,
+                    strict=strict,
+                    on_reject=write_reject,
+                    on_progress=show,
+                )
     if as_json:
-        print_json(
-            {
-                "accepted": summary.accepted,
-                "rejected": [{"line": rejected.line, "reason": rejected.reason} for rejected in summary.rejected],
-                "fields": used,
-                "ignored_columns": ignored,
-                "lane": lane.value,
-            }
-        )
+        print_json(_as_json(summary, text, first, surveyed, lane))
     else:
-        _print(summary, used, ignored, lane)
+        _print(summary, "would be accepted" if dry_run else f"accepted into the {lane} lane", rejects)
+    if summary.rejected:
+        raise typer.Exit(_REJECTED)
     if not summary.accepted:
         raise typer.Exit(1)
 
 
-def _print(summary: LoadSummary, used: dict[str, str], ignored: list[str], lane: Lane) -> None:
-    fields = ", ".join(f"{field} = {names}" for field, names in used.items())
-    console.print(f"fields: {fields}" + (f"; ignored: {', '.join(ignored)}" if ignored else ""), markup=False)
-    console.print(f"[green]{summary.accepted:,} accepted[/green] into the {lane} lane", highlight=False)
-    if summary.rejected:
-        console.print(f"[red]{len(summary.rejected):,} rejected[/red]", highlight=False)
-        for rejected in summary.rejected[:_MAX_SHOWN]:
-            console.print(f"  line {rejected.line}: {rejected.reason}", markup=False, highlight=False)
-        if (more := len(summary.rejected) - _MAX_SHOWN) > 0:
-            console.print(f"  and {more:,} more; `--json` lists all", highlight=False)
+def _moment_format(timezone: str, date_format: str | None) -> MomentFormat:
+    try:
+        zone: tzinfo = UTC if timezone == "UTC" else ZoneInfo(timezone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise InvalidInput(f"--timezone {timezone!r}: no such zone, expected a name like America/Sao_Paulo") from None
+    if date_format is None:
+        return MomentFormat(zone)
+    if date_format in {*DateOrder}:
+        return MomentFormat(zone, DateOrder(date_format))
+    if "%" not in date_format:
+        raise InvalidInput(f"--date-format {date_format!r}: expected dmy, mdy or a pattern such as %d/%m/%Y %H:%M")
+    return MomentFormat(zone, pattern=date_format)
+
+
+def _print_reading(text: TextFile, rows: Rows, surveyed: Survey, timezone: str) -> None:
+    """Print how the file is read, before anything is enqueued."""
+    rules = surveyed.rules
+    form = (
+        f"CSV separated by {_SEPARATOR_NAMES.get(rows.separator, rows.separator)}" if rows.separator else "JSON lines"
+    )
+    lines = [f"{surveyed.rows:,} rows of {form}, {text.encoding}"]
+    if "revised_at" in rules.mapping.columns:
+        order = {DateOrder.DAY_FIRST: ", day first", DateOrder.MONTH_FIRST: ", month first", None: ""}
+        lines.append(f"times without an offset are in {timezone}{order[rules.moments.order]}")
+    fields = ", ".join(f"{field} = {' + '.join(names)}" for field, names in rules.mapping.columns.items())
+    ignored = _ignored(rows, rules.mapping)
+    lines.append(f"fields: {fields}" + (f"; ignored: {', '.join(ignored)}" if ignored else ""))
+    for line in [*lines, *(f"note: {note}" for note in surveyed.notes)]:
+        console.print(printable(line), markup=False, highlight=False)
+
+
+def _ignored(rows: Rows, mapping: FieldMap) -> list[str]:
+    mapped = {name for names in mapping.columns.values() for name in names}
+    return [short_name(column) for column in rows.columns if column not in mapped]
+
+
+def _dry_run(rows: Rows, rules: ReadingRules, *, as_json: bool) -> LoadSummary:
+    """Read all rows and show the first ones as tickets."""
+    summary = LoadSummary()
+    for record in rows.records:
+        ticket = rules.ticket(record)
+        if isinstance(ticket, BadLine):
+            summary.rejected.append(ticket)
+            continue
+        if not as_json and summary.accepted < _DRY_ROWS:
+            shown = " ".join(ticket.text.split())
+            shown = shown if len(shown) <= _DRY_CHARS else shown[: _DRY_CHARS - 1] + "…"
+            when = f"{ticket.revised_at:%Y-%m-%d %H:%M} UTC"
+            line = f"  line {record.line}: {ticket.source} {ticket.external_id}, {when}: {shown}"
+            console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
+        summary.accepted += 1
+    return summary
+
+
+def _rejects_writer(stack: ExitStack, path: Path | None, text: TextFile, header: str) -> Callable[[BadLine], None]:
+    """A function that appends a rejected row to the file, which gets the header and the encoding of the input."""
+    if path is None:
+        return lambda _: None
+    try:
+        output = stack.enter_context(path.open("w", encoding=text.encoding, errors="surrogateescape", newline=""))
+    except OSError as error:
+        raise InvalidInput(f"--rejects {path}: {error.strerror}") from None
+    output.write(header)
+
+    def write(rejected: BadLine) -> None:
+        output.write(rejected.raw)
+
+    return write
+
+
+def _as_json(summary: LoadSummary, text: TextFile, rows: Rows, surveyed: Survey, lane: Lane) -> dict[str, Any]:
+    rules = surveyed.rules
+    return {
+        "accepted": summary.accepted,
+        "rejected": [{"line": rejected.line, "reason": rejected.reason} for rejected in summary.rejected],
+        "fields": {field: "+".join(names) for field, names in rules.mapping.columns.items()},
+        "ignored_columns": _ignored(rows, rules.mapping),
+        "encoding": text.encoding,
+        "separator": rows.separator,
+        "date_order": rules.moments.order,
+        "notes": surveyed.notes,
+        "lane": lane.value,
+    }
+
+
+def _print(summary: LoadSummary, outcome: str, rejects: Path | None) -> None:
+    console.print(f"[green]{summary.accepted:,} {outcome}[/green]", highlight=False)
+    if not summary.rejected:
+        return
+    where = f", written to {rejects}" if rejects else ""
+    console.print(f"[red]{len(summary.rejected):,} rejected[/red]{where}", highlight=False)
+    lines: dict[str, list[int]] = defaultdict(list)
+    for rejected in summary.rejected:
+        lines[rejected.reason].append(rejected.line)
+    by_count = sorted(lines.items(), key=lambda item: -len(item[1]))
+    for reason, numbers in islice(by_count, _MAX_REASONS):
+        shown = ", ".join(map(str, numbers[:_MAX_LINES]))
+        more = f" and {len(numbers) - _MAX_LINES:,} more" if len(numbers) > _MAX_LINES else ""
+        word = "line" if len(numbers) == 1 else "lines"
+        console.print(f"  {word} {shown}{more}: {printable(reason)}", markup=False, highlight=False, soft_wrap=True)
+    if len(by_count) > _MAX_REASONS:
+        console.print(
+            f"  and {len(by_count) - _MAX_REASONS:,} more reasons; `--json` lists all lines", highlight=False
+        )

@@ -1,0 +1,178 @@
+"""Reads the times that CRMs and exports write: ISO 8601, day or month first, month names, epoch numbers. Pure."""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from enum import StrEnum
+from typing import Final
+
+# No CRM's message is older. A smaller number is a date written without separators, a spreadsheet's day number, or 0.
+EARLIEST_MOMENT: Final = datetime(2000, 1, 1, tzinfo=UTC)
+_LATEST_EPOCH_S: Final = 4_102_444_800  # the year 2100; a larger number is in milliseconds
+
+# Names begin like this in English or Portuguese.
+_MONTHS: Final = {
+    "jan": 1, "feb": 2, "fev": 2, "mar": 3, "apr": 4, "abr": 4, "may": 5, "mai": 5, "jun": 6, "jul": 7, "aug": 8,
+    "ago": 8, "sep": 9, "set": 9, "oct": 10, "out": 10, "nov": 11, "dec": 12, "dez": 12,
+}  # fmt: skip
+_YEAR_FIRST: Final = re.compile(r"(?P<year>\d{4})([-/.])(?P<month>\d{1,2})\2(?P<day>\d{1,2})")
+_YEAR_LAST: Final = re.compile(r"(?P<first>\d{1,2})([-/.])(?P<second>\d{1,2})\2(?P<year>\d{4}|\d{2})(?!\d)")
+_DAY_NAME: Final = r"(?:[^\W\d]{3,}(?:-feira)?\.?,? +)?"
+_DAY_MONTH: Final = re.compile(
+    _DAY_NAME + r"(?P<day>\d{1,2})[ -]+(?:de )?(?P<name>[^\W\d]{3,})\.?,?[ -]+(?:de )?(?P<year>\d{4})"
+)
+_MONTH_DAY: Final = re.compile(_DAY_NAME + r"(?P<name>[^\W\d]{3,})\.? (?P<day>\d{1,2}),? +(?P<year>\d{4})")
+_CLOCK: Final = re.compile(
+    r"(?:,? *(?:t|-|at|às|as)? *)(?P<hour>\d{1,2})[:h](?P<minute>\d{2})"
+    r"(?::(?P<second>\d{2})(?:[.,](?P<fraction>\d{1,9}))?)?(?: *(?P<half>[ap])\.?m\.?)?"
+)
+_OFFSET: Final = re.compile(
+    r" *(?:z|utc|gmt|(?:utc|gmt)? *(?P<sign>[+-])(?P<hours>\d{1,2})(?::?(?P<minutes>\d{2}))?)(?: \(.*\))?"
+)
+_HALF_DAY: Final = re.compile(r"\d *[ap]\.?m\b")
+_NUMBER: Final = re.compile(r"[+-]?\d+(?:[.,]\d*)?(?:e[+-]?\d+)?")
+
+
+class DateOrder(StrEnum):
+    """Which number comes first in dates such as 03/04/2026."""
+
+    DAY_FIRST = "dmy"
+    MONTH_FIRST = "mdy"
+
+
+@dataclass(frozen=True, slots=True)
+class MomentFormat:
+    """How to read a source's times.
+
+    `zone` is for times without an offset; without it they are refused. `order` is for dates such as 03/04/2026;
+    without it they are refused. `pattern`, a format of `datetime.strptime`, replaces all other forms.
+    """
+
+    zone: tzinfo | None = None
+    order: DateOrder | None = None
+    pattern: str | None = None
+
+
+def read_moment(value: object, format: MomentFormat = MomentFormat()) -> datetime:  # noqa: A002
+    """A time as an aware `datetime`.
+
+    Numbers are seconds or, above the year 2100, milliseconds since 1970.
+
+    Raises:
+        ValueError: says why it is not a time that a CRM could mean: it is before 2000, has no offset, or its day and
+            month cannot be told apart.
+    """
+    if isinstance(value, datetime):
+        moment = value
+    elif isinstance(value, str) and format.pattern:
+        moment = datetime.strptime(value.strip(), format.pattern)
+    elif isinstance(value, str) and not _NUMBER.fullmatch(value.strip().lower()):
+        moment = _written(value.strip().lower(), format)
+    else:
+        moment = _epoch(value)
+    if moment.tzinfo is None:
+        if format.zone is None:
+            raise ValueError("has no offset from UTC")
+        moment = moment.replace(tzinfo=format.zone)
+    try:
+        moment = moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("is outside the supported dates") from None
+    if moment < EARLIEST_MOMENT:
+        raise ValueError("is before the year 2000, or not a time")
+    return moment
+
+
+class DateOrderEvidence:
+    """Collects dates such as 31/12/2025 and finds whether a file writes the day or the month first."""
+
+    def __init__(self) -> None:
+        self._proofs: dict[DateOrder, int] = {}
+        self._undecided = 0
+
+    def add(self, line: int, value: object) -> None:
+        """Take in the time of a line; anything that is not such a date is no evidence."""
+        match = _YEAR_LAST.match(value.strip()) if isinstance(value, str) else None
+        if match is None:
+            return
+        first, second = int(match["first"]), int(match["second"])
+        if first > 12 >= second:
+            self._proofs.setdefault(DateOrder.DAY_FIRST, line)
+        elif second > 12 >= first or _HALF_DAY.search(match.string.lower()):
+            self._proofs.setdefault(DateOrder.MONTH_FIRST, line)
+        elif first != second:
+            self._undecided = self._undecided or line
+
+    def order(self) -> DateOrder | None:
+        """The proven order; None without such dates. Raises ValueError if both or none is proven."""
+        if len(self._proofs) == 2:
+            day, month = self._proofs[DateOrder.DAY_FIRST], self._proofs[DateOrder.MONTH_FIRST]
+            raise ValueError(f"line {day} has the day first and line {month} the month first")
+        if not self._proofs and self._undecided:
+            raise ValueError(f"line {self._undecided} may have the day or the month first, and no line decides it")
+        return next(iter(self._proofs), None)
+
+
+def _epoch(value: object) -> datetime:
+    if isinstance(value, str):
+        value = float(value.strip().replace(",", "."))
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError("is not a time")
+    try:
+        return datetime.fromtimestamp(value / 1000 if value > _LATEST_EPOCH_S else value, UTC)
+    except (ValueError, OverflowError, OSError):
+        raise ValueError("is a number, but not seconds or milliseconds since 1970") from None
+
+
+def _written(text: str, format: MomentFormat) -> datetime:  # noqa: A002
+    for pattern in (_YEAR_FIRST, _YEAR_LAST, _DAY_MONTH, _MONTH_DAY):
+        if match := pattern.match(text):
+            return _with_clock(_date(match.groupdict(), format), text[match.end() :])
+    raise ValueError("is not a time")
+
+
+def _date(parts: dict[str, str], format: MomentFormat) -> datetime:  # noqa: A002
+    year = int(parts["year"]) + (2000 if len(parts["year"]) == 2 else 0)
+    if "first" in parts:
+        first, second = int(parts["first"]), int(parts["second"])
+        order = format.order
+        if order is None and first != second and max(first, second) <= 12:
+            raise ValueError("may have the day or the month first")
+        month_first = order is DateOrder.MONTH_FIRST or (order is None and second > 12)
+        month, day = (first, second) if month_first else (second, first)
+    else:
+        day = int(parts["day"])
+        month = int(parts["month"]) if "month" in parts else _MONTHS.get(parts["name"][:3], 0)
+    try:
+        return datetime(year, month, day)
+    except ValueError:
+        raise ValueError("is not a date of the calendar in this order of day and month") from None
+
+
+def _with_clock(date: datetime, rest: str) -> datetime:
+    clock = _CLOCK.match(rest)
+    if clock is None:
+        if rest:
+            raise ValueError("is not a time")
+        return date
+    hour = int(clock["hour"])
+    if half := clock["half"]:
+        if not 1 <= hour <= 12:
+            raise ValueError("is not a time of twelve hours")
+        hour = hour % 12 + (12 if half == "p" else 0)
+    micro = int((clock["fraction"] or "").ljust(6, "0")[:6])
+    try:
+        moment = date.replace(
+            hour=hour, minute=int(clock["minute"]), second=int(clock["second"] or 0), microsecond=micro
+        )
+    except ValueError:
+        raise ValueError("is not a time of the day") from None
+    if not rest[clock.end() :]:
+        return moment
+    offset = _OFFSET.fullmatch(rest, clock.end())
+    if offset is None:
+        raise ValueError("ends with something that is not an offset from UTC")
+    shift = timedelta(hours=int(offset["hours"] or 0), minutes=int(offset["minutes"] or 0))
+    if shift >= timedelta(hours=24):
+        raise ValueError("has no valid offset from UTC")
+    return moment.replace(tzinfo=timezone(-shift if offset["sign"] == "-" else shift))

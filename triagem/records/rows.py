@@ -1,0 +1,131 @@
+"""Reads JSONL and CSV into records with line numbers. A bad line is a value, so it never stops a file."""
+
+import dataclasses
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any, Literal
+
+from triagem.contracts.errors import InvalidInput
+from triagem.records.csv_rows import CsvRow, read_csv, separator_line
+
+FileFormat = Literal["jsonl", "csv"]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One record: its first line in the file, counted from 1, its columns, and its lines as they are."""
+
+    line: int
+    columns: Mapping[str, Any]
+    raw: str = dataclasses.field(default="", compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class BadLine:
+    """A line that cannot be read as a record, and why."""
+
+    line: int
+    reason: str
+    raw: str = dataclasses.field(default="", compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The rows of a file, read lazily.
+
+    `columns` are those of the header, or of the first JSON record. `separator` is None for JSONL. `header` holds the
+    lines before the first record as they are.
+    """
+
+    columns: list[str]
+    records: Iterator[Record | BadLine]
+    separator: str | None
+    header: str = ""
+
+
+def read_rows(
+    lines: Iterable[str],
+    *,
+    format: FileFormat | None,  # noqa: A002
+    name: str,
+) -> Rows:
+    """Read records lazily.
+
+    Args:
+        lines: the file.
+        format: None decides by the first line: `{` is JSONL, anything else is CSV.
+        name: the file's name in errors.
+
+    Raises:
+        InvalidInput: the file is empty or a JSON array, or its header cannot be read.
+    """
+    numbered = enumerate(lines, 1)
+    start, first = next(((number, line) for number, line in numbered if line.strip("\ufeff \t\r\n")), (0, ""))
+    if not first:
+        raise InvalidInput(f"{name} is empty")
+    first = first.removeprefix("\ufeff")
+    if format is None:
+        if first.lstrip().startswith("["):
+            raise InvalidInput(f"{name} is a JSON array, expected one JSON object a line (JSONL) or CSV")
+        format = "jsonl" if first.lstrip().startswith("{") else "csv"  # noqa: A001
+    rest = (line for _, line in numbered)
+    if format == "jsonl":
+        return _with_columns(_jsonl(chain([first], rest), start))
+    declared, before = separator_line(first), ""
+    if declared:
+        before, first, start = first, next(rest, ""), start + 1
+    table = read_csv(chain([first], rest), start, separator=declared, name=name)
+    if bad := _not_unicode("".join(table.columns)):
+        raise InvalidInput(f"{name}: the header is {bad}")
+    records = (_csv_record(row, table.columns) for row in table.rows)
+    return Rows(table.columns, records, table.separator, before + table.header)
+
+
+def _with_columns(records: Iterator[Record | BadLine]) -> Rows:
+    """The columns of the first valid record, and all records."""
+    read: list[Record | BadLine] = []
+    for record in records:
+        read.append(record)
+        if isinstance(record, Record):
+            return Rows(list(record.columns), chain(read, records), None)
+    return Rows([], iter(read), None)
+
+
+def _jsonl(lines: Iterable[str], start: int) -> Iterator[Record | BadLine]:
+    for number, line in enumerate(lines, start):
+        if line.strip():
+            yield _json(line, number)
+
+
+def _json(line: str, number: int) -> Record | BadLine:
+    if bad := _not_unicode(line):
+        return BadLine(number, bad, line)
+    try:
+        record = json.loads(line)
+    except json.JSONDecodeError as error:
+        return BadLine(number, f"not JSON ({error.msg})", line)
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, thousands of brackets
+        return BadLine(number, f"not JSON ({type(error).__name__})", line)
+    if not isinstance(record, dict):
+        return BadLine(number, "not a JSON object", line)
+    if bad := _not_unicode("".join(record)):  # an escape such as \ud800
+        return BadLine(number, bad, line)
+    return Record(number, record, line)
+
+
+def _csv_record(row: CsvRow, columns: list[str]) -> Record | BadLine:
+    if row.problem:
+        return BadLine(row.line, row.problem, row.raw)
+    if bad := _not_unicode(row.raw):
+        return BadLine(row.line, bad, row.raw)
+    return Record(row.line, dict(zip(columns, row.cells, strict=True)), row.raw)
+
+
+def _not_unicode(text: str) -> str | None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return "not UTF-8"
+    return None

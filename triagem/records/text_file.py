@@ -1,0 +1,133 @@
+"""Opens a file as text: detects its encoding, and lets it be read more than once."""
+
+import codecs
+import io
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Final
+
+from triagem.contracts.errors import InvalidInput
+
+_CHUNK: Final = 1 << 20
+_SAMPLE_BYTES: Final = 1 << 18
+# The single-byte encodings of Western European exports: Windows, old versions of Excel for Mac, and DOS. The one that
+# gives the most of these characters is taken. charset-normalizer 3.5 took short Portuguese files in cp1252 for
+# mac_roman.
+_LEGACY: Final = ("cp1252", "mac_roman", "cp850")
+_USUAL: Final = frozenset("áàâãéêíóôõúüçñÁÀÂÃÉÊÍÓÔÕÚÜÇÑ“”‘’–—…€ºª°")  # noqa: RUF001
+_NOT_ASCII: Final = re.compile(r"[^\x00-\x7f]")
+_NOT_UTF_8: Final = re.compile(r"[\udc80-\udcff]")
+_MARKS: Final = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+
+
+class TextFile:
+    """A file of text with a known encoding. Each call of `lines` reads it from the start.
+
+    Bytes that the encoding does not have become lone surrogates, which the readers report by line.
+    """
+
+    def __init__(self, raw: IO[bytes], encoding: str | None = None) -> None:
+        """Detect the encoding of seekable bytes, unless it is given. Raises InvalidInput for an unknown encoding."""
+        self._raw = raw
+        self.encoding = _known(encoding) if encoding else detect_encoding(raw)
+
+    def lines(self) -> Iterator[str]:
+        """The lines from the start, with their line ends."""
+        self._raw.seek(0)
+        text = io.TextIOWrapper(self._raw, encoding=self.encoding, errors="surrogateescape", newline="")
+        try:
+            yield from text
+        except UnicodeError as error:  # UTF-16 has no place for single bytes
+            raise InvalidInput(f"the file is not {self.encoding}: {error}") from None
+        finally:
+            if not self._raw.closed:
+                text.detach()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._raw.close()
+
+
+def open_text(path: str, *, encoding: str | None = None) -> TextFile:
+    """Open a file, or standard input for `-`. A pipe is copied to a temporary file first.
+
+    Raises:
+        InvalidInput: it does not exist, is a directory or cannot be read, or the encoding is unknown.
+    """
+    try:
+        raw: IO[bytes] = sys.stdin.buffer if path == "-" else Path(path).open("rb")  # noqa: SIM115
+        if not raw.seekable() or path == "-":
+            raw = _copied(raw)
+    except FileNotFoundError:
+        raise InvalidInput(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise InvalidInput(f"{path} is a directory, expected a JSONL or CSV file") from None
+    except OSError as error:
+        raise InvalidInput(f"{path} cannot be read: {error.strerror}") from None
+    return TextFile(raw, encoding)
+
+
+def detect_encoding(raw: IO[bytes]) -> str:
+    """UTF-8 or UTF-16, with or without a byte order mark, or the likeliest single-byte encoding.
+
+    A file that is UTF-8 but for some lines is UTF-8: its readers report these lines.
+    """
+    raw.seek(0)
+    head = raw.read(_SAMPLE_BYTES)
+    for mark, encoding in _MARKS:
+        if head.startswith(mark):
+            return encoding
+    if b"\0" in head and (wide := _utf_16(head)):
+        return wide
+    valid, invalid, sample = _utf_8_letters(raw)
+    if invalid <= valid:
+        return "utf-8"
+    return max(_LEGACY, key=lambda name: sum(char in _USUAL for char in sample.decode(name, errors="replace")))
+
+
+def _utf_8_letters(raw: IO[bytes]) -> tuple[int, int, bytes]:
+    """How many non-ASCII characters are UTF-8, how many bytes are not, and a sample of lines with such bytes."""
+    valid, invalid, sample = 0, 0, b""
+    raw.seek(0)
+    for lines in iter(lambda: raw.readlines(_CHUNK), []):
+        block = b"".join(lines)
+        if block.isascii():
+            continue
+        text = block.decode(errors="surrogateescape")
+        bad = len(_NOT_UTF_8.findall(text))
+        invalid += bad
+        valid += len(_NOT_ASCII.findall(text)) - bad
+        if bad and len(sample) < _SAMPLE_BYTES:
+            sample += b"".join(line for line in lines if not line.isascii())[:_SAMPLE_BYTES]
+    return valid, invalid, sample
+
+
+def _utf_16(head: bytes) -> str | None:
+    """UTF-16 without a mark: in text of Latin letters, nearly every second byte is NUL."""
+    even, odd = head[0::2].count(0), head[1::2].count(0)
+    half = len(head) / 2
+    if odd > 0.4 * half and even < 0.1 * half:
+        return "utf-16-le"
+    return "utf-16-be" if even > 0.4 * half and odd < 0.1 * half else None
+
+
+def _copied(raw: IO[bytes]) -> IO[bytes]:
+    copy: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by TextFile
+    shutil.copyfileobj(raw, copy)
+    return copy
+
+
+def _known(encoding: str) -> str:
+    try:
+        name = codecs.lookup(encoding).name
+    except LookupError:
+        raise InvalidInput(f"{encoding!r} is not an encoding; usual ones are utf-8, utf-16, cp1252") from None
+    return "utf-8-sig" if name == "utf-8" else name
