@@ -158,13 +158,13 @@ def _usual_columns(columns: tuple[str, ...], given: frozenset[str]) -> Mapping[s
         return next(((by_name[name],) for name in names if name in by_name), ())
 
     metadata_keys = any(field.startswith(_METADATA) for field in given)
-    found = {field: first(names) for field, names in _USUAL.items()}
-    found["text"] = (
+    mapped = {field: first(names) for field, names in _USUAL.items()}
+    mapped["text"] = (
         first(("text", "texto")) or (first(_BODY) and first(_SUBJECT) + first(_BODY)) or first(("prompt",))
     )
     return {
         field: names
-        for field, names in found.items()
+        for field, names in mapped.items()
         if names and field not in given and not (field == "metadata" and metadata_keys)
     }
 

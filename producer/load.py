@@ -24,7 +24,7 @@ _SCIENTIFIC_ID: Final = re.compile(r"\d+(?:[.,]\d+)?[eE]\+?\d+")
 
 @dataclass(frozen=True, slots=True)
 class ReadingRules:
-    """How the rows of one file become tickets. `whole_ids`: every id is written like 12.0 and means 12."""
+    """Turns the rows of one file into tickets. `whole_ids`: every id is written like 12.0 and means 12."""
 
     mapping: FieldMap
     source: str | None = None
@@ -118,7 +118,7 @@ def survey(records: Iterator[Record | BadLine], rules: ReadingRules) -> Survey:
 
 
 def _unreadable(value: object, moments: MomentFormat) -> str:
-    """Why a time is not readable in any order of day and month; empty if it is."""
+    """The reason that a time is not readable in any order of day and month; empty if it is."""
     reason = ""
     for order in (moments.order,) if moments.order else tuple(DateOrder):
         try:

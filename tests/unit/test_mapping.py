@@ -165,9 +165,9 @@ def test_a_column_with_a_comma_or_plus_sign_is_mapped_in_quotes(mapping: str, te
     ],
 )
 def test_columns_are_found_by_their_usual_names(columns: tuple[str, ...], fields: tuple[str | None, ...]) -> None:
-    found = field_map(list(columns), None).columns
+    mapping = field_map(list(columns), None).columns
 
-    assert [next((field for field, names in found.items() if column in names), None) for column in columns] == list(
+    assert [next((field for field, names in mapping.items() if column in names), None) for column in columns] == list(
         fields
     )
 

@@ -34,7 +34,7 @@ _NUMBER: Final = re.compile(r"[+-]?\d+(?:[.,]\d*)?(?:e[+-]?\d+)?")
 
 
 class DateOrder(StrEnum):
-    """Which number comes first in dates such as 03/04/2026."""
+    """The first number of dates such as 03/04/2026."""
 
     DAY_FIRST = "dmy"
     MONTH_FIRST = "mdy"
@@ -42,7 +42,7 @@ class DateOrder(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class MomentFormat:
-    """How to read a source's times.
+    """Rules for the times of one source.
 
     `zone` is for times without an offset; without it they are refused. `order` is for dates such as 03/04/2026;
     without it they are refused. `pattern`, a format of `datetime.strptime`, replaces all other forms.
@@ -91,7 +91,7 @@ class DateOrderEvidence:
         self._undecided = 0
 
     def add(self, line: int, value: object) -> None:
-        """Take in the time of a line; anything that is not such a date is no evidence."""
+        """Take in the time of a line; anything else is ignored."""
         match = _YEAR_LAST.match(value.strip()) if isinstance(value, str) else None
         if match is None:
             return

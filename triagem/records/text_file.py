@@ -94,7 +94,7 @@ def detect_encoding(raw: IO[bytes]) -> str:
 
 
 def _utf_8_letters(raw: IO[bytes]) -> tuple[int, int, bytes]:
-    """How many non-ASCII characters are UTF-8, how many bytes are not, and a sample of lines with such bytes."""
+    """The number of non-ASCII characters in UTF-8, of other bytes, and a sample of lines with these."""
     valid, invalid, sample = 0, 0, b""
     raw.seek(0)
     for lines in iter(lambda: raw.readlines(_CHUNK), []):
