@@ -11,11 +11,14 @@ from typing import Final
 from triagem.contracts.errors import InboxFull, InvalidInput, InvalidTicket
 from triagem.contracts.moments import DateOrder, DateOrderEvidence, MomentFormat, read_moment
 from triagem.contracts.ticket import Lane, Ticket, accept, id_text
+from triagem.contracts.wire import encode
 from triagem.producer.columns import FieldMap
 from triagem.producer.publisher import Publisher
 from triagem.records.rows import BadLine, Record
 
 _BATCH: Final = 500
+# 500 of the longest texts are 150 MB, and Redis holds a batch twice while it adds it: it would wait forever.
+_BATCH_BYTES: Final = 4 * 1024 * 1024
 _IN_UTC: Final = MomentFormat(UTC)
 _FULL_PAUSE_S: Final = 0.5
 _FLOAT_ID: Final = re.compile(r"\d+\.0")
@@ -163,9 +166,12 @@ def load_records(
     """
     summary = LoadSummary()
     batch: list[Ticket] = []
+    batch_bytes = 0
     size = min(_BATCH, publisher.capacity(lane))  # a batch above the lane's high-water mark would wait forever
 
     def put() -> None:
+        nonlocal batch_bytes
+        batch_bytes = 0
         while batch:
             try:
                 publisher.put(batch, lane=lane)
@@ -189,7 +195,11 @@ def load_records(
             on_reject(ticket)
             summary.rejected.append(dataclasses.replace(ticket, raw=""))
             continue
+        ticket_bytes = len(encode(ticket))
+        if batch_bytes + ticket_bytes > _BATCH_BYTES:
+            put()
         batch.append(ticket)
+        batch_bytes += ticket_bytes
         if len(batch) >= size:
             put()
     put()

@@ -15,6 +15,10 @@ from triagem.inbox.desired import pause, paused, resume
 from triagem.inbox.lease import Lease, live_worker_count
 from triagem.inbox.reclaim import Reclaimer
 from triagem.inbox.stream import GROUP, stream_key
+from triagem.producer import Publisher
+from triagem.producer.columns import field_map
+from triagem.producer.load import ReadingRules, load_records
+from triagem.records.rows import Record
 from triagem.stack import Endpoints
 
 LIVE, BULK = Lane
@@ -186,3 +190,19 @@ def test_workers_can_be_resumed_but_not_paused_while_memory_is_full(
         pause(inbox.redis)
 
     assert not paused(inbox.redis)
+
+
+def test_a_file_of_the_longest_texts_is_loaded_into_an_empty_redis_without_waiting(
+    inbox: Inbox, limit_memory: LimitMemory
+) -> None:
+    """INV-1: 500 of them take 150 MB, and twice that while one script adds them."""
+    limit_memory(256 * MIB)
+    records = (Record(number, {"external_id": str(number), "text": "\u4e2d" * 99_000}) for number in range(1, 501))
+
+    def wait(_: float) -> None:
+        raise AssertionError("the load waits for an empty inbox")
+
+    rules = ReadingRules(field_map(["external_id", "text"], None), "crm")
+    summary = load_records(records, rules, Publisher(inbox), lane=BULK, strict=True, sleep=wait)
+
+    assert (summary.accepted, inbox.depth(BULK).waiting) == (500, 500)
