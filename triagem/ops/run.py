@@ -12,11 +12,11 @@ import time
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Final
 
 import structlog
 from celery import beat, bootsteps, current_app, signals
+from celery.schedules import crontab
 
 from triagem import servers
 from triagem.contracts.errors import DatabaseUnavailable, TriagemError
@@ -26,12 +26,14 @@ from triagem.db.upgrade import require_current
 from triagem.inbox import Inbox, connect
 from triagem.ops.app import is_worth_logging, ops_app
 from triagem.ops.settings import OpsSettings
-from triagem.process import read_secret_files
+from triagem.process import read_secret_files, temporary_folder
 from triagem.registry import Registry, RegistrySettings
 from triagem.worker import health
 from triagem.worker.app import OPS_QUEUE, run_celery_worker
 
 log = structlog.get_logger(__name__)
+
+MAX_QUEUED: Final = 50  # messages: an ops worker that is alive takes each within seconds
 
 
 def run_worker(
@@ -59,8 +61,8 @@ def run_worker(
     )
     with ExitStack() as stack:
         if settings.metrics.port:
-            counters = stack.enter_context(TemporaryDirectory(prefix="triagem-metrics-"))
-            _serve_metrics(settings, counters, redis_url, database_url, registry_url)
+            counters = stack.enter_context(temporary_folder("triagem-metrics-"))
+            _serve_metrics(settings, str(counters), redis_url, database_url, registry_url)
         app = ops_app(broker_url, settings)
         if settings.ops_heartbeat_file:
             app.steps["worker"].add(heartbeat_step(settings.ops_heartbeat_file))
@@ -80,9 +82,35 @@ def run_beat(*, broker_url: str, settings: OpsSettings) -> None:
         timezone=settings.timezone,
         **{name: str(entry["schedule"]) for name, entry in app.conf.beat_schedule.items()},
     )
-    with TemporaryDirectory(prefix="triagem-beat-") as folder:
-        file = settings.beat_schedule or Path(folder) / "schedule"
-        beat.Service(app, schedule_filename=str(file)).start()
+    kept = settings.beat_schedule
+    scheduler = type("Scheduler", (BoundedScheduler, beat.PersistentScheduler if kept else beat.Scheduler), {})
+    beat.Service(app, schedule_filename=str(kept or ""), scheduler_cls=scheduler).start()
+
+
+class BoundedScheduler:
+    """Mixed into a scheduler of beat: while no ops worker takes messages, periodic ones do not fill the broker.
+
+    Daily ones are sent: an ops worker that starts within hours must not miss the night.
+    """
+
+    reported = False
+
+    def apply_entry(self, entry: Any, producer: Any = None) -> None:
+        """Send the entry's task, unless it is periodic and the queue is long."""
+        if not isinstance(entry.schedule, crontab) and self._queued() >= MAX_QUEUED:
+            if not self.reported:
+                log.error("ops_missing", queued=MAX_QUEUED, hint="start `triagem ops`")
+            self.reported = True
+            return
+        self.reported = False
+        super().apply_entry(entry, producer)  # type: ignore[misc]
+
+    def _queued(self) -> int:
+        with self.app.connection_for_write() as connection:  # type: ignore[attr-defined]
+            try:
+                return int(connection.default_channel.client.llen(OPS_QUEUE))
+            except connection.recoverable_connection_errors:
+                return 0  # sending waits until Redis is back
 
 
 def _serve_metrics(

@@ -1,0 +1,53 @@
+"""Beat without an ops worker: periodic messages do not fill the broker, and daily ones are kept."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from celery import beat
+from redis import Redis
+from triagem.cli.stack import Endpoints
+
+from triagem.inbox import connect
+from triagem.ops.app import OPS_QUEUE, ops_app, schedule_entries
+from triagem.ops.run import MAX_QUEUED, BoundedScheduler
+from triagem.ops.settings import OpsSettings
+
+
+class Scheduler(BoundedScheduler, beat.Scheduler):  # type: ignore[misc]
+    """As `run_beat` makes it."""
+
+
+@pytest.fixture
+def broker(endpoints: Endpoints) -> Redis:
+    return connect(endpoints.broker_url)
+
+
+@pytest.fixture
+def scheduler(endpoints: Endpoints) -> Iterator[Any]:
+    """A scheduler with the real schedule."""
+    with ops_app(endpoints.broker_url, OpsSettings()) as app:
+        app.conf.beat_schedule = schedule_entries(OpsSettings())
+        yield Scheduler(app=app)
+
+
+def send(scheduler: Any, task: str, times: int) -> None:
+    for _ in range(times):
+        scheduler.apply_entry(scheduler.schedule[task], producer=scheduler.producer)
+
+
+def test_periodic_messages_are_bounded_and_daily_ones_are_still_sent(scheduler: Any, broker: Redis) -> None:
+    send(scheduler, "triagem.deliver", MAX_QUEUED + 20)
+    assert broker.llen(OPS_QUEUE) == MAX_QUEUED
+
+    send(scheduler, "triagem.reclassify", 1)
+    assert broker.llen(OPS_QUEUE) == MAX_QUEUED + 1
+
+
+def test_they_are_sent_again_once_an_ops_worker_takes_them(scheduler: Any, broker: Redis) -> None:
+    send(scheduler, "triagem.deliver", MAX_QUEUED + 1)
+    broker.delete(OPS_QUEUE)
+
+    send(scheduler, "triagem.deliver", 1)
+
+    assert broker.llen(OPS_QUEUE) == 1
