@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Final, Self
 from pydantic import Field, SecretStr
 from pydantic_core import PydanticSerializationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
-from sqlalchemy import Connection, Engine, create_engine, make_url
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, ProgrammingError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import QueuePool
@@ -21,11 +21,15 @@ from triagem.contracts.errors import (
     StatementRefused,
     TriagemError,
     UntrustedCertificate,
+    WindowTooLarge,
 )
+from triagem.db.deadline import DeadlineConnection
 
 # Retryable SQLSTATE classes: connection, transaction (25006: a standby, not promoted yet), rollback, resources,
 # object in use, operator intervention, system error.
 _RETRY_CLASSES: Final = frozenset({"08", "25", "40", "53", "55", "57", "58"})
+# Of these, caused by the size of the statement: statement_timeout, and not enough memory.
+_SIZE_STATES: Final = frozenset({"57014", "53200"})
 # Classes caused by a value: data exception, integrity constraint, program limit (a value too large for it).
 _ROW_CLASSES: Final = frozenset({"22", "23", "54"})
 _ACCESS_STATES: Final = frozenset({"28P01", "28000", "42501", "3D000"})
@@ -61,6 +65,11 @@ class DatabaseSettings(BaseSettings):
     statement_timeout_s: float = Field(default=30, gt=0, description="time limit of a statement")
     lock_timeout_s: float = Field(default=10, gt=0, description="how long a statement waits for a lock")
 
+    @property
+    def deadline_s(self) -> float:
+        """How long a call may take before the client ends it: Postgres itself has not, so it is frozen."""
+        return self.statement_timeout_s + min(5.0, self.statement_timeout_s)
+
 
 class Database:
     """A pool of connections. Nothing connects before the first statement."""
@@ -91,12 +100,26 @@ class Database:
                 pool_size=2,
                 pool_pre_ping=True,
                 hide_parameters=True,  # ticket texts must not reach a log through an error message
-                connect_args={"options": options, "connect_timeout": 5, "application_name": "triagem"},
+                connect_args={
+                    "options": options,
+                    "connect_timeout": 5,
+                    "application_name": "triagem",
+                    # If a network swallows packets, the kernel ends the connection.
+                    "tcp_user_timeout": int(settings.deadline_s * 1000),
+                    "keepalives_idle": 10,
+                    "keepalives_interval": 5,
+                    "keepalives_count": 3,
+                },
             )
         except (ArgumentError, ValueError):  # a password with `@` and `:` unescaped is read as a port, and shown
             raise InvalidInput(
                 "TRIAGEM_DATABASE_URL is not a URL: expected postgresql://user:password@host:port/db"
             ) from None
+
+        def connect(_: object, __: object, arguments: Any, settings_: Any) -> DeadlineConnection:
+            return DeadlineConnection.open(*arguments, deadline_s=settings.deadline_s, **settings_)
+
+        event.listen(self.engine, "do_connect", connect)
 
     @contextmanager
     def autocommit(self) -> Iterator[Connection]:
@@ -148,6 +171,8 @@ def _translated(error: DBAPIError) -> TriagemError:
         return NotMigrated("the database lacks our tables: run `triagem db upgrade`")
     # Values that psycopg itself refuses (e.g. a NUL) never reach Postgres and have no SQLSTATE.
     by_psycopg = not state and isinstance(error, DataError | ProgrammingError)
+    if state in _SIZE_STATES:
+        return WindowTooLarge(f"Postgres ended a statement that took too long or too much memory ({state})")
     if (not state and not by_psycopg) or state[:2] in _RETRY_CLASSES or error.connection_invalidated:
         return DatabaseUnavailable(f"Postgres does not answer or is busy ({state or type(origin).__name__})")
     leaf = RowRefused if by_psycopg or state[:2] in _ROW_CLASSES else StatementRefused

@@ -18,7 +18,7 @@ RETRAINING_DUE: Final = "retraining-due"
 LOW_CONFIDENCE: Final = "low-confidence"
 RUN_ENDED: Final = "run-ended"
 # Checked every minute by a task that beat schedules.
-MONITOR_KINDS: Final = ("unsure-share", "error-rate", "latency", "memory", "oldest-ticket", "no-worker")
+MONITOR_KINDS: Final = ("unsure-share", "error-rate", "latency", "memory", "oldest-ticket", "no-worker", "registry")
 ALERT_KINDS: Final = frozenset({LOW_CONFIDENCE, DRIFT, RETRAINING_DUE, RUN_ENDED, *MONITOR_KINDS})
 
 _RAISE: Final = text("""

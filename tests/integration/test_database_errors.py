@@ -1,7 +1,9 @@
 """Postgres errors become errors of our own tree, and none contains a password or a customer's text."""
 
-from collections.abc import Callable
-from contextlib import suppress
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from socket import create_server, socket
 from threading import Thread
@@ -9,7 +11,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from tests.support.builders import YESTERDAY, classified
 from tests.support.database_errors import PASSWORD, SECRET_TEXT, connect_and_query, refused
@@ -18,6 +20,7 @@ from triagem.contracts.errors import (
     DatabaseUnavailable,
     NotMigrated,
     RowRefused,
+    WindowTooLarge,
 )
 from triagem.contracts.ticket import Ticket
 from triagem.db import Database, DatabaseSettings
@@ -39,6 +42,21 @@ def hang_up(listener: socket) -> None:
         while True:
             client, _ = listener.accept()
             client.close()
+
+
+def backend(connection: Connection) -> int:
+    """The server process of this connection."""
+    return int(connection.execute(text("SELECT pg_backend_pid()")).scalar_one())
+
+
+@contextmanager
+def stopped(pid: int) -> Iterator[None]:
+    """SIGSTOP to a process, SIGCONT after the block."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
 
 
 class TestUnavailable:
@@ -73,6 +91,27 @@ class TestUnavailable:
         assert write_window(database, [classified()]).predictions == 1
 
 
+class TestFrozen:
+    """SIGSTOP: its kernel acknowledges every packet, so neither Postgres nor TCP ends the call."""
+
+    def test_a_call_ends_in_time(self, endpoints: Endpoints) -> None:
+        with (
+            with_settings(endpoints, statement_timeout_s=0.3) as database,
+            database.engine.connect() as connection,
+            stopped(backend(connection)),
+            refused(DatabaseUnavailable, "does not answer"),
+            database_errors(),
+        ):
+            connection.execute(text("SELECT :words"), {"words": SECRET_TEXT})
+
+    def test_an_idle_connection_is_replaced_without_an_error(self, endpoints: Endpoints) -> None:
+        with with_settings(endpoints, statement_timeout_s=0.3) as database:
+            with database.autocommit() as connection:
+                frozen = backend(connection)
+            with stopped(frozen), database.autocommit() as connection:
+                assert backend(connection) != frozen
+
+
 class TestBusy:
     """Retry later: nothing is wrong with the rows, so none of them may become a dead letter."""
 
@@ -90,10 +129,15 @@ class TestBusy:
     def test_a_statement_that_takes_too_long(self, endpoints: Endpoints) -> None:
         with (
             with_settings(endpoints, statement_timeout_s=0.05) as hasty,
-            refused(DatabaseUnavailable, "57014"),
+            refused(WindowTooLarge, "57014"),
             hasty.autocommit() as connection,
         ):
             connection.execute(text("SELECT pg_sleep(60), :words"), {"words": SECRET_TEXT})
+
+    def test_a_statement_that_takes_too_much_memory(self, database: Database) -> None:
+        raised = "DO $$ BEGIN RAISE EXCEPTION 'injected' USING ERRCODE = '53200'; END $$"
+        with refused(WindowTooLarge, "53200"), database.autocommit() as connection:
+            connection.execute(text(raised))
 
     def test_a_transaction_that_fails_to_serialize(self, database: Database) -> None:
         write_window(database, [classified()])

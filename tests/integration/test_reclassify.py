@@ -14,13 +14,13 @@ from tests.support.pipeline import dead_letter_rows, drained, publish, running, 
 from tests.support.runs import advance_once, finish_run, scalar, store_tickets
 from tests.support.waiting import until
 from tests.support.windows import current, digest, history, result
-from triagem.contracts.errors import InvalidInput
+from triagem.contracts.errors import DatabaseUnavailable, InvalidInput
 from triagem.contracts.ticket import Identity, Lane
 from triagem.contracts.wire import StoredTicketRef, encode_ref
 from triagem.db import Database, runs
 from triagem.db.outbox.deliveries import sync_result_targets
 from triagem.db.reviews import record_review
-from triagem.db.runs import APPLY, RunPlan
+from triagem.db.runs import APPLY, RunPlan, lifecycle
 from triagem.db.runs.pages import PAGE, advance_cursor, apply_page, next_page
 from triagem.db.runs.reclassification import ReclassifiedTicket, resolve_tickets, write_reclassified
 from triagem.db.tickets.forgetting import write_tombstone
@@ -290,6 +290,25 @@ def test_a_paused_run_puts_nothing_and_continues_from_its_cursor(
         assert advance_once(database, inbox, instant_models).put == 2 * PAGE
         assert runs.resume(database, run.id)
         assert finish_run(database, inbox, instant_models).done == 3 * PAGE
+
+
+def test_a_frozen_ops_host_loses_the_lock_on_advancing_runs(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lifecycle, "LOCK_S", 0.2)
+
+    def is_free() -> bool:
+        with runs.sweep_lock(database) as locked:
+            return locked
+
+    def freeze() -> None:
+        with runs.sweep_lock(database) as locked:
+            assert locked
+            assert not is_free()
+            until(is_free)
+
+    with pytest.raises(DatabaseUnavailable):
+        freeze()
 
 
 def test_waiting_entries_of_a_cancelled_run_are_skipped(

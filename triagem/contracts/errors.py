@@ -38,6 +38,10 @@ class DatabaseUnavailable(Retryable):
     """Postgres does not answer, or asks for a retry: check TRIAGEM_DATABASE_URL, and that the server is running."""
 
 
+class WindowTooLarge(DatabaseUnavailable):
+    """Postgres ended a statement that took too long or too much memory: a smaller one may succeed."""
+
+
 class GatewayUnavailable(Retryable):
     """The gateway does not answer, or sends an unexpected answer: check its URL, and that it is running."""
 

@@ -24,6 +24,7 @@ def create_app(services: Services) -> FastAPI:
     )
     app.state.services = services
     app.state.authenticator = Authenticator(services)
+    app.state.readiness = health.Readiness(services)
     app.state.result_waiter = ResultWaiter(partial(results_by_external_id, services.database, PREDICT_SOURCE))
     problems.install_error_handlers(app)
     # One line per router.

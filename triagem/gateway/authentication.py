@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Annotated, Final
 
+import anyio.to_thread
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from limits import parse
 from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
-from starlette.concurrency import run_in_threadpool
 
 from triagem.contracts.errors import DatabaseUnavailable
 from triagem.db.auth import ApiKey, Scope, find_key
@@ -23,6 +23,7 @@ _BEARER: Final = HTTPBearer(
 )
 
 _OUTAGE_TTL_S: Final = 3600.0
+_LOOK_UP_S: Final = 3.0
 
 Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)]
 
@@ -41,6 +42,7 @@ class Authenticator:
         self._services = services
         self._clock = clock
         self._cache: dict[str, _CachedKey] = {}
+        self._look_ups = anyio.CapacityLimiter(4)
         self._limit = parse(services.settings.rate_limit)
         self._limiter = MovingWindowRateLimiter(MemoryStorage())
 
@@ -57,7 +59,7 @@ class Authenticator:
                 return cached.key
             cached.recheck_at = now + fresh_s  # concurrent requests use the cached key meanwhile
         try:
-            key = await run_in_threadpool(find_key, self._services.database, secret)
+            key = await self._look_up(secret)
         except DatabaseUnavailable:
             if cached is None or now > cached.confirmed_at + _OUTAGE_TTL_S:
                 raise
@@ -67,6 +69,14 @@ class Authenticator:
         else:
             self._cache[secret] = _CachedKey(key, now, now + fresh_s)
         return key
+
+    async def _look_up(self, secret: str) -> ApiKey | None:
+        # In threads of its own, and not for long: while Postgres hangs, requests need their threads for Redis.
+        with anyio.move_on_after(_LOOK_UP_S):
+            return await anyio.to_thread.run_sync(
+                find_key, self._services.database, secret, limiter=self._look_ups, abandon_on_cancel=True
+            )
+        raise DatabaseUnavailable(f"Postgres has not answered for {_LOOK_UP_S:g} s")
 
     def enforce_rate_limit(self, key: ApiKey) -> None:
         """Count a request of the key. Raises ProblemError (429) over the rate limit."""

@@ -1,52 +1,110 @@
 """`GET /health` (readiness, from the original specification) and `GET /health/live` (liveness)."""
 
+import asyncio
+from collections.abc import Callable
 from http import HTTPStatus
-from typing import Literal
+from typing import Final, Literal
 
-from fastapi import APIRouter
-from pydantic import BaseModel
+import anyio.to_thread
+from anyio import CapacityLimiter
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, Field
 
-from triagem.contracts.errors import TriagemError
+from triagem.contracts.errors import RegistryUnavailable, TriagemError
 from triagem.db.tickets.queries import results_by_external_id
 from triagem.gateway.problems import ProblemError, problem_responses
-from triagem.gateway.services import Services, ServicesDep
-from triagem.inbox.lease import live_worker_count
+from triagem.gateway.services import Services
+from triagem.inbox.lease import worker_states
 
 router = APIRouter(tags=["health"])
 
+_PATIENCE_S: Final = 5.0
+
 
 class Health(BaseModel):
-    """The body of a successful health check."""
+    """The body of a successful health check.
 
-    status: Literal["healthy"] = "healthy"
+    `degraded`: texts are classified, but `detail` needs somebody's attention.
+    """
+
+    status: Literal["healthy", "degraded"] = "healthy"
+    detail: str | None = Field(default=None, examples=["the model registry has not answered for 10 s: check it"])
+
+
+class Readiness:
+    """Checks the stores in one thread of its own: while a store hangs, probes use up no thread that requests need."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._limiter = CapacityLimiter(1)
+        self._checking: asyncio.Future[Health | str] | None = None
+        self._store = ""
+
+    async def check(self) -> Health | str:
+        """The health, or what is missing. Concurrent probes share one check."""
+        if self._checking is None or self._checking.done():
+            self._checking = asyncio.ensure_future(
+                anyio.to_thread.run_sync(self._check, limiter=self._limiter, abandon_on_cancel=True)
+            )
+        done, _ = await asyncio.wait({self._checking}, timeout=_PATIENCE_S)
+        return self._checking.result() if done else f"{self._store} does not answer"
+
+    def _check(self) -> Health | str:
+        steps: dict[str, Callable[[Services], Health | str]] = {
+            "Postgres": _tables, "Redis": _workers, "the model registry": _registry,
+        }  # fmt: skip
+        health = Health()
+        for self._store, step in steps.items():
+            try:
+                result = step(self._services)
+            except TriagemError as error:
+                return str(error)
+            if isinstance(result, str):
+                return result
+            health = result if result.detail else health
+        return health
+
+
+def _tables(services: Services) -> Health:
+    results_by_external_id(services.database, "", [""])  # fails unless Postgres answers and has our tables
+    return Health()
+
+
+def _workers(services: Services) -> Health | str:
+    states = worker_states(services.inbox.redis).values()
+    if not states:
+        return "no worker is running: start `triagem worker`"
+    problems = [reason for state in states if (reason := state.partition("at work: ")[2])]
+    return Health(status="degraded", detail=problems[0]) if problems else Health()
+
+
+def _registry(services: Services) -> Health:
+    try:
+        services.registry.current()
+    except RegistryUnavailable as error:
+        return Health(status="degraded", detail=str(error))
+    return Health()
 
 
 @router.get(
     "/health",
     summary="Readiness: can a text be classified now?",
+    response_model_exclude_none=True,
     responses=problem_responses(HTTPStatus.SERVICE_UNAVAILABLE),
 )
-def health(services: ServicesDep) -> Health:
+async def health(request: Request) -> Health:
     """503 names what is missing: Redis, Postgres, a current model or a worker.
 
     Do not use it as a container's liveness probe: restarting the gateway fixes none of these.
     """
-    try:
-        missing = _missing(services)
-    except TriagemError as error:
-        missing = str(error)
-    if missing:
-        raise ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, missing, {"Retry-After": "5"})
-    return Health()
+    readiness: Readiness = request.app.state.readiness
+    result = await readiness.check()
+    if isinstance(result, str):
+        raise ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, result, {"Retry-After": "5"})
+    return result
 
 
-@router.get("/health/live", summary="Liveness: does the gateway answer?")
+@router.get("/health/live", summary="Liveness: does the gateway answer?", response_model_exclude_none=True)
 async def live() -> Health:
     """Checks no other service. For a container's liveness probe."""
     return Health()
-
-
-def _missing(services: Services) -> str | None:
-    results_by_external_id(services.database, "", [""])  # fails unless Postgres answers and has our tables
-    services.registry.current()
-    return None if live_worker_count(services.inbox.redis) else "no worker is running: start `triagem worker`"
