@@ -9,7 +9,7 @@ from triagem.db.outbox.monitoring import LiveStats
 from triagem.notify.monitor import MonitorSettings, SystemSnapshot, measure
 
 HEALTHY = SystemSnapshot(LiveStats(1000, 200, 10, 1000, 0.5), workers=1, memory=0.8, oldest_s=300.0, paused=False)
-ALL_KINDS = {"unsure-share", "error-rate", "latency", "memory", "oldest-ticket", "no-worker"}
+ALL_KINDS = {"unsure-share", "error-rate", "latency", "memory", "oldest-ticket", "no-worker", "registry"}
 
 
 def bad_by_kind(snapshot: SystemSnapshot) -> dict[str, bool]:
@@ -29,6 +29,7 @@ def test_values_at_their_limits_are_healthy() -> None:
         ("memory", replace(HEALTHY, memory=0.81)),
         ("oldest-ticket", replace(HEALTHY, oldest_s=301.0)),
         ("no-worker", replace(HEALTHY, workers=0)),
+        ("registry", replace(HEALTHY, without_registry=1)),
     ],
 )
 def test_each_exceeded_limit_is_bad_alone(kind: str, snapshot: SystemSnapshot) -> None:

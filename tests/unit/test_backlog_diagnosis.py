@@ -36,6 +36,7 @@ def diagnosis(
             diagnosis(states={"a": "at work", "b": "waiting: Postgres is busy (57P03)"}),
             "waiting: Postgres is busy (57P03)",
         ),
+        (diagnosis(EMPTY, {"a": "at work: models has not answered"}), "keep their model: models has not answered"),
         (diagnosis(Depth(waiting=90, in_flight=10, oldest_s=1.0)), "the live lane is full"),
         (diagnosis(memory_used=0.81), "Redis uses 81% of its memory"),
         (diagnosis(quarantined=2), "a worker crashed: 2 entries are quarantined"),

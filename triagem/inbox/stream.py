@@ -131,14 +131,22 @@ class Inbox:
 
     def ack(self, entries: Iterable[Entry]) -> None:
         """Acknowledge and delete entries and end their quarantine, in one transaction. Idempotent."""
-        ids: dict[Lane, list[bytes]] = {}
-        for entry in entries:
-            ids.setdefault(entry.lane, []).append(entry.id)
         with redis_errors(), self.redis.pipeline(transaction=True) as pipe:
-            for lane, lane_ids in ids.items():
-                pipe.xack(stream_key(lane), GROUP, *lane_ids)
-                pipe.xdel(stream_key(lane), *lane_ids)
-                pipe.hdel(quarantine_key(lane), *lane_ids)
+            _remove(pipe, entries)
+            pipe.execute()
+
+    def move_to_end(self, entries: Sequence[Entry]) -> None:
+        """Move entries in flight to the end of their lanes, in one transaction. Their ids change.
+
+        If the reply is lost, they may be there already: only for entries that may be processed twice.
+        """
+        with redis_errors(), self.redis.pipeline(transaction=True) as pipe:
+            for entry in entries:
+                fields: dict[Any, Any] = {_FIELD: entry.payload or b""}
+                if entry.request_id:
+                    fields[_REQUEST] = entry.request_id
+                pipe.xadd(stream_key(entry.lane), fields)
+            _remove(pipe, entries)
             pipe.execute()
 
     def owner(self, entry: Entry) -> str | None:
@@ -203,6 +211,16 @@ class Inbox:
         with redis_errors():
             reply = self.redis.xreadgroup(GROUP, consumer, cast("Any", keys), count=count, block=block_ms)
         return [entry for key, rows in cast("list[Any]", reply or []) for entry in entries_of(lane_of(key), rows)]
+
+
+def _remove(pipe: Any, entries: Iterable[Entry]) -> None:
+    ids: dict[Lane, list[bytes]] = {}
+    for entry in entries:
+        ids.setdefault(entry.lane, []).append(entry.id)
+    for lane, lane_ids in ids.items():
+        pipe.xack(stream_key(lane), GROUP, *lane_ids)
+        pipe.xdel(stream_key(lane), *lane_ids)
+        pipe.hdel(quarantine_key(lane), *lane_ids)
 
 
 def entries_of(lane: Lane, rows: Iterable[Any]) -> list[Entry]:

@@ -26,6 +26,7 @@ _PHRASES: Final[Mapping[Language, Mapping[str, str]]] = {
         "memory": "high memory use",
         "oldest-ticket": "tickets wait too long",
         "no-worker": "no worker is running",
+        "registry": "the model registry does not answer",
         "open": "open",
         "resolved": "resolved",
     },
@@ -49,6 +50,7 @@ _PHRASES: Final[Mapping[Language, Mapping[str, str]]] = {
         "memory": "uso de memória alto",
         "oldest-ticket": "tickets esperando demais",
         "no-worker": "nenhum worker em execução",
+        "registry": "o registro de modelos não responde",
         "open": "em aberto",
         "resolved": "resolvido",
     },
@@ -61,6 +63,7 @@ _DESCRIPTIONS: Final[Mapping[Language, Mapping[str, str]]] = {
         "memory": "a worker uses {value} of its memory (limit {limit})",
         "oldest-ticket": "the oldest live ticket has waited {value} (limit {limit})",
         "no-worker": "workers running: {value}",
+        "registry": "workers that continue with the model they have, but cannot load another: {value}",
     },
     "pt-BR": {
         "unsure-share": "{value} dos tickets em tempo real têm baixa confiança (limite: {limit})",
@@ -69,12 +72,18 @@ _DESCRIPTIONS: Final[Mapping[Language, Mapping[str, str]]] = {
         "memory": "um worker usa {value} da memória (limite: {limit})",
         "oldest-ticket": "o ticket mais antigo da fila de tempo real espera há {value} (limite: {limit})",
         "no-worker": "workers em execução: {value}",
+        "registry": "workers que continuam com o modelo carregado, mas não conseguem carregar outro: {value}",
         "drift": "as mensagens recentes diferem dos dados da versão {version}; veja `triagem drift`",
         "retraining-due": "a versão {version} precisa de um novo treinamento ({trigger}); veja `triagem due`",
         "run-ended": "versão {version}: {flips} tickets mudaram de categoria",
     },
 }
-_UNITS: Final[Mapping[str, str]] = {"latency": "{:.3g} s", "oldest-ticket": "{:.0f} s", "no-worker": "{:.0f}"}
+_UNITS: Final[Mapping[str, str]] = {
+    "latency": "{:.3g} s",
+    "oldest-ticket": "{:.0f} s",
+    "no-worker": "{:.0f}",
+    "registry": "{:.0f}",
+}
 
 
 def phrase(language: Language, key: str, **values: object) -> str:

@@ -89,7 +89,8 @@ class MonitorSettings(BaseSettings):
 class SystemSnapshot:
     """The state of the system at a check.
 
-    `memory` is the highest share of its limit that a worker uses; None if no worker reports it.
+    `memory` is the highest share of its limit that a worker uses; None if no worker reports it. `without_registry` is
+    the number of workers that cannot reach the registry.
     """
 
     live: LiveStats
@@ -97,6 +98,7 @@ class SystemSnapshot:
     memory: float | None
     oldest_s: float | None
     paused: bool
+    without_registry: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +127,7 @@ def measure(snapshot: SystemSnapshot, settings: MonitorSettings) -> Iterable[Mea
         ("oldest-ticket", None if snapshot.paused else snapshot.oldest_s or 0.0, settings.oldest_s),
     ]
     yield Measurement("no-worker", snapshot.workers, 1, bad=snapshot.workers < 1)
+    yield Measurement("registry", snapshot.without_registry, 0, bad=snapshot.without_registry > 0)
     for kind, value, limit in values:
         if value is not None:
             yield Measurement(kind, value, limit, bad=value > limit)
@@ -201,12 +204,14 @@ def _take_snapshot(
         worker_since=worker_up_since(states.get("no-worker"), lookback, now),
         unsure_below=settings.unsure_under,
     )
+    states_of_workers = worker_states(inbox.redis).values()
     return SystemSnapshot(
         live=live,
-        workers=len(worker_states(inbox.redis)),
+        workers=len(states_of_workers),
         memory=max(worker_memory(inbox.redis), default=None),
         oldest_s=inbox.depth(Lane.LIVE).oldest_s,
         paused=paused(inbox.redis),
+        without_registry=sum(state.startswith("at work: ") for state in states_of_workers),
     )
 
 

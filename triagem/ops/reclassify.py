@@ -12,7 +12,7 @@ from typing import Final
 
 import structlog
 
-from triagem.contracts.errors import InboxFull, InvalidInput, NoModel
+from triagem.contracts.errors import InboxFull, InvalidInput, NoModel, RegistryUnavailable
 from triagem.contracts.ticket import Lane
 from triagem.contracts.wire import encode_ref
 from triagem.db import Database, runs
@@ -98,6 +98,8 @@ def _cancel_reason(run: ReclassifyRun, registry: Registry) -> str:
         current = registry.current()
     except NoModel:
         return "no version is current"
+    except RegistryUnavailable:  # the workers go on with the version they have, and so does the run
+        return ""
     is_current = (current.version, current.epoch) == (run.version, run.epoch)
     return "" if is_current else f"{current.version} was promoted (epoch {current.epoch})"
 

@@ -28,6 +28,7 @@ from triagem.contracts.model import (
     Manifest,
 )
 from triagem.registry import index
+from triagem.registry.deadline import Deadline
 from triagem.registry.local import LocalBackend, StorageBackend
 from triagem.registry.promotions import Promotion, PromotionReason, parse_log, rollback_target
 from triagem.registry.remote import RemoteBackend
@@ -76,6 +77,7 @@ class Registry:
             self._backend = RemoteBackend(str(url), cache or RegistrySettings().registry_cache)
         else:
             self._backend = LocalBackend(Path(unquote(parts.path) if parts.scheme == "file" else url))
+        self._in_time = Deadline(self._backend.name)
 
     @property
     def root(self) -> Path:
@@ -136,7 +138,7 @@ class Registry:
     def current(self) -> CurrentModel:
         """The version that workers should run. Raises NoModel if none was promoted."""
         try:
-            return CurrentModel.model_validate_json(self._backend.read(CURRENT_FILE))
+            return CurrentModel.model_validate_json(self._in_time(lambda: self._backend.read(CURRENT_FILE)))
         except FileNotFoundError:
             raise NoModel(f"no current model in {self._backend.name}: {self._next_step()}") from None
         except (OSError, ValidationError) as error:
@@ -191,7 +193,7 @@ class Registry:
         if not re.fullmatch(VERSION_PATTERN, version):
             raise InvalidInput(f"{version!r} is not a version name, expected one like {FIRST_VERSION}")
         try:
-            return self._backend.read(f"{version}/{MANIFEST_FILE}")
+            return self._in_time(lambda: self._backend.read(f"{version}/{MANIFEST_FILE}"))
         except FileNotFoundError:
             where = self._backend.name
             raise NoModel(

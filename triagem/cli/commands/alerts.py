@@ -27,7 +27,7 @@ def list_(
         str | None,
         typer.Option(
             help="low-confidence, drift, retraining-due, run-ended, unsure-share, error-rate, latency, memory, "
-            "oldest-ticket or no-worker."
+            "oldest-ticket, no-worker or registry."
         ),
     ] = None,
     limit: Annotated[int, typer.Option(min=1, help="Maximum number of alerts.")] = 50,

@@ -77,6 +77,7 @@ def diagnose(
     entries = {lane: depth.waiting + depth.in_flight for lane, depth in depths.items()}
     total = sum(entries.values())
     waiting = [state for state in states.values() if state.startswith("waiting")]
+    degraded = [reason for state in states.values() if (reason := state.partition("at work: ")[2])]
     full = [str(lane) for lane, number in entries.items() if number >= settings.high_water(lane)]
     # In order of importance: the first condition that holds is reported.
     diagnoses = {
@@ -88,6 +89,7 @@ def diagnose(
         ),
         f"the {' and the '.join(full)} lane is full: producers must wait": full,
         f"a worker crashed: {quarantined} entries are quarantined and run alone": quarantined,
+        f"workers keep their model: {next(iter(degraded), '')}": degraded,
         "draining": total,
     }
     return next((text for text, holds in diagnoses.items() if holds), "idle: no tickets in the inbox")
