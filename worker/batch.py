@@ -1,5 +1,6 @@
 """The values that pipeline stages pass to each other: work items, micro-batches and commit batches."""
 
+import threading
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -93,6 +94,7 @@ class WorkItem:
     entry: Entry
     text: str
     digest: bytes = b""
+    cleaned: str = ""
     tokens: Tokens = _NOT_TOKENIZED
     cached: tuple[Prediction, datetime] | None = None
     tokenize_s: float = 0.0
@@ -155,7 +157,11 @@ class ServedModel:
 
 @dataclass(frozen=True, slots=True)
 class MicroBatch:
-    """Items that the model classifies in one call. It carries its model, so a model swap never splits a batch."""
+    """Items that the model classifies in one call. It carries its model, so a model swap never splits a batch.
+
+    `computed` is set as soon as the model has returned, before anything that may wait for a store.
+    """
 
     served_by: ServedModel
     items: list[WorkItem]
+    computed: threading.Event = field(default_factory=threading.Event)

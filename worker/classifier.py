@@ -14,6 +14,7 @@ from triagem.db.tickets.queries import recent_confidences
 from triagem.worker import metrics
 from triagem.worker.bands import BUDGET_SAMPLE, ReviewBudget, decide_band, require_finite
 from triagem.worker.batch import Cause, CommitBatch, FailedEntry, MicroBatch, StageTimings, WorkItem
+from triagem.worker.device import PROOF, Device
 from triagem.worker.drift_sampler import DriftSampler
 from triagem.worker.failures import Retrier, run_isolating_failures, safe_reason
 from triagem.worker.models import self_check
@@ -36,6 +37,7 @@ class Classifier:
     def __init__(self, database: Database, supervisor: Supervisor, settings: WorkerSettings) -> None:
         self._database, self._supervisor, self._settings = database, supervisor, settings
         self._retry = Retrier(supervisor)
+        self._device = Device()
         self._sampler = DriftSampler(settings.sample_share, settings.batch_size)
         self._budgets: dict[str, ReviewBudget] = {}
         self.rate = self.full_rate = 0.0
@@ -60,8 +62,11 @@ class Classifier:
         metrics.CACHE_HITS.inc(len(batch.items) - len(uncached))
         done.timings.add(_wait_timings(batch.items))
         predictions = {item.entry.id: item.cached for item in batch.items if item.cached is not None}
-        if uncached:
+        if not uncached:
+            batch.computed.set()
+        else:
             computed, failed, done.timings.model_s = self._run_model(uncached, model)
+            batch.computed.set()  # not if it raises: then the fetcher keeps the marker
             now = datetime.now(UTC)
             # Once per batch: copying the pydantic model would take a third of the decision time.
             thresholds = self._settings.thresholds(model.thresholds)
@@ -83,15 +88,22 @@ class Classifier:
     def _run_model(
         self, items: Sequence[WorkItem], model: Model
     ) -> tuple[list[tuple[WorkItem, list[float]]], list[tuple[WorkItem, Exception]], float]:
-        def work(batch: Sequence[WorkItem]) -> list[list[float]]:
-            self._supervisor.beat()
+        def compute(batch: Sequence[WorkItem]) -> list[list[float]]:
             rows = model.probabilities([item.tokens for item in batch])
             for row in rows:
                 require_finite(row, model.labels)
             return rows
 
+        def work(batch: Sequence[WorkItem]) -> list[list[float]]:
+            self._supervisor.beat()
+            return self._device.watch(batch, partial(compute, batch))
+
+        def check() -> None:
+            self._device.watch([], partial(self_check, model))
+
         started = time.perf_counter()
-        computed, failed = run_isolating_failures(items, work, partial(self_check, model))
+        computed, failed = run_isolating_failures(items, work, check, PROOF)
+        self._device.settle([item for item, _ in failed])
         busy = max(1e-9, time.perf_counter() - started)
         self._count(items, busy)
         # Per busy second: a rate by the wall clock would drop to zero on an idle system.

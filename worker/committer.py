@@ -119,6 +119,7 @@ class Committer:
             return [], []
 
         def work(part: Sequence[tuple[Entry, Row]]) -> list[None]:
+            self._supervisor.beat()
             write(self._database, [row for _, row in part])
             return [None] * len(part)
 

@@ -2,20 +2,46 @@
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import Protocol, TypeVar
+from dataclasses import dataclass
+from typing import Final, Protocol, TypeVar
 
 import structlog
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_when_event_set, wait_random_exponential
 
-from triagem.contracts.errors import NotFinite, OutOfMemory, Retryable, RowRefused, TriagemError
+from triagem.contracts.errors import (
+    ModelBroken,
+    NotFinite,
+    OutOfMemory,
+    Retryable,
+    RowRefused,
+    TriagemError,
+    WindowTooLarge,
+)
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
 A = TypeVar("A")
 
 
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What it takes to blame an item that failed alone: it fails `failures` more times, each after a passed check.
+
+    `check_failures` is the number of times that the check may fail meanwhile, with ModelBroken.
+    """
+
+    failures: int = 1
+    check_failures: int = 0
+
+
+_ONCE: Final = Proof()
+
+
 def run_isolating_failures(
-    items: Sequence[T], work: Callable[[Sequence[T]], Sequence[A]], check: Callable[[], None]
+    items: Sequence[T],
+    work: Callable[[Sequence[T]], Sequence[A]],
+    check: Callable[[], None],
+    proof: Proof = _ONCE,
 ) -> tuple[list[tuple[T, A]], list[tuple[T, Exception]]]:
     """Run `work` on a batch; halve it on failure until each failing item is alone.
 
@@ -23,20 +49,38 @@ def run_isolating_failures(
 
     Args:
         work: returns one result per item, in the same order.
-        check: raises if the items are not to blame. Called before an item is reported as failed; each failing item
-            is then tried once more, because a device may fail once.
+        check: raises if the items are not to blame. A failing item is tried again after it.
+        proof: how often.
 
     Raises:
         Errors of `check`, and errors of `work` that no single item causes (Retryable, a refused login, ...).
         OutOfMemory: a single item does not fit in memory.
     """
     done, failed = _bisect(items, work)
-    if failed:
-        check()
-        again = [_bisect([item], work) for item, _ in failed]
-        done += [pair for recovered, _ in again for pair in recovered]
-        failed = [pair for _, still_failing in again for pair in still_failing]
-    return done, failed
+    blamed = []
+    for item, _ in failed:
+        recovered, still_failing = _try_again(item, work, check, proof)
+        done += recovered
+        blamed += still_failing
+    return done, blamed
+
+
+def _try_again(
+    item: T, work: Callable[[Sequence[T]], Sequence[A]], check: Callable[[], None], proof: Proof
+) -> tuple[list[tuple[T, A]], list[tuple[T, Exception]]]:
+    failures = check_failures = 0
+    while True:
+        try:
+            check()
+        except ModelBroken:
+            check_failures += 1
+            if check_failures > proof.check_failures:
+                raise
+            continue
+        done, failed = _bisect([item], work)
+        failures += 1
+        if done or failures == proof.failures:
+            return done, failed
 
 
 def safe_reason(error: Exception) -> str:
@@ -51,7 +95,8 @@ def _bisect(
         return list(zip(items, work(items), strict=True)), []
     except Exception as error:
         memory = isinstance(error, MemoryError | OutOfMemory)
-        if isinstance(error, TriagemError) and not (memory or isinstance(error, RowRefused | NotFinite)):
+        too_large = memory or (isinstance(error, WindowTooLarge) and len(items) > 1)
+        if isinstance(error, TriagemError) and not (too_large or isinstance(error, RowRefused | NotFinite)):
             raise
         if len(items) <= 1:
             if memory:

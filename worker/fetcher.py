@@ -23,7 +23,7 @@ from triagem.worker.batch import Cause, CommitBatch, FailedEntry, MicroBatch
 from triagem.worker.failures import Retrier
 from triagem.worker.in_flight import InFlight, Recovery
 from triagem.worker.models import ModelManager
-from triagem.worker.prepare import MicroBatchBuilder
+from triagem.worker.prepare import MicroBatchBuilder, RoutedEntries
 from triagem.worker.scheduler import LaneScheduler, Slot
 from triagem.worker.settings import WorkerSettings
 from triagem.worker.supervisor import Supervisor
@@ -32,6 +32,7 @@ log = structlog.get_logger(__name__)
 
 _BULK_FETCH_S: Final = 0.05  # interval of bulk fetches while live tickets are queued
 _SHADOW_POLL_S: Final = 0.5  # how often to check whether a shadow model has been loaded
+_SHADOW_PATIENCE_S: Final = 30.0  # longer than most models take to load
 
 
 class Fetcher:
@@ -62,7 +63,7 @@ class Fetcher:
         self._quarantine: deque[Entry] = deque()
         self._retry = Retrier(supervisor, self._on_outage)
         self._builder = MicroBatchBuilder(database, models, settings, submit, self._retry)
-        self._next_shadow_poll = float("-inf")
+        self._next_shadow_poll, self._waiting_since = float("-inf"), float("inf")
         # Micro-batches that the classifier may be processing: the one in the slot and the one before it.
         self._dispatched: deque[list[Entry]] = deque(maxlen=2)
         # The in-progress marker in Redis: its consumer and its entries.
@@ -87,17 +88,18 @@ class Fetcher:
                 batch = self._scheduler.next()
                 if batch is not None:
                     self._dispatch(outlet, batch)
-                if self._quarantine:
+                if stopping.is_set():
+                    if batch is None:
+                        return  # quarantined entries stay pending: another worker runs them
+                elif self._quarantine:
                     self._run_alone(outlet, self._quarantine.popleft())
-                elif batch is None and stopping.is_set():
-                    return
         finally:
             outlet.close()
 
     def clear_marker(self) -> None:
         """Clear the in-progress marker: this worker exits for a reason that no entry caused."""
         with suppress(TriagemError):  # Redis unavailable or access denied: the next reclaim quarantines our entries
-            self._markers.clear(self._lease.consumer)
+            self._clear()
 
     def _refill(self) -> None:
         if self._is_paused():
@@ -126,14 +128,23 @@ class Fetcher:
                 self._add(lane, [entry for entry in entries if entry.lane is lane])
 
     def _retry_waiting(self) -> None:
-        """Route entries again that wait for a shadow model. No other bulk entries are fetched meanwhile."""
+        """Route entries again that wait for a shadow model. No other bulk entries are fetched meanwhile, unless the
+        model cannot be had, as when the registry hangs: then they go to the end of the lane, to let others pass."""
         if not self._builder.waiting or time.monotonic() < self._next_shadow_poll:
             return
         waiting, self._builder.waiting = self._builder.waiting, []
         self._quarantine.extend(entry for entry in waiting if entry.solo_crashes is not None)
         regular = [entry for entry in waiting if entry.solo_crashes is None]
         self._scheduler.add(Lane.BULK, self._builder.build(regular))
-        self._next_shadow_poll = time.monotonic() + _SHADOW_POLL_S
+        still_waiting = [entry for entry in self._builder.waiting if entry.solo_crashes is None]
+        now = time.monotonic()
+        self._waiting_since = min(self._waiting_since, now) if still_waiting else float("inf")
+        if now - self._waiting_since > _SHADOW_PATIENCE_S:
+            with suppress(Retryable):  # an outage, or no memory: they wait here
+                self._inbox.move_to_end(still_waiting)
+                self._in_flight.discard(still_waiting)
+                self._builder.waiting = [entry for entry in self._builder.waiting if entry not in still_waiting]
+        self._next_shadow_poll = now + _SHADOW_POLL_S
 
     def _recover(self, lane: Lane, window: int) -> list[Entry]:
         return self._recovery.recover(lane, self._lease.consumer, self._in_flight.ids(lane), window)
@@ -171,12 +182,27 @@ class Fetcher:
         """Run a quarantined entry while nothing else is in progress: if the process crashes, this entry caused it."""
         if not self._idle(outlet):
             return
+        routed = self._builder.route([entry])  # before the marker: it may wait for Postgres
+        if any(items for _, items in routed.ready):
+            self._compute_alone(outlet, entry, routed)
+        self._builder.submit_done(routed)  # after the marker: the committer's queue may be full
+
+    def _compute_alone(self, outlet: Slot[MicroBatch], entry: Entry, routed: RoutedEntries) -> None:
+        """Tokenize and classify an entry under the solo marker, which covers nothing that waits for a store.
+
+        A worker that is killed while it waits, or after a requested stop, proves nothing about the entry.
+        """
         self._dispatched.clear()
         self._mark([entry], alone=True)
-        for batch in self._builder.build([entry]):
-            outlet.put(batch)
-            self._idle(outlet)
-        self._mark([])
+        # If the stop was requested before the marker was written, the entry stays pending.
+        if not self._supervisor.stopping.is_set():
+            for batch in self._builder.prepare(routed):
+                outlet.put(batch)
+                while not batch.computed.wait(0.5):
+                    if self._supervisor.failure is not None:
+                        return
+                    self._supervisor.beat()
+        self._retry(self._clear)
 
     def _mark(self, entries: Iterable[Entry], *, upcoming: Iterable[Entry] = (), alone: bool = False) -> None:
         """Make the in-progress marker in Redis cover `entries`; if it has to be written, include `upcoming`."""
@@ -196,6 +222,11 @@ class Fetcher:
 
         reusable = self._retry(write) and not alone
         self._marker = (consumer, frozenset(entries)) if reusable else ("", frozenset())
+
+    def _clear(self) -> None:
+        # Under all names: others read the marker of a name whose lease was lost while the model ran.
+        for name in list(self._lease.names):
+            self._markers.clear(name)
 
     def _idle(self, outlet: Slot[MicroBatch]) -> bool:
         """Wait until the classifier is idle; False if the pipeline failed meanwhile."""

@@ -30,6 +30,8 @@ class ModelManager:
 
     It also holds at most one shadow model, loaded on request, for runs that try a version before its promotion.
 
+    `registry_problem` is why the registry does not answer, or an empty string: the loaded model goes on.
+
     Polls run under `heartbeat_suspended`: a hanging store or a long download does not make the worker unhealthy.
     """
 
@@ -48,6 +50,7 @@ class ModelManager:
         self._current: ServedModel | None = None
         self._rejected: CurrentModel | None = None
         self._problem = ""
+        self.registry_problem = ""
         self._shadow_request: tuple[str, float] | None = None
         self._load_failure: tuple[str, float] | None = None
         self.shadow: ServedModel | None = None
@@ -103,6 +106,7 @@ class ModelManager:
         loaded, wanted = self._current, None
         try:
             wanted = self._registry.current()
+            self.registry_problem = ""
             if wanted == self._rejected or (
                 loaded and (loaded.model.version, loaded.epoch) == (wanted.version, wanted.epoch)
             ):
@@ -119,7 +123,9 @@ class ModelManager:
                     log.error("model_load_failed", current_version=loaded.model.version, reason=reason)
             # Any error: a version that cannot be loaded must not stop workers that run a good one. An unavailable
             # store may come back: only a problem of the version itself rejects it.
-            if loaded is not None and not isinstance(error, Retryable):
+            if isinstance(error, Retryable):
+                self.registry_problem = reason
+            elif loaded is not None:
                 self._rejected = wanted or self._rejected
             self._problem = reason
             return
@@ -140,7 +146,8 @@ class ModelManager:
             self.shadow = None  # three models may not fit in memory
             try:
                 model = self._load(self._registry.folder(version))
-            except Retryable:
+            except Retryable as error:
+                self.registry_problem = str(error)
                 return
             except Exception as error:  # noqa: BLE001 - a broken shadow model must not stop live tickets
                 log.error("shadow_model_load_failed", version=version, reason=str(error))
@@ -169,7 +176,10 @@ def with_self_check(load: Callable[[Path], Model]) -> Callable[[Path], Model]:
 
     def loaded(folder: Path) -> Model:
         model = load(folder)
-        self_check(model)
+        try:
+            self_check(model)
+        except ModelBroken:  # a device may fail once
+            self_check(model)
         return model
 
     return loaded

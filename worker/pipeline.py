@@ -105,14 +105,18 @@ class Pipeline:
         if file := self._settings.heartbeat_file:
             spawn("heartbeat", lambda: health.report(file, self.supervisor, self.models.ready))
 
-    def stop(self) -> bool:
-        """Finish entries in flight, then release the lease; False if a thread failed or missed the deadline."""
+    def request_stop(self) -> None:
+        """Fetch nothing more. From now on, no entry is at fault if the process is killed."""
         self.supervisor.stopping.set()
         self.models.request_reload()
+        self._clear_marker()
+
+    def stop(self) -> bool:
+        """Finish entries in flight, then release the lease; False if a thread failed or missed the deadline."""
+        self.request_stop()
         ended = self.supervisor.join()
         with suppress(Retryable):  # Redis is unavailable: the lease expires by itself
-            if ended:
-                self.fetcher.clear_marker()
+            self._clear_marker()
             self.lease.release()
             self._reclaimer.remove_consumer(self.lease.consumer)
         self._database.close()
@@ -131,6 +135,12 @@ class Pipeline:
             "heartbeat_age_s": round(self.supervisor.heartbeat_age_s(), 1),
         }
 
+    def _clear_marker(self) -> None:
+        # Unless a text may be the reason: it made a thread exit, or it makes the model hang, and the liveness probe
+        # requests the stop.
+        if self.supervisor.failure is None and self.supervisor.heartbeat_age_s() < health.ALIVE_S:
+            self.fetcher.clear_marker()
+
     def _load_model(self, folder: Path) -> Model:
         with self.supervisor.heartbeat_suspended():
             model = self._load(folder)
@@ -145,9 +155,10 @@ class Pipeline:
         # Not until `stopping` but until everything is acknowledged: nobody may reclaim entries in flight meanwhile.
         while not self._committed.wait(self._lease_s / 3):
             self.supervisor.beat()
-            if not self._retry(self._refresh):
-                log.warning("lease_lost", new_consumer=self.lease.consumer)
-                reported = None
+            with suppress(Retryable):  # after a requested stop, `_retry` gives up at once: the next turn tries again
+                if not self._retry(self._refresh):
+                    log.warning("lease_lost", new_consumer=self.lease.consumer)
+                    reported = None
             if (used := health.used_ratio()) is not None:
                 with suppress(Retryable):
                     self.lease.report_memory(used)
@@ -160,7 +171,9 @@ class Pipeline:
         """State of this worker, as `triagem backlog` shows it."""
         if reason := self.supervisor.waiting_for or self.models.waiting_for:
             return f"waiting: {reason}"
-        return "at work" if self.models.ready.is_set() else WARMING_UP
+        if not self.models.ready.is_set():
+            return WARMING_UP
+        return f"at work: {problem}" if (problem := self.models.registry_problem) else "at work"
 
     def _refresh(self) -> bool:
         try:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from triagem.contracts.errors import UnreadableEntry
+from triagem.contracts.model import Model
 from triagem.contracts.text import clean, digest, is_automatic
 from triagem.contracts.wire import StoredTicketRef, decode, decode_ref
 from triagem.db import Database
@@ -25,9 +26,19 @@ from triagem.worker.batch import (
     StoredTicket,
     WorkItem,
 )
+from triagem.worker.device import PROOF
 from triagem.worker.failures import Retrier, run_isolating_failures, safe_reason
 from triagem.worker.models import ModelManager, self_check
 from triagem.worker.settings import WorkerSettings
+
+
+@dataclass(frozen=True, slots=True)
+class RoutedEntries:
+    """Items by model (`ready`), entries that need none (`done`), or whose model is not loaded (`waiting`)."""
+
+    ready: list[tuple[ServedModel, list[WorkItem]]]
+    done: CommitBatch = field(default_factory=CommitBatch)
+    waiting: list[Entry] = field(default_factory=list)
 
 
 class MicroBatchBuilder:
@@ -47,28 +58,52 @@ class MicroBatchBuilder:
 
     def build(self, entries: list[Entry]) -> list[MicroBatch]:
         """Micro-batches, each for one model. Entries that need no model are submitted to the committer."""
-        tickets, refs, failures = decode_entries(entries)
+        routed = self.route(entries)
+        batches = self.prepare(routed)
+        self.submit_done(routed)
+        return batches
+
+    def route(self, entries: list[Entry]) -> RoutedEntries:
+        """Decode entries, route them to models and look up earlier predictions. Waits for Postgres in an outage."""
+        tickets, refs, unreadable = decode_entries(entries)
         routed = self._retry(partial(route_to_models, self._database, self._models, tickets, refs))
+        routed.done.dead.extend(unreadable)
         self.waiting += routed.waiting
+        for served_by, items in routed.ready:
+            look_up = partial(clean_and_look_up, version=served_by.model.version, database=self._database)
+            items[:] = self._isolate(routed.done, served_by, items, look_up)
+        return routed
+
+    def prepare(self, routed: RoutedEntries) -> list[MicroBatch]:
+        """Tokenize routed entries and plan micro-batches. Waits for nothing: a solo marker may be set (INV-9)."""
         batches = []
-        for served_by, ready in routed.ready:
-            work = partial(prepare_items, served_by=served_by, database=self._database)
-            check = partial(self_check, served_by.model)
-            done, failed = self._retry(partial(run_isolating_failures, ready, work, check))
-            failures += [
-                FailedEntry(
-                    item.entry, Cause.NOT_PREPARED, f"cannot clean or tokenize the text: {safe_reason(error)}"
-                )
-                for item, error in failed
-            ]
-            items = [item for item, _ in done]
-            sizes = [len(item.tokens.ids) for item in items]
+        for served_by, items in routed.ready:
+            ready = self._isolate(routed.done, served_by, items, partial(tokenize, model=served_by.model))
+            sizes = [len(item.tokens.ids) for item in ready]
             planned = plan(sizes, batch_size=self._settings.batch_size, batch_tokens=self._settings.batch_tokens)
-            batches += [MicroBatch(served_by, [items[index] for index in batch]) for batch in planned]
-        routed.done.dead.extend(failures)
+            batches += [MicroBatch(served_by, [ready[index] for index in batch]) for batch in planned]
+        return batches
+
+    def submit_done(self, routed: RoutedEntries) -> None:
+        """Submit the entries that need no model. Waits while the committer's queue is full."""
         if routed.done != CommitBatch():
             self._submit(routed.done)
-        return batches
+
+    def _isolate(
+        self,
+        done: CommitBatch,
+        served_by: ServedModel,
+        items: Sequence[WorkItem],
+        work: Callable[[Sequence[WorkItem]], Sequence[WorkItem]],
+    ) -> list[WorkItem]:
+        """The items for which `work` succeeds; the others become dead letters of `done`."""
+        check = partial(self_check, served_by.model)
+        prepared, failed = self._retry(partial(run_isolating_failures, items, work, check, PROOF))
+        done.dead.extend(
+            FailedEntry(item.entry, Cause.NOT_PREPARED, f"cannot clean or tokenize the text: {safe_reason(error)}")
+            for item, error in failed
+        )
+        return [item for item, _ in prepared]
 
 
 def decode_entries(
@@ -89,15 +124,6 @@ def decode_entries(
         except UnreadableEntry as error:
             unreadable.append(FailedEntry(entry, Cause.UNREADABLE, str(error)))
     return tickets, refs, unreadable
-
-
-@dataclass(frozen=True, slots=True)
-class RoutedEntries:
-    """Items by model (`ready`), entries that need none (`done`), or whose model is not loaded (`waiting`)."""
-
-    ready: list[tuple[ServedModel, list[WorkItem]]]
-    done: CommitBatch = field(default_factory=CommitBatch)
-    waiting: list[Entry] = field(default_factory=list)
 
 
 def route_to_models(
@@ -140,27 +166,29 @@ def route_to_models(
     return routed
 
 
-def prepare_items(items: Sequence[WorkItem], served_by: ServedModel, database: Database) -> Sequence[WorkItem]:
-    """Fill in digest, earlier prediction and tokens. Texts that this version has already classified get no tokens."""
-    model = served_by.model
-    texts = [clean(item.text) for item in items]
-    for item, text in zip(items, texts, strict=True):
+def clean_and_look_up(items: Sequence[WorkItem], version: str, database: Database) -> Sequence[WorkItem]:
+    """Fill in cleaned text, digest and this version's earlier prediction."""
+    for item in items:
+        item.cleaned = clean(item.text)
         # A stored ticket keeps its digest, whatever cleaning returns now.
-        item.digest = item.digest or digest(text)
+        item.digest = item.digest or digest(item.cleaned)
         item.automatic = is_automatic(item.text)
-    named = [(index, item, name) for index, item in enumerate(items) if (name := item.identity)]
-    keys = [(*name, item.digest) for _, item, name in named]
-    hits = cached_predictions(database, keys, model.version)
-    cached = {named[position][0]: hit for position, hit in hits.items()}
-    uncached = [index for index in range(len(items)) if index not in cached]
+    named = [(item, name) for item in items if (name := item.identity)]
+    hits = cached_predictions(database, [(*name, item.digest) for item, name in named], version)
+    for position, (item, _) in enumerate(named):
+        item.cached = hits.get(position)
+    return items
+
+
+def tokenize(items: Sequence[WorkItem], model: Model) -> Sequence[WorkItem]:
+    """Fill in tokens. Texts that this version has already classified get none."""
+    uncached = [item for item in items if item.cached is None]
+    if not uncached:
+        return items
     started = time.perf_counter()
-    tokens = model.tokenize([texts[index] for index in uncached])
+    tokens = model.tokenize([item.cleaned for item in uncached])
     elapsed = time.perf_counter() - started
-    if uncached:
-        metrics.TOKENIZE_SECONDS.observe(elapsed)
-    share = elapsed / max(1, len(items))
-    for index, item in enumerate(items):
-        item.cached, item.tokenize_s = cached.get(index), share
-    for index, tokenized in zip(uncached, tokens, strict=True):
-        items[index].tokens = tokenized
+    metrics.TOKENIZE_SECONDS.observe(elapsed)
+    for item, tokenized in zip(uncached, tokens, strict=True):
+        item.tokens, item.tokenize_s = tokenized, elapsed / len(uncached)
     return items

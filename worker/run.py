@@ -91,7 +91,7 @@ def pipeline_step(build: Callable[[], Pipeline]) -> type[bootsteps.StartStopStep
         def close(self, parent: Any) -> None:
             """First step of shutdown: stop fetching while Celery closes its own connections."""
             if parent.pipeline:
-                parent.pipeline.supervisor.stopping.set()
+                parent.pipeline.request_stop()
 
         def stop(self, parent: Any) -> None:
             if parent.pipeline:

@@ -5,6 +5,7 @@ A text can contain poison: a word that makes the model raise, or one that kills 
 
 import itertools
 import os
+import random
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -32,6 +33,8 @@ class FaultSettings(BaseSettings):
     exits_after_calls: int | None = None
     breaks_after_calls: int | None = None
     texts_in_memory: int | None = None
+    failing_share: float = 0.0
+    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,7 @@ class FaultyModel(NoopModel):
 
     settings: FaultSettings = field(default_factory=FaultSettings)
     calls: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+    dice: random.Random = field(default_factory=random.Random)
 
     def tokenize(self, texts: Sequence[str]) -> list[Tokens]:
         return [Tokens([_POISON.get(word, 1) for word in text.split()], truncated=False) for text in texts]
@@ -49,6 +53,8 @@ class FaultyModel(NoopModel):
         if settings.exits_after_calls is not None and call > settings.exits_after_calls:
             raise SystemExit("injected thread exit")
         if settings.breaks_after_calls is not None and call > settings.breaks_after_calls:
+            raise RuntimeError("injected device failure")
+        if self.dice.random() < settings.failing_share:
             raise RuntimeError("injected device failure")
         if settings.texts_in_memory is not None and len(batch) > settings.texts_in_memory:
             raise MemoryError(f"injected: not enough memory for {len(batch)} texts")
@@ -73,4 +79,5 @@ def expected_label(words: int, version: str) -> str:
 def load(folder: Path) -> FaultyModel:
     """`TRIAGEM_ENGINE=tests.faults.engine:load`. Verifies the files first, as the real engine does."""
     manifest: Manifest = Registry(folder.parent).verify(folder.name)
-    return FaultyModel(manifest)
+    settings = FaultSettings()
+    return FaultyModel(manifest, settings=settings, dice=random.Random(settings.seed))

@@ -8,6 +8,7 @@ from tests.faults.engine import KILLS, RAISES
 from tests.faults.postgres_faults import trigger
 from tests.faults.rig import Rig
 from tests.support.waiting import until
+from triagem.cli.processes import WorkerProcess
 from triagem.contracts.ticket import Lane, Ticket
 from triagem.contracts.wire import encode
 
@@ -93,6 +94,31 @@ def broken_device(rig: Rig, size: Size) -> None:
     rig.start()
     rig.recovers()
     rig.drain()
+
+
+@fault("a device that fails 5 % of its calls", short=Size(400), full=Size(5000))
+def flaky_device(rig: Rig, size: Size) -> None:
+    """No text is to blame, and the worker goes on. In micro-batches of one, each failure is that of one text."""
+    rig.publish(size.tickets)
+    worker = _on_flaky_device(rig, 0.05)
+    rig.drain()
+    assert rig.workers.running == [worker]
+
+
+@fault("a device that fails 30 % of its calls", short=Size(400), full=Size(5000))
+def sick_device(rig: Rig, size: Size) -> None:
+    """The worker reports the device and stops; nothing is dead-lettered."""
+    rig.publish(size.tickets)
+    worker = _on_flaky_device(rig, 0.3)
+    assert rig.workers.wait_for_exit(worker) == 1
+    assert "check the device" in worker.log.read_text(encoding="utf-8")
+    rig.start()
+    rig.recovers()
+    rig.drain()
+
+
+def _on_flaky_device(rig: Rig, share: float) -> WorkerProcess:
+    return rig.start(TRIAGEM_BATCH_SIZE=1, FAULT_FAILING_SHARE=share, FAULT_SEED=rig.random.randrange(10**6))
 
 
 @fault("rows that Postgres refuses", short=Size(400, times=2), full=Size(5000, times=25))

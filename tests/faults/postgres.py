@@ -6,8 +6,9 @@ from functools import partial
 
 from tests.faults import outages
 from tests.faults.catalog import Fault, Size, fault
-from tests.faults.postgres_faults import failing, failures, no_connection_free, slow
+from tests.faults.postgres_faults import failing, failures, no_connection_free, slow, stopped
 from tests.faults.rig import Rig
+from triagem.inbox.lease import live_worker_count
 
 
 @fault("Postgres killed and restarted", short=Size(1500, times=2), full=Size(20_000, times=10))
@@ -38,6 +39,27 @@ def killed_meanwhile(rig: Rig, size: Size) -> None:
     rig.drain()
 
 
+@fault(
+    "workers killed while Postgres is unavailable and one ticket waits", short=Size(1, times=3), full=Size(1, times=6)
+)
+def killed_with_one_ticket(rig: Rig, size: Size) -> None:
+    """Each worker lives longer than a lease: none died because of the ticket."""
+    worker = rig.start()
+    rig.until(lambda: live_worker_count(rig.inbox.redis) == 1)
+    rig.stack.postgres.stop()
+    rig.publish(size.tickets)
+    try:
+        for _ in range(size.times):
+            rig.until(lambda worker=worker: rig.workers.is_busy(worker))  # type: ignore[misc]
+            time.sleep(1)  # until it waits for Postgres
+            rig.kill(worker)
+            worker = rig.start()
+    finally:
+        rig.stack.postgres.start()
+    rig.recovers()
+    rig.drain()
+
+
 @fault("Postgres slow", short=Size(1500, seconds=0.3), full=Size(3000, seconds=5))
 def takes_its_time(rig: Rig, size: Size) -> None:
     """In the full form each window takes longer than a lease: a waiting worker is not dead."""
@@ -49,6 +71,35 @@ def takes_its_time(rig: Rig, size: Size) -> None:
     reclaimed = [worker.log for worker in workers if "entries_reclaimed" in worker.log.read_text(encoding="utf-8")]
     assert not reclaimed, f"live workers took entries from each other: {reclaimed}"
     assert rig.workers.running == workers
+
+
+@fault("Postgres slower than a statement may take", short=Size(400, seconds=0.01), full=Size(2000, seconds=0.01))
+def slower_than_allowed(rig: Rig, size: Size) -> None:
+    """A window of more than 100 tickets takes too long, and is split."""
+    with slow(rig.database, size.seconds, each="ROW"):
+        rig.publish(size.tickets)
+        worker = rig.start(TRIAGEM_STATEMENT_TIMEOUT_S=1, FAULT_SECONDS_PER_TEXT=0)
+        rig.drain()
+    assert "batch_split" in worker.log.read_text(encoding="utf-8"), "no window took too long"
+    assert rig.workers.running == [worker], "the worker did not survive"
+
+
+@fault("Postgres frozen", short=Size(1000, seconds=6), full=Size(10_000, seconds=60))
+def frozen(rig: Rig, size: Size) -> None:
+    """SIGSTOP: connections stay open and nothing answers. A worker asked to stop meanwhile stops in time."""
+    limits = {"TRIAGEM_STATEMENT_TIMEOUT_S": 1, "FAULT_SECONDS_PER_TEXT": 0.002}
+    workers = [rig.start(**limits), rig.start(**limits)]
+    with rig.producing(size.tickets):
+        for worker in workers:
+            rig.busy(worker, stored=size.tickets / 10)
+        with stopped(rig.stack.postgres):
+            time.sleep(size.seconds / 2)
+            workers[1].terminate()
+            assert rig.workers.wait_for_exit(workers[1]) == 0
+            time.sleep(size.seconds / 2)
+        rig.recovers()
+    rig.drain()
+    assert rig.workers.running == workers[:1], "a worker did not survive"
 
 
 @fault("Postgres out of connections", short=Size(1000, seconds=1.5), full=Size(10_000, seconds=20))

@@ -1,13 +1,17 @@
 """Makes Postgres slow, raise errors, or reject connections, with the privileges of the database owner."""
 
+import os
+import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import psycopg
 from psycopg import sql
 from sqlalchemy import text
 
+from tests.support.processes import descendants
 from triagem.db import Database
+from triagem.stack.server import Server
 
 
 @contextmanager
@@ -45,10 +49,26 @@ def failing(database: Database, state: str, times: int, *, on_commit: bool = Fal
 
 
 @contextmanager
-def slow(database: Database, seconds: float) -> Iterator[None]:
-    """Each window's statement takes this many seconds longer."""
-    with trigger(database, f"PERFORM pg_sleep({seconds});", "AFTER INSERT ON predictions FOR EACH STATEMENT"):
+def slow(database: Database, seconds: float, *, each: str = "STATEMENT") -> Iterator[None]:
+    """Each window's statement takes this many seconds longer, or each ROW of it."""
+    with trigger(database, f"PERFORM pg_sleep({seconds});", f"AFTER INSERT ON predictions FOR EACH {each}"):
         yield
+
+
+@contextmanager
+def stopped(server: Server) -> Iterator[None]:
+    """SIGSTOP to the server and its sessions, SIGCONT after the block."""
+    assert server.pid
+    pids = [server.pid, *descendants(server.pid)]
+    for pid in pids:
+        with suppress(ProcessLookupError):  # a session ended meanwhile
+            os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
 
 
 def failures(database: Database) -> int:

@@ -6,12 +6,13 @@ from typing import Any
 import pytest
 from celery import beat
 from redis import Redis
-from triagem.cli.stack import Endpoints
 
 from triagem.inbox import connect
-from triagem.ops.app import OPS_QUEUE, ops_app, schedule_entries
+from triagem.ops.app import ops_app
 from triagem.ops.run import MAX_QUEUED, BoundedScheduler
 from triagem.ops.settings import OpsSettings
+from triagem.stack import Endpoints
+from triagem.worker.app import OPS_QUEUE
 
 
 class Scheduler(BoundedScheduler, beat.Scheduler):  # type: ignore[misc]
@@ -27,7 +28,6 @@ def broker(endpoints: Endpoints) -> Redis:
 def scheduler(endpoints: Endpoints) -> Iterator[Any]:
     """A scheduler with the real schedule."""
     with ops_app(endpoints.broker_url, OpsSettings()) as app:
-        app.conf.beat_schedule = schedule_entries(OpsSettings())
         yield Scheduler(app=app)
 
 

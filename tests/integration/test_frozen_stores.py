@@ -15,7 +15,6 @@ from tests.support.gateway import client, services
 from tests.support.pipeline import publish, running
 from tests.support.runs import advance_once, store_tickets
 from tests.support.waiting import until
-from triagem.cli.stack import Endpoints
 from triagem.contracts.model import CURRENT_FILE, MANIFEST_FILE
 from triagem.contracts.ticket import Lane
 from triagem.db import Database, runs
@@ -25,6 +24,7 @@ from triagem.gateway import authentication
 from triagem.inbox import Inbox
 from triagem.inbox.lease import Lease, worker_states
 from triagem.registry import Registry, deadline
+from triagem.stack import Endpoints
 from triagem.worker import fetcher
 
 

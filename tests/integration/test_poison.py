@@ -150,6 +150,7 @@ def test_the_marker_stays_after_an_exit_that_an_entry_may_have_caused(
     with running(endpoints, instant_models, lambda folder: ExitingModel(noop(folder).manifest)) as (pipeline, failed):
         assert failed.wait(30)
         assert inbox.redis.exists(in_progress_key(pipeline.lease.consumer)) == kept
+    assert inbox.redis.exists(in_progress_key(pipeline.lease.consumer)) == kept
 
 
 def test_with_a_device_that_is_broken_from_the_start_no_ticket_is_fetched(

@@ -13,6 +13,7 @@ from triagem.contracts.errors import (
     OutOfMemory,
     RowRefused,
     StatementRefused,
+    WindowTooLarge,
 )
 from triagem.worker.failures import run_isolating_failures, safe_reason
 
@@ -118,6 +119,20 @@ def test_a_batch_too_large_for_memory_runs_in_halves(error: Exception) -> None:
 def test_too_little_memory_for_a_single_item_fails_no_item(error: Exception) -> None:
     with pytest.raises(OutOfMemory):
         run_isolating_failures([1, 2], failing_on({1}, error), passing_check)
+
+
+def test_a_statement_too_large_for_postgres_runs_in_halves() -> None:
+    def work(items: Sequence[int]) -> list[int]:
+        if len(items) > 16:
+            raise WindowTooLarge("57014")
+        return list(items)
+
+    assert run_isolating_failures(range(64), work, passing_check) == ([(item, item) for item in range(64)], [])
+
+
+def test_a_single_item_that_is_too_slow_is_retried_and_not_blamed() -> None:
+    with pytest.raises(WindowTooLarge):
+        run_isolating_failures([1, 2], failing_on({1}, WindowTooLarge("57014")), passing_check)
 
 
 def test_a_missing_result_is_a_failure() -> None:

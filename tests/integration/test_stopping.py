@@ -1,0 +1,73 @@
+"""A requested stop: the worker keeps its lease until the last entry in flight is acknowledged (INV-8)."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Thread
+
+import pytest
+from sqlalchemy import text
+
+from tests.support.pipeline import drained, publish, running, stored
+from tests.support.waiting import until
+from triagem.contracts.errors import InboxUnavailable
+from triagem.db import Database
+from triagem.inbox import Inbox
+from triagem.inbox.lease import live_worker_count
+from triagem.stack import Endpoints
+from triagem.worker.pipeline import Pipeline
+
+_LEASE_S = 1.0  # as `running` starts a pipeline
+
+
+@contextmanager
+def stopping_while_a_window_waits(database: Database, inbox: Inbox, pipeline: Pipeline) -> Iterator[None]:
+    """A stop is requested and cannot end, because a window of 5 tickets waits for a lock; it ends after the block."""
+    stop = Thread(target=pipeline.stop)
+    with database.engine.begin() as other:
+        other.execute(text("LOCK TABLE tickets IN EXCLUSIVE MODE"))  # reads go on
+        publish(inbox, 5)
+        until(lambda: other.execute(text("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)")).scalar_one())
+        stop.start()
+        yield
+    stop.join()
+
+
+def stays_alive(inbox: Inbox) -> bool:
+    """Whether a worker is alive throughout the time in which two leases would expire."""
+    end = time.monotonic() + 2 * _LEASE_S
+    while time.monotonic() < end:
+        if live_worker_count(inbox.redis) != 1:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def test_the_lease_outlasts_a_window_that_waits(
+    endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path
+) -> None:
+    """Otherwise other workers would take its entries and classify them again."""
+    with running(endpoints, instant_models) as (pipeline, _):
+        with stopping_while_a_window_waits(database, inbox, pipeline):
+            assert stays_alive(inbox)
+        assert drained(inbox)
+        assert live_worker_count(inbox.redis) == 0
+    assert stored(database) == 5
+
+
+def test_the_lease_outlasts_a_short_outage_of_redis(
+    endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with running(endpoints, instant_models) as (pipeline, _):
+        refresh, calls = pipeline.lease.refresh, iter(range(10**6))
+
+        def fails_once() -> bool:
+            if next(calls) == 0:
+                raise InboxUnavailable("away")
+            return refresh()
+
+        with stopping_while_a_window_waits(database, inbox, pipeline):
+            monkeypatch.setattr(pipeline.lease, "refresh", fails_once)
+            assert stays_alive(inbox)
+    assert drained(inbox)
