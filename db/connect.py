@@ -67,7 +67,7 @@ class DatabaseSettings(BaseSettings):
 
     @property
     def deadline_s(self) -> float:
-        """How long a call may take before the client ends it: Postgres itself has not, so it is frozen."""
+        """Seconds after which the client ends a call that Postgres should have ended itself: it is frozen."""
         return self.statement_timeout_s + min(5.0, self.statement_timeout_s)
 
 

@@ -103,7 +103,7 @@ class Classifier:
 
         started = time.perf_counter()
         computed, failed = run_isolating_failures(items, work, check, PROOF)
-        self._device.settle([item for item, _ in failed])
+        self._device.count_failures([item for item, _ in failed])
         busy = max(1e-9, time.perf_counter() - started)
         self._count(items, busy)
         # Per busy second: a rate by the wall clock would drop to zero on an idle system.

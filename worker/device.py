@@ -44,7 +44,7 @@ class Device:
         self._failures.append(False)
         return result
 
-    def settle(self, blamed: Sequence[Any]) -> None:
+    def count_failures(self, blamed: Sequence[Any]) -> None:
         """Count the failed calls without a blamed item as failures of the device.
 
         Raises:

@@ -25,7 +25,7 @@ A = TypeVar("A")
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What it takes to blame an item that failed alone: it fails `failures` more times, each after a passed check.
+    """The evidence that blames an item that failed alone: it fails `failures` more times, each after a passed check.
 
     `check_failures` is the number of times that the check may fail meanwhile, with ModelBroken.
     """

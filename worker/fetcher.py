@@ -32,7 +32,7 @@ log = structlog.get_logger(__name__)
 
 _BULK_FETCH_S: Final = 0.05  # interval of bulk fetches while live tickets are queued
 _SHADOW_POLL_S: Final = 0.5  # how often to check whether a shadow model has been loaded
-_SHADOW_PATIENCE_S: Final = 30.0  # longer than most models take to load
+_SHADOW_WAIT_S: Final = 30.0  # longer than most models take to load
 
 
 class Fetcher:
@@ -139,7 +139,7 @@ class Fetcher:
         still_waiting = [entry for entry in self._builder.waiting if entry.solo_crashes is None]
         now = time.monotonic()
         self._waiting_since = min(self._waiting_since, now) if still_waiting else float("inf")
-        if now - self._waiting_since > _SHADOW_PATIENCE_S:
+        if now - self._waiting_since > _SHADOW_WAIT_S:
             with suppress(Retryable):  # an outage, or no memory: they wait here
                 self._inbox.move_to_end(still_waiting)
                 self._in_flight.discard(still_waiting)

@@ -50,7 +50,7 @@ def hang(registry: Registry) -> None:
 @pytest.fixture(autouse=True)
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deadline, "DEADLINE_S", 0.1)
-    monkeypatch.setattr(fetcher, "_SHADOW_PATIENCE_S", 0.1)
+    monkeypatch.setattr(fetcher, "_SHADOW_WAIT_S", 0.1)
 
 
 def test_health_checks_use_up_no_thread_that_other_requests_need(silent_database: Database, inbox: Inbox) -> None:

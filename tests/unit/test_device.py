@@ -85,7 +85,7 @@ def run_batches(device: FlakyDevice, batches: int, items: Sequence[int] = (0, 1)
             _, failed = run_isolating_failures(
                 items, lambda part: observed.watch(part, lambda: device.run(part)), device.check, PROOF
             )
-            observed.settle([item for item, _ in failed])
+            observed.count_failures([item for item, _ in failed])
         except ModelBroken:
             return number
     return batches
@@ -109,4 +109,4 @@ def test_too_little_memory_for_a_batch_is_not_the_devices_fault() -> None:
     device = Device()
     for _ in range(200):
         run_isolating_failures([1, 2], lambda part: device.watch(part, lambda: work(part)), lambda: None)
-        device.settle([])
+        device.count_failures([])

@@ -18,7 +18,7 @@ from triagem.inbox.lease import worker_states
 
 router = APIRouter(tags=["health"])
 
-_PATIENCE_S: Final = 5.0
+_TIMEOUT_S: Final = 5.0
 
 
 class Health(BaseModel):
@@ -46,7 +46,7 @@ class Readiness:
             self._checking = asyncio.ensure_future(
                 anyio.to_thread.run_sync(self._check, limiter=self._limiter, abandon_on_cancel=True)
             )
-        done, _ = await asyncio.wait({self._checking}, timeout=_PATIENCE_S)
+        done, _ = await asyncio.wait({self._checking}, timeout=_TIMEOUT_S)
         return self._checking.result() if done else f"{self._store} does not answer"
 
     def _check(self) -> Health | str:

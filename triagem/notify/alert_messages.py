@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+from triagem.db.outbox.alerts import OUTAGE_KINDS
 from triagem.notify.alert_rules import Language
 
 _PHRASES: Final[Mapping[Language, Mapping[str, str]]] = {
@@ -27,6 +28,9 @@ _PHRASES: Final[Mapping[Language, Mapping[str, str]]] = {
         "oldest-ticket": "tickets wait too long",
         "no-worker": "no worker is running",
         "registry": "the model registry does not answer",
+        "redis": "Redis does not answer",
+        "postgres": "Postgres does not answer",
+        "no-task": "no background task is completed",
         "open": "open",
         "resolved": "resolved",
     },
@@ -51,6 +55,9 @@ _PHRASES: Final[Mapping[Language, Mapping[str, str]]] = {
         "oldest-ticket": "tickets esperando demais",
         "no-worker": "nenhum worker em execução",
         "registry": "o registro de modelos não responde",
+        "redis": "o Redis não responde",
+        "postgres": "o Postgres não responde",
+        "no-task": "nenhuma tarefa em segundo plano é concluída",
         "open": "em aberto",
         "resolved": "resolvido",
     },
@@ -64,6 +71,9 @@ _DESCRIPTIONS: Final[Mapping[Language, Mapping[str, str]]] = {
         "oldest-ticket": "the oldest live ticket has waited {value} (limit {limit})",
         "no-worker": "workers running: {value}",
         "registry": "workers that continue with the model they have, but cannot load another: {value}",
+        "redis": "no answer for {value}; no new ticket is accepted meanwhile",
+        "postgres": "no answer for {value}; tickets wait in Redis meanwhile, and none is lost",
+        "no-task": "for {value}; alerts, deliveries and runs wait: check `triagem ops` and `triagem beat`",
     },
     "pt-BR": {
         "unsure-share": "{value} dos tickets em tempo real têm baixa confiança (limite: {limit})",
@@ -73,6 +83,9 @@ _DESCRIPTIONS: Final[Mapping[Language, Mapping[str, str]]] = {
         "oldest-ticket": "o ticket mais antigo da fila de tempo real espera há {value} (limite: {limit})",
         "no-worker": "workers em execução: {value}",
         "registry": "workers que continuam com o modelo carregado, mas não conseguem carregar outro: {value}",
+        "redis": "sem resposta há {value}; nenhum ticket novo é aceito enquanto isso",
+        "postgres": "sem resposta há {value}; os tickets esperam no Redis e nenhum se perde",
+        "no-task": "há {value}; alertas, entregas e execuções esperam: verifique `triagem ops` e `triagem beat`",
         "drift": "as mensagens recentes diferem dos dados da versão {version}; veja `triagem drift`",
         "retraining-due": "a versão {version} precisa de um novo treinamento ({trigger}); veja `triagem due`",
         "run-ended": "versão {version}: {flips} tickets mudaram de categoria",
@@ -83,6 +96,7 @@ _UNITS: Final[Mapping[str, str]] = {
     "oldest-ticket": "{:.0f} s",
     "no-worker": "{:.0f}",
     "registry": "{:.0f}",
+    **dict.fromkeys(OUTAGE_KINDS, "{:.0f} s"),
 }
 
 

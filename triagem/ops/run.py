@@ -8,27 +8,27 @@ import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
-from pathlib import Path
+from functools import partial
 from typing import Any, Final
 
 import structlog
-from celery import beat, bootsteps, current_app, signals
+from celery import Celery, beat, current_app, signals
 from celery.schedules import crontab
 
 from triagem import servers
 from triagem.contracts.errors import DatabaseUnavailable, TriagemError
-from triagem.db import Database, DatabaseSettings
+from triagem.db import Database
 from triagem.db.outbox.deliveries import sync_result_targets
 from triagem.db.upgrade import require_current
 from triagem.inbox import Inbox, connect
+from triagem.notify.outage import OutageWatch
 from triagem.ops.app import is_worth_logging, ops_app
+from triagem.ops.monitored import SHORT_LIMITS, monitored, postgres_answers, redis_answers
 from triagem.ops.settings import OpsSettings
 from triagem.process import read_secret_files, temporary_folder
 from triagem.registry import Registry, RegistrySettings
-from triagem.worker import health
 from triagem.worker.app import OPS_QUEUE, run_celery_worker
 
 log = structlog.get_logger(__name__)
@@ -64,8 +64,11 @@ def run_worker(
             counters = stack.enter_context(temporary_folder("triagem-metrics-"))
             _serve_metrics(settings, str(counters), redis_url, database_url, registry_url)
         app = ops_app(broker_url, settings)
-        if settings.ops_heartbeat_file:
-            app.steps["worker"].add(heartbeat_step(settings.ops_heartbeat_file))
+        checks = {
+            "redis": partial(redis_answers, connect(redis_url)),
+            "postgres": partial(postgres_answers, lambda: Database(database_url, SHORT_LIMITS)),
+        }
+        app.steps["worker"].add(monitored(settings, checks))
         logging.getLogger("celery.worker.strategy").addFilter(is_worth_logging)
         signals.worker_ready.connect(_log_ready)
         return run_celery_worker(app, OPS_QUEUE, pool="prefork")
@@ -84,6 +87,8 @@ def run_beat(*, broker_url: str, settings: OpsSettings) -> None:
     )
     kept = settings.beat_schedule
     scheduler = type("Scheduler", (BoundedScheduler, beat.PersistentScheduler if kept else beat.Scheduler), {})
+    watch = OutageWatch({"no-task": partial(takes_messages, app)}, after_s=settings.no_task_s)
+    threading.Thread(target=watch.run, args=(threading.Event(),), name="outages", daemon=True).start()
     beat.Service(app, schedule_filename=str(kept or ""), scheduler_cls=scheduler).start()
 
 
@@ -97,7 +102,7 @@ class BoundedScheduler:
 
     def apply_entry(self, entry: Any, producer: Any = None) -> None:
         """Send the entry's task, unless it is periodic and the queue is long."""
-        if not isinstance(entry.schedule, crontab) and self._queued() >= MAX_QUEUED:
+        if not isinstance(entry.schedule, crontab) and not takes_messages(self.app):  # type: ignore[attr-defined]
             if not self.reported:
                 log.error("ops_missing", queued=MAX_QUEUED, hint="start `triagem ops`")
             self.reported = True
@@ -105,12 +110,14 @@ class BoundedScheduler:
         self.reported = False
         super().apply_entry(entry, producer)  # type: ignore[misc]
 
-    def _queued(self) -> int:
-        with self.app.connection_for_write() as connection:  # type: ignore[attr-defined]
-            try:
-                return int(connection.default_channel.client.llen(OPS_QUEUE))
-            except connection.recoverable_connection_errors:
-                return 0  # sending waits until Redis is back
+
+def takes_messages(app: Celery) -> bool:
+    """Whether an ops worker takes messages: the queue is short. Also while Redis does not answer."""
+    with app.connection_for_write() as connection:
+        try:
+            return int(connection.default_channel.client.llen(OPS_QUEUE)) < MAX_QUEUED
+        except connection.recoverable_connection_errors:
+            return True
 
 
 def _serve_metrics(
@@ -123,50 +130,15 @@ def _serve_metrics(
 
     from triagem.ops.metrics import StoreCollector  # noqa: PLC0415
 
-    # A scrape must not wait long.
-    limits = DatabaseSettings(statement_timeout_s=5, lock_timeout_s=1)
     registry = CollectorRegistry()
     MultiProcessCollector(registry, counters)  # type: ignore[no-untyped-call]
     ProcessCollector(registry=registry)
     registry.register(
-        StoreCollector(Inbox(connect(redis_url)), lambda: Database(database_url, limits), Registry(registry_url))
+        StoreCollector(
+            Inbox(connect(redis_url)), lambda: Database(database_url, SHORT_LIMITS), Registry(registry_url)
+        )
     )
     settings.metrics.serve(registry)
-
-
-def heartbeat_step(file: Path) -> type[bootsteps.StartStopStep]:
-    """A bootstep that writes a heartbeat file: its age is the time since the last turn of the event loop.
-
-    While Redis is unavailable the loop does not run; the worker waits, which counts as healthy (INV-22).
-    """
-
-    class HeartbeatStep(bootsteps.StartStopStep):  # type: ignore[misc]
-        requires = ("celery.worker.components:Timer",)
-
-        def start(self, parent: Any) -> None:
-            self._beat()
-            parent.timer.call_repeatedly(1.0, self._beat)
-            self.stopping = threading.Event()
-            self.thread = threading.Thread(target=self._write_file, args=(parent,), name="heartbeat", daemon=True)
-            self.thread.start()
-
-        def stop(self, _: Any) -> None:
-            self.stopping.set()
-            self.thread.join(2.0)
-
-        terminate = stop
-
-        def _beat(self) -> None:
-            self.beat_at = time.time()
-
-        def _write_file(self, parent: Any) -> None:
-            while not self.stopping.wait(1.0):
-                if getattr(parent.consumer, "connection", None) is None:
-                    self._beat()
-                health.write(file, health.READY, self.beat_at)
-            file.unlink(missing_ok=True)
-
-    return HeartbeatStep
 
 
 @signals.worker_process_init.connect  # type: ignore[untyped-decorator]

@@ -12,6 +12,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from triagem.contracts.errors import InvalidInput
 from triagem.process import MetricsSettings
 
+# Above the time limit of tasks: Celery ends a task that hangs, which counts as completed.
+OPS_ALIVE_S: Final = 240.0
 HOUR: Final = r"^([01]\d|2[0-3]):[0-5]\d$"
 
 
@@ -55,6 +57,9 @@ class OpsSettings(BaseSettings):
     )
     ops_heartbeat_file: Path | None = Field(
         default=None, description="heartbeat file that `triagem ops --check` reads"
+    )
+    no_task_s: float = Field(
+        default=600, ge=60, description="an alert is sent if no background task was completed for this long"
     )
     metrics: MetricsSettings = Field(default_factory=MetricsSettings)
 

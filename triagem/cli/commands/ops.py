@@ -21,13 +21,13 @@ def ops(
 
     Example: `TRIAGEM_REDIS_URL=redis://… TRIAGEM_DATABASE_URL=postgresql://… triagem ops`
     """
-    from triagem.ops.settings import OpsSettings
+    from triagem.ops.settings import OPS_ALIVE_S, OpsSettings
 
     settings = OpsSettings()
     if check:
         from triagem.cli.commands.worker import check_heartbeat
 
-        check_heartbeat("TRIAGEM_OPS_HEARTBEAT_FILE", settings.ops_heartbeat_file)
+        check_heartbeat("TRIAGEM_OPS_HEARTBEAT_FILE", settings.ops_heartbeat_file, max_age_s=OPS_ALIVE_S)
         return
     if with_parent:
         from triagem.cli.processes import end_with_parent

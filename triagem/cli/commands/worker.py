@@ -62,12 +62,14 @@ def worker(
     os._exit(status)  # a thread that hangs in C code must not keep the process alive; all work is committed by now
 
 
-def check_heartbeat(setting: str, file: Path | None, *, need_ready: bool = False) -> None:
+def check_heartbeat(
+    setting: str, file: Path | None, *, need_ready: bool = False, max_age_s: float | None = None
+) -> None:
     """Exit with status 0 if the worker that writes this heartbeat file is healthy, else with 1 and the problem."""
     from triagem.worker import health
 
     if file is None:
         raise typer.BadParameter(f"{setting} is not set")
-    if problem := health.check(file, need_ready=need_ready):
+    if problem := health.check(file, need_ready=need_ready, max_age_s=max_age_s or health.ALIVE_S):
         typer.echo(problem, err=True)
         raise typer.Exit(1)

@@ -1,0 +1,113 @@
+"""Outage alerts are sent directly, once per outage and channel, and again until a channel takes them."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from celery.worker import state
+
+from tests.support.alerting import load_rules
+from triagem.notify import Delivered, Retry, SendResult
+from triagem.notify.alert_rendering import AlertMessage
+from triagem.notify.alert_rules import AlertRules, Channel
+from triagem.notify.outage import OutageWatch
+from triagem.ops.monitored import TaskProgress
+
+RULE = '[rules.system]\nchannels = ["team"]\nkinds = ["postgres", "no-task"]\nlanguage = "{}"'
+
+
+class Team:
+    """The channel of a team, with a watch on a Postgres that tests switch off."""
+
+    def __init__(self, rules: AlertRules) -> None:
+        self.messages: list[AlertMessage] = []
+        self.takes, self.well, self.now = True, True, 1000.0
+        self.watch = OutageWatch(
+            {"postgres": lambda: self.well, "redis": lambda: self.well},
+            after_s=120,
+            rules=lambda: rules,
+            sender=lambda _: self.send,
+            clock=lambda: self.now,
+        )
+
+    def send(self, _: Channel, message: AlertMessage) -> SendResult:
+        if not self.takes:
+            return Retry("503")
+        self.messages.append(message)
+        return Delivered()
+
+    def check(self, *, well: bool, after: float) -> list[str]:
+        """Check after some seconds; returns the lines that were sent."""
+        self.well, self.now = well, self.now + after
+        self.watch.check()
+        sent, self.messages = self.messages, []
+        return [line for message in sent for line in message.lines]
+
+
+@pytest.fixture
+def team(tmp_path: Path) -> Team:
+    return Team(load_rules(tmp_path, RULE.format("en")))
+
+
+def test_an_outage_is_reported_once_it_has_lasted_and_again_when_it_ends(team: Team) -> None:
+    assert team.check(well=False, after=15) == []
+    assert team.check(well=False, after=119) == []
+    (opened,) = team.check(well=False, after=1)
+    assert opened.startswith("Postgres does not answer (open): no answer for 120 s")
+    assert team.check(well=False, after=15) == []
+    (resolved,) = team.check(well=True, after=15)
+    assert resolved.startswith("Postgres does not answer (resolved): no answer for 150 s")
+    assert team.check(well=True, after=15) == []
+
+
+def test_a_short_outage_is_not_reported(team: Team) -> None:
+    assert team.check(well=False, after=15) == []
+    assert team.check(well=True, after=15) == []
+    assert team.check(well=False, after=1000) == []
+
+
+def test_a_message_that_a_channel_did_not_take_is_sent_again(team: Team) -> None:
+    team.check(well=False, after=15)
+    team.takes = False
+    assert team.check(well=False, after=120) == []
+    team.takes = True
+    assert len(team.check(well=False, after=15)) == 1
+    assert team.check(well=False, after=15) == []
+
+
+def test_messages_are_in_the_rules_language(tmp_path: Path) -> None:
+    team = Team(load_rules(tmp_path, RULE.format("pt-BR")))
+    team.check(well=False, after=15)
+    (line,) = team.check(well=False, after=120)
+    assert line.startswith("o Postgres não responde (em aberto): sem resposta há 120 s; os tickets esperam no Redis")
+
+
+class TestLiveness:
+    """The heartbeat of the ops worker is the last completed task, while there is one to complete."""
+
+    @pytest.fixture(autouse=True)
+    def celery_counts(self, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+        counts = SimpleNamespace(total_count={"triagem.watch": 0}, active_requests=set[str]())
+        monkeypatch.setattr(state, "total_count", counts.total_count)
+        monkeypatch.setattr(state, "active_requests", counts.active_requests)
+        return counts
+
+    def test_a_task_that_hangs_is_no_sign_of_life_and_one_that_ends_is(self, celery_counts: SimpleNamespace) -> None:
+        now = [1000.0]
+        progress = TaskProgress(lambda: now[0])
+        celery_counts.total_count["triagem.watch"] += 1
+        celery_counts.active_requests.add("a")
+        now[0] = 1100.0
+        progress.update()
+        assert (progress.alive_at, progress.completed_at) == (1000.0, 1000.0)
+
+        celery_counts.active_requests.clear()
+        progress.update()
+        assert (progress.alive_at, progress.completed_at) == (1100.0, 1100.0)
+
+    def test_an_idle_worker_is_alive_but_completes_nothing(self) -> None:
+        now = [1000.0]
+        progress = TaskProgress(lambda: now[0])
+        now[0] = 9000.0
+        progress.update()
+        assert (progress.alive_at, progress.completed_at) == (9000.0, 1000.0)

@@ -1,0 +1,94 @@
+"""Sends alerts about an outage directly, from the process that notices it: neither Redis nor Postgres is needed.
+
+The process remembers what is open, and tries again what a channel did not take. Two processes that notice the same
+outage send two messages.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from threading import Event
+from typing import Final
+
+import structlog
+
+from triagem.contracts.errors import InvalidInput
+from triagem.db.outbox.alert_digests import AlertDigest, SystemEvent
+from triagem.notify import Retry
+from triagem.notify.alert_messages import system_alert_detail
+from triagem.notify.alert_rendering import build_message
+from triagem.notify.alert_rules import AlertRules, from_environment
+from triagem.notify.alerts import Send, channel_sender
+from triagem.notify.send import Sender
+
+log = structlog.get_logger(__name__)
+
+_EVERY_S: Final = 15.0
+
+
+def _sender(rules: AlertRules) -> Send:
+    return channel_sender(Sender(rules.allowed_hosts).send)
+
+
+class OutageWatch:
+    """Runs checks, each of which returns whether all is well. A problem is reported once it has lasted `after_s`.
+
+    Args:
+        checks: by kind of alert, see OUTAGE_KINDS in `triagem.db.outbox.alerts`.
+    """
+
+    def __init__(
+        self,
+        checks: Mapping[str, Callable[[], bool]],
+        *,
+        after_s: float,
+        rules: Callable[[], AlertRules] = from_environment,
+        sender: Callable[[AlertRules], Send] = _sender,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._checks, self._after_s = checks, after_s
+        self._rules, self._sender, self._clock = rules, sender, clock
+        self._bad_since: dict[str, float] = {}
+        self._open: set[str] = set()
+        self._unsent: list[AlertDigest] = []
+
+    def run(self, stopping: Event) -> None:
+        """Check every few seconds until the stop."""
+        while not stopping.wait(_EVERY_S):
+            self.check()
+
+    def check(self) -> None:
+        """Run all checks once, and send what has opened, has been resolved or could not be sent before."""
+        try:
+            rules = self._rules()
+        except InvalidInput as error:  # somebody edits the file: the state is kept
+            log.error("outage_alerts_postponed", reason=str(error))
+            return
+        for kind, is_well in self._checks.items():
+            self._update(kind, rules, well=is_well())
+        send, unsent = self._sender(rules), self._unsent
+        self._unsent = []
+        for digest in unsent:
+            if (target := rules.targets.get(digest.target)) is None:
+                continue
+            outcome = send(target.channel, build_message(digest, target.language, None))
+            if isinstance(outcome, Retry):
+                self._unsent.append(digest)
+
+    def _update(self, kind: str, rules: AlertRules, *, well: bool) -> None:
+        now = self._clock()
+        lasted_s = now - self._bad_since.setdefault(kind, now)
+        if well:
+            del self._bad_since[kind]
+        if (kind in self._open) is (not well) or lasted_s < self._after_s:
+            return
+        self._open ^= {kind}
+        state = "resolved" if well else "open"
+        log.error("outage_alert", kind=kind, state=state, lasted_s=round(lasted_s))
+        at = datetime.now(UTC)
+        event = SystemEvent(kind, at, system_alert_detail(kind, state, lasted_s, self._after_s))
+        self._unsent += [
+            AlertDigest(0, 1, name, at, counts=(), doubtful=(), events=(event,))
+            for name, target in rules.targets.items()
+            if kind in target.rule.kinds
+        ]
