@@ -32,7 +32,7 @@ log = structlog.get_logger(__name__)
 
 _BULK_FETCH_S: Final = 0.05  # interval of bulk fetches while live tickets are queued
 _SHADOW_POLL_S: Final = 0.5  # how often to check whether a shadow model has been loaded
-_SHADOW_WAIT_S: Final = 30.0  # longer than most models take to load
+_SHADOW_WAIT_S: Final = 10.0  # longer than most models take to load
 
 
 class Fetcher:

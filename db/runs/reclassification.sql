@@ -13,10 +13,10 @@ WITH incoming AS (
 ), compared AS (
   SELECT i.*, l.label AS before_label, i.label AS after_label, l.confidence AS before_confidence,
     i.confidence AS after_confidence, l.band AS before_band, i.band AS after_band, CASE
-      WHEN l.forgotten_at IS NOT NULL THEN 'gone' WHEN l.digest <> i.digest THEN 'changed'
+      WHEN l.id IS NULL OR l.forgotten_at IS NOT NULL THEN 'gone' WHEN l.digest <> i.digest THEN 'changed'
       WHEN i.reported <> '' THEN i.reported WHEN l.textless THEN 'gone' ELSE 'changed'
     END AS outcome
-  FROM incoming i JOIN locked l ON l.id = i.ticket
+  FROM incoming i LEFT JOIN locked l ON l.id = i.ticket
 ), recorded AS (
   INSERT INTO run_changes AS c (run_id, ticket_id, outcome, before_label, before_confidence, before_band, after_label,
     after_confidence, after_band)
@@ -66,10 +66,7 @@ WITH incoming AS (
     count(*) FILTER (WHERE outcome = 'changed') AS changed,
     count(*) FILTER (WHERE outcome = 'gone') AS gone,
     count(*) FILTER (WHERE outcome = 'failed') AS failed
-  FROM (
-    SELECT run_id AS run, outcome, flipped, had_failed FROM recorded
-    UNION ALL SELECT run, 'gone', false, false FROM incoming WHERE ticket NOT IN (SELECT id FROM locked)
-  ) AS outcomes GROUP BY run
+  FROM (SELECT run_id AS run, outcome, flipped, had_failed FROM recorded) AS outcomes GROUP BY run
 )
 UPDATE reclassify_runs r SET flips = r.flips + counts.flips, failed = r.failed + counts.failed - counts.had_failed,
   done = r.done + counts.done, unchanged = r.unchanged + counts.unchanged,

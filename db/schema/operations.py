@@ -61,9 +61,10 @@ Table(
 Table(
     "run_changes",
     metadata,
-    # No foreign key: each row of a window would lock the run's row, whose counters all workers update.
+    # No foreign keys: each row of a window would lock the run's row, whose counters all workers update; and a ticket
+    # that was deleted meanwhile is counted once, however often its entry is delivered.
     key("run_id", BigInteger),
-    parent_id("tickets", "ticket_id", primary_key=True),
+    key("ticket_id", BigInteger),
     required("outcome", Text),
     Column("before_label", Text),
     Column("before_confidence", Double),

@@ -1,16 +1,24 @@
 """Faults: model versions that break or change while workers run them."""
 
+import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from tests.faults.catalog import Fault, Size, fault
+from tests.faults.expectations import identity
 from tests.faults.rig import Rig
 from triagem.contracts.errors import ModelCorrupt, NoModel
 from triagem.contracts.model import CURRENT_FILE, MANIFEST_FILE, CurrentModel
+from triagem.contracts.ticket import Lane
+from triagem.db import runs
+from triagem.db.runs import RunPlan
+from triagem.ops.reclassify import advance_run
 
 
 def _broken(name: str, spoil: Callable[[Path], None]) -> Fault:
@@ -67,3 +75,36 @@ def swapped(rig: Rig, size: Size) -> None:
     rig.drain()
     used = rig.versions()
     assert used == {"v1.0.0", "v1.1.0"}, f"only {used} classified tickets: no swap happened"
+
+
+@fault("a registry that hangs while a run waits for its version", short=Size(200), full=Size(2000))
+def registry_hangs(rig: Rig, size: Size) -> None:
+    """Bulk tickets for the loaded version pass the run's entries, which are processed once the registry answers."""
+    stored = rig.publish(size.tickets)
+    worker = rig.start()
+    rig.drain()
+    runs.start(rig.database, RunPlan("v1.1.0", epoch=1, shadow=True))
+    with _hanging(rig.registry.root / CURRENT_FILE), _hanging(rig.registry.root / "v1.1.0" / MANIFEST_FILE):
+        advance_run(rig.database, rig.inbox, rig.registry, datetime.now(UTC))
+        imported = rig.publish(size.tickets, lane=Lane.BULK)
+        rig.until(lambda: rig.stored() == len(stored) + len(imported))
+        rig.until(lambda: "has not answered" in worker.log.read_text(encoding="utf-8"))
+        assert rig.versions() == {"v1.0.0"}
+    rig.drain()
+    rig.expected.versions = {identity(ticket): {"v1.0.0", "v1.1.0"} for ticket in stored}
+    rig.expected.current = dict.fromkeys(rig.expected.revisions, "v1.0.0")
+    assert (run := runs.find(rig.database))
+    assert run.done == len(stored), f"the run classified {run.done} of {len(stored)} tickets"
+    assert rig.workers.running == [worker], "the worker did not survive"
+
+
+@contextmanager
+def _hanging(file: Path) -> Iterator[None]:
+    """Reading the file never ends: a FIFO that nobody writes to."""
+    kept = file.with_name(f".{file.name}.kept")
+    file.rename(kept)
+    os.mkfifo(file)
+    try:
+        yield
+    finally:
+        kept.replace(file)

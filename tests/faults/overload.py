@@ -1,11 +1,17 @@
-"""Fault: producers that are much faster than the workers."""
+"""Faults: producers that are much faster than the workers, and a beat whose messages nobody takes."""
+
+import time
 
 from tests.faults.catalog import Size, fault
 from tests.faults.rig import Rig
+from tests.faults.workers import ROOT
 from triagem import Publisher
+from triagem.cli.processes import WorkerProcess
 from triagem.contracts.errors import InboxFull
 from triagem.contracts.ticket import Lane
-from triagem.inbox import Inbox, InboxSettings
+from triagem.inbox import Inbox, InboxSettings, connect
+from triagem.ops.run import MAX_QUEUED
+from triagem.worker.app import OPS_QUEUE
 
 
 @fault("producers faster than the worker", short=Size(1500), full=Size(20_000))
@@ -32,4 +38,21 @@ def overload(rig: Rig, size: Size) -> None:
     assert rejected > 0, "the high-water mark was never reached"
     assert max_waiting <= high_water, f"{max_waiting} entries in Redis, the high-water mark is {high_water}"
     rig.recovers()
+    rig.drain()
+
+
+@fault("beat without an ops worker", short=Size(300, seconds=15), full=Size(3000, seconds=120))
+def beat_without_ops(rig: Rig, size: Size) -> None:
+    """Its queue stays short, though messages are due every second."""
+    every_second = {
+        f"TRIAGEM_{name}": "1s" for name in ("DELIVER_EVERY", "ALERTS_EVERY", "MONITOR_EVERY", "RECLASSIFY_EVERY")
+    }
+    broker = connect(rig.endpoints.broker_url)
+    broker.flushdb()
+    rig.start()
+    with WorkerProcess(rig.endpoints, rig.folder / "beat.log", "beat", PYTHONPATH=str(ROOT), **every_second) as beat:
+        rig.publish(size.tickets)
+        time.sleep(size.seconds)
+        assert beat.exit_status is None
+    assert MAX_QUEUED <= broker.llen(OPS_QUEUE) < 2 * MAX_QUEUED
     rig.drain()

@@ -13,7 +13,7 @@ from tests.integration.test_pipeline import copy_models
 from tests.support.builders import NOW
 from tests.support.gateway import client, services
 from tests.support.pipeline import publish, running
-from tests.support.runs import advance_once, store_tickets
+from tests.support.runs import advance_once, scalar, store_tickets
 from tests.support.waiting import until
 from triagem.contracts.model import CURRENT_FILE, MANIFEST_FILE
 from triagem.contracts.ticket import Lane
@@ -117,8 +117,5 @@ def test_a_run_of_the_running_model_goes_on(
 
 
 def imported(database: Database) -> int:
-    """The number of imported tickets with a result."""
-    with database.autocommit() as connection:
-        return int(
-            connection.exec_driver_sql("SELECT count(*) FROM results WHERE text LIKE 'importado%'").scalar_one()
-        )
+    """The number of imported tickets."""
+    return int(scalar(database, "SELECT count(*) FROM tickets WHERE text LIKE 'importado%'"))

@@ -292,6 +292,17 @@ def test_a_paused_run_puts_nothing_and_continues_from_its_cursor(
         assert finish_run(database, inbox, instant_models).done == 3 * PAGE
 
 
+def test_a_deleted_ticket_is_counted_once_however_often_its_entry_is_delivered(database: Database) -> None:
+    run = runs.start(database, CURRENT)
+    row = ReclassifiedTicket(StoredTicketRef(run.id, 4711, b"\0" * 32), "")
+
+    for _ in range(2):
+        write_reclassified(database, [row])
+
+    assert (counted := runs.find(database))
+    assert (counted.gone, counted.processed) == (1, 1)
+
+
 def test_a_frozen_ops_host_loses_the_lock_on_advancing_runs(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,7 +15,6 @@ from typing import Any, Final
 
 import structlog
 from celery import Celery, beat, current_app, signals
-from celery.schedules import crontab
 
 from triagem import servers
 from triagem.contracts.errors import DatabaseUnavailable, TriagemError
@@ -33,6 +32,7 @@ from triagem.worker.app import OPS_QUEUE, run_celery_worker
 
 log = structlog.get_logger(__name__)
 
+_RARE_S: Final = 3600  # of a message's expiry, which is the interval of its task
 MAX_QUEUED: Final = 50  # messages: an ops worker that is alive takes each within seconds
 
 
@@ -93,16 +93,16 @@ def run_beat(*, broker_url: str, settings: OpsSettings) -> None:
 
 
 class BoundedScheduler:
-    """Mixed into a scheduler of beat: while no ops worker takes messages, periodic ones do not fill the broker.
+    """Mixed into a scheduler of beat: while no ops worker takes messages, frequent ones do not fill the broker.
 
-    Daily ones are sent: an ops worker that starts within hours must not miss the night.
+    Rare ones are sent: an ops worker that starts within hours must not miss the night.
     """
 
     reported = False
 
     def apply_entry(self, entry: Any, producer: Any = None) -> None:
-        """Send the entry's task, unless it is periodic and the queue is long."""
-        if not isinstance(entry.schedule, crontab) and not takes_messages(self.app):  # type: ignore[attr-defined]
+        """Send the entry's task, unless it is frequent and the queue is long."""
+        if entry.options["expires"] < _RARE_S and not takes_messages(self.app):  # type: ignore[attr-defined]
             if not self.reported:
                 log.error("ops_missing", queued=MAX_QUEUED, hint="start `triagem ops`")
             self.reported = True
