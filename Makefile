@@ -3,6 +3,7 @@
 #   make demo                    see it work: servers, training, classification (TORCH_INDEX=… to choose torch's build)
 #   make test                    all tests except the slow ones, two files at a time (TEST_JOBS=4); `make test-slow` runs those
 #   make faults                  the full fault injection suite: kills, outages, poison tickets (FAULT_ARGS="--seed 7 --only Redis")
+#   make soak                    ten minutes of kills, freezes, promotions and runs under traffic (SOAK_ARGS="--seconds 60 --seed 7")
 #   make mutations               plant faults in the source one by one; the tests must catch each (MUTATION_ARGS="--only window")
 #   make lint · make check       ruff, mypy --strict, import-linter, docs, secrets, pip-audit · lint and test
 #   make reference               write the generated parts of docs/reference from the code
@@ -19,12 +20,13 @@ DEMO_ARGS ?=
 TEST_ARGS ?=
 TEST_JOBS ?= 2
 FAULT_ARGS ?=
+SOAK_ARGS ?=
 MUTATION_ARGS ?=
 
 export OMP_WAIT_POLICY ?= PASSIVE
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test test-slow faults mutations lint check reference docs release clean distclean
+.PHONY: demo test test-slow faults soak mutations lint check reference docs release clean distclean
 
 demo: $(VENV)/.demo
 	@"$(BIN)/triagem" demo $(DEMO_ARGS)
@@ -37,6 +39,9 @@ test-slow: $(VENV)/.dev
 
 faults: $(VENV)/.dev
 	@"$(BIN)/python" -m tests.faults $(FAULT_ARGS)
+
+soak: $(VENV)/.dev
+	@"$(BIN)/python" -m tests.soak $(SOAK_ARGS)
 
 mutations: $(VENV)/.dev
 	@"$(BIN)/python" -m tests.mutations $(MUTATION_ARGS)
