@@ -123,7 +123,7 @@ class AlertSettings(BaseSettings):
     """`TRIAGEM_ALERTS_FILE` and `TRIAGEM_CONSOLE_URL`."""
 
     model_config = SettingsConfigDict(env_prefix="TRIAGEM_", env_file=".env", extra="ignore")
-    used_by: ClassVar = "ops"
+    used_by: ClassVar = "ops, beat"
 
     alerts_file: Path | None = Field(default=None, description="TOML file of alert rules and channels")
     console_url: str | None = Field(

@@ -18,7 +18,6 @@ from triagem.notify.outage import OutageWatch
 from triagem.ops.settings import OpsSettings
 from triagem.worker import health
 
-SHORT_LIMITS: Final = DatabaseSettings(statement_timeout_s=5, lock_timeout_s=1)
 _OUTAGE_S: Final = 120.0
 
 
@@ -101,6 +100,11 @@ def remove(file: Path | None) -> None:
     """Remove the heartbeat file."""
     if file:
         file.unlink(missing_ok=True)
+
+
+def short_limits() -> DatabaseSettings:
+    """Limits for a process that must not wait long."""
+    return DatabaseSettings(statement_timeout_s=5, lock_timeout_s=1)
 
 
 def redis_answers(redis: Redis) -> bool:

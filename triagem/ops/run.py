@@ -24,7 +24,7 @@ from triagem.db.upgrade import require_current
 from triagem.inbox import Inbox, connect
 from triagem.notify.outage import OutageWatch
 from triagem.ops.app import is_worth_logging, ops_app
-from triagem.ops.monitored import SHORT_LIMITS, monitored, postgres_answers, redis_answers
+from triagem.ops.monitored import monitored, postgres_answers, redis_answers, short_limits
 from triagem.ops.settings import OpsSettings
 from triagem.process import read_secret_files, temporary_folder
 from triagem.registry import Registry, RegistrySettings
@@ -66,7 +66,7 @@ def run_worker(
         app = ops_app(broker_url, settings)
         checks = {
             "redis": partial(redis_answers, connect(redis_url)),
-            "postgres": partial(postgres_answers, lambda: Database(database_url, SHORT_LIMITS)),
+            "postgres": partial(postgres_answers, lambda: Database(database_url, short_limits())),
         }
         app.steps["worker"].add(monitored(settings, checks))
         logging.getLogger("celery.worker.strategy").addFilter(is_worth_logging)
@@ -135,7 +135,7 @@ def _serve_metrics(
     ProcessCollector(registry=registry)
     registry.register(
         StoreCollector(
-            Inbox(connect(redis_url)), lambda: Database(database_url, SHORT_LIMITS), Registry(registry_url)
+            Inbox(connect(redis_url)), lambda: Database(database_url, short_limits()), Registry(registry_url)
         )
     )
     settings.metrics.serve(registry)
