@@ -18,10 +18,13 @@ def start_worker(endpoints: Endpoints, tmp_path: Path) -> Iterator[StartWorker]:
     """Starts worker processes; all are killed at the end of the test."""
     started: list[WorkerProcess] = []
 
-    def start(models: Path, engine: str = "tests.support.engines:slow_noop", **settings: str) -> WorkerProcess:
+    def start(
+        models: Path, engine: str = "tests.support.engines:slow_noop", *, command: str = "worker", **settings: str
+    ) -> WorkerProcess:
         process = WorkerProcess(
             endpoints,
-            tmp_path / f"worker-{len(started)}.log",
+            tmp_path / f"{command}-{len(started)}.log",
+            command,
             TRIAGEM_REGISTRY_URL=str(models),
             TRIAGEM_ENGINE=engine,
             TRIAGEM_LEASE_S="1",

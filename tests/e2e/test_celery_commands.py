@@ -1,9 +1,11 @@
-"""Celery's own command and a publisher, with the servers of `triagem up` and with those of docker-compose.yml."""
+"""Celery's own command, a publisher and docs/how-to/celery.md, on `triagem up` and with the settings of compose."""
 
 import json
 import os
+import re
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,10 +17,13 @@ from tests.e2e.conftest import ROOT
 from tests.support.manifests import documents
 from tests.support.waiting import until
 from triagem.db import Database, runs
+from triagem.db.tickets.queries import results_by_external_id
 from triagem.stack import Endpoints, LocalStack
 from triagem.stack.state import choose_port
 
 OPS, WORKER = "triagem.ops.app", "triagem.worker.app"
+PAGE = (ROOT / "docs" / "how-to" / "celery.md").read_text(encoding="utf-8")
+TASK, CALL, SEND = re.findall(r"^```python\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,18 @@ class Shell:
             stderr=subprocess.STDOUT,
             text=True,
         )
+
+    def prints(self, text: str, *arguments: str) -> bool:
+        """Whether a command that runs until it is killed prints a line with this text within a minute."""
+        process = self.start(*arguments)
+        limit = threading.Timer(60, process.kill)
+        limit.start()
+        try:
+            return any(text in line for line in process.stdout or ())
+        finally:
+            limit.cancel()
+            process.kill()
+            process.communicate()
 
     def run(self, *arguments: str) -> str:
         """The output of a command that succeeds."""
@@ -118,13 +135,8 @@ def test_ops_starts_the_run_that_celerys_call_asks_for(shell: Shell, up: Shell, 
 
 
 def test_celerys_beat_follows_the_schedule(shell: Shell, tmp_path: Path) -> None:
-    beat = shell.start("-m", "celery", "-A", OPS, "beat", "-l", "info", "-s", str(tmp_path / "schedule"))
-    try:
-        assert beat.stdout
-        assert any("Sending due task triagem.deliver" in line for line in beat.stdout)
-    finally:
-        beat.kill()
-        beat.communicate()
+    beat = ("-m", "celery", "-A", OPS, "beat", "-l", "info", "-s", str(tmp_path / "schedule"))
+    assert shell.prints("Sending due task triagem.deliver", *beat)
 
 
 @pytest.mark.parametrize(
@@ -141,3 +153,35 @@ def test_a_command_that_would_do_nothing_names_the_right_one(up: Shell, command:
 def test_a_publisher_finds_the_inbox(shell: Shell) -> None:
     code = "from triagem import Publisher; publish = Publisher.from_environment().publish; "
     assert "Accepted" in shell.run("-c", code + "print(publish(source='shop', external_id='1', text='Oi'))")
+
+
+def with_broker(code: str, url: str) -> str:
+    """Code of the page, with the URL of a test's broker."""
+    changed = re.sub(r'broker="[^"]+"', f'broker="{url}"', code)
+    assert changed != code
+    return changed
+
+
+def wait_for_result(up: Shell, external_id: str) -> None:
+    with Database(endpoints(up).database_url) as database:
+        until(lambda: bool(results_by_external_id(database, "shop", [external_id])), seconds=60)
+
+
+def test_the_pages_own_task_submits_a_ticket_and_retries_while_redis_is_unavailable(up: Shell) -> None:
+    broker = endpoints(up).redis_url.removesuffix("0") + "2"
+    (up.folder / "shop.py").write_text(with_broker(TASK, broker), encoding="utf-8")
+    worker = ("-m", "celery", "-A", "shop", "worker", "-P", "solo", "-l", "info")
+
+    up.run("-c", CALL)
+    without_redis = Shell(up.folder, {"TRIAGEM_REDIS_URL": f"redis://127.0.0.1:{choose_port()}/0"})
+    assert without_redis.prints("InboxUnavailable", *worker)
+
+    up.run("-c", CALL)
+    assert up.prints("succeeded", *worker)
+    wait_for_result(up, "4711")
+
+
+def test_the_page_sends_triagems_task_with_nothing_but_celery(up: Shell, tmp_path: Path) -> None:
+    Shell(tmp_path, {}).run("-c", with_broker(SEND, endpoints(up).broker_url))
+
+    wait_for_result(up, "4712")

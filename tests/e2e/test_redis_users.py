@@ -15,11 +15,13 @@ from tests.support.waiting import until
 from triagem import Publisher
 from triagem.contracts.errors import AccessDenied
 from triagem.contracts.ticket import Lane
-from triagem.db import Database
+from triagem.db import Database, runs
 from triagem.inbox import Inbox, connect
 from triagem.inbox.client import redis_errors
 from triagem.inbox.lease import live_worker_count
 from triagem.inbox.stream import stream_key
+from triagem.ops.app import ops_app
+from triagem.ops.settings import OpsSettings
 from triagem.stack import Endpoints
 from triagem.worker.app import make_app
 
@@ -67,6 +69,24 @@ def test_a_worker_works_as_two_users(
     assert worker.stop() == 0
     assert live_worker_count(inbox.redis) == 0
     assert "refused" not in worker.log.read_text() + killed.log.read_text()
+
+
+@pytest.mark.usefixtures("users")
+def test_ops_works_as_two_users(
+    endpoints: Endpoints, database: Database, start_worker: StartWorker, instant_models: Path
+) -> None:
+    broker = url_of("broker", endpoints.broker_url)
+    ops = start_worker(
+        instant_models,
+        command="ops",
+        TRIAGEM_REDIS_URL=url_of("triagem", endpoints.redis_url),
+        TRIAGEM_BROKER_URL=broker,
+    )
+    with ops_app(broker, OpsSettings()) as app:
+        app.send_task("triagem.reclassify")
+
+    until(lambda: bool(runs.newest_runs(database, limit=1)), seconds=60)
+    assert ops.stop() == 0
 
 
 @pytest.mark.usefixtures("users")
