@@ -24,7 +24,7 @@ def redis_url() -> str:
     if content := read_secret_file("TRIAGEM_REDIS_URL"):
         return content
     url = InboxSettings().redis_url
-    return url.get_secret_value() if url else _local_stack("TRIAGEM_REDIS_URL").redis_url
+    return url.get_secret_value() if url else _require_local_stack("TRIAGEM_REDIS_URL").redis_url
 
 
 def database_url() -> str:
@@ -36,7 +36,7 @@ def database_url() -> str:
     if content := read_secret_file("TRIAGEM_DATABASE_URL"):
         return content
     url = DatabaseSettings().database_url
-    return url.get_secret_value() if url else _local_stack("TRIAGEM_DATABASE_URL").database_url
+    return url.get_secret_value() if url else _require_local_stack("TRIAGEM_DATABASE_URL").database_url
 
 
 def inbox() -> Inbox:
@@ -52,13 +52,18 @@ def database() -> Database:
     return Database(url)
 
 
-def _local_stack(setting: str) -> Endpoints:
+def local_stack() -> Endpoints | None:
+    """The URLs of the local stack that runs in this folder, if any."""
     try:
         from triagem.stack import running  # noqa: PLC0415
 
-        endpoints = running(STACK_FOLDER)
+        return running(STACK_FOLDER)
     except (ImportError, MissingExtra):
-        endpoints = None
+        return None
+
+
+def _require_local_stack(setting: str) -> Endpoints:
+    endpoints = local_stack()
     if endpoints is None:
         raise NotConfigured(
             f"{setting} is not set and no local stack is running here: set it, or start a stack with `triagem up`"

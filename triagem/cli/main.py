@@ -39,6 +39,7 @@ def main(
 _COMMANDS: Final = {
     "demo": "demo",
     "up": "up",
+    "env": "env",
     "enqueue": "enqueue",
     "worker": "worker",
     "ops": "ops",

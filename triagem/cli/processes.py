@@ -92,12 +92,8 @@ class WorkerProcess(ChildProcess):
     log: Path
 
     def __init__(self, endpoints: Endpoints, log: Path, command: str = "worker", **settings: str) -> None:
-        servers = {
-            "TRIAGEM_REDIS_URL": endpoints.redis_url,
-            "TRIAGEM_BROKER_URL": endpoints.broker_url,
-            "TRIAGEM_DATABASE_URL": endpoints.writer_url,  # may read and write rows, not alter tables
-        }
-        super().__init__([command], servers | settings, log)
+        login = {"TRIAGEM_DATABASE_URL": endpoints.writer_url}  # may read and write rows, not alter tables
+        super().__init__([command], endpoints.settings | login | settings, log)
 
 
 def end_with_parent() -> None:

@@ -24,6 +24,15 @@ class Endpoints:
     writer_url: str
 
     @property
+    def settings(self) -> dict[str, str]:
+        """The settings of a process that uses these servers."""
+        return {
+            "TRIAGEM_REDIS_URL": self.redis_url,
+            "TRIAGEM_BROKER_URL": self.broker_url,
+            "TRIAGEM_DATABASE_URL": self.database_url,
+        }
+
+    @property
     def reader_password(self) -> str:
         """The password of the login `analyst`."""
         return urlsplit(self.reader_url).password or ""

@@ -1,4 +1,4 @@
-"""`triagem db`: migrates the database, forgets a ticket, and purges old texts."""
+"""`triagem db`: migrates the database, prints its URL, forgets a ticket, and purges old texts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from triagem.contracts.ticket import identify
 if TYPE_CHECKING:
     from triagem.ops.forget import DeletedData
 
-db = typer.Typer(no_args_is_help=True, help="Database: migrate, forget a ticket, purge old texts.")
+db = typer.Typer(no_args_is_help=True, help="Database: migrate, print the URL, forget a ticket, purge old texts.")
 
 _Yes = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -58,6 +58,30 @@ def _ensure_writer_login(database_url: str, writer_url: str) -> None:
         )
     ensure_writer_login(database_url, str(url.password), url.username)
     console.print(f"the login {url.username} can read and write rows", highlight=False, markup=False)
+
+
+@db.command()
+def url(
+    *,
+    reader: Annotated[
+        bool,
+        typer.Option("--reader", help="For the login `analyst`, which reads only the SQL views. Local stack only."),
+    ] = False,
+) -> None:
+    """Print the database's URL, for psql and other tools. It contains a password.
+
+    Example: `psql "$(triagem db url --reader)"`
+    """
+    database_url = servers.database_url()
+    if reader:
+        stack = servers.local_stack()
+        if stack is None or stack.database_url != database_url:
+            raise InvalidInput(
+                "TRIAGEM_DATABASE_URL is set, and the readers' passwords are known for the local stack only: "
+                "use a login in the role triagem_reader"
+            )
+        database_url = stack.reader_url
+    typer.echo(database_url)
 
 
 @db.command()

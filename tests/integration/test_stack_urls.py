@@ -1,0 +1,47 @@
+"""`triagem env` and `triagem db url`: the URLs of the running local stack, for other programs."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tests.support.command import Triagem, assert_one_line
+from triagem.stack import LocalStack
+
+
+@pytest.fixture
+def in_stack_folder(bare: Triagem, stack: LocalStack) -> Triagem:
+    """The command in the folder of the running stack, without any setting."""
+    Path(".triagem").symlink_to(stack.folder)
+    return bare
+
+
+def test_a_shell_evaluates_the_settings(in_stack_folder: Triagem, stack: LocalStack) -> None:
+    lines = in_stack_folder("env").out
+    names = ("TRIAGEM_REDIS_URL", "TRIAGEM_BROKER_URL", "TRIAGEM_DATABASE_URL")
+    script = f"{lines}\nprintenv {' '.join(names)}"
+    printed = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True).stdout.splitlines()
+
+    urls = stack.endpoints
+    assert printed == [urls.redis_url, urls.broker_url, urls.database_url]
+    assert json.loads(in_stack_folder("env", "--json").out) == dict(zip(names, printed, strict=True))
+
+
+@pytest.mark.parametrize(("options", "login"), [((), "triagem"), (("--reader",), "analyst")])
+def test_the_databases_url_logs_in(in_stack_folder: Triagem, options: tuple[str, ...], login: str) -> None:
+    with psycopg.connect(in_stack_folder("db", "url", *options).out.strip()) as connection:
+        assert connection.execute("SELECT current_user").fetchone() == (login,)
+
+
+def test_without_a_running_stack_the_error_says_how_to_start_one(bare: Triagem) -> None:
+    assert_one_line(bare("env"), "no local stack is running here", "triagem up")
+    assert_one_line(bare("db", "url"), "TRIAGEM_DATABASE_URL is not set", "triagem up")
+
+
+def test_a_reader_of_another_database_is_not_known(in_stack_folder: Triagem, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRIAGEM_DATABASE_URL", "postgresql://app:secret@db.internal/triagem")
+
+    assert in_stack_folder("db", "url").out == "postgresql://app:secret@db.internal/triagem\n"
+    assert_one_line(in_stack_folder("db", "url", "--reader"), "triagem_reader")
