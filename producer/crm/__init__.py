@@ -13,7 +13,7 @@ from triagem.producer.crm.payload import (
     Webhook,
     WebhookOutcome,
 )
-from triagem.producer.crm.receive import read_body, receive_webhook
+from triagem.producer.crm.receive import check_head, read_body, receive_webhook
 from triagem.producer.crm.settings import Source
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "UnreadableWebhook",
     "Webhook",
     "WebhookOutcome",
+    "check_head",
     "crm_from_environment",
     "load_crm_file",
     "read_body",

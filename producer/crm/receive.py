@@ -22,6 +22,14 @@ def receive_webhook(webhook: Webhook, source: Source, now: datetime) -> WebhookO
     return _check_sender(webhook, source, now) or read_body(webhook.body, source, now)
 
 
+def check_head(webhook: Webhook, source: Source) -> RefusedWebhook | None:
+    """None if the sender may send a body: its token is right, or it gives a signature, which covers the body."""
+    if source.token is not None:
+        return check_token(webhook, source.token.get_secret_value())
+    scheme = source.signature_scheme
+    return RefusedWebhook(f"no {scheme.header}") if scheme and webhook.header(scheme.header) is None else None
+
+
 def read_body(body: bytes, source: Source, now: datetime) -> AcceptedWebhook | IgnoredWebhook | UnreadableWebhook:
     """Read a body whose sender was verified at `now`, when it was received. Used to replay dead letters."""
     if not body.strip():

@@ -17,9 +17,9 @@ from tests.support.gateway import services
 from triagem.cli import logs
 from triagem.db import Database
 from triagem.db.auth import ApiKey, Scope, create_key, revoke_key
+from triagem.gateway.admission import SMALL_BODY, BodyBudget, Budgets, RequestBody, read_body
 from triagem.gateway.app import create_app
 from triagem.gateway.authentication import Authenticator, require_scope
-from triagem.gateway.request_middleware import BodyLimitMiddleware, RawBody
 from triagem.gateway.services import Services
 from triagem.inbox import Inbox
 
@@ -38,9 +38,9 @@ def http(opened: Services) -> TestClient:
     app = create_app(opened)
 
     @app.post("/raw/{name}")
-    def raw(body: RawBody, request: Request) -> dict[str, Any]:
+    async def raw(request: Request) -> dict[str, Any]:
         request.state.rows = 3
-        return {"size": len(body), "id": request.state.request_id}
+        return {"size": len(await read_body(request, LIMIT)), "id": request.state.request_id}
 
     @app.post("/parsed")
     def parsed(body: Annotated[Any, Body()]) -> dict[str, Any]:
@@ -79,46 +79,38 @@ class TestBodies:
         assert answer.headers["content-type"] == "application/problem+json"
         assert http.post(path, content=content(LIMIT), headers=as_json).status_code == 200
 
-    def test_a_body_that_does_not_arrive_in_time_is_408(self, http: TestClient) -> None:
-        sent: list[Any] = []
+    def test_bodies_of_unknown_senders_have_a_small_budget_and_each_sender_half_of_it(self) -> None:
+        budgets = Budgets(authenticated=BodyBudget(8 * SMALL_BODY), unauthenticated=BodyBudget(4 * SMALL_BODY))
 
-        async def never() -> Any:
-            await asyncio.sleep(60)
+        assert [hold(budgets, client="a", size=2 * SMALL_BODY) for _ in range(2)] == [True, False]
+        assert hold(budgets, client="b", size=2 * SMALL_BODY)
+        assert not hold(budgets, client="c", size=2 * SMALL_BODY)
+        assert hold(budgets, client="c", size=2 * SMALL_BODY, key="key 1")
+        assert hold(budgets, client="c", size=SMALL_BODY)  # a small body needs no budget
 
-        async def send(message: Any) -> None:
-            sent.append(message)
+    def test_the_bytes_of_an_answered_request_are_available_again(self) -> None:
+        budgets = Budgets(BodyBudget(0), BodyBudget(4 * SMALL_BODY))
 
-        scope = {"type": "http", "method": "POST", "path": "/raw/x", "raw_path": b"/raw/x", "query_string": b""}
-        impatient = BodyLimitMiddleware(http.app, LIMIT, timeout_s=0.05)
-        asyncio.run(impatient(scope | {"headers": [], "http_version": "1.1"}, never, send))
+        assert all(hold(budgets, client="a", size=2 * SMALL_BODY, answered=True) for _ in range(9))
 
-        assert sent[0]["status"] == 408
 
-    def test_too_many_bodies_at_a_time_are_503(self, opened: Services) -> None:
-        statuses: list[int] = []
-        release = asyncio.Event()
+def hold(budgets: Budgets, *, client: str, size: int, key: str | None = None, answered: bool = False) -> bool:
+    """Receive a body; False if it is refused because too much is held. Keep it unless the request is answered."""
 
-        async def app(scope: Any, receive: Any, send: Any) -> None:
-            try:
-                await receive()
-            except HTTPException as error:
-                statuses.append(error.status_code)
-                release.set()
-            await release.wait()
+    async def receive() -> Any:
+        return {"type": "http.request", "body": b"x" * size, "more_body": False}
 
-        limited = BodyLimitMiddleware(app, LIMIT, timeout_s=60)
-
-        async def chunk() -> Any:
-            return {"type": "http.request", "body": b"x" * LIMIT, "more_body": False}
-
-        async def send(message: Any) -> None: ...
-
-        async def five() -> None:
-            await asyncio.gather(*(limited({"type": "http", "headers": []}, chunk, send) for _ in range(5)))
-            await limited({"type": "http", "headers": []}, chunk, send)  # the memory of the others is released
-
-        asyncio.run(five())
-        assert statuses == [503]
+    body = RequestBody(receive, client, budgets, limit=0, declared=0, timeout_s=60)
+    if key:
+        body.authenticate(key)
+    try:
+        asyncio.run(body.read(size))
+    except HTTPException:
+        body.release()
+        return False
+    if answered:
+        body.release()
+    return True
 
 
 class TestRequestIds:

@@ -1,12 +1,15 @@
 """Field maps turn any JSON into tickets: HubSpot's batches, Salesforce's callouts and others."""
 
+import json
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from tests.support.crm import HUBSPOT, NOW, SALESFORCE, TOKEN, example, ignored, parse_webhook, ticket, unreadable
+from triagem.contracts.errors import InvalidTicket
 from triagem.producer.crm import AcceptedWebhook, Source
+from triagem.producer.crm.payload import parse
 from triagem.producer.crm.settings import GenericSource
 
 
@@ -70,3 +73,25 @@ def test_one_bad_record_does_not_fail_the_rest_and_is_named() -> None:
 )
 def test_an_unreadable_field_is_named(fields: dict[str, Any], record: dict[str, Any], reason: str) -> None:
     assert unreadable(record, source_with_fields(**fields)).startswith(reason)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"[" + b"[]," * 100_000 + b"1]", b"[" + b"0," * 100_000 + b"0]", b"[" + b'"",' * 100_000 + b'""]'],
+    ids=["lists", "numbers", "strings"],
+)
+def test_json_of_too_many_values_is_not_parsed(body: bytes) -> None:
+    with pytest.raises(InvalidTicket, match="more than 100,000 values"):
+        parse(body)
+
+
+def test_commas_and_brackets_in_texts_are_no_values() -> None:
+    text = 'a,[{"\\' * 40_000
+
+    assert parse(json.dumps([text, text]).encode()) == [text, text]
+    assert parse(json.dumps(text).encode("utf-16")) == text
+
+
+def test_a_long_text_without_an_end_is_not_json() -> None:
+    with pytest.raises(InvalidTicket, match="is not JSON"):
+        parse(b'["' + b'\\",' * 100_000)

@@ -4,6 +4,7 @@ import socket
 
 import pytest
 
+from triagem.gateway.connections import client_network
 from triagem.gateway.serve import listen, url
 from triagem.gateway.services import GatewaySettings, is_loopback
 
@@ -18,6 +19,16 @@ def test_only_this_machine_reaches_loopback(host: str) -> None:
 def test_others_reach_everything_else(host: str) -> None:
     assert not is_loopback(host)
     assert not GatewaySettings(host=host).predict_is_open
+
+
+def test_behind_a_proxy_on_this_machine_predict_needs_a_key() -> None:
+    assert not GatewaySettings(host="127.0.0.1", trusted_proxies="127.0.0.1").predict_is_open
+
+
+def test_an_ipv6_network_of_one_customer_is_one_client() -> None:
+    assert client_network("2001:db8:1:2::a") == client_network("2001:db8:1:2:ffff::b") == "2001:db8:1:2::/64"
+    assert client_network("2001:db8:1:3::a") != client_network("2001:db8:1:2::a")
+    assert client_network("::ffff:192.0.2.1") == client_network("192.0.2.1") == "192.0.2.1"
 
 
 def test_an_ipv6_address_is_in_brackets() -> None:

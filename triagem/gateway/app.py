@@ -7,10 +7,11 @@ from fastapi import FastAPI
 from triagem.contracts.ticket import PREDICT_SOURCE
 from triagem.db.tickets.queries import results_by_external_id
 from triagem.gateway import autoscale, changes, health, predict, problems, results, ticket_detail, tickets, webhooks
+from triagem.gateway.admission import AdmissionMiddleware
 from triagem.gateway.authentication import Authenticator
 from triagem.gateway.console.app import create_console
 from triagem.gateway.predict import ResultWaiter
-from triagem.gateway.request_middleware import BodyLimitMiddleware, RequestMiddleware
+from triagem.gateway.request_middleware import RequestMiddleware
 from triagem.gateway.services import Services
 
 
@@ -37,8 +38,6 @@ def create_app(services: Services) -> FastAPI:
     app.include_router(autoscale.router)
     app.include_router(health.router)
     app.mount("/console", create_console(services, app.state.authenticator))
-    app.add_middleware(
-        BodyLimitMiddleware, limit=services.settings.max_body_bytes, timeout_s=services.settings.receive_timeout_s
-    )
+    app.add_middleware(AdmissionMiddleware, settings=services.settings)
     app.add_middleware(RequestMiddleware)  # outermost: it sees every response
     return app

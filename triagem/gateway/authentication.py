@@ -15,6 +15,7 @@ from limits.strategies import MovingWindowRateLimiter
 
 from triagem.contracts.errors import DatabaseUnavailable
 from triagem.db.auth import ApiKey, Scope, find_key
+from triagem.gateway.admission import authenticate_body
 from triagem.gateway.problems import ProblemError
 from triagem.gateway.services import Services
 
@@ -104,6 +105,7 @@ def require_scope(scope: Scope) -> Callable[..., Awaitable[ApiKey]]:
         if scope not in key.scopes and Scope.ADMIN not in key.scopes:
             raise ProblemError(HTTPStatus.FORBIDDEN, f"this key lacks the scope {scope}")
         authenticator.enforce_rate_limit(key)
+        authenticate_body(request, f"key {key.id}")
         return key
 
     return check

@@ -12,6 +12,11 @@ SECONDS: Final = Histogram(
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
 )
 TICKETS: Final = Counter("triagem_http_tickets", "Tickets received in requests, accepted or not")
+REFUSED_CONNECTIONS: Final = Counter(
+    "triagem_http_refused_connections",
+    "Connections refused: too many of one client, too many in all, no request in time",
+    ["reason"],
+)
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 

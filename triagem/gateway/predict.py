@@ -13,13 +13,14 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Depends, Path, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError
 
-from triagem.contracts.errors import TriagemError
+from triagem.contracts.errors import InvalidInput, TriagemError
 from triagem.contracts.result import PredictResponse, Result
-from triagem.contracts.ticket import MAX_TEXT_CHARS, PREDICT_SOURCE, predict_ticket
+from triagem.contracts.ticket import MAX_TEXT_CHARS, PREDICT_SOURCE, first_error, predict_ticket
 from triagem.db.auth import Scope
 from triagem.db.tickets.queries import results_by_external_id
+from triagem.gateway.admission import read_body
 from triagem.gateway.authentication import Credentials, require_scope
 from triagem.gateway.problems import ProblemError, problem_responses
 from triagem.gateway.services import ServicesDep
@@ -76,6 +77,13 @@ class PredictRequest(BaseModel):
     text: str = Field(min_length=1, max_length=MAX_TEXT_CHARS, examples=["Fui cobrado duas vezes este mês"])
 
 
+_MAX_BODY: Final = 12 * MAX_TEXT_CHARS + 1024  # a character outside the basic plane is twelve bytes in ASCII JSON
+_REQUEST_BODY: Final = {
+    "required": True,
+    "content": {"application/json": {"schema": PredictRequest.model_json_schema() | {"title": "Object with a text"}}},
+}
+
+
 class PredictionPending(BaseModel):
     """Accepted but not classified in time. `ask` is the path to poll for the result."""
 
@@ -85,6 +93,16 @@ class PredictionPending(BaseModel):
 async def _authorize(request: Request, services: ServicesDep, credentials: Credentials) -> None:
     if not services.settings.predict_is_open:
         await _KEY(request, credentials)
+
+
+async def _body(request: Request) -> PredictRequest:
+    if not request.headers.get("content-type", "").lower().startswith("application/json"):
+        raise InvalidInput("content-type: expected application/json")  # pages of other sites cannot send it
+    content = await read_body(request, _MAX_BODY)
+    try:
+        return PredictRequest.model_validate_json(content)
+    except ValidationError as error:
+        raise InvalidInput(": ".join(filter(None, first_error(error)))) from None
 
 
 async def _result_waiter(request: Request) -> ResultWaiter:
@@ -109,13 +127,14 @@ async def _result_waiter(request: Request) -> ResultWaiter:
             HTTPStatus.SERVICE_UNAVAILABLE,
         ),
     },
+    openapi_extra={"requestBody": _REQUEST_BODY},
     dependencies=[Depends(_authorize)],
 )  # fmt: skip
 async def predict(
     request: Request,
     services: ServicesDep,
     waiter: Annotated[ResultWaiter, Depends(_result_waiter)],
-    body: PredictRequest,
+    body: Annotated[PredictRequest, Depends(_body)],
 ) -> PredictResponse | JSONResponse:
     """Requires a key with the scope `enqueue`, unless the gateway listens on loopback only.
 

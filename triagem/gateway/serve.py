@@ -1,17 +1,15 @@
 """Runs the gateway: uvicorn in this process until SIGTERM, which lets open requests finish."""
 
-import asyncio
 import signal
 import socket
 from typing import Final
 
-import h11
 import structlog
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from triagem.contracts.errors import InvalidInput
 from triagem.gateway.app import create_app
+from triagem.gateway.connections import ConnectionLimits, limited_protocol
 from triagem.gateway.services import Services, is_loopback
 from triagem.process import MetricsSettings
 
@@ -25,7 +23,7 @@ def listen(host: str, port: int) -> socket.socket:
     """
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        server = socket.create_server(address[:2], family=family, backlog=1024)
+        server = socket.create_server(address[:2], family=family, backlog=_BACKLOG)
     except OSError as error:
         raise InvalidInput(
             f"the gateway cannot listen on {host}, port {port} ({error.strerror}): stop the process that listens "
@@ -42,9 +40,7 @@ def url(host: str, port: int) -> str:
 
 log = structlog.get_logger(__name__)
 
-_MAX_CONNECTIONS: Final = (
-    500  # below the usual limit of 1,024 open files, which Redis and Postgres connections need too
-)
+_BACKLOG: Final = 128  # also how many connections asyncio accepts before it serves other events again
 
 
 def serve(services: Services, metrics: MetricsSettings) -> None:
@@ -53,7 +49,8 @@ def serve(services: Services, metrics: MetricsSettings) -> None:
     Raises:
         InvalidInput: the address cannot be used.
     """
-    host, port = services.settings.host, services.settings.port
+    settings, proxies = services.settings, services.settings.trusted_proxies.split()
+    host, port = settings.host, settings.port
     listener = listen(host, port)
     if not is_loopback(host):
         log.warning(
@@ -64,49 +61,26 @@ def serve(services: Services, metrics: MetricsSettings) -> None:
         signal.signal(number, lambda *_: None)
     config = uvicorn.Config(
         create_app(services),
-        http=_protocol_with_timeout(services.settings.receive_timeout_s),
+        http=limited_protocol(
+            ConnectionLimits(
+                total=settings.max_connections,
+                per_client=settings.max_connections_per_client,
+                receive_timeout_s=settings.receive_timeout_s,
+                send_timeout_s=settings.send_timeout_s,
+                trusted_proxies=proxies,
+            )
+        ),
         ws="none",
         lifespan="off",
         log_config=None,
         access_log=False,
         server_header=False,
-        proxy_headers=False,
-        limit_concurrency=_MAX_CONNECTIONS,
-        timeout_graceful_shutdown=services.settings.grace_s,
+        proxy_headers=bool(proxies),
+        forwarded_allow_ips=proxies,
+        backlog=_BACKLOG,
+        timeout_graceful_shutdown=settings.grace_s,
     )
     metrics.serve()
     log.info("gateway_started", address=url(host, port))
     uvicorn.Server(config).run(sockets=[listener])
     log.info("gateway_stopped")
-
-
-def _protocol_with_timeout(timeout_s: float) -> type[H11Protocol]:
-    """uvicorn's HTTP protocol that closes a connection if a request's head does not arrive in time."""
-
-    class TimeoutProtocol(H11Protocol):
-        timer: asyncio.TimerHandle | None = None
-
-        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-            super().connection_made(transport)
-            self.update_timer()
-
-        def data_received(self, data: bytes) -> None:
-            super().data_received(data)
-            self.update_timer()
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            super().connection_lost(exc)
-            self.cancel_timer()
-
-        def update_timer(self) -> None:
-            if self.conn.their_state is not h11.IDLE:
-                self.cancel_timer()
-            elif self.timer is None:
-                self.timer = self.loop.call_later(timeout_s, self.transport.close)
-
-        def cancel_timer(self) -> None:
-            if self.timer is not None:
-                self.timer.cancel()
-                self.timer = None
-
-    return TimeoutProtocol

@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from typing import Annotated, ClassVar
 
 from fastapi import Depends, Request
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from triagem.db import Database
@@ -27,24 +27,49 @@ class GatewaySettings(BaseSettings):
     host: str = Field(default="127.0.0.1", description="the address to listen on; 0.0.0.0 in a container")
     port: int = Field(default=8000, ge=1, le=65535, description="the port to listen on")
     open_predict: bool | None = Field(
-        default=None, description="allow /predict without a key; default: only while listening on loopback"
+        default=None, description="allow /predict without a key; default: only on loopback, without proxies"
     )
     predict_wait_s: float = Field(
         default=2.0, ge=0, description="how long /predict waits for a result before it answers 202"
     )
     max_body_bytes: int = Field(default=8_388_608, ge=1024, description="a larger request body is refused with 413")
     receive_timeout_s: float = Field(
-        default=20.0, gt=0, description="how long receiving a request's head, or its body, may take"
+        default=5.0,
+        gt=0,
+        description="how long receiving a request's head may take; a body, a second more per 64 KiB",
+    )
+    send_timeout_s: float = Field(
+        default=30.0, gt=0, description="how long a client may not read an answer before it is disconnected"
+    )
+    max_connections: int = Field(
+        default=500,  # below the usual limit of 1,024 open files, which Redis and Postgres connections need too
+        ge=1,
+        description="open connections in all",
+    )
+    max_connections_per_client: int = Field(
+        default=100,
+        ge=1,
+        description="open connections of one IPv4 address or IPv6 /64; open requests behind a proxy",
+    )
+    trusted_proxies: str = Field(
+        default="", description="addresses or networks of proxies whose X-Forwarded-For and -Proto are believed"
     )
     rate_limit: str = Field(default="1000/second", description="requests per key and process")
     idempotency_s: int = Field(default=86_400, ge=1, description="how long an Idempotency-Key is remembered")
     grace_s: int = Field(default=10, ge=0, description="how long SIGTERM waits for open requests")
     key_cache_s: float = Field(default=10.0, ge=0, description="how long a revoked key may still be accepted")
 
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _check_proxies(cls, proxies: str) -> str:
+        return " ".join(str(ip_network(proxy, strict=False)) for proxy in proxies.replace(",", " ").split())
+
     @property
     def predict_is_open(self) -> bool:
         """Whether /predict needs no key."""
-        return is_loopback(self.host) if self.open_predict is None else self.open_predict
+        if self.open_predict is None:
+            return is_loopback(self.host) and not self.trusted_proxies
+        return self.open_predict
 
 
 @dataclass(frozen=True)

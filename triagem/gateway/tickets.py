@@ -13,9 +13,9 @@ from pydantic import BaseModel, Field
 from triagem.contracts.errors import InvalidInput, InvalidTicket
 from triagem.contracts.ticket import Lane, Ticket, accept
 from triagem.db.auth import ApiKey, Scope
+from triagem.gateway.admission import read_body
 from triagem.gateway.authentication import require_scope
 from triagem.gateway.problems import ProblemError, problem_responses
-from triagem.gateway.request_middleware import RawBody
 from triagem.gateway.services import ServicesDep
 from triagem.inbox import Idempotency
 from triagem.producer.crm.payload import parse
@@ -23,6 +23,10 @@ from triagem.producer.crm.payload import parse
 MAX_TICKETS: Final = 1000
 
 router = APIRouter(tags=["tickets"])
+
+
+async def _body(request: Request, services: ServicesDep) -> bytes:
+    return await read_body(request, services.settings.max_body_bytes)
 
 
 class TicketReceipt(BaseModel):
@@ -91,7 +95,7 @@ def enqueue_tickets(
     request: Request,
     services: ServicesDep,
     key: Annotated[ApiKey, Depends(require_scope(Scope.ENQUEUE))],
-    body: RawBody,
+    body: Annotated[bytes, Depends(_body)],  # after the key
     *,
     lane: Annotated[
         Lane, Query(description="`live` for customers who are waiting, `bulk` for everything else")

@@ -8,8 +8,8 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from triagem.db.tickets.dead_letters import insert_webhook_dead_letter
+from triagem.gateway.admission import authenticate_body, read_body
 from triagem.gateway.problems import ProblemError, problem_responses
-from triagem.gateway.request_middleware import RawBody
 from triagem.gateway.services import Services, ServicesDep
 from triagem.producer import crm
 
@@ -36,6 +36,26 @@ async def _source(
     return crm_source
 
 
+async def _body(
+    request: Request,
+    source: Annotated[crm.Source, Depends(_source)],
+    token: Annotated[str | None, Query(description="for CRMs that can neither sign nor set headers")] = None,
+) -> crm.Webhook:
+    """Reads the body of a sender with the right token; of one with a signature only, within a smaller budget."""
+    headers = dict(request.headers)
+    if refusal := crm.check_head(crm.Webhook(b"", headers, token), source):
+        raise _refused(source, refusal)
+    if source.token is not None:
+        authenticate_body(request, f"source {source.name}")
+    return crm.Webhook(await read_body(request, _MAX_BODY), headers, token)
+
+
+def _refused(source: crm.Source, refusal: crm.RefusedWebhook) -> ProblemError:
+    log.warning("webhook_refused", source=source.name, reason=refusal.reason)
+    return ProblemError(HTTPStatus.UNAUTHORIZED, "the signature or token is missing or wrong")
+
+
+_MAX_BODY: Final = 2 * 1024 * 1024
 _REQUEST_BODY: Final = {"required": True, "content": {"application/json": {"schema": {}}}}
 
 
@@ -63,33 +83,29 @@ def receive(
     response: Response,
     services: ServicesDep,
     source: Annotated[crm.Source, Depends(_source)],
-    body: RawBody,
-    *,
-    token: Annotated[str | None, Query(description="for CRMs that can neither sign nor set headers")] = None,
+    webhook: Annotated[crm.Webhook, Depends(_body)],
 ) -> WebhookReceipt:
     """A CRM's webhook, authenticated by its signature or by the token in the CRM file.
 
     202: Redis has stored its tickets, or it was stored as a dead letter. 200: nothing to classify. Otherwise: send
     it again.
     """
-    webhook = crm.Webhook(body, dict(request.headers), token)
     outcome = crm.receive_webhook(webhook, source, services.now())
     match outcome:
         case crm.RefusedWebhook():
-            log.warning("webhook_refused", source=source.name, reason=outcome.reason)
-            raise ProblemError(HTTPStatus.UNAUTHORIZED, "the signature or token is missing or wrong")
+            raise _refused(source, outcome)
         case crm.IgnoredWebhook():
             response.status_code = HTTPStatus.OK
             return WebhookReceipt(outcome="ignored", reason=outcome.reason)
         case crm.UnreadableWebhook():
-            _store_dead_letter(services, source, body, outcome.reason)
+            _store_dead_letter(services, source, webhook.body, outcome.reason)
             return WebhookReceipt(outcome="dead-lettered", reason=outcome.reason)
         case crm.AcceptedWebhook():
             request.state.rows = len(outcome.tickets)
             services.publisher.put(outcome.tickets, request_id=request.state.request_id)
             reason = "; ".join(outcome.unread) or None
             if reason:
-                _store_dead_letter(services, source, body, reason)
+                _store_dead_letter(services, source, webhook.body, reason)
             return WebhookReceipt(
                 outcome="accepted" if outcome.tickets else "dead-lettered",
                 tickets=len(outcome.tickets),

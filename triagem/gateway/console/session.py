@@ -12,10 +12,14 @@ from fastapi import Depends, Request
 from fastapi.responses import Response
 from starlette.concurrency import run_in_threadpool
 
+from triagem.contracts.errors import InvalidInput
 from triagem.db.auth import ApiKey, Scope, find_session_key
+from triagem.gateway.admission import read_body
 from triagem.gateway.problems import ProblemError
 from triagem.gateway.services import ServicesDep
 
+_MAX_FORM_BYTES: Final = 16_384
+_MAX_FIELDS: Final = 20
 COOKIE: Final = "triagem_session"
 CONSOLE_SCOPES: Final = frozenset({Scope.READ, Scope.REVIEW, Scope.ADMIN})
 
@@ -57,8 +61,12 @@ async def read_form(request: Request) -> dict[str, str]:
     """The fields of a form. Raises FormRefused if the browser reports that it comes from another site."""
     if request.headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}:
         raise FormRefused
-    body = (await request.body()).decode("utf-8", "replace")
-    return {name: value.replace("\r\n", "\n") for name, value in parse_qsl(body, keep_blank_values=True)}
+    body = (await read_body(request, _MAX_FORM_BYTES)).decode("utf-8", "replace")
+    try:
+        fields = parse_qsl(body, keep_blank_values=True, max_num_fields=_MAX_FIELDS)
+    except ValueError:
+        raise InvalidInput(f"the form has more than {_MAX_FIELDS} fields") from None
+    return {name: value.replace("\r\n", "\n") for name, value in fields}
 
 
 Form = Annotated[dict[str, str], Depends(read_form)]

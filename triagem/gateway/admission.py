@@ -1,0 +1,180 @@
+"""Admits requests: how many a client may have open, and how large and slow the body of each may be.
+
+Every route reads bodies through this layer, after it has checked its credentials. A route that reads a large body of
+somebody unknown counts it against a small budget, which all such requests share.
+"""
+
+import asyncio
+from collections import Counter
+from http import HTTPStatus
+from typing import Final, NamedTuple
+
+from fastapi import Request
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from triagem.gateway.connections import client_network
+from triagem.gateway.problems import RETRY_AFTER_S, problem_response
+from triagem.gateway.services import GatewaySettings
+
+SMALL_BODY: Final = 65_536  # always admitted: all connections together cannot hold much of them
+_LARGEST_HELD: Final = 4  # bodies of the largest size held at once: bounds the memory
+_MIN_BYTES_PER_S: Final = 65_536
+
+
+class BodyBudget:
+    """Bytes of large bodies that may be held at once: in all, and half of it by one owner."""
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._held = Counter[str]()
+
+    def take(self, owner: str, size: int) -> bool:
+        """Hold more bytes; False if that is too much. Release them in either case."""
+        self._held[owner] += size
+        return self._held[owner] <= self._total // 2 and self._held.total() <= self._total
+
+    def release(self, owner: str, size: int) -> None:
+        """The bytes are no longer held."""
+        self._held[owner] -= size
+        if not self._held[owner]:
+            del self._held[owner]
+
+
+class Budgets(NamedTuple):
+    """The budget of requests with proved credentials, and that of all others."""
+
+    authenticated: BodyBudget
+    unauthenticated: BodyBudget
+
+
+class RequestBody:
+    """The body of one request while it arrives."""
+
+    def __init__(
+        self, receive: Receive, client: str, budgets: Budgets, *, limit: int, declared: int, timeout_s: float
+    ) -> None:
+        self._receive, self._declared, self._timeout_s = receive, declared, timeout_s
+        self._budgets, self._budget, self._owner, self._limit = budgets, budgets.unauthenticated, client, limit
+        self._received = self._held = 0
+        self._started: float | None = None
+        self._complete = False
+        self._content: bytes | None = None
+
+    def authenticate(self, owner: str) -> None:
+        """The sender has proved who it is: from now on, the budget of authenticated requests pays."""
+        self.release()
+        self._owner, self._budget = owner, self._budgets.authenticated
+
+    async def read(self, limit: int) -> bytes:
+        """The whole body. Raises HTTPException: 408, 413 or 503."""
+        if self._content is None:
+            self._limit, chunks = limit, list[bytes]()
+            while not self._complete:
+                message = await self.receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientDisconnect
+                chunks.append(message.get("body", b""))
+            self._content = b"".join(chunks)
+        return self._content
+
+    async def receive(self) -> Message:
+        """ASGI's `receive`, within the limits."""
+        if self._complete:  # the next message is the disconnect, whenever it comes
+            return await self._receive()
+        if self._declared > self._limit:
+            raise self._too_large()
+        now = asyncio.get_running_loop().time()
+        self._started = now if self._started is None else self._started
+        try:
+            async with asyncio.timeout_at(self._started + self._timeout_s + self._received / _MIN_BYTES_PER_S):
+                message = await self._receive()
+        except TimeoutError:
+            raise HTTPException(HTTPStatus.REQUEST_TIMEOUT, "the body did not arrive in time") from None
+        self._complete = not message.get("more_body", False)
+        self._received += len(message.get("body", b""))
+        if self._received > self._limit:
+            raise self._too_large()
+        if self._received > SMALL_BODY:
+            self._hold()
+        return message
+
+    def release(self) -> None:
+        """The request was answered."""
+        if self._held:
+            self._budget.release(self._owner, self._held)
+            self._held = 0
+
+    def _hold(self) -> None:
+        more, self._held = self._received - self._held, self._received
+        if not self._budget.take(self._owner, more):
+            raise HTTPException(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "too many large request bodies at once: try again later",
+                {"Retry-After": RETRY_AFTER_S},
+            )
+
+    def _too_large(self) -> HTTPException:
+        return HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is larger than {self._limit:,} bytes")
+
+
+class AdmissionMiddleware:
+    """Counts the requests of each client, and gives each request with a body its RequestBody, in `state["body"]`."""
+
+    def __init__(self, app: ASGIApp, settings: GatewaySettings) -> None:
+        self._app, self._settings = app, settings
+        self._open = Counter[str]()
+        self._limit = min(SMALL_BODY, settings.max_body_bytes)
+        largest = settings.max_body_bytes
+        self._budgets = Budgets(BodyBudget(largest * _LARGEST_HELD), BodyBudget(largest))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        client = client_network(scope["client"][0]) if scope.get("client") else ""
+        if self._open[client] >= self._settings.max_connections_per_client:
+            await problem_response(
+                HTTPStatus.TOO_MANY_REQUESTS, "too many open requests of this client", {"Retry-After": RETRY_AFTER_S}
+            )(scope, receive, send)
+            return
+        self._open[client] += 1
+        body = self._body(scope, receive, client)
+        try:
+            await self._app(scope, body.receive if body else receive, send)
+        finally:
+            if body:
+                body.release()
+            self._open[client] -= 1
+            if not self._open[client]:
+                del self._open[client]
+
+    def _body(self, scope: Scope, receive: Receive, client: str) -> RequestBody | None:
+        declared, has_body = 0, False
+        for name, value in scope["headers"]:
+            if name == b"content-length":
+                declared = int(value) if value.isdigit() else 0
+            elif name == b"transfer-encoding":
+                has_body = True
+        if not declared and not has_body:
+            return None
+        body = RequestBody(
+            receive, client, self._budgets, limit=self._limit, declared=declared,
+            timeout_s=self._settings.receive_timeout_s,
+        )  # fmt: skip
+        scope.setdefault("state", {})["body"] = body
+        return body
+
+
+def authenticate_body(request: Request, owner: str) -> None:
+    """Note that the request's sender has proved who it is."""
+    body: RequestBody | None = request.scope["state"].get("body")
+    if body:
+        body.authenticate(owner)
+
+
+async def read_body(request: Request, limit: int) -> bytes:
+    """The body, of up to `limit` bytes. Call it after the credentials were checked. Raises HTTPException."""
+    body: RequestBody | None = request.scope["state"].get("body")
+    return await body.read(limit) if body else b""

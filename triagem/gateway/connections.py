@@ -1,0 +1,167 @@
+"""Limits connections before HTTP: per client and in all, seconds for a request's head, and answers that nobody reads.
+
+uvicorn has none of these limits: its `limit_concurrency` counts all clients together and answers in plain text.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from http import HTTPStatus
+from ipaddress import IPv6Address, ip_address, ip_network
+from typing import Any, ClassVar, Final
+
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
+
+from triagem.gateway import metrics
+from triagem.gateway.problems import RETRY_AFTER_S, problem_response
+
+_MAX_REFUSED: Final = 100  # refused connections that wait for their client to read the answer
+_REFUSED_S: Final = 1.0
+
+
+@lru_cache(maxsize=4096)
+def client_network(address: str) -> str:
+    """The client at an address: an IPv4 address, or the /64 of an IPv6 address, all of which one machine can use."""
+    try:
+        parsed = ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if not isinstance(parsed, IPv6Address):
+        return address
+    return str(parsed.ipv4_mapped or ip_network((parsed, 64), strict=False))
+
+
+@dataclass
+class ConnectionLimits:
+    """Counts the open connections of one event loop. Connections of a trusted proxy belong to many clients."""
+
+    total: int
+    per_client: int
+    receive_timeout_s: float
+    send_timeout_s: float
+    trusted_proxies: Sequence[str] = ()
+    refused: int = 0
+    _clients: Counter[str] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        self._trusted = [ip_network(proxy) for proxy in self.trusted_proxies]
+
+    def open(self, client: str) -> HTTPStatus | None:
+        """Count a new connection; or refuse it with this status."""
+        if self._clients.total() >= self.total:
+            return HTTPStatus.SERVICE_UNAVAILABLE
+        if self._clients[client] >= self.per_client and not self._is_proxy(client):
+            return HTTPStatus.TOO_MANY_REQUESTS
+        self._clients[client] += 1
+        return None
+
+    def close(self, client: str) -> None:
+        """A counted connection was closed."""
+        self._clients[client] -= 1
+        if not self._clients[client]:
+            del self._clients[client]
+
+    def _is_proxy(self, client: str) -> bool:
+        try:
+            return any(ip_address(client) in network for network in self._trusted)
+        except ValueError:
+            return False
+
+
+class LimitedProtocol(H11Protocol):
+    """uvicorn's HTTP protocol within the limits. Relies on `cycle`, which uvicorn sets once it has read a head."""
+
+    limits: ClassVar[ConnectionLimits]
+
+    cycle: RequestResponseCycle | None  # type: ignore[assignment]  # uvicorn: None before the first request
+    _client: str | None = None  # None: not counted, so refused
+    _head_timer: asyncio.TimerHandle | None = None
+    _send_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        peer = transport.get_extra_info("peername")
+        client = client_network(peer[0]) if peer else ""
+        refusal = self.limits.open(client)
+        if refusal is not None:
+            self._refuse(transport, refusal)
+            return
+        self._client = client
+        super().connection_made(transport)
+        transport.set_write_buffer_limits(0)  # pause_writing is called whenever the client does not read fast enough
+        self._watch_head()
+
+    def data_received(self, data: bytes) -> None:
+        if self._client is not None:
+            super().data_received(data)
+            self._watch_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._client is None:
+            self.limits.refused -= 1
+            return
+        self.limits.close(self._client)
+        for timer in (self._head_timer, self._send_timer):
+            if timer is not None:
+                timer.cancel()
+        super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._send_timer = self.loop.call_later(self.limits.send_timeout_s, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._send_timer is not None:
+            self._send_timer.cancel()
+
+    def send_400_response(self, msg: str) -> None:
+        """uvicorn calls this for anything that is not HTTP. It may have answered already, for a broken body."""
+        if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
+            self.transport.write(_answer(HTTPStatus.BAD_REQUEST, msg))
+        self.transport.close()
+
+    def _awaits_head(self) -> bool:
+        """Also true while the rest of a body arrives that nobody read because its request was refused."""
+        return self.cycle is None or self.cycle.response_complete
+
+    def _watch_head(self) -> None:
+        if not self._awaits_head():
+            if self._head_timer is not None:
+                self._head_timer.cancel()
+                self._head_timer = None
+        elif self._head_timer is None:
+            self._head_timer = self.loop.call_later(self.limits.receive_timeout_s, self._head_timed_out)
+
+    def _head_timed_out(self) -> None:
+        self._head_timer = None
+        if self._awaits_head():
+            if self.cycle is None:
+                metrics.REFUSED_CONNECTIONS.labels("timeout").inc()
+                self.transport.write(_answer(HTTPStatus.REQUEST_TIMEOUT, "the request did not arrive in time"))
+            self.transport.close()
+
+    def _refuse(self, transport: asyncio.Transport, status: HTTPStatus) -> None:
+        metrics.REFUSED_CONNECTIONS.labels("client" if status == HTTPStatus.TOO_MANY_REQUESTS else "total").inc()
+        self.limits.refused += 1
+        if self.limits.refused > _MAX_REFUSED:
+            transport.abort()
+            return
+        # Closing at once would reset the connection if a request is on its way, and the client would lose the answer.
+        transport.write(_answer(status, "too many open connections: close some, or try again later"))
+        transport.write_eof()
+        self.loop.call_later(_REFUSED_S, transport.abort)
+
+
+def limited_protocol(limits: ConnectionLimits) -> type[H11Protocol]:
+    """The protocol class for uvicorn, which creates one instance per connection."""
+    return type("Protocol", (LimitedProtocol,), {"limits": limits})
+
+
+@lru_cache
+def _answer(status: HTTPStatus, detail: str) -> bytes:
+    retry: dict[str, Any] = {} if status == HTTPStatus.BAD_REQUEST else {"Retry-After": RETRY_AFTER_S}
+    response = problem_response(status, detail, {"Connection": "close", **retry})
+    head = b"".join(b"%b: %b\r\n" % header for header in response.raw_headers)
+    return b"HTTP/1.1 %d %b\r\n%b\r\n%b" % (status, status.phrase.encode(), head, bytes(response.body))
