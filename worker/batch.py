@@ -125,7 +125,7 @@ class NewTicket(WorkItem):
         """Add the ticket with its result."""
         entry, received_at = self.entry, datetime.fromtimestamp(self.entry.put_at, UTC)
         row = ClassifiedTicket(
-            self.ticket, self.digest, prediction, epoch, entry.lane, received_at, classified_at=classified_at
+            self.ticket, self.digest, prediction, epoch, entry.lane, received_at, entry.arrival, classified_at
         )
         batch.classified.append((entry, row))
 

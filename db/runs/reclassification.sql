@@ -7,11 +7,11 @@ WITH incoming AS (
     model_version text, tokens int, truncated bool, classified_at timestamptz
   ) JOIN reclassify_runs r ON r.id = i.run AND r.state <> 'cancelled'
 ), locked AS (
-  SELECT id, digest, forgotten_at, text IS NULL AS textless, label, confidence, band
+  SELECT id, digest, revision, forgotten_at, text IS NULL AS textless, label, confidence, band
   FROM tickets WHERE id IN (SELECT ticket FROM incoming)
   ORDER BY source COLLATE "C", external_id COLLATE "C" FOR NO KEY UPDATE
 ), compared AS (
-  SELECT i.*, l.label AS before_label, i.label AS after_label, l.confidence AS before_confidence,
+  SELECT i.*, l.revision, l.label AS before_label, i.label AS after_label, l.confidence AS before_confidence,
     i.confidence AS after_confidence, l.band AS before_band, i.band AS after_band, CASE
       WHEN l.id IS NULL OR l.forgotten_at IS NOT NULL THEN 'gone' WHEN l.digest <> i.digest THEN 'changed'
       WHEN i.reported <> '' THEN i.reported WHEN l.textless THEN 'gone' ELSE 'changed'
@@ -32,9 +32,9 @@ WITH incoming AS (
   SELECT compared.* FROM compared JOIN recorded ON (run_id, ticket_id) = (run, ticket)
 ), new_predictions AS (
   INSERT INTO predictions (ticket_id, digest, label, confidence, probabilities, band, model_version, tokens, truncated,
-    classified_at)
+    classified_at, epoch, revision)
   SELECT DISTINCT ON (ticket, digest, model_version) ticket, digest, label, confidence, probabilities, band,
-    model_version, tokens, truncated, classified_at
+    model_version, tokens, truncated, classified_at, CASE WHEN shadow THEN 0 ELSE epoch END, revision
   FROM new_results WHERE outcome = 'done'
   ON CONFLICT (ticket_id, digest, model_version) DO UPDATE SET
     label = excluded.label, confidence = excluded.confidence, probabilities = excluded.probabilities,

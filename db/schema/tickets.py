@@ -63,9 +63,11 @@ class TransactionId(UserDefinedType[str]):
         return "xid8"
 
 
-# The newest revision of a message and its current result, in one table so that queries need no join. The result
-# columns only move forward, ordered by (`revised_at`, `digest`, `epoch`). Once `forgotten_at` is set, nothing is
-# written: a redelivered entry must not restore what a customer asked us to delete.
+# The newest text of a ticket and its current result, in one table so that queries need no join. `revision` counts the
+# different texts that became the newest one, by (`revised_at`, `arrival`): the result is of this revision, by the
+# version of the highest `epoch` (docs/decisions/0015-revisions.md). `arrival`: the order of entries in the inbox.
+# Once `forgotten_at` is set, nothing is written: a redelivered entry must not restore what a customer asked us to
+# delete.
 # `changed_xid`: the transaction that last changed the current result, set by the triggers of `changes.sql`.
 tickets: Final = Table(
     "tickets",
@@ -76,6 +78,8 @@ tickets: Final = Table(
     Column("text", Text),
     required("digest", LargeBinary),
     required("revised_at", TIME),
+    required("arrival", BigInteger),
+    required("revision", Integer),
     required("received_at", TIME),
     required("metadata", JSONB, server_default=text("'{}'")),
     Column("forgotten_at", TIME),
@@ -98,6 +102,8 @@ tickets: Final = Table(
 
 # The prediction of one model version for one text of one ticket. Written once, with two exceptions: `band` changes
 # with the ticket's own (`triagem.db.runs.reband`), and a run with `force` replaces the prediction.
+# `revision`: the first one with this text that the version judged; NULL if a newer text was stored before this one.
+# `epoch`: the promotion under which the prediction became a result; 0 for a shadow run.
 # `latency_s`: seconds from put to the statement that wrote this row; live tickets only.
 Table(
     "predictions",
@@ -112,6 +118,8 @@ Table(
     required("tokens", Integer),
     required("truncated", Boolean),
     required("classified_at", TIME),
+    required("epoch", BigInteger),
+    Column("revision", Integer),
     Column("latency_s", REAL),
     Index("ix_predictions_live", "classified_at", postgresql_where=text("latency_s IS NOT NULL")),
 )

@@ -8,7 +8,7 @@ SELECT t.id AS ticket_id, t.source, t.external_id,
        coalesce(r.label, t.label) AS label, t.confidence, t.band, t.label AS model_label,
        r.ticket_id IS NOT NULL AS reviewed, r.reviewer, r.reviewed_at, t.probabilities, t.model_version,
        t.revised_at, t.received_at, t.classified_at, t.tokens, t.truncated,
-       r.ticket_id IS NOT NULL AND r.label IS NULL AS unclear
+       r.ticket_id IS NOT NULL AND r.label IS NULL AS unclear, t.revision
 FROM tickets t
 LEFT JOIN (
   SELECT * FROM reviews
@@ -23,7 +23,7 @@ CREATE VIEW history AS
 SELECT p.ticket_id, t.source, t.external_id, p.model_version, p.label, p.confidence, p.band,
        p.probabilities, p.tokens, p.truncated, p.classified_at,
        p.digest = t.digest AS of_current_text,
-       p.digest = t.digest AND p.model_version = t.model_version AS is_current
+       p.digest = t.digest AND p.model_version = t.model_version AS is_current, p.revision
 FROM predictions p JOIN tickets t ON t.id = p.ticket_id
 WHERE t.forgotten_at IS NULL;
 

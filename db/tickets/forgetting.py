@@ -15,15 +15,17 @@ from triagem.db.tickets.dead_letters import dead_letter_pages, delete_dead_lette
 # Sorts tombstones last by receipt and by confidence, so that pages and the query for the least confident tickets do
 # not read them.
 _WRITE_TOMBSTONE: Final = text("""
-INSERT INTO tickets AS t (source, external_id, forgotten_at, text, digest, metadata, revised_at, received_at, epoch,
-  label, confidence, probabilities, band, model_version, tokens, truncated, classified_at)
-VALUES (:source, :external_id, now(), NULL, '', '{}', 'epoch', 'epoch', 0, '', 1, '{}', '', '', 0, false, 'epoch')
+INSERT INTO tickets AS t (source, external_id, forgotten_at, text, digest, metadata, revised_at, arrival, revision,
+  received_at, epoch, label, confidence, probabilities, band, model_version, tokens, truncated, classified_at)
+VALUES (:source, :external_id, now(), NULL, '', '{}', 'epoch', 0, 0,
+  'epoch', 0, '', 1, '{}', '', '', 0, false, 'epoch')
 ON CONFLICT (source, external_id) DO UPDATE SET
   forgotten_at = now(), text = excluded.text, digest = excluded.digest, metadata = excluded.metadata,
-  revised_at = excluded.revised_at, received_at = excluded.received_at, epoch = excluded.epoch,
-  label = excluded.label, confidence = excluded.confidence, probabilities = excluded.probabilities,
-  band = excluded.band, model_version = excluded.model_version, tokens = excluded.tokens,
-  truncated = excluded.truncated, classified_at = excluded.classified_at
+  revised_at = excluded.revised_at, arrival = excluded.arrival, revision = excluded.revision,
+  received_at = excluded.received_at, epoch = excluded.epoch, label = excluded.label,
+  confidence = excluded.confidence, probabilities = excluded.probabilities, band = excluded.band,
+  model_version = excluded.model_version, tokens = excluded.tokens, truncated = excluded.truncated,
+  classified_at = excluded.classified_at
 WHERE t.forgotten_at IS NULL
 """)
 _FIND: Final = text("""

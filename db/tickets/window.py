@@ -22,7 +22,10 @@ from triagem.db.connect import Database, database_errors
 
 @dataclass(frozen=True, slots=True)
 class ClassifiedTicket:
-    """A ticket with its result, ready to store. `digest` is the SHA-256 of the cleaned text."""
+    """A ticket with its result, ready to store. `digest` is the SHA-256 of the cleaned text.
+
+    `arrival` orders the entries of the inbox: of two texts with the same `revised_at`, the later one is newer.
+    """
 
     ticket: Ticket
     digest: bytes
@@ -30,12 +33,13 @@ class ClassifiedTicket:
     epoch: int
     lane: Lane
     received_at: datetime
+    arrival: int
     classified_at: datetime
 
     @property
-    def rank(self) -> tuple[datetime, bytes, int]:
-        """Order of results of the same ticket: the highest becomes current (INV-14)."""
-        return self.ticket.revised_at, self.digest, self.epoch
+    def rank(self) -> tuple[datetime, int, int]:
+        """Order of results in one window: of the newest text, then of the latest promotion (INV-14)."""
+        return self.ticket.revised_at, self.arrival, self.epoch
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +113,7 @@ def cached_predictions(
 
 
 _COLUMNS: Final = (
-    "source", "external_id", "text", "digest", "revised_at", "metadata", "epoch", "label", "confidence",
+    "source", "external_id", "text", "digest", "revised_at", "arrival", "metadata", "epoch", "label", "confidence",
     "probabilities", "band", "model_version", "tokens", "truncated", "classified_at", "received_at", "live",
 )  # fmt: skip
 # Reads one JSON document: psycopg encodes arrays in Python, value by value, which took as long as Postgres itself.
@@ -150,10 +154,10 @@ def _document(window: Iterable[ClassifiedTicket]) -> dict[str, str]:
     for row in window:
         ticket, prediction = row.ticket, row.prediction
         values = (
-            ticket.source, ticket.external_id, ticket.text, row.digest.hex(), ticket.revised_at, ticket.metadata,
-            row.epoch, prediction.label, prediction.confidence, dict(prediction.probabilities), prediction.band,
-            prediction.model_version, prediction.tokens, prediction.truncated, row.classified_at, row.received_at,
-            row.lane is Lane.LIVE and ticket.source != PREDICT_SOURCE,
+            ticket.source, ticket.external_id, ticket.text, row.digest.hex(), ticket.revised_at, row.arrival,
+            ticket.metadata, row.epoch, prediction.label, prediction.confidence, dict(prediction.probabilities),
+            prediction.band, prediction.model_version, prediction.tokens, prediction.truncated, row.classified_at,
+            row.received_at, row.lane is Lane.LIVE and ticket.source != PREDICT_SOURCE,
         )  # fmt: skip
         rows.append(dict(zip(_COLUMNS, values, strict=True)))
     return {"rows": to_json(rows, inf_nan_mode="constants").decode()}

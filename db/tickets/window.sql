@@ -1,41 +1,45 @@
 -- Stores a window of classified tickets with their predictions, alerts and deliveries. Run by window.py.
 WITH incoming AS (
-  SELECT source, external_id, text, decode(digest, 'hex') AS digest, revised_at, metadata, epoch, label, confidence,
-    probabilities, band, model_version, tokens, truncated, classified_at, received_at, live
+  SELECT source, external_id, text, decode(digest, 'hex') AS digest, revised_at, arrival, metadata, epoch, label,
+    confidence, probabilities, band, model_version, tokens, truncated, classified_at, received_at, live
   FROM json_to_recordset(CAST(:rows AS json)) AS i(
-    source text, external_id text, text text, digest text, revised_at timestamptz, metadata jsonb, epoch bigint,
-    label text, confidence float8, probabilities jsonb, band text, model_version text, tokens int, truncated bool,
+    source text, external_id text, text text, digest text, revised_at timestamptz, arrival bigint,
+    metadata jsonb, epoch bigint, label text, confidence float8, probabilities jsonb, band text, model_version text, tokens int, truncated bool,
     classified_at timestamptz, received_at timestamptz, live bool
   )
 ), stored AS (
-  INSERT INTO tickets AS t (source, external_id, text, digest, revised_at, metadata, epoch, label, confidence,
-    probabilities, band, model_version, tokens, truncated, classified_at, received_at)
-  SELECT source, external_id, text, digest, revised_at, metadata, epoch, label, confidence,
-    probabilities, band, model_version, tokens, truncated, classified_at, received_at
+  INSERT INTO tickets AS t (source, external_id, text, digest, revised_at, arrival, revision, metadata, epoch, label,
+    confidence, probabilities, band, model_version, tokens, truncated, classified_at, received_at)
+  SELECT source, external_id, text, digest, revised_at, arrival, 1, metadata, epoch, label,
+    confidence, probabilities, band, model_version, tokens, truncated, classified_at, received_at
   FROM incoming ORDER BY source COLLATE "C", external_id COLLATE "C"
   -- Updates rows also where nothing is newer: only then does RETURNING yield the ticket's id for the history.
-  -- A column changes only if the incoming row is newer, by (revised_at, digest, epoch).
+  -- The newest text is the last one by (revised_at, arrival); if it differs from the ticket's, it is a new revision.
   ON CONFLICT (source, external_id) DO UPDATE SET
-    text = CASE WHEN (excluded.revised_at, excluded.digest, excluded.epoch) > (t.revised_at, t.digest, t.epoch) THEN excluded.text ELSE t.text END,
-    digest = CASE WHEN (excluded.revised_at, excluded.digest, excluded.epoch) > (t.revised_at, t.digest, t.epoch) THEN excluded.digest ELSE t.digest END,
-    revised_at = CASE WHEN (excluded.revised_at, excluded.digest, excluded.epoch) > (t.revised_at, t.digest, t.epoch) THEN excluded.revised_at ELSE t.revised_at END,
-    metadata = CASE WHEN (excluded.revised_at, excluded.digest, excluded.epoch) > (t.revised_at, t.digest, t.epoch) THEN excluded.metadata ELSE t.metadata END,
-    epoch = CASE WHEN (excluded.revised_at, excluded.digest, excluded.epoch) > (t.revised_at, t.digest, t.epoch) THEN excluded.epoch ELSE t.epoch END,
-    label = CASE WHEN (excluded.revised_at, excluded.digest, excluded.epoch) > (t.revised_at, t.digest, t.epoch) THEN excluded.label ELSE t.label END,
-    confidence = CASE WHEN (excluded.revised_at, excluded.digest, excluded.epoch) > (t.revised_at, t.digest, t.epoch) THEN excluded.confidence ELSE t.confidence END,
-    probabilities = CASE WHEN (excluded.revised_at, excluded.digest, excluded.epoch) > (t.revised_at, t.digest, t.epoch) THEN excluded.probabilities ELSE t.probabilities END,
-    band = CASE WHEN (excluded.revised_at, excluded.digest, excluded.epoch) > (t.revised_at, t.digest, t.epoch) THEN excluded.band ELSE t.band END,
-    model_version = CASE WHEN (excluded.revised_at, excluded.digest, excluded.epoch) > (t.revised_at, t.digest, t.epoch) THEN excluded.model_version ELSE t.model_version END,
-    tokens = CASE WHEN (excluded.revised_at, excluded.digest, excluded.epoch) > (t.revised_at, t.digest, t.epoch) THEN excluded.tokens ELSE t.tokens END,
-    truncated = CASE WHEN (excluded.revised_at, excluded.digest, excluded.epoch) > (t.revised_at, t.digest, t.epoch) THEN excluded.truncated ELSE t.truncated END,
-    classified_at = CASE WHEN (excluded.revised_at, excluded.digest, excluded.epoch) > (t.revised_at, t.digest, t.epoch) THEN excluded.classified_at ELSE t.classified_at END
+    revision = t.revision + ((excluded.revised_at, excluded.arrival) > (t.revised_at, t.arrival) AND excluded.digest <> t.digest)::int,
+    text = CASE WHEN (excluded.revised_at, excluded.arrival) > (t.revised_at, t.arrival) THEN excluded.text ELSE t.text END,
+    digest = CASE WHEN (excluded.revised_at, excluded.arrival) > (t.revised_at, t.arrival) THEN excluded.digest ELSE t.digest END,
+    revised_at = CASE WHEN (excluded.revised_at, excluded.arrival) > (t.revised_at, t.arrival) THEN excluded.revised_at ELSE t.revised_at END,
+    arrival = CASE WHEN (excluded.revised_at, excluded.arrival) > (t.revised_at, t.arrival) THEN excluded.arrival ELSE t.arrival END,
+    metadata = CASE WHEN (excluded.revised_at, excluded.arrival) > (t.revised_at, t.arrival) THEN excluded.metadata ELSE t.metadata END,
+    -- The result of a new revision replaces the ticket's; one of the same text, only if a later promotion made it.
+    epoch = CASE WHEN CASE WHEN excluded.digest = t.digest THEN excluded.epoch > t.epoch ELSE (excluded.revised_at, excluded.arrival) > (t.revised_at, t.arrival) END THEN excluded.epoch ELSE t.epoch END,
+    label = CASE WHEN CASE WHEN excluded.digest = t.digest THEN excluded.epoch > t.epoch ELSE (excluded.revised_at, excluded.arrival) > (t.revised_at, t.arrival) END THEN excluded.label ELSE t.label END,
+    confidence = CASE WHEN CASE WHEN excluded.digest = t.digest THEN excluded.epoch > t.epoch ELSE (excluded.revised_at, excluded.arrival) > (t.revised_at, t.arrival) END THEN excluded.confidence ELSE t.confidence END,
+    probabilities = CASE WHEN CASE WHEN excluded.digest = t.digest THEN excluded.epoch > t.epoch ELSE (excluded.revised_at, excluded.arrival) > (t.revised_at, t.arrival) END THEN excluded.probabilities ELSE t.probabilities END,
+    band = CASE WHEN CASE WHEN excluded.digest = t.digest THEN excluded.epoch > t.epoch ELSE (excluded.revised_at, excluded.arrival) > (t.revised_at, t.arrival) END THEN excluded.band ELSE t.band END,
+    model_version = CASE WHEN CASE WHEN excluded.digest = t.digest THEN excluded.epoch > t.epoch ELSE (excluded.revised_at, excluded.arrival) > (t.revised_at, t.arrival) END THEN excluded.model_version ELSE t.model_version END,
+    tokens = CASE WHEN CASE WHEN excluded.digest = t.digest THEN excluded.epoch > t.epoch ELSE (excluded.revised_at, excluded.arrival) > (t.revised_at, t.arrival) END THEN excluded.tokens ELSE t.tokens END,
+    truncated = CASE WHEN CASE WHEN excluded.digest = t.digest THEN excluded.epoch > t.epoch ELSE (excluded.revised_at, excluded.arrival) > (t.revised_at, t.arrival) END THEN excluded.truncated ELSE t.truncated END,
+    classified_at = CASE WHEN CASE WHEN excluded.digest = t.digest THEN excluded.epoch > t.epoch ELSE (excluded.revised_at, excluded.arrival) > (t.revised_at, t.arrival) END THEN excluded.classified_at ELSE t.classified_at END
   WHERE t.forgotten_at IS NULL
-  RETURNING id, source, external_id, digest AS current_digest, model_version AS current_version
+  RETURNING id, source, external_id, revision, digest AS current_digest, model_version AS current_version
 ), new_predictions AS (
   INSERT INTO predictions (ticket_id, digest, label, confidence, probabilities, band, model_version, tokens, truncated,
-    classified_at, latency_s)
+    classified_at, epoch, revision, latency_s)
   SELECT stored.id, incoming.digest, label, confidence, probabilities, band, model_version, tokens, truncated,
-    classified_at, CASE WHEN live THEN greatest(0, extract(epoch FROM now() - received_at)) END
+    classified_at, epoch, CASE WHEN incoming.digest = current_digest THEN revision END,
+    CASE WHEN live THEN greatest(0, extract(epoch FROM now() - received_at)) END
   FROM incoming JOIN stored USING (source, external_id)
   ON CONFLICT DO NOTHING
   RETURNING ticket_id, digest, model_version, band, confidence

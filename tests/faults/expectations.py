@@ -44,8 +44,8 @@ class Expectations:
         return self.revisions.keys() - self.forgotten - set(self.poison.values())
 
     def newest_revision(self, key: Identity) -> Ticket:
-        """The revision that must be current: the latest one; of equal times, the one with the highest digest."""
-        return max(self.revisions[key], key=lambda ticket: (ticket.revised_at, text_digest(ticket)))
+        """The revision that must be current: the latest one; of equal times, the last that arrived."""
+        return max(reversed(self.revisions[key]), key=lambda ticket: ticket.revised_at)
 
     def max_history_rows(self, key: Identity) -> int:
         """Maximum history rows of an identity: one per text and version."""

@@ -42,7 +42,7 @@ def older_after_newer(rig: Rig, size: Size) -> None:
 
 @fault("two texts of the same moment in one window", short=_SHORT, full=_FULL)
 def same_moment(rig: Rig, size: Size) -> None:
-    """The order of arrival is random; the final result must not be."""
+    """The last to arrive wins."""
     tickets = rig.tickets(size.tickets)
     both = zip(tickets, edited(rig, tickets, "outra", minutes=0), strict=True)
     rig.publish([ticket for pair in both for ticket in rig.random.sample(pair, 2)])

@@ -57,8 +57,9 @@ class TestComingBack:
         with psycopg.connect(endpoints.database_url) as window:
             window.execute("UPDATE tickets SET text = 'newer'")
             window.execute(
-                "INSERT INTO predictions SELECT ticket_id, 'newer', label, confidence, probabilities, band,"
-                " model_version, tokens, truncated, classified_at FROM predictions"
+                "INSERT INTO predictions (ticket_id, digest, label, confidence, probabilities, band, model_version,"
+                " tokens, truncated, classified_at, epoch) SELECT ticket_id, 'newer', label, confidence,"
+                " probabilities, band, model_version, tokens, truncated, classified_at, epoch FROM predictions"
             )
             done: list[DeletedData] = []
             forgetting = threading.Thread(target=lambda: done.append(forget(database, inbox, FORGOTTEN)))

@@ -23,9 +23,10 @@ class TestPlans:
     def large(self, database: Database) -> Database:
         with database.autocommit() as connection:
             connection.exec_driver_sql("""
-                INSERT INTO tickets (source, external_id, text, digest, revised_at, received_at, epoch, label,
-                                     confidence, probabilities, band, model_version, tokens, truncated, classified_at)
-                SELECT 'zendesk', n, repeat('x', 200), sha256(n::text::bytea), moment, moment, 1, 'venda',
+                INSERT INTO tickets (source, external_id, text, digest, revised_at, arrival, revision, received_at,
+                                     epoch, label, confidence, probabilities, band, model_version, tokens, truncated,
+                                     classified_at)
+                SELECT 'zendesk', n, repeat('x', 200), sha256(n::text::bytea), moment, n, 1, moment, 1, 'venda',
                        0.5 + (mod(n * 7919, 20000)) / 40000.0, '{}', 'automate', 'v1.0.0', 40, false, moment
                 FROM generate_series(1, 20000) AS n, LATERAL (SELECT '2026-11-01'::timestamptz + n * interval '2 min')
                   AS m(moment)""")
@@ -101,18 +102,18 @@ class TestBeforeTheFirstAnalyze:
         with database.autocommit() as connection:
             connection.exec_driver_sql("""
                 WITH stored AS (
-                  INSERT INTO tickets (source, external_id, text, digest, revised_at, received_at, epoch, label,
-                                       confidence, probabilities, band, model_version, tokens, truncated,
-                                       classified_at)
-                  SELECT 'zendesk', n, 'x', sha256(n::text::bytea), now(), now(), 1, 'venda', 0.9, '{}', 'automate',
-                         'v1.0.0', 40, false, now()
+                  INSERT INTO tickets (source, external_id, text, digest, revised_at, arrival, revision, received_at,
+                                       epoch, label, confidence, probabilities, band, model_version, tokens,
+                                       truncated, classified_at)
+                  SELECT 'zendesk', n, 'x', sha256(n::text::bytea), now(), n, 1, now(), 1, 'venda', 0.9, '{}',
+                         'automate', 'v1.0.0', 40, false, now()
                   FROM generate_series(1, 20000) AS n
                   RETURNING *
                 )
                 INSERT INTO predictions (ticket_id, digest, label, confidence, probabilities, band, model_version,
-                                         tokens, truncated, classified_at)
+                                         tokens, truncated, classified_at, epoch)
                 SELECT id, digest, label, confidence, probabilities, band, model_version, tokens, truncated,
-                       classified_at
+                       classified_at, epoch
                 FROM stored""")
         texts = [("zendesk", str(n), sha256(str(n).encode()).digest()) for n in range(1, 257)]
 

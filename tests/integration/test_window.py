@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import timedelta
 from itertools import count
+from operator import attrgetter
 from typing import Any, Final
 
 import pytest
@@ -21,11 +22,10 @@ from tests.support.windows import (
     result,
     rows,
 )
-from triagem.contracts.prediction import Band
 from triagem.contracts.ticket import Lane
 from triagem.db import Database
 from triagem.db.tickets.queries import find_ticket_with_history
-from triagem.db.tickets.window import ClassifiedTicket, WindowCounts, cached_predictions, deduplicate, write_window
+from triagem.db.tickets.window import ClassifiedTicket, WindowCounts, cached_predictions, write_window
 
 BOTH_WAYS: Final = pytest.mark.parametrize("order", [1, -1], ids=["in order", "in reverse"])
 
@@ -112,7 +112,7 @@ class TestRedelivery:
 
 
 class TestForwardOnly:
-    """INV-14 and 15: the current result moves forward by (revision, digest, epoch); the history keeps all."""
+    """INV-14 and 15: the current result moves forward by revision and epoch; the history keeps all."""
 
     def test_an_older_revision_that_comes_after_a_newer_one_is_only_history(self, database: Database) -> None:
         write_window(database, [result("B", minute=2)])
@@ -124,15 +124,14 @@ class TestForwardOnly:
         assert history(database) == {("A", "v1.0.0"), ("B", "v1.0.0")}
 
     @BOTH_WAYS
-    def test_of_two_texts_with_one_revision_time_the_higher_digest_wins_in_any_order(
-        self, database: Database, order: int
+    @pytest.mark.parametrize(("first", "last"), ["AB", "BA"])
+    def test_of_two_texts_with_one_revision_time_the_last_to_arrive_wins_in_any_order(
+        self, database: Database, first: str, last: str, order: int
     ) -> None:
-        lower, higher = sorted("AB", key=digest)
+        for row in [result(first, arrival=1), result(last, arrival=2)][::order]:
+            write_window(database, [row])
 
-        for content in (lower, higher)[::order]:
-            write_window(database, [result(content)])
-
-        assert current(database)[0] == higher
+        assert current(database)[0] == last
 
     def test_a_late_worker_with_the_previous_epoch_changes_nothing_current(self, database: Database) -> None:
         write_window(database, [result("A", model="v1.1.0", epoch=2)])
@@ -149,6 +148,16 @@ class TestForwardOnly:
         write_window(database, [result("B", minute=2, model="v1.0.0", epoch=1)])
 
         assert current(database) == ("B", "v1.0.0", 1)
+
+    def test_a_late_worker_that_gets_the_same_text_again_keeps_the_result_of_the_later_promotion(
+        self, database: Database
+    ) -> None:
+        write_window(database, [result("A", minute=1, model="v1.1.0", epoch=2)])
+
+        write_window(database, [result("A", minute=2, model="v1.0.0", epoch=1)])
+
+        assert current(database) == ("A", "v1.1.0", 2)
+        assert rows(database, "tickets")[0]["revised_at"] == YESTERDAY + timedelta(minutes=2)
 
     def test_after_a_rollback_the_older_version_wins_by_its_higher_epoch(self, database: Database) -> None:
         write_window(database, [result("A", model="v1.0.0", epoch=1)])
@@ -196,34 +205,55 @@ class TestForwardOnly:
 
     @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(
-        st.lists(
-            st.lists(
-                st.builds(
-                    result,
-                    st.sampled_from("ABC"),
-                    minute=st.integers(0, 2),
-                    epoch=st.integers(1, 3),
-                    band=st.sampled_from(Band),
-                ),
-                min_size=1,
-                max_size=3,
-            ),
-            max_size=4,
-        )
+        st.lists(st.tuples(st.sampled_from("ABC"), st.integers(0, 2)), min_size=1, max_size=5),
+        st.lists(st.lists(st.tuples(st.integers(0, 4), st.integers(1, 3)), min_size=1, max_size=3), max_size=5),
     )
-    def test_however_results_come_the_highest_rank_is_current(
-        self, database: Database, windows: list[list[ClassifiedTicket]]
+    def test_however_results_come_the_newest_text_by_its_latest_promotion_is_current(
+        self, database: Database, entries: list[tuple[str, int]], deliveries: list[list[tuple[int, int]]]
     ) -> None:
-        name = f"drawn {next(_drawn)}"
-        windows = [
-            [replace(row, ticket=row.ticket.model_copy(update={"external_id": name})) for row in window]
-            for window in windows
-        ]
-        for window in windows:
+        """Entries are texts with a revision time, in the order of their arrival; each delivery has an epoch."""
+        name, revision, before = f"drawn {next(_drawn)}", 1, b""
+        arrived: list[ClassifiedTicket] = []
+        for delivery in deliveries:
+            window = [
+                result(text, minute=minute, arrival=index, epoch=epoch, external_id=name)
+                for index, epoch in delivery
+                for text, minute in entries[index : index + 1]
+            ]
             write_window(database, window)
+            arrived += window
+            for row in rows(database, "tickets"):
+                if row["external_id"] == name:
+                    newest = max(arrived, key=attrgetter("rank"))
+                    assert (row["revised_at"], row["arrival"]) == newest.rank[:2]
+                    assert row["digest"] == newest.digest
+                    assert row["epoch"] >= newest.epoch
+                    assert row["revision"] == revision + (before not in (b"", row["digest"]))
+                    revision, before = row["revision"], row["digest"]
 
-        arrived = [row for window in windows for row in window]
-        stored = [row for row in rows(database, "tickets") if row["external_id"] == name]
-        assert [(row["revised_at"], row["digest"], row["epoch"]) for row in stored] == [
-            row.rank for row in deduplicate(arrived)
-        ]
+
+class TestRevisions:
+    """INV-31: the statement that stores a changed text gives it the ticket's next revision."""
+
+    def test_each_different_text_is_the_next_revision(self, database: Database) -> None:
+        for minute, content in enumerate("ABBA"):
+            write_window(database, [result(content, minute=minute)])
+
+        (row,) = rows(database, "tickets")
+        assert (row["text"], row["revision"]) == ("A", 3)
+        judged = {row["digest"]: row["revision"] for row in rows(database, "predictions")}
+        assert judged == {digest("A"): 1, digest("B"): 2}
+
+    def test_a_redelivery_is_not_a_new_revision(self, database: Database) -> None:
+        for content in ("A", "B", "A", "B"):
+            write_window(database, [result(content, arrival=ord(content))])
+
+        assert rows(database, "tickets")[0]["revision"] == 2
+
+    def test_a_text_that_comes_late_has_no_revision(self, database: Database) -> None:
+        write_window(database, [result("B", minute=2)])
+        write_window(database, [result("A", minute=1)])
+
+        assert rows(database, "tickets")[0]["revision"] == 1
+        judged = {row["digest"]: row["revision"] for row in rows(database, "predictions")}
+        assert judged == {digest("A"): None, digest("B"): 1}

@@ -76,13 +76,13 @@ def micro_batch(size: int, lane: Lane = Lane.LIVE) -> MicroBatch:
 
 
 def classified(
-    *, digest: bytes = b"a", epoch: int = 1, received_at: datetime = NOW, **changes: Any
+    *, digest: bytes = b"a", epoch: int = 1, received_at: datetime = NOW, arrival: int = 1, **changes: Any
 ) -> ClassifiedTicket:
     """A ticket with its result; `changes` are the ticket's fields."""
     prediction = Prediction(
         "venda", 0.9, {"suporte": 0.1, "venda": 0.9}, Band.AUTOMATE, "v1.0.0", tokens=3, truncated=False
     )
-    return ClassifiedTicket(ticket(**changes), digest, prediction, epoch, Lane.LIVE, received_at, classified_at=NOW)
+    return ClassifiedTicket(ticket(**changes), digest, prediction, epoch, Lane.LIVE, received_at, arrival, NOW)
 
 
 def manifest(**changes: Any) -> Manifest:

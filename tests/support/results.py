@@ -37,7 +37,7 @@ def result(
     """A classified ticket with this external id."""
     prediction = Prediction(label, confidence, {label: confidence}, band, model, 3, truncated=False)
     revision = ticket(external_id=name, text=text, **fields)
-    return ClassifiedTicket(revision, text.encode(), prediction, epoch, Lane.BULK, received_at, classified_at)
+    return ClassifiedTicket(revision, text.encode(), prediction, epoch, Lane.BULK, received_at, 1, classified_at)
 
 
 def insert_review(database: Database, name: str, label: str, *, text: str = "A", reviewer: str = "ana") -> None:

@@ -35,6 +35,7 @@ def result(
     confidence: float = 0.9,
     band: Band = Band.AUTOMATE,
     lane: Lane = Lane.LIVE,
+    arrival: int = 1,
     **fields: Any,
 ) -> ClassifiedTicket:
     """A classified ticket; the CRM revised its text at that minute."""
@@ -42,7 +43,7 @@ def result(
         label, confidence, {label: confidence, "other": 1 - confidence}, band, model, 3, truncated=False
     )
     revision = ticket(text=text, revised_at=YESTERDAY + timedelta(minutes=minute), **fields)
-    return ClassifiedTicket(revision, digest(text), prediction, epoch, lane, received_at=NOW, classified_at=NOW)
+    return ClassifiedTicket(revision, digest(text), prediction, epoch, lane, NOW, arrival, classified_at=NOW)
 
 
 def doubtful(text: str = "A", **changes: Any) -> ClassifiedTicket:

@@ -18,7 +18,7 @@ windows = st.lists(
         source=st.sampled_from(["zendesk", "Zendesk", "é"]),
         external_id=st.sampled_from(["1", "10", "2"]),
         revised_at=st.sampled_from([YESTERDAY, LATER]),
-        digest=st.sampled_from([b"a", b"b"]),
+        arrival=st.integers(1, 3),
         epoch=st.integers(1, 3),
         received_at=st.sampled_from([YESTERDAY, NOW]),
     ),
@@ -37,7 +37,7 @@ def identity(row: ClassifiedTicket) -> tuple[str, str]:
         pytest.param(
             classified(revised_at=YESTERDAY, digest=b"b", epoch=9), classified(revised_at=LATER), id="later revision"
         ),
-        pytest.param(classified(digest=b"a", epoch=9), classified(digest=b"b", epoch=1), id="digest breaks the tie"),
+        pytest.param(classified(arrival=1, epoch=9), classified(arrival=2, epoch=1), id="arrival breaks the tie"),
         pytest.param(classified(epoch=1), classified(epoch=2), id="later promotion"),
     ],
 )

@@ -96,6 +96,7 @@ class TicketDetail(_FrozenModel):
     reviewer: str | None
     tokens: int
     truncated: bool
+    revision: int = Field(description="number of the newest text; the result is of this text")
     revised_at: datetime
     received_at: datetime
     classified_at: datetime

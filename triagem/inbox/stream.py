@@ -40,6 +40,12 @@ class Entry:
         """Time of the put, in seconds since the epoch by Redis' clock."""
         return int(self.id.split(b"-")[0]) / 1000
 
+    @property
+    def arrival(self) -> int:
+        """The order of the puts in both lanes as one number: milliseconds, then the number within a millisecond."""
+        milliseconds, number = self.id.split(b"-")
+        return int(milliseconds) << 20 | min(int(number), (1 << 20) - 1)
+
 
 @dataclass(frozen=True, slots=True)
 class Idempotency:

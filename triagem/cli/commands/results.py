@@ -105,7 +105,8 @@ def show(
     columns = ("label", "confidence", "band", "model_label", "reviewer", "model_version", "tokens", "truncated")
     print_rows([ticket], columns, Format.TABLE)
     console.print(
-        f"\nreceived {ticket['received_at']:%Y-%m-%d %H:%M:%S%z}, revised {ticket['revised_at']:%Y-%m-%d %H:%M:%S%z}"
+        f"\nreceived {ticket['received_at']:%Y-%m-%d %H:%M:%S%z}, revision {ticket['revision']}"
+        f" written {ticket['revised_at']:%Y-%m-%d %H:%M:%S%z}"
     )
     console.print("\n[bold]history[/bold]")
     print_rows(
