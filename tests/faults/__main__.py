@@ -62,8 +62,8 @@ def _run(rig: Rig, fault: Fault, *, short: bool) -> Outcome:
             problem = f"{type(error).__name__}: {error}"
         outcome = rig.outcome(problem)
     _console.print(f"{'ok' if outcome.survived else 'NOT SURVIVED'}, {time.monotonic() - started:.0f} s")
-    if problem:
-        _console.print(f"  {problem}")
+    if outcome.problem:
+        _console.print(f"  {outcome.problem}")
     return outcome
 
 

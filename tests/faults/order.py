@@ -11,8 +11,9 @@ from tests.faults.catalog import Size, fault
 from tests.faults.delayed_worker import delayed_worker
 from tests.faults.rig import Rig
 from triagem.contracts.errors import InvalidTicket
-from triagem.contracts.ticket import Lane, Ticket
+from triagem.contracts.ticket import Identity, Lane, Ticket
 from triagem.contracts.wire import encode
+from triagem.db.tickets.forgetting import delete_related, write_tombstone
 from triagem.inbox.stream import stream_key
 
 _SHORT, _FULL = Size(200), Size(4000)
@@ -134,9 +135,9 @@ def forgotten(rig: Rig, size: Size) -> None:
     tickets = rig.publish(size.tickets)
     rig.drain()
     deleted = [ticket.external_id for ticket in tickets[::2]]
-    with rig.database.autocommit() as connection:
-        forget = "UPDATE tickets SET forgotten_at = now(), text = NULL WHERE external_id = ANY(:deleted)"
-        connection.execute(text(forget), {"deleted": deleted})
+    for name in deleted:
+        write_tombstone(rig.database, Identity("crm", name))
+        delete_related(rig.database, Identity("crm", name))
     rig.publish(tickets)
     rig.publish(edited(rig, tickets, "de novo", minutes=1))
     rig.drain()

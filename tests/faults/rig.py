@@ -23,6 +23,7 @@ from triagem.db import Database
 from triagem.db.schema import TRUNCATE_ALL
 from triagem.db.upgrade import upgrade
 from triagem.inbox import Inbox, InboxSettings, connect
+from triagem.ops.verify import verify
 from triagem.stack import LocalStack, ensure_writer_login
 
 _CHUNK: Final = 250
@@ -78,8 +79,10 @@ class Rig:
             self.workers.kill_all()
 
     def outcome(self, problem: str = "") -> Outcome:
-        """Outcome of the fault."""
-        return evaluate(self.fault, self.expected, read_final_state(self.database), problem)
+        """Outcome of the fault. What `triagem db verify` finds is a problem too."""
+        findings = [finding for _, finding in verify(self.database, self.inbox) if finding]
+        inconsistent = "; ".join(f"{row.problem}: {row.count} ({', '.join(row.examples)})" for row in findings)
+        return evaluate(self.fault, self.expected, read_final_state(self.database), problem or inconsistent)
 
     def tickets(self, count: int, *, first: int = 0, **changes: Any) -> list[Ticket]:
         """Tickets number `first`, `first + 1`, …, of different lengths."""

@@ -74,17 +74,23 @@ class Reclaimer:
             claimed += entries_of(lane, self._run(lane, consumer, other, limit, include_crashed=include_crashed))
         return claimed
 
+    def abandoned(self) -> set[tuple[Lane, bytes]]:
+        """Lane and id of the entries that are pending under a consumer without a lease."""
+        abandoned: set[tuple[Lane, bytes]] = set()
+        for lane in Lane:
+            for consumer in self._consumers(lane):
+                with redis_errors():
+                    if self._redis.exists(lease_key(consumer)):
+                        continue
+                abandoned.update((lane, entry_id) for entry_id in self._pending(lane, consumer))
+        return abandoned
+
     def recover_lost_replies(self, lane: Lane, consumer: str, in_hand: AbstractSet[bytes]) -> list[Entry]:
         """Read again the entries pending under `consumer` that are not `in_hand`: their reply was cut off.
 
         Call it from the thread that fetches, or a reply still in transit would look lost.
         """
-        with redis_errors():
-            pending = cast(
-                "list[Any]",
-                self._redis.xpending_range(stream_key(lane), GROUP, "-", "+", _MAX_PENDING, consumer),
-            )
-        lost = [row["message_id"] for row in pending if row["message_id"] not in in_hand]
+        lost = [entry_id for entry_id in self._pending(lane, consumer) if entry_id not in in_hand]
         if not lost:
             return []
         with redis_errors():
@@ -108,6 +114,11 @@ class Reclaimer:
         args: list[str | int] = [GROUP, consumer, other, limit, str(lane), int(include_crashed)]
         with redis_errors():
             return cast("list[Any]", self._reclaim(keys=keys, args=args))
+
+    def _pending(self, lane: Lane, consumer: str) -> list[bytes]:
+        with redis_errors():
+            rows = self._redis.xpending_range(stream_key(lane), GROUP, "-", "+", _MAX_PENDING, consumer)
+        return [row["message_id"] for row in cast("list[Any]", rows)]
 
     def _consumers(self, lane: Lane) -> list[str]:
         with redis_errors():

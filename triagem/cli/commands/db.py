@@ -1,4 +1,4 @@
-"""`triagem db`: migrates the database, prints its URL, forgets a ticket, and purges old texts."""
+"""`triagem db`: migrates and verifies the database, prints its URL, forgets a ticket, and purges old texts."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from triagem import servers
-from triagem.cli.output import confirm, console, errors, print_json, progress
+from triagem.cli.output import confirm, console, errors, print_json, printable, progress
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.ticket import identify
 
 if TYPE_CHECKING:
     from triagem.ops.forget import DeletedData
 
-db = typer.Typer(no_args_is_help=True, help="Database: migrate, print the URL, forget a ticket, purge old texts.")
+db = typer.Typer(
+    no_args_is_help=True, help="Database: migrate, verify, print the URL, forget a ticket, purge old texts."
+)
 
 _Yes = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -82,6 +84,38 @@ def url(
             )
         database_url = stack.reader_url
     typer.echo(database_url)
+
+
+@db.command()
+def verify(*, as_json: _Json = False) -> None:
+    """Check that tables and inbox are consistent. Changes nothing, and is safe while workers run.
+
+    Reads all rows in one snapshot. If entries of a dead worker are pending, it waits for one lease whether another
+    worker reclaims them. Exit status 3 if anything was found.
+
+    Example: `triagem db verify`
+    """
+    inbox, database = servers.inbox(), servers.database()
+    from triagem.ops.verify import verify
+
+    checks, findings = [], []
+    with database, progress(errors) as bar:
+        task = bar.add_task("verify", total=None)
+        for check, finding in verify(database, inbox):
+            bar.update(task, description=check)
+            checks.append(check)
+            if finding:
+                findings.append(finding)
+    if as_json:
+        print_json({"checks": checks, "findings": findings})
+    for finding in () if as_json else findings:
+        console.print(f"{finding.check}: {finding.problem}", highlight=False, markup=False)
+        listed = ", ".join(finding.examples) + (", …" if finding.count > len(finding.examples) else "")
+        console.print(f"  {finding.count:,}: {printable(listed)}", highlight=False, markup=False)
+    if findings:
+        raise typer.Exit(3)
+    if not as_json:
+        console.print(f"nothing found ({len(checks)} checks)", highlight=False)
 
 
 @db.command()

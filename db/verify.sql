@@ -1,0 +1,61 @@
+-- Checks of `triagem db verify`: each query selects a name for every row that contradicts a rule.
+
+-- result-in-history: a ticket's result has no prediction in the history, or one that differs
+SELECT t.source || ' ' || t.external_id
+FROM tickets t
+LEFT JOIN predictions p ON (p.ticket_id, p.digest, p.model_version) = (t.id, t.digest, t.model_version)
+WHERE t.forgotten_at IS NULL
+  AND (p.label, p.confidence, p.band) IS DISTINCT FROM (t.label, t.confidence, t.band);
+
+-- newest-result: a ticket's result is older than another result of the same text
+SELECT DISTINCT t.source || ' ' || t.external_id
+FROM tickets t JOIN predictions p ON (p.ticket_id, p.digest) = (t.id, t.digest)
+WHERE t.forgotten_at IS NULL AND p.epoch > t.epoch;
+
+-- newest-revision: a prediction is of a revision that its ticket has not reached
+SELECT DISTINCT t.source || ' ' || t.external_id
+FROM tickets t JOIN predictions p ON p.ticket_id = t.id
+WHERE t.forgotten_at IS NULL
+  AND (p.revision > t.revision OR (p.revision = t.revision AND p.digest <> t.digest));
+
+-- searchable: a ticket's text is neither indexed for the search nor queued to be indexed
+SELECT t.source || ' ' || t.external_id
+FROM tickets t
+WHERE t.text IS NOT NULL AND t.source <> 'predict'
+  AND NOT EXISTS (SELECT FROM ticket_lexemes l WHERE (l.ticket_id, l.digest) = (t.id, t.digest))
+  AND NOT EXISTS (SELECT FROM search_queue q WHERE q.ticket_id = t.id);
+
+-- purged-text: words of a purged text are still indexed
+SELECT t.source || ' ' || t.external_id
+FROM tickets t JOIN ticket_lexemes l ON l.ticket_id = t.id
+WHERE t.text IS NULL AND t.forgotten_at IS NULL;
+
+-- forgotten-ticket: rows of a forgotten ticket are left: run `triagem db forget` for it again
+SELECT DISTINCT t.source || ' ' || t.external_id
+FROM tickets t JOIN (
+  SELECT ticket_id FROM predictions
+  UNION ALL SELECT ticket_id FROM ticket_lexemes
+  UNION ALL SELECT ticket_id FROM samples
+  UNION ALL SELECT ticket_id FROM reviews
+  UNION ALL SELECT ticket_id FROM review_draws
+  UNION ALL SELECT ticket_id FROM run_changes
+  UNION ALL SELECT ticket_id FROM deliveries
+  UNION ALL SELECT ticket_id FROM alerts
+) x ON x.ticket_id = t.id
+WHERE t.forgotten_at IS NOT NULL;
+
+-- alerted-result: an alert is about a result that is not in the history
+SELECT 'alert ' || a.id
+FROM alerts a
+WHERE a.ticket_id IS NOT NULL AND NOT EXISTS (
+  SELECT FROM predictions p
+  WHERE (p.ticket_id, p.digest, p.model_version) = (a.ticket_id, a.digest, a.model_version)
+);
+
+-- finished-delivery: a delivery has an end but waits, or has none but does not wait
+SELECT 'delivery ' || id FROM deliveries WHERE (state = 'waiting') <> (finished_at IS NULL);
+
+-- finished-run: a run is done, but not each of its tickets has an outcome
+SELECT 'run ' || id
+FROM reclassify_runs
+WHERE state = 'done' AND (cursor < last_id OR put <> done + unchanged + changed + gone + failed);

@@ -1,0 +1,150 @@
+"""`triagem db verify`: each contradiction in the tables or the inbox is found, and nothing else."""
+
+import json
+from collections.abc import Callable
+
+import pytest
+from sqlalchemy import text
+
+from tests.support.command import Triagem
+from tests.support.consumers import leased, put_and_fetch
+from tests.support.windows import all_rows, doubtful, result
+from triagem.contracts.ticket import Identity, Lane
+from triagem.db import Database
+from triagem.db.outbox.deliveries import sync_result_targets
+from triagem.db.schema import TICKET_TABLES
+from triagem.db.tickets.search import index_queued_tickets
+from triagem.db.tickets.window import write_window
+from triagem.db.verify import CHECKS, verify_tables
+from triagem.inbox import Inbox
+from triagem.inbox.reclaim import Reclaimer
+from triagem.ops.forget import forget
+from triagem.ops.verify import verify
+
+# What contradicts each rule, and the row that is named.
+DAMAGES = {
+    "result-in-history": ("UPDATE tickets SET label = 'suporte' WHERE external_id = '1'", "zendesk 1"),
+    "newest-result": ("UPDATE predictions SET epoch = 2", "zendesk 1"),
+    "newest-revision": ("UPDATE tickets SET revision = 1 WHERE external_id = '1'", "zendesk 1"),
+    "searchable": ("DELETE FROM search_queue", "zendesk 1"),
+    "purged-text": ("UPDATE tickets SET text = NULL WHERE external_id = '2'", "zendesk 2"),
+    "forgotten-ticket": ("UPDATE tickets SET forgotten_at = now(), text = NULL WHERE external_id = '2'", "zendesk 2"),
+    "alerted-result": ("UPDATE alerts SET model_version = 'v0.0.0'", "alert 1"),
+    "finished-delivery": ("UPDATE deliveries SET state = 'delivered'", "delivery 1"),
+    "finished-run": (
+        """INSERT INTO reclassify_runs (kind, state, version, epoch, shadow, force, filters, first_id, last_id,
+          cursor, put) VALUES ('classify', 'done', 'v1.0.0', 1, false, false, '{}', 1, 2, 2, 2)""",
+        "run 1",
+    ),
+}
+
+
+@pytest.fixture
+def stored(database: Database) -> Database:
+    """Two tickets, one edited since it was indexed, with an alert and a delivery; and a forgotten one."""
+    sync_result_targets(database, {"zendesk.callback": "zendesk"})
+    write_window(database, [doubtful("A", external_id="1"), result("B", external_id="2")])
+    index_queued_tickets(database)
+    write_window(database, [result("C", minute=1, external_id="1")])
+    write_window(database, [result("A", external_id="3")])
+    return database
+
+
+def findings(database: Database) -> dict[str, list[str]]:
+    return {name: finding.examples for name, finding in verify_tables(database) if finding}
+
+
+def execute(database: Database, statement: str) -> None:
+    with database.autocommit() as connection:
+        connection.execute(text(statement))
+
+
+def test_nothing_is_found_in_consistent_tables(triagem: Triagem, stored: Database, inbox: Inbox) -> None:
+    forget(stored, inbox, Identity("zendesk", "3"))
+    before = all_rows(stored)
+
+    answer = triagem("db", "verify")
+
+    assert (answer.status, answer.out) == (0, f"nothing found ({len(CHECKS) + 1} checks)\n")
+    assert all_rows(stored) == before
+
+
+@pytest.mark.parametrize("check", DAMAGES)
+def test_a_contradiction_is_found_and_its_row_is_named(stored: Database, check: str) -> None:
+    damage, row = DAMAGES[check]
+    execute(stored, damage)
+
+    assert row in findings(stored)[check]
+
+
+def test_every_check_is_tested() -> None:
+    assert set(DAMAGES) == {name for name, *_ in CHECKS}
+
+
+@pytest.mark.parametrize("table", [table.name for table in TICKET_TABLES])
+def test_a_row_of_a_forgotten_ticket_is_found_in_every_table(table: str) -> None:
+    (query,) = (query for name, _, query in CHECKS if name == "forgotten-ticket")
+
+    assert f"FROM {table}\n" in query
+
+
+def test_all_checks_see_one_snapshot(stored: Database) -> None:
+    checks = verify_tables(stored)
+    next(checks)
+    execute(stored, "DELETE FROM search_queue")
+
+    assert [finding for _, finding in checks if finding] == []
+    assert "searchable" in findings(stored)
+
+
+def test_the_command_lists_what_it_found_and_exits_with_3(triagem: Triagem, stored: Database) -> None:
+    execute(stored, DAMAGES["newest-result"][0])
+
+    shown, printed = triagem("db", "verify"), triagem("db", "verify", "--json")
+
+    assert (shown.status, printed.status) == (3, 3)
+    assert shown.out == (
+        "newest-result: a ticket's result is older than another result of the same text\n"
+        "  3: zendesk 1, zendesk 2, zendesk 3\n"
+    )
+    assert [finding["check"] for finding in json.loads(printed.out)["findings"]] == ["newest-result"]
+
+
+class TestEntriesOfDeadWorkers:
+    """A grace of one lease: a worker that has just died is not a finding."""
+
+    @pytest.fixture
+    def sleep(self, inbox: Inbox) -> Callable[[float], None]:
+        """Waits as long as it takes to expire a lease, and does nothing meanwhile."""
+
+        def sleep(seconds: float) -> None:
+            assert seconds == inbox.settings.lease_s
+
+        return sleep
+
+    def found(self, database: Database, inbox: Inbox, sleep: Callable[[float], None]) -> list[str]:
+        found = [finding for _, finding in verify(database, inbox, sleep=sleep) if finding]
+        return [example for finding in found for example in finding.examples]
+
+    def test_an_entry_that_nobody_reclaims_is_found(
+        self, database: Database, inbox: Inbox, sleep: Callable[[float], None]
+    ) -> None:
+        (entry,) = put_and_fetch(inbox, "dead", 1)
+
+        assert self.found(database, inbox, sleep) == [f"live {entry.id.decode()}"]
+
+    def test_an_entry_that_is_reclaimed_within_a_lease_is_not(self, database: Database, inbox: Inbox) -> None:
+        put_and_fetch(inbox, "dead", 1)
+        survivor = leased(inbox)
+
+        def reclaim(_: float) -> None:
+            assert Reclaimer(inbox).reclaim(Lane.LIVE, survivor.consumer, 10)
+
+        assert self.found(database, inbox, reclaim) == []
+
+    def test_an_entry_of_a_worker_with_a_lease_is_not(
+        self, database: Database, inbox: Inbox, sleep: Callable[[float], None]
+    ) -> None:
+        put_and_fetch(inbox, leased(inbox).consumer, 1)
+
+        assert self.found(database, inbox, sleep) == []
