@@ -14,6 +14,7 @@ from typing import Final
 sys.path.insert(0, str(Path.cwd()))
 
 from commands import commands_section
+from entities import entities_section
 from http_api import http_section
 from metrics import metrics_section
 from settings import settings_section, unknown_mentions
@@ -22,6 +23,7 @@ from views import view_problems
 
 from bench.__main__ import bench
 from triagem.cli.main import app
+from triagem.db.schema import metadata
 from triagem.gateway import metrics as gateway_metrics
 from triagem.ops import metrics as ops_metrics
 from triagem.worker import metrics as worker_metrics
@@ -34,6 +36,7 @@ SECTIONS: Final[dict[str, dict[str, Callable[[], str]]]] = {
     },
     "settings.md": {"settings": settings_section},
     "http-api.md": {"http": http_section},
+    "schema.md": {"tables": partial(entities_section, metadata)},
     "metrics.md": {
         "worker": partial(metrics_section, worker_metrics),
         "ops": partial(metrics_section, ops_metrics),
