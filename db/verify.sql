@@ -59,3 +59,8 @@ SELECT 'delivery ' || id FROM deliveries WHERE (state = 'waiting') <> (finished_
 SELECT 'run ' || id
 FROM reclassify_runs
 WHERE state = 'done' AND (cursor < last_id OR put <> done + unchanged + changed + gone + failed);
+
+-- known-label: a result or a prediction has a label that the table of labels lacks
+SELECT DISTINCT label
+FROM (SELECT label FROM tickets WHERE forgotten_at IS NULL UNION SELECT label FROM predictions) x
+WHERE NOT EXISTS (SELECT FROM labels l WHERE l.label = x.label);

@@ -10,7 +10,6 @@ from triagem.db.reviews.records import (
     ReviewRejected,
     last_review,
     record_review,
-    reviewed_labels,
     undo_review,
 )
 from triagem.db.reviews.sampling import (
@@ -26,5 +25,5 @@ from triagem.db.reviews.sampling import (
 __all__ = [
     "AccuracyEstimate", "ReviewLease", "ReviewRef", "ReviewRejected", "ReviewTask", "StratumAccuracy",
     "assigned_task", "draw_tasks", "last_review", "lease_disputed_task", "model_accuracy", "open_leases",
-    "record_review", "release_tasks", "reviewed_labels", "undo_review",
+    "record_review", "release_tasks", "undo_review",
 ]  # fmt: skip

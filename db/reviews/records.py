@@ -36,6 +36,8 @@ WITH ticket AS (
 ), draw AS (
   SELECT d.* FROM review_draws d JOIN ticket ON (ticket.id, ticket.digest) = (d.ticket_id, d.digest)
   ORDER BY d.leased_until DESC NULLS LAST LIMIT 1
+), new_label AS (
+  INSERT INTO labels (label, name) SELECT :label, :label WHERE CAST(:label AS text) IS NOT NULL ON CONFLICT DO NOTHING
 ), review AS (
   INSERT INTO reviews (ticket_id, digest, label, reviewer, stratum, inclusion, model_version, model_label)
   SELECT ticket.id, ticket.digest, :label, :reviewer, stratum, inclusion, model_version, model_label
@@ -97,12 +99,3 @@ def last_review(database: Database, reviewer: str) -> ReviewRef | None:
     with database.autocommit() as connection:
         row = connection.execute(_LAST, {"reviewer": reviewer}).one_or_none()
     return None if row is None else ReviewRef(*row)
-
-
-_LABELS: Final = text("SELECT DISTINCT label FROM reviews WHERE label IS NOT NULL ORDER BY label")
-
-
-def reviewed_labels(database: Database) -> list[str]:
-    """All labels used in reviews so far, the model's or new ones."""
-    with database.autocommit() as connection:
-        return list(connection.execute(_LABELS).scalars())

@@ -41,6 +41,9 @@ WITH incoming AS (
     band = excluded.band, model_version = excluded.model_version, tokens = excluded.tokens,
     truncated = excluded.truncated, classified_at = excluded.classified_at
   WHERE excluded.ticket_id IN (SELECT ticket FROM new_results WHERE force)
+), new_labels AS (
+  INSERT INTO labels (label, name) SELECT DISTINCT label, label FROM new_results WHERE label IS NOT NULL
+  ON CONFLICT DO NOTHING
 ), updated AS (
   UPDATE tickets t SET epoch = n.epoch, label = n.label, confidence = n.confidence, probabilities = n.probabilities,
     band = n.band, model_version = n.model_version, tokens = n.tokens, truncated = n.truncated,

@@ -182,6 +182,18 @@ drift_reports: Final = Table(
     required("detail", JSONB),
 )
 
+# A label: `label` is what models and reviewers write, and never changes; `name` is what people read. Results refer to
+# it without a foreign key: each row of a window would lock the label's row. `triagem db verify` checks them.
+Table(
+    "labels",
+    metadata,
+    key("label", Text),
+    required("name", Text),
+    Column("parent", Text, ForeignKey("labels.label")),
+    required("description", Text, server_default=""),
+    Column("retired_at", TIME),
+)
+
 # A person's label for one text of a ticket. The latest review of a text is its effective label, also after runs.
 # Without a label it is "unclear". `stratum`, `inclusion`, `model_version` and `model_label` are copied from the
 # review draw; a review that was not requested has none of them.
@@ -191,7 +203,7 @@ Table(
     row_id(),
     parent_id("tickets", "ticket_id", nullable=False),
     required("digest", LargeBinary),
-    Column("label", Text),
+    Column("label", Text, ForeignKey("labels.label")),
     required("reviewer", Text),
     now("reviewed_at"),
     Column("stratum", Text),

@@ -59,6 +59,8 @@ WITH incoming AS (
   WHERE incoming.live
     AND (incoming.digest, incoming.model_version) = (stored.current_digest, stored.current_version)
   ON CONFLICT DO NOTHING
+), new_labels AS (
+  INSERT INTO labels (label, name) SELECT DISTINCT label, label FROM incoming ON CONFLICT DO NOTHING
 ), queued_for_search AS (
   INSERT INTO search_queue (ticket_id) SELECT id FROM stored
 )

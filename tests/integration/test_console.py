@@ -149,7 +149,7 @@ class TestTickets:
         page = ana.see("tickets", label="venda", source="chatwoot", band="review")
         assert "text unsure" in page
         assert "text sold" not in page
-        assert "<option selected>venda</option>" in page
+        assert '<option value="venda" selected>venda</option>' in page
         assert 'value="chatwoot"' in page
 
     def test_the_next_page_is_found_by_cursor_and_keeps_the_filters(

@@ -30,6 +30,7 @@ class TestPlans:
                        0.5 + (mod(n * 7919, 20000)) / 40000.0, '{}', 'automate', 'v1.0.0', 40, false, moment
                 FROM generate_series(1, 20000) AS n, LATERAL (SELECT '2026-11-01'::timestamptz + n * interval '2 min')
                   AS m(moment)""")
+            connection.exec_driver_sql("INSERT INTO labels (label, name) VALUES ('suporte', 'suporte')")
             connection.exec_driver_sql(
                 "INSERT INTO reviews (ticket_id, digest, label, reviewer)"
                 " SELECT id, digest, 'suporte', 'ana' FROM tickets WHERE mod(id, 20) = 0"

@@ -70,7 +70,7 @@ class TestTexts:
             connection.execute(
                 text(
                     "INSERT INTO reviews (ticket_id, digest, label, reviewer)"
-                    " SELECT id, digest, 'suporte', 'ana' FROM tickets"
+                    " SELECT id, digest, label, 'ana' FROM tickets"
                 )
             )
         before = all_rows(database)

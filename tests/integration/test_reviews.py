@@ -11,6 +11,7 @@ from tests.support.windows import rows
 from triagem.contracts.prediction import Band
 from triagem.contracts.ticket import Identity
 from triagem.db import Database
+from triagem.db.labels import review_choices
 from triagem.db.reviews import (
     ReviewRef,
     ReviewRejected,
@@ -18,7 +19,6 @@ from triagem.db.reviews import (
     model_accuracy,
     record_review,
     release_tasks,
-    reviewed_labels,
     undo_review,
 )
 from triagem.db.tickets.forgetting import delete_related, write_tombstone
@@ -100,7 +100,7 @@ class TestVerdict:
         for name, label in (("1", "venda"), ("2", "cobranca"), ("3", None)):
             submit_review(database, name, label)
 
-        assert reviewed_labels(database) == ["cobranca", "venda"]
+        assert review_choices(database, ["suporte"]) == ["suporte", "cobranca", "venda"]
 
 
 class TestAccuracy:

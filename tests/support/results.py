@@ -45,6 +45,7 @@ def insert_review(database: Database, name: str, label: str, *, text: str = "A",
     with database.autocommit() as connection:
         connection.execute(
             sql(
+                "WITH new AS (INSERT INTO labels (label, name) VALUES (:label, :label) ON CONFLICT DO NOTHING)"
                 "INSERT INTO reviews (ticket_id, digest, label, reviewer)"
                 " SELECT id, :digest, :label, :reviewer FROM tickets WHERE external_id = :name"
             ),

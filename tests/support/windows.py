@@ -80,6 +80,7 @@ def insert_review(database: Database, text: str, label: str, reviewer: str = "an
     with database.autocommit() as connection:
         connection.execute(
             sql(
+                "WITH new AS (INSERT INTO labels (label, name) VALUES (:label, :label) ON CONFLICT DO NOTHING)"
                 "INSERT INTO reviews (ticket_id, digest, label, reviewer)"
                 " SELECT id, :digest, :label, :reviewer FROM tickets"
             ),

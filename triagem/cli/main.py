@@ -54,6 +54,7 @@ _COMMANDS: Final = {
     "classify": "classify",
     "train": "train",
     "models": "models",
+    "labels": "labels",
     "drift": "retraining",
     "due": "retraining",
     "alerts": "alerts",

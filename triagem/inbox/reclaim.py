@@ -115,7 +115,7 @@ class Reclaimer:
         with redis_errors():
             return cast("list[Any]", self._reclaim(keys=keys, args=args))
 
-    def _pending(self, lane: Lane, consumer: str) -> list[bytes]:
+    def _pending(self, lane: Lane, consumer: str) -> list[Any]:
         with redis_errors():
             rows = self._redis.xpending_range(stream_key(lane), GROUP, "-", "+", _MAX_PENDING, consumer)
         return [row["message_id"] for row in cast("list[Any]", rows)]

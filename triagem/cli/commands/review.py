@@ -175,8 +175,8 @@ def _draw_tasks(database: Database, reviewer: str, limit: int, days: int, random
 
 
 def _known_labels(database: Database) -> list[str]:
-    """The current model's labels, then those added by reviewers."""
-    from triagem.db.reviews import reviewed_labels
+    """The current model's labels, then those added by reviewers; without retired ones."""
+    from triagem.db.labels import review_choices
 
     registry = _registry()
-    return [*dict.fromkeys([*registry.manifest(registry.current().version).labels, *reviewed_labels(database)])]
+    return review_choices(database, registry.manifest(registry.current().version).labels)

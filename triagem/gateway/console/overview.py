@@ -19,7 +19,7 @@ from triagem.db.tickets.queries import recent_tickets
 from triagem.gateway.console import charts
 from triagem.gateway.console.render import render_page
 from triagem.gateway.console.session import Reader
-from triagem.gateway.console.tickets import known_labels
+from triagem.gateway.console.tickets import known_labels, label_details
 from triagem.gateway.services import Services, ServicesDep
 from triagem.inbox import Inbox
 from triagem.inbox.desired import paused
@@ -90,6 +90,7 @@ def overview(request: Request, services: ServicesDep, visitor: Reader) -> Respon
         now=services.now(), depths=depths, rate=rate, drain_s=backlog / rate if rate else None,
         states=worker_states(services.inbox.redis), is_paused=paused(services.inbox.redis), model=model,
         count=len(newest), threshold=threshold, below=below, alarm=below > ALARM, labels=labels,
+        details=label_details(services),
         histogram=charts.histogram((ticket.confidence, ticket.band) for ticket in newest),
         timeline=charts.over_time(points, labels) if newest else None,
         width=charts.WIDTH, height=charts.HEIGHT, alerts=newest_alerts(services.database, limit=5),

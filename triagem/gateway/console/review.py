@@ -22,7 +22,7 @@ from triagem.db.reviews import (
 from triagem.gateway.console.render import address, redirect, render_page
 from triagem.gateway.console.session import Form, Reviewer
 from triagem.gateway.console.shortcuts import KeyboardShortcuts, ReviewAction
-from triagem.gateway.console.tickets import known_labels
+from triagem.gateway.console.tickets import known_labels, label_details
 from triagem.gateway.services import Services, ServicesDep
 
 # A letter, used unless a label starts with it, and a key that always works.
@@ -62,6 +62,7 @@ def review(
         text=plain(task.text) if task else "",
         skipped=skipped,
         labels={label: shortcuts.labels[label].split("/") for label in labels},
+        details=label_details(services),
         actions={action.value: shortcuts.actions[action] for action in shown_actions},
     )
 

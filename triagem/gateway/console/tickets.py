@@ -11,7 +11,7 @@ from fastapi.responses import Response
 from triagem.contracts.errors import NoModel
 from triagem.contracts.prediction import Band
 from triagem.contracts.text import clean
-from triagem.db.reviews import reviewed_labels
+from triagem.db.labels import Label, list_labels, review_choices
 from triagem.db.tickets.queries import Filters, list_results, text_previews
 from triagem.gateway.console.render import render_page
 from triagem.gateway.console.session import Reader
@@ -19,11 +19,16 @@ from triagem.gateway.services import Services, ServicesDep
 
 
 def known_labels(services: Services) -> list[str]:
-    """The current model's labels, then labels that reviewers added."""
+    """The current model's labels, then labels that reviewers added; without retired ones."""
     known = list[str]()
     with suppress(NoModel):
         known += services.registry.manifest(services.registry.current().version).labels
-    return [*dict.fromkeys([*known, *reviewed_labels(services.database)])]
+    return review_choices(services.database, known)
+
+
+def label_details(services: Services) -> dict[str, Label]:
+    """Names, descriptions and groups of all labels, by label."""
+    return {label.label: label for label in list_labels(services.database)}
 
 
 _PAGE_SIZE: Final = 50
@@ -80,6 +85,7 @@ def tickets(
         after=page.after,
         first=not after,
         labels=known_labels(services),
+        details=label_details(services),
         bands=list(Band),
     )
 

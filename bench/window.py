@@ -1,7 +1,7 @@
 """Compares the window's statement of two source trees in turns, on one Postgres: prints the ratio of the medians.
 
 git worktree add /tmp/before COMMIT
-python docs/measurements/window.py /tmp/before --rows 1000000
+python -m bench.window /tmp/before --rows 1000000
 """
 
 import argparse
@@ -21,13 +21,13 @@ from typing import Final
 import psycopg
 
 from bench.store import _row, fill_database
-from triagem.cli.stack import LocalStack
 from triagem.contracts.text import digest
 from triagem.db import Database
 from triagem.db.tickets.window import ClassifiedTicket, write_window
 from triagem.db.upgrade import upgrade
+from triagem.stack import LocalStack
 
-ROOT: Final = Path(__file__).parents[2]
+ROOT: Final = Path(__file__).parents[1]
 KINDS: Final = ("new tickets", "edited", "delivered again")
 ROWS: Final = 256
 

@@ -1,0 +1,92 @@
+"""Labels: what people read instead of a stored label, its group and description, and whether it is still in use.
+
+Results and reviews store the label itself, which never changes. So renaming, grouping or retiring a label rewrites no
+result, and a model's files stay valid.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import text
+
+from triagem.contracts.errors import InvalidInput
+from triagem.db.connect import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """A stored label. `parent` is the label of its group; a retired label is no longer offered to reviewers."""
+
+    label: str
+    name: str
+    parent: str | None
+    description: str
+    retired_at: datetime | None
+
+
+_LIST: Final = text("SELECT label, name, parent, description, retired_at FROM labels ORDER BY label")
+
+
+def list_labels(database: Database) -> list[Label]:
+    """All labels that a model predicted, a reviewer gave or a person added."""
+    with database.autocommit() as connection:
+        return [Label(**row) for row in connection.execute(_LIST).mappings()]
+
+
+_REVIEWED: Final = text("SELECT DISTINCT label FROM reviews WHERE label IS NOT NULL ORDER BY label")
+
+
+def review_choices(database: Database, model_labels: Iterable[str]) -> list[str]:
+    """The labels to offer for a review: the current model's, then those of earlier reviews; without retired ones."""
+    retired = {label.label for label in list_labels(database) if label.retired_at}
+    with database.autocommit() as connection:
+        reviewed = connection.execute(_REVIEWED).scalars().all()
+    return [label for label in dict.fromkeys([*model_labels, *reviewed]) if label not in retired]
+
+
+_ADD: Final = text("INSERT INTO labels (label, name) VALUES (:label, :label) ON CONFLICT DO NOTHING")
+_CHANGE: Final = text("""
+UPDATE labels SET
+  name = coalesce(:name, name), description = coalesce(:description, description),
+  parent = CASE WHEN CAST(:parent AS text) IS NULL THEN parent ELSE nullif(:parent, '') END,
+  retired_at = CASE WHEN CAST(:retired AS boolean) IS NULL THEN retired_at
+    WHEN :retired THEN coalesce(retired_at, now()) END
+WHERE label = :label
+""")
+
+
+def change_label(
+    database: Database,
+    label: str,
+    *,
+    name: str | None = None,
+    parent: str | None = None,
+    description: str | None = None,
+    retired: bool | None = None,
+    new: bool = False,
+) -> None:
+    """Change what is given. An empty `parent` takes the label out of its group.
+
+    Raises:
+        InvalidInput: an unknown label (unless it is `new`) or parent, a name in use, or a group inside itself.
+    """
+    known = {stored.label: stored for stored in list_labels(database)}
+    if label not in known and not new:
+        raise InvalidInput(f"unknown label {label!r}: known are {', '.join(known) or 'none'}; --new-label adds it")
+    others = [other for other in known.values() if other.label != label]
+    used = {word: other.label for other in others for word in (other.label, other.name)}
+    if name in used:
+        raise InvalidInput(f"the name {name!r} is in use by the label {used[name]!r}: choose another")
+    ancestor = parent or None
+    while ancestor is not None:
+        if ancestor == label:
+            raise InvalidInput(f"{parent!r} is in the group {label!r}: a label cannot be in a group of its own")
+        if ancestor not in known:
+            raise InvalidInput(f"unknown parent {parent!r}: add it with `triagem labels set PARENT --new-label`")
+        ancestor = known[ancestor].parent
+    values = {"label": label, "name": name, "parent": parent, "description": description, "retired": retired}
+    with database.autocommit() as connection:
+        connection.execute(_ADD, values)
+        connection.execute(_CHANGE, values)
