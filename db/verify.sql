@@ -64,3 +64,16 @@ WHERE state = 'done' AND (cursor < last_id OR put <> done + unchanged + changed 
 SELECT DISTINCT label
 FROM (SELECT label FROM tickets WHERE forgotten_at IS NULL UNION SELECT label FROM predictions) x
 WHERE NOT EXISTS (SELECT FROM labels l WHERE l.label = x.label);
+
+-- known-version: results are by a version that the registry has not had since it was first copied
+SELECT p.model_version
+FROM predictions p
+WHERE p.classified_at < now() - interval '5 minutes' AND EXISTS (SELECT FROM model_versions)
+  AND NOT EXISTS (SELECT FROM model_versions v WHERE v.version = p.model_version)
+GROUP BY p.model_version;
+
+-- promoted-epoch: results are of a promotion that the registry has not had
+SELECT 'epoch ' || p.epoch
+FROM predictions p
+WHERE p.classified_at < now() - interval '5 minutes' AND p.epoch > (SELECT max(epoch) FROM model_promotions)
+GROUP BY p.epoch;

@@ -17,6 +17,27 @@ from sqlalchemy.types import Double, Text
 
 from triagem.db.schema.tickets import TIME, key, metadata, now, parent_id, required, row_id
 
+# A version of the registry: the SHA-256 of its manifest, and the labels that it predicts. Copied from the registry by
+# `triagem ops`, as are promotions: results refer to a version by its name and to a promotion by its epoch, without a
+# foreign key, because a worker may use a new version before it is copied. A version stays after it left the registry.
+Table(
+    "model_versions",
+    metadata,
+    key("version", Text),
+    required("manifest_digest", LargeBinary),
+    required("created_at", TIME),
+    required("labels", ARRAY(Text())),
+)
+
+# A promotion or rollback: `version` was current from then until the promotion of the next epoch.
+Table(
+    "model_promotions",
+    metadata,
+    key("epoch", BigInteger, autoincrement=False),
+    required("version", Text),
+    required("promoted_at", TIME),
+)
+
 # A reclassification run: its settings, progress and counts; `triagem.db.runs.ReclassifyRun` describes the columns.
 # `rate` is measured since `measured_count` tickets were processed at `measured_at`. At most one run is active.
 Table(

@@ -6,11 +6,13 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import text
 
+from tests.support.builders import NOW
 from tests.support.command import Triagem
 from tests.support.consumers import leased, put_and_fetch
 from tests.support.windows import all_rows, doubtful, result
 from triagem.contracts.ticket import Identity, Lane
 from triagem.db import Database
+from triagem.db.model_versions import ModelPromotion, ModelVersion, record
 from triagem.db.outbox.deliveries import sync_result_targets
 from triagem.db.schema import TICKET_TABLES
 from triagem.db.tickets.search import index_queued_tickets
@@ -32,6 +34,8 @@ DAMAGES = {
     "alerted-result": ("UPDATE alerts SET model_version = 'v0.0.0'", "alert 1"),
     "finished-delivery": ("UPDATE deliveries SET state = 'delivered'", "delivery 1"),
     "known-label": ("DELETE FROM labels", "venda"),
+    "known-version": ("DELETE FROM model_versions WHERE version = 'v1.0.0'", "v1.0.0"),
+    "promoted-epoch": ("UPDATE model_promotions SET epoch = epoch - 2", "epoch 1"),
     "finished-run": (
         """INSERT INTO reclassify_runs (kind, state, version, epoch, shadow, force, filters, first_id, last_id,
           cursor, put) VALUES ('classify', 'done', 'v1.0.0', 1, false, false, '{}', 1, 2, 2, 2)""",
@@ -48,6 +52,8 @@ def stored(database: Database) -> Database:
     index_queued_tickets(database)
     write_window(database, [result("C", minute=1, external_id="1")])
     write_window(database, [result("A", external_id="3")])
+    versions = [ModelVersion(f"v1.{number}.0", b"", NOW, ["venda"]) for number in (0, 1)]
+    record(database, versions, [ModelPromotion(1, "v1.0.0", NOW), ModelPromotion(2, "v1.1.0", NOW)])
     return database
 
 

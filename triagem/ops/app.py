@@ -28,12 +28,15 @@ _MAX_DELAY: Final = timedelta(hours=12)
 
 _SWEEP_EVERY: Final = "300s"
 _SEARCH_EVERY: Final = "5s"
+_MODELS_EVERY: Final = "60s"
 
 # Beat waits while Redis is unavailable: a task that could not be enqueued would be skipped.
 _RETRY_POLICY: Final = {"max_retries": None, "interval_max": 5}
 
 # Tasks that run every few seconds: logging that each was sent, received and finished would fill the log.
-_FREQUENT: Final = frozenset({"triagem.alerts", "triagem.deliver", "triagem.reclassify.pages", "triagem.watch"})
+_FREQUENT: Final = frozenset(
+    {"triagem.alerts", "triagem.deliver", "triagem.models", "triagem.reclassify.pages", "triagem.watch"}
+)
 
 
 def ops_app(url: str, settings: OpsSettings) -> Celery:
@@ -69,6 +72,7 @@ def schedule_entries(settings: OpsSettings) -> dict[str, dict[str, Any]]:
         "triagem.due": settings.training_due_at,
         "triagem.sweep": _SWEEP_EVERY,
         "triagem.search": _SEARCH_EVERY,
+        "triagem.models": _MODELS_EVERY,
         "triagem.deliver": settings.deliver_every,
         "triagem.alerts": settings.alerts_every,
         "triagem.watch": settings.monitor_every,

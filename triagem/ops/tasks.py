@@ -24,6 +24,7 @@ from triagem.notify.alerts import channel_sender, send_due_alerts
 from triagem.notify.monitor import MonitorSettings, check_system
 from triagem.notify.results import deliver_due
 from triagem.notify.send import Sender
+from triagem.ops.model_versions import copy_registry
 from triagem.ops.reclassify import advance_run, start_nightly_run
 from triagem.ops.settings import OpsSettings
 from triagem.producer import Publisher
@@ -78,6 +79,12 @@ def sweep(task: Any) -> None:
 def search(task: Any) -> None:
     """Index queued tickets for search, for two seconds so that deliveries are not delayed; the next run goes on."""
     index_queued_tickets(task.app.database)
+
+
+@shared_task(name="triagem.models", bind=True, throws=(Retryable,))  # type: ignore[untyped-decorator]
+def models(task: Any) -> None:
+    """Copy new versions and promotions of the registry to Postgres."""
+    copy_registry(task.app.database, task.app.registry)
 
 
 # An outage at the start hour must not cost the night.

@@ -53,7 +53,7 @@ def rollback_target(current: CurrentModel, log: Iterable[Promotion], versions: S
     the next lower number.
     """
     trail: list[str] = []
-    promotions = _in_effect(log, current)
+    promotions = promotions_in_effect(log, current)
     for promotion in promotions:
         if promotion.previous is not None and (not trail or trail[-1] != promotion.previous):
             trail.append(promotion.previous)
@@ -69,7 +69,7 @@ def rollback_target(current: CurrentModel, log: Iterable[Promotion], versions: S
     return versions[index - 1] if index else None
 
 
-def _in_effect(log: Iterable[Promotion], current: CurrentModel) -> list[Promotion]:
+def promotions_in_effect(log: Iterable[Promotion], current: CurrentModel) -> list[Promotion]:
     """Drop lines whose promotion was interrupted before `current` changed: their epochs were assigned again."""
     by_epoch = {
         promotion.epoch: promotion

@@ -115,6 +115,10 @@ class Registry:
             raise ModelCorrupt(f"{where} belongs to {manifest.version}: remove the folder, versions cannot be copied")
         return manifest
 
+    def manifest_digest(self, version: str) -> bytes:
+        """SHA-256 of a version's manifest, which lists the digests of its other files."""
+        return sha256(self._read_manifest(version)).digest()
+
     def verify(self, version: str) -> Manifest:
         """The manifest, after checking each file's SHA-256. Raises ModelCorrupt naming changed or added files."""
         folder, manifest = self.folder(version), self.manifest(version)

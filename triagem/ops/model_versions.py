@@ -1,0 +1,46 @@
+"""Copies the registry's versions and promotions to Postgres, and notices a registry that was restored."""
+
+from contextlib import suppress
+
+import structlog
+
+from triagem.contracts.errors import ModelCorrupt, NoModel
+from triagem.db import Database
+from triagem.db.model_versions import ModelPromotion, ModelVersion, record, recorded
+from triagem.registry import Registry
+from triagem.registry.promotions import promotions_in_effect
+
+log = structlog.get_logger(__name__)
+
+
+def copy_registry(database: Database, registry: Registry) -> None:
+    """Record what is new since the last call. Raises DatabaseUnavailable or the registry's errors."""
+    known, last_epoch = recorded(database)
+    new = [_version(registry, name) for name in registry.versions() if name not in known]
+    versions = [version for version in new if version]
+    promotions = []
+    with suppress(NoModel):
+        current = registry.current()
+        promotions = [
+            ModelPromotion(promotion.epoch, promotion.version, promotion.at)
+            for promotion in promotions_in_effect(registry.promotions(), current)
+            if promotion.epoch > last_epoch
+        ]
+        if current.epoch < last_epoch:
+            log.error(
+                "registry_older_than_results",
+                current_epoch=current.epoch,
+                recorded_epoch=last_epoch,
+                reason="restore a newer copy of the registry, or promote until its epoch is higher",
+            )
+    if versions or promotions:
+        record(database, versions, promotions)
+
+
+def _version(registry: Registry, name: str) -> ModelVersion | None:
+    try:
+        manifest = registry.manifest(name)
+    except (NoModel, ModelCorrupt) as error:  # removed meanwhile, or damaged: the next call tries again
+        log.warning("version_not_recorded", version=name, reason=str(error))
+        return None
+    return ModelVersion(name, registry.manifest_digest(name), manifest.created_at, list(manifest.labels))
