@@ -14,19 +14,25 @@ from sqlalchemy import text
 from triagem.contracts.errors import InvalidInput
 from triagem.db.connect import Database
 
+COLOURS: Final = ("blue", "brown", "purple", "green", "pink", "grey")
+
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """A stored label. `parent` is the label of its group; a retired label is no longer offered to reviewers."""
+    """A stored label. `parent` is the label of its group; a retired label is no longer offered to reviewers.
+
+    Without a `colour` the console chooses one by the label's position.
+    """
 
     label: str
     name: str
     parent: str | None
     description: str
+    colour: str | None
     retired_at: datetime | None
 
 
-_LIST: Final = text("SELECT label, name, parent, description, retired_at FROM labels ORDER BY label")
+_LIST: Final = text("SELECT label, name, parent, description, colour, retired_at FROM labels ORDER BY label")
 
 
 def list_labels(database: Database) -> list[Label]:
@@ -49,7 +55,7 @@ def review_choices(database: Database, model_labels: Iterable[str]) -> list[str]
 _ADD: Final = text("INSERT INTO labels (label, name) VALUES (:label, :label) ON CONFLICT DO NOTHING")
 _CHANGE: Final = text("""
 UPDATE labels SET
-  name = coalesce(:name, name), description = coalesce(:description, description),
+  name = coalesce(:name, name), description = coalesce(:description, description), colour = coalesce(:colour, colour),
   parent = CASE WHEN CAST(:parent AS text) IS NULL THEN parent ELSE nullif(:parent, '') END,
   retired_at = CASE WHEN CAST(:retired AS boolean) IS NULL THEN retired_at
     WHEN :retired THEN coalesce(retired_at, now()) END
@@ -64,6 +70,7 @@ def change_label(
     name: str | None = None,
     parent: str | None = None,
     description: str | None = None,
+    colour: str | None = None,
     retired: bool | None = None,
     new: bool = False,
 ) -> None:
@@ -86,7 +93,14 @@ def change_label(
         if ancestor not in known:
             raise InvalidInput(f"unknown parent {parent!r}: add it with `triagem labels set PARENT --new-label`")
         ancestor = known[ancestor].parent
-    values = {"label": label, "name": name, "parent": parent, "description": description, "retired": retired}
+    values = {
+        "label": label,
+        "name": name,
+        "parent": parent,
+        "description": description,
+        "colour": colour,
+        "retired": retired,
+    }
     with database.autocommit() as connection:
         connection.execute(_ADD, values)
         connection.execute(_CHANGE, values)

@@ -191,7 +191,9 @@ Table(
     required("name", Text),
     Column("parent", Text, ForeignKey("labels.label")),
     required("description", Text, server_default=""),
+    Column("colour", Text),
     Column("retired_at", TIME),
+    CheckConstraint("colour IN ('blue', 'brown', 'purple', 'green', 'pink', 'grey')", name="colour"),
 )
 
 # A person's label for one text of a ticket. The latest review of a text is its effective label, also after runs.

@@ -96,6 +96,15 @@ class TestConsole:
         assert "Comercial</span>" in ana.see("ticket", source="zendesk", id="1")
         assert "Comercial</span>" in ana.see("tickets", label="venda")
 
+    def test_a_label_has_its_own_colour_everywhere(self, triagem: Triagem, stored: Database, ana: Person) -> None:
+        write_window(stored, [unsure("3")])
+        draw(stored)
+        triagem("labels", "set", "venda", "--colour", "pink")
+
+        assert '<span class="chip l4">venda</span>' in ana.see("ticket", source="zendesk", id="1")
+        assert 'value="venda" class="answer l4"' in ana.see("review")
+        assert 'class="l4"><title>' in ana.see("overview")
+
     def test_a_reviewer_sees_the_description(self, triagem: Triagem, stored: Database, ana: Person) -> None:
         write_window(stored, [unsure("3")])
         draw(stored)

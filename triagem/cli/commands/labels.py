@@ -1,5 +1,6 @@
 """`triagem labels`: lists the labels, and changes what people read instead of them."""
 
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -7,6 +8,18 @@ import typer
 from triagem import servers
 from triagem.cli.output import Format, console, print_rows
 from triagem.cli.review_session.names import label_name
+
+
+class Colour(StrEnum):
+    """A colour of the console, readable on light and dark pages."""
+
+    BLUE = "blue"
+    BROWN = "brown"
+    PURPLE = "purple"
+    GREEN = "green"
+    PINK = "pink"
+    GREY = "grey"
+
 
 labels = typer.Typer(no_args_is_help=True, help="Labels: list, rename, group, describe, retire.")
 
@@ -21,7 +34,7 @@ def list_(*, form: Annotated[Format, typer.Option("--format", help="Output forma
         from triagem.db.labels import list_labels
 
         stored = list_labels(database)
-    columns = ("label", "name", "parent", "description", "retired_at")
+    columns = ("label", "name", "parent", "description", "colour", "retired_at")
     print_rows([{name: getattr(label, name) for name in columns} for label in stored], columns, form)
 
 
@@ -32,6 +45,9 @@ def set_(
     name: Annotated[str | None, typer.Option(help="The name that the console shows.")] = None,
     parent: Annotated[str | None, typer.Option(help="The label of its group; '' for none.")] = None,
     description: Annotated[str | None, typer.Option(help="A guideline for reviewers, in one sentence.")] = None,
+    colour: Annotated[
+        Colour | None, typer.Option(help="In the console; default: chosen by the label's position.")
+    ] = None,
     retired: Annotated[
         bool | None, typer.Option("--retire/--restore", help="Do not offer it to reviewers · offer it again.")
     ] = None,
@@ -51,6 +67,7 @@ def set_(
             name=None if name is None else label_name(name),
             parent=parent,
             description=description,
+            colour=colour,
             retired=retired,
             new=new_label,
         )

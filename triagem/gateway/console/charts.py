@@ -1,7 +1,7 @@
 """Computes bar charts for inline SVG, in view box units. Pure; without a library, which would outweigh a page."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -36,7 +36,7 @@ def histogram(values: Iterable[tuple[float, str]], *, bins: int = 20) -> list[Ba
 
 
 def over_time(
-    points: Sequence[tuple[datetime, str]], labels: Sequence[str], *, bins: int = 24
+    points: Sequence[tuple[datetime, str]], colors: Mapping[str, int], *, bins: int = 24
 ) -> tuple[list[Bar], datetime, datetime]:
     """Bars of label counts over equal time spans, with the first and the last time. Needs at least one point."""
     first, last = min(time for time, _ in points), max(time for time, _ in points)
@@ -44,17 +44,13 @@ def over_time(
     counts = Counter((min(bins - 1, int((time - first) / span)) if span else 0, label) for time, label in points)
     columns = [
         {
-            f"l{_color_index(label, labels)} {label}": count
+            f"l{colors.get(label, 5)} {label}": count
             for (index, label), count in sorted(counts.items())
             if index == column
         }
         for column in range(bins)
     ]
     return _stacked(columns, [f"{first + span * column:%m-%d %H:%M}" for column in range(bins)]), first, last
-
-
-def _color_index(label: str, labels: Sequence[str]) -> int:
-    return labels.index(label) % 6 if label in labels else 5
 
 
 def _stacked(columns: Sequence[dict[str, int]], names: Sequence[str]) -> list[Bar]:

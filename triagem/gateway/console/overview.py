@@ -19,7 +19,7 @@ from triagem.db.tickets.queries import recent_tickets
 from triagem.gateway.console import charts
 from triagem.gateway.console.render import render_page
 from triagem.gateway.console.session import Reader
-from triagem.gateway.console.tickets import known_labels, label_details
+from triagem.gateway.console.tickets import label_context
 from triagem.gateway.services import Services, ServicesDep
 from triagem.inbox import Inbox
 from triagem.inbox.desired import paused
@@ -81,7 +81,7 @@ def overview(request: Request, services: ServicesDep, visitor: Reader) -> Respon
     depths = {lane: services.inbox.depth(lane) for lane in Lane}
     rate, backlog = meter.per_second(), sum(depth.waiting + depth.in_flight for depth in depths.values())
     newest, model = recent_tickets(services.database, limit=_MAX_TICKETS), current_model(services)
-    labels = known_labels(services)
+    context = label_context(services)
     threshold = model.manifest.thresholds.review if model else 0.7
     below = sum(ticket.confidence < threshold for ticket in newest) / len(newest) if newest else 0.0
     points = [(ticket.received_at, ticket.label) for ticket in newest]
@@ -89,9 +89,8 @@ def overview(request: Request, services: ServicesDep, visitor: Reader) -> Respon
         request, "overview.html", visitor,
         now=services.now(), depths=depths, rate=rate, drain_s=backlog / rate if rate else None,
         states=worker_states(services.inbox.redis), is_paused=paused(services.inbox.redis), model=model,
-        count=len(newest), threshold=threshold, below=below, alarm=below > ALARM, labels=labels,
-        details=label_details(services),
+        count=len(newest), threshold=threshold, below=below, alarm=below > ALARM, **context,
         histogram=charts.histogram((ticket.confidence, ticket.band) for ticket in newest),
-        timeline=charts.over_time(points, labels) if newest else None,
+        timeline=charts.over_time(points, context["colors"]) if newest else None,
         width=charts.WIDTH, height=charts.HEIGHT, alerts=newest_alerts(services.database, limit=5),
     )  # fmt: skip

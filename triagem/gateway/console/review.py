@@ -22,7 +22,7 @@ from triagem.db.reviews import (
 from triagem.gateway.console.render import address, redirect, render_page
 from triagem.gateway.console.session import Form, Reviewer
 from triagem.gateway.console.shortcuts import KeyboardShortcuts, ReviewAction
-from triagem.gateway.console.tickets import known_labels, label_details
+from triagem.gateway.console.tickets import known_labels, label_context
 from triagem.gateway.services import Services, ServicesDep
 
 # A letter, used unless a label starts with it, and a key that always works.
@@ -47,7 +47,8 @@ def review(
     excluded = _ids(skipped)
     task = assigned_task(services.database, visitor.name, exclude=excluded)
     task = task or _next(services, visitor.name, excluded)
-    labels = known_labels(services)
+    context = label_context(services)
+    labels = context["labels"]
     shortcuts = KeyboardShortcuts(labels)
     flash = {"key": message} if message in _FLASH_KEYS else None
     if message.startswith("saved:") and (label := message.removeprefix("saved:")) in labels:
@@ -61,8 +62,8 @@ def review(
         task=task,
         text=plain(task.text) if task else "",
         skipped=skipped,
-        labels={label: shortcuts.labels[label].split("/") for label in labels},
-        details=label_details(services),
+        keys={label: shortcuts.labels[label].split("/") for label in labels},
+        **context,
         actions={action.value: shortcuts.actions[action] for action in shown_actions},
     )
 

@@ -18,7 +18,7 @@ from triagem.db.reviews import ReviewRejected, record_review
 from triagem.db.tickets.queries import current_digest, find_ticket_with_history
 from triagem.gateway.console.render import address, redirect, render_page
 from triagem.gateway.console.session import Form, Reader, Reviewer, Visitor
-from triagem.gateway.console.tickets import known_labels, label_details
+from triagem.gateway.console.tickets import known_labels, label_context
 from triagem.gateway.problems import ProblemError
 from triagem.gateway.services import Services, ServicesDep
 
@@ -67,8 +67,8 @@ def _ticket_page(
     parts = segments(detail.text or "")
     return render_page(
         request, "ticket.html", visitor, flash=flash, ticket=detail, segments=parts,
-        text="\n".join(part.text for part in parts), own=Part.OWN, digest=digest.hex(), labels=known_labels(services),
-        details=label_details(services),
+        text="\n".join(part.text for part in parts), own=Part.OWN, digest=digest.hex(),
+        **label_context(services),
     )  # fmt: skip
 
 

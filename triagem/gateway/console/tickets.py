@@ -3,7 +3,7 @@
 from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, date, datetime
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
@@ -11,7 +11,7 @@ from fastapi.responses import Response
 from triagem.contracts.errors import NoModel
 from triagem.contracts.prediction import Band
 from triagem.contracts.text import clean
-from triagem.db.labels import Label, list_labels, review_choices
+from triagem.db.labels import COLOURS, list_labels, review_choices
 from triagem.db.tickets.queries import Filters, list_results, text_previews
 from triagem.gateway.console.render import render_page
 from triagem.gateway.console.session import Reader
@@ -26,9 +26,13 @@ def known_labels(services: Services) -> list[str]:
     return review_choices(services.database, known)
 
 
-def label_details(services: Services) -> dict[str, Label]:
-    """Names, descriptions and groups of all labels, by label."""
-    return {label.label: label for label in list_labels(services.database)}
+def label_context(services: Services) -> dict[str, Any]:
+    """Values for templates: known `labels`; `details` of all labels, by label; the number of each label's colour."""
+    labels = known_labels(services)
+    details = {label.label: label for label in list_labels(services.database)}
+    colors = {label: number % len(COLOURS) for number, label in enumerate(labels)}
+    colors |= {label: COLOURS.index(stored.colour) for label, stored in details.items() if stored.colour}
+    return {"labels": labels, "details": details, "colors": colors}
 
 
 _PAGE_SIZE: Final = 50
@@ -84,8 +88,7 @@ def tickets(
         filters=form_values,
         after=page.after,
         first=not after,
-        labels=known_labels(services),
-        details=label_details(services),
+        **label_context(services),
         bands=list(Band),
     )
 
