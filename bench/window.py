@@ -25,7 +25,6 @@ from triagem.contracts.text import digest
 from triagem.db import Database
 from triagem.db.tickets.window import ClassifiedTicket, write_window
 from triagem.db.upgrade import upgrade
-from triagem.stack import LocalStack
 
 ROOT: Final = Path(__file__).parents[1]
 KINDS: Final = ("new tickets", "edited", "delivered again")
@@ -85,6 +84,8 @@ def ask(process: subprocess.Popen[str], kind: str, pair: int) -> float:
 
 def compare(before: Path, rows: int, pairs: int) -> None:
     """Prints a line for each kind of window."""
+    from triagem.stack import LocalStack  # not at the top: the other tree may have it elsewhere
+
     with TemporaryDirectory(prefix="triagem-window-") as folder, ExitStack() as stack:
         Path(folder).chmod(0o711)
         servers = LocalStack(Path(folder) / "stack")
