@@ -109,6 +109,16 @@ def test_the_id_contains_the_time_of_the_put(inbox: Inbox) -> None:
     assert before / 1000 <= entry.put_at <= after / 1000
 
 
+def test_entries_have_the_order_of_their_puts_and_none_is_equal_to_another() -> None:
+    """Also in one millisecond, and in two lanes: then the live one counts as the later."""
+    puts = [(0, 0, BULK), (0, 0, LIVE), (0, 1, BULK), (1, 0, LIVE)]
+
+    arrivals = [Entry(b"17638128000%02d-%d" % (time, number), lane, None).arrival for time, number, lane in puts]
+
+    assert arrivals == sorted(set(arrivals))
+    assert Entry(b"1763812800000-18446744073709551615", LIVE, None).arrival < arrivals[-1] < 2**63
+
+
 def test_entries_that_were_deleted_meanwhile_are_left_out() -> None:
     """INV-5: how Redis before version 7 answers a claim of them, in a script and through redis-py."""
     entry = (b"1-0", {b"t": b"x"})

@@ -42,9 +42,9 @@ class Entry:
 
     @property
     def arrival(self) -> int:
-        """The order of the puts in both lanes as one number: milliseconds, then the number within a millisecond."""
+        """The order of the puts as one number, different for all entries: milliseconds, number within one, lane."""
         milliseconds, number = self.id.split(b"-")
-        return int(milliseconds) << 20 | min(int(number), (1 << 20) - 1)
+        return int(milliseconds) << 20 | min(int(number), (1 << 19) - 1) << 1 | (self.lane is Lane.LIVE)
 
 
 @dataclass(frozen=True, slots=True)
