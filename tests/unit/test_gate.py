@@ -304,7 +304,24 @@ def test_a_candidate_may_cost_a_tenth_more(cost: float, passes: bool) -> None:
     decision = evaluate_gate(candidate(mflops_per_token=cost), record(wrong=range(30)))
 
     assert isinstance(decision, Promote) is passes
-    assert passes or reasons(decision) == "slower: mflops_per_token 22.5 against 20.0, more than 1.1 times as many"
+    assert passes or reasons(decision) == (
+        "slower: mflops_per_token 22.5 against 20.0, 1.12 times as many; at most 1.1 times is allowed "
+        "(TRIAGEM_MAX_COST_RATIO): accept the cost with `triagem models promote --accept-cost`"
+    )
+
+
+def test_a_higher_limit_lets_a_larger_model_pass_and_reports_its_cost() -> None:
+    larger, current = candidate(mflops_per_token=40.0), record(wrong=range(30))
+
+    decision = evaluate_gate(larger, current, max_cost_ratio=2.0)
+
+    assert isinstance(decision, Promote)
+    assert decision.evidence.notes[-1] == (
+        "slower, which is accepted: mflops_per_token 40.0 against 20.0, 2.00 times as many"
+    )
+    assert "2.00 times as many; at most 1.9 times is allowed" in reasons(
+        evaluate_gate(larger, current, max_cost_ratio=1.9)
+    )
 
 
 def test_speed_is_not_checked_if_a_manifest_lacks_it() -> None:

@@ -138,6 +138,23 @@ def test_a_version_that_passes_becomes_current_and_the_log_names_the_rule(regist
     assert (last.decision, last.rule, last.forced, last.previous) == ("promote", "improve", False, "v1.0.0")
 
 
+def test_a_better_version_that_costs_more_needs_the_cost_accepted_or_a_setting(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry.promote(register_tested(registry, wrong=range(30), metrics={"mflops_per_token": 10.6}))
+    larger = register_tested(registry, metrics={"mflops_per_token": 21.2})
+
+    rejected, current = promote_through_gate(registry, larger)
+    assert isinstance(rejected, Reject)
+    assert current is None
+    monkeypatch.setenv("TRIAGEM_MAX_COST_RATIO", "2.5")
+    assert isinstance(evaluate_version(registry, larger), Promote)
+    monkeypatch.delenv("TRIAGEM_MAX_COST_RATIO")
+    _, current = promote_through_gate(registry, larger, accept_cost=True)
+    assert current
+    assert (current.version, registry.promotions()[-1].reason) == (larger, "--accept-cost")
+
+
 def test_a_rejected_version_does_not_become_current(registry: Registry) -> None:
     registry.promote(register_tested(registry))
     worse = register_tested(registry, wrong=range(30))

@@ -37,7 +37,13 @@ MAX_NLL_INCREASE: Final = 0.05
 MAX_COST_RATIO: Final = 1.1
 
 
-def evaluate_gate(candidate: VersionRecord, current: VersionRecord | None, rule: Rule = Rule.IMPROVE) -> Decision:
+def evaluate_gate(
+    candidate: VersionRecord,
+    current: VersionRecord | None,
+    rule: Rule = Rule.IMPROVE,
+    *,
+    max_cost_ratio: float = MAX_COST_RATIO,
+) -> Decision:
     """Compare a candidate with the current version or, if there is none, with the minimum requirements alone.
 
     - Only rows count that both versions predicted and that neither, nor an ancestor, was trained on: other scores
@@ -51,7 +57,7 @@ def evaluate_gate(candidate: VersionRecord, current: VersionRecord | None, rule:
     - The log loss (NLL) is not more than 0.05 above the current version's: confidences stay as reliable. For scale:
       being 0.999 confident and wrong 3 times in 100 costs 0.07. The ECE is not used: on few rows its bins are mostly
       noise, and a right answer can raise it.
-    - A token costs at most 1.1 times the current version's computation.
+    - A token costs at most `max_cost_ratio` times the current version's computation.
     """
     evidence = GateEvidence(
         candidate=candidate.version,
@@ -83,8 +89,16 @@ def evaluate_gate(candidate: VersionRecord, current: VersionRecord | None, rule:
         *missing_labels,
         *_accuracy_reasons(rule, metrics, comparison),
         *_recall_reasons(metrics),
-        *_cost_reasons(metrics, comparison),
+        *_reliability_reasons(metrics, comparison),
     )
+    if comparison and (increase := _cost_increase(metrics, comparison)):
+        ratio, figures = increase
+        if ratio > max_cost_ratio:
+            limit = f"at most {max_cost_ratio} times is allowed (TRIAGEM_MAX_COST_RATIO)"
+            accept = "accept the cost with `triagem models promote --accept-cost`"
+            reasons += (f"slower: {figures}; {limit}: {accept}",)
+        elif ratio > MAX_COST_RATIO:
+            evidence = replace(evidence, notes=(*evidence.notes, f"slower, which is accepted: {figures}"))
     return Reject(evidence, reasons) if reasons else Promote(evidence)
 
 
@@ -159,14 +173,18 @@ def _recall_reasons(metrics: CandidateMetrics) -> Iterator[str]:
             yield f"{summary}, the current version finds {current}: a drop of more than {float(MAX_RECALL_DROP)}"
 
 
-def _cost_reasons(metrics: CandidateMetrics, comparison: Comparison | None) -> Iterator[str]:
-    if comparison is None:
-        return
-    if metrics.nll > comparison.nll + MAX_NLL_INCREASE:
+def _reliability_reasons(metrics: CandidateMetrics, comparison: Comparison | None) -> Iterator[str]:
+    if comparison and metrics.nll > comparison.nll + MAX_NLL_INCREASE:
         yield (
             f"confidences are less reliable: NLL {metrics.nll:.3f} against {comparison.nll:.3f}, at most "
             f"{MAX_NLL_INCREASE} more is allowed"
         )
+
+
+def _cost_increase(metrics: CandidateMetrics, comparison: Comparison) -> tuple[float, str] | None:
+    """The candidate's cost as a multiple of the current version's, and both in words; None if one is unknown."""
     cost, current_cost = metrics.mflops_per_token, comparison.mflops_per_token
-    if cost is not None and current_cost is not None and cost > current_cost * MAX_COST_RATIO:
-        yield f"slower: {COST_METRIC} {cost:.1f} against {current_cost:.1f}, more than {MAX_COST_RATIO} times as many"
+    if cost is None or not current_cost:
+        return None
+    ratio = cost / current_cost
+    return ratio, f"{COST_METRIC} {cost:.1f} against {current_cost:.1f}, {ratio:.2f} times as many"

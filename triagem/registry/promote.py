@@ -1,6 +1,7 @@
 """Run the promotion gate on a registered version, promote it if it passes, and log the reason."""
 
 from contextlib import suppress
+from math import inf
 
 from triagem.contracts.errors import NoModel
 from triagem.contracts.model import CurrentModel
@@ -8,15 +9,24 @@ from triagem.registry.decision import Decision, Reject, Rule
 from triagem.registry.gate import evaluate_gate
 from triagem.registry.promotions import PromotionReason
 from triagem.registry.records import read_record
-from triagem.registry.store import Registry
+from triagem.registry.store import Registry, RegistrySettings
 
 
 def evaluate_version(
-    registry: Registry, version: str, against: str | None = None, rule: Rule = Rule.IMPROVE
+    registry: Registry,
+    version: str,
+    against: str | None = None,
+    rule: Rule = Rule.IMPROVE,
+    *,
+    accept_cost: bool = False,
 ) -> Decision:
     """The gate's decision on a version compared with `against`; default: the current version, if any.
 
-    Raises NoModel or ModelCorrupt if either version's manifest is missing or unreadable.
+    Args:
+        accept_cost: a version that costs more may pass; otherwise TRIAGEM_MAX_COST_RATIO is the limit.
+
+    Raises:
+        NoModel, ModelCorrupt: either version's manifest is missing or unreadable.
     """
     registry.manifest(version)
     if against is not None:
@@ -24,26 +34,37 @@ def evaluate_version(
     else:
         with suppress(NoModel):
             against = registry.current().version
-    return evaluate_gate(read_record(registry, version), read_record(registry, against) if against else None, rule)
+    current = read_record(registry, against) if against else None
+    limit = inf if accept_cost else RegistrySettings().max_cost_ratio
+    return evaluate_gate(read_record(registry, version), current, rule, max_cost_ratio=limit)
 
 
 def promote_through_gate(
-    registry: Registry, version: str, rule: Rule = Rule.IMPROVE, *, force: str | None = None
+    registry: Registry,
+    version: str,
+    rule: Rule = Rule.IMPROVE,
+    *,
+    accept_cost: bool = False,
+    force: str | None = None,
 ) -> tuple[Decision, CurrentModel | None]:
     """Make a version current if it passes the gate.
 
     Args:
+        accept_cost: see `evaluate_version`; logged.
         force: a reason to promote it even if the gate rejects it; logged with the gate's decision.
 
     Returns:
         The gate's decision, and the new current model; None if it has not changed.
     """
-    decision = evaluate_version(registry, version, rule=rule)
+    decision = evaluate_version(registry, version, rule=rule, accept_cost=accept_cost)
     rejected = isinstance(decision, Reject)
     if rejected and force is None:
         return decision, None
     applied = decision.evidence.rule
     reason = PromotionReason(
-        decision=decision.decision, rule=applied and applied.value, forced=rejected, reason=force or ""
+        decision=decision.decision,
+        rule=applied and applied.value,
+        forced=rejected,
+        reason=force or ("--accept-cost" if accept_cost else ""),
     )
     return decision, registry.promote(version, reason)

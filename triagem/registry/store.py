@@ -46,6 +46,12 @@ class RegistrySettings(BaseSettings):
     registry_cache: Path = Field(
         default=Path("~/.cache/triagem/models"), description="for a remote registry; may be emptied at any time"
     )
+    max_cost_ratio: float = Field(
+        default=1.1,
+        ge=1,
+        description="promotion gate: how many times the current version's computation per token a version may cost",
+        json_schema_extra={"used_by": "gateway, `triagem train`, `triagem models`"},
+    )
 
 
 FIRST_VERSION: Final = "v1.0.0"

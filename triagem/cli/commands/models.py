@@ -77,6 +77,9 @@ _RULE = typer.Option(
     help="`improve`: accuracy at least 0.02 higher, and significantly so; `gain`: more than 0.02 higher, perhaps by "
     "chance; `non-inferior`: at most 0.01 lower.",
 )
+_ACCEPT_COST = typer.Option(
+    "--accept-cost", help="Accept a version that computes more per token; otherwise TRIAGEM_MAX_COST_RATIO decides."
+)
 _JSON = typer.Option("--json", help="Print figures and reasons as JSON.")
 
 
@@ -86,6 +89,7 @@ def compare(
     other: Annotated[str | None, typer.Argument(help="Default: the current version.")] = None,
     *,
     rule: Annotated[Rule, _RULE] = Rule.IMPROVE,
+    accept_cost: Annotated[bool, _ACCEPT_COST] = False,
     as_json: Annotated[bool, _JSON] = False,
 ) -> None:
     """Show what the promotion gate would decide about a version. Changes nothing.
@@ -94,7 +98,7 @@ def compare(
     """
     from triagem.registry.promote import evaluate_version
 
-    decision = evaluate_version(_registry(), version, other, rule)
+    decision = evaluate_version(_registry(), version, other, rule, accept_cost=accept_cost)
     if as_json:
         print_json(decision)
     else:
@@ -106,6 +110,7 @@ def promote(
     version: Annotated[str, typer.Argument(help="e.g. v1.1.0")],
     *,
     rule: Annotated[Rule, _RULE] = Rule.IMPROVE,
+    accept_cost: Annotated[bool, _ACCEPT_COST] = False,
     force: Annotated[
         bool, typer.Option("--force", help="Promote even if the gate rejects it; recorded in the promotion log.")
     ] = False,
@@ -129,7 +134,7 @@ def promote(
         else:
             console.print(f"{version} is already current", highlight=False)
         return
-    decision, current = promote_through_gate(registry, version, rule, force=reason)
+    decision, current = promote_through_gate(registry, version, rule, accept_cost=accept_cost, force=reason)
     if as_json:
         print_json(as_mapping(decision) | {"current": current and current.model_dump(), "forced": force})
     else:
