@@ -7,7 +7,7 @@ LEFT JOIN predictions p ON (p.ticket_id, p.digest, p.model_version) = (t.id, t.d
 WHERE t.forgotten_at IS NULL
   AND (p.label, p.confidence, p.band) IS DISTINCT FROM (t.label, t.confidence, t.band);
 
--- newest-result: a ticket's result is older than another result of the same text
+-- newest-result: a ticket's result is older than another one of the same text: run `triagem reclassify start`
 SELECT DISTINCT t.source || ' ' || t.external_id
 FROM tickets t JOIN predictions p ON (p.ticket_id, p.digest) = (t.id, t.digest)
 WHERE t.forgotten_at IS NULL AND p.epoch > t.epoch;

@@ -9,11 +9,14 @@ from sqlalchemy import text
 from tests.support.builders import NOW
 from tests.support.command import Triagem
 from tests.support.consumers import leased, put_and_fetch
-from tests.support.windows import all_rows, doubtful, result
+from tests.support.windows import all_rows, current, doubtful, result
 from triagem.contracts.ticket import Identity, Lane
-from triagem.db import Database
+from triagem.db import Database, runs
 from triagem.db.model_versions import ModelPromotion, ModelVersion, record
 from triagem.db.outbox.deliveries import sync_result_targets
+from triagem.db.runs import RunPlan
+from triagem.db.runs.pages import next_page
+from triagem.db.runs.reclassification import ReclassifiedTicket, resolve_tickets, write_reclassified
 from triagem.db.schema import TICKET_TABLES
 from triagem.db.tickets.search import index_queued_tickets
 from triagem.db.tickets.window import write_window
@@ -111,10 +114,28 @@ def test_the_command_lists_what_it_found_and_exits_with_3(triagem: Triagem, stor
 
     assert (shown.status, printed.status) == (3, 3)
     assert shown.out == (
-        "newest-result: a ticket's result is older than another result of the same text\n"
+        "newest-result: a ticket's result is older than another one of the same text:"
+        " run `triagem reclassify start`\n"
         "  3: zendesk 1, zendesk 2, zendesk 3\n"
     )
     assert [finding["check"] for finding in json.loads(printed.out)["findings"]] == ["newest-result"]
+
+
+def test_a_run_of_the_current_version_resolves_what_a_late_worker_left(database: Database) -> None:
+    """The late worker edits the text and edits it back, after the later version had judged it."""
+    write_window(database, [result("A", model="v1.1.0", epoch=2)])
+    for minute, content in enumerate("BA", start=1):
+        write_window(database, [result(content, minute=minute, model="v1.0.0", epoch=1)])
+    assert "newest-result" in findings(database)
+    page = next_page(database, runs.start(database, RunPlan("v1.1.0", epoch=2)))
+
+    for ticket in resolve_tickets(database, page.refs):
+        assert ticket
+        assert ticket.cached
+        write_reclassified(database, [ReclassifiedTicket(ticket.ref, "unchanged", *ticket.cached)])
+
+    assert "newest-result" not in findings(database)
+    assert current(database) == ("A", "v1.1.0", 2)
 
 
 class TestEntriesOfDeadWorkers:
