@@ -68,14 +68,14 @@ def decide_band(
     thresholds: Thresholds,
     *,
     budget_cutoff: float = 0.0,
-    automatic: bool = False,
+    abstain: bool = False,
 ) -> BandDecision:
     """Choose the label and the band of one text.
 
     Args:
         row: one probability per label, in the order of `labels`.
         budget_cutoff: `ReviewBudget.cutoff`.
-        automatic: the text is an automatic message, not a request: the model's label must not be used.
+        abstain: the text says nothing that a model could judge: its label must not be used.
 
     Raises:
         NotFinite: a probability is not between 0 and 1. NaN too: `nan < 0.7` is False and would mean `automate`.
@@ -84,5 +84,5 @@ def decide_band(
     best = max(range(len(row)), key=row.__getitem__)
     confidence = row[best]
     automate = confidence >= min_automated_confidence(thresholds, budget_cutoff)
-    band = Band.ABSTAIN if automatic else Band.AUTOMATE if automate else Band.REVIEW
+    band = Band.ABSTAIN if abstain else Band.AUTOMATE if automate else Band.REVIEW
     return BandDecision(labels[best], confidence, dict(zip(labels, row, strict=True)), band)

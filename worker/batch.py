@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final
 
+from triagem.contracts.abstain import AbstainReason
 from triagem.contracts.model import Model, Tokens
 from triagem.contracts.prediction import Prediction
 from triagem.contracts.ticket import Ticket
@@ -88,7 +89,7 @@ class WorkItem:
     """A text to classify, from decoding to its row. Preparation fills in the fields with defaults.
 
     `cached` is this model version's earlier prediction and its time. `tokenize_s` is this item's share of the
-    tokenization time. `automatic`: an out-of-office reply, a delivery failure or a read receipt.
+    tokenization time. `abstains`: the text itself says that no label may be used.
     """
 
     entry: Entry
@@ -98,7 +99,7 @@ class WorkItem:
     tokens: Tokens = _NOT_TOKENIZED
     cached: tuple[Prediction, datetime] | None = None
     tokenize_s: float = 0.0
-    automatic: bool = False
+    abstains: AbstainReason | None = None
 
     @property
     def identity(self) -> tuple[str, str] | None:

@@ -130,8 +130,9 @@ class Classifier:
 
     def _decide(self, item: WorkItem, model: Model, row: list[float], thresholds: Thresholds) -> Prediction:
         budget = self._budget_of(model.version, thresholds.review_budget)
-        decision = decide_band(row, model.labels, thresholds, budget_cutoff=budget.cutoff, automatic=item.automatic)
-        if item.entry.lane is Lane.LIVE and not item.automatic:
+        abstain = item.abstains is not None
+        decision = decide_band(row, model.labels, thresholds, budget_cutoff=budget.cutoff, abstain=abstain)
+        if item.entry.lane is Lane.LIVE and not abstain:
             budget.add(decision.confidence)
         return Prediction(
             decision.label,

@@ -5,9 +5,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
+from triagem.contracts.abstain import abstain_reason
 from triagem.contracts.errors import UnreadableEntry
 from triagem.contracts.model import Model
-from triagem.contracts.text import clean, digest, is_automatic
+from triagem.contracts.text import clean, digest
 from triagem.contracts.wire import StoredTicketRef, decode, decode_ref
 from triagem.db import Database
 from triagem.db.runs import pause
@@ -172,7 +173,7 @@ def clean_and_look_up(items: Sequence[WorkItem], version: str, database: Databas
         item.cleaned = clean(item.text)
         # A stored ticket keeps its digest, whatever cleaning returns now.
         item.digest = item.digest or digest(item.cleaned)
-        item.automatic = is_automatic(item.text)
+        item.abstains = abstain_reason(item.text, item.cleaned)
     named = [(item, name) for item in items if (name := item.identity)]
     hits = cached_predictions(database, [(*name, item.digest) for item, name in named], version)
     for position, (item, _) in enumerate(named):

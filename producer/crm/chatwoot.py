@@ -11,6 +11,7 @@ from triagem.contracts.errors import InvalidTicket
 from triagem.producer.crm.payload import (
     AcceptedWebhook,
     IgnoredWebhook,
+    has_text,
     join_subject,
     make_ticket,
     parse_id,
@@ -55,7 +56,7 @@ def _message(
     content = value_at(message, "content")
     if content is not None and not isinstance(content, str):
         raise InvalidTicket("content", "is not text")
-    if not text_or_empty(content).strip():
+    if not has_text(text_or_empty(content)):
         return IgnoredWebhook("no text")  # a picture, a voice message
     external_id = parse_id(value_at(conversation, "id"), "conversation.id")
     attributes = value_at(conversation, "additional_attributes")

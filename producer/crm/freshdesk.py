@@ -12,6 +12,7 @@ from triagem.contracts.errors import InvalidTicket
 from triagem.producer.crm.payload import (
     AcceptedWebhook,
     IgnoredWebhook,
+    has_text,
     join_subject,
     make_ticket,
     parse_id,
@@ -36,7 +37,7 @@ def read(payload: object, source: FreshdeskSource, now: datetime) -> AcceptedWeb
     if description is None and reply is None:
         raise InvalidTicket("freshdesk_webhook", "has neither ticket_description nor ticket_latest_public_comment")
     message = _AUTHOR.sub("", text_or_empty(reply).strip(), count=1) or text_or_empty(description)
-    if not message.strip():
+    if not has_text(message):
         return IgnoredWebhook("no text")
     ticket = make_ticket(
         source=source.name,

@@ -10,7 +10,7 @@ import jmespath
 
 from triagem.contracts.errors import InvalidTicket
 from triagem.contracts.ticket import Ticket
-from triagem.producer.crm.payload import AcceptedWebhook, IgnoredWebhook, make_ticket, parse_id, parse_time
+from triagem.producer.crm.payload import AcceptedWebhook, IgnoredWebhook, has_text, make_ticket, parse_id, parse_time
 from triagem.producer.crm.settings import GenericSource
 
 
@@ -23,15 +23,19 @@ def read(payload: object, source: GenericSource, now: datetime) -> AcceptedWebho
     tickets, unread = list[Ticket](), list[str]()
     for number, record in enumerate(records, 1):
         try:
-            tickets.append(_ticket(record, source, now))
+            if ticket := _ticket(record, source, now):
+                tickets.append(ticket)
         except InvalidTicket as error:
             unread.append(f"record {number}: {error}" if len(records) > 1 else str(error))
-    if not tickets:
+    if unread and not tickets:
         raise InvalidTicket("", unread[0])
+    if not tickets:
+        return IgnoredWebhook("no text")
     return AcceptedWebhook(tuple(tickets), tuple(unread))
 
 
-def _ticket(record: object, source: GenericSource, now: datetime) -> Ticket:
+def _ticket(record: object, source: GenericSource, now: datetime) -> Ticket | None:
+    """The record's ticket; None if its text is empty, such as a picture. Raises InvalidTicket."""
     fields = source.fields
     revised_at = (
         now
@@ -41,10 +45,13 @@ def _ticket(record: object, source: GenericSource, now: datetime) -> Ticket:
     pieces = [_search(expression, record, "text") for expression in fields.text]
     if invalid := next((piece for piece in pieces if not isinstance(piece, str | int | float | None)), None):
         raise InvalidTicket("text", f"is {type(invalid).__name__}, expected text")
+    text = "\n".join(str(piece) for piece in pieces if piece not in (None, ""))
+    if any(piece is not None for piece in pieces) and not has_text(text):
+        return None
     return make_ticket(
         source=source.name,
         external_id=parse_id(_search(fields.external_id, record, "external_id"), "external_id"),
-        text="\n".join(str(piece) for piece in pieces if piece not in (None, "")),
+        text=text,
         revised_at=revised_at,
         now=now,
         metadata={

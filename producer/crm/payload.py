@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from html import unescape
 from typing import Any, Final
 
 from triagem.contracts.errors import InvalidTicket
@@ -14,6 +15,8 @@ from triagem.contracts.ticket import Ticket, accept
 MAX_VALUES: Final = 100_000
 _SEPARATORS: Final = (",", "[", "{")
 _STRING: Final = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
+_TAG: Final = re.compile(r"<[^<>]*>")
+_PLACEHOLDER: Final = re.compile(r"\s*\{\{[^{}\n]{1,120}\}\}\s*")
 _NAME: Final = re.compile(r"[a-z][a-z0-9_.:-]{0,79}")
 
 
@@ -131,6 +134,11 @@ def parse_time(value: object, field: str) -> datetime:
         raise InvalidTicket(field, "is missing" if value is None else str(error)) from None
 
 
+def has_text(message: str) -> bool:
+    """Whether a message shows anything but white space: `<div><br></div>` and `<p>&nbsp;</p>` do not."""
+    return any(char.isprintable() and not char.isspace() for char in unescape(_TAG.sub("", message)))
+
+
 def safe_name(name: object) -> str:
     """The name of an event or attribute, for a message; `?` if it could be something else, such as a text."""
     return name if isinstance(name, str) and _NAME.fullmatch(name) else "?"
@@ -144,7 +152,13 @@ def join_subject(subject: object, message: object) -> str:
 def make_ticket(
     *, source: str, external_id: str, text: str, revised_at: datetime, now: datetime, metadata: dict[str, Any]
 ) -> Ticket:
-    """Validate and build a ticket. Raises InvalidTicket. Empty metadata values are left out."""
+    """Validate and build a ticket. Empty metadata values are left out.
+
+    Raises:
+        InvalidTicket: a field is invalid, or subject or message is a placeholder that the CRM did not fill in.
+    """
+    if any(_PLACEHOLDER.fullmatch(part) for part in (text, *text.split("\n", 1))):
+        raise InvalidTicket("text", "is a placeholder that the CRM did not fill in, such as {{ticket.title}}")
     return accept(
         {
             "source": source,

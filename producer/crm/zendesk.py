@@ -11,6 +11,7 @@ from triagem.contracts.errors import InvalidTicket
 from triagem.producer.crm.payload import (
     AcceptedWebhook,
     IgnoredWebhook,
+    has_text,
     join_subject,
     make_ticket,
     parse_id,
@@ -48,7 +49,7 @@ def _event(payload: object, source: ZendeskSource, now: datetime) -> AcceptedWeb
     message = value_at(payload, *_MESSAGE_PATHS[kind])
     if not isinstance(message, str):
         raise InvalidTicket(".".join(_MESSAGE_PATHS[kind]), "is missing or not text")
-    if not message.strip():
+    if not has_text(message):
         return IgnoredWebhook("no text")
     external_id = parse_id(value_at(detail, "id"), "detail.id")
     ticket = make_ticket(
@@ -84,7 +85,7 @@ def _trigger(payload: object, source: ZendeskSource, now: datetime) -> AcceptedW
     message = value_at(payload, "message")
     if not isinstance(message, str):
         raise InvalidTicket("message", "is missing or not text: paste the template of docs/how-to/crm.md")
-    if not message.strip():
+    if not has_text(message):
         return IgnoredWebhook("no text")
     ticket = make_ticket(
         source=source.name,

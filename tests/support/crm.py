@@ -44,7 +44,10 @@ HUBSPOT: Final = GenericSource.model_validate(
     {
         "name": "hubspot",
         "token": TOKEN,
-        "records": "[?subscriptionType=='ticket.propertyChange' && propertyName=='content' && propertyValue]",
+        "records": """
+            [?(subscriptionType=='ticket.propertyChange' || subscriptionType=='object.propertyChange'
+              && objectTypeId=='0-5') && propertyName=='content' && propertyValue]
+        """,
         "fields": {
             "external_id": "objectId",
             "text": ["propertyValue"],

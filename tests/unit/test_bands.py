@@ -134,7 +134,7 @@ def test_the_cutoff_separates_the_least_confident_share(confidences: list[float]
 
 
 @pytest.mark.parametrize("confidence", [0.99, 0.5])
-def test_an_automatic_message_gets_no_decision_whatever_the_confidence(confidence: float) -> None:
-    decision = decide_band(probabilities_with(confidence), LABELS, Thresholds(), automatic=True)
+def test_a_text_without_a_request_gets_no_decision_whatever_the_confidence(confidence: float) -> None:
+    decision = decide_band(probabilities_with(confidence), LABELS, Thresholds(), abstain=True)
     assert decision.band is Band.ABSTAIN
     assert decision.confidence == confidence

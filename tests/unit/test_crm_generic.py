@@ -29,6 +29,44 @@ def test_hubspot_events_with_a_text_are_tickets() -> None:
     }
 
 
+def test_hubspots_generic_subscription_is_read_for_tickets_only() -> None:
+    events = [
+        {
+            "subscriptionType": "object.propertyChange",
+            "objectTypeId": kind,
+            "objectId": 7,
+            "propertyName": "content",
+            "propertyValue": "Não chegou",
+            "occurredAt": 1793628300000,
+        }
+        for kind in ("0-5", "0-1")
+    ]
+
+    assert ticket(events, HUBSPOT)["text"] == "Não chegou"
+
+
+@pytest.mark.parametrize(
+    "text", ["", " ", "<div><br></div>", "<p>&nbsp;</p>", '<div><img src="https://x.example.com"></div>']
+)
+def test_a_record_whose_text_shows_nothing_is_ignored(text: str) -> None:
+    assert ignored({"id": 1, "text": text}, source_with_fields()) == "no text"
+
+
+@pytest.mark.parametrize(
+    "text", ["{{ticket.title}}", "{{ ticket.latest_public_comment.value }}", "Fatura\n{{ticket.description}}"]
+)
+def test_a_placeholder_that_the_crm_did_not_fill_in_is_unreadable(text: str) -> None:
+    reason = unreadable({"id": 1, "text": text}, source_with_fields())
+
+    assert reason == "text: is a placeholder that the CRM did not fill in, such as {{ticket.title}}"
+
+
+def test_a_message_that_quotes_a_placeholder_is_a_ticket() -> None:
+    text = "O e-mail chegou com {{nome}} no lugar do nome"
+
+    assert ticket({"id": 1, "text": text}, source_with_fields())["text"] == text
+
+
 def test_a_salesforce_flow_sends_one_record() -> None:
     assert ticket(example("salesforce_flow"), SALESFORCE) == {
         "source": "salesforce",

@@ -33,7 +33,11 @@ MESSAGES: Final[dict[str, tuple[str, str]]] = {
     "reviewer": ("Reviewer", "Revisor"),
     "band_automate": ("Automatic", "Automática"),
     "band_review": ("Needs review", "Para revisão"),
-    "band_abstain": ("No decision (automatic message)", "Sem decisão (mensagem automática)"),
+    "band_abstain": ("No decision", "Sem decisão"),
+    "abstain_automatic": ("automatic message", "mensagem automática"),
+    "abstain_no-words": ("no words in it", "sem palavras"),
+    "abstain_greeting": ("only a greeting or thanks", "só uma saudação ou um agradecimento"),
+    "abstain_other-script": ("written in another script", "escrita em outro alfabeto"),
     "unclear": ("Can't tell", "Não dá para saber"),
     # login
     "log_in": ("Log in", "Entrar"),
