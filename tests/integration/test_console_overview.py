@@ -10,6 +10,7 @@ from tests.support.gateway import services
 from tests.support.results import insert_review
 from tests.support.reviewing import sure, unsure
 from tests.support.scored_versions import current_and_better, register_tested
+from triagem.contracts.model import DataInfo
 from triagem.contracts.ticket import Lane
 from triagem.db import Database, runs
 from triagem.db.auth import Scope
@@ -137,6 +138,15 @@ class TestModels:
         for path in ("model", "rollback", "dead-letter"):
             assert reader.http.post(f"/console/{path}", data={"token": token}).status_code == 403
         assert registry.current().version == "v1.0.0"
+
+    def test_a_leaked_accuracy_is_marked(self, database: Database, inbox: Inbox, tmp_path: Path) -> None:
+        registry = Registry(tmp_path / "leaked")
+        data = DataInfo(digest="0" * 64, rows=500, leaked=1300)
+        registry.promote(register_tested(registry, data=data, metrics={"accuracy": 0.93}))
+        reader = Person(services(database, inbox, models=registry.root), Scope.READ)
+        for page in ("overview", "models"):
+            assert 'class="unsure">leaked</strong>' in reader.see(page)
+        assert "1,300 test rows are also training rows" in reader.see("model", version="v1.0.0")
 
     @pytest.mark.parametrize("version", ["v9.9.9", "../../etc", EVIL])
     def test_an_unknown_version_is_404(self, reader: Person, version: str) -> None:

@@ -117,7 +117,17 @@ def test_a_candidate_whose_test_leaked_is_rejected_whatever_its_scores() -> None
 
 
 def test_a_current_version_whose_test_leaked_can_be_replaced() -> None:
-    assert isinstance(evaluate_gate(candidate(), record(wrong=range(60), leaked=3)), Promote)
+    decision = evaluate_gate(candidate(wrong=range(30)), record(leaked=3))
+
+    assert isinstance(decision, Promote)
+    assert decision.evidence.comparison is None
+    assert "v1.0.0 is not compared: its scores measure memorization (--allow-leakage)" in decision.evidence.notes
+
+
+def test_a_current_version_whose_test_leaked_keeps_its_labels() -> None:
+    current = record(leaked=3, labels=THREE)
+
+    assert "v1.0.0 knows the label 'cobranca', v1.1.0 does not" in reasons(evaluate_gate(candidate(), current))
 
 
 def test_an_equal_candidate_is_rejected_by_the_default_and_passes_as_non_inferior() -> None:

@@ -49,7 +49,8 @@ def evaluate_gate(
     - Only rows count that both versions predicted and that neither, nor an ancestor, was trained on: other scores
       measure memorization.
     - Rows of a label that the current version lacks are not compared: such a label only has a minimum recall.
-    - A candidate whose test rows leaked into its training is rejected: none of its scores counts.
+    - A candidate whose test rows leaked into its training is rejected: none of its scores counts. A current version
+      whose test rows leaked is not compared: the candidate is judged like a first version.
     - `improve`: accuracy up by 0.02 or more, and McNemar's exact p under 0.05. `gain`: the original specification's
       plain rule, accuracy up by more than 0.02, which may be chance. `non-inferior`: the lower bound of the
       difference above -0.01. A first version: more accurate than always predicting its test's most frequent label.
@@ -59,13 +60,23 @@ def evaluate_gate(
       noise, and a right answer can raise it.
     - A token costs at most `max_cost_ratio` times the current version's computation.
     """
+    other = current or candidate
+    missing_labels = tuple(
+        f"{other.version} knows the label {label!r}, {candidate.version} does not: train with rows of it"
+        for label in other.labels
+        if label not in candidate.labels
+    )
+    unverified: tuple[str, ...] = ()
+    if current and current.leaked:
+        unverified = (f"{current.version} is not compared: its scores measure memorization (--allow-leakage)",)
+        current = None
+    other = current or candidate
     evidence = GateEvidence(
         candidate=candidate.version,
         current=current.version if current else None,
         rule=rule if current else None,
-        notes=notes(candidate, current),
+        notes=(*unverified, *notes(candidate, current)),
     )
-    other = current or candidate
     if gaps := tuple(dict.fromkeys((*candidate.gaps, *other.gaps))):
         return Reject(evidence, gaps)
     if candidate.leaked:
@@ -75,11 +86,6 @@ def evaluate_gate(
     # The candidate's labels are newer: a label corrected meanwhile is the truth for both versions.
     rows = sorted(digest for digest in unseen if candidate.predictions[digest].label in other.labels)
     evidence = replace(evidence, excluded_rows=len(common) - len(unseen))
-    missing_labels = tuple(
-        f"{other.version} knows the label {label!r}, {candidate.version} does not: train with rows of it"
-        for label in other.labels
-        if label not in candidate.labels
-    )
     if not rows:
         return Reject(evidence, (*missing_labels, _no_rows(evidence)))
     metrics = measure(candidate, current, rows)

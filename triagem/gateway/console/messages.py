@@ -154,6 +154,11 @@ MESSAGES: Final[dict[str, tuple[str, str]]] = {
         "Share of correct predictions by confidence. On the dashed line, confidence equals accuracy.",
         "Proporção de acertos por confiança. Sobre a linha tracejada, a confiança é igual à acurácia.",
     ),
+    "leaked": ("leaked", "com vazamento"),
+    "leaked_rows": (
+        "{count} test rows are also training rows, or nearly: these scores measure memorization.",
+        "{count} linhas de teste também são linhas de treino, ou quase: estas métricas medem memorização.",
+    ),
     "no_report": ("This version has no report.", "Esta versão não tem relatório."),
     "gate": ("Promotion gate", "Critérios de promoção"),
     "gate_promote": ("Passed: this version may become current.", "Aprovada: esta versão pode se tornar a atual."),
