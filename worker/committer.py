@@ -45,13 +45,14 @@ class Committer:
         window_max: int,
         in_flight: InFlight,
         names: Collection[str],
+        log_predictions: bool = False,
     ) -> None:
         self._inbox, self._database, self._supervisor = inbox, database, supervisor
         self._window_max = window_max
         self._in_flight = in_flight
         self._names = names
         self._retry = Retrier(supervisor)
-        self._window_log = WindowLog()
+        self._window_log = WindowLog(log_predictions=log_predictions)
 
     @property
     def total(self) -> int:

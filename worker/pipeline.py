@@ -92,6 +92,7 @@ class Pipeline:
             window_max=settings.window_max,
             in_flight=self.in_flight,
             names=self.lease.names,
+            log_predictions=settings.log_predictions,
         )
 
     def start(self) -> None:

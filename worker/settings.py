@@ -39,6 +39,9 @@ class WorkerSettings(BaseSettings):
     claim_every_s: float = Field(default=5.0, gt=0, description="interval of reclaiming entries of dead workers")
     poll_every_s: float = Field(default=1.0, gt=0, description="interval of checks for a pause and for a promotion")
     stop_deadline_s: float = Field(default=60.0, gt=0, description="a worker that cannot stop exits after this time")
+    log_predictions: bool = Field(
+        default=False, description="log a line for each prediction, with the original specification's fields"
+    )
     heartbeat_file: Path | None = Field(
         default=None, description="file whose age shows whether the worker is alive; read by `triagem worker --check`"
     )

@@ -31,9 +31,10 @@ _MAX_IDS: Final = 32
 
 
 class WindowLog:
-    """Called by the committer thread, once per window."""
+    """Called by the committer thread, once per window. Each prediction has a line too, at debug level or at info."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic, *, log_predictions: bool = False) -> None:
+        self._prediction_level = logging.INFO if log_predictions else logging.DEBUG
         self._clock = clock
         self._summary_at = self._second_at = clock()
         self._lines = 0
@@ -75,11 +76,11 @@ class WindowLog:
                 **_first_ids("entries", (entry.id.decode() for entry in entries)),
                 **_first_ids("requests", dict.fromkeys(entry.request_id for entry in entries if entry.request_id)),
             )
-        if _is_enabled(logging.DEBUG):
+        if _is_enabled(self._prediction_level):
             for entry, row in classified:
-                _log_prediction(window, entry, row.prediction, len(row.ticket.text))
+                self._log_prediction(window, entry, row.prediction, len(row.ticket.text))
             for entry, result in reclassified:
-                _log_prediction(window, entry, result.prediction, None)
+                self._log_prediction(window, entry, result.prediction, None)
         if (elapsed := now - self._summary_at) >= _SUMMARY_EVERY_S:
             log.info(
                 "classified",
@@ -90,25 +91,27 @@ class WindowLog:
             )
             self._summary_at, self._tickets, self._windows = now, 0, 0
 
+    def _log_prediction(
+        self, window: str, entry: Entry, prediction: Prediction | None, input_length: int | None
+    ) -> None:
+        """The fields of the original specification, whose `timestamp` each line has; nothing without a prediction."""
+        if prediction is not None:
+            log.log(
+                self._prediction_level,
+                "prediction",
+                window=window,
+                entry=entry.id.decode(),
+                input_length=input_length,
+                predicted_class=prediction.label,
+                confidence=round(prediction.confidence, 4),
+                latency_ms=_ms(max(0.0, time.time() - entry.put_at)),
+            )
+
     def _below_rate_limit(self, now: float) -> bool:
         if now - self._second_at >= 1.0:
             self._second_at, self._lines = now, 0
         self._lines += 1
         return self._lines <= _MAX_LINES_PER_S
-
-
-def _log_prediction(window: str, entry: Entry, prediction: Prediction | None, input_length: int | None) -> None:
-    """The fields of the original specification; nothing if the row has no prediction."""
-    if prediction is not None:
-        log.debug(
-            "prediction",
-            window=window,
-            entry=entry.id.decode(),
-            input_length=input_length,
-            predicted_class=prediction.label,
-            confidence=round(prediction.confidence, 4),
-            latency_ms=_ms(max(0.0, time.time() - entry.put_at)),
-        )
 
 
 def _first_ids(name: str, ids: Iterable[str]) -> dict[str, object]:

@@ -78,6 +78,7 @@ def test_up_serves_until_it_is_asked_to_stop_and_leaves_nothing_running(
     port = choose_port()
     first = next(start for start in range(18700, 18800) if all(is_free(start + offset) for offset in range(3)))
     monkeypatch.setenv("TRIAGEM_METRICS_PORT", str(first))
+    monkeypatch.setenv("TRIAGEM_LOG_PREDICTIONS", "true")
     process = triagem(folder, "up", models=instant_models, engine="tests.support.engines:noop", port=port)
     try:
         until(lambda: "model_loaded" in worker_logs(folder) or process.poll() is not None, seconds=90)
@@ -110,6 +111,11 @@ def test_up_serves_until_it_is_asked_to_stop_and_leaves_nothing_running(
     assert all(pids)
     assert not any(alive(pid) for pid in pids if pid)
     assert running(folder / ".triagem") is None
+    lines = [line for line in worker_logs(folder).splitlines() if '"event": "prediction"' in line]
+    assert {json.loads(line)["input_length"] for line in lines} == {22, 14}
+    specified = {"timestamp", "input_length", "predicted_class", "confidence", "latency_ms"}
+    assert all(specified <= json.loads(line).keys() for line in lines)
+    assert "internet" not in worker_logs(folder)
 
 
 def test_after_up_was_killed_its_worker_ends_and_the_next_up_takes_the_servers_over(

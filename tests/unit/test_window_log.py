@@ -95,6 +95,14 @@ def test_verbose_logs_have_every_window_and_the_specified_line_per_prediction(
     assert isinstance(lines[-1]["latency_ms"], float)
 
 
-def test_no_line_holds_a_text(window_log: WindowLog, caplog: pytest.LogCaptureFixture) -> None:
+def test_on_request_each_prediction_is_logged_at_info_level_also_beyond_ten_windows_per_second(clock: Clock) -> None:
+    window_log = WindowLog(clock, log_predictions=True)
+    lines = [line for _ in range(11) for line in log_window(window_log, 2) if line["event"] == "prediction"]
+    assert len(lines) == 22
+    assert {line["log_level"] for line in lines} == {"info"}
+
+
+def test_no_line_holds_a_text(window_log: WindowLog, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    assert TEXT not in str(log_window(WindowLog(clock, log_predictions=True), 3))
     caplog.set_level(logging.DEBUG, "triagem.worker.window_log")
     assert TEXT not in str(log_window(window_log, 3))
