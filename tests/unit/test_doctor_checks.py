@@ -4,7 +4,7 @@ import pytest
 
 from triagem.cli.commands.doctor import describe_machine
 
-SUFFICIENT = {"cores": 8, "GB of memory": 16, "GB of disk": 5}
+SUFFICIENT = {"cores": 8, "GB of memory": 16, "GB of disk": 5, "GB of GPU memory": 8}
 
 
 @pytest.mark.parametrize(
@@ -14,6 +14,8 @@ SUFFICIENT = {"cores": 8, "GB of memory": 16, "GB of disk": 5}
         ("GB of memory", 7, "below the minimum for BERT-base: 8 GB of memory"),
         ("GB of disk", 1, "below the minimum for BERT-base: 2 GB of disk"),
         ("cores", 4, "below the recommendation for BERT-base: 8 cores"),
+        ("GB of GPU memory", 6, "below the recommendation for BERT-base: 8 GB of GPU memory"),
+        ("GB of GPU memory", 0, "no GPU; below the recommendation for BERT-base: 8 GB of GPU memory"),
     ],
 )
 def test_a_resource_below_the_minimum_or_the_recommendation_is_named(
@@ -23,4 +25,4 @@ def test_a_resource_below_the_minimum_or_the_recommendation_is_named(
 
 
 def test_a_machine_that_fits_is_only_described() -> None:
-    assert describe_machine(SUFFICIENT) == "8 cores, 16 GB of memory, 5 GB of disk"
+    assert describe_machine(SUFFICIENT) == "8 cores, 16 GB of memory, 5 GB of disk, 8 GB of GPU memory"

@@ -219,6 +219,13 @@ def _verified_manifest(folder: Path) -> Manifest:
     return manifest
 
 
+def gpu_memory() -> int | None:
+    """Bytes of memory of the largest CUDA GPU, 0 without a GPU; None if the GPU shares the machine's memory (MPS)."""
+    if torch.cuda.is_available():
+        return max(torch.cuda.get_device_properties(index).total_memory for index in range(torch.cuda.device_count()))
+    return None if torch.backends.mps.is_available() else 0
+
+
 def _device(name: str) -> torch.device:
     if name != "auto":
         return torch.device(name)

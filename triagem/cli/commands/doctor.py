@@ -32,7 +32,8 @@ _EXTRAS: Final = {
 
 # Resources to classify with BERT-base, from the original specification (docs/explanation/specification.md).
 _MINIMUM: Final = {"cores": 4, "GB of memory": 8, "GB of disk": 2}
-_RECOMMENDED: Final = {"cores": 8, "GB of memory": 16, "GB of disk": 5}
+_GPU_MEMORY: Final = "GB of GPU memory"
+_RECOMMENDED: Final = {"cores": 8, "GB of memory": 16, "GB of disk": 5, _GPU_MEMORY: 8}
 
 
 class CheckFailed(NotRetryable):
@@ -89,14 +90,22 @@ def _machine() -> str:
         "GB of memory": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9),
         "GB of disk": round(shutil.disk_usage(Path.cwd()).free / 1e9),
     }
+    if importlib.util.find_spec("torch"):  # without it this machine classifies nothing
+        from triagem.engine.classify import gpu_memory
+
+        if (memory := gpu_memory()) is not None:
+            available[_GPU_MEMORY] = round(memory / 1e9)
     return describe_machine(available)
 
 
 def describe_machine(available: dict[str, int]) -> str:
     """The machine's resources, and which of them are below the minimum or the recommendation for BERT-base."""
-    description = ", ".join(f"{amount} {resource}" for resource, amount in available.items())
+    description = ", ".join(
+        "no GPU" if resource == _GPU_MEMORY and not amount else f"{amount} {resource}"
+        for resource, amount in available.items()
+    )
     for level, required in (("minimum", _MINIMUM), ("recommendation", _RECOMMENDED)):
-        below = [f"{required[name]} {name}" for name, amount in available.items() if amount < required[name]]
+        below = [f"{required[name]} {name}" for name, amount in available.items() if amount < required.get(name, 0)]
         if below:
             return f"{description}; below the {level} for BERT-base: {', '.join(below)}"
     return description
