@@ -1,4 +1,5 @@
-# One image for each kind of process: gateway, ops (also beat and migrations), worker-cpu, worker-cuda, demo.
+# One image for each kind of process: gateway, ops (also beat and migrations), worker-cpu, worker-cuda, trainer,
+# trainer-cuda, demo.
 #
 #   docker build --target worker-cpu -t triagem/worker-cpu .
 #
@@ -14,7 +15,7 @@ RUN apt-get update \
     && apt-get install -y --no-install-recommends tini \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --uid 10001 --user-group --home-dir /app --create-home triagem \
-    && install -d -o triagem -g triagem /models /state /secrets/redis /secrets/postgres /secrets/grafana /secrets/triagem
+    && install -d -o triagem -g triagem /models /hub /state /secrets/redis /secrets/postgres /secrets/grafana /secrets/triagem
 ENV PATH=/opt/triagem/bin:$PATH \
     HF_HUB_OFFLINE=1 \
     OMP_WAIT_POLICY=PASSIVE \
@@ -64,6 +65,12 @@ RUN python requirements.py worker engine gpu > requirements.txt && /opt/triagem/
 FROM worker-cpu-packages AS demo-packages
 RUN python requirements.py worker trainer bases > requirements.txt && /opt/triagem/bin/pip install -r requirements.txt
 
+FROM worker-cpu-packages AS trainer-packages
+RUN python requirements.py trainer > requirements.txt && /opt/triagem/bin/pip install -r requirements.txt
+
+FROM worker-cuda-packages AS trainer-cuda-packages
+RUN python requirements.py trainer > requirements.txt && /opt/triagem/bin/pip install -r requirements.txt
+
 FROM base AS gateway
 COPY --from=gateway-packages /opt/triagem /opt/triagem
 COPY --from=wheel /dist /dist
@@ -91,6 +98,24 @@ USER 10001:10001
 ENV TRIAGEM_HEARTBEAT_FILE=/tmp/heartbeat NVIDIA_DRIVER_CAPABILITIES=compute,utility NVIDIA_VISIBLE_DEVICES=all
 HEALTHCHECK --interval=30s --timeout=10s --start-period=5m CMD ["triagem", "worker", "--check"]
 CMD ["worker"]
+
+# Trains from the original specification's base, which it downloads to the volume /hub at its first use.
+FROM base AS trainer
+COPY --from=trainer-packages /opt/triagem /opt/triagem
+COPY --from=wheel /dist /dist
+RUN pip install --no-cache-dir --no-deps /dist/*.whl
+USER 10001:10001
+ENV HF_HOME=/hub HF_HUB_OFFLINE=0 TRIAGEM_TRAIN_BASE=google-bert/bert-base-uncased
+CMD ["train", "/data"]
+
+FROM base AS trainer-cuda
+COPY --from=trainer-cuda-packages /opt/triagem /opt/triagem
+COPY --from=wheel /dist /dist
+RUN pip install --no-cache-dir --no-deps /dist/*.whl
+USER 10001:10001
+ENV HF_HOME=/hub HF_HUB_OFFLINE=0 TRIAGEM_TRAIN_BASE=google-bert/bert-base-uncased \
+    NVIDIA_DRIVER_CAPABILITIES=compute,utility NVIDIA_VISIBLE_DEVICES=all
+CMD ["train", "/data"]
 
 # A worker that can also train, with the sample data and a small BERT.
 FROM base AS demo

@@ -288,7 +288,9 @@ def test_without_installed_bases_the_specifications_is_used(
 def test_an_unavailable_base_is_refused_and_nothing_is_registered(data: Path, tmp_path: Path) -> None:
     registry = Registry(tmp_path / "models")
 
-    with pytest.raises(InvalidInput, match=r"the base model 'no/such-model' cannot be loaded.*TRIAGEM_TRAIN_BASE"):
+    with pytest.raises(
+        InvalidInput, match=r"'no/such-model' cannot be loaded \(it is not in the cache .*TRIAGEM_TRAIN_BASE"
+    ):
         train(data, registry, a_few_steps(), Steps(), base="no/such-model")
 
     assert list(registry.root.iterdir()) == []
@@ -307,3 +309,9 @@ def test_leaked_test_rows_are_refused_before_training(data: Path, tmp_path: Path
 
 def test_the_notes_begin_with_a_description_of_the_rows(trained: TrainingReport) -> None:
     assert trained.notes[0].startswith("40 training rows (suporte")
+
+
+def test_a_note_names_the_base_and_that_of_the_specification(trained: TrainingReport) -> None:
+    (note,) = [note for note in trained.assessment.notes if note.startswith("base model ")]
+    assert note.startswith(f"base model {trained.manifest.base}; ")
+    assert "--base google-bert/bert-base-uncased" in note

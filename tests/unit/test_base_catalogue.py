@@ -10,7 +10,14 @@ from tests.support import packed_e5
 from triagem.contracts.digests import file_digest
 from triagem.contracts.errors import MissingExtra, ModelCorrupt
 from triagem.trainer.bases import catalogue, e5
-from triagem.trainer.bases.catalogue import E5, MINILM, BaseFiles, find_base, installed_bases
+from triagem.trainer.bases.catalogue import (
+    E5,
+    MINILM,
+    BaseFiles,
+    describe_base,
+    find_base,
+    installed_bases,
+)
 
 
 @pytest.fixture
@@ -152,3 +159,10 @@ def test_no_word_of_the_samples_is_unknown(name: str) -> None:
     unknown = [text for text in texts if tokenizer.unk_token_id in tokenizer(clean(text))["input_ids"]]
 
     assert unknown == []
+
+
+def test_the_report_names_the_base_and_how_to_use_that_of_the_specification() -> None:
+    assert describe_base("e5") == (
+        "base model e5; that of the original specification: --base google-bert/bert-base-uncased (needs a model hub)"
+    )
+    assert describe_base("google-bert/bert-base-uncased@main").endswith("that of the original specification")

@@ -13,10 +13,11 @@ import pytest
 from tests.support.manifests import ROOT, documents, tool
 from tests.support.promql import panels
 from triagem.gateway.services import GatewaySettings
+from triagem.trainer.bases.catalogue import SPECIFICATION_BASE
 from triagem.worker.settings import WorkerSettings
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
-ONE_SHOT = {"secrets", "migrate", "demo"}
+ONE_SHOT = {"secrets", "migrate", "demo", "trainer", "trainer-gpu"}
 # Third-party images, each with its own configuration, and the users they run as.
 SERVERS = {"redis": "redis", "postgres": "postgres", "prometheus": "nobody", "grafana": "grafana"}
 
@@ -112,6 +113,29 @@ def test_only_the_gateway_and_monitoring_publish_ports_and_only_on_loopback() ->
     assert {name: [port["host_ip"] for port in ports] for name, ports in published.items()} == {
         name: ["127.0.0.1"] for name in ("gateway", "prometheus", "grafana")
     }
+
+
+@pytest.mark.parametrize("name", ["trainer", "trainer-gpu"])
+def test_the_trainer_downloads_the_specifications_base_once_and_registers_for_the_workers(name: str) -> None:
+    service, target = all_services()[name], all_services()[name]["build"]["target"]
+    stage = DOCKERFILE.partition(f"FROM base AS {target}\n")[2].partition("FROM ")[0]
+    variables = dict(re.findall(r"\b([A-Z_]+)=(\S+)", stage))
+    volumes = {volume["target"]: volume for volume in service["volumes"]}
+    assert variables["TRIAGEM_TRAIN_BASE"] == service["environment"]["TRIAGEM_TRAIN_BASE"] == SPECIFICATION_BASE
+    assert variables["HF_HUB_OFFLINE"] == "0"  # the base image's is 1
+    assert volumes[variables["HF_HOME"]]["type"] == "volume"
+    assert re.search(rf"install -d .*{variables['HF_HOME']}\b", DOCKERFILE)  # else the volume belongs to root
+    assert volumes["/models"].get("read_only") is None
+    assert volumes["/models"]["source"] == all_services()["worker"]["volumes"][1]["source"]
+    assert json.loads(re.findall(r"^CMD (.*)$", stage, re.MULTILINE)[0]) == ["train", "/data"]
+    assert volumes["/data"]["read_only"]
+
+
+def test_only_the_trainer_for_gpus_needs_one() -> None:
+    reserved = {
+        name for name in NAMES if "reservations" in all_services()[name].get("deploy", {}).get("resources", {})
+    }
+    assert reserved == {"worker-gpu", "trainer-gpu"}
 
 
 def test_workers_can_be_scaled() -> None:

@@ -125,6 +125,13 @@ def installed_bases() -> list[str]:
     return [base.name for base in PACKAGED if base.installed()]
 
 
+def describe_base(name: str) -> str:
+    """A line for the training report: the base, and how to train from the original specification's."""
+    if name.partition("@")[0] == SPECIFICATION_BASE:
+        return f"base model {name}, that of the original specification"
+    return f"base model {name}; that of the original specification: --base {SPECIFICATION_BASE} (needs a model hub)"
+
+
 def find_base(name: str) -> BaseFiles:
     """The files of a base: a packaged base's name, a folder, or a hub id as `owner/name` or `owner/name@revision`.
 

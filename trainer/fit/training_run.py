@@ -18,6 +18,7 @@ from triagem.contracts.model import MANIFEST_FILE, Manifest
 from triagem.contracts.prediction import Thresholds
 from triagem.engine.classify import LoadedModel, classify
 from triagem.engine.classify import load as load_model
+from triagem.trainer.bases.catalogue import describe_base
 from triagem.trainer.data.near_duplicates import MIN_TEXTS, distinct_rows
 from triagem.trainer.data.prepare import Parent
 from triagem.trainer.data.rows import Row
@@ -143,8 +144,10 @@ class TrainingRun:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Notes on where the training differs from the settings, and on the additional trainings of the folds."""
-        notes = list(self.schedule().notes)
+        """Notes on the base, on where the training differs from the settings, and on the folds' trainings."""
+        base = self.draft.base
+        notes = [f"fine-tuned from {self.draft.parent}, base model {base}" if self.parent else describe_base(base)]
+        notes += self.schedule().notes
         if self._folds:
             if len(self._folds) < self.settings.folds:
                 notes.append(

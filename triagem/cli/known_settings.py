@@ -18,7 +18,8 @@ from triagem.process import SECRET_FILE
 _PREFIX: Final = "TRIAGEM_"
 # Of docker-compose.yml (also in `.env`), the benchmarks and `make release`: no settings class reads them.
 _OTHER: Final = frozenset(
-    f"{_PREFIX}{name}" for name in ("BIND", "PORT", "TAG", "PROMETHEUS_PORT", "GRAFANA_PORT", "BENCH_BROKER", "DIST")
+    f"{_PREFIX}{name}"
+    for name in ("BIND", "PORT", "TAG", "DATA", "PROMETHEUS_PORT", "GRAFANA_PORT", "BENCH_BROKER", "DIST")
 )
 
 
