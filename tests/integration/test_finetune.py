@@ -154,9 +154,6 @@ class TestFewTexts:
         cores=1,
     )
 
-    def test_fewer_folds_than_asked_for_are_reported(self) -> None:
-        assert "2 folds instead of 3: a label has only as many different texts" in self.RUN.notes
-
     def test_the_mean_with_the_folds_is_not_used_unseen(self, bert_models: Path, tmp_path: Path) -> None:
         own = load(bert_models / "v1.0.0")
 

@@ -18,6 +18,7 @@ from triagem.trainer.data.rows import Row
 from triagem.trainer.data.split import DataSplit
 from triagem.trainer.fit.cross_validation import (
     NEVER_HELD_OUT,
+    fold_notes,
     out_of_fold_probabilities,
     plan_calibration,
 )
@@ -72,6 +73,25 @@ def test_copies_do_not_decide_how_evenly_a_label_is_spread() -> None:
 
     assert Counter(numbers[:12]) == {0: 4, 1: 4, 2: 4}
     assert set(numbers[12:]) == {numbers[0]}
+
+
+@pytest.mark.parametrize(
+    ("texts", "note"),
+    [
+        ({"suporte": 9, "venda": 3}, []),
+        ({"suporte": 9, "venda": 2}, ["2 folds instead of 3: venda has only 2 different texts"]),
+        (
+            {"suporte": 9, "venda": 1},
+            ["no folds, so nothing is calibrated: venda has a single text; add different texts of it"],
+        ),
+        ({"suporte": 4, "venda": 3}, ["no folds: 7 different texts, calibration needs 10"]),
+    ],
+)
+def test_fewer_folds_than_asked_for_are_explained_by_the_label(texts: dict[str, int], note: list[str]) -> None:
+    few = rows(**texts)
+    plan = plan_calibration(split(few * 3), settings())
+
+    assert list(fold_notes(plan, 3)) == note
 
 
 def test_there_are_no_more_folds_than_a_label_has_different_texts() -> None:

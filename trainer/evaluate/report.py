@@ -168,7 +168,8 @@ class CalibrationResult:
     def summary(self) -> str:
         """One line for a person."""
         if self.nll_before is None:
-            return f"temperature {self.temperature:.2f}, not calibrated: {self.texts} different texts are too few"
+            reason = f"{self.texts} different texts are too few" if self.texts else "no text was held out"
+            return f"temperature {self.temperature:.2f}, not calibrated: {reason}"
         return (
             f"temperature {self.temperature:.2f}, fitted on {self.texts} {self.source} texts: "
             f"NLL {self.nll_before:.3f} → {self.nll_after:.3f}, ECE {self.ece_before:.3f} → {self.ece_after:.3f}"

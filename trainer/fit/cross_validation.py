@@ -5,8 +5,10 @@ Pure, except that finished folds are stored in a folder. `triagem.trainer.evalua
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Final
 
@@ -59,6 +61,22 @@ def plan_calibration(parts: DataSplit, settings: TrainSettings, parent: Parent |
         if len(set(folds) - {NEVER_HELD_OUT}) > 1:
             return CalibrationPlan(train, rows, folds, "out-of-fold")
     return CalibrationPlan(train, (), (), "none")
+
+
+def fold_notes(plan: CalibrationPlan, folds: int) -> Iterator[str]:
+    """Notes on fewer folds than the `folds` asked for, or none, because a label has too few different texts."""
+    made = len(set(plan.folds) - {NEVER_HELD_OUT})
+    if plan.source not in {"out-of-fold", "none"} or made >= folds or folds < 2:
+        return
+    texts = Counter(plan.train[index].label for index in distinct_rows(plan.train))
+    label, number = min(texts.items(), key=itemgetter(1))
+    total = sum(texts.values())
+    if made:
+        yield f"{made} folds instead of {folds}: {label} has only {number} different texts"
+    elif total < MIN_TEXTS:
+        yield f"no folds: {total} different texts, calibration needs {MIN_TEXTS}"
+    elif number < 2:
+        yield f"no folds, so nothing is calibrated: {label} has a single text; add different texts of it"
 
 
 def out_of_fold_probabilities(

@@ -32,7 +32,12 @@ from triagem.trainer.evaluate.calibration import (
 from triagem.trainer.evaluate.metrics import Floats
 from triagem.trainer.evaluate.report import CalibrationResult, ReviewThreshold, TrainingProgress
 from triagem.trainer.fit.checkpoints import clearly_better
-from triagem.trainer.fit.cross_validation import NEVER_HELD_OUT, CalibrationPlan, out_of_fold_probabilities
+from triagem.trainer.fit.cross_validation import (
+    NEVER_HELD_OUT,
+    CalibrationPlan,
+    fold_notes,
+    out_of_fold_probabilities,
+)
 from triagem.trainer.fit.finetune import FinetuneResult, finetune
 from triagem.trainer.fit.schedule import Schedule, fit_schedule
 from triagem.trainer.settings import TrainSettings
@@ -148,12 +153,8 @@ class TrainingRun:
         base = self.draft.base
         notes = [f"fine-tuned from {self.draft.parent}, base model {base}" if self.parent else describe_base(base)]
         notes += self.schedule().notes
+        notes += fold_notes(self.plan, self.settings.folds)
         if self._folds:
-            if len(self._folds) < self.settings.folds:
-                notes.append(
-                    f"{len(self._folds)} folds instead of {self.settings.folds}: a label has only as many different"
-                    " texts"
-                )
             notes.append(
                 f"{len(self._folds)} additional trainings for out-of-fold predictions, {self.steps} steps in total"
             )
