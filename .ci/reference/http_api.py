@@ -76,7 +76,7 @@ def schema_type(schema: dict[str, Any]) -> str:
         return f"list of {schema_type(schema.get('items', {}))}"
     if values := schema.get("enum"):
         return ", ".join(f"`{value}`" for value in values)
-    if schema.get("type") == "object" and "title" in schema:
+    if schema.get("type") == "object" and "properties" in schema:
         return str(schema["title"]).lower()
     return str(schema.get("format") or schema.get("type") or "JSON")
 
@@ -90,7 +90,7 @@ def schema_section(name: str, schema: dict[str, Any]) -> str:
     if values := schema.get("enum"):
         return f"{text}\nOne of {', '.join(f'`{value}`' for value in values)}.\n"
     rows = [
-        (f"`{field}`", schema_type(value), " ".join((value.get("description") or "").split()))
+        (f"`{field}`", schema_type(value), required(value.get("description"), f"{name}.{field}"))
         for field, value in schema.get("properties", {}).items()
     ]
     return f"{text}\n{table(('field', 'type', 'meaning'), rows)}"

@@ -3,35 +3,50 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Annotated, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+_Source: TypeAlias = Annotated[str, Field(description="the CRM")]
+_ExternalId: TypeAlias = Annotated[str, Field(description="the ticket's id in the CRM")]
+_TicketId: TypeAlias = Annotated[int, Field(description="Triagem's id of the ticket, as in the SQL views")]
+_EffectiveLabel: TypeAlias = Annotated[str, Field(description="the latest reviewer's label, else the model's")]
+_ModelLabel: TypeAlias = Annotated[str, Field(description="the model's label")]
+_Confidence: TypeAlias = Annotated[float, Field(description="the model's calibrated confidence in its label, 0 to 1")]
+_Band: TypeAlias = Annotated[str, Field(description="`automate`, `review` or `abstain`: permitted use")]
+_Version: TypeAlias = Annotated[str, Field(description="the model version that made the prediction")]
+_Reviewer: TypeAlias = Annotated[str | None, Field(description="who wrote the latest review; null without a review")]
+_ReceivedAt: TypeAlias = Annotated[datetime, Field(description="when the ticket was first received")]
+_ClassifiedAt: TypeAlias = Annotated[datetime, Field(description="when the prediction was made")]
+_Tokens: TypeAlias = Annotated[int, Field(description="length of the text in the model's tokens")]
+_Truncated: TypeAlias = Annotated[bool, Field(description="whether the end of the text was not read")]
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
     """A row of the view `results`: a ticket's effective label and the model's prediction."""
 
-    ticket_id: int
-    source: str
-    external_id: str
-    label: str
-    confidence: float
-    band: str
-    model_label: str
-    reviewer: str | None
-    model_version: str
-    received_at: datetime
-    classified_at: datetime
-    tokens: int
-    truncated: bool
+    ticket_id: _TicketId
+    source: _Source
+    external_id: _ExternalId
+    label: _EffectiveLabel
+    confidence: _Confidence
+    band: _Band
+    model_label: _ModelLabel
+    reviewer: _Reviewer
+    model_version: _Version
+    received_at: _ReceivedAt
+    classified_at: _ClassifiedAt
+    tokens: _Tokens
+    truncated: _Truncated
 
 
 @dataclass(frozen=True, slots=True)
 class ResultPage:
     """Results, newest first. `after` is the cursor of the next page, and None on the last one."""
 
-    rows: list[Result]
-    after: str | None
+    rows: Annotated[list[Result], Field(description="one row per ticket")]
+    after: Annotated[str | None, Field(description="cursor of the next page; null on the last one")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,20 +56,20 @@ class Change:
     `cursor` continues the feed after this change.
     """
 
-    cursor: str
-    ticket_id: int
-    source: str
-    external_id: str
-    forgotten: bool
-    result: Result | None
+    cursor: Annotated[str, Field(description="continues the feed after this change")]
+    ticket_id: _TicketId
+    source: _Source
+    external_id: _ExternalId
+    forgotten: Annotated[bool, Field(description="whether the ticket was forgotten: delete your copy")]
+    result: Annotated[Result | None, Field(description="the newest result; null if the ticket was forgotten")]
 
 
 @dataclass(frozen=True, slots=True)
 class ChangePage:
     """Changes, oldest first. `after` is the cursor of later changes; without rows, there are none yet."""
 
-    rows: list[Change]
-    after: str
+    rows: Annotated[list[Change], Field(description="one row per changed ticket")]
+    after: Annotated[str, Field(description="cursor of later changes")]
 
 
 class _FrozenModel(BaseModel):
@@ -64,48 +79,48 @@ class _FrozenModel(BaseModel):
 class PredictionRecord(_FrozenModel):
     """The prediction of one model version for one text of a ticket."""
 
-    model_version: str
-    label: str
-    confidence: float
-    band: str
-    classified_at: datetime
-    is_current: bool
+    model_version: _Version
+    label: _ModelLabel
+    confidence: _Confidence
+    band: _Band
+    classified_at: _ClassifiedAt
+    is_current: bool = Field(description="whether it is the current result")
 
 
 class ReviewRecord(_FrozenModel):
     """A person's review of a ticket. No label means that it is unclear."""
 
-    label: str | None
-    reviewer: str
-    reviewed_at: datetime
+    label: str | None = Field(description="the label; null if the reviewer could not tell")
+    reviewer: str = Field(description="the name of the reviewer's API key")
+    reviewed_at: datetime = Field(description="time of the review")
 
 
 class TicketDetail(_FrozenModel):
     """Everything stored about a ticket. `label` is the effective one: the reviewer's, else the model's."""
 
-    source: str
-    external_id: str
-    text: str | None
-    metadata: dict[str, JsonValue]
-    label: str
-    confidence: float
-    band: str
-    model_label: str
-    model_version: str
-    probabilities: dict[str, float]
-    reviewer: str | None
-    tokens: int
-    truncated: bool
+    source: _Source
+    external_id: _ExternalId
+    text: str | None = Field(description="the message as it came; null if it was purged")
+    metadata: dict[str, JsonValue] = Field(description="JSON that the CRM sent with the ticket")
+    label: _EffectiveLabel
+    confidence: _Confidence
+    band: _Band
+    model_label: _ModelLabel
+    model_version: _Version
+    probabilities: dict[str, float] = Field(description="the probability of each label")
+    reviewer: _Reviewer
+    tokens: _Tokens
+    truncated: _Truncated
     revision: int = Field(description="number of the newest text; the result is of this text")
-    revised_at: datetime
-    received_at: datetime
-    classified_at: datetime
-    history: Sequence[PredictionRecord]
-    reviews: Sequence[ReviewRecord]
+    revised_at: datetime = Field(description="when the text was written, according to the CRM")
+    received_at: _ReceivedAt
+    classified_at: _ClassifiedAt
+    history: Sequence[PredictionRecord] = Field(description="all predictions, newest first")
+    reviews: Sequence[ReviewRecord] = Field(description="all reviews, newest first")
 
 
 class PredictResponse(_FrozenModel):
     """Answer of `/predict`, as in the original specification: a text's class and the model's confidence."""
 
-    class_name: str = Field(examples=["suporte"])
-    confidence: float = Field(examples=[0.93])
+    class_name: str = Field(description="the label", examples=["suporte"])
+    confidence: float = Field(description="calibrated confidence, 0 to 1", examples=[0.93])

@@ -27,8 +27,12 @@ class Health(BaseModel):
     `degraded`: texts are classified, but `detail` needs somebody's attention.
     """
 
-    status: Literal["healthy", "degraded"] = "healthy"
-    detail: str | None = Field(default=None, examples=["the model registry has not answered for 10 s: check it"])
+    status: Literal["healthy", "degraded"] = Field(default="healthy", description="whether something needs attention")
+    detail: str | None = Field(
+        default=None,
+        description="what needs attention",
+        examples=["the model registry has not answered for 10 s: check it"],
+    )
 
 
 class Readiness:

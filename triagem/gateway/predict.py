@@ -74,7 +74,12 @@ _KEY: Final = require_scope(Scope.ENQUEUE)
 class PredictRequest(BaseModel):
     """The text to classify."""
 
-    text: str = Field(min_length=1, max_length=MAX_TEXT_CHARS, examples=["Fui cobrado duas vezes este mês"])
+    text: str = Field(
+        description="the message",
+        min_length=1,
+        max_length=MAX_TEXT_CHARS,
+        examples=["Fui cobrado duas vezes este mês"],
+    )
 
 
 _MAX_BODY: Final = 12 * MAX_TEXT_CHARS + 1024  # a character outside the basic plane is twelve bytes in ASCII JSON
@@ -87,7 +92,7 @@ _REQUEST_BODY: Final = {
 class PredictionPending(BaseModel):
     """Accepted but not classified in time. `ask` is the path to poll for the result."""
 
-    ask: str = Field(examples=["/predict/0f3c6f1de3a54cf09fb6d8a7e1b5c2d4"])
+    ask: str = Field(description="the path to poll", examples=["/predict/0f3c6f1de3a54cf09fb6d8a7e1b5c2d4"])
 
 
 async def _authorize(request: Request, services: ServicesDep, credentials: Credentials) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated, Final
 from urllib.parse import unquote
 
 from fastapi import APIRouter, Depends, Path, Request
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from starlette.convertors import PathConvertor, register_url_convertor
 
 from triagem.contracts.result import TicketDetail
@@ -34,9 +34,9 @@ router = APIRouter(tags=["tickets"])
 class ForgetReceipt(BaseModel):
     """The data of a ticket that was deleted, per store."""
 
-    source: str
-    external_id: str
-    forgotten: DeletedData
+    source: str = Field(description="the CRM")
+    external_id: str = Field(description="the ticket's id in the CRM")
+    forgotten: DeletedData = Field(description="what was deleted")
 
 
 def _identity(

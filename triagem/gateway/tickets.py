@@ -32,18 +32,18 @@ async def _body(request: Request, services: ServicesDep) -> bytes:
 class TicketReceipt(BaseModel):
     """The receipt of one ticket: accepted, and it will be classified; or rejected, with the reason."""
 
-    status: Literal["accepted", "rejected"] = Field(examples=["accepted"])
+    status: Literal["accepted", "rejected"] = Field(description="whether it is accepted", examples=["accepted"])
     entry_id: str | None = Field(default=None, description="its id in the lane", examples=["1793622600000-0"])
     field: str | None = Field(default=None, description="the first field that is wrong")
-    reason: str | None = None
+    reason: str | None = Field(default=None, description="why it was rejected")
 
 
 class TicketReceipts(BaseModel):
     """Receipts in the order of the tickets."""
 
-    accepted: int = Field(examples=[1])
-    rejected: int = Field(examples=[0])
-    receipts: list[TicketReceipt]
+    accepted: int = Field(description="number of accepted tickets", examples=[1])
+    rejected: int = Field(description="number of rejected tickets", examples=[0])
+    receipts: list[TicketReceipt] = Field(description="one per ticket, in their order")
 
 
 _EXAMPLE: Final = {

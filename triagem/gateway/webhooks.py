@@ -21,8 +21,10 @@ router = APIRouter(tags=["webhooks"])
 class WebhookReceipt(BaseModel):
     """The outcome of a webhook. `dead-lettered`: it could not be read and was stored as a dead letter."""
 
-    outcome: Literal["accepted", "ignored", "dead-lettered"] = Field(examples=["accepted"])
-    tickets: int = Field(default=0, examples=[1])
+    outcome: Literal["accepted", "ignored", "dead-lettered"] = Field(
+        description="ignored: nothing to classify", examples=["accepted"]
+    )
+    tickets: int = Field(default=0, description="number of accepted tickets", examples=[1])
     reason: str | None = Field(default=None, description="why it was ignored or could not be read")
 
 

@@ -1,7 +1,9 @@
 """Builds the scaling signal: backlog and workers as Redis shows them, and the worker count that follows."""
 
 from dataclasses import dataclass
-from typing import cast
+from typing import Annotated, cast
+
+from pydantic import Field
 
 from triagem.contracts.errors import InboxUnavailable
 from triagem.contracts.ticket import Lane
@@ -20,15 +22,15 @@ class ScalingSignal:
     With `hold`, `desired` is the present count, because no better number can be given now.
     """
 
-    desired: int
-    hold: bool
-    reason: str
-    waiting: int
-    in_flight: int
-    oldest_s: float | None
-    workers: int
-    rate: float
-    drain_s: float | None
+    desired: Annotated[int, Field(description="the number of workers to run")]
+    hold: Annotated[bool, Field(description="whether `desired` is the present count")]
+    reason: Annotated[str, Field(description="how `desired` was computed")]
+    waiting: Annotated[int, Field(description="entries that wait")]
+    in_flight: Annotated[int, Field(description="entries that workers have fetched")]
+    oldest_s: Annotated[float | None, Field(description="age of the oldest entry; null if there is none")]
+    workers: Annotated[int, Field(description="workers that hold a lease")]
+    rate: Annotated[float, Field(description="tickets per busy second of one worker")]
+    drain_s: Annotated[float | None, Field(description="time that the warm workers still need; null without one")]
 
 
 def scaling_signal(inbox: Inbox, settings: ScalingSettings) -> ScalingSignal | NoSignal:

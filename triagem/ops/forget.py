@@ -6,6 +6,9 @@ inbox. Does not load FastAPI.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import Field
 
 from triagem.contracts.ticket import Identity
 from triagem.db import Database
@@ -18,14 +21,14 @@ from triagem.inbox.erase import LogRewrite, erase, rewrite_log
 class DeletedData:
     """Deleted items per store. `unreadable_…` counts dead letters and entries that name no ticket."""
 
-    tombstone: bool
-    rows: dict[str, int]
-    dead_letters: int
-    unreadable_dead_letters: int
-    inbox_entries: int
-    unreadable_entries: int
-    inbox_entries_left: int
-    log_rewrite: LogRewrite
+    tombstone: Annotated[bool, Field(description="whether the tombstone is new")]
+    rows: Annotated[dict[str, int], Field(description="deleted rows by table")]
+    dead_letters: Annotated[int, Field(description="deleted dead letters")]
+    unreadable_dead_letters: Annotated[int, Field(description="dead letters that were not searched")]
+    inbox_entries: Annotated[int, Field(description="deleted entries of the inbox")]
+    unreadable_entries: Annotated[int, Field(description="entries that were not searched")]
+    inbox_entries_left: Annotated[int, Field(description="other entries that wait next to deleted ones")]
+    log_rewrite: Annotated[LogRewrite, Field(description="outcome of the request to rewrite Redis' file")]
 
 
 def forget(
