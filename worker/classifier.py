@@ -1,10 +1,10 @@
 """Second pipeline thread: runs micro-batches through the model and decides labels and bands."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
-from typing import Final
+from typing import Final, Protocol
 
 from triagem.contracts.model import Model
 from triagem.contracts.prediction import Prediction, Thresholds
@@ -26,6 +26,12 @@ from triagem.worker.supervisor import Supervisor
 _QUEUE_SECONDS: Final = {lane: metrics.QUEUE_SECONDS.labels(lane.value) for lane in Lane}
 
 
+class Submit(Protocol):
+    """Passes a batch to the committer; without `wait`, drops it while the committer's queue is full."""
+
+    def __call__(self, batch: CommitBatch | None, *, wait: bool = True) -> None: ...
+
+
 class Classifier:
     """The only thread that runs the model.
 
@@ -42,7 +48,7 @@ class Classifier:
         self._budgets: dict[str, ReviewBudget] = {}
         self.rate = self.full_rate = 0.0
 
-    def run(self, inlet: Slot[MicroBatch], submit: Callable[[CommitBatch | None], None]) -> None:
+    def run(self, inlet: Slot[MicroBatch], submit: Submit) -> None:
         """Classify until the inlet is exhausted. Raises ModelBroken or OutOfMemory if no text is to blame."""
         while not inlet.exhausted:
             self._supervisor.beat()
@@ -52,7 +58,9 @@ class Classifier:
             if batch is not None:
                 submit(self._classify(batch))
             if samples := self._sampler.samples(idle=batch is None):
-                submit(CommitBatch(samples=samples))  # after their tickets, which must be stored first
+                # After their tickets, which must be stored first. While idle without waiting: the next batch may come
+                # with a solo marker, which covers no wait (INV-9). Samples may be lost.
+                submit(CommitBatch(samples=samples), wait=batch is not None)
         submit(None)
 
     def _classify(self, batch: MicroBatch) -> CommitBatch:

@@ -198,16 +198,18 @@ class Pipeline:
         finally:
             self._committed.set()
 
-    def _submit(self, batch: CommitBatch | None) -> None:
-        """Pass a batch to the committer, with heartbeats while its queue is full.
+    def _submit(self, batch: CommitBatch | None, *, wait: bool = True) -> None:
+        """Pass a batch to the committer, with heartbeats while its queue is full; or drop it then, without `wait`.
 
         If the committer has exited, drop the batch: its entries stay pending, and another worker reclaims them.
         """
         while not self._committed.is_set():
             try:
-                self._to_committer.put(batch, timeout=0.5)
+                self._to_committer.put(batch, block=wait, timeout=0.5)
                 return
             except queue.Full:
+                if not wait:
+                    return
                 self.supervisor.beat()
 
     def _window(self) -> int:

@@ -13,8 +13,11 @@ from redis import Redis
 from sqlalchemy import text
 
 from tests.e2e.conftest import ROOT
+from tests.faults.postgres_faults import stopped
+from tests.support.alerting import rules_file
 from tests.support.forgetting import waiting_payloads
 from tests.support.processes import descendants
+from tests.support.receiver import Receiver
 from tests.support.version_history import promoted, reviewed
 from tests.support.waiting import until
 from triagem.cli.processes import WorkerProcess
@@ -24,7 +27,7 @@ from triagem.db.outbox.alerts import RETRAINING_DUE, undelivered_alerts
 from triagem.inbox import Inbox, connect
 from triagem.ops.app import ops_app
 from triagem.ops.settings import OpsSettings
-from triagem.stack import Endpoints
+from triagem.stack import Endpoints, LocalStack
 from triagem.worker.health import check
 
 Start = Callable[..., WorkerProcess]
@@ -88,6 +91,20 @@ def test_tasks_of_beat_run_and_alert_once_and_both_processes_end_on_sigterm(
     assert (ops.exit_status, beat.exit_status) == (0, 0)
     assert not heartbeat.exists()
     assert broker.llen("ops") == broker.hlen("unacked") == 0
+
+
+def test_a_frozen_postgres_is_reported_directly(start: Start, stack: LocalStack, tmp_path: Path) -> None:
+    """Its tables hold no alert about it, and no task could send one."""
+    receiver = Receiver()
+    with receiver.open():
+        rule = '[rules.system]\nchannels = ["team"]\nkinds = ["postgres"]'
+        ops = start("ops", TRIAGEM_ALERTS_FILE=str(rules_file(tmp_path, receiver.url, rule)), TRIAGEM_OUTAGE_S="1")
+        until(lambda: "ops_ready" in ops.log.read_text(), seconds=60)
+        with stopped(stack.postgres):
+            until(lambda: len(receiver.received) == 1)
+        until(lambda: len(receiver.received) == 2)
+    assert [b"(open)" in request.body for request in receiver.received] == [True, False]
+    assert b"Postgres does not answer" in receiver.received[0].body
 
 
 @pytest.mark.parametrize("victim", ["the process of the task", "the whole worker"])

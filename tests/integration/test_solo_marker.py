@@ -128,3 +128,23 @@ def test_it_is_cleared_under_the_name_that_lost_its_lease_meanwhile(
         until(lambda: drained(inbox))
         assert inbox.redis.exists(in_progress_key(previous)) == 0
     assert stored(database) == 1
+
+
+def test_samples_of_an_idle_worker_do_not_wait_for_the_committer(
+    endpoints: Endpoints, inbox: Inbox, instant_models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Meanwhile, a quarantined entry may come with its marker."""
+    waiting, release = threading.Event(), threading.Event()
+
+    def commit(_: CommitBatch) -> None:
+        waiting.set()
+        assert release.wait(30)
+
+    with running(endpoints, instant_models) as (pipeline, _):
+        monkeypatch.setattr(pipeline.committer, "_commit", commit)
+        pipeline._submit(CommitBatch())
+        assert waiting.wait(30)
+        for _ in range(20):
+            pipeline._submit(CommitBatch(), wait=False)
+        monkeypatch.undo()
+        release.set()

@@ -54,7 +54,7 @@ class OutageWatch:
 
     def run(self, stopping: Event) -> None:
         """Check every few seconds until the stop."""
-        while not stopping.wait(_EVERY_S):
+        while not stopping.wait(min(_EVERY_S, self._after_s / 4)):
             self.check()
 
     def check(self) -> None:

@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from celery import bootsteps
 from celery.worker import state
@@ -17,8 +17,6 @@ from triagem.inbox.client import redis_errors
 from triagem.notify.outage import OutageWatch
 from triagem.ops.settings import OpsSettings
 from triagem.worker import health
-
-_OUTAGE_S: Final = 120.0
 
 
 class TaskProgress:
@@ -80,7 +78,7 @@ def monitored(settings: OpsSettings, checks: Mapping[str, Callable[[], bool]]) -
                     if settings.ops_heartbeat_file:
                         health.write(settings.ops_heartbeat_file, health.READY, progress.alive_at)
 
-            watch = OutageWatch({**checks, "no-task": has_completed_one}, after_s=_OUTAGE_S)
+            watch = OutageWatch({**checks, "no-task": has_completed_one}, after_s=settings.outage_s)
             for name, work in (("heartbeat", keep_up), ("outages", lambda: watch.run(self.stopping))):
                 self.threads.append(threading.Thread(target=work, name=name, daemon=True))
                 self.threads[-1].start()

@@ -58,6 +58,9 @@ class OpsSettings(BaseSettings):
     ops_heartbeat_file: Path | None = Field(
         default=None, description="heartbeat file that `triagem ops --check` reads"
     )
+    outage_s: float = Field(
+        default=120, gt=0, description="an alert is sent if Redis or Postgres did not answer for this long"
+    )
     no_task_s: float = Field(
         default=600, ge=60, description="an alert is sent if no background task was completed for this long"
     )
