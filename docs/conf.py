@@ -27,7 +27,7 @@ include_patterns = [
 exclude_patterns = ["docs/measurements"]
 myst_heading_anchors = 4
 myst_heading_slug_func = "github"
-html_extra_path: list[str] = []
+suppress_warnings = ["misc.highlighting_failure"]  # a diagram in `mermaid` is shown as text
 
 
 def add_contents(_app: Any, page: str, source: list[str]) -> None:
