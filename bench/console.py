@@ -14,6 +14,7 @@ from bench.harness import BenchFailed, BenchStack
 from bench.machine import describe_machine
 from bench.store import fill_database
 from triagem.db.auth import Scope, begin_session, create_key
+from triagem.db.connect import without_deadline
 from triagem.gateway.console.session import COOKIE
 from triagem.stack.state import choose_port
 
@@ -63,7 +64,7 @@ def run(stack: BenchStack, tickets: int, *, on_progress: Callable[[str], None]) 
     """Fill the database, then request the pages in turn."""
     on_progress(f"fill to {tickets:,} tickets")
     fill_database(stack.database, tickets)
-    with stack.database.autocommit() as connection:
+    with stack.database.autocommit() as connection, without_deadline(connection):
         connection.execute(sql("SET statement_timeout = 0"))
         connection.execute(_WORDS)
         connection.execute(sql("VACUUM ANALYZE"))

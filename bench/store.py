@@ -16,6 +16,7 @@ from triagem.contracts.prediction import Band, Prediction
 from triagem.contracts.text import digest
 from triagem.contracts.ticket import Lane, Ticket
 from triagem.db import Database
+from triagem.db.connect import without_deadline
 from triagem.db.tickets.queries import Filters, find_ticket_with_history, list_results
 from triagem.db.tickets.window import ClassifiedTicket, write_window
 from triagem.db.upgrade import upgrade
@@ -98,7 +99,7 @@ def run(rows: int, *, on_progress: Callable[[str], None]) -> StoreBenchmark:
 
 def fill_database(database: Database, goal: int) -> None:
     """Insert tickets with one prediction each, until `goal` are stored."""
-    with database.autocommit() as connection:
+    with database.autocommit() as connection, without_deadline(connection):
         connection.execute(sql("SET statement_timeout = 0"))
         for first in range(_stored(database), goal, 500_000):
             last = min(goal, first + 500_000)

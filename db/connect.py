@@ -1,5 +1,6 @@
 """Postgres connections: short autocommit statements with time limits, and errors translated to our error tree."""
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar, Final, Self
@@ -137,6 +138,17 @@ class Database:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+@contextmanager
+def without_deadline(connection: Connection) -> Iterator[None]:
+    """Inside, a statement whose `statement_timeout` is off may take as long as it needs."""
+    driver: Any = connection.connection.driver_connection
+    deadline_s, driver.deadline_s = driver.deadline_s, math.inf
+    try:
+        yield
+    finally:
+        driver.deadline_s = deadline_s
 
 
 @contextmanager

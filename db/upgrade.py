@@ -10,9 +10,9 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
 from triagem.contracts.errors import NotMigrated
-from triagem.db.connect import Database, database_errors
+from triagem.db.connect import Database, database_errors, without_deadline
 
-_LOCK: Final = 0x7472_6961  # any number, the same for all: two upgrades at once would race
+LOCK: Final = 0x7472_6961  # any number, the same for all: two upgrades at once would race
 
 
 def upgrade(database: Database) -> tuple[str | None, str]:
@@ -24,9 +24,9 @@ def upgrade(database: Database) -> tuple[str | None, str]:
         NotMigrated: an unreleased version created it, from which no migration leads here.
     """
     config = _config()
-    with database_errors(), database.engine.connect() as connection, connection.begin():
+    with database_errors(), database.engine.connect() as connection, connection.begin(), without_deadline(connection):
         connection.execute(text("SET LOCAL statement_timeout = 0"))
-        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
         before = MigrationContext.configure(connection).get_current_revision()
         if before is not None and before > _head(config):
             return before, before

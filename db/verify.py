@@ -12,7 +12,7 @@ from typing import Final
 
 from sqlalchemy import text
 
-from triagem.db.connect import Database, database_errors
+from triagem.db.connect import Database, database_errors, without_deadline
 
 # Name, problem and query of each check.
 CHECKS: Final = re.findall(
@@ -36,7 +36,7 @@ def verify_tables(database: Database) -> Iterator[tuple[str, Finding | None]]:
     """Yields each check with what it found. Without a time limit: it reads all rows."""
     with database_errors(), database.engine.connect() as connection:
         connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-        with connection.begin():
+        with connection.begin(), without_deadline(connection):
             connection.execute(text("SET LOCAL statement_timeout = 0"))
             for name, problem, query in CHECKS:
                 rows = query.rstrip().removesuffix(";")

@@ -7,7 +7,7 @@ from typing import Final
 
 from sqlalchemy import text
 
-from triagem.db.connect import Database
+from triagem.db.connect import Database, without_deadline
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ def diff_run(database: Database, run_id: int, *, limit: int) -> RunDiff:
 
     Reads all rows of the run, without a time limit: only on a person's request.
     """
-    with database.autocommit() as connection:
+    with database.autocommit() as connection, without_deadline(connection):
         connection.execute(text("SET statement_timeout = 0"))
         try:
             groups = [DiffGroup(*row) for row in connection.execute(_GROUPS, {"run": run_id})]

@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from socket import create_server, socket
@@ -23,7 +24,7 @@ from triagem.contracts.errors import (
     WindowTooLarge,
 )
 from triagem.contracts.ticket import Ticket
-from triagem.db import Database, DatabaseSettings
+from triagem.db import Database, DatabaseSettings, upgrade, verify
 from triagem.db.connect import database_errors
 from triagem.db.tickets.dead_letters import insert_dead_letter
 from triagem.db.tickets.queries import Filters, find_ticket_with_history, list_results
@@ -110,6 +111,28 @@ class TestFrozen:
                 frozen = backend(connection)
             with stopped(frozen), database.autocommit() as connection:
                 assert backend(connection) != frozen
+
+
+class TestWithoutTimeLimit:
+    """Statements that an operator asks for may take as long as they need."""
+
+    def test_an_upgrade_waits_longer_than_a_statement_may_take(self, endpoints: Endpoints) -> None:
+        with (
+            psycopg.connect(endpoints.database_url) as other,
+            with_settings(endpoints, statement_timeout_s=0.1) as database,
+            ThreadPoolExecutor(1) as operator,
+        ):
+            other.execute("SELECT pg_advisory_xact_lock(%s)", [upgrade.LOCK])
+            upgrading = operator.submit(upgrade.upgrade, database)
+            other.execute("SELECT pg_sleep(1)")
+            assert not upgrading.done()
+            other.rollback()
+            assert upgrading.result()
+
+    def test_a_check_of_all_tables_is_not_ended(self, endpoints: Endpoints, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(verify, "CHECKS", [("slow", "", "SELECT 'a' AS row WHERE pg_sleep(1) IS NULL;")])
+        with with_settings(endpoints, statement_timeout_s=0.1) as database:
+            assert dict(verify.verify_tables(database)) == {"slow": None}
 
 
 class TestBusy:

@@ -20,6 +20,7 @@ from tests.soak.traffic import SOURCE, Traffic
 from tests.support.delivery import make_due, verified_data
 from tests.support.receiver import OK, UNAVAILABLE, CannedResponse, ReceivedRequest, Receiver
 from triagem.cli.processes import exit_on_sigterm
+from triagem.ops.verify import verify
 
 _MAX_KEYS = 40  # streams, leases, markers and Celery's: none per ticket
 _MAX_MIB = 400
@@ -72,6 +73,7 @@ def soak(rig: Rig, seconds: float) -> dict[str, object]:
             processes.kill_all()
         rig.expected.versions = {key: {"v1.0.0", "v1.1.0"} for key in rig.expected.revisions}
         outcome = rig.outcome()
+        problems += [f"db verify: {name}: {result}" for name, result in verify(rig.database, rig.inbox) if result]
         problems += _wrong_runs(rig) + _wrong_receiver(rig, receiver)
     keys = rig.inbox.redis.dbsize()
     problems += [f"{keys} keys in Redis"] if keys > _MAX_KEYS else []
