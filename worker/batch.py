@@ -89,7 +89,7 @@ class WorkItem:
     """A text to classify, from decoding to its row. Preparation fills in the fields with defaults.
 
     `cached` is this model version's earlier prediction and its time. `tokenize_s` is this item's share of the
-    tokenization time. `abstains`: the text itself says that no label may be used.
+    tokenization time. `abstains`: the reason that no label may be used.
     """
 
     entry: Entry

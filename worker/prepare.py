@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from triagem.contracts.abstain import abstain_reason
+from triagem.contracts.abstain import AbstainReason, abstain_reason, has_unknown_words
 from triagem.contracts.errors import UnreadableEntry
 from triagem.contracts.model import Model
 from triagem.contracts.text import clean, digest
@@ -190,6 +190,9 @@ def tokenize(items: Sequence[WorkItem], model: Model) -> Sequence[WorkItem]:
     tokens = model.tokenize([item.cleaned for item in uncached])
     elapsed = time.perf_counter() - started
     metrics.TOKENIZE_SECONDS.observe(elapsed)
+    limit = model.thresholds.tokens_per_char
     for item, tokenized in zip(uncached, tokens, strict=True):
         item.tokens, item.tokenize_s = tokenized, elapsed / len(uncached)
+        if item.abstains is None and has_unknown_words(item.cleaned, tokenized, limit):
+            item.abstains = AbstainReason.UNKNOWN_WORDS
     return items

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from triagem.contracts.abstain import AbstainReason, abstain_reason
+from triagem.contracts.abstain import AbstainReason, abstain_reason, has_unknown_words, tokens_per_char_limit
+from triagem.contracts.model import Tokens
 from triagem.contracts.text import clean
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -79,3 +80,46 @@ def test_every_sample_message_is_judged(name: str) -> None:
     prompts = [json.loads(line)["prompt"] for line in (EXAMPLES / name).read_text(encoding="utf-8").splitlines()]
 
     assert [text for text in prompts if reason(text)] == []
+
+
+def tokens(count: int, *, truncated: bool = False) -> Tokens:
+    """A text of this many tokens, with two special ones."""
+    return Tokens([0] * (count + 2), truncated)
+
+
+GIBBERISH = "asdkj qwoeiu zmxnc qpwoei"
+
+
+@pytest.mark.parametrize(
+    ("text", "tokenized", "unknown"),
+    [
+        (GIBBERISH, tokens(15), True),
+        (GIBBERISH, tokens(9), False),
+        (GIBBERISH, tokens(15, truncated=True), False),
+        (GIBBERISH.upper(), tokens(15), False),
+        ("asdkj qwo", tokens(9), False),
+        ("pedido 123456789", tokens(12), False),
+        ("ana@example.com caiu", tokens(12), False),
+    ],
+)
+def test_more_tokens_per_character_than_the_training_rows_are_unknown_words(
+    text: str, tokenized: Tokens, *, unknown: bool
+) -> None:
+    assert has_unknown_words(text, tokenized, 0.4) is unknown
+
+
+def test_a_version_without_a_limit_knows_all_words() -> None:
+    assert not has_unknown_words(GIBBERISH, tokens(25), None)
+
+
+def test_the_limit_leaves_out_one_training_text_in_two_hundred() -> None:
+    texts = [f"um texto de {chr(97 + number % 26)}{'a' * (number // 26)}" for number in range(400)]
+    counts = [tokens(index % 5 + 1) for index in range(398)] + [tokens(50), tokens(60)]
+
+    limit = tokens_per_char_limit(texts, counts)
+
+    assert sum(has_unknown_words(text, count, limit) for text, count in zip(texts, counts, strict=True)) == 2
+
+
+def test_few_texts_give_no_limit() -> None:
+    assert tokens_per_char_limit(["um texto de treino"] * 199, [tokens(4)] * 199) is None

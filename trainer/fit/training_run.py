@@ -13,6 +13,7 @@ import numpy as np
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from triagem.contracts.abstain import tokens_per_char_limit
 from triagem.contracts.digests import folder_digests
 from triagem.contracts.model import MANIFEST_FILE, Manifest
 from triagem.contracts.prediction import Thresholds
@@ -137,9 +138,14 @@ class TrainingRun:
         if len(rows) >= MIN_TEXTS or self.dev:
             accuracy = float(correct.mean()) if len(rows) >= MIN_TEXTS else self._dev_accuracy(model)
             budget = review_budget(1 - accuracy)
+        texts = sorted({row.text for row in self.plan.train})
         fitted = {
             "temperature": calibration.temperature,
-            "thresholds": Thresholds(review=threshold.review, review_budget=budget),
+            "thresholds": Thresholds(
+                review=threshold.review,
+                review_budget=budget,
+                tokens_per_char=tokens_per_char_limit(texts, model.tokenize(texts)),
+            ),
         }
         return replace(model, manifest=model.manifest.model_copy(update=fitted)), calibration, threshold
 

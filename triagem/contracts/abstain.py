@@ -3,16 +3,24 @@
 These texts look confident to a classifier, so its probabilities cannot tell them apart. A person sees them instead.
 """
 
+import math
 import re
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Final
 
 from triagem.contracts.cleaning.addition_patterns import COURTESIES
 from triagem.contracts.cleaning.automatic import is_automatic
+from triagem.contracts.model import Tokens
 
 # Share of letters outside the Latin scripts from which a text is in another script. Of 521 texts out of scope all in
 # other scripts were above it, and no message of the sample data.
 MAX_OTHER_SCRIPT_SHARE: Final = 0.3
+_MIN_CHARS: Final = 10
+_MAX_DIGIT_SHARE: Final = 0.2
+_SPECIAL_TOKENS: Final = 2
+_LIMIT_QUANTILE: Final = 0.995
+_MIN_TEXTS: Final = 200
 _MAX_GREETING_CHARS: Final = 60
 _NOT_WORDS: Final = re.compile(
     r"<[^<>]*>|& ?(?:[a-z]\w*|#\w+);|(?:https?://|www\.)\S+|\[(?:cid|image|imagem)\b[^\]]*\]", re.IGNORECASE
@@ -47,10 +55,47 @@ class AbstainReason(StrEnum):
     NO_WORDS = "no-words"
     GREETING = "greeting"
     OTHER_SCRIPT = "other-script"
+    UNKNOWN_WORDS = "unknown-words"
+
+
+def word_chars(cleaned: str) -> int | None:
+    """The characters by which the number of tokens is divided; None for texts that say little about their language.
+
+    These are short ones, texts in capitals, and texts with many digits or an address: their words are cut into many
+    tokens in any language.
+    """
+    if len(cleaned) < _MIN_CHARS or cleaned.isupper() or "@" in cleaned or "://" in cleaned:
+        return None
+    return len(cleaned) if sum(map(str.isdigit, cleaned)) < _MAX_DIGIT_SHARE * len(cleaned) else None
+
+
+def tokens_per_char_limit(texts: Sequence[str], tokens: Sequence[Tokens]) -> float | None:
+    """The 99.5 % quantile of tokens per character of the training texts; None from fewer than 200 texts.
+
+    Args:
+        texts: different cleaned texts, with their `tokens`.
+    """
+    ratios = sorted(
+        (len(tokenized.ids) - _SPECIAL_TOKENS) / chars
+        for text, tokenized in zip(texts, tokens, strict=True)
+        if not tokenized.truncated and (chars := word_chars(text)) is not None
+    )
+    return ratios[math.ceil(_LIMIT_QUANTILE * len(ratios)) - 1] if len(ratios) >= _MIN_TEXTS else None
+
+
+def has_unknown_words(cleaned: str, tokens: Tokens, limit: float | None) -> bool:
+    """Whether a text has more tokens per character than nearly all training rows, such as gibberish.
+
+    Args:
+        limit: `Thresholds.tokens_per_char`; None for a version that was trained on too few texts.
+    """
+    if limit is None or tokens.truncated or (chars := word_chars(cleaned)) is None:
+        return False
+    return len(tokens.ids) - _SPECIAL_TOKENS > limit * chars
 
 
 def abstain_reason(text: str, cleaned: str) -> AbstainReason | None:
-    """The reason that a text must get no decision, or None if a model may judge it.
+    """The reason in the text itself that it must get no decision, or None if a model may judge it.
 
     Args:
         text: subject, newline, body, as received.

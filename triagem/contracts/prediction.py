@@ -26,6 +26,11 @@ class Thresholds(BaseModel):
 
     review: float = Field(default=0.7, ge=0, le=1, description="lower confidences are reviewed")
     review_budget: float = Field(default=0.05, ge=0, le=1, description="lowest-confidence share, always reviewed")
+    tokens_per_char: float | None = Field(
+        default=None,
+        gt=0,
+        description="texts with more get no decision: their words are unlike the training rows'",
+    )
 
 
 @dataclass(frozen=True, slots=True)

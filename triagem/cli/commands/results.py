@@ -6,7 +6,7 @@ import typer
 
 from triagem import servers
 from triagem.cli.output import Format, as_mapping, console, errors, parse_time, print_json, print_rows, printable
-from triagem.contracts.abstain import abstain_reason
+from triagem.contracts.abstain import AbstainReason, abstain_reason
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.prediction import Band
 from triagem.contracts.text import clean
@@ -107,7 +107,8 @@ def show(
     columns = ("label", "confidence", "band", "model_label", "reviewer", "model_version", "tokens", "truncated")
     print_rows([ticket], columns, Format.TABLE)
     if ticket["band"] == Band.ABSTAIN and ticket["text"]:
-        console.print(f"no decision: {abstain_reason(ticket['text'], clean(ticket['text']))}", highlight=False)
+        reason = abstain_reason(ticket["text"], clean(ticket["text"])) or AbstainReason.UNKNOWN_WORDS
+        console.print(f"no decision: {reason}", highlight=False)
     console.print(
         f"\nreceived {ticket['received_at']:%Y-%m-%d %H:%M:%S%z}, revision {ticket['revision']}"
         f" written {ticket['revised_at']:%Y-%m-%d %H:%M:%S%z}"

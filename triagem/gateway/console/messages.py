@@ -37,6 +37,7 @@ MESSAGES: Final[dict[str, tuple[str, str]]] = {
     "abstain_automatic": ("automatic message", "mensagem automática"),
     "abstain_no-words": ("no words in it", "sem palavras"),
     "abstain_greeting": ("only a greeting or thanks", "só uma saudação ou um agradecimento"),
+    "abstain_unknown-words": ("words unlike the training data", "palavras diferentes das do treinamento"),
     "abstain_other-script": ("written in another script", "escrita em outro alfabeto"),
     "unclear": ("Can't tell", "Não dá para saber"),
     # login
