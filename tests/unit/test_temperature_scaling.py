@@ -61,11 +61,12 @@ def test_rows_that_are_all_right_do_not_make_the_model_certain() -> None:
 
 
 def test_too_few_rows_keep_the_fallback_temperature() -> None:
-    probabilities, truth = predictions(9)
+    probabilities, truth = predictions(29, sharper=3.0)
     fitted = calibrate(probabilities, truth, "held-out", fallback_temperature=1.7)
 
-    assert (fitted.temperature, fitted.texts, fitted.source, fitted.nll_before) == (1.7, 9, "none", None)
-    assert "9 different texts are too few" in fitted.summary
+    assert (fitted.temperature, fitted.texts, fitted.source, fitted.nll_before) == (1.7, 29, "none", None)
+    assert calibrate(*predictions(30, sharper=3.0), "held-out").temperature > 1.7
+    assert "29 different texts are too few" in fitted.summary
 
 
 def test_the_metrics_after_calibration_are_out_of_fold() -> None:

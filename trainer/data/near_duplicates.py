@@ -20,7 +20,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 from triagem.trainer.data.rows import Row
 
 MIN_COSINE: Final = 0.8  # of character n-grams; at or above it two customers' sentences differ in a word or a typo
-MIN_TEXTS: Final = 10  # fewer different texts choose no checkpoint and calibrate nothing
+MIN_TEXTS: Final = 10  # fewer different texts choose no checkpoint and estimate no error rate
 _BLOCK: Final = 256
 
 

@@ -19,7 +19,7 @@ from triagem.trainer.evaluate.report import CalibrationResult, CalibrationSource
 
 MIN_TEMPERATURE: Final = 0.05
 MAX_TEMPERATURE: Final = 20.0
-MIN_ROWS: Final = 10  # two for each cross-fitting fold
+MIN_ROWS: Final = 30  # with fewer, a fitted temperature was often worse than none: docs/measurements/few_texts.py
 MAX_ERROR_PROBABILITY: Final = 0.05  # that a threshold has less than the target precision
 _FOLDS: Final = 5
 _MOST_ROWS: Final = 1_000_000

@@ -44,7 +44,7 @@ def plan_calibration(parts: DataSplit, settings: TrainSettings, parent: Parent |
 
     The dev rows chose the checkpoint, so the model looks slightly too good on them; but holding out others would cost
     a small training set rows that it needs more. Rows that the parent learned are excluded: it is more confident on
-    them than on any customer's message. Fewer than `MIN_TEXTS` different texts calibrate nothing.
+    them than on any customer's message. Fewer than `MIN_TEXTS` different texts estimate nothing.
     """
     train = parts.train
 
