@@ -8,12 +8,13 @@ from triagem.producer.crm.crm_file import CrmConfig, CrmSettings, crm_from_envir
 from triagem.producer.crm.payload import (
     AcceptedWebhook,
     IgnoredWebhook,
+    OversizedWebhook,
     RefusedWebhook,
     UnreadableWebhook,
     Webhook,
     WebhookOutcome,
 )
-from triagem.producer.crm.receive import check_head, read_body, receive_webhook
+from triagem.producer.crm.receive import check_head, check_sender, read_body, read_webhook, receive_webhook
 from triagem.producer.crm.settings import Source
 
 __all__ = [
@@ -21,14 +22,17 @@ __all__ = [
     "CrmConfig",
     "CrmSettings",
     "IgnoredWebhook",
+    "OversizedWebhook",
     "RefusedWebhook",
     "Source",
     "UnreadableWebhook",
     "Webhook",
     "WebhookOutcome",
     "check_head",
+    "check_sender",
     "crm_from_environment",
     "load_crm_file",
     "read_body",
+    "read_webhook",
     "receive_webhook",
 ]

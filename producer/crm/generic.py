@@ -10,20 +10,33 @@ import jmespath
 
 from triagem.contracts.errors import InvalidTicket
 from triagem.contracts.ticket import Ticket
-from triagem.producer.crm.payload import AcceptedWebhook, IgnoredWebhook, has_text, make_ticket, parse_id, parse_time
+from triagem.producer.crm.payload import (
+    MAX_RECORDS,
+    AcceptedWebhook,
+    IgnoredWebhook,
+    OversizedWebhook,
+    has_text,
+    make_ticket,
+    parse_id,
+    parse_time,
+)
 from triagem.producer.crm.settings import GenericSource
 
 
-def read(payload: object, source: GenericSource, now: datetime) -> AcceptedWebhook | IgnoredWebhook:
+def read(
+    payload: object, source: GenericSource, now: datetime, sent_at: datetime
+) -> AcceptedWebhook | IgnoredWebhook | OversizedWebhook:
     """Read a webhook's JSON as tickets, one per record. Raises InvalidTicket if no record can be read."""
     selected = _search(source.records, payload, "records")
     records = selected if isinstance(selected, list) else [] if selected is None else [selected]
     if not records:
         return IgnoredWebhook("`records` selects no record")
+    if len(records) > MAX_RECORDS:
+        return OversizedWebhook(f"{len(records):,} records: a webhook may have at most {MAX_RECORDS:,}")
     tickets, unread = list[Ticket](), list[str]()
     for number, record in enumerate(records, 1):
         try:
-            if ticket := _ticket(record, source, now):
+            if ticket := _ticket(record, source, now, sent_at):
                 tickets.append(ticket)
         except InvalidTicket as error:
             unread.append(f"record {number}: {error}" if len(records) > 1 else str(error))
@@ -34,11 +47,11 @@ def read(payload: object, source: GenericSource, now: datetime) -> AcceptedWebho
     return AcceptedWebhook(tuple(tickets), tuple(unread))
 
 
-def _ticket(record: object, source: GenericSource, now: datetime) -> Ticket | None:
+def _ticket(record: object, source: GenericSource, now: datetime, sent_at: datetime) -> Ticket | None:
     """The record's ticket; None if its text is empty, such as a picture. Raises InvalidTicket."""
     fields = source.fields
     revised_at = (
-        now
+        sent_at
         if fields.revised_at is None
         else parse_time(_search(fields.revised_at, record, "revised_at"), "revised_at")
     )

@@ -12,6 +12,7 @@ from triagem.contracts.errors import InvalidTicket
 from triagem.contracts.moments import read_moment
 from triagem.contracts.ticket import Ticket, accept
 
+MAX_RECORDS: Final = 1000
 MAX_VALUES: Final = 100_000
 _SEPARATORS: Final = (",", "[", "{")
 _STRING: Final = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
@@ -56,6 +57,11 @@ class UnreadableWebhook:
     """It may hold a customer message that we cannot read: dead-letter the body."""
 
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class OversizedWebhook(UnreadableWebhook):
+    """It has more records than a webhook may have: answer 413 and keep nothing. The sender can send it in parts."""
 
 
 @dataclass(frozen=True, slots=True)

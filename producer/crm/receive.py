@@ -14,12 +14,14 @@ from triagem.producer.crm.payload import (
     parse,
 )
 from triagem.producer.crm.settings import ChatwootSource, FreshdeskSource, GenericSource, Source, ZendeskSource
-from triagem.producer.crm.signature import check_signature, check_token
+from triagem.producer.crm.signature import check_signature, check_token, signed_at
+
+ReadWebhook = AcceptedWebhook | IgnoredWebhook | UnreadableWebhook
 
 
 def receive_webhook(webhook: Webhook, source: Source, now: datetime) -> WebhookOutcome:
     """Receive a webhook of this source. The sender is verified before the body is read."""
-    return _check_sender(webhook, source, now) or read_body(webhook.body, source, now)
+    return check_sender(webhook, source, now) or read_webhook(webhook, source, now)
 
 
 def check_head(webhook: Webhook, source: Source) -> RefusedWebhook | None:
@@ -30,17 +32,8 @@ def check_head(webhook: Webhook, source: Source) -> RefusedWebhook | None:
     return RefusedWebhook(f"no {scheme.header}") if scheme and webhook.header(scheme.header) is None else None
 
 
-def read_body(body: bytes, source: Source, now: datetime) -> AcceptedWebhook | IgnoredWebhook | UnreadableWebhook:
-    """Read a body whose sender was verified at `now`, when it was received. Used to replay dead letters."""
-    if not body.strip():
-        return IgnoredWebhook("an empty body")
-    try:
-        return _read(parse(body), source, now)
-    except InvalidTicket as error:
-        return UnreadableWebhook(str(error))
-
-
-def _check_sender(webhook: Webhook, source: Source, now: datetime) -> RefusedWebhook | None:
+def check_sender(webhook: Webhook, source: Source, now: datetime) -> RefusedWebhook | None:
+    """None if the token or the signature is right."""
     if source.token is not None:
         return check_token(webhook, source.token.get_secret_value())
     if source.secret is not None and source.signature_scheme is not None:
@@ -48,7 +41,27 @@ def _check_sender(webhook: Webhook, source: Source, now: datetime) -> RefusedWeb
     return RefusedWebhook("the source has no secret")  # prevented by the validation of its settings
 
 
-def _read(payload: object, source: Source, now: datetime) -> AcceptedWebhook | IgnoredWebhook:
+def read_webhook(webhook: Webhook, source: Source, now: datetime) -> ReadWebhook:
+    """Read a webhook whose sender was verified.
+
+    A signed time dates a message that has no time of its own: sent again, it is the same revision, and replaces no
+    newer text.
+    """
+    scheme = source.signature_scheme if source.secret is not None else None
+    return read_body(webhook.body, source, now, sent_at=signed_at(webhook, scheme) if scheme else None)
+
+
+def read_body(body: bytes, source: Source, now: datetime, *, sent_at: datetime | None = None) -> ReadWebhook:
+    """Read a body whose sender was verified at `now`, when it was received. Used to replay dead letters."""
+    if not body.strip():
+        return IgnoredWebhook("an empty body")
+    try:
+        return _read(parse(body), source, now, sent_at or now)
+    except InvalidTicket as error:
+        return UnreadableWebhook(str(error))
+
+
+def _read(payload: object, source: Source, now: datetime, sent_at: datetime) -> ReadWebhook:
     match source:
         case ZendeskSource():
             return zendesk.read(payload, source, now)
@@ -57,4 +70,4 @@ def _read(payload: object, source: Source, now: datetime) -> AcceptedWebhook | I
         case FreshdeskSource():
             return freshdesk.read(payload, source, now)
         case GenericSource():
-            return generic.read(payload, source, now)
+            return generic.read(payload, source, now, sent_at)

@@ -132,5 +132,14 @@ class GenericSource(_BaseSource):
         """The scheme in the table `signature`."""
         return self.signature
 
+    @model_validator(mode="after")
+    def _check_replay(self) -> Self:
+        if self.secret is not None and self.signature.timestamp_header is None and self.fields.revised_at is None:
+            raise ValueError(
+                "fields.revised_at: is needed, because this signature covers no time: a recorded webhook could be "
+                "sent again and replace a newer text. Or give signature.timestamp_header"
+            )
+        return self
+
 
 Source = ZendeskSource | ChatwootSource | FreshdeskSource | GenericSource

@@ -83,6 +83,13 @@ def check_signature(webhook: Webhook, scheme: SignatureScheme, secret: str, now:
     return None
 
 
+def signed_at(webhook: Webhook, scheme: SignatureScheme) -> datetime | None:
+    """The time that a valid signature covers; None if the scheme has none."""
+    if scheme.timestamp_header is None:
+        return None
+    return parse_time(webhook.header(scheme.timestamp_header), scheme.timestamp_header)
+
+
 def check_token(webhook: Webhook, token: str) -> RefusedWebhook | None:
     """None if the token is valid: in `X-Triagem-Token`, as `Authorization: Bearer`, or as `?token=`."""
     scheme, _, bearer = (webhook.header("Authorization") or "").partition(" ")

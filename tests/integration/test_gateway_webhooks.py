@@ -129,6 +129,33 @@ def test_valid_tickets_of_a_batch_are_put_and_the_body_is_kept_for_the_rest(
     assert [lane for lane, _ in kept(database)] == ["webhook:batches"]
 
 
+def test_a_webhook_of_too_many_records_is_413_and_nothing_of_it_is_kept(
+    http: TestClient, inbox: Inbox, database: Database
+) -> None:
+    records = [{"id": number, "text": "oi"} for number in range(1001)]
+    answer = http.post("/v1/webhooks/batches", json=records, headers=PROOF)
+
+    assert answer.status_code == 413
+    assert "at most 1,000" in answer.json()["detail"]
+    assert tickets(inbox) == []
+    assert kept(database) == []
+    assert http.post("/v1/webhooks/batches", json=records[:1000], headers=PROOF).json()["tickets"] == 1000
+
+
+def test_a_source_over_its_rate_is_429_and_senders_without_proof_do_not_use_it_up(
+    database: Database, inbox: Inbox
+) -> None:
+    http = client(services(database, inbox, crm=CRM, webhook_rate_limit="2/hour"))
+    body = [{"id": 1, "text": "oi"}]
+    forged = [http.post("/v1/webhooks/batches", json=body).status_code for _ in range(3)]
+    proved = [http.post("/v1/webhooks/batches", json=body, headers=PROOF) for _ in range(3)]
+
+    assert forged == [401] * 3
+    assert [answer.status_code for answer in proved] == [202, 202, 429]
+    assert proved[-1].headers["retry-after"]
+    assert http.post("/v1/webhooks/salesforce", json=example("salesforce_flow"), headers=PROOF).status_code == 202
+
+
 def test_an_outage_is_503_and_a_full_inbox_429(database: Database, inbox: Inbox, unreachable: Database) -> None:
     unavailable = client(services(unreachable, Inbox(connect("redis://127.0.0.1:1/0")), crm=CRM))
     full = client(services(database, Inbox(inbox.redis, InboxSettings(live_high_water=1)), crm=CRM))

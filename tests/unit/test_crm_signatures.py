@@ -35,7 +35,8 @@ def chatwoot() -> ChatwootSource:
 
 
 def generic(**fields: Any) -> GenericSource:
-    table = {"name": "shop", "secret": SECRET, "fields": {"external_id": "id", "text": ["text"]}, **fields}
+    selected = {"external_id": "id", "text": ["text"], "revised_at": "at"}
+    table = {"name": "shop", "secret": SECRET, "fields": selected, **fields}
     return GenericSource.model_validate(table)
 
 
@@ -71,7 +72,11 @@ def test_chatwoots_signature_equals_that_of_openssl() -> None:
 
 
 def test_hubspots_v3_signature_is_a_scheme_like_any_other() -> None:
-    address, body, at = "https://triagem.example.com/v1/webhooks/hubspot", b'[{"id":1,"text":"x"}]', "1793628360000"
+    address, body, at = (
+        "https://triagem.example.com/v1/webhooks/hubspot",
+        b'[{"id":1,"text":"x","at":1793628360000}]',
+        "1793628360000",
+    )
     scheme = {
         "header": "X-HubSpot-Signature-v3",
         "signed": f"POST{address}{{body}}{{timestamp}}",
@@ -120,6 +125,29 @@ def test_a_replayed_webhook_is_refused(minutes: int) -> None:
     )
 
 
+TIMED = {"header": "X-Signature", "signed": "{timestamp}.{body}", "timestamp_header": "X-Time"}
+
+
+def test_a_signature_without_a_time_needs_a_revision_in_the_body() -> None:
+    undated = {"external_id": "id", "text": ["text"]}
+    with pytest.raises(ValidationError, match=r"fields\.revised_at"):
+        generic(fields=undated)
+
+    assert generic(fields=undated, signature=TIMED)
+    assert GenericSource.model_validate({"name": "shop", "token": TOKEN, "fields": undated})
+
+
+def test_an_old_webhook_sent_again_is_the_same_revision_and_not_a_newer_one() -> None:
+    source = generic(fields={"external_id": "id", "text": ["text"]}, signature=TIMED)
+    body, time = b'{"id": 1, "text": "x"}', str(int(NOW.timestamp()))
+    headers = {"X-Time": time, "X-Signature": signature(f"{time}.".encode() + body).hex()}
+    outcomes = [receive_webhook(Webhook(body, headers), source, NOW + timedelta(minutes=m)) for m in (0, 4)]
+
+    assert [outcome.tickets[0].revised_at for outcome in outcomes if isinstance(outcome, AcceptedWebhook)] == [
+        NOW
+    ] * 2
+
+
 @pytest.mark.parametrize("time", ["", "soon", "2026-11-02T14:06:00", "٣", "\x00", "9" * 400])
 def test_an_invalid_time_is_refused(time: str) -> None:
     assert "not a time" in refused(CREATED, {**zendesk_headers(CREATED, time)}, zendesk())
@@ -133,7 +161,7 @@ def test_a_wrong_signature_of_any_characters_is_refused(sent: str) -> None:
 
 
 def test_a_generic_signature_is_hex_after_a_prefix_unless_configured_otherwise() -> None:
-    body = b'{"id": 1, "text": "x"}'
+    body = b'{"id": 1, "text": "x", "at": "2026-11-02T12:30:00Z"}'
     hex_headers = {"X-Triagem-Signature": f"sha256={signature(body).hex()}"}
     base64_headers = {"X-Shop-Hmac": base64.b64encode(signature(body)).decode()}
 

@@ -9,7 +9,7 @@ from typing import Annotated, Final
 import anyio.to_thread
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
-from limits import parse
+from limits import RateLimitItem, parse
 from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
 
@@ -45,6 +45,7 @@ class Authenticator:
         self._cache: dict[str, _CachedKey] = {}
         self._look_ups = anyio.CapacityLimiter(4)
         self._limit = parse(services.settings.rate_limit)
+        self._webhook_limit = parse(services.settings.webhook_rate_limit)
         self._limiter = MovingWindowRateLimiter(MemoryStorage())
 
     async def authenticate(self, secret: str) -> ApiKey | None:
@@ -81,10 +82,17 @@ class Authenticator:
 
     def enforce_rate_limit(self, key: ApiKey) -> None:
         """Count a request of the key. Raises ProblemError (429) over the rate limit."""
-        if not self._limiter.hit(self._limit, str(key.id)):
+        self._enforce(self._limit, f"key {key.id}", "this key")
+
+    def enforce_webhook_rate_limit(self, source: str) -> None:
+        """Count a webhook of a verified sender. Raises ProblemError (429) over the rate limit."""
+        self._enforce(self._webhook_limit, f"source {source}", "this source")
+
+    def _enforce(self, limit: RateLimitItem, name: str, description: str) -> None:
+        if not self._limiter.hit(limit, name):
             raise ProblemError(
                 HTTPStatus.TOO_MANY_REQUESTS,
-                f"this key exceeded its limit of {self._limit}: slow down",
+                f"{description} exceeded its limit of {limit}: slow down",
                 {"Retry-After": "1"},
             )
 

@@ -36,7 +36,7 @@ class GatewaySettings(BaseSettings):
     receive_timeout_s: float = Field(
         default=5.0,
         gt=0,
-        description="how long receiving a request's head may take; a body, a second more per 64 KiB",
+        description="how long receiving a request's head may take, or its body while slower than 64 KiB/s",
     )
     send_timeout_s: float = Field(
         default=30.0, gt=0, description="how long a client may not read an answer before it is disconnected"
@@ -55,6 +55,7 @@ class GatewaySettings(BaseSettings):
         default="", description="addresses or networks of proxies whose X-Forwarded-For and -Proto are believed"
     )
     rate_limit: str = Field(default="1000/second", description="requests per key and process")
+    webhook_rate_limit: str = Field(default="100/second", description="webhooks per source and process")
     idempotency_s: int = Field(default=86_400, ge=1, description="how long an Idempotency-Key is remembered")
     grace_s: int = Field(default=10, ge=0, description="how long SIGTERM waits for open requests")
     key_cache_s: float = Field(default=10.0, ge=0, description="how long a revoked key may still be accepted")

@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from triagem.db.tickets.dead_letters import insert_webhook_dead_letter
 from triagem.gateway.admission import authenticate_body, read_body
+from triagem.gateway.authentication import Authenticator
 from triagem.gateway.problems import ProblemError, problem_responses
 from triagem.gateway.services import Services, ServicesDep
 from triagem.producer import crm
@@ -92,10 +93,15 @@ def receive(
     202: Redis has stored its tickets, or it was stored as a dead letter. 200: nothing to classify. Otherwise: send
     it again.
     """
-    outcome = crm.receive_webhook(webhook, source, services.now())
+    now = services.now()
+    if refusal := crm.check_sender(webhook, source, now):
+        raise _refused(source, refusal)
+    authenticator: Authenticator = request.app.state.authenticator
+    authenticator.enforce_webhook_rate_limit(source.name)
+    outcome = crm.read_webhook(webhook, source, now)
     match outcome:
-        case crm.RefusedWebhook():
-            raise _refused(source, outcome)
+        case crm.OversizedWebhook():
+            raise ProblemError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, outcome.reason)
         case crm.IgnoredWebhook():
             response.status_code = HTTPStatus.OK
             return WebhookReceipt(outcome="ignored", reason=outcome.reason)
