@@ -4,6 +4,7 @@
 #   make test                    all tests except the slow ones, two files at a time (TEST_JOBS=4); `make test-slow` runs those
 #   make faults                  the full fault injection suite: kills, outages, poison tickets (FAULT_ARGS="--seed 7 --only Redis")
 #   make soak                    ten minutes of kills, freezes, promotions and runs under traffic (SOAK_ARGS="--seconds 60 --seed 7")
+#   make hostile                 hostile clients against a gateway, for a minute each, with a table (HOSTILE_ARGS="--only login")
 #   make mutations               plant faults in the source one by one; the tests must catch each (MUTATION_ARGS="--only window")
 #   make lint · make check       ruff, mypy --strict, import-linter, docs, secrets, pip-audit · lint and test
 #   make reference               write the generated parts of docs/reference from the code
@@ -22,11 +23,12 @@ TEST_JOBS ?= 2
 FAULT_ARGS ?=
 SOAK_ARGS ?=
 MUTATION_ARGS ?=
+HOSTILE_ARGS ?=
 
 export OMP_WAIT_POLICY ?= PASSIVE
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test test-slow faults soak mutations lint check reference docs release clean distclean
+.PHONY: demo test test-slow faults soak hostile mutations lint check reference docs release clean distclean
 
 demo: $(VENV)/.demo
 	@"$(BIN)/triagem" demo $(DEMO_ARGS)
@@ -42,6 +44,9 @@ faults: $(VENV)/.dev
 
 soak: $(VENV)/.dev
 	@"$(BIN)/python" -m tests.soak $(SOAK_ARGS)
+
+hostile: $(VENV)/.dev
+	@"$(BIN)/python" -m tests.hostile $(HOSTILE_ARGS)
 
 mutations: $(VENV)/.dev
 	@"$(BIN)/python" -m tests.mutations $(MUTATION_ARGS)

@@ -15,13 +15,22 @@ from triagem.stack import Endpoints, LocalStack
 
 MIB = 1024 * 1024
 MANY_LISTS = b"[" + b"[]," * (8 * MIB // 3 - 1) + b"[]]"
-SETTINGS = {"TRIAGEM_GATEWAY_OPEN_PREDICT": "false", "TRIAGEM_GATEWAY_RECEIVE_TIMEOUT_S": "3"}
+PATIENT = {"TRIAGEM_GATEWAY_OPEN_PREDICT": "false", "TRIAGEM_GATEWAY_RECEIVE_TIMEOUT_S": "60"}
+IMPATIENT = {"TRIAGEM_GATEWAY_RECEIVE_TIMEOUT_S": "0.5", "TRIAGEM_GATEWAY_SEND_TIMEOUT_S": "0.5"}
 
 
 @pytest.fixture(scope="module")
 def gateway(stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    """A gateway whose `/predict` needs a key."""
-    started = Gateway(stack.endpoints, tmp_path_factory.mktemp("gateway"), **SETTINGS)
+    """A gateway whose `/predict` needs a key, and which waits long for requests."""
+    started = Gateway(stack.endpoints, tmp_path_factory.mktemp("gateway"), **PATIENT)
+    yield started
+    started.process.kill()
+
+
+@pytest.fixture(scope="module")
+def impatient(stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """A gateway that waits half a second."""
+    started = Gateway(stack.endpoints, tmp_path_factory.mktemp("impatient"), **IMPATIENT)
     yield started
     started.process.kill()
 
@@ -79,18 +88,29 @@ class TestBodies:
             assert gateway.post(1, key)
             assert gateway.send(head("/v1/tickets", len(large), other_key), large).status == 202
 
-    def test_a_body_below_the_minimum_rate_is_408(self, gateway: Gateway, key: str) -> None:
-        with gateway.connect(ATTACKER) as slow:
-            slow.sendall(head("/v1/tickets", 8 * MIB, key) + b"[")
-            answer = read_answer(slow)
+    @pytest.mark.parametrize("start", [b"[", b" " * MIB], ids=["small", "large"])
+    def test_a_body_that_stops_arriving_is_408(self, impatient: Gateway, key: str, start: bytes) -> None:
+        answer = impatient.send(head("/v1/tickets", 8 * MIB, key), start)
 
         assert answer.status == 408
         assert answer.is_problem
 
+    def test_a_body_that_arrives_byte_by_byte_is_408(self, impatient: Gateway, key: str) -> None:
+        with impatient.connect(ATTACKER) as slow:
+            slow.sendall(head("/v1/tickets", 8 * MIB, key))
+            slow.settimeout(0.1)
+            answer = b""
+            while not answer:
+                slow.sendall(b" ")
+                with suppress(TimeoutError):
+                    answer = slow.recv(65_536)
+
+        assert answer.startswith(b"HTTP/1.1 408")
+
 
 def send_some(connection: socket.socket, content: bytes) -> None:
     """Send the content, or as much of it as the gateway reads."""
-    connection.settimeout(3)
+    connection.settimeout(10)
     with suppress(OSError):
         connection.sendall(content)
 
@@ -102,15 +122,15 @@ def peak_mib(gateway: Gateway) -> float:
 
 
 class TestConnections:
-    def test_one_client_has_a_limited_number_and_others_are_served(self, gateway: Gateway, key: str) -> None:
+    def test_one_client_has_a_limited_number_and_others_are_served(self, impatient: Gateway, key: str) -> None:
         with ExitStack() as connections:
-            silent = [connections.enter_context(gateway.connect(ATTACKER)) for _ in range(110)]
+            silent = [connections.enter_context(impatient.connect(ATTACKER)) for _ in range(110)]
             answer = read_answer(silent[-1])
 
             assert answer.status == 429
             assert answer.is_problem
             assert answer.headers["Retry-After"]
-            assert gateway.post(1, key)
+            assert impatient.post(1, key)
             assert read_answer(silent[0]).status == 408
 
     def test_over_the_limit_of_all_clients_the_answer_is_a_problem(
@@ -155,8 +175,7 @@ class TestConnections:
             assert forger.status == 429
         proxied.process.kill()
 
-    def test_an_answer_that_nobody_reads_is_given_up(self, endpoints: Endpoints, tmp_path: Path) -> None:
-        impatient = Gateway(endpoints, tmp_path, TRIAGEM_GATEWAY_SEND_TIMEOUT_S="0.5")
+    def test_an_answer_that_nobody_reads_is_given_up(self, impatient: Gateway) -> None:
         with socket.socket() as lazy:
             lazy.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             lazy.connect(("127.0.0.1", impatient.port))
@@ -167,4 +186,3 @@ class TestConnections:
 
             with pytest.raises((ConnectionResetError, BrokenPipeError)):
                 ask_again_and_again()
-        impatient.process.kill()

@@ -58,7 +58,7 @@ class RequestBody:
         self._receive, self._declared, self._timeout_s = receive, declared, timeout_s
         self._budgets, self._budget, self._owner, self._limit = budgets, budgets.unauthenticated, client, limit
         self._received = self._held = 0
-        self._started: float | None = None
+        self._deadline: float | None = None
         self._complete = False
         self._content: bytes | None = None
 
@@ -85,15 +85,19 @@ class RequestBody:
             return await self._receive()
         if self._declared > self._limit:
             raise self._too_large()
-        now = asyncio.get_running_loop().time()
-        self._started = now if self._started is None else self._started
+        clock = asyncio.get_running_loop().time
+        if self._deadline is None:
+            self._deadline = clock() + self._timeout_s
         try:
-            async with asyncio.timeout_at(self._started + self._timeout_s + self._received / _MIN_BYTES_PER_S):
+            async with asyncio.timeout_at(self._deadline):
                 message = await self._receive()
         except TimeoutError:
             raise HTTPException(HTTPStatus.REQUEST_TIMEOUT, "the body did not arrive in time") from None
         self._complete = not message.get("more_body", False)
-        self._received += len(message.get("body", b""))
+        size = len(message.get("body", b""))
+        self._received += size
+        # A pause may take the whole timeout, once; a client that sends byte by byte does not get it again.
+        self._deadline = min(self._deadline + size / _MIN_BYTES_PER_S, clock() + self._timeout_s)
         if self._received > self._limit:
             raise self._too_large()
         if self._received > SMALL_BODY:

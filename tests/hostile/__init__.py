@@ -1,0 +1,1 @@
+"""Hostile clients against a gateway process, while a legitimate client uses it."""
