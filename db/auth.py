@@ -16,6 +16,8 @@ from sqlalchemy import text
 from triagem.db.connect import Database
 
 SESSION_LIFETIME: Final = timedelta(hours=12)
+SESSION_IDLE_LIMIT: Final = timedelta(hours=1)
+MAX_SESSIONS: Final = 5  # of one key
 
 
 class Scope(StrEnum):
@@ -81,28 +83,53 @@ def revoke_key(database: Database, key_id: int) -> bool:
 
 
 _BEGIN_SESSION: Final = text("""
-WITH expired AS (DELETE FROM console_sessions WHERE ends_at < now())
+WITH ended AS (
+    DELETE FROM console_sessions WHERE ends_at < now() OR used_at < now() - :idle OR hash = :previous
+), surplus AS (
+    DELETE FROM console_sessions WHERE hash IN (
+        SELECT hash FROM console_sessions WHERE key_id = :key AND hash IS DISTINCT FROM :previous
+        ORDER BY used_at DESC OFFSET :others
+    )
+)
 INSERT INTO console_sessions (hash, key_id, ends_at) VALUES (:hash, :key, now() + :lifetime)
 """)
+# `used_at` is written once a minute at most, so that most pages only read.
 _FIND_SESSION_KEY: Final = text("""
+WITH session AS (
+    SELECT hash, key_id, used_at FROM console_sessions
+    WHERE hash = :hash AND ends_at > now() AND used_at > now() - :idle
+), used AS (
+    UPDATE console_sessions SET used_at = now()
+    WHERE hash = (SELECT hash FROM session WHERE used_at < now() - interval '1 minute')
+)
 SELECT id, name, scopes, created_at, revoked_at FROM api_keys
-WHERE revoked_at IS NULL AND id = (SELECT key_id FROM console_sessions WHERE hash = :hash AND ends_at > now())
+WHERE revoked_at IS NULL AND id = (SELECT key_id FROM session)
 """)
 _END_SESSION: Final = text("DELETE FROM console_sessions WHERE hash = :hash")
 
 
-def begin_session(database: Database, key: ApiKey) -> str:
-    """Log in with a key; returns the session's token, valid for some hours or until logout."""
+def begin_session(database: Database, key: ApiKey, *, previous: str | None = None) -> str:
+    """Log in with a key; returns the session's token. Ends the browser's previous session, and the key's oldest ones
+    beyond the maximum."""
     token = secrets.token_urlsafe(32)
+    values = {
+        "hash": _hash(token),
+        "key": key.id,
+        "lifetime": SESSION_LIFETIME,
+        "idle": SESSION_IDLE_LIMIT,
+        "previous": _hash(previous or ""),
+        "others": MAX_SESSIONS - 1,
+    }
     with database.autocommit() as connection:
-        connection.execute(_BEGIN_SESSION, {"hash": _hash(token), "key": key.id, "lifetime": SESSION_LIFETIME})
+        connection.execute(_BEGIN_SESSION, values)
     return token
 
 
 def find_session_key(database: Database, token: str) -> ApiKey | None:
-    """The key of a session; None if the session is over or the key was revoked."""
+    """The key of a session; None if the session is over, was not used for too long, or the key was revoked."""
     with database.autocommit() as connection:
-        row = connection.execute(_FIND_SESSION_KEY, {"hash": _hash(token)}).one_or_none()
+        values = {"hash": _hash(token), "idle": SESSION_IDLE_LIMIT}
+        row = connection.execute(_FIND_SESSION_KEY, values).one_or_none()
     return None if row is None else _key(*row)
 
 

@@ -188,11 +188,12 @@ Table(
     UniqueConstraint("hash"),
 )
 
-# A console login: the SHA-256 of the session's token.
+# A console login: the SHA-256 of the session's token. It ends at `ends_at`, or earlier if it is not used.
 Table(
     "console_sessions",
     metadata,
     key("hash", LargeBinary),
     parent_id("api_keys", "key_id", nullable=False),
     required("ends_at", TIME),
+    now("used_at"),
 )

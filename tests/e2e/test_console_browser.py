@@ -146,3 +146,9 @@ def test_on_a_phone_no_page_is_wider_than_the_screen(console: Any, database: Dat
     console.set_viewport_size(dict(zip(("width", "height"), SIZES["phone"], strict=True)))
     for path in pages(console, database):
         assert console.evaluate("document.documentElement.scrollWidth") <= SIZES["phone"][0], path
+
+
+def test_the_description_of_the_api_runs_under_the_consoles_policy(console: Any) -> None:
+    console.goto(console.address.replace("/console", "/docs"))
+    console.locator(".opblock").first.click()
+    console.get_by_text("Try it out").first.wait_for()

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import structlog
+from httpx2 import Response
 from sqlalchemy import text
 from starlette.testclient import TestClient
 
@@ -40,6 +41,13 @@ def effective_label(database: Database, name: str) -> str:
     return str(detail.ticket["label"])
 
 
+def log_in(opened: Services, headers: dict[str, str]) -> Response:
+    """Log in with a new key and these headers."""
+    _, secret = create_key(opened.database, "ana", [Scope.READ])
+    http = TestClient(create_app(opened))
+    return http.post("/console/login", data={"key": secret}, headers=headers, follow_redirects=False)
+
+
 class TestLogin:
     def test_a_page_asks_for_a_login_and_continues_to_the_requested_page(self, opened: Services) -> None:
         http = TestClient(create_app(opened))
@@ -65,12 +73,53 @@ class TestLogin:
         assert "HttpOnly; Max-Age=43200; Path=/console; SameSite=strict" in cookie
         assert ana.secret not in cookie
 
-    def test_behind_a_tls_proxy_the_cookie_is_secure(self, opened: Services) -> None:
-        _, secret = create_key(opened.database, "ana", [Scope.READ])
-        login_response = TestClient(create_app(opened)).post(
-            "/console/login", data={"key": secret}, headers={"X-Forwarded-Proto": "https"}, follow_redirects=False
-        )
-        assert "Secure" in login_response.headers["set-cookie"]
+    @pytest.mark.parametrize(
+        ("headers", "secure"),
+        [
+            ({"Origin": "https://testserver"}, True),
+            ({"Origin": "http://testserver"}, False),
+            ({"X-Forwarded-Proto": "https"}, False),
+        ],
+    )
+    def test_the_cookie_is_secure_if_the_browser_says_that_the_page_is_encrypted(
+        self, opened: Services, headers: dict[str, str], secure: bool
+    ) -> None:
+        answer = log_in(opened, headers)
+        assert ("Secure" in answer.headers["set-cookie"]) == secure
+
+    @pytest.mark.parametrize(
+        "headers",
+        [{"Origin": "https://evil.example"}, {"Origin": "null"}, {"Origin": "["}, {"Sec-Fetch-Site": "same-site"}],
+    )
+    def test_a_login_form_of_another_site_is_refused(self, opened: Services, headers: dict[str, str]) -> None:
+        answer = log_in(opened, headers)
+        assert answer.status_code == 403
+        assert "set-cookie" not in answer.headers
+
+    def test_a_second_login_in_a_browser_ends_the_first_session(self, ana: Person, opened: Services) -> None:
+        first = dict(ana.http.cookies)
+        ana.http.post("/console/login", data={"key": ana.secret})
+        assert ana.http.get("/console/tickets").status_code == 200
+        old = TestClient(create_app(opened), cookies=first)
+        assert old.get("/console/tickets", follow_redirects=False).status_code == 303
+
+    def test_a_key_has_at_most_five_sessions_and_the_oldest_end(self, ana: Person, opened: Services) -> None:
+        others = [TestClient(create_app(opened)) for _ in range(5)]
+        for http in others:
+            http.post("/console/login", data={"key": ana.secret})
+        assert ana.http.get("/console/tickets", follow_redirects=False).status_code == 303
+        assert [http.get("/console/tickets").status_code for http in others] == [200] * 5
+
+    def test_a_session_that_is_not_used_for_an_hour_ends_and_each_use_renews_it(
+        self, ana: Person, database: Database
+    ) -> None:
+        for minutes, status in ((59, 200), (59, 200), (61, 303)):
+            with database.autocommit() as connection:
+                connection.execute(
+                    text("UPDATE console_sessions SET used_at = used_at - make_interval(mins => :minutes)"),
+                    {"minutes": minutes},
+                )
+            assert ana.http.get("/console/tickets", follow_redirects=False).status_code == status
 
     def test_an_unknown_key_is_refused_with_the_reason(self, opened: Services) -> None:
         answer = TestClient(create_app(opened)).post("/console/login", data={"key": "trg_wrong"})
@@ -309,6 +358,38 @@ class TestEveryPage:
         answer = http.post("/console/login", data={"key": "trg_x"})
         assert answer.status_code == 503
         assert "No data was lost" in answer.text
+
+    @pytest.mark.parametrize("value", ["\0", "x" * 65, "\u00b2", "9" * 5000, "9" * 19, "\U0001f600" * 300, "%", "-1"])
+    def test_any_value_in_a_url_or_form_is_shown_or_refused(self, opened: Services, value: str) -> None:
+        admin = Person(opened, *Scope)
+        names = [
+            "source",
+            "id",
+            "label",
+            "query",
+            "model",
+            "since",
+            "after",
+            "skipped",
+            "message",
+            "count",
+            "version",
+        ]
+        token = admin.see("tickets").split('name="token" value="')[1][:64]
+        for path in ("tickets", "ticket", "review", "models", "model", "operations", "overview", "login"):
+            for name in names:
+                answer = admin.http.get(f"/console/{path}", params={"source": "s", "id": "1", name: value})
+                assert answer.status_code in {200, 404, 422}, (path, name)
+        for path in ("ticket", "review", "model", "rollback", "dead-letter"):
+            fields = dict.fromkeys([*names, "digest", "ticket_id", "action", "rule"], value)
+            answer = admin.http.post(f"/console/{path}", data=fields | {"token": token}, follow_redirects=False)
+            assert answer.status_code in {303, 404, 413, 422, 503}, path
+
+    def test_a_redirect_does_not_repeat_a_forged_host(self, opened: Services) -> None:
+        http = TestClient(create_app(opened), headers={"Host": "evil.example"})
+        for path in ("/console", "/console/", "/console/tickets/", "/v1/results/", "/docs/", "/console/static"):
+            location = http.get(path, follow_redirects=False).headers.get("location", "/")
+            assert location.startswith("/"), path
 
     def test_an_unknown_page_is_a_404_page(self, ana: Person) -> None:
         answer = ana.http.get("/console/nowhere")

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import re
 from collections.abc import Callable, Iterator
 from typing import Annotated, Any
 
@@ -111,6 +112,26 @@ def hold(budgets: Budgets, *, client: str, size: int, key: str | None = None, an
     if answered:
         body.release()
     return True
+
+
+class TestHeaders:
+    @pytest.mark.parametrize("path", ["/raw/x", "/nowhere", "/v1/tickets", "/openapi.json"])
+    def test_no_answer_is_stored_or_guessed(self, http: TestClient, path: str) -> None:
+        headers = http.post(path).headers
+        assert (headers["cache-control"], headers["x-content-type-options"]) == ("no-store", "nosniff")
+
+    def test_the_description_page_loads_nothing_from_other_hosts_under_the_consoles_policy(
+        self, http: TestClient
+    ) -> None:
+        page = http.get("/docs")
+        console = http.get("/console/login")
+        policy = page.headers["content-security-policy"].replace(" data:", "")  # Swagger UI's icons
+        assert policy == console.headers["content-security-policy"]
+        addresses = re.findall(r'(?:src|href)="([^"]*)"', page.text)
+        assert len(addresses) == 4
+        for address in addresses:
+            assert http.get(address).status_code == 200
+            assert address.startswith(("/docs/assets/", "/console/static/"))
 
 
 class TestRequestIds:

@@ -124,6 +124,23 @@ class TestWithoutAWorker:
         )
         assert client(configured).post("/predict", json={"text": TEXT}).status_code == status
 
+    @pytest.mark.parametrize(
+        ("host", "status"),
+        [
+            ("localhost", 202),
+            ("127.0.0.1:8000", 202),
+            ("[::1]:8000", 202),
+            ("evil.example", 401),
+            ("[", 401),
+            ("", 401),
+        ],
+    )
+    def test_without_a_key_the_url_must_name_this_machine(
+        self, database: Database, inbox: Inbox, host: str, status: int
+    ) -> None:
+        local = services(database, inbox, predict_wait_s=0)
+        assert client(local).post("/predict", json={"text": TEXT}, headers={"Host": host}).status_code == status
+
     def test_an_unknown_id_is_404_and_an_invalid_one_422(self, opened: Services) -> None:
         assert client(opened).get(f"/predict/{secrets.token_hex(16)}").status_code == 404
         assert client(opened).get("/predict/T-1").status_code == 422

@@ -36,7 +36,7 @@ def services(
 
 def client(services: Services, *scopes: Scope) -> TestClient:
     """A client of a new application, with a key of these scopes if any are given."""
-    test_client = TestClient(create_app(services))
+    test_client = TestClient(create_app(services), base_url="http://localhost")
     if scopes:
         _, secret = create_key(services.database, "test", scopes)
         test_client.headers["Authorization"] = f"Bearer {secret}"

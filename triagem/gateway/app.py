@@ -6,7 +6,18 @@ from fastapi import FastAPI
 
 from triagem.contracts.ticket import PREDICT_SOURCE
 from triagem.db.tickets.queries import results_by_external_id
-from triagem.gateway import autoscale, changes, health, predict, problems, results, ticket_detail, tickets, webhooks
+from triagem.gateway import (
+    autoscale,
+    changes,
+    docs,
+    health,
+    predict,
+    problems,
+    results,
+    ticket_detail,
+    tickets,
+    webhooks,
+)
 from triagem.gateway.admission import AdmissionMiddleware
 from triagem.gateway.authentication import Authenticator
 from triagem.gateway.console.app import create_console
@@ -20,8 +31,10 @@ def create_app(services: Services) -> FastAPI:
     app = FastAPI(
         title="Triagem",
         summary="Classifies customer messages as support or sales, with a confidence.",
-        docs_url="/docs",
+        openapi_url=None,  # `docs` serves both: this page would load scripts from another host
+        docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # its redirects repeat the Host header, which anybody can forge
     )
     app.state.services = services
     app.state.authenticator = Authenticator(services)
@@ -37,6 +50,8 @@ def create_app(services: Services) -> FastAPI:
     app.include_router(predict.router)
     app.include_router(autoscale.router)
     app.include_router(health.router)
+    app.include_router(docs.router)
+    app.mount("/docs/assets", docs.ASSETS)
     app.mount("/console", create_console(services, app.state.authenticator))
     app.add_middleware(AdmissionMiddleware, settings=services.settings)
     app.add_middleware(RequestMiddleware)  # outermost: it sees every response

@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Callable, Iterable, Sequence
 from http import HTTPStatus
 from typing import Annotated, Final
+from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Depends, Path, Request
 from fastapi.concurrency import run_in_threadpool
@@ -23,7 +24,7 @@ from triagem.db.tickets.queries import results_by_external_id
 from triagem.gateway.admission import read_body
 from triagem.gateway.authentication import Credentials, require_scope
 from triagem.gateway.problems import ProblemError, problem_responses
-from triagem.gateway.services import ServicesDep
+from triagem.gateway.services import ServicesDep, is_loopback
 
 _POLL_INTERVAL_S: Final = 0.02
 
@@ -96,8 +97,16 @@ class PredictionPending(BaseModel):
 
 
 async def _authorize(request: Request, services: ServicesDep, credentials: Credentials) -> None:
-    if not services.settings.predict_is_open:
+    if not services.settings.predict_is_open or not (services.settings.open_predict or _is_local(request)):
         await _KEY(request, credentials)
+
+
+def _is_local(request: Request) -> bool:
+    """Whether the URL has the name of this machine: a website can make its own name point here (DNS rebinding)."""
+    try:
+        return is_loopback(urlsplit(f"//{request.headers.get('host', '')}").hostname or "")
+    except ValueError:
+        return False
 
 
 async def _body(request: Request) -> PredictRequest:
@@ -141,7 +150,7 @@ async def predict(
     waiter: Annotated[ResultWaiter, Depends(_result_waiter)],
     body: Annotated[PredictRequest, Depends(_body)],
 ) -> PredictResponse | JSONResponse:
-    """Requires a key with the scope `enqueue`, unless the gateway listens on loopback only.
+    """Requires a key with the scope `enqueue`, unless the gateway listens on loopback only and the URL says so too.
 
     202 if there is no result within two seconds; poll the path in `Location`.
     """

@@ -3,6 +3,7 @@
 import re
 import time
 import uuid
+from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Final
 
@@ -17,6 +18,7 @@ from triagem.gateway.problems import problem_response
 log = structlog.get_logger(__name__)
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_HEADERS: Final = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 _CLIENT_GONE: Final = 499  # nginx's status for a client that disconnected
 
 
@@ -43,7 +45,8 @@ class RequestMiddleware:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
+                headers = message["headers"]
+                message["headers"] = [*headers, *_missing(headers), (b"x-request-id", request_id.encode())]
             try:
                 await send(message)
             except h11.LocalProtocolError:  # uvicorn already refused a malformed body and answered
@@ -77,6 +80,12 @@ class RequestMiddleware:
                     ms=round(elapsed * 1000, 1),
                     **({"rows": state["rows"]} if "rows" in state else {}),
                 )
+
+
+def _missing(headers: Iterable[tuple[bytes, bytes]]) -> Iterable[tuple[bytes, bytes]]:
+    """Answers contain texts and names: nobody may store them or guess their type, unless a route says otherwise."""
+    names = {name for name, _ in headers}
+    return (header for header in _HEADERS if header[0] not in names)
 
 
 def _template(scope: Scope) -> str | None:

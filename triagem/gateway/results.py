@@ -22,7 +22,8 @@ router = APIRouter(tags=["results"])
 _PAGE_SIZE: Final = 50
 
 
-def _storable(text: str) -> str:
+def storable(text: str) -> str:
+    """The text of a filter as intake stores it."""
     return text.replace("\0", "\ufffd")  # same replacement as at intake, so that the filter matches stored values
 
 
@@ -34,7 +35,7 @@ def _utc(moment: datetime) -> datetime:
         raise ValueError("is out of range") from None
 
 
-_Text = Annotated[str, Field(max_length=255), AfterValidator(_storable)]
+_Text = Annotated[str, Field(max_length=255), AfterValidator(storable)]
 _Moment = Annotated[datetime, AfterValidator(_utc)]
 
 

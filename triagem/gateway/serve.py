@@ -8,6 +8,7 @@ import structlog
 import uvicorn
 
 from triagem.contracts.errors import InvalidInput
+from triagem.gateway import docs
 from triagem.gateway.app import create_app
 from triagem.gateway.connections import ConnectionLimits, limited_protocol
 from triagem.gateway.services import Services, is_loopback
@@ -59,8 +60,10 @@ def serve(services: Services, metrics: MetricsSettings) -> None:
     # uvicorn raises the signal again after it has shut down; ignore it.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: None)
+    app = create_app(services)
+    docs.rendered(app)  # takes 0.2 s: before there are requests to wait for it
     config = uvicorn.Config(
-        create_app(services),
+        app,
         http=limited_protocol(
             ConnectionLimits(
                 total=settings.max_connections,

@@ -10,13 +10,13 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 
-from triagem.contracts.errors import InvalidInput, NoModel, Retryable, TriagemError
+from triagem.contracts.errors import InvalidInput, InvalidTicket, NoModel, Retryable, RowRefused, TriagemError
 from triagem.gateway.authentication import Authenticator
 from triagem.gateway.console import login, models, operations, overview, review, ticket, tickets
 from triagem.gateway.console.overview import ThroughputMeter
 from triagem.gateway.console.render import STATIC, redirect, render_page
 from triagem.gateway.console.session import FormRefused, LoginNeeded
-from triagem.gateway.problems import ProblemError
+from triagem.gateway.problems import RETRY_AFTER_S, ProblemError
 from triagem.gateway.services import Services
 
 log = structlog.get_logger(__name__)
@@ -34,7 +34,7 @@ class _CachedStaticFiles(StaticFiles):
 
 def create_console(services: Services, authenticator: Authenticator) -> FastAPI:
     """The console with the gateway's services."""
-    console = FastAPI(openapi_url=None)
+    console = FastAPI(openapi_url=None, redirect_slashes=False)
     console.state.services = services
     console.state.authenticator = authenticator
     console.state.throughput_meter = ThroughputMeter(services.inbox)
@@ -75,7 +75,7 @@ def _install_error_handlers(console: FastAPI) -> None:
 
     @console.exception_handler(TriagemError)
     async def _ours(request: Request, error: TriagemError) -> Response:
-        if isinstance(error, InvalidInput):
+        if isinstance(error, InvalidInput | InvalidTicket | RowRefused):
             return _error_page(request, HTTPStatus.UNPROCESSABLE_ENTITY, "error", str(error))
         if isinstance(error, Retryable | NoModel):
             return _error_page(request, HTTPStatus.SERVICE_UNAVAILABLE, "error_503", str(error))
@@ -86,4 +86,7 @@ def _install_error_handlers(console: FastAPI) -> None:
 def _error_page(request: Request, status: HTTPStatus, message_key: str, detail: str = "") -> Response:
     message_keys = {"error", "error_403", "error_404", "error_503", "error_500", "form_expired"}
     message_key = message_key if message_key in message_keys else "error"
-    return render_page(request, "error.html", status=status, message_key=message_key, detail=detail)
+    response = render_page(request, "error.html", status=status, message_key=message_key, detail=detail)
+    if status in {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS}:
+        response.headers["Retry-After"] = RETRY_AFTER_S
+    return response

@@ -39,7 +39,7 @@ async def log_in(request: Request, services: ServicesDep, form: Form) -> Respons
         return render_page(request, "login.html", status=HTTPStatus.UNAUTHORIZED, next=target, error=error)
     # Only to console pages: browsers take `//host` and `/\\host` as another host.
     response = redirect(target if target.startswith("/console/") else "/console/")
-    token = await run_in_threadpool(begin_session, services.database, key)
+    token = await run_in_threadpool(begin_session, services.database, key, previous=request.cookies.get(COOKIE))
     set_cookie(request, response, COOKIE, token, max_age_s=int(SESSION_LIFETIME.total_seconds()))
     return response
 

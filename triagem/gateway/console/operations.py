@@ -10,7 +10,7 @@ from triagem.db.outbox.alerts import newest_alerts
 from triagem.db.runs import newest_runs
 from triagem.db.tickets.dead_letters import delete_dead_letters, list_dead_letters
 from triagem.gateway.console.render import address, redirect, render_page
-from triagem.gateway.console.session import Admin, Form, Reader
+from triagem.gateway.console.session import Admin, Form, Reader, row_id
 from triagem.gateway.services import ServicesDep
 from triagem.ops.replay import replay
 
@@ -39,9 +39,10 @@ def operations(
 @router.post("/dead-letter")
 def handle_dead_letter(services: ServicesDep, visitor: Admin, form: Form) -> Response:  # noqa: ARG001 - only checked
     """Replay a dead letter, or delete it."""
-    if not form.get("id", "").isdigit():
+    dead_letter_id = row_id(form.get("id", ""))
+    if dead_letter_id is None:
         raise InvalidInput("no such dead letter")
-    ids = [int(form["id"])]
+    ids = [dead_letter_id]
     if form.get("action") == "drop":
         return redirect(address("operations", message="dropped", count=delete_dead_letters(services.database, ids)))
     replayed = replay(services.database, services.inbox, ids=ids, crm=services.crm).replayed

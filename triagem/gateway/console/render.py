@@ -22,7 +22,7 @@ HERE: Final = Path(__file__).parent
 STATIC: Final = HERE / "static"
 _LANG_COOKIE: Final = "triagem_lang"
 _YEAR_S: Final = 365 * 86_400
-_HEADERS: Final = {
+HEADERS: Final = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
         "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -72,7 +72,7 @@ def render_page(
         "asset": _asset,
         "as_json": lambda value: json.dumps(value, ensure_ascii=False, indent=2),
     }
-    response = HTMLResponse(_TEMPLATES.get_template(template).render(context | values), status, dict(_HEADERS))
+    response = HTMLResponse(_TEMPLATES.get_template(template).render(context | values), status, dict(HEADERS))
     if request.query_params.get("lang") == lang:
         set_cookie(request, response, _LANG_COOKIE, lang, max_age_s=_YEAR_S)
     return response
@@ -80,7 +80,7 @@ def render_page(
 
 def redirect(path: str) -> RedirectResponse:
     """Redirect to a page with GET, after a form was submitted."""
-    return RedirectResponse(path, HTTPStatus.SEE_OTHER, dict(_HEADERS))
+    return RedirectResponse(path, HTTPStatus.SEE_OTHER, dict(HEADERS))
 
 
 def format_number(lang: Lang, value: float, digits: int = 0) -> str:

@@ -20,7 +20,7 @@ from triagem.db.reviews import (
     undo_review,
 )
 from triagem.gateway.console.render import address, redirect, render_page
-from triagem.gateway.console.session import Form, Reviewer
+from triagem.gateway.console.session import Form, Reviewer, row_id
 from triagem.gateway.console.shortcuts import KeyboardShortcuts, ReviewAction
 from triagem.gateway.console.tickets import known_labels, label_context
 from triagem.gateway.services import Services, ServicesDep
@@ -36,7 +36,7 @@ _FLASH_KEYS: Final = {"undone", "nothing_to_undo", "rejected_changed", "rejected
 router = APIRouter()
 
 # Skipped tickets are kept in the URL only, so they come again in a new session.
-_Skipped = Annotated[str, Query(max_length=1000, pattern=r"^(\d{1,18}(\.\d{1,18})*)?$")]
+_Skipped = Annotated[str, Query(max_length=1000, pattern=r"^([0-9]{1,18}(\.[0-9]{1,18})*)?$")]
 
 
 @router.get("/review")
@@ -105,4 +105,4 @@ def _next(services: Services, reviewer: str, excluded: list[int]) -> ReviewTask 
 
 
 def _ids(dotted: str) -> list[int]:
-    return [int(ticket_id) for ticket_id in dotted.split(".") if ticket_id.isdigit()][-_MAX_SKIPPED:]
+    return [ticket_id for part in dotted.split(".") if (ticket_id := row_id(part)) is not None][-_MAX_SKIPPED:]

@@ -1,12 +1,13 @@
 """Login sessions: a cookie with a token that is looked up on each request, so revoking the key logs out."""
 
 import hmac
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from hashlib import sha256
 from http import HTTPStatus
 from typing import Annotated, Final
-from urllib.parse import parse_qsl
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from fastapi import Depends, Request
 from fastapi.responses import Response
@@ -50,23 +51,44 @@ class Visitor:
 
 
 def set_cookie(request: Request, response: Response, name: str, value: str, *, max_age_s: int) -> None:
-    """Set a cookie that scripts cannot read and other sites cannot send."""
-    encrypted = "https" in (request.url.scheme, request.headers.get("x-forwarded-proto"))
+    """Set a cookie that scripts cannot read and other sites cannot send; only encrypted if the page was."""
+    encrypted = request.url.scheme == "https" or _origin(request).scheme == "https"
     response.set_cookie(
         name, value, max_age=max_age_s, path="/console", secure=encrypted, httponly=True, samesite="strict"
     )
 
 
+def _origin(request: Request) -> SplitResult:
+    """The site of the page that sends a form, as the browser sees it: a proxy may change scheme and host."""
+    try:
+        return urlsplit(request.headers.get("origin", ""))
+    except ValueError:
+        return urlsplit("null")
+
+
+def _is_foreign(request: Request) -> bool:
+    """Whether the browser reports that a page of another site sends this form."""
+    site = request.headers.get("sec-fetch-site")  # browsers omit it without TLS
+    if site is not None:
+        return site not in {"same-origin", "none"}
+    return "origin" in request.headers and _origin(request).netloc != request.headers.get("host")
+
+
 async def read_form(request: Request) -> dict[str, str]:
-    """The fields of a form. Raises FormRefused if the browser reports that it comes from another site."""
-    if request.headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}:
+    """The fields of a form. Raises FormRefused if it comes from another site, InvalidInput if it is too long."""
+    if _is_foreign(request):
         raise FormRefused
     body = (await read_body(request, _MAX_FORM_BYTES)).decode("utf-8", "replace")
     try:
         fields = parse_qsl(body, keep_blank_values=True, max_num_fields=_MAX_FIELDS)
     except ValueError:
         raise InvalidInput(f"the form has more than {_MAX_FIELDS} fields") from None
-    return {name: value.replace("\r\n", "\n") for name, value in fields}
+    return {name: value.replace("\r\n", "\n").replace("\0", "\ufffd") for name, value in fields}
+
+
+def row_id(text: str) -> int | None:
+    """The id of a row, or None if the text is not one: `²` is a digit too, and no integer has 5,000 digits."""
+    return int(text) if re.fullmatch("[0-9]{1,18}", text) else None
 
 
 Form = Annotated[dict[str, str], Depends(read_form)]

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
+from pydantic import AfterValidator
 
 from triagem.contracts.errors import NoModel
 from triagem.contracts.prediction import Band
@@ -15,6 +16,7 @@ from triagem.db.labels import COLOURS, list_labels, review_choices
 from triagem.db.tickets.queries import Filters, list_results, text_previews
 from triagem.gateway.console.render import render_page
 from triagem.gateway.console.session import Reader
+from triagem.gateway.results import storable
 from triagem.gateway.services import Services, ServicesDep
 
 
@@ -40,7 +42,7 @@ _SCAN_LIMIT: Final = 10_000  # keeps a page under 0.2 s even if nothing matches;
 
 router = APIRouter()
 
-_Text = Annotated[str, Query(max_length=255)]
+_Text = Annotated[str, Query(max_length=255), AfterValidator(storable)]
 
 
 @router.get("/tickets")
