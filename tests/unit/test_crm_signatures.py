@@ -150,7 +150,7 @@ def test_an_old_webhook_sent_again_is_the_same_revision_and_not_a_newer_one() ->
 
 @pytest.mark.parametrize("time", ["", "soon", "2026-11-02T14:06:00", "٣", "\x00", "9" * 400])
 def test_an_invalid_time_is_refused(time: str) -> None:
-    assert "not a time" in refused(CREATED, {**zendesk_headers(CREATED, time)}, zendesk())
+    assert refused(CREATED, zendesk_headers(CREATED, time), zendesk()).startswith(ZENDESK.timestamp_header or "?")
 
 
 @pytest.mark.parametrize("sent", ["", "é", "\ud800", "sha256=", "a" * 10_000])
