@@ -42,6 +42,7 @@ class TrainSettings(BaseSettings):
     )
     logging_steps: int = Field(default=100, ge=1, description="steps between entries of the training curves")
     fp16: bool = Field(default=True, description="mixed precision, on CUDA only")
+    bf16: bool = Field(default=True, description="mixed precision on a CPU with AVX512-BF16 or AMX")
     dataloader_num_workers: int = Field(default=2, ge=0, description="at most the number of free cores")
     seed: int = Field(default=42, ge=0, description="the same seed gives the same weights on the same machine")
     max_tokens: int = Field(default=512, ge=8, description="longer texts are truncated")

@@ -17,7 +17,7 @@ from sklearn.preprocessing import StandardScaler
 from transformers import AutoModel, AutoTokenizer
 
 from triagem.contracts.model import BaseChoice, BaseScore
-from triagem.engine.precision import candidates
+from triagem.engine.precision import cpu_has_bf16
 from triagem.trainer.bases.catalogue import find_base
 from triagem.trainer.data.near_duplicates import distinct_rows, fold_numbers
 from triagem.trainer.data.rows import Row
@@ -96,7 +96,7 @@ def _score(base: str, rows: Sequence[Row], folds: Sequence[int], languages: Mapp
 def embed(base: str, texts: Sequence[str]) -> Any:
     """Embeddings `[texts][width]`: the means of each text's tokens in the last layer."""
     files = find_base(base)
-    dtype = torch.bfloat16 if next(candidates(torch.device("cpu"))) == "bf16" else torch.float32
+    dtype = torch.bfloat16 if cpu_has_bf16() else torch.float32
     with silenced():
         tokenizer = AutoTokenizer.from_pretrained(files.path)
         network = AutoModel.from_pretrained(files.path, attn_implementation="sdpa", dtype=dtype).eval()

@@ -59,7 +59,7 @@ def candidates(device: torch.device) -> Iterator[Precision]:
     """The precisions that `auto` tries, fastest first. Emulated half precision is slower than fp32."""
     if device.type == "cuda":
         yield "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
-    elif device.type == "cpu" and _cpu_has_bf16():
+    elif device.type == "cpu" and cpu_has_bf16():
         yield "bf16"
     yield "fp32"
 
@@ -177,7 +177,7 @@ def _all_logits(logits: Callable[[Rows], torch.Tensor], rows: Rows) -> torch.Ten
     return parts[torch.tensor([index for batch in batches for index in batch]).argsort()]
 
 
-def _cpu_has_bf16() -> bool:
+def cpu_has_bf16() -> bool:
     """Whether the CPU has AVX512-BF16 or AMX; torch exposes these checks only as private functions."""
     checks = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
     return any(check() for check in checks if check)
