@@ -11,6 +11,7 @@ from zlib import crc32
 
 import structlog
 
+from triagem.contracts.metadata import language_of
 from triagem.contracts.model import EmbeddingModel, Model, Tokens
 from triagem.contracts.text import clean
 from triagem.contracts.ticket import PREDICT_SOURCE, Lane
@@ -22,7 +23,6 @@ from triagem.worker.failures import safe_reason
 
 log = structlog.get_logger(__name__)
 
-_LANGUAGE_KEYS: Final = ("language", "lang", "locale")  # metadata keys in which a CRM may name the language
 _PAUSE_S: Final = 1.0  # thousands of samples per second tell no more than dozens
 
 
@@ -76,5 +76,4 @@ def is_sampled(row: ClassifiedTicket, share: float) -> bool:
 
 
 def _language(row: ClassifiedTicket) -> str:
-    named = next((row.ticket.metadata[name] for name in _LANGUAGE_KEYS if name in row.ticket.metadata), None)
-    return detect_language(clean(row.ticket.text), named)
+    return detect_language(clean(row.ticket.text), language_of(row.ticket.metadata))

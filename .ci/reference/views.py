@@ -1,46 +1,25 @@
-"""The SQL views: each column must be described on the page, in the order of the view.
-
-`tests/integration/test_sql_docs.py` compares the page's types with a real database.
-"""
+"""The views of the schema `analytics`, from the comments in `db/schema/analytics.sql`."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from triagem.db import schema
+from tables import required, table
 
-VIEWS: Final = Path(schema.__file__).with_name("views.sql")
-PAGE: Final = Path("docs/reference/sql.md")
-
-
-def view_problems() -> Iterator[str]:
-    """Views and columns that the page does not describe."""
-    page = PAGE.read_text(encoding="utf-8")
-    views = view_columns(VIEWS.read_text(encoding="utf-8"))
-    if not views:
-        yield f"{VIEWS}: no view found"
-    for view, columns in views.items():
-        section = re.search(rf"^### {view}:.*?(?=^###|\Z)", page, re.MULTILINE | re.DOTALL)
-        described = re.findall(r"^\| `(\w+)` \|", section[0], re.MULTILINE) if section else []
-        if described != columns:
-            yield f"{PAGE}: the view {view} has {', '.join(columns)}; described are {', '.join(described)}"
+_VIEW: Final = re.compile(r"^CREATE VIEW analytics\.(\w+) AS$", re.MULTILINE)
+_COMMENT: Final = re.compile(
+    r"^COMMENT ON (?:VIEW|COLUMN) analytics\.(\w+)(?:\.(\w+))? IS '((?:[^']|'')*)';$", re.MULTILINE
+)
 
 
-def view_columns(sql: str) -> dict[str, list[str]]:
-    """The column names of each view, in order."""
-    definitions = re.findall(r"^CREATE VIEW (\w+) AS\nSELECT (.*?)\nFROM ", sql, re.MULTILINE | re.DOTALL)
-    return {
-        view: [column.split()[-1].split(".")[-1] for column in expressions(select)] for view, select in definitions
-    }
-
-
-def expressions(select: str) -> Iterator[str]:
-    """The parts of a select list, split at the commas outside parentheses."""
-    depth, start = 0, 0
-    for position, character in enumerate(select):
-        depth += {"(": 1, ")": -1}.get(character, 0)
-        if character == "," and depth == 0:
-            yield select[start:position]
-            start = position + 1
-    yield select[start:]
+def views_section() -> str:
+    """A table of columns for each view."""
+    script = Path("db/schema/analytics.sql").read_text(encoding="utf-8")
+    comments = [(view, column, text.replace("''", "'")) for view, column, text in _COMMENT.findall(script)]
+    sections = []
+    for view in _VIEW.findall(script):
+        title = next((text for name, column, text in comments if (name, column) == (view, "")), "")
+        rows = [(f"`{column}`", text) for name, column, text in comments if name == view and column]
+        required(title, f"view {view}")
+        sections.append(f"### {view}\n\n{title}.\n\n{table(('column', 'meaning'), rows)}")
+    return "\n".join(sections)

@@ -1,4 +1,5 @@
--- Roles belong to the server: another database, perhaps at the same time, may have created them already.
+-- Roles belong to the server: another database, perhaps at the same time, may have created them already. Whoever
+-- created them, or owns the database, may have kept the right to change them.
 DO $$
 DECLARE
   role text;
@@ -11,7 +12,15 @@ BEGIN
       END;
     END IF;
   END LOOP;
+  BEGIN
+    ALTER ROLE triagem_reader SET search_path = analytics;
+    ALTER ROLE triagem_reader SET statement_timeout = '5min';
+    EXECUTE format('REVOKE TEMPORARY ON DATABASE %I FROM PUBLIC', current_database());
+  EXCEPTION WHEN insufficient_privilege THEN
+    RAISE WARNING 'not allowed to limit readers: see docs/reference/sql.md';
+  END;
 END $$;
 
-GRANT SELECT ON results, history, daily TO triagem_reader, triagem_writer;
-GRANT SELECT ON alembic_version TO triagem_writer;
+GRANT USAGE ON SCHEMA analytics TO triagem_reader;
+GRANT SELECT ON ALL TABLES IN SCHEMA analytics TO triagem_reader;
+GRANT SELECT ON results, label_paths, alembic_version TO triagem_writer;

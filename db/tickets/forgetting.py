@@ -25,7 +25,7 @@ ON CONFLICT (source, external_id) DO UPDATE SET
   received_at = excluded.received_at, epoch = excluded.epoch, label = excluded.label,
   confidence = excluded.confidence, probabilities = excluded.probabilities, band = excluded.band,
   model_version = excluded.model_version, tokens = excluded.tokens, truncated = excluded.truncated,
-  classified_at = excluded.classified_at
+  classified_at = excluded.classified_at, lane = excluded.lane, channel = NULL, language = NULL
 WHERE t.forgotten_at IS NULL
 """)
 _FIND: Final = text("""

@@ -131,8 +131,9 @@ SELECT t.id, t.text, t.metadata, t.revised_at, r.* FROM tickets t JOIN results r
 WHERE t.source = :source AND t.external_id = :external_id
 """)
 _HISTORY: Final = text("""
-SELECT model_version, label, confidence, band, classified_at, is_current FROM history
-WHERE ticket_id = :id ORDER BY classified_at DESC
+SELECT p.model_version, p.label, p.confidence, p.band, p.classified_at,
+  (p.digest, p.model_version) = (t.digest, t.model_version) AS is_current
+FROM predictions p JOIN tickets t ON t.id = p.ticket_id WHERE t.id = :id ORDER BY p.classified_at DESC
 """)
 _REVIEWS: Final = text("SELECT label, reviewer, reviewed_at FROM reviews WHERE ticket_id = :id ORDER BY id DESC")
 

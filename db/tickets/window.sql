@@ -1,17 +1,21 @@
 -- Stores a window of classified tickets with their predictions, alerts and deliveries. Run by window.py.
 WITH incoming AS (
   SELECT source, external_id, text, decode(digest, 'hex') AS digest, revised_at, arrival, metadata, epoch, label,
-    confidence, probabilities, band, model_version, tokens, truncated, classified_at, received_at, live
+    confidence, probabilities, band, model_version, tokens, truncated, classified_at, received_at, live,
+    lane, channel, language
   FROM json_to_recordset(CAST(:rows AS json)) AS i(
     source text, external_id text, text text, digest text, revised_at timestamptz, arrival bigint,
     metadata jsonb, epoch bigint, label text, confidence float8, probabilities jsonb, band text, model_version text, tokens int, truncated bool,
-    classified_at timestamptz, received_at timestamptz, live bool
+    classified_at timestamptz, received_at timestamptz, live bool,
+    lane text, channel text, language text
   )
 ), stored AS (
   INSERT INTO tickets AS t (source, external_id, text, digest, revised_at, arrival, revision, metadata, epoch, label,
-    confidence, probabilities, band, model_version, tokens, truncated, classified_at, received_at)
+    confidence, probabilities, band, model_version, tokens, truncated, classified_at, received_at, lane, channel,
+    language)
   SELECT source, external_id, text, digest, revised_at, arrival, 1, metadata, epoch, label,
-    confidence, probabilities, band, model_version, tokens, truncated, classified_at, received_at
+    confidence, probabilities, band, model_version, tokens, truncated, classified_at, received_at, lane, channel,
+    language
   FROM incoming ORDER BY source COLLATE "C", external_id COLLATE "C"
   -- Updates rows also where nothing is newer: only then does RETURNING yield the ticket's id for the history.
   -- The newest text is the last one by (revised_at, arrival); if it differs from the ticket's, it is a new revision.
@@ -31,7 +35,8 @@ WITH incoming AS (
     model_version = CASE WHEN CASE WHEN excluded.digest = t.digest THEN excluded.epoch > t.epoch ELSE (excluded.revised_at, excluded.arrival) > (t.revised_at, t.arrival) END THEN excluded.model_version ELSE t.model_version END,
     tokens = CASE WHEN CASE WHEN excluded.digest = t.digest THEN excluded.epoch > t.epoch ELSE (excluded.revised_at, excluded.arrival) > (t.revised_at, t.arrival) END THEN excluded.tokens ELSE t.tokens END,
     truncated = CASE WHEN CASE WHEN excluded.digest = t.digest THEN excluded.epoch > t.epoch ELSE (excluded.revised_at, excluded.arrival) > (t.revised_at, t.arrival) END THEN excluded.truncated ELSE t.truncated END,
-    classified_at = CASE WHEN CASE WHEN excluded.digest = t.digest THEN excluded.epoch > t.epoch ELSE (excluded.revised_at, excluded.arrival) > (t.revised_at, t.arrival) END THEN excluded.classified_at ELSE t.classified_at END
+    classified_at = CASE WHEN CASE WHEN excluded.digest = t.digest THEN excluded.epoch > t.epoch ELSE (excluded.revised_at, excluded.arrival) > (t.revised_at, t.arrival) END THEN excluded.classified_at ELSE t.classified_at END,
+    channel = coalesce(t.channel, excluded.channel), language = coalesce(t.language, excluded.language)
   WHERE t.forgotten_at IS NULL
   RETURNING id, source, external_id, revision, digest AS current_digest, model_version AS current_version
 ), new_predictions AS (

@@ -81,9 +81,9 @@ class TestEverywhere:
         assert inbox.in_flight(Lane.BULK) == 0
 
     def test_no_view_contains_it(self, answer: Any, database: Database) -> None:
-        for view in ("results", "history"):
+        for view in ("results", "analytics.results", "analytics.history"):
             assert [row["external_id"] for row in rows(database, view)] == ["neighbour"]
-        assert [row["tickets"] for row in rows(database, "daily")] == [1]
+        assert [row["tickets"] for row in rows(database, "analytics.daily")] == [1]
 
     def test_a_second_run_finds_nothing_more_and_changes_nothing(
         self, answer: Any, triagem: Triagem, database: Database, inbox: Inbox

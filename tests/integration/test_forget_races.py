@@ -89,7 +89,7 @@ class TestComingBack:
 
         assert [row["text"] for row in rows(database, "tickets") if row["external_id"] == "4711"] == [None]
         assert [row["external_id"] for row in rows(database, "results")] == ["neighbour"]
-        assert [row["external_id"] for row in rows(database, "history")] == ["neighbour"]
+        assert [row["external_id"] for row in rows(database, "analytics.history")] == ["neighbour"]
 
     def test_a_redelivery_leaves_the_inbox_and_changes_nothing(
         self, forgotten: DeletedData, endpoints: Endpoints, database: Database, inbox: Inbox, instant_models: Path

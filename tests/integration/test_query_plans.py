@@ -81,9 +81,9 @@ class TestPlans:
     @pytest.mark.parametrize(
         ("query", "index"),
         [
-            ("SELECT * FROM results WHERE confidence < 0.502", "ix_tickets_least_sure"),
-            ("SELECT * FROM results WHERE received_at >= '2026-11-28'", "ix_tickets_newest"),
-            ("SELECT * FROM daily WHERE day = '2026-11-07'", "ix_tickets_day"),
+            ("SELECT * FROM analytics.results WHERE confidence < 0.502", "ix_tickets_least_sure"),
+            ("SELECT * FROM analytics.results WHERE received_at >= '2026-11-28'", "ix_tickets_newest"),
+            ("SELECT * FROM analytics.daily WHERE day = '2026-11-07'", "ix_tickets_day"),
         ],
         ids=["confidence", "received_at", "day"],
     )

@@ -1,4 +1,4 @@
-"""The login `analyst`, a member of `triagem_reader`, can read three views and nothing else."""
+"""The login `analyst`, a member of `triagem_reader`, reads the views of `analytics` and nothing else."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -17,8 +17,8 @@ from triagem.db.tickets.dead_letters import insert_dead_letter
 from triagem.db.tickets.window import write_window
 from triagem.stack import Endpoints
 
-VIEWS: Final = ("daily", "history", "results")
-TABLES: Final = ("alembic_version", *sorted(metadata.tables))
+VIEWS: Final = ("daily", "history", "results", "verdicts")
+TABLES: Final = ("alembic_version", "label_paths", "results", *sorted(metadata.tables))
 SECRET_TEXT: Final = "my card number is"
 
 
@@ -55,14 +55,14 @@ def test_no_view_has_a_column_for_texts_their_digests_or_metadata(analyst: psyco
         [list(VIEWS)],
     ).fetchall()
 
-    assert {view for view, _ in columns} == set(VIEWS)
+    assert {view for view, _ in columns} == set(VIEWS)  # by the login's search path
     assert {name for _, name in columns} & {"text", "digest", "metadata", "payload"} == set()
 
 
 @pytest.mark.parametrize("table", TABLES)
 def test_no_table_is_readable(analyst: psycopg.Connection, table: str) -> None:
     with pytest.raises(InsufficientPrivilege):
-        analyst.execute(sql.SQL("SELECT 1 FROM {}").format(sql.Identifier(table)))
+        analyst.execute(sql.SQL("SELECT 1 FROM {}").format(sql.Identifier("public", table)))
 
 
 def test_the_planner_statistics_are_hidden(analyst: psycopg.Connection) -> None:
@@ -71,28 +71,50 @@ def test_the_planner_statistics_are_hidden(analyst: psycopg.Connection) -> None:
 
 def test_only_select_on_the_views_is_granted(analyst: psycopg.Connection) -> None:
     granted = analyst.execute("""
-        SELECT relname, privilege_type
-        FROM (SELECT relname, relacl FROM pg_class WHERE relnamespace = 'public'::regnamespace
+        SELECT name, privilege_type
+        FROM (SELECT relnamespace, oid::regclass::text, relacl FROM pg_class
               UNION ALL
-              SELECT relname || '.' || attname, attacl FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
-              WHERE relnamespace = 'public'::regnamespace) AS ours (relname, acl), aclexplode(acl)
-        WHERE grantee IN (0, 'analyst'::regrole, 'triagem_reader'::regrole)
+              SELECT relnamespace, attrelid::regclass || '.' || attname, attacl
+              FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid) AS ours (schema, name, acl), aclexplode(acl)
+        WHERE schema::regnamespace::text IN ('public', 'analytics')
+          AND grantee IN (0, 'analyst'::regrole, 'triagem_reader'::regrole)
     """).fetchall()
 
     assert sorted(granted) == [(view, "SELECT") for view in VIEWS]
 
 
+def test_it_has_a_time_limit_and_no_temporary_tables(analyst: psycopg.Connection) -> None:
+    assert analyst.execute("SHOW statement_timeout").fetchone() == ("5min",)
+    for statement in ("CREATE TEMP TABLE mine (x int)", "SELECT 1 AS x INTO TEMP mine"):
+        with pytest.raises(InsufficientPrivilege, match="temporary"):
+            analyst.execute(statement.encode())
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_texts_of_predict_are_left_out(analyst: psycopg.Connection, database: Database, view: str) -> None:
+    write_window(database, [classified(source="predict", digest=b"p")])
+    with database.autocommit() as connection:
+        connection.execute(
+            text("INSERT INTO public.reviews (ticket_id, digest, reviewer) SELECT id, digest, 'ana' FROM tickets")
+        )
+
+    rows = analyst.execute(sql.SQL("SELECT DISTINCT source FROM {}").format(sql.Identifier(view))).fetchall()
+
+    assert rows == [("zendesk",)]
+
+
 @pytest.mark.parametrize(
     "statement",
     [
-        "INSERT INTO reviews (ticket_id, digest, label, reviewer) VALUES (1, '', 'venda', 'me')",
-        "UPDATE tickets SET label = 'venda'",
-        "DELETE FROM predictions",
-        "TRUNCATE dead_letters",
+        "INSERT INTO public.reviews (ticket_id, digest, label, reviewer) VALUES (1, '', 'venda', 'me')",
+        "UPDATE public.tickets SET label = 'venda'",
+        "DELETE FROM public.predictions",
+        "TRUNCATE public.dead_letters",
         "DROP VIEW results",
         "CREATE TABLE mine (x int)",
-        "CREATE VIEW mine AS SELECT text FROM tickets",
-        "SELECT nextval('tickets_id_seq')",
+        "CREATE TABLE public.mine (x int)",
+        "CREATE VIEW public.mine AS SELECT text FROM public.tickets",
+        "SELECT nextval('public.tickets_id_seq')",
         "GRANT triagem_reader TO analyst",
         "SET ROLE triagem",
         "CREATE ROLE another",

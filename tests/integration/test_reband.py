@@ -86,7 +86,7 @@ def test_only_the_current_result_and_its_history_row_change(database: Database) 
         (b"A", "v1.0.0", "automate"),
         (b"B", "v1.0.0", "review"),
     }
-    assert scalar(database, "SELECT band FROM history WHERE is_current") == "review"
+    assert scalar(database, "SELECT band FROM analytics.history WHERE is_current") == "review"
     assert scalar(database, "SELECT band FROM results") == "review"
 
 

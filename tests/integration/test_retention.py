@@ -74,13 +74,13 @@ class TestTexts:
                 )
             )
         before = all_rows(database)
-        views = [rows(database, view) for view in ("results", "history", "daily")]
+        views = [rows(database, view) for view in ("results", "analytics.history", "analytics.daily")]
 
         purge(database)
 
         before["tickets"][0] |= {"text": None, "metadata": {}}
         assert all_rows(database) == before
-        assert [rows(database, view) for view in ("results", "history", "daily")] == views
+        assert [rows(database, view) for view in ("results", "analytics.history", "analytics.daily")] == views
 
     def test_a_second_purge_purges_nothing(self, database: Database) -> None:
         write_window(database, [ticket("1", OLD)])

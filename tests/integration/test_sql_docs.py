@@ -20,7 +20,7 @@ from triagem.stack import Endpoints
 
 PAGE: Final = (Path(__file__).parents[2] / "docs" / "reference" / "sql.md").read_text(encoding="utf-8")
 QUERIES: Final = re.findall(r"^\*\*([^*\n]+)\*\*[^`]*^```sql\n-- columns: (.+)\n([^`]+)^```$", PAGE, re.MULTILINE)
-VIEWS: Final = re.findall(r"^### (\w+):.*?\n\n(.+?)\n\n", PAGE, re.MULTILINE | re.DOTALL)
+VIEWS: Final = re.findall(r"^### (\w+)\n\n(.+)\.\n\n((?:\|.*\n)+)", PAGE, re.MULTILINE)
 
 
 def ticket(number: int, now: datetime) -> list[ClassifiedTicket]:
@@ -113,21 +113,22 @@ def test_every_query_of_the_page_is_tested() -> None:
     assert len(QUERIES) == PAGE.count("```sql") >= 10
 
 
-@pytest.mark.parametrize(("view", "table"), VIEWS, ids=[view for view, _ in VIEWS])
-def test_the_columns_are_documented_in_order_with_their_types(
-    analyst: psycopg.Connection, view: str, table: str
-) -> None:
-    documented = re.findall(r"^\| `(\w+)` \| ([\w ]+) \|", table, re.MULTILINE)
+def test_every_view_and_column_is_documented_by_its_comment(analyst: psycopg.Connection) -> None:
+    """`make reference` writes the page from the script; this is what the database has."""
+    documented = {(view, ""): f"{title}" for view, title, _ in VIEWS} | {
+        (view, column): meaning
+        for view, _, table in VIEWS
+        for column, meaning in re.findall(r"^\| `(\w+)` \| (.*) \|$", table, re.MULTILINE)
+    }
 
-    columns = analyst.execute(
-        "SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute"
-        " WHERE attrelid = %s::regclass AND attnum > 0 ORDER BY attnum",
-        [view],
-    )
-    assert documented == columns.fetchall()
+    comments = analyst.execute("""
+        SELECT relname, coalesce(attname, ''), coalesce(description, '') FROM pg_class
+        JOIN LATERAL (
+          SELECT 0 AS attnum, NULL AS attname UNION ALL
+          SELECT attnum, attname FROM pg_attribute WHERE attrelid = pg_class.oid AND attnum > 0
+        ) AS columns ON true
+        LEFT JOIN pg_description ON (objoid, objsubid) = (pg_class.oid, attnum) AND classoid = 'pg_class'::regclass
+        WHERE relnamespace = 'analytics'::regnamespace
+    """).fetchall()
 
-
-def test_every_view_is_documented(analyst: psycopg.Connection) -> None:
-    views = analyst.execute("SELECT viewname FROM pg_views WHERE schemaname = 'public'").fetchall()
-
-    assert {view for view, _ in VIEWS} == {view for (view,) in views}
+    assert documented == {(view, column): comment for view, column, comment in comments}

@@ -89,7 +89,7 @@ def test_only_row_privileges_are_granted(worker: psycopg.Connection) -> None:
     """).fetchall()
 
     expected = [(table, privilege) for table in TABLES for privilege in ROWS]
-    expected += [(name, "SELECT") for name in ("alembic_version", "daily", "history", "results")]
+    expected += [(name, "SELECT") for name in ("alembic_version", "label_paths", "results")]
     assert sorted(granted) == sorted(expected)
 
 

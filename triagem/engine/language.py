@@ -1,17 +1,17 @@
 """Detects a text's language, for drift checks and evaluation. Classification does not use it."""
 
 import functools
-import re
 from typing import Any, Final
 
-_TAG: Final = re.compile(r"([A-Za-z]{2,3})(?:[-_].*)?")
+from triagem.contracts.metadata import language_code
+
 _MIN_CONFIDENCE: Final = 0.5
 
 
 def detect_language(text: str, declared: object = None) -> str:
     """The language as an ISO 639 code: the declared one (`pt-BR` is `pt`), else the detected one, else empty."""
-    if isinstance(declared, str) and (tag := _TAG.fullmatch(declared.strip())):
-        return tag[1].lower()
+    if code := language_code(declared):
+        return code
     if (identifier := load_language_identifier()) is None:
         return ""
     detected, confidence = identifier.classify(text)

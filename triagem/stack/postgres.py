@@ -6,7 +6,7 @@ roles and databases.
 
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from signal import SIGINT, SIGKILL, SIGQUIT
 from typing import Final
@@ -35,6 +35,7 @@ NO_FSYNC_SETTINGS: Final = {"fsync": "off", "full_page_writes": "off", "synchron
 # Postgres's built-in C.UTF-8 sorts alike on Linux and on macOS, whose C library has no C.UTF-8.
 COLLATION: Final = ("--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
 HBA_RULES: Final = f"host all all {LOOPBACK}/32 scram-sha-256\n"
+READER_SETTINGS: Final = {"search_path": "analytics", "statement_timeout": "5min"}
 SETUP: Final = """\
 CREATE ROLE triagem LOGIN CREATEROLE CREATEDB PASSWORD '{password}';
 
@@ -124,7 +125,7 @@ def ensure_reader_login(database_url: str, password: str) -> None:
 
     An existing login keeps its password. Call this after the migrations. Raises StackFailed.
     """
-    _ensure(database_url, "analyst", password, "triagem_reader")
+    _ensure(database_url, "analyst", password, "triagem_reader", READER_SETTINGS)
 
 
 def ensure_writer_login(database_url: str, password: str, login: str = "worker") -> None:
@@ -133,7 +134,9 @@ def ensure_writer_login(database_url: str, password: str, login: str = "worker")
         raise StackFailed("the database has no role triagem_writer: run `triagem db upgrade`, or recreate the role")
 
 
-def _ensure(database_url: str, login: str, password: str, role: str) -> bool:
+def _ensure(
+    database_url: str, login: str, password: str, role: str, settings: Mapping[str, str] | None = None
+) -> bool:
     try:
         with psycopg.connect(database_url) as connection:
             roles = "SELECT rolname FROM pg_roles WHERE rolname IN (%s, %s)"
@@ -145,6 +148,9 @@ def _ensure(database_url: str, login: str, password: str, role: str) -> bool:
                 connection.execute(create.format(sql.Identifier(login), sql.Literal(hashed.decode())))
             if role in existing:
                 connection.execute(sql.SQL("GRANT {} TO {}").format(sql.Identifier(role), sql.Identifier(login)))
+            for name, value in (settings or {}).items():  # a login does not inherit its role's settings
+                statement = sql.SQL("ALTER ROLE {} SET {} = {}")
+                connection.execute(statement.format(sql.Identifier(login), sql.Identifier(name), sql.Literal(value)))
             return role in existing
     except psycopg.Error as error:
         raise StackFailed(f"the login `{login}` could not be created: {str(error).splitlines()[0]}") from error

@@ -1,0 +1,73 @@
+"""The views for analysts: lane, channel, language, path of the label, and verdicts."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from tests.support.builders import NOW, classified
+from tests.support.results import insert_review, result
+from tests.support.windows import rows
+from triagem.db import Database
+from triagem.db.tickets.retention import purge_texts
+from triagem.db.tickets.window import write_window
+
+
+def only(database: Database, view: str, *columns: str) -> tuple[Any, ...]:
+    """These columns of the view's only row."""
+    (row,) = rows(database, f"analytics.{view}")
+    return tuple(row[column] for column in columns)
+
+
+@pytest.mark.parametrize("view", ["results", "history", "daily"])
+def test_lane_channel_and_language_stay_when_the_metadata_is_purged(database: Database, view: str) -> None:
+    write_window(database, [classified(metadata={"channel": "whatsapp", "locale": "pt-BR"})])
+
+    list(purge_texts(database, before=NOW + timedelta(days=1)))
+
+    assert rows(database, "tickets")[0]["metadata"] == {}
+    assert only(database, view, "lane", "channel", "language") == ("live", "whatsapp", "pt")
+
+
+def test_the_lane_is_that_of_the_first_receipt(database: Database) -> None:
+    write_window(database, [result("1")])
+    write_window(database, [classified(external_id="1", text="newer", digest=b"newer")])
+
+    assert only(database, "results", "lane") == ("bulk",)
+
+
+def test_a_channel_that_is_named_later_is_added(database: Database) -> None:
+    write_window(database, [classified()])
+    write_window(database, [classified(metadata={"channel": "email"})])
+
+    assert only(database, "results", "channel") == ("email",)
+
+
+@pytest.mark.parametrize("view", ["results", "history", "daily"])
+def test_the_path_of_a_label_starts_with_its_topmost_parent(database: Database, view: str) -> None:
+    with database.autocommit() as connection:
+        connection.execute(
+            text("""
+            INSERT INTO labels (label, name, parent) VALUES
+              ('atendimento', '', NULL), ('comercial', '', 'atendimento'), ('venda', '', 'comercial')
+            """)
+        )
+    write_window(database, [result("1")])
+
+    assert only(database, view, "label_path") == ("atendimento/comercial/venda",)
+
+
+def test_each_verdict_says_whether_it_is_the_latest_of_the_current_text(database: Database) -> None:
+    write_window(database, [result("1")])
+    insert_review(database, "1", "suporte")
+    insert_review(database, "1", "venda", reviewer="bia")
+    insert_review(database, "1", "venda", text="B")
+
+    verdicts = rows(database, "analytics.verdicts")
+
+    assert [(row["reviewer"], row["label"], row["of_current_text"], row["is_latest"]) for row in verdicts] == [
+        ("ana", "suporte", True, False),
+        ("bia", "venda", True, True),
+        ("ana", "venda", False, True),
+    ]
