@@ -6,6 +6,9 @@ from typing import Final
 
 from tables import required, table
 
+from triagem.db import schema
+
+SCRIPT: Final = Path(schema.__file__).with_name("analytics.sql")
 _VIEW: Final = re.compile(r"^CREATE VIEW analytics\.(\w+) AS$", re.MULTILINE)
 _COMMENT: Final = re.compile(
     r"^COMMENT ON (?:VIEW|COLUMN) analytics\.(\w+)(?:\.(\w+))? IS '((?:[^']|'')*)';$", re.MULTILINE
@@ -14,7 +17,7 @@ _COMMENT: Final = re.compile(
 
 def views_section() -> str:
     """A table of columns for each view."""
-    script = Path("db/schema/analytics.sql").read_text(encoding="utf-8")
+    script = SCRIPT.read_text(encoding="utf-8")
     comments = [(view, column, text.replace("''", "'")) for view, column, text in _COMMENT.findall(script)]
     sections = []
     for view in _VIEW.findall(script):

@@ -16,9 +16,10 @@ from triagem.db.tickets.dead_letters import dead_letter_pages, delete_dead_lette
 # not read them.
 _WRITE_TOMBSTONE: Final = text("""
 INSERT INTO tickets AS t (source, external_id, forgotten_at, text, digest, metadata, revised_at, arrival, revision,
-  received_at, epoch, label, confidence, probabilities, band, model_version, tokens, truncated, classified_at)
+  received_at, epoch, label, confidence, probabilities, band, model_version, tokens, truncated, classified_at,
+  lane)
 VALUES (:source, :external_id, now(), NULL, '', '{}', 'epoch', 0, 0,
-  'epoch', 0, '', 1, '{}', '', '', 0, false, 'epoch')
+  'epoch', 0, '', 1, '{}', '', '', 0, false, 'epoch', '')
 ON CONFLICT (source, external_id) DO UPDATE SET
   forgotten_at = now(), text = excluded.text, digest = excluded.digest, metadata = excluded.metadata,
   revised_at = excluded.revised_at, arrival = excluded.arrival, revision = excluded.revision,

@@ -32,7 +32,7 @@ def analyst(database: Database, endpoints: Endpoints) -> Iterator[psycopg.Connec
     with database.autocommit() as connection:
         for insert in (
             "alerts (ticket_id, digest, model_version, band, confidence) SELECT id, digest, model_version, band, 0.6",
-            "reviews (ticket_id, digest, label, reviewer) SELECT id, digest, 'suporte', 'ana'",
+            "reviews (ticket_id, digest, label, reviewer) SELECT id, digest, 'venda', 'ana'",
         ):
             connection.execute(text(f"INSERT INTO {insert} FROM tickets"))
         connection.execute(text("ANALYZE"))

@@ -170,18 +170,31 @@ class TestCommand:
         return database
 
     def test_it_reports_what_it_purged(self, triagem: Triagem, filled: Database) -> None:
-        outputs = [triagem("db", "retain", "--days", "30", "--yes").out for _ in range(2)]
+        outputs = [triagem("db", "retain", "--days", "30", "--yes").out.splitlines() for _ in range(2)]
 
-        assert outputs == ["3 texts and 2 dead letters purged\n", "0 texts and 0 dead letters purged\n"]
+        assert [[line.split() for line in output[:3]] for output in outputs] == [
+            [["data", "days", "deleted"], ["texts", "30", count], ["dead_letters", "30", letters]]
+            for count, letters in (("3", "2"), ("0", "0"))
+        ]
         assert with_text(filled) == ["1"]
         assert "(text purged)" in triagem("show", "zendesk", "40").out
 
     def test_a_dry_run_asks_nothing_and_changes_nothing(self, triagem: Triagem, filled: Database) -> None:
         answer = json.loads(triagem("db", "retain", "--days", "30", "--dry-run", "--json").out)
 
-        assert (answer["texts"], answer["dead_letters"], answer["dry_run"]) == (3, 2, True)
+        assert (answer["deleted"]["texts"], answer["deleted"]["dead_letters"], answer["dry_run"]) == (3, 2, True)
         assert len(with_text(filled)) == 4
         assert len(rows(filled, "dead_letters")) == 3
+
+    def test_texts_stay_unless_a_number_of_days_is_set(
+        self, triagem: Triagem, filled: Database, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert "texts" not in json.loads(triagem("db", "retain", "--yes", "--json").out)["deleted"]
+        assert len(with_text(filled)) == 4
+
+        monkeypatch.setenv("TRIAGEM_RETAIN_TEXTS_DAYS", "30")
+
+        assert json.loads(triagem("db", "retain", "--yes", "--json").out)["deleted"]["texts"] == 3
 
     def test_nothing_is_purged_without_a_confirmation(self, triagem: Triagem, filled: Database) -> None:
         assert_one_line(triagem("db", "retain", "--days", "30"), "--yes")

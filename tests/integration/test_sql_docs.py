@@ -52,8 +52,9 @@ def analyst(database: Database, endpoints: Endpoints) -> Iterator[psycopg.Connec
     with database.autocommit() as connection:
         connection.execute(
             text(
-                "INSERT INTO reviews (ticket_id, digest, label, reviewer)"
-                " SELECT id, digest, 'venda', 'ana' FROM tickets WHERE mod(external_id::int, 4) = 0"
+                "INSERT INTO reviews (ticket_id, digest, label, reviewer, stratum, inclusion, model_version,"
+                " model_label) SELECT id, digest, 'venda', 'ana', 'random', 0.1, model_version, label FROM tickets"
+                " WHERE mod(external_id::int, 4) = 0"
             )
         )
     with psycopg.connect(endpoints.reader_url) as session:

@@ -70,6 +70,7 @@ def schedule_entries(settings: OpsSettings) -> dict[str, dict[str, Any]]:
     settings_of_tasks = {
         "triagem.drift": settings.drift_at,
         "triagem.due": settings.training_due_at,
+        "triagem.retain": settings.retain_at,
         "triagem.sweep": _SWEEP_EVERY,
         "triagem.search": _SEARCH_EVERY,
         "triagem.models": _MODELS_EVERY,

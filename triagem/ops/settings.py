@@ -40,6 +40,7 @@ class OpsSettings(BaseSettings):
         default="03:30",
         description="check whether training is due; after drift, whose report it reads",
     )
+    retain_at: Schedule = Field(default="04:30", description="deletion of old data, by TRIAGEM_RETAIN_*")
     predict_retention_s: float = Field(default=3600, ge=60, description="retention of POST /predict texts")
     deliver_every: Schedule = Field(default="5s", description="delivery of results to CRMs")
     alerts_every: Schedule = Field(default="10s", description="delivery of alert messages")

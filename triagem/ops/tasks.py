@@ -5,6 +5,8 @@ files are read at each run, so that a changed secret or rule takes effect at onc
 continues (INV-23).
 """
 
+import time
+from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -26,11 +28,14 @@ from triagem.notify.results import deliver_due
 from triagem.notify.send import Sender
 from triagem.ops.model_versions import copy_registry
 from triagem.ops.reclassify import advance_run, start_nightly_run
+from triagem.ops.retention import RetentionSettings, delete_old_data
 from triagem.ops.settings import OpsSettings
 from triagem.producer import Publisher
 from triagem.producer.crm import crm_from_environment
 
 log = structlog.get_logger(__name__)
+
+_RETAIN_S: Final = 120.0  # below the time limit of a task
 
 
 @shared_task(
@@ -73,6 +78,19 @@ def sweep(task: Any) -> None:
     before = datetime.now(UTC) - timedelta(seconds=OpsSettings().predict_retention_s)
     for _ in delete_source_tickets(task.app.database, PREDICT_SOURCE, before=before):
         pass
+
+
+@shared_task(
+    name="triagem.retain", bind=True, autoretry_for=(Retryable,), retry_backoff=5, retry_backoff_max=60, max_retries=3
+)  # type: ignore[untyped-decorator]
+def retain(task: Any) -> None:
+    """Delete old data, for two minutes at most; the next run goes on."""
+    end, deleted = time.monotonic() + _RETAIN_S, Counter[str]()
+    for kind, rows in delete_old_data(task.app.database, RetentionSettings().days(), now=datetime.now(UTC)):
+        deleted[kind] += rows
+        if time.monotonic() > end:
+            break
+    log.info("old_data_deleted", **deleted)
 
 
 @shared_task(name="triagem.search", bind=True, throws=(Retryable,))  # type: ignore[untyped-decorator]

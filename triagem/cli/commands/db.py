@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from triagem import servers
-from triagem.cli.output import confirm, console, errors, print_json, printable, progress
+from triagem.cli.output import Format, confirm, console, errors, print_json, print_rows, printable, progress
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.ticket import identify
 
@@ -159,38 +159,43 @@ def forget(
 @db.command()
 def retain(
     *,
-    days: Annotated[int, typer.Option(min=1, max=36_500, help="Keep data that is at most this many days old.")],
+    days: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=36_500, help="Days to keep texts and dead letters; default: TRIAGEM_RETAIN_TEXTS_DAYS."
+        ),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count; delete nothing.")] = False,
     yes: _Yes = False,
     as_json: _Json = False,
 ) -> None:
-    """Purge texts and metadata of old tickets, and old dead letters. Labels, counts and history stay.
+    """Delete old data, as `triagem ops` does daily: texts, dead letters, run changes, deliveries, alerts, samples.
 
-    A ticket is old if it was received and last revised more than `--days` days ago.
+    TRIAGEM_RETAIN_* sets the number of days of each. Current results, predictions and reviews stay. Texts and their
+    metadata are purged only with `--days` or TRIAGEM_RETAIN_TEXTS_DAYS, if the ticket was received and last revised
+    more than this many days ago.
 
     Example: `triagem db retain --days 90 --yes`
     """
-    if not dry_run:
-        confirm(f"Permanently purge all texts and dead letters older than {days} days?", yes=yes)
-    database = servers.database()
-    from triagem.db.tickets.retention import delete_old_dead_letters, purge_texts
+    from triagem.ops.retention import RetentionSettings, delete_old_data
 
-    before = datetime.now(UTC) - timedelta(days=days)
-    texts = letters = 0
-    with database, progress(errors) as bar:
-        task = bar.add_task("scan tickets", total=None)
-        for scanned, purged in purge_texts(database, before=before, dry_run=dry_run):
-            texts += purged
-            bar.advance(task, scanned)
-        task = bar.add_task("dead letters", total=None)
-        for deleted in delete_old_dead_letters(database, before=before, dry_run=dry_run):
-            letters += deleted
-            bar.advance(task, deleted)
+    settings = RetentionSettings()
+    limits = (settings if days is None else settings.model_copy(update={"texts_days": days})).days()
+    if not dry_run:
+        list_of_limits = ", ".join(f"{kind} after {limit} days" for kind, limit in limits.items())
+        confirm(f"Permanently delete old data: {list_of_limits}?", yes=yes)
+    deleted = dict.fromkeys(limits, 0)
+    with servers.database() as database, progress(errors) as bar:
+        task = bar.add_task("delete old data", total=None)
+        for kind, rows in delete_old_data(database, limits, now=datetime.now(UTC), dry_run=dry_run):
+            deleted[kind] += rows
+            bar.advance(task, rows)
     if as_json:
-        print_json({"before": before, "texts": texts, "dead_letters": letters, "dry_run": dry_run})
-    else:
-        outcome = "would be purged" if dry_run else "purged"
-        console.print(f"{texts:,} texts and {letters:,} dead letters {outcome}", highlight=False)
+        print_json({"days": limits, "deleted": deleted, "dry_run": dry_run})
+        return
+    column = "to delete" if dry_run else "deleted"
+    rows_of_kind = [{"data": kind, "days": limits[kind], column: f"{rows:,}"} for kind, rows in deleted.items()]
+    print_rows(rows_of_kind, ("data", "days", column), Format.TABLE)
 
 
 def _print(deleted: DeletedData) -> None:

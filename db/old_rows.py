@@ -1,0 +1,87 @@
+"""Deletes old operational history: changes by runs, deliveries, alerts and drift samples. 1,000 rows per statement.
+
+Current results, predictions, reviews, and what is still in progress stay (INV-34).
+"""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import text
+
+from triagem.db.connect import Database
+
+_PAGE: Final = 1000
+
+# By table: when a row was created, and the condition that it can be deleted. The newest delivery of a ticket to a
+# target stays: a review sends its result to the targets of earlier deliveries, and a newer delivery supersedes it.
+# Samples stay while their version gets new ones: they are its reference.
+_OLD: Final = {
+    "deliveries": (
+        "created_at",
+        """
+        t.finished_at < :before AND (t.kind = 'alert' OR EXISTS (
+          SELECT FROM deliveries n WHERE (n.ticket_id, n.target) = (t.ticket_id, t.target) AND n.id > t.id
+        ))
+        """,
+    ),
+    "alerts": (
+        "created_at",
+        """
+        NOT EXISTS (
+          SELECT FROM alert_notifications n JOIN deliveries d ON d.id = n.delivery_id
+          WHERE n.alert_id = t.id AND d.state = 'waiting'
+        )
+        """,
+    ),
+    "samples": (
+        "sampled_at",
+        """
+        NOT EXISTS (
+          SELECT FROM samples newer WHERE newer.model_version = t.model_version AND newer.sampled_at >= :before
+        )
+        """,
+    ),
+}
+_RUNS: Final = text("SELECT id FROM reclassify_runs WHERE finished_at < :before ORDER BY id")
+_DELETE_CHANGES: Final = text("""
+DELETE FROM run_changes WHERE ctid = ANY(ARRAY(SELECT ctid FROM run_changes WHERE run_id = :run LIMIT :page))
+""")
+_COUNT_CHANGES: Final = text("SELECT count(*) FROM run_changes WHERE run_id = :run")
+
+
+def delete_old_rows(database: Database, table: str, *, before: datetime, dry_run: bool = False) -> Iterator[int]:
+    """Delete rows of `deliveries`, `alerts` or `samples` from before a time; yields their number per page.
+
+    A dry run only counts.
+    """
+    created_at, condition = _OLD[table]
+    action = f"FROM {table} t USING page WHERE t.id = page.id AND {condition}"
+    action = f"SELECT 1 {action.replace('USING page', ', page')}" if dry_run else f"DELETE {action} RETURNING 1"
+    statement = text(f"""
+    WITH page AS (
+      SELECT id FROM {table} WHERE id > :after AND {created_at} < :before ORDER BY id LIMIT :page
+    ), old AS ({action})
+    SELECT (SELECT max(id) FROM page) AS last, (SELECT count(*) FROM old) AS deleted
+    """)  # noqa: S608 - built from the constants above
+    after = 0
+    while after is not None:
+        with database.autocommit() as connection:
+            row = connection.execute(statement, {"before": before, "after": after, "page": _PAGE}).one()
+        after = row.last
+        yield row.deleted
+
+
+def delete_old_changes(database: Database, *, before: datetime, dry_run: bool = False) -> Iterator[int]:
+    """Delete what runs that ended before a time changed; yields the number of rows per page. The runs stay."""
+    with database.autocommit() as connection:
+        runs = connection.execute(_RUNS, {"before": before}).scalars().all()
+    for run in runs:
+        deleted = _PAGE
+        while deleted == _PAGE:
+            with database.autocommit() as connection:
+                if dry_run:
+                    yield connection.execute(_COUNT_CHANGES, {"run": run}).scalar_one()
+                    break
+                deleted = connection.execute(_DELETE_CHANGES, {"run": run, "page": _PAGE}).rowcount
+            yield deleted

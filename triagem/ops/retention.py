@@ -1,0 +1,73 @@
+"""Retention: after how many days data is deleted, by `triagem db retain` and the daily task."""
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Annotated, ClassVar, Final
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from triagem.db import Database
+from triagem.db.old_rows import delete_old_changes, delete_old_rows
+from triagem.db.tickets.retention import delete_old_dead_letters, purge_texts
+
+MAX_DAYS: Final = 36_500
+_Days = Annotated[int, Field(ge=1, le=MAX_DAYS)]
+
+
+class RetentionSettings(BaseSettings):
+    """Days for which data is kept. Current results, predictions and reviews are always kept."""
+
+    model_config = SettingsConfigDict(env_prefix="TRIAGEM_RETAIN_", env_file=".env", extra="ignore")
+    used_by: ClassVar = "ops, `triagem db retain`"
+
+    texts_days: _Days | None = Field(
+        default=None, description="days to keep texts, their metadata and dead letters; default: for ever"
+    )
+    run_changes_days: _Days = Field(
+        default=90, description="days to keep what a run changed, for `triagem reclassify diff`"
+    )
+    deliveries_days: _Days = Field(
+        default=90, description="days to keep finished deliveries; the newest of each ticket and target stays"
+    )
+    alerts_days: _Days = Field(default=180, description="days to keep alerts, also those that no rule matched")
+    samples_days: _Days = Field(
+        default=180, description="days to keep drift samples of a version that gets no new ones"
+    )
+
+    def days(self) -> dict[str, int]:
+        """Days by kind of data, of what is not kept for ever."""
+        texts = {} if self.texts_days is None else {"texts": self.texts_days, "dead_letters": self.texts_days}
+        return {
+            **texts,
+            "run_changes": self.run_changes_days,
+            "deliveries": self.deliveries_days,
+            "alerts": self.alerts_days,
+            "samples": self.samples_days,
+        }
+
+
+def _purge_texts(database: Database, *, before: datetime, dry_run: bool) -> Iterator[int]:
+    return (purged for _, purged in purge_texts(database, before=before, dry_run=dry_run))
+
+
+_DELETE: Final[dict[str, Callable[..., Iterator[int]]]] = {
+    "texts": _purge_texts,
+    "dead_letters": delete_old_dead_letters,
+    "run_changes": delete_old_changes,
+    **{table: partial(delete_old_rows, table=table) for table in ("deliveries", "alerts", "samples")},
+}
+
+
+def delete_old_data(
+    database: Database, days: Mapping[str, int], *, now: datetime, dry_run: bool = False
+) -> Iterator[tuple[str, int]]:
+    """Delete data that is older than its number of days, page by page; a dry run only counts.
+
+    Yields:
+        A kind of data, and how many rows of it were deleted. An interrupted deletion keeps its finished pages.
+    """
+    for kind, limit in days.items():
+        for deleted in _DELETE[kind](database, before=now - timedelta(days=limit), dry_run=dry_run):
+            yield kind, deleted
