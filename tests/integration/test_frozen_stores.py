@@ -72,7 +72,7 @@ def test_a_key_that_was_valid_before_is_accepted_while_its_look_up_hangs(
     assert gateway.post("/v1/tickets", json=ticket).status_code == 202
     answered = threading.Event()
     monkeypatch.setattr(authentication, "find_key", lambda *_: answered.wait(30))
-    monkeypatch.setattr(authentication, "_LOOK_UP_S", 0.1)
+    monkeypatch.setattr(authentication, "_RECHECK_S", 0.1)
 
     assert gateway.post("/v1/tickets", json=ticket).status_code == 202
     answered.set()

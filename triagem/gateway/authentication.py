@@ -24,7 +24,7 @@ _BEARER: Final = HTTPBearer(
 )
 
 _OUTAGE_TTL_S: Final = 3600.0
-_LOOK_UP_S: Final = 3.0
+_RECHECK_S: Final = 3.0  # then a key that was valid before is accepted; Database limits the look-up of a new one
 
 Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)]
 
@@ -43,7 +43,7 @@ class Authenticator:
         self._services = services
         self._clock = clock
         self._cache: dict[str, _CachedKey] = {}
-        self._look_ups = anyio.CapacityLimiter(4)
+        self._look_ups = anyio.CapacityLimiter(8)
         self._limit = parse(services.settings.rate_limit)
         self._webhook_limit = parse(services.settings.webhook_rate_limit)
         self._limiter = MovingWindowRateLimiter(MemoryStorage())
@@ -61,7 +61,7 @@ class Authenticator:
                 return cached.key
             cached.recheck_at = now + fresh_s  # concurrent requests use the cached key meanwhile
         try:
-            key = await self._look_up(secret)
+            key = await self._look_up(secret, timeout_s=None if cached is None else _RECHECK_S)
         except DatabaseUnavailable:
             if cached is None or now > cached.confirmed_at + _OUTAGE_TTL_S:
                 raise
@@ -72,13 +72,13 @@ class Authenticator:
             self._cache[secret] = _CachedKey(key, now, now + fresh_s)
         return key
 
-    async def _look_up(self, secret: str) -> ApiKey | None:
-        # In threads of its own, and not for long: while Postgres hangs, requests need their threads for Redis.
-        with anyio.move_on_after(_LOOK_UP_S):
+    async def _look_up(self, secret: str, timeout_s: float | None) -> ApiKey | None:
+        # In threads of its own: while Postgres hangs, requests need their threads for Redis.
+        with anyio.move_on_after(timeout_s):
             return await anyio.to_thread.run_sync(
                 find_key, self._services.database, secret, limiter=self._look_ups, abandon_on_cancel=True
             )
-        raise DatabaseUnavailable(f"Postgres has not answered for {_LOOK_UP_S:g} s")
+        raise DatabaseUnavailable(f"Postgres has not answered for {timeout_s} s")
 
     def enforce_rate_limit(self, key: ApiKey) -> None:
         """Count a request of the key. Raises ProblemError (429) over the rate limit."""
