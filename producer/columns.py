@@ -5,9 +5,10 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
-from unicodedata import category, normalize
+from unicodedata import category
 
 from triagem.contracts.errors import InvalidInput, InvalidTicket
+from triagem.contracts.unicode_form import normalized
 
 FIELDS: Final = ("source", "external_id", "text", "revised_at", "metadata")
 _METADATA: Final = "metadata."
@@ -171,5 +172,5 @@ def _usual_columns(columns: tuple[str, ...], given: frozenset[str]) -> Mapping[s
 
 def _folded(column: str) -> str:
     """A column name in lower case, without accents, with single spaces for other characters."""
-    letters = (char for char in normalize("NFKD", column.casefold()) if category(char) != "Mn")
+    letters = (char for char in normalized("NFKD", column.casefold()) if category(char) != "Mn")
     return " ".join(re.sub(r"[^a-z0-9]+", " ", "".join(letters)).split())

@@ -23,7 +23,7 @@ from triagem.producer.crm.settings import FreshdeskSource
 
 # {{triggered_event}} of events that are not customer messages: `{status:{from:2,to:4}}`, `{note_type:private}`.
 _AGENT_EVENT: Final = re.compile(r"\s*\{\s*(?:status|priority|note_type:\s*private)\b")
-_AUTHOR: Final = re.compile(r"[^<>\n]{1,80} : (?=<)")  # {{ticket.latest_public_comment}} is "Name : <div>…"
+_AUTHOR: Final = re.compile(r"[^<>\n]{1,80} : (?=<div\b)")  # {{ticket.latest_public_comment}} is "Name : <div>…"
 
 
 def read(payload: object, source: FreshdeskSource, now: datetime) -> AcceptedWebhook | IgnoredWebhook:
@@ -36,7 +36,7 @@ def read(payload: object, source: FreshdeskSource, now: datetime) -> AcceptedWeb
     description, reply = fields.get("ticket_description"), fields.get("ticket_latest_public_comment")
     if description is None and reply is None:
         raise InvalidTicket("freshdesk_webhook", "has neither ticket_description nor ticket_latest_public_comment")
-    message = _AUTHOR.sub("", text_or_empty(reply).strip(), count=1) or text_or_empty(description)
+    message = _without_author(text_or_empty(reply).strip()) or text_or_empty(description)
     if not has_text(message):
         return IgnoredWebhook("no text")
     ticket = make_ticket(
@@ -48,3 +48,9 @@ def read(payload: object, source: FreshdeskSource, now: datetime) -> AcceptedWeb
         metadata={"channel": fields.get("ticket_source"), "url": fields.get("ticket_url")},
     )
     return AcceptedWebhook((ticket,))
+
+
+def _without_author(comment: str) -> str:
+    """The comment without the name at its start; a colon further on is the customer's."""
+    author = _AUTHOR.match(comment)
+    return comment[author.end() :] if author else comment

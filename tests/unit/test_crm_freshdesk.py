@@ -28,10 +28,19 @@ def test_a_reply_is_the_newest_text_without_the_name_that_freshdesk_prepends() -
     assert clean(text) == "App fecha sozinho Continua fechando na versão nova."
 
 
-def test_text_before_a_colon_is_kept_unless_a_tag_follows() -> None:
-    payload = webhook(ticket_latest_public_comment="Problema : o app fecha <b>sempre</b>")
+@pytest.mark.parametrize(
+    "comment",
+    [
+        "Problema : o app fecha <b>sempre</b>",
+        "<div>Motivo : <b>cancelamento</b></div>",
+        "<div>Motivo : <div>cancelamento</div></div>",
+        "Motivo : <b>cancelamento</b>",
+    ],
+)
+def test_only_a_name_in_front_of_the_comments_first_element_is_removed(comment: str) -> None:
+    text = ticket(webhook(ticket_latest_public_comment=comment), FRESHDESK)["text"]
 
-    assert ticket(payload, FRESHDESK)["text"].endswith("\nProblema : o app fecha <b>sempre</b>")
+    assert text.endswith(f"\n{comment}")
 
 
 @pytest.mark.parametrize("event", ["{status:{from:2,to:4}}", "{priority:{from:1,to:2}}", "{note_type:private}"])

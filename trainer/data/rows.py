@@ -14,10 +14,11 @@ from hashlib import sha256
 from itertools import permutations
 from pathlib import Path
 from typing import Final
-from unicodedata import category, normalize
+from unicodedata import category
 
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.text import clean
+from triagem.contracts.unicode_form import normalized
 from triagem.records.rows import BadLine, FileFormat, Record, read_rows
 from triagem.records.text_file import open_text
 
@@ -203,12 +204,12 @@ def _suggestion(label: str, known: Sequence[str]) -> str:
 
 
 def _label(text: str) -> str:
-    return normalize("NFC", text).strip()  # otherwise equal letters in two encodings would be two labels
+    return normalized("NFC", text).strip()  # otherwise equal letters in two encodings would be two labels
 
 
 def _fold(label: str) -> str:
     """A label without case, accents, invisible characters and repeated spaces."""
-    plain = (char for char in normalize("NFKD", label.casefold()) if category(char) not in {"Mn", "Cf"})
+    plain = (char for char in normalized("NFKD", label.casefold()) if category(char) not in {"Mn", "Cf"})
     return " ".join("".join(plain).split())
 
 
@@ -253,5 +254,5 @@ def _row(record: Record | BadLine, path: Path) -> Row:
         if not clean(value):
             raise InvalidInput(f"{where}: {field!r} is empty")
     return Row(
-        clean(columns["prompt"]), normalize("NFC", columns["completion"]), str(columns.get("lang") or ""), where
+        clean(columns["prompt"]), normalized("NFC", columns["completion"]), str(columns.get("lang") or ""), where
     )

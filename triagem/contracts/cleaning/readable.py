@@ -7,8 +7,9 @@ import re
 from html import unescape
 from html.entities import html5
 from typing import Final
-from unicodedata import combining, normalize
 from urllib.parse import unquote
+
+from triagem.contracts.unicode_form import normalized
 
 MARKUP_QUOTE: Final = "\x00"  # begins a line that markup says is quoted, such as Gmail's; never in a message itself
 BLOCK_QUOTE: Final = "\x01"  # begins a line of a plain <blockquote>, which may be the customer's own
@@ -23,10 +24,6 @@ _INVISIBLE_CHARS: Final = re.compile(
     "\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]+"
 )
 _IDLE_JOINERS: Final = re.compile(f"(?<!{_JOINED})[\u200c\u200d]|[\u200c\u200d](?!{_JOINED})")
-# normalize() sorts the marks of a letter in quadratic time. Unicode's Stream-Safe Text Format allows 30 (UAX #15).
-_MARK: Final = "[" + "".join(char for char in map(chr, range(0x300, 0x1E94B)) if combining(char)) + "]"
-_MANY_MARKS: Final = re.compile(f"({_MARK}{{30}}){_MARK}+")
-
 _BEYOND_LATIN: Final = re.compile("[^\x00-\u02ff]")
 
 _BLOCKS: Final = "blockquote|body|br|d[dlt]|div|h[1-6]|head|hr|html|li|ol|p|pre|t[dhr]|table|title|ul"
@@ -85,9 +82,7 @@ def visible(text: str) -> str:
     text = text.replace("\u034f", "")
     if "\u200c" in text or "\u200d" in text:
         text = _IDLE_JOINERS.sub("", text)
-    if _MANY_MARKS.search(text):
-        text = _MANY_MARKS.sub(r"\1", text)
-    return _MANY_MARKS.sub(r"\1", normalize("NFC", text))
+    return normalized("NFC", text)
 
 
 def readable(text: str) -> str:
@@ -185,7 +180,7 @@ def _from_html(html: str) -> str:
         elif name == "img" and (emoji := _EMOJI.match(tag[0])):
             out.append(f" {emoji[1]} ")
     out.append(_visible_entities(html[at:]))
-    return normalize("NFC", "".join(out))
+    return normalized("NFC", "".join(out))
 
 
 def _visible_entities(text: str) -> str:
