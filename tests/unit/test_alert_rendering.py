@@ -104,6 +104,19 @@ def test_a_name_neither_breaks_a_line_nor_mentions_a_channel() -> None:
     assert "<" not in text
 
 
+@pytest.mark.parametrize(
+    "name", ["*b*", "@channel", "https://evil.example/x", "a`*b*`c", "_i_", "[a](https://x.example)"]
+)
+def test_a_chat_program_reads_no_markup_in_a_name(name: str) -> None:
+    message = build_message(alert_digest(DoubtfulTicket(name, name, "venda", 0.5, Band.REVIEW)), "en", None)
+
+    text = json.loads(slack_body(message))["text"]
+    shown = name.replace("`", "'").replace("://", ": //")
+    assert f"- `{shown}` `{shown}`: venda" in text
+    assert text.count("`") == 2 * 3
+    assert name in message.text
+
+
 def test_each_channel_has_the_same_id_at_each_attempt() -> None:
     first, second = (build_message(alert_digest(DOUBT), "en", None) for _ in range(2))
     assert first.key == second.key == json.loads(webhook_body(first))["data"]["id"]

@@ -73,6 +73,22 @@ def test_a_public_or_listed_address_may_be_connected_to(address: str) -> None:
     check_address(address, ALLOWED, "url")
 
 
+TRANSLATED = (
+    "64:ff9b::10.0.0.1 64:ff9b::169.254.169.254 64:ff9b:1::10.0.0.1 2002:a00:1:: 2002:7f00:1::1 ::10.0.0.1 ::7f00:1"
+    " 2001:0:7f00:1:: fec0::1 feff::1"
+)
+
+
+@pytest.mark.parametrize("address", TRANSLATED.split())
+def test_an_address_that_leads_to_a_private_one_is_refused(address: str) -> None:
+    with pytest.raises(InvalidInput, match="private address"):
+        check_address(address, ALLOWED, "url")
+
+
+def test_a_public_address_behind_nat64_is_allowed() -> None:
+    check_address("64:ff9b::93.184.215.14", ALLOWED, "url")
+
+
 PRIVATE = "10.0.0.1 192.168.1.1 172.16.0.1 169.254.169.254 127.0.0.2 0.0.0.0 100.64.0.1 224.0.0.1 ::ffff:10.0.0.1"
 
 

@@ -1,7 +1,7 @@
 """Renders an alert digest as a message for Slack, a webhook or e-mail. Never contains a customer's text. Pure."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from email.message import EmailMessage
@@ -15,12 +15,16 @@ from triagem.notify.alert_rules import Language
 
 @dataclass(frozen=True, slots=True)
 class AlertMessage:
-    """A message for a channel. `key` is the same on each attempt; `data` has the same content for programs."""
+    """A message for a channel. `key` is the same on each attempt; `data` has the same content for programs.
+
+    `chat_lines` are the lines with names from a CRM as inline code.
+    """
 
     key: str
     created_at: datetime
     subject: str
     lines: tuple[str, ...]
+    chat_lines: tuple[str, ...]
     data: Mapping[str, Any]
 
     @property
@@ -43,13 +47,7 @@ def build_message(digest: AlertDigest, language: Language, console_url: str | No
         else []
     )
     heads += [phrase(language, "one-event" if events == 1 else "many-events", events=events)] if events else []
-    lines = [f"{_printable(count.source)} {count.label}: {count.tickets:,}" for count in digest.counts]
-    if digest.doubtful:
-        lines.append(phrase(language, "least-sure"))
-        lines += [_ticket_line(ticket, language, ticket_link(ticket, console_url)) for ticket in digest.doubtful]
-    for event in digest.events:
-        lines.append(f"{title(language, event.kind, event.detail)}: {describe(language, event.kind, event.detail)}")
-    lines += [phrase(language, "more", more=digest.more)] if digest.more else []
+    lines, chat_lines = (_lines(digest, language, console_url, shown) for shown in (_printable, _code))
     rule = digest.target.partition(".")[0]
     data = {
         "rule": rule,
@@ -72,13 +70,14 @@ def build_message(digest: AlertDigest, language: Language, console_url: str | No
             {"kind": event.kind, "at": event.at.isoformat(), "detail": dict(event.detail)} for event in digest.events
         ],
     }
-    return AlertMessage(digest.key, digest.created_at, f"Triagem [{rule}]: {', '.join(heads)}", tuple(lines), data)
+    subject = f"Triagem [{rule}]: {', '.join(heads)}"
+    return AlertMessage(digest.key, digest.created_at, subject, lines, chat_lines, data)
 
 
 def build_test_message(rule: str, language: Language, now: datetime) -> AlertMessage:
     """A test message for the channels of a rule."""
     subject = f"Triagem [{rule}]: {phrase(language, 'test', rule=rule)}"
-    return AlertMessage(f"alert_test_{now:%Y%m%d%H%M%S%f}", now, subject, (), {"rule": rule, "test": True})
+    return AlertMessage(f"alert_test_{now:%Y%m%d%H%M%S%f}", now, subject, (), (), {"rule": rule, "test": True})
 
 
 def ticket_link(ticket: DoubtfulTicket, console_url: str | None) -> str | None:
@@ -90,8 +89,13 @@ def ticket_link(ticket: DoubtfulTicket, console_url: str | None) -> str | None:
 
 
 def slack_body(message: AlertMessage) -> bytes:
-    """The JSON of an incoming webhook. Slack reads `<…>` as commands and requires these three characters escaped."""
-    text = message.text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    """The JSON of an incoming webhook of Slack or Mattermost.
+
+    Slack reads `<…>` as commands and requires these three characters escaped. Names from a CRM are inline code:
+    neither program reads emphasis, links or mentions in it.
+    """
+    text = "\n".join((message.subject, *message.chat_lines))
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return _json({"text": text})
 
 
@@ -112,7 +116,23 @@ def build_email(message: AlertMessage, sender: str, to: Sequence[str]) -> EmailM
     return email
 
 
-def _ticket_line(ticket: DoubtfulTicket, language: Language, url: str | None) -> str:
+def _lines(
+    digest: AlertDigest, language: Language, console_url: str | None, shown: Callable[[str], str]
+) -> tuple[str, ...]:
+    """The lines of a message; `shown` renders a name from a CRM."""
+    lines = [f"{shown(count.source)} {count.label}: {count.tickets:,}" for count in digest.counts]
+    if digest.doubtful:
+        lines.append(phrase(language, "least-sure"))
+        lines += [
+            _ticket_line(ticket, language, ticket_link(ticket, console_url), shown) for ticket in digest.doubtful
+        ]
+    for event in digest.events:
+        lines.append(f"{title(language, event.kind, event.detail)}: {describe(language, event.kind, event.detail)}")
+    lines += [phrase(language, "more", more=digest.more)] if digest.more else []
+    return tuple(lines)
+
+
+def _ticket_line(ticket: DoubtfulTicket, language: Language, url: str | None, shown: Callable[[str], str]) -> str:
     summary = phrase(
         language,
         "ticket",
@@ -120,12 +140,18 @@ def _ticket_line(ticket: DoubtfulTicket, language: Language, url: str | None) ->
         confidence=f"{ticket.confidence:.0%}",
         band=phrase(language, ticket.band.value),
     )
-    return " ".join(filter(None, (f"- {_printable(ticket.source)} {_printable(ticket.external_id)}: {summary}", url)))
+    return " ".join(filter(None, (f"- {shown(ticket.source)} {shown(ticket.external_id)}: {summary}", url)))
 
 
 def _printable(name: str) -> str:
     """A name from a CRM, without characters that could break the line."""
     return "".join(character if character.isprintable() else "?" for character in name)
+
+
+def _code(name: str) -> str:
+    """A name from a CRM as inline code, which it cannot end. A URL in it is broken: a program may still link it."""
+    inner = _printable(name).replace("`", "'").replace("://", ": //")
+    return f"`{inner}`"
 
 
 def _json(value: Mapping[str, Any]) -> bytes:

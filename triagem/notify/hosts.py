@@ -5,12 +5,16 @@ An entry is a host name, an address, or a network such as `10.1.2.0/24`. `check_
 """
 
 from collections.abc import Sequence
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
 from triagem.contracts.errors import InvalidInput
 
 _Address = IPv4Address | IPv6Address
+# IPv6 addresses whose last 32 bits are an IPv4 address: IPv4-compatible (RFC 4291) and NAT64 (RFC 6052).
+_HOLD_IPV4: Final = (IPv6Network("::/96"), IPv6Network("64:ff9b::/96"))
+_LOCAL_NAT64: Final = IPv6Network("64:ff9b:1::/48")  # RFC 8215; Python 3.11 takes it for public
 
 
 def check_url(url: str, allowed: Sequence[str], where: str) -> None:
@@ -62,7 +66,17 @@ def _is_loopback(host: str, literal: _Address | None) -> bool:
 
 
 def _is_public(literal: _Address) -> bool:
-    return literal.is_global and not literal.is_multicast
+    """Whether an address and the IPv4 address that a gateway may translate it to are public."""
+    if not literal.is_global or literal.is_multicast:
+        return False
+    if isinstance(literal, IPv4Address):
+        return True
+    if literal.is_site_local or literal in _LOCAL_NAT64:
+        return False
+    inner = literal.sixtofour or next(
+        (IPv4Address(int(literal) & 0xFFFFFFFF) for network in _HOLD_IPV4 if literal in network), None
+    )
+    return inner is None or _is_public(inner)
 
 
 def _listed(literal: _Address | None, allowed: Sequence[str]) -> bool:
