@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final
 
 import typer
 from pydantic import ValidationError
+from rich.text import Text
 
 from triagem.cli import logs
 from triagem.cli.known_settings import describe_unknown, unknown_variables, variables_set
@@ -78,26 +79,23 @@ def run(arguments: list[str] | None = None, *, command: typer.Typer | None = Non
     """Run `triagem`, or another `command`. An error is one line on standard error and exit status 1."""
     try:
         for name, nearest in unknown_variables(variables_set()).items():
-            warning = _escaped(describe_unknown(name, nearest))
-            errors.print(f"[yellow]triagem:[/yellow] {warning}", highlight=False, soft_wrap=True)
+            _report(describe_unknown(name, nearest), "yellow")
         read_secret_files()
         return (command or app)(args=arguments)
     except TriagemError as error:
-        errors.print(f"[red]triagem:[/red] {_escaped(str(error))}", highlight=False, soft_wrap=True)
+        _report(str(error))
         sys.exit(1)
     except ValidationError as error:  # a settings class read an invalid environment variable
         for detail in error.errors(include_url=False, include_input=False):
             name = _env_prefix(error.title) + "_".join(str(part) for part in detail["loc"]).upper()
-            errors.print(f"[red]triagem:[/red] {name}: {_escaped(detail['msg'])}", highlight=False, soft_wrap=True)
+            _report(f"{name}: {detail['msg']}")
         sys.exit(1)
     except ModuleNotFoundError as error:
-        missing = f"the package {error.name} is not installed: run pip install 'triagem\\[demo]'"
-        errors.print(f"[red]triagem:[/red] {missing}", highlight=False, soft_wrap=True)
+        _report(f"the package {error.name} is not installed: run pip install 'triagem[demo]'")
         sys.exit(1)
     except Exception as error:  # noqa: BLE001 - Python's traceback would print the message, which may hold user data
         errors.print(format_traceback(error), markup=False, highlight=False, soft_wrap=True)
-        bug = f"{type(error).__name__}: this is a bug in triagem; report it with the traceback above"
-        errors.print(f"[red]triagem:[/red] {bug}", highlight=False, soft_wrap=True)
+        _report(f"{type(error).__name__}: this is a bug in triagem; report it with the traceback above")
         sys.exit(1)
 
 
@@ -109,8 +107,8 @@ def _env_prefix(settings_class: str) -> str:
     return prefixes.get(settings_class) or "TRIAGEM_"
 
 
-def _escaped(text: str) -> str:
-    return text.replace("[", r"\[")
+def _report(message: str, color: str = "red") -> None:
+    errors.print(Text.assemble(("triagem:", color), " ", message), soft_wrap=True)
 
 
 if __name__ == "__main__":

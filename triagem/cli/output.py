@@ -3,6 +3,8 @@
 import csv
 import dataclasses
 import json
+import os
+import stat
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -15,15 +17,14 @@ from unicodedata import category
 
 import typer
 from pydantic import BaseModel
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.segment import Segment
 from rich.table import Table
+from rich.text import Text
 
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.spreadsheet import csv_cell
-
-console = Console()
-errors = Console(stderr=True)
 
 _LINE_EVERY_S = 10.0
 _NUMBERS = {"confidence", "tokens", "attempts", "size"}
@@ -39,8 +40,9 @@ class Format(StrEnum):
 
 
 def print_json(value: Any) -> None:
-    """Print one JSON document to standard output."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, default=_plain) + "\n")
+    """Print one JSON document to standard output, control characters as escapes."""
+    document = json.dumps(value, ensure_ascii=False, default=_plain)
+    sys.stdout.write("".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in document) + "\n")
 
 
 def confirm(question: str, *, yes: bool) -> None:
@@ -53,13 +55,15 @@ def confirm(question: str, *, yes: bool) -> None:
 
 
 def print_rows(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], form: Format) -> None:
-    """Print rows as a table, a JSON array, or CSV."""
+    """Print rows as a table, a JSON array, or CSV. A CSV file begins with a byte order mark: Excel needs it."""
     if form is Format.JSON:
         print_json([{name: row[name] for name in columns} for row in rows])
     elif form is Format.CSV:
+        if _is_new_file():
+            sys.stdout.write("\ufeff")
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(columns)
-        writer.writerows([csv_cell(row[name]) for name in columns] for row in rows)
+        writer.writerows([_csv(row[name]) for name in columns] for row in rows)
     else:
         table = Table(box=None, header_style="bold", pad_edge=False)
         for name in columns:
@@ -99,16 +103,34 @@ def _plain(value: Any) -> Any:
     return str(value)
 
 
-def _styled(name: str, value: Any) -> str:
+def _csv(value: Any) -> Any:
+    cell = csv_cell(value)
+    return printable(cell) if isinstance(cell, str) else cell
+
+
+def _is_new_file() -> bool:
+    """Whether standard output is an empty file, neither a terminal nor a pipe to a program."""
+    try:
+        status = os.fstat(sys.stdout.fileno())
+    except (OSError, ValueError):
+        return False
+    return stat.S_ISREG(status.st_mode) and not status.st_size
+
+
+def _styled(name: str, value: Any) -> Text:
     if value is None:
-        return ""
+        return Text()
     if name == "confidence":
-        return f"{value:.3f}"
+        return Text(f"{value:.3f}")
     if isinstance(value, datetime):
-        return f"{value.astimezone():%Y-%m-%d %H:%M:%S}"
-    text = str(value).replace("[", r"\[")
-    style = BAND_STYLES.get(text) if name == "band" else None
-    return f"[{style}]{text}[/{style}]" if style else text
+        return Text(f"{value.astimezone():%Y-%m-%d %H:%M:%S}")
+    text = str(value)
+    return cell(text, BAND_STYLES.get(text, "") if name == "band" else "")
+
+
+def cell(text: str, style: str = "") -> Text:
+    """A text for a table, without rich's markup: `[link=…]` of a stranger is shown as it is written."""
+    return Text(printable(text), style)
 
 
 def printable(text: str) -> str:
@@ -120,6 +142,19 @@ def printable(text: str) -> str:
 def _escape(char: str) -> str:
     """A plain space for any other kind of space, which emails often contain; else the character's escape code."""
     return " " if category(char) == "Zs" else ascii(char)[1:-1]
+
+
+class SafeConsole(Console):
+    """A console on which no text moves the cursor: each piece passes `printable`, also one that nobody escaped."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+        """Render as rich does; control codes of rich itself are segments of their own kind."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(printable(segment.text), segment.style)
+
+
+console = SafeConsole()
+errors = SafeConsole(stderr=True)
 
 
 def progress(screen: Console) -> Progress:

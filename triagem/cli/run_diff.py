@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from triagem.cli.output import Format, as_mapping, console, print_json, print_rows, printable
+from triagem.cli.output import Format, as_mapping, cell, console, print_json, print_rows, printable
 
 if TYPE_CHECKING:
     from triagem.db.runs import ReclassifyRun
@@ -47,11 +47,11 @@ def _print_tables(run: ReclassifyRun, diff: RunDiff) -> None:
     labels_before, labels_after = ({pair[index] for pair in matrix} for index in (0, 1))
     table = _table("before / after", *sorted(labels_after))
     for before in sorted(labels_before):
-        table.add_row(_cell(before), *(f"{matrix.get((before, after), 0):,}" for after in sorted(labels_after)))
+        table.add_row(cell(before), *(f"{matrix.get((before, after), 0):,}" for after in sorted(labels_after)))
     console.print(table)
     by_source = _table("source", "month", "tickets", "flips", "share")
     for (source, month), (tickets, flips) in diff.by_source_month.items():
-        by_source.add_row(_cell(source), month, f"{tickets:,}", f"{flips:,}", f"{flips / tickets:.1%}")
+        by_source.add_row(cell(source), month, f"{tickets:,}", f"{flips:,}", f"{flips / tickets:.1%}")
     console.print(by_source)
     for flip in diff.most_confident:
         reviewed = f", reviewed as {flip.reviewed}" if flip.reviewed else ""
@@ -66,12 +66,8 @@ def _print_tables(run: ReclassifyRun, diff: RunDiff) -> None:
         )
 
 
-def _cell(name: str) -> str:
-    return printable(name).replace("[", r"\[")
-
-
 def _table(*columns: str) -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False)
     for index, name in enumerate(columns):
-        table.add_column(_cell(name), justify="right" if index else "left")
+        table.add_column(cell(name), justify="right" if index else "left")
     return table

@@ -11,7 +11,7 @@ import typer
 from rich.table import Table
 
 from triagem import servers
-from triagem.cli.output import BAND_STYLES, StepTimer, as_mapping, console, errors, print_json, progress
+from triagem.cli.output import BAND_STYLES, StepTimer, as_mapping, cell, console, errors, print_json, progress
 from triagem.servers import STACK_FOLDER
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def _print(outcome: DemoOutcome) -> None:
         table.add_column(band, justify="right", style=BAND_STYLES[band])
     table.add_column("tickets", justify="right", style="bold")
     for label, row in sorted(outcome.counts.items()):
-        table.add_row(label, *(str(row.get(band, 0)) for band in bands), str(sum(row.values())))
+        table.add_row(cell(label), *(str(row.get(band, 0)) for band in bands), str(sum(row.values())))
     console.print()
     console.print(table)
 
@@ -140,7 +140,7 @@ def _print(outcome: DemoOutcome) -> None:
     for ticket in outcome.least_confident:
         text = ticket["text"] if len(ticket["text"]) <= 88 else ticket["text"][:87] + "…"
         confidence = f"{ticket['confidence']:.2f}"
-        uncertain.add_row(ticket["external_id"], ticket["label"], confidence, text.replace("[", r"\["))
+        uncertain.add_row(cell(ticket["external_id"]), cell(ticket["label"]), confidence, cell(text))
     console.print(uncertain)
 
     automated = sum(row.get("automate", 0) for row in outcome.counts.values()) / max(1, outcome.rows)

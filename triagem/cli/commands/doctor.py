@@ -16,7 +16,7 @@ from rich.table import Table
 
 from triagem import servers
 from triagem.cli.known_settings import describe_unknown, unknown_variables, variables_set
-from triagem.cli.output import as_mapping, console, installed_version, print_json
+from triagem.cli.output import as_mapping, cell, console, installed_version, print_json
 from triagem.contracts.errors import NotRetryable, TriagemError
 from triagem.contracts.ticket import Lane
 
@@ -187,5 +187,5 @@ def _print(results: list[CheckResult]) -> None:
     table = Table(box=None, show_header=False, pad_edge=False)
     for result in results:
         mark = "[red]✗[/red]" if result.problem else "[green]✓[/green]"
-        table.add_row(mark, result.check, (result.problem or result.detail).replace("[", r"\["))
+        table.add_row(mark, result.check, cell(result.problem or result.detail))
     console.print(table)

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import typer
+from rich.text import Text
 
 from triagem import servers
 from triagem.cli.output import console, print_json, printable, progress_reporter
@@ -209,7 +210,7 @@ def _print(summary: LoadSummary, outcome: str, rejects: Path | None) -> None:
     if not summary.rejected:
         return
     where = f", written to {rejects}" if rejects else ""
-    console.print(f"[red]{len(summary.rejected):,} rejected[/red]{where}", highlight=False)
+    console.print(Text.assemble((f"{len(summary.rejected):,} rejected", "red"), where))
     lines: dict[str, list[int]] = defaultdict(list)
     for rejected in summary.rejected:
         lines[rejected.reason].append(rejected.line)

@@ -13,7 +13,7 @@ from rich.progress import Progress, TaskID
 from rich.table import Table
 
 from triagem.cli.model_reports import print_gate_decision
-from triagem.cli.output import console, errors, print_json, progress
+from triagem.cli.output import cell, console, errors, print_json, progress
 from triagem.contracts.errors import InvalidInput
 from triagem.registry.decision import Promote
 
@@ -92,7 +92,7 @@ def _table(sizes: dict[str, dict[str, int]], texts: dict[str, int], labels: tupl
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("part")
     for column in (*labels, "rows", "texts"):
-        table.add_column(column.replace("[", r"\["), justify="right")
+        table.add_column(cell(column), justify="right")
     for part, count in sizes.items():
         counts = (*(count.get(label, 0) for label in labels), sum(count.values()), texts[part])
         table.add_row(part, *map(str, counts))

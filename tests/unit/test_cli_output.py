@@ -1,0 +1,76 @@
+"""Rows and lines on a terminal show a stranger's text as it is written: no markup, no control character."""
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from contextlib import redirect_stdout
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from triagem.cli.output import Format, SafeConsole, cell, print_json, print_rows
+
+HOSTILE = st.text() | st.lists(
+    st.sampled_from(
+        ["\\", "[", "]", "[/b]", "[link=https://x.example]", "\x1b]0;x\x07", "\x9b31m", "\u202e", "\r", "=", "a"]
+    )
+).map("".join)
+
+
+def printed(rows: list[dict[str, str]], form: Format) -> str:
+    with redirect_stdout(io.StringIO()) as out:
+        print_rows(rows, ("external_id", "band"), form)
+    return out.getvalue()
+
+
+def is_safe(text: str) -> bool:
+    return all(char.isprintable() or char in "\n\t" for char in text)
+
+
+@settings(deadline=None)
+@given(HOSTILE, HOSTILE)
+@example(r"\[/b]", r"\[link=https://x.example]x")
+@example("\x1b]0;x\x07\x9b31m", "[red]")
+@pytest.mark.parametrize("form", Format)
+def test_no_row_moves_the_cursor_or_is_read_as_markup(form: Format, external_id: str, band: str) -> None:
+    assert is_safe(printed([{"external_id": external_id, "band": band}], form))
+
+
+@given(HOSTILE)
+def test_json_of_any_text_is_read_back(text: str) -> None:
+    with redirect_stdout(io.StringIO()) as out:
+        print_json([text])
+    assert json.loads(out.getvalue()) == [text]
+
+
+def test_a_table_shows_brackets_as_they_are_written() -> None:
+    out = printed([{"external_id": r"\[/b]", "band": "[link=https://x.example]x"}], Format.TABLE)
+    assert r"\[/b]" in out
+    assert "[link=https://x.example]x" in out
+
+
+@settings(deadline=None)
+@given(HOSTILE)
+def test_a_line_that_nobody_escaped_is_safe_too(text: str) -> None:
+    screen = io.StringIO()
+    SafeConsole(file=screen).print(text, markup=False)
+    SafeConsole(file=screen).print(cell(text))
+    assert is_safe(screen.getvalue())
+
+
+@pytest.mark.parametrize("mark", [True, False], ids=["file", "pipe"])
+def test_a_csv_file_says_that_it_is_utf_8_and_a_pipe_does_not(mark: bool, tmp_path: Path) -> None:
+    code = "from triagem.cli.output import *; print_rows([{'label': 'não'}], ['label'], Format.CSV)"
+    path = tmp_path / "rows.csv"
+    if mark:
+        with path.open("wb") as file:
+            subprocess.run([sys.executable, "-c", code], stdout=file, check=True)
+    else:
+        path.write_bytes(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout)
+
+    assert path.read_bytes().startswith(b"\xef\xbb\xbf") is mark
+    assert list(csv.reader(path.read_text("utf-8-sig").splitlines())) == [["label"], ["não"]]
