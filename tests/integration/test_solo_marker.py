@@ -99,20 +99,28 @@ def test_a_stop_keeps_it_if_the_model_hangs(
 
 @pytest.mark.usefixtures("quarantined")
 def test_while_the_result_waits_for_the_committer_it_is_not_set(
-    endpoints: Endpoints, inbox: Inbox, instant_models: Path, monkeypatch: pytest.MonkeyPatch
+    endpoints: Endpoints, inbox: Inbox, instant_models: Path, gate: type[Gate], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The queue is full, as in an outage of Postgres."""
     waiting, release = threading.Event(), threading.Event()
 
     def commit(_: CommitBatch) -> None:
         waiting.set()
-        assert release.wait(30)
+        assert release.wait(60)
 
-    with running(endpoints, instant_models) as (pipeline, _):
+    with running(endpoints, instant_models, lambda folder: gate(noop(folder).manifest)) as (pipeline, _):
+        assert gate.entered.wait(30)
         monkeypatch.setattr(pipeline.committer, "_commit", commit)
+        pipeline._submit(CommitBatch())
         assert waiting.wait(30)
-        until(lambda: not alone(inbox, pipeline))
-        monkeypatch.undo()
-        release.set()
+        for _ in range(20):
+            pipeline._submit(CommitBatch(), wait=False)
+        gate.opened.set()
+        try:
+            until(lambda: not alone(inbox, pipeline))
+        finally:
+            monkeypatch.undo()
+            release.set()
 
 
 @pytest.mark.usefixtures("quarantined")
