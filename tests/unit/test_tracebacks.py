@@ -140,6 +140,13 @@ def test_database_drivers_stay_quiet_however_verbose(logged: Logged) -> None:
     assert TEXT not in logged(log)
 
 
+def test_a_name_from_a_crm_does_not_reach_the_terminal_as_control_characters(logged: Logged) -> None:
+    output = logged(lambda: structlog.get_logger("gateway").error("dead_letter", source="a\x1b]0;x\x07\x9b31m"))
+
+    assert "]0;x" in output
+    assert not any(code in output for code in ("\x1b]", "\x07", "\x9b"))
+
+
 def test_a_line_that_cannot_be_logged_is_not_shown_otherwise(logged: Logged) -> None:
     assert TEXT not in logged(lambda: logging.getLogger("a.library").error("%d tickets", TEXT))
 

@@ -11,6 +11,7 @@ from typing import Final
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
+from triagem.cli.output import printable
 from triagem.contracts.errors import TriagemError
 
 _CAUSE: Final = "\nThe above exception was the direct cause of the following exception:\n\n"
@@ -43,6 +44,11 @@ def strip_exception_messages(_: WrappedLogger, __: str, event: EventDict) -> Eve
     return event
 
 
+def escape_controls(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """A structlog processor for terminals: a name from a CRM must not move the cursor. JSON escapes by itself."""
+    return {key: printable(value) if isinstance(value, str) else value for key, value in event.items()}
+
+
 def _name(error: BaseException) -> str:
     cls = type(error)
     name = cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
@@ -72,8 +78,10 @@ def configure(level: int) -> None:
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="timestamp"),
     ]
-    renderer: structlog.typing.Processor = (
-        structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer()
+    renderers: list[structlog.typing.Processor] = (
+        [escape_controls, structlog.dev.ConsoleRenderer()]
+        if sys.stderr.isatty()
+        else [structlog.processors.JSONRenderer()]
     )
     structlog.configure(
         processors=[
@@ -91,7 +99,7 @@ def configure(level: int) -> None:
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 strip_exception_messages,
-                renderer,
+                *renderers,
             ],
         )
     )
