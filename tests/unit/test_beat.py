@@ -23,6 +23,7 @@ def test_drift_and_then_due_retraining_are_checked_daily() -> None:
     assert {name: str(entry["schedule"]) for name, entry in entries.items()} == {
         "triagem.drift": "<crontab: 00 03 * * * (m/h/dM/MY/d)>",
         "triagem.due": "<crontab: 30 03 * * * (m/h/dM/MY/d)>",
+        "triagem.retain": "<crontab: 30 04 * * * (m/h/dM/MY/d)>",
         "triagem.sweep": "<freq: 5.00 minutes>",
         "triagem.search": "<freq: 5.00 seconds>",
         "triagem.models": "<freq: 1.00 minute>",
@@ -40,6 +41,7 @@ def test_a_task_that_no_worker_started_expires_before_the_next_is_sent() -> None
     assert {name: entry["options"]["expires"] for name, entry in entries.items()} == {
         "triagem.drift": 15,
         "triagem.due": 600,
+        "triagem.retain": timedelta(hours=12).total_seconds(),
         "triagem.sweep": 300,
         "triagem.search": 5,
         "triagem.models": 60,
