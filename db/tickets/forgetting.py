@@ -1,5 +1,6 @@
 """Deletes everything about one ticket. A tombstone stays, so that a redelivery does not restore the ticket."""
 
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -10,7 +11,7 @@ from triagem.contracts.ticket import Identity
 from triagem.contracts.wire import decode_identity, is_ref
 from triagem.db.connect import Database
 from triagem.db.schema import TICKET_TABLES
-from triagem.db.tickets.dead_letters import dead_letter_pages, delete_dead_letters
+from triagem.db.tickets.dead_letters import DeadLetterWithPayload, dead_letter_pages, delete_dead_letters
 
 # Sorts tombstones last by receipt and by confidence, so that pages and the query for the least confident tickets do
 # not read them.
@@ -68,8 +69,18 @@ def write_tombstone(database: Database, ticket: Identity) -> bool:
         return connection.execute(_WRITE_TOMBSTONE, ticket._asdict()).rowcount > 0
 
 
-def delete_related(database: Database, ticket: Identity) -> DeletionCounts:
-    """Delete the rows of a tombstone in all other tables, and its dead letters."""
+def letter_owners(letter: DeadLetterWithPayload) -> Collection[Identity]:
+    """The ticket of a dead letter in our own format; empty if it cannot be identified."""
+    owner = decode_identity(letter.payload)
+    return () if owner is None else (owner,)
+
+
+def delete_related(
+    database: Database,
+    ticket: Identity,
+    owners_of: Callable[[DeadLetterWithPayload], Collection[Identity]] = letter_owners,
+) -> DeletionCounts:
+    """Delete the rows of a tombstone in all other tables, and the dead letters that name it."""
     tombstone = find_ticket(database, ticket)
     assert tombstone is not None
     assert tombstone.forgotten_at is not None
@@ -80,8 +91,8 @@ def delete_related(database: Database, ticket: Identity) -> DeletionCounts:
     deleted, unreadable = 0, 0
     for page in dead_letter_pages(database):
         letters = [letter for letter in page if not is_ref(letter.payload)]  # references hold only a ticket's number
-        owners = [decode_identity(letter.payload) for letter in letters]
-        ids = [letter.id for letter, owner in zip(letters, owners, strict=True) if owner == ticket]
+        owners = [owners_of(letter) for letter in letters]
+        ids = [letter.id for letter, named in zip(letters, owners, strict=True) if ticket in named]
         deleted += delete_dead_letters(database, ids)
-        unreadable += owners.count(None)
+        unreadable += sum(not named for named in owners)
     return DeletionCounts(rows, deleted, unreadable)

@@ -14,7 +14,14 @@ from triagem.producer.crm.payload import (
     Webhook,
     WebhookOutcome,
 )
-from triagem.producer.crm.receive import check_head, check_sender, read_body, read_webhook, receive_webhook
+from triagem.producer.crm.receive import (
+    check_head,
+    check_sender,
+    read_body,
+    read_owners,
+    read_webhook,
+    receive_webhook,
+)
 from triagem.producer.crm.settings import Source
 
 __all__ = [
@@ -33,6 +40,7 @@ __all__ = [
     "crm_from_environment",
     "load_crm_file",
     "read_body",
+    "read_owners",
     "read_webhook",
     "receive_webhook",
 ]

@@ -44,6 +44,12 @@ def read(payload: object, source: ChatwootSource, now: datetime) -> AcceptedWebh
     return IgnoredWebhook(f"{safe_name(event)} brings no new message")
 
 
+def external_ids(payload: object) -> list[object]:
+    """The ids of the conversations that a webhook names, also if it cannot be read as a whole."""
+    is_message = text_or_empty(value_at(payload, "event")).startswith("message_")  # whose own id is another one
+    return [value_at(payload, "conversation", "id"), None if is_message else value_at(payload, "id")]
+
+
 def _message(
     message: object, conversation: object, account: object, source: ChatwootSource, now: datetime
 ) -> AcceptedWebhook | IgnoredWebhook:

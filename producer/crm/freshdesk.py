@@ -54,3 +54,8 @@ def _without_author(comment: str) -> str:
     """The comment without the name at its start; a colon further on is the customer's."""
     author = _AUTHOR.match(comment)
     return comment[author.end() :] if author else comment
+
+
+def external_ids(payload: object) -> list[object]:
+    """The ids of the tickets that a webhook names, also if it cannot be read as a whole."""
+    return [value_at(payload, "freshdesk_webhook", "ticket_id")]

@@ -27,8 +27,7 @@ def read(
     payload: object, source: GenericSource, now: datetime, sent_at: datetime
 ) -> AcceptedWebhook | IgnoredWebhook | OversizedWebhook:
     """Read a webhook's JSON as tickets, one per record. Raises InvalidTicket if no record can be read."""
-    selected = _search(source.records, payload, "records")
-    records = selected if isinstance(selected, list) else [] if selected is None else [selected]
+    records = _records(payload, source)
     if not records:
         return IgnoredWebhook("`records` selects no record")
     if len(records) > MAX_RECORDS:
@@ -45,6 +44,17 @@ def read(
     if not tickets:
         return IgnoredWebhook("no text")
     return AcceptedWebhook(tuple(tickets), tuple(unread))
+
+
+def external_ids(payload: object, source: GenericSource) -> list[object]:
+    """The ids of the tickets that a webhook names, also if it cannot be read as a whole."""
+    records = _records(payload, source)
+    return [_search(source.fields.external_id, record, "external_id") for record in records]
+
+
+def _records(payload: object, source: GenericSource) -> list[object]:
+    selected = _search(source.records, payload, "records")
+    return selected if isinstance(selected, list) else [] if selected is None else [selected]
 
 
 def _ticket(record: object, source: GenericSource, now: datetime, sent_at: datetime) -> Ticket | None:

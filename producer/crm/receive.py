@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from triagem.contracts.errors import InvalidTicket
+from triagem.contracts.ticket import Identity, identify
 from triagem.producer.crm import chatwoot, freshdesk, generic, zendesk
 from triagem.producer.crm.payload import (
     AcceptedWebhook,
@@ -12,6 +13,7 @@ from triagem.producer.crm.payload import (
     Webhook,
     WebhookOutcome,
     parse,
+    parse_id,
 )
 from triagem.producer.crm.settings import ChatwootSource, FreshdeskSource, GenericSource, Source, ZendeskSource
 from triagem.producer.crm.signature import check_signature, check_token, signed_at
@@ -59,6 +61,34 @@ def read_body(body: bytes, source: Source, now: datetime, *, sent_at: datetime |
         return _read(parse(body), source, now, sent_at or now)
     except InvalidTicket as error:
         return UnreadableWebhook(str(error))
+
+
+def read_owners(body: bytes, source: Source) -> frozenset[Identity]:
+    """The tickets that a body names, even if `read_body` cannot read it; empty if none can be identified."""
+    try:
+        named = _external_ids(parse(body), source)
+    except InvalidTicket:
+        return frozenset()
+    return frozenset(owner for external_id in named if (owner := _owner(source.name, external_id)))
+
+
+def _owner(source: str, external_id: object) -> Identity | None:
+    try:
+        return identify(source, parse_id(external_id, "external_id"))
+    except InvalidTicket:
+        return None
+
+
+def _external_ids(payload: object, source: Source) -> list[object]:
+    match source:
+        case ZendeskSource():
+            return zendesk.external_ids(payload)
+        case ChatwootSource():
+            return chatwoot.external_ids(payload)
+        case FreshdeskSource():
+            return freshdesk.external_ids(payload)
+        case GenericSource():
+            return generic.external_ids(payload, source)
 
 
 def _read(payload: object, source: Source, now: datetime, sent_at: datetime) -> ReadWebhook:

@@ -39,6 +39,11 @@ def read(payload: object, source: ZendeskSource, now: datetime) -> AcceptedWebho
     raise InvalidTicket("body", "has neither a type (an event) nor a ticket_id (our trigger's template)")
 
 
+def external_ids(payload: object) -> list[object]:
+    """The ids of the tickets that a webhook names, also if it cannot be read as a whole."""
+    return [value_at(payload, "detail", "id"), value_at(payload, "ticket_id")]
+
+
 def _event(payload: object, source: ZendeskSource, now: datetime) -> AcceptedWebhook | IgnoredWebhook:
     kind, detail = (
         text_or_empty(value_at(payload, "type")).removeprefix("zen:event-type:"),

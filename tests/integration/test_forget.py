@@ -7,15 +7,19 @@ import pytest
 from sqlalchemy import text
 
 from tests.support.command import Triagem, assert_one_line
+from tests.support.crm import ZENDESK, example
 from tests.support.dead_letters import insert_dead_letters, payload_of
 from tests.support.forgetting import FORGOTTEN, FORGOTTEN_TEXT, all_content, forgotten_result, waiting_payloads
 from tests.support.windows import doubtful, insert_review, rows
-from triagem.contracts.ticket import Lane
+from triagem.contracts.ticket import Identity, Lane
 from triagem.db import Database
 from triagem.db.outbox.deliveries import sync_result_targets
+from triagem.db.tickets.dead_letters import insert_webhook_dead_letter
 from triagem.db.tickets.forgetting import find_ticket, write_tombstone
 from triagem.db.tickets.window import write_window
 from triagem.inbox import Inbox
+from triagem.ops.forget import forget
+from triagem.producer.crm import CrmConfig
 
 
 class TestEverywhere:
@@ -99,6 +103,17 @@ class TestEverywhere:
 
     def test_it_can_no_longer_be_shown(self, answer: Any, triagem: Triagem) -> None:
         assert_one_line(triagem("show", "crm", "4711"), "no ticket")
+
+
+def test_webhooks_that_name_it_in_the_format_of_its_crm_are_deleted(database: Database, inbox: Inbox) -> None:
+    bodies = [json.dumps({**example("zendesk_trigger"), "ticket_id": name, "message": None}) for name in ("1", "2")]
+    for body in (*bodies, "{"):
+        insert_webhook_dead_letter(database, ZENDESK.name, body.encode(), "message: is missing")
+
+    deleted = forget(database, inbox, Identity(ZENDESK.name, "1"), crm=CrmConfig({ZENDESK.name: ZENDESK}))
+
+    assert (deleted.dead_letters, deleted.unreadable_dead_letters) == (1, 1)
+    assert [bytes(letter["payload"]).decode() for letter in rows(database, "dead_letters")] == [bodies[1], "{"]
 
 
 class TestConfirmation:

@@ -207,6 +207,12 @@ def test_a_folder_gets_the_report_its_page_and_one_prediction_per_row(tmp_path: 
     assert predictions[0] == first
 
 
+def test_only_their_owner_reads_the_reports_that_quote_texts(tmp_path: Path) -> None:
+    write_report(tmp_path, report(), manifest())
+
+    assert {(tmp_path / name).stat().st_mode & 0o777 for name in (REPORT_FILE, HTML_REPORT_FILE)} == {0o600}
+
+
 def test_stored_predictions_contain_no_text(tmp_path: Path) -> None:
     write_report(tmp_path, report(), manifest())
 

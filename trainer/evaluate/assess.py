@@ -148,9 +148,10 @@ def write_report(folder: Path, assessment: Assessment, manifest: Manifest) -> di
     Args:
         manifest: the manifest so far; the HTML report shows base, data, temperature and thresholds.
     """
-    _write(folder / REPORT_FILE, assessment.model_dump_json(indent=1))
-    _write(folder / HTML_REPORT_FILE, render_html(assessment, manifest))
-    _write(folder / PREDICTIONS_FILE, "\n".join(row.model_dump_json() for row in assessment.scored_rows))
+    _write_private(folder / REPORT_FILE, assessment.model_dump_json(indent=1))
+    _write_private(folder / HTML_REPORT_FILE, render_html(assessment, manifest))
+    predictions = "\n".join(row.model_dump_json() for row in assessment.scored_rows)
+    (folder / PREDICTIONS_FILE).write_text(predictions + "\n", encoding="utf-8")
     return {**manifest_metrics(assessment), **_cost(folder)}
 
 
@@ -185,7 +186,9 @@ def _cost(folder: Path) -> dict[str, float]:
     return {} if cost is None else {"mflops_per_token": cost}
 
 
-def _write(path: Path, text: str) -> None:
+def _write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner may read: it quotes texts of customers."""
+    path.touch(mode=0o600)
     path.write_text(text + "\n", encoding="utf-8")
 
 

@@ -85,5 +85,5 @@ def forget_ticket(services: ServicesDep, identity: _TicketIdentity) -> ForgetRec
 
     Repeating the request is harmless and deletes what was missed. It takes longer the more entries wait in the inbox.
     """
-    deleted = forget(services.database, services.inbox, identity)
+    deleted = forget(services.database, services.inbox, identity, crm=services.crm)
     return ForgetReceipt(source=identity.source, external_id=identity.external_id, forgotten=deleted)

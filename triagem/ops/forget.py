@@ -4,7 +4,7 @@ The command uses it too. It is in this package because only the gateway and the 
 inbox. Does not load FastAPI.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -12,9 +12,11 @@ from pydantic import Field
 
 from triagem.contracts.ticket import Identity
 from triagem.db import Database
-from triagem.db.tickets.forgetting import delete_related, write_tombstone
+from triagem.db.tickets.dead_letters import WEBHOOK_LANE_PREFIX, DeadLetterWithPayload
+from triagem.db.tickets.forgetting import delete_related, letter_owners, write_tombstone
 from triagem.inbox import Inbox
 from triagem.inbox.erase import LogRewrite, erase, rewrite_log
+from triagem.producer.crm import CrmConfig, read_owners
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,19 +34,30 @@ class DeletedData:
 
 
 def forget(
-    database: Database, inbox: Inbox, identity: Identity, on_progress: Callable[[int], None] = lambda _: None
+    database: Database,
+    inbox: Inbox,
+    identity: Identity,
+    *,
+    crm: CrmConfig | None = None,
+    on_progress: Callable[[int], None] = lambda _: None,
 ) -> DeletedData:
     """Delete a ticket and prevent its return. Repeating it is harmless and deletes what was missed.
 
     The tombstone comes first: from then on, no result of a worker is stored for this ticket, however late it arrives.
     Postgres comes before Redis because data would stay there; an entry missed in the inbox is refused on its way to
-    Postgres.
+    Postgres. The adapter of a source in `crm` reads which tickets a stored webhook of its CRM names.
 
     Raises:
         DatabaseUnavailable, InboxUnavailable: what was deleted so far stays deleted; run it again.
     """
     tombstone = write_tombstone(database, identity)
-    deleted = delete_related(database, identity)
+
+    def owners_of(letter: DeadLetterWithPayload) -> Collection[Identity]:
+        is_webhook = letter.lane.startswith(WEBHOOK_LANE_PREFIX)
+        source = crm.sources.get(letter.lane.removeprefix(WEBHOOK_LANE_PREFIX)) if crm and is_webhook else None
+        return read_owners(letter.payload, source) if source else letter_owners(letter)
+
+    deleted = delete_related(database, identity, owners_of)
     erased = erase(inbox, identity, on_progress)
     return DeletedData(
         tombstone=tombstone,

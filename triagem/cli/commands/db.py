@@ -136,7 +136,9 @@ def forget(
     inbox, database = servers.inbox(), servers.database()
     from triagem.db.tickets.forgetting import find_ticket
     from triagem.ops.forget import forget
+    from triagem.producer.crm import crm_from_environment
 
+    crm = crm_from_environment()
     with database:
         stored = find_ticket(database, identity)
         question = (
@@ -149,7 +151,7 @@ def forget(
         confirm(f"Ticket {identity.external_id!r} of {identity.source!r}: {question}", yes=yes)
         with progress(errors) as bar:
             task = bar.add_task("search the inbox", total=None)
-            deleted = forget(database, inbox, identity, on_progress=lambda count: bar.advance(task, count))
+            deleted = forget(database, inbox, identity, crm=crm, on_progress=lambda count: bar.advance(task, count))
     if as_json:
         print_json({"source": identity.source, "external_id": identity.external_id, "forgotten": deleted})
     else:
