@@ -180,7 +180,10 @@ def _translated(error: DBAPIError) -> TriagemError:
     if state in _ACCESS_STATES or any(part in message for part in _ACCESS_MESSAGES):
         return AccessDenied("Postgres refused our user, password or database: check TRIAGEM_DATABASE_URL")
     if state in _MISSING_STATES:
-        return NotMigrated("the database lacks our tables: run `triagem db upgrade`")
+        return NotMigrated(
+            "the database lacks our tables, or this login may not see them: run `triagem db upgrade`, or check "
+            "the user in TRIAGEM_DATABASE_URL"
+        )
     # Values that psycopg itself refuses (e.g. a NUL) never reach Postgres and have no SQLSTATE.
     by_psycopg = not state and isinstance(error, DataError | ProgrammingError)
     if state in _SIZE_STATES:

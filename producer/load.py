@@ -21,6 +21,7 @@ _BATCH: Final = 500
 _BATCH_BYTES: Final = 4 * 1024 * 1024
 _IN_UTC: Final = MomentFormat(UTC)
 _FULL_PAUSE_S: Final = 0.5
+_MIN_TIMES: Final = 3  # fewer unreadable times are rejected row by row
 _FLOAT_ID: Final = re.compile(r"\d+\.0")
 _SCIENTIFIC_ID: Final = re.compile(r"\d+(?:[.,]\d+)?[eE]\+?\d+")
 
@@ -93,7 +94,7 @@ def survey(records: Iterator[Record | BadLine], rules: ReadingRules) -> Survey:
             if len(unreadable) == times - 1 and (reason := _unreadable(fields["revised_at"], rules.moments)):
                 unreadable.append(f"line {record.line} {reason}")
     moments = rules.moments
-    if times and len(unreadable) == times:
+    if times >= _MIN_TIMES and len(unreadable) == times:
         column = "+".join(rules.mapping.columns.get("revised_at", ("revised_at",)))
         raise InvalidInput(
             f"no time in {column!r} can be read ({unreadable[0]}): name its form with --date-format, or leave the "

@@ -17,7 +17,6 @@ from sqlalchemy import Connection, text
 from tests.support.builders import YESTERDAY, classified
 from tests.support.database_errors import PASSWORD, SECRET_TEXT, connect_and_query, refused
 from triagem.contracts.errors import (
-    AccessDenied,
     DatabaseUnavailable,
     NotMigrated,
     RowRefused,
@@ -190,11 +189,17 @@ class TestWrongDatabase:
     )
     def test_a_database_without_our_tables(self, endpoints: Endpoints, use: Callable[[Database], object]) -> None:
         bare = Database(endpoints.database_url.rpartition("/")[0] + "/postgres")
-        with bare, refused(NotMigrated, "^the database lacks our tables: run `triagem db upgrade`$"):
+        with (
+            bare,
+            refused(
+                NotMigrated,
+                "^the database lacks our tables, or this login may not see them: run `triagem db upgrade`",
+            ),
+        ):
             use(bare)
 
     def test_a_login_that_may_only_read(self, endpoints: Endpoints) -> None:
-        with Database(endpoints.reader_url) as reader, refused(AccessDenied):
+        with Database(endpoints.reader_url) as reader, refused(NotMigrated, "this login may not see them"):
             write_window(reader, [classified(text=SECRET_TEXT)])
 
 

@@ -52,7 +52,7 @@ class TestList:
         listed = json.loads(answers[1])
         assert [list(letter) for letter in listed] == [["id", "lane", "died_at", "attempts", "reason", "size"]] * 2
         assert [(letter["id"], letter["size"]) for letter in listed] == [(2, 1), (1, len(payload_of("1")))]
-        assert answers[2].splitlines()[0] == "id,lane,died_at,attempts,reason,size"
+        assert answers[2].removeprefix("\ufeff").splitlines()[0] == "id,lane,died_at,attempts,reason,size"
         assert [CUSTOMER_TEXT in answer for answer in answers] == [False] * 3
 
     def test_a_lane_a_time_and_a_number_narrow_it(self, triagem: Triagem, database: Database) -> None:

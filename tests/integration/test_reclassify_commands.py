@@ -45,7 +45,7 @@ def test_from_start_to_diff(
     }
     assert diff["most_confident_flips"][0]["text"].startswith("minha internet")
     csv = triagem("reclassify", "diff", "1", "--format", "csv").out.splitlines()
-    assert csv[0] == "source,month,before,after,tickets,confidence_before,confidence_after"
+    assert csv[0].removeprefix("\ufeff") == "source,month,before,after,tickets,confidence_before,confidence_after"
     assert csv[1] == "zendesk,2026-11,other,suporte,15,0.6,0.9"
 
     assert "run 2: apply v1.1.0: running" in triagem("reclassify", "apply", "--model", "v1.1.0").out

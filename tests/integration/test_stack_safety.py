@@ -120,7 +120,7 @@ def test_the_readers_login_is_created_once_and_joins_the_reader_role(local_stack
         query = "SELECT current_user, pg_has_role('triagem_reader', 'member')"
         assert reader.execute(query).fetchone() == ("analyst", True)
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
-            reader.execute("CREATE TABLE mine (x int)")
+            reader.execute("CREATE TABLE public.mine (x int)")
 
 
 def test_the_workers_login_is_created_once_and_joins_the_writer_role(local_stack: LocalStack) -> None:

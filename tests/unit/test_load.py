@@ -208,8 +208,11 @@ def test_the_order_of_day_and_month_is_decided_by_the_whole_file(times: tuple[st
             "line 2 may have the day or the month first, and no line decides it: give --d",
         ),
         (("31/12/2025", "12/31/2025"), "line 2 has the day first and line 3 the month first: give --date-format"),
-        (("ontem", "hoje"), "no time in 'created_at' can be read .line 2 is not a time.: .*--map revised_at="),
-        (("20251231", "46022.58"), "no time in 'created_at' can be read"),
+        (
+            ("ontem", "hoje", "cedo"),
+            "no time in 'created_at' can be read .line 2 is not a time.: .*--map revised_at=",
+        ),
+        (("20251231", "46022.58", "0"), "no time in 'created_at' can be read"),
     ],
 )
 def test_a_file_whose_times_are_not_clear_is_refused_with_the_option_that_helps(
