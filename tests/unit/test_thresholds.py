@@ -16,6 +16,7 @@ from triagem.trainer.evaluate.calibration import (
     review_threshold,
     rows_needed,
 )
+from triagem.trainer.evaluate.report import ReviewThreshold
 
 row_lists = st.lists(st.tuples(st.floats(0.5, 1), st.booleans()), max_size=200)
 precisions = st.sampled_from([0.6, 0.8, 0.9, 0.95])
@@ -74,6 +75,12 @@ def test_too_few_rows_keep_the_default_threshold_and_report_how_many_are_missing
         59 - 50,
     )
     assert "9 more with the same accuracy would" in threshold.summary
+
+
+def test_a_number_of_missing_rows_that_nobody_will_label_is_not_exact() -> None:
+    threshold = ReviewThreshold(0.7, 0.95, texts=61, right=58, texts_missing=239_850)
+
+    assert "58 of them right, do not prove 95%; over 10,000 more with the same accuracy would" in threshold.summary
 
 
 def test_without_rows_the_minimum_number_is_missing() -> None:

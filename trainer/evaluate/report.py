@@ -22,6 +22,9 @@ class TrainingProgress(Protocol):
         """Called after each optimizer step. `loss` is the latest known mean, None before the first."""
 
 
+_MANY_TEXTS: Final = 10_000
+
+
 @dataclass(frozen=True, slots=True)
 class CurvePoint:
     """Values logged at an optimizer step; None for those that were not logged there."""
@@ -206,9 +209,10 @@ class ReviewThreshold:
                 f"{default}: {self.right} of the {self.texts} most confident calibration texts are right, too few "
                 f"for more texts to prove {self.target_precision:.0%}"
             )
+        missing = f"{self.texts_missing}" if self.texts_missing <= _MANY_TEXTS else f"over {_MANY_TEXTS:,}"
         return (
             f"{default}: {self.texts} calibration texts, {self.right} of them right, do not prove "
-            f"{self.target_precision:.0%}; {self.texts_missing} more with the same accuracy would"
+            f"{self.target_precision:.0%}; {missing} more with the same accuracy would"
         )
 
 
