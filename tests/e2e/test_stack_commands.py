@@ -133,7 +133,7 @@ def test_after_up_was_killed_its_worker_ends_and_the_next_up_takes_the_servers_o
         process.kill()
         process.communicate()
     until(lambda: '"workers": 0' in run(folder, "backlog", "--json"), seconds=60)
-    until(lambda: not children & process_parents().keys(), seconds=90)
+    until(lambda: not children & process_parents().keys())
     restarted = triagem(folder, "up", "--workers", "0", models=instant_models, engine="tests.support.engines:noop")
     try:
         assert restarted.stdout

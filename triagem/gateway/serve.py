@@ -57,9 +57,6 @@ def serve(services: Services, metrics: MetricsSettings) -> None:
         log.warning(
             "unencrypted_address", host=host, hint="put a TLS proxy in front: keys and texts are sent in plain text"
         )
-    # uvicorn raises the signal again after it has shut down; ignore it.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: None)
     app = create_app(services)
     docs.rendered(app)  # takes 0.2 s: before there are requests to wait for it
     config = uvicorn.Config(
@@ -83,7 +80,15 @@ def serve(services: Services, metrics: MetricsSettings) -> None:
         backlog=_BACKLOG,
         timeout_graceful_shutdown=settings.grace_s,
     )
+    server = uvicorn.Server(config)
+
+    def stop(*_: object) -> None:
+        server.should_exit = True
+
+    # uvicorn handles signals only while it runs, and raises them again after it has shut down.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
     metrics.serve()
     log.info("gateway_started", address=url(host, port))
-    uvicorn.Server(config).run(sockets=[listener])
+    server.run(sockets=[listener])
     log.info("gateway_stopped")
