@@ -14,7 +14,7 @@ REFERENCE = Path("docs", "reference")
 
 @pytest.fixture(scope="module")
 def findings(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """What the check prints for pages with one mistake of each kind."""
+    """The findings of the check in pages with one mistake of each kind."""
     folder = tmp_path_factory.mktemp("pages")
     shutil.copytree(ROOT / REFERENCE, folder / REFERENCE)
     (folder / "README.md").write_text("Set `TRIAGEM_LEASE_SECONDS`, or any of `TRIAGEM_SCALE_*`.\n", encoding="utf-8")

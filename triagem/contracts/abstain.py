@@ -13,8 +13,8 @@ from triagem.contracts.cleaning.addition_patterns import COURTESIES
 from triagem.contracts.cleaning.automatic import is_automatic
 from triagem.contracts.model import Tokens
 
-# Share of letters outside the Latin scripts from which a text is in another script. Of 521 texts out of scope all in
-# other scripts were above it, and no message of the sample data.
+# Share of letters outside the Latin script above which a text is in another script. A Latin text may name a product
+# in another one. No message of the sample data is above it (tests/unit/test_abstain.py).
 MAX_OTHER_SCRIPT_SHARE: Final = 0.3
 _MIN_CHARS: Final = 10
 _MAX_DIGIT_SHARE: Final = 0.2
