@@ -1,4 +1,4 @@
-"""Deletes old operational history: changes by runs, deliveries, alerts and drift samples. 1,000 rows per statement.
+"""Deletes old operational history: changes by runs, deliveries, alerts, samples and jobs. 1,000 rows per statement.
 
 Current results, predictions, reviews, and what is still in progress stay (INV-34).
 """
@@ -42,6 +42,7 @@ _OLD: Final = {
         )
         """,
     ),
+    "training_jobs": ("requested_at", "t.finished_at < :before"),
 }
 _RUNS: Final = text("SELECT id FROM reclassify_runs WHERE finished_at < :before ORDER BY id")
 _DELETE_CHANGES: Final = text("""
@@ -51,7 +52,7 @@ _COUNT_CHANGES: Final = text("SELECT count(*) FROM run_changes WHERE run_id = :r
 
 
 def delete_old_rows(database: Database, table: str, *, before: datetime, dry_run: bool = False) -> Iterator[int]:
-    """Delete rows of `deliveries`, `alerts` or `samples` from before a time; yields their number per page.
+    """Delete rows of a table in `_OLD` from before a time; yields their number per page.
 
     A dry run only counts.
     """

@@ -1,4 +1,4 @@
-"""Tables of operations: reclassification runs, the delivery outbox, alerts, the monitor, API keys and sessions."""
+"""Tables of operations: model versions, training jobs, runs, deliveries, alerts, the monitor, API keys, sessions."""
 
 from sqlalchemy import (
     BigInteger,
@@ -36,6 +36,32 @@ Table(
     key("epoch", BigInteger, autoincrement=False),
     required("version", Text),
     required("promoted_at", TIME),
+)
+
+# A training job; `triagem.db.training_jobs.TrainingJob` describes the columns. The process `trainer` holds it by a
+# lease, renewed at `heartbeat_at`. At most one job of a kind is active, and one job is running.
+Table(
+    "training_jobs",
+    metadata,
+    row_id(),
+    required("kind", Text),
+    required("parameters", JSONB),
+    required("state", Text, server_default="queued"),
+    required("requested_by", Text),
+    now("requested_at"),
+    Column("started_at", TIME),
+    Column("trainer", Text),
+    Column("heartbeat_at", TIME),
+    Column("finished_at", TIME),
+    required("attempts", Integer, server_default=text("0")),
+    required("stage", Text, server_default=""),
+    required("fraction", Double, server_default="0"),
+    Column("version", Text),
+    Column("error", Text),
+    CheckConstraint("kind IN ('embed', 'head', 'full')", name="kind"),
+    CheckConstraint("state IN ('queued', 'running', 'done', 'failed', 'cancelled')", name="state"),
+    Index("ix_training_jobs_active", "kind", unique=True, postgresql_where=text("state IN ('queued', 'running')")),
+    Index("ix_training_jobs_running", text("(true)"), unique=True, postgresql_where=text("state = 'running'")),
 )
 
 # A reclassification run: its settings, progress and counts; `triagem.db.runs.ReclassifyRun` describes the columns.

@@ -71,6 +71,22 @@ def test_a_second_upgrade_changes_nothing_and_keeps_the_data(empty: Database) ->
         assert connection.execute(text("SELECT count(*) FROM results")).scalar() == 1
 
 
+def test_a_database_of_the_first_release_gets_the_later_tables_and_keeps_its_data(empty: Database) -> None:
+    upgrade(empty)
+    write_window(empty, [classified()])
+    with empty.autocommit() as connection:
+        connection.execute(text("DROP TABLE training_jobs"))
+    set_revision(empty, "0008")
+
+    assert upgrade(empty) == ("0008", HEAD)
+
+    assert relations(empty) == set(metadata.tables) | VIEWS | {"alembic_version"}
+    with empty.autocommit() as connection:
+        assert connection.execute(text("SELECT count(*) FROM results")).scalar() == 1
+        granted = "has_table_privilege('triagem_writer', 'training_jobs', 'SELECT, INSERT, UPDATE, DELETE')"
+        assert connection.execute(text(f"SELECT {granted}")).scalar()
+
+
 def test_a_database_without_our_tables_is_refused_until_it_is_upgraded(empty: Database) -> None:
     with pytest.raises(NotMigrated, match=rf"^the database is at revision None, expected {HEAD}: run `triagem db"):
         require_current(empty)

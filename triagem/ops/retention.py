@@ -36,6 +36,8 @@ class RetentionSettings(BaseSettings):
         default=180, description="days to keep drift samples of a version that gets no new ones"
     )
 
+    training_jobs_days: _Days = Field(default=365, description="days to keep finished training jobs")
+
     def days(self) -> dict[str, int]:
         """Days by kind of data, of what is not kept for ever."""
         texts = {} if self.texts_days is None else {"texts": self.texts_days, "dead_letters": self.texts_days}
@@ -45,6 +47,7 @@ class RetentionSettings(BaseSettings):
             "deliveries": self.deliveries_days,
             "alerts": self.alerts_days,
             "samples": self.samples_days,
+            "training_jobs": self.training_jobs_days,
         }
 
 
@@ -56,7 +59,9 @@ _DELETE: Final[dict[str, Callable[..., Iterator[int]]]] = {
     "texts": _purge_texts,
     "dead_letters": delete_old_dead_letters,
     "run_changes": delete_old_changes,
-    **{table: partial(delete_old_rows, table=table) for table in ("deliveries", "alerts", "samples")},
+    **{
+        table: partial(delete_old_rows, table=table) for table in ("deliveries", "alerts", "samples", "training_jobs")
+    },
 }
 
 

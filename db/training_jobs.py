@@ -1,0 +1,187 @@
+"""Training jobs: requested by console, commands and ops, run by `triagem trainer`. At most one of a kind is active.
+
+The table is the state of record. A trainer holds a job by a lease, which it renews; a job whose lease has expired is
+taken over. One job runs at a time, whatever the number of trainers: an index allows one running row.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Final
+
+from pydantic_core import to_json
+from sqlalchemy import text
+
+from triagem.contracts.errors import RowRefused
+from triagem.db.connect import Database
+
+
+class JobKind(StrEnum):
+    """The work of a job: embed the stored texts, train a head on frozen embeddings, or fine-tune the whole model."""
+
+    EMBED = "embed"
+    HEAD = "head"
+    FULL = "full"
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingJob:
+    """One job: its request, its progress, and its outcome.
+
+    `stage` is the step that it is in, `fraction` how much of that step is done, 0 to 1. `attempts` counts how often a
+    trainer took it. `version` is the registered version, `error` a one-line diagnosis.
+    """
+
+    id: int
+    kind: JobKind
+    parameters: Mapping[str, Any]
+    state: str
+    requested_by: str
+    requested_at: datetime
+    started_at: datetime | None
+    heartbeat_at: datetime | None
+    finished_at: datetime | None
+    attempts: int
+    stage: str
+    fraction: float
+    version: str | None
+    error: str | None
+
+    @property
+    def active(self) -> bool:
+        """Queued or running."""
+        return self.state in {"queued", "running"}
+
+
+_COLUMNS: Final = (
+    "id, kind, parameters, state, requested_by, requested_at, started_at, heartbeat_at, finished_at, attempts, stage,"
+    " fraction, version, error"
+)
+_REQUEST: Final = text(f"""
+INSERT INTO training_jobs (kind, parameters, requested_by) VALUES (:kind, CAST(:parameters AS jsonb), :requested_by)
+ON CONFLICT DO NOTHING RETURNING {_COLUMNS}
+""")  # noqa: S608 - built from the constant above, as all below
+_FIND: Final = text(f"""
+SELECT {_COLUMNS} FROM training_jobs
+WHERE (CAST(:id AS bigint) IS NULL OR id = :id) AND (CAST(:kind AS text) IS NULL OR kind = :kind)
+  AND (NOT :active OR state IN ('queued', 'running'))
+ORDER BY id DESC LIMIT :limit
+""")  # noqa: S608
+_CANCEL: Final = text("""
+UPDATE training_jobs SET state = 'cancelled', finished_at = now() WHERE id = :id AND state IN ('queued', 'running')
+""")
+# An abandoned job before queued ones: while its row says `running`, no other job can run. Full trainings last: they
+# take hours, the others seconds.
+_CLAIM: Final = text(f"""
+UPDATE training_jobs SET state = 'running', trainer = :trainer, heartbeat_at = now(), attempts = attempts + 1,
+  started_at = coalesce(started_at, now())
+WHERE id = (
+  SELECT id FROM training_jobs
+  WHERE state = 'queued' OR (state = 'running' AND heartbeat_at < now() - make_interval(secs => :lease_s))
+  ORDER BY state = 'queued', kind = 'full', id LIMIT 1 FOR UPDATE SKIP LOCKED
+)
+RETURNING {_COLUMNS}
+""")  # noqa: S608
+_HELD: Final = "WHERE id = :id AND state = 'running' AND trainer = :trainer"
+_RENEW: Final = text(f"UPDATE training_jobs SET heartbeat_at = now() {_HELD}")  # noqa: S608
+_REPORT: Final = text(f"UPDATE training_jobs SET stage = :stage, fraction = :fraction {_HELD}")  # noqa: S608
+_RELEASE: Final = text(f"UPDATE training_jobs SET state = 'queued', trainer = NULL {_HELD}")  # noqa: S608
+_FINISH: Final = text(f"""
+UPDATE training_jobs SET state = :state, version = :version, error = :error, finished_at = now() {_HELD}
+""")  # noqa: S608
+
+
+def request(
+    database: Database, kind: JobKind, *, requested_by: str, parameters: Mapping[str, Any] | None = None
+) -> tuple[TrainingJob, bool]:
+    """Request a job; returns it, and whether it is new. While a job of the kind is active, returns that one."""
+    values = {"kind": kind, "requested_by": requested_by, "parameters": to_json(dict(parameters or {})).decode()}
+    while True:
+        with database.autocommit() as connection:
+            row = connection.execute(_REQUEST, values).mappings().one_or_none()
+        if row is not None:
+            return _job(**row), True
+        if active := find_active(database, kind):  # else it has ended meanwhile
+            return active, False
+
+
+def find(database: Database, job_id: int) -> TrainingJob | None:
+    """The job with this id, if there is one."""
+    return next(iter(_newest(database, job_id=job_id)), None)
+
+
+def find_active(database: Database, kind: JobKind) -> TrainingJob | None:
+    """The queued or running job of a kind, if any."""
+    return next(iter(_newest(database, kind=kind, active=True)), None)
+
+
+def newest_jobs(database: Database, *, limit: int, kind: JobKind | None = None) -> list[TrainingJob]:
+    """The newest jobs, of one kind or of all."""
+    return _newest(database, kind=kind, limit=limit)
+
+
+def cancel(database: Database, job_id: int) -> bool:
+    """Cancel a job; a running one is ended by its trainer within seconds. False if it is not active."""
+    with database.autocommit() as connection:
+        return connection.execute(_CANCEL, {"id": job_id}).rowcount > 0
+
+
+def claim(database: Database, trainer: str, *, lease_s: float) -> TrainingJob | None:
+    """Take a job whose trainer has not renewed its lease for `lease_s`, else a queued one.
+
+    None if none waits, or one is running elsewhere.
+    """
+    try:
+        with database.autocommit() as connection:
+            row = connection.execute(_CLAIM, {"trainer": trainer, "lease_s": lease_s}).mappings().one_or_none()
+    except RowRefused:  # the index: another job is running
+        return None
+    return _job(**row) if row else None
+
+
+def renew(database: Database, job_id: int, trainer: str) -> bool:
+    """Extend the lease. False if the job is no longer the trainer's: it was cancelled, or taken over."""
+    return _update(database, _RENEW, job_id, trainer)
+
+
+def report(database: Database, job_id: int, trainer: str, stage: str, fraction: float) -> bool:
+    """Record the progress. False as `renew`."""
+    return _update(database, _REPORT, job_id, trainer, stage=stage, fraction=fraction)
+
+
+def release(database: Database, job_id: int, trainer: str) -> bool:
+    """Put the job back into the queue, because the trainer stops. False as `renew`."""
+    return _update(database, _RELEASE, job_id, trainer)
+
+
+def finish(database: Database, job_id: int, trainer: str, version: str | None) -> bool:
+    """Record that the job is done, and the version that it registered. False as `renew`."""
+    return _update(database, _FINISH, job_id, trainer, state="done", version=version, error=None)
+
+
+def fail(database: Database, job_id: int, trainer: str, error: str) -> bool:
+    """Record that the job has failed, with a one-line diagnosis. False as `renew`."""
+    return _update(database, _FINISH, job_id, trainer, state="failed", version=None, error=error)
+
+
+def _newest(
+    database: Database,
+    *,
+    job_id: int | None = None,
+    kind: JobKind | None = None,
+    active: bool = False,
+    limit: int = 1,
+) -> list[TrainingJob]:
+    values = {"id": job_id, "kind": kind, "active": active, "limit": limit}
+    with database.autocommit() as connection:
+        return [_job(**row) for row in connection.execute(_FIND, values).mappings()]
+
+
+def _update(database: Database, statement: Any, job_id: int, trainer: str, **values: Any) -> bool:
+    with database.autocommit() as connection:
+        return connection.execute(statement, {"id": job_id, "trainer": trainer, **values}).rowcount > 0
+
+
+def _job(*, kind: str, **row: Any) -> TrainingJob:
+    return TrainingJob(kind=JobKind(kind), **row)
