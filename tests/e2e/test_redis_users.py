@@ -1,4 +1,4 @@
-"""The Redis users of docs/explanation/security.md, on the real server: each has only the permissions it needs."""
+"""The Redis users of deploy/redis/users.acl, on the real server: each has only the permissions it needs."""
 
 import re
 from collections.abc import Iterator
@@ -10,12 +10,14 @@ from redis import Redis
 
 from tests.e2e.conftest import ROOT, StartWorker
 from tests.support.command import Triagem
+from tests.support.gateway_process import Gateway, head, ticket
 from tests.support.pipeline import stored
 from tests.support.waiting import until
 from triagem import Publisher
 from triagem.contracts.errors import AccessDenied
 from triagem.contracts.ticket import Lane
 from triagem.db import Database, runs
+from triagem.db.auth import Scope, create_key
 from triagem.inbox import Inbox, connect
 from triagem.inbox.client import redis_errors
 from triagem.inbox.lease import live_worker_count
@@ -23,22 +25,32 @@ from triagem.inbox.stream import stream_key
 from triagem.ops.app import ops_app
 from triagem.ops.settings import OpsSettings
 from triagem.stack import Endpoints
-from triagem.worker.app import make_app
+from triagem.worker.app import OPS_QUEUE, make_app
 
 PASSWORD = "hush-hush"
-SECURITY_PAGE = (ROOT / "docs/explanation/security.md").read_text(encoding="utf-8")
-ACL_COMMANDS = re.findall(r"^ACL SETUSER .*$", SECURITY_PAGE, re.MULTILINE)
+ACL_FILE = (ROOT / "deploy/redis/users.acl").read_text(encoding="utf-8")
+RULES = dict(re.findall(r"^user (\w+) (on .*)$", ACL_FILE, re.MULTILINE))
 
 
 @pytest.fixture
 def users(endpoints: Endpoints, redis: Redis) -> Iterator[None]:
     """The users, with one password for all."""
-    names = [line.split()[2] for line in ACL_COMMANDS]
-    assert names == ["triagem", "broker", "crm"]
-    for line in ACL_COMMANDS:
-        cast("Any", redis).execute_command(*line.replace("<password>", PASSWORD).split())
+    assert [*RULES] == ["gateway", "worker", "broker"]
+    for name, rules in RULES.items():
+        cast("Any", redis).execute_command("ACL", "SETUSER", name, *rules.replace("<password>", PASSWORD).split())
+    cast("Any", redis).execute_command("ACL", "LOG", "RESET")
     yield
-    redis.acl_deluser(*names)
+    redis.acl_deluser(*RULES)
+
+
+def sent_tasks(endpoints: Endpoints) -> int:
+    """Number of messages in the queue of ops."""
+    return int(cast("Any", connect(endpoints.broker_url)).llen(OPS_QUEUE))
+
+
+def denied(redis: Redis) -> list[Any]:
+    """What the server has refused to the users."""
+    return [(entry["username"], entry["object"]) for entry in cast("list[Any]", redis.acl_log())]
 
 
 def url_of(user: str, url: str) -> str:
@@ -52,7 +64,7 @@ def test_a_worker_works_as_two_users(
     endpoints: Endpoints, inbox: Inbox, database: Database, start_worker: StartWorker, instant_models: Path
 ) -> None:
     as_users = {
-        "TRIAGEM_REDIS_URL": url_of("triagem", endpoints.redis_url),
+        "TRIAGEM_REDIS_URL": url_of("worker", endpoints.redis_url),
         "TRIAGEM_BROKER_URL": url_of("broker", endpoints.broker_url),
     }
     killed = start_worker(instant_models, **as_users)
@@ -68,18 +80,18 @@ def test_a_worker_works_as_two_users(
     assert [reply["model"] for answer in answers for reply in answer.values()] == ["v1.0.0"]
     assert worker.stop() == 0
     assert live_worker_count(inbox.redis) == 0
-    assert "refused" not in worker.log.read_text() + killed.log.read_text()
+    assert denied(inbox.redis) == []
 
 
 @pytest.mark.usefixtures("users")
 def test_ops_works_as_two_users(
-    endpoints: Endpoints, database: Database, start_worker: StartWorker, instant_models: Path
+    endpoints: Endpoints, redis: Redis, database: Database, start_worker: StartWorker, instant_models: Path
 ) -> None:
     broker = url_of("broker", endpoints.broker_url)
     ops = start_worker(
         instant_models,
         command="ops",
-        TRIAGEM_REDIS_URL=url_of("triagem", endpoints.redis_url),
+        TRIAGEM_REDIS_URL=url_of("worker", endpoints.redis_url),
         TRIAGEM_BROKER_URL=broker,
     )
     with ops_app(broker, OpsSettings()) as app:
@@ -87,38 +99,66 @@ def test_ops_works_as_two_users(
 
     until(lambda: bool(runs.newest_runs(database, limit=1)), seconds=60)
     assert ops.stop() == 0
+    assert denied(redis) == []
 
 
 @pytest.mark.usefixtures("users")
 def test_the_command_line_works_as_the_workers_user(
     triagem: Triagem, endpoints: Endpoints, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("TRIAGEM_REDIS_URL", url_of("triagem", endpoints.redis_url))
+    monkeypatch.setenv("TRIAGEM_REDIS_URL", url_of("worker", endpoints.redis_url))
     Path("good.csv").write_text("id,text\n1,oi\n", encoding="utf-8")
 
     for command in (("enqueue", "good.csv"), ("backlog",), ("pause",), ("resume",)):
         assert triagem(*command).status == 0
-    assert "refused" not in triagem("doctor").out
+    assert "this Redis user may not read the configuration" in triagem("doctor").out
 
 
 @pytest.mark.usefixtures("users")
-def test_a_crm_submits_tickets_and_reads_nothing(endpoints: Endpoints, inbox: Inbox) -> None:
-    client = connect(url_of("crm", endpoints.redis_url))
-    Publisher(Inbox(client)).publish(source="crm", external_id="1", text="oi")
-
-    assert inbox.depth(Lane.LIVE).waiting == 1
-    with pytest.raises(AccessDenied), redis_errors():
-        client.xrange(stream_key(Lane.LIVE))
+def test_the_gateway_works_as_its_user(
+    endpoints: Endpoints, inbox: Inbox, redis: Redis, database: Database, tmp_path: Path
+) -> None:
+    _, key = create_key(database, "gateway", [*Scope])
+    gateway = Gateway(endpoints, tmp_path, TRIAGEM_REDIS_URL=url_of("gateway", endpoints.redis_url))
+    try:
+        assert gateway.post(1, key)
+        once = head("/v1/tickets", len(ticket(2)), key, "Idempotency-Key: once", "Content-Type: application/json")
+        assert [gateway.send(once, ticket(2)).status for _ in range(2)] == [202, 202]
+        assert inbox.depth(Lane.LIVE).waiting == 2
+        for path in ("/health/ready", "/autoscale", "/metrics"):
+            gateway.send(head(path, 0, key, method="GET"))
+        assert gateway.send(head("/v1/tickets/zendesk/1", 0, key, method="DELETE")).status == 200
+        assert inbox.depth(Lane.LIVE).waiting == 1
+    finally:
+        assert gateway.process.stop() == 0
+    assert denied(redis) == []
 
 
 @pytest.mark.usefixtures("users")
-@pytest.mark.parametrize("user", ["triagem", "broker", "crm"])
+def test_beat_works_as_the_brokers_user(
+    endpoints: Endpoints, redis: Redis, start_worker: StartWorker, instant_models: Path
+) -> None:
+    beat = start_worker(
+        instant_models,
+        command="beat",
+        TRIAGEM_BROKER_URL=url_of("broker", endpoints.broker_url),
+        TRIAGEM_REDIS_URL=url_of("worker", endpoints.redis_url),
+        TRIAGEM_DELIVER_EVERY="1s",
+    )
+    until(lambda: sent_tasks(endpoints) > 0, seconds=60)
+    assert beat.stop() == 0
+    assert denied(redis) == []
+
+
+@pytest.mark.usefixtures("users")
+@pytest.mark.parametrize("user", [*RULES])
 @pytest.mark.parametrize(
     "command",
     [
         ("FLUSHALL",),
         ("KEYS", "*"),
         ("CONFIG", "SET", "dir", "/"),
+        ("CONFIG", "GET", "requirepass"),
         ("ACL", "LIST"),
         ("SHUTDOWN", "NOSAVE"),
         ("GET", "somebody:else"),

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -158,6 +159,43 @@ def test_workers_and_gateway_never_see_the_owners_password() -> None:
         if any(volume.get("source") == "postgres-secrets" for volume in service.get("volumes", ()))
     }
     assert visible == {"secrets", "postgres", "migrate"}
+
+
+def test_each_process_has_its_own_redis_user_and_password(tmp_path: Path) -> None:
+    script = (ROOT / "deploy" / "compose" / "secrets.py").read_text(encoding="utf-8")
+    script = script.replace('"/secrets"', repr(str(tmp_path))).replace('"/users.acl"', '"deploy/redis/users.acl"')
+    for name in ("redis", "postgres", "grafana", "gateway", "beat", "triagem"):
+        (tmp_path / name).mkdir()
+    for _ in range(2):  # the second start changes nothing
+        subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)
+
+    acl = (tmp_path / "redis/users.acl").read_text()
+    users = {}
+    for file in ("gateway/redis_url", "triagem/redis_url", "triagem/broker_url", "beat/broker_url"):
+        user, _, password = (tmp_path / file).read_text().removeprefix("redis://").partition("@")[0].partition(":")
+        assert f"user {user} on >{password} " in acl
+        users[user] = password
+    assert len(set(users.values())) == len(users) == acl.count(" on >") == 3
+    assert "user default off" in acl
+
+
+def test_the_gateway_and_beat_mount_only_their_own_passwords() -> None:
+    services = all_services()
+    mounted = {
+        name: [volume["source"] for volume in services[name]["volumes"] if "secrets" in volume["source"]]
+        for name in ("gateway", "beat")
+    }
+    assert mounted == {"gateway": ["gateway-secrets"], "beat": ["beat-secrets"]}
+    assert "TRIAGEM_DATABASE_URL_FILE" not in services["beat"]["environment"]
+
+
+def test_servers_reach_nothing_outside_and_monitoring_does_not_reach_them() -> None:
+    config = compose("--profile", "*")
+    reachable = {name for name, service in config["services"].items() if "servers" in service.get("networks", ())}
+    assert config["networks"]["servers"]["internal"] is True
+    for name in ("redis", "postgres"):
+        assert [*config["services"][name]["networks"]] == ["servers"]
+    assert reachable == {"redis", "postgres", "migrate", "gateway", "worker", "worker-gpu", "ops", "beat", "demo"}
 
 
 def test_the_inbox_loses_nothing_that_it_accepted() -> None:
