@@ -19,7 +19,7 @@ except ModuleNotFoundError as error:
 
 from triagem.contracts.errors import InvalidTicket
 from triagem.contracts.result import Change, PredictResponse, Result, TicketDetail
-from triagem.contracts.ticket import Lane, Ticket
+from triagem.contracts.ticket import Lane, Message, Ticket
 from triagem.producer import client_protocol
 from triagem.producer.client_protocol import (
     ApiReply,
@@ -85,11 +85,17 @@ class Client:
         text: str,
         revised_at: datetime | None = None,
         metadata: Mapping[str, JsonValue] | None = None,
+        message: Message | None = None,
         lane: Lane = Lane.LIVE,
     ) -> Receipt:
         """Publish one ticket, with the parameters of `Publisher.publish`. Also raises InvalidTicket."""
         ticket = TicketFields(
-            source=source, external_id=external_id, text=text, revised_at=revised_at, metadata=metadata
+            source=source,
+            external_id=external_id,
+            text=text,
+            revised_at=revised_at,
+            metadata=metadata,
+            message=message,
         )
         return _accepted(next(self.publish_many([ticket], lane=lane)))
 
@@ -181,11 +187,17 @@ class AsyncClient:
         text: str,
         revised_at: datetime | None = None,
         metadata: Mapping[str, JsonValue] | None = None,
+        message: Message | None = None,
         lane: Lane = Lane.LIVE,
     ) -> Receipt:
         """As `Client.publish`."""
         ticket = TicketFields(
-            source=source, external_id=external_id, text=text, revised_at=revised_at, metadata=metadata
+            source=source,
+            external_id=external_id,
+            text=text,
+            revised_at=revised_at,
+            metadata=metadata,
+            message=message,
         )
         return _accepted(await anext(self.publish_many([ticket], lane=lane)))
 

@@ -10,7 +10,7 @@ from unicodedata import category
 from triagem.contracts.errors import InvalidInput, InvalidTicket
 from triagem.contracts.unicode_form import normalized
 
-FIELDS: Final = ("source", "external_id", "text", "revised_at", "metadata")
+FIELDS: Final = ("source", "external_id", "message_id", "author", "text", "revised_at", "metadata")
 _METADATA: Final = "metadata."
 _MAX_NAME_CHARS: Final = 40
 _REQUIRED: Final = ("external_id", "text")
@@ -39,8 +39,15 @@ _USUAL: Final[Mapping[str, Sequence[str]]] = {
         "criado", "criacao", "aberto em", "data de criacao", "data de abertura", "abertura", "data e hora",
         "data hora", "data", "date",
     ),
+    "message_id": ("message id", "id da mensagem"),
+    "author": ("author", "autor"),
     "metadata": ("metadata",),
 }  # fmt: skip
+_AUTHORS: Final[Mapping[str, Sequence[str]]] = {
+    "customer": ("customer", "client", "cliente", "contact", "contato", "end user", "user", "requester", "incoming"),
+    "agent": ("agent", "agente", "atendente", "analista", "operator", "operador", "admin", "staff", "outgoing"),
+    "bot": ("bot", "robo", "system", "sistema", "automation", "automacao"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +82,21 @@ class FieldMap:
                 fields.setdefault("metadata", {})[field.removeprefix(_METADATA)] = value
             elif field in _REQUIRED or value not in _EMPTY:
                 fields[field] = value
-        return fields
+        return _with_message(fields)
+
+
+def _with_message(fields: dict[str, Any]) -> dict[str, Any]:
+    """`message_id` and `author` as the ticket's `message`. A row without a message id is a whole text."""
+    message_id, author = fields.pop("message_id", None), fields.pop("author", None)
+    if message_id is not None:
+        fields["message"] = {"id": message_id} | ({} if author is None else {"author": _author(author)})
+    return fields
+
+
+def _author(value: object) -> object:
+    """Usual words for customer, agent and bot; anything else as it is, so that the refusal names the column."""
+    folded = _folded(str(value))
+    return next((author for author, words in _AUTHORS.items() if folded in words), value)
 
 
 def field_map(columns: Sequence[str], given: str | None) -> FieldMap:
@@ -97,10 +118,14 @@ def field_map(columns: Sequence[str], given: str | None) -> FieldMap:
                 f"{shown}: the file has no column {missing[0]!r}, only {', '.join(map(short_name, columns))}"
             )
         chosen[field] = names
+    if "author" in chosen and not chosen.get("message_id"):
+        raise InvalidInput("--map author=…: give message_id=… too, the message that the author wrote")
     metadata_keys = any(field.startswith(_METADATA) for field in chosen)
     if metadata_keys and "metadata" in chosen:
         raise InvalidInput("--map: use metadata or metadata.NAME, not both")
     mapped = {**_usual_columns(tuple(columns), frozenset(chosen)), **chosen}
+    if "message_id" not in mapped:
+        mapped.pop("author", None)
     used = [column for names in mapped.values() for column in names]
     if twice := [column for column in used if columns.count(column) > 1]:
         raise InvalidInput(f"{columns.count(twice[0])} columns are called {twice[0]!r}: rename one in the file")

@@ -71,6 +71,7 @@ def survey(records: Iterator[Record | BadLine], rules: ReadingRules) -> Survey:
             that helps.
     """
     rows = times = repeated = scientific = floats = 0
+    messages, conversations = 0, set[int]()
     evidence, seen, first_repeated, unreadable = DateOrderEvidence(), set[int](), list[int](), list[str]()
     for record in records:
         rows += 1
@@ -83,7 +84,10 @@ def survey(records: Iterator[Record | BadLine], rules: ReadingRules) -> Survey:
         name = str(id_text(fields["external_id"]))
         floats += _FLOAT_ID.fullmatch(name) is not None
         scientific += _SCIENTIFIC_ID.fullmatch(name) is not None
-        identity = hash((fields.get("source"), name))
+        ticket, message = hash((fields.get("source"), name)), fields.get("message", {})
+        conversations.update([ticket] if message else [])
+        messages += bool(message)
+        identity = hash((ticket, str(message.get("id", ""))))
         if identity in seen:
             repeated += 1
             first_repeated += [record.line][: 3 - len(first_repeated)]
@@ -111,6 +115,8 @@ def survey(records: Iterator[Record | BadLine], rules: ReadingRules) -> Survey:
             f"{scientific:,} ids are in a spreadsheet's form such as 5,00123E+17, which has lost digits: format the "
             "column as text and export again"
         )
+    if messages:
+        notes.append(f"{messages:,} rows are messages of {len(conversations):,} conversations")
     if repeated:
         lines = ", ".join(map(str, first_repeated)) + (", …" if repeated > len(first_repeated) else "")
         notes.append(

@@ -9,7 +9,7 @@ from pydantic import JsonValue
 
 from triagem import servers
 from triagem.contracts.errors import InvalidTicket
-from triagem.contracts.ticket import Lane, Ticket, accept
+from triagem.contracts.ticket import Lane, Message, Ticket, accept
 from triagem.contracts.wire import encode
 from triagem.inbox import Idempotency, IdempotencyRecord, Inbox, InboxSettings, connect
 from triagem.producer.ticket_fields import TicketFields, ticket_data
@@ -44,7 +44,8 @@ class Publisher:
     Accepted(entry_id='1762086600000-0')
 
     Publishing the same ticket again is harmless: it is stored once, and an unchanged text isn't classified again.
-    A ticket with a newer `revised_at` replaces the previous text. A publisher may be shared between threads.
+    A ticket with a newer `revised_at` replaces the previous text; with `message`, only that of this message of the
+    conversation. A publisher may be shared between threads.
     `triagem.Client` has the same methods for the HTTP API.
     """
 
@@ -75,6 +76,7 @@ class Publisher:
         text: str,
         revised_at: datetime | None = None,
         metadata: Mapping[str, JsonValue] | None = None,
+        message: Message | None = None,
         lane: Lane = Lane.LIVE,
     ) -> Accepted:
         """Publish one ticket.
@@ -85,6 +87,7 @@ class Publisher:
             text: subject, newline, body.
             revised_at: when the CRM says this text was written, with an offset; None means now.
             metadata: JSON values, stored with the ticket.
+            message: makes the text one message of the conversation; None means the ticket's whole text.
 
         Raises:
             InvalidTicket: names the invalid field; nothing was published.
@@ -92,7 +95,12 @@ class Publisher:
             InboxUnavailable, AccessDenied: Redis does not answer, or rejects the login.
         """
         fields = TicketFields(
-            source=source, external_id=external_id, text=text, revised_at=revised_at, metadata=metadata
+            source=source,
+            external_id=external_id,
+            text=text,
+            revised_at=revised_at,
+            metadata=metadata,
+            message=message,
         )
         ticket = accept(ticket_data(fields), now=self._now())
         return self.put([ticket], lane=lane)[0]

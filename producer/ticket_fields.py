@@ -6,7 +6,7 @@ from typing import Any, NotRequired, TypedDict
 
 from pydantic import JsonValue
 
-from triagem.contracts.ticket import Ticket
+from triagem.contracts.ticket import Message, Ticket
 
 
 class TicketFields(TypedDict):
@@ -17,6 +17,7 @@ class TicketFields(TypedDict):
     text: str
     revised_at: NotRequired[datetime | None]
     metadata: NotRequired[Mapping[str, JsonValue] | None]
+    message: NotRequired[Message | None]
 
 
 def ticket_data(fields: Ticket | TicketFields) -> dict[str, Any]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
         UntrustedCertificate,
     )
     from triagem.contracts.result import Change, PredictResponse, Result, TicketDetail
-    from triagem.contracts.ticket import Lane, Ticket
+    from triagem.contracts.ticket import Author, Lane, Message, OnReply, Ticket
     from triagem.producer.client import AsyncClient, Client
     from triagem.producer.client_protocol import Receipt
     from triagem.producer.publisher import Accepted, Publisher, Rejected
@@ -32,6 +32,7 @@ __all__ = [
     "Accepted",
     "AccessDenied",
     "AsyncClient",
+    "Author",
     "Change",
     "Client",
     "GatewayUnavailable",
@@ -40,8 +41,10 @@ __all__ = [
     "InvalidInput",
     "InvalidTicket",
     "Lane",
+    "Message",
     "NotConfigured",
     "NotRetryable",
+    "OnReply",
     "PredictResponse",
     "Publisher",
     "Receipt",
@@ -57,7 +60,7 @@ __all__ = [
 
 _MODULES = {
     "triagem.contracts.result": ("Change", "PredictResponse", "Result", "TicketDetail"),
-    "triagem.contracts.ticket": ("Lane", "Ticket"),
+    "triagem.contracts.ticket": ("Author", "Lane", "Message", "OnReply", "Ticket"),
     "triagem.producer.client": ("AsyncClient", "Client"),  # needs triagem[client]
     "triagem.producer.client_protocol": ("Receipt",),
     "triagem.producer.publisher": ("Accepted", "Publisher", "Rejected"),

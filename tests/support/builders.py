@@ -12,7 +12,7 @@ from tests.support.engines import NoopModel
 from triagem.contracts.model import DataInfo, Manifest, Tokens
 from triagem.contracts.moments import EARLIEST_MOMENT
 from triagem.contracts.prediction import Band, Prediction
-from triagem.contracts.ticket import Lane, Ticket
+from triagem.contracts.ticket import Author, Lane, Message, OnReply, Ticket
 from triagem.db.tickets.window import ClassifiedTicket
 from triagem.inbox import Entry, Inbox, InboxSettings
 from triagem.producer.ticket_fields import TicketFields
@@ -55,7 +55,14 @@ def tickets() -> st.SearchStrategy[Ticket]:
             lambda moment: moment.year < 9999
         ),
         metadata=st.dictionaries(st.text(max_size=9), values, max_size=3),
+        message=st.none() | messages(),
     )
+
+
+def messages() -> st.SearchStrategy[Message]:
+    """Any message of a conversation."""
+    ids = st.text(min_size=1, max_size=255).filter(lambda id_: bool(id_.strip()) and "\0" not in id_)
+    return st.builds(Message, id=ids, author=st.sampled_from(Author), on_reply=st.sampled_from(OnReply))
 
 
 def offsets() -> st.SearchStrategy[tzinfo]:

@@ -234,6 +234,16 @@ def test_ids_that_repeat_are_counted_with_their_lines() -> None:
     assert note.startswith("4 rows, 2 ids: 2 rows repeat an id (line 3, 5)")
 
 
+def test_rows_with_message_ids_are_messages_of_conversations_and_repeat_no_id() -> None:
+    content = ["id,message_id,text\n", "7,1,a\n", "7,2,b\n", "8,1,c\n", "8,1,d\n", "9,,e\n"]
+    rows = read_rows(content, format=None, name="export")
+
+    notes = survey(rows.records, ReadingRules(field_map(rows.columns, None), "import")).notes
+
+    assert notes[0] == "4 rows are messages of 2 conversations"
+    assert notes[1].startswith("5 rows, 4 ids: 1 rows repeat an id (line 5)")
+
+
 def test_ids_in_scientific_form_are_reported() -> None:
     notes = surveyed('"5,00123E+17",a,', '"5,00123E+17",b,').notes
 

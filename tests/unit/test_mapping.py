@@ -201,3 +201,31 @@ def test_an_error_does_not_show_a_column_name_as_long_as_a_text() -> None:
     with pytest.raises(InvalidInput, match=r"no column 'x', only id, \(44 characters\)") as caught:
         field_map(["id", text], "text=x")
     assert text not in str(caught.value)
+
+
+def test_message_id_and_author_make_a_row_a_message_of_its_conversation() -> None:
+    row = {"id": "c-1", "message_id": "m-1", "author": "Cliente", "text": "Quanto custa?"}
+    assert mapped(row) == {
+        "external_id": "c-1",
+        "text": "Quanto custa?",
+        "message": {"id": "m-1", "author": "customer"},
+    }
+
+
+def test_a_row_without_a_message_id_is_a_whole_text() -> None:
+    row = {"id": "c-1", "message_id": "", "author": "Ana", "text": "Quanto custa?"}
+    assert mapped(row) == {"external_id": "c-1", "text": "Quanto custa?"}
+
+
+@pytest.mark.parametrize(
+    ("word", "author"),
+    [("end-user", "customer"), ("Agente", "agent"), ("outgoing", "agent"), ("Robô", "bot"), ("Ana Lima", "Ana Lima")],
+)
+def test_usual_words_for_authors_are_understood(word: str, author: str) -> None:
+    row = {"id": "c-1", "n": 7, "quem": word, "text": "a"}
+    assert mapped(row, "message_id=n,author=quem")["message"] == {"id": 7, "author": author}
+
+
+def test_an_author_without_a_message_id_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="message_id"):
+        mapped({"id": "1", "text": "a", "quem": "agent"}, "author=quem")

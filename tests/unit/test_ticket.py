@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.support.builders import NOW, YESTERDAY, fields, offsets
 from triagem.contracts.errors import InvalidTicket
 from triagem.contracts.moments import EARLIEST_MOMENT
-from triagem.contracts.ticket import MAX_METADATA_DEPTH, MAX_TEXT_CHARS, Ticket, accept
+from triagem.contracts.ticket import MAX_METADATA_DEPTH, MAX_TEXT_CHARS, Author, Message, Ticket, accept
 from triagem.contracts.wire import encode
 
 SECRET = "o meu cpf"
@@ -72,6 +72,12 @@ REFUSED = [
     pytest.param({"external_id": 47.11}, "external_id", id="a fraction for an id"),
     pytest.param({"external_id": True}, "external_id", id="a truth value for an id"),
     pytest.param({"text": None}, "text", id="null for a text"),
+    pytest.param({"message": SECRET}, "message", id="text for a message"),
+    pytest.param({"message": {"author": "agent"}}, "message.id", id="a message without an id"),
+    pytest.param({"message": {"id": " "}}, "message.id", id="an empty message id"),
+    pytest.param({"message": {"id": SURROGATE}}, "message.id", id="lone surrogate in a message id"),
+    pytest.param({"message": {"id": "1", "author": SECRET}}, "message.author", id="an unknown author"),
+    pytest.param({"text": "", "message": {"id": "1"}}, "text", id="a message without a text"),
     pytest.param({"text": SECRET.encode()}, "text", id="bytes for a text"),
     pytest.param({"metadata": {"a": b"x\0"}}, "metadata.a", id="bytes in metadata"),
     pytest.param({"metadata": {b"x\0": 1}}, "metadata", id="bytes for a key"),
@@ -91,7 +97,7 @@ def refusal(changes: dict[str, Any]) -> InvalidTicket:
 def test_a_valid_ticket_is_accepted_unchanged() -> None:
     good = fields(metadata={"channel": "e-mail", "tags": ["vip", None, 2.5, True]})
 
-    assert accept(good, now=NOW).model_dump() == good
+    assert accept(good, now=NOW).model_dump() == {**good, "message": None}
 
 
 @pytest.mark.parametrize(("changes", "field"), REFUSED)
@@ -219,3 +225,19 @@ def test_any_input_is_refused_or_can_be_stored(values: dict[str, Any]) -> None:
     else:
         assert b"\0" not in encode(accepted)
         assert b"\\u0000" not in encode(accepted)
+
+
+def test_a_deleted_message_needs_no_text_and_keeps_none() -> None:
+    without = {name: value for name, value in fields(message={"id": 7, "deleted": True}).items() if name != "text"}
+
+    deleted = accept(without, now=NOW)
+
+    assert deleted == accept(without | {"text": SECRET}, now=NOW)
+    assert deleted.text == ""
+    assert deleted.message == Message(id="7", deleted=True)
+
+
+def test_a_message_given_as_an_object_is_checked_too() -> None:
+    message = Message(id=f"a\0{Author.AGENT}", author=Author.AGENT)
+
+    assert accept(fields(message=message), now=NOW).message == Message(id="a\ufffdagent", author=Author.AGENT)

@@ -1,4 +1,6 @@
-"""Ticket: one revision of a customer message in a CRM. Values that cannot be stored are rejected or replaced here.
+"""Ticket: one revision of a customer's text in a CRM, or of one message of a conversation.
+
+Values that cannot be stored are rejected or replaced here.
 
 NUL characters become U+FFFD: Postgres cannot store them, and rejecting would lose a customer's message. Lone
 surrogates, non-finite numbers and integers beyond 64 bits are rejected, in every field.
@@ -21,6 +23,7 @@ from pydantic import (
     StringConstraints,
     TypeAdapter,
     ValidationError,
+    field_validator,
     model_validator,
 )
 
@@ -35,7 +38,7 @@ MAX_CLOCK_SKEW: Final = timedelta(minutes=5)
 # no alert, review or drift sample.
 PREDICT_SOURCE: Final = "predict"
 _NAMES: Final = frozenset({"source", "external_id"})
-_OPTIONAL: Final = frozenset({"revised_at", "metadata"})
+_OPTIONAL: Final = frozenset({"revised_at", "metadata", "message"})
 _UNNAMED: Final = "a field's name"
 _FIELD_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,39}")
 
@@ -71,18 +74,60 @@ class Identity(NamedTuple):
 _IDENTITY: Final = TypeAdapter(Identity)
 
 
+class Author(StrEnum):
+    """The author of a message of a conversation. Only customers' messages are classified."""
+
+    CUSTOMER = "customer"
+    AGENT = "agent"
+    BOT = "bot"
+
+
+class OnReply(StrEnum):
+    """The customer's messages that a conversation's label is about: all of them, only the first, or the latest."""
+
+    CONVERSATION = "conversation"
+    FIRST = "first"
+    LATEST = "latest"
+
+
+class Message(BaseModel):
+    """Makes a ticket's text one message of the conversation. Sent again with a later `revised_at`, it is an edit.
+
+    A whole text, without this, is the message with the empty id.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: Annotated[_Name, Field(max_length=255, description="the message's id, unique in its conversation")]
+    author: Annotated[Author, Field(description="only customers' messages are classified")] = Author.CUSTOMER
+    deleted: Annotated[bool, Field(description="the message was deleted; its text is not needed")] = False
+    on_reply: Annotated[OnReply, Field(description="the messages that the label is about")] = OnReply.CONVERSATION
+
+    @field_validator("id", mode="before")
+    @classmethod
+    def _number_as_text(cls, value: object) -> object:
+        return id_text(value)
+
+
 class Ticket(BaseModel):
-    """A revision of a message. Its identity is (`source`, `external_id`); the newest `revised_at` wins."""
+    """A revision of a text. Its identity is (`source`, `external_id`); the newest `revised_at` wins.
+
+    With `message`, `text` and `revised_at` are those of one message of the conversation.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     source: _Source
     external_id: _ExternalId
-    text: Annotated[str, Field(min_length=1, max_length=MAX_TEXT_CHARS, description="subject, newline, body")]
+    text: Annotated[
+        str,
+        Field(max_length=MAX_TEXT_CHARS, description="subject, newline, body", json_schema_extra={"minLength": 1}),
+    ]
     revised_at: Annotated[_Moment, Field(description="when the CRM says this text was written")] = Field(
         default_factory=lambda: datetime.now(UTC)
     )
     metadata: dict[str, JsonValue] = Field(default_factory=dict)
+    message: Annotated[Message | None, Field(description="for a message of a conversation")] = None
 
     @model_validator(mode="before")
     @classmethod
@@ -92,17 +137,28 @@ class Ticket(BaseModel):
         fields = {name: value for name, value in data.items() if value is not None or name not in _OPTIONAL}
         for name in _NAMES & fields.keys():
             fields[name] = id_text(fields[name])
+        if "message" in fields:
+            _read_message(fields)
         return _storable(fields, "", 0)
 
     @model_validator(mode="after")
     def _check_sizes(self) -> Self:
-        if self.text.isspace():
-            raise ValueError("text: is only white space")
+        if (not self.text or self.text.isspace()) and not (self.message and self.message.deleted):
+            raise ValueError("text: is only white space" if self.text else "text: is empty")
         if self.revised_at < EARLIEST_MOMENT:
             raise ValueError("revised_at: is before the year 2000, or not a time")
         if self.metadata and (size := len(str(self.metadata))) > MAX_METADATA_CHARS:
             raise ValueError(f"metadata: has {size} characters, the limit is {MAX_METADATA_CHARS}")
         return self
+
+
+def _read_message(fields: dict[str, Any]) -> None:
+    """Make the message plain values, which are then checked; a deleted one has no text."""
+    message = fields["message"]
+    if isinstance(message, Message):
+        message = fields["message"] = message.model_dump()
+    if isinstance(message, dict) and message.get("deleted") is True:
+        fields["text"] = ""
 
 
 def id_text(value: object) -> object:

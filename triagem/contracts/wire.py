@@ -12,6 +12,7 @@ from triagem.contracts.ticket import Identity, Ticket, first_error, identify
 
 WIRE_VERSION: Final = 1
 _HEAD: Final = b'{"v":1,'
+_NO_MESSAGE: Final = {"message"}
 _REF_HEAD: Final = b'{"v":"check-1",'  # a stored-ticket reference (claim check)
 
 
@@ -58,7 +59,7 @@ def decode_ref(payload: bytes) -> StoredTicketRef | None:
 
 def encode(ticket: Ticket) -> bytes:
     """Encode a ticket as an entry's payload: UTF-8 JSON with the wire version first."""
-    return _HEAD + ticket.model_dump_json().encode()[1:]
+    return _HEAD + ticket.model_dump_json(exclude=_NO_MESSAGE if ticket.message is None else None).encode()[1:]
 
 
 def decode(payload: bytes) -> Ticket:

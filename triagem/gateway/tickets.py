@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from triagem.contracts.errors import InvalidInput, InvalidTicket
-from triagem.contracts.ticket import Lane, Ticket, accept
+from triagem.contracts.ticket import Author, Lane, OnReply, Ticket, accept
 from triagem.db.auth import ApiKey, Scope
 from triagem.gateway.admission import read_body
 from triagem.gateway.authentication import require_scope
@@ -52,10 +52,27 @@ _EXAMPLE: Final = {
     "text": "Fatura em dobro\nFui cobrado duas vezes este mês",
     "revised_at": "2026-11-02T09:30:00-03:00",
 }
-# Without the definition of "any JSON": inside the OpenAPI document, a reference to it would be broken.
-_TICKET_SCHEMA: Final = Ticket.model_json_schema()
-del _TICKET_SCHEMA["$defs"]
-_TICKET_SCHEMA["properties"]["metadata"]["additionalProperties"] = True
+_MESSAGE_EXAMPLE: Final = {
+    **_EXAMPLE,
+    "external_id": "c-17",
+    "text": "Quanto custa o plano anual?",
+    "message": {"id": "m-1", "author": "customer"},
+}
+
+
+def _ticket_schema() -> dict[str, Any]:
+    """The schema without definitions: inside the OpenAPI document, references to them would be broken."""
+    schema = Ticket.model_json_schema()
+    message = schema.pop("$defs")["Message"]
+    for name, values in (("author", Author), ("on_reply", OnReply)):
+        message["properties"][name] |= {"type": "string", "enum": [*values]}
+        del message["properties"][name]["$ref"]
+    schema["properties"]["message"] = schema["properties"]["message"] | {"anyOf": [message, {"type": "null"}]}
+    schema["properties"]["metadata"]["additionalProperties"] = True
+    return schema
+
+
+_TICKET_SCHEMA: Final = _ticket_schema()
 _REQUEST_BODY: Final = {
     "required": True,
     "content": {
@@ -69,6 +86,7 @@ _REQUEST_BODY: Final = {
             "examples": {
                 "single": {"summary": "one ticket", "value": _EXAMPLE},
                 "list": {"summary": "a list of tickets", "value": [_EXAMPLE, {**_EXAMPLE, "external_id": "4712"}]},
+                "message": {"summary": "a message of a conversation", "value": _MESSAGE_EXAMPLE},
             },
         }
     },

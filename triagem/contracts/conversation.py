@@ -1,0 +1,89 @@
+"""Decides which texts of a conversation the model reads, and what its answers say about the whole. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Final
+
+from triagem.contracts.abstain import AbstainReason, abstain_reason
+from triagem.contracts.text import clean
+from triagem.contracts.ticket import Author, OnReply
+
+# A longer conversation is judged by its beginning and its end: a new message costs the same at any length.
+FIRST_MESSAGES: Final = 4
+NEWEST_MESSAGES: Final = 12
+MAX_CHARS: Final = 16_000  # of a message, and of the newest ones together
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationMessage:
+    """A message that is neither deleted nor purged, as received; `id` is empty for a whole text."""
+
+    text: str
+    author: Author = Author.CUSTOMER
+    id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedText:
+    """The texts of a conversation that the model reads.
+
+    Args:
+        message_ids: the messages whose words it contains.
+        parts: the cleaned texts, each classified on its own; empty until the customer writes.
+        abstains: the reason that no label may be used.
+    """
+
+    message_ids: list[str]
+    parts: list[str]
+    abstains: AbstainReason | None
+
+    @property
+    def text(self) -> str:
+        """The parts as one text. It is never cleaned again: its lines are not those of one message."""
+        return "\n\n".join(self.parts)
+
+
+def judge(messages: Sequence[ConversationMessage], on_reply: OnReply) -> JudgedText:
+    """Choose the messages that the label is about.
+
+    Customers' messages without a request, such as a greeting, are left out if there is another one: they change
+    nothing.
+
+    Args:
+        messages: in the order in which they were written; at least the first and the newest ones of the customer.
+    """
+    bounded = _bounded(messages)
+    cleaned = [clean(message.text[:MAX_CHARS]) for message in bounded]
+    reasons = [abstain_reason(message.text[:MAX_CHARS], text) for message, text in zip(bounded, cleaned, strict=True)]
+    chosen = [index for index, reason in enumerate(reasons) if reason is None] or [*range(len(bounded))]
+    if on_reply is not OnReply.CONVERSATION:
+        chosen = chosen[:1] if on_reply is OnReply.FIRST else chosen[-1:]
+    return JudgedText(
+        message_ids=[bounded[index].id for index in chosen],
+        parts=_parts([cleaned[index] for index in chosen]),
+        abstains=None if None in reasons else next(iter(reasons), AbstainReason.NO_WORDS),
+    )
+
+
+def parts(messages: Sequence[ConversationMessage], on_reply: OnReply = OnReply.CONVERSATION) -> list[str]:
+    """The cleaned texts to classify for a conversation."""
+    return judge(messages, on_reply).parts
+
+
+def combine(parts: Sequence[str], probabilities: Sequence[Sequence[float]]) -> list[float]:  # noqa: ARG001
+    """The probabilities of a conversation's labels from those of its parts, in their order."""
+    return list(probabilities[0])
+
+
+def _parts(texts: Sequence[str]) -> list[str]:
+    return ["\n\n".join(texts)] if texts else []
+
+
+def _bounded(messages: Sequence[ConversationMessage]) -> list[ConversationMessage]:
+    """The customer's first and newest messages."""
+    customer = [message for message in messages if message.author is Author.CUSTOMER]
+    first, rest = customer[:FIRST_MESSAGES], customer[FIRST_MESSAGES:][-NEWEST_MESSAGES:]
+    ends = accumulate(len(message.text) for message in reversed(rest))
+    fitting = sum(end <= MAX_CHARS for end in ends) or 1
+    return first + rest[-fitting:]
