@@ -11,13 +11,13 @@ from typing import Any
 from celery import bootsteps
 from celery.worker import state
 
+from triagem.broker import WORKER_QUEUE, make_app, run_celery_worker
 from triagem.contracts.errors import DatabaseUnavailable, InvalidInput
 from triagem.contracts.model import Model
 from triagem.db import Database
 from triagem.db.upgrade import require_current
 from triagem.inbox import Inbox, InboxSettings, connect
 from triagem.registry import Registry
-from triagem.worker.app import QUEUE, make_app, run_celery_worker
 from triagem.worker.health import memory_limit_bytes
 from triagem.worker.metrics import MEMORY_LIMIT, register_gpu_metrics
 from triagem.worker.pipeline import Pipeline
@@ -66,7 +66,7 @@ def run(
         if limit := memory_limit_bytes():
             MEMORY_LIMIT.set(limit)
         settings.metrics.serve()
-    status = run_celery_worker(app, QUEUE, pool="solo")
+    status = run_celery_worker(app, WORKER_QUEUE, pool="solo")
     return 1 if failed else status
 
 

@@ -1,16 +1,13 @@
-"""Settings of `triagem worker`, and the URL of Celery's broker, from the environment."""
+"""Settings of `triagem worker`, from the environment."""
 
 from pathlib import Path
 from typing import ClassVar
-from urllib.parse import urlsplit, urlunsplit
 
-from pydantic import Field, SecretStr
+from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from triagem import servers
 from triagem.contracts.prediction import Thresholds
-from triagem.inbox.client import check_redis_url
-from triagem.process import MetricsSettings, read_secret_file
+from triagem.process import MetricsSettings
 
 
 class WorkerSettings(BaseSettings):
@@ -19,11 +16,6 @@ class WorkerSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="TRIAGEM_", env_file=".env", extra="ignore")
     used_by: ClassVar = "worker"
 
-    broker_url: SecretStr | None = Field(
-        default=None,
-        description="Celery's Redis; default: the inbox's server, next database number",
-        json_schema_extra={"used_by": "worker, ops, beat, commands"},
-    )
     engine: str = Field(
         default="triagem.engine.classify:load", description="function that loads a model version, as module:function"
     )
@@ -71,29 +63,3 @@ class WorkerSettings(BaseSettings):
         """A version's thresholds, with overrides from the environment."""
         overrides = {"review": self.review_threshold, "review_budget": self.review_budget}
         return manifest.model_copy(update={name: value for name, value in overrides.items() if value is not None})
-
-
-def broker_url() -> str:
-    """`TRIAGEM_BROKER_URL`, else derived from the Redis URL of the inbox. Raises NotConfigured."""
-    if content := read_secret_file("TRIAGEM_BROKER_URL"):
-        return content
-    url = WorkerSettings().broker_url
-    return url.get_secret_value() if url else default_broker_url(servers.redis_url())
-
-
-def default_broker_url(redis_url: str) -> str:
-    """Default broker URL: the inbox's server with the next database number and the same options."""
-    parts = urlsplit(check_redis_url(redis_url, "TRIAGEM_REDIS_URL"))
-    return urlunsplit(parts._replace(path=f"/{int(parts.path.strip('/') or 0) + 1}"))
-
-
-def broker_for_celery(broker_url: str) -> str:
-    """The broker URL in the form that Celery needs.
-
-    Without options, Celery verifies no certificate for `rediss://`; and it splits a URL at `;` into several servers.
-    Raises InvalidInput.
-    """
-    parts = urlsplit(check_redis_url(broker_url, "TRIAGEM_BROKER_URL"))
-    if parts.scheme == "rediss" and "ssl_cert_reqs=" not in parts.query:
-        parts = parts._replace(query=f"{parts.query}&ssl_cert_reqs=required".lstrip("&"))
-    return parts.geturl().replace(";", "%3B")

@@ -11,12 +11,11 @@ from tests.support.command import Triagem
 from tests.support.leaks import all_output, leaks
 from tests.support.waiting import until
 from triagem import Publisher
+from triagem.broker import BrokerSettings, make_app
 from triagem.db import Database, DatabaseSettings
 from triagem.inbox import Inbox, InboxSettings, connect
 from triagem.inbox.lease import live_worker_count
 from triagem.stack import Endpoints, LocalStack
-from triagem.worker.app import make_app
-from triagem.worker.settings import WorkerSettings
 
 WRONG = "hush-hush"
 REDIS, DATABASE, BROKER = "TRIAGEM_REDIS_URL", "TRIAGEM_DATABASE_URL", "TRIAGEM_BROKER_URL"
@@ -99,7 +98,7 @@ def test_no_repr_shows_a_password(endpoints: Endpoints) -> None:
             for value in (
                 InboxSettings.model_validate({"redis_url": redis_url}),
                 DatabaseSettings.model_validate({"database_url": database_url}),
-                WorkerSettings.model_validate({"broker_url": redis_url}),
+                BrokerSettings.model_validate({"broker_url": redis_url}),
                 endpoints,
                 client,
                 Publisher(Inbox(client)),

@@ -14,6 +14,7 @@ from tests.support.gateway_process import Gateway, head, ticket
 from tests.support.pipeline import stored
 from tests.support.waiting import until
 from triagem import Publisher
+from triagem.broker import OPS_QUEUE, make_app
 from triagem.contracts.errors import AccessDenied
 from triagem.contracts.ticket import Lane
 from triagem.db import Database, runs
@@ -25,7 +26,6 @@ from triagem.inbox.stream import stream_key
 from triagem.ops.app import ops_app
 from triagem.ops.settings import OpsSettings
 from triagem.stack import Endpoints
-from triagem.worker.app import OPS_QUEUE, make_app
 
 PASSWORD = "hush-hush"
 ACL_FILE = (ROOT / "deploy/redis/users.acl").read_text(encoding="utf-8")

@@ -7,10 +7,9 @@ from tests.support.pipeline import stored
 from tests.support.tls import authority, secured, tls_proxy
 from tests.support.waiting import until
 from triagem import Publisher
+from triagem.broker import default_broker_url, make_app
 from triagem.db import Database
 from triagem.stack import Endpoints
-from triagem.worker.app import make_app
-from triagem.worker.settings import default_broker_url
 
 
 def test_a_worker_classifies_and_answers_over_tls(

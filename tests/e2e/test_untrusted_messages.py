@@ -9,11 +9,11 @@ from typing import Any
 from tests.e2e.conftest import StartWorker
 from tests.support.leaks import dead_letter_reasons
 from tests.support.waiting import until
+from triagem.broker import WORKER_QUEUE, make_app
 from triagem.contracts.ticket import Lane
 from triagem.db import Database
 from triagem.inbox import Inbox, connect
 from triagem.inbox.stream import stream_key
-from triagem.worker.app import QUEUE, make_app
 
 PICKLE = "application/x-python-serialize"
 
@@ -30,7 +30,7 @@ class Bomb:
 
 def celery_message(body: bytes, content_type: str) -> bytes:
     """A message as kombu writes it to Redis."""
-    delivery = {"exchange": "", "routing_key": QUEUE}
+    delivery = {"exchange": "", "routing_key": WORKER_QUEUE}
     return json.dumps(
         {
             "body": base64.b64encode(body).decode(),
@@ -53,7 +53,7 @@ def test_a_pickle_runs_nowhere(
     app = make_app(broker_url(inbox))
 
     inbox.redis.xadd(stream_key(Lane.LIVE), {"t": bomb})
-    broker.lpush(QUEUE, celery_message(bomb, PICKLE))
+    broker.lpush(WORKER_QUEUE, celery_message(bomb, PICKLE))
     broker.publish("/1.celery.pidbox", celery_message(bomb, PICKLE))
 
     until(lambda: dead_letter_reasons(database) == ["the payload is not JSON"])

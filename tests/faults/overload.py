@@ -6,12 +6,12 @@ from tests.faults.catalog import Size, fault
 from tests.faults.rig import Rig
 from tests.faults.workers import ROOT
 from triagem import Publisher
+from triagem.broker import OPS_QUEUE
 from triagem.cli.processes import WorkerProcess
 from triagem.contracts.errors import InboxFull
 from triagem.contracts.ticket import Lane
 from triagem.inbox import Inbox, InboxSettings, connect
 from triagem.ops.run import MAX_QUEUED
-from triagem.worker.app import OPS_QUEUE
 
 
 @fault("producers faster than the worker", short=Size(1500), full=Size(20_000))

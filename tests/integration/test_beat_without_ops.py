@@ -7,12 +7,12 @@ import pytest
 from celery import beat
 from redis import Redis
 
+from triagem.broker import OPS_QUEUE
 from triagem.inbox import connect
 from triagem.ops.app import ops_app
 from triagem.ops.run import MAX_QUEUED, BoundedScheduler
 from triagem.ops.settings import OpsSettings
 from triagem.stack import Endpoints
-from triagem.worker.app import OPS_QUEUE
 
 
 class Scheduler(BoundedScheduler, beat.Scheduler):  # type: ignore[misc]

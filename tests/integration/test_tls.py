@@ -12,12 +12,11 @@ from sqlalchemy import make_url
 from tests.support.command import Triagem, assert_one_line
 from tests.support.database_errors import connect_and_query, refused
 from tests.support.tls import Authority, authority, secured, tls_proxy
+from triagem.broker import default_broker_url, make_app
 from triagem.contracts.errors import InboxUnavailable, UntrustedCertificate
 from triagem.inbox import connect
 from triagem.inbox.client import redis_errors
 from triagem.stack import Endpoints
-from triagem.worker.app import make_app
-from triagem.worker.settings import default_broker_url
 
 
 class Secured(NamedTuple):

@@ -4,10 +4,9 @@ import ssl
 
 import pytest
 
+from triagem.broker import broker_for_celery, default_broker_url, make_app
 from triagem.contracts.errors import InvalidInput
 from triagem.inbox import connect
-from triagem.worker.app import make_app
-from triagem.worker.settings import broker_for_celery, default_broker_url
 
 PASSWORD = "hush-hush"
 

@@ -157,7 +157,7 @@ def _wait_until(
 
 
 def _busy_rate(broker_url: str) -> float | None:
-    from triagem.worker.app import make_app
+    from triagem.broker import make_app
 
     return first_busy_rate(make_app(broker_url).control.broadcast("pipeline_stats", reply=True, timeout=1) or [])
 

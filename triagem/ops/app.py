@@ -10,10 +10,9 @@ from typing import Any, Final
 
 from celery import Celery
 
+from triagem.broker import OPS_QUEUE, broker_url, make_app
 from triagem.ops.schedule import parse_schedule, shortest_interval
 from triagem.ops.settings import OpsSettings
-from triagem.worker.app import OPS_QUEUE, make_app
-from triagem.worker.settings import broker_url
 
 # By name: Celery imports them when a worker starts. The first opens what tasks need.
 _TASK_MODULES: Final = (

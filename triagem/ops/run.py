@@ -17,6 +17,7 @@ import structlog
 from celery import Celery, beat, current_app, signals
 
 from triagem import servers
+from triagem.broker import OPS_QUEUE, run_celery_worker
 from triagem.contracts.errors import DatabaseUnavailable, TriagemError
 from triagem.db import Database
 from triagem.db.outbox.deliveries import sync_result_targets
@@ -28,7 +29,6 @@ from triagem.ops.monitored import monitored, postgres_answers, redis_answers, sh
 from triagem.ops.settings import OpsSettings
 from triagem.process import read_secret_files, temporary_folder
 from triagem.registry import Registry, RegistrySettings
-from triagem.worker.app import OPS_QUEUE, run_celery_worker
 
 log = structlog.get_logger(__name__)
 

@@ -76,9 +76,9 @@ def demo(
 
 
 def _run_attached(*, as_json: bool) -> None:
+    from triagem.broker import broker_url
     from triagem.cli.demo import classify_attached
     from triagem.registry import Registry, RegistrySettings
-    from triagem.worker.settings import broker_url
 
     screen = errors if as_json else console
     steps = StepTimer(screen)

@@ -33,6 +33,7 @@ def ops(
         from triagem.cli.processes import end_with_parent
 
         end_with_parent()
+    from triagem.broker import broker_url
     from triagem.notify.alert_rules import AlertSettings
     from triagem.notify.alert_rules import from_environment as alert_rules
     from triagem.notify.monitor import MonitorSettings
@@ -40,7 +41,6 @@ def ops(
     from triagem.producer.crm import crm_from_environment
     from triagem.registry import RegistrySettings
     from triagem.trainer.settings import DueSettings
-    from triagem.worker.settings import broker_url
 
     # The tasks read these settings later: load them now, so that an error is reported at startup.
     DueSettings()
@@ -64,9 +64,9 @@ def beat(*, with_parent: Annotated[bool, typer.Option("--with-parent", hidden=Tr
 
     Example: `TRIAGEM_REDIS_URL=redis://… TRIAGEM_TIMEZONE=America/Sao_Paulo triagem beat`
     """
+    from triagem.broker import broker_url
     from triagem.ops.run import run_beat
     from triagem.ops.settings import OpsSettings
-    from triagem.worker.settings import broker_url
 
     settings = OpsSettings()
     if with_parent:

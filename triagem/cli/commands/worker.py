@@ -30,7 +30,7 @@ def worker(
     Example: `TRIAGEM_REDIS_URL=redis://… TRIAGEM_DATABASE_URL=postgresql://… triagem worker`
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads made one job 10 times slower
-    from triagem.worker.settings import WorkerSettings, broker_url
+    from triagem.worker.settings import WorkerSettings
 
     settings = WorkerSettings()
     if check:
@@ -45,6 +45,7 @@ def worker(
 
         devices = select_gpus(gpus) if gpus else [None]
         raise typer.Exit(run_pool(devices, processes, settings, typer.echo))
+    from triagem.broker import broker_url
     from triagem.inbox import InboxSettings
     from triagem.registry import RegistrySettings
     from triagem.worker.run import run

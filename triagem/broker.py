@@ -1,0 +1,138 @@
+"""The parts that our Celery applications share: the broker, JSON only, late acknowledgement, bounded waits.
+
+Celery provides processes, signals and remote control; tickets never travel as Celery messages.
+"""
+
+import os
+import socket
+import warnings
+from typing import Any, ClassVar, Final
+from urllib.parse import urlsplit, urlunsplit
+
+from celery import Celery, signals
+from celery.exceptions import SecurityWarning
+from celery.worker.control import control_command, inspect_command
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from triagem import servers
+from triagem.inbox.client import check_redis_url
+from triagem.process import read_secret_file
+
+# Workers fetch from the inbox; nothing is ever sent to this queue. A Redis key: ACLs of running systems name it.
+WORKER_QUEUE: Final = "pipe"
+OPS_QUEUE: Final = "ops"  # all our tasks but one, from whichever application they are sent
+TRAIN_QUEUE: Final = "train"
+
+
+class BrokerSettings(BaseSettings):
+    """The server of Celery's messages."""
+
+    model_config = SettingsConfigDict(env_prefix="TRIAGEM_", env_file=".env", extra="ignore")
+    used_by: ClassVar = "worker, ops, trainer, beat, commands"
+
+    broker_url: SecretStr | None = Field(
+        default=None, description="Celery's Redis; default: the inbox's server, next database number"
+    )
+
+
+def broker_url() -> str:
+    """`TRIAGEM_BROKER_URL`, else derived from the Redis URL of the inbox. Raises NotConfigured."""
+    if content := read_secret_file("TRIAGEM_BROKER_URL"):
+        return content
+    url = BrokerSettings().broker_url
+    return url.get_secret_value() if url else default_broker_url(servers.redis_url())
+
+
+def default_broker_url(redis_url: str) -> str:
+    """Default broker URL: the inbox's server with the next database number and the same options."""
+    parts = urlsplit(check_redis_url(redis_url, "TRIAGEM_REDIS_URL"))
+    return urlunsplit(parts._replace(path=f"/{int(parts.path.strip('/') or 0) + 1}"))
+
+
+def broker_for_celery(broker_url: str) -> str:
+    """The broker URL in the form that Celery needs.
+
+    Without options, Celery verifies no certificate for `rediss://`; and it splits a URL at `;` into several servers.
+    Raises InvalidInput.
+    """
+    parts = urlsplit(check_redis_url(broker_url, "TRIAGEM_BROKER_URL"))
+    if parts.scheme == "rediss" and "ssl_cert_reqs=" not in parts.query:
+        parts = parts._replace(query=f"{parts.query}&ssl_cert_reqs=required".lstrip("&"))
+    return parts.geturl().replace(";", "%3B")
+
+
+def make_app(url: str) -> Celery:
+    """A Celery application on this broker. Raises InvalidInput."""
+    app = Celery("triagem", broker=broker_for_celery(url))
+    app.conf.update(
+        accept_content=["json"],
+        task_serializer="json",
+        result_serializer="json",
+        task_ignore_result=True,
+        task_acks_late=True,
+        task_reject_on_worker_lost=True,
+        task_default_queue=WORKER_QUEUE,
+        task_routes={"triagem.train": {"queue": TRAIN_QUEUE}, "triagem.*": {"queue": OPS_QUEUE}},
+        worker_prefetch_multiplier=1,
+        worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,
+        worker_cancel_long_running_tasks_on_connection_loss=True,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_transport_options={
+            "visibility_timeout": 240,
+            "socket_timeout": 10,
+            "socket_connect_timeout": 5,
+            "socket_keepalive": True,
+            "health_check_interval": 30,
+        },
+        timezone="UTC",
+    )
+    return app
+
+
+def run_celery_worker(app: Celery, queue: str, *, pool: str) -> int:
+    """Run a Celery worker in this process until SIGTERM or SIGINT; returns its exit status."""
+    # Running as root is safe without pickle, which this application rejects.
+    warnings.filterwarnings("ignore", category=SecurityWarning)
+    # Any receiver keeps Celery from configuring logging, which would raise the level to WARNING.
+    signals.setup_logging.connect(_keep_logging)
+    worker = app.Worker(
+        pool=pool,
+        concurrency=1,  # for more, start more processes
+        queues=[queue],
+        without_gossip=True,
+        without_mingle=True,
+        hostname=f"{queue}-{os.getpid()}@{socket.gethostname()}",  # docs/explanation/security.md: a prefix of keys
+        quiet=True,
+    )
+    worker.start()
+    return int(worker.exitcode or 0)
+
+
+def _keep_logging(**_: object) -> None:
+    """The entry point has already configured logging."""
+
+
+# Remote-control commands are hints only. Desired state is stored in the registry and the inbox, because a broadcast
+# reaches only the workers that are connected.
+@control_command()  # type: ignore[untyped-decorator]
+def reload_model(state: Any) -> dict[str, str]:
+    """Check the registry now instead of at the next poll."""
+    pipeline = _pipeline(state)
+    if pipeline is None:
+        return {"error": "this worker runs no pipeline"}
+    pipeline.models.request_reload()
+    return {"ok": "checking the registry"}
+
+
+@inspect_command()  # type: ignore[untyped-decorator]
+def pipeline_stats(state: Any) -> dict[str, object]:
+    """State and throughput of this worker's pipeline."""
+    pipeline = _pipeline(state)
+    return pipeline.stats() if pipeline else {"error": "this worker runs no pipeline"}
+
+
+def _pipeline(state: Any) -> Any:
+    return getattr(state.consumer.controller, "pipeline", None)  # only workers have one
