@@ -43,6 +43,7 @@ _OLD: Final = {
         """,
     ),
     "training_jobs": ("requested_at", "t.finished_at < :before"),
+    "audit": ("at", "true"),
 }
 _RUNS: Final = text("SELECT id FROM reclassify_runs WHERE finished_at < :before ORDER BY id")
 _DELETE_CHANGES: Final = text("""

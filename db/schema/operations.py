@@ -214,6 +214,15 @@ Table(
     UniqueConstraint("hash"),
 )
 
+# An action of a person or key; `triagem.db.audit` describes the columns. Rows are only added (`audit.sql`).
+Table(
+    "audit",
+    metadata,
+    row_id(),
+    now("at"),
+    *(required(name, Text) for name in ("actor", "address", "action", "object", "outcome")),
+)
+
 # A console login: the SHA-256 of the session's token. It ends at `ends_at`, or earlier if it is not used.
 Table(
     "console_sessions",

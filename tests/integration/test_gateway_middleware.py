@@ -266,4 +266,4 @@ class TestKeys:
 
 
 def authenticate(authenticator: Authenticator, secret: str) -> ApiKey | None:
-    return asyncio.run(authenticator.authenticate(secret))
+    return asyncio.run(authenticator.authenticate(secret, "127.0.0.1"))

@@ -63,6 +63,7 @@ _COMMANDS: Final = {
     "reclassify": "reclassify",
     "reband": "reband",
     "dead": "dead",
+    "audit": "audit",
     "deliveries": "deliveries",
     "db": "db",
     "doctor": "doctor",

@@ -14,8 +14,10 @@ from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
 
 from triagem.contracts.errors import DatabaseUnavailable
+from triagem.db.audit import Actor
 from triagem.db.auth import ApiKey, Scope, find_key
 from triagem.gateway.admission import authenticate_body
+from triagem.gateway.connections import client_network
 from triagem.gateway.problems import ProblemError
 from triagem.gateway.services import Services
 
@@ -46,10 +48,14 @@ class Authenticator:
         self._look_ups = anyio.CapacityLimiter(8)
         self._limit = parse(services.settings.rate_limit)
         self._webhook_limit = parse(services.settings.webhook_rate_limit)
+        self._failed_limit = parse(services.settings.failed_key_limit)
         self._limiter = MovingWindowRateLimiter(MemoryStorage())
 
-    async def authenticate(self, secret: str) -> ApiKey | None:
+    async def authenticate(self, secret: str, client: str) -> ApiKey | None:
         """The key with this secret; None if it is unknown or revoked.
+
+        A client that sent too many unknown keys, or anybody after too many that begin alike, is refused without a
+        look-up: ProblemError (429). Keys that were used in the last seconds are not affected.
 
         While Postgres is unavailable, a key that was valid within the last hour stays valid, because enqueueing needs
         Redis only. Raises DatabaseUnavailable for any other key.
@@ -60,6 +66,9 @@ class Authenticator:
             if now < cached.recheck_at:
                 return cached.key
             cached.recheck_at = now + fresh_s  # concurrent requests use the cached key meanwhile
+        guesses = (f"unknown keys of {client}", f"unknown keys {key_prefix(secret)}")
+        if cached is None and not all(self._limiter.test(self._failed_limit, name) for name in guesses):
+            raise _too_many("unknown keys", self._failed_limit, "60")
         try:
             key = await self._look_up(secret, timeout_s=None if cached is None else _RECHECK_S)
         except DatabaseUnavailable:
@@ -68,6 +77,8 @@ class Authenticator:
             return cached.key
         if key is None:
             self._cache.pop(secret, None)
+            for name in guesses:
+                self._limiter.hit(self._failed_limit, name)
         else:
             self._cache[secret] = _CachedKey(key, now, now + fresh_s)
         return key
@@ -90,11 +101,30 @@ class Authenticator:
 
     def _enforce(self, limit: RateLimitItem, name: str, description: str) -> None:
         if not self._limiter.hit(limit, name):
-            raise ProblemError(
-                HTTPStatus.TOO_MANY_REQUESTS,
-                f"{description} exceeded its limit of {limit}: slow down",
-                {"Retry-After": "1"},
-            )
+            raise _too_many(description, limit, "1")
+
+
+def key_prefix(secret: str) -> str:
+    """The beginning of a key, which is not secret: `trg_` and four characters; empty for any other text."""
+    return secret[:8] if secret.startswith("trg_") else ""
+
+
+def _too_many(description: str, limit: RateLimitItem, retry_after_s: str) -> ProblemError:
+    return ProblemError(
+        HTTPStatus.TOO_MANY_REQUESTS,
+        f"{description} exceeded the limit of {limit}: slow down",
+        {"Retry-After": retry_after_s},
+    )
+
+
+def client_address(request: Request) -> str:
+    """The IP address of the client, which a trusted proxy may have passed on."""
+    return request.client.host if request.client else ""
+
+
+def actor_of(request: Request, key: ApiKey) -> Actor:
+    """The key and its client, for the audit trail."""
+    return Actor(f"key {key.id} ({key.name})", client_address(request))
 
 
 def require_scope(scope: Scope) -> Callable[..., Awaitable[ApiKey]]:
@@ -102,7 +132,9 @@ def require_scope(scope: Scope) -> Callable[..., Awaitable[ApiKey]]:
 
     async def check(request: Request, credentials: Credentials) -> ApiKey:
         authenticator: Authenticator = request.app.state.authenticator
-        key = await authenticator.authenticate(credentials.credentials) if credentials else None
+        key = None
+        if credentials:
+            key = await authenticator.authenticate(credentials.credentials, client_network(client_address(request)))
         if key is None:
             raise ProblemError(
                 HTTPStatus.UNAUTHORIZED,

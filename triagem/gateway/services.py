@@ -55,6 +55,9 @@ class GatewaySettings(BaseSettings):
         default="", description="addresses or networks of proxies whose X-Forwarded-For and -Proto are believed"
     )
     rate_limit: str = Field(default="1000/second", description="requests per key and process")
+    failed_key_limit: str = Field(
+        default="20/minute", description="unknown keys per client, and per first 8 characters of the key, and process"
+    )
     webhook_rate_limit: str = Field(default="100/second", description="webhooks per source and process")
     idempotency_s: int = Field(default=86_400, ge=1, description="how long an Idempotency-Key is remembered")
     grace_s: int = Field(default=10, ge=0, description="how long SIGTERM waits for open requests")

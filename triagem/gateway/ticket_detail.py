@@ -10,9 +10,10 @@ from starlette.convertors import PathConvertor, register_url_convertor
 
 from triagem.contracts.result import TicketDetail
 from triagem.contracts.ticket import Identity, identify
-from triagem.db.auth import Scope
+from triagem.db.audit import Action, record
+from triagem.db.auth import ApiKey, Scope
 from triagem.db.tickets.queries import find_ticket_with_history
-from triagem.gateway.authentication import require_scope
+from triagem.gateway.authentication import actor_of, require_scope
 from triagem.gateway.problems import ProblemError, problem_responses
 from triagem.gateway.services import ServicesDep
 from triagem.ops.forget import DeletedData, forget
@@ -78,12 +79,17 @@ def get_ticket(services: ServicesDep, identity: _TicketIdentity) -> TicketDetail
     _PATH + "{source}/{external_id:rest}",
     summary="Forget one ticket",
     responses=_PROBLEMS,
-    dependencies=[Depends(require_scope(Scope.ADMIN))],
 )
-def forget_ticket(services: ServicesDep, identity: _TicketIdentity) -> ForgetReceipt:
+def forget_ticket(
+    request: Request,
+    services: ServicesDep,
+    identity: _TicketIdentity,
+    key: Annotated[ApiKey, Depends(require_scope(Scope.ADMIN))],
+) -> ForgetReceipt:
     """Delete it everywhere and prevent its return, even if it was never stored. Same as `triagem db forget`.
 
     Repeating the request is harmless and deletes what was missed. It takes longer the more entries wait in the inbox.
     """
     deleted = forget(services.database, services.inbox, identity, crm=services.crm)
+    record(services.database, actor_of(request, key), Action.FORGET, "/".join(identity))
     return ForgetReceipt(source=identity.source, external_id=identity.external_id, forgotten=deleted)

@@ -9,6 +9,7 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from triagem.db import Database
+from triagem.db.audit import KEPT_DAYS
 from triagem.db.old_rows import delete_old_changes, delete_old_rows
 from triagem.db.tickets.retention import delete_old_dead_letters, purge_texts
 
@@ -38,6 +39,10 @@ class RetentionSettings(BaseSettings):
 
     training_jobs_days: _Days = Field(default=365, description="days to keep finished training jobs")
 
+    audit_days: int = Field(
+        default=730, ge=KEPT_DAYS, le=MAX_DAYS, description=f"days to keep the audit trail, at least {KEPT_DAYS}"
+    )
+
     def days(self) -> dict[str, int]:
         """Days by kind of data, of what is not kept for ever."""
         texts = {} if self.texts_days is None else {"texts": self.texts_days, "dead_letters": self.texts_days}
@@ -48,6 +53,7 @@ class RetentionSettings(BaseSettings):
             "alerts": self.alerts_days,
             "samples": self.samples_days,
             "training_jobs": self.training_jobs_days,
+            "audit": self.audit_days,
         }
 
 
@@ -60,7 +66,8 @@ _DELETE: Final[dict[str, Callable[..., Iterator[int]]]] = {
     "dead_letters": delete_old_dead_letters,
     "run_changes": delete_old_changes,
     **{
-        table: partial(delete_old_rows, table=table) for table in ("deliveries", "alerts", "samples", "training_jobs")
+        table: partial(delete_old_rows, table=table)
+        for table in ("deliveries", "alerts", "samples", "training_jobs", "audit")
     },
 }
 

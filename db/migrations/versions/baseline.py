@@ -15,7 +15,7 @@ depends_on = None
 def upgrade() -> None:
     connection = op.get_bind()
     metadata.create_all(connection)
-    for name in ("statistics", "views", "analytics", "changes", "roles"):
+    for name in ("statistics", "views", "analytics", "changes", "audit", "roles"):
         script = files("triagem.db.schema").joinpath(f"{name}.sql").read_text(encoding="utf-8")
         connection.exec_driver_sql(script, execution_options={"no_parameters": True})
     # Nothing on the sequences: an identity column uses its own without a privilege.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from triagem import servers
+from triagem.cli.commands.audit import record_action
 from triagem.cli.output import Format, confirm, console, errors, print_json, print_rows, printable, progress
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.ticket import identify
@@ -152,6 +153,7 @@ def forget(
         with progress(errors) as bar:
             task = bar.add_task("search the inbox", total=None)
             deleted = forget(database, inbox, identity, crm=crm, on_progress=lambda count: bar.advance(task, count))
+        record_action(database, "ticket.forget", "/".join(identity))
     if as_json:
         print_json({"source": identity.source, "external_id": identity.external_id, "forgotten": deleted})
     else:

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from triagem import servers
+from triagem.cli.commands.audit import record_action
 from triagem.cli.output import (
     Format,
     as_mapping,
@@ -115,6 +116,12 @@ def replay(
             crm=load_crm_file(file) if file else None,
             on_progress=lambda count: bar.update(task, completed=count),
         )
+        record_action(
+            database,
+            "dead-letter.replay",
+            f"dead letters {_join(ids)}" if ids else "all dead letters",
+            f"{result.replayed} replayed",
+        )
     if as_json:
         print_json(result)
     else:
@@ -158,6 +165,12 @@ def drop(
         dropped = sum(
             delete_dead_letters(database, [letter.id for letter in page])
             for page in dead_letter_pages(database, ids=ids or None)
+        )
+        record_action(
+            database,
+            "dead-letter.drop",
+            f"dead letters {_join(ids)}" if ids else "all dead letters",
+            f"{dropped} dropped",
         )
     if as_json:
         print_json({"dropped": dropped})

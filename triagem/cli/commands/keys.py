@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from triagem import servers
+from triagem.cli.commands.audit import record_action
 from triagem.cli.output import Format, as_mapping, console, errors, print_json, print_rows
 from triagem.contracts.errors import InvalidInput
 
@@ -44,6 +45,7 @@ def create(
 
     with database:
         key, secret = create_key(database, name, map(Scope, scope))
+        record_action(database, "key.create", f"key {key.id} ({key.name})")
     if as_json:
         print_json(as_mapping(key) | {"scopes": sorted(key.scopes), "secret": secret})
         return
@@ -86,6 +88,7 @@ def revoke(
 
     with database:
         revoked = revoke_key(database, key_id)
+        record_action(database, "key.revoke", f"key {key_id}", "done" if revoked else "not found")
     if not revoked:
         raise InvalidInput(f"no active key {key_id}: see `triagem keys list`")
     if as_json:

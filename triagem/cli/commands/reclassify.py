@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from triagem import servers
+from triagem.cli.commands.audit import record_action
 from triagem.cli.output import Format, as_mapping, console, errors, print_json, progress
 from triagem.contracts.errors import InvalidInput
 
@@ -63,7 +64,7 @@ def start(
     )  # fmt: skip
     with servers.database() as database:
         if not dry_run:
-            _print_run(runs.start(database, plan), as_json=as_json)
+            _print_run(_start(database, plan), as_json=as_json)
             return
         with progress(errors) as bar:
             task, tickets = bar.add_task("count tickets", total=None), 0
@@ -141,6 +142,7 @@ def cancel(*, as_json: _Json = False) -> None:
     with servers.database() as database:
         run = _find_active(database)
         runs.cancel(database, run.id)
+        record_action(database, "run.cancel", f"run {run.id}")
         _print_run(_find(database, run.id), as_json=as_json)
 
 
@@ -160,7 +162,7 @@ def apply(
     version = registry.manifest(model).version
     plan = runs.RunPlan(version, registry.current().epoch, runs.APPLY)
     with servers.database() as database:
-        _print_run(runs.start(database, plan), as_json=as_json)
+        _print_run(_start(database, plan), as_json=as_json)
 
 
 @reclassify.command()
@@ -180,6 +182,14 @@ def diff(
     with servers.database() as database:
         run = _find(database, run_id)
         print_run_diff(run, diff_run(database, run.id, limit=limit), form)
+
+
+def _start(database: Any, plan: Any) -> ReclassifyRun:
+    from triagem.db import runs
+
+    run = runs.start(database, plan)
+    record_action(database, "run.start", f"run {run.id}")
+    return run
 
 
 def _print_run(run: ReclassifyRun, *, as_json: bool) -> None:

@@ -7,8 +7,10 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 from starlette.concurrency import run_in_threadpool
 
+from triagem.db.audit import Action, Actor, record
 from triagem.db.auth import SESSION_LIFETIME, Scope, begin_session, end_session
-from triagem.gateway.authentication import Authenticator
+from triagem.gateway.authentication import Authenticator, actor_of, client_address, key_prefix
+from triagem.gateway.connections import client_network
 from triagem.gateway.console.render import redirect, render_page
 from triagem.gateway.console.session import CONSOLE_SCOPES, COOKIE, Form, Visitor, require_visitor, set_cookie
 from triagem.gateway.services import ServicesDep
@@ -32,22 +34,29 @@ def login_form(request: Request) -> Response:
 async def log_in(request: Request, services: ServicesDep, form: Form) -> Response:
     """Start a session if the key may see a page; otherwise show why it may not."""
     authenticator: Authenticator = request.app.state.authenticator
-    key = await authenticator.authenticate(form.get("key", "").strip())
+    secret, address = form.get("key", "").strip(), client_address(request)
+    key = await authenticator.authenticate(secret, client_network(address))
+    actor = Actor(f"unknown key {key_prefix(secret)}".strip(), address) if key is None else actor_of(request, key)
     error = "no_such_key" if key is None else "" if CONSOLE_SCOPES & key.scopes else "key_sees_nothing"
     target = form.get("next", "")
     if error or key is None:
+        await run_in_threadpool(record, services.database, actor, Action.LOG_IN, "console", "refused")
         return render_page(request, "login.html", status=HTTPStatus.UNAUTHORIZED, next=target, error=error)
     # Only to console pages: browsers take `//host` and `/\\host` as another host.
     response = redirect(target if target.startswith("/console/") else "/console/")
     token = await run_in_threadpool(begin_session, services.database, key, previous=request.cookies.get(COOKIE))
+    await run_in_threadpool(record, services.database, actor, Action.LOG_IN, "console")
     set_cookie(request, response, COOKIE, token, max_age_s=int(SESSION_LIFETIME.total_seconds()))
     return response
 
 
 @router.post("/logout")
-def log_out(request: Request, services: ServicesDep, _: Annotated[Visitor, Depends(require_visitor())]) -> Response:
+def log_out(
+    request: Request, services: ServicesDep, visitor: Annotated[Visitor, Depends(require_visitor())]
+) -> Response:
     """End the session on every gateway."""
     end_session(services.database, request.cookies[COOKIE])
+    record(services.database, actor_of(request, visitor.key), Action.LOG_OUT, "console")
     response = redirect("/console/login")
     set_cookie(request, response, COOKIE, "", max_age_s=0)
     return response

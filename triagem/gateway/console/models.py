@@ -11,6 +11,8 @@ from pydantic import BaseModel, ValidationError
 
 from triagem.contracts.errors import ModelCorrupt, NoModel
 from triagem.contracts.model import REPORT_FILE, Manifest
+from triagem.db.audit import Action, record
+from triagem.gateway.authentication import actor_of
 from triagem.gateway.console.render import address, redirect, render_page
 from triagem.gateway.console.session import Admin, Form, Reader, Visitor
 from triagem.gateway.problems import ProblemError
@@ -77,14 +79,16 @@ def promote(request: Request, services: ServicesDep, visitor: Admin, form: Form)
     _, current = promote_through_gate(services.registry, version, rule)
     if current is None:
         return _version_page(request, services, visitor, version, rule, flash={"key": "not_promoted"})
+    record(services.database, actor_of(request, visitor.key), Action.PROMOTE, version)
     return redirect(address("models", message="promoted", version=version))
 
 
 @router.post("/rollback")
-def rollback(services: ServicesDep, visitor: Admin, form: Form) -> Response:
+def rollback(request: Request, services: ServicesDep, visitor: Admin, form: Form) -> Response:
     """Roll back to the previous version; the log records who did it and why."""
     reason = form.get("reason", "").strip()
     current = services.registry.rollback(f"{visitor.name}: {reason}" if reason else visitor.name)
+    record(services.database, actor_of(request, visitor.key), Action.ROLL_BACK, current.version)
     return redirect(address("models", message="promoted", version=current.version))
 
 

@@ -1,14 +1,18 @@
-"""`/console/operations`: reclassification runs, dead letters and alerts."""
+"""`/console/operations`: reclassification runs, dead letters, alerts, and who did what."""
 
+from functools import partial
 from typing import Final
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from triagem.contracts.errors import InvalidInput
+from triagem.db.audit import Action, list_audit, record
+from triagem.db.auth import Scope
 from triagem.db.outbox.alerts import newest_alerts
 from triagem.db.runs import newest_runs
 from triagem.db.tickets.dead_letters import delete_dead_letters, list_dead_letters
+from triagem.gateway.authentication import actor_of
 from triagem.gateway.console.render import address, redirect, render_page
 from triagem.gateway.console.session import Admin, Form, Reader, row_id
 from triagem.gateway.services import ServicesDep
@@ -33,17 +37,22 @@ def operations(
         runs=newest_runs(services.database, limit=10),
         dead_letters=list_dead_letters(services.database, limit=_MAX_DEAD_LETTERS),
         alerts=newest_alerts(services.database, limit=20),
+        audit=list_audit(services.database, limit=50) if visitor.may(Scope.ADMIN) else None,
     )
 
 
 @router.post("/dead-letter")
-def handle_dead_letter(services: ServicesDep, visitor: Admin, form: Form) -> Response:  # noqa: ARG001 - only checked
+def handle_dead_letter(request: Request, services: ServicesDep, visitor: Admin, form: Form) -> Response:
     """Replay a dead letter, or delete it."""
     dead_letter_id = row_id(form.get("id", ""))
     if dead_letter_id is None:
         raise InvalidInput("no such dead letter")
     ids = [dead_letter_id]
+    audit = partial(record, services.database, actor_of(request, visitor.key), target=f"dead letter {dead_letter_id}")
     if form.get("action") == "drop":
-        return redirect(address("operations", message="dropped", count=delete_dead_letters(services.database, ids)))
+        dropped = delete_dead_letters(services.database, ids)
+        audit(Action.DROP, outcome="done" if dropped else "not found")
+        return redirect(address("operations", message="dropped", count=dropped))
     replayed = replay(services.database, services.inbox, ids=ids, crm=services.crm).replayed
+    audit(Action.REPLAY, outcome="done" if replayed else "not replayed")
     return redirect(address("operations", message="replayed" if replayed else "not_replayed", count=replayed))

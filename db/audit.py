@@ -1,0 +1,85 @@
+"""The audit trail: who did what to which object, from where, when, and with which outcome. It contains no texts.
+
+Rows are only added: the database refuses to change one, and to delete one of the last 30 days (`schema/audit.sql`).
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+
+from sqlalchemy import text
+
+from triagem.db.connect import Database
+
+KEPT_DAYS: Final = 30  # as in schema/audit.sql
+
+
+class Action(StrEnum):
+    """An action that is recorded."""
+
+    LOG_IN = "login"
+    LOG_OUT = "logout"
+    CREATE_KEY = "key.create"
+    REVOKE_KEY = "key.revoke"
+    FORGET = "ticket.forget"
+    REPLAY = "dead-letter.replay"
+    DROP = "dead-letter.drop"
+    PROMOTE = "model.promote"
+    ROLL_BACK = "model.rollback"
+    START_RUN = "run.start"
+    CANCEL_RUN = "run.cancel"
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """The one who acts: an API key, such as `key 3 (shop)`, or a person at a terminal; with the IP address."""
+
+    name: str
+    address: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """A recorded action. `object` is what it was done to, such as `zendesk/4711`."""
+
+    id: int
+    at: datetime
+    actor: str
+    address: str
+    action: str
+    object: str
+    outcome: str
+
+
+_INSERT: Final = text("""
+INSERT INTO audit (actor, address, action, object, outcome) VALUES (:actor, :address, :action, :object, :outcome)
+""")
+_LIST: Final = text("""
+SELECT id, at, actor, address, action, object, outcome FROM audit
+WHERE (CAST(:actor AS text) IS NULL OR strpos(actor, :actor) > 0)
+  AND (CAST(:action AS text) IS NULL OR action = :action)
+  AND (CAST(:since AS timestamptz) IS NULL OR at >= :since)
+ORDER BY id DESC LIMIT :limit
+""")
+
+
+def record(database: Database, actor: Actor, action: Action, target: str, outcome: str = "done") -> None:
+    """Add a row. Raises DatabaseUnavailable."""
+    values = {"actor": actor.name, "address": actor.address, "action": action, "object": target, "outcome": outcome}
+    with database.autocommit() as connection:
+        connection.execute(_INSERT, values)
+
+
+def list_audit(
+    database: Database,
+    *,
+    limit: int,
+    actor: str | None = None,
+    action: str | None = None,
+    since: datetime | None = None,
+) -> list[AuditEntry]:
+    """Recorded actions, newest first: of actors whose name contains `actor`, of one kind, since a time."""
+    with database.autocommit() as connection:
+        rows = connection.execute(_LIST, {"limit": limit, "actor": actor, "action": action, "since": since}).all()
+    return [AuditEntry(*row) for row in rows]

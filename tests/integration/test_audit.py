@@ -1,0 +1,149 @@
+"""The audit trail: every sensitive action adds a row, nobody can change one, and guesses of keys are throttled."""
+
+import json
+
+import pytest
+from sqlalchemy import text
+from starlette.testclient import TestClient
+
+from tests.support.command import Triagem
+from tests.support.console import Person
+from tests.support.gateway import client, services
+from triagem.contracts.errors import AccessDenied
+from triagem.contracts.ticket import Lane
+from triagem.db import Database
+from triagem.db.audit import Action, Actor, AuditEntry, list_audit, record
+from triagem.db.auth import Scope, create_key
+from triagem.db.tickets.dead_letters import insert_dead_letter
+from triagem.gateway.app import create_app
+from triagem.inbox import Inbox
+from triagem.ops.retention import RetentionSettings, delete_old_data
+
+
+def entries(database: Database) -> list[AuditEntry]:
+    return list_audit(database, limit=100)[::-1]
+
+
+def described(database: Database) -> list[tuple[str, str, str, str]]:
+    return [(entry.actor, entry.action, entry.object, entry.outcome) for entry in entries(database)]
+
+
+class TestGateway:
+    def test_logins_deletions_and_dead_letters_are_recorded(self, database: Database, inbox: Inbox) -> None:
+        insert_dead_letter(database, Lane.LIVE, b"1-0", b"minha senha", "unreadable")
+        ana = Person(services(database, inbox), Scope.ADMIN)
+        ana.send("dead-letter", ana.see("operations"), action="drop")
+        ana.http.delete("/v1/tickets/zendesk/4711", headers={"Authorization": f"Bearer {ana.secret}"})
+        ana.send("logout", ana.see("operations"))
+
+        who = f"key {ana.key.id} (ana)"
+        assert described(database) == [
+            (who, "login", "console", "done"),
+            (who, "dead-letter.drop", "dead letter 1", "done"),
+            (who, "ticket.forget", "zendesk/4711", "done"),
+            (who, "logout", "console", "done"),
+        ]
+        assert {entry.address for entry in entries(database)} == {"testclient"}
+
+    def test_a_refused_login_names_the_prefix_of_the_key_and_nothing_else(
+        self, database: Database, inbox: Inbox
+    ) -> None:
+        http = client(services(database, inbox))
+        for typed in ("trg_abcdefghijkl", "my password"):
+            http.post("/console/login", data={"key": typed})
+
+        assert described(database) == [
+            ("unknown key trg_abcd", "login", "console", "refused"),
+            ("unknown key", "login", "console", "refused"),
+        ]
+
+    def test_only_an_administrator_sees_it(self, database: Database, inbox: Inbox) -> None:
+        opened = services(database, inbox)
+        admin, reader = Person(opened, Scope.ADMIN), Person(opened, Scope.READ, name="bia")
+
+        assert "logged in" in admin.see("operations")
+        assert "logged in" not in reader.see("operations")
+
+
+class TestGuesses:
+    @staticmethod
+    def tries(http: TestClient, secrets: list[str]) -> list[int]:
+        return [
+            http.get("/v1/results", headers={"Authorization": f"Bearer {secret}"}).status_code for secret in secrets
+        ]
+
+    def test_a_client_with_too_many_unknown_keys_is_429_and_others_are_not(
+        self, database: Database, inbox: Inbox
+    ) -> None:
+        app = create_app(services(database, inbox, failed_key_limit="3/hour"))
+        attacker, other = (TestClient(app, client=(address, 5)) for address in ("192.0.2.1", "198.51.100.1"))
+        _, known = create_key(database, "shop", [Scope.READ])
+
+        assert self.tries(attacker, [f"trg_{n:04}" for n in range(5)]) == [401, 401, 401, 429, 429]
+        assert self.tries(other, [known, "trg_new"]) == [200, 401]
+
+    def test_a_key_in_use_stays_valid_for_the_same_client(self, database: Database, inbox: Inbox) -> None:
+        http = client(services(database, inbox, failed_key_limit="3/hour"))
+        _, known = create_key(database, "shop", [Scope.READ])
+
+        assert self.tries(http, [known, *(f"trg_{n:04}" for n in range(4)), known]) == [200, 401, 401, 401, 429, 200]
+
+    def test_guesses_of_one_key_from_many_clients_are_429(self, database: Database, inbox: Inbox) -> None:
+        app = create_app(services(database, inbox, failed_key_limit="3/hour"))
+        statuses = [self.tries(TestClient(app, client=(f"192.0.{n}.1", 5)), [f"trg_abcd{n}"])[0] for n in range(5)]
+        assert statuses == [401, 401, 401, 429, 429]
+
+    def test_logins_are_throttled_too(self, database: Database, inbox: Inbox) -> None:
+        http = client(services(database, inbox, failed_key_limit="3/hour"))
+        answers = [http.post("/console/login", data={"key": f"trg_{n:04}"}) for n in range(4)]
+
+        assert [answer.status_code for answer in answers] == [401, 401, 401, 429]
+        assert len(entries(database)) == 3
+
+
+class TestCommands:
+    def test_they_record_who_ran_them(self, triagem: Triagem, database: Database) -> None:
+        triagem("keys", "create", "shop", "--scope", "read")
+        triagem("keys", "revoke", "1")
+        triagem("db", "forget", "zendesk", "4711", "--yes")
+
+        rows = json.loads(triagem("audit", "--format", "json").out)
+        assert [(row["action"], row["object"]) for row in rows] == [
+            ("ticket.forget", "zendesk/4711"),
+            ("key.revoke", "key 1"),
+            ("key.create", "key 1 (shop)"),
+        ]
+        assert all("@" in row["actor"] for row in rows)
+
+    def test_a_list_is_filtered(self, triagem: Triagem, database: Database) -> None:
+        record(database, Actor("key 1 (ana)"), Action.FORGET, "a/1")
+        record(database, Actor("key 2 (bia)"), Action.LOG_IN, "console")
+
+        for option in (("--actor", "ana"), ("--action", "ticket.forget")):
+            (row,) = json.loads(triagem("audit", *option, "--format", "json").out)
+            assert row["object"] == "a/1"
+        assert json.loads(triagem("audit", "--since", "2999-01-01", "--format", "json").out) == []
+        assert triagem("audit", "--action", "x").status == 2
+
+
+@pytest.mark.parametrize("statement", ["UPDATE audit SET actor = 'x'", "DELETE FROM audit"])
+def test_rows_cannot_be_changed_or_deleted(database: Database, statement: str) -> None:
+    record(database, Actor("key 1 (ana)"), Action.FORGET, "a/1")
+    with pytest.raises(AccessDenied), database.autocommit() as connection:
+        connection.execute(text(statement))
+    assert len(entries(database)) == 1
+
+
+def test_retention_deletes_old_rows_only(database: Database) -> None:
+    with database.autocommit() as connection:
+        for days in (0, 31, 800):
+            connection.execute(
+                text(
+                    "INSERT INTO audit (at, actor, address, action, object, outcome)"
+                    " VALUES (now() - make_interval(days => :days), 'a', '', 'login', :days, 'done')"
+                ),
+                {"days": days},
+            )
+    settings = RetentionSettings()
+    list(delete_old_data(database, {"audit": settings.days()["audit"]}, now=entries(database)[0].at))
+    assert [entry.object for entry in entries(database)] == ["0", "31"]

@@ -1,0 +1,56 @@
+"""`triagem audit`: lists who did what; and the entry that a command adds for its own action."""
+
+import getpass
+import socket
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from triagem import servers
+from triagem.cli.output import Format, as_mapping, errors, parse_time, print_rows
+
+if TYPE_CHECKING:
+    from triagem.db import Database
+
+_COLUMNS = ("at", "actor", "address", "action", "object", "outcome")
+
+
+def record_action(database: "Database", action: str, target: str, outcome: str = "done") -> None:
+    """Add an entry of this command's user to the audit trail."""
+    from triagem.db.audit import Action, Actor, record
+
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError):  # a container's user may have no name
+        user = "unnamed user"
+    record(database, Actor(f"{user}@{socket.gethostname()} (command line)"), Action(action), target, outcome)
+
+
+def audit(
+    *,
+    actor: Annotated[str | None, typer.Option(help="Only actors whose name contains this text.")] = None,
+    action: Annotated[str | None, typer.Option(help="Only this action, such as `ticket.forget`.")] = None,
+    since: Annotated[str | None, typer.Option(help="Only from this time, such as 2026-11-28.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="Maximum number of entries.")] = 50,
+    form: Annotated[Format, typer.Option("--format", help="Output format.")] = Format.TABLE,
+) -> None:
+    """List logins, deletions, and changes of keys, dead letters, runs and promotions, newest first.
+
+    Rows are only added; the database refuses to change them. TRIAGEM_RETAIN_AUDIT_DAYS sets how long they are kept.
+
+    Example: `triagem audit --action ticket.forget`
+    """
+    start = parse_time(since, "--since")
+    with servers.database() as database:
+        from triagem.db.audit import Action, list_audit
+
+        if action is not None and action not in {*Action}:
+            raise typer.BadParameter(
+                f"{action!r} is not an action: expected {', '.join(Action)}", param_hint="--action"
+            )
+        rows = [
+            as_mapping(entry) for entry in list_audit(database, limit=limit, actor=actor, action=action, since=start)
+        ]
+    print_rows(rows, _COLUMNS, form)
+    if form is Format.TABLE and not rows:
+        errors.print("no entries", highlight=False)
