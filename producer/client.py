@@ -46,6 +46,7 @@ class ResultFilters(TypedDict, total=False):
     model: str
     since: datetime
     until: datetime
+    language: str
 
 
 class Client:

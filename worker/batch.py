@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Final
 
 from triagem.contracts.abstain import AbstainReason
+from triagem.contracts.language import UNDETERMINED
 from triagem.contracts.model import Model, Tokens
 from triagem.contracts.prediction import Prediction
 from triagem.contracts.ticket import Ticket
@@ -89,7 +90,7 @@ class WorkItem:
     """A text to classify, from decoding to its row. Preparation fills in the fields with defaults.
 
     `cached` is this model version's earlier prediction and its time. `tokenize_s` is this item's share of the
-    tokenization time. `abstains`: the reason that no label may be used.
+    tokenization time. `abstains`: the reason that no label may be used. `language`: detected in the text.
     """
 
     entry: Entry
@@ -100,6 +101,7 @@ class WorkItem:
     cached: tuple[Prediction, datetime] | None = None
     tokenize_s: float = 0.0
     abstains: AbstainReason | None = None
+    language: str = UNDETERMINED
 
     @property
     def identity(self) -> tuple[str, str] | None:
@@ -126,8 +128,9 @@ class NewTicket(WorkItem):
         """Add the ticket with its result."""
         entry, received_at = self.entry, datetime.fromtimestamp(self.entry.put_at, UTC)
         row = ClassifiedTicket(
-            self.ticket, self.digest, prediction, epoch, entry.lane, received_at, entry.arrival, classified_at
-        )
+            self.ticket, self.digest, prediction, epoch, entry.lane, received_at, entry.arrival, classified_at,
+            self.language,
+        )  # fmt: skip
         batch.classified.append((entry, row))
 
 

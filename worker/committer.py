@@ -165,15 +165,18 @@ class Committer:
 
 def _count(rows: Sequence[ClassifiedTicket], reclassified: int) -> None:
     now = datetime.now(UTC)
-    labels, results = Counter[str](), Counter[tuple[str, str]]()
+    labels, languages, results = Counter[str](), Counter[str](), Counter[tuple[str, str]]()
     for row in rows:
         labels[row.prediction.label] += 1
+        languages[row.detected] += 1
         results[row.prediction.band.value, row.lane.value] += 1
         if row.lane is Lane.LIVE:
             metrics.CONFIDENCE.observe(row.prediction.confidence)
             metrics.LATENCY.observe(max(0.0, (now - row.received_at).total_seconds()))
     for label, count in labels.items():
         metrics.PREDICTIONS.labels(label).inc(count)
+    for language, count in languages.items():
+        metrics.LANGUAGES.labels(language).inc(count)
     for key, count in results.items():
         metrics.RESULTS.labels(*key).inc(count)
     metrics.WINDOW_TICKETS.observe(len(rows) + reclassified)

@@ -11,13 +11,10 @@ from zlib import crc32
 
 import structlog
 
-from triagem.contracts.metadata import language_of
 from triagem.contracts.model import EmbeddingModel, Model, Tokens
-from triagem.contracts.text import clean
 from triagem.contracts.ticket import PREDICT_SOURCE, Lane
 from triagem.db.tickets.samples import NewSample
 from triagem.db.tickets.window import ClassifiedTicket
-from triagem.engine.language import detect_language
 from triagem.worker.batch import WorkItem
 from triagem.worker.failures import safe_reason
 
@@ -55,10 +52,7 @@ class DriftSampler:
         sampled, self._sampled, self._embedded_at = self._sampled, [], now
         try:
             embeddings = self._embedder.embed([tokens for tokens, _ in sampled])
-            return [
-                NewSample(row, embedding, _language(row))
-                for (_, row), embedding in zip(sampled, embeddings, strict=True)
-            ]
+            return [NewSample(row, embedding) for (_, row), embedding in zip(sampled, embeddings, strict=True)]
         except Exception as error:  # noqa: BLE001 - a failed sample must never stop tickets
             log.warning("samples_failed", tickets=len(sampled), reason=safe_reason(error))
             return []
@@ -73,7 +67,3 @@ class DriftSampler:
 def is_sampled(row: ClassifiedTicket, share: float) -> bool:
     """Whether the ticket belongs to the sampled share. Deterministic for the same text of the same ticket."""
     return crc32(row.ticket.external_id.encode(), crc32(row.digest)) < share * 2**32
-
-
-def _language(row: ClassifiedTicket) -> str:
-    return detect_language(clean(row.ticket.text), language_of(row.ticket.metadata))

@@ -25,6 +25,11 @@ PREDICTIONS: Final = Counter(
 LATENCY: Final = Histogram(
     "prediction_latency_seconds", "Time from enqueue to committed row, live tickets only", buckets=_WAIT_SECONDS[:14]
 )
+LANGUAGES: Final = Counter(
+    "triagem_languages",
+    "Tickets classified and committed, by the language of the text: `und` where it does not show",
+    ["language"],
+)
 RESULTS: Final = Counter("triagem_results", "Tickets classified and committed, by band", ["band", "lane"])
 CONFIDENCE: Final = Histogram(
     "triagem_confidence",

@@ -14,7 +14,7 @@ from typing import Final
 import structlog
 
 from triagem.contracts.errors import InboxUnavailable, Retryable
-from triagem.contracts.model import EmbeddingModel, Model
+from triagem.contracts.model import Model
 from triagem.db import Database
 from triagem.engine.language import load_language_identifier
 from triagem.inbox import Inbox
@@ -144,10 +144,8 @@ class Pipeline:
 
     def _load_model(self, folder: Path) -> Model:
         with self.supervisor.heartbeat_suspended():
-            model = self._load(folder)
-            if self._settings.sample_share and isinstance(model, EmbeddingModel):
-                load_language_identifier()
-            return model
+            load_language_identifier()
+            return self._load(folder)
 
     def _keep_lease(self) -> None:
         reported: tuple[str, float] | None = None

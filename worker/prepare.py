@@ -7,6 +7,7 @@ from functools import partial
 
 from triagem.contracts.abstain import AbstainReason, abstain_reason, has_unknown_words
 from triagem.contracts.errors import UnreadableEntry
+from triagem.contracts.language import is_other_language, message_language
 from triagem.contracts.model import Model
 from triagem.contracts.text import clean, digest
 from triagem.contracts.wire import StoredTicketRef, decode, decode_ref
@@ -14,6 +15,7 @@ from triagem.db import Database
 from triagem.db.runs import pause
 from triagem.db.runs.reclassification import ReclassifiedTicket, resolve_tickets
 from triagem.db.tickets.window import cached_predictions
+from triagem.engine.language import language_probabilities
 from triagem.engine.planner import plan
 from triagem.inbox import Entry
 from triagem.worker import metrics
@@ -71,7 +73,7 @@ class MicroBatchBuilder:
         routed.done.dead.extend(unreadable)
         self.waiting += routed.waiting
         for served_by, items in routed.ready:
-            look_up = partial(clean_and_look_up, version=served_by.model.version, database=self._database)
+            look_up = partial(clean_and_look_up, model=served_by.model, database=self._database)
             items[:] = self._isolate(routed.done, served_by, items, look_up)
         return routed
 
@@ -167,15 +169,20 @@ def route_to_models(
     return routed
 
 
-def clean_and_look_up(items: Sequence[WorkItem], version: str, database: Database) -> Sequence[WorkItem]:
-    """Fill in cleaned text, digest and this version's earlier prediction."""
+def clean_and_look_up(items: Sequence[WorkItem], model: Model, database: Database) -> Sequence[WorkItem]:
+    """Fill in cleaned text, digest, language and this version's earlier prediction."""
+    learned = model.thresholds.languages, model.thresholds.other_language
     for item in items:
         item.cleaned = clean(item.text)
         # A stored ticket keeps its digest, whatever cleaning returns now.
         item.digest = item.digest or digest(item.cleaned)
         item.abstains = abstain_reason(item.text, item.cleaned)
+        probabilities = language_probabilities(item.cleaned)
+        item.language = message_language(probabilities, *learned)
+        if item.abstains is None and is_other_language(probabilities, *learned):
+            item.abstains = AbstainReason.OTHER_LANGUAGE
     named = [(item, name) for item in items if (name := item.identity)]
-    hits = cached_predictions(database, [(*name, item.digest) for item, name in named], version)
+    hits = cached_predictions(database, [(*name, item.digest) for item, name in named], model.version)
     for position, (item, _) in enumerate(named):
         item.cached = hits.get(position)
     return items

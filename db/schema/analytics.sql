@@ -18,7 +18,7 @@ COMMENT ON COLUMN analytics.results.source IS 'the CRM';
 COMMENT ON COLUMN analytics.results.external_id IS 'the ticket''s id in the CRM';
 COMMENT ON COLUMN analytics.results.lane IS 'how the ticket first came: `live`, or `bulk` for an import';
 COMMENT ON COLUMN analytics.results.channel IS 'by which channel the customer wrote, in the CRM''s words; null if it does not say';
-COMMENT ON COLUMN analytics.results.language IS 'ISO 639 code: declared by the CRM, or detected for the tickets sampled for drift; else null';
+COMMENT ON COLUMN analytics.results.language IS 'ISO 639 code of the text''s language: detected; where a short text does not show it, the one that the CRM declares, else `und`';
 COMMENT ON COLUMN analytics.results.label IS 'the effective label: that of the latest review of this text, otherwise the model''s; also the model''s if that review is "unclear"';
 COMMENT ON COLUMN analytics.results.label_path IS 'the label after its parents, as `pagamento/estorno`; the label itself if it has no parent';
 COMMENT ON COLUMN analytics.results.confidence IS 'the model''s calibrated confidence in `model_label`, 0 to 1';
@@ -38,14 +38,13 @@ COMMENT ON COLUMN analytics.results.tokens IS 'the length of the text in the mod
 COMMENT ON COLUMN analytics.results.truncated IS 'whether the text was too long, so that the model did not read its end';
 
 CREATE VIEW analytics.history AS
-SELECT h.ticket_id, t.source, t.external_id, t.lane, t.channel, coalesce(t.language, nullif(s.lang, '')) AS language,
+SELECT h.ticket_id, t.source, t.external_id, t.lane, t.channel, t.language,
        h.model_version, h.label, coalesce(p.path, h.label) AS label_path, h.confidence, h.band, h.probabilities,
        h.revision, h.classified_at, h.tokens, h.truncated, h.digest = t.digest AS of_current_text,
        h.digest = t.digest AND h.model_version = t.model_version AS is_current
 FROM predictions h
 JOIN tickets t ON t.id = h.ticket_id
 LEFT JOIN label_paths p ON p.label = h.label
-LEFT JOIN samples s ON (s.ticket_id, s.digest, s.model_version) = (h.ticket_id, h.digest, h.model_version)
 WHERE t.forgotten_at IS NULL AND t.source <> 'predict';
 
 COMMENT ON VIEW analytics.history IS 'All predictions, one row per ticket, text and model version';
@@ -89,7 +88,7 @@ COMMENT ON COLUMN analytics.daily.reviewed IS 'number of reviewed tickets';
 
 CREATE VIEW analytics.verdicts AS
 SELECT v.id AS verdict_id, v.ticket_id, t.source, t.external_id, t.lane, t.channel,
-       coalesce(t.language, nullif(s.lang, '')) AS language, v.reviewer, v.reviewed_at, v.label,
+       t.language, v.reviewer, v.reviewed_at, v.label,
        coalesce(p.path, v.label) AS label_path, v.label IS NULL AS unclear, v.stratum, v.inclusion, v.model_version,
        v.model_label, v.digest = t.digest AS of_current_text, NOT EXISTS (
          SELECT FROM reviews later WHERE (later.ticket_id, later.digest) = (v.ticket_id, v.digest) AND later.id > v.id
@@ -97,7 +96,6 @@ SELECT v.id AS verdict_id, v.ticket_id, t.source, t.external_id, t.lane, t.chann
 FROM reviews v
 JOIN tickets t ON t.id = v.ticket_id
 LEFT JOIN label_paths p ON p.label = v.label
-LEFT JOIN samples s ON (s.ticket_id, s.digest, s.model_version) = (t.id, t.digest, t.model_version)
 WHERE t.forgotten_at IS NULL AND t.source <> 'predict';
 
 COMMENT ON VIEW analytics.verdicts IS 'Each reviewer''s answer, one row per review';

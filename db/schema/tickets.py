@@ -68,7 +68,8 @@ class TransactionId(UserDefinedType[str]):
 # version of the highest `epoch` (docs/decisions/0015-revisions.md). `arrival`: the order of entries in the inbox.
 # Once `forgotten_at` is set, nothing is written: a redelivered entry must not restore what a customer asked us to
 # delete.
-# `lane`: by which it first came. `channel` and `language`: as the CRM named them, kept when the metadata is purged.
+# `lane`: by which it first came. `channel`: as the CRM named it, kept when the metadata is purged. `language`: of the
+# newest text.
 # `changed_xid`: the transaction that last changed the current result, set by the triggers of `changes.sql`.
 tickets: Final = Table(
     "tickets",
@@ -95,7 +96,7 @@ tickets: Final = Table(
     required("classified_at", TIME),
     required("lane", Text, server_default="live"),
     Column("channel", Text),
-    Column("language", Text),
+    required("language", Text, server_default="und"),
     required("changed_xid", TransactionId, server_default=text("pg_current_xact_id()")),
     UniqueConstraint("source", "external_id"),
     Index("ix_tickets_newest", text("received_at DESC"), text("id DESC")),

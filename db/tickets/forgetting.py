@@ -18,16 +18,16 @@ from triagem.db.tickets.dead_letters import DeadLetterWithPayload, dead_letter_p
 _WRITE_TOMBSTONE: Final = text("""
 INSERT INTO tickets AS t (source, external_id, forgotten_at, text, digest, metadata, revised_at, arrival, revision,
   received_at, epoch, label, confidence, probabilities, band, model_version, tokens, truncated, classified_at,
-  lane)
+  lane, language)
 VALUES (:source, :external_id, now(), NULL, '', '{}', 'epoch', 0, 0,
-  'epoch', 0, '', 1, '{}', '', '', 0, false, 'epoch', '')
+  'epoch', 0, '', 1, '{}', '', '', 0, false, 'epoch', '', '')
 ON CONFLICT (source, external_id) DO UPDATE SET
   forgotten_at = now(), text = excluded.text, digest = excluded.digest, metadata = excluded.metadata,
   revised_at = excluded.revised_at, arrival = excluded.arrival, revision = excluded.revision,
   received_at = excluded.received_at, epoch = excluded.epoch, label = excluded.label,
   confidence = excluded.confidence, probabilities = excluded.probabilities, band = excluded.band,
   model_version = excluded.model_version, tokens = excluded.tokens, truncated = excluded.truncated,
-  classified_at = excluded.classified_at, lane = excluded.lane, channel = NULL, language = NULL
+  classified_at = excluded.classified_at, lane = excluded.lane, channel = NULL, language = excluded.language
 WHERE t.forgotten_at IS NULL
 """)
 _FIND: Final = text("""

@@ -25,7 +25,7 @@ _RESULTS: Final = table(
         column,
         (
             "ticket_id", "source", "external_id", "label", "confidence", "band", "model_label", "reviewer",
-            "model_version", "received_at", "classified_at", "tokens", "truncated",
+            "model_version", "received_at", "classified_at", "tokens", "truncated", "language",
         ),
     ),
 )  # fmt: skip
@@ -41,6 +41,7 @@ class Filters:
     model: str | None = None
     since: datetime | None = None
     until: datetime | None = None
+    language: str | None = None
 
 
 def list_results(
@@ -219,6 +220,7 @@ def _filtered(query: Select[Any], filters: Filters) -> Select[Any]:
         (filters.band, eq, c.band),
         (filters.source, eq, c.source),
         (filters.model, eq, c.model_version),
+        (filters.language, eq, c.language),
         (filters.since, ge, c.received_at),
         (filters.until, lt, c.received_at),
     ):

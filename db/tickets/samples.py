@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from sqlalchemy import insert, text
 
+from triagem.contracts.language import UNDETERMINED
 from triagem.db.connect import Database
 from triagem.db.schema import drift_reports
 from triagem.db.tickets.window import ClassifiedTicket
@@ -23,7 +24,6 @@ class NewSample:
 
     row: ClassifiedTicket
     embedding: Sequence[float]
-    lang: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ def _document(samples: Iterable[NewSample]) -> str:
             "label": sample.row.prediction.label,
             "confidence": sample.row.prediction.confidence,
             "tokens": sample.row.prediction.tokens,
-            "lang": sample.lang,
+            "lang": "" if sample.row.language == UNDETERMINED else sample.row.language,
         }
         for sample in samples
     ]

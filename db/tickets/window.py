@@ -15,6 +15,7 @@ from pydantic_core import to_json
 from sqlalchemy import text
 
 from triagem.contracts.errors import RowRefused, StatementRefused
+from triagem.contracts.language import UNDETERMINED
 from triagem.contracts.metadata import channel_of, language_of
 from triagem.contracts.prediction import Band, Prediction
 from triagem.contracts.ticket import PREDICT_SOURCE, Lane, Ticket
@@ -26,6 +27,7 @@ class ClassifiedTicket:
     """A ticket with its result, ready to store. `digest` is the SHA-256 of the cleaned text.
 
     `arrival` orders the entries of the inbox: of two texts with the same `revised_at`, the later one is newer.
+    `detected`: the language that the text shows, or `und`.
     """
 
     ticket: Ticket
@@ -36,6 +38,12 @@ class ClassifiedTicket:
     received_at: datetime
     arrival: int
     classified_at: datetime
+    detected: str = UNDETERMINED
+
+    @property
+    def language(self) -> str:
+        """The text's language; where the text does not show it, the one that the CRM declares, else `und`."""
+        return self.detected if self.detected != UNDETERMINED else language_of(self.ticket.metadata) or UNDETERMINED
 
     @property
     def rank(self) -> tuple[datetime, int, int]:
@@ -160,7 +168,7 @@ def _document(window: Iterable[ClassifiedTicket]) -> dict[str, str]:
             ticket.metadata, row.epoch, prediction.label, prediction.confidence, dict(prediction.probabilities),
             prediction.band, prediction.model_version, prediction.tokens, prediction.truncated, row.classified_at,
             row.received_at, row.lane is Lane.LIVE and ticket.source != PREDICT_SOURCE, row.lane,
-            channel_of(ticket.metadata), language_of(ticket.metadata),
+            channel_of(ticket.metadata), row.language,
         )  # fmt: skip
         rows.append(dict(zip(_COLUMNS, values, strict=True)))
     return {"rows": to_json(rows, inf_nan_mode="constants").decode()}

@@ -36,7 +36,8 @@ WITH incoming AS (
     tokens = CASE WHEN CASE WHEN excluded.digest = t.digest THEN excluded.epoch > t.epoch ELSE (excluded.revised_at, excluded.arrival) > (t.revised_at, t.arrival) END THEN excluded.tokens ELSE t.tokens END,
     truncated = CASE WHEN CASE WHEN excluded.digest = t.digest THEN excluded.epoch > t.epoch ELSE (excluded.revised_at, excluded.arrival) > (t.revised_at, t.arrival) END THEN excluded.truncated ELSE t.truncated END,
     classified_at = CASE WHEN CASE WHEN excluded.digest = t.digest THEN excluded.epoch > t.epoch ELSE (excluded.revised_at, excluded.arrival) > (t.revised_at, t.arrival) END THEN excluded.classified_at ELSE t.classified_at END,
-    channel = coalesce(t.channel, excluded.channel), language = coalesce(t.language, excluded.language)
+    language = CASE WHEN (excluded.revised_at, excluded.arrival) > (t.revised_at, t.arrival) THEN excluded.language ELSE t.language END,
+    channel = coalesce(t.channel, excluded.channel)
   WHERE t.forgotten_at IS NULL
   RETURNING id, source, external_id, revision, digest AS current_digest, model_version AS current_version
 ), new_predictions AS (

@@ -30,6 +30,32 @@ def test_lane_channel_and_language_stay_when_the_metadata_is_purged(database: Da
     assert only(database, view, "lane", "channel", "language") == ("live", "whatsapp", "pt")
 
 
+@pytest.mark.parametrize("name", ["language", "lang", "locale"])
+@pytest.mark.parametrize(("detected", "expected"), [("es", "es"), ("und", "pt")])
+def test_the_crms_language_counts_only_where_the_text_shows_none(
+    database: Database, name: str, detected: str, expected: str
+) -> None:
+    write_window(database, [classified(metadata={name: "pt-BR"}, detected=detected)])
+
+    assert only(database, "results", "language") == (expected,)
+
+
+def test_a_text_of_no_known_language_is_undetermined(database: Database) -> None:
+    write_window(database, [classified()])
+
+    assert only(database, "results", "language") == ("und",)
+
+
+def test_a_newer_text_brings_its_language_and_an_older_one_does_not(database: Database) -> None:
+    write_window(database, [classified(detected="pt", arrival=2)])
+    write_window(database, [classified(detected="fr", digest=b"older", arrival=1)])
+    assert only(database, "results", "language") == ("pt",)
+
+    write_window(database, [classified(detected="es", digest=b"newer", arrival=3)])
+
+    assert only(database, "results", "language") == ("es",)
+
+
 def test_the_lane_is_that_of_the_first_receipt(database: Database) -> None:
     write_window(database, [result("1")])
     write_window(database, [classified(external_id="1", text="newer", digest=b"newer")])

@@ -5,11 +5,15 @@ import shutil
 from pathlib import Path
 
 import pytest
+from prometheus_client import REGISTRY
 
+from tests.support.builders import manifest
 from tests.support.command import Triagem, assert_one_line
+from tests.support.engines import NoopModel
 from tests.support.pipeline import running, stored
 from tests.support.waiting import until
 from triagem import Publisher
+from triagem.contracts.prediction import Thresholds
 from triagem.contracts.ticket import Lane
 from triagem.db import Database
 from triagem.inbox import Inbox
@@ -178,6 +182,30 @@ def test_an_automatic_message_gets_no_decision_and_its_text_stays_whole(
     cleaned = triagem("show", "crm", "request", "--cleaned").out
     assert cleaned.startswith("Boleto Não chegou o boleto.\n")
     assert "Ana Lima" not in cleaned
+
+
+def test_a_message_in_a_language_that_the_model_did_not_learn_gets_no_decision(
+    triagem: Triagem, endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path
+) -> None:
+    texts = {"pt": "minha internet caiu de novo e ninguém atende", "es": "no puedo entrar a mi cuenta", "und": "4711"}
+    thresholds = Thresholds(languages=("en", "pt"), other_language=0.95)
+    counted = {language: languages_counted(language) for language in texts}
+    Publisher(inbox).publish_many([{"source": "crm", "external_id": name, "text": texts[name]} for name in texts])
+    with running(endpoints, instant_models, lambda _: NoopModel(manifest(version="v1.0.0", thresholds=thresholds))):
+        until(lambda: stored(database) == 3)
+        until(lambda: all(languages_counted(language) == counted[language] + 1 for language in texts))
+
+    rows = {row["external_id"]: row for row in json.loads(triagem("results", "--format", "json").out)["results"]}
+
+    assert {name: row["language"] for name, row in rows.items()} == {name: name for name in texts}
+    assert {name for name, row in rows.items() if row["band"] == "abstain"} == {"es", "und"}
+    spanish = json.loads(triagem("results", "--language", "es", "--format", "json").out)["results"]
+    assert [row["external_id"] for row in spanish] == ["es"]
+
+
+def languages_counted(language: str) -> float:
+    """The worker's count of committed tickets in this language."""
+    return REGISTRY.get_sample_value("triagem_languages_total", {"language": language}) or 0.0
 
 
 def test_backlog_counts_waiting_tickets(triagem: Triagem, inbox: Inbox) -> None:

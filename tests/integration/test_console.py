@@ -201,6 +201,13 @@ class TestTickets:
         assert '<option value="venda" selected>venda</option>' in page
         assert 'value="chatwoot"' in page
 
+    def test_the_language_filters_tickets_and_is_on_the_tickets_page(self, ana: Person, database: Database) -> None:
+        write_window(database, [sure("en"), sure("spanish", detected="es")])
+        page = ana.see("tickets", language="es")
+        assert "text spanish" in page
+        assert "text en" not in page
+        assert "<dt>Language</dt><dd>es</dd>" in ana.see("ticket", source="zendesk", id="spanish")
+
     def test_the_next_page_is_found_by_cursor_and_keeps_the_filters(
         self, ana: Person, database: Database, monkeypatch: pytest.MonkeyPatch
     ) -> None:

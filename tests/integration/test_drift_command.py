@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -72,7 +73,10 @@ def sample(database: Database, number: int, *, start: int = 0, moved: float = 0.
     write_window(database, results)
     store_samples(
         database,
-        [NewSample(row, embedding, "pt") for row, embedding in zip(results, embeddings.tolist(), strict=True)],
+        [
+            NewSample(replace(row, detected="pt"), embedding)
+            for row, embedding in zip(results, embeddings.tolist(), strict=True)
+        ],
     )
 
 

@@ -56,6 +56,7 @@ def test_results_come_newest_first_by_the_effective_label(reader: TestClient, da
         {"band": "review"},
         {"source": "chatwoot"},
         {"model": "v1.1.0"},
+        {"language": "es"},
         {"since": "2026-11-22T12:30:00+00:00"},
         {"since": "2026-11-22T12:30:00"},
     ],
@@ -63,8 +64,9 @@ def test_results_come_newest_first_by_the_effective_label(reader: TestClient, da
 )
 def test_each_filter_of_the_command_works(reader: TestClient, database: Database, params: dict[str, str]) -> None:
     ours = result(
-        "ours", label="suporte", band=Band.REVIEW, source="chatwoot", model="v1.1.0", received_at=NOW + HOUR
-    )
+        "ours", label="suporte", band=Band.REVIEW, source="chatwoot", model="v1.1.0", detected="es",
+        received_at=NOW + HOUR,
+    )  # fmt: skip
     write_window(database, [ours, result("other")])
     assert names(reader.get("/v1/results", params=params).json()) == ["ours"]
 

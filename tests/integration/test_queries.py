@@ -101,7 +101,7 @@ class TestFilters:
             result("sure sale", received_at=NOW),
             result("doubtful", label="suporte", confidence=0.6, band=Band.REVIEW, received_at=NOW + HOUR),
             result("strange", confidence=0.5, band=Band.ABSTAIN, received_at=NOW + 2 * HOUR, source="hubspot"),
-            result("corrected", model="v1.1.0", confidence=0.8, received_at=NOW + 3 * HOUR),
+            result("corrected", model="v1.1.0", confidence=0.8, received_at=NOW + 3 * HOUR, detected="es"),
             result("forgotten", received_at=NOW + 4 * HOUR),
         ]
         write_window(database, rows)
@@ -118,6 +118,7 @@ class TestFilters:
             (Filters(band="abstain"), ["strange"]),
             (Filters(source="hubspot"), ["strange"]),
             (Filters(model="v1.1.0"), ["corrected"]),
+            (Filters(language="es"), ["corrected"]),
             (Filters(since=NOW + 2 * HOUR), ["corrected", "strange"]),
             (Filters(until=NOW + 2 * HOUR), ["doubtful", "sure sale"]),
             (Filters(since=NOW + HOUR, until=NOW + 2 * HOUR), ["doubtful"]),

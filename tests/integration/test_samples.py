@@ -1,6 +1,7 @@
 """Embedding samples: a bounded number per version, deleted with forgotten tickets, never at the cost of a ticket."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,7 @@ VERSION = "v1.0.0"
 
 
 def sample(row: ClassifiedTicket, embedding: Sequence[float] = (0.25, -1.0), lang: str = "pt") -> NewSample:
-    return NewSample(row, embedding, lang)
+    return NewSample(replace(row, detected=lang), embedding)
 
 
 def stored_embeddings(database: Database, number: int, *, first: int, newest: int) -> list[float]:

@@ -74,7 +74,13 @@ def test_json_output_has_the_same_values(capsys: pytest.CaptureFixture[str]) -> 
 
     assert (output["calibration"]["temperature"], output["calibration"]["source"]) == (1.4, "out-of-fold")
     assert (output["threshold"]["review"], output["threshold"]["texts_missing"]) == (0.81, None)
-    assert output["manifest"]["thresholds"] == {"review": 0.81, "review_budget": 0.12, "tokens_per_char": None}
+    assert output["manifest"]["thresholds"] == {
+        "review": 0.81,
+        "review_budget": 0.12,
+        "tokens_per_char": None,
+        "languages": [],
+        "other_language": None,
+    }
     assert output["assessment"]["curves"] == [{"step": 1, "loss": 0.7, "learning_rate": 5e-5, "dev_accuracy": None}]
 
 

@@ -83,13 +83,16 @@ def micro_batch(size: int, lane: Lane = Lane.LIVE) -> MicroBatch:
 
 
 def classified(
-    *, digest: bytes = b"a", epoch: int = 1, received_at: datetime = NOW, arrival: int = 1, **changes: Any
-) -> ClassifiedTicket:
+    *, digest: bytes = b"a", epoch: int = 1, received_at: datetime = NOW, arrival: int = 1, detected: str = "und",
+    **changes: Any,
+) -> ClassifiedTicket:  # fmt: skip
     """A ticket with its result; `changes` are the ticket's fields."""
     prediction = Prediction(
         "venda", 0.9, {"suporte": 0.1, "venda": 0.9}, Band.AUTOMATE, "v1.0.0", tokens=3, truncated=False
     )
-    return ClassifiedTicket(ticket(**changes), digest, prediction, epoch, Lane.LIVE, received_at, arrival, NOW)
+    return ClassifiedTicket(
+        ticket(**changes), digest, prediction, epoch, Lane.LIVE, received_at, arrival, NOW, detected
+    )
 
 
 def manifest(**changes: Any) -> Manifest:

@@ -32,12 +32,15 @@ def result(
     received_at: datetime = NOW,
     classified_at: datetime = NOW,
     epoch: int = 1,
+    detected: str = "und",
     **fields: Any,
 ) -> ClassifiedTicket:
     """A classified ticket with this external id."""
     prediction = Prediction(label, confidence, {label: confidence}, band, model, 3, truncated=False)
     revision = ticket(external_id=name, text=text, **fields)
-    return ClassifiedTicket(revision, text.encode(), prediction, epoch, Lane.BULK, received_at, 1, classified_at)
+    return ClassifiedTicket(
+        revision, text.encode(), prediction, epoch, Lane.BULK, received_at, 1, classified_at, detected
+    )
 
 
 def insert_review(database: Database, name: str, label: str, *, text: str = "A", reviewer: str = "ana") -> None:

@@ -116,12 +116,3 @@ def test_a_failed_embedding_gives_no_samples_and_no_error() -> None:
             raise RuntimeError("the device is gone")
 
     assert sampled(classified(), model=Failing(manifest())) == []
-
-
-@pytest.mark.parametrize("name", ["language", "lang", "locale"])
-def test_the_language_comes_from_the_crms_metadata(name: str) -> None:
-    item, row = classified()
-
-    (sample,) = sampled((item, replace(row, ticket=ticket(metadata={name: "pt-BR"}))))
-
-    assert sample.lang == "pt"

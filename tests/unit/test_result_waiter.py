@@ -10,7 +10,22 @@ from triagem.gateway.predict import ResultWaiter
 
 
 def stored(name: str) -> Result:
-    return Result(1, "predict", name, "venda", 0.9, "automate", "venda", None, "v1.0.0", NOW, NOW, 3, truncated=False)
+    return Result(
+        1,
+        "predict",
+        name,
+        "venda",
+        0.9,
+        "automate",
+        "venda",
+        None,
+        "v1.0.0",
+        NOW,
+        NOW,
+        3,
+        truncated=False,
+        language="pt",
+    )
 
 
 class FakeQuery:

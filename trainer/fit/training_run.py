@@ -15,10 +15,12 @@ from safetensors.torch import load_file, save_file
 
 from triagem.contracts.abstain import tokens_per_char_limit
 from triagem.contracts.digests import folder_digests
+from triagem.contracts.language import other_language_limit, training_languages
 from triagem.contracts.model import MANIFEST_FILE, Manifest
 from triagem.contracts.prediction import Thresholds
 from triagem.engine.classify import LoadedModel, classify
 from triagem.engine.classify import load as load_model
+from triagem.engine.language import language_probabilities
 from triagem.trainer.bases.catalogue import describe_base
 from triagem.trainer.data.near_duplicates import MIN_TEXTS, distinct_rows
 from triagem.trainer.data.prepare import Parent
@@ -45,6 +47,7 @@ from triagem.trainer.settings import TrainSettings
 
 WEIGHTS: Final = "model.safetensors"
 MEAN: Final = "the weights are the mean of {} trainings: the folds' and one on all rows"
+_LANGUAGE_TEXTS: Final = 10_000
 OWN: Final = "the weights are those of the training on all rows: the mean with the folds' is less accurate on dev"
 UNJUDGED: Final = "the weights are those of the training on all rows: without dev rows their mean cannot be judged"
 
@@ -139,12 +142,18 @@ class TrainingRun:
             accuracy = float(correct.mean()) if len(rows) >= MIN_TEXTS else self._dev_accuracy(model)
             budget = review_budget(1 - accuracy)
         texts = sorted({row.text for row in self.plan.train})
+        # The detector has learned none of these texts, so that each is held out. Ten thousand take a second.
+        detected = [language_probabilities(text) for text in texts[:: 1 + len(texts) // _LANGUAGE_TEXTS]]
+        learned = self.parent.manifest.thresholds.languages if self.parent else ()
+        languages = tuple(sorted({*training_languages(detected), *learned}))
         fitted = {
             "temperature": calibration.temperature,
             "thresholds": Thresholds(
                 review=threshold.review,
                 review_budget=budget,
                 tokens_per_char=tokens_per_char_limit(texts, model.tokenize(texts)),
+                languages=languages,
+                other_language=other_language_limit(detected, languages),
             ),
         }
         return replace(model, manifest=model.manifest.model_copy(update=fitted)), calibration, threshold

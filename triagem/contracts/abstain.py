@@ -55,6 +55,7 @@ class AbstainReason(StrEnum):
     NO_WORDS = "no-words"
     GREETING = "greeting"
     OTHER_SCRIPT = "other-script"
+    OTHER_LANGUAGE = "other-language"
     UNKNOWN_WORDS = "unknown-words"
 
 

@@ -31,6 +31,10 @@ class Thresholds(BaseModel):
         gt=0,
         description="texts with more get no decision: their words are unlike the training rows'",
     )
+    languages: tuple[str, ...] = Field(default=(), description="of the training rows, ISO 639-1")
+    other_language: float | None = Field(
+        default=None, gt=0, le=1, description="texts that are more probably in other languages get no decision"
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,9 @@ _Reviewer: TypeAlias = Annotated[str | None, Field(description="who wrote the la
 _ReceivedAt: TypeAlias = Annotated[datetime, Field(description="when the ticket was first received")]
 _ClassifiedAt: TypeAlias = Annotated[datetime, Field(description="when the prediction was made")]
 _Tokens: TypeAlias = Annotated[int, Field(description="length of the text in the model's tokens")]
+_Language: TypeAlias = Annotated[
+    str, Field(description="ISO 639 code of the text's language; `und` where it does not show")
+]
 _Truncated: TypeAlias = Annotated[bool, Field(description="whether the end of the text was not read")]
 
 
@@ -39,6 +42,7 @@ class Result:
     classified_at: _ClassifiedAt
     tokens: _Tokens
     truncated: _Truncated
+    language: _Language
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +115,7 @@ class TicketDetail(_FrozenModel):
     reviewer: _Reviewer
     tokens: _Tokens
     truncated: _Truncated
+    language: _Language
     revision: int = Field(description="number of the newest text; the result is of this text")
     revised_at: datetime = Field(description="when the text was written, according to the CRM")
     received_at: _ReceivedAt

@@ -1,21 +1,30 @@
-"""Detects a text's language, for drift checks and evaluation. Classification does not use it."""
+"""Detects a text's language with py3langid. Needs no torch; `triagem.contracts.language` decides what it means."""
 
 import functools
+import re
 from typing import Any, Final
 
+from triagem.contracts.language import DETECTED, UNDETERMINED, Probabilities, message_language
 from triagem.contracts.metadata import language_code
 
-_MIN_CONFIDENCE: Final = 0.5
+_HEAD: Final = 300  # characters; more cost time and change no decision
+_TWO_LETTERS: Final = re.compile(r"[^\W\d_].*?[^\W\d_]", re.DOTALL)
+
+
+def language_probabilities(text: str) -> Probabilities:
+    """The probability of each of the `DETECTED` languages; empty for fewer than two letters, or without py3langid."""
+    head = text[:_HEAD]
+    if not _TWO_LETTERS.search(head) or (identifier := load_language_identifier()) is None:
+        return {}
+    return dict(identifier.rank(head))
 
 
 def detect_language(text: str, declared: object = None) -> str:
     """The language as an ISO 639 code: the declared one (`pt-BR` is `pt`), else the detected one, else empty."""
     if code := language_code(declared):
         return code
-    if (identifier := load_language_identifier()) is None:
-        return ""
-    detected, confidence = identifier.classify(text)
-    return str(detected) if confidence >= _MIN_CONFIDENCE else ""
+    detected = message_language(language_probabilities(text))
+    return "" if detected == UNDETERMINED else detected
 
 
 @functools.cache
@@ -25,4 +34,6 @@ def load_language_identifier() -> Any:
         from py3langid.langid import MODEL_FILE, LanguageIdentifier  # noqa: PLC0415
     except ImportError:
         return None
-    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+    identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+    identifier.set_languages(DETECTED)
+    return identifier

@@ -50,8 +50,11 @@ def _filters(
         Query(description="received at or after this time; UTC if it has no offset", examples=["2026-11-02"]),
     ] = None,
     until: Annotated[_Moment | None, Query(description="received before this time")] = None,
+    language: Annotated[
+        _Text | None, Query(description="the text's language; `und` where it does not show", examples=["pt"])
+    ] = None,
 ) -> Filters:
-    return Filters(label, band, source, model, since, until)
+    return Filters(label, band, source, model, since, until, language)
 
 
 @router.get(

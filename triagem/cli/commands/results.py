@@ -11,7 +11,17 @@ from triagem.contracts.errors import InvalidInput
 from triagem.contracts.prediction import Band
 from triagem.contracts.text import clean
 
-_COLUMNS = ("source", "external_id", "label", "confidence", "band", "reviewer", "model_version", "received_at")
+_COLUMNS = (
+    "source",
+    "external_id",
+    "label",
+    "confidence",
+    "band",
+    "language",
+    "reviewer",
+    "model_version",
+    "received_at",
+)
 
 
 def results(
@@ -24,6 +34,9 @@ def results(
     ] = None,
     until: Annotated[str | None, typer.Option(help="Received before this time.")] = None,
     model: Annotated[str | None, typer.Option(help="Model version, e.g. `v1.0.0`.")] = None,
+    language: Annotated[
+        str | None, typer.Option(help="The text's language, such as `pt`; `und` where it does not show.")
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="Maximum number of rows.")] = 50,
     after: Annotated[str | None, typer.Option(help="Cursor printed at the end of the previous page.")] = None,
     changed_since: Annotated[
@@ -38,14 +51,16 @@ def results(
     `triagem results --changed-since start --limit 1000 --format json`
     """
     if changed_since is not None:
-        if any((label, band, source, since, until, model, after)):
+        if any((label, band, source, since, until, model, language, after)):
             raise InvalidInput("--changed-since lists all changes: it allows only --limit and --format")
         _changes(None if changed_since == "start" else changed_since, limit, form)
         return
     database = servers.database()
     from triagem.db.tickets.queries import Filters, list_results
 
-    filters = Filters(label, band, source, model, parse_time(since, "--since"), parse_time(until, "--until"))
+    filters = Filters(
+        label, band, source, model, parse_time(since, "--since"), parse_time(until, "--until"), language
+    )
     with database:
         page = list_results(database, filters, limit=limit, after=after)
     rows = [as_mapping(row) for row in page.rows]
@@ -104,7 +119,9 @@ def show(
     text = clean(ticket["text"] or "") if cleaned else ticket["text"]
     console.print(printable(text or "(text purged)"), markup=False, highlight=False)
     console.print()
-    columns = ("label", "confidence", "band", "model_label", "reviewer", "model_version", "tokens", "truncated")
+    columns = (
+        "label", "confidence", "band", "model_label", "reviewer", "model_version", "language", "tokens", "truncated",
+    )  # fmt: skip
     print_rows([ticket], columns, Format.TABLE)
     if ticket["band"] == Band.ABSTAIN and ticket["text"]:
         reason = abstain_reason(ticket["text"], clean(ticket["text"])) or AbstainReason.UNKNOWN_WORDS

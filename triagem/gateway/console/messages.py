@@ -39,6 +39,10 @@ MESSAGES: Final[dict[str, tuple[str, str]]] = {
     "abstain_greeting": ("only a greeting or thanks", "só uma saudação ou um agradecimento"),
     "abstain_unknown-words": ("words unlike the training data", "palavras diferentes das do treinamento"),
     "abstain_other-script": ("written in another script", "escrita em outro alfabeto"),
+    "abstain_other-language": (
+        "written in a language that the model did not learn",
+        "escrita em um idioma que o modelo não aprendeu",
+    ),
     "unclear": ("Can't tell", "Não dá para saber"),
     # login
     "log_in": ("Log in", "Entrar"),

@@ -56,6 +56,7 @@ def tickets(
     band: _Text = "",
     source: _Text = "",
     model: _Text = "",
+    language: _Text = "",
     since: _Text = "",
     until: _Text = "",
     after: _Text = "",
@@ -68,6 +69,7 @@ def tickets(
         model or None,
         _day(since),
         _day(until),
+        language or None,
     )
     search_text = query.strip() or None
     page = list_results(

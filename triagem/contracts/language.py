@@ -1,0 +1,76 @@
+"""Decides a message's language, and whether the model learned that language, from a detector's probabilities. Pure.
+
+A detector guesses wildly on a few words, and customers write a lot of those ("net caiu"). So a language that no
+training row is written in needs clear evidence, and without any the language is undetermined.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+UNDETERMINED: Final = "und"
+# Galician is left out, because it is taken for Portuguese, and Latin, Occitan and others, because they get a share of
+# every few words.
+DETECTED: Final = (
+    "ar", "bg", "bn", "ca", "cs", "da", "de", "el", "en", "es", "fa", "fi", "fr", "he", "hi", "hr", "hu", "hy", "id",
+    "it", "ja", "ka", "ko", "nl", "no", "pl", "pt", "ro", "ru", "sv", "ta", "th", "tr", "uk", "ur", "vi", "zh",
+)  # fmt: skip
+# The lowest limit that a version may have: hardly any short Portuguese or English message is above it, and nearly
+# every message in another language is.
+MIN_LIMIT: Final = 0.95
+# One language at 0.7 is as clear as all others together at 0.95: few words get many languages a little.
+_ONE_LANGUAGE: Final = 0.25
+_LIMIT_QUANTILE: Final = 0.995
+CUSTOMERS: Final = ("en", "pt")
+_MIN_SHARE: Final = 0.7
+_CERTAIN: Final = 0.9
+_MIN_ROWS_SHARE: Final = 0.02
+
+Probabilities = Mapping[str, float]
+
+
+def other_language(probabilities: Probabilities, languages: Iterable[str]) -> float:
+    """The evidence, from 0 to 1, that a text is in none of these languages."""
+    others = [probability for language, probability in probabilities.items() if language not in languages]
+    return min(1.0, max(sum(others), max(others, default=0.0) + _ONE_LANGUAGE))
+
+
+def is_other_language(probabilities: Probabilities, languages: Sequence[str], limit: float | None) -> bool:
+    """Whether a text is clearly in a language that the model did not learn.
+
+    Args:
+        languages: `Thresholds.languages`, those of the version's training rows.
+        limit: `Thresholds.other_language`; None for a version that was trained without it.
+    """
+    return limit is not None and bool(probabilities) and other_language(probabilities, languages) > limit
+
+
+def message_language(probabilities: Probabilities, languages: Sequence[str] = (), limit: float | None = None) -> str:
+    """The text's language as an ISO 639-1 code, or `und`. The arguments are those of `is_other_language`."""
+    if not probabilities:
+        return UNDETERMINED
+    learned = languages or CUSTOMERS
+    if is_other_language(probabilities, learned, limit or MIN_LIMIT):
+        return max(set(probabilities).difference(learned), key=probabilities.__getitem__)
+    likely = {language: probabilities.get(language, 0.0) for language in {*CUSTOMERS, *learned}}
+    best = max(likely, key=likely.__getitem__)
+    return best if likely[best] >= _MIN_SHARE * sum(likely.values()) else UNDETERMINED
+
+
+def training_languages(detected: Iterable[Probabilities]) -> tuple[str, ...]:
+    """The languages of at least 2 % of the training texts whose language is clear, sorted."""
+    best = (max(row.items(), key=lambda item: item[1]) for row in detected if row)
+    counts = Counter(language for language, probability in best if probability >= _CERTAIN)
+    return tuple(sorted(language for language, count in counts.items() if count >= _MIN_ROWS_SHARE * counts.total()))
+
+
+def other_language_limit(detected: Sequence[Probabilities], languages: Sequence[str]) -> float | None:
+    """The limit for `other_language` that 99.5 % of held-out texts are not above, at least `MIN_LIMIT`.
+
+    None without languages: then no text is in another one.
+    """
+    if not languages:
+        return None
+    scores = sorted(other_language(row, languages) for row in detected if row)
+    return max(MIN_LIMIT, scores[math.ceil(_LIMIT_QUANTILE * len(scores)) - 1]) if scores else MIN_LIMIT
