@@ -13,18 +13,10 @@ from triagem.db.connect import Database
 
 _PAGE: Final = 1000
 
-# By table: when a row was created, and the condition that it can be deleted. The newest delivery of a ticket to a
-# target stays: a review sends its result to the targets of earlier deliveries, and a newer delivery supersedes it.
-# Samples stay while their version gets new ones: they are its reference.
+# By table: when a row was created, and the condition that it can be deleted. A ticket's row for a target stays: it is
+# what the receiver knows. Samples stay while their version gets new ones: they are its reference.
 _OLD: Final = {
-    "deliveries": (
-        "created_at",
-        """
-        t.finished_at < :before AND (t.kind = 'alert' OR EXISTS (
-          SELECT FROM deliveries n WHERE (n.ticket_id, n.target) = (t.ticket_id, t.target) AND n.id > t.id
-        ))
-        """,
-    ),
+    "deliveries": ("created_at", "t.finished_at < :before AND t.kind = 'alert'"),
     "alerts": (
         "created_at",
         """

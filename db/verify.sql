@@ -55,6 +55,11 @@ WHERE a.ticket_id IS NOT NULL AND NOT EXISTS (
 -- finished-delivery: a delivery has an end but waits, or has none but does not wait
 SELECT 'delivery ' || id FROM deliveries WHERE (state = 'waiting') <> (finished_at IS NULL);
 
+-- delivered-revision: a receiver was sent the result of an earlier text, and nothing waits to be sent
+SELECT d.target || ' ' || t.source || ' ' || t.external_id
+FROM deliveries d JOIN tickets t ON t.id = d.ticket_id JOIN result_targets USING (target)
+WHERE d.state = 'delivered' AND d.delivered_revision IS DISTINCT FROM t.revision AND t.forgotten_at IS NULL;
+
 -- finished-run: a run is done, but not each of its tickets has an outcome
 SELECT 'run ' || id
 FROM reclassify_runs

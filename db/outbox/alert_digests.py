@@ -145,6 +145,7 @@ class AlertDigest:
     doubtful: Sequence[DoubtfulTicket]
     events: Sequence[SystemEvent]
     more: int = 0
+    leased_until: datetime | None = None
 
     @property
     def key(self) -> str:
@@ -163,7 +164,7 @@ WITH due AS (
   ORDER BY next_at LIMIT 1 FOR UPDATE SKIP LOCKED
 )
 UPDATE deliveries d SET attempts = attempts + 1, next_at = now() + :lease, leased_until = now() + :lease
-FROM due WHERE d.id = due.id RETURNING d.id, d.attempts, d.target, d.created_at
+FROM due WHERE d.id = due.id RETURNING d.id, d.attempts, d.target, d.created_at, d.leased_until
 """)
 _COUNTS: Final = text("""
 SELECT p.label, t.source, count(DISTINCT t.id) AS tickets

@@ -1,8 +1,9 @@
 """Delivery outbox: leases due results for CRMs, and records the outcome of results and alert digests.
 
-Rows are written by the window's statement, by reviews and by `triagem.db.outbox.alert_digests`. A delivery is leased
-before it is sent and marked afterwards, each in its own statement: no transaction is open while a receiver responds.
-If the process dies in between, the lease expires and the delivery is sent again.
+Results wait here when a window, a review or a run changes them; alert digests come from
+`triagem.db.outbox.alert_digests`. A delivery is leased before it is sent and marked afterwards, each in its own
+statement: no transaction is open while a receiver responds. If the process dies in between, the lease expires and the
+delivery is sent again.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,8 +22,7 @@ LEASE: Final = timedelta(seconds=60)
 
 
 class DeliveryState(StrEnum):
-    """State of a delivery. `superseded`: the ticket had a newer text or a newer delivery by then, or an alert digest
-    had no content left."""
+    """State of a delivery. `superseded`: an alert digest had no content left."""
 
     WAITING = "waiting"
     DELIVERED = "delivered"
@@ -54,17 +54,18 @@ def sync_result_targets(database: Database, targets: Mapping[str, str]) -> None:
 class LeasedResult:
     """A leased result delivery with the current state of its ticket; `label` and `band` are the effective ones.
 
-    `review_id`: the review that caused the delivery, negative if it was undone, 0 if none.
+    `created_at`: when the result last changed. `unchanged`: the receiver already has this result.
     `previous_labels`: labels that earlier deliveries of the ticket may have had.
     """
 
     id: int
     attempts: int
-    review_id: int
-    superseded: bool
+    created_at: datetime
+    leased_until: datetime
+    unchanged: bool
     source: str
     external_id: str
-    digest: bytes
+    revision: int
     revised_at: datetime
     label: str
     confidence: float
@@ -86,44 +87,52 @@ def due_targets(database: Database, kind: str = "result") -> list[str]:
         return list(connection.execute(_DUE, {"kind": kind}).scalars())
 
 
-# One delivery of a ticket at a time, and never an older one after a newer: the last result a CRM receives is the
-# current one. A delivery sends the current result, of whichever version: only another text or a later delivery of the
-# ticket supersedes it.
+# One request for a ticket at a time: the last result that a CRM receives is the current one.
 _LEASE: Final = text("""
 WITH due AS (
-  SELECT d.id FROM deliveries d
-  WHERE d.state = 'waiting' AND d.kind = 'result' AND d.target = :target AND d.next_at <= now() AND NOT EXISTS (
-    SELECT FROM deliveries o WHERE o.ticket_id = d.ticket_id AND o.target = d.target AND o.leased_until > now()
-  )
-  ORDER BY d.next_at LIMIT 1 FOR UPDATE SKIP LOCKED
-), leased AS (
-  UPDATE deliveries d SET attempts = attempts + 1, next_at = now() + :lease, leased_until = now() + :lease
-  FROM due WHERE d.id = due.id RETURNING d.*
+  SELECT d.id, d.delivered_at FROM deliveries d JOIN tickets t ON t.id = d.ticket_id
+  WHERE d.state = 'waiting' AND d.kind = 'result' AND d.target = :target AND d.next_at <= now()
+    AND coalesce(d.leased_until <= now(), true) AND t.forgotten_at IS NULL
+  ORDER BY d.next_at LIMIT 1 FOR UPDATE OF d SKIP LOCKED
 )
-SELECT d.id, d.attempts, d.review_id,
-  d.digest <> t.digest OR t.forgotten_at IS NOT NULL OR EXISTS (
-    SELECT FROM deliveries n WHERE (n.ticket_id, n.target) = (d.ticket_id, d.target) AND n.id > d.id
-  ) AS superseded,
-  t.source, t.external_id, t.digest, t.revised_at, coalesce(r.label, t.label) AS label, t.confidence,
-  CASE WHEN r.label IS NULL THEN t.band ELSE 'automate' END AS band, t.model_version, t.classified_at,
-  r.label IS NOT NULL AS reviewed,
+UPDATE deliveries d SET attempts = attempts + 1, next_at = now() + :lease, leased_until = now() + :lease,
+  delivered_at = NULL
+FROM due WHERE d.id = due.id
+RETURNING d.id, d.attempts, d.created_at, d.leased_until, due.delivered_at IS NOT NULL AS known
+""")
+# In a statement of its own: the result is at least as new as the change at `created_at`.
+_RESULT: Final = text("""
+SELECT t.source, t.external_id, t.revision, t.revised_at, e.label, t.confidence, e.band, t.model_version,
+  t.classified_at, e.reviewed,
+  :known AND (d.delivered_revision, d.delivered_label, d.delivered_band, d.delivered_reviewed)
+    IS NOT DISTINCT FROM (t.revision, e.label, e.band, e.reviewed) AS unchanged,
   ARRAY(
     SELECT p.label FROM predictions p
-    WHERE p.ticket_id = t.id AND (d.review_id <> 0 OR (p.digest, p.model_version) <> (t.digest, t.model_version))
+    WHERE p.ticket_id = t.id AND (e.reviewed OR (p.digest, p.model_version) <> (t.digest, t.model_version))
     UNION SELECT o.label FROM reviews o WHERE o.ticket_id = t.id AND o.label IS NOT NULL
+    UNION SELECT d.delivered_label WHERE d.delivered_label IS NOT NULL
   ) AS previous_labels
-FROM leased d JOIN tickets t ON t.id = d.ticket_id
+FROM deliveries d JOIN tickets t ON t.id = d.ticket_id
 LEFT JOIN LATERAL (
   SELECT label FROM reviews r WHERE (r.ticket_id, r.digest) = (t.id, t.digest) ORDER BY r.id DESC LIMIT 1
 ) AS r ON true
+CROSS JOIN LATERAL (
+  SELECT coalesce(r.label, t.label) AS label, CASE WHEN r.label IS NULL THEN t.band ELSE 'automate' END AS band,
+    r.label IS NOT NULL AS reviewed
+) AS e
+WHERE d.id = :id AND t.forgotten_at IS NULL
 """)
 
 
 def lease_result(database: Database, target: str) -> LeasedResult | None:
     """Lease the delivery that has been due for longest; None if none is due."""
     with database.autocommit() as connection:
-        row = connection.execute(_LEASE, {"target": target, "lease": LEASE}).mappings().one_or_none()
-    return None if row is None else LeasedResult(**{**row, "band": Band(row["band"])})
+        leased = connection.execute(_LEASE, {"target": target, "lease": LEASE}).mappings().one_or_none()
+        if leased is None:
+            return None
+        lease = dict(leased)
+        row = connection.execute(_RESULT, {"id": lease["id"], "known": lease.pop("known")}).mappings().one_or_none()
+    return None if row is None else LeasedResult(**{**lease, **row, "band": Band(row["band"])})
 
 
 class LeasedDelivery(Protocol):
@@ -133,15 +142,25 @@ class LeasedDelivery(Protocol):
     def id(self) -> int: ...
     @property
     def attempts(self) -> int: ...
+    @property
+    def created_at(self) -> datetime: ...
+    @property
+    def leased_until(self) -> datetime | None: ...
 
 
-# After its lease expired a process can only mark a delivery as delivered: that stays true.
+# A result that changed meanwhile, with another `created_at`, still waits. After its lease expired a process can only
+# mark a delivery as delivered: that stays true.
 _MARK: Final = text("""
 WITH marked AS (
-  UPDATE deliveries SET state = :state, last_error = :reason, leased_until = NULL,
-    finished_at = CASE WHEN :state = 'waiting' THEN NULL ELSE now() END,
-    next_at = CASE WHEN :state = 'waiting' THEN now() + :retry_after ELSE next_at END
-  WHERE id = :id AND state = 'waiting' AND (attempts = :attempts OR :state = 'delivered')
+  UPDATE deliveries SET leased_until = NULL, last_error = :reason,
+    state = CASE WHEN created_at = :created_at THEN :state ELSE 'waiting' END,
+    finished_at = CASE WHEN created_at = :created_at AND :state <> 'waiting' THEN now() END,
+    next_at = CASE WHEN created_at = :created_at AND :state = 'waiting' THEN now() + :retry_after ELSE next_at END,
+    delivered_revision = coalesce(:revision, delivered_revision), delivered_label = coalesce(:label, delivered_label),
+    delivered_band = coalesce(:band, delivered_band), delivered_reviewed = coalesce(:reviewed, delivered_reviewed),
+    delivered_at = CASE WHEN :state = 'delivered' THEN now() END
+  WHERE id = :id AND state = 'waiting'
+    AND (leased_until = :leased_until OR (:state = 'delivered' AND created_at = :created_at))
   RETURNING id
 )
 UPDATE alerts a SET delivered_at = now() FROM marked, alert_notifications n
@@ -158,9 +177,12 @@ def mark_delivery(
     retry_after_s: float = 0.0,
 ) -> None:
     """Record the outcome; a delivery in state `waiting` is due again after `retry_after_s` seconds."""
-    values = {"id": leased.id, "attempts": leased.attempts, "state": str(state), "reason": reason}
+    values = {"id": leased.id, "created_at": leased.created_at, "leased_until": leased.leased_until}
+    result = leased if state is DeliveryState.DELIVERED else None
+    values |= {name: getattr(result, name, None) for name in ("revision", "label", "band", "reviewed")}
+    values |= {"state": str(state), "reason": reason, "retry_after": timedelta(seconds=retry_after_s)}
     with database.autocommit() as connection:
-        connection.execute(_MARK, {**values, "retry_after": timedelta(seconds=retry_after_s)})
+        connection.execute(_MARK, values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +207,7 @@ SELECT d.id, d.target,
   CASE WHEN d.state = 'waiting' THEN d.next_at END AS next_at, d.last_error
 FROM deliveries d LEFT JOIN tickets t ON t.id = d.ticket_id
 WHERE (CAST(:state AS text) IS NULL OR d.state = :state) AND (CAST(:target AS text) IS NULL OR d.target = :target)
-ORDER BY d.id DESC LIMIT :limit
+ORDER BY d.created_at DESC, d.id DESC LIMIT :limit
 """)
 
 

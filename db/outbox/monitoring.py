@@ -137,12 +137,13 @@ MAX_COUNTED: Final = 100_000
 _ALERTS: Final = text("""
 SELECT kind, count(*) FROM (SELECT kind FROM alerts WHERE delivered_at IS NULL LIMIT :max) AS a GROUP BY kind
 """)
-# All waiting deliveries, by their partial index; of the finished ones, the newest.
+# All waiting and all failed deliveries, by their partial indexes; of the others, the newest.
 _DELIVERIES: Final = text("""
 SELECT kind, state, count(*) FROM (
   (SELECT kind, state FROM deliveries WHERE state = 'waiting' LIMIT :max) UNION ALL
+  (SELECT kind, state FROM deliveries WHERE state = 'failed' LIMIT :max) UNION ALL
   (SELECT kind, state FROM deliveries
-   WHERE id > (SELECT coalesce(max(id), 0) - :max FROM deliveries) AND state <> 'waiting')
+   WHERE id > (SELECT coalesce(max(id), 0) - :max FROM deliveries) AND state NOT IN ('waiting', 'failed'))
 ) AS d GROUP BY kind, state
 """)
 _DEAD_LETTERS: Final = text("""

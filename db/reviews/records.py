@@ -26,7 +26,7 @@ class ReviewRejected(StrEnum):
     GONE = "there is no such ticket, or it was forgotten"
 
 
-# A ticket with a delivery to a CRM, sent or not, gets another one after each review and each undone review.
+# A trigger queues the result again for CRMs that know the ticket (`changes.sql`), also after an undone review.
 # The ticket is locked against `forget`, which could otherwise delete its reviews just before this one is inserted.
 # Not by a shared lock, because the review also stamps the ticket (INV-27): two of them would deadlock.
 _RECORD: Final = text("""
@@ -42,12 +42,7 @@ WITH ticket AS (
   INSERT INTO reviews (ticket_id, digest, label, reviewer, stratum, inclusion, model_version, model_label)
   SELECT ticket.id, ticket.digest, :label, :reviewer, stratum, inclusion, model_version, model_label
   FROM ticket LEFT JOIN draw ON true WHERE ticket.digest = coalesce(:digest, ticket.digest)
-  RETURNING id, ticket_id, digest
-), queued_deliveries AS (
-  INSERT INTO deliveries (target, ticket_id, digest, model_version, review_id)
-  SELECT DISTINCT d.target, t.id, t.digest, t.model_version, v.id FROM review AS v
-  JOIN tickets t ON (t.id, t.digest) = (v.ticket_id, v.digest)
-  JOIN deliveries d ON d.ticket_id = t.id JOIN result_targets USING (target)
+  RETURNING id
 )
 SELECT (SELECT id FROM review) AS id, EXISTS (SELECT FROM ticket) AS ticket_exists
 """)
@@ -71,11 +66,6 @@ WITH undone AS (
 ), leased AS (
   UPDATE review_draws d SET leased_by = :reviewer, leased_until = now() + :lease FROM undone
   WHERE (d.ticket_id, d.digest) = (undone.ticket_id, undone.digest)
-), queued_deliveries AS (
-  INSERT INTO deliveries (target, ticket_id, digest, model_version, review_id)
-  SELECT DISTINCT d.target, t.id, t.digest, t.model_version, -v.id FROM undone AS v
-  JOIN tickets t ON (t.id, t.digest) = (v.ticket_id, v.digest)
-  JOIN deliveries d ON d.ticket_id = t.id JOIN result_targets USING (target)
 )
 SELECT count(*) FROM undone
 """)

@@ -52,16 +52,17 @@ WITH incoming AS (
   WHERE t.id = n.ticket AND t.digest = n.digest AND t.forgotten_at IS NULL
     AND n.outcome IN ('done', 'unchanged') AND NOT n.shadow
     AND (n.epoch > t.epoch OR (n.force AND n.epoch = t.epoch))
-  RETURNING t.id, t.source, t.digest, t.model_version,
+  RETURNING t.id, t.source, t.digest,
     n.notify_flips AND n.before_label <> n.after_label AS notify
 ), queued_deliveries AS (
-  INSERT INTO deliveries (target, ticket_id, digest, model_version)
-  SELECT result_targets.target, updated.id, updated.digest, updated.model_version
+  INSERT INTO deliveries (target, ticket_id)
+  SELECT result_targets.target, updated.id
   FROM updated JOIN result_targets USING (source)
   WHERE updated.notify AND NOT EXISTS (
     SELECT FROM reviews v WHERE (v.ticket_id, v.digest) = (updated.id, updated.digest) AND v.label IS NOT NULL
   )
-  ON CONFLICT DO NOTHING
+  ON CONFLICT (ticket_id, target) DO UPDATE
+    SET state = 'waiting', created_at = now(), attempts = 0, next_at = now(), finished_at = NULL
 ), counts AS (
   SELECT run, count(*) FILTER (WHERE flipped) AS flips, count(*) FILTER (WHERE had_failed) AS had_failed,
     count(*) FILTER (WHERE outcome = 'done') AS done,

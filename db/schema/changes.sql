@@ -13,10 +13,13 @@ CREATE TRIGGER stamp_changed_ticket BEFORE UPDATE ON tickets FOR EACH ROW WHEN (
    OLD.truncated)
 ) EXECUTE FUNCTION stamp_changed_ticket();
 
--- Also where the review is of another text: a window may be restoring that text in a transaction of its own.
+-- Also where the review is of another text: a window may be restoring that text in a transaction of its own. Receivers
+-- that know the ticket learn the effective label.
 CREATE FUNCTION stamp_reviewed_ticket() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   UPDATE tickets SET changed_xid = pg_current_xact_id() WHERE id = coalesce(NEW.ticket_id, OLD.ticket_id);
+  UPDATE deliveries SET state = 'waiting', created_at = now(), attempts = 0, next_at = now(), finished_at = NULL
+  WHERE ticket_id = coalesce(NEW.ticket_id, OLD.ticket_id) AND target IN (SELECT target FROM result_targets);
   RETURN NULL;
 END $$;
 

@@ -125,10 +125,11 @@ Table(
 # A target that receives results of a source's live tickets; `triagem ops` copies it from TRIAGEM_CRM_FILE.
 Table("result_targets", metadata, key("target", Text), required("source", Text))
 
-# A message in the outbox. Kind `result`: the result of one text for one target, such as `[shop.callback]` of the CRM
-# file. Kind `alert`: a digest of alerts (its `alert_notifications`) for a rule's channel, without a ticket.
-# `review_id` is the review that changed the result, negative if it was undone, 0 if there is none. The delivery is
-# due at `next_at` and leased to a worker until `leased_until`.
+# A message in the outbox. Kind `result`: the current result of a ticket for one target, such as `[shop.callback]` of
+# the CRM file; one row, which waits again when the result changes. `created_at` is the time of that change, and
+# `delivered_...` the result that the receiver got last; without `delivered_at`, a later attempt may have reached it.
+# Kind `alert`: a digest of alerts (its `alert_notifications`) for a rule's channel, without a ticket.
+# The delivery is due at `next_at` and leased to a worker until `leased_until`.
 Table(
     "deliveries",
     metadata,
@@ -136,9 +137,6 @@ Table(
     required("kind", Text, server_default="result"),
     required("target", Text),
     parent_id("tickets", "ticket_id"),
-    Column("digest", LargeBinary),
-    Column("model_version", Text),
-    required("review_id", BigInteger, server_default=text("0")),
     now("created_at"),
     required("attempts", Integer, server_default=text("0")),
     now("next_at"),
@@ -146,10 +144,16 @@ Table(
     required("state", Text, server_default="waiting"),
     Column("finished_at", TIME),
     Column("last_error", Text),
-    UniqueConstraint("ticket_id", "digest", "model_version", "review_id", "target", name="uq_deliveries_answer"),
+    Column("delivered_revision", Integer),
+    Column("delivered_label", Text),
+    Column("delivered_band", Text),
+    Column("delivered_reviewed", Boolean),
+    Column("delivered_at", TIME),
+    UniqueConstraint("ticket_id", "target"),
     CheckConstraint("state IN ('waiting', 'delivered', 'failed', 'superseded')", name="state"),
     CheckConstraint("(kind = 'result') = (ticket_id IS NOT NULL)", name="about"),
     Index("ix_deliveries_due", "target", "next_at", postgresql_where=text("state = 'waiting'")),
+    Index("ix_deliveries_failed", "id", postgresql_where=text("state = 'failed'")),
 )
 
 # A doubtful live result, written by the same statement as the result; or a system alert (drift, retraining due), with

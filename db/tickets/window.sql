@@ -39,7 +39,8 @@ WITH incoming AS (
     language = CASE WHEN (excluded.revised_at, excluded.arrival) > (t.revised_at, t.arrival) THEN excluded.language ELSE t.language END,
     channel = coalesce(t.channel, excluded.channel)
   WHERE t.forgotten_at IS NULL
-  RETURNING id, source, external_id, revision, digest AS current_digest, model_version AS current_version
+  RETURNING id, source, external_id, revision, digest AS current_digest, model_version AS current_version,
+    changed_xid = pg_current_xact_id() AS changed
 ), new_predictions AS (
   INSERT INTO predictions (ticket_id, digest, label, confidence, probabilities, band, model_version, tokens, truncated,
     classified_at, epoch, revision, latency_s)
@@ -58,13 +59,15 @@ WITH incoming AS (
   ON CONFLICT DO NOTHING
   RETURNING 1
 ), queued_deliveries AS (
-  INSERT INTO deliveries (target, ticket_id, digest, model_version)
-  SELECT result_targets.target, p.ticket_id, p.digest, p.model_version
-  FROM new_predictions p JOIN stored ON stored.id = p.ticket_id JOIN incoming USING (source, external_id)
-    JOIN result_targets USING (source)
-  WHERE incoming.live
-    AND (incoming.digest, incoming.model_version) = (stored.current_digest, stored.current_version)
-  ON CONFLICT DO NOTHING
+  -- A receiver learns the results of live tickets, and each change of a ticket that it knows.
+  INSERT INTO deliveries (target, ticket_id)
+  SELECT result_targets.target, stored.id
+  FROM stored JOIN incoming USING (source, external_id) JOIN result_targets USING (source)
+  WHERE stored.changed AND (incoming.live OR EXISTS (
+    SELECT FROM deliveries d WHERE (d.ticket_id, d.target) = (stored.id, result_targets.target)
+  ))
+  ON CONFLICT (ticket_id, target) DO UPDATE
+    SET state = 'waiting', created_at = now(), attempts = 0, next_at = now(), finished_at = NULL
 ), new_labels AS (
   INSERT INTO labels (label, name) SELECT DISTINCT label, label FROM incoming ON CONFLICT DO NOTHING
 ), queued_for_search AS (

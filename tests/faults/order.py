@@ -1,5 +1,6 @@
 """Faults: tickets out of order, duplicated, or delayed. The newest revision and the newest promotion win."""
 
+import json
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -10,11 +11,16 @@ from sqlalchemy import text
 from tests.faults.catalog import Size, fault
 from tests.faults.delayed_worker import delayed_worker
 from tests.faults.rig import Rig
+from tests.support.delivery import KEY, make_due
 from triagem.contracts.errors import InvalidTicket
 from triagem.contracts.ticket import Identity, Lane, Ticket
 from triagem.contracts.wire import encode
+from triagem.db.outbox.deliveries import DeliveryState, sync_result_targets
 from triagem.db.tickets.forgetting import delete_related, write_tombstone
 from triagem.inbox.stream import stream_key
+from triagem.notify import Delivered, Request, Retry
+from triagem.notify.crm import CallbackSettings
+from triagem.notify.results import deliver_due
 
 _SHORT, _FULL = Size(200), Size(4000)
 
@@ -71,6 +77,37 @@ def edited_back(rig: Rig, size: Size) -> None:
     for revision in (tickets, edited(rig, tickets, "outra", minutes=1), back):
         rig.publish(revision)
         rig.drain()
+
+
+@fault("texts edited and edited back while a CRM is down", short=_SHORT, full=_FULL)
+def edited_back_while_a_crm_is_down(rig: Rig, size: Size) -> None:
+    """A, B, A, then an older text: the CRM gets each current result once, and ends with its label."""
+    sync_result_targets(rig.database, {"crm.callback": "crm"})
+    crm = {"crm.callback": CallbackSettings.model_validate({"url": "http://127.0.0.1:1", "secret": KEY})}
+    labels: dict[str, str] = {}
+
+    def receive(request: Request) -> Delivered:
+        data = json.loads(request.body)["data"]
+        labels[data["external_id"]] = data["label"]
+        return Delivered()
+
+    rig.start()
+    tickets = rig.tickets(size.tickets)
+    for revision in (tickets, edited(rig, tickets, "outra", minutes=2), edited(rig, tickets, "", minutes=3)):
+        rig.publish(revision)
+        rig.drain()
+        deliver_due(rig.database, crm, lambda _: Retry("answered 503"))
+    rig.publish(edited(rig, tickets, "outra", minutes=1))
+    rig.drain()
+    make_due(rig.database)
+    sent = 0
+    while done := deliver_due(rig.database, crm, receive):
+        sent += done[DeliveryState.DELIVERED]
+    with rig.database.autocommit() as connection:
+        rows = connection.execute(text("SELECT external_id, label FROM results"))
+        current = {row.external_id: row.label for row in rows}
+    assert sent == len(tickets), f"{sent} calls for {len(tickets)} changes"
+    assert labels == current, "the CRM has another label"
 
 
 @fault("two workers with the same tickets in any order", short=_SHORT, full=_FULL)

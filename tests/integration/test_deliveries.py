@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import text
 
 from tests.support.delivery import crm_file, delivery_states, make_due, verified_data
 from tests.support.receiver import ReceivedRequest
+from tests.support.runs import scalar
 from tests.support.windows import doubtful, result
 from triagem.contracts.ticket import Identity, Lane
 from triagem.db import Database
@@ -74,25 +74,21 @@ class TestOutbox:
         assert delivery_states(subscribed) == []
 
     def test_the_same_text_by_the_same_model_is_delivered_once_however_often_it_comes(
-        self, subscribed: Database
+        self, subscribed: Database, crm: CrmConfig
     ) -> None:
         """INV-24: our own tag makes the CRM say "updated"."""
         write_window(subscribed, [result(**FRESHDESK)])
         write_window(subscribed, [result(minute=5, **FRESHDESK)])
-        write_window(subscribed, [result(minute=5, lane=Lane.BULK, **FRESHDESK)])
-        assert len(delivery_states(subscribed)) == 1
+        deliver_once(subscribed, crm, RecordingSender())
+        write_window(subscribed, [result(minute=6, **FRESHDESK)])
+        write_window(subscribed, [result(minute=7, lane=Lane.BULK, **FRESHDESK)])
+        assert delivery_states(subscribed) == [("freshdesk.callback", "delivered", 1)]
 
-    def test_another_text_is_delivered_and_a_text_that_is_edited_back_is_not_delivered_again(
-        self, subscribed: Database
-    ) -> None:
-        for minute, body in enumerate("ABA"):
-            write_window(subscribed, [result(body, minute=minute, **FRESHDESK)])
-        assert len(delivery_states(subscribed)) == 2
-
-    def test_an_older_text_that_comes_late_is_not_delivered(self, subscribed: Database) -> None:
+    def test_an_older_text_that_comes_late_is_not_delivered(self, subscribed: Database, crm: CrmConfig) -> None:
         write_window(subscribed, [result("B", minute=1, **FRESHDESK)])
+        deliver_once(subscribed, crm, RecordingSender())
         write_window(subscribed, [result("A", minute=0, **FRESHDESK)])
-        assert len(delivery_states(subscribed)) == 1
+        assert delivery_states(subscribed) == [("freshdesk.callback", "delivered", 1)]
 
     def test_a_removed_target_gets_no_delivery(self, subscribed: Database) -> None:
         sync_result_targets(subscribed, {})
@@ -131,8 +127,7 @@ class TestDelivery:
     def test_the_receivers_retry_after_is_respected(self, subscribed: Database, crm: CrmConfig) -> None:
         write_window(subscribed, [result(**FRESHDESK)])
         deliver_once(subscribed, crm, RecordingSender(Retry("answered 429", after_s=900)))
-        with subscribed.autocommit() as connection:
-            next_at = connection.execute(text("SELECT next_at FROM deliveries")).scalar_one()
+        next_at = scalar(subscribed, "SELECT next_at FROM deliveries")
         assert next_at > datetime.now(UTC) + timedelta(seconds=800)
 
     def test_after_a_day_of_attempts_a_delivery_fails(self, subscribed: Database, crm: CrmConfig) -> None:
@@ -156,15 +151,6 @@ class TestDelivery:
         assert deliver_once(subscribed, CrmConfig({}), send) == {DeliveryState.FAILED: 1}
         assert send.sent == []
 
-    def test_a_result_that_a_newer_text_has_superseded_is_not_delivered(
-        self, subscribed: Database, crm: CrmConfig
-    ) -> None:
-        write_window(subscribed, [result("A", **FRESHDESK)])
-        write_window(subscribed, [result("B", minute=1, lane=Lane.BULK, **FRESHDESK)])
-        send = RecordingSender()
-        assert deliver_once(subscribed, crm, send) == {DeliveryState.SUPERSEDED: 1}
-        assert send.sent == []
-
     def test_of_two_results_the_newer_is_delivered_however_late(self, subscribed: Database, crm: CrmConfig) -> None:
         write_window(subscribed, [result("A", label="suporte", **FRESHDESK)])
         deliver_once(subscribed, crm, RecordingSender(Retry("answered 503")))
@@ -174,7 +160,7 @@ class TestDelivery:
         make_due(subscribed)
         deliver_once(subscribed, crm, send)
         assert [data["label"] for data in send.results] == ["venda"]
-        assert [state for _, state, _ in delivery_states(subscribed)] == ["superseded", "delivered"]
+        assert delivery_states(subscribed) == [("freshdesk.callback", "delivered", 1)]
 
     def test_while_a_result_is_in_flight_the_next_of_that_ticket_waits(self, subscribed: Database) -> None:
         """Two requests at once may arrive in the other order, and the older would hold."""
@@ -184,7 +170,91 @@ class TestDelivery:
         assert first
         assert lease_result(subscribed, "freshdesk.callback") is None
         mark_delivery(subscribed, first, DeliveryState.DELIVERED)
+        second = lease_result(subscribed, "freshdesk.callback")
+        assert second
+        assert (second.revision, second.unchanged) == (2, False)
+
+    def test_a_failure_of_a_replaced_result_does_not_delay_the_new_one(self, subscribed: Database) -> None:
+        write_window(subscribed, [result("A", **FRESHDESK)])
+        first = lease_result(subscribed, "freshdesk.callback")
+        write_window(subscribed, [result("B", minute=1, **FRESHDESK)])
+        assert first
+        mark_delivery(subscribed, first, DeliveryState.FAILED)
         assert lease_result(subscribed, "freshdesk.callback")
+
+
+class TestCurrentLabel:
+    """INV-35: after any sequence the receiver holds the current label."""
+
+    def test_an_edit_back_is_delivered_with_its_own_id(self, subscribed: Database, crm: CrmConfig) -> None:
+        send = RecordingSender()
+        for minute, (body, label) in enumerate(zip("ABA", ("suporte", "venda", "suporte"), strict=True)):
+            write_window(subscribed, [result(body, minute=minute, label=label, **FRESHDESK)])
+            deliver_once(subscribed, crm, send)
+        assert [data["label"] for data in send.results] == ["suporte", "venda", "suporte"]
+        assert len({data["id"] for data in send.results}) == 3
+
+    def test_after_edits_while_the_receiver_is_down_it_gets_one_call_with_the_current_label(
+        self, subscribed: Database, crm: CrmConfig
+    ) -> None:
+        for minute, (body, label) in enumerate(zip("ABA", ("suporte", "venda", "suporte"), strict=True)):
+            write_window(subscribed, [result(body, minute=minute, label=label, **FRESHDESK)])
+            deliver_once(subscribed, crm, RecordingSender(Retry("answered 503")))
+        make_due(subscribed)
+        send = RecordingSender()
+        deliver_once(subscribed, crm, send)
+        assert [data["label"] for data in send.results] == ["suporte"]
+
+    def test_an_older_text_that_came_late_is_delivered_when_it_comes_again(
+        self, subscribed: Database, crm: CrmConfig
+    ) -> None:
+        send = RecordingSender()
+        for minute, body, label in ((5, "B", "venda"), (1, "A", "suporte"), (9, "A", "suporte")):
+            write_window(subscribed, [result(body, minute=minute, label=label, **FRESHDESK)])
+            deliver_once(subscribed, crm, send)
+        assert [data["label"] for data in send.results] == ["venda", "suporte"]
+
+    def test_an_import_that_changes_a_ticket_that_the_receiver_knows_is_delivered(
+        self, subscribed: Database, crm: CrmConfig
+    ) -> None:
+        send = RecordingSender()
+        write_window(subscribed, [result("A", label="suporte", **FRESHDESK)])
+        deliver_once(subscribed, crm, send)
+        write_window(subscribed, [result("B", minute=1, lane=Lane.BULK, **FRESHDESK)])
+        deliver_once(subscribed, crm, send)
+        assert [data["label"] for data in send.results] == ["suporte", "venda"]
+
+    def test_the_same_label_by_a_new_version_is_not_sent_again(self, subscribed: Database, crm: CrmConfig) -> None:
+        send = RecordingSender()
+        write_window(subscribed, [result(**FRESHDESK)])
+        deliver_once(subscribed, crm, send)
+        write_window(subscribed, [result(model="v1.1.0", epoch=2, **FRESHDESK)])
+        assert deliver_once(subscribed, crm, send) == {DeliveryState.DELIVERED: 1}
+        assert len(send.sent) == 1
+
+    def test_after_an_attempt_without_an_answer_the_previous_label_is_sent_again(
+        self, subscribed: Database, crm: CrmConfig
+    ) -> None:
+        """The receiver may have applied the request."""
+        send = RecordingSender()
+        write_window(subscribed, [doubtful(**FRESHDESK)])
+        deliver_once(subscribed, crm, send)
+        review = record_review(subscribed, Identity("freshdesk", "4711"), "suporte", "ana")
+        assert isinstance(review, ReviewRef)
+        send.answer = Retry("ReadTimeout")
+        deliver_once(subscribed, crm, send)
+        undo_review(subscribed, review)
+        send.answer = Delivered()
+        deliver_once(subscribed, crm, send)
+        assert [data["label"] for data in send.results] == ["venda", "suporte", "venda"]
+
+    def test_18_000_changes_while_the_receiver_is_down_leave_one_row_for_each_ticket(
+        self, subscribed: Database
+    ) -> None:
+        for revision in range(3):
+            rows = [result(f"{revision}", minute=revision, external_id=str(n), **FRESHDESK) for n in range(6000)]
+            write_window(subscribed, rows)
+        assert scalar(subscribed, "SELECT count(*) FROM deliveries") == 6000
 
 
 class TestVerdict:

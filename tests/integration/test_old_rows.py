@@ -61,26 +61,23 @@ def test_changes_of_runs_that_ended_long_ago_are_deleted(stored: Database) -> No
     assert scalar(stored, "SELECT count(*) FROM reclassify_runs") == 3
 
 
-def test_old_deliveries_are_deleted_but_waiting_ones_and_the_newest_of_a_ticket(stored: Database) -> None:
-    for review, state in enumerate(("delivered", "failed", "delivered", "waiting")):
-        execute(
-            stored,
-            """
-            INSERT INTO deliveries (target, ticket_id, digest, model_version, review_id, created_at, state,
-              finished_at)
-            SELECT 'crm', id, digest, model_version, :review, :old, :state,
-              CASE WHEN :state <> 'waiting' THEN CAST(:old AS timestamptz) END
-            FROM tickets WHERE external_id = :name
-            """,
-            review=review,
-            old=NOW - timedelta(days=100),
-            state=state,
-            name="1" if review < 3 else "2",
-        )
+def test_old_alert_digests_are_deleted_but_not_what_receivers_know(stored: Database) -> None:
+    execute(
+        stored,
+        """
+        INSERT INTO deliveries (kind, target, ticket_id, created_at, state, finished_at)
+        SELECT 'alert', 'team', NULL, :old, state, CASE WHEN state <> 'waiting' THEN CAST(:old AS timestamptz) END
+        FROM unnest(ARRAY['delivered', 'failed', 'waiting']) AS state
+        UNION ALL SELECT 'result', 'crm', id, :old, 'delivered', :old FROM tickets WHERE external_id = '1'
+        """,
+        old=NOW - timedelta(days=100),
+    )
 
     assert delete_old(stored) == {"deliveries": 2}
 
-    assert [row["state"] for row in rows(stored, "deliveries")] == ["delivered", "waiting"]
+    assert [(row["kind"], row["state"]) for row in rows(stored, "deliveries")] == [
+        ("alert", "waiting"), ("result", "delivered"),
+    ]  # fmt: skip
     assert delete_old(stored) == {}
 
 

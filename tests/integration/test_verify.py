@@ -36,6 +36,10 @@ DAMAGES = {
     "forgotten-ticket": ("UPDATE tickets SET forgotten_at = now(), text = NULL WHERE external_id = '2'", "zendesk 2"),
     "alerted-result": ("UPDATE alerts SET model_version = 'v0.0.0'", "alert 1"),
     "finished-delivery": ("UPDATE deliveries SET state = 'delivered'", "delivery 1"),
+    "delivered-revision": (
+        "UPDATE deliveries SET state = 'delivered', finished_at = now(), delivered_revision = 1",
+        "zendesk.callback zendesk 1",
+    ),
     "known-label": ("DELETE FROM labels", "venda"),
     "known-version": ("DELETE FROM model_versions WHERE version = 'v1.0.0'", "v1.0.0"),
     "promoted-epoch": ("UPDATE model_promotions SET epoch = epoch - 2", "epoch 1"),

@@ -117,7 +117,7 @@ class Chaos:
         shadow = self._rig.random.random() < 0.3
         version = {"v1.0.0": "v1.1.0", "v1.1.0": "v1.0.0"}[current.version] if shadow else current.version
         with suppress(InvalidInput, Retryable):  # another run is active
-            runs.start(self._rig.database, RunPlan(version, current.epoch, shadow=shadow))
+            runs.start(self._rig.database, RunPlan(version, current.epoch, shadow=shadow, notify_flips=True))
 
     def _victim(self) -> WorkerProcess:
         return self._processes.running[self._rig.random.choice(list(_COMMANDS))]

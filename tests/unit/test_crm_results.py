@@ -35,7 +35,8 @@ CHATWOOT = ChatwootLabels.model_validate({"url": "https://chat.example.com", "to
 RESULT = CrmResult(
     source="zendesk",
     external_id="4711",
-    digest=b"\x01" * 32,
+    changed_at=datetime(2026, 11, 2, 12, 30, 3, tzinfo=UTC),
+    revision=1,
     revised_at=datetime(2026, 11, 2, 12, 30, tzinfo=UTC),
     label="suporte",
     confidence=0.93,
@@ -94,9 +95,12 @@ def test_a_later_attempt_has_the_same_id_and_body_and_a_new_signature() -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"source": "chatwoot"}, {"external_id": "4712"}, {"digest": b"\x02" * 32}, {"model_version": "v1.1.0"}],
-)
-def test_another_ticket_text_or_model_is_another_result(changes: dict[str, Any]) -> None:
+    [
+        {"source": "chatwoot"}, {"external_id": "4712"}, {"revision": 3}, {"model_version": "v1.1.0"},
+        {"label": "venda"}, {"changed_at": NOW},
+    ],
+)  # fmt: skip
+def test_another_ticket_text_model_label_or_change_is_another_result(changes: dict[str, Any]) -> None:
     assert replace(RESULT, **changes).id != RESULT.id
 
 

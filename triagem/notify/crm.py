@@ -60,15 +60,12 @@ CrmTarget = CallbackSettings | ZendeskTags | ChatwootAccount
 
 @dataclass(frozen=True, slots=True)
 class CrmResult:
-    """The result for one text of a ticket. `digest` is the SHA-256 of the clean text, 32 bytes.
-
-    `reviewed`: the label comes from a review. `review` is the id of the review that is delivered, negative when it
-    was undone; 0 stands for the model's first result.
-    """
+    """The result of a ticket. `changed_at`: when it last changed. `reviewed`: the label comes from a review."""
 
     source: str
     external_id: str
-    digest: bytes
+    changed_at: datetime
+    revision: int
     revised_at: datetime
     label: str
     confidence: float
@@ -76,14 +73,13 @@ class CrmResult:
     model_version: str
     classified_at: datetime
     reviewed: bool = False
-    review: int = 0
 
     @property
     def id(self) -> str:
         """Delivery id: the same for every delivery of this result, so that receivers can ignore duplicates."""
-        identity = [self.source, self.external_id, self.digest.hex(), self.model_version]
-        identity += [str(self.review)] if self.review else []
-        return "res_" + hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:32]
+        change = [self.changed_at.isoformat(), self.revision, self.model_version, self.label]
+        identity = json.dumps([self.source, self.external_id, *change])
+        return "res_" + hashlib.sha256(identity.encode()).hexdigest()[:32]
 
 
 def delivery_requests(

@@ -31,8 +31,8 @@ def deliver_due(
         targets: by name, such as `shop.callback`: the table of the CRM file that says how.
     """
 
-    def send_result(target: str, leased: LeasedResult) -> SendResult | None:
-        return None if leased.superseded else _send(leased, target, targets.get(target), send)
+    def send_result(target: str, leased: LeasedResult) -> SendResult:
+        return Delivered() if leased.unchanged else _send(leased, target, targets.get(target), send)
 
     return send_due(database, "result", lease_result, send_result, at_once=_AT_ONCE, jitter=jitter)
 
@@ -62,7 +62,8 @@ def _result(leased: LeasedResult) -> CrmResult:
     return CrmResult(
         source=leased.source,
         external_id=leased.external_id,
-        digest=leased.digest,
+        changed_at=leased.created_at,
+        revision=leased.revision,
         revised_at=leased.revised_at,
         label=leased.label,
         confidence=leased.confidence,
@@ -70,5 +71,4 @@ def _result(leased: LeasedResult) -> CrmResult:
         model_version=leased.model_version,
         classified_at=leased.classified_at,
         reviewed=leased.reviewed,
-        review=leased.review_id,
     )

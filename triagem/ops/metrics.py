@@ -51,7 +51,7 @@ ALERTS: Final = ScrapedGauge(
 )
 DELIVERIES: Final = ScrapedGauge(
     "triagem_deliveries",
-    "Deliveries by state: all waiting ones, and the newest 100,000 others",
+    "Deliveries by state: all waiting and failed ones, and of the others the last 100,000 rows",
     ("kind", "state"),
 )
 DEAD_LETTERS: Final = ScrapedGauge(

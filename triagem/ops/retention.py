@@ -30,7 +30,7 @@ class RetentionSettings(BaseSettings):
         default=90, description="days to keep what a run changed, for `triagem reclassify diff`"
     )
     deliveries_days: _Days = Field(
-        default=90, description="days to keep finished deliveries; the newest of each ticket and target stays"
+        default=90, description="days to keep finished messages to people; what a CRM knows of a ticket stays"
     )
     alerts_days: _Days = Field(default=180, description="days to keep alerts, also those that no rule matched")
     samples_days: _Days = Field(
