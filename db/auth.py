@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from hashlib import sha256
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import text
+from sqlalchemy import Row, text
 
 from triagem.db.connect import Database
 
@@ -31,49 +31,76 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """A key without its secret."""
+    """A key without its secret. With a `source`, it submits tickets of that CRM only.
+
+    `last_used_at` is exact to a minute, and is not set by the requests that a gateway answers from its cache.
+    """
 
     id: int
     name: str
     scopes: frozenset[Scope]
+    source: str | None
     created_at: datetime
+    expires_at: datetime | None
+    last_used_at: datetime | None
     revoked_at: datetime | None
+
+    def is_active(self, now: datetime) -> bool:
+        """Whether it is neither revoked nor expired."""
+        return self.revoked_at is None and (self.expires_at is None or self.expires_at > now)
 
 
 _INSERT_KEY: Final = text("""
-INSERT INTO api_keys (name, hash, scopes) VALUES (:name, :hash, :scopes)
-RETURNING id, name, scopes, created_at, revoked_at
+INSERT INTO api_keys (name, hash, scopes, source, expires_at) VALUES (:name, :hash, :scopes, :source, :expires_at)
+RETURNING *
 """)
 _FIND_KEY: Final = text("""
-SELECT id, name, scopes, created_at, revoked_at FROM api_keys WHERE hash = :hash AND revoked_at IS NULL
+WITH used AS (
+    UPDATE api_keys SET last_used_at = now()
+    WHERE hash = :hash AND (last_used_at IS NULL OR last_used_at < now() - interval '1 minute')
+)
+SELECT * FROM api_keys WHERE hash = :hash AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())
 """)
-_LIST_KEYS: Final = text("SELECT id, name, scopes, created_at, revoked_at FROM api_keys ORDER BY id")
+_LIST_KEYS: Final = text("SELECT * FROM api_keys ORDER BY id")
 _REVOKE_KEY: Final = text("UPDATE api_keys SET revoked_at = now() WHERE id = :id AND revoked_at IS NULL")
 
 
-def create_key(database: Database, name: str, scopes: Iterable[Scope]) -> tuple[ApiKey, str]:
+def create_key(
+    database: Database,
+    name: str,
+    scopes: Iterable[Scope],
+    *,
+    source: str | None = None,
+    expires_at: datetime | None = None,
+) -> tuple[ApiKey, str]:
     """Create a key; returns it with its secret, which cannot be read again later.
 
     The secret has 256 random bits, so a plain SHA-256 protects it as well as a slow hash protects a password.
     """
     secret = f"trg_{secrets.token_urlsafe(32)}"
-    values = {"name": name, "hash": _hash(secret), "scopes": sorted(set(scopes))}
+    values = {
+        "name": name,
+        "hash": _hash(secret),
+        "scopes": sorted(set(scopes)),
+        "source": source,
+        "expires_at": expires_at,
+    }
     with database.autocommit() as connection:
         row = connection.execute(_INSERT_KEY, values).one()
-    return _key(*row), secret
+    return _key(row), secret
 
 
 def find_key(database: Database, secret: str) -> ApiKey | None:
-    """The key with this secret, unless it was revoked."""
+    """The key with this secret, unless it was revoked or has expired."""
     with database.autocommit() as connection:
         row = connection.execute(_FIND_KEY, {"hash": _hash(secret)}).one_or_none()
-    return None if row is None else _key(*row)
+    return None if row is None else _key(row)
 
 
 def list_keys(database: Database) -> list[ApiKey]:
     """All keys, including revoked ones, in order of creation."""
     with database.autocommit() as connection:
-        return [_key(*row) for row in connection.execute(_LIST_KEYS)]
+        return [_key(row) for row in connection.execute(_LIST_KEYS)]
 
 
 def revoke_key(database: Database, key_id: int) -> bool:
@@ -102,8 +129,8 @@ WITH session AS (
     UPDATE console_sessions SET used_at = now()
     WHERE hash = (SELECT hash FROM session WHERE used_at < now() - interval '1 minute')
 )
-SELECT id, name, scopes, created_at, revoked_at FROM api_keys
-WHERE revoked_at IS NULL AND id = (SELECT key_id FROM session)
+SELECT * FROM api_keys
+WHERE revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now()) AND id = (SELECT key_id FROM session)
 """)
 _END_SESSION: Final = text("DELETE FROM console_sessions WHERE hash = :hash")
 
@@ -126,11 +153,11 @@ def begin_session(database: Database, key: ApiKey, *, previous: str | None = Non
 
 
 def find_session_key(database: Database, token: str) -> ApiKey | None:
-    """The key of a session; None if the session is over, was not used for too long, or the key was revoked."""
+    """The key of a session; None if the session is over or was not used for too long, or the key is not active."""
     with database.autocommit() as connection:
         values = {"hash": _hash(token), "idle": SESSION_IDLE_LIMIT}
         row = connection.execute(_FIND_SESSION_KEY, values).one_or_none()
-    return None if row is None else _key(*row)
+    return None if row is None else _key(row)
 
 
 def end_session(database: Database, token: str) -> None:
@@ -143,6 +170,9 @@ def _hash(secret: str) -> bytes:
     return sha256(secret.encode("utf-8", "surrogatepass")).digest()
 
 
-def _key(key_id: int, name: str, scopes: list[str], created_at: datetime, revoked_at: datetime | None) -> ApiKey:
+def _key(row: Row[Any]) -> ApiKey:
     # Scopes that only a later release knows are ignored.
-    return ApiKey(key_id, name, frozenset(scope for scope in Scope if scope in scopes), created_at, revoked_at)
+    scopes = frozenset(scope for scope in Scope if scope in row.scopes)
+    return ApiKey(
+        row.id, row.name, scopes, row.source, row.created_at, row.expires_at, row.last_used_at, row.revoked_at
+    )

@@ -205,7 +205,7 @@ Table(
     Column("last_bad_at", TIME),
 )
 
-# A gateway API key: the SHA-256 of its secret, and its scopes.
+# A gateway API key: the SHA-256 of its secret, and its scopes. With a `source`, it submits tickets of that CRM only.
 Table(
     "api_keys",
     metadata,
@@ -213,7 +213,10 @@ Table(
     required("name", Text),
     required("hash", LargeBinary),
     required("scopes", ARRAY(Text())),
+    Column("source", Text),
     now("created_at"),
+    Column("expires_at", TIME),
+    Column("last_used_at", TIME),
     Column("revoked_at", TIME),
     UniqueConstraint("hash"),
 )

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import pytest
 import structlog
 from fastapi import Body, Depends, Request
+from sqlalchemy import make_url
 from starlette.exceptions import HTTPException
 from starlette.testclient import TestClient
 
@@ -23,6 +24,7 @@ from triagem.gateway.app import create_app
 from triagem.gateway.authentication import Authenticator, require_scope
 from triagem.gateway.services import Services
 from triagem.inbox import Inbox
+from triagem.stack import Endpoints
 
 LIMIT = 2048
 Logged = Callable[[Callable[[], object]], str]
@@ -234,6 +236,16 @@ class TestKeys:
         assert authenticate(authenticator, secret) == created
         clock[0] = 10.1
         assert authenticate(authenticator, secret) is None
+
+    def test_while_postgres_refuses_our_password_the_answer_is_503_without_details(
+        self, database: Database, endpoints: Endpoints
+    ) -> None:
+        url = make_url(endpoints.database_url).set(password="wrong").render_as_string(hide_password=False)
+        http = TestClient(create_app(services(Database(url), fake_inbox())))
+        answer = http.get("/v1/results", headers={"Authorization": "Bearer trg_any"})
+
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+        assert "TRIAGEM_DATABASE_URL" not in answer.text
 
     def test_a_new_key_is_accepted_at_once(self, http: TestClient, database: Database) -> None:
         headers = key(database, Scope.READ)

@@ -14,7 +14,7 @@ from tests.support.gateway import client, services
 from triagem.contracts.ticket import Lane, Ticket
 from triagem.contracts.wire import decode
 from triagem.db import Database
-from triagem.db.auth import Scope
+from triagem.db.auth import Scope, create_key
 from triagem.inbox import Entry, Inbox, InboxSettings, connect
 
 PATH = "/v1/tickets"
@@ -273,3 +273,13 @@ def test_no_answer_repeats_what_was_sent(http: TestClient) -> None:
         assert mark not in http.post(PATH, json=body).text
     assert mark not in http.post(PATH, content=f"[{mark}").text
     assert mark not in http.post(PATH, json=ticket_json(), params={"lane": mark}).text
+
+
+def test_a_key_of_a_source_submits_tickets_of_that_source_alone(database: Database, inbox: Inbox) -> None:
+    http = client(services(database, inbox))
+    _, secret = create_key(database, "shop", [Scope.ENQUEUE], source="shop")
+    rows = [ticket_json(source="shop", external_id="1"), ticket_json(source="zendesk", external_id="2")]
+    answer = http.post(PATH, json=rows, headers={"Authorization": f"Bearer {secret}"}).json()
+
+    assert [receipt.get("field") for receipt in answer["receipts"]] == [None, "source"]
+    assert [ticket.source for ticket in tickets(inbox)] == ["shop"]

@@ -53,3 +53,33 @@ def test_an_unknown_scope_of_a_later_release_is_ignored(triagem: Triagem, databa
     key = find_key(database, secret)
     assert key
     assert key.scopes == {Scope.READ}
+
+
+def test_an_active_key_keeps_its_name_to_itself(triagem: Triagem) -> None:
+    create = ("keys", "create", "shop", "--scope", "read")
+    triagem(*create)
+    assert_one_line(triagem(*create), "already named 'shop'")
+    triagem("keys", "revoke", "1")
+    assert triagem(*create).status == 0
+
+
+def test_a_key_expires(triagem: Triagem, database: Database) -> None:
+    secret = triagem("keys", "create", "shop", "--scope", "read", "--expires-days", "30").out.strip()
+    assert find_key(database, secret) is not None
+    assert json.loads(triagem("keys", "list", "--json").out)[0]["expires_at"]
+
+    with database.autocommit() as connection:
+        connection.execute(text("UPDATE api_keys SET expires_at = now()"))
+    assert find_key(database, secret) is None
+
+
+def test_the_last_use_of_a_key_is_listed(triagem: Triagem, database: Database) -> None:
+    secret = triagem("keys", "create", "shop", "--scope", "read").out.strip()
+    assert json.loads(triagem("keys", "list", "--json").out)[0]["last_used_at"] is None
+    find_key(database, secret)
+    assert json.loads(triagem("keys", "list", "--json").out)[0]["last_used_at"]
+
+
+def test_a_key_of_a_source_is_for_submitting_alone(triagem: Triagem) -> None:
+    assert triagem("keys", "create", "shop", "--scope", "read", "--source", "shop").status == 2
+    assert triagem("keys", "create", "shop", "--scope", "enqueue", "--source", "shop").status == 0

@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from triagem.contracts.errors import (
+    AccessDenied,
     DatabaseUnavailable,
     InboxFull,
     InboxUnavailable,
@@ -90,6 +91,13 @@ def install_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(TriagemError)
     async def _ours(_: Request, error: TriagemError) -> JSONResponse:
+        if isinstance(error, AccessDenied):  # wrong passwords of ours are not the client's concern
+            log.error("access_denied", reason=str(error))
+            return problem_response(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "a server refuses the gateway's password: see the gateway's log",
+                {"Retry-After": RETRY_AFTER_S},
+            )
         status = next((_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS), None)
         if status is None:
             log.error("request_failed", error=type(error).__name__, reason=str(error))

@@ -130,7 +130,7 @@ def enqueue_tickets(
     """
     rows = _rows(body)
     request.state.rows = len(rows)
-    parsed = [_parse_ticket(row, services.now()) for row in rows]
+    parsed = [_parse_ticket(row, services.now(), key) for row in rows]
     tickets = [ticket for ticket in parsed if isinstance(ticket, Ticket)]
     errors = {index: error for index, error in enumerate(parsed) if isinstance(error, InvalidTicket)}
     rejections = {index: (error.field, error.reason) for index, error in errors.items()}
@@ -176,13 +176,16 @@ def _rows(body: bytes) -> list[object]:
     return document
 
 
-def _parse_ticket(row: object, now: datetime) -> Ticket | InvalidTicket:
+def _parse_ticket(row: object, now: datetime, key: ApiKey) -> Ticket | InvalidTicket:
     if not isinstance(row, dict):
         return InvalidTicket("", "is not an object with a ticket's fields")
     try:
-        return accept(row, now=now)
+        ticket = accept(row, now=now)
     except InvalidTicket as error:
         return error
+    if key.source not in {None, ticket.source}:
+        return InvalidTicket("source", f"this key may submit tickets of {key.source!r} only")
+    return ticket
 
 
 def _receipts(ids: Sequence[str], rejections: dict[int, Any]) -> TicketReceipts:

@@ -1,5 +1,6 @@
 """`triagem keys`: creates, lists and revokes API keys of the gateway."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import typer
@@ -11,7 +12,7 @@ from triagem.contracts.errors import InvalidInput
 
 keys = typer.Typer(no_args_is_help=True, help="API keys of the gateway.")
 
-_COLUMNS = ("id", "name", "scopes", "created_at", "revoked_at")
+_COLUMNS = ("id", "name", "scopes", "source", "created_at", "last_used_at", "expires_at", "revoked_at")
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -26,6 +27,10 @@ def create(
             "`review` submits reviews, `admin` allows everything, including forgetting tickets."
         ),
     ],
+    source: Annotated[
+        str | None, typer.Option(help="Only tickets of this CRM may be submitted. Requires --scope enqueue alone.")
+    ] = None,
+    expires_days: Annotated[int | None, typer.Option(min=1, max=3650, help="Days until the key expires.")] = None,
     as_json: _Json = False,
 ) -> None:
     """Create a key. Its secret is printed to standard output, only once: only its hash is stored.
@@ -40,11 +45,17 @@ def create(
         )
     if not name.strip() or not name.isprintable() or len(name) > 100:
         raise typer.BadParameter("expected 1 to 100 printable characters", param_hint="NAME")
+    if source is not None and set(scope) != {Scope.ENQUEUE}:
+        raise typer.BadParameter("requires --scope enqueue and no other scope", param_hint="--source")
     database = servers.database()
-    from triagem.db.auth import create_key
+    from triagem.db.auth import create_key, list_keys
 
+    now = datetime.now(UTC)
     with database:
-        key, secret = create_key(database, name, map(Scope, scope))
+        if any(key.name == name and key.is_active(now) for key in list_keys(database)):
+            raise InvalidInput(f"an active key is already named {name!r}: choose another name, or revoke that key")
+        expires_at = None if expires_days is None else now + timedelta(days=expires_days)
+        key, secret = create_key(database, name, map(Scope, scope), source=source, expires_at=expires_at)
         record_action(database, "key.create", f"key {key.id} ({key.name})")
     if as_json:
         print_json(as_mapping(key) | {"scopes": sorted(key.scopes), "secret": secret})
