@@ -4,13 +4,13 @@
 SELECT t.source || ' ' || t.external_id
 FROM tickets t
 LEFT JOIN predictions p ON (p.ticket_id, p.digest, p.model_version) = (t.id, t.digest, t.model_version)
-WHERE t.forgotten_at IS NULL
+WHERE t.state = 'classified'
   AND (p.label, p.confidence, p.band) IS DISTINCT FROM (t.label, t.confidence, t.band);
 
 -- newest-result: a ticket's result is older than another one of the same text: run `triagem reclassify start`
 SELECT DISTINCT t.source || ' ' || t.external_id
 FROM tickets t JOIN predictions p ON (p.ticket_id, p.digest) = (t.id, t.digest)
-WHERE t.forgotten_at IS NULL AND p.epoch > t.epoch;
+WHERE t.state = 'classified' AND p.epoch > t.epoch;
 
 -- newest-revision: a prediction is of a revision that its ticket has not reached
 SELECT DISTINCT t.source || ' ' || t.external_id
@@ -58,7 +58,7 @@ SELECT 'delivery ' || id FROM deliveries WHERE (state = 'waiting') <> (finished_
 -- delivered-revision: a receiver was sent the result of an earlier text, and nothing waits to be sent
 SELECT d.target || ' ' || t.source || ' ' || t.external_id
 FROM deliveries d JOIN tickets t ON t.id = d.ticket_id JOIN result_targets USING (target)
-WHERE d.state = 'delivered' AND d.delivered_revision IS DISTINCT FROM t.revision AND t.forgotten_at IS NULL;
+WHERE d.state = 'delivered' AND d.delivered_revision IS DISTINCT FROM t.revision AND t.state = 'classified';
 
 -- finished-run: a run is done, but not each of its tickets has an outcome
 SELECT 'run ' || id
@@ -67,7 +67,7 @@ WHERE state = 'done' AND (cursor < last_id OR put <> done + unchanged + changed 
 
 -- known-label: a result or a prediction has a label that the table of labels lacks
 SELECT DISTINCT label
-FROM (SELECT label FROM tickets WHERE forgotten_at IS NULL UNION SELECT label FROM predictions) x
+FROM (SELECT label FROM tickets WHERE state = 'classified' UNION SELECT label FROM predictions) x
 WHERE NOT EXISTS (SELECT FROM labels l WHERE l.label = x.label);
 
 -- known-version: results are by a version that the registry has not had since it was first copied

@@ -92,7 +92,7 @@ _LEASE: Final = text("""
 WITH due AS (
   SELECT d.id, d.delivered_at FROM deliveries d JOIN tickets t ON t.id = d.ticket_id
   WHERE d.state = 'waiting' AND d.kind = 'result' AND d.target = :target AND d.next_at <= now()
-    AND coalesce(d.leased_until <= now(), true) AND t.forgotten_at IS NULL
+    AND coalesce(d.leased_until <= now(), true) AND t.state = 'classified'
   ORDER BY d.next_at LIMIT 1 FOR UPDATE OF d SKIP LOCKED
 )
 UPDATE deliveries d SET attempts = attempts + 1, next_at = now() + :lease, leased_until = now() + :lease,
@@ -120,7 +120,7 @@ CROSS JOIN LATERAL (
   SELECT coalesce(r.label, t.label) AS label, CASE WHEN r.label IS NULL THEN t.band ELSE 'automate' END AS band,
     r.label IS NOT NULL AS reviewed
 ) AS e
-WHERE d.id = :id AND t.forgotten_at IS NULL
+WHERE d.id = :id AND t.state = 'classified'
 """)
 
 

@@ -63,7 +63,7 @@ WITH selected AS (
   ORDER BY t.confidence, t.id LIMIT :limit
 ), locked AS (
   SELECT t.* FROM tickets t JOIN selected USING (id)
-  WHERE t.digest = selected.digest AND t.forgotten_at IS NULL
+  WHERE t.digest = selected.digest AND t.state = 'classified'
   ORDER BY t.source COLLATE "C", t.external_id COLLATE "C" FOR SHARE OF t
 ), leased AS (
   INSERT INTO review_draws AS d (ticket_id, digest, model_version, model_label, stratum, leased_by, leased_until)
@@ -100,13 +100,13 @@ WITH latest_reviews AS (
   WHERE reviewed_at >= :since ORDER BY ticket_id, digest, reviewer, id DESC
 ), selected AS (
   SELECT t.id, t.digest FROM latest_reviews l JOIN tickets t ON (t.id, t.digest) = (l.ticket_id, l.digest)
-  WHERE t.forgotten_at IS NULL AND t.text IS NOT NULL AND t.source <> :predict
+  WHERE t.state = 'classified' AND t.text IS NOT NULL AND t.source <> :predict
     AND NOT EXISTS (SELECT FROM review_draws o WHERE o.ticket_id = t.id AND o.leased_until > now())
   GROUP BY t.id HAVING count(*) = 2 AND min(coalesce(l.label, '')) <> max(coalesce(l.label, ''))
     AND NOT bool_or(reviewer = :reviewer) ORDER BY t.id LIMIT :limit
 ), locked AS (
   SELECT t.* FROM tickets t JOIN selected USING (id)
-  WHERE t.digest = selected.digest AND t.forgotten_at IS NULL
+  WHERE t.digest = selected.digest AND t.state = 'classified'
   ORDER BY t.source COLLATE "C", t.external_id COLLATE "C" FOR SHARE OF t
 ), leased AS (
   INSERT INTO review_draws AS d (ticket_id, digest, model_version, model_label, stratum, leased_by, leased_until)
@@ -134,7 +134,7 @@ WITH pool AS (
   ORDER BY rank LIMIT :sample_ahead
 ), locked AS (
   SELECT t.* FROM tickets t JOIN selected USING (id)
-  WHERE t.digest = selected.digest AND t.forgotten_at IS NULL
+  WHERE t.digest = selected.digest AND t.state = 'classified'
   ORDER BY t.source COLLATE "C", t.external_id COLLATE "C" FOR SHARE OF t
 )
 INSERT INTO review_draws AS d (ticket_id, digest, model_version, model_label, stratum, inclusion, since)

@@ -23,7 +23,7 @@ CONDITIONS: Final = {
     "band": "t.band = :band",
     "source": "t.source = :source",
     "model": "t.model_version = :model",
-    "not_model": "t.model_version <> :not_model",
+    "not_model": "t.model_version IS DISTINCT FROM :not_model",
     "since": "t.received_at >= CAST(:since AS timestamptz)",
     "until": "t.received_at < CAST(:until AS timestamptz)",
     "cleaning": ":cleaning = 'changed'",  # next_page compares the digests
@@ -49,7 +49,7 @@ def next_page(database: Database, run: ReclassifyRun) -> RunPage:
     """
     conditions = ["t.text IS NOT NULL", "t.forgotten_at IS NULL", *(CONDITIONS[name] for name in run.filters)]
     if not (run.shadow or run.force):
-        conditions.append("t.model_version <> :version")
+        conditions.append("t.model_version IS DISTINCT FROM :version")
     query = text(f"""
     SELECT t.id, t.digest, {"t.text" if "cleaning" in run.filters else "NULL"} AS text,
       {" AND ".join(conditions)} AS selected
@@ -105,11 +105,11 @@ WITH run AS (
     p.label, p.confidence, p.probabilities, p.band, p.model_version, p.tokens, p.truncated, p.classified_at
   FROM run CROSS JOIN locked l
   JOIN predictions p ON (p.ticket_id, p.digest, p.model_version) = (l.id, l.digest, run.version)
-  WHERE l.epoch <= run.epoch AND l.forgotten_at IS NULL AND l.model_version <> run.version
+  WHERE l.epoch <= run.epoch AND l.forgotten_at IS NULL AND l.model_version IS DISTINCT FROM run.version
 ), updated AS (
-  UPDATE tickets t SET epoch = c.epoch, label = c.label, confidence = c.confidence, probabilities = c.probabilities,
-    band = c.band, model_version = c.model_version, tokens = c.tokens, truncated = c.truncated,
-    classified_at = c.classified_at
+  UPDATE tickets t SET state = 'classified', epoch = c.epoch, label = c.label, confidence = c.confidence,
+    probabilities = c.probabilities, band = c.band, model_version = c.model_version, tokens = c.tokens,
+    truncated = c.truncated, classified_at = c.classified_at
   FROM matching c WHERE t.id = c.id
 ), recorded AS (
   INSERT INTO run_changes (run_id, ticket_id, outcome, before_label, before_confidence, before_band, after_label,

@@ -22,7 +22,7 @@ _STATEMENT: Final = text("""
 WITH thresholds AS MATERIALIZED (
   SELECT * FROM unnest(CAST(:versions AS text[]), CAST(:thresholds AS float8[])) AS t(version, threshold)
 ), page AS MATERIALIZED (
-  SELECT id, source, received_at, forgotten_at, digest, model_version, label, confidence, band FROM tickets
+  SELECT id, source, received_at, state, digest, model_version, label, confidence, band FROM tickets
   WHERE (received_at, id) < (CAST(:at AS timestamptz), CAST(:id AS bigint))
     AND received_at >= CAST(:since AS timestamptz)
   ORDER BY received_at DESC, id DESC LIMIT :page
@@ -31,11 +31,11 @@ WITH thresholds AS MATERIALIZED (
     WHEN threshold IS NULL OR band = 'abstain' THEN band WHEN confidence >= threshold THEN 'automate' ELSE 'review'
   END AS new_band
   FROM page LEFT JOIN thresholds ON version = model_version
-  WHERE forgotten_at IS NULL AND source = coalesce(CAST(:source AS text), source)
+  WHERE state = 'classified' AND source = coalesce(CAST(:source AS text), source)
     AND model_version = coalesce(CAST(:model AS text), model_version)
 ), locked AS (
   SELECT t.id, b.new_band FROM tickets t JOIN banded b ON b.id = t.id
-  WHERE NOT CAST(:dry_run AS boolean) AND t.forgotten_at IS NULL AND b.band <> b.new_band
+  WHERE NOT CAST(:dry_run AS boolean) AND b.band <> b.new_band
     AND (t.digest, t.model_version, t.confidence, t.band) = (b.digest, b.model_version, b.confidence, b.band)
   ORDER BY t.source COLLATE "C", t.external_id COLLATE "C" FOR NO KEY UPDATE OF t
 ), updated AS (

@@ -45,9 +45,9 @@ WITH incoming AS (
   INSERT INTO labels (label, name) SELECT DISTINCT label, label FROM new_results WHERE label IS NOT NULL
   ON CONFLICT DO NOTHING
 ), updated AS (
-  UPDATE tickets t SET epoch = n.epoch, label = n.label, confidence = n.confidence, probabilities = n.probabilities,
-    band = n.band, model_version = n.model_version, tokens = n.tokens, truncated = n.truncated,
-    classified_at = n.classified_at
+  UPDATE tickets t SET state = 'classified', epoch = n.epoch, label = n.label, confidence = n.confidence,
+    probabilities = n.probabilities, band = n.band, model_version = n.model_version, tokens = n.tokens,
+    truncated = n.truncated, classified_at = n.classified_at
   FROM new_results n
   WHERE t.id = n.ticket AND t.digest = n.digest AND t.forgotten_at IS NULL
     AND n.outcome IN ('done', 'unchanged') AND NOT n.shadow

@@ -68,6 +68,8 @@ class TransactionId(UserDefinedType[str]):
 # version of the highest `epoch` (docs/decisions/0015-revisions.md). `arrival`: the order of entries in the inbox.
 # Once `forgotten_at` is set, nothing is written: a redelivered entry must not restore what a customer asked us to
 # delete.
+# `state`: `unlabelled` without a model, `waiting` for one's result, `classified`, or `failed` (a dead letter); NULL
+# once forgotten. The result's columns are NULL unless it is `classified` (INV-36), and `epoch` is then 0.
 # `lane`: by which it first came. `channel`: as the CRM named it, kept when the metadata is purged. `language`: of the
 # newest text.
 # `changed_xid`: the transaction that last changed the current result, set by the triggers of `changes.sql`.
@@ -85,20 +87,30 @@ tickets: Final = Table(
     required("received_at", TIME),
     required("metadata", JSONB, server_default=text("'{}'")),
     Column("forgotten_at", TIME),
-    required("label", Text),
-    required("confidence", Double),
-    required("probabilities", JSONB),
-    required("band", Text),
-    required("model_version", Text),
+    Column("state", Text),
+    Column("label", Text),
+    Column("confidence", Double),
+    Column("probabilities", JSONB),
+    Column("band", Text),
+    Column("model_version", Text),
     required("epoch", BigInteger),
-    required("tokens", Integer),
-    required("truncated", Boolean),
-    required("classified_at", TIME),
+    Column("tokens", Integer),
+    Column("truncated", Boolean),
+    Column("classified_at", TIME),
     required("lane", Text, server_default="live"),
     Column("channel", Text),
     required("language", Text, server_default="und"),
     required("changed_xid", TransactionId, server_default=text("pg_current_xact_id()")),
     UniqueConstraint("source", "external_id"),
+    CheckConstraint(
+        "state IN ('waiting', 'unlabelled', 'classified', 'failed') AND (state IS NULL) = (forgotten_at IS NOT NULL)",
+        name="state",
+    ),
+    CheckConstraint(
+        "num_nonnulls(label, confidence, probabilities, band, model_version, tokens, truncated, classified_at)"
+        " = CASE WHEN state = 'classified' THEN 8 ELSE 0 END",
+        name="result",
+    ),
     Index("ix_tickets_newest", text("received_at DESC"), text("id DESC")),
     Index("ix_tickets_least_sure", "confidence", "id"),
     Index("ix_tickets_changed", "changed_xid", "id"),

@@ -45,6 +45,7 @@ _CHANGES: Final = text("""
 WITH page AS (
   SELECT id, source, external_id, forgotten_at, changed_xid FROM tickets
   WHERE (changed_xid, id) > (CAST(CAST(:transaction AS text) AS xid8), :ticket_id) AND source <> :predict
+    AND (state = 'classified' OR forgotten_at IS NOT NULL)
     AND changed_xid < pg_snapshot_xmin(pg_current_snapshot())
   ORDER BY changed_xid, id LIMIT :limit
 )

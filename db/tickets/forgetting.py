@@ -13,21 +13,18 @@ from triagem.db.connect import Database
 from triagem.db.schema import TICKET_TABLES
 from triagem.db.tickets.dead_letters import DeadLetterWithPayload, dead_letter_pages, delete_dead_letters
 
-# Sorts tombstones last by receipt and by confidence, so that pages and the query for the least confident tickets do
-# not read them.
+# Sorts tombstones last by receipt and, without a confidence, also by it, so that pages and the query for the least
+# confident tickets do not read them.
 _WRITE_TOMBSTONE: Final = text("""
 INSERT INTO tickets AS t (source, external_id, forgotten_at, text, digest, metadata, revised_at, arrival, revision,
-  received_at, epoch, label, confidence, probabilities, band, model_version, tokens, truncated, classified_at,
-  lane, language)
-VALUES (:source, :external_id, now(), NULL, '', '{}', 'epoch', 0, 0,
-  'epoch', 0, '', 1, '{}', '', '', 0, false, 'epoch', '', '')
+  received_at, epoch, lane, language)
+VALUES (:source, :external_id, now(), NULL, '', '{}', 'epoch', 0, 0, 'epoch', 0, '', '')
 ON CONFLICT (source, external_id) DO UPDATE SET
   forgotten_at = now(), text = excluded.text, digest = excluded.digest, metadata = excluded.metadata,
   revised_at = excluded.revised_at, arrival = excluded.arrival, revision = excluded.revision,
-  received_at = excluded.received_at, epoch = excluded.epoch, label = excluded.label,
-  confidence = excluded.confidence, probabilities = excluded.probabilities, band = excluded.band,
-  model_version = excluded.model_version, tokens = excluded.tokens, truncated = excluded.truncated,
-  classified_at = excluded.classified_at, lane = excluded.lane, channel = NULL, language = excluded.language
+  received_at = excluded.received_at, epoch = excluded.epoch, lane = excluded.lane, channel = NULL,
+  language = excluded.language, state = NULL, label = NULL, confidence = NULL, probabilities = NULL, band = NULL,
+  model_version = NULL, tokens = NULL, truncated = NULL, classified_at = NULL
 WHERE t.forgotten_at IS NULL
 """)
 _FIND: Final = text("""

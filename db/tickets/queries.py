@@ -128,8 +128,10 @@ def count_tickets(database: Database, filters: Filters) -> dict[tuple[str, str],
 
 
 _TICKET: Final = text("""
-SELECT t.id, t.text, t.metadata, t.revised_at, r.* FROM tickets t JOIN results r ON r.ticket_id = t.id
-WHERE t.source = :source AND t.external_id = :external_id
+SELECT r.*, t.id, t.state, t.text, t.metadata, t.source, t.external_id, t.lane, t.channel, t.language,
+  t.received_at, t.revised_at, t.revision
+FROM tickets t LEFT JOIN results r ON r.ticket_id = t.id
+WHERE t.source = :source AND t.external_id = :external_id AND t.forgotten_at IS NULL
 """)
 _HISTORY: Final = text("""
 SELECT p.model_version, p.label, p.confidence, p.band, p.classified_at,

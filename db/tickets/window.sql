@@ -10,10 +10,10 @@ WITH incoming AS (
     lane text, channel text, language text
   )
 ), stored AS (
-  INSERT INTO tickets AS t (source, external_id, text, digest, revised_at, arrival, revision, metadata, epoch, label,
-    confidence, probabilities, band, model_version, tokens, truncated, classified_at, received_at, lane, channel,
+  INSERT INTO tickets AS t (source, external_id, text, digest, revised_at, arrival, revision, metadata, state, epoch,
+    label, confidence, probabilities, band, model_version, tokens, truncated, classified_at, received_at, lane, channel,
     language)
-  SELECT source, external_id, text, digest, revised_at, arrival, 1, metadata, epoch, label,
+  SELECT source, external_id, text, digest, revised_at, arrival, 1, metadata, 'classified', epoch, label,
     confidence, probabilities, band, model_version, tokens, truncated, classified_at, received_at, lane, channel,
     language
   FROM incoming ORDER BY source COLLATE "C", external_id COLLATE "C"
@@ -27,6 +27,7 @@ WITH incoming AS (
     arrival = CASE WHEN (excluded.revised_at, excluded.arrival) > (t.revised_at, t.arrival) THEN excluded.arrival ELSE t.arrival END,
     metadata = CASE WHEN (excluded.revised_at, excluded.arrival) > (t.revised_at, t.arrival) THEN excluded.metadata ELSE t.metadata END,
     -- The result of a new revision replaces the ticket's; one of the same text, only if a later promotion made it.
+    state = CASE WHEN CASE WHEN excluded.digest = t.digest THEN excluded.epoch > t.epoch ELSE (excluded.revised_at, excluded.arrival) > (t.revised_at, t.arrival) END THEN excluded.state ELSE t.state END,
     epoch = CASE WHEN CASE WHEN excluded.digest = t.digest THEN excluded.epoch > t.epoch ELSE (excluded.revised_at, excluded.arrival) > (t.revised_at, t.arrival) END THEN excluded.epoch ELSE t.epoch END,
     label = CASE WHEN CASE WHEN excluded.digest = t.digest THEN excluded.epoch > t.epoch ELSE (excluded.revised_at, excluded.arrival) > (t.revised_at, t.arrival) END THEN excluded.label ELSE t.label END,
     confidence = CASE WHEN CASE WHEN excluded.digest = t.digest THEN excluded.epoch > t.epoch ELSE (excluded.revised_at, excluded.arrival) > (t.revised_at, t.arrival) END THEN excluded.confidence ELSE t.confidence END,

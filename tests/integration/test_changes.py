@@ -33,9 +33,10 @@ from triagem.stack import Endpoints
 
 TICKET = Identity("zendesk", "1")
 INSERT = """
-INSERT INTO tickets (source, external_id, digest, revised_at, arrival, revision, received_at, epoch, label,
+INSERT INTO tickets (source, external_id, digest, revised_at, arrival, revision, received_at, state, epoch, label,
   confidence, probabilities, band, model_version, tokens, truncated, classified_at)
-VALUES ('zendesk', %s, '', now(), 1, 1, now(), 1, 'venda', 0.9, '{}', 'automate', 'v1.0.0', 1, false, now())
+VALUES ('zendesk', %s, '', now(), 1, 1, now(), 'classified', 1, 'venda', 0.9, '{}', 'automate', 'v1.0.0', 1, false,
+  now())
 """
 
 

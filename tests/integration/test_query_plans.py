@@ -24,10 +24,10 @@ class TestPlans:
         with database.autocommit() as connection:
             connection.exec_driver_sql("""
                 INSERT INTO tickets (source, external_id, text, digest, revised_at, arrival, revision, received_at,
-                                     epoch, label, confidence, probabilities, band, model_version, tokens, truncated,
-                                     classified_at)
-                SELECT 'zendesk', n, repeat('x', 200), sha256(n::text::bytea), moment, n, 1, moment, 1, 'venda',
-                       0.5 + (mod(n * 7919, 20000)) / 40000.0, '{}', 'automate', 'v1.0.0', 40, false, moment
+                                     state, epoch, label, confidence, probabilities, band, model_version, tokens,
+                                     truncated, classified_at)
+                SELECT 'zendesk', n, repeat('x', 200), sha256(n::text::bytea), moment, n, 1, moment, 'classified', 1,
+                       'venda', 0.5 + (mod(n * 7919, 20000)) / 40000.0, '{}', 'automate', 'v1.0.0', 40, false, moment
                 FROM generate_series(1, 20000) AS n, LATERAL (SELECT '2026-11-01'::timestamptz + n * interval '2 min')
                   AS m(moment)""")
             connection.exec_driver_sql("INSERT INTO labels (label, name) VALUES ('suporte', 'suporte')")
@@ -104,10 +104,10 @@ class TestBeforeTheFirstAnalyze:
             connection.exec_driver_sql("""
                 WITH stored AS (
                   INSERT INTO tickets (source, external_id, text, digest, revised_at, arrival, revision, received_at,
-                                       epoch, label, confidence, probabilities, band, model_version, tokens,
+                                       state, epoch, label, confidence, probabilities, band, model_version, tokens,
                                        truncated, classified_at)
-                  SELECT 'zendesk', n, 'x', sha256(n::text::bytea), now(), n, 1, now(), 1, 'venda', 0.9, '{}',
-                         'automate', 'v1.0.0', 40, false, now()
+                  SELECT 'zendesk', n, 'x', sha256(n::text::bytea), now(), n, 1, now(), 'classified', 1, 'venda', 0.9,
+                         '{}', 'automate', 'v1.0.0', 40, false, now()
                   FROM generate_series(1, 20000) AS n
                   RETURNING *
                 )

@@ -9,6 +9,7 @@ from sqlalchemy import text
 from tests.support.builders import NOW
 from tests.support.command import Triagem
 from tests.support.consumers import leased, put_and_fetch
+from tests.support.results import FORGET
 from tests.support.windows import all_rows, current, doubtful, result
 from triagem.contracts.ticket import Identity, Lane
 from triagem.db import Database, runs
@@ -33,7 +34,7 @@ DAMAGES = {
     "newest-revision": ("UPDATE tickets SET revision = 1 WHERE external_id = '1'", "zendesk 1"),
     "searchable": ("DELETE FROM search_queue", "zendesk 1"),
     "purged-text": ("UPDATE tickets SET text = NULL WHERE external_id = '2'", "zendesk 2"),
-    "forgotten-ticket": ("UPDATE tickets SET forgotten_at = now(), text = NULL WHERE external_id = '2'", "zendesk 2"),
+    "forgotten-ticket": (f"UPDATE tickets SET {FORGET} WHERE external_id = '2'", "zendesk 2"),
     "alerted-result": ("UPDATE alerts SET model_version = 'v0.0.0'", "alert 1"),
     "finished-delivery": ("UPDATE deliveries SET state = 'delivered'", "delivery 1"),
     "delivered-revision": (

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from tests.support.results import FORGET
 from tests.support.windows import NO_CHANGES, digest, doubtful, effective_result, insert_review, result, rows
 from triagem.contracts.prediction import Band
 from triagem.contracts.ticket import Lane
@@ -108,7 +109,7 @@ class TestForgotten:
     def tombstone(self, database: Database) -> dict[str, Any]:
         write_window(database, [result("A")])
         with database.autocommit() as connection:
-            connection.execute(text("UPDATE tickets SET forgotten_at = now(), text = NULL, metadata = '{}'"))
+            connection.execute(text(f"UPDATE tickets SET {FORGET}, metadata = '{{}}'"))
             connection.execute(text("DELETE FROM predictions"))
         (row,) = rows(database, "tickets")
         return row

@@ -10,12 +10,18 @@ from sqlalchemy import text as sql
 from tests.support.builders import NOW, ticket
 from triagem.contracts.prediction import Band, Prediction
 from triagem.contracts.result import ResultPage
-from triagem.contracts.ticket import Lane
+from triagem.contracts.ticket import Identity, Lane
 from triagem.db import Database
+from triagem.db.tickets.forgetting import write_tombstone
 from triagem.db.tickets.queries import Filters, list_results
 from triagem.db.tickets.window import ClassifiedTicket
 
 HOUR = timedelta(hours=1)
+# In an UPDATE of tickets: what it means to forget them.
+FORGET = (
+    "forgotten_at = now(), text = NULL, state = NULL, label = NULL, confidence = NULL, probabilities = NULL,"
+    " band = NULL, model_version = NULL, tokens = NULL, truncated = NULL, classified_at = NULL"
+)
 
 
 NO_FILTERS = Filters()
@@ -58,9 +64,18 @@ def insert_review(database: Database, name: str, label: str, *, text: str = "A",
 
 def set_tombstone(database: Database, name: str) -> None:
     """Turn that ticket into a tombstone."""
+    write_tombstone(database, Identity("zendesk", name))
+
+
+def insert_unlabelled(database: Database, name: str, *, text: str = "A") -> None:
+    """Insert a ticket that came while there was no model."""
     with database.autocommit() as connection:
         connection.execute(
-            sql("UPDATE tickets SET forgotten_at = now(), text = NULL WHERE external_id = :name"), {"name": name}
+            sql(
+                "INSERT INTO tickets (source, external_id, text, digest, revised_at, arrival, revision, received_at,"
+                " state, epoch) VALUES ('zendesk', :name, :text, :digest, now(), 1, 1, now(), 'unlabelled', 0)"
+            ),
+            {"name": name, "text": text, "digest": text.encode()},
         )
 
 

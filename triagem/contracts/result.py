@@ -100,26 +100,30 @@ class ReviewRecord(_FrozenModel):
 
 
 class TicketDetail(_FrozenModel):
-    """Everything stored about a ticket. `label` is the effective one: the reviewer's, else the model's."""
+    """Everything stored about a ticket. `label` is the effective one: the reviewer's, else the model's.
+
+    The fields of the result are null unless `state` is `classified`.
+    """
 
     source: _Source
     external_id: _ExternalId
     text: str | None = Field(description="the message as it came; null if it was purged")
     metadata: dict[str, JsonValue] = Field(description="JSON that the CRM sent with the ticket")
-    label: _EffectiveLabel
-    confidence: _Confidence
-    band: _Band
-    model_label: _ModelLabel
-    model_version: _Version
-    probabilities: dict[str, float] = Field(description="the probability of each label")
+    state: str = Field(description="`classified`; `unlabelled` without a model, `waiting` or `failed`: no result")
+    label: str | None = Field(description="the latest reviewer's label, else the model's")
+    confidence: float | None = Field(description="the model's calibrated confidence in its label, 0 to 1")
+    band: str | None = Field(description="`automate`, `review` or `abstain`: permitted use")
+    model_label: str | None = Field(description="the model's label")
+    model_version: str | None = Field(description="the model version that made the prediction")
+    probabilities: dict[str, float] | None = Field(description="the probability of each label")
     reviewer: _Reviewer
-    tokens: _Tokens
-    truncated: _Truncated
+    tokens: int | None = Field(description="length of the text in the model's tokens")
+    truncated: bool | None = Field(description="whether the end of the text was not read")
     language: _Language
     revision: int = Field(description="number of the newest text; the result is of this text")
     revised_at: datetime = Field(description="when the text was written, according to the CRM")
     received_at: _ReceivedAt
-    classified_at: _ClassifiedAt
+    classified_at: datetime | None = Field(description="when the prediction was made")
     history: Sequence[PredictionRecord] = Field(description="all predictions, newest first")
     reviews: Sequence[ReviewRecord] = Field(description="all reviews, newest first")
 

@@ -68,10 +68,10 @@ _PROBLEMS = problem_responses(
     dependencies=[Depends(require_scope(Scope.READ))],
 )
 def get_ticket(services: ServicesDep, identity: _TicketIdentity) -> TicketDetail:
-    """Text, current result, history and reviews, newest first. 404 until it is classified."""
+    """Text, current result if it has one, history and reviews, newest first. 404 until it is stored."""
     shown = find_ticket_with_history(services.database, *identity)
     if shown is None:
-        raise ProblemError(HTTPStatus.NOT_FOUND, "no such ticket: unknown, not classified yet, or forgotten")
+        raise ProblemError(HTTPStatus.NOT_FOUND, "no such ticket: unknown, not stored yet, or forgotten")
     return TicketDetail.model_validate({**shown.ticket, "history": shown.history, "reviews": shown.reviews})
 
 

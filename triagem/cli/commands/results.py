@@ -119,10 +119,14 @@ def show(
     text = clean(ticket["text"] or "") if cleaned else ticket["text"]
     console.print(printable(text or "(text purged)"), markup=False, highlight=False)
     console.print()
-    columns = (
-        "label", "confidence", "band", "model_label", "reviewer", "model_version", "language", "tokens", "truncated",
-    )  # fmt: skip
-    print_rows([ticket], columns, Format.TABLE)
+    if ticket["state"] == "classified":
+        columns = (
+            "label", "confidence", "band", "model_label", "reviewer", "model_version", "language", "tokens",
+            "truncated",
+        )  # fmt: skip
+        print_rows([ticket], columns, Format.TABLE)
+    else:
+        console.print(f"no result: {ticket['state']}", highlight=False)
     if ticket["band"] == Band.ABSTAIN and ticket["text"]:
         reason = abstain_reason(ticket["text"], clean(ticket["text"])) or AbstainReason.UNKNOWN_WORDS
         console.print(f"no decision: {reason}", highlight=False)
@@ -130,10 +134,10 @@ def show(
         f"\nreceived {ticket['received_at']:%Y-%m-%d %H:%M:%S%z}, revision {ticket['revision']}"
         f" written {ticket['revised_at']:%Y-%m-%d %H:%M:%S%z}"
     )
-    console.print("\n[bold]history[/bold]")
-    print_rows(
-        record.history, ("classified_at", "model_version", "label", "confidence", "band", "is_current"), Format.TABLE
-    )
+    if record.history:
+        console.print("\n[bold]history[/bold]")
+        history_columns = ("classified_at", "model_version", "label", "confidence", "band", "is_current")
+        print_rows(record.history, history_columns, Format.TABLE)
     if record.reviews:
         console.print("\n[bold]reviews[/bold]")
         reviews = [{**review, "label": review["label"] or "(unclear)"} for review in record.reviews]
