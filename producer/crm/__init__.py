@@ -4,17 +4,19 @@
 the requests.
 """
 
-from triagem.producer.crm.crm_file import CrmConfig, CrmSettings, crm_from_environment, load_crm_file
+from triagem.producer.crm.crm_file import CrmConfig, CrmFile, CrmSettings, load_crm_file
 from triagem.producer.crm.payload import (
     AcceptedWebhook,
     IgnoredWebhook,
     OversizedWebhook,
     RefusedWebhook,
+    UnmatchedWebhook,
     UnreadableWebhook,
     Webhook,
     WebhookOutcome,
 )
 from triagem.producer.crm.receive import (
+    challenge,
     check_head,
     check_sender,
     read_body,
@@ -27,17 +29,19 @@ from triagem.producer.crm.settings import Source
 __all__ = [
     "AcceptedWebhook",
     "CrmConfig",
+    "CrmFile",
     "CrmSettings",
     "IgnoredWebhook",
     "OversizedWebhook",
     "RefusedWebhook",
     "Source",
+    "UnmatchedWebhook",
     "UnreadableWebhook",
     "Webhook",
     "WebhookOutcome",
+    "challenge",
     "check_head",
     "check_sender",
-    "crm_from_environment",
     "load_crm_file",
     "read_body",
     "read_owners",

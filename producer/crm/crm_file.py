@@ -1,10 +1,12 @@
 """Loads `TRIAGEM_CRM_FILE`: a TOML file with one table per source, and the hosts that requests may go to."""
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Final
+from typing import ClassVar, Final, Self
 
+import structlog
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -13,16 +15,12 @@ from triagem.contracts.ticket import first_error
 from triagem.notify import settings_file
 from triagem.notify.crm import CrmTarget
 from triagem.notify.hosts import check_url
-from triagem.producer.crm.settings import ChatwootSource, FreshdeskSource, GenericSource, Source, ZendeskSource
+from triagem.producer.crm.settings import GENERIC, Source, make_source, presets
 
-_ADAPTERS: Final[Mapping[str, type[Source]]] = {
-    "zendesk": ZendeskSource,
-    "chatwoot": ChatwootSource,
-    "freshdesk": FreshdeskSource,
-    "generic": GenericSource,
-}
+log = structlog.get_logger(__name__)
+
 # Tables of a source that configure where its results go.
-_TARGET_TABLES: Final = ("callback", "tags", "labels")
+_TARGET_TABLES: Final = ("callback", "tags", "labels", "field")
 _SECRETS: Final = ("secret", "token")
 
 
@@ -59,10 +57,51 @@ class CrmSettings(BaseSettings):
     )
 
 
-def crm_from_environment() -> CrmConfig:
-    """The configuration in `TRIAGEM_CRM_FILE`; empty if it is not set. Raises InvalidInput as `load_crm_file`."""
-    path = CrmSettings().crm_file
-    return load_crm_file(path) if path else CrmConfig({})
+class CrmFile:
+    """The file of a running process. It is read again every few seconds; a mistake in it stops nothing.
+
+    Args:
+        path: None stands for a file without sources.
+        config: its content, if it was read before.
+
+    Raises:
+        InvalidInput: the file cannot be read at first; see `load_crm_file`.
+    """
+
+    def __init__(
+        self,
+        path: Path | None,
+        config: CrmConfig | None = None,
+        *,
+        every_s: float = 5.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._path, self._every_s, self._clock = path, every_s, clock
+        self._config = config or (load_crm_file(path) if path else CrmConfig({}))
+        self._read_at = clock()
+        self.problem: str | None = None
+
+    @classmethod
+    def from_environment(cls) -> Self:
+        """The file that `TRIAGEM_CRM_FILE` names."""
+        return cls(CrmSettings().crm_file)
+
+    def read(self) -> CrmConfig:
+        """The file's content; while it is invalid, its last valid content, and `problem` says what is wrong."""
+        now = self._clock()
+        if self._path is None or now < self._read_at + self._every_s:
+            return self._config
+        self._read_at = now
+        try:
+            self._config, problem = load_crm_file(self._path), None
+        except InvalidInput as error:
+            problem = str(error)
+        if problem and problem != self.problem:
+            log.error("crm_file_invalid", reason=problem, hint="the last valid content stays in use")
+        elif self.problem and not problem:
+            log.info("crm_file_valid")
+        self.problem = problem
+        return self._config
 
 
 def load_crm_file(path: Path) -> CrmConfig:
@@ -87,18 +126,16 @@ def _source(name: str, table: object, path: Path) -> Source:
     where = f"{path} [{name}]"
     if not isinstance(table, dict):
         raise InvalidInput(f"{path} {name}: expected a table, as in [{name}]")
-    adapter = table.get("adapter", name)
-    if not isinstance(adapter, str) or adapter not in _ADAPTERS:
-        raise InvalidInput(f"{where} adapter: expected one of {', '.join(_ADAPTERS)}")
+    if table.get("adapter", name) not in (adapters := [*presets(), GENERIC]):
+        raise InvalidInput(f"{where} adapter: expected one of {', '.join(adapters)}")
     if "name" in table:
         raise InvalidInput(f"{where} name: remove it, the name of the table is the name of the source")
     fields = settings_file.with_secrets(table, _SECRETS, path, name)
-    fields.pop("adapter", None)
     for sub in _TARGET_TABLES:
         if isinstance(fields.get(sub), dict):
             fields[sub] = settings_file.with_secrets(fields[sub], _SECRETS, path, f"{name}.{sub}")
     try:
-        return _ADAPTERS[adapter].model_validate({**fields, "name": name})
+        return make_source(name, fields)
     except ValidationError as error:
         field, reason = first_error(error)
         raise InvalidInput(f"{where} {field}: {reason}") from None

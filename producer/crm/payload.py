@@ -18,7 +18,7 @@ _SEPARATORS: Final = (",", "[", "{")
 _STRING: Final = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _TAG: Final = re.compile(r"<[^<>]*>")
 _PLACEHOLDER: Final = re.compile(r"\s*\{\{[^{}\n]{1,120}\}\}\s*")
-_NAME: Final = re.compile(r"[a-z][a-z0-9_.:-]{0,79}")
+_NAME: Final = re.compile(r"(?=.{1,80}\Z)(?:[a-z][a-z0-9_.:-]*|[A-Z]+(?:[._][A-Z]+)+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +65,19 @@ class OversizedWebhook(UnreadableWebhook):
 
 
 @dataclass(frozen=True, slots=True)
+class UnmatchedWebhook(UnreadableWebhook):
+    """No record and no known event: dead-letter the body unless the source has had tickets accepted before."""
+
+
+@dataclass(frozen=True, slots=True)
 class RefusedWebhook:
     """The sender is not authenticated: answer 401 and keep nothing. The reason is for the log, not for the sender."""
 
     reason: str
 
 
-WebhookOutcome = AcceptedWebhook | IgnoredWebhook | UnreadableWebhook | RefusedWebhook
+ReadWebhook = AcceptedWebhook | IgnoredWebhook | UnreadableWebhook
+WebhookOutcome = ReadWebhook | RefusedWebhook
 
 
 def parse(body: bytes) -> object:

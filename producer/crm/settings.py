@@ -1,77 +1,133 @@
-"""Models of the tables in `TRIAGEM_CRM_FILE`: sources, how their webhooks are verified, and where results go."""
+"""Models of the tables in `TRIAGEM_CRM_FILE`: sources, how their webhooks are verified and read, where results go.
 
-from typing import Annotated, Self
+A source with an adapter takes the fields that it does not set from the adapter's table in `presets.toml`.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from typing import Annotated, Any, Final, Self
 from urllib.parse import quote
 
-import jmespath
-from jmespath.exceptions import JMESPathError
-from pydantic import AfterValidator, Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, model_validator
 
 from triagem.notify.crm import (
     CallbackSettings,
     ChatwootAccount,
     ChatwootLabels,
     CrmTarget,
+    FieldSettings,
     ZendeskTags,
 )
 from triagem.notify.settings_file import SettingsTable
-from triagem.producer.crm.signature import CHATWOOT, ZENDESK, SignatureScheme
+from triagem.producer.crm.expressions import Expression
+from triagem.producer.crm.signature import SignatureScheme
 
-
-def _expression(text: str) -> str:
-    try:
-        jmespath.compile(text)
-    except JMESPathError as error:
-        raise ValueError(f"is not a JMESPath expression ({type(error).__name__})") from None
-    return text
-
-
-def _quoted(external_id: str) -> str:
-    """An id for a link. It is not validated yet, so it may contain lone surrogates."""
-    return quote(external_id, safe="", errors="replace")
-
-
-_Expression = Annotated[str, AfterValidator(_expression)]
+GENERIC: Final = "generic"
 _SigningSecret = Annotated[SecretStr, Field(min_length=8)]
 _Token = Annotated[SecretStr, Field(min_length=16, description="chosen by us: openssl rand -hex 32")]
 
 
-class _BaseSource(SettingsTable):
-    """Settings of every source: a name, a proof of the sender (`secret` or `token`), and optionally a callback."""
+@cache
+def presets() -> Mapping[str, Mapping[str, Any]]:
+    """The tables of `presets.toml`, by adapter."""
+    return tomllib.loads(files("triagem.producer.crm").joinpath("presets.toml").read_text(encoding="utf-8"))
+
+
+class FieldExpressions(SettingsTable):
+    """JMESPath expressions that select the fields of a ticket in a record."""
+
+    external_id: Expression
+    text: tuple[Expression, ...] = Field(default=(), description="subject first")
+    message: Expression | None = Field(default=None, description="if given: must be text, and `text` is its subject")
+    revised_at: Expression | None = Field(default=None, description="default: the time of receipt")
+    metadata: dict[str, Expression] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _check_text(self) -> Self:
+        if not self.text and self.message is None:
+            raise ValueError("text: give the expressions of the text, such as text = ['title', 'body']")
+        return self
+
+
+class Rule(SettingsTable):
+    """A rule for records, and for payloads without records: what they are if `when` is true, with `{event}`."""
+
+    when: Expression
+    reason: str = Field(min_length=1, max_length=150)
+
+
+class Challenge(SettingsTable):
+    """The header or the field of a CRM's test request whose value it expects back as `{"challenge": …}`."""
+
+    header: str | None = None
+    field: Expression | None = None
+
+
+class Source(SettingsTable):
+    """A source: a proof of the sender (`secret` or `token`), how its JSON is read, and where its results go."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$", description="name of the table, part of the URL")
+    adapter: str = GENERIC
     secret: _SigningSecret | None = Field(default=None, description="the key that the CRM signs with")
     token: _Token | None = None
+    signature: SignatureScheme | None = None
+    challenge: Challenge = Challenge()
+    event: Expression | None = Field(default=None, description="the name of a payload's event, for reasons")
+    records: Expression = Field(default="@", description="the records in a body: a list, or one")
+    ignore: tuple[Rule, ...] = Field(default=(), description="what is not a customer's message")
+    unreadable: tuple[Rule, ...] = Field(default=(), description="what becomes a dead letter")
+    fields: FieldExpressions
     callback: CallbackSettings | None = None
+    field: FieldSettings | None = None
 
-    @property
-    def signature_scheme(self) -> SignatureScheme | None:
-        """The signature scheme of this CRM; None if it does not sign."""
-        return None
-
-    @property
-    def destinations(self) -> dict[str, CrmTarget]:
-        """Settings of the targets of results, by table."""
-        return {"callback": self.callback} if self.callback else {}
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in_preset(cls, table: Any) -> Any:
+        adapter = table.get("adapter", cls.model_fields["adapter"].default)
+        preset = dict(presets().get(adapter, {"signature": _GENERIC_SIGNATURE}))
+        if "field" in preset:  # only sends results if the source says where
+            request = preset.pop("field")
+            table = {**table, "field": {**request, **table["field"]}} if "field" in table else table
+        return {**_with_account(preset, table.get("account_id")), **table}
 
     @model_validator(mode="after")
     def _check_proof(self) -> Self:
         if (self.secret is None) == (self.token is None):
             raise ValueError("secret: give either secret (the CRM signs) or token (it cannot), or their _file")
-        if self.secret is not None and self.signature_scheme is None:
+        if self.secret is None:
+            return self
+        if self.signature is None:
             raise ValueError("secret: this CRM does not sign, give a token")
+        if self.signature.timestamp_header is None and self.fields.revised_at is None:
+            raise ValueError(
+                "fields.revised_at: is needed, because this signature covers no time: a recorded webhook could be "
+                "sent again and replace a newer text. Or give signature.timestamp_header"
+            )
         return self
 
+    @property
+    def destinations(self) -> dict[str, CrmTarget]:
+        """Settings of the targets of results, by table."""
+        targets = {"callback": self.callback, "field": self.field}
+        return {table: target for table, target in targets.items() if target is not None}
 
-class ZendeskSource(_BaseSource):
+    def described(self, field: str) -> str:
+        """A field of the ticket and its expression, for a reason: `external_id = detail.id`."""
+        expression = " ".join(getattr(self.fields, field).split())
+        return f"{field} = {expression if len(expression) <= 80 else expression[:79] + '…'}"
+
+    def link(self, external_id: str) -> str | None:  # noqa: ARG002 - for CRMs whose links are known
+        """The URL at which an agent finds the ticket, if it is known."""
+        return None
+
+
+class ZendeskSource(Source):
     """A Zendesk account."""
 
+    adapter: str = "zendesk"
     tags: ZendeskTags | None = None
-
-    @property
-    def signature_scheme(self) -> SignatureScheme:
-        """Timestamp and body, in base64."""
-        return ZENDESK
 
     @property
     def destinations(self) -> dict[str, CrmTarget]:
@@ -83,16 +139,12 @@ class ZendeskSource(_BaseSource):
         return None if self.tags is None else f"{self.tags.url}/agent/tickets/{_quoted(external_id)}"
 
 
-class ChatwootSource(_BaseSource):
+class ChatwootSource(Source):
     """One Chatwoot account; every account numbers its conversations from 1."""
 
+    adapter: str = "chatwoot"
     account_id: int = Field(ge=1)
     labels: ChatwootLabels | None = None
-
-    @property
-    def signature_scheme(self) -> SignatureScheme:
-        """Timestamp, dot and body, in hex; since Chatwoot 4.13."""
-        return CHATWOOT
 
     @property
     def destinations(self) -> dict[str, CrmTarget]:
@@ -107,39 +159,25 @@ class ChatwootSource(_BaseSource):
         return f"{self.labels.url}/app/accounts/{self.account_id}/conversations/{_quoted(external_id)}"
 
 
-class FreshdeskSource(_BaseSource):
-    """A Freshdesk account. Freshdesk does not sign."""
+_GENERIC_SIGNATURE: Final = {"header": "X-Triagem-Signature", "prefix": "sha256="}
+_CLASSES: Final[Mapping[str, type[Source]]] = {"zendesk": ZendeskSource, "chatwoot": ChatwootSource}
 
 
-class FieldExpressions(SettingsTable):
-    """JMESPath expressions that select the fields of a ticket in a record; `text` may have several, subject first."""
-
-    external_id: _Expression
-    text: Annotated[list[_Expression], Field(min_length=1)]
-    revised_at: _Expression | None = Field(default=None, description="default: the time of receipt")
-    metadata: dict[str, _Expression] = Field(default_factory=dict)
+def make_source(name: str, table: Mapping[str, Any]) -> Source:
+    """The source of a table. Raises pydantic's ValidationError."""
+    adapter = table.get("adapter", name)
+    return _CLASSES.get(adapter, Source).model_validate({**table, "adapter": adapter, "name": name})
 
 
-class GenericSource(_BaseSource):
-    """Any CRM that posts JSON."""
-
-    records: _Expression = Field(default="@", description="the records in a body: a list, or one")
-    fields: FieldExpressions
-    signature: SignatureScheme = SignatureScheme(header="X-Triagem-Signature", prefix="sha256=")
-
-    @property
-    def signature_scheme(self) -> SignatureScheme:
-        """The scheme in the table `signature`."""
-        return self.signature
-
-    @model_validator(mode="after")
-    def _check_replay(self) -> Self:
-        if self.secret is not None and self.signature.timestamp_header is None and self.fields.revised_at is None:
-            raise ValueError(
-                "fields.revised_at: is needed, because this signature covers no time: a recorded webhook could be "
-                "sent again and replace a newer text. Or give signature.timestamp_header"
-            )
-        return self
+def _with_account(value: Any, account_id: object) -> Any:
+    """A preset in which `{account_id}` is replaced."""
+    if isinstance(value, str):
+        return value.replace("{account_id}", str(account_id if isinstance(account_id, int) else 0))
+    if isinstance(value, list):
+        return [_with_account(item, account_id) for item in value]
+    return {key: _with_account(item, account_id) for key, item in value.items()} if isinstance(value, dict) else value
 
 
-Source = ZendeskSource | ChatwootSource | FreshdeskSource | GenericSource
+def _quoted(external_id: str) -> str:
+    """An id for a link. It is not validated yet, so it may contain lone surrogates."""
+    return quote(external_id, safe="", errors="replace")

@@ -23,6 +23,7 @@ from triagem.inbox import Inbox, connect
 from triagem.inbox.client import redis_errors
 from triagem.inbox.lease import live_worker_count
 from triagem.inbox.stream import stream_key
+from triagem.inbox.webhook_counts import WebhookCounts
 from triagem.ops.app import ops_app
 from triagem.ops.settings import OpsSettings
 from triagem.stack import Endpoints
@@ -131,6 +132,17 @@ def test_the_gateway_works_as_its_user(
         assert inbox.depth(Lane.LIVE).waiting == 1
     finally:
         assert gateway.process.stop() == 0
+    assert denied(redis) == []
+
+
+@pytest.mark.usefixtures("users")
+def test_the_gateways_user_counts_webhooks(endpoints: Endpoints, redis: Redis) -> None:
+    counts = WebhookCounts(connect(url_of("gateway", endpoints.redis_url)))
+    counts.record_ignored("shop", "a ping")
+    counts.record_accepted("shop")
+
+    assert [row.count for row in counts.ignored()] == [1]
+    assert WebhookCounts(connect(url_of("gateway", endpoints.redis_url))).has_accepted("shop")
     assert denied(redis) == []
 
 

@@ -1,8 +1,9 @@
 """`POST /v1/webhooks/{source}`: what a CRM sends is enqueued, ignored or kept as a dead letter, and never dropped."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from starlette.testclient import TestClient
@@ -15,15 +16,17 @@ from triagem.contracts.errors import InvalidInput
 from triagem.contracts.ticket import Lane, Ticket
 from triagem.contracts.wire import decode
 from triagem.db import Database
+from triagem.db.auth import Scope, create_key
 from triagem.db.tickets.dead_letters import list_dead_letters
 from triagem.inbox import Inbox, InboxSettings, connect
-from triagem.producer.crm import CrmConfig
+from triagem.inbox.webhook_counts import WebhookCounts
+from triagem.producer.crm import CrmConfig, CrmFile
 from triagem.producer.crm.crm_file import load_crm_file
-from triagem.producer.crm.settings import GenericSource, ZendeskSource
+from triagem.producer.crm.settings import make_source
 
-SIGNING = ZendeskSource.model_validate({"name": "signing", "secret": SECRET})
-BATCHES = GenericSource.model_validate(
-    {"name": "batches", "token": TOKEN, "fields": {"external_id": "id", "text": ["text"]}}
+SIGNING = make_source("signing", {"adapter": "zendesk", "secret": SECRET})
+BATCHES = make_source(
+    "batches", {"adapter": "generic", "token": TOKEN, "fields": {"external_id": "id", "text": ["text"]}}
 )
 CRM = CrmConfig({source.name: source for source in [*SOURCES, SIGNING, BATCHES]})
 PROOF = {"X-Triagem-Token": TOKEN}
@@ -96,9 +99,133 @@ def test_an_irrelevant_event_is_200_with_the_reason(http: TestClient, inbox: Inb
     answer = http.post("/v1/webhooks/chatwoot", json=example("chatwoot_conversation_updated"), headers=PROOF)
 
     assert (answer.status_code, answer.json()["outcome"]) == (200, "ignored")
-    assert "label_list" in answer.json()["reason"]
+    assert answer.json()["reason"] == "only attributes of the conversation changed"
     assert tickets(inbox) == []
     assert kept(database) == []
+
+
+class TestUnmatched:
+    """A payload that matches no record and no known event."""
+
+    EVENT: ClassVar = {"event_type": "WEBHOOK.MARKED_OPPORTUNITY", "id": 1}
+
+    @pytest.fixture
+    def http(self, database: Database, inbox: Inbox) -> TestClient:
+        fields = {"external_id": "id", "text": ["text"]}
+        records = "[?event_type=='WEBHOOK.CONVERTED']"
+        table = {"adapter": "generic", "token": TOKEN, "records": records, "fields": fields, "event": "event_type"}
+        crm = CrmConfig({"rd": make_source("rd", table)})
+        return client(services(database, inbox, crm=crm, webhook_rate_limit="1000/second"))
+
+    def test_it_is_kept_while_the_source_has_brought_no_ticket(self, http: TestClient, database: Database) -> None:
+        answer = http.post("/v1/webhooks/rd", json=self.EVENT, headers=PROOF)
+
+        assert (answer.status_code, answer.json()["outcome"]) == (202, "dead-lettered")
+        assert kept(database) == [
+            ("webhook:rd", "`records` selects no record, and WEBHOOK.MARKED_OPPORTUNITY is not a known event")
+        ]
+
+    def test_it_is_ignored_and_counted_once_the_source_has_brought_one(
+        self, http: TestClient, database: Database, inbox: Inbox
+    ) -> None:
+        converted = {"event_type": "WEBHOOK.CONVERTED", "id": 1, "text": "oi"}
+        assert http.post("/v1/webhooks/rd", json=converted, headers=PROOF).json()["outcome"] == "accepted"
+        answers = [http.post("/v1/webhooks/rd", json=self.EVENT, headers=PROOF) for _ in range(2)]
+
+        assert [answer.status_code for answer in answers] == [200, 200]
+        assert kept(database) == []
+        (counted,) = WebhookCounts(inbox.redis).ignored()
+        assert (counted.source, counted.count) == ("rd", 2)
+        assert counted.reason.startswith("`records` selects no record")
+
+    def test_a_hundred_are_kept_and_the_others_are_counted(
+        self, http: TestClient, database: Database, inbox: Inbox
+    ) -> None:
+        for number in range(102):
+            http.post("/v1/webhooks/rd", json={"number": number}, headers=PROOF)
+
+        assert len(kept(database)) == 99  # what `kept` lists
+        assert len(list_dead_letters(database, limit=200)) == 100
+        assert [counted.count for counted in WebhookCounts(inbox.redis).ignored()] == [102]
+
+
+def test_reasons_beyond_a_thousand_are_counted_together(inbox: Inbox) -> None:
+    counts = WebhookCounts(inbox.redis)
+    for number in range(1002):
+        counts.record_ignored("zendesk", f"event {number}")
+    counts.record_ignored("zendesk", "event 1")
+
+    first, second, *others = counts.ignored()
+    assert {(row.reason, row.count) for row in (first, second)} == {("another reason", 2), ("event 1", 2)}
+    assert len(others) == 999
+
+
+def test_the_console_lists_webhooks_without_a_ticket(http: TestClient, database: Database) -> None:
+    http.post("/v1/webhooks/chatwoot", json=example("chatwoot_conversation_updated"), headers=PROOF)
+    _, key = create_key(database, "reader", [Scope.READ])
+    http.post("/console/login", data={"key": key})
+    page = http.get("/console/operations").text
+
+    assert "only attributes of the conversation changed" in page
+
+
+@pytest.mark.parametrize(
+    ("challenge", "headers", "body"),
+    [
+        ({"header": "X-Front-Challenge"}, {"X-Front-Challenge": "abc"}, {"type": "sync"}),
+        ({"field": "challenge"}, {}, {"type": "url_verification", "challenge": "abc"}),
+    ],
+)
+def test_the_challenge_of_a_crm_that_tests_the_url_is_sent_back_to_a_proved_sender(
+    database: Database, inbox: Inbox, challenge: dict[str, str], headers: dict[str, str], body: dict[str, str]
+) -> None:
+    fields = {"external_id": "id", "text": ["text"]}
+    table = {"adapter": "generic", "token": TOKEN, "challenge": challenge, "fields": fields}
+    http = client(services(database, inbox, crm=CrmConfig({"shop": make_source("shop", table)})))
+
+    answer = http.post("/v1/webhooks/shop", json=body, headers={**PROOF, **headers})
+    assert (answer.status_code, answer.json()["challenge"]) == (200, "abc")
+    assert http.post("/v1/webhooks/shop", json=body, headers=headers).status_code == 401
+    assert kept(database) == []
+
+
+class TestFileOfARunningGateway:
+    @pytest.fixture
+    def file(self, tmp_path: Path) -> Path:
+        path = tmp_path / "crm.toml"
+        path.write_text(f'[zammad]\ntoken = "{TOKEN}"\n')
+        return path
+
+    def test_a_new_source_is_received_without_a_restart(self, database: Database, inbox: Inbox, file: Path) -> None:
+        http = client(replace(services(database, inbox), crm_file=CrmFile(file, every_s=0)))
+        assert http.post("/v1/webhooks/front", json={}, headers=PROOF).status_code == 404
+
+        file.write_text(f'[front]\ntoken = "{TOKEN}"\n')
+
+        answer = http.post("/v1/webhooks/front", json=example("front_inbound"), headers=PROOF)
+        assert answer.json() == {"outcome": "accepted", "tickets": 1}
+
+    @pytest.mark.parametrize("content", ["[zammad", "[zammad]\n", None])
+    def test_a_mistake_stops_nothing_and_the_last_valid_content_stays(
+        self, database: Database, inbox: Inbox, file: Path, content: str | None
+    ) -> None:
+        crm_file = CrmFile(file, every_s=0)
+        http = client(replace(services(database, inbox), crm_file=crm_file))
+        file.write_text(content) if content else file.unlink()
+
+        answer = http.post("/v1/webhooks/zammad", json=example("zammad_article"), headers=PROOF)
+        assert answer.json() == {"outcome": "accepted", "tickets": 1}
+        assert crm_file.problem
+        file.write_text(f'[zammad]\ntoken = "{TOKEN}"\n')
+        crm_file.read()
+        assert crm_file.problem is None
+
+    def test_it_is_read_every_few_seconds_only(self, file: Path) -> None:
+        times = iter([0.0, 4.9, 5.1])
+        crm_file = CrmFile(file, clock=lambda: next(times))
+        file.write_text(f'[front]\ntoken = "{TOKEN}"\n')
+
+        assert [list(crm_file.read().sources) for _ in range(2)] == [["zammad"], ["front"]]
 
 
 def test_an_unknown_source_is_404(http: TestClient) -> None:

@@ -37,6 +37,7 @@ class IntegratedSystem:
     zendesk: Receiver
     chatwoot: Receiver
     callback: Receiver
+    field: Receiver
     tags: dict[str, set[str]]
     labels: dict[str, list[str]]
 
@@ -59,16 +60,17 @@ def system(
 ) -> Iterator[IntegratedSystem]:
     """Receivers that are unavailable twice, and a running pipeline."""
     tickets, conversations = FakeZendesk(), FakeChatwoot()
-    zendesk, chatwoot, callback = Receiver(tickets), Receiver(conversations), Receiver()
-    crm = load_crm_file(crm_file(tmp_path, zendesk=zendesk.url, chatwoot=chatwoot.url, callback=callback.url))
+    zendesk, chatwoot, callback, field = Receiver(tickets), Receiver(conversations), Receiver(), Receiver()
+    file = crm_file(tmp_path, zendesk=zendesk.url, chatwoot=chatwoot.url, callback=callback.url, field=field.url)
+    crm = load_crm_file(file)
     sync_result_targets(database, crm.targets)
     with running(endpoints, instant_models), ExitStack() as opened:
-        for receiver in (zendesk, chatwoot, callback):
+        for receiver in (zendesk, chatwoot, callback, field):
             receiver.next_responses = [UNAVAILABLE, UNAVAILABLE]
             opened.enter_context(receiver.open())
         gateway = client(services(database, inbox, crm=crm))
         yield IntegratedSystem(
-            inbox, database, crm, gateway, zendesk, chatwoot, callback, tickets.tags, conversations.labels
+            inbox, database, crm, gateway, zendesk, chatwoot, callback, field, tickets.tags, conversations.labels
         )
 
 
@@ -129,7 +131,12 @@ def test_a_chatwoot_conversation_is_labelled_and_its_updated_webhook_starts_no_l
 
 @pytest.mark.parametrize(
     ("source", "example", "external_id"),
-    [("freshdesk", "freshdesk_created", "11"), ("salesforce", "salesforce_flow", None)],
+    [
+        ("freshdesk", "freshdesk_created", "11"),
+        ("salesforce", "salesforce_flow", None),
+        ("helpscout", "helpscout_customer_reply", "291938"),
+        ("front", "front_inbound", "cnv_55c8c149"),
+    ],
 )
 def test_other_crms_get_a_callback_and_the_same_text_again_starts_no_loop(
     system: IntegratedSystem, source: str, example: str, external_id: str | None
@@ -147,3 +154,36 @@ def test_other_crms_get_a_callback_and_the_same_text_again_starts_no_loop(
     system.webhook(source, example)
     system.deliver()
     assert len(system.callback.received) == 3
+
+
+@pytest.mark.parametrize(
+    ("source", "example", "path", "written"),
+    [
+        (
+            "zammad",
+            "zammad_article",
+            "/api/v1/tickets/81",
+            {"triagem_label": "venda", "triagem_band": "automate"},
+        ),
+        (
+            "intercom",
+            "intercom_user_created",
+            "/conversations/1911149811",
+            {"custom_attributes": {"triagem_label": "suporte", "triagem_band": "automate"}},
+        ),
+    ],
+)
+def test_a_crm_with_a_field_gets_the_result_in_it_and_the_same_text_again_starts_no_loop(
+    system: IntegratedSystem, source: str, example: str, path: str, written: dict[str, Any]
+) -> None:
+    assert system.webhook(source, example) == "accepted"
+    for _ in range(4):
+        system.deliver()
+    assert [(request.method, request.path) for request in system.field.received] == [("PUT", path)] * 3
+    assert [request.document for request in system.field.received] == [written] * 3
+    assert "field-token" in system.field.received[0].headers["authorization"]
+    assert delivery_states(system.database) == [(f"{source}.field", "delivered", 3)]
+
+    system.webhook(source, example)
+    system.deliver()
+    assert len(system.field.received) == 3

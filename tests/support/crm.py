@@ -12,37 +12,39 @@ from triagem.producer.crm import (
     AcceptedWebhook,
     IgnoredWebhook,
     Source,
+    UnmatchedWebhook,
     UnreadableWebhook,
     Webhook,
     WebhookOutcome,
     receive_webhook,
 )
-from triagem.producer.crm.settings import ChatwootSource, FreshdeskSource, GenericSource, ZendeskSource
+from triagem.producer.crm.settings import make_source
 
 EXAMPLES: Final = Path(__file__).parents[2] / "examples" / "crm"
 NOW: Final = datetime(2026, 11, 2, 14, 6, tzinfo=UTC)
 SECRET: Final = "a-secret-of-the-CRM"
 TOKEN: Final = "a-token-of-twenty-chars"
 
-ZENDESK: Final = ZendeskSource.model_validate(
+ZENDESK: Final = make_source(
+    "zendesk",
     {
-        "name": "zendesk",
         "token": TOKEN,
         "tags": {"url": "https://example.zendesk.com/", "user": "bot@example.com", "token": "zendesk-token"},
-    }
+    },
 )
-CHATWOOT: Final = ChatwootSource.model_validate(
+CHATWOOT: Final = make_source(
+    "chatwoot",
     {
-        "name": "chatwoot",
         "token": TOKEN,
         "account_id": 1,
         "labels": {"url": "https://chat.example.com", "token": "chatwoot-token"},
-    }
+    },
 )
-FRESHDESK: Final = FreshdeskSource.model_validate({"name": "freshdesk", "token": TOKEN})
-HUBSPOT: Final = GenericSource.model_validate(
+FRESHDESK: Final = make_source("freshdesk", {"token": TOKEN})
+HUBSPOT: Final = make_source(
+    "hubspot",
     {
-        "name": "hubspot",
+        "adapter": "generic",
         "token": TOKEN,
         "records": """
             [?(subscriptionType=='ticket.propertyChange' || subscriptionType=='object.propertyChange'
@@ -54,11 +56,12 @@ HUBSPOT: Final = GenericSource.model_validate(
             "revised_at": "occurredAt",
             "metadata": {"portal": "portalId"},
         },
-    }
+    },
 )
-SALESFORCE: Final = GenericSource.model_validate(
+SALESFORCE: Final = make_source(
+    "salesforce",
     {
-        "name": "salesforce",
+        "adapter": "generic",
         "token": TOKEN,
         "fields": {
             "external_id": "Id",
@@ -66,7 +69,7 @@ SALESFORCE: Final = GenericSource.model_validate(
             "revised_at": "LastModifiedDate",
             "metadata": {"channel": "Origin", "language": "Language"},
         },
-    }
+    },
 )
 SOURCES: Final[list[Source]] = [ZENDESK, CHATWOOT, FRESHDESK, HUBSPOT, SALESFORCE]
 
@@ -88,7 +91,7 @@ def ticket(payload: object, source: Source) -> dict[str, Any]:
     assert isinstance(outcome, AcceptedWebhook), outcome
     assert not outcome.unread
     (only,) = outcome.tickets
-    return only.model_dump()
+    return only.model_dump(exclude_none=True)
 
 
 def ignored(payload: object, source: Source) -> str:
@@ -102,6 +105,13 @@ def unreadable(payload: object, source: Source) -> str:
     """The reason why it could not be read."""
     outcome = parse_webhook(payload, source)
     assert isinstance(outcome, UnreadableWebhook), outcome
+    return outcome.reason
+
+
+def unmatched(payload: object, source: Source) -> str:
+    """The reason why it matches no record and no known event."""
+    outcome = parse_webhook(payload, source)
+    assert isinstance(outcome, UnmatchedWebhook), outcome
     return outcome.reason
 
 

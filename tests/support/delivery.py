@@ -16,11 +16,12 @@ KEY: Final = base64.b64encode(b"k" * 32).decode()
 TOKEN: Final = "a-token-of-twenty-chars"
 
 
-def crm_file(folder: Path, *, callback: str = "", zendesk: str = "", chatwoot: str = "") -> Path:
+def crm_file(folder: Path, *, callback: str = "", zendesk: str = "", chatwoot: str = "", field: str = "") -> Path:
     """A file with a source of each adapter; results are sent to these URLs."""
     called = f'callback = {{ url = "{callback}/hook", secret = "{KEY}" }}' if callback else ""
     tags = f'tags = {{ url = "{zendesk}", user = "bot@example.com", token = "zendesk-token" }}' if zendesk else ""
     labels = f'labels = {{ url = "{chatwoot}", token = "chatwoot-token" }}' if chatwoot else ""
+    written = f'field = {{ url = "{field}", token = "field-token" }}' if field else ""
     file = folder / "crm.toml"
     file.write_text(f"""
 allowed_hosts = ["127.0.0.1"]
@@ -32,6 +33,18 @@ token = "{TOKEN}"
 account_id = 1
 {labels}
 [freshdesk]
+token = "{TOKEN}"
+{called}
+[zammad]
+token = "{TOKEN}"
+{written}
+[intercom]
+token = "{TOKEN}"
+{written}
+[helpscout]
+token = "{TOKEN}"
+{called}
+[front]
 token = "{TOKEN}"
 {called}
 [salesforce]

@@ -11,7 +11,7 @@ from triagem.db.auth import Scope, create_key
 from triagem.gateway.app import create_app
 from triagem.gateway.services import GatewaySettings, Services
 from triagem.inbox import Inbox
-from triagem.producer.crm import CrmConfig
+from triagem.producer.crm import CrmConfig, CrmFile
 from triagem.registry import Registry
 
 
@@ -29,7 +29,7 @@ def services(
         database=database,
         registry=Registry(models),
         settings=GatewaySettings(**settings),
-        crm=crm or CrmConfig({}),
+        crm_file=CrmFile(None, crm),
         now=lambda: NOW,
     )
 

@@ -51,15 +51,9 @@ def test_a_conversation_created_without_a_message_is_ignored() -> None:
 
 
 def test_an_update_by_our_own_label_is_ignored() -> None:
-    assert ignored(example("chatwoot_conversation_updated"), CHATWOOT).endswith("changed: label_list")
-
-
-def test_only_valid_attribute_names_are_shown() -> None:
-    changed = [{"custom_attributes": {}}, {"My card is 4111": {}}, "status", 5]
-    reason = ignored({**example("chatwoot_conversation_updated"), "changed_attributes": changed}, CHATWOOT)
-
-    assert reason.endswith("changed: ?, custom_attributes")
-    assert "not named" in ignored({"event": "conversation_updated"}, CHATWOOT)
+    assert (
+        ignored(example("chatwoot_conversation_updated"), CHATWOOT) == "only attributes of the conversation changed"
+    )
 
 
 @pytest.mark.parametrize(
@@ -94,13 +88,13 @@ def test_ruby_times_are_read() -> None:
     [
         ({}, "event"),
         ([], "event"),
-        (message(conversation=None), "conversation.id"),
+        (message(conversation=None), "external_id = conversation.id"),
         (message(conversation={"id": "\ud800"}), "external_id"),
-        (message(content=5), "content"),
-        (message(created_at="soon"), "created_at"),
-        (message(created_at=True), "created_at"),
+        (message(content=5), "message = message.content"),
+        (message(created_at="soon"), "revised_at = message.created_at"),
+        (message(created_at=True), "revised_at = message.created_at"),
         (message(content="x" * 100_001), "text"),
     ],
 )
 def test_an_unreadable_field_is_named(payload: object, field: str) -> None:
-    assert unreadable(payload, CHATWOOT).startswith(f"{field}: ")
+    assert unreadable(payload, CHATWOOT).startswith(field)

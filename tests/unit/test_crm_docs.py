@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from tests.support.crm import EXAMPLES, FRESHDESK, SALESFORCE, TOKEN, ZENDESK, example, ignored, ticket
+from tests.support.crm import EXAMPLES, FRESHDESK, SALESFORCE, TOKEN, ZENDESK, example, ticket, unmatched
 from triagem.producer.crm import CrmConfig, Source, load_crm_file
 
 ROOT = Path(__file__).parents[2]
@@ -43,7 +43,7 @@ def test_every_file_of_the_page_loads(tmp_path: Path, toml: str) -> None:
 def test_the_first_file_shows_every_adapter(tmp_path: Path) -> None:
     sources = load_page_file(tmp_path, code_blocks("toml")[0]).sources.values()
 
-    assert len({type(source) for source in sources}) == len(list(sources)) == 4
+    assert len({source.adapter for source in sources}) == len(list(sources)) == 4
 
 
 def fill_in(template: str) -> str:
@@ -84,7 +84,7 @@ def test_a_conversion_without_a_message_is_not_a_ticket(tmp_path: Path) -> None:
     body = example("rdstation_conversion")
     del body["contact"]["cf_mensagem"]
 
-    assert ignored(body, page_source(tmp_path, "rdstation")) == "`records` selects no record"
+    assert unmatched(body, page_source(tmp_path, "rdstation")) == "`records` selects no record"
 
 
 def test_every_example_is_described() -> None:

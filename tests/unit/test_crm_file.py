@@ -7,7 +7,7 @@ import pytest
 from tests.support.crm import SECRET, TOKEN
 from triagem.contracts.errors import InvalidInput
 from triagem.producer.crm import CrmConfig, CrmSettings, load_crm_file
-from triagem.producer.crm.settings import ChatwootSource, GenericSource, ZendeskSource
+from triagem.producer.crm.settings import ChatwootSource, ZendeskSource
 
 LOGIN = f'user = "bot@acme.example.com", token = "{TOKEN}"'
 FIELDS = 'fields = { external_id = "a", text = ["b"] }'
@@ -63,7 +63,7 @@ def test_each_table_is_a_source_and_a_secret_may_be_in_a_file(tmp_path: Path) ->
     assert zendesk.tags.url == "https://acme.zendesk.com"
     assert isinstance(chatwoot, ChatwootSource)
     assert (chatwoot.name, chatwoot.account_id) == ("support-br", 3)
-    assert isinstance(generic, GenericSource)
+    assert generic.adapter == "generic"
     assert generic.fields.metadata == {"channel": "Origin"}
 
 
@@ -80,7 +80,10 @@ def test_each_table_is_a_source_and_a_secret_may_be_in_a_file(tmp_path: Path) ->
         (f'[chatwoot]\nsecret = "{SECRET}"', "[chatwoot] account_id: Field required"),
         (f'[zendesk]\nsecret = "{SECRET}"\ncolour = "red"', "[zendesk] colour: Extra inputs"),
         (f'[zendesk]\nname = "other"\nsecret = "{SECRET}"', "[zendesk] name: remove it"),
-        (f'[shop]\ntoken = "{TOKEN}"', "[shop] adapter: expected one of zendesk, chatwoot, freshdesk, generic"),
+        (
+            f'[shop]\ntoken = "{TOKEN}"',
+            "[shop] adapter: expected one of zendesk, chatwoot, freshdesk, zammad, intercom, helpscout, front, g",
+        ),
         (f'["a/b"]\nadapter = "freshdesk"\ntoken = "{TOKEN}"', "[a/b] name: String should match"),
         ('zendesk = "yes"', "zendesk: expected a table"),
         ("allowed_hosts = 5", "allowed_hosts: expected a list"),

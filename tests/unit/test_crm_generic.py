@@ -5,18 +5,33 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
-from tests.support.crm import HUBSPOT, NOW, SALESFORCE, TOKEN, example, ignored, parse_webhook, ticket, unreadable
+from tests.support.crm import (
+    HUBSPOT,
+    NOW,
+    SALESFORCE,
+    TOKEN,
+    example,
+    ignored,
+    parse_webhook,
+    ticket,
+    unmatched,
+    unreadable,
+)
 from triagem.contracts.errors import InvalidTicket
 from triagem.producer.crm import AcceptedWebhook, Source
 from triagem.producer.crm.payload import parse
-from triagem.producer.crm.settings import GenericSource
+from triagem.producer.crm.settings import make_source
+
+
+def source_with(**settings: Any) -> Source:
+    fields = {"external_id": "id", "text": ["text"]}
+    return make_source("shop", {"adapter": "generic", "token": TOKEN, "fields": fields, **settings})
 
 
 def source_with_fields(**fields: Any) -> Source:
-    return GenericSource.model_validate(
-        {"name": "shop", "token": TOKEN, "fields": {"external_id": "id", "text": ["text"], **fields}}
-    )
+    return source_with(fields={"external_id": "id", "text": ["text"], **fields})
 
 
 def test_hubspot_events_with_a_text_are_tickets() -> None:
@@ -77,10 +92,61 @@ def test_a_salesforce_flow_sends_one_record() -> None:
     }
 
 
-def test_a_batch_without_a_record_that_the_map_selects_is_ignored() -> None:
-    assert "`records`" in ignored(example("hubspot_events")[:1], HUBSPOT)
-    assert "`records`" in ignored({"another": "shape"}, HUBSPOT)
-    assert "`records`" in ignored([], SALESFORCE)
+def test_a_payload_without_a_record_that_the_map_selects_matches_nothing() -> None:
+    assert "`records`" in unmatched(example("hubspot_events")[:1], HUBSPOT)
+    assert "`records`" in unmatched({"another": "shape"}, HUBSPOT)
+    assert "`records`" in unmatched([], SALESFORCE)
+
+
+def test_a_rule_makes_an_event_known() -> None:
+    rules = [{"when": "type=='ping'", "reason": "{event} tests the URL"}]
+    source = source_with(records="[?type=='message']", event="type", ignore=rules)
+
+    assert ignored({"type": "ping"}, source) == "ping tests the URL"
+    assert "and deal is not a known event" in unmatched({"type": "deal"}, source)
+
+
+@pytest.mark.parametrize(
+    ("records", "payload"),
+    [
+        ("[?type=='message']", {"type": "message", "id": 1, "text": "oi"}),
+        ("[?type=='message']", [{"type": "ping"}, {"type": "message", "id": 1, "text": "oi"}]),
+        ("data", {"data": {"id": 1, "text": "oi"}}),
+        ("data", [{"data": {"id": 1, "text": "oi"}}]),
+        ("data", {"data": [{"id": 1, "text": "oi"}]}),
+        ("data[]", {"data": [{"id": 1, "text": "oi"}]}),
+        ("@", [{"id": 1, "text": "oi"}]),
+    ],
+)
+def test_a_map_reads_one_object_and_lists(records: str, payload: object) -> None:
+    assert ticket(payload, source_with(records=records))["text"] == "oi"
+
+
+def test_a_message_is_required_and_its_subject_is_one_line() -> None:
+    source = source_with_fields(text=["title"], message="body")
+
+    assert ticket({"id": 1, "title": "Fatura \n em dobro", "body": " oi "}, source)["text"] == "Fatura em dobro\noi"
+    assert unreadable({"id": 1, "title": "Fatura"}, source) == "message = body: is missing or not text"
+    assert ignored({"id": 1, "title": "Fatura", "body": "<p>&nbsp;</p>"}, source) == "no text"
+
+
+def test_texts_are_cut_and_compared_by_regular_expressions() -> None:
+    source = source_with_fields(
+        text=[r"without(text, '\[\w+\] ')"], metadata={"urgent": "matches(text, '(?i)urgente')"}
+    )
+    fields = ticket({"id": 1, "text": "[web] [x] URGENTE"}, source)
+
+    assert (fields["text"], fields["metadata"]) == ("[x] URGENTE", {"urgent": True})
+    assert unreadable({"id": 1, "text": "x"}, source_with_fields(text=["matches(text, '[')"])).startswith("text: its")
+
+
+@pytest.mark.parametrize(
+    ("expression", "reason"),
+    [("join('', [lower(text)])", r"calls lower\(\), which is not a function"), ("a && !b.c", r"write !\(a\.b\)")],
+)
+def test_an_expression_that_can_never_work_is_refused_when_the_file_is_read(expression: str, reason: str) -> None:
+    with pytest.raises(ValidationError, match=reason):
+        source_with_fields(text=[expression])
 
 
 def test_without_a_time_the_receipt_time_is_used() -> None:
@@ -94,19 +160,23 @@ def test_one_bad_record_does_not_fail_the_rest_and_is_named() -> None:
 
     assert isinstance(outcome, AcceptedWebhook)
     assert [ticket.external_id for ticket in outcome.tickets] == ["1", "3"]
-    assert outcome.unread == ("record 2: external_id: is missing or not an id",)
+    assert outcome.unread == ("record 2: external_id = id: is missing or not an id",)
 
 
 @pytest.mark.parametrize(
     ("fields", "record", "reason"),
     [
-        ({}, {"text": "x"}, "external_id: is missing or not an id"),
-        ({}, {"id": 1}, "text: String should have at least 1 character"),
+        ({}, {"text": "x"}, "external_id = id: is missing or not an id"),
+        ({}, {"id": 1}, "text: is empty"),
         ({}, {"id": 1, "text": ["x"]}, "text: is list, expected text"),
-        ({"revised_at": "at"}, {"id": 1, "text": "x"}, "revised_at: is missing"),
+        ({"revised_at": "at"}, {"id": 1, "text": "x"}, "revised_at = at: is missing"),
         ({"metadata": {"n": "n"}}, {"id": 1, "text": "x", "n": float("nan")}, "metadata.n: is not a finite number"),
-        ({"text": ["join(', ', words)"]}, {"id": 1, "words": 5}, "text: its expression fails on this record"),
-        ({"text": ["to_string(ceil(n))"]}, {"id": 1, "n": float("inf")}, "text: its expression fails on this record"),
+        ({"text": ["join(', ', words)"]}, {"id": 1, "words": 5}, "text: its expression fails on this payload"),
+        (
+            {"text": ["to_string(ceil(n))"]},
+            {"id": 1, "n": float("inf")},
+            "text: its expression fails on this payload",
+        ),
     ],
 )
 def test_an_unreadable_field_is_named(fields: dict[str, Any], record: dict[str, Any], reason: str) -> None:

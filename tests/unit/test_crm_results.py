@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from tests.support.crm import NOW
 from triagem.contracts.errors import InvalidInput
@@ -16,8 +17,10 @@ from triagem.notify.crm import (
     CallbackSettings,
     ChatwootLabels,
     CrmResult,
+    FieldSettings,
     ZendeskTags,
     callback_request,
+    field_request,
     parse_labels,
     read_labels,
     result_tags,
@@ -48,6 +51,35 @@ RESULT = CrmResult(
 
 def body(request: Request) -> Any:
     return json.loads(request.body)
+
+
+FIELD = {"url": "https://acme.zammad.com/", "token": "zammad-token", "path": "/api/v1/tickets/{external_id}"}
+
+
+def test_a_field_is_written_by_one_request_with_placeholders_replaced() -> None:
+    settings = FieldSettings.model_validate(
+        {
+            **FIELD,
+            "method": "PATCH",
+            "headers": {"Authorization": "Token token={token}"},
+            "body": {
+                "label": "{label}",
+                "score": "{confidence}",
+                "notes": ["{label}: {band}", 1],
+                "ok": "{reviewed}",
+            },
+        }
+    )
+    request = field_request(replace(RESULT, external_id="a/7 é"), settings)
+
+    assert (request.method, request.url) == ("PATCH", "https://acme.zammad.com/api/v1/tickets/a%2F7%20%C3%A9")
+    assert request.headers["Authorization"] == "Token token=zammad-token"
+    assert body(request) == {"label": "suporte", "score": 0.93, "notes": ["suporte: automate", 1], "ok": False}
+
+
+def test_an_unknown_placeholder_is_refused() -> None:
+    with pytest.raises(ValidationError, match=r"\{lable\} is not one of band, confidence"):
+        FieldSettings.model_validate({**FIELD, "body": {"label": "{lable}"}})
 
 
 def test_a_callback_has_the_result_and_its_ticket_but_no_text() -> None:

@@ -18,26 +18,28 @@ from tests.support.crm import (
     zendesk_headers,
 )
 from triagem.producer.crm import AcceptedWebhook, IgnoredWebhook, RefusedWebhook, Source, Webhook, receive_webhook
-from triagem.producer.crm.settings import ChatwootSource, GenericSource, ZendeskSource
-from triagem.producer.crm.signature import CHATWOOT, ZENDESK, SignatureScheme, check_signature
+from triagem.producer.crm.settings import make_source, presets
+from triagem.producer.crm.signature import SignatureScheme, check_signature
 
 CREATED = (EXAMPLES / "zendesk_ticket_created.json").read_bytes()
 MESSAGE = (EXAMPLES / "chatwoot_message_created.json").read_bytes()
 SIGNED_AT = "2026-11-02T14:06:00Z"
 
 
-def zendesk() -> ZendeskSource:
-    return ZendeskSource.model_validate({"name": "zendesk", "secret": SECRET})
+ZENDESK, CHATWOOT = (SignatureScheme.model_validate(presets()[name]["signature"]) for name in ("zendesk", "chatwoot"))
 
 
-def chatwoot() -> ChatwootSource:
-    return ChatwootSource.model_validate({"name": "chatwoot", "secret": SECRET, "account_id": 1})
+def zendesk() -> Source:
+    return make_source("zendesk", {"secret": SECRET})
 
 
-def generic(**fields: Any) -> GenericSource:
+def chatwoot() -> Source:
+    return make_source("chatwoot", {"secret": SECRET, "account_id": 1})
+
+
+def generic(**fields: Any) -> Source:
     selected = {"external_id": "id", "text": ["text"], "revised_at": "at"}
-    table = {"name": "shop", "secret": SECRET, "fields": selected, **fields}
-    return GenericSource.model_validate(table)
+    return make_source("shop", {"adapter": "generic", "secret": SECRET, "fields": selected, **fields})
 
 
 def refused(body: bytes, headers: dict[str, str], source: Source, now: datetime = NOW, **more: Any) -> str:
@@ -134,7 +136,7 @@ def test_a_signature_without_a_time_needs_a_revision_in_the_body() -> None:
         generic(fields=undated)
 
     assert generic(fields=undated, signature=TIMED)
-    assert GenericSource.model_validate({"name": "shop", "token": TOKEN, "fields": undated})
+    assert make_source("shop", {"adapter": "generic", "token": TOKEN, "fields": undated})
 
 
 def test_an_old_webhook_sent_again_is_the_same_revision_and_not_a_newer_one() -> None:

@@ -65,6 +65,7 @@ _COMMANDS: Final = {
     "dead": "dead",
     "audit": "audit",
     "deliveries": "deliveries",
+    "crm": "crm",
     "db": "db",
     "doctor": "doctor",
 }

@@ -17,6 +17,11 @@ REFUSED_CONNECTIONS: Final = Counter(
     "Connections refused: too many of one client, too many in all, no request in time",
     ["reason"],
 )
+IGNORED_WEBHOOKS: Final = Counter(
+    "triagem_http_ignored_webhooks",
+    "Webhooks that brought no ticket: they hold no customer's message, or nothing in the CRM file matches them",
+    ["source", "reason"],
+)
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 

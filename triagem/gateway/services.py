@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from ipaddress import ip_address, ip_network
 from typing import Annotated, ClassVar
 
@@ -13,8 +14,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from triagem.db import Database
 from triagem.inbox import Inbox
 from triagem.inbox.scaling import ScalingSettings
+from triagem.inbox.webhook_counts import WebhookCounts
 from triagem.producer import Publisher
-from triagem.producer.crm import CrmConfig
+from triagem.producer.crm import CrmConfig, CrmFile
 from triagem.registry import Registry
 
 
@@ -78,15 +80,25 @@ class GatewaySettings(BaseSettings):
 
 @dataclass(frozen=True)
 class Services:
-    """Inbox, database, model registry, settings, CRM sources and clock."""
+    """Inbox, database, model registry, settings, the CRM file and clock."""
 
     inbox: Inbox
     database: Database
     registry: Registry
     settings: GatewaySettings
-    crm: CrmConfig = field(default_factory=lambda: CrmConfig({}))
+    crm_file: CrmFile = field(default_factory=lambda: CrmFile(None))
     scaling: ScalingSettings = field(default_factory=ScalingSettings)
     now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
+
+    @cached_property
+    def webhook_counts(self) -> WebhookCounts:
+        """Counts webhooks that brought no ticket."""
+        return WebhookCounts(self.inbox.redis)
+
+    @property
+    def crm(self) -> CrmConfig:
+        """The sources in the CRM file at this moment."""
+        return self.crm_file.read()
 
     @property
     def publisher(self) -> Publisher:

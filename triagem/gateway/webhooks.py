@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from triagem.db.tickets.dead_letters import insert_webhook_dead_letter
+from triagem.gateway import metrics
 from triagem.gateway.admission import authenticate_body, read_body
 from triagem.gateway.authentication import Authenticator
 from triagem.gateway.problems import ProblemError, problem_responses
@@ -27,6 +28,7 @@ class WebhookReceipt(BaseModel):
     )
     tickets: int = Field(default=0, description="number of accepted tickets", examples=[1])
     reason: str | None = Field(default=None, description="why it was ignored or could not be read")
+    challenge: str | None = Field(default=None, description="what the CRM expects back when it tests the URL")
 
 
 async def _source(
@@ -59,6 +61,7 @@ def _refused(source: crm.Source, refusal: crm.RefusedWebhook) -> ProblemError:
 
 
 _MAX_BODY: Final = 2 * 1024 * 1024
+_MAX_UNMATCHED: Final = 100  # dead letters of one source and reason: enough to find the mistake
 _REQUEST_BODY: Final = {"required": True, "content": {"application/json": {"schema": {}}}}
 
 
@@ -98,11 +101,18 @@ def receive(
         raise _refused(source, refusal)
     authenticator: Authenticator = request.app.state.authenticator
     authenticator.enforce_webhook_rate_limit(source.name)
+    if expected := crm.challenge(webhook, source):
+        response.status_code = HTTPStatus.OK
+        return WebhookReceipt(outcome="ignored", reason="a test of the URL", challenge=expected)
     outcome = crm.read_webhook(webhook, source, now)
     match outcome:
         case crm.OversizedWebhook():
             raise ProblemError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, outcome.reason)
-        case crm.IgnoredWebhook():
+        case crm.IgnoredWebhook() | crm.UnmatchedWebhook():
+            count = _count(services, source, outcome.reason)
+            if isinstance(outcome, crm.UnmatchedWebhook) and _may_be_a_mistake(services, source, count):
+                _store_dead_letter(services, source, webhook.body, outcome.reason)
+                return WebhookReceipt(outcome="dead-lettered", reason=outcome.reason)
             response.status_code = HTTPStatus.OK
             return WebhookReceipt(outcome="ignored", reason=outcome.reason)
         case crm.UnreadableWebhook():
@@ -111,6 +121,7 @@ def receive(
         case crm.AcceptedWebhook():
             request.state.rows = len(outcome.tickets)
             services.publisher.put(outcome.tickets, request_id=request.state.request_id)
+            services.webhook_counts.record_accepted(source.name)
             reason = "; ".join(outcome.unread) or None
             if reason:
                 _store_dead_letter(services, source, webhook.body, reason)
@@ -119,6 +130,17 @@ def receive(
                 tickets=len(outcome.tickets),
                 reason=reason,
             )
+
+
+def _count(services: Services, source: crm.Source, reason: str) -> int:
+    counted = services.webhook_counts.record_ignored(source.name, reason)
+    metrics.IGNORED_WEBHOOKS.labels(counted.source, counted.reason).inc()
+    return counted.count
+
+
+def _may_be_a_mistake(services: Services, source: crm.Source, count: int) -> bool:
+    """Whether nothing in the CRM file matches because the file is wrong: no webhook of this source ever matched."""
+    return count <= _MAX_UNMATCHED and not services.webhook_counts.has_accepted(source.name)
 
 
 def _store_dead_letter(services: Services, source: crm.Source, body: bytes, reason: str) -> None:

@@ -1,4 +1,4 @@
-"""Builds the requests that deliver a result to a CRM: a signed webhook, Zendesk tags or Chatwoot labels. Pure.
+"""Builds the requests that deliver a result to a CRM: a signed webhook, fields, Zendesk tags, Chatwoot labels. Pure.
 
 The settings are tables of `TRIAGEM_CRM_FILE`, which `triagem.producer.crm` reads.
 """
@@ -10,9 +10,10 @@ import re
 from collections.abc import Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Final, Literal, Self
+from urllib.parse import quote
 
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import AfterValidator, Field, JsonValue, SecretStr, model_validator
 
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.prediction import Band
@@ -28,6 +29,34 @@ class CallbackSettings(SettingsTable):
 
     url: str
     secret: SigningKey
+
+
+_PLACEHOLDER: Final = re.compile(r"\{(\w+)\}")
+
+
+class FieldSettings(SettingsTable):
+    """One JSON request that writes a result into fields of the ticket, for CRMs whose API needs no more.
+
+    `{external_id}`, `{label}`, `{band}`, `{confidence}`, `{model_version}` and `{reviewed}` are replaced in the path
+    and in strings of the body, `{token}` in headers. A string that is only a placeholder becomes its value.
+    """
+
+    url: _Site = Field(description="the API's address: https://acme.zammad.com")
+    method: Literal["POST", "PUT", "PATCH"] = "PUT"
+    path: str = Field(pattern=r"^/[!-~]*$", description="such as /api/tickets/{external_id}")
+    token: Annotated[SecretStr, Field(min_length=8)]
+    headers: dict[str, str] = Field(default={"Authorization": "Bearer {token}"})
+    body: dict[str, JsonValue] = Field(description="such as { category = '{label}' }")
+
+    @model_validator(mode="after")
+    def _check_placeholders(self) -> Self:
+        used = _PLACEHOLDER.findall(self.path) + _PLACEHOLDER.findall(json.dumps(self.body, ensure_ascii=False))
+        if unknown := sorted(set(used) - _RESULT_FIELDS):
+            raise ValueError(f"body: {{{unknown[0]}}} is not one of {', '.join(sorted(_RESULT_FIELDS))}")
+        return self
+
+
+_RESULT_FIELDS: Final = frozenset({"external_id", "label", "band", "confidence", "model_version", "reviewed"})
 
 
 class ZendeskTags(SettingsTable):
@@ -55,7 +84,7 @@ class ChatwootAccount:
     labels: ChatwootLabels
 
 
-CrmTarget = CallbackSettings | ZendeskTags | ChatwootAccount
+CrmTarget = CallbackSettings | FieldSettings | ZendeskTags | ChatwootAccount
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +125,8 @@ def delivery_requests(
     match target:
         case CallbackSettings():
             yield callback_request(result, target, now)
+        case FieldSettings():
+            yield field_request(result, target)
         case ZendeskTags():
             for request in tag_ticket(result, target, previous_labels):  # noqa: UP028 - a tuple has no send()
                 yield request
@@ -125,6 +156,25 @@ def callback_request(result: CrmResult, settings: CallbackSettings, now: datetim
         }
     )
     return signed_request(result.id, settings.url, body, settings.secret, now)
+
+
+def field_request(result: CrmResult, settings: FieldSettings) -> Request:
+    """The request that writes a result into the ticket's fields."""
+    values: dict[str, JsonValue] = {name: getattr(result, name) for name in _RESULT_FIELDS}
+
+    def filled(value: JsonValue) -> JsonValue:
+        if isinstance(value, str):
+            only = _PLACEHOLDER.fullmatch(value)
+            return values[only[1]] if only else _PLACEHOLDER.sub(lambda match: str(values[match[1]]), value)
+        if isinstance(value, list):
+            return [filled(item) for item in value]
+        return {key: filled(item) for key, item in value.items()} if isinstance(value, dict) else value
+
+    path = _PLACEHOLDER.sub(lambda match: quote(str(values[match[1]]), safe=""), settings.path)
+    token = settings.token.get_secret_value()
+    headers = {name: value.replace("{token}", token) for name, value in settings.headers.items()}
+    body = json_body(filled(settings.body))
+    return Request(settings.method, settings.url + path, {"Content-Type": "application/json", **headers}, body)
 
 
 def tag_ticket(

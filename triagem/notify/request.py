@@ -20,7 +20,7 @@ from pydantic import AfterValidator, SecretStr
 class Request:
     """A request, sent as it is. Headers hold credentials: neither they nor the body show in a repr."""
 
-    method: Literal["GET", "POST", "PUT", "DELETE"]
+    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
     url: str
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(default=b"", repr=False)

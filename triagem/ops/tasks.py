@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any, Final
 
 import structlog
@@ -31,11 +32,12 @@ from triagem.ops.reclassify import advance_run, start_nightly_run
 from triagem.ops.retention import RetentionSettings, delete_old_data
 from triagem.ops.settings import OpsSettings
 from triagem.producer import Publisher
-from triagem.producer.crm import crm_from_environment
+from triagem.producer.crm import CrmFile
 
 log = structlog.get_logger(__name__)
 
 _RETAIN_S: Final = 120.0  # below the time limit of a task
+_crm_file: Final = cache(CrmFile.from_environment)
 
 
 @shared_task(
@@ -146,7 +148,7 @@ def watch(task: Any) -> None:
 @shared_task(name="triagem.deliver", bind=True)  # type: ignore[untyped-decorator]
 def deliver(task: Any) -> None:
     """Deliver results that are due to CRMs."""
-    crm = crm_from_environment()
+    crm = _crm_file().read()
     try:
         sync_result_targets(task.app.database, crm.targets)
         if crm.targets:

@@ -137,9 +137,9 @@ def forget(
     inbox, database = servers.inbox(), servers.database()
     from triagem.db.tickets.forgetting import find_ticket
     from triagem.ops.forget import forget
-    from triagem.producer.crm import crm_from_environment
+    from triagem.producer.crm import CrmFile
 
-    crm = crm_from_environment()
+    crm = CrmFile.from_environment().read()
     with database:
         stored = find_ticket(database, identity)
         question = (

@@ -102,9 +102,7 @@ def replay(
         raise typer.BadParameter("requires --all", param_hint="--reason-contains")
     inbox, database = servers.inbox(), servers.database()
     from triagem.ops.replay import replay
-    from triagem.producer.crm import CrmSettings, load_crm_file
-
-    file = CrmSettings().crm_file
+    from triagem.producer.crm import CrmFile
 
     with database, progress(errors) as bar:
         task = bar.add_task("replay", total=len(ids) if ids else None)
@@ -113,7 +111,7 @@ def replay(
             inbox,
             ids=ids or None,
             reason_contains=reason_contains or "",
-            crm=load_crm_file(file) if file else None,
+            crm=CrmFile.from_environment().read(),
             on_progress=lambda count: bar.update(task, completed=count),
         )
         record_action(

@@ -36,14 +36,13 @@ def gateway(
         end_with_parent()
     from triagem.gateway.serve import serve
     from triagem.gateway.services import Services
-    from triagem.producer.crm import CrmConfig, CrmSettings, load_crm_file
+    from triagem.producer.crm import CrmFile
     from triagem.registry import Registry, RegistrySettings
 
-    file = CrmSettings().crm_file
-    crm = load_crm_file(file) if file else CrmConfig({})
+    crm_file = CrmFile.from_environment()
     with servers.database() as database:
         registry = Registry(RegistrySettings().registry_url)
-        serve(Services(servers.inbox(), database, registry, settings, crm), MetricsSettings())
+        serve(Services(servers.inbox(), database, registry, settings, crm_file), MetricsSettings())
 
 
 def _probe(host: str, port: int) -> str | None:

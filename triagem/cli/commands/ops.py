@@ -38,7 +38,7 @@ def ops(
     from triagem.notify.alert_rules import from_environment as alert_rules
     from triagem.notify.monitor import MonitorSettings
     from triagem.ops.run import run_worker
-    from triagem.producer.crm import crm_from_environment
+    from triagem.producer.crm import CrmFile
     from triagem.registry import RegistrySettings
     from triagem.trainer.settings import DueSettings
 
@@ -47,7 +47,7 @@ def ops(
     AlertSettings()
     alert_rules()
     MonitorSettings()
-    crm = crm_from_environment()
+    crm = CrmFile.from_environment().read()
     status = run_worker(
         broker_url=broker_url(),
         redis_url=servers.redis_url(),

@@ -212,6 +212,13 @@ MESSAGES: Final[dict[str, tuple[str, str]]] = {
     "shadow": ("shadow", "em teste (shadow)"),
     "dead_letters": ("Dead letters", "Mensagens não processadas"),
     "no_dead_letters": ("No dead letters.", "Nenhuma mensagem não processada."),
+    "ignored_webhooks": ("Webhooks without a ticket", "Webhooks sem ticket"),
+    "count": ("Count", "Quantidade"),
+    "no_ignored_webhooks": ("Every webhook brought a ticket.", "Todo webhook trouxe um ticket."),
+    "crm_file_invalid": (
+        "TRIAGEM_CRM_FILE is invalid, its previous content stays in use: {reason}",
+        "TRIAGEM_CRM_FILE é inválido; o conteúdo anterior continua em uso: {reason}",
+    ),
     "lane": ("Lane", "Fila"),
     "attempts": ("Attempts", "Tentativas"),
     "size": ("Bytes", "Bytes"),

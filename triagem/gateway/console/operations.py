@@ -1,4 +1,4 @@
-"""`/console/operations`: reclassification runs, dead letters, alerts, and who did what."""
+"""`/console/operations`: reclassification runs, dead letters, webhooks without a ticket, alerts, and who did what."""
 
 from functools import partial
 from typing import Final
@@ -36,6 +36,8 @@ def operations(
         flash={"key": message, "count": count} if message in _FLASH_KEYS else None,
         runs=newest_runs(services.database, limit=10),
         dead_letters=list_dead_letters(services.database, limit=_MAX_DEAD_LETTERS),
+        ignored_webhooks=services.webhook_counts.ignored(),
+        crm_file_problem=services.crm_file.problem,
         alerts=newest_alerts(services.database, limit=20),
         audit=list_audit(services.database, limit=50) if visitor.may(Scope.ADMIN) else None,
     )

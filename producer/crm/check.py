@@ -1,0 +1,215 @@
+"""Explains a CRM file to the engineer who writes it: what a source expects, what a payload becomes, how to fix it.
+
+Used by `triagem crm check`. Nothing is sent or stored, so what it shows may be the customer's text.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from difflib import get_close_matches
+from itertools import product
+from typing import Any, Final, Literal
+
+from triagem.contracts.errors import InvalidTicket
+from triagem.producer.crm import expressions, field_map
+from triagem.producer.crm.payload import (
+    AcceptedWebhook,
+    IgnoredWebhook,
+    RefusedWebhook,
+    UnmatchedWebhook,
+    Webhook,
+    parse,
+    parse_id,
+    parse_time,
+)
+from triagem.producer.crm.receive import challenge, check_sender, read_body
+from triagem.producer.crm.settings import Source
+from triagem.producer.crm.signature import TOKEN_HEADER, SignatureScheme, signed_at
+
+_SIGNED: Final = ("{body}", "{timestamp}{body}", "{timestamp}.{body}", "{timestamp}:{body}")
+_MAX_NAMES: Final = 12
+
+
+@dataclass(frozen=True, slots=True)
+class FieldCheck:
+    """A field of the ticket in the first record: its expression, the value that it selects, and what is wrong."""
+
+    name: str
+    expression: str
+    value: object
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PayloadCheck:
+    """The outcome of a payload. `sender` says whether its proof is right, or why that was not checked."""
+
+    outcome: Literal["accepted", "ignored", "dead-lettered", "refused"]
+    reason: str | None
+    sender: str
+    tickets: list[dict[str, Any]] = field(default_factory=list)
+    fields: list[FieldCheck] = field(default_factory=list)
+    advice: list[str] = field(default_factory=list)
+
+
+def describe_source(source: Source) -> dict[str, str]:
+    """A source in words: how it is read, how its sender is verified, and where its results go."""
+    scheme = source.signature
+    proof = f"a token in {TOKEN_HEADER}, as Authorization: Bearer, or as ?token="
+    if source.secret is not None and scheme is not None:
+        time = f", with the time in {scheme.timestamp_header}" if scheme.timestamp_header else ""
+        prefix = f" after {scheme.prefix}" if scheme.prefix else ""
+        proof = f"a signature in {scheme.header}: HMAC-{scheme.algorithm.upper()} in {scheme.encoding}{prefix}{time}"
+    return {
+        "name": source.name,
+        "adapter": source.adapter,
+        "path": f"/v1/webhooks/{source.name}",
+        "sender": proof,
+        "results": ", ".join(source.destinations) or "not sent back",
+    }
+
+
+def check_payload(webhook: Webhook, source: Source, now: datetime) -> PayloadCheck:
+    """The outcome that a gateway would reach for this webhook of the source, and how to fix what is wrong."""
+    sender, advice = _check_proof(webhook, source, now)
+    if advice:
+        return PayloadCheck("refused", "the gateway answers 401", sender, advice=advice)
+    if expected := challenge(webhook, source):
+        return PayloadCheck("ignored", f"a test of the URL, answered with {expected!r}", sender)
+    return _check_body(webhook.body, source, sender, now)
+
+
+def _check_body(body: bytes, source: Source, sender: str, now: datetime) -> PayloadCheck:
+    try:
+        payload = parse(body)
+        records = field_map.select_records(payload, source)
+    except InvalidTicket as error:
+        return PayloadCheck("dead-lettered", str(error), sender)
+    fields = _check_fields(records[0], source) if records else []
+    match outcome := read_body(body, source, now):
+        case AcceptedWebhook(tickets, unread):
+            values = [ticket.model_dump(mode="json", exclude_none=True) for ticket in tickets]
+            return PayloadCheck("accepted", "; ".join(unread) or None, sender, values, fields)
+        case IgnoredWebhook(reason):
+            return PayloadCheck("ignored", reason, sender, fields=fields)
+        case UnmatchedWebhook(reason):
+            return PayloadCheck("dead-lettered", reason, sender, advice=list(_advise_records(payload, source)))
+    return PayloadCheck("dead-lettered", outcome.reason, sender, fields=fields, advice=list(_advise_fields(fields)))
+
+
+def _check_proof(webhook: Webhook, source: Source, now: datetime) -> tuple[str, list[str]]:
+    """Whether the sender's proof is right, in words; and advice if it is wrong."""
+    scheme = source.signature
+    if source.token is not None:
+        if not (webhook.header(TOKEN_HEADER) or webhook.header("Authorization") or webhook.token):
+            return f"not checked: give the token with --header '{TOKEN_HEADER}: …'", []
+        refusal = check_sender(webhook, source, now)
+        return (
+            (refusal.reason, ["Compare the token in the CRM with the file."])
+            if refusal
+            else ("the token is right", [])
+        )
+    assert source.secret is not None  # a source has one of both
+    assert scheme is not None
+    headers = [scheme.header, *([scheme.timestamp_header] if scheme.timestamp_header else [])]
+    if missing := [name for name in headers if webhook.header(name) is None]:
+        return "not checked: give the headers that the CRM sends: " + " ".join(
+            f"--header '{name}: …'" for name in missing
+        ), []
+    try:
+        sent_at = signed_at(webhook, scheme) or now  # a recorded webhook may be old
+    except InvalidTicket as error:
+        return str(error), [f"{scheme.timestamp_header} must hold a time."]
+    match check_sender(webhook, source, sent_at):
+        case RefusedWebhook(reason):
+            return reason, [_advise_scheme(webhook, scheme, source.secret.get_secret_value())]
+    return "the signature is right", []
+
+
+def _advise_scheme(webhook: Webhook, scheme: SignatureScheme, secret: str) -> str:
+    """The scheme that would make this signature, if any does."""
+    given = webhook.header(scheme.header) or ""
+    time = webhook.header(scheme.timestamp_header or "") or ""
+    for signed, algorithm, encoding in product(
+        (scheme.signed, *_SIGNED), ("sha1", "sha256", "sha512"), ("hex", "base64")
+    ):
+        changes = {"signed": signed, "algorithm": algorithm, "encoding": encoding, "prefix": ""}
+        digest = scheme.model_copy(update=changes).sign(
+            webhook.body, time.encode("latin-1", "replace"), secret.encode()
+        )
+        if given.endswith(digest):
+            changes["prefix"] = given.removesuffix(digest)
+            wrong = [f'{name} = "{value}"' for name, value in changes.items() if value != getattr(scheme, name)]
+            return f"This signature has another form. In the table `signature` set {', '.join(wrong)}."
+    return (
+        "No known form of signature fits this secret and this body: compare the secret, and save the body unchanged."
+    )
+
+
+def _check_fields(record: object, source: Source) -> list[FieldCheck]:
+    fields = source.fields
+    named = [("external_id", fields.external_id), *(("text", text) for text in fields.text)]
+    named += [(name, getattr(fields, name)) for name in ("message", "revised_at") if getattr(fields, name)]
+    named += [(f"metadata.{name}", expression) for name, expression in fields.metadata.items()]
+    return [_check_field(name, expression, record) for name, expression in named]
+
+
+def _check_field(name: str, expression: str, record: object) -> FieldCheck:
+    expression = " ".join(expression.split())
+    try:
+        value = expressions.search(expression, record, name)
+    except InvalidTicket as error:
+        return FieldCheck(name, expression, None, error.reason)
+    problem = _missing(expression, record) if value is None else _problem(name, value)
+    return FieldCheck(name, expression, value, problem)
+
+
+def _problem(name: str, value: object) -> str | None:
+    try:
+        if name == "revised_at":
+            parse_time(value, name)
+        elif name == "external_id":
+            parse_id(value, name)
+    except InvalidTicket as error:
+        return error.reason
+    return None
+
+
+def _missing(expression: str, value: object) -> str:
+    """The place at which a path such as `contact.name` ends in a record, and what is there instead."""
+    path = ""
+    for name in expression.split(".") if expression.replace(".", "").replace("_", "").isalnum() else ():
+        if not isinstance(value, dict):
+            return f"{path or 'the record'} is not an object"
+        if name not in value:
+            near = get_close_matches(name, map(str, value), n=1)
+            names = ", ".join(map(str, list(value)[:_MAX_NAMES])) or "nothing"
+            return f"{path or 'the record'} has no {name}" + (
+                f"; did you mean {near[0]}?" if near else f"; it has {names}"
+            )
+        value, path = value[name], f"{path}.{name}".lstrip(".")
+    return "selects nothing"
+
+
+def _advise_fields(fields: list[FieldCheck]) -> Iterator[str]:
+    for check in fields:
+        if check.name == "revised_at" and check.problem and check.value is not None:
+            yield (
+                "revised_at needs a time with an offset, or seconds or milliseconds since 1970. If the CRM has none, "
+                "leave revised_at out: the time of receipt counts."
+            )
+        elif check.problem and not check.name.startswith("metadata."):
+            yield f"{check.name} = {check.expression}: {check.problem}"
+
+
+def _advise_records(payload: object, source: Source) -> Iterator[str]:
+    """Reasons why `records` selects nothing: comparisons that fail, and what the payload has."""
+    first = payload[0] if isinstance(payload, list) and payload else payload
+    for path, expected, value in expressions.failed_comparisons(source.records, first):
+        yield f"`records` wants {path} to be {expected!r}; here it is {'missing' if value is None else repr(value)}."
+    if isinstance(first, dict):
+        yield f"The payload has {', '.join(map(str, list(first)[:_MAX_NAMES]))}."
+    if event := field_map.event_name(payload, source):
+        yield f"If {event} is never a customer's message, subscribe to fewer events, or add a rule to `ignore`."
+    else:
+        yield "If it is never a customer's message, subscribe to fewer events, or add a rule to `ignore`."

@@ -1,0 +1,88 @@
+"""JMESPath expressions of the CRM file: checked when it is read, evaluated on what a CRM sent.
+
+They come from the operator's settings, never from the sender. Two functions are added to JMESPath's own:
+`matches(value, regex)` and `without(value, regex)`, which removes a match at the value's start.
+"""
+
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Annotated, Any, Final
+
+import jmespath
+from jmespath.exceptions import JMESPathError
+from jmespath.functions import Functions, signature
+from jmespath.parser import ParsedResult
+from pydantic import AfterValidator
+
+from triagem.contracts.errors import InvalidTicket
+
+_ANY: Final[dict[str, list[str]]] = {"types": []}
+_PATTERN: Final = {"types": ["string"]}
+# JMESPath's own errors are ValueErrors.
+_FAILURES: Final = (ArithmeticError, LookupError, RecursionError, TypeError, ValueError, re.error)
+
+
+class _Functions(Functions):  # type: ignore[misc]
+    @signature(_ANY, _PATTERN)  # type: ignore[untyped-decorator]
+    def _func_matches(self, value: object, pattern: str) -> bool:
+        return isinstance(value, str) and re.search(pattern, value) is not None
+
+    @signature(_ANY, _PATTERN)  # type: ignore[untyped-decorator]
+    def _func_without(self, value: object, pattern: str) -> object:
+        return re.sub(rf"\A(?:{pattern})", "", value, count=1) if isinstance(value, str) else value
+
+
+_OPTIONS: Final = jmespath.Options(custom_functions=_Functions())
+_compile: Final = lru_cache(maxsize=1024)(jmespath.compile)
+
+
+def search(expression: str, value: object, field: str) -> Any:
+    """The value of an expression, or None. Raises InvalidTicket if it fails on this value."""
+    try:
+        return _compile(expression).search(value, options=_OPTIONS)
+    except _FAILURES as error:
+        raise InvalidTicket(field, f"its expression fails on this payload ({type(error).__name__})") from None
+
+
+def failed_comparisons(expression: str, value: object) -> Iterator[tuple[str, object, object]]:
+    """Comparisons `path == literal` in an expression that fail on a value: the path, the literal, what is there."""
+    for node in _nodes(_compile(expression).parsed):
+        if node["type"] != "comparator" or node["value"] != "eq" or node["children"][1]["type"] != "literal":
+            continue
+        path, expected = _path(node["children"][0]), node["children"][1]["value"]
+        if path and (actual := search(path, value, "records")) != expected:
+            yield path, expected, actual
+
+
+def _path(node: Any) -> str | None:
+    """A parsed path such as `contact.name` as text; None for anything else."""
+    if node["type"] == "field":
+        return f'"{node["value"]}"' if not node["value"].isidentifier() else str(node["value"])
+    if node["type"] != "subexpression":
+        return None
+    names = [_path(child) for child in node["children"]]
+    return None if None in names else ".".join(name for name in names if name)
+
+
+def _check(expression: str) -> str:
+    try:
+        parsed: ParsedResult = _compile(expression)
+    except JMESPathError as error:
+        raise ValueError(f"is not a JMESPath expression ({type(error).__name__})") from None
+    for node in _nodes(parsed.parsed):
+        if node["type"] == "function_expression" and node["value"] not in _Functions.FUNCTION_TABLE:
+            raise ValueError(f"calls {node['value']}(), which is not a function of JMESPath")
+        if node["type"] == "subexpression" and node["children"][0]["type"] == "not_expression":
+            raise ValueError("!a.b means (!a).b in JMESPath, which is always null: write !(a.b)")
+    return expression
+
+
+def _nodes(node: Any) -> Iterator[Any]:
+    yield node
+    for child in node["children"]:
+        if isinstance(child, dict):
+            yield from _nodes(child)
+
+
+Expression = Annotated[str, AfterValidator(_check)]

@@ -1,0 +1,137 @@
+"""Reads any CRM's JSON by the expressions of its source: selects records, ignores some, makes tickets of the rest."""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from triagem.contracts.errors import InvalidTicket
+from triagem.contracts.ticket import Ticket
+from triagem.producer.crm.expressions import search
+from triagem.producer.crm.payload import (
+    MAX_RECORDS,
+    AcceptedWebhook,
+    IgnoredWebhook,
+    OversizedWebhook,
+    ReadWebhook,
+    UnmatchedWebhook,
+    UnreadableWebhook,
+    has_text,
+    join_subject,
+    make_ticket,
+    parse_id,
+    parse_time,
+    safe_name,
+    text_or_empty,
+)
+from triagem.producer.crm.settings import Rule, Source
+
+
+def read(payload: object, source: Source, now: datetime, sent_at: datetime) -> ReadWebhook:
+    """Read a webhook's JSON as tickets, one per record. Raises InvalidTicket if `records` fails."""
+    records = select_records(payload, source)
+    if len(records) > MAX_RECORDS:
+        return OversizedWebhook(f"{len(records):,} records: a webhook may have at most {MAX_RECORDS:,}")
+    if not records:
+        return _judge(payload, source) or UnmatchedWebhook(_unmatched(payload, source))
+    tickets, ignored, unread = list[Ticket](), list[str](), list[str]()
+    for number, record in enumerate(records, 1):
+        try:
+            match read_record(record, source, now, sent_at):
+                case Ticket() as ticket:
+                    tickets.append(ticket)
+                case IgnoredWebhook(reason):
+                    ignored.append(reason)
+        except InvalidTicket as error:
+            unread.append(f"record {number}: {error}" if len(records) > 1 else str(error))
+    if unread and not tickets:
+        return UnreadableWebhook(unread[0])
+    return AcceptedWebhook(tuple(tickets), tuple(unread)) if tickets else IgnoredWebhook(ignored[0])
+
+
+def read_record(record: object, source: Source, now: datetime, sent_at: datetime) -> Ticket | IgnoredWebhook:
+    """One record's ticket; or why it is not a customer's message. Raises InvalidTicket."""
+    match _judge(record, source):
+        case IgnoredWebhook() as ignored:
+            return ignored
+        case UnreadableWebhook(reason):
+            raise InvalidTicket("", reason)
+    fields = source.fields
+    text = _text(record, source)
+    if text is None:
+        return IgnoredWebhook("no text")
+    external_id = parse_id(search(fields.external_id, record, "external_id"), source.described("external_id"))
+    moment = None if fields.revised_at is None else search(fields.revised_at, record, "revised_at")
+    metadata = {name: search(expression, record, f"metadata.{name}") for name, expression in fields.metadata.items()}
+    return make_ticket(
+        source=source.name,
+        external_id=external_id,
+        text=text,
+        revised_at=sent_at if fields.revised_at is None else parse_time(moment, source.described("revised_at")),
+        now=now,
+        metadata=metadata | {"url": metadata.get("url") or source.link(external_id)},
+    )
+
+
+def external_ids(payload: object, source: Source) -> list[object]:
+    """The ids of the tickets that a webhook names, also if it cannot be read as a whole."""
+    ids = []
+    for record in (*select_records(payload, source), *(payload if isinstance(payload, list) else [payload])):
+        try:
+            ids.append(search(source.fields.external_id, record, "external_id"))
+        except InvalidTicket:
+            continue
+    return ids
+
+
+def select_records(payload: object, source: Source) -> list[object]:
+    """The records of a payload. An expression for a list also reads one object, and one for an object a list."""
+    for candidate in _candidates(payload):
+        selected = search(source.records, candidate, "records")
+        records = selected if isinstance(selected, list) else [selected]
+        if records := [record for record in records if record is not None]:
+            return records
+    return []
+
+
+def _candidates(payload: object) -> Iterator[object]:
+    yield payload
+    yield from ([payload],) if isinstance(payload, dict) else payload if isinstance(payload, list) else ()
+
+
+def _judge(value: object, source: Source) -> IgnoredWebhook | UnreadableWebhook | None:
+    """The first rule of the source that a record matches, or a payload without records."""
+
+    def first(rules: tuple[Rule, ...]) -> str | None:
+        matching = (rule.reason for rule in rules if search(rule.when, value, "when"))
+        reason = next(matching, None)
+        return reason and reason.replace("{event}", event_name(value, source) or "?")
+
+    if reason := first(source.unreadable):
+        return UnreadableWebhook(reason)
+    reason = first(source.ignore)
+    return IgnoredWebhook(reason) if reason else None
+
+
+def event_name(value: object, source: Source) -> str | None:
+    """The name of a payload's event; `?` if it could be something else; None if it has none."""
+    name = search(source.event, value, "event") if source.event else None
+    return None if name is None else safe_name(name)
+
+
+def _unmatched(payload: object, source: Source) -> str:
+    name = event_name(payload, source)
+    return "`records` selects no record" + (f", and {name} is not a known event" if name else "")
+
+
+def _text(record: object, source: Source) -> str | None:
+    """The record's text; None if it shows nothing, such as a picture. Raises InvalidTicket."""
+    fields = source.fields
+    pieces = [search(expression, record, "text") for expression in fields.text]
+    if fields.message is not None:
+        message = search(fields.message, record, "message")
+        if not isinstance(message, str):
+            raise InvalidTicket(source.described("message"), "is missing or not text")
+        return join_subject(" ".join(map(text_or_empty, pieces)), message) if has_text(message) else None
+    if invalid := next((piece for piece in pieces if not isinstance(piece, str | int | float | None)), None):
+        raise InvalidTicket("text", f"is {type(invalid).__name__}, expected text")
+    text = "\n".join(str(piece) for piece in pieces if piece not in (None, ""))
+    return None if any(piece is not None for piece in pieces) and not has_text(text) else text

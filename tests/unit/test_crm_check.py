@@ -1,0 +1,143 @@
+"""`triagem crm check` says what a payload becomes, whether its sender is right, and how to fix what is wrong."""
+
+import base64
+import hashlib
+import hmac
+import json
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.command import Triagem
+from tests.support.crm import EXAMPLES, NOW, SECRET, TOKEN, example, zendesk_headers
+from triagem.producer.crm import Source, Webhook
+from triagem.producer.crm.check import PayloadCheck, check_payload
+from triagem.producer.crm.settings import make_source
+
+RECORD = {"id": 7, "type": "message", "contact": {"message": "oi", "e-mail": "x"}, "at": "2026-11-02T12:30:00Z"}
+
+
+def shop(records: str = "@", secret: str | None = None, **fields: Any) -> Source:
+    expressions = {"external_id": "id", "text": ["contact.message"], "revised_at": "at", **fields}
+    proof = {"secret": secret} if secret else {"token": TOKEN}
+    return make_source("shop", {"adapter": "generic", "records": records, "fields": expressions, **proof})
+
+
+def check(payload: object, source: Source, **headers: str) -> PayloadCheck:
+    return check_payload(Webhook(json.dumps(payload).encode(), headers), source, NOW)
+
+
+def test_an_accepted_payload_shows_its_ticket_and_where_each_field_came_from() -> None:
+    checked = check(RECORD, shop())
+
+    assert (checked.outcome, checked.advice) == ("accepted", [])
+    assert checked.tickets[0]["text"] == "oi"
+    assert [(field.name, field.expression, field.value) for field in checked.fields] == [
+        ("external_id", "id", 7),
+        ("text", "contact.message", "oi"),
+        ("revised_at", "at", "2026-11-02T12:30:00Z"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("fields", "advice"),
+    [
+        ({"text": ["contact.mesage"]}, "text = contact.mesage: contact has no mesage; did you mean message?"),
+        ({"text": ["contact.body"]}, "text = contact.body: contact has no body; it has message, e-mail"),
+        ({"text": ["contact.message.body"]}, "text = contact.message.body: contact.message is not an object"),
+        ({"external_id": "type"}, None),
+        ({"external_id": "contact"}, "external_id = contact: is missing or not an id"),
+        ({"revised_at": "type"}, "revised_at needs a time with an offset"),
+        ({"revised_at": "day"}, "revised_at = day: the record has no day; it has id, type, contact, at"),
+        ({"text": ["join(', ', id)"]}, "text = join(', ', id): its expression fails on this payload"),
+    ],
+)
+def test_a_wrong_expression_is_named_with_what_is_there_instead(fields: dict[str, Any], advice: str | None) -> None:
+    checked = check(RECORD, shop(**fields))
+
+    assert checked.outcome == ("dead-lettered" if advice else "accepted")
+    assert [text.startswith(advice or "") for text in checked.advice] == ([True] if advice else [])
+
+
+def test_a_payload_that_no_record_matches_shows_the_comparison_that_fails() -> None:
+    checked = check(RECORD, shop("[?type=='ticket' && contact.message]"))
+
+    assert checked.outcome == "dead-lettered"
+    assert checked.advice[0] == "`records` wants type to be 'ticket'; here it is 'message'."
+    assert checked.advice[1] == "The payload has id, type, contact, at."
+
+
+def test_a_signature_is_checked_as_of_the_time_that_it_covers() -> None:
+    body = json.dumps(example("zendesk_ticket_created")).encode()
+    headers = zendesk_headers(body, (NOW - timedelta(days=9)).strftime("%Y-%m-%dT%H:%M:%SZ"))
+    source = make_source("zendesk", {"secret": SECRET})
+
+    assert check_payload(Webhook(body, headers), source, NOW).sender == "the signature is right"
+    assert check_payload(Webhook(body), source, NOW).sender.startswith("not checked: give the headers")
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "encoding", "prefix", "advice"),
+    [
+        ("sha1", "hex", "sha1=", 'set algorithm = "sha1", prefix = "sha1=".'),
+        ("sha512", "base64", "", 'set algorithm = "sha512", encoding = "base64", prefix = "".'),
+        ("md5", "hex", "", "No known form of signature fits"),
+    ],
+)
+def test_a_signature_of_another_form_is_recognized(algorithm: str, encoding: str, prefix: str, advice: str) -> None:
+    digest = hmac.new(SECRET.encode(), json.dumps(RECORD).encode(), getattr(hashlib, algorithm)).digest()
+    signed = digest.hex() if encoding == "hex" else base64.b64encode(digest).decode()
+
+    checked = check(RECORD, shop(secret=SECRET), **{"X-Triagem-Signature": prefix + signed})
+
+    assert checked.outcome == "refused"
+    assert advice in checked.advice[0]
+
+
+def test_a_wrong_token_is_refused_and_a_missing_one_is_not_checked() -> None:
+    assert check(RECORD, shop(), **{"X-Triagem-Token": "wrong"}).outcome == "refused"
+    assert check(RECORD, shop(), **{"X-Triagem-Token": TOKEN}).sender == "the token is right"
+    assert check(RECORD, shop()).sender.startswith("not checked")
+
+
+class TestCommand:
+    @pytest.fixture
+    def file(self, tmp_path: Path) -> Path:
+        path = tmp_path / "crm.toml"
+        path.write_text(f'[zammad]\ntoken = "{TOKEN}"\n[front]\ntoken = "{TOKEN}"\n')
+        return path
+
+    def test_without_a_body_it_lists_the_sources(self, bare: Triagem, file: Path) -> None:
+        out = bare("crm", "check", str(file)).out
+
+        assert "is valid, sources: 2" in out
+        assert "/v1/webhooks/zammad" in out
+
+    def test_it_shows_what_a_body_becomes(self, bare: Triagem, file: Path) -> None:
+        body = str(EXAMPLES / "zammad_article.json")
+        shown = bare("crm", "check", str(file), "--source", "zammad", "--body", body)
+        printed = bare("crm", "check", str(file), "--source", "zammad", "--body", body, "--json")
+
+        assert shown.out.startswith("accepted\n")
+        assert "external_id        ticket.id  →  81" in shown.out
+        assert json.loads(printed.out)["payload"]["tickets"][0]["external_id"] == "81"
+
+    def test_a_body_that_becomes_a_dead_letter_is_exit_status_1(self, bare: Triagem, file: Path) -> None:
+        result = bare("crm", "check", str(file), "--source", "front", "--body", str(EXAMPLES / "zammad_article.json"))
+
+        assert result.status == 1
+        assert result.out.startswith("not read: it becomes a dead letter")
+        assert TOKEN not in result.out
+
+    def test_an_invalid_file_or_option_is_one_line(self, bare: Triagem, file: Path, tmp_path: Path) -> None:
+        broken = tmp_path / "broken.toml"
+        broken.write_text('[zammad]\ntoken = "short"\n')
+
+        assert "[zammad] token: Value should have at least 16" in bare("crm", "check", str(broken)).err
+        assert "these sources: zammad, front" in bare("crm", "check", str(file), "--body", __file__).err
+        assert (
+            "expected `Name: value`"
+            in bare("crm", "check", str(file), "--source", "front", "--body", __file__, "--header", "x").err
+        )

@@ -1,0 +1,135 @@
+"""`triagem crm`: checks the file of the CRMs."""
+
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from triagem.cli.output import as_mapping, console, print_json, printable
+from triagem.contracts.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from triagem.producer.crm import CrmConfig, Source
+    from triagem.producer.crm.check import PayloadCheck
+
+crm = typer.Typer(no_args_is_help=True, help="The CRM file: which CRMs send webhooks and receive results.")
+
+
+@crm.callback()
+def main() -> None:
+    pass  # keeps `check` a subcommand
+
+
+@crm.command()
+def check(
+    file: Annotated[Path | None, typer.Argument(help="The file; default: TRIAGEM_CRM_FILE.")] = None,
+    *,
+    source: Annotated[
+        str | None, typer.Option(help="The source that receives --body; default: the only one in the file.")
+    ] = None,
+    body: Annotated[
+        Path | None, typer.Option(help="A webhook's body, saved exactly as the CRM sends it; `-` for standard input.")
+    ] = None,
+    header: Annotated[
+        list[str] | None, typer.Option(help="A header of the webhook, as `Name: value`; several are possible.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Validate the CRM file, and show what a webhook becomes and how to fix it. Nothing is sent or stored.
+
+    Exit status 1: the file is invalid, or the webhook would be refused or become a dead letter.
+
+    Example: `triagem crm check crm.toml --source shop --body payload.json`
+    """
+    from triagem.producer.crm import CrmSettings, Webhook, load_crm_file
+    from triagem.producer.crm.check import check_payload, describe_source
+
+    path = file or CrmSettings().crm_file
+    if path is None:
+        raise InvalidInput("no file: name one, or set TRIAGEM_CRM_FILE")
+    config = load_crm_file(path)
+    sources = [describe_source(known) for known in config.sources.values()]
+    checked = None
+    if body is not None:
+        content = sys.stdin.buffer.read() if str(body) == "-" else _read(body)
+        webhook = Webhook(content, dict(_parse_header(line) for line in header or ()))
+        checked = check_payload(webhook, _find(config, source), datetime.now(UTC))
+    if as_json:
+        print_json({"file": str(path), "sources": sources, "payload": checked and as_mapping(checked)})
+    elif checked is None:
+        _print_sources(path, sources)
+    else:
+        _print_payload(checked)
+    if checked is not None and checked.outcome in {"refused", "dead-lettered"}:
+        raise typer.Exit(1)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InvalidInput(f"{path} cannot be read: {error.strerror}") from None
+
+
+def _parse_header(line: str) -> tuple[str, str]:
+    name, colon, value = line.partition(":")
+    if not colon:
+        raise InvalidInput(f"--header {line!r}: expected `Name: value`")
+    return name.strip(), value.strip()
+
+
+def _find(config: "CrmConfig", name: str | None) -> "Source":
+    if name is None and len(config.sources) == 1:
+        return next(iter(config.sources.values()))
+    if name is None or name not in config.sources:
+        known = ", ".join(config.sources) or "none"
+        raise InvalidInput(f"--source {name or 'is missing'}: the file has these sources: {known}")
+    return config.sources[name]
+
+
+def _print_sources(path: Path, sources: list[dict[str, str]]) -> None:
+    _print(f"{path} is valid, sources: {len(sources)}")
+    for source in sources:
+        _print(f"\n{source['name']}  (adapter {source['adapter']})")
+        for title, key in (("receives at", "path"), ("sender", "sender"), ("results", "results")):
+            _print(f"  {title:<12} {source[key]}")
+    if sources:
+        _print(f"\nTry a webhook: triagem crm check {path} --source {sources[0]['name']} --body payload.json")
+
+
+_SUMMARIES = {
+    "accepted": "accepted",
+    "ignored": "ignored, the gateway answers 200",
+    "dead-lettered": "not read: it becomes a dead letter",
+    "refused": "refused",
+}
+
+
+def _print_payload(checked: "PayloadCheck") -> None:
+    count = f": {len(checked.tickets)} tickets" if len(checked.tickets) > 1 else ""
+    _print(_SUMMARIES[checked.outcome] + count)
+    if checked.reason:
+        _print(f"  reason       {checked.reason}")
+    _print(f"  sender       {checked.sender}")
+    for ticket in checked.tickets[:3]:
+        _print("")
+        for name, value in ticket.items():
+            for key, inner in value.items() if name == "metadata" else ((None, value),):
+                _print(f"  {f'metadata.{key}' if key else name:<18} {_short(inner)}")
+    if checked.fields:
+        _print("\nFields of the first record:")
+    for field in checked.fields:
+        _print(f"  {field.name:<18} {field.expression}  →  {field.problem or _short(field.value)}")
+    for number, advice in enumerate(checked.advice):
+        _print(("\nWhat to do:\n" if number == 0 else "") + f"  {advice}")
+
+
+def _short(value: object) -> str:
+    text = " ⏎ ".join(str(value).splitlines())
+    return text if len(text) <= 120 else f"{text[:119]}…"
+
+
+def _print(line: str) -> None:
+    console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
