@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from triagem.stack import Endpoints
 
 STACK_FOLDER: Final = Path(".triagem")
+_SERVERS: Final = {"TRIAGEM_REDIS_URL": "Valkey", "TRIAGEM_DATABASE_URL": "Postgres"}
 
 
 def redis_url() -> str:
@@ -63,9 +64,21 @@ def local_stack() -> Endpoints | None:
 
 
 def _require_local_stack(setting: str) -> Endpoints:
-    endpoints = local_stack()
-    if endpoints is None:
+    """The URLs of the local stack, of which the server that the setting is about runs."""
+    try:
+        from triagem.stack import LocalStack  # noqa: PLC0415
+
+        stack = LocalStack(STACK_FOLDER)
+        down = stack.down()
+    except (ImportError, MissingExtra):
+        down = None
+    if down is None:
         raise NotConfigured(
-            f"{setting} is not set and no local stack is running here: set it, or start a stack with `triagem up`"
+            f"{setting} is not set and there is no local stack in this folder: set it, or run `triagem up`"
         )
-    return endpoints
+    if (server := _SERVERS[setting]) in down:
+        raise NotConfigured(
+            f"{server} of this folder's local stack is not running: start `triagem up`; if it runs, it restarts "
+            f"{server} within seconds"
+        )
+    return stack.endpoints

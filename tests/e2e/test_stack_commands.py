@@ -118,7 +118,7 @@ def test_up_serves_until_it_is_asked_to_stop_and_leaves_nothing_running(
     assert "internet" not in worker_logs(folder)
 
 
-def test_after_up_was_killed_its_worker_ends_and_the_next_up_takes_the_servers_over(
+def test_after_up_was_killed_its_worker_ends_and_the_next_up_takes_the_servers_over_and_restarts_a_dead_one(
     folder: Path, instant_models: Path
 ) -> None:
     process = triagem(folder, "up", models=instant_models, engine="tests.support.engines:noop")
@@ -138,7 +138,11 @@ def test_after_up_was_killed_its_worker_ends_and_the_next_up_takes_the_servers_o
     try:
         assert restarted.stdout
         until(lambda: "Ctrl-C" in (restarted.stdout.readline() if restarted.stdout else ""), seconds=60)
-        assert LocalStack(folder / ".triagem").postgres.pid == before
+        stack = LocalStack(folder / ".triagem")
+        assert stack.postgres.pid == before
+        stack.valkey.kill()
+        until(lambda: "Valkey had stopped" in (restarted.stdout.readline() if restarted.stdout else ""), seconds=60)
+        assert running(stack.folder) is not None
         restarted.send_signal(signal.SIGTERM)
         assert restarted.wait(60) == 0
     finally:

@@ -20,7 +20,7 @@ def test_doctor_finds_a_healthy_installation_healthy(
     monkeypatch.setenv("TRIAGEM_REGISTRY_URL", str(bert_models))
     answer = triagem("doctor", "--json")
     checks = json.loads(answer.out)
-    assert [check["problem"] for check in checks] == [None] * 7
+    assert [check["problem"] for check in checks] == [None] * 8
     assert answer.status == 0
 
 
@@ -55,6 +55,20 @@ def test_doctor_names_a_redis_that_would_drop_tickets(triagem: Triagem, inbox: I
         assert "noeviction" in problems(triagem)["Redis"]
     finally:
         inbox.redis.config_set("maxmemory-policy", "noeviction")
+
+
+@pytest.mark.parametrize(
+    ("variable", "check"), [("TRIAGEM_REDIS_URL", "Redis"), ("TRIAGEM_DATABASE_URL", "Postgres")]
+)
+def test_doctor_names_the_address_at_which_nothing_answers(
+    triagem: Triagem, monkeypatch: pytest.MonkeyPatch, variable: str, check: str
+) -> None:
+    scheme = "redis" if check == "Redis" else "postgresql"
+    monkeypatch.setenv(variable, f"{scheme}://user:hush@127.0.0.1:1/0")
+    problem = problems(triagem)[check]
+    assert "127.0.0.1:1 does not answer" in problem
+    assert variable in problem
+    assert "hush" not in problem
 
 
 def test_doctor_names_a_database_that_was_not_migrated(

@@ -111,6 +111,19 @@ def test_data_passwords_and_ports_survive_a_stop(folder: Path) -> None:
         assert _read_rows(second) == ("é", ("é",))
 
 
+def test_a_server_that_died_is_restarted_on_its_port(folder: Path) -> None:
+    stack = LocalStack(folder, fsync=False)
+    assert stack.down() is None
+    with stack as endpoints:
+        for server in servers(stack):
+            server.kill()
+            assert stack.down() == [server.name]
+            assert stack.restart_dead() == [server.name]
+        assert stack.restart_dead() == []
+        assert running(folder) == endpoints
+    assert stack.down() == ["Valkey", "Postgres"]
+
+
 def test_servers_of_a_killed_owner_are_adopted_and_then_stopped(folder: Path) -> None:
     with _owner(folder) as owner:
         _await_started(owner)

@@ -45,3 +45,27 @@ def test_a_reader_of_another_database_is_not_known(in_stack_folder: Triagem, mon
 
     assert in_stack_folder("db", "url").out == "postgresql://app:secret@db.internal/triagem\n"
     assert_one_line(in_stack_folder("db", "url", "--reader"), "triagem_reader")
+
+
+def test_of_a_stack_with_a_dead_server_the_other_one_is_used_and_the_dead_one_named(
+    bare: Triagem, tmp_path: Path
+) -> None:
+    stack = LocalStack(tmp_path / "half", fsync=False)
+    try:
+        stack.start()
+        Path(".triagem").symlink_to(stack.folder)
+        stack.valkey.kill()
+        assert_one_line(bare("backlog"), "Valkey", "not running", "start `triagem up`")
+        assert bare("db", "url").out.strip() == stack.endpoints.database_url
+        problems = {row["check"]: row["problem"] for row in json.loads(bare("doctor", "--json").out)}
+        assert "Valkey" in problems["Redis"]
+        assert "inbox" not in problems
+        assert "Valkey" not in (problems["Postgres"] or "")
+
+        stack.valkey.start()
+        stack.postgres.kill()
+        assert_one_line(bare("results"), "Postgres", "not running")
+        stack.stop()
+        assert_one_line(bare("results"), "start `triagem up`")
+    finally:
+        stack.erase()

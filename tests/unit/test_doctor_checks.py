@@ -2,7 +2,7 @@
 
 import pytest
 
-from triagem.cli.commands.doctor import describe_machine
+from triagem.cli.commands.doctor import CheckWarned, describe_resources
 
 SUFFICIENT = {"cores": 8, "GB of memory": 16, "GB of disk": 5, "GB of GPU memory": 8}
 
@@ -15,14 +15,14 @@ SUFFICIENT = {"cores": 8, "GB of memory": 16, "GB of disk": 5, "GB of GPU memory
         ("GB of disk", 1, "below the minimum for BERT-base: 2 GB of disk"),
         ("cores", 4, "below the recommendation for BERT-base: 8 cores"),
         ("GB of GPU memory", 6, "below the recommendation for BERT-base: 8 GB of GPU memory"),
-        ("GB of GPU memory", 0, "no GPU; below the recommendation for BERT-base: 8 GB of GPU memory"),
     ],
 )
-def test_a_resource_below_the_minimum_or_the_recommendation_is_named(
+def test_a_resource_below_the_minimum_or_the_recommendation_is_a_warning(
     resource: str, number: int, warning: str
 ) -> None:
-    assert describe_machine(SUFFICIENT | {resource: number}).endswith(warning)
+    with pytest.raises(CheckWarned, match=warning):
+        describe_resources(SUFFICIENT | {resource: number})
 
 
 def test_a_machine_that_fits_is_only_described() -> None:
-    assert describe_machine(SUFFICIENT) == "8 cores, 16 GB of memory, 5 GB of disk, 8 GB of GPU memory"
+    assert describe_resources(SUFFICIENT) == "8 cores, 16 GB of memory, 5 GB of disk, 8 GB of GPU memory"

@@ -176,7 +176,7 @@ def test_without_a_url_and_a_local_stack_the_error_names_the_variable(
     monkeypatch.delenv("TRIAGEM_REDIS_URL", raising=False)
     monkeypatch.chdir(tmp_path)
 
-    with pytest.raises(NotConfigured, match="TRIAGEM_REDIS_URL is not set and no local stack is running here"):
+    with pytest.raises(NotConfigured, match="TRIAGEM_REDIS_URL is not set and there is no local stack"):
         Publisher.from_environment()
 
 

@@ -6,10 +6,12 @@ import importlib.util
 import os
 import platform
 import shutil
+import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final, cast
+from urllib.parse import urlsplit
 
 import typer
 from rich.table import Table
@@ -33,6 +35,7 @@ _EXTRAS: Final = {
 # Resources to classify with BERT-base, from the original specification (docs/explanation/specification.md).
 _MINIMUM: Final = {"cores": 4, "GB of memory": 8, "GB of disk": 2}
 _GPU_MEMORY: Final = "GB of GPU memory"
+_CONNECT_S: Final = 2.0
 _RECOMMENDED: Final = {"cores": 8, "GB of memory": 16, "GB of disk": 5, _GPU_MEMORY: 8}
 
 
@@ -40,17 +43,22 @@ class CheckFailed(NotRetryable):
     """A check found a problem: the message says what to do."""
 
 
+class CheckWarned(NotRetryable):
+    """A check found something that may be a problem."""
+
+
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """The result of one check. `problem` is None if the check passed."""
+    """The result of one check. It passed if it has neither a `problem` nor a `warning`."""
 
     check: str
     detail: str = ""
+    warning: str | None = None
     problem: str | None = None
 
 
 def run_checks() -> Iterator[CheckResult]:
-    """Run all checks, in the order of the pipeline."""
+    """Run all checks, cheap ones first. What needs Redis is not checked while Redis does not answer."""
     checks: tuple[tuple[str, Callable[[], str]], ...] = (
         ("Python and packages", _packages),
         ("settings", _settings),
@@ -58,16 +66,29 @@ def run_checks() -> Iterator[CheckResult]:
         ("Redis", _redis),
         ("inbox", _inbox),
         ("Postgres", _postgres),
+        ("GPU", _gpu),
         ("model", _model),
     )
+    redis_failed = False
     for name, check in checks:
-        try:
-            yield CheckResult(name, detail=check())
-        except TriagemError as error:
-            yield CheckResult(name, problem=str(error))
-        except ModuleNotFoundError as error:
-            problem = f"the package {error.name} is not installed: run pip install 'triagem[demo]'"
-            yield CheckResult(name, problem=problem)
+        if name == "inbox" and redis_failed:
+            continue
+        result = _run(name, check)
+        redis_failed |= name == "Redis" and result.problem is not None
+        yield result
+
+
+def _run(name: str, check: Callable[[], str]) -> CheckResult:
+    try:
+        return CheckResult(name, detail=check())
+    except CheckWarned as error:
+        return CheckResult(name, warning=str(error))
+    except TriagemError as error:
+        return CheckResult(name, problem=str(error))
+    except ModuleNotFoundError as error:
+        return CheckResult(
+            name, problem=f"the package {error.name} is not installed: run pip install 'triagem[demo]'"
+        )
 
 
 def _packages() -> str:
@@ -84,34 +105,57 @@ def _settings() -> str:
 
 
 def _machine() -> str:
-    """Describe the machine. Never a problem: a small model runs well on a small machine."""
-    available = {
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
-        "GB of memory": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9),
-        "GB of disk": round(shutil.disk_usage(Path.cwd()).free / 1e9),
-    }
-    if importlib.util.find_spec("torch"):  # without it this machine classifies nothing
-        from triagem.engine.classify import gpu_memory
-
-        if (memory := gpu_memory()) is not None:
-            available[_GPU_MEMORY] = round(memory / 1e9)
-    return describe_machine(available)
-
-
-def describe_machine(available: dict[str, int]) -> str:
-    """The machine's resources, and which of them are below the minimum or the recommendation for BERT-base."""
-    description = ", ".join(
-        "no GPU" if resource == _GPU_MEMORY and not amount else f"{amount} {resource}"
-        for resource, amount in available.items()
+    return describe_resources(
+        {
+            "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+            "GB of memory": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9),
+            "GB of disk": round(shutil.disk_usage(Path.cwd()).free / 1e9),
+        }
     )
+
+
+def _gpu() -> str:
+    if not importlib.util.find_spec("torch"):
+        return "not checked: this machine classifies nothing, torch is not installed"
+    from triagem.engine.classify import gpu_memory
+
+    memory = gpu_memory()
+    return describe_resources({_GPU_MEMORY: round(memory / 1e9)}) if memory else "none, the CPU is used"
+
+
+def describe_resources(available: dict[str, int]) -> str:
+    """The machine's resources.
+
+    Raises:
+        CheckWarned: some are below the minimum or the recommendation for BERT-base; a smaller model runs well.
+    """
+    description = ", ".join(f"{amount} {resource}" for resource, amount in available.items())
     for level, required in (("minimum", _MINIMUM), ("recommendation", _RECOMMENDED)):
         below = [f"{required[name]} {name}" for name, amount in available.items() if amount < required.get(name, 0)]
         if below:
-            return f"{description}; below the {level} for BERT-base: {', '.join(below)}"
+            raise CheckWarned(f"{description}; below the {level} for BERT-base: {', '.join(below)}")
     return description
 
 
+def _require_answer(url: str, default_port: int, setting: str) -> None:
+    """Fail soon if nothing answers at a server's address: the client libraries wait for longer."""
+    parts = urlsplit(url)
+    if parts.hostname is None:
+        return  # a socket in the file system
+    address = (parts.hostname, parts.port or default_port)
+    try:
+        socket.create_connection(address, timeout=_CONNECT_S).close()
+    except OSError as error:
+        reason = (
+            f"does not answer within {_CONNECT_S:.0f} s" if isinstance(error, TimeoutError) else "does not answer"
+        )
+        raise CheckFailed(
+            f"{address[0]}:{address[1]} {reason} ({error.strerror or error}): start the server, or correct {setting}"
+        ) from None
+
+
 def _redis() -> str:
+    _require_answer(servers.redis_url(), 6379, "TRIAGEM_REDIS_URL")
     inbox = servers.inbox()
     from redis.exceptions import NoPermissionError
 
@@ -149,6 +193,7 @@ def _inbox() -> str:
 
 
 def _postgres() -> str:
+    _require_answer(servers.database_url(), 5432, "TRIAGEM_DATABASE_URL")
     database = servers.database()
     from sqlalchemy import text
 
@@ -175,22 +220,25 @@ def _model() -> str:
 
 
 def doctor(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """Check packages, settings, machine, Redis, inbox, Postgres and model. Exit status 1 if there is a problem.
+    """Check packages, settings, machine, Redis, inbox, Postgres, GPU and model. Exit status 1 if there is a problem.
 
     Example: `triagem doctor`
     """
-    results = list(run_checks())
+    results = []
+    for result in run_checks():
+        results.append(result)
+        if not as_json:
+            _print(result)
     if as_json:
         print_json([as_mapping(result) for result in results])
-    else:
-        _print(results)
     if any(result.problem for result in results):
         raise typer.Exit(1)
 
 
-def _print(results: list[CheckResult]) -> None:
+def _print(result: CheckResult) -> None:
+    mark = "[red]✗[/red]" if result.problem else "[yellow]![/yellow]" if result.warning else "[green]✓[/green]"
     table = Table(box=None, show_header=False, pad_edge=False)
-    for result in results:
-        mark = "[red]✗[/red]" if result.problem else "[green]✓[/green]"
-        table.add_row(mark, result.check, cell(result.problem or result.detail))
+    for width in (1, 19, None):  # the same columns in every row
+        table.add_column(width=width)
+    table.add_row(mark, result.check, cell(result.problem or result.warning or result.detail))
     console.print(table)

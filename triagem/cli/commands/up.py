@@ -14,7 +14,7 @@ from triagem.cli.output import StepTimer, console
 from triagem.servers import STACK_FOLDER
 
 if TYPE_CHECKING:
-    from triagem.stack import Endpoints
+    from triagem.stack import Endpoints, LocalStack
 
 
 def up(
@@ -45,7 +45,7 @@ def up(
             console.print(f"psql '{endpoints.reader_url}'", markup=False, highlight=False, soft_wrap=True)
         if address:
             console.print(f"gateway: {address}, API docs: {address}/docs", markup=False, soft_wrap=True)
-        run_processes(endpoints, workers=workers, services=("ops", "beat", "gateway") if workers else ())
+        run_processes(endpoints, workers=workers, services=("ops", "beat", "gateway") if workers else (), stack=stack)
     finally:
         stack.stop()
 
@@ -60,10 +60,13 @@ def check_gateway_address() -> str:
     return url(settings.host, settings.port)
 
 
-def run_processes(endpoints: Endpoints, *, workers: int, services: Sequence[str] = ()) -> None:
+def run_processes(
+    endpoints: Endpoints, *, workers: int, services: Sequence[str] = (), stack: LocalStack | None = None
+) -> None:
     """Run workers and the `services` commands until SIGINT or SIGTERM, then let them finish.
 
-    A process that stops is restarted. Exit status 1 if one reports at startup that it cannot run.
+    A process that stops is restarted, and so is a server of `stack`. Exit status 1 if a process reports at startup
+    that it cannot run.
     """
     from concurrent.futures import ThreadPoolExecutor
 
@@ -106,6 +109,8 @@ def run_processes(endpoints: Endpoints, *, workers: int, services: Sequence[str]
         while not stopping.wait(0.5):
             if not all(slot.poll() for slot in slots):
                 raise typer.Exit(1)
+            for server in stack.restart_dead() if stack and stack.down() else ():
+                report(f"{server} had stopped and was restarted: see {STACK_FOLDER}/{server.lower()}/server.log")
     finally:
         stop = StepTimer(console).step("stop all processes")
         with stop, ThreadPoolExecutor(len(started) or 1) as pool:
