@@ -6,10 +6,9 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final
 
-from triagem.contracts.abstain import AbstainReason
 from triagem.contracts.language import UNDETERMINED
 from triagem.contracts.model import Model, Tokens
-from triagem.contracts.prediction import Prediction
+from triagem.contracts.prediction import AbstainReason, Prediction
 from triagem.contracts.ticket import Ticket
 from triagem.contracts.wire import StoredTicketRef
 from triagem.db.runs.reclassification import ReclassifiedTicket

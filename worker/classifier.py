@@ -150,6 +150,7 @@ class Classifier:
             model.version,
             len(item.tokens.ids),
             item.tokens.truncated,
+            item.abstains,
         )
 
     def _budget_of(self, version: str, share: float) -> ReviewBudget:

@@ -5,10 +5,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from triagem.contracts.abstain import AbstainReason, abstain_reason, has_unknown_words
+from triagem.contracts.abstain import abstain_reason, has_unknown_words
 from triagem.contracts.errors import UnreadableEntry
 from triagem.contracts.language import is_other_language, message_language
 from triagem.contracts.model import Model
+from triagem.contracts.prediction import AbstainReason
 from triagem.contracts.text import clean, digest
 from triagem.contracts.wire import StoredTicketRef, decode, decode_ref
 from triagem.db import Database

@@ -119,6 +119,7 @@ class DoubtfulTicket:
     label: str
     confidence: float
     band: Band
+    abstain_reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +175,7 @@ WHERE n.delivery_id = :id
 GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2
 """)
 _DOUBTFUL: Final = text("""
-SELECT t.source, t.external_id, p.label, a.confidence, a.band
+SELECT t.source, t.external_id, p.label, a.confidence, a.band, p.abstain_reason
 FROM alert_notifications n JOIN alerts a ON a.id = n.alert_id JOIN tickets t ON t.id = a.ticket_id
 JOIN predictions p ON (p.ticket_id, p.digest, p.model_version) = (a.ticket_id, a.digest, a.model_version)
 WHERE n.delivery_id = :id

@@ -73,6 +73,7 @@ class LeasedResult:
     model_version: str
     classified_at: datetime
     reviewed: bool
+    abstain_reason: str | None
     previous_labels: Sequence[str]
 
 
@@ -103,7 +104,7 @@ RETURNING d.id, d.attempts, d.created_at, d.leased_until, due.delivered_at IS NO
 # In a statement of its own: the result is at least as new as the change at `created_at`.
 _RESULT: Final = text("""
 SELECT t.source, t.external_id, t.revision, t.revised_at, e.label, t.confidence, e.band, t.model_version,
-  t.classified_at, e.reviewed,
+  t.classified_at, e.reviewed, CASE WHEN NOT e.reviewed THEN t.abstain_reason END AS abstain_reason,
   :known AND (d.delivered_revision, d.delivered_label, d.delivered_band, d.delivered_reviewed)
     IS NOT DISTINCT FROM (t.revision, e.label, e.band, e.reviewed) AS unchanged,
   ARRAY(

@@ -102,14 +102,15 @@ WITH run AS (
   ORDER BY source COLLATE "C", external_id COLLATE "C" FOR NO KEY UPDATE
 ), matching AS (
   SELECT l.id, l.label AS label_before, l.confidence AS confidence_before, l.band AS band_before, run.epoch,
-    p.label, p.confidence, p.probabilities, p.band, p.model_version, p.tokens, p.truncated, p.classified_at
+    p.label, p.confidence, p.probabilities, p.band, p.model_version, p.tokens, p.truncated,
+    p.abstain_reason, p.classified_at
   FROM run CROSS JOIN locked l
   JOIN predictions p ON (p.ticket_id, p.digest, p.model_version) = (l.id, l.digest, run.version)
   WHERE l.epoch <= run.epoch AND l.forgotten_at IS NULL AND l.model_version IS DISTINCT FROM run.version
 ), updated AS (
   UPDATE tickets t SET state = 'classified', epoch = c.epoch, label = c.label, confidence = c.confidence,
     probabilities = c.probabilities, band = c.band, model_version = c.model_version, tokens = c.tokens,
-    truncated = c.truncated, classified_at = c.classified_at
+    truncated = c.truncated, abstain_reason = c.abstain_reason, classified_at = c.classified_at
   FROM matching c WHERE t.id = c.id
 ), recorded AS (
   INSERT INTO run_changes (run_id, ticket_id, outcome, before_label, before_confidence, before_band, after_label,

@@ -16,7 +16,7 @@ from typing import Final
 from sqlalchemy import text
 
 from triagem.contracts.errors import RowRefused, StatementRefused
-from triagem.contracts.prediction import Band, Prediction
+from triagem.contracts.prediction import AbstainReason, Band, Prediction
 from triagem.contracts.wire import StoredTicketRef
 from triagem.db.connect import Database, database_errors
 
@@ -51,7 +51,7 @@ class ReclassifiedTicket:
 
 _RESOLVE: Final = text("""
 SELECT i.position, r.version, r.epoch, r.shadow, CASE WHEN p.ticket_id IS NULL THEN t.text END AS text,
-  p.label, p.confidence, p.probabilities, p.band, p.tokens, p.truncated, p.classified_at
+  p.label, p.confidence, p.probabilities, p.band, p.tokens, p.truncated, p.abstain_reason, p.classified_at
 FROM unnest(CAST(:runs AS bigint[]), CAST(:tickets AS bigint[]), CAST(:digests AS bytea[]))
   WITH ORDINALITY AS i(run, ticket, digest, position)
 JOIN reclassify_runs r ON r.id = i.run AND r.state <> 'cancelled'
@@ -74,8 +74,9 @@ def resolve_tickets(database: Database, refs: Sequence[StoredTicketRef]) -> list
         rows = connection.execute(_RESOLVE, values).all()
     for row in rows:
         prediction = row.label is not None and Prediction(
-            row.label, row.confidence, row.probabilities, Band(row.band), row.version, row.tokens, row.truncated
-        )
+            row.label, row.confidence, row.probabilities, Band(row.band), row.version, row.tokens, row.truncated,
+            row.abstain_reason and AbstainReason(row.abstain_reason),
+        )  # fmt: skip
         cached = (prediction, row.classified_at) if prediction else None
         index = row.position - 1
         tickets[index] = ResolvedTicket(refs[index], row.version, row.epoch, row.shadow, row.text, cached)
@@ -124,5 +125,6 @@ def _values(row: ReclassifiedTicket) -> dict[str, object]:
         "label": prediction.label, "confidence": prediction.confidence,
         "probabilities": dict(prediction.probabilities), "band": str(prediction.band),
         "model_version": prediction.model_version, "tokens": prediction.tokens,
-        "truncated": prediction.truncated, "classified_at": row.classified_at.isoformat(),
+        "truncated": prediction.truncated, "abstain_reason": prediction.abstain_reason,
+        "classified_at": row.classified_at.isoformat(),
     }  # fmt: skip

@@ -1,10 +1,10 @@
 -- Records the results of reclassification runs and updates their tickets. Run by reclassification.py.
 WITH incoming AS (
   SELECT i.run, i.ticket, decode(i.hex, 'hex') AS digest, i.reported, label, confidence, probabilities, band,
-    model_version, tokens, truncated, classified_at, r.epoch, r.shadow, r.force, r.notify_flips
+    model_version, tokens, truncated, abstain_reason, classified_at, r.epoch, r.shadow, r.force, r.notify_flips
   FROM json_to_recordset(CAST(:rows AS json)) AS i(
     run bigint, ticket bigint, hex text, reported text, label text, confidence float8, probabilities jsonb, band text,
-    model_version text, tokens int, truncated bool, classified_at timestamptz
+    model_version text, tokens int, truncated bool, abstain_reason text, classified_at timestamptz
   ) JOIN reclassify_runs r ON r.id = i.run AND r.state <> 'cancelled'
 ), locked AS (
   SELECT id, digest, revision, forgotten_at, text IS NULL AS textless, label, confidence, band
@@ -32,14 +32,14 @@ WITH incoming AS (
   SELECT compared.* FROM compared JOIN recorded ON (run_id, ticket_id) = (run, ticket)
 ), new_predictions AS (
   INSERT INTO predictions (ticket_id, digest, label, confidence, probabilities, band, model_version, tokens, truncated,
-    classified_at, epoch, revision)
+    abstain_reason, classified_at, epoch, revision)
   SELECT DISTINCT ON (ticket, digest, model_version) ticket, digest, label, confidence, probabilities, band,
-    model_version, tokens, truncated, classified_at, CASE WHEN shadow THEN 0 ELSE epoch END, revision
+    model_version, tokens, truncated, abstain_reason, classified_at, CASE WHEN shadow THEN 0 ELSE epoch END, revision
   FROM new_results WHERE outcome = 'done'
   ON CONFLICT (ticket_id, digest, model_version) DO UPDATE SET
     label = excluded.label, confidence = excluded.confidence, probabilities = excluded.probabilities,
     band = excluded.band, model_version = excluded.model_version, tokens = excluded.tokens,
-    truncated = excluded.truncated, classified_at = excluded.classified_at
+    truncated = excluded.truncated, abstain_reason = excluded.abstain_reason, classified_at = excluded.classified_at
   WHERE excluded.ticket_id IN (SELECT ticket FROM new_results WHERE force)
 ), new_labels AS (
   INSERT INTO labels (label, name) SELECT DISTINCT label, label FROM new_results WHERE label IS NOT NULL
@@ -47,7 +47,7 @@ WITH incoming AS (
 ), updated AS (
   UPDATE tickets t SET state = 'classified', epoch = n.epoch, label = n.label, confidence = n.confidence,
     probabilities = n.probabilities, band = n.band, model_version = n.model_version, tokens = n.tokens,
-    truncated = n.truncated, classified_at = n.classified_at
+    truncated = n.truncated, abstain_reason = n.abstain_reason, classified_at = n.classified_at
   FROM new_results n
   WHERE t.id = n.ticket AND t.digest = n.digest AND t.forgotten_at IS NULL
     AND n.outcome IN ('done', 'unchanged') AND NOT n.shadow

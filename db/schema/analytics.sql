@@ -5,7 +5,7 @@ COMMENT ON SCHEMA analytics IS 'Views for people who query';
 
 CREATE VIEW analytics.results AS
 SELECT r.ticket_id, r.source, r.external_id, r.lane, r.channel, r.language, r.label,
-       coalesce(p.path, r.label) AS label_path, r.confidence, r.band, r.model_label, r.reviewed, r.unclear, r.reviewer,
+       coalesce(p.path, r.label) AS label_path, r.confidence, r.band, r.abstain_reason, r.model_label, r.reviewed, r.unclear, r.reviewer,
        r.reviewed_at, r.probabilities, r.model_version, r.revision, r.revised_at, r.received_at, r.classified_at,
        r.tokens, r.truncated
 FROM results r
@@ -23,6 +23,7 @@ COMMENT ON COLUMN analytics.results.label IS 'the effective label: that of the l
 COMMENT ON COLUMN analytics.results.label_path IS 'the label after its parents, as `pagamento/estorno`; the label itself if it has no parent';
 COMMENT ON COLUMN analytics.results.confidence IS 'the model''s calibrated confidence in `model_label`, 0 to 1';
 COMMENT ON COLUMN analytics.results.band IS 'how the model''s result may be used: `automate` (act on it), `review` (a person should check it), `abstain` (do not act on it); by the thresholds in effect when it was made, or at the last `triagem reband`';
+COMMENT ON COLUMN analytics.results.abstain_reason IS 'why the band is `abstain`: `automatic`, `no-words`, `greeting`, `other-script`, `other-language` or `unknown-words`; else null';
 COMMENT ON COLUMN analytics.results.model_label IS 'the model''s label';
 COMMENT ON COLUMN analytics.results.reviewed IS 'whether a person has reviewed this text';
 COMMENT ON COLUMN analytics.results.unclear IS 'whether the latest review is "unclear"; `label` is then the model''s, which nobody has confirmed';
@@ -39,7 +40,7 @@ COMMENT ON COLUMN analytics.results.truncated IS 'whether the text was too long,
 
 CREATE VIEW analytics.history AS
 SELECT h.ticket_id, t.source, t.external_id, t.lane, t.channel, t.language,
-       h.model_version, h.label, coalesce(p.path, h.label) AS label_path, h.confidence, h.band, h.probabilities,
+       h.model_version, h.label, coalesce(p.path, h.label) AS label_path, h.confidence, h.band, h.abstain_reason, h.probabilities,
        h.revision, h.classified_at, h.tokens, h.truncated, h.digest = t.digest AS of_current_text,
        h.digest = t.digest AND h.model_version = t.model_version AS is_current
 FROM predictions h
@@ -59,6 +60,7 @@ COMMENT ON COLUMN analytics.history.label IS 'its label';
 COMMENT ON COLUMN analytics.history.label_path IS 'its label after its parents';
 COMMENT ON COLUMN analytics.history.confidence IS 'its confidence';
 COMMENT ON COLUMN analytics.history.band IS 'the band by the thresholds of that time; where `is_current`, the band in `results`';
+COMMENT ON COLUMN analytics.history.abstain_reason IS 'why that band is `abstain`; else null';
 COMMENT ON COLUMN analytics.history.probabilities IS 'the probability of each label';
 COMMENT ON COLUMN analytics.history.revision IS 'the number of the text; null if it came after a newer one';
 COMMENT ON COLUMN analytics.history.classified_at IS 'time of the prediction';

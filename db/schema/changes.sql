@@ -8,9 +8,9 @@ END $$;
 
 CREATE TRIGGER stamp_changed_ticket BEFORE UPDATE ON tickets FOR EACH ROW WHEN (
   (NEW.forgotten_at, NEW.digest, NEW.label, NEW.confidence, NEW.band, NEW.model_version, NEW.classified_at, NEW.tokens,
-   NEW.truncated) IS DISTINCT FROM
+   NEW.truncated, NEW.abstain_reason) IS DISTINCT FROM
   (OLD.forgotten_at, OLD.digest, OLD.label, OLD.confidence, OLD.band, OLD.model_version, OLD.classified_at, OLD.tokens,
-   OLD.truncated)
+   OLD.truncated, OLD.abstain_reason)
 ) EXECUTE FUNCTION stamp_changed_ticket();
 
 -- Also where the review is of another text: a window may be restoring that text in a transaction of its own. Receivers

@@ -5,7 +5,7 @@
 -- stays at 1 ms, and reading everything (a million tickets, 50,000 reviews) takes half the time.
 CREATE VIEW results AS
 SELECT t.id AS ticket_id, t.source, t.external_id, t.lane, t.channel,
-       t.language, coalesce(r.label, t.label) AS label, t.confidence, t.band, t.label AS model_label,
+       t.language, coalesce(r.label, t.label) AS label, t.confidence, t.band, t.abstain_reason, t.label AS model_label,
        r.ticket_id IS NOT NULL AS reviewed, r.reviewer, r.reviewed_at, t.probabilities, t.model_version,
        t.revised_at, t.received_at, t.classified_at, t.tokens, t.truncated,
        r.ticket_id IS NOT NULL AND r.label IS NULL AS unclear, t.revision

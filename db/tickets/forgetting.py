@@ -24,7 +24,7 @@ ON CONFLICT (source, external_id) DO UPDATE SET
   revised_at = excluded.revised_at, arrival = excluded.arrival, revision = excluded.revision,
   received_at = excluded.received_at, epoch = excluded.epoch, lane = excluded.lane, channel = NULL,
   language = excluded.language, state = NULL, label = NULL, confidence = NULL, probabilities = NULL, band = NULL,
-  model_version = NULL, tokens = NULL, truncated = NULL, classified_at = NULL
+  abstain_reason = NULL, model_version = NULL, tokens = NULL, truncated = NULL, classified_at = NULL
 WHERE t.forgotten_at IS NULL
 """)
 _FIND: Final = text("""

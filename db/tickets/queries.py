@@ -26,6 +26,7 @@ _RESULTS: Final = table(
         (
             "ticket_id", "source", "external_id", "label", "confidence", "band", "model_label", "reviewer",
             "model_version", "received_at", "classified_at", "tokens", "truncated", "language",
+            "abstain_reason",
         ),
     ),
 )  # fmt: skip

@@ -2,20 +2,20 @@
 WITH incoming AS (
   SELECT source, external_id, text, decode(digest, 'hex') AS digest, revised_at, arrival, metadata, epoch, label,
     confidence, probabilities, band, model_version, tokens, truncated, classified_at, received_at, live,
-    lane, channel, language
+    lane, channel, language, abstain_reason
   FROM json_to_recordset(CAST(:rows AS json)) AS i(
     source text, external_id text, text text, digest text, revised_at timestamptz, arrival bigint,
     metadata jsonb, epoch bigint, label text, confidence float8, probabilities jsonb, band text, model_version text, tokens int, truncated bool,
     classified_at timestamptz, received_at timestamptz, live bool,
-    lane text, channel text, language text
+    lane text, channel text, language text, abstain_reason text
   )
 ), stored AS (
   INSERT INTO tickets AS t (source, external_id, text, digest, revised_at, arrival, revision, metadata, state, epoch,
     label, confidence, probabilities, band, model_version, tokens, truncated, classified_at, received_at, lane, channel,
-    language)
+    language, abstain_reason)
   SELECT source, external_id, text, digest, revised_at, arrival, 1, metadata, 'classified', epoch, label,
     confidence, probabilities, band, model_version, tokens, truncated, classified_at, received_at, lane, channel,
-    language
+    language, abstain_reason
   FROM incoming ORDER BY source COLLATE "C", external_id COLLATE "C"
   -- Updates rows also where nothing is newer: only then does RETURNING yield the ticket's id for the history.
   -- The newest text is the last one by (revised_at, arrival); if it differs from the ticket's, it is a new revision.
@@ -33,21 +33,23 @@ WITH incoming AS (
     confidence = CASE WHEN CASE WHEN excluded.digest = t.digest THEN excluded.epoch > t.epoch ELSE (excluded.revised_at, excluded.arrival) > (t.revised_at, t.arrival) END THEN excluded.confidence ELSE t.confidence END,
     probabilities = CASE WHEN CASE WHEN excluded.digest = t.digest THEN excluded.epoch > t.epoch ELSE (excluded.revised_at, excluded.arrival) > (t.revised_at, t.arrival) END THEN excluded.probabilities ELSE t.probabilities END,
     band = CASE WHEN CASE WHEN excluded.digest = t.digest THEN excluded.epoch > t.epoch ELSE (excluded.revised_at, excluded.arrival) > (t.revised_at, t.arrival) END THEN excluded.band ELSE t.band END,
+    abstain_reason = CASE WHEN CASE WHEN excluded.digest = t.digest THEN excluded.epoch > t.epoch ELSE (excluded.revised_at, excluded.arrival) > (t.revised_at, t.arrival) END THEN excluded.abstain_reason ELSE t.abstain_reason END,
     model_version = CASE WHEN CASE WHEN excluded.digest = t.digest THEN excluded.epoch > t.epoch ELSE (excluded.revised_at, excluded.arrival) > (t.revised_at, t.arrival) END THEN excluded.model_version ELSE t.model_version END,
     tokens = CASE WHEN CASE WHEN excluded.digest = t.digest THEN excluded.epoch > t.epoch ELSE (excluded.revised_at, excluded.arrival) > (t.revised_at, t.arrival) END THEN excluded.tokens ELSE t.tokens END,
     truncated = CASE WHEN CASE WHEN excluded.digest = t.digest THEN excluded.epoch > t.epoch ELSE (excluded.revised_at, excluded.arrival) > (t.revised_at, t.arrival) END THEN excluded.truncated ELSE t.truncated END,
     classified_at = CASE WHEN CASE WHEN excluded.digest = t.digest THEN excluded.epoch > t.epoch ELSE (excluded.revised_at, excluded.arrival) > (t.revised_at, t.arrival) END THEN excluded.classified_at ELSE t.classified_at END,
-    language = CASE WHEN (excluded.revised_at, excluded.arrival) > (t.revised_at, t.arrival) THEN excluded.language ELSE t.language END,
+    language = CASE WHEN (excluded.revised_at, excluded.arrival) >= (t.revised_at, t.arrival) THEN excluded.language ELSE t.language END,
     channel = coalesce(t.channel, excluded.channel)
   WHERE t.forgotten_at IS NULL
   RETURNING id, source, external_id, revision, digest AS current_digest, model_version AS current_version,
     changed_xid = pg_current_xact_id() AS changed
 ), new_predictions AS (
   INSERT INTO predictions (ticket_id, digest, label, confidence, probabilities, band, model_version, tokens, truncated,
-    classified_at, epoch, revision, latency_s)
+    classified_at, epoch, revision, latency_s, abstain_reason)
   SELECT stored.id, incoming.digest, label, confidence, probabilities, band, model_version, tokens, truncated,
     classified_at, epoch, CASE WHEN incoming.digest = current_digest THEN revision END,
-    CASE WHEN live THEN greatest(0, extract(epoch FROM now() - received_at)) END
+    CASE WHEN live THEN greatest(0, extract(epoch FROM now() - received_at)) END,
+    abstain_reason
   FROM incoming JOIN stored USING (source, external_id)
   ON CONFLICT DO NOTHING
   RETURNING ticket_id, digest, model_version, band, confidence

@@ -7,7 +7,8 @@ import pytest
 
 from tests.support.pipeline import running
 from tests.support.runs import finish_run, scalar, store_tickets
-from tests.support.windows import current, result
+from tests.support.windows import current, effective_result, result
+from triagem.contracts.prediction import AbstainReason, Band
 from triagem.contracts.ticket import Identity
 from triagem.db import Database, runs
 from triagem.db.reviews import record_review
@@ -25,7 +26,8 @@ APPLY_V1_1 = RunPlan("v1.1.0", 1, APPLY)
 def checksum(database: Database, where: str) -> str:
     """A checksum of current results without the epoch, which records how they came about."""
     columns = (
-        "id, text, digest, label, confidence, probabilities, band, model_version, tokens, truncated, classified_at"
+        "id, text, digest, label, confidence, probabilities, band, model_version, tokens, truncated, classified_at, "
+        "abstain_reason"
     )
     query = f"SELECT md5(string_agg(t::text, '' ORDER BY id)) FROM (SELECT {columns} FROM tickets WHERE {where}) t"
     return str(scalar(database, query))
@@ -39,6 +41,16 @@ def applied(database: Database, plan: RunPlan) -> ReclassifyRun:
         run = runs.find(database, run.id) or run
     runs.finish_if_done(database, run.id)
     return run
+
+
+def test_the_reason_of_a_result_without_a_decision_is_applied_with_it(database: Database) -> None:
+    write_window(database, [result("A", model="v1.1.0", epoch=0, band=Band.ABSTAIN, reason=AbstainReason.GREETING)])
+    write_window(database, [result("A", epoch=1)])
+    assert effective_result(database).abstain_reason is None
+
+    applied(database, APPLY_V1_1)
+
+    assert effective_result(database).abstain_reason == "greeting"
 
 
 @pytest.fixture

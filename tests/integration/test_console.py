@@ -11,6 +11,7 @@ from starlette.testclient import TestClient
 from tests.support.console import Person
 from tests.support.gateway import services
 from tests.support.reviewing import NOW, sure, unsure
+from triagem.contracts.prediction import AbstainReason
 from triagem.contracts.ticket import Identity
 from triagem.db import Database
 from triagem.db.auth import Scope, create_key, revoke_key
@@ -202,11 +203,14 @@ class TestTickets:
         assert 'value="chatwoot"' in page
 
     def test_the_language_filters_tickets_and_is_on_the_tickets_page(self, ana: Person, database: Database) -> None:
-        write_window(database, [sure("en"), sure("spanish", detected="es")])
+        write_window(database, [sure("en"), sure("spanish", detected="es", reason=AbstainReason.OTHER_LANGUAGE)])
         page = ana.see("tickets", language="es")
         assert "text spanish" in page
         assert "text en" not in page
-        assert "<dt>Language</dt><dd>es</dd>" in ana.see("ticket", source="zendesk", id="spanish")
+        assert "written in a language that the model did not learn" in page
+        ticket = ana.see("ticket", source="zendesk", id="spanish")
+        assert "<dt>Language</dt><dd>es</dd>" in ticket
+        assert "written in a language that the model did not learn" in ticket
 
     def test_the_next_page_is_found_by_cursor_and_keeps_the_filters(
         self, ana: Person, database: Database, monkeypatch: pytest.MonkeyPatch

@@ -13,8 +13,9 @@ from tests.support.engines import NoopModel, noop, slow_noop
 from tests.support.pipeline import dead_letter_rows, drained, publish, running, stored
 from tests.support.runs import advance_once, finish_run, scalar, store_tickets
 from tests.support.waiting import until
-from tests.support.windows import current, digest, history, result
+from tests.support.windows import current, digest, effective_result, history, result
 from triagem.contracts.errors import DatabaseUnavailable, InvalidInput
+from triagem.contracts.prediction import AbstainReason, Band
 from triagem.contracts.ticket import Identity, Lane
 from triagem.contracts.wire import StoredTicketRef, encode_ref
 from triagem.db import Database, runs
@@ -407,6 +408,21 @@ def test_a_text_that_changes_while_the_model_computes_is_left_alone(database: Da
     assert scalar(database, "SELECT changed FROM reclassify_runs") == 1
 
 
+def test_a_run_stores_the_reason_of_a_result_without_a_decision(database: Database) -> None:
+    write_window(database, [result("A", model="v0.9.0", epoch=0)])
+    run = runs.start(database, CURRENT)
+    (ref,) = next_page(database, run).refs
+    undecided = result("A", band=Band.ABSTAIN, reason=AbstainReason.OTHER_LANGUAGE)
+
+    write_reclassified(database, [ReclassifiedTicket(ref, "done", undecided.prediction, undecided.classified_at)])
+
+    assert effective_result(database).abstain_reason == "other-language"
+    (resolved,) = resolve_tickets(database, [ref])
+    assert resolved is not None
+    assert resolved.cached is not None
+    assert resolved.cached[0] == undecided.prediction
+
+
 def test_a_redelivery_after_an_apply_changes_nothing_even_with_force(database: Database) -> None:
     write_window(database, [result("A", model="v1.1.0", epoch=0)])
     write_window(database, [result("A", model="v1.0.0", epoch=1)])
@@ -437,8 +453,6 @@ def test_a_redelivery_after_an_apply_changes_nothing_even_with_force(database: D
 def test_a_run_selects_tickets_by_its_filters(
     database: Database, filters: dict[str, object], expected: set[str]
 ) -> None:
-    from triagem.contracts.prediction import Band
-
     defaults: dict[str, object] = {"label": "suporte", "model": "v0.9.0", "epoch": 0}
     rows: list[dict[str, object]] = [
         {"external_id": "1", "label": "venda"},

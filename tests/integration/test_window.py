@@ -22,6 +22,7 @@ from tests.support.windows import (
     result,
     rows,
 )
+from triagem.contracts.prediction import AbstainReason, Band
 from triagem.contracts.ticket import Lane
 from triagem.db import Database
 from triagem.db.tickets.queries import find_ticket_with_history
@@ -193,6 +194,21 @@ class TestForwardOnly:
         row = effective_result(database)
         assert (row.label, row.confidence, row.classified_at) == ("suporte", 0.6543210987654321, NOW)
         assert [row["is_current"] for row in _ticket_detail(database).history if row["label"] == "suporte"] == [True]
+
+    def test_a_result_without_a_decision_keeps_its_reason_until_a_newer_text_has_one(
+        self, database: Database
+    ) -> None:
+        write_window(database, [undecided := result("A", band=Band.ABSTAIN, reason=AbstainReason.GREETING)])
+        assert effective_result(database).abstain_reason == "greeting"
+        assert (
+            cached_predictions(database, [("zendesk", "4711", digest("A"))], "v1.0.0")[0][0] == undecided.prediction
+        )
+        (row,) = rows(database, "analytics.history")
+        assert row["abstain_reason"] == "greeting"
+
+        write_window(database, [result("B", minute=1)])
+
+        assert effective_result(database).abstain_reason is None
 
     def test_cached_predictions_match_ticket_text_and_version(self, database: Database) -> None:
         write_window(database, [result("A", external_id="1"), result("B", external_id="2")])

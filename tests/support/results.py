@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import text as sql
 
 from tests.support.builders import NOW, ticket
-from triagem.contracts.prediction import Band, Prediction
+from triagem.contracts.prediction import AbstainReason, Band, Prediction
 from triagem.contracts.result import ResultPage
 from triagem.contracts.ticket import Identity, Lane
 from triagem.db import Database
@@ -39,10 +39,13 @@ def result(
     classified_at: datetime = NOW,
     epoch: int = 1,
     detected: str = "und",
+    reason: AbstainReason | None = None,
     **fields: Any,
 ) -> ClassifiedTicket:
     """A classified ticket with this external id."""
-    prediction = Prediction(label, confidence, {label: confidence}, band, model, 3, truncated=False)
+    prediction = Prediction(
+        label, confidence, {label: confidence}, band, model, 3, truncated=False, abstain_reason=reason
+    )
     revision = ticket(external_id=name, text=text, **fields)
     return ClassifiedTicket(
         revision, text.encode(), prediction, epoch, Lane.BULK, received_at, 1, classified_at, detected

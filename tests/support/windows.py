@@ -7,7 +7,7 @@ from typing import Any, Final
 from sqlalchemy import text as sql
 
 from tests.support.builders import NOW, YESTERDAY, ticket
-from triagem.contracts.prediction import Band, Prediction
+from triagem.contracts.prediction import AbstainReason, Band, Prediction
 from triagem.contracts.result import Result
 from triagem.contracts.ticket import Lane
 from triagem.db import Database
@@ -36,12 +36,14 @@ def result(
     band: Band = Band.AUTOMATE,
     lane: Lane = Lane.LIVE,
     arrival: int = 1,
+    reason: AbstainReason | None = None,
     **fields: Any,
 ) -> ClassifiedTicket:
     """A classified ticket; the CRM revised its text at that minute."""
     prediction = Prediction(
-        label, confidence, {label: confidence, "other": 1 - confidence}, band, model, 3, truncated=False
-    )
+        label, confidence, {label: confidence, "other": 1 - confidence}, band, model, 3, truncated=False,
+        abstain_reason=reason,
+    )  # fmt: skip
     revision = ticket(text=text, revised_at=YESTERDAY + timedelta(minutes=minute), **fields)
     return ClassifiedTicket(revision, digest(text), prediction, epoch, lane, NOW, arrival, classified_at=NOW)
 

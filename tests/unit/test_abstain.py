@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from triagem.contracts.abstain import AbstainReason, abstain_reason, has_unknown_words, tokens_per_char_limit
+from triagem.contracts.abstain import abstain_reason, has_unknown_words, tokens_per_char_limit
 from triagem.contracts.model import Tokens
+from triagem.contracts.prediction import AbstainReason
 from triagem.contracts.text import clean
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

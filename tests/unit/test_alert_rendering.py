@@ -1,15 +1,16 @@
 """Alert messages: two languages, links, no ticket text; and no name from a CRM can inject markup or lines."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from string import Formatter
 
 import pytest
 
-from triagem.contracts.prediction import Band
+from triagem.contracts.prediction import AbstainReason, Band
 from triagem.db.outbox.alert_digests import AlertDigest, DoubtfulCount, DoubtfulTicket, SystemEvent
 from triagem.db.outbox.alerts import ALERT_KINDS, LOW_CONFIDENCE
-from triagem.notify.alert_messages import _PHRASES, describe
+from triagem.notify.alert_messages import _PHRASES, describe, phrase
 from triagem.notify.alert_rendering import (
     build_email,
     build_message,
@@ -68,8 +69,8 @@ def test_counts_and_the_least_confident_tickets_are_listed(language: Language, l
 def test_both_languages_have_the_same_phrases_with_the_same_placeholders() -> None:
     english, portuguese = _PHRASES["en"], _PHRASES["pt-BR"]
     assert english.keys() == portuguese.keys()
-    for key, phrase in english.items():
-        assert placeholders(phrase) == placeholders(portuguese[key]), key
+    for key, text in english.items():
+        assert placeholders(text) == placeholders(portuguese[key]), key
 
 
 def placeholders(phrase: str) -> set[str | None]:
@@ -81,6 +82,15 @@ def placeholders(phrase: str) -> set[str | None]:
 def test_each_kind_has_a_message_even_without_values(kind: str, language: Language) -> None:
     assert build_message(alert_digest(events=(SystemEvent(kind, NOW, {}),)), language, None).lines
     assert describe(language, kind, {"summary": "it is so"})
+
+
+@pytest.mark.parametrize("language", ["en", "pt-BR"])
+@pytest.mark.parametrize("reason", AbstainReason)
+def test_a_ticket_without_a_decision_has_its_reason(language: Language, reason: AbstainReason) -> None:
+    message = build_message(alert_digest(replace(DOUBT, band=Band.ABSTAIN, abstain_reason=reason)), language, None)
+
+    assert phrase(language, "abstain") + ": " in message.text
+    assert message.data["least_sure"][0]["abstain_reason"] == reason
 
 
 def test_without_a_console_there_are_no_links() -> None:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from triagem.contracts.abstain import AbstainReason
 from triagem.contracts.conversation import MAX_CHARS, ConversationMessage, judge
+from triagem.contracts.prediction import AbstainReason
 from triagem.contracts.ticket import Author, OnReply
 
 

@@ -99,8 +99,18 @@ def test_a_callback_has_the_result_and_its_ticket_but_no_text() -> None:
             "band": "automate",
             "model_version": "v1.0.0",
             "reviewed": False,
+            "abstain_reason": None,
         },
     }
+
+
+def test_a_callback_without_a_decision_has_its_reason_and_no_label() -> None:
+    undecided = replace(RESULT, band=Band.ABSTAIN, abstain_reason="other-language")
+
+    data = body(callback_request(undecided, RECEIVER, NOW))["data"]
+
+    assert (data["label"], data["band"], data["abstain_reason"]) == (None, "abstain", "other-language")
+    assert RESULT.label not in json.dumps(data)
 
 
 def test_a_callbacks_signature_matches_the_test_vector_of_standard_webhooks() -> None:

@@ -25,6 +25,7 @@ def stored(name: str) -> Result:
         3,
         truncated=False,
         language="pt",
+        abstain_reason=None,
     )
 
 

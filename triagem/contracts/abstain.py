@@ -6,12 +6,12 @@ These texts look confident to a classifier, so its probabilities cannot tell the
 import math
 import re
 from collections.abc import Sequence
-from enum import StrEnum
 from typing import Final
 
 from triagem.contracts.cleaning.addition_patterns import COURTESIES
 from triagem.contracts.cleaning.automatic import is_automatic
 from triagem.contracts.model import Tokens
+from triagem.contracts.prediction import AbstainReason
 
 # Share of letters outside the Latin script above which a text is in another script. A Latin text may name a product
 # in another one. No message of the sample data is above it (tests/unit/test_abstain.py).
@@ -46,17 +46,6 @@ how are you é muito so much very mesmo grande um uma de nada bem e boa bye tcha
 bjs abs
 """
 _SMALL_TALK: Final = frozenset(map(_folded, [*COURTESIES, *_ACKNOWLEDGEMENTS.split()]))
-
-
-class AbstainReason(StrEnum):
-    """The reason that a text gets no decision."""
-
-    AUTOMATIC = "automatic"
-    NO_WORDS = "no-words"
-    GREETING = "greeting"
-    OTHER_SCRIPT = "other-script"
-    OTHER_LANGUAGE = "other-language"
-    UNKNOWN_WORDS = "unknown-words"
 
 
 def word_chars(cleaned: str) -> int | None:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Final
 
-from triagem.contracts.abstain import AbstainReason, abstain_reason
+from triagem.contracts.abstain import abstain_reason
+from triagem.contracts.prediction import AbstainReason
 from triagem.contracts.text import clean
 from triagem.contracts.ticket import Author, OnReply
 

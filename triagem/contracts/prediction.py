@@ -15,6 +15,17 @@ class Band(StrEnum):
     ABSTAIN = "abstain"
 
 
+class AbstainReason(StrEnum):
+    """The reason for the band `abstain`."""
+
+    AUTOMATIC = "automatic"
+    NO_WORDS = "no-words"
+    GREETING = "greeting"
+    OTHER_SCRIPT = "other-script"
+    OTHER_LANGUAGE = "other-language"
+    UNKNOWN_WORDS = "unknown-words"
+
+
 class Thresholds(BaseModel):
     """The review threshold, and the share of recent tickets that is reviewed whatever their confidence.
 
@@ -48,3 +59,4 @@ class Prediction:
     model_version: str
     tokens: int
     truncated: bool
+    abstain_reason: AbstainReason | None = None

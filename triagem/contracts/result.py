@@ -14,6 +14,13 @@ _EffectiveLabel: TypeAlias = Annotated[str, Field(description="the latest review
 _ModelLabel: TypeAlias = Annotated[str, Field(description="the model's label")]
 _Confidence: TypeAlias = Annotated[float, Field(description="the model's calibrated confidence in its label, 0 to 1")]
 _Band: TypeAlias = Annotated[str, Field(description="`automate`, `review` or `abstain`: permitted use")]
+_AbstainReason: TypeAlias = Annotated[
+    str | None,
+    Field(
+        description="why the band is `abstain`: `automatic`, `no-words`, `greeting`, `other-script`, "
+        "`other-language` or `unknown-words`; else null"
+    ),
+]
 _Version: TypeAlias = Annotated[str, Field(description="the model version that made the prediction")]
 _Reviewer: TypeAlias = Annotated[str | None, Field(description="who wrote the latest review; null without a review")]
 _ReceivedAt: TypeAlias = Annotated[datetime, Field(description="when the ticket was first received")]
@@ -43,6 +50,7 @@ class Result:
     tokens: _Tokens
     truncated: _Truncated
     language: _Language
+    abstain_reason: _AbstainReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +128,7 @@ class TicketDetail(_FrozenModel):
     tokens: int | None = Field(description="length of the text in the model's tokens")
     truncated: bool | None = Field(description="whether the end of the text was not read")
     language: _Language
+    abstain_reason: _AbstainReason
     revision: int = Field(description="number of the newest text; the result is of this text")
     revised_at: datetime = Field(description="when the text was written, according to the CRM")
     received_at: _ReceivedAt

@@ -62,6 +62,7 @@ def build_message(digest: AlertDigest, language: Language, console_url: str | No
                 "label": ticket.label,
                 "confidence": ticket.confidence,
                 "band": ticket.band.value,
+                "abstain_reason": ticket.abstain_reason,
                 "link": ticket_link(ticket, console_url),
             }
             for ticket in digest.doubtful
@@ -138,7 +139,7 @@ def _ticket_line(ticket: DoubtfulTicket, language: Language, url: str | None, sh
         "ticket",
         label=ticket.label,
         confidence=f"{ticket.confidence:.0%}",
-        band=phrase(language, ticket.band.value),
+        band=phrase(language, ticket.abstain_reason or ticket.band.value),
     )
     return " ".join(filter(None, (f"- {shown(ticket.source)} {shown(ticket.external_id)}: {summary}", url)))
 

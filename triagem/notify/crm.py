@@ -102,6 +102,7 @@ class CrmResult:
     model_version: str
     classified_at: datetime
     reviewed: bool = False
+    abstain_reason: str | None = None
 
     @property
     def id(self) -> str:
@@ -147,11 +148,12 @@ def callback_request(result: CrmResult, settings: CallbackSettings, now: datetim
                 "source": result.source,
                 "external_id": result.external_id,
                 "revised_at": result.revised_at.isoformat(),
-                "label": result.label,
+                "label": None if result.band is Band.ABSTAIN else result.label,
                 "confidence": result.confidence,
                 "band": result.band.value,
                 "model_version": result.model_version,
                 "reviewed": result.reviewed,
+                "abstain_reason": result.abstain_reason,
             },
         }
     )

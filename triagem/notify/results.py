@@ -71,4 +71,5 @@ def _result(leased: LeasedResult) -> CrmResult:
         model_version=leased.model_version,
         classified_at=leased.classified_at,
         reviewed=leased.reviewed,
+        abstain_reason=leased.abstain_reason,
     )

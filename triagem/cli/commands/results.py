@@ -6,9 +6,7 @@ import typer
 
 from triagem import servers
 from triagem.cli.output import Format, as_mapping, console, errors, parse_time, print_json, print_rows, printable
-from triagem.contracts.abstain import AbstainReason, abstain_reason
 from triagem.contracts.errors import InvalidInput
-from triagem.contracts.prediction import Band
 from triagem.contracts.text import clean
 
 _COLUMNS = (
@@ -127,9 +125,8 @@ def show(
         print_rows([ticket], columns, Format.TABLE)
     else:
         console.print(f"no result: {ticket['state']}", highlight=False)
-    if ticket["band"] == Band.ABSTAIN and ticket["text"]:
-        reason = abstain_reason(ticket["text"], clean(ticket["text"])) or AbstainReason.UNKNOWN_WORDS
-        console.print(f"no decision: {reason}", highlight=False)
+    if ticket["abstain_reason"]:
+        console.print(f"no decision: {ticket['abstain_reason']}", highlight=False)
     console.print(
         f"\nreceived {ticket['received_at']:%Y-%m-%d %H:%M:%S%z}, revision {ticket['revision']}"
         f" written {ticket['revised_at']:%Y-%m-%d %H:%M:%S%z}"

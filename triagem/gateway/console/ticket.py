@@ -9,10 +9,9 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from triagem.contracts.abstain import AbstainReason, abstain_reason
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.result import TicketDetail
-from triagem.contracts.text import Part, clean, segments
+from triagem.contracts.text import Part, segments
 from triagem.contracts.ticket import Identity, identify
 from triagem.db.auth import Scope
 from triagem.db.reviews import ReviewRejected, record_review
@@ -69,7 +68,6 @@ def _ticket_page(
     return render_page(
         request, "ticket.html", visitor, flash=flash, ticket=detail, segments=parts,
         text="\n".join(part.text for part in parts), own=Part.OWN, digest=digest.hex(),
-        abstain_reason=abstain_reason(detail.text or "", clean(detail.text or "")) or AbstainReason.UNKNOWN_WORDS,
         **label_context(services),
     )  # fmt: skip
 
