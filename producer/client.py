@@ -110,7 +110,7 @@ class Client:
             yield from self._run(client_protocol.put(batch, lane, self._tries))
 
     def ticket(self, source: str, external_id: str) -> TicketDetail | None:
-        """A ticket with its result and history, or None: unknown, not classified yet, or forgotten."""
+        """A ticket with its result and history, or None: unknown or forgotten. Without a result, see `state`."""
         return self._run(client_protocol.ticket(source, external_id, self._tries))
 
     def results(self, **filters: Unpack[ResultFilters]) -> Iterator[Result]:

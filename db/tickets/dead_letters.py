@@ -1,5 +1,6 @@
 """Dead letters: entries that could not be read or classified, stored byte for byte until replayed or dropped."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,7 +9,7 @@ from typing import Final
 
 from sqlalchemy import text
 
-from triagem.contracts.ticket import Lane
+from triagem.contracts.ticket import Identity, Lane
 from triagem.contracts.wire import decode_identity
 from triagem.db.connect import Database
 
@@ -85,6 +86,22 @@ _FIND: Final = text("""
 SELECT id, lane, entry_id, died_at, attempts, reason, octet_length(payload) AS size, payload
 FROM dead_letters WHERE id = :id
 """)
+
+
+_NEWEST: Final = text("""
+SELECT id, lane, entry_id, died_at, attempts, reason, octet_length(payload) AS size, payload
+FROM (SELECT * FROM dead_letters ORDER BY id DESC LIMIT 1000) newest
+WHERE lane IN ('live', 'bulk') AND position(CAST(:fragment AS bytea) IN payload) > 0
+ORDER BY id DESC LIMIT 50
+""")
+
+
+def find_ticket_dead_letter(database: Database, ticket: Identity) -> DeadLetter | None:
+    """The ticket's newest dead letter among the newest of all."""
+    fragment = max(re.findall(r"[A-Za-z0-9_-]+", ticket.external_id), key=len, default="").encode()
+    with database.autocommit() as connection:
+        rows = [DeadLetterWithPayload(*row) for row in connection.execute(_NEWEST, {"fragment": fragment})]
+    return next((row for row in rows if decode_identity(row.payload) == ticket), None)
 
 
 def list_dead_letters(

@@ -126,6 +126,7 @@ def test_the_gateway_works_as_its_user(
         once = head("/v1/tickets", len(ticket(2)), key, "Idempotency-Key: once", "Content-Type: application/json")
         assert [gateway.send(once, ticket(2)).status for _ in range(2)] == [202, 202]
         assert inbox.depth(Lane.LIVE).waiting == 2
+        assert gateway.send(head("/v1/tickets/zendesk/1", 0, key, method="GET")).status == 200
         for path in ("/health/ready", "/autoscale", "/metrics"):
             gateway.send(head(path, 0, key, method="GET"))
         assert gateway.send(head("/v1/tickets/zendesk/1", 0, key, method="DELETE")).status == 200

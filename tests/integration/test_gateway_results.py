@@ -39,6 +39,26 @@ def names(page: dict[str, list[dict[str, str]]]) -> list[str]:
     return [row["external_id"] for row in page["rows"]]
 
 
+@pytest.mark.parametrize(
+    ("path", "detail"),
+    [
+        ("/v1/results?lable=venda", "query: 'lable' is unknown: did you mean label?"),
+        ("/v1/changes?since=2026-11-01", "query: 'since' is unknown: known are after, format, limit"),
+        ("/v1/tickets/zendesk/1?x=1", "query: 'x' is unknown: known are none"),
+        ("/v1/results?Não%20recebi=1", "query: a parameter is unknown: known are after, band"),
+    ],
+)
+def test_an_unknown_query_parameter_is_refused(reader: TestClient, path: str, detail: str) -> None:
+    answer = reader.get(path)
+
+    assert answer.status_code == 422
+    assert answer.json()["detail"].startswith(detail)
+
+
+def test_without_a_key_an_unknown_query_parameter_is_401(opened: Services) -> None:
+    assert client(opened).get("/v1/results?lable=venda").status_code == 401
+
+
 def test_results_come_newest_first_by_the_effective_label(reader: TestClient, database: Database) -> None:
     write_window(database, [result("old", received_at=NOW - HOUR), result("new")])
     insert_review(database, "old", "suporte")

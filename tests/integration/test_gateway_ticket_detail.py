@@ -14,6 +14,7 @@ from triagem.contracts.ticket import Lane
 from triagem.contracts.wire import encode
 from triagem.db import Database
 from triagem.db.auth import Scope
+from triagem.db.tickets.dead_letters import insert_dead_letter
 from triagem.db.tickets.window import write_window
 from triagem.gateway.services import Services
 from triagem.inbox import Inbox
@@ -71,6 +72,30 @@ def test_whatever_an_id_contains_its_ticket_is_found_and_comes_back_as_text(
 def test_slashes_of_an_id_need_no_escape(admin: TestClient, database: Database) -> None:
     write_window(database, [result("tickets/4711/", source="crm")])
     assert admin.get("/v1/tickets/crm/tickets/4711/").json()["external_id"] == "tickets/4711/"
+
+
+@pytest.mark.parametrize("external_id", ["4711", "a/b", "ação 🎫", '"\\'])
+@pytest.mark.parametrize("lane", [*Lane])
+def test_a_ticket_that_waits_answers_with_its_state_and_no_text(
+    admin: TestClient, inbox: Inbox, external_id: str, lane: Lane
+) -> None:
+    inbox.put(lane, [encode(ticket(external_id="other")), encode(ticket(external_id=external_id, text="Fatura"))])
+    detail = admin.get(path("zendesk", external_id)).json()
+
+    assert (detail["state"], detail["external_id"], detail["label"], detail["text"]) == (
+        "waiting",
+        external_id,
+        None,
+        None,
+    )
+    assert admin.get(path("zendesk", "471")).status_code == 404
+
+
+def test_a_ticket_that_became_a_dead_letter_answers_with_its_state(admin: TestClient, database: Database) -> None:
+    insert_dead_letter(database, Lane.LIVE, b"1-0", encode(ticket(external_id="4711")), "the model failed")
+
+    assert admin.get(path("zendesk", "4711")).json()["state"] == "failed"
+    assert admin.get(path("zendesk", "471")).status_code == 404
 
 
 def test_an_unknown_ticket_is_a_problem_that_does_not_repeat_its_name(admin: TestClient) -> None:

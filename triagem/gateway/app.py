@@ -14,6 +14,7 @@ from triagem.gateway import (
     predict,
     problems,
     results,
+    reviews,
     ticket_detail,
     tickets,
     webhooks,
@@ -46,6 +47,7 @@ def create_app(services: Services) -> FastAPI:
     app.include_router(webhooks.router)
     app.include_router(ticket_detail.router)
     app.include_router(results.router)
+    app.include_router(reviews.router)
     app.include_router(changes.router)
     app.include_router(predict.router)
     app.include_router(autoscale.router)

@@ -18,7 +18,7 @@ from triagem.db.audit import Actor
 from triagem.db.auth import ApiKey, Scope, find_key
 from triagem.gateway.admission import authenticate_body
 from triagem.gateway.connections import client_network
-from triagem.gateway.problems import ProblemError
+from triagem.gateway.problems import ProblemError, refuse_unknown_parameters
 from triagem.gateway.services import Services
 
 _BEARER: Final = HTTPBearer(
@@ -146,6 +146,7 @@ def require_scope(scope: Scope) -> Callable[..., Awaitable[ApiKey]]:
             raise ProblemError(HTTPStatus.FORBIDDEN, f"this key lacks the scope {scope}")
         authenticator.enforce_rate_limit(key)
         authenticate_body(request, f"key {key.id}")
+        refuse_unknown_parameters(request)
         return key
 
     return check

@@ -48,6 +48,7 @@ async def docs() -> HTMLResponse:
     return HTMLResponse(_PAGE, headers=_HEADERS)
 
 
+@router.get("/", include_in_schema=False)
 @router.get("/console")
 async def console() -> RedirectResponse:
     """The console's first page."""

@@ -1,11 +1,13 @@
 """Error responses as `application/problem+json` (RFC 9457), without any customer text."""
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 from http import HTTPStatus
 from typing import Any, Final
 
 import structlog
 from fastapi import FastAPI, Request
+from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
@@ -80,6 +82,23 @@ def problem_response(
     """An error response."""
     body = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail)
     return JSONResponse({**body.model_dump(), **(more or {})}, status, dict(headers or {}), MEDIA_TYPE)
+
+
+def refuse_unknown_parameters(request: Request) -> None:
+    """Raise ProblemError (422) for a query parameter that the route lacks: a misspelt filter filters nothing."""
+    known = _query_parameters(request.scope["route"].dependant)
+    for name in request.query_params:
+        if name not in known:
+            shown = repr(name) if name.isidentifier() and len(name) <= 40 else "a parameter"
+            near = get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(sorted(known)) or 'none'}"
+            raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, f"query: {shown} is unknown: {hint}")
+
+
+def _query_parameters(dependant: Dependant) -> set[str]:
+    """Names of the query parameters of a route and its dependencies."""
+    own = {parameter.alias for parameter in dependant.query_params}
+    return own.union(*map(_query_parameters, dependant.dependencies))
 
 
 def install_error_handlers(app: FastAPI) -> None:

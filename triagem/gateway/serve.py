@@ -78,6 +78,7 @@ def serve(services: Services, metrics: MetricsSettings) -> None:
         proxy_headers=bool(proxies),
         forwarded_allow_ips=proxies,
         backlog=_BACKLOG,
+        timeout_keep_alive=settings.keep_alive_s,
         timeout_graceful_shutdown=settings.grace_s,
     )
     server = uvicorn.Server(config)

@@ -43,6 +43,11 @@ class GatewaySettings(BaseSettings):
     send_timeout_s: float = Field(
         default=30.0, gt=0, description="how long a client may not read an answer before it is disconnected"
     )
+    keep_alive_s: int = Field(
+        default=75,  # proxies keep an idle connection for 60 s, and must be the first to close it
+        ge=1,
+        description="how long an idle connection stays open: longer than the idle time of the proxy in front",
+    )
     max_connections: int = Field(
         default=500,  # below the usual limit of 1,024 open files, which Redis and Postgres connections need too
         ge=1,

@@ -1,5 +1,6 @@
 """`/v1/tickets/{source}/{id}`: read one ticket, or forget it."""
 
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Annotated, Final
 from urllib.parse import unquote
@@ -12,10 +13,12 @@ from triagem.contracts.result import TicketDetail
 from triagem.contracts.ticket import Identity, identify
 from triagem.db.audit import Action, record
 from triagem.db.auth import ApiKey, Scope
+from triagem.db.tickets.dead_letters import find_ticket_dead_letter
 from triagem.db.tickets.queries import find_ticket_with_history
 from triagem.gateway.authentication import actor_of, require_scope
 from triagem.gateway.problems import ProblemError, problem_responses
 from triagem.gateway.services import ServicesDep
+from triagem.inbox.find import find_entry
 from triagem.ops.forget import DeletedData, forget
 
 _PATH: Final = "/v1/tickets/"
@@ -68,11 +71,26 @@ _PROBLEMS = problem_responses(
     dependencies=[Depends(require_scope(Scope.READ))],
 )
 def get_ticket(services: ServicesDep, identity: _TicketIdentity) -> TicketDetail:
-    """Text, current result if it has one, history and reviews, newest first. 404 until it is stored."""
-    shown = find_ticket_with_history(services.database, *identity)
-    if shown is None:
-        raise ProblemError(HTTPStatus.NOT_FOUND, "no such ticket: unknown, not stored yet, or forgotten")
-    return TicketDetail.model_validate({**shown.ticket, "history": shown.history, "reviews": shown.reviews})
+    """Text, current result if it has one, history and reviews, newest first.
+
+    A ticket that is not stored yet has the state `waiting`, while it is among the newest 2,000 entries of its lane,
+    or `failed`, while it is among the newest 1,000 dead letters; its text is not shown.
+    """
+    if shown := find_ticket_with_history(services.database, *identity):
+        return TicketDetail.model_validate({**shown.ticket, "history": shown.history, "reviews": shown.reviews})
+    if entry := find_entry(services.inbox, identity):
+        return _unstored(identity, "waiting", datetime.fromtimestamp(entry.put_at, UTC))
+    if letter := find_ticket_dead_letter(services.database, identity):
+        return _unstored(identity, "failed", letter.died_at)
+    raise ProblemError(HTTPStatus.NOT_FOUND, "no such ticket: unknown or forgotten, or it has waited for long")
+
+
+def _unstored(identity: Identity, state: str, since: datetime) -> TicketDetail:
+    """A ticket without a row. Its text stays out of the answer: the ticket may just have been forgotten."""
+    nothing = {name: None for name, field in TicketDetail.model_fields.items() if field.is_required()}
+    times = {"received_at": since, "revised_at": since}
+    rest = {"metadata": {}, "language": "und", "revision": 0, "history": (), "reviews": ()}
+    return TicketDetail.model_validate({**nothing, **identity._asdict(), **times, **rest, "state": state})
 
 
 @router.delete(

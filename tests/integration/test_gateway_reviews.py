@@ -1,0 +1,64 @@
+"""`POST /v1/reviews`: verdicts from tools in which people already see the ticket."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from tests.support.gateway import client, services
+from tests.support.results import result
+from triagem.db import Database
+from triagem.db.auth import Scope
+from triagem.db.tickets.queries import Filters, list_results
+from triagem.db.tickets.window import write_window
+from triagem.inbox import Inbox
+
+
+@pytest.fixture
+def reviewer(database: Database, inbox: Inbox, instant_models: Path) -> TestClient:
+    write_window(database, [result("4711")])
+    return client(services(database, inbox, models=instant_models), Scope.REVIEW)
+
+
+def verdict(**changes: Any) -> dict[str, Any]:
+    return {"source": "zendesk", "external_id": "4711", "label": "suporte", **changes}
+
+
+def test_a_verdict_is_the_effective_label_at_once(reviewer: TestClient, database: Database) -> None:
+    answer = reviewer.post("/v1/reviews", json=verdict())
+
+    assert (answer.status_code, answer.json()["reviewer"]) == (201, "test")
+    (row,) = list_results(database, Filters(), limit=2).rows
+    assert (row.label, row.model_label, row.reviewer) == ("suporte", "venda", "test")
+
+
+def test_null_is_unclear_and_leaves_the_models_label(reviewer: TestClient, database: Database) -> None:
+    assert reviewer.post("/v1/reviews", json=verdict(label=None)).status_code == 201
+    (row,) = list_results(database, Filters(), limit=2).rows
+    assert (row.label, row.reviewer) == ("venda", "test")
+
+
+@pytest.mark.parametrize(
+    ("changes", "status", "detail"),
+    [
+        ({"label": "Suporte"}, 422, "label: is not one of"),
+        ({"external_id": "4712"}, 404, "there is no such ticket"),
+        ({"verdict": "suporte"}, 422, "verdict: Extra inputs"),
+        ({"external_id": ""}, 422, "external_id"),
+    ],
+)
+def test_a_wrong_verdict_is_refused_and_recorded_nowhere(
+    reviewer: TestClient, database: Database, changes: dict[str, Any], status: int, detail: str
+) -> None:
+    answer = reviewer.post("/v1/reviews", json=verdict(**changes))
+
+    assert (answer.status_code, answer.json()["detail"].startswith(detail)) == (status, True)
+    (row,) = list_results(database, Filters(), limit=2).rows
+    assert row.reviewer is None
+
+
+def test_a_key_without_the_scope_review_is_refused(database: Database, inbox: Inbox) -> None:
+    reader = client(services(database, inbox), Scope.READ, Scope.ENQUEUE)
+
+    assert reader.post("/v1/reviews", json=verdict()).status_code == 403
