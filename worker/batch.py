@@ -13,6 +13,7 @@ from triagem.contracts.ticket import Ticket
 from triagem.contracts.wire import StoredTicketRef
 from triagem.db.runs.reclassification import ReclassifiedTicket
 from triagem.db.tickets.samples import NewSample
+from triagem.db.tickets.unlabelled import UnlabelledTicket
 from triagem.db.tickets.window import ClassifiedTicket
 from triagem.inbox import Entry
 
@@ -64,6 +65,7 @@ class CommitBatch:
 
     classified: list[tuple[Entry, ClassifiedTicket]] = field(default_factory=list)
     reclassified: list[tuple[Entry, ReclassifiedTicket]] = field(default_factory=list)
+    unlabelled: list[tuple[Entry, UnlabelledTicket]] = field(default_factory=list)
     dropped: list[Entry] = field(default_factory=list)
     dead: list[FailedEntry] = field(default_factory=list)
     samples: list[NewSample] = field(default_factory=list)
@@ -72,12 +74,13 @@ class CommitBatch:
     @property
     def size(self) -> int:
         """Number of entries to acknowledge, without dead letters."""
-        return len(self.classified) + len(self.reclassified) + len(self.dropped)
+        return len(self.classified) + len(self.reclassified) + len(self.unlabelled) + len(self.dropped)
 
     def add(self, other: "CommitBatch") -> None:
         """Append another batch."""
         self.classified.extend(other.classified)
         self.reclassified.extend(other.reclassified)
+        self.unlabelled.extend(other.unlabelled)
         self.dropped.extend(other.dropped)
         self.dead.extend(other.dead)
         self.samples.extend(other.samples)

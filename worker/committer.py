@@ -19,6 +19,8 @@ from triagem.db.runs.reclassification import ReclassifiedTicket, write_reclassif
 from triagem.db.runs.reclassification import probe_write as probe_run_write
 from triagem.db.tickets.dead_letters import insert_dead_letter
 from triagem.db.tickets.samples import NewSample, store_samples
+from triagem.db.tickets.unlabelled import UnlabelledTicket, write_unlabelled
+from triagem.db.tickets.unlabelled import probe_write as probe_unlabelled_write
 from triagem.db.tickets.window import ClassifiedTicket, probe_write, write_window
 from triagem.inbox import Entry, Inbox
 from triagem.worker import metrics
@@ -30,7 +32,7 @@ from triagem.worker.window_log import WindowLog
 
 log = structlog.get_logger(__name__)
 
-Row = TypeVar("Row", ClassifiedTicket, ReclassifiedTicket)
+Row = TypeVar("Row", ClassifiedTicket, ReclassifiedTicket, UnlabelledTicket)
 
 
 class Committer:
@@ -102,6 +104,14 @@ class Committer:
                 dropped=len(window.dropped),
                 dead=len(window.dead),
             )
+        if window.unlabelled:
+            stored, refused = self._store(window.unlabelled, write_unlabelled, probe_unlabelled_write)
+            window.dead.extend(
+                FailedEntry(entry, Cause.NOT_STORED, f"cannot store the ticket: {safe_reason(error)}")
+                for entry, error in refused
+            )
+            self._ack([entry for entry, _ in stored])
+            log.info("tickets_stored_unlabelled", tickets=len(stored))
         if window.dropped:
             self._ack(window.dropped)
         for failed in window.dead:

@@ -30,6 +30,8 @@ class ModelManager:
 
     It also holds at most one shadow model, loaded on request, for runs that try a version before its promotion.
 
+    `missing`: the registry has answered that it has no current version.
+
     `registry_problem` is why the registry does not answer, or an empty string: the loaded model goes on.
 
     Polls run under `heartbeat_suspended`: a hanging store or a long download does not make the worker unhealthy.
@@ -51,6 +53,7 @@ class ModelManager:
         self._rejected: CurrentModel | None = None
         self._problem = ""
         self.registry_problem = ""
+        self.missing = False
         self._shadow_request: tuple[str, float] | None = None
         self._load_failure: tuple[str, float] | None = None
         self.shadow: ServedModel | None = None
@@ -106,7 +109,7 @@ class ModelManager:
         loaded, wanted = self._current, None
         try:
             wanted = self._registry.current()
-            self.registry_problem = ""
+            self.registry_problem, self.missing = "", False
             if wanted == self._rejected or (
                 loaded and (loaded.model.version, loaded.epoch) == (wanted.version, wanted.epoch)
             ):
@@ -116,6 +119,7 @@ class ModelManager:
         except Exception as error:
             if loaded is None and not isinstance(error, NoModel | Retryable):
                 raise
+            self.missing = isinstance(error, NoModel)
             if (reason := str(error)) != self._problem:
                 if loaded is None:
                     log.warning("waiting_for_model", reason=reason)

@@ -18,12 +18,13 @@ from triagem.contracts.model import Model
 from triagem.db import Database
 from triagem.engine.language import load_language_identifier
 from triagem.inbox import Inbox
-from triagem.inbox.lease import WARMING_UP, Lease
+from triagem.inbox.lease import COLLECTING, WARMING_UP, Lease
 from triagem.inbox.reclaim import Reclaimer
 from triagem.registry import Registry
 from triagem.worker import health
 from triagem.worker.batch import CommitBatch, MicroBatch
 from triagem.worker.classifier import Classifier
+from triagem.worker.collector import Collector
 from triagem.worker.committer import Committer
 from triagem.worker.failures import Retrier
 from triagem.worker.fetcher import Fetcher
@@ -84,6 +85,16 @@ class Pipeline:
             window=self._window,
             submit=self._submit,
         )
+        self.collector = Collector(
+            inbox=inbox,
+            lease=self.lease,
+            recovery=self._recovery,
+            models=self.models,
+            supervisor=self.supervisor,
+            in_flight=self.in_flight,
+            window=settings.window_max,
+            submit=self._submit,
+        )
         self.classifier = Classifier(database, self.supervisor, settings)
         self.committer = Committer(
             inbox,
@@ -96,11 +107,11 @@ class Pipeline:
         )
 
     def start(self) -> None:
-        """Start all threads. The first fetch waits for the lease and for a loaded model."""
+        """Start all threads. The first fetch waits for the lease; without a model, tickets are stored unlabelled."""
         spawn, stopping, beat = self.supervisor.spawn, self.supervisor.stopping, self.supervisor.beat
         spawn("models", lambda: self.models.run(stopping, beat))
         spawn("lease", self._keep_lease)
-        spawn("fetcher", lambda: self.fetcher.run(self._to_model, after=(self._leased, self.models.ready)))
+        spawn("fetcher", self._fetch)
         spawn("classifier", lambda: self.classifier.run(self._to_model, self._submit))
         spawn("committer", self._commit)
         if file := self._settings.heartbeat_file:
@@ -147,6 +158,10 @@ class Pipeline:
             load_language_identifier()
             return self._load(folder)
 
+    def _fetch(self) -> None:
+        self.collector.run(after=self._leased, until=self.models.ready)
+        self.fetcher.run(self._to_model, after=(self._leased, self.models.ready))
+
     def _keep_lease(self) -> None:
         reported: tuple[str, float] | None = None
         self._retry(self.lease.acquire)
@@ -168,6 +183,8 @@ class Pipeline:
 
     def _state(self) -> str:
         """State of this worker, as `triagem backlog` shows it."""
+        if self.models.missing and not (self.supervisor.waiting_for or self.models.ready.is_set()):
+            return COLLECTING
         if reason := self.supervisor.waiting_for or self.models.waiting_for:
             return f"waiting: {reason}"
         if not self.models.ready.is_set():

@@ -1,6 +1,6 @@
 """Runs a worker process: checks its requirements, builds the pipeline, and runs it inside a Celery worker."""
 
-import importlib
+import importlib.util
 import os
 import signal
 from collections.abc import Callable
@@ -104,16 +104,30 @@ def pipeline_step(build: Callable[[], Pipeline]) -> type[bootsteps.StartStopStep
 
 
 def loader(path: str) -> Callable[[Path], Model]:
-    """The function that loads a model version, given as `module:function`.
+    """The function that loads a model version, given as `module:function`. It is imported when it is first called:
+    without a model, tickets are stored without torch.
 
     Raises:
-        InvalidInput: the function cannot be imported.
+        InvalidInput: there is no such module; or, when it is called, the function cannot be imported.
     """
     module, _, name = path.partition(":")
+
+    def refused(reason: object) -> InvalidInput:
+        return InvalidInput(
+            f"cannot import TRIAGEM_ENGINE={path}: {reason}; run `pip install 'triagem[engine]'` or set another one"
+        )
+
     try:
-        function: Any = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise InvalidInput(
-            f"cannot import TRIAGEM_ENGINE={path}: {error}; run `pip install 'triagem[engine]'` or set another one"
-        ) from None
-    return function  # type: ignore[no-any-return]
+        if not name or importlib.util.find_spec(module) is None:
+            raise refused(f"no module {module!r}" if name else "expected module:function")
+    except (ImportError, ValueError) as error:
+        raise refused(error) from None
+
+    def load(folder: Path) -> Model:
+        try:
+            function: Any = getattr(importlib.import_module(module), name)
+        except (ImportError, AttributeError) as error:
+            raise refused(error) from None
+        return function(folder)  # type: ignore[no-any-return]
+
+    return load

@@ -26,6 +26,7 @@ CONDITIONS: Final = {
     "not_model": "t.model_version IS DISTINCT FROM :not_model",
     "since": "t.received_at >= CAST(:since AS timestamptz)",
     "until": "t.received_at < CAST(:until AS timestamptz)",
+    "unlabelled": ":unlabelled AND t.state = 'unlabelled'",
     "cleaning": ":cleaning = 'changed'",  # next_page compares the digests
     "unseen": (
         ":unseen AND NOT EXISTS (SELECT FROM predictions p"

@@ -63,6 +63,9 @@ WITH incoming AS (
   )
   ON CONFLICT (ticket_id, target) DO UPDATE
     SET state = 'waiting', created_at = now(), attempts = 0, next_at = now(), finished_at = NULL
+), failed_tickets AS (
+  UPDATE tickets t SET state = 'failed' FROM new_results n
+  WHERE t.id = n.ticket AND n.outcome = 'failed' AND t.state = 'unlabelled'
 ), counts AS (
   SELECT run, count(*) FILTER (WHERE flipped) AS flips, count(*) FILTER (WHERE had_failed) AS had_failed,
     count(*) FILTER (WHERE outcome = 'done') AS done,

@@ -115,6 +115,7 @@ tickets: Final = Table(
     Index("ix_tickets_newest", text("received_at DESC"), text("id DESC")),
     Index("ix_tickets_least_sure", "confidence", "id"),
     Index("ix_tickets_changed", "changed_xid", "id"),
+    Index("ix_tickets_unlabelled", "id", postgresql_where=text("state = 'unlabelled'")),
     Index("ix_tickets_day", text("((received_at AT TIME ZONE 'UTC')::date)"), postgresql_using="brin"),
 )
 

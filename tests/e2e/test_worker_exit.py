@@ -10,7 +10,7 @@ from tests.support.waiting import until
 from triagem import Publisher, TicketFields
 from triagem.db import Database
 from triagem.inbox import Inbox
-from triagem.inbox.lease import live_worker_count, worker_states
+from triagem.inbox.lease import COLLECTING, live_worker_count, worker_states
 
 
 def enqueue(inbox: Inbox, number: int) -> None:
@@ -56,18 +56,16 @@ def test_a_worker_ends_with_the_process_that_started_it(
     until(lambda: worker.exit_status == 0, seconds=30)
 
 
-def test_a_worker_without_a_model_reports_it_and_works_once_there_is_one(
+def test_a_worker_without_a_model_stores_tickets_and_loads_the_first_one(
     inbox: Inbox, database: Database, start_worker: StartWorker, instant_models: Path, tmp_path: Path
 ) -> None:
     registry = tmp_path / "models"
     worker = start_worker(registry)
+    until(lambda: COLLECTING in worker_states(inbox.redis).values(), seconds=60)
     enqueue(inbox, 3)
-    until(
-        lambda: any("waiting: no current model" in state for state in worker_states(inbox.redis).values()), seconds=60
-    )
+    until(lambda: stored(database) == 3, seconds=60)
 
     shutil.copytree(instant_models, tmp_path / "whole").rename(registry)
-    until(lambda: inbox.redis.xlen("triagem:{0}:live") == 0, seconds=60)
+    until(lambda: "model_loaded" in worker.log.read_text(), seconds=60)
 
-    assert stored(database) == 3
     assert worker.log.read_text().count("waiting_for_model") == 1

@@ -10,7 +10,7 @@ from anyio import CapacityLimiter
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
-from triagem.contracts.errors import RegistryUnavailable, TriagemError
+from triagem.contracts.errors import NoModel, RegistryUnavailable, TriagemError
 from triagem.db.tickets.queries import results_by_external_id
 from triagem.gateway.problems import ProblemError, problem_responses
 from triagem.gateway.services import Services
@@ -24,10 +24,13 @@ _TIMEOUT_S: Final = 5.0
 class Health(BaseModel):
     """The body of a successful health check.
 
-    `degraded`: texts are classified, but `detail` needs somebody's attention.
+    `degraded`: texts are classified, but `detail` needs somebody's attention. `collecting labels`: there is no model
+    yet, and tickets are stored without a result.
     """
 
-    status: Literal["healthy", "degraded"] = Field(default="healthy", description="whether something needs attention")
+    status: Literal["healthy", "degraded", "collecting labels"] = Field(
+        default="healthy", description="whether something needs attention"
+    )
     detail: str | None = Field(
         default=None,
         description="what needs attention",
@@ -85,6 +88,8 @@ def _workers(services: Services) -> Health | str:
 def _registry(services: Services) -> Health:
     try:
         services.registry.current()
+    except NoModel:
+        return Health(status="collecting labels", detail="there is no model yet: label messages at /console/start")
     except RegistryUnavailable as error:
         return Health(status="degraded", detail=str(error))
     return Health()
@@ -92,12 +97,12 @@ def _registry(services: Services) -> Health:
 
 @router.get(
     "/health",
-    summary="Readiness: can a text be classified now?",
+    summary="Readiness: can a ticket be processed now?",
     response_model_exclude_none=True,
     responses=problem_responses(HTTPStatus.SERVICE_UNAVAILABLE),
 )
 async def health(request: Request) -> Health:
-    """503 names what is missing: Redis, Postgres, a current model or a worker.
+    """503 names what is missing: Redis, Postgres or a worker.
 
     Do not use it as a container's liveness probe: restarting the gateway fixes none of these.
     """

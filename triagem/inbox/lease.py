@@ -15,6 +15,7 @@ _KEY: Final = PREFIX + ":lease:"
 # The last rate that a worker reported. It outlives the workers.
 LAST_RATE: Final = PREFIX + ":rate"
 WARMING_UP: Final = "warming up"
+COLLECTING: Final = "collecting labels"  # it stores tickets without a result, because there is no model yet
 _MEMORY: Final = PREFIX + ":memory:"
 
 

@@ -18,6 +18,7 @@ from triagem.contracts.wire import encode_ref
 from triagem.db import Database, runs
 from triagem.db.runs import APPLY, ReclassifyRun, RunPlan
 from triagem.db.runs.pages import PAGE, advance_cursor, apply_page, next_page
+from triagem.db.tickets.unlabelled import has_unlabelled
 from triagem.inbox import Inbox
 from triagem.ops.settings import OpsSettings, next_occurrence
 from triagem.registry import Registry
@@ -87,6 +88,25 @@ def start_nightly_run(
             pause_at=pause_at,
         )
         return runs.start(database, plan)
+    return None
+
+
+def start_first_run(database: Database, registry: Registry) -> ReclassifyRun | None:
+    """Classify the tickets that came while there was no model. None if none waits, or if a run is active.
+
+    A run that somebody has cancelled is not started again.
+    """
+    if not has_unlabelled(database):
+        return None
+    newest = runs.find(database)
+    try:
+        current = registry.current()
+    except NoModel:
+        return None
+    if newest and (newest.active or (newest.state, newest.epoch) == ("cancelled", current.epoch)):
+        return None
+    with suppress(InvalidInput):  # another process started one first
+        return runs.start(database, RunPlan(current.version, current.epoch, filters={"unlabelled": True}))
     return None
 
 

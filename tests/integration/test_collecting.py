@@ -1,0 +1,187 @@
+"""Without a model: tickets are stored unlabelled, and classified once a first version is promoted."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from tests.support.builders import NOW, ticket
+from tests.support.gateway import client, services
+from tests.support.pipeline import dead_letter_rows, drained, publish, running, stored
+from tests.support.results import result
+from tests.support.runs import scalar
+from tests.support.waiting import until
+from triagem.contracts.ticket import Identity, Lane
+from triagem.contracts.wire import StoredTicketRef
+from triagem.db import Database, runs
+from triagem.db.reviews import record_review
+from triagem.db.runs import RunPlan
+from triagem.db.runs.reclassification import ReclassifiedTicket, write_reclassified
+from triagem.db.tickets.forgetting import write_tombstone
+from triagem.db.tickets.unlabelled import UnlabelledTicket, write_unlabelled
+from triagem.db.tickets.window import write_window
+from triagem.inbox import Inbox
+from triagem.inbox.lease import COLLECTING, worker_states
+from triagem.notify.monitor import MonitorSettings, check_system
+from triagem.ops.reclassify import advance_run, start_first_run
+from triagem.registry import Registry
+from triagem.stack import Endpoints
+
+
+@pytest.fixture
+def no_models(tmp_path: Path) -> Path:
+    """A registry without a version."""
+    return tmp_path / "no-models"
+
+
+def unlabelled(text: str = "A", *, minute: int = 0, arrival: int = 1) -> UnlabelledTicket:
+    revised_at = NOW.replace(minute=minute)
+    return UnlabelledTicket(
+        ticket(external_id="1", text=text, revised_at=revised_at), text.encode(), Lane.LIVE, NOW, arrival
+    )
+
+
+def row(database: Database) -> tuple[object, ...]:
+    """State, text and revision of the ticket."""
+    with database.autocommit() as connection:
+        return tuple(connection.exec_driver_sql("SELECT state, text, revision FROM tickets").one())
+
+
+class TestWorker:
+    def test_tickets_are_stored_without_a_result_and_leave_redis(
+        self, endpoints: Endpoints, inbox: Inbox, database: Database, no_models: Path
+    ) -> None:
+        with running(endpoints, no_models):
+            publish(inbox, 5)
+            publish(inbox, 3, lane=Lane.BULK)
+            until(lambda: drained(inbox))
+            until(lambda: set(worker_states(inbox.redis).values()) == {COLLECTING})
+
+        assert scalar(database, "SELECT string_agg(DISTINCT state, ',') FROM tickets") == "unlabelled"
+        assert scalar(database, "SELECT count(*) FROM predictions") == 0
+        assert scalar(database, "SELECT count(*) FROM deliveries") == 0
+
+    def test_an_unreadable_entry_becomes_a_dead_letter_and_its_neighbours_are_stored(
+        self, endpoints: Endpoints, inbox: Inbox, database: Database, no_models: Path
+    ) -> None:
+        inbox.put(Lane.LIVE, [b"no ticket"])
+        publish(inbox, 2)
+        with running(endpoints, no_models):
+            until(lambda: drained(inbox))
+
+        assert stored(database) == 2
+        assert [payload for payload, _ in dead_letter_rows(database)] == ["no ticket"]
+
+    def test_entries_of_a_killed_worker_are_stored_by_the_next(
+        self, endpoints: Endpoints, inbox: Inbox, database: Database, no_models: Path
+    ) -> None:
+        publish(inbox, 4)
+        assert len(inbox.fetch(Lane.LIVE, "killed", 4)) == 4
+
+        with running(endpoints, no_models):
+            until(lambda: stored(database) == 4)
+
+    def test_after_the_first_promotion_they_are_classified_and_nobody_is_alerted(
+        self, endpoints: Endpoints, inbox: Inbox, database: Database, no_models: Path, instant_models: Path
+    ) -> None:
+        with running(endpoints, no_models) as (pipeline, _):
+            publish(inbox, 5)
+            until(lambda: stored(database) == 5)
+            no_models.symlink_to(instant_models)
+            until(pipeline.models.ready.is_set)
+            registry = Registry(no_models)
+            run = start_first_run(database, registry)
+            assert run is not None
+
+            def classified() -> bool:
+                advance_run(database, inbox, registry, datetime.now(UTC))
+                return bool(scalar(database, "SELECT count(*) = 5 FROM tickets WHERE state = 'classified'"))
+
+            until(classified)
+
+        assert scalar(database, "SELECT count(*) FROM alerts WHERE kind <> 'run-ended'") == 0
+
+
+class TestStorage:
+    def test_a_newer_text_is_the_next_revision(self, database: Database) -> None:
+        write_unlabelled(database, [unlabelled("A")])
+        write_unlabelled(database, [unlabelled("B", minute=1)])
+
+        assert row(database) == ("unlabelled", "B", 2)
+
+    def test_a_redelivery_and_an_older_text_change_nothing(self, database: Database) -> None:
+        write_unlabelled(database, [unlabelled("B", minute=1)])
+        write_unlabelled(database, [unlabelled("B", minute=1), unlabelled("A")])
+        write_unlabelled(database, [unlabelled("A")])
+
+        assert row(database) == ("unlabelled", "B", 1)
+
+    def test_a_newer_text_of_a_classified_ticket_waits_for_a_model(self, database: Database) -> None:
+        write_window(database, [result("1", revised_at=NOW)])
+        write_unlabelled(database, [unlabelled("B", minute=59)])
+
+        assert row(database) == ("unlabelled", "B", 2)
+
+    def test_the_same_text_keeps_its_result(self, database: Database) -> None:
+        write_window(database, [result("1", revised_at=NOW)])
+        write_unlabelled(database, [unlabelled("A", minute=59)])
+
+        assert row(database) == ("classified", "A", 1)
+
+    def test_a_forgotten_ticket_is_not_restored(self, database: Database) -> None:
+        """INV-17."""
+        write_tombstone(database, Identity("zendesk", "1"))
+        write_unlabelled(database, [unlabelled()])
+
+        assert row(database)[:2] == (None, None)
+
+
+class TestFirstRun:
+    def test_no_run_starts_without_a_version_or_without_a_ticket(
+        self, database: Database, no_models: Path, instant_models: Path
+    ) -> None:
+        assert start_first_run(database, Registry(instant_models)) is None
+        write_unlabelled(database, [unlabelled()])
+        assert start_first_run(database, Registry(no_models)) is None
+
+    def test_a_run_that_somebody_cancelled_is_not_started_again(
+        self, database: Database, instant_models: Path
+    ) -> None:
+        write_unlabelled(database, [unlabelled()])
+        registry = Registry(instant_models)
+        run = start_first_run(database, registry)
+        assert run is not None
+        assert start_first_run(database, registry) is None
+        runs.cancel(database, run.id)
+
+        assert start_first_run(database, registry) is None
+
+    def test_a_ticket_that_cannot_be_classified_starts_no_run_again(
+        self, database: Database, instant_models: Path
+    ) -> None:
+        write_unlabelled(database, [unlabelled()])
+        run = runs.start(database, RunPlan("v1.0.0", 1))
+        write_reclassified(database, [ReclassifiedTicket(StoredTicketRef(run.id, 1, b"A"), "failed")])
+
+        assert row(database)[0] == "failed"
+        assert start_first_run(database, Registry(instant_models)) is None
+
+
+def test_a_review_of_an_unlabelled_text_is_kept(database: Database) -> None:
+    write_unlabelled(database, [unlabelled()])
+    record_review(database, Identity("zendesk", "1"), "venda", "ana", digest=b"A")
+    write_window(database, [result("1", label="suporte", revised_at=NOW)])
+
+    assert scalar(database, "SELECT label FROM results") == "venda"
+
+
+def test_health_says_that_labels_are_collected_and_alerts_stay_quiet(
+    endpoints: Endpoints, inbox: Inbox, database: Database, no_models: Path
+) -> None:
+    with running(endpoints, no_models):
+        until(lambda: COLLECTING in worker_states(inbox.redis).values())
+        answer = client(services(database, inbox, models=no_models)).get("/health")
+        opened = [check_system(database, inbox, MonitorSettings(), datetime.now(UTC)) for _ in range(3)]
+
+    assert (answer.status_code, answer.json()["status"]) == (200, "collecting labels")
+    assert opened == [[], [], []]

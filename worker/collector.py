@@ -1,0 +1,98 @@
+"""Stores tickets without a result while the registry has no current version: a mode of the fetcher's thread.
+
+Lease, reclaims, committer and dead letters are the pipeline's, so a ticket leaves Redis after its commit here too. It
+needs no model library.
+"""
+
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
+
+import structlog
+
+from triagem.contracts.errors import GroupMissing, InboxUnavailable, Retryable
+from triagem.contracts.text import clean, digest
+from triagem.contracts.ticket import Lane
+from triagem.db.tickets.unlabelled import UnlabelledTicket
+from triagem.inbox import Entry, Inbox
+from triagem.inbox.client import BLOCK_S
+from triagem.inbox.desired import paused
+from triagem.inbox.lease import Lease
+from triagem.worker.batch import Cause, CommitBatch, FailedEntry, NewTicket
+from triagem.worker.failures import Retrier, safe_reason
+from triagem.worker.in_flight import InFlight, Recovery
+from triagem.worker.models import ModelManager
+from triagem.worker.prepare import decode_entries
+from triagem.worker.supervisor import Supervisor
+
+log = structlog.get_logger(__name__)
+
+
+class Collector:
+    """Fetches entries and submits them unlabelled, until there is a model."""
+
+    def __init__(
+        self,
+        *,
+        inbox: Inbox,
+        lease: Lease,
+        recovery: Recovery,
+        models: ModelManager,
+        supervisor: Supervisor,
+        in_flight: InFlight,
+        window: int,
+        submit: Callable[[CommitBatch], None],
+    ) -> None:
+        self._inbox, self._lease, self._recovery = inbox, lease, recovery
+        self._models, self._supervisor, self._in_flight = models, supervisor, in_flight
+        self._window, self._submit = window, submit
+        self._retry = Retrier(supervisor, self._on_outage)
+
+    def run(self, *, after: threading.Event, until: threading.Event) -> None:
+        """Once `after` is set, store tickets while the registry has no current version; return once `until` is."""
+        stopping = self._supervisor.stopping
+        while not (until.is_set() or stopping.is_set()):
+            self._supervisor.beat()
+            if not after.is_set() or not self._models.missing or self._retry(lambda: paused(self._inbox.redis)):
+                until.wait(0.2)
+                continue
+            consumer = self._lease.consumer
+            if self._recovery.due():
+                for lane in Lane:
+                    self._store(self._retry(partial(self._recover, lane, consumer)))
+            self._store(self._retry(partial(self._inbox.fetch_blocking, consumer, self._window, block_s=BLOCK_S)))
+
+    def _recover(self, lane: Lane, consumer: str) -> list[Entry]:
+        return self._recovery.recover(lane, consumer, self._in_flight.ids(lane), self._window)
+
+    def _store(self, entries: list[Entry]) -> None:
+        if entries:
+            self._in_flight.add(entries)
+            self._submit(unlabelled_batch(entries))
+
+    def _on_outage(self, error: Retryable) -> None:
+        match error:
+            case GroupMissing():
+                self._inbox.create_groups()
+            case InboxUnavailable():
+                self._recovery.suspend_reclaims()
+
+
+def unlabelled_batch(entries: list[Entry]) -> CommitBatch:
+    """The tickets of entries without a result, and dead letters of what is not a ticket."""
+    tickets, refs, unreadable = decode_entries(entries)
+    batch = CommitBatch(dead=unreadable)
+    batch.dead.extend(FailedEntry(entry, Cause.NO_MODEL, "there is no model any more") for entry, _ in refs)
+    for item in tickets:
+        assert isinstance(item, NewTicket)
+        try:
+            key = digest(clean(item.text))
+        except Exception as error:  # noqa: BLE001 - one text must not stop the others
+            reason = f"cannot clean the text: {safe_reason(error)}"
+            batch.dead.append(FailedEntry(item.entry, Cause.NOT_PREPARED, reason))
+            continue
+        entry, received_at = item.entry, datetime.fromtimestamp(item.entry.put_at, UTC)
+        row = UnlabelledTicket(item.ticket, key, entry.lane, received_at, entry.arrival)
+        batch.unlabelled.append((entry, row))
+    return batch
