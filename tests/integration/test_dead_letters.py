@@ -60,9 +60,7 @@ class TestList:
         insert_dead_letters(database, b"c", lane=Lane.BULK)
 
         def listed(*arguments: str) -> list[int]:
-            return [
-                letter["id"] for letter in json.loads(triagem("dead", "list", "--format", "json", *arguments).out)
-            ]
+            return [letter["id"] for letter in json.loads(triagem("dead", "list", "--json", *arguments).out)]
 
         assert listed("--lane", "bulk") == [3]
         assert listed("--limit", "2") == [3, 2]

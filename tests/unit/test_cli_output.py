@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from contextlib import redirect_stdout
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -74,3 +75,12 @@ def test_a_csv_file_says_that_it_is_utf_8_and_a_pipe_does_not(mark: bool, tmp_pa
 
     assert path.read_bytes().startswith(b"\xef\xbb\xbf") is mark
     assert list(csv.reader(path.read_text("utf-8-sig").splitlines())) == [["label"], ["não"]]
+
+
+def test_a_table_that_goes_to_no_terminal_is_not_cut(capsys: pytest.CaptureFixture[str]) -> None:
+    reason, moment = "the payload is not JSON " * 20, datetime(2026, 11, 2, 9, 30, tzinfo=UTC)
+    print_rows([{"reason": reason, "at": moment}], ("reason", "at"), Format.TABLE)
+
+    _, row = capsys.readouterr().out.splitlines()
+    assert reason.strip() in row
+    assert datetime.fromisoformat(row.removeprefix(reason).strip()) == moment

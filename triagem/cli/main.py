@@ -36,45 +36,44 @@ def main(
     logs.configure(logging.DEBUG if verbose else level)
 
 
-# The commands in the order of `--help`, each with its module in `triagem.cli.commands`.
+# The commands by heading and in the order of `--help`, each with its module in `triagem.cli.commands`.
 _COMMANDS: Final = {
-    "demo": "demo",
-    "up": "up",
-    "env": "env",
-    "enqueue": "enqueue",
-    "worker": "worker",
-    "ops": "ops",
-    "beat": "ops",
-    "gateway": "gateway",
-    "keys": "keys",
-    "results": "results",
-    "show": "results",
-    "review": "review",
-    "pause": "backlog",
-    "resume": "backlog",
-    "classify": "classify",
-    "train": "train",
-    "models": "models",
-    "labels": "labels",
-    "drift": "retraining",
-    "due": "retraining",
-    "alerts": "alerts",
-    "backlog": "backlog",
-    "reclassify": "reclassify",
-    "reband": "reband",
-    "dead": "dead",
-    "audit": "audit",
-    "deliveries": "deliveries",
-    "crm": "crm",
-    "db": "db",
-    "doctor": "doctor",
+    "Try and check": {"demo": "demo", "doctor": "doctor", "env": "env"},
+    "Run": {"up": "up", "worker": "worker", "ops": "ops", "beat": "ops", "gateway": "gateway"},
+    "Tickets": {
+        "enqueue": "enqueue",
+        "results": "results",
+        "show": "results",
+        "review": "review",
+        "reclassify": "reclassify",
+        "reband": "reband",
+    },
+    "Models": {
+        "train": "train",
+        "classify": "classify",
+        "models": "models",
+        "labels": "labels",
+        "drift": "retraining",
+        "due": "retraining",
+    },
+    "Operate": {
+        "backlog": "backlog",
+        "pause": "backlog",
+        "resume": "backlog",
+        "dead": "dead",
+        "deliveries": "deliveries",
+        "alerts": "alerts",
+        "audit": "audit",
+    },
+    "Administer": {"crm": "crm", "db": "db", "keys": "keys"},
 }
-for _name, _module in _COMMANDS.items():
-    _command = getattr(importlib.import_module(f"triagem.cli.commands.{_module}"), _name)
-    if isinstance(_command, typer.Typer):
-        app.add_typer(_command, name=_name)
-    else:
-        app.command()(_command)
+for _heading, _commands in _COMMANDS.items():
+    for _name, _module in _commands.items():
+        _command = getattr(importlib.import_module(f"triagem.cli.commands.{_module}"), _name)
+        if isinstance(_command, typer.Typer):
+            app.add_typer(_command, name=_name, rich_help_panel=_heading)
+        else:
+            app.command(rich_help_panel=_heading)(_command)
 
 
 def run(arguments: list[str] | None = None, *, command: typer.Typer | None = None) -> Any:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
 from importlib import metadata
-from typing import Any
+from typing import Annotated, Any
 from unicodedata import category
 
 import typer
@@ -27,6 +27,7 @@ from triagem.contracts.errors import InvalidInput
 from triagem.contracts.spreadsheet import csv_cell
 
 _LINE_EVERY_S = 10.0
+_WIDE = 100_000
 _NUMBERS = {"confidence", "tokens", "attempts", "size"}
 BAND_STYLES = {"automate": "green", "review": "yellow", "abstain": "red"}
 
@@ -37,6 +38,18 @@ class Format(StrEnum):
     TABLE = "table"
     JSON = "json"
     CSV = "csv"
+
+
+def _prefer_json(context: typer.Context, value: bool) -> bool:
+    if value:
+        context.default_map = {"form": "json"}
+    return value
+
+
+FormatOption = Annotated[Format, typer.Option("--format", help="Output format.")]
+JsonFlag = Annotated[
+    bool, typer.Option("--json", is_eager=True, callback=_prefer_json, help="Short for `--format json`.")
+]
 
 
 def print_json(value: Any) -> None:
@@ -70,7 +83,8 @@ def print_rows(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], form: 
             table.add_column(name.replace("_", " "), justify="right" if name in _NUMBERS else "left")
         for row in rows:
             table.add_row(*(_styled(name, row[name]) for name in columns))
-        console.print(table)
+        # Only a terminal wraps cells: a program or a file gets whole ones.
+        (console if console.is_terminal else SafeConsole(width=_WIDE)).print(table)
 
 
 def parse_time(text: str | None, option: str) -> datetime | None:
@@ -123,7 +137,7 @@ def _styled(name: str, value: Any) -> Text:
     if name == "confidence":
         return Text(f"{value:.3f}")
     if isinstance(value, datetime):
-        return Text(f"{value.astimezone():%Y-%m-%d %H:%M:%S}")
+        return Text(value.astimezone().isoformat(" ", "seconds"))
     text = str(value)
     return cell(text, BAND_STYLES.get(text, "") if name == "band" else "")
 

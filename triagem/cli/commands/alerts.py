@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from triagem import servers
-from triagem.cli.output import Format, as_mapping, print_rows
+from triagem.cli.output import Format, FormatOption, JsonFlag, as_mapping, print_rows
 from triagem.contracts.errors import InvalidInput, NotConfigured
 
 if TYPE_CHECKING:
@@ -16,7 +16,6 @@ alerts = typer.Typer(
     no_args_is_help=True, help="Alerts on low-confidence tickets and system alerts: list, check rules, test."
 )
 
-_Form = Annotated[Format, typer.Option("--format", help="Output format.")]
 _CONDITIONS = ("kinds", "labels", "sources", "bands", "under", "every_s")
 
 
@@ -31,7 +30,8 @@ def list_(
         ),
     ] = None,
     limit: Annotated[int, typer.Option(min=1, help="Maximum number of alerts.")] = 50,
-    form: _Form = Format.TABLE,
+    form: FormatOption = Format.TABLE,
+    _json: JsonFlag = False,
 ) -> None:
     """List undelivered alerts, newest first.
 
@@ -53,7 +53,8 @@ def list_(
 def check(
     file: Annotated[Path | None, typer.Argument(help="File of alert rules; default: TRIAGEM_ALERTS_FILE.")] = None,
     *,
-    form: _Form = Format.TABLE,
+    form: FormatOption = Format.TABLE,
+    _json: JsonFlag = False,
 ) -> None:
     """Validate the alert rules, and show which channel receives which alerts. Sends nothing.
 
@@ -81,7 +82,8 @@ def check(
 def try_(
     rule: Annotated[str, typer.Argument(help="Name of the rule.")],
     *,
-    form: _Form = Format.TABLE,
+    form: FormatOption = Format.TABLE,
+    _json: JsonFlag = False,
 ) -> None:
     """Send a test message through each channel of a rule now. Exit status 1 if one is not delivered.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from triagem import servers
-from triagem.cli.output import Format, as_mapping, errors, parse_time, print_rows
+from triagem.cli.output import Format, FormatOption, JsonFlag, as_mapping, errors, parse_time, print_rows
 
 if TYPE_CHECKING:
     from triagem.db import Database
@@ -32,7 +32,8 @@ def audit(
     action: Annotated[str | None, typer.Option(help="Only this action, such as `ticket.forget`.")] = None,
     since: Annotated[str | None, typer.Option(help="Only from this time, such as 2026-11-28.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="Maximum number of entries.")] = 50,
-    form: Annotated[Format, typer.Option("--format", help="Output format.")] = Format.TABLE,
+    form: FormatOption = Format.TABLE,
+    _json: JsonFlag = False,
 ) -> None:
     """List logins, deletions, and changes of keys, dead letters, runs and promotions, newest first.
 

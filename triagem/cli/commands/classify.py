@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from triagem.cli.output import Format, print_json, print_rows
+from triagem.cli.output import Format, FormatOption, JsonFlag, print_json, print_rows
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.text import clean
 
@@ -16,7 +16,8 @@ def classify(
     *,
     model: Annotated[str | None, typer.Option(help="Model version; default: the current one.")] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Maximum texts per micro-batch.")] = 32,
-    form: Annotated[Format, typer.Option("--format", help="Output format.")] = Format.TABLE,
+    form: FormatOption = Format.TABLE,
+    _json: JsonFlag = False,
 ) -> None:
     """Classify texts with the current model, without Redis or Postgres.
 

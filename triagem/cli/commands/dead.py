@@ -8,6 +8,8 @@ from triagem import servers
 from triagem.cli.commands.audit import record_action
 from triagem.cli.output import (
     Format,
+    FormatOption,
+    JsonFlag,
     as_mapping,
     confirm,
     console,
@@ -39,7 +41,8 @@ def list_letters(
         str | None, typer.Option(help="Dead-lettered at or after: `2026-11-02`, or a date and time; UTC by default.")
     ] = None,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="Maximum number of dead letters.")] = 50,
-    form: Annotated[Format, typer.Option("--format", help="Output format.")] = Format.TABLE,
+    form: FormatOption = Format.TABLE,
+    _json: JsonFlag = False,
 ) -> None:
     """List dead letters, newest first, without their payloads; `size` is in bytes.
 

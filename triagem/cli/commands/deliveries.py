@@ -5,7 +5,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from triagem import servers
-from triagem.cli.output import Format, as_mapping, confirm, console, errors, print_json, print_rows
+from triagem.cli.output import (
+    Format,
+    FormatOption,
+    JsonFlag,
+    as_mapping,
+    confirm,
+    console,
+    errors,
+    print_json,
+    print_rows,
+)
 
 if TYPE_CHECKING:
     from triagem.db.outbox.deliveries import DeliveryState
@@ -30,7 +40,8 @@ def list_(
     state: Annotated[str | None, typer.Option(help=f"One of {', '.join(_STATES)}.")] = None,
     target: _Target = None,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="Maximum number of deliveries.")] = 50,
-    form: Annotated[Format, typer.Option("--format", help="Output format.")] = Format.TABLE,
+    form: FormatOption = Format.TABLE,
+    _json: JsonFlag = False,
 ) -> None:
     """List deliveries, newest first; `last_error` is why the last attempt failed.
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from triagem import servers
-from triagem.cli.output import Format, console, print_rows
+from triagem.cli.output import Format, FormatOption, JsonFlag, console, print_rows
 from triagem.cli.review_session.names import label_name
 
 
@@ -25,7 +25,7 @@ labels = typer.Typer(no_args_is_help=True, help="Labels: list, rename, group, de
 
 
 @labels.command("list")
-def list_(*, form: Annotated[Format, typer.Option("--format", help="Output format.")] = Format.TABLE) -> None:
+def list_(*, form: FormatOption = Format.TABLE, _json: JsonFlag = False) -> None:
     """List the labels that a model predicted, a reviewer gave or a person added.
 
     Example: `triagem labels list`

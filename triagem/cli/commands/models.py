@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from triagem.cli.model_reports import print_gate_decision
-from triagem.cli.output import Format, as_mapping, console, print_json, print_rows
+from triagem.cli.output import Format, FormatOption, JsonFlag, as_mapping, console, print_json, print_rows
 from triagem.contracts.errors import NoModel
 from triagem.registry import Registry, RegistrySettings
 from triagem.registry.decision import Reject, Rule
@@ -18,7 +18,7 @@ def _registry() -> Registry:
 
 
 @models.command("list")
-def list_(*, form: Annotated[Format, typer.Option("--format", help="Output format.")] = Format.TABLE) -> None:
+def list_(*, form: FormatOption = Format.TABLE, _json: JsonFlag = False) -> None:
     """List all versions; `*` marks the current one.
 
     Example: `triagem models list`

@@ -9,7 +9,16 @@ import typer
 
 from triagem import servers
 from triagem.cli.commands.audit import record_action
-from triagem.cli.output import Format, as_mapping, console, errors, print_json, progress
+from triagem.cli.output import (
+    Format,
+    FormatOption,
+    JsonFlag,
+    as_mapping,
+    console,
+    errors,
+    print_json,
+    progress,
+)
 from triagem.contracts.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -170,7 +179,8 @@ def diff(
     run_id: Annotated[int, typer.Argument(metavar="RUN", min=1, help="Number of the run.")],
     *,
     limit: Annotated[int, typer.Option(min=0, max=1000, help="Maximum number of changed labels to list.")] = 10,
-    form: Annotated[Format, typer.Option("--format", help="Output format.")] = Format.TABLE,
+    form: FormatOption = Format.TABLE,
+    _json: JsonFlag = False,
 ) -> None:
     """Show which labels a run changed, or would change if it is a shadow run. The output contains customers' texts.
 

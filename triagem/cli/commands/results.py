@@ -5,7 +5,18 @@ from typing import Annotated
 import typer
 
 from triagem import servers
-from triagem.cli.output import Format, as_mapping, console, errors, parse_time, print_json, print_rows, printable
+from triagem.cli.output import (
+    Format,
+    FormatOption,
+    JsonFlag,
+    as_mapping,
+    console,
+    errors,
+    parse_time,
+    print_json,
+    print_rows,
+    printable,
+)
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.text import clean
 
@@ -41,7 +52,8 @@ def results(
         str | None,
         typer.Option(help="List changes of results instead, oldest first: after this cursor, or all with `start`."),
     ] = None,
-    form: Annotated[Format, typer.Option("--format", help="Output format.")] = Format.TABLE,
+    form: FormatOption = Format.TABLE,
+    _json: JsonFlag = False,
 ) -> None:
     """List results, newest first; or what changed since an earlier call.
 

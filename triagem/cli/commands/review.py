@@ -11,7 +11,17 @@ import typer
 
 from triagem import servers
 from triagem.cli.commands.review_results import accuracy, export
-from triagem.cli.output import Format, as_mapping, console, errors, print_json, print_rows, printable
+from triagem.cli.output import (
+    Format,
+    FormatOption,
+    JsonFlag,
+    as_mapping,
+    console,
+    errors,
+    print_json,
+    print_rows,
+    printable,
+)
 from triagem.cli.review_session.names import (
     UNCLEAR,
     Language,
@@ -107,7 +117,7 @@ def next_(
 
 
 @review.command("list")
-def list_(*, form: Annotated[Format, typer.Option("--format", help="Output format.")] = Format.TABLE) -> None:
+def list_(*, form: FormatOption = Format.TABLE, _json: JsonFlag = False) -> None:
     """List the texts that are assigned to a reviewer and not reviewed yet.
 
     Example: `triagem review list`
