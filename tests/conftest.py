@@ -97,6 +97,12 @@ def unigram_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return register_small_bert(folder / "models", tiny_unigram_base(folder)).root
 
 
+@pytest.fixture(scope="session")
+def mean_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same as `bert_models` with a classifier of the tokens' mean."""
+    return register_small_bert(tmp_path_factory.mktemp("mean") / "models", pooling="mean").root
+
+
 @pytest.fixture
 def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Iterator[Triagem]:
     """The command in an empty folder, without any setting."""

@@ -58,8 +58,8 @@ def require_finite(row: Sequence[float], labels: Sequence[str]) -> None:
 
 
 def min_automated_confidence(thresholds: Thresholds, budget_cutoff: float) -> float:
-    """The lowest confidence that is automated; infinite if the budget covers all tickets."""
-    return max(thresholds.review, budget_cutoff)
+    """The lowest confidence that is automated; infinite if nothing is, or if the budget covers all tickets."""
+    return max(thresholds.review, budget_cutoff) if thresholds.automate else math.inf
 
 
 def decide_band(

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from triagem import engine
+from triagem.contracts.digests import file_digest
 from triagem.contracts.errors import LabelsMismatch, ModelCorrupt, NoModel, OutOfMemory
 from triagem.engine.classify import EngineSettings, LoadedModel, classify, load
 
@@ -18,9 +19,9 @@ EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 SAMPLE = EXAMPLES / "train.jsonl"
 
 
-@pytest.fixture(scope="module", params=["bert_models", "unigram_models"])
+@pytest.fixture(scope="module", params=["bert_models", "unigram_models", "mean_models"])
 def version(request: pytest.FixtureRequest) -> Path:
-    """A version with WordPiece, and one with SentencePiece's unigram model."""
+    """A version with WordPiece, one with SentencePiece's unigram model, and one that classifies the tokens' mean."""
     models: Path = request.getfixturevalue(request.param)
     return models / "v1.0.0"
 
@@ -100,6 +101,28 @@ def test_another_architecture_returns_its_first_token(packed: LoadedModel) -> No
         assert torch.equal(network.classifier(read), runner.logits([[1, 2, 3], [4, 5, 6]]))
 
 
+def test_the_mean_of_the_tokens_is_packed_in_half_precision_too(mean_models: Path) -> None:
+    half = load(mean_models / "v1.0.0", EngineSettings(attention="packed", device="cpu", precision="bf16"))
+    full = load(mean_models / "v1.0.0", EngineSettings(attention="padded", device="cpu", precision="fp32"))
+    texts = prompts(SAMPLE, 30)
+
+    means, expected = (torch.tensor(model.embed(model.tokenize(texts))) for model in (half, full))
+
+    assert ((means - expected).norm(dim=1) / expected.norm(dim=1)).max() < 0.02
+
+
+def test_only_a_bert_classifies_the_mean_of_the_tokens(tmp_path: Path, mean_models: Path) -> None:
+    folder = copy(mean_models, tmp_path)
+    config = json.loads((folder / "config.json").read_text()) | {"hidden_act": "relu"}
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    files = json.loads((folder / "manifest.json").read_text())["files"] | {
+        "config.json": file_digest(folder / "config.json")
+    }
+    folder = rewrite(folder, files=files)
+    with pytest.raises(ModelCorrupt, match="only a BERT"):
+        load(folder)
+
+
 def test_results_have_the_order_of_the_texts_whatever_their_lengths(packed: LoadedModel) -> None:
     texts = ["minha internet caiu " * 30, "oi", "quero um orçamento para vinte licenças", "x y z"] * 20
     together = torch.tensor(classify(packed, texts))
@@ -157,7 +180,11 @@ def test_a_folder_without_a_manifest_is_not_a_model(tmp_path: Path) -> None:
 
 
 def copy(models: Path, tmp_path: Path, **changes: object) -> Path:
-    folder = Path(shutil.copytree(models / "v1.0.0", tmp_path / "v1.0.0"))
+    return rewrite(Path(shutil.copytree(models / "v1.0.0", tmp_path / "v1.0.0")), **changes)
+
+
+def rewrite(folder: Path, **changes: object) -> Path:
+    """Change fields of a version's manifest."""
     path = folder / "manifest.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | changes), encoding="utf-8")
     return folder

@@ -30,9 +30,9 @@ def load_module(path: Path) -> ModuleType:
 pack: Any = load_module(ROOT / "deploy" / "sagemaker" / "pack.py").pack
 
 
-@pytest.fixture(scope="module", params=["bert_models", "unigram_models"])
+@pytest.fixture(scope="module", params=["bert_models", "unigram_models", "mean_models"])
 def models(request: pytest.FixtureRequest) -> Path:
-    """A registry with WordPiece, and one with SentencePiece's unigram model."""
+    """A registry with WordPiece, one with SentencePiece's unigram model, and one that classifies the tokens' mean."""
     registry: Path = request.getfixturevalue(request.param)
     return registry
 

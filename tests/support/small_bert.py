@@ -4,12 +4,13 @@ from pathlib import Path
 
 from tests.support import packed_e5
 from tests.support.builders import manifest
+from triagem.contracts.model import Pooling
 from triagem.registry import Registry
 from triagem.trainer.bases import e5
 from triagem.trainer.bases.catalogue import MINILM, find_base
 
 
-def register_small_bert(root: Path, base: str = MINILM.name) -> Registry:
+def register_small_bert(root: Path, base: str = MINILM.name, pooling: Pooling = "first") -> Registry:
     """A new registry in `root` whose current v1.0.0 is the base."""
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
@@ -20,7 +21,7 @@ def register_small_bert(root: Path, base: str = MINILM.name) -> Registry:
     with registry.staging() as folder:
         AutoModelForSequenceClassification.from_pretrained(path, num_labels=2).save_pretrained(folder)
         AutoTokenizer.from_pretrained(path).save_pretrained(folder)
-        registry.register(folder, manifest())
+        registry.register(folder, manifest(pooling=pooling))
     registry.promote("v1.0.0")
     return registry
 

@@ -53,6 +53,10 @@ def test_a_confidence_under_the_budgets_cutoff_is_reviewed_above_the_threshold(c
     assert decide_band(probabilities_with(confidence), LABELS, REVIEW_BELOW_07, budget_cutoff=0.95).band is band
 
 
+def test_without_a_proved_precision_even_a_certain_prediction_is_reviewed() -> None:
+    assert decide_band([0.0, 1.0], LABELS, Thresholds(review=0, automate=False)).band is Band.REVIEW
+
+
 def test_the_threshold_applies_if_the_cutoff_is_lower() -> None:
     assert decide_band(probabilities_with(0.6), LABELS, REVIEW_BELOW_07, budget_cutoff=0.2).band is Band.REVIEW
 

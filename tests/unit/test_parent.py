@@ -1,6 +1,7 @@
 """What a version inherits from its parent: the order of its labels, and which texts count as seen."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,12 +13,12 @@ from triagem.registry import Registry
 from triagem.trainer.data.prepare import merge_labels, read_parent
 
 
-def version(registry: Registry, learned: str, parent: str | None = None) -> str:
+def version(registry: Registry, learned: str, parent: str | None = None, **changes: Any) -> str:
     """Register a version that was trained on one text."""
     rows = SplitDigests(train=(digest(learned).hex(),), dev=(), calibration=(), test=(digest("of the test").hex(),))
     with registry.staging() as folder:
         (folder / ROWS_FILE).write_text(rows.model_dump_json(), encoding="utf-8")
-        return registry.register(folder, manifest(parent=parent, labels=("venda", "suporte"))).version
+        return registry.register(folder, manifest(parent=parent, labels=("venda", "suporte"), **changes)).version
 
 
 @pytest.fixture
@@ -38,6 +39,13 @@ def test_a_version_whose_files_changed_cannot_be_a_parent(registry: Registry) ->
     (registry.root / name / ROWS_FILE).write_text("{}", encoding="utf-8")
 
     with pytest.raises(ModelCorrupt):
+        read_parent(registry, name)
+
+
+def test_a_version_with_only_a_trained_head_cannot_be_a_parent(registry: Registry) -> None:
+    name = version(registry, "text", pooling="mean", base="e5")
+
+    with pytest.raises(InvalidInput, match="--base e5"):
         read_parent(registry, name)
 
 

@@ -70,6 +70,10 @@ class Parent:
 def read_parent(registry: Registry, version: str) -> Parent:
     """A version to fine-tune from, its files verified. Raises NoModel, InvalidInput or ModelCorrupt."""
     manifest = registry.verify(version)
+    if manifest.pooling != "first":
+        raise InvalidInput(
+            f"{version} has only a trained head: fine-tune its base instead, with --base {manifest.base}"
+        )
     return Parent(registry.folder(version), manifest, read_history(registry, version).learned)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Final, Protocol, runtime_checkable
+from typing import Annotated, Final, Literal, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -20,6 +20,7 @@ REFERENCE_FILE: Final = "reference.safetensors"
 HTML_REPORT_FILE: Final = "report.html"
 VERSION_PATTERN: Final = r"^v\d+\.\d+\.\d+$"
 
+Pooling = Literal["first", "mean"]
 Version = Annotated[str, Field(pattern=VERSION_PATTERN)]
 
 
@@ -111,6 +112,10 @@ class Manifest(BaseModel):
     ece: float | None = None
     thresholds: Thresholds = Thresholds()
     max_tokens: int = 512
+    pooling: Pooling = Field(
+        default="first",
+        description="the classifier's input: the first token after BERT's pooler, or the tokens' mean",
+    )
     cleaning_version: int = 1
     files: dict[str, str] = Field(description="file name → SHA-256, hexadecimal")
 

@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol
 import torch
 from torch.nn.functional import embedding, gelu, layer_norm, linear
 
+from triagem.contracts.model import Pooling
 from triagem.engine.packed import Packing, attend
 
 ROWS: Final = 1536  # a micro-batch of 32 with a mean of 47 tokens; oneDNN chooses a layout for about this number
@@ -94,7 +95,8 @@ class LayerNorm:
 
 @dataclass(frozen=True, slots=True)
 class EncoderLayer:
-    """One layer. `projections`: one product for query, key and value; in the last layer query, then key and value."""
+    """One layer. `projections`: one product for query, key and value, or two, query and then key and value: for the
+    first token only."""
 
     projections: tuple[Linear, ...]
     attention_output: Linear
@@ -116,13 +118,17 @@ class EncoderLayer:
 
 @dataclass(frozen=True, slots=True)
 class PackedBert:
-    """A BERT classifier whose activations have the type of `word_embeddings`."""
+    """A BERT classifier whose activations have the type of `word_embeddings`.
+
+    `pooler` is None for a classifier of the tokens' mean. Mean and classifier are then in fp32: in a frozen encoder's
+    means, texts differ by little more than bf16's rounding.
+    """
 
     word_embeddings: torch.Tensor
     position_embeddings: torch.Tensor  # position and token type together: a ticket is one segment
     norm: LayerNorm
     layers: tuple[EncoderLayer, ...]
-    pooler: tuple[torch.Tensor, torch.Tensor]
+    pooler: tuple[torch.Tensor, torch.Tensor] | None
     classifier: tuple[torch.Tensor, torch.Tensor]
     heads: int
 
@@ -137,6 +143,8 @@ class PackedBert:
         )
         for layer in self.layers:
             rows = layer(rows, packing, self.heads)
+        if self.pooler is None:
+            return packing.means(rows)
         return torch.tanh(linear(rows, *self.pooler))
 
 
@@ -170,11 +178,13 @@ def packable(network: Any) -> bool:
     return type(network).__name__ == _ARCHITECTURE and config.hidden_act == "gelu" and not config.is_decoder
 
 
-def packed_bert(network: Any, make: LinearFactory, dtype: torch.dtype) -> PackedBert:
+def packed_bert(network: Any, make: LinearFactory, dtype: torch.dtype, pooling: Pooling = "first") -> PackedBert:
     """Convert transformers' fp32 classifier: `make` builds the products, everything else is in `dtype`."""
+    first = pooling == "first"
     bert = network.bert
     embeddings = bert.embeddings
     layers = list(bert.encoder.layer)
+    head_dtype = dtype if first else torch.float32
 
     def norm(module: Any) -> LayerNorm:
         return LayerNorm(module.weight.to(dtype), module.bias.to(dtype), module.eps)
@@ -186,7 +196,7 @@ def packed_bert(network: Any, make: LinearFactory, dtype: torch.dtype) -> Packed
     def layer_of(layer: Any) -> EncoderLayer:
         attention, output = layer.attention.self, layer.attention.output
         key_value = (attention.key, attention.value)
-        if layer is layers[-1]:
+        if first and layer is layers[-1]:
             projections: tuple[Linear, ...] = (product(attention.query), product(*key_value))
         else:
             projections = (product(attention.query, *key_value),)
@@ -206,7 +216,7 @@ def packed_bert(network: Any, make: LinearFactory, dtype: torch.dtype) -> Packed
         ),
         norm=norm(embeddings.LayerNorm),
         layers=tuple(map(layer_of, layers)),
-        pooler=(bert.pooler.dense.weight.to(dtype), bert.pooler.dense.bias.to(dtype)),
-        classifier=(network.classifier.weight.to(dtype), network.classifier.bias.to(dtype)),
+        pooler=(bert.pooler.dense.weight.to(dtype), bert.pooler.dense.bias.to(dtype)) if first else None,
+        classifier=(network.classifier.weight.to(head_dtype), network.classifier.bias.to(head_dtype)),
         heads=network.config.num_attention_heads,
     )

@@ -19,6 +19,7 @@ from triagem.contracts.digests import folder_digests
 from triagem.contracts.errors import InvalidInput, LabelsMismatch, ModelCorrupt, NoModel, OutOfMemory
 from triagem.contracts.model import CURRENT_FILE, MANIFEST_FILE, CurrentModel, Manifest, Tokens
 from triagem.contracts.prediction import Thresholds
+from triagem.engine.bert import packable
 from triagem.engine.planner import plan
 from triagem.engine.precision import Rows, Runner, probes, select_runner
 
@@ -132,6 +133,8 @@ def load(folder: Path, settings: EngineSettings | None = None) -> LoadedModel:
             f"{folder}: the classifier has {network.config.num_labels} outputs, "
             f"the manifest {len(manifest.labels)} labels ({', '.join(manifest.labels)})"
         )
+    if manifest.pooling == "mean" and not packable(network):
+        raise ModelCorrupt(f"{folder}: only a BERT classifier can have the pooling 'mean': train again")
     network.set_attn_implementation("sdpa")
     tokenizer.backend_tokenizer.enable_truncation(max_length=manifest.max_tokens)
     tokenizer.backend_tokenizer.no_padding()
@@ -146,6 +149,7 @@ def load(folder: Path, settings: EngineSettings | None = None) -> LoadedModel:
         precision=settings.precision,
         packed=settings.attention == "packed",
         rows=[encoding.ids for encoding in tokenizer.backend_tokenizer.encode_batch(probes())],
+        pooling=manifest.pooling,
     )
     model = LoadedModel(manifest, tokenizer, device, runner, threading.Lock())
     model.probabilities(model.tokenize(WARM_UP_TEXTS))

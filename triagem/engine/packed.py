@@ -35,6 +35,13 @@ class Packing:
         """The rows of the texts' first tokens."""
         return self.starts[:-1]
 
+    def means(self, rows: torch.Tensor) -> torch.Tensor:
+        """The mean of each text's rows in fp32, `(texts, width)`; not a number for an empty text."""
+        ends, tokens = self.starts[1:], torch.arange(len(rows), dtype=torch.int32, device=rows.device)
+        text_of_token = torch.searchsorted(ends, tokens, right=True)
+        sums = torch.zeros(len(ends), rows.shape[1], device=rows.device)
+        return sums.index_add_(0, text_of_token, rows.float()) / (ends - self.first).unsqueeze(1)
+
 
 def concatenate(rows: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Ids, positions and starts of concatenated texts, 32-bit, on the CPU."""

@@ -9,6 +9,7 @@ from typing import Any, Final, Literal
 import structlog
 import torch
 
+from triagem.contracts.model import Pooling
 from triagem.engine.bert import (
     LinearFactory,
     cublas_half,
@@ -41,7 +42,7 @@ class Runner:
     """A network ready to run on rows of tokens.
 
     `logits` returns `(texts, labels)`. `pooled` returns `(texts, width)`: the input of BERT's classifier, in other
-    architectures the last layer's first token.
+    architectures the last layer's first token; with the pooling `mean`, the mean of the last layer's tokens.
     """
 
     precision: Precision
@@ -86,6 +87,7 @@ def select_runner(
     precision: Precision | Literal["auto"],
     packed: bool,
     rows: Rows,
+    pooling: Pooling = "first",
 ) -> Runner:
     """The runner for a precision, or for `auto` the fastest whose labels agree with padded fp32 on `rows`.
 
@@ -95,15 +97,15 @@ def select_runner(
     """
     packed = packed and packable(network)
     if precision != "auto":
-        return _runner(network, pad, device, precision, packed=packed)
+        return _runner(network, pad, device, precision, packed=packed, pooling=pooling)
     reference = None
     for candidate in candidates(device):
         if candidate == "fp32":
             break
         if reference is None:
-            reference = _all_logits(_padded(network, pad), rows)
+            reference = _all_logits(_padded(network, pad, "fp32", pooling).logits, rows)
         try:
-            runner = _runner(network, pad, device, candidate, packed=packed)
+            runner = _runner(network, pad, device, candidate, packed=packed, pooling=pooling)
             share = agreement(reference, _all_logits(runner.logits, rows))
         except (RuntimeError, NotImplementedError, AttributeError) as error:  # a kernel that this build or chip lacks
             log.warning("precision_unsupported", precision=candidate, reason=str(error).partition("\n")[0])
@@ -111,20 +113,23 @@ def select_runner(
         if share >= MIN_AGREEMENT:
             return runner
         log.warning("precision_changes_labels", precision=candidate, agreement=round(share, 4), minimum=MIN_AGREEMENT)
-    return _runner(network, pad, device, "fp32", packed=packed)
+    return _runner(network, pad, device, "fp32", packed=packed, pooling=pooling)
 
 
 def _runner(
-    network: Any, pad: Callable[[Rows], Any], device: torch.device, precision: Precision, *, packed: bool
+    network: Any,
+    pad: Callable[[Rows], Any],
+    device: torch.device,
+    precision: Precision,
+    *,
+    packed: bool,
+    pooling: Pooling,
 ) -> Runner:
-    dtype = _DTYPES[precision]
     if not packed:
-        # A copy: the fp32 weights remain as the reference and the fallback.
-        module = network if precision == "fp32" else copy.deepcopy(network).to(dtype)
-        return Runner(precision, packed=False, logits=_padded(module, pad), pooled=_first_tokens(module, pad))
+        return _padded(network, pad, precision, pooling)
     if device.type == "cuda" and precision != "fp32":
         network = without_residual_biases(network)
-    bert = packed_bert(network, select_linear(device, precision), dtype)
+    bert = packed_bert(network, select_linear(device, precision), _DTYPES[precision], pooling)
 
     def packing(rows: Rows) -> Packing:
         return pack(pad_to_step(rows) if device.type == "cpu" else rows, device)
@@ -153,21 +158,29 @@ def select_linear(device: torch.device, precision: Precision) -> LinearFactory:
     return cublas_half if device.type == "cuda" and precision != "fp32" else torch_linear
 
 
-def _padded(network: Any, pad: Callable[[Rows], Any]) -> Callable[[Rows], torch.Tensor]:
+def _padded(network: Any, pad: Callable[[Rows], Any], precision: Precision, pooling: Pooling) -> Runner:
+    if precision != "fp32":  # a copy: the fp32 weights remain as the reference and the fallback
+        network = copy.deepcopy(network).to(_DTYPES[precision])
+
     def logits(rows: Rows) -> torch.Tensor:
         output: torch.Tensor = network(**pad(rows)).logits
         return output
 
-    return logits
-
-
-def _first_tokens(network: Any, pad: Callable[[Rows], Any]) -> Callable[[Rows], torch.Tensor]:
-    def pooled(rows: Rows) -> torch.Tensor:
+    def first_tokens(rows: Rows) -> torch.Tensor:
         output = network.base_model(**pad(rows))
         pooler_output: torch.Tensor | None = getattr(output, "pooler_output", None)
         return output.last_hidden_state[:, 0] if pooler_output is None else pooler_output
 
-    return pooled
+    if pooling == "first":
+        return Runner(precision, packed=False, logits=logits, pooled=first_tokens)
+    classifier = network.classifier.float()
+
+    def means(rows: Rows) -> torch.Tensor:
+        inputs = pad(rows)
+        mask = inputs["attention_mask"].unsqueeze(-1)
+        return (network.base_model(**inputs).last_hidden_state.float() * mask).sum(1) / mask.sum(1)
+
+    return Runner(precision, packed=False, logits=lambda rows: classifier(means(rows)), pooled=means)
 
 
 def _all_logits(logits: Callable[[Rows], torch.Tensor], rows: Rows) -> torch.Tensor:
