@@ -93,14 +93,14 @@ def _score(base: str, rows: Sequence[Row], folds: Sequence[int], languages: Mapp
 
 
 @torch.inference_mode()
-def embed(base: str, texts: Sequence[str]) -> Any:
+def embed(base: str, texts: Sequence[str], max_tokens: int = _MAX_TOKENS) -> Any:
     """Embeddings `[texts][width]`: the means of each text's tokens in the last layer."""
     files = find_base(base)
     dtype = torch.bfloat16 if cpu_has_bf16() else torch.float32
     with silenced():
         tokenizer = AutoTokenizer.from_pretrained(files.path)
         network = AutoModel.from_pretrained(files.path, attn_implementation="sdpa", dtype=dtype).eval()
-    rows = tokenizer(list(texts), truncation=True, max_length=_MAX_TOKENS)["input_ids"]
+    rows = tokenizer(list(texts), truncation=True, max_length=max_tokens)["input_ids"]
     by_length = sorted(range(len(rows)), key=lambda index: len(rows[index]))
     means = torch.empty(len(rows), network.config.hidden_size)
     for start in range(0, len(rows), _BATCH):

@@ -178,7 +178,9 @@ def _padded(network: Any, pad: Callable[[Rows], Any], precision: Precision, pool
     def means(rows: Rows) -> torch.Tensor:
         inputs = pad(rows)
         mask = inputs["attention_mask"].unsqueeze(-1)
-        return (network.base_model(**inputs).last_hidden_state.float() * mask).sum(1) / mask.sum(1)
+        states = network.base_model(**inputs).last_hidden_state.float()
+        sums: torch.Tensor = (states * mask).sum(1)
+        return sums.div(mask.sum(1))
 
     return Runner(precision, packed=False, logits=lambda rows: classifier(means(rows)), pooled=means)
 

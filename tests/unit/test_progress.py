@@ -1,0 +1,131 @@
+"""The estimated quality of a head, its interval, and the answers that deserve a second look."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from triagem.trainer.active.linear import EmbeddingSpace, description_prior, fit_head
+from triagem.trainer.active.pool import Answer, Pool
+from triagem.trainer.active.progress import (
+    TARGET,
+    answers_missing,
+    estimate_progress,
+    fit_platt,
+    suspicious_answers,
+)
+
+LABELS = ("suporte", "venda")
+
+
+def company(overlap: float, *, answers: int, texts: int = 400, seed: int = 0) -> tuple[Pool, NDArray[np.intp]]:
+    """Two labels whose texts overlap, and the answers to texts drawn at random; also all true labels."""
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(2, size=texts)
+    embeddings = rng.normal(size=(texts, 6)) * overlap
+    embeddings[:, 0] += np.where(truth == 1, 1.0, -1.0)
+    drawn = rng.permutation(texts)[:answers]
+    return Pool(
+        embeddings.astype(np.float32), LABELS, tuple(Answer(int(i), LABELS[truth[i]], random=True) for i in drawn)
+    ), truth
+
+
+def true_macro_f1(pool: Pool, truth: NDArray[np.intp]) -> float:
+    rest = pool.unanswered
+    predicted, expected = pool.fit().logits(pool.points[rest]).argmax(axis=1), truth[rest]
+    scores = []
+    for label in range(2):
+        right = ((predicted == label) & (expected == label)).sum()
+        scores.append(2 * right / ((predicted == label).sum() + (expected == label).sum()))
+    return float(np.mean(scores))
+
+
+def test_at_ten_answers_there_is_no_figure() -> None:
+    assert estimate_progress(company(0.5, answers=10)[0]) is None
+
+
+def test_with_answers_of_one_label_there_is_no_figure() -> None:
+    pool, _ = company(0.5, answers=60)
+
+    assert estimate_progress(Pool(pool.embeddings, LABELS, pool.labelled[:0])) is None
+    sales = tuple(answer for answer in pool.labelled if answer.label == "venda")
+    assert len(sales) >= 20
+    assert estimate_progress(Pool(pool.embeddings, LABELS, sales)) is None
+
+
+@pytest.mark.parametrize("overlap", [0.4, 0.8, 1.5])
+def test_the_interval_covers_the_truth_in_most_starts(overlap: float) -> None:
+    covered, errors = [], []
+    for seed in range(8):
+        pool, truth = company(overlap, answers=50, seed=seed)
+        progress, expected = estimate_progress(pool), true_macro_f1(pool, truth)
+        assert progress
+        covered.append(progress.low <= expected <= progress.high)
+        errors.append(progress.macro_f1 - expected)
+    assert sum(covered) >= 6
+    assert abs(np.mean(errors)) < 0.05
+
+
+def test_more_answers_narrow_the_interval() -> None:
+    few, many = (estimate_progress(company(0.8, answers=answers)[0]) for answers in (30, 200))
+
+    assert few
+    assert many
+    assert many.high - many.low < 0.6 * (few.high - few.low)
+
+
+@pytest.mark.parametrize(
+    ("answers", "macro_f1", "missing"), [(50, TARGET, 0), (50, 0.95, 0), (50, 0.8, 150), (20, 0.85, 30)]
+)
+def test_the_answers_to_the_target_follow_from_the_error(answers: int, macro_f1: float, missing: int) -> None:
+    assert answers_missing(answers, macro_f1) == missing
+
+
+def test_wrong_answers_are_suspicious_and_come_first() -> None:
+    pool, _ = company(0.3, answers=60)
+    wrong = pool.labelled[7]
+    flipped = Answer(wrong.text, "venda" if wrong.label == "suporte" else "suporte")
+    pool = Pool(pool.embeddings, LABELS, (*pool.labelled[:7], flipped, *pool.labelled[8:]))
+
+    assert suspicious_answers(pool)[0] == wrong.text
+
+
+def test_answers_of_one_label_are_not_suspicious() -> None:
+    assert (
+        suspicious_answers(Pool(np.eye(3, dtype=np.float32), LABELS, (Answer(0, "venda"), Answer(1, "venda")))) == []
+    )
+
+
+def test_platts_scaling_recovers_a_known_slope_and_bias() -> None:
+    rng = np.random.default_rng(0)
+    score = rng.normal(size=4000) * 2
+    truth = (rng.random(4000) < 1 / (1 + np.exp(-(3 * score + 1)))).astype(np.intp)
+
+    platt = fit_platt(np.stack([np.zeros(4000), score], axis=1), truth, np.ones(4000), 0.0)
+
+    assert platt.slope == pytest.approx(3, rel=0.1)
+    assert platt.bias[1] - platt.bias[0] == pytest.approx(1, abs=0.2)
+
+
+def test_a_head_gives_the_same_logits_inside_and_outside_of_its_space() -> None:
+    embeddings = np.random.default_rng(0).normal(loc=5, scale=0.2, size=(40, 6))
+    space = EmbeddingSpace.of(embeddings)
+    head = fit_head(space(embeddings), np.arange(40) % 3, 3)
+
+    assert np.allclose(head.logits(space(embeddings)), head.outside(space).logits(embeddings))
+
+
+def test_descriptions_decide_where_the_answers_say_little() -> None:
+    texts = np.array([[1.0, 0.1, 0.0], [1.0, 0.0, 0.1]])
+    descriptions = np.array([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+
+    head = fit_head(texts, np.array([0, 1]), 2, prior=description_prior(descriptions))
+
+    margin = head.logits(descriptions) @ np.array([1.0, -1.0])
+    assert margin[0] > 1 > -1 > margin[1]
+
+
+def test_each_label_counts_as_much_whatever_the_number_of_its_answers() -> None:
+    embeddings = np.array([[-1.0]] * 50 + [[1.0]])
+    head = fit_head(embeddings, np.array([0] * 50 + [1]), 2)
+
+    assert head.logits(np.array([[0.0]]))[0] == pytest.approx([0, 0], abs=0.1)

@@ -1,0 +1,131 @@
+"""Estimates the macro-F1 of the head on all texts, with an interval, and finds suspicious answers. Pure.
+
+Cross-validation on answers that were chosen as uncertain is too pessimistic. So the answers only calibrate the head's
+scores, and the calibrated probabilities of all texts give the expected confusion matrix.
+"""
+
+from dataclasses import dataclass
+from math import ceil
+from typing import Final
+
+import numpy as np
+from scipy.optimize import minimize
+from scipy.special import log_softmax, softmax
+
+from triagem.trainer.active.linear import Labels, one_blas_thread
+from triagem.trainer.active.pool import Pool
+from triagem.trainer.evaluate.metrics import Floats
+
+MIN_ANSWERS: Final = 20
+TARGET: Final = 0.9
+_COVERAGE: Final = 0.9
+_RESAMPLES: Final = 100
+_WIDENED: Final = 2.0  # see `python -m bench cold-start`: 1.25 covers the truth in three quarters of the starts
+_WRONG_ANSWERS: Final = 0.5  # the prior's, which separable answers need: a slope without it would be infinite
+_PRECISION: Final = (0.05, 0.3)  # of the priors of log slope and bias
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """The estimated macro-F1 of the head on all texts of the pool, with its 90 % interval.
+
+    `answers_missing`: about how many more answers reach `TARGET`, 0 if the estimate does.
+    """
+
+    answers: int
+    macro_f1: float
+    low: float
+    high: float
+    answers_missing: int
+
+
+@one_blas_thread
+def estimate_progress(pool: Pool, *, seed: int = 0) -> Progress | None:
+    """The estimate; None with fewer than `MIN_ANSWERS` answers, of one label only, or without a text left.
+
+    The interval is that of a Bayesian bootstrap of the answers and of the prior's wrong ones (Rubin 1981; Muliere and
+    Secchi 1996), widened, because the resamples do not refit the head.
+    """
+    answers = len(pool.truth)
+    if answers < MIN_ANSWERS or len(np.unique(pool.truth)) < 2 or not len(pool.unanswered):
+        return None
+    rng = np.random.default_rng([seed, answers])
+    scores, logits = pool.out_of_fold(seed), pool.fit().logits(pool.points[pool.unanswered])
+
+    def macro_f1(weights: Floats, wrong_answers: float) -> float:
+        return _expected_macro_f1(logits, fit_platt(scores, pool.truth, weights, wrong_answers))
+
+    point = macro_f1(np.ones(answers), _WRONG_ANSWERS)
+    samples = [
+        macro_f1(answers * rng.dirichlet(np.ones(answers)), rng.exponential(_WRONG_ANSWERS))
+        for _ in range(_RESAMPLES)
+    ]
+    below, above = np.quantile(samples, [(1 - _COVERAGE) / 2, (1 + _COVERAGE) / 2]) - point
+    return Progress(
+        answers,
+        point,
+        max(0.0, point + _WIDENED * min(0.0, float(below))),
+        min(1.0, point + _WIDENED * max(0.0, float(above))),
+        answers_missing(answers, point),
+    )
+
+
+def answers_missing(answers: int, macro_f1: float) -> int:
+    """About how many more answers reach `TARGET`, if the error falls with the square root of their number."""
+    needed = answers * max(1.0, ((1 - macro_f1) / (1 - TARGET)) ** 2)
+    return ceil((needed - answers) / 10) * 10
+
+
+@dataclass(frozen=True, slots=True)
+class Platt:
+    """Calibrated probabilities are the softmax of `slope * logits + bias`."""
+
+    slope: float
+    bias: Floats
+
+    def probabilities(self, logits: Floats) -> Floats:
+        """`[texts][labels]`."""
+        calibrated: Floats = softmax(self.slope * logits + self.bias, axis=1)
+        return calibrated
+
+
+def fit_platt(logits: Floats, truth: Labels, weights: Floats, wrong_answers: float) -> Platt:
+    """Platt's scaling (1999) for any number of labels.
+
+    Args:
+        weights: of the texts.
+        wrong_answers: added to each label before the fit; 1 in Platt's paper.
+    """
+    texts, labels = logits.shape
+    targets = np.full((texts, labels), wrong_answers / (texts + 2 * wrong_answers) / (labels - 1))
+    targets[np.arange(texts), truth] = (texts + wrong_answers) / (texts + 2 * wrong_answers)
+    precision = np.array([_PRECISION[0], *[_PRECISION[1]] * labels])
+
+    def cost(parameters: Floats) -> tuple[float, Floats]:
+        slope = np.exp(parameters[0])
+        log_probabilities = log_softmax(slope * logits + parameters[1:], axis=1)
+        error = (np.exp(log_probabilities) - targets) * weights[:, None]
+        penalty = (precision * parameters**2).sum() / 2
+        gradient = np.concatenate([[slope * (error * logits).sum()], error.sum(axis=0)]) + precision * parameters
+        return float(-(weights[:, None] * targets * log_probabilities).sum() + penalty), gradient
+
+    bounds = [(-3, 5), *[(-8, 8)] * labels]  # exp must not overflow on the way to the minimum
+    best = minimize(cost, np.zeros(1 + labels), jac=True, method="L-BFGS-B", bounds=bounds).x
+    return Platt(float(np.exp(best[0])), best[1:])
+
+
+def _expected_macro_f1(logits: Floats, platt: Platt) -> float:
+    """Macro-F1 of the head's predictions if the calibrated probabilities are right."""
+    probabilities, predicted = platt.probabilities(logits), np.eye(logits.shape[1])[logits.argmax(axis=1)]
+    right, of_label = (probabilities * predicted).sum(axis=0), probabilities.sum(axis=0)
+    return float((2 * right / (of_label + predicted.sum(axis=0))).mean())
+
+
+@one_blas_thread
+def suspicious_answers(pool: Pool, *, seed: int = 0) -> list[int]:
+    """Texts whose answer the head contradicts that was fitted without it, the most contradicted first."""
+    if len(set(pool.truth.tolist())) < 2:
+        return []
+    logits, rows = pool.out_of_fold(seed), np.arange(len(pool.truth))
+    excess = logits.max(axis=1) - logits[rows, pool.truth]
+    return [int(pool.positions[row]) for row in np.argsort(-excess, kind="stable") if excess[row] > 0]

@@ -1,0 +1,128 @@
+"""Chooses the texts that a person labels next. Pure, and deterministic by seed.
+
+First the centres of k-means clusters; then half of the texts at random, without which no precision can be proved, and
+half uncertain and diverse. While a label has few answers, texts that probably have it come first.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from scipy.special import softmax
+
+from triagem.trainer.active.linear import one_blas_thread
+from triagem.trainer.active.pool import Pool, Positions
+from triagem.trainer.evaluate.metrics import Floats
+
+BATCH: Final = 10
+FEW_ANSWERS: Final = 3
+MAX_CANDIDATES: Final = 5000  # a sample of a larger pool, for speed; random texts are drawn from the whole pool
+_SHORTLIST: Final = 5  # uncertain candidates for each text that is chosen among them
+_ITERATIONS: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A text to label, by its position in the pool. Its `Answer` keeps `random`."""
+
+    text: int
+    random: bool
+
+
+@one_blas_thread
+def next_questions(pool: Pool, count: int = BATCH, *, seed: int = 0) -> list[Question]:
+    """The next texts to label, fewer than `count` if the pool has no more. Copies of answered texts come last."""
+    rng = np.random.default_rng([seed, len(pool.answers)])
+    left = _without_copies(pool)
+    if len(left) <= count:
+        left = rng.permutation(pool.unanswered)[:count]
+        return [Question(int(text), random=True) for text in left]
+    candidates = rng.choice(left, MAX_CANDIDATES, replace=False) if len(left) > MAX_CANDIDATES else left
+    if not len(pool.positions):
+        return [Question(int(text), random=False) for text in _centres(pool.points, candidates, count, rng)]
+    rare = [number for number, label in enumerate(pool.labels) if pool.counts()[label] < FEW_ANSWERS]
+    likely, at_random = (round(0.4 * count), round(0.3 * count)) if rare else (0, count // 2)
+    chosen = list(map(int, rng.choice(left, at_random, replace=False)))
+    questions = [Question(text, random=True) for text in chosen]
+    logits = pool.fit().logits(pool.points)
+    if rare:
+        chosen += [text for text in _likely(pool, logits, rare, candidates) if text not in chosen][:likely]
+    rest = np.setdiff1d(candidates, chosen)
+    chosen += _uncertain(pool.points, logits, rest, count - len(chosen), rng)
+    return questions + [Question(text, random=False) for text in chosen[at_random:]]
+
+
+def _without_copies(pool: Pool) -> Positions:
+    """The unanswered texts, without those whose embedding equals that of an answered text or of an earlier one."""
+    rows = np.ascontiguousarray(pool.embeddings)
+    seen = {rows[answer.text].tobytes() for answer in pool.answers}
+    kept = []
+    for text in pool.unanswered:
+        if (key := rows[text].tobytes()) not in seen:
+            seen.add(key)
+            kept.append(text)
+    return np.array(kept, dtype=np.intp)
+
+
+def _likely(pool: Pool, logits: Floats, rare: list[int], candidates: Positions) -> list[int]:
+    """The candidates by the probability of a rare label, the rare labels taking turns.
+
+    A label without an answer is found by its description; without one, by how little a text is like the answered
+    ones, which are all of other labels.
+    """
+    counts = pool.counts()
+    probabilities = softmax(logits[candidates], axis=1)
+    columns = []
+    for number in rare:
+        score = probabilities[:, number]
+        if pool.prior is not None and not counts[pool.labels[number]]:
+            score = pool.points[candidates] @ pool.prior[number]
+        columns.append(candidates[np.argsort(-score, kind="stable")])
+    return list(dict.fromkeys(int(text) for turn in zip(*columns, strict=True) for text in turn))
+
+
+def _uncertain(
+    points: Floats, logits: Floats, candidates: Positions, count: int, rng: np.random.Generator
+) -> list[int]:
+    """The least certain text of each of `count` clusters of the uncertain texts."""
+    highest = np.sort(softmax(logits[candidates], axis=1), axis=1)
+    margin = highest[:, -1] - highest[:, -2]
+    shortlist = candidates[np.argsort(margin, kind="stable")[: _SHORTLIST * count]]
+    clusters, _ = k_means(points[shortlist], count, rng)
+    first = [int(np.flatnonzero(clusters == cluster)[0]) for cluster in np.unique(clusters)]
+    order = [*first, *(index for index in range(len(shortlist)) if index not in first)]  # a cluster may be empty
+    return [int(shortlist[index]) for index in order[:count]]
+
+
+def _centres(points: Floats, candidates: Positions, count: int, rng: np.random.Generator) -> list[int]:
+    """The text nearest to each centre."""
+    _, distances = k_means(points[candidates], count, rng)
+    chosen: list[int] = []
+    for cluster in range(count):
+        nearest = candidates[np.argsort(distances[:, cluster], kind="stable")[: count + 1]]
+        chosen.append(next(int(text) for text in nearest if text not in chosen))
+    return chosen
+
+
+def k_means(points: Floats, clusters: int, rng: np.random.Generator) -> tuple[Positions, Floats]:
+    """Each point's cluster, and the squared distances to all centres: Lloyd's algorithm from k-means++ centres."""
+    centres = points[rng.integers(len(points))][None]
+    while len(centres) < clusters:
+        nearest = _squared_distances(points, centres).min(axis=1)
+        total = nearest.sum()
+        drawn = rng.choice(len(points), p=nearest / total if total > 0 else None)
+        centres = np.concatenate([centres, points[drawn][None]])
+    for _ in range(_ITERATIONS):
+        members = _squared_distances(points, centres).argmin(axis=1)
+        moved = [points[members == number].mean(axis=0) for number in np.unique(members)]
+        previous, centres = centres, centres.copy()
+        centres[np.unique(members)] = moved
+        if np.allclose(previous, centres):
+            break
+    distances = _squared_distances(points, centres)
+    return distances.argmin(axis=1), distances
+
+
+def _squared_distances(points: Floats, centres: Floats) -> Floats:
+    squares: Floats = (points**2).sum(axis=1)[:, None] - 2 * points @ centres.T + (centres**2).sum(axis=1)
+    return np.maximum(squares, 0.0)
