@@ -1,9 +1,12 @@
 """Which messages of a conversation are judged, and as which text."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from triagem.contracts.conversation import MAX_CHARS, ConversationMessage, judge
+from triagem.contracts.conversation import MAX_CHARS, ConversationMessage, combine, judge, parts
 from triagem.contracts.prediction import AbstainReason
+from triagem.contracts.small_talk import evidence
 from triagem.contracts.ticket import Author, OnReply
 
 
@@ -52,7 +55,7 @@ def test_without_a_customer_there_is_nothing_to_judge() -> None:
 
 @pytest.mark.parametrize(("on_reply", "ids"), [(OnReply.FIRST, ["1"]), (OnReply.LATEST, ["2"])])
 def test_the_label_may_be_about_the_first_or_the_latest_request(on_reply: OnReply, ids: list[str]) -> None:
-    assert judged("oi", "Quero um orçamento", "Minha internet caiu", "obrigado", on_reply=on_reply) == ids
+    assert judged("oi", "Quero um orçamento de bolo", "Minha internet caiu", "obrigado", on_reply=on_reply) == ids
 
 
 def test_a_single_message_is_cleaned_as_a_whole_text_is() -> None:
@@ -62,7 +65,7 @@ def test_a_single_message_is_cleaned_as_a_whole_text_is() -> None:
 
 
 def test_of_a_long_conversation_its_first_and_newest_messages_are_judged() -> None:
-    texts = [f"Quero o plano {number}" for number in range(40)]
+    texts = [f"Quero o plano anual completo {number}" for number in range(40)]
     bounded = said(*texts)[:4] + said(*texts)[-12:]
 
     assert judge(said(*texts), OnReply.CONVERSATION) == judge(bounded, OnReply.CONVERSATION)
@@ -70,6 +73,101 @@ def test_of_a_long_conversation_its_first_and_newest_messages_are_judged() -> No
 
 
 def test_the_newest_message_is_judged_however_long_the_others_are() -> None:
-    long = "Quero o plano " * (MAX_CHARS // 10)
+    long = "Plano anual, modem fixo, internet, roteador, cabo. " * (MAX_CHARS // 40)
 
     assert judged(*[long] * 6, "Minha internet caiu") == ["0", "1", "2", "3", "6"]
+
+
+class TestSmallTalk:
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "Obrigado!",
+            "Perfeito, pode mandar",
+            "Great, send it over please",
+            "blz, fico no aguardo",
+            "pode ser amanhã às 10h?",
+            "Vou falar com o meu sócio e te dou um retorno até sexta",
+            "Sorry for the late reply, I was in a meeting",
+            "meu nome é João Carlos da Silva Pereira",
+            "OBRIGADAAA",
+            "",
+        ],
+    )
+    def test_gives_no_evidence(self, text: str) -> None:
+        assert evidence(text) == 0
+
+    @pytest.mark.parametrize(
+        ("text", "words"),
+        [
+            ("a entrega atrasou", 2),
+            ("quanto custa o plano anual?", 4),
+            ("My order never arrived", 3),
+            ("ENTREGA ATRASADA", 2),
+            ("entrega, entrega atrasada", 2),
+            ("Quero cotação de cinco notebooks com tela grande, mouse e teclado para meu escritório novo", 6),
+        ],
+    )
+    def test_a_request_counts_by_its_different_words_up_to_six(self, text: str, words: int) -> None:
+        assert evidence(text) == pytest.approx(words / 3)
+
+    def test_a_few_words_of_many_are_small_talk(self) -> None:
+        assert evidence("vou ver aqui com o meu marido e depois te falo sobre a entrega e o valor") == 0
+
+
+def combined(*texts: str, venda: list[float]) -> float:
+    """The probability of the second label, from those of the texts alone."""
+    return combine(texts, [[1 - probability, probability] for probability in venda])[1]
+
+
+class TestCombined:
+    def test_a_single_part_keeps_its_probabilities(self) -> None:
+        assert combine(["obrigado"], [[0.1, 0.7, 0.2]]) == [0.1, 0.7, 0.2]
+
+    def test_small_talk_changes_almost_nothing(self) -> None:
+        before = combined("quero um orçamento", venda=[0.96])
+        after = combined("quero um orçamento", "Perfeito, pode mandar", venda=[0.96, 0.04])
+
+        assert before > after > 0.9
+
+    def test_a_request_about_something_else_changes_the_label_at_once(self) -> None:
+        complaint = "minha internet caiu ontem e o modem pisca vermelho"
+
+        assert combined("quero um orçamento", complaint, venda=[0.96, 0.04]) < 0.1
+
+    def test_a_few_words_alone_leave_the_label_in_doubt(self) -> None:
+        assert 0.2 < combined("quero um orçamento", "chegou quebrado", venda=[0.96, 0.05]) < 0.95
+
+    def test_a_second_message_about_it_removes_the_doubt(self) -> None:
+        texts = "quero um orçamento", "chegou quebrado", "a tampa do vidro rachou"
+
+        assert combined(*texts, venda=[0.96, 0.05, 0.05]) < 0.2
+
+    @given(
+        st.lists(st.sampled_from(["a entrega atrasou", "obrigado", "quero o plano anual completo"]), min_size=1),
+        st.data(),
+    )
+    def test_probabilities_sum_to_1_and_none_is_lost(self, texts: list[str], data: st.DataObject) -> None:
+        row = st.sampled_from([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.2, 0.3, 0.5]])
+
+        probabilities = combine(texts, [data.draw(row) for _ in texts])
+
+        assert sum(probabilities) == pytest.approx(1)
+        assert all(0 <= probability <= 1 for probability in probabilities)
+
+
+class TestParts:
+    def test_each_request_is_a_part_and_small_talk_is_left_out(self) -> None:
+        texts = ["Oi", "Quero um orçamento de panfletos", "Perfeito, pode mandar", "Os cartões vieram errados"]
+
+        assert parts(said(*texts)) == [texts[1], texts[3]]
+
+    def test_messages_that_say_little_alone_are_one_text(self) -> None:
+        assert parts(said("oi", "a internet", "caiu", "de novo a mesma coisa")) == [
+            "a internet\n\ncaiu\n\nde novo a mesma coisa"
+        ]
+
+    def test_a_short_opening_is_judged_together_with_the_first_message_that_says_more(self) -> None:
+        texts = "Quero um orçamento", "pode ser por aqui", "a demanda contratada é 300 kW", "Obrigado, aguardo"
+
+        assert parts(said(*texts)) == ["\n\n".join(texts[:3])]

@@ -3,11 +3,15 @@
 import csv
 import json
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.preprocessing import normalize
+
+from tests.support.conversations import EXAMPLES as CONVERSATIONS
+from tests.support.conversations import read_conversations
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 NEAR_DUPLICATE = 0.8
@@ -95,3 +99,23 @@ def test_the_crm_export_holds_no_training_ticket() -> None:
         bodies = [row["body"] for row in csv.DictReader(file)]
 
     assert similarity([row["prompt"] for row in all_tickets()], bodies) < NEAR_DUPLICATE
+
+
+class TestConversations:
+    def test_there_are_forty_of_two_to_eight_customer_messages(self) -> None:
+        conversations = read_conversations(CONVERSATIONS)
+
+        assert len(conversations) == 40
+        assert all(2 <= len(turns) <= 8 for turns in conversations)
+
+    def test_small_talk_has_the_label_of_the_message_before(self) -> None:
+        pairs = [pair for turns in read_conversations(CONVERSATIONS) for pair in pairwise(turns)]
+
+        assert all(turn.label == before.label for before, turn in pairs if turn.small_talk)
+        assert sum(turn.label not in (before.label, None) for before, turn in pairs if before.label) >= 10
+
+    def test_no_request_in_them_is_nearly_a_training_ticket(self) -> None:
+        turns = [turn for turns in read_conversations(CONVERSATIONS) for turn in turns]
+        requests = [turn.text for turn in turns if not turn.small_talk and len(turn.text.split()) > 5]
+
+        assert similarity([row["prompt"] for row in all_tickets()], requests) < NEAR_DUPLICATE

@@ -1,4 +1,10 @@
-"""Decides which texts of a conversation the model reads, and what its answers say about the whole. Pure."""
+"""Decides which messages of a conversation the model reads, and combines its answers into one. Pure.
+
+The label is kept until the evidence for another is strong enough: a forward filter of a hidden Markov model. Its
+state is the label of the customer's present subject, which changes between two messages with the probability
+`CHANGE`. A message counts by its words (`small_talk.evidence`), small talk not at all. Rule and constants were chosen
+on `examples/conversations.jsonl` by `docs/measurements/conversations.py` (decision 16).
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,6 +13,7 @@ from typing import Final
 
 from triagem.contracts.abstain import abstain_reason
 from triagem.contracts.prediction import AbstainReason
+from triagem.contracts.small_talk import evidence, states_subject
 from triagem.contracts.text import clean
 from triagem.contracts.ticket import Author, OnReply
 
@@ -14,6 +21,7 @@ from triagem.contracts.ticket import Author, OnReply
 FIRST_MESSAGES: Final = 4
 NEWEST_MESSAGES: Final = 12
 MAX_CHARS: Final = 16_000  # of a message, and of the newest ones together
+CHANGE: Final = 0.05  # fitted on the dev conversations, with the constants of `small_talk.evidence`
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +57,7 @@ def judge(messages: Sequence[ConversationMessage], on_reply: OnReply) -> JudgedT
     """Choose the messages that the label is about.
 
     Customers' messages without a request, such as a greeting, are left out if there is another one: they change
-    nothing.
+    nothing. Those up to the first that states a subject are one text: people write a sentence in several messages.
 
     Args:
         messages: in the order in which they were written; at least the first and the newest ones of the customer.
@@ -58,11 +66,15 @@ def judge(messages: Sequence[ConversationMessage], on_reply: OnReply) -> JudgedT
     cleaned = [clean(message.text[:MAX_CHARS]) for message in bounded]
     reasons = [abstain_reason(message.text[:MAX_CHARS], text) for message, text in zip(bounded, cleaned, strict=True)]
     chosen = [index for index, reason in enumerate(reasons) if reason is None] or [*range(len(bounded))]
-    if on_reply is not OnReply.CONVERSATION:
-        chosen = chosen[:1] if on_reply is OnReply.FIRST else chosen[-1:]
+    opening = next((end for end, index in enumerate(chosen, 1) if states_subject(cleaned[index])), len(chosen))
+    groups = [chosen[:opening], *([index] for index in chosen[opening:] if evidence(cleaned[index]))]
+    if on_reply is OnReply.FIRST:
+        groups = groups[:1]
+    elif on_reply is OnReply.LATEST:
+        groups = [chosen[-1:]]
     return JudgedText(
-        message_ids=[bounded[index].id for index in chosen],
-        parts=_parts([cleaned[index] for index in chosen]),
+        message_ids=[bounded[index].id for group in groups for index in group],
+        parts=["\n\n".join(cleaned[index] for index in group) for group in groups if group],
         abstains=None if None in reasons else next(iter(reasons), AbstainReason.NO_WORDS),
     )
 
@@ -72,13 +84,18 @@ def parts(messages: Sequence[ConversationMessage], on_reply: OnReply = OnReply.C
     return judge(messages, on_reply).parts
 
 
-def combine(parts: Sequence[str], probabilities: Sequence[Sequence[float]]) -> list[float]:  # noqa: ARG001
-    """The probabilities of a conversation's labels from those of its parts, in their order."""
-    return list(probabilities[0])
+def combine(parts: Sequence[str], probabilities: Sequence[Sequence[float]]) -> list[float]:
+    """The probabilities of a conversation's labels from those of its parts, in their order.
 
-
-def _parts(texts: Sequence[str]) -> list[str]:
-    return ["\n\n".join(texts)] if texts else []
+    Those of a single part are returned as they are.
+    """
+    belief, *later = map(list, probabilities)
+    for part, row in zip(parts[1:], later, strict=True):
+        weight, others = evidence(part), len(belief) - 1
+        expected = [(1 - CHANGE) * before + CHANGE * (1 - before) / others for before in belief]
+        joint = [before * probability**weight for before, probability in zip(expected, row, strict=True)]
+        belief = [probability / sum(joint) for probability in joint]
+    return belief
 
 
 def _bounded(messages: Sequence[ConversationMessage]) -> list[ConversationMessage]:

@@ -1,0 +1,57 @@
+"""The example conversations, judged by a model of the demo's recipe: the bar for a change of the default model."""
+
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from tests.support.conversations import EXAMPLES, Turn, growing, read_conversations
+from triagem.contracts.conversation import combine, parts
+from triagem.engine.classify import EngineSettings, LoadedModel, classify, load
+from triagem.registry import Registry
+from triagem.trainer import TrainSettings, train
+
+CONVERSATIONS = read_conversations(EXAMPLES)
+
+
+class Silent:
+    """Reports nothing."""
+
+    def on_step(self, done: int, total: int, loss: float | None) -> None:
+        """Ignore the step."""
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
+    registry = Registry(tmp_path_factory.mktemp("models"))
+    report = train(EXAMPLES.parent, registry, TrainSettings(folds=0), Silent())
+    return load(Path(registry.folder(report.manifest.version)), EngineSettings(device="cpu"))
+
+
+def guesses(model: LoadedModel, turns: list[Turn]) -> list[str]:
+    """The conversation's label after each message."""
+    rows = []
+    for messages in growing(turns):
+        texts = parts(messages)
+        rows.append(combine(texts, classify(model, texts)))
+    return [model.labels[row.index(max(row))] for row in rows]
+
+
+def judged(model: LoadedModel) -> Iterator[tuple[Turn, Turn, str, str]]:
+    """Each pair of consecutive turns whose label is known, with the guesses after them."""
+    for turns in CONVERSATIONS:
+        pairs = [
+            (turn, guess) for turn, guess in zip(turns, guesses(model, turns), strict=True) if turn.label is not None
+        ]
+        for (before, guess_before), (turn, guess) in pairwise(pairs):
+            yield before, turn, guess_before, guess
+
+
+@pytest.mark.slow
+def test_small_talk_flips_no_label_and_a_new_subject_does(model: LoadedModel) -> None:
+    turns = list(judged(model))
+    flips = [turn.text for _, turn, before, guess in turns if turn.small_talk and guess != before]
+    missed = [turn.text for last, turn, _, guess in turns if last.label != turn.label != guess]
+
+    assert (flips, missed) == ([], [])

@@ -1,0 +1,102 @@
+"""Measures how much a message may say about what the customer wants, by its words. Pure; Portuguese and English.
+
+A classifier is as sure of "pode ser amanhã às 10h?" as of a request, so its probabilities do not separate small talk
+from a change of subject. The words do: small talk consists of the words below. Words of other languages all count.
+"""
+
+import re
+from typing import Final
+from unicodedata import combining
+
+from triagem.contracts.cleaning.addition_patterns import COURTESIES
+from triagem.contracts.unicode_form import normalized
+
+# Chosen with `conversation.CHANGE` (decision 16).
+_MIN_WORDS: Final = 2
+_MIN_SHARE: Final = 1 / 3
+_MANY_WORDS: Final = 6  # enough, whatever their share
+_WORDS_PER_MESSAGE: Final = 3  # of evidence 1
+_WORD: Final = re.compile(r"[^\W\d_]{2,}")
+_REPEATED: Final = re.compile(r"(.)\1+")
+_SENTENCE_END: Final = ".!?:\n"
+# Function words; courtesies; times; and verbs and nouns of arrangements: wait, send, confirm, call, name, address.
+_PORTUGUESE: Final = """
+um uma uns umas de do da dos das em no na nos nas num numa por pelo pela pelos pelas para pra pro pras pros com sem
+sob sobre ao aos ou mas que se como quando onde porque pq pois entao eu tu vc vcs voce voces ele ela eles elas nos
+me te lhe meu minha meus minhas seu sua seus suas teu tua nosso nossa isso isto esse essa este esta esses essas
+aquilo aquele aquela ai aqui la ali algo alguem todo toda nada outro outra mesmo mesma proprio ser sou eh sao era
+foi fui for seja estar estou to ta estao estava estamos tamos ter tenho tem tinha tive ha vai vou vao vamos ir indo
+va vem vir posso pode podem podemos poder consigo consegue conseguimos faco faz fazer feito fiz quero queria preciso
+deixa deixo dar dou deu sim nao ainda agora hoje ontem amanha depois antes logo cedo manha semana mes ano hora horas
+min minutos minuto segunda terca quarta quinta sexta sabado domingo feira fds feriado fim final sempre tambem so
+mais menos muito muita mt mal ok okay okey blz beleza certo perfeito perfeita otimo otima excelente legal bacana
+massa joia show bola maravilha maravilhoso top valeu vlw brigado brigada obg obrigadao agradeco agradecido fechado
+fechou combinado confirmado confirmo confirma confirmar entendi entendido tranquilo tranq aham uhum opa eba oba oie
+alo bons boas tchau abs bjs feliz amei adorei gostei rs rsrs haha gentileza favor pf pfv pfvr desculpa desculpe
+desculpas perdao deus gracas paciencia atencao atendimento ajuda disposicao trabalho aguardo aguardando aguardar
+espero esperando esperar fico ficar ver vejo vendo olhar falar falo falei conversar retorno retornar retorna aviso
+avisa avisar avise chamo chama mando manda mande mandar mandei mandou mandado envio envia enviar enviei enviado
+segue seguem anexo anexei recebi recebido pronto prontinho liberado resolvido resolveu voltou funcionou gente amigo
+amiga moca moco nome cpf cnpj cep email mail telefone numero endereco rua casa chegar chego cheguei chegando reuniao
+celular zap whatsapp demora responder respondo respondi ligacao ligar liga ligo lig qualquer coisa passo passar
+passei documento documentos comprovante pix foto fotos print explicacao claro clara noticia rapido rapidez livre
+marido esposa socio chefe gerente secretaria familia mae pai assim enquanto dentro possivel horario completo
+agendado marcado combinar atender atendeu recado mensagem grupo contato salvei anotado anotei imprevisto pensar
+penso decidir decido tirar duvida duvidas gostaria saber informacao informacoes atendente
+"""
+_ENGLISH: Final = """
+an and or but of in on by from with without if than then that this these those here it its he she they them him her
+his we us our your my mine one ones is am are was were be been being does did done doing have has had having will
+would can could shall should may might must let lets yes not yeah yep yup nope already yet still now today tomorrow
+yesterday later soon after before night tonight day days week weekend month year hour hours minute minutes pm monday
+tuesday wednesday thursday friday saturday sunday alright right sure fine great perfect perfectly excellent awesome
+cool lovely wonderful brilliant nice super amazing thx cheers appreciate appreciated please pls sorry bye welcome
+helpful help very really much many lot also just only well wait waiting talk speak call back reply answer hear
+hearing look looking forward send sent sending share get got go going come coming take check confirm confirmed know
+tell think received agreed works worked working deal name number address phone re ve ll meeting meetings message
+replies manager husband wife home partner boss colleague documents document picture pictures photo photos when
+moment while busy driving full reach anytime anything something everything someone earlier quick quickly questions
+question helped helping chat ask asked need needed noted understood clear makes sense want like info information
+enquiry inquiry
+"""
+
+
+def folded(word: str) -> str:
+    """A word in lower case without accents and repeated letters: people write `voce` and `obrigadooo`."""
+    if not word.isascii():
+        word = "".join(char for char in normalized("NFKD", word) if not combining(char))
+    return _REPEATED.sub(r"\1", word.casefold())
+
+
+_SMALL_TALK: Final = frozenset(map(folded, [*COURTESIES, *_PORTUGUESE.split(), *_ENGLISH.split()]))
+
+
+def states_subject(cleaned: str) -> bool:
+    """Whether a message has two telling words: a conversation's label can be judged from here on."""
+    return _telling_words(cleaned)[0] >= _MIN_WORDS
+
+
+def evidence(cleaned: str) -> float:
+    """0 for small talk; for anything else, the number of its different telling words by three, at most 2."""
+    telling, words = _telling_words(cleaned)
+    enough = telling >= _MIN_WORDS and (telling >= _MIN_SHARE * words or telling >= _MANY_WORDS)
+    return telling / _WORDS_PER_MESSAGE if enough else 0.0
+
+
+def _telling_words(cleaned: str) -> tuple[int, int]:
+    """The number of different telling words, at most six, and of all words up to there.
+
+    A word is telling if it is not in the lists above, and not a name: written with a capital inside a sentence.
+    """
+    telling = set[str]()
+    words = last_end = 0
+    for match in _WORD.finditer(cleaned):
+        words += 1
+        word, between = match[0], cleaned[last_end : match.start()]
+        is_name = word.istitle() and last_end > 0 and not any(char in between for char in _SENTENCE_END)
+        last_end = match.end()
+        if not is_name and (key := folded(word)) not in _SMALL_TALK:
+            telling.add(key)
+            if len(telling) == _MANY_WORDS:
+                break
+    return len(telling), words
