@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from tests.support.conversations import EXAMPLES, Turn, growing, read_conversations
+from tests.support.labelled_conversations import EXAMPLES, Turn, growing, read_conversations
 from triagem.contracts import conversation
 from triagem.contracts.abstain import abstain_reason
 from triagem.contracts.conversation import ConversationMessage, combine, parts

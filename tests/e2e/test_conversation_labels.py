@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.conversations import EXAMPLES, Turn, growing, read_conversations
+from tests.support.labelled_conversations import EXAMPLES, Turn, growing, read_conversations
 from triagem.contracts.conversation import combine, parts
 from triagem.engine.classify import EngineSettings, LoadedModel, classify, load
 from triagem.registry import Registry

@@ -10,8 +10,8 @@ import pytest
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.preprocessing import normalize
 
-from tests.support.conversations import EXAMPLES as CONVERSATIONS
-from tests.support.conversations import read_conversations
+from tests.support.labelled_conversations import EXAMPLES as CONVERSATIONS
+from tests.support.labelled_conversations import read_conversations
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 NEAR_DUPLICATE = 0.8
