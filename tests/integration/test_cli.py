@@ -4,6 +4,8 @@ import json
 import shutil
 from pathlib import Path
 
+import pyarrow
+import pyarrow.parquet
 import pytest
 from prometheus_client import REGISTRY
 
@@ -49,6 +51,14 @@ def test_a_bad_line_never_stops_a_file_and_is_named(triagem: Triagem, inbox: Inb
     assert [bad["line"] for bad in summary["rejected"]] == [2, 3, 4, 6]
     assert "UTF-8" in summary["rejected"][1]["reason"]
     assert inbox.depth(Lane.BULK).waiting == 3
+
+
+def test_rejected_rows_of_a_parquet_file_are_kept_as_json_lines(triagem: Triagem, inbox: Inbox) -> None:
+    pyarrow.parquet.write_table(pyarrow.table({"id": [1, 2], "text": ["oi", None], "plano": ["é", "á"]}), "t.parquet")
+    answer = triagem("enqueue", "t.parquet", "--rejects", "bad.jsonl")
+
+    assert (answer.status, inbox.depth(Lane.BULK).waiting) == (3, 1)
+    assert Path("bad.jsonl").read_text(encoding="utf-8") == '{"id": 2, "text": null, "plano": "á"}\n'
 
 
 def test_a_dry_run_shows_tickets_and_problems_and_needs_no_server(bare: Triagem) -> None:

@@ -215,7 +215,7 @@ def _fold(label: str) -> str:
 
 def _file(data_dir: Path, part: str) -> Path:
     """The part's file: the CSV if there is only that, else the JSON lines, whether or not it exists."""
-    paths = [data_dir / f"{name}.{ending}" for name in _NAMES[part] for ending in ("jsonl", "csv")]
+    paths = [data_dir / f"{name}.{ending}" for name in _NAMES[part] for ending in ("jsonl", "csv", "parquet")]
     present = [path for path in paths if path.exists()]
     if len(names := {path.stem: path for path in reversed(present)}) > 1:
         raise InvalidInput(

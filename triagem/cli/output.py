@@ -25,6 +25,7 @@ from rich.text import Text
 
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.spreadsheet import csv_cell
+from triagem.records.parquet_file import write_parquet
 
 _LINE_EVERY_S = 10.0
 _WIDE = 100_000
@@ -38,6 +39,7 @@ class Format(StrEnum):
     TABLE = "table"
     JSON = "json"
     CSV = "csv"
+    PARQUET = "parquet"
 
 
 def _prefer_json(context: typer.Context, value: bool) -> bool:
@@ -68,9 +70,13 @@ def confirm(question: str, *, yes: bool) -> None:
 
 
 def print_rows(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], form: Format) -> None:
-    """Print rows as a table, a JSON array, or CSV. A CSV file begins with a byte order mark: Excel needs it."""
+    """Print rows as a table, a JSON array, CSV or Parquet. A CSV file begins with a byte order mark, for Excel."""
     if form is Format.JSON:
         print_json([{name: row[name] for name in columns} for row in rows])
+    elif form is Format.PARQUET:
+        if sys.stdout.isatty():
+            raise InvalidInput("Parquet is not text: redirect the output to a file")
+        write_parquet(list(rows), columns, sys.stdout.buffer)
     elif form is Format.CSV:
         if _is_new_file():
             sys.stdout.write("\ufeff")

@@ -14,6 +14,7 @@ from triagem.contracts.ticket import first_error
 from triagem.db.outbox.alert_digests import Subscription
 from triagem.db.outbox.alerts import ALERT_KINDS, LOW_CONFIDENCE
 from triagem.notify import settings_file
+from triagem.notify.apprise_channel import check_apprise_url
 from triagem.notify.hosts import check_url
 from triagem.notify.mail import Security
 from triagem.notify.request import SigningKey
@@ -65,7 +66,20 @@ class EmailChannel(_Channel):
         return self
 
 
-Channel = Annotated[SlackChannel | WebhookChannel | EmailChannel, Field(discriminator="type")]
+class AppriseChannel(_Channel):
+    """A channel of Apprise, such as Telegram, Microsoft Teams or Discord. Its URL holds the credentials."""
+
+    type: Literal["apprise"]
+    url: SecretStr = Field(description="as Apprise documents it, such as tgram://TOKEN/CHAT")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if apprise_problem := check_apprise_url(self.url.get_secret_value()):
+            raise ValueError(f"url: {apprise_problem}")
+        return self
+
+
+Channel = Annotated[SlackChannel | WebhookChannel | EmailChannel | AppriseChannel, Field(discriminator="type")]
 
 
 class AlertRule(SettingsTable):
@@ -157,7 +171,7 @@ def load(path: Path) -> AlertRules:
         field, reason = first_error(error)
         raise InvalidInput(f"{path} {field}: {reason}") from None
     for name, channel in parsed.channels.items():
-        if not isinstance(channel, EmailChannel):
+        if isinstance(channel, SlackChannel | WebhookChannel):
             check_url(channel.url.get_secret_value(), parsed.allowed_hosts, f"{path} [channels.{name}] url")
     return AlertRules(dict(_targets(parsed, path)), tuple(parsed.allowed_hosts))
 

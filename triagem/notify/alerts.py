@@ -10,7 +10,15 @@ from triagem.db.outbox.alert_digests import AlertDigest, create_digests, lease_d
 from triagem.db.outbox.deliveries import DeliveryState
 from triagem.notify import Request, SendResult, Undeliverable
 from triagem.notify.alert_rendering import AlertMessage, build_email, build_message, slack_body, webhook_body
-from triagem.notify.alert_rules import AlertRules, Channel, EmailChannel, SlackChannel, WebhookChannel
+from triagem.notify.alert_rules import (
+    AlertRules,
+    AppriseChannel,
+    Channel,
+    EmailChannel,
+    SlackChannel,
+    WebhookChannel,
+)
+from triagem.notify.apprise_channel import send_by_apprise
 from triagem.notify.dispatch import send_due
 from triagem.notify.mail import MailServer, send_mail
 from triagem.notify.request import signed_request
@@ -59,5 +67,8 @@ def channel_sender(post: Callable[[Request], SendResult]) -> Send:
                 password = channel.password.get_secret_value() if channel.password else None
                 server = MailServer(channel.host, channel.port, channel.security, channel.user, password)
                 return send_mail(server, build_email(message, channel.sender, channel.to))
+            case AppriseChannel():
+                text = "\n".join(message.lines) or message.subject  # Apprise sends nothing without a body
+                return send_by_apprise(channel.url.get_secret_value(), message.subject, text)
 
     return send

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, Final
 
 from triagem.contracts.errors import InvalidInput
+from triagem.records.parquet_file import MAGIC, ParquetFile
 
 _CHUNK: Final = 1 << 20
 _SAMPLE_BYTES: Final = 1 << 18
@@ -56,8 +57,8 @@ class TextFile:
         self._raw.close()
 
 
-def open_text(path: str, *, encoding: str | None = None) -> TextFile:
-    """Open a file, or standard input for `-`. A pipe is copied to a temporary file first.
+def open_text(path: str, *, encoding: str | None = None) -> TextFile | ParquetFile:
+    """Open a file of text or Parquet, or standard input for `-`. A pipe is copied to a temporary file first.
 
     Raises:
         InvalidInput: it does not exist, is a directory or cannot be read, or the encoding is unknown.
@@ -69,10 +70,12 @@ def open_text(path: str, *, encoding: str | None = None) -> TextFile:
     except FileNotFoundError:
         raise InvalidInput(f"{path}: no such file") from None
     except IsADirectoryError:
-        raise InvalidInput(f"{path} is a directory, expected a JSONL or CSV file") from None
+        raise InvalidInput(f"{path} is a directory, expected a JSONL, CSV or Parquet file") from None
     except OSError as error:
         raise InvalidInput(f"{path} cannot be read: {error.strerror}") from None
-    return TextFile(raw, encoding)
+    is_parquet = raw.read(len(MAGIC)) == MAGIC
+    raw.seek(0)
+    return ParquetFile(raw) if is_parquet else TextFile(raw, encoding)
 
 
 def detect_encoding(raw: IO[bytes]) -> str:

@@ -20,6 +20,7 @@ from triagem.contracts.ticket import Lane
 from triagem.producer.columns import FieldMap, field_map, require_columns, short_name
 from triagem.producer.load import LoadSummary, ReadingRules, Survey, load_records, survey
 from triagem.producer.publisher import Publisher
+from triagem.records.parquet_file import ParquetFile
 from triagem.records.rows import BadLine, FileFormat, Rows, read_rows
 from triagem.records.text_file import TextFile, open_text
 
@@ -32,7 +33,7 @@ _SEPARATOR_NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
 def enqueue(
-    file: Annotated[str, typer.Argument(help="A JSONL or CSV file, or `-` for standard input.")],
+    file: Annotated[str, typer.Argument(help="A JSONL, CSV or Parquet file, or `-` for standard input.")],
     *,
     source: Annotated[str, typer.Option(help="Name of the CRM, for records without a `source` field.")] = "import",
     lane: Annotated[
@@ -81,11 +82,12 @@ def enqueue(
         text = stack.enter_context(closing(open_text(file, encoding=encoding)))
 
         def rows() -> Rows:
-            return read_rows(text.lines(), format=file_format, name=name)
+            form = "jsonl" if isinstance(text, ParquetFile) else file_format
+            return read_rows(text.lines(), format=form, name=name)
 
         first = rows()
         fields = field_map(first.columns, mapping)
-        if first.separator:
+        if first.separator or isinstance(text, ParquetFile):
             require_columns(fields, first.columns)
         surveyed = survey(first.records, ReadingRules(fields, source, moments))
         if not as_json:
@@ -134,13 +136,15 @@ def _moment_format(timezone: str, date_format: str | None) -> MomentFormat:
     return MomentFormat(zone, pattern=date_format)
 
 
-def _print_reading(text: TextFile, rows: Rows, surveyed: Survey, timezone: str) -> None:
+def _print_reading(text: TextFile | ParquetFile, rows: Rows, surveyed: Survey, timezone: str) -> None:
     """Print how the file is read, before anything is enqueued."""
     rules = surveyed.rules
-    form = (
-        f"CSV separated by {_SEPARATOR_NAMES.get(rows.separator, rows.separator)}" if rows.separator else "JSON lines"
-    )
-    lines = [f"{surveyed.rows:,} rows of {form}, {text.encoding}"]
+    form = f"JSON lines, {text.encoding}"
+    if rows.separator:
+        form = f"CSV separated by {_SEPARATOR_NAMES.get(rows.separator, rows.separator)}, {text.encoding}"
+    elif isinstance(text, ParquetFile):
+        form = "Parquet"
+    lines = [f"{surveyed.rows:,} rows of {form}"]
     if "revised_at" in rules.mapping.columns:
         order = {DateOrder.DAY_FIRST: ", day first", DateOrder.MONTH_FIRST: ", month first", None: ""}
         lines.append(f"times without an offset are in {timezone}{order[rules.moments.order]}")
@@ -174,7 +178,9 @@ def _dry_run(rows: Rows, rules: ReadingRules, *, as_json: bool) -> LoadSummary:
     return summary
 
 
-def _rejects_writer(stack: ExitStack, path: Path | None, text: TextFile, header: str) -> Callable[[BadLine], None]:
+def _rejects_writer(
+    stack: ExitStack, path: Path | None, text: TextFile | ParquetFile, header: str
+) -> Callable[[BadLine], None]:
     """A function that appends a rejected row to the file, which gets the header and the encoding of the input."""
     if path is None:
         return lambda _: None
@@ -190,7 +196,9 @@ def _rejects_writer(stack: ExitStack, path: Path | None, text: TextFile, header:
     return write
 
 
-def _as_json(summary: LoadSummary, text: TextFile, rows: Rows, surveyed: Survey, lane: Lane) -> dict[str, Any]:
+def _as_json(
+    summary: LoadSummary, text: TextFile | ParquetFile, rows: Rows, surveyed: Survey, lane: Lane
+) -> dict[str, Any]:
     rules = surveyed.rules
     return {
         "accepted": summary.accepted,

@@ -1,0 +1,107 @@
+"""Parquet in and out: the same tickets as from CSV and JSON lines, and columns with types."""
+
+import io
+import sys
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+import pyarrow.parquet
+import pytest
+
+from tests.support.command import Triagem, assert_one_line
+from triagem.cli.output import Format, print_rows
+from triagem.contracts.errors import InvalidInput
+
+COLUMNS: dict[str, list[Any]] = {
+    "Protocolo": [1, 2],
+    "Assunto": ["Fatura", None],
+    "Descrição": ["não chegou", "quero um plano"],
+    "Criado em": [datetime(2025, 12, 31, 14, 5), None],
+}
+
+
+def parquet(columns: dict[str, Any]) -> Path:
+    path = Path("export.parquet")
+    pyarrow.parquet.write_table(pyarrow.table(columns), path)
+    return path
+
+
+def test_an_export_is_read_with_its_columns_and_times(bare: Triagem) -> None:
+    parquet(COLUMNS)
+    answer = bare("enqueue", "export.parquet", "--timezone", "America/Sao_Paulo", "--dry-run")
+
+    assert answer.status == 0
+    assert "2 rows of Parquet\n" in answer.out
+    assert "line 1: import 1, 2025-12-31 17:05 UTC: Fatura não chegou" in answer.out
+    assert "2 would be accepted" in answer.out
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (datetime(2025, 12, 31, 14, 5, tzinfo=UTC), "2025-12-31 14:05 UTC"),
+        (date(2025, 12, 31), "2025-12-31 00:00 UTC"),
+        (1767189900000, "2025-12-31 14:05 UTC"),
+        ("2025-12-31T14:05:00-03:00", "2025-12-31 17:05 UTC"),
+    ],
+)
+def test_times_of_any_type_are_read(bare: Triagem, value: object, shown: str) -> None:
+    parquet({"id": ["1"], "text": ["oi"], "created_at": [value]})
+
+    assert shown in bare("enqueue", "export.parquet", "--dry-run").out
+
+
+@pytest.mark.parametrize("value", [12, 12.0, Decimal(12), Decimal("12.00"), "12", b"12"])
+def test_ids_of_any_type_are_the_same_id(bare: Triagem, value: object) -> None:
+    parquet({"id": [value], "text": ["oi"]})
+
+    assert "import 12, " in bare("enqueue", "export.parquet", "--dry-run").out
+
+
+def test_an_empty_cell_of_pandas_is_no_text(bare: Triagem) -> None:
+    parquet({"id": ["1"], "text": [float("nan")]})
+    answer = bare("enqueue", "export.parquet", "--dry-run")
+
+    assert answer.status == 3
+    assert "line 1: text: " in answer.out
+
+
+def test_missing_columns_are_one_diagnosis(bare: Triagem) -> None:
+    parquet({"Assunto": ["x"]})
+
+    assert_one_line(bare("enqueue", "export.parquet", "--dry-run"), "external_id", "--map")
+
+
+def test_a_broken_file_and_a_missing_package_are_one_line(bare: Triagem, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("broken.parquet").write_bytes(b"PAR1 and no more")
+    assert_one_line(bare("enqueue", "broken.parquet", "--dry-run"), "cannot be read")
+
+    parquet({"id": ["1"], "text": ["oi"]})
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    assert_one_line(bare("enqueue", "export.parquet", "--dry-run"), "pip install 'triagem[parquet]'")
+
+
+def test_rows_are_written_with_types(monkeypatch: pytest.MonkeyPatch) -> None:
+    at = datetime(2026, 11, 2, 12, 30, tzinfo=UTC)
+    out = io.TextIOWrapper(io.BytesIO())
+    monkeypatch.setattr(sys, "stdout", out)
+    rows = [
+        {"source": "=shop", "confidence": 0.93, "reviewer": None, "received_at": at, "detail": {"a": 1}},
+        {"source": "ação", "confidence": 0.5, "reviewer": "ana", "received_at": at, "detail": {}},
+    ]
+
+    print_rows(rows, ("source", "confidence", "reviewer", "received_at", "detail"), Format.PARQUET)
+
+    table = pyarrow.parquet.read_table(io.BytesIO(out.buffer.getvalue()))
+    assert table.column_names == ["source", "confidence", "reviewer", "received_at", "detail"]
+    assert table.to_pylist()[0] == {**rows[0], "detail": '{"a": 1}'}
+
+
+def test_parquet_is_not_printed_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+
+    with pytest.raises(InvalidInput, match="redirect"):
+        print_rows([], ("source",), Format.PARQUET)

@@ -1,0 +1,79 @@
+"""Parquet in and out, with pyarrow from the extra `parquet`. Rows are read as JSON lines, as from a text file."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date, time
+from decimal import Decimal
+from math import isnan
+from typing import IO, Any, Final
+
+from triagem.contracts.errors import InvalidInput
+
+MAGIC: Final = b"PAR1"
+_BATCH: Final = 1000
+
+
+class ParquetFile:
+    """A Parquet file, read like a `TextFile` of JSON lines."""
+
+    encoding = "utf-8"  # of its JSON lines
+
+    def __init__(self, raw: IO[bytes]) -> None:
+        """Open seekable bytes. Raises InvalidInput if they are not Parquet, or pyarrow is not installed."""
+        parquet, arrow = _pyarrow()
+        self._raw = raw
+        try:
+            self._file = parquet.ParquetFile(raw)
+        except (arrow.ArrowException, OSError) as error:
+            raise InvalidInput(f"the file begins like Parquet, but cannot be read ({type(error).__name__})") from None
+
+    def lines(self) -> Iterator[str]:
+        """The rows from the start, as JSON lines. NaN is null: pandas writes it for an empty cell."""
+        for batch in self._file.iter_batches(batch_size=_BATCH):
+            for row in batch.to_pylist():
+                cells = {name: None if _is_nan(value) else value for name, value in row.items()}
+                yield json.dumps(cells, ensure_ascii=False, default=_plain) + "\n"
+
+    def close(self) -> None:
+        """Close the file."""
+        self._raw.close()
+
+
+def write_parquet(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], out: IO[bytes]) -> None:
+    """Write rows as one Parquet file. Raises InvalidInput if pyarrow is not installed."""
+    parquet, arrow = _pyarrow()
+    table = {name: [_stored(row[name]) for row in rows] for name in columns}
+    parquet.write_table(arrow.table(table), out)
+
+
+def _pyarrow() -> tuple[Any, Any]:
+    try:
+        import pyarrow  # noqa: PLC0415 - optional, and slow to import
+        import pyarrow.parquet  # noqa: PLC0415
+    except ModuleNotFoundError:
+        raise InvalidInput("Parquet needs pyarrow: pip install 'triagem[parquet]'") from None
+    return pyarrow.parquet, pyarrow
+
+
+def _is_nan(value: object) -> bool:
+    return isinstance(value, float) and isnan(value)
+
+
+def _plain(value: object) -> object:
+    """A value that JSON lacks, as an export to CSV would write it."""
+    if isinstance(value, date | time):
+        return value.isoformat()
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else str(value)
+    if isinstance(value, bytes):
+        return value.decode(errors="surrogateescape")
+    return str(value)
+
+
+def _stored(value: object) -> object:
+    """A value that a column can hold: enumerations and structures as text."""
+    return (
+        value
+        if value is None or type(value) in {bool, int, float, str, bytes} or isinstance(value, date)
+        else (json.dumps(value, ensure_ascii=False, default=str) if isinstance(value, dict | list) else str(value))
+    )
