@@ -45,11 +45,14 @@ _REVIEWED: Final = text("SELECT DISTINCT label FROM reviews WHERE label IS NOT N
 
 
 def review_choices(database: Database, model_labels: Iterable[str]) -> list[str]:
-    """The labels to offer for a review: the current model's, then those of earlier reviews; without retired ones."""
-    retired = {label.label for label in list_labels(database) if label.retired_at}
+    """The labels to offer for a review: the current model's, those of earlier reviews, and those that a person has
+    described; without retired ones."""
+    stored = list_labels(database)
+    retired = {label.label for label in stored if label.retired_at}
     with database.autocommit() as connection:
         reviewed = connection.execute(_REVIEWED).scalars().all()
-    return [label for label in dict.fromkeys([*model_labels, *reviewed]) if label not in retired]
+    added = [label.label for label in stored if label.description]
+    return [label for label in dict.fromkeys([*model_labels, *reviewed, *added]) if label not in retired]
 
 
 _ADD: Final = text("INSERT INTO labels (label, name) VALUES (:label, :label) ON CONFLICT DO NOTHING")

@@ -38,6 +38,7 @@ FROM tickets t JOIN (
   UNION ALL SELECT ticket_id FROM samples
   UNION ALL SELECT ticket_id FROM reviews
   UNION ALL SELECT ticket_id FROM review_draws
+  UNION ALL SELECT ticket_id FROM label_questions
   UNION ALL SELECT ticket_id FROM run_changes
   UNION ALL SELECT ticket_id FROM deliveries
   UNION ALL SELECT ticket_id FROM alerts

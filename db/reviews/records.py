@@ -40,7 +40,7 @@ WITH ticket AS (
   INSERT INTO labels (label, name) SELECT :label, :label WHERE CAST(:label AS text) IS NOT NULL ON CONFLICT DO NOTHING
 ), review AS (
   INSERT INTO reviews (ticket_id, digest, label, reviewer, stratum, inclusion, model_version, model_label)
-  SELECT ticket.id, ticket.digest, :label, :reviewer, stratum, inclusion, model_version, model_label
+  SELECT ticket.id, ticket.digest, :label, :reviewer, coalesce(stratum, :kind), inclusion, model_version, model_label
   FROM ticket LEFT JOIN draw ON true WHERE ticket.digest = coalesce(:digest, ticket.digest)
   RETURNING id
 )
@@ -49,10 +49,19 @@ SELECT (SELECT id FROM review) AS id, EXISTS (SELECT FROM ticket) AS ticket_exis
 
 
 def record_review(
-    database: Database, ticket: Identity, label: str | None, reviewer: str, *, digest: bytes | None = None
+    database: Database,
+    ticket: Identity,
+    label: str | None,
+    reviewer: str,
+    *,
+    digest: bytes | None = None,
+    kind: str | None = None,
 ) -> ReviewRef | ReviewRejected:
-    """Record a review of the text with that digest, by default of the current text; no label means "unclear"."""
-    values = {**ticket._asdict(), "label": label, "reviewer": reviewer, "digest": digest}
+    """Record a review of the text with that digest, by default of the current text; no label means "unclear".
+
+    `kind`: that of the question, if it is an answer to one (`triagem.db.reviews.labelling`).
+    """
+    values = {**ticket._asdict(), "label": label, "reviewer": reviewer, "digest": digest, "kind": kind}
     with database.autocommit() as connection:
         row = connection.execute(_RECORD, values).one()
     if row.id is not None:

@@ -255,3 +255,29 @@ Table(
     CheckConstraint("(stratum = 'random') = (inclusion IS NOT NULL AND since IS NOT NULL)", name="by_lot"),
     CheckConstraint("inclusion > 0 AND inclusion <= 1", name="inclusion"),
 )
+
+# A text to label for the first model, chosen by a trainer; `kind` as in `triagem.db.reviews.labelling.QuestionKind`.
+Table(
+    "label_questions",
+    metadata,
+    parent_id("tickets", "ticket_id", primary_key=True),
+    required("digest", LargeBinary),
+    required("kind", Text),
+    required("position", Integer),
+    now("asked_at"),
+    CheckConstraint("kind IN ('random', 'chosen', 'suspicious')", name="kind"),
+)
+
+# The estimated quality of the model after a number of answers: `triagem.db.reviews.labelling.LabellingProgress`.
+Table(
+    "label_progress",
+    metadata,
+    row_id(),
+    now("made_at"),
+    required("answers", Integer),
+    required("macro_f1", Double),
+    required("low", Double),
+    required("high", Double),
+    required("answers_missing", Integer),
+    Column("proof_missing", Integer),
+)

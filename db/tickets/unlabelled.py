@@ -55,6 +55,7 @@ WITH incoming AS (
     confidence = CASE WHEN excluded.digest = t.digest THEN t.confidence END,
     probabilities = CASE WHEN excluded.digest = t.digest THEN t.probabilities END,
     band = CASE WHEN excluded.digest = t.digest THEN t.band END,
+    abstain_reason = CASE WHEN excluded.digest = t.digest THEN t.abstain_reason END,
     model_version = CASE WHEN excluded.digest = t.digest THEN t.model_version END,
     tokens = CASE WHEN excluded.digest = t.digest THEN t.tokens END,
     truncated = CASE WHEN excluded.digest = t.digest THEN t.truncated END,

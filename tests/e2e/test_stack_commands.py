@@ -150,12 +150,25 @@ def test_after_up_was_killed_its_worker_ends_and_the_next_up_takes_the_servers_o
         restarted.communicate()
 
 
-def test_up_without_a_model_says_how_to_get_one(folder: Path) -> None:
-    process = triagem(folder, "up", models=folder / "none", engine="tests.support.engines:noop")
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 1
-    assert "triagem train" in err
-    assert len(err.strip().splitlines()) == 1
+def test_up_without_a_model_stores_tickets_and_says_what_to_do_next(folder: Path) -> None:
+    port = choose_port()
+    process = triagem(folder, "up", models=folder / "none", engine="tests.support.engines:noop", port=port)
+    try:
+        until(lambda: "gateway_started" in log_of(folder, "gateway") or process.poll() is not None, seconds=90)
+        (folder / "export.csv").write_text("id,subject,body\n1,Oi,minha internet caiu\n", encoding="utf-8")
+        run(folder, "enqueue", "export.csv", "--source", "crm")
+        until(lambda: "tickets_stored_unlabelled" in worker_logs(folder), seconds=60)
+        assert json.loads(run(folder, "show", "crm", "1", "--json"))["ticket"]["state"] == "unlabelled"
+        with urlopen(f"http://127.0.0.1:{port}/health") as response:
+            assert json.load(response)["status"] == "collecting labels"
+    finally:
+        process.send_signal(signal.SIGTERM)
+        out, _ = process.communicate(timeout=90)
+    assert (
+        f"no model yet: tickets are stored, and your answers make the first model. Start at http://127.0.0.1:{port}/console/start"
+        in " ".join(out.split())
+    )
+    assert "link=" not in out  # it logs in, and this is not a terminal
 
 
 def test_up_reports_that_the_gateways_port_is_in_use_before_it_starts_anything(

@@ -49,6 +49,7 @@ _COMMANDS: Final = {
         "reband": "reband",
     },
     "Models": {
+        "start": "start",
         "train": "train",
         "classify": "classify",
         "models": "models",

@@ -26,12 +26,10 @@ def up(
     Example: `triagem up`
     """
     from triagem.cli.processes import exit_on_sigterm
-    from triagem.registry import Registry, RegistrySettings
     from triagem.stack import LocalStack
 
     address = None
     if workers:
-        Registry(RegistrySettings().registry_url).current()  # raises NoModel with what to do
         address = check_gateway_address()
     steps = StepTimer(console)
     stack = LocalStack(STACK_FOLDER)
@@ -45,19 +43,55 @@ def up(
             console.print(f"psql '{endpoints.reader_url}'", markup=False, highlight=False, soft_wrap=True)
         if address:
             console.print(f"gateway: {address}, API docs: {address}/docs", markup=False, soft_wrap=True)
+            if not has_model():
+                print_first_step(endpoints, address)
         run_processes(endpoints, workers=workers, services=("ops", "beat", "gateway") if workers else (), stack=stack)
     finally:
         stack.stop()
 
 
+def has_model() -> bool:
+    """Whether the registry has a current version. Raises RegistryUnavailable."""
+    from triagem.contracts.errors import NoModel
+    from triagem.registry import Registry, RegistrySettings
+
+    try:
+        Registry(RegistrySettings().registry_url).current()
+    except NoModel:
+        return False
+    return True
+
+
+def print_first_step(endpoints: Endpoints, address: str) -> None:
+    """Print what to do without a model. The link logs in, so it must not go to a log."""
+    from triagem.cli.commands.start import login_link
+    from triagem.db import Database
+
+    page = f"{address}/console/start"
+    if console.is_terminal:
+        with Database(endpoints.database_url) as database:
+            page = f"{login_link(database, address)} (logs in once; `triagem start` prints another link)"
+    text = f"no model yet: tickets are stored, and your answers make the first model. Start at {page}"
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def gateway_address() -> str:
+    """The gateway's URL."""
+    from triagem.gateway.serve import url
+    from triagem.gateway.services import GatewaySettings
+
+    settings = GatewaySettings()
+    return url(settings.host, settings.port)
+
+
 def check_gateway_address() -> str:
     """The gateway's URL. Raises InvalidInput if its address cannot be bound, before anything is started."""
-    from triagem.gateway.serve import listen, url
+    from triagem.gateway.serve import listen
     from triagem.gateway.services import GatewaySettings
 
     settings = GatewaySettings()
     listen(settings.host, settings.port).close()
-    return url(settings.host, settings.port)
+    return gateway_address()
 
 
 def run_processes(

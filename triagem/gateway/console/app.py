@@ -12,7 +12,7 @@ from starlette.staticfiles import StaticFiles
 
 from triagem.contracts.errors import InvalidInput, InvalidTicket, NoModel, Retryable, RowRefused, TriagemError
 from triagem.gateway.authentication import Authenticator
-from triagem.gateway.console import login, models, operations, overview, review, ticket, tickets
+from triagem.gateway.console import login, models, operations, overview, review, start, ticket, tickets
 from triagem.gateway.console.overview import ThroughputMeter
 from triagem.gateway.console.render import STATIC, redirect, render_page
 from triagem.gateway.console.session import FormRefused, LoginNeeded
@@ -44,6 +44,7 @@ def create_console(services: Services, authenticator: Authenticator) -> FastAPI:
     console.include_router(tickets.router)
     console.include_router(ticket.router)
     console.include_router(review.router)
+    console.include_router(start.router)
     console.include_router(models.router)
     console.include_router(operations.router)
     console.mount("/static", _CachedStaticFiles(directory=STATIC))

@@ -8,7 +8,7 @@ from fastapi.responses import Response
 from starlette.concurrency import run_in_threadpool
 
 from triagem.db.audit import Action, Actor, record
-from triagem.db.auth import SESSION_LIFETIME, Scope, begin_session, end_session
+from triagem.db.auth import SESSION_LIFETIME, Scope, begin_session, end_session, find_session_key
 from triagem.gateway.authentication import Authenticator, actor_of, client_address, key_prefix
 from triagem.gateway.connections import client_network
 from triagem.gateway.console.render import redirect, render_page
@@ -46,6 +46,19 @@ async def log_in(request: Request, services: ServicesDep, form: Form) -> Respons
     response = redirect(target if target.startswith("/console/") else "/console/")
     token = await run_in_threadpool(begin_session, services.database, key, previous=request.cookies.get(COOKIE))
     await run_in_threadpool(record, services.database, actor, Action.LOG_IN, "console")
+    set_cookie(request, response, COOKIE, token, max_age_s=int(SESSION_LIFETIME.total_seconds()))
+    return response
+
+
+@router.get("/enter")
+def enter(request: Request, services: ServicesDep, link: str = "") -> Response:
+    """Log in once by a link of `triagem up` or `triagem start`: its token is a session, which ends here."""
+    key = find_session_key(services.database, link)
+    if key is None:
+        return redirect("/console/login?next=/console/start")
+    token = begin_session(services.database, key, previous=link)
+    record(services.database, actor_of(request, key), Action.LOG_IN, "console")
+    response = redirect("/console/start")
     set_cookie(request, response, COOKIE, token, max_age_s=int(SESSION_LIFETIME.total_seconds()))
     return response
 

@@ -25,26 +25,23 @@ from triagem.gateway.console.shortcuts import KeyboardShortcuts, ReviewAction
 from triagem.gateway.console.tickets import known_labels, label_context
 from triagem.gateway.services import Services, ServicesDep
 
-# A letter, used unless a label starts with it, and a key that always works.
-
-
 _MAX_AGE: Final = timedelta(days=30)
-_MAX_SKIPPED: Final = 50
+MAX_SKIPPED: Final = 50
 
 _FLASH_KEYS: Final = {"undone", "nothing_to_undo", "rejected_changed", "rejected_gone"}
 
 router = APIRouter()
 
 # Skipped tickets are kept in the URL only, so they come again in a new session.
-_Skipped = Annotated[str, Query(max_length=1000, pattern=r"^([0-9]{1,18}(\.[0-9]{1,18})*)?$")]
+Skipped = Annotated[str, Query(max_length=1000, pattern=r"^([0-9]{1,18}(\.[0-9]{1,18})*)?$")]
 
 
 @router.get("/review")
 def review(
-    request: Request, services: ServicesDep, visitor: Reviewer, skipped: _Skipped = "", message: str = ""
+    request: Request, services: ServicesDep, visitor: Reviewer, skipped: Skipped = "", message: str = ""
 ) -> Response:
     """The text leased to this reviewer, or the next one."""
-    excluded = _ids(skipped)
+    excluded = dotted_ids(skipped)
     task = assigned_task(services.database, visitor.name, exclude=excluded)
     task = task or _next(services, visitor.name, excluded)
     context = label_context(services)
@@ -77,7 +74,7 @@ def submit_review(services: ServicesDep, visitor: Reviewer, form: Form) -> Respo
         undone = review is not None and undo_review(services.database, review)
         return redirect(address("review", skipped=skipped, message="undone" if undone else "nothing_to_undo"))
     if action == ReviewAction.SKIP:
-        ids = [*_ids(skipped), *_ids(form.get("ticket_id", ""))][-_MAX_SKIPPED:]
+        ids = [*dotted_ids(skipped), *dotted_ids(form.get("ticket_id", ""))][-MAX_SKIPPED:]
         return redirect(address("review", skipped=".".join(map(str, ids))))
     label = None if action == ReviewAction.UNCLEAR else form.get("label", "")
     if label is not None and label not in known_labels(services):
@@ -104,5 +101,6 @@ def _next(services: Services, reviewer: str, excluded: list[int]) -> ReviewTask 
     return next((task for task in tasks if task.ticket_id not in excluded), None)
 
 
-def _ids(dotted: str) -> list[int]:
-    return [ticket_id for part in dotted.split(".") if (ticket_id := row_id(part)) is not None][-_MAX_SKIPPED:]
+def dotted_ids(dotted: str) -> list[int]:
+    """The ticket ids of a query parameter such as `4.17`."""
+    return [ticket_id for part in dotted.split(".") if (ticket_id := row_id(part)) is not None][-MAX_SKIPPED:]

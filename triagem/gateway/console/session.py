@@ -16,6 +16,7 @@ from starlette.concurrency import run_in_threadpool
 from triagem.contracts.errors import InvalidInput
 from triagem.db.auth import ApiKey, Scope, find_session_key
 from triagem.gateway.admission import read_body
+from triagem.gateway.console.upload import parse_upload
 from triagem.gateway.problems import ProblemError
 from triagem.gateway.services import ServicesDep
 
@@ -78,6 +79,10 @@ async def read_form(request: Request) -> dict[str, str]:
     """The fields of a form. Raises FormRefused if it comes from another site, InvalidInput if it is too long."""
     if _is_foreign(request):
         raise FormRefused
+    content_type = request.headers.get("content-type", "")
+    if content_type.startswith("multipart/form-data"):
+        limit = request.app.state.services.settings.max_body_bytes
+        return parse_upload(content_type, await read_body(request, limit)).fields
     body = (await read_body(request, _MAX_FORM_BYTES)).decode("utf-8", "replace")
     try:
         fields = parse_qsl(body, keep_blank_values=True, max_num_fields=_MAX_FIELDS)

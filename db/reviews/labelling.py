@@ -1,0 +1,213 @@
+"""The questions that a person answers to make the first model, their answers, and the model's estimated quality.
+
+A trainer chooses the questions and estimates (`triagem.trainer.jobs.labelling`); until it has, texts are drawn at
+random, so that nobody waits. An answer is a review whose `stratum` is the question's kind.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+
+from sqlalchemy import text
+
+from triagem.contracts.ticket import PREDICT_SOURCE
+from triagem.db.connect import Database
+
+POOL: Final = 10_000  # the newest texts, of which questions are chosen
+
+
+class QuestionKind(StrEnum):
+    """The reason of a question: drawn at random, chosen because its answer teaches much, or a suspicious answer."""
+
+    RANDOM = "random"
+    CHOSEN = "chosen"
+    SUSPICIOUS = "suspicious"
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A text to label. `given` is the answer to look at again, if it is suspicious."""
+
+    kind: QuestionKind
+    ticket_id: int
+    digest: bytes
+    source: str
+    external_id: str
+    text: str
+    revised_at: datetime
+    given: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class LabellingProgress:
+    """The estimated macro-F1 on all texts after a number of answers, with its 90 % interval.
+
+    `answers_missing`: about how many more answers reach 0.9. `proof_missing`: how many more prove the precision that
+    automation needs; None if that is not known.
+    """
+
+    answers: int
+    macro_f1: float
+    low: float
+    high: float
+    answers_missing: int
+    proof_missing: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PoolText:
+    """A text of the pool with its answers, newest first, and the kind of its newest question."""
+
+    ticket_id: int
+    digest: bytes
+    text: str
+    labels: Sequence[str | None]
+    kind: str | None
+
+
+_COLUMNS: Final = "t.id, t.digest, t.source, t.external_id, t.text, t.revised_at"
+_UNANSWERED: Final = "NOT EXISTS (SELECT FROM reviews r WHERE (r.ticket_id, r.digest) = (t.id, t.digest))"
+_STORED: Final = text(f"""
+SELECT q.kind, {_COLUMNS}, NULL FROM label_questions q JOIN tickets t ON (t.id, t.digest) = (q.ticket_id, q.digest)
+WHERE q.kind <> 'suspicious' AND t.text IS NOT NULL AND t.id <> ALL(:skipped) AND {_UNANSWERED}
+ORDER BY q.position LIMIT 1
+""")  # noqa: S608 - built from the constants above, as all below
+_SUSPICIOUS: Final = text(f"""
+SELECT q.kind, {_COLUMNS}, v.label FROM label_questions q
+JOIN tickets t ON (t.id, t.digest) = (q.ticket_id, q.digest)
+JOIN LATERAL (
+  SELECT label, reviewed_at FROM reviews r WHERE (r.ticket_id, r.digest) = (t.id, t.digest) ORDER BY id DESC LIMIT 1
+) AS v ON true
+WHERE q.kind = 'suspicious' AND t.text IS NOT NULL AND t.id <> ALL(:skipped) AND v.reviewed_at < q.asked_at
+ORDER BY q.position LIMIT 1
+""")  # noqa: S608
+# By a hash, so that two people are seldom asked about the same text.
+_RANDOM: Final = text(f"""
+SELECT 'random', {_COLUMNS}, NULL FROM (
+  SELECT id FROM tickets WHERE text IS NOT NULL AND source <> :predict ORDER BY received_at DESC, id DESC LIMIT :pool
+) AS newest JOIN tickets t USING (id)
+WHERE t.text IS NOT NULL AND t.id <> ALL(:skipped) AND {_UNANSWERED}
+ORDER BY hashtextextended(t.id || :reviewer, 0) LIMIT 1
+""")  # noqa: S608
+
+
+def next_question(
+    database: Database, reviewer: str, *, skipped: Collection[int] = (), suspicious: bool = False
+) -> Question | None:
+    """The next text to label, or the next suspicious answer. None if there is none."""
+    values = {"skipped": list(skipped), "predict": PREDICT_SOURCE, "pool": POOL, "reviewer": reviewer}
+    with database.autocommit() as connection:
+        for statement in (_SUSPICIOUS,) if suspicious else (_STORED, _RANDOM):
+            if row := connection.execute(statement, values).one_or_none():
+                return Question(QuestionKind(row[0]), *row[1:])
+    return None
+
+
+_COUNTS: Final = text("""
+SELECT label, count(*) FROM (
+  SELECT DISTINCT ON (ticket_id, digest) label FROM reviews ORDER BY ticket_id, digest, id DESC
+) AS latest WHERE label IS NOT NULL GROUP BY label ORDER BY label
+""")
+_LEFT: Final = text(f"""
+SELECT count(*) FILTER (WHERE q.kind <> 'suspicious' AND {_UNANSWERED}) AS questions,
+  count(*) FILTER (WHERE q.kind = 'suspicious' AND NOT EXISTS (
+    SELECT FROM reviews r WHERE (r.ticket_id, r.digest) = (t.id, t.digest) AND r.reviewed_at >= q.asked_at
+  )) AS suspicious
+FROM label_questions q JOIN tickets t ON (t.id, t.digest) = (q.ticket_id, q.digest) WHERE t.text IS NOT NULL
+""")  # noqa: S608
+_POOL_SIZE: Final = text("""
+SELECT count(*) FROM (SELECT FROM tickets WHERE text IS NOT NULL AND source <> :predict LIMIT :pool) AS t
+""")
+_PROGRESS: Final = text("""
+SELECT answers, macro_f1, low, high, answers_missing, proof_missing FROM label_progress ORDER BY id DESC LIMIT 1
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class LabellingState:
+    """Answers by label, texts in the pool (at most `POOL`), questions left of each sort, and the newest estimate."""
+
+    answers: Mapping[str, int]
+    texts: int
+    questions: int
+    suspicious: int
+    progress: LabellingProgress | None
+
+    @property
+    def total(self) -> int:
+        """The number of labelled texts."""
+        return sum(self.answers.values())
+
+
+def labelling_state(database: Database) -> LabellingState:
+    """The state of the labelling."""
+    with database.autocommit() as connection:
+        answers = {str(row[0]): int(row[1]) for row in connection.execute(_COUNTS)}
+        texts = connection.execute(_POOL_SIZE, {"predict": PREDICT_SOURCE, "pool": POOL}).scalar_one()
+        left = connection.execute(_LEFT).one()
+        row = connection.execute(_PROGRESS).one_or_none()
+    return LabellingState(answers, texts, left.questions, left.suspicious, LabellingProgress(*row) if row else None)
+
+
+_READ_POOL: Final = text("""
+SELECT t.id, t.digest, t.text, array_remove(array_agg(v.label ORDER BY v.id DESC), NULL) AS labels,
+  count(v.id) AS answers, (array_agg(v.stratum ORDER BY v.id DESC))[1] AS kind
+FROM (
+  (SELECT id FROM tickets WHERE text IS NOT NULL AND source <> :predict
+   ORDER BY received_at DESC, id DESC LIMIT :pool)
+  UNION SELECT ticket_id FROM reviews
+) AS pool JOIN tickets t USING (id)
+LEFT JOIN (
+  SELECT DISTINCT ON (ticket_id, digest, reviewer) * FROM reviews ORDER BY ticket_id, digest, reviewer, id DESC
+) AS v ON (v.ticket_id, v.digest) = (t.id, t.digest)
+WHERE t.text IS NOT NULL AND t.source <> :predict GROUP BY t.id ORDER BY t.id
+""")
+
+
+def read_pool(database: Database) -> list[PoolText]:
+    """The newest texts, and all that were answered."""
+    with database.autocommit() as connection:
+        rows = connection.execute(_READ_POOL, {"predict": PREDICT_SOURCE, "pool": POOL}).all()
+    return [
+        PoolText(row.id, row.digest, row.text, row.labels or ([None] if row.answers else []), row.kind)
+        for row in rows
+    ]
+
+
+_SAVE: Final = text("""
+WITH incoming AS (
+  SELECT * FROM unnest(CAST(:tickets AS bigint[]), CAST(:digests AS bytea[]), CAST(:kinds AS text[]))
+    WITH ORDINALITY AS i(ticket_id, digest, kind, position)
+), locked AS (
+  SELECT t.id FROM tickets t JOIN incoming i ON i.ticket_id = t.id
+  WHERE t.forgotten_at IS NULL ORDER BY t.source COLLATE "C", t.external_id COLLATE "C" FOR SHARE OF t
+), removed AS (
+  DELETE FROM label_questions WHERE ticket_id NOT IN (SELECT ticket_id FROM incoming)
+)
+INSERT INTO label_questions (ticket_id, digest, kind, position)
+SELECT ticket_id, digest, kind, position FROM incoming WHERE ticket_id IN (SELECT id FROM locked) ORDER BY ticket_id
+ON CONFLICT (ticket_id) DO UPDATE SET
+  digest = excluded.digest, kind = excluded.kind, position = excluded.position, asked_at = now()
+""")
+_SAVE_PROGRESS: Final = text("""
+INSERT INTO label_progress (answers, macro_f1, low, high, answers_missing, proof_missing)
+VALUES (:answers, :macro_f1, :low, :high, :answers_missing, :proof_missing)
+""")
+
+
+def save_questions(
+    database: Database, questions: Sequence[tuple[PoolText, QuestionKind]], progress: LabellingProgress | None
+) -> None:
+    """Replace the questions, in the order in which they are asked, and add the estimate if there is one."""
+    values = {
+        "tickets": [question.ticket_id for question, _ in questions],
+        "digests": [question.digest for question, _ in questions],
+        "kinds": [str(kind) for _, kind in questions],
+    }
+    with database.autocommit() as connection:
+        connection.execute(_SAVE, values)
+        if progress is not None:
+            names = ("answers", "macro_f1", "low", "high", "answers_missing", "proof_missing")
+            connection.execute(_SAVE_PROGRESS, {name: getattr(progress, name) for name in names})

@@ -1,0 +1,251 @@
+"""The start page: labels are named, messages uploaded and labelled, and trainings requested, without any model."""
+
+import re
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from tests.support.command import Triagem
+from tests.support.console import Person
+from tests.support.gateway import services
+from tests.support.pipeline import running
+from tests.support.results import insert_unlabelled
+from tests.support.runs import scalar
+from tests.support.waiting import until
+from triagem.cli.commands.start import login_link
+from triagem.contracts.ticket import Identity
+from triagem.db import Database, training_jobs
+from triagem.db.auth import Scope, list_keys
+from triagem.db.labels import change_label
+from triagem.db.reviews import record_review
+from triagem.db.reviews.labelling import (
+    LabellingProgress,
+    QuestionKind,
+    labelling_state,
+    next_question,
+    read_pool,
+    save_questions,
+)
+from triagem.db.training_jobs import JobKind
+from triagem.gateway.app import create_app
+from triagem.gateway.services import Services
+from triagem.inbox import Inbox
+from triagem.ops.labelling import request_due_jobs
+from triagem.stack import Endpoints
+
+
+@pytest.fixture
+def opened(database: Database, inbox: Inbox, tmp_path: Path) -> Services:
+    return services(database, inbox, models=tmp_path / "no-models")
+
+
+@pytest.fixture
+def owner(opened: Services) -> Person:
+    return Person(opened, Scope.READ, Scope.REVIEW, Scope.ADMIN, name="owner")
+
+
+@pytest.fixture
+def labelled(database: Database) -> Database:
+    """Two labels, and 30 texts without a label."""
+    for label in ("suporte", "venda"):
+        change_label(database, label, description=f"about {label}", new=True)
+    for number in range(30):
+        insert_unlabelled(database, str(number), text=f"text {number}")
+    return database
+
+
+def answer(database: Database, number: int, label: str, kind: str = "random") -> None:
+    record_review(
+        database, Identity("zendesk", str(number)), label, "owner", digest=f"text {number}".encode(), kind=kind
+    )
+
+
+def requested(database: Database) -> list[str]:
+    return [str(job.kind) for job in training_jobs.newest_jobs(database, limit=10)]
+
+
+class TestLink:
+    def test_a_link_logs_in_once(self, opened: Services) -> None:
+        link = login_link(opened.database, "")
+        browser, other = (TestClient(create_app(opened), headers={"Accept-Language": "en"}) for _ in range(2))
+
+        assert "Name the labels" in browser.get(link).text
+        assert "Your API key" in other.get(link).text
+        assert browser.get("/console/start").status_code == 200
+
+    def test_a_second_link_needs_no_second_key(self, opened: Services) -> None:
+        login_link(opened.database, "")
+        login_link(opened.database, "")
+
+        assert [key.name for key in list_keys(opened.database)] == ["owner"]
+
+    def test_the_command_prints_the_state_and_a_link(self, triagem: Triagem, labelled: Database) -> None:
+        answer(labelled, 1, "venda")
+
+        shown = triagem("start")
+
+        assert shown.out.splitlines()[:3] == [
+            "labels: suporte 0, venda 1",
+            "messages: 30",
+            "19 more answers until the first version: ten for each of two labels",
+        ]
+        assert "/console/enter?link=" in shown.out
+
+
+class TestSetUp:
+    def test_labels_are_named_and_a_file_is_uploaded(
+        self, owner: Person, endpoints: Endpoints, database: Database, tmp_path: Path
+    ) -> None:
+        assert "Name the labels" in owner.see("start")
+        owner.send("start/label", owner.see("start"), name="suporte", description="something does not work")
+        page = owner.send("start/label", owner.see("start"), name="venda", description="")
+        assert "something does not work" in page
+        token = re.search(r'name="token" value="(\w+)"', page)
+        assert token
+        rows = "id;texto\n" + "".join(f"{number};Olá, minha fatura nº {number}\n" for number in range(3))
+
+        uploaded = owner.http.post(
+            "/console/start/upload",
+            data={"token": token[1]},
+            files={"file": ("exportação.csv", rows.encode("cp1252"), "text/csv")},
+        )
+
+        assert "3 messages accepted, 0 rows rejected" in uploaded.text
+        with running(endpoints, tmp_path / "no-models"):
+            until(lambda: "fatura nº" in owner.see("start"))
+
+    def test_a_file_without_the_columns_is_refused_with_the_reason(self, owner: Person) -> None:
+        token = re.search(r'name="token" value="(\w+)"', owner.see("start"))
+        assert token
+        refused = owner.http.post(
+            "/console/start/upload", data={"token": token[1]}, files={"file": ("a.csv", b"a,b\n1,2\n", "text/csv")}
+        )
+
+        assert refused.status_code == 422
+        assert "external_id" in refused.text
+
+    def test_a_file_from_another_session_is_refused(self, owner: Person, inbox: Inbox) -> None:
+        refused = owner.http.post(
+            "/console/start/upload", data={"token": "x"}, files={"file": ("a.csv", b"id,text\n1,2\n", "text/csv")}
+        )
+
+        assert refused.status_code == 403
+        assert inbox.redis.xlen("triagem:{0}:bulk") == 0
+
+    def test_only_an_administrator_names_labels_and_uploads(self, opened: Services, labelled: Database) -> None:
+        reviewer = Person(opened, Scope.REVIEW)
+
+        assert "start/upload" not in reviewer.see("start")
+        assert reviewer.http.post("/console/start/label", data={"name": "x"}).status_code == 403
+
+
+class TestQuestions:
+    def test_an_answer_is_stored_with_its_kind_and_the_next_text_is_shown(
+        self, owner: Person, labelled: Database
+    ) -> None:
+        first = owner.see("start")
+
+        second = owner.send("start", first, label="venda")
+
+        assert "Saved: venda" in second
+        stored = "SELECT concat_ws(' ', label, stratum, reviewer) FROM reviews"
+        assert scalar(labelled, stored) == "venda random owner"
+        assert re.findall(r'name="id" value="\d+"', first) != re.findall(r'name="id" value="\d+"', second)
+
+    def test_an_answer_is_undone_and_a_text_skipped(self, owner: Person, labelled: Database) -> None:
+        owner.send("start", owner.see("start"), label="venda")
+        undone = owner.send("start", owner.see("start"), action="undo")
+        assert "Review undone" in undone
+        assert scalar(labelled, "SELECT count(*) FROM reviews") == 0
+
+        skipped = owner.send("start", undone, action="skip")
+
+        assert re.findall(r'name="id" value="\d+"', skipped) != re.findall(r'name="id" value="\d+"', undone)
+
+    def test_chosen_questions_come_first_in_their_order_then_random_ones(self, labelled: Database) -> None:
+        pool = read_pool(labelled)
+        chosen = [(pool[7], QuestionKind.CHOSEN), (pool[3], QuestionKind.RANDOM)]
+        save_questions(labelled, chosen, None)
+        questions = []
+        for _ in range(3):
+            question = next_question(labelled, "owner")
+            assert question
+            questions.append((question.text, question.kind.value))
+            answer(labelled, int(question.external_id), "venda", question.kind)
+
+        assert questions[:2] == [("text 7", "chosen"), ("text 3", "random")]
+        assert questions[2][1] == "random"
+
+    def test_suspicious_answers_are_offered_once_for_a_second_look(self, owner: Person, labelled: Database) -> None:
+        answer(labelled, 5, "venda")
+        save_questions(labelled, [(read_pool(labelled)[5], QuestionKind.SUSPICIOUS)], None)
+        assert "Look at 1 answers again" in owner.see("start")
+        page = owner.see("start", again="true")
+        assert "Your earlier answer:" in page
+
+        page = owner.send("start", page, label="suporte")
+
+        assert "No more answers to look at again" in page
+        assert labelling_state(labelled).answers == {"suporte": 1}
+
+    def test_the_pool_has_each_text_with_its_answers(self, labelled: Database) -> None:
+        answer(labelled, 2, "venda", "chosen")
+
+        pool = read_pool(labelled)
+
+        assert len(pool) == 30
+        assert [(item.text, item.labels, item.kind) for item in pool if item.labels] == [
+            ("text 2", ["venda"], "chosen")
+        ]
+
+
+class TestProgress:
+    def test_the_estimate_is_shown_with_its_interval(self, owner: Person, labelled: Database) -> None:
+        assert "An estimate of the quality needs 20 answers" in owner.see("start")
+
+        save_questions(labelled, [], LabellingProgress(20, 0.86, 0.78, 0.91, 30, None))
+        page = owner.see("start")
+
+        assert "86%" in page
+        assert "after 20 answers; 90 % interval: 78% to 91%" in page
+        assert "About 30 more answers reach 90 %." in page
+
+
+class TestTraining:
+    def test_a_version_is_requested_after_ten_answers_for_each_of_two_labels_and_then_every_ten(
+        self, labelled: Database
+    ) -> None:
+        def after(numbers: range, label: str) -> bool:
+            for number in numbers:
+                answer(labelled, number, label)
+                request_due_jobs(labelled, labelling_state(labelled), "owner")
+            return JobKind.HEAD in requested(labelled)
+
+        assert not after(range(12), "venda")
+        assert not after(range(12, 21), "suporte")
+        assert after(range(21, 22), "suporte")
+        job = training_jobs.claim(labelled, "t", lease_s=60)
+        while job and job.kind is not JobKind.HEAD:
+            training_jobs.finish(labelled, job.id, "t", None)
+            job = training_jobs.claim(labelled, "t", lease_s=60)
+        assert job
+        assert job.parameters["answers"] == 22
+        training_jobs.finish(labelled, job.id, "t", "v1.0.0")
+
+        after(range(22, 30), "suporte")
+
+        assert requested(labelled).count(JobKind.HEAD) == 1
+
+    def test_questions_are_requested_when_few_are_left(self, owner: Person, labelled: Database) -> None:
+        owner.see("start")
+        owner.see("start")
+
+        assert requested(labelled) == [JobKind.EMBED]
+
+    def test_no_job_is_requested_before_there_are_labels_and_messages(
+        self, owner: Person, database: Database
+    ) -> None:
+        owner.see("start")
+
+        assert requested(database) == []

@@ -1,0 +1,69 @@
+"""`triagem start`: shows the state of the labelling for a first model, with a link to the page that continues it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Final
+from urllib.parse import urlencode
+
+import typer
+
+from triagem import servers
+from triagem.cli.output import as_mapping, console, print_json
+
+if TYPE_CHECKING:
+    from triagem.db import Database
+    from triagem.db.reviews.labelling import LabellingState
+
+_OWNER: Final = "owner"
+
+
+def start(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """Show the labels, messages and answers so far, and print a link that logs in to the start page once.
+
+    Example: `triagem start`
+    """
+    from triagem.cli.commands.up import gateway_address
+
+    with servers.database() as database:
+        from triagem.db.labels import list_labels
+        from triagem.db.reviews.labelling import labelling_state
+
+        state = labelling_state(database)
+        labels = [label.label for label in list_labels(database) if not label.retired_at]
+        link = login_link(database, gateway_address())
+    if as_json:
+        print_json({"labels": labels, **as_mapping(state), "link": link})
+        return
+    for line in describe(state, labels):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    console.print(f"continue, logged in once: {link}", markup=False, highlight=False, soft_wrap=True)
+
+
+def describe(state: LabellingState, labels: list[str]) -> list[str]:
+    """The state of the labelling, line by line. Pure."""
+    from triagem.ops.labelling import answers_to_version
+
+    counts = ", ".join(f"{label} {state.answers.get(label, 0)}" for label in labels)
+    lines = [f"labels: {counts or 'none'}", f"messages: {state.texts:,}"]
+    if missing := answers_to_version(state.answers, 0):
+        lines.append(f"{missing} more answers until the first version: ten for each of two labels")
+    if progress := state.progress:
+        lines.append(
+            f"estimated macro-F1 after {progress.answers} answers: {progress.macro_f1:.2f},"
+            f" 90 % interval {progress.low:.2f} to {progress.high:.2f}"
+        )
+        if progress.answers_missing:
+            lines.append(f"about {progress.answers_missing} more answers reach 0.9")
+    return lines
+
+
+def login_link(database: Database, address: str) -> str:
+    """A link to the start page that logs in once, with all permissions, as the key `owner`."""
+    from triagem.db.auth import Scope, begin_session, create_key, list_keys
+
+    now = datetime.now(UTC)
+    owner = next((key for key in list_keys(database) if key.name == _OWNER and key.is_active(now)), None)
+    if owner is None:
+        owner, _ = create_key(database, _OWNER, [Scope.ADMIN])  # its secret is not kept: only links use it
+    return f"{address}/console/enter?{urlencode({'link': begin_session(database, owner)})}"

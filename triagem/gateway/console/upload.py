@@ -1,0 +1,69 @@
+"""Reads a form with a file, and puts the file's rows into the inbox, as `triagem enqueue` does."""
+
+import io
+from dataclasses import dataclass
+from email.parser import BytesParser
+from email.policy import HTTP
+
+from fastapi import Request
+
+from triagem.contracts.errors import InboxFull, InvalidInput
+from triagem.contracts.ticket import Lane
+from triagem.gateway.admission import read_body
+from triagem.gateway.services import ServicesDep
+from triagem.producer import Publisher
+from triagem.producer.columns import field_map, require_columns
+from triagem.producer.load import LoadSummary, ReadingRules, load_records, survey
+from triagem.records.rows import Rows, read_rows
+from triagem.records.text_file import TextFile
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """The fields of a form, and the content and name of its file."""
+
+    fields: dict[str, str]
+    content: bytes
+    name: str
+
+
+async def read_upload(request: Request, services: ServicesDep) -> Upload:
+    """The form of a request, read before the file's rows are."""
+    body = await read_body(request, services.settings.max_body_bytes)
+    return parse_upload(request.headers.get("content-type", ""), body)
+
+
+def parse_upload(content_type: str, body: bytes) -> Upload:
+    """Parse a form of the type multipart/form-data. Raises InvalidInput if it is not one."""
+    head = f"Content-Type: {content_type}\r\n\r\n".encode("latin-1", "replace")
+    message = BytesParser(policy=HTTP).parsebytes(head + body)
+    fields, content, name = dict[str, str](), b"", ""
+    if not message.is_multipart():
+        raise InvalidInput("the form has no file")
+    for part in message.iter_parts():
+        field, payload = part.get_param("name", header="content-disposition"), part.get_payload(decode=True)
+        value = payload if isinstance(payload, bytes) else b""
+        if part.get_filename() is not None:
+            content, name = value, str(part.get_filename())
+        elif field is not None:
+            fields[str(field)] = value.decode("utf-8", "replace")
+    return Upload(fields, content, name)
+
+
+def enqueue_upload(upload: Upload, publisher: Publisher, source: str) -> LoadSummary:
+    """Put the rows of a CSV or JSONL file into the bulk lane. Raises InvalidInput if it cannot be read, InboxFull."""
+    text = TextFile(io.BytesIO(upload.content))
+
+    def rows() -> Rows:
+        return read_rows(text.lines(), format=None, name=upload.name or "the file")
+
+    first = rows()
+    fields = field_map(first.columns, None)
+    if first.separator:
+        require_columns(fields, first.columns)
+    surveyed = survey(first.records, ReadingRules(fields, source))
+    return load_records(rows().records, surveyed.rules, publisher, lane=Lane.BULK, sleep=_refuse)
+
+
+def _refuse(_: float) -> None:
+    raise InboxFull("the bulk lane is full: wait until workers have drained it")

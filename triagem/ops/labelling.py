@@ -1,0 +1,52 @@
+"""Requests training jobs while a person labels: questions to ask next, and a version after every ten answers."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from triagem.db import Database, training_jobs
+from triagem.db.reviews.labelling import LabellingState
+from triagem.db.training_jobs import JobKind, TrainingJob
+
+FIRST_ANSWERS: Final = 10  # of each of two labels
+EVERY_ANSWERS: Final = 10
+_FEW_QUESTIONS: Final = 3  # then the next ones are chosen, so that they are ready before the last one is answered
+
+
+def answers_to_version(answers: Mapping[str, int], trained_on: int) -> int:
+    """The number of answers until the next version; 0 if it is due. `trained_on`: answers of the newest one. Pure."""
+    most = sorted([*answers.values(), 0, 0], reverse=True)[:2]
+    if trained_on:
+        return max(0, trained_on + EVERY_ANSWERS - sum(answers.values()))
+    return sum(max(0, FIRST_ANSWERS - count) for count in most)
+
+
+def questions_due(state: LabellingState, chosen_at: int | None) -> bool:
+    """Whether to choose the next questions: few are left, and there are answers or texts that are not used yet. Pure.
+
+    `chosen_at`: the number of answers when they were last chosen.
+    """
+    return state.texts > 0 and state.questions < _FEW_QUESTIONS and chosen_at != state.total
+
+
+def request_due_jobs(database: Database, state: LabellingState, requested_by: str) -> None:
+    """Request the jobs that are due. Repeating it is harmless: at most one job of a kind is active."""
+    parameters = {"answers": state.total}
+    head = _newest(database, JobKind.HEAD)
+    if not (head and head.active) and answers_to_version(state.answers, _answers(head)) == 0:
+        training_jobs.request(database, JobKind.HEAD, requested_by=requested_by, parameters=parameters)
+    embed = _newest(database, JobKind.EMBED)
+    if not (embed and embed.active) and questions_due(state, _answers(embed) if embed else None):
+        training_jobs.request(database, JobKind.EMBED, requested_by=requested_by, parameters=parameters)
+
+
+def newest_version_answers(database: Database) -> int:
+    """The number of answers when the newest version was requested; 0 before the first."""
+    return _answers(_newest(database, JobKind.HEAD))
+
+
+def _newest(database: Database, kind: JobKind) -> TrainingJob | None:
+    return next(iter(training_jobs.newest_jobs(database, kind=kind, limit=1)), None)
+
+
+def _answers(job: TrainingJob | None) -> int:
+    return int(job.parameters.get("answers", 0)) if job else 0
