@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
+from tests.support.builders import NOW
 from tests.support.command import Triagem
 from tests.support.console import Person
 from tests.support.gateway import services
@@ -32,6 +33,8 @@ from triagem.gateway.app import create_app
 from triagem.gateway.services import Services
 from triagem.inbox import Inbox
 from triagem.ops.labelling import request_due_jobs
+from triagem.ops.reclassify import start_nightly_run
+from triagem.ops.settings import OpsSettings
 from triagem.stack import Endpoints
 
 
@@ -91,6 +94,15 @@ class TestLink:
             "19 more answers until the first version: ten for each of two labels",
         ]
         assert "/console/enter?link=" in shown.out
+
+
+class TestWithoutModel:
+    def test_the_console_and_the_review_lead_to_the_start_page(self, owner: Person) -> None:
+        for path in ("/console/", "/console/review"):
+            assert "Name the labels" in owner.http.get(path).text
+
+    def test_no_nightly_run_starts(self, opened: Services) -> None:
+        assert start_nightly_run(opened.database, opened.registry, OpsSettings(), NOW) is None
 
 
 class TestSetUp:

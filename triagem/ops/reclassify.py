@@ -78,7 +78,10 @@ def start_nightly_run(
             return runs.find(database, run.id)
         log.info("nightly_run_skipped", active_run=run.id, state=run.state)
         return None
-    current = registry.current()
+    try:
+        current = registry.current()
+    except NoModel:
+        return None
     with suppress(InvalidInput):  # another process started one first
         plan = RunPlan(
             current.version,

@@ -11,6 +11,7 @@ from triagem.db.audit import Action, Actor, record
 from triagem.db.auth import SESSION_LIFETIME, Scope, begin_session, end_session, find_session_key
 from triagem.gateway.authentication import Authenticator, actor_of, client_address, key_prefix
 from triagem.gateway.connections import client_network
+from triagem.gateway.console.overview import current_model
 from triagem.gateway.console.render import redirect, render_page
 from triagem.gateway.console.session import CONSOLE_SCOPES, COOKIE, Form, Visitor, require_visitor, set_cookie
 from triagem.gateway.services import ServicesDep
@@ -19,8 +20,10 @@ router = APIRouter()
 
 
 @router.get("/")
-async def home(visitor: Annotated[Visitor, Depends(require_visitor())]) -> Response:
-    """Redirect to the first page that the key may see."""
+def home(services: ServicesDep, visitor: Annotated[Visitor, Depends(require_visitor())]) -> Response:
+    """Redirect to the first page that the key may see; without a model, to the start page."""
+    if visitor.may(Scope.REVIEW) and current_model(services) is None:
+        return redirect("/console/start")
     return redirect("/console/overview" if visitor.may(Scope.READ) else "/console/review")
 
 

@@ -307,9 +307,9 @@ MESSAGES: Final[dict[str, tuple[str, str]]] = {
         "{count} more answers until the next version.",
         "Faltam {count} respostas para a próxima versão.",
     ),
-    "job_head": ("A version is being trained.", "Uma versão está sendo treinada."),
-    "job_embed": ("The next questions are being chosen.", "As próximas perguntas estão sendo escolhidas."),
-    "job_full": ("A full training is running.", "Um treinamento completo está em execução."),
+    "doing_head": ("A version is being trained.", "Uma versão está sendo treinada."),
+    "doing_embed": ("The next questions are being chosen.", "As próximas perguntas estão sendo escolhidas."),
+    "doing_full": ("A full training is running.", "Um treinamento completo está em execução."),
     "estimated": (
         "estimated quality (macro-F1) after {answers} answers; 90 % interval: {low} to {high}",
         "de qualidade estimada (macro-F1) após {answers} respostas; intervalo de 90 %: {low} a {high}",

@@ -19,6 +19,7 @@ from triagem.db.reviews import (
     record_review,
     undo_review,
 )
+from triagem.gateway.console.overview import current_model
 from triagem.gateway.console.render import address, redirect, render_page
 from triagem.gateway.console.session import Form, Reviewer, row_id
 from triagem.gateway.console.shortcuts import KeyboardShortcuts, ReviewAction
@@ -42,6 +43,8 @@ def review(
 ) -> Response:
     """The text leased to this reviewer, or the next one."""
     excluded = dotted_ids(skipped)
+    if current_model(services) is None:
+        return redirect(address("start"))
     task = assigned_task(services.database, visitor.name, exclude=excluded)
     task = task or _next(services, visitor.name, excluded)
     context = label_context(services)
