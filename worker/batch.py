@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final
 
-from triagem.contracts.language import UNDETERMINED
+from triagem.contracts.language import UNDETERMINED, Probabilities
 from triagem.contracts.model import Model, Tokens
 from triagem.contracts.prediction import AbstainReason, Prediction
 from triagem.contracts.ticket import Ticket
@@ -92,7 +92,8 @@ class WorkItem:
     """A text to classify, from decoding to its row. Preparation fills in the fields with defaults.
 
     `cached` is this model version's earlier prediction and its time. `tokenize_s` is this item's share of the
-    tokenization time. `abstains`: the reason that no label may be used. `language`: detected in the text.
+    tokenization time. `abstains`: the reason that no label may be used. `language` and `languages`: of the text, the
+    likeliest one and the probability of each.
     """
 
     entry: Entry
@@ -104,6 +105,7 @@ class WorkItem:
     tokenize_s: float = 0.0
     abstains: AbstainReason | None = None
     language: str = UNDETERMINED
+    languages: Probabilities = field(default_factory=dict)
 
     @property
     def identity(self) -> tuple[str, str] | None:

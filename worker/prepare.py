@@ -5,11 +5,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from triagem.contracts.abstain import abstain_reason, has_unknown_words
+from triagem.contracts.abstain import abstain_reason, unlearned_reason
 from triagem.contracts.errors import UnreadableEntry
-from triagem.contracts.language import is_other_language, message_language
+from triagem.contracts.language import message_language
 from triagem.contracts.model import Model
-from triagem.contracts.prediction import AbstainReason
 from triagem.contracts.text import clean, digest
 from triagem.contracts.wire import StoredTicketRef, decode, decode_ref
 from triagem.db import Database
@@ -178,10 +177,8 @@ def clean_and_look_up(items: Sequence[WorkItem], model: Model, database: Databas
         # A stored ticket keeps its digest, whatever cleaning returns now.
         item.digest = item.digest or digest(item.cleaned)
         item.abstains = abstain_reason(item.text, item.cleaned)
-        probabilities = language_probabilities(item.cleaned)
-        item.language = message_language(probabilities, *learned)
-        if item.abstains is None and is_other_language(probabilities, *learned):
-            item.abstains = AbstainReason.OTHER_LANGUAGE
+        item.languages = language_probabilities(item.cleaned)
+        item.language = message_language(item.languages, *learned)
     named = [(item, name) for item in items if (name := item.identity)]
     hits = cached_predictions(database, [(*name, item.digest) for item, name in named], model.version)
     for position, (item, _) in enumerate(named):
@@ -198,9 +195,8 @@ def tokenize(items: Sequence[WorkItem], model: Model) -> Sequence[WorkItem]:
     tokens = model.tokenize([item.cleaned for item in uncached])
     elapsed = time.perf_counter() - started
     metrics.TOKENIZE_SECONDS.observe(elapsed)
-    limit = model.thresholds.tokens_per_char
+    thresholds = model.thresholds
     for item, tokenized in zip(uncached, tokens, strict=True):
         item.tokens, item.tokenize_s = tokenized, elapsed / len(uncached)
-        if item.abstains is None and has_unknown_words(item.cleaned, tokenized, limit):
-            item.abstains = AbstainReason.UNKNOWN_WORDS
+        item.abstains = item.abstains or unlearned_reason(item.cleaned, tokenized, item.languages, thresholds)
     return items

@@ -10,8 +10,9 @@ from typing import Final
 
 from triagem.contracts.cleaning.addition_patterns import COURTESIES
 from triagem.contracts.cleaning.automatic import is_automatic
+from triagem.contracts.language import Probabilities, is_other_language
 from triagem.contracts.model import Tokens
-from triagem.contracts.prediction import AbstainReason
+from triagem.contracts.prediction import AbstainReason, Thresholds
 
 # Share of letters outside the Latin script above which a text is in another script. A Latin text may name a product
 # in another one. No message of the sample data is above it (tests/unit/test_abstain.py).
@@ -20,6 +21,11 @@ _MIN_CHARS: Final = 10
 _MAX_DIGIT_SHARE: Final = 0.2
 _SPECIAL_TOKENS: Final = 2
 _LIMIT_QUANTILE: Final = 0.995
+# Product codes, typing errors and slang have many tokens per character, but are rarely unlike all training languages;
+# gibberish is both. With both packaged bases nearly all of it is above this limit, and hardly a short message is
+# (docs/measurements/abstain.py).
+_UNKNOWN_WORDS: Final = 2.3
+_OTHER_LANGUAGE_WEIGHT: Final = 1.4
 _MIN_TEXTS: Final = 200
 _MAX_GREETING_CHARS: Final = 60
 _NOT_WORDS: Final = re.compile(
@@ -33,6 +39,9 @@ _LATIN: Final = re.compile(
 )
 _WORD: Final = re.compile(r"[^\W_]+")
 _REPEATED: Final = re.compile(r"(.)\1+")
+# "kkkkk", "hahaha", "asdasdasd": a word that is one to three characters, repeated three times or more.
+_LAUGHTER: Final = re.compile(r"\b(\w{1,3}?)\1{2,}\b")
+_PHRASES: Final = re.compile(r"(?i)\b(?:how are (?:you|u)|(?:so|very) much|de nada)\b")
 
 
 def _folded(word: str) -> str:
@@ -42,7 +51,7 @@ def _folded(word: str) -> str:
 
 _ACKNOWLEDGEMENTS: Final = """
 ok okay okey blz beleza valeu vlw brigado brigada obg obrigadão perfeito perfect certo great cool como vai está vão
-how are you é muito so much very mesmo grande um uma de nada bem e boa bye tchau até mais logo com vocês você tá td
+you é muito so very mesmo grande um uma de bem e boa bye tchau até mais logo com vocês você tá td
 bjs abs
 """
 _SMALL_TALK: Final = frozenset(map(_folded, [*COURTESIES, *_ACKNOWLEDGEMENTS.split()]))
@@ -73,15 +82,34 @@ def tokens_per_char_limit(texts: Sequence[str], tokens: Sequence[Tokens]) -> flo
     return ratios[math.ceil(_LIMIT_QUANTILE * len(ratios)) - 1] if len(ratios) >= _MIN_TEXTS else None
 
 
-def has_unknown_words(cleaned: str, tokens: Tokens, limit: float | None) -> bool:
-    """Whether a text has more tokens per character than nearly all training rows, such as gibberish.
+def has_unknown_words(cleaned: str, tokens: Tokens, probabilities: Probabilities, thresholds: Thresholds) -> bool:
+    """Whether a text has more tokens per character than nearly all training rows and is unlike their languages.
 
     Args:
-        limit: `Thresholds.tokens_per_char`; None for a version that was trained on too few texts.
+        thresholds: without `tokens_per_char` if the version was trained on too few texts.
     """
-    if limit is None or tokens.truncated or (chars := word_chars(cleaned)) is None:
+    limit = thresholds.tokens_per_char
+    if limit is None or not probabilities or tokens.truncated or (chars := word_chars(cleaned)) is None:
         return False
-    return len(tokens.ids) - _SPECIAL_TOKENS > limit * chars
+    other = 1.0 - sum(probabilities.get(language, 0.0) for language in thresholds.languages)
+    ratio = (len(tokens.ids) - _SPECIAL_TOKENS) / chars / limit
+    return ratio > 1.0 and ratio + _OTHER_LANGUAGE_WEIGHT * other > _UNKNOWN_WORDS
+
+
+def unlearned_reason(
+    cleaned: str, tokens: Tokens, probabilities: Probabilities, thresholds: Thresholds
+) -> AbstainReason | None:
+    """The reason that a model must not judge a text which `abstain_reason` lets pass: it learned nothing like it.
+
+    Args:
+        probabilities: of languages, for `cleaned`.
+        thresholds: the model's.
+    """
+    if is_other_language(probabilities, thresholds.languages, thresholds.other_language):
+        return AbstainReason.OTHER_LANGUAGE
+    if has_unknown_words(cleaned, tokens, probabilities, thresholds):
+        return AbstainReason.UNKNOWN_WORDS
+    return None
 
 
 def abstain_reason(text: str, cleaned: str) -> AbstainReason | None:
@@ -94,12 +122,16 @@ def abstain_reason(text: str, cleaned: str) -> AbstainReason | None:
     if is_automatic(text):
         return AbstainReason.AUTOMATIC
     words = _NOT_WORDS.sub(" ", cleaned) if any(sign in cleaned for sign in ("<", "&", "/", "www", "[")) else cleaned
+    if len(words) <= _MAX_GREETING_CHARS:
+        words = _LAUGHTER.sub(" ", words)
     if not _TWO_LETTERS.search(words):
         return AbstainReason.NO_WORDS
     if not words.isascii():
         letters = len(_LETTER.findall(words))
         if letters - len(_LATIN.findall(words)) > MAX_OTHER_SCRIPT_SHARE * letters:
             return AbstainReason.OTHER_SCRIPT
-    if len(words) <= _MAX_GREETING_CHARS and all(_folded(word) in _SMALL_TALK for word in _WORD.findall(words)):
+    if len(words) <= _MAX_GREETING_CHARS and all(
+        _folded(word) in _SMALL_TALK for word in _WORD.findall(_PHRASES.sub(" ", words))
+    ):
         return AbstainReason.GREETING
     return None
