@@ -64,6 +64,7 @@ def train(
     from triagem.trainer.data.prepare import merge_labels, prepare, read_parent  # noqa: PLC0415
     from triagem.trainer.evaluate.assess import assess, write_report  # noqa: PLC0415
     from triagem.trainer.evaluate.baseline import baseline  # noqa: PLC0415
+    from triagem.trainer.evaluate.undecided import undecided_note  # noqa: PLC0415
     from triagem.trainer.fit.base_choice import choose_base  # noqa: PLC0415
     from triagem.trainer.fit.checkpoints import has_progress, training_folder, training_id  # noqa: PLC0415
     from triagem.trainer.fit.cross_validation import plan_calibration  # noqa: PLC0415
@@ -102,6 +103,7 @@ def train(
         (staged / ROWS_FILE).write_text(parts.digests().model_dump_json(), encoding="utf-8")
         calibrated, calibration, threshold = run.calibrate(model, out_of_fold)
         notes = (*prepared.notes, *([choice.summary(chosen)] if choice else []), *run.notes, *averaging_notes)
+        undecided = undecided_note(calibrated, parts.test)
         assessment = assess(
             parts.test,
             draft.labels,
@@ -109,7 +111,7 @@ def train(
             raw=probabilities_of(model, parts.test),
             baseline=baseline((*parts.train, *parts.dev, *parts.calibration), parts.test, draft.labels),
             curves=tuned.curves,
-            notes=(*notes, calibration.summary, threshold.summary),
+            notes=(*notes, undecided, calibration.summary, threshold.summary),
             leaked=info.leaked,
             seed=settings.seed,
         )
@@ -122,7 +124,7 @@ def train(
     gate = promote_through_gate(registry, manifest.version, force=force)[0] if promote else None
     return TrainingReport(
         manifest=manifest,
-        notes=(*notes, *([RESUMED.format(tuned.resumed_at)] if resumed else [])),
+        notes=(*notes, undecided, *([RESUMED.format(tuned.resumed_at)] if resumed else [])),
         rows=len(parts.train),
         steps=run.steps,
         seconds=(clock() - started).total_seconds(),

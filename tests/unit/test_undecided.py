@@ -19,8 +19,8 @@ def test_texts_without_a_decision_are_counted_by_reason() -> None:
 
 
 def test_no_such_text_still_has_an_upper_bound() -> None:
-    letters = "abcdefghijklmnopqrst"
+    plans = ["casa", "escritório", "celular", "fibra", "viagem", "família", "empresa", "jovem", "anual", "mensal"]
 
-    note = undecided_note(MODEL, [Row(f"quero o plano {one}{two}", "venda") for one in letters for two in letters])
+    note = undecided_note(MODEL, [Row(f"quanto custa o plano {plan}", "venda") for plan in plans])
 
-    assert note == "0 of 400 test texts get no decision: with 95% confidence, at most 0.7% of such messages"
+    assert note == "0 of 10 test texts get no decision: with 95% confidence, at most 25.9% of such messages"
