@@ -99,14 +99,14 @@ ENV TRIAGEM_HEARTBEAT_FILE=/tmp/heartbeat NVIDIA_DRIVER_CAPABILITIES=compute,uti
 HEALTHCHECK --interval=30s --timeout=10s --start-period=5m CMD ["triagem", "worker", "--check"]
 CMD ["worker"]
 
-# Trains from the original specification's base, which it downloads to the volume /hub at its first use.
+# Trains on request, from the original specification's base, which it downloads to the volume /hub at its first use.
 FROM base AS trainer
 COPY --from=trainer-packages /opt/triagem /opt/triagem
 COPY --from=wheel /dist /dist
 RUN pip install --no-cache-dir --no-deps /dist/*.whl
 USER 10001:10001
 ENV HF_HOME=/hub HF_HUB_OFFLINE=0 TRIAGEM_TRAIN_BASE=google-bert/bert-base-uncased
-CMD ["train", "/data"]
+CMD ["trainer"]
 
 FROM base AS trainer-cuda
 COPY --from=trainer-cuda-packages /opt/triagem /opt/triagem
@@ -115,7 +115,7 @@ RUN pip install --no-cache-dir --no-deps /dist/*.whl
 USER 10001:10001
 ENV HF_HOME=/hub HF_HUB_OFFLINE=0 TRIAGEM_TRAIN_BASE=google-bert/bert-base-uncased \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility NVIDIA_VISIBLE_DEVICES=all
-CMD ["train", "/data"]
+CMD ["trainer"]
 
 # A worker that can also train, with the sample data and a small BERT.
 FROM base AS demo

@@ -27,6 +27,8 @@ class Action(StrEnum):
     DROP = "dead-letter.drop"
     PROMOTE = "model.promote"
     ROLL_BACK = "model.rollback"
+    REQUEST_TRAINING = "training.request"
+    CANCEL_TRAINING = "training.cancel"
     START_RUN = "run.start"
     CANCEL_RUN = "run.cancel"
 

@@ -29,8 +29,9 @@ class JobKind(StrEnum):
 class TrainingJob:
     """One job: its request, its progress, and its outcome.
 
-    `stage` is the step that it is in, `fraction` how much of that step is done, 0 to 1. `attempts` counts how often a
-    trainer took it. `version` is the registered version, `error` a one-line diagnosis.
+    `stage` is the step that it is in, `fraction` how much of it is done, 0 to 1. The stage of a finished job is its
+    outcome: `promoted`, `proposed` or `rejected`. `attempts` counts how often a trainer took it. `version` is the
+    registered version, `error` a one-line diagnosis.
     """
 
     id: int
@@ -86,9 +87,12 @@ RETURNING {_COLUMNS}
 _HELD: Final = "WHERE id = :id AND state = 'running' AND trainer = :trainer"
 _RENEW: Final = text(f"UPDATE training_jobs SET heartbeat_at = now() {_HELD}")  # noqa: S608
 _REPORT: Final = text(f"UPDATE training_jobs SET stage = :stage, fraction = :fraction {_HELD}")  # noqa: S608
-_RELEASE: Final = text(f"UPDATE training_jobs SET state = 'queued', trainer = NULL {_HELD}")  # noqa: S608
+_RELEASE: Final = text(f"""
+UPDATE training_jobs SET state = 'queued', trainer = NULL, attempts = attempts - CAST(:interrupted AS int) {_HELD}
+""")  # noqa: S608
 _FINISH: Final = text(f"""
-UPDATE training_jobs SET state = :state, version = :version, error = :error, finished_at = now() {_HELD}
+UPDATE training_jobs SET state = :state, stage = coalesce(CAST(:stage AS text), stage), version = :version,
+  error = :error, finished_at = now() {_HELD}
 """)  # noqa: S608
 
 
@@ -150,19 +154,19 @@ def report(database: Database, job_id: int, trainer: str, stage: str, fraction: 
     return _update(database, _REPORT, job_id, trainer, stage=stage, fraction=fraction)
 
 
-def release(database: Database, job_id: int, trainer: str) -> bool:
-    """Put the job back into the queue, because the trainer stops. False as `renew`."""
-    return _update(database, _RELEASE, job_id, trainer)
+def release(database: Database, job_id: int, trainer: str, *, interrupted: bool = False) -> bool:
+    """Put the job back into the queue. An `interrupted` attempt, by a trainer that stops, does not count."""
+    return _update(database, _RELEASE, job_id, trainer, interrupted=interrupted)
 
 
-def finish(database: Database, job_id: int, trainer: str, version: str | None) -> bool:
-    """Record that the job is done, and the version that it registered. False as `renew`."""
-    return _update(database, _FINISH, job_id, trainer, state="done", version=version, error=None)
+def finish(database: Database, job_id: int, trainer: str, version: str | None, outcome: str | None = None) -> bool:
+    """Record that the job is done, the version that it registered, and its outcome as the stage. False as `renew`."""
+    return _update(database, _FINISH, job_id, trainer, state="done", stage=outcome, version=version, error=None)
 
 
 def fail(database: Database, job_id: int, trainer: str, error: str) -> bool:
     """Record that the job has failed, with a one-line diagnosis. False as `renew`."""
-    return _update(database, _FINISH, job_id, trainer, state="failed", version=None, error=error)
+    return _update(database, _FINISH, job_id, trainer, state="failed", stage=None, version=None, error=error)
 
 
 def _newest(

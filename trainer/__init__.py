@@ -41,6 +41,8 @@ def train(
     promote: bool = True,
     allow_leakage: bool = False,
     promote_unverified: bool = False,
+    job: str | None = None,
+    work_dir: Path | None = None,
     clock: Callable[[], datetime] = _utc_now,
 ) -> TrainingReport:
     """Fine-tune on the rows of `data`, a folder or a file, calibrate, evaluate, register, and run the gate.
@@ -54,6 +56,8 @@ def train(
         allow_leakage: continue although test rows are training rows or near-duplicates of them. No score counts then,
             and the gate rejects the version.
         promote_unverified: make such a version current nevertheless; the promotion log says so.
+        job: the training job; see `triagem.registry.Registry.register`.
+        work_dir: where the checkpoints are; default: the registry's.
 
     Raises:
         InvalidInput: the data or the base cannot be used, or the test rows leak into the training rows.
@@ -88,6 +92,7 @@ def train(
         base=chosen,
         base_choice=choice,
         parent=parent,
+        job=job,
         created_at=started,
         data=info,
         cleaning_version=CLEANING_VERSION,
@@ -95,7 +100,7 @@ def train(
     )
     run = TrainingRun(draft, plan, parts.checkpoint_rows, settings, ancestor, progress, cores=os.cpu_count() or 1)
     identifier = training_id(plan, parts.dev, draft.labels, settings.model_dump(), ancestor and ancestor.manifest)
-    with training_folder(registry.work_dir, identifier) as work, registry.staging() as staged:
+    with training_folder(work_dir or registry.work_dir, identifier) as work, registry.staging() as staged:
         resumed = has_progress(work)
         out_of_fold = run.predict_out_of_fold(work) if plan.folds else None
         model, tuned = run.train_model(staged, work)

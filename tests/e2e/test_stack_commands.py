@@ -97,6 +97,7 @@ def test_up_serves_until_it_is_asked_to_stop_and_leaves_nothing_running(
             for server in (LocalStack(folder / ".triagem").valkey, LocalStack(folder / ".triagem").postgres)
         ]
         until(lambda: "ops_ready" in log_of(folder, "ops") and "schedule" in log_of(folder, "beat"))
+        until(lambda: "trainer_ready" in log_of(folder, "trainer"))
         assert [name in fetch_metrics(first + offset) for offset, name in enumerate(METRICS)] == [True] * 3
         started = descendants(process.pid)
         process.send_signal(signum)
@@ -104,7 +105,7 @@ def test_up_serves_until_it_is_asked_to_stop_and_leaves_nothing_running(
     finally:
         process.kill()
         out, _ = process.communicate()
-    assert len(started) >= 7  # both servers, gateway, a worker, ops with the process of its tasks, beat
+    assert len(started) >= 8  # both servers, gateway, a worker, ops with the process of its tasks, beat, trainer
     assert not started & process_parents().keys()
     assert out.splitlines()[-1].startswith("✓ stop all processes")
     assert "psql" not in out  # its URL holds a password, and this is not a terminal
@@ -125,10 +126,11 @@ def test_after_up_was_killed_its_worker_ends_and_the_next_up_takes_the_servers_o
     try:
         until(lambda: "model_loaded" in worker_logs(folder), seconds=90)
         until(lambda: "ops_ready" in log_of(folder, "ops") and "schedule" in log_of(folder, "beat"))
+        until(lambda: "trainer_ready" in log_of(folder, "trainer"))
         before = LocalStack(folder / ".triagem").postgres.pid
         servers = set(pids_of(LocalStack(folder / ".triagem")))
         children = descendants(process.pid) - servers - set().union(*map(descendants, servers))
-        assert len(children) == 5  # gateway, a worker, ops with the process of its tasks, beat
+        assert len(children) == 6  # gateway, a worker, ops with the process of its tasks, beat, trainer
     finally:
         process.kill()
         process.communicate()

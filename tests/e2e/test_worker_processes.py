@@ -12,11 +12,11 @@ from tests.support.namesakes import add_namesakes
 from tests.support.pipeline import drained, publish, stored
 from tests.support.processes import process_parents
 from tests.support.waiting import until
-from triagem.cli.processes import ChildProcess
 from triagem.contracts.ticket import Lane
 from triagem.db import Database
 from triagem.inbox import Inbox
 from triagem.inbox.lease import list_workers
+from triagem.process import ChildProcess
 from triagem.stack import Endpoints
 
 

@@ -92,7 +92,7 @@ def test_the_previous_trainer_of_a_job_changes_nothing_anymore(database: Databas
     assert not training_jobs.report(database, job.id, "a", "train", 0.5)
     assert not training_jobs.release(database, job.id, "a")
     assert not training_jobs.fail(database, job.id, "a", "lost")
-    assert not training_jobs.finish(database, job.id, "a", "v1.0.0")
+    assert not training_jobs.finish(database, job.id, "a", "v1.0.0", "promoted")
 
     assert found(database, job) == before
 
@@ -113,11 +113,12 @@ def test_progress_and_outcome_are_recorded(database: Database) -> None:
 
     training_jobs.report(database, job.id, "a", "train", 0.25)
     running = found(database, job)
-    training_jobs.finish(database, job.id, "a", "v1.1.0")
+    training_jobs.finish(database, job.id, "a", "v1.1.0", "promoted")
     done = found(database, job)
 
     assert (running.stage, running.fraction) == ("train", 0.25)
-    assert (done.state, done.version, done.active, done.finished_at is not None) == ("done", "v1.1.0", False, True)
+    assert (done.state, done.stage, done.version, done.active) == ("done", "promoted", "v1.1.0", False)
+    assert done.finished_at
     assert request(database).id != job.id
 
 
@@ -144,15 +145,18 @@ def test_a_cancelled_job_is_over_at_once(database: Database, is_running: bool) -
     assert claim(database) is None
 
 
-def test_a_released_job_is_the_next_trainers(database: Database) -> None:
+@pytest.mark.parametrize(("interrupted", "attempts"), [(False, 2), (True, 1)])
+def test_a_released_job_is_taken_next_and_a_trainer_that_stops_costs_no_attempt(
+    database: Database, interrupted: bool, attempts: int
+) -> None:
     job = request(database)
     claim(database)
 
-    training_jobs.release(database, job.id, "a")
+    training_jobs.release(database, job.id, "a", interrupted=interrupted)
 
     taken = claim(database, "b")
     assert taken
-    assert (taken.id, taken.attempts) == (job.id, 2)
+    assert (taken.id, taken.attempts) == (job.id, attempts)
 
 
 def test_jobs_that_ended_long_ago_are_deleted(database: Database) -> None:

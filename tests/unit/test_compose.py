@@ -18,7 +18,7 @@ from triagem.trainer.bases.catalogue import SPECIFICATION_BASE
 from triagem.worker.settings import WorkerSettings
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
-ONE_SHOT = {"secrets", "migrate", "demo", "trainer", "trainer-gpu"}
+ONE_SHOT = {"secrets", "migrate", "demo"}
 # Third-party images, each with its own configuration, and the users they run as.
 SERVERS = {"redis": "redis", "postgres": "postgres", "prometheus": "nobody", "grafana": "grafana"}
 
@@ -90,7 +90,7 @@ def test_a_long_running_service_restarts_and_has_limits_and_a_health_check(name:
     service = all_services()[name]
     assert service["restart"] == "unless-stopped"
     assert {"memory", "pids"} <= service["deploy"]["resources"]["limits"].keys()
-    if name == "beat":  # it has no endpoint to check
+    if name in {"beat", "trainer", "trainer-gpu"}:  # they exit when they fail
         assert service["healthcheck"] == {"disable": True}
     elif name in SERVERS:
         assert service["healthcheck"]["test"]
@@ -128,7 +128,7 @@ def test_the_trainer_downloads_the_specifications_base_once_and_registers_for_th
     assert re.search(rf"install -d .*{variables['HF_HOME']}\b", DOCKERFILE)  # else the volume belongs to root
     assert volumes["/models"].get("read_only") is None
     assert volumes["/models"]["source"] == all_services()["worker"]["volumes"][1]["source"]
-    assert json.loads(re.findall(r"^CMD (.*)$", stage, re.MULTILINE)[0]) == ["train", "/data"]
+    assert json.loads(re.findall(r"^CMD (.*)$", stage, re.MULTILINE)[0]) == ["trainer"]
     assert volumes["/data"]["read_only"]
 
 
@@ -195,7 +195,8 @@ def test_servers_reach_nothing_outside_and_monitoring_does_not_reach_them() -> N
     assert config["networks"]["servers"]["internal"] is True
     for name in ("redis", "postgres"):
         assert [*config["services"][name]["networks"]] == ["servers"]
-    assert reachable == {"redis", "postgres", "migrate", "gateway", "worker", "worker-gpu", "ops", "beat", "demo"}
+    ours = {"migrate", "gateway", "worker", "worker-gpu", "trainer", "trainer-gpu", "ops", "beat", "demo"}
+    assert reachable == {"redis", "postgres", *ours}
 
 
 def test_the_inbox_loses_nothing_that_it_accepted() -> None:

@@ -53,7 +53,7 @@ def test_every_file_is_deployed() -> None:
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_each_process_is_a_deployment(overlay: str) -> None:
-    assert set(resources_of_kind(overlay, "Deployment")) == {"gateway", "worker", "ops", "beat"}
+    assert set(resources_of_kind(overlay, "Deployment")) == {"gateway", "worker", "ops", "beat", "trainer"}
 
 
 @pytest.mark.parametrize("pod", PODS)

@@ -89,13 +89,9 @@ def load(data: Path, labels: Sequence[str] = (), *, parent_labels: Sequence[str]
     Raises:
         InvalidInput: names the file, the line if there is one, and the fix.
     """
-    if not data.exists():
-        raise InvalidInput(f"{data}: no such file or folder; a data folder holds {FILES}")
-    files = {"train": data} if data.is_file() else {part: _file(data, part) for part in _NAMES}
+    files = _files(data)
     train = files["train"]
-    read = {part: _read(path) for part, path in files.items()}
-    if not read["train"]:
-        raise InvalidInput(f"{train}: no such file; a data folder holds {FILES}")
+    read = read_parts(data)
     declared = _declared(labels) if labels else ()
     spelling, notes = _spelling([row for rows in read.values() for row in rows], (*parent_labels, *declared))
     parts = {
@@ -110,6 +106,24 @@ def load(data: Path, labels: Sequence[str] = (), *, parent_labels: Sequence[str]
         _check_typos(parts["train"], known, parent_labels)
     _check_counts(parts["train"], known, train)
     return Corpus(known, **parts, notes=notes)
+
+
+def read_parts(data: Path) -> dict[str, tuple[Row, ...]]:
+    """The rows of each part of a data folder, or of a file of training rows, with the labels as written there.
+
+    Raises InvalidInput.
+    """
+    files = _files(data)
+    read = {part: _read(path) for part, path in files.items()}
+    if not read["train"]:
+        raise InvalidInput(f"{files['train']}: no such file; a data folder holds {FILES}")
+    return read
+
+
+def _files(data: Path) -> dict[str, Path]:
+    if not data.exists():
+        raise InvalidInput(f"{data}: no such file or folder; a data folder holds {FILES}")
+    return {"train": data} if data.is_file() else {part: _file(data, part) for part in _NAMES}
 
 
 def rows_digest(rows: Iterable[Row]) -> str:

@@ -32,14 +32,18 @@ def main(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log at debug level.")] = False,
 ) -> None:
     # A service logs what it does; a one-off command logs only warnings and errors.
-    level = logging.INFO if context.invoked_subcommand in {"worker", "ops", "beat", "gateway"} else logging.WARNING
+    level = (
+        logging.INFO
+        if context.invoked_subcommand in {"worker", "ops", "trainer", "beat", "gateway"}
+        else logging.WARNING
+    )
     logs.configure(logging.DEBUG if verbose else level)
 
 
 # The commands by heading and in the order of `--help`, each with its module in `triagem.cli.commands`.
 _COMMANDS: Final = {
     "Try and check": {"demo": "demo", "doctor": "doctor", "env": "env"},
-    "Run": {"up": "up", "worker": "worker", "ops": "ops", "beat": "ops", "gateway": "gateway"},
+    "Run": {"up": "up", "worker": "worker", "ops": "ops", "beat": "ops", "gateway": "gateway", "trainer": "trainer"},
     "Tickets": {
         "enqueue": "enqueue",
         "results": "results",
@@ -51,6 +55,7 @@ _COMMANDS: Final = {
     "Models": {
         "start": "start",
         "train": "train",
+        "jobs": "jobs",
         "classify": "classify",
         "models": "models",
         "labels": "labels",

@@ -12,8 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from triagem.cli.processes import ChildProcess, WorkerSlot
+from triagem.cli.processes import WorkerSlot
 from triagem.contracts.errors import InvalidInput
+from triagem.process import ChildProcess
 
 if TYPE_CHECKING:
     from triagem.worker.settings import WorkerSettings

@@ -105,6 +105,7 @@ class Manifest(BaseModel):
     base_digest: str | None = Field(default=None, description="SHA-256 of the base's weights")
     base_choice: BaseChoice | None = Field(default=None, description="None if the base was given")
     parent: Version | None = Field(default=None, description="the version it was fine-tuned from")
+    job: str | None = Field(default=None, description="the training job that made it: id and time of the request")
     created_at: datetime
     data: DataInfo
     metrics: dict[str, float] = {}

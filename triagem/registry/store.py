@@ -186,14 +186,24 @@ class Registry:
         """Publish a staged folder as the next version and return its manifest with version and digests filled in.
 
         `staged` comes from `staging`. The version appears completely or not at all. In a remote registry only one
-        process at a time may register.
+        process at a time may register. A training job registers one version, however often it is repeated.
         """
         with self._backend.lock():
+            if manifest.job and (registered := self.find_job(manifest.job)):
+                return self.manifest(registered)
             manifest = manifest.model_copy(update={"version": self._next_version(), "files": folder_digests(staged)})
             (staged / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
             self._backend.publish(staged, manifest)
             self._update_index()
         return manifest
+
+    def find_job(self, job: str) -> str | None:
+        """The version that a training job has registered, if any."""
+        for version in reversed(self.versions()):
+            with suppress(ModelCorrupt):
+                if self.manifest(version).job == job:
+                    return version
+        return None
 
     def staging(self) -> AbstractContextManager[Path]:
         """A local folder for a version's files before `register`; removed if it was not registered."""

@@ -19,11 +19,15 @@ def record_action(database: "Database", action: str, target: str, outcome: str =
     """Add an entry of this command's user to the audit trail."""
     from triagem.db.audit import Action, Actor, record
 
+    record(database, Actor(f"{user_name()}@{socket.gethostname()} (command line)"), Action(action), target, outcome)
+
+
+def user_name() -> str:
+    """The login name of this command's user."""
     try:
-        user = getpass.getuser()
+        return getpass.getuser()
     except (OSError, KeyError):  # a container's user may have no name
-        user = "unnamed user"
-    record(database, Actor(f"{user}@{socket.gethostname()} (command line)"), Action(action), target, outcome)
+        return "unnamed user"
 
 
 def audit(

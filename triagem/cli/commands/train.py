@@ -151,6 +151,9 @@ def train(
             help="With --allow-leakage: make the version current although the gate rejects it; recorded in the log.",
         ),
     ] = False,
+    queue: Annotated[
+        bool, typer.Option("--queue", help="Let `triagem trainer` do it: request a job, and return.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Fine-tune a BERT, calibrate it, compare it with a baseline, register it, and promote it through the gate.
@@ -173,6 +176,18 @@ def train(
     settings = TrainSettings(**changes)
     if check:
         print_training_check(data, registry, settings, parent=parent, allow_leakage=allow_leakage, as_json=as_json)
+        return
+    if queue:
+        from triagem.cli.commands.jobs import request_job
+        from triagem.db.training_jobs import JobKind
+
+        if allow_leakage:
+            raise typer.BadParameter("--queue cannot be combined with --allow-leakage")
+        parameters = {
+            "data": str(data.absolute()), "reviews": False, "base": base, "parent": parent,
+            "settings": changes, "promote": "auto" if promote else "propose",
+        }  # fmt: skip
+        request_job(JobKind.FULL, parameters, as_json=as_json)
         return
     if allow_leakage:
         errors.print(_LEAKAGE, "" if promote_unverified else _UNVERIFIED, highlight=False, soft_wrap=True)

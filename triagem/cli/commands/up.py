@@ -1,4 +1,4 @@
-"""`triagem up`: runs the local stack with gateway, workers, ops and beat until Ctrl-C."""
+"""`triagem up`: runs the local stack with gateway, workers, ops, beat and trainer until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def up(
     *,
     workers: Annotated[int, typer.Option(min=0, help="Number of workers; 0 starts only Redis and Postgres.")] = 1,
 ) -> None:
-    """Run Redis, Postgres, gateway, workers, ops and beat on this machine until Ctrl-C or SIGTERM.
+    """Run Redis, Postgres, gateway, workers, ops, beat and a trainer on this machine until Ctrl-C or SIGTERM.
 
     Example: `triagem up`
     """
@@ -45,7 +45,8 @@ def up(
             console.print(f"gateway: {address}, API docs: {address}/docs", markup=False, soft_wrap=True)
             if not has_model():
                 print_first_step(endpoints, address)
-        run_processes(endpoints, workers=workers, services=("ops", "beat", "gateway") if workers else (), stack=stack)
+        services = ("ops", "beat", "gateway", "trainer") if workers else ()
+        run_processes(endpoints, workers=workers, services=services, stack=stack)
     finally:
         stack.stop()
 
@@ -131,8 +132,8 @@ def run_processes(
     commands = {f"worker-{index}": "worker" for index in range(workers)}
     commands |= {service: service for service in services}
     first_port = WorkerSettings().metrics.port
-    if first_port:  # each process needs its own port; beat serves no metrics
-        exporters = [name for name in commands if name != "beat"]
+    if first_port:  # each process needs its own port; beat and the trainer serve no metrics
+        exporters = [name for name in commands if name not in {"beat", "trainer"}]
         ports |= {name: first_port + index for index, name in enumerate(exporters)}
     slots = [WorkerSlot(name, partial(start, name, command), report) for name, command in commands.items()]
     try:

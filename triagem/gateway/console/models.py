@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from contextlib import suppress
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
@@ -11,16 +11,20 @@ from pydantic import BaseModel, ValidationError
 
 from triagem.contracts.errors import ModelCorrupt, NoModel
 from triagem.contracts.model import REPORT_FILE, Manifest
+from triagem.db import training_jobs
 from triagem.db.audit import Action, record
+from triagem.db.training_jobs import JobKind
 from triagem.gateway.authentication import actor_of
 from triagem.gateway.console.render import address, redirect, render_page
-from triagem.gateway.console.session import Admin, Form, Reader, Visitor
+from triagem.gateway.console.session import Admin, Form, Reader, Visitor, row_id
 from triagem.gateway.problems import ProblemError
 from triagem.gateway.services import Services, ServicesDep
 from triagem.registry.decision import Rule
 from triagem.registry.promote import evaluate_version, promote_through_gate
 
 router = APIRouter()
+
+_TRAINING_FLASHES: Final = {"training_requested", "training_active", "training_cancelled", "training_ended"}
 
 
 class _Estimate(BaseModel):
@@ -52,14 +56,19 @@ class ReportView(BaseModel):
 
 @router.get("/models")
 def models(
-    request: Request, services: ServicesDep, visitor: Reader, *, message: str = "", version: str = ""
+    request: Request, services: ServicesDep, visitor: Reader, *, message: str = "", version: str = "", job: int = 0
 ) -> Response:
-    """All versions, newest first, and the promotion log."""
+    """All versions, newest first, the newest training jobs, and the promotion log."""
     is_known = version in set(services.registry.versions())
-    flash = {"key": "promoted", "version": version} if message == "promoted" and is_known else None
+    flash: dict[str, Any] | None = None
+    if message == "promoted" and is_known:
+        flash = {"key": "promoted", "version": version}
+    elif message in _TRAINING_FLASHES:
+        flash = {"key": message, "id": job}
     return render_page(
         request, "models.html", visitor, flash=flash, versions=[*reversed(_manifests(services))],
         current=_current(services), promotions=services.registry.promotions()[:-11:-1],
+        jobs=training_jobs.newest_jobs(services.database, limit=10),
     )  # fmt: skip
 
 
@@ -81,6 +90,26 @@ def promote(request: Request, services: ServicesDep, visitor: Admin, form: Form)
         return _version_page(request, services, visitor, version, rule, flash={"key": "not_promoted"})
     record(services.database, actor_of(request, visitor.key), Action.PROMOTE, version)
     return redirect(address("models", message="promoted", version=version))
+
+
+@router.post("/training")
+def request_training(request: Request, services: ServicesDep, visitor: Admin, form: Form) -> Response:
+    """Request a training on the agreed labels, or cancel a job. `triagem trainer` does the work."""
+    actor = actor_of(request, visitor.key)
+    if form.get("action") == "cancel":
+        job_id = row_id(form.get("id", "")) or 0
+        is_cancelled = training_jobs.cancel(services.database, job_id)
+        if is_cancelled:
+            record(services.database, actor, Action.CANCEL_TRAINING, f"training {job_id}")
+        return redirect(
+            address("models", message="training_cancelled" if is_cancelled else "training_ended", job=job_id)
+        )
+    job, is_new = training_jobs.request(
+        services.database, JobKind.FULL, requested_by=visitor.name, parameters={"promote": "propose"}
+    )
+    if is_new:
+        record(services.database, actor, Action.REQUEST_TRAINING, f"training {job.id}")
+    return redirect(address("models", message="training_requested" if is_new else "training_active", job=job.id))
 
 
 @router.post("/rollback")

@@ -1,0 +1,89 @@
+"""The trainings on the console's page of models."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.console import Person
+from tests.support.gateway import services
+from triagem.db import Database, training_jobs
+from triagem.db.auth import Scope
+from triagem.db.training_jobs import JobKind
+from triagem.gateway.console.messages import MESSAGES
+from triagem.gateway.services import Services
+from triagem.inbox import Inbox
+
+EVIL = "<script>alert(1)</script>"
+
+
+@pytest.fixture
+def opened(database: Database, inbox: Inbox, instant_models: Path) -> Services:
+    return services(database, inbox, models=instant_models)
+
+
+@pytest.fixture
+def admin(opened: Services) -> Person:
+    return Person(opened, Scope.ADMIN)
+
+
+def test_a_requested_training_proposes_its_version_and_a_second_request_finds_it(
+    admin: Person, database: Database
+) -> None:
+    page = admin.see("models")
+    assert "No trainings yet" in page
+
+    assert "Training 1 is queued." in admin.send("training", page, action="train")
+    assert "Training 1 is not finished yet." in admin.send("training", page, action="train")
+
+    (job,) = training_jobs.newest_jobs(database, limit=9)
+    assert (job.kind, job.requested_by, job.parameters) == (JobKind.FULL, "ana", {"promote": "propose"})
+
+
+def test_a_running_training_shows_its_progress_and_can_be_cancelled(admin: Person, database: Database) -> None:
+    training_jobs.request(database, JobKind.HEAD, requested_by=EVIL)
+    training_jobs.claim(database, "a", lease_s=60)
+    training_jobs.report(database, 1, "a", "train", 0.25)
+
+    page = admin.see("models")
+    assert 'value="0.25"' in page
+    assert "25" in page
+    assert EVIL not in page
+
+    assert "Training 1 was cancelled." in admin.send("training", page, action="cancel")
+    assert "Training 1 had already ended." in admin.send("training", page, action="cancel")
+
+
+def test_a_finished_training_shows_its_outcome(admin: Person, database: Database) -> None:
+    for outcome in ("promoted", "failed"):
+        training_jobs.request(database, JobKind.FULL, requested_by="ana")
+        job = training_jobs.claim(database, "a", lease_s=60)
+        assert job
+        if outcome == "failed":
+            training_jobs.fail(database, job.id, "a", "no rows")
+        else:
+            training_jobs.finish(database, job.id, "a", "v1.1.0", outcome)
+
+    page = admin.see("models")
+
+    assert "became current" in page
+    assert 'href="/console/model?version=v1.1.0"' in page
+    assert "no rows" in page
+
+
+def test_a_read_key_sees_trainings_and_requests_none(opened: Services, database: Database) -> None:
+    training_jobs.request(database, JobKind.FULL, requested_by="ana")
+    reader = Person(opened, Scope.READ)
+
+    page = reader.see("models")
+    token = page.split('name="token" value="')[1][:64]
+
+    assert 'action="/console/training"' not in page
+    assert "queued" in page
+    assert reader.http.post("/console/training", data={"token": token, "action": "train"}).status_code == 403
+
+
+@pytest.mark.parametrize(
+    "stage", ["prepare", "embed", "train", "evaluate", "done", "promoted", "rejected", "proposed"]
+)
+def test_each_stage_and_kind_has_a_name_in_both_languages(stage: str) -> None:
+    assert {f"stage_{stage}", *(f"training_{kind}" for kind in JobKind)} <= MESSAGES.keys()

@@ -1,0 +1,71 @@
+"""`triagem jobs` and `triagem train --queue`."""
+
+import json
+import threading
+
+from tests.support.command import Triagem, assert_one_line
+from triagem.db import Database, training_jobs
+from triagem.db.training_jobs import JobKind
+
+
+def test_a_queued_training_is_a_job_with_its_options(triagem: Triagem, database: Database) -> None:
+    answer = triagem("train", "data", "--from", "v1.0.0", "--folds", "0", "--no-promote", "--queue")
+
+    (job,) = training_jobs.newest_jobs(database, limit=9)
+    assert answer.status == 0
+    assert "job 1, full: queued" in answer.out
+    assert "`triagem jobs show 1 --watch`" in answer.out
+    assert job.parameters["data"].endswith("/data")
+    wanted = {"reviews": False, "base": None, "parent": "v1.0.0", "settings": {"folds": 0}, "promote": "propose"}
+    assert {**job.parameters, **wanted} == job.parameters
+
+
+def test_a_repeated_request_prints_the_same_job_and_another_one_is_refused(triagem: Triagem) -> None:
+    first, again = (json.loads(triagem("train", "data", "--queue", "--json").out) for _ in range(2))
+
+    assert first == again
+    assert_one_line(triagem("train", "other", "--queue"), "job 1 of the kind full is queued", "triagem jobs cancel 1")
+
+
+def test_a_request_with_leakage_allowed_is_a_usage_error(triagem: Triagem) -> None:
+    assert triagem("train", "data", "--queue", "--allow-leakage").status == 2
+
+
+def test_jobs_are_listed_newest_first(triagem: Triagem, database: Database) -> None:
+    for kind in (JobKind.HEAD, JobKind.FULL):
+        training_jobs.request(database, kind, requested_by="ana")
+
+    listed = json.loads(triagem("jobs", "--json").out)
+    table = triagem("jobs").out
+
+    assert [(job["id"], job["kind"], job["state"]) for job in listed] == [
+        (2, "full", "queued"),
+        (1, "head", "queued"),
+    ]
+    assert "requested by" in table
+    assert "ana" in table
+
+
+def test_a_job_is_cancelled_once(triagem: Triagem) -> None:
+    triagem("train", "data", "--queue")
+
+    assert "job 1, full: cancelled" in triagem("jobs", "cancel", "1").out
+    assert_one_line(triagem("jobs", "cancel", "1"), "job 1 cannot be cancelled: it is cancelled")
+
+
+def test_an_unknown_job_is_an_error(triagem: Triagem) -> None:
+    assert_one_line(triagem("jobs", "show", "7"), "there is no job 7", "`triagem jobs` lists all")
+
+
+def test_watching_ends_with_the_job_and_a_failure_sets_the_exit_status(triagem: Triagem, database: Database) -> None:
+    triagem("train", "data", "--queue")
+    training_jobs.claim(database, "a", lease_s=60)
+    training_jobs.report(database, 1, "a", "train", 0.5)
+    threading.Timer(0.5, lambda: training_jobs.fail(database, 1, "a", "no rows")).start()
+
+    answer = triagem("jobs", "show", "1", "--watch")
+
+    assert answer.status == 1
+    assert "job 1: train" in answer.err
+    assert "job 1, full: failed" in answer.out
+    assert "no rows" in answer.out

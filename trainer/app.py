@@ -1,0 +1,107 @@
+"""The Celery application of `triagem trainer`. Its one task only wakes the trainer, which takes jobs from Postgres.
+
+`celery -A triagem.trainer.app worker -Q train -c 1` works: `app` is created on first access, for the configured
+servers.
+"""
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+from typing import Any, Final
+
+import structlog
+from celery import Celery, bootsteps, shared_task, signals
+from celery.worker import state
+
+from triagem import servers
+from triagem.broker import TRAIN_QUEUE, broker_url, make_app, run_celery_worker
+from triagem.registry import Registry, RegistrySettings
+from triagem.trainer.jobs.settings import TrainerSettings
+from triagem.trainer.jobs.trainer import Trainer
+
+log = structlog.get_logger(__name__)
+
+_STOP_S: Final = 30.0
+
+
+def trainer_app(url: str, build: Callable[[], Trainer]) -> Celery:
+    """The Celery application of a trainer. Raises InvalidInput."""
+    app = make_app(url)
+    app.conf.update(task_default_queue=TRAIN_QUEUE, worker_pool="solo")
+    app.steps["worker"].add(trainer_step(build))
+    return app
+
+
+def run_trainer(*, broker_url: str, build: Callable[[], Trainer]) -> int:
+    """Run until SIGTERM or SIGINT; returns the exit status, 1 if the trainer failed."""
+    app = trainer_app(broker_url, build)
+    signals.worker_ready.connect(_log_ready)
+    status = run_celery_worker(app, TRAIN_QUEUE, pool="solo")
+    return 1 if app.trainer_failed.is_set() else status
+
+
+def wake_trainer(url: str) -> None:
+    """Send the message that makes an idle trainer look for a job now. It finds the job without it a little later."""
+    with make_app(url) as app:
+        app.send_task("triagem.train", expires=TrainerSettings().poll_every_s, retry=False)
+
+
+def configured_trainer() -> Trainer:
+    """The trainer of the configured servers."""
+    registry = Registry(RegistrySettings().registry_url)
+    return Trainer(servers.database(), registry.work_dir, TrainerSettings())
+
+
+def trainer_step(build: Callable[[], Trainer]) -> type[bootsteps.StartStopStep]:
+    """A bootstep class that runs the trainer returned by `build` in a thread. If that fails, the worker ends."""
+
+    class TrainerStep(bootsteps.StartStopStep):  # type: ignore[misc]
+        requires = ("celery.worker.components:Pool",)
+
+        def __init__(self, parent: Any, **kwargs: Any) -> None:
+            super().__init__(parent, **kwargs)
+            parent.app.trainer = None
+            parent.app.trainer_failed = threading.Event()
+
+        def start(self, parent: Any) -> None:
+            parent.app.trainer = trainer = build()
+
+            def run() -> None:
+                try:
+                    trainer.run()
+                except Exception:
+                    log.exception("trainer_failed")
+                    parent.app.trainer_failed.set()
+                    state.should_stop = 1
+                    os.kill(os.getpid(), signal.SIGTERM)  # interrupts the poll of the main thread
+
+            self.thread = threading.Thread(target=run, name="trainer", daemon=True)
+            self.thread.start()
+
+        def stop(self, parent: Any) -> None:
+            if parent.app.trainer:
+                parent.app.trainer.stop()
+                self.thread.join(_STOP_S)
+
+        terminate = stop
+
+    return TrainerStep
+
+
+@shared_task(name="triagem.train", bind=True)  # type: ignore[untyped-decorator]
+def wake(task: Any) -> None:
+    """Look for a job now."""
+    if task.app.trainer:
+        task.app.trainer.wake()
+
+
+def _log_ready(**_: object) -> None:
+    log.info("trainer_ready", queue=TRAIN_QUEUE)
+
+
+def __getattr__(name: str) -> Any:
+    if name == "app":  # not at import time, when nothing may be read from the environment
+        globals()["app"] = app = trainer_app(broker_url(), configured_trainer)
+        return app
+    raise AttributeError(name)

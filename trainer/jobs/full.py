@@ -1,0 +1,72 @@
+"""A full training: fine-tunes on labelled rows and the agreed labels of reviews, and registers the version."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from triagem.contracts.errors import InvalidInput
+from triagem.contracts.model import Version
+from triagem.db import Database
+from triagem.db.reviews.agreed_labels import LabelledExample, labelled_examples
+from triagem.trainer import TrainSettings, train
+from triagem.trainer.data.rows import Row, read_parts
+from triagem.trainer.jobs.run import JobRun, StepReporter
+
+
+class FullParameters(BaseModel):
+    """The rows and settings of a full training; they override TRIAGEM_TRAINER_DATA and TRIAGEM_TRAIN_*."""
+
+    data: Path | None = None
+    reviews: bool = True
+    parent: Version | None = None
+    base: str | None = None
+    settings: dict[str, Any] = {}
+
+
+def train_full(run: JobRun) -> str:
+    """Train and register a version; after an interruption, on the same rows from the last checkpoint."""
+    parameters = FullParameters.model_validate(run.job.parameters)
+    run.report("prepare")
+    data = run.folder / "data"
+    if not data.exists():
+        write_training_data(data, parameters.data or run.settings.data, run.database if parameters.reviews else None)
+    report = train(
+        data,
+        run.registry,
+        TrainSettings(**parameters.settings),
+        StepReporter(run),
+        base=parameters.base,
+        parent=parameters.parent,
+        promote=False,
+        job=run.key,
+        work_dir=run.folder,
+    )
+    return report.manifest.version
+
+
+def write_training_data(folder: Path, source: Path | None, database: Database | None) -> None:
+    """Write a data folder at once: the parts of `source`, and the agreed labels of reviews as training rows.
+
+    Reviewed texts that a version was tested on become test rows again: `triagem.trainer.data.split` moves them.
+
+    Raises:
+        InvalidInput: there are no rows.
+    """
+    parts = {part: [*rows] for part, rows in read_parts(source).items() if rows} if source else {}
+    if database:
+        examples = (item for item in labelled_examples(database) if isinstance(item, LabelledExample))
+        parts.setdefault("train", []).extend(Row(item.prompt, item.completion, item.lang or "") for item in examples)
+    if not parts.get("train"):
+        raise InvalidInput(
+            "there is nothing to train on: no text has an agreed label, and TRIAGEM_TRAINER_DATA is not set"
+        )
+    partial = folder.with_name(f"{folder.name}.partial")
+    partial.mkdir(exist_ok=True)
+    for part, rows in parts.items():
+        with (partial / f"{part}.jsonl").open("w", encoding="utf-8") as file:
+            for row in rows:
+                fields = {"prompt": row.text, "completion": row.label, "lang": row.lang}
+                file.write(json.dumps(fields, ensure_ascii=False) + "\n")
+    partial.rename(folder)

@@ -1,0 +1,114 @@
+"""Runs one job in its own process: its work by kind, then the gate, and records the outcome."""
+
+import os
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from triagem.contracts.errors import InvalidInput, NotRetryable, Retryable
+from triagem.db import Database, training_jobs
+from triagem.db.training_jobs import JobKind, TrainingJob
+from triagem.registry import Registry
+from triagem.trainer.jobs.promotion import promote_job_version
+from triagem.trainer.jobs.settings import TrainerSettings
+from triagem.trainer.jobs.trainer import job_folder
+
+log = structlog.get_logger(__name__)
+
+_REPORT_EVERY_S: Final = 1.0
+_NICENESS: Final = 10  # a training yields to the workers on its machine
+
+
+class JobLost(SystemExit):
+    """The job is no longer ours: it was cancelled, or another trainer has taken it."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobRun:
+    """A job with all that its work needs. `key` marks the version that it registers; `folder` holds its files."""
+
+    job: TrainingJob
+    trainer: str
+    database: Database
+    registry: Registry
+    settings: TrainerSettings
+
+    @property
+    def key(self) -> str:
+        return f"{self.job.id} {self.job.requested_at.isoformat()}"
+
+    @property
+    def folder(self) -> Path:
+        return job_folder(self.registry.work_dir, self.job.id)
+
+    def report(self, stage: str, fraction: float = 0.0) -> None:
+        """Record the progress. An outage of Postgres does not end a training. Raises JobLost."""
+        with suppress(Retryable):
+            if not training_jobs.report(self.database, self.job.id, self.trainer, stage, fraction):
+                raise JobLost
+
+
+@dataclass
+class StepReporter:
+    """Records the steps of a training as the job's progress, at most once a second."""
+
+    run: JobRun
+    clock: Callable[[], float] = time.monotonic
+    _reported_at: float = float("-inf")
+
+    def on_step(self, done: int, total: int, loss: float | None) -> None:
+        """Called after each optimizer step. Raises JobLost."""
+        if done == total:
+            self.run.report("evaluate")
+        elif self.clock() - self._reported_at >= _REPORT_EVERY_S:
+            self._reported_at = self.clock()
+            self.run.report("train", done / total)
+            log.info("training_progress", job=self.run.job.id, step=done, steps=total, loss=loss)
+
+
+def run_job(database: Database, registry: Registry, settings: TrainerSettings, job_id: int, trainer: str) -> None:
+    """Run a job that `trainer` has claimed, and record its outcome. The version is registered and promoted once.
+
+    Raises:
+        JobLost: the job is no longer this trainer's.
+        Retryable: an outage; the job can run again.
+    """
+    os.nice(_NICENESS)
+    job = training_jobs.find(database, job_id)
+    if job is None:
+        raise JobLost
+    run = JobRun(job, trainer, database, registry, settings)
+    try:
+        version = registry.find_job(run.key)
+        if version is None:
+            run.folder.mkdir(parents=True, exist_ok=True)
+            version = _work(job.kind)(run)
+        outcome = promote_job_version(registry, version, job) if version else "done"
+    except NotRetryable as error:
+        training_jobs.fail(database, job.id, trainer, str(error))
+        log.error("training_job_failed", job=job.id, reason=str(error))
+        return
+    except Retryable:
+        raise
+    except Exception as error:
+        name = type(error).__name__
+        training_jobs.fail(
+            database, job.id, trainer, f"{name}: a bug in triagem; the trainer's log has the traceback"
+        )
+        raise
+    training_jobs.finish(database, job.id, trainer, version, outcome)
+    log.info("training_job_done", job=job.id, version=version, outcome=outcome)
+
+
+def _work(kind: JobKind) -> Callable[[JobRun], str | None]:
+    """The function that does a kind of job and returns the registered version, if it makes one."""
+    if kind is JobKind.FULL:
+        from triagem.trainer.jobs.full import train_full  # noqa: PLC0415 - loads torch
+
+        return train_full
+    raise InvalidInput(f"this release runs no jobs of the kind {kind}")
