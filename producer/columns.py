@@ -19,10 +19,10 @@ _QUOTED_OR_PLAIN: Final = r'\s*(?:"((?:[^"]|"")*)"|([^,+"]*))\s*'
 _COLUMN: Final = re.compile(_QUOTED_OR_PLAIN)
 _FIELD: Final = re.compile(r"\s*([^=,]*?)\s*=")
 
-_SUBJECT: Final = ("subject", "assunto", "title", "titulo")
+_SUBJECT: Final = ("subject", "assunto", "title", "titulo", "ticket name", "ticket subject", "assunto do chamado")
 _BODY: Final = (
     "body", "corpo", "message", "mensagem", "description", "descricao", "content", "conteudo", "comment",
-    "comentario", "solicitacao",
+    "comentario", "solicitacao", "ticket description", "descricao da acao", "descricao do chamado",
 )  # fmt: skip
 # Usual column names in exports, folded as by `_folded`, tried in this order for fields that `--map` does not name.
 _USUAL: Final[Mapping[str, Sequence[str]]] = {
@@ -35,7 +35,8 @@ _USUAL: Final[Mapping[str, Sequence[str]]] = {
     ),
     "revised_at": (
         "revised at", "updated at", "last updated", "last modified", "atualizado em", "ultima atualizacao",
-        "data de atualizacao", "created at", "created", "created date", "create date", "creation date", "criado em",
+        "data de atualizacao", "created at", "created", "created date", "create date", "creation date",
+        "created time", "created on", "opened at", "date time opened", "opened date", "criado em",
         "criado", "criacao", "aberto em", "data de criacao", "data de abertura", "abertura", "data e hora",
         "data hora", "data", "date",
     ),

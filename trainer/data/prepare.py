@@ -3,7 +3,7 @@
 No torch; writes nothing.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from triagem.registry import Registry
 from triagem.registry.records import read_rows
 from triagem.trainer.data.audit import Audit, audit, refuse_leaks
 from triagem.trainer.data.near_duplicates import distinct_rows
-from triagem.trainer.data.rows import load, rows_digest
+from triagem.trainer.data.rows import Corpus, load, rows_digest
 from triagem.trainer.data.split import CALIBRATION_TEXTS, CALIBRATION_TEXTS_OR_FOLDS, DataSplit, split
 from triagem.trainer.settings import TrainSettings
 
@@ -128,6 +128,7 @@ def prepare(
     *,
     parent: str | None = None,
     allow_leakage: bool = False,
+    on_audit: Callable[[Corpus, Audit], None] = lambda _, __: None,
 ) -> PreparedData:
     """Read `source`, a data folder or a file of training rows, audit it, and split it.
 
@@ -136,12 +137,14 @@ def prepare(
     Args:
         parent: the version to fine-tune from.
         allow_leakage: continue although test rows are training rows or near-duplicates of them.
+        on_audit: called with the findings before the rows are split, which may fail.
 
     Raises:
         InvalidInput: the rows cannot be used, or test rows leak into the training rows.
     """
     corpus = load(source, settings.labels, parent_labels=registry.manifest(parent).labels if parent else ())
     audited = audit(corpus)
+    on_audit(corpus, audited)
     if not allow_leakage:
         refuse_leaks(audited)
     seen = read_history(registry, parent)

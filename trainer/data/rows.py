@@ -5,6 +5,7 @@ Cleaning is the same as in serving. `triagem.trainer.data.audit` judges the rows
 
 import dataclasses
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
@@ -94,6 +95,7 @@ def load(data: Path, labels: Sequence[str] = (), *, parent_labels: Sequence[str]
     read = read_parts(data)
     declared = _declared(labels) if labels else ()
     spelling, notes = _spelling([row for rows in read.values() for row in rows], (*parent_labels, *declared))
+    notes += _markers([row for rows in read.values() for row in rows])
     parts = {
         part: tuple(dataclasses.replace(row, label=spelling[row.label]) for row in rows)
         for part, rows in read.items()
@@ -159,6 +161,19 @@ def _spelling(rows: Sequence[Row], known: Sequence[str]) -> tuple[Mapping[str, s
         if label != spelling[label]:
             others.setdefault(spelling[label], []).append(f"{label!r} ({number} rows)")
     return spelling, tuple(f"{label!r} is also written {', '.join(forms)}" for label, forms in others.items())
+
+
+def _markers(rows: Sequence[Row]) -> tuple[str, ...]:
+    """Notes on markers that other tools need at the end of prompts and completions, such as `###` and ` END`."""
+    notes = []
+    marker, count = Counter(row.text.split()[-1] for row in rows if row.text.split()).most_common(1)[0]
+    if 2 * count > len(rows) and len(marker) > 1 and not marker.isalnum() and not re.search(r"\w{3}", marker):
+        notes.append(f"{count} of {len(rows)} prompts end in {marker!r}, which no message has: remove it")
+    labels = {row.label for row in rows}
+    ends = {label.rpartition(" ")[2] for label in labels}
+    if len(labels) > 1 and len(ends) == 1 and all(" " in label for label in labels):
+        notes.append(f"all labels end in {ends.pop()!r}: if another tool needed it, remove it")
+    return tuple(notes)
 
 
 def _check_typos(rows: Sequence[Row], known: Sequence[str], parent_labels: Sequence[str]) -> None:

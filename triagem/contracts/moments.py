@@ -16,18 +16,19 @@ _MONTHS: Final = {
     "ago": 8, "sep": 9, "set": 9, "oct": 10, "out": 10, "nov": 11, "dec": 12, "dez": 12,
 }  # fmt: skip
 _YEAR_FIRST: Final = re.compile(r"(?P<year>\d{4})([-/.])(?P<month>\d{1,2})\2(?P<day>\d{1,2})")
+_COMPACT: Final = re.compile(r"\d{8}t\d{4}(?:\d{2})?(?:[.,]\d+)?(?:z|[+-]\d{2}:?\d{2})?")
 _YEAR_LAST: Final = re.compile(r"(?P<first>\d{1,2})([-/.])(?P<second>\d{1,2})\2(?P<year>\d{4}|\d{2})(?!\d)")
 _DAY_NAME: Final = r"(?:[^\W\d]{3,}(?:-feira)?\.?,? +)?"
 _DAY_MONTH: Final = re.compile(
-    _DAY_NAME + r"(?P<day>\d{1,2})[ -]+(?:de )?(?P<name>[^\W\d]{3,})\.?,?[ -]+(?:de )?(?P<year>\d{4})"
+    _DAY_NAME + r"(?P<day>\d{1,2})[ /-]+(?:de )?(?P<name>[^\W\d]{3,})\.?,?[ /-]+(?:de )?(?P<year>\d{4}|\d{2})(?!\d)"
 )
 _MONTH_DAY: Final = re.compile(_DAY_NAME + r"(?P<name>[^\W\d]{3,})\.? (?P<day>\d{1,2}),? +(?P<year>\d{4})")
 _CLOCK: Final = re.compile(
     r"(?:,? *(?:t|-|at|às|as)? *)(?P<hour>\d{1,2})[:h](?P<minute>\d{2})"
-    r"(?::(?P<second>\d{2})(?:[.,](?P<fraction>\d{1,9}))?)?(?: *(?P<half>[ap])\.?m\.?)?"
+    r"(?::(?P<second>\d{2})(?:[.,](?P<fraction>\d{1,9}))?)?(?: *(?P<half>[ap])\.?m\b\.?)?"
 )
 _OFFSET: Final = re.compile(
-    r" *(?:z|utc|gmt|(?:utc|gmt)? *(?P<sign>[+-])(?P<hours>\d{1,2})(?::?(?P<minutes>\d{2}))?)(?: \(.*\))?"
+    r" *(?:z|utc|gmt|(?:utc|gmt)? *(?P<sign>[+-])(?P<hours>\d{1,2})(?::?(?P<minutes>\d{2}))?)(?: ?[(\[].*[)\]])?"
 )
 _HALF_DAY: Final = re.compile(r"\d *[ap]\.?m\b")
 _NUMBER: Final = re.compile(r"[+-]?\d+(?:[.,]\d*)?(?:e[+-]?\d+)?")
@@ -125,6 +126,8 @@ def _epoch(value: object) -> datetime:
 
 
 def _written(text: str, format: MomentFormat) -> datetime:  # noqa: A002
+    if _COMPACT.fullmatch(text):  # 20251231T140500Z
+        return datetime.fromisoformat(text.upper())
     for pattern in (_YEAR_FIRST, _YEAR_LAST, _DAY_MONTH, _MONTH_DAY):
         if match := pattern.match(text):
             return _with_clock(_date(match.groupdict(), format), text[match.end() :])

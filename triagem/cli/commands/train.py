@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from triagem.registry import Registry
     from triagem.trainer import TrainSettings
+    from triagem.trainer.data.audit import Audit
+    from triagem.trainer.data.rows import Corpus
     from triagem.trainer.evaluate.baseline import LabelError
 
 _MAX_SHOWN = 5
@@ -47,8 +49,21 @@ def print_training_check(
     from triagem.trainer.data.prepare import prepare
     from triagem.trainer.evaluate.baseline import label_errors
 
-    with errors.status("comparing the rows"):
-        prepared = prepare(data, registry, settings, parent=parent, allow_leakage=True)
+    findings: dict[str, Any] = {}  # of rows that cannot be split, too
+
+    def show_audit(corpus: Corpus, audited: Audit) -> None:
+        notes = (*corpus.notes, *audited.lines())
+        findings.update(labels=corpus.labels, audit=audited, notes=notes)
+        for note in () if as_json else notes:
+            console.print(f"  {note}", markup=False, highlight=False)
+
+    try:
+        with errors.status("comparing the rows"):
+            prepared = prepare(data, registry, settings, parent=parent, allow_leakage=True, on_audit=show_audit)
+    except InvalidInput as error:
+        if as_json and findings:
+            print_json({**findings, "rejected": str(error)})
+        raise
     with errors.status("looking for label errors"):
         suspected = label_errors(prepared.parts.train, prepared.labels, seed=settings.seed)
     rejection = None
@@ -73,7 +88,7 @@ def print_training_check(
             }
         )
     else:
-        for note in prepared.notes:
+        for note in prepared.parts.notes:
             console.print(f"  {note}", markup=False, highlight=False)
         console.print(_table(sizes, texts, prepared.labels))
         if suspected:
