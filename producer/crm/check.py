@@ -151,23 +151,23 @@ def _check_fields(record: object, source: Source) -> list[FieldCheck]:
     named = [("external_id", fields.external_id), *(("text", text) for text in fields.text)]
     named += [(name, getattr(fields, name)) for name in ("message", "revised_at") if getattr(fields, name)]
     named += [(f"metadata.{name}", expression) for name, expression in fields.metadata.items()]
-    return [_check_field(name, expression, record) for name, expression in named]
+    return [_check_field(name, expression, record, source) for name, expression in named]
 
 
-def _check_field(name: str, expression: str, record: object) -> FieldCheck:
+def _check_field(name: str, expression: str, record: object, source: Source) -> FieldCheck:
     expression = " ".join(expression.split())
     try:
         value = expressions.search(expression, record, name)
     except InvalidTicket as error:
         return FieldCheck(name, expression, None, error.reason)
-    problem = _missing(expression, record) if value is None else _problem(name, value)
+    problem = _missing(expression, record) if value is None else _problem(name, value, source)
     return FieldCheck(name, expression, value, problem)
 
 
-def _problem(name: str, value: object) -> str | None:
+def _problem(name: str, value: object, source: Source) -> str | None:
     try:
         if name == "revised_at":
-            parse_time(value, name)
+            parse_time(value, name, source.fields.moments)
         elif name == "external_id":
             parse_id(value, name)
     except InvalidTicket as error:
@@ -195,8 +195,8 @@ def _advise_fields(fields: list[FieldCheck]) -> Iterator[str]:
     for check in fields:
         if check.name == "revised_at" and check.problem and check.value is not None:
             yield (
-                "revised_at needs a time with an offset, or seconds or milliseconds since 1970. If the CRM has none, "
-                "leave revised_at out: the time of receipt counts."
+                "revised_at needs a time with an offset, or seconds or milliseconds since 1970. For local times, add "
+                'to `fields`: timezone = "America/Sao_Paulo", and date_order = "dmy" for dates such as 03/04/2026.'
             )
         elif check.problem and not check.name.startswith("metadata."):
             yield f"{check.name} = {check.expression}: {check.problem}"

@@ -65,7 +65,9 @@ def read_record(record: object, source: Source, now: datetime, sent_at: datetime
         source=source.name,
         external_id=external_id,
         text=text,
-        revised_at=sent_at if fields.revised_at is None else parse_time(moment, source.described("revised_at")),
+        revised_at=sent_at
+        if fields.revised_at is None
+        else parse_time(moment, source.described("revised_at"), fields.moments),
         now=now,
         metadata=metadata | {"url": metadata.get("url") or source.link(external_id)},
     )

@@ -9,15 +9,17 @@ from html import unescape
 from typing import Any, Final
 
 from triagem.contracts.errors import InvalidTicket
-from triagem.contracts.moments import read_moment
+from triagem.contracts.moments import MomentFormat, read_moment
 from triagem.contracts.ticket import Ticket, accept
 
 MAX_RECORDS: Final = 1000
 MAX_VALUES: Final = 100_000
 _SEPARATORS: Final = (",", "[", "{")
+_EXACT: Final = MomentFormat()  # a time without an offset is refused
 _STRING: Final = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _TAG: Final = re.compile(r"<[^<>]*>")
-_PLACEHOLDER: Final = re.compile(r"\s*\{\{[^{}\n]{1,120}\}\}\s*")
+# Of a template: {{ticket.title}}, ${title}, {!Case.Subject}.
+_PLACEHOLDER: Final = re.compile(r"\s*(?:\{\{[^{}\n]{1,120}\}\}|[$#%]\{[^{}\n]{1,120}\}|\{![^{}\n]{1,120}\})\s*")
 _NAME: Final = re.compile(r"(?=.{1,80}\Z)(?:[a-z][a-z0-9_.:-]*|[A-Z]+(?:[._][A-Z]+)+)")
 
 
@@ -138,10 +140,13 @@ def parse_id(value: object, field: str) -> str:
     raise InvalidTicket(field, "is missing or not an id")
 
 
-def parse_time(value: object, field: str) -> datetime:
-    """A time with an offset, or seconds or milliseconds since 1970. Raises InvalidTicket."""
+def parse_time(value: object, field: str, form: MomentFormat = _EXACT) -> datetime:
+    """A time with an offset, or seconds or milliseconds since 1970. Raises InvalidTicket.
+
+    `form` may give the zone of times without an offset, and the order of day and month.
+    """
     try:
-        return read_moment(value)
+        return read_moment(value, form)
     except ValueError as error:
         raise InvalidTicket(field, "is missing" if value is None else str(error)) from None
 
@@ -161,14 +166,20 @@ def join_subject(subject: object, message: object) -> str:
     return "\n".join(filter(None, (" ".join(text_or_empty(subject).split()), text_or_empty(message).strip())))
 
 
+def _is_empty(value: object) -> bool:
+    return value in (None, "") or (isinstance(value, str) and _PLACEHOLDER.fullmatch(value) is not None)
+
+
 def make_ticket(
     *, source: str, external_id: str, text: str, revised_at: datetime, now: datetime, metadata: dict[str, Any]
 ) -> Ticket:
-    """Validate and build a ticket. Empty metadata values are left out.
+    """Validate and build a ticket. Empty metadata values and placeholders are left out.
 
     Raises:
-        InvalidTicket: a field is invalid, or subject or message is a placeholder that the CRM did not fill in.
+        InvalidTicket: a field is invalid, or id, subject or message is a placeholder that the CRM did not fill in.
     """
+    if _PLACEHOLDER.fullmatch(external_id):
+        raise InvalidTicket("external_id", "is a placeholder that the CRM did not fill in, such as {{ticket.id}}")
     if any(_PLACEHOLDER.fullmatch(part) for part in (text, *text.split("\n", 1))):
         raise InvalidTicket("text", "is a placeholder that the CRM did not fill in, such as {{ticket.title}}")
     return accept(
@@ -177,7 +188,7 @@ def make_ticket(
             "external_id": external_id,
             "text": text,
             "revised_at": revised_at,
-            "metadata": {name: value for name, value in metadata.items() if value not in (None, "")},
+            "metadata": {name: value for name, value in metadata.items() if not _is_empty(value)},
         },
         now=now,
     )

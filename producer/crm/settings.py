@@ -9,9 +9,11 @@ from functools import cache
 from importlib.resources import files
 from typing import Annotated, Any, Final, Self
 from urllib.parse import quote
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
+from triagem.contracts.moments import DateOrder, MomentFormat
 from triagem.notify.crm import (
     CallbackSettings,
     ChatwootAccount,
@@ -42,7 +44,22 @@ class FieldExpressions(SettingsTable):
     text: tuple[Expression, ...] = Field(default=(), description="subject first")
     message: Expression | None = Field(default=None, description="if given: must be text, and `text` is its subject")
     revised_at: Expression | None = Field(default=None, description="default: the time of receipt")
+    timezone: str | None = Field(default=None, description="the zone of times without an offset")
+    date_order: DateOrder | None = Field(default=None, description="of dates such as 03/04/2026: `dmy` or `mdy`")
     metadata: dict[str, Expression] = Field(default_factory=dict)
+
+    @property
+    def moments(self) -> MomentFormat:
+        """The form of the CRM's times."""
+        return MomentFormat(ZoneInfo(self.timezone) if self.timezone else None, self.date_order)
+
+    @field_validator("timezone")
+    @classmethod
+    def _check_zone(cls, name: str | None) -> str | None:
+        try:
+            return name and ZoneInfo(name).key
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError("is not a zone: expected a name like America/Sao_Paulo") from None
 
     @model_validator(mode="after")
     def _check_text(self) -> Self:

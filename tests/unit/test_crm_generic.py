@@ -76,6 +76,43 @@ def test_a_placeholder_that_the_crm_did_not_fill_in_is_unreadable(text: str) -> 
     assert reason == "text: is a placeholder that the CRM did not fill in, such as {{ticket.title}}"
 
 
+@pytest.mark.parametrize("placeholder", ["{{ticket.id}}", "{{ ticket.id }}", "${id}", "{!Case.Id}", "#{id}"])
+def test_an_id_that_is_a_placeholder_is_unreadable_and_in_metadata_it_is_left_out(placeholder: str) -> None:
+    source = source_with_fields(metadata={"channel": "channel"})
+    reason = unreadable({"id": placeholder, "text": "oi"}, source)
+
+    assert reason == "external_id: is a placeholder that the CRM did not fill in, such as {{ticket.id}}"
+    assert ticket({"id": 1, "text": "oi", "channel": placeholder}, source)["metadata"] == {}
+
+
+@pytest.mark.parametrize("at", ["20251231", 202512311405, 2025, 0, "0", 46022.58, "46022,58", "", True, -1, "ontem"])
+def test_a_time_that_no_crm_could_mean_is_unreadable(at: object) -> None:
+    assert unreadable({"id": 1, "text": "oi", "at": at}, source_with_fields(revised_at="at")).startswith(
+        "revised_at = at"
+    )
+
+
+@pytest.mark.parametrize(
+    ("at", "utc"),
+    [
+        ("28/11/2025 10:15", "2025-11-28T13:15:00+00:00"),
+        ("03/04/2025 10:15", "2025-04-03T13:15:00+00:00"),
+        ("2025-11-28 10:15", "2025-11-28T13:15:00+00:00"),
+        ("2025-11-28T10:15Z", "2025-11-28T10:15:00+00:00"),
+        (1764324900, "2025-11-28T10:15:00+00:00"),
+    ],
+)
+def test_local_times_are_read_in_the_zone_of_the_source(at: object, utc: str) -> None:
+    source = source_with_fields(revised_at="at", timezone="America/Sao_Paulo", date_order="dmy")
+
+    assert ticket({"id": 1, "text": "oi", "at": at}, source)["revised_at"].isoformat() == utc
+
+
+def test_an_unknown_zone_is_refused_when_the_file_is_read() -> None:
+    with pytest.raises(ValidationError, match="is not a zone"):
+        source_with_fields(timezone="Brasilia")
+
+
 def test_a_message_that_quotes_a_placeholder_is_a_ticket() -> None:
     text = "O e-mail chegou com {{nome}} no lugar do nome"
 
