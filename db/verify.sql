@@ -63,8 +63,22 @@ WHERE d.state = 'delivered' AND d.delivered_revision IS DISTINCT FROM t.revision
 
 -- finished-run: a run is done, but not each of its tickets has an outcome
 SELECT 'run ' || id
-FROM reclassify_runs
-WHERE state = 'done' AND (cursor < last_id OR put <> done + unchanged + changed + gone + failed);
+FROM reclassify_runs r
+WHERE state = 'done' AND (
+  cursor < last_id OR put <> done + unchanged + changed + gone + failed
+  OR EXISTS (SELECT FROM run_changes c WHERE c.run_id = r.id AND c.outcome = 'queued')
+);
+
+-- run-counts: a run has more tickets of an outcome than it counts
+SELECT 'run ' || r.id
+FROM reclassify_runs r JOIN (
+  SELECT run_id, count(*) AS put, count(*) FILTER (WHERE outcome = 'done') AS done,
+    count(*) FILTER (WHERE outcome = 'unchanged') AS unchanged, count(*) FILTER (WHERE outcome = 'changed') AS changed,
+    count(*) FILTER (WHERE outcome = 'gone') AS gone, count(*) FILTER (WHERE outcome = 'failed') AS failed
+  FROM run_changes GROUP BY run_id
+) c ON c.run_id = r.id
+WHERE c.put > r.put OR c.done > r.done OR c.unchanged > r.unchanged OR c.changed > r.changed OR c.gone > r.gone
+  OR c.failed > r.failed;
 
 -- known-label: a result or a prediction has a label that the table of labels lacks
 SELECT DISTINCT label

@@ -6,12 +6,14 @@ from triagem.db.runs.lifecycle import (
     ReclassifyRun,
     RunPlan,
     cancel,
+    enqueue_lost,
     find,
     find_active,
     finish_if_done,
     newest_runs,
     pause,
     preview,
+    report_waiting,
     resume,
     start,
     sweep_lock,
@@ -19,6 +21,7 @@ from triagem.db.runs.lifecycle import (
 )
 
 __all__ = [
-    "APPLY", "CLASSIFY", "ReclassifyRun", "RunPlan", "cancel", "find", "find_active", "finish_if_done",
-    "newest_runs", "pause", "preview", "resume", "start", "sweep_lock", "update_rate",
+    "APPLY", "CLASSIFY", "ReclassifyRun", "RunPlan", "cancel", "enqueue_lost", "find", "find_active",
+    "finish_if_done", "newest_runs", "pause", "preview", "report_waiting", "resume", "start", "sweep_lock",
+    "update_rate",
 ]  # fmt: skip

@@ -46,9 +46,10 @@ class RunPlan:
 
 @dataclass(frozen=True, slots=True)
 class ReclassifyRun:
-    """One run: settings, progress (`cursor` within `first_id`..`last_id`) and counts of its tickets by outcome.
+    """One run: settings, progress and counts of its tickets by outcome.
 
-    `put`: put on the bulk lane. Outcomes: `done` (classified), `unchanged` (the version already had a prediction),
+    Of the tickets `first_id`..`last_id`, those up to `cursor` are recorded, and those up to `enqueued` were put on
+    the bulk lane. `put`: recorded. Outcomes: `done` (classified), `unchanged` (the version already had a prediction),
     `changed` (the ticket has another text now), `gone` (it has no text), `failed` (a dead letter).
     `rate`: tickets per second.
     """
@@ -69,6 +70,7 @@ class ReclassifyRun:
     first_id: int
     last_id: int
     cursor: int
+    enqueued: int
     put: int
     done: int
     unchanged: int
@@ -92,7 +94,7 @@ class ReclassifyRun:
 
     @property
     def expected(self) -> int:
-        """Estimated total of tickets; exact once all are put on the lane."""
+        """Estimated total of tickets; exact once all are recorded."""
         scanned, ids = self.cursor - self.first_id + 1, self.last_id - self.first_id + 1
         total = self.put if scanned >= ids or scanned <= 0 else round(self.put * ids / scanned)
         return total if self.max_tickets is None else min(total, self.max_tickets)
@@ -107,19 +109,20 @@ class ReclassifyRun:
 
 _START: Final = text("""
 INSERT INTO reclassify_runs (kind, state, version, epoch, shadow, force, notify_flips, filters, max_tickets,
-  pause_hour, pause_at, first_id, last_id, cursor, measured_at)
+  pause_hour, pause_at, first_id, last_id, cursor, enqueued, measured_at)
 SELECT :kind, 'running', :version, :epoch, :shadow, :force, :notify_flips, CAST(:filters AS jsonb), :max_tickets,
-  :pause_hour, :pause_at, coalesce(min(id), 1), coalesce(max(id), 0), coalesce(min(id), 1) - 1, now()
+  :pause_hour, :pause_at, coalesce(min(id), 1), coalesce(max(id), 0), coalesce(min(id), 1) - 1,
+  coalesce(min(id), 1) - 1, now()
 FROM tickets
 ON CONFLICT DO NOTHING
 RETURNING id, kind, state, reason, version, epoch, shadow, force, notify_flips, filters, max_tickets, pause_hour,
-  pause_at, first_id, last_id, cursor, put, done, unchanged, changed, gone, failed, flips, rate, started_at,
+  pause_at, first_id, last_id, cursor, enqueued, put, done, unchanged, changed, gone, failed, flips, rate, started_at,
   finished_at
 """)
 _BOUNDS: Final = text("SELECT coalesce(min(id), 1), coalesce(max(id), 0) FROM tickets")
 _NEWEST: Final = text("""
 SELECT id, kind, state, reason, version, epoch, shadow, force, notify_flips, filters, max_tickets, pause_hour,
-  pause_at, first_id, last_id, cursor, put, done, unchanged, changed, gone, failed, flips, rate, started_at,
+  pause_at, first_id, last_id, cursor, enqueued, put, done, unchanged, changed, gone, failed, flips, rate, started_at,
   finished_at
 FROM reclassify_runs
 WHERE (CAST(:id AS bigint) IS NULL OR id = :id) AND (NOT :active OR state IN ('running', 'paused'))
@@ -130,6 +133,7 @@ UPDATE reclassify_runs SET state = 'paused', reason = :reason, measured_at = now
   measured_count = done + unchanged + changed + gone + failed
 WHERE id = :id AND state = 'running'
 """)
+_WAIT: Final = text("UPDATE reclassify_runs SET reason = :reason WHERE id = :id AND state = 'running'")
 _RESUME: Final = text("""
 UPDATE reclassify_runs SET state = 'running', reason = '', measured_at = now(),
   measured_count = done + unchanged + changed + gone + failed, pause_at = :pause_at
@@ -147,12 +151,27 @@ UPDATE reclassify_runs SET measured_count = done + unchanged + changed + gone + 
     / extract(epoch FROM now() - measured_at) + 0.5 * rate
 WHERE id = :id AND state = 'running' AND measured_at < now() - interval '1 second'
 """)
-# One summary alert per run (INV-24), in the statement that finishes it.
+# The checks that have no outcome are enqueued again, if Redis has lost them.
+_REWIND: Final = text("""
+UPDATE reclassify_runs SET enqueued = lost.first - 1
+FROM (SELECT min(ticket_id) AS first FROM run_changes WHERE run_id = :id AND outcome = 'queued') AS lost
+WHERE id = :id AND state = 'running' AND lost.first IS NOT NULL
+""")
+# One summary alert per run (INV-24), in the statement that finishes it. The final counts are those of its rows: a
+# forgotten ticket has none.
 _FINISH: Final = text("""
-WITH finished AS (
-  UPDATE reclassify_runs SET state = 'done', finished_at = now()
-  WHERE id = :id AND state = 'running' AND cursor >= last_id AND put <= done + unchanged + changed + gone + failed
-  RETURNING *
+WITH rows AS (
+  SELECT count(*) AS put, count(*) FILTER (WHERE outcome = 'queued') AS queued,
+    count(*) FILTER (WHERE outcome = 'done') AS done, count(*) FILTER (WHERE outcome = 'unchanged') AS unchanged,
+    count(*) FILTER (WHERE outcome = 'changed') AS changed, count(*) FILTER (WHERE outcome = 'gone') AS gone,
+    count(*) FILTER (WHERE outcome = 'failed') AS failed,
+    count(*) FILTER (WHERE before_label <> after_label) AS flips
+  FROM run_changes WHERE run_id = :id
+), finished AS (
+  UPDATE reclassify_runs r SET state = 'done', reason = '', finished_at = now(), put = rows.put, done = rows.done,
+    unchanged = rows.unchanged, changed = rows.changed, gone = rows.gone, failed = rows.failed, flips = rows.flips
+  FROM rows WHERE id = :id AND state = 'running' AND cursor >= last_id AND queued = 0
+  RETURNING r.*
 )
 INSERT INTO alerts (kind, key, detail)
 SELECT 'run-ended', 'run ' || id, jsonb_build_object(
@@ -165,9 +184,8 @@ SELECT 'run-ended', 'run ' || id, jsonb_build_object(
 
 def start(database: Database, plan: RunPlan) -> ReclassifyRun:
     """Start a run over all tickets stored until now. Raises InvalidInput while another run is active."""
-    values = {**_values(plan), "filters": json.dumps(dict(plan.filters))}
     with database.autocommit() as connection:
-        row = connection.execute(_START, values).mappings().one_or_none()
+        row = connection.execute(_START, _values(plan)).mappings().one_or_none()
     if row is None:
         raise InvalidInput(
             "a run is active: `triagem reclassify status` shows it, `triagem reclassify cancel` cancels it"
@@ -181,8 +199,9 @@ def preview(database: Database, plan: RunPlan) -> ReclassifyRun:
         first, last = connection.execute(_BOUNDS).one()
     counts: dict[str, Any] = dict.fromkeys(("put", "done", "unchanged", "changed", "gone", "failed", "flips"), 0)
     return ReclassifyRun(
-        id=1, state="running", reason="", first_id=first, last_id=last, cursor=first - 1, rate=0.0,
-        started_at=datetime.now(UTC), finished_at=None, **counts, **_values(plan),
+        id=1, state="running", reason="", first_id=first, last_id=last, cursor=first - 1,
+        enqueued=first - 1, rate=0.0,
+        started_at=datetime.now(UTC), finished_at=None, **counts, **_values(plan) | {"filters": plan.filters},
     )  # fmt: skip
 
 
@@ -219,9 +238,16 @@ def resume(database: Database, run_id: int, *, pause_at: datetime | None = None)
     return _updated(database, _RESUME, {"id": run_id, "pause_at": pause_at})
 
 
-def cancel(database: Database, run_id: int, reason: str = "") -> bool:
-    """Cancel it: workers acknowledge its remaining entries without classifying them. False if it had ended."""
-    return _updated(database, _CANCEL, {"id": run_id, "reason": reason})
+def cancel(database: Database, run_id: int, reason: str = "", *, successor: RunPlan | None = None) -> bool:
+    """Cancel it: workers acknowledge its remaining entries without classifying them. False if it had ended.
+
+    A successor starts in the same transaction.
+    """
+    with database_errors(), database.engine.connect() as connection, connection.begin():
+        cancelled = connection.execute(_CANCEL, {"id": run_id, "reason": reason}).rowcount > 0
+        if cancelled and successor:
+            connection.execute(_START, _values(successor))
+    return cancelled
 
 
 def update_rate(database: Database, run_id: int) -> None:
@@ -229,8 +255,18 @@ def update_rate(database: Database, run_id: int) -> None:
     _updated(database, _UPDATE_RATE, {"id": run_id})
 
 
+def report_waiting(database: Database, run_id: int, reason: str) -> None:
+    """Record why none of its tickets can be enqueued now; ends when some are enqueued."""
+    _updated(database, _WAIT, {"id": run_id, "reason": reason})
+
+
+def enqueue_lost(database: Database, run_id: int) -> bool:
+    """Enqueue its tickets without an outcome again; False if there are none. Only while none is on the lane."""
+    return _updated(database, _REWIND, {"id": run_id})
+
+
 def finish_if_done(database: Database, run_id: int) -> None:
-    """Mark it done if all tickets were put on the lane and each has an outcome: by counting, not by time."""
+    """Mark it done if all tickets are recorded and each has an outcome: by counting, not by time."""
     _updated(database, _FINISH, {"id": run_id})
 
 
@@ -258,4 +294,5 @@ def _updated(database: Database, statement: Any, values: Mapping[str, Any]) -> b
 
 
 def _values(plan: RunPlan) -> dict[str, Any]:
-    return {setting.name: getattr(plan, setting.name) for setting in fields(plan)}
+    values = {setting.name: getattr(plan, setting.name) for setting in fields(plan)}
+    return values | {"filters": json.dumps(dict(plan.filters))}

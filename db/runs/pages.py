@@ -1,6 +1,7 @@
-"""Keyset pagination of a run: tickets to put on the lane, or to point at another version's predictions.
+"""Keyset pagination of a run: tickets to record and enqueue, or to point at another version's predictions.
 
-A page is a fixed number of tickets scanned, not of tickets matched: if few match, finding a full page of them would
+A page is recorded, then its checks are enqueued: whatever happens in between, `recorded_refs` finds them again.
+It is a fixed number of tickets scanned, not of tickets matched: if few match, finding a full page of them would
 exceed the statement timeout.
 """
 
@@ -72,23 +73,68 @@ def next_page(database: Database, run: ReclassifyRun) -> RunPage:
 
 
 def count_tickets(database: Database, run: ReclassifyRun) -> Iterator[int]:
-    """Yields per page how many tickets a run would put on the lane; puts nothing and changes nothing."""
+    """Yields per page how many tickets a run would classify; changes nothing."""
     while run.cursor < run.last_id:
         page = next_page(database, run)
         run = replace(run, cursor=page.after, put=run.put + len(page.refs))
         yield len(page.refs)
 
 
-_ADVANCE: Final = text("""
-UPDATE reclassify_runs SET cursor = :after, put = put + :put WHERE id = :id AND cursor = :cursor AND state = 'running'
+_RECORD: Final = text("""
+WITH run AS (
+  UPDATE reclassify_runs SET cursor = :after, put = put + cardinality(CAST(:tickets AS bigint[]))
+  WHERE id = :id AND cursor = :cursor AND state = 'running' RETURNING id
+), recorded AS (
+  INSERT INTO run_changes (run_id, ticket_id, outcome)
+  SELECT id, ticket, 'queued' FROM run, unnest(CAST(:tickets AS bigint[])) AS ticket
+)
+SELECT count(*) FROM run
 """)
 
 
-def advance_cursor(database: Database, run: ReclassifyRun, page: RunPage) -> bool:
-    """Save that a page is on the lane; False if another process moved the cursor or the run is no longer running."""
-    values = {"id": run.id, "cursor": run.cursor, "after": page.after, "put": len(page.refs)}
+def record_page(database: Database, run: ReclassifyRun, page: RunPage) -> bool:
+    """Record a page and move the cursor; False if another process did, or if the run is no longer running."""
+    tickets = [ref.ticket for ref in page.refs]
+    values = {"id": run.id, "cursor": run.cursor, "after": page.after, "tickets": tickets}
     with database.autocommit() as connection:
-        return connection.execute(_ADVANCE, values).rowcount > 0
+        return bool(connection.execute(_RECORD, values).scalar_one())
+
+
+_RECORDED: Final = text("""
+SELECT c.ticket_id, coalesce(t.digest, '') AS digest, count(*) OVER () AS total
+FROM run_changes c LEFT JOIN tickets t ON t.id = c.ticket_id
+WHERE c.run_id = :id AND c.ticket_id > :enqueued AND c.ticket_id <= :cursor AND c.outcome = 'queued'
+ORDER BY c.ticket_id LIMIT :page
+""")
+_ENQUEUED: Final = text("""
+UPDATE reclassify_runs SET enqueued = :after, reason = ''
+WHERE id = :id AND enqueued = :enqueued AND state = 'running'
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedRefs:
+    """The next recorded tickets that are not enqueued, and how many there are in all."""
+
+    refs: list[StoredTicketRef]
+    total: int
+
+
+def recorded_refs(database: Database, run: ReclassifyRun) -> RecordedRefs:
+    """The recorded tickets of a run that are to be enqueued next."""
+    with database.autocommit() as connection:
+        values = {"id": run.id, "enqueued": run.enqueued, "cursor": run.cursor, "page": PAGE}
+        rows = connection.execute(_RECORDED, values).all()
+    return RecordedRefs(
+        [StoredTicketRef(run.id, row.ticket_id, row.digest) for row in rows], rows[0].total if rows else 0
+    )
+
+
+def save_enqueued(database: Database, run: ReclassifyRun, after: int) -> bool:
+    """Save that the recorded tickets up to this one are on the lane; False as in `record_page`."""
+    with database.autocommit() as connection:
+        values = {"id": run.id, "enqueued": run.enqueued, "after": after}
+        return connection.execute(_ENQUEUED, values).rowcount > 0
 
 
 # Cursor and tickets are updated together, and only from this cursor on: a delayed process changes nothing.
@@ -128,7 +174,7 @@ FROM run WHERE r.id = run.id
 
 
 def apply_page(database: Database, run: ReclassifyRun) -> bool:
-    """Point the next tickets at the stored predictions of the run's version; False as in `advance_cursor`.
+    """Point the next tickets at the stored predictions of the run's version; False as in `record_page`.
 
     Changes results up to and including the epoch that was current when the run started. Results of a later epoch
     stay, and a newer text has no such prediction.

@@ -2,8 +2,8 @@
 (`reclassification.sql`).
 
 A ticket is updated only if its id and text still match, and only forward (INV-14): if the run's epoch is higher, or
-equal for a run with `force`. The run's result for a ticket is recorded once, and everything else changes only with
-that record, so a redelivery changes nothing.
+equal for a run with `force`. The run's result for a ticket is recorded once, in the row that existed before its check
+was enqueued; everything else changes only with that record, so a redelivery changes nothing.
 """
 
 import json
@@ -15,7 +15,7 @@ from typing import Final
 
 from sqlalchemy import text
 
-from triagem.contracts.errors import RowRefused, StatementRefused
+from triagem.contracts.errors import RowRefused, StatementRefused, WindowTooLarge
 from triagem.contracts.prediction import AbstainReason, Band, Prediction
 from triagem.contracts.wire import StoredTicketRef
 from triagem.db.connect import Database, database_errors
@@ -61,9 +61,22 @@ LEFT JOIN predictions p ON (p.ticket_id, p.digest, p.model_version) = (t.id, i.d
 
 
 def resolve_tickets(database: Database, refs: Sequence[StoredTicketRef]) -> list[ResolvedTicket | None]:
-    """The stored tickets of references, in their order, by one query; None where the run was cancelled."""
+    """The stored tickets of references, in their order, by one query; None where the run was cancelled.
+
+    A query that Postgres finds too large is split (INV-29).
+    """
     if not refs:
         return []
+    try:
+        return _resolve(database, refs)
+    except WindowTooLarge:
+        middle = len(refs) // 2
+        if not middle:
+            raise
+        return resolve_tickets(database, refs[:middle]) + resolve_tickets(database, refs[middle:])
+
+
+def _resolve(database: Database, refs: Sequence[StoredTicketRef]) -> list[ResolvedTicket | None]:
     tickets: list[ResolvedTicket | None] = [None] * len(refs)
     values = {
         "runs": [ref.run for ref in refs],

@@ -17,17 +17,19 @@ WITH incoming AS (
       WHEN i.reported <> '' THEN i.reported WHEN l.textless THEN 'gone' ELSE 'changed'
     END AS outcome
   FROM incoming i LEFT JOIN locked l ON l.id = i.ticket
+), previous AS (
+  -- Locked after the tickets, for which `compared` waits: the outcome is the latest.
+  SELECT run_id, ticket_id, outcome FROM run_changes WHERE (run_id, ticket_id) IN (SELECT run, ticket FROM compared)
+  ORDER BY run_id, ticket_id FOR UPDATE
 ), recorded AS (
-  INSERT INTO run_changes AS c (run_id, ticket_id, outcome, before_label, before_confidence, before_band, after_label,
-    after_confidence, after_band)
-  SELECT run, ticket, outcome, before_label, before_confidence, before_band, after_label, after_confidence, after_band
-  FROM compared
-  ON CONFLICT (run_id, ticket_id) DO UPDATE SET
-    outcome = excluded.outcome, before_label = excluded.before_label,
-    before_confidence = excluded.before_confidence, before_band = excluded.before_band,
-    after_label = excluded.after_label, after_confidence = excluded.after_confidence, after_band = excluded.after_band
-  WHERE c.outcome = 'failed' AND excluded.outcome <> 'failed'
-  RETURNING run_id, ticket_id, outcome, before_label <> after_label AS flipped, xmax <> 0 AS had_failed
+  UPDATE run_changes c SET outcome = n.outcome, before_label = n.before_label, before_confidence = n.before_confidence,
+    before_band = n.before_band, after_label = n.after_label, after_confidence = n.after_confidence,
+    after_band = n.after_band
+  FROM compared n JOIN previous p ON (p.run_id, p.ticket_id) = (n.run, n.ticket)
+  WHERE (c.run_id, c.ticket_id) = (n.run, n.ticket)
+    AND (p.outcome = 'queued' OR (p.outcome = 'failed' AND n.outcome <> 'failed'))
+  RETURNING c.run_id, c.ticket_id, c.outcome, c.before_label <> c.after_label AS flipped,
+    p.outcome = 'failed' AS had_failed
 ), new_results AS (
   SELECT compared.* FROM compared JOIN recorded ON (run_id, ticket_id) = (run, ticket)
 ), new_predictions AS (

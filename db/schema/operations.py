@@ -85,6 +85,7 @@ Table(
     required("first_id", BigInteger),
     required("last_id", BigInteger),
     required("cursor", BigInteger),
+    required("enqueued", BigInteger),
     *(
         required(name, BigInteger, server_default="0")
         for name in ("put", "done", "unchanged", "changed", "gone", "failed", "flips")
@@ -104,12 +105,13 @@ Table(
     ),
 )
 
-# A run's result for one ticket and the ticket's result before it; written once, also on redelivery.
+# A ticket of a run: `queued` from before its check is enqueued, later the run's result and the ticket's result before
+# it, written once, also on redelivery.
 Table(
     "run_changes",
     metadata,
     # No foreign keys: each row of a window would lock the run's row, whose counters all workers update; and a ticket
-    # that was deleted meanwhile is counted once, however often its entry is delivered.
+    # that was deleted meanwhile is counted.
     key("run_id", BigInteger),
     key("ticket_id", BigInteger),
     required("outcome", Text),

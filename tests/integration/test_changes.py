@@ -20,7 +20,7 @@ from triagem.contracts.wire import StoredTicketRef
 from triagem.db import Database, runs
 from triagem.db.reviews import ReviewRef, record_review, undo_review
 from triagem.db.runs import APPLY, RunPlan
-from triagem.db.runs.pages import apply_page
+from triagem.db.runs.pages import RunPage, apply_page, record_page
 from triagem.db.runs.reband import reband
 from triagem.db.runs.reclassification import ReclassifiedTicket, write_reclassified
 from triagem.db.tickets import changes
@@ -99,6 +99,7 @@ def reclassify(database: Database) -> None:
     row = result("1", model="v1.1.0", label="suporte")
     run = runs.start(database, RunPlan("v1.1.0", epoch=2))
     ref = StoredTicketRef(run.id, scalar(database, "SELECT id FROM tickets"), b"A")
+    record_page(database, run, RunPage([ref], run.cursor))
     write_reclassified(database, [ReclassifiedTicket(ref, "done", row.prediction, row.classified_at)])
 
 

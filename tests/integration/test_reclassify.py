@@ -2,6 +2,7 @@
 newer results win."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from tests.integration.test_pipeline import CountingModel, copy_models
 from tests.support.builders import NOW
 from tests.support.engines import NoopModel, noop, slow_noop
 from tests.support.pipeline import dead_letter_rows, drained, publish, running, stored
-from tests.support.runs import advance_once, finish_run, scalar, store_tickets
+from tests.support.runs import advance_once, finish_run, scalar, store_tickets, text_of
 from tests.support.waiting import until
 from tests.support.windows import current, digest, effective_result, history, result
 from triagem.contracts.errors import DatabaseUnavailable, InvalidInput
@@ -19,14 +20,17 @@ from triagem.contracts.prediction import AbstainReason, Band
 from triagem.contracts.ticket import Identity, Lane
 from triagem.contracts.wire import StoredTicketRef, encode_ref
 from triagem.db import Database, runs
+from triagem.db.connect import DatabaseSettings
 from triagem.db.outbox.deliveries import sync_result_targets
 from triagem.db.reviews import record_review
-from triagem.db.runs import APPLY, RunPlan, lifecycle
-from triagem.db.runs.pages import PAGE, advance_cursor, apply_page, next_page
+from triagem.db.runs import APPLY, RunPlan, lifecycle, reclassification
+from triagem.db.runs.pages import PAGE, RunPage, apply_page, next_page, record_page, recorded_refs
 from triagem.db.runs.reclassification import ReclassifiedTicket, resolve_tickets, write_reclassified
-from triagem.db.tickets.forgetting import write_tombstone
+from triagem.db.tickets.forgetting import delete_related, write_tombstone
 from triagem.db.tickets.window import write_window
 from triagem.inbox import Inbox
+from triagem.ops.reclassify import advance_run, start_nightly_run
+from triagem.ops.settings import OpsSettings
 from triagem.registry import Registry
 from triagem.stack import Endpoints
 
@@ -110,31 +114,140 @@ def test_a_full_lane_ends_the_sweep_and_the_next_one_continues(
     inbox.settings.bulk_high_water = 4 * PAGE
     publish(inbox, 3 * PAGE, lane=Lane.BULK)  # from another producer
     runs.start(database, CURRENT)
-    assert advance_once(database, inbox, instant_models).put == PAGE
-    inbox.ack(inbox.fetch(Lane.BULK, "somebody", 10))
-    assert advance_once(database, inbox, instant_models).put == PAGE + 10
+    run = advance_once(database, inbox, instant_models)
+    assert inbox.depth(Lane.BULK).waiting == 4 * PAGE
+    assert run.reason.startswith("the bulk lane is full (4000 entries, the high-water mark is 4000)")
+    inbox.ack(inbox.fetch(Lane.BULK, "somebody", 7))
+    advance_once(database, inbox, instant_models)
+    assert inbox.depth(Lane.BULK).waiting == 4 * PAGE
+    inbox.ack(inbox.fetch(Lane.BULK, "somebody", 3))
+    run = advance_once(database, inbox, instant_models)
+    assert (run.enqueued, run.reason) == (run.cursor, "")
 
 
-def test_a_page_that_was_put_twice_is_counted_once(
+def test_a_lane_smaller_than_a_page_is_filled_to_the_half(
     endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path
 ) -> None:
-    store_tickets(database, 300)
-    run = runs.start(database, CURRENT)
-    inbox.put(Lane.BULK, [encode_ref(ref) for ref in next_page(database, run).refs])  # then the process was killed
+    inbox.settings.bulk_high_water = 100
+    store_tickets(database, 120)
+    runs.start(database, CURRENT)
+    for _ in range(2):
+        advance_once(database, inbox, instant_models)
+        assert inbox.depth(Lane.BULK).waiting == 50
     with running(endpoints, instant_models):
-        run = finish_run(database, inbox, instant_models)
-        until(lambda: drained(inbox))
-    assert (run.put, run.processed, run.done) == (300, 300, 300)
-    assert scalar(database, "SELECT done FROM reclassify_runs") == 300
+        assert finish_run(database, inbox, instant_models).done == 120
 
 
-def test_a_page_moves_the_cursor_once(database: Database) -> None:
-    store_tickets(database, PAGE + 1)
+class TestOpsKilled:
+    """INV-37: a page is recorded before its checks are enqueued."""
+
+    def test_after_a_page_was_enqueued_but_not_saved_the_run_goes_on_to_its_end(
+        self, endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path
+    ) -> None:
+        store_tickets(database, 2 * PAGE)
+        run = runs.start(database, CURRENT)
+        record_page(database, run, next_page(database, run))
+        run = runs.find(database) or run
+        inbox.put(Lane.BULK, [encode_ref(ref) for ref in recorded_refs(database, run).refs])
+        with running(endpoints, instant_models):
+            until(lambda: drained(inbox))
+            run = finish_run(database, inbox, instant_models)
+            until(lambda: drained(inbox))
+        assert (run.put, run.processed, run.done) == (2 * PAGE, 2 * PAGE, 2 * PAGE)
+        assert by_version(database) == {"v1.0.0": 2 * PAGE}
+
+    def test_after_a_page_was_recorded_its_checks_are_enqueued(
+        self, endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path
+    ) -> None:
+        store_tickets(database, 10)
+        run = runs.start(database, CURRENT)
+        record_page(database, run, next_page(database, run))
+        with running(endpoints, instant_models):
+            run = finish_run(database, inbox, instant_models)
+        assert (run.put, run.done) == (10, 10)
+
+    def test_a_page_is_recorded_once(self, database: Database) -> None:
+        store_tickets(database, PAGE + 1)
+        run = runs.start(database, CURRENT)
+        page = next_page(database, run)
+        assert record_page(database, run, page)
+        assert not record_page(database, run, page)
+        assert scalar(database, "SELECT put FROM reclassify_runs") == PAGE
+        assert scalar(database, "SELECT count(*) FROM run_changes") == PAGE
+
+    def test_two_checks_of_one_ticket_are_counted_once(self, database: Database) -> None:
+        write_window(database, [result("A", model="v0.9.0", epoch=0)])
+        rows = reclassified(database, CURRENT)
+        for outcome in ("failed", "failed", "done", "failed", "done"):
+            write_reclassified(database, [replace(rows[0], outcome=outcome)])
+        assert (run := runs.find(database))
+        assert (run.put, run.done, run.failed, run.processed) == (1, 1, 0, 1)
+
+
+class TestLostChecks:
+    """INV-37: nothing queued, nothing in flight, and not done."""
+
+    def test_they_are_enqueued_again(
+        self, endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path
+    ) -> None:
+        store_tickets(database, 2 * PAGE + 5)
+        runs.start(database, CURRENT)
+        advance_once(database, inbox, instant_models)
+        inbox.redis.flushall()
+        inbox.create_groups()
+        with running(endpoints, instant_models):
+            run = finish_run(database, inbox, instant_models)
+        assert (run.state, run.put, run.done) == ("done", 2 * PAGE + 5, 2 * PAGE + 5)
+
+    def test_only_those_without_an_outcome(
+        self, endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path
+    ) -> None:
+        store_tickets(database, 20)
+        runs.start(database, CURRENT)
+        advance_once(database, inbox, instant_models)
+        inbox.ack(inbox.fetch(Lane.BULK, "somebody", 8))
+        with running(endpoints, instant_models):
+            until(lambda: drained(inbox))
+        advance_once(database, inbox, instant_models)
+        advance_once(database, inbox, instant_models)
+        assert inbox.depth(Lane.BULK).waiting == 8
+
+    def test_while_a_check_is_in_flight_none_is_enqueued_again(
+        self, inbox: Inbox, database: Database, instant_models: Path
+    ) -> None:
+        store_tickets(database, 20)
+        runs.start(database, CURRENT)
+        advance_once(database, inbox, instant_models)
+        inbox.ack(inbox.fetch(Lane.BULK, "somebody", 19))
+        inbox.fetch(Lane.BULK, "somebody", 1)
+        for _ in range(3):
+            advance_once(database, inbox, instant_models)
+        assert (inbox.depth(Lane.BULK).waiting, inbox.depth(Lane.BULK).in_flight) == (0, 1)
+
+    def test_a_ticket_that_was_forgotten_meanwhile_does_not_keep_the_run_from_ending(
+        self, endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path
+    ) -> None:
+        store_tickets(database, 3)
+        runs.start(database, CURRENT)
+        advance_once(database, inbox, instant_models)
+        write_tombstone(database, Identity("zendesk", "1"))
+        delete_related(database, Identity("zendesk", "1"))
+        with running(endpoints, instant_models):
+            run = finish_run(database, inbox, instant_models)
+        assert (run.state, run.put, run.done) == ("done", 2, 2)
+
+
+def test_a_query_for_stored_tickets_that_is_too_slow_is_split(
+    endpoints: Endpoints, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """INV-29"""
+    slow = str(reclassification._RESOLVE).replace("SELECT i.position", "SELECT pg_sleep(0.6), i.position")
+    monkeypatch.setattr(reclassification, "_RESOLVE", text(slow))
+    store_tickets(database, 2)
     run = runs.start(database, CURRENT)
-    page = next_page(database, run)
-    assert advance_cursor(database, run, page)
-    assert not advance_cursor(database, run, page)
-    assert scalar(database, "SELECT put FROM reclassify_runs") == PAGE
+    with Database(endpoints.database_url, DatabaseSettings(statement_timeout_s=1)) as limited:
+        resolved = resolve_tickets(limited, next_page(database, run).refs)
+    assert [ticket and ticket.text for ticket in resolved] == [text_of("0"), text_of("1")]
 
 
 def test_a_cancelled_run_cannot_be_resumed(database: Database) -> None:
@@ -174,7 +287,7 @@ def test_tickets_changed_or_forgotten_meanwhile_are_counted_and_left_alone(
         run = finish_run(database, inbox, instant_models)
     assert (run.state, run.done, run.changed, run.gone, run.failed) == ("done", 2, 1, 1, 0)
     assert scalar(database, "SELECT model_version FROM tickets WHERE external_id = '1'") == "v0.9.0"
-    assert scalar(database, "SELECT label FROM tickets WHERE external_id = '2'") == ""
+    assert scalar(database, "SELECT label FROM tickets WHERE external_id = '2'") is None
 
 
 def test_a_result_of_a_later_epoch_and_a_review_stay(
@@ -274,9 +387,48 @@ def test_a_promotion_cancels_a_run_of_the_previous_version(
     models.promote("v1.1.0")
     run = advance_once(database, inbox, models.root)
     assert (run.state, run.reason) == ("cancelled", "v1.1.0 was promoted (epoch 2)")
+    assert runs.find_active(database) is None
     with running(endpoints, models.root):
         until(lambda: drained(inbox))
     assert by_version(database) == {"v0.9.0": 10}
+
+
+class TestPromotionInTheNight:
+    """INV-37: the nightly run starts again for the new version."""
+
+    NIGHT = OpsSettings(reclassify_until="06:00")
+
+    def test_while_the_run_is_under_way(
+        self, endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path, tmp_path: Path
+    ) -> None:
+        models = Registry(copy_models(instant_models, tmp_path))
+        store_tickets(database, 10)
+        first = start_nightly_run(database, models, self.NIGHT, datetime.now(UTC))
+        assert first
+        advance_once(database, inbox, models.root)
+        models.promote("v1.1.0")
+        run = advance_once(database, inbox, models.root)
+        assert (run.id, run.version, run.pause_at, run.filters) == (
+            first.id + 1, "v1.1.0", first.pause_at, first.filters,
+        )  # fmt: skip
+        with running(endpoints, models.root):
+            assert finish_run(database, inbox, models.root).done == 10
+        assert by_version(database) == {"v1.1.0": 10}
+
+    def test_while_the_run_is_paused_until_the_next_night(
+        self, inbox: Inbox, database: Database, instant_models: Path, tmp_path: Path
+    ) -> None:
+        models = Registry(copy_models(instant_models, tmp_path))
+        store_tickets(database, 3 * PAGE)
+        first = start_nightly_run(database, models, self.NIGHT, datetime.now(UTC))
+        assert first
+        assert first.pause_at
+        advance_run(database, inbox, models, first.pause_at)
+        models.promote("v1.1.0")
+        start_nightly_run(database, models, self.NIGHT, first.pause_at)
+        advance_run(database, inbox, models, first.pause_at)
+        run = advance_once(database, inbox, models.root)
+        assert (run.state, run.version, run.put) == ("running", "v1.1.0", 2 * PAGE)
 
 
 def test_a_paused_run_puts_nothing_and_continues_from_its_cursor(
@@ -296,6 +448,7 @@ def test_a_paused_run_puts_nothing_and_continues_from_its_cursor(
 def test_a_deleted_ticket_is_counted_once_however_often_its_entry_is_delivered(database: Database) -> None:
     run = runs.start(database, CURRENT)
     row = ReclassifiedTicket(StoredTicketRef(run.id, 4711, b"\0" * 32), "")
+    record_page(database, run, RunPage([row.ref], run.cursor))
 
     for _ in range(2):
         write_reclassified(database, [row])
@@ -383,7 +536,9 @@ def test_a_claim_check_of_an_unknown_run_or_ticket_is_dropped_without_a_dead_let
     endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path
 ) -> None:
     run = runs.start(database, CURRENT)
-    inbox.put(Lane.BULK, [encode_ref(StoredTicketRef(run_id, 99, digest("A"))) for run_id in (run.id, run.id + 1)])
+    refs = [StoredTicketRef(run_id, 99, digest("A")) for run_id in (run.id, run.id + 1)]
+    record_page(database, run, RunPage(refs[:1], run.cursor))
+    inbox.put(Lane.BULK, [encode_ref(ref) for ref in refs])
     with running(endpoints, instant_models):
         until(lambda: drained(inbox))
     assert scalar(database, "SELECT gone FROM reclassify_runs") == 1
@@ -395,7 +550,9 @@ def reclassified(database: Database, plan: RunPlan, content: str = "A") -> list[
     run = runs.start(database, plan)
     ticket = int(scalar(database, "SELECT id FROM tickets"))
     prediction = result(content, model=plan.version, label="suporte").prediction
-    return [ReclassifiedTicket(StoredTicketRef(run.id, ticket, digest(content)), "done", prediction, NOW)]
+    ref = StoredTicketRef(run.id, ticket, digest(content))
+    record_page(database, run, RunPage([ref], run.cursor))
+    return [ReclassifiedTicket(ref, "done", prediction, NOW)]
 
 
 def test_a_text_that_changes_while_the_model_computes_is_left_alone(database: Database) -> None:
@@ -411,7 +568,9 @@ def test_a_text_that_changes_while_the_model_computes_is_left_alone(database: Da
 def test_a_run_stores_the_reason_of_a_result_without_a_decision(database: Database) -> None:
     write_window(database, [result("A", model="v0.9.0", epoch=0)])
     run = runs.start(database, CURRENT)
-    (ref,) = next_page(database, run).refs
+    page = next_page(database, run)
+    record_page(database, run, page)
+    (ref,) = page.refs
     undecided = result("A", band=Band.ABSTAIN, reason=AbstainReason.OTHER_LANGUAGE)
 
     write_reclassified(database, [ReclassifiedTicket(ref, "done", undecided.prediction, undecided.classified_at)])

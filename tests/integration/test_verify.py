@@ -16,7 +16,7 @@ from triagem.db import Database, runs
 from triagem.db.model_versions import ModelPromotion, ModelVersion, record
 from triagem.db.outbox.deliveries import sync_result_targets
 from triagem.db.runs import RunPlan
-from triagem.db.runs.pages import next_page
+from triagem.db.runs.pages import next_page, record_page
 from triagem.db.runs.reclassification import ReclassifiedTicket, resolve_tickets, write_reclassified
 from triagem.db.schema import TICKET_TABLES
 from triagem.db.tickets.search import index_queued_tickets
@@ -46,7 +46,15 @@ DAMAGES = {
     "promoted-epoch": ("UPDATE model_promotions SET epoch = epoch - 2", "epoch 1"),
     "finished-run": (
         """INSERT INTO reclassify_runs (kind, state, version, epoch, shadow, force, filters, first_id, last_id,
-          cursor, put) VALUES ('classify', 'done', 'v1.0.0', 1, false, false, '{}', 1, 2, 2, 2)""",
+          cursor, enqueued, put) VALUES ('classify', 'done', 'v1.0.0', 1, false, false, '{}', 1, 2, 2, 2, 2)""",
+        "run 1",
+    ),
+    "run-counts": (
+        """WITH run AS (
+          INSERT INTO reclassify_runs (kind, state, version, epoch, shadow, force, filters, first_id, last_id, cursor,
+            enqueued, put, done)
+          VALUES ('classify', 'running', 'v1.0.0', 1, false, false, '{}', 1, 2, 2, 2, 2, 1) RETURNING id
+        ) INSERT INTO run_changes (run_id, ticket_id, outcome) SELECT run.id, t.id, 'done' FROM run, tickets t""",
         "run 1",
     ),
 }
@@ -132,7 +140,9 @@ def test_a_run_of_the_current_version_resolves_what_a_late_worker_left(database:
     for minute, content in enumerate("BA", start=1):
         write_window(database, [result(content, minute=minute, model="v1.0.0", epoch=1)])
     assert "newest-result" in findings(database)
-    page = next_page(database, runs.start(database, RunPlan("v1.1.0", epoch=2)))
+    run = runs.start(database, RunPlan("v1.1.0", epoch=2))
+    page = next_page(database, run)
+    record_page(database, run, page)
 
     for ticket in resolve_tickets(database, page.refs):
         assert ticket

@@ -1,12 +1,14 @@
 """Advances the active reclassification run by a few pages, then returns. It never waits (INV-23).
 
-A page is put on the lane before the cursor is saved. A process killed in between repeats one page, which the
-statement absorbs (db/runs/reclassification.py).
+A page is recorded before its checks are enqueued, and what is enqueued is read from the records: a process killed in
+between, or a Redis that lost entries, costs nothing but a second delivery, which changes nothing
+(db/runs/reclassification.py).
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
@@ -14,10 +16,10 @@ import structlog
 
 from triagem.contracts.errors import InboxFull, InvalidInput, NoModel, RegistryUnavailable
 from triagem.contracts.ticket import Lane
-from triagem.contracts.wire import encode_ref
+from triagem.contracts.wire import StoredTicketRef, encode_ref
 from triagem.db import Database, runs
 from triagem.db.runs import APPLY, ReclassifyRun, RunPlan
-from triagem.db.runs.pages import PAGE, advance_cursor, apply_page, next_page
+from triagem.db.runs.pages import PAGE, apply_page, next_page, record_page, recorded_refs, save_enqueued
 from triagem.db.tickets.unlabelled import has_unlabelled
 from triagem.inbox import Inbox
 from triagem.ops.settings import OpsSettings, next_occurrence
@@ -27,6 +29,7 @@ log = structlog.get_logger(__name__)
 
 PAUSED_BY_SCHEDULE: Final = "until"
 _AHEAD_S: Final = 30.0  # of work on the lane: short enough to pause soon, long enough until the next task
+_NIGHTLY: Final = {"unseen": True}  # no filter of a run that is started by hand
 _BUDGET_S: Final = 2.0  # the other tasks of this ops worker wait during this time
 
 
@@ -45,9 +48,9 @@ def advance_run(
         run = runs.find_active(database) if locked else None
         if run is None or run.state != "running":
             return
-        if reason := _cancel_reason(run, registry):
-            runs.cancel(database, run.id, reason)
-            log.warning("run_cancelled", run=run.id, reason=reason)
+        if cancellation := _cancellation(run, registry):
+            runs.cancel(database, run.id, cancellation.reason, successor=cancellation.successor)
+            log.warning("run_cancelled", run=run.id, reason=cancellation.reason)
             return
         if run.pause_at and now >= run.pause_at:
             runs.pause(database, run.id, PAUSED_BY_SCHEDULE)
@@ -55,13 +58,21 @@ def advance_run(
             return
         runs.update_rate(database, run.id)
         started = clock()
-        with suppress(InboxFull):
+        try:
             while clock() - started < _BUDGET_S and _step(database, inbox, run):
                 current = runs.find_active(database)
                 if current is None or current.id != run.id or current.state != "running":
                     return
                 run = current
-        runs.finish_if_done(database, run.id)
+        except InboxFull as error:
+            runs.report_waiting(database, run.id, str(error))
+        all_enqueued = run.kind == APPLY or run.enqueued == run.cursor
+        waits = run.put > run.processed
+        if all_enqueued and (run.cursor >= run.last_id or waits) and not (waits and _has_entries(inbox)):
+            if runs.enqueue_lost(database, run.id):
+                log.warning("lost_checks_enqueued_again", run=run.id)
+            else:
+                runs.finish_if_done(database, run.id)
 
 
 def start_nightly_run(
@@ -86,7 +97,7 @@ def start_nightly_run(
         plan = RunPlan(
             current.version,
             current.epoch,
-            filters={"unseen": True},
+            filters=_NIGHTLY,
             pause_hour=settings.reclassify_until,
             pause_at=pause_at,
         )
@@ -113,33 +124,66 @@ def start_first_run(database: Database, registry: Registry) -> ReclassifyRun | N
     return None
 
 
-def _cancel_reason(run: ReclassifyRun, registry: Registry) -> str:
-    """The reason to cancel a run, because its version is no longer current; or an empty string."""
+@dataclass(frozen=True, slots=True)
+class _Cancellation:
+    reason: str
+    successor: RunPlan | None = None
+
+
+def _cancellation(run: ReclassifyRun, registry: Registry) -> _Cancellation | None:
+    """The cancellation of a run whose version is no longer current, else None. A nightly run starts again."""
     if run.kind == APPLY or run.shadow:
-        return ""
+        return None
     try:
         current = registry.current()
     except NoModel:
-        return "no version is current"
+        return _Cancellation("no version is current")
     except RegistryUnavailable:  # the workers go on with the version they have, and so does the run
-        return ""
-    is_current = (current.version, current.epoch) == (run.version, run.epoch)
-    return "" if is_current else f"{current.version} was promoted (epoch {current.epoch})"
+        return None
+    if (current.version, current.epoch) == (run.version, run.epoch):
+        return None
+    again = RunPlan(
+        current.version, current.epoch, filters=_NIGHTLY, pause_hour=run.pause_hour, pause_at=run.pause_at
+    )
+    reason = f"{current.version} was promoted (epoch {current.epoch})"
+    return _Cancellation(reason, again if run.filters == _NIGHTLY else None)
+
+
+def _has_entries(inbox: Inbox) -> bool:
+    depth = inbox.depth(Lane.BULK)
+    return bool(depth.waiting or depth.in_flight)
 
 
 def _step(database: Database, inbox: Inbox, run: ReclassifyRun) -> bool:
-    """Process one page. False when no page is due now. Raises InboxFull."""
-    if run.cursor >= run.last_id:
-        return False
+    """Apply, record or enqueue one page. False when none is due now. Raises InboxFull."""
     if run.kind == APPLY:
-        return apply_page(database, run)
+        return run.cursor < run.last_id and apply_page(database, run)
     # At most half of the lane: other bulk producers need capacity too.
-    ahead = min(max(2.0 * PAGE, run.rate * _AHEAD_S), inbox.settings.bulk_high_water / 2)
-    if run.put - run.processed >= ahead:
+    ahead = int(min(max(2.0 * PAGE, run.rate * _AHEAD_S), inbox.settings.bulk_high_water / 2))
+    if run.enqueued < run.cursor:
+        recorded = recorded_refs(database, run)
+        on_lane = run.put - run.processed - recorded.total
+        return _enqueue(database, inbox, run, recorded.refs[: max(0, ahead - on_lane)], recorded.total)
+    if run.cursor >= run.last_id or run.put - run.processed >= ahead:
         return False
-    page = next_page(database, run)
-    inbox.put(Lane.BULK, [encode_ref(ref) for ref in page.refs])
-    return advance_cursor(database, run, page)
+    return record_page(database, run, next_page(database, run))
+
+
+def _enqueue(
+    database: Database, inbox: Inbox, run: ReclassifyRun, refs: Sequence[StoredTicketRef], total: int
+) -> bool:
+    """Enqueue as many recorded tickets as fit; False if none are due now. Raises InboxFull if not even one fits."""
+    if total and not refs:
+        return False
+    while refs:
+        try:
+            inbox.put(Lane.BULK, [encode_ref(ref) for ref in refs])
+            break
+        except InboxFull:
+            if len(refs) == 1:
+                raise
+            refs = refs[: len(refs) // 2]
+    return save_enqueued(database, run, run.cursor if len(refs) == total else refs[-1].ticket)
 
 
 _FIELDS: Final = ("label", "band", "source", "model", "since", "until", "cleaning")
