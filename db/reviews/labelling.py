@@ -58,7 +58,7 @@ class LabellingProgress:
 
 @dataclass(frozen=True, slots=True)
 class PoolText:
-    """A text of the pool with its answers, newest first, and the kind of its newest question."""
+    """A text of the pool with its answers, newest first, and the kind of its first question."""
 
     ticket_id: int
     digest: bytes
@@ -153,7 +153,10 @@ def labelling_state(database: Database) -> LabellingState:
 
 _READ_POOL: Final = text("""
 SELECT t.id, t.digest, t.text, array_remove(array_agg(v.label ORDER BY v.id DESC), NULL) AS labels,
-  count(v.id) AS answers, (array_agg(v.stratum ORDER BY v.id DESC))[1] AS kind
+  count(v.id) AS answers, (
+    SELECT stratum FROM reviews o
+    WHERE (o.ticket_id, o.digest) = (t.id, t.digest) AND o.stratum IN ('random', 'chosen') ORDER BY o.id LIMIT 1
+  ) AS kind
 FROM (
   (SELECT id FROM tickets WHERE text IS NOT NULL AND source <> :predict
    ORDER BY received_at DESC, id DESC LIMIT :pool)

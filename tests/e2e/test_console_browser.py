@@ -110,7 +110,7 @@ def pages(console: Any, database: Database) -> Iterator[str]:
     evil = unsure(EVIL, text=EVIL, source="<b>crm</b>", metadata={EVIL: EVIL})
     write_window(database, [evil, *(unsure(str(number), 0.5 + number / 100) for number in range(30))])
     dead_letters.insert_dead_letter(database, Lane.LIVE, b"1-0", b"{", EVIL)
-    for path in ("overview", "review", "tickets", "models", "model?version=v1.1.0", "operations"):
+    for path in ("overview", "start", "review", "tickets", "models", "model?version=v1.1.0", "operations"):
         console.goto(f"{console.address}/{path}")
         yield path
     console.goto(f"{console.address}/tickets?source=%3Cb%3Ecrm%3C%2Fb%3E")

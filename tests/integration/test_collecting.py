@@ -13,17 +13,19 @@ from tests.support.runs import scalar
 from tests.support.waiting import until
 from triagem.contracts.ticket import Identity, Lane
 from triagem.contracts.wire import StoredTicketRef
-from triagem.db import Database, runs
+from triagem.db import Database, runs, training_jobs
 from triagem.db.reviews import record_review
 from triagem.db.runs import RunPlan
+from triagem.db.runs.pages import next_page
 from triagem.db.runs.reclassification import ReclassifiedTicket, write_reclassified
 from triagem.db.tickets.forgetting import write_tombstone
 from triagem.db.tickets.unlabelled import UnlabelledTicket, write_unlabelled
 from triagem.db.tickets.window import write_window
+from triagem.db.training_jobs import JobKind
 from triagem.inbox import Inbox
 from triagem.inbox.lease import COLLECTING, worker_states
 from triagem.notify.monitor import MonitorSettings, check_system
-from triagem.ops.reclassify import advance_run, start_first_run
+from triagem.ops.reclassify import advance_run, start_due_run
 from triagem.registry import Registry
 from triagem.stack import Endpoints
 
@@ -90,7 +92,7 @@ class TestWorker:
             no_models.symlink_to(instant_models)
             until(pipeline.models.ready.is_set)
             registry = Registry(no_models)
-            run = start_first_run(database, registry)
+            run = start_due_run(database, registry)
             assert run is not None
 
             def classified() -> bool:
@@ -136,25 +138,25 @@ class TestStorage:
         assert row(database)[:2] == (None, None)
 
 
-class TestFirstRun:
+class TestDueRun:
     def test_no_run_starts_without_a_version_or_without_a_ticket(
         self, database: Database, no_models: Path, instant_models: Path
     ) -> None:
-        assert start_first_run(database, Registry(instant_models)) is None
+        assert start_due_run(database, Registry(instant_models)) is None
         write_unlabelled(database, [unlabelled()])
-        assert start_first_run(database, Registry(no_models)) is None
+        assert start_due_run(database, Registry(no_models)) is None
 
     def test_a_run_that_somebody_cancelled_is_not_started_again(
         self, database: Database, instant_models: Path
     ) -> None:
         write_unlabelled(database, [unlabelled()])
         registry = Registry(instant_models)
-        run = start_first_run(database, registry)
+        run = start_due_run(database, registry)
         assert run is not None
-        assert start_first_run(database, registry) is None
+        assert start_due_run(database, registry) is None
         runs.cancel(database, run.id)
 
-        assert start_first_run(database, registry) is None
+        assert start_due_run(database, registry) is None
 
     def test_a_ticket_that_cannot_be_classified_starts_no_run_again(
         self, database: Database, instant_models: Path
@@ -164,7 +166,24 @@ class TestFirstRun:
         write_reclassified(database, [ReclassifiedTicket(StoredTicketRef(run.id, 1, b"A"), "failed")])
 
         assert row(database)[0] == "failed"
-        assert start_first_run(database, Registry(instant_models)) is None
+        assert start_due_run(database, Registry(instant_models)) is None
+
+    def test_after_a_head_version_was_promoted_one_run_classifies_all_tickets_with_it(
+        self, database: Database, instant_models: Path
+    ) -> None:
+        write_window(database, [result("1", model="v0.9.0", epoch=0)])
+        registry = Registry(instant_models)
+        assert start_due_run(database, registry) is None
+        job, _ = training_jobs.request(database, JobKind.HEAD, requested_by="owner")
+        training_jobs.claim(database, "trainer", lease_s=60)
+        training_jobs.finish(database, job.id, "trainer", "v1.0.0")
+
+        run = start_due_run(database, registry)
+
+        assert run is not None
+        assert len(next_page(database, run).refs) == 1
+        runs.cancel(database, run.id)
+        assert start_due_run(database, registry) is None
 
 
 def test_a_review_of_an_unlabelled_text_is_kept(database: Database) -> None:

@@ -86,7 +86,7 @@ class TestLink:
     def test_the_command_prints_the_state_and_a_link(self, triagem: Triagem, labelled: Database) -> None:
         answer(labelled, 1, "venda")
 
-        shown = triagem("start")
+        shown = triagem("start", "--link")
 
         assert shown.out.splitlines()[:3] == [
             "labels: suporte 0, venda 1",

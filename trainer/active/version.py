@@ -63,6 +63,7 @@ def train_head_version(
     texts: Sequence[str],
     base: str,
     *,
+    job: str | None = None,
     seed: int = 42,
     clock: Callable[[], datetime] = _utc_now,
 ) -> HeadVersion:
@@ -71,6 +72,7 @@ def train_head_version(
     Args:
         pool: its embeddings are of `base`.
         texts: the pool's texts, clean.
+        job: marks the version, as `triagem.registry.Registry.find_job` finds it.
 
     Raises:
         InvalidInput: fewer than two labels have enough answers, or the base is not a BERT.
@@ -97,6 +99,7 @@ def train_head_version(
         max_tokens=MAX_TOKENS,
         pooling="mean",
         cleaning_version=CLEANING_VERSION,
+        job=job,
         files={},
     )
     with registry.staging() as staged:

@@ -10,7 +10,7 @@ from typing import Final
 
 import structlog
 
-from triagem.contracts.errors import InvalidInput, NotRetryable, Retryable
+from triagem.contracts.errors import NotRetryable, Retryable
 from triagem.db import Database, training_jobs
 from triagem.db.training_jobs import JobKind, TrainingJob
 from triagem.registry import Registry
@@ -111,4 +111,6 @@ def _work(kind: JobKind) -> Callable[[JobRun], str | None]:
         from triagem.trainer.jobs.full import train_full  # noqa: PLC0415 - loads torch
 
         return train_full
-    raise InvalidInput(f"this release runs no jobs of the kind {kind}")
+    from triagem.trainer.jobs.labelling import choose_questions, train_head  # noqa: PLC0415 - loads scipy
+
+    return train_head if kind is JobKind.HEAD else choose_questions

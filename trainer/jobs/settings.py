@@ -17,6 +17,9 @@ class TrainerSettings(BaseSettings):
         default=None,
         description="labelled rows, as for `triagem train`, to which full trainings add the reviews; default: none",
     )
+    base: str | None = Field(
+        default=None, description="the frozen base of head versions; default: e5 if it is installed, else MiniLM"
+    )
     lease_s: float = Field(
         default=60, ge=1, description="a job whose trainer has not answered for this long is taken over"
     )

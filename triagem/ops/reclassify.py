@@ -21,6 +21,7 @@ from triagem.db import Database, runs
 from triagem.db.runs import APPLY, ReclassifyRun, RunPlan
 from triagem.db.runs.pages import PAGE, apply_page, next_page, record_page, recorded_refs, save_enqueued
 from triagem.db.tickets.unlabelled import has_unlabelled
+from triagem.db.training_jobs import JobKind, newest_jobs
 from triagem.inbox import Inbox
 from triagem.ops.settings import OpsSettings, next_occurrence
 from triagem.registry import Registry
@@ -105,22 +106,28 @@ def start_nightly_run(
     return None
 
 
-def start_first_run(database: Database, registry: Registry) -> ReclassifyRun | None:
-    """Classify the tickets that came while there was no model. None if none waits, or if a run is active.
+def start_due_run(database: Database, registry: Registry) -> ReclassifyRun | None:
+    """Classify the tickets that came while there was no model; all tickets, after a head version was promoted.
 
-    A run that somebody has cancelled is not started again.
+    None if no run is due, or if one is active. A run that somebody has cancelled is not started again.
     """
-    if not has_unlabelled(database):
+    newest, head = runs.find(database), next(iter(newest_jobs(database, kind=JobKind.HEAD, limit=1)), None)
+    unlabelled = has_unlabelled(database)
+    if (newest and newest.active) or not (unlabelled or (head and head.version)):
         return None
-    newest = runs.find(database)
     try:
         current = registry.current()
     except NoModel:
         return None
-    if newest and (newest.active or (newest.state, newest.epoch) == ("cancelled", current.epoch)):
+    had_run = newest is not None and newest.epoch == current.epoch
+    if unlabelled and not (had_run and newest and newest.state == "cancelled"):
+        filters = {"unlabelled": True}
+    elif head and head.version == current.version and not had_run:
+        filters = {"unseen": True}
+    else:
         return None
     with suppress(InvalidInput):  # another process started one first
-        return runs.start(database, RunPlan(current.version, current.epoch, filters={"unlabelled": True}))
+        return runs.start(database, RunPlan(current.version, current.epoch, filters=filters))
     return None
 
 

@@ -28,7 +28,7 @@ from triagem.notify.monitor import MonitorSettings, check_system
 from triagem.notify.results import deliver_due
 from triagem.notify.send import Sender
 from triagem.ops.model_versions import copy_registry
-from triagem.ops.reclassify import advance_run, start_first_run, start_nightly_run
+from triagem.ops.reclassify import advance_run, start_due_run, start_nightly_run
 from triagem.ops.retention import RetentionSettings, delete_old_data
 from triagem.ops.settings import OpsSettings
 from triagem.producer import Publisher
@@ -121,11 +121,11 @@ def start(task: Any) -> None:
 
 @shared_task(name="triagem.reclassify.pages", bind=True, throws=(Retryable,), retry_backoff_max=1)  # type: ignore[untyped-decorator]
 def advance(task: Any) -> None:
-    """Start the first run after the first promotion, and advance the active one.
+    """Start a run that a promotion has made due, and advance the active one.
 
     An outage ends the task: the next one starts in seconds.
     """
-    start_first_run(task.app.database, task.app.registry)
+    start_due_run(task.app.database, task.app.registry)
     advance_run(task.app.database, task.app.inbox, task.app.registry, datetime.now(UTC))
 
 

@@ -18,10 +18,14 @@ if TYPE_CHECKING:
 _OWNER: Final = "owner"
 
 
-def start(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """Show the labels, messages and answers so far, and print a link that logs in to the start page once.
+def start(
+    *,
+    link: Annotated[bool, typer.Option("--link", help="Print a link to the start page that logs in once.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show the labels, messages and answers so far, and where to continue.
 
-    Example: `triagem start`
+    Example: `triagem start --link`
     """
     from triagem.cli.commands.up import gateway_address
 
@@ -31,13 +35,13 @@ def start(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")
 
         state = labelling_state(database)
         labels = [label.label for label in list_labels(database) if not label.retired_at]
-        link = login_link(database, gateway_address())
+        page = login_link(database, gateway_address()) if link else f"{gateway_address()}/console/start"
     if as_json:
-        print_json({"labels": labels, **as_mapping(state), "link": link})
+        print_json({"labels": labels, **as_mapping(state), "page": page})
         return
     for line in describe(state, labels):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
-    console.print(f"continue, logged in once: {link}", markup=False, highlight=False, soft_wrap=True)
+    console.print(f"continue at {page}", markup=False, highlight=False, soft_wrap=True)
 
 
 def describe(state: LabellingState, labels: list[str]) -> list[str]:

@@ -71,7 +71,7 @@ def print_first_step(endpoints: Endpoints, address: str) -> None:
     page = f"{address}/console/start"
     if console.is_terminal:
         with Database(endpoints.database_url) as database:
-            page = f"{login_link(database, address)} (logs in once; `triagem start` prints another link)"
+            page = f"{login_link(database, address)} (logs in once; `triagem start --link` prints another)"
     text = f"no model yet: tickets are stored, and your answers make the first model. Start at {page}"
     console.print(text, markup=False, highlight=False, soft_wrap=True)
 

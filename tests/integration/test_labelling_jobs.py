@@ -1,0 +1,94 @@
+"""The jobs of the start page, on a small real BERT: the next questions, then a version that everybody reviews."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.support.results import insert_unlabelled
+from tests.support.small_bert import tiny_unigram_base
+from triagem.contracts.ticket import Identity
+from triagem.db import Database, training_jobs
+from triagem.db.labels import change_label
+from triagem.db.reviews import record_review
+from triagem.db.reviews.labelling import PoolText, labelling_state, next_question
+from triagem.db.training_jobs import JobKind
+from triagem.registry import Registry
+from triagem.trainer.jobs.labelling import unique_texts
+from triagem.trainer.jobs.run import run_job
+from triagem.trainer.jobs.settings import TrainerSettings
+
+SAMPLE = Path(__file__).parent.parent.parent / "examples" / "train.jsonl"
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return tiny_unigram_base(tmp_path_factory.mktemp("base"))
+
+
+@pytest.fixture
+def labels(database: Database) -> dict[str, str]:
+    """Sixty texts in the database, and the right label of each."""
+    for label in ("suporte", "venda"):
+        change_label(database, label, description=f"about {label}", new=True)
+    rows = [json.loads(line) for line in SAMPLE.read_text(encoding="utf-8").splitlines()]
+    truth = {row["prompt"]: row["completion"] for row in rows[:60]}
+    for number, text in enumerate(truth):
+        insert_unlabelled(database, str(number), text=text)
+    return truth
+
+
+def run(database: Database, registry: Registry, base: str, kind: JobKind) -> None:
+    training_jobs.request(database, kind, requested_by="owner")
+    job = training_jobs.claim(database, "trainer", lease_s=60)
+    assert job
+    run_job(database, registry, TrainerSettings(base=base), job.id, "trainer")
+    finished = training_jobs.find(database, job.id)
+    assert finished
+    assert finished.state == "done", finished.error
+
+
+def answer_all(database: Database, labels: dict[str, str]) -> list[str]:
+    """Answer the questions that a job has chosen; returns their kinds."""
+    kinds = []
+    for _ in range(labelling_state(database).questions):
+        question = next_question(database, "owner")
+        assert question
+        record_review(
+            database, Identity(question.source, question.external_id), labels[question.text], "owner",
+            digest=question.digest, kind=question.kind,
+        )  # fmt: skip
+        kinds.append(str(question.kind))
+    return kinds
+
+
+def test_questions_are_chosen_a_version_is_trained_and_the_progress_estimated(
+    database: Database, labels: dict[str, str], base: str, tmp_path: Path
+) -> None:
+    registry = Registry(tmp_path / "models")
+
+    run(database, registry, base, JobKind.EMBED)
+    assert answer_all(database, labels) == ["chosen"] * 10
+    run(database, registry, base, JobKind.EMBED)
+    assert set(answer_all(database, labels)) == {"random", "chosen"}
+    run(database, registry, base, JobKind.HEAD)
+
+    state = labelling_state(database)
+    assert state.questions == 10
+    assert state.progress
+    assert state.progress.answers == 20
+    manifest = registry.manifest(registry.current().version)
+    assert set(manifest.labels) == {"suporte", "venda"}
+    assert not manifest.thresholds.automate
+
+
+def test_each_text_is_in_the_pool_once_and_texts_without_a_label_are_left_out() -> None:
+    def text(number: int, content: str, *labels: str) -> PoolText:
+        return PoolText(number, b"", content, labels, None)
+
+    copies = [text(1, "minha internet caiu"), text(2, "minha internet caiu", "suporte"), text(3, "!!!")]
+
+    stored, cleaned = unique_texts(copies)
+
+    assert [item.ticket_id for item in stored] == [2]
+    assert cleaned == ["minha internet caiu"]

@@ -1,0 +1,106 @@
+"""The jobs of a person who labels for a first model: choose the next questions, and train a version on the answers.
+
+Both also estimate the progress, so that a page only reads what is stored.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from numpy.typing import NDArray
+
+from triagem.contracts.abstain import abstain_reason
+from triagem.contracts.errors import InvalidInput
+from triagem.contracts.text import clean
+from triagem.db.labels import list_labels, review_choices
+from triagem.db.reviews.agreed_labels import Exclusion, majority_label
+from triagem.db.reviews.labelling import LabellingProgress, PoolText, QuestionKind, read_pool, save_questions
+from triagem.trainer.active.embeddings import embed_texts, frozen_base
+from triagem.trainer.active.pool import Answer, Pool
+from triagem.trainer.active.progress import estimate_progress, suspicious_answers
+from triagem.trainer.active.selection import next_questions
+from triagem.trainer.jobs.run import JobRun
+
+_MAX_SUSPICIOUS: Final = 5
+_MIN_LABELS: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class TextPool:
+    """The pool with its texts, by position: as they are stored, and clean."""
+
+    pool: Pool
+    stored: list[PoolText]
+    clean: list[str]
+
+
+def choose_questions(run: JobRun) -> None:
+    """Embed new texts, and replace the questions."""
+    _save(run, _read_pool(run), None)
+
+
+def train_head(run: JobRun) -> str:
+    """Train and register a version on the answers, and replace the questions."""
+    from triagem.trainer.active.version import train_head_version  # noqa: PLC0415 - loads torch
+
+    texts = _read_pool(run)
+    run.report("train")
+    head = train_head_version(run.registry, texts.pool, texts.clean, _base(run), job=run.key)
+    _save(run, texts, head.answers_missing)
+    return head.manifest.version
+
+
+def _base(run: JobRun) -> str:
+    return run.settings.base or frozen_base()
+
+
+def _read_pool(run: JobRun) -> TextPool:
+    """Read texts and answers, and embed them with the descriptions of the labels."""
+    labels = review_choices(run.database, [])
+    if len(labels) < _MIN_LABELS:
+        raise InvalidInput("there are fewer than two labels: name them on the page Start of the console")
+    stored, cleaned = unique_texts(read_pool(run.database))
+    described = {label.label: label.description for label in list_labels(run.database)}
+    descriptions = [clean(described.get(label) or label) for label in labels]
+    embeddings: NDArray[Any] = embed_texts(
+        _base(run), [*cleaned, *descriptions], run.registry.work_dir,
+        lambda done, total: run.report("embed", done / total),
+    )  # fmt: skip
+    answers = tuple(
+        Answer(position, _label(text), text.kind == QuestionKind.RANDOM)
+        for position, text in enumerate(stored)
+        if text.labels
+    )
+    count = len(stored)
+    return TextPool(Pool(embeddings[:count], tuple(labels), answers, embeddings[count:]), stored, cleaned)
+
+
+def unique_texts(pool: list[PoolText]) -> tuple[list[PoolText], list[str]]:
+    """Each text once, an answered one before its copies, with the clean texts; without texts that show no label."""
+    texts: dict[str, PoolText] = {}
+    for text in pool:
+        cleaned = clean(text.text)
+        if text.labels or (abstain_reason(text.text, cleaned) is None and cleaned not in texts):
+            texts[cleaned] = text
+    return list(texts.values()), list(texts)
+
+
+def _label(text: PoolText) -> str | None:
+    label = majority_label(text.labels)
+    return None if isinstance(label, Exclusion) else label
+
+
+def _save(run: JobRun, texts: TextPool, proof_missing: int | None) -> None:
+    run.report("choose")
+    pool = texts.pool
+    questions = [
+        (texts.stored[question.text], QuestionKind.RANDOM if question.random else QuestionKind.CHOSEN)
+        for question in next_questions(pool)
+    ]
+    estimate, progress = estimate_progress(pool), None
+    if estimate is not None:
+        doubtful = suspicious_answers(pool)[:_MAX_SUSPICIOUS]
+        questions += [(texts.stored[position], QuestionKind.SUSPICIOUS) for position in doubtful]
+        progress = LabellingProgress(
+            estimate.answers, estimate.macro_f1, estimate.low, estimate.high, estimate.answers_missing, proof_missing
+        )
+    save_questions(run.database, questions, progress)
