@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -88,7 +89,7 @@ def run_job(database: Database, registry: Registry, settings: TrainerSettings, j
         if version is None:
             run.folder.mkdir(parents=True, exist_ok=True)
             version = _work(job.kind)(run)
-        outcome = promote_job_version(registry, version, job) if version else "done"
+        outcome = promote_job_version(database, registry, version, job, datetime.now(UTC)) if version else "done"
     except NotRetryable as error:
         training_jobs.fail(database, job.id, trainer, str(error))
         log.error("training_job_failed", job=job.id, reason=str(error))

@@ -55,6 +55,7 @@ _COMMANDS: Final = {
     "Models": {
         "start": "start",
         "train": "train",
+        "retrain": "retrain",
         "jobs": "jobs",
         "classify": "classify",
         "models": "models",

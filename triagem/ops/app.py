@@ -69,6 +69,7 @@ def schedule_entries(settings: OpsSettings) -> dict[str, dict[str, Any]]:
     settings_of_tasks = {
         "triagem.drift": settings.drift_at,
         "triagem.due": settings.training_due_at,
+        "triagem.retrain": settings.retrain_at,
         "triagem.retain": settings.retain_at,
         "triagem.sweep": _SWEEP_EVERY,
         "triagem.search": _SEARCH_EVERY,

@@ -3,7 +3,7 @@
 import re
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Annotated, ClassVar, Final
+from typing import Annotated, ClassVar, Final, Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, Field, field_validator
@@ -39,6 +39,11 @@ class OpsSettings(BaseSettings):
     training_due_at: Schedule = Field(
         default="03:30",
         description="check whether training is due; after drift, whose report it reads",
+    )
+    retrain_at: Schedule = Field(default="off", description="start of a retraining, if one is due")
+    retrain_promote: Literal["propose", "auto"] = Field(
+        default="propose",
+        description="a scheduled retraining that passes the gate waits for a person (propose), or becomes current",
     )
     retain_at: Schedule = Field(default="04:30", description="deletion of old data, by TRIAGEM_RETAIN_*")
     predict_retention_s: float = Field(default=3600, ge=60, description="retention of POST /predict texts")

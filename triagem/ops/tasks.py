@@ -30,9 +30,11 @@ from triagem.notify.send import Sender
 from triagem.ops.model_versions import copy_registry
 from triagem.ops.reclassify import advance_run, start_due_run, start_nightly_run
 from triagem.ops.retention import RetentionSettings, delete_old_data
+from triagem.ops.retraining import request_due_retraining
 from triagem.ops.settings import OpsSettings
 from triagem.producer import Publisher
 from triagem.producer.crm import CrmFile
+from triagem.trainer.settings import DueSettings
 
 log = structlog.get_logger(__name__)
 
@@ -117,6 +119,12 @@ _RETRIES: Final = {
 def start(task: Any) -> None:
     """Start or resume the nightly run."""
     start_nightly_run(task.app.database, task.app.registry, OpsSettings(), datetime.now(UTC))
+
+
+@shared_task(name="triagem.retrain", **_RETRIES)  # type: ignore[untyped-decorator]
+def retrain(task: Any) -> None:
+    """Request a retraining if one is due. The trainer does it."""
+    request_due_retraining(task.app.database, task.app.registry, DueSettings(), OpsSettings(), datetime.now(UTC))
 
 
 @shared_task(name="triagem.reclassify.pages", bind=True, throws=(Retryable,), retry_backoff_max=1)  # type: ignore[untyped-decorator]

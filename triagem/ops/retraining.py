@@ -1,0 +1,37 @@
+"""Requests a retraining when the current version is due for one."""
+
+from datetime import datetime
+
+import structlog
+
+from triagem.db import Database, training_jobs
+from triagem.db.audit import Action, Actor, record
+from triagem.db.training_jobs import JobKind, TrainingJob
+from triagem.ops.settings import OpsSettings
+from triagem.registry import Registry
+from triagem.trainer.monitor.due import Due, check_due, read_facts
+from triagem.trainer.settings import DueSettings
+
+log = structlog.get_logger(__name__)
+
+SCHEDULE = "schedule"
+
+
+def request_due_retraining(
+    database: Database, registry: Registry, rules: DueSettings, settings: OpsSettings, now: datetime
+) -> TrainingJob | None:
+    """Request a full training with the reviews if `triagem due` has a reason; None if not.
+
+    Repeating it is harmless: a trainer runs the job, and at most one is active. Raises NoModel.
+    """
+    facts = read_facts(database, registry, now)
+    decision = check_due(facts, rules)
+    if not isinstance(decision, Due):
+        log.info("retraining_not_due", version=facts.version)
+        return None
+    parameters = {"promote": settings.retrain_promote}
+    job, is_new = training_jobs.request(database, JobKind.FULL, requested_by=SCHEDULE, parameters=parameters)
+    if is_new:
+        record(database, Actor(SCHEDULE), Action.REQUEST_TRAINING, f"training {job.id}")
+    log.info("retraining_requested", job=job.id, new=is_new, reasons=[reason.topic for reason in decision.reasons])
+    return job
