@@ -2,9 +2,13 @@
 
 from collections.abc import Iterator
 from datetime import datetime
+from typing import Final
+
+from pydantic import ValidationError
 
 from triagem.contracts.errors import InvalidTicket
-from triagem.contracts.ticket import Ticket
+from triagem.contracts.text import digest
+from triagem.contracts.ticket import Message, Ticket, first_error
 from triagem.producer.crm.expressions import search
 from triagem.producer.crm.payload import (
     MAX_RECORDS,
@@ -23,6 +27,10 @@ from triagem.producer.crm.payload import (
     text_or_empty,
 )
 from triagem.producer.crm.settings import Rule, Source
+
+# What an expression returns instead of a value that the CRM does not give.
+_RECEIVED: Final = "received"
+_DIGEST: Final = "digest"
 
 
 def read(payload: object, source: Source, now: datetime, sent_at: datetime) -> ReadWebhook:
@@ -55,22 +63,39 @@ def read_record(record: object, source: Source, now: datetime, sent_at: datetime
         case UnreadableWebhook(reason):
             raise InvalidTicket("", reason)
     fields = source.fields
-    text = _text(record, source)
+    deleted = fields.deleted is not None and search(fields.deleted, record, "deleted") is True
+    text = "" if deleted else _text(record, source)
     if text is None:
         return IgnoredWebhook("no text")
     external_id = parse_id(search(fields.external_id, record, "external_id"), source.described("external_id"))
-    moment = None if fields.revised_at is None else search(fields.revised_at, record, "revised_at")
+    moment = _RECEIVED if fields.revised_at is None else search(fields.revised_at, record, "revised_at")
     metadata = {name: search(expression, record, f"metadata.{name}") for name, expression in fields.metadata.items()}
     return make_ticket(
         source=source.name,
         external_id=external_id,
         text=text,
         revised_at=sent_at
-        if fields.revised_at is None
+        if moment == _RECEIVED
         else parse_time(moment, source.described("revised_at"), fields.moments),
         now=now,
         metadata=metadata | {"url": metadata.get("url") or source.link(external_id)},
+        message=_message(record, source, text, deleted=deleted),
     )
+
+
+def _message(record: object, source: Source, text: str, *, deleted: bool) -> Message | None:
+    """The record as a message of a conversation; None if it is a whole text. Raises InvalidTicket."""
+    fields = source.fields
+    message_id = None if fields.message_id is None else search(fields.message_id, record, "message_id")
+    if message_id is None:
+        return None
+    author = None if fields.author is None else search(fields.author, record, "author")
+    given = {"id": digest(text).hex()[:32] if message_id == _DIGEST else message_id, "author": author}
+    try:
+        return Message(deleted=deleted, on_reply=source.on_reply, **{k: v for k, v in given.items() if v is not None})
+    except ValidationError as error:
+        field, reason = first_error(error)
+        raise InvalidTicket(source.described("message_id" if field == "id" else "author"), reason) from None
 
 
 def external_ids(payload: object, source: Source) -> list[object]:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from triagem.contracts.errors import InvalidTicket
 from triagem.contracts.moments import MomentFormat, read_moment
-from triagem.contracts.ticket import Ticket, accept
+from triagem.contracts.ticket import Message, Ticket, accept
 
 MAX_RECORDS: Final = 1000
 MAX_VALUES: Final = 100_000
@@ -171,7 +171,14 @@ def _is_empty(value: object) -> bool:
 
 
 def make_ticket(
-    *, source: str, external_id: str, text: str, revised_at: datetime, now: datetime, metadata: dict[str, Any]
+    *,
+    source: str,
+    external_id: str,
+    text: str,
+    revised_at: datetime,
+    now: datetime,
+    metadata: dict[str, Any],
+    message: Message | None = None,
 ) -> Ticket:
     """Validate and build a ticket. Empty metadata values and placeholders are left out.
 
@@ -189,6 +196,7 @@ def make_ticket(
             "text": text,
             "revised_at": revised_at,
             "metadata": {name: value for name, value in metadata.items() if not _is_empty(value)},
+            "message": message,
         },
         now=now,
     )

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from triagem.contracts.moments import DateOrder, MomentFormat
+from triagem.contracts.ticket import OnReply
 from triagem.notify.crm import (
     CallbackSettings,
     ChatwootAccount,
@@ -43,9 +44,14 @@ class FieldExpressions(SettingsTable):
     external_id: Expression
     text: tuple[Expression, ...] = Field(default=(), description="subject first")
     message: Expression | None = Field(default=None, description="if given: must be text, and `text` is its subject")
-    revised_at: Expression | None = Field(default=None, description="default: the time of receipt")
+    revised_at: Expression | None = Field(
+        default=None, description="default, and for 'received': the time of receipt"
+    )
     timezone: str | None = Field(default=None, description="the zone of times without an offset")
     date_order: DateOrder | None = Field(default=None, description="of dates such as 03/04/2026: `dmy` or `mdy`")
+    message_id: Expression | None = Field(default=None, description="null: a whole text; 'digest': made of the text")
+    author: Expression | None = Field(default=None, description="of a message: customer (default), agent or bot")
+    deleted: Expression | None = Field(default=None, description="true: the message was deleted")
     metadata: dict[str, Expression] = Field(default_factory=dict)
 
     @property
@@ -65,6 +71,8 @@ class FieldExpressions(SettingsTable):
     def _check_text(self) -> Self:
         if not self.text and self.message is None:
             raise ValueError("text: give the expressions of the text, such as text = ['title', 'body']")
+        if self.message_id is None and (self.author or self.deleted):
+            raise ValueError("message_id: is needed for author and deleted, which are about one message")
         return self
 
 
@@ -96,6 +104,7 @@ class Source(SettingsTable):
     ignore: tuple[Rule, ...] = Field(default=(), description="what is not a customer's message")
     unreadable: tuple[Rule, ...] = Field(default=(), description="what becomes a dead letter")
     fields: FieldExpressions
+    on_reply: OnReply = Field(default=OnReply.CONVERSATION, description="the messages that the label is about")
     callback: CallbackSettings | None = None
     field: FieldSettings | None = None
 

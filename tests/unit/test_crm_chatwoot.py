@@ -5,14 +5,15 @@ from typing import Any
 
 import pytest
 
-from tests.support.crm import CHATWOOT, example, ignored, ticket, unreadable
+from tests.support.crm import CHATWOOT, TOKEN, example, ignored, ticket, unreadable
+from triagem.producer.crm.settings import make_source
 
 
 def message(**changes: Any) -> dict[str, Any]:
     return {**example("chatwoot_message_created"), **changes}
 
 
-def test_a_customers_message_is_the_conversations_newest_text() -> None:
+def test_a_customers_message_is_a_message_of_its_conversation() -> None:
     assert ticket(example("chatwoot_message_created"), CHATWOOT) == {
         "source": "chatwoot",
         "external_id": "130",
@@ -23,7 +24,22 @@ def test_a_customers_message_is_the_conversations_newest_text() -> None:
             "url": "https://chat.example.com/app/accounts/1/conversations/130",
             "language": "pt-BR",
         },
+        "message": {"id": "1233", "author": "customer", "deleted": False, "on_reply": "conversation"},
     }
+
+
+def test_the_source_chooses_the_messages_that_the_label_is_about() -> None:
+    source = make_source("chatwoot", {"token": TOKEN, "account_id": 1, "on_reply": "first"})
+
+    assert ticket(message(), source)["message"]["on_reply"] == "first"
+
+
+def test_a_bots_greeting_is_ignored_and_message_created_brings_the_customers_words() -> None:
+    payload = example("chatwoot_conversation_created")
+    payload["messages"][0] |= {"message_type": 3, "content": "Olá! Como posso ajudar?", "id": 1232}
+
+    assert "not a customer message" in ignored(payload, CHATWOOT)
+    assert ticket(message(), CHATWOOT)["message"]["id"] == "1233"
 
 
 def test_an_emails_subject_is_its_first_line() -> None:
@@ -33,6 +49,12 @@ def test_an_emails_subject_is_its_first_line() -> None:
 
     for payload in (by_message, by_conversation):
         assert ticket(payload, CHATWOOT)["text"] == "Plano anual\nQuero contratar o plano anual para dez pessoas."
+
+
+def test_an_answers_subject_is_left_out() -> None:
+    payload = message(content_attributes={"email": {"subject": "Re: Plano anual"}})
+
+    assert ticket(payload, CHATWOOT)["text"] == "Quero contratar o plano anual para dez pessoas."
 
 
 def test_a_conversation_created_with_a_message_is_a_ticket() -> None:

@@ -59,7 +59,7 @@ def test_every_template_of_the_page_makes_a_ticket() -> None:
     assert fields["text"] == "(ticket.title)\n(ticket.latest_public_comment.value)"
     assert set(fields["metadata"]) == {"channel", "language", "url"}
     assert ticket(created.encode(), FRESHDESK)["text"] == "(ticket.subject)\n(ticket.description)"
-    assert ticket(replied.encode(), FRESHDESK)["text"] == "(ticket.subject)\n(ticket.latest_public_comment)"
+    assert ticket(replied.encode(), FRESHDESK)["text"] == "(ticket.latest_public_comment)"
 
 
 def test_salesforces_body_on_the_page_matches_its_field_map() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.support.crm import FRESHDESK, NOW, example, ignored, ticket, unreadable
-from triagem.contracts.text import clean
+from triagem.contracts.text import clean, digest
 
 
 def webhook(**changes: Any) -> dict[str, Any]:
@@ -19,13 +19,19 @@ def test_a_new_ticket_is_its_subject_and_description_at_its_receipt_time() -> No
         "text": "App fecha sozinho\n<div>O app fecha quando abro a fatura.</div>",
         "revised_at": NOW,
         "metadata": {"channel": "Email", "url": "https://example.freshdesk.com/helpdesk/tickets/11"},
+        "message": {
+            "id": digest("App fecha sozinho\n<div>O app fecha quando abro a fatura.</div>").hex()[:32],
+            "author": "customer",
+            "deleted": False,
+            "on_reply": "conversation",
+        },
     }
 
 
-def test_a_reply_is_the_newest_text_without_the_name_that_freshdesk_prepends() -> None:
+def test_a_reply_is_a_message_without_subject_and_the_name_that_freshdesk_prepends() -> None:
     text = ticket(example("freshdesk_replied"), FRESHDESK)["text"]
 
-    assert clean(text) == "App fecha sozinho Continua fechando na versão nova."
+    assert clean(text) == "Continua fechando na versão nova."
 
 
 @pytest.mark.parametrize(
@@ -40,7 +46,7 @@ def test_a_reply_is_the_newest_text_without_the_name_that_freshdesk_prepends() -
 def test_only_a_name_in_front_of_the_comments_first_element_is_removed(comment: str) -> None:
     text = ticket(webhook(ticket_latest_public_comment=comment), FRESHDESK)["text"]
 
-    assert text.endswith(f"\n{comment}")
+    assert text == comment
 
 
 @pytest.mark.parametrize("event", ["{status:{from:2,to:4}}", "{priority:{from:1,to:2}}", "{note_type:private}"])

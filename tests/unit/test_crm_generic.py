@@ -2,7 +2,7 @@
 
 import json
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from pydantic import ValidationError
@@ -240,3 +240,42 @@ def test_commas_and_brackets_in_texts_are_no_values() -> None:
 def test_a_long_text_without_an_end_is_not_json() -> None:
     with pytest.raises(InvalidTicket, match="is not JSON"):
         parse(b'["' + b'\\",' * 100_000)
+
+
+class TestMessages:
+    SOURCE = make_source(
+        "chat",
+        {
+            "adapter": "generic",
+            "token": TOKEN,
+            "on_reply": "latest",
+            "fields": {
+                "external_id": "room",
+                "text": ["body"],
+                "revised_at": "at",
+                "message_id": "id",
+                "author": "from",
+                "deleted": "gone",
+            },
+        },
+    )
+    PAYLOAD: ClassVar = {"room": 7, "id": 12, "from": "agent", "body": "Posso ajudar?", "at": "2026-11-02T12:30:00Z"}
+
+    def test_a_record_with_a_message_id_is_a_message(self) -> None:
+        fields = ticket(self.PAYLOAD, self.SOURCE)
+
+        assert fields["message"] == {"id": "12", "author": "agent", "deleted": False, "on_reply": "latest"}
+
+    def test_a_record_without_one_is_a_whole_text(self) -> None:
+        assert "message" not in ticket({**self.PAYLOAD, "id": None}, self.SOURCE)
+
+    def test_a_deleted_message_needs_no_text(self) -> None:
+        assert ticket({**self.PAYLOAD, "body": None, "gone": True}, self.SOURCE)["message"]["deleted"] is True
+
+    def test_an_author_that_is_not_known_is_named(self) -> None:
+        assert unreadable({**self.PAYLOAD, "from": "visitor"}, self.SOURCE).startswith("author = from: ")
+
+    def test_author_without_message_id_is_refused(self) -> None:
+        fields = {"external_id": "room", "text": ["body"], "author": "from"}
+        with pytest.raises(ValidationError, match="message_id: is needed for author"):
+            make_source("chat", {"adapter": "generic", "token": TOKEN, "fields": fields})

@@ -29,14 +29,16 @@ def test_a_new_ticket_is_its_subject_and_description() -> None:
         "text": "Fatura em dobro\nFui cobrado duas vezes este mês.\nPodem estornar?",
         "revised_at": datetime(2026, 11, 2, 12, 30, 0, 672717, tzinfo=UTC),  # Zendesk counts nanoseconds
         "metadata": {"channel": "web", "url": "https://example.zendesk.com/agent/tickets/4711"},
+        "message": {"id": "description", "author": "customer", "deleted": False, "on_reply": "conversation"},
     }
 
 
-def test_a_customers_comment_is_the_tickets_newest_text() -> None:
+def test_a_customers_comment_is_a_message_without_the_tickets_subject() -> None:
     fields = ticket(example("zendesk_comment_added"), ZENDESK)
 
     assert fields["external_id"] == "4711"
-    assert fields["text"] == "Fatura em dobro\nAliás, quanto custa o plano anual para dez pessoas?"
+    assert fields["text"] == "Aliás, quanto custa o plano anual para umas dez pessoas?"
+    assert fields["message"]["id"] == "58789194475545"
     assert fields["revised_at"] > ticket(example("zendesk_ticket_created"), ZENDESK)["revised_at"]
 
 
@@ -63,6 +65,14 @@ def test_a_filled_in_trigger_template_is_a_ticket() -> None:
         "language": "Português (Brasil)",
         "url": "https://example.zendesk.com/agent/tickets/4711",
     }
+
+
+def test_a_trigger_that_sends_the_same_comment_again_sends_the_same_message() -> None:
+    first = ticket(example("zendesk_trigger"), ZENDESK)["message"]
+    later = ticket({**example("zendesk_trigger"), "updated_at": "2026-11-02T13:00:00Z"}, ZENDESK)["message"]
+    other = ticket({**example("zendesk_trigger"), "message": "Aliás, quanto custa?"}, ZENDESK)["message"]
+
+    assert first == later != other
 
 
 def test_line_breaks_that_a_template_left_unescaped_are_read() -> None:
