@@ -71,7 +71,12 @@ SALESFORCE: Final = make_source(
         },
     },
 )
-SOURCES: Final[list[Source]] = [ZENDESK, CHATWOOT, FRESHDESK, HUBSPOT, SALESFORCE]
+ZAMMAD, INTERCOM, HELPSCOUT, FRONT = (
+    make_source(name, {"token": TOKEN}) for name in ("zammad", "intercom", "helpscout", "front")
+)
+SOURCES: Final[list[Source]] = [
+    ZENDESK, CHATWOOT, FRESHDESK, HUBSPOT, SALESFORCE, ZAMMAD, INTERCOM, HELPSCOUT, FRONT,
+]  # fmt: skip
 
 
 def example(name: str) -> Any:

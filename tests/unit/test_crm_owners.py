@@ -5,7 +5,18 @@ from typing import Any
 
 import pytest
 
-from tests.support.crm import CHATWOOT, FRESHDESK, HUBSPOT, SALESFORCE, ZENDESK, example
+from tests.support.crm import (
+    CHATWOOT,
+    FRESHDESK,
+    FRONT,
+    HELPSCOUT,
+    HUBSPOT,
+    INTERCOM,
+    SALESFORCE,
+    ZAMMAD,
+    ZENDESK,
+    example,
+)
 from triagem.producer.crm import Source, read_owners
 
 
@@ -18,6 +29,10 @@ from triagem.producer.crm import Source, read_owners
         (CHATWOOT, "chatwoot_conversation_created", "messages", {"130"}),
         (FRESHDESK, "freshdesk_replied", "", {"11"}),
         (SALESFORCE, "salesforce_flow", "LastModifiedDate", {"500xx000000bwXAAQ"}),
+        (ZAMMAD, "zammad_article", "article", {"81"}),
+        (INTERCOM, "intercom_user_replied", "topic", {"1911149811"}),
+        (HELPSCOUT, "helpscout_customer_reply", "_embedded", {"291938"}),
+        (FRONT, "front_inbound", "type", {"cnv_55c8c149"}),
     ],
 )
 def test_a_webhook_without_a_field_that_is_needed_names_its_ticket(

@@ -9,13 +9,23 @@ from typing import Any
 
 import pytest
 
-from tests.support.crm import EXAMPLES, NOW, SECRET, TOKEN, example, ignored, ticket, unmatched, unreadable
+from tests.support.crm import (
+    EXAMPLES,
+    FRONT,
+    HELPSCOUT,
+    INTERCOM,
+    NOW,
+    SECRET,
+    TOKEN,
+    ZAMMAD,
+    example,
+    ignored,
+    ticket,
+    unmatched,
+    unreadable,
+)
 from triagem.producer.crm import AcceptedWebhook, RefusedWebhook, Source, Webhook, receive_webhook
 from triagem.producer.crm.settings import make_source, presets
-
-ZAMMAD, INTERCOM, HELPSCOUT, FRONT = (
-    make_source(name, {"token": TOKEN}) for name in ("zammad", "intercom", "helpscout", "front")
-)
 
 
 def changed(name: str, *path: str, value: object) -> Any:

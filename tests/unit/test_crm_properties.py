@@ -9,7 +9,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support.crm import CHATWOOT, FRESHDESK, HUBSPOT, NOW, SALESFORCE, SOURCES, ZENDESK, example, parse_webhook
+from tests.support.crm import (
+    CHATWOOT,
+    FRESHDESK,
+    FRONT,
+    HELPSCOUT,
+    HUBSPOT,
+    INTERCOM,
+    NOW,
+    SALESFORCE,
+    SOURCES,
+    ZAMMAD,
+    ZENDESK,
+    example,
+    parse_webhook,
+)
 from triagem.contracts.ticket import Ticket, accept
 from triagem.contracts.wire import decode, encode
 from triagem.producer.crm import AcceptedWebhook, IgnoredWebhook, Source, UnreadableWebhook
@@ -43,6 +57,11 @@ PAYLOADS = [
     (FRESHDESK, "freshdesk_replied"),
     (HUBSPOT, "hubspot_events"),
     (SALESFORCE, "salesforce_flow"),
+    (ZAMMAD, "zammad_article"),
+    (INTERCOM, "intercom_user_created"),
+    (INTERCOM, "intercom_user_replied"),
+    (HELPSCOUT, "helpscout_customer_reply"),
+    (FRONT, "front_inbound"),
 ]
 
 
