@@ -55,12 +55,19 @@ WITH incoming AS (
     AND n.outcome IN ('done', 'unchanged') AND NOT n.shadow
     AND (n.epoch > t.epoch OR (n.force AND n.epoch = t.epoch))
   RETURNING t.id, t.source, t.digest,
-    n.notify_flips AND n.before_label <> n.after_label AS notify
+    n.before_label IS NULL AS first, CASE
+      WHEN n.before_label IS NULL THEN t.lane = 'live' ELSE n.notify_flips AND n.before_label <> n.after_label
+    END AS notify
 ), queued_deliveries AS (
+  -- The first result of a text is delivered as if a window had stored it: there was no model then.
   INSERT INTO deliveries (target, ticket_id)
   SELECT result_targets.target, updated.id
   FROM updated JOIN result_targets USING (source)
-  WHERE updated.notify AND NOT EXISTS (
+  WHERE (
+    updated.notify OR (updated.first AND EXISTS (
+      SELECT FROM deliveries d WHERE (d.ticket_id, d.target) = (updated.id, result_targets.target)
+    ))
+  ) AND NOT EXISTS (
     SELECT FROM reviews v WHERE (v.ticket_id, v.digest) = (updated.id, updated.digest) AND v.label IS NOT NULL
   )
   ON CONFLICT (ticket_id, target) DO UPDATE

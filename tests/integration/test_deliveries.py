@@ -15,10 +15,15 @@ from tests.support.receiver import ReceivedRequest
 from tests.support.runs import scalar
 from tests.support.windows import doubtful, result
 from triagem.contracts.ticket import Identity, Lane
-from triagem.db import Database
+from triagem.db import Database, runs
 from triagem.db.outbox.deliveries import DeliveryState, lease_result, mark_delivery, sync_result_targets
 from triagem.db.reviews import ReviewRef, record_review, undo_review
-from triagem.db.tickets.window import write_window
+from triagem.db.runs import RunPlan
+from triagem.db.runs.pages import next_page, record_page
+from triagem.db.runs.reclassification import ReclassifiedTicket, write_reclassified
+from triagem.db.tickets.unlabelled import UnlabelledTicket, write_unlabelled
+from triagem.db.tickets.window import ClassifiedTicket, write_window
+from triagem.db.verify import verify_tables
 from triagem.notify import Delivered, Request, Retry, SendResult, Undeliverable, results
 from triagem.notify.dispatch import MAX_ATTEMPTS
 from triagem.producer.crm import CrmConfig, load_crm_file
@@ -62,6 +67,16 @@ class RecordingSender:
 def deliver_once(database: Database, crm: CrmConfig, send: Send) -> Counter[DeliveryState]:
     """One run of the task."""
     return results.deliver_due(database, crm.destinations, send, jitter=lambda: 0.0)
+
+
+def run_over_all(database: Database, plan: RunPlan, row: ClassifiedTicket) -> None:
+    """A run whose result for each stored ticket is that of `row`."""
+    run = runs.start(database, plan)
+    page = next_page(database, run)
+    assert record_page(database, run, page)
+    write_reclassified(
+        database, [ReclassifiedTicket(ref, "done", row.prediction, row.classified_at) for ref in page.refs]
+    )
 
 
 class TestOutbox:
@@ -221,6 +236,32 @@ class TestCurrentLabel:
         write_window(subscribed, [result("A", label="suporte", **FRESHDESK)])
         deliver_once(subscribed, crm, send)
         write_window(subscribed, [result("B", minute=1, lane=Lane.BULK, **FRESHDESK)])
+        deliver_once(subscribed, crm, send)
+        assert [data["label"] for data in send.results] == ["suporte", "venda"]
+
+    @pytest.mark.parametrize(("lane", "sent"), [(Lane.LIVE, 1), (Lane.BULK, 0)])
+    def test_the_first_result_of_a_live_ticket_that_came_without_a_model_is_delivered(
+        self, subscribed: Database, crm: CrmConfig, lane: Lane, sent: int
+    ) -> None:
+        row = result(lane=lane, **FRESHDESK)
+        write_unlabelled(subscribed, [UnlabelledTicket(row.ticket, row.digest, lane, row.received_at, row.arrival)])
+        run_over_all(subscribed, RunPlan("v1.0.0", 1), row)
+        send = RecordingSender()
+        deliver_once(subscribed, crm, send)
+        assert [data["label"] for data in send.results] == ["venda"] * sent
+
+    def test_an_edit_without_a_model_is_delivered_with_its_first_result(
+        self, subscribed: Database, crm: CrmConfig
+    ) -> None:
+        send = RecordingSender()
+        write_window(subscribed, [result("A", label="suporte", **FRESHDESK)])
+        deliver_once(subscribed, crm, send)
+        row = result("B", minute=1, lane=Lane.BULK, **FRESHDESK)
+        write_unlabelled(
+            subscribed, [UnlabelledTicket(row.ticket, row.digest, row.lane, row.received_at, row.arrival)]
+        )
+        assert not [finding for _, finding in verify_tables(subscribed) if finding]
+        run_over_all(subscribed, RunPlan("v1.0.0", 1), row)
         deliver_once(subscribed, crm, send)
         assert [data["label"] for data in send.results] == ["suporte", "venda"]
 
