@@ -28,6 +28,7 @@ from triagem.producer.crm.signature import TOKEN_HEADER, SignatureScheme, signed
 
 _SIGNED: Final = ("{body}", "{timestamp}{body}", "{timestamp}.{body}", "{timestamp}:{body}")
 _MAX_NAMES: Final = 12
+_OPTIONAL: Final = ("message", "message_id", "author", "deleted", "revised_at")
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +150,7 @@ def _advise_scheme(webhook: Webhook, scheme: SignatureScheme, secret: str) -> st
 def _check_fields(record: object, source: Source) -> list[FieldCheck]:
     fields = source.fields
     named = [("external_id", fields.external_id), *(("text", text) for text in fields.text)]
-    named += [(name, getattr(fields, name)) for name in ("message", "revised_at") if getattr(fields, name)]
+    named += [(name, getattr(fields, name)) for name in _OPTIONAL if getattr(fields, name)]
     named += [(f"metadata.{name}", expression) for name, expression in fields.metadata.items()]
     return [_check_field(name, expression, record, source) for name, expression in named]
 

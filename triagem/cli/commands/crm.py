@@ -116,8 +116,8 @@ def _print_payload(checked: "PayloadCheck") -> None:
     for ticket in checked.tickets[:3]:
         _print("")
         for name, value in ticket.items():
-            for key, inner in value.items() if name == "metadata" else ((None, value),):
-                _print(f"  {f'metadata.{key}' if key else name:<18} {_short(inner)}")
+            for key, inner in value.items() if isinstance(value, dict) else ((None, value),):
+                _print(f"  {f'{name}.{key}' if key else name:<18} {_short(inner)}")
     if checked.fields:
         _print("\nFields of the first record:")
     for field in checked.fields:
