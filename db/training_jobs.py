@@ -69,6 +69,7 @@ WHERE (CAST(:id AS bigint) IS NULL OR id = :id) AND (CAST(:kind AS text) IS NULL
   AND (NOT :active OR state IN ('queued', 'running'))
 ORDER BY id DESC LIMIT :limit
 """)  # noqa: S608
+_COUNT: Final = text("SELECT kind, state, count(*) AS jobs FROM training_jobs GROUP BY kind, state")
 _CANCEL: Final = text("""
 UPDATE training_jobs SET state = 'cancelled', finished_at = now() WHERE id = :id AND state IN ('queued', 'running')
 """)
@@ -123,6 +124,12 @@ def find_active(database: Database, kind: JobKind) -> TrainingJob | None:
 def newest_jobs(database: Database, *, limit: int, kind: JobKind | None = None) -> list[TrainingJob]:
     """The newest jobs, of one kind or of all."""
     return _newest(database, kind=kind, limit=limit)
+
+
+def count_jobs(database: Database) -> dict[tuple[str, str], int]:
+    """The number of jobs by kind and state."""
+    with database.autocommit() as connection:
+        return {(row.kind, row.state): row.jobs for row in connection.execute(_COUNT)}
 
 
 def cancel(database: Database, job_id: int) -> bool:

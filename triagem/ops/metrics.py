@@ -22,6 +22,7 @@ from triagem.db import Database
 from triagem.db.outbox.deliveries import DeliveryState
 from triagem.db.outbox.monitoring import table_stats
 from triagem.db.runs import find
+from triagem.db.training_jobs import count_jobs
 from triagem.inbox import Inbox
 from triagem.inbox.desired import paused
 from triagem.inbox.lease import worker_states
@@ -64,6 +65,7 @@ RUN_EXPECTED: Final = ScrapedGauge(
     "triagem_run_expected_tickets", "Estimated number of tickets in the active reclassification run"
 )
 RUN_PAUSED: Final = ScrapedGauge("triagem_run_paused", "1 if the active reclassification run is paused")
+TRAINING_JOBS: Final = ScrapedGauge("triagem_training_jobs", "Training jobs by state", ("kind", "state"))
 DRIFT_DETECTED: Final = ScrapedGauge("triagem_drift_detected", "1 if the newest drift check found drift")
 DRIFT_CHECKED_AT: Final = ScrapedGauge("triagem_drift_checked_timestamp_seconds", "Time of the newest drift check")
 
@@ -73,7 +75,9 @@ CURRENT_TRAINED_AT: Final = ScrapedGauge(
 )
 
 INBOX: Final = (ENTRIES, OLDEST, HIGH_WATER, QUARANTINED, MEMORY, PAUSED, WORKERS)
-TABLES: Final = (ALERTS, DELIVERIES, DEAD_LETTERS, RUN, RUN_EXPECTED, RUN_PAUSED, DRIFT_DETECTED, DRIFT_CHECKED_AT)
+TABLES: Final = (
+    ALERTS, DELIVERIES, DEAD_LETTERS, RUN, RUN_EXPECTED, RUN_PAUSED, TRAINING_JOBS, DRIFT_DETECTED, DRIFT_CHECKED_AT,
+)  # fmt: skip
 REGISTRY: Final = (CURRENT_EPOCH, CURRENT_TRAINED_AT)
 GAUGES: Final = (UP, *INBOX, *TABLES, *REGISTRY)
 
@@ -126,7 +130,7 @@ class StoreCollector(Collector):
 
     def _read_tables(self, families: Families) -> None:
         with self._database() as database:
-            stats, run = table_stats(database), find(database)
+            stats, run, jobs = table_stats(database), find(database), count_jobs(database)
         for kind, number in stats.alerts.items():
             families[ALERTS].add_metric([kind], number)
         for kind in {"result", *(kind for kind, _ in stats.deliveries)}:
@@ -134,6 +138,8 @@ class StoreCollector(Collector):
                 families[DELIVERIES].add_metric([kind, state.value], stats.deliveries.get((kind, state.value), 0))
         for lane in (*Lane, "webhook"):
             families[DEAD_LETTERS].add_metric([str(lane)], stats.dead_letters.get(str(lane), 0))
+        for (job_kind, job_state), number in jobs.items():
+            families[TRAINING_JOBS].add_metric([job_kind, job_state], number)
         if run and run.active:
             for outcome in _OUTCOMES:
                 families[RUN].add_metric([outcome], getattr(run, outcome))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,105 +12,15 @@ from rich.progress import Progress, TaskID
 from rich.table import Table
 
 from triagem.cli.model_reports import print_gate_decision
-from triagem.cli.output import cell, console, errors, print_json, progress
-from triagem.contracts.errors import InvalidInput
+from triagem.cli.output import console, errors, print_json, progress
+from triagem.cli.training_check import print_training_check
 from triagem.registry.decision import Promote
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from triagem.registry import Registry
-    from triagem.trainer import TrainSettings
-    from triagem.trainer.data.audit import Audit
-    from triagem.trainer.data.rows import Corpus
-    from triagem.trainer.evaluate.baseline import LabelError
-
-_MAX_SHOWN = 5
 _LEAKAGE = (
     "--allow-leakage: if test rows are also training rows, no score counts and the gate cannot promote the version"
 )
 _UNVERIFIED = "(add --promote-unverified to make it current nevertheless)"
 _NEXT = "classify with it: `triagem classify TEXT_OR_FILE`"
-
-
-def print_training_check(
-    data: Path,
-    registry: Registry,
-    settings: TrainSettings,
-    *,
-    parent: str | None,
-    allow_leakage: bool,
-    as_json: bool,
-) -> None:
-    """Print what a training would use. Raises InvalidInput, after printing, if training would reject the rows."""
-    from triagem.trainer.data.audit import refuse_leaks
-    from triagem.trainer.data.near_duplicates import distinct_rows
-    from triagem.trainer.data.prepare import prepare
-    from triagem.trainer.evaluate.baseline import label_errors
-
-    findings: dict[str, Any] = {}  # of rows that cannot be split, too
-
-    def show_audit(corpus: Corpus, audited: Audit) -> None:
-        notes = (*corpus.notes, *audited.lines())
-        findings.update(labels=corpus.labels, audit=audited, notes=notes)
-        for note in () if as_json else notes:
-            console.print(f"  {note}", markup=False, highlight=False)
-
-    try:
-        with errors.status("comparing the rows"):
-            prepared = prepare(data, registry, settings, parent=parent, allow_leakage=True, on_audit=show_audit)
-    except InvalidInput as error:
-        if as_json and findings:
-            print_json({**findings, "rejected": str(error)})
-        raise
-    with errors.status("looking for label errors"):
-        suspected = label_errors(prepared.parts.train, prepared.labels, seed=settings.seed)
-    rejection = None
-    try:
-        if not allow_leakage:
-            refuse_leaks(prepared.audit)
-    except InvalidInput as error:
-        rejection = error
-    parts = {part: getattr(prepared.parts, part) for part in ("train", "dev", "calibration", "test")}
-    sizes = {part: dict(Counter(row.label for row in rows)) for part, rows in parts.items()}
-    texts = {part: len(distinct_rows(rows)) for part, rows in parts.items()}
-    if as_json:
-        print_json(
-            {
-                "labels": prepared.labels,
-                "rejected": str(rejection) if rejection else None,
-                "parts": sizes,
-                "texts": texts,
-                "audit": prepared.audit,
-                "notes": prepared.notes,
-                "label_errors": suspected,
-            }
-        )
-    else:
-        for note in prepared.parts.notes:
-            console.print(f"  {note}", markup=False, highlight=False)
-        console.print(_table(sizes, texts, prepared.labels))
-        if suspected:
-            console.print(f"  {_describe(suspected)}", markup=False, highlight=False)
-    if rejection:
-        raise rejection
-
-
-def _describe(suspected: Sequence[LabelError]) -> str:
-    first = "; ".join(f"{row.where} {row.label}, probably {row.suggested_label}" for row in suspected[:_MAX_SHOWN])
-    more = "; … (all with --json)" if len(suspected) > _MAX_SHOWN else ""
-    return f"{len(suspected)} training rows may have a wrong label, judging by the other rows: {first}{more}"
-
-
-def _table(sizes: dict[str, dict[str, int]], texts: dict[str, int], labels: tuple[str, ...]) -> Table:
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("part")
-    for column in (*labels, "rows", "texts"):
-        table.add_column(cell(column), justify="right")
-    for part, count in sizes.items():
-        counts = (*(count.get(label, 0) for label in labels), sum(count.values()), texts[part])
-        table.add_row(part, *map(str, counts))
-    return table
 
 
 if TYPE_CHECKING:

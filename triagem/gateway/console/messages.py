@@ -3,6 +3,9 @@
 from enum import StrEnum
 from typing import Final
 
+from triagem.gateway.console.model_messages import MODEL_MESSAGES
+from triagem.gateway.console.start_messages import START_MESSAGES
+
 
 class Lang(StrEnum):
     """A language of the console."""
@@ -150,84 +153,6 @@ MESSAGES: Final[dict[str, tuple[str, str]]] = {
     "no_tickets": ("No tickets yet.", "Nenhum ticket ainda."),
     "lane_live": ("live", "em tempo real"),
     "lane_bulk": ("bulk", "em lote"),
-    # models
-    "trained": ("Trained", "Treinado em"),
-    "rows": ("Rows", "Linhas"),
-    "base": ("Base model", "Modelo base"),
-    "labels": ("Labels", "Categorias"),
-    "metrics": ("Metrics on the test set", "Métricas no conjunto de teste"),
-    "confusion": ("Confusion matrix", "Matriz de confusão"),
-    "true_predicted": ("true ↓ predicted →", "real ↓ predita →"),
-    "reliability": ("Reliability diagram", "Diagrama de calibração"),
-    "reliability_hint": (
-        "Share of correct predictions by confidence. On the dashed line, confidence equals accuracy.",
-        "Proporção de acertos por confiança. Sobre a linha tracejada, a confiança é igual à acurácia.",
-    ),
-    "leaked": ("leaked", "com vazamento"),
-    "leaked_rows": (
-        "{count} test rows are also training rows, or nearly: these scores measure memorization.",
-        "{count} linhas de teste também são linhas de treino, ou quase: estas métricas medem memorização.",
-    ),
-    "no_report": ("This version has no report.", "Esta versão não tem relatório."),
-    "gate": ("Promotion gate", "Critérios de promoção"),
-    "gate_promote": ("Passed: this version may become current.", "Aprovada: esta versão pode se tornar a atual."),
-    "gate_reject": (
-        "Not passed: this version may not become current:",
-        "Reprovada: esta versão não pode se tornar a atual:",
-    ),
-    "gate_rows": (
-        "{count} test rows that neither version was trained on",
-        "{count} linhas de teste que nenhuma das versões usou no treino",
-    ),
-    "rule": ("Rule", "Regra"),
-    "rule_improve": ("significant improvement of at least 0.02", "melhora significativa de pelo menos 0,02"),
-    "rule_gain": ("gain of more than 0.02, which may be chance", "ganho de mais de 0,02, que pode ser acaso"),
-    "rule_non_inferior": ("not worse by more than 0.01", "no máximo 0,01 pior"),
-    "recall_of": ("recall of {label}", "recall de {label}"),
-    "nll": ("log loss", "log loss"),
-    "promote": ("Make {version} current", "Tornar {version} a versão atual"),
-    "promoted": (
-        "{version} is current. Workers are loading it.",
-        "{version} é a versão atual. Os workers estão carregando o modelo.",
-    ),
-    "not_promoted": (
-        "Nothing changed: the version did not pass the promotion gate.",
-        "Nada mudou: a versão não atende aos critérios de promoção.",
-    ),
-    "rollback": ("Roll back to the previous version", "Voltar à versão anterior"),
-    "reason": ("Reason", "Motivo"),
-    "promotions": ("Promotions", "Promoções"),
-    "forced": ("forced", "forçada"),
-    "trainings": ("Trainings", "Treinamentos"),
-    "training": ("Training", "Treinamento"),
-    "no_trainings": ("No trainings yet.", "Nenhum treinamento ainda."),
-    "train_now": ("Train a version", "Treinar uma versão"),
-    "train_hint": (
-        "With the labels that reviewers agree on. A version that passes the promotion gate can then be made current.",
-        "Com as categorias por consenso. Uma versão que atenda aos critérios de promoção pode então virar a atual.",
-    ),
-    "training_requested": ("Training {id} is queued.", "O treinamento {id} está na fila."),
-    "training_active": ("Training {id} is not finished yet.", "O treinamento {id} ainda não terminou."),
-    "training_cancelled": ("Training {id} was cancelled.", "O treinamento {id} foi cancelado."),
-    "training_ended": ("Training {id} had already ended.", "O treinamento {id} já tinha terminado."),
-    "requested_by": ("Requested by", "Solicitado por"),
-    "cancel": ("Cancel", "Cancelar"),
-    "training_embed": ("choice of questions", "escolha das perguntas"),
-    "training_head": ("from a few answers", "com poucas respostas"),
-    "training_full": ("complete", "completo"),
-    "job_state_queued": ("queued", "na fila"),
-    "job_state_running": ("running", "em andamento"),
-    "job_state_done": ("done", "concluído"),
-    "job_state_failed": ("failed", "falhou"),
-    "job_state_cancelled": ("cancelled", "cancelado"),
-    "stage_prepare": ("collecting rows", "reunindo os dados"),
-    "stage_embed": ("computing embeddings", "calculando embeddings"),
-    "stage_train": ("training", "treinando"),
-    "stage_evaluate": ("evaluating", "avaliando"),
-    "stage_done": ("finished", "concluído"),
-    "stage_promoted": ("became current", "virou a versão atual"),
-    "stage_rejected": ("did not pass the promotion gate", "não atendeu aos critérios de promoção"),
-    "stage_proposed": ("waits for promotion", "aguarda promoção"),
     # operations
     "runs": ("Reclassification runs", "Execuções de reclassificação"),
     "no_runs": ("No runs yet.", "Nenhuma execução ainda."),
@@ -297,74 +222,8 @@ MESSAGES: Final[dict[str, tuple[str, str]]] = {
     "nothing_to_undo": ("Nothing to undo.", "Nada a desfazer."),
     "none_left": ("No more texts to review now.", "Não há mais textos para revisar agora."),
     "key_space": ("space", "espaço"),
-    # start
-    "start": ("Start", "Começar"),
-    "start_intro": (
-        "In about twenty minutes your answers make a first model: name the labels and label messages.",
-        "Em uns vinte minutos, suas respostas geram um modelo: nomeie as categorias e classifique mensagens.",
-    ),
-    "labels_and_messages": ("Labels and messages", "Categorias e mensagens"),
-    "name_labels": ("Name the labels", "Nomeie as categorias"),
-    "name_labels_hint": (
-        "At least two. A sentence about each helps the first questions.",
-        "Pelo menos duas. Uma frase sobre cada uma ajuda nas primeiras perguntas.",
-    ),
-    "description": ("Description (optional)", "Descrição (opcional)"),
-    "add_label": ("Add label", "Adicionar categoria"),
-    "label_added": ("Label saved.", "Categoria salva."),
-    "add_messages": ("Add messages", "Adicione mensagens"),
-    "messages_stored": ("{count} messages to label from.", "{count} mensagens disponíveis para classificar."),
-    "file": ("CSV file with an id and a text column", "Arquivo CSV com uma coluna de id e uma de texto"),
-    "file_hint": (
-        "Encoding, separator and columns are detected. Labels in the file are not needed.",
-        "Codificação, separador e colunas são detectados. O arquivo não precisa ter categorias.",
-    ),
-    "upload": ("Upload", "Enviar"),
-    "uploaded": (
-        "{accepted} messages accepted, {rejected} rows rejected.",
-        "{accepted} mensagens aceitas, {rejected} linhas rejeitadas.",
-    ),
-    "connect_crm": (
-        "Or connect a CRM: docs/how-to/crm.md. Its messages are stored until there is a model.",
-        "Ou conecte um CRM: docs/how-to/crm.md. As mensagens ficam guardadas até haver um modelo.",
-    ),
-    "answered_before": ("Your earlier answer:", "Sua resposta anterior:"),
-    "none_again": ("No more answers to look at again.", "Não há mais respostas para rever."),
-    "answers_given": ("{count} answers:", "{count} respostas:"),
-    "first_version": (
-        "{count} more answers until the first version: ten for each of two labels.",
-        "Faltam {count} respostas para a primeira versão: dez para cada uma de duas categorias.",
-    ),
-    "next_version": (
-        "{count} more answers until the next version.",
-        "Faltam {count} respostas para a próxima versão.",
-    ),
-    "doing_head": ("A version is being trained.", "Uma versão está sendo treinada."),
-    "doing_embed": ("The next questions are being chosen.", "As próximas perguntas estão sendo escolhidas."),
-    "doing_full": ("A full training is running.", "Um treinamento completo está em execução."),
-    "estimated": (
-        "estimated quality (macro-F1) after {answers} answers; 90 % interval: {low} to {high}",
-        "de qualidade estimada (macro-F1) após {answers} respostas; intervalo de 90 %: {low} a {high}",
-    ),
-    "no_estimate": (
-        "An estimate of the quality needs 20 answers.",
-        "Uma estimativa da qualidade exige 20 respostas.",
-    ),
-    "answers_missing": ("About {count} more answers reach 90 %.", "Cerca de {count} respostas a mais chegam a 90 %."),
-    "target_reached": ("The estimate has reached 90 %.", "A estimativa chegou a 90 %."),
-    "in_use": (
-        "{version} is in use. A person reviews all its results until the answers prove its precision.",
-        "{version} está em uso. Uma pessoa revisa todos os resultados até que as respostas comprovem a precisão.",
-    ),
-    "proof_missing": (
-        "About {count} more answers may prove it.",
-        "Cerca de {count} respostas a mais podem comprová-la.",
-    ),
-    "look_again": (
-        "Look at {count} answers again that differ from similar ones",
-        "Rever {count} respostas que diferem de outras parecidas",
-    ),
-    "back_to_questions": ("Back to the questions", "Voltar às perguntas"),
+    **MODEL_MESSAGES,
+    **START_MESSAGES,
 }
 
 

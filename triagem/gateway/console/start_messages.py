@@ -1,0 +1,73 @@
+"""The texts of the page to start without labels, as in `messages`."""
+
+from typing import Final
+
+START_MESSAGES: Final = {
+    "start": ("Start", "Começar"),
+    "start_intro": (
+        "In about twenty minutes your answers make a first model: name the labels and label messages.",
+        "Em uns vinte minutos, suas respostas geram um modelo: nomeie as categorias e classifique mensagens.",
+    ),
+    "labels_and_messages": ("Labels and messages", "Categorias e mensagens"),
+    "name_labels": ("Name the labels", "Nomeie as categorias"),
+    "name_labels_hint": (
+        "At least two. A sentence about each helps the first questions.",
+        "Pelo menos duas. Uma frase sobre cada uma ajuda nas primeiras perguntas.",
+    ),
+    "description": ("Description (optional)", "Descrição (opcional)"),
+    "add_label": ("Add label", "Adicionar categoria"),
+    "label_added": ("Label saved.", "Categoria salva."),
+    "add_messages": ("Add messages", "Adicione mensagens"),
+    "messages_stored": ("{count} messages to label from.", "{count} mensagens disponíveis para classificar."),
+    "file": ("CSV file with an id and a text column", "Arquivo CSV com uma coluna de id e uma de texto"),
+    "file_hint": (
+        "Encoding, separator and columns are detected. Labels in the file are not needed.",
+        "Codificação, separador e colunas são detectados. O arquivo não precisa ter categorias.",
+    ),
+    "upload": ("Upload", "Enviar"),
+    "uploaded": (
+        "{accepted} messages accepted, {rejected} rows rejected.",
+        "{accepted} mensagens aceitas, {rejected} linhas rejeitadas.",
+    ),
+    "connect_crm": (
+        "Or connect a CRM: docs/how-to/crm.md. Its messages are stored until there is a model.",
+        "Ou conecte um CRM: docs/how-to/crm.md. As mensagens ficam guardadas até haver um modelo.",
+    ),
+    "answered_before": ("Your earlier answer:", "Sua resposta anterior:"),
+    "none_again": ("No more answers to look at again.", "Não há mais respostas para rever."),
+    "answers_given": ("{count} answers:", "{count} respostas:"),
+    "first_version": (
+        "{count} more answers until the first version: ten for each of two labels.",
+        "Faltam {count} respostas para a primeira versão: dez para cada uma de duas categorias.",
+    ),
+    "next_version": (
+        "{count} more answers until the next version.",
+        "Faltam {count} respostas para a próxima versão.",
+    ),
+    "doing_head": ("A version is being trained.", "Uma versão está sendo treinada."),
+    "doing_embed": ("The next questions are being chosen.", "As próximas perguntas estão sendo escolhidas."),
+    "doing_full": ("A full training is running.", "Um treinamento completo está em execução."),
+    "estimated": (
+        "estimated quality (macro-F1) after {answers} answers; 90 % interval: {low} to {high}",
+        "de qualidade estimada (macro-F1) após {answers} respostas; intervalo de 90 %: {low} a {high}",
+    ),
+    "no_estimate": (
+        "An estimate of the quality needs 20 answers.",
+        "Uma estimativa da qualidade exige 20 respostas.",
+    ),
+    "answers_missing": ("About {count} more answers reach 90 %.", "Cerca de {count} respostas a mais chegam a 90 %."),
+    "target_reached": ("The estimate has reached 90 %.", "A estimativa chegou a 90 %."),
+    "in_use": (
+        "{version} is in use. A person reviews all its results until the answers prove its precision.",
+        "{version} está em uso. Uma pessoa revisa todos os resultados até que as respostas comprovem a precisão.",
+    ),
+    "proof_missing": (
+        "About {count} more answers may prove it.",
+        "Cerca de {count} respostas a mais podem comprová-la.",
+    ),
+    "look_again": (
+        "Look at {count} answers again that differ from similar ones",
+        "Rever {count} respostas que diferem de outras parecidas",
+    ),
+    "back_to_questions": ("Back to the questions", "Voltar às perguntas"),
+}
