@@ -152,7 +152,9 @@ class StoredTicket(WorkItem):
         classified_at: datetime,
     ) -> None:
         """Add the run's result for the ticket."""
-        batch.reclassified.append((self.entry, ReclassifiedTicket(self.ref, "done", prediction, classified_at)))
+        batch.reclassified.append(
+            (self.entry, ReclassifiedTicket(self.ref, "done", prediction, classified_at, self.language))
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from typing import Final
 from sqlalchemy import text
 
 from triagem.contracts.errors import RowRefused, StatementRefused, WindowTooLarge
+from triagem.contracts.language import UNDETERMINED
 from triagem.contracts.prediction import AbstainReason, Band, Prediction
 from triagem.contracts.wire import StoredTicketRef
 from triagem.db.connect import Database, database_errors
@@ -40,13 +41,14 @@ class ResolvedTicket:
 class ReclassifiedTicket:
     """The result to store for a reference. `outcome` is `done` (classified), `unchanged` (cached) or `failed`.
 
-    Without an outcome the statement determines why there is none.
+    Without an outcome the statement determines why there is none. `detected`: the language that the text shows.
     """
 
     ref: StoredTicketRef
     outcome: str = ""
     prediction: Prediction | None = None
     classified_at: datetime | None = None
+    detected: str = UNDETERMINED
 
 
 _RESOLVE: Final = text("""
@@ -140,4 +142,5 @@ def _values(row: ReclassifiedTicket) -> dict[str, object]:
         "model_version": prediction.model_version, "tokens": prediction.tokens,
         "truncated": prediction.truncated, "abstain_reason": prediction.abstain_reason,
         "classified_at": row.classified_at.isoformat(),
+        "language": None if row.detected == UNDETERMINED else row.detected,
     }  # fmt: skip

@@ -1,10 +1,10 @@
 -- Records the results of reclassification runs and updates their tickets. Run by reclassification.py.
 WITH incoming AS (
   SELECT i.run, i.ticket, decode(i.hex, 'hex') AS digest, i.reported, label, confidence, probabilities, band,
-    model_version, tokens, truncated, abstain_reason, classified_at, r.epoch, r.shadow, r.force, r.notify_flips
+    model_version, tokens, truncated, abstain_reason, classified_at, language, r.epoch, r.shadow, r.force, r.notify_flips
   FROM json_to_recordset(CAST(:rows AS json)) AS i(
     run bigint, ticket bigint, hex text, reported text, label text, confidence float8, probabilities jsonb, band text,
-    model_version text, tokens int, truncated bool, abstain_reason text, classified_at timestamptz
+    model_version text, tokens int, truncated bool, abstain_reason text, classified_at timestamptz, language text
   ) JOIN reclassify_runs r ON r.id = i.run AND r.state <> 'cancelled'
 ), locked AS (
   SELECT id, digest, revision, forgotten_at, text IS NULL AS textless, label, confidence, band
@@ -49,7 +49,8 @@ WITH incoming AS (
 ), updated AS (
   UPDATE tickets t SET state = 'classified', epoch = n.epoch, label = n.label, confidence = n.confidence,
     probabilities = n.probabilities, band = n.band, model_version = n.model_version, tokens = n.tokens,
-    truncated = n.truncated, abstain_reason = n.abstain_reason, classified_at = n.classified_at
+    truncated = n.truncated, abstain_reason = n.abstain_reason, classified_at = n.classified_at,
+    language = coalesce(n.language, t.language)
   FROM new_results n
   WHERE t.id = n.ticket AND t.digest = n.digest AND t.forgotten_at IS NULL
     AND n.outcome IN ('done', 'unchanged') AND NOT n.shadow

@@ -101,6 +101,7 @@ class TestWorker:
 
             until(classified)
 
+        assert scalar(database, "SELECT string_agg(DISTINCT language, ',') FROM tickets") == "pt"
         assert scalar(database, "SELECT count(*) FROM alerts WHERE kind <> 'run-ended'") == 0
 
 

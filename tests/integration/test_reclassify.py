@@ -565,7 +565,7 @@ def test_a_text_that_changes_while_the_model_computes_is_left_alone(database: Da
     assert scalar(database, "SELECT changed FROM reclassify_runs") == 1
 
 
-def test_a_run_stores_the_reason_of_a_result_without_a_decision(database: Database) -> None:
+def test_a_run_stores_the_language_and_the_reason_of_a_result_without_a_decision(database: Database) -> None:
     write_window(database, [result("A", model="v0.9.0", epoch=0)])
     run = runs.start(database, CURRENT)
     page = next_page(database, run)
@@ -573,9 +573,12 @@ def test_a_run_stores_the_reason_of_a_result_without_a_decision(database: Databa
     (ref,) = page.refs
     undecided = result("A", band=Band.ABSTAIN, reason=AbstainReason.OTHER_LANGUAGE)
 
-    write_reclassified(database, [ReclassifiedTicket(ref, "done", undecided.prediction, undecided.classified_at)])
+    write_reclassified(
+        database, [ReclassifiedTicket(ref, "done", undecided.prediction, undecided.classified_at, "es")]
+    )
 
     assert effective_result(database).abstain_reason == "other-language"
+    assert effective_result(database).language == "es"
     (resolved,) = resolve_tickets(database, [ref])
     assert resolved is not None
     assert resolved.cached is not None
