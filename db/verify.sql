@@ -34,6 +34,7 @@ WHERE t.text IS NULL AND t.forgotten_at IS NULL;
 SELECT DISTINCT t.source || ' ' || t.external_id
 FROM tickets t JOIN (
   SELECT ticket_id FROM predictions
+  UNION ALL SELECT ticket_id FROM messages
   UNION ALL SELECT ticket_id FROM ticket_lexemes
   UNION ALL SELECT ticket_id FROM samples
   UNION ALL SELECT ticket_id FROM reviews

@@ -1,23 +1,22 @@
 """The values that pipeline stages pass to each other: work items, micro-batches and commit batches."""
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Final
 
 from triagem.contracts.language import UNDETERMINED, Probabilities
 from triagem.contracts.model import Model, Tokens
 from triagem.contracts.prediction import AbstainReason, Prediction
-from triagem.contracts.ticket import Ticket
+from triagem.contracts.ticket import Identity, Ticket
 from triagem.contracts.wire import StoredTicketRef
 from triagem.db.runs.reclassification import ReclassifiedTicket
+from triagem.db.tickets.messages import Conversation
 from triagem.db.tickets.samples import NewSample
 from triagem.db.tickets.unlabelled import UnlabelledTicket
 from triagem.db.tickets.window import ClassifiedTicket
 from triagem.inbox import Entry
-
-_NOT_TOKENIZED: Final = Tokens(ids=(), truncated=False)
 
 
 class Cause(StrEnum):
@@ -91,24 +90,33 @@ class CommitBatch:
 class WorkItem:
     """A text to classify, from decoding to its row. Preparation fills in the fields with defaults.
 
-    `cached` is this model version's earlier prediction and its time. `tokenize_s` is this item's share of the
-    tokenization time. `abstains`: the reason that no label may be used. `language` and `languages`: of the text, the
-    likeliest one and the probability of each.
+    `conversation`: the messages that its text is composed from; None for a whole text. `is_message`: a whole text
+    that turned out to be a message of a conversation. `parts`: the cleaned texts that are classified, each with its
+    `tokens`; several only of a conversation. `cached` is this model version's earlier prediction and its time.
+    `tokenize_s` is this item's share of the tokenization time. `abstains`: the reason that no label may be used.
+    `language` and `languages`: of the text, the likeliest one and the probability of each.
     """
 
     entry: Entry
     text: str
     digest: bytes = b""
-    cleaned: str = ""
-    tokens: Tokens = _NOT_TOKENIZED
+    conversation: Conversation | None = None
+    parts: Sequence[str] = ()
+    tokens: Sequence[Tokens] = ()
     cached: tuple[Prediction, datetime] | None = None
+    is_message: bool = False
     tokenize_s: float = 0.0
     abstains: AbstainReason | None = None
     language: str = UNDETERMINED
     languages: Probabilities = field(default_factory=dict)
 
     @property
-    def identity(self) -> tuple[str, str] | None:
+    def token_count(self) -> int:
+        """Number of tokens of all parts."""
+        return sum(len(tokens.ids) for tokens in self.tokens)
+
+    @property
+    def identity(self) -> Identity | None:
         """The ticket whose earlier predictions may be reused; None if that has been decided before."""
         return None
 
@@ -124,16 +132,30 @@ class NewTicket(WorkItem):
     ticket: Ticket = field(kw_only=True)
 
     @property
-    def identity(self) -> tuple[str, str]:
+    def identity(self) -> Identity:
         """Source and external id."""
-        return self.ticket.source, self.ticket.external_id
+        return Identity(self.ticket.source, self.ticket.external_id)
+
+    @property
+    def received_at(self) -> datetime:
+        """Time of the put."""
+        return datetime.fromtimestamp(self.entry.put_at, UTC)
+
+    @property
+    def judged_ticket(self) -> tuple[Ticket, int]:
+        """The ticket to store with its arrival: for a conversation, with the text composed from its messages."""
+        if self.conversation is None:
+            return self.ticket, self.entry.arrival
+        composed = {"text": self.text, "revised_at": self.conversation.revised_at}
+        return self.ticket.model_copy(update=composed), self.conversation.arrival
 
     def add_result(self, batch: CommitBatch, epoch: int, prediction: Prediction, classified_at: datetime) -> None:
         """Add the ticket with its result."""
-        entry, received_at = self.entry, datetime.fromtimestamp(self.entry.put_at, UTC)
+        entry, (ticket, arrival) = self.entry, self.judged_ticket
+        on_reply = None if self.conversation is None else self.conversation.on_reply
         row = ClassifiedTicket(
-            self.ticket, self.digest, prediction, epoch, entry.lane, received_at, entry.arrival, classified_at,
-            self.language,
+            ticket, self.digest, prediction, epoch, entry.lane, self.received_at, arrival, classified_at,
+            self.language, on_reply,
         )  # fmt: skip
         batch.classified.append((entry, row))
 

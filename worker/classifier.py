@@ -4,8 +4,10 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
+from itertools import islice
 from typing import Final, Protocol
 
+from triagem.contracts.conversation import combine
 from triagem.contracts.model import Model
 from triagem.contracts.prediction import Prediction, Thresholds
 from triagem.contracts.ticket import Lane
@@ -97,10 +99,10 @@ class Classifier:
         self, items: Sequence[WorkItem], model: Model
     ) -> tuple[list[tuple[WorkItem, list[float]]], list[tuple[WorkItem, Exception]], float]:
         def compute(batch: Sequence[WorkItem]) -> list[list[float]]:
-            rows = model.probabilities([item.tokens for item in batch])
+            rows = model.probabilities([tokens for item in batch for tokens in item.tokens])
             for row in rows:
                 require_finite(row, model.labels)
-            return rows
+            return _by_item(batch, rows)
 
         def work(batch: Sequence[WorkItem]) -> list[list[float]]:
             self._supervisor.beat()
@@ -121,8 +123,8 @@ class Classifier:
         return computed, failed, busy
 
     def _count(self, items: Sequence[WorkItem], busy_s: float) -> None:
-        texts, tokens = len(items), sum(len(item.tokens.ids) for item in items)
-        fill = texts / self._settings.batch_size
+        texts, tokens = sum(len(item.tokens) for item in items), sum(item.token_count for item in items)
+        fill = min(1.0, texts / self._settings.batch_size)
         if token_limit := self._settings.batch_tokens:
             fill = min(1.0, max(fill, tokens / token_limit))  # a single long text may exceed the limit
         metrics.MODEL_SECONDS.observe(busy_s)
@@ -133,7 +135,7 @@ class Classifier:
     def _half_full(self, items: Sequence[WorkItem]) -> bool:
         token_limit = self._settings.batch_tokens
         return 2 * len(items) >= self._settings.batch_size or (
-            token_limit is not None and 2 * sum(len(item.tokens.ids) for item in items) >= token_limit
+            token_limit is not None and 2 * sum(item.token_count for item in items) >= token_limit
         )
 
     def _decide(self, item: WorkItem, model: Model, row: list[float], thresholds: Thresholds) -> Prediction:
@@ -148,8 +150,8 @@ class Classifier:
             decision.probabilities,
             decision.band,
             model.version,
-            len(item.tokens.ids),
-            item.tokens.truncated,
+            item.token_count,
+            any(tokens.truncated for tokens in item.tokens),
             item.abstains,
         )
 
@@ -159,6 +161,15 @@ class Classifier:
             fetch = partial(recent_confidences, self._database, version, limit=BUDGET_SAMPLE)
             self._budgets = dict([*self._budgets.items()][-1:]) | {version: ReviewBudget(share, self._retry(fetch))}
         return self._budgets[version]
+
+
+def _by_item(items: Sequence[WorkItem], rows: list[list[float]]) -> list[list[float]]:
+    """One row per item: those of a conversation's parts are combined."""
+    if all(item.conversation is None for item in items):
+        return rows
+    remaining = iter(rows)
+    of_items = [(item, list(islice(remaining, len(item.tokens)))) for item in items]
+    return [row[0] if item.conversation is None else combine(item.parts, row) for item, row in of_items]
 
 
 def _smoothed(previous: float, rate: float) -> float:

@@ -5,25 +5,26 @@ needs no model library.
 """
 
 import threading
-from collections.abc import Callable
-from datetime import UTC, datetime
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import structlog
 
 from triagem.contracts.errors import GroupMissing, InboxUnavailable, Retryable
-from triagem.contracts.text import clean, digest
+from triagem.contracts.text import digest
 from triagem.contracts.ticket import Lane
+from triagem.db import Database
 from triagem.db.tickets.unlabelled import UnlabelledTicket
 from triagem.inbox import Entry, Inbox
 from triagem.inbox.client import BLOCK_S
 from triagem.inbox.desired import paused
 from triagem.inbox.lease import Lease
 from triagem.worker.batch import Cause, CommitBatch, FailedEntry, NewTicket
+from triagem.worker.conversations import is_unchanged, split_messages, store_and_read
 from triagem.worker.failures import Retrier, safe_reason
 from triagem.worker.in_flight import InFlight, Recovery
 from triagem.worker.models import ModelManager
-from triagem.worker.prepare import decode_entries
+from triagem.worker.prepare import clean_parts, decode_entries
 from triagem.worker.supervisor import Supervisor
 
 log = structlog.get_logger(__name__)
@@ -36,6 +37,7 @@ class Collector:
         self,
         *,
         inbox: Inbox,
+        database: Database,
         lease: Lease,
         recovery: Recovery,
         models: ModelManager,
@@ -46,7 +48,7 @@ class Collector:
     ) -> None:
         self._inbox, self._lease, self._recovery = inbox, lease, recovery
         self._models, self._supervisor, self._in_flight = models, supervisor, in_flight
-        self._window, self._submit = window, submit
+        self._database, self._window, self._submit = database, window, submit
         self._retry = Retrier(supervisor, self._on_outage)
 
     def run(self, *, after: threading.Event, until: threading.Event) -> None:
@@ -69,7 +71,7 @@ class Collector:
     def _store(self, entries: list[Entry]) -> None:
         if entries:
             self._in_flight.add(entries)
-            self._submit(unlabelled_batch(entries))
+            self._submit(unlabelled_batch(entries, partial(store_and_read, self._database, self._retry)))
 
     def _on_outage(self, error: Retryable) -> None:
         match error:
@@ -79,20 +81,29 @@ class Collector:
                 self._recovery.suspend_reclaims()
 
 
-def unlabelled_batch(entries: list[Entry]) -> CommitBatch:
-    """The tickets of entries without a result, and dead letters of what is not a ticket."""
+def unlabelled_batch(
+    entries: list[Entry], store: Callable[[CommitBatch, Sequence[NewTicket]], list[NewTicket]]
+) -> CommitBatch:
+    """The tickets of entries without a result, and dead letters of what is not a ticket.
+
+    Args:
+        store: stores messages, and returns the conversations to compose (`store_and_read`).
+    """
     tickets, refs, unreadable = decode_entries(entries)
     batch = CommitBatch(dead=unreadable)
     batch.dead.extend(FailedEntry(entry, Cause.NO_MODEL, "there is no model any more") for entry, _ in refs)
-    for item in tickets:
-        assert isinstance(item, NewTicket)
+    whole, messages = split_messages(tickets)
+    for item in [*whole, *(store(batch, messages) if messages else [])]:
         try:
-            key = digest(clean(item.text))
+            item.digest = digest(clean_parts(item))
         except Exception as error:  # noqa: BLE001 - one text must not stop the others
             reason = f"cannot clean the text: {safe_reason(error)}"
             batch.dead.append(FailedEntry(item.entry, Cause.NOT_PREPARED, reason))
             continue
-        entry, received_at = item.entry, datetime.fromtimestamp(item.entry.put_at, UTC)
-        row = UnlabelledTicket(item.ticket, key, entry.lane, received_at, entry.arrival)
-        batch.unlabelled.append((entry, row))
+        if is_unchanged(item):
+            batch.dropped.append(item.entry)
+        else:
+            ticket, arrival = item.judged_ticket
+            row = UnlabelledTicket(ticket, item.digest, item.entry.lane, item.received_at, arrival)
+            batch.unlabelled.append((item.entry, row))
     return batch

@@ -12,7 +12,7 @@ from typing import TypeVar
 import structlog
 
 from triagem.contracts.errors import UnreadableEntry
-from triagem.contracts.ticket import Lane
+from triagem.contracts.ticket import Identity, Lane
 from triagem.contracts.wire import StoredTicketRef, decode_ref
 from triagem.db import Database
 from triagem.db.runs.reclassification import ReclassifiedTicket, write_reclassified
@@ -86,7 +86,10 @@ class Committer:
     def _commit(self, window: CommitBatch) -> None:
         if window.classified or window.reclassified:
             started = time.monotonic()
-            classified, refused = self._store(window.classified, write_window, probe_write)
+            late: set[Identity] = set()
+            write = partial(_write_window, late=late)
+            classified, refused = self._store(window.classified, write, probe_write)
+            classified = self._return_late(classified, late)
             reclassified, refused_results = self._store(window.reclassified, write_reclassified, probe_run_write)
             commit_s = time.monotonic() - started
             metrics.COMMIT_SECONDS.observe(commit_s)
@@ -118,6 +121,13 @@ class Committer:
             self._dead_letter(failed)
         if window.samples:
             self._store_samples(window.samples)
+
+    def _return_late(
+        self, classified: list[tuple[Entry, ClassifiedTicket]], late: set[Identity]
+    ) -> list[tuple[Entry, ClassifiedTicket]]:
+        """Leave entries pending whose ticket has become a conversation: the fetcher gets them again, as messages."""
+        self._in_flight.discard(entry for entry, row in classified if _is_late(row, late))
+        return [(entry, row) for entry, row in classified if not _is_late(row, late)]
 
     def _store(
         self,
@@ -171,6 +181,14 @@ class Committer:
     def _ack(self, entries: list[Entry]) -> None:
         self._retry(lambda: self._inbox.ack(entries))
         self._in_flight.discard(entries)
+
+
+def _write_window(database: Database, rows: Sequence[ClassifiedTicket], *, late: set[Identity]) -> None:
+    late |= write_window(database, rows).late
+
+
+def _is_late(row: ClassifiedTicket, late: set[Identity]) -> bool:
+    return bool(late) and row.on_reply is None and row.identity in late
 
 
 def _count(rows: Sequence[ClassifiedTicket], reclassified: int) -> None:

@@ -40,7 +40,7 @@ class DriftSampler:
             self._embedder = model if self._share and isinstance(model, EmbeddingModel) else None
         if self._embedder is None:
             return
-        self._sampled += [(item.tokens, row) for item, row in classified if self._is_eligible(item, row)]
+        self._sampled += [(item.tokens[0], row) for item, row in classified if self._is_eligible(item, row)]
         del self._sampled[self._size :]
 
     def samples(self, *, idle: bool) -> list[NewSample]:

@@ -87,6 +87,7 @@ class Pipeline:
         )
         self.collector = Collector(
             inbox=inbox,
+            database=database,
             lease=self.lease,
             recovery=self._recovery,
             models=self.models,

@@ -6,15 +6,17 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from triagem.contracts.abstain import abstain_reason, unlearned_reason
+from triagem.contracts.conversation import judge
 from triagem.contracts.errors import UnreadableEntry
 from triagem.contracts.language import message_language
 from triagem.contracts.model import Model
+from triagem.contracts.prediction import AbstainReason, Thresholds
 from triagem.contracts.text import clean, digest
 from triagem.contracts.wire import StoredTicketRef, decode, decode_ref
 from triagem.db import Database
 from triagem.db.runs import pause
 from triagem.db.runs.reclassification import ReclassifiedTicket, resolve_tickets
-from triagem.db.tickets.window import cached_predictions
+from triagem.db.tickets.window import look_up
 from triagem.engine.language import language_probabilities
 from triagem.engine.planner import plan
 from triagem.inbox import Entry
@@ -29,6 +31,7 @@ from triagem.worker.batch import (
     StoredTicket,
     WorkItem,
 )
+from triagem.worker.conversations import is_unchanged, split_messages, store_and_read
 from triagem.worker.device import PROOF
 from triagem.worker.failures import Retrier, run_isolating_failures, safe_reason
 from triagem.worker.models import ModelManager, self_check
@@ -69,12 +72,20 @@ class MicroBatchBuilder:
     def route(self, entries: list[Entry]) -> RoutedEntries:
         """Decode entries, route them to models and look up earlier predictions. Waits for Postgres in an outage."""
         tickets, refs, unreadable = decode_entries(entries)
-        routed = self._retry(partial(route_to_models, self._database, self._models, tickets, refs))
+        whole, messages = split_messages(tickets)
+        routed = self._retry(partial(route_to_models, self._database, self._models, whole, refs))
         routed.done.dead.extend(unreadable)
         self.waiting += routed.waiting
         for served_by, items in routed.ready:
-            look_up = partial(clean_and_look_up, model=served_by.model, database=self._database)
-            items[:] = self._isolate(routed.done, served_by, items, look_up)
+            items[:] = self._clean_and_look_up(routed.done, served_by, items)
+        served_by, for_current = routed.ready[0]
+        late = [item for item in for_current if isinstance(item, NewTicket) and item.is_message]
+        if messages or late:
+            conversations = store_and_read(self._database, self._retry, routed.done, messages + late)
+            composed = self._clean_and_look_up(routed.done, served_by, conversations)
+            routed.done.dropped.extend(item.entry for item in composed if is_unchanged(item))
+            for_current[:] = [item for item in for_current if not item.is_message]
+            for_current += [item for item in composed if not is_unchanged(item)]
         return routed
 
     def prepare(self, routed: RoutedEntries) -> list[MicroBatch]:
@@ -82,7 +93,7 @@ class MicroBatchBuilder:
         batches = []
         for served_by, items in routed.ready:
             ready = self._isolate(routed.done, served_by, items, partial(tokenize, model=served_by.model))
-            sizes = [len(item.tokens.ids) for item in ready]
+            sizes = [item.token_count for item in ready]
             planned = plan(sizes, batch_size=self._settings.batch_size, batch_tokens=self._settings.batch_tokens)
             batches += [MicroBatch(served_by, [ready[index] for index in batch]) for batch in planned]
         return batches
@@ -91,6 +102,12 @@ class MicroBatchBuilder:
         """Submit the entries that need no model. Waits while the committer's queue is full."""
         if routed.done != CommitBatch():
             self._submit(routed.done)
+
+    def _clean_and_look_up(
+        self, done: CommitBatch, served_by: ServedModel, items: Sequence[WorkItem]
+    ) -> list[WorkItem]:
+        work = partial(clean_and_look_up, model=served_by.model, database=self._database)
+        return self._isolate(done, served_by, items, work)
 
     def _isolate(
         self,
@@ -111,9 +128,9 @@ class MicroBatchBuilder:
 
 def decode_entries(
     entries: Sequence[Entry],
-) -> tuple[list[WorkItem], list[tuple[Entry, StoredTicketRef]], list[FailedEntry]]:
+) -> tuple[list[NewTicket], list[tuple[Entry, StoredTicketRef]], list[FailedEntry]]:
     """Decode entries. Returns new tickets, references to stored tickets, and unreadable entries with the reason."""
-    tickets: list[WorkItem] = []
+    tickets: list[NewTicket] = []
     refs: list[tuple[Entry, StoredTicketRef]] = []
     unreadable: list[FailedEntry] = []
     for entry in entries:
@@ -153,7 +170,7 @@ def route_to_models(
             outcome, cached = ("unchanged", stored.cached) if stored.cached else ("", (None, None))
             routed.done.reclassified.append((entry, ReclassifiedTicket(ref, outcome, *cached)))
         elif stored.version == current.model.version:
-            for_current.append(StoredTicket(entry, stored.text, ref.digest, ref=ref))
+            for_current.append(StoredTicket(entry, stored.text, ref.digest, stored.conversation, ref=ref))
         elif not stored.shadow and stored.epoch < current.epoch:
             routed.done.dropped.append(entry)
         elif models.failed_to_load(stored.version):
@@ -161,7 +178,7 @@ def route_to_models(
             pause(database, ref.run, reason)
             routed.done.dead.append(FailedEntry(entry, Cause.NO_MODEL, reason))
         elif shadow := models.shadow_model(stored.version):
-            item = StoredTicket(entry, stored.text, ref.digest, ref=ref)
+            item = StoredTicket(entry, stored.text, ref.digest, stored.conversation, ref=ref)
             for_shadows.setdefault(stored.version, (shadow, []))[1].append(item)
         else:
             routed.waiting.append(entry)
@@ -170,20 +187,34 @@ def route_to_models(
 
 
 def clean_and_look_up(items: Sequence[WorkItem], model: Model, database: Database) -> Sequence[WorkItem]:
-    """Fill in cleaned text, digest, language and this version's earlier prediction."""
+    """Fill in cleaned texts, digest, language and this version's earlier prediction; find conversations."""
     learned = model.thresholds.languages, model.thresholds.other_language
     for item in items:
-        item.cleaned = clean(item.text)
+        cleaned = clean_parts(item)
         # A stored ticket keeps its digest, whatever cleaning returns now.
-        item.digest = item.digest or digest(item.cleaned)
-        item.abstains = abstain_reason(item.text, item.cleaned)
-        item.languages = language_probabilities(item.cleaned)
+        item.digest = item.digest or digest(cleaned)
+        item.languages = language_probabilities(cleaned)
         item.language = message_language(item.languages, *learned)
     named = [(item, name) for item in items if (name := item.identity)]
-    hits = cached_predictions(database, [(*name, item.digest) for item, name in named], model.version)
+    known = look_up(database, [(*name, item.digest) for item, name in named], model.version)
     for position, (item, _) in enumerate(named):
-        item.cached = hits.get(position)
+        item.cached = known.predictions.get(position)
+        item.is_message = item.conversation is None and position in known.conversations
     return items
+
+
+def clean_parts(item: WorkItem) -> str:
+    """Fill in the parts to classify. Returns the whole cleaned text."""
+    if item.conversation is None:
+        cleaned = clean(item.text)
+        item.parts = (cleaned,)
+        item.abstains = abstain_reason(item.text, cleaned)
+        return cleaned
+    judged = judge(item.conversation.messages, item.conversation.on_reply)
+    item.parts = judged.parts or ("",)  # all of the customer's messages were deleted
+    item.abstains = judged.abstains
+    item.text = judged.text
+    return judged.text
 
 
 def tokenize(items: Sequence[WorkItem], model: Model) -> Sequence[WorkItem]:
@@ -192,11 +223,20 @@ def tokenize(items: Sequence[WorkItem], model: Model) -> Sequence[WorkItem]:
     if not uncached:
         return items
     started = time.perf_counter()
-    tokens = model.tokenize([item.cleaned for item in uncached])
+    tokens = iter(model.tokenize([part for item in uncached for part in item.parts]))
     elapsed = time.perf_counter() - started
     metrics.TOKENIZE_SECONDS.observe(elapsed)
     thresholds = model.thresholds
-    for item, tokenized in zip(uncached, tokens, strict=True):
-        item.tokens, item.tokenize_s = tokenized, elapsed / len(uncached)
-        item.abstains = item.abstains or unlearned_reason(item.cleaned, tokenized, item.languages, thresholds)
+    for item in uncached:
+        item.tokens, item.tokenize_s = [next(tokens) for _ in item.parts], elapsed / len(uncached)
+        item.abstains = item.abstains or _unlearned(item, thresholds)
     return items
+
+
+def _unlearned(item: WorkItem, thresholds: Thresholds) -> AbstainReason | None:
+    """The reason that holds for each part of a text."""
+    reasons = [
+        unlearned_reason(part, tokens, item.languages, thresholds)
+        for part, tokens in zip(item.parts, item.tokens, strict=True)
+    ]
+    return None if None in reasons else reasons[0]

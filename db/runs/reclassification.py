@@ -18,8 +18,10 @@ from sqlalchemy import text
 from triagem.contracts.errors import RowRefused, StatementRefused, WindowTooLarge
 from triagem.contracts.language import UNDETERMINED
 from triagem.contracts.prediction import AbstainReason, Band, Prediction
+from triagem.contracts.ticket import OnReply
 from triagem.contracts.wire import StoredTicketRef
 from triagem.db.connect import Database, database_errors
+from triagem.db.tickets.messages import JUDGED_MESSAGES, Conversation, read_messages
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,7 @@ class ResolvedTicket:
     """The stored ticket of a reference. `text` is None if the text has changed or is gone, or if `cached` is set.
 
     `cached`: the prediction of the run's version for this text and its time; always None for a run with `force`.
+    `conversation`: the messages that the text is composed from.
     """
 
     ref: StoredTicketRef
@@ -35,6 +38,7 @@ class ResolvedTicket:
     shadow: bool
     text: str | None
     cached: tuple[Prediction, datetime] | None
+    conversation: Conversation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +55,17 @@ class ReclassifiedTicket:
     detected: str = UNDETERMINED
 
 
-_RESOLVE: Final = text("""
+_RESOLVE: Final = text(f"""
 SELECT i.position, r.version, r.epoch, r.shadow, CASE WHEN p.ticket_id IS NULL THEN t.text END AS text,
+  t.on_reply, t.digest, t.revised_at, t.arrival,
+  CASE WHEN p.ticket_id IS NULL AND t.on_reply IS NOT NULL THEN {JUDGED_MESSAGES} END AS messages,
   p.label, p.confidence, p.probabilities, p.band, p.tokens, p.truncated, p.abstain_reason, p.classified_at
 FROM unnest(CAST(:runs AS bigint[]), CAST(:tickets AS bigint[]), CAST(:digests AS bytea[]))
   WITH ORDINALITY AS i(run, ticket, digest, position)
 JOIN reclassify_runs r ON r.id = i.run AND r.state <> 'cancelled'
 LEFT JOIN tickets t ON (t.id, t.digest) = (i.ticket, i.digest) AND t.forgotten_at IS NULL
 LEFT JOIN predictions p ON (p.ticket_id, p.digest, p.model_version) = (t.id, i.digest, r.version) AND NOT r.force
-""")
+""")  # noqa: S608 - a constant
 
 
 def resolve_tickets(database: Database, refs: Sequence[StoredTicketRef]) -> list[ResolvedTicket | None]:
@@ -93,8 +99,13 @@ def _resolve(database: Database, refs: Sequence[StoredTicketRef]) -> list[Resolv
             row.abstain_reason and AbstainReason(row.abstain_reason),
         )  # fmt: skip
         cached = (prediction, row.classified_at) if prediction else None
+        conversation = row.messages and Conversation(
+            read_messages(row.messages), OnReply(row.on_reply), row.digest, True, row.revised_at, row.arrival
+        )
         index = row.position - 1
-        tickets[index] = ResolvedTicket(refs[index], row.version, row.epoch, row.shadow, row.text, cached)
+        tickets[index] = ResolvedTicket(
+            refs[index], row.version, row.epoch, row.shadow, row.text, cached, conversation
+        )
     return tickets
 
 

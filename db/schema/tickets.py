@@ -70,6 +70,8 @@ class TransactionId(UserDefinedType[str]):
 # delete.
 # `state`: `unlabelled` without a model, `waiting` for one's result, `classified`, or `failed` (a dead letter); NULL
 # once forgotten. The result's columns are NULL unless it is `classified` (INV-36), and `epoch` is then 0.
+# `on_reply`: the messages that the label of a conversation is about; NULL while the ticket is one whole text. The
+# `text` of a conversation is composed from its `messages`, already cleaned.
 # `lane`: by which it first came. `channel`: as the CRM named it, kept when the metadata is purged. `language`: of the
 # newest text.
 # `changed_xid`: the transaction that last changed the current result, set by the triggers of `changes.sql`.
@@ -86,6 +88,7 @@ tickets: Final = Table(
     required("revision", Integer),
     required("received_at", TIME),
     required("metadata", JSONB, server_default=text("'{}'")),
+    Column("on_reply", Text),
     Column("forgotten_at", TIME),
     Column("state", Text),
     Column("label", Text),
@@ -107,6 +110,7 @@ tickets: Final = Table(
         "state IN ('waiting', 'unlabelled', 'classified', 'failed') AND (state IS NULL) = (forgotten_at IS NOT NULL)",
         name="state",
     ),
+    CheckConstraint("on_reply IN ('conversation', 'first', 'latest')", name="on_reply"),
     CheckConstraint(
         "num_nonnulls(label, confidence, probabilities, band, model_version, tokens, truncated, classified_at)"
         " = CASE WHEN state = 'classified' THEN 8 ELSE 0 END",
@@ -117,6 +121,34 @@ tickets: Final = Table(
     Index("ix_tickets_changed", "changed_xid", "id"),
     Index("ix_tickets_unlabelled", "id", postgresql_where=text("state = 'unlabelled'")),
     Index("ix_tickets_day", text("((received_at AT TIME ZONE 'UTC')::date)"), postgresql_using="brin"),
+)
+
+# A message of a conversation, as it came; the whole text of the ticket is the message with the empty id. Its newest
+# version is the last one by (`revised_at`, `arrival`). `text` is NULL if it was deleted by its author, or purged.
+# `written_at`: the time of the earliest version, which orders the conversation. `edited_at`, `deleted_at`: when the
+# CRM changed or deleted it.
+Table(
+    "messages",
+    metadata,
+    parent_id("tickets", "ticket_id", primary_key=True),
+    key("message_id", Text),
+    required("author", Text),
+    Column("text", Text),
+    required("written_at", TIME),
+    required("revised_at", TIME),
+    required("arrival", BigInteger),
+    Column("edited_at", TIME),
+    Column("deleted_at", TIME),
+    CheckConstraint("author IN ('customer', 'agent', 'bot')", name="author"),
+    CheckConstraint("deleted_at IS NULL OR text IS NULL", name="deleted"),
+    Index(
+        "ix_messages_judged",
+        "ticket_id",
+        "written_at",
+        text("length(message_id)"),
+        "message_id",
+        postgresql_where=text("author = 'customer' AND text IS NOT NULL"),
+    ),
 )
 
 # The prediction of one model version for one text of one ticket. Written once, with two exceptions: `band` changes

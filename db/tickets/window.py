@@ -12,13 +12,13 @@ from importlib.resources import files
 from typing import Final
 
 from pydantic_core import to_json
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from triagem.contracts.errors import RowRefused, StatementRefused
 from triagem.contracts.language import UNDETERMINED
 from triagem.contracts.metadata import channel_of, language_of
 from triagem.contracts.prediction import AbstainReason, Band, Prediction
-from triagem.contracts.ticket import PREDICT_SOURCE, Lane, Ticket
+from triagem.contracts.ticket import PREDICT_SOURCE, Identity, Lane, OnReply, Ticket
 from triagem.db.connect import Database, database_errors
 
 
@@ -27,7 +27,8 @@ class ClassifiedTicket:
     """A ticket with its result, ready to store. `digest` is the SHA-256 of the cleaned text.
 
     `arrival` orders the entries of the inbox: of two texts with the same `revised_at`, the later one is newer.
-    `detected`: the language that the text shows, or `und`.
+    `detected`: the language that the text shows, or `und`. With `on_reply`, the text is composed from the messages of
+    a conversation.
     """
 
     ticket: Ticket
@@ -39,6 +40,12 @@ class ClassifiedTicket:
     arrival: int
     classified_at: datetime
     detected: str = UNDETERMINED
+    on_reply: OnReply | None = None
+
+    @property
+    def identity(self) -> Identity:
+        """Source and external id."""
+        return Identity(self.ticket.source, self.ticket.external_id)
 
     @property
     def language(self) -> str:
@@ -53,23 +60,31 @@ class ClassifiedTicket:
 
 @dataclass(frozen=True, slots=True)
 class WindowCounts:
-    """Numbers of new predictions in the history and of new alerts."""
+    """Numbers of new predictions in the history and of new alerts.
+
+    `late`: tickets that became conversations while their whole text was classified. The text was not stored: it is a
+    message, to be stored and composed with the others.
+    """
 
     predictions: int
     alerts: int
+    late: frozenset[Identity] = frozenset()
 
 
 def deduplicate(rows: Iterable[ClassifiedTicket]) -> list[ClassifiedTicket]:
     """One row per identity: the highest rank with the earliest receipt, in (source, external_id) order.
 
+    A text composed from messages ranks above a whole one, which is late.
+
     ON CONFLICT cannot update a row twice in one statement. And two workers that locked the same tickets in opposite
     orders deadlocked in 15 of 30 windows; in the same order, never.
     """
-    best: dict[tuple[str, str], ClassifiedTicket] = {}
+    best: dict[Identity, ClassifiedTicket] = {}
     for row in rows:
-        key = (row.ticket.source, row.ticket.external_id)
+        key = row.identity
         if other := best.get(key):
-            winner = row if row.rank > other.rank else other
+            composed, other_composed = row.on_reply is not None, other.on_reply is not None
+            winner = row if (composed, row.rank) > (other_composed, other.rank) else other
             best[key] = replace(winner, received_at=min(row.received_at, other.received_at))
         else:
             best[key] = row
@@ -78,33 +93,40 @@ def deduplicate(rows: Iterable[ClassifiedTicket]) -> list[ClassifiedTicket]:
 
 # OFFSET 0 keeps Postgres from turning the two lookups into joins: before the first ANALYZE it estimates few
 # predictions per model, and would read all of them for each window.
-_CACHED: Final = text("""
-SELECT i.position, p.label, p.confidence, p.probabilities, p.band, p.model_version, p.tokens, p.truncated,
-  p.abstain_reason, p.classified_at
+_KNOWN: Final = text("""
+SELECT i.position, t.on_reply IS NOT NULL AS conversation, p.label, p.confidence, p.probabilities, p.band,
+  p.model_version, p.tokens, p.truncated, p.abstain_reason, p.classified_at
 FROM json_to_recordset(CAST(:texts AS json)) AS i(source text, external_id text, digest text, position int)
 CROSS JOIN LATERAL (
-  SELECT id FROM tickets WHERE source = i.source AND external_id = i.external_id OFFSET 0
+  SELECT id, on_reply FROM tickets WHERE source = i.source AND external_id = i.external_id OFFSET 0
 ) AS t
-CROSS JOIN LATERAL (
+LEFT JOIN LATERAL (
   SELECT * FROM predictions
   WHERE ticket_id = t.id AND digest = decode(i.digest, 'hex') AND model_version = :version OFFSET 0
-) AS p
+) AS p ON true
+WHERE p.ticket_id IS NOT NULL OR t.on_reply IS NOT NULL
 """)
 
 
-def cached_predictions(
-    database: Database, texts: Sequence[tuple[str, str, bytes]], version: str
-) -> dict[int, tuple[Prediction, datetime]]:
-    """Stored predictions and their times, by position in `texts` (source, external_id, digest)."""
+@dataclass(frozen=True, slots=True)
+class KnownTexts:
+    """Stored predictions with their times, and the tickets that are conversations, by position in the texts."""
+
+    predictions: dict[int, tuple[Prediction, datetime]]
+    conversations: frozenset[int] = frozenset()
+
+
+def look_up(database: Database, texts: Sequence[tuple[str, str, bytes]], version: str) -> KnownTexts:
+    """Look up a version's predictions for texts (source, external_id, digest)."""
     if not texts:
-        return {}
+        return KnownTexts({})
     keys = [
         {"source": source, "external_id": external_id, "digest": digest.hex(), "position": position}
         for position, (source, external_id, digest) in enumerate(texts)
     ]
     with database.autocommit() as connection:
-        rows = connection.execute(_CACHED, {"texts": to_json(keys).decode(), "version": version}).all()
-    return {
+        rows = connection.execute(_KNOWN, {"texts": to_json(keys).decode(), "version": version}).all()
+    predictions = {
         row.position: (
             Prediction(
                 row.label,
@@ -119,13 +141,15 @@ def cached_predictions(
             row.classified_at,
         )
         for row in rows
+        if row.label is not None
     }
+    return KnownTexts(predictions, frozenset(row.position for row in rows if row.conversation))
 
 
 _COLUMNS: Final = (
     "source", "external_id", "text", "digest", "revised_at", "arrival", "metadata", "epoch", "label", "confidence",
     "probabilities", "band", "model_version", "tokens", "truncated", "classified_at", "received_at", "live", "lane",
-    "channel", "language", "abstain_reason",
+    "channel", "language", "abstain_reason", "on_reply",
 )  # fmt: skip
 # Reads one JSON document: psycopg encodes arrays in Python, value by value, which took as long as Postgres itself.
 # Compared with an unnest of arrays, 1,024 rows took 75 instead of 190 µs each, and 32 rows took no longer.
@@ -138,8 +162,27 @@ def write_window(database: Database, rows: Sequence[ClassifiedTicket]) -> Window
     if not window:
         return WindowCounts(0, 0)
     with database.autocommit() as connection:
-        predictions, alerts = connection.execute(_WRITE, _document(window)).one()
-    return WindowCounts(predictions, alerts)
+        predictions, alerts, stored = connection.execute(_WRITE, _document(window)).one()
+        composed = {row.identity for row in window if row.on_reply is not None}
+        late = {row.identity for row in rows if composed and row.on_reply is None} & composed
+        if stored < len(window):  # tombstones and conversations
+            late |= _conversations(connection, [row.identity for row in window if row.on_reply is None])
+    return WindowCounts(predictions, alerts, frozenset(late))
+
+
+_CONVERSATIONS: Final = text("""
+SELECT source, external_id FROM tickets
+WHERE (source, external_id) IN (SELECT * FROM unnest(CAST(:sources AS text[]), CAST(:external_ids AS text[])))
+  AND on_reply IS NOT NULL AND forgotten_at IS NULL
+""")
+
+
+def _conversations(connection: Connection, tickets: Sequence[Identity]) -> set[Identity]:
+    values = {
+        "sources": [ticket.source for ticket in tickets],
+        "external_ids": [ticket.external_id for ticket in tickets],
+    }
+    return {Identity(*row) for row in connection.execute(_CONVERSATIONS, values)}
 
 
 def probe_write(database: Database, sample: ClassifiedTicket) -> None:
@@ -169,7 +212,7 @@ def _document(window: Iterable[ClassifiedTicket]) -> dict[str, str]:
             ticket.metadata, row.epoch, prediction.label, prediction.confidence, dict(prediction.probabilities),
             prediction.band, prediction.model_version, prediction.tokens, prediction.truncated, row.classified_at,
             row.received_at, row.lane is Lane.LIVE and ticket.source != PREDICT_SOURCE, row.lane,
-            channel_of(ticket.metadata), row.language, prediction.abstain_reason,
+            channel_of(ticket.metadata), row.language, prediction.abstain_reason, row.on_reply,
         )  # fmt: skip
         rows.append(dict(zip(_COLUMNS, values, strict=True)))
     return {"rows": to_json(rows, inf_nan_mode="constants").decode()}

@@ -2,20 +2,20 @@
 WITH incoming AS (
   SELECT source, external_id, text, decode(digest, 'hex') AS digest, revised_at, arrival, metadata, epoch, label,
     confidence, probabilities, band, model_version, tokens, truncated, classified_at, received_at, live,
-    lane, channel, language, abstain_reason
+    lane, channel, language, abstain_reason, on_reply
   FROM json_to_recordset(CAST(:rows AS json)) AS i(
     source text, external_id text, text text, digest text, revised_at timestamptz, arrival bigint,
     metadata jsonb, epoch bigint, label text, confidence float8, probabilities jsonb, band text, model_version text, tokens int, truncated bool,
     classified_at timestamptz, received_at timestamptz, live bool,
-    lane text, channel text, language text, abstain_reason text
+    lane text, channel text, language text, abstain_reason text, on_reply text
   )
 ), stored AS (
   INSERT INTO tickets AS t (source, external_id, text, digest, revised_at, arrival, revision, metadata, state, epoch,
     label, confidence, probabilities, band, model_version, tokens, truncated, classified_at, received_at, lane, channel,
-    language, abstain_reason)
+    language, abstain_reason, on_reply)
   SELECT source, external_id, text, digest, revised_at, arrival, 1, metadata, 'classified', epoch, label,
     confidence, probabilities, band, model_version, tokens, truncated, classified_at, received_at, lane, channel,
-    language, abstain_reason
+    language, abstain_reason, on_reply
   FROM incoming ORDER BY source COLLATE "C", external_id COLLATE "C"
   -- Updates rows also where nothing is newer: only then does RETURNING yield the ticket's id for the history.
   -- The newest text is the last one by (revised_at, arrival); if it differs from the ticket's, it is a new revision.
@@ -40,7 +40,8 @@ WITH incoming AS (
     classified_at = CASE WHEN CASE WHEN excluded.digest = t.digest THEN excluded.epoch > t.epoch ELSE (excluded.revised_at, excluded.arrival) > (t.revised_at, t.arrival) END THEN excluded.classified_at ELSE t.classified_at END,
     language = CASE WHEN (excluded.revised_at, excluded.arrival) >= (t.revised_at, t.arrival) THEN excluded.language ELSE t.language END,
     channel = coalesce(t.channel, excluded.channel)
-  WHERE t.forgotten_at IS NULL
+  -- A whole text of a conversation is one of its messages: it is not stored here (window.py).
+  WHERE t.forgotten_at IS NULL AND (t.on_reply IS NULL OR excluded.on_reply IS NOT NULL)
   RETURNING id, source, external_id, revision, digest AS current_digest, model_version AS current_version,
     changed_xid = pg_current_xact_id() AS changed
 ), new_predictions AS (
@@ -76,4 +77,4 @@ WITH incoming AS (
 ), queued_for_search AS (
   INSERT INTO search_queue (ticket_id) SELECT id FROM stored
 )
-SELECT (SELECT count(*) FROM new_predictions), (SELECT count(*) FROM new_alerts)
+SELECT (SELECT count(*) FROM new_predictions), (SELECT count(*) FROM new_alerts), (SELECT count(*) FROM stored)

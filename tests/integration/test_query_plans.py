@@ -13,7 +13,7 @@ from triagem.contracts.ticket import PREDICT_SOURCE
 from triagem.db import Database
 from triagem.db.tickets.changes import _CHANGES
 from triagem.db.tickets.queries import Filters, find_ticket_with_history, least_confident, list_results
-from triagem.db.tickets.window import cached_predictions
+from triagem.db.tickets.window import look_up
 
 
 class TestPlans:
@@ -119,7 +119,7 @@ class TestBeforeTheFirstAnalyze:
         texts = [("zendesk", str(n), sha256(str(n).encode()).digest()) for n in range(1, 257)]
 
         with Explained(database, "predictions") as explained:
-            predictions = cached_predictions(database, texts, "v1.0.0")
+            predictions = look_up(database, texts, "v1.0.0").predictions
 
         assert len(predictions) == 256
         assert explained.read == {"pk_predictions": 256}

@@ -26,7 +26,7 @@ from triagem.contracts.prediction import AbstainReason, Band
 from triagem.contracts.ticket import Lane
 from triagem.db import Database
 from triagem.db.tickets.queries import find_ticket_with_history
-from triagem.db.tickets.window import ClassifiedTicket, WindowCounts, cached_predictions, write_window
+from triagem.db.tickets.window import ClassifiedTicket, WindowCounts, look_up, write_window
 
 BOTH_WAYS: Final = pytest.mark.parametrize("order", [1, -1], ids=["in order", "in reverse"])
 
@@ -184,7 +184,7 @@ class TestForwardOnly:
         write_window(database, [first])
         write_window(database, [result("B", minute=1)])
 
-        cached, classified_at = cached_predictions(database, [("zendesk", "4711", digest("A"))], "v1.0.0")[0]
+        cached, classified_at = look_up(database, [("zendesk", "4711", digest("A"))], "v1.0.0").predictions[0]
         assert (cached, classified_at) == (first.prediction, first.classified_at)
         assert (
             write_window(database, [replace(result("A", minute=2), prediction=cached, classified_at=classified_at)])
@@ -200,9 +200,8 @@ class TestForwardOnly:
     ) -> None:
         write_window(database, [undecided := result("A", band=Band.ABSTAIN, reason=AbstainReason.GREETING)])
         assert effective_result(database).abstain_reason == "greeting"
-        assert (
-            cached_predictions(database, [("zendesk", "4711", digest("A"))], "v1.0.0")[0][0] == undecided.prediction
-        )
+        known = look_up(database, [("zendesk", "4711", digest("A"))], "v1.0.0").predictions
+        assert known[0][0] == undecided.prediction
         (row,) = rows(database, "analytics.history")
         assert row["abstain_reason"] == "greeting"
 
@@ -215,9 +214,9 @@ class TestForwardOnly:
 
         texts = [("zendesk", "1", digest("B")), ("zendesk", "2", digest("B")), ("hubspot", "1", digest("A"))]
 
-        assert list(cached_predictions(database, texts, "v1.0.0")) == [1]
-        assert cached_predictions(database, texts, "v1.1.0") == {}
-        assert cached_predictions(database, [], "v1.0.0") == {}
+        assert list(look_up(database, texts, "v1.0.0").predictions) == [1]
+        assert look_up(database, texts, "v1.1.0").predictions == {}
+        assert look_up(database, [], "v1.0.0").predictions == {}
 
     @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(

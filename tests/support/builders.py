@@ -78,7 +78,7 @@ def entry(number: int = 1, lane: Lane = Lane.LIVE) -> Entry:
 def micro_batch(size: int, lane: Lane = Lane.LIVE) -> MicroBatch:
     """A micro-batch of `size` tickets of a lane."""
     running = ServedModel(NoopModel(manifest()), epoch=1)
-    prepared = NewTicket(entry(lane=lane), "", tokens=Tokens(ids=(1,), truncated=False), ticket=ticket())
+    prepared = NewTicket(entry(lane=lane), "", tokens=[Tokens(ids=(1,), truncated=False)], ticket=ticket())
     return MicroBatch(running, [prepared] * size)
 
 

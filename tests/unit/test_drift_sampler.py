@@ -21,7 +21,7 @@ MODEL = EmbeddingNoopModel(manifest())
 
 def classified(number: int = 1, *, lane: Lane = Lane.LIVE, **changes: Any) -> tuple[WorkItem, ClassifiedTicket]:
     """A ticket of `number` words, with its result."""
-    item = NewTicket(entry(number, lane), "", tokens=Tokens(ids=range(number), truncated=False), ticket=ticket())
+    item = NewTicket(entry(number, lane), "", tokens=[Tokens(ids=range(number), truncated=False)], ticket=ticket())
     return replace(item, **changes), result(lane=lane, external_id=str(number))
 
 

@@ -1,0 +1,159 @@
+"""Stores messages of conversations (`messages.sql`), and reads the customer's messages that are judged.
+
+A conversation is stored before it is read, each by its own statement, so no lock outlasts a statement (INV-13). The
+statement that stores a customer's message raises the ticket's `arrival` by 2. A composed text counts as arrived 1
+after the `arrival` that it was read with: it becomes current unless a message has been stored meanwhile, whose own
+entry composes a newer text. So the last entry to be stored composes the text of the whole conversation, whatever the
+order, and whichever worker has it (INV-38).
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.resources import files
+from typing import Any, Final
+
+from pydantic_core import to_json
+from sqlalchemy import Connection, text
+
+from triagem.contracts.conversation import FIRST_MESSAGES, MAX_CHARS, NEWEST_MESSAGES, ConversationMessage
+from triagem.contracts.errors import RowRefused, StatementRefused
+from triagem.contracts.metadata import channel_of, language_of
+from triagem.contracts.ticket import Identity, Lane, Message, OnReply, Ticket
+from triagem.db.connect import Database, database_errors
+
+
+@dataclass(frozen=True, slots=True)
+class NewMessage:
+    """A message to store. A ticket without `message` is a whole text: the message with the empty id."""
+
+    ticket: Ticket
+    arrival: int
+    received_at: datetime
+    lane: Lane
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """The customer's messages that may be judged, and the ticket that they were read with.
+
+    `digest` is that of the ticket's text, which has a result if `has_result`. A text composed from these messages
+    has the rank (`revised_at`, `arrival`).
+    """
+
+    messages: list[ConversationMessage]
+    on_reply: OnReply
+    digest: bytes
+    has_result: bool
+    revised_at: datetime
+    arrival: int
+
+
+_WHOLE_TEXT: Final = Message.model_construct(id="")
+# DO NOTHING takes no lock: most tickets exist.
+_ADD_TICKETS: Final = text("""
+INSERT INTO tickets (source, external_id, state, on_reply, digest, revised_at, arrival, revision, received_at,
+  metadata, epoch, lane, channel, language)
+SELECT DISTINCT ON (source, external_id) source, external_id, 'waiting', coalesce(on_reply, 'conversation'),
+  sha256(''), revised_at, arrival, 0, received_at, metadata, 0, lane, channel, coalesce(language, 'und')
+FROM json_to_recordset(CAST(:rows AS json)) AS i(
+  source text, external_id text, on_reply text, revised_at timestamptz, arrival bigint, received_at timestamptz,
+  metadata jsonb, lane text, channel text, language text
+)
+ORDER BY source, external_id, received_at
+ON CONFLICT DO NOTHING
+""")
+_STORE: Final = text(files("triagem.db.tickets").joinpath("messages.sql").read_text(encoding="utf-8"))
+
+# The judged messages of the ticket `t`, in the order in which they were written. The first and the newest ones: the
+# index ix_messages_judged yields both without reading the others.
+JUDGED_MESSAGES: Final = f"""(
+  SELECT json_agg(json_build_array(message_id, text) ORDER BY written_at, length(message_id), message_id) FROM (
+    (
+      SELECT message_id, written_at, left(text, {MAX_CHARS}) AS text FROM messages
+      WHERE ticket_id = t.id AND author = 'customer' AND text IS NOT NULL
+      ORDER BY written_at, length(message_id), message_id LIMIT {FIRST_MESSAGES}
+    ) UNION (
+      SELECT message_id, written_at, left(text, {MAX_CHARS}) FROM messages
+      WHERE ticket_id = t.id AND author = 'customer' AND text IS NOT NULL
+      ORDER BY written_at DESC, length(message_id) DESC, message_id DESC LIMIT {NEWEST_MESSAGES}
+    )
+  ) AS judged
+)"""  # noqa: S608 - constants
+_READ: Final = text(f"""
+SELECT t.source, t.external_id, t.on_reply, t.digest, t.state = 'classified' AS has_result, t.revised_at, t.arrival,
+  {JUDGED_MESSAGES} AS messages
+FROM json_to_recordset(CAST(:tickets AS json)) AS i(source text, external_id text)
+CROSS JOIN LATERAL (
+  SELECT * FROM tickets
+  WHERE source = i.source AND external_id = i.external_id AND on_reply IS NOT NULL AND forgotten_at IS NULL OFFSET 0
+) AS t
+""")  # noqa: S608 - constants
+
+
+def store_messages(database: Database, messages: Sequence[NewMessage]) -> None:
+    """Store messages with their tickets. Delivered again, they change nothing; a tombstone stays one.
+
+    Raises:
+        DatabaseUnavailable: try again. Two statements, each its own transaction: the second completes the first.
+        RowRefused: a bad row.
+    """
+    with database.autocommit() as connection:
+        _store(connection, messages)
+
+
+def probe_store(database: Database) -> None:
+    """Check whether Postgres refuses every message: store a harmless one, and roll back.
+
+    Raises:
+        StatementRefused: it does, so no message is at fault.
+    """
+    now = datetime.now().astimezone()
+    ticket = Ticket(source="triagem", external_id="write-probe", text="write-probe", message=Message(id="1"))
+    try:
+        with database_errors(), database.engine.connect() as connection, connection.begin() as transaction:
+            _store(connection, [NewMessage(ticket, 1, now, Lane.LIVE)])
+            transaction.rollback()
+    except RowRefused as error:
+        raise StatementRefused(f"Postgres refuses every message, including a test message: {error}") from None
+
+
+def read_conversations(database: Database, tickets: Iterable[Identity]) -> dict[Identity, Conversation]:
+    """The conversations of these tickets; without whole texts and tombstones."""
+    keys = [ticket._asdict() for ticket in tickets]
+    with database.autocommit() as connection:
+        rows = connection.execute(_READ, {"tickets": to_json(keys).decode()}).all()
+    return {
+        Identity(row.source, row.external_id): Conversation(
+            read_messages(row.messages),
+            OnReply(row.on_reply),
+            row.digest,
+            row.has_result,
+            row.revised_at,
+            row.arrival + 1,
+        )
+        for row in rows
+    }
+
+
+def read_messages(rows: list[list[str]] | None) -> list[ConversationMessage]:
+    """The messages of a column `JUDGED_MESSAGES`."""
+    return [ConversationMessage(text, id=message_id) for message_id, text in rows or []]
+
+
+def _store(connection: Connection, messages: Sequence[NewMessage]) -> None:
+    rows = {"rows": to_json([_row(message) for message in messages], inf_nan_mode="constants").decode()}
+    connection.execute(_ADD_TICKETS, rows)
+    connection.execute(_STORE, rows)
+
+
+def _row(new: NewMessage) -> dict[str, Any]:
+    ticket, message = new.ticket, new.ticket.message or _WHOLE_TEXT
+    return {
+        "source": ticket.source, "external_id": ticket.external_id, "message_id": message.id,
+        "author": message.author, "text": ticket.text, "deleted": message.deleted,
+        "on_reply": message.on_reply if message.id else None,
+        "revised_at": ticket.revised_at, "arrival": new.arrival, "received_at": new.received_at, "lane": new.lane,
+        "metadata": ticket.metadata, "channel": channel_of(ticket.metadata),
+        "language": language_of(ticket.metadata),
+    }  # fmt: skip

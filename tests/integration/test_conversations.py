@@ -1,0 +1,266 @@
+"""A ticket is a conversation: whatever the order of events, its result is that of its newest messages (INV-38)."""
+
+from itertools import permutations
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import text as sql
+
+from tests.support.conversations import ManualWorker, current, entries, expected_text, message
+from tests.support.windows import rows
+from triagem.contracts.ticket import Identity, Ticket
+from triagem.db import Database
+from triagem.db.schema import TRUNCATE_ALL
+from triagem.db.tickets.forgetting import delete_related, write_tombstone
+from triagem.inbox import Entry
+
+QUOTE = "Quero um orçamento do plano anual para a minha empresa"
+MORE = "Preciso de vinte licenças para a equipe de vendas"
+PROBLEM = "Minha internet caiu e o sistema não funciona desde ontem"
+
+
+def final(database: Database, conversation: list[Ticket]) -> None:
+    """Assert that the ticket's result is that of the whole conversation."""
+    row = current(database)
+    assert row.text == row.label == expected_text(conversation)
+    assert row.state == "classified"
+
+
+class TestMessages:
+    def test_a_conversation_is_judged_as_a_whole(self, database: Database) -> None:
+        worker = ManualWorker(database)
+
+        for entry in entries([message("1", QUOTE), message("2", MORE, minute=1)]):
+            worker.process([entry])
+
+        row = current(database)
+        assert row.text == f"{QUOTE}\n\n{MORE}"
+        assert (row.revision, row.on_reply) == (2, "conversation")
+
+    def test_messages_of_one_window_are_classified_once(self, database: Database) -> None:
+        worker = ManualWorker(database)
+        fetched = entries([message("1", QUOTE), message("2", MORE, minute=1)])
+
+        worker.process(fetched)
+
+        assert worker.classified == [f"{QUOTE}\n\n{MORE}"]
+        assert worker.acknowledged == {entry.id for entry in fetched}
+
+    def test_an_agents_message_is_stored_and_not_classified(self, database: Database) -> None:
+        worker = ManualWorker(database)
+        first, answer = entries([message("1", QUOTE), message("2", "Segue a proposta", minute=1, author="agent")])
+        worker.process([first])
+        before = current(database)
+
+        worker.process([answer])
+
+        assert current(database) == before
+        assert [row["text"] for row in rows(database, "messages")] == [QUOTE, "Segue a proposta"]
+        assert len(worker.classified) == 1
+        assert answer.id in worker.acknowledged
+
+    def test_a_conversation_waits_until_the_customer_writes(self, database: Database) -> None:
+        worker = ManualWorker(database)
+        greeting, first = entries([message("1", "Olá! Sou a Bia", author="bot"), message("2", QUOTE, minute=1)])
+
+        worker.process([greeting])
+        assert (current(database).state, current(database).text) == ("waiting", None)
+        assert greeting.id in worker.acknowledged
+
+        worker.process([first])
+        assert (current(database).label, current(database).revision) == (QUOTE, 1)
+
+    def test_small_talk_is_no_revision(self, database: Database) -> None:
+        worker = ManualWorker(database)
+        first, thanks = entries([message("1", QUOTE), message("2", "Obrigado!", minute=1)])
+        worker.process([first])
+
+        worker.process([thanks])
+
+        assert current(database).revision == 1
+        assert worker.classified == [QUOTE]
+        assert thanks.id in worker.acknowledged
+
+    def test_a_message_delivered_again_changes_nothing(self, database: Database) -> None:
+        worker = ManualWorker(database)
+        fetched = entries([message("1", QUOTE), message("2", MORE, minute=1)])
+        worker.process(fetched)
+        before = current(database)
+
+        worker.process(fetched)
+        worker.process(fetched[:1])
+
+        assert current(database) == before
+
+    def test_an_edit_replaces_the_message_in_its_place(self, database: Database) -> None:
+        worker = ManualWorker(database)
+
+        for entry in entries([message("1", QUOTE), message("2", MORE, minute=1), message("1", PROBLEM, minute=2)]):
+            worker.process([entry])
+
+        assert current(database).text == f"{PROBLEM}\n\n{MORE}"
+        edited, _ = rows(database, "messages")
+        assert (edited["edited_at"], edited["written_at"] < edited["edited_at"]) == (edited["revised_at"], True)
+
+    def test_a_deleted_message_is_judged_no_more_and_its_text_is_gone(self, database: Database) -> None:
+        worker = ManualWorker(database)
+
+        for entry in entries([message("1", QUOTE), message("2", PROBLEM), message("1", minute=3, deleted=True)]):
+            worker.process([entry])
+
+        assert current(database).text == PROBLEM
+        assert [row["text"] for row in rows(database, "messages")] == [None, PROBLEM]
+
+    def test_when_all_messages_are_deleted_the_text_is_gone_and_no_label_may_be_used(
+        self, database: Database
+    ) -> None:
+        worker = ManualWorker(database)
+
+        for entry in entries([message("1", QUOTE), message("1", minute=3, deleted=True)]):
+            worker.process([entry])
+
+        assert (current(database).text, current(database).revision) == ("", 2)
+
+    @pytest.mark.parametrize(("mode", "text"), [("first", QUOTE), ("latest", PROBLEM)])
+    def test_the_source_may_judge_the_first_or_the_latest_message(
+        self, database: Database, mode: str, text: str
+    ) -> None:
+        worker = ManualWorker(database)
+
+        for entry in entries([message("1", QUOTE, on_reply=mode), message("2", PROBLEM, minute=1, on_reply=mode)]):
+            worker.process([entry])
+
+        assert current(database).text == text
+        assert current(database).on_reply == mode
+
+    def test_messages_of_a_forgotten_ticket_are_not_stored(self, database: Database) -> None:
+        worker = ManualWorker(database)
+        first, second = entries([message("1", QUOTE), message("2", MORE, minute=1)])
+        worker.process([first])
+        identity = Identity("zendesk", "4711")
+        write_tombstone(database, identity)
+        delete_related(database, identity)
+
+        worker.process([second])
+
+        assert current(database).text is None
+        assert rows(database, "messages") == []
+        assert second.id in worker.acknowledged
+
+
+class TestWholeTexts:
+    """A whole text is the message with the empty id."""
+
+    def test_a_ticket_that_came_whole_becomes_a_conversation(self, database: Database) -> None:
+        worker = ManualWorker(database)
+
+        for entry in entries([message(None, QUOTE), message("2", MORE, minute=1)]):
+            worker.process([entry])
+
+        assert current(database).text == f"{QUOTE}\n\n{MORE}"
+        assert [row["message_id"] for row in rows(database, "messages")] == ["", "2"]
+
+    def test_a_whole_text_of_a_conversation_joins_it(self, database: Database) -> None:
+        worker = ManualWorker(database)
+
+        for entry in entries([message("2", MORE, minute=1), message(None, QUOTE)]):
+            worker.process([entry])
+
+        assert current(database).text == f"{QUOTE}\n\n{MORE}"
+
+    def test_one_that_was_being_classified_joins_when_it_is_fetched_again(self, database: Database) -> None:
+        whole, added = entries([message(None, QUOTE), message("2", MORE, minute=1)])
+        first, second = ManualWorker(database), ManualWorker(database)
+        first.route([whole])
+        second.process([added])
+
+        first.commit()
+        assert whole.id not in first.acknowledged
+        assert current(database).text == MORE
+
+        first.process([whole])
+        assert whole.id in first.acknowledged
+        assert current(database).text == f"{QUOTE}\n\n{MORE}"
+
+    def test_also_if_both_are_committed_in_one_window(self, database: Database) -> None:
+        whole, added = entries([message(None, QUOTE, minute=1), message("2", MORE)])
+        worker = ManualWorker(database)
+        worker.route([whole])
+        worker.route([added])
+        worker.commit_all()
+
+        assert worker.acknowledged == {added.id}
+        worker.process([whole])
+        assert current(database).text == f"{MORE}\n\n{QUOTE}"
+
+
+def _edits() -> st.SearchStrategy[list[Ticket]]:
+    texts = st.sampled_from([QUOTE, MORE, PROBLEM, "Obrigado!"])
+    written = st.builds(message, st.sampled_from([None, "1", "2"]), texts, minute=st.integers(0, 3))
+    answer = st.builds(message, st.just("3"), texts, minute=st.integers(0, 3), author=st.just("agent"))
+    deletion = st.builds(message, st.sampled_from(["1", "2"]), minute=st.integers(0, 3), deleted=st.just(True))
+    return st.lists(st.one_of(written, written, written, answer, deletion), min_size=1, max_size=6)
+
+
+class TestInterleavings:
+    @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(st.data(), _edits())
+    def test_however_two_workers_interleave_the_newest_messages_are_judged(
+        self, database: Database, data: st.DataObject, conversation: list[Ticket]
+    ) -> None:
+        with database.autocommit() as connection:
+            connection.execute(TRUNCATE_ALL)
+        workers = [ManualWorker(database), ManualWorker(database, version="v1.1.0", epoch=2)]
+        fetched = entries(conversation)
+        steps = st.tuples(st.sampled_from(workers), st.sampled_from(["route", "route", "commit", "crash"]))
+        for worker, step in data.draw(st.lists(steps, max_size=12)):
+            if step == "route":
+                worker.route(data.draw(st.lists(st.sampled_from(fetched), max_size=3, unique=True)))
+            elif step == "commit":
+                worker.commit()
+            else:
+                worker.crash()
+
+        self._finish(workers, fetched)
+
+        expected = expected_text(conversation)
+        row = current(database)
+        if row.state == "classified":
+            assert row.text == row.label == expected
+        else:
+            assert (row.text, expected) == (None, "")
+
+    def _finish(self, workers: list[ManualWorker], fetched: list[Entry]) -> None:
+        """Entries that no worker has acknowledged are delivered again, also while older windows wait."""
+        for _ in range(4):
+            acknowledged = workers[0].acknowledged | workers[1].acknowledged
+            workers[0].route([entry for entry in fetched if entry.id not in acknowledged])
+            for worker in (*workers, *workers):
+                for _ in range(8):
+                    worker.commit()
+
+    @pytest.mark.parametrize("order", list(permutations(range(3))))
+    def test_messages_in_any_order_give_the_same_conversation(
+        self, database: Database, order: tuple[int, ...]
+    ) -> None:
+        conversation = [message("1", QUOTE), message("2", MORE, minute=1), message("3", PROBLEM, minute=2)]
+        worker = ManualWorker(database)
+
+        for entry in entries([conversation[index] for index in order]):
+            worker.process([entry])
+
+        assert current(database).text == f"{QUOTE}\n\n{MORE}\n\n{PROBLEM}"
+
+    def test_a_message_that_arrives_while_the_conversation_is_classified_is_judged(self, database: Database) -> None:
+        first, second = entries([message("1", QUOTE), message("2", PROBLEM, minute=1)])
+        slow, fast = ManualWorker(database), ManualWorker(database)
+        slow.route([first])
+        fast.process([second])
+
+        slow.commit()
+
+        final(database, [message("1", QUOTE), message("2", PROBLEM, minute=1)])
+        with database.autocommit() as connection:
+            late = connection.execute(sql("SELECT revision FROM predictions WHERE label = :label"), {"label": QUOTE})
+            assert late.scalars().all() == [None]

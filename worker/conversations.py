@@ -1,0 +1,64 @@
+"""Stores the messages of a window before their conversations are judged, and reads the conversations."""
+
+from collections.abc import Sequence
+from functools import partial
+
+from triagem.contracts.ticket import Author
+from triagem.db import Database
+from triagem.db.tickets.messages import NewMessage, probe_store, read_conversations, store_messages
+from triagem.worker.batch import Cause, CommitBatch, FailedEntry, NewTicket, WorkItem
+from triagem.worker.failures import Retrier, run_isolating_failures, safe_reason
+
+
+def split_messages(tickets: Sequence[NewTicket]) -> tuple[list[NewTicket], list[NewTicket]]:
+    """Whole texts, and messages: also the whole text of a ticket that one of the others is a message of."""
+    conversations = {item.identity for item in tickets if item.ticket.message is not None}
+    if not conversations:
+        return [*tickets], []
+    return (
+        [item for item in tickets if item.identity not in conversations],
+        [item for item in tickets if item.identity in conversations],
+    )
+
+
+def store_and_read(
+    database: Database, retry: Retrier, done: CommitBatch, items: Sequence[NewTicket]
+) -> list[NewTicket]:
+    """Store messages. Returns one item per conversation in which a customer's message was among them.
+
+    The other entries are done: their messages are stored, and the returned item is classified for all of them. Its
+    own entry stays in Redis until then.
+    """
+
+    def work(part: Sequence[NewTicket]) -> list[None]:
+        store_messages(
+            database,
+            [NewMessage(item.ticket, item.entry.arrival, item.received_at, item.entry.lane) for item in part],
+        )
+        return [None] * len(part)
+
+    stored, refused = retry(partial(run_isolating_failures, items, work, partial(probe_store, database)))
+    done.dead.extend(
+        FailedEntry(item.entry, Cause.NOT_STORED, f"cannot store the message: {safe_reason(error)}")
+        for item, error in refused
+    )
+    by_ticket = {item.identity: item for item, _ in stored if _is_by_customer(item)}
+    conversations = retry(partial(read_conversations, database, by_ticket))
+    for identity, item in by_ticket.items():
+        item.conversation = conversations.get(identity)
+    done.dropped.extend(
+        item.entry for item, _ in stored if by_ticket.get(item.identity) is not item or item.conversation is None
+    )
+    return [item for item in by_ticket.values() if item.conversation is not None]
+
+
+def is_unchanged(item: WorkItem) -> bool:
+    """Whether a conversation needs no answer: it says nothing new, or the customer has said nothing yet."""
+    conversation = item.conversation
+    if conversation is None:
+        return False
+    return item.digest == conversation.digest if conversation.has_result else not conversation.messages
+
+
+def _is_by_customer(item: NewTicket) -> bool:
+    return item.ticket.message is None or item.ticket.message.author is Author.CUSTOMER
