@@ -45,5 +45,5 @@ def test_celery_carries_no_ticket() -> None:
     ours = {name: signature(task.run) for name, task in app.tasks.items() if not name.startswith("celery.")}
     assert ours.pop("triagem.enqueue")
     assert {name: str(parameters) for name, parameters in ours.items()} == dict.fromkeys(
-        schedule_entries(OpsSettings()), "() -> None"
+        schedule_entries(OpsSettings(retrain_at="05:00")), "() -> None"
     )
