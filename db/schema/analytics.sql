@@ -113,7 +113,7 @@ COMMENT ON COLUMN analytics.verdicts.reviewed_at IS 'when';
 COMMENT ON COLUMN analytics.verdicts.label IS 'the reviewer''s label; null if "unclear"';
 COMMENT ON COLUMN analytics.verdicts.label_path IS 'the reviewer''s label after its parents';
 COMMENT ON COLUMN analytics.verdicts.unclear IS 'whether the answer is "unclear"';
-COMMENT ON COLUMN analytics.verdicts.stratum IS 'why the text was drawn for review: `unsure` or `random`; null if nobody asked for the review';
+COMMENT ON COLUMN analytics.verdicts.stratum IS 'why a person was asked: `unsure` or `random` of the review page; `random`, `chosen` or `suspicious` of the start page; null if nobody asked';
 COMMENT ON COLUMN analytics.verdicts.inclusion IS 'the probability with which a `random` text was drawn';
 COMMENT ON COLUMN analytics.verdicts.model_version IS 'the version whose label the reviewer did not see';
 COMMENT ON COLUMN analytics.verdicts.model_label IS 'that label; compare it with `label`';

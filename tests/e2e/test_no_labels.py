@@ -151,19 +151,13 @@ def test_two_hundred_messages_become_a_version_whose_results_are_all_reviewed(
     answers = Counter[str]()
     until(lambda: load(start) and page.locator(".answers").count() == 1, seconds=60)
     while min(answers[label] for label in _LABELS) < 10:
-        if kills and rng.random() < 0.3:
+        if kills and answers.total() % 6 == 5:
             up.kill(rng.choice(["gateway", "ops", "trainer"]))
         until(lambda: load(start) and page.locator(".reviewing .text").count() == 1, seconds=60)
         label = truth[" ".join(page.locator(".reviewing .text").inner_text().split())]
-        before = sum(answers_stored(up).values()) if kills else 0
         page.keyboard.press(label[0])
-        if kills:
-            page.wait_for_timeout(300)
-            until(lambda: load(start), seconds=60)
-            answers[label] += sum(answers_stored(up).values()) - before
-        else:
-            page.get_by_text(f"Saved: {label}").wait_for()
-            answers[label] += 1
+        page.get_by_text(f"Saved: {label}").wait_for()
+        answers[label] += 1
         assert answers.total() < 100
     if kills:
         up.kill("trainer")
