@@ -8,11 +8,10 @@ import pytest
 from tests.support.builders import NOW, ticket
 from tests.support.gateway import client, services
 from tests.support.pipeline import dead_letter_rows, drained, publish, running, stored
-from tests.support.results import result
+from tests.support.results import record_refs, result
 from tests.support.runs import scalar
 from tests.support.waiting import until
 from triagem.contracts.ticket import Identity, Lane
-from triagem.contracts.wire import StoredTicketRef
 from triagem.db import Database, runs, training_jobs
 from triagem.db.reviews import record_review
 from triagem.db.runs import RunPlan
@@ -164,7 +163,8 @@ class TestDueRun:
     ) -> None:
         write_unlabelled(database, [unlabelled()])
         run = runs.start(database, RunPlan("v1.0.0", 1))
-        write_reclassified(database, [ReclassifiedTicket(StoredTicketRef(run.id, 1, b"A"), "failed")])
+        (ref,) = record_refs(database, run)
+        write_reclassified(database, [ReclassifiedTicket(ref, "failed")])
 
         assert row(database)[0] == "failed"
         assert start_due_run(database, Registry(instant_models)) is None

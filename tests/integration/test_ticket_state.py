@@ -7,17 +7,16 @@ from tests.support.builders import NOW
 from tests.support.changes import all_changes, names
 from tests.support.command import Triagem
 from tests.support.gateway import client, services
-from tests.support.results import NO_FILTERS, insert_review, insert_unlabelled, result
+from tests.support.results import NO_FILTERS, insert_review, insert_unlabelled, record_refs, result
 from tests.support.runs import scalar
 from tests.support.windows import rows
 from triagem.contracts.errors import RowRefused
 from triagem.contracts.ticket import Identity
-from triagem.contracts.wire import StoredTicketRef
 from triagem.db import Database, runs
 from triagem.db.auth import Scope
 from triagem.db.reviews import draw_tasks, lease_disputed_task
 from triagem.db.runs import APPLY, RunPlan
-from triagem.db.runs.pages import apply_page, next_page
+from triagem.db.runs.pages import apply_page
 from triagem.db.runs.reband import reband
 from triagem.db.runs.reclassification import ReclassifiedTicket, write_reclassified
 from triagem.db.tickets.forgetting import write_tombstone
@@ -86,7 +85,7 @@ class TestClassification:
     def test_a_run_classifies_it_without_counting_a_label_change(self, unlabelled: Database) -> None:
         plan = RunPlan("v1.0.0", 1, notify_flips=True, filters={"not_model": "v1.0.0"})
         run = runs.start(unlabelled, plan)
-        (ref,) = next_page(unlabelled, run).refs
+        (ref,) = record_refs(unlabelled, run)
         row = result("1")
 
         write_reclassified(unlabelled, [ReclassifiedTicket(ref, "done", row.prediction, row.classified_at)])
@@ -98,7 +97,7 @@ class TestClassification:
     def test_stored_predictions_can_be_applied_to_it(self, unlabelled: Database) -> None:
         shadow = runs.start(unlabelled, RunPlan("v1.0.0", 1, shadow=True))
         row = result("1")
-        ref = StoredTicketRef(shadow.id, 1, row.digest)
+        (ref,) = record_refs(unlabelled, shadow)
         write_reclassified(unlabelled, [ReclassifiedTicket(ref, "done", row.prediction, row.classified_at)])
         runs.cancel(unlabelled, shadow.id)
         assert state(unlabelled) == "unlabelled"

@@ -11,7 +11,10 @@ from tests.support.builders import NOW, ticket
 from triagem.contracts.prediction import AbstainReason, Band, Prediction
 from triagem.contracts.result import ResultPage
 from triagem.contracts.ticket import Identity, Lane
+from triagem.contracts.wire import StoredTicketRef
 from triagem.db import Database
+from triagem.db.runs import ReclassifyRun
+from triagem.db.runs.pages import next_page, record_page
 from triagem.db.tickets.forgetting import write_tombstone
 from triagem.db.tickets.queries import Filters, list_results
 from triagem.db.tickets.window import ClassifiedTicket
@@ -80,6 +83,13 @@ def insert_unlabelled(database: Database, name: str, *, text: str = "A") -> None
             ),
             {"name": name, "text": text, "digest": text.encode()},
         )
+
+
+def record_refs(database: Database, run: ReclassifyRun) -> list[StoredTicketRef]:
+    """Record the first page of a run; returns its tickets."""
+    page = next_page(database, run)
+    assert record_page(database, run, page)
+    return page.refs
 
 
 def all_pages(database: Database, filters: Filters = NO_FILTERS, *, limit: int) -> list[ResultPage]:
