@@ -74,6 +74,7 @@ MODEL_MESSAGES: Final = {
     "job_state_cancelled": ("cancelled", "cancelado"),
     "stage_prepare": ("collecting rows", "reunindo os dados"),
     "stage_embed": ("computing embeddings", "calculando embeddings"),
+    "stage_choose": ("choosing questions", "escolhendo perguntas"),
     "stage_train": ("training", "treinando"),
     "stage_evaluate": ("evaluating", "avaliando"),
     "stage_done": ("finished", "concluído"),
