@@ -17,6 +17,7 @@ from triagem.contracts.result import Result, ResultPage
 from triagem.contracts.ticket import PREDICT_SOURCE, Identity
 from triagem.db.connect import Database
 from triagem.db.tickets.search import search_condition
+from triagem.db.tickets.thread import read_thread
 
 _PAGE: Final = 1000
 _RESULTS: Final = table(
@@ -144,11 +145,12 @@ _REVIEWS: Final = text("SELECT label, reviewer, reviewed_at FROM reviews WHERE t
 
 @dataclass(frozen=True, slots=True)
 class TicketWithHistory:
-    """A ticket's row with all its predictions and reviews, newest first."""
+    """A ticket's row with all its predictions and reviews, newest first, and its messages, oldest first."""
 
     ticket: Mapping[str, Any]
     history: list[Mapping[str, Any]]
     reviews: list[Mapping[str, Any]]
+    messages: list[Mapping[str, Any]]
 
 
 def find_ticket_with_history(database: Database, source: str, external_id: str) -> TicketWithHistory | None:
@@ -162,6 +164,7 @@ def find_ticket_with_history(database: Database, source: str, external_id: str) 
             ticket=dict(row),
             history=[dict(prediction) for prediction in connection.execute(_HISTORY, key).mappings()],
             reviews=[dict(review) for review in connection.execute(_REVIEWS, key).mappings()],
+            messages=read_thread(connection, row["id"]),
         )
 
 

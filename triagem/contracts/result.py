@@ -107,6 +107,18 @@ class ReviewRecord(_FrozenModel):
     reviewed_at: datetime = Field(description="time of the review")
 
 
+class MessageRecord(_FrozenModel):
+    """A message of a conversation. Its text is null if it was deleted or purged."""
+
+    message_id: str = Field(description="the message's id in the CRM; empty for a whole text")
+    author: str = Field(description="`customer`, `agent` or `bot`")
+    text: str | None = Field(description="the message as it came")
+    written_at: datetime = Field(description="when it was written, according to the CRM")
+    edited_at: datetime | None = Field(description="when it was last edited; null if never")
+    deleted_at: datetime | None = Field(description="when it was deleted; null if it was not")
+    classified: bool = Field(description="whether the result is about it")
+
+
 class TicketDetail(_FrozenModel):
     """Everything stored about a ticket. `label` is the effective one: the reviewer's, else the model's.
 
@@ -115,7 +127,7 @@ class TicketDetail(_FrozenModel):
 
     source: _Source
     external_id: _ExternalId
-    text: str | None = Field(description="the message as it came; null if it was purged")
+    text: str | None = Field(description="as it came, or the classified messages; null if it was purged")
     metadata: dict[str, JsonValue] = Field(description="JSON that the CRM sent with the ticket")
     state: str = Field(description="`classified`; `unlabelled` without a model, `waiting` or `failed`: no result")
     label: str | None = Field(description="the latest reviewer's label, else the model's")
@@ -135,6 +147,7 @@ class TicketDetail(_FrozenModel):
     classified_at: datetime | None = Field(description="when the prediction was made")
     history: Sequence[PredictionRecord] = Field(description="all predictions, newest first")
     reviews: Sequence[ReviewRecord] = Field(description="all reviews, newest first")
+    messages: Sequence[MessageRecord] = Field(description="a conversation's messages, oldest first; else empty")
 
 
 class PredictResponse(_FrozenModel):

@@ -77,7 +77,9 @@ def get_ticket(services: ServicesDep, identity: _TicketIdentity) -> TicketDetail
     or `failed`, while it is among the newest 1,000 dead letters; its text is not shown.
     """
     if shown := find_ticket_with_history(services.database, *identity):
-        return TicketDetail.model_validate({**shown.ticket, "history": shown.history, "reviews": shown.reviews})
+        return TicketDetail.model_validate(
+            {**shown.ticket, "history": shown.history, "reviews": shown.reviews, "messages": shown.messages}
+        )
     if entry := find_entry(services.inbox, identity):
         return _unstored(identity, "waiting", datetime.fromtimestamp(entry.put_at, UTC))
     if letter := find_ticket_dead_letter(services.database, identity):
@@ -89,7 +91,7 @@ def _unstored(identity: Identity, state: str, since: datetime) -> TicketDetail:
     """A ticket without a row. Its text stays out of the answer: the ticket may just have been forgotten."""
     nothing = {name: None for name, field in TicketDetail.model_fields.items() if field.is_required()}
     times = {"received_at": since, "revised_at": since}
-    rest = {"metadata": {}, "language": "und", "revision": 0, "history": (), "reviews": ()}
+    rest = {"metadata": {}, "language": "und", "revision": 0, "history": (), "reviews": (), "messages": ()}
     return TicketDetail.model_validate({**nothing, **identity._asdict(), **times, **rest, "state": state})
 
 

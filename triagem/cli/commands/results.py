@@ -1,6 +1,7 @@
 """`triagem results` and `triagem show`: lists results page by page, and prints one ticket with its history."""
 
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
 
 import typer
 
@@ -18,7 +19,7 @@ from triagem.cli.output import (
     printable,
 )
 from triagem.contracts.errors import InvalidInput
-from triagem.contracts.text import clean
+from triagem.contracts.text import clean, plain
 
 _COLUMNS = (
     "source",
@@ -111,7 +112,7 @@ def show(
     cleaned: Annotated[bool, typer.Option("--cleaned", help="Print the text as the model reads it.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show a ticket's text, current result, history and reviews.
+    """Show a ticket's text or messages, current result, history and reviews.
 
     Example: `triagem show zendesk 4711`
     """
@@ -127,7 +128,10 @@ def show(
         return
     ticket = record.ticket
     text = clean(ticket["text"] or "") if cleaned else ticket["text"]
-    console.print(printable(text or "(text purged)"), markup=False, highlight=False)
+    if record.messages and not cleaned:
+        print_thread(record.messages)
+    else:
+        console.print(printable(text or "(text purged)"), markup=False, highlight=False)
     console.print()
     if ticket["state"] == "classified":
         columns = (
@@ -151,3 +155,14 @@ def show(
         console.print("\n[bold]reviews[/bold]")
         reviews = [{**review, "label": review["label"] or "(unclear)"} for review in record.reviews]
         print_rows(reviews, ("reviewed_at", "reviewer", "label"), Format.TABLE)
+
+
+def print_thread(messages: Sequence[Mapping[str, Any]]) -> None:
+    """Print the messages of a conversation, oldest first, with `*` before those that the label is about."""
+    for message in messages:
+        mark = "*" if message["classified"] else " "
+        state = " (deleted)" if message["deleted_at"] else " (edited)" if message["edited_at"] else ""
+        head = f"{mark} {message['written_at']:%Y-%m-%d %H:%M} {message['author']}{state}: "
+        text = "" if message["deleted_at"] else plain(message["text"]) if message["text"] else "(text purged)"
+        console.print(head + printable(text), markup=False, highlight=False, soft_wrap=True)
+    console.print("* the label is about these messages", style="dim", highlight=False)

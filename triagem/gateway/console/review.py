@@ -19,6 +19,7 @@ from triagem.db.reviews import (
     record_review,
     undo_review,
 )
+from triagem.db.tickets.thread import find_thread
 from triagem.gateway.console.overview import current_model
 from triagem.gateway.console.render import address, redirect, render_page
 from triagem.gateway.console.session import Form, Reviewer, row_id
@@ -61,6 +62,8 @@ def review(
         flash=flash,
         task=task,
         text=plain(task.text) if task else "",
+        messages=find_thread(services.database, task.ticket_id) if task else [],
+        plain=plain,
         skipped=skipped,
         keys={label: shortcuts.labels[label].split("/") for label in labels},
         **context,

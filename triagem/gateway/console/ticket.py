@@ -11,7 +11,7 @@ from fastapi.responses import Response
 
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.result import TicketDetail
-from triagem.contracts.text import Part, segments
+from triagem.contracts.text import Part, plain, segments
 from triagem.contracts.ticket import Identity, identify
 from triagem.db.auth import Scope
 from triagem.db.reviews import ReviewRejected, record_review
@@ -63,12 +63,14 @@ def _ticket_page(
     stored = find_ticket_with_history(services.database, *identity) if visitor.may(Scope.READ) else None
     if stored is None or digest is None:
         raise ProblemError(HTTPStatus.NOT_FOUND, "")
-    detail = TicketDetail.model_validate({**stored.ticket, "history": stored.history, "reviews": stored.reviews})
+    detail = TicketDetail.model_validate(
+        {**stored.ticket, "history": stored.history, "reviews": stored.reviews, "messages": stored.messages}
+    )
     parts = segments(detail.text or "")
     return render_page(
         request, "ticket.html", visitor, flash=flash, ticket=detail, segments=parts,
         text="\n".join(part.text for part in parts), own=Part.OWN, digest=digest.hex(),
-        **label_context(services),
+        plain=plain, **label_context(services),
     )  # fmt: skip
 
 
