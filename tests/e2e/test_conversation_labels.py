@@ -31,10 +31,10 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
 
 def guesses(model: LoadedModel, turns: list[Turn]) -> list[str]:
     """The conversation's label after each message."""
-    rows = []
-    for messages in growing(turns):
-        texts = parts(messages)
-        rows.append(combine(texts, classify(model, texts)))
+    judged_texts = [parts(messages) for messages in growing(turns)]
+    texts = [*dict.fromkeys(text for part in judged_texts for text in part)]
+    known = dict(zip(texts, classify(model, texts), strict=True))
+    rows = [combine(texts, [known[text] for text in texts]) for texts in judged_texts]
     return [model.labels[row.index(max(row))] for row in rows]
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.crm import CHATWOOT, TOKEN, example, ignored, ticket, unreadable
+from tests.support.crm import CHATWOOT, NOW, TOKEN, example, ignored, ticket, unreadable
 from triagem.producer.crm.settings import make_source
 
 
@@ -34,12 +34,39 @@ def test_the_source_chooses_the_messages_that_the_label_is_about() -> None:
     assert ticket(message(), source)["message"]["on_reply"] == "first"
 
 
-def test_a_bots_greeting_is_ignored_and_message_created_brings_the_customers_words() -> None:
+@pytest.mark.parametrize(
+    ("changes", "author"),
+    [
+        ({"message_type": "outgoing"}, "agent"),
+        ({"message_type": "outgoing", "sender": {"type": "agent_bot", "id": 3}}, "bot"),
+        ({"message_type": "template"}, "bot"),
+    ],
+)
+def test_messages_of_agents_and_bots_are_stored_as_theirs(changes: dict[str, Any], author: str) -> None:
+    assert ticket(message(**changes), CHATWOOT)["message"]["author"] == author
+
+
+def test_a_conversation_that_a_bot_greets_first_begins_with_the_bots_message() -> None:
     payload = example("chatwoot_conversation_created")
     payload["messages"][0] |= {"message_type": 3, "content": "Olá! Como posso ajudar?", "id": 1232}
+    greeting, customers = ticket(payload, CHATWOOT), ticket(message(), CHATWOOT)
 
-    assert "not a customer message" in ignored(payload, CHATWOOT)
-    assert ticket(message(), CHATWOOT)["message"]["id"] == "1233"
+    assert (greeting["message"]["author"], customers["message"]["author"]) == ("bot", "customer")
+    assert greeting["external_id"] == customers["external_id"]
+    assert greeting["message"]["id"] != customers["message"]["id"]
+
+
+def test_an_edited_message_is_dated_by_its_receipt() -> None:
+    edited = ticket(message(event="message_updated", content="Quero o plano mensal."), CHATWOOT)
+
+    assert (edited["text"], edited["revised_at"]) == ("Quero o plano mensal.", NOW)
+    assert edited["message"] == ticket(message(), CHATWOOT)["message"]
+
+
+def test_a_deleted_message_leaves_no_text() -> None:
+    deleted = ticket(example("chatwoot_message_deleted"), CHATWOOT)
+
+    assert (deleted["text"], deleted["message"]["deleted"], deleted["message"]["id"]) == ("", True, "1233")
 
 
 def test_an_emails_subject_is_its_first_line() -> None:
@@ -82,16 +109,13 @@ def test_an_update_by_our_own_label_is_ignored() -> None:
     ("changes", "reason"),
     [
         ({"private": True}, "private"),
-        ({"message_type": "outgoing"}, "not a customer message"),
-        ({"message_type": "template"}, "not a customer message"),
-        ({"message_type": "activity"}, "not a customer message"),
+        ({"message_type": "activity"}, "not a message"),
         ({"content": None}, "no text"),
         ({"content": " "}, "no text"),
-        ({"event": "message_updated"}, "no new message"),
         ({"event": "conversation_status_changed"}, "no new message"),
     ],
 )
-def test_anything_but_a_customers_new_message_is_ignored(changes: dict[str, Any], reason: str) -> None:
+def test_anything_but_a_message_is_ignored(changes: dict[str, Any], reason: str) -> None:
     assert reason in ignored(message(**changes), CHATWOOT)
 
 
@@ -113,8 +137,8 @@ def test_ruby_times_are_read() -> None:
         (message(conversation=None), "external_id = conversation.id"),
         (message(conversation={"id": "\ud800"}), "external_id"),
         (message(content=5), "message = message.content"),
-        (message(created_at="soon"), "revised_at = message.created_at"),
-        (message(created_at=True), "revised_at = message.created_at"),
+        (message(created_at="soon"), "revised_at = event=='message_updated' && 'received' || message.created_at"),
+        (message(created_at=True), "revised_at = event=='message_updated' && 'received' || message.created_at"),
         (message(content="x" * 100_001), "text"),
     ],
 )

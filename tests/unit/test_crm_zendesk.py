@@ -91,9 +91,13 @@ def test_an_agents_update_is_ignored(role: str) -> None:
     assert "agent" in ignored({**example("zendesk_trigger"), "author_role": role}, ZENDESK)
 
 
-def test_messages_of_agents_are_ignored() -> None:
+def test_an_agents_public_comment_is_stored_as_the_agents() -> None:
+    assert ticket(comment(author={"id": "1", "is_staff": True}), ZENDESK)["message"]["author"] == "agent"
+
+
+def test_private_notes_are_ignored() -> None:
     assert "private" in ignored(comment(is_public=False), ZENDESK)
-    assert "agent's" in ignored(comment(author={"id": "1", "is_staff": True}), ZENDESK)
+    assert "private" in ignored(comment(is_public=False, author={"id": "1", "is_staff": True}), ZENDESK)
     assert "private" in ignored(event("zendesk_ticket_created", detail={"is_public": False}), ZENDESK)
 
 
