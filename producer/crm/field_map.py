@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 from datetime import datetime
+from hashlib import sha256
 from typing import Final
 
 from pydantic import ValidationError
 
 from triagem.contracts.errors import InvalidTicket
-from triagem.contracts.text import digest
 from triagem.contracts.ticket import Message, Ticket, first_error
 from triagem.producer.crm.expressions import search
 from triagem.producer.crm.payload import (
@@ -90,12 +90,17 @@ def _message(record: object, source: Source, text: str, *, deleted: bool) -> Mes
     if message_id is None:
         return None
     author = None if fields.author is None else search(fields.author, record, "author")
-    given = {"id": digest(text).hex()[:32] if message_id == _DIGEST else message_id, "author": author}
+    given = {"id": _digest(text) if message_id == _DIGEST else message_id, "author": author}
     try:
         return Message(deleted=deleted, on_reply=source.on_reply, **{k: v for k, v in given.items() if v is not None})
     except ValidationError as error:
         field, reason = first_error(error)
         raise InvalidTicket(source.described("message_id" if field == "id" else "author"), reason) from None
+
+
+def _digest(text: str) -> str:
+    """An id for a message; the text is not validated yet, so it may contain lone surrogates."""
+    return sha256(text.encode(errors="surrogatepass")).hexdigest()[:32]
 
 
 def external_ids(payload: object, source: Source) -> list[object]:

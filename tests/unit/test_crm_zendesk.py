@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from tests.support.crm import ZENDESK, example, ignored, ticket, unmatched, unreadable
+from triagem.contracts.text import digest
 
 
 def event(name: str, **changes: Any) -> dict[str, Any]:
@@ -23,14 +24,22 @@ def comment(**changes: Any) -> dict[str, Any]:
 
 
 def test_a_new_ticket_is_its_subject_and_description() -> None:
-    assert ticket(example("zendesk_ticket_created"), ZENDESK) == {
-        "source": "zendesk",
-        "external_id": "4711",
-        "text": "Fatura em dobro\nFui cobrado duas vezes este mês.\nPodem estornar?",
-        "revised_at": datetime(2026, 11, 2, 12, 30, 0, 672717, tzinfo=UTC),  # Zendesk counts nanoseconds
-        "metadata": {"channel": "web", "url": "https://example.zendesk.com/agent/tickets/4711"},
-        "message": {"id": "description", "author": "customer", "deleted": False, "on_reply": "conversation"},
-    }
+    assert (
+        ticket(example("zendesk_ticket_created"), ZENDESK)
+        == {
+            "source": "zendesk",
+            "external_id": "4711",
+            "text": "Fatura em dobro\nFui cobrado duas vezes este mês.\nPodem estornar?",
+            "revised_at": datetime(2026, 11, 2, 12, 30, 0, 672717, tzinfo=UTC),  # Zendesk counts nanoseconds
+            "metadata": {"channel": "web", "url": "https://example.zendesk.com/agent/tickets/4711"},
+            "message": {
+                "id": digest("Fatura em dobro\nFui cobrado duas vezes este mês.\nPodem estornar?").hex()[:32],
+                "author": "customer",
+                "deleted": False,
+                "on_reply": "conversation",
+            },
+        }
+    )
 
 
 def test_a_customers_comment_is_a_message_without_the_tickets_subject() -> None:
@@ -67,12 +76,13 @@ def test_a_filled_in_trigger_template_is_a_ticket() -> None:
     }
 
 
-def test_a_trigger_that_sends_the_same_comment_again_sends_the_same_message() -> None:
+def test_a_trigger_that_sends_the_same_text_again_sends_the_same_message() -> None:
     first = ticket(example("zendesk_trigger"), ZENDESK)["message"]
+    created = ticket(example("zendesk_ticket_created"), ZENDESK)["message"]
     later = ticket({**example("zendesk_trigger"), "updated_at": "2026-11-02T13:00:00Z"}, ZENDESK)["message"]
     other = ticket({**example("zendesk_trigger"), "message": "Aliás, quanto custa?"}, ZENDESK)["message"]
 
-    assert first == later != other
+    assert first == later == created != other
 
 
 def test_line_breaks_that_a_template_left_unescaped_are_read() -> None:
