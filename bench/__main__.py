@@ -314,5 +314,31 @@ def lane(
     )
 
 
+@bench.command(name="cold-start")
+def cold_start(
+    *,
+    data: Annotated[Path, typer.Argument(help="JSONL file with `prompt`, `completion` and `domain`.")],
+    samples: Annotated[
+        Path, typer.Option(help="Folder with `train.jsonl` and `test.jsonl`, whose Portuguese rows are a company.")
+    ] = Path("examples"),
+    cache: Annotated[Path, typer.Option(help="Folder for embeddings.")] = Path("~/.cache/triagem/cold-start"),
+    starts: Annotated[int, typer.Option(min=2, help="Number of simulated starts of each company.")] = 20,
+    as_json: Json = False,
+) -> None:
+    """Simulate companies that start without labels: macro-F1 by number of answers, and how honest the estimate is.
+
+    Example: `python -m bench cold-start train_en.jsonl`
+    """
+    from bench.cold_start import run
+    from bench.tables import print_cold_start
+
+    with errors.status("embed") as status:
+        report = run(data, samples, cache.expanduser(), starts=starts, on_progress=status.update)
+    if as_json:
+        print_json(report)
+    else:
+        print_cold_start(report)
+
+
 if __name__ == "__main__":
     run_command(command=bench)

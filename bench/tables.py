@@ -8,6 +8,7 @@ from bench.formatting import format_rate, format_ratio, format_share, new_table,
 from triagem.cli.output import console
 
 if TYPE_CHECKING:
+    from bench.cold_start import ColdStartReport
     from bench.console import ConsoleBenchmark
     from bench.engine import EngineBenchmark
     from bench.pipeline import PipelineBenchmark
@@ -107,3 +108,31 @@ def print_console(report: ConsoleBenchmark) -> None:
     for page in report.pages:
         rows.add_row(page.page, f"{page.median_ms:.0f}", f"{page.slowest_ms:.0f}", f"{page.bytes / 1000:.0f}")
     console.print(rows)
+
+
+def print_cold_start(report: ColdStartReport) -> None:
+    """Print the results of `python -m bench cold-start`."""
+    stages = list(report.companies[0].chosen)
+    names = [f"{answers} answers (random)" for answers in stages]
+    rows = new_table(
+        f"macro-F1, {report.starts} starts, base {report.base}", "company", *names, "50, one in ten wrong"
+    )
+    for row in report.companies:
+        cells = (f"{row.chosen[answers]:.3f} ({row.at_random[answers]:.3f})" for answers in stages)
+        rows.add_row(row.company, *cells, f"{row.wrong_answers:.3f}")
+    console.print(rows)
+    for gain in report.gains:
+        console.print(
+            f"after {gain.answers} answers, {gain.mean:+.3f} ({gain.low:+.3f} to {gain.high:+.3f}) over random choice"
+            ", without the samples",
+            highlight=False,
+        )
+    rows = new_table("4 % sales", "company", "macro-F1 after 100", "sales found by 50", "sales in the pool")
+    for rare in report.rare:
+        rows.add_row(rare.company, f"{rare.macro_f1:.3f}", f"{rare.sales:.1f}", str(rare.in_pool))
+    console.print(rows)
+    console.print(
+        f"estimate at 50 answers, {report.progress_starts} starts: the 90 % interval covers the truth in "
+        f"{report.coverage:.0%}; bias {report.progress_bias:+.3f}, mean error {report.progress_error:.3f}",
+        highlight=False,
+    )

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from triagem.trainer.active.pool import Answer, Pool
-from triagem.trainer.active.selection import BATCH, FEW_ANSWERS, MAX_CANDIDATES, k_means, next_questions
+from triagem.trainer.active.selection import BATCH, ENOUGH_ANSWERS, MAX_CANDIDATES, k_means, next_questions
 
 LABELS = ("suporte", "venda")
 
@@ -112,9 +112,20 @@ def test_a_label_without_an_answer_is_found_by_its_description() -> None:
 
 
 def test_a_label_with_enough_answers_is_not_rare() -> None:
-    pool = answered(clusters(500, 20), list(range(9)), list(range(500, 500 + FEW_ANSWERS)))
+    pool = answered(clusters(500, 20), list(range(9)), list(range(500, 503)))
 
     assert sum(question.random for question in next_questions(pool)) == 5
+
+
+def test_a_label_with_a_small_share_of_the_answers_is_rare_until_it_has_enough() -> None:
+    embeddings = clusters(500, 40)
+
+    def random_share(sales: int) -> int:
+        pool = answered(embeddings, list(range(100)), list(range(500, 500 + sales)))
+        return sum(question.random for question in next_questions(pool))
+
+    assert random_share(ENOUGH_ANSWERS - 1) == 3
+    assert random_share(ENOUGH_ANSWERS) == 5
 
 
 def test_copies_of_answered_texts_are_not_asked() -> None:

@@ -15,10 +15,13 @@ from triagem.trainer.active.pool import Pool, Positions
 from triagem.trainer.evaluate.metrics import Floats
 
 BATCH: Final = 10
-FEW_ANSWERS: Final = 3
+# A label is rare with fewer answers than this, and with less than this part of an equal share of the answers.
+ENOUGH_ANSWERS: Final = 10
+RARE_SHARE: Final = 0.4
 MAX_CANDIDATES: Final = 5000  # a sample of a larger pool, for speed; random texts are drawn from the whole pool
 _SHORTLIST: Final = 5  # uncertain candidates for each text that is chosen among them
 _ITERATIONS: Final = 20
+_STARTS: Final = 4  # of k-means, of which the best is kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +43,8 @@ def next_questions(pool: Pool, count: int = BATCH, *, seed: int = 0) -> list[Que
     candidates = rng.choice(left, MAX_CANDIDATES, replace=False) if len(left) > MAX_CANDIDATES else left
     if not len(pool.positions):
         return [Question(int(text), random=False) for text in _centres(pool.points, candidates, count, rng)]
-    rare = [number for number, label in enumerate(pool.labels) if pool.counts()[label] < FEW_ANSWERS]
+    fewest = min(ENOUGH_ANSWERS, RARE_SHARE * len(pool.labelled) / len(pool.labels))
+    rare = [number for number, answers in enumerate(pool.counts().values()) if answers < fewest]
     likely, at_random = (round(0.4 * count), round(0.3 * count)) if rare else (0, count // 2)
     chosen = list(map(int, rng.choice(left, at_random, replace=False)))
     questions = [Question(text, random=True) for text in chosen]
@@ -96,7 +100,8 @@ def _uncertain(
 
 def _centres(points: Floats, candidates: Positions, count: int, rng: np.random.Generator) -> list[int]:
     """The text nearest to each centre."""
-    _, distances = k_means(points[candidates], count, rng)
+    starts = [k_means(points[candidates], count, rng)[1] for _ in range(_STARTS)]
+    distances = min(starts, key=lambda squares: float(squares.min(axis=1).sum()))
     chosen: list[int] = []
     for cluster in range(count):
         nearest = candidates[np.argsort(distances[:, cluster], kind="stable")[: count + 1]]

@@ -1,0 +1,259 @@
+"""Simulates companies that start without labels: a person answers the product's questions, and a head is evaluated.
+
+Each domain of a JSONL file is a company. A third of its near-duplicate groups is held out and evaluates the heads, and
+the person labels texts of the rest. Nothing in `triagem.trainer.active` was chosen by these held-out thirds.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import f1_score
+
+from triagem.contracts.text import clean
+from triagem.trainer.active.embeddings import embed_texts, frozen_base
+from triagem.trainer.active.linear import one_blas_thread
+from triagem.trainer.active.pool import Answer, Pool
+from triagem.trainer.active.progress import estimate_progress
+from triagem.trainer.active.selection import BATCH, next_questions
+from triagem.trainer.data.near_duplicates import duplicate_groups
+
+COMPANIES: Final = ("airline", "insurance-calls", "media", "software")
+RARE_COMPANIES: Final = ("airline", "insurance-calls", "software")  # media has 73 support messages
+PORTUGUESE: Final = "samples in Portuguese"
+LABELS: Final = ("suporte", "venda")
+DESCRIPTIONS: Final = (
+    "The customer has a problem, a question, a complaint or a request about something they already have.",
+    "The customer wants to buy or subscribe to something, asks for a price, or wants to change or upgrade a plan.",
+)
+STAGES: Final = (10, 20, 50, 100)
+SALES_SHARE: Final = 0.04
+WRONG_SHARE: Final = 0.1
+PROGRESS_STARTS: Final = 200
+_SPLIT_SEED: Final = 29
+
+Texts = NDArray[np.intp]
+
+
+@dataclass(frozen=True, slots=True)
+class Company:
+    """Embeddings and label numbers of a company's messages, and the positions of the pool and the held-out third."""
+
+    name: str
+    embeddings: NDArray[np.float32]
+    truth: NDArray[np.intp]
+    pool: Texts
+    held_out: Texts
+    descriptions: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """The head after a number of answers: macro-F1 on the held-out third, and the number of sales answered."""
+
+    answers: int
+    macro_f1: float
+    sales: int
+
+
+@dataclass(frozen=True, slots=True)
+class CompanyScore:
+    """Mean macro-F1 by number of answers."""
+
+    company: str
+    chosen: Mapping[int, float]
+    at_random: Mapping[int, float]
+    wrong_answers: float
+
+
+@dataclass(frozen=True, slots=True)
+class Gain:
+    """Macro-F1 of chosen minus that of random questions, and its 95 % interval over the starts."""
+
+    answers: int
+    mean: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class RareSales:
+    """A company with 4 % sales: macro-F1 after 100 answers, and the sales found by 50 of those in the pool."""
+
+    company: str
+    macro_f1: float
+    sales: float
+    in_pool: int
+
+
+@dataclass(frozen=True, slots=True)
+class ColdStartReport:
+    """All figures. `coverage` is the share of starts whose interval contains the held-out macro-F1 at 50 answers."""
+
+    base: str
+    starts: int
+    companies: tuple[CompanyScore, ...]
+    gains: tuple[Gain, ...]
+    rare: tuple[RareSales, ...]
+    coverage: float
+    progress_starts: int
+    progress_bias: float
+    progress_error: float
+
+
+def run(
+    data: Path, samples: Path, cache: Path, *, starts: int, on_progress: Callable[[str], None]
+) -> ColdStartReport:
+    """Simulate `starts` starts of each company with right and with wrong answers, and 200 for the interval.
+
+    Args:
+        data: JSON lines with `prompt`, `completion` and `domain`.
+        samples: a folder with `train.jsonl` and `test.jsonl`, whose rows also have `lang`. Those in Portuguese are a
+            company.
+        cache: a folder for embeddings.
+    """
+    base = frozen_base()
+    companies = read_companies(data, samples, base, cache)
+    scores, differences = [], []
+    for company in companies:
+        on_progress(company.name)
+        chosen = [simulate(company, seed) for seed in range(starts)]
+        drawn = [simulate(company, seed, at_random=True) for seed in range(starts)]
+        wrong = [simulate(company, seed, wrong=WRONG_SHARE, answers=50)[-1].macro_f1 for seed in range(starts)]
+        scores.append(CompanyScore(company.name, _means(chosen), _means(drawn), float(np.mean(wrong))))
+        if company.name in COMPANIES:
+            differences += [_macro_f1(left) - _macro_f1(right) for left, right in zip(chosen, drawn, strict=True)]
+    rare = []
+    for company in (company for company in companies if company.name in RARE_COMPANIES):
+        on_progress(f"{company.name} with 4 % sales")
+        thinned = [thin_sales(company, seed) for seed in range(starts)]
+        rows = [simulate(few, seed) for seed, few in enumerate(thinned)]
+        found = float(np.mean([row[STAGES.index(50)].sales for row in rows]))
+        in_pool = int(thinned[0].truth[thinned[0].pool].sum())
+        rare.append(RareSales(company.name, float(np.mean([row[-1].macro_f1 for row in rows])), found, in_pool))
+    on_progress("the progress figure")
+    estimates = progress_figures(companies, starts=PROGRESS_STARTS)
+    errors = np.array([estimate - truth for estimate, _, truth in estimates])
+    return ColdStartReport(
+        base=base,
+        starts=starts,
+        companies=tuple(scores),
+        gains=tuple(_gain(np.array(differences), answers) for answers in (20, 50)),
+        rare=tuple(rare),
+        coverage=float(np.mean([covered for _, covered, _ in estimates])),
+        progress_starts=len(estimates),
+        progress_bias=float(errors.mean()),
+        progress_error=float(np.abs(errors).mean()),
+    )
+
+
+@one_blas_thread
+def simulate(
+    company: Company, seed: int, *, at_random: bool = False, wrong: float = 0.0, answers: int = STAGES[-1]
+) -> list[Stage]:
+    """Answer questions, and evaluate the head at each of `STAGES` up to `answers`."""
+    return [
+        _evaluate(company, pool)
+        for pool in _pools(company, seed, answers, at_random, wrong)
+        if len(pool.answers) in STAGES
+    ]
+
+
+@one_blas_thread
+def progress_figures(companies: Sequence[Company], starts: int) -> list[tuple[float, bool, float]]:
+    """The estimate at 50 answers, whether its interval covers the truth, and the truth, of different starts."""
+    figures = []
+    for start in range(starts):
+        company = companies[start % len(companies)]
+        *_, pool = _pools(company, 1000 + start, 50, False, 0.0)
+        truth = _evaluate(company, pool).macro_f1
+        if progress := estimate_progress(pool):
+            figures.append((progress.macro_f1, progress.low <= truth <= progress.high, truth))
+    return figures
+
+
+def thin_sales(company: Company, seed: int) -> Company:
+    """The company with 4 % sales in the pool and in the held-out third."""
+    rng = np.random.default_rng(seed)
+
+    def thinned(texts: Texts) -> Texts:
+        support, sales = (texts[company.truth[texts] == number] for number in range(2))
+        kept = round(len(support) * SALES_SHARE / (1 - SALES_SHARE))
+        return np.concatenate([support, rng.permutation(sales)[:kept]])
+
+    return Company(
+        company.name,
+        company.embeddings,
+        company.truth,
+        thinned(company.pool),
+        thinned(company.held_out),
+        company.descriptions,
+    )
+
+
+def read_companies(data: Path, samples: Path, base: str, cache: Path) -> list[Company]:
+    """The companies with their embeddings, which are computed once."""
+    rows = [(row["domain"], row) for row in _read(data)]
+    for part in ("train", "test"):
+        rows += [(PORTUGUESE, row) for row in _read(samples / f"{part}.jsonl") if row["lang"] == "pt"]
+    texts = [clean(row["prompt"]) for _, row in rows]
+    names = np.array([name for name, _ in rows])
+    truth = np.array([LABELS.index(row["completion"]) for _, row in rows], dtype=np.intp)
+    different = list(dict.fromkeys([*texts, *DESCRIPTIONS]))
+    embedded = dict(zip(different, embed_texts(base, different, cache), strict=True))
+    descriptions = np.stack([embedded[text] for text in DESCRIPTIONS])
+    companies = []
+    for name in (*COMPANIES, PORTUGUESE):
+        members = np.flatnonzero(names == name)
+        groups = np.array(duplicate_groups([texts[row] for row in members]))
+        order = np.random.default_rng(_SPLIT_SEED).permutation(np.unique(groups))
+        held_out = np.isin(groups, order[: len(order) // 3])
+        embeddings = np.stack([embedded[texts[row]] for row in members])
+        pool, third = np.flatnonzero(~held_out), np.flatnonzero(held_out)
+        companies.append(Company(name, embeddings, truth[members], pool, third, descriptions))
+    return companies
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def _pools(company: Company, seed: int, answers: int, at_random: bool, wrong: float) -> Any:
+    """The pool after each batch of answers."""
+    rng = np.random.default_rng(seed)
+    pool = Pool(company.embeddings[company.pool], LABELS, descriptions=company.descriptions)
+    truth = company.truth[company.pool]
+    while len(pool.answers) < answers:
+        if at_random:
+            questions = [(int(text), True) for text in rng.choice(pool.unanswered, BATCH, replace=False)]
+        else:
+            questions = [(question.text, question.random) for question in next_questions(pool, seed=seed)]
+        labels = [truth[text] ^ (rng.random() < wrong) for text, _ in questions]
+        new = [Answer(text, LABELS[label], drawn) for (text, drawn), label in zip(questions, labels, strict=True)]
+        pool = Pool(pool.embeddings, LABELS, (*pool.answers, *new), pool.descriptions)
+        yield pool
+
+
+def _evaluate(company: Company, pool: Pool) -> Stage:
+    predicted = pool.fit().logits(pool.space(company.embeddings[company.held_out])).argmax(axis=1)
+    macro_f1 = f1_score(company.truth[company.held_out], predicted, average="macro")
+    return Stage(len(pool.answers), float(macro_f1), pool.counts()["venda"])
+
+
+def _macro_f1(stages: Sequence[Stage]) -> NDArray[np.float64]:
+    return np.array([stage.macro_f1 for stage in stages])
+
+
+def _means(starts: Sequence[Sequence[Stage]]) -> dict[int, float]:
+    return dict(zip(STAGES, np.mean([_macro_f1(stages) for stages in starts], axis=0).tolist(), strict=True))
+
+
+def _gain(differences: NDArray[np.float64], answers: int) -> Gain:
+    """`differences[starts][stages]`."""
+    column = differences[:, STAGES.index(answers)]
+    margin = 1.96 * column.std(ddof=1) / np.sqrt(len(column))
+    return Gain(answers, float(column.mean()), float(column.mean() - margin), float(column.mean() + margin))
