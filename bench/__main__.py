@@ -323,6 +323,7 @@ def cold_start(
     ] = Path("examples"),
     cache: Annotated[Path, typer.Option(help="Folder for embeddings.")] = Path("~/.cache/triagem/cold-start"),
     starts: Annotated[int, typer.Option(min=2, help="Number of simulated starts of each company.")] = 20,
+    estimates: Annotated[int, typer.Option(min=10, help="Number of starts whose estimate is checked.")] = 200,
     as_json: Json = False,
 ) -> None:
     """Simulate companies that start without labels: macro-F1 by number of answers, and how honest the estimate is.
@@ -333,7 +334,7 @@ def cold_start(
     from bench.tables import print_cold_start
 
     with errors.status("embed") as status:
-        report = run(data, samples, cache.expanduser(), starts=starts, on_progress=status.update)
+        report = run(data, samples, cache.expanduser(), starts=starts, estimates=estimates, on_progress=status.update)
     if as_json:
         print_json(report)
     else:

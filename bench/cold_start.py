@@ -1,7 +1,7 @@
 """Simulates companies that start without labels: a person answers the product's questions, and a head is evaluated.
 
-Each domain of a JSONL file is a company. A third of its near-duplicate groups is held out and evaluates the heads, and
-the person labels texts of the rest. Nothing in `triagem.trainer.active` was chosen by these held-out thirds.
+Each domain of a JSONL file is a company. A third of its near-duplicate groups is held out to evaluate the heads; the
+person labels texts of the rest. Nothing in `triagem.trainer.active` was chosen by these held-out thirds.
 """
 
 import json
@@ -33,7 +33,6 @@ DESCRIPTIONS: Final = (
 STAGES: Final = (10, 20, 50, 100)
 SALES_SHARE: Final = 0.04
 WRONG_SHARE: Final = 0.1
-PROGRESS_STARTS: Final = 200
 _SPLIT_SEED: Final = 29
 
 Texts = NDArray[np.intp]
@@ -106,9 +105,9 @@ class ColdStartReport:
 
 
 def run(
-    data: Path, samples: Path, cache: Path, *, starts: int, on_progress: Callable[[str], None]
+    data: Path, samples: Path, cache: Path, *, starts: int, estimates: int, on_progress: Callable[[str], None]
 ) -> ColdStartReport:
-    """Simulate `starts` starts of each company with right and with wrong answers, and 200 for the interval.
+    """Simulate `starts` starts of each company, also with wrong answers, and `estimates` starts for the interval.
 
     Args:
         data: JSON lines with `prompt`, `completion` and `domain`.
@@ -136,16 +135,16 @@ def run(
         in_pool = int(thinned[0].truth[thinned[0].pool].sum())
         rare.append(RareSales(company.name, float(np.mean([row[-1].macro_f1 for row in rows])), found, in_pool))
     on_progress("the progress figure")
-    estimates = progress_figures(companies, starts=PROGRESS_STARTS)
-    errors = np.array([estimate - truth for estimate, _, truth in estimates])
+    figures = progress_figures(companies, starts=estimates)
+    errors = np.array([estimate - truth for estimate, _, truth in figures])
     return ColdStartReport(
         base=base,
         starts=starts,
         companies=tuple(scores),
         gains=tuple(_gain(np.array(differences), answers) for answers in (20, 50)),
         rare=tuple(rare),
-        coverage=float(np.mean([covered for _, covered, _ in estimates])),
-        progress_starts=len(estimates),
+        coverage=float(np.mean([covered for _, covered, _ in figures])),
+        progress_starts=len(figures),
         progress_bias=float(errors.mean()),
         progress_error=float(np.abs(errors).mean()),
     )

@@ -86,6 +86,14 @@ class CommitBatch:
         self.timings.add(other.timings)
 
 
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """A loaded model and the epoch of its promotion. A window carries one from fetch to commit."""
+
+    model: Model
+    epoch: int
+
+
 @dataclass(slots=True)
 class WorkItem:
     """A text to classify, from decoding to its row. Preparation fills in the fields with defaults.
@@ -120,7 +128,9 @@ class WorkItem:
         """The ticket whose earlier predictions may be reused; None if that has been decided before."""
         return None
 
-    def add_result(self, batch: CommitBatch, epoch: int, prediction: Prediction, classified_at: datetime) -> None:
+    def add_result(
+        self, batch: CommitBatch, served_by: ServedModel, prediction: Prediction, classified_at: datetime
+    ) -> None:
         """Add the row to store to `batch`."""
         raise NotImplementedError
 
@@ -149,13 +159,15 @@ class NewTicket(WorkItem):
         composed = {"text": self.text, "revised_at": self.conversation.revised_at}
         return self.ticket.model_copy(update=composed), self.conversation.arrival
 
-    def add_result(self, batch: CommitBatch, epoch: int, prediction: Prediction, classified_at: datetime) -> None:
+    def add_result(
+        self, batch: CommitBatch, served_by: ServedModel, prediction: Prediction, classified_at: datetime
+    ) -> None:
         """Add the ticket with its result."""
         entry, (ticket, arrival) = self.entry, self.judged_ticket
         on_reply = None if self.conversation is None else self.conversation.on_reply
         row = ClassifiedTicket(
-            ticket, self.digest, prediction, epoch, entry.lane, self.received_at, arrival, classified_at,
-            self.language, on_reply,
+            ticket, self.digest, prediction, served_by.epoch, entry.lane, self.received_at, arrival, classified_at,
+            self.language, on_reply, served_by.model.thresholds.automate,
         )  # fmt: skip
         batch.classified.append((entry, row))
 
@@ -169,7 +181,7 @@ class StoredTicket(WorkItem):
     def add_result(
         self,
         batch: CommitBatch,
-        epoch: int,  # noqa: ARG002 - the run has its own
+        served_by: ServedModel,  # noqa: ARG002 - the run has its own epoch
         prediction: Prediction,
         classified_at: datetime,
     ) -> None:
@@ -177,14 +189,6 @@ class StoredTicket(WorkItem):
         batch.reclassified.append(
             (self.entry, ReclassifiedTicket(self.ref, "done", prediction, classified_at, self.language))
         )
-
-
-@dataclass(frozen=True, slots=True)
-class ServedModel:
-    """A loaded model and the epoch of its promotion. A window carries one from fetch to commit."""
-
-    model: Model
-    epoch: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,7 +89,7 @@ class Classifier:
             )
         for item in batch.items:
             if item.entry.id in predictions:
-                item.add_result(done, batch.served_by.epoch, *predictions[item.entry.id])
+                item.add_result(done, batch.served_by, *predictions[item.entry.id])
         if done.classified:
             items = {item.entry.id: item for item in batch.items}
             self._sampler.add(model, [(items[entry.id], row) for entry, row in done.classified])

@@ -1,12 +1,12 @@
 -- Stores a window of classified tickets with their predictions, alerts and deliveries. Run by window.py.
 WITH incoming AS (
   SELECT source, external_id, text, decode(digest, 'hex') AS digest, revised_at, arrival, metadata, epoch, label,
-    confidence, probabilities, band, model_version, tokens, truncated, classified_at, received_at, live,
+    confidence, probabilities, band, model_version, tokens, truncated, classified_at, received_at, live, proved,
     lane, channel, language, abstain_reason, on_reply
   FROM json_to_recordset(CAST(:rows AS json)) AS i(
     source text, external_id text, text text, digest text, revised_at timestamptz, arrival bigint,
     metadata jsonb, epoch bigint, label text, confidence float8, probabilities jsonb, band text, model_version text, tokens int, truncated bool,
-    classified_at timestamptz, received_at timestamptz, live bool,
+    classified_at timestamptz, received_at timestamptz, live bool, proved bool,
     lane text, channel text, language text, abstain_reason text, on_reply text
   )
 ), stored AS (
@@ -58,7 +58,7 @@ WITH incoming AS (
   INSERT INTO alerts (ticket_id, digest, model_version, band, confidence)
   SELECT p.ticket_id, p.digest, p.model_version, p.band, p.confidence
   FROM new_predictions p JOIN stored ON stored.id = p.ticket_id JOIN incoming USING (source, external_id)
-  WHERE incoming.live AND incoming.band <> 'automate'
+  WHERE incoming.live AND incoming.band <> 'automate' AND incoming.proved
     AND (incoming.digest, incoming.model_version) = (stored.current_digest, stored.current_version)
   ON CONFLICT DO NOTHING
   RETURNING 1
@@ -69,7 +69,7 @@ WITH incoming AS (
   FROM stored JOIN incoming USING (source, external_id) JOIN result_targets USING (source)
   WHERE stored.changed AND (incoming.live OR EXISTS (
     SELECT FROM deliveries d WHERE (d.ticket_id, d.target) = (stored.id, result_targets.target)
-  ))
+  )) AND incoming.proved
   ON CONFLICT (ticket_id, target) DO UPDATE
     SET state = 'waiting', created_at = now(), attempts = 0, next_at = now(), finished_at = NULL
 ), new_labels AS (

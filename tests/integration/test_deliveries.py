@@ -4,6 +4,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,10 @@ class TestOutbox:
 
     def test_an_import_is_not_delivered(self, subscribed: Database) -> None:
         write_window(subscribed, [result(lane=Lane.BULK, **FRESHDESK)])
+        assert delivery_states(subscribed) == []
+
+    def test_a_result_of_a_version_without_a_proved_precision_is_not_delivered(self, subscribed: Database) -> None:
+        write_window(subscribed, [replace(result(**FRESHDESK), proved=False)])
         assert delivery_states(subscribed) == []
 
     def test_the_same_text_by_the_same_model_is_delivered_once_however_often_it_comes(

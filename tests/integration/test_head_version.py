@@ -18,6 +18,7 @@ from triagem.contracts.errors import InvalidInput
 from triagem.contracts.prediction import Thresholds
 from triagem.contracts.text import clean
 from triagem.db import Database
+from triagem.db.outbox.deliveries import sync_result_targets
 from triagem.engine.classify import EngineSettings, classify, load
 from triagem.inbox import Inbox
 from triagem.registry import Registry
@@ -90,10 +91,11 @@ def test_most_texts_get_their_label(
     assert np.mean([LABELS[label] == row[1] for label, row in zip(predicted, rows, strict=True)]) > 0.75
 
 
-def test_the_worker_reviews_everything_until_the_precision_is_proved(
+def test_until_the_precision_is_proved_the_worker_reviews_everything_and_tells_nobody(
     head: HeadVersion, registry: Registry, endpoints: Endpoints, inbox: Inbox, database: Database
 ) -> None:
     registry.promote(head.manifest.version)
+    sync_result_targets(database, {"crm.callback": "crm"})
     publish(inbox, 40)
 
     with running(endpoints, registry.root, load):
@@ -101,6 +103,8 @@ def test_the_worker_reviews_everything_until_the_precision_is_proved(
 
     with database.autocommit() as connection:
         bands = connection.execute(text("SELECT DISTINCT band FROM tickets")).scalars().all()
+        notified = connection.execute(text("SELECT count(*) FROM deliveries UNION SELECT count(*) FROM alerts"))
+        assert notified.scalars().all() == [0]
     assert bands == ["review"]
     assert head.answers_missing is None or head.answers_missing > 0
 

@@ -36,7 +36,10 @@ class Thresholds(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     review: float = Field(default=0.7, ge=0, le=1, description="lower confidences are reviewed")
-    automate: bool = Field(default=True, description="false: the precision is not proved, so everything is reviewed")
+    automate: bool = Field(
+        default=True,
+        description="false: the precision is not proved; everything is reviewed, and no alert or CRM is told",
+    )
     review_budget: float = Field(default=0.05, ge=0, le=1, description="lowest-confidence share, always reviewed")
     tokens_per_char: float | None = Field(
         default=None,
