@@ -131,9 +131,9 @@ def run(
         on_progress(f"{company.name} with 4 % sales")
         thinned = [thin_sales(company, seed) for seed in range(starts)]
         rows = [simulate(few, seed) for seed, few in enumerate(thinned)]
-        found = float(np.mean([row[STAGES.index(50)].sales for row in rows]))
+        sales_found = float(np.mean([row[STAGES.index(50)].sales for row in rows]))
         in_pool = int(thinned[0].truth[thinned[0].pool].sum())
-        rare.append(RareSales(company.name, float(np.mean([row[-1].macro_f1 for row in rows])), found, in_pool))
+        rare.append(RareSales(company.name, float(np.mean([row[-1].macro_f1 for row in rows])), sales_found, in_pool))
     on_progress("the progress figure")
     figures = progress_figures(companies, starts=estimates)
     errors = np.array([estimate - truth for estimate, _, truth in figures])
