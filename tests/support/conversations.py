@@ -70,7 +70,7 @@ class ManualWorker:
             label = "\n\n".join(item.parts)
             self.classified.append(label)
             prediction = Prediction(label, 0.9, {label: 0.9}, Band.AUTOMATE, self._version, 3, truncated=False)
-            item.add_result(batch, self._epoch, prediction, NOW)
+            item.add_result(batch, ServedModel(NoopModel(manifest()), self._epoch), prediction, NOW)
         self._routed.append(batch)
 
     def commit(self) -> None:
