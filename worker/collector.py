@@ -7,6 +7,7 @@ needs no model library.
 import threading
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Final
 
 import structlog
 
@@ -28,6 +29,8 @@ from triagem.worker.prepare import clean_parts, decode_entries
 from triagem.worker.supervisor import Supervisor
 
 log = structlog.get_logger(__name__)
+
+_RUN_PAUSE_S: Final = 0.5  # until this worker has seen the promotion too
 
 
 class Collector:
@@ -69,9 +72,14 @@ class Collector:
         return self._recovery.recover(lane, consumer, self._in_flight.ids(lane), self._window)
 
     def _store(self, entries: list[Entry]) -> None:
-        if entries:
-            self._in_flight.add(entries)
-            self._submit(unlabelled_batch(entries, partial(store_and_read, self._database, self._retry)))
+        tickets, refs, unreadable = decode_entries(entries)
+        if refs:  # of a run that began while this fetch waited: a worker with the model takes them
+            self._retry(partial(self._inbox.move_to_end, [entry for entry, _ in refs]))
+            self._supervisor.stopping.wait(_RUN_PAUSE_S)
+        if tickets or unreadable:
+            self._in_flight.add([*(item.entry for item in tickets), *(failed.entry for failed in unreadable)])
+            store = partial(store_and_read, self._database, self._retry)
+            self._submit(unlabelled_batch(tickets, unreadable, store))
 
     def _on_outage(self, error: Retryable) -> None:
         match error:
@@ -82,16 +90,16 @@ class Collector:
 
 
 def unlabelled_batch(
-    entries: list[Entry], store: Callable[[CommitBatch, Sequence[NewTicket]], list[NewTicket]]
+    tickets: Sequence[NewTicket],
+    unreadable: list[FailedEntry],
+    store: Callable[[CommitBatch, Sequence[NewTicket]], list[NewTicket]],
 ) -> CommitBatch:
-    """The tickets of entries without a result, and dead letters of what is not a ticket.
+    """The tickets without a result, and dead letters of what is not a ticket.
 
     Args:
         store: stores messages, and returns the conversations to compose (`store_and_read`).
     """
-    tickets, refs, unreadable = decode_entries(entries)
     batch = CommitBatch(dead=unreadable)
-    batch.dead.extend(FailedEntry(entry, Cause.NO_MODEL, "there is no model any more") for entry, _ in refs)
     whole, messages = split_messages(tickets)
     for item in [*whole, *(store(batch, messages) if messages else [])]:
         try:

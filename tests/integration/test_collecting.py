@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -12,6 +13,7 @@ from tests.support.results import record_refs, result
 from tests.support.runs import scalar
 from tests.support.waiting import until
 from triagem.contracts.ticket import Identity, Lane
+from triagem.contracts.wire import StoredTicketRef, encode_ref
 from triagem.db import Database, runs, training_jobs
 from triagem.db.reviews import record_review
 from triagem.db.runs import RunPlan
@@ -23,6 +25,7 @@ from triagem.db.tickets.window import write_window
 from triagem.db.training_jobs import JobKind
 from triagem.inbox import Inbox
 from triagem.inbox.lease import COLLECTING, worker_states
+from triagem.inbox.stream import stream_key
 from triagem.notify.monitor import MonitorSettings, check_system
 from triagem.ops.reclassify import advance_run, start_due_run
 from triagem.registry import Registry
@@ -81,6 +84,19 @@ class TestWorker:
 
         with running(endpoints, no_models):
             until(lambda: stored(database) == 4)
+
+    def test_a_check_of_a_run_waits_for_the_model(
+        self, endpoints: Endpoints, inbox: Inbox, database: Database, no_models: Path
+    ) -> None:
+        check = {"t": encode_ref(StoredTicketRef(1, 1, b"digest"))}
+        put = cast("bytes", inbox.redis.xadd(stream_key(Lane.BULK), check))  # type: ignore[arg-type]
+        with running(endpoints, no_models):
+            until(lambda: bool(inbox.redis.xrange(stream_key(Lane.BULK), min=f"({put.decode()}")))
+            publish(inbox, 1)
+            until(lambda: stored(database) == 1)
+
+        assert inbox.redis.xlen(stream_key(Lane.BULK)) == 1
+        assert scalar(database, "SELECT count(*) FROM dead_letters") == 0
 
     def test_after_the_first_promotion_they_are_classified_and_nobody_is_alerted(
         self, endpoints: Endpoints, inbox: Inbox, database: Database, no_models: Path, instant_models: Path
