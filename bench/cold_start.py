@@ -1,7 +1,8 @@
 """Simulates companies that start without labels: a person answers the product's questions, and a head is evaluated.
 
 Each domain of a JSONL file is a company. A third of its near-duplicate groups is held out to evaluate the heads; the
-person labels texts of the rest. Nothing in `triagem.trainer.active` was chosen by these held-out thirds.
+person labels texts of the rest. Nothing in `triagem.trainer.active` was chosen by the held-out thirds of the
+companies; the samples in Portuguese were among the texts that its constants were chosen on.
 """
 
 import json
