@@ -23,8 +23,8 @@ ON CONFLICT (source, external_id) DO UPDATE SET
   forgotten_at = now(), text = excluded.text, digest = excluded.digest, metadata = excluded.metadata,
   revised_at = excluded.revised_at, arrival = excluded.arrival, revision = excluded.revision,
   received_at = excluded.received_at, epoch = excluded.epoch, lane = excluded.lane, channel = NULL,
-  language = excluded.language, state = NULL, label = NULL, confidence = NULL, probabilities = NULL, band = NULL,
-  abstain_reason = NULL, model_version = NULL, tokens = NULL, truncated = NULL, classified_at = NULL
+  language = excluded.language, on_reply = NULL, state = NULL, label = NULL, confidence = NULL, probabilities = NULL,
+  band = NULL, abstain_reason = NULL, model_version = NULL, tokens = NULL, truncated = NULL, classified_at = NULL
 WHERE t.forgotten_at IS NULL
 """)
 _FIND: Final = text("""

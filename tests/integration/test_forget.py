@@ -9,7 +9,16 @@ from sqlalchemy import text
 from tests.support.command import Triagem, assert_one_line
 from tests.support.crm import ZENDESK, example
 from tests.support.dead_letters import insert_dead_letters, payload_of
-from tests.support.forgetting import FORGOTTEN, FORGOTTEN_TEXT, all_content, forgotten_result, waiting_payloads
+from tests.support.forgetting import (
+    AGENT_WORD,
+    CUSTOMER_WORD,
+    FORGOTTEN,
+    FORGOTTEN_TEXT,
+    all_content,
+    conversation_everywhere,
+    forgotten_result,
+    waiting_payloads,
+)
 from tests.support.windows import doubtful, insert_review, rows
 from triagem.contracts.ticket import Identity, Lane
 from triagem.db import Database
@@ -52,6 +61,8 @@ class TestEverywhere:
                 "rows": {
                     "alerts": 1,
                     "deliveries": 1,
+                    "label_questions": 0,
+                    "messages": 0,
                     "predictions": 1,
                     "reviews": 1,
                     "review_draws": 0,
@@ -103,6 +114,23 @@ class TestEverywhere:
 
     def test_it_can_no_longer_be_shown(self, answer: Any, triagem: Triagem) -> None:
         assert_one_line(triagem("show", "crm", "4711"), "no ticket")
+
+
+def test_messages_of_its_conversation_are_deleted_in_each_place(
+    triagem: Triagem, database: Database, inbox: Inbox
+) -> None:
+    conversation_everywhere(database, inbox)
+    before = all_content(database)
+    assert (before.count(AGENT_WORD), len(rows(database, "ticket_lexemes"))) == (2, 1)
+
+    answer = triagem("db", "forget", "crm", "4711", "--yes", "--json")
+
+    forgotten = json.loads(answer.out)["forgotten"]
+    assert (forgotten["rows"]["messages"], forgotten["dead_letters"], forgotten["inbox_entries"]) == (2, 2, 2)
+    assert not [word for word in (CUSTOMER_WORD, AGENT_WORD) if word in all_content(database)]
+    assert waiting_payloads(inbox) == []
+    (tombstone,) = rows(database, "tickets")
+    assert tombstone["on_reply"] is None
 
 
 def test_webhooks_that_name_it_in_the_format_of_its_crm_are_deleted(database: Database, inbox: Inbox) -> None:

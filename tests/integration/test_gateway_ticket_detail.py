@@ -7,7 +7,15 @@ import pytest
 from starlette.testclient import TestClient
 
 from tests.support.builders import ticket
-from tests.support.forgetting import FORGOTTEN_TEXT, all_content, forgotten_result, waiting_payloads
+from tests.support.forgetting import (
+    AGENT_WORD,
+    CUSTOMER_WORD,
+    FORGOTTEN_TEXT,
+    all_content,
+    conversation_everywhere,
+    forgotten_result,
+    waiting_payloads,
+)
 from tests.support.gateway import client, services
 from tests.support.results import insert_review, result
 from triagem.contracts.ticket import Lane
@@ -120,6 +128,16 @@ def test_a_forgotten_ticket_is_deleted_everywhere(admin: TestClient, database: D
     assert FORGOTTEN_TEXT not in all_content(database)
     assert waiting_payloads(inbox) == []
     assert admin.get("/v1/tickets/crm/4711").status_code == 404
+
+
+def test_messages_of_a_forgotten_conversation_are_deleted(
+    admin: TestClient, database: Database, inbox: Inbox
+) -> None:
+    conversation_everywhere(database, inbox)
+    forgotten = admin.delete("/v1/tickets/crm/4711").json()["forgotten"]
+    assert (forgotten["rows"]["messages"], forgotten["dead_letters"], forgotten["inbox_entries"]) == (2, 2, 2)
+    assert not [word for word in (CUSTOMER_WORD, AGENT_WORD) if word in all_content(database)]
+    assert waiting_payloads(inbox) == []
 
 
 def test_forgetting_twice_is_harmless(admin: TestClient, database: Database) -> None:

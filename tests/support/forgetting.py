@@ -2,14 +2,20 @@
 
 from typing import Any, Final
 
+from tests.support.conversations import ManualWorker, entries, message
+from tests.support.dead_letters import insert_dead_letters
 from tests.support.windows import doubtful, rows
-from triagem.contracts.ticket import Identity, Lane
+from triagem.contracts.ticket import Identity, Lane, Ticket
+from triagem.contracts.wire import encode
 from triagem.db import Database
+from triagem.db.tickets.search import index_queued_tickets
 from triagem.inbox import Inbox
 from triagem.inbox.stream import entries_of, stream_key
 
 FORGOTTEN: Final = Identity("crm", "4711")
 FORGOTTEN_TEXT: Final = "my card number is 4111"
+CUSTOMER_WORD: Final = "xptocliente"
+AGENT_WORD: Final = "xptoagente"
 
 
 def forgotten_result(text: str = FORGOTTEN_TEXT, **changes: Any) -> Any:
@@ -17,9 +23,27 @@ def forgotten_result(text: str = FORGOTTEN_TEXT, **changes: Any) -> Any:
     return doubtful(text, source="crm", **{"external_id": "4711", "metadata": {"phone": FORGOTTEN_TEXT}, **changes})
 
 
+def conversation_everywhere(database: Database, inbox: Inbox) -> None:
+    """A conversation of the ticket with one message of the customer and one of an agent in each place."""
+    database_messages, letters, waiting = (
+        [_message(f"{place}-1", CUSTOMER_WORD), _message(f"{place}-2", AGENT_WORD, author="agent")]
+        for place in ("stored", "dead", "waiting")
+    )
+    ManualWorker(database).process(entries(database_messages))
+    index_queued_tickets(database)
+    insert_dead_letters(database, *map(encode, letters))
+    inbox.put(Lane.LIVE, [encode(each) for each in waiting])
+
+
+def _message(message_id: str, word: str, *, author: str = "customer") -> Ticket:
+    text = f"Quero cancelar o contrato {word}"
+    return message(message_id, text, author=author, source="crm", external_id="4711")
+
+
 def all_content(database: Database) -> str:
-    """The content of all tables."""
-    return str({table: rows(database, table) for table in ("tickets", "predictions", "alerts", "reviews")}) + str(
+    """The content of all tables that can hold a customer's words."""
+    tables = ("tickets", "messages", "ticket_lexemes", "predictions", "alerts", "reviews")
+    return str({table: rows(database, table) for table in tables}) + str(
         [bytes(letter["payload"]) for letter in rows(database, "dead_letters")]
     )
 
