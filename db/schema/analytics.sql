@@ -119,3 +119,19 @@ COMMENT ON COLUMN analytics.verdicts.model_version IS 'the version whose label t
 COMMENT ON COLUMN analytics.verdicts.model_label IS 'that label; compare it with `label`';
 COMMENT ON COLUMN analytics.verdicts.of_current_text IS 'whether it is for the ticket''s current text';
 COMMENT ON COLUMN analytics.verdicts.is_latest IS 'whether it is the latest verdict for its text, which decides the effective label';
+
+CREATE VIEW analytics.messages AS
+SELECT m.ticket_id, t.source, t.external_id, m.message_id, m.author, m.written_at, m.edited_at, m.deleted_at
+FROM messages m
+JOIN tickets t ON t.id = m.ticket_id
+WHERE t.forgotten_at IS NULL AND t.source <> 'predict';
+
+COMMENT ON VIEW analytics.messages IS 'The messages of conversations, one row per message; a ticket that is one whole text has none';
+COMMENT ON COLUMN analytics.messages.ticket_id IS 'the ticket';
+COMMENT ON COLUMN analytics.messages.source IS 'the CRM';
+COMMENT ON COLUMN analytics.messages.external_id IS 'the ticket''s id in the CRM';
+COMMENT ON COLUMN analytics.messages.message_id IS 'the message''s id in the CRM; empty for the text of a ticket that came whole first';
+COMMENT ON COLUMN analytics.messages.author IS 'who wrote it: `customer`, `agent` or `bot`; only a customer''s messages are classified';
+COMMENT ON COLUMN analytics.messages.written_at IS 'when it was written, according to the CRM; orders the conversation';
+COMMENT ON COLUMN analytics.messages.edited_at IS 'when its text was last changed; null if never';
+COMMENT ON COLUMN analytics.messages.deleted_at IS 'when it was deleted in the CRM; null if it was not';

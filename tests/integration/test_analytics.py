@@ -1,4 +1,4 @@
-"""The views for analysts: lane, channel, language, path of the label, and verdicts."""
+"""The views for analysts: lane, channel, language, path of the label, verdicts, and messages."""
 
 from datetime import timedelta
 from typing import Any
@@ -6,10 +6,13 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from tests.support.builders import NOW, classified
+from tests.support.builders import NOW, YESTERDAY, classified
+from tests.support.conversations import ManualWorker, entries, message
 from tests.support.results import insert_review, result
 from tests.support.windows import rows
+from triagem.contracts.ticket import Identity
 from triagem.db import Database
+from triagem.db.tickets.forgetting import write_tombstone
 from triagem.db.tickets.retention import purge_texts
 from triagem.db.tickets.window import write_window
 
@@ -96,4 +99,23 @@ def test_each_verdict_says_whether_it_is_the_latest_of_the_current_text(database
         ("ana", "suporte", True, False),
         ("bia", "venda", True, True),
         ("ana", "venda", False, True),
+    ]
+
+
+def test_messages_have_authors_and_times_and_those_of_forgotten_tickets_are_left_out(database: Database) -> None:
+    worker = ManualWorker(database)
+    written = [
+        message("1", "Quero um orçamento do plano anual"),
+        message("2", "Segue a proposta", minute=1, author="agent"),
+        message("1", "Quero cancelar o plano anual", minute=2),
+        message("2", minute=3, author="agent", deleted=True),
+        message("1", "Minha internet caiu", external_id="forgotten"),
+    ]
+    worker.process(entries(written))
+    write_tombstone(database, Identity("zendesk", "forgotten"))
+
+    times = [YESTERDAY + timedelta(minutes=minute) for minute in range(4)]
+    assert [tuple(row.values())[1:] for row in rows(database, "analytics.messages")] == [
+        ("zendesk", "4711", "1", "customer", times[0], times[2], None),
+        ("zendesk", "4711", "2", "agent", times[1], None, times[3]),
     ]

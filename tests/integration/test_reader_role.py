@@ -17,7 +17,7 @@ from triagem.db.tickets.dead_letters import insert_dead_letter
 from triagem.db.tickets.window import write_window
 from triagem.stack import Endpoints
 
-VIEWS: Final = ("daily", "history", "results", "verdicts")
+VIEWS: Final = ("daily", "history", "messages", "results", "verdicts")
 TABLES: Final = ("alembic_version", "label_paths", "results", *sorted(metadata.tables))
 SECRET_TEXT: Final = "my card number is"
 
@@ -33,6 +33,10 @@ def analyst(database: Database, endpoints: Endpoints) -> Iterator[psycopg.Connec
         for insert in (
             "alerts (ticket_id, digest, model_version, band, confidence) SELECT id, digest, model_version, band, 0.6",
             "reviews (ticket_id, digest, label, reviewer) SELECT id, digest, 'venda', 'ana'",
+            (
+                "messages (ticket_id, message_id, author, text, written_at, revised_at, arrival)"
+                " SELECT id, '1', 'agent', text, revised_at, revised_at, 1"
+            ),
         ):
             connection.execute(text(f"INSERT INTO {insert} FROM tickets"))
         connection.execute(text("ANALYZE"))

@@ -57,6 +57,13 @@ def analyst(database: Database, endpoints: Endpoints) -> Iterator[psycopg.Connec
                 " WHERE mod(external_id::int, 4) = 0"
             )
         )
+        connection.execute(
+            text(
+                "INSERT INTO messages (ticket_id, message_id, author, written_at, revised_at, arrival)"
+                " SELECT id, author, author, received_at + wait, received_at + wait, 1 FROM tickets,"
+                " (VALUES ('customer', interval '0'), ('agent', interval '5 minutes')) AS thread (author, wait)"
+            )
+        )
     with psycopg.connect(endpoints.reader_url) as session:
         yield session
 
