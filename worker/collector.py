@@ -13,8 +13,9 @@ import structlog
 
 from triagem.contracts.errors import GroupMissing, InboxUnavailable, Retryable
 from triagem.contracts.text import digest
-from triagem.contracts.ticket import Lane
+from triagem.contracts.ticket import Identity, Lane
 from triagem.db import Database
+from triagem.db.tickets.messages import find_conversations
 from triagem.db.tickets.unlabelled import UnlabelledTicket
 from triagem.inbox import Entry, Inbox
 from triagem.inbox.client import BLOCK_S
@@ -78,8 +79,13 @@ class Collector:
             self._supervisor.stopping.wait(_RUN_PAUSE_S)
         if tickets or unreadable:
             self._in_flight.add([*(item.entry for item in tickets), *(failed.entry for failed in unreadable)])
+            known = self._retry(partial(self._conversations, tickets))
             store = partial(store_and_read, self._database, self._retry)
-            self._submit(unlabelled_batch(tickets, unreadable, store))
+            self._submit(unlabelled_batch(tickets, unreadable, known, store))
+
+    def _conversations(self, tickets: Sequence[NewTicket]) -> frozenset[Identity]:
+        with self._database.autocommit() as connection:
+            return find_conversations(connection, {item.identity for item in tickets})
 
     def _on_outage(self, error: Retryable) -> None:
         match error:
@@ -92,15 +98,17 @@ class Collector:
 def unlabelled_batch(
     tickets: Sequence[NewTicket],
     unreadable: list[FailedEntry],
+    known: frozenset[Identity],
     store: Callable[[CommitBatch, Sequence[NewTicket]], list[NewTicket]],
 ) -> CommitBatch:
     """The tickets without a result, and dead letters of what is not a ticket.
 
     Args:
+        known: tickets that are conversations already.
         store: stores messages, and returns the conversations to compose (`store_and_read`).
     """
     batch = CommitBatch(dead=unreadable)
-    whole, messages = split_messages(tickets)
+    whole, messages = split_messages(tickets, known)
     for item in [*whole, *(store(batch, messages) if messages else [])]:
         try:
             item.digest = digest(clean_parts(item))
@@ -112,6 +120,7 @@ def unlabelled_batch(
             batch.dropped.append(item.entry)
         else:
             ticket, arrival = item.judged_ticket
-            row = UnlabelledTicket(ticket, item.digest, item.entry.lane, item.received_at, arrival)
+            on_reply = None if item.conversation is None else item.conversation.on_reply
+            row = UnlabelledTicket(ticket, item.digest, item.entry.lane, item.received_at, arrival, on_reply)
             batch.unlabelled.append((item.entry, row))
     return batch

@@ -33,6 +33,7 @@ from triagem.worker.window_log import WindowLog
 log = structlog.get_logger(__name__)
 
 Row = TypeVar("Row", ClassifiedTicket, ReclassifiedTicket, UnlabelledTicket)
+Text = TypeVar("Text", ClassifiedTicket, UnlabelledTicket)
 
 
 class Committer:
@@ -84,9 +85,9 @@ class Committer:
             self._commit(window)
 
     def _commit(self, window: CommitBatch) -> None:
+        late: set[Identity] = set()
         if window.classified or window.reclassified:
             started = time.monotonic()
-            late: set[Identity] = set()
             write = partial(_write_window, late=late)
             classified, refused = self._store(window.classified, write, probe_write)
             classified = self._return_late(classified, late)
@@ -108,7 +109,11 @@ class Committer:
                 dead=len(window.dead),
             )
         if window.unlabelled:
-            stored, refused = self._store(window.unlabelled, write_unlabelled, probe_unlabelled_write)
+            late = set()
+            stored, refused = self._store(
+                window.unlabelled, partial(_write_unlabelled, late=late), probe_unlabelled_write
+            )
+            stored = self._return_late(stored, late)
             window.dead.extend(
                 FailedEntry(entry, Cause.NOT_STORED, f"cannot store the ticket: {safe_reason(error)}")
                 for entry, error in refused
@@ -122,12 +127,10 @@ class Committer:
         if window.samples:
             self._store_samples(window.samples)
 
-    def _return_late(
-        self, classified: list[tuple[Entry, ClassifiedTicket]], late: set[Identity]
-    ) -> list[tuple[Entry, ClassifiedTicket]]:
+    def _return_late(self, stored: list[tuple[Entry, Text]], late: set[Identity]) -> list[tuple[Entry, Text]]:
         """Leave entries pending whose ticket has become a conversation: the fetcher gets them again, as messages."""
-        self._in_flight.discard(entry for entry, row in classified if _is_late(row, late))
-        return [(entry, row) for entry, row in classified if not _is_late(row, late)]
+        self._in_flight.discard(entry for entry, row in stored if _is_late(row, late))
+        return [(entry, row) for entry, row in stored if not _is_late(row, late)]
 
     def _store(
         self,
@@ -187,7 +190,11 @@ def _write_window(database: Database, rows: Sequence[ClassifiedTicket], *, late:
     late |= write_window(database, rows).late
 
 
-def _is_late(row: ClassifiedTicket, late: set[Identity]) -> bool:
+def _write_unlabelled(database: Database, rows: Sequence[UnlabelledTicket], *, late: set[Identity]) -> None:
+    late |= write_unlabelled(database, rows)
+
+
+def _is_late(row: ClassifiedTicket | UnlabelledTicket, late: set[Identity]) -> bool:
     return bool(late) and row.on_reply is None and row.identity in late
 
 

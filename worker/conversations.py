@@ -1,18 +1,25 @@
 """Stores the messages of a window before their conversations are judged, and reads the conversations."""
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from functools import partial
 
-from triagem.contracts.ticket import Author
+from triagem.contracts.ticket import Author, Identity
 from triagem.db import Database
 from triagem.db.tickets.messages import NewMessage, probe_store, read_conversations, store_messages
 from triagem.worker.batch import Cause, CommitBatch, FailedEntry, NewTicket, WorkItem
 from triagem.worker.failures import Retrier, run_isolating_failures, safe_reason
 
 
-def split_messages(tickets: Sequence[NewTicket]) -> tuple[list[NewTicket], list[NewTicket]]:
-    """Whole texts, and messages: also the whole text of a ticket that one of the others is a message of."""
-    conversations = {item.identity for item in tickets if item.ticket.message is not None}
+def split_messages(
+    tickets: Sequence[NewTicket], known: AbstractSet[Identity] = frozenset()
+) -> tuple[list[NewTicket], list[NewTicket]]:
+    """Whole texts, and messages: also the whole text of a ticket that one of the others is a message of.
+
+    Args:
+        known: tickets that are conversations already.
+    """
+    conversations = known | {item.identity for item in tickets if item.ticket.message is not None}
     if not conversations:
         return [*tickets], []
     return (

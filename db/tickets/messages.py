@@ -7,7 +7,7 @@ entry composes a newer text. So the last entry to be stored composes the text of
 order, and whichever worker has it (INV-38).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.resources import files
@@ -134,6 +134,24 @@ def read_conversations(database: Database, tickets: Iterable[Identity]) -> dict[
         )
         for row in rows
     }
+
+
+_IS_CONVERSATION: Final = text("""
+SELECT source, external_id FROM tickets
+WHERE (source, external_id) IN (SELECT * FROM unnest(CAST(:sources AS text[]), CAST(:external_ids AS text[])))
+  AND on_reply IS NOT NULL AND forgotten_at IS NULL
+""")
+
+
+def find_conversations(connection: Connection, tickets: Collection[Identity]) -> frozenset[Identity]:
+    """Those of these tickets that are conversations; without tombstones."""
+    if not tickets:
+        return frozenset()
+    values = {
+        "sources": [ticket.source for ticket in tickets],
+        "external_ids": [ticket.external_id for ticket in tickets],
+    }
+    return frozenset(Identity(*row) for row in connection.execute(_IS_CONVERSATION, values))
 
 
 def read_messages(rows: list[list[str]] | None) -> list[ConversationMessage]:

@@ -10,40 +10,50 @@ from sqlalchemy import text
 
 from triagem.contracts.errors import RowRefused, StatementRefused
 from triagem.contracts.metadata import channel_of
-from triagem.contracts.ticket import Lane, Ticket
+from triagem.contracts.ticket import Identity, Lane, OnReply, Ticket
 from triagem.db.connect import Database, database_errors
+from triagem.db.tickets.messages import find_conversations
 
 
 @dataclass(frozen=True, slots=True)
 class UnlabelledTicket:
-    """A ticket without a result, ready to store. The fields are those of `ClassifiedTicket`."""
+    """A ticket without a result, ready to store. The fields are those of `ClassifiedTicket`.
+
+    With `on_reply`, the text is composed from the messages of a conversation.
+    """
 
     ticket: Ticket
     digest: bytes
     lane: Lane
     received_at: datetime
     arrival: int
+    on_reply: OnReply | None = None
 
     @property
-    def rank(self) -> tuple[datetime, int]:
-        """Order of texts in one window."""
-        return self.ticket.revised_at, self.arrival
+    def identity(self) -> Identity:
+        """Source and external id."""
+        return Identity(self.ticket.source, self.ticket.external_id)
+
+    @property
+    def rank(self) -> tuple[bool, datetime, int]:
+        """Order of texts in one window. A text composed from messages ranks above a whole one, which is late."""
+        return self.on_reply is not None, self.ticket.revised_at, self.arrival
 
 
 # A newer text than the ticket's replaces it, with the result of the previous text; another one changes nothing.
 _WRITE: Final = text("""
 WITH incoming AS (
   SELECT source, external_id, text, decode(digest, 'hex') AS digest, revised_at, arrival, metadata, received_at, lane,
-    channel
+    channel, on_reply
   FROM json_to_recordset(CAST(:rows AS json)) AS i(
     source text, external_id text, text text, digest text, revised_at timestamptz, arrival bigint, metadata jsonb,
-    received_at timestamptz, lane text, channel text
+    received_at timestamptz, lane text, channel text, on_reply text
   )
 ), stored AS (
   INSERT INTO tickets AS t (source, external_id, text, digest, revised_at, arrival, revision, metadata, state, epoch,
-    received_at, lane, channel)
+    received_at, lane, channel, on_reply)
   SELECT source, external_id, text, digest, revised_at, arrival, 1, metadata, 'unlabelled', 0, received_at, lane,
-    channel
+    channel, on_reply
   FROM incoming ORDER BY source COLLATE "C", external_id COLLATE "C"
   ON CONFLICT (source, external_id) DO UPDATE SET
     text = excluded.text, digest = excluded.digest, revised_at = excluded.revised_at, arrival = excluded.arrival,
@@ -60,18 +70,27 @@ WITH incoming AS (
     tokens = CASE WHEN excluded.digest = t.digest THEN t.tokens END,
     truncated = CASE WHEN excluded.digest = t.digest THEN t.truncated END,
     classified_at = CASE WHEN excluded.digest = t.digest THEN t.classified_at END
+  -- A whole text of a conversation is one of its messages: it is not stored here.
   WHERE t.forgotten_at IS NULL AND (excluded.revised_at, excluded.arrival) > (t.revised_at, t.arrival)
+    AND (excluded.on_reply IS NOT NULL OR t.on_reply IS NULL)
   RETURNING id
 )
 INSERT INTO search_queue (ticket_id) SELECT id FROM stored
 """)
 
 
-def write_unlabelled(database: Database, rows: Sequence[UnlabelledTicket]) -> None:
-    """Store tickets without a result, the newest text of each. Raises DatabaseUnavailable (retry) or RowRefused."""
-    if rows:
-        with database.autocommit() as connection:
-            connection.execute(_WRITE, _document(_newest(rows)))
+def write_unlabelled(database: Database, rows: Sequence[UnlabelledTicket]) -> frozenset[Identity]:
+    """Store tickets without a result, the newest text of each. Raises DatabaseUnavailable (retry) or RowRefused.
+
+    Returns:
+        the conversations whose whole text is among the rows. It was not stored: it is a message, as in
+        `WindowCounts.late`.
+    """
+    if not rows:
+        return frozenset()
+    with database.autocommit() as connection:
+        connection.execute(_WRITE, _document(_newest(rows)))
+        return find_conversations(connection, {row.identity for row in rows if row.on_reply is None})
 
 
 def probe_write(database: Database, sample: UnlabelledTicket) -> None:
@@ -94,11 +113,10 @@ def probe_write(database: Database, sample: UnlabelledTicket) -> None:
 
 def _newest(rows: Iterable[UnlabelledTicket]) -> list[UnlabelledTicket]:
     """The newest text of each ticket with the earliest receipt, in the order of locks (INV-12)."""
-    newest: dict[tuple[str, str], UnlabelledTicket] = {}
+    newest: dict[Identity, UnlabelledTicket] = {}
     for row in sorted(rows, key=lambda row: row.rank):
-        key = (row.ticket.source, row.ticket.external_id)
-        first_receipt = min(row.received_at, newest.get(key, row).received_at)
-        newest[key] = replace(row, received_at=first_receipt)
+        first_receipt = min(row.received_at, newest.get(row.identity, row).received_at)
+        newest[row.identity] = replace(row, received_at=first_receipt)
     return [newest[key] for key in sorted(newest)]
 
 
@@ -115,6 +133,7 @@ def _document(rows: Iterable[UnlabelledTicket]) -> dict[str, str]:
             "received_at": row.received_at,
             "lane": row.lane,
             "channel": channel_of(row.ticket.metadata),
+            "on_reply": row.on_reply,
         }
         for row in rows
     ]

@@ -12,7 +12,7 @@ from importlib.resources import files
 from typing import Final
 
 from pydantic_core import to_json
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 
 from triagem.contracts.errors import RowRefused, StatementRefused
 from triagem.contracts.language import UNDETERMINED
@@ -20,6 +20,7 @@ from triagem.contracts.metadata import channel_of, language_of
 from triagem.contracts.prediction import AbstainReason, Band, Prediction
 from triagem.contracts.ticket import PREDICT_SOURCE, Identity, Lane, OnReply, Ticket
 from triagem.db.connect import Database, database_errors
+from triagem.db.tickets.messages import find_conversations
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,23 +168,8 @@ def write_window(database: Database, rows: Sequence[ClassifiedTicket]) -> Window
         composed = {row.identity for row in window if row.on_reply is not None}
         late = {row.identity for row in rows if composed and row.on_reply is None} & composed
         if stored < len(window):  # tombstones and conversations
-            late |= _conversations(connection, [row.identity for row in window if row.on_reply is None])
+            late |= find_conversations(connection, [row.identity for row in window if row.on_reply is None])
     return WindowCounts(predictions, alerts, frozenset(late))
-
-
-_CONVERSATIONS: Final = text("""
-SELECT source, external_id FROM tickets
-WHERE (source, external_id) IN (SELECT * FROM unnest(CAST(:sources AS text[]), CAST(:external_ids AS text[])))
-  AND on_reply IS NOT NULL AND forgotten_at IS NULL
-""")
-
-
-def _conversations(connection: Connection, tickets: Sequence[Identity]) -> set[Identity]:
-    values = {
-        "sources": [ticket.source for ticket in tickets],
-        "external_ids": [ticket.external_id for ticket in tickets],
-    }
-    return {Identity(*row) for row in connection.execute(_CONVERSATIONS, values)}
 
 
 def probe_write(database: Database, sample: ClassifiedTicket) -> None:

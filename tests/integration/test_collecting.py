@@ -1,25 +1,31 @@
 """Without a model: tickets are stored unlabelled, and classified once a first version is promoted."""
 
+import threading
+from collections.abc import Collection
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
 
 import pytest
+from sqlalchemy import Connection
 
 from tests.support.builders import NOW, ticket
+from tests.support.conversations import message
 from tests.support.gateway import client, services
 from tests.support.pipeline import dead_letter_rows, drained, publish, running, stored
 from tests.support.results import record_refs, result
 from tests.support.runs import scalar
 from tests.support.waiting import until
-from triagem.contracts.ticket import Identity, Lane
-from triagem.contracts.wire import StoredTicketRef, encode_ref
+from triagem.contracts.ticket import Identity, Lane, OnReply
+from triagem.contracts.wire import StoredTicketRef, encode, encode_ref
 from triagem.db import Database, runs, training_jobs
 from triagem.db.reviews import record_review
 from triagem.db.runs import RunPlan
 from triagem.db.runs.pages import next_page
 from triagem.db.runs.reclassification import ReclassifiedTicket, write_reclassified
 from triagem.db.tickets.forgetting import write_tombstone
+from triagem.db.tickets.messages import NewMessage, find_conversations, store_messages
 from triagem.db.tickets.unlabelled import UnlabelledTicket, write_unlabelled
 from triagem.db.tickets.window import write_window
 from triagem.db.training_jobs import JobKind
@@ -30,6 +36,7 @@ from triagem.notify.monitor import MonitorSettings, check_system
 from triagem.ops.reclassify import advance_run, start_due_run
 from triagem.registry import Registry
 from triagem.stack import Endpoints
+from triagem.worker import collector
 
 
 @pytest.fixture
@@ -84,6 +91,41 @@ class TestWorker:
 
         with running(endpoints, no_models):
             until(lambda: stored(database) == 4)
+
+    def test_a_whole_text_of_a_conversation_is_stored_as_its_message(
+        self, endpoints: Endpoints, inbox: Inbox, database: Database, no_models: Path
+    ) -> None:
+        with running(endpoints, no_models):
+            inbox.put(Lane.LIVE, [encode(message("1", "Quero vinte licenças", minute=1))])
+            until(lambda: drained(inbox))
+            inbox.put(Lane.LIVE, [encode(message(None, "Quero um plano anual"))])
+            until(lambda: drained(inbox))
+
+        assert row(database) == ("unlabelled", "Quero um plano anual\n\nQuero vinte licenças", 2)
+        assert scalar(database, "SELECT string_agg(message_id, ',' ORDER BY message_id) FROM messages") == ",1"
+
+    def test_one_whose_ticket_becomes_a_conversation_meanwhile_is_fetched_again(
+        self,
+        endpoints: Endpoints,
+        inbox: Inbox,
+        database: Database,
+        no_models: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        looked_up = threading.Event()
+
+        def too_early(connection: Connection, tickets: Collection[Identity]) -> frozenset[Identity]:
+            conversations = find_conversations(connection, tickets) if looked_up.is_set() else frozenset[Identity]()
+            looked_up.set()
+            return conversations
+
+        store_messages(database, [NewMessage(message("1", "Quero vinte licenças", minute=1), 1, NOW, Lane.LIVE)])
+        monkeypatch.setattr(collector, "find_conversations", too_early)
+        with running(endpoints, no_models):
+            inbox.put(Lane.LIVE, [encode(message(None, "Quero um plano anual", minute=2))])
+            until(lambda: drained(inbox))
+
+        assert row(database)[1] == "Quero vinte licenças\n\nQuero um plano anual"
 
     def test_a_check_of_a_run_waits_for_the_model(
         self, endpoints: Endpoints, inbox: Inbox, database: Database, no_models: Path
@@ -152,6 +194,17 @@ class TestStorage:
         write_unlabelled(database, [unlabelled()])
 
         assert row(database)[:2] == (None, None)
+
+    def test_a_whole_text_of_a_conversation_is_refused(self, database: Database) -> None:
+        store_messages(database, [NewMessage(message("2", "A", external_id="1"), 1, NOW, Lane.LIVE)])
+        composed = replace(unlabelled("A", minute=1), on_reply=OnReply.CONVERSATION)
+        whole = unlabelled("B", minute=59, arrival=9)
+
+        assert write_unlabelled(database, [composed, whole]) == {Identity("zendesk", "1")}
+        assert write_unlabelled(database, [whole]) == {Identity("zendesk", "1")}
+        assert write_unlabelled(database, [composed]) == frozenset()
+
+        assert row(database) == ("unlabelled", "A", 1)
 
 
 class TestDueRun:
