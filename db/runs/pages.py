@@ -7,14 +7,17 @@ exceed the statement timeout.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import text
 
+from triagem.contracts.conversation import judge
 from triagem.contracts.text import clean, digest
+from triagem.contracts.ticket import OnReply
 from triagem.contracts.wire import StoredTicketRef
 from triagem.db.connect import Database
 from triagem.db.runs import APPLY, ReclassifyRun
+from triagem.db.tickets.messages import JUDGED_MESSAGES, read_messages
 
 PAGE: Final = 1000
 
@@ -47,14 +50,15 @@ class RunPage:
 def next_page(database: Database, run: ReclassifyRun) -> RunPage:
     """The next tickets of a run. Skips tickets whose current result is the version's, unless the run forces.
 
-    With the filter `cleaning`, skips tickets whose text is still cleaned to what it was stored with.
+    With the filter `cleaning`, skips tickets whose text is still cleaned to what it was stored with. A conversation's
+    text is composed from its messages again: a composed text is never cleaned.
     """
     conditions = ["t.text IS NOT NULL", "t.forgotten_at IS NULL", *(CONDITIONS[name] for name in run.filters)]
     if not (run.shadow or run.force):
         conditions.append("t.model_version IS DISTINCT FROM :version")
+    received = f"t.text, t.on_reply, CASE WHEN t.on_reply IS NOT NULL THEN {JUDGED_MESSAGES} END AS messages,"
     query = text(f"""
-    SELECT t.id, t.digest, {"t.text" if "cleaning" in run.filters else "NULL"} AS text,
-      {" AND ".join(conditions)} AS selected
+    SELECT t.id, t.digest, {received if "cleaning" in run.filters else ""} {" AND ".join(conditions)} AS selected
     FROM tickets t
     WHERE t.id > :cursor AND t.id <= :last ORDER BY t.id LIMIT :page
     """)  # noqa: S608 - built from the conditions above; values travel as parameters
@@ -64,12 +68,19 @@ def next_page(database: Database, run: ReclassifyRun) -> RunPage:
     refs = [
         StoredTicketRef(run.id, row.id, row.digest)
         for row in rows
-        if row.selected and (row.text is None or digest(clean(row.text)) != row.digest)
+        if row.selected and ("cleaning" not in run.filters or digest(_cleaned(row)) != row.digest)
     ]
     after = rows[-1].id if len(rows) == PAGE else run.last_id
     if run.max_tickets is not None and run.put + len(refs) >= run.max_tickets:
         refs, after = refs[: run.max_tickets - run.put], run.last_id
     return RunPage(refs, after)
+
+
+def _cleaned(row: Any) -> str:
+    """The cleaned text of a stored ticket, by this release."""
+    if row.on_reply is None:
+        return clean(row.text)
+    return judge(read_messages(row.messages), OnReply(row.on_reply)).text
 
 
 def count_tickets(database: Database, run: ReclassifyRun) -> Iterator[int]:

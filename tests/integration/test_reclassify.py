@@ -10,6 +10,7 @@ from sqlalchemy import text
 
 from tests.integration.test_pipeline import CountingModel, copy_models
 from tests.support.builders import NOW
+from tests.support.conversations import ManualWorker, entries, message
 from tests.support.engines import NoopModel, noop, slow_noop
 from tests.support.pipeline import dead_letter_rows, drained, publish, running, stored
 from tests.support.runs import advance_once, finish_run, scalar, store_tickets, text_of
@@ -340,6 +341,17 @@ def test_a_new_cleaning_version_is_applied_to_the_texts_it_changes_only(
     with running(endpoints, instant_models):
         run = finish_run(database, inbox, instant_models)
     assert (run.put, run.done, run.unchanged) == (1, 1, 0)
+
+
+def test_a_conversation_is_composed_again_instead_of_cleaning_its_composed_text(database: Database) -> None:
+    conversation = [message("1", "Quero um orçamento do plano anual"), message("2", "Preciso de vinte licenças")]
+    ManualWorker(database).process(entries(conversation))
+    preview = runs.preview(database, replace(CURRENT, force=True, filters={"cleaning": "changed"}))
+    assert next_page(database, preview).refs == []
+
+    with database.autocommit() as connection:  # as a release stored it that cleaned one of the messages differently
+        connection.execute(text("UPDATE tickets SET digest = sha256('other')"))
+    assert len(next_page(database, preview).refs) == 1
 
 
 def test_a_shadow_run_of_a_version_that_is_not_current_changes_no_result(
