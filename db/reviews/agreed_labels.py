@@ -8,6 +8,8 @@ from typing import Any, Final
 
 from sqlalchemy import text
 
+from triagem.contracts.conversation import ConversationMessage, judge
+from triagem.contracts.ticket import Author, OnReply
 from triagem.db.connect import Database
 from triagem.db.reviews.accuracy import ReviewedText, SamplingRound, inclusion_probability, sampling_rounds
 
@@ -18,7 +20,8 @@ _PAGE: Final = 500
 class LabelledExample:
     """A raw text with its label. `inclusion`: the probability that it was randomly sampled; None if it was not.
 
-    `stratum` is then `unsure`, or None if the review was not requested.
+    `stratum` is then `unsure`, or None if the review was not requested. `messages` compose the text of a
+    conversation, in which agents' messages and small talk are left out.
     """
 
     prompt: str
@@ -26,6 +29,7 @@ class LabelledExample:
     lang: str | None
     stratum: str | None
     inclusion: float | None
+    messages: Sequence[ConversationMessage] = ()
 
 
 class Exclusion(StrEnum):
@@ -54,7 +58,12 @@ GROUP BY digest HAVING max(reviewed_at) >= coalesce(:since, '-infinity'::timesta
 # If several tickets have the text: the last reviewed one that still has it.
 _TEXTS: Final = text("""
 SELECT DISTINCT ON (r.digest) r.digest, t.text, t.metadata->>'lang' AS lang, t.received_at,
-  coalesce(sampled.stratum, r.stratum) AS stratum, sampled.model_version, sampled.classified_at, sampled.inclusion
+  coalesce(sampled.stratum, r.stratum) AS stratum, sampled.model_version, sampled.classified_at, sampled.inclusion,
+  t.on_reply, CASE WHEN t.on_reply IS NOT NULL THEN (
+    SELECT json_agg(json_build_array(m.message_id, m.author, m.text)
+      ORDER BY m.written_at, length(m.message_id), m.message_id)
+    FROM messages m WHERE m.ticket_id = t.id AND m.text IS NOT NULL
+  ) END AS messages
 FROM reviews r JOIN tickets t ON (t.id, t.digest) = (r.ticket_id, r.digest)
 LEFT JOIN LATERAL (
   SELECT d.stratum, d.model_version, p.classified_at, d.inclusion
@@ -86,9 +95,20 @@ def labelled_examples(
             elif (row := texts.get(digest)) is None:
                 yield Exclusion.TEXT_GONE
             else:
-                yield LabelledExample(
-                    row.text, label, row.lang, row.stratum, _inclusion_probability(database, row, rounds)
-                )
+                inclusion = _inclusion_probability(database, row, rounds)
+                yield LabelledExample(row.text, label, row.lang, row.stratum, inclusion, _messages(row))
+
+
+def _messages(row: Any) -> list[ConversationMessage]:
+    """The messages of which a training composes the text: all, or the judged ones if `on_reply` leaves others out.
+
+    Empty if they compose another text, because a message has come meanwhile.
+    """
+    messages = [ConversationMessage(written, Author(author), name) for name, author, written in row.messages or ()]
+    if messages and row.on_reply != OnReply.CONVERSATION:
+        judged = judge(messages, OnReply(row.on_reply)).message_ids
+        messages = [message for message in messages if message.id in judged]
+    return messages if judge(messages, OnReply.CONVERSATION).text == row.text else []
 
 
 def _inclusion_probability(database: Database, row: Any, rounds: dict[str, list[SamplingRound]]) -> float | None:

@@ -12,13 +12,16 @@ import pytest
 from sqlalchemy import text
 
 from tests.support.command import Triagem, assert_one_line
+from tests.support.conversations import ManualWorker, current, entries, message
 from tests.support.reviewing import NOW, draw, submit_review, sure, unsure
-from tests.support.windows import rows
+from tests.support.windows import digest, rows
 from triagem.contracts.model import ROWS_FILE, SplitDigests
 from triagem.contracts.ticket import Identity
 from triagem.db import Database
 from triagem.db.tickets.forgetting import delete_related, write_tombstone
 from triagem.db.tickets.window import write_window
+from triagem.trainer.data.rows import read_parts
+from triagem.trainer.jobs.full import write_training_data
 
 
 def review(triagem: Triagem, *arguments: str) -> Any:
@@ -238,7 +241,53 @@ class TestExport:
 
         (row,) = csv.DictReader(io.StringIO(triagem("review", "export", "-", "--format", "csv").out))
 
-        assert row == {"prompt": 'a "b",\nc', "completion": "venda", "lang": "", "stratum": "", "inclusion": ""}
+        assert row == {
+            "prompt": 'a "b",\nc',
+            "completion": "venda",
+            "lang": "",
+            "stratum": "",
+            "inclusion": "",
+            "messages": "",
+        }
+
+    @pytest.mark.parametrize("form", ["jsonl", "csv"])
+    @pytest.mark.parametrize(("on_reply", "exported"), [("conversation", 4), ("first", 1), ("latest", 1)])
+    def test_the_trainer_composes_the_reviewed_text_from_the_messages_of_a_conversation(
+        self, triagem: Triagem, database: Database, form: str, on_reply: str, exported: int
+    ) -> None:
+        written = [
+            ("customer", "Quero um orçamento do plano anual para a empresa"),
+            ("agent", "Segue a proposta"),
+            ("customer", "Obrigado!"),
+            ("customer", "Minha internet caiu e o sistema não funciona"),
+        ]
+        ManualWorker(database).process(
+            entries(
+                message(str(number), words, minute=number, author=author, on_reply=on_reply)
+                for number, (author, words) in enumerate(written)
+            )
+        )
+        submit_review(database, "4711")
+
+        assert triagem("review", "export", f"out.{form}", "--format", form).status == 0
+
+        (row,) = read_parts(Path(f"out.{form}"))["train"]
+        assert digest(row.text) == current(database).digest
+        assert len(row.messages) == exported
+        write_training_data(Path("data"), None, database)
+        assert read_parts(Path("data"))["train"] == (row,)
+
+    def test_messages_are_exported_with_their_authors(self, triagem: Triagem, database: Database) -> None:
+        written = [message("1", "Quero um orçamento"), message("2", "Segue", minute=1, author="agent")]
+        ManualWorker(database).process(entries(written))
+        submit_review(database, "4711")
+
+        (row,) = self.exported(triagem)
+
+        assert (row["prompt"], row["messages"]) == (
+            "Quero um orçamento",
+            [{"author": "customer", "text": "Quero um orçamento"}, {"author": "agent", "text": "Segue"}],
+        )
 
     @pytest.mark.parametrize("damage", ["no JSON", '{"train": [], "dev": [], "calibration": [], "test": ["x"]}'])
     def test_where_the_test_rows_cannot_be_read_nothing_is_exported(

@@ -1,6 +1,8 @@
 """Data files to rows: cleaned as in serving, labels in the specified order, each error with its file and line."""
 
+import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +11,8 @@ import pytest
 
 from tests.support.rows import SMALL_ROWS, jsonl
 from triagem.contracts.errors import InvalidInput
-from triagem.trainer.data.rows import Corpus, Row, load, rows_digest
+from triagem.trainer.data.rows import Corpus, Row, load, read_parts, rows_digest
+from triagem.trainer.jobs.full import write_training_data
 
 ROOT = Path(__file__).parents[2]
 
@@ -45,6 +48,59 @@ def test_the_language_is_kept_and_other_columns_are_ignored(tmp_path: Path) -> N
     )
 
     assert [row.lang for row in corpus(tmp_path, train).train] == ["pt", "pt", "", ""]
+
+
+CONVERSATION = [
+    {"author": "customer", "text": "Quero um <b>orçamento</b> do plano anual"},
+    {"author": "agent", "text": "Segue a proposta do plano"},
+    {"author": "customer", "text": "Obrigado!"},
+    {"author": "customer", "text": "Minha internet caiu e o sistema não funciona"},
+]
+COMPOSED = "Quero um orçamento do plano anual\n\nMinha internet caiu e o sistema não funciona"
+
+
+def conversation(messages: object, **more: object) -> str:
+    return json.dumps({"messages": messages, "completion": "suporte", **more}) + "\n"
+
+
+@pytest.mark.parametrize("messages", [CONVERSATION, json.dumps(CONVERSATION)], ids=["list", "JSON, as in CSV"])
+def test_the_text_of_a_conversation_is_composed_as_in_serving(tmp_path: Path, messages: object) -> None:
+    train = conversation(messages, prompt="ignored") + jsonl(*SMALL_ROWS)
+
+    assert corpus(tmp_path, train).train[0] == Row(COMPOSED, "suporte")
+
+
+def test_a_training_job_keeps_the_composed_text(tmp_path: Path) -> None:
+    source = tmp_path / "train.jsonl"
+    source.write_text(conversation(CONVERSATION) + jsonl(*SMALL_ROWS), encoding="utf-8")
+
+    write_training_data(tmp_path / "data", source, None)
+
+    assert read_parts(tmp_path / "data")["train"] == read_parts(source)["train"]
+
+
+@pytest.mark.parametrize("messages", [None, [], ""])
+def test_a_row_without_messages_has_a_prompt(tmp_path: Path, messages: object) -> None:
+    train = conversation(messages, prompt="app crashes") + jsonl(*SMALL_ROWS)
+
+    assert corpus(tmp_path, train).train[0].text == "app crashes"
+
+
+@pytest.mark.parametrize(
+    ("messages", "problem"),
+    [
+        ("quero", '\'messages\': not JSON; expected [{"author": "customer", "text": "…"}, …]'),
+        ({"author": "customer"}, "'messages': Input should be a valid list"),
+        (["quero cancelar"], "'messages': 0: Input should be a dictionary"),
+        ([{"author": "customer"}], "'messages': 0.text: Field required"),
+        ([{"author": "user", "text": "a"}], "'messages': 0.author: Input should be 'customer', 'agent' or 'bot'"),
+        ([{"text": "quero \ud800"}], "'messages': a text contains a lone surrogate"),
+        ([{"author": "agent", "text": "Olá"}], "'messages' has no text of the customer"),
+    ],
+)
+def test_bad_messages_are_named_with_their_line(tmp_path: Path, messages: object, problem: str) -> None:
+    with pytest.raises(InvalidInput, match=f"train.jsonl:1: {re.escape(problem)}"):
+        corpus(tmp_path, conversation(messages) + jsonl(*SMALL_ROWS))
 
 
 def test_csv_gives_the_same_rows_as_jsonl(tmp_path: Path) -> None:

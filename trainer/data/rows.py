@@ -14,14 +14,16 @@ from difflib import get_close_matches
 from hashlib import sha256
 from itertools import permutations
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from unicodedata import category
 
+from triagem.contracts.conversation import ConversationMessage
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.text import clean
 from triagem.contracts.unicode_form import normalized
 from triagem.records.rows import BadLine, FileFormat, Record, read_rows
 from triagem.records.text_file import open_text
+from triagem.trainer.data.messages import compose, read_messages
 
 FILES: Final = "train.jsonl or train.csv and optionally dev, calibration and test files, named the same way"
 # A label with a smaller share of the rows of a label at most two letters away is taken for a typo.
@@ -41,13 +43,15 @@ _NAMES: Final = {
 class Row:
     """One labelled, cleaned text.
 
-    `lang` is for evaluation only, and empty if unknown. `where` is its file and line; it is not compared.
+    `lang` is for evaluation only, and empty if unknown. `where` is its file and line. A conversation has `messages`,
+    which its text is composed from. Both are not compared.
     """
 
     text: str
     label: str
     lang: str = ""
     where: str = dataclasses.field(default="", compare=False)
+    messages: Sequence[ConversationMessage] = dataclasses.field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +84,7 @@ def load(data: Path, labels: Sequence[str] = (), *, parent_labels: Sequence[str]
     """Read a file of training rows, or a folder with `train` and optionally `dev`, `calibration` and `test` files.
 
     A `validation` file holds the dev rows. A `.jsonl` file has `{"prompt": text, "completion": label}` on each line,
-    and optionally `lang`; a `.csv` file has these columns.
+    and optionally `lang`; a `.csv` file has these columns. `messages` takes the place of `prompt` in a conversation.
 
     Args:
         labels: the labels in the order of the model's outputs. By default those of the training rows, sorted, which
@@ -270,18 +274,25 @@ def _row(record: Record | BadLine, path: Path) -> Row:
     if isinstance(record, BadLine):
         raise InvalidInput(f"{where}: {record.reason}")
     columns = record.columns
-    for field in ("prompt", "completion"):
-        if field not in columns:
-            raise InvalidInput(f"{where}: has no {field!r}")
-        value = columns[field]
-        if not isinstance(value, str):
-            raise InvalidInput(f"{where}: {field!r} is not a string")
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            raise InvalidInput(f"{where}: {field!r} contains a lone surrogate (half a character)") from None
-        if not clean(value):
-            raise InvalidInput(f"{where}: {field!r} is empty")
-    return Row(
-        clean(columns["prompt"]), normalized("NFC", columns["completion"]), str(columns.get("lang") or ""), where
-    )
+    try:
+        messages = read_messages(columns.get("messages"))
+        text = compose(messages) if messages else clean(_text(columns, "prompt"))
+        label = normalized("NFC", _text(columns, "completion"))
+    except InvalidInput as error:
+        raise InvalidInput(f"{where}: {error}") from None
+    return Row(text, label, str(columns.get("lang") or ""), where, messages)
+
+
+def _text(columns: Mapping[str, Any], field: str) -> str:
+    if field not in columns:
+        raise InvalidInput(f"has no {field!r}")
+    value = columns[field]
+    if not isinstance(value, str):
+        raise InvalidInput(f"{field!r} is not a string")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise InvalidInput(f"{field!r} contains a lone surrogate (half a character)") from None
+    if not clean(value):
+        raise InvalidInput(f"{field!r} is empty")
+    return value

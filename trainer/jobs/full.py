@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from triagem.contracts.conversation import message_rows
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.model import Version
 from triagem.db import Database
@@ -57,7 +58,9 @@ def write_training_data(folder: Path, source: Path | None, database: Database | 
     parts = {part: [*rows] for part, rows in read_parts(source).items() if rows} if source else {}
     if database:
         examples = (item for item in labelled_examples(database) if isinstance(item, LabelledExample))
-        parts.setdefault("train", []).extend(Row(item.prompt, item.completion, item.lang or "") for item in examples)
+        parts.setdefault("train", []).extend(
+            Row(item.prompt, item.completion, item.lang or "", messages=item.messages) for item in examples
+        )
     if not parts.get("train"):
         raise InvalidInput(
             "there is nothing to train on: no text has an agreed label, and TRIAGEM_TRAINER_DATA is not set"
@@ -67,6 +70,9 @@ def write_training_data(folder: Path, source: Path | None, database: Database | 
     for part, rows in parts.items():
         with (partial / f"{part}.jsonl").open("w", encoding="utf-8") as file:
             for row in rows:
-                fields = {"prompt": row.text, "completion": row.label, "lang": row.lang}
+                fields = {
+                    "prompt": row.text, "completion": row.label, "lang": row.lang,
+                    "messages": message_rows(row.messages),
+                }  # fmt: skip
                 file.write(json.dumps(fields, ensure_ascii=False) + "\n")
     partial.rename(folder)

@@ -98,6 +98,11 @@ def combine(parts: Sequence[str], probabilities: Sequence[Sequence[float]]) -> l
     return belief
 
 
+def message_rows(messages: Sequence[ConversationMessage]) -> list[dict[str, str]]:
+    """The messages as in the column `messages` of training rows."""
+    return [{"author": message.author, "text": message.text} for message in messages]
+
+
 def _bounded(messages: Sequence[ConversationMessage]) -> list[ConversationMessage]:
     """The customer's first and newest messages."""
     customer = [message for message in messages if message.author is Author.CUSTOMER]

@@ -18,6 +18,7 @@ import typer
 
 from triagem import servers
 from triagem.cli.output import Format, as_mapping, console, errors, parse_time, print_json, print_rows, progress
+from triagem.contracts.conversation import message_rows
 from triagem.contracts.errors import InvalidInput, ModelCorrupt
 from triagem.contracts.model import ROWS_FILE, SplitDigests
 from triagem.registry import Registry, RegistrySettings
@@ -47,10 +48,13 @@ def _write(file: TextIO, examples: Iterable[LabelledExample], *, as_csv: bool) -
 
         table = csv.DictWriter(file, [field.name for field in fields(LabelledExample)], lineterminator="\n")
         table.writeheader()
-        table.writerows(asdict(example) for example in examples)
+        for example in examples:
+            messages = json.dumps(message_rows(example.messages), ensure_ascii=False) if example.messages else ""
+            table.writerow({**asdict(example), "messages": messages})
         return
     for example in examples:
-        row = {name: value for name, value in asdict(example).items() if value is not None}
+        cells = {**asdict(example), "messages": message_rows(example.messages) or None}
+        row = {name: value for name, value in cells.items() if value is not None}
         file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
@@ -110,6 +114,8 @@ def export(
     as_json: _Json = False,
 ) -> None:
     """Write agreed labels as training data: `prompt`, `completion`, and how each text was sampled.
+
+    A conversation also has `messages`: author and text of each, from which `triagem train` composes the text.
 
     Excluded and counted: texts in any version's test set, unclear texts, texts without a majority label, and texts
     that were changed or purged. Do not calibrate on these rows without weights: most were selected for their low
