@@ -92,6 +92,10 @@ class TestSmallTalk:
             "meu nome é João Carlos da Silva Pereira",
             "OBRIGADAAA",
             "",
+            "não tem problema",
+            "não vou poder atender hoje, estou dirigindo",
+            "Don't worry, I can't make it tomorrow",
+            "Ok, recebi e assinei, vou levar na portaria quando sair do trabalho",
         ],
     )
     def test_gives_no_evidence(self, text: str) -> None:
@@ -100,9 +104,9 @@ class TestSmallTalk:
     @pytest.mark.parametrize(
         ("text", "words"),
         [
-            ("a entrega atrasou", 2),
+            ("a entrega foi parcial", 2),
             ("quanto custa o plano anual?", 4),
-            ("My order never arrived", 3),
+            ("My order arrived late", 3),
             ("ENTREGA ATRASADA", 2),
             ("entrega, entrega atrasada", 2),
             ("Quero cotação de cinco notebooks com tela grande, mouse e teclado para meu escritório novo", 6),
@@ -113,6 +117,30 @@ class TestSmallTalk:
 
     def test_a_few_words_of_many_are_small_talk(self) -> None:
         assert evidence("vou ver aqui com o meu marido e depois te falo sobre a entrega e o valor") == 0
+
+    @pytest.mark.parametrize("text", ["quero cancelar", "e o reembolso?", "I want to buy it", "QUEBROU!"])
+    def test_a_word_of_failure_or_wish_counts_as_a_message(self, text: str) -> None:
+        assert evidence(text) == pytest.approx(1)
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "não consigo entrar",
+            "não liga",
+            "ainda não voltou",
+            "não está abrindo",
+            "can't log in",
+            "It doesn\u2019t work",
+        ],
+    )
+    def test_a_negated_word_counts_as_a_message(self, text: str) -> None:
+        assert evidence(text) == pytest.approx(1)
+
+    def test_a_negation_ends_with_its_sentence(self) -> None:
+        assert evidence("Ainda não. Boleto pago") == pytest.approx(2 / 3)
+
+    def test_a_failure_counts_among_many_everyday_words(self) -> None:
+        assert evidence("Aliás, minha máquina atual não liga desde ontem, o que eu faço?") > 1
 
 
 def combined(*texts: str, venda: list[float]) -> float:
@@ -136,10 +164,14 @@ class TestCombined:
         assert combined("quero um orçamento", complaint, venda=[0.96, 0.04]) < 0.1
 
     def test_a_few_words_alone_leave_the_label_in_doubt(self) -> None:
-        assert 0.2 < combined("quero um orçamento", "chegou quebrado", venda=[0.96, 0.05]) < 0.95
+        assert 0.2 < combined("quero um orçamento", "chegou amassado", venda=[0.96, 0.05]) < 0.95
+
+    @pytest.mark.parametrize("change", ["quero cancelar", "não consigo entrar"])
+    def test_a_few_words_of_failure_or_wish_change_the_label(self, change: str) -> None:
+        assert combined("quero um orçamento", change, venda=[0.96, 0.05]) < 0.5
 
     def test_a_second_message_about_it_removes_the_doubt(self) -> None:
-        texts = "quero um orçamento", "chegou quebrado", "a tampa do vidro rachou"
+        texts = "quero um orçamento", "chegou amassado", "a tampa do vidro descolou"
 
         assert combined(*texts, venda=[0.96, 0.05, 0.05]) < 0.2
 
@@ -168,6 +200,6 @@ class TestParts:
         ]
 
     def test_a_short_opening_is_judged_together_with_the_first_message_that_says_more(self) -> None:
-        texts = "Quero um orçamento", "pode ser por aqui", "a demanda contratada é 300 kW", "Obrigado, aguardo"
+        texts = "Quero uma proposta", "pode ser por aqui", "a demanda contratada é 300 kW", "Obrigado, aguardo"
 
         assert parts(said(*texts)) == ["\n\n".join(texts[:3])]

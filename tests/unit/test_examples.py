@@ -102,10 +102,10 @@ def test_the_crm_export_holds_no_training_ticket() -> None:
 
 
 class TestConversations:
-    def test_there_are_forty_of_two_to_eight_customer_messages(self) -> None:
+    def test_there_are_sixty_of_two_to_eight_customer_messages(self) -> None:
         conversations = read_conversations(CONVERSATIONS)
 
-        assert len(conversations) == 40
+        assert len(conversations) == 60
         assert all(2 <= len(turns) <= 8 for turns in conversations)
 
     def test_small_talk_has_the_label_of_the_message_before(self) -> None:

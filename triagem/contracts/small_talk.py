@@ -5,6 +5,7 @@ from a change of subject. The words do: small talk consists of the words below. 
 """
 
 import re
+from collections.abc import Iterable
 from typing import Final
 from unicodedata import combining
 
@@ -13,36 +14,45 @@ from triagem.contracts.unicode_form import normalized
 
 # Chosen with `conversation.CHANGE` (decision 16).
 _MIN_WORDS: Final = 2
-_MIN_SHARE: Final = 1 / 3
+_MIN_SHARE: Final = 1 / 4
 _MANY_WORDS: Final = 6  # enough, whatever their share
 _WORDS_PER_MESSAGE: Final = 3  # of evidence 1
-_WORD: Final = re.compile(r"[^\W\d_]{2,}")
+_WORD: Final = re.compile(r"[^\W\d_]{2,}(?:['\u2019]t\b)?")  # "can't" is a word
+_APOSTROPHE: Final = re.compile(r"['\u2019]")
 _REPEATED: Final = re.compile(r"(.)\1+")
+_NEGATED_WORDS: Final = 2  # after a negation
+_FAR: Final = 99
 _SENTENCE_END: Final = ".!?:\n"
 # Function words; courtesies; times; and verbs and nouns of arrangements: wait, send, confirm, call, name, address.
 _PORTUGUESE: Final = """
 um uma uns umas de do da dos das em no na nos nas num numa por pelo pela pelos pelas para pra pro pras pros com sem
-sob sobre ao aos ou mas que se como quando onde porque pq pois entao eu tu vc vcs voce voces ele ela eles elas nos
-me te lhe meu minha meus minhas seu sua seus suas teu tua nosso nossa isso isto esse essa este esta esses essas
-aquilo aquele aquela ai aqui la ali algo alguem todo toda nada outro outra mesmo mesma proprio ser sou eh sao era
-foi fui for seja estar estou to ta estao estava estamos tamos ter tenho tem tinha tive ha vai vou vao vamos ir indo
-va vem vir posso pode podem podemos poder consigo consegue conseguimos faco faz fazer feito fiz quero queria preciso
-deixa deixo dar dou deu sim nao ainda agora hoje ontem amanha depois antes logo cedo manha semana mes ano hora horas
-min minutos minuto segunda terca quarta quinta sexta sabado domingo feira fds feriado fim final sempre tambem so
-mais menos muito muita mt mal ok okay okey blz beleza certo perfeito perfeita otimo otima excelente legal bacana
-massa joia show bola maravilha maravilhoso top valeu vlw brigado brigada obg obrigadao agradeco agradecido fechado
-fechou combinado confirmado confirmo confirma confirmar entendi entendido tranquilo tranq aham uhum opa eba oba oie
-alo bons boas tchau abs bjs feliz amei adorei gostei rs rsrs haha gentileza favor pf pfv pfvr desculpa desculpe
-desculpas perdao deus gracas paciencia atencao atendimento ajuda disposicao trabalho aguardo aguardando aguardar
-espero esperando esperar fico ficar ver vejo vendo olhar falar falo falei conversar retorno retornar retorna aviso
-avisa avisar avise chamo chama mando manda mande mandar mandei mandou mandado envio envia enviar enviei enviado
-segue seguem anexo anexei recebi recebido pronto prontinho liberado resolvido resolveu voltou funcionou gente amigo
-amiga moca moco nome cpf cnpj cep email mail telefone numero endereco rua casa chegar chego cheguei chegando reuniao
-celular zap whatsapp demora responder respondo respondi ligacao ligar liga ligo lig qualquer coisa passo passar
-passei documento documentos comprovante pix foto fotos print explicacao claro clara noticia rapido rapidez livre
-marido esposa socio chefe gerente secretaria familia mae pai assim enquanto dentro possivel horario completo
-agendado marcado combinar atender atendeu recado mensagem grupo contato salvei anotado anotei imprevisto pensar
-penso decidir decido tirar duvida duvidas gostaria saber informacao informacoes atendente
+sob sobre ao aos ou mas que se como quando onde porque pq pois entao eu tu vc vcs voce voces ele ela eles elas me te
+lhe meu minha meus minhas seu sua seus suas teu tua nosso nossa isso isto esse essa este esta esses essas aquilo
+aquele aquela ai aqui la ali algo alguem todo toda nada outro outra mesmo mesma proprio ser sou eh sao era foi fui for
+seja estar estou to ta estao estava estamos tamos ter tenho tem tinha tive ha vai vou vao vamos ir indo va vem vir
+posso pode podem podemos poder consigo consegue conseguimos faco faz fazer feito fiz quero queria preciso deixa deixo
+dar dou deu sim nao ainda agora hoje ontem amanha depois antes logo cedo manha semana mes ano hora horas min minutos
+minuto segunda terca quarta quinta sexta sabado domingo feira fds feriado fim final sempre tambem so mais menos muito
+muita mt mal ok okay okey blz beleza certo perfeito perfeita otimo otima excelente legal bacana massa joia show bola
+maravilha maravilhoso top valeu vlw brigado brigada obg obrigadao agradeco agradecido fechado fechou combinado
+confirmado confirmo confirma confirmar entendi entendido tranquilo tranq aham uhum opa eba oba oie alo bons boas tchau
+abs bjs feliz amei adorei gostei rs rsrs haha gentileza favor pf pfv pfvr desculpa desculpe desculpas perdao deus
+gracas paciencia atencao atendimento ajuda disposicao trabalho aguardo aguardando aguardar espero esperando esperar
+fico ficar ver vejo vendo olhar falar falo falei conversar retorno retornar retorna aviso avisa avisar avise chamo
+chama mando manda mande mandar mandei mandou mandado envio envia enviar enviei enviado segue seguem anexo anexei
+recebi recebido pronto prontinho liberado resolvido resolveu voltou funcionou gente amigo amiga moca moco nome cpf
+cnpj cep email mail telefone numero endereco rua casa chegar chego cheguei chegando reuniao celular zap whatsapp
+demora responder respondo respondi ligacao ligar liga ligo lig qualquer coisa passo passar passei documento documentos
+comprovante pix foto fotos print explicacao claro clara noticia rapido rapidez livre marido esposa socio chefe gerente
+secretaria familia mae pai assim enquanto dentro possivel horario completo agendado marcado combinar atender atendeu
+recado mensagem grupo contato salvei anotado anotei imprevisto pensar penso decidir decido tirar duvida duvidas
+gostaria saber informacao informacoes atendente perto portaria recepcao porta interfone pessoal transito atendi
+assinei assinar devolvi procurar procura alias oi precisa precisava sei souber sabe dizer digo diga perguntar pergunto
+pergunta incomodar incomodo junto rapaz senhor senhora irma irmao filha filho dia dias daqui pouco pouca pouquinho
+volto levar levo busco buscar pegar pego compromisso viagem viajando dirigindo almoco jantar certinho calma olhada
+encaminhar encaminho analisar analiso avaliar entendo sair saio saindo bastante algum alguma alguns algumas nenhum
+nenhuma gostar demais achar acho acha achei dois duas tres ate desde aproveitando pressa preocupa preocupe lembro
+esqueci vi visto consegui esperava imaginava tao atendido atendida
 """
 _ENGLISH: Final = """
 an and or but of in on by from with without if than then that this these those here it its he she they them him her
@@ -51,14 +61,31 @@ would can could shall should may might must let lets yes not yeah yep yup nope a
 yesterday later soon after before night tonight day days week weekend month year hour hours minute minutes pm monday
 tuesday wednesday thursday friday saturday sunday alright right sure fine great perfect perfectly excellent awesome
 cool lovely wonderful brilliant nice super amazing thx cheers appreciate appreciated please pls sorry bye welcome
-helpful help very really much many lot also just only well wait waiting talk speak call back reply answer hear
-hearing look looking forward send sent sending share get got go going come coming take check confirm confirmed know
-tell think received agreed works worked working deal name number address phone re ve ll meeting meetings message
-replies manager husband wife home partner boss colleague documents document picture pictures photo photos when
-moment while busy driving full reach anytime anything something everything someone earlier quick quickly questions
-question helped helping chat ask asked need needed noted understood clear makes sense want like info information
-enquiry inquiry
+helpful help very really much many lot also just only well wait waiting talk speak call back reply answer hear hearing
+look looking forward send sent sending share get got go going come coming take check confirm confirmed know tell think
+received agreed works worked working deal name number address phone re ve ll meeting meetings message replies manager
+husband wife home partner boss colleague documents document picture pictures photo photos when moment while busy
+driving full reach anytime anything something everything someone earlier quick quickly questions question helped
+helping chat ask asked need needed noted understood clear makes sense want like info information enquiry inquiry
+morning evening afternoon floor available around either sounds thinking decided few things sign signed traffic running
+calling caller see make mind worry hurry rush
 """
+# Verbs and nouns of failure or wish: one says what the customer wants.
+_DECISIVE: Final = """
+cancelar cancela cancelo cancelamento comprar contratar orcamento cotacao desconto trocar troca devolver devolucao
+reembolso estorno estornar quebrou quebrado quebrada quebraram defeito erro errado errada errados erradas estragado
+estragada estragou parou travou travando queimou vazando pingando sumiu sumiram atrasou rachado rachada rachou negado
+negada recusado recusada procon cancel cancelling refund return broken broke crash crashes crashed crashing error
+wrong stuck frozen freezes leaking missing damaged buy purchase quote complaint stopped fails failed faulty
+"""
+_NEGATIONS: Final = """
+nao nem nunca not never cannot cant dont doesnt didnt isnt arent wasnt wont havent hasnt
+"""
+# Words of arrangements that name a failure after a negation; and words that reassure after one.
+_FAILING: Final = (
+    "liga ligar ligou ligando funciona funcionou funcionando recebi voltou resolveu work works worked working"
+)
+_REASSURING: Final = "problema problemas reclamar problem problems complaints"
 
 
 def folded(word: str) -> str:
@@ -68,11 +95,19 @@ def folded(word: str) -> str:
     return _REPEATED.sub(r"\1", word.casefold())
 
 
-_SMALL_TALK: Final = frozenset(map(folded, [*COURTESIES, *_PORTUGUESE.split(), *_ENGLISH.split()]))
+def _keys(words: Iterable[str]) -> frozenset[str]:
+    return frozenset(map(folded, words))
+
+
+_SMALL_TALK: Final = _keys([*COURTESIES, *_PORTUGUESE.split(), *_ENGLISH.split()])
+_DECISIVE_KEYS: Final = _keys(_DECISIVE.split())
+_NEGATION_KEYS: Final = _keys(_NEGATIONS.split())
+_FAILING_KEYS: Final = _keys(_FAILING.split())
+_REASSURING_KEYS: Final = _keys(_REASSURING.split())
 
 
 def states_subject(cleaned: str) -> bool:
-    """Whether a message has two telling words: a conversation's label can be judged from here on."""
+    """Whether a message has telling words for two: a conversation's label can be judged from here on."""
     return _telling_words(cleaned)[0] >= _MIN_WORDS
 
 
@@ -84,19 +119,29 @@ def evidence(cleaned: str) -> float:
 
 
 def _telling_words(cleaned: str) -> tuple[int, int]:
-    """The number of different telling words, at most six, and of all words up to there.
+    """The number of different telling words, at most six, and of all words up to the last of them.
 
     A word is telling if it is not in the lists above, and not a name: written with a capital inside a sentence.
+    A decisive word, and a telling one that a negation precedes, counts as three: "cancelar", "não está abrindo".
     """
-    telling = set[str]()
+    telling = dict[str, int]()
     words = last_end = 0
+    since_negation = _FAR
     for match in _WORD.finditer(cleaned):
         words += 1
         word, between = match[0], cleaned[last_end : match.start()]
-        is_name = word.istitle() and last_end > 0 and not any(char in between for char in _SENTENCE_END)
+        starts_sentence = last_end == 0 or any(char in between for char in _SENTENCE_END)
         last_end = match.end()
-        if not is_name and (key := folded(word)) not in _SMALL_TALK:
-            telling.add(key)
-            if len(telling) == _MANY_WORDS:
+        key = folded(_APOSTROPHE.sub("", word))
+        since_negation = _FAR if starts_sentence else since_negation + 1
+        if key in _NEGATION_KEYS:
+            since_negation = 0
+            continue
+        fails = since_negation == 1 and key in _FAILING_KEYS
+        if fails or (key not in _SMALL_TALK and (starts_sentence or not word.istitle())):
+            negated = since_negation <= _NEGATED_WORDS and key not in _REASSURING_KEYS
+            weight = _WORDS_PER_MESSAGE if fails or negated or key in _DECISIVE_KEYS else 1
+            telling[key] = max(weight, telling.get(key, 0))
+            if sum(telling.values()) >= _MANY_WORDS:
                 break
-    return len(telling), words
+    return min(sum(telling.values()), _MANY_WORDS), words
