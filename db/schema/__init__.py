@@ -4,7 +4,8 @@ from typing import Final
 
 from sqlalchemy import text
 
-import triagem.db.schema.operations  # noqa: F401 - adds its tables to the metadata
+import triagem.db.schema.operations
+import triagem.db.schema.reviews  # noqa: F401 - likewise
 from triagem.db.schema.tickets import drift_reports, metadata, tickets
 
 __all__ = ["TICKET_TABLES", "TRUNCATE_ALL", "drift_reports", "metadata", "tickets"]
