@@ -15,10 +15,12 @@ from typing import Final
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from tests.support.engines import NoopModel
+from triagem.contracts.conversation import combine
 from triagem.contracts.model import Manifest, Tokens
 from triagem.registry import Registry
 
 ENGINE: Final = "tests.faults.engine:load"
+LABELS: Final = ("suporte", "venda")
 RAISES: Final = "makes-the-model-raise"
 KILLS: Final = "ends-the-process"
 _POISON: Final = {RAISES: -1, KILLS: -2}  # as token ids, so that the poison reaches the model itself
@@ -64,16 +66,23 @@ class FaultyModel(NoopModel):
         if _POISON[RAISES] in words:
             raise ValueError("injected model failure")
         time.sleep(settings.seconds_per_text * len(batch))
-        return [
-            [0.9, 0.1] if expected_label(len(tokens.ids), self.version) == self.labels[0] else [0.1, 0.9]
-            for tokens in batch
-        ]
+        return [_probabilities(len(tokens.ids), self.version) for tokens in batch]
 
 
 def expected_label(words: int, version: str) -> str:
     """The label of a text with this number of words. Consecutive versions disagree, so a label shows its version."""
     minor = int(version.split(".")[1])
-    return ("suporte", "venda")[(words + minor) % 2]
+    return LABELS[(words + minor) % 2]
+
+
+def expected_conversation_label(parts: Sequence[str], version: str) -> str:
+    """The label of a conversation with these texts; of a single one, its own label."""
+    belief = combine(parts, [_probabilities(len(part.split()), version) for part in parts])
+    return LABELS[belief.index(max(belief))]
+
+
+def _probabilities(words: int, version: str) -> list[float]:
+    return [0.9 if label == expected_label(words, version) else 0.1 for label in LABELS]
 
 
 def load(folder: Path) -> FaultyModel:

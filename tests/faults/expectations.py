@@ -2,7 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import combinations
 
+from tests.support.conversations import newest
+from triagem.contracts.conversation import parts
 from triagem.contracts.text import clean, digest
 from triagem.contracts.ticket import Lane, Ticket
 
@@ -47,10 +50,26 @@ class Expectations:
         """The revision that must be current: the latest one; of equal times, the last that arrived."""
         return max(reversed(self.revisions[key]), key=lambda ticket: ticket.revised_at)
 
+    def parts(self, key: Identity) -> list[str]:
+        """The cleaned texts that the current result must be about: several of a conversation."""
+        if any(ticket.message for ticket in self.revisions[key]):
+            return parts(newest(self.revisions[key]))
+        return [clean(self.newest_revision(key).text)]
+
     def max_history_rows(self, key: Identity) -> int:
-        """Maximum history rows of an identity: one per text and version."""
-        texts = {text_digest(ticket) for ticket in self.revisions.get(key, ())}
+        """Maximum history rows of an identity: one per text and version. A conversation's text is that of some of its
+        messages, of which there is one revision each."""
+        revisions = self.revisions.get(key, ())
+        texts = {text_digest(ticket) for ticket in revisions if ticket.message is None}
+        messages = newest(ticket for ticket in revisions if ticket.message)
+        for size in range(1, len(messages) + 1):
+            texts |= {digest(composed(parts(subset))) for subset in combinations(messages, size)}
         return len(texts) * len(self.versions.get(key, {"the only one"}))
+
+
+def composed(parts: Sequence[str]) -> str:
+    """The text of a conversation, or of a ticket that came whole."""
+    return "\n\n".join(parts)
 
 
 def text_digest(ticket: Ticket) -> bytes:

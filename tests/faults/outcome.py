@@ -7,9 +7,9 @@ from typing import Any
 
 from sqlalchemy import text
 
-from tests.faults.engine import expected_label
-from tests.faults.expectations import EntryKey, Expectations, Identity, text_digest
-from triagem.contracts.text import clean
+from tests.faults.engine import expected_conversation_label
+from tests.faults.expectations import EntryKey, Expectations, Identity, composed
+from triagem.contracts.text import digest
 from triagem.db import Database
 
 
@@ -86,9 +86,10 @@ def _lost(expected: Expectations, state: FinalState) -> int:
 
 def _is_correct(expected: Expectations, key: Identity, row: CurrentResult | None) -> bool:
     newest = expected.newest_revision(key)
+    parts = expected.parts(key)
     return row is not None and (
-        (row.revised_at, row.digest) == (newest.revised_at, text_digest(newest))
-        and row.label == expected_label(len(clean(newest.text).split()), row.version)
+        (row.revised_at, row.digest) == (newest.revised_at, digest(composed(parts)))
+        and row.label == expected_conversation_label(parts, row.version)
         and row.version == expected.current.get(key, row.version)
     )
 

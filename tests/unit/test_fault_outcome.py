@@ -1,14 +1,17 @@
 """The fault suite's evaluation detects each kind of loss; a suite that cannot detect one proves nothing."""
 
 from collections import Counter
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from tests.faults.engine import expected_label
-from tests.faults.expectations import Expectations, identity, text_digest
+from tests.faults.engine import expected_conversation_label, expected_label
+from tests.faults.expectations import Expectations, composed, identity, text_digest
 from tests.faults.outcome import CurrentResult, FinalState, Outcome, evaluate
 from tests.support.builders import YESTERDAY, ticket
+from tests.support.conversations import message
+from triagem.contracts.text import digest
 from triagem.contracts.ticket import Lane, Ticket
 
 OLD = ticket(text="um dois", revised_at=YESTERDAY)
@@ -46,6 +49,23 @@ def test_a_ticket_without_a_row_is_lost() -> None:
 def test_a_ticket_whose_older_text_is_current_is_lost() -> None:
     assert evaluate_rows(expectations_of(NEW, OLD), current(OLD)).lost == 1
     assert evaluate_rows(expectations_of(NEW, OLD), current(NEW)).lost == 0
+
+
+def test_a_conversation_whose_result_is_that_of_some_of_its_messages_is_lost() -> None:
+    conversation = [message("1", "Quero um orçamento"), message("2", "A internet caiu ontem", minute=1)]
+    expectations = expectations_of(*reversed(conversation))
+    key, parts = identity(conversation[0]), ["Quero um orçamento", "A internet caiu ontem"]
+    label, revised_at = expected_conversation_label(parts, "v1.0.0"), conversation[1].revised_at
+    whole = CurrentResult(key, label, "v1.0.0", digest(composed(parts)), revised_at)
+    assert evaluate_rows(expectations, whole, history=0).survived
+    assert evaluate_rows(expectations, replace(whole, digest=digest(parts[1])), history=0).lost == 1
+
+
+def test_history_beyond_one_row_per_composed_text_is_counted() -> None:
+    expectations = expectations_of(
+        message("1", "Quero um orçamento"), message("2", "A internet caiu ontem", minute=1)
+    )
+    assert expectations.max_history_rows(("zendesk", "4711")) == 3
 
 
 def test_a_row_with_another_texts_label_is_lost() -> None:
