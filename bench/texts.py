@@ -16,7 +16,7 @@ def read_texts(corpus: Path | None, most: int) -> list[str]:
     Raises:
         InvalidInput: not a JSONL file whose records have a `prompt`, `text` or `body`.
     """
-    files = [corpus] if corpus else sorted(examples_folder().glob("*.jsonl"))
+    files = [corpus] if corpus else [examples_folder() / name for name in ("test.jsonl", "train.jsonl")]
     try:
         texts = [_text(json.loads(line)) for file in files for line in file.read_text(encoding="utf-8").splitlines()]
     except (OSError, ValueError, KeyError) as error:

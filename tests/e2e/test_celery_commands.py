@@ -103,6 +103,7 @@ def shell(request: pytest.FixtureRequest, up: Shell, tmp_path: Path) -> Shell:
     if request.param == "up":
         return up
     (tmp_path / "redis_url").write_text(f"{endpoints(up).redis_url}\n")
+    (tmp_path / "broker_url").write_text(f"{endpoints(up).broker_url}\n")
     (tmp_path / "database_url").write_text(f"{endpoints(up).writer_url}\n")
     settings = documents(ROOT / "docker-compose.yml")[0]["services"]["ops"]["environment"]
     assert {"TRIAGEM_REDIS_URL_FILE", "TRIAGEM_DATABASE_URL_FILE"} <= settings.keys()
@@ -118,7 +119,7 @@ def test_workers_and_ops_answer_inspect(shell: Shell) -> None:
 
     replies = [json.loads(answer[answer.index("{") :]) for answer in answers]
     nodes = [sorted(name.partition("-")[0] for name in reply) for reply in replies]
-    assert nodes == [["ops", "pipe"]] * len(commands)
+    assert nodes == [["ops", "pipe", "train"]] * len(commands)
     (registered,) = (tasks for name, tasks in replies[-1].items() if name.startswith("ops-"))
     assert {"triagem.reclassify", "triagem.enqueue"} <= set(registered)
 

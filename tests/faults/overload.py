@@ -5,6 +5,7 @@ import time
 from tests.faults.catalog import Size, fault
 from tests.faults.rig import Rig
 from tests.faults.workers import ROOT
+from tests.support.waiting import until
 from triagem import Publisher
 from triagem.broker import OPS_QUEUE
 from triagem.cli.processes import WorkerProcess
@@ -41,7 +42,7 @@ def overload(rig: Rig, size: Size) -> None:
     rig.drain()
 
 
-@fault("beat without an ops worker", short=Size(300, seconds=15), full=Size(3000, seconds=120))
+@fault("beat without an ops worker", short=Size(300, seconds=10), full=Size(3000, seconds=120))
 def beat_without_ops(rig: Rig, size: Size) -> None:
     """Its queue stays short, though messages are due every second."""
     every_second = {
@@ -52,6 +53,7 @@ def beat_without_ops(rig: Rig, size: Size) -> None:
     rig.start()
     with WorkerProcess(rig.endpoints, rig.folder / "beat.log", "beat", PYTHONPATH=str(ROOT), **every_second) as beat:
         rig.publish(size.tickets)
+        until(lambda: broker.llen(OPS_QUEUE) >= MAX_QUEUED, seconds=60)
         time.sleep(size.seconds)
         assert beat.exit_status is None
     assert MAX_QUEUED <= broker.llen(OPS_QUEUE) < 2 * MAX_QUEUED

@@ -77,6 +77,7 @@ def test_json_output_has_the_same_values(capsys: pytest.CaptureFixture[str]) -> 
     assert output["manifest"]["thresholds"] == {
         "review": 0.81,
         "review_budget": 0.12,
+        "automate": True,
         "tokens_per_char": None,
         "languages": [],
         "other_language": None,

@@ -245,7 +245,7 @@ def test_an_absent_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_directory_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match="is a directory, expected a JSONL or CSV file"):
+    with pytest.raises(InvalidInput, match="is a directory, expected a JSONL, CSV or Parquet file"):
         records(tmp_path)
 
 

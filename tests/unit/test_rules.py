@@ -44,6 +44,5 @@ def test_celery_carries_no_ticket() -> None:
     app.loader.import_default_modules()
     ours = {name: signature(task.run) for name, task in app.tasks.items() if not name.startswith("celery.")}
     assert ours.pop("triagem.enqueue")
-    assert {name: str(parameters) for name, parameters in ours.items()} == dict.fromkeys(
-        schedule_entries(OpsSettings(retrain_at="05:00")), "() -> None"
-    )
+    assert ours.keys() >= schedule_entries(OpsSettings(retrain_at="05:00")).keys()
+    assert {str(parameters) for parameters in ours.values()} == {"() -> None"}
