@@ -50,7 +50,7 @@ def sent_tasks(endpoints: Endpoints) -> int:
 
 
 def denied(redis: Redis) -> list[Any]:
-    """What the server has refused to the users."""
+    """The commands that the server refused to the users, each with its user."""
     return [(entry["username"], entry["object"]) for entry in cast("list[Any]", redis.acl_log())]
 
 

@@ -1,4 +1,4 @@
-"""Which messages of a conversation are judged, and as which text."""
+"""The choice of the messages that a conversation's label is about, and the text composed from them."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""Which texts a person labels next: centres, then half at random, half uncertain; rare labels first."""
+"""The choice of the next questions: cluster centres, then half random and half uncertain texts; rare labels first."""
 
 import numpy as np
 from hypothesis import given
