@@ -74,7 +74,7 @@ def test_the_consoles_page_shows_the_conversation(
         word for word in [*words, "Quero um orçamento de panfletos", "Sou a Bia &amp; o Zé"] if word not in page
     ] == []
     assert page.count(words[3]) == 2
-    assert "4111" not in page
+    assert "Meu cartão" not in page
 
 
 def test_the_command_shows_the_conversation(chat: Database, triagem: Triagem) -> None:
