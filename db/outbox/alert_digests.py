@@ -62,6 +62,7 @@ SELECT count(*) FROM batch
 """)
 
 # Two concurrent calls create one digest: the second waits for the row lock, then finds `last_digest_at` too recent.
+# A system alert waits for no interval: if two calls see the same one, the digest of the second is empty.
 # While a digest waits for an unavailable receiver, new notifications wait for the next digest.
 _CREATE_DIGESTS: Final = text("""
 WITH subscriptions AS (
@@ -77,6 +78,9 @@ WITH subscriptions AS (
   ON CONFLICT (target) DO UPDATE SET last_digest_at = now()
     WHERE t.last_digest_at <= now() - make_interval(
       secs => (SELECT every_s FROM subscriptions s WHERE s.target = t.target)
+    ) OR EXISTS (
+      SELECT FROM alert_notifications n JOIN alerts a ON a.id = n.alert_id
+      WHERE n.target = t.target AND n.delivery_id IS NULL AND a.ticket_id IS NULL
     )
   RETURNING target
 ), created AS (
@@ -96,7 +100,8 @@ def match_alerts(database: Database, subscriptions: Sequence[Subscription]) -> N
 
 
 def create_digests(database: Database, subscriptions: Sequence[Subscription]) -> None:
-    """Create a digest of the pending notifications of each target whose last digest is at least `every_s` old."""
+    """Create a digest of the pending notifications of each target with a system alert, or whose last digest is at
+    least `every_s` old."""
     with database.autocommit() as connection:
         connection.execute(_CREATE_DIGESTS, _document(subscriptions))
 

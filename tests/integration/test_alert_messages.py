@@ -149,7 +149,11 @@ class TestRule:
         notify(database, rules, send)
         (message,) = send.sent
         assert message.data["rule"] == "system"
-        assert message.lines == ("retraining is due: old", "data drift: shifted")
+        assert message.lines == (
+            "retraining is due: old",
+            "data drift: shifted",
+            "  what to do: docs/how-to/runbook.md#triagemdrift",
+        )
 
     def test_has_its_own_messages(self, database: Database, tmp_path: Path) -> None:
         both = '[rules.all]\nchannels = ["team"]\n[rules.sales]\nchannels = ["team"]\nlabels = ["venda"]'

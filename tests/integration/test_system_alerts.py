@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import pytest
 from sqlalchemy import text
 
 from tests.support.alerting import load_rules
@@ -22,13 +21,16 @@ from triagem.db.tickets.dead_letters import insert_dead_letter
 from triagem.db.tickets.window import ClassifiedTicket, write_window
 from triagem.inbox import Inbox
 from triagem.inbox.desired import pause
-from triagem.inbox.lease import Lease, worker_memory
+from triagem.inbox.lease import Lease, lease_key, list_workers, worker_memory
 from triagem.notify import Delivered, SendResult
 from triagem.notify.alert_rendering import AlertMessage
 from triagem.notify.alert_rules import Channel
 from triagem.notify.alerts import send_due_alerts
 from triagem.notify.monitor import MonitorSettings, check_system
+from triagem.registry import Registry
 from triagem.stack import Endpoints
+from triagem.trainer.monitor.tasks import alert_if_drifted, alert_if_due
+from triagem.trainer.settings import DueSettings
 
 START = datetime.now(UTC)
 QUIET = MonitorSettings(min_tickets=10, disabled_kinds=frozenset({"no-worker", "memory"}))
@@ -88,7 +90,7 @@ def test_an_alert_opens_after_two_bad_checks_and_is_resolved_after_three_good_on
 
     (resolved, opened) = undelivered_alerts(database, limit=9)
     assert opened.detail is not None
-    assert opened.detail["summary"].startswith("open: 95% of live tickets took up to 3")
+    assert opened.detail["summary"].startswith("live tickets are slow: 95% took up to 3")
     assert resolved.about.endswith(" resolved")
 
 
@@ -191,32 +193,50 @@ def test_of_two_concurrent_checks_one_is_counted(database: Database) -> None:
     assert len(raised(database)) == 1
 
 
-@pytest.mark.parametrize("language", ["en", "pt-BR"])
-def test_a_rule_is_notified_of_opening_and_resolution(
-    database: Database, inbox: Inbox, tmp_path: Path, language: str
+def test_tickets_that_arrive_while_a_worker_starts_do_not_count_as_latency(database: Database, inbox: Inbox) -> None:
+    lease = Lease(inbox.redis, 30)
+    lease.acquire()
+    lease.report_state("at work")
+    write_window(database, tickets(50, waited=20))
+    assert run_checks(database, inbox, 3, QUIET) == []
+
+    longer_ago = f"at work\n1\n{datetime.now(UTC).timestamp() - 90}"
+    inbox.redis.set(lease_key(lease.consumer), longer_ago)
+    assert run_checks(database, inbox, 2, QUIET) == ["latency"]
+
+
+def test_without_a_model_nothing_is_raised(
+    endpoints: Endpoints, database: Database, inbox: Inbox, tmp_path: Path
 ) -> None:
-    rule = f'[rules.well]\nchannels = ["team"]\nkinds = ["no-worker"]\nevery_s = 1\nlanguage = "{language}"'
-    rules, lines = load_rules(tmp_path, rule), list[str]()
+    publish(inbox, 30)
+    with running(endpoints, tmp_path / "models"):
+        until(lambda: [worker.state for worker in list_workers(inbox.redis)] == ["collecting labels"])
+        until(lambda: inbox.depth(Lane.LIVE).oldest_s is None)
+        assert run_checks(database, inbox, 3, MonitorSettings(disabled_kinds=frozenset({"memory"}))) == []
+    registry = Registry(tmp_path / "models")
+    assert alert_if_due(database, registry, DueSettings(), datetime.now(UTC)) == 0
+    assert not alert_if_drifted(database, registry, datetime.now(UTC))
+    assert raised(database) == []
+
+
+def test_a_rule_is_notified_of_opening_and_at_once_of_resolution(
+    database: Database, inbox: Inbox, tmp_path: Path
+) -> None:
+    rules = load_rules(tmp_path, '[rules.well]\nchannels = ["team"]\nkinds = ["no-worker"]\nevery_s = 300')
+    subjects = list[str]()
     settings = MonitorSettings(disabled_kinds=frozenset({"memory"}))
-    run_checks(database, inbox, 2, settings)
-    Lease(inbox.redis, 30).acquire()
-    run_checks(database, inbox, 3, settings)
 
     def send(_: Channel, message: AlertMessage) -> SendResult:
-        lines.extend(message.lines)
+        subjects.append(message.subject)
         return Delivered()
 
+    run_checks(database, inbox, 2, settings)
     send_due_alerts(database, rules, send)
-    assert (
-        lines
-        == {
-            "en": [
-                "no worker is running (resolved): workers running: 1",
-                "no worker is running (open): workers running: 0",
-            ],
-            "pt-BR": [
-                "nenhum worker em execução (resolvido): workers em execução: 1",
-                "nenhum worker em execução (em aberto): workers em execução: 0",
-            ],
-        }[language]
-    )
+    Lease(inbox.redis, 30).acquire()
+    run_checks(database, inbox, 1, settings)
+    send_due_alerts(database, rules, send)
+
+    assert subjects == [
+        "Triagem: no worker alive for 0 s",
+        "Triagem: resolved after 0 s: no worker is running",
+    ]

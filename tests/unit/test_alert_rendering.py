@@ -2,15 +2,16 @@
 
 import json
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from string import Formatter
 
 import pytest
 
 from triagem.contracts.prediction import AbstainReason, Band
 from triagem.db.outbox.alert_digests import AlertDigest, DoubtfulCount, DoubtfulTicket, SystemEvent
-from triagem.db.outbox.alerts import ALERT_KINDS, LOW_CONFIDENCE
-from triagem.notify.alert_messages import _PHRASES, describe, phrase
+from triagem.db.outbox.alerts import ALERT_KINDS, LOW_CONFIDENCE, MONITOR_KINDS, OUTAGE_KINDS
+from triagem.notify.alert_messages import _PHRASES, RUNBOOK_SECTIONS, describe, phrase, system_alert_detail
 from triagem.notify.alert_rendering import (
     build_email,
     build_message,
@@ -19,7 +20,7 @@ from triagem.notify.alert_rendering import (
     ticket_link,
     webhook_body,
 )
-from triagem.notify.alert_rules import Language
+from triagem.notify.alert_rules import Language, Links
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 CONSOLE = "https://triagem.example.com/console"
@@ -39,31 +40,35 @@ def alert_digest(
         (
             "en",
             [
-                "Triagem [doubtful]: 7 tickets to review, 1 system alert",
+                "Triagem: data drift; 7 tickets to review",
+                "data drift: shifted",
+                "  what to do: docs/how-to/runbook.md#triagemdrift",
+                "  console: https://triagem.example.com/console/operations",
                 "zendesk venda: 7",
                 "Lowest confidence:",
                 "- zendesk 4711: venda, 51% confidence (needs review) https://triagem.example.com/console/ticket?source=zendesk&id=4711",
-                "data drift: shifted",
             ],
         ),
         (
             "pt-BR",
             [
-                "Triagem [doubtful]: 7 tickets para revisar, 1 alerta do sistema",
-                "zendesk venda: 7",
-                "Menor confiança:",
-                f"- zendesk 4711: venda, confiança de 51% (para revisão) {CONSOLE}/ticket?source=zendesk&id=4711",
+                "Triagem: mudança nos dados (drift); 7 tickets para revisar",
                 (
                     "mudança nos dados (drift): as mensagens recentes diferem dos dados da versão v1.0.0; "
                     "veja `triagem drift`"
                 ),
+                "  o que fazer: docs/how-to/runbook.md#triagemdrift",
+                f"  console: {CONSOLE}/operations",
+                "zendesk venda: 7",
+                "Menor confiança:",
+                f"- zendesk 4711: venda, confiança de 51% (para revisão) {CONSOLE}/ticket?source=zendesk&id=4711",
             ],
         ),
     ],
 )
 def test_counts_and_the_least_confident_tickets_are_listed(language: Language, lines: list[str]) -> None:
     event = SystemEvent("drift", NOW, {"summary": "shifted", "version": "v1.0.0"})
-    assert build_message(alert_digest(DOUBT, events=(event,)), language, CONSOLE).text.splitlines() == lines
+    assert build_message(alert_digest(DOUBT, events=(event,)), language, Links(CONSOLE)).text.splitlines() == lines
 
 
 def test_both_languages_have_the_same_phrases_with_the_same_placeholders() -> None:
@@ -77,24 +82,58 @@ def placeholders(phrase: str) -> set[str | None]:
     return {name for _, name, _, _ in Formatter().parse(phrase) if name is not None}
 
 
+def system_event(kind: str, state: str, *, minutes: int = 2) -> SystemEvent:
+    since = NOW - timedelta(minutes=minutes)
+    return SystemEvent(kind, NOW, system_alert_detail(kind, state, 0.2, 0.1, since=since, now=NOW))
+
+
+@pytest.mark.parametrize("kind", sorted({*MONITOR_KINDS, *OUTAGE_KINDS}))
+@pytest.mark.parametrize("language", ["en", "pt-BR"])
+def test_the_subject_is_the_cause_and_the_line_has_since_when(kind: str, language: Language) -> None:
+    message = build_message(alert_digest(events=(system_event(kind, "open"),)), language)
+
+    cause = message.subject.removeprefix("Triagem: ")
+    assert cause not in {phrase(language, kind), kind}
+    assert message.lines[0].startswith(f"{cause} ({phrase(language, 'since', since='2026-11-22 11:58 UTC')})")
+    assert message.data["events"][0]["detail"]["since"] == "2026-11-22T11:58:00+00:00"
+
+
+def test_of_several_problems_the_subject_names_the_newest_open_one() -> None:
+    events = (system_event("latency", "resolved"), system_event("no-worker", "open"), system_event("memory", "open"))
+    assert (
+        build_message(alert_digest(events=events), "en").subject == "Triagem: no worker alive for 2 min, and 2 more"
+    )
+    resolved = build_message(alert_digest(events=(system_event("no-worker", "resolved", minutes=90),)), "en")
+    assert resolved.text.splitlines()[:2] == [
+        "Triagem: resolved after 1 h: no worker is running",
+        "resolved after 1 h: no worker is running (since 2026-11-22 10:30 UTC)",
+    ]
+
+
+def test_each_link_to_the_runbook_leads_to_a_section() -> None:
+    page = Path("docs/how-to/runbook.md").read_text(encoding="utf-8")
+    headings = {line.lstrip("# ").lower() for line in page.splitlines() if line.startswith("#")}
+    assert set(RUNBOOK_SECTIONS.values()) <= headings
+
+
 @pytest.mark.parametrize("kind", sorted(ALERT_KINDS - {LOW_CONFIDENCE}))
 @pytest.mark.parametrize("language", ["en", "pt-BR"])
 def test_each_kind_has_a_message_even_without_values(kind: str, language: Language) -> None:
-    assert build_message(alert_digest(events=(SystemEvent(kind, NOW, {}),)), language, None).lines
+    assert build_message(alert_digest(events=(SystemEvent(kind, NOW, {}),)), language).lines
     assert describe(language, kind, {"summary": "it is so"})
 
 
 @pytest.mark.parametrize("language", ["en", "pt-BR"])
 @pytest.mark.parametrize("reason", AbstainReason)
 def test_a_ticket_without_a_decision_has_its_reason(language: Language, reason: AbstainReason) -> None:
-    message = build_message(alert_digest(replace(DOUBT, band=Band.ABSTAIN, abstain_reason=reason)), language, None)
+    message = build_message(alert_digest(replace(DOUBT, band=Band.ABSTAIN, abstain_reason=reason)), language)
 
     assert phrase(language, "abstain") + ": " in message.text
     assert message.data["least_sure"][0]["abstain_reason"] == reason
 
 
 def test_without_a_console_there_are_no_links() -> None:
-    message = build_message(alert_digest(DOUBT), "en", None)
+    message = build_message(alert_digest(DOUBT), "en")
     assert "http" not in message.text
     assert message.data["least_sure"][0]["link"] is None
 
@@ -106,7 +145,7 @@ def test_a_link_escapes_any_name() -> None:
 
 def test_a_name_neither_breaks_a_line_nor_mentions_a_channel() -> None:
     message = build_message(
-        alert_digest(DoubtfulTicket("zendesk", "<!channel>\nInjected: &lt;x", "venda", 0.5, Band.REVIEW)), "en", None
+        alert_digest(DoubtfulTicket("zendesk", "<!channel>\nInjected: &lt;x", "venda", 0.5, Band.REVIEW)), "en"
     )
     assert len(message.lines) == 3
     text = json.loads(slack_body(message))["text"]
@@ -118,7 +157,7 @@ def test_a_name_neither_breaks_a_line_nor_mentions_a_channel() -> None:
     "name", ["*b*", "@channel", "https://evil.example/x", "a`*b*`c", "_i_", "[a](https://x.example)"]
 )
 def test_a_chat_program_reads_no_markup_in_a_name(name: str) -> None:
-    message = build_message(alert_digest(DoubtfulTicket(name, name, "venda", 0.5, Band.REVIEW)), "en", None)
+    message = build_message(alert_digest(DoubtfulTicket(name, name, "venda", 0.5, Band.REVIEW)), "en")
 
     text = json.loads(slack_body(message))["text"]
     shown = name.replace("`", "'").replace("://", ": //")
@@ -128,7 +167,7 @@ def test_a_chat_program_reads_no_markup_in_a_name(name: str) -> None:
 
 
 def test_each_channel_has_the_same_id_at_each_attempt() -> None:
-    first, second = (build_message(alert_digest(DOUBT), "en", None) for _ in range(2))
+    first, second = (build_message(alert_digest(DOUBT), "en") for _ in range(2))
     assert first.key == second.key == json.loads(webhook_body(first))["data"]["id"]
     emails = [
         build_email(message, "t@example.com", ["a@example.com", "b@example.com"]) for message in (first, second)
@@ -141,5 +180,5 @@ def test_each_channel_has_the_same_id_at_each_attempt() -> None:
 def test_a_test_message_says_what_it_is() -> None:
     assert (
         build_test_message("doubtful", "en", NOW).text
-        == "Triagem [doubtful]: Test message: alerts of the rule doubtful arrive here."
+        == "Triagem: Test message: alerts of the rule doubtful arrive here."
     )

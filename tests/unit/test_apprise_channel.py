@@ -31,7 +31,7 @@ def test_a_message_arrives_with_its_subject(tmp_path: Path) -> None:
         assert send(tmp_path, f"json://127.0.0.1:{receiver.port}/hook") == Delivered()
 
     (request,) = receiver.received
-    assert request.document["title"] == "Triagem [all]: Mensagem de teste: os alertas da regra all chegam aqui."
+    assert request.document["title"] == "Triagem: Mensagem de teste: os alertas da regra all chegam aqui."
 
 
 def test_a_refused_message_is_retried(tmp_path: Path) -> None:

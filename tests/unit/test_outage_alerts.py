@@ -1,5 +1,6 @@
 """Outage alerts are sent directly, once per outage and channel, and again until a channel takes them."""
 
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -37,11 +38,12 @@ class Team:
         return Delivered()
 
     def check(self, *, well: bool, after: float) -> list[str]:
-        """Check after some seconds; returns the lines that were sent."""
+        """Check after some seconds; returns the subjects that were sent."""
         self.well, self.now = well, self.now + after
         self.watch.check()
         sent, self.messages = self.messages, []
-        return [line for message in sent for line in message.lines]
+        self.lines = [line for message in sent for line in message.lines]
+        return [message.subject for message in sent]
 
 
 @pytest.fixture
@@ -52,11 +54,9 @@ def team(tmp_path: Path) -> Team:
 def test_an_outage_is_reported_once_it_has_lasted_and_again_when_it_ends(team: Team) -> None:
     assert team.check(well=False, after=15) == []
     assert team.check(well=False, after=119) == []
-    (opened,) = team.check(well=False, after=1)
-    assert opened.startswith("Postgres does not answer (open): no answer for 120 s")
-    assert team.check(well=False, after=15) == []
-    (resolved,) = team.check(well=True, after=15)
-    assert resolved.startswith("Postgres does not answer (resolved): no answer for 150 s")
+    assert team.check(well=False, after=1) == ["Triagem: Postgres has not answered for 2 min"]
+    assert team.check(well=False, after=45) == []
+    assert team.check(well=True, after=15) == ["Triagem: resolved after 3 min: Postgres does not answer"]
     assert team.check(well=True, after=15) == []
 
 
@@ -78,8 +78,19 @@ def test_a_message_that_a_channel_did_not_take_is_sent_again(team: Team) -> None
 def test_messages_are_in_the_rules_language(tmp_path: Path) -> None:
     team = Team(load_rules(tmp_path, RULE.format("pt-BR")))
     team.check(well=False, after=15)
-    (line,) = team.check(well=False, after=120)
-    assert line.startswith("o Postgres não responde (em aberto): sem resposta há 120 s; os tickets esperam no Redis")
+    assert team.check(well=False, after=120) == ["Triagem: o Postgres não responde há 2 min"]
+    assert re.fullmatch(r"o Postgres não responde há 2 min \(desde .* UTC\): os tickets esperam .*", team.lines[0])
+
+
+def test_messages_link_to_the_runbook_and_the_console(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRIAGEM_CONSOLE_URL", "https://triagem.example.com/console/")
+    monkeypatch.setenv("TRIAGEM_RUNBOOK_URL", "https://docs.example.com/runbook")
+    team.check(well=False, after=15)
+    team.check(well=False, after=120)
+    assert team.lines[1:] == [
+        "  what to do: https://docs.example.com/runbook#triagemstoreunavailable",
+        "  console: https://triagem.example.com/console/operations",
+    ]
 
 
 class TestLiveness:

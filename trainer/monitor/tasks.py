@@ -9,7 +9,7 @@ from typing import Any, Final
 import structlog
 from celery import shared_task
 
-from triagem.contracts.errors import Retryable
+from triagem.contracts.errors import NoModel, Retryable
 from triagem.db import Database
 from triagem.db.outbox.alerts import DRIFT, RETRAINING_DUE, raise_alert
 from triagem.registry import Registry
@@ -20,8 +20,11 @@ log = structlog.get_logger(__name__)
 
 
 def alert_if_due(database: Database, registry: Registry, rules: DueSettings, now: datetime) -> int:
-    """Raise an alert for each reason to train again; returns how many are new."""
-    facts = read_facts(database, registry, now)
+    """Raise an alert for each reason to train again; returns how many are new. None before there is a model."""
+    try:
+        facts = read_facts(database, registry, now)
+    except NoModel:
+        return 0
     decision = check_due(facts, rules)
     reasons = decision.reasons if isinstance(decision, Due) else ()
     log.info("retraining_checked", version=facts.version, reasons=[reason.topic for reason in reasons])
@@ -41,7 +44,10 @@ def alert_if_drifted(database: Database, registry: Registry, now: datetime) -> b
     """Compare recent tickets with the version's reference, and raise an alert if they differ; True if it is new."""
     from triagem.trainer.monitor.drift import check  # noqa: PLC0415 - loads scipy
 
-    report = check(database, registry)
+    try:
+        report = check(database, registry)
+    except NoModel:
+        return False
     log.info("drift_checked", version=report.model_version, drifted=report.drifted)
     if not report.drifted:
         return False

@@ -3,6 +3,7 @@
 import os
 import secrets
 import socket
+import time
 from dataclasses import dataclass
 from typing import Final, cast
 
@@ -15,6 +16,7 @@ _KEY: Final = PREFIX + ":lease:"
 # The last rate that a worker reported. It outlives the workers.
 LAST_RATE: Final = PREFIX + ":rate"
 WARMING_UP: Final = "warming up"
+AT_WORK: Final = "at work"  # followed by a problem that does not stop it
 COLLECTING: Final = "collecting labels"  # it stores tickets without a result, because there is no model yet
 _MEMORY: Final = PREFIX + ":memory:"
 
@@ -36,6 +38,7 @@ class Lease:
         self._lease_ms = int(lease_s * 1000)
         self.consumer = _new_name()
         self.names = {self.consumer}
+        self._at_work_since: float | None = None
 
     def acquire(self) -> None:
         """Set the lease. Raises InboxUnavailable, or InboxFull when Redis has no memory left even for this."""
@@ -59,12 +62,16 @@ class Lease:
         return False
 
     def report_state(self, state: str, rate: float = 0.0) -> None:
-        """Publish what this worker is doing and, if known, its tickets per busy second.
+        """Publish what this worker is doing, since when it is at work and, if known, its tickets per busy second.
 
         Raises InboxUnavailable, or InboxFull when Redis is out of memory.
         """
+        if not state.startswith(AT_WORK):
+            self._at_work_since = None
+        elif self._at_work_since is None:
+            self._at_work_since = time.time()
         with redis_errors(), self._redis.pipeline(transaction=True) as pipe:
-            pipe.set(lease_key(self.consumer), _encode(state, rate), xx=True, keepttl=True)
+            pipe.set(lease_key(self.consumer), _encode(state, rate, self._at_work_since), xx=True, keepttl=True)
             if rate:
                 pipe.set(LAST_RATE, f"{rate:.4g}")
             pipe.execute()
@@ -82,19 +89,23 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class WorkerInfo:
-    """A worker with a lease: consumer name, reported state, and tickets per busy second (0 until it has a rate)."""
+    """A worker with a lease: consumer name, reported state, and tickets per busy second (0 until it has a rate).
+
+    `at_work_since`: Unix time since which it has classified tickets without an outage; None while it does not.
+    """
 
     name: str
     state: str
     rate: float
+    at_work_since: float | None = None
 
 
 def list_workers(redis: Redis) -> list[WorkerInfo]:
     """All workers with a lease."""
     workers = []
     for name, value in _values(redis, _KEY).items():
-        state, _, rate = value.partition("\n")
-        workers.append(WorkerInfo(name, state, float(rate or 0)))
+        state, rate, since = [*value.split("\n"), "", ""][:3]
+        workers.append(WorkerInfo(name, state, float(rate or 0), float(since) if since else None))
     return workers
 
 
@@ -113,9 +124,9 @@ def live_worker_count(redis: Redis) -> int:
     return len(list_workers(redis))
 
 
-def _encode(state: str, rate: float = 0.0) -> str:
-    """A lease's value: a line with the state, and one with the rate."""
-    return " ".join(state.split()) + (f"\n{rate:.4g}" if rate else "")
+def _encode(state: str, rate: float = 0.0, at_work_since: float | None = None) -> str:
+    """A lease's value: a line with the state, one with the rate, and one with the time since when it is at work."""
+    return f"{' '.join(state.split())}\n{rate:.4g}\n{at_work_since or ''}"
 
 
 def _values(redis: Redis, prefix: str) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """Message texts in English and Brazilian Portuguese. Terms follow docs/reference/glossary.md."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any, Final
 
 from triagem.db.outbox.alerts import OUTAGE_KINDS
@@ -10,8 +11,11 @@ _PHRASES: Final[Mapping[Language, Mapping[str, str]]] = {
     "en": {
         "one-ticket": "1 ticket to review",
         "many-tickets": "{tickets} tickets to review",
-        "one-event": "1 system alert",
-        "many-events": "{events} system alerts",
+        "more-events": "{cause}, and {events} more",
+        "resolved": "resolved after {lasted}: {title}",
+        "since": "since {since}",
+        "runbook": "  what to do: {link}",
+        "console": "  console: {link}",
         "least-sure": "Lowest confidence:",
         "ticket": "{label}, {confidence} confidence ({band})",
         "more": "and {more} more: see `triagem alerts list`",
@@ -37,14 +41,15 @@ _PHRASES: Final[Mapping[Language, Mapping[str, str]]] = {
         "redis": "Redis does not answer",
         "postgres": "Postgres does not answer",
         "no-task": "no background task is completed",
-        "open": "open",
-        "resolved": "resolved",
     },
     "pt-BR": {
         "one-ticket": "1 ticket para revisar",
         "many-tickets": "{tickets} tickets para revisar",
-        "one-event": "1 alerta do sistema",
-        "many-events": "{events} alertas do sistema",
+        "more-events": "{cause}, e mais {events}",
+        "resolved": "resolvido após {lasted}: {title}",
+        "since": "desde {since}",
+        "runbook": "  o que fazer: {link}",
+        "console": "  console: {link}",
         "least-sure": "Menor confiança:",
         "ticket": "{label}, confiança de {confidence} ({band})",
         "more": "e mais {more}: veja `triagem alerts list`",
@@ -70,45 +75,66 @@ _PHRASES: Final[Mapping[Language, Mapping[str, str]]] = {
         "redis": "o Redis não responde",
         "postgres": "o Postgres não responde",
         "no-task": "nenhuma tarefa em segundo plano é concluída",
-        "open": "em aberto",
-        "resolved": "resolvido",
     },
 }
-_DESCRIPTIONS: Final[Mapping[Language, Mapping[str, str]]] = {
+# What is wrong, as the subject of a message.
+_CAUSES: Final[Mapping[Language, Mapping[str, str]]] = {
     "en": {
         "unsure-share": "{value} of live tickets have low confidence (limit {limit})",
         "error-rate": "{value} of live tickets became dead letters (limit {limit})",
-        "latency": "95% of live tickets took up to {value} from enqueue to stored result (target {limit})",
+        "latency": "live tickets are slow: 95% took up to {value} from enqueue to stored result (target {limit})",
         "memory": "a worker uses {value} of its memory (limit {limit})",
         "oldest-ticket": "the oldest live ticket has waited {value} (limit {limit})",
-        "no-worker": "workers running: {value}",
-        "registry": "workers that continue with the model they have, but cannot load another: {value}",
-        "redis": "no answer for {value}; no new ticket is accepted meanwhile",
-        "postgres": "no answer for {value}; tickets wait in Redis meanwhile, and none is lost",
-        "no-task": "for {value}; alerts, deliveries and runs wait: check `triagem ops` and `triagem beat`",
+        "no-worker": "no worker alive for {lasted}",
+        "registry": "the model registry has not answered for {lasted}",
+        "redis": "Redis has not answered for {lasted}",
+        "postgres": "Postgres has not answered for {lasted}",
+        "no-task": "background tasks have stopped",
     },
     "pt-BR": {
         "unsure-share": "{value} dos tickets em tempo real têm baixa confiança (limite: {limit})",
         "error-rate": "{value} dos tickets em tempo real não puderam ser processados (limite: {limit})",
-        "latency": "95% dos tickets em tempo real levaram até {value} do envio ao resultado (meta: {limit})",
+        "latency": "tickets em tempo real lentos: 95% levaram até {value} do envio ao resultado (meta: {limit})",
         "memory": "um worker usa {value} da memória (limite: {limit})",
         "oldest-ticket": "o ticket mais antigo da fila de tempo real espera há {value} (limite: {limit})",
-        "no-worker": "workers em execução: {value}",
+        "no-worker": "nenhum worker em execução há {lasted}",
+        "registry": "o registro de modelos não responde há {lasted}",
+        "redis": "o Redis não responde há {lasted}",
+        "postgres": "o Postgres não responde há {lasted}",
+        "no-task": "as tarefas em segundo plano pararam",
+    },
+}
+# What it means meanwhile, or the text of an alert without a state.
+_EFFECTS: Final[Mapping[Language, Mapping[str, str]]] = {
+    "en": {
+        "no-worker": "tickets wait in Redis, and none is lost",
+        "registry": "workers that continue with the model they have, but cannot load another: {value}",
+        "redis": "no new ticket is accepted meanwhile",
+        "postgres": "tickets wait in Redis meanwhile, and none is lost",
+        "no-task": "alerts, deliveries and runs wait: check `triagem ops` and `triagem beat`",
+    },
+    "pt-BR": {
+        "no-worker": "os tickets esperam no Redis e nenhum se perde",
         "registry": "workers que continuam com o modelo carregado, mas não conseguem carregar outro: {value}",
-        "redis": "sem resposta há {value}; nenhum ticket novo é aceito enquanto isso",
-        "postgres": "sem resposta há {value}; os tickets esperam no Redis e nenhum se perde",
-        "no-task": "há {value}; alertas, entregas e execuções esperam: verifique `triagem ops` e `triagem beat`",
+        "redis": "nenhum ticket novo é aceito enquanto isso",
+        "postgres": "os tickets esperam no Redis e nenhum se perde",
+        "no-task": "alertas, entregas e execuções esperam: verifique `triagem ops` e `triagem beat`",
         "drift": "as mensagens recentes diferem dos dados da versão {version}; veja `triagem drift`",
         "retraining-due": "a versão {version} precisa de um novo treinamento ({trigger}); veja `triagem due`",
         "run-ended": "versão {version}: {flips} tickets mudaram de categoria",
     },
 }
-_UNITS: Final[Mapping[str, str]] = {
-    "latency": "{:.3g} s",
-    "oldest-ticket": "{:.0f} s",
-    "no-worker": "{:.0f}",
-    "registry": "{:.0f}",
-    **dict.fromkeys(OUTAGE_KINDS, "{:.0f} s"),
+# Sections of docs/how-to/runbook.md.
+RUNBOOK_SECTIONS: Final[Mapping[str, str]] = {
+    "unsure-share": "triagemconfidencelow",
+    "error-rate": "triagemerrorshigh",
+    "latency": "triagemlatencyhigh",
+    "memory": "triagemmemoryhigh",
+    "oldest-ticket": "triagemoldestticket",
+    "no-worker": "triagemnoworker",
+    "no-task": "triagemnotaskcompleted",
+    "drift": "triagemdrift",
+    **dict.fromkeys(("redis", "postgres", "registry"), "triagemstoreunavailable"),
 }
 
 
@@ -117,24 +143,65 @@ def phrase(language: Language, key: str, **values: object) -> str:
     return _PHRASES[language][key].format(**values)
 
 
-def describe(language: Language, kind: str, detail: Mapping[str, Any]) -> str:
-    """One line about a system alert; the English summary stored with it if there is no translation."""
-    try:
-        return _DESCRIPTIONS[language][kind].format(**detail)
-    except KeyError:
-        return str(detail.get("summary", ""))
+def duration(seconds: float) -> str:
+    """A duration in its largest whole unit: `45 s`, `2 min`, `3 h`, `5 d`. The same in both languages."""
+    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds // size:.0f} {unit}"
+    return f"{seconds:.0f} s"
 
 
-def title(language: Language, kind: str, detail: Mapping[str, Any]) -> str:
-    """The title of a system alert, with its state if it has one."""
-    state = detail.get("state")
+_UNITS: Final[Mapping[str, Callable[[float], str]]] = {
+    "latency": "{:.3g} s".format,
+    "no-worker": "{:.0f}".format,
+    "registry": "{:.0f}".format,
+    **dict.fromkeys(("oldest-ticket", *OUTAGE_KINDS), duration),
+}
+
+
+def headline(language: Language, kind: str, detail: Mapping[str, Any]) -> str:
+    """The cause of a system alert, or that it is resolved: the subject of a message about it."""
     # An alert of a kind that only another release knows is shown by its kind.
     name = _PHRASES[language].get(kind, kind)
-    return name + (f" ({phrase(language, state)})" if state in {"open", "resolved"} else "")
+    if detail.get("state") == "resolved":
+        return phrase(language, "resolved", lasted=detail.get("lasted", "?"), title=name)
+    return _filled(_CAUSES[language], kind, detail) or name
 
 
-def system_alert_detail(kind: str, state: str, value: float, limit: float) -> dict[str, Any]:
-    """The stored detail of a system alert: `figure` for programs, the rest as text for people."""
-    unit = _UNITS.get(kind, "{:.1%}")
-    detail = {"state": state, "value": unit.format(value), "limit": unit.format(limit)}
-    return {**detail, "figure": value, "summary": f"{state}: {describe('en', kind, detail)}"}
+def describe(language: Language, kind: str, detail: Mapping[str, Any]) -> str:
+    """One line about a system alert; with the English summary stored with it if there is no translation."""
+    line = headline(language, kind, detail)
+    if since := detail.get("since"):
+        line += f" ({phrase(language, 'since', since=f'{datetime.fromisoformat(since):%Y-%m-%d %H:%M} UTC')})"
+    more = _filled(_EFFECTS[language], kind, detail) if detail.get("state") != "resolved" else None
+    if more is None and "state" not in detail:
+        more = str(detail.get("summary", ""))
+    return f"{line}: {more}" if more else line
+
+
+def system_alert_detail(
+    kind: str, state: str, value: float, limit: float, *, since: datetime, now: datetime
+) -> dict[str, Any]:
+    """The stored detail of a system alert: `figure` for programs, the rest as text for people.
+
+    Args:
+        since: since when the problem has lasted.
+    """
+    unit = _UNITS.get(kind, "{:.1%}".format)
+    lasted = duration((now - since).total_seconds())
+    detail = {
+        "state": state,
+        "value": unit(value),
+        "limit": unit(limit),
+        "since": since.isoformat(),
+        "lasted": lasted,
+    }
+    return {**detail, "figure": value, "summary": headline("en", kind, detail)}
+
+
+def _filled(texts: Mapping[str, str], kind: str, detail: Mapping[str, Any]) -> str | None:
+    """The kind's text with the detail's values; None if it has no text, or an older alert lacks a value."""
+    try:
+        return texts[kind].format(**detail)
+    except KeyError:
+        return None

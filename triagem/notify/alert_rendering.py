@@ -9,8 +9,8 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from triagem.db.outbox.alert_digests import AlertDigest, DoubtfulTicket
-from triagem.notify.alert_messages import describe, phrase, title
-from triagem.notify.alert_rules import Language
+from triagem.notify.alert_messages import RUNBOOK_SECTIONS, describe, headline, phrase
+from triagem.notify.alert_rules import Language, Links
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,21 +33,18 @@ class AlertMessage:
         return "\n".join((self.subject, *self.lines))
 
 
-def build_message(digest: AlertDigest, language: Language, console_url: str | None) -> AlertMessage:
-    """The message for a digest.
-
-    Args:
-        console_url: base URL of links to tickets.
-    """
+def build_message(digest: AlertDigest, language: Language, links: Links = Links()) -> AlertMessage:  # noqa: B008 - frozen
+    """The message for a digest. Its subject is the cause: the newest open problem, if there is one."""
     tickets = sum(count.tickets for count in digest.counts)
-    events = len(digest.events) + digest.more
-    heads = (
-        [phrase(language, "one-ticket" if tickets == 1 else "many-tickets", tickets=f"{tickets:,}")]
-        if tickets
-        else []
-    )
-    heads += [phrase(language, "one-event" if events == 1 else "many-events", events=events)] if events else []
-    lines, chat_lines = (_lines(digest, language, console_url, shown) for shown in (_printable, _code))
+    heads = []
+    if digest.events:
+        event = min(digest.events, key=lambda event: event.detail.get("state") == "resolved")
+        others = len(digest.events) + digest.more - 1
+        cause = headline(language, event.kind, event.detail)
+        heads.append(phrase(language, "more-events", cause=cause, events=others) if others else cause)
+    if tickets:
+        heads.append(phrase(language, "one-ticket" if tickets == 1 else "many-tickets", tickets=f"{tickets:,}"))
+    lines, chat_lines = (_lines(digest, language, links, shown) for shown in (_printable, _code))
     rule = digest.target.partition(".")[0]
     data = {
         "rule": rule,
@@ -63,21 +60,27 @@ def build_message(digest: AlertDigest, language: Language, console_url: str | No
                 "confidence": ticket.confidence,
                 "band": ticket.band.value,
                 "abstain_reason": ticket.abstain_reason,
-                "link": ticket_link(ticket, console_url),
+                "link": ticket_link(ticket, links.console),
             }
             for ticket in digest.doubtful
         ],
         "events": [
-            {"kind": event.kind, "at": event.at.isoformat(), "detail": dict(event.detail)} for event in digest.events
+            {
+                "kind": event.kind,
+                "at": event.at.isoformat(),
+                "detail": dict(event.detail),
+                "runbook": _runbook_link(event.kind, links),
+            }
+            for event in digest.events
         ],
     }
-    subject = f"Triagem [{rule}]: {', '.join(heads)}"
+    subject = f"Triagem: {'; '.join(heads)}"
     return AlertMessage(digest.key, digest.created_at, subject, lines, chat_lines, data)
 
 
 def build_test_message(rule: str, language: Language, now: datetime) -> AlertMessage:
     """A test message for the channels of a rule."""
-    subject = f"Triagem [{rule}]: {phrase(language, 'test', rule=rule)}"
+    subject = f"Triagem: {phrase(language, 'test', rule=rule)}"
     return AlertMessage(f"alert_test_{now:%Y%m%d%H%M%S%f}", now, subject, (), (), {"rule": rule, "test": True})
 
 
@@ -117,19 +120,26 @@ def build_email(message: AlertMessage, sender: str, to: Sequence[str]) -> EmailM
     return email
 
 
-def _lines(
-    digest: AlertDigest, language: Language, console_url: str | None, shown: Callable[[str], str]
-) -> tuple[str, ...]:
+def _runbook_link(kind: str, links: Links) -> str | None:
+    return f"{links.runbook}#{section}" if (section := RUNBOOK_SECTIONS.get(kind)) else None
+
+
+def _lines(digest: AlertDigest, language: Language, links: Links, shown: Callable[[str], str]) -> tuple[str, ...]:
     """The lines of a message; `shown` renders a name from a CRM."""
-    lines = [f"{shown(count.source)} {count.label}: {count.tickets:,}" for count in digest.counts]
+    lines = []
+    for event in digest.events:
+        lines.append(describe(language, event.kind, event.detail))
+        if link := _runbook_link(event.kind, links):
+            lines.append(phrase(language, "runbook", link=link))
+    lines += [phrase(language, "more", more=digest.more)] if digest.more else []
+    if digest.events and links.console:
+        lines.append(phrase(language, "console", link=f"{links.console.rstrip('/')}/operations"))
+    lines += [f"{shown(count.source)} {count.label}: {count.tickets:,}" for count in digest.counts]
     if digest.doubtful:
         lines.append(phrase(language, "least-sure"))
         lines += [
-            _ticket_line(ticket, language, ticket_link(ticket, console_url), shown) for ticket in digest.doubtful
+            _ticket_line(ticket, language, ticket_link(ticket, links.console), shown) for ticket in digest.doubtful
         ]
-    for event in digest.events:
-        lines.append(f"{title(language, event.kind, event.detail)}: {describe(language, event.kind, event.detail)}")
-    lines += [phrase(language, "more", more=digest.more)] if digest.more else []
     return tuple(lines)
 
 

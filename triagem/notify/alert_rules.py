@@ -91,7 +91,7 @@ class AlertRule(SettingsTable):
     sources: list[str] | None = Field(default=None, min_length=1)
     bands: list[Band] | None = Field(default=None, min_length=1)
     under: float | None = Field(default=None, gt=0, le=1, description="only tickets with a lower confidence")
-    every_s: float = Field(default=300, ge=1, le=86_400, description="minimum seconds between messages")
+    every_s: float = Field(default=300, ge=1, le=86_400, description="minimum seconds between messages about tickets")
     language: Language | None = None
 
 
@@ -133,16 +133,34 @@ class AlertRules:
         ]
 
 
+@dataclass(frozen=True, slots=True)
+class Links:
+    """Targets of links in messages: the console's URL, None without one, and the runbook's page."""
+
+    console: str | None = None
+    runbook: str = "docs/how-to/runbook.md"
+
+
 class AlertSettings(BaseSettings):
-    """`TRIAGEM_ALERTS_FILE` and `TRIAGEM_CONSOLE_URL`."""
+    """`TRIAGEM_ALERTS_FILE`, and where the links of alert messages lead."""
 
     model_config = SettingsConfigDict(env_prefix="TRIAGEM_", env_file=".env", extra="ignore")
     used_by: ClassVar = "ops, beat"
 
     alerts_file: Path | None = Field(default=None, description="TOML file of alert rules and channels")
     console_url: str | None = Field(
-        default=None, pattern=r"^https?://[^\s?#]+$", description="base URL of links to tickets in alert messages"
+        default=None, pattern=r"^https?://[^\s?#]+$", description="base URL of links to the console in alert messages"
     )
+    runbook_url: str = Field(
+        default="docs/how-to/runbook.md",
+        pattern=r"^[^\s?#]+$",
+        description="page of the links to the runbook in alert messages, where you publish it",
+    )
+
+    @property
+    def links(self) -> Links:
+        """The links of alert messages."""
+        return Links(self.console_url, self.runbook_url)
 
 
 def from_environment() -> AlertRules:

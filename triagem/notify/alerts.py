@@ -15,6 +15,7 @@ from triagem.notify.alert_rules import (
     AppriseChannel,
     Channel,
     EmailChannel,
+    Links,
     SlackChannel,
     WebhookChannel,
 )
@@ -31,7 +32,7 @@ def send_due_alerts(
     rules: AlertRules,
     send: Send,
     *,
-    console_url: str | None = None,
+    links: Links = Links(),  # noqa: B008 - frozen
     jitter: Callable[[], float] = random.random,
 ) -> Counter[DeliveryState]:
     """Create digests of new alerts and try to deliver those that are due, for a few seconds. Returns the outcomes.
@@ -47,7 +48,7 @@ def send_due_alerts(
             return None
         if (target := rules.targets.get(digest.target)) is None:
             return Undeliverable(f"TRIAGEM_ALERTS_FILE has no rule and channel {digest.target}")
-        return send(target.channel, build_message(digest, target.language, console_url))
+        return send(target.channel, build_message(digest, target.language, links))
 
     return send_due(database, "alert", lease_digest, deliver, at_once=1, jitter=jitter)
 

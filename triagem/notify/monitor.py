@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Annotated, ClassVar
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, ClassVar, Final
 
 import structlog
 from pydantic import Field, model_validator
@@ -22,7 +22,7 @@ from triagem.db.outbox.monitoring import (
 )
 from triagem.inbox import Inbox
 from triagem.inbox.desired import paused
-from triagem.inbox.lease import worker_memory, worker_states
+from triagem.inbox.lease import list_workers, worker_memory
 from triagem.notify.alert_messages import system_alert_detail
 
 
@@ -163,6 +163,9 @@ def update(
 
 log = structlog.get_logger(__name__)
 
+_STATES: Final = {"no-worker", "registry"}  # yes or no, not a noisy figure: one good check resolves them
+_START_S: Final = 60.0  # tickets that arrived before a worker started, or soon after, say nothing about its speed
+
 
 def check_system(database: Database, inbox: Inbox, settings: MonitorSettings, now: datetime) -> list[str]:
     """Check once and raise an alert for each kind that opens or is resolved. Returns the kinds that are open.
@@ -170,21 +173,23 @@ def check_system(database: Database, inbox: Inbox, settings: MonitorSettings, no
     Raises:
         InboxUnavailable, DatabaseUnavailable: nothing is checked and nothing changes; both are needed.
     """
-    hysteresis = Hysteresis(settings.bad_checks, settings.last_checks, settings.good_checks)
     states = monitor_states(database)
     for measurement in measure(_take_snapshot(database, inbox, settings, states, now), settings):
         kind, value, limit = measurement.kind, measurement.value, measurement.limit
         if kind in settings.disabled_kinds:
             continue
         before = states.get(kind, MonitorState())
+        good_checks = 1 if kind in _STATES else settings.good_checks
+        hysteresis = Hysteresis(settings.bad_checks, settings.last_checks, good_checks)
         is_open, recent = update(before.open_since is not None, before.recent, measurement.bad, hysteresis)
-        open_since = (before.open_since or now) if is_open else None
+        since = before.open_since or (before.last_bad_at if any(before.recent) else None) or now
+        open_since = since if is_open else None
         after = MonitorState(open_since, recent, now, now if measurement.bad else before.last_bad_at)
         key, detail = None, None
         if is_open != (before.open_since is not None):
             state = "open" if is_open else "resolved"
-            key = f"{open_since or before.open_since:%Y-%m-%dT%H:%M:%S.%fZ} {state}"
-            detail = system_alert_detail(kind, state, value, limit)
+            key = f"{since:%Y-%m-%dT%H:%M:%S.%fZ} {state}"
+            detail = system_alert_detail(kind, state, value, limit, since=since, now=now)
             log.warning("system_alert", kind=kind, state=state, value=value, limit=limit)
         save_monitor_state(database, kind, before, after, key=key, detail=detail)
         states[kind] = after
@@ -196,22 +201,24 @@ def _take_snapshot(
 ) -> SystemSnapshot:
     window = timedelta(seconds=settings.window_s)
     lookback = max(window, timedelta(seconds=settings.lookback_s))
+    workers = list_workers(inbox.redis)
+    started = min((worker.at_work_since or now.timestamp() for worker in workers), default=0.0) + _START_S
+    worker_since = worker_up_since(states.get("no-worker"), lookback, now)
     live = live_stats(
         database,
         since=now - window,
         last_tickets=max(settings.last_tickets, settings.min_tickets),
         not_before=now - lookback,
-        worker_since=worker_up_since(states.get("no-worker"), lookback, now),
+        worker_since=max(worker_since, datetime.fromtimestamp(started, UTC)),
         unsure_below=settings.unsure_under,
     )
-    states_of_workers = worker_states(inbox.redis).values()
     return SystemSnapshot(
         live=live,
-        workers=len(states_of_workers),
+        workers=len(workers),
         memory=max(worker_memory(inbox.redis), default=None),
         oldest_s=inbox.depth(Lane.LIVE).oldest_s,
         paused=paused(inbox.redis),
-        without_registry=sum(state.startswith("at work: ") for state in states_of_workers),
+        without_registry=sum(worker.state.startswith("at work: ") for worker in workers),
     )
 
 

@@ -6,7 +6,7 @@ outage send two messages.
 
 import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from threading import Event
 from typing import Final
 
@@ -17,7 +17,7 @@ from triagem.db.outbox.alert_digests import AlertDigest, SystemEvent
 from triagem.notify import Retry
 from triagem.notify.alert_messages import system_alert_detail
 from triagem.notify.alert_rendering import build_message
-from triagem.notify.alert_rules import AlertRules, from_environment
+from triagem.notify.alert_rules import AlertRules, AlertSettings, from_environment
 from triagem.notify.alerts import Send, channel_sender
 from triagem.notify.send import Sender
 
@@ -71,7 +71,7 @@ class OutageWatch:
         for digest in unsent:
             if (target := rules.targets.get(digest.target)) is None:
                 continue
-            outcome = send(target.channel, build_message(digest, target.language, None))
+            outcome = send(target.channel, build_message(digest, target.language, AlertSettings().links))
             if isinstance(outcome, Retry):
                 self._unsent.append(digest)
 
@@ -86,9 +86,10 @@ class OutageWatch:
         state = "resolved" if well else "open"
         log.error("outage_alert", kind=kind, state=state, lasted_s=round(lasted_s))
         at = datetime.now(UTC)
-        event = SystemEvent(kind, at, system_alert_detail(kind, state, lasted_s, self._after_s))
+        since = at - timedelta(seconds=lasted_s)
+        detail = system_alert_detail(kind, state, lasted_s, self._after_s, since=since, now=at)
         self._unsent += [
-            AlertDigest(0, 1, name, at, counts=(), doubtful=(), events=(event,))
+            AlertDigest(0, 1, name, at, counts=(), doubtful=(), events=(SystemEvent(kind, at, detail),))
             for name, target in rules.targets.items()
             if kind in target.rule.kinds
         ]

@@ -143,7 +143,7 @@ def alerts(task: Any) -> None:
     rules = rules_from_environment()
     try:
         send = channel_sender(Sender(rules.allowed_hosts).send)
-        send_due_alerts(task.app.database, rules, send, console_url=AlertSettings().console_url)
+        send_due_alerts(task.app.database, rules, send, links=AlertSettings().links)
     except Retryable as error:
         log.warning("alerts_postponed", reason=str(error))
 

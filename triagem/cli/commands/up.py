@@ -106,6 +106,7 @@ def run_processes(
     from concurrent.futures import ThreadPoolExecutor
 
     from triagem.cli.processes import WorkerProcess, WorkerSlot
+    from triagem.notify.alert_rules import AlertSettings
     from triagem.worker.settings import WorkerSettings
 
     stopping = threading.Event()
@@ -122,6 +123,7 @@ def run_processes(
                 command,
                 TRIAGEM_BEAT_SCHEDULE=str(STACK_FOLDER / "beat-schedule"),
                 TRIAGEM_METRICS_PORT=str(ports.get(name, 0)),
+                TRIAGEM_CONSOLE_URL=AlertSettings().console_url or f"{gateway_address()}/console",
             )
         )
         return started[-1]
