@@ -24,6 +24,10 @@ class TrainSettings(BaseSettings):
         default=(),
         description="in the order of the model's outputs, as in suporte,venda; default: those of the rows, sorted",
     )
+    columns: str = Field(
+        default="",
+        description="columns of the rows, as in prompt=subject+body,completion=queue; default: usual names",
+    )
     num_train_epochs: int = Field(default=3, ge=1, description="minimum; see min_steps")
     min_steps: int = Field(default=200, ge=1, description="minimum number of optimizer steps")
     per_device_train_batch_size: int = Field(default=8, ge=1, description="texts per optimizer micro-step")

@@ -271,11 +271,11 @@ class TestExport:
 
         assert triagem("review", "export", f"out.{form}", "--format", form).status == 0
 
-        (row,) = read_parts(Path(f"out.{form}"))["train"]
+        (row,) = read_parts(Path(f"out.{form}"))[0]["train"]
         assert digest(row.text) == current(database).digest
         assert len(row.messages) == exported
         write_training_data(Path("data"), None, database)
-        assert read_parts(Path("data"))["train"] == (row,)
+        assert read_parts(Path("data"))[0]["train"] == (row,)
 
     def test_messages_are_exported_with_their_authors(self, triagem: Triagem, database: Database) -> None:
         written = [message("1", "Quero um orçamento"), message("2", "Segue", minute=1, author="agent")]

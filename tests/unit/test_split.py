@@ -75,7 +75,7 @@ class TestShares:
         }
 
     def test_a_part_with_its_own_file_is_not_split_off(self) -> None:
-        dev, calibration, test = (balanced_rows(5, seed) for seed in (10, 20, 30))
+        dev, calibration, test = (balanced_rows(count, seed) for count, seed in ((5, 10), (5, 20), (50, 30)))
 
         parts = split(corpus(balanced_rows(20), dev=dev, calibration=calibration, test=test), seed=42)
 

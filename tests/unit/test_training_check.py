@@ -1,6 +1,7 @@
 """`triagem train --check`: a report on the data, without training."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -62,13 +63,17 @@ def test_a_probable_label_error_is_named(bare: Triagem, data: Path) -> None:
         [Row(balanced_rows(50)[7].text, "venda"), *balanced_rows(50)[:7], *balanced_rows(50)[8:]],
     )
 
-    out = bare("train", "data", "--check").out
+    out = bare("train", "data", "--check", "--suspects", "suspects.csv").out
     report = json.loads(bare("train", "data", "--check", "--json").out)
 
-    assert "data/train.jsonl:1 venda, probably suporte" in " ".join(out.split())
+    text, written = balanced_rows(50)[7].text, data.parent / "suspects.csv"
+    assert re.search(rf"data/train.jsonl:1 venda, probably suporte \(\d+%\): {text}", out)
     assert report["label_errors"][0] | {"confidence": 1} == {
-        "where": "data/train.jsonl:1", "label": "venda", "suggested_label": "suporte", "confidence": 1,
+        "where": "data/train.jsonl:1", "label": "venda", "suggested_label": "suporte", "confidence": 1, "text": text,
     }  # fmt: skip
+    assert len(written.read_text(encoding="utf-8-sig").splitlines()) == 1 + len(report["label_errors"])
+    assert (written.stat().st_mode & 0o777) == 0o600
+    assert bare("train", "data", "--suspects", "suspects.csv").status == 2
 
 
 @pytest.mark.parametrize("options", [[], ["--json"]])

@@ -76,7 +76,7 @@ def test_a_training_job_keeps_the_composed_text(tmp_path: Path) -> None:
 
     write_training_data(tmp_path / "data", source, None)
 
-    assert read_parts(tmp_path / "data")["train"] == read_parts(source)["train"]
+    assert read_parts(tmp_path / "data")[0]["train"] == read_parts(source)[0]["train"]
 
 
 @pytest.mark.parametrize("messages", [None, [], ""])
@@ -262,3 +262,33 @@ def test_loading_needs_no_torch_and_leaves_nothing_behind(tmp_path: Path) -> Non
 
     assert (process.stdout, process.stderr) == ("set()\n", "")
     assert list(home.iterdir()) == []
+
+
+EXPORT = "Nº do chamado;Assunto;Descrição;Fila\n" + "".join(
+    f"{number};Assunto {number};{text};{label}\n" for number, (text, label) in enumerate(SMALL_ROWS)
+)
+
+
+def test_an_export_is_read_by_the_usual_names_of_its_columns_and_they_are_named(tmp_path: Path) -> None:
+    (tmp_path / "export.csv").write_bytes(EXPORT.replace("Fila", "Categoria").encode("cp1252"))
+
+    loaded = load(tmp_path / "export.csv")
+
+    assert loaded.train[0] == Row("Assunto 0 minha internet caiu", "suporte")
+    assert loaded.notes == (
+        "export.csv: prompt = Assunto + Descrição, completion = Categoria; not read: Nº do chamado",
+    )
+
+
+def test_a_label_column_with_another_name_is_asked_for_and_given(tmp_path: Path) -> None:
+    (path := tmp_path / "export.txt").write_text(EXPORT, encoding="utf-8")
+
+    with pytest.raises(
+        InvalidInput, match=r"txt:2: has no 'completion': its columns are .*Fila; .*--map completion="
+    ):
+        load(path)
+    loaded = load(path, columns="prompt=Descrição,completion=Fila")
+
+    assert [(row.text, row.label) for row in loaded.train] == SMALL_ROWS
+    with pytest.raises(InvalidInput, match="label=…: unknown field, use prompt, completion"):
+        load(path, columns="label=Fila")

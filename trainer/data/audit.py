@@ -135,14 +135,17 @@ def refuse_leaks(audited: Audit) -> None:
     leak = audited.leaks.get("test")
     if not leak or not leak.places:
         return
+    cause, steps = (
+        "",
+        [f"leave the test file out: `triagem train {quote(audited.file)}` tests on a fifth of its texts"],
+    )
     if len(leak.places) == leak.rows:
         repeated = "all" if leak.texts >= audited.texts else str(leak.texts)
-        cause = f"train has {audited.texts:,} different texts, and test repeats {repeated} of them, so a score on"
-        remedy = "leave"
+        cause = f"train has {audited.texts:,} different texts, and test repeats {repeated} of them, so "
     else:
-        cause, remedy = "a score on", "remove them from test, or leave"
+        steps.append("or remove these rows from the test file: `--check --json` lists all of them")
+    steps.append("or add --allow-leakage: then no score counts and the gate cannot promote the version")
+    numbered = "".join(f"\n  {number}. {step}" for number, step in enumerate(steps, start=1))
     raise InvalidInput(
-        f"{describe_leak('test', leak)}: {cause} them would measure memorization; {remedy} the test file out: "
-        f"`triagem train {quote(audited.file)}` holds a fifth of the different texts out for the test "
-        "(--allow-leakage trains on all rows, but no score counts and the gate cannot promote the version)"
+        f"{describe_leak('test', leak)}: {cause}a score on them would measure memorization. Next:{numbered}"
     )

@@ -142,7 +142,8 @@ def prepare(
     Raises:
         InvalidInput: the rows cannot be used, or test rows leak into the training rows.
     """
-    corpus = load(source, settings.labels, parent_labels=registry.manifest(parent).labels if parent else ())
+    known = registry.manifest(parent).labels if parent else ()
+    corpus = load(source, settings.labels, parent_labels=known, columns=settings.columns)
     audited = audit(corpus)
     on_audit(corpus, audited)
     if not allow_leakage:

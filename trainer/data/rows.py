@@ -14,7 +14,7 @@ from difflib import get_close_matches
 from hashlib import sha256
 from itertools import permutations
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from unicodedata import category
 
 from triagem.contracts.conversation import ConversationMessage
@@ -23,6 +23,7 @@ from triagem.contracts.text import clean
 from triagem.contracts.unicode_form import normalized
 from triagem.records.rows import BadLine, FileFormat, Record, read_rows
 from triagem.records.text_file import open_text
+from triagem.trainer.data.columns import describe_columns, training_cell, training_text
 from triagem.trainer.data.messages import compose, read_messages
 
 FILES: Final = "train.jsonl or train.csv and optionally dev, calibration and test files, named the same way"
@@ -80,26 +81,27 @@ def describe_rows(rows: int, texts: int | None, kind: str = "") -> str:
     return f"{rows:,} {kind + ' ' if kind else ''}rows{different}"
 
 
-def load(data: Path, labels: Sequence[str] = (), *, parent_labels: Sequence[str] = ()) -> Corpus:
+def load(data: Path, labels: Sequence[str] = (), *, parent_labels: Sequence[str] = (), columns: str = "") -> Corpus:
     """Read a file of training rows, or a folder with `train` and optionally `dev`, `calibration` and `test` files.
 
-    A `validation` file holds the dev rows. A `.jsonl` file has `{"prompt": text, "completion": label}` on each line,
-    and optionally `lang`; a `.csv` file has these columns. `messages` takes the place of `prompt` in a conversation.
+    A `validation` file holds the dev rows. A row has `prompt` (the text) and `completion` (the label), and optionally
+    `lang`; `messages` takes the place of `prompt` in a conversation.
 
     Args:
         labels: the labels in the order of the model's outputs. By default those of the training rows, sorted, which
             gives the original specification's `suporte` = 0, `venda` = 1.
         parent_labels: the labels of the version that the training starts from; they keep their spelling.
+        columns: names the columns, as `--map`; others are found by their usual names.
 
     Raises:
         InvalidInput: names the file, the line if there is one, and the fix.
     """
     files = _files(data)
     train = files["train"]
-    read = read_parts(data)
+    read, column_notes = read_parts(data, columns)
     declared = _declared(labels) if labels else ()
     spelling, notes = _spelling([row for rows in read.values() for row in rows], (*parent_labels, *declared))
-    notes += _markers([row for rows in read.values() for row in rows])
+    notes = (*column_notes, *notes, *_markers([row for rows in read.values() for row in rows]))
     parts = {
         part: tuple(dataclasses.replace(row, label=spelling[row.label]) for row in rows)
         for part, rows in read.items()
@@ -114,16 +116,18 @@ def load(data: Path, labels: Sequence[str] = (), *, parent_labels: Sequence[str]
     return Corpus(known, **parts, notes=notes)
 
 
-def read_parts(data: Path) -> dict[str, tuple[Row, ...]]:
+def read_parts(data: Path, columns: str = "") -> tuple[dict[str, tuple[Row, ...]], tuple[str, ...]]:
     """The rows of each part of a data folder, or of a file of training rows, with the labels as written there.
+
+    The notes describe the columns that they were read from, where these have other names.
 
     Raises InvalidInput.
     """
     files = _files(data)
-    read = {part: _read(path) for part, path in files.items()}
-    if not read["train"]:
+    read = {part: _read(path, columns) for part, path in files.items()}
+    if not read["train"][0]:
         raise InvalidInput(f"{files['train']}: no such file; a data folder holds {FILES}")
-    return read
+    return {part: rows for part, (rows, _) in read.items()}, tuple(note for _, note in read.values() if note)
 
 
 def _files(data: Path) -> dict[str, Path]:
@@ -257,42 +261,30 @@ def _file(data_dir: Path, part: str) -> Path:
     return present[0] if present else paths[0]
 
 
-def _read(path: Path) -> tuple[Row, ...]:
-    """A part's rows; empty without a file."""
+def _read(path: Path, given: str) -> tuple[tuple[Row, ...], str]:
+    """A part's rows and a description of their columns; empty without a file."""
     if not path.exists():
-        return ()
+        return (), ""
     with closing(open_text(str(path))) as file:
-        form: FileFormat = "csv" if path.suffix == ".csv" else "jsonl"
-        rows = tuple(_row(record, path) for record in read_rows(file.lines(), format=form, name=str(path)).records)
+        form: FileFormat | None = "jsonl" if path.suffix == ".jsonl" else "csv" if path.suffix == ".csv" else None
+        table = read_rows(file.lines(), format=form, name=str(path))
+        rows = tuple(_row(record, path, given) for record in table.records)
     if not rows:
         raise InvalidInput(f"{path}: has no rows")
-    return rows
+    description = describe_columns(table.columns, given)
+    return rows, f"{path.name}: {description}" if description else ""
 
 
-def _row(record: Record | BadLine, path: Path) -> Row:
+def _row(record: Record | BadLine, path: Path, given: str) -> Row:
     where = f"{path}:{record.line}"
     if isinstance(record, BadLine):
         raise InvalidInput(f"{where}: {record.reason}")
-    columns = record.columns
+    row = record.columns
     try:
-        messages = read_messages(columns.get("messages"))
-        text = compose(messages) if messages else clean(_text(columns, "prompt"))
-        label = normalized("NFC", _text(columns, "completion"))
+        messages = read_messages(training_cell(row, "messages", given))
+        text = compose(messages) if messages else clean(training_text(row, "prompt", given))
+        label = normalized("NFC", training_text(row, "completion", given))
+        lang = training_cell(row, "lang", given)
     except InvalidInput as error:
         raise InvalidInput(f"{where}: {error}") from None
-    return Row(text, label, str(columns.get("lang") or ""), where, messages)
-
-
-def _text(columns: Mapping[str, Any], field: str) -> str:
-    if field not in columns:
-        raise InvalidInput(f"has no {field!r}")
-    value = columns[field]
-    if not isinstance(value, str):
-        raise InvalidInput(f"{field!r} is not a string")
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise InvalidInput(f"{field!r} contains a lone surrogate (half a character)") from None
-    if not clean(value):
-        raise InvalidInput(f"{field!r} is empty")
-    return value
+    return Row(text, label, str(lang or ""), where, messages)

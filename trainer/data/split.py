@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from math import sqrt
 from typing import Final
 
 from triagem.contracts.errors import InvalidInput
@@ -20,6 +21,7 @@ from triagem.trainer.data.rows import Corpus, Row, describe_rows
 # Shares of the training rows for parts without a file. 200 test rows measure an accuracy of 0.9 to ±0.04 (95 %); dev
 # only ranks a few checkpoints; calibration fits one parameter and bounds a precision.
 TEST_SHARE: Final = 0.2
+SMALL_TEST: Final = 100  # texts; they measure an accuracy of 0.9 to ±0.06
 DEV_SHARE: Final = 0.1
 CALIBRATION_SHARE: Final = 0.1
 CALIBRATION_TEXTS: Final = 100  # even without an error they only prove a precision of 0.97 (Clopper-Pearson, 95 %)
@@ -203,6 +205,9 @@ def _weaknesses(parts: dict[str, tuple[Row, ...]], labels: Sequence[str]) -> Ite
             yield f"dev has {texts} different texts, fewer than {MIN_TEXTS}: {_NO_DEV}"
         elif rows and texts <= len(rows) / 2:
             yield f"the {len(rows)} {part} rows have only {texts} different texts: a score on them is not informative"
+        if part == "test" and texts < SMALL_TEST:
+            points = 1.96 * sqrt(0.9 * 0.1 / texts) * 100
+            yield f"only {texts} different test texts: they measure an accuracy of 90 % to ±{points:.0f} points"
 
 
 def _digests(rows: Iterable[Row]) -> tuple[str, ...]:

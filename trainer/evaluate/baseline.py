@@ -42,6 +42,7 @@ class LabelError:
     label: str
     suggested_label: str
     confidence: float
+    text: str
 
 
 def label_errors(rows: Sequence[Row], labels: Sequence[str], *, seed: int) -> list[LabelError]:
@@ -63,7 +64,9 @@ def label_errors(rows: Sequence[Row], labels: Sequence[str], *, seed: int) -> li
     suspects = [(int(row), int(suggested)) for row, suggested in zip(*suspected(predicted, given), strict=True)]
     suspects.sort(key=lambda suspect: -predicted[suspect])
     return [
-        LabelError(rows[row].where, rows[row].label, labels[suggested], float(predicted[row, suggested]))
+        LabelError(
+            rows[row].where, rows[row].label, labels[suggested], float(predicted[row, suggested]), rows[row].text
+        )
         for row, suggested in suspects
     ]
 

@@ -30,13 +30,14 @@ def train_full(run: JobRun) -> str:
     """Train and register a version; after an interruption, on the same rows from the last checkpoint."""
     parameters = FullParameters.model_validate(run.job.parameters)
     run.report("prepare")
-    data = run.folder / "data"
+    data, settings = run.folder / "data", TrainSettings(**parameters.settings)
     if not data.exists():
-        write_training_data(data, parameters.data or run.settings.data, run.database if parameters.reviews else None)
+        database = run.database if parameters.reviews else None
+        write_training_data(data, parameters.data or run.settings.data, database, settings.columns)
     report = train(
         data,
         run.registry,
-        TrainSettings(**parameters.settings),
+        settings.model_copy(update={"columns": ""}),  # those of the written rows
         StepReporter(run),
         base=parameters.base,
         parent=parameters.parent,
@@ -47,7 +48,7 @@ def train_full(run: JobRun) -> str:
     return report.manifest.version
 
 
-def write_training_data(folder: Path, source: Path | None, database: Database | None) -> None:
+def write_training_data(folder: Path, source: Path | None, database: Database | None, columns: str = "") -> None:
     """Write a data folder at once: the parts of `source`, and the agreed labels of reviews as training rows.
 
     Reviewed texts that a version was tested on become test rows again: `triagem.trainer.data.split` moves them.
@@ -55,7 +56,7 @@ def write_training_data(folder: Path, source: Path | None, database: Database | 
     Raises:
         InvalidInput: there are no rows.
     """
-    parts = {part: [*rows] for part, rows in read_parts(source).items() if rows} if source else {}
+    parts = {part: [*rows] for part, rows in read_parts(source, columns)[0].items() if rows} if source else {}
     if database:
         examples = (item for item in labelled_examples(database) if isinstance(item, LabelledExample))
         parts.setdefault("train", []).extend(

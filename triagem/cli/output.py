@@ -8,11 +8,12 @@ import stat
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from enum import StrEnum
 from importlib import metadata
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any, TextIO
 from unicodedata import category
 
 import typer
@@ -78,11 +79,7 @@ def print_rows(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], form: 
             raise InvalidInput("Parquet is not text: redirect the output to a file")
         write_parquet(list(rows), columns, sys.stdout.buffer)
     elif form is Format.CSV:
-        if _is_new_file():
-            sys.stdout.write("\ufeff")
-        writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows([_csv(row[name]) for name in columns] for row in rows)
+        write_csv(sys.stdout, rows, columns, mark=_is_new_file())
     else:
         table = Table(box=None, header_style="bold", pad_edge=False)
         for name in columns:
@@ -91,6 +88,29 @@ def print_rows(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], form: 
             table.add_row(*(_styled(name, row[name]) for name in columns))
         # Only a terminal wraps cells: a program or a file gets whole ones.
         (console if console.is_terminal else SafeConsole(width=_WIDE)).print(table)
+
+
+def write_csv(file: TextIO, rows: Iterable[Mapping[str, Any]], columns: Sequence[str], *, mark: bool = True) -> None:
+    """Write rows as CSV that a spreadsheet opens safely; `mark`: begin with a byte order mark."""
+    file.write("\ufeff" if mark else "")
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([_csv(row[name]) for name in columns] for row in rows)
+
+
+@contextmanager
+def private_file(path: Path) -> Iterator[TextIO]:
+    """Write a file at once that only its owner can read, since it contains customers' texts. Raises InvalidInput."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+            yield file
+        partial.replace(path)
+    except OSError as error:
+        raise InvalidInput(f"{path}: {error.strerror}") from None
+    finally:
+        with suppress(OSError):
+            partial.unlink()
 
 
 def parse_time(text: str | None, option: str) -> datetime | None:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from triagem.cli.output import cell, console, errors, print_json
+from triagem.cli.output import as_mapping, cell, console, errors, print_json, private_file, write_csv
 from triagem.contracts.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from triagem.registry import Registry
     from triagem.trainer import TrainSettings
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from triagem.trainer.evaluate.baseline import LabelError
 
 _MAX_SHOWN = 5
+_EXCERPT_CHARS = 80
 
 
 def print_training_check(
@@ -30,6 +32,7 @@ def print_training_check(
     *,
     parent: str | None,
     allow_leakage: bool,
+    suspects: Path | None,
     as_json: bool,
 ) -> None:
     """Print what a training would use. Raises InvalidInput, after printing, if training would reject the rows."""
@@ -44,7 +47,7 @@ def print_training_check(
         notes = (*corpus.notes, *audited.lines())
         findings.update(labels=corpus.labels, audit=audited, notes=notes)
         for note in () if as_json else notes:
-            console.print(f"  {note}", markup=False, highlight=False)
+            console.print(f"  {note}", markup=False, highlight=False, soft_wrap=True)
 
     try:
         with errors.status("comparing the rows"):
@@ -55,6 +58,10 @@ def print_training_check(
         raise
     with errors.status("looking for label errors"):
         suspected = label_errors(prepared.parts.train, prepared.labels, seed=settings.seed)
+    if suspects:
+        columns = ("where", "label", "suggested_label", "confidence", "text")
+        with private_file(suspects) as file:
+            write_csv(file, [as_mapping(row) for row in suspected], columns)
     rejection = None
     try:
         if not allow_leakage:
@@ -78,18 +85,22 @@ def print_training_check(
         )
     else:
         for note in prepared.parts.notes:
-            console.print(f"  {note}", markup=False, highlight=False)
+            console.print(f"  {note}", markup=False, highlight=False, soft_wrap=True)
         console.print(_table(sizes, texts, prepared.labels))
-        if suspected:
-            console.print(f"  {_describe(suspected)}", markup=False, highlight=False)
+        for line in _describe(suspected, suspects):
+            console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
     if rejection:
         raise rejection
 
 
-def _describe(suspected: Sequence[LabelError]) -> str:
-    first = "; ".join(f"{row.where} {row.label}, probably {row.suggested_label}" for row in suspected[:_MAX_SHOWN])
-    more = "; … (all with --json)" if len(suspected) > _MAX_SHOWN else ""
-    return f"{len(suspected)} training rows may have a wrong label, judging by the other rows: {first}{more}"
+def _describe(suspected: Sequence[LabelError], written: Path | None) -> Iterator[str]:
+    if not suspected:
+        return
+    where = f"all are in {written}" if written else "--suspects FILE.csv writes all of them"
+    yield f"{len(suspected)} training rows may have a wrong label, judging by the other rows ({where}):"
+    for row in suspected[:_MAX_SHOWN]:
+        text = shorten(row.text, _EXCERPT_CHARS, placeholder=" …")
+        yield f"  {row.where} {row.label}, probably {row.suggested_label} ({row.confidence:.0%}): {text}"
 
 
 def _table(sizes: dict[str, dict[str, int]], texts: dict[str, int], labels: tuple[str, ...]) -> Table:

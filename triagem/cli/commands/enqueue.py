@@ -17,9 +17,10 @@ from triagem.cli.output import console, print_json, printable, progress_reporter
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.moments import DateOrder, MomentFormat
 from triagem.contracts.ticket import Lane
-from triagem.producer.columns import FieldMap, field_map, require_columns, short_name
+from triagem.producer.columns import FieldMap, field_map, require_columns
 from triagem.producer.load import LoadSummary, ReadingRules, Survey, load_records, survey
 from triagem.producer.publisher import Publisher
+from triagem.records.columns import short_name
 from triagem.records.parquet_file import ParquetFile
 from triagem.records.rows import BadLine, FileFormat, Rows, read_rows
 from triagem.records.text_file import TextFile, open_text

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from dataclasses import asdict, fields
 from enum import StrEnum
 from pathlib import Path
@@ -17,9 +15,19 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 import typer
 
 from triagem import servers
-from triagem.cli.output import Format, as_mapping, console, errors, parse_time, print_json, print_rows, progress
+from triagem.cli.output import (
+    Format,
+    as_mapping,
+    console,
+    errors,
+    parse_time,
+    print_json,
+    print_rows,
+    private_file,
+    progress,
+)
 from triagem.contracts.conversation import message_rows
-from triagem.contracts.errors import InvalidInput, ModelCorrupt
+from triagem.contracts.errors import ModelCorrupt
 from triagem.contracts.model import ROWS_FILE, SplitDigests
 from triagem.registry import Registry, RegistrySettings
 
@@ -29,17 +37,8 @@ def write(target: str, examples: Iterable[LabelledExample], *, as_csv: bool) -> 
     if target == "-":
         _write(sys.stdout, examples, as_csv=as_csv)
         return
-    path = Path(target)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-            _write(file, examples, as_csv=as_csv)
-        partial.replace(path)
-    except OSError as error:
-        raise InvalidInput(f"{target}: {error.strerror}") from None
-    finally:
-        with suppress(OSError):
-            partial.unlink()
+    with private_file(Path(target)) as file:
+        _write(file, examples, as_csv=as_csv)
 
 
 def _write(file: TextIO, examples: Iterable[LabelledExample], *, as_csv: bool) -> None:

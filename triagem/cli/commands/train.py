@@ -32,11 +32,18 @@ def train(
     data: Annotated[
         Path,
         typer.Argument(
-            help="A file of training rows (JSON lines or CSV; prompt, completion), or a folder with train.jsonl and, "
+            help="A file of training rows (CSV, JSON lines or Parquet), or a folder with a train file and, "
             "optionally, dev, calibration and test files."
         ),
     ],
     *,
+    mapping: Annotated[
+        str,
+        typer.Option(
+            "--map",
+            help="Columns of text and label: `prompt=subject+body,completion=queue`; default: the usual names.",
+        ),
+    ] = "",
     labels: Annotated[
         str | None,
         typer.Option(help="Labels in the order of the model's outputs, e.g. suporte,venda; others are errors."),
@@ -44,6 +51,9 @@ def train(
     check: Annotated[
         bool, typer.Option("--check", help="Only check the rows and report problems; train nothing.")
     ] = False,
+    suspects: Annotated[
+        Path | None, typer.Option(help="With --check: write all rows whose label looks wrong to this CSV file.")
+    ] = None,
     base: Annotated[
         str | None, typer.Option(help="Base model, a hub id or a folder; default: TRIAGEM_TRAIN_BASE.")
     ] = None,
@@ -93,13 +103,24 @@ def train(
         raise typer.BadParameter("use either --base or --from: training starts from one model")
     if promote_unverified and not (allow_leakage and promote):
         raise typer.BadParameter("--promote-unverified needs --allow-leakage: any other version is up to the gate")
+    if suspects and not check:
+        raise typer.BadParameter("--suspects needs --check, which looks for them")
     changes: dict[str, Any] = {} if folds is None else {"folds": folds}
     changes |= {"class_weights": "balanced"} if class_weights else {}
     registry = Registry(RegistrySettings().registry_url)
     changes |= {} if labels is None else {"labels": labels}
+    changes |= {"columns": mapping} if mapping else {}
     settings = TrainSettings(**changes)
     if check:
-        print_training_check(data, registry, settings, parent=parent, allow_leakage=allow_leakage, as_json=as_json)
+        print_training_check(
+            data,
+            registry,
+            settings,
+            parent=parent,
+            allow_leakage=allow_leakage,
+            suspects=suspects,
+            as_json=as_json,
+        )
         return
     if queue:
         from triagem.cli.commands.jobs import request_job

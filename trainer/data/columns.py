@@ -1,0 +1,64 @@
+"""Finds the columns of labelled rows: `prompt` and `completion`, as named by `--map` or as usual in exports. Pure."""
+
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from triagem.contracts.errors import InvalidInput
+from triagem.contracts.text import clean
+from triagem.records.columns import find_column, joined, parse_map, short_name, usual_text
+
+FIELDS: Final = ("prompt", "completion", "lang", "messages")
+_LABEL: Final = (
+    "completion", "label", "categoria", "category", "rotulo", "etiqueta", "classe", "class", "classificacao",
+)  # fmt: skip
+_LANG: Final = ("lang", "language", "idioma", "lingua")
+
+
+@functools.lru_cache(maxsize=1024)  # rows share their columns
+def training_columns(columns: tuple[str, ...], given: str) -> Mapping[str, tuple[str, ...]]:
+    """The columns of each field in a row with these columns. Raises InvalidInput for a wrong `given`, as `--map`."""
+    chosen = parse_map(given, columns)
+    if unknown := next((field for field in chosen if field not in FIELDS), None):
+        raise InvalidInput(f"--map {unknown}=…: unknown field, use {', '.join(FIELDS)}")
+    usual = {
+        "prompt": find_column(columns, ("prompt",)) or usual_text(columns),
+        "completion": find_column(columns, _LABEL),
+        "lang": find_column(columns, _LANG),
+        "messages": find_column(columns, ("messages",)),
+    }
+    return usual | chosen
+
+
+def describe_columns(columns: Sequence[str], given: str) -> str:
+    """`prompt = Assunto + Corpo, completion = Categoria; not read: id`; empty if nothing had to be found."""
+    mapped = training_columns(tuple(columns), given)
+    read = {name for names in mapped.values() for name in names}
+    if read == set(columns) and all(names in {(), (field,)} for field, names in mapped.items()):
+        return ""
+    fields = ", ".join(f"{field} = {' + '.join(map(short_name, names))}" for field, names in mapped.items() if names)
+    others = ", ".join(short_name(column) for column in columns if column not in read)
+    return f"{fields}; not read: {others}" if others else fields
+
+
+def training_cell(row: Mapping[str, Any], field: str, given: str) -> Any:
+    """The field's value in a row, None if the row has no column for it."""
+    columns = training_columns(tuple(row), given)[field]
+    return joined([row[column] for column in columns]) if columns else None
+
+
+def training_text(row: Mapping[str, Any], field: str, given: str) -> str:
+    """A text that is not empty. Raises InvalidInput."""
+    if not training_columns(tuple(row), given)[field]:
+        names = ", ".join(map(short_name, row))
+        raise InvalidInput(f"has no {field!r}: its columns are {names}; name one with --map {field}=COLUMN")
+    value = training_cell(row, field, given)
+    if not isinstance(value, str):
+        raise InvalidInput(f"{field!r} is not a string")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise InvalidInput(f"{field!r} contains a lone surrogate (half a character)") from None
+    if not clean(value):
+        raise InvalidInput(f"{field!r} is empty")
+    return value

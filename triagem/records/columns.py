@@ -1,0 +1,88 @@
+"""Names of columns: `--map FIELD=COLUMN+COLUMN,…`, and the usual names in exports, in English and Portuguese."""
+
+import re
+from collections.abc import Sequence
+from typing import Any, Final
+from unicodedata import category
+
+from triagem.contracts.errors import InvalidInput
+from triagem.contracts.unicode_form import normalized
+
+# Folded as by `folded_name`.
+SUBJECT: Final = ("subject", "assunto", "title", "titulo", "ticket name", "ticket subject", "assunto do chamado")
+BODY: Final = (
+    "body", "corpo", "message", "mensagem", "description", "descricao", "content", "conteudo", "comment",
+    "comentario", "solicitacao", "ticket description", "descricao da acao", "descricao do chamado",
+)  # fmt: skip
+EMPTY: Final = (None, "")
+_MAX_NAME_CHARS: Final = 40
+_QUOTED_OR_PLAIN: Final = r'\s*(?:"((?:[^"]|"")*)"|([^,+"]*))\s*'
+_COLUMN: Final = re.compile(_QUOTED_OR_PLAIN)
+_FIELD: Final = re.compile(r"\s*([^=,]*?)\s*=")
+
+
+def parse_map(given: str, columns: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Field → its columns, of `field=column+column,…`; a column with `,` or `+` in its name stands in double quotes.
+
+    Raises InvalidInput: a part is not `field=column`, or the file has no such column.
+    """
+    chosen: dict[str, tuple[str, ...]] = {}
+    position = 0
+    while position < len(given):
+        if given[position] in ", ":
+            position += 1
+            continue
+        start = _FIELD.match(given, position)
+        if start is None:
+            raise InvalidInput(f"--map {given[position:]!r}: expected field=column")
+        position = start.end()
+        names = []
+        while match := _COLUMN.match(given, position):
+            names.append(match[1].replace('""', '"') if match[1] is not None else match[2].strip())
+            position = match.end()
+            if given[position : position + 1] != "+":
+                break
+            position += 1
+        if given[position : position + 1] not in {",", ""}:
+            raise InvalidInput(f"--map {given[position:]!r}: expected a comma after a quoted column name")
+        chosen[start[1]] = () if names == [""] else tuple(names)
+    for field, required in chosen.items():
+        if missing := [column for column in required if column not in columns]:
+            raise InvalidInput(
+                f"--map {field}={'+'.join(required)}: the file has no column {missing[0]!r}, only "
+                f"{', '.join(map(short_name, columns))}"
+            )
+    return chosen
+
+
+def usual_text(columns: Sequence[str]) -> tuple[str, ...]:
+    """The columns that usually hold a message: `text`, else subject and body, else `prompt`."""
+    return (
+        find_column(columns, ("text", "texto"))
+        or ((body := find_column(columns, BODY)) and find_column(columns, SUBJECT) + body)
+        or find_column(columns, ("prompt",))
+    )
+
+
+def find_column(columns: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
+    """The column with the first of these folded names, or none."""
+    by_name: dict[str, str] = {}
+    for column in columns:
+        by_name.setdefault(folded_name(column), column)
+    return next(((by_name[name],) for name in names if name in by_name), ())
+
+
+def joined(values: Sequence[Any]) -> Any:
+    """One value as it is; several as lines, without empty ones."""
+    return values[0] if len(values) == 1 else "\n".join(str(value) for value in values if value not in EMPTY)
+
+
+def short_name(column: str) -> str:
+    """A column name for a message, hidden if long: without a header, the first line holds a customer's text."""
+    return column if len(column) <= _MAX_NAME_CHARS else f"({len(column)} characters)"
+
+
+def folded_name(column: str) -> str:
+    """A column name in lower case, without accents, with single spaces for other characters."""
+    letters = (char for char in normalized("NFKD", column.casefold()) if category(char) != "Mn")
+    return " ".join(re.sub(r"[^a-z0-9]+", " ", "".join(letters)).split())
