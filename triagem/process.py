@@ -1,20 +1,17 @@
-"""Shared by all processes: secrets from files, the metrics endpoint, temporary folders, and child processes.
+"""Shared by all processes: secrets from files, the metrics endpoint, and child processes.
 
 prometheus-client is imported late: a producer does not need it, and the ops worker first chooses where it counts.
 """
 
-import fcntl
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, MutableMapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Mapping, MutableMapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory, gettempdir
 from typing import TYPE_CHECKING, ClassVar, Final, Self
 
 from pydantic import Field
@@ -61,18 +58,6 @@ def read_secret_files(environment: MutableMapping[str, str] = os.environ) -> Non
         if match and (content := read_secret_file(match[1], environment)):
             environment[match[1]] = content
             del environment[variable]  # child processes must not see both variables
-
-
-@contextmanager
-def temporary_folder(prefix: str) -> Iterator[Path]:
-    """A temporary folder. Removes those of this prefix that killed processes have left: nobody holds their lock."""
-    for folder in Path(gettempdir()).glob(f"{prefix}*"):
-        with suppress(OSError), (folder / "lock").open("rb") as lock:  # OSError: another user's, or in use
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(folder)
-    with TemporaryDirectory(prefix=prefix) as name, (Path(name) / "lock").open("wb") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield Path(name)
 
 
 class ChildProcess:

@@ -1,39 +1,57 @@
 """A temporary folder of a process that was killed is removed by the next one that needs such a folder."""
 
-import tempfile
+import os
 from pathlib import Path
 
 import pytest
 
-from triagem.process import temporary_folder
+from tests.support.builders import register
+from triagem.contracts.temporary_folder import temporary_folder
+from triagem.registry import Registry
 
 
-@pytest.fixture(autouse=True)
-def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    return tmp_path
-
-
-def left_by_a_killed_process(temporary: Path, name: str) -> Path:
-    """A folder whose lock nobody holds."""
-    folder = temporary / name
+def left_by_a_killed_process(parent: Path, name: str) -> Path:
+    """An old folder whose lock nobody holds."""
+    folder = parent / name
     folder.mkdir()
-    (folder / "lock").touch()
     (folder / "counter.db").touch()
+    age(folder)
     return folder
 
 
-def test_a_folder_whose_process_was_killed_is_removed(temporary: Path) -> None:
-    left = left_by_a_killed_process(temporary, "triagem-test-left")
+def age(folder: Path) -> None:
+    """Let the folder be an hour old."""
+    os.utime(folder, (folder.stat().st_mtime - 3600,) * 2)
 
-    with temporary_folder("triagem-test-") as folder:
+
+def test_a_folder_whose_process_was_killed_is_removed(tmp_path: Path) -> None:
+    left = left_by_a_killed_process(tmp_path, "triagem-test-left")
+
+    with temporary_folder("triagem-test-", tmp_path) as folder:
         assert (left.exists(), folder.is_dir()) == (False, True)
-    assert list(temporary.iterdir()) == []
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_in_use_and_another_programs_folder_are_left_alone(temporary: Path) -> None:
-    other = left_by_a_killed_process(temporary, "other")
-    (temporary / "triagem-test-no-lock").mkdir()
+def test_a_folder_in_use_a_new_one_and_another_programs_are_left_alone(tmp_path: Path) -> None:
+    other = left_by_a_killed_process(tmp_path, "other")
+    new = tmp_path / "triagem-test-not-locked-yet"
+    new.mkdir()
 
-    with temporary_folder("triagem-test-") as first, temporary_folder("triagem-test-") as second:
-        assert {first, second, other, temporary / "triagem-test-no-lock"} == set(temporary.iterdir())
+    with temporary_folder("triagem-test-", tmp_path) as first:
+        age(first)
+        with temporary_folder("triagem-test-", tmp_path) as second:
+            assert {first, second, other, new} == set(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("kind", "prefix"), [("folder", ".staging-"), ("remote", ".partial-")])
+def test_files_that_a_killed_training_or_download_has_left_are_removed(
+    tmp_path: Path, kind: str, prefix: str
+) -> None:
+    url = str(tmp_path / "models") if kind == "folder" else "memory://left/models"
+    registry = Registry(url, cache=tmp_path / "cache")
+    registry.work_dir.mkdir()
+    left = left_by_a_killed_process(registry.work_dir, f"{prefix}left")
+
+    register(registry)
+
+    assert not left.exists()

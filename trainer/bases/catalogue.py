@@ -1,6 +1,5 @@
 """Finds the files of a base model by its name, and verifies those whose digest is known."""
 
-import tempfile
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,6 +10,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from triagem.contracts.digests import file_digest
 from triagem.contracts.errors import MissingExtra, ModelCorrupt
+from triagem.contracts.temporary_folder import temporary_folder
 from triagem.trainer.bases import e5
 
 WEIGHTS: Final = "model.safetensors"
@@ -170,11 +170,10 @@ def _converted(source: Path) -> Path:
     cache = BaseCacheSettings().base_cache.expanduser()
     folder = cache / f"e5-{E5.files[e5.PACKED_MODEL][:12]}-{e5.CONVERSION}"
     if not folder.exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".e5-", dir=cache, ignore_cleanup_errors=True) as partial:
-            e5.convert(source, Path(partial))
+        with temporary_folder(".e5-", cache) as partial:
+            e5.convert(source, partial)
             try:
-                Path(partial).rename(folder)
+                partial.rename(folder)
             except OSError:
                 if not folder.exists():  # another process was faster
                     raise

@@ -19,6 +19,7 @@ from celery import Celery, beat, current_app, signals
 from triagem import servers
 from triagem.broker import OPS_QUEUE, run_celery_worker
 from triagem.contracts.errors import DatabaseUnavailable, TriagemError
+from triagem.contracts.temporary_folder import temporary_folder
 from triagem.db import Database
 from triagem.db.outbox.deliveries import sync_result_targets
 from triagem.db.upgrade import require_current
@@ -27,7 +28,7 @@ from triagem.notify.outage import OutageWatch
 from triagem.ops.app import is_worth_logging, ops_app
 from triagem.ops.monitored import monitored, postgres_answers, redis_answers, short_limits
 from triagem.ops.settings import OpsSettings
-from triagem.process import read_secret_files, temporary_folder
+from triagem.process import read_secret_files
 from triagem.registry import Registry, RegistrySettings
 
 log = structlog.get_logger(__name__)

@@ -2,14 +2,13 @@
 
 import fcntl
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Protocol
 
 from triagem.contracts.model import MANIFEST_FILE, Manifest
+from triagem.contracts.temporary_folder import temporary_folder
 
 
 class LocalBackend:
@@ -45,14 +44,8 @@ class LocalBackend:
             os.fsync(file.fileno())
         partial.replace(path)
 
-    @contextmanager
-    def staging(self) -> Iterator[Path]:
-        self.root.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=".staging-", dir=self.root))
-        try:
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+    def staging(self) -> AbstractContextManager[Path]:
+        return temporary_folder(".staging-", self.root)
 
     def publish(self, staged: Path, manifest: Manifest) -> None:
         for path in staged.iterdir():

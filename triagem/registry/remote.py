@@ -4,10 +4,8 @@ Object stores have no rename and no lock. So a version is uploaded with its mani
 is complete. Only one process at a time may register or promote. `current` is one object, written in one request.
 """
 
-import shutil
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from pydantic import ValidationError
 from triagem.contracts.digests import folder_digests
 from triagem.contracts.errors import InvalidInput, MissingExtra, ModelCorrupt, RegistryUnavailable, TriagemError
 from triagem.contracts.model import MANIFEST_FILE, Manifest
+from triagem.contracts.temporary_folder import temporary_folder
 
 
 class RemoteBackend:
@@ -52,14 +51,8 @@ class RemoteBackend:
         with self._translated_errors():
             self._fs.pipe_file(f"{self._root}/{name}", content)
 
-    @contextmanager
-    def staging(self) -> Iterator[Path]:
-        self.work_dir.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=".partial-", dir=self.work_dir))
-        try:
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+    def staging(self) -> AbstractContextManager[Path]:
+        return temporary_folder(".partial-", self.work_dir)
 
     def publish(self, staged: Path, manifest: Manifest) -> None:
         target = f"{self._root}/{manifest.version}"
