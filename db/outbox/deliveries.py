@@ -22,12 +22,13 @@ LEASE: Final = timedelta(seconds=60)
 
 
 class DeliveryState(StrEnum):
-    """State of a delivery. `superseded`: an alert digest had no content left."""
+    """State of a delivery. `superseded`: an alert digest had no content left. `dropped`: by an operator."""
 
     WAITING = "waiting"
     DELIVERED = "delivered"
     FAILED = "failed"
     SUPERSEDED = "superseded"
+    DROPPED = "dropped"
 
 
 _SYNC_TARGETS: Final = text("""
@@ -227,8 +228,9 @@ UPDATE deliveries SET state = 'waiting', attempts = 0, next_at = now(), finished
 WHERE state = 'failed' AND (CAST(:ids AS bigint[]) IS NULL OR id = ANY(:ids))
   AND (CAST(:target AS text) IS NULL OR target = :target)
 """)
+# The row stays: by it, a later result of the ticket is sent.
 _DROP_FAILED: Final = text("""
-DELETE FROM deliveries
+UPDATE deliveries SET state = 'dropped'
 WHERE state = 'failed' AND (CAST(:ids AS bigint[]) IS NULL OR id = ANY(:ids))
   AND (CAST(:target AS text) IS NULL OR target = :target)
 """)
@@ -241,7 +243,7 @@ def replay_deliveries(database: Database, *, ids: Sequence[int] | None = None, t
 
 
 def drop_deliveries(database: Database, *, ids: Sequence[int] | None = None, target: str | None = None) -> int:
-    """Delete failed deliveries; returns their number. Their results and alerts stay, and are not sent."""
+    """Give up failed deliveries; returns their number. What changes later is sent."""
     with database.autocommit() as connection:
         return connection.execute(_DROP_FAILED, _selection(ids, target)).rowcount
 

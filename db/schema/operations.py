@@ -152,7 +152,7 @@ Table(
     Column("delivered_reviewed", Boolean),
     Column("delivered_at", TIME),
     UniqueConstraint("ticket_id", "target"),
-    CheckConstraint("state IN ('waiting', 'delivered', 'failed', 'superseded')", name="state"),
+    CheckConstraint("state IN ('waiting', 'delivered', 'failed', 'superseded', 'dropped')", name="state"),
     CheckConstraint("(kind = 'result') = (ticket_id IS NOT NULL)", name="about"),
     Index("ix_deliveries_due", "target", "next_at", postgresql_where=text("state = 'waiting'")),
     Index("ix_deliveries_failed", "id", postgresql_where=text("state = 'failed'")),

@@ -7,8 +7,10 @@ import pytest
 from tests.support.command import Triagem
 from tests.support.delivery import delivery_states
 from tests.support.windows import result
+from triagem.contracts.ticket import Identity
 from triagem.db import Database
 from triagem.db.outbox.deliveries import DeliveryState, lease_result, mark_delivery, sync_result_targets
+from triagem.db.reviews import record_review
 from triagem.db.tickets.window import write_window
 
 
@@ -49,7 +51,17 @@ def test_only_failed_deliveries_are_dropped(triagem: Triagem, database: Database
     answer = triagem("deliveries", "drop", *(str(delivery["id"]) for delivery in listed), "--yes")
     assert "2 dropped" in answer.out
     assert "1 skipped: not failed" in answer.out
-    assert delivery_states(database) == [("shop.callback", "waiting", 0)]
+    assert sorted(delivery_states(database)) == [
+        ("shop.callback", "dropped", 1), ("shop.callback", "waiting", 0), ("zendesk.tags", "dropped", 1),
+    ]  # fmt: skip
+
+
+def test_a_review_after_the_drop_is_sent(triagem: Triagem, database: Database) -> None:
+    triagem("deliveries", "drop", "--all", "--target", "zendesk.tags", "--yes")
+    assert lease_result(database, "zendesk.tags") is None
+    record_review(database, Identity("zendesk", "2"), "suporte", "ana")
+    assert (leased := lease_result(database, "zendesk.tags"))
+    assert (leased.label, leased.attempts) == ("suporte", 1)
 
 
 @pytest.mark.parametrize(

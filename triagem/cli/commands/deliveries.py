@@ -20,7 +20,7 @@ from triagem.cli.output import (
 if TYPE_CHECKING:
     from triagem.db.outbox.deliveries import DeliveryState
 
-_STATES = ("waiting", "delivered", "failed", "superseded")
+_STATES = ("waiting", "delivered", "failed", "superseded", "dropped")
 _COLUMNS = ("id", "created_at", "target", "about", "state", "attempts", "next_at", "last_error")
 
 deliveries = typer.Typer(no_args_is_help=True, help="Deliveries of results to CRMs and of alerts to people.")
@@ -81,12 +81,12 @@ def drop(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
     as_json: _Json = False,
 ) -> None:
-    """Delete failed deliveries. Their results and alerts stay, and nothing is sent.
+    """Give up failed deliveries. Their results and alerts stay; a later result of the same ticket is sent.
 
     Example: `triagem deliveries drop 12 13 --yes`
     """
     _check(ids, every, target)
-    confirm(f"Delete {'all' if every else len(set(ids or ()))} failed deliveries?", yes=yes)
+    confirm(f"Drop {'all' if every else len(set(ids or ()))} failed deliveries?", yes=yes)
     with servers.database() as database:
         from triagem.db.outbox.deliveries import drop_deliveries
 
@@ -117,4 +117,4 @@ def _print_count(action: str, count: int, ids: list[int] | None, *, as_json: boo
     else:
         console.print(f"{count:,} {action}", highlight=False)
         if skipped := len(set(ids or ())) - count if ids else 0:
-            console.print(f"{skipped:,} skipped: not failed, or already deleted", highlight=False)
+            console.print(f"{skipped:,} skipped: not failed, or already dropped", highlight=False)
