@@ -11,6 +11,7 @@ from sqlalchemy import text
 
 from triagem.contracts.errors import InvalidInput
 from triagem.db.connect import Database, database_errors
+from triagem.db.model_versions import recorded
 
 CLASSIFY: Final = "classify"
 APPLY: Final = "apply"
@@ -183,7 +184,17 @@ SELECT 'run-ended', 'run ' || id, jsonb_build_object(
 
 
 def start(database: Database, plan: RunPlan) -> ReclassifyRun:
-    """Start a run over all tickets stored until now. Raises InvalidInput while another run is active."""
+    """Start a run over all tickets stored until now.
+
+    Raises:
+        InvalidInput: another run is active; or the registry is older than the stored results, which would not change.
+    """
+    _, recorded_epoch = recorded(database)
+    if plan.epoch < recorded_epoch and not plan.shadow:
+        raise InvalidInput(
+            f"the registry's epoch {plan.epoch} is older than {recorded_epoch}, the last one recorded: restore a "
+            "newer copy of the registry, or promote until its epoch is higher"
+        )
     with database.autocommit() as connection:
         row = connection.execute(_START, _values(plan)).mappings().one_or_none()
     if row is None:

@@ -13,7 +13,7 @@ from sqlalchemy import text
 
 from triagem.contracts.conversation import judge
 from triagem.contracts.text import clean, digest
-from triagem.contracts.ticket import OnReply
+from triagem.contracts.ticket import PREDICT_SOURCE, OnReply
 from triagem.contracts.wire import StoredTicketRef
 from triagem.db.connect import Database
 from triagem.db.runs import APPLY, ReclassifyRun
@@ -21,6 +21,7 @@ from triagem.db.tickets.messages import JUDGED_MESSAGES, read_messages
 
 PAGE: Final = 1000
 
+_STORED: Final = "t.text IS NOT NULL AND t.forgotten_at IS NULL AND t.source <> :predict"
 # SQL condition of each entry of a run's `filters`.
 CONDITIONS: Final = {
     "label": "t.label = :label",
@@ -53,7 +54,7 @@ def next_page(database: Database, run: ReclassifyRun) -> RunPage:
     With the filter `cleaning`, skips tickets whose text is still cleaned to what it was stored with. A conversation's
     text is composed from its messages again: a composed text is never cleaned.
     """
-    conditions = ["t.text IS NOT NULL", "t.forgotten_at IS NULL", *(CONDITIONS[name] for name in run.filters)]
+    conditions = [_STORED, *(CONDITIONS[name] for name in run.filters)]
     if not (run.shadow or run.force):
         conditions.append("t.model_version IS DISTINCT FROM :version")
     received = f"t.text, t.on_reply, CASE WHEN t.on_reply IS NOT NULL THEN {JUDGED_MESSAGES} END AS messages,"
@@ -63,6 +64,7 @@ def next_page(database: Database, run: ReclassifyRun) -> RunPage:
     WHERE t.id > :cursor AND t.id <= :last ORDER BY t.id LIMIT :page
     """)  # noqa: S608 - built from the conditions above; values travel as parameters
     values = {**run.filters, "version": run.version, "cursor": run.cursor, "last": run.last_id, "page": PAGE}
+    values["predict"] = PREDICT_SOURCE
     with database.autocommit() as connection:
         rows = connection.execute(query, values).all()
     refs = [
@@ -155,7 +157,7 @@ WITH run AS (
 ), page AS (
   SELECT id FROM tickets WHERE id > :cursor AND id <= :last ORDER BY id LIMIT :page
 ), locked AS (
-  SELECT id, digest, forgotten_at, epoch, label, confidence, band, model_version
+  SELECT id, source, digest, forgotten_at, epoch, label, confidence, band, model_version
   FROM tickets WHERE id IN (SELECT id FROM page) AND EXISTS (SELECT FROM run)
   ORDER BY source COLLATE "C", external_id COLLATE "C" FOR NO KEY UPDATE
 ), matching AS (
@@ -165,6 +167,7 @@ WITH run AS (
   FROM run CROSS JOIN locked l
   JOIN predictions p ON (p.ticket_id, p.digest, p.model_version) = (l.id, l.digest, run.version)
   WHERE l.epoch <= run.epoch AND l.forgotten_at IS NULL AND l.model_version IS DISTINCT FROM run.version
+    AND l.source <> :predict
 ), updated AS (
   UPDATE tickets t SET state = 'classified', epoch = c.epoch, label = c.label, confidence = c.confidence,
     probabilities = c.probabilities, band = c.band, model_version = c.model_version, tokens = c.tokens,
@@ -192,5 +195,5 @@ def apply_page(database: Database, run: ReclassifyRun) -> bool:
     """
     assert run.kind == APPLY
     with database.autocommit() as connection:
-        values = {"id": run.id, "cursor": run.cursor, "last": run.last_id, "page": PAGE}
+        values = {"id": run.id, "cursor": run.cursor, "last": run.last_id, "page": PAGE, "predict": PREDICT_SOURCE}
         return connection.execute(_APPLY, values).rowcount > 0

@@ -7,15 +7,14 @@ WITH incoming AS (
     model_version text, tokens int, truncated bool, abstain_reason text, classified_at timestamptz, language text
   ) JOIN reclassify_runs r ON r.id = i.run AND r.state <> 'cancelled'
 ), locked AS (
-  SELECT id, digest, revision, forgotten_at, text IS NULL AS textless, label, confidence, band
+  SELECT id, digest, revision, forgotten_at, text IS NULL AS textless, epoch, label, confidence, band
   FROM tickets WHERE id IN (SELECT ticket FROM incoming)
   ORDER BY source COLLATE "C", external_id COLLATE "C" FOR NO KEY UPDATE
 ), compared AS (
-  SELECT i.*, l.revision, l.label AS before_label, i.label AS after_label, l.confidence AS before_confidence,
-    i.confidence AS after_confidence, l.band AS before_band, i.band AS after_band, CASE
+  SELECT i.*, l.revision, l.label AS before_label, l.confidence AS before_confidence, l.band AS before_band, CASE
       WHEN l.id IS NULL OR l.forgotten_at IS NOT NULL THEN 'gone' WHEN l.digest <> i.digest THEN 'changed'
       WHEN i.reported <> '' THEN i.reported WHEN l.textless THEN 'gone' ELSE 'changed'
-    END AS outcome
+    END AS outcome, i.epoch > l.epoch OR (i.force AND i.epoch = l.epoch) AS newer
   FROM incoming i LEFT JOIN locked l ON l.id = i.ticket
 ), previous AS (
   -- Locked after the tickets, for which `compared` waits: the outcome is the latest.
@@ -23,9 +22,11 @@ WITH incoming AS (
   ORDER BY run_id, ticket_id FOR UPDATE
 ), recorded AS (
   UPDATE run_changes c SET outcome = n.outcome, before_label = n.before_label, before_confidence = n.before_confidence,
-    before_band = n.before_band, after_label = n.after_label, after_confidence = n.after_confidence,
-    after_band = n.after_band
+    before_band = n.before_band, after_label = a.label, after_confidence = a.confidence, after_band = a.band
   FROM compared n JOIN previous p ON (p.run_id, p.ticket_id) = (n.run, n.ticket)
+  -- A label that the run may not replace, and the label of another text, are not compared with its own.
+  LEFT JOIN incoming a
+    ON (a.run, a.ticket) = (n.run, n.ticket) AND n.outcome IN ('done', 'unchanged') AND (n.shadow OR n.newer)
   WHERE (c.run_id, c.ticket_id) = (n.run, n.ticket)
     AND (p.outcome = 'queued' OR (p.outcome = 'failed' AND n.outcome <> 'failed'))
   RETURNING c.run_id, c.ticket_id, c.outcome, c.before_label <> c.after_label AS flipped,
@@ -53,11 +54,10 @@ WITH incoming AS (
     language = coalesce(n.language, t.language)
   FROM new_results n
   WHERE t.id = n.ticket AND t.digest = n.digest AND t.forgotten_at IS NULL
-    AND n.outcome IN ('done', 'unchanged') AND NOT n.shadow
-    AND (n.epoch > t.epoch OR (n.force AND n.epoch = t.epoch))
+    AND n.outcome IN ('done', 'unchanged') AND NOT n.shadow AND n.newer
   RETURNING t.id, t.source, t.digest,
     n.before_label IS NULL AS first, CASE
-      WHEN n.before_label IS NULL THEN t.lane = 'live' ELSE n.notify_flips AND n.before_label <> n.after_label
+      WHEN n.before_label IS NULL THEN t.lane = 'live' ELSE n.notify_flips AND n.before_label <> n.label
     END AS notify
 ), queued_deliveries AS (
   -- The first result of a text is delivered as if a window had stored it: there was no model then.

@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from triagem.contracts.errors import RowRefused, StatementRefused
 from triagem.contracts.metadata import channel_of
-from triagem.contracts.ticket import Identity, Lane, OnReply, Ticket
+from triagem.contracts.ticket import PREDICT_SOURCE, Identity, Lane, OnReply, Ticket
 from triagem.db.connect import Database, database_errors
 from triagem.db.tickets.messages import find_conversations
 
@@ -141,11 +141,11 @@ def _document(rows: Iterable[UnlabelledTicket]) -> dict[str, str]:
 
 
 _WAITING: Final = text("""
-SELECT EXISTS (SELECT FROM tickets WHERE state = 'unlabelled' AND text IS NOT NULL)
+SELECT EXISTS (SELECT FROM tickets WHERE state = 'unlabelled' AND text IS NOT NULL AND source <> :predict)
 """)
 
 
 def has_unlabelled(database: Database) -> bool:
-    """Whether a ticket waits for a model."""
+    """Whether a ticket waits for a model. Texts of `POST /predict` do not: they are deleted soon."""
     with database.autocommit() as connection:
-        return bool(connection.execute(_WAITING).scalar_one())
+        return bool(connection.execute(_WAITING, {"predict": PREDICT_SOURCE}).scalar_one())

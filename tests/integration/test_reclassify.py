@@ -18,13 +18,15 @@ from tests.support.waiting import until
 from tests.support.windows import current, digest, effective_result, history, result
 from triagem.contracts.errors import DatabaseUnavailable, InvalidInput
 from triagem.contracts.prediction import AbstainReason, Band
-from triagem.contracts.ticket import Identity, Lane
+from triagem.contracts.ticket import PREDICT_SOURCE, Identity, Lane
 from triagem.contracts.wire import StoredTicketRef, encode_ref
 from triagem.db import Database, runs
 from triagem.db.connect import DatabaseSettings
+from triagem.db.model_versions import ModelPromotion, record
 from triagem.db.outbox.deliveries import sync_result_targets
 from triagem.db.reviews import record_review
 from triagem.db.runs import APPLY, RunPlan, lifecycle, reclassification
+from triagem.db.runs.diff import diff_run
 from triagem.db.runs.pages import PAGE, RunPage, apply_page, next_page, record_page, recorded_refs
 from triagem.db.runs.reclassification import ReclassifiedTicket, resolve_tickets, write_reclassified
 from triagem.db.tickets.forgetting import delete_related, write_tombstone
@@ -300,7 +302,8 @@ def test_a_result_of_a_later_epoch_and_a_review_stay(
     runs.start(database, CURRENT)
     with running(endpoints, instant_models):
         run = finish_run(database, inbox, instant_models)
-    assert run.done == 3
+    assert (run.done, run.flips) == (3, 2)
+    assert diff_run(database, run.id, limit=10).flips == 2
     assert by_version(database) == {"v1.0.0": 2, "v2.0.0": 1}
     assert scalar(database, "SELECT label FROM results WHERE external_id = '0'") == "cobranca"
 
@@ -574,7 +577,16 @@ def test_a_text_that_changes_while_the_model_computes_is_left_alone(database: Da
     write_reclassified(database, rows)
     assert current(database)[:2] == ("B", "v0.9.0")
     assert history(database) == {("A", "v0.9.0"), ("B", "v0.9.0")}
-    assert scalar(database, "SELECT changed FROM reclassify_runs") == 1
+    assert scalar(database, "SELECT (changed, flips)::text FROM reclassify_runs") == "(1,0)"
+    assert diff_run(database, 1, limit=10).tickets == 0
+
+
+def test_a_run_of_a_registry_that_was_restored_is_refused(database: Database) -> None:
+    """Its results would change nothing: those stored have a later epoch."""
+    record(database, [], [ModelPromotion(2, "v1.0.0", NOW)])
+    with pytest.raises(InvalidInput, match="epoch 1 is older than 2, the last one recorded: restore a newer copy"):
+        runs.start(database, CURRENT)
+    assert runs.start(database, SHADOW)
 
 
 def test_a_run_stores_the_language_and_the_reason_of_a_result_without_a_decision(database: Database) -> None:
@@ -634,6 +646,7 @@ def test_a_run_selects_tickets_by_its_filters(
         {"external_id": "3", "source": "freshdesk"},
         {"external_id": "4", "model": "v0.8.0"},
         {"external_id": "5", "model": "v1.0.0"},
+        {"external_id": "6", "source": PREDICT_SOURCE},
     ]
     for row in rows:
         write_window(database, [result("A", **{**defaults, **row})])  # type: ignore[arg-type]
