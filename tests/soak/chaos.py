@@ -1,7 +1,8 @@
-"""The processes of a soak, and the random things that happen to them."""
+"""The processes of a soak, their memory, and the random things that happen to them."""
 
 import os
 import signal
+import statistics
 import time
 from collections.abc import Callable
 from contextlib import contextmanager, suppress
@@ -18,19 +19,25 @@ from triagem.contracts.errors import InvalidInput, Retryable
 from triagem.db import runs
 from triagem.db.runs import RunPlan
 from triagem.stack.server import Server
+from triagem.stack.state import choose_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_COMMANDS: Final = {"worker-1": "worker", "worker-2": "worker", "ops": "ops", "beat": "beat"}
+_COMMANDS: Final = {
+    "worker-1": "worker", "worker-2": "worker", "ops": "ops", "beat": "beat", "gateway": "gateway",
+}  # fmt: skip
+_WARM_S: Final = 30.0  # by then, a process has imported and cached what it needs
 
 
 class Processes:
-    """Two workers, ops and beat. Whatever ends is started again, as a supervisor would."""
+    """Two workers, ops, beat and a gateway. Whatever ends is started again, as a supervisor would."""
 
     def __init__(self, rig: Rig, receiver_url: str) -> None:
         self._rig = rig
+        self.gateway_port = choose_port()
         self._settings = {
+            "TRIAGEM_GATEWAY_PORT": str(self.gateway_port),
             "TRIAGEM_REGISTRY_URL": str(rig.registry.root),
             "TRIAGEM_ENGINE": ENGINE,
             "TRIAGEM_LEASE_S": str(LEASE_S),
@@ -44,6 +51,7 @@ class Processes:
         }
         self.running: dict[str, WorkerProcess] = {}
         self.starts = 0
+        self._measured: dict[tuple[str, int], list[tuple[float, float]]] = {}
 
     def keep_running(self) -> None:
         """Start what is not running."""
@@ -58,14 +66,41 @@ class Processes:
         for process in self.running.values():
             process.kill()
 
-    def resident_mib(self) -> dict[str, int]:
-        """The resident memory of each process, in MiB."""
-        pages = {
-            name: int(Path(f"/proc/{process.pid}/statm").read_text().split()[1])
-            for name, process in self.running.items()
-            if process.exit_status is None
-        }
-        return {name: number * os.sysconf("SC_PAGE_SIZE") // 2**20 for name, number in pages.items()}
+    def measure(self) -> dict[str, float]:
+        """The resident memory of each running process and its children in MiB, by its name; remembers it."""
+        now, sizes = time.monotonic(), _resident_mib()
+        measured = {}
+        for name, process in self.running.items():
+            if process.exit_status is None and (mib := sizes.get(process.pid)):
+                measured[name] = mib
+                self._measured.setdefault((name, process.pid), []).append((now, mib))
+        return measured
+
+    def growth_mib(self) -> dict[str, float]:
+        """By how many MiB the processes of each name grew after their start: the most, of those that ran long enough.
+
+        Compares the medians of the second quarter and of the last quarter of a process's life.
+        """
+        growth: dict[str, float] = {}
+        for (name, _), samples in self._measured.items():
+            start, end = samples[0][0], samples[-1][0]
+            quarter = (end - start) / 4
+            if quarter >= _WARM_S:
+                early = statistics.median(mib for at, mib in samples if quarter <= at - start <= 2 * quarter)
+                late = statistics.median(mib for at, mib in samples if at - start >= 3 * quarter)
+                growth[name] = max(growth.get(name, 0.0), round(late - early, 1))
+        return growth
+
+
+def _resident_mib() -> dict[int, float]:
+    """The resident memory of each process group, which is a process of ours with its children."""
+    sizes: dict[int, float] = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            group = os.getpgid(int(folder.name))
+            pages = int((folder / "statm").read_text().split()[1])
+            sizes[group] = sizes.get(group, 0.0) + pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+    return sizes
 
 
 class Chaos:

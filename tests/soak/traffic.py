@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from tests.faults.rig import Rig
+from triagem import Client
 from triagem.contracts.errors import Retryable
 from triagem.contracts.ticket import Lane, Ticket, accept
 
@@ -15,11 +16,12 @@ _PAUSE_S: Final = 0.05
 
 
 class Traffic(threading.Thread):
-    """A CRM that sends ten revisions at a time until it is stopped."""
+    """A CRM that sends ten revisions at a time until it is stopped, some by HTTP."""
 
-    def __init__(self, rig: Rig, seed: str) -> None:
+    def __init__(self, rig: Rig, seed: str, client: Client) -> None:
         super().__init__(name="traffic", daemon=True)
-        self._rig, self._random = rig, random.Random(seed)
+        self._rig, self._random, self._client = rig, random.Random(seed), client
+        self.by_http = 0
         self._texts: dict[str, list[str]] = {}
         self._clock = datetime.now(UTC) - timedelta(days=30)
         self._stopped = threading.Event()
@@ -29,9 +31,10 @@ class Traffic(threading.Thread):
         while not self._stopped.wait(_PAUSE_S):
             batch = [self._revision() for _ in range(10)]
             lane = Lane.BULK if self._random.random() < 0.1 else Lane.LIVE
+            send = self._send_by_http if self._random.random() < 0.3 else self._rig.publish
             while True:
                 try:
-                    self._rig.publish(batch, lane=lane)
+                    send(batch, lane=lane)
                     break
                 except Retryable:
                     self._stopped.wait(_PAUSE_S)
@@ -41,6 +44,12 @@ class Traffic(threading.Thread):
         self._stopped.set()
         self.join(120)
         assert not self.is_alive(), "the last tickets could not be enqueued"
+
+    def _send_by_http(self, batch: list[Ticket], *, lane: Lane) -> None:
+        receipts = list(self._client.publish_many(batch, lane=lane))
+        assert {receipt.status for receipt in receipts} == {"accepted"}, receipts
+        self._rig.expected.accept(batch)
+        self.by_http += len(batch)
 
     def _revision(self) -> Ticket:
         number = str(self._random.randrange(_IDENTITIES))
