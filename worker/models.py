@@ -32,7 +32,7 @@ class ModelManager:
 
     `missing`: the registry has answered that it has no current version.
 
-    `registry_problem` is why the registry does not answer, or an empty string: the loaded model goes on.
+    `registry_problem` is why no other version can be loaded, or an empty string: the loaded model goes on.
 
     Polls run under `heartbeat_suspended`: a hanging store or a long download does not make the worker unhealthy.
     """
@@ -129,6 +129,11 @@ class ModelManager:
             # store may come back: only a problem of the version itself rejects it.
             if isinstance(error, Retryable):
                 self.registry_problem = reason
+            elif loaded is not None and self.missing:
+                self.registry_problem = (
+                    "the registry has no current version: check TRIAGEM_REGISTRY_URL; "
+                    f"{loaded.model.version} keeps running"
+                )
             elif loaded is not None:
                 self._rejected = wanted or self._rejected
             self._problem = reason

@@ -11,6 +11,7 @@ from tests.support.command import Triagem
 from triagem import Publisher
 from triagem.db import Database
 from triagem.inbox import Inbox
+from triagem.inbox.lease import Lease
 from triagem.stack import LocalStack
 
 
@@ -39,9 +40,20 @@ def test_doctor_names_a_changed_model_file(
     assert "weights.txt changed" in problems(triagem)["model"]
 
 
-def test_doctor_names_an_absent_model_and_how_to_get_one(triagem: Triagem, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_warns_of_a_first_model_that_is_missing_and_names_a_registry_that_workers_do_not_use(
+    triagem: Triagem, monkeypatch: pytest.MonkeyPatch, inbox: Inbox
+) -> None:
     monkeypatch.setenv("TRIAGEM_REGISTRY_URL", "nothing here")
-    assert "triagem train" in problems(triagem)["model"]
+    answer = triagem("doctor", "--json")
+    assert answer.status == 0
+    assert "triagem start" in json.loads(answer.out)[-1]["warning"]
+
+    lease = Lease(inbox.redis, 60)
+    lease.acquire()
+    lease.report_state("at work")
+    assert problems(triagem)["model"].startswith(
+        "no current model in nothing here, but workers have one: check TRIAGEM_REGISTRY_URL"
+    )
 
 
 def test_doctor_names_tickets_that_wait_without_a_worker(triagem: Triagem, inbox: Inbox) -> None:

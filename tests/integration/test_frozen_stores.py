@@ -80,7 +80,9 @@ def test_a_key_that_was_valid_before_is_accepted_while_its_look_up_hangs(
 
 def test_health_is_degraded_while_the_registry_hangs(database: Database, inbox: Inbox, registry: Registry) -> None:
     hang(registry)
-    Lease(inbox.redis, 60).acquire()
+    lease = Lease(inbox.redis, 60)
+    lease.acquire()
+    lease.report_state("at work")
 
     answer = client(services(database, inbox, models=registry.root)).get("/health")
 

@@ -65,8 +65,7 @@ class TestWithAWorker:
         assert stored(database) == 2
 
     def test_health_is_200_with_all_servers_running(self, opened: Services) -> None:
-        answer = client(opened).get("/health")
-        assert (answer.status_code, answer.json()) == (200, {"status": "healthy"})
+        until(lambda: client(opened).get("/health").json() == {"status": "healthy"})
 
     def test_hostile_texts_are_classified_like_others(self, opened: Services) -> None:
         caller = client(opened)
@@ -157,10 +156,24 @@ class TestHealth:
         assert answer.status_code == 503
         assert "no worker" in answer.json()["detail"]
 
-    def test_without_a_model_it_collects_labels(self, database: Database, inbox: Inbox, tmp_path: Path) -> None:
-        Lease(inbox.redis, 60).acquire()
-        answer = client(services(database, inbox, models=tmp_path / "none")).get("/health")
-        assert (answer.status_code, answer.json()["status"]) == (200, "collecting labels")
+    @pytest.mark.parametrize(
+        ("state", "expected"),
+        [
+            ("at work", ("degraded", "check its TRIAGEM_REGISTRY_URL; workers keep the model")),
+            ("at work: check TRIAGEM_REGISTRY_URL; v1.0.0 keeps running", ("degraded", "v1.0.0 keeps running")),
+            ("warming up", ("degraded", "texts wait, because the worker is not ready: warming up")),
+            ("collecting labels", ("collecting labels", "label messages at /console/start")),
+        ],
+    )
+    def test_without_a_registry_it_says_what_the_worker_does(
+        self, database: Database, inbox: Inbox, state: str, expected: tuple[str, str]
+    ) -> None:
+        lease = Lease(inbox.redis, 60)
+        lease.acquire()
+        lease.report_state(state)
+        answer = client(services(database, inbox)).get("/health")
+        assert (answer.status_code, answer.json()["status"]) == (200, expected[0])
+        assert expected[1] in answer.json()["detail"]
 
     def test_without_servers_it_is_503_and_the_gateway_is_live(self, opened: Services) -> None:
         unavailable = client(services(Database("postgresql://nobody@127.0.0.1:1/none"), opened.inbox))

@@ -94,6 +94,19 @@ def test_without_a_model_the_manager_waits_for_the_first_one(
     assert waiting.waiting_for is None
 
 
+def test_a_loaded_model_goes_on_while_the_registry_is_gone_and_the_reason_is_reported(
+    manager: ModelManager, registry: Registry
+) -> None:
+    moved = registry.root.rename(registry.root.with_name("moved"))
+    check_once(manager)
+
+    assert current_version(manager) == ("v1.0.0", 1)
+    assert manager.registry_problem.endswith("check TRIAGEM_REGISTRY_URL; v1.0.0 keeps running")
+    moved.rename(registry.root)
+    check_once(manager)
+    assert manager.registry_problem == ""
+
+
 def test_a_promoted_version_is_swapped_in(manager: ModelManager, registry: Registry) -> None:
     registry.promote("v1.1.0")
     check_once(manager)

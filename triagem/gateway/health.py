@@ -14,7 +14,7 @@ from triagem.contracts.errors import NoModel, RegistryUnavailable, TriagemError
 from triagem.db.tickets.queries import results_by_external_id
 from triagem.gateway.problems import ProblemError, problem_responses
 from triagem.gateway.services import Services
-from triagem.inbox.lease import worker_states
+from triagem.inbox.lease import AT_WORK, COLLECTING, worker_states
 
 router = APIRouter(tags=["health"])
 
@@ -24,7 +24,7 @@ _TIMEOUT_S: Final = 5.0
 class Health(BaseModel):
     """The body of a successful health check.
 
-    `degraded`: texts are classified, but `detail` needs somebody's attention. `collecting labels`: there is no model
+    `degraded`: texts are accepted, but `detail` needs somebody's attention. `collecting labels`: there is no model
     yet, and tickets are stored without a result.
     """
 
@@ -68,7 +68,7 @@ class Readiness:
                 return str(error)
             if isinstance(result, str):
                 return result
-            health = result if result.detail else health
+            health = health if health.detail else result
         return health
 
 
@@ -81,15 +81,23 @@ def _workers(services: Services) -> Health | str:
     states = worker_states(services.inbox.redis).values()
     if not states:
         return "no worker is running: start `triagem worker`"
-    problems = [reason for state in states if (reason := state.partition("at work: ")[2])]
+    if not any(state.startswith(AT_WORK) for state in states):
+        if COLLECTING in states:
+            return Health(
+                status="collecting labels", detail="there is no model yet: label messages at /console/start"
+            )
+        return Health(status="degraded", detail=f"texts wait, because the worker is not ready: {next(iter(states))}")
+    problems = [reason for state in states if (reason := state.partition(f"{AT_WORK}: ")[2])]
     return Health(status="degraded", detail=problems[0]) if problems else Health()
 
 
 def _registry(services: Services) -> Health:
+    """Whether versions can be loaded. What workers classify with does not depend on it."""
     try:
         services.registry.current()
     except NoModel:
-        return Health(status="collecting labels", detail="there is no model yet: label messages at /console/start")
+        detail = "the gateway finds no model: check its TRIAGEM_REGISTRY_URL; workers keep the model that they run"
+        return Health(status="degraded", detail=detail)
     except RegistryUnavailable as error:
         return Health(status="degraded", detail=str(error))
     return Health()

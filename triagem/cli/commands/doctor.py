@@ -19,7 +19,7 @@ from rich.table import Table
 from triagem import servers
 from triagem.cli.known_settings import describe_unknown, unknown_variables, variables_set
 from triagem.cli.output import as_mapping, cell, console, installed_version, print_json
-from triagem.contracts.errors import NotRetryable, TriagemError
+from triagem.contracts.errors import NoModel, NotRetryable, TriagemError
 from triagem.contracts.ticket import Lane
 
 # One package of each extra, and the extra that installs it.
@@ -207,11 +207,28 @@ def _postgres() -> str:
     return f"version {version}, schema up to date, {dead} dead letters"
 
 
+def _is_a_worker_at_work() -> bool:
+    from triagem.inbox.lease import AT_WORK, worker_states
+
+    try:
+        return any(state.startswith(AT_WORK) for state in worker_states(servers.inbox().redis).values())
+    except TriagemError:
+        return False
+
+
 def _model() -> str:
     from triagem.registry import Registry, RegistrySettings
 
-    registry = Registry(RegistrySettings().registry_url)
-    current = registry.current()
+    registry = Registry(url := RegistrySettings().registry_url)
+    try:
+        current = registry.current()
+    except NoModel as error:
+        if _is_a_worker_at_work():
+            fix = "check TRIAGEM_REGISTRY_URL; the workers keep the model that they run"
+            raise CheckFailed(f"no current model in {url}, but workers have one: {fix}") from None
+        raise CheckWarned(
+            f"{error}, or label messages in the console (`triagem start`); meanwhile tickets are stored"
+        ) from None
     manifest = registry.verify(current.version)
     from triagem.engine.classify import load
 
