@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from functools import partial
 
-from triagem.contracts.ticket import Author, Identity
+from triagem.contracts.ticket import Author, Identity, Lane
 from triagem.db import Database
 from triagem.db.tickets.messages import NewMessage, probe_store, read_conversations, store_messages
 from triagem.worker.batch import Cause, CommitBatch, FailedEntry, NewTicket, WorkItem
@@ -34,7 +34,7 @@ def store_and_read(
     """Store messages. Returns one item per conversation in which a customer's message was among them.
 
     The other entries are done: their messages are stored, and the returned item is classified for all of them. Its
-    own entry stays in Redis until then.
+    own entry stays in Redis until then; it is a live one if there is one, because a customer waits for the result.
     """
 
     def work(part: Sequence[NewTicket]) -> list[None]:
@@ -49,7 +49,8 @@ def store_and_read(
         FailedEntry(item.entry, Cause.NOT_STORED, f"cannot store the message: {safe_reason(error)}")
         for item, error in refused
     )
-    by_ticket = {item.identity: item for item, _ in stored if _is_by_customer(item)}
+    live_last = sorted((item for item, _ in stored), key=lambda item: item.entry.lane is Lane.LIVE)
+    by_ticket = {item.identity: item for item in live_last if _is_by_customer(item)}
     conversations = retry(partial(read_conversations, database, by_ticket))
     for identity, item in by_ticket.items():
         item.conversation = conversations.get(identity)
@@ -60,9 +61,9 @@ def store_and_read(
 
 
 def is_unchanged(item: WorkItem) -> bool:
-    """Whether a conversation needs no answer: it says nothing new, or the customer has said nothing yet."""
+    """Whether a conversation needs no result: it says nothing new, or the customer has said nothing yet."""
     conversation = item.conversation
-    if conversation is None:
+    if conversation is None or conversation.owed:
         return False
     return item.digest == conversation.digest if conversation.has_result else not conversation.messages
 

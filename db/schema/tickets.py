@@ -72,8 +72,8 @@ class TransactionId(UserDefinedType[str]):
 # once forgotten. The result's columns are NULL unless it is `classified` (INV-36), and `epoch` is then 0.
 # `on_reply`: the messages that the label of a conversation is about; NULL while the ticket is one whole text. The
 # `text` of a conversation is composed from its `messages`, already cleaned.
-# `lane`: by which it first came. `channel`: as the CRM named it, kept when the metadata is purged. `language`: of the
-# newest text.
+# `lane`: `live` if a text of the customer came live, so receivers learn its result. `channel`: as the CRM named it,
+# kept when the metadata is purged. `language`: of the newest text.
 # `changed_xid`: the transaction that last changed the current result, set by the triggers of `changes.sql`.
 tickets: Final = Table(
     "tickets",

@@ -38,7 +38,7 @@ class Conversation:
     """The customer's messages that may be judged, and the ticket that they were read with.
 
     `digest` is that of the ticket's text, which has a result if `has_result`. A text composed from these messages
-    has the rank (`revised_at`, `arrival`).
+    has the rank (`revised_at`, `arrival`). `owed`: the ticket is live, and a receiver has no delivery of it.
     """
 
     messages: list[ConversationMessage]
@@ -47,6 +47,7 @@ class Conversation:
     has_result: bool
     revised_at: datetime
     arrival: int
+    owed: bool = False
 
 
 _WHOLE_TEXT: Final = Message.model_construct(id="")
@@ -82,6 +83,11 @@ JUDGED_MESSAGES: Final = f"""(
 )"""  # noqa: S608 - constants
 _READ: Final = text(f"""
 SELECT t.source, t.external_id, t.on_reply, t.digest, t.state = 'classified' AS has_result, t.revised_at, t.arrival,
+  t.lane = 'live' AND EXISTS (
+    SELECT FROM result_targets r WHERE r.source = t.source AND NOT EXISTS (
+      SELECT FROM deliveries d WHERE (d.ticket_id, d.target) = (t.id, r.target)
+    )
+  ) AS owed,
   {JUDGED_MESSAGES} AS messages
 FROM json_to_recordset(CAST(:tickets AS json)) AS i(source text, external_id text)
 CROSS JOIN LATERAL (
@@ -131,6 +137,7 @@ def read_conversations(database: Database, tickets: Iterable[Identity]) -> dict[
             row.has_result,
             row.revised_at,
             row.arrival + 1,
+            row.owed,
         )
         for row in rows
     }

@@ -2,7 +2,7 @@
 WITH incoming AS (
   SELECT * FROM json_to_recordset(CAST(:rows AS json)) AS i(
     source text, external_id text, message_id text, author text, text text, revised_at timestamptz, arrival bigint,
-    deleted bool, on_reply text
+    deleted bool, on_reply text, lane text
   )
 ), ticket AS MATERIALIZED (
   SELECT t.*
@@ -11,16 +11,17 @@ WITH incoming AS (
     ORDER BY source COLLATE "C", external_id COLLATE "C"
   ) AS i
   CROSS JOIN LATERAL (
-    SELECT id, source, external_id, text, revised_at, arrival, on_reply FROM tickets
+    SELECT id, source, external_id, text, revised_at, arrival, on_reply, lane FROM tickets
     WHERE source = i.source AND external_id = i.external_id AND forgotten_at IS NULL FOR NO KEY UPDATE
   ) AS t
 ), versions AS (
   SELECT ticket.id AS ticket_id, message_id, author, CASE WHEN NOT deleted THEN incoming.text END AS text,
-    incoming.revised_at, incoming.arrival, deleted, incoming.on_reply
+    incoming.revised_at, incoming.arrival, deleted, incoming.on_reply,
+    author = 'customer' AND incoming.lane = 'live' AS live
   FROM incoming JOIN ticket USING (source, external_id)
   UNION ALL
   -- The text of a ticket that came whole is the message without an id.
-  SELECT id, '', 'customer', text, revised_at, arrival, false, NULL FROM ticket
+  SELECT id, '', 'customer', text, revised_at, arrival, false, NULL, false FROM ticket
   WHERE on_reply IS NULL AND text IS NOT NULL
 ), newest AS (
   SELECT DISTINCT ON (ticket_id, message_id) ticket_id, message_id, author, text, revised_at, arrival, deleted,
@@ -49,9 +50,11 @@ WITH incoming AS (
   WHERE (excluded.revised_at, excluded.arrival) > (m.revised_at, m.arrival) OR excluded.written_at < m.written_at
   RETURNING ticket_id, author
 ), changed AS (
-  SELECT id, bool_or(stored.author = 'customer') AS by_customer, max(v.on_reply) AS on_reply,
-    max(v.revised_at) AS revised_at
-  FROM ticket JOIN stored ON stored.ticket_id = id JOIN versions v USING (ticket_id) GROUP BY id
+  -- Also one that stored nothing new, but came live for the first time.
+  SELECT id, coalesce(bool_or(stored.author = 'customer'), false) AS by_customer, max(v.on_reply) AS on_reply,
+    max(v.revised_at) AS revised_at, bool_or(v.live) AS live
+  FROM ticket JOIN versions v ON v.ticket_id = id LEFT JOIN stored ON stored.ticket_id = id
+  GROUP BY id, lane HAVING count(stored.ticket_id) > 0 OR (bool_or(v.live) AND lane <> 'live')
 ), queued_for_search AS (
   INSERT INTO search_queue (ticket_id) SELECT id FROM changed
 )
@@ -59,5 +62,6 @@ WITH incoming AS (
 UPDATE tickets t SET
   on_reply = coalesce(changed.on_reply, t.on_reply),
   revised_at = CASE WHEN by_customer THEN greatest(t.revised_at, changed.revised_at) ELSE t.revised_at END,
-  arrival = t.arrival + CASE WHEN by_customer THEN 2 ELSE 0 END
+  arrival = t.arrival + CASE WHEN by_customer THEN 2 ELSE 0 END,
+  lane = CASE WHEN live THEN 'live' ELSE t.lane END
 FROM changed WHERE t.id = changed.id

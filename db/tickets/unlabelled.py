@@ -58,6 +58,7 @@ WITH incoming AS (
   ON CONFLICT (source, external_id) DO UPDATE SET
     text = excluded.text, digest = excluded.digest, revised_at = excluded.revised_at, arrival = excluded.arrival,
     metadata = excluded.metadata, channel = coalesce(t.channel, excluded.channel),
+    lane = CASE WHEN excluded.lane = 'live' THEN 'live' ELSE t.lane END,
     revision = t.revision + (excluded.digest <> t.digest)::int,
     state = CASE WHEN excluded.digest = t.digest THEN t.state ELSE 'unlabelled' END,
     epoch = CASE WHEN excluded.digest = t.digest THEN t.epoch ELSE 0 END,

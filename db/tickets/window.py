@@ -76,7 +76,8 @@ class WindowCounts:
 def deduplicate(rows: Iterable[ClassifiedTicket]) -> list[ClassifiedTicket]:
     """One row per identity: the highest rank with the earliest receipt, in (source, external_id) order.
 
-    A text composed from messages ranks above a whole one, which is late.
+    It is live if one of them is: a customer waits for it. A text composed from messages ranks above a whole one,
+    which is late.
 
     ON CONFLICT cannot update a row twice in one statement. And two workers that locked the same tickets in opposite
     orders deadlocked in 15 of 30 windows; in the same order, never.
@@ -87,7 +88,8 @@ def deduplicate(rows: Iterable[ClassifiedTicket]) -> list[ClassifiedTicket]:
         if other := best.get(key):
             composed, other_composed = row.on_reply is not None, other.on_reply is not None
             winner = row if (composed, row.rank) > (other_composed, other.rank) else other
-            best[key] = replace(winner, received_at=min(row.received_at, other.received_at))
+            lane = Lane.LIVE if Lane.LIVE in (row.lane, other.lane) else Lane.BULK
+            best[key] = replace(winner, received_at=min(row.received_at, other.received_at), lane=lane)
         else:
             best[key] = row
     return [best[key] for key in sorted(best)]

@@ -39,11 +39,12 @@ WITH incoming AS (
     truncated = CASE WHEN CASE WHEN excluded.digest = t.digest THEN excluded.epoch > t.epoch ELSE (excluded.revised_at, excluded.arrival) > (t.revised_at, t.arrival) END THEN excluded.truncated ELSE t.truncated END,
     classified_at = CASE WHEN CASE WHEN excluded.digest = t.digest THEN excluded.epoch > t.epoch ELSE (excluded.revised_at, excluded.arrival) > (t.revised_at, t.arrival) END THEN excluded.classified_at ELSE t.classified_at END,
     language = CASE WHEN (excluded.revised_at, excluded.arrival) >= (t.revised_at, t.arrival) THEN excluded.language ELSE t.language END,
+    lane = CASE WHEN excluded.lane = 'live' THEN 'live' ELSE t.lane END,
     channel = coalesce(t.channel, excluded.channel)
   -- A whole text of a conversation is one of its messages: it is not stored here (window.py).
   WHERE t.forgotten_at IS NULL AND (t.on_reply IS NULL OR excluded.on_reply IS NOT NULL)
   RETURNING id, source, external_id, revision, digest AS current_digest, model_version AS current_version,
-    changed_xid = pg_current_xact_id() AS changed
+    lane AS ticket_lane, changed_xid = pg_current_xact_id() AS changed
 ), new_predictions AS (
   INSERT INTO predictions (ticket_id, digest, label, confidence, probabilities, band, model_version, tokens, truncated,
     classified_at, epoch, revision, latency_s, abstain_reason)
@@ -63,13 +64,16 @@ WITH incoming AS (
   ON CONFLICT DO NOTHING
   RETURNING 1
 ), queued_deliveries AS (
-  -- A receiver learns the results of live tickets, and each change of a ticket that it knows.
+  -- A receiver learns the result of a ticket of which one text came live, whichever text the result is of, and each
+  -- change of a ticket that it knows. The lane is read under the ticket's lock, unlike the deliveries: a concurrent
+  -- live window's are not seen.
   INSERT INTO deliveries (target, ticket_id)
   SELECT result_targets.target, stored.id
   FROM stored JOIN incoming USING (source, external_id) JOIN result_targets USING (source)
-  WHERE stored.changed AND (incoming.live OR EXISTS (
-    SELECT FROM deliveries d WHERE (d.ticket_id, d.target) = (stored.id, result_targets.target)
-  )) AND incoming.proved
+  WHERE incoming.proved AND CASE
+    WHEN EXISTS (SELECT FROM deliveries d WHERE (d.ticket_id, d.target) = (stored.id, result_targets.target))
+    THEN stored.changed ELSE stored.ticket_lane = 'live'
+  END
   ON CONFLICT (ticket_id, target) DO UPDATE
     SET state = 'waiting', created_at = now(), attempts = 0, next_at = now(), finished_at = NULL
 ), new_labels AS (

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations
 
 from tests.support.conversations import newest
 from triagem.contracts.conversation import parts
@@ -57,13 +56,12 @@ class Expectations:
         return [clean(self.newest_revision(key).text)]
 
     def max_history_rows(self, key: Identity) -> int:
-        """Maximum history rows of an identity: one per text and version. A conversation's text is that of some of its
-        messages, of which there is one revision each."""
-        revisions = self.revisions.get(key, ())
-        texts = {text_digest(ticket) for ticket in revisions if ticket.message is None}
-        messages = newest(ticket for ticket in revisions if ticket.message)
-        for size in range(1, len(messages) + 1):
-            texts |= {digest(composed(parts(subset))) for subset in combinations(messages, size)}
+        """Maximum history rows of an identity: one per text and version. A conversation has at most one text for each
+        version of a message: storing it makes another conversation, and nothing else does."""
+        texts = {
+            (each.message.id, each.revised_at) if each.message else text_digest(each)
+            for each in self.revisions.get(key, ())
+        }
         return len(texts) * len(self.versions.get(key, {"the only one"}))
 
 

@@ -1,5 +1,6 @@
 """The views for analysts: lane, channel, language, path of the label, verdicts, and messages."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -10,7 +11,7 @@ from tests.support.builders import NOW, YESTERDAY, classified
 from tests.support.conversations import ManualWorker, entries, message
 from tests.support.results import insert_review, result
 from tests.support.windows import rows
-from triagem.contracts.ticket import Identity
+from triagem.contracts.ticket import Identity, Lane
 from triagem.db import Database
 from triagem.db.tickets.forgetting import write_tombstone
 from triagem.db.tickets.retention import purge_texts
@@ -59,11 +60,12 @@ def test_a_newer_text_brings_its_language_and_an_older_one_does_not(database: Da
     assert only(database, "results", "language") == ("es",)
 
 
-def test_the_lane_is_that_of_the_first_receipt(database: Database) -> None:
-    write_window(database, [result("1")])
-    write_window(database, [classified(external_id="1", text="newer", digest=b"newer")])
+@pytest.mark.parametrize("lanes", [(Lane.BULK, Lane.LIVE), (Lane.LIVE, Lane.BULK)])
+def test_a_ticket_is_live_if_one_of_its_texts_came_live(database: Database, lanes: tuple[Lane, Lane]) -> None:
+    for lane in lanes:
+        write_window(database, [replace(classified(), lane=lane)])
 
-    assert only(database, "results", "lane") == ("bulk",)
+    assert only(database, "results", "lane") == ("live",)
 
 
 def test_a_channel_that_is_named_later_is_added(database: Database) -> None:

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from sqlalchemy import text as sql
 
 from tests.support.builders import NOW, YESTERDAY
-from tests.support.conversations import ManualWorker, current, entries, expected_text, message
+from tests.support.conversations import ManualWorker, Receiver, current, entries, expected_text, message
 from tests.support.windows import rows
-from triagem.contracts.ticket import Identity, Ticket
+from triagem.contracts.ticket import Author, Identity, Lane, Ticket
 from triagem.db import Database
 from triagem.db.schema import TRUNCATE_ALL
 from triagem.db.tickets.forgetting import delete_related, write_tombstone
@@ -161,6 +161,52 @@ class TestMessages:
         assert [row["text"] for row in rows(database, "messages")] == [None, None]
 
 
+class TestReceivers:
+    """INV-35: as soon as one of the customer's messages came live, the receiver holds the current label."""
+
+    @pytest.mark.parametrize("lanes", [(Lane.LIVE, Lane.BULK), (Lane.BULK, Lane.LIVE)])
+    @pytest.mark.parametrize("second", [MORE, "Obrigado!"])
+    @pytest.mark.parametrize("windows", [[(0, 1)], [(0,), (1,)], [(1,), (0,)]])
+    def test_is_sent_the_label_whichever_message_came_live(
+        self, database: Database, lanes: tuple[Lane, Lane], second: str, windows: list[tuple[int, ...]]
+    ) -> None:
+        receiver, worker = Receiver(database), ManualWorker(database)
+        fetched = entries([message("1", QUOTE), message("2", second, minute=1)], lanes)
+
+        for window in windows:
+            worker.process([fetched[index] for index in window])
+            receiver.deliver()
+
+        assert receiver.label == current(database).label
+
+    def test_is_sent_the_label_of_an_import_when_its_message_comes_live(self, database: Database) -> None:
+        receiver, worker = Receiver(database), ManualWorker(database)
+        imported, live = entries([message("1", QUOTE)] * 2, [Lane.BULK, Lane.LIVE])
+
+        for entry, label in ((imported, None), (live, QUOTE)):
+            worker.process([entry])
+            receiver.deliver()
+            assert receiver.label == label
+
+    def test_is_not_sent_the_label_of_an_import_that_an_agent_answers(self, database: Database) -> None:
+        receiver = Receiver(database)
+        answer = message("2", MORE, minute=1, author="agent")
+
+        ManualWorker(database).process(entries([message("1", QUOTE), answer], [Lane.BULK, Lane.LIVE]))
+        receiver.deliver()
+
+        assert (current(database).label, receiver.label) == (QUOTE, None)
+
+    def test_the_live_message_is_classified_not_the_imported_one(self, database: Database) -> None:
+        """Live entries go first, and only they alert."""
+        live, imported = entries([message("1", QUOTE), message("2", MORE, minute=1)], [Lane.LIVE, Lane.BULK])
+        worker = ManualWorker(database)
+
+        worker.route([live, imported])
+
+        assert worker.acknowledged == {imported.id}
+
+
 class TestWholeTexts:
     """A whole text is the message with the empty id."""
 
@@ -224,20 +270,28 @@ class TestInterleavings:
         with database.autocommit() as connection:
             connection.execute(TRUNCATE_ALL)
         workers = [ManualWorker(database), ManualWorker(database, version="v1.1.0", epoch=2)]
-        fetched = entries(conversation)
-        steps = st.tuples(st.sampled_from(workers), st.sampled_from(["route", "route", "commit", "crash"]))
+        receiver = Receiver(database)
+        lanes = data.draw(st.lists(st.sampled_from(Lane), min_size=len(conversation), max_size=len(conversation)))
+        fetched = entries(conversation, lanes)
+        steps = st.tuples(st.sampled_from(workers), st.sampled_from(["route", "route", "commit", "crash", "deliver"]))
         for worker, step in data.draw(st.lists(steps, max_size=12)):
             if step == "route":
                 worker.route(data.draw(st.lists(st.sampled_from(fetched), max_size=3, unique=True)))
             elif step == "commit":
                 worker.commit()
+            elif step == "deliver":
+                receiver.deliver()
             else:
                 worker.crash()
 
         self._finish(workers, fetched)
 
+        receiver.deliver()
         expected = expected_text(conversation)
         row = current(database)
+        by_customer = [each.message is None or each.message.author is Author.CUSTOMER for each in conversation]
+        is_live = (Lane.LIVE, True) in zip(lanes, by_customer, strict=True)
+        assert receiver.label == row.label or not is_live
         if row.state == "classified":
             assert row.text == row.label == expected
         else:

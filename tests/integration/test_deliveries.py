@@ -244,12 +244,37 @@ class TestCurrentLabel:
         deliver_once(subscribed, crm, send)
         assert [data["label"] for data in send.results] == ["suporte", "venda"]
 
+    @pytest.mark.parametrize("windows", [[0, 1, 2], [0, 2, 1], [1, 0, 2], [(0, 1), 2], [(1, 2), 0], [(0, 1, 2)]])
+    @pytest.mark.parametrize("live", [0, 1, 2])
+    def test_the_current_label_is_delivered_whichever_text_of_the_ticket_came_live(
+        self, subscribed: Database, crm: CrmConfig, windows: list[int | tuple[int, ...]], live: int
+    ) -> None:
+        """The last text is an edit back."""
+        texts = [
+            result(body, minute=minute, label=label, lane=Lane.LIVE if minute == live else Lane.BULK, **FRESHDESK)
+            for minute, (body, label) in enumerate(zip("ABA", ("suporte", "venda", "suporte"), strict=True))
+        ]
+        send = RecordingSender()
+        for window in windows:
+            write_window(subscribed, [texts[index] for index in ([window] if isinstance(window, int) else window)])
+            deliver_once(subscribed, crm, send)
+        assert send.results[-1]["label"] == "suporte"
+
+    def test_an_imported_text_is_delivered_when_it_comes_live(self, subscribed: Database, crm: CrmConfig) -> None:
+        send = RecordingSender()
+        for minute, lane in enumerate([Lane.BULK, Lane.LIVE, Lane.LIVE]):
+            write_window(subscribed, [result(minute=minute, lane=lane, **FRESHDESK)])
+            deliver_once(subscribed, crm, send)
+        assert [data["label"] for data in send.results] == ["venda"]
+
     @pytest.mark.parametrize(("lane", "sent"), [(Lane.LIVE, 1), (Lane.BULK, 0)])
     def test_the_first_result_of_a_live_ticket_that_came_without_a_model_is_delivered(
         self, subscribed: Database, crm: CrmConfig, lane: Lane, sent: int
     ) -> None:
         row = result(lane=lane, **FRESHDESK)
-        write_unlabelled(subscribed, [UnlabelledTicket(row.ticket, row.digest, lane, row.received_at, row.arrival)])
+        imported = UnlabelledTicket(row.ticket, row.digest, Lane.BULK, row.received_at, row.arrival)
+        write_unlabelled(subscribed, [imported])
+        write_unlabelled(subscribed, [replace(imported, lane=lane, arrival=row.arrival + 1)])
         run_over_all(subscribed, RunPlan("v1.0.0", 1), row)
         send = RecordingSender()
         deliver_once(subscribed, crm, send)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import timedelta
+from itertools import repeat
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -14,6 +15,7 @@ from triagem.contracts.prediction import Band, Prediction
 from triagem.contracts.ticket import Lane, Message, OnReply, Ticket
 from triagem.contracts.wire import encode
 from triagem.db import Database
+from triagem.db.outbox.deliveries import DeliveryState, lease_result, mark_delivery, sync_result_targets
 from triagem.db.tickets.window import write_window
 from triagem.inbox import Entry
 from triagem.worker.batch import CommitBatch, ServedModel
@@ -40,10 +42,11 @@ def message(
     return ticket(text=text, revised_at=YESTERDAY + timedelta(minutes=minute), message=part, **fields)
 
 
-def entries(tickets: Iterable[Ticket]) -> list[Entry]:
+def entries(tickets: Iterable[Ticket], lanes: Iterable[Lane] = repeat(Lane.LIVE)) -> list[Entry]:
     """The entries of these tickets in the inbox, in this order."""
     return [
-        Entry(b"%d-0" % (1_700_000_000_000 + number), Lane.LIVE, encode(each)) for number, each in enumerate(tickets)
+        Entry(b"%d-0" % (1_700_000_000_000 + number), lane, encode(each))
+        for number, (each, lane) in enumerate(zip(tickets, lanes, strict=False))
     ]
 
 
@@ -97,6 +100,21 @@ class ManualWorker:
         """Route and commit."""
         self.route(fetched)
         self.commit()
+
+
+class Receiver:
+    """A CRM that is sent the results of all tickets, and the label that it was sent last."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.label: str | None = None
+        sync_result_targets(database, {"crm.callback": "zendesk"})
+
+    def deliver(self) -> None:
+        """Send what is due."""
+        while leased := lease_result(self._database, "crm.callback"):
+            self.label = leased.label
+            mark_delivery(self._database, leased, DeliveryState.DELIVERED)
 
 
 def newest(tickets: Iterable[Ticket]) -> list[ConversationMessage]:

@@ -65,7 +65,7 @@ def test_history_beyond_one_row_per_composed_text_is_counted() -> None:
     expectations = expectations_of(
         message("1", "Quero um orçamento"), message("2", "A internet caiu ontem", minute=1)
     )
-    assert expectations.max_history_rows(("zendesk", "4711")) == 3
+    assert expectations.max_history_rows(("zendesk", "4711")) == 2
 
 
 def test_a_row_with_another_texts_label_is_lost() -> None:
