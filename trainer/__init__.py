@@ -9,6 +9,7 @@ if __name__ != "triagem.trainer":  # a second copy of every module would be load
 import os
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -66,7 +67,7 @@ def train(
     from triagem.contracts.text import CLEANING_VERSION  # noqa: PLC0415
     from triagem.trainer.bases.catalogue import SPECIFICATION_BASE, find_base, installed_bases  # noqa: PLC0415
     from triagem.trainer.data.prepare import merge_labels, prepare, read_parent  # noqa: PLC0415
-    from triagem.trainer.evaluate.assess import assess, write_report  # noqa: PLC0415
+    from triagem.trainer.evaluate.assess import assess, write_html_report, write_report  # noqa: PLC0415
     from triagem.trainer.evaluate.baseline import baseline  # noqa: PLC0415
     from triagem.trainer.evaluate.undecided import undecided_note  # noqa: PLC0415
     from triagem.trainer.fit.base_choice import choose_base  # noqa: PLC0415
@@ -80,6 +81,7 @@ def train(
     started = clock()
     ancestor = read_parent(registry, parent) if parent else None
     prepared = prepare(data, registry, settings, parent=parent, allow_leakage=allow_leakage)
+    progress.on_notes(prepared.notes)
     parts, info = prepared.parts, prepared.info
     chosen, choice = ancestor.manifest.base if ancestor else base or settings.base, None
     if chosen == AUTO:
@@ -99,6 +101,8 @@ def train(
         files={},
     )
     run = TrainingRun(draft, plan, parts.checkpoint_rows, settings, ancestor, progress, cores=os.cpu_count() or 1)
+    run_notes = (*([choice.summary(chosen)] if choice else []), *run.notes)
+    progress.on_notes(run_notes)
     identifier = training_id(plan, parts.dev, draft.labels, settings.model_dump(), ancestor and ancestor.manifest)
     with training_folder(work_dir or registry.work_dir, identifier) as work, registry.staging() as staged:
         resumed = has_progress(work)
@@ -107,8 +111,8 @@ def train(
         model, averaging_notes = run.average_with_folds(model, staged, work)
         (staged / ROWS_FILE).write_text(parts.digests().model_dump_json(), encoding="utf-8")
         calibrated, calibration, threshold = run.calibrate(model, out_of_fold)
-        notes = (*prepared.notes, *([choice.summary(chosen)] if choice else []), *run.notes, *averaging_notes)
-        undecided = undecided_note(calibrated, parts.test)
+        notes = (*prepared.notes, *run_notes)
+        outcome_notes = (*averaging_notes, undecided_note(calibrated, parts.test))
         assessment = assess(
             parts.test,
             draft.labels,
@@ -116,7 +120,7 @@ def train(
             raw=probabilities_of(model, parts.test),
             baseline=baseline((*parts.train, *parts.dev, *parts.calibration), parts.test, draft.labels),
             curves=tuned.curves,
-            notes=(*notes, undecided, calibration.summary, threshold.summary),
+            notes=(*notes, *outcome_notes, calibration.summary, threshold.summary),
             leaked=info.leaked,
             seed=settings.seed,
         )
@@ -124,12 +128,17 @@ def train(
         metrics = write_report(staged, assessment, calibrated.manifest)
         digest = ancestor.manifest.base_digest if ancestor else find_base(chosen).verified_digest()
         final = {"metrics": metrics, "ece": metrics["ece"], "base_digest": digest}
-        manifest = registry.register(staged, calibrated.manifest.model_copy(update=final))
+        manifest = registry.register(
+            staged,
+            calibrated.manifest.model_copy(update=final),
+            finish=partial(write_html_report, staged, assessment),
+        )
     force = UNVERIFIED.format(info.leaked) if promote_unverified and info.leaked else None
     gate = promote_through_gate(registry, manifest.version, force=force)[0] if promote else None
     return TrainingReport(
         manifest=manifest,
-        notes=(*notes, undecided, *([RESUMED.format(tuned.resumed_at)] if resumed else [])),
+        notes=notes,
+        outcome_notes=(*outcome_notes, *([RESUMED.format(tuned.resumed_at)] if resumed else [])),
         rows=len(parts.train),
         steps=run.steps,
         seconds=(clock() - started).total_seconds(),

@@ -24,7 +24,7 @@ size (1965) and the finite population correction, combined by the squares of the
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from math import inf, sqrt
+from math import ceil, inf, sqrt
 from statistics import NormalDist
 from typing import Any, Final
 
@@ -34,6 +34,7 @@ from triagem.contracts.ticket import PREDICT_SOURCE
 from triagem.db.connect import Database
 
 ASKED: Final = "asked"
+KNOWN: Final = 0.2  # the width of an interval, here from 0.8 to 1.0, that is worth a percentage
 _Z: Final = NormalDist().inv_cdf(0.975)
 
 
@@ -87,6 +88,12 @@ class AccuracyEstimate:
     unclear: int
     uncounted: int
     strata: tuple[StratumAccuracy, ...]
+
+    @property
+    def reviews_missing(self) -> int:
+        """About how many more reviews make the interval as narrow as `KNOWN`; 0 if it is."""
+        width = self.high - self.low
+        return 0 if width <= KNOWN else max(10, ceil(self.reviews * ((width / KNOWN) ** 2 - 1) / 10) * 10)
 
 
 def inclusion_probability(reviewed: ReviewedText, rounds: Iterable[SamplingRound]) -> float:

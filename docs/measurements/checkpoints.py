@@ -16,6 +16,7 @@ from triagem.trainer.data.near_duplicates import fold_numbers
 from triagem.trainer.data.rows import Row, load
 from triagem.trainer.evaluate.baseline import baseline
 from triagem.trainer.evaluate.metrics import Floats, compute_metrics
+from triagem.trainer.evaluate.report import TrainingProgress
 from triagem.trainer.fit.finetune import finetune
 from triagem.trainer.fit.schedule import fit_schedule
 from triagem.trainer.settings import TrainSettings
@@ -23,7 +24,7 @@ from triagem.trainer.settings import TrainSettings
 FOLDS, DEV_FOLDS, BATCH = 4, 10, 64
 
 
-class NoProgress:
+class NoProgress(TrainingProgress):
     """Ignores progress."""
 
     def on_step(self, done: int, total: int, loss: float | None) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.labelled_conversations import EXAMPLES, Turn, growing, read_conversations
+from tests.support.training import Steps
 from triagem.contracts.conversation import combine, parts
 from triagem.engine.classify import EngineSettings, LoadedModel, classify, load
 from triagem.registry import Registry
@@ -15,17 +16,10 @@ from triagem.trainer import TrainSettings, train
 CONVERSATIONS = read_conversations(EXAMPLES)
 
 
-class Silent:
-    """Reports nothing."""
-
-    def on_step(self, done: int, total: int, loss: float | None) -> None:
-        """Ignore the step."""
-
-
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
     registry = Registry(tmp_path_factory.mktemp("models"))
-    report = train(EXAMPLES.parent, registry, TrainSettings(folds=0), Silent())
+    report = train(EXAMPLES.parent, registry, TrainSettings(folds=0), Steps())
     return load(Path(registry.folder(report.manifest.version)), EngineSettings(device="cpu"))
 
 

@@ -163,10 +163,16 @@ class TestModels:
         )
         registry = Registry(tmp_path / "reported")
         register_tested(registry, report=report)
-        page = Person(services(database, inbox, models=registry.root), Scope.READ).see("model", version="v1.0.0")
+        reader = Person(services(database, inbox, models=registry.root), Scope.READ)
+        page = reader.see("model", version="v1.0.0")
         assert '<td class="right">4</td><td>1</td>' in page
         assert '<circle cx="150.0" cy="20.0"' in page
         assert "0.900" in page
+        assert 'href="/console/report?version=v1.0.0"' in page
+        whole = reader.http.get("/console/report", params={"version": "v1.0.0"})
+        assert (whole.status_code, "<h1>v1.0.0" in whole.text) == (200, True)
+        assert "script-src" not in whole.headers["content-security-policy"]  # default-src 'none' holds for scripts
+        assert reader.http.get("/console/report", params={"version": "v9.9.9"}).status_code == 404
 
 
 class TestOperations:

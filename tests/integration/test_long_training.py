@@ -36,12 +36,12 @@ import os, signal, sys
 from datetime import datetime
 from pathlib import Path
 from triagem.registry import Registry
-from triagem.trainer import TrainSettings, train
+from triagem.trainer import TrainingProgress, TrainSettings, train
 from triagem.trainer.data import split
 
 split.MIN_TEXTS = 4
 
-class Killer:
+class Killer(TrainingProgress):
     def on_step(self, done, total, loss):
         if done == int(sys.argv[3]):
             os.kill(os.getpid(), signal.SIGKILL)
@@ -110,6 +110,14 @@ def test_calibration_uses_out_of_fold_predictions(uninterrupted: TrainingReport,
     assert any("2 additional trainings" in note for note in uninterrupted.notes)
 
 
+def test_notes_come_before_the_first_step_and_a_score_at_each_evaluation(
+    uninterrupted: TrainingReport, steps: Steps
+) -> None:
+    assert tuple(steps.notes) == uninterrupted.notes
+    assert steps.scores[0] == (3, "accuracy")
+    assert max(steps.scores)[0] > 2 * FOLD_STEPS  # counted over all trainings, as steps are
+
+
 def test_the_manifest_has_temperature_thresholds_and_calibration_error(
     uninterrupted: TrainingReport, registry: Registry
 ) -> None:
@@ -152,7 +160,8 @@ def test_a_killed_training_resumes_and_gives_the_same_version(
         uninterrupted.calibration,
     )
     assert any(
-        "resumed an interrupted training; this version's own training from step 0" in note for note in report.notes
+        "resumed an interrupted training; this version's own training from step 0" in note
+        for note in report.outcome_notes
     )
     assert unfinished_folders(registry) == []
 
@@ -171,7 +180,7 @@ def test_an_incomplete_checkpoint_is_skipped(
 
     assert steps.seen[0] == (2 * FOLD_STEPS + 12, 2 * FOLD_STEPS + FINAL_STEPS)
     assert same_version(report.manifest, uninterrupted.manifest)
-    assert any("from step 12" in note for note in report.notes)
+    assert any("from step 12" in note for note in report.outcome_notes)
 
 
 def run_finetune(data: Path, settings: TrainSettings, folder: Path, steps: Steps) -> FinetuneResult:

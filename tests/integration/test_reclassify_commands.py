@@ -2,7 +2,9 @@
 
 import json
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -48,8 +50,24 @@ def test_from_start_to_diff(
     assert csv[0].removeprefix("\ufeff") == "source,month,before,after,tickets,confidence_before,confidence_after"
     assert csv[1] == "zendesk,2026-11,other,suporte,15,0.6,0.9"
 
-    assert "run 2: apply v1.1.0: running" in triagem("reclassify", "apply", "--model", "v1.1.0").out
+    assert "run 2: apply v1.1.0: running" in triagem("reclassify", "apply", "--model", "v1.1.0", "--no-wait").out
     assert finish_run(database, inbox, instant_models).done == 30
+
+
+def test_apply_waits_with_progress_and_warns_about_a_version_that_is_not_current(
+    triagem: Triagem, database: Database, inbox: Inbox, instant_models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store_tickets(database, 30)
+    polls = SimpleNamespace(
+        monotonic=count(0, 20).__next__, sleep=lambda _: finish_run(database, inbox, instant_models)
+    )
+    monkeypatch.setattr("triagem.cli.commands.reclassify.time", polls)
+
+    applied = triagem("reclassify", "apply", "--model", "v1.1.0")
+
+    assert "run 1: apply v1.1.0: done" in applied.out
+    assert "run 1 (waiting for triagem ops): 0 of" in applied.err
+    assert "v1.1.0 is not the current version: workers go on classifying with v1.0.0" in applied.err
 
 
 def test_pause_resume_cancel(triagem: Triagem, database: Database) -> None:

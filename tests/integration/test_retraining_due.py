@@ -118,6 +118,11 @@ class TestCommand:
             "retraining of v1.0.0 is due:",
             "  age: it was trained 100 days ago, more than 92",
             "  new-label: reviewers chose 'cobranca' (1), a label that it does not know",
+            "  age: trained 100 days ago, limit 92",
+            "  accuracy: not known from reviews, limit 0.900",
+            "  new-label: 1 reviews with a label that it does not know, limit 0",
+            "  new-data: an unknown number of reviewed texts that are new to it, limit 200",
+            "  drift: not found by the newest report",
             "next: triagem review export new.jsonl",
             "      triagem train DATA_DIR --from v1.0.0",
         ]
@@ -126,6 +131,10 @@ class TestCommand:
         self, triagem: Triagem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("TRIAGEM_REGISTRY_URL", str(promoted(tmp_path / "m").root))
+        assert triagem("due").out.splitlines()[:2] == [
+            "v1.0.0: retraining is not due",
+            "  age: trained 0 days ago, limit 92",
+        ]
         answer = triagem("due", "--json")
         assert answer.status == 0
         assert json.loads(answer.out) | {"facts": {}} == {"due": False, "reasons": [], "facts": {}}

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import shutil
 from datetime import timedelta
 from pathlib import Path
@@ -116,7 +117,7 @@ class TestAccuracy:
         assert report["model_version"] == "v1.0.0"
         assert report["accuracy"]["low"] <= report["accuracy"]["value"] <= report["accuracy"]["high"]
         assert {stratum["name"] for stratum in report["accuracy"]["strata"]} == {"asked", "sure"}
-        assert "v1.0.0: accuracy 90.9% on 11 texts, 95% confidence interval" in table
+        assert re.search(r"v1.0.0: accuracy not known yet, about \d+ more reviews are needed \(5 so far", table)
 
     def test_accuracy_is_unknown_without_a_random_sample(self, triagem: Triagem, database: Database) -> None:
         write_window(database, [unsure("1")])

@@ -10,8 +10,8 @@ from tests.support.assessments import report as assessment
 from tests.support.assessments import rows, sure
 from tests.support.builders import manifest
 from tests.support.command import Triagem
-from triagem.cli.commands.train import print_report
-from triagem.cli.output import print_json
+from triagem.cli.commands.train import ProgressReporter, print_report
+from triagem.cli.output import print_json, progress
 from triagem.contracts.prediction import Thresholds
 from triagem.registry.decision import GateEvidence, Promote
 from triagem.trainer.evaluate.report import CalibrationResult, CurvePoint, ReviewThreshold, TrainingReport
@@ -19,7 +19,8 @@ from triagem.trainer.evaluate.report import CalibrationResult, CurvePoint, Revie
 ASSESSMENT = assessment(curves=(CurvePoint(1, 0.7, 5e-5, None),), raw=sure(0.1, 0.9, 0.3, 0.6, 0.99, 0.9))
 REPORT = TrainingReport(
     manifest=manifest(temperature=1.4, thresholds=Thresholds(review=0.81, review_budget=0.12)),
-    notes=("a note",),
+    notes=("printed before the training",),
+    outcome_notes=("a note",),
     rows=690,
     steps=700,
     seconds=1.0,
@@ -83,6 +84,21 @@ def test_json_output_has_the_same_values(capsys: pytest.CaptureFixture[str]) -> 
         "other_language": None,
     }
     assert output["assessment"]["curves"] == [{"step": 1, "loss": 0.7, "learning_rate": 5e-5, "dev_accuracy": None}]
+
+
+def test_without_a_terminal_each_tenth_of_the_steps_and_each_score_is_a_line() -> None:
+    screen = Console(width=200, force_terminal=False)
+    with screen.capture() as capture, progress(screen) as bar:
+        reporter = ProgressReporter(bar, bar.add_task("prepare", total=None), screen)
+        reporter.on_notes(("evaluation every 100 steps",))
+        for step in range(1, 401):
+            reporter.on_step(step, 400, 0.5)
+        reporter.on_evaluation(400, 400, "accuracy", 0.9)
+
+    lines = [line.strip() for line in capture.get().splitlines()]
+    assert lines[:2] == ["evaluation every 100 steps", "fine-tune, loss 0.500: step 40 of 400"]
+    assert len(lines) == 1 + 10 + 1
+    assert lines[-2:] == ["evaluate: step 400 of 400", "step 400 of 400: accuracy 0.900 on the dev rows"]
 
 
 def test_base_and_parent_together_are_a_usage_error(bare: Triagem) -> None:

@@ -5,7 +5,15 @@ from pathlib import Path
 
 from tests.support.builders import manifest
 from tests.support.records import LABELS, answer
-from triagem.contracts.model import PREDICTIONS_FILE, REPORT_FILE, ROWS_FILE, ScoredRow, SplitDigests
+from triagem.contracts.model import (
+    HTML_REPORT_FILE,
+    PREDICTIONS_FILE,
+    REPORT_FILE,
+    ROWS_FILE,
+    Manifest,
+    ScoredRow,
+    SplitDigests,
+)
 from triagem.registry import Registry
 
 
@@ -53,4 +61,8 @@ def register_tested(
         for name, content in contents.items():
             if name != without:
                 (folder / name).write_text(content, encoding="utf-8")
-        return registry.register(folder, manifest(labels=tuple(labels), **changes)).version
+
+        def finish(numbered: Manifest) -> None:
+            (folder / HTML_REPORT_FILE).write_text(f"<h1>{numbered.version}</h1>", encoding="utf-8")
+
+        return registry.register(folder, manifest(labels=tuple(labels), **changes), finish=finish).version

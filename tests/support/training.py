@@ -2,11 +2,12 @@
 
 import json
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from triagem.trainer import TrainSettings
+from triagem.trainer import TrainingProgress, TrainSettings
 from triagem.trainer.bases.catalogue import MINILM, find_base
 
 EXAMPLES: Final = Path(__file__).parents[2] / "examples"
@@ -14,12 +15,24 @@ MAX_WORDS: Final = 14  # per text, to keep the run fast
 
 
 @dataclass
-class Steps:
+class Steps(TrainingProgress):
     """Records the progress of a training, and interrupts it at a step if `stop_at` is set."""
 
     stop_at: int | None = None
     seen: list[tuple[int, int]] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    scores: list[tuple[int, str]] = field(default_factory=list)
+
+    def on_notes(self, notes: Sequence[str]) -> None:
+        """Record the notes; none comes after the first step."""
+        assert not self.seen
+        self.notes += notes
+
+    def on_evaluation(self, done: int, total: int, metric: str, value: float) -> None:
+        """Record the score's step and name."""
+        assert 0 <= value <= 1
+        self.scores.append((done, metric))
 
     def on_step(self, done: int, total: int, loss: float | None) -> None:
         """Record the step; raise KeyboardInterrupt at `stop_at`."""

@@ -45,6 +45,13 @@ class TestCounting:
         assert estimate.value == pytest.approx(0.9)
         assert (estimate.texts, estimate.reviews) == (1000, 60)
 
+    @pytest.mark.parametrize(("reviews", "missing"), [(5, 20), (20, 0), (300, 0)])
+    def test_an_interval_wider_than_twenty_points_needs_more_reviews(self, reviews: int, missing: int) -> None:
+        estimate = estimate_accuracy({"sure": 9000}, {"sure": [sampled()] * reviews}, [])
+
+        assert estimate is not None
+        assert estimate.reviews_missing == missing
+
     def test_reviews_of_doubtful_texts_say_nothing_about_the_others(self) -> None:
         reviews = {"unsure": [doubtful(False)] * 50 + [sampled()] * 10, "sure": [sampled()] * 10}
 

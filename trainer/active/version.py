@@ -6,6 +6,7 @@ Until the random answers prove its precision, everything that it classifies is r
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from math import ceil
 from typing import Any, Final
 
@@ -25,7 +26,7 @@ from triagem.trainer.active.pool import Pool
 from triagem.trainer.active.progress import Progress, estimate_progress
 from triagem.trainer.bases.catalogue import find_base
 from triagem.trainer.data.rows import Row, rows_digest
-from triagem.trainer.evaluate.assess import assess, write_report
+from triagem.trainer.evaluate.assess import assess, write_html_report, write_report
 from triagem.trainer.evaluate.calibration import apply_temperature, calibrate, review_budget, review_threshold
 from triagem.trainer.evaluate.metrics import Floats
 from triagem.trainer.evaluate.report import ReviewThreshold
@@ -122,7 +123,9 @@ def train_head_version(
             )
             metrics = write_report(staged, assessment, draft)
             draft = draft.model_copy(update={"metrics": metrics, "ece": metrics.get("ece")})
-        manifest = registry.register(staged, draft)
+            manifest = registry.register(staged, draft, finish=partial(write_html_report, staged, assessment))
+        else:
+            manifest = registry.register(staged, draft)
     missing = answers_to_proof(proof, len(rows), len(tested))
     return HeadVersion(manifest, estimate_progress(pool, seed=seed), proof, missing)
 

@@ -142,14 +142,19 @@ def risk_coverage_points(truth: Ints, probabilities: Floats) -> Iterator[RiskCov
         yield RiskCoveragePoint(confidence=confidence, coverage=coverage, risk=risk)
 
 
+def write_html_report(folder: Path, assessment: Assessment, manifest: Manifest) -> None:
+    """Write the page into a version's staged folder; it shows the manifest's version, base, data and thresholds."""
+    _write_private(folder / HTML_REPORT_FILE, render_html(assessment, manifest))
+
+
 def write_report(folder: Path, assessment: Assessment, manifest: Manifest) -> dict[str, float]:
     """Write the reports and predictions into a version's staged folder; returns the metrics for its manifest.
 
     Args:
-        manifest: the manifest so far; the HTML report shows base, data, temperature and thresholds.
+        manifest: the manifest so far; the page gets its version by `write_html_report`.
     """
     _write_private(folder / REPORT_FILE, assessment.model_dump_json(indent=1))
-    _write_private(folder / HTML_REPORT_FILE, render_html(assessment, manifest))
+    write_html_report(folder, assessment, manifest)
     predictions = "\n".join(row.model_dump_json() for row in assessment.scored_rows)
     (folder / PREDICTIONS_FILE).write_text(predictions + "\n", encoding="utf-8")
     return {**manifest_metrics(assessment), **_cost(folder)}

@@ -3,6 +3,7 @@
 A version's `report.json` holds an `Assessment`. `assess` makes it, `html_report` renders it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
@@ -16,7 +17,13 @@ Verdict = Literal["not yet good", "good", "excellent"]
 
 
 class TrainingProgress(Protocol):
-    """Receives the progress of a training; the command draws a progress bar with it."""
+    """Receives the progress of a training; a class that inherits from it may ignore some of it."""
+
+    def on_notes(self, notes: Sequence[str]) -> None:
+        """Called before the first step with notes on the rows, the base, and settings that differ."""
+
+    def on_evaluation(self, done: int, total: int, metric: str, value: float) -> None:
+        """Called after each evaluation on the dev rows."""
 
     def on_step(self, done: int, total: int, loss: float | None) -> None:
         """Called after each optimizer step. `loss` is the latest known mean, None before the first."""
@@ -220,11 +227,13 @@ class ReviewThreshold:
 class TrainingReport:
     """A registered version, how it was trained, and how it compares with the baseline on the same rows.
 
-    `gate` is the gate's decision, None if the gate was not run. `unverified`: current although the gate rejected it.
+    `notes` were also reported before the first step, `outcome_notes` were not. `gate` is the gate's decision, None if
+    the gate was not run. `unverified`: current although the gate rejected it.
     """
 
     manifest: Manifest
     notes: tuple[str, ...]
+    outcome_notes: tuple[str, ...]
     rows: int
     steps: int
     seconds: float

@@ -80,6 +80,10 @@ class ProgressCallback(TrainerCallback):
             control.should_log = True
         self.progress.on_step(state.global_step, state.max_steps, self.loss)
 
+    def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
+        metric = args.metric_for_best_model
+        self.progress.on_evaluation(state.global_step, state.max_steps, metric, kwargs["metrics"][f"eval_{metric}"])
+
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
         drop_old_optimizer_states(Path(args.output_dir))
 

@@ -202,15 +202,21 @@ class TrainingRun:
 
 
 @dataclass(frozen=True, slots=True)
-class _OverallProgress:
+class _OverallProgress(TrainingProgress):
     """Adds the steps of earlier trainings to those of the current one."""
 
     progress: TrainingProgress
     before: int
     total: int
 
+    def on_notes(self, notes: Sequence[str]) -> None:
+        self.progress.on_notes(notes)
+
     def on_step(self, done: int, total: int, loss: float | None) -> None:  # noqa: ARG002 - of this training alone
         self.progress.on_step(self.before + done, self.total, loss)
+
+    def on_evaluation(self, done: int, total: int, metric: str, value: float) -> None:  # noqa: ARG002
+        self.progress.on_evaluation(self.before + done, self.total, metric, value)
 
 
 def average_weights(folder: Path, others: Sequence[Path]) -> None:

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,6 +15,7 @@ from triagem.contracts.errors import NotRetryable, Retryable
 from triagem.db import Database, training_jobs
 from triagem.db.training_jobs import JobKind, TrainingJob
 from triagem.registry import Registry
+from triagem.trainer.evaluate.report import TrainingProgress
 from triagem.trainer.jobs.promotion import promote_job_version
 from triagem.trainer.jobs.settings import TrainerSettings
 from triagem.trainer.jobs.trainer import job_folder
@@ -55,12 +56,20 @@ class JobRun:
 
 
 @dataclass
-class StepReporter:
-    """Records the steps of a training as the job's progress, at most once a second."""
+class StepReporter(TrainingProgress):
+    """Records the steps of a training as the job's progress, at most once a second; notes and scores are logged."""
 
     run: JobRun
     clock: Callable[[], float] = time.monotonic
     _reported_at: float = float("-inf")
+
+    def on_notes(self, notes: Sequence[str]) -> None:
+        """Log the notes; they name no customer's text."""
+        log.info("training_notes", job=self.run.job.id, notes=notes)
+
+    def on_evaluation(self, done: int, total: int, metric: str, value: float) -> None:
+        """Log the score."""
+        log.info("training_evaluated", job=self.run.job.id, step=done, steps=total, **{metric: value})
 
     def on_step(self, done: int, total: int, loss: float | None) -> None:
         """Called after each optimizer step. Raises JobLost."""

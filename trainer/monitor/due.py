@@ -126,5 +126,22 @@ def _reasons(facts: RetrainingFacts, rules: DueSettings) -> Iterator[DueReason]:
         )
 
 
+def distances(facts: RetrainingFacts, rules: DueSettings) -> Iterator[str]:
+    """The distance of each trigger to its limit, one line each."""
+    yield f"{Trigger.AGE}: trained {facts.age_days:.0f} days ago, limit {rules.max_age_days}"
+    measured, tested = facts.reviewed, facts.test_accuracy
+    known = "not known from reviews"
+    if measured:
+        known = f"{measured.value:.3f} in reviews, at most {measured.high:.3f}"
+    limit = "none, no test score counts" if tested is None else f"{tested - rules.max_accuracy_loss:.3f}"
+    yield f"{Trigger.ACCURACY}: {known}, limit {limit}"
+    unknown = sum(number for label, number in facts.reviewed_labels.items() if label not in facts.labels)
+    yield f"{Trigger.LABEL}: {unknown} reviews with a label that it does not know, limit 0"
+    new = "an unknown number of" if facts.new_rows is None else facts.new_rows
+    limit = f"{rules.max_new_data * facts.training_rows:.0f}"
+    yield f"{Trigger.DATA}: {new} reviewed texts that are new to it, limit {limit}"
+    yield f"{Trigger.DRIFT}: {'found' if facts.drifted_at else 'not found by the newest report'}"
+
+
 def _reason(trigger: Trigger, message: str) -> DueReason:
     return DueReason(trigger, trigger, message)

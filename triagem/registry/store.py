@@ -182,16 +182,23 @@ class Registry:
         """All promotions and rollbacks, oldest first."""
         return parse_log(self._read(PROMOTIONS_FILE))
 
-    def register(self, staged: Path, manifest: Manifest) -> Manifest:
+    def register(
+        self, staged: Path, manifest: Manifest, *, finish: Callable[[Manifest], None] = lambda _: None
+    ) -> Manifest:
         """Publish a staged folder as the next version and return its manifest with version and digests filled in.
 
         `staged` comes from `staging`. The version appears completely or not at all. In a remote registry only one
         process at a time may register. A training job registers one version, however often it is repeated.
+
+        Args:
+            finish: writes files that name the version.
         """
         with self._backend.lock():
             if manifest.job and (registered := self.find_job(manifest.job)):
                 return self.manifest(registered)
-            manifest = manifest.model_copy(update={"version": self._next_version(), "files": folder_digests(staged)})
+            manifest = manifest.model_copy(update={"version": self._next_version()})
+            finish(manifest)
+            manifest = manifest.model_copy(update={"files": folder_digests(staged)})
             (staged / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
             self._backend.publish(staged, manifest)
             self._update_index()

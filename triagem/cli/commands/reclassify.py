@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,6 +19,7 @@ from triagem.cli.output import (
     errors,
     print_json,
     progress,
+    progress_reporter,
 )
 from triagem.contracts.errors import InvalidInput
 
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 
 reclassify = typer.Typer(no_args_is_help=True, help="Classify stored tickets again: start, watch, compare, apply.")
 
+_POLL_S = 0.5
+_IDLE_S = 10.0
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _Until = Annotated[
     str | None, typer.Option(help="`HH:MM`: pause the run at this time of day; it continues the next night.")
@@ -99,16 +103,9 @@ def status(
 
     Example: `triagem reclassify status --json`
     """
-    import time
-
-    with servers.database() as database, progress(errors) as bar:
+    with servers.database() as database:
         run = _find(database, run_id)
-        task = bar.add_task(f"run {run.id}", total=None) if wait else None
-        while task is not None and run.state == "running":
-            bar.update(task, completed=run.processed, total=max(run.expected, run.processed) or None)
-            time.sleep(1)
-            run = _find(database, run.id)
-    _print_run(run, as_json=as_json)
+        _print_run(_wait_for(database, run) if wait else run, as_json=as_json)
 
 
 @reclassify.command()
@@ -159,9 +156,14 @@ def cancel(*, as_json: _Json = False) -> None:
 def apply(
     *,
     model: Annotated[str, typer.Option(help="The version whose stored predictions become the results.")],
+    wait: Annotated[
+        bool, typer.Option("--wait/--no-wait", help="Wait for the end; Ctrl-C only stops waiting.")
+    ] = True,
     as_json: _Json = False,
 ) -> None:
     """Make a version's stored predictions the results, without running a model. Apply the previous version to undo.
+
+    `triagem ops` does the work, a page at a time, and this command waits for it.
 
     Example: `triagem reclassify apply --model v1.1.0`
     """
@@ -169,9 +171,17 @@ def apply(
 
     registry = _registry()
     version = registry.manifest(model).version
-    plan = runs.RunPlan(version, registry.current().epoch, runs.APPLY)
+    current = registry.current()
+    if version != current.version:
+        errors.print(
+            f"note: {version} is not the current version: workers go on classifying with {current.version}; "
+            f"`triagem models promote {version}` changes that",
+            markup=False, highlight=False, soft_wrap=True,
+        )  # fmt: skip
+    plan = runs.RunPlan(version, current.epoch, runs.APPLY)
     with servers.database() as database:
-        _print_run(_start(database, plan), as_json=as_json)
+        run = _start(database, plan)
+        _print_run(_wait_for(database, run) if wait else run, as_json=as_json)
 
 
 @reclassify.command()
@@ -199,6 +209,18 @@ def _start(database: Any, plan: Any) -> ReclassifyRun:
 
     run = runs.start(database, plan)
     record_action(database, "run.start", f"run {run.id}")
+    return run
+
+
+def _wait_for(database: Any, run: ReclassifyRun) -> ReclassifyRun:
+    """Show the progress until the run has finished or is paused."""
+    with progress_reporter(f"run {run.id}", run.expected) as report:
+        started = time.monotonic()
+        while run.state == "running":
+            idle = not run.processed and time.monotonic() - started > _IDLE_S
+            report(run.processed, "waiting for triagem ops" if idle else run.reason)
+            time.sleep(_POLL_S)
+            run = _find(database, run.id)
     return run
 
 

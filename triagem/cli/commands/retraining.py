@@ -15,7 +15,7 @@ def due(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
     Example: `triagem due || triagem alerts list`
     """
     from triagem.registry import Registry, RegistrySettings
-    from triagem.trainer.monitor.due import Due, check_due, read_facts
+    from triagem.trainer.monitor.due import Due, check_due, distances, read_facts
     from triagem.trainer.settings import DueSettings
 
     rules = DueSettings()
@@ -23,15 +23,15 @@ def due(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
         facts = read_facts(database, Registry(RegistrySettings().registry_url), datetime.now(UTC))
     decision = check_due(facts, rules)
     reasons = decision.reasons if isinstance(decision, Due) else ()
+    lines = [f"{facts.version}: retraining is not due", *(f"  {line}" for line in distances(facts, rules))]
+    if reasons:
+        lines[0] = f"retraining of {facts.version} is due:"
+        lines[1:1] = [f"  {reason.trigger}: {reason.message}" for reason in reasons]
+        lines += ["next: triagem review export new.jsonl", f"      triagem train DATA_DIR --from {facts.version}"]
     if as_json:
         print_json({"due": bool(reasons), "reasons": reasons, "facts": as_mapping(facts)})
-    elif reasons:
-        lines = [f"retraining of {facts.version} is due:"]
-        lines += [f"  {reason.trigger}: {reason.message}" for reason in reasons]
-        lines += ["next: triagem review export new.jsonl", f"      triagem train DATA_DIR --from {facts.version}"]
-        console.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
     else:
-        console.print(f"{facts.version}: retraining is not due", markup=False, highlight=False)
+        console.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
     if reasons:
         raise typer.Exit(3)
 

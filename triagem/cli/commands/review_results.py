@@ -170,11 +170,13 @@ def _test_rows() -> tuple[set[bytes], list[str]]:
 
 
 def _print(version: str, estimate: AccuracyEstimate) -> None:
-    console.print(
-        f"{version}: accuracy {estimate.value:.1%} on {estimate.texts:,} texts,"
-        f" 95% confidence interval {estimate.low:.1%} to {estimate.high:.1%}\n",
-        highlight=False,
-    )
+    interval = f"95% confidence interval {estimate.low:.1%} to {estimate.high:.1%}"
+    accuracy = f"{estimate.value:.1%} on {estimate.texts:,} texts, {interval}"
+    if missing := estimate.reviews_missing:
+        accuracy = (
+            f"not known yet, about {missing:,} more reviews are needed ({estimate.reviews:,} so far, {interval})"
+        )
+    console.print(f"{version}: accuracy {accuracy}\n", highlight=False, soft_wrap=True)
     rows = [
         as_mapping(stratum)
         | {"accuracy": f"{stratum.accuracy:.1%}" if stratum.reviews else "unknown", "interval": _interval(stratum)}

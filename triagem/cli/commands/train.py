@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -165,11 +166,11 @@ def fine_tune(
     allow_leakage: bool = False,
     promote_unverified: bool = False,
 ) -> TrainingReport:
-    """Train with a progress bar on `screen`."""
+    """Train with notes, scores and a progress bar on `screen`."""
     from triagem.trainer import train
 
     with progress(screen) as progress_bar:
-        reporter = _ProgressReporter(progress_bar, progress_bar.add_task("fine-tune", total=None))
+        reporter = ProgressReporter(progress_bar, progress_bar.add_task("prepare", total=None), screen)
         return train(
             data,
             registry,
@@ -183,22 +184,40 @@ def fine_tune(
         )
 
 
-@dataclass(frozen=True)
-class _ProgressReporter:
+@dataclass
+class ProgressReporter:
+    """Prints notes and scores at once. Steps move a bar; without a terminal, each tenth of them is a line."""
+
     bar: Progress
     task: TaskID
+    screen: Console
+    printed_tenths: int = 0
+
+    def on_notes(self, notes: Sequence[str]) -> None:
+        for note in notes:
+            self._print(note)
+
+    def on_evaluation(self, done: int, total: int, metric: str, value: float) -> None:
+        self._print(f"step {done:,} of {total:,}: {metric} {value:.3f} on the dev rows")
 
     def on_step(self, done: int, total: int, loss: float | None) -> None:
         description = "fine-tune" if loss is None else f"fine-tune, loss {loss:.3f}"
         if done == total:
             description = "evaluate"
         self.bar.update(self.task, completed=done, total=total, description=description)
+        tenths = 10 * done // total
+        if tenths > self.printed_tenths and not self.screen.is_terminal:
+            self._print(f"{description}: step {done:,} of {total:,}")
+        self.printed_tenths = max(tenths, self.printed_tenths)
+
+    def _print(self, line: str) -> None:
+        self.screen.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
 
 
 def print_report(report: TrainingReport, screen: Console) -> None:
-    """Print notes on rows and settings, scores next to the baseline's, calibration, and the gate's decision."""
-    for note in report.notes:
-        screen.print(f"  {note}", markup=False, highlight=False)
+    """Print notes on the outcome, scores next to the baseline's, calibration, and the gate's decision."""
+    for note in report.outcome_notes:
+        screen.print(f"  {note}", markup=False, highlight=False, soft_wrap=True)
     assessment, baseline = report.assessment, report.assessment.baseline
     screen.print(f"{report.manifest.version} on {assessment.title}", style="italic", highlight=False)
     table = Table()

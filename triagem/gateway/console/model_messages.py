@@ -21,6 +21,7 @@ MODEL_MESSAGES: Final = {
         "{count} linhas de teste também são linhas de treino, ou quase: estas métricas medem memorização.",
     ),
     "no_report": ("This version has no report.", "Esta versão não tem relatório."),
+    "whole_report": ("Whole report with plots and mistakes", "Relatório completo, com gráficos e erros"),
     "gate": ("Promotion gate", "Critérios de promoção"),
     "gate_promote": ("Passed: this version may become current.", "Aprovada: esta versão pode se tornar a atual."),
     "gate_reject": (

@@ -10,12 +10,12 @@ from fastapi.responses import Response
 from pydantic import BaseModel, ValidationError
 
 from triagem.contracts.errors import ModelCorrupt, NoModel
-from triagem.contracts.model import REPORT_FILE, Manifest
+from triagem.contracts.model import HTML_REPORT_FILE, REPORT_FILE, Manifest
 from triagem.db import training_jobs
 from triagem.db.audit import Action, record
 from triagem.db.training_jobs import JobKind
 from triagem.gateway.authentication import actor_of
-from triagem.gateway.console.render import address, redirect, render_page
+from triagem.gateway.console.render import HEADERS, address, redirect, render_page
 from triagem.gateway.console.session import Admin, Form, Reader, Visitor, row_id
 from triagem.gateway.problems import ProblemError
 from triagem.gateway.services import Services, ServicesDep
@@ -78,6 +78,18 @@ def model(
 ) -> Response:
     """One version, compared with the current one."""
     return _version_page(request, services, visitor, version, Rule(rule) if rule in set(Rule) else Rule.IMPROVE)
+
+
+@router.get("/report")
+def report(services: ServicesDep, visitor: Reader, version: str) -> Response:  # noqa: ARG001 - checks the scope
+    """The version's `report.html`, which has no script and escapes all texts."""
+    content = services.registry.read(version, HTML_REPORT_FILE) if version in services.registry.versions() else None
+    if content is None:
+        raise ProblemError(HTTPStatus.NOT_FOUND, "")
+    policy = (
+        "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+    return Response(content, media_type="text/html", headers={**HEADERS, "Content-Security-Policy": policy})
 
 
 @router.post("/model")
