@@ -5,6 +5,8 @@ import json
 import logging
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import pytest
@@ -17,11 +19,13 @@ from starlette.testclient import TestClient
 from tests.support.builders import fake_inbox
 from tests.support.gateway import services
 from triagem.cli import logs
+from triagem.contracts.errors import DatabaseUnavailable
 from triagem.db import Database
 from triagem.db.auth import ApiKey, Scope, create_key, revoke_key
 from triagem.gateway.admission import SMALL_BODY, BodyBudget, Budgets, RequestBody, read_body
 from triagem.gateway.app import create_app
 from triagem.gateway.authentication import Authenticator, require_scope
+from triagem.gateway.known_keys import known_key
 from triagem.gateway.services import Services
 from triagem.inbox import Inbox
 from triagem.stack import Endpoints
@@ -260,20 +264,45 @@ class TestKeys:
         assert int(http.post("/v1/tickets", headers=first).headers["retry-after"]) > 0
         assert http.post("/v1/tickets", headers=second).status_code == 422
 
-    def test_while_postgres_is_unavailable_a_key_seen_in_the_last_hour_is_accepted_and_another_is_503(
+    def test_while_postgres_is_unavailable_a_key_that_any_gateway_saw_within_the_hour_is_accepted(
         self, database: Database
     ) -> None:
-        opened, clock = services(database, fake_inbox()), [0.0]
-        app = create_app(opened)
-        app.state.authenticator = Authenticator(opened, lambda: clock[0])
-        seen, unseen, http = key(database, Scope.ENQUEUE), key(database, Scope.ENQUEUE), TestClient(app)
-        assert http.post("/v1/tickets", headers=seen).status_code == 422
-        database.engine.dispose()
-        object.__setattr__(opened, "database", Database("postgresql://nobody@127.0.0.1:1/none"))
+        inbox, (seen, secret), unseen = fake_inbox(), create_key(database, "x", [Scope.READ]), "trg_unseen"
+        assert authenticate(Authenticator(services(database, inbox)), secret) == seen
+        without_postgres = services(Database("postgresql://nobody@127.0.0.1:1/none"), inbox)
+        other = Authenticator(without_postgres)
 
-        for clock[0], status in ((60.0, 422), (3599.0, 422), (7300.0, 503)):
-            assert http.post("/v1/tickets", headers=seen).status_code == status
-        answer = http.post("/v1/tickets", headers=unseen)
+        assert authenticate(other, secret) == seen
+        with pytest.raises(DatabaseUnavailable):
+            authenticate(other, unseen)
+        assert 3590 < inbox.redis.ttl(known_key(secret)) <= 3600
+        assert secret not in f"{known_key(secret)} {inbox.redis.hgetall(known_key(secret))}"
+        inbox.redis.delete(known_key(secret))
+        with pytest.raises(DatabaseUnavailable):
+            authenticate(Authenticator(without_postgres), secret)
+
+    @pytest.mark.parametrize("change", ["revoked", "expired"])
+    def test_a_key_that_was_revoked_or_has_expired_is_not_accepted_during_an_outage(
+        self, database: Database, change: str
+    ) -> None:
+        opened, clock = services(database, fake_inbox(), key_cache_s=10), [0.0]
+        seeing = Authenticator(opened, lambda: clock[0])
+        created, secret = create_key(database, "x", [Scope.READ], expires_at=datetime.now(UTC) + timedelta(hours=1))
+        assert authenticate(seeing, secret) == created
+        if change == "revoked":
+            revoke_key(database, created.id)
+            clock[0] = 11
+            assert authenticate(seeing, secret) is None
+        later = replace(
+            services(Database("postgresql://nobody@127.0.0.1:1/none"), opened.inbox),
+            now=lambda: datetime.now(UTC) + timedelta(hours=1 if change == "expired" else 0),
+        )
+        with pytest.raises(DatabaseUnavailable):
+            authenticate(Authenticator(later), secret)
+
+    def test_a_new_key_is_503_while_postgres_is_unavailable(self) -> None:
+        http = TestClient(create_app(services(Database("postgresql://nobody@127.0.0.1:1/none"), fake_inbox())))
+        answer = http.post("/v1/tickets", headers={"Authorization": "Bearer trg_new"})
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
 
 

@@ -2,9 +2,10 @@
 
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Annotated, Final
+from typing import Annotated, Final, TypeVar
 
 import anyio.to_thread
 from fastapi import Depends, Request
@@ -13,20 +14,23 @@ from limits import RateLimitItem, parse
 from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
 
-from triagem.contracts.errors import DatabaseUnavailable
+from triagem.contracts.errors import DatabaseUnavailable, TriagemError
 from triagem.db.audit import Actor
 from triagem.db.auth import ApiKey, Scope, find_key
 from triagem.gateway.admission import authenticate_body
 from triagem.gateway.connections import client_network
+from triagem.gateway.known_keys import KnownKeys
 from triagem.gateway.problems import ProblemError, refuse_unknown_parameters
 from triagem.gateway.services import Services
+
+T = TypeVar("T")
 
 _BEARER: Final = HTTPBearer(
     auto_error=False, description="`Authorization: Bearer trg_…`, created by `triagem keys create`"
 )
 
-_OUTAGE_TTL_S: Final = 3600.0
 _RECHECK_S: Final = 3.0  # then a key that was valid before is accepted; Database limits the look-up of a new one
+_SHARE_S: Final = 0.5  # Redis answers in milliseconds; while it hangs, reading results goes on
 
 Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)]
 
@@ -34,7 +38,6 @@ Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)]
 @dataclass(slots=True)
 class _CachedKey:
     key: ApiKey
-    confirmed_at: float
     recheck_at: float
 
 
@@ -45,7 +48,9 @@ class Authenticator:
         self._services = services
         self._clock = clock
         self._cache: dict[str, _CachedKey] = {}
-        self._look_ups = anyio.CapacityLimiter(8)
+        self._known = KnownKeys(services.inbox.redis)
+        # In threads of their own: while a store hangs, requests need their threads for the other one.
+        self._look_ups, self._shares = anyio.CapacityLimiter(8), anyio.CapacityLimiter(2)
         self._limit = parse(services.settings.rate_limit)
         self._webhook_limit = parse(services.settings.webhook_rate_limit)
         self._failed_limit = parse(services.settings.failed_key_limit)
@@ -57,8 +62,8 @@ class Authenticator:
         A client that sent too many unknown keys, or anybody after too many that begin alike, is refused without a
         look-up: ProblemError (429). Keys that were used in the last seconds are not affected.
 
-        While Postgres is unavailable, a key that was valid within the last hour stays valid, because enqueueing needs
-        Redis only. Raises DatabaseUnavailable for any other key.
+        While Postgres is unavailable, a key that was valid within the last hour in any gateway stays valid, because
+        enqueueing needs Redis only. Raises DatabaseUnavailable for any other key.
         """
         now, fresh_s = self._clock(), self._services.settings.key_cache_s
         cached = self._cache.get(secret)
@@ -72,24 +77,32 @@ class Authenticator:
         try:
             key = await self._look_up(secret, timeout_s=None if cached is None else _RECHECK_S)
         except DatabaseUnavailable:
-            if cached is None or now > cached.confirmed_at + _OUTAGE_TTL_S:
+            key = await self._share(self._known.find, secret)
+            if key is None or not key.is_active(self._services.now()):
                 raise
-            return cached.key
+        else:
+            update = (self._known.remember, secret, key) if key else (self._known.forget, secret)
+            await self._share(*update)
         if key is None:
             self._cache.pop(secret, None)
             for name in guesses:
                 self._limiter.hit(self._failed_limit, name)
         else:
-            self._cache[secret] = _CachedKey(key, now, now + fresh_s)
+            self._cache[secret] = _CachedKey(key, now + fresh_s)
         return key
 
     async def _look_up(self, secret: str, timeout_s: float | None) -> ApiKey | None:
-        # In threads of its own: while Postgres hangs, requests need their threads for Redis.
         with anyio.move_on_after(timeout_s):
             return await anyio.to_thread.run_sync(
                 find_key, self._services.database, secret, limiter=self._look_ups, abandon_on_cancel=True
             )
         raise DatabaseUnavailable(f"Postgres has not answered for {timeout_s} s")
+
+    async def _share(self, call: Callable[..., T], *arguments: object) -> T | None:
+        """The result of a call to Redis, None if Redis does not answer soon."""
+        with anyio.move_on_after(_SHARE_S), suppress(TriagemError):
+            return await anyio.to_thread.run_sync(call, *arguments, limiter=self._shares, abandon_on_cancel=True)
+        return None
 
     def enforce_rate_limit(self, key: ApiKey) -> None:
         """Count a request of the key. Raises ProblemError (429) over the rate limit."""
