@@ -77,7 +77,8 @@ class StratumAccuracy:
 class AccuracyEstimate:
     """A version's accuracy on all its texts with a 95% interval.
 
-    `uncounted` reviews are neither randomly sampled nor in the stratum `asked`: they say nothing about other texts.
+    `uncounted` reviews are neither randomly sampled nor in the stratum `asked`, or nobody asked for them
+    (`triagem.db.reviews.corrections`): they say nothing about other texts.
     """
 
     value: float
@@ -108,11 +109,15 @@ def inclusion_probability(reviewed: ReviewedText, rounds: Iterable[SamplingRound
 
 
 def estimate_accuracy(
-    texts: Mapping[str, int], reviewed: Mapping[str, Sequence[ReviewedText]], rounds: Sequence[SamplingRound]
+    texts: Mapping[str, int],
+    reviewed: Mapping[str, Sequence[ReviewedText]],
+    rounds: Sequence[SamplingRound],
+    *,
+    unasked: int = 0,
 ) -> AccuracyEstimate | None:
     """The accuracy over all `texts` (their number by stratum); None without a review that counts.
 
-    A stratum without one counts as 50% right, with an interval from 0 to 1.
+    A stratum without one counts as 50% right, with an interval from 0 to 1. `unasked`: texts with a correction only.
     """
     strata = [_stratum(name, count, reviewed.get(name, ()), rounds) for name, count in texts.items() if count]
     total, reviews = sum(texts.values()), sum(stratum.reviews for stratum in strata)
@@ -130,7 +135,7 @@ def estimate_accuracy(
         texts=total,
         reviews=reviews,
         unclear=unclear,
-        uncounted=sum(map(len, reviewed.values())) - reviews - unclear,
+        uncounted=sum(map(len, reviewed.values())) - reviews - unclear + unasked,
         strata=tuple(strata),
     )
 
@@ -164,7 +169,10 @@ def _stratum(
 _ROUNDS: Final = text("""
 SELECT drawn_at, since, max(inclusion) FROM review_draws d
 WHERE stratum = 'random' AND model_version = :version
-  AND EXISTS (SELECT FROM reviews r WHERE (r.ticket_id, r.digest) = (d.ticket_id, d.digest))
+  AND EXISTS (
+    SELECT FROM reviews r WHERE (r.ticket_id, r.digest) = (d.ticket_id, d.digest)
+    AND coalesce(r.stratum, '') NOT IN ('crm', 'import')
+  )
 GROUP BY drawn_at, since
 """)
 # Uses the version's predictions, not the current results, so that a previous version can still be measured. LATERAL,
@@ -177,6 +185,7 @@ WITH texts AS (
   FROM predictions p JOIN tickets t ON (t.id, t.digest) = (p.ticket_id, p.digest)
   LEFT JOIN LATERAL (
     SELECT true AS reviewed, r.label FROM reviews r WHERE (r.ticket_id, r.digest) = (p.ticket_id, p.digest)
+    AND coalesce(r.stratum, '') NOT IN ('crm', 'import')
     ORDER BY r.id DESC LIMIT 1
   ) AS v ON true
   WHERE p.model_version = :version AND t.forgotten_at IS NULL AND t.source <> :predict
@@ -198,7 +207,11 @@ WITH texts AS (
     ON (d.ticket_id, d.digest, d.model_version) = (s.ticket_id, s.digest, :version)
   WHERE s.reviewed GROUP BY s.stratum
 )
-SELECT * FROM (SELECT stratum, count(*) AS texts FROM strata GROUP BY stratum) AS counted
+SELECT * FROM (
+  SELECT stratum, count(*) AS texts, count(*) FILTER (WHERE reviewed IS NULL AND EXISTS (
+    SELECT FROM reviews r WHERE (r.ticket_id, r.digest) = (strata.ticket_id, strata.digest)
+  )) AS unasked FROM strata GROUP BY stratum
+) AS counted
 LEFT JOIN reviewed_texts USING (stratum) ORDER BY stratum
 """)
 
@@ -221,7 +234,10 @@ def model_accuracy(database: Database, model_version: str, since: datetime | Non
     with database.autocommit() as connection:
         rows = connection.execute(_REVIEWED_TEXTS, values).mappings().all()
     return estimate_accuracy(
-        {row["stratum"]: row["texts"] for row in rows}, {row["stratum"]: _reviewed_texts(row) for row in rows}, rounds
+        {row["stratum"]: row["texts"] for row in rows},
+        {row["stratum"]: _reviewed_texts(row) for row in rows},
+        rounds,
+        unasked=sum(row["unasked"] for row in rows),
     )
 
 

@@ -68,7 +68,10 @@ class PoolText:
 
 
 _COLUMNS: Final = "t.id, t.digest, t.source, t.external_id, t.text, t.revised_at"
-_UNANSWERED: Final = "NOT EXISTS (SELECT FROM reviews r WHERE (r.ticket_id, r.digest) = (t.id, t.digest))"
+_UNANSWERED: Final = """NOT EXISTS (
+  SELECT FROM reviews r WHERE (r.ticket_id, r.digest) = (t.id, t.digest)
+  AND coalesce(r.stratum, '') NOT IN ('crm', 'import')
+)"""
 _STORED: Final = text(f"""
 SELECT q.kind, {_COLUMNS}, NULL FROM label_questions q JOIN tickets t ON (t.id, t.digest) = (q.ticket_id, q.digest)
 WHERE q.kind <> 'suspicious' AND t.text IS NOT NULL AND t.id <> ALL(:skipped) AND {_UNANSWERED}

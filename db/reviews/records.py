@@ -1,6 +1,7 @@
 """Records and undoes a person's label for a text, for CLI and console."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
@@ -34,13 +35,15 @@ WITH ticket AS (
   SELECT id, digest FROM tickets
   WHERE (source, external_id) = (:source, :external_id) AND forgotten_at IS NULL FOR NO KEY UPDATE
 ), draw AS (
-  SELECT d.* FROM review_draws d JOIN ticket ON (ticket.id, ticket.digest) = (d.ticket_id, d.digest)
+  SELECT d.* FROM review_draws d JOIN ticket ON (ticket.id, ticket.digest) = (d.ticket_id, d.digest) WHERE :requested
   ORDER BY d.leased_until DESC NULLS LAST LIMIT 1
 ), new_label AS (
   INSERT INTO labels (label, name) SELECT :label, :label WHERE CAST(:label AS text) IS NOT NULL ON CONFLICT DO NOTHING
 ), review AS (
-  INSERT INTO reviews (ticket_id, digest, label, reviewer, stratum, inclusion, model_version, model_label)
-  SELECT ticket.id, ticket.digest, :label, :reviewer, coalesce(stratum, :kind), inclusion, model_version, model_label
+  INSERT INTO reviews
+    (ticket_id, digest, label, reviewer, reviewed_at, stratum, inclusion, model_version, model_label)
+  SELECT ticket.id, ticket.digest, :label, :reviewer, least(coalesce(:reviewed_at, now()), now()),
+    coalesce(stratum, :kind), inclusion, model_version, model_label
   FROM ticket LEFT JOIN draw ON true WHERE ticket.digest = coalesce(:digest, ticket.digest)
   RETURNING id
 )
@@ -56,12 +59,20 @@ def record_review(
     *,
     digest: bytes | None = None,
     kind: str | None = None,
+    requested: bool = True,
+    reviewed_at: datetime | None = None,
 ) -> ReviewRef | ReviewRejected:
     """Record a review of the text with that digest, by default of the current text; no label means "unclear".
 
-    `kind`: that of the question, if it is an answer to one (`triagem.db.reviews.labelling`).
+    Args:
+        kind: that of the question, if it is an answer to one (`triagem.db.reviews.labelling`).
+        requested: False if it does not answer a draw (`triagem.db.reviews.corrections`).
+        reviewed_at: default: now.
     """
-    values = {**ticket._asdict(), "label": label, "reviewer": reviewer, "digest": digest, "kind": kind}
+    values = {
+        **ticket._asdict(), "label": label, "reviewer": reviewer, "digest": digest, "kind": kind,
+        "requested": requested, "reviewed_at": reviewed_at,
+    }  # fmt: skip
     with database.autocommit() as connection:
         row = connection.execute(_RECORD, values).one()
     if row.id is not None:

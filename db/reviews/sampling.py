@@ -5,6 +5,9 @@ sure and unsure texts, reviewed or not (a reviewed text is not shown again, it o
 the threshold of its round, the next rank that was not sampled; `triagem.db.reviews.accuracy` derives probabilities
 from it.
 
+Corrections in the CRM and imported labels (`triagem.db.reviews.corrections`) do not keep a text from being selected:
+otherwise the sample would lack the texts whose errors people notice.
+
 Reviewers do not learn why a text was selected: `ReviewTask` contains nothing that the model predicted.
 """
 
@@ -58,7 +61,10 @@ WITH selected AS (
   SELECT t.id, t.digest FROM tickets t
   WHERE t.band <> 'automate' AND t.forgotten_at IS NULL AND t.text IS NOT NULL AND t.source <> :predict
     AND t.received_at >= :since
-    AND NOT EXISTS (SELECT FROM reviews r WHERE (r.ticket_id, r.digest) = (t.id, t.digest))
+    AND NOT EXISTS (
+      SELECT FROM reviews r WHERE (r.ticket_id, r.digest) = (t.id, t.digest)
+      AND coalesce(r.stratum, '') NOT IN ('crm', 'import')
+    )
     AND NOT EXISTS (SELECT FROM review_draws o WHERE o.ticket_id = t.id AND o.leased_until > now())
   ORDER BY t.confidence, t.id LIMIT :limit
 ), locked AS (
@@ -82,7 +88,10 @@ WITH selected AS (
   FROM review_draws d JOIN tickets t ON (t.id, t.digest, t.model_version) = (d.ticket_id, d.digest, d.model_version)
   WHERE d.stratum = 'random' AND d.model_version = :version AND (d.leased_until IS NULL OR d.leased_until <= now())
     AND t.forgotten_at IS NULL AND t.text IS NOT NULL AND t.source <> :predict AND t.received_at >= :since
-    AND NOT EXISTS (SELECT FROM reviews r WHERE (r.ticket_id, r.digest) = (t.id, t.digest))
+    AND NOT EXISTS (
+      SELECT FROM reviews r WHERE (r.ticket_id, r.digest) = (t.id, t.digest)
+      AND coalesce(r.stratum, '') NOT IN ('crm', 'import')
+    )
     AND NOT EXISTS (SELECT FROM review_draws o WHERE o.ticket_id = t.id AND o.leased_until > now())
   ORDER BY d.inclusion, d.ticket_id LIMIT :limit FOR UPDATE OF d SKIP LOCKED
 ), leased AS (
@@ -226,7 +235,10 @@ WHERE leased_by = :reviewer AND ticket_id = ANY(:ids)
 _OPEN_LEASES: Final = text("""
 SELECT t.source, t.external_id, d.leased_by, d.leased_until
 FROM review_draws d JOIN tickets t ON (t.id, t.digest) = (d.ticket_id, d.digest)
-WHERE d.leased_until > now() AND NOT EXISTS (SELECT FROM reviews r WHERE (r.ticket_id, r.digest) = (t.id, t.digest))
+WHERE d.leased_until > now() AND NOT EXISTS (
+      SELECT FROM reviews r WHERE (r.ticket_id, r.digest) = (t.id, t.digest)
+      AND coalesce(r.stratum, '') NOT IN ('crm', 'import')
+    )
 ORDER BY d.leased_until, t.id
 """)
 

@@ -25,6 +25,7 @@ from triagem.producer.crm.receive import (
     receive_webhook,
 )
 from triagem.producer.crm.settings import Source
+from triagem.producer.crm.verdict import Verdict, read_verdicts, verdict_label
 
 __all__ = [
     "AcceptedWebhook",
@@ -37,6 +38,7 @@ __all__ = [
     "Source",
     "UnmatchedWebhook",
     "UnreadableWebhook",
+    "Verdict",
     "Webhook",
     "WebhookOutcome",
     "challenge",
@@ -45,6 +47,8 @@ __all__ = [
     "load_crm_file",
     "read_body",
     "read_owners",
+    "read_verdicts",
     "read_webhook",
     "receive_webhook",
+    "verdict_label",
 ]

@@ -4,7 +4,7 @@ Used by `triagem crm check`. Nothing is sent or stored, so what it shows may be 
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from difflib import get_close_matches
 from itertools import product
@@ -25,6 +25,7 @@ from triagem.producer.crm.payload import (
 from triagem.producer.crm.receive import challenge, check_sender, read_body
 from triagem.producer.crm.settings import Source
 from triagem.producer.crm.signature import TOKEN_HEADER, SignatureScheme, signed_at
+from triagem.producer.crm.verdict import read_verdicts
 
 _SIGNED: Final = ("{body}", "{timestamp}{body}", "{timestamp}.{body}", "{timestamp}:{body}")
 _MAX_NAMES: Final = 12
@@ -43,7 +44,10 @@ class FieldCheck:
 
 @dataclass(frozen=True, slots=True)
 class PayloadCheck:
-    """The outcome of a payload. `sender` says whether its proof is right, or why that was not checked."""
+    """The outcome of a payload. `sender` says whether its proof is right, or why that was not checked.
+
+    `verdicts`: changes by people; one that shows a label becomes a review.
+    """
 
     outcome: Literal["accepted", "ignored", "dead-lettered", "refused"]
     reason: str | None
@@ -51,6 +55,7 @@ class PayloadCheck:
     tickets: list[dict[str, Any]] = field(default_factory=list)
     fields: list[FieldCheck] = field(default_factory=list)
     advice: list[str] = field(default_factory=list)
+    verdicts: list[str] = field(default_factory=list)
 
 
 def describe_source(source: Source) -> dict[str, str]:
@@ -77,7 +82,11 @@ def check_payload(webhook: Webhook, source: Source, now: datetime) -> PayloadChe
         return PayloadCheck("refused", "the gateway answers 401", sender, advice=advice)
     if expected := challenge(webhook, source):
         return PayloadCheck("ignored", f"a test of the URL, answered with {expected!r}", sender)
-    return _check_body(webhook.body, source, sender, now)
+    verdicts = [
+        f"{verdict.ticket.external_id}: {', '.join(verdict.values)}, by {verdict.reviewer}"
+        for verdict in read_verdicts(webhook.body, source)
+    ]
+    return replace(_check_body(webhook.body, source, sender, now), verdicts=verdicts)
 
 
 def _check_body(body: bytes, source: Source, sender: str, now: datetime) -> PayloadCheck:

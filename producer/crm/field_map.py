@@ -115,9 +115,14 @@ def external_ids(payload: object, source: Source) -> list[object]:
 
 
 def select_records(payload: object, source: Source) -> list[object]:
-    """The records of a payload. An expression for a list also reads one object, and one for an object a list."""
+    """The records of a payload."""
+    return select(source.records, payload)
+
+
+def select(expression: str, payload: object) -> list[object]:
+    """The values that an expression selects. One for a list also reads one object, and one for an object a list."""
     for candidate in _candidates(payload):
-        selected = search(source.records, candidate, "records")
+        selected = search(expression, candidate, "records")
         records = selected if isinstance(selected, list) else [selected]
         if records := [record for record in records if record is not None]:
             return records

@@ -76,6 +76,18 @@ class FieldExpressions(SettingsTable):
         return self
 
 
+class VerdictExpressions(SettingsTable):
+    """JMESPath expressions that select a person's change of the tag, label or field that shows a ticket's label."""
+
+    records: Expression = Field(default="@", description="the records in a body that show such a change")
+    external_id: Expression
+    value: Expression = Field(description="the field's new value, or a list of tags")
+    actor: Expression | None = Field(default=None, description="the id of the user who made the change")
+    changed_at: Expression | None = Field(default=None, description="default: the time of receipt")
+    bots: tuple[str, ...] = Field(default=(), description="ids of users that are not people: integrations, ours")
+    labels: dict[str, str] = Field(default_factory=dict, description="labels by value, such as { N1 = 'suporte' }")
+
+
 class Rule(SettingsTable):
     """A rule for records, and for payloads without records: what they are if `when` is true, with `{event}`."""
 
@@ -104,6 +116,7 @@ class Source(SettingsTable):
     ignore: tuple[Rule, ...] = Field(default=(), description="what is not a customer's message")
     unreadable: tuple[Rule, ...] = Field(default=(), description="what becomes a dead letter")
     fields: FieldExpressions
+    verdict: VerdictExpressions | None = Field(default=None, description="people's corrections of labels")
     on_reply: OnReply = Field(default=OnReply.CONVERSATION, description="the messages that the label is about")
     callback: CallbackSettings | None = None
     field: FieldSettings | None = None
@@ -112,11 +125,13 @@ class Source(SettingsTable):
     @classmethod
     def _fill_in_preset(cls, table: Any) -> Any:
         adapter = table.get("adapter", cls.model_fields["adapter"].default)
-        preset = dict(presets().get(adapter, {"signature": _GENERIC_SIGNATURE}))
-        if "field" in preset:  # only sends results if the source says where
-            request = preset.pop("field")
-            table = {**table, "field": {**request, **table["field"]}} if "field" in table else table
-        return {**_with_account(preset, table.get("account_id")), **table}
+        preset = presets().get(adapter, {"signature": _GENERIC_SIGNATURE})
+        preset = _with_account(dict(preset), table.get("account_id"))
+        tables = {"field": preset.pop("field", None), "verdict": preset.get("verdict")}
+        for name, fields in tables.items():  # `field` only sends results if the source says where
+            if fields and isinstance(table.get(name), dict):
+                table = {**table, name: {**fields, **table[name]}}
+        return {**preset, **table}
 
     @model_validator(mode="after")
     def _check_proof(self) -> Self:
@@ -139,6 +154,11 @@ class Source(SettingsTable):
         targets = {"callback": self.callback, "field": self.field}
         return {table: target for table, target in targets.items() if target is not None}
 
+    @property
+    def tag_prefix(self) -> str:
+        """The prefix of tags that show a label; empty for a field."""
+        return ""
+
     def described(self, field: str) -> str:
         """A field of the ticket and its expression, for a reason: `external_id = detail.id`."""
         expression = " ".join(getattr(self.fields, field).split())
@@ -160,6 +180,11 @@ class ZendeskSource(Source):
         """Also tags."""
         return super().destinations | ({"tags": self.tags} if self.tags else {})
 
+    @property
+    def tag_prefix(self) -> str:
+        """That of the tags that are set."""
+        return self.tags.prefix if self.tags else "triagem-"
+
     def link(self, external_id: str) -> str | None:
         """The URL at which an agent finds the ticket."""
         return None if self.tags is None else f"{self.tags.url}/agent/tickets/{_quoted(external_id)}"
@@ -177,6 +202,11 @@ class ChatwootSource(Source):
         """Also labels."""
         account = {"labels": ChatwootAccount(self.account_id, self.labels)} if self.labels else {}
         return super().destinations | account
+
+    @property
+    def tag_prefix(self) -> str:
+        """That of the labels that are set."""
+        return self.labels.prefix if self.labels else "triagem-"
 
     def link(self, external_id: str) -> str | None:
         """The URL at which an agent finds the conversation."""

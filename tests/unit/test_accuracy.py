@@ -8,6 +8,7 @@ from math import inf
 from statistics import fmean
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -207,3 +208,41 @@ def test_the_interval_holds_the_truth_where_the_plain_mean_of_the_verdicts_does_
     assert sum(estimate.low <= truth <= estimate.high for truth, estimate, _ in simulations) >= 0.9 * len(simulations)
     assert sum(low <= truth <= high for truth, _, (low, high) in simulations) < 0.2 * len(simulations)
     assert abs(fmean(estimate.value - truth for truth, estimate, _ in simulations)) < 0.01
+
+
+def simulate_corrections(seed: int, *, counted: bool) -> bool:
+    """Whether the interval holds the truth where agents correct half of the errors, and one right label in a hundred.
+
+    Reviewers answer 100 of 150 texts that were sampled in rounds of ten, and the 40 least confident ones.
+
+    Args:
+        counted: let corrections count as reviews, which they must not.
+    """
+    rng = np.random.default_rng(seed)
+    confidence = 0.5 + 0.5 * rng.beta(3, 1, 1500)
+    right = rng.random(1500) < confidence - 0.05
+    ranks = np.sort(rng.random(1500))  # a text's number is its place in the random order
+    rounds = [SamplingRound(NOW, START, ranks[end]) for end in range(10, 151, 10)]
+    unsure = np.flatnonzero(confidence < 0.7)
+    answered = np.arange(1500) < 100
+    answered[unsure[np.argsort(confidence[unsure])][:40]] = True
+    corrected = rng.random(1500) < np.where(right, 0.01, 0.5)
+    reviewed = answered | (corrected if counted else False)
+    limit = confidence[unsure][~reviewed[unsure]].min(initial=1)
+    strata = np.where(confidence >= 0.7, "sure", np.where(confidence < limit, "asked", "unsure"))
+    reviews = defaultdict[str, list[ReviewedText]](list)
+    for number in np.flatnonzero(reviewed):
+        inclusion = ranks[number // 10 * 10 + 10] if number < 150 else None
+        reviews[strata[number]].append(ReviewedText(bool(right[number]), EARLY, EARLY, inclusion))
+    used = rounds if counted else rounds[:10]
+    estimate = estimate_accuracy(Counter(strata.tolist()), reviews, used, unasked=int(corrected.sum()))
+    assert estimate is not None
+    return bool(estimate.low <= right.mean() <= estimate.high)
+
+
+def test_corrections_in_the_crm_leave_the_interval_honest() -> None:
+    apart = sum(simulate_corrections(seed, counted=False) for seed in range(500))
+    counted = sum(simulate_corrections(seed, counted=True) for seed in range(500))
+
+    assert apart >= 0.93 * 500, apart
+    assert counted < 0.9 * 500, counted

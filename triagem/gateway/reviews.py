@@ -10,6 +10,7 @@ from triagem.contracts.errors import InvalidInput
 from triagem.contracts.ticket import first_error, identify
 from triagem.db.auth import ApiKey, Scope
 from triagem.db.reviews import ReviewRejected, record_review
+from triagem.db.reviews.corrections import Unasked
 from triagem.gateway.admission import SMALL_BODY, read_body
 from triagem.gateway.authentication import require_scope
 from triagem.gateway.console.tickets import known_labels
@@ -67,12 +68,14 @@ def submit_review(
 ) -> ReviewReceipt:
     """The label becomes the ticket's effective label at once, and CRMs that know the ticket get it.
 
+    The estimate of accuracy does not count it, because people correct what they notice.
     The reviewer is the API key: a text that several people review needs a key for each.
     """
     labels = known_labels(services)
     if verdict.label is not None and verdict.label not in labels:
         raise InvalidInput(f"label: is not one of {', '.join(labels)}")
-    outcome = record_review(services.database, identify(verdict.source, verdict.external_id), verdict.label, key.name)
+    ticket = identify(verdict.source, verdict.external_id)
+    outcome = record_review(services.database, ticket, verdict.label, key.name, kind=Unasked.CRM, requested=False)
     if isinstance(outcome, ReviewRejected):
         raise ProblemError(HTTPStatus.NOT_FOUND, str(outcome))
     return ReviewReceipt(id=outcome.id, reviewer=outcome.reviewer)

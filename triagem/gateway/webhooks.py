@@ -7,10 +7,13 @@ import structlog
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import BaseModel, Field
 
+from triagem.db.reviews import ReviewRef
+from triagem.db.reviews.corrections import NoCorrection, Unasked, record_correction
 from triagem.db.tickets.dead_letters import insert_webhook_dead_letter
 from triagem.gateway import metrics
 from triagem.gateway.admission import authenticate_body, read_body
 from triagem.gateway.authentication import Authenticator
+from triagem.gateway.console.tickets import known_labels
 from triagem.gateway.problems import ProblemError, problem_responses
 from triagem.gateway.services import Services, ServicesDep
 from triagem.producer import crm
@@ -27,6 +30,7 @@ class WebhookReceipt(BaseModel):
         description="ignored: nothing to classify", examples=["accepted"]
     )
     tickets: int = Field(default=0, description="number of accepted tickets", examples=[1])
+    verdicts: int | None = Field(default=None, description="number of recorded corrections of labels", examples=[1])
     reason: str | None = Field(default=None, description="why it was ignored or could not be read")
     challenge: str | None = Field(default=None, description="what the CRM expects back when it tests the URL")
 
@@ -93,8 +97,8 @@ def receive(
 ) -> WebhookReceipt:
     """A CRM's webhook, authenticated by its signature or by the token in the CRM file.
 
-    202: Redis has stored its tickets, or it was stored as a dead letter. 200: nothing to classify. Otherwise: send
-    it again.
+    202: Redis has stored its tickets, a person's correction was recorded, or it was stored as a dead letter. 200:
+    nothing to classify. Otherwise: send it again.
     """
     now = services.now()
     if refusal := crm.check_sender(webhook, source, now):
@@ -105,6 +109,13 @@ def receive(
         response.status_code = HTTPStatus.OK
         return WebhookReceipt(outcome="ignored", reason="a test of the URL", challenge=expected)
     outcome = crm.read_webhook(webhook, source, now)
+    corrections = _record_corrections(services, source, webhook.body)
+    verdicts = sum(isinstance(correction, ReviewRef) for correction in corrections) or None
+    match outcome:
+        case crm.IgnoredWebhook() | crm.UnmatchedWebhook() if verdicts:
+            return WebhookReceipt(outcome="accepted", verdicts=verdicts)
+        case crm.IgnoredWebhook() | crm.UnmatchedWebhook() if corrections:
+            outcome = crm.IgnoredWebhook(str(corrections[0]))
     match outcome:
         case crm.OversizedWebhook():
             raise ProblemError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, outcome.reason)
@@ -128,8 +139,22 @@ def receive(
             return WebhookReceipt(
                 outcome="accepted" if outcome.tickets else "dead-lettered",
                 tickets=len(outcome.tickets),
+                verdicts=verdicts,
                 reason=reason,
             )
+
+
+def _record_corrections(services: Services, source: crm.Source, body: bytes) -> list[ReviewRef | NoCorrection]:
+    """Record the labels that people have changed in the CRM. Other tags and values are left out."""
+    verdicts = crm.read_verdicts(body, source)
+    labels = known_labels(services) if verdicts else ()
+    return [
+        record_correction(
+            services.database, verdict.ticket, label, verdict.reviewer, Unasked.CRM, changed_at=verdict.changed_at
+        )
+        for verdict in verdicts
+        if (label := crm.verdict_label(verdict, source, labels)) is not None
+    ]
 
 
 def _count(services: Services, source: crm.Source, reason: str) -> int:

@@ -113,6 +113,8 @@ def _print_payload(checked: "PayloadCheck") -> None:
     if checked.reason:
         _print(f"  reason       {checked.reason}")
     _print(f"  sender       {checked.sender}")
+    for verdict in checked.verdicts[:3]:
+        _print(f"  verdict      {verdict}; a review, if it shows a label")
     for ticket in checked.tickets[:3]:
         _print("")
         for name, value in ticket.items():

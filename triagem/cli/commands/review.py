@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from triagem import servers
-from triagem.cli.commands.review_results import accuracy, export
+from triagem.cli.commands.review_results import accuracy, export, import_
 from triagem.cli.output import (
     Format,
     FormatOption,
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 review = typer.Typer()
 review.command()(accuracy)
 review.command()(export)
+review.command("import")(import_)
 
 _Reviewer = Annotated[str | None, typer.Option(help="Name of the reviewer; default: the login name.")]
 _Days = Annotated[int, typer.Option(min=1, max=36_500, help="Only texts received in the last DAYS days.")]

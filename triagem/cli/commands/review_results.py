@@ -1,4 +1,4 @@
-"""`triagem review accuracy` and `export`: estimate accuracy from reviews, and export them as training data."""
+"""`triagem review accuracy`, `export` and `import`: estimate accuracy, and move labels out of and into reviews."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import closing, suppress
 from dataclasses import asdict, fields
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, Final, TextIO
 
 import typer
 
@@ -23,13 +24,18 @@ from triagem.cli.output import (
     parse_time,
     print_json,
     print_rows,
+    printable,
     private_file,
     progress,
 )
+from triagem.cli.review_session.names import require_known_label, reviewer_name
 from triagem.contracts.conversation import message_rows
-from triagem.contracts.errors import ModelCorrupt
+from triagem.contracts.errors import InvalidInput, InvalidTicket, ModelCorrupt, NoModel
 from triagem.contracts.model import ROWS_FILE, SplitDigests
+from triagem.contracts.ticket import identify
 from triagem.registry import Registry, RegistrySettings
+
+_MAX_REJECTED: Final = 20
 
 
 def write(target: str, examples: Iterable[LabelledExample], *, as_csv: bool) -> None:
@@ -153,6 +159,80 @@ def export(
         )
 
 
+def import_(
+    file: Annotated[
+        str, typer.Argument(help="CSV, JSON lines or Parquet with a ticket's id and a label in each row.")
+    ],
+    *,
+    source: Annotated[str, typer.Option(help="Name of the CRM that the tickets are from.")],
+    label_column: Annotated[str, typer.Option(help="The column of the labels.")] = "label",
+    label_map: Annotated[
+        str | None, typer.Option(help="Labels of the column's values, such as Comercial=venda,N1=suporte.")
+    ] = None,
+    mapping: Annotated[
+        str | None, typer.Option("--map", help="The column of the ids, such as external_id=protocolo.")
+    ] = None,
+    reviewer: Annotated[str | None, typer.Option(help="Name of the reviewer; default: the login name.")] = None,
+    as_json: _Json = False,
+) -> None:
+    """Record labels that people gave in another tool, as reviews of the stratum `import`.
+
+    Labels that Triagem wrote there itself, and those that the ticket already has, are left out. The estimate of
+    accuracy does not count them. Exits with status 3 if rows were rejected.
+
+    Example: `triagem review import closed.csv --source zendesk --label-column grupo --label-map "N1=suporte"`
+    """
+    from triagem.producer.columns import field_map
+    from triagem.records.label_column import LabelColumn, parse_label_map
+    from triagem.records.rows import BadLine, read_rows
+    from triagem.records.text_file import open_text
+
+    name, labels = reviewer_name(reviewer), LabelColumn(label_column, parse_label_map(label_map))
+    counts, rejected = Counter[str](), list[dict[str, Any]]()
+    with closing(open_text(file)) as text, servers.database() as database:
+        from triagem.db.labels import review_choices
+        from triagem.db.reviews import ReviewRef
+        from triagem.db.reviews.corrections import Unasked, record_correction
+
+        rows = read_rows(text.lines(), format=None, name=file)
+        columns = field_map(rows.columns, mapping)
+        labels.require(rows.columns)
+        known = review_choices(database, _current_labels())
+        for record in rows.records:
+            try:
+                if isinstance(record, BadLine):
+                    raise InvalidInput(record.reason)
+                label = labels.label(record.columns)
+                if label is None:
+                    counts["without a label"] += 1
+                    continue
+                require_known_label(label, known)
+                ticket = identify(source, str(columns.fields(record.columns).get("external_id") or ""))
+                outcome = record_correction(database, ticket, label, name, Unasked.IMPORT)
+                counts["recorded" if isinstance(outcome, ReviewRef) else str(outcome)] += 1
+            except (InvalidInput, InvalidTicket) as error:
+                rejected.append({"line": record.line, "reason": str(error)})
+    if as_json:
+        print_json({"recorded": counts.pop("recorded", 0), "left_out": counts, "rejected": rejected})
+    else:
+        console.print(f"{counts.pop('recorded', 0):,} recorded", highlight=False)
+        for reason, count in counts.items():
+            console.print(f"{count:,} left out: {reason}", highlight=False)
+        for row in rejected[:_MAX_REJECTED]:
+            console.print(printable(f"line {row['line']} rejected: {row['reason']}"), markup=False, highlight=False)
+        if len(rejected) > _MAX_REJECTED:
+            console.print(f"{len(rejected) - _MAX_REJECTED:,} more rejected; --json lists all", highlight=False)
+    if rejected:
+        raise typer.Exit(3)
+
+
+def _current_labels() -> tuple[str, ...]:
+    registry = Registry(RegistrySettings().registry_url)
+    with suppress(NoModel):
+        return registry.manifest(registry.current().version).labels
+    return ()
+
+
 def _test_rows() -> tuple[set[bytes], list[str]]:
     """The test texts of all registered versions, and the versions whose test texts are unknown."""
     registry = Registry(RegistrySettings().registry_url)
@@ -186,7 +266,7 @@ def _print(version: str, estimate: AccuracyEstimate) -> None:
     if estimate.uncounted:
         console.print(
             f"\n{estimate.uncounted:,} more reviews do not count: their texts were selected for low confidence,"
-            " or by the reviewer",
+            " by the reviewer, or by the users of a CRM",
             highlight=False,
         )
 
