@@ -4,10 +4,9 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
-from itertools import islice
 from typing import Final, Protocol
 
-from triagem.contracts.conversation import combine
+from triagem.contracts.conversation import combine_all
 from triagem.contracts.model import Model
 from triagem.contracts.prediction import Prediction, Thresholds
 from triagem.contracts.ticket import Lane
@@ -102,7 +101,7 @@ class Classifier:
             rows = model.probabilities([tokens for item in batch for tokens in item.tokens])
             for row in rows:
                 require_finite(row, model.labels)
-            return _by_item(batch, rows)
+            return combine_all([item.parts for item in batch], rows)
 
         def work(batch: Sequence[WorkItem]) -> list[list[float]]:
             self._supervisor.beat()
@@ -161,15 +160,6 @@ class Classifier:
             fetch = partial(recent_confidences, self._database, version, limit=BUDGET_SAMPLE)
             self._budgets = dict([*self._budgets.items()][-1:]) | {version: ReviewBudget(share, self._retry(fetch))}
         return self._budgets[version]
-
-
-def _by_item(items: Sequence[WorkItem], rows: list[list[float]]) -> list[list[float]]:
-    """One row per item: those of a conversation's parts are combined."""
-    if all(item.conversation is None for item in items):
-        return rows
-    remaining = iter(rows)
-    of_items = [(item, list(islice(remaining, len(item.tokens)))) for item in items]
-    return [row[0] if item.conversation is None else combine(item.parts, row) for item, row in of_items]
 
 
 def _smoothed(previous: float, rate: float) -> float:

@@ -12,8 +12,10 @@ from typing import Final
 
 from sqlalchemy import text
 
-from triagem.contracts.ticket import PREDICT_SOURCE
+from triagem.contracts.conversation import judge
+from triagem.contracts.ticket import PREDICT_SOURCE, OnReply
 from triagem.db.connect import Database
+from triagem.db.tickets.messages import JUDGED_MESSAGES, read_messages
 
 POOL: Final = 10_000  # the newest texts, of which questions are chosen
 
@@ -58,13 +60,17 @@ class LabellingProgress:
 
 @dataclass(frozen=True, slots=True)
 class PoolText:
-    """A text of the pool with its answers, newest first, and the kind of its first question."""
+    """A text of the pool with its answers, newest first, and the kind of its first question.
+
+    `parts`: the cleaned texts of a conversation that are classified.
+    """
 
     ticket_id: int
     digest: bytes
     text: str
     labels: Sequence[str | None]
     kind: str | None
+    parts: Sequence[str] = ()
 
 
 _COLUMNS: Final = "t.id, t.digest, t.source, t.external_id, t.text, t.revised_at"
@@ -154,9 +160,9 @@ def labelling_state(database: Database) -> LabellingState:
     return LabellingState(answers, texts, left.questions, left.suspicious, LabellingProgress(*row) if row else None)
 
 
-_READ_POOL: Final = text("""
-SELECT t.id, t.digest, t.text, array_remove(array_agg(v.label ORDER BY v.id DESC), NULL) AS labels,
-  count(v.id) AS answers, (
+_READ_POOL: Final = text(f"""
+SELECT t.id, t.digest, t.text, t.on_reply, CASE WHEN t.on_reply IS NOT NULL THEN {JUDGED_MESSAGES} END AS messages,
+  array_remove(array_agg(v.label ORDER BY v.id DESC), NULL) AS labels, count(v.id) AS answers, (
     SELECT stratum FROM reviews o
     WHERE (o.ticket_id, o.digest) = (t.id, t.digest) AND o.stratum IN ('random', 'chosen') ORDER BY o.id LIMIT 1
   ) AS kind
@@ -169,7 +175,7 @@ LEFT JOIN (
   SELECT DISTINCT ON (ticket_id, digest, reviewer) * FROM reviews ORDER BY ticket_id, digest, reviewer, id DESC
 ) AS v ON (v.ticket_id, v.digest) = (t.id, t.digest)
 WHERE t.text IS NOT NULL AND t.source <> :predict GROUP BY t.id ORDER BY t.id
-""")
+""")  # noqa: S608 - a constant
 
 
 def read_pool(database: Database) -> list[PoolText]:
@@ -177,9 +183,12 @@ def read_pool(database: Database) -> list[PoolText]:
     with database.autocommit() as connection:
         rows = connection.execute(_READ_POOL, {"predict": PREDICT_SOURCE, "pool": POOL}).all()
     return [
-        PoolText(row.id, row.digest, row.text, row.labels or ([None] if row.answers else []), row.kind)
+        PoolText(
+            row.id, row.digest, row.text, row.labels or ([None] if row.answers else []), row.kind,
+            judge(read_messages(row.messages), OnReply(row.on_reply)).parts if row.on_reply else (),
+        )
         for row in rows
-    ]
+    ]  # fmt: skip
 
 
 _SAVE: Final = text("""

@@ -98,8 +98,9 @@ class FailingCrm:
             finally:
                 ended.set()
                 thread.join()
+            make_due(self._rig.database)
             while self._deliver():
-                make_due(self._rig.database)
+                make_due(self._rig.database)  # calls that failed wait for their next attempt
 
     def _deliver(self) -> bool:
         return bool(deliver_due(self._rig.database, self._targets, self._sender.send))

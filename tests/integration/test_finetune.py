@@ -14,20 +14,23 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from tests.support.builders import manifest
 from tests.support.rows import balanced_rows
 from tests.support.training import Steps, a_few_steps, tiny_base
-from triagem.engine.classify import load
+from triagem.contracts.conversation import ConversationMessage, combine
+from triagem.engine.classify import EngineSettings, classify, load
 from triagem.registry import Registry
 from triagem.trainer.data.prepare import read_parent
+from triagem.trainer.data.rows import Row
 from triagem.trainer.fit.cross_validation import CalibrationPlan
 from triagem.trainer.fit.finetune import (
     disable_attention_dropout,
     finetune,
     grow_head,
     load_parent,
+    token_ids,
     training_arguments,
 )
 from triagem.trainer.fit.hf_trainer import SpecificationTrainer
 from triagem.trainer.fit.schedule import fit_schedule
-from triagem.trainer.fit.training_run import UNJUDGED, TrainingRun
+from triagem.trainer.fit.training_run import UNJUDGED, TrainingRun, probabilities_of
 from triagem.trainer.fit.used_embeddings import UsedEmbeddings
 
 TEXTS = ["minha internet caiu", "quero contratar mais três linhas"]
@@ -43,6 +46,30 @@ def logits(tokenizer: Any, network: Any) -> torch.Tensor:
     with torch.inference_mode():
         answer: torch.Tensor = network.eval()(**tokenizer(TEXTS, padding=True, return_tensors="pt")).logits
     return answer
+
+
+CONVERSATION = [ConversationMessage(text) for text in (TEXTS[1], "Obrigado!", "Minha internet caiu e não volta")]
+
+
+def test_a_conversation_is_evaluated_as_a_worker_classifies_it(bert_models: Path) -> None:
+    model = load(bert_models / "v1.0.0", EngineSettings(device="cpu"))
+    parts = [TEXTS[1], "Minha internet caiu e não volta"]
+    alone, first, last = classify(model, [TEXTS[0], *parts])
+
+    rows = [Row(TEXTS[0], "suporte"), Row("\n\n".join(parts), "suporte", messages=CONVERSATION)]
+
+    assert probabilities_of(model, rows).tolist() == [
+        pytest.approx(alone),
+        pytest.approx(combine(parts, [first, last])),
+    ]
+
+
+def test_a_conversations_label_is_trained_on_the_part_that_it_is_about(bert_models: Path) -> None:
+    tokenizer, _ = load_parent(read_parent(Registry(bert_models), "v1.0.0"), ["suporte", "venda"])
+
+    (tokens,) = token_ids([Row("ignored", "suporte", messages=CONVERSATION)], tokenizer, 64)
+
+    assert tokens == tokenizer("Minha internet caiu e não volta")["input_ids"]
 
 
 def test_a_new_label_leaves_the_logits_of_the_known_ones_as_they_were(bert_models: Path) -> None:

@@ -5,19 +5,22 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.conversations import ManualWorker, entries, message
 from tests.support.results import insert_unlabelled
 from tests.support.small_bert import tiny_unigram_base
 from triagem.contracts.ticket import Identity
 from triagem.db import Database, training_jobs
 from triagem.db.labels import change_label
 from triagem.db.reviews import record_review
-from triagem.db.reviews.labelling import PoolText, labelling_state, next_question
+from triagem.db.reviews.labelling import PoolText, labelling_state, next_question, read_pool
 from triagem.db.training_jobs import JobKind
 from triagem.registry import Registry
 from triagem.trainer.jobs.labelling import unique_texts
 from triagem.trainer.jobs.run import run_job
 from triagem.trainer.jobs.settings import TrainerSettings
 
+QUOTE = "Quero um orçamento do plano anual para a minha empresa"
+PROBLEM = "Minha internet caiu e o sistema não funciona desde ontem"
 SAMPLE = Path(__file__).parent.parent.parent / "examples" / "train.jsonl"
 
 
@@ -92,3 +95,14 @@ def test_each_text_is_in_the_pool_once_and_texts_without_a_label_are_left_out() 
 
     assert [item.ticket_id for item in stored] == [2]
     assert cleaned == ["minha internet caiu"]
+
+
+def test_of_a_conversation_the_part_that_the_label_is_about_is_in_the_pool(database: Database) -> None:
+    """A worker classifies it as it is: it is clean already."""
+    worker = ManualWorker(database)
+    for entry in entries([message("1", QUOTE), message("2", PROBLEM, minute=1), message("3", "Obrigado!", minute=2)]):
+        worker.process([entry])
+
+    (stored,), (cleaned,) = unique_texts(read_pool(database))
+
+    assert (stored.text, cleaned) == (f"{QUOTE}\n\n{PROBLEM}", PROBLEM)

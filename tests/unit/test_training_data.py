@@ -67,7 +67,10 @@ def conversation(messages: object, **more: object) -> str:
 def test_the_text_of_a_conversation_is_composed_as_in_serving(tmp_path: Path, messages: object) -> None:
     train = conversation(messages, prompt="ignored") + jsonl(*SMALL_ROWS)
 
-    assert corpus(tmp_path, train).train[0] == Row(COMPOSED, "suporte")
+    row, single, *_ = corpus(tmp_path, train).train
+    assert row == Row(COMPOSED, "suporte")
+    assert ("\n\n".join(row.parts), row.parts[-1]) == (COMPOSED, "Minha internet caiu e o sistema não funciona")
+    assert [*single.parts] == [single.text]
 
 
 def test_a_training_job_keeps_the_composed_text(tmp_path: Path) -> None:

@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Final
 from unicodedata import category
 
-from triagem.contracts.conversation import ConversationMessage
+from triagem.contracts.conversation import ConversationMessage, judge
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.text import clean
+from triagem.contracts.ticket import OnReply
 from triagem.contracts.unicode_form import normalized
 from triagem.records.rows import BadLine, FileFormat, Record, read_rows
 from triagem.records.text_file import open_text
@@ -53,6 +54,11 @@ class Row:
     lang: str = ""
     where: str = dataclasses.field(default="", compare=False)
     messages: Sequence[ConversationMessage] = dataclasses.field(default=(), compare=False)
+
+    @property
+    def parts(self) -> Sequence[str]:
+        """The texts that are classified for it, as by a worker. The label is about the last: the present subject."""
+        return judge(self.messages, OnReply.CONVERSATION).parts if self.messages else (self.text,)
 
 
 @dataclass(frozen=True, slots=True)

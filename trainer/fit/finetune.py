@@ -84,7 +84,7 @@ def finetune(
         arguments = training_arguments(settings, schedule, checkpoints, evaluate=bool(dev))
         if arguments.device.type == "cpu":
             disable_attention_dropout(model)
-        train_ids, dev_ids = (_token_ids(rows, tokenizer, limit) for rows in (train, dev))
+        train_ids, dev_ids = (token_ids(rows, tokenizer, limit) for rows in (train, dev))
         embeddings = UsedEmbeddings(model, [*train_ids, *dev_ids], tokenizer.pad_token_id)
         trainer = SpecificationTrainer(
             weights=_weights(train, labels) if settings.class_weights == "balanced" else None,
@@ -234,8 +234,9 @@ def _weights(rows: Sequence[Row], labels: Sequence[str]) -> torch.Tensor:
     return torch.tensor([len(rows) / len(labels) / max(1, count[label]) for label in labels])
 
 
-def _token_ids(rows: Sequence[Row], tokenizer: Any, limit: int) -> list[list[int]]:
-    return [tokenizer(row.text, truncation=True, max_length=limit)["input_ids"] for row in rows]
+def token_ids(rows: Sequence[Row], tokenizer: Any, limit: int) -> list[list[int]]:
+    """The tokens to train on: of a conversation, those of the part that its label is about."""
+    return [tokenizer(row.parts[-1], truncation=True, max_length=limit)["input_ids"] for row in rows]
 
 
 def _dataset(rows: Sequence[Row], tokens: Iterable[list[int]], labels: Sequence[str]) -> Dataset:

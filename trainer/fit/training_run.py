@@ -14,6 +14,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from triagem.contracts.abstain import tokens_per_char_limit
+from triagem.contracts.conversation import combine_all
 from triagem.contracts.digests import folder_digests
 from triagem.contracts.language import other_language_limit, training_languages
 from triagem.contracts.model import MANIFEST_FILE, Manifest
@@ -113,7 +114,7 @@ class TrainingRun:
             staged.mkdir(exist_ok=True)
             model, _ = self.train_model(staged, folder, without=fold)
             held_out = [row for row, number in zip(self.plan.train, self.plan.folds, strict=True) if number == fold]
-            return classify(model, [row.text for row in held_out])
+            return predict(model, held_out)
 
         return out_of_fold_probabilities(self.plan.folds, predict_fold, work)
 
@@ -236,9 +237,14 @@ def average_weights(folder: Path, others: Sequence[Path]) -> None:
 
 
 def probabilities_of(model: LoadedModel, rows: Sequence[Row]) -> Floats:
-    """`[rows][labels]`: probabilities from the engine that serves."""
-    probabilities = np.asarray(classify(model, [row.text for row in rows]), dtype=np.float64)
-    return probabilities.reshape(len(rows), len(model.labels))
+    """`[rows][labels]`: the predictions of `predict`."""
+    return np.asarray(predict(model, rows), dtype=np.float64).reshape(len(rows), len(model.labels))
+
+
+def predict(model: LoadedModel, rows: Sequence[Row]) -> list[list[float]]:
+    """The rows' probabilities from the engine that serves; a conversation's are combined as by a worker."""
+    parts = [row.parts for row in rows]
+    return combine_all(parts, classify(model, [part for of_row in parts for part in of_row]))
 
 
 def label_indices(model: LoadedModel, rows: Sequence[Row]) -> LabelIndices:

@@ -75,11 +75,15 @@ def _read_pool(run: JobRun) -> TextPool:
 
 
 def unique_texts(pool: list[PoolText]) -> tuple[list[PoolText], list[str]]:
-    """Each text once, an answered one before its copies, with the clean texts; without texts that show no label."""
+    """Each text once, an answered one before its copies, with the clean texts; without texts that show no label.
+
+    Of a conversation, the part that the label is about, as in `Row.parts`. It is clean already.
+    """
     texts: dict[str, PoolText] = {}
     for text in pool:
-        cleaned = clean(text.text)
-        if text.labels or (abstain_reason(text.text, cleaned) is None and cleaned not in texts):
+        received = text.parts[-1] if text.parts else text.text
+        cleaned = received if text.parts else clean(received)
+        if text.labels or (abstain_reason(received, cleaned) is None and cleaned not in texts):
             texts[cleaned] = text
     return list(texts.values()), list(texts)
 

@@ -8,7 +8,7 @@ on `examples/conversations.jsonl` by `docs/measurements/conversations.py` (decis
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, islice
 from typing import Final
 
 from triagem.contracts.abstain import abstain_reason
@@ -96,6 +96,12 @@ def combine(parts: Sequence[str], probabilities: Sequence[Sequence[float]]) -> l
         joint = [before * probability**weight for before, probability in zip(expected, row, strict=True)]
         belief = [probability / sum(joint) for probability in joint]
     return belief
+
+
+def combine_all(parts: Sequence[Sequence[str]], probabilities: Sequence[Sequence[float]]) -> list[list[float]]:
+    """The probabilities of each text or conversation from those of all their parts, in their order."""
+    remaining = iter(probabilities)
+    return [combine(of_text, list(islice(remaining, len(of_text)))) for of_text in parts]
 
 
 def message_rows(messages: Sequence[ConversationMessage]) -> list[dict[str, str]]:

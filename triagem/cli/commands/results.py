@@ -127,7 +127,7 @@ def show(
         print_json(record)
         return
     ticket = record.ticket
-    text = clean(ticket["text"] or "") if cleaned else ticket["text"]
+    text = clean(ticket["text"] or "") if cleaned and not record.messages else ticket["text"]
     if record.messages and not cleaned:
         print_thread(record.messages)
     else:
