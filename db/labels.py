@@ -41,12 +41,12 @@ def list_labels(database: Database) -> list[Label]:
         return [Label(**row) for row in connection.execute(_LIST).mappings()]
 
 
-_REVIEWED: Final = text("SELECT DISTINCT label FROM reviews WHERE label IS NOT NULL ORDER BY label")
+_REVIEWED: Final = text("SELECT label FROM reviews WHERE label IS NOT NULL GROUP BY label ORDER BY min(id)")
 
 
 def review_choices(database: Database, model_labels: Iterable[str]) -> list[str]:
-    """The labels to offer for a review: the current model's, those of earlier reviews, and those that a person has
-    described; without retired ones."""
+    """The labels to offer for a review: the current model's, those of reviews in the order of their first one, and
+    those that a person has described; without retired ones. So a new label does not move the keys of others."""
     stored = list_labels(database)
     retired = {label.label for label in stored if label.retired_at}
     with database.autocommit() as connection:

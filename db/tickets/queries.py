@@ -4,6 +4,7 @@ import base64
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from math import inf
 from operator import eq, ge, lt
 from typing import Annotated, Any, Final
@@ -33,9 +34,35 @@ _RESULTS: Final = table(
 )  # fmt: skip
 
 
+class ReviewState(StrEnum):
+    """Whether people have reviewed the current text: at all, differently, or one reviewer."""
+
+    REVIEWED = "reviewed"
+    OPEN = "open"
+    DISPUTED = "disputed"
+    MINE = "mine"
+
+
+_OF_TEXT: Final = (
+    "FROM reviews v JOIN tickets k ON (k.id, k.digest) = (v.ticket_id, v.digest) WHERE k.id = results.ticket_id"
+)
+# Of each reviewer the latest verdict counts.
+_DISPUTED: Final = f"""
+(SELECT count(DISTINCT coalesce(label, '')) > 1 FROM (
+  SELECT DISTINCT ON (v.reviewer) v.label {_OF_TEXT} ORDER BY v.reviewer, v.id DESC
+) AS latest)
+"""  # noqa: S608 - built from the constant above
+_REVIEW_CONDITIONS: Final = {
+    ReviewState.REVIEWED: text("reviewed"),
+    ReviewState.OPEN: text("NOT reviewed"),
+    ReviewState.DISPUTED: text(f"reviewed AND {_DISPUTED}"),
+    ReviewState.MINE: text(f"reviewed AND EXISTS (SELECT {_OF_TEXT} AND v.reviewer = :reviewer)"),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """Filters of results; times are of receipt, `since` inclusive, `until` exclusive."""
+    """Filters of results; times are of receipt, `since` inclusive, `until` exclusive. `reviewer` is who asks."""
 
     label: str | None = None
     band: str | None = None
@@ -44,6 +71,8 @@ class Filters:
     since: datetime | None = None
     until: datetime | None = None
     language: str | None = None
+    reviewed: ReviewState | None = None
+    reviewer: str = ""
 
 
 def list_results(
@@ -232,6 +261,10 @@ def _filtered(query: Select[Any], filters: Filters) -> Select[Any]:
     ):
         if value is not None:
             query = query.where(compare(filtered_column, value))
+    if filters.reviewed:
+        query = query.where(_REVIEW_CONDITIONS[filters.reviewed])
+    if filters.reviewed is ReviewState.MINE:
+        query = query.params(reviewer=filters.reviewer)
     return query
 
 

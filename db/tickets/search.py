@@ -16,6 +16,7 @@ from triagem.db.connect import Database
 
 PAGE: Final = 500
 _MAX_RARE: Final = 5000
+_NEWEST: Final = 20_000
 
 # "orcamento" must find "orçamento": Portuguese is stemmed with and without accents.
 # `left`: far more than the model reads, far less than a tsvector holds.
@@ -63,6 +64,11 @@ SELECT ticket_id FROM ticket_lexemes WHERE lexemes @@ (
   || plainto_tsquery('english', :search) || plainto_tsquery('simple', :search)
 ) LIMIT :limit
 """)
+# An index on parts of ids would cost every insert.
+_FIND_ID_PART: Final = text("""
+SELECT id FROM (SELECT id, external_id FROM tickets ORDER BY received_at DESC, id DESC LIMIT :newest) AS newest
+WHERE strpos(lower(external_id), lower(:search)) > 0 LIMIT :limit
+""")
 # OFFSET 0: the planner must not turn it into a join that reads all matches.
 _COMMON: Final = text("""
 EXISTS (
@@ -78,7 +84,8 @@ EXISTS (
 
 
 def search_condition(connection: Connection, search: str) -> tuple[TextClause, bool]:
-    """A condition on the view `results`: tickets with all of these words in the text or as the id.
+    """A condition on the view `results`: tickets with all of these words in the text or as the id, or with a part of
+    the id among the newest 20,000.
 
     With few matches, their ids are read first. With many, the newest tickets are tested one by one until the page is
     full. Each method is slow where the other is fast.
@@ -88,5 +95,8 @@ def search_condition(connection: Connection, search: str) -> tuple[TextClause, b
     """
     ticket_ids = list(connection.execute(_FIND, {"search": search, "limit": _MAX_RARE + 1}).scalars())
     if len(ticket_ids) <= _MAX_RARE:
+        ticket_ids += connection.execute(
+            _FIND_ID_PART, {"search": search, "limit": _MAX_RARE, "newest": _NEWEST}
+        ).scalars()
         return text("ticket_id = ANY (:ticket_ids)").bindparams(ticket_ids=ticket_ids), True
     return _COMMON.bindparams(search=search), False

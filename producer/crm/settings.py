@@ -118,6 +118,9 @@ class Source(SettingsTable):
     fields: FieldExpressions
     verdict: VerdictExpressions | None = Field(default=None, description="people's corrections of labels")
     on_reply: OnReply = Field(default=OnReply.CONVERSATION, description="the messages that the label is about")
+    ticket_url: str | None = Field(
+        default=None, pattern=r"^https?://.*\{id\}", description="page of a ticket in the CRM, with `{id}`"
+    )
     callback: CallbackSettings | None = None
     field: FieldSettings | None = None
 
@@ -164,9 +167,9 @@ class Source(SettingsTable):
         expression = " ".join(getattr(self.fields, field).split())
         return f"{field} = {expression if len(expression) <= 80 else expression[:79] + '…'}"
 
-    def link(self, external_id: str) -> str | None:  # noqa: ARG002 - for CRMs whose links are known
+    def link(self, external_id: str) -> str | None:
         """The URL at which an agent finds the ticket, if it is known."""
-        return None
+        return self.ticket_url and self.ticket_url.replace("{id}", _quoted(external_id))
 
 
 class ZendeskSource(Source):
@@ -187,7 +190,8 @@ class ZendeskSource(Source):
 
     def link(self, external_id: str) -> str | None:
         """The URL at which an agent finds the ticket."""
-        return None if self.tags is None else f"{self.tags.url}/agent/tickets/{_quoted(external_id)}"
+        own = super().link(external_id)
+        return own if own or self.tags is None else f"{self.tags.url}/agent/tickets/{_quoted(external_id)}"
 
 
 class ChatwootSource(Source):
@@ -210,8 +214,9 @@ class ChatwootSource(Source):
 
     def link(self, external_id: str) -> str | None:
         """The URL at which an agent finds the conversation."""
-        if self.labels is None:
-            return None
+        own = super().link(external_id)
+        if own or self.labels is None:
+            return own
         return f"{self.labels.url}/app/accounts/{self.account_id}/conversations/{_quoted(external_id)}"
 
 

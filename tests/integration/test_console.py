@@ -22,6 +22,7 @@ from triagem.gateway import request_middleware
 from triagem.gateway.app import create_app
 from triagem.gateway.services import Services
 from triagem.inbox import Inbox
+from triagem.producer.crm import load_crm_file
 
 EVIL = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>{{ 7*7 }}"
 
@@ -202,6 +203,32 @@ class TestTickets:
         assert '<option value="venda" selected>venda</option>' in page
         assert 'value="chatwoot"' in page
 
+    def test_tickets_are_filtered_by_their_reviews(self, ana: Person, database: Database) -> None:
+        write_window(database, [sure(name) for name in ("untouched", "agreed", "disputed", "hers")])
+        for name, reviewer, label in (
+            ("agreed", "rui", "venda"), ("agreed", "eva", "venda"), ("disputed", "rui", "venda"),
+            ("disputed", "eva", "venda"), ("disputed", "eva", "suporte"), ("hers", "ana", "suporte"),
+        ):  # fmt: skip
+            record_review(database, Identity("zendesk", name), label, reviewer)
+        shown = {
+            state: {name for name in ("untouched", "agreed", "disputed", "hers") if f"text {name}" in page}
+            for state in ("reviewed", "open", "disputed", "mine", "nonsense")
+            if (page := ana.see("tickets", reviewed=state))
+        }
+        assert shown.pop("nonsense") == {"untouched", "agreed", "disputed", "hers"}
+        assert shown == {
+            "reviewed": {"agreed", "disputed", "hers"}, "open": {"untouched"}, "disputed": {"disputed"},
+            "mine": {"hers"},
+        }  # fmt: skip
+
+    def test_the_address_bar_finds_a_ticket_by_a_part_of_its_id(self, ana: Person, database: Database) -> None:
+        write_window(database, [sure("INC-004711"), unsure("INC-88")])
+        for path in ("tickets?q=4711", "tickets?query=4711", "ticket?id=4711"):
+            page = ana.http.get(f"/console/{path}").text
+            assert "text INC-004711" in page
+            assert "text INC-88" not in page
+        assert '<span class="chip band-review">Needs review</span>' in ana.see("tickets", q="INC-88")
+
     def test_the_language_filters_tickets_and_is_on_the_tickets_page(self, ana: Person, database: Database) -> None:
         write_window(database, [sure("en"), sure("spanish", detected="es", reason=AbstainReason.OTHER_LANGUAGE)])
         page = ana.see("tickets", language="es")
@@ -263,6 +290,20 @@ class TestTicket:
         link = listed.split('<a href="/console/ticket?')[1].split('"')[0].replace("&amp;", "&")
         assert "text a/b?c=d&amp;e#f" in ana.http.get(f"/console/ticket?{link}").text
 
+    def test_it_links_to_the_ticket_in_the_crm(
+        self, database: Database, inbox: Inbox, instant_models: Path, tmp_path: Path
+    ) -> None:
+        file = tmp_path / "crm.toml"
+        file.write_text(
+            '[zendesk]\ntoken = "0123456789abcdef0"\nticket_url = "https://crm.example/t/{id}?a=1"\n',
+            encoding="utf-8",
+        )
+        configured = services(database, inbox, models=instant_models, crm=load_crm_file(file))
+        write_window(database, [sure("a/1"), sure("2", metadata={"url": "https://crm.example/2"}), sure("3")])
+        reader = Person(configured, Scope.READ)
+        assert 'href="https://crm.example/t/a%2F1?a=1"' in reader.see("ticket", source="zendesk", id="a/1")
+        assert 'href="https://crm.example/2"' in reader.see("ticket", source="zendesk", id="2")
+
     def test_an_unknown_ticket_is_404(self, ana: Person) -> None:
         answer = ana.http.get("/console/ticket", params={"source": "zendesk", "id": "1"})
         assert answer.status_code == 404
@@ -280,6 +321,7 @@ class TestReview:
     def test_each_answer_has_a_key_and_leads_to_the_next_text(self, ana: Person, database: Database) -> None:
         write_window(database, [unsure("1", 0.5), unsure("2", 0.6)])
         page = ana.see("review")
+        assert '<kbd data-key="?">' in page.split("<details")[1]
         for key in ("s", "v", "u", "b", "Space"):
             assert f'data-key="{key}"' in page
         first, second = ("1", "2") if "text 1" in page else ("2", "1")

@@ -44,6 +44,13 @@ def test_a_text_is_found_by_forms_of_its_words_with_or_without_accents_and_by_it
     assert search_names(database, query) == ["T-10133"]
 
 
+@pytest.mark.parametrize("query", ["T-101", "0133", "t-10"])
+def test_a_ticket_is_found_by_a_part_of_its_id(database: Database, query: str) -> None:
+    write_window(database, [result("T-10133", text="nada"), result("T-90", text="nada")])
+    index_queued_tickets(database)
+    assert search_names(database, query) == ["T-10133"]
+
+
 @pytest.mark.parametrize("query", ["fatura boleto", "the", "'", ":*|!&", "\\", "x" * 300, "%", " "])
 def test_other_words_find_nothing_and_break_nothing(database: Database, query: str) -> None:
     write_window(database, [result("1", text="Recebi a fatura")])

@@ -47,11 +47,17 @@ class TestKeys:
         assert keys.actions[ReviewAction.SKIP] == " "
         assert KeyboardShortcuts(["venda"]).actions[ReviewAction.SKIP] == "s"
 
-    def test_a_first_letter_shared_by_two_labels_is_no_shortcut(self) -> None:
+    def test_a_label_keeps_its_letter_when_a_new_label_starts_with_it(self) -> None:
         keys = KeyboardShortcuts(["venda", "voucher"])
 
-        assert keys.action_for("v") is None
-        assert keys.labels == {"venda": "1", "voucher": "2"}
+        assert keys.action_for("v") == "venda"
+        assert keys.labels == {"venda": "1/v", "voucher": "2"}
+
+    def test_a_question_mark_asks_for_help_and_answers_nothing(self) -> None:
+        keys = KeyboardShortcuts(["suporte", "urgente"])
+
+        assert keys.action_for("?") is ReviewAction.HELP
+        assert keys.actions[ReviewAction.UNCLEAR] == "0"
 
     @given(LABELS)
     def test_every_key_does_what_it_is_shown_for(self, labels: list[str]) -> None:

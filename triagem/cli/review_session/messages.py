@@ -40,6 +40,7 @@ _MESSAGES: Final = {
             ReviewAction.SKIP: "skip",
             ReviewAction.MORE: "show the full text",
             ReviewAction.QUIT: "quit",
+            ReviewAction.HELP: "show the keys",
         },
         keys={" ": "space", "\x7f": "backspace"},
         rejected={
@@ -69,6 +70,7 @@ _MESSAGES: Final = {
             ReviewAction.SKIP: "pular",
             ReviewAction.MORE: "ver o texto completo",
             ReviewAction.QUIT: "sair",
+            ReviewAction.HELP: "mostrar as teclas",
         },
         keys={" ": "espaço", "\x7f": "backspace"},
         rejected={

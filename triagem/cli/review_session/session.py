@@ -85,6 +85,8 @@ class ReviewSession:
                 self._print(self._messages.unknown_key)
             elif action is ReviewAction.MORE:
                 self._show(task, full=True)
+            elif action is ReviewAction.HELP:
+                self._show_keys(more=True)
             elif action is ReviewAction.QUIT:
                 raise EOFError
             elif action is ReviewAction.SKIP:
@@ -150,11 +152,14 @@ class ReviewSession:
         self._print(printable(shown))
         if hidden := len(task.text) - len(shown):
             self._print(self._messages.more_text.format(count=hidden))
+        self._show_keys(more=bool(hidden))
+
+    def _show_keys(self, *, more: bool) -> None:
         self._print("\n" + " · ".join(f"{key} {printable(label)}" for label, key in self._shortcuts.labels.items()))
         actions = [
             (key, self._messages.actions[action])
             for action, key in self._shortcuts.actions.items()
-            if action is not ReviewAction.MORE or hidden
+            if action is not ReviewAction.MORE or more
         ]
         self._print(" · ".join(f"{self._messages.keys.get(key, key)} {effect}" for key, effect in actions))
 

@@ -16,24 +16,29 @@ class ReviewAction(StrEnum):
     SKIP = "skip"
     MORE = "more"
     QUIT = "quit"
+    HELP = "help"
 
 
 # A letter, used unless a label starts with it, and a key that always works.
 _ACTIONS: Final = {
-    ReviewAction.UNCLEAR: ("u", "?"),
+    ReviewAction.UNCLEAR: ("u", "0"),
     ReviewAction.UNDO: ("b", "\x7f"),
     ReviewAction.SKIP: ("s", " "),
     ReviewAction.MORE: ("m", "+"),
     ReviewAction.QUIT: ("q", "."),
+    ReviewAction.HELP: ("?", "?"),
 }
 
 
 class KeyboardShortcuts:
-    """The shortcuts for a list of labels. `labels` and `actions` map each to the keys to show."""
+    """The shortcuts for a list of labels. `labels` and `actions` map each to the keys to show.
+
+    The first label that starts with a letter has it: a label that comes later takes none away.
+    """
 
     def __init__(self, labels: Sequence[str]) -> None:
         first = [label[0].lower() for label in labels]
-        own = {letter for letter in first if first.count(letter) == 1 and letter in ascii_lowercase}
+        own = set(first) & set(ascii_lowercase)
         letters = {letter for letter, _ in _ACTIONS.values()}
         numbers = "123456789" + "".join(letter for letter in ascii_lowercase if letter not in own | letters)
         if len(labels) > len(numbers):
@@ -45,8 +50,9 @@ class KeyboardShortcuts:
         self.actions: dict[ReviewAction, str] = {}
         for key, letter, label in zip(numbers, first, labels, strict=False):
             self._targets[key] = label
-            self.labels[label] = f"{key}/{letter}" if letter in own else key
-            if letter in own:
+            has_letter = letter in own and letter not in self._targets
+            self.labels[label] = f"{key}/{letter}" if has_letter else key
+            if has_letter:
                 self._targets[letter] = label
         for action, (letter, always) in _ACTIONS.items():
             self._targets[always] = action

@@ -3,6 +3,7 @@
 The identity is in the query string because it may contain slashes.
 """
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -31,11 +32,13 @@ def ticket(
     services: ServicesDep,
     visitor: Reader,
     *,
-    source: str,
-    id: str,  # noqa: A002
+    source: str = "",
+    id: str = "",  # noqa: A002
     saved: str = "",
 ) -> Response:
-    """The ticket's page; 404 if it does not exist or was forgotten."""
+    """The ticket's page; 404 if it does not exist or was forgotten. Without a source, a search for the id."""
+    if not source:
+        return redirect(address("tickets", q=id))
     flash = {"key": "saved", "label": saved} if saved in known_labels(services) else None
     return _ticket_page(request, services, visitor, identify(source, id), flash)
 
@@ -70,8 +73,17 @@ def _ticket_page(
     return render_page(
         request, "ticket.html", visitor, flash=flash, ticket=detail, segments=parts,
         text="\n".join(part.text for part in parts), own=Part.OWN, digest=digest.hex(),
-        plain=plain, **label_context(services),
+        plain=plain, crm_link=crm_link(services, identity, detail.metadata), **label_context(services),
     )  # fmt: skip
+
+
+def crm_link(services: Services, ticket: Identity, metadata: Mapping[str, Any] | None = None) -> str | None:
+    """The ticket's page in the CRM: the metadata's `url`, else as TRIAGEM_CRM_FILE says; None if neither is known."""
+    url = str((metadata or {}).get("url", ""))
+    if url.startswith(("https://", "http://")):
+        return url
+    source = services.crm.sources.get(ticket.source)
+    return source.link(ticket.external_id) if source else None
 
 
 def _from_hex(value: str) -> bytes:

@@ -13,7 +13,7 @@ from triagem.contracts.errors import NoModel
 from triagem.contracts.prediction import Band
 from triagem.contracts.text import clean
 from triagem.db.labels import COLOURS, list_labels, review_choices
-from triagem.db.tickets.queries import Filters, list_results, text_previews
+from triagem.db.tickets.queries import Filters, ReviewState, list_results, text_previews
 from triagem.gateway.console.render import render_page
 from triagem.gateway.console.session import Reader
 from triagem.gateway.results import storable
@@ -51,7 +51,9 @@ def tickets(
     services: ServicesDep,
     visitor: Reader,
     *,
+    q: _Text = "",
     query: _Text = "",
+    reviewed: str = "",
     label: _Text = "",
     band: _Text = "",
     source: _Text = "",
@@ -61,7 +63,7 @@ def tickets(
     until: _Text = "",
     after: _Text = "",
 ) -> Response:
-    """Invalid filter values are ignored."""
+    """Invalid filter values are ignored. `query` is `q` in links of 0.2.0."""
     filters = Filters(
         label or None,
         band if band in set(Band) else None,
@@ -70,8 +72,10 @@ def tickets(
         _day(since),
         _day(until),
         language or None,
+        ReviewState(reviewed) if reviewed in set(ReviewState) else None,
+        visitor.name,
     )
-    search_text = query.strip() or None
+    search_text = (q or query).strip() or None
     page = list_results(
         services.database,
         filters,
@@ -81,7 +85,7 @@ def tickets(
         scan_limit=_SCAN_LIMIT,
     )
     days = {"since": filters.since and filters.since.date(), "until": filters.until and filters.until.date()}
-    form_values = {"query": search_text, **asdict(filters), **days}
+    form_values = {"q": search_text, **asdict(filters), "reviewer": None, **days}
     previews = text_previews(services.database, [row.ticket_id for row in page.rows], chars=1000)
     return render_page(
         request,
@@ -94,6 +98,7 @@ def tickets(
         first=not after,
         **label_context(services),
         bands=list(Band),
+        review_states=list(ReviewState),
     )
 
 

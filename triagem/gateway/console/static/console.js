@@ -18,7 +18,7 @@ document.addEventListener("keydown", (event) => {
   const key = document.querySelector(`kbd[data-key="${CSS.escape(name)}"]`);
   if (!key) return;
   event.preventDefault();
-  key.closest("button").click();
+  key.closest("button, summary").click();
 });
 
 // Submit a form once, even if the key is pressed again quickly.
