@@ -1,4 +1,4 @@
-"""Compares the window's statement of two source trees in turns, on one Postgres: prints the ratio of the medians.
+"""Compares the database's statements of two source trees in turns, on one Postgres: prints the median ratio.
 
 git worktree add /tmp/before COMMIT
 python -m bench.window /tmp/before --rows 1000000
@@ -6,28 +6,34 @@ python -m bench.window /tmp/before --rows 1000000
 
 import argparse
 import os
+import random
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
 import psycopg
+from sqlalchemy import text as sql
 
+from bench.console import _WORDS
 from bench.store import _row, fill_database
 from triagem.contracts.text import digest
 from triagem.db import Database
+from triagem.db.tickets.queries import Filters, find_ticket_with_history, list_results
 from triagem.db.tickets.window import ClassifiedTicket, write_window
 from triagem.db.upgrade import upgrade
 
 ROOT: Final = Path(__file__).parents[1]
-KINDS: Final = ("new tickets", "edited", "delivered again")
+WINDOWS: Final = ("new tickets", "edited", "delivered again")
+READS: Final = ("show", "a page of results", "a word of one text", "a word of all texts")
 ROWS: Final = 256
 
 
@@ -36,13 +42,31 @@ def serve(url: str, rows: int) -> None:
     with Database(url) as database:
         upgrade(database)
         fill_database(database, rows)
+        with database.autocommit() as connection:
+            connection.execute(_WORDS)
+            connection.execute(sql("VACUUM ANALYZE ticket_lexemes"))
         print("ready", flush=True)
         for line in sys.stdin:
-            kind, pair = line.split(",")
-            window = _window(kind, int(pair))
+            kind, number = line.split(",")
+            work = _work(database, kind, int(number), rows)
             started = time.perf_counter()
-            write_window(database, window)
+            work()
             print(time.perf_counter() - started, flush=True)
+
+
+def _work(database: Database, kind: str, number: int, rows: int) -> Callable[[], object]:
+    name = str(random.Random(number).randrange(rows))  # both trees read the same tickets
+    match kind:
+        case "show":
+            return partial(find_ticket_with_history, database, "fill", name)
+        case "a page of results":
+            return partial(list_results, database, Filters(), limit=50)
+        case "a word of one text":
+            return partial(list_results, database, Filters(), limit=50, search=name)
+        case "a word of all texts":
+            return partial(list_results, database, Filters(), limit=50, search="fatura")
+        case _:
+            return partial(write_window, database, _window(kind, number))
 
 
 def _window(kind: str, pair: int) -> list[ClassifiedTicket]:
@@ -65,7 +89,12 @@ def _window(kind: str, pair: int) -> list[ClassifiedTicket]:
 def tree(path: Path, url: str, rows: int) -> Iterator[subprocess.Popen[str]]:
     """A process with the code of a source tree."""
     command = [sys.executable, __file__, "--serve", url, "--rows", str(rows)]
-    environment = {**os.environ, "PYTHONPATH": str(path), "PYTHONSAFEPATH": "1"}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(path),
+        "PYTHONSAFEPATH": "1",
+        "TRIAGEM_STATEMENT_TIMEOUT_S": "86400",
+    }
     with subprocess.Popen(
         command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
@@ -101,13 +130,13 @@ def compare(before: Path, rows: int, pairs: int) -> None:
         for side in sides:
             assert side.stdout
             assert side.stdout.readline() == "ready\n"
-        for kind in KINDS:
+        for kind in (*WINDOWS, *READS):
             seconds = [[ask(side, kind, pair) for side in sides] for pair in range(pairs)]
             medians = [statistics.median(column) for column in zip(*seconds, strict=True)]
             ratio = statistics.median(now / then for then, now in seconds)
             print(
                 f"{kind}: {medians[0] * 1000:.2f} ms before, {medians[1] * 1000:.2f} ms now;"
-                f" median of {pairs} ratios {ratio:.3f} ({ROWS} rows, {rows:,} tickets stored)",
+                f" median of {pairs} ratios {ratio:.3f} ({rows:,} tickets stored)",
                 flush=True,
             )
 
