@@ -57,7 +57,7 @@ def test_no_process_loads_torch_before_it_loads_a_model() -> None:
 
 def test_the_gateway_loads_no_torch_no_celery_and_no_numerical_library() -> None:
     loaded = loaded_by(
-        "import triagem.gateway.serve, triagem.gateway.app, triagem.cli.commands.gateway, triagem.producer.crm, "
+        "import triagem.gateway.serve, triagem.gateway.app, triagem.cli.commands.run, triagem.producer.crm, "
         "triagem.registry"
     )
 

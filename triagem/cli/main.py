@@ -42,8 +42,8 @@ def main(
 
 # The commands by heading and in the order of `--help`, each with its module in `triagem.cli.commands`.
 _COMMANDS: Final = {
-    "Try and check": {"demo": "demo", "doctor": "doctor", "env": "env"},
-    "Run": {"up": "up", "worker": "worker", "ops": "ops", "beat": "ops", "gateway": "gateway", "trainer": "trainer"},
+    "Try and check": {"demo": "demo", "doctor": "doctor", "env": "up"},
+    "Run": {"up": "up", "worker": "run", "ops": "run", "beat": "run", "gateway": "run", "trainer": "run"},
     "Tickets": {
         "enqueue": "enqueue",
         "results": "results",
@@ -55,7 +55,7 @@ _COMMANDS: Final = {
     "Models": {
         "start": "start",
         "train": "train",
-        "retrain": "retrain",
+        "retrain": "retraining",
         "jobs": "jobs",
         "classify": "classify",
         "models": "models",

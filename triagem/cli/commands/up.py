@@ -1,7 +1,8 @@
-"""`triagem up`: runs the local stack with gateway, workers, ops, beat and trainer until Ctrl-C."""
+"""`triagem up` runs the local stack with all processes until Ctrl-C; `triagem env` prints its settings."""
 
 from __future__ import annotations
 
+import shlex
 import signal
 import threading
 from collections.abc import Sequence
@@ -10,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from triagem.cli.output import StepTimer, console
-from triagem.servers import STACK_FOLDER
+from triagem import servers
+from triagem.cli.output import StepTimer, console, print_json
+from triagem.contracts.errors import NotConfigured
 
 if TYPE_CHECKING:
     from triagem.stack import Endpoints, LocalStack
@@ -32,7 +34,7 @@ def up(
     if workers:
         address = check_gateway_address()
     steps = StepTimer(console)
-    stack = LocalStack(STACK_FOLDER)
+    stack = LocalStack(servers.STACK_FOLDER)
     exit_on_sigterm()
     with steps.step("start Redis and Postgres"):
         endpoints = stack.start()
@@ -119,9 +121,9 @@ def run_processes(
         started.append(
             WorkerProcess(
                 endpoints,
-                STACK_FOLDER / f"{name}.log",
+                servers.STACK_FOLDER / f"{name}.log",
                 command,
-                TRIAGEM_BEAT_SCHEDULE=str(STACK_FOLDER / "beat-schedule"),
+                TRIAGEM_BEAT_SCHEDULE=str(servers.STACK_FOLDER / "beat-schedule"),
                 TRIAGEM_METRICS_PORT=str(ports.get(name, 0)),
                 TRIAGEM_CONSOLE_URL=AlertSettings().console_url or f"{gateway_address()}/console",
             )
@@ -140,14 +142,16 @@ def run_processes(
     slots = [WorkerSlot(name, partial(start, name, command), report) for name, command in commands.items()]
     try:
         others = "".join(f", {service}" for service in services)
-        report(f"workers: {workers}{others}; logs: {STACK_FOLDER}/*.log; press Ctrl-C to stop")
+        report(f"workers: {workers}{others}; logs: {servers.STACK_FOLDER}/*.log; press Ctrl-C to stop")
         if first_port:
             report("metrics: " + ", ".join(f"{name} on port {port}" for name, port in ports.items()))
         while not stopping.wait(0.5):
             if not all(slot.poll() for slot in slots):
                 raise typer.Exit(1)
             for server in stack.restart_dead() if stack and stack.down() else ():
-                report(f"{server} had stopped and was restarted: see {STACK_FOLDER}/{server.lower()}/server.log")
+                report(
+                    f"{server} had stopped and was restarted: see {servers.STACK_FOLDER}/{server.lower()}/server.log"
+                )
     finally:
         stop = StepTimer(console).step("stop all processes")
         with stop, ThreadPoolExecutor(len(started) or 1) as pool:
@@ -164,3 +168,20 @@ def prepare_database(endpoints: Endpoints) -> None:
         upgrade(database)
     ensure_reader_login(endpoints.database_url, endpoints.reader_password)
     ensure_writer_login(endpoints.database_url, endpoints.writer_password)
+
+
+def env(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """Print the URLs of the running local stack as `export` lines. They contain passwords.
+
+    With them, programs in other folders use this stack.
+
+    Example: `eval "$(triagem env)"`
+    """
+    stack = servers.local_stack()
+    if stack is None:
+        raise NotConfigured("no local stack is running here: start one with `triagem up`")
+    if as_json:
+        print_json(stack.settings)
+        return
+    for name, value in stack.settings.items():
+        typer.echo(f"export {name}={shlex.quote(value)}")

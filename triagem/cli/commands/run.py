@@ -1,0 +1,235 @@
+"""`triagem worker`, `ops`, `beat`, `gateway` and `trainer`: the long-running processes, until SIGTERM."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from triagem import servers
+
+_WithParent = Annotated[bool, typer.Option("--with-parent", hidden=True, help="End when the parent process ends.")]
+
+
+def worker(
+    *,
+    check: Annotated[
+        bool, typer.Option("--check", help="Exit 0 if the worker that writes TRIAGEM_HEARTBEAT_FILE is alive.")
+    ] = False,
+    ready: Annotated[bool, typer.Option("--ready", help="With --check: also require a warmed-up model.")] = False,
+    gpus: Annotated[
+        str | None,
+        typer.Option(help="One process per GPU: `all`, or values for CUDA_VISIBLE_DEVICES such as `0,2`."),
+    ] = None,
+    processes: Annotated[int, typer.Option(min=1, help="Number of processes; with --gpus, per GPU.")] = 1,
+    with_parent: _WithParent = False,
+) -> None:
+    """Fetch tickets, classify them and store the results until SIGTERM, which finishes the current window first.
+
+    With several processes, one that stops is restarted, and SIGTERM stops all of them.
+
+    Example: `TRIAGEM_REDIS_URL=redis://… TRIAGEM_DATABASE_URL=postgresql://… triagem worker`
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads made one job 10 times slower
+    from triagem.worker.settings import WorkerSettings
+
+    settings = WorkerSettings()
+    if check:
+        _check_heartbeat("TRIAGEM_HEARTBEAT_FILE", settings.heartbeat_file, need_ready=ready)
+        return
+    if with_parent:
+        from triagem.cli.processes import end_with_parent
+
+        end_with_parent()
+    if gpus or processes > 1:
+        from triagem.cli.worker_pool import run_pool, select_gpus
+
+        devices = select_gpus(gpus) if gpus else [None]
+        raise typer.Exit(run_pool(devices, processes, settings, typer.echo))
+    from triagem.broker import broker_url
+    from triagem.inbox import InboxSettings
+    from triagem.registry import RegistrySettings
+    from triagem.worker.run import run
+
+    status = run(
+        broker_url=broker_url(),
+        redis_url=servers.redis_url(),
+        database_url=servers.database_url(),
+        registry_url=RegistrySettings().registry_url,
+        settings=settings,
+        inbox_settings=InboxSettings(),
+    )
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)  # a thread that hangs in C code must not keep the process alive; all work is committed by now
+
+
+def ops(
+    *,
+    check: Annotated[
+        bool, typer.Option("--check", help="Exit 0 if the worker that writes TRIAGEM_OPS_HEARTBEAT_FILE is alive.")
+    ] = False,
+    with_parent: _WithParent = False,
+) -> None:
+    """Deliver results to CRMs and alerts to people, and check daily for drift and due retraining, until SIGTERM.
+
+    `triagem beat` schedules the daily checks. TRIAGEM_CRM_FILE configures where results go, TRIAGEM_ALERTS_FILE who
+    receives which alerts; without these files nothing is sent.
+
+    Example: `TRIAGEM_REDIS_URL=redis://… TRIAGEM_DATABASE_URL=postgresql://… triagem ops`
+    """
+    from triagem.ops.settings import OPS_ALIVE_S, OpsSettings
+
+    settings = OpsSettings()
+    if check:
+        _check_heartbeat("TRIAGEM_OPS_HEARTBEAT_FILE", settings.ops_heartbeat_file, max_age_s=OPS_ALIVE_S)
+        return
+    if with_parent:
+        from triagem.cli.processes import end_with_parent
+
+        end_with_parent()
+    from triagem.broker import broker_url
+    from triagem.notify.alert_rules import AlertSettings
+    from triagem.notify.alert_rules import from_environment as alert_rules
+    from triagem.notify.monitor import MonitorSettings
+    from triagem.ops.run import run_worker
+    from triagem.producer.crm import CrmFile
+    from triagem.registry import RegistrySettings
+    from triagem.trainer.settings import DueSettings
+
+    # The tasks read these settings later: load them now, so that an error is reported at startup.
+    DueSettings()
+    AlertSettings()
+    alert_rules()
+    MonitorSettings()
+    crm = CrmFile.from_environment().read()
+    status = run_worker(
+        broker_url=broker_url(),
+        redis_url=servers.redis_url(),
+        database_url=servers.database_url(),
+        registry_url=RegistrySettings().registry_url,
+        settings=settings,
+        targets=crm.targets,
+    )
+    raise typer.Exit(status)
+
+
+def beat(*, with_parent: _WithParent = False) -> None:
+    """Schedule the daily tasks of `triagem ops`, at TRIAGEM_DRIFT_AT and TRIAGEM_TRAINING_DUE_AT. Run only one.
+
+    Example: `TRIAGEM_REDIS_URL=redis://… TRIAGEM_TIMEZONE=America/Sao_Paulo triagem beat`
+    """
+    from triagem.broker import broker_url
+    from triagem.ops.run import run_beat
+    from triagem.ops.settings import OpsSettings
+
+    settings = OpsSettings()
+    if with_parent:
+        from triagem.cli.processes import end_with_parent
+
+        end_with_parent()
+    run_beat(broker_url=broker_url(), settings=settings)
+
+
+def gateway(
+    *,
+    host: Annotated[str | None, typer.Option(help="Address to listen on; default: TRIAGEM_GATEWAY_HOST.")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Port; default: TRIAGEM_GATEWAY_PORT, 8000.")
+    ] = None,
+    check: Annotated[bool, typer.Option("--check", help="Exit 0 if a gateway answers at this address.")] = False,
+    with_parent: _WithParent = False,
+) -> None:
+    """Serve the HTTP API, CRM webhooks and the console until SIGTERM, which finishes requests in progress first.
+
+    Example: `TRIAGEM_REDIS_URL=redis://… TRIAGEM_DATABASE_URL=postgresql://… triagem gateway --host 0.0.0.0`
+    """
+    from triagem.gateway.services import GatewaySettings
+    from triagem.process import MetricsSettings
+
+    overrides: dict[str, Any] = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
+    settings = GatewaySettings(**overrides)
+    if check:
+        if problem := _probe(settings.host, settings.port):
+            typer.echo(problem, err=True)
+            raise typer.Exit(1)
+        return
+    if with_parent:
+        from triagem.cli.processes import end_with_parent
+
+        end_with_parent()
+    from triagem.gateway.serve import serve
+    from triagem.gateway.services import Services
+    from triagem.producer.crm import CrmFile
+    from triagem.registry import Registry, RegistrySettings
+
+    crm_file = CrmFile.from_environment()
+    with servers.database() as database:
+        registry = Registry(RegistrySettings().registry_url)
+        serve(Services(servers.inbox(), database, registry, settings, crm_file), MetricsSettings())
+
+
+def trainer(
+    *,
+    job: Annotated[int | None, typer.Option("--job", hidden=True)] = None,
+    trainer_name: Annotated[str, typer.Option("--trainer", hidden=True)] = "",
+    with_parent: _WithParent = False,
+) -> None:
+    """Run the training jobs that console, commands and ops request, one at a time, until SIGTERM.
+
+    SIGTERM puts a running job back into the queue; it goes on from its last checkpoint.
+
+    Example: `TRIAGEM_REDIS_URL=redis://… TRIAGEM_DATABASE_URL=postgresql://… triagem trainer`
+    """
+    from triagem.registry import Registry, RegistrySettings
+    from triagem.trainer.jobs.settings import TrainerSettings
+
+    settings = TrainerSettings()
+    if with_parent:
+        from triagem.cli.processes import end_with_parent, exit_on_sigterm
+
+        if job is not None:
+            exit_on_sigterm()
+        end_with_parent()
+    if job is not None:
+        from triagem.trainer.jobs.run import run_job
+
+        with servers.database() as database:
+            run_job(database, Registry(RegistrySettings().registry_url), settings, job, trainer_name)
+        return
+    from triagem.broker import broker_url
+    from triagem.db.upgrade import require_current
+    from triagem.trainer.app import configured_trainer, run_trainer
+
+    with servers.database() as database:
+        require_current(database)
+    raise typer.Exit(run_trainer(broker_url=broker_url(), build=configured_trainer))
+
+
+def _check_heartbeat(
+    setting: str, file: Path | None, *, need_ready: bool = False, max_age_s: float | None = None
+) -> None:
+    """Exit with status 0 if the worker that writes this heartbeat file is healthy, else with 1 and the problem."""
+    from triagem.worker import health
+
+    if file is None:
+        raise typer.BadParameter(f"{setting} is not set")
+    if problem := health.check(file, need_ready=need_ready, max_age_s=max_age_s or health.ALIVE_S):
+        typer.echo(problem, err=True)
+        raise typer.Exit(1)
+
+
+def _probe(host: str, port: int) -> str | None:
+    """None if the gateway at this address answers, with any status; else the problem."""
+    from http.client import HTTPConnection, HTTPException
+
+    connection = HTTPConnection({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port, timeout=5)  # noqa: S104
+    try:
+        connection.request("GET", "/health/live")  # queries no store, and is not counted among failed requests
+        connection.getresponse()
+    except (OSError, HTTPException) as error:
+        return f"no gateway answers at {host}, port {port} ({type(error).__name__})"
+    finally:
+        connection.close()
+    return None
