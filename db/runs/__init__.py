@@ -16,12 +16,11 @@ from triagem.db.runs.lifecycle import (
     report_waiting,
     resume,
     start,
-    sweep_lock,
     update_rate,
 )
 
 __all__ = [
     "APPLY", "CLASSIFY", "ReclassifyRun", "RunPlan", "cancel", "enqueue_lost", "find", "find_active",
-    "finish_if_done", "newest_runs", "pause", "preview", "report_waiting", "resume", "start", "sweep_lock",
+    "finish_if_done", "newest_runs", "pause", "preview", "report_waiting", "resume", "start",
     "update_rate",
 ]  # fmt: skip

@@ -1,8 +1,7 @@
 """Reclassification runs: start, progress, pause, resume, cancel, finish. At most one run is active."""
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -279,24 +278,6 @@ def enqueue_lost(database: Database, run_id: int) -> bool:
 def finish_if_done(database: Database, run_id: int) -> None:
     """Mark it done if all tickets are recorded and each has an outcome: by counting, not by time."""
     _updated(database, _FINISH, {"id": run_id})
-
-
-LOCK_S: Final = 60.0  # a sweep takes a few seconds
-_LIMIT_IDLE: Final = text("SELECT set_config('idle_in_transaction_session_timeout', :limit, true)")
-
-
-@contextmanager
-def sweep_lock(database: Database) -> Iterator[bool]:
-    """Yields whether the caller holds the lock on advancing runs. Never waits; the lock ends with the process, and a
-    minute after its host has frozen. Then it raises DatabaseUnavailable at the end.
-
-    An advisory lock, not one on the run's row: workers update the counters in that row.
-    """
-    with database_errors(), database.engine.connect() as connection, connection.begin():
-        connection.execute(_LIMIT_IDLE, {"limit": f"{LOCK_S * 1000:.0f}ms"})
-        yield connection.execute(
-            text("SELECT pg_try_advisory_xact_lock(hashtext('triagem reclassify'))")
-        ).scalar_one()
 
 
 def _updated(database: Database, statement: Any, values: Mapping[str, Any]) -> bool:

@@ -6,6 +6,7 @@ exceed the statement timeout.
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -15,7 +16,7 @@ from triagem.contracts.conversation import judge
 from triagem.contracts.text import clean, digest
 from triagem.contracts.ticket import PREDICT_SOURCE, OnReply
 from triagem.contracts.wire import StoredTicketRef
-from triagem.db.connect import Database
+from triagem.db.connect import Database, database_errors
 from triagem.db.runs import APPLY, ReclassifyRun
 from triagem.db.tickets.messages import JUDGED_MESSAGES, read_messages
 
@@ -197,3 +198,21 @@ def apply_page(database: Database, run: ReclassifyRun) -> bool:
     with database.autocommit() as connection:
         values = {"id": run.id, "cursor": run.cursor, "last": run.last_id, "page": PAGE, "predict": PREDICT_SOURCE}
         return connection.execute(_APPLY, values).rowcount > 0
+
+
+LOCK_S: Final = 60.0  # a sweep takes a few seconds
+_LIMIT_IDLE: Final = text("SELECT set_config('idle_in_transaction_session_timeout', :limit, true)")
+
+
+@contextmanager
+def sweep_lock(database: Database) -> Iterator[bool]:
+    """Yields whether the caller holds the lock on advancing runs. Never waits; the lock ends with the process, and a
+    minute after its host has frozen. Then it raises DatabaseUnavailable at the end.
+
+    An advisory lock, not one on the run's row: workers update the counters in that row.
+    """
+    with database_errors(), database.engine.connect() as connection, connection.begin():
+        connection.execute(_LIMIT_IDLE, {"limit": f"{LOCK_S * 1000:.0f}ms"})
+        yield connection.execute(
+            text("SELECT pg_try_advisory_xact_lock(hashtext('triagem reclassify'))")
+        ).scalar_one()

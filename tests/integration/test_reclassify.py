@@ -25,9 +25,9 @@ from triagem.db.connect import DatabaseSettings
 from triagem.db.model_versions import ModelPromotion, record
 from triagem.db.outbox.deliveries import sync_result_targets
 from triagem.db.reviews import record_review
-from triagem.db.runs import APPLY, RunPlan, lifecycle, reclassification
+from triagem.db.runs import APPLY, RunPlan, pages, reclassification
 from triagem.db.runs.diff import diff_run
-from triagem.db.runs.pages import PAGE, RunPage, apply_page, next_page, record_page, recorded_refs
+from triagem.db.runs.pages import PAGE, RunPage, apply_page, next_page, record_page, recorded_refs, sweep_lock
 from triagem.db.runs.reclassification import ReclassifiedTicket, resolve_tickets, write_reclassified
 from triagem.db.tickets.forgetting import delete_related, write_tombstone
 from triagem.db.tickets.window import write_window
@@ -263,7 +263,7 @@ def test_a_cancelled_run_cannot_be_resumed(database: Database) -> None:
 def test_two_concurrent_sweeps_put_no_page_twice(database: Database, inbox: Inbox, instant_models: Path) -> None:
     store_tickets(database, 10)
     runs.start(database, CURRENT)
-    with runs.sweep_lock(database) as locked:
+    with sweep_lock(database) as locked:
         assert locked
         assert advance_once(database, inbox, instant_models).put == 0
     assert advance_once(database, inbox, instant_models).put == 10
@@ -475,14 +475,14 @@ def test_a_deleted_ticket_is_counted_once_however_often_its_entry_is_delivered(d
 def test_a_frozen_ops_host_loses_the_lock_on_advancing_runs(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lifecycle, "LOCK_S", 0.2)
+    monkeypatch.setattr(pages, "LOCK_S", 0.2)
 
     def is_free() -> bool:
-        with runs.sweep_lock(database) as locked:
+        with sweep_lock(database) as locked:
             return locked
 
     def freeze() -> None:
-        with runs.sweep_lock(database) as locked:
+        with sweep_lock(database) as locked:
             assert locked
             assert not is_free()
             until(is_free)

@@ -19,7 +19,7 @@ from triagem.contracts.ticket import Lane
 from triagem.contracts.wire import StoredTicketRef, encode_ref
 from triagem.db import Database, runs
 from triagem.db.runs import APPLY, ReclassifyRun, RunPlan
-from triagem.db.runs.pages import PAGE, apply_page, next_page, record_page, recorded_refs, save_enqueued
+from triagem.db.runs.pages import PAGE, apply_page, next_page, record_page, recorded_refs, save_enqueued, sweep_lock
 from triagem.db.tickets.unlabelled import has_unlabelled
 from triagem.db.training_jobs import JobKind, newest_jobs
 from triagem.inbox import Inbox
@@ -45,7 +45,7 @@ def advance_run(
 
     Raises DatabaseUnavailable, InboxUnavailable, or the registry's errors; the next call continues.
     """
-    with runs.sweep_lock(database) as locked:
+    with sweep_lock(database) as locked:
         run = runs.find_active(database) if locked else None
         if run is None or run.state != "running":
             return
