@@ -7,7 +7,7 @@ from typing import Any, Final
 from triagem.contracts.language import DETECTED, UNDETERMINED, Probabilities, message_language
 from triagem.contracts.metadata import language_code
 
-_HEAD: Final = 200  # characters; more cost time and change no decision on the sample data
+_HEAD: Final = 100  # characters; with 80, 150 or 200 no decision on the sample data is another
 _TWO_LETTERS: Final = re.compile(r"[^\W\d_].*?[^\W\d_]", re.DOTALL)
 
 
@@ -31,9 +31,12 @@ def detect_language(text: str, declared: object = None) -> str:
 def load_language_identifier() -> Any:
     """The language identifier, loaded once per process (0.5 s of CPU time, 100 MB); None if it is not installed."""
     try:
+        import numpy as np  # noqa: PLC0415
         from py3langid.langid import MODEL_FILE, LanguageIdentifier  # noqa: PLC0415
     except ImportError:
         return None
     identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
     identifier.set_languages(DETECTED)
+    # Halves and in columns as loaded; a text reads the rows of 90 of the 100,000 features.
+    identifier.nb_ptc = np.ascontiguousarray(identifier.nb_ptc, dtype=np.float32)
     return identifier
