@@ -9,6 +9,8 @@ import warnings
 from typing import Any, ClassVar, Final
 from urllib.parse import urlsplit, urlunsplit
 
+import celery.apps.worker
+import structlog
 from celery import Celery, signals
 from celery.exceptions import SecurityWarning
 from celery.worker.control import control_command, inspect_command
@@ -18,6 +20,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from triagem import servers
 from triagem.inbox.client import check_redis_url
 from triagem.process import read_secret_file
+
+log = structlog.get_logger(__name__)
 
 # Workers fetch from the inbox; nothing is ever sent to this queue. A Redis key: ACLs of running systems name it.
 WORKER_QUEUE: Final = "pipe"
@@ -98,6 +102,7 @@ def run_celery_worker(app: Celery, queue: str, *, pool: str) -> int:
     warnings.filterwarnings("ignore", category=SecurityWarning)
     # Any receiver keeps Celery from configuring logging, which would raise the level to WARNING.
     signals.setup_logging.connect(_keep_logging)
+    celery.apps.worker.safe_say = _log  # it would print "worker: Warm shutdown" as plain text
     worker = app.Worker(
         pool=pool,
         concurrency=1,  # for more, start more processes
@@ -113,6 +118,10 @@ def run_celery_worker(app: Celery, queue: str, *, pool: str) -> int:
 
 def _keep_logging(**_: object) -> None:
     """The entry point has already configured logging."""
+
+
+def _log(message: str, *_: object) -> None:
+    log.info("celery", message=" ".join(message.split()))
 
 
 # Remote-control commands are hints only. Desired state is stored in the registry and the inbox, because a broadcast

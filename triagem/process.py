@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from prometheus_client.core import GaugeMetricFamily
 
 # TRIAGEM_CRM_FILE and TRIAGEM_HEARTBEAT_FILE do not match: they are settings of their own.
-SECRET_FILE: Final = re.compile(r"(TRIAGEM_\w+_(?:URL|PASSWORD|TOKEN|SECRET))_FILE")
+SECRET_FILE: Final = re.compile(r"(TRIAGEM_\w+_(?:URL|PASSWORD|TOKEN|SECRET|DSN))_FILE")
 
 
 def read_secret_file(name: str, environment: Mapping[str, str] = os.environ) -> str | None:

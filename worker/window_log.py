@@ -27,7 +27,7 @@ _SUMMARY_EVERY_S: Final = 10.0
 # A BERT on a CPU stays below this rate. A faster engine would log gigabytes per day: further windows are logged with
 # `--verbose` only, and the summary counts all of them.
 _MAX_LINES_PER_S: Final = 10
-_MAX_IDS: Final = 32
+_MAX_IDS: Final = 3  # the lines of single predictions name each entry
 
 
 class WindowLog:

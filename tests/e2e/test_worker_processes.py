@@ -1,5 +1,6 @@
 """`triagem worker --processes 2`: real processes, one of which is killed."""
 
+import json
 import os
 import signal
 from collections.abc import Iterator
@@ -66,7 +67,10 @@ def test_a_killed_process_is_restarted_and_sigterm_lets_all_finish(
     assert inbox.in_flight(Lane.LIVE) == 0
     assert list_workers(inbox.redis) == []
     assert not (tmp_path / "heartbeat").exists()
-    assert "was killed by signal 9" in (tmp_path / "log").read_text(encoding="utf-8")
+    lines = [json.loads(line) for line in (tmp_path / "log").read_text(encoding="utf-8").splitlines()]
+    assert {line["process"] for line in lines} == {"worker"}
+    assert any("was killed by signal 9" in str(line) for line in lines)
+    assert any(line.get("message") == "worker: Warm shutdown (MainProcess)" for line in lines)
 
 
 def test_all_processes_end_when_one_exits_with_an_error(settings: dict[str, str], tmp_path: Path) -> None:

@@ -4,12 +4,14 @@ Logs contain no customer text and no password, so tracebacks are logged without 
 """
 
 import logging
+import os
 import sys
 import traceback
+from collections.abc import Iterable
 from typing import Final
 
 import structlog
-from structlog.typing import EventDict, WrappedLogger
+from structlog.typing import EventDict, Processor, WrappedLogger
 
 from triagem.cli.output import printable
 from triagem.contracts.errors import TriagemError
@@ -70,15 +72,25 @@ _QUIET = (
 )
 
 
-def configure(level: int) -> None:
-    """Route structlog and the standard library's logging through one renderer, at `level` and above."""
-    shared: list[structlog.typing.Processor] = [
+def configure(level: int, process: str = "triagem", *, send: Iterable[Processor] = ()) -> None:
+    """Route structlog and the standard library's logging through one renderer, at `level` and above.
+
+    Args:
+        process: the name of this process, in each line.
+        send: processors that send lines elsewhere too.
+    """
+
+    def add_process(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+        return {**event, "process": process, "pid": os.getpid()}
+
+    shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
+        add_process,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="timestamp"),
     ]
-    renderers: list[structlog.typing.Processor] = (
+    renderers: list[Processor] = (
         [escape_controls, structlog.dev.ConsoleRenderer()]
         if sys.stderr.isatty()
         else [structlog.processors.JSONRenderer()]
@@ -99,6 +111,7 @@ def configure(level: int) -> None:
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 strip_exception_messages,
+                *send,
                 *renderers,
             ],
         )

@@ -9,7 +9,7 @@ import typer
 from pydantic import ValidationError
 from rich.text import Text
 
-from triagem.cli import logs
+from triagem.cli import logs, telemetry
 from triagem.cli.known_settings import describe_unknown, unknown_variables, variables_set
 from triagem.cli.logs import format_traceback
 from triagem.cli.output import errors
@@ -32,12 +32,10 @@ def main(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log at debug level.")] = False,
 ) -> None:
     # A service logs what it does; a one-off command logs only warnings and errors.
-    level = (
-        logging.INFO
-        if context.invoked_subcommand in {"worker", "ops", "trainer", "beat", "gateway"}
-        else logging.WARNING
-    )
-    logs.configure(logging.DEBUG if verbose else level)
+    name = context.invoked_subcommand or "triagem"
+    is_service = name in {"worker", "ops", "trainer", "beat", "gateway"}
+    level = logging.DEBUG if verbose else logging.INFO if is_service else logging.WARNING
+    logs.configure(level, name, send=telemetry.processors(name) if is_service else ())
 
 
 # The commands by heading and in the order of `--help`, each with its module in `triagem.cli.commands`.

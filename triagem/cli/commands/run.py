@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any
 
+import structlog
 import typer
 
 from triagem import servers
@@ -45,8 +46,11 @@ def worker(
     if gpus or processes > 1:
         from triagem.cli.worker_pool import run_pool, select_gpus
 
+        def report(line: str) -> None:
+            structlog.get_logger(__name__).warning("worker_stopped", reason=line)
+
         devices = select_gpus(gpus) if gpus else [None]
-        raise typer.Exit(run_pool(devices, processes, settings, typer.echo))
+        raise typer.Exit(run_pool(devices, processes, settings, report))
     from triagem.broker import broker_url
     from triagem.inbox import InboxSettings
     from triagem.registry import RegistrySettings

@@ -1,0 +1,128 @@
+"""Sends spans of requests and windows to OpenTelemetry and errors to Sentry, if an address is set.
+
+Both are made from log lines: what may not be logged, such as a text or the message of a library's exception, cannot
+be sent.
+"""
+
+import atexit
+import time
+from collections.abc import Iterator
+from functools import partial
+from hashlib import sha256
+from typing import TYPE_CHECKING, ClassVar, Final
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from triagem.contracts.errors import MissingExtra
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import SpanContext, Tracer
+
+_STAGES: Final = ("queue", "tokenize", "model", "commit")
+_ATTRIBUTES: Final = (
+    "request_id", "method", "route", "status", "rows", "window", "tickets", "live", "bulk", "dropped", "dead",
+    "model",
+)  # fmt: skip
+_SENTRY_FIELDS: Final = {"event", "level", "logger", "process", "timestamp"}
+
+
+class TelemetrySettings(BaseSettings):
+    """`TRIAGEM_TRACES_URL` and `TRIAGEM_SENTRY_DSN`."""
+
+    model_config = SettingsConfigDict(env_prefix="TRIAGEM_", env_file=".env", extra="ignore")
+    used_by: ClassVar = "gateway, worker, ops, beat, trainer"
+
+    traces_url: str | None = Field(
+        default=None,
+        description="OTLP/HTTP address of an OpenTelemetry collector, such as http://127.0.0.1:4318/v1/traces; "
+        "needs `triagem[traces]`",
+    )
+    sentry_dsn: SecretStr | None = Field(
+        default=None, description="DSN of a Sentry project that gets errors; needs `triagem[sentry]`"
+    )
+
+
+def processors(process: str) -> Iterator[Processor]:
+    """structlog processors that send what the settings ask for. Raises MissingExtra."""
+    settings = TelemetrySettings()
+    try:
+        if settings.traces_url:
+            yield partial(_send_spans, _tracer(settings.traces_url, process))
+        if settings.sentry_dsn:
+            _start_sentry(settings.sentry_dsn.get_secret_value())
+            yield _send_error
+    except ModuleNotFoundError as error:
+        extra, setting = ("traces", "TRACES_URL") if "opentelemetry" in str(error.name) else ("sentry", "SENTRY_DSN")
+        raise MissingExtra(f"TRIAGEM_{setting} is set: run pip install 'triagem[{extra}]', or unset it") from None
+
+
+def _tracer(url: str, process: str) -> "Tracer":
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+    provider = TracerProvider(resource=Resource.create({"service.name": f"triagem-{process}"}))
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=url)))
+    return provider.get_tracer("triagem")
+
+
+def _send_spans(tracer: "Tracer", _: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Send the span of a request, or of a window and its stages."""
+    from opentelemetry.trace import Link, NonRecordingSpan, set_span_in_context
+
+    values, end = {name: event[name] for name in _ATTRIBUTES if event.get(name) is not None}, time.time_ns()
+    if event["event"] == "request" and {"ms", "method", "request_id"} <= event.keys():
+        name, start = f"{event['method']} {event.get('route') or '-'}", end - _ns(event["ms"])
+        parent = set_span_in_context(NonRecordingSpan(_trace(event["request_id"])))
+        tracer.start_span(name, parent, attributes=values, start_time=start).end(end)
+    elif event["event"] == "window" and "commit_ms" in event:
+        lengths = {stage: _ns(event[f"{stage}_ms"]) for stage in _STAGES}
+        start, links = end - sum(lengths.values()), [Link(_trace(name)) for name in event.get("requests", ())]
+        window = tracer.start_span("window", links=links, attributes=values, start_time=start)
+        for stage, length in lengths.items():
+            context = set_span_in_context(window)
+            tracer.start_span(stage, context, start_time=start).end(start := start + length)
+        window.end(end)
+    return event
+
+
+def _trace(request_id: str) -> "SpanContext":
+    """The trace of a request: the same in each process that knows its id."""
+    from opentelemetry.trace import SpanContext, TraceFlags
+
+    digest = sha256(request_id.encode()).digest()
+    trace, span = int.from_bytes(digest[:16], "big"), int.from_bytes(digest[16:24], "big")
+    return SpanContext(trace, span, is_remote=True, trace_flags=TraceFlags(TraceFlags.SAMPLED))
+
+
+def _ns(milliseconds: float) -> int:
+    return int(milliseconds * 1_000_000)
+
+
+def _start_sentry(dsn: str) -> None:
+    import sentry_sdk
+
+    # No integration: these read requests, local variables, arguments and messages of exceptions.
+    sentry_sdk.init(dsn, default_integrations=False, auto_enabling_integrations=False, max_breadcrumbs=0)
+    atexit.register(sentry_sdk.flush, 2.0)
+
+
+def _send_error(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Send an error's log line."""
+    import sentry_sdk
+
+    if event.get("level") in {"error", "critical"}:
+        fields = {name: value for name, value in event.items() if name not in _SENTRY_FIELDS}
+        sentry_sdk.capture_event(
+            {
+                "level": "fatal" if event["level"] == "critical" else "error",
+                "logger": str(event.get("logger")),
+                "message": str(event["event"]),
+                "tags": {"process": str(event.get("process"))},
+                "extra": fields,
+            }
+        )
+    return event
