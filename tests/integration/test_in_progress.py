@@ -151,6 +151,18 @@ def test_a_live_workers_marker_is_left_alone(inbox: Inbox, markers: InProgressMa
     assert inbox.redis.exists(in_progress_key(worker.consumer)) == 1
 
 
+def test_nothing_of_a_dead_worker_is_left_once_its_entries_are_reclaimed(
+    inbox: Inbox, markers: InProgressMarkers
+) -> None:
+    """Workers that crash in a loop would fill Redis with their markers."""
+    entries = [*put_and_fetch(inbox, "dead", 1), *put_and_fetch(inbox, "dead", 1, lane=BULK)]
+    markers.mark("dead", entries)
+
+    assert reclaimed_crashes(inbox, LIVE) == [0]
+    assert reclaimed_crashes(inbox, BULK) == [0]
+    assert inbox.redis.exists(in_progress_key("dead")) == 0
+
+
 def test_a_marker_that_nobody_reads_expires(inbox: Inbox, markers: InProgressMarkers) -> None:
     markers.mark("dead", put_and_fetch(inbox, "dead", 1))
 

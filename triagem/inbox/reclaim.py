@@ -33,9 +33,10 @@ class InProgressMarkers:
         ids: dict[Lane, list[bytes]] = {lane: [] for lane in Lane}
         for entry in entries:
             ids[entry.lane].append(entry.id)
-        fields: dict[Any, Any] = {str(lane): b" ".join(lane_ids) for lane, lane_ids in ids.items()}
+        fields: dict[Any, Any] = {str(lane): b" ".join(lane_ids) for lane, lane_ids in ids.items() if lane_ids}
         fields["alone"] = int(alone)
         with redis_errors(), self._redis.pipeline(transaction=True) as pipe:
+            pipe.delete(in_progress_key(consumer))
             pipe.hset(in_progress_key(consumer), mapping=fields)
             pipe.expire(in_progress_key(consumer), _TTL_S)
             pipe.execute()

@@ -23,6 +23,9 @@ if marker then
     end
   end
   redis.call('HDEL', KEYS[3], ARGV[5])
+  if redis.call('HLEN', KEYS[3]) == 1 then -- only `alone` is left: the other lane has nothing, or was here before
+    redis.call('DEL', KEYS[3])
+  end
 end
 
 local pending = redis.call('XPENDING', KEYS[1], ARGV[1], '-', '+', ARGV[4], ARGV[3])
