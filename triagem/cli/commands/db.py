@@ -1,8 +1,9 @@
-"""`triagem db`: migrates and verifies the database, prints its URL, forgets a ticket, and purges old texts."""
+"""`triagem db`: migrates, backs up and verifies the database, prints its URL, forgets a ticket, purges old texts."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from triagem.ops.forget import DeletedData
 
 db = typer.Typer(
-    no_args_is_help=True, help="Database: migrate, verify, print the URL, forget a ticket, purge old texts."
+    no_args_is_help=True, help="Database: migrate, back up, verify, print the URL, forget a ticket, purge old texts."
 )
 
 _Yes = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
@@ -85,6 +86,64 @@ def url(
             )
         database_url = stack.reader_url
     typer.echo(database_url)
+
+
+_Models = Annotated[bool, typer.Option("--models", help="Also the folder of the model registry, in FILE.models.tgz.")]
+
+
+@db.command()
+def dump(
+    file: Annotated[Path, typer.Argument(help="A new file; only you may read it.")], *, models: _Models = False
+) -> None:
+    """Back up all tables with the pg_dump of the server's version. Workers may run meanwhile.
+
+    Needs the URL of the database's owner. Redis is not included: it has only tickets that wait for a result.
+
+    Example: `triagem db dump triagem.dump --models`
+    """
+    url = servers.database_url()
+    from triagem.ops import backup
+    from triagem.registry import Registry, RegistrySettings
+
+    registry = Registry(RegistrySettings().registry_url).root if models else None
+    with servers.database() as database, console.status("dump the database"):
+        backup.dump(database, url, file)
+    written = [file]
+    if registry:
+        written.append(_models_file(file))
+        backup.dump_models(registry, written[-1])
+    for path in written:
+        console.print(f"{path}: {path.stat().st_size:,} bytes", highlight=False, markup=False)
+
+
+@db.command()
+def restore(
+    file: Annotated[Path, typer.Argument(help="A file of `triagem db dump` or pg_dump -Fc.")],
+    *,
+    models: _Models = False,
+) -> None:
+    """Restore a backup into a database without tickets, such as that of `triagem up --workers 0` in a new folder.
+
+    Customers that were forgotten after the dump are back: docs/how-to/runbook.md#backup-and-restore.
+
+    Example: `triagem db restore triagem.dump --models`
+    """
+    url = servers.database_url()
+    from triagem.db import DatabaseSettings
+    from triagem.ops import backup
+    from triagem.registry import Registry, RegistrySettings
+
+    if models:
+        backup.restore_models(Registry(RegistrySettings().registry_url).root, _models_file(file))
+    with servers.database() as database, console.status("restore the database"):
+        backup.restore(database, url, file)
+    console.print(f"{file} was restored", highlight=False, markup=False)
+    if writer_url := DatabaseSettings().writer_url:
+        _ensure_writer_login(url, writer_url.get_secret_value())
+
+
+def _models_file(file: Path) -> Path:
+    return file.with_name(f"{file.name}.models.tgz")
 
 
 @db.command()

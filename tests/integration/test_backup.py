@@ -1,0 +1,73 @@
+"""`triagem db dump` and `restore`: tables and models come back, whatever the version of the tools that are found."""
+
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from tests.support.command import Triagem, assert_one_line
+from tests.support.windows import result, rows
+from triagem.db import Database
+from triagem.db.tickets.window import write_window
+from triagem.db.upgrade import require_current
+from triagem.ops import backup
+from triagem.registry import Registry
+from triagem.stack import Endpoints
+
+
+@pytest.fixture
+def empty_url(endpoints: Endpoints) -> Iterator[str]:
+    """The URL of an empty database on the stack's server."""
+    name = f"restored_{uuid4().hex}"
+    with psycopg.connect(endpoints.database_url, autocommit=True) as owner:
+        owner.execute(f"CREATE DATABASE {name}".encode())
+        yield endpoints.database_url.rpartition("/")[0] + f"/{name}"
+        owner.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+def test_a_backup_is_restored_with_its_models(
+    triagem: Triagem, database: Database, empty_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_window(database, [result(external_id=str(number)) for number in range(30)])
+    dumped = triagem("db", "dump", "backup.dump", "--models")
+    assert (dumped.status, dumped.out.count("bytes")) == (0, 2)
+    assert stat.S_IMODE(Path("backup.dump").stat().st_mode) == 0o600
+    assert_one_line(triagem("db", "dump", "backup.dump"), "backup.dump exists: choose another name")
+    assert_one_line(triagem("db", "restore", "backup.dump"), "the database has tickets: restore into an empty one")
+
+    monkeypatch.setenv("TRIAGEM_DATABASE_URL", empty_url)
+    monkeypatch.setenv("TRIAGEM_REGISTRY_URL", "restored")
+    assert triagem("db", "upgrade").status == 0
+    assert triagem("db", "restore", "backup.dump", "--models").status == 0
+    with Database(empty_url) as restored:
+        require_current(restored)
+        assert rows(restored, "predictions") == rows(database, "predictions")
+        assert len(rows(restored, "tickets")) == 30
+    assert Registry("restored").current().version == "v1.0.0"
+    assert_one_line(triagem("db", "restore", "backup.dump", "--models"), "restored is not empty")
+
+
+def test_an_unreadable_backup_changes_nothing(triagem: Triagem, database: Database) -> None:
+    Path("broken.dump").write_bytes(b"PGDMP")
+    assert_one_line(triagem("db", "restore", "broken.dump"), "pg_restore: error")
+    assert_one_line(triagem("db", "restore", "absent.dump"), "pg_restore: error")
+    require_current(database)
+
+
+def test_a_tool_of_another_version_is_refused_by_name(
+    triagem: Triagem, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    old = tmp_path / "pg_dump"
+    old.write_text("#!/bin/sh\necho 'pg_dump (PostgreSQL) 15.4'\n", encoding="utf-8")
+    old.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(backup, "postgres_programs", lambda: tmp_path / "absent")
+
+    answer = triagem("db", "dump", "backup.dump")
+
+    assert_one_line(answer, "there is no pg_dump of this version (pg_dump (PostgreSQL) 15.4)")
+    assert "postgresql-client-18" in answer.err
+    assert not Path("backup.dump").exists()

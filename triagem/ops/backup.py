@@ -1,0 +1,113 @@
+"""Backs up and restores Postgres with its own tools, and the folder of the model registry."""
+
+import os
+import shutil
+import subprocess
+import tarfile
+from contextlib import suppress
+from pathlib import Path
+
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from sqlalchemy import text
+
+from triagem.contracts.errors import InvalidInput, MissingExtra
+from triagem.db import Database
+from triagem.db.upgrade import upgrade
+from triagem.stack.binaries import postgres_programs
+
+
+def dump(database: Database, url: str, file: Path) -> None:
+    """Write all tables to a new file, for `restore` and for pg_restore. Raises InvalidInput."""
+    program = find_tool("pg_dump", server_version(database))
+    draft = _draft(file)
+    try:
+        _run(program, url, "--format=custom", f"--file={draft}")
+        draft.rename(file)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def restore(database: Database, url: str, file: Path) -> None:
+    """Fill a database without tickets from a dump, and migrate it to this version's schema. Raises InvalidInput."""
+    program = find_tool("pg_restore", server_version(database))
+    _run(program, None, "--list", str(file))  # an unreadable file must change nothing
+    upgrade(database)  # creates the roles, which are not in the dump
+    with database.autocommit() as connection:
+        if connection.execute(text("SELECT EXISTS (SELECT FROM tickets)")).scalar_one():
+            raise InvalidInput(
+                "the database has tickets: restore into an empty one, as of `triagem up` in a new folder"
+            )
+        connection.execute(text("DROP OWNED BY CURRENT_USER"))
+    _run(program, url, "--no-owner", "--exit-on-error", "--single-transaction", str(file))
+    upgrade(database)
+
+
+def dump_models(registry: Path, file: Path) -> None:
+    """Write the registry's folder to a new file. Call it after `dump`: no result may be of a later epoch."""
+    draft = _draft(file)
+    try:
+        with tarfile.open(draft, "w:gz") as archive:
+            archive.add(registry, ".")
+        draft.rename(file)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def restore_models(registry: Path, file: Path) -> None:
+    """Unpack a registry into a folder that is empty or does not exist. Raises InvalidInput."""
+    if registry.exists() and any(registry.iterdir()):
+        raise InvalidInput(f"{registry} is not empty: restore the models into an empty folder (TRIAGEM_REGISTRY_URL)")
+    try:
+        with tarfile.open(file) as archive:
+            archive.extractall(registry, filter="data")
+    except (OSError, tarfile.TarError) as error:
+        raise InvalidInput(f"{file} cannot be read ({type(error).__name__})") from None
+
+
+def server_version(database: Database) -> int:
+    """The server's major version."""
+    with database.autocommit() as connection:
+        return int(connection.execute(text("SHOW server_version_num")).scalar_one()) // 10_000
+
+
+def find_tool(name: str, version: int) -> str:
+    """A Postgres program of this major version: of the local stack's package, or on PATH. Raises InvalidInput."""
+    candidates = [shutil.which(name), f"/usr/lib/postgresql/{version}/bin/{name}"]
+    with suppress(MissingExtra):
+        candidates.insert(0, str(postgres_programs() / name))
+    versions = []
+    for program in filter(None, candidates):
+        with suppress(OSError):
+            printed = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout  # noqa: S603
+            if f") {version}." in printed:
+                return program
+            versions.append(printed.strip())
+    others = ", ".join(versions) or "none at all"
+    raise InvalidInput(
+        f"Postgres is version {version}, and there is no {name} of this version ({others}): "
+        f"install the package postgresql-client-{version}, or run pip install 'triagem[stack]'"
+    )
+
+
+def _draft(file: Path) -> Path:
+    """A file beside `file` that only its owner may read: dumps contain customers' texts."""
+    if file.exists():
+        raise InvalidInput(f"{file} exists: choose another name, or delete it")
+    draft = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        draft.touch(0o600)
+    except OSError as error:
+        raise InvalidInput(f"{file} cannot be written ({error.strerror})") from None
+    return draft
+
+
+def _run(program: str, url: str | None, *arguments: str) -> None:
+    options = {name: str(value) for name, value in conninfo_to_dict(url or "").items() if value is not None}
+    password = options.pop("password", None)  # not as an argument, which other users of this machine can read
+    environment = {**os.environ, **({"PGPASSWORD": password} if password else {})}
+    database = ["--dbname", make_conninfo("", **options)] if url else []
+    process = subprocess.run(  # noqa: S603
+        [program, *database, *arguments], capture_output=True, text=True, check=False, env=environment
+    )
+    if process.returncode:  # further lines may quote a row
+        raise InvalidInput((process.stderr.strip().splitlines() or [f"{program} failed"])[0])
