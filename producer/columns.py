@@ -6,7 +6,16 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from triagem.contracts.errors import InvalidInput, InvalidTicket
-from triagem.records.columns import EMPTY, find_column, folded_name, joined, parse_map, short_name, usual_text
+from triagem.records.columns import (
+    EMPTY,
+    EXTERNAL_ID,
+    find_column,
+    folded_name,
+    joined,
+    parse_map,
+    short_name,
+    usual_text,
+)  # fmt: skip
 
 FIELDS: Final = ("source", "external_id", "message_id", "author", "text", "revised_at", "metadata")
 _METADATA: Final = "metadata."
@@ -15,12 +24,7 @@ _REQUIRED: Final = ("external_id", "text")
 # Usual column names in exports, folded by `folded_name`, in order of preference; for fields without `--map`.
 _USUAL: Final[Mapping[str, Sequence[str]]] = {
     "source": ("source", "origem"),
-    "external_id": (
-        "external id", "id", "ticket id", "ticket", "ticket number", "case number", "conversation id", "protocolo",
-        "numero do protocolo", "chamado", "numero do chamado", "no do chamado", "id do chamado", "id do ticket",
-        "numero do ticket", "no do ticket",
-        "id da conversa", "numero", "codigo",
-    ),
+    "external_id": EXTERNAL_ID,
     "revised_at": (
         "revised at", "updated at", "last updated", "last modified", "atualizado em", "ultima atualizacao",
         "data de atualizacao", "created at", "created", "created date", "create date", "creation date",

@@ -7,10 +7,11 @@ if __name__ != "triagem.trainer":  # a second copy of every module would be load
     raise ImportError("import triagem.trainer, not trainer: the folder at the root is linked into the package")
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from triagem.contracts.errors import InvalidInput
@@ -42,6 +43,7 @@ def train(
     promote: bool = True,
     allow_leakage: bool = False,
     promote_unverified: bool = False,
+    own: Mapping[str, str] = MappingProxyType({}),
     job: str | None = None,
     work_dir: Path | None = None,
     clock: Callable[[], datetime] = _utc_now,
@@ -57,6 +59,7 @@ def train(
         allow_leakage: continue although test rows are training rows or near-duplicates of them. No score counts then,
             and the gate rejects the version.
         promote_unverified: make such a version current nevertheless; the promotion log says so.
+        own: labels by ticket that only Triagem has set: the rows with them are left out.
         job: the training job; see `triagem.registry.Registry.register`.
         work_dir: where the checkpoints are; default: the registry's.
 
@@ -80,7 +83,7 @@ def train(
         raise InvalidInput("a training starts from a base or from a version, not from both: pass --base or --from")
     started = clock()
     ancestor = read_parent(registry, parent) if parent else None
-    prepared = prepare(data, registry, settings, parent=parent, allow_leakage=allow_leakage)
+    prepared = prepare(data, registry, settings, parent=parent, allow_leakage=allow_leakage, own=own)
     progress.on_notes(prepared.notes)
     parts, info = prepared.parts, prepared.info
     chosen, choice = ancestor.manifest.base if ancestor else base or settings.base, None

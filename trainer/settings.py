@@ -28,6 +28,10 @@ class TrainSettings(BaseSettings):
         default="",
         description="columns of the rows, as in prompt=subject+body,completion=queue; default: usual names",
     )
+    label_map: str = Field(
+        default="",
+        description="labels of the company's words, as in Comercial=venda,N1=suporte; other rows are left out",
+    )
     num_train_epochs: int = Field(default=3, ge=1, description="minimum; see min_steps")
     min_steps: int = Field(default=200, ge=1, description="minimum number of optimizer steps")
     per_device_train_batch_size: int = Field(default=8, ge=1, description="texts per optimizer micro-step")

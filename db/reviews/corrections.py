@@ -81,3 +81,18 @@ def record_correction(
         return NoCorrection[row.reason]
     outcome = record_review(database, ticket, label, reviewer, kind=stratum, requested=False, reviewed_at=changed_at)
     return NoCorrection.UNKNOWN if isinstance(outcome, ReviewRejected) else outcome
+
+
+_ONLY_OURS: Final = text("""
+SELECT DISTINCT ON (t.id) t.external_id, d.delivered_label FROM deliveries d JOIN tickets t ON t.id = d.ticket_id
+WHERE t.source = :source AND d.delivered_label IS NOT NULL AND d.delivered_band <> 'abstain'
+  AND NOT EXISTS (SELECT FROM reviews r WHERE (r.ticket_id, r.digest) = (t.id, t.digest) AND r.label IS NOT NULL)
+ORDER BY t.id, d.delivered_at DESC NULLS LAST
+""")
+
+
+def labels_only_ours(database: Database, source: str) -> dict[str, str]:
+    """The labels that Triagem has written to a CRM, by the ticket's id, of tickets that no person has labelled."""
+    with database.autocommit() as connection:
+        rows = connection.execute(_ONLY_OURS, {"source": source})
+        return {row.external_id: row.delivered_label for row in rows}

@@ -21,7 +21,7 @@ from triagem.db import Database
 from triagem.db.auth import Scope
 from triagem.db.outbox.deliveries import DeliveryState, lease_result, mark_delivery, sync_result_targets
 from triagem.db.reviews import ReviewRef, model_accuracy
-from triagem.db.reviews.corrections import NoCorrection, Unasked, record_correction
+from triagem.db.reviews.corrections import NoCorrection, Unasked, labels_only_ours, record_correction
 from triagem.db.tickets.window import write_window
 from triagem.inbox import Inbox
 from triagem.producer.crm import CrmConfig
@@ -178,6 +178,13 @@ class TestOwnLabels:
             assert isinstance(self.correct(delivered, label), ReviewRef)
             assert self.correct(delivered, label) is NoCorrection.UNCHANGED
             self.deliver(delivered)
+
+    def test_labels_that_only_triagem_has_set_are_listed_for_training(self, delivered: Database) -> None:
+        self.deliver(delivered)
+        assert labels_only_ours(delivered, "freshdesk") == {"4711": "suporte"}
+
+        self.correct(delivered, "venda")
+        assert labels_only_ours(delivered, "freshdesk") == {}
 
     def test_a_label_that_was_not_shown_for_an_abstention_is_a_persons(self, database: Database) -> None:
         sync_result_targets(database, {"freshdesk.field": "freshdesk"})

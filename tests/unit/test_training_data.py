@@ -11,6 +11,8 @@ import pytest
 
 from tests.support.rows import SMALL_ROWS, jsonl
 from triagem.contracts.errors import InvalidInput
+from triagem.records.columns import parse_label_map
+from triagem.trainer.data.columns import ReadingRules
 from triagem.trainer.data.rows import Corpus, Row, load, read_parts, rows_digest
 from triagem.trainer.jobs.full import write_training_data
 
@@ -290,8 +292,39 @@ def test_a_label_column_with_another_name_is_asked_for_and_given(tmp_path: Path)
         InvalidInput, match=r"txt:2: has no 'completion': its columns are .*Fila; .*--map completion="
     ):
         load(path)
-    loaded = load(path, columns="prompt=Descrição,completion=Fila")
+    loaded = load(path, rules=ReadingRules("prompt=Descrição,completion=Fila"))
 
     assert [(row.text, row.label) for row in loaded.train] == SMALL_ROWS
     with pytest.raises(InvalidInput, match="label=…: unknown field, use prompt, completion"):
-        load(path, columns="label=Fila")
+        load(path, rules=ReadingRules("label=Fila"))
+
+
+def test_words_of_the_company_are_mapped_and_other_rows_left_out(tmp_path: Path) -> None:
+    (path := tmp_path / "export.csv").write_text(
+        "protocolo,mensagem,grupo\n1,oi,N1\n2,quero comprar,Comercial\n3,a fatura,n1\n4,spam,Lixo\n5,nada,\n"
+        "6,quero um plano,Comercial\n7,caiu,N1\n"
+    )
+    labels = {"n1": "suporte", "comercial": "venda"}
+
+    loaded = load(path, rules=ReadingRules("completion=grupo", labels, own={"7": "suporte", "6": "suporte"}))
+
+    rows = [("oi", "suporte"), ("quero comprar", "venda"), ("a fatura", "suporte"), ("quero um plano", "venda")]
+    assert [(row.text, row.label) for row in loaded.train] == rows
+    assert "3 rows left out: their label is not in --label-map, or only Triagem set it" in loaded.notes[0]
+
+
+def test_an_export_without_a_mapped_label_is_refused(tmp_path: Path) -> None:
+    (path := tmp_path / "export.csv").write_text("mensagem,grupo\noi,N1\n")
+
+    with pytest.raises(InvalidInput, match="has no rows, all were left out by --label-map"):
+        load(path, rules=ReadingRules("completion=grupo", {"n2": "suporte"}))
+
+
+@pytest.mark.parametrize("given", ["N1", "N1=", "=venda", "N1=suporte,,"])
+def test_a_label_map_that_cannot_be_read_is_shown(given: str) -> None:
+    with pytest.raises(InvalidInput, match="expected value=label"):
+        parse_label_map(given)
+
+
+def test_a_value_with_a_comma_is_quoted() -> None:
+    assert parse_label_map('"Vendas, B2B=venda", N1 = suporte') == {"vendas, b2b": "venda", "n1": "suporte"}

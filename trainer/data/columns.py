@@ -2,11 +2,44 @@
 
 import functools
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.text import clean
-from triagem.records.columns import find_column, joined, parse_map, short_name, usual_text
+from triagem.records.columns import (
+    EXTERNAL_ID,
+    find_column,
+    joined,
+    mapped_label,
+    parse_label_map,
+    parse_map,
+    short_name,
+    usual_text,
+)  # fmt: skip
+from triagem.trainer.settings import TrainSettings
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingRules:
+    """The columns that are read, as `--map`, and the labels that count.
+
+    `labels`: those of the company's own words (`triagem.records.columns.parse_label_map`); rows with other words are
+    left out. `own`: labels by ticket that only Triagem has set; such rows are left out.
+    """
+
+    columns: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    own: Mapping[str, str] = field(default_factory=dict)
+
+
+USUAL: Final = ReadingRules()
+
+
+def reading_rules(settings: TrainSettings, own: Mapping[str, str]) -> ReadingRules:
+    """The rules of the settings. `own`: labels by ticket that only Triagem has set. Raises InvalidInput."""
+    return ReadingRules(settings.columns, parse_label_map(settings.label_map), own)
+
 
 FIELDS: Final = ("prompt", "completion", "lang", "messages")
 _LABEL: Final = (
@@ -62,3 +95,14 @@ def training_text(row: Mapping[str, Any], field: str, given: str) -> str:
     if not clean(value):
         raise InvalidInput(f"{field!r} is empty")
     return value
+
+
+def training_label(row: Mapping[str, Any], rules: ReadingRules) -> str | None:
+    """The row's label; None if the rules leave the row out. Raises InvalidInput."""
+    label = (
+        mapped_label(training_cell(row, "completion", rules.columns), rules.labels)
+        if rules.labels
+        else training_text(row, "completion", rules.columns)
+    )
+    ticket = find_column(tuple(row), EXTERNAL_ID) if rules.own else ()
+    return None if ticket and rules.own.get(str(row[ticket[0]])) == label else label

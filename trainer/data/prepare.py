@@ -3,9 +3,10 @@
 No torch; writes nothing.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.model import DataInfo, Manifest
@@ -13,6 +14,7 @@ from triagem.contracts.text import digest
 from triagem.registry import Registry
 from triagem.registry.records import read_rows
 from triagem.trainer.data.audit import Audit, audit, refuse_leaks
+from triagem.trainer.data.columns import reading_rules
 from triagem.trainer.data.near_duplicates import distinct_rows
 from triagem.trainer.data.rows import Corpus, load, rows_digest
 from triagem.trainer.data.split import CALIBRATION_TEXTS, CALIBRATION_TEXTS_OR_FOLDS, DataSplit, split
@@ -128,6 +130,7 @@ def prepare(
     *,
     parent: str | None = None,
     allow_leakage: bool = False,
+    own: Mapping[str, str] = MappingProxyType({}),
     on_audit: Callable[[Corpus, Audit], None] = lambda _, __: None,
 ) -> PreparedData:
     """Read `source`, a data folder or a file of training rows, audit it, and split it.
@@ -137,13 +140,14 @@ def prepare(
     Args:
         parent: the version to fine-tune from.
         allow_leakage: continue although test rows are training rows or near-duplicates of them.
+        own: labels by ticket that only Triagem has set: the rows with them are left out.
         on_audit: called with the findings before the rows are split, which may fail.
 
     Raises:
         InvalidInput: the rows cannot be used, or test rows leak into the training rows.
     """
     known = registry.manifest(parent).labels if parent else ()
-    corpus = load(source, settings.labels, parent_labels=known, columns=settings.columns)
+    corpus = load(source, settings.labels, parent_labels=known, rules=reading_rules(settings, own))
     audited = audit(corpus)
     on_audit(corpus, audited)
     if not allow_leakage:

@@ -24,7 +24,14 @@ from triagem.contracts.ticket import OnReply
 from triagem.contracts.unicode_form import normalized
 from triagem.records.rows import BadLine, FileFormat, Record, read_rows
 from triagem.records.text_file import open_text
-from triagem.trainer.data.columns import describe_columns, training_cell, training_text
+from triagem.trainer.data.columns import (
+    USUAL,
+    ReadingRules,
+    describe_columns,
+    training_cell,
+    training_label,
+    training_text,
+)
 from triagem.trainer.data.messages import compose, read_messages
 
 FILES: Final = "train.jsonl or train.csv and optionally dev, calibration and test files, named the same way"
@@ -87,7 +94,13 @@ def describe_rows(rows: int, texts: int | None, kind: str = "") -> str:
     return f"{rows:,} {kind + ' ' if kind else ''}rows{different}"
 
 
-def load(data: Path, labels: Sequence[str] = (), *, parent_labels: Sequence[str] = (), columns: str = "") -> Corpus:
+def load(
+    data: Path,
+    labels: Sequence[str] = (),
+    *,
+    parent_labels: Sequence[str] = (),
+    rules: ReadingRules = USUAL,
+) -> Corpus:
     """Read a file of training rows, or a folder with `train` and optionally `dev`, `calibration` and `test` files.
 
     A `validation` file holds the dev rows. A row has `prompt` (the text) and `completion` (the label), and optionally
@@ -97,14 +110,14 @@ def load(data: Path, labels: Sequence[str] = (), *, parent_labels: Sequence[str]
         labels: the labels in the order of the model's outputs. By default those of the training rows, sorted, which
             gives the original specification's `suporte` = 0, `venda` = 1.
         parent_labels: the labels of the version that the training starts from; they keep their spelling.
-        columns: names the columns, as `--map`; others are found by their usual names.
+        rules: names columns, others are found by their usual names; and leaves rows out.
 
     Raises:
         InvalidInput: names the file, the line if there is one, and the fix.
     """
     files = _files(data)
     train = files["train"]
-    read, column_notes = read_parts(data, columns)
+    read, column_notes = read_parts(data, rules)
     declared = _declared(labels) if labels else ()
     spelling, notes = _spelling([row for rows in read.values() for row in rows], (*parent_labels, *declared))
     notes = (*column_notes, *notes, *_markers([row for rows in read.values() for row in rows]))
@@ -122,15 +135,15 @@ def load(data: Path, labels: Sequence[str] = (), *, parent_labels: Sequence[str]
     return Corpus(known, **parts, notes=notes)
 
 
-def read_parts(data: Path, columns: str = "") -> tuple[dict[str, tuple[Row, ...]], tuple[str, ...]]:
+def read_parts(data: Path, rules: ReadingRules = USUAL) -> tuple[dict[str, tuple[Row, ...]], tuple[str, ...]]:
     """The rows of each part of a data folder, or of a file of training rows, with the labels as written there.
 
-    The notes describe the columns that they were read from, where these have other names.
+    The notes describe the columns that they were read from, where these have other names, and count rows left out.
 
     Raises InvalidInput.
     """
     files = _files(data)
-    read = {part: _read(path, columns) for part, path in files.items()}
+    read = {part: _read(path, rules) for part, path in files.items()}
     if not read["train"][0]:
         raise InvalidInput(f"{files['train']}: no such file; a data folder holds {FILES}")
     return {part: rows for part, (rows, _) in read.items()}, tuple(note for _, note in read.values() if note)
@@ -267,30 +280,37 @@ def _file(data_dir: Path, part: str) -> Path:
     return present[0] if present else paths[0]
 
 
-def _read(path: Path, given: str) -> tuple[tuple[Row, ...], str]:
+def _read(path: Path, rules: ReadingRules) -> tuple[tuple[Row, ...], str]:
     """A part's rows and a description of their columns; empty without a file."""
     if not path.exists():
         return (), ""
     with closing(open_text(str(path))) as file:
         form: FileFormat | None = "jsonl" if path.suffix == ".jsonl" else "csv" if path.suffix == ".csv" else None
         table = read_rows(file.lines(), format=form, name=str(path))
-        rows = tuple(_row(record, path, given) for record in table.records)
+        read = [_row(record, path, rules) for record in table.records]
+    rows = tuple(row for row in read if row)
     if not rows:
-        raise InvalidInput(f"{path}: has no rows")
-    description = describe_columns(table.columns, given)
+        raise InvalidInput(f"{path}: has no rows" + (", all were left out by --label-map or --crm" if read else ""))
+    notes = [describe_columns(table.columns, rules.columns)]
+    if left_out := len(read) - len(rows):
+        notes.append(f"{left_out:,} rows left out: their label is not in --label-map, or only Triagem set it")
+    description = "; ".join(filter(None, notes))
     return rows, f"{path.name}: {description}" if description else ""
 
 
-def _row(record: Record | BadLine, path: Path, given: str) -> Row:
+def _row(record: Record | BadLine, path: Path, rules: ReadingRules) -> Row | None:
+    """The row; None if it is left out."""
     where = f"{path}:{record.line}"
     if isinstance(record, BadLine):
         raise InvalidInput(f"{where}: {record.reason}")
-    row = record.columns
+    row, given = record.columns, rules.columns
     try:
+        label = training_label(row, rules)
+        if label is None:
+            return None
         messages = read_messages(training_cell(row, "messages", given))
         text = compose(messages) if messages else clean(training_text(row, "prompt", given))
-        label = normalized("NFC", training_text(row, "completion", given))
         lang = training_cell(row, "lang", given)
     except InvalidInput as error:
         raise InvalidInput(f"{where}: {error}") from None
-    return Row(text, label, str(lang or ""), where, messages)
+    return Row(text, normalized("NFC", label), str(lang or ""), where, messages)

@@ -11,7 +11,9 @@ from triagem.contracts.errors import InvalidInput
 from triagem.contracts.model import Version
 from triagem.db import Database
 from triagem.db.reviews.agreed_labels import LabelledExample, labelled_examples
+from triagem.db.reviews.corrections import labels_only_ours
 from triagem.trainer import TrainSettings, train
+from triagem.trainer.data.columns import USUAL, ReadingRules, reading_rules
 from triagem.trainer.data.rows import Row, read_parts
 from triagem.trainer.jobs.run import JobRun, StepReporter
 
@@ -24,6 +26,7 @@ class FullParameters(BaseModel):
     parent: Version | None = None
     base: str | None = None
     settings: dict[str, Any] = {}
+    crm: str | None = None
 
 
 def train_full(run: JobRun) -> str:
@@ -33,11 +36,12 @@ def train_full(run: JobRun) -> str:
     data, settings = run.folder / "data", TrainSettings(**parameters.settings)
     if not data.exists():
         database = run.database if parameters.reviews else None
-        write_training_data(data, parameters.data or run.settings.data, database, settings.columns)
+        own = labels_only_ours(run.database, parameters.crm) if parameters.crm else {}
+        write_training_data(data, parameters.data or run.settings.data, database, reading_rules(settings, own))
     report = train(
         data,
         run.registry,
-        settings.model_copy(update={"columns": ""}),  # those of the written rows
+        settings.model_copy(update={"columns": "", "label_map": ""}),  # those of the written rows
         StepReporter(run),
         base=parameters.base,
         parent=parameters.parent,
@@ -48,7 +52,12 @@ def train_full(run: JobRun) -> str:
     return report.manifest.version
 
 
-def write_training_data(folder: Path, source: Path | None, database: Database | None, columns: str = "") -> None:
+def write_training_data(
+    folder: Path,
+    source: Path | None,
+    database: Database | None,
+    rules: ReadingRules = USUAL,
+) -> None:
     """Write a data folder at once: the parts of `source`, and the agreed labels of reviews as training rows.
 
     Reviewed texts that a version was tested on become test rows again: `triagem.trainer.data.split` moves them.
@@ -56,7 +65,7 @@ def write_training_data(folder: Path, source: Path | None, database: Database | 
     Raises:
         InvalidInput: there are no rows.
     """
-    parts = {part: [*rows] for part, rows in read_parts(source, columns)[0].items() if rows} if source else {}
+    parts = {part: [*rows] for part, rows in read_parts(source, rules)[0].items() if rows} if source else {}
     if database:
         examples = (item for item in labelled_examples(database) if isinstance(item, LabelledExample))
         parts.setdefault("train", []).extend(

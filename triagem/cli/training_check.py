@@ -13,7 +13,7 @@ from triagem.cli.output import as_mapping, cell, console, errors, print_json, pr
 from triagem.contracts.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from triagem.registry import Registry
     from triagem.trainer import TrainSettings
@@ -32,6 +32,7 @@ def print_training_check(
     *,
     parent: str | None,
     allow_leakage: bool,
+    own: Mapping[str, str],
     suspects: Path | None,
     as_json: bool,
 ) -> None:
@@ -51,7 +52,9 @@ def print_training_check(
 
     try:
         with errors.status("comparing the rows"):
-            prepared = prepare(data, registry, settings, parent=parent, allow_leakage=True, on_audit=show_audit)
+            prepared = prepare(
+                data, registry, settings, parent=parent, allow_leakage=True, own=own, on_audit=show_audit
+            )
     except InvalidInput as error:
         if as_json and findings:
             print_json({**findings, "rejected": str(error)})

@@ -1,7 +1,8 @@
 """Names of columns: `--map FIELD=COLUMN+COLUMN,…`, and the usual names in exports, in English and Portuguese."""
 
+import csv
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from unicodedata import category
 
@@ -13,6 +14,12 @@ SUBJECT: Final = ("subject", "assunto", "title", "titulo", "ticket name", "ticke
 BODY: Final = (
     "body", "corpo", "message", "mensagem", "description", "descricao", "content", "conteudo", "comment",
     "comentario", "solicitacao", "ticket description", "descricao da acao", "descricao do chamado",
+)  # fmt: skip
+EXTERNAL_ID: Final = (
+    "external id", "id", "ticket id", "ticket", "ticket number", "case number", "conversation id", "protocolo",
+    "numero do protocolo", "chamado", "numero do chamado", "no do chamado", "id do chamado", "id do ticket",
+    "numero do ticket", "no do ticket",
+    "id da conversa", "numero", "codigo",
 )  # fmt: skip
 EMPTY: Final = (None, "")
 _MAX_NAME_CHARS: Final = 40
@@ -86,3 +93,28 @@ def folded_name(column: str) -> str:
     """A column name in lower case, without accents, with single spaces for other characters."""
     letters = (char for char in normalized("NFKD", column.casefold()) if category(char) != "Mn")
     return " ".join(re.sub(r"[^a-z0-9]+", " ", "".join(letters)).split())
+
+
+def quoted_column(field: str, column: str) -> str:
+    """A part of `--map` that names one column, whatever its name; empty without a column."""
+    return ',{}="{}"'.format(field, column.replace('"', '""')) if column else ""
+
+
+def parse_label_map(given: str) -> dict[str, str]:
+    """Value → label, of `Comercial=venda,N1=suporte`; a value with a comma stands in double quotes.
+
+    Raises InvalidInput: a part is not `value=label`.
+    """
+    labels = {}
+    for part in next(csv.reader([given], skipinitialspace=True), []):
+        value, _, label = part.rpartition("=")
+        if not value.strip() or not label.strip():
+            raise InvalidInput(f"--label-map {part!r}: expected value=label, such as Comercial=venda,N1=suporte")
+        labels[value.strip().casefold()] = label.strip()
+    return labels
+
+
+def mapped_label(value: object, labels: Mapping[str, str]) -> str | None:
+    """The label of a cell: its value, or with `labels` that of its value; None if there is none."""
+    text = str(value or "").strip()
+    return labels.get(text.casefold()) if labels else text or None

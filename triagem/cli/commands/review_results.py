@@ -167,8 +167,8 @@ def import_(
     source: Annotated[str, typer.Option(help="Name of the CRM that the tickets are from.")],
     label_column: Annotated[str, typer.Option(help="The column of the labels.")] = "label",
     label_map: Annotated[
-        str | None, typer.Option(help="Labels of the column's values, such as Comercial=venda,N1=suporte.")
-    ] = None,
+        str, typer.Option(help="Labels of the column's values, such as Comercial=venda,N1=suporte.")
+    ] = "",
     mapping: Annotated[
         str | None, typer.Option("--map", help="The column of the ids, such as external_id=protocolo.")
     ] = None,
@@ -183,11 +183,11 @@ def import_(
     Example: `triagem review import closed.csv --source zendesk --label-column grupo --label-map "N1=suporte"`
     """
     from triagem.producer.columns import field_map
-    from triagem.records.label_column import LabelColumn, parse_label_map
+    from triagem.records.columns import mapped_label, parse_label_map
     from triagem.records.rows import BadLine, read_rows
     from triagem.records.text_file import open_text
 
-    name, labels = reviewer_name(reviewer), LabelColumn(label_column, parse_label_map(label_map))
+    name, labels = reviewer_name(reviewer), parse_label_map(label_map)
     counts, rejected = Counter[str](), list[dict[str, Any]]()
     with closing(open_text(file)) as text, servers.database() as database:
         from triagem.db.labels import review_choices
@@ -196,13 +196,14 @@ def import_(
 
         rows = read_rows(text.lines(), format=None, name=file)
         columns = field_map(rows.columns, mapping)
-        labels.require(rows.columns)
+        if label_column not in rows.columns:
+            raise InvalidInput(f"--label-column {label_column!r}: the file has {', '.join(rows.columns)}")
         known = review_choices(database, _current_labels())
         for record in rows.records:
             try:
                 if isinstance(record, BadLine):
                     raise InvalidInput(record.reason)
-                label = labels.label(record.columns)
+                label = mapped_label(record.columns.get(label_column), labels)
                 if label is None:
                     counts["without a label"] += 1
                     continue

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,9 +13,11 @@ from rich.console import Console
 from rich.progress import Progress, TaskID
 from rich.table import Table
 
+from triagem import servers
 from triagem.cli.model_reports import print_gate_decision
 from triagem.cli.output import console, errors, print_json, progress
 from triagem.cli.training_check import print_training_check
+from triagem.records.columns import quoted_column
 from triagem.registry.decision import Promote
 
 _LEAKAGE = (
@@ -45,6 +48,15 @@ def train(
             help="Columns of text and label: `prompt=subject+body,completion=queue`; default: the usual names.",
         ),
     ] = "",
+    label_column: Annotated[
+        str, typer.Option(help="The column of the label, such as a queue or group: as `--map completion=…`.")
+    ] = "",
+    label_map: Annotated[
+        str, typer.Option(help="Labels of its values, as Comercial=venda,N1=suporte; other rows are left out.")
+    ] = "",
+    crm: Annotated[
+        str | None, typer.Option(help="Leave out tickets of this source whose label only Triagem has set.")
+    ] = None,
     labels: Annotated[
         str | None,
         typer.Option(help="Labels in the order of the model's outputs, e.g. suporte,venda; others are errors."),
@@ -110,8 +122,11 @@ def train(
     changes |= {"class_weights": "balanced"} if class_weights else {}
     registry = Registry(RegistrySettings().registry_url)
     changes |= {} if labels is None else {"labels": labels}
+    mapping += quoted_column("completion", label_column)
     changes |= {"columns": mapping} if mapping else {}
+    changes |= {"label_map": label_map} if label_map else {}
     settings = TrainSettings(**changes)
+    own = _own_labels(crm) if crm and not queue else {}
     if check:
         print_training_check(
             data,
@@ -119,6 +134,7 @@ def train(
             settings,
             parent=parent,
             allow_leakage=allow_leakage,
+            own=own,
             suspects=suspects,
             as_json=as_json,
         )
@@ -132,6 +148,7 @@ def train(
         parameters = {
             "data": str(data.absolute()), "reviews": False, "base": base, "parent": parent,
             "settings": changes, "promote": "auto" if promote else "propose",
+            "crm": crm,
         }  # fmt: skip
         request_job(JobKind.FULL, parameters, as_json=as_json)
         return
@@ -147,11 +164,19 @@ def train(
         promote=promote,
         allow_leakage=allow_leakage,
         promote_unverified=promote_unverified,
+        own=own,
     )
     if as_json:
         print_json(report)
     else:
         print_report(report, console)
+
+
+def _own_labels(crm: str) -> dict[str, str]:
+    with servers.database() as database:
+        from triagem.db.reviews.corrections import labels_only_ours
+
+        return labels_only_ours(database, crm)
 
 
 def fine_tune(
@@ -165,6 +190,7 @@ def fine_tune(
     promote: bool = True,
     allow_leakage: bool = False,
     promote_unverified: bool = False,
+    own: Mapping[str, str] = MappingProxyType({}),
 ) -> TrainingReport:
     """Train with notes, scores and a progress bar on `screen`."""
     from triagem.trainer import train
@@ -181,6 +207,7 @@ def fine_tune(
             promote=promote,
             allow_leakage=allow_leakage,
             promote_unverified=promote_unverified,
+            own=own,
         )
 
 
