@@ -2,14 +2,22 @@
 
 import json
 import shutil
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from sqlalchemy import text
 
+from tests.support.builders import NOW
 from tests.support.command import Triagem
+from tests.support.windows import result
 from triagem import Publisher
+from triagem.contracts.ticket import Lane
 from triagem.db import Database
+from triagem.db.outbox.monitoring import MonitorState, save_monitor_state
+from triagem.db.tickets.dead_letters import insert_dead_letter
+from triagem.db.tickets.window import write_window
 from triagem.inbox import Inbox
 from triagem.inbox.lease import Lease
 from triagem.stack import LocalStack
@@ -97,3 +105,53 @@ def test_doctor_names_a_database_that_was_not_migrated(
     finally:
         with database.autocommit() as connection:
             connection.execute(text("DROP DATABASE untouched WITH (FORCE)"))
+
+
+class TestStatus:
+    def test_a_running_system_is_one_screen_in_plain_words(
+        self, triagem: Triagem, database: Database, inbox: Inbox
+    ) -> None:
+        lease = Lease(inbox.redis, 60)
+        lease.acquire()
+        lease.report_state("at work")
+        now = datetime.now(UTC)
+        write_window(database, [replace(result(), received_at=now, classified_at=now)])
+        answer = triagem("status", "--json")
+        rows = {row["check"]: row for row in json.loads(answer.out)}
+
+        assert answer.status == 0
+        assert rows["queue, workers"]["detail"].startswith("idle: no tickets in the inbox\nlive: 0 waiting")
+        assert rows["model"]["detail"] == "v1.0.0"
+        assert rows["results"]["detail"].startswith("live tickets in 5 min: 1")
+        assert (rows["alerts"]["detail"], rows["to do"]["detail"]) == ("none open", "nothing")
+
+    def test_what_is_wrong_is_named_with_the_next_command(
+        self, triagem: Triagem, database: Database, inbox: Inbox
+    ) -> None:
+        save_monitor_state(database, "latency", MonitorState(), MonitorState(NOW, (), NOW), key=None)
+        insert_dead_letter(database, Lane.LIVE, b"1-0", b"{}", "unreadable")
+        answer = triagem("status")
+
+        assert answer.status == 1
+        assert "no worker is running: start `triagem up`" in answer.out
+        assert f"high latency since {NOW:%Y-%m-%d %H:%M} UTC" in answer.out
+        assert "messages not processed: 1 (`triagem dead list`)" in answer.out
+
+    def test_a_watch_shows_a_dead_store_with_its_fix_and_goes_on(
+        self, triagem: Triagem, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        rounds = []
+
+        def sleep(_: float) -> None:
+            rounds.append(1)
+            if len(rounds) == 2:
+                raise KeyboardInterrupt
+            monkeypatch.setenv("TRIAGEM_REDIS_URL", "redis://127.0.0.1:1/0")
+            monkeypatch.setenv("TRIAGEM_DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none")
+
+        monkeypatch.setattr("triagem.cli.commands.backlog.time.sleep", sleep)
+        answer = triagem("status", "--watch")
+
+        assert answer.out.count(" UTC\n") == 2
+        assert "127.0.0.1:1 does not answer (Connection refused): start the server" in answer.out
+        assert "correct TRIAGEM_DATABASE_URL" in answer.out

@@ -2,7 +2,8 @@
 
 import pytest
 
-from triagem.cli.commands.doctor import CheckWarned, describe_resources
+from triagem.cli.checks import CheckWarned
+from triagem.cli.commands.doctor import describe_resources
 
 SUFFICIENT = {"cores": 8, "GB of memory": 16, "GB of disk": 5, "GB of GPU memory": 8}
 

@@ -62,6 +62,7 @@ _COMMANDS: Final = {
         "due": "retraining",
     },
     "Operate": {
+        "status": "backlog",
         "backlog": "backlog",
         "pause": "backlog",
         "resume": "backlog",

@@ -6,20 +6,24 @@ import importlib.util
 import os
 import platform
 import shutil
-import socket
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final, cast
-from urllib.parse import urlsplit
 
 import typer
-from rich.table import Table
 
 from triagem import servers
+from triagem.cli.checks import (
+    CheckFailed,
+    CheckResult,
+    CheckWarned,
+    current_model,
+    print_result,
+    require_answer,
+    run_check,
+)
 from triagem.cli.known_settings import describe_unknown, unknown_variables, variables_set
-from triagem.cli.output import as_mapping, cell, console, installed_version, print_json
-from triagem.contracts.errors import NoModel, NotRetryable, TriagemError
+from triagem.cli.output import as_mapping, installed_version, print_json
 from triagem.contracts.ticket import Lane
 
 # One package of each extra, and the extra that installs it.
@@ -35,26 +39,7 @@ _EXTRAS: Final = {
 # Resources to classify with BERT-base, from the original specification (docs/explanation/specification.md).
 _MINIMUM: Final = {"cores": 4, "GB of memory": 8, "GB of disk": 2}
 _GPU_MEMORY: Final = "GB of GPU memory"
-_CONNECT_S: Final = 2.0
 _RECOMMENDED: Final = {"cores": 8, "GB of memory": 16, "GB of disk": 5, _GPU_MEMORY: 8}
-
-
-class CheckFailed(NotRetryable):
-    """A check found a problem: the message says what to do."""
-
-
-class CheckWarned(NotRetryable):
-    """A check found something that may be a problem."""
-
-
-@dataclass(frozen=True, slots=True)
-class CheckResult:
-    """The result of one check. It passed if it has neither a `problem` nor a `warning`."""
-
-    check: str
-    detail: str = ""
-    warning: str | None = None
-    problem: str | None = None
 
 
 def run_checks() -> Iterator[CheckResult]:
@@ -73,22 +58,9 @@ def run_checks() -> Iterator[CheckResult]:
     for name, check in checks:
         if name == "inbox" and redis_failed:
             continue
-        result = _run(name, check)
+        result = run_check(name, check)
         redis_failed |= name == "Redis" and result.problem is not None
         yield result
-
-
-def _run(name: str, check: Callable[[], str]) -> CheckResult:
-    try:
-        return CheckResult(name, detail=check())
-    except CheckWarned as error:
-        return CheckResult(name, warning=str(error))
-    except TriagemError as error:
-        return CheckResult(name, problem=str(error))
-    except ModuleNotFoundError as error:
-        return CheckResult(
-            name, problem=f"the package {error.name} is not installed: run pip install 'triagem[demo]'"
-        )
 
 
 def _packages() -> str:
@@ -137,25 +109,8 @@ def describe_resources(available: dict[str, int]) -> str:
     return description
 
 
-def _require_answer(url: str, default_port: int, setting: str) -> None:
-    """Fail soon if nothing answers at a server's address: the client libraries wait for longer."""
-    parts = urlsplit(url)
-    if parts.hostname is None:
-        return  # a socket in the file system
-    address = (parts.hostname, parts.port or default_port)
-    try:
-        socket.create_connection(address, timeout=_CONNECT_S).close()
-    except OSError as error:
-        reason = (
-            f"does not answer within {_CONNECT_S:.0f} s" if isinstance(error, TimeoutError) else "does not answer"
-        )
-        raise CheckFailed(
-            f"{address[0]}:{address[1]} {reason} ({error.strerror or error}): start the server, or correct {setting}"
-        ) from None
-
-
 def _redis() -> str:
-    _require_answer(servers.redis_url(), 6379, "TRIAGEM_REDIS_URL")
+    require_answer(servers.redis_url(), 6379, "TRIAGEM_REDIS_URL")
     inbox = servers.inbox()
     from redis.exceptions import NoPermissionError
 
@@ -189,11 +144,11 @@ def _inbox() -> str:
         raise CheckFailed(
             f"{waiting:,} tickets are waiting and no worker is running: start `triagem up` or `triagem worker`"
         )
-    return f"{waiting:,} waiting, {workers} workers running"
+    return f"waiting: {waiting:,}, workers running: {workers}"
 
 
 def _postgres() -> str:
-    _require_answer(servers.database_url(), 5432, "TRIAGEM_DATABASE_URL")
+    require_answer(servers.database_url(), 5432, "TRIAGEM_DATABASE_URL")
     database = servers.database()
     from sqlalchemy import text
 
@@ -207,28 +162,8 @@ def _postgres() -> str:
     return f"version {version}, schema up to date, {dead} dead letters"
 
 
-def _is_a_worker_at_work() -> bool:
-    from triagem.inbox.lease import AT_WORK, worker_states
-
-    try:
-        return any(state.startswith(AT_WORK) for state in worker_states(servers.inbox().redis).values())
-    except TriagemError:
-        return False
-
-
 def _model() -> str:
-    from triagem.registry import Registry, RegistrySettings
-
-    registry = Registry(url := RegistrySettings().registry_url)
-    try:
-        current = registry.current()
-    except NoModel as error:
-        if _is_a_worker_at_work():
-            fix = "check TRIAGEM_REGISTRY_URL; the workers keep the model that they run"
-            raise CheckFailed(f"no current model in {url}, but workers have one: {fix}") from None
-        raise CheckWarned(
-            f"{error}, or label messages in the console (`triagem start`); meanwhile tickets are stored"
-        ) from None
+    registry, current = current_model()
     manifest = registry.verify(current.version)
     from triagem.engine.classify import load
 
@@ -245,17 +180,8 @@ def doctor(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON."
     for result in run_checks():
         results.append(result)
         if not as_json:
-            _print(result)
+            print_result(result)
     if as_json:
         print_json([as_mapping(result) for result in results])
     if any(result.problem for result in results):
         raise typer.Exit(1)
-
-
-def _print(result: CheckResult) -> None:
-    mark = "[red]✗[/red]" if result.problem else "[yellow]![/yellow]" if result.warning else "[green]✓[/green]"
-    table = Table(box=None, show_header=False, pad_edge=False)
-    for width in (1, 19, None):  # the same columns in every row
-        table.add_column(width=width)
-    table.add_row(mark, result.check, cell(result.problem or result.warning or result.detail))
-    console.print(table)

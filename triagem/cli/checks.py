@@ -1,0 +1,105 @@
+"""Rows of `triagem doctor` and `triagem status`: what was checked, what is wrong, and what to do next."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+from rich.table import Table
+
+from triagem import servers
+from triagem.cli.output import cell, console
+from triagem.contracts.errors import NoModel, NotRetryable, TriagemError
+
+if TYPE_CHECKING:
+    from triagem.contracts.model import CurrentModel
+    from triagem.registry import Registry
+
+_CONNECT_S: Final = 2.0
+
+
+class CheckFailed(NotRetryable):
+    """A check found a problem: the message says what to do."""
+
+
+class CheckWarned(NotRetryable):
+    """A check found something that may be a problem."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """The result of one check. It passed if it has neither a `problem` nor a `warning`."""
+
+    check: str
+    detail: str = ""
+    warning: str | None = None
+    problem: str | None = None
+
+
+def run_check(name: str, check: Callable[[], str]) -> CheckResult:
+    """The result of a check, which raises an error if it fails."""
+    try:
+        return CheckResult(name, detail=check())
+    except CheckWarned as error:
+        return CheckResult(name, warning=str(error))
+    except TriagemError as error:
+        return CheckResult(name, problem=str(error))
+    except ModuleNotFoundError as error:
+        return CheckResult(
+            name, problem=f"the package {error.name} is not installed: run pip install 'triagem[demo]'"
+        )
+
+
+def print_result(result: CheckResult) -> None:
+    """Print a row."""
+    mark = "[red]✗[/red]" if result.problem else "[yellow]![/yellow]" if result.warning else "[green]✓[/green]"
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for width in (1, 19, None):  # the same columns in every row
+        table.add_column(width=width)
+    table.add_row(mark, result.check, cell(result.problem or result.warning or result.detail))
+    console.print(table)
+
+
+def require_answer(url: str, default_port: int, setting: str) -> None:
+    """Fail soon if nothing answers at a server's address: the client libraries wait for longer."""
+    parts = urlsplit(url)
+    if parts.hostname is None:
+        return  # a socket in the file system
+    address = (parts.hostname, parts.port or default_port)
+    try:
+        socket.create_connection(address, timeout=_CONNECT_S).close()
+    except OSError as error:
+        reason = (
+            f"does not answer within {_CONNECT_S:.0f} s" if isinstance(error, TimeoutError) else "does not answer"
+        )
+        raise CheckFailed(
+            f"{address[0]}:{address[1]} {reason} ({error.strerror or error}): start the server, or correct {setting}"
+        ) from None
+
+
+def _is_a_worker_at_work() -> bool:
+    from triagem.inbox.lease import AT_WORK, worker_states
+
+    try:
+        return any(state.startswith(AT_WORK) for state in worker_states(servers.inbox().redis).values())
+    except TriagemError:
+        return False
+
+
+def current_model() -> tuple[Registry, CurrentModel]:
+    """The registry and its current version. Raises CheckFailed, or CheckWarned before the first model."""
+    from triagem.registry import Registry, RegistrySettings
+
+    registry = Registry(url := RegistrySettings().registry_url)
+    try:
+        return registry, registry.current()
+    except NoModel as error:
+        if _is_a_worker_at_work():
+            fix = "check TRIAGEM_REGISTRY_URL; the workers keep the model that they run"
+            raise CheckFailed(f"no current model in {url}, but workers have one: {fix}") from None
+        raise CheckWarned(
+            f"{error}, or label messages in the console (`triagem start`); meanwhile tickets are stored"
+        ) from None
