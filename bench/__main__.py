@@ -341,5 +341,35 @@ def cold_start(
         print_cold_start(report)
 
 
+@bench.command(name="preflight")
+def preflight_(
+    *,
+    data: Annotated[list[Path], typer.Argument(help="JSONL files with `prompt` and `completion`, suporte or venda.")],
+    cache: Annotated[Path, typer.Option(help="Folder for embeddings.")] = Path("~/.cache/triagem/preflight"),
+    rows: Annotated[int, typer.Option(min=100, help="Rows of the simulated export.")] = 1000,
+    splits: Annotated[int, typer.Option(min=1, help="Number of random splits.")] = 200,
+    as_json: Json = False,
+) -> None:
+    """Check on unseen rows the precision that `triagem preflight` promises for an export.
+
+    Example: `python -m bench preflight train_en.jsonl dev_en.jsonl`
+    """
+    from bench.formatting import new_table
+    from bench.preflight import run
+
+    with errors.status("split"):
+        report = run(data, cache.expanduser(), rows=rows, splits=splits)
+    if as_json:
+        print_json(report)
+        return
+    title = f"{report.splits} splits: {report.rows:,} of {report.texts:,} different texts, base {report.base}"
+    names = ("precision", "promised", "held on unseen rows", "promised share", "unseen share", "unseen precision")
+    table = new_table(title, *names)
+    for target in report.targets:
+        shares = (f"{share:.1%}" for share in (target.promised_share, target.unseen_share, target.unseen_precision))
+        table.add_row(f"{target.precision:.0%}", str(target.promised), str(target.held), *shares)
+    console.print(table)
+
+
 if __name__ == "__main__":
     run_command(command=bench)

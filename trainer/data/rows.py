@@ -22,6 +22,7 @@ from triagem.contracts.errors import InvalidInput
 from triagem.contracts.text import clean
 from triagem.contracts.ticket import OnReply
 from triagem.contracts.unicode_form import normalized
+from triagem.records.columns import find_column
 from triagem.records.rows import BadLine, FileFormat, Record, read_rows
 from triagem.records.text_file import open_text
 from triagem.trainer.data.columns import (
@@ -314,3 +315,27 @@ def _row(record: Record | BadLine, path: Path, rules: ReadingRules) -> Row | Non
     except InvalidInput as error:
         raise InvalidInput(f"{where}: {error}") from None
     return Row(text, normalized("NFC", label), str(lang or ""), where, messages)
+
+
+def read_texts(path: Path, columns: str = "") -> tuple[Row, ...]:
+    """The rows of an export without labels; each has an empty label. Raises InvalidInput."""
+    with closing(open_text(str(path))) as file:
+        rows = []
+        for record in read_rows(file.lines(), format=None, name=str(path)).records:
+            where = f"{path}:{record.line}"
+            try:
+                if isinstance(record, BadLine):
+                    raise InvalidInput(record.reason)
+                rows.append(Row(clean(training_text(record.columns, "prompt", columns)), "", where=where))
+            except InvalidInput as error:
+                raise InvalidInput(f"{where}: {error}") from None
+    return tuple(rows)
+
+
+def read_cells(path: Path, names: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """The columns of a file, and the values of the first one with such a folded name, by place as in `Row.where`."""
+    with closing(open_text(str(path))) as file:
+        table = read_rows(file.lines(), format=None, name=str(path))
+        column = find_column(table.columns, names)
+        records = (record for record in table.records if column and isinstance(record, Record))
+        return table.columns, {f"{path}:{record.line}": str(record.columns.get(column[0])) for record in records}

@@ -96,7 +96,12 @@ def calibration_metrics(probabilities: Floats, truth: LabelIndices) -> Calibrati
     return CalibrationMetrics(float(metrics["nll"][0]), float(metrics["ece"][0]))
 
 
-def review_threshold(confidence: Floats, correct: NDArray[np.bool_], target_precision: float) -> ReviewThreshold:
+def review_threshold(
+    confidence: Floats,
+    correct: NDArray[np.bool_],
+    target_precision: float,
+    max_error: float = MAX_ERROR_PROBABILITY,
+) -> ReviewThreshold:
     """The lowest confidence such that rows at or above it have the target precision, with 95 % certainty.
 
     The certainty is one-sided, by Clopper and Pearson's bound (1934). Thresholds are tested from the strictest down
@@ -109,22 +114,23 @@ def review_threshold(confidence: Floats, correct: NDArray[np.bool_], target_prec
         confidence: `[rows]`, of the predicted label.
         correct: `[rows]`, whether the prediction is right.
         target_precision: between 0 and 1, exclusive.
+        max_error: the probability that the precision is less.
     """
     order = np.argsort(-confidence, kind="stable")
     ordered, right = confidence[order], correct[order].cumsum()
     rows = len(ordered)
-    start = max(fewest_rows(target_precision), ceil(rows / 4))
+    start = max(fewest_rows(target_precision, max_error), ceil(rows / 4))
     last_of_ties = np.append(ordered[1:] != ordered[:-1], True) if rows else np.zeros(0, bool)
     candidates = np.flatnonzero(last_of_ties & (np.arange(rows) + 1 >= start))
-    passed = lower_bound(right[candidates], candidates + 1) >= target_precision
+    passed = lower_bound(right[candidates], candidates + 1, max_error) >= target_precision
     proved = candidates[: len(candidates) if passed.all() else int(passed.argmin())]
     if len(proved):
         last = int(proved[-1])
-        bound = float(lower_bound(right[last], np.int_(last + 1)))
+        bound = float(lower_bound(right[last], np.int_(last + 1), max_error))
         return ReviewThreshold(float(ordered[last]), target_precision, last + 1, int(right[last]), bound)
     tried = int(candidates[0]) + 1 if len(candidates) else rows
     hits = int(right[tried - 1]) if tried else 0
-    needed = rows_needed(hits / tried if tried else 1.0, target_precision)
+    needed = rows_needed(hits / tried if tried else 1.0, target_precision, max_error)
     missing = None if needed is None else ceil(needed * rows / tried) - rows if tried else needed
     return ReviewThreshold(Thresholds().review, target_precision, tried, hits, None, missing)
 
@@ -138,33 +144,36 @@ def review_budget(wrong: float) -> float:
     return min(0.5, max(0.05, round(2 * wrong, 3)))
 
 
-def fewest_rows(target_precision: float) -> int:
+def fewest_rows(target_precision: float, max_error: float = MAX_ERROR_PROBABILITY) -> int:
     """The number of rows, all right, that prove the precision: the least n with target_precision ** n <= 5 %."""
-    return ceil(log(MAX_ERROR_PROBABILITY) / log(target_precision))
+    return ceil(log(max_error) / log(target_precision))
 
 
-def rows_needed(precision: float, target_precision: float) -> int | None:
+def rows_needed(precision: float, target_precision: float, max_error: float = MAX_ERROR_PROBABILITY) -> int | None:
     """The number of rows that prove the target if `precision` of them are right; None if no number does."""
     if precision <= target_precision:
         return None
-    low, high = 0, fewest_rows(target_precision)
-    while not _proves(precision, high, target_precision):
+    low, high = 0, fewest_rows(target_precision, max_error)
+    while not _proves(precision, high, target_precision, max_error):
         low, high = high, 2 * high
         if high > _MOST_ROWS:
             return None
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (low, middle) if _proves(precision, middle, target_precision) else (middle, high)
+        low, high = (low, middle) if _proves(precision, middle, target_precision, max_error) else (middle, high)
     return high
 
 
-def lower_bound(right: NDArray[np.int_] | np.int_, rows: NDArray[np.int_] | np.int_) -> Floats:
+def lower_bound(
+    right: NDArray[np.int_] | np.int_, rows: NDArray[np.int_] | np.int_, max_error: float = MAX_ERROR_PROBABILITY
+) -> Floats:
     """The precision that these rows prove: Clopper and Pearson's one-sided lower bound."""
-    return np.where(right == 0, 0.0, beta.ppf(MAX_ERROR_PROBABILITY, np.maximum(right, 1), rows - right + 1))
+    return np.where(right == 0, 0.0, beta.ppf(max_error, np.maximum(right, 1), rows - right + 1))
 
 
-def _proves(precision: float, rows: int, target_precision: float) -> bool:
-    return bool(lower_bound(np.int_(int(precision * rows + 1e-9)), np.int_(rows)) >= target_precision)
+def _proves(precision: float, rows: int, target_precision: float, max_error: float) -> bool:
+    right = np.int_(int(precision * rows + 1e-9))
+    return bool(lower_bound(right, np.int_(rows), max_error) >= target_precision)
 
 
 def _log(probabilities: Floats) -> Floats:

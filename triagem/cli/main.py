@@ -51,6 +51,7 @@ _COMMANDS: Final = {
         "reband": "reband",
     },
     "Models": {
+        "preflight": "classify",
         "start": "start",
         "train": "train",
         "retrain": "retraining",

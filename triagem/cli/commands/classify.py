@@ -1,14 +1,35 @@
-"""`triagem classify`: runs the inference engine on texts, without servers."""
+"""`triagem classify` and `triagem preflight`: run models on texts and exports, without servers."""
 
+from __future__ import annotations
+
+import random
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from triagem.cli.output import Format, FormatOption, JsonFlag, print_json, print_rows
+from triagem.cli.output import (
+    Format,
+    FormatOption,
+    JsonFlag,
+    as_mapping,
+    console,
+    errors,
+    print_json,
+    print_rows,
+    printable,
+)  # fmt: skip
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.text import clean
+from triagem.records.columns import folded_name, parse_label_map, quoted_column
+
+if TYPE_CHECKING:
+    from triagem.trainer.active.preflight import Expectation, Preflight
+    from triagem.trainer.data.rows import Row
+
+_MAX_TEXTS: Final = 5000  # more say little more, and each takes milliseconds
+_SOURCE: Final = ("source", "origem", "channel", "canal")
 
 
 def classify(
@@ -64,3 +85,101 @@ def _texts(argument: str) -> list[str]:
     except (OSError, ValueError):
         pass  # not a file name: the text is too long, or has characters that file names cannot contain
     return [argument]
+
+
+def preflight(
+    export: Annotated[Path, typer.Argument(help="CSV, JSON lines or Parquet with the texts of tickets.")],
+    *,
+    mapping: Annotated[str, typer.Option("--map", help="Columns, as prompt=subject+body.")] = "",
+    label_column: Annotated[str, typer.Option(help="The column of the label, such as a queue or group.")] = "",
+    label_map: Annotated[
+        str, typer.Option(help="Labels of its values, as Comercial=venda,N1=suporte; other rows are left out.")
+    ] = "",
+    by: Annotated[str, typer.Option(help="Show the accuracy by this column; default: the source or channel.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Estimate from an export how much could be automated, and how well. Nothing is stored or sent.
+
+    With labels, each text is predicted by a model fitted to the others. Without a column of labels, the current
+    version's confidences give the expected accuracy.
+
+    Example: `triagem preflight closed.csv --label-column Grupo --label-map "Comercial=venda,N1=suporte"`
+    """
+    from triagem.trainer.data.columns import ReadingRules, training_columns
+    from triagem.trainer.data.near_duplicates import distinct_rows
+    from triagem.trainer.data.rows import load, read_cells, read_texts
+
+    mapping += quoted_column("completion", label_column)
+    columns, sources = read_cells(export, (folded_name(by),) if by else _SOURCE)
+    if by and not sources:
+        raise InvalidInput(f"--by {by!r}: the file has {', '.join(columns)}")
+    if training_columns(tuple(columns), mapping)["completion"]:
+        corpus = load(export, rules=ReadingRules(mapping, parse_label_map(label_map)))
+        rows = [corpus.train[row] for row in distinct_rows(corpus.train)]
+        rows = random.Random(42).sample(rows, min(len(rows), _MAX_TEXTS))
+        parts = {by or "source": [sources.get(row.where, "") for row in rows]} if sources else {}
+        with errors.status("predict each text by a model of the others"):
+            figures: Preflight | Expectation = _preflight(rows, corpus.labels, parts)
+    else:
+        with errors.status("classify"):
+            figures = _expect(read_texts(export, mapping)[:_MAX_TEXTS])
+    if as_json:
+        print_json(as_mapping(figures))
+        return
+    for line in _describe(figures):
+        console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
+
+
+def _preflight(rows: list[Row], labels: tuple[str, ...], parts: dict[str, list[str]]) -> Preflight:
+    from triagem.trainer.active.embeddings import MAX_TOKENS, frozen_base
+    from triagem.trainer.active.preflight import preflight
+    from triagem.trainer.bases.catalogue import installed_bases
+
+    embeddings = None
+    if installed_bases():
+        from triagem.trainer.fit.base_choice import embed
+
+        embeddings = embed(frozen_base(), [row.text for row in rows], MAX_TOKENS)
+    return preflight(rows, labels, embeddings, parts)
+
+
+def _expect(rows: tuple[Row, ...]) -> Expectation:
+    from triagem.engine.classify import load
+    from triagem.registry import Registry, RegistrySettings
+    from triagem.trainer.active.preflight import expect
+    from triagem.trainer.monitor.reference import describe_rows, read_reference
+
+    registry = Registry(RegistrySettings().registry_url)
+    version = registry.current().version
+    model = load(registry.folder(version))
+    threshold = model.thresholds.review if model.thresholds.automate else 1.0
+    return expect(describe_rows(model, rows), read_reference(registry, version), threshold)
+
+
+def _describe(figures: Preflight | Expectation) -> list[str]:
+    """The figures, line by line. Pure."""
+    from triagem.trainer.active.preflight import MORE_LABELS, Expectation
+
+    if isinstance(figures, Expectation):
+        lines = [f"{figures.texts:,} texts without labels: expected accuracy {figures.accuracy:.1%}, by confidence"]
+        lines.append(f"the current version would automate {figures.automated:.0%}")
+        if figures.unlike is not None:
+            lines.append(f"{figures.unlike:.0%} are unlike the texts of its training; 1% would be usual")
+        return lines
+    lines = []
+    for part in (figures.accuracy, *figures.slices):
+        interval = f"95% interval {part.low:.1%} to {part.high:.1%}"
+        lines.append(f"{part.name:<20} {part.texts:>6,} texts  accuracy {part.accuracy:.1%}, {interval}")
+    for promise in figures.promises:
+        precision, missing = f"{promise.precision:.0%} precision", promise.texts_missing
+        if promise.share is not None:
+            lines.append(f"at {precision} you would automate {promise.share:.0%}")
+        elif missing:
+            lines.append(f"{precision} is not proved: that takes about {missing:,} more labelled texts")
+        else:
+            lines.append(f"{precision} is not reached")
+    for row in figures.mistakes:
+        excerpt = " ".join(row.text.split())[:80]
+        lines.append(f"costly: {row.where} {row.label}, predicted {row.predicted} ({row.confidence:.0%}): {excerpt}")
+    gain = figures.more_labels - figures.accuracy.accuracy
+    return [*lines, f"{MORE_LABELS} more labels would bring about {figures.more_labels:.1%} accuracy ({gain:+.1%})"]

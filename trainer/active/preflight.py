@@ -1,0 +1,202 @@
+"""Estimates from an export what automation would bring, before anything is stored or served.
+
+A labelled text is predicted by a model that was fitted to the others: a linear head on frozen embeddings, or the
+TF-IDF baseline where no base is installed. For texts without labels, the current version's confidences count.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from math import log
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import softmax
+from scipy.stats import binomtest
+
+from triagem.trainer.active.linear import EmbeddingSpace, Labels, fit_head, one_blas_thread
+from triagem.trainer.active.pool import fold_numbers
+from triagem.trainer.data.rows import Row
+from triagem.trainer.evaluate.baseline import baseline
+from triagem.trainer.evaluate.calibration import apply_temperature, calibrate, review_threshold
+from triagem.trainer.evaluate.metrics import Floats
+from triagem.trainer.monitor.reference import Population
+
+TARGETS: Final = (0.9, 0.95, 0.97, 0.98, 0.99)
+MORE_LABELS: Final = 200
+# Half of that of a version's threshold: people judge a promise by the next tickets, which vary too.
+_MAX_ERROR: Final = 0.025
+_HALVES: Final = 3
+_MISTAKES: Final = 5
+_USUAL_SHARE: Final = 0.99  # of the reference's texts are as near to another one as a text that is not unlike them
+
+# Probabilities of the rows at the second positions, by a model that is fitted to those at the first ones.
+Fit = Callable[[NDArray[np.intp], NDArray[np.intp]], Floats]
+
+
+@dataclass(frozen=True, slots=True)
+class SliceAccuracy:
+    """The accuracy on a part of the texts, with Wilson's 95 % interval."""
+
+    name: str
+    texts: int
+    accuracy: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """The share of texts to automate, from the confidence `threshold`, with a precision proved with 97.5 % certainty.
+
+    `share` is None without a proof; `texts_missing`: about how many more texts prove it, None if no number would.
+    """
+
+    precision: float
+    share: float | None
+    threshold: float
+    texts_missing: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """A wrong prediction. Those with the highest confidence cost most: nobody would look at them."""
+
+    where: str
+    label: str
+    predicted: str
+    confidence: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Preflight:
+    """All figures. `slices` are by label and by the parts given; `more_labels`: the accuracy expected with more."""
+
+    accuracy: SliceAccuracy
+    slices: tuple[SliceAccuracy, ...]
+    promises: tuple[Promise, ...]
+    mistakes: tuple[Mistake, ...]
+    more_labels: float
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """The figures of texts without labels. `unlike`: the share unlike the version's own held-out texts."""
+
+    texts: int
+    accuracy: float
+    automated: float
+    unlike: float | None
+
+
+def head_fit(embeddings: NDArray[np.floating], truth: Labels) -> Fit:
+    """A linear head on frozen embeddings, as in a head version."""
+    points, labels = EmbeddingSpace.of(np.asarray(embeddings, dtype=np.float64))(embeddings), int(truth.max()) + 1
+    return one_blas_thread(
+        lambda train, test: softmax(fit_head(points[train], truth[train], labels).logits(points[test]), axis=1)
+    )
+
+
+def _baseline_fit(rows: Sequence[Row], labels: Sequence[str]) -> Fit:
+    return lambda train, test: baseline([rows[row] for row in train], [rows[row] for row in test], labels)
+
+
+def cross_fit(fit: Fit, truth: Labels, seed: int) -> tuple[Floats, float]:
+    """Calibrated probabilities `[rows][labels]`, each by a model fitted to the other folds; and the temperature."""
+    raw, folds = np.zeros((len(truth), truth.max() + 1)), fold_numbers(truth, seed)
+    for fold in np.unique(folds):
+        raw[folds == fold] = fit(np.flatnonzero(folds != fold), np.flatnonzero(folds == fold))
+    temperature = calibrate(raw, truth, "out-of-fold").temperature
+    return apply_temperature(raw, temperature), temperature
+
+
+def promises(probabilities: Floats, truth: Labels) -> tuple[Promise, ...]:
+    """The share of texts that can be automated at each of `TARGETS`."""
+    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == truth
+    made = []
+    for target in TARGETS:
+        proof = review_threshold(confidence, right, target, _MAX_ERROR)
+        share = proof.texts / len(truth) if proof.proven_precision else None
+        made.append(Promise(target, share, proof.review, proof.texts_missing))
+    return tuple(made)
+
+
+def preflight(
+    rows: Sequence[Row],
+    labels: Sequence[str],
+    embeddings: NDArray[np.floating] | None,
+    parts: Mapping[str, Sequence[str]],
+    *,
+    seed: int = 42,
+) -> Preflight:
+    """The figures of labelled rows.
+
+    Args:
+        rows: one of each different text.
+        embeddings: None: use the baseline.
+        parts: by a title such as `source`, the part that each row belongs to.
+    """
+    truth = np.array([labels.index(row.label) for row in rows], dtype=np.intp)
+    fit = _baseline_fit(rows, labels) if embeddings is None else head_fit(embeddings, truth)
+    probabilities, _ = cross_fit(fit, truth, seed)
+    guess, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    right = guess == truth
+    wrong = np.flatnonzero(~right)
+    members = {"label": [row.label for row in rows], **parts}
+    return Preflight(
+        accuracy=_accuracy("all", right),
+        slices=tuple(
+            _accuracy(f"{title} {part}", right[np.array(names) == part])
+            for title, names in members.items()
+            for part in sorted(set(names))
+        ),
+        promises=promises(probabilities, truth),
+        mistakes=tuple(
+            Mistake(rows[row].where, rows[row].label, labels[guess[row]], float(confidence[row]), rows[row].text)
+            for row in wrong[np.argsort(-confidence[wrong], kind="stable")][:_MISTAKES]
+        ),
+        more_labels=1 - _error_with_more(fit, truth, 1 - float(right.mean()), seed),
+    )
+
+
+def expect(recent: Population, reference: Population | None, threshold: float) -> Expectation:
+    """The figures of texts without labels, from a version's features of them and of its reference."""
+    unlike = None
+    if reference is not None and len(reference) > 1:
+        usual = np.quantile(_nearest(reference, reference), _USUAL_SHARE)
+        unlike = float((_nearest(recent, reference) > usual).mean())
+    confidences = recent.confidences
+    return Expectation(len(recent), float(confidences.mean()), float((confidences >= threshold).mean()), unlike)
+
+
+def _nearest(texts: Population, others: Population) -> Floats:
+    """The cosine distance of each text to the nearest other one."""
+    left, right = (
+        part.embeddings / np.linalg.norm(part.embeddings, axis=1, keepdims=True) for part in (texts, others)
+    )
+    cosines = left @ right.T
+    if texts is others:
+        np.fill_diagonal(cosines, -1)
+    nearest: Floats = 1 - cosines.max(axis=1)
+    return nearest
+
+
+def _accuracy(name: str, right: NDArray[np.bool_]) -> SliceAccuracy:
+    interval = binomtest(int(right.sum()), len(right)).proportion_ci(method="wilson")
+    return SliceAccuracy(name, len(right), float(right.mean()), float(interval.low), float(interval.high))
+
+
+def _error_with_more(fit: Fit, truth: Labels, error: float, seed: int) -> float:
+    """The error with `MORE_LABELS` more: it falls with a power of the number of rows, which fits to halves show."""
+    rng, errors = np.random.default_rng(seed), []
+    for _ in range(_HALVES):
+        half, others = np.array_split(rng.permutation(len(truth)), 2)
+        if len(np.unique(truth[half])) == truth.max() + 1:
+            errors.append(float((fit(half, others).argmax(axis=1) != truth[others]).mean()))
+    if not errors or not error:
+        return error
+    ratio = max(1.0, float(np.mean(errors)) / error)
+    # Predictions of the tenths were fitted to 1.8 times as many rows as those of the halves.
+    power = min(1.0, log(ratio) / log(1.8))
+    return float(error * (len(truth) / (len(truth) + MORE_LABELS)) ** power)
