@@ -55,8 +55,6 @@ WITH incoming AS (
     max(v.revised_at) AS revised_at, bool_or(v.live) AS live
   FROM ticket JOIN versions v ON v.ticket_id = id LEFT JOIN stored ON stored.ticket_id = id
   GROUP BY id, lane HAVING count(stored.ticket_id) > 0 OR (bool_or(v.live) AND lane <> 'live')
-), queued_for_search AS (
-  INSERT INTO search_queue (ticket_id) SELECT id FROM changed
 )
 -- A composition that was read before this statement is older than one that is read after it (messages.py).
 UPDATE tickets t SET

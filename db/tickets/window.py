@@ -152,8 +152,8 @@ def look_up(database: Database, texts: Sequence[tuple[str, str, bytes]], version
 
 _COLUMNS: Final = (
     "source", "external_id", "text", "digest", "revised_at", "arrival", "metadata", "epoch", "label", "confidence",
-    "probabilities", "band", "model_version", "tokens", "truncated", "classified_at", "received_at", "live", "proved",
-    "lane", "channel", "language", "abstain_reason", "on_reply",
+    "probabilities", "band", "model_version", "tokens", "truncated", "classified_at", "received_at", "proved", "lane",
+    "channel", "language", "abstain_reason", "on_reply",
 )  # fmt: skip
 # Reads one JSON document: psycopg encodes arrays in Python, value by value, which took as long as Postgres itself.
 # Compared with an unnest of arrays, 1,024 rows took 75 instead of 190 µs each, and 32 rows took no longer.
@@ -200,8 +200,8 @@ def _document(window: Iterable[ClassifiedTicket]) -> dict[str, str]:
             ticket.source, ticket.external_id, ticket.text, row.digest.hex(), ticket.revised_at, row.arrival,
             ticket.metadata, row.epoch, prediction.label, prediction.confidence, dict(prediction.probabilities),
             prediction.band, prediction.model_version, prediction.tokens, prediction.truncated, row.classified_at,
-            row.received_at, row.lane is Lane.LIVE and ticket.source != PREDICT_SOURCE, row.proved, row.lane,
+            row.received_at, row.proved, row.lane,
             channel_of(ticket.metadata), row.language, prediction.abstain_reason, row.on_reply,
         )  # fmt: skip
         rows.append(dict(zip(_COLUMNS, values, strict=True)))
-    return {"rows": to_json(rows, inf_nan_mode="constants").decode()}
+    return {"rows": to_json(rows, inf_nan_mode="constants").decode(), "predict": PREDICT_SOURCE}

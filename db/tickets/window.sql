@@ -1,12 +1,12 @@
 -- Stores a window of classified tickets with their predictions, alerts and deliveries. Run by window.py.
 WITH incoming AS (
   SELECT source, external_id, text, decode(digest, 'hex') AS digest, revised_at, arrival, metadata, epoch, label,
-    confidence, probabilities, band, model_version, tokens, truncated, classified_at, received_at, live, proved,
-    lane, channel, language, abstain_reason, on_reply
+    confidence, probabilities, band, model_version, tokens, truncated, classified_at, received_at,
+    lane = 'live' AND source <> :predict AS live, proved, lane, channel, language, abstain_reason, on_reply
   FROM json_to_recordset(CAST(:rows AS json)) AS i(
     source text, external_id text, text text, digest text, revised_at timestamptz, arrival bigint,
     metadata jsonb, epoch bigint, label text, confidence float8, probabilities jsonb, band text, model_version text, tokens int, truncated bool,
-    classified_at timestamptz, received_at timestamptz, live bool, proved bool,
+    classified_at timestamptz, received_at timestamptz, proved bool,
     lane text, channel text, language text, abstain_reason text, on_reply text
   )
 ), stored AS (

@@ -74,6 +74,9 @@ REFUSED = [
     pytest.param({"text": None}, "text", id="null for a text"),
     pytest.param({"message": SECRET}, "message", id="text for a message"),
     pytest.param({"message": {"author": "agent"}}, "message.id", id="a message without an id"),
+    pytest.param({"author": "agent"}, "message_id", id="an author without a message id"),
+    pytest.param({"message": {"id": "1"}, "message_id": "1"}, "message_id", id="a message id twice"),
+    pytest.param({"message_id": "1", "author": SECRET}, "message.author", id="an unknown author, short"),
     pytest.param({"message": {"id": " "}}, "message.id", id="an empty message id"),
     pytest.param({"message": {"id": SURROGATE}}, "message.id", id="lone surrogate in a message id"),
     pytest.param({"message": {"id": "1", "author": SECRET}}, "message.author", id="an unknown author"),
@@ -98,6 +101,19 @@ def test_a_valid_ticket_is_accepted_unchanged() -> None:
     good = fields(metadata={"channel": "e-mail", "tags": ["vip", None, 2.5, True]})
 
     assert accept(good, now=NOW).model_dump() == {**good, "message": None}
+
+
+@pytest.mark.parametrize(
+    ("short", "message"),
+    [
+        ({"message_id": 12, "author": "agent"}, {"id": "12", "author": "agent"}),
+        ({"message_id": "m-1", "author": None}, {"id": "m-1"}),
+        ({"message_id": None, "author": None}, None),
+    ],
+)
+def test_message_id_and_author_are_short_for_a_message(short: dict[str, Any], message: dict[str, Any] | None) -> None:
+    ticket = {"source": "chat", "external_id": "c-17", "text": "Quanto custa?", "revised_at": NOW}
+    assert accept({**ticket, **short}, now=NOW) == accept({**ticket, "message": message}, now=NOW)
 
 
 @pytest.mark.parametrize(("changes", "field"), REFUSED)

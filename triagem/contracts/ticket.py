@@ -38,7 +38,8 @@ MAX_CLOCK_SKEW: Final = timedelta(minutes=5)
 # no alert, review or drift sample.
 PREDICT_SOURCE: Final = "predict"
 _NAMES: Final = frozenset({"source", "external_id"})
-_OPTIONAL: Final = frozenset({"revised_at", "metadata", "message"})
+MESSAGE_FIELDS: Final = {"message_id": "id", "author": "author"}  # short for a field of `message`
+_OPTIONAL: Final = frozenset({"revised_at", "metadata", "message", *MESSAGE_FIELDS})
 _UNNAMED: Final = "a field's name"
 _FIELD_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,39}")
 
@@ -112,7 +113,8 @@ class Message(BaseModel):
 class Ticket(BaseModel):
     """A revision of a text. Its identity is (`source`, `external_id`); the newest `revised_at` wins.
 
-    With `message`, `text` and `revised_at` are those of one message of the conversation.
+    With `message`, `text` and `revised_at` are those of one message of the conversation. As input, `message_id` and
+    `author` are short for it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -137,6 +139,12 @@ class Ticket(BaseModel):
         fields = {name: value for name, value in data.items() if value is not None or name not in _OPTIONAL}
         for name in _NAMES & fields.keys():
             fields[name] = id_text(fields[name])
+        if short := {name: fields.pop(field) for field, name in MESSAGE_FIELDS.items() if field in fields}:
+            if "message" in fields or "id" not in short:
+                raise ValueError(
+                    f"message_id: {'is in message too' if 'message' in fields else 'the author needs it'}"
+                )
+            fields["message"] = short
         if "message" in fields:
             _read_message(fields)
         return _storable(fields, "", 0)

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from triagem.contracts.errors import InvalidInput, InvalidTicket
-from triagem.contracts.ticket import Author, Lane, OnReply, Ticket, accept
+from triagem.contracts.ticket import MESSAGE_FIELDS, Author, Lane, OnReply, Ticket, accept
 from triagem.db.auth import ApiKey, Scope
 from triagem.gateway.admission import read_body
 from triagem.gateway.authentication import require_scope
@@ -56,7 +56,8 @@ _MESSAGE_EXAMPLE: Final = {
     **_EXAMPLE,
     "external_id": "c-17",
     "text": "Quanto custa o plano anual?",
-    "message": {"id": "m-1", "author": "customer"},
+    "message_id": "m-1",
+    "author": "customer",
 }
 
 
@@ -67,6 +68,9 @@ def _ticket_schema() -> dict[str, Any]:
     for name, values in (("author", Author), ("on_reply", OnReply)):
         message["properties"][name] |= {"type": "string", "enum": [*values]}
         del message["properties"][name]["$ref"]
+    for name, field in MESSAGE_FIELDS.items():
+        short = {"title": name, "description": f"short for `message.{field}`"}
+        schema["properties"][name] = message["properties"][field] | short
     schema["properties"]["message"] = schema["properties"]["message"] | {"anyOf": [message, {"type": "null"}]}
     schema["properties"]["metadata"]["additionalProperties"] = True
     return schema
