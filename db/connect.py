@@ -33,7 +33,8 @@ _RETRY_CLASSES: Final = frozenset({"08", "25", "40", "53", "55", "57", "58"})
 _SIZE_STATES: Final = frozenset({"57014", "53200"})
 # Classes caused by a value: data exception, integrity constraint, program limit (a value too large for it).
 _ROW_CLASSES: Final = frozenset({"22", "23", "54"})
-_ACCESS_STATES: Final = frozenset({"28P01", "28000", "42501", "3D000"})
+_NO_PRIVILEGE: Final = "42501"
+_ACCESS_STATES: Final = frozenset({"28P01", "28000", "3D000", _NO_PRIVILEGE})
 _MISSING_STATES: Final = frozenset({"42P01", "42703", "3F000"})
 # libpq gives no SQLSTATE for a refused login: only its text identifies it.
 _ACCESS_MESSAGES: Final = ("authentication failed", "no password supplied", "no pg_hba.conf entry", "does not exist")
@@ -178,7 +179,9 @@ def _translated(error: DBAPIError) -> TriagemError:
             "Postgres' certificate is not trusted, or it has none: check TRIAGEM_DATABASE_URL"
         )
     if state in _ACCESS_STATES or any(part in message for part in _ACCESS_MESSAGES):
-        return AccessDenied("Postgres refused our user, password or database: check TRIAGEM_DATABASE_URL")
+        forbidden = "the Postgres login in TRIAGEM_DATABASE_URL may not do this: use the owner of the tables"
+        refused = "Postgres refused our user, password or database: check TRIAGEM_DATABASE_URL"
+        return AccessDenied(forbidden if state == _NO_PRIVILEGE else refused)
     if state in _MISSING_STATES:
         return NotMigrated(
             "the database lacks our tables, or this login may not see them: run `triagem db upgrade`, or check "
@@ -191,5 +194,5 @@ def _translated(error: DBAPIError) -> TriagemError:
     if (not state and not by_psycopg) or state[:2] in _RETRY_CLASSES or error.connection_invalidated:
         return DatabaseUnavailable(f"Postgres does not answer or is busy ({state or type(origin).__name__})")
     leaf = RowRefused if by_psycopg or state[:2] in _ROW_CLASSES else StatementRefused
-    refused = "value" if leaf is RowRefused else "statement"
-    return leaf(f"Postgres refused a {refused} ({type(origin).__name__}, SQLSTATE {state or 'none'})")
+    part = "value" if leaf is RowRefused else "statement"
+    return leaf(f"Postgres refused a {part} ({type(origin).__name__}, SQLSTATE {state or 'none'})")

@@ -9,11 +9,12 @@ import pytest
 from psycopg import sql
 from psycopg.errors import InsufficientPrivilege
 
-from tests.support.command import Triagem
+from tests.support.command import Triagem, assert_one_line
 from tests.support.pipeline import publish, running, stored
 from tests.support.waiting import until
 from triagem.contracts.ticket import Lane
 from triagem.db import Database
+from triagem.db.auth import Scope, create_key, find_key, list_keys
 from triagem.db.schema import metadata
 from triagem.db.upgrade import require_current
 from triagem.inbox import Inbox
@@ -78,6 +79,21 @@ def test_the_commands_that_read_and_change_rows_work_with_it(
     assert {command: answer.err for command, answer in answers.items() if answer.status} == {}
 
 
+def test_only_the_owner_creates_and_revokes_keys(
+    triagem: Triagem, endpoints: Endpoints, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, secret = create_key(database, "shop", [Scope.ENQUEUE])
+    with Database(endpoints.writer_url) as writer_database:
+        assert find_key(writer_database, secret) == key  # and notes its use
+        (used,) = list_keys(writer_database)
+    assert used.last_used_at is not None
+    monkeypatch.setenv("TRIAGEM_DATABASE_URL", endpoints.writer_url)
+
+    for command in ("keys create mine --scope admin", f"keys revoke {key.id}", "start --link"):
+        assert_one_line(triagem(*command.split()), "use the owner of the tables")
+    assert list_keys(database) == [used]
+
+
 def test_only_row_privileges_are_granted(worker: psycopg.Connection) -> None:
     granted = worker.execute("""
         SELECT relname, privilege_type
@@ -88,8 +104,9 @@ def test_only_row_privileges_are_granted(worker: psycopg.Connection) -> None:
         WHERE grantee IN (0, 'worker'::regrole, 'triagem_writer'::regrole)
     """).fetchall()
 
-    expected = [(table, privilege) for table in TABLES for privilege in ROWS]
-    expected += [(name, "SELECT") for name in ("alembic_version", "label_paths", "results")]
+    expected = [(table, privilege) for table in TABLES if table != "api_keys" for privilege in ROWS]
+    expected += [(name, "SELECT") for name in ("alembic_version", "api_keys", "label_paths", "results")]
+    expected += [("api_keys.last_used_at", "UPDATE")]
     assert sorted(granted) == sorted(expected)
 
 
