@@ -168,4 +168,5 @@ def test_a_text_is_embedded_once_and_forgotten_with_the_next_call(
     assert (again[1] == first[0]).all()
     (file,) = tmp_path.iterdir()
     assert sqlite3.connect(file).execute("SELECT count(*) FROM embeddings").fetchone() == (1,)
+    assert first[0].tobytes() not in file.read_bytes()
     assert file.stat().st_mode & 0o077 == 0

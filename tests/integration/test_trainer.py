@@ -1,5 +1,7 @@
 """The trainer's loop over real jobs, with stand-ins for their processes."""
 
+import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -116,6 +118,17 @@ def test_a_cancelled_job_is_stopped_and_its_files_are_removed(database: Database
     assert rig.started[0].stopped
     assert found(database, job).state == "cancelled"
     assert not job_folder(tmp_path, job.id).exists()
+
+
+def test_embeddings_that_no_job_has_used_for_a_day_are_removed(database: Database, tmp_path: Path) -> None:
+    old, used = tmp_path / "embeddings-a.sqlite", tmp_path / "embeddings-b.sqlite"
+    for file, hours in ((old, 25), (used, 23)):
+        file.touch()
+        os.utime(file, (time.time() - hours * 3600,) * 2)
+
+    Rig(database, tmp_path).trainer.run_next()
+
+    assert [*tmp_path.iterdir()] == [used]
 
 
 def test_a_trainer_that_stops_puts_its_job_back_with_its_checkpoints(database: Database, tmp_path: Path) -> None:

@@ -2,15 +2,20 @@
 
 from typing import Any, Final
 
+from sqlalchemy import text
+
 from tests.support.conversations import ManualWorker, entries, message
 from tests.support.dead_letters import insert_dead_letters
+from tests.support.leaks import all_output, broker_content, leaks
 from tests.support.windows import doubtful, rows
 from triagem.contracts.ticket import Identity, Lane, Ticket
 from triagem.contracts.wire import encode
 from triagem.db import Database
+from triagem.db.schema import metadata
 from triagem.db.tickets.search import index_queued_tickets
 from triagem.inbox import Inbox
 from triagem.inbox.stream import entries_of, stream_key
+from triagem.stack import LocalStack
 
 FORGOTTEN: Final = Identity("crm", "4711")
 FORGOTTEN_TEXT: Final = "my card number is 4111"
@@ -46,6 +51,13 @@ def all_content(database: Database) -> str:
     return str({table: rows(database, table) for table in tables}) + str(
         [bytes(letter["payload"]) for letter in rows(database, "dead_letters")]
     )
+
+
+def places_with(word: str, database: Database, inbox: Inbox, stack: LocalStack) -> list[str]:
+    """The tables, the inbox and the servers' logs that contain a word."""
+    with database.autocommit() as connection:
+        tables = {table: str(connection.execute(text(f"SELECT * FROM {table}")).all()) for table in metadata.tables}
+    return leaks(tables | all_output(stack, database) | {"inbox": broker_content(inbox.redis)}, word)
 
 
 def waiting_payloads(inbox: Inbox) -> list[bytes]:

@@ -54,6 +54,7 @@ def broker_content(broker: Redis) -> str:
         b"set": broker.smembers,
         b"hash": broker.hgetall,
         b"zset": lambda key: broker.zrange(key, 0, -1),
+        b"stream": broker.xrange,
     }
     keys = cast("list[bytes]", list(broker.scan_iter()))
     return "\n".join(f"{key!r} {read[cast('bytes', broker.type(key))](key)!r}" for key in keys)

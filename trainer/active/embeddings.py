@@ -1,7 +1,8 @@
 """Embeddings of a company's texts by the frozen base, each text computed once.
 
 They are stored by digest in one SQLite file for each base. The file holds only the texts of the last call: an
-embedding tells much about its text, so it must not outlive it.
+embedding tells much about its text, so it must not outlive it. The trainer deletes a file that no job
+uses for a day.
 """
 
 import sqlite3
@@ -42,6 +43,7 @@ def embed_texts(
     path = folder / f"embeddings-{(find_base(base).verified_digest() or base)[:16].replace('/', '-')}.sqlite"
     path.touch(mode=0o600)
     with closing(sqlite3.connect(path, timeout=60)) as store:
+        store.execute("PRAGMA secure_delete = ON")  # a deleted row's bytes would stay in the file
         store.execute("CREATE TABLE IF NOT EXISTS embeddings (digest BLOB PRIMARY KEY, embedding BLOB NOT NULL)")
         known = {row[0] for row in store.execute("SELECT digest FROM embeddings")}
         missing = {key: text for key, text in zip(digests, texts, strict=True) if key not in known}

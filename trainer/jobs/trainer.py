@@ -11,6 +11,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -29,6 +30,7 @@ _TICK_S: Final = 1.0
 _STOP_S: Final = 10.0
 _MAX_BACKOFF_S: Final = 60.0
 _FOLDER: Final = ".job-"
+_EMBEDDINGS_S: Final = 86_400  # how long embeddings stay that no job uses: those of forgotten tickets are among them
 
 
 class JobProcess(Protocol):
@@ -103,14 +105,14 @@ class Trainer:
 
     def run_next(self) -> bool:
         """Run a job until it has ended or must wait; False if there is none. Raises DatabaseUnavailable."""
-        self._remove_folders()
+        self._remove_files()
         job = training_jobs.claim(self._database, self.name, lease_s=self._settings.lease_s)
         if job is None:
             return False
         log.info("training_job_started", job=job.id, kind=job.kind, attempt=job.attempts)
         status, problem = self._supervise(job)
         self._record(job, status, problem)
-        self._remove_folders()
+        self._remove_files()
         return True
 
     def _supervise(self, job: TrainingJob) -> tuple[int, str | None]:
@@ -149,8 +151,12 @@ class Trainer:
         if problem is not None and training_jobs.fail(self._database, job.id, self.name, problem):
             log.error("training_job_failed", job=job.id, reason=problem)
 
-    def _remove_folders(self) -> None:
-        """Remove the folders of jobs that have ended."""
+    def _remove_files(self) -> None:
+        """Remove the folders of jobs that have ended, and the embeddings that no job has used for a day."""
+        for file in self._work_dir.glob("embeddings-*.sqlite"):
+            with suppress(FileNotFoundError):  # another trainer was first
+                if file.stat().st_mtime < time.time() - _EMBEDDINGS_S:
+                    file.unlink()
         for folder in self._work_dir.glob(f"{_FOLDER}*"):
             job = training_jobs.find(self._database, int(folder.name.removeprefix(_FOLDER)))
             if job is None or not job.active:
