@@ -46,7 +46,7 @@ def insert_webhook_dead_letter(database: Database, source: str, body: bytes, rea
 
 
 def _insert(database: Database, lane: str, entry_id: str, payload: bytes, *, reason: str, attempts: int) -> None:
-    ticket = decode_identity(payload)
+    ticket = None if lane.startswith(WEBHOOK_LANE_PREFIX) else decode_identity(payload)
     source, external_id = ticket or (None, None)
     key = {"lane": lane, "entry_id": entry_id, "source": source, "external_id": external_id}
     with database.autocommit() as connection:

@@ -17,6 +17,7 @@ MAX_VALUES: Final = 100_000
 _SEPARATORS: Final = (",", "[", "{")
 _EXACT: Final = MomentFormat()  # a time without an offset is refused
 _STRING: Final = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
+_STRINGS: Final = re.compile(f'(?:[^"]*+{_STRING.pattern}){{1,1000}}+', re.DOTALL)
 _TAG: Final = re.compile(r"<[^<>]*>")
 # Of a template: {{ticket.title}}, ${title}, {!Case.Subject}.
 _PLACEHOLDER: Final = re.compile(r"\s*(?:\{\{[^{}\n]{1,120}\}\}|[$#%]\{[^{}\n]{1,120}\}|\{![^{}\n]{1,120}\})\s*")
@@ -108,12 +109,12 @@ def _has_too_many_values(text: str) -> bool:
         return False
     separators = strings = end = 0
     while separators < MAX_VALUES and strings <= 2 * MAX_VALUES:  # a name and a string per value
-        begin = text.find('"', end)
-        separators += sum(text.count(character, end, begin if begin >= 0 else None) for character in _SEPARATORS)
-        string = _STRING.match(text, begin) if begin >= 0 else None
-        if string is None:  # the end; or a string without an end, which the parser reports
+        part = _STRINGS.match(text, end)
+        outside, count = _STRING.subn("", part[0] if part else text[end:].partition('"')[0])
+        separators += sum(map(outside.count, _SEPARATORS))
+        if part is None:  # the end; or a string without an end, which the parser reports
             return separators >= MAX_VALUES
-        end, strings = string.end(), strings + 1
+        end, strings = part.end(), strings + count
     return True
 
 

@@ -95,6 +95,15 @@ class TestBodies:
         assert answer.status == 408
         assert answer.is_problem
 
+    def test_a_body_in_many_tiny_chunks_is_refused(self, impatient: Gateway, key: str) -> None:
+        start = head("/v1/tickets", 0, key).replace(b"Content-Length: 0", b"Transfer-Encoding: chunked")
+
+        assert impatient.send(start + b"1\r\n \r\n" * 1100).status == 400
+
+    def test_a_head_of_many_headers_is_refused(self, impatient: Gateway) -> None:
+        assert impatient.send(head("/health/live", 0, None, *["X: y"] * 90, method="GET")).status == 200
+        assert impatient.send(head("/health/live", 0, None, *["X: y"] * 200, method="GET")).status == 400
+
     def test_a_body_that_arrives_byte_by_byte_is_408(self, impatient: Gateway, key: str) -> None:
         with impatient.connect(ATTACKER) as slow:
             slow.sendall(head("/v1/tickets", 8 * MIB, key))

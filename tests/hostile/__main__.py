@@ -28,7 +28,7 @@ _console = Console(stderr=True, highlight=False)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit status: 0 if no attack harmed the client."""
     options = _options(arguments)
-    selected = [attack for attack in ATTACKS if options.only in attack.name]
+    selected = [attack for attack in ATTACKS if any(text in attack.name for text in options.only)]
     for name in [name for name in os.environ if name.startswith("TRIAGEM_")]:
         del os.environ[name]  # a developer's own settings must not affect the run
     exit_on_sigterm()
@@ -72,7 +72,9 @@ def _table(outcomes: Sequence[Outcome]) -> str:
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.hostile", description=__doc__)
-    parser.add_argument("--only", metavar="TEXT", default="", help="only attacks whose name contains this text")
+    parser.add_argument(
+        "--only", metavar="TEXT", nargs="+", default=[""], help="only attacks whose name has one of these"
+    )
     parser.add_argument("--seconds", type=float, default=60.0, help="length of each attack")
     parser.add_argument("--requests", type=int, default=20_000, help="number of random requests")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6), help="to repeat a run")

@@ -112,6 +112,21 @@ async def slow_head(target: Target) -> None:
         writer.transport.abort()
 
 
+async def blanks(target: Target) -> None:
+    await target.exchange(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\nX:" + b" " * 15_000 + b"\0\r\n\r\n")
+
+
+async def tiny_chunks(target: Target) -> None:
+    start = b"POST /v1/tickets HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n"
+    await target.exchange(start + f"Authorization: Bearer {target.key}\r\n\r\n".encode(), b"1\r\n \r\n" * 300_000)
+
+
+async def endless_part(target: Target) -> None:
+    form = [f"Cookie: triagem_session={target.session}", "Content-Type: multipart/form-data; boundary=x"]
+    body = b"--x\r\n" + b"A: b\r\n" * MIB
+    await target.exchange(head("/console/start/upload", len(body), None, *form), body)
+
+
 async def unread_answers(target: Target) -> None:
     _, writer = await target.connect()
     try:
@@ -197,6 +212,9 @@ ATTACKS: Final = (
     Attack("unfinished bodies of 60 kB to a webhook", 20, 90, unfinished_small_body),
     Attack("silent connections", 150, 505, silence),
     Attack("heads sent byte by byte", 50, 505, slow_head),
+    Attack("15 kB of blanks in a header", 2, 8, blanks),
+    Attack("bodies in chunks of one byte, valid key", 2, 8, tiny_chunks),
+    Attack("uploads of 6 MiB without a file, valid session", 2, 8, endless_part),
     Attack("answers that nobody reads", 5, 50, unread_answers),
     Attack("2 MiB webhooks with a forged signature", 2, 8, forged_signature),
     Attack("a webhook of 40,000 records, valid token", 1, 4, many_records),

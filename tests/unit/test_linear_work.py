@@ -8,18 +8,20 @@ not prolong; a doubtful comparison is repeated.
 import json
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from random import Random
 from typing import Any, Final
 from unicodedata import combining, normalize  # noqa: TID251 - compared with
 
+import h11
 import pytest
 
 from tests.support.crm import CHATWOOT, FRESHDESK, HUBSPOT, SALESFORCE, ZENDESK, example, parse_webhook
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.text import clean, segments
 from triagem.contracts.unicode_form import MAX_MARKS, normalized
+from triagem.gateway.http_bounds import BoundedConnection
 from triagem.producer import columns
 from triagem.producer.crm import Source
 from triagem.records.rows import read_rows
@@ -119,3 +121,13 @@ def test_no_character_makes_a_longer_run_of_marks_than_the_bound() -> None:
 
 def test_usual_accents_are_kept() -> None:
     assert normalized("NFC", "a\u0301\u0323" * 50) == normalize("NFC", "a\u0301\u0323" * 50)
+
+
+def test_the_headers_of_a_request_are_read_in_linear_time() -> None:
+    def read(text: str) -> None:
+        connection = BoundedConnection(h11.SERVER, 1_000_000)
+        connection.receive_data(f"GET / HTTP/1.1\r\nHost: a\r\nX:{text[1:]}\0\r\n\r\n".encode())
+        with suppress(h11.RemoteProtocolError):
+            connection.next_event()
+
+    assert_linear(read, 5_000)

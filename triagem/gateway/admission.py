@@ -1,11 +1,13 @@
-"""Admits requests: how many a client may have open, and how large and slow the body of each may be.
+"""Admits requests: how many a client may have open and begin, and how large and slow the body of each may be.
 
 Every route reads bodies through this layer, after it has checked its credentials. A route that reads a large body of
 somebody unknown counts it against a small budget, which all such requests share.
 """
 
 import asyncio
+import time
 from collections import Counter
+from functools import partial
 from http import HTTPStatus
 from typing import Final, NamedTuple
 
@@ -21,6 +23,28 @@ from triagem.gateway.services import GatewaySettings
 SMALL_BODY: Final = 65_536  # always admitted: all connections together cannot hold much of them
 _LARGEST_HELD: Final = 4  # bodies of the largest size held at once: bounds the memory
 _MIN_BYTES_PER_S: Final = 65_536
+_REQUESTS_PER_S: Final = 200  # of one client without credentials
+_BURST_S: Final = 0.25  # the requests of this time may come at once
+_MAX_CLIENTS: Final = 10_000
+
+
+class Pace:
+    """Delays the requests of a client that makes too many, so that it cannot take all the time of the event loop."""
+
+    def __init__(self) -> None:
+        self._free_at: dict[str, float] = {}  # when the client's requests so far are used up
+
+    def delay(self, client: str, now: float) -> float:
+        """Count a request; returns the seconds that it must wait."""
+        if len(self._free_at) >= _MAX_CLIENTS:
+            self._free_at = {name: free_at for name, free_at in self._free_at.items() if free_at > now}
+        self._free_at[client] = max(self._free_at.get(client, 0.0), now) + 1 / _REQUESTS_PER_S
+        return max(0.0, self._free_at[client] - now - _BURST_S)
+
+    def refund(self, client: str) -> None:
+        """The request has proved who sent it: other limits apply."""
+        if client in self._free_at:
+            self._free_at[client] -= 1 / _REQUESTS_PER_S
 
 
 class BodyBudget:
@@ -124,11 +148,12 @@ class RequestBody:
 
 
 class AdmissionMiddleware:
-    """Counts the requests of each client, and gives each request with a body its RequestBody, in `state["body"]`."""
+    """Counts and paces the requests of each client. `state["body"]` is a request's RequestBody, or None."""
 
     def __init__(self, app: ASGIApp, settings: GatewaySettings) -> None:
         self._app, self._settings = app, settings
         self._open = Counter[str]()
+        self._pace = Pace()
         self._limit = min(SMALL_BODY, settings.max_body_bytes)
         largest = settings.max_body_bytes
         self._budgets = Budgets(BodyBudget(largest * _LARGEST_HELD), BodyBudget(largest))
@@ -145,7 +170,10 @@ class AdmissionMiddleware:
             return
         self._open[client] += 1
         body = self._body(scope, receive, client)
+        scope.setdefault("state", {}).update(body=body, refund=partial(self._pace.refund, client))
         try:
+            if delay := self._pace.delay(client, time.monotonic()):
+                await asyncio.sleep(delay)
             await self._app(scope, body.receive if body else receive, send)
         finally:
             if body:
@@ -163,22 +191,22 @@ class AdmissionMiddleware:
                 has_body = True
         if not declared and not has_body:
             return None
-        body = RequestBody(
+        return RequestBody(
             receive, client, self._budgets, limit=self._limit, declared=declared,
             timeout_s=self._settings.receive_timeout_s,
         )  # fmt: skip
-        scope.setdefault("state", {})["body"] = body
-        return body
 
 
-def authenticate_body(request: Request, owner: str) -> None:
+def authenticate_sender(request: Request, owner: str) -> None:
     """Note that the request's sender has proved who it is."""
-    body: RequestBody | None = request.scope["state"].get("body")
+    if refund := request.scope["state"].pop("refund", None):
+        refund()
+    body: RequestBody | None = request.scope["state"]["body"]
     if body:
         body.authenticate(owner)
 
 
 async def read_body(request: Request, limit: int) -> bytes:
     """The body, of up to `limit` bytes. Call it after the credentials were checked. Raises HTTPException."""
-    body: RequestBody | None = request.scope["state"].get("body")
+    body: RequestBody | None = request.scope["state"]["body"]
     return await body.read(limit) if body else b""

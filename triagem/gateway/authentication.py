@@ -17,7 +17,7 @@ from limits.strategies import MovingWindowRateLimiter
 from triagem.contracts.errors import DatabaseUnavailable, TriagemError
 from triagem.db.audit import Actor
 from triagem.db.auth import ApiKey, Scope, find_key
-from triagem.gateway.admission import authenticate_body
+from triagem.gateway.admission import authenticate_sender
 from triagem.gateway.connections import client_network
 from triagem.gateway.known_keys import KnownKeys
 from triagem.gateway.problems import ProblemError, refuse_unknown_parameters
@@ -158,7 +158,7 @@ def require_scope(scope: Scope) -> Callable[..., Awaitable[ApiKey]]:
         if scope not in key.scopes and Scope.ADMIN not in key.scopes:
             raise ProblemError(HTTPStatus.FORBIDDEN, f"this key lacks the scope {scope}")
         authenticator.enforce_rate_limit(key)
-        authenticate_body(request, f"key {key.id}")
+        authenticate_sender(request, f"key {key.id}")
         refuse_unknown_parameters(request)
         return key
 

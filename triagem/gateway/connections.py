@@ -12,11 +12,14 @@ from http import HTTPStatus
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any, ClassVar, Final
 
+import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from triagem.gateway import metrics
+from triagem.gateway.http_bounds import BoundedConnection
 from triagem.gateway.problems import RETRY_AFTER_S, problem_response
 
+_MAX_HEAD: Final = 16_384  # bytes; a head may have twice as many, if it comes at once
 _MAX_REFUSED: Final = 100  # refused connections that wait for their client to read the answer
 _REFUSED_S: Final = 1.0
 
@@ -89,12 +92,15 @@ class LimitedProtocol(H11Protocol):
             return
         self._client = client
         super().connection_made(transport)
+        self.conn = BoundedConnection(h11.SERVER, _MAX_HEAD)
         transport.set_write_buffer_limits(0)  # pause_writing is called whenever the client does not read fast enough
         self._watch_head()
 
     def data_received(self, data: bytes) -> None:
         if self._client is not None:
-            super().data_received(data)
+            for start in range(0, len(data), _MAX_HEAD):  # h11 checks a head's size between two pieces
+                if not self.transport.is_closing():
+                    super().data_received(data[start : start + _MAX_HEAD])
             self._watch_head()
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -11,7 +11,7 @@ from triagem.db.reviews import ReviewRef
 from triagem.db.reviews.corrections import NoCorrection, Unasked, record_correction
 from triagem.db.tickets.dead_letters import insert_webhook_dead_letter
 from triagem.gateway import metrics
-from triagem.gateway.admission import authenticate_body, read_body
+from triagem.gateway.admission import authenticate_sender, read_body
 from triagem.gateway.authentication import Authenticator
 from triagem.gateway.console.tickets import known_labels
 from triagem.gateway.problems import ProblemError, problem_responses
@@ -55,7 +55,7 @@ async def _body(
     if refusal := crm.check_head(crm.Webhook(b"", headers, token), source):
         raise _refused(source, refusal)
     if source.token is not None:
-        authenticate_body(request, f"source {source.name}")
+        authenticate_sender(request, f"source {source.name}")
     return crm.Webhook(await read_body(request, _MAX_BODY), headers, token)
 
 

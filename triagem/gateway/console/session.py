@@ -15,7 +15,7 @@ from starlette.concurrency import run_in_threadpool
 
 from triagem.contracts.errors import InvalidInput
 from triagem.db.auth import ApiKey, Scope, find_session_key
-from triagem.gateway.admission import read_body
+from triagem.gateway.admission import authenticate_sender, read_body
 from triagem.gateway.console.upload import parse_upload
 from triagem.gateway.problems import ProblemError
 from triagem.gateway.services import ServicesDep
@@ -110,6 +110,7 @@ def require_visitor(scope: Scope | None = None) -> Callable[..., Awaitable[Visit
         key = await run_in_threadpool(find_session_key, services.database, cookie) if cookie else None
         if key is None or cookie is None:
             raise LoginNeeded
+        authenticate_sender(request, f"key {key.id}")
         # Derived from the cookie, which scripts and other sites cannot read.
         visitor = Visitor(key, sha256(f"form:{cookie}".encode("utf-8", "surrogatepass")).hexdigest())
         if request.method == "POST":
