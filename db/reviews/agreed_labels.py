@@ -20,8 +20,9 @@ _PAGE: Final = 500
 class LabelledExample:
     """A raw text with its label. `inclusion`: the probability that it was randomly sampled; None if it was not.
 
-    `stratum` is then `unsure`, or None if the review was not requested. `messages` compose the text of a
-    conversation, in which agents' messages and small talk are left out.
+    `stratum` is then `unsure`, `crm`, `import`, or None if nobody requested the review. `reviewer` gave the label, to
+    a ticket of `source`; exports lack both. `messages` compose the text of a conversation, without agents'
+    messages and small talk.
     """
 
     prompt: str
@@ -30,6 +31,8 @@ class LabelledExample:
     stratum: str | None
     inclusion: float | None
     messages: Sequence[ConversationMessage] = ()
+    reviewer: str = ""
+    source: str = ""
 
 
 class Exclusion(StrEnum):
@@ -59,7 +62,7 @@ GROUP BY digest HAVING max(reviewed_at) >= coalesce(:since, '-infinity'::timesta
 _TEXTS: Final = text("""
 SELECT DISTINCT ON (r.digest) r.digest, t.text, t.metadata->>'lang' AS lang, t.received_at,
   coalesce(sampled.stratum, r.stratum) AS stratum, sampled.model_version, sampled.classified_at, sampled.inclusion,
-  t.on_reply, CASE WHEN t.on_reply IS NOT NULL THEN (
+  r.reviewer, t.source, t.on_reply, CASE WHEN t.on_reply IS NOT NULL THEN (
     SELECT json_agg(json_build_array(m.message_id, m.author, m.text)
       ORDER BY m.written_at, length(m.message_id), m.message_id)
     FROM messages m WHERE m.ticket_id = t.id AND m.text IS NOT NULL
@@ -68,7 +71,8 @@ FROM reviews r JOIN tickets t ON (t.id, t.digest) = (r.ticket_id, r.digest)
 LEFT JOIN LATERAL (
   SELECT d.stratum, d.model_version, p.classified_at, d.inclusion
   FROM review_draws d JOIN predictions p USING (ticket_id, digest, model_version)
-  WHERE (d.ticket_id, d.digest) = (r.ticket_id, r.digest) ORDER BY d.inclusion IS NULL, d.drawn_at DESC LIMIT 1
+  WHERE (d.ticket_id, d.digest) = (r.ticket_id, r.digest) AND coalesce(r.stratum, '') NOT IN ('crm', 'import')
+  ORDER BY d.inclusion IS NULL, d.drawn_at DESC LIMIT 1
 ) AS sampled ON true
 WHERE r.digest = ANY(:digests) AND t.text IS NOT NULL AND t.forgotten_at IS NULL
 ORDER BY r.digest, r.id DESC
@@ -96,7 +100,9 @@ def labelled_examples(
                 yield Exclusion.TEXT_GONE
             else:
                 inclusion = _inclusion_probability(database, row, rounds)
-                yield LabelledExample(row.text, label, row.lang, row.stratum, inclusion, _messages(row))
+                yield LabelledExample(
+                    row.text, label, row.lang, row.stratum, inclusion, _messages(row), row.reviewer, row.source
+                )
 
 
 def _messages(row: Any) -> list[ConversationMessage]:

@@ -53,7 +53,8 @@ _NAMES: Final = {
 class Row:
     """One labelled, cleaned text.
 
-    `lang` is for evaluation only, and empty if unknown. `where` is its file and line. A conversation has `messages`,
+    `lang` is for evaluation only, and empty if unknown. `stratum` is that of a reviewed text: only `random` ones are
+    drawn for the test part. `where` is its file and line. A conversation has `messages`,
     which its text is composed from. Both are not compared.
     """
 
@@ -62,6 +63,7 @@ class Row:
     lang: str = ""
     where: str = dataclasses.field(default="", compare=False)
     messages: Sequence[ConversationMessage] = dataclasses.field(default=(), compare=False)
+    stratum: str = dataclasses.field(default="", compare=False)
 
     @property
     def parts(self) -> Sequence[str]:
@@ -314,7 +316,8 @@ def _row(record: Record | BadLine, path: Path, rules: ReadingRules) -> Row | Non
         lang = training_cell(row, "lang", given)
     except InvalidInput as error:
         raise InvalidInput(f"{where}: {error}") from None
-    return Row(text, normalized("NFC", label), str(lang or ""), where, messages)
+    stratum = str(row.get("stratum") or "")
+    return Row(text, normalized("NFC", label), str(lang or ""), where, messages, stratum)
 
 
 def read_texts(path: Path, columns: str = "") -> tuple[Row, ...]:

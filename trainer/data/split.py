@@ -74,7 +74,7 @@ def split(
         tested: digests of the texts that earlier versions were tested on. Such training rows, and their
             near-duplicates, become test rows.
         trained: digests of the texts that earlier versions were trained or tuned on. They are never drawn for the
-            test part, and counted in a note if the test file has them.
+            test part, as texts that people chose to review, and counted in a note if the test file has them.
         learned: digests of the texts that the parent and its ancestors were trained on. They are never drawn at all.
 
     Raises:
@@ -100,7 +100,8 @@ def split(
         )
     if not corpus.test:  # drawn from rows that no version has seen; all others keep their role
         fresh = [group for group in all_groups if not group.digests & (tested | trained)]
-        draw("test", TEST_SHARE, fresh, trained)
+        chosen = _digests(row for row in corpus.train if row.stratum not in {"", "random"})
+        draw("test", TEST_SHARE, fresh, trained.union(chosen))
     for part, rows, share, minimum, effect in (
         ("dev", corpus.dev, DEV_SHARE, MIN_TEXTS, f"; {_NO_DEV}"),
         ("calibration", corpus.calibration, CALIBRATION_SHARE, min_calibration_texts, ""),
@@ -196,7 +197,7 @@ def _weaknesses(parts: dict[str, tuple[Row, ...]], labels: Sequence[str]) -> Ite
         if part == "test" and not rows:
             raise InvalidInput(
                 "no row remains for test: add a file test.jsonl, or rows that no earlier version was trained on, at "
-                "least two of a label that are not near-duplicates"
+                "least two of a label that are not near-duplicates; of reviews, only random ones are tested on"
             )
         if rows and missing:
             yield f"no {part} row has the label {' or '.join(missing)}"

@@ -1,9 +1,12 @@
 """A full training: fine-tunes on labelled rows and the agreed labels of reviews, and registers the version."""
 
 import json
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+import structlog
 from pydantic import BaseModel
 
 from triagem.contracts.conversation import message_rows
@@ -11,11 +14,17 @@ from triagem.contracts.errors import InvalidInput
 from triagem.contracts.model import Version
 from triagem.db import Database
 from triagem.db.reviews.agreed_labels import LabelledExample, labelled_examples
-from triagem.db.reviews.corrections import labels_only_ours
+from triagem.db.reviews.corrections import Unasked, labels_only_ours
 from triagem.trainer import TrainSettings, train
 from triagem.trainer.data.columns import USUAL, ReadingRules, reading_rules
 from triagem.trainer.data.rows import Row, read_parts
 from triagem.trainer.jobs.run import JobRun, StepReporter
+
+log = structlog.get_logger(__name__)
+
+# Of the training rows: labels that no review asked for.
+MAX_REVIEWER_SHARE: Final = 0.2
+MAX_SOURCE_SHARE: Final = 0.4
 
 
 class FullParameters(BaseModel):
@@ -52,6 +61,27 @@ def train_full(run: JobRun) -> str:
     return report.manifest.version
 
 
+def limit_unasked(examples: Sequence[LabelledExample], others: int) -> list[LabelledExample]:
+    """The examples, with few labels that no review asked for of any one reviewer or CRM; the newest stay.
+
+    One person, or one stolen webhook secret, must not decide what the next version learns.
+
+    Args:
+        others: the number of other training rows.
+    """
+    rows, kept, counts = others + len(examples), list[LabelledExample](), Counter[tuple[str, str]]()
+    for example in reversed(examples):
+        if example.stratum in {*Unasked}:
+            reviewer, source = ("reviewer", example.reviewer), ("source", example.source)
+            if counts[reviewer] >= MAX_REVIEWER_SHARE * rows or counts[source] >= MAX_SOURCE_SHARE * rows:
+                continue
+            counts.update((reviewer, source))
+        kept.append(example)
+    if left_out := len(examples) - len(kept):
+        log.warning("reviews_left_out", texts=left_out, kept=len(kept))
+    return kept[::-1]
+
+
 def write_training_data(
     folder: Path,
     source: Path | None,
@@ -67,9 +97,17 @@ def write_training_data(
     """
     parts = {part: [*rows] for part, rows in read_parts(source, rules)[0].items() if rows} if source else {}
     if database:
-        examples = (item for item in labelled_examples(database) if isinstance(item, LabelledExample))
-        parts.setdefault("train", []).extend(
-            Row(item.prompt, item.completion, item.lang or "", messages=item.messages) for item in examples
+        train, examples = parts.setdefault("train", []), labelled_examples(database)
+        reviewed = [item for item in examples if isinstance(item, LabelledExample)]
+        train.extend(
+            Row(
+                item.prompt,
+                item.completion,
+                item.lang or "",
+                messages=item.messages,
+                stratum=item.stratum or "chosen",
+            )
+            for item in limit_unasked(reviewed, len(train))
         )
     if not parts.get("train"):
         raise InvalidInput(
@@ -82,7 +120,7 @@ def write_training_data(
             for row in rows:
                 fields = {
                     "prompt": row.text, "completion": row.label, "lang": row.lang,
-                    "messages": message_rows(row.messages),
+                    "messages": message_rows(row.messages), "stratum": row.stratum,
                 }  # fmt: skip
                 file.write(json.dumps(fields, ensure_ascii=False) + "\n")
     partial.rename(folder)

@@ -36,6 +36,7 @@ from triagem.contracts.ticket import identify
 from triagem.registry import Registry, RegistrySettings
 
 _MAX_REJECTED: Final = 20
+_HIDDEN: Final = ("reviewer", "source")
 
 
 def write(target: str, examples: Iterable[LabelledExample], *, as_csv: bool) -> None:
@@ -51,14 +52,16 @@ def _write(file: TextIO, examples: Iterable[LabelledExample], *, as_csv: bool) -
     if as_csv:
         from triagem.db.reviews.agreed_labels import LabelledExample
 
-        table = csv.DictWriter(file, [field.name for field in fields(LabelledExample)], lineterminator="\n")
+        table = csv.DictWriter(
+            file, [field.name for field in fields(LabelledExample) if field.name not in _HIDDEN], lineterminator="\n"
+        )
         table.writeheader()
         for example in examples:
             messages = json.dumps(message_rows(example.messages), ensure_ascii=False) if example.messages else ""
-            table.writerow({**asdict(example), "messages": messages})
+            table.writerow(_cells(example) | {"messages": messages})
         return
     for example in examples:
-        cells = {**asdict(example), "messages": message_rows(example.messages) or None}
+        cells = _cells(example) | {"messages": message_rows(example.messages) or None}
         row = {name: value for name, value in cells.items() if value is not None}
         file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
@@ -157,6 +160,10 @@ def export(
             f"the export may contain test texts of {', '.join(unknown)}: without {ROWS_FILE} they are unknown",
             highlight=False,
         )
+
+
+def _cells(example: LabelledExample) -> dict[str, Any]:
+    return {name: value for name, value in asdict(example).items() if name not in _HIDDEN}
 
 
 def import_(
