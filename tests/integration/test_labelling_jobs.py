@@ -1,6 +1,7 @@
 """The jobs of the start page, on a small real BERT: the next questions, then a version that everybody reviews."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from tests.support.conversations import ManualWorker, entries, message
 from tests.support.results import insert_unlabelled
 from tests.support.small_bert import tiny_unigram_base
+from triagem.contracts.model import REPORT_FILE
 from triagem.contracts.ticket import Identity
 from triagem.db import Database, training_jobs
 from triagem.db.labels import change_label
@@ -83,6 +85,16 @@ def test_questions_are_chosen_a_version_is_trained_and_the_progress_estimated(
     manifest = registry.manifest(registry.current().version)
     assert set(manifest.labels) == {"suporte", "venda"}
     assert not manifest.thresholds.automate
+    report = (registry.folder(manifest.version) / REPORT_FILE).read_text(encoding="utf-8")
+    assert "reviewed ticket, digest" in report
+    assert copies(tmp_path, labels) == []
+
+
+def copies(folder: Path, texts: Iterable[str]) -> list[Path]:
+    """The files of the trainer and its versions in which a ticket's text stands, as it is or escaped."""
+    written = {text.encode() for text in texts} | {json.dumps(text)[1:-1].encode() for text in texts}
+    files = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return [path for path, content in files.items() if any(text in content for text in written)]
 
 
 def test_each_text_is_in_the_pool_once_and_texts_without_a_label_are_left_out() -> None:

@@ -74,6 +74,15 @@ def test_without_a_wrong_prediction_there_is_no_auroc_of_mistakes() -> None:
     assert assessment.mistakes == ()
 
 
+def test_a_reviewed_ticket_is_not_quoted() -> None:
+    """What a report quotes, `triagem db forget` cannot delete."""
+    reviewed = Row("meu cartão é 4111", LABELS[0], stratum="random")
+
+    (mistake,) = assess([reviewed], LABELS, [[0.1, 0.9]]).mistakes
+
+    assert mistake.text == f"(reviewed ticket, digest {digest(reviewed.text).hex()[:12]})"
+
+
 def test_mistakes_come_most_confident_first_with_their_whole_text() -> None:
     long_text = "a" * 1000
     assessment = assess(rows("um", "dois", long_text, "quatro"), LABELS, sure(0.6, 0.9, 0.99, 0.2))

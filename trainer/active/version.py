@@ -84,7 +84,7 @@ def train_head_version(
     calibration = calibrate(raw, pool.truth, "out-of-fold")
     probabilities = apply_temperature(raw, calibration.temperature)
     proof, thresholds = prove_precision(probabilities, pool.truth, drawn)
-    rows = [Row(texts[answer.text], answer.label or "") for answer in pool.labelled]
+    rows = [Row(texts[answer.text], answer.label or "", stratum="chosen") for answer in pool.labelled]
     tested = np.flatnonzero(drawn)
     draft = Manifest(
         version="v0.0.0",  # the registry numbers it

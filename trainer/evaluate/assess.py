@@ -245,12 +245,13 @@ def _compare(model: _Evaluation, baseline: _Evaluation) -> BaselineComparison:
 
 
 def _mistakes(rows: Sequence[Row], labels: Sequence[str], probabilities: Floats) -> Iterator[Misclassification]:
+    """The wrong rows, most confident first. No ticket is quoted: `triagem db forget` could not delete it here."""
     confidence, guess = probabilities.max(axis=1), probabilities.argmax(axis=1)
     for index in np.argsort(-confidence, kind="stable"):
         row, predicted = rows[index], labels[int(guess[index])]
         if row.label != predicted:
             yield Misclassification(
-                text=row.text,
+                text=f"(reviewed ticket, digest {digest(row.text).hex()[:12]})" if row.stratum else row.text,
                 label=row.label,
                 predicted=predicted,
                 confidence=float(confidence[index]),
