@@ -77,8 +77,9 @@ def _require_local_stack(setting: str) -> Endpoints:
             f"{setting} is not set and there is no local stack in this folder: set it, or run `triagem up`"
         )
     if (server := _SERVERS[setting]) in down:
+        name = server.replace("Valkey", "Redis (Valkey)")
         raise NotConfigured(
-            f"{server} of this folder's local stack is not running: start `triagem up`; if it runs, it restarts "
-            f"{server} within seconds"
+            f"{name} of this folder's local stack is not running: start `triagem up`; if it runs, it restarts {name} "
+            "within seconds"
         )
     return stack.endpoints

@@ -118,15 +118,6 @@ def _has_too_many_values(text: str) -> bool:
     return True
 
 
-def value_at(value: object, *path: str) -> object:
-    """The value at a path of names, or None."""
-    for name in path:
-        if not isinstance(value, dict):
-            return None
-        value = value.get(name)
-    return value
-
-
 def text_or_empty(value: object) -> str:
     """A string as it is; an empty string for anything else."""
     return value if isinstance(value, str) else ""

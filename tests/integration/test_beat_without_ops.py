@@ -10,7 +10,7 @@ from redis import Redis
 from triagem.broker import OPS_QUEUE
 from triagem.inbox import connect
 from triagem.ops.app import ops_app
-from triagem.ops.run import MAX_QUEUED, BoundedScheduler
+from triagem.ops.run import MAX_QUEUED, BoundedScheduler, takes_messages
 from triagem.ops.settings import OpsSettings
 from triagem.stack import Endpoints
 
@@ -51,3 +51,8 @@ def test_they_are_sent_again_once_an_ops_worker_takes_them(scheduler: Any, broke
     send(scheduler, "triagem.deliver", 1)
 
     assert broker.llen(OPS_QUEUE) == 1
+
+
+def test_while_redis_is_down_it_is_not_ops_that_is_missing_and_beat_goes_on() -> None:
+    with ops_app("redis://127.0.0.1:1/1", OpsSettings()) as app:
+        assert takes_messages(app)

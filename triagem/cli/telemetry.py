@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from functools import partial
 from hashlib import sha256
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final, Literal
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -21,11 +21,6 @@ if TYPE_CHECKING:
     from opentelemetry.trace import SpanContext, Tracer
 
 _STAGES: Final = ("queue", "tokenize", "model", "commit")
-_ATTRIBUTES: Final = (
-    "request_id", "method", "route", "status", "rows", "window", "tickets", "live", "bulk", "dropped", "dead",
-    "model",
-)  # fmt: skip
-_SENTRY_FIELDS: Final = {"event", "level", "logger", "process", "timestamp"}
 
 
 class TelemetrySettings(BaseSettings):
@@ -51,7 +46,12 @@ def processors(process: str) -> Iterator[Processor]:
         if settings.traces_url:
             yield partial(_send_spans, _tracer(settings.traces_url, process))
         if settings.sentry_dsn:
-            _start_sentry(settings.sentry_dsn.get_secret_value())
+            import sentry_sdk
+
+            # No integration: these read requests, local variables, arguments and messages of exceptions.
+            dsn = settings.sentry_dsn.get_secret_value()
+            sentry_sdk.init(dsn, default_integrations=False, auto_enabling_integrations=False, max_breadcrumbs=0)
+            atexit.register(sentry_sdk.flush, 2.0)
             yield _send_error
     except ModuleNotFoundError as error:
         extra, setting = ("traces", "TRACES_URL") if "opentelemetry" in str(error.name) else ("sentry", "SENTRY_DSN")
@@ -73,7 +73,7 @@ def _send_spans(tracer: "Tracer", _: WrappedLogger, __: str, event: EventDict) -
     """Send the span of a request, or of a window and its stages."""
     from opentelemetry.trace import Link, NonRecordingSpan, set_span_in_context
 
-    values, end = {name: event[name] for name in _ATTRIBUTES if event.get(name) is not None}, time.time_ns()
+    values, end = {name: value for name, value in event.items() if isinstance(value, str | int)}, time.time_ns()
     if event["event"] == "request" and {"ms", "method", "request_id"} <= event.keys():
         name, start = f"{event['method']} {event.get('route') or '-'}", end - _ns(event["ms"])
         parent = set_span_in_context(NonRecordingSpan(_trace(event["request_id"])))
@@ -102,27 +102,12 @@ def _ns(milliseconds: float) -> int:
     return int(milliseconds * 1_000_000)
 
 
-def _start_sentry(dsn: str) -> None:
-    import sentry_sdk
-
-    # No integration: these read requests, local variables, arguments and messages of exceptions.
-    sentry_sdk.init(dsn, default_integrations=False, auto_enabling_integrations=False, max_breadcrumbs=0)
-    atexit.register(sentry_sdk.flush, 2.0)
-
-
 def _send_error(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     """Send an error's log line."""
     import sentry_sdk
 
     if event.get("level") in {"error", "critical"}:
-        fields = {name: value for name, value in event.items() if name not in _SENTRY_FIELDS}
-        sentry_sdk.capture_event(
-            {
-                "level": "fatal" if event["level"] == "critical" else "error",
-                "logger": str(event.get("logger")),
-                "message": str(event["event"]),
-                "tags": {"process": str(event.get("process"))},
-                "extra": fields,
-            }
-        )
+        level: Literal["fatal", "error"] = "fatal" if event["level"] == "critical" else "error"
+        tags = {"process": str(event.get("process"))}
+        sentry_sdk.capture_event({"level": level, "message": str(event["event"]), "tags": tags, "extra": {**event}})
     return event

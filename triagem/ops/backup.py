@@ -4,7 +4,8 @@ import os
 import shutil
 import subprocess
 import tarfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -18,18 +19,14 @@ from triagem.stack.binaries import postgres_programs
 
 def dump(database: Database, url: str, file: Path) -> None:
     """Write all tables to a new file, for `restore` and for pg_restore. Raises InvalidInput."""
-    program = find_tool("pg_dump", server_version(database))
-    draft = _draft(file)
-    try:
+    program = find_tool("pg_dump", database)
+    with _new_file(file) as draft:
         _run(program, url, "--format=custom", f"--file={draft}")
-        draft.rename(file)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def restore(database: Database, url: str, file: Path) -> None:
     """Fill a database without tickets from a dump, and migrate it to this version's schema. Raises InvalidInput."""
-    program = find_tool("pg_restore", server_version(database))
+    program = find_tool("pg_restore", database)
     _run(program, None, "--list", str(file))  # an unreadable file must change nothing
     upgrade(database)  # creates the roles, which are not in the dump
     with database.autocommit() as connection:
@@ -44,13 +41,8 @@ def restore(database: Database, url: str, file: Path) -> None:
 
 def dump_models(registry: Path, file: Path) -> None:
     """Write the registry's folder to a new file. Call it after `dump`: no result may be of a later epoch."""
-    draft = _draft(file)
-    try:
-        with tarfile.open(draft, "w:gz") as archive:
-            archive.add(registry, ".")
-        draft.rename(file)
-    finally:
-        draft.unlink(missing_ok=True)
+    with _new_file(file) as draft, tarfile.open(draft, "w:gz") as archive:
+        archive.add(registry, ".")
 
 
 def restore_models(registry: Path, file: Path) -> None:
@@ -64,14 +56,10 @@ def restore_models(registry: Path, file: Path) -> None:
         raise InvalidInput(f"{file} cannot be read ({type(error).__name__})") from None
 
 
-def server_version(database: Database) -> int:
-    """The server's major version."""
+def find_tool(name: str, database: Database) -> str:
+    """A Postgres program of the server's major version, of the local stack or on PATH. Raises InvalidInput."""
     with database.autocommit() as connection:
-        return int(connection.execute(text("SHOW server_version_num")).scalar_one()) // 10_000
-
-
-def find_tool(name: str, version: int) -> str:
-    """A Postgres program of this major version: of the local stack's package, or on PATH. Raises InvalidInput."""
+        version = int(connection.execute(text("SHOW server_version_num")).scalar_one()) // 10_000
     candidates = [shutil.which(name), f"/usr/lib/postgresql/{version}/bin/{name}"]
     with suppress(MissingExtra):
         candidates.insert(0, str(postgres_programs() / name))
@@ -89,16 +77,20 @@ def find_tool(name: str, version: int) -> str:
     )
 
 
-def _draft(file: Path) -> Path:
-    """A file beside `file` that only its owner may read: dumps contain customers' texts."""
+@contextmanager
+def _new_file(file: Path) -> Iterator[Path]:
+    """A draft that becomes the file when it is complete. Only its owner may read it: it contains customers' texts."""
     if file.exists():
         raise InvalidInput(f"{file} exists: choose another name, or delete it")
     draft = file.with_name(f".{file.name}.{os.getpid()}")
     try:
         draft.touch(0o600)
+        yield draft
+        draft.rename(file)
     except OSError as error:
         raise InvalidInput(f"{file} cannot be written ({error.strerror})") from None
-    return draft
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def _run(program: str, url: str | None, *arguments: str) -> None:

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import structlog
 from celery import Celery, beat, current_app, signals
+from kombu.exceptions import OperationalError
 
 from triagem import servers
 from triagem.broker import OPS_QUEUE, run_celery_worker
@@ -117,7 +118,7 @@ def takes_messages(app: Celery) -> bool:
     with app.connection_for_write() as connection:
         try:
             return int(connection.default_channel.client.llen(OPS_QUEUE)) < MAX_QUEUED
-        except connection.recoverable_connection_errors:
+        except (OperationalError, *connection.recoverable_connection_errors):
             return True
 
 

@@ -124,12 +124,10 @@ def run_status() -> Iterator[CheckResult]:
 def _queue() -> str:
     require_answer(servers.redis_url(), 6379, "TRIAGEM_REDIS_URL")
     state = read_state(servers.inbox())
-    if not state["states"]:
-        raise CheckFailed(
-            "no worker is running: start `triagem up` or `triagem worker`; tickets wait, and none is lost"
-        )
     *lines, diagnosis = describe(state)
     text = "\n".join((diagnosis, *lines))
+    if not state["states"]:
+        raise CheckFailed(f"no worker is running: start `triagem up` or `triagem worker`; no ticket is lost\n{text}")
     if not diagnosis.startswith(("idle", "draining")):
         raise CheckWarned(text)
     return text
