@@ -33,8 +33,9 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 demo: $(VENV)/.demo
 	@"$(BIN)/triagem" demo $(DEMO_ARGS)
 
+# In the order of their names: the few long tests of tests/e2e come first, and both processes end together.
 test: $(VENV)/.dev
-	@"$(BIN)/pytest" -q -m "not slow" -n $(TEST_JOBS) --dist loadfile $(TEST_ARGS)
+	@"$(BIN)/pytest" -q -m "not slow" -n $(TEST_JOBS) --dist loadfile --no-loadscope-reorder $(TEST_ARGS)
 
 test-slow: $(VENV)/.dev
 	@"$(BIN)/pytest" -q -m slow $(TEST_ARGS)
