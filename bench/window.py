@@ -37,18 +37,13 @@ READS: Final = ("show", "a page of results", "a word of one text", "a word of al
 ROWS: Final = 256
 
 
-def serve(url: str, rows: int) -> None:
-    """Fills a database, then writes one window per line of standard input and prints its seconds."""
+def serve(url: str) -> None:
+    """Runs one statement per line of standard input, `kind,number,rows`, and prints its seconds."""
     with Database(url) as database:
         upgrade(database)
-        fill_database(database, rows)
-        with database.autocommit() as connection:
-            connection.execute(_WORDS)
-            connection.execute(sql("VACUUM ANALYZE ticket_lexemes"))
-        print("ready", flush=True)
         for line in sys.stdin:
-            kind, number = line.split(",")
-            work = _work(database, kind, int(number), rows)
+            kind, number, rows = line.split(",")
+            work = _work(database, kind, int(number), int(rows))
             started = time.perf_counter()
             work()
             print(time.perf_counter() - started, flush=True)
@@ -57,6 +52,8 @@ def serve(url: str, rows: int) -> None:
 def _work(database: Database, kind: str, number: int, rows: int) -> Callable[[], object]:
     name = str(random.Random(number).randrange(rows))  # both trees read the same tickets
     match kind:
+        case "fill":
+            return partial(_fill, database, rows)
         case "show":
             return partial(find_ticket_with_history, database, "fill", name)
         case "a page of results":
@@ -67,6 +64,14 @@ def _work(database: Database, kind: str, number: int, rows: int) -> Callable[[],
             return partial(list_results, database, Filters(), limit=50, search="fatura")
         case _:
             return partial(write_window, database, _window(kind, number))
+
+
+def _fill(database: Database, rows: int) -> None:
+    fill_database(database, rows)
+    with database.autocommit() as connection:
+        connection.execute(sql("TRUNCATE ticket_lexemes"))
+        connection.execute(_WORDS)
+        connection.execute(sql("VACUUM ANALYZE ticket_lexemes"))
 
 
 def _window(kind: str, pair: int) -> list[ClassifiedTicket]:
@@ -86,9 +91,9 @@ def _window(kind: str, pair: int) -> list[ClassifiedTicket]:
 
 
 @contextmanager
-def tree(path: Path, url: str, rows: int) -> Iterator[subprocess.Popen[str]]:
+def tree(path: Path, url: str) -> Iterator[subprocess.Popen[str]]:
     """A process with the code of a source tree."""
-    command = [sys.executable, __file__, "--serve", url, "--rows", str(rows)]
+    command = [sys.executable, __file__, "--serve", url]
     environment = {
         **os.environ,
         "PYTHONPATH": str(path),
@@ -103,16 +108,16 @@ def tree(path: Path, url: str, rows: int) -> Iterator[subprocess.Popen[str]]:
         process.stdin.close()
 
 
-def ask(process: subprocess.Popen[str], kind: str, pair: int) -> float:
-    """The seconds of one window."""
+def ask(process: subprocess.Popen[str], kind: str, pair: int, rows: int) -> float:
+    """The seconds of one statement."""
     assert process.stdin
     assert process.stdout
-    print(f"{kind},{pair}", file=process.stdin, flush=True)
+    print(f"{kind},{pair},{rows}", file=process.stdin, flush=True)
     return float(process.stdout.readline())
 
 
-def compare(before: Path, rows: int, pairs: int) -> None:
-    """Prints a line for each kind of window."""
+def compare(before: Path, sizes: list[int], pairs: int) -> None:
+    """Prints a line for each number of stored tickets and kind of statement."""
     from triagem.stack import LocalStack  # not at the top: the other tree may have it elsewhere
 
     with TemporaryDirectory(prefix="triagem-window-") as folder, ExitStack() as stack:
@@ -124,31 +129,40 @@ def compare(before: Path, rows: int, pairs: int) -> None:
             owner.execute("CREATE DATABASE before")
             owner.execute("CREATE DATABASE now")
         sides = [
-            stack.enter_context(tree(path, f"{url.rpartition('/')[0]}/{name}", rows))
+            stack.enter_context(tree(path, f"{url.rpartition('/')[0]}/{name}"))
             for name, path in (("before", before), ("now", ROOT))
         ]
-        for side in sides:
-            assert side.stdout
-            assert side.stdout.readline() == "ready\n"
-        for kind in (*WINDOWS, *READS):
-            seconds = [[ask(side, kind, pair) for side in sides] for pair in range(pairs)]
-            medians = [statistics.median(column) for column in zip(*seconds, strict=True)]
-            ratio = statistics.median(now / then for then, now in seconds)
-            print(
-                f"{kind}: {medians[0] * 1000:.2f} ms before, {medians[1] * 1000:.2f} ms now;"
-                f" median of {pairs} ratios {ratio:.3f} ({rows:,} tickets stored)",
-                flush=True,
-            )
+        for rows in sizes:
+            for side in sides:
+                ask(side, "fill", 0, rows)
+            for kind in (*WINDOWS, *READS):
+                _compare(sides, kind, range(rows, rows + pairs), rows)
+
+
+def _compare(sides: list[subprocess.Popen[str]], kind: str, numbers: range, rows: int) -> None:
+    seconds = []
+    for number in numbers:
+        if number % 2:
+            seconds.append([ask(side, kind, number, rows) for side in sides])
+        else:
+            seconds.append([ask(side, kind, number, rows) for side in reversed(sides)][::-1])
+    medians = [statistics.median(column) * 1000 for column in zip(*seconds, strict=True)]
+    ratio = statistics.median(now / then for then, now in seconds)
+    print(
+        f"{rows:,} tickets, {kind}: {medians[0]:.2f} ms before, {medians[1]:.2f} ms now;"
+        f" median of {len(numbers)} ratios {ratio:.3f}",
+        flush=True,
+    )
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("before", type=Path, nargs="?", help="source tree to compare with")
-    parser.add_argument("--rows", type=int, default=1_000_000, help="stored tickets")
+    parser.add_argument("--rows", type=int, nargs="+", default=[1_000_000], help="numbers of stored tickets")
     parser.add_argument("--pairs", type=int, default=200, help="windows per kind and tree")
     parser.add_argument("--serve", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
-        serve(options.serve, options.rows)
+        serve(options.serve)
     else:
         compare(options.before, options.rows, options.pairs)
