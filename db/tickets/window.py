@@ -194,13 +194,14 @@ def probe_write(database: Database, sample: ClassifiedTicket) -> None:
 
 def _document(window: Iterable[ClassifiedTicket]) -> dict[str, str]:
     rows = []
+    # `str`: to_json takes 1 µs for a member of an enumeration, a third of the time of all other values together.
     for row in window:
         ticket, prediction = row.ticket, row.prediction
         values = (
             ticket.source, ticket.external_id, ticket.text, row.digest.hex(), ticket.revised_at, row.arrival,
             ticket.metadata, row.epoch, prediction.label, prediction.confidence, dict(prediction.probabilities),
-            prediction.band, prediction.model_version, prediction.tokens, prediction.truncated, row.classified_at,
-            row.received_at, row.proved, row.lane,
+            str(prediction.band), prediction.model_version, prediction.tokens, prediction.truncated,
+            row.classified_at, row.received_at, row.proved, str(row.lane),
             channel_of(ticket.metadata), row.language, prediction.abstain_reason, row.on_reply,
         )  # fmt: skip
         rows.append(dict(zip(_COLUMNS, values, strict=True)))
