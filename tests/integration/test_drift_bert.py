@@ -1,9 +1,11 @@
 """Drift in a real BERT's embeddings: chance raises few alarms, another language or label is found."""
 
+import json
 from pathlib import Path
 
 import pytest
 
+from tests.support.command import Triagem
 from tests.support.drift import concatenate, drifted, false_alarms, populations
 from triagem.engine.classify import EngineSettings, LoadedModel, load
 from triagem.trainer.monitor.drift import compare
@@ -52,3 +54,16 @@ def test_a_group_that_was_left_out_is_drift(groups: dict[str, Population], left_
 def test_the_same_groups_raise_at_most_one_alarm_in_twenty(groups: dict[str, Population]) -> None:
     assert {name: len(population) for name, population in groups.items()} == dict.fromkeys(GROUPS, ROWS)
     assert false_alarms(concatenate(groups.values()), 60) <= 3
+
+
+def test_an_export_without_labels_is_judged_by_the_current_version(
+    bare: Triagem, bert_models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRIAGEM_REGISTRY_URL", str(bert_models))
+    (export := tmp_path / "export.csv").write_text("id,mensagem\n1,a internet caiu\n2,quero um plano\n")
+
+    figures = json.loads(bare("preflight", str(export), "--json").out)
+
+    assert (figures["texts"], figures["unlike"]) == (2, None)  # the version has no reference
+    assert 0.5 <= figures["accuracy"] <= 1
+    assert "2 texts without labels: expected accuracy" in bare("preflight", str(export)).out

@@ -1,6 +1,7 @@
 """What automation would bring: figures of an export, each text predicted by a model of the others."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,9 +26,9 @@ def labelled(count: int, *, wrong: float, seed: int = 1) -> tuple[list[Row], np.
 
 def test_clean_labels_prove_a_high_precision_and_noisy_ones_none() -> None:
     rows, embeddings = labelled(600, wrong=0.0)
-    clean = preflight(rows, LABELS, embeddings, {})
+    clean = preflight(rows, LABELS, embeddings)
     rows, embeddings = labelled(600, wrong=0.2)
-    noisy = preflight(rows, LABELS, embeddings, {})
+    noisy = preflight(rows, LABELS, embeddings)
 
     assert clean.accuracy.accuracy > 0.98
     assert [promise.precision for promise in clean.promises] == list(TARGETS)
@@ -40,7 +41,7 @@ def test_a_wrong_label_is_a_costly_mistake_with_its_place() -> None:
     rows, embeddings = labelled(200, wrong=0.0)
     rows[7] = Row(rows[7].text, LABELS[1 - LABELS.index(rows[7].label)], where="x:7")
 
-    mistakes = preflight(rows, LABELS, embeddings, {}).mistakes
+    mistakes = preflight(rows, LABELS, embeddings).mistakes
 
     assert (mistakes[0].where, mistakes[0].label) == ("x:7", rows[7].label)
     assert [row.confidence for row in mistakes] == sorted((row.confidence for row in mistakes), reverse=True)
@@ -48,10 +49,11 @@ def test_a_wrong_label_is_a_costly_mistake_with_its_place() -> None:
 
 def test_the_accuracy_is_shown_by_label_and_part_and_more_labels_do_not_harm() -> None:
     rows, embeddings = labelled(300, wrong=0.1)
-    figures = preflight(rows, LABELS, embeddings, {"source": ["web", "chat", "chat"] * 100})
+    grouped = [replace(row, group=group) for row, group in zip(rows, ["web", "chat", "chat"] * 100, strict=True)]
+    figures = preflight(grouped, LABELS, embeddings)
 
     parts = {part.name: part.texts for part in figures.slices}
-    assert (parts["source chat"], parts["source web"]) == (200, 100)
+    assert (parts["group chat"], parts["group web"]) == (200, 100)
     assert parts["label suporte"] + parts["label venda"] == 300
     assert figures.accuracy.accuracy <= figures.more_labels <= 1
 
@@ -90,7 +92,7 @@ def test_an_export_is_judged_and_nothing_is_stored(
     figures = json.loads(bare("preflight", str(export), *options, "--json").out)
 
     assert "at 90% precision you would automate" in out or "90% precision is not proved" in out
-    assert {part["name"] for part in figures["slices"]} == {"label suporte", "label venda", "source web"}
+    assert {part["name"] for part in figures["slices"]} == {"label suporte", "label venda", "group web"}
     assert sorted(tmp_path.rglob("*")) == before
 
 
@@ -99,4 +101,4 @@ def test_a_column_that_the_file_lacks_is_named(bare: Triagem, tmp_path: Path) ->
 
     answer = bare("preflight", str(export), "--by", "loja")
 
-    assert (answer.status, "--by 'loja': the file has id, mensagem, Grupo" in answer.err) == (1, True)
+    assert (answer.status, "--by 'loja': the file has no such column" in answer.err) == (1, True)

@@ -4,7 +4,7 @@ A labelled text is predicted by a model that was fitted to the others: a linear 
 TF-IDF baseline where no base is installed. For texts without labels, the current version's confidences count.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import log
 from typing import Final
@@ -17,7 +17,7 @@ from scipy.stats import binomtest
 from triagem.trainer.active.linear import EmbeddingSpace, Labels, fit_head, one_blas_thread
 from triagem.trainer.active.pool import fold_numbers
 from triagem.trainer.data.rows import Row
-from triagem.trainer.evaluate.baseline import baseline
+from triagem.trainer.evaluate.baseline import LabelError, baseline
 from triagem.trainer.evaluate.calibration import apply_temperature, calibrate, review_threshold
 from triagem.trainer.evaluate.metrics import Floats
 from triagem.trainer.monitor.reference import Population
@@ -59,24 +59,16 @@ class Promise:
 
 
 @dataclass(frozen=True, slots=True)
-class Mistake:
-    """A wrong prediction. Those with the highest confidence cost most: nobody would look at them."""
-
-    where: str
-    label: str
-    predicted: str
-    confidence: float
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
 class Preflight:
-    """All figures. `slices` are by label and by the parts given; `more_labels`: the accuracy expected with more."""
+    """All figures. `slices` are by label and group; `more_labels`: the accuracy expected with `MORE_LABELS` more.
+
+    `mistakes`: the most confident ones cost most, because nobody would look at them; or the given label is wrong.
+    """
 
     accuracy: SliceAccuracy
     slices: tuple[SliceAccuracy, ...]
     promises: tuple[Promise, ...]
-    mistakes: tuple[Mistake, ...]
+    mistakes: tuple[LabelError, ...]
     more_labels: float
 
 
@@ -126,34 +118,27 @@ def preflight(
     rows: Sequence[Row],
     labels: Sequence[str],
     embeddings: NDArray[np.floating] | None,
-    parts: Mapping[str, Sequence[str]],
     *,
     seed: int = 42,
 ) -> Preflight:
-    """The figures of labelled rows.
-
-    Args:
-        rows: one of each different text.
-        embeddings: None: use the baseline.
-        parts: by a title such as `source`, the part that each row belongs to.
-    """
+    """The figures of labelled rows, one of each different text. Without embeddings the baseline predicts."""
     truth = np.array([labels.index(row.label) for row in rows], dtype=np.intp)
     fit = _baseline_fit(rows, labels) if embeddings is None else head_fit(embeddings, truth)
     probabilities, _ = cross_fit(fit, truth, seed)
     guess, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
     right = guess == truth
     wrong = np.flatnonzero(~right)
-    members = {"label": [row.label for row in rows], **parts}
+    members = {"label": [row.label for row in rows], "group": [row.group for row in rows]}
     return Preflight(
         accuracy=_accuracy("all", right),
         slices=tuple(
             _accuracy(f"{title} {part}", right[np.array(names) == part])
             for title, names in members.items()
-            for part in sorted(set(names))
+            for part in sorted({*names} - {""})
         ),
         promises=promises(probabilities, truth),
         mistakes=tuple(
-            Mistake(rows[row].where, rows[row].label, labels[guess[row]], float(confidence[row]), rows[row].text)
+            LabelError(rows[row].where, rows[row].label, labels[guess[row]], float(confidence[row]), rows[row].text)
             for row in wrong[np.argsort(-confidence[wrong], kind="stable")][:_MISTAKES]
         ),
         more_labels=1 - _error_with_more(fit, truth, 1 - float(right.mean()), seed),

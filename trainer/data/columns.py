@@ -25,12 +25,15 @@ class ReadingRules:
     """The columns that are read, as `--map`, and the labels that count.
 
     `labels`: those of the company's own words (`triagem.records.columns.parse_label_map`); rows with other words are
-    left out. `own`: labels by ticket that only Triagem has set; such rows are left out.
+    left out. `own`: labels by ticket that only Triagem has set; such rows are left out. `by`: the folded names of a
+    column to report by. `unlabelled`: without a column of labels, rows have an empty one.
     """
 
     columns: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     own: Mapping[str, str] = field(default_factory=dict)
+    by: Sequence[str] = ()
+    unlabelled: bool = False
 
 
 USUAL: Final = ReadingRules()
@@ -99,6 +102,8 @@ def training_text(row: Mapping[str, Any], field: str, given: str) -> str:
 
 def training_label(row: Mapping[str, Any], rules: ReadingRules) -> str | None:
     """The row's label; None if the rules leave the row out. Raises InvalidInput."""
+    if rules.unlabelled and not training_columns(tuple(row), rules.columns)["completion"]:
+        return ""
     label = (
         mapped_label(training_cell(row, "completion", rules.columns), rules.labels)
         if rules.labels

@@ -10,12 +10,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from difflib import get_close_matches
 from hashlib import sha256
 from itertools import permutations
 from pathlib import Path
 from typing import Final
-from unicodedata import category
 
 from triagem.contracts.conversation import ConversationMessage, judge
 from triagem.contracts.errors import InvalidInput
@@ -33,6 +31,7 @@ from triagem.trainer.data.columns import (
     training_label,
     training_text,
 )
+from triagem.trainer.data.label_names import composed, declared_labels, edit_distance, folded_label, suggest_label
 from triagem.trainer.data.messages import compose, read_messages
 
 FILES: Final = "train.jsonl or train.csv and optionally dev, calibration and test files, named the same way"
@@ -53,9 +52,9 @@ _NAMES: Final = {
 class Row:
     """One labelled, cleaned text.
 
-    `lang` is for evaluation only, and empty if unknown. `stratum` is that of a reviewed text: only `random` ones are
-    drawn for the test part. `where` is its file and line. A conversation has `messages`,
-    which its text is composed from. Both are not compared.
+    `lang` is for evaluation only, and empty if unknown. `where` is its file and line. A conversation has `messages`,
+    which its text is composed from. `stratum` is that of a reviewed text: only `random` ones are drawn for the test
+    part. `group`: for a report by a column. These four are not compared.
     """
 
     text: str
@@ -64,6 +63,7 @@ class Row:
     where: str = dataclasses.field(default="", compare=False)
     messages: Sequence[ConversationMessage] = dataclasses.field(default=(), compare=False)
     stratum: str = dataclasses.field(default="", compare=False)
+    group: str = dataclasses.field(default="", compare=False)
 
     @property
     def parts(self) -> Sequence[str]:
@@ -121,7 +121,7 @@ def load(
     files = _files(data)
     train = files["train"]
     read, column_notes = read_parts(data, rules)
-    declared = _declared(labels) if labels else ()
+    declared = declared_labels(labels) if labels else ()
     spelling, notes = _spelling([row for rows in read.values() for row in rows], (*parent_labels, *declared))
     notes = (*column_notes, *notes, *_markers([row for rows in read.values() for row in rows]))
     parts = {
@@ -164,16 +164,6 @@ def rows_digest(rows: Iterable[Row]) -> str:
     return sha256("\n".join(lines).encode()).hexdigest()
 
 
-def _declared(labels: Sequence[str]) -> tuple[str, ...]:
-    known = tuple(_label(label) for label in labels)
-    folded = {_fold(label) for label in known}
-    if len(known) < 2 or len(folded) < len(known) or "" in folded:
-        raise InvalidInput(
-            f"labels {','.join(labels)!r}: expected at least two different labels, for example suporte,venda"
-        )
-    return known
-
-
 def _spelling(rows: Sequence[Row], known: Sequence[str]) -> tuple[Mapping[str, str], tuple[str, ...]]:
     """The spelling of each label as the rows or `known` write it, and a note for each label with several.
 
@@ -181,11 +171,11 @@ def _spelling(rows: Sequence[Row], known: Sequence[str]) -> tuple[Mapping[str, s
     as in most rows.
     """
     count = Counter(row.label for row in rows)
-    chosen = {_fold(label): label for label in known}
+    chosen = {folded_label(label): label for label in known}
     # Of two equally frequent spellings the one in lower case: swapped, its letters sort first.
     for label, _ in sorted(count.items(), key=lambda item: (-item[1], item[0].swapcase())):
-        chosen.setdefault(_fold(label), _label(label))
-    spelling = {label: chosen[_fold(label)] for label in (*count, *known)}
+        chosen.setdefault(folded_label(label), composed(label))
+    spelling = {label: chosen[folded_label(label)] for label in (*count, *known)}
     others: dict[str, list[str]] = {}
     for label, number in count.most_common():
         if label != spelling[label]:
@@ -212,7 +202,7 @@ def _check_typos(rows: Sequence[Row], known: Sequence[str], parent_labels: Seque
     for rare, frequent in permutations(known, 2):
         if rare in parent_labels or count[rare] >= MAX_TYPO_SHARE * count[frequent]:
             continue
-        distance = _edit_distance(_fold(rare), _fold(frequent))
+        distance = edit_distance(folded_label(rare), folded_label(frequent))
         if distance <= MAX_TYPO_DISTANCE and 2 * distance < min(len(rare), len(frequent)):  # not p1 and p2
             where = next(row.where for row in rows if row.label == rare)
             raise InvalidInput(
@@ -221,23 +211,12 @@ def _check_typos(rows: Sequence[Row], known: Sequence[str], parent_labels: Seque
             )
 
 
-def _edit_distance(left: str, right: str) -> int:
-    """The fewest insertions, deletions and replacements of letters that turn one into the other (Levenshtein)."""
-    previous = list(range(len(right) + 1))
-    for number, letter in enumerate(left, start=1):
-        line = [number]
-        for index, other in enumerate(right):
-            line.append(min(previous[index] + (letter != other), previous[index + 1] + 1, line[index] + 1))
-        previous = line
-    return previous[-1]
-
-
 def _check_labels(rows: Iterable[Row], known: Sequence[str], *, declared: bool) -> None:
     for row in rows:
         if row.label not in known:
             problem = "is not one of the labels" if declared else "is a label that no training row has; they have"
             raise InvalidInput(
-                f"{row.where}: {row.label!r} {problem} {', '.join(known)}{_suggestion(row.label, known)}"
+                f"{row.where}: {row.label!r} {problem} {', '.join(known)}{suggest_label(row.label, known)}"
             )
 
 
@@ -249,27 +228,10 @@ def _check_counts(rows: Sequence[Row], known: Sequence[str], path: Path) -> None
             raise InvalidInput(f"{path}: no row has the label {label!r}, at least two are needed")
     for row in rows:
         if count[row.label] < 2:
-            suggestion = _suggestion(row.label, [label for label in known if label != row.label])
+            suggestion = suggest_label(row.label, [label for label in known if label != row.label])
             raise InvalidInput(
                 f"{row.where}: the only row with the label {row.label!r}, at least two are needed{suggestion}"
             )
-
-
-def _suggestion(label: str, known: Sequence[str]) -> str:
-    """The most similar known label as a question, if there is one."""
-    folded = {_fold(candidate): candidate for candidate in known}
-    near = get_close_matches(_fold(label), folded, n=1)
-    return f"; did you mean {folded[near[0]]!r}?" if near else ""
-
-
-def _label(text: str) -> str:
-    return normalized("NFC", text).strip()  # otherwise equal letters in two encodings would be two labels
-
-
-def _fold(label: str) -> str:
-    """A label without case, accents, invisible characters and repeated spaces."""
-    plain = (char for char in normalized("NFKD", label.casefold()) if category(char) not in {"Mn", "Cf"})
-    return " ".join("".join(plain).split())
 
 
 def _file(data_dir: Path, part: str) -> Path:
@@ -316,29 +278,6 @@ def _row(record: Record | BadLine, path: Path, rules: ReadingRules) -> Row | Non
         lang = training_cell(row, "lang", given)
     except InvalidInput as error:
         raise InvalidInput(f"{where}: {error}") from None
-    stratum = str(row.get("stratum") or "")
-    return Row(text, normalized("NFC", label), str(lang or ""), where, messages, stratum)
-
-
-def read_texts(path: Path, columns: str = "") -> tuple[Row, ...]:
-    """The rows of an export without labels; each has an empty label. Raises InvalidInput."""
-    with closing(open_text(str(path))) as file:
-        rows = []
-        for record in read_rows(file.lines(), format=None, name=str(path)).records:
-            where = f"{path}:{record.line}"
-            try:
-                if isinstance(record, BadLine):
-                    raise InvalidInput(record.reason)
-                rows.append(Row(clean(training_text(record.columns, "prompt", columns)), "", where=where))
-            except InvalidInput as error:
-                raise InvalidInput(f"{where}: {error}") from None
-    return tuple(rows)
-
-
-def read_cells(path: Path, names: Sequence[str]) -> tuple[list[str], dict[str, str]]:
-    """The columns of a file, and the values of the first one with such a folded name, by place as in `Row.where`."""
-    with closing(open_text(str(path))) as file:
-        table = read_rows(file.lines(), format=None, name=str(path))
-        column = find_column(table.columns, names)
-        records = (record for record in table.records if column and isinstance(record, Record))
-        return table.columns, {f"{path}:{record.line}": str(record.columns.get(column[0])) for record in records}
+    stratum, segment = str(row.get("stratum") or ""), find_column(tuple(row), rules.by)
+    group = str(row[segment[0]] or "") if segment else ""
+    return Row(text, normalized("NFC", label), str(lang or ""), where, messages, stratum, group)

@@ -105,24 +105,24 @@ def preflight(
 
     Example: `triagem preflight closed.csv --label-column Grupo --label-map "Comercial=venda,N1=suporte"`
     """
-    from triagem.trainer.data.columns import ReadingRules, training_columns
+    from triagem.trainer.data.columns import ReadingRules
     from triagem.trainer.data.near_duplicates import distinct_rows
-    from triagem.trainer.data.rows import load, read_cells, read_texts
+    from triagem.trainer.data.rows import load, read_parts
 
-    mapping += quoted_column("completion", label_column)
-    columns, sources = read_cells(export, (folded_name(by),) if by else _SOURCE)
-    if by and not sources:
-        raise InvalidInput(f"--by {by!r}: the file has {', '.join(columns)}")
-    if training_columns(tuple(columns), mapping)["completion"]:
-        corpus = load(export, rules=ReadingRules(mapping, parse_label_map(label_map)))
-        rows = [corpus.train[row] for row in distinct_rows(corpus.train)]
-        rows = random.Random(42).sample(rows, min(len(rows), _MAX_TEXTS))
-        parts = {by or "source": [sources.get(row.where, "") for row in rows]} if sources else {}
-        with errors.status("predict each text by a model of the others"):
-            figures: Preflight | Expectation = _preflight(rows, corpus.labels, parts)
-    else:
-        with errors.status("classify"):
-            figures = _expect(read_texts(export, mapping)[:_MAX_TEXTS])
+    columns = mapping + quoted_column("completion", label_column)
+    groups = (folded_name(by),) if by else _SOURCE
+    rules = ReadingRules(columns, parse_label_map(label_map), by=groups, unlabelled=True)
+    rows = read_parts(export, rules)[0]["train"]
+    if by and not any(row.group for row in rows):
+        raise InvalidInput(f"--by {by!r}: the file has no such column, or it is empty")
+    with errors.status("predict each text"):
+        if rows[0].label:
+            corpus = load(export, rules=rules)
+            distinct = [corpus.train[row] for row in distinct_rows(corpus.train)]
+            sample = random.Random(42).sample(distinct, min(len(distinct), _MAX_TEXTS))
+            figures: Preflight | Expectation = _preflight(sample, corpus.labels)
+        else:
+            figures = _expect(rows[:_MAX_TEXTS])
     if as_json:
         print_json(as_mapping(figures))
         return
@@ -130,7 +130,7 @@ def preflight(
         console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
 
 
-def _preflight(rows: list[Row], labels: tuple[str, ...], parts: dict[str, list[str]]) -> Preflight:
+def _preflight(rows: list[Row], labels: tuple[str, ...]) -> Preflight:
     from triagem.trainer.active.embeddings import MAX_TOKENS, frozen_base
     from triagem.trainer.active.preflight import preflight
     from triagem.trainer.bases.catalogue import installed_bases
@@ -140,7 +140,7 @@ def _preflight(rows: list[Row], labels: tuple[str, ...], parts: dict[str, list[s
         from triagem.trainer.fit.base_choice import embed
 
         embeddings = embed(frozen_base(), [row.text for row in rows], MAX_TOKENS)
-    return preflight(rows, labels, embeddings, parts)
+    return preflight(rows, labels, embeddings)
 
 
 def _expect(rows: tuple[Row, ...]) -> Expectation:
@@ -180,6 +180,8 @@ def _describe(figures: Preflight | Expectation) -> list[str]:
             lines.append(f"{precision} is not reached")
     for row in figures.mistakes:
         excerpt = " ".join(row.text.split())[:80]
-        lines.append(f"costly: {row.where} {row.label}, predicted {row.predicted} ({row.confidence:.0%}): {excerpt}")
+        lines.append(
+            f"costly: {row.where} {row.label}, predicted {row.suggested_label} ({row.confidence:.0%}): {excerpt}"
+        )
     gain = figures.more_labels - figures.accuracy.accuracy
     return [*lines, f"{MORE_LABELS} more labels would bring about {figures.more_labels:.1%} accuracy ({gain:+.1%})"]
