@@ -55,6 +55,34 @@ def review_choices(database: Database, model_labels: Iterable[str]) -> list[str]
     return [label for label in dict.fromkeys([*model_labels, *reviewed, *added]) if label not in retired]
 
 
+_PROPOSALS: Final = text("""
+SELECT proposal, count(DISTINCT reviewer) AS reviewers, count(*) AS texts FROM reviews
+WHERE proposal IS NOT NULL AND label IS NULL GROUP BY proposal ORDER BY count(*) DESC, proposal
+""")
+_ACCEPT: Final = text("UPDATE reviews SET label = proposal WHERE proposal = :label AND label IS NULL")
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A label that reviewers proposed, and on how many texts; no administrator has added it yet."""
+
+    label: str
+    reviewers: int
+    texts: int
+
+
+def list_proposals(database: Database) -> list[Proposal]:
+    """The proposed labels, the most frequent first."""
+    with database.autocommit() as connection:
+        return [Proposal(*row) for row in connection.execute(_PROPOSALS)]
+
+
+def accept_proposal(database: Database, label: str) -> None:
+    """Give an existing label to the reviews that proposed it."""
+    with database.autocommit() as connection:
+        connection.execute(_ACCEPT, {"label": label})
+
+
 _ADD: Final = text("INSERT INTO labels (label, name) VALUES (:label, :label) ON CONFLICT DO NOTHING")
 _CHANGE: Final = text("""
 UPDATE labels SET

@@ -5,7 +5,9 @@ stays, and the text counts as reviewed.
 """
 
 from triagem.db.reviews.accuracy import AccuracyEstimate, StratumAccuracy, model_accuracy
+from triagem.db.reviews.queue import MAX_COUNTED, QueueFilters, queue_length
 from triagem.db.reviews.records import (
+    MAX_COMMENT_CHARS,
     ReviewRef,
     ReviewRejected,
     last_review,
@@ -23,7 +25,8 @@ from triagem.db.reviews.sampling import (
 )
 
 __all__ = [
-    "AccuracyEstimate", "ReviewLease", "ReviewRef", "ReviewRejected", "ReviewTask", "StratumAccuracy",
-    "assigned_task", "draw_tasks", "last_review", "lease_disputed_task", "model_accuracy", "open_leases",
-    "record_review", "release_tasks", "undo_review",
+    "MAX_COMMENT_CHARS", "MAX_COUNTED", "AccuracyEstimate", "QueueFilters", "ReviewLease", "ReviewRef",
+    "ReviewRejected", "ReviewTask", "StratumAccuracy", "assigned_task", "draw_tasks", "last_review",
+    "lease_disputed_task", "model_accuracy", "open_leases", "queue_length", "record_review", "release_tasks",
+    "undo_review",
 ]  # fmt: skip

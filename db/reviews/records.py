@@ -11,6 +11,8 @@ from triagem.contracts.ticket import Identity
 from triagem.db.connect import Database
 from triagem.db.reviews.sampling import LEASE
 
+MAX_COMMENT_CHARS: Final = 1000
+
 
 @dataclass(frozen=True, slots=True)
 class ReviewRef:
@@ -40,9 +42,11 @@ WITH ticket AS (
 ), new_label AS (
   INSERT INTO labels (label, name) SELECT :label, :label WHERE CAST(:label AS text) IS NOT NULL ON CONFLICT DO NOTHING
 ), review AS (
-  INSERT INTO reviews
-    (ticket_id, digest, label, reviewer, reviewed_at, stratum, inclusion, model_version, model_label)
+  INSERT INTO reviews (
+    ticket_id, digest, label, reviewer, reviewed_at, comment, proposal, stratum, inclusion, model_version, model_label
+  )
   SELECT ticket.id, ticket.digest, :label, :reviewer, least(coalesce(:reviewed_at, now()), now()),
+    nullif(:comment, ''), CAST(:proposal AS text),
     coalesce(stratum, :kind), inclusion, model_version, model_label
   FROM ticket LEFT JOIN draw ON true WHERE ticket.digest = coalesce(:digest, ticket.digest)
   RETURNING id
@@ -61,6 +65,8 @@ def record_review(
     kind: str | None = None,
     requested: bool = True,
     reviewed_at: datetime | None = None,
+    comment: str = "",
+    proposal: str | None = None,
 ) -> ReviewRef | ReviewRejected:
     """Record a review of the text with that digest, by default of the current text; no label means "unclear".
 
@@ -68,10 +74,12 @@ def record_review(
         kind: that of the question, if it is an answer to one (`triagem.db.reviews.labelling`).
         requested: False if it does not answer a draw (`triagem.db.reviews.corrections`).
         reviewed_at: default: now.
+        proposal: a label that does not exist yet, in place of `label`.
     """
     values = {
         **ticket._asdict(), "label": label, "reviewer": reviewer, "digest": digest, "kind": kind,
-        "requested": requested, "reviewed_at": reviewed_at,
+        "requested": requested, "reviewed_at": reviewed_at, "comment": comment.strip()[:MAX_COMMENT_CHARS],
+        "proposal": proposal,
     }  # fmt: skip
     with database.autocommit() as connection:
         row = connection.execute(_RECORD, values).one()

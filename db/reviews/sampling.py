@@ -22,8 +22,10 @@ from sqlalchemy import Connection, text
 
 from triagem.contracts.ticket import PREDICT_SOURCE
 from triagem.db.connect import Database
+from triagem.db.reviews.queue import MATCHING, QueueFilters
 
 LEASE: Final = timedelta(minutes=15)
+ALL: Final = QueueFilters()
 RANDOM_SHARE: Final = 0.2
 # A round samples some texts in advance, because it reads all recent tickets. Each text stores its own threshold, so
 # that those which are never reviewed change nothing.
@@ -56,11 +58,11 @@ class ReviewLease:
 
 # Tickets are locked, in the order of the window's statement, against `forget`: rows that it has just deleted must not
 # be inserted again. Rows are inserted in the order of their key; otherwise two selections could deadlock.
-_LEASE_UNSURE: Final = text("""
+_LEASE_UNSURE: Final = text(f"""
 WITH selected AS (
   SELECT t.id, t.digest FROM tickets t
   WHERE t.band <> 'automate' AND t.forgotten_at IS NULL AND t.text IS NOT NULL AND t.source <> :predict
-    AND t.received_at >= :since
+    AND t.received_at >= :since AND {MATCHING}
     AND NOT EXISTS (
       SELECT FROM reviews r WHERE (r.ticket_id, r.digest) = (t.id, t.digest)
       AND coalesce(r.stratum, '') NOT IN ('crm', 'import')
@@ -81,7 +83,7 @@ WITH selected AS (
 SELECT t.id, t.digest, t.source, t.external_id, t.text, t.revised_at, t.received_at, leased.leased_until
 FROM selected LEFT JOIN (locked t JOIN leased ON leased.ticket_id = t.id) ON t.id = selected.id
 ORDER BY t.confidence, t.id
-""")
+""")  # noqa: S608 - built from a constant, as below
 _LEASE_SAMPLED: Final = text("""
 WITH selected AS (
   SELECT d.ticket_id, d.digest, d.model_version
@@ -103,13 +105,13 @@ SELECT t.id, t.digest, t.source, t.external_id, t.text, t.revised_at, t.received
 FROM tickets t JOIN leased ON leased.ticket_id = t.id
 """)
 # Texts with the reviews of exactly two people, who disagree. After the third review there are three.
-_LEASE_DISPUTED: Final = text("""
+_LEASE_DISPUTED: Final = text(f"""
 WITH latest_reviews AS (
   SELECT DISTINCT ON (ticket_id, digest, reviewer) ticket_id, digest, reviewer, label FROM reviews
   WHERE reviewed_at >= :since ORDER BY ticket_id, digest, reviewer, id DESC
 ), selected AS (
   SELECT t.id, t.digest FROM latest_reviews l JOIN tickets t ON (t.id, t.digest) = (l.ticket_id, l.digest)
-  WHERE t.state = 'classified' AND t.text IS NOT NULL AND t.source <> :predict
+  WHERE t.state = 'classified' AND t.text IS NOT NULL AND t.source <> :predict AND {MATCHING}
     AND NOT EXISTS (SELECT FROM review_draws o WHERE o.ticket_id = t.id AND o.leased_until > now())
   GROUP BY t.id HAVING count(*) = 2 AND min(coalesce(l.label, '')) <> max(coalesce(l.label, ''))
     AND NOT bool_or(reviewer = :reviewer) ORDER BY t.id LIMIT :limit
@@ -126,7 +128,7 @@ WITH latest_reviews AS (
 )
 SELECT t.id, t.digest, t.source, t.external_id, t.text, t.revised_at, t.received_at, leased.leased_until
 FROM selected LEFT JOIN (locked t JOIN leased ON leased.ticket_id = t.id) ON t.id = selected.id
-""")
+""")  # noqa: S608
 # The rank is Postgres' own hash (used for hash partitions, so it stays stable), seeded with the version's name: it is
 # unrelated to the content of a text, and differs between versions. SHA-256 took 15 times as long.
 _SAMPLE: Final = text("""
@@ -163,6 +165,7 @@ def draw_tasks(
     version: str,
     since: datetime,
     random_share: float = RANDOM_SHARE,
+    filters: QueueFilters = ALL,
     lease: timedelta = LEASE,
     rng: random.Random | None = None,
 ) -> list[ReviewTask]:
@@ -170,12 +173,14 @@ def draw_tasks(
 
     About `random_share` of them are sampled among the texts that `version` classified; the others are the least
     confident ones. If one kind runs out, the other replaces it; fewer than `count` means that there are no more.
+    With `filters` nothing is sampled: a part of the texts says nothing about all.
     """
     rng = rng or random.Random()
+    random_share = random_share if filters == ALL else 0.0
     seed = int.from_bytes(sha256(version.encode()).digest()[:8], signed=True)
     values = {
         "reviewer": reviewer, "lease": lease, "version": version, "since": since, "seed": seed,
-        "sample_ahead": _SAMPLE_AHEAD, "predict": PREDICT_SOURCE,
+        "sample_ahead": _SAMPLE_AHEAD, "predict": PREDICT_SOURCE, **filters.values(),
     }  # fmt: skip
     random_count = sum(rng.random() < random_share for _ in range(count))
     with database.autocommit() as connection:
@@ -189,11 +194,13 @@ def draw_tasks(
 
 
 def lease_disputed_task(
-    database: Database, reviewer: str, *, since: datetime, lease: timedelta = LEASE
+    database: Database, reviewer: str, *, since: datetime, filters: QueueFilters = ALL, lease: timedelta = LEASE
 ) -> ReviewTask | None:
     """Assign a text that two other reviewers have labelled differently since a time; None if there is none."""
     with database.autocommit() as connection:
-        values = {"reviewer": reviewer, "lease": lease, "since": since, "predict": PREDICT_SOURCE}
+        values = {
+            "reviewer": reviewer, "lease": lease, "since": since, "predict": PREDICT_SOURCE, **filters.values(),
+        }  # fmt: skip
         return next(iter(_lease(connection, _LEASE_DISPUTED, values, 1)), None)
 
 
@@ -219,15 +226,16 @@ def _lease(connection: Connection, statement: Any, values: dict[str, Any], count
     return tasks
 
 
-_ASSIGNED: Final = text("""
+_ASSIGNED: Final = text(f"""
 SELECT t.id, t.digest, t.source, t.external_id, t.text, t.revised_at, t.received_at, d.leased_until
 FROM review_draws d JOIN tickets t ON (t.id, t.digest) = (d.ticket_id, d.digest)
 WHERE d.leased_by = :reviewer AND d.leased_until > now() AND t.text IS NOT NULL AND t.id <> ALL(:exclude)
+  AND {MATCHING}
   AND NOT EXISTS (
     SELECT FROM reviews r WHERE (r.ticket_id, r.digest, r.reviewer) = (t.id, t.digest, :reviewer)
   )
 ORDER BY d.leased_until DESC, t.id LIMIT 1
-""")
+""")  # noqa: S608
 _RELEASE: Final = text("""
 UPDATE review_draws SET leased_by = NULL, leased_until = NULL
 WHERE leased_by = :reviewer AND ticket_id = ANY(:ids)
@@ -243,10 +251,13 @@ ORDER BY d.leased_until, t.id
 """)
 
 
-def assigned_task(database: Database, reviewer: str, *, exclude: Collection[int] = ()) -> ReviewTask | None:
+def assigned_task(
+    database: Database, reviewer: str, *, filters: QueueFilters = ALL, exclude: Collection[int] = ()
+) -> ReviewTask | None:
     """The text that was assigned last to this reviewer and is not reviewed yet, ignoring the tickets in `exclude`."""
     with database.autocommit() as connection:
-        row = connection.execute(_ASSIGNED, {"reviewer": reviewer, "exclude": list(exclude)}).one_or_none()
+        values = {"reviewer": reviewer, "exclude": list(exclude), **filters.values()}
+        row = connection.execute(_ASSIGNED, values).one_or_none()
     return None if row is None else ReviewTask(*row)
 
 

@@ -23,5 +23,5 @@ BEGIN
   RETURN NULL;
 END $$;
 
-CREATE TRIGGER stamp_reviewed_ticket AFTER INSERT OR UPDATE OR DELETE ON reviews
+CREATE TRIGGER stamp_reviewed_ticket AFTER INSERT OR UPDATE OF label OR DELETE ON reviews
 FOR EACH ROW EXECUTE FUNCTION stamp_reviewed_ticket();

@@ -21,7 +21,8 @@ Table(
 
 # A person's label for one text of a ticket. The latest review of a text is its effective label, also after runs.
 # Without a label it is "unclear". `stratum`, `inclusion`, `model_version` and `model_label` are copied from the
-# review draw; a review that was not requested has none of them.
+# review draw; a review that was not requested has none of them. `proposal` is a label that the reviewer would have
+# given and that does not exist yet: the review has no label until an administrator adds it.
 Table(
     "reviews",
     metadata,
@@ -35,6 +36,8 @@ Table(
     Column("inclusion", Double),
     Column("model_version", Text),
     Column("model_label", Text),
+    Column("comment", Text),
+    Column("proposal", Text),
     Index("ix_reviews_latest", "ticket_id", "digest", text("id DESC")),
 )
 

@@ -169,7 +169,9 @@ SELECT p.model_version, p.label, p.confidence, p.band, p.classified_at,
   (p.digest, p.model_version) = (t.digest, t.model_version) AS is_current
 FROM predictions p JOIN tickets t ON t.id = p.ticket_id WHERE t.id = :id ORDER BY p.classified_at DESC
 """)
-_REVIEWS: Final = text("SELECT label, reviewer, reviewed_at FROM reviews WHERE ticket_id = :id ORDER BY id DESC")
+_REVIEWS: Final = text(
+    "SELECT label, reviewer, reviewed_at, comment, proposal FROM reviews WHERE ticket_id = :id ORDER BY id DESC"
+)
 
 
 @dataclass(frozen=True, slots=True)

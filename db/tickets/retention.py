@@ -54,6 +54,11 @@ UPDATE messages m SET text = NULL FROM tickets t
 WHERE m.ticket_id = t.id AND m.text IS NOT NULL AND t.revised_at < :before AND m.revised_at < :before
   AND (t.received_at, t.id) > (:after_received, :after_id) AND (t.received_at, t.id) <= (:received, :id)
 """)
+_PURGE_COMMENTS: Final = text("""
+UPDATE reviews v SET comment = NULL FROM tickets t
+WHERE v.ticket_id = t.id AND v.comment IS NOT NULL AND t.text IS NULL
+  AND (t.received_at, t.id) > (:after_received, :after_id) AND (t.received_at, t.id) <= (:received, :id)
+""")
 
 
 def purge_texts(database: Database, *, before: datetime, dry_run: bool = False) -> Iterator[tuple[int, int]]:
@@ -76,6 +81,7 @@ def purge_texts(database: Database, *, before: datetime, dry_run: bool = False) 
             with database.autocommit() as connection:
                 page = {"after_received": received_at, "after_id": last, "received": row.received_at, "id": row.id}
                 connection.execute(_PURGE_LEXEMES, page)
+                connection.execute(_PURGE_COMMENTS, page)
                 connection.execute(_PURGE_MESSAGES, {**page, "before": before})
         received_at, last = row.received_at, row.id
         yield row.scanned, row.purged

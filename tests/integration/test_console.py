@@ -1,5 +1,7 @@
 """The console: logins, pages, and the effect of a reviewer's decisions."""
 
+import re
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ from triagem.db import Database
 from triagem.db.auth import Scope, create_key, revoke_key
 from triagem.db.reviews import record_review
 from triagem.db.tickets.queries import find_ticket_with_history
+from triagem.db.tickets.retention import purge_texts
 from triagem.db.tickets.window import write_window
 from triagem.gateway import request_middleware
 from triagem.gateway.app import create_app
@@ -35,6 +38,11 @@ def opened(database: Database, inbox: Inbox, instant_models: Path) -> Services:
 @pytest.fixture
 def ana(opened: Services) -> Person:
     return Person(opened, Scope.READ, Scope.REVIEW)
+
+
+def fields_of(page: str) -> dict[str, str]:
+    """The hidden fields of the page's last form."""
+    return dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', page))
 
 
 def effective_label(database: Database, name: str) -> str:
@@ -321,14 +329,78 @@ class TestReview:
     def test_each_answer_has_a_key_and_leads_to_the_next_text(self, ana: Person, database: Database) -> None:
         write_window(database, [unsure("1", 0.5), unsure("2", 0.6)])
         page = ana.see("review")
-        assert '<kbd data-key="?">' in page.split("<details")[1]
-        for key in ("s", "v", "u", "b", "Space"):
+        for key in ("s", "v", "u", "b", "Space", "?"):
             assert f'data-key="{key}"' in page
         first, second = ("1", "2") if "text 1" in page else ("2", "1")
         page = ana.send("review", page, label="suporte")
         assert f"text {second}" in page
         assert effective_label(database, first) == "suporte"
         assert "No more texts" in ana.send("review", page, action="unclear")
+
+    def test_the_queue_is_chosen_by_source_language_and_label_and_counted(
+        self, ana: Person, database: Database
+    ) -> None:
+        write_window(database, [
+            unsure("1", 0.5), unsure("2", 0.6, source="chatwoot", detected="pt"),
+            unsure("3", 0.65, source="chatwoot", detected="es"),
+            unsure("4", 0.66, source="chatwoot", detected="pt", label="suporte"),
+        ])  # fmt: skip
+        for queue, shown in (
+            ({"source": "chatwoot"}, ("2",)), ({"language": "es"}, ("3",)), ({"label": "suporte"}, ("4",)),
+            ({"source": "chatwoot", "language": "pt", "label": "venda"}, ("2",)), ({"source": "none"}, ()),
+        ):  # fmt: skip
+            page = ana.see("review", **queue)
+            assert f"text {shown[0]}" in page if shown else "No more texts" in page
+        assert "waiting for review: 3" in ana.see("review", source="chatwoot")
+        page = ana.see("review", language="es")
+        assert 'action="/console/review?language=es"' in page
+        page = ana.http.post(
+            "/console/review?language=es", data=fields_of(page) | {"action": "", "label": "venda"}
+        ).text
+        assert "No more texts" in page
+        assert "Reviewed by you today: 1" in page
+
+    def test_guidelines_are_shown_next_to_the_text_and_run_no_code(
+        self, ana: Person, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        write_window(database, [unsure("1")])
+        monkeypatch.setenv("TRIAGEM_GUIDELINES_FILE", str(tmp_path / "guia.md"))
+        assert "TRIAGEM_GUIDELINES_FILE: guia.md: FileNotFoundError" in ana.see("review")
+        (tmp_path / "guia.md").write_text(f"## Cobrança\n\n**suporte**: {EVIL}\n\n[x](javascript:alert(3))\n")
+        page = ana.see("review")
+        assert "<h2>Cobrança</h2>" in page
+        assert "<strong>suporte</strong>: &lt;script&gt;" in page
+        assert "<script>alert" not in page
+        assert 'href="javascript' not in page
+
+    def test_a_comment_is_kept_with_the_verdict_until_the_text_is_purged(
+        self, ana: Person, database: Database
+    ) -> None:
+        write_window(database, [unsure("1")])
+        ana.send("review", ana.see("review"), label="suporte", comment="  pede\nreembolso  ")
+        assert "pede\nreembolso" in ana.see("ticket", source="zendesk", id="1")
+        list(purge_texts(database, before=NOW + timedelta(days=9)))
+        assert "reembolso" not in ana.see("ticket", source="zendesk", id="1")
+        assert effective_label(database, "1") == "suporte"
+
+    def test_a_new_label_is_a_proposal_until_an_administrator_adds_it(
+        self, ana: Person, opened: Services, database: Database
+    ) -> None:
+        write_window(database, [unsure("1")])
+        page = ana.see("review")
+        answer = ana.http.post(
+            "/console/review", data=fields_of(page) | {"action": "propose", "proposal": " reembolso "}
+        )
+        assert "Proposal saved" in answer.text
+        assert effective_label(database, "1") == "venda"
+        assert "reembolso" not in ana.see("review")
+        assert "proposes: reembolso" in ana.see("ticket", source="zendesk", id="1")
+        boss = Person(opened, Scope.ADMIN, name="boss")
+        form = boss.see("start").split("Proposed labels")[1]
+        assert "texts: 1, reviewers: 1" in form
+        boss.http.post("/console/start/label", data=fields_of(form))
+        assert effective_label(database, "1") == "reembolso"
+        assert "Proposed labels" not in boss.see("start")
 
     def test_two_reviewers_never_get_the_same_text(self, ana: Person, opened: Services, database: Database) -> None:
         write_window(database, [unsure("1"), unsure("2")])

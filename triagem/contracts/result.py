@@ -105,6 +105,8 @@ class ReviewRecord(_FrozenModel):
     label: str | None = Field(description="the label; null if the reviewer could not tell")
     reviewer: str = Field(description="the name of the reviewer's API key")
     reviewed_at: datetime = Field(description="time of the review")
+    comment: str | None = Field(default=None, description="the reviewer's comment")
+    proposal: str | None = Field(default=None, description="a label that the reviewer proposed")
 
 
 class MessageRecord(_FrozenModel):

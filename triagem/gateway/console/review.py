@@ -1,36 +1,47 @@
 """`/console/review`: blind review of one text at a time with keyboard shortcuts. A text is leased to one reviewer."""
 
+from dataclasses import asdict
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
+from pydantic import AfterValidator
 
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.text import plain
-from triagem.contracts.ticket import identify
+from triagem.contracts.ticket import Identity, identify
 from triagem.db.reviews import (
+    MAX_COMMENT_CHARS,
+    MAX_COUNTED,
+    QueueFilters,
     ReviewRejected,
     ReviewTask,
     assigned_task,
     draw_tasks,
     last_review,
     lease_disputed_task,
+    queue_length,
     record_review,
     undo_review,
 )
 from triagem.db.tickets.thread import find_thread
+from triagem.gateway.console.guidelines import ReviewSettings, read_guidelines
 from triagem.gateway.console.overview import current_model
 from triagem.gateway.console.render import address, redirect, render_page
 from triagem.gateway.console.session import Form, Reviewer, row_id
 from triagem.gateway.console.shortcuts import KeyboardShortcuts, ReviewAction
+from triagem.gateway.console.ticket import crm_link
 from triagem.gateway.console.tickets import known_labels, label_context
+from triagem.gateway.results import storable
 from triagem.gateway.services import Services, ServicesDep
 
 _MAX_AGE: Final = timedelta(days=30)
 MAX_SKIPPED: Final = 50
 
-_FLASH_KEYS: Final = {"undone", "nothing_to_undo", "rejected_changed", "rejected_gone"}
+_FLASH_KEYS: Final = {"undone", "nothing_to_undo", "rejected_changed", "rejected_gone", "proposed"}
+_MAX_LABEL_CHARS: Final = 60
 
 router = APIRouter()
 
@@ -38,16 +49,34 @@ router = APIRouter()
 Skipped = Annotated[str, Query(max_length=1000, pattern=r"^([0-9]{1,18}(\.[0-9]{1,18})*)?$")]
 
 
+_Filter = Annotated[str, Query(max_length=255), AfterValidator(storable)]
+
+
+def _queue(source: _Filter = "", language: _Filter = "", label: _Filter = "") -> QueueFilters:
+    return QueueFilters(source or None, language or None, label or None)
+
+
+_Queue = Annotated[QueueFilters, Depends(_queue)]
+
+
 @router.get("/review")
 def review(
-    request: Request, services: ServicesDep, visitor: Reviewer, skipped: Skipped = "", message: str = ""
+    request: Request,
+    services: ServicesDep,
+    visitor: Reviewer,
+    queue: _Queue,
+    *,
+    skipped: Skipped = "",
+    message: str = "",
 ) -> Response:
-    """The text leased to this reviewer, or the next one."""
+    """The text leased to this reviewer, or the next one of the queue."""
     excluded = dotted_ids(skipped)
     if current_model(services) is None:
         return redirect(address("start"))
-    task = assigned_task(services.database, visitor.name, exclude=excluded)
-    task = task or _next(services, visitor.name, excluded)
+    task = assigned_task(services.database, visitor.name, filters=queue, exclude=excluded)
+    task = task or _next(services, visitor.name, queue, excluded)
+    since, settings = services.now() - _MAX_AGE, ReviewSettings()
+    today, waiting = queue_length(services.database, visitor.name, queue, since=since, zone=settings.timezone)
     context = label_context(services)
     labels = context["labels"]
     shortcuts = KeyboardShortcuts(labels)
@@ -65,6 +94,13 @@ def review(
         messages=find_thread(services.database, task.ticket_id) if task else [],
         plain=plain,
         skipped=skipped,
+        queue=asdict(queue),
+        today=today,
+        waiting=waiting,
+        max_counted=MAX_COUNTED,
+        guidelines=read_guidelines(settings.guidelines_file) if task else None,
+        crm_link=crm_link(services, Identity(task.source, task.external_id)) if task else None,
+        max_comment=MAX_COMMENT_CHARS,
         keys={label: shortcuts.labels[label].split("/") for label in labels},
         **context,
         actions={action.value: shortcuts.actions[action] for action in shown_actions},
@@ -72,38 +108,56 @@ def review(
 
 
 @router.post("/review")
-def submit_review(services: ServicesDep, visitor: Reviewer, form: Form) -> Response:
-    """Store a label or "unclear", skip, or undo; then show the next text."""
+def submit_review(services: ServicesDep, visitor: Reviewer, queue: _Queue, form: Form) -> Response:
+    """Store a label, "unclear" or a proposal, skip, or undo; then show the next text of the queue."""
+    here = partial(address, "review", **asdict(queue))
     skipped, action = form.get("skipped", ""), form.get("action", "")
     if action == ReviewAction.UNDO:
         review = last_review(services.database, visitor.name)
         undone = review is not None and undo_review(services.database, review)
-        return redirect(address("review", skipped=skipped, message="undone" if undone else "nothing_to_undo"))
+        return redirect(here(skipped=skipped, message="undone" if undone else "nothing_to_undo"))
     if action == ReviewAction.SKIP:
         ids = [*dotted_ids(skipped), *dotted_ids(form.get("ticket_id", ""))][-MAX_SKIPPED:]
-        return redirect(address("review", skipped=".".join(map(str, ids))))
-    label = None if action == ReviewAction.UNCLEAR else form.get("label", "")
-    if label is not None and label not in known_labels(services):
+        return redirect(here(skipped=".".join(map(str, ids))))
+    known = known_labels(services)
+    proposal = label_from_form(form.get("proposal", "")) if action == "propose" else None
+    label = None if action == ReviewAction.UNCLEAR else proposal or form.get("label", "")
+    if proposal in known:
+        proposal = None
+    elif proposal:
+        label = None
+    elif label is not None and label not in known:
         raise InvalidInput("no such label")
     identity = identify(form.get("source", ""), form.get("id", ""))
     try:
         digest = bytes.fromhex(form.get("digest", ""))
     except ValueError:
         raise InvalidInput("no such text") from None
-    outcome = record_review(services.database, identity, label, visitor.name, digest=digest)
+    comment = form.get("comment", "")
+    outcome = record_review(
+        services.database, identity, label, visitor.name, digest=digest, comment=comment, proposal=proposal
+    )
     if isinstance(outcome, ReviewRejected):
         message = f"rejected_{outcome.name.lower()}"
     else:
-        message = f"saved:{label}" if label else ""
-    return redirect(address("review", skipped=skipped, message=message))
+        message = f"saved:{label}" if label else "proposed" if proposal else ""
+    return redirect(here(skipped=skipped, message=message))
 
 
-def _next(services: Services, reviewer: str, excluded: list[int]) -> ReviewTask | None:
+def label_from_form(value: str) -> str:
+    """A label as a person typed it. Raises InvalidInput."""
+    label = " ".join(value.split())
+    if not label or len(label) > _MAX_LABEL_CHARS or not label.isprintable():
+        raise InvalidInput(f"a label needs a name of 1 to {_MAX_LABEL_CHARS} printable characters")
+    return label
+
+
+def _next(services: Services, reviewer: str, queue: QueueFilters, excluded: list[int]) -> ReviewTask | None:
     since: datetime = services.now() - _MAX_AGE
     version = services.registry.current().version
-    if disputed := lease_disputed_task(services.database, reviewer, since=since):
+    if disputed := lease_disputed_task(services.database, reviewer, since=since, filters=queue):
         return disputed
-    tasks = draw_tasks(services.database, reviewer, 1, version=version, since=since)
+    tasks = draw_tasks(services.database, reviewer, 1, version=version, since=since, filters=queue)
     return next((task for task in tasks if task.ticket_id not in excluded), None)
 
 

@@ -9,13 +9,13 @@ from triagem.contracts.errors import InboxFull, InvalidInput
 from triagem.contracts.text import plain
 from triagem.contracts.ticket import identify
 from triagem.db.auth import Scope
-from triagem.db.labels import change_label, list_labels
+from triagem.db.labels import accept_proposal, change_label, list_labels, list_proposals
 from triagem.db.reviews import ReviewRejected, last_review, record_review, undo_review
 from triagem.db.reviews.labelling import QuestionKind, labelling_state, next_question
 from triagem.db.training_jobs import newest_jobs
 from triagem.gateway.console.overview import current_model
 from triagem.gateway.console.render import address, redirect, render_page
-from triagem.gateway.console.review import MAX_SKIPPED, Skipped, dotted_ids
+from triagem.gateway.console.review import MAX_SKIPPED, Skipped, dotted_ids, label_from_form
 from triagem.gateway.console.session import Form, Reviewer, require_visitor
 from triagem.gateway.console.shortcuts import KeyboardShortcuts, ReviewAction
 from triagem.gateway.console.tickets import label_context
@@ -25,7 +25,6 @@ from triagem.ops.labelling import answers_to_version, newest_version_answers, re
 
 _FLASH_KEYS: Final = {"undone", "nothing_to_undo", "rejected_changed", "rejected_gone", "label_added"}
 _SOURCE: Final = "upload"
-_MAX_LABEL_CHARS: Final = 60
 
 router = APIRouter()
 
@@ -68,6 +67,7 @@ def start(
         skipped=skipped,
         state=state,
         ready=ready,
+        proposals=list_proposals(services.database),
         model=current_model(services),
         jobs=[job for job in newest_jobs(services.database, limit=5) if job.active],
         to_version=answers_to_version(state.answers, newest_version_answers(services.database)),
@@ -107,14 +107,13 @@ def answer(services: ServicesDep, visitor: Reviewer, form: Form) -> Response:
 
 @router.post("/start/label", dependencies=[Depends(require_visitor(Scope.ADMIN))])
 def name_label(services: ServicesDep, form: Form) -> Response:
-    """Add a label, or change its description."""
-    label = " ".join(form.get("name", "").split())
-    if not label or len(label) > _MAX_LABEL_CHARS or not label.isprintable():
-        raise InvalidInput(f"a label needs a name of 1 to {_MAX_LABEL_CHARS} printable characters")
+    """Add a label, or change its description. Reviews that proposed the label get it."""
+    label = label_from_form(form.get("name", ""))
     known = {word: stored.label for stored in list_labels(services.database) for word in (stored.name, stored.label)}
     change_label(
         services.database, known.get(label, label), description=form.get("description", "").strip() or label, new=True
     )
+    accept_proposal(services.database, label)
     return redirect(address("start", message="label_added"))
 
 

@@ -16,6 +16,8 @@ START_MESSAGES: Final = {
     ),
     "description": ("Description (optional)", "Descrição (opcional)"),
     "add_label": ("Add label", "Adicionar categoria"),
+    "proposed_labels": ("Proposed labels", "Categorias propostas"),
+    "proposed_by": ("texts: {texts}, reviewers: {reviewers}", "textos: {texts}, revisores: {reviewers}"),
     "label_added": ("Label saved.", "Categoria salva."),
     "add_messages": ("Add messages", "Adicione mensagens"),
     "messages_stored": ("{count} messages to label from.", "{count} mensagens disponíveis para classificar."),

@@ -51,8 +51,9 @@ def correct(request: Request, services: ServicesDep, visitor: Reviewer, form: Fo
     if label is not None and label not in known_labels(services):
         raise InvalidInput("no such label")
     outcome = record_review(
-        services.database, identity, label, visitor.name, digest=_from_hex(form.get("digest", ""))
-    )
+        services.database, identity, label, visitor.name, digest=_from_hex(form.get("digest", "")),
+        comment=form.get("comment", ""),
+    )  # fmt: skip
     if isinstance(outcome, ReviewRejected):
         return _ticket_page(request, services, visitor, identity, {"key": f"rejected_{outcome.name.lower()}"})
     return redirect(address("ticket", source=identity.source, id=identity.external_id, saved=label))

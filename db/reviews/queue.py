@@ -1,0 +1,56 @@
+"""The review queue that a person has chosen, by source, language and label, and how long it is."""
+
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import text
+
+from triagem.contracts.ticket import PREDICT_SOURCE
+from triagem.db.connect import Database
+
+MAX_COUNTED: Final = 1000
+# Of tickets `t`, for the statements of `triagem.db.reviews.sampling`.
+MATCHING: Final = """(CAST(:only_source AS text) IS NULL OR t.source = :only_source)
+  AND (CAST(:only_language AS text) IS NULL OR t.language = :only_language)
+  AND (CAST(:only_label AS text) IS NULL OR t.label = :only_label)"""
+
+
+@dataclass(frozen=True, slots=True)
+class QueueFilters:
+    """The texts that a reviewer wants: of a source, of a language, with a label of the model. None: any."""
+
+    source: str | None = None
+    language: str | None = None
+    label: str | None = None
+
+    def values(self) -> dict[str, str | None]:
+        """The parameters of `MATCHING`."""
+        return {f"only_{name}": value for name, value in asdict(self).items()}
+
+
+_LENGTH: Final = text(f"""
+SELECT (SELECT count(*) FROM reviews WHERE reviewer = :reviewer AND reviewed_at >= date_trunc('day', now(), :zone)),
+  (SELECT count(*) FROM (
+    SELECT FROM tickets t WHERE t.band <> 'automate' AND t.forgotten_at IS NULL AND t.text IS NOT NULL
+      AND t.source <> :predict AND t.received_at >= :since AND {MATCHING}
+      AND NOT EXISTS (
+        SELECT FROM reviews r WHERE (r.ticket_id, r.digest) = (t.id, t.digest)
+        AND coalesce(r.stratum, '') NOT IN ('crm', 'import')
+      )
+    ORDER BY t.confidence LIMIT :limit
+  ) AS waiting)
+""")  # noqa: S608 - built from the constant above
+
+
+def queue_length(
+    database: Database, reviewer: str, filters: QueueFilters, *, since: datetime, zone: str
+) -> tuple[int, int]:
+    """The reviewer's reviews of today in a time zone, and the texts that wait for one, at most `MAX_COUNTED`."""
+    values = {
+        "reviewer": reviewer, "zone": zone, "predict": PREDICT_SOURCE, "since": since, "limit": MAX_COUNTED,
+        **filters.values(),
+    }  # fmt: skip
+    with database.autocommit() as connection:
+        today, waiting = connection.execute(_LENGTH, values).one()
+    return today, waiting
