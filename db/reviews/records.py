@@ -34,7 +34,7 @@ class ReviewRejected(StrEnum):
 # Not by a shared lock, because the review also stamps the ticket (INV-27): two of them would deadlock.
 _RECORD: Final = text("""
 WITH ticket AS (
-  SELECT id, digest FROM tickets
+  SELECT id, digest, revision FROM tickets
   WHERE (source, external_id) = (:source, :external_id) AND forgotten_at IS NULL FOR NO KEY UPDATE
 ), draw AS (
   SELECT d.* FROM review_draws d JOIN ticket ON (ticket.id, ticket.digest) = (d.ticket_id, d.digest) WHERE :requested
@@ -49,6 +49,7 @@ WITH ticket AS (
     nullif(:comment, ''), CAST(:proposal AS text),
     coalesce(stratum, :kind), inclusion, model_version, model_label
   FROM ticket LEFT JOIN draw ON true WHERE ticket.digest = coalesce(:digest, ticket.digest)
+    AND ticket.revision = coalesce(:revision, ticket.revision)
   RETURNING id
 )
 SELECT (SELECT id FROM review) AS id, EXISTS (SELECT FROM ticket) AS ticket_exists
@@ -65,6 +66,7 @@ def record_review(
     kind: str | None = None,
     requested: bool = True,
     reviewed_at: datetime | None = None,
+    revision: int | None = None,
     comment: str = "",
     proposal: str | None = None,
 ) -> ReviewRef | ReviewRejected:
@@ -74,12 +76,14 @@ def record_review(
         kind: that of the question, if it is an answer to one (`triagem.db.reviews.labelling`).
         requested: False if it does not answer a draw (`triagem.db.reviews.corrections`).
         reviewed_at: default: now.
+        revision: of the text that was read; default: any.
         proposal: a label that does not exist yet, in place of `label`.
     """
+    note = comment.strip()[:MAX_COMMENT_CHARS].replace("\0", "\ufffd").encode(errors="replace").decode()
     values = {
         **ticket._asdict(), "label": label, "reviewer": reviewer, "digest": digest, "kind": kind,
-        "requested": requested, "reviewed_at": reviewed_at, "comment": comment.strip()[:MAX_COMMENT_CHARS],
-        "proposal": proposal,
+        "requested": requested, "reviewed_at": reviewed_at, "comment": note,
+        "proposal": proposal, "revision": revision,
     }  # fmt: skip
     with database.autocommit() as connection:
         row = connection.execute(_RECORD, values).one()

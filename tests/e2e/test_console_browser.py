@@ -81,6 +81,8 @@ def test_a_ticket_arrives_is_reviewed_by_keyboard_and_found_and_a_model_is_promo
 
     console.get_by_role("link", name="Review", exact=True).click()
     console.get_by_text("Minha fatura veio em dobro").wait_for()
+    console.keyboard.press("?")
+    console.locator("details[open] dd", has_text="Can't tell").wait_for()
     console.keyboard.press("v")
     console.get_by_text("Saved: venda").wait_for()
     console.keyboard.press("b")

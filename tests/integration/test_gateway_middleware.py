@@ -126,6 +126,11 @@ class TestHeaders:
         headers = http.post(path).headers
         assert (headers["cache-control"], headers["x-content-type-options"]) == ("no-store", "nosniff")
 
+    @pytest.mark.parametrize("path", ["/", "/console"])
+    def test_the_root_leads_to_the_console(self, http: TestClient, path: str) -> None:
+        answer = http.get(path, follow_redirects=False)
+        assert (answer.status_code, answer.headers["location"]) == (303, "/console/")
+
     def test_the_description_page_loads_nothing_from_other_hosts_under_the_consoles_policy(
         self, http: TestClient
     ) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from tests.support.builders import NOW
 from tests.support.gateway import client, services
 from tests.support.results import result
 from triagem.db import Database
@@ -56,6 +57,32 @@ def test_a_wrong_verdict_is_refused_and_recorded_nowhere(
     assert (answer.status_code, answer.json()["detail"].startswith(detail)) == (status, True)
     (row,) = list_results(database, Filters(), limit=2).rows
     assert row.reviewer is None
+
+
+def test_a_verdict_on_a_text_that_has_changed_since_it_was_read_is_refused(
+    reviewer: TestClient, database: Database
+) -> None:
+    write_window(database, [result("4711", text="another", revised_at=NOW)])
+
+    answer = reviewer.post("/v1/reviews", json=verdict(revision=1))
+
+    assert (answer.status_code, "changed the text" in answer.json()["detail"]) == (409, True)
+    assert reviewer.post("/v1/reviews", json=verdict(revision=2, external_id=4711, comment="a\0")).status_code == 201
+
+
+def test_each_verdict_of_a_list_has_its_own_outcome(reviewer: TestClient, database: Database) -> None:
+    wrong = [verdict(external_id="4712"), verdict(label="x"), verdict(external_id=""), verdict(revision=7), 7]
+
+    answer = reviewer.post("/v1/reviews", json=[verdict(), *wrong])
+
+    body = answer.json()
+    assert (answer.status_code, body["recorded"], body["rejected"]) == (201, 1, len(wrong))
+    assert body["receipts"][0]["reviewer"] == "test"
+    assert ["no such ticket" in receipt.get("reason", "") for receipt in body["receipts"]].index(True) == 1
+    assert all(receipt["status"] == "rejected" and receipt["reason"] for receipt in body["receipts"][1:])
+    (row,) = list_results(database, Filters(), limit=2).rows
+    assert row.label == "suporte"
+    assert reviewer.post("/v1/reviews", json=[]).status_code == 422
 
 
 def test_a_key_without_the_scope_review_is_refused(database: Database, inbox: Inbox) -> None:

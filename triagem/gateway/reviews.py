@@ -1,23 +1,28 @@
 """`POST /v1/reviews`: a person's verdict on a ticket, for CRMs and tools in which agents already see it."""
 
+from collections.abc import Sequence
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Depends, Request
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from triagem.contracts.errors import InvalidInput
-from triagem.contracts.ticket import first_error, identify
+from triagem.contracts.errors import InvalidInput, InvalidTicket
+from triagem.contracts.ticket import first_error, id_text, identify
 from triagem.db.auth import ApiKey, Scope
-from triagem.db.reviews import ReviewRejected, record_review
+from triagem.db.reviews import MAX_COMMENT_CHARS, ReviewRejected, record_review
 from triagem.db.reviews.corrections import Unasked
-from triagem.gateway.admission import SMALL_BODY, read_body
+from triagem.gateway.admission import read_body
 from triagem.gateway.authentication import require_scope
 from triagem.gateway.console.tickets import known_labels
 from triagem.gateway.problems import ProblemError, problem_responses
-from triagem.gateway.services import ServicesDep
+from triagem.gateway.services import Services, ServicesDep
+from triagem.producer.crm.payload import parse
 
 router = APIRouter(tags=["reviews"])
+
+
+MAX_REVIEWS: Final = 1000
 
 
 class ReviewVerdict(BaseModel):
@@ -26,56 +31,106 @@ class ReviewVerdict(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     source: str = Field(description="the CRM", examples=["shop"])
-    external_id: str = Field(description="the ticket's id in the CRM", examples=["4711"])
+    external_id: Annotated[str, BeforeValidator(id_text)] = Field(
+        description="the ticket's id in the CRM", examples=["4711"]
+    )
     label: str | None = Field(description="the right label; null if the text does not show it", examples=["suporte"])
-
-
-_REQUEST_BODY = {
-    "required": True,
-    "content": {"application/json": {"schema": ReviewVerdict.model_json_schema()}},
-}
-
-
-async def _verdict(request: Request) -> ReviewVerdict:
-    try:
-        return ReviewVerdict.model_validate_json(await read_body(request, SMALL_BODY))
-    except ValidationError as error:
-        raise InvalidInput(": ".join(filter(None, first_error(error)))) from None
+    revision: int | None = Field(
+        default=None,
+        ge=1,
+        lt=2**31,
+        description="of the text that was read; a verdict on an older text is refused",
+        examples=[2],
+    )
+    comment: str = Field(default="", max_length=MAX_COMMENT_CHARS, description="a note for other people")
 
 
 class ReviewReceipt(BaseModel):
-    """A recorded verdict."""
+    """The outcome of a verdict: recorded, or rejected with the reason."""
 
-    id: int = Field(description="the review's id", examples=[17])
-    reviewer: str = Field(description="the name of the API key", examples=["ana"])
+    status: Literal["recorded", "rejected"] = Field(description="whether it is recorded", examples=["recorded"])
+    id: int | None = Field(default=None, description="the review's id", examples=[17])
+    reviewer: str | None = Field(default=None, description="the name of the API key", examples=["ana"])
+    reason: str | None = Field(default=None, description="why it was rejected")
+
+
+class ReviewReceipts(BaseModel):
+    """Outcomes in the order of the verdicts."""
+
+    recorded: int = Field(description="number of recorded verdicts", examples=[1])
+    rejected: int = Field(description="number of rejected verdicts", examples=[0])
+    receipts: list[ReviewReceipt] = Field(description="one per verdict, in their order")
+
+
+_SCHEMA: Final = ReviewVerdict.model_json_schema()
+_REQUEST_BODY: Final = {
+    "required": True,
+    "content": {
+        "application/json": {
+            "schema": {
+                "oneOf": [_SCHEMA, {"type": "array", "items": _SCHEMA, "minItems": 1, "maxItems": MAX_REVIEWS}]
+            }
+        }
+    },
+}
+
+
+async def _body(request: Request, services: ServicesDep) -> bytes:
+    return await read_body(request, services.settings.max_body_bytes)
 
 
 @router.post(
     "/v1/reviews",
     status_code=HTTPStatus.CREATED,
-    summary="Submit a verdict",
+    summary="Submit verdicts",
+    response_model_exclude_none=True,
     openapi_extra={"requestBody": _REQUEST_BODY},
     responses=problem_responses(
         HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.REQUEST_TIMEOUT,
-        HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.TOO_MANY_REQUESTS,
-        HTTPStatus.SERVICE_UNAVAILABLE,
+        HTTPStatus.CONFLICT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY,
+        HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE,
     ),
 )  # fmt: skip
 def submit_review(
     services: ServicesDep,
     key: Annotated[ApiKey, Depends(require_scope(Scope.REVIEW))],
-    verdict: Annotated[ReviewVerdict, Depends(_verdict)],  # after the key
-) -> ReviewReceipt:
-    """The label becomes the ticket's effective label at once, and CRMs that know the ticket get it.
+    body: Annotated[bytes, Depends(_body)],  # after the key
+) -> ReviewReceipt | ReviewReceipts:
+    """One verdict, or a list of up to 1,000. A label becomes the ticket's effective label at once, also in CRMs.
 
-    The estimate of accuracy does not count it, because people correct what they notice.
+    One verdict that is wrong is refused with 404, 409 (the text has changed) or 422; in a list each has its outcome.
+    The estimate of accuracy does not count verdicts, because people correct what they notice.
     The reviewer is the API key: a text that several people review needs a key for each.
     """
-    labels = known_labels(services)
+    document, labels = parse(body), known_labels(services)
+    if not isinstance(document, list):
+        return _recorded(services, document, labels, key.name)
+    if not 1 <= len(document) <= MAX_REVIEWS:
+        raise InvalidInput(f"body: expected a verdict, or a list of 1 to {MAX_REVIEWS:,}; it has {len(document):,}")
+    receipts = []
+    for row in document:
+        try:
+            receipts.append(_recorded(services, row, labels, key.name))
+        except (InvalidInput, InvalidTicket, ProblemError) as error:
+            reason = error.detail if isinstance(error, ProblemError) else str(error)
+            receipts.append(ReviewReceipt(status="rejected", reason=reason))
+    recorded = sum(receipt.status == "recorded" for receipt in receipts)
+    return ReviewReceipts(recorded=recorded, rejected=len(receipts) - recorded, receipts=receipts)
+
+
+def _recorded(services: Services, row: object, labels: Sequence[str], reviewer: str) -> ReviewReceipt:
+    """Record one verdict. Raises InvalidInput, InvalidTicket or ProblemError."""
+    try:
+        verdict = ReviewVerdict.model_validate(row)
+    except ValidationError as error:
+        raise InvalidInput(": ".join(filter(None, first_error(error)))) from None
     if verdict.label is not None and verdict.label not in labels:
         raise InvalidInput(f"label: is not one of {', '.join(labels)}")
-    ticket = identify(verdict.source, verdict.external_id)
-    outcome = record_review(services.database, ticket, verdict.label, key.name, kind=Unasked.CRM, requested=False)
+    outcome = record_review(
+        services.database, identify(verdict.source, verdict.external_id), verdict.label, reviewer,
+        kind=Unasked.CRM, requested=False, revision=verdict.revision, comment=verdict.comment,
+    )  # fmt: skip
     if isinstance(outcome, ReviewRejected):
-        raise ProblemError(HTTPStatus.NOT_FOUND, str(outcome))
-    return ReviewReceipt(id=outcome.id, reviewer=outcome.reviewer)
+        changed = outcome is ReviewRejected.CHANGED
+        raise ProblemError(HTTPStatus.CONFLICT if changed else HTTPStatus.NOT_FOUND, str(outcome))
+    return ReviewReceipt(status="recorded", id=outcome.id, reviewer=outcome.reviewer)
