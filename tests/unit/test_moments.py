@@ -33,6 +33,9 @@ AT_1705 = datetime(2025, 12, 31, 17, 5, tzinfo=UTC)
         ("December 31, 2025 at 2:05 PM", AT_1705),
         ("2025-12-31 14:05:00 UTC", AT_1405),
         ("2025-12-31 14:05:00 -0300", AT_1705),
+        ("31/12/2025 14:05 America/Sao_Paulo", AT_1705),
+        ("2025-12-31T14:05[America/Argentina/Buenos_Aires]", AT_1705),
+        ("2025-12-31T14:05:00-03:00[America/Sao_Paulo]", AT_1705),
         ("2025-12-31 14:05:00+00", AT_1405),
         ("31/12/2025 14:05 -03:00", AT_1705),
         ("2025-12-31T14:05:00.000+0000", AT_1405),
@@ -74,6 +77,8 @@ def test_a_value_that_no_crm_means_as_a_time_is_refused(value: object) -> None:
 
 
 def test_a_time_without_an_offset_is_refused_without_a_zone() -> None:
+    with pytest.raises(ValueError, match="names a time zone that does not exist"):
+        read_moment("2025-12-31 14:05 America/Sao_Paul")
     with pytest.raises(ValueError, match="has no offset from UTC"):
         read_moment("2025-12-31 14:05")
 

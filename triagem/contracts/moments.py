@@ -1,10 +1,13 @@
 """Reads the times that CRMs and exports write: ISO 8601, day or month first, month names, epoch numbers. Pure."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from enum import StrEnum
+from functools import cache
 from typing import Final
+from zoneinfo import ZoneInfo, available_timezones
 
 # No CRM's message is older. A smaller number is a date written without separators, a spreadsheet's day number, or 0.
 EARLIEST_MOMENT: Final = datetime(2000, 1, 1, tzinfo=UTC)
@@ -30,6 +33,7 @@ _CLOCK: Final = re.compile(
 _OFFSET: Final = re.compile(
     r" *(?:z|utc|gmt|(?:utc|gmt)? *(?P<sign>[+-])(?P<hours>\d{1,2})(?::?(?P<minutes>\d{2}))?)(?: ?[(\[].*[)\]])?"
 )
+_ZONE: Final = re.compile(r" *[(\[]?(?P<name>[a-z]+(?:/[a-z0-9_+-]+)+)[)\]]?")
 _HALF_DAY: Final = re.compile(r"\d *[ap]\.?m\b")
 _NUMBER: Final = re.compile(r"[+-]?\d+(?:[.,]\d*)?(?:e[+-]?\d+)?")
 
@@ -172,6 +176,10 @@ def _with_clock(date: datetime, rest: str) -> datetime:
         raise ValueError("is not a time of the day") from None
     if not rest[clock.end() :]:
         return moment
+    if named := _ZONE.fullmatch(rest, clock.end()):
+        if named["name"] not in _zone_names():
+            raise ValueError("names a time zone that does not exist")
+        return moment.replace(tzinfo=ZoneInfo(_zone_names()[named["name"]]))
     offset = _OFFSET.fullmatch(rest, clock.end())
     if offset is None:
         raise ValueError("ends with something that is not an offset from UTC")
@@ -179,3 +187,9 @@ def _with_clock(date: datetime, rest: str) -> datetime:
     if shift >= timedelta(hours=24):
         raise ValueError("has no valid offset from UTC")
     return moment.replace(tzinfo=timezone(-shift if offset["sign"] == "-" else shift))
+
+
+@cache
+def _zone_names() -> Mapping[str, str]:
+    """Names such as America/Sao_Paulo, by their lower case."""
+    return {name.lower(): name for name in available_timezones()}
