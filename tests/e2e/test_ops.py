@@ -103,8 +103,8 @@ def test_a_frozen_postgres_is_reported_directly(start: Start, stack: LocalStack,
         with stopped(stack.postgres):
             until(lambda: len(receiver.received) == 1)
         until(lambda: len(receiver.received) == 2)
-    assert [b"(open)" in request.body for request in receiver.received] == [True, False]
-    assert b"Postgres does not answer" in receiver.received[0].body
+    assert [b'"state":"open"' in request.body for request in receiver.received] == [True, False]
+    assert b"Triagem: Postgres has not answered for" in receiver.received[0].body
 
 
 @pytest.mark.parametrize("victim", ["the process of the task", "the whole worker"])
