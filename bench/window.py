@@ -40,7 +40,6 @@ ROWS: Final = 256
 def serve(url: str) -> None:
     """Runs one statement per line of standard input, `kind,number,rows`, and prints its seconds."""
     with Database(url) as database:
-        upgrade(database)
         for line in sys.stdin:
             kind, number, rows = line.split(",")
             work = _work(database, kind, int(number), int(rows))
@@ -67,6 +66,7 @@ def _work(database: Database, kind: str, number: int, rows: int) -> Callable[[],
 
 
 def _fill(database: Database, rows: int) -> None:
+    upgrade(database)  # one tree after the other: both create the server's roles
     fill_database(database, rows)
     with database.autocommit() as connection:
         connection.execute(sql("TRUNCATE ticket_lexemes"))
