@@ -19,7 +19,6 @@ from rich.console import Console
 from tests.support.reviewing import NOW, SINCE, VERSION, draw, sure, unsure
 from tests.support.waiting import until
 from tests.support.windows import rows
-from triagem.cli.review_session.names import Language
 from triagem.cli.review_session.session import ReviewSession, SessionCounts
 from triagem.contracts.errors import DatabaseUnavailable
 from triagem.contracts.ticket import Identity
@@ -27,6 +26,7 @@ from triagem.db import Database
 from triagem.db.reviews import draw_tasks, open_leases
 from triagem.db.tickets.forgetting import write_tombstone
 from triagem.db.tickets.window import write_window
+from triagem.gateway.console.messages import Lang
 from triagem.stack import Endpoints
 
 ROOT: Final = Path(__file__).parents[2]
@@ -47,7 +47,7 @@ class ScriptedReviewer:
             raise KeyboardInterrupt
         return key
 
-    def review(self, language: Language = Language.EN) -> SessionCounts:
+    def review(self, language: Lang = Lang.EN) -> SessionCounts:
         return ReviewSession(
             self.database,
             reviewer="ana",
@@ -80,7 +80,7 @@ class TestKeys:
         assert reviewer.review() == SessionCounts(labelled=2, unclear=1)
 
         assert verdicts(three_texts) == {"1": "suporte", "2": "venda", "3": None}
-        assert "No more texts to review." in reviewer.screen.getvalue()
+        assert "No more texts to review now." in reviewer.screen.getvalue()
         assert "Labelled: 2. Can't tell: 1. Skipped: 0." in reviewer.screen.getvalue()
 
     def test_the_last_answer_can_be_undone_and_the_one_before_it_too(self, three_texts: Database) -> None:
@@ -93,7 +93,7 @@ class TestKeys:
 
         reviewer.review()
 
-        assert "nothing to undo" in reviewer.screen.getvalue()
+        assert "Nothing to undo" in reviewer.screen.getvalue()
 
     def test_a_skipped_text_does_not_return_at_once_and_has_no_verdict(self, three_texts: Database) -> None:
         assert ScriptedReviewer(three_texts, " 11").review() == SessionCounts(labelled=2, skipped=1)
@@ -105,7 +105,7 @@ class TestKeys:
 
         assert reviewer.review() == SessionCounts()
 
-        assert reviewer.screen.getvalue().count("this key has no function here") == 2
+        assert reviewer.screen.getvalue().count("This key has no function here") == 2
 
     @pytest.mark.parametrize("end", [CTRL_C, "q", "."])
     def test_at_the_end_leases_are_released_and_nothing_is_lost(self, three_texts: Database, end: str) -> None:
@@ -162,7 +162,7 @@ class TestScreen:
         assert "a fatura" in screen
         assert "zendesk 1 · written 2026" in screen
         assert screen.count("venda") == 1  # among the keys
-        for hint in ("0.5", "51", "review", "automate", "random", VERSION):
+        for hint in ("0.5", "51", "Needs review", "automate", "random", VERSION):
             assert hint not in screen
 
     def test_a_text_cannot_control_the_terminal(self, database: Database) -> None:
@@ -188,19 +188,19 @@ class TestScreen:
     def test_the_screen_is_translated_into_portuguese(self, three_texts: Database) -> None:
         reviewer = ScriptedReviewer(three_texts, "xu1bq")
 
-        reviewer.review(Language.PT)
+        reviewer.review(Lang.PT)
 
         screen = reviewer.screen.getvalue()
         for message in (
             "Qual é a categoria",
-            "não dá para saber",
-            "salvo: suporte",
-            "última resposta desfeita",
-            "espaço pular",
+            "u Não dá para saber",
+            "Salvo: suporte",
+            "Revisão desfeita",
+            "espaço Pular",
             "Com categoria: 0. Não dá para saber: 1",
         ):
             assert message in screen
-        for english_text in ("saved", "skip", "quit", "written", "Labelled", "space"):
+        for english_text in ("Saved", "Skip", "Quit", "written", "Labelled", "space"):
             assert english_text not in screen
 
 

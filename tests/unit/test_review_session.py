@@ -1,15 +1,11 @@
 """Keyboard shortcuts, messages and names of a review session."""
 
-from dataclasses import fields
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from triagem.cli.output import printable
-from triagem.cli.review_session.messages import messages_for
 from triagem.cli.review_session.names import (
-    Language,
     label_name,
     require_known_label,
     reviewer_name,
@@ -17,6 +13,7 @@ from triagem.cli.review_session.names import (
 )
 from triagem.contracts.errors import InvalidInput
 from triagem.db.reviews import ReviewRejected
+from triagem.gateway.console.messages import MESSAGES, Lang
 from triagem.gateway.console.shortcuts import KeyboardShortcuts, ReviewAction
 
 LABELS = st.lists(
@@ -79,32 +76,22 @@ class TestKeys:
 
 
 class TestMessages:
-    def test_every_language_has_all_messages(self) -> None:
-        for language in Language:
-            messages = messages_for(language)
-            assert set(messages.actions) == set(ReviewAction)
-            assert set(messages.rejected) == set(ReviewRejected)
-            assert all(getattr(messages, field.name) for field in fields(messages))
-
-    def test_the_languages_differ(self) -> None:
-        english, portuguese = messages_for(Language.EN), messages_for(Language.PT)
-
-        assert all(getattr(english, field.name) != getattr(portuguese, field.name) for field in fields(english))
+    def test_every_action_and_refusal_has_a_message(self) -> None:
+        keys = [*ReviewAction, *(f"rejected_{reason.name.lower()}" for reason in ReviewRejected)]
+        assert set(keys) <= set(MESSAGES)
 
     @pytest.mark.parametrize(
         ("environment", "language"),
         [
-            ({"LANG": "pt_BR.UTF-8"}, Language.PT),
-            ({"LANG": "pt_BR.UTF-8", "LC_ALL": "en_US.UTF-8"}, Language.EN),
-            ({"LANG": "en_US.UTF-8", "LC_MESSAGES": "pt_PT"}, Language.PT),
-            ({"LC_ALL": "", "LANG": "pt"}, Language.PT),
-            ({"LANG": "de_DE"}, Language.EN),
-            ({}, Language.EN),
+            ({"LANG": "pt_BR.UTF-8"}, Lang.PT),
+            ({"LANG": "pt_BR.UTF-8", "LC_ALL": "en_US.UTF-8"}, Lang.EN),
+            ({"LANG": "en_US.UTF-8", "LC_MESSAGES": "pt_PT"}, Lang.PT),
+            ({"LC_ALL": "", "LANG": "pt"}, Lang.PT),
+            ({"LANG": "de_DE"}, Lang.EN),
+            ({}, Lang.EN),
         ],
     )
-    def test_the_terminals_language_is_that_of_its_locale(
-        self, environment: dict[str, str], language: Language
-    ) -> None:
+    def test_the_terminals_language_is_that_of_its_locale(self, environment: dict[str, str], language: Lang) -> None:
         assert terminal_language(environment) is language
 
 

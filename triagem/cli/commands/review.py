@@ -24,7 +24,6 @@ from triagem.cli.output import (
 )
 from triagem.cli.review_session.names import (
     UNCLEAR,
-    Language,
     label_name,
     require_known_label,
     reviewer_name,
@@ -32,6 +31,7 @@ from triagem.cli.review_session.names import (
 )
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.ticket import identify
+from triagem.gateway.console.messages import Lang
 from triagem.registry import Registry, RegistrySettings
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def session(
     context: typer.Context,
     *,
     reviewer: _Reviewer = None,
-    lang: Annotated[Language | None, typer.Option(help="`en` or `pt`; default: the terminal's language.")] = None,
+    lang: Annotated[Lang | None, typer.Option(help="`en` or `pt`; default: the terminal's language.")] = None,
     new_label: Annotated[
         list[str] | None,
         typer.Option("--new-label", help="Offer a label that no reviewer has used yet; repeat it for several."),

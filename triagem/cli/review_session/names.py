@@ -3,23 +3,16 @@
 import getpass
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
-from enum import StrEnum
 from typing import Final
 
 from triagem.contracts.errors import InvalidInput
+from triagem.gateway.console.messages import Lang
 
 
-class Language(StrEnum):
-    """A language of the review session."""
-
-    EN = "en"
-    PT = "pt"
-
-
-def terminal_language(environment: Mapping[str, str]) -> Language:
+def terminal_language(environment: Mapping[str, str]) -> Lang:
     """The language set by the first non-empty of `LC_ALL`, `LC_MESSAGES` and `LANG`; English by default."""
     locale = next((value for name in ("LC_ALL", "LC_MESSAGES", "LANG") if (value := environment.get(name))), "")
-    return Language.PT if locale.lower().startswith("pt") else Language.EN
+    return Lang.PT if locale.lower().startswith("pt") else Lang.EN
 
 
 UNCLEAR: Final = "unclear"

@@ -3,17 +3,17 @@
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from rich.console import Console
 
 from triagem.cli.output import printable
-from triagem.cli.review_session.messages import messages_for
-from triagem.cli.review_session.names import Language
 from triagem.contracts.errors import Retryable
 from triagem.contracts.ticket import Identity
 from triagem.db import Database
 from triagem.db.reviews import ReviewRef, ReviewRejected, ReviewTask, record_review, release_tasks, undo_review
+from triagem.gateway.console.messages import Lang, translate
 from triagem.gateway.console.shortcuts import KeyboardShortcuts, ReviewAction
 
 # Twice what fits on a screen; the model reads no more than this either.
@@ -46,29 +46,30 @@ class ReviewSession:
         next_task: Callable[[], ReviewTask | None],
         read_key: Callable[[], str],
         screen: Console,
-        language: Language,
+        language: Lang,
     ) -> None:
         self._database, self._reviewer, self._screen = database, reviewer, screen
         self._next_task, self._read_key = next_task, read_key
-        self._shortcuts, self._messages = KeyboardShortcuts(labels), messages_for(language)
+        self._shortcuts, self._t = KeyboardShortcuts(labels), partial(translate, language)
+        self._key_names = {" ": self._t("key_space"), "\x7f": self._t("key_backspace")}
         self._recorded: list[tuple[ReviewTask, ReviewRef, str | None]] = []
         self._pending: list[ReviewTask] = []  # more than one after an undo
         self._counts = SessionCounts()
 
     def run(self) -> SessionCounts:
         """Review until no text is left or the reviewer ends the session, then release the pending texts."""
-        self._print(self._messages.welcome)
+        self._print(self._t("welcome"))
         try:
             while self._pending or self._fetch_task():
                 self._show(self._pending[-1])
                 self._handle_keys(self._pending[-1])
-            self._print(self._messages.no_more_texts)
+            self._print(self._t("none_left"))
         except (KeyboardInterrupt, EOFError):
             pass
         finally:
             with suppress(Retryable):  # the leases expire by themselves
                 release_tasks(self._database, self._reviewer, self._pending)
-        self._print(self._messages.summary.format_map(vars(self._counts)))
+        self._print(self._t("summary", **vars(self._counts)))
         return self._counts
 
     def _fetch_task(self) -> bool:
@@ -82,7 +83,7 @@ class ReviewSession:
         while True:
             action = self._shortcuts.action_for(self._read_key())
             if action is None:
-                self._print(self._messages.unknown_key)
+                self._print(self._t("unknown_key"))
             elif action is ReviewAction.MORE:
                 self._show(task, full=True)
             elif action is ReviewAction.HELP:
@@ -92,7 +93,7 @@ class ReviewSession:
             elif action is ReviewAction.SKIP:
                 self._pending.pop()  # its lease is kept: otherwise it would be the next text again
                 self._counts.skipped += 1
-                return self._print(self._messages.skipped)
+                return self._print(self._t("skipped"))
             elif action is ReviewAction.UNDO:
                 if self._undo():
                     return None
@@ -107,35 +108,35 @@ class ReviewSession:
             if isinstance(review, ReviewRejected):
                 release_tasks(self._database, self._reviewer, [task])
         except Retryable:
-            self._print(self._messages.unavailable)
+            self._print(self._t("unavailable"))
             return False
         self._pending.pop()
         if isinstance(review, ReviewRejected):
-            self._print(self._messages.rejected[review])
+            self._print(self._t(f"rejected_{review.name.lower()}"))
             return True
         self._recorded.append((task, review, label))
         self._count(label, 1)
-        self._print(self._messages.unclear if label is None else self._messages.saved.format(label=printable(label)))
+        self._print(self._t("saved", label=self._t("unclear") if label is None else printable(label)))
         return True
 
     def _undo(self) -> bool:
         """Undo the last answer. Returns True if its text is pending again."""
         if not self._recorded:
-            self._print(self._messages.nothing_to_undo)
+            self._print(self._t("nothing_to_undo"))
             return False
         task, review, label = self._recorded[-1]
         try:
             undone = undo_review(self._database, review)
         except Retryable:
-            self._print(self._messages.unavailable)
+            self._print(self._t("unavailable"))
             return False
         self._recorded.pop()
         if not undone:
-            self._print(self._messages.cannot_undo)
+            self._print(self._t("cannot_undo"))
             return False
         self._count(label, -1)
         self._pending.append(task)
-        self._print(self._messages.undone)
+        self._print(self._t("undone"))
         return True
 
     def _count(self, label: str | None, change: int) -> None:
@@ -147,21 +148,21 @@ class ReviewSession:
     def _show(self, task: ReviewTask, *, full: bool = False) -> None:
         self._screen.rule(style="dim")
         name = printable(f"{task.source} {task.external_id}".replace("\n", " "))
-        self._print(f"{name} · {self._messages.revised.format(when=task.revised_at.astimezone())}\n")
+        self._print(f"{name} · {self._t('written').lower()} {task.revised_at.astimezone():{self._t('time')}}\n")
         shown = task.text if full else task.text[:_MAX_CHARS]
         self._print(printable(shown))
         if hidden := len(task.text) - len(shown):
-            self._print(self._messages.more_text.format(count=hidden))
+            self._print(self._t("more_text", count=hidden))
         self._show_keys(more=bool(hidden))
 
     def _show_keys(self, *, more: bool) -> None:
         self._print("\n" + " · ".join(f"{key} {printable(label)}" for label, key in self._shortcuts.labels.items()))
         actions = [
-            (key, self._messages.actions[action])
+            (key, self._t(action))
             for action, key in self._shortcuts.actions.items()
             if action is not ReviewAction.MORE or more
         ]
-        self._print(" · ".join(f"{self._messages.keys.get(key, key)} {effect}" for key, effect in actions))
+        self._print(" · ".join(f"{self._key_names.get(key, key)} {effect}" for key, effect in actions))
 
     def _print(self, text: str) -> None:
         self._screen.print(text, markup=False, highlight=False, soft_wrap=True)

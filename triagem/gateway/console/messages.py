@@ -136,7 +136,7 @@ MESSAGES: Final[dict[str, tuple[str, str]]] = {
     "saved": ("Saved: {label}", "Salvo: {label}"),
     "rejected_changed": (
         "Not saved: the customer has changed this text. The current text is shown.",
-        "Não foi salvo: o cliente alterou este texto. O texto atual está na página.",
+        "Não foi salvo: o cliente alterou este texto. Veja o texto atual.",
     ),
     "rejected_gone": (
         "Not saved: this ticket no longer exists, or it was deleted at the customer's request.",
@@ -252,7 +252,28 @@ MESSAGES: Final[dict[str, tuple[str, str]]] = {
         "Proposta salva. Um administrador decide sobre categorias novas.",
     ),
     "proposes": ("proposes: {label}", "propõe: {label}"),
-    "keys_help": ("Keys and labels", "Teclas e categorias"),
+    "help": ("Keys and labels", "Teclas e categorias"),
+    # review on a terminal
+    "welcome": (
+        "Which label fits the text? Each answer is saved at once; press Ctrl-C to end without losing any.",
+        "Qual é a categoria deste texto? Cada resposta é salva na hora; use Ctrl-C para encerrar sem perder nada.",
+    ),
+    "more": ("Show the full text", "Ver o texto completo"),
+    "quit": ("Quit", "Sair"),
+    "key_backspace": ("backspace", "backspace"),
+    "time": ("%Y-%m-%d %H:%M", "%d/%m/%Y %H:%M"),
+    "more_text": ("… and {count} more characters", "… e mais {count} caracteres"),
+    "cannot_undo": ("This review can no longer be undone.", "Não é mais possível desfazer esta revisão."),
+    "skipped": ("Skipped; it will be shown again later.", "Pulado; será exibido de novo mais tarde."),
+    "unknown_key": ("This key has no function here.", "Esta tecla não tem função aqui."),
+    "unavailable": (
+        "Not saved: the database does not answer. Try again.",
+        "Não foi salvo: o banco de dados não responde. Tente de novo.",
+    ),
+    "summary": (
+        "Labelled: {labelled}. Can't tell: {unclear}. Skipped: {skipped}.",
+        "Com categoria: {labelled}. Não dá para saber: {unclear}. Pulados: {skipped}.",
+    ),
     "key_space": ("space", "espaço"),
     **MODEL_MESSAGES,
     **START_MESSAGES,

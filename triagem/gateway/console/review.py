@@ -1,9 +1,10 @@
 """`/console/review`: blind review of one text at a time with keyboard shortcuts. A text is leased to one reviewer."""
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
@@ -40,7 +41,7 @@ from triagem.gateway.services import Services, ServicesDep
 _MAX_AGE: Final = timedelta(days=30)
 MAX_SKIPPED: Final = 50
 
-_FLASH_KEYS: Final = {"undone", "nothing_to_undo", "rejected_changed", "rejected_gone", "proposed"}
+_FLASH_KEYS: Final = {"undone", "nothing_to_undo", "rejected_changed", "rejected_gone", "proposed", "label_added"}
 _MAX_LABEL_CHARS: Final = 60
 
 router = APIRouter()
@@ -79,16 +80,11 @@ def review(
     today, waiting = queue_length(services.database, visitor.name, queue, since=since, zone=settings.timezone)
     context = label_context(services)
     labels = context["labels"]
-    shortcuts = KeyboardShortcuts(labels)
-    flash = {"key": message} if message in _FLASH_KEYS else None
-    if message.startswith("saved:") and (label := message.removeprefix("saved:")) in labels:
-        flash = {"key": "saved", "label": label}
-    shown_actions = (ReviewAction.UNCLEAR, ReviewAction.SKIP, ReviewAction.UNDO)
     return render_page(
         request,
         "review.html",
         visitor,
-        flash=flash,
+        flash=flash_of(message, labels),
         task=task,
         text=plain(task.text) if task else "",
         messages=find_thread(services.database, task.ticket_id) if task else [],
@@ -101,19 +97,24 @@ def review(
         guidelines=read_guidelines(settings.guidelines_file) if task else None,
         crm_link=crm_link(services, Identity(task.source, task.external_id)) if task else None,
         max_comment=MAX_COMMENT_CHARS,
-        keys={label: shortcuts.labels[label].split("/") for label in labels},
         **context,
-        actions={action.value: shortcuts.actions[action] for action in shown_actions},
+        **shortcut_context(labels),
     )
 
 
 @router.post("/review")
 def submit_review(services: ServicesDep, visitor: Reviewer, queue: _Queue, form: Form) -> Response:
     """Store a label, "unclear" or a proposal, skip, or undo; then show the next text of the queue."""
-    here = partial(address, "review", **asdict(queue))
+    return store_answer(services, visitor.name, form, partial(address, "review", **asdict(queue)))
+
+
+def store_answer(
+    services: Services, reviewer: str, form: Mapping[str, str], here: Callable[..., str], kind: str | None = None
+) -> Response:
+    """Do what a form asks, and show the page `here` again. `kind`: as of `record_review`."""
     skipped, action = form.get("skipped", ""), form.get("action", "")
     if action == ReviewAction.UNDO:
-        review = last_review(services.database, visitor.name)
+        review = last_review(services.database, reviewer)
         undone = review is not None and undo_review(services.database, review)
         return redirect(here(skipped=skipped, message="undone" if undone else "nothing_to_undo"))
     if action == ReviewAction.SKIP:
@@ -133,15 +134,32 @@ def submit_review(services: ServicesDep, visitor: Reviewer, queue: _Queue, form:
         digest = bytes.fromhex(form.get("digest", ""))
     except ValueError:
         raise InvalidInput("no such text") from None
-    comment = form.get("comment", "")
     outcome = record_review(
-        services.database, identity, label, visitor.name, digest=digest, comment=comment, proposal=proposal
-    )
+        services.database, identity, label, reviewer, digest=digest, kind=kind,
+        comment=form.get("comment", ""), proposal=proposal,
+    )  # fmt: skip
     if isinstance(outcome, ReviewRejected):
         message = f"rejected_{outcome.name.lower()}"
     else:
         message = f"saved:{label}" if label else "proposed" if proposal else ""
     return redirect(here(skipped=skipped, message=message))
+
+
+def flash_of(message: str, labels: Sequence[str]) -> dict[str, str] | None:
+    """The message that a page shows after a form was stored."""
+    if message.startswith("saved:") and (label := message.removeprefix("saved:")) in labels:
+        return {"key": "saved", "label": label}
+    return {"key": message} if message in _FLASH_KEYS else None
+
+
+def shortcut_context(labels: Sequence[str]) -> dict[str, Any]:
+    """The keys of labels and actions, for templates."""
+    shortcuts = KeyboardShortcuts(labels)
+    shown = (ReviewAction.UNCLEAR, ReviewAction.SKIP, ReviewAction.UNDO)
+    return {
+        "keys": {label: shortcuts.labels[label].split("/") for label in labels},
+        "actions": {action.value: shortcuts.actions[action] for action in shown},
+    }
 
 
 def label_from_form(value: str) -> str:

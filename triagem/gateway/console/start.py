@@ -1,5 +1,6 @@
 """`/console/start`: from no labels to a first model. Name the labels, upload messages, and label them by keyboard."""
 
+from functools import partial
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Request
@@ -7,23 +8,26 @@ from fastapi.responses import Response
 
 from triagem.contracts.errors import InboxFull, InvalidInput
 from triagem.contracts.text import plain
-from triagem.contracts.ticket import identify
 from triagem.db.auth import Scope
 from triagem.db.labels import accept_proposal, change_label, list_labels, list_proposals
-from triagem.db.reviews import ReviewRejected, last_review, record_review, undo_review
 from triagem.db.reviews.labelling import QuestionKind, labelling_state, next_question
 from triagem.db.training_jobs import newest_jobs
 from triagem.gateway.console.overview import current_model
 from triagem.gateway.console.render import address, redirect, render_page
-from triagem.gateway.console.review import MAX_SKIPPED, Skipped, dotted_ids, label_from_form
+from triagem.gateway.console.review import (
+    Skipped,
+    dotted_ids,
+    flash_of,
+    label_from_form,
+    shortcut_context,
+    store_answer,
+)
 from triagem.gateway.console.session import Form, Reviewer, require_visitor
-from triagem.gateway.console.shortcuts import KeyboardShortcuts, ReviewAction
 from triagem.gateway.console.tickets import label_context
 from triagem.gateway.console.upload import Upload, enqueue_upload, read_upload
 from triagem.gateway.services import ServicesDep
 from triagem.ops.labelling import answers_to_version, newest_version_answers, request_due_jobs
 
-_FLASH_KEYS: Final = {"undone", "nothing_to_undo", "rejected_changed", "rejected_gone", "label_added"}
 _SOURCE: Final = "upload"
 
 router = APIRouter()
@@ -49,13 +53,9 @@ def start(
     if ready:
         question = next_question(services.database, visitor.name, skipped=dotted_ids(skipped), suspicious=again)
         request_due_jobs(services.database, state, visitor.name)
-    flash: dict[str, Any] | None = {"key": message} if message in _FLASH_KEYS else None
-    if message.startswith("saved:") and (label := message.removeprefix("saved:")) in labels:
-        flash = {"key": "saved", "label": label}
+    flash: dict[str, Any] | None = flash_of(message, labels)
     if accepted is not None:
         flash = {"key": "uploaded", "accepted": accepted, "rejected": rejected}
-    shortcuts = KeyboardShortcuts(labels)
-    shown_actions = (ReviewAction.UNCLEAR, ReviewAction.SKIP, ReviewAction.UNDO)
     return render_page(
         request,
         "start.html",
@@ -71,38 +71,18 @@ def start(
         model=current_model(services),
         jobs=[job for job in newest_jobs(services.database, limit=5) if job.active],
         to_version=answers_to_version(state.answers, newest_version_answers(services.database)),
-        keys={label: shortcuts.labels[label].split("/") for label in labels},
-        actions={action.value: shortcuts.actions[action] for action in shown_actions},
         **context,
+        **shortcut_context(labels),
     )
 
 
 @router.post("/start")
 def answer(services: ServicesDep, visitor: Reviewer, form: Form) -> Response:
     """Store an answer, skip, or undo; then show the next text."""
-    skipped, action, again = form.get("skipped", ""), form.get("action", ""), form.get("again", "")
-    if action == ReviewAction.UNDO:
-        review = last_review(services.database, visitor.name)
-        undone = review is not None and undo_review(services.database, review)
-        message = "undone" if undone else "nothing_to_undo"
-        return redirect(address("start", skipped=skipped, message=message, again=again))
-    if action == ReviewAction.SKIP:
-        ids = [*dotted_ids(skipped), *dotted_ids(form.get("ticket_id", ""))][-MAX_SKIPPED:]
-        return redirect(address("start", skipped=".".join(map(str, ids)), again=again))
-    label = None if action == ReviewAction.UNCLEAR else form.get("label", "")
-    if label is not None and label not in label_context(services)["labels"]:
-        raise InvalidInput("no such label")
+    here = partial(address, "start", again=form.get("again", ""))
     if (kind := form.get("kind", "")) not in set(QuestionKind):
         raise InvalidInput("no such question")
-    try:
-        digest = bytes.fromhex(form.get("digest", ""))
-    except ValueError:
-        raise InvalidInput("no such text") from None
-    identity = identify(form.get("source", ""), form.get("id", ""))
-    outcome = record_review(services.database, identity, label, visitor.name, digest=digest, kind=kind)
-    rejected = isinstance(outcome, ReviewRejected)
-    message = f"rejected_{outcome.name.lower()}" if isinstance(outcome, ReviewRejected) else f"saved:{label}"
-    return redirect(address("start", skipped=skipped, message=message if label or rejected else "", again=again))
+    return store_answer(services, visitor.name, form, here, kind)
 
 
 @router.post("/start/label", dependencies=[Depends(require_visitor(Scope.ADMIN))])
