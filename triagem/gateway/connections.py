@@ -6,6 +6,7 @@ uvicorn has none of these limits: its `limit_concurrency` counts all clients tog
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from http import HTTPStatus
@@ -21,6 +22,7 @@ from triagem.gateway.problems import RETRY_AFTER_S, problem_response
 
 _MAX_HEAD: Final = 16_384  # bytes; a head may have twice as many, if it comes at once
 _MAX_REFUSED: Final = 100  # refused connections that wait for their client to read the answer
+_DISCARD_S: Final = 0.05  # after each 256 KiB of a body that was refused
 _REFUSED_S: Final = 1.0
 
 
@@ -102,6 +104,13 @@ class LimitedProtocol(H11Protocol):
                 if not self.transport.is_closing():
                     super().data_received(data[start : start + _MAX_HEAD])
             self._watch_head()
+            if self.cycle is not None and self.cycle.response_complete and not self.transport.is_closing():
+                self.flow.pause_reading()  # the rest of a refused body: to reset the connection would lose the answer
+                self.loop.call_later(_DISCARD_S, self._read_on)
+
+    def _read_on(self) -> None:
+        if not self.transport.is_closing():
+            self.flow.resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._client is None:
@@ -156,7 +165,8 @@ class LimitedProtocol(H11Protocol):
             return
         # Closing at once would reset the connection if a request is on its way, and the client would lose the answer.
         transport.write(_answer(status, "too many open connections: close some, or try again later"))
-        transport.write_eof()
+        with suppress(OSError):  # the client has gone
+            transport.write_eof()
         self.loop.call_later(_REFUSED_S, transport.abort)
 
 

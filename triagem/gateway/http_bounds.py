@@ -7,7 +7,7 @@ import h11
 from h11 import _abnf, _readers
 
 _MAX_HEADERS: Final = 100
-_FREE_CHUNKS: Final = 1000
+_FREE_CHUNKS: Final = 100
 _MIN_CHUNK_BYTES: Final = 64  # on average, beyond the free ones
 _END_OF_HEAD: Final = re.compile(rb"\n\r?\n")
 

@@ -1,8 +1,10 @@
 """Runs the gateway: uvicorn in this process until SIGTERM, which lets open requests finish."""
 
+import ctypes
 import signal
 import socket
 import sys
+from contextlib import suppress
 from typing import Final
 
 import structlog
@@ -45,6 +47,7 @@ log = structlog.get_logger(__name__)
 # How long the event loop waits for Python's global lock after each system call while threads parse bodies: with the
 # default of 5 ms, four such threads delayed `/health/live` by 300 ms.
 _SWITCH_INTERVAL_S: Final = 0.0005
+_M_MMAP_THRESHOLD: Final = -3
 _BACKLOG: Final = 128  # also how many connections asyncio accepts before it serves other events again
 
 
@@ -87,6 +90,8 @@ def serve(services: Services, metrics: MetricsSettings) -> None:
     )
     server = uvicorn.Server(config)
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
+    with suppress(AttributeError, OSError):  # glibc only: the memory of large bodies goes back
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, 1_048_576)
 
     def stop(*_: object) -> None:
         server.should_exit = True

@@ -50,10 +50,10 @@ def parse_upload(content_type: str, body: bytes) -> Upload:
     if not parts or not parts.pop().startswith(b"--"):
         raise InvalidInput(f"the form is incomplete, or has more than {_MAX_PARTS} parts")
     for part in parts:
-        head, _, value = part.partition(b"\r\n\r\n")
-        if len(head) > _MAX_PART_HEAD:
+        end = part.find(b"\r\n\r\n", 0, _MAX_PART_HEAD)
+        if end < 0:
             raise InvalidInput("a part of the form has no end of its head")
-        headers = BytesParser(policy=HTTP).parsebytes(head.lstrip(), headersonly=True)
+        headers, value = BytesParser(policy=HTTP).parsebytes(part[:end].lstrip(), headersonly=True), part[end + 4 :]
         field = headers.get_param("name", header="content-disposition")
         if headers.get_filename() is not None:
             content, name = value, str(headers.get_filename())
