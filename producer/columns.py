@@ -30,12 +30,14 @@ _USUAL: Final[Mapping[str, Sequence[str]]] = {
         "data de atualizacao", "created at", "created", "created date", "create date", "creation date",
         "created time", "created on", "opened at", "date time opened", "opened date", "criado em",
         "criado", "criacao", "aberto em", "data de criacao", "data de abertura", "abertura", "data e hora",
-        "data hora", "data", "date",
+        "data hora", "data hora de abertura", "opened", "requested", "solicitado em", "hora de criacao", "data",
+        "date", "data da criacao", "data de registro", "data da conversao", "timestamp", "sent at", "enviado em",
     ),
     "message_id": ("message id", "id da mensagem"),
     "author": ("author", "autor"),
     "metadata": ("metadata",),
 }  # fmt: skip
+_NO_TIME: Final = frozenset({"", "-", "null", "none", "nan", "nat", "n/a", r"\n", "0000-00-00 00:00:00"})
 _AUTHORS: Final[Mapping[str, Sequence[str]]] = {
     "customer": ("customer", "client", "cliente", "contact", "contato", "end user", "user", "requester", "incoming"),
     "agent": ("agent", "agente", "atendente", "analista", "operator", "operador", "admin", "staff", "outgoing"),
@@ -71,6 +73,8 @@ class FieldMap:
             value = joined(values)
             if field.startswith(_METADATA):
                 fields.setdefault("metadata", {})[field.removeprefix(_METADATA)] = value
+            elif field == "revised_at" and str(value).strip().lower() in _NO_TIME:
+                continue
             elif field in _REQUIRED or value not in EMPTY:
                 fields[field] = value
         return _with_message(fields)
@@ -112,9 +116,12 @@ def field_map(columns: Sequence[str], given: str | None) -> FieldMap:
     mapped = {**_usual_columns(tuple(columns), frozenset(chosen)), **chosen}
     if "message_id" not in mapped:
         mapped.pop("author", None)
-    used = [column for names in mapped.values() for column in names]
-    if twice := [column for column in used if columns.count(column) > 1]:
-        raise InvalidInput(f"{columns.count(twice[0])} columns are called {twice[0]!r}: rename one in the file")
+    for field, column in ((field, column) for field, names in mapped.items() for column in names):
+        form = str if field in chosen else folded_name
+        alike = [other for other in columns if form(other) == form(column)]
+        if len(alike) > 1:
+            called = " or ".join(dict.fromkeys(map(repr, alike)))
+            raise InvalidInput(f"{len(alike)} columns are called {called}: rename one in the file")
     ordered = sorted(mapped, key=lambda field: FIELDS.index(field.partition(".")[0]))
     return FieldMap({field: mapped[field] for field in ordered if mapped[field]}, chosen)
 

@@ -43,7 +43,7 @@ class ReadingRules:
             fields = self.mapping.fields(record.columns)
             if self.source is not None:
                 fields.setdefault("source", self.source)
-            if self.whole_ids:
+            if self.whole_ids and "external_id" in fields:
                 fields["external_id"] = str(fields["external_id"]).removesuffix(".0")
             if "revised_at" in fields:
                 fields["revised_at"] = read_moment(fields["revised_at"], self.moments)
@@ -70,18 +70,18 @@ def survey(records: Iterator[Record | BadLine], rules: ReadingRules) -> Survey:
         InvalidInput: no time can be read, or the order of day and month is not clear. The message names the option
             that helps.
     """
-    rows = times = repeated = scientific = floats = 0
+    rows = named = times = repeated = scientific = floats = 0
     messages, conversations = 0, set[int]()
     evidence, seen, first_repeated, unreadable = DateOrderEvidence(), set[int](), list[int](), list[str]()
     for record in records:
         rows += 1
-        if isinstance(record, BadLine):
-            continue
         try:
-            fields = rules.mapping.fields(record.columns)
+            fields = {} if isinstance(record, BadLine) else rules.mapping.fields(record.columns)
         except InvalidTicket:
             continue
-        name = str(id_text(fields["external_id"]))
+        if not (name := str(id_text(fields.get("external_id") or "")).strip()):
+            continue
+        named += 1
         floats += _FLOAT_ID.fullmatch(name) is not None
         scientific += _SCIENTIFIC_ID.fullmatch(name) is not None
         ticket, message = hash((fields.get("source"), name)), fields.get("message", {})
@@ -120,10 +120,10 @@ def survey(records: Iterator[Record | BadLine], rules: ReadingRules) -> Survey:
     if repeated:
         lines = ", ".join(map(str, first_repeated)) + (", …" if repeated > len(first_repeated) else "")
         notes.append(
-            f"{rows:,} rows, {len(seen):,} ids: {repeated:,} rows repeat an id (line {lines}); of each ticket "
-            "only the newest text is classified"
+            f"{named:,} rows, {len(seen):,} ids: {repeated:,} rows repeat an id (line {lines}); of each ticket "
+            "only the newest text is classified. If each row is a message, add --map message_id=COLUMN"
         )
-    whole = bool(floats) and floats == rows
+    whole = bool(floats) and floats == named
     return Survey(rows, dataclasses.replace(rules, moments=moments, whole_ids=whole), tuple(notes))
 
 

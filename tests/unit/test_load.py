@@ -191,6 +191,7 @@ def surveyed(*rows: str, header: str = "id,text,created_at", moments: MomentForm
         (("03/04/2026 10:00", "31/12/2025 14:05"), DateOrder.DAY_FIRST),
         (("03/04/2026 10:00", "12/31/2025 14:05"), DateOrder.MONTH_FIRST),
         (("12/11/2025 2:05 PM",), DateOrder.MONTH_FIRST),
+        (("12/11/2025 2:05 PM", "31/12/2025 2:05 PM"), DateOrder.DAY_FIRST),
         (("2026-04-03 10:00", "05/05/2026"), None),
     ],
 )
@@ -232,6 +233,20 @@ def test_ids_that_repeat_are_counted_with_their_lines() -> None:
     (note,) = surveyed("7,a,", "7,b,", "8,c,", "7,d,").notes
 
     assert note.startswith("4 rows, 2 ids: 2 rows repeat an id (line 3, 5)")
+    assert "--map message_id=COLUMN" in note
+
+
+def test_ids_are_compared_as_they_are_stored_and_missing_ones_repeat_nothing() -> None:
+    (note,) = surveyed("7,a,", " 7 ,b,", ",c,", ",d,").notes
+
+    assert note.startswith("2 rows, 1 ids: 1 rows repeat an id (line 3)")
+
+
+def test_a_json_row_without_an_id_is_rejected() -> None:
+    row = Record(1, {"tickets": [1]})
+    result = survey(iter([row]), ReadingRules(field_map(["tickets"], None), "import"))
+
+    assert result.rules.ticket(row) == BadLine(1, "external_id: Field required")
 
 
 def test_rows_with_message_ids_are_messages_of_conversations_and_repeat_no_id() -> None:
@@ -253,7 +268,7 @@ def test_ids_in_scientific_form_are_reported() -> None:
 
 def test_whole_numbers_written_as_floats_lose_the_fraction_if_all_ids_are_so() -> None:
     record = Record(2, {"id": "12.0", "text": "a"})
-    whole, mixed = surveyed("12.0,a,", "13.0,b,"), surveyed("12.0,a,", "1.10,b,")
+    whole, mixed = surveyed("12.0,a,", "13.0,b,", ",c,"), surveyed("12.0,a,", "1.10,b,")
 
     tickets = [result.rules.ticket(record) for result in (whole, mixed)]
 

@@ -162,6 +162,20 @@ def test_a_column_with_a_comma_or_plus_sign_is_mapped_in_quotes(mapping: str, te
         (("Protocolo", "Assunto", "Descrição", "Criado em"), ("external_id", "text", "text", "revised_at")),
         (("Nº do chamado", "Mensagem", "Data de abertura"), ("external_id", "text", "revised_at")),
         (("Número do Chamado", "Título", "Conteúdo", "Origem"), ("external_id", "text", "text", "source")),
+        (
+            ("Número do caso", "Assunto", "Descrição", "Data/Hora de abertura"),
+            ("external_id", "text", "text", "revised_at"),
+        ),
+        (("ID do registro", "Nome do ticket", "Descrição do ticket"), ("external_id", "text", "text")),
+        (("ID", "Assunto", "Descrição", "Solicitado em"), ("external_id", "text", "text", "revised_at")),
+        (("ID do ticket", "Detalhes", "Hora de criação"), ("external_id", "text", "revised_at")),
+        (("Nº do protocolo", "Relato", "Data de registro"), ("external_id", "text", "revised_at")),
+        (
+            ("Issue key", "Issue id", "Summary", "Description", "Created"),
+            ("external_id", None, "text", "text", "revised_at"),
+        ),
+        (("Number", "Short description", "Description", "Opened"), ("external_id", "text", "text", "revised_at")),
+        (("conversationId", "messageBody", "createdAt"), ("external_id", "text", "revised_at")),
     ],
 )
 def test_columns_are_found_by_their_usual_names(columns: tuple[str, ...], fields: tuple[str | None, ...]) -> None:
@@ -177,6 +191,22 @@ def test_a_table_without_a_column_for_the_id_or_text_is_refused_at_once() -> Non
         InvalidInput, match=r"no column for external_id and text found: the file has Dono, Fila;.*--map"
     ):
         require_columns(field_map(["Dono", "Fila"], None), ["Dono", "Fila"])
+
+
+@pytest.mark.parametrize(
+    "columns", [["ID", "Texto", "texto"], ["id", "ID", "text"], ["id", "Descrição", "descricao"]]
+)
+def test_columns_that_differ_only_in_case_or_accents_are_refused_unless_chosen(columns: list[str]) -> None:
+    with pytest.raises(InvalidInput, match=r"2 columns are called '\w+' or '\w+'"):
+        field_map(columns, None)
+    assert field_map(columns, f"external_id={columns[0]},text={columns[2]}").columns["text"] == (columns[2],)
+
+
+@pytest.mark.parametrize("absent", ["-", "NULL", "NaT", "N/A", r"\N", "0000-00-00 00:00:00", " "])
+def test_an_absent_time_is_left_out(absent: str) -> None:
+    assert "revised_at" not in field_map(["id", "text", "created"], None).fields(
+        {"id": 1, "text": "a", "created": absent}
+    )
 
 
 def test_a_column_that_occurs_twice_is_refused_if_it_is_needed() -> None:

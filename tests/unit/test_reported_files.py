@@ -70,7 +70,7 @@ def test_a_bare_number_that_no_crm_means_as_a_time_is_refused(bare: Triagem, wri
 
 
 @pytest.mark.parametrize(
-    "written", ["2025-12-31 14:05:00 America/Sao_Paulo", "2025-12-31 24:00", "31/02/2025", "ontem"]
+    "written", ["2025-12-31 14:05:00 America/Sao_Paul", "2025-12-31 24:00", "31/02/2025", "ontem"]
 )
 def test_a_time_that_cannot_be_read_rejects_its_row(bare: Triagem, written: str) -> None:
     status, out = enqueue(bare, f'{TIMED}1,Fatura,Não chegou,"{written}"\n')

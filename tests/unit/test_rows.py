@@ -70,6 +70,25 @@ def test_a_file_is_read_in_its_encoding(read: Read, encoding: str) -> None:
     assert rows == [Record(2, {"id": "1", "descrição": "Não chegou a cobrança de março"})]
 
 
+@pytest.mark.parametrize("text", ["Größe ändern, Straße", "Où est ma facture reçue à l'hôtel", "Ação: não"])
+def test_western_languages_in_the_encoding_of_windows_keep_their_letters(read: Read, text: str) -> None:
+    assert read(f"id;text\n1;{text}\n".encode("cp1252")) == [Record(2, {"id": "1", "text": text})]
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"PK\x03\x04\x14\x00", "an Excel workbook"),
+        (b"\xd0\xcf\x11\xe0\xa1", "an Excel workbook"),
+        (b"\x1f\x8b\x08\x00", "compressed with gzip"),
+        (b"\xef\xbb\xbf\r\n<html><table>", "HTML or XML"),
+    ],
+)
+def test_a_file_that_is_not_text_is_named(read: Read, content: bytes, reason: str) -> None:
+    with pytest.raises(InvalidInput, match=f"export is {reason}"):
+        read(content)
+
+
 def test_a_damaged_line_of_a_utf8_file_is_bad_and_its_neighbours_are_not(read: Read) -> None:
     assert read("id,text\n1,é\n2,".encode() + b"caf\xe9\n3,b\n")[1:] == [
         BadLine(3, "not UTF-8"),
@@ -122,10 +141,37 @@ def test_quotes_escaped_with_a_backslash_are_read(read: Read) -> None:
         Record(2, {"id": "1", "text": 'Ele disse "oi", e saiu'}),
         ONE_AND_TWO[1],
     ]
+    assert read('id,text\n1,"a\\"b\nc \\"d\\""\n2,b\n')[0] == Record(2, {"id": "1", "text": 'a"b\nc "d"'})
 
 
 def test_a_backslash_before_a_closing_quote_is_a_backslash(read: Read) -> None:
     assert read('id,text\n1,"C:\\"\n') == [Record(2, {"id": "1", "text": "C:\\"})]
+
+
+@pytest.mark.parametrize("row", [";", ";;;", " ; "])
+def test_a_row_of_empty_cells_is_blank(read: Read, row: str) -> None:
+    assert read(f"id;text\n1;a\n{row}\n") == ONE_AND_TWO[:1]
+
+
+def test_a_cell_that_a_spreadsheet_keeps_as_text_is_unwrapped(read: Read) -> None:
+    assert read('id,text\n="0012",a\n"=""0013""",b\n') == [
+        Record(2, {"id": "0012", "text": "a"}),
+        Record(3, {"id": "0013", "text": "b"}),
+    ]
+
+
+@pytest.mark.parametrize("again", ["id,text", "\ufeffid,text", "id, text "])
+def test_the_header_of_a_joined_file_is_not_a_ticket(read: Read, again: str) -> None:
+    assert read(f"id,text\n1,a\n{again}\n2,b\n") == [
+        ONE_AND_TWO[0],
+        BadLine(3, "repeats the header"),
+        Record(4, {"id": "2", "text": "b"}),
+    ]
+
+
+@pytest.mark.parametrize(("line", "at"), [("sep=\\t\n", 3), ("sep=\t\n", 3), ("sep=\t\n\n", 4)])
+def test_a_separator_line_may_name_the_tab_and_have_blank_lines_below(read: Read, line: str, at: int) -> None:
+    assert read(f"{line}id\ttext\n1\ta;b\n") == [Record(at, {"id": "1", "text": "a;b"})]
 
 
 @pytest.mark.parametrize("line", ["sep=;", '"sep=;"', "SEP=;"])

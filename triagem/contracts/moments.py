@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 # No CRM's message is older. A smaller number is a date written without separators, a spreadsheet's day number, or 0.
 EARLIEST_MOMENT: Final = datetime(2000, 1, 1, tzinfo=UTC)
+_MAX_CHARS: Final = 100  # no time is longer, and a million spaces in one took a minute
 _LATEST_EPOCH_S: Final = 4_102_444_800  # the year 2100; a larger number is in milliseconds
 
 # Names begin like this in English or Portuguese.
@@ -18,23 +19,24 @@ _MONTHS: Final = {
     "jan": 1, "feb": 2, "fev": 2, "mar": 3, "apr": 4, "abr": 4, "may": 5, "mai": 5, "jun": 6, "jul": 7, "aug": 8,
     "ago": 8, "sep": 9, "set": 9, "oct": 10, "out": 10, "nov": 11, "dec": 12, "dez": 12,
 }  # fmt: skip
+_DAY_NAME: Final = r"(?:[^\W\d]{3,}(?:-feira)?\.?,? +)?"
 _YEAR_FIRST: Final = re.compile(r"(?P<year>\d{4})([-/.])(?P<month>\d{1,2})\2(?P<day>\d{1,2})")
 _COMPACT: Final = re.compile(r"\d{8}t\d{4}(?:\d{2})?(?:[.,]\d+)?(?:z|[+-]\d{2}:?\d{2})?")
-_YEAR_LAST: Final = re.compile(r"(?P<first>\d{1,2})([-/.])(?P<second>\d{1,2})\2(?P<year>\d{4}|\d{2})(?!\d)")
-_DAY_NAME: Final = r"(?:[^\W\d]{3,}(?:-feira)?\.?,? +)?"
+_YEAR_LAST: Final = re.compile(_DAY_NAME + r"(?P<first>\d\d?)([-/.])(?P<second>\d\d?)\2(?P<year>\d\d|\d{4})(?!\d)")
 _DAY_MONTH: Final = re.compile(
     _DAY_NAME + r"(?P<day>\d{1,2})[ /-]+(?:de )?(?P<name>[^\W\d]{3,})\.?,?[ /-]+(?:de )?(?P<year>\d{4}|\d{2})(?!\d)"
 )
 _MONTH_DAY: Final = re.compile(_DAY_NAME + r"(?P<name>[^\W\d]{3,})\.? (?P<day>\d{1,2}),? +(?P<year>\d{4})")
 _CLOCK: Final = re.compile(
     r"(?:,? *(?:t|-|at|às|as)? *)(?P<hour>\d{1,2})[:h](?P<minute>\d{2})"
-    r"(?::(?P<second>\d{2})(?:[.,](?P<fraction>\d{1,9}))?)?(?: *(?P<half>[ap])\.?m\b\.?)?"
+    r"(?::(?P<second>\d{2})(?:[.,](?P<fraction>\d{1,9}))?)?(?: *(?P<half>[ap])\.? ?m\b\.?| ?h(?:rs?|s)?\b\.?)?"
 )
 _OFFSET: Final = re.compile(
-    r" *(?:z|utc|gmt|(?:utc|gmt)? *(?P<sign>[+-])(?P<hours>\d{1,2})(?::?(?P<minutes>\d{2}))?)(?: ?[(\[].*[)\]])?"
+    r" *[(\[]?(?:z|utc|gmt|(?:utc|gmt)? *(?P<sign>[+-])(?P<hours>\d{1,2})(?::?(?P<minutes>\d{2}))?)[)\]]?"
+    r"(?: ?[(\[].*[)\]]| utc)?"
 )
 _ZONE: Final = re.compile(r" *[(\[]?(?P<name>[a-z]+(?:/[a-z0-9_+-]+)+)[)\]]?")
-_HALF_DAY: Final = re.compile(r"\d *[ap]\.?m\b")
+_HALF_DAY: Final = re.compile(r"\d *[ap]\.? ?m\b")
 _NUMBER: Final = re.compile(r"[+-]?\d+(?:[.,]\d*)?(?:e[+-]?\d+)?")
 
 
@@ -72,7 +74,7 @@ def read_moment(value: object, format: MomentFormat = MomentFormat()) -> datetim
     elif isinstance(value, str) and format.pattern:
         moment = datetime.strptime(value.strip(), format.pattern)
     elif isinstance(value, str) and not _NUMBER.fullmatch(value.strip().lower()):
-        moment = _written(value.strip().lower(), format)
+        moment = _written(value.strip()[:_MAX_CHARS].lower().replace("\u2212", "-"), format)
     else:
         moment = _epoch(value)
     if moment.tzinfo is None:
@@ -94,6 +96,7 @@ class DateOrderEvidence:
     def __init__(self) -> None:
         self._proofs: dict[DateOrder, int] = {}
         self._undecided = 0
+        self._usual: DateOrder | None = None  # with AM or PM; a proof is stronger
 
     def add(self, line: int, value: object) -> None:
         """Take in the time of a line; anything else is ignored."""
@@ -103,8 +106,10 @@ class DateOrderEvidence:
         first, second = int(match["first"]), int(match["second"])
         if first > 12 >= second:
             self._proofs.setdefault(DateOrder.DAY_FIRST, line)
-        elif second > 12 >= first or _HALF_DAY.search(match.string.lower()):
+        elif second > 12 >= first:
             self._proofs.setdefault(DateOrder.MONTH_FIRST, line)
+        elif first != second and _HALF_DAY.search(match.string.lower()):
+            self._usual = DateOrder.MONTH_FIRST
         elif first != second:
             self._undecided = self._undecided or line
 
@@ -113,9 +118,9 @@ class DateOrderEvidence:
         if len(self._proofs) == 2:
             day, month = self._proofs[DateOrder.DAY_FIRST], self._proofs[DateOrder.MONTH_FIRST]
             raise ValueError(f"line {day} has the day first and line {month} the month first")
-        if not self._proofs and self._undecided:
+        if not self._proofs and not self._usual and self._undecided:
             raise ValueError(f"line {self._undecided} may have the day or the month first, and no line decides it")
-        return next(iter(self._proofs), None)
+        return next(iter(self._proofs), self._usual)
 
 
 def _epoch(value: object) -> datetime:

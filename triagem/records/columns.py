@@ -10,16 +10,22 @@ from triagem.contracts.errors import InvalidInput
 from triagem.contracts.unicode_form import normalized
 
 # Folded as by `folded_name`.
-SUBJECT: Final = ("subject", "assunto", "title", "titulo", "ticket name", "ticket subject", "assunto do chamado")
+SUBJECT: Final = (
+    "subject", "assunto", "title", "titulo", "ticket name", "nome do ticket", "ticket subject", "assunto do chamado",
+    "assunto do ticket", "summary", "resumo", "short description",
+)  # fmt: skip
 BODY: Final = (
     "body", "corpo", "message", "mensagem", "description", "descricao", "content", "conteudo", "comment",
-    "comentario", "solicitacao", "ticket description", "descricao da acao", "descricao do chamado",
+    "comentario", "solicitacao", "ticket description", "descricao do ticket", "descricao da acao",
+    "descricao do chamado", "message body", "first message", "primeira mensagem", "mensagem do cliente",
+    "article body", "details", "detalhes", "relato", "reclamacao", "manifestacao", "observacoes",
 )  # fmt: skip
 EXTERNAL_ID: Final = (
     "external id", "id", "ticket id", "ticket", "ticket number", "case number", "conversation id", "protocolo",
     "numero do protocolo", "chamado", "numero do chamado", "no do chamado", "id do chamado", "id do ticket",
     "numero do ticket", "no do ticket",
-    "id da conversa", "numero", "codigo",
+    "id da conversa", "numero", "number", "codigo", "record id", "id do registro", "numero do caso", "issue key",
+    "chave da item", "issue id", "no do protocolo", "chamado no", "id da reclamacao", "uuid",
 )  # fmt: skip
 EMPTY: Final = (None, "")
 _MAX_NAME_CHARS: Final = 40
@@ -91,7 +97,8 @@ def short_name(column: str) -> str:
 
 def folded_name(column: str) -> str:
     """A column name in lower case, without accents, with single spaces for other characters."""
-    letters = (char for char in normalized("NFKD", column.casefold()) if category(char) != "Mn")
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", column)  # ticketId
+    letters = (char for char in normalized("NFKD", words.casefold()) if category(char) != "Mn")
     return " ".join(re.sub(r"[^a-z0-9]+", " ", "".join(letters)).split())
 
 

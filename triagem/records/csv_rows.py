@@ -18,7 +18,7 @@ SEPARATORS: Final = (";", ",", "\t", "|")
 MAX_RECORD_CHARS: Final = 256 * 1024
 _MAX_CELL_CHARS: Final = 8 * 1024 * 1024
 _SAMPLE_LINES: Final = 200
-_SEPARATOR_LINE: Final = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
+_SEPARATOR_LINE: Final = re.compile(r'"?sep=(\\t|.)"?\s*', re.IGNORECASE)
 _OPEN: Final = "unexpected end of data"
 
 
@@ -45,7 +45,7 @@ class Table:
 def separator_line(line: str) -> str | None:
     """The separator that Excel's first line `sep=;` declares."""
     match = _SEPARATOR_LINE.fullmatch(line.rstrip("\r\n"))
-    return match[1] if match else None
+    return match[1].replace(r"\t", "\t") if match else None
 
 
 def read_csv(lines: Iterable[str], start: int, *, separator: str | None, name: str) -> Table:
@@ -100,7 +100,7 @@ def _rows(source: _Lines, separator: str, width: int | None) -> Iterator[CsvRow]
         row = _record(source, separator, width)
         if not row.raw:
             return
-        if row.cells or row.problem:
+        if row.problem or any(cell.strip() for cell in row.cells):
             yield row
 
 
@@ -140,8 +140,8 @@ def _parse(text: str, separator: str) -> tuple[list[str], str]:
         try:
             reader = csv.reader([text], delimiter=separator, strict=True, doublequote=False, escapechar="\\")
             return next(reader, []), ""
-        except csv.Error:
-            pass
+        except csv.Error as error:
+            problem = _OPEN if str(error) == _OPEN else problem
     return [], problem if problem == _OPEN else f"not CSV ({problem})"
 
 

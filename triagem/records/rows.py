@@ -2,15 +2,17 @@
 
 import dataclasses
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from triagem.contracts.errors import InvalidInput
 from triagem.records.csv_rows import CsvRow, read_csv, separator_line
 
 FileFormat = Literal["jsonl", "csv"]
+_FORMULA: Final = re.compile(r'="([^"]*)"')  # keeps the zeros of ="0012" in a spreadsheet
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,7 @@ def read_rows(
         return _with_columns(_jsonl(chain([first], rest), start))
     declared, before = separator_line(first), ""
     if declared:
-        before, first, start = first, next(rest, ""), start + 1
+        before, (start, first) = first, next(((n, line) for n, line in numbered if line.strip()), (start, ""))
     table = read_csv(chain([first], rest), start, separator=declared, name=name)
     if bad := _not_unicode("".join(table.columns)):
         raise InvalidInput(f"{name}: the header is {bad}")
@@ -120,7 +122,10 @@ def _csv_record(row: CsvRow, columns: list[str]) -> Record | BadLine:
         return BadLine(row.line, row.problem, row.raw)
     if bad := _not_unicode(row.raw):
         return BadLine(row.line, bad, row.raw)
-    return Record(row.line, dict(zip(columns, row.cells, strict=True)), row.raw)
+    cells = [match[1] if (match := _FORMULA.fullmatch(cell)) else cell for cell in row.cells]
+    if [cell.strip("\ufeff ") for cell in cells] == columns:  # files that were joined
+        return BadLine(row.line, "repeats the header", row.raw)
+    return Record(row.line, dict(zip(columns, cells, strict=True)), row.raw)
 
 
 def _not_unicode(text: str) -> str | None:

@@ -16,16 +16,23 @@ from triagem.records.parquet_file import MAGIC, ParquetFile
 _CHUNK: Final = 1 << 20
 _SAMPLE_BYTES: Final = 1 << 18
 # The single-byte encodings of Western European exports: Windows, old versions of Excel for Mac, and DOS. The one that
-# gives the most of these characters is taken. charset-normalizer 3.5 took short Portuguese files in cp1252 for
-# mac_roman.
+# gives the most of these characters is taken; Portuguese ones count twice. charset-normalizer 3.5 took short
+# Portuguese files in cp1252 for mac_roman.
 _LEGACY: Final = ("cp1252", "mac_roman", "cp850")
-_USUAL: Final = frozenset("áàâãéêíóôõúüçñÁÀÂÃÉÊÍÓÔÕÚÜÇÑ“”‘’–—…€ºª°")  # noqa: RUF001
+_USUAL: Final = 2 * "áàâãéêíóôõúüçñÁÀÂÃÉÊÍÓÔÕÚÜÇÑ“”‘’–—…€ºª°" + "äëïöåæøßèìòùîûÄËÏÖÅÆØÈÌÒÙÎÛ¿¡"  # noqa: RUF001
 _NOT_ASCII: Final = re.compile(r"[^\x00-\x7f]")
 _NOT_UTF_8: Final = re.compile(r"[\udc80-\udcff]")
 _MARKS: Final = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
+)
+
+_NOT_TEXT: Final = (
+    (b"PK\x03\x04", "an Excel workbook or a ZIP archive: save the sheet as CSV, or unpack it"),
+    (b"\xd0\xcf\x11\xe0", "an Excel workbook: save it as CSV"),
+    (b"\x1f\x8b", "compressed with gzip: unpack it"),
+    (b"<", "HTML or XML: open it in a spreadsheet and save it as CSV"),
 )
 
 
@@ -66,16 +73,20 @@ def open_text(path: str, *, encoding: str | None = None) -> TextFile | ParquetFi
     try:
         raw: IO[bytes] = sys.stdin.buffer if path == "-" else Path(path).open("rb")  # noqa: SIM115
         if not raw.seekable() or path == "-":
-            raw = _copied(raw)
+            pipe, raw = raw, tempfile.TemporaryFile()  # noqa: SIM115 - closed by TextFile
+            shutil.copyfileobj(pipe, raw)
     except FileNotFoundError:
         raise InvalidInput(f"{path}: no such file") from None
     except IsADirectoryError:
         raise InvalidInput(f"{path} is a directory, expected a JSONL, CSV or Parquet file") from None
     except OSError as error:
         raise InvalidInput(f"{path} cannot be read: {error.strerror}") from None
-    is_parquet = raw.read(len(MAGIC)) == MAGIC
+    start = raw.read(64).removeprefix(codecs.BOM_UTF8).lstrip()
     raw.seek(0)
-    return ParquetFile(raw) if is_parquet else TextFile(raw, encoding)
+    if reason := next((reason for magic, reason in _NOT_TEXT if start.startswith(magic)), None):
+        raw.close()
+        raise InvalidInput(f"{path} is {reason}")
+    return ParquetFile(raw) if start.startswith(MAGIC) else TextFile(raw, encoding)
 
 
 def detect_encoding(raw: IO[bytes]) -> str:
@@ -93,7 +104,7 @@ def detect_encoding(raw: IO[bytes]) -> str:
     valid, invalid, sample = _utf_8_letters(raw)
     if invalid <= valid:
         return "utf-8"
-    return max(_LEGACY, key=lambda name: sum(char in _USUAL for char in sample.decode(name, errors="replace")))
+    return max(_LEGACY, key=lambda name: sum(map(_USUAL.count, sample.decode(name, errors="replace"))))
 
 
 def _utf_8_letters(raw: IO[bytes]) -> tuple[int, int, bytes]:
@@ -120,12 +131,6 @@ def _utf_16(head: bytes) -> str | None:
     if odd > 0.4 * half and even < 0.1 * half:
         return "utf-16-le"
     return "utf-16-be" if even > 0.4 * half and odd < 0.1 * half else None
-
-
-def _copied(raw: IO[bytes]) -> IO[bytes]:
-    copy: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by TextFile
-    shutil.copyfileobj(raw, copy)
-    return copy
 
 
 def _known(encoding: str) -> str:
