@@ -29,6 +29,9 @@ from triagem.producer.crm.verdict import read_verdicts
 
 _SIGNED: Final = ("{body}", "{timestamp}{body}", "{timestamp}.{body}", "{timestamp}:{body}")
 _MAX_NAMES: Final = 12
+_NOT_JSON: Final = (
+    "The body must be JSON in UTF-8: a template must escape the customer's quotation marks and backslashes."
+)
 _OPTIONAL: Final = ("message", "message_id", "author", "deleted", "revised_at")
 
 
@@ -94,7 +97,7 @@ def _check_body(body: bytes, source: Source, sender: str, now: datetime) -> Payl
         payload = parse(body)
         records = field_map.select_records(payload, source)
     except InvalidTicket as error:
-        return PayloadCheck("dead-lettered", str(error), sender)
+        return PayloadCheck("dead-lettered", str(error), sender, advice=[_NOT_JSON] if error.field == "body" else [])
     fields = _check_fields(records[0], source) if records else []
     match outcome := read_body(body, source, now):
         case AcceptedWebhook(tickets, unread):

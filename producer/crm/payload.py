@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from triagem.contracts.errors import InvalidTicket
 from triagem.contracts.moments import MomentFormat, read_moment
-from triagem.contracts.ticket import Message, Ticket, accept
+from triagem.contracts.ticket import Message, Ticket, accept, id_text
 
 MAX_RECORDS: Final = 1000
 MAX_VALUES: Final = 100_000
@@ -21,7 +21,7 @@ _STRING: Final = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _STRINGS: Final = re.compile(f'(?:[^"]*+{_STRING.pattern}){{1,1000}}+', re.DOTALL)
 _TAG: Final = re.compile(r"<[^<>]*>")
 # Of a template: {{ticket.title}}, ${title}, {!Case.Subject}.
-_PLACEHOLDER: Final = re.compile(r"\s*(?:\{\{[^{}\n]{1,120}\}\}|[$#%]\{[^{}\n]{1,120}\}|\{![^{}\n]{1,120}\})\s*")
+_PLACEHOLDER: Final = re.compile(r"\{{2,3}[^{}\n]{1,99}\}{2,3}|[$#%]\{[^{}\n]{1,99}\}|\{![^{}\n]{1,99}\}")
 _NAME: Final = re.compile(r"(?=.{1,80}\Z)(?:[a-z][a-z0-9_.:-]*|[A-Z]+(?:[._][A-Z]+)+)")
 
 
@@ -97,7 +97,7 @@ def parse(body: bytes) -> object:
     except json.JSONDecodeError as error:
         raise InvalidTicket("body", f"is not JSON ({error.msg}, character {error.pos})") from None
     except (ValueError, RecursionError) as error:  # not UTF-8, a number of thousands of digits, thousands of brackets
-        raise InvalidTicket("body", f"is not JSON ({type(error).__name__})") from None
+        raise InvalidTicket("body", f"is not JSON in UTF-8 ({type(error).__name__})") from None
 
 
 def _has_too_many_values(text: str) -> bool:
@@ -136,10 +136,8 @@ def text_or_empty(value: object) -> str:
 
 def parse_id(value: object, field: str) -> str:
     """A CRM's id as a string. Raises InvalidTicket if it is neither a string nor a whole number."""
-    if isinstance(value, str) and value.strip():
+    if isinstance(value := id_text(value), str) and value.strip():
         return value
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63:
-        return str(value)
     raise InvalidTicket(field, "is missing or not an id")
 
 
@@ -170,7 +168,13 @@ def join_subject(subject: object, message: object) -> str:
 
 
 def _is_empty(value: object) -> bool:
-    return value in (None, "") or (isinstance(value, str) and _PLACEHOLDER.fullmatch(value) is not None)
+    return value in (None, "") or (isinstance(value, str) and _PLACEHOLDER.fullmatch(value.strip()) is not None)
+
+
+def _is_unfilled(text: str) -> bool:
+    """Whether a text has placeholders and no word of its own."""
+    rest, placeholders = _PLACEHOLDER.subn("", text)
+    return placeholders > 0 and not any(char.isalnum() for char in _TAG.sub("", rest))
 
 
 def make_ticket(
@@ -188,9 +192,9 @@ def make_ticket(
     Raises:
         InvalidTicket: a field is invalid, or id, subject or message is a placeholder that the CRM did not fill in.
     """
-    if _PLACEHOLDER.fullmatch(external_id):
+    if _PLACEHOLDER.fullmatch(external_id.strip()):
         raise InvalidTicket("external_id", "is a placeholder that the CRM did not fill in, such as {{ticket.id}}")
-    if any(_PLACEHOLDER.fullmatch(part) for part in (text, *text.split("\n", 1))):
+    if any(map(_is_unfilled, (text, *text.split("\n", 1)))):
         raise InvalidTicket("text", "is a placeholder that the CRM did not fill in, such as {{ticket.title}}")
     return accept(
         {

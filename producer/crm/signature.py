@@ -63,6 +63,7 @@ def check_signature(webhook: Webhook, scheme: SignatureScheme, secret: str, now:
         if abs(sent_at - now) > REPLAY_WINDOW:
             return RefusedWebhook(f"{scheme.timestamp_header} is more than 5 minutes from our clock")
     expected = scheme.sign(webhook.body, _raw(timestamp), secret.encode())
+    given, expected = (given.lower(), expected.lower()) if scheme.encoding == "hex" else (given, expected)
     if not hmac.compare_digest(_raw(given), expected.encode()):
         return RefusedWebhook(f"{scheme.header} is wrong: another secret, or the body was changed in transit")
     return None

@@ -69,6 +69,16 @@ def test_a_payload_that_no_record_matches_shows_the_comparison_that_fails() -> N
     assert checked.advice[1] == "The payload has id, type, contact, at."
 
 
+@pytest.mark.parametrize(
+    "body", [b'{"text": "diz "oi""}', b'{"text": "C:\\pasta"}', "não".encode("cp1252"), b"text=oi"]
+)
+def test_a_body_that_is_not_json_shows_the_likely_cause(body: bytes) -> None:
+    checked = check_payload(Webhook(body), shop(), NOW)
+
+    assert checked.outcome == "dead-lettered"
+    assert "a template must escape" in checked.advice[0]
+
+
 def test_a_signature_is_checked_as_of_the_time_that_it_covers() -> None:
     body = json.dumps(example("zendesk_ticket_created")).encode()
     headers = zendesk_headers(body, (NOW - timedelta(days=9)).strftime("%Y-%m-%dT%H:%M:%SZ"))

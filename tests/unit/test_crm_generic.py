@@ -68,7 +68,17 @@ def test_a_record_whose_text_shows_nothing_is_ignored(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["{{ticket.title}}", "{{ ticket.latest_public_comment.value }}", "Fatura\n{{ticket.description}}"]
+    "text",
+    [
+        "{{ticket.title}}",
+        "{{ ticket.latest_public_comment.value }}",
+        "Fatura\n{{ticket.description}}",
+        "<p>{{ticket.description}}</p>",
+        "{{ticket.title}}\n{{ticket.description}}",
+        "{{dc.hi}} {{ticket.title}}",
+        "{{{title}}}",
+        "{{ticket.title}}\n\n--",
+    ],
 )
 def test_a_placeholder_that_the_crm_did_not_fill_in_is_unreadable(text: str) -> None:
     reason = unreadable({"id": 1, "text": text}, source_with_fields())

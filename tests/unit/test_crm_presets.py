@@ -153,6 +153,22 @@ def test_a_payload_of_another_program_matches_nothing(source: Source) -> None:
     assert unmatched({"another": "program"}, source)
 
 
+@pytest.mark.parametrize(
+    ("source", "payload"),
+    [
+        (FRONT, changed("front_inbound", "payload", "target", value={"_meta": {"type": "message"}})),
+        (HELPSCOUT, {"id": 1, "subject": "Fatura", "threads": [{"body": "Fui cobrado duas vezes"}]}),
+        (INTERCOM, changed("intercom_user_replied", "topic", value="ticket.contact.replied")),
+        (INTERCOM, changed("intercom_user_replied", "topic", value="ticket.created")),
+    ],
+    ids=["preview of an event", "payload V1", "reply to a ticket", "new ticket"],
+)
+def test_a_customers_message_in_a_form_that_is_not_read_does_not_pass_for_a_known_event(
+    source: Source, payload: object
+) -> None:
+    assert unmatched(payload, source)
+
+
 def test_an_event_preview_of_front_is_unreadable_because_it_has_no_text() -> None:
     preview = example("front_inbound")
     del preview["payload"]["target"]["data"]["text"], preview["payload"]["target"]["data"]["body"]
@@ -167,6 +183,7 @@ AT = str(int(NOW.timestamp() * 1000))
     ("adapter", "name", "algorithm", "encoding", "headers"),
     [
         ("zammad", "zammad_article", "sha1", "hex", {"X-Hub-Signature": "sha1={}"}),
+        ("zammad", "zammad_article", "sha1", "HEX", {"X-Hub-Signature": "sha1={}"}),
         ("intercom", "intercom_user_created", "sha1", "hex", {"X-Hub-Signature": "sha1={}"}),
         ("helpscout", "helpscout_customer_reply", "sha1", "base64", {"X-HelpScout-Signature": "{}"}),
         ("front", "front_inbound", "sha256", "base64", {"X-Front-Signature": "{}", "X-Front-Request-Timestamp": AT}),
@@ -179,7 +196,7 @@ def test_the_signature_of_each_crm_is_verified(
     body = (EXAMPLES / f"{name}.json").read_bytes()
     content = f"{AT}:".encode() + body if adapter == "front" else body
     digest = hmac.new(SECRET.encode(), content, getattr(hashlib, algorithm)).digest()
-    signed = digest.hex() if encoding == "hex" else base64.b64encode(digest).decode()
+    signed = {"hex": digest.hex(), "HEX": digest.hex().upper()}.get(encoding, base64.b64encode(digest).decode())
     sent = {header: value.format(signed) for header, value in headers.items()}
 
     assert isinstance(receive_webhook(Webhook(body, sent), source, NOW), AcceptedWebhook)
