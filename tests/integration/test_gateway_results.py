@@ -45,6 +45,7 @@ def names(page: dict[str, list[dict[str, str]]]) -> list[str]:
         ("/v1/results?lable=venda", "query: 'lable' is unknown: did you mean label?"),
         ("/v1/changes?since=2026-11-01", "query: 'since' is unknown: known are after, format, limit"),
         ("/v1/tickets/zendesk/1?x=1", "query: 'x' is unknown: known are none"),
+        ("/v1/results?label=venda&label=suporte", "query: 'label' is given twice: give one value"),
         ("/v1/results?Não%20recebi=1", "query: a parameter is unknown: known are after, band"),
     ],
 )
@@ -165,6 +166,8 @@ def test_a_negative_number_is_not_a_formula() -> None:
         {"format": "xml"},
         {"since": "yesterday"},
         {"since": "0001-01-01T00:00:00+14:00"},
+        {"since": "2026"},
+        {"until": "20261102"},
     ],
     ids=str,
 )

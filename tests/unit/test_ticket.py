@@ -201,6 +201,11 @@ def test_a_time_is_refused_by_the_instant_not_by_the_wall_clock() -> None:
     assert accept(fields(revised_at=tonight_in_tokyo), now=NOW).revised_at == tonight_in_tokyo
 
 
+@pytest.mark.parametrize("written", ["2026-01-01 10:00:00 UTC", "2026-01-01 07:00 -0300", "2026-01-01 10:00:00+00"])
+def test_a_written_time_has_the_forms_that_files_may_have(written: str) -> None:
+    assert accept(fields(revised_at=written), now=NOW).revised_at == datetime(2026, 1, 1, 10, tzinfo=UTC)
+
+
 @given(offsets())
 def test_a_time_is_kept_as_the_same_instant_in_utc(zone: timezone) -> None:
     revised_at = accept(fields(revised_at=YESTERDAY.astimezone(zone)), now=NOW).revised_at

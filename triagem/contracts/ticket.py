@@ -28,7 +28,7 @@ from pydantic import (
 )
 
 from triagem.contracts.errors import InvalidTicket
-from triagem.contracts.moments import EARLIEST_MOMENT
+from triagem.contracts.moments import EARLIEST_MOMENT, read_moment
 
 MAX_TEXT_CHARS: Final = 100_000
 MAX_METADATA_CHARS: Final = 16_384
@@ -184,6 +184,11 @@ def accept(data: Mapping[str, Any], *, now: datetime) -> Ticket:
             rejected: it would win over every later revision and freeze the ticket. So is the source `predict`, whose
             rows are soon deleted.
     """
+    if isinstance(written := data.get("revised_at"), str):
+        try:
+            data = {**data, "revised_at": read_moment(written)}
+        except ValueError as error:
+            raise InvalidTicket("revised_at", str(error)) from None
     ticket = _ticket(data)
     if ticket.source == PREDICT_SOURCE:
         raise InvalidTicket("source", f"{PREDICT_SOURCE!r} is reserved for texts of POST /predict: use another name")

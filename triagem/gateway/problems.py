@@ -85,7 +85,7 @@ def problem_response(
 
 
 def refuse_unknown_parameters(request: Request) -> None:
-    """Raise ProblemError (422) for a query parameter that the route lacks: a misspelt filter filters nothing."""
+    """Raise ProblemError (422) for a query parameter that the route lacks or that comes twice: it filters nothing."""
     known = _query_parameters(request.scope["route"].dependant)
     for name in request.query_params:
         if name not in known:
@@ -93,6 +93,8 @@ def refuse_unknown_parameters(request: Request) -> None:
             near = get_close_matches(name, known, n=1)
             hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(sorted(known)) or 'none'}"
             raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, f"query: {shown} is unknown: {hint}")
+        if len(request.query_params.getlist(name)) > 1:
+            raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, f"query: {name!r} is given twice: give one value")
 
 
 def _query_parameters(dependant: Dependant) -> set[str]:

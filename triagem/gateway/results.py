@@ -1,13 +1,15 @@
 """`GET /v1/results`: filtered results, one JSON page or everything as CSV or JSON lines, in constant memory."""
 
 from datetime import UTC, datetime
+from functools import partial
 from http import HTTPStatus
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import StreamingResponse
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
+from triagem.contracts.moments import MomentFormat, read_moment
 from triagem.contracts.prediction import Band
 from triagem.contracts.result import Result, ResultPage
 from triagem.db.auth import Scope
@@ -27,16 +29,9 @@ def storable(text: str) -> str:
     return text.replace("\0", "\ufffd")  # same replacement as at intake, so that the filter matches stored values
 
 
-def _utc(moment: datetime) -> datetime:
-    """In UTC; a time without an offset is taken as UTC, as on the command line."""
-    try:
-        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-    except OverflowError:
-        raise ValueError("is out of range") from None
-
-
 _Text = Annotated[str, Field(max_length=255), AfterValidator(storable)]
-_Moment = Annotated[datetime, AfterValidator(_utc)]
+# A time without an offset is in UTC, as on the command line. A number such as 2026 is not a time.
+_Moment = Annotated[datetime, BeforeValidator(partial(read_moment, format=MomentFormat(UTC)))]
 
 
 def _filters(
