@@ -36,7 +36,7 @@ _OFFSET: Final = re.compile(
     r"(?: ?[(\[].*[)\]]| utc)?"
 )
 _ZONE: Final = re.compile(r" *[(\[]?(?P<name>[a-z]+(?:/[a-z0-9_+-]+)+)[)\]]?")
-_HALF_DAY: Final = re.compile(r"\d *[ap]\.? ?m\b")
+_HALF_DAY: Final = re.compile(r"\d\s*[ap]\.? ?m\b")
 _NUMBER: Final = re.compile(r"[+-]?\d+(?:[.,]\d*)?(?:e[+-]?\d+)?")
 
 
@@ -74,7 +74,7 @@ def read_moment(value: object, format: MomentFormat = MomentFormat()) -> datetim
     elif isinstance(value, str) and format.pattern:
         moment = datetime.strptime(value.strip(), format.pattern)
     elif isinstance(value, str) and not _NUMBER.fullmatch(value.strip().lower()):
-        moment = _written(value.strip()[:_MAX_CHARS].lower().replace("\u2212", "-"), format)
+        moment = _written(" ".join(value.split())[:_MAX_CHARS].lower().replace("\u2212", "-"), format)
     else:
         moment = _epoch(value)
     if moment.tzinfo is None:
