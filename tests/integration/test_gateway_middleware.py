@@ -190,7 +190,8 @@ class TestLog:
 
         (line,) = (json.loads(line) for line in output.splitlines() if '"request"' in line)
         assert line.keys() == {
-            "event", "level", "logger", "method", "ms", "request_id", "route", "rows", "status", "timestamp"
+            "event", "level", "logger", "method", "ms", "pid", "process", "request_id", "route", "rows", "status",
+            "timestamp",
         }  # fmt: skip
         values = (line["method"], line["route"], line["status"], line["request_id"], line["rows"])
         assert values == ("POST", "/raw/{name}", 200, "r1", 3)
