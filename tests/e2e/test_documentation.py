@@ -60,7 +60,9 @@ def shell(
     try:
         until(lambda: "gateway_started" in gateway.log.read_text() or gateway.exit_status is not None)
         with PageShell(tmp_path, f"127.0.0.1:{port}", services) as opened:
-            health = Block("bash", "until curl -sf localhost:8000/health; do sleep 0.1; done\n", None)
+            health = Block(
+                "bash", "until curl -s localhost:8000/health | grep -q healthy; do sleep 0.1; done\n", None
+            )
             opened.run(health)
             yield opened
     finally:

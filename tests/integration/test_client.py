@@ -192,7 +192,7 @@ class TestPredict:
             shop.predict("minha internet caiu", wait_s=1)
 
     def test_invalid_text_is_refused(self, shop: Client) -> None:
-        with pytest.raises(InvalidInput, match="hex escape"):
+        with pytest.raises(InvalidInput, match="raw data as a unicode string"):
             shop.predict("\ud800")
 
 

@@ -100,7 +100,7 @@ class TestVerdict:
         for name, label in (("1", "venda"), ("2", "cobranca"), ("3", None)):
             submit_review(database, name, label)
 
-        assert review_choices(database, ["suporte"]) == ["suporte", "cobranca", "venda"]
+        assert review_choices(database, ["suporte"]) == ["suporte", "venda", "cobranca"]
 
 
 class TestAccuracy:

@@ -16,6 +16,12 @@ from triagem.db import Database
 from triagem.db.upgrade import upgrade
 from triagem.stack.binaries import postgres_programs
 
+# Not DROP OWNED: it would also end the logins' memberships in the roles, on which the server's other databases rely.
+_DROP_TABLES = text("""
+DROP SCHEMA analytics CASCADE; DROP SCHEMA public CASCADE;
+CREATE SCHEMA public; GRANT USAGE ON SCHEMA public TO PUBLIC
+""")
+
 
 def dump(database: Database, url: str, file: Path) -> None:
     """Write all tables to a new file, for `restore` and for pg_restore. Raises InvalidInput."""
@@ -34,7 +40,7 @@ def restore(database: Database, url: str, file: Path) -> None:
             raise InvalidInput(
                 "the database has tickets: restore into an empty one, as of `triagem up` in a new folder"
             )
-        connection.execute(text("DROP OWNED BY CURRENT_USER"))
+        connection.execute(_DROP_TABLES)
     _run(program, url, "--no-owner", "--exit-on-error", "--single-transaction", str(file))
     upgrade(database)
 
