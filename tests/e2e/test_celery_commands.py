@@ -97,7 +97,7 @@ def endpoints(up: Shell) -> Endpoints:
     return running
 
 
-@pytest.fixture(params=["up", "compose"])
+@pytest.fixture(params=[pytest.param("up", marks=pytest.mark.slow), "compose"])
 def shell(request: pytest.FixtureRequest, up: Shell, tmp_path: Path) -> Shell:
     """A shell in the folder of `triagem up`, or with the settings of the service `ops` in docker-compose.yml."""
     if request.param == "up":

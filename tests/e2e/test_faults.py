@@ -12,7 +12,18 @@ from tests.faults.catalog import Fault
 from tests.faults.families import FAMILIES
 from tests.faults.rig import Rig
 
-ALL = [pytest.param(fault, id=f"{family}: {fault.name}") for family, faults in FAMILIES.items() for fault in faults]
+# Ten seconds or more each: `make test-slow` and `make faults` run them.
+LONG = {
+    "beat without an ops worker", "a registry that hangs while a run waits for its version",
+    "texts that kill the process", "Postgres frozen", "a broken device", "a device that fails 30 % of its calls",
+    "Postgres slower than a statement may take", "ops killed while a run is under way",
+    "workers killed while Postgres is unavailable and one ticket waits",
+}  # fmt: skip
+ALL = [
+    pytest.param(fault, id=f"{family}: {fault.name}", marks=[pytest.mark.slow] if fault.name in LONG else [])
+    for family, faults in FAMILIES.items()
+    for fault in faults
+]
 
 
 @pytest.fixture(scope="module")

@@ -71,7 +71,7 @@ def worker_logs(folder: Path) -> str:
     return "".join(path.read_text() for path in (folder / ".triagem").glob("worker-*.log"))
 
 
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("signum", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM])
 def test_up_serves_until_it_is_asked_to_stop_and_leaves_nothing_running(
     folder: Path, instant_models: Path, signum: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -75,7 +75,7 @@ def is_training(database: Database, job: TrainingJob, fraction: float = 0.0) -> 
     return current.stage == "train" and current.fraction > fraction
 
 
-@pytest.mark.parametrize("victim", ["the trainer", "the process of the job"])
+@pytest.mark.parametrize("victim", ["the trainer", pytest.param("the process of the job", marks=pytest.mark.slow)])
 def test_a_training_that_is_killed_resumes_and_registers_one_version(
     database: Database, models: Path, request_job: Request, start_trainer: Callable[..., WorkerProcess], victim: str
 ) -> None:
