@@ -44,6 +44,7 @@ WITH incoming AS (
   -- A whole text of a conversation is one of its messages: it is not stored here (window.py).
   WHERE t.forgotten_at IS NULL AND (t.on_reply IS NULL OR excluded.on_reply IS NOT NULL)
   RETURNING id, source, external_id, revision, digest AS current_digest, model_version AS current_version,
+    label AS current_label, confidence AS current_confidence, band AS current_band,
     lane AS ticket_lane, changed_xid = pg_current_xact_id() AS changed
 ), new_predictions AS (
   INSERT INTO predictions (ticket_id, digest, label, confidence, probabilities, band, model_version, tokens, truncated,
@@ -53,7 +54,16 @@ WITH incoming AS (
     CASE WHEN live THEN greatest(0, extract(epoch FROM now() - received_at)) END,
     abstain_reason
   FROM incoming JOIN stored USING (source, external_id)
-  ON CONFLICT DO NOTHING
+  -- A text edited back may have been classified again, with another band by a worker whose review budget differs: the
+  -- history follows the ticket.
+  ON CONFLICT (ticket_id, digest, model_version) DO UPDATE SET (label, confidence, probabilities, band, classified_at) =
+    (excluded.label, excluded.confidence, excluded.probabilities, excluded.band, excluded.classified_at)
+  WHERE (predictions.label, predictions.confidence, predictions.band) <> (excluded.label, excluded.confidence, excluded.band)
+    AND EXISTS (
+      SELECT FROM stored
+      WHERE (id, current_digest, current_version) = (excluded.ticket_id, excluded.digest, excluded.model_version)
+        AND (current_label, current_confidence, current_band) = (excluded.label, excluded.confidence, excluded.band)
+    )
   RETURNING ticket_id, digest, model_version, band, confidence
 ), new_alerts AS (
   INSERT INTO alerts (ticket_id, digest, model_version, band, confidence)

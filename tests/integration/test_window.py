@@ -179,6 +179,21 @@ class TestForwardOnly:
         assert (row["text"], row["revised_at"]) == ("A", YESTERDAY + timedelta(minutes=2))
         assert history(database) == {("A", "v1.0.0"), ("B", "v1.0.0")}
 
+    def test_a_text_edited_back_that_a_worker_classified_again_has_that_result_in_the_history(
+        self, database: Database
+    ) -> None:
+        """Another worker's review budget gives another band; it looked the text up before the first was stored."""
+        write_window(database, [doubtful("A", confidence=0.8)])
+        write_window(database, [result("B", minute=1)])
+
+        write_window(database, [result("A", minute=2, confidence=0.8)])
+        write_window(database, [doubtful("A", minute=3, confidence=0.8)])  # the same text: the result stays
+
+        assert current(database)[0] == "A"
+        bands = {row["digest"]: row["band"] for row in rows(database, "predictions")}
+        (stored,) = rows(database, "tickets")
+        assert (bands[digest("A")], stored["band"]) == (Band.AUTOMATE, Band.AUTOMATE)
+
     def test_a_known_text_becomes_current_with_its_stored_prediction(self, database: Database) -> None:
         first = doubtful("A", minute=0, confidence=0.6543210987654321, label="suporte")
         write_window(database, [first])
