@@ -131,7 +131,7 @@ def test_a_bots_change_and_an_unknown_value_are_no_review(
 
 
 class TestOwnLabels:
-    """What Triagem wrote to the CRM comes back as a change of the tag."""
+    """The CRM reports our own change of the tag as an update of the ticket."""
 
     TICKET = Identity("freshdesk", "4711")
 

@@ -75,7 +75,7 @@ def test_without_a_wrong_prediction_there_is_no_auroc_of_mistakes() -> None:
 
 
 def test_a_reviewed_ticket_is_not_quoted() -> None:
-    """What a report quotes, `triagem db forget` cannot delete."""
+    """`triagem db forget` does not reach the reports of versions."""
     reviewed = Row("meu cartão é 4111", LABELS[0], stratum="random")
 
     (mistake,) = assess([reviewed], LABELS, [[0.1, 0.9]]).mistakes

@@ -1,4 +1,4 @@
-"""What automation would bring: figures of an export, each text predicted by a model of the others."""
+"""Tests the figures of `triagem preflight`; each text is predicted by a model that was fitted to other texts."""
 
 import json
 from dataclasses import replace

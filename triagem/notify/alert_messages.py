@@ -169,7 +169,7 @@ def headline(language: Language, kind: str, detail: Mapping[str, Any]) -> str:
 
 
 def describe(language: Language, kind: str, detail: Mapping[str, Any]) -> str:
-    """One line about a system alert; with the English summary stored with it if there is no translation."""
+    """Describe a system alert in one line; falls back to the English summary that is stored with it."""
     line = headline(language, kind, detail)
     if since := detail.get("since"):
         line += f" ({phrase(language, 'since', since=f'{datetime.fromisoformat(since):%Y-%m-%d %H:%M} UTC')})"
