@@ -1,7 +1,8 @@
 # Two commands on a bare machine: `make demo` and `make test`. Each does its own set-up and is fast when repeated.
 #
 #   make demo                    see it work: servers, training, classification (TORCH_INDEX=… to choose torch's build)
-#   make test                    all tests except the slow ones, two files at a time (TEST_JOBS=4); `make test-slow` runs those
+#   make test                    all tests except the slow ones, two files at a time (TEST_JOBS=4)
+#   make test-slow               the slow ones, then the property tests with new random inputs
 #   make faults                  the full fault injection suite: kills, outages, poison tickets (FAULT_ARGS="--seed 7 --only Redis")
 #   make soak                    ten minutes of kills, freezes, promotions and runs under traffic (SOAK_ARGS="--seconds 60 --seed 7")
 #   make hostile                 hostile clients against a gateway, for a minute each, with a table (HOSTILE_ARGS="--only login")
@@ -39,6 +40,7 @@ test: $(VENV)/.dev
 
 test-slow: $(VENV)/.dev
 	@"$(BIN)/pytest" -q -m slow $(TEST_ARGS)
+	@HYPOTHESIS_PROFILE=random "$(BIN)/pytest" -q -m hypothesis $(TEST_ARGS)
 
 faults: $(VENV)/.dev
 	@"$(BIN)/python" -m tests.faults $(FAULT_ARGS)

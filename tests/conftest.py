@@ -24,8 +24,10 @@ from triagem.db.upgrade import upgrade
 from triagem.inbox import Inbox, InboxSettings, connect
 from triagem.stack import Endpoints, LocalStack, ensure_reader_login, ensure_writer_login
 
-settings.register_profile("unhurried", deadline=None)  # a busy machine is not a failure
-settings.load_profile("unhurried")
+# Without a deadline: a busy machine is not a failure. Repeatable: a commit that passes once passes always.
+settings.register_profile("repeatable", deadline=None, derandomize=True)
+settings.register_profile("random", deadline=None, max_examples=1000)  # `make test-slow`
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 for _name in [name for name in os.environ if name.startswith("TRIAGEM_")]:

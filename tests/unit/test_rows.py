@@ -82,11 +82,17 @@ def test_western_languages_in_the_encoding_of_windows_keep_their_letters(read: R
         (b"\xd0\xcf\x11\xe0\xa1", "an Excel workbook"),
         (b"\x1f\x8b\x08\x00", "compressed with gzip"),
         (b"\xef\xbb\xbf\r\n<html><table>", "HTML or XML"),
+        (b"<!DOCTYPE html>", "HTML or XML"),
+        (b'<?xml version="1.0"?>', "HTML or XML"),
     ],
 )
 def test_a_file_that_is_not_text_is_named(read: Read, content: bytes, reason: str) -> None:
     with pytest.raises(InvalidInput, match=f"export is {reason}"):
         read(content)
+
+
+def test_a_text_that_starts_with_a_tag_is_not_html(read: Read) -> None:
+    assert read("<b>texto</b>,id\n<p>Olá</p>,1\n".encode()) == [Record(2, {"<b>texto</b>": "<p>Olá</p>", "id": "1"})]
 
 
 def test_a_damaged_line_of_a_utf8_file_is_bad_and_its_neighbours_are_not(read: Read) -> None:

@@ -28,11 +28,14 @@ _MARKS: Final = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 
-_NOT_TEXT: Final = (
-    (b"PK\x03\x04", "an Excel workbook or a ZIP archive: save the sheet as CSV, or unpack it"),
+_MARKUP: Final = "HTML or XML: open it in a spreadsheet and save it as CSV"
+_NOT_TEXT: Final = (  # compared with the lower-cased start
+    (b"pk\x03\x04", "an Excel workbook or a ZIP archive: save the sheet as CSV, or unpack it"),
     (b"\xd0\xcf\x11\xe0", "an Excel workbook: save it as CSV"),
     (b"\x1f\x8b", "compressed with gzip: unpack it"),
-    (b"<", "HTML or XML: open it in a spreadsheet and save it as CSV"),
+    (b"<?xml", _MARKUP),
+    (b"<!doctype", _MARKUP),
+    (b"<html", _MARKUP),
 )
 
 
@@ -83,7 +86,7 @@ def open_text(path: str, *, encoding: str | None = None) -> TextFile | ParquetFi
         raise InvalidInput(f"{path} cannot be read: {error.strerror}") from None
     start = raw.read(64).removeprefix(codecs.BOM_UTF8).lstrip()
     raw.seek(0)
-    if reason := next((reason for magic, reason in _NOT_TEXT if start.startswith(magic)), None):
+    if reason := next((reason for magic, reason in _NOT_TEXT if start.lower().startswith(magic)), None):
         raw.close()
         raise InvalidInput(f"{path} is {reason}")
     return ParquetFile(raw) if start.startswith(MAGIC) else TextFile(raw, encoding)
