@@ -1,7 +1,9 @@
 """Migrations on a separate database: from empty, repeated, concurrent, and by another version."""
 
+import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Final
 from uuid import uuid4
 
@@ -71,20 +73,36 @@ def test_a_second_upgrade_changes_nothing_and_keeps_the_data(empty: Database) ->
         assert connection.execute(text("SELECT count(*) FROM results")).scalar() == 1
 
 
-def test_a_database_of_the_first_release_gets_the_later_tables_and_keeps_its_data(empty: Database) -> None:
+def release_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Make the code that of a later release, which adds a column to `tickets`; returns its revision."""
+    migrations = tmp_path / "migrations"
+    config = _config()
+    shutil.copytree(config.get_main_option("script_location") or "", migrations)
+    revision = f"{int(HEAD) + 1:04}"
+    (migrations / "versions" / "next.py").write_text(
+        f"from alembic import op\nrevision, down_revision = {revision!r}, {HEAD!r}\n"
+        "def upgrade():\n    op.execute('ALTER TABLE tickets ADD COLUMN colour text')\n"
+    )
+    config.set_main_option("script_location", str(migrations))
+    monkeypatch.setattr("triagem.db.upgrade._config", lambda: config)
+    return revision
+
+
+def test_a_database_of_an_earlier_release_is_migrated_and_keeps_its_data(
+    empty: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     upgrade(empty)
     write_window(empty, [classified()])
-    with empty.autocommit() as connection:
-        connection.execute(text("DROP TABLE training_jobs"))
-    set_revision(empty, "0008")
+    later = release_next(tmp_path, monkeypatch)
 
-    assert upgrade(empty) == ("0008", HEAD)
+    with pytest.raises(NotMigrated, match=rf"^the database is at revision {HEAD}, expected {later}"):
+        require_current(empty)
 
-    assert relations(empty) == set(metadata.tables) | VIEWS | {"alembic_version"}
+    assert upgrade(empty) == (HEAD, later)
+
+    require_current(empty)
     with empty.autocommit() as connection:
-        assert connection.execute(text("SELECT count(*) FROM results")).scalar() == 1
-        granted = "has_table_privilege('triagem_writer', 'training_jobs', 'SELECT, INSERT, UPDATE, DELETE')"
-        assert connection.execute(text(f"SELECT {granted}")).scalar()
+        assert connection.execute(text("SELECT count(*) FROM tickets WHERE colour IS NULL")).scalar() == 1
 
 
 def test_a_database_without_our_tables_is_refused_until_it_is_upgraded(empty: Database) -> None:
