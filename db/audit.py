@@ -29,6 +29,7 @@ class Action(StrEnum):
     ROLL_BACK = "model.rollback"
     REQUEST_TRAINING = "training.request"
     CANCEL_TRAINING = "training.cancel"
+    REJECT_LABEL = "label.reject"
     START_RUN = "run.start"
     CANCEL_RUN = "run.cancel"
 

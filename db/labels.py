@@ -59,6 +59,7 @@ _PROPOSALS: Final = text("""
 SELECT proposal, count(DISTINCT reviewer) AS reviewers, count(*) AS texts FROM reviews
 WHERE proposal IS NOT NULL AND label IS NULL GROUP BY proposal ORDER BY count(*) DESC, proposal
 """)
+_REJECT: Final = text("UPDATE reviews SET proposal = NULL WHERE proposal = :label AND label IS NULL")
 _ACCEPT: Final = text("UPDATE reviews SET label = proposal WHERE proposal = :label AND label IS NULL")
 
 
@@ -81,6 +82,12 @@ def accept_proposal(database: Database, label: str) -> None:
     """Give an existing label to the reviews that proposed it."""
     with database.autocommit() as connection:
         connection.execute(_ACCEPT, {"label": label})
+
+
+def reject_proposal(database: Database, label: str) -> int:
+    """Take a proposed label off its reviews, which stay without a label; returns how many had it."""
+    with database.autocommit() as connection:
+        return connection.execute(_REJECT, {"label": label}).rowcount
 
 
 _ADD: Final = text("INSERT INTO labels (label, name) VALUES (:label, :label) ON CONFLICT DO NOTHING")

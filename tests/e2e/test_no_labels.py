@@ -137,6 +137,7 @@ def test_two_hundred_messages_become_a_version_whose_results_are_all_reviewed(
         return up.serves() and bool(page.goto(url).ok)
 
     until(lambda: load(link), seconds=60)
+    page.get_by_role("button", name="Enter", exact=True).click()
     for label in _LABELS:
         page.get_by_label("Label", exact=True).fill(label)
         page.get_by_role("button", name="Add label").click()

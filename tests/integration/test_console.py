@@ -16,6 +16,7 @@ from tests.support.reviewing import NOW, sure, unsure
 from triagem.contracts.prediction import AbstainReason
 from triagem.contracts.ticket import Identity
 from triagem.db import Database
+from triagem.db.audit import list_audit
 from triagem.db.auth import Scope, create_key, revoke_key
 from triagem.db.reviews import record_review
 from triagem.db.tickets.queries import find_ticket_with_history
@@ -401,6 +402,25 @@ class TestReview:
         boss.http.post("/console/start/label", data=fields_of(form))
         assert effective_label(database, "1") == "reembolso"
         assert "Proposed labels" not in boss.see("start")
+
+    def test_an_administrator_rejects_a_proposed_label(
+        self, ana: Person, opened: Services, database: Database
+    ) -> None:
+        write_window(database, [unsure("1")])
+        page = ana.see("review")
+        ana.http.post("/console/review", data=fields_of(page) | {"action": "propose", "proposal": "reembolso"})
+        boss = Person(opened, Scope.ADMIN, name="boss")
+        form = fields_of(boss.see("start").split("Proposed labels")[1]) | {"action": "reject"}
+        assert ana.http.post("/console/start/label", data=form).status_code == 403
+        answer = boss.http.post("/console/start/label", data=form, headers={"Accept-Language": "pt"})
+        assert "Proposta rejeitada." in answer.text
+        assert "reembolso" not in boss.see("start")
+        assert effective_label(database, "1") == "venda"
+        boss.http.post("/console/start/label", data=form)
+        assert [(entry.object, entry.outcome) for entry in list_audit(database, limit=2, action="label.reject")] == [
+            ("reembolso", "not found"), ("reembolso", "done"),
+        ]  # fmt: skip
+        assert "rejected a label" in boss.see("operations")
 
     def test_two_reviewers_never_get_the_same_text(self, ana: Person, opened: Services, database: Database) -> None:
         write_window(database, [unsure("1"), unsure("2")])

@@ -73,9 +73,26 @@ class TestLink:
         link = login_link(opened.database, "")
         browser, other = (TestClient(create_app(opened), headers={"Accept-Language": "en"}) for _ in range(2))
 
-        assert "Name the labels" in browser.get(link).text
+        page = browser.get(link).text
+        assert "This link logs you in as owner." in page
+        token = {"link": re.findall('name="link" value="([^"]+)"', page)[0]}
+        assert "Name the labels" in browser.post("/console/enter", data=token).text
         assert "Your API key" in other.get(link).text
+        assert "Your API key" in other.post("/console/enter", data=token).text
         assert browser.get("/console/start").status_code == 200
+
+    def test_a_page_of_another_site_logs_nobody_in_by_a_link(self, opened: Services) -> None:
+        link = login_link(opened.database, "")
+        browser = TestClient(create_app(opened))
+
+        opened_by_a_page = browser.get(link, headers={"Sec-Fetch-Site": "cross-site", "Accept-Language": "pt"})
+        data = {"link": link.partition("=")[2]}
+        for headers in ({"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}):
+            assert browser.post("/console/enter", data=data, headers=headers).status_code == 403
+
+        assert ">Entrar</button>" in opened_by_a_page.text
+        assert not browser.cookies
+        assert browser.get("/console/start", follow_redirects=False).status_code == 303
 
     def test_a_second_link_needs_no_second_key(self, opened: Services) -> None:
         login_link(opened.database, "")

@@ -9,16 +9,16 @@ import time
 from collections import Counter
 from functools import partial
 from http import HTTPStatus
-from typing import Final, NamedTuple
+from typing import Annotated, Final, NamedTuple
 
-from fastapi import Request
+from fastapi import Depends, Request
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from triagem.gateway.connections import client_network
 from triagem.gateway.problems import RETRY_AFTER_S, problem_response
-from triagem.gateway.services import GatewaySettings
+from triagem.gateway.services import GatewaySettings, ServicesDep
 
 SMALL_BODY: Final = 65_536  # always admitted: all connections together cannot hold much of them
 _LARGEST_HELD: Final = 4  # bodies of the largest size held at once: bounds the memory
@@ -210,3 +210,11 @@ async def read_body(request: Request, limit: int) -> bytes:
     """The body, of up to `limit` bytes. Call it after the credentials were checked. Raises HTTPException."""
     body: RequestBody | None = request.scope["state"]["body"]
     return await body.read(limit) if body else b""
+
+
+async def _large_body(request: Request, services: ServicesDep) -> bytes:
+    return await read_body(request, services.settings.max_body_bytes)
+
+
+# The body of a route that takes many rows. Name it after the credentials: dependencies are resolved in order.
+LargeBody = Annotated[bytes, Depends(_large_body)]

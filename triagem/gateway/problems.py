@@ -15,13 +15,12 @@ from starlette.exceptions import HTTPException
 
 from triagem.contracts.errors import (
     AccessDenied,
-    DatabaseUnavailable,
     InboxFull,
-    InboxUnavailable,
     InvalidInput,
     InvalidTicket,
     NoModel,
     NotMigrated,
+    Retryable,
     RowRefused,
     TriagemError,
 )
@@ -56,16 +55,17 @@ class ProblemError(Exception):
         self.status, self.detail, self.headers, self.more = status, detail, dict(headers or {}), dict(more or {})
 
 
-_STATUS: Final[dict[type[TriagemError], HTTPStatus]] = {
-    InvalidTicket: HTTPStatus.UNPROCESSABLE_ENTITY,
-    InvalidInput: HTTPStatus.UNPROCESSABLE_ENTITY,
-    InboxFull: HTTPStatus.TOO_MANY_REQUESTS,
-    InboxUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
-    DatabaseUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
-    NoModel: HTTPStatus.SERVICE_UNAVAILABLE,
-    NotMigrated: HTTPStatus.SERVICE_UNAVAILABLE,
-    RowRefused: HTTPStatus.UNPROCESSABLE_ENTITY,  # in the gateway, every value comes from the request
-}
+_UNPROCESSABLE: Final = (InvalidTicket, InvalidInput, RowRefused)  # in the gateway, every value is from the request
+_UNAVAILABLE: Final = (Retryable, NoModel, NotMigrated, AccessDenied)
+
+
+def status_of(error: TriagemError) -> HTTPStatus:
+    """The status of the answer to an error of ours."""
+    if isinstance(error, _UNPROCESSABLE):
+        return HTTPStatus.UNPROCESSABLE_ENTITY
+    if isinstance(error, InboxFull):
+        return HTTPStatus.TOO_MANY_REQUESTS
+    return HTTPStatus.SERVICE_UNAVAILABLE if isinstance(error, _UNAVAILABLE) else HTTPStatus.INTERNAL_SERVER_ERROR
 
 
 def problem_responses(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:
@@ -112,19 +112,15 @@ def install_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(TriagemError)
     async def _ours(_: Request, error: TriagemError) -> JSONResponse:
+        status, detail = status_of(error), str(error)
         if isinstance(error, AccessDenied):  # wrong passwords of ours are not the client's concern
-            log.error("access_denied", reason=str(error))
-            return problem_response(
-                HTTPStatus.SERVICE_UNAVAILABLE,
-                "a server refuses the gateway's password: see the gateway's log",
-                {"Retry-After": RETRY_AFTER_S},
-            )
-        status = next((_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS), None)
-        if status is None:
-            log.error("request_failed", error=type(error).__name__, reason=str(error))
-            return problem_response(HTTPStatus.INTERNAL_SERVER_ERROR, "internal error: see the gateway's log")
-        retry = {"Retry-After": RETRY_AFTER_S} if error.retryable else {}
-        return problem_response(status, str(error), retry)
+            log.error("access_denied", reason=detail)
+            detail = "a server refuses the gateway's password: see the gateway's log"
+        elif status == HTTPStatus.INTERNAL_SERVER_ERROR:
+            log.error("request_failed", error=type(error).__name__, reason=detail)
+            detail = "internal error: see the gateway's log"
+        retry = {"Retry-After": RETRY_AFTER_S} if error.retryable or isinstance(error, AccessDenied) else {}
+        return problem_response(status, detail, retry)
 
     @app.exception_handler(RequestValidationError)
     async def _invalid(_: Request, error: RequestValidationError) -> JSONResponse:

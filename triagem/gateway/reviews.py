@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Annotated, Final, Literal
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from triagem.contracts.errors import InvalidInput, InvalidTicket
@@ -12,9 +12,8 @@ from triagem.contracts.ticket import first_error, id_text, identify
 from triagem.db.auth import ApiKey, Scope
 from triagem.db.reviews import MAX_COMMENT_CHARS, ReviewRejected, record_review
 from triagem.db.reviews.corrections import Unasked
-from triagem.gateway.admission import read_body
+from triagem.gateway.admission import LargeBody
 from triagem.gateway.authentication import require_scope
-from triagem.gateway.console.tickets import known_labels
 from triagem.gateway.problems import ProblemError, problem_responses
 from triagem.gateway.services import Services, ServicesDep
 from triagem.producer.crm.payload import parse
@@ -75,10 +74,6 @@ _REQUEST_BODY: Final = {
 }
 
 
-async def _body(request: Request, services: ServicesDep) -> bytes:
-    return await read_body(request, services.settings.max_body_bytes)
-
-
 @router.post(
     "/v1/reviews",
     status_code=HTTPStatus.CREATED,
@@ -94,7 +89,7 @@ async def _body(request: Request, services: ServicesDep) -> bytes:
 def submit_review(
     services: ServicesDep,
     key: Annotated[ApiKey, Depends(require_scope(Scope.REVIEW))],
-    body: Annotated[bytes, Depends(_body)],  # after the key
+    body: LargeBody,
 ) -> ReviewReceipt | ReviewReceipts:
     """One verdict, or a list of up to 1,000. A label becomes the ticket's effective label at once, also in CRMs.
 
@@ -102,7 +97,7 @@ def submit_review(
     The estimate of accuracy does not count verdicts, because people correct what they notice.
     The reviewer is the API key: a text that several people review needs a key for each.
     """
-    document, labels = parse(body), known_labels(services)
+    document, labels = parse(body), services.known_labels()
     if not isinstance(document, list):
         return _recorded(services, document, labels, key.name)
     if not 1 <= len(document) <= MAX_REVIEWS:

@@ -1,6 +1,7 @@
 """The services that endpoints depend on, created once at start-up."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -11,7 +12,10 @@ from fastapi import Depends, Request
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from triagem.contracts.errors import NoModel
+from triagem.contracts.model import Manifest
 from triagem.db import Database
+from triagem.db.labels import review_choices
 from triagem.inbox import Inbox
 from triagem.inbox.scaling import ScalingSettings
 from triagem.inbox.webhook_counts import WebhookCounts
@@ -109,6 +113,22 @@ class Services:
     def publisher(self) -> Publisher:
         """Puts tickets into the inbox."""
         return Publisher(self.inbox, now=self.now)
+
+    def current_version(self) -> str | None:
+        """The version that workers should run; None before the first promotion."""
+        with suppress(NoModel):
+            return self.registry.current().version
+        return None
+
+    def current_manifest(self) -> Manifest | None:
+        """The manifest of the current version; None before the first promotion."""
+        version = self.current_version()
+        return None if version is None else self.registry.manifest(version)
+
+    def known_labels(self) -> list[str]:
+        """The current model's labels, then labels that reviewers added; without retired ones."""
+        manifest = self.current_manifest()
+        return review_choices(self.database, manifest.labels if manifest else ())
 
 
 async def _services(request: Request) -> Services:

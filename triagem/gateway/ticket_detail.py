@@ -11,6 +11,7 @@ from starlette.convertors import PathConvertor, register_url_convertor
 
 from triagem.contracts.result import TicketDetail
 from triagem.contracts.ticket import Identity, identify
+from triagem.db import Database
 from triagem.db.audit import Action, record
 from triagem.db.auth import ApiKey, Scope
 from triagem.db.tickets.dead_letters import find_ticket_dead_letter
@@ -22,6 +23,15 @@ from triagem.inbox.find import find_entry
 from triagem.ops.forget import DeletedData, forget
 
 _PATH: Final = "/v1/tickets/"
+
+
+def find_detail(database: Database, identity: Identity) -> TicketDetail | None:
+    """A stored ticket with its history, reviews and messages, newest first; None if it is not stored."""
+    stored = find_ticket_with_history(database, *identity)
+    if stored is None:
+        return None
+    parts = {"history": stored.history, "reviews": stored.reviews, "messages": stored.messages}
+    return TicketDetail.model_validate({**stored.ticket, **parts})
 
 
 class _RestOfPath(PathConvertor):
@@ -76,10 +86,8 @@ def get_ticket(services: ServicesDep, identity: _TicketIdentity) -> TicketDetail
     A ticket that is not stored yet has the state `waiting`, while it is among the newest 2,000 entries of its lane,
     or `failed`, while it is among the newest 1,000 dead letters; its text is not shown.
     """
-    if shown := find_ticket_with_history(services.database, *identity):
-        return TicketDetail.model_validate(
-            {**shown.ticket, "history": shown.history, "reviews": shown.reviews, "messages": shown.messages}
-        )
+    if detail := find_detail(services.database, identity):
+        return detail
     if entry := find_entry(services.inbox, identity):
         return _unstored(identity, "waiting", datetime.fromtimestamp(entry.put_at, UTC))
     if letter := find_ticket_dead_letter(services.database, identity):

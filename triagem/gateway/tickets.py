@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 from triagem.contracts.errors import InvalidInput, InvalidTicket
 from triagem.contracts.ticket import MESSAGE_FIELDS, Author, Lane, OnReply, Ticket, accept
 from triagem.db.auth import ApiKey, Scope
-from triagem.gateway.admission import read_body
+from triagem.gateway.admission import LargeBody
 from triagem.gateway.authentication import require_scope
 from triagem.gateway.problems import ProblemError, problem_responses
 from triagem.gateway.services import ServicesDep
@@ -23,10 +23,6 @@ from triagem.producer.crm.payload import parse
 MAX_TICKETS: Final = 1000
 
 router = APIRouter(tags=["tickets"])
-
-
-async def _body(request: Request, services: ServicesDep) -> bytes:
-    return await read_body(request, services.settings.max_body_bytes)
 
 
 class TicketReceipt(BaseModel):
@@ -117,7 +113,7 @@ def enqueue_tickets(
     request: Request,
     services: ServicesDep,
     key: Annotated[ApiKey, Depends(require_scope(Scope.ENQUEUE))],
-    body: Annotated[bytes, Depends(_body)],  # after the key
+    body: LargeBody,
     *,
     lane: Annotated[
         Lane, Query(description="`live` for customers who are waiting, `bulk` for everything else")

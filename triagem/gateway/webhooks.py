@@ -13,7 +13,6 @@ from triagem.db.tickets.dead_letters import insert_webhook_dead_letter
 from triagem.gateway import metrics
 from triagem.gateway.admission import authenticate_sender, read_body
 from triagem.gateway.authentication import Authenticator
-from triagem.gateway.console.tickets import known_labels
 from triagem.gateway.problems import ProblemError, problem_responses
 from triagem.gateway.services import Services, ServicesDep
 from triagem.producer import crm
@@ -147,7 +146,7 @@ def receive(
 def _record_corrections(services: Services, source: crm.Source, body: bytes) -> list[ReviewRef | NoCorrection]:
     """Record the labels that people have changed in the CRM. Other tags and values are left out."""
     verdicts = crm.read_verdicts(body, source)
-    labels = known_labels(services) if verdicts else ()
+    labels = services.known_labels() if verdicts else ()
     return [
         record_correction(
             services.database, verdict.ticket, label, verdict.reviewer, Unasked.CRM, changed_at=verdict.changed_at

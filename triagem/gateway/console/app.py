@@ -10,13 +10,14 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 
-from triagem.contracts.errors import InvalidInput, InvalidTicket, NoModel, Retryable, RowRefused, TriagemError
+from triagem.contracts.errors import TriagemError
 from triagem.gateway.authentication import Authenticator
 from triagem.gateway.console import login, models, operations, overview, review, start, ticket, tickets
+from triagem.gateway.console.messages import MESSAGES
 from triagem.gateway.console.overview import ThroughputMeter
 from triagem.gateway.console.render import STATIC, redirect, render_page
 from triagem.gateway.console.session import FormRefused, LoginNeeded
-from triagem.gateway.problems import RETRY_AFTER_S, ProblemError
+from triagem.gateway.problems import RETRY_AFTER_S, ProblemError, status_of
 from triagem.gateway.services import Services
 
 log = structlog.get_logger(__name__)
@@ -60,33 +61,30 @@ def _install_error_handlers(console: FastAPI) -> None:
 
     @console.exception_handler(FormRefused)
     async def _form(request: Request, _: FormRefused) -> Response:
-        return _error_page(request, HTTPStatus.FORBIDDEN, "form_expired")
+        return _error_page(request, HTTPStatus.FORBIDDEN, message_key="form_expired")
 
     @console.exception_handler(ProblemError)
     async def _refused(request: Request, error: ProblemError) -> Response:
-        return _error_page(request, error.status, f"error_{error.status:d}", error.detail)
+        return _error_page(request, error.status, error.detail)
 
     @console.exception_handler(HTTPException)
     async def _http(request: Request, error: HTTPException) -> Response:
-        return _error_page(request, HTTPStatus(error.status_code), f"error_{error.status_code}", str(error.detail))
+        return _error_page(request, HTTPStatus(error.status_code), str(error.detail))
 
     @console.exception_handler(RequestValidationError)
     async def _invalid(request: Request, _: RequestValidationError) -> Response:
-        return _error_page(request, HTTPStatus.NOT_FOUND, "error_404")
+        return _error_page(request, HTTPStatus.NOT_FOUND)
 
     @console.exception_handler(TriagemError)
     async def _ours(request: Request, error: TriagemError) -> Response:
-        if isinstance(error, InvalidInput | InvalidTicket | RowRefused):
-            return _error_page(request, HTTPStatus.UNPROCESSABLE_ENTITY, "error", str(error))
-        if isinstance(error, Retryable | NoModel):
-            return _error_page(request, HTTPStatus.SERVICE_UNAVAILABLE, "error_503", str(error))
-        log.error("page_failed", error=type(error).__name__, reason=str(error))
-        return _error_page(request, HTTPStatus.INTERNAL_SERVER_ERROR, "error_500", str(error))
+        status = status_of(error)
+        if status == HTTPStatus.INTERNAL_SERVER_ERROR:
+            log.error("page_failed", error=type(error).__name__, reason=str(error))
+        return _error_page(request, status, str(error))
 
 
-def _error_page(request: Request, status: HTTPStatus, message_key: str, detail: str = "") -> Response:
-    message_keys = {"error", "error_403", "error_404", "error_503", "error_500", "form_expired"}
-    message_key = message_key if message_key in message_keys else "error"
+def _error_page(request: Request, status: HTTPStatus, detail: str = "", message_key: str = "") -> Response:
+    message_key = message_key or (f"error_{status:d}" if f"error_{status:d}" in MESSAGES else "error")
     response = render_page(request, "error.html", status=status, message_key=message_key, detail=detail)
     if status in {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS}:
         response.headers["Retry-After"] = RETRY_AFTER_S

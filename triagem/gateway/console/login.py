@@ -1,7 +1,7 @@
 """`/console/login` and logout with an API key, and `/console/`, which redirects to the first allowed page."""
 
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
@@ -11,18 +11,19 @@ from triagem.db.audit import Action, Actor, record
 from triagem.db.auth import SESSION_LIFETIME, Scope, begin_session, end_session, find_session_key
 from triagem.gateway.authentication import Authenticator, actor_of, client_address, key_prefix
 from triagem.gateway.connections import client_network
-from triagem.gateway.console.overview import current_model
 from triagem.gateway.console.render import redirect, render_page
 from triagem.gateway.console.session import CONSOLE_SCOPES, COOKIE, Form, Visitor, require_visitor, set_cookie
 from triagem.gateway.services import ServicesDep
 
 router = APIRouter()
 
+_NO_LINK: Final = "/console/login?next=/console/start"
+
 
 @router.get("/")
 def home(services: ServicesDep, visitor: Annotated[Visitor, Depends(require_visitor())]) -> Response:
     """Redirect to the first page that the key may see; without a model, to the start page."""
-    if visitor.may(Scope.REVIEW) and current_model(services) is None:
+    if visitor.may(Scope.REVIEW) and services.current_version() is None:
         return redirect("/console/start")
     return redirect("/console/overview" if visitor.may(Scope.READ) else "/console/review")
 
@@ -45,25 +46,37 @@ async def log_in(request: Request, services: ServicesDep, form: Form) -> Respons
     if error or key is None:
         await run_in_threadpool(record, services.database, actor, Action.LOG_IN, "console", "refused")
         return render_page(request, "login.html", status=HTTPStatus.UNAUTHORIZED, next=target, error=error)
-    # Only to console pages: browsers take `//host` and `/\\host` as another host.
-    response = redirect(target if target.startswith("/console/") else "/console/")
     token = await run_in_threadpool(begin_session, services.database, key, previous=request.cookies.get(COOKIE))
     await run_in_threadpool(record, services.database, actor, Action.LOG_IN, "console")
+    # Only to console pages: browsers take `//host` and `/\\host` as another host.
+    return _logged_in(request, token, target if target.startswith("/console/") else "/console/")
+
+
+def _logged_in(request: Request, token: str, target: str) -> Response:
+    response = redirect(target)
     set_cookie(request, response, COOKIE, token, max_age_s=int(SESSION_LIFETIME.total_seconds()))
     return response
 
 
 @router.get("/enter")
-def enter(request: Request, services: ServicesDep, link: str = "") -> Response:
-    """Log in once by a link of `triagem up` or `triagem start`: its token is a session, which ends here."""
+def confirm_link(request: Request, services: ServicesDep, link: str = "") -> Response:
+    """Show whom a link of `triagem up` or `triagem start` logs in. It logs nobody in: any site could open it."""
     key = find_session_key(services.database, link)
     if key is None:
-        return redirect("/console/login?next=/console/start")
+        return redirect(_NO_LINK)
+    return render_page(request, "enter.html", link=link, name=key.name)
+
+
+@router.post("/enter")
+def enter(request: Request, services: ServicesDep, form: Form) -> Response:
+    """Log in once by a link that was confirmed on our page: its token is a session, which ends here."""
+    link = form.get("link", "")
+    key = find_session_key(services.database, link)
+    if key is None:
+        return redirect(_NO_LINK)
     token = begin_session(services.database, key, previous=link)
     record(services.database, actor_of(request, key), Action.LOG_IN, "console")
-    response = redirect("/console/start")
-    set_cookie(request, response, COOKIE, token, max_age_s=int(SESSION_LIFETIME.total_seconds()))
-    return response
+    return _logged_in(request, token, "/console/start")
 
 
 @router.post("/logout")
@@ -72,7 +85,7 @@ def log_out(
 ) -> Response:
     """End the session on every gateway."""
     end_session(services.database, request.cookies[COOKIE])
-    record(services.database, actor_of(request, visitor.key), Action.LOG_OUT, "console")
+    record(services.database, visitor.actor, Action.LOG_OUT, "console")
     response = redirect("/console/login")
     set_cookie(request, response, COOKIE, "", max_age_s=0)
     return response

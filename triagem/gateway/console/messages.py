@@ -49,6 +49,8 @@ MESSAGES: Final[dict[str, tuple[str, str]]] = {
     "unclear": ("Can't tell", "Não dá para saber"),
     # login
     "log_in": ("Log in", "Entrar"),
+    "enter_as": ("This link logs you in as {name}.", "Este link inicia uma sessão como {name}."),
+    "enter": ("Enter", "Entrar"),
     "your_key": ("Your API key", "Sua chave de API"),
     "key_hint": (
         "Ask an administrator for one: “triagem keys create YOUR-NAME --scope read --scope review”.",
@@ -221,6 +223,7 @@ MESSAGES: Final[dict[str, tuple[str, str]]] = {
     "action_model.rollback": ("rolled back a version", "voltou a uma versão anterior"),
     "action_training.request": ("requested a training", "solicitou um treinamento"),
     "action_training.cancel": ("cancelled a training", "cancelou um treinamento"),
+    "action_label.reject": ("rejected a label", "rejeitou uma categoria"),
     "action_run.start": ("started a run", "iniciou uma execução"),
     "action_run.cancel": ("cancelled a run", "cancelou uma execução"),
     "kind": ("Kind", "Tipo"),

@@ -1,7 +1,7 @@
 """Renders pages: templates, the visitor's language, and security headers."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection
 from datetime import datetime
 from functools import cache, partial
 from hashlib import sha256
@@ -16,7 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from triagem.gateway.console.messages import Lang, preferred_language, translate
-from triagem.gateway.console.session import Visitor, set_cookie
+from triagem.gateway.console.session import Visitor, row_id, set_cookie
 
 HERE: Final = Path(__file__).parent
 STATIC: Final = HERE / "static"
@@ -31,6 +31,16 @@ HEADERS: Final = {
     "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
     "Cross-Origin-Opener-Policy": "same-origin",
+}
+# Messages that the URL of a page may name, with the names of their values.
+_FLASHES: Final[dict[str, tuple[str, ...]]] = {
+    **dict.fromkeys(("undone", "nothing_to_undo", "rejected_changed", "rejected_gone", "proposed"), ()),
+    **dict.fromkeys(("label_added", "label_rejected", "not_promoted"), ()),
+    **dict.fromkeys(("training_requested", "training_active", "training_cancelled", "training_ended"), ("id",)),
+    **dict.fromkeys(("replayed", "dropped", "not_replayed"), ("count",)),
+    "saved": ("label",),
+    "promoted": ("version",),
+    "uploaded": ("accepted", "rejected"),
 }
 _TEMPLATES: Final = Environment(
     loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined,
@@ -52,10 +62,10 @@ def render_page(
     visitor: Visitor | None = None,
     *,
     status: HTTPStatus = HTTPStatus.OK,
-    flash: Mapping[str, Any] | None = None,
+    known: Collection[str] = (),
     **values: Any,
 ) -> HTMLResponse:
-    """A page in the visitor's language. `flash` holds the key and values of a message shown above the content."""
+    """A page in the visitor's language. Its URL may name a message, whose values are numbers or `known` names."""
     lang = language(request)
     context: dict[str, Any] = {
         "t": partial(_translate_markup, lang),
@@ -64,7 +74,7 @@ def render_page(
         "here": request.url.path,
         "visitor": visitor,
         "token": visitor.token if visitor else "",
-        "flash": flash and translate(lang, **flash),
+        "flash": _flash(request, lang, known) if visitor else None,
         "when": partial(format_time, lang),
         "number": partial(format_number, lang),
         "percent": lambda share, digits=1: format_number(lang, share * 100, digits) + "%",
@@ -76,6 +86,17 @@ def render_page(
     if request.query_params.get("lang") == lang:
         set_cookie(request, response, _LANG_COOKIE, lang, max_age_s=_YEAR_S)
     return response
+
+
+def _flash(request: Request, lang: Lang, known: Collection[str]) -> str | None:
+    """The message that the URL names, after a form was stored."""
+    key, values = request.query_params.get("message", ""), request.query_params.getlist("about")
+    names = _FLASHES.get(key)
+    if names is None or len(values) != len(names):
+        return None
+    if not all(value in known or row_id(value) is not None for value in values):
+        return None
+    return translate(lang, key, **dict(zip(names, values, strict=True)))
 
 
 def redirect(path: str) -> RedirectResponse:
@@ -107,6 +128,6 @@ def _asset(name: str) -> str:
 
 
 def address(path: str, **query: object) -> str:
-    """The URL of a page; empty query parameters are left out."""
+    """The URL of a page; empty query parameters are left out, and a tuple is one parameter given several times."""
     parameters = {name: value for name, value in query.items() if value not in {None, ""}}
-    return f"/console/{path}" + (f"?{urlencode(parameters)}" if parameters else "")
+    return f"/console/{path}" + (f"?{urlencode(parameters, doseq=True)}" if parameters else "")

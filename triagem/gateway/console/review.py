@@ -2,13 +2,12 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
-from pydantic import AfterValidator
 
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.text import plain
@@ -29,19 +28,15 @@ from triagem.db.reviews import (
 )
 from triagem.db.tickets.thread import find_thread
 from triagem.gateway.console.guidelines import ReviewSettings, read_guidelines
-from triagem.gateway.console.overview import current_model
 from triagem.gateway.console.render import address, redirect, render_page
 from triagem.gateway.console.session import Form, Reviewer, row_id
 from triagem.gateway.console.shortcuts import KeyboardShortcuts, ReviewAction
-from triagem.gateway.console.ticket import crm_link
-from triagem.gateway.console.tickets import known_labels, label_context
-from triagem.gateway.results import storable
+from triagem.gateway.console.tickets import FilterText, crm_link, label_context
 from triagem.gateway.services import Services, ServicesDep
 
 _MAX_AGE: Final = timedelta(days=30)
 MAX_SKIPPED: Final = 50
 
-_FLASH_KEYS: Final = {"undone", "nothing_to_undo", "rejected_changed", "rejected_gone", "proposed", "label_added"}
 _MAX_LABEL_CHARS: Final = 60
 
 router = APIRouter()
@@ -50,10 +45,7 @@ router = APIRouter()
 Skipped = Annotated[str, Query(max_length=1000, pattern=r"^([0-9]{1,18}(\.[0-9]{1,18})*)?$")]
 
 
-_Filter = Annotated[str, Query(max_length=255), AfterValidator(storable)]
-
-
-def _queue(source: _Filter = "", language: _Filter = "", label: _Filter = "") -> QueueFilters:
+def _queue(source: FilterText = "", language: FilterText = "", label: FilterText = "") -> QueueFilters:
     return QueueFilters(source or None, language or None, label or None)
 
 
@@ -68,14 +60,13 @@ def review(
     queue: _Queue,
     *,
     skipped: Skipped = "",
-    message: str = "",
 ) -> Response:
     """The text leased to this reviewer, or the next one of the queue."""
     excluded = dotted_ids(skipped)
-    if current_model(services) is None:
+    if (version := services.current_version()) is None:
         return redirect(address("start"))
     task = assigned_task(services.database, visitor.name, filters=queue, exclude=excluded)
-    task = task or _next(services, visitor.name, queue, excluded)
+    task = task or _next(services, visitor.name, version, queue, excluded)
     since, settings = services.now() - _MAX_AGE, ReviewSettings()
     today, waiting = queue_length(services.database, visitor.name, queue, since=since, zone=settings.timezone)
     context = label_context(services)
@@ -84,7 +75,7 @@ def review(
         request,
         "review.html",
         visitor,
-        flash=flash_of(message, labels),
+        known=labels,
         task=task,
         text=plain(task.text) if task else "",
         messages=find_thread(services.database, task.ticket_id) if task else [],
@@ -120,7 +111,7 @@ def store_answer(
     if action == ReviewAction.SKIP:
         ids = [*dotted_ids(skipped), *dotted_ids(form.get("ticket_id", ""))][-MAX_SKIPPED:]
         return redirect(here(skipped=".".join(map(str, ids))))
-    known = known_labels(services)
+    known = services.known_labels()
     proposal = label_from_form(form.get("proposal", "")) if action == "propose" else None
     label = None if action == ReviewAction.UNCLEAR else proposal or form.get("label", "")
     if proposal in known:
@@ -139,17 +130,8 @@ def store_answer(
         comment=form.get("comment", ""), proposal=proposal,
     )  # fmt: skip
     if isinstance(outcome, ReviewRejected):
-        message = f"rejected_{outcome.name.lower()}"
-    else:
-        message = f"saved:{label}" if label else "proposed" if proposal else ""
-    return redirect(here(skipped=skipped, message=message))
-
-
-def flash_of(message: str, labels: Sequence[str]) -> dict[str, str] | None:
-    """The message that a page shows after a form was stored."""
-    if message.startswith("saved:") and (label := message.removeprefix("saved:")) in labels:
-        return {"key": "saved", "label": label}
-    return {"key": message} if message in _FLASH_KEYS else None
+        return redirect(here(skipped=skipped, message=f"rejected_{outcome.name.lower()}"))
+    return redirect(here(skipped=skipped, message="saved" if label else "proposed" if proposal else "", about=label))
 
 
 def shortcut_context(labels: Sequence[str]) -> dict[str, Any]:
@@ -170,9 +152,10 @@ def label_from_form(value: str) -> str:
     return label
 
 
-def _next(services: Services, reviewer: str, queue: QueueFilters, excluded: list[int]) -> ReviewTask | None:
-    since: datetime = services.now() - _MAX_AGE
-    version = services.registry.current().version
+def _next(
+    services: Services, reviewer: str, version: str, queue: QueueFilters, excluded: list[int]
+) -> ReviewTask | None:
+    since = services.now() - _MAX_AGE
     if disputed := lease_disputed_task(services.database, reviewer, since=since, filters=queue):
         return disputed
     tasks = draw_tasks(services.database, reviewer, 1, version=version, since=since, filters=queue)

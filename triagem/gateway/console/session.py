@@ -14,8 +14,10 @@ from fastapi.responses import Response
 from starlette.concurrency import run_in_threadpool
 
 from triagem.contracts.errors import InvalidInput
+from triagem.db.audit import Actor
 from triagem.db.auth import ApiKey, Scope, find_session_key
 from triagem.gateway.admission import authenticate_sender, read_body
+from triagem.gateway.authentication import actor_of
 from triagem.gateway.console.upload import parse_upload
 from triagem.gateway.problems import ProblemError
 from triagem.gateway.services import ServicesDep
@@ -36,10 +38,11 @@ class FormRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """A logged-in person. `token` is the CSRF token of their forms."""
+    """A logged-in person. `token` is the CSRF token of their forms, `actor` their name in the audit trail."""
 
     key: ApiKey
     token: str
+    actor: Actor
 
     @property
     def name(self) -> str:
@@ -112,10 +115,11 @@ def require_visitor(scope: Scope | None = None) -> Callable[..., Awaitable[Visit
             raise LoginNeeded
         authenticate_sender(request, f"key {key.id}")
         # Derived from the cookie, which scripts and other sites cannot read.
-        visitor = Visitor(key, sha256(f"form:{cookie}".encode("utf-8", "surrogatepass")).hexdigest())
+        token = sha256(f"form:{cookie}".encode("utf-8", "surrogatepass")).hexdigest()
+        visitor = Visitor(key, token, actor_of(request, key))
         if request.method == "POST":
             sent = (await read_form(request)).get("token", "")
-            if not hmac.compare_digest(sent.encode(), visitor.token.encode()):
+            if not hmac.compare_digest(sent.encode(), token.encode()):
                 raise FormRefused
         if scope is not None and not visitor.may(scope):
             raise ProblemError(HTTPStatus.FORBIDDEN, f"this key lacks the scope {scope}")

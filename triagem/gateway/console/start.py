@@ -1,30 +1,30 @@
 """`/console/start`: from no labels to a first model. Name the labels, upload messages, and label them by keyboard."""
 
 from functools import partial
-from typing import Annotated, Any, Final
+from typing import Final
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
 from triagem.contracts.errors import InboxFull, InvalidInput
 from triagem.contracts.text import plain
+from triagem.db.audit import Action, record
 from triagem.db.auth import Scope
-from triagem.db.labels import accept_proposal, change_label, list_labels, list_proposals
+from triagem.db.labels import accept_proposal, change_label, list_labels, list_proposals, reject_proposal
 from triagem.db.reviews.labelling import QuestionKind, labelling_state, next_question
 from triagem.db.training_jobs import newest_jobs
-from triagem.gateway.console.overview import current_model
+from triagem.gateway.admission import LargeBody
 from triagem.gateway.console.render import address, redirect, render_page
 from triagem.gateway.console.review import (
     Skipped,
     dotted_ids,
-    flash_of,
     label_from_form,
     shortcut_context,
     store_answer,
 )
-from triagem.gateway.console.session import Form, Reviewer, require_visitor
+from triagem.gateway.console.session import Admin, Form, Reviewer, require_visitor
 from triagem.gateway.console.tickets import label_context
-from triagem.gateway.console.upload import Upload, enqueue_upload, read_upload
+from triagem.gateway.console.upload import enqueue_upload, parse_upload
 from triagem.gateway.services import ServicesDep
 from triagem.ops.labelling import answers_to_version, newest_version_answers, request_due_jobs
 
@@ -40,9 +40,6 @@ def start(
     visitor: Reviewer,
     *,
     skipped: Skipped = "",
-    message: str = "",
-    accepted: int | None = None,
-    rejected: int = 0,
     again: bool = False,
 ) -> Response:
     """The next text to label, or what is missing: labels or messages. `again`: suspicious answers."""
@@ -53,14 +50,11 @@ def start(
     if ready:
         question = next_question(services.database, visitor.name, skipped=dotted_ids(skipped), suspicious=again)
         request_due_jobs(services.database, state, visitor.name)
-    flash: dict[str, Any] | None = flash_of(message, labels)
-    if accepted is not None:
-        flash = {"key": "uploaded", "accepted": accepted, "rejected": rejected}
     return render_page(
         request,
         "start.html",
         visitor,
-        flash=flash,
+        known=labels,
         question=question,
         text=plain(question.text) if question else "",
         again=again,
@@ -68,7 +62,7 @@ def start(
         state=state,
         ready=ready,
         proposals=list_proposals(services.database),
-        model=current_model(services),
+        model=services.current_manifest(),
         jobs=[job for job in newest_jobs(services.database, limit=5) if job.active],
         to_version=answers_to_version(state.answers, newest_version_answers(services.database)),
         **context,
@@ -85,10 +79,14 @@ def answer(services: ServicesDep, visitor: Reviewer, form: Form) -> Response:
     return store_answer(services, visitor.name, form, here, kind)
 
 
-@router.post("/start/label", dependencies=[Depends(require_visitor(Scope.ADMIN))])
-def name_label(services: ServicesDep, form: Form) -> Response:
-    """Add a label, or change its description. Reviews that proposed the label get it."""
+@router.post("/start/label")
+def name_label(services: ServicesDep, visitor: Admin, form: Form) -> Response:
+    """Add a label, or change its description. Reviews that proposed the label get it, unless it is rejected."""
     label = label_from_form(form.get("name", ""))
+    if form.get("action") == "reject":
+        rejected = reject_proposal(services.database, label)
+        record(services.database, visitor.actor, Action.REJECT_LABEL, label, "done" if rejected else "not found")
+        return redirect(address("start", message="label_rejected"))
     known = {word: stored.label for stored in list_labels(services.database) for word in (stored.name, stored.label)}
     change_label(
         services.database, known.get(label, label), description=form.get("description", "").strip() or label, new=True
@@ -98,10 +96,11 @@ def name_label(services: ServicesDep, form: Form) -> Response:
 
 
 @router.post("/start/upload", dependencies=[Depends(require_visitor(Scope.ADMIN))])
-def upload_file(services: ServicesDep, upload: Annotated[Upload, Depends(read_upload)]) -> Response:
+def upload_file(request: Request, services: ServicesDep, body: LargeBody) -> Response:
     """Put the rows of a file into the inbox."""
+    upload = parse_upload(request.headers.get("content-type", ""), body)
     try:
         summary = enqueue_upload(upload, services.publisher, _SOURCE)
     except InboxFull as error:
         raise InvalidInput(f"{error}; a part of the file was accepted, and uploading it again is harmless") from None
-    return redirect(address("start", accepted=summary.accepted, rejected=len(summary.rejected)))
+    return redirect(address("start", message="uploaded", about=(summary.accepted, len(summary.rejected))))

@@ -1,6 +1,6 @@
 """`/console/tickets`: filtered tickets, newest first, in pages. All state is in the URL."""
 
-from contextlib import suppress
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, date, datetime
 from typing import Annotated, Any, Final
@@ -9,10 +9,10 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 from pydantic import AfterValidator
 
-from triagem.contracts.errors import NoModel
 from triagem.contracts.prediction import Band
 from triagem.contracts.text import clean
-from triagem.db.labels import COLOURS, list_labels, review_choices
+from triagem.contracts.ticket import Identity
+from triagem.db.labels import COLOURS, list_labels
 from triagem.db.tickets.queries import Filters, ReviewState, list_results, text_previews
 from triagem.gateway.console.render import render_page
 from triagem.gateway.console.session import Reader
@@ -20,21 +20,22 @@ from triagem.gateway.results import storable
 from triagem.gateway.services import Services, ServicesDep
 
 
-def known_labels(services: Services) -> list[str]:
-    """The current model's labels, then labels that reviewers added; without retired ones."""
-    known = list[str]()
-    with suppress(NoModel):
-        known += services.registry.manifest(services.registry.current().version).labels
-    return review_choices(services.database, known)
-
-
 def label_context(services: Services) -> dict[str, Any]:
     """Values for templates: known `labels`; `details` of all labels, by label; the number of each label's colour."""
-    labels = known_labels(services)
+    labels = services.known_labels()
     details = {label.label: label for label in list_labels(services.database)}
     colors = {label: number % len(COLOURS) for number, label in enumerate(labels)}
     colors |= {label: COLOURS.index(stored.colour) for label, stored in details.items() if stored.colour}
     return {"labels": labels, "details": details, "colors": colors}
+
+
+def crm_link(services: Services, ticket: Identity, metadata: Mapping[str, Any] | None = None) -> str | None:
+    """The ticket's page in the CRM: the metadata's `url`, else as TRIAGEM_CRM_FILE says; None if neither is known."""
+    url = str((metadata or {}).get("url", ""))
+    if url.startswith(("https://", "http://")):
+        return url
+    source = services.crm.sources.get(ticket.source)
+    return source.link(ticket.external_id) if source else None
 
 
 _PAGE_SIZE: Final = 50
@@ -42,7 +43,7 @@ _SCAN_LIMIT: Final = 10_000  # keeps a page under 0.2 s even if nothing matches;
 
 router = APIRouter()
 
-_Text = Annotated[str, Query(max_length=255), AfterValidator(storable)]
+FilterText = Annotated[str, Query(max_length=255), AfterValidator(storable)]
 
 
 @router.get("/tickets")
@@ -51,17 +52,17 @@ def tickets(
     services: ServicesDep,
     visitor: Reader,
     *,
-    q: _Text = "",
-    query: _Text = "",
+    q: FilterText = "",
+    query: FilterText = "",
     reviewed: str = "",
-    label: _Text = "",
-    band: _Text = "",
-    source: _Text = "",
-    model: _Text = "",
-    language: _Text = "",
-    since: _Text = "",
-    until: _Text = "",
-    after: _Text = "",
+    label: FilterText = "",
+    band: FilterText = "",
+    source: FilterText = "",
+    model: FilterText = "",
+    language: FilterText = "",
+    since: FilterText = "",
+    until: FilterText = "",
+    after: FilterText = "",
 ) -> Response:
     """Invalid filter values are ignored. `query` is `q` in links of 0.2.0."""
     filters = Filters(

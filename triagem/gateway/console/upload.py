@@ -7,12 +7,8 @@ from email.parser import BytesParser
 from email.policy import HTTP
 from typing import Final
 
-from fastapi import Request
-
 from triagem.contracts.errors import InboxFull, InvalidInput
 from triagem.contracts.ticket import Lane
-from triagem.gateway.admission import read_body
-from triagem.gateway.services import ServicesDep
 from triagem.producer import Publisher
 from triagem.producer.columns import field_map, require_columns
 from triagem.producer.load import LoadSummary, ReadingRules, load_records, survey
@@ -31,12 +27,6 @@ class Upload:
     fields: dict[str, str]
     content: bytes
     name: str
-
-
-async def read_upload(request: Request, services: ServicesDep) -> Upload:
-    """The form of a request, read before the file's rows are."""
-    body = await read_body(request, services.settings.max_body_bytes)
-    return parse_upload(request.headers.get("content-type", ""), body)
 
 
 def parse_upload(content_type: str, body: bytes) -> Upload:
