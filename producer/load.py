@@ -13,6 +13,7 @@ from triagem.contracts.moments import DateOrder, DateOrderEvidence, MomentFormat
 from triagem.contracts.ticket import Lane, Ticket, accept, id_text
 from triagem.contracts.wire import encode
 from triagem.producer.columns import FieldMap
+from triagem.producer.placeholders import check_filled
 from triagem.producer.publisher import Publisher
 from triagem.records.rows import BadLine, Record
 
@@ -47,11 +48,13 @@ class ReadingRules:
                 fields["external_id"] = str(fields["external_id"]).removesuffix(".0")
             if "revised_at" in fields:
                 fields["revised_at"] = read_moment(fields["revised_at"], self.moments)
-            return accept(fields, now=datetime.now(UTC))
+            ticket = accept(fields, now=datetime.now(UTC))
+            check_filled(ticket.external_id, ticket.text)
         except InvalidTicket as error:
             return BadLine(record.line, str(error), record.raw)
         except ValueError as error:
             return BadLine(record.line, f"revised_at: {error}", record.raw)
+        return ticket
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from typing import Any, Final
 from triagem.contracts.errors import InvalidTicket
 from triagem.contracts.moments import MomentFormat, read_moment
 from triagem.contracts.ticket import Message, Ticket, accept, id_text
+from triagem.producer.placeholders import check_filled, is_placeholder
 
 MAX_RECORDS: Final = 1000
 MAX_VALUES: Final = 100_000
@@ -20,8 +21,6 @@ _EXACT: Final = MomentFormat()  # a time without an offset is refused
 _STRING: Final = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _STRINGS: Final = re.compile(f'(?:[^"]*+{_STRING.pattern}){{1,1000}}+', re.DOTALL)
 _TAG: Final = re.compile(r"<[^<>]*>")
-# Of a template: {{ticket.title}}, ${title}, {!Case.Subject}.
-_PLACEHOLDER: Final = re.compile(r"\{{2,3}[^{}\n]{1,99}\}{2,3}|[$#%]\{[^{}\n]{1,99}\}|\{![^{}\n]{1,99}\}")
 _NAME: Final = re.compile(r"(?=.{1,80}\Z)(?:[a-z][a-z0-9_.:-]*|[A-Z]+(?:[._][A-Z]+)+)")
 
 
@@ -168,13 +167,7 @@ def join_subject(subject: object, message: object) -> str:
 
 
 def _is_empty(value: object) -> bool:
-    return value in (None, "") or (isinstance(value, str) and _PLACEHOLDER.fullmatch(value.strip()) is not None)
-
-
-def _is_unfilled(text: str) -> bool:
-    """Whether a text has placeholders and no word of its own."""
-    rest, placeholders = _PLACEHOLDER.subn("", text)
-    return placeholders > 0 and not any(char.isalnum() for char in _TAG.sub("", rest))
+    return value in (None, "") or (isinstance(value, str) and is_placeholder(value))
 
 
 def make_ticket(
@@ -192,10 +185,7 @@ def make_ticket(
     Raises:
         InvalidTicket: a field is invalid, or id, subject or message is a placeholder that the CRM did not fill in.
     """
-    if _PLACEHOLDER.fullmatch(external_id.strip()):
-        raise InvalidTicket("external_id", "is a placeholder that the CRM did not fill in, such as {{ticket.id}}")
-    if any(map(_is_unfilled, (text, *text.split("\n", 1)))):
-        raise InvalidTicket("text", "is a placeholder that the CRM did not fill in, such as {{ticket.title}}")
+    check_filled(external_id, text)
     return accept(
         {
             "source": source,

@@ -86,7 +86,10 @@ def test_a_placeholder_that_the_crm_did_not_fill_in_is_unreadable(text: str) -> 
     assert reason == "text: is a placeholder that the CRM did not fill in, such as {{ticket.title}}"
 
 
-@pytest.mark.parametrize("placeholder", ["{{ticket.id}}", "{{ ticket.id }}", "${id}", "{!Case.Id}", "#{id}"])
+@pytest.mark.parametrize(
+    "placeholder",
+    ["{{ticket.id}}", "{{ ticket.id }}", "${id}", "{!Case.Id}", "#{id}", "{id}", "[[id]]", "<%= id %>", "%%id%%"],
+)
 def test_an_id_that_is_a_placeholder_is_unreadable_and_in_metadata_it_is_left_out(placeholder: str) -> None:
     source = source_with_fields(metadata={"channel": "channel"})
     reason = unreadable({"id": placeholder, "text": "oi"}, source)

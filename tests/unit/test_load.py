@@ -96,6 +96,14 @@ def test_a_bad_record_is_rejected_with_its_line_and_its_neighbours_are_not() -> 
     assert [ticket.external_id for ticket in queued_tickets(inbox)] == ["1", "3"]
 
 
+@pytest.mark.parametrize("row", ["[[id]],oi", "1,{{ticket.title}}", "1,<%= title %>", "1,%%title%%", "1,{corpo}"])
+def test_a_placeholder_that_the_export_did_not_fill_in_is_rejected(row: str) -> None:
+    summary = load_lines(fake_inbox(), ["id,text\n", f"{row}\n", '2,"{""a"": 1}"\n', "3,Vi {nome} na fatura\n"])
+
+    assert summary.accepted == 2
+    assert "is a placeholder that the CRM did not fill in" in summary.rejected[0].reason
+
+
 def test_a_rejection_never_holds_the_text() -> None:
     summary = load_lines(fake_inbox(), ['{"id": 1, "text": "o meu cpf", "revised_at": "o meu cpf"}\n'])
 
@@ -193,6 +201,8 @@ def surveyed(*rows: str, header: str = "id,text,created_at", moments: MomentForm
         (("12/11/2025 2:05 PM",), DateOrder.MONTH_FIRST),
         (("12/11/2025 2:05 PM", "31/12/2025 2:05 PM"), DateOrder.DAY_FIRST),
         (("2026-04-03 10:00", "05/05/2026"), None),
+        (("10:00 03/04/2026", "14:05 31/12/2025"), DateOrder.DAY_FIRST),
+        (("2025-12-31 14:05", "2025-11-13 14:05"), None),
     ],
 )
 def test_the_order_of_day_and_month_is_decided_by_the_whole_file(times: tuple[str, ...], order: object) -> None:

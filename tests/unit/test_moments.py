@@ -51,6 +51,23 @@ AT_1705 = datetime(2025, 12, 31, 17, 5, tzinfo=UTC)
         ("qua., 31/12/2025 14:05", AT_1705),
         ("Wed, 31 Dec 2025 14:05:00 +0000", AT_1405),
         ("Wed Dec 31 2025 14:05:00 GMT-0300 (Horário Padrão de Brasília)", AT_1705),
+        ("2025-12-31 14:05 BRT", AT_1705),
+        ("31/12/2025 14:05 (BRT)", AT_1705),
+        ("2025-12-31 14:05:00 -0300 BRT", AT_1705),
+        ("31/12/2025 14:05 (Horário de Brasília)", AT_1705),
+        ("Wed Dec 31 14:05:00 BRT 2025", AT_1705),
+        ("31/12/2025 9:05 EST", AT_1405),
+        ("9:05 EST 31/12/2025", AT_1405),
+        ("14:05 31/12/2025", AT_1705),
+        ("14h05, 31/12/2025", AT_1705),
+        ("2:05 PM, 31 Dec 2025", AT_1705),
+        ("14:05, quarta-feira, 31 de dezembro de 2025", AT_1705),
+        ("31/dez/2025 14:05", AT_1705),
+        ("31.dez.2025 14:05", AT_1705),
+        ("31-Dec-25 14:05", AT_1705),
+        ("2025/dez/31 14:05", AT_1705),
+        ("Dec 31st, 2025 2:05 PM", AT_1705),
+        ("1º de janeiro de 2026 00:05", datetime(2026, 1, 1, 3, 5, tzinfo=UTC)),
         ("1767189900", AT_1405),
         (1767189900, AT_1405),
         ("1767189900000", AT_1405),
@@ -77,7 +94,7 @@ def test_a_pattern_replaces_the_other_forms() -> None:
     "value",
     [0, 2025, 20251231, 202512311405, 46022.58, "0", "2025", "20251231", "202512311405", "46022.58", "46022,58",
      "1999-12-30 23:59", "31/12/1999", "ontem", "", "31/02/2025", "99/99/2025", "2025-12-31 25:00",
-     "31/12/2025 13:05 PM", "2025-12-31 14:05 BRT", "2025-12-31 14:05 (BRT)", "2025-12-31 14:05 +99", "2025-12-31 x",
+     "31/12/2025 13:05 PM", "2025-12-31 14:05 +99", "2025-12-31 x", "14:05 31/12/2025 15:00", "7 31/12/2025",
      pytest.param("2025-12-31 10:00" + " " * 1_000_000 + "(", id="a million spaces"),
      True, None, [], float("nan"), "1e400", pytest.param(10**400, id="10**400")],
 )  # fmt: skip
@@ -87,8 +104,9 @@ def test_a_value_that_no_crm_means_as_a_time_is_refused(value: object) -> None:
 
 
 def test_a_time_without_an_offset_is_refused_without_a_zone() -> None:
-    with pytest.raises(ValueError, match="names a time zone that does not exist"):
-        read_moment("2025-12-31 14:05 America/Sao_Paul")
+    for zone in ("America/Sao_Paul", "CST", "IST"):
+        with pytest.raises(ValueError, match="names a time zone that does not exist, or several: write an offset"):
+            read_moment(f"2025-12-31 14:05 {zone}")
     with pytest.raises(ValueError, match="has no offset from UTC"):
         read_moment("2025-12-31 14:05")
 

@@ -19,23 +19,33 @@ _MONTHS: Final = {
     "jan": 1, "feb": 2, "fev": 2, "mar": 3, "apr": 4, "abr": 4, "may": 5, "mai": 5, "jun": 6, "jul": 7, "aug": 8,
     "ago": 8, "sep": 9, "set": 9, "oct": 10, "out": 10, "nov": 11, "dec": 12, "dez": 12,
 }  # fmt: skip
-_DAY_NAME: Final = r"(?:[^\W\d]{3,}(?:-feira)?\.?,? +)?"
-_YEAR_FIRST: Final = re.compile(r"(?P<year>\d{4})([-/.])(?P<month>\d{1,2})\2(?P<day>\d{1,2})")
+_DAY_NAME: Final = r"(?<![\d/:.-])(?:(?:^|(?<=, ))[^\W\d]{3,}(?:-feira)?\.?,? +)?"
+_DAY: Final = r"(?P<day>\d{1,2})(?:º|°|o|st|nd|rd|th)?"
+_NAME: Final = r"(?P<name>[^\W\d]{3,})\.?"
+_YEAR_FIRST: Final = re.compile(
+    r"(?<!\d)(?P<year>\d{4})([-/. ])(?:(?P<month>\d{1,2})|(?P<name>[^\W\d]{3,}))\2(?P<day>\d{1,2})"
+)
 _COMPACT: Final = re.compile(r"\d{8}t\d{4}(?:\d{2})?(?:[.,]\d+)?(?:z|[+-]\d{2}:?\d{2})?")
 _YEAR_LAST: Final = re.compile(_DAY_NAME + r"(?P<first>\d\d?)([-/.])(?P<second>\d\d?)\2(?P<year>\d\d|\d{4})(?!\d)")
 _DAY_MONTH: Final = re.compile(
-    _DAY_NAME + r"(?P<day>\d{1,2})[ /-]+(?:de )?(?P<name>[^\W\d]{3,})\.?,?[ /-]+(?:de )?(?P<year>\d{4}|\d{2})(?!\d)"
+    _DAY_NAME + _DAY + r"[ /.-]+(?:de )?" + _NAME + r",?[ /.-]+(?:de )?(?P<year>\d{4}|\d{2})(?!\d)"
 )
-_MONTH_DAY: Final = re.compile(_DAY_NAME + r"(?P<name>[^\W\d]{3,})\.? (?P<day>\d{1,2}),? +(?P<year>\d{4})")
+_MONTH_DAY: Final = re.compile(_DAY_NAME + _NAME + r"[ /.-]+" + _DAY + r",?[ /.-]+(?P<year>\d{4})")
+_YEAR_AT_THE_END: Final = re.compile(r"([^\W\d]+ \d\d?),? (\d\d?:.+) (\d{4})")  # wed dec 31 14:05:00 brt 2025
 _CLOCK: Final = re.compile(
     r"(?:,? *(?:t|-|at|às|as)? *)(?P<hour>\d{1,2})[:h](?P<minute>\d{2})"
     r"(?::(?P<second>\d{2})(?:[.,](?P<fraction>\d{1,9}))?)?(?: *(?P<half>[ap])\.? ?m\b\.?| ?h(?:rs?|s)?\b\.?)?"
 )
 _OFFSET: Final = re.compile(
     r" *[(\[]?(?:z|utc|gmt|(?:utc|gmt)? *(?P<sign>[+-])(?P<hours>\d{1,2})(?::?(?P<minutes>\d{2}))?)[)\]]?"
-    r"(?: ?[(\[].*[)\]]| utc)?"
+    r"(?: ?[(\[].*[)\]]| [a-z]{3,5})?"
 )
-_ZONE: Final = re.compile(r" *[(\[]?(?P<name>[a-z]+(?:/[a-z0-9_+-]+)+)[)\]]?")
+_ZONE: Final = re.compile(r" *[(\[]?(?P<name>[a-z]+(?:/[a-z0-9_+-]+)+|[a-z]{2,5}|horário [a-zã ]+brasília)[)\]]?")
+# Hours from UTC: those of RFC 5322, of Europe and of South America. CST, IST, BST, AMT and others name several zones.
+_ABBREVIATIONS: Final = {
+    "brt": -3, "brst": -2, "horário de brasília": -3, "horário padrão de brasília": -3, "art": -3, "uyt": -3,
+    "est": -5, "edt": -4, "mst": -7, "mdt": -6, "pst": -8, "pdt": -7, "wet": 0, "west": 1, "cet": 1, "cest": 2,
+}  # fmt: skip
 _HALF_DAY: Final = re.compile(r"\d\s*[ap]\.? ?m\b")
 _NUMBER: Final = re.compile(r"[+-]?\d+(?:[.,]\d*)?(?:e[+-]?\d+)?")
 
@@ -100,7 +110,7 @@ class DateOrderEvidence:
 
     def add(self, line: int, value: object) -> None:
         """Take in the time of a line; anything else is ignored."""
-        match = _YEAR_LAST.match(value.strip()) if isinstance(value, str) else None
+        match = _YEAR_LAST.search(value) if isinstance(value, str) else None
         if match is None:
             return
         first, second = int(match["first"]), int(match["second"])
@@ -137,9 +147,11 @@ def _epoch(value: object) -> datetime:
 def _written(text: str, format: MomentFormat) -> datetime:  # noqa: A002
     if _COMPACT.fullmatch(text):  # 20251231T140500Z
         return datetime.fromisoformat(text.upper())
+    text = _YEAR_AT_THE_END.sub(r"\1 \3 \2", text)
     for pattern in (_YEAR_FIRST, _YEAR_LAST, _DAY_MONTH, _MONTH_DAY):
-        if match := pattern.match(text):
-            return _with_clock(_date(match.groupdict(), format), text[match.end() :])
+        if match := pattern.search(text):
+            before = text[: match.start()].rstrip(" ,-")  # 14:05 31/12/2025
+            return _with_clock(_date(match.groupdict(), format), before + text[match.end() :])
     raise ValueError("is not a time")
 
 
@@ -154,7 +166,7 @@ def _date(parts: dict[str, str], format: MomentFormat) -> datetime:  # noqa: A00
         month, day = (first, second) if month_first else (second, first)
     else:
         day = int(parts["day"])
-        month = int(parts["month"]) if "month" in parts else _MONTHS.get(parts["name"][:3], 0)
+        month = int(parts["month"]) if parts.get("month") else _MONTHS.get(parts["name"][:3], 0)
     try:
         return datetime(year, month, day)
     except ValueError:
@@ -181,17 +193,24 @@ def _with_clock(date: datetime, rest: str) -> datetime:
         raise ValueError("is not a time of the day") from None
     if not rest[clock.end() :]:
         return moment
-    if named := _ZONE.fullmatch(rest, clock.end()):
-        if named["name"] not in _zone_names():
-            raise ValueError("names a time zone that does not exist")
-        return moment.replace(tzinfo=ZoneInfo(_zone_names()[named["name"]]))
-    offset = _OFFSET.fullmatch(rest, clock.end())
-    if offset is None:
+    if offset := _OFFSET.fullmatch(rest, clock.end()):
+        return moment.replace(tzinfo=_zone(offset))
+    named = _ZONE.fullmatch(rest, clock.end())
+    if named is None:
         raise ValueError("ends with something that is not an offset from UTC")
+    name = named["name"]
+    if name in _ABBREVIATIONS:
+        return moment.replace(tzinfo=timezone(timedelta(hours=_ABBREVIATIONS[name])))
+    if name not in _zone_names():
+        raise ValueError("names a time zone that does not exist, or several: write an offset such as -03:00")
+    return moment.replace(tzinfo=ZoneInfo(_zone_names()[name]))
+
+
+def _zone(offset: re.Match[str]) -> timezone:
     shift = timedelta(hours=int(offset["hours"] or 0), minutes=int(offset["minutes"] or 0))
     if shift >= timedelta(hours=24):
         raise ValueError("has no valid offset from UTC")
-    return moment.replace(tzinfo=timezone(-shift if offset["sign"] == "-" else shift))
+    return timezone(-shift if offset["sign"] == "-" else shift)
 
 
 @cache
