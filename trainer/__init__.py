@@ -9,7 +9,6 @@ if __name__ != "triagem.trainer":  # a second copy of every module would be load
 import os
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -70,9 +69,9 @@ def train(
     from triagem.contracts.text import CLEANING_VERSION  # noqa: PLC0415
     from triagem.trainer.bases.catalogue import SPECIFICATION_BASE, find_base, installed_bases  # noqa: PLC0415
     from triagem.trainer.data.prepare import merge_labels, prepare, read_parent  # noqa: PLC0415
-    from triagem.trainer.evaluate.assess import assess, write_html_report, write_report  # noqa: PLC0415
+    from triagem.trainer.evaluate.assess import assess, register_with_report  # noqa: PLC0415
     from triagem.trainer.evaluate.baseline import baseline  # noqa: PLC0415
-    from triagem.trainer.evaluate.undecided import undecided_note  # noqa: PLC0415
+    from triagem.trainer.evaluate.calibration import undecided_note  # noqa: PLC0415
     from triagem.trainer.fit.base_choice import choose_base  # noqa: PLC0415
     from triagem.trainer.fit.checkpoints import has_progress, training_folder, training_id  # noqa: PLC0415
     from triagem.trainer.fit.cross_validation import plan_calibration  # noqa: PLC0415
@@ -128,14 +127,9 @@ def train(
             seed=settings.seed,
         )
         write_reference(staged, calibrated, (*parts.dev, *parts.calibration, *parts.test))
-        metrics = write_report(staged, assessment, calibrated.manifest)
         digest = ancestor.manifest.base_digest if ancestor else find_base(chosen).verified_digest()
-        final = {"metrics": metrics, "ece": metrics["ece"], "base_digest": digest}
-        manifest = registry.register(
-            staged,
-            calibrated.manifest.model_copy(update=final),
-            finish=partial(write_html_report, staged, assessment),
-        )
+        final = calibrated.manifest.model_copy(update={"base_digest": digest})
+        manifest = register_with_report(registry, staged, final, assessment)
     force = UNVERIFIED.format(info.leaked) if promote_unverified and info.leaked else None
     gate = promote_through_gate(registry, manifest.version, force=force)[0] if promote else None
     return TrainingReport(

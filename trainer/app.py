@@ -17,8 +17,8 @@ from celery.worker import state
 from triagem import servers
 from triagem.broker import TRAIN_QUEUE, broker_url, make_app, run_celery_worker
 from triagem.registry import Registry, RegistrySettings
-from triagem.trainer.jobs.settings import TrainerSettings
 from triagem.trainer.jobs.trainer import Trainer
+from triagem.trainer.settings import TrainerSettings
 
 log = structlog.get_logger(__name__)
 

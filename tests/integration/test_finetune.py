@@ -28,10 +28,9 @@ from triagem.trainer.fit.finetune import (
     token_ids,
     training_arguments,
 )
-from triagem.trainer.fit.hf_trainer import SpecificationTrainer
+from triagem.trainer.fit.hf_trainer import SpecificationTrainer, UsedEmbeddings
 from triagem.trainer.fit.schedule import fit_schedule
 from triagem.trainer.fit.training_run import UNJUDGED, TrainingRun, probabilities_of
-from triagem.trainer.fit.used_embeddings import UsedEmbeddings
 
 TEXTS = ["minha internet caiu", "quero contratar mais três linhas"]
 

@@ -19,7 +19,7 @@ from triagem.db.training_jobs import JobKind
 from triagem.registry import Registry
 from triagem.trainer.jobs.labelling import unique_texts
 from triagem.trainer.jobs.run import run_job
-from triagem.trainer.jobs.settings import TrainerSettings
+from triagem.trainer.settings import TrainerSettings
 
 QUOTE = "Quero um orçamento do plano anual para a minha empresa"
 PROBLEM = "Minha internet caiu e o sistema não funciona desde ontem"

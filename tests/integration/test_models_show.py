@@ -11,7 +11,7 @@ from tests.support.builders import manifest, register
 from tests.support.command import Triagem
 from triagem.contracts.model import HTML_REPORT_FILE, REPORT_FILE, DataInfo
 from triagem.registry import Registry
-from triagem.trainer.evaluate.assess import assess, write_report
+from triagem.trainer.evaluate.assess import assess, register_with_report
 from triagem.trainer.evaluate.report import Assessment
 
 
@@ -25,11 +25,7 @@ def registry(bare: Triagem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def register_with(registry: Registry, assessment: Assessment, **changes: Any) -> None:
     """Registers the next version with a report."""
     with registry.staging() as folder:
-        version_manifest = manifest(labels=assessment.labels, **changes)
-        registry.register(
-            folder,
-            version_manifest.model_copy(update={"metrics": write_report(folder, assessment, version_manifest)}),
-        )
+        register_with_report(registry, folder, manifest(labels=assessment.labels, **changes), assessment)
 
 
 def test_text_output_shows_metrics_with_intervals_and_their_interpretation(bare: Triagem, registry: Registry) -> None:

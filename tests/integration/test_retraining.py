@@ -16,7 +16,7 @@ from triagem.db.training_jobs import JobKind
 from triagem.ops.retraining import request_due_retraining
 from triagem.ops.settings import OpsSettings
 from triagem.registry import Registry
-from triagem.trainer.jobs.promotion import FIRST_HEAD, promote_job_version
+from triagem.trainer.jobs.run import FIRST_HEAD, promote_job_version
 from triagem.trainer.settings import DueSettings
 
 NOW = datetime.now(UTC)

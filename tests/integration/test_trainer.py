@@ -12,8 +12,8 @@ from tests.integration.test_training_jobs import found, request
 from triagem.db import Database, training_jobs
 from triagem.db.training_jobs import TrainingJob
 from triagem.trainer.jobs import trainer as module
-from triagem.trainer.jobs.settings import TrainerSettings
 from triagem.trainer.jobs.trainer import MAX_ATTEMPTS, Trainer, job_folder
+from triagem.trainer.settings import TrainerSettings
 
 
 @dataclass

@@ -14,7 +14,13 @@ from tests.support.rows import texts
 from triagem.contracts.model import HTML_REPORT_FILE, PREDICTIONS_FILE, REPORT_FILE, ScoredRow
 from triagem.contracts.text import digest
 from triagem.trainer.data.rows import Row
-from triagem.trainer.evaluate.assess import assess, manifest_metrics, mflops_per_token, write_report
+from triagem.trainer.evaluate.assess import (
+    assess,
+    manifest_metrics,
+    mflops_per_token,
+    write_html_report,
+    write_report,
+)
 from triagem.trainer.evaluate.interpretation import QUALITY_LEVELS, compare_with_baseline, metric_verdicts, verdict
 from triagem.trainer.evaluate.report import Assessment, CurvePoint, MetricEstimate, Slice
 
@@ -200,7 +206,8 @@ def test_the_same_seed_gives_the_same_report_and_another_seed_other_intervals() 
 
 def test_a_folder_gets_the_report_its_page_and_one_prediction_per_row(tmp_path: Path) -> None:
     assessment = report(notes=("few rows",), curves=(CurvePoint(1, 0.7, 5e-5, None),))
-    write_report(tmp_path, assessment, manifest())
+    write_report(tmp_path, assessment)
+    write_html_report(tmp_path, assessment, manifest())
 
     assert Assessment.model_validate_json((tmp_path / REPORT_FILE).read_text()) == assessment.model_copy(
         update={"scored_rows": ()}
@@ -217,13 +224,14 @@ def test_a_folder_gets_the_report_its_page_and_one_prediction_per_row(tmp_path: 
 
 
 def test_only_their_owner_reads_the_reports_that_quote_texts(tmp_path: Path) -> None:
-    write_report(tmp_path, report(), manifest())
+    write_report(tmp_path, report())
+    write_html_report(tmp_path, report(), manifest())
 
     assert {(tmp_path / name).stat().st_mode & 0o777 for name in (REPORT_FILE, HTML_REPORT_FILE)} == {0o600}
 
 
 def test_stored_predictions_contain_no_text(tmp_path: Path) -> None:
-    write_report(tmp_path, report(), manifest())
+    write_report(tmp_path, report())
 
     assert "internet" not in (tmp_path / PREDICTIONS_FILE).read_text()
 
@@ -231,7 +239,7 @@ def test_stored_predictions_contain_no_text(tmp_path: Path) -> None:
 def test_the_manifests_metrics_name_languages_baseline_and_cost(tmp_path: Path) -> None:
     config = {"num_hidden_layers": 12, "hidden_size": 768, "intermediate_size": 3072}
     (tmp_path / "config.json").write_text(json.dumps(config))
-    metrics = write_report(tmp_path, report(), manifest())
+    metrics = write_report(tmp_path, report())
 
     overall = "accuracy precision recall f1 macro_precision macro_recall macro_f1 nll brier ece auroc_wrong aurc"
     others = "macro_f1_en macro_f1_pt baseline_macro_f1 baseline_macro_f1_en baseline_macro_f1_pt mflops_per_token"

@@ -7,7 +7,7 @@ from threading import Thread
 
 import pytest
 
-from triagem.trainer.bases.hub import hub_problem
+from triagem.trainer.bases.catalogue import hub_problem
 
 
 class Hub(HTTPServer):

@@ -17,7 +17,7 @@ INTERNET = "minha internet caiu de novo e não volta desde ontem"
 
 
 def pairs(*texts: str) -> list[tuple[int, int]]:
-    return [(pair.left, pair.right) for pair in near_duplicate_pairs(texts)]
+    return list(near_duplicate_pairs(texts))
 
 
 def test_a_copy_is_a_near_duplicate() -> None:
@@ -64,7 +64,7 @@ def test_blockwise_search_finds_the_pairs_of_a_full_comparison(texts: list[str],
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(near_duplicates, "_BLOCK", block)
-        pairs_found = {(pair.left, pair.right) for pair in near_duplicate_pairs(texts)}
+        pairs_found = set(near_duplicate_pairs(texts))
 
     assert pairs_found == expected
 

@@ -100,10 +100,10 @@ def test_platts_scaling_recovers_a_known_slope_and_bias() -> None:
     score = rng.normal(size=4000) * 2
     truth = (rng.random(4000) < 1 / (1 + np.exp(-(3 * score + 1)))).astype(np.intp)
 
-    platt = fit_platt(np.stack([np.zeros(4000), score], axis=1), truth, np.ones(4000), 0.0)
+    slope, bias = fit_platt(np.stack([np.zeros(4000), score], axis=1), truth, np.ones(4000), 0.0)
 
-    assert platt.slope == pytest.approx(3, rel=0.1)
-    assert platt.bias[1] - platt.bias[0] == pytest.approx(1, abs=0.2)
+    assert slope == pytest.approx(3, rel=0.1)
+    assert bias[1] - bias[0] == pytest.approx(1, abs=0.2)
 
 
 def test_a_head_gives_the_same_logits_inside_and_outside_of_its_space() -> None:

@@ -4,7 +4,7 @@ from tests.support.builders import manifest
 from tests.support.engines import NoopModel
 from triagem.contracts.prediction import Thresholds
 from triagem.trainer.data.rows import Row
-from triagem.trainer.evaluate.undecided import undecided_note
+from triagem.trainer.evaluate.calibration import undecided_note
 
 MODEL = NoopModel(manifest(thresholds=Thresholds(languages=("en", "pt"), other_language=0.95)))
 

@@ -1,7 +1,6 @@
 """A company's texts as embeddings, and the answers of the person who labels them. Pure."""
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -10,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from triagem.trainer.active.linear import EmbeddingSpace, Labels, LinearHead, description_prior, fit_head
-from triagem.trainer.evaluate.metrics import Floats
+from triagem.trainer.evaluate.metrics import Floats, Positions, out_of_fold
 
-Positions = NDArray[np.intp]
 MAX_PRIOR_ANSWERS: Final = 20  # descriptions help below: docs/explanation/model-quality.md
 _FOLDS: Final = 10
 
@@ -86,7 +84,7 @@ class Pool:
         count = Counter(answer.label for answer in self.labelled)
         return {label: count[label] for label in self.labels}
 
-    def fit(self, answers: Sequence[int] | NDArray[np.bool_] | None = None) -> LinearHead:
+    def fit(self, answers: Positions | None = None) -> LinearHead:
         """The head of all labelled texts or of some, for `points`."""
         chosen = slice(None) if answers is None else answers
         positions = self.positions[chosen]
@@ -95,12 +93,10 @@ class Pool:
 
     def out_of_fold(self, seed: int = 0) -> Floats:
         """Logits of the labelled texts, each by a head that was fitted without it: `[answers][labels]`."""
-        folds = fold_numbers(self.truth, seed)
-        logits = np.empty((len(folds), len(self.labels)))
-        for fold in np.unique(folds):
-            held_out = folds == fold
-            logits[held_out] = self.fit(~held_out).logits(self.points[self.positions[held_out]])
-        return logits
+        return out_of_fold(
+            lambda train, test: self.fit(train).logits(self.points[self.positions[test]]),
+            fold_numbers(self.truth, seed),
+        )
 
 
 def fold_numbers(truth: Labels, seed: int) -> NDArray[np.intp]:

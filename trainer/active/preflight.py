@@ -4,7 +4,7 @@ A labelled text is predicted by a model that was fitted to the others: a linear 
 TF-IDF baseline where no base is installed. For texts without labels, the current version's confidences count.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import log
 from typing import Final
@@ -17,9 +17,9 @@ from scipy.stats import binomtest
 from triagem.trainer.active.linear import EmbeddingSpace, Labels, fit_head, one_blas_thread
 from triagem.trainer.active.pool import fold_numbers
 from triagem.trainer.data.rows import Row
-from triagem.trainer.evaluate.baseline import LabelError, baseline
+from triagem.trainer.evaluate.baseline import LabelError, baseline_fit
 from triagem.trainer.evaluate.calibration import apply_temperature, calibrate, review_threshold
-from triagem.trainer.evaluate.metrics import Floats
+from triagem.trainer.evaluate.metrics import Fit, Floats, out_of_fold
 from triagem.trainer.monitor.reference import Population
 
 TARGETS: Final = (0.9, 0.95, 0.97, 0.98, 0.99)
@@ -29,9 +29,6 @@ _MAX_ERROR: Final = 0.025
 _HALVES: Final = 3
 _MISTAKES: Final = 5
 _USUAL_SHARE: Final = 0.99  # of the reference's texts are as near to another one as a text that is not unlike them
-
-# Probabilities of the rows at the second positions, by a model that is fitted to those at the first ones.
-Fit = Callable[[NDArray[np.intp], NDArray[np.intp]], Floats]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,15 +87,9 @@ def head_fit(embeddings: NDArray[np.floating], truth: Labels) -> Fit:
     )
 
 
-def _baseline_fit(rows: Sequence[Row], labels: Sequence[str]) -> Fit:
-    return lambda train, test: baseline([rows[row] for row in train], [rows[row] for row in test], labels)
-
-
 def cross_fit(fit: Fit, truth: Labels, seed: int) -> tuple[Floats, float]:
     """Calibrated probabilities `[rows][labels]`, each by a model fitted to the other folds; and the temperature."""
-    raw, folds = np.zeros((len(truth), truth.max() + 1)), fold_numbers(truth, seed)
-    for fold in np.unique(folds):
-        raw[folds == fold] = fit(np.flatnonzero(folds != fold), np.flatnonzero(folds == fold))
+    raw = out_of_fold(fit, fold_numbers(truth, seed))
     temperature = calibrate(raw, truth, "out-of-fold").temperature
     return apply_temperature(raw, temperature), temperature
 
@@ -123,7 +114,7 @@ def preflight(
 ) -> Preflight:
     """The figures of labelled rows, one of each different text. Without embeddings the baseline predicts."""
     truth = np.array([labels.index(row.label) for row in rows], dtype=np.intp)
-    fit = _baseline_fit(rows, labels) if embeddings is None else head_fit(embeddings, truth)
+    fit = baseline_fit(rows, labels) if embeddings is None else head_fit(embeddings, truth)
     probabilities, _ = cross_fit(fit, truth, seed)
     guess, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
     right = guess == truth

@@ -4,7 +4,6 @@ Cross-validation on answers that were chosen as uncertain is too pessimistic. So
 scores, and the calibrated probabilities of all texts give the expected confusion matrix.
 """
 
-from dataclasses import dataclass
 from math import ceil
 from typing import Final
 
@@ -12,6 +11,7 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 
+from triagem.db.reviews.labelling import LabellingProgress
 from triagem.trainer.active.linear import Labels, one_blas_thread
 from triagem.trainer.active.pool import Pool
 from triagem.trainer.evaluate.metrics import Floats
@@ -25,22 +25,8 @@ _WRONG_ANSWERS: Final = 0.5  # the prior's, which separable answers need: a slop
 _PRECISION: Final = (0.05, 0.3)  # of the priors of log slope and bias
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """The estimated macro-F1 of the head on all texts of the pool, with its 90 % interval.
-
-    `answers_missing`: about how many more answers reach `TARGET`, 0 if the estimate does.
-    """
-
-    answers: int
-    macro_f1: float
-    low: float
-    high: float
-    answers_missing: int
-
-
 @one_blas_thread
-def estimate_progress(pool: Pool, *, seed: int = 0) -> Progress | None:
+def estimate_progress(pool: Pool, *, seed: int = 0) -> LabellingProgress | None:
     """The estimate; None with fewer than `MIN_ANSWERS` answers, of one label only, or without a text left.
 
     The interval is that of a Bayesian bootstrap of the answers and of the prior's wrong ones (Rubin 1981; Muliere and
@@ -53,7 +39,7 @@ def estimate_progress(pool: Pool, *, seed: int = 0) -> Progress | None:
     scores, logits = pool.out_of_fold(seed), pool.fit().logits(pool.points[pool.unanswered])
 
     def macro_f1(weights: Floats, wrong_answers: float) -> float:
-        return _expected_macro_f1(logits, fit_platt(scores, pool.truth, weights, wrong_answers))
+        return _expected_macro_f1(logits, *fit_platt(scores, pool.truth, weights, wrong_answers))
 
     point = macro_f1(np.ones(answers), _WRONG_ANSWERS)
     samples = [
@@ -61,7 +47,7 @@ def estimate_progress(pool: Pool, *, seed: int = 0) -> Progress | None:
         for _ in range(_RESAMPLES)
     ]
     below, above = np.quantile(samples, [(1 - _COVERAGE) / 2, (1 + _COVERAGE) / 2]) - point
-    return Progress(
+    return LabellingProgress(
         answers,
         point,
         max(0.0, point + _WIDENED * min(0.0, float(below))),
@@ -76,21 +62,8 @@ def answers_missing(answers: int, macro_f1: float) -> int:
     return ceil((needed - answers) / 10) * 10
 
 
-@dataclass(frozen=True, slots=True)
-class Platt:
-    """Calibrated probabilities are the softmax of `slope * logits + bias`."""
-
-    slope: float
-    bias: Floats
-
-    def probabilities(self, logits: Floats) -> Floats:
-        """`[texts][labels]`."""
-        calibrated: Floats = softmax(self.slope * logits + self.bias, axis=1)
-        return calibrated
-
-
-def fit_platt(logits: Floats, truth: Labels, weights: Floats, wrong_answers: float) -> Platt:
-    """Platt's scaling (1999) for any number of labels.
+def fit_platt(logits: Floats, truth: Labels, weights: Floats, wrong_answers: float) -> tuple[float, Floats]:
+    """Platt's scaling (1999) for any number of labels: calibrated probabilities are softmax(slope · logits + bias).
 
     Args:
         weights: of the texts.
@@ -111,12 +84,13 @@ def fit_platt(logits: Floats, truth: Labels, weights: Floats, wrong_answers: flo
 
     bounds = [(-3, 5), *[(-8, 8)] * labels]  # exp must not overflow on the way to the minimum
     best = minimize(cost, np.zeros(1 + labels), jac=True, method="L-BFGS-B", bounds=bounds).x
-    return Platt(float(np.exp(best[0])), best[1:])
+    return float(np.exp(best[0])), best[1:]
 
 
-def _expected_macro_f1(logits: Floats, platt: Platt) -> float:
+def _expected_macro_f1(logits: Floats, slope: float, bias: Floats) -> float:
     """Macro-F1 of the head's predictions if the calibrated probabilities are right."""
-    probabilities, predicted = platt.probabilities(logits), np.eye(logits.shape[1])[logits.argmax(axis=1)]
+    probabilities = softmax(slope * logits + bias, axis=1)
+    predicted = np.eye(logits.shape[1])[logits.argmax(axis=1)]
     right, of_label = (probabilities * predicted).sum(axis=0), probabilities.sum(axis=0)
     return float((2 * right / (of_label + predicted.sum(axis=0))).mean())
 

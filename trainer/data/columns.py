@@ -1,12 +1,17 @@
-"""Finds the columns of labelled rows: `prompt` and `completion`, as named by `--map` or as usual in exports. Pure."""
+"""Finds and reads the columns of labelled rows, as named by `--map` or as usual in exports. Pure."""
 
 import functools
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from pydantic import TypeAdapter, ValidationError
+
+from triagem.contracts.conversation import ConversationMessage, judge
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.text import clean
+from triagem.contracts.ticket import OnReply, first_error
 from triagem.records.columns import (
     EXTERNAL_ID,
     find_column,
@@ -48,6 +53,8 @@ FIELDS: Final = ("prompt", "completion", "lang", "messages")
 _LABEL: Final = (
     "completion", "label", "categoria", "category", "rotulo", "etiqueta", "classe", "class", "classificacao",
 )  # fmt: skip
+_MESSAGES: Final = TypeAdapter(list[ConversationMessage])
+_EXPECTED: Final = '[{"author": "customer", "text": "…"}, …]'
 _LANG: Final = ("lang", "language", "idioma", "lingua")
 
 
@@ -111,3 +118,35 @@ def training_label(row: Mapping[str, Any], rules: ReadingRules) -> str | None:
     )
     ticket = find_column(tuple(row), EXTERNAL_ID) if rules.own else ()
     return None if ticket and rules.own.get(str(row[ticket[0]])) == label else label
+
+
+def read_messages(value: object) -> list[ConversationMessage]:
+    """The messages of a cell: a list of `{"author": …, "text": …}`, or its JSON, as in CSV; none if it is empty.
+
+    Raises:
+        InvalidInput: names the message and its problem.
+    """
+    if not value:
+        return []
+    try:
+        messages = _MESSAGES.validate_python(json.loads(value) if isinstance(value, str) else value)
+        "".join(message.text for message in messages).encode()
+        return messages
+    except ValidationError as error:
+        problem = ": ".join(filter(None, first_error(error)))
+    except UnicodeEncodeError:
+        problem = "a text contains a lone surrogate (half a character)"
+    except (ValueError, RecursionError):
+        problem = "not JSON"
+    raise InvalidInput(f"'messages': {problem}; expected {_EXPECTED}")
+
+
+def compose(messages: Sequence[ConversationMessage]) -> str:
+    """The text that a label of the whole conversation is about.
+
+    Raises:
+        InvalidInput: the customer wrote nothing.
+    """
+    if text := judge(messages, OnReply.CONVERSATION).text:
+        return text
+    raise InvalidInput("'messages' has no text of the customer")

@@ -26,13 +26,14 @@ from triagem.records.text_file import open_text
 from triagem.trainer.data.columns import (
     USUAL,
     ReadingRules,
+    compose,
     describe_columns,
+    read_messages,
     training_cell,
     training_label,
     training_text,
 )
 from triagem.trainer.data.label_names import composed, declared_labels, edit_distance, folded_label, suggest_label
-from triagem.trainer.data.messages import compose, read_messages
 
 FILES: Final = "train.jsonl or train.csv and optionally dev, calibration and test files, named the same way"
 # A label with a smaller share of the rows of a label at most two letters away is taken for a typo.

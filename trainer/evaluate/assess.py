@@ -6,6 +6,7 @@ The formulas are in `metrics`, the HTML in `html_report`.
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ from scipy.stats import binomtest
 
 from triagem.contracts.model import HTML_REPORT_FILE, PREDICTIONS_FILE, REPORT_FILE, Manifest, ScoredRow
 from triagem.contracts.text import digest
+from triagem.registry import Registry
 from triagem.trainer.data.near_duplicates import distinct_rows
 from triagem.trainer.data.rows import Row
 from triagem.trainer.evaluate import metrics
@@ -147,17 +149,25 @@ def write_html_report(folder: Path, assessment: Assessment, manifest: Manifest) 
     _write_private(folder / HTML_REPORT_FILE, render_html(assessment, manifest))
 
 
-def write_report(folder: Path, assessment: Assessment, manifest: Manifest) -> dict[str, float]:
-    """Write the reports and predictions into a version's staged folder; returns the metrics for its manifest.
+def write_report(folder: Path, assessment: Assessment) -> dict[str, float]:
+    """Write the report and the predictions into a version's staged folder; returns the metrics for its manifest.
 
-    Args:
-        manifest: the manifest so far; the page gets its version by `write_html_report`.
+    `write_html_report` writes the page, which shows the version's number.
     """
     _write_private(folder / REPORT_FILE, assessment.model_dump_json(indent=1))
-    write_html_report(folder, assessment, manifest)
     predictions = "\n".join(row.model_dump_json() for row in assessment.scored_rows)
     (folder / PREDICTIONS_FILE).write_text(predictions + "\n", encoding="utf-8")
     return {**manifest_metrics(assessment), **_cost(folder)}
+
+
+def register_with_report(registry: Registry, staged: Path, manifest: Manifest, assessment: Assessment) -> Manifest:
+    """Register a staged version with its report, page, predictions and metrics."""
+    metrics = write_report(staged, assessment)
+    return registry.register(
+        staged,
+        manifest.model_copy(update={"metrics": metrics, "ece": metrics.get("ece")}),
+        finish=partial(write_html_report, staged, assessment),
+    )
 
 
 def manifest_metrics(assessment: Assessment) -> dict[str, float]:

@@ -15,7 +15,7 @@ from sklearn.pipeline import make_pipeline, make_union
 from triagem.trainer.data.near_duplicates import fold_numbers
 from triagem.trainer.data.rows import Row
 from triagem.trainer.evaluate.calibration import LabelIndices
-from triagem.trainer.evaluate.metrics import Floats
+from triagem.trainer.evaluate.metrics import Fit, Floats, out_of_fold
 
 _FOLDS: Final = 5  # of the label errors' out-of-fold predictions
 
@@ -32,6 +32,11 @@ def baseline(train: Sequence[Row], test: Sequence[Row], labels: Sequence[str]) -
     probabilities = np.zeros((len(test), len(labels)))
     probabilities[:, model.classes_] = model.predict_proba([row.text for row in test])
     return probabilities
+
+
+def baseline_fit(rows: Sequence[Row], labels: Sequence[str]) -> Fit:
+    """A baseline on some of the rows."""
+    return lambda train, test: baseline([rows[row] for row in train], [rows[row] for row in test], labels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +57,10 @@ def label_errors(rows: Sequence[Row], labels: Sequence[str], *, seed: int) -> li
     seconds where a BERT would take hours.
     """
     folds = np.asarray(fold_numbers(rows, _FOLDS, seed))
-    predicted = np.zeros((len(rows), len(labels)))
-    for fold in set(folds.tolist()):
-        held_out = folds == fold
-        others = [row for row, out in zip(rows, held_out, strict=True) if not out]
-        if {row.label for row in others} != set(labels):
-            return []
-        fold_rows = [row for row, out in zip(rows, held_out, strict=True) if out]
-        predicted[held_out] = baseline(others, fold_rows, labels)
     given = np.asarray([labels.index(row.label) for row in rows])
+    if any(len(np.unique(given[folds != fold])) < len(labels) for fold in np.unique(folds)):
+        return []
+    predicted = out_of_fold(baseline_fit(rows, labels), folds)
     suspects = [(int(row), int(suggested)) for row, suggested in zip(*suspected(predicted, given), strict=True)]
     suspects.sort(key=lambda suspect: -predicted[suspect])
     return [

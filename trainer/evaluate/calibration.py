@@ -1,9 +1,10 @@
-"""Calibrates a model on rows that it did not train on: temperature, review threshold and review budget. Pure.
+"""Calibrates a model on rows that it did not train on: temperature, review threshold, review budget, abstentions.
 
 One temperature scales all logits. `triagem.trainer.fit.cross_validation` chooses the rows.
 """
 
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Sequence
 from math import ceil, log
 from typing import Final
 
@@ -13,7 +14,12 @@ from scipy.optimize import minimize_scalar
 from scipy.special import softmax
 from scipy.stats import beta
 
+from triagem.contracts.abstain import abstain_reason, unlearned_reason
+from triagem.contracts.model import Model
 from triagem.contracts.prediction import Thresholds
+from triagem.engine.language import language_probabilities
+from triagem.trainer.data.near_duplicates import distinct_rows
+from triagem.trainer.data.rows import Row
 from triagem.trainer.evaluate.metrics import Floats, compute_metrics
 from triagem.trainer.evaluate.report import CalibrationResult, CalibrationSource, ReviewThreshold
 
@@ -25,14 +31,6 @@ _FOLDS: Final = 5
 _MOST_ROWS: Final = 1_000_000
 
 LabelIndices = NDArray[np.intp]
-
-
-@dataclass(frozen=True, slots=True)
-class CalibrationMetrics:
-    """Negative log-likelihood and expected calibration error."""
-
-    nll: float
-    ece: float
 
 
 def calibrate(
@@ -52,16 +50,16 @@ def calibrate(
     rows = len(truth)
     if rows < MIN_ROWS:
         return CalibrationResult(temperature=fallback_temperature, texts=rows, source="none")
-    before = calibration_metrics(probabilities, truth)
+    nll, ece = calibration_metrics(probabilities, truth)
     scaled = np.empty_like(probabilities)
     for fold in range(_FOLDS):
         held_out = np.arange(rows) % _FOLDS == fold
         temperature = fit_temperature(probabilities[~held_out], truth[~held_out])
         scaled[held_out] = apply_temperature(probabilities[held_out], temperature)
-    after, temperature = calibration_metrics(scaled, truth), fit_temperature(probabilities, truth)
-    if after.nll >= before.nll:
-        after, temperature = before, 1.0
-    return CalibrationResult(temperature, rows, source, before.nll, after.nll, before.ece, after.ece)
+    nll_after, ece_after = calibration_metrics(scaled, truth)
+    if nll_after >= nll:
+        return CalibrationResult(1.0, rows, source, nll, nll, ece, ece)
+    return CalibrationResult(fit_temperature(probabilities, truth), rows, source, nll, nll_after, ece, ece_after)
 
 
 def fit_temperature(probabilities: Floats, truth: LabelIndices) -> float:
@@ -90,10 +88,10 @@ def apply_temperature(probabilities: Floats, temperature: float) -> Floats:
     return scaled
 
 
-def calibration_metrics(probabilities: Floats, truth: LabelIndices) -> CalibrationMetrics:
+def calibration_metrics(probabilities: Floats, truth: LabelIndices) -> tuple[float, float]:
     """NLL and ECE on these rows, as `triagem.trainer.evaluate.metrics` defines them."""
     metrics = compute_metrics(truth, probabilities)
-    return CalibrationMetrics(float(metrics["nll"][0]), float(metrics["ece"][0]))
+    return float(metrics["nll"][0]), float(metrics["ece"][0])
 
 
 def review_threshold(
@@ -169,6 +167,31 @@ def lower_bound(
 ) -> Floats:
     """The precision that these rows prove: Clopper and Pearson's one-sided lower bound."""
     return np.where(right == 0, 0.0, beta.ppf(max_error, np.maximum(right, 1), rows - right + 1))
+
+
+def undecided_note(model: Model, rows: Sequence[Row]) -> str:
+    """A line for a person: the texts without a decision by reason, and the upper bound of their share.
+
+    They are customers' messages, so each is an error.
+
+    Args:
+        rows: test rows, which set none of the model's limits.
+    """
+    texts = [rows[index].text for index in distinct_rows(rows)]
+    reasons = Counter(
+        reason.value
+        for text, tokens in zip(texts, model.tokenize(texts), strict=True)
+        if (
+            reason := abstain_reason(text, text)
+            or unlearned_reason(text, tokens, language_probabilities(text), model.thresholds)
+        )
+    )
+    bound = 1 - float(lower_bound(np.int_(len(texts) - reasons.total()), np.int_(len(texts))))
+    named = f" ({', '.join(f'{reason} {count}' for reason, count in reasons.most_common())})" if reasons else ""
+    return (
+        f"{reasons.total()} of {len(texts)} test texts get no decision{named}: with 95% confidence, at most "
+        f"{bound:.1%} of such messages"
+    )
 
 
 def _proves(precision: float, rows: int, target_precision: float, max_error: float) -> bool:

@@ -4,13 +4,18 @@
 scikit-learn has most of these for one set of rows; a thousand resamples of ten thousand rows would take it minutes.
 """
 
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Positions = NDArray[np.intp]
+
+# Predictions of the rows at the second positions, by a model that is fitted to those at the first ones.
+Fit = Callable[[Positions, Positions], NDArray[Any]]
 
 BINS: Final = 15
 RESAMPLES: Final = 1000
@@ -25,6 +30,14 @@ def label_metrics(truth: ArrayLike, predicted: ArrayLike) -> dict[str, float]:
     true, guessed = (_one_hot(half, len(labels)) for half in np.split(indices, 2))
     metrics = _count_metrics(*(matrix.sum(axis=0, keepdims=True) for matrix in (true, guessed, true * guessed)))
     return {name: float(metrics[name][0]) for name in ("accuracy", "precision", "recall", "f1", "macro_f1")}
+
+
+def out_of_fold(fit: Fit, folds: ArrayLike) -> NDArray[Any]:
+    """Predictions of all rows, each by a model that is fitted to the other folds. `folds`: each row's number."""
+    numbers = np.asarray(folds)
+    parts = [np.flatnonzero(numbers == fold) for fold in np.unique(numbers)]
+    predicted = np.concatenate([fit(np.setdiff1d(np.arange(len(numbers)), part), part) for part in parts])
+    return predicted[np.argsort(np.concatenate(parts))]
 
 
 def confusion(truth: Ints, guess: Ints, labels: int) -> Ints:

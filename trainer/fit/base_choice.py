@@ -12,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 import torch
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import PredefinedSplit, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from transformers import AutoModel, AutoTokenizer
@@ -79,13 +80,10 @@ def best_base(scores: Sequence[BaseScore], rows: Mapping[str, int]) -> str:
 
 
 def _score(base: str, rows: Sequence[Row], folds: Sequence[int], languages: Mapping[str, Sequence[int]]) -> BaseScore:
-    labels, numbers = np.asarray([row.label for row in rows]), np.asarray(folds)
+    labels = np.asarray([row.label for row in rows])
     embeddings = embed(base, [row.text for row in rows])
-    predicted = np.empty_like(labels)
-    for fold in np.unique(numbers):
-        held_out = numbers == fold
-        model = make_pipeline(StandardScaler(), LogisticRegression(C=_INVERSE_PENALTY, max_iter=1000))
-        predicted[held_out] = model.fit(embeddings[~held_out], labels[~held_out]).predict(embeddings[held_out])
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=_INVERSE_PENALTY, max_iter=1000))
+    predicted = cross_val_predict(model, embeddings, labels, cv=PredefinedSplit(folds))
     scores = {
         lang: label_metrics(labels[indices], predicted[indices])["macro_f1"] for lang, indices in languages.items()
     }

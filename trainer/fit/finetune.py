@@ -30,16 +30,14 @@ from transformers.utils import logging as transformers_logging
 from triagem.contracts.errors import InvalidInput
 from triagem.engine.classify import EngineSettings
 from triagem.engine.precision import cpu_has_bf16
-from triagem.trainer.bases.catalogue import find_base
-from triagem.trainer.bases.hub import hub_problem
+from triagem.trainer.bases.catalogue import find_base, hub_problem
 from triagem.trainer.data.prepare import Parent
 from triagem.trainer.data.rows import Row
 from triagem.trainer.evaluate.metrics import label_metrics
 from triagem.trainer.evaluate.report import CurvePoint, TrainingProgress
 from triagem.trainer.fit.checkpoints import clearly_better, newest_complete
-from triagem.trainer.fit.hf_trainer import ProgressCallback, SpecificationTrainer, training_curves
+from triagem.trainer.fit.hf_trainer import ProgressCallback, SpecificationTrainer, UsedEmbeddings, training_curves
 from triagem.trainer.fit.schedule import Schedule
-from triagem.trainer.fit.used_embeddings import UsedEmbeddings
 from triagem.trainer.settings import TrainSettings
 
 
@@ -62,6 +60,8 @@ def finetune(
     folder: Path,
     checkpoints: Path,
     progress: TrainingProgress,
+    steps_before: int = 0,
+    steps_of_all: int | None = None,
     parent: Parent | None = None,
 ) -> FinetuneResult:
     """Train on `train` and write the last checkpoint to `folder`, or the best on `dev` if that is `clearly_better`.
@@ -71,6 +71,8 @@ def finetune(
     on MPS, whose random state is not saved.)
 
     Args:
+        steps_before: of earlier trainings, for the progress.
+        steps_of_all: of these trainings and later ones; default: of this one.
         parent: fine-tune from this version instead of the settings' base; its labels are the first of `labels`.
 
     Raises:
@@ -95,7 +97,7 @@ def finetune(
             data_collator=DataCollatorWithPadding(tokenizer),
             processing_class=tokenizer,
             compute_metrics=_metrics,
-            callbacks=[ProgressCallback(progress)],
+            callbacks=[ProgressCallback(progress, steps_before, steps_of_all or schedule.steps)],
         )
         trainer.remove_callback(PrinterCallback)
         checkpoint = newest_complete(checkpoints)

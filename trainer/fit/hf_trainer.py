@@ -1,9 +1,9 @@
-"""Extends Hugging Face's Trainer: row order, label weights, progress reports and small checkpoints.
+"""Extends Hugging Face's Trainer: row order, label weights, used embeddings, progress reports, small checkpoints.
 
 `triagem.trainer.fit.finetune` and `triagem.trainer.fit.schedule` set its arguments.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,14 +63,16 @@ class EpochSampler(Sampler[int]):
 
 @dataclass
 class ProgressCallback(TrainerCallback):
-    """Reports the Trainer's steps and keeps its checkpoints small."""
+    """Reports the Trainer's steps and keeps its checkpoints small. `before` of `total` steps were made earlier."""
 
     progress: TrainingProgress
+    before: int
+    total: int
     loss: float | None = None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
         if state.global_step:
-            self.progress.on_step(state.global_step, state.max_steps, None)
+            self.progress.on_step(self.before + state.global_step, self.total, None)
 
     def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
         self.loss = kwargs["logs"].get("loss", self.loss)
@@ -78,11 +80,12 @@ class ProgressCallback(TrainerCallback):
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
         if control.should_save:  # checkpoints do not hold the running mean of the loss: restart it at each
             control.should_log = True
-        self.progress.on_step(state.global_step, state.max_steps, self.loss)
+        self.progress.on_step(self.before + state.global_step, self.total, self.loss)
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
         metric = args.metric_for_best_model
-        self.progress.on_evaluation(state.global_step, state.max_steps, metric, kwargs["metrics"][f"eval_{metric}"])
+        value = kwargs["metrics"][f"eval_{metric}"]
+        self.progress.on_evaluation(self.before + state.global_step, self.total, metric, value)
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
         drop_old_optimizer_states(Path(args.output_dir))
@@ -98,3 +101,37 @@ def training_curves(history: Sequence[Mapping[str, Any]]) -> tuple[CurvePoint, .
                 point[ours] = float(entry[theirs])
     empty = {"loss": None, "learning_rate": None, "dev_accuracy": None}
     return tuple(CurvePoint(step, **(empty | point)) for step, point in sorted(points.items()))
+
+
+class UsedEmbeddings:
+    """Replaces a network's word embeddings by those of the used tokens, until `restore`.
+
+    A few hundred rows use some 5,000 of e5's 50,000 word pieces. The others never get a gradient, but the optimizer
+    would read and write all of them in each step: a sixth of the time at 8 rows a step, and most of a checkpoint.
+
+    Args:
+        network: a transformers model.
+        rows: the token ids of all rows that the network will see.
+        padding: the id of the padding token.
+    """
+
+    def __init__(self, network: Any, rows: Iterable[Sequence[int]], padding: int) -> None:
+        self._network, self._all = network, network.get_input_embeddings()
+        # Ids up to that of padding keep their number, so that batches can be padded as usual.
+        used = sorted({*range(padding + 1), *(token for row in rows for token in row)})
+        self._used = torch.tensor(used)
+        self._number = {token: number for number, token in enumerate(used)}
+        weight = self._all.weight.detach()[self._used].clone()
+        number, width = weight.shape
+        network.set_input_embeddings(torch.nn.Embedding(number, width, self._all.padding_idx, _weight=weight))
+
+    def numbers(self, row: Sequence[int]) -> list[int]:
+        """The row's token ids as numbers of the used embeddings."""
+        return [self._number[token] for token in row]
+
+    def restore(self) -> None:
+        """Give the network all its embeddings again, with the trained weights."""
+        trained = self._network.get_input_embeddings().weight.detach()
+        with torch.no_grad():
+            self._all.weight[self._used] = trained.to(self._all.weight.device)
+        self._network.set_input_embeddings(self._all)

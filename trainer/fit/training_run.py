@@ -81,7 +81,9 @@ class TrainingRun:
             schedule=self.schedule(without),
             folder=folder,
             checkpoints=checkpoints,
-            progress=_OverallProgress(self.progress, sum(self.schedule(fold).steps for fold in finished), self.steps),
+            progress=self.progress,
+            steps_before=sum(self.schedule(fold).steps for fold in finished),
+            steps_of_all=self.steps,
             parent=self.parent,
         )
         return self._load(folder, tuned.max_tokens), tuned
@@ -200,24 +202,6 @@ class TrainingRun:
         if without is None:
             return list(self.plan.train)
         return [row for row, fold in zip(self.plan.train, self.plan.folds, strict=True) if fold != without]
-
-
-@dataclass(frozen=True, slots=True)
-class _OverallProgress(TrainingProgress):
-    """Adds the steps of earlier trainings to those of the current one."""
-
-    progress: TrainingProgress
-    before: int
-    total: int
-
-    def on_notes(self, notes: Sequence[str]) -> None:
-        self.progress.on_notes(notes)
-
-    def on_step(self, done: int, total: int, loss: float | None) -> None:  # noqa: ARG002 - of this training alone
-        self.progress.on_step(self.before + done, self.total, loss)
-
-    def on_evaluation(self, done: int, total: int, metric: str, value: float) -> None:  # noqa: ARG002
-        self.progress.on_evaluation(self.before + done, self.total, metric, value)
 
 
 def average_weights(folder: Path, others: Sequence[Path]) -> None:

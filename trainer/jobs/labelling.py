@@ -3,7 +3,7 @@
 Both also estimate the progress, so that a page only reads what is stored.
 """
 
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any, Final
 
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from triagem.contracts.errors import InvalidInput
 from triagem.contracts.text import clean
 from triagem.db.labels import list_labels, review_choices
 from triagem.db.reviews.agreed_labels import Exclusion, majority_label
-from triagem.db.reviews.labelling import LabellingProgress, PoolText, QuestionKind, read_pool, save_questions
+from triagem.db.reviews.labelling import PoolText, QuestionKind, read_pool, save_questions
 from triagem.trainer.active.embeddings import embed_texts, frozen_base
 from triagem.trainer.active.pool import Answer, Pool
 from triagem.trainer.active.progress import estimate_progress, suspicious_answers
@@ -24,37 +24,29 @@ _MAX_SUSPICIOUS: Final = 5
 _MIN_LABELS: Final = 2
 
 
-@dataclass(frozen=True, slots=True)
-class TextPool:
-    """The pool with its texts, by position: as they are stored, and clean."""
-
-    pool: Pool
-    stored: list[PoolText]
-    clean: list[str]
-
-
 def choose_questions(run: JobRun) -> None:
     """Embed new texts, and replace the questions."""
-    _save(run, _read_pool(run), None)
+    pool, stored, _ = _read_pool(run)
+    _save(run, pool, stored, None)
 
 
 def train_head(run: JobRun) -> str:
     """Train and register a version on the answers, and replace the questions."""
     from triagem.trainer.active.version import train_head_version  # noqa: PLC0415 - loads torch
 
-    texts = _read_pool(run)
+    pool, stored, cleaned = _read_pool(run)
     run.report("train")
-    head = train_head_version(run.registry, texts.pool, texts.clean, _base(run), job=run.key)
-    _save(run, texts, head.answers_missing)
-    return head.manifest.version
+    manifest, proof_missing = train_head_version(run.registry, pool, cleaned, _base(run), job=run.key)
+    _save(run, pool, stored, proof_missing)
+    return manifest.version
 
 
 def _base(run: JobRun) -> str:
     return run.settings.base or frozen_base()
 
 
-def _read_pool(run: JobRun) -> TextPool:
-    """Read texts and answers, and embed them with the descriptions of the labels."""
+def _read_pool(run: JobRun) -> tuple[Pool, list[PoolText], list[str]]:
+    """The pool, and its texts by position, as they are stored and clean."""
     labels = review_choices(run.database, [])
     if len(labels) < _MIN_LABELS:
         raise InvalidInput("there are fewer than two labels: name them on the page Start of the console")
@@ -71,7 +63,7 @@ def _read_pool(run: JobRun) -> TextPool:
         if text.labels
     )
     count = len(stored)
-    return TextPool(Pool(embeddings[:count], tuple(labels), answers, embeddings[count:]), stored, cleaned)
+    return Pool(embeddings[:count], tuple(labels), answers, embeddings[count:]), stored, cleaned
 
 
 def unique_texts(pool: list[PoolText]) -> tuple[list[PoolText], list[str]]:
@@ -93,18 +85,14 @@ def _label(text: PoolText) -> str | None:
     return None if isinstance(label, Exclusion) else label
 
 
-def _save(run: JobRun, texts: TextPool, proof_missing: int | None) -> None:
+def _save(run: JobRun, pool: Pool, stored: list[PoolText], proof_missing: int | None) -> None:
     run.report("choose")
-    pool = texts.pool
     questions = [
-        (texts.stored[question.text], QuestionKind.RANDOM if question.random else QuestionKind.CHOSEN)
+        (stored[question.text], QuestionKind.RANDOM if question.random else QuestionKind.CHOSEN)
         for question in next_questions(pool)
     ]
-    estimate, progress = estimate_progress(pool), None
-    if estimate is not None:
+    if progress := estimate_progress(pool):
         doubtful = suspicious_answers(pool)[:_MAX_SUSPICIOUS]
-        questions += [(texts.stored[position], QuestionKind.SUSPICIOUS) for position in doubtful]
-        progress = LabellingProgress(
-            estimate.answers, estimate.macro_f1, estimate.low, estimate.high, estimate.answers_missing, proof_missing
-        )
+        questions += [(stored[position], QuestionKind.SUSPICIOUS) for position in doubtful]
+        progress = replace(progress, proof_missing=proof_missing)
     save_questions(run.database, questions, progress)

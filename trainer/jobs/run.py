@@ -1,29 +1,45 @@
-"""Runs one job in its own process: its work by kind, then the gate, and records the outcome."""
+"""Runs one job in its own process: its work by kind, then the gate and the promotion or proposal of its version."""
 
 import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
 import structlog
 
-from triagem.contracts.errors import NotRetryable, Retryable
-from triagem.db import Database, training_jobs
+from triagem.contracts.errors import InvalidInput, NoModel, NotRetryable, Retryable
+from triagem.contracts.model import CurrentModel
+from triagem.db import Database, runs, training_jobs
+from triagem.db.audit import Action, Actor, record
+from triagem.db.runs import RunPlan
 from triagem.db.training_jobs import JobKind, TrainingJob
 from triagem.registry import Registry
+from triagem.registry.decision import Reject
+from triagem.registry.promote import evaluate_version, promote_through_gate
+from triagem.registry.promotions import PromotionReason
 from triagem.trainer.evaluate.report import TrainingProgress
-from triagem.trainer.jobs.promotion import promote_job_version
-from triagem.trainer.jobs.settings import TrainerSettings
 from triagem.trainer.jobs.trainer import job_folder
+from triagem.trainer.settings import TrainerSettings
 
 log = structlog.get_logger(__name__)
 
+SHADOW_DAYS: Final = timedelta(days=30)
+SHADOW_TICKETS: Final = 2000
+FIRST_HEAD: Final = "the first version: everything is reviewed until its precision is proved"
 _REPORT_EVERY_S: Final = 1.0
 _NICENESS: Final = 10  # a training yields to the workers on its machine
+
+
+class PromotionPolicy(StrEnum):
+    """The parameter `promote` of a job: whether its version becomes current if it passes the gate."""
+
+    AUTO = "auto"
+    PROPOSE = "propose"
 
 
 class JobLost(SystemExit):
@@ -124,3 +140,45 @@ def _work(kind: JobKind) -> Callable[[JobRun], str | None]:
     from triagem.trainer.jobs.labelling import choose_questions, train_head  # noqa: PLC0415 - loads scipy
 
     return train_head if kind is JobKind.HEAD else choose_questions
+
+
+def promote_job_version(database: Database, registry: Registry, version: str, job: TrainingJob, now: datetime) -> str:
+    """The outcome of a job: `promoted`, `rejected` by the gate, or `proposed` to a person, with a shadow run.
+
+    Repeating it promotes once.
+
+    The first version of an installation without a model, trained on a few answers, becomes current without the gate:
+    all its results are reviewed.
+    """
+    if any(promotion.version == version for promotion in registry.promotions()):
+        return "promoted"
+    current = _current(registry)
+    if job.kind is JobKind.HEAD and current is None:
+        registry.promote(version, PromotionReason(reason=FIRST_HEAD))
+    elif isinstance(evaluate_version(registry, version), Reject):
+        return "rejected"
+    elif PromotionPolicy(job.parameters.get("promote", PromotionPolicy.AUTO)) is PromotionPolicy.PROPOSE:
+        if current:
+            start_shadow_run(database, version, current, now)
+        return "proposed"
+    else:
+        promote_through_gate(registry, version)
+    record(database, Actor(f"training {job.id}"), Action.PROMOTE, version)
+    return "promoted"
+
+
+def start_shadow_run(database: Database, version: str, current: CurrentModel, now: datetime) -> None:
+    """Let the workers classify recent tickets with a proposed version too; `triagem reclassify diff` compares them.
+
+    Not while another run is active: a nightly run matters more.
+    """
+    since = (now - SHADOW_DAYS).isoformat()
+    plan = RunPlan(version, current.epoch, shadow=True, filters={"since": since}, max_tickets=SHADOW_TICKETS)
+    with suppress(InvalidInput):
+        runs.start(database, plan)
+
+
+def _current(registry: Registry) -> CurrentModel | None:
+    with suppress(NoModel):
+        return registry.current()
+    return None

@@ -21,7 +21,7 @@ from triagem.contracts.errors import Retryable
 from triagem.db import Database, training_jobs
 from triagem.db.training_jobs import TrainingJob
 from triagem.process import ChildProcess
-from triagem.trainer.jobs.settings import TrainerSettings
+from triagem.trainer.settings import TrainerSettings
 
 log = structlog.get_logger(__name__)
 

@@ -20,21 +20,18 @@ from triagem.contracts.temporary_folder import temporary_folder
 
 
 class RemoteBackend:
-    """An fsspec store as `triagem.registry.local.StorageBackend`.
+    """An fsspec store with the methods of `triagem.registry.local.LocalBackend`; `name` lacks a password in the URL.
 
     Copies are stored in `<cache>/<digest of the manifest>/<version>/`: keyed by content, so that a version of
     the same name in another registry is never mistaken for this one.
     """
 
     def __init__(self, url: str, cache: Path) -> None:
-        self._url, self.work_dir = url, cache.expanduser().absolute()
+        parts = urlsplit(url)
+        self.name = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+        self.work_dir = cache.expanduser().absolute()
         self._fs, root = _open_filesystem(url, self.name)
         self._root = root.rstrip("/")
-
-    @property
-    def name(self) -> str:
-        parts = urlsplit(self._url)
-        return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
     def versions(self) -> list[str]:
         with self._translated_errors():
@@ -110,11 +107,8 @@ class RemoteBackend:
         except (FileNotFoundError, TriagemError):
             raise
         except Exception as error:  # each store's library has its own errors
-            raise RegistryUnavailable(f"{self.name}: {type(error).__name__}: {_first_line(error)}") from error
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), "")
+            reason = str(error).partition("\n")[0]
+            raise RegistryUnavailable(f"{self.name}: {type(error).__name__}: {reason}") from error
 
 
 def _open_filesystem(url: str, name: str) -> tuple[Any, str]:

@@ -29,7 +29,7 @@ from triagem.contracts.model import (
 )
 from triagem.registry import index
 from triagem.registry.deadline import Deadline
-from triagem.registry.local import LocalBackend, StorageBackend
+from triagem.registry.local import LocalBackend
 from triagem.registry.promotions import Promotion, PromotionReason, parse_log, rollback_target
 from triagem.registry.remote import RemoteBackend
 
@@ -77,7 +77,7 @@ class Registry:
         self, url: str | Path, *, cache: Path | None = None, clock: Callable[[], datetime] = _utc_now
     ) -> None:
         self._clock = clock
-        self._backend: StorageBackend
+        self._backend: LocalBackend | RemoteBackend
         parts = urlsplit(str(url))
         if "://" in str(url) and parts.scheme != "file":
             self._backend = RemoteBackend(str(url), cache or RegistrySettings().registry_cache)
@@ -89,7 +89,7 @@ class Registry:
     def root(self) -> Path:
         """The folder of a local registry. Raises InvalidInput for a remote one."""
         if isinstance(self._backend, LocalBackend):
-            return self._backend.root
+            return self._backend.work_dir
         raise InvalidInput(f"{self._backend.name} is not a local folder")
 
     @property

@@ -187,7 +187,7 @@ def trainer(
     Example: `TRIAGEM_REDIS_URL=redis://… TRIAGEM_DATABASE_URL=postgresql://… triagem trainer`
     """
     from triagem.registry import Registry, RegistrySettings
-    from triagem.trainer.jobs.settings import TrainerSettings
+    from triagem.trainer.settings import TrainerSettings
 
     settings = TrainerSettings()
     if with_parent:
