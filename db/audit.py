@@ -70,8 +70,7 @@ ORDER BY id DESC LIMIT :limit
 def record(database: Database, actor: Actor, action: Action, target: str, outcome: str = "done") -> None:
     """Add a row. Raises DatabaseUnavailable."""
     values = {"actor": actor.name, "address": actor.address, "action": action, "object": target, "outcome": outcome}
-    with database.autocommit() as connection:
-        connection.execute(_INSERT, values)
+    database.execute(_INSERT, values)
 
 
 def list_audit(
@@ -83,6 +82,5 @@ def list_audit(
     since: datetime | None = None,
 ) -> list[AuditEntry]:
     """Recorded actions, newest first: of actors whose name contains `actor`, of one kind, since a time."""
-    with database.autocommit() as connection:
-        rows = connection.execute(_LIST, {"limit": limit, "actor": actor, "action": action, "since": since}).all()
+    rows = database.rows(_LIST, {"limit": limit, "actor": actor, "action": action, "since": since})
     return [AuditEntry(*row) for row in rows]

@@ -85,28 +85,24 @@ def create_key(
         "source": source,
         "expires_at": expires_at,
     }
-    with database.autocommit() as connection:
-        row = connection.execute(_INSERT_KEY, values).one()
+    row = database.one(_INSERT_KEY, values)
     return _key(row), secret
 
 
 def find_key(database: Database, secret: str) -> ApiKey | None:
     """The key with this secret, unless it was revoked or has expired."""
-    with database.autocommit() as connection:
-        row = connection.execute(_FIND_KEY, {"hash": _hash(secret)}).one_or_none()
+    row = database.one_or_none(_FIND_KEY, {"hash": _hash(secret)})
     return None if row is None else _key(row)
 
 
 def list_keys(database: Database) -> list[ApiKey]:
     """All keys, including revoked ones, in order of creation."""
-    with database.autocommit() as connection:
-        return [_key(row) for row in connection.execute(_LIST_KEYS)]
+    return [_key(row) for row in database.rows(_LIST_KEYS)]
 
 
 def revoke_key(database: Database, key_id: int) -> bool:
     """Revoke a key; False if there is none or it was already revoked."""
-    with database.autocommit() as connection:
-        return connection.execute(_REVOKE_KEY, {"id": key_id}).rowcount > 0
+    return database.execute(_REVOKE_KEY, {"id": key_id}) > 0
 
 
 _BEGIN_SESSION: Final = text("""
@@ -147,23 +143,20 @@ def begin_session(database: Database, key: ApiKey, *, previous: str | None = Non
         "previous": _hash(previous or ""),
         "others": MAX_SESSIONS - 1,
     }
-    with database.autocommit() as connection:
-        connection.execute(_BEGIN_SESSION, values)
+    database.execute(_BEGIN_SESSION, values)
     return token
 
 
 def find_session_key(database: Database, token: str) -> ApiKey | None:
     """The key of a session; None if the session is over or was not used for too long, or the key is not active."""
-    with database.autocommit() as connection:
-        values = {"hash": _hash(token), "idle": SESSION_IDLE_LIMIT}
-        row = connection.execute(_FIND_SESSION_KEY, values).one_or_none()
+    values = {"hash": _hash(token), "idle": SESSION_IDLE_LIMIT}
+    row = database.one_or_none(_FIND_SESSION_KEY, values)
     return None if row is None else _key(row)
 
 
 def end_session(database: Database, token: str) -> None:
     """Log out."""
-    with database.autocommit() as connection:
-        connection.execute(_END_SESSION, {"hash": _hash(token)})
+    database.execute(_END_SESSION, {"hash": _hash(token)})
 
 
 def _hash(secret: str) -> bytes:

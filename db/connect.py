@@ -1,14 +1,14 @@
 """Postgres connections: short autocommit statements with time limits, and errors translated to our error tree."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, ClassVar, Final, Self
+from typing import Any, ClassVar, Final, Self, TypeAlias
 
 from pydantic import Field, SecretStr
 from pydantic_core import PydanticSerializationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, Executable, Row, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, ProgrammingError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import QueuePool
@@ -47,6 +47,8 @@ _CERTIFICATE_MESSAGES: Final = (
     "get server's host name from",
     "server does not support SSL",
 )
+
+AnyRow: TypeAlias = Row[*tuple[Any, ...]]
 
 
 class DatabaseSettings(BaseSettings):
@@ -129,6 +131,32 @@ class Database:
         between two statements never holds a lock. Raises leaves of the error tree."""
         with database_errors(), self.engine.connect() as connection:
             yield connection.execution_options(isolation_level="AUTOCOMMIT")
+
+    def execute(self, statement: Executable, values: Mapping[str, Any] | None = None) -> int:
+        """Run one statement as `autocommit` does; returns the number of rows that it changed."""
+        with self.autocommit() as connection:
+            return connection.execute(statement, values).rowcount
+
+    def rows(self, statement: Executable, values: Mapping[str, Any] | None = None) -> Sequence[AnyRow]:
+        """Run one statement as `autocommit` does; returns its rows."""
+        with self.autocommit() as connection:
+            return connection.execute(statement, values).all()
+
+    def scalars(self, statement: Executable, values: Mapping[str, Any] | None = None) -> list[Any]:
+        """The first column of `rows`."""
+        return [row[0] for row in self.rows(statement, values)]
+
+    def one_or_none(self, statement: Executable, values: Mapping[str, Any] | None = None) -> AnyRow | None:
+        """The only row, or None if there is none."""
+        return next(iter(self.rows(statement, values)), None)
+
+    def one(self, statement: Executable, values: Mapping[str, Any] | None = None) -> AnyRow:
+        """The only row of a statement that always returns one."""
+        return self.rows(statement, values)[0]
+
+    def scalar_one(self, statement: Executable, values: Mapping[str, Any] | None = None) -> Any:
+        """The first column of `one`."""
+        return self.one(statement, values)[0]
 
     def close(self) -> None:
         """Close the pool."""

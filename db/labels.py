@@ -37,8 +37,7 @@ _LIST: Final = text("SELECT label, name, parent, description, colour, retired_at
 
 def list_labels(database: Database) -> list[Label]:
     """All labels that a model predicted, a reviewer gave or a person added."""
-    with database.autocommit() as connection:
-        return [Label(**row) for row in connection.execute(_LIST).mappings()]
+    return [Label(*row) for row in database.rows(_LIST)]
 
 
 _REVIEWED: Final = text("SELECT label FROM reviews WHERE label IS NOT NULL GROUP BY label ORDER BY min(id)")
@@ -49,8 +48,7 @@ def review_choices(database: Database, model_labels: Iterable[str]) -> list[str]
     those that a person has described; without retired ones. So a new label does not move the keys of others."""
     stored = list_labels(database)
     retired = {label.label for label in stored if label.retired_at}
-    with database.autocommit() as connection:
-        reviewed = connection.execute(_REVIEWED).scalars().all()
+    reviewed = database.scalars(_REVIEWED)
     added = [label.label for label in stored if label.description]
     return [label for label in dict.fromkeys([*model_labels, *reviewed, *added]) if label not in retired]
 
@@ -74,14 +72,12 @@ class Proposal:
 
 def list_proposals(database: Database) -> list[Proposal]:
     """The proposed labels, the most frequent first."""
-    with database.autocommit() as connection:
-        return [Proposal(*row) for row in connection.execute(_PROPOSALS)]
+    return [Proposal(*row) for row in database.rows(_PROPOSALS)]
 
 
 def accept_proposal(database: Database, label: str) -> None:
     """Give an existing label to the reviews that proposed it."""
-    with database.autocommit() as connection:
-        connection.execute(_ACCEPT, {"label": label})
+    database.execute(_ACCEPT, {"label": label})
 
 
 def reject_proposal(database: Database, label: str) -> int:
@@ -139,6 +135,5 @@ def change_label(
         "colour": colour,
         "retired": retired,
     }
-    with database.autocommit() as connection:
-        connection.execute(_ADD, values)
-        connection.execute(_CHANGE, values)
+    database.execute(_ADD, {"label": label})
+    database.execute(_CHANGE, values)

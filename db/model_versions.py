@@ -36,8 +36,7 @@ SELECT coalesce(array_agg(version), '{}'), coalesce((SELECT max(epoch) FROM mode
 
 def recorded(database: Database) -> tuple[set[str], int]:
     """The versions recorded so far, and the epoch of the last promotion recorded."""
-    with database.autocommit() as connection:
-        versions, epoch = connection.execute(_RECORDED).one()
+    versions, epoch = database.one(_RECORDED)
     return set(versions), epoch
 
 
@@ -57,8 +56,7 @@ ON CONFLICT DO NOTHING
 
 def record(database: Database, versions: Sequence[ModelVersion], promotions: Sequence[ModelPromotion]) -> None:
     """Add versions with their labels, and promotions. What is recorded already does not change."""
-    with database.autocommit() as connection:
-        for version in versions:
-            connection.execute(_ADD_VERSION, asdict(version))
-        for promotion in promotions:
-            connection.execute(_ADD_PROMOTION, asdict(promotion))
+    for version in versions:
+        database.execute(_ADD_VERSION, asdict(version))
+    for promotion in promotions:
+        database.execute(_ADD_PROMOTION, asdict(promotion))

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from pydantic_core import to_json
-from sqlalchemy import text
+from sqlalchemy import Row, text
 
 from triagem.contracts.errors import RowRefused
 from triagem.db.connect import Database
@@ -103,10 +103,9 @@ def request(
     """Request a job; returns it, and whether it is new. While a job of the kind is active, returns that one."""
     values = {"kind": kind, "requested_by": requested_by, "parameters": to_json(dict(parameters or {})).decode()}
     while True:
-        with database.autocommit() as connection:
-            row = connection.execute(_REQUEST, values).mappings().one_or_none()
+        row = database.one_or_none(_REQUEST, values)
         if row is not None:
-            return _job(**row), True
+            return _job(row), True
         if active := find_active(database, kind):  # else it has ended meanwhile
             return active, False
 
@@ -128,14 +127,12 @@ def newest_jobs(database: Database, *, limit: int, kind: JobKind | None = None) 
 
 def count_jobs(database: Database) -> dict[tuple[str, str], int]:
     """The number of jobs by kind and state."""
-    with database.autocommit() as connection:
-        return {(row.kind, row.state): row.jobs for row in connection.execute(_COUNT)}
+    return {(row.kind, row.state): row.jobs for row in database.rows(_COUNT)}
 
 
 def cancel(database: Database, job_id: int) -> bool:
     """Cancel a job; a running one is ended by its trainer within seconds. False if it is not active."""
-    with database.autocommit() as connection:
-        return connection.execute(_CANCEL, {"id": job_id}).rowcount > 0
+    return database.execute(_CANCEL, {"id": job_id}) > 0
 
 
 def claim(database: Database, trainer: str, *, lease_s: float) -> TrainingJob | None:
@@ -144,11 +141,10 @@ def claim(database: Database, trainer: str, *, lease_s: float) -> TrainingJob | 
     None if none waits, or one is running elsewhere.
     """
     try:
-        with database.autocommit() as connection:
-            row = connection.execute(_CLAIM, {"trainer": trainer, "lease_s": lease_s}).mappings().one_or_none()
+        row = database.one_or_none(_CLAIM, {"trainer": trainer, "lease_s": lease_s})
     except RowRefused:  # the index: another job is running
         return None
-    return _job(**row) if row else None
+    return _job(row) if row else None
 
 
 def renew(database: Database, job_id: int, trainer: str) -> bool:
@@ -185,14 +181,12 @@ def _newest(
     limit: int = 1,
 ) -> list[TrainingJob]:
     values = {"id": job_id, "kind": kind, "active": active, "limit": limit}
-    with database.autocommit() as connection:
-        return [_job(**row) for row in connection.execute(_FIND, values).mappings()]
+    return [_job(row) for row in database.rows(_FIND, values)]
 
 
 def _update(database: Database, statement: Any, job_id: int, trainer: str, **values: Any) -> bool:
-    with database.autocommit() as connection:
-        return connection.execute(statement, {"id": job_id, "trainer": trainer, **values}).rowcount > 0
+    return database.execute(statement, {"id": job_id, "trainer": trainer, **values}) > 0
 
 
-def _job(*, kind: str, **row: Any) -> TrainingJob:
-    return TrainingJob(kind=JobKind(kind), **row)
+def _job(row: Row[Any]) -> TrainingJob:
+    return TrainingJob(**{**row._asdict(), "kind": JobKind(row.kind)})

@@ -54,18 +54,13 @@ def raise_alert(database: Database, kind: str, key: str, detail: Mapping[str, An
         key: identifies the event: one alert per kind and key.
         detail: the values behind the alert, for its readers.
     """
-    with database.autocommit() as connection:
-        row = {"kind": kind, "key": key, "detail": json.dumps(dict(detail))}
-        return connection.execute(_RAISE, row).rowcount > 0
+    row = {"kind": kind, "key": key, "detail": json.dumps(dict(detail))}
+    return database.execute(_RAISE, row) > 0
 
 
 def undelivered_alerts(database: Database, *, kind: str | None = None, limit: int) -> list[UndeliveredAlert]:
     """Undelivered alerts, newest first."""
-    with database.autocommit() as connection:
-        return [
-            UndeliveredAlert(**row)
-            for row in connection.execute(_UNDELIVERED, {"kind": kind, "limit": limit}).mappings()
-        ]
+    return [UndeliveredAlert(**row) for row in database.rows(_UNDELIVERED, {"kind": kind, "limit": limit})]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,5 +86,4 @@ FROM alerts a LEFT JOIN tickets t ON t.id = a.ticket_id ORDER BY a.id DESC LIMIT
 
 def newest_alerts(database: Database, *, limit: int) -> list[AlertSummary]:
     """The newest alerts."""
-    with database.autocommit() as connection:
-        return [AlertSummary(*row) for row in connection.execute(_NEWEST, {"limit": limit})]
+    return [AlertSummary(*row) for row in database.rows(_NEWEST, {"limit": limit})]

@@ -47,8 +47,7 @@ def sync_result_targets(database: Database, targets: Mapping[str, str]) -> None:
     Args:
         targets: the source of each target's tickets.
     """
-    with database.autocommit() as connection:
-        connection.execute(_SYNC_TARGETS, {"targets": list(targets), "sources": list(targets.values())})
+    database.execute(_SYNC_TARGETS, {"targets": list(targets), "sources": list(targets.values())})
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +84,7 @@ SELECT DISTINCT target FROM deliveries WHERE state = 'waiting' AND kind = :kind 
 
 def due_targets(database: Database, kind: str = "result") -> list[str]:
     """Targets that have due deliveries."""
-    with database.autocommit() as connection:
-        return list(connection.execute(_DUE, {"kind": kind}).scalars())
+    return database.scalars(_DUE, {"kind": kind})
 
 
 # One request for a ticket at a time: the last result that a CRM receives is the current one.
@@ -128,13 +126,12 @@ WHERE d.id = :id AND t.state = 'classified'
 
 def lease_result(database: Database, target: str) -> LeasedResult | None:
     """Lease the delivery that has been due for longest; None if none is due."""
-    with database.autocommit() as connection:
-        leased = connection.execute(_LEASE, {"target": target, "lease": LEASE}).mappings().one_or_none()
-        if leased is None:
-            return None
-        lease = dict(leased)
-        row = connection.execute(_RESULT, {"id": lease["id"], "known": lease.pop("known")}).mappings().one_or_none()
-    return None if row is None else LeasedResult(**{**lease, **row, "band": Band(row["band"])})
+    leased = database.one_or_none(_LEASE, {"target": target, "lease": LEASE})
+    if leased is None:
+        return None
+    *lease, known = leased
+    row = database.one_or_none(_RESULT, {"id": leased.id, "known": known})
+    return None if row is None else LeasedResult(*lease, **{**row._asdict(), "band": Band(row.band)})
 
 
 class LeasedDelivery(Protocol):
@@ -183,8 +180,7 @@ def mark_delivery(
     result = leased if state is DeliveryState.DELIVERED else None
     values |= {name: getattr(result, name, None) for name in ("revision", "label", "band", "reviewed")}
     values |= {"state": str(state), "reason": reason, "retry_after": timedelta(seconds=retry_after_s)}
-    with database.autocommit() as connection:
-        connection.execute(_MARK, values)
+    database.execute(_MARK, values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,10 +213,9 @@ def list_deliveries(
     database: Database, *, state: DeliveryState | None = None, target: str | None = None, limit: int
 ) -> list[DeliverySummary]:
     """The newest deliveries."""
-    with database.autocommit() as connection:
-        values = {"state": state and str(state), "target": target, "limit": limit}
-        rows = connection.execute(_LIST, values).mappings()
-        return [DeliverySummary(**{**row, "state": DeliveryState(row["state"])}) for row in rows]
+    values = {"state": state and str(state), "target": target, "limit": limit}
+    rows = database.rows(_LIST, values)
+    return [DeliverySummary(**{**row._asdict(), "state": DeliveryState(row.state)}) for row in rows]
 
 
 _REPLAY_FAILED: Final = text("""
@@ -238,14 +233,12 @@ WHERE state = 'failed' AND (CAST(:ids AS bigint[]) IS NULL OR id = ANY(:ids))
 
 def replay_deliveries(database: Database, *, ids: Sequence[int] | None = None, target: str | None = None) -> int:
     """Queue failed deliveries again, starting from the first attempt; returns their number."""
-    with database.autocommit() as connection:
-        return connection.execute(_REPLAY_FAILED, _selection(ids, target)).rowcount
+    return database.execute(_REPLAY_FAILED, _selection(ids, target))
 
 
 def drop_deliveries(database: Database, *, ids: Sequence[int] | None = None, target: str | None = None) -> int:
     """Give up failed deliveries; returns their number. What changes later is sent."""
-    with database.autocommit() as connection:
-        return connection.execute(_DROP_FAILED, _selection(ids, target)).rowcount
+    return database.execute(_DROP_FAILED, _selection(ids, target))
 
 
 def _selection(ids: Sequence[int] | None, target: str | None) -> dict[str, Any]:

@@ -60,11 +60,9 @@ def live_stats(
         worker_since: since when a worker has been running; tickets that waited for one say nothing about its speed.
         unsure_below: a lower confidence counts as unsure.
     """
-    with database.autocommit() as connection:
-        last = {"last_tickets": last_tickets, "not_before": not_before}
-        start = min(since, connection.scalar(_START, last) or not_before)
-        values = {"since": start, "worker_since": worker_since, "unsure_below": unsure_below}
-        return LiveStats(**connection.execute(_LIVE, values).mappings().one())
+    earliest = database.scalars(_START, {"last_tickets": last_tickets, "not_before": not_before}) or [not_before]
+    values = {"since": min(since, *earliest), "worker_since": worker_since, "unsure_below": unsure_below}
+    return LiveStats(*database.one(_LIVE, values))
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +93,9 @@ WHERE CAST(:key AS text) IS NOT NULL ON CONFLICT (kind, key) DO NOTHING
 
 def monitor_states(database: Database) -> dict[str, MonitorState]:
     """The saved states by kind."""
-    with database.autocommit() as connection:
-        rows = connection.execute(_ALL).all()
     return {
         kind: MonitorState(since, tuple(recent), checked_at, last_bad_at)
-        for kind, since, recent, checked_at, last_bad_at in rows
+        for kind, since, recent, checked_at, last_bad_at in database.rows(_ALL)
     }
 
 
@@ -123,8 +119,7 @@ def save_monitor_state(
         "key": key,
         "detail": detail and json.dumps(dict(detail)),
     }
-    with database.autocommit() as connection:
-        connection.execute(_SAVE, values)
+    database.execute(_SAVE, values)
 
 
 def worker_up_since(state: MonitorState | None, window: timedelta, now: datetime) -> datetime:
@@ -168,9 +163,10 @@ class TableStats:
 def table_stats(database: Database) -> TableStats:
     """Read the counts. Raises what Database raises."""
     bound = {"max": MAX_COUNTED}
-    with database.autocommit() as connection:
-        alerts = {row[0]: row[1] for row in connection.execute(_ALERTS, bound)}
-        deliveries = {(row[0], row[1]): row[2] for row in connection.execute(_DELIVERIES, bound)}
-        dead_letters = {row[0]: row[1] for row in connection.execute(_DEAD_LETTERS, bound)}
-        drift = connection.execute(_DRIFT).one_or_none()
-    return TableStats(alerts, deliveries, dead_letters, drift and (drift.made_at, drift.drifted))
+    drift = database.one_or_none(_DRIFT)
+    return TableStats(
+        alerts=dict(database.rows(_ALERTS, bound)),
+        deliveries={(kind, state): count for kind, state, count in database.rows(_DELIVERIES, bound)},
+        dead_letters=dict(database.rows(_DEAD_LETTERS, bound)),
+        drift=drift and (drift.made_at, drift.drifted),
+    )

@@ -28,7 +28,7 @@ from math import ceil, inf, sqrt
 from statistics import NormalDist
 from typing import Any, Final
 
-from sqlalchemy import text
+from sqlalchemy import Row, text
 
 from triagem.contracts.ticket import PREDICT_SOURCE
 from triagem.db.connect import Database
@@ -231,22 +231,20 @@ def model_accuracy(database: Database, model_version: str, since: datetime | Non
         "until": max(sampling.drawn_at for sampling in rounds),
         "predict": PREDICT_SOURCE,
     }
-    with database.autocommit() as connection:
-        rows = connection.execute(_REVIEWED_TEXTS, values).mappings().all()
+    rows = database.rows(_REVIEWED_TEXTS, values)
     return estimate_accuracy(
-        {row["stratum"]: row["texts"] for row in rows},
-        {row["stratum"]: _reviewed_texts(row) for row in rows},
+        {row.stratum: row.texts for row in rows},
+        {row.stratum: _reviewed_texts(row) for row in rows},
         rounds,
-        unasked=sum(row["unasked"] for row in rows),
+        unasked=sum(row.unasked for row in rows),
     )
 
 
 def sampling_rounds(database: Database, model_version: str) -> list[SamplingRound]:
     """Sampling rounds of a version with at least one reviewed text."""
-    with database.autocommit() as connection:
-        return [SamplingRound(*row) for row in connection.execute(_ROUNDS, {"version": model_version})]
+    return [SamplingRound(*row) for row in database.rows(_ROUNDS, {"version": model_version})]
 
 
-def _reviewed_texts(row: Mapping[Any, Any]) -> list[ReviewedText]:
-    columns = (row[name] or () for name in ("was_right", "received", "classified", "inclusions"))
+def _reviewed_texts(row: Row[Any]) -> list[ReviewedText]:
+    columns = (column or () for column in (row.was_right, row.received, row.classified, row.inclusions))
     return [ReviewedText(*values) for values in zip(*columns, strict=True)]

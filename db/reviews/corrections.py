@@ -73,8 +73,7 @@ def record_correction(
         changed_at: when the person set it; None if it is unknown: now.
     """
     values = {**ticket._asdict(), "label": label, "changed_at": changed_at}
-    with database.autocommit() as connection:
-        row = connection.execute(_JUDGE, values).one_or_none()
+    row = database.one_or_none(_JUDGE, values)
     if row is None:
         return NoCorrection.UNKNOWN
     if row.reason is not None:
@@ -93,6 +92,5 @@ ORDER BY t.id, d.delivered_at DESC NULLS LAST
 
 def labels_only_ours(database: Database, source: str) -> dict[str, str]:
     """The labels that Triagem has written to a CRM, by the ticket's id, of tickets that no person has labelled."""
-    with database.autocommit() as connection:
-        rows = connection.execute(_ONLY_OURS, {"source": source})
-        return {row.external_id: row.delivered_label for row in rows}
+    rows = database.rows(_ONLY_OURS, {"source": source})
+    return {row.external_id: row.delivered_label for row in rows}

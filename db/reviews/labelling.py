@@ -5,7 +5,7 @@ random, so that nobody waits. An answer is a review whose `stratum` is the quest
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
@@ -107,10 +107,9 @@ def next_question(
 ) -> Question | None:
     """The next text to label, or the next suspicious answer. None if there is none."""
     values = {"skipped": list(skipped), "predict": PREDICT_SOURCE, "pool": POOL, "reviewer": reviewer}
-    with database.autocommit() as connection:
-        for statement in (_SUSPICIOUS,) if suspicious else (_STORED, _RANDOM):
-            if row := connection.execute(statement, values).one_or_none():
-                return Question(QuestionKind(row[0]), *row[1:])
+    for statement in (_SUSPICIOUS,) if suspicious else (_STORED, _RANDOM):
+        if row := database.one_or_none(statement, values):
+            return Question(QuestionKind(row[0]), *row[1:])
     return None
 
 
@@ -152,12 +151,10 @@ class LabellingState:
 
 def labelling_state(database: Database) -> LabellingState:
     """The state of the labelling."""
-    with database.autocommit() as connection:
-        answers = {str(row[0]): int(row[1]) for row in connection.execute(_COUNTS)}
-        texts = connection.execute(_POOL_SIZE, {"predict": PREDICT_SOURCE, "pool": POOL}).scalar_one()
-        left = connection.execute(_LEFT).one()
-        row = connection.execute(_PROGRESS).one_or_none()
-    return LabellingState(answers, texts, left.questions, left.suspicious, LabellingProgress(*row) if row else None)
+    texts = database.scalar_one(_POOL_SIZE, {"predict": PREDICT_SOURCE, "pool": POOL})
+    left, row = database.one(_LEFT), database.one_or_none(_PROGRESS)
+    progress = LabellingProgress(*row) if row else None
+    return LabellingState(dict(database.rows(_COUNTS)), texts, left.questions, left.suspicious, progress)
 
 
 _READ_POOL: Final = text(f"""
@@ -180,8 +177,7 @@ WHERE t.text IS NOT NULL AND t.source <> :predict GROUP BY t.id ORDER BY t.id
 
 def read_pool(database: Database) -> list[PoolText]:
     """The newest texts, and all that were answered."""
-    with database.autocommit() as connection:
-        rows = connection.execute(_READ_POOL, {"predict": PREDICT_SOURCE, "pool": POOL}).all()
+    rows = database.rows(_READ_POOL, {"predict": PREDICT_SOURCE, "pool": POOL})
     return [
         PoolText(
             row.id, row.digest, row.text, row.labels or ([None] if row.answers else []), row.kind,
@@ -221,8 +217,6 @@ def save_questions(
         "digests": [question.digest for question, _ in questions],
         "kinds": [str(kind) for _, kind in questions],
     }
-    with database.autocommit() as connection:
-        connection.execute(_SAVE, values)
-        if progress is not None:
-            names = ("answers", "macro_f1", "low", "high", "answers_missing", "proof_missing")
-            connection.execute(_SAVE_PROGRESS, {name: getattr(progress, name) for name in names})
+    database.execute(_SAVE, values)
+    if progress is not None:
+        database.execute(_SAVE_PROGRESS, asdict(progress))

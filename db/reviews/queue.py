@@ -51,6 +51,5 @@ def queue_length(
         "reviewer": reviewer, "zone": zone, "predict": PREDICT_SOURCE, "since": since, "limit": MAX_COUNTED,
         **filters.values(),
     }  # fmt: skip
-    with database.autocommit() as connection:
-        today, waiting = connection.execute(_LENGTH, values).one()
+    today, waiting = database.one(_LENGTH, values)
     return today, waiting

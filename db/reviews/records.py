@@ -85,8 +85,7 @@ def record_review(
         "requested": requested, "reviewed_at": reviewed_at, "comment": note,
         "proposal": proposal, "revision": revision,
     }  # fmt: skip
-    with database.autocommit() as connection:
-        row = connection.execute(_RECORD, values).one()
+    row = database.one(_RECORD, values)
     if row.id is not None:
         return ReviewRef(row.id, reviewer)
     return ReviewRejected.CHANGED if row.ticket_exists else ReviewRejected.GONE
@@ -106,8 +105,7 @@ SELECT count(*) FROM undone
 def undo_review(database: Database, review: ReviewRef) -> bool:
     """Delete a reviewer's own review and lease the text to them again; False if the review no longer exists."""
     values = {"id": review.id, "reviewer": review.reviewer, "lease": LEASE}
-    with database.autocommit() as connection:
-        return bool(connection.execute(_UNDO, values).scalar_one())
+    return bool(database.scalar_one(_UNDO, values))
 
 
 _LAST: Final = text("""
@@ -118,6 +116,5 @@ WHERE reviewer = :reviewer AND reviewed_at > now() - interval '1 hour' ORDER BY 
 
 def last_review(database: Database, reviewer: str) -> ReviewRef | None:
     """The reviewer's newest review of the last hour, if any."""
-    with database.autocommit() as connection:
-        row = connection.execute(_LAST, {"reviewer": reviewer}).one_or_none()
+    row = database.one_or_none(_LAST, {"reviewer": reviewer})
     return None if row is None else ReviewRef(*row)

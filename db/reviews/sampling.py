@@ -255,19 +255,16 @@ def assigned_task(
     database: Database, reviewer: str, *, filters: QueueFilters = ALL, exclude: Collection[int] = ()
 ) -> ReviewTask | None:
     """The text that was assigned last to this reviewer and is not reviewed yet, ignoring the tickets in `exclude`."""
-    with database.autocommit() as connection:
-        values = {"reviewer": reviewer, "exclude": list(exclude), **filters.values()}
-        row = connection.execute(_ASSIGNED, values).one_or_none()
+    values = {"reviewer": reviewer, "exclude": list(exclude), **filters.values()}
+    row = database.one_or_none(_ASSIGNED, values)
     return None if row is None else ReviewTask(*row)
 
 
 def release_tasks(database: Database, reviewer: str, tasks: Sequence[ReviewTask]) -> None:
     """End leases early, so that the texts can be assigned to others."""
-    with database.autocommit() as connection:
-        connection.execute(_RELEASE, {"reviewer": reviewer, "ids": [task.ticket_id for task in tasks]})
+    database.execute(_RELEASE, {"reviewer": reviewer, "ids": [task.ticket_id for task in tasks]})
 
 
 def open_leases(database: Database) -> list[ReviewLease]:
     """Texts that are assigned to reviewers now."""
-    with database.autocommit() as connection:
-        return [ReviewLease(*row) for row in connection.execute(_OPEN_LEASES)]
+    return [ReviewLease(*row) for row in database.rows(_OPEN_LEASES)]

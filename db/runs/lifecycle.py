@@ -194,19 +194,17 @@ def start(database: Database, plan: RunPlan) -> ReclassifyRun:
             f"the registry's epoch {plan.epoch} is older than {recorded_epoch}, the last one recorded: restore a "
             "newer copy of the registry, or promote until its epoch is higher"
         )
-    with database.autocommit() as connection:
-        row = connection.execute(_START, _values(plan)).mappings().one_or_none()
+    row = database.one_or_none(_START, _values(plan))
     if row is None:
         raise InvalidInput(
             "a run is active: `triagem reclassify status` shows it, `triagem reclassify cancel` cancels it"
         )
-    return ReclassifyRun(**row)
+    return ReclassifyRun(**row._asdict())
 
 
 def preview(database: Database, plan: RunPlan) -> ReclassifyRun:
     """The run that `start` would create, not stored."""
-    with database.autocommit() as connection:
-        first, last = connection.execute(_BOUNDS).one()
+    first, last = database.one(_BOUNDS)
     counts: dict[str, Any] = dict.fromkeys(("put", "done", "unchanged", "changed", "gone", "failed", "flips"), 0)
     return ReclassifyRun(
         id=1, state="running", reason="", first_id=first, last_id=last, cursor=first - 1,
@@ -233,9 +231,8 @@ def newest_runs(database: Database, *, limit: int) -> list[ReclassifyRun]:
 def _newest(
     database: Database, *, run_id: int | None = None, active: bool = False, limit: int = 1
 ) -> list[ReclassifyRun]:
-    with database.autocommit() as connection:
-        rows = connection.execute(_NEWEST, {"id": run_id, "active": active, "limit": limit}).mappings()
-        return [ReclassifyRun(**row) for row in rows]
+    rows = database.rows(_NEWEST, {"id": run_id, "active": active, "limit": limit})
+    return [ReclassifyRun(**row._asdict()) for row in rows]
 
 
 def pause(database: Database, run_id: int, reason: str = "") -> bool:
@@ -281,8 +278,7 @@ def finish_if_done(database: Database, run_id: int) -> None:
 
 
 def _updated(database: Database, statement: Any, values: Mapping[str, Any]) -> bool:
-    with database.autocommit() as connection:
-        return connection.execute(statement, values).rowcount > 0
+    return database.execute(statement, values) > 0
 
 
 def _values(plan: RunPlan) -> dict[str, Any]:

@@ -66,8 +66,7 @@ def next_page(database: Database, run: ReclassifyRun) -> RunPage:
     """)  # noqa: S608 - built from the conditions above; values travel as parameters
     values = {**run.filters, "version": run.version, "cursor": run.cursor, "last": run.last_id, "page": PAGE}
     values["predict"] = PREDICT_SOURCE
-    with database.autocommit() as connection:
-        rows = connection.execute(query, values).all()
+    rows = database.rows(query, values)
     refs = [
         StoredTicketRef(run.id, row.id, row.digest)
         for row in rows
@@ -110,8 +109,7 @@ def record_page(database: Database, run: ReclassifyRun, page: RunPage) -> bool:
     """Record a page and move the cursor; False if another process did, or if the run is no longer running."""
     tickets = [ref.ticket for ref in page.refs]
     values = {"id": run.id, "cursor": run.cursor, "after": page.after, "tickets": tickets}
-    with database.autocommit() as connection:
-        return bool(connection.execute(_RECORD, values).scalar_one())
+    return bool(database.scalar_one(_RECORD, values))
 
 
 _RECORDED: Final = text("""
@@ -136,9 +134,8 @@ class RecordedRefs:
 
 def recorded_refs(database: Database, run: ReclassifyRun) -> RecordedRefs:
     """The recorded tickets of a run that are to be enqueued next."""
-    with database.autocommit() as connection:
-        values = {"id": run.id, "enqueued": run.enqueued, "cursor": run.cursor, "page": PAGE}
-        rows = connection.execute(_RECORDED, values).all()
+    values = {"id": run.id, "enqueued": run.enqueued, "cursor": run.cursor, "page": PAGE}
+    rows = database.rows(_RECORDED, values)
     return RecordedRefs(
         [StoredTicketRef(run.id, row.ticket_id, row.digest) for row in rows], rows[0].total if rows else 0
     )
@@ -146,9 +143,8 @@ def recorded_refs(database: Database, run: ReclassifyRun) -> RecordedRefs:
 
 def save_enqueued(database: Database, run: ReclassifyRun, after: int) -> bool:
     """Save that the recorded tickets up to this one are on the lane; False as in `record_page`."""
-    with database.autocommit() as connection:
-        values = {"id": run.id, "enqueued": run.enqueued, "after": after}
-        return connection.execute(_ENQUEUED, values).rowcount > 0
+    values = {"id": run.id, "enqueued": run.enqueued, "after": after}
+    return database.execute(_ENQUEUED, values) > 0
 
 
 # Cursor and tickets are updated together, and only from this cursor on: a delayed process changes nothing.
@@ -195,9 +191,8 @@ def apply_page(database: Database, run: ReclassifyRun) -> bool:
     stay, and a newer text has no such prediction.
     """
     assert run.kind == APPLY
-    with database.autocommit() as connection:
-        values = {"id": run.id, "cursor": run.cursor, "last": run.last_id, "page": PAGE, "predict": PREDICT_SOURCE}
-        return connection.execute(_APPLY, values).rowcount > 0
+    values = {"id": run.id, "cursor": run.cursor, "last": run.last_id, "page": PAGE, "predict": PREDICT_SOURCE}
+    return database.execute(_APPLY, values) > 0
 
 
 LOCK_S: Final = 60.0  # a sweep takes a few seconds

@@ -91,8 +91,7 @@ def _resolve(database: Database, refs: Sequence[StoredTicketRef]) -> list[Resolv
         "tickets": [ref.ticket for ref in refs],
         "digests": [ref.digest for ref in refs],
     }
-    with database.autocommit() as connection:
-        rows = connection.execute(_RESOLVE, values).all()
+    rows = database.rows(_RESOLVE, values)
     for row in rows:
         prediction = row.label is not None and Prediction(
             row.label, row.confidence, row.probabilities, Band(row.band), row.version, row.tokens, row.truncated,
@@ -115,8 +114,7 @@ _WRITE: Final = text(files("triagem.db.runs").joinpath("reclassification.sql").r
 def write_reclassified(database: Database, rows: Sequence[ReclassifiedTicket]) -> None:
     """Store results of runs, one row per run and ticket. Raises DatabaseUnavailable (retry) or RowRefused."""
     if rows:
-        with database.autocommit() as connection:
-            connection.execute(_WRITE, _document(rows))
+        database.execute(_WRITE, _document(rows))
 
 
 def probe_write(database: Database, sample: ReclassifiedTicket) -> None:

@@ -52,8 +52,7 @@ class DeletionCounts:
 
 def find_ticket(database: Database, ticket: Identity) -> StoredTicket | None:
     """The ticket or its tombstone; None if there is neither."""
-    with database.autocommit() as connection:
-        row = connection.execute(_FIND, ticket._asdict()).one_or_none()
+    row = database.one_or_none(_FIND, ticket._asdict())
     return None if row is None else StoredTicket(*row)
 
 
@@ -62,8 +61,7 @@ def write_tombstone(database: Database, ticket: Identity) -> bool:
 
     Must come before any other deletion: only then can a worker no longer store an entry that it is processing.
     """
-    with database.autocommit() as connection:
-        return connection.execute(_WRITE_TOMBSTONE, ticket._asdict()).rowcount > 0
+    return database.execute(_WRITE_TOMBSTONE, ticket._asdict()) > 0
 
 
 def letter_owners(letter: DeadLetterWithPayload) -> Collection[Identity]:
@@ -82,9 +80,8 @@ def delete_related(
     assert tombstone is not None
     assert tombstone.forgotten_at is not None
     rows = {}
-    with database.autocommit() as connection:
-        for table in TICKET_TABLES:
-            rows[table.name] = connection.execute(delete(table).where(table.c.ticket_id == tombstone.id)).rowcount
+    for table in TICKET_TABLES:
+        rows[table.name] = database.execute(delete(table).where(table.c.ticket_id == tombstone.id))
     deleted, unreadable = 0, 0
     for page in dead_letter_pages(database):
         letters = [letter for letter in page if not is_ref(letter.payload)]  # references hold only a ticket's number

@@ -127,8 +127,7 @@ def probe_store(database: Database) -> None:
 def read_conversations(database: Database, tickets: Iterable[Identity]) -> dict[Identity, Conversation]:
     """The conversations of these tickets; without whole texts and tombstones."""
     keys = [ticket._asdict() for ticket in tickets]
-    with database.autocommit() as connection:
-        rows = connection.execute(_READ, {"tickets": to_json(keys).decode()}).all()
+    rows = database.rows(_READ, {"tickets": to_json(keys).decode()})
     return {
         Identity(row.source, row.external_id): Conversation(
             read_messages(row.messages),

@@ -118,9 +118,8 @@ def list_results(
 def results_by_external_id(database: Database, source: str, external_ids: Sequence[str]) -> list[Result]:
     """Results of a source's tickets with these ids; tickets that are not classified yet are missing."""
     c = _RESULTS.c
-    with database.autocommit() as connection:
-        rows = connection.execute(select(*c).where(c.source == source, c.external_id.in_(external_ids)))
-        return [Result(*row) for row in rows]
+    rows = database.rows(select(*c).where(c.source == source, c.external_id.in_(external_ids)))
+    return [Result(*row) for row in rows]
 
 
 def result_pages(
@@ -146,16 +145,14 @@ def least_confident(database: Database, filters: Filters, *, limit: int) -> list
     # ix_tickets_least_sure (a million tickets: 0.6 ms instead of 900).
     unreviewed = _filtered(select(*c), filters).where(~column("reviewed", Boolean))
     query = unreviewed.order_by(c.confidence, c.ticket_id).limit(limit)
-    with database.autocommit() as connection:
-        return [Result(*row) for row in connection.execute(query)]
+    return [Result(*row) for row in database.rows(query)]
 
 
 def count_tickets(database: Database, filters: Filters) -> dict[tuple[str, str], int]:
     """Tickets by (label, band)."""
     c = _RESULTS.c
     query = _filtered(select(c.label, c.band, func.count()), filters).group_by(c.label, c.band)
-    with database.autocommit() as connection:
-        return {(row[0], row[1]): row[2] for row in connection.execute(query)}
+    return {(row[0], row[1]): row[2] for row in database.rows(query)}
 
 
 _TICKET: Final = text("""
@@ -205,15 +202,13 @@ _PREVIEWS: Final = text("SELECT id, left(text, :chars) FROM tickets WHERE id = A
 
 def current_digest(database: Database, ticket: Identity) -> bytes | None:
     """The digest of the ticket's current text; None if there is no such ticket."""
-    with database.autocommit() as connection:
-        return connection.execute(_DIGEST, ticket._asdict()).scalar_one_or_none()
+    return next(iter(database.scalars(_DIGEST, ticket._asdict())), None)
 
 
 def text_previews(database: Database, ids: Iterable[int], *, chars: int) -> dict[int, str]:
     """The first characters of tickets' original texts, by ticket id; without purged texts."""
-    with database.autocommit() as connection:
-        rows = connection.execute(_PREVIEWS, {"ids": list(ids), "chars": chars})
-        return {row[0]: row[1] for row in rows if row[1] is not None}
+    rows = database.rows(_PREVIEWS, {"ids": list(ids), "chars": chars})
+    return {row[0]: row[1] for row in rows if row[1] is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,14 +235,12 @@ SELECT confidence FROM (
 def recent_tickets(database: Database, *, limit: int) -> list[RecentTicket]:
     """The newest tickets, newest first."""
     values = {"limit": limit, "predict": PREDICT_SOURCE}
-    with database.autocommit() as connection:
-        return [RecentTicket(*row) for row in connection.execute(_RECENT, values)]
+    return [RecentTicket(*row) for row in database.rows(_RECENT, values)]
 
 
 def recent_confidences(database: Database, version: str, *, limit: int) -> list[float]:
     """Confidences of a version for those of the `limit` newest tickets that it classified, in order of receipt."""
-    with database.autocommit() as connection:
-        return list(connection.execute(_RECENT_CONFIDENCES, {"version": version, "limit": limit}).scalars())
+    return database.scalars(_RECENT_CONFIDENCES, {"version": version, "limit": limit})
 
 
 def _filtered(query: Select[Any], filters: Filters) -> Select[Any]:

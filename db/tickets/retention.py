@@ -71,18 +71,15 @@ def purge_texts(database: Database, *, before: datetime, dry_run: bool = False) 
     """
     received_at, last = datetime.min.replace(tzinfo=UTC), 0
     while True:
-        with database.autocommit() as connection:
-            values = {"before": before, "after_received": received_at, "after_id": last, "page": _PAGE}
-            row = connection.execute(_COUNT_OLD if dry_run else _PURGE, values).one_or_none()
+        values = {"before": before, "after_received": received_at, "after_id": last, "page": _PAGE}
+        row = database.one_or_none(_COUNT_OLD if dry_run else _PURGE, values)
         if row is None:
             return
         if not dry_run:
             # After the purge: `triagem.db.tickets.search` may have indexed a text until it was locked.
-            with database.autocommit() as connection:
-                page = {"after_received": received_at, "after_id": last, "received": row.received_at, "id": row.id}
-                connection.execute(_PURGE_LEXEMES, page)
-                connection.execute(_PURGE_COMMENTS, page)
-                connection.execute(_PURGE_MESSAGES, {**page, "before": before})
+            page = {"after_received": received_at, "after_id": last, "received": row.received_at, "id": row.id}
+            for statement in (_PURGE_LEXEMES, _PURGE_COMMENTS, _PURGE_MESSAGES):
+                database.execute(statement, {**page, "before": before})
         received_at, last = row.received_at, row.id
         yield row.scanned, row.purged
 
@@ -103,10 +100,7 @@ def delete_source_tickets(database: Database, source: str, *, before: datetime) 
     """
     deleted = _PAGE
     while deleted == _PAGE:
-        with database.autocommit() as connection:
-            deleted = connection.execute(
-                _DELETE_TICKETS, {"source": source, "before": before, "page": _PAGE}
-            ).rowcount
+        deleted = database.execute(_DELETE_TICKETS, {"source": source, "before": before, "page": _PAGE})
         yield deleted
 
 
@@ -119,12 +113,10 @@ _COUNT_LETTERS: Final = text("SELECT count(*) FROM dead_letters WHERE died_at < 
 def delete_old_dead_letters(database: Database, *, before: datetime, dry_run: bool = False) -> Iterator[int]:
     """Delete dead letters created before a time; yields the number per page. A dry run only counts."""
     if dry_run:
-        with database.autocommit() as connection:
-            count = int(connection.execute(_COUNT_LETTERS, {"before": before}).scalar_one())
+        count = int(database.scalar_one(_COUNT_LETTERS, {"before": before}))
         yield count
         return
     deleted = _PAGE
     while deleted == _PAGE:
-        with database.autocommit() as connection:
-            deleted = connection.execute(_DELETE_LETTERS, {"before": before, "page": _PAGE}).rowcount
+        deleted = database.execute(_DELETE_LETTERS, {"before": before, "page": _PAGE})
         yield deleted

@@ -80,8 +80,7 @@ def store_samples(
     stored = 0
     for version, group in groupby(samples, key=lambda sample: sample.row.prediction.model_version):
         values = {"rows": _document(group), "version": version, "first": first, "newest": newest}
-        with database.autocommit() as connection:
-            stored += connection.execute(_STORE, values).scalar_one()
+        stored += database.scalar_one(_STORE, values)
     return stored
 
 
@@ -115,8 +114,7 @@ ORDER BY id DESC LIMIT :limit
 
 def first_samples(database: Database, version: str, *, limit: int) -> list[StoredSample]:
     """A version's first samples."""
-    with database.autocommit() as connection:
-        return [StoredSample(*row) for row in connection.execute(_EARLIEST, {"version": version, "limit": limit})]
+    return [StoredSample(*row) for row in database.rows(_EARLIEST, {"version": version, "limit": limit})]
 
 
 def newest_samples(
@@ -124,8 +122,7 @@ def newest_samples(
 ) -> list[StoredSample]:
     """A version's newest samples with an id above `after`, taken at or after `since`."""
     values = {"version": version, "limit": limit, "after": after, "since": since or datetime.min.replace(tzinfo=UTC)}
-    with database.autocommit() as connection:
-        return [StoredSample(*row) for row in connection.execute(_LATEST, values)]
+    return [StoredSample(*row) for row in database.rows(_LATEST, values)]
 
 
 def store_drift_report(
@@ -133,5 +130,4 @@ def store_drift_report(
 ) -> None:
     """Store a drift report."""
     values = {"drifted": drifted, "rows": rows, "reference_rows": reference_rows, "detail": detail}
-    with database.autocommit() as connection:
-        connection.execute(insert(drift_reports).values(model_version=version, **values))
+    database.execute(insert(drift_reports).values(model_version=version, **values))

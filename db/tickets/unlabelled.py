@@ -148,5 +148,4 @@ SELECT EXISTS (SELECT FROM tickets WHERE state = 'unlabelled' AND text IS NOT NU
 
 def has_unlabelled(database: Database) -> bool:
     """Whether a ticket waits for a model. Texts of `POST /predict` do not: they are deleted soon."""
-    with database.autocommit() as connection:
-        return bool(connection.execute(_WAITING, {"predict": PREDICT_SOURCE}).scalar_one())
+    return bool(database.scalar_one(_WAITING, {"predict": PREDICT_SOURCE}))

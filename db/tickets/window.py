@@ -128,8 +128,7 @@ def look_up(database: Database, texts: Sequence[tuple[str, str, bytes]], version
         {"source": source, "external_id": external_id, "digest": digest.hex(), "position": position}
         for position, (source, external_id, digest) in enumerate(texts)
     ]
-    with database.autocommit() as connection:
-        rows = connection.execute(_KNOWN, {"texts": to_json(keys).decode(), "version": version}).all()
+    rows = database.rows(_KNOWN, {"texts": to_json(keys).decode(), "version": version})
     predictions = {
         row.position: (
             Prediction(
