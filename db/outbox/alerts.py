@@ -26,25 +26,34 @@ ALERT_KINDS: Final = frozenset({LOW_CONFIDENCE, DRIFT, RETRAINING_DUE, RUN_ENDED
 _RAISE: Final = text("""
 INSERT INTO alerts (kind, key, detail) VALUES (:kind, :key, CAST(:detail AS jsonb)) ON CONFLICT (kind, key) DO NOTHING
 """)
-_UNDELIVERED: Final = text("""
-SELECT a.id, a.kind, coalesce(a.key, t.source || ' ' || t.external_id) AS about, a.band, a.confidence, a.detail,
-  a.created_at
+_NEWEST: Final = text("""
+SELECT a.id, a.kind, coalesce(a.key, t.source || ' ' || t.external_id) AS about, t.source, t.external_id, a.band,
+  a.confidence, a.detail, a.created_at, a.delivered_at
 FROM alerts a LEFT JOIN tickets t ON t.id = a.ticket_id
-WHERE a.delivered_at IS NULL AND (CAST(:kind AS text) IS NULL OR a.kind = :kind) ORDER BY a.id DESC LIMIT :limit
+WHERE (CAST(:kind AS text) IS NULL OR a.kind = :kind) AND (NOT :undelivered OR a.delivered_at IS NULL)
+ORDER BY a.id DESC LIMIT :limit
 """)
 
 
 @dataclass(frozen=True, slots=True)
-class UndeliveredAlert:
-    """An alert that is not delivered yet. `about` is a ticket, or the key of a system alert."""
+class Alert:
+    """An alert. `about` is a ticket, named by `source` and `external_id`, or the key of a system alert."""
 
     id: int
     kind: str
     about: str
+    source: str | None
+    external_id: str | None
     band: str | None
     confidence: float | None
     detail: Mapping[str, Any] | None
     created_at: datetime
+    delivered_at: datetime | None
+
+    @property
+    def summary(self) -> str | None:
+        """A line for people; None for a ticket's alert."""
+        return (self.detail or {}).get("summary")
 
 
 def raise_alert(database: Database, kind: str, key: str, detail: Mapping[str, Any]) -> bool:
@@ -58,32 +67,13 @@ def raise_alert(database: Database, kind: str, key: str, detail: Mapping[str, An
     return database.execute(_RAISE, row) > 0
 
 
-def undelivered_alerts(database: Database, *, kind: str | None = None, limit: int) -> list[UndeliveredAlert]:
+def undelivered_alerts(database: Database, *, kind: str | None = None, limit: int) -> list[Alert]:
     """Undelivered alerts, newest first."""
-    return [UndeliveredAlert(**row) for row in database.rows(_UNDELIVERED, {"kind": kind, "limit": limit})]
+    values = {"kind": kind, "undelivered": True, "limit": limit}
+    return [Alert(*row) for row in database.rows(_NEWEST, values)]
 
 
-@dataclass(frozen=True, slots=True)
-class AlertSummary:
-    """An alert, delivered or not. `about` is a ticket, named by `source` and `external_id`, or a key."""
-
-    kind: str
-    about: str
-    source: str | None
-    external_id: str | None
-    confidence: float | None
-    summary: str | None
-    created_at: datetime
-    delivered_at: datetime | None
-
-
-_NEWEST: Final = text("""
-SELECT a.kind, coalesce(a.key, t.source || ' ' || t.external_id), t.source, t.external_id, a.confidence,
-  a.detail->>'summary' AS summary, a.created_at, a.delivered_at
-FROM alerts a LEFT JOIN tickets t ON t.id = a.ticket_id ORDER BY a.id DESC LIMIT :limit
-""")
-
-
-def newest_alerts(database: Database, *, limit: int) -> list[AlertSummary]:
-    """The newest alerts."""
-    return [AlertSummary(*row) for row in database.rows(_NEWEST, {"limit": limit})]
+def newest_alerts(database: Database, *, limit: int) -> list[Alert]:
+    """The newest alerts, delivered or not."""
+    values = {"kind": None, "undelivered": False, "limit": limit}
+    return [Alert(*row) for row in database.rows(_NEWEST, values)]
