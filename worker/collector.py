@@ -11,12 +11,11 @@ from typing import Final
 
 import structlog
 
-from triagem.contracts.errors import GroupMissing, InboxUnavailable, Retryable
 from triagem.contracts.text import digest
 from triagem.contracts.ticket import Identity, Lane
 from triagem.db import Database
 from triagem.db.tickets.messages import find_conversations
-from triagem.db.tickets.unlabelled import UnlabelledTicket
+from triagem.db.tickets.window import UnlabelledTicket
 from triagem.inbox import Entry, Inbox
 from triagem.inbox.client import BLOCK_S
 from triagem.inbox.desired import paused
@@ -53,7 +52,7 @@ class Collector:
         self._inbox, self._lease, self._recovery = inbox, lease, recovery
         self._models, self._supervisor, self._in_flight = models, supervisor, in_flight
         self._database, self._window, self._submit = database, window, submit
-        self._retry = Retrier(supervisor, self._on_outage)
+        self._retry = Retrier(supervisor, recovery.on_outage)
 
     def run(self, *, after: threading.Event, until: threading.Event) -> None:
         """Once `after` is set, store tickets while the registry has no current version; return once `until` is."""
@@ -86,13 +85,6 @@ class Collector:
     def _conversations(self, tickets: Sequence[NewTicket]) -> frozenset[Identity]:
         with self._database.autocommit() as connection:
             return find_conversations(connection, {item.identity for item in tickets})
-
-    def _on_outage(self, error: Retryable) -> None:
-        match error:
-            case GroupMissing():
-                self._inbox.create_groups()
-            case InboxUnavailable():
-                self._recovery.suspend_reclaims()
 
 
 def unlabelled_batch(

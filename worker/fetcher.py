@@ -11,7 +11,7 @@ from typing import Final
 
 import structlog
 
-from triagem.contracts.errors import GroupMissing, InboxFull, InboxUnavailable, Retryable, TriagemError
+from triagem.contracts.errors import InboxFull, Retryable, TriagemError
 from triagem.contracts.ticket import Lane
 from triagem.db import Database
 from triagem.inbox import Entry, Inbox
@@ -61,7 +61,7 @@ class Fetcher:
         self._markers = InProgressMarkers(inbox.redis)
         self._scheduler = LaneScheduler(settings.bulk_share)
         self._quarantine: deque[Entry] = deque()
-        self._retry = Retrier(supervisor, self._on_outage)
+        self._retry = Retrier(supervisor, recovery.on_outage)
         self._builder = MicroBatchBuilder(database, models, settings, submit, self._retry)
         self._next_shadow_poll, self._waiting_since = float("-inf"), float("inf")
         # Micro-batches that the classifier may be processing: the one in the slot and the one before it.
@@ -246,11 +246,3 @@ class Fetcher:
 
     def _has_queued_work(self) -> bool:
         return bool(self._quarantine) or any(self._scheduler.queued_tickets(lane) for lane in Lane)
-
-    def _on_outage(self, error: Retryable) -> None:
-        """Create lost consumer groups again; after any other Redis outage, suspend reclaims."""
-        match error:
-            case GroupMissing():
-                self._inbox.create_groups()
-            case InboxUnavailable():
-                self._recovery.suspend_reclaims()

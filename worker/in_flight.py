@@ -7,6 +7,7 @@ from collections.abc import Set as AbstractSet
 
 import structlog
 
+from triagem.contracts.errors import GroupMissing, InboxUnavailable, Retryable
 from triagem.contracts.ticket import Lane
 from triagem.inbox import Entry
 from triagem.inbox.reclaim import Reclaimer
@@ -68,6 +69,14 @@ class Recovery:
         than a lease would make live workers take entries from each other.
         """
         self._suspended_until = self._clock() + self._lease_s
+
+    def on_outage(self, error: Retryable) -> None:
+        """Create lost consumer groups again; after any other Redis outage, suspend reclaims."""
+        match error:
+            case GroupMissing():
+                self._reclaimer.inbox.create_groups()
+            case InboxUnavailable():
+                self.suspend_reclaims()
 
     def recover(self, lane: Lane, consumer: str, in_flight: AbstractSet[bytes], limit: int) -> list[Entry]:
         """Entries to process: all lost replies, then reclaimed entries, up to `limit` in total.

@@ -13,7 +13,7 @@ from typing import Final
 
 import structlog
 
-from triagem.contracts.errors import InboxUnavailable, Retryable
+from triagem.contracts.errors import Retryable
 from triagem.contracts.model import Model
 from triagem.db import Database
 from triagem.engine.language import load_language_identifier
@@ -69,8 +69,8 @@ class Pipeline:
         )
         self._reclaimer = Reclaimer(inbox)
         self.in_flight = InFlight()
-        self._retry = Retrier(self.supervisor)
         self._recovery = Recovery(self._reclaimer, every_s=settings.claim_every_s, lease_s=self._lease_s)
+        self._retry = Retrier(self.supervisor, self._recovery.on_outage)
         self._to_model: Slot[MicroBatch] = Slot()
         self._to_committer: queue.Queue[CommitBatch | None] = queue.Queue(_MAX_UNCOMMITTED)
         self.fetcher = Fetcher(
@@ -171,7 +171,7 @@ class Pipeline:
         while not self._committed.wait(self._lease_s / 3):
             self.supervisor.beat()
             with suppress(Retryable):  # after a requested stop, `_retry` gives up at once: the next turn tries again
-                if not self._retry(self._refresh):
+                if not self._retry(self.lease.refresh):
                     log.warning("lease_lost", new_consumer=self.lease.consumer)
                     reported = None
             if (used := health.used_ratio()) is not None:
@@ -191,13 +191,6 @@ class Pipeline:
         if not self.models.ready.is_set():
             return WARMING_UP
         return f"at work: {problem}" if (problem := self.models.registry_problem) else "at work"
-
-    def _refresh(self) -> bool:
-        try:
-            return self.lease.refresh()
-        except InboxUnavailable:
-            self._recovery.suspend_reclaims()
-            raise
 
     def _on_thread_failure(self) -> None:
         # If an Exception reaches the supervisor, no entry is at fault: failing entries were already isolated.

@@ -100,7 +100,7 @@ def connect(url: str) -> Redis:
 
 @contextmanager
 def redis_errors() -> Iterator[None]:
-    """Translate redis-py's errors into the error tree. Messages never contain a URL with a password."""
+    """Translate redis-py's errors into the error tree, also as a decorator. No message contains a URL's password."""
     try:
         yield
     except (AuthenticationError, AuthorizationError, NoPermissionError):

@@ -13,19 +13,19 @@ from triagem.inbox.stream import PREFIX
 _PAUSED: Final = PREFIX + ":paused"
 
 
+@redis_errors()
 def pause(redis: Redis) -> None:
     """Stop all workers from fetching until `resume`. They finish the entries they hold."""
-    with redis_errors():
-        redis.set(_PAUSED, b"1")
+    redis.set(_PAUSED, b"1")
 
 
+@redis_errors()
 def resume(redis: Redis) -> None:
     """Let workers fetch again."""
-    with redis_errors():
-        redis.delete(_PAUSED)
+    redis.delete(_PAUSED)
 
 
+@redis_errors()
 def paused(redis: Redis) -> bool:
     """Whether workers are paused."""
-    with redis_errors():
-        return bool(redis.exists(_PAUSED))
+    return bool(redis.exists(_PAUSED))

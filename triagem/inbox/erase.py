@@ -67,20 +67,20 @@ class LogRewrite(StrEnum):
     REFUSED = "refused"  # not permitted, as on managed servers
 
 
+@redis_errors()
 def rewrite_log(redis: Redis, *, timeout_s: float = 10.0) -> LogRewrite:
     """Start a rewrite that begins after now. Raises InboxUnavailable."""
     deadline = time.monotonic() + timeout_s
-    with redis_errors():
-        while True:
-            try:
-                # Without an append-only file, Redis would now write one with all waiting texts.
-                if not redis.info("persistence").get("aof_enabled"):
-                    return LogRewrite.OFF
-                redis.bgrewriteaof()
-                return LogRewrite.STARTED
-            except (NoPermissionError, ResponseError) as error:
-                if "in progress" not in str(error):
-                    return LogRewrite.REFUSED
-            if time.monotonic() > deadline:
-                return LogRewrite.BUSY
-            time.sleep(0.2)
+    while True:
+        try:
+            # Without an append-only file, Redis would now write one with all waiting texts.
+            if not redis.info("persistence").get("aof_enabled"):
+                return LogRewrite.OFF
+            redis.bgrewriteaof()
+            return LogRewrite.STARTED
+        except (NoPermissionError, ResponseError) as error:
+            if "in progress" not in str(error):
+                return LogRewrite.REFUSED
+        if time.monotonic() > deadline:
+            return LogRewrite.BUSY
+        time.sleep(0.2)

@@ -40,27 +40,28 @@ class Lease:
         self.names = {self.consumer}
         self._at_work_since: float | None = None
 
+    @redis_errors()
     def acquire(self) -> None:
         """Set the lease. Raises InboxUnavailable, or InboxFull when Redis has no memory left even for this."""
-        with redis_errors():
-            self._redis.set(lease_key(self.consumer), _encode(WARMING_UP), px=self._lease_ms)
+        self._redis.set(lease_key(self.consumer), _encode(WARMING_UP), px=self._lease_ms)
 
+    @redis_errors()
     def refresh(self) -> bool:
         """Extend the lease. Returns False if it was lost; then a new one has been acquired under a new name.
 
         PEXPIRE needs no memory, so it works while Redis refuses every write. Raises as `acquire`; the name is then
         unchanged.
         """
-        with redis_errors():
-            if self._redis.pexpire(lease_key(self.consumer), self._lease_ms):
-                return True
-            name = _new_name()
-            self._redis.set(lease_key(name), _encode(WARMING_UP), px=self._lease_ms)
+        if self._redis.pexpire(lease_key(self.consumer), self._lease_ms):
+            return True
+        name = _new_name()
+        self._redis.set(lease_key(name), _encode(WARMING_UP), px=self._lease_ms)
         # Switch only now: entries fetched under a name without a lease could be claimed from us at once.
         self.names.add(name)
         self.consumer = name
         return False
 
+    @redis_errors()
     def report_state(self, state: str, rate: float = 0.0) -> None:
         """Publish what this worker is doing, since when it is at work and, if known, its tickets per busy second.
 
@@ -70,21 +71,21 @@ class Lease:
             self._at_work_since = None
         elif self._at_work_since is None:
             self._at_work_since = time.time()
-        with redis_errors(), self._redis.pipeline(transaction=True) as pipe:
+        with self._redis.pipeline(transaction=True) as pipe:
             pipe.set(lease_key(self.consumer), _encode(state, rate, self._at_work_since), xx=True, keepttl=True)
             if rate:
                 pipe.set(LAST_RATE, f"{rate:.4g}")
             pipe.execute()
 
+    @redis_errors()
     def report_memory(self, share: float) -> None:
         """Publish the memory use of this worker's container or machine, 0 to 1. Raises as `report_state`."""
-        with redis_errors():
-            self._redis.set(_MEMORY + self.consumer, share, px=self._lease_ms)
+        self._redis.set(_MEMORY + self.consumer, share, px=self._lease_ms)
 
+    @redis_errors()
     def release(self) -> None:
         """Delete the lease, so that others reclaim at once what is still pending."""
-        with redis_errors():
-            self._redis.delete(lease_key(self.consumer))
+        self._redis.delete(lease_key(self.consumer))
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,10 +130,10 @@ def _encode(state: str, rate: float = 0.0, at_work_since: float | None = None) -
     return f"{' '.join(state.split())}\n{rate:.4g}\n{at_work_since or ''}"
 
 
+@redis_errors()
 def _values(redis: Redis, prefix: str) -> dict[str, str]:
-    with redis_errors():
-        keys = sorted(set(redis.scan_iter(match=prefix + "*", count=1000)))  # SCAN may return a key twice
-        values = cast("list[bytes | None]", redis.mget(keys)) if keys else []
+    keys = sorted(set(redis.scan_iter(match=prefix + "*", count=1000)))  # SCAN may return a key twice
+    values = cast("list[bytes | None]", redis.mget(keys)) if keys else []
     return {
         key.decode().removeprefix(prefix): value.decode()
         for key, value in zip(keys, values, strict=True)

@@ -28,6 +28,7 @@ class InProgressMarkers:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
 
+    @redis_errors()
     def mark(self, consumer: str, entries: Iterable[Entry], *, alone: bool = False) -> None:
         """Record these entries as what `consumer` is processing; they replace the previous ones."""
         ids: dict[Lane, list[bytes]] = {lane: [] for lane in Lane}
@@ -35,16 +36,16 @@ class InProgressMarkers:
             ids[entry.lane].append(entry.id)
         fields: dict[Any, Any] = {str(lane): b" ".join(lane_ids) for lane, lane_ids in ids.items() if lane_ids}
         fields["alone"] = int(alone)
-        with redis_errors(), self._redis.pipeline(transaction=True) as pipe:
+        with self._redis.pipeline(transaction=True) as pipe:
             pipe.delete(in_progress_key(consumer))
             pipe.hset(in_progress_key(consumer), mapping=fields)
             pipe.expire(in_progress_key(consumer), _TTL_S)
             pipe.execute()
 
+    @redis_errors()
     def clear(self, consumer: str) -> None:
         """Remove the marker: if this worker ends now, no entry is at fault."""
-        with redis_errors():
-            self._redis.delete(in_progress_key(consumer))
+        self._redis.delete(in_progress_key(consumer))
 
 
 _PAGE: Final = 1000  # a script can unpack about 8,000 ids at most
@@ -55,7 +56,7 @@ class Reclaimer:
     """Moves pending entries to another consumer (XCLAIM). Raises the errors of `Inbox`."""
 
     def __init__(self, inbox: Inbox) -> None:
-        self._inbox = inbox
+        self.inbox = inbox
         self._redis: Redis = inbox.redis
         self._reclaim = self._redis.register_script(script("reclaim"))
 
@@ -75,17 +76,17 @@ class Reclaimer:
             claimed += entries_of(lane, self._run(lane, consumer, other, limit, include_crashed=include_crashed))
         return claimed
 
+    @redis_errors()
     def abandoned(self) -> set[tuple[Lane, bytes]]:
         """Lane and id of the entries that are pending under a consumer without a lease."""
         abandoned: set[tuple[Lane, bytes]] = set()
         for lane in Lane:
             for consumer in self._consumers(lane):
-                with redis_errors():
-                    if self._redis.exists(lease_key(consumer)):
-                        continue
-                abandoned.update((lane, entry_id) for entry_id in self._pending(lane, consumer))
+                if not self._redis.exists(lease_key(consumer)):
+                    abandoned.update((lane, entry_id) for entry_id in self._pending(lane, consumer))
         return abandoned
 
+    @redis_errors()
     def recover_lost_replies(self, lane: Lane, consumer: str, in_hand: AbstractSet[bytes]) -> list[Entry]:
         """Read again the entries pending under `consumer` that are not `in_hand`: their reply was cut off.
 
@@ -94,34 +95,32 @@ class Reclaimer:
         lost = [entry_id for entry_id in self._pending(lane, consumer) if entry_id not in in_hand]
         if not lost:
             return []
-        with redis_errors():
-            return entries_of(lane, cast("list[Any]", self._redis.xclaim(stream_key(lane), GROUP, consumer, 0, lost)))
+        return entries_of(lane, cast("list[Any]", self._redis.xclaim(stream_key(lane), GROUP, consumer, 0, lost)))
 
+    @redis_errors()
     def remove_consumer(self, consumer: str) -> None:
         """Remove our own consumer after its lease was released. Does nothing while it has pending entries."""
         for lane in Lane:
-            with redis_errors():
-                empty = not self._redis.xpending_range(stream_key(lane), GROUP, "-", "+", 1, consumer)
-            if empty:
+            if not self._redis.xpending_range(stream_key(lane), GROUP, "-", "+", 1, consumer):
                 self._run(lane, consumer, consumer, 1, include_crashed=True)
 
+    @redis_errors()
     def uptime_s(self) -> float:
         """Seconds since Redis started. A lease that expired while Redis was down does not prove a dead worker."""
-        with redis_errors():
-            return float(self._redis.info("server").get("uptime_in_seconds", 1e9))
+        return float(self._redis.info("server").get("uptime_in_seconds", 1e9))
 
+    @redis_errors()
     def _run(self, lane: Lane, consumer: str, other: str, limit: int, *, include_crashed: bool) -> list[Any]:
         keys = [stream_key(lane), lease_key(other), in_progress_key(other), quarantine_key(lane)]
         args: list[str | int] = [GROUP, consumer, other, limit, str(lane), int(include_crashed)]
-        with redis_errors():
-            return cast("list[Any]", self._reclaim(keys=keys, args=args))
+        return cast("list[Any]", self._reclaim(keys=keys, args=args))
 
+    @redis_errors()
     def _pending(self, lane: Lane, consumer: str) -> list[Any]:
-        with redis_errors():
-            rows = self._redis.xpending_range(stream_key(lane), GROUP, "-", "+", _MAX_PENDING, consumer)
+        rows = self._redis.xpending_range(stream_key(lane), GROUP, "-", "+", _MAX_PENDING, consumer)
         return [row["message_id"] for row in cast("list[Any]", rows)]
 
+    @redis_errors()
     def _consumers(self, lane: Lane) -> list[str]:
-        with redis_errors():
-            rows = cast("list[Any]", self._redis.xinfo_consumers(stream_key(lane), GROUP))
+        rows = cast("list[Any]", self._redis.xinfo_consumers(stream_key(lane), GROUP))
         return [row["name"].decode() for row in rows]

@@ -74,8 +74,8 @@ def _entries(depth: Depth) -> int:
     return depth.waiting + depth.in_flight
 
 
+@redis_errors()
 def _last_rate(inbox: Inbox) -> float | None:
     """The last reported rate: after a scale-down to zero, better than any guess."""
-    with redis_errors():
-        rate = cast("bytes | None", inbox.redis.get(LAST_RATE))
+    rate = cast("bytes | None", inbox.redis.get(LAST_RATE))
     return float(rate) if rate else None

@@ -105,6 +105,7 @@ class Inbox:
             return IdempotencyRecord(fingerprint, content, ids.split())
         return IdempotencyRecord(idempotency.fingerprint, idempotency.content, rest)
 
+    @redis_errors()
     def _add(
         self, lane: Lane, payloads: Sequence[bytes], request_id: str, idempotency: Idempotency | None = None
     ) -> list[Any]:
@@ -113,11 +114,10 @@ class Inbox:
             [idempotency.ttl_s, idempotency.fingerprint, idempotency.content] if idempotency else []
         )
         high_water, memory_share = self.settings.high_water(lane), self.settings.memory_share
-        with redis_errors():
-            result = cast(
-                "list[Any]",
-                self._put(keys=keys, args=[high_water, memory_share, request_id, len(record), *record, *payloads]),
-            )
+        result = cast(
+            "list[Any]",
+            self._put(keys=keys, args=[high_water, memory_share, request_id, len(record), *record, *payloads]),
+        )
         if result[0] != 0:
             return result
         reason = (
@@ -135,18 +135,20 @@ class Inbox:
         """Like `fetch`, from both lanes, up to `count` each. Blocks up to `block_s` until an entry arrives."""
         return self._read([Lane.LIVE, Lane.BULK], consumer, count, max(1, int(block_s * 1000)))
 
+    @redis_errors()
     def ack(self, entries: Iterable[Entry]) -> None:
         """Acknowledge and delete entries and end their quarantine, in one transaction. Idempotent."""
-        with redis_errors(), self.redis.pipeline(transaction=True) as pipe:
+        with self.redis.pipeline(transaction=True) as pipe:
             _remove(pipe, entries)
             pipe.execute()
 
+    @redis_errors()
     def move_to_end(self, entries: Sequence[Entry]) -> None:
         """Move entries in flight to the end of their lanes, in one transaction. Their ids change.
 
         If the reply is lost, they may be there already: only for entries that may be processed twice.
         """
-        with redis_errors(), self.redis.pipeline(transaction=True) as pipe:
+        with self.redis.pipeline(transaction=True) as pipe:
             for entry in entries:
                 fields: dict[Any, Any] = {_FIELD: entry.payload or b""}
                 if entry.request_id:
@@ -155,15 +157,16 @@ class Inbox:
             _remove(pipe, entries)
             pipe.execute()
 
+    @redis_errors()
     def owner(self, entry: Entry) -> str | None:
         """The consumer that an entry is pending under, or None if it is not pending."""
-        with redis_errors():
-            rows = self.redis.xpending_range(stream_key(entry.lane), GROUP, entry.id, entry.id, 1)
+        rows = self.redis.xpending_range(stream_key(entry.lane), GROUP, entry.id, entry.id, 1)
         return cast("list[Any]", rows)[0]["consumer"].decode() if rows else None
 
+    @redis_errors()
     def depth(self, lane: Lane) -> Depth:
         """Entries waiting and in flight, and the age of the oldest."""
-        with redis_errors(), self.redis.pipeline(transaction=True) as pipe:
+        with self.redis.pipeline(transaction=True) as pipe:
             pipe.xlen(stream_key(lane))
             pipe.xrange(stream_key(lane), count=1)
             pipe.time()
@@ -182,40 +185,40 @@ class Inbox:
         except GroupMissing:
             return 0
 
+    @redis_errors()
     def acked(self, lane: Lane) -> int:
         """The number of entries that have left the lane since the stream was created."""
-        with redis_errors():
-            try:
-                info = cast("dict[str, int]", self.redis.xinfo_stream(stream_key(lane)))
-            except ResponseError:  # there is no such stream yet
-                return 0
+        try:
+            info = cast("dict[str, int]", self.redis.xinfo_stream(stream_key(lane)))
+        except ResponseError:  # there is no such stream yet
+            return 0
         return int(info["entries-added"]) - int(info["length"])
 
+    @redis_errors()
     def quarantined(self) -> int:
         """The number of quarantined entries: a worker crashed while it processed them."""
-        with redis_errors():
-            return sum(self.redis.hlen(quarantine_key(lane)) for lane in Lane)
+        return sum(self.redis.hlen(quarantine_key(lane)) for lane in Lane)
 
+    @redis_errors()
     def memory_used(self) -> float:
         """Used memory as a share of Redis' limit; 0 without a limit."""
-        with redis_errors():
-            info = self.redis.info("memory")
+        info = self.redis.info("memory")
         return float(info["used_memory"] / info["maxmemory"]) if info.get("maxmemory") else 0.0
 
+    @redis_errors()
     def create_groups(self) -> None:
         """Create missing streams and groups. A group starts at the first entry (`$` would skip earlier puts)."""
         for lane in Lane:
-            with redis_errors():
-                try:
-                    self.redis.xgroup_create(stream_key(lane), GROUP, id="0", mkstream=True)
-                except ResponseError as error:
-                    if not str(error).startswith("BUSYGROUP"):
-                        raise
+            try:
+                self.redis.xgroup_create(stream_key(lane), GROUP, id="0", mkstream=True)
+            except ResponseError as error:
+                if not str(error).startswith("BUSYGROUP"):
+                    raise
 
+    @redis_errors()
     def _read(self, lanes: list[Lane], consumer: str, count: int, block_ms: int | None) -> list[Entry]:
         keys = {stream_key(lane): ">" for lane in lanes}
-        with redis_errors():
-            reply = self.redis.xreadgroup(GROUP, consumer, cast("Any", keys), count=count, block=block_ms)
+        reply = self.redis.xreadgroup(GROUP, consumer, cast("Any", keys), count=count, block=block_ms)
         return [entry for key, rows in cast("list[Any]", reply or []) for entry in entries_of(lane_of(key), rows)]
 
 

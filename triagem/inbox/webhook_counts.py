@@ -31,33 +31,32 @@ class WebhookCounts:
         self._redis = redis
         self._accepted = set[str]()  # a source that brought a ticket is not asked about again
 
+    @redis_errors()
     def record_accepted(self, source: str) -> None:
         """A webhook of the source brought a ticket."""
         if source not in self._accepted:
-            with redis_errors():
-                self._redis.hset(_SOURCES, source, 1)
+            self._redis.hset(_SOURCES, source, 1)
             self._accepted.add(source)
 
+    @redis_errors()
     def has_accepted(self, source: str) -> bool:
         """Whether any webhook of the source ever brought a ticket."""
-        if source not in self._accepted:
-            with redis_errors():
-                if self._redis.hexists(_SOURCES, source):
-                    self._accepted.add(source)
+        if source not in self._accepted and self._redis.hexists(_SOURCES, source):
+            self._accepted.add(source)
         return source in self._accepted
 
+    @redis_errors()
     def record_ignored(self, source: str, reason: str) -> IgnoredWebhooks:
         """Count a webhook that brought no ticket; returns what it was counted as."""
-        with redis_errors():
-            name = source + _SEPARATOR + reason
-            if not self._redis.hexists(_IGNORED, name) and self._redis.hlen(_IGNORED) >= _MAX_REASONS:
-                name = source + _SEPARATOR + (reason := _OTHER)
-            return IgnoredWebhooks(source, reason, self._redis.hincrby(_IGNORED, name, 1))
+        name = source + _SEPARATOR + reason
+        if not self._redis.hexists(_IGNORED, name) and self._redis.hlen(_IGNORED) >= _MAX_REASONS:
+            name = source + _SEPARATOR + (reason := _OTHER)
+        return IgnoredWebhooks(source, reason, self._redis.hincrby(_IGNORED, name, 1))
 
+    @redis_errors()
     def ignored(self) -> list[IgnoredWebhooks]:
         """All counts, by source, the most frequent reasons first."""
-        with redis_errors():
-            counts = cast("dict[bytes, bytes]", self._redis.hgetall(_IGNORED))
+        counts = cast("dict[bytes, bytes]", self._redis.hgetall(_IGNORED))
         rows = []
         for name, count in counts.items():
             source, _, reason = name.decode().partition(_SEPARATOR)
