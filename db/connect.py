@@ -132,6 +132,20 @@ class Database:
         with database_errors(), self.engine.connect() as connection:
             yield connection.execution_options(isolation_level="AUTOCOMMIT")
 
+    @contextmanager
+    def probe(self, rows: str) -> Iterator[Connection]:
+        """A transaction that is rolled back: whether Postgres refuses a harmless row, then it refuses all `rows`.
+
+        Raises:
+            StatementRefused: it does, so no single row is at fault.
+        """
+        try:
+            with database_errors(), self.engine.connect() as connection, connection.begin() as transaction:
+                yield connection
+                transaction.rollback()
+        except RowRefused as error:
+            raise StatementRefused(f"Postgres refuses every {rows}: {error}") from None
+
     def execute(self, statement: Executable, values: Mapping[str, Any] | None = None) -> int:
         """Run one statement as `autocommit` does; returns the number of rows that it changed."""
         with self.autocommit() as connection:

@@ -14,8 +14,7 @@ from triagem.contracts.wire import StoredTicketRef
 from triagem.db.runs.reclassification import ReclassifiedTicket
 from triagem.db.tickets.messages import Conversation
 from triagem.db.tickets.samples import NewSample
-from triagem.db.tickets.unlabelled import UnlabelledTicket
-from triagem.db.tickets.window import ClassifiedTicket
+from triagem.db.tickets.window import ClassifiedTicket, UnlabelledTicket
 from triagem.inbox import Entry
 
 

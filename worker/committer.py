@@ -19,9 +19,7 @@ from triagem.db.runs.reclassification import ReclassifiedTicket, write_reclassif
 from triagem.db.runs.reclassification import probe_write as probe_run_write
 from triagem.db.tickets.dead_letters import insert_dead_letter
 from triagem.db.tickets.samples import NewSample, store_samples
-from triagem.db.tickets.unlabelled import UnlabelledTicket, write_unlabelled
-from triagem.db.tickets.unlabelled import probe_write as probe_unlabelled_write
-from triagem.db.tickets.window import ClassifiedTicket, probe_write, write_window
+from triagem.db.tickets.window import ClassifiedTicket, UnlabelledTicket, probe_write, write_unlabelled, write_window
 from triagem.inbox import Entry, Inbox
 from triagem.worker import metrics
 from triagem.worker.batch import Cause, CommitBatch, FailedEntry
@@ -33,7 +31,6 @@ from triagem.worker.window_log import WindowLog
 log = structlog.get_logger(__name__)
 
 Row = TypeVar("Row", ClassifiedTicket, ReclassifiedTicket, UnlabelledTicket)
-Text = TypeVar("Text", ClassifiedTicket, UnlabelledTicket)
 
 
 class Committer:
@@ -85,20 +82,13 @@ class Committer:
             self._commit(window)
 
     def _commit(self, window: CommitBatch) -> None:
-        late: set[Identity] = set()
         if window.classified or window.reclassified:
             started = time.monotonic()
-            write = partial(_write_window, late=late)
-            classified, refused = self._store(window.classified, write, probe_write)
-            classified = self._return_late(classified, late)
-            reclassified, refused_results = self._store(window.reclassified, write_reclassified, probe_run_write)
+            classified = self._store(window, window.classified, _write_window, probe_write)
+            reclassified = self._store(window, window.reclassified, _write_reclassified, probe_run_write)
             commit_s = time.monotonic() - started
             metrics.COMMIT_SECONDS.observe(commit_s)
             _count([row for _, row in classified], len(reclassified))
-            window.dead.extend(
-                FailedEntry(entry, Cause.NOT_STORED, f"cannot store the result: {safe_reason(error)}")
-                for entry, error in refused + refused_results
-            )
             self._ack([entry for entry, _ in classified] + [entry for entry, _ in reclassified])
             self._window_log.log_window(
                 classified,
@@ -109,17 +99,9 @@ class Committer:
                 dead=len(window.dead),
             )
         if window.unlabelled:
-            late = set()
-            stored, refused = self._store(
-                window.unlabelled, partial(_write_unlabelled, late=late), probe_unlabelled_write
-            )
-            stored = self._return_late(stored, late)
-            window.dead.extend(
-                FailedEntry(entry, Cause.NOT_STORED, f"cannot store the ticket: {safe_reason(error)}")
-                for entry, error in refused
-            )
-            self._ack([entry for entry, _ in stored])
-            log.info("tickets_stored_unlabelled", tickets=len(stored))
+            unlabelled = self._store(window, window.unlabelled, write_unlabelled, probe_write, "ticket")
+            self._ack([entry for entry, _ in unlabelled])
+            log.info("tickets_stored_unlabelled", tickets=len(unlabelled))
         if window.dropped:
             self._ack(window.dropped)
         for failed in window.dead:
@@ -127,31 +109,41 @@ class Committer:
         if window.samples:
             self._store_samples(window.samples)
 
-    def _return_late(self, stored: list[tuple[Entry, Text]], late: set[Identity]) -> list[tuple[Entry, Text]]:
-        """Leave entries pending whose ticket has become a conversation: the fetcher gets them again, as messages."""
-        self._in_flight.discard(entry for entry, row in stored if _is_late(row, late))
-        return [(entry, row) for entry, row in stored if not _is_late(row, late)]
-
     def _store(
         self,
+        window: CommitBatch,
         pairs: Sequence[tuple[Entry, Row]],
-        write: Callable[[Database, Sequence[Row]], object],
+        write: Callable[[Database, Sequence[Row]], Collection[Identity]],
         probe: Callable[[Database, Row], None],
-    ) -> tuple[list[tuple[Entry, Row]], list[tuple[Entry, Exception]]]:
-        """Store rows by one statement. Returns the stored pairs, and the refused entries with their errors."""
+        stored_as: str = "result",
+    ) -> list[tuple[Entry, Row]]:
+        """Store rows by one statement; returns the stored pairs. Refused ones become dead letters of `window`.
+
+        `write` returns tickets that have become conversations. The entries of their whole texts stay pending: the
+        fetcher gets them again, as messages.
+        """
         if not pairs:
-            return [], []
+            return []
+        late = set[Identity]()
 
         def work(part: Sequence[tuple[Entry, Row]]) -> list[None]:
             self._supervisor.beat()
-            write(self._database, [row for _, row in part])
+            late.update(write(self._database, [row for _, row in part]))
             return [None] * len(part)
 
         def check() -> None:
             probe(self._database, pairs[0][1])
 
         done, refused = self._retry(lambda: run_isolating_failures(pairs, work, check))
-        return [pair for pair, _ in done], [(entry, error) for (entry, _), error in refused]
+        window.dead.extend(
+            FailedEntry(entry, Cause.NOT_STORED, f"cannot store the {stored_as}: {safe_reason(error)}")
+            for (entry, _), error in refused
+        )
+        stored = [pair for pair, _ in done]
+        if late:
+            self._in_flight.discard(entry for entry, row in stored if _is_late(row, late))
+            stored = [(entry, row) for entry, row in stored if not _is_late(row, late)]
+        return stored
 
     def _dead_letter(self, failed: FailedEntry) -> None:
         """Store the dead letter, then acknowledge the entry. Skips it if another worker has reclaimed the entry."""
@@ -186,16 +178,17 @@ class Committer:
         self._in_flight.discard(entries)
 
 
-def _write_window(database: Database, rows: Sequence[ClassifiedTicket], *, late: set[Identity]) -> None:
-    late |= write_window(database, rows).late
+def _write_window(database: Database, rows: Sequence[ClassifiedTicket]) -> Collection[Identity]:
+    return write_window(database, rows).late
 
 
-def _write_unlabelled(database: Database, rows: Sequence[UnlabelledTicket], *, late: set[Identity]) -> None:
-    late |= write_unlabelled(database, rows)
+def _write_reclassified(database: Database, rows: Sequence[ReclassifiedTicket]) -> Collection[Identity]:
+    write_reclassified(database, rows)
+    return ()
 
 
-def _is_late(row: ClassifiedTicket | UnlabelledTicket, late: set[Identity]) -> bool:
-    return bool(late) and row.on_reply is None and row.identity in late
+def _is_late(row: ClassifiedTicket | ReclassifiedTicket | UnlabelledTicket, late: Collection[Identity]) -> bool:
+    return not isinstance(row, ReclassifiedTicket) and row.on_reply is None and row.identity in late
 
 
 def _count(rows: Sequence[ClassifiedTicket], reclassified: int) -> None:

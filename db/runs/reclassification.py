@@ -15,13 +15,14 @@ from typing import Final
 
 from sqlalchemy import text
 
-from triagem.contracts.errors import RowRefused, StatementRefused, WindowTooLarge
+from triagem.contracts.errors import WindowTooLarge
 from triagem.contracts.language import UNDETERMINED
-from triagem.contracts.prediction import AbstainReason, Band, Prediction
+from triagem.contracts.prediction import Prediction
 from triagem.contracts.ticket import OnReply
 from triagem.contracts.wire import StoredTicketRef
-from triagem.db.connect import Database, database_errors
+from triagem.db.connect import Database
 from triagem.db.tickets.messages import JUDGED_MESSAGES, Conversation, read_messages
+from triagem.db.tickets.window import stored_prediction
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,8 @@ _RESOLVE: Final = text(f"""
 SELECT i.position, r.version, r.epoch, r.shadow, CASE WHEN p.ticket_id IS NULL THEN t.text END AS text,
   t.on_reply, t.digest, t.revised_at, t.arrival,
   CASE WHEN p.ticket_id IS NULL AND t.on_reply IS NOT NULL THEN {JUDGED_MESSAGES} END AS messages,
-  p.label, p.confidence, p.probabilities, p.band, p.tokens, p.truncated, p.abstain_reason, p.classified_at
+  p.label, p.confidence, p.probabilities, p.band, p.model_version, p.tokens, p.truncated, p.abstain_reason,
+  p.classified_at
 FROM unnest(CAST(:runs AS bigint[]), CAST(:tickets AS bigint[]), CAST(:digests AS bytea[]))
   WITH ORDINALITY AS i(run, ticket, digest, position)
 JOIN reclassify_runs r ON r.id = i.run AND r.state <> 'cancelled'
@@ -93,11 +95,7 @@ def _resolve(database: Database, refs: Sequence[StoredTicketRef]) -> list[Resolv
     }
     rows = database.rows(_RESOLVE, values)
     for row in rows:
-        prediction = row.label is not None and Prediction(
-            row.label, row.confidence, row.probabilities, Band(row.band), row.version, row.tokens, row.truncated,
-            row.abstain_reason and AbstainReason(row.abstain_reason),
-        )  # fmt: skip
-        cached = (prediction, row.classified_at) if prediction else None
+        cached = None if row.label is None else (stored_prediction(row), row.classified_at)
         conversation = row.messages and Conversation(
             read_messages(row.messages), OnReply(row.on_reply), row.digest, True, row.revised_at, row.arrival
         )
@@ -125,12 +123,8 @@ def probe_write(database: Database, sample: ReclassifiedTicket) -> None:
     """
     ref = StoredTicketRef(sample.ref.run, 0, b"")
     row = ReclassifiedTicket(ref, sample.outcome, sample.prediction, sample.classified_at)
-    try:
-        with database_errors(), database.engine.connect() as connection, connection.begin() as transaction:
-            connection.execute(_WRITE, _document([row]))
-            transaction.rollback()
-    except RowRefused as error:
-        raise StatementRefused(f"Postgres refuses every result of a run: {error}") from None
+    with database.probe("result of a run") as connection:
+        connection.execute(_WRITE, _document([row]))
 
 
 def _document(rows: Sequence[ReclassifiedTicket]) -> dict[str, str]:

@@ -17,10 +17,9 @@ from pydantic_core import to_json
 from sqlalchemy import Connection, text
 
 from triagem.contracts.conversation import FIRST_MESSAGES, MAX_CHARS, NEWEST_MESSAGES, ConversationMessage
-from triagem.contracts.errors import RowRefused, StatementRefused
 from triagem.contracts.metadata import channel_of, language_of
 from triagem.contracts.ticket import Identity, Lane, Message, OnReply, Ticket
-from triagem.db.connect import Database, database_errors
+from triagem.db.connect import Database
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,12 +115,8 @@ def probe_store(database: Database) -> None:
     """
     now = datetime.now().astimezone()
     ticket = Ticket(source="triagem", external_id="write-probe", text="write-probe", message=Message(id="1"))
-    try:
-        with database_errors(), database.engine.connect() as connection, connection.begin() as transaction:
-            _store(connection, [NewMessage(ticket, 1, now, Lane.LIVE)])
-            transaction.rollback()
-    except RowRefused as error:
-        raise StatementRefused(f"Postgres refuses every message, including a test message: {error}") from None
+    with database.probe("message, including a test message") as connection:
+        _store(connection, [NewMessage(ticket, 1, now, Lane.LIVE)])
 
 
 def read_conversations(database: Database, tickets: Iterable[Identity]) -> dict[Identity, Conversation]:

@@ -2,24 +2,24 @@
 
 Stores tickets, predictions, alerts and deliveries to CRMs. A ticket with a stored prediction skips the model.
 Results only move forward: a redelivery changes nothing, and an older text or model does not replace the current
-result. Workers that write the same tickets lock them in the same order.
+result. Workers that write the same tickets lock them in the same order. Tickets that came while there was no model
+are stored without a result (`unlabelled.sql`).
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from importlib.resources import files
-from typing import Final
+from typing import Final, TypeVar
 
 from pydantic_core import to_json
 from sqlalchemy import text
 
-from triagem.contracts.errors import RowRefused, StatementRefused
 from triagem.contracts.language import UNDETERMINED
 from triagem.contracts.metadata import channel_of, language_of
 from triagem.contracts.prediction import AbstainReason, Band, Prediction
 from triagem.contracts.ticket import PREDICT_SOURCE, Identity, Lane, OnReply, Ticket
-from triagem.db.connect import Database, database_errors
+from triagem.db.connect import AnyRow, Database
 from triagem.db.tickets.messages import find_conversations
 
 
@@ -55,9 +55,37 @@ class ClassifiedTicket:
         return self.detected if self.detected != UNDETERMINED else language_of(self.ticket.metadata) or UNDETERMINED
 
     @property
-    def rank(self) -> tuple[datetime, int, int]:
-        """Order of results in one window: of the newest text, then of the latest promotion (INV-14)."""
-        return self.ticket.revised_at, self.arrival, self.epoch
+    def rank(self) -> tuple[bool, datetime, int, int]:
+        """Order of results in one window: of the newest text, then of the latest promotion (INV-14).
+
+        A text composed from messages ranks above a whole one, which is late.
+        """
+        return self.on_reply is not None, self.ticket.revised_at, self.arrival, self.epoch
+
+
+@dataclass(frozen=True, slots=True)
+class UnlabelledTicket:
+    """A ticket without a result, ready to store. The fields are those of `ClassifiedTicket`."""
+
+    ticket: Ticket
+    digest: bytes
+    lane: Lane
+    received_at: datetime
+    arrival: int
+    on_reply: OnReply | None = None
+
+    @property
+    def identity(self) -> Identity:
+        """Source and external id."""
+        return Identity(self.ticket.source, self.ticket.external_id)
+
+    @property
+    def rank(self) -> tuple[bool, datetime, int]:
+        """Order of texts in one window, as of `ClassifiedTicket`."""
+        return self.on_reply is not None, self.ticket.revised_at, self.arrival
+
+
+Row = TypeVar("Row", ClassifiedTicket, UnlabelledTicket)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,21 +101,19 @@ class WindowCounts:
     late: frozenset[Identity] = frozenset()
 
 
-def deduplicate(rows: Iterable[ClassifiedTicket]) -> list[ClassifiedTicket]:
+def deduplicate(rows: Iterable[Row]) -> list[Row]:
     """One row per identity: the highest rank with the earliest receipt, in (source, external_id) order.
 
-    It is live if one of them is: a customer waits for it. A text composed from messages ranks above a whole one,
-    which is late.
+    It is live if one of them is: a customer waits for it.
 
     ON CONFLICT cannot update a row twice in one statement. And two workers that locked the same tickets in opposite
     orders deadlocked in 15 of 30 windows; in the same order, never.
     """
-    best: dict[Identity, ClassifiedTicket] = {}
+    best: dict[Identity, Row] = {}
     for row in rows:
         key = row.identity
         if other := best.get(key):
-            composed, other_composed = row.on_reply is not None, other.on_reply is not None
-            winner = row if (composed, row.rank) > (other_composed, other.rank) else other
+            winner = row if row.rank > other.rank else other
             lane = Lane.LIVE if Lane.LIVE in (row.lane, other.lane) else Lane.BULK
             best[key] = replace(winner, received_at=min(row.received_at, other.received_at), lane=lane)
         else:
@@ -112,6 +138,14 @@ WHERE p.ticket_id IS NOT NULL OR t.on_reply IS NOT NULL
 """)
 
 
+def stored_prediction(row: AnyRow) -> Prediction:
+    """The prediction in a row with the columns of `predictions`."""
+    return Prediction(
+        row.label, row.confidence, row.probabilities, Band(row.band), row.model_version, row.tokens, row.truncated,
+        row.abstain_reason and AbstainReason(row.abstain_reason),
+    )  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class KnownTexts:
     """Stored predictions with their times, and the tickets that are conversations, by position in the texts."""
@@ -129,34 +163,14 @@ def look_up(database: Database, texts: Sequence[tuple[str, str, bytes]], version
         for position, (source, external_id, digest) in enumerate(texts)
     ]
     rows = database.rows(_KNOWN, {"texts": to_json(keys).decode(), "version": version})
-    predictions = {
-        row.position: (
-            Prediction(
-                row.label,
-                row.confidence,
-                row.probabilities,
-                Band(row.band),
-                row.model_version,
-                row.tokens,
-                row.truncated,
-                row.abstain_reason and AbstainReason(row.abstain_reason),
-            ),
-            row.classified_at,
-        )
-        for row in rows
-        if row.label is not None
-    }
+    predictions = {row.position: (stored_prediction(row), row.classified_at) for row in rows if row.label is not None}
     return KnownTexts(predictions, frozenset(row.position for row in rows if row.conversation))
 
 
-_COLUMNS: Final = (
-    "source", "external_id", "text", "digest", "revised_at", "arrival", "metadata", "epoch", "label", "confidence",
-    "probabilities", "band", "model_version", "tokens", "truncated", "classified_at", "received_at", "proved", "lane",
-    "channel", "language", "abstain_reason", "on_reply",
-)  # fmt: skip
 # Reads one JSON document: psycopg encodes arrays in Python, value by value, which took as long as Postgres itself.
 # Compared with an unnest of arrays, 1,024 rows took 75 instead of 190 µs each, and 32 rows took no longer.
 _WRITE: Final = text(files("triagem.db.tickets").joinpath("window.sql").read_text(encoding="utf-8"))
+_WRITE_UNLABELLED: Final = text(files("triagem.db.tickets").joinpath("unlabelled.sql").read_text(encoding="utf-8"))
 
 
 def write_window(database: Database, rows: Sequence[ClassifiedTicket]) -> WindowCounts:
@@ -165,7 +179,7 @@ def write_window(database: Database, rows: Sequence[ClassifiedTicket]) -> Window
     if not window:
         return WindowCounts(0, 0)
     with database.autocommit() as connection:
-        predictions, alerts, stored = connection.execute(_WRITE, _document(window)).one()
+        predictions, alerts, stored = connection.execute(_WRITE, _results(window)).one()
         composed = {row.identity for row in window if row.on_reply is not None}
         late = {row.identity for row in rows if composed and row.on_reply is None} & composed
         if stored < len(window):  # tombstones and conversations
@@ -173,8 +187,21 @@ def write_window(database: Database, rows: Sequence[ClassifiedTicket]) -> Window
     return WindowCounts(predictions, alerts, frozenset(late))
 
 
-def probe_write(database: Database, sample: ClassifiedTicket) -> None:
-    """Check whether Postgres refuses every ticket: write a harmless one with `sample`'s prediction, and roll back.
+def write_unlabelled(database: Database, rows: Sequence[UnlabelledTicket]) -> frozenset[Identity]:
+    """Store tickets without a result, the newest text of each. Raises DatabaseUnavailable (retry) or RowRefused.
+
+    Returns:
+        the conversations whose whole text is among the rows, as in `WindowCounts.late`.
+    """
+    if not rows:
+        return frozenset()
+    with database.autocommit() as connection:
+        connection.execute(_WRITE_UNLABELLED, _document([_text_values(row) for row in deduplicate(rows)]))
+        return find_conversations(connection, {row.identity for row in rows if row.on_reply is None})
+
+
+def probe_write(database: Database, sample: ClassifiedTicket | UnlabelledTicket) -> None:
+    """Check whether Postgres refuses every ticket: write a harmless one, with `sample`'s prediction if it has one.
 
     Raises:
         StatementRefused: it does, so no row of a refused window is at fault.
@@ -183,25 +210,48 @@ def probe_write(database: Database, sample: ClassifiedTicket) -> None:
         update={"source": "triagem", "external_id": "write-probe", "text": "write-probe", "metadata": {}}
     )
     row = replace(sample, ticket=ticket, digest=b"write-probe")
-    try:
-        with database_errors(), database.engine.connect() as connection, connection.begin() as transaction:
-            connection.execute(_WRITE, _document([row]))
-            transaction.rollback()
-    except RowRefused as error:
-        raise StatementRefused(f"Postgres refuses every ticket, including a test ticket: {error}") from None
+    with database.probe("ticket, including a test ticket") as connection:
+        if isinstance(row, ClassifiedTicket):
+            connection.execute(_WRITE, _results([row]))
+        else:
+            connection.execute(_WRITE_UNLABELLED, _document([_text_values(row)]))
 
 
-def _document(window: Iterable[ClassifiedTicket]) -> dict[str, str]:
+def _text_values(row: ClassifiedTicket | UnlabelledTicket) -> dict[str, object]:
+    ticket = row.ticket
+    return {
+        "source": ticket.source, "external_id": ticket.external_id, "text": ticket.text, "digest": row.digest.hex(),
+        "revised_at": ticket.revised_at, "arrival": row.arrival, "metadata": ticket.metadata,
+        # `str`: to_json takes 1 µs for a member of an enumeration, a third of the time of all other values together.
+        "received_at": row.received_at, "lane": str(row.lane), "channel": channel_of(ticket.metadata),
+        "on_reply": row.on_reply,
+    }  # fmt: skip
+
+
+def _results(window: Iterable[ClassifiedTicket]) -> dict[str, str]:
     rows = []
-    # `str`: to_json takes 1 µs for a member of an enumeration, a third of the time of all other values together.
     for row in window:
-        ticket, prediction = row.ticket, row.prediction
-        values = (
-            ticket.source, ticket.external_id, ticket.text, row.digest.hex(), ticket.revised_at, row.arrival,
-            ticket.metadata, row.epoch, prediction.label, prediction.confidence, dict(prediction.probabilities),
-            str(prediction.band), prediction.model_version, prediction.tokens, prediction.truncated,
-            row.classified_at, row.received_at, row.proved, str(row.lane),
-            channel_of(ticket.metadata), row.language, prediction.abstain_reason, row.on_reply,
-        )  # fmt: skip
-        rows.append(dict(zip(_COLUMNS, values, strict=True)))
-    return {"rows": to_json(rows, inf_nan_mode="constants").decode(), "predict": PREDICT_SOURCE}
+        prediction, values = row.prediction, _text_values(row)
+        values |= {
+            "epoch": row.epoch, "label": prediction.label, "confidence": prediction.confidence,
+            "probabilities": dict(prediction.probabilities), "band": str(prediction.band),
+            "model_version": prediction.model_version, "tokens": prediction.tokens, "truncated": prediction.truncated,
+            "classified_at": row.classified_at, "proved": row.proved, "language": row.language,
+            "abstain_reason": prediction.abstain_reason,
+        }  # fmt: skip
+        rows.append(values)
+    return _document(rows) | {"predict": PREDICT_SOURCE}
+
+
+def _document(rows: Sequence[dict[str, object]]) -> dict[str, str]:
+    return {"rows": to_json(rows, inf_nan_mode="constants").decode()}
+
+
+_HAS_UNLABELLED: Final = text("""
+SELECT EXISTS (SELECT FROM tickets WHERE state = 'unlabelled' AND text IS NOT NULL AND source <> :predict)
+""")
+
+
+def has_unlabelled(database: Database) -> bool:
+    """Whether a ticket waits for a model. Texts of `POST /predict` do not: they are deleted soon."""
+    return bool(database.scalar_one(_HAS_UNLABELLED, {"predict": PREDICT_SOURCE}))

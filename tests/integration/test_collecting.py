@@ -26,8 +26,7 @@ from triagem.db.runs.pages import next_page
 from triagem.db.runs.reclassification import ReclassifiedTicket, write_reclassified
 from triagem.db.tickets.forgetting import write_tombstone
 from triagem.db.tickets.messages import NewMessage, find_conversations, store_messages
-from triagem.db.tickets.unlabelled import UnlabelledTicket, write_unlabelled
-from triagem.db.tickets.window import write_window
+from triagem.db.tickets.window import UnlabelledTicket, write_unlabelled, write_window
 from triagem.db.training_jobs import JobKind
 from triagem.inbox import Inbox
 from triagem.inbox.lease import COLLECTING, worker_states

@@ -22,8 +22,7 @@ from triagem.db.reviews import ReviewRef, record_review, undo_review
 from triagem.db.runs import RunPlan
 from triagem.db.runs.pages import next_page, record_page
 from triagem.db.runs.reclassification import ReclassifiedTicket, write_reclassified
-from triagem.db.tickets.unlabelled import UnlabelledTicket, write_unlabelled
-from triagem.db.tickets.window import ClassifiedTicket, write_window
+from triagem.db.tickets.window import ClassifiedTicket, UnlabelledTicket, write_unlabelled, write_window
 from triagem.db.verify import verify_tables
 from triagem.notify import Delivered, Request, Retry, SendResult, Undeliverable, results
 from triagem.notify.dispatch import MAX_ATTEMPTS

@@ -255,7 +255,7 @@ class TestForwardOnly:
             for row in rows(database, "tickets"):
                 if row["external_id"] == name:
                     newest = max(arrived, key=attrgetter("rank"))
-                    assert (row["revised_at"], row["arrival"]) == newest.rank[:2]
+                    assert (row["revised_at"], row["arrival"]) == (newest.ticket.revised_at, newest.arrival)
                     assert row["digest"] == newest.digest
                     assert row["epoch"] >= newest.epoch
                     assert row["revision"] == revision + (before not in (b"", row["digest"]))

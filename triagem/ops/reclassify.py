@@ -20,7 +20,7 @@ from triagem.contracts.wire import StoredTicketRef, encode_ref
 from triagem.db import Database, runs
 from triagem.db.runs import APPLY, ReclassifyRun, RunPlan
 from triagem.db.runs.pages import PAGE, apply_page, next_page, record_page, recorded_refs, save_enqueued, sweep_lock
-from triagem.db.tickets.unlabelled import has_unlabelled
+from triagem.db.tickets.window import has_unlabelled
 from triagem.db.training_jobs import JobKind, newest_jobs
 from triagem.inbox import Inbox
 from triagem.ops.settings import OpsSettings, next_occurrence
