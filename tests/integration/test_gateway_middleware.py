@@ -113,10 +113,10 @@ def hold(budgets: Budgets, *, client: str, size: int, key: str | None = None, an
     try:
         asyncio.run(body.read(size))
     except HTTPException:
-        body.release()
+        body.close()
         return False
     if answered:
-        body.release()
+        body.close()
     return True
 
 

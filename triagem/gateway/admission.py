@@ -88,7 +88,7 @@ class RequestBody:
 
     def authenticate(self, owner: str) -> None:
         """The sender has proved who it is: from now on, the budget of authenticated requests pays."""
-        self.release()
+        self._release()
         self._owner, self._budget = owner, self._budgets.authenticated
 
     async def read(self, limit: int) -> bytes:
@@ -128,8 +128,12 @@ class RequestBody:
             self._hold()
         return message
 
-    def release(self) -> None:
-        """The request was answered."""
+    def close(self) -> None:
+        """The request was answered. uvicorn's objects refer to this one in a circle, so let go of the bytes now."""
+        self._release()
+        self._content = None
+
+    def _release(self) -> None:
         if self._held:
             self._budget.release(self._owner, self._held)
             self._held = 0
@@ -177,7 +181,7 @@ class AdmissionMiddleware:
             await self._app(scope, body.receive if body else receive, send)
         finally:
             if body:
-                body.release()
+                body.close()
             self._open[client] -= 1
             if not self._open[client]:
                 del self._open[client]

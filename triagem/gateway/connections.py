@@ -21,9 +21,9 @@ from triagem.gateway.http_bounds import BoundedConnection
 from triagem.gateway.problems import RETRY_AFTER_S, problem_response
 
 _MAX_HEAD: Final = 16_384  # bytes; a head may have twice as many, if it comes at once
-_MAX_REFUSED: Final = 100  # refused connections that wait for their client to read the answer
+_MAX_REFUSED: Final = 500  # refused connections that are held; beyond them each is reset
 _DISCARD_S: Final = 0.05  # after each 256 KiB of a body that was refused
-_REFUSED_S: Final = 1.0
+_REFUSED_S: Final = 1.0  # before a refusal, so that a client that connects again at once costs little; and after it
 
 
 @lru_cache(maxsize=4096)
@@ -163,10 +163,17 @@ class LimitedProtocol(H11Protocol):
         if self.limits.refused > _MAX_REFUSED:
             transport.abort()
             return
-        # Closing at once would reset the connection if a request is on its way, and the client would lose the answer.
+        transport.pause_reading()
+        self.loop.call_later(_REFUSED_S, self._answer_refused, transport, status)
+
+    def _answer_refused(self, transport: asyncio.Transport, status: HTTPStatus) -> None:
+        """Answer, and close later: closing at once would reset a connection with unread bytes and lose the answer."""
+        if transport.is_closing():
+            return
         transport.write(_answer(status, "too many open connections: close some, or try again later"))
         with suppress(OSError):  # the client has gone
             transport.write_eof()
+        transport.resume_reading()
         self.loop.call_later(_REFUSED_S, transport.abort)
 
 

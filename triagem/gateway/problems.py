@@ -103,15 +103,25 @@ def _query_parameters(dependant: Dependant) -> set[str]:
     return own.union(*map(_query_parameters, dependant.dependencies))
 
 
+def _release_frames(error: Exception) -> None:
+    """Drop the traceback: its frames hold the request's body and, in a circle, the error.
+
+    Otherwise the bodies stay until the garbage collector runs: eight clients with bodies of 8 MiB filled 700 MiB.
+    """
+    error.__traceback__ = error.__context__ = None
+
+
 def install_error_handlers(app: FastAPI) -> None:
     """Turn every error into a problem response."""
 
     @app.exception_handler(ProblemError)
     async def _refused(_: Request, error: ProblemError) -> JSONResponse:
+        _release_frames(error)
         return problem_response(error.status, error.detail, error.headers, error.more)
 
     @app.exception_handler(TriagemError)
     async def _ours(_: Request, error: TriagemError) -> JSONResponse:
+        _release_frames(error)
         status, detail = status_of(error), str(error)
         if isinstance(error, AccessDenied):  # wrong passwords of ours are not the client's concern
             log.error("access_denied", reason=detail)

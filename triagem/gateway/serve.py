@@ -1,6 +1,7 @@
 """Runs the gateway: uvicorn in this process until SIGTERM, which lets open requests finish."""
 
 import ctypes
+import resource
 import signal
 import socket
 import sys
@@ -48,6 +49,7 @@ log = structlog.get_logger(__name__)
 # default of 5 ms, four such threads delayed `/health/live` by 300 ms.
 _SWITCH_INTERVAL_S: Final = 0.0005
 _M_MMAP_THRESHOLD: Final = -3
+_OPEN_FILES: Final = 4096  # many systems start with 1,024, which the connections and the refused ones could use up
 _BACKLOG: Final = 128  # also how many connections asyncio accepts before it serves other events again
 
 
@@ -92,6 +94,10 @@ def serve(services: Services, metrics: MetricsSettings) -> None:
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     with suppress(AttributeError, OSError):  # glibc only: the memory of large bodies goes back
         ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, 1_048_576)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < _OPEN_FILES:
+        with suppress(ValueError, OSError):  # the hard limit is lower
+            resource.setrlimit(resource.RLIMIT_NOFILE, (_OPEN_FILES, hard))
 
     def stop(*_: object) -> None:
         server.should_exit = True
