@@ -1,25 +1,38 @@
 """Retraining by schedule and by command, and the outcome of its version."""
 
 import json
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from tests.integration.test_training_jobs import request
+from tests.integration.test_training_jobs import found, request
 from tests.support.command import Triagem
+from tests.support.reviewing import draw, submit_review, sure
 from tests.support.scored_versions import current_and_better
+from tests.support.training import tiny_base
 from tests.support.version_history import promoted
+from triagem.contracts.errors import InvalidInput
+from triagem.contracts.model import REPORT_FILE
+from triagem.contracts.ticket import Identity
 from triagem.db import Database, runs, training_jobs
 from triagem.db.audit import list_audit
-from triagem.db.training_jobs import JobKind
+from triagem.db.tickets.window import write_window
+from triagem.db.training_jobs import JobKind, TrainingJob
+from triagem.inbox import Inbox
+from triagem.ops.forget import forget
 from triagem.ops.retraining import request_due_retraining
 from triagem.ops.settings import OpsSettings
 from triagem.registry import Registry
-from triagem.trainer.jobs.run import FIRST_HEAD, promote_job_version
-from triagem.trainer.settings import DueSettings
+from triagem.trainer.jobs import full
+from triagem.trainer.jobs.run import FIRST_HEAD, JobLost, JobRun, promote_job_version, run_job
+from triagem.trainer.jobs.trainer import Trainer
+from triagem.trainer.settings import DueSettings, TrainerSettings
 
 NOW = datetime.now(UTC)
+NAME = "Zuleide Quaresma"
+SETTINGS = {"folds": 2, "num_train_epochs": 1, "min_steps": 2, "eval_steps": 2, "warmup_steps": 0}
 
 
 def test_a_due_retraining_is_requested_once(database: Database, tmp_path: Path) -> None:
@@ -96,3 +109,82 @@ def test_the_first_head_becomes_current_without_test_rows(database: Database, tm
     assert promote_job_version(database, registry, "v1.0.0", request(database, JobKind.HEAD), NOW) == "promoted"
 
     assert registry.promotions()[-1].reason == FIRST_HEAD
+
+
+@dataclass
+class Ended:
+    """A process that has ended."""
+
+    exit_status: int = 0
+
+    def stop(self, timeout_s: float) -> int:
+        return self.exit_status
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return tiny_base(tmp_path_factory.mktemp("base"))
+
+
+@pytest.fixture
+def retraining(database: Database, base: str) -> TrainingJob:
+    """A requested training on reviews of forty tickets that name their customer; every second label is wrong."""
+    write_window(database, [sure(str(number), text=f"{NAME} {number} {number**5:x}") for number in range(40)])
+    for task in draw(database, 40, random_share=1):
+        submit_review(database, task.external_id, ("suporte", "venda")[int(task.external_id) // 2 % 2])
+    return request(database, base=base, settings=SETTINGS)
+
+
+def forget_all(database: Database, inbox: Inbox) -> None:
+    for number in range(40):
+        forget(database, inbox, Identity("zendesk", str(number)))
+
+
+def files_with_the_name(folder: Path) -> list[str]:
+    content = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return [name for name, data in content.items() if any(word.encode() in data for word in NAME.split())]
+
+
+def test_after_a_retraining_and_forget_no_file_has_the_customers_words(
+    database: Database, inbox: Inbox, retraining: TrainingJob, tmp_path: Path
+) -> None:
+    registry, settings, during = Registry(tmp_path / "models"), TrainerSettings(), list[str]()
+
+    def start(job: TrainingJob, trainer: str) -> Ended:
+        run_job(database, registry, settings, job.id, trainer)
+        during.extend(files_with_the_name(tmp_path))
+        assert {path.stat().st_mode & 0o077 for path in registry.work_dir.glob(".job-*")} == {0}
+        return Ended()
+
+    Trainer(database, registry.work_dir, settings, start).run_next()
+    forget_all(database, inbox)
+
+    assert found(database, retraining).version == "v1.0.0"
+    report = json.loads((registry.folder("v1.0.0") / REPORT_FILE).read_text(encoding="utf-8"))
+    assert {mistake["text"].partition(",")[0] for mistake in report["mistakes"]} == {"(reviewed ticket"}
+    assert during == [f"models/.job-{retraining.id}/data-0/train.jsonl"]
+    assert files_with_the_name(tmp_path) == []
+
+
+def test_a_retraining_that_resumes_begins_again_without_the_tickets_forgotten_meanwhile(
+    database: Database, inbox: Inbox, retraining: TrainingJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = training_jobs.claim(database, "trainer", lease_s=60)
+    assert job
+    run = JobRun(job, "trainer", database, Registry(tmp_path / "models"), TrainerSettings())
+    run.folder.mkdir(parents=True)
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise JobLost
+
+    monkeypatch.setattr(full, "train", interrupted)
+    for _ in range(2):
+        with pytest.raises(JobLost):
+            full.train_full(run)
+    assert files_with_the_name(tmp_path) == [f"models/.job-{retraining.id}/data-0/train.jsonl"]
+
+    forget_all(database, inbox)
+    with pytest.raises(InvalidInput, match="nothing to train on"):
+        full.train_full(run)
+
+    assert files_with_the_name(tmp_path) == []

@@ -13,7 +13,7 @@ from tests.support.rows import SMALL_ROWS, jsonl
 from triagem.contracts.errors import InvalidInput
 from triagem.records.columns import parse_label_map
 from triagem.trainer.data.columns import ReadingRules
-from triagem.trainer.data.rows import Corpus, Row, load, read_parts, rows_digest
+from triagem.trainer.data.rows import UNREQUESTED, Corpus, Row, load, read_parts, rows_digest
 from triagem.trainer.jobs.full import write_training_data
 
 ROOT = Path(__file__).parents[2]
@@ -73,6 +73,14 @@ def test_the_text_of_a_conversation_is_composed_as_in_serving(tmp_path: Path, me
     assert row == Row(COMPOSED, "suporte")
     assert ("\n\n".join(row.parts), row.parts[-1]) == (COMPOSED, "Minha internet caiu e o sistema não funciona")
     assert [*single.parts] == [single.text]
+
+
+def test_every_row_of_exported_reviews_has_a_stratum_so_that_no_report_quotes_it(tmp_path: Path) -> None:
+    for stratum in ("random", None):
+        reviewed = jsonl(*SMALL_ROWS[:1], stratum=stratum)
+        assert corpus(tmp_path, reviewed + jsonl(*SMALL_ROWS)).train[0].stratum == (stratum or UNREQUESTED)
+
+    assert corpus(tmp_path).train[0].stratum == ""
 
 
 def test_a_training_job_keeps_the_composed_text(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ FILES: Final = "train.jsonl or train.csv and optionally dev, calibration and tes
 # A label with a smaller share of the rows of a label at most two letters away is taken for a typo.
 MAX_TYPO_SHARE: Final = 0.05
 MAX_TYPO_DISTANCE: Final = 2
-
+UNREQUESTED: Final = "unrequested"  # the stratum of an exported text whose review nobody asked for
 
 _NAMES: Final = {
     "train": ("train",),
@@ -54,8 +54,8 @@ class Row:
     """One labelled, cleaned text.
 
     `lang` is for evaluation only, and empty if unknown. `where` is its file and line. A conversation has `messages`,
-    which its text is composed from. `stratum` is that of a reviewed text: only `random` ones are drawn for the test
-    part. `group`: for a report by a column. These four are not compared.
+    which its text is composed from. `stratum` is that of a reviewed text, which no report quotes. `group`: for a
+    report by a column. These four are not compared.
     """
 
     text: str
@@ -279,6 +279,9 @@ def _row(record: Record | BadLine, path: Path, rules: ReadingRules) -> Row | Non
         lang = training_cell(row, "lang", given)
     except InvalidInput as error:
         raise InvalidInput(f"{where}: {error}") from None
-    stratum, segment = str(row.get("stratum") or ""), find_column(tuple(row), rules.by)
+    stratum, segment = (
+        str(row["stratum"] or UNREQUESTED) if "stratum" in row else "",
+        find_column(tuple(row), rules.by),
+    )
     group = str(row[segment[0]] or "") if segment else ""
     return Row(text, normalized("NFC", label), str(lang or ""), where, messages, stratum, group)

@@ -16,7 +16,7 @@ from triagem.contracts.errors import InvalidInput
 from triagem.contracts.model import SplitDigests
 from triagem.contracts.text import digest
 from triagem.trainer.data.near_duplicates import MIN_TEXTS, distinct_rows, duplicate_groups
-from triagem.trainer.data.rows import Corpus, Row, describe_rows
+from triagem.trainer.data.rows import UNREQUESTED, Corpus, Row, describe_rows
 
 # Shares of the training rows for parts without a file. 200 test rows measure an accuracy of 0.9 to ±0.04 (95 %); dev
 # only ranks a few checkpoints; calibration fits one parameter and bounds a precision.
@@ -100,7 +100,7 @@ def split(
         )
     if not corpus.test:  # drawn from rows that no version has seen; all others keep their role
         fresh = [group for group in all_groups if not group.digests & (tested | trained)]
-        chosen = _digests(row for row in corpus.train if row.stratum not in {"", "random"})
+        chosen = _digests(row for row in corpus.train if row.stratum not in {"", "random", UNREQUESTED})
         draw("test", TEST_SHARE, fresh, trained.union(chosen))
     for part, rows, share, minimum, effect in (
         ("dev", corpus.dev, DEV_SHARE, MIN_TEXTS, f"; {_NO_DEV}"),

@@ -1,6 +1,7 @@
 """A full training: fine-tunes on labelled rows and the agreed labels of reviews, and registers the version."""
 
 import json
+import shutil
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any, Final
 
 import structlog
 from pydantic import BaseModel
+from sqlalchemy import text
 
 from triagem.contracts.conversation import message_rows
 from triagem.contracts.errors import InvalidInput
@@ -22,6 +24,7 @@ from triagem.trainer.jobs.run import JobRun, StepReporter
 
 log = structlog.get_logger(__name__)
 
+_FORGOTTEN: Final = text("SELECT count(*) FROM tickets WHERE forgotten_at IS NOT NULL")
 # Of the training rows: labels that no review asked for.
 MAX_REVIEWER_SHARE: Final = 0.2
 MAX_SOURCE_SHARE: Final = 0.4
@@ -39,11 +42,18 @@ class FullParameters(BaseModel):
 
 
 def train_full(run: JobRun) -> str:
-    """Train and register a version; after an interruption, on the same rows from the last checkpoint."""
+    """Train and register a version; after an interruption, on the same rows from the last checkpoint.
+
+    If a ticket was forgotten meanwhile, the training begins again without its text.
+    """
     parameters = FullParameters.model_validate(run.job.parameters)
     run.report("prepare")
-    data, settings = run.folder / "data", TrainSettings(**parameters.settings)
+    settings = TrainSettings(**parameters.settings)
+    with run.database.autocommit() as connection:
+        data = run.folder / f"data-{connection.execute(_FORGOTTEN).scalar_one()}"
     if not data.exists():
+        shutil.rmtree(run.folder)
+        run.folder.mkdir(mode=0o700)
         database = run.database if parameters.reviews else None
         own = labels_only_ours(run.database, parameters.crm) if parameters.crm else {}
         write_training_data(data, parameters.data or run.settings.data, database, reading_rules(settings, own))
@@ -120,7 +130,8 @@ def write_training_data(
             for row in rows:
                 fields = {
                     "prompt": row.text, "completion": row.label, "lang": row.lang,
-                    "messages": message_rows(row.messages), "stratum": row.stratum,
+                    "messages": message_rows(row.messages),
                 }  # fmt: skip
-                file.write(json.dumps(fields, ensure_ascii=False) + "\n")
+                stratum = {"stratum": row.stratum} if row.stratum else {}
+                file.write(json.dumps({**fields, **stratum}, ensure_ascii=False) + "\n")
     partial.rename(folder)
