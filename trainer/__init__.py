@@ -69,6 +69,7 @@ def train(
     from triagem.contracts.text import CLEANING_VERSION  # noqa: PLC0415
     from triagem.trainer.bases.catalogue import SPECIFICATION_BASE, find_base, installed_bases  # noqa: PLC0415
     from triagem.trainer.data.prepare import merge_labels, prepare, read_parent  # noqa: PLC0415
+    from triagem.trainer.data.split import checkpoint_rows, split_digests  # noqa: PLC0415
     from triagem.trainer.evaluate.assess import assess, register_with_report  # noqa: PLC0415
     from triagem.trainer.evaluate.baseline import baseline  # noqa: PLC0415
     from triagem.trainer.evaluate.calibration import undecided_note  # noqa: PLC0415
@@ -92,7 +93,7 @@ def train(
     plan = plan_calibration(parts, settings, ancestor)
     draft = Manifest(
         version="v0.0.0",  # the registry numbers it
-        labels=merge_labels(ancestor, prepared.labels),
+        labels=merge_labels(ancestor, parts.labels),
         base=chosen,
         base_choice=choice,
         parent=parent,
@@ -102,7 +103,8 @@ def train(
         cleaning_version=CLEANING_VERSION,
         files={},
     )
-    run = TrainingRun(draft, plan, parts.checkpoint_rows, settings, ancestor, progress, cores=os.cpu_count() or 1)
+    dev, cores = checkpoint_rows(parts.dev), os.cpu_count() or 1
+    run = TrainingRun(draft, plan, dev, settings, ancestor, progress, cores)
     run_notes = (*([choice.summary(chosen)] if choice else []), *run.notes)
     progress.on_notes(run_notes)
     identifier = training_id(plan, parts.dev, draft.labels, settings.model_dump(), ancestor and ancestor.manifest)
@@ -111,7 +113,7 @@ def train(
         out_of_fold = run.predict_out_of_fold(work) if plan.folds else None
         model, tuned = run.train_model(staged, work)
         model, averaging_notes = run.average_with_folds(model, staged, work)
-        (staged / ROWS_FILE).write_text(parts.digests().model_dump_json(), encoding="utf-8")
+        (staged / ROWS_FILE).write_text(split_digests(parts).model_dump_json(), encoding="utf-8")
         calibrated, calibration, threshold = run.calibrate(model, out_of_fold)
         notes = (*prepared.notes, *run_notes)
         outcome_notes = (*averaging_notes, undecided_note(calibrated, parts.test))

@@ -14,8 +14,8 @@ from tests.support.builders import manifest
 from triagem.contracts.text import digest
 from triagem.trainer.data.near_duplicates import fold_numbers
 from triagem.trainer.data.prepare import Parent
-from triagem.trainer.data.rows import Row
-from triagem.trainer.data.split import DataSplit
+from triagem.trainer.data.rows import Corpus, Row
+from triagem.trainer.data.split import checkpoint_rows
 from triagem.trainer.fit.cross_validation import (
     NEVER_HELD_OUT,
     fold_notes,
@@ -101,8 +101,8 @@ def test_there_are_no_more_folds_than_a_label_has_different_texts() -> None:
     assert set(fold_numbers(rows(suporte=9) + rows(venda=1) * 20, 3, 42)) == {0}
 
 
-def split(train: Sequence[Row], *, calibration: Sequence[Row] = (), dev: Sequence[Row] = ()) -> DataSplit:
-    return DataSplit(tuple(train), tuple(dev), tuple(calibration), (), ())
+def split(train: Sequence[Row], *, calibration: Sequence[Row] = (), dev: Sequence[Row] = ()) -> Corpus:
+    return Corpus(("suporte", "venda"), tuple(train), tuple(dev), tuple(calibration))
 
 
 def test_given_calibration_rows_are_used_and_no_fold_is_made() -> None:
@@ -168,8 +168,8 @@ def test_copies_of_a_few_texts_calibrate_nothing() -> None:
 def test_the_dev_rows_that_choose_a_checkpoint_are_different_texts_and_at_least_ten() -> None:
     dev = rows(suporte=6, venda=6)
 
-    assert split((), dev=dev * 3).checkpoint_rows == tuple(dev)
-    assert split((), dev=dev[:9] * 3).checkpoint_rows == ()
+    assert checkpoint_rows(dev * 3) == tuple(dev)
+    assert checkpoint_rows(dev[:9] * 3) == ()
 
 
 def test_probabilities_come_in_the_order_of_the_rows_each_from_its_own_fold(tmp_path: Path) -> None:

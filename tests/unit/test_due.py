@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from triagem.db.reviews import AccuracyEstimate
-from triagem.trainer.monitor.due import Due, DueReason, NotDue, RetrainingFacts, Trigger, check_due
+from triagem.trainer.monitor.due import DueReason, RetrainingFacts, Trigger, check_due
 from triagem.trainer.settings import DueSettings
 
 RULES = DueSettings()
@@ -34,12 +34,11 @@ QUIET = RetrainingFacts(
 
 def fired(**changes: Any) -> list[Trigger]:
     """The triggers that fire if these facts differ from those of a version with which all is well."""
-    verdict = check_due(replace(QUIET, **changes), RULES)
-    return [reason.trigger for reason in verdict.reasons] if isinstance(verdict, Due) else []
+    return [reason.trigger for reason in check_due(replace(QUIET, **changes), RULES)]
 
 
 def test_nothing_is_due_while_all_is_well() -> None:
-    assert check_due(QUIET, RULES) == NotDue()
+    assert check_due(QUIET, RULES) == ()
 
 
 @pytest.mark.parametrize(("age_days", "triggers"), [(92.0, []), (92.1, [Trigger.AGE])])
@@ -68,10 +67,9 @@ def test_accuracy_is_ignored_if_either_value_is_unknown(changes: dict[str, None]
 
 
 def test_each_label_that_the_model_does_not_know_is_a_reason_of_its_own() -> None:
-    verdict = check_due(replace(QUIET, reviewed_labels={"venda": 5, "spam": 1, "cobranca": 3}), RULES)
-    assert isinstance(verdict, Due)
-    assert [reason.topic for reason in verdict.reasons] == ["new-label cobranca", "new-label spam"]
-    assert "'cobranca' (3)" in verdict.reasons[0].message
+    first, second = check_due(replace(QUIET, reviewed_labels={"venda": 5, "spam": 1, "cobranca": 3}), RULES)
+    assert (first.topic, second.topic) == ("new-label cobranca", "new-label spam")
+    assert "'cobranca' (3)" in first.message
 
 
 @pytest.mark.parametrize(("new_rows", "triggers"), [(200, []), (201, [Trigger.DATA]), (None, [])])
@@ -80,18 +78,17 @@ def test_more_than_a_fifth_of_new_texts_is_due(new_rows: int | None, triggers: l
 
 
 def test_a_report_of_drift_is_a_reason() -> None:
-    verdict = check_due(replace(QUIET, drifted_at=datetime(2026, 11, 20, 3, tzinfo=UTC)), RULES)
+    reasons = check_due(replace(QUIET, drifted_at=datetime(2026, 11, 20, 3, tzinfo=UTC)), RULES)
     message = "the drift report of 2026-11-20 found that the input has shifted"
-    assert verdict == Due((DueReason(Trigger.DRIFT, "drift", message),))
+    assert reasons == (DueReason(Trigger.DRIFT, "drift", message),)
 
 
 def test_limits_are_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRIAGEM_DUE_MAX_AGE_DAYS", "9")
     monkeypatch.setenv("TRIAGEM_DUE_MAX_NEW_DATA", "0.01")
     monkeypatch.setenv("TRIAGEM_DUE_MAX_ACCURACY_LOSS", "0")
-    verdict = check_due(replace(QUIET, reviewed=measured(0.93, 0.92, 0.94, 5000)), DueSettings())
-    assert isinstance(verdict, Due)
-    assert {reason.trigger for reason in verdict.reasons} == {Trigger.AGE, Trigger.ACCURACY, Trigger.DATA}
+    reasons = check_due(replace(QUIET, reviewed=measured(0.93, 0.92, 0.94, 5000)), DueSettings())
+    assert {reason.trigger for reason in reasons} == {Trigger.AGE, Trigger.ACCURACY, Trigger.DATA}
 
 
 @given(st.floats(0, 1000), st.integers(0, 2000), st.floats(0, 1), st.booleans())
@@ -103,8 +100,5 @@ def test_more_cause_never_makes_training_less_due(age: float, new_rows: int, hig
         new_rows=new_rows + 1,
         drifted_at=datetime(2026, 11, 20, tzinfo=UTC) if drifted else None,
     )
-    topics = [
-        {reason.topic for reason in verdict.reasons} if isinstance(verdict, Due) else set()
-        for verdict in (check_due(facts, RULES), check_due(worse, RULES))
-    ]
+    topics = [{reason.topic for reason in reasons} for reasons in (check_due(facts, RULES), check_due(worse, RULES))]
     assert topics[0] <= topics[1]

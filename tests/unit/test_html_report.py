@@ -115,8 +115,8 @@ def assert_within_frame(chart: Chart) -> None:
         assert FRAME.left - 1 <= x <= FRAME.right + 1, chart.title
         assert FRAME.top - 1 <= y <= FRAME.bottom + 1, chart.title
     for ticks, low, high in ((chart.x_ticks, FRAME.left, FRAME.right), (chart.y_ticks, FRAME.top, FRAME.bottom)):
-        assert {ticks[0].at, ticks[-1].at} == {low, high}
-        assert len({tick.text for tick in ticks}) == len(ticks) <= 8
+        assert {ticks[0][0], ticks[-1][0]} == {low, high}
+        assert len({text for _, text in ticks}) == len(ticks) <= 8
 
 
 @settings(max_examples=25)

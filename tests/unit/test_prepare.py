@@ -12,6 +12,7 @@ from triagem.registry import Registry
 from triagem.trainer import TrainSettings
 from triagem.trainer.data.prepare import PreparedData, prepare
 from triagem.trainer.data.rows import Row
+from triagem.trainer.data.split import split_digests
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ def write(path: Path, rows: list[Row]) -> None:
 def register(registry: Registry, prepared: PreparedData, **changes: object) -> None:
     """Register a version with these rows."""
     with registry.staging() as folder:
-        (folder / ROWS_FILE).write_text(prepared.parts.digests().model_dump_json(), encoding="utf-8")
+        (folder / ROWS_FILE).write_text(split_digests(prepared.parts).model_dump_json(), encoding="utf-8")
         registry.register(folder, manifest(**changes))
 
 
@@ -70,7 +71,7 @@ def test_other_spellings_of_a_label_come_first_in_the_notes(tmp_path: Path, regi
     prepared = prepare(tmp_path, registry, TrainSettings())
 
     assert prepared.notes[0] == "'suporte' is also written 'Suporte' (20 rows)"
-    assert prepared.labels == ("suporte", "venda")
+    assert prepared.parts.labels == ("suporte", "venda")
 
 
 def test_the_parents_spelling_of_a_label_is_kept(tmp_path: Path, registry: Registry) -> None:
@@ -78,7 +79,7 @@ def test_the_parents_spelling_of_a_label_is_kept(tmp_path: Path, registry: Regis
     register(registry, prepare(tmp_path, registry, TrainSettings()))
     write(tmp_path / "train.jsonl", [*rows(60, "Suporte", seed=20), *rows(60, "VENDA", seed=21)])
 
-    assert prepare(tmp_path, registry, TrainSettings(), parent="v1.0.0").labels == ("suporte", "venda")
+    assert prepare(tmp_path, registry, TrainSettings(), parent="v1.0.0").parts.labels == ("suporte", "venda")
 
 
 def test_the_data_info_counts_the_rows_given_and_their_different_texts(tmp_path: Path, registry: Registry) -> None:

@@ -17,7 +17,7 @@ from triagem.trainer.data.audit import Audit, audit, refuse_leaks
 from triagem.trainer.data.columns import reading_rules
 from triagem.trainer.data.near_duplicates import distinct_rows
 from triagem.trainer.data.rows import Corpus, load, rows_digest
-from triagem.trainer.data.split import CALIBRATION_TEXTS, CALIBRATION_TEXTS_OR_FOLDS, DataSplit, split
+from triagem.trainer.data.split import CALIBRATION_TEXTS, CALIBRATION_TEXTS_OR_FOLDS, split
 from triagem.trainer.settings import TrainSettings
 
 
@@ -97,17 +97,16 @@ def merge_labels(parent: Parent | None, labels: Iterable[str]) -> tuple[str, ...
 
 @dataclass(frozen=True, slots=True)
 class PreparedData:
-    """The labels in the order of the model's outputs, the audit, and the four parts."""
+    """The notes on reading the rows, the audit, and the four parts."""
 
-    labels: tuple[str, ...]
-    label_notes: tuple[str, ...]
+    reading_notes: tuple[str, ...]
     audit: Audit
-    parts: DataSplit
+    parts: Corpus
 
     @property
     def notes(self) -> tuple[str, ...]:
         """Notes on labels, rows and split, one line each."""
-        return (*self.label_notes, *self.audit.lines(), *self.parts.notes)
+        return (*self.reading_notes, *self.audit.lines(), *self.parts.notes)
 
     @property
     def info(self) -> DataInfo:
@@ -161,4 +160,4 @@ def prepare(
         trained=seen.trained,
         learned=seen.learned,
     )
-    return PreparedData(corpus.labels, corpus.notes, audited, parts)
+    return PreparedData(corpus.notes, audited, parts)

@@ -34,26 +34,16 @@ _HELD_OUT: Final = ("test", "dev", "calibration")
 _NO_DEV: Final = "the last checkpoint is kept"
 
 
-@dataclass(frozen=True, slots=True)
-class DataSplit:
-    """The rows of each part. `dev` and `calibration` may be empty; `notes` are for a person."""
+def checkpoint_rows(dev: Sequence[Row]) -> tuple[Row, ...]:
+    """One dev row of each different text; empty if they are too few to choose a checkpoint."""
+    kept = distinct_rows(dev)
+    return tuple(dev[index] for index in kept) if len(kept) >= MIN_TEXTS else ()
 
-    train: tuple[Row, ...]
-    dev: tuple[Row, ...]
-    calibration: tuple[Row, ...]
-    test: tuple[Row, ...]
-    notes: tuple[str, ...]
 
-    @property
-    def checkpoint_rows(self) -> tuple[Row, ...]:
-        """One dev row of each different text; empty if they are too few to choose a checkpoint."""
-        kept = distinct_rows(self.dev)
-        return tuple(self.dev[index] for index in kept) if len(kept) >= MIN_TEXTS else ()
-
-    def digests(self) -> SplitDigests:
-        """The sorted, distinct digests of each part's texts."""
-        train, dev, calibration, test = map(_digests, (self.train, self.dev, self.calibration, self.test))
-        return SplitDigests(train=train, dev=dev, calibration=calibration, test=test)
+def split_digests(parts: Corpus) -> SplitDigests:
+    """The sorted, distinct digests of each part's texts."""
+    train, dev, calibration, test = map(_digests, (parts.train, parts.dev, parts.calibration, parts.test))
+    return SplitDigests(train=train, dev=dev, calibration=calibration, test=test)
 
 
 def split(
@@ -64,7 +54,7 @@ def split(
     tested: frozenset[str] = frozenset(),
     trained: frozenset[str] = frozenset(),
     learned: frozenset[str] = frozenset(),
-) -> DataSplit:
+) -> Corpus:
     """Split parts without a file off `train`; `dev` and `calibration` only if they would have enough different texts.
 
     These are `MIN_TEXTS` and `min_calibration_texts`: held-out copies of a few sentences are not evidence, and the
@@ -124,7 +114,7 @@ def split(
             f"of {len(parts['test'])} test rows, {seen} are not new: earlier versions were trained or tuned on them; "
             "the gate leaves out those that a compared version was trained on"
         )
-    return DataSplit(**parts, notes=(*notes, *_weaknesses(parts, corpus.labels)))
+    return Corpus(corpus.labels, **parts, notes=(*notes, *_weaknesses(parts, corpus.labels)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -71,18 +71,15 @@ def assess(
         leaked: the number of rows that are, or nearly are, training rows.
         seed: seeds the resamples; the same seed gives the same intervals.
     """
+    predicted = np.asarray(probabilities, dtype=np.float64)
     scored_rows = tuple(
         ScoredRow(digest=digest(row.text).hex(), label=row.label, probabilities=tuple(line), lang=row.lang)
-        for row, line in zip(rows, np.asarray(probabilities, dtype=np.float64).tolist(), strict=True)
+        for row, line in zip(rows, predicted.tolist(), strict=True)
     )
     kept, test_rows = distinct_rows(rows), len(rows)
-    rows = [rows[index] for index in kept]
-    probabilities = np.asarray(probabilities, dtype=np.float64)[kept]
-    raw = None if raw is None else np.asarray(raw, dtype=np.float64)[kept]
-    baseline = None if leaked or baseline is None else np.asarray(baseline, dtype=np.float64)[kept]
+    rows, predicted = [rows[index] for index in kept], predicted[kept]
     truth = np.array([labels.index(row.label) for row in rows])
     langs = {lang: np.array([row.lang == lang for row in rows]) for lang in sorted({row.lang for row in rows} - {""})}
-    predicted = np.asarray(probabilities, dtype=np.float64)
     evaluation = _evaluate(truth, predicted, langs, seed)
     exact = metrics.ece_if_exact(predicted.max(axis=1), seed=seed)
     return Assessment(
@@ -95,15 +92,15 @@ def assess(
         confusion=tuple(
             tuple(map(int, line)) for line in metrics.confusion(truth, predicted.argmax(axis=1), len(labels))
         ),
-        before_calibration=None if raw is None else _evaluate(truth, np.asarray(raw), {}, seed).overall,
+        before_calibration=None if raw is None else _evaluate(truth, np.asarray(raw)[kept], {}, seed).overall,
         ece_if_exact=_estimate(exact.mean(keepdims=True), exact),
         bins=tuple(reliability_bins(truth, predicted)),
         histogram=tuple(confidence_histogram(truth, predicted)),
         risk_coverage=tuple(risk_coverage_points(truth, predicted)),
         verdicts=() if leaked else tuple(metric_verdicts(evaluation.overall.metrics)),
         baseline=None
-        if baseline is None
-        else _compare(evaluation, _evaluate(truth, np.asarray(baseline), langs, seed)),
+        if leaked or baseline is None
+        else _compare(evaluation, _evaluate(truth, np.asarray(baseline)[kept], langs, seed)),
         mistakes=tuple(_mistakes(rows, labels, predicted)),
         curves=tuple(curves),
         notes=tuple(notes),
@@ -157,7 +154,9 @@ def write_report(folder: Path, assessment: Assessment) -> dict[str, float]:
     _write_private(folder / REPORT_FILE, assessment.model_dump_json(indent=1))
     predictions = "\n".join(row.model_dump_json() for row in assessment.scored_rows)
     (folder / PREDICTIONS_FILE).write_text(predictions + "\n", encoding="utf-8")
-    return {**manifest_metrics(assessment), **_cost(folder)}
+    metrics, config = manifest_metrics(assessment), folder / "config.json"
+    cost = mflops_per_token(json.loads(config.read_text(encoding="utf-8"))) if config.exists() else None
+    return metrics if cost is None else {**metrics, "mflops_per_token": cost}
 
 
 def register_with_report(registry: Registry, staged: Path, manifest: Manifest, assessment: Assessment) -> Manifest:
@@ -193,12 +192,6 @@ def mflops_per_token(config: dict[str, Any]) -> float | None:
         for names in (("num_hidden_layers", "n_layers"), ("hidden_size", "dim"), ("intermediate_size", "hidden_dim"))
     )
     return layers * (4 * size**2 + 2 * size * inner) / 1e6 if layers and size and inner else None
-
-
-def _cost(folder: Path) -> dict[str, float]:
-    path = folder / "config.json"
-    cost = mflops_per_token(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else None
-    return {} if cost is None else {"mflops_per_token": cost}
 
 
 def _write_private(path: Path, text: str) -> None:

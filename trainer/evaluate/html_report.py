@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, floor, log10
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Final
 
 from jinja2 import Environment, StrictUndefined
@@ -21,27 +22,8 @@ from triagem.trainer.evaluate.report import Assessment, CurvePoint, HistogramBar
 MAX_MISTAKES: Final = 100  # in the HTML report; report.json has all
 
 
-@dataclass(frozen=True, slots=True)
-class ChartFrame:
-    """The view box and the position of the axes in it."""
-
-    width: int = 360
-    height: int = 240
-    left: int = 52
-    right: int = 348
-    top: int = 10
-    bottom: int = 200
-
-
-FRAME: Final = ChartFrame()
-
-
-@dataclass(frozen=True, slots=True)
-class AxisTick:
-    """A position on an axis, in pixels, and its label."""
-
-    at: float
-    text: str
+# The view box, and the position of the axes in it.
+FRAME: Final = SimpleNamespace(width=360, height=240, left=52, right=348, top=10, bottom=200)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,22 +35,17 @@ class ChartShape:
     style: str
     hint: str = ""
 
-    @property
-    def path(self) -> str:
-        """A line's points in SVG syntax."""
-        return " ".join(f"{x:.1f},{y:.1f}" for x, y in self.points)
-
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """A chart with its axes, ready to draw. `legend` holds (style, text) pairs."""
+    """A chart with its axes, ready to draw. Ticks are (position, text) pairs, `legend` holds (style, text) pairs."""
 
     title: str
     caption: str
     x_label: str
     y_label: str
-    x_ticks: tuple[AxisTick, ...]
-    y_ticks: tuple[AxisTick, ...]
+    x_ticks: tuple[tuple[float, str], ...]
+    y_ticks: tuple[tuple[float, str], ...]
     shapes: tuple[ChartShape, ...]
     legend: tuple[tuple[str, str], ...] = ()
 
@@ -84,7 +61,7 @@ class _Axis:
         step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= target * 0.999)
         first, last = floor(low / step + 1e-6), ceil(high / step - 1e-6)
         self._low, self._high, self._start, self._end = first * step, last * step, start, end
-        self.ticks = tuple(AxisTick(self(number * step), f"{number * step:.6g}") for number in range(first, last + 1))
+        self.ticks = tuple((self(number * step), f"{number * step:.6g}") for number in range(first, last + 1))
 
     def __call__(self, value: float) -> float:
         share = (value - self._low) / (self._high - self._low)

@@ -16,8 +16,7 @@ import numpy as np
 
 from triagem.trainer.data.near_duplicates import MIN_TEXTS, distinct_rows, fold_numbers
 from triagem.trainer.data.prepare import Parent
-from triagem.trainer.data.rows import Row
-from triagem.trainer.data.split import DataSplit
+from triagem.trainer.data.rows import Corpus, Row
 from triagem.trainer.evaluate.metrics import Floats
 from triagem.trainer.evaluate.report import CalibrationSource
 from triagem.trainer.settings import TrainSettings
@@ -39,7 +38,7 @@ class CalibrationPlan:
     source: CalibrationSource
 
 
-def plan_calibration(parts: DataSplit, settings: TrainSettings, parent: Parent | None = None) -> CalibrationPlan:
+def plan_calibration(parts: Corpus, settings: TrainSettings, parent: Parent | None = None) -> CalibrationPlan:
     """Use the calibration part if there is one. Otherwise plan folds, or use the dev rows if folds are disabled.
 
     The dev rows chose the checkpoint, so the model looks slightly too good on them; but holding out others would cost

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from safetensors import safe_open
@@ -111,12 +111,12 @@ class TrainingRun:
     def predict_out_of_fold(self, work: Path) -> Floats:
         """`[rows][labels]`: see `triagem.trainer.fit.cross_validation.out_of_fold_probabilities`."""
 
-        def predict_fold(fold: int, folder: Path) -> list[list[float]]:
+        def predict_fold(fold: int, folder: Path) -> Any:
             staged = work / f"model-{fold}"  # kept for `average_with_folds`
             staged.mkdir(exist_ok=True)
             model, _ = self.train_model(staged, folder, without=fold)
             held_out = [row for row, number in zip(self.plan.train, self.plan.folds, strict=True) if number == fold]
-            return predict(model, held_out)
+            return probabilities_of(model, held_out).tolist()
 
         return out_of_fold_probabilities(self.plan.folds, predict_fold, work)
 
@@ -221,14 +221,10 @@ def average_weights(folder: Path, others: Sequence[Path]) -> None:
 
 
 def probabilities_of(model: LoadedModel, rows: Sequence[Row]) -> Floats:
-    """`[rows][labels]`: the predictions of `predict`."""
-    return np.asarray(predict(model, rows), dtype=np.float64).reshape(len(rows), len(model.labels))
-
-
-def predict(model: LoadedModel, rows: Sequence[Row]) -> list[list[float]]:
-    """The rows' probabilities from the engine that serves; a conversation's are combined as by a worker."""
+    """`[rows][labels]`, by the engine that serves; a conversation's probabilities are combined as by a worker."""
     parts = [row.parts for row in rows]
-    return combine_all(parts, classify(model, [part for of_row in parts for part in of_row]))
+    combined = combine_all(parts, classify(model, [part for of_row in parts for part in of_row]))
+    return np.asarray(combined, dtype=np.float64).reshape(len(rows), len(model.labels))
 
 
 def label_indices(model: LoadedModel, rows: Sequence[Row]) -> LabelIndices:

@@ -64,18 +64,6 @@ class DueReason:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class Due:
-    """Training is due, for all of these reasons."""
-
-    reasons: tuple[DueReason, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class NotDue:
-    """No trigger fired."""
-
-
 def read_facts(database: Database, registry: Registry, now: datetime) -> RetrainingFacts:
     """The facts on the current version. Raises NoModel if there is none."""
     version = registry.current().version
@@ -98,10 +86,9 @@ def read_facts(database: Database, registry: Registry, now: datetime) -> Retrain
     )
 
 
-def check_due(facts: RetrainingFacts, rules: DueSettings) -> Due | NotDue:
-    """Whether to train again. Each limit must be exceeded, not only reached."""
-    reasons = tuple(_reasons(facts, rules))
-    return Due(reasons) if reasons else NotDue()
+def check_due(facts: RetrainingFacts, rules: DueSettings) -> tuple[DueReason, ...]:
+    """The reasons to train again, none if it is not due. Each limit must be exceeded, not only reached."""
+    return tuple(_reasons(facts, rules))
 
 
 def _reasons(facts: RetrainingFacts, rules: DueSettings) -> Iterator[DueReason]:

@@ -13,7 +13,7 @@ from triagem.contracts.errors import NoModel, Retryable
 from triagem.db import Database
 from triagem.db.outbox.alerts import DRIFT, RETRAINING_DUE, raise_alert
 from triagem.registry import Registry
-from triagem.trainer.monitor.due import Due, Trigger, check_due, read_facts
+from triagem.trainer.monitor.due import Trigger, check_due, read_facts
 from triagem.trainer.settings import DueSettings
 
 log = structlog.get_logger(__name__)
@@ -25,8 +25,7 @@ def alert_if_due(database: Database, registry: Registry, rules: DueSettings, now
         facts = read_facts(database, registry, now)
     except NoModel:
         return 0
-    decision = check_due(facts, rules)
-    reasons = decision.reasons if isinstance(decision, Due) else ()
+    reasons = check_due(facts, rules)
     log.info("retraining_checked", version=facts.version, reasons=[reason.topic for reason in reasons])
     return sum(
         raise_alert(

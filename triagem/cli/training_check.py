@@ -60,7 +60,7 @@ def print_training_check(
             print_json({**findings, "rejected": str(error)})
         raise
     with errors.status("looking for label errors"):
-        suspected = label_errors(prepared.parts.train, prepared.labels, seed=settings.seed)
+        suspected = label_errors(prepared.parts.train, prepared.parts.labels, seed=settings.seed)
     if suspects:
         columns = ("where", "label", "suggested_label", "confidence", "text")
         with private_file(suspects) as file:
@@ -77,7 +77,7 @@ def print_training_check(
     if as_json:
         print_json(
             {
-                "labels": prepared.labels,
+                "labels": prepared.parts.labels,
                 "rejected": str(rejection) if rejection else None,
                 "parts": sizes,
                 "texts": texts,
@@ -89,7 +89,7 @@ def print_training_check(
     else:
         for note in prepared.parts.notes:
             console.print(f"  {note}", markup=False, highlight=False, soft_wrap=True)
-        console.print(_table(sizes, texts, prepared.labels))
+        console.print(_table(sizes, texts, prepared.parts.labels))
         for line in _describe(suspected, suspects):
             console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
     if rejection:

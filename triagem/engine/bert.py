@@ -7,7 +7,9 @@ each text's first one (a fourteenth of all work).
 """
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, Protocol
 
 import torch
@@ -81,16 +83,7 @@ def onednn(weight: torch.Tensor, bias: torch.Tensor, *, activated: bool = False)
 _ARCHITECTURE: Final = "BertForSequenceClassification"
 
 
-@dataclass(frozen=True, slots=True)
-class LayerNorm:
-    """Layer normalisation."""
-
-    weight: torch.Tensor
-    bias: torch.Tensor
-    eps: float
-
-    def __call__(self, rows: torch.Tensor) -> torch.Tensor:
-        return layer_norm(rows, self.weight.shape, self.weight, self.bias, self.eps)
+Norm = Callable[[torch.Tensor], torch.Tensor]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +93,10 @@ class EncoderLayer:
 
     projections: tuple[Linear, ...]
     attention_output: Linear
-    attention_norm: LayerNorm
+    attention_norm: Norm
     up: Linear
     down: Linear
-    norm: LayerNorm
+    norm: Norm
 
     def __call__(self, rows: torch.Tensor, packing: Packing, heads: int) -> torch.Tensor:
         if len(self.projections) == 1:
@@ -126,7 +119,7 @@ class PackedBert:
 
     word_embeddings: torch.Tensor
     position_embeddings: torch.Tensor  # position and token type together: a ticket is one segment
-    norm: LayerNorm
+    norm: Norm
     layers: tuple[EncoderLayer, ...]
     pooler: tuple[torch.Tensor, torch.Tensor] | None
     classifier: tuple[torch.Tensor, torch.Tensor]
@@ -186,8 +179,9 @@ def packed_bert(network: Any, make: LinearFactory, dtype: torch.dtype, pooling: 
     layers = list(bert.encoder.layer)
     head_dtype = dtype if first else torch.float32
 
-    def norm(module: Any) -> LayerNorm:
-        return LayerNorm(module.weight.to(dtype), module.bias.to(dtype), module.eps)
+    def norm(module: Any) -> Norm:
+        weight, bias = module.weight.to(dtype), module.bias.to(dtype)
+        return partial(layer_norm, normalized_shape=weight.shape, weight=weight, bias=bias, eps=module.eps)
 
     def product(*modules: Any, activated: bool = False) -> Linear:
         weight = torch.cat([module.weight for module in modules]).to(dtype)

@@ -9,7 +9,7 @@ from triagem.db.audit import Action, Actor, record
 from triagem.db.training_jobs import JobKind, TrainingJob
 from triagem.ops.settings import OpsSettings
 from triagem.registry import Registry
-from triagem.trainer.monitor.due import Due, check_due, read_facts
+from triagem.trainer.monitor.due import check_due, read_facts
 from triagem.trainer.settings import DueSettings
 
 log = structlog.get_logger(__name__)
@@ -25,13 +25,13 @@ def request_due_retraining(
     Repeating it is harmless: a trainer runs the job, and at most one is active. Raises NoModel.
     """
     facts = read_facts(database, registry, now)
-    decision = check_due(facts, rules)
-    if not isinstance(decision, Due):
+    reasons = check_due(facts, rules)
+    if not reasons:
         log.info("retraining_not_due", version=facts.version)
         return None
     parameters = {"promote": settings.retrain_promote}
     job, is_new = training_jobs.request(database, JobKind.FULL, requested_by=SCHEDULE, parameters=parameters)
     if is_new:
         record(database, Actor(SCHEDULE), Action.REQUEST_TRAINING, f"training {job.id}")
-    log.info("retraining_requested", job=job.id, new=is_new, reasons=[reason.topic for reason in decision.reasons])
+    log.info("retraining_requested", job=job.id, new=is_new, reasons=[reason.topic for reason in reasons])
     return job

@@ -80,7 +80,11 @@ def evaluate_gate(
     if gaps := tuple(dict.fromkeys((*candidate.gaps, *other.gaps))):
         return Reject(evidence, gaps)
     if candidate.leaked:
-        return Reject(evidence, (_leaked(candidate),))
+        leaked = (
+            f"{candidate.leaked:,} test rows of {candidate.version} are also training rows, or nearly "
+            "(--allow-leakage): its scores measure memorization; train it with test rows that train does not repeat"
+        )
+        return Reject(evidence, (leaked,))
     common = candidate.predictions.keys() & other.predictions.keys()
     unseen = common - candidate.trained_on - other.trained_on
     # The candidate's labels are newer: a label corrected meanwhile is the truth for both versions.
@@ -106,13 +110,6 @@ def evaluate_gate(
         elif ratio > MAX_COST_RATIO:
             evidence = replace(evidence, notes=(*evidence.notes, f"slower, which is accepted: {figures}"))
     return Reject(evidence, reasons) if reasons else Promote(evidence)
-
-
-def _leaked(candidate: VersionRecord) -> str:
-    return (
-        f"{candidate.leaked:,} test rows of {candidate.version} are also training rows, or nearly (--allow-leakage): "
-        "its scores measure memorization; train it with test rows that train does not repeat"
-    )
 
 
 def _no_rows(evidence: GateEvidence) -> str:

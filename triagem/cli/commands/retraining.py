@@ -15,14 +15,13 @@ def due(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
     Example: `triagem due || triagem alerts list`
     """
     from triagem.registry import Registry, RegistrySettings
-    from triagem.trainer.monitor.due import Due, check_due, distances, read_facts
+    from triagem.trainer.monitor.due import check_due, distances, read_facts
     from triagem.trainer.settings import DueSettings
 
     rules = DueSettings()
     with servers.database() as database:
         facts = read_facts(database, Registry(RegistrySettings().registry_url), datetime.now(UTC))
-    decision = check_due(facts, rules)
-    reasons = decision.reasons if isinstance(decision, Due) else ()
+    reasons = check_due(facts, rules)
     lines = [f"{facts.version}: retraining is not due", *(f"  {line}" for line in distances(facts, rules))]
     if reasons:
         lines[0] = f"retraining of {facts.version} is due:"
