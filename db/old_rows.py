@@ -1,4 +1,4 @@
-"""Deletes old operational history: changes by runs, deliveries, alerts, samples and jobs. 1,000 rows per statement.
+"""Deletes old operational history, such as changes by runs, alerts and dead letters. 1,000 rows per statement.
 
 Current results, predictions, reviews, and what is still in progress stay (INV-34).
 """
@@ -15,7 +15,7 @@ _PAGE: Final = 1000
 
 # By table: when a row was created, and the condition that it can be deleted. A ticket's row for a target stays: it is
 # what the receiver knows. Samples stay while their version gets new ones: they are its reference.
-_OLD: Final = {
+OLD: Final = {
     "deliveries": ("created_at", "t.finished_at < :before AND t.kind = 'alert'"),
     "alerts": (
         "created_at",
@@ -35,6 +35,7 @@ _OLD: Final = {
         """,
     ),
     "training_jobs": ("requested_at", "t.finished_at < :before"),
+    "dead_letters": ("died_at", "true"),
     "audit": ("at", "true"),
 }
 _RUNS: Final = text("SELECT id FROM reclassify_runs WHERE finished_at < :before ORDER BY id")
@@ -45,11 +46,11 @@ _COUNT_CHANGES: Final = text("SELECT count(*) FROM run_changes WHERE run_id = :r
 
 
 def delete_old_rows(database: Database, table: str, *, before: datetime, dry_run: bool = False) -> Iterator[int]:
-    """Delete rows of a table in `_OLD` from before a time; yields their number per page.
+    """Delete rows of a table in `OLD` from before a time; yields their number per page.
 
     A dry run only counts.
     """
-    created_at, condition = _OLD[table]
+    created_at, condition = OLD[table]
     action = f"FROM {table} t USING page WHERE t.id = page.id AND {condition}"
     action = f"SELECT 1 {action.replace('USING page', ', page')}" if dry_run else f"DELETE {action} RETURNING 1"
     statement = text(f"""

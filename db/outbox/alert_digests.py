@@ -39,12 +39,13 @@ class Subscription:
     under: float | None = None
 
 
-_MATCH: Final = text("""
-WITH subscriptions AS (
+_SUBSCRIPTIONS: Final = """WITH subscriptions AS (
   SELECT * FROM json_to_recordset(CAST(:subscriptions AS json)) AS s(
     target text, every_s float8, kinds text[], labels text[], sources text[], bands text[], under float8
   )
-), batch AS (
+)"""
+_MATCH: Final = text(f"""
+{_SUBSCRIPTIONS}, batch AS (
   UPDATE alerts SET matched_at = now() WHERE id IN (
     SELECT id FROM alerts WHERE matched_at IS NULL ORDER BY id LIMIT :batch FOR UPDATE SKIP LOCKED
   ) RETURNING *
@@ -59,17 +60,13 @@ WITH subscriptions AS (
   )
 )
 SELECT count(*) FROM batch
-""")
+""")  # noqa: S608 - built from the constant above, as below
 
 # Two concurrent calls create one digest: the second waits for the row lock, then finds `last_digest_at` too recent.
 # A system alert waits for no interval: if two calls see the same one, the digest of the second is empty.
 # While a digest waits for an unavailable receiver, new notifications wait for the next digest.
-_CREATE_DIGESTS: Final = text("""
-WITH subscriptions AS (
-  SELECT * FROM json_to_recordset(CAST(:subscriptions AS json)) AS s(
-    target text, every_s float8, kinds text[], labels text[], sources text[], bands text[], under float8
-  )
-), due AS (
+_CREATE_DIGESTS: Final = text(f"""
+{_SUBSCRIPTIONS}, due AS (
   INSERT INTO alert_subscriptions AS t (target)
   SELECT target FROM subscriptions s
   WHERE EXISTS (SELECT FROM alert_notifications n WHERE n.target = s.target AND n.delivery_id IS NULL)
@@ -88,7 +85,7 @@ WITH subscriptions AS (
 )
 UPDATE alert_notifications n SET delivery_id = created.id
 FROM created WHERE n.target = created.target AND n.delivery_id IS NULL
-""")
+""")  # noqa: S608
 
 
 def match_alerts(database: Database, subscriptions: Sequence[Subscription]) -> None:
@@ -170,19 +167,18 @@ WITH due AS (
 UPDATE deliveries d SET attempts = attempts + 1, next_at = now() + :lease, leased_until = now() + :lease
 FROM due WHERE d.id = due.id RETURNING d.id, d.attempts, d.target, d.created_at, d.leased_until
 """)
-_COUNTS: Final = text("""
+_DOUBTFUL_TICKETS: Final = """
+FROM alert_notifications n JOIN alerts a ON a.id = n.alert_id JOIN tickets t ON t.id = a.ticket_id
+JOIN predictions p ON (p.ticket_id, p.digest, p.model_version) = (a.ticket_id, a.digest, a.model_version)
+WHERE n.delivery_id = :id
+"""
+_COUNTS: Final = text(f"""
 SELECT p.label, t.source, count(DISTINCT t.id) AS tickets
-FROM alert_notifications n JOIN alerts a ON a.id = n.alert_id JOIN tickets t ON t.id = a.ticket_id
-JOIN predictions p ON (p.ticket_id, p.digest, p.model_version) = (a.ticket_id, a.digest, a.model_version)
-WHERE n.delivery_id = :id
-GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2
+{_DOUBTFUL_TICKETS} GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2
 """)
-_DOUBTFUL: Final = text("""
+_DOUBTFUL: Final = text(f"""
 SELECT t.source, t.external_id, p.label, a.confidence, a.band, p.abstain_reason
-FROM alert_notifications n JOIN alerts a ON a.id = n.alert_id JOIN tickets t ON t.id = a.ticket_id
-JOIN predictions p ON (p.ticket_id, p.digest, p.model_version) = (a.ticket_id, a.digest, a.model_version)
-WHERE n.delivery_id = :id
-ORDER BY a.confidence, a.id LIMIT :limit
+{_DOUBTFUL_TICKETS} ORDER BY a.confidence, a.id LIMIT :limit
 """)
 _EVENTS: Final = text("""
 SELECT a.kind, a.created_at AS at, coalesce(a.detail, '{}') AS detail, count(*) OVER () AS total

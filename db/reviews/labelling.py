@@ -15,6 +15,7 @@ from sqlalchemy import text
 from triagem.contracts.conversation import judge
 from triagem.contracts.ticket import PREDICT_SOURCE, OnReply
 from triagem.db.connect import Database
+from triagem.db.reviews.queue import UNREVIEWED
 from triagem.db.tickets.messages import JUDGED_MESSAGES, read_messages
 
 POOL: Final = 10_000  # the newest texts, of which questions are chosen
@@ -74,13 +75,9 @@ class PoolText:
 
 
 _COLUMNS: Final = "t.id, t.digest, t.source, t.external_id, t.text, t.revised_at"
-_UNANSWERED: Final = """NOT EXISTS (
-  SELECT FROM reviews r WHERE (r.ticket_id, r.digest) = (t.id, t.digest)
-  AND coalesce(r.stratum, '') NOT IN ('crm', 'import')
-)"""
 _STORED: Final = text(f"""
 SELECT q.kind, {_COLUMNS}, NULL FROM label_questions q JOIN tickets t ON (t.id, t.digest) = (q.ticket_id, q.digest)
-WHERE q.kind <> 'suspicious' AND t.text IS NOT NULL AND t.id <> ALL(:skipped) AND {_UNANSWERED}
+WHERE q.kind <> 'suspicious' AND t.text IS NOT NULL AND t.id <> ALL(:skipped) AND {UNREVIEWED}
 ORDER BY q.position LIMIT 1
 """)  # noqa: S608 - built from the constants above, as all below
 _SUSPICIOUS: Final = text(f"""
@@ -97,7 +94,7 @@ _RANDOM: Final = text(f"""
 SELECT 'random', {_COLUMNS}, NULL FROM (
   SELECT id FROM tickets WHERE text IS NOT NULL AND source <> :predict ORDER BY received_at DESC, id DESC LIMIT :pool
 ) AS newest JOIN tickets t USING (id)
-WHERE t.text IS NOT NULL AND t.id <> ALL(:skipped) AND {_UNANSWERED}
+WHERE t.text IS NOT NULL AND t.id <> ALL(:skipped) AND {UNREVIEWED}
 ORDER BY hashtextextended(t.id || :reviewer, 0) LIMIT 1
 """)  # noqa: S608
 
@@ -119,7 +116,7 @@ SELECT label, count(*) FROM (
 ) AS latest WHERE label IS NOT NULL GROUP BY label ORDER BY label
 """)
 _LEFT: Final = text(f"""
-SELECT count(*) FILTER (WHERE q.kind <> 'suspicious' AND {_UNANSWERED}) AS questions,
+SELECT count(*) FILTER (WHERE q.kind <> 'suspicious' AND {UNREVIEWED}) AS questions,
   count(*) FILTER (WHERE q.kind = 'suspicious' AND NOT EXISTS (
     SELECT FROM reviews r WHERE (r.ticket_id, r.digest) = (t.id, t.digest) AND r.reviewed_at >= q.asked_at
   )) AS suspicious

@@ -10,10 +10,15 @@ from triagem.contracts.ticket import PREDICT_SOURCE
 from triagem.db.connect import Database
 
 MAX_COUNTED: Final = 1000
-# Of tickets `t`, for the statements of `triagem.db.reviews.sampling`.
+# Of tickets `t`, as the next.
 MATCHING: Final = """(CAST(:only_source AS text) IS NULL OR t.source = :only_source)
   AND (CAST(:only_language AS text) IS NULL OR t.language = :only_language)
   AND (CAST(:only_label AS text) IS NULL OR t.label = :only_label)"""
+# Corrections in the CRM and imported labels are no reviews.
+UNREVIEWED: Final = """NOT EXISTS (
+  SELECT FROM reviews r WHERE (r.ticket_id, r.digest) = (t.id, t.digest)
+  AND coalesce(r.stratum, '') NOT IN ('crm', 'import')
+)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +39,7 @@ SELECT (SELECT count(*) FROM reviews WHERE reviewer = :reviewer AND reviewed_at 
   (SELECT count(*) FROM (
     SELECT FROM tickets t WHERE t.band <> 'automate' AND t.forgotten_at IS NULL AND t.text IS NOT NULL
       AND t.source <> :predict AND t.received_at >= :since AND {MATCHING}
-      AND NOT EXISTS (
-        SELECT FROM reviews r WHERE (r.ticket_id, r.digest) = (t.id, t.digest)
-        AND coalesce(r.stratum, '') NOT IN ('crm', 'import')
-      )
+      AND {UNREVIEWED}
     ORDER BY t.confidence LIMIT :limit
   ) AS waiting)
 """)  # noqa: S608 - built from the constant above

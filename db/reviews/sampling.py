@@ -22,7 +22,7 @@ from sqlalchemy import Connection, text
 
 from triagem.contracts.ticket import PREDICT_SOURCE
 from triagem.db.connect import Database
-from triagem.db.reviews.queue import MATCHING, QueueFilters
+from triagem.db.reviews.queue import MATCHING, UNREVIEWED, QueueFilters
 
 LEASE: Final = timedelta(minutes=15)
 ALL: Final = QueueFilters()
@@ -58,52 +58,49 @@ class ReviewLease:
 
 # Tickets are locked, in the order of the window's statement, against `forget`: rows that it has just deleted must not
 # be inserted again. Rows are inserted in the order of their key; otherwise two selections could deadlock.
-_LEASE_UNSURE: Final = text(f"""
-WITH selected AS (
-  SELECT t.id, t.digest FROM tickets t
-  WHERE t.band <> 'automate' AND t.forgotten_at IS NULL AND t.text IS NOT NULL AND t.source <> :predict
-    AND t.received_at >= :since AND {MATCHING}
-    AND NOT EXISTS (
-      SELECT FROM reviews r WHERE (r.ticket_id, r.digest) = (t.id, t.digest)
-      AND coalesce(r.stratum, '') NOT IN ('crm', 'import')
-    )
-    AND NOT EXISTS (SELECT FROM review_draws o WHERE o.ticket_id = t.id AND o.leased_until > now())
-  ORDER BY t.confidence, t.id LIMIT :limit
-), locked AS (
+_LOCKED: Final = """), locked AS (
   SELECT t.* FROM tickets t JOIN selected USING (id)
   WHERE t.digest = selected.digest AND t.state = 'classified'
   ORDER BY t.source COLLATE "C", t.external_id COLLATE "C" FOR SHARE OF t
-), leased AS (
+)"""
+_TASK: Final = "t.id, t.digest, t.source, t.external_id, t.text, t.revised_at, t.received_at"
+_LEASE_SELECTED: Final = f"""{_LOCKED}, leased AS (
   INSERT INTO review_draws AS d (ticket_id, digest, model_version, model_label, stratum, leased_by, leased_until)
   SELECT id, digest, model_version, label, 'unsure', :reviewer, now() + :lease FROM locked ORDER BY id
   ON CONFLICT (ticket_id, digest, model_version) DO UPDATE SET leased_by = :reviewer, leased_until = now() + :lease
   WHERE d.leased_until IS NULL OR d.leased_until <= now()
   RETURNING ticket_id, leased_until
 )
-SELECT t.id, t.digest, t.source, t.external_id, t.text, t.revised_at, t.received_at, leased.leased_until
-FROM selected LEFT JOIN (locked t JOIN leased ON leased.ticket_id = t.id) ON t.id = selected.id
+SELECT {_TASK}, leased.leased_until
+FROM selected LEFT JOIN (locked t JOIN leased ON leased.ticket_id = t.id) ON t.id = selected.id"""  # noqa: S608
+_FREE: Final = "NOT EXISTS (SELECT FROM review_draws o WHERE o.ticket_id = t.id AND o.leased_until > now())"
+_LEASE_UNSURE: Final = text(f"""
+WITH selected AS (
+  SELECT t.id, t.digest FROM tickets t
+  WHERE t.band <> 'automate' AND t.forgotten_at IS NULL AND t.text IS NOT NULL AND t.source <> :predict
+    AND t.received_at >= :since AND {MATCHING}
+    AND {UNREVIEWED}
+    AND {_FREE}
+  ORDER BY t.confidence, t.id LIMIT :limit
+{_LEASE_SELECTED}
 ORDER BY t.confidence, t.id
 """)  # noqa: S608 - built from a constant, as below
-_LEASE_SAMPLED: Final = text("""
+_LEASE_SAMPLED: Final = text(f"""
 WITH selected AS (
   SELECT d.ticket_id, d.digest, d.model_version
   FROM review_draws d JOIN tickets t ON (t.id, t.digest, t.model_version) = (d.ticket_id, d.digest, d.model_version)
   WHERE d.stratum = 'random' AND d.model_version = :version AND (d.leased_until IS NULL OR d.leased_until <= now())
     AND t.forgotten_at IS NULL AND t.text IS NOT NULL AND t.source <> :predict AND t.received_at >= :since
-    AND NOT EXISTS (
-      SELECT FROM reviews r WHERE (r.ticket_id, r.digest) = (t.id, t.digest)
-      AND coalesce(r.stratum, '') NOT IN ('crm', 'import')
-    )
-    AND NOT EXISTS (SELECT FROM review_draws o WHERE o.ticket_id = t.id AND o.leased_until > now())
+    AND {UNREVIEWED}
+    AND {_FREE}
   ORDER BY d.inclusion, d.ticket_id LIMIT :limit FOR UPDATE OF d SKIP LOCKED
 ), leased AS (
   UPDATE review_draws d SET leased_by = :reviewer, leased_until = now() + :lease FROM selected s
   WHERE (d.ticket_id, d.digest, d.model_version) = (s.ticket_id, s.digest, s.model_version)
   RETURNING d.ticket_id, d.leased_until
 )
-SELECT t.id, t.digest, t.source, t.external_id, t.text, t.revised_at, t.received_at, leased.leased_until
-FROM tickets t JOIN leased ON leased.ticket_id = t.id
-""")
+SELECT {_TASK}, leased.leased_until FROM tickets t JOIN leased ON leased.ticket_id = t.id
+""")  # noqa: S608
 # Texts with the reviews of exactly two people, who disagree. After the third review there are three.
 _LEASE_DISPUTED: Final = text(f"""
 WITH latest_reviews AS (
@@ -112,26 +109,14 @@ WITH latest_reviews AS (
 ), selected AS (
   SELECT t.id, t.digest FROM latest_reviews l JOIN tickets t ON (t.id, t.digest) = (l.ticket_id, l.digest)
   WHERE t.state = 'classified' AND t.text IS NOT NULL AND t.source <> :predict AND {MATCHING}
-    AND NOT EXISTS (SELECT FROM review_draws o WHERE o.ticket_id = t.id AND o.leased_until > now())
+    AND {_FREE}
   GROUP BY t.id HAVING count(*) = 2 AND min(coalesce(l.label, '')) <> max(coalesce(l.label, ''))
     AND NOT bool_or(reviewer = :reviewer) ORDER BY t.id LIMIT :limit
-), locked AS (
-  SELECT t.* FROM tickets t JOIN selected USING (id)
-  WHERE t.digest = selected.digest AND t.state = 'classified'
-  ORDER BY t.source COLLATE "C", t.external_id COLLATE "C" FOR SHARE OF t
-), leased AS (
-  INSERT INTO review_draws AS d (ticket_id, digest, model_version, model_label, stratum, leased_by, leased_until)
-  SELECT id, digest, model_version, label, 'unsure', :reviewer, now() + :lease FROM locked ORDER BY id
-  ON CONFLICT (ticket_id, digest, model_version) DO UPDATE SET leased_by = :reviewer, leased_until = now() + :lease
-  WHERE d.leased_until IS NULL OR d.leased_until <= now()
-  RETURNING ticket_id, leased_until
-)
-SELECT t.id, t.digest, t.source, t.external_id, t.text, t.revised_at, t.received_at, leased.leased_until
-FROM selected LEFT JOIN (locked t JOIN leased ON leased.ticket_id = t.id) ON t.id = selected.id
+{_LEASE_SELECTED}
 """)  # noqa: S608
 # The rank is Postgres' own hash (used for hash partitions, so it stays stable), seeded with the version's name: it is
 # unrelated to the content of a text, and differs between versions. SHA-256 took 15 times as long.
-_SAMPLE: Final = text("""
+_SAMPLE: Final = text(f"""
 WITH pool AS (
   SELECT t.id, t.digest, hashint8extended(t.id, :seed) / 18446744073709551616::float8 + 0.5 AS rank FROM tickets t
   WHERE t.forgotten_at IS NULL AND t.text IS NOT NULL AND t.source <> :predict AND t.received_at >= :since
@@ -143,18 +128,14 @@ WITH pool AS (
 ), selected AS (
   SELECT id, digest, coalesce(lead(rank) OVER (ORDER BY rank), 1) AS threshold FROM pool
   ORDER BY rank LIMIT :sample_ahead
-), locked AS (
-  SELECT t.* FROM tickets t JOIN selected USING (id)
-  WHERE t.digest = selected.digest AND t.state = 'classified'
-  ORDER BY t.source COLLATE "C", t.external_id COLLATE "C" FOR SHARE OF t
-)
+{_LOCKED}
 INSERT INTO review_draws AS d (ticket_id, digest, model_version, model_label, stratum, inclusion, since)
 SELECT id, locked.digest, model_version, label, 'random', threshold, :since
 FROM locked JOIN selected USING (id) ORDER BY id
 ON CONFLICT (ticket_id, digest, model_version) DO UPDATE
 SET stratum = 'random', inclusion = excluded.inclusion, since = excluded.since, drawn_at = now()
 WHERE d.stratum <> 'random'
-""")
+""")  # noqa: S608
 
 
 def draw_tasks(
@@ -227,8 +208,7 @@ def _lease(connection: Connection, statement: Any, values: dict[str, Any], count
 
 
 _ASSIGNED: Final = text(f"""
-SELECT t.id, t.digest, t.source, t.external_id, t.text, t.revised_at, t.received_at, d.leased_until
-FROM review_draws d JOIN tickets t ON (t.id, t.digest) = (d.ticket_id, d.digest)
+SELECT {_TASK}, d.leased_until FROM review_draws d JOIN tickets t ON (t.id, t.digest) = (d.ticket_id, d.digest)
 WHERE d.leased_by = :reviewer AND d.leased_until > now() AND t.text IS NOT NULL AND t.id <> ALL(:exclude)
   AND {MATCHING}
   AND NOT EXISTS (
@@ -240,15 +220,12 @@ _RELEASE: Final = text("""
 UPDATE review_draws SET leased_by = NULL, leased_until = NULL
 WHERE leased_by = :reviewer AND ticket_id = ANY(:ids)
 """)
-_OPEN_LEASES: Final = text("""
+_OPEN_LEASES: Final = text(f"""
 SELECT t.source, t.external_id, d.leased_by, d.leased_until
 FROM review_draws d JOIN tickets t ON (t.id, t.digest) = (d.ticket_id, d.digest)
-WHERE d.leased_until > now() AND NOT EXISTS (
-      SELECT FROM reviews r WHERE (r.ticket_id, r.digest) = (t.id, t.digest)
-      AND coalesce(r.stratum, '') NOT IN ('crm', 'import')
-    )
+WHERE d.leased_until > now() AND {UNREVIEWED}
 ORDER BY d.leased_until, t.id
-""")
+""")  # noqa: S608
 
 
 def assigned_task(

@@ -44,9 +44,9 @@ class RunPlan:
     pause_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ReclassifyRun:
-    """One run: settings, progress and counts of its tickets by outcome.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReclassifyRun(RunPlan):
+    """One run: its plan, progress and counts of its tickets by outcome.
 
     Of the tickets `first_id`..`last_id`, those up to `cursor` are recorded, and those up to `enqueued` were put on
     the bulk lane. `put`: recorded. Outcomes: `done` (classified), `unchanged` (the version already had a prediction),
@@ -55,18 +55,8 @@ class ReclassifyRun:
     """
 
     id: int
-    kind: str
     state: str
     reason: str
-    version: str
-    epoch: int
-    shadow: bool
-    force: bool
-    notify_flips: bool
-    filters: Mapping[str, Any]
-    max_tickets: int | None
-    pause_hour: str | None
-    pause_at: datetime | None
     first_id: int
     last_id: int
     cursor: int
@@ -107,7 +97,9 @@ class ReclassifyRun:
         return max(0, self.expected - self.processed) / self.rate
 
 
-_START: Final = text("""
+_COLUMNS: Final = ", ".join(column.name for column in fields(ReclassifyRun))
+_PROCESSED: Final = "done + unchanged + changed + gone + failed"
+_START: Final = text(f"""
 INSERT INTO reclassify_runs (kind, state, version, epoch, shadow, force, notify_flips, filters, max_tickets,
   pause_hour, pause_at, first_id, last_id, cursor, enqueued, measured_at)
 SELECT :kind, 'running', :version, :epoch, :shadow, :force, :notify_flips, CAST(:filters AS jsonb), :max_tickets,
@@ -115,42 +107,37 @@ SELECT :kind, 'running', :version, :epoch, :shadow, :force, :notify_flips, CAST(
   coalesce(min(id), 1) - 1, now()
 FROM tickets
 ON CONFLICT DO NOTHING
-RETURNING id, kind, state, reason, version, epoch, shadow, force, notify_flips, filters, max_tickets, pause_hour,
-  pause_at, first_id, last_id, cursor, enqueued, put, done, unchanged, changed, gone, failed, flips, rate, started_at,
-  finished_at
-""")
+RETURNING {_COLUMNS}
+""")  # noqa: S608 - built from the constants above, as below
 _BOUNDS: Final = text("SELECT coalesce(min(id), 1), coalesce(max(id), 0) FROM tickets")
-_NEWEST: Final = text("""
-SELECT id, kind, state, reason, version, epoch, shadow, force, notify_flips, filters, max_tickets, pause_hour,
-  pause_at, first_id, last_id, cursor, enqueued, put, done, unchanged, changed, gone, failed, flips, rate, started_at,
-  finished_at
-FROM reclassify_runs
+_NEWEST: Final = text(f"""
+SELECT {_COLUMNS} FROM reclassify_runs
 WHERE (CAST(:id AS bigint) IS NULL OR id = :id) AND (NOT :active OR state IN ('running', 'paused'))
 ORDER BY id DESC LIMIT :limit
-""")
-_PAUSE: Final = text("""
+""")  # noqa: S608
+_PAUSE: Final = text(f"""
 UPDATE reclassify_runs SET state = 'paused', reason = :reason, measured_at = now(),
-  measured_count = done + unchanged + changed + gone + failed
+  measured_count = {_PROCESSED}
 WHERE id = :id AND state = 'running'
-""")
+""")  # noqa: S608
 _WAIT: Final = text("UPDATE reclassify_runs SET reason = :reason WHERE id = :id AND state = 'running'")
-_RESUME: Final = text("""
+_RESUME: Final = text(f"""
 UPDATE reclassify_runs SET state = 'running', reason = '', measured_at = now(),
-  measured_count = done + unchanged + changed + gone + failed, pause_at = :pause_at
+  measured_count = {_PROCESSED}, pause_at = :pause_at
 WHERE id = :id AND state = 'paused'
-""")
-_CANCEL: Final = text("""
+""")  # noqa: S608
+_CANCEL: Final = text(f"""
 UPDATE reclassify_runs SET state = 'cancelled', reason = :reason, measured_at = now(),
-  measured_count = done + unchanged + changed + gone + failed, finished_at = now()
+  measured_count = {_PROCESSED}, finished_at = now()
 WHERE id = :id AND state IN ('running', 'paused')
-""")
+""")  # noqa: S608
 # A moving average over the tickets processed by all workers; measured at most once a second.
-_UPDATE_RATE: Final = text("""
-UPDATE reclassify_runs SET measured_count = done + unchanged + changed + gone + failed, measured_at = now(),
-  rate = CASE WHEN rate = 0 THEN 1 ELSE 0.5 END * (done + unchanged + changed + gone + failed - measured_count)
+_UPDATE_RATE: Final = text(f"""
+UPDATE reclassify_runs SET measured_count = {_PROCESSED}, measured_at = now(),
+  rate = CASE WHEN rate = 0 THEN 1 ELSE 0.5 END * ({_PROCESSED} - measured_count)
     / extract(epoch FROM now() - measured_at) + 0.5 * rate
 WHERE id = :id AND state = 'running' AND measured_at < now() - interval '1 second'
-""")
+""")  # noqa: S608
 # The checks that have no outcome are enqueued again, if Redis has lost them.
 _REWIND: Final = text("""
 UPDATE reclassify_runs SET enqueued = lost.first - 1

@@ -1,6 +1,6 @@
-"""Retention: purges old ticket texts (labels, counts, history and digests stay) and deletes old dead letters.
+"""Retention: purges old ticket texts (labels, counts, history and digests stay), or deletes a source's tickets.
 
-Also deletes the tickets of a source outright. 1,000 rows per statement.
+1,000 rows per statement.
 """
 
 from collections.abc import Iterator
@@ -17,33 +17,22 @@ _PAGE: Final = 1000
 # revised today has a new text. Pages cover all tickets received before, not only those with a text: when most are
 # purged already, finding a thousand with a text would exceed the statement timeout.
 # Locked in the same order as in the window's statement; otherwise the two could deadlock.
-_PURGE: Final = text("""
+_OLD: Final = "id IN (SELECT id FROM page) AND revised_at < :before AND (text IS NOT NULL OR metadata <> '{}')"
+_PURGE: Final = text(f"""
 WITH page AS (
   SELECT id, received_at FROM tickets
   WHERE received_at < :before AND (received_at, id) > (:after_received, :after_id)
   ORDER BY received_at, id LIMIT :page
 ), old AS (
-  SELECT id FROM tickets
-  WHERE id IN (SELECT id FROM page) AND revised_at < :before AND (text IS NOT NULL OR metadata <> '{}')
+  SELECT id FROM tickets WHERE {_OLD} AND NOT :dry_run
   ORDER BY source COLLATE "C", external_id COLLATE "C" FOR NO KEY UPDATE
 ), purged AS (
-  UPDATE tickets SET text = NULL, metadata = '{}' WHERE id IN (SELECT id FROM old) RETURNING 1
+  UPDATE tickets SET text = NULL, metadata = '{{}}' WHERE id IN (SELECT id FROM old) RETURNING 1
 )
-SELECT received_at, id, (SELECT count(*) FROM page) AS scanned, (SELECT count(*) FROM purged) AS purged
+SELECT received_at, id, (SELECT count(*) FROM page) AS scanned,
+  (SELECT count(*) FROM purged) + (SELECT count(*) FROM tickets WHERE :dry_run AND {_OLD}) AS purged
 FROM page ORDER BY received_at DESC, id DESC LIMIT 1
-""")
-_COUNT_OLD: Final = text("""
-WITH page AS (
-  SELECT id, received_at FROM tickets
-  WHERE received_at < :before AND (received_at, id) > (:after_received, :after_id)
-  ORDER BY received_at, id LIMIT :page
-)
-SELECT received_at, id, (SELECT count(*) FROM page) AS scanned, (
-  SELECT count(*) FROM tickets
-  WHERE id IN (SELECT id FROM page) AND revised_at < :before AND (text IS NOT NULL OR metadata <> '{}')
-) AS purged
-FROM page ORDER BY received_at DESC, id DESC LIMIT 1
-""")
+""")  # noqa: S608 - built from the constant above
 _PURGE_LEXEMES: Final = text("""
 DELETE FROM ticket_lexemes USING tickets t
 WHERE ticket_id = t.id AND t.text IS NULL
@@ -71,8 +60,10 @@ def purge_texts(database: Database, *, before: datetime, dry_run: bool = False) 
     """
     received_at, last = datetime.min.replace(tzinfo=UTC), 0
     while True:
-        values = {"before": before, "after_received": received_at, "after_id": last, "page": _PAGE}
-        row = database.one_or_none(_COUNT_OLD if dry_run else _PURGE, values)
+        values = {
+            "before": before, "after_received": received_at, "after_id": last, "page": _PAGE, "dry_run": dry_run,
+        }  # fmt: skip
+        row = database.one_or_none(_PURGE, values)
         if row is None:
             return
         if not dry_run:
@@ -101,22 +92,4 @@ def delete_source_tickets(database: Database, source: str, *, before: datetime) 
     deleted = _PAGE
     while deleted == _PAGE:
         deleted = database.execute(_DELETE_TICKETS, {"source": source, "before": before, "page": _PAGE})
-        yield deleted
-
-
-_DELETE_LETTERS: Final = text("""
-DELETE FROM dead_letters WHERE id IN (SELECT id FROM dead_letters WHERE died_at < :before ORDER BY id LIMIT :page)
-""")
-_COUNT_LETTERS: Final = text("SELECT count(*) FROM dead_letters WHERE died_at < :before")
-
-
-def delete_old_dead_letters(database: Database, *, before: datetime, dry_run: bool = False) -> Iterator[int]:
-    """Delete dead letters created before a time; yields the number per page. A dry run only counts."""
-    if dry_run:
-        count = int(database.scalar_one(_COUNT_LETTERS, {"before": before}))
-        yield count
-        return
-    deleted = _PAGE
-    while deleted == _PAGE:
-        deleted = database.execute(_DELETE_LETTERS, {"before": before, "page": _PAGE})
         yield deleted

@@ -19,9 +19,10 @@ _MAX_RARE: Final = 5000
 _NEWEST: Final = 20_000
 
 # "orcamento" must find "orçamento": Portuguese is stemmed with and without accents.
+_ACCENTS: Final = "'áàâãéêíóôõúüçÁÀÂÃÉÊÍÓÔÕÚÜÇ', 'aaaaeeiooouucAAAAEEIOOOUUC'"
 # `left`: far more than the model reads, far less than a tsvector holds.
 # Share locks, or a ticket could be forgotten between being read and its lexemes being committed.
-_INDEX: Final = text("""
+_INDEX: Final = text(f"""
 WITH queued AS (
   DELETE FROM search_queue
   WHERE ctid = ANY (ARRAY(SELECT ctid FROM search_queue LIMIT :limit FOR UPDATE SKIP LOCKED)) RETURNING ticket_id
@@ -34,13 +35,13 @@ WITH queued AS (
   INSERT INTO ticket_lexemes (ticket_id, digest, lexemes)
   SELECT id, digest, strip(
     to_tsvector('portuguese', content)
-    || to_tsvector('portuguese', translate(content, 'áàâãéêíóôõúüçÁÀÂÃÉÊÍÓÔÕÚÜÇ', 'aaaaeeiooouucAAAAEEIOOOUUC'))
+    || to_tsvector('portuguese', translate(content, {_ACCENTS}))
     || to_tsvector('english', content) || to_tsvector('simple', external_id)
   ) FROM unindexed ORDER BY id
   ON CONFLICT (ticket_id) DO UPDATE SET digest = excluded.digest, lexemes = excluded.lexemes
 )
 SELECT count(*) FROM queued
-""")
+""")  # noqa: S608 - a constant
 
 
 def index_queued_tickets(
@@ -54,31 +55,20 @@ def index_queued_tickets(
     return indexed
 
 
-_FIND: Final = text("""
-SELECT ticket_id FROM ticket_lexemes WHERE lexemes @@ (
+_MATCHES: Final = f"""lexemes @@ (
   plainto_tsquery('portuguese', :search)
-  || plainto_tsquery('portuguese', translate(
-    CAST(:search AS text), 'áàâãéêíóôõúüçÁÀÂÃÉÊÍÓÔÕÚÜÇ', 'aaaaeeiooouucAAAAEEIOOOUUC'
-  ))
+  || plainto_tsquery('portuguese', translate(CAST(:search AS text), {_ACCENTS}))
   || plainto_tsquery('english', :search) || plainto_tsquery('simple', :search)
-) LIMIT :limit
-""")
+)"""
+_FIND: Final = text(f"SELECT ticket_id FROM ticket_lexemes WHERE {_MATCHES} LIMIT :limit")  # noqa: S608 - constants
 # An index on parts of ids would cost every insert.
 _FIND_ID_PART: Final = text("""
 SELECT id FROM (SELECT id, external_id FROM tickets ORDER BY received_at DESC, id DESC LIMIT :newest) AS newest
 WHERE strpos(lower(external_id), lower(:search)) > 0 LIMIT :limit
 """)
 # OFFSET 0: the planner must not turn it into a join that reads all matches.
-_COMMON: Final = text("""
-EXISTS (
-  SELECT FROM ticket_lexemes l WHERE l.ticket_id = results.ticket_id AND l.lexemes @@ (
-    plainto_tsquery('portuguese', :search)
-    || plainto_tsquery('portuguese', translate(
-      CAST(:search AS text), 'áàâãéêíóôõúüçÁÀÂÃÉÊÍÓÔÕÚÜÇ', 'aaaaeeiooouucAAAAEEIOOOUUC'
-    ))
-    || plainto_tsquery('english', :search) || plainto_tsquery('simple', :search)
-  ) OFFSET 0
-)
+_COMMON: Final = text(f"""
+EXISTS (SELECT FROM ticket_lexemes l WHERE l.ticket_id = results.ticket_id AND l.{_MATCHES} OFFSET 0)
 """)
 
 

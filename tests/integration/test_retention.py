@@ -16,7 +16,8 @@ from tests.support.waiting import until
 from tests.support.windows import all_rows, rows
 from triagem.contracts.ticket import Lane
 from triagem.db import Database
-from triagem.db.tickets.retention import delete_old_dead_letters, purge_texts
+from triagem.db.old_rows import delete_old_rows
+from triagem.db.tickets.retention import purge_texts
 from triagem.db.tickets.window import WindowCounts, write_window
 from triagem.stack import Endpoints
 
@@ -152,8 +153,8 @@ class TestDeadLetters:
         with database.autocommit() as connection:
             connection.execute(text("UPDATE dead_letters SET died_at = :at WHERE id > 1"), {"at": OLD})
 
-        assert list(delete_old_dead_letters(database, before=CUTOFF, dry_run=True)) == [1001]
-        assert list(delete_old_dead_letters(database, before=CUTOFF)) == [1000, 1]
+        assert sum(delete_old_rows(database, "dead_letters", before=CUTOFF, dry_run=True)) == 1001
+        assert list(delete_old_rows(database, "dead_letters", before=CUTOFF))[:2] == [1000, 1]
 
         assert [row["id"] for row in rows(database, "dead_letters")] == [1]
 

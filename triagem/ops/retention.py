@@ -10,8 +10,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from triagem.db import Database
 from triagem.db.audit import KEPT_DAYS
-from triagem.db.old_rows import delete_old_changes, delete_old_rows
-from triagem.db.tickets.retention import delete_old_dead_letters, purge_texts
+from triagem.db.old_rows import OLD, delete_old_changes, delete_old_rows
+from triagem.db.tickets.retention import purge_texts
 
 MAX_DAYS: Final = 36_500
 _Days = Annotated[int, Field(ge=1, le=MAX_DAYS)]
@@ -63,12 +63,8 @@ def _purge_texts(database: Database, *, before: datetime, dry_run: bool) -> Iter
 
 _DELETE: Final[dict[str, Callable[..., Iterator[int]]]] = {
     "texts": _purge_texts,
-    "dead_letters": delete_old_dead_letters,
     "run_changes": delete_old_changes,
-    **{
-        table: partial(delete_old_rows, table=table)
-        for table in ("deliveries", "alerts", "samples", "training_jobs", "audit")
-    },
+    **{table: partial(delete_old_rows, table=table) for table in OLD},
 }
 
 
