@@ -1,10 +1,12 @@
 """Postgres connections: short autocommit statements with time limits, and errors translated to our error tree."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, ClassVar, Final, Self, TypeAlias
+from typing import Any, ClassVar, Final, Self, TypeAlias, TypeVar
 
+import psycopg
 from pydantic import Field, SecretStr
 from pydantic_core import PydanticSerializationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -24,7 +26,6 @@ from triagem.contracts.errors import (
     UntrustedCertificate,
     WindowTooLarge,
 )
-from triagem.db.deadline import DeadlineConnection
 
 # Retryable SQLSTATE classes: connection, transaction (25006: a standby, not promoted yet), rollback, resources,
 # object in use, operator intervention, system error.
@@ -48,6 +49,7 @@ _CERTIFICATE_MESSAGES: Final = (
     "server does not support SSL",
 )
 
+T = TypeVar("T")
 AnyRow: TypeAlias = Row[*tuple[Any, ...]]
 
 
@@ -73,6 +75,40 @@ class DatabaseSettings(BaseSettings):
     def deadline_s(self) -> float:
         """Seconds after which the client ends a call that Postgres should have ended itself: it is frozen."""
         return self.statement_timeout_s + min(5.0, self.statement_timeout_s)
+
+
+class DeadlineConnection(psycopg.Connection[Any]):
+    """Raises OperationalError, and closes itself, if a call is not answered in time, even if the server is frozen.
+
+    `statement_timeout` is enforced by the server, and a frozen server enforces nothing. TCP notices nothing either:
+    the server's kernel still acknowledges what its stopped process does not read.
+    """
+
+    deadline_s: float
+
+    @classmethod
+    def open(cls, *arguments: Any, deadline_s: float, **settings: Any) -> Self:
+        """Connect as `psycopg.connect` does, with a deadline per call in seconds."""
+        connection = cls.connect(*arguments, **settings)
+        connection.deadline_s = deadline_s
+        return connection
+
+    def wait(self, gen: Any, *arguments: Any, **settings: Any) -> Any:
+        """Run one call. psycopg sends the generator a wake-up several times a second while the server is silent."""
+        return super().wait(self._limited(gen), *arguments, **settings)
+
+    def _limited(self, gen: Generator[Any, Any, T]) -> Generator[Any, Any, T]:
+        end = time.monotonic() + self.deadline_s
+        try:
+            wanted = next(gen)
+            while True:
+                ready = yield wanted
+                if not ready and time.monotonic() > end:
+                    self.close()
+                    raise psycopg.OperationalError(f"no answer within {self.deadline_s:g} s")
+                wanted = gen.send(ready)
+        except StopIteration as stop:
+            return stop.value  # type: ignore[no-any-return]
 
 
 class Database:

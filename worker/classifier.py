@@ -15,9 +15,8 @@ from triagem.db.tickets.queries import recent_confidences
 from triagem.worker import metrics
 from triagem.worker.bands import BUDGET_SAMPLE, ReviewBudget, decide_band, require_finite
 from triagem.worker.batch import Cause, CommitBatch, FailedEntry, MicroBatch, StageTimings, WorkItem
-from triagem.worker.device import PROOF, Device
 from triagem.worker.drift_sampler import DriftSampler
-from triagem.worker.failures import Retrier, run_isolating_failures, safe_reason
+from triagem.worker.failures import PROOF, Device, Retrier, run_isolating_failures, safe_reason
 from triagem.worker.models import self_check
 from triagem.worker.scheduler import Slot
 from triagem.worker.settings import WorkerSettings

@@ -32,8 +32,7 @@ from triagem.worker.batch import (
     WorkItem,
 )
 from triagem.worker.conversations import is_unchanged, split_messages, store_and_read
-from triagem.worker.device import PROOF
-from triagem.worker.failures import Retrier, run_isolating_failures, safe_reason
+from triagem.worker.failures import PROOF, Retrier, run_isolating_failures, safe_reason
 from triagem.worker.models import ModelManager, self_check
 from triagem.worker.settings import WorkerSettings
 

@@ -1,4 +1,4 @@
-"""Stores messages of conversations (`messages.sql`), and reads the customer's messages that are judged.
+"""Stores messages of conversations (`messages.sql`), and reads them: those that are judged, or all for people.
 
 A conversation is stored before it is read, each by its own statement, so no lock outlasts a statement (INV-13). The
 statement that stores a customer's message raises the ticket's `arrival` by 2. A composed text counts as arrived 1
@@ -7,7 +7,7 @@ entry composes a newer text. So the last entry to be stored composes the text of
 order, and whichever worker has it (INV-38).
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.resources import files
@@ -16,9 +16,8 @@ from typing import Any, Final
 from pydantic_core import to_json
 from sqlalchemy import Connection, text
 
-from triagem.contracts.conversation import FIRST_MESSAGES, MAX_CHARS, NEWEST_MESSAGES, ConversationMessage
-from triagem.contracts.metadata import channel_of, language_of
-from triagem.contracts.ticket import Identity, Lane, Message, OnReply, Ticket
+from triagem.contracts.conversation import FIRST_MESSAGES, MAX_CHARS, NEWEST_MESSAGES, ConversationMessage, judge
+from triagem.contracts.ticket import Author, Identity, Lane, Message, OnReply, Ticket, channel_of, language_of
 from triagem.db.connect import Database
 
 
@@ -158,6 +157,29 @@ def find_conversations(connection: Connection, tickets: Collection[Identity]) ->
 def read_messages(rows: list[list[str]] | None) -> list[ConversationMessage]:
     """The messages of a column `JUDGED_MESSAGES`."""
     return [ConversationMessage(text, id=message_id) for message_id, text in rows or []]
+
+
+_ON_REPLY: Final = text("SELECT on_reply FROM tickets WHERE id = :id")
+_THREAD: Final = text("""
+SELECT message_id, author, text, written_at, edited_at, deleted_at FROM messages
+WHERE ticket_id = :id ORDER BY written_at, length(message_id), message_id
+""")
+
+
+def read_thread(database: Database, ticket_id: int) -> list[Mapping[str, Any]]:
+    """The messages of a ticket for people, oldest first; empty if the ticket is one whole text.
+
+    Each says who wrote what and when, and whether the label is about it (`classified`).
+    """
+    on_reply = next(iter(database.scalars(_ON_REPLY, {"id": ticket_id})), None)
+    if on_reply is None:
+        return []
+    messages = database.rows(_THREAD, {"id": ticket_id})
+    stored = [
+        ConversationMessage(row.text, Author(row.author), row.message_id) for row in messages if row.text is not None
+    ]
+    classified = {*judge(stored, OnReply(on_reply)).message_ids}
+    return [{**row._asdict(), "classified": row.message_id in classified} for row in messages]
 
 
 def _store(connection: Connection, messages: Sequence[NewMessage]) -> None:

@@ -17,8 +17,8 @@ from triagem.contracts.errors import InvalidInput
 from triagem.contracts.result import Result, ResultPage
 from triagem.contracts.ticket import PREDICT_SOURCE, Identity
 from triagem.db.connect import Database
+from triagem.db.tickets.messages import read_thread
 from triagem.db.tickets.search import search_condition
-from triagem.db.tickets.thread import read_thread
 
 _PAGE: Final = 1000
 _RESULTS: Final = table(
@@ -183,17 +183,16 @@ class TicketWithHistory:
 
 def find_ticket_with_history(database: Database, source: str, external_id: str) -> TicketWithHistory | None:
     """One ticket; None if it does not exist or was forgotten."""
-    with database.autocommit() as connection:
-        row = connection.execute(_TICKET, {"source": source, "external_id": external_id}).mappings().one_or_none()
-        if row is None:
-            return None
-        key = {"id": row["id"]}
-        return TicketWithHistory(
-            ticket=dict(row),
-            history=[dict(prediction) for prediction in connection.execute(_HISTORY, key).mappings()],
-            reviews=[dict(review) for review in connection.execute(_REVIEWS, key).mappings()],
-            messages=read_thread(connection, row["id"]),
-        )
+    row = database.one_or_none(_TICKET, {"source": source, "external_id": external_id})
+    if row is None:
+        return None
+    key = {"id": row.id}
+    return TicketWithHistory(
+        ticket=row._asdict(),
+        history=[prediction._asdict() for prediction in database.rows(_HISTORY, key)],
+        reviews=[review._asdict() for review in database.rows(_REVIEWS, key)],
+        messages=read_thread(database, row.id),
+    )
 
 
 _DIGEST: Final = text("SELECT digest FROM tickets WHERE (source, external_id) = (:source, :external_id)")

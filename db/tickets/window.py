@@ -16,9 +16,8 @@ from pydantic_core import to_json
 from sqlalchemy import text
 
 from triagem.contracts.language import UNDETERMINED
-from triagem.contracts.metadata import channel_of, language_of
 from triagem.contracts.prediction import AbstainReason, Band, Prediction
-from triagem.contracts.ticket import PREDICT_SOURCE, Identity, Lane, OnReply, Ticket
+from triagem.contracts.ticket import PREDICT_SOURCE, Identity, Lane, OnReply, Ticket, channel_of, language_of
 from triagem.db.connect import AnyRow, Database
 from triagem.db.tickets.messages import find_conversations
 

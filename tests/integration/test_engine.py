@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from triagem import engine
-from triagem.contracts.digests import file_digest
 from triagem.contracts.errors import LabelsMismatch, ModelCorrupt, NoModel, OutOfMemory
+from triagem.contracts.model import file_digest
 from triagem.engine.classify import EngineSettings, LoadedModel, classify, load
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"

@@ -15,9 +15,8 @@ from safetensors.torch import load_file, save_file
 
 from tests.support.builders import NOW
 from tests.support.training import Steps, a_few_steps, tiny_base, write_made_up
-from triagem.contracts.digests import file_digest
 from triagem.contracts.errors import InvalidInput
-from triagem.contracts.model import MANIFEST_FILE, Manifest
+from triagem.contracts.model import MANIFEST_FILE, Manifest, file_digest
 from triagem.engine.classify import LoadedModel, classify, load
 from triagem.registry import Registry
 from triagem.trainer import TrainingReport, TrainSettings, train

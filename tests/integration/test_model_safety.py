@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from triagem.contracts.digests import file_digest
 from triagem.contracts.errors import InvalidInput, ModelCorrupt, NoModel
-from triagem.contracts.model import CURRENT_FILE, MANIFEST_FILE
+from triagem.contracts.model import CURRENT_FILE, MANIFEST_FILE, file_digest
 from triagem.engine.classify import EngineSettings, current_folder, load
 from triagem.registry import Registry
 

@@ -9,9 +9,15 @@ import pytest
 from tests.support.builders import NOW
 from tests.support.small_bert import tiny_unigram_base
 from tests.support.training import Steps, a_few_steps, tiny_base, write_some
-from triagem.contracts.digests import file_digest
 from triagem.contracts.errors import InvalidInput, NoModel
-from triagem.contracts.model import HTML_REPORT_FILE, PREDICTIONS_FILE, REPORT_FILE, ScoredRow, SplitDigests
+from triagem.contracts.model import (
+    HTML_REPORT_FILE,
+    PREDICTIONS_FILE,
+    REPORT_FILE,
+    ScoredRow,
+    SplitDigests,
+    file_digest,
+)
 from triagem.contracts.text import clean, digest
 from triagem.engine.classify import EngineSettings, classify, load
 from triagem.registry import Registry

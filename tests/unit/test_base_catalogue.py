@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.support import packed_e5
-from triagem.contracts.digests import file_digest
 from triagem.contracts.errors import MissingExtra, ModelCorrupt
+from triagem.contracts.model import file_digest
 from triagem.trainer.bases import catalogue, e5
 from triagem.trainer.bases.catalogue import (
     E5,

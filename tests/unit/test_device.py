@@ -7,8 +7,7 @@ from math import comb, sqrt
 import pytest
 
 from triagem.contracts.errors import ModelBroken, OutOfMemory
-from triagem.worker.device import PROOF, Device
-from triagem.worker.failures import Proof, run_isolating_failures
+from triagem.worker.failures import PROOF, Device, Proof, run_isolating_failures
 
 POISON = -1
 
@@ -32,7 +31,7 @@ class FlakyDevice:
 
 
 def blame_probability(p: float, proof: Proof) -> float:
-    """The formula of `triagem.worker.device`."""
+    """The formula of `triagem.worker.failures`."""
     n, c = proof.failures, proof.check_failures
     return p ** (n + 1) * (1 - p) ** n * sum(comb(n - 1 + j, j) * p**j for j in range(c + 1))
 

@@ -8,8 +8,8 @@ from typing import ClassVar, Final
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from triagem.contracts.digests import file_digest
 from triagem.contracts.errors import MissingExtra, ModelCorrupt
+from triagem.contracts.model import file_digest
 from triagem.contracts.temporary_folder import temporary_folder
 from triagem.trainer.bases import e5
 

@@ -15,9 +15,8 @@ from safetensors.torch import load_file, save_file
 
 from triagem.contracts.abstain import tokens_per_char_limit
 from triagem.contracts.conversation import combine_all
-from triagem.contracts.digests import folder_digests
 from triagem.contracts.language import other_language_limit, training_languages
-from triagem.contracts.model import MANIFEST_FILE, Manifest
+from triagem.contracts.model import MANIFEST_FILE, Manifest, folder_digests
 from triagem.contracts.prediction import Thresholds
 from triagem.engine.classify import LoadedModel, classify
 from triagem.engine.classify import load as load_model

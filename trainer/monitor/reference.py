@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from triagem.contracts.digests import file_digest
 from triagem.contracts.errors import ModelCorrupt
-from triagem.contracts.model import REFERENCE_FILE, EmbeddingModel, Model
+from triagem.contracts.model import REFERENCE_FILE, EmbeddingModel, Model, file_digest
 from triagem.engine.language import detect_language
 from triagem.engine.planner import plan
 from triagem.registry import Registry

@@ -1,8 +1,10 @@
 """Model version files and the interface of a loaded model, shared by registry, engine, trainer and worker."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated, Final, Literal, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -137,6 +139,22 @@ class Manifest(BaseModel):
         differ = [name for name, expected in self.files.items() if digests.get(name) != expected]
         listed = {*self.files, MANIFEST_FILE}
         return differ + sorted(name for name in digests if name not in listed and not name.startswith("."))
+
+
+def file_digest(path: Path) -> str | None:
+    """A file's SHA-256 in hexadecimal, or None if the file does not exist."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return None
+
+
+def folder_digests(folder: Path) -> dict[str, str]:
+    """The digests of a folder's files, without links that lead out of it: their targets are not part of the model."""
+    inside = folder.resolve()
+    files = [path for path in sorted(folder.iterdir()) if path.is_file() and path.resolve().is_relative_to(inside)]
+    return {path.name: digest for path in files if (digest := file_digest(path))}
 
 
 class CurrentModel(BaseModel):

@@ -41,6 +41,9 @@ _NAMES: Final = frozenset({"source", "external_id"})
 MESSAGE_FIELDS: Final = {"message_id": "id", "author": "author"}  # short for a field of `message`
 _OPTIONAL: Final = frozenset({"revised_at", "metadata", "message", *MESSAGE_FIELDS})
 _UNNAMED: Final = "a field's name"
+_MAX_CHANNEL_CHARS: Final = 64
+_LANGUAGE_KEYS: Final = ("language", "lang", "locale")
+_LANGUAGE_TAG: Final = re.compile(r"([A-Za-z]{2,3})(?:[-_].*)?")
 _FIELD_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,39}")
 
 
@@ -174,6 +177,23 @@ def id_text(value: object) -> object:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def channel_of(metadata: Mapping[str, object]) -> str | None:
+    """The channel by which the customer wrote, in the CRM's words: `email`, `whatsapp`."""
+    channel = metadata.get("channel")
+    return channel.strip()[:_MAX_CHANNEL_CHARS] or None if isinstance(channel, str) else None
+
+
+def language_of(metadata: Mapping[str, object]) -> str | None:
+    """The declared language as an ISO 639 code."""
+    return next((language_code(metadata[name]) for name in _LANGUAGE_KEYS if name in metadata), None)
+
+
+def language_code(declared: object) -> str | None:
+    """The ISO 639 code of a language tag (`pt-BR` is `pt`); None if it is not one."""
+    tag = _LANGUAGE_TAG.fullmatch(declared.strip()) if isinstance(declared, str) else None
+    return tag[1].lower() if tag else None
 
 
 def accept(data: Mapping[str, Any], *, now: datetime) -> Ticket:

@@ -15,9 +15,8 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
-from triagem.contracts.digests import folder_digests
 from triagem.contracts.errors import InvalidInput, LabelsMismatch, ModelCorrupt, NoModel, OutOfMemory
-from triagem.contracts.model import CURRENT_FILE, MANIFEST_FILE, CurrentModel, Manifest, Tokens
+from triagem.contracts.model import CURRENT_FILE, MANIFEST_FILE, CurrentModel, Manifest, Tokens, folder_digests
 from triagem.contracts.prediction import Thresholds
 from triagem.engine.bert import packable
 from triagem.engine.planner import plan

@@ -5,7 +5,7 @@ import re
 from typing import Any, Final
 
 from triagem.contracts.language import DETECTED, UNDETERMINED, Probabilities, message_language
-from triagem.contracts.metadata import language_code
+from triagem.contracts.ticket import language_code
 
 _HEAD: Final = 100  # characters; with 80, 150 or 200 no decision on the sample data is another
 _TWO_LETTERS: Final = re.compile(r"[^\W\d_].*?[^\W\d_]", re.DOTALL)

@@ -13,9 +13,8 @@ from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
-from triagem.contracts.digests import folder_digests
 from triagem.contracts.errors import InvalidInput, MissingExtra, ModelCorrupt, RegistryUnavailable, TriagemError
-from triagem.contracts.model import MANIFEST_FILE, Manifest
+from triagem.contracts.model import MANIFEST_FILE, Manifest, folder_digests
 from triagem.contracts.temporary_folder import temporary_folder
 
 

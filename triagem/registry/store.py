@@ -16,7 +16,6 @@ from urllib.parse import unquote, urlsplit
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from triagem.contracts.digests import folder_digests
 from triagem.contracts.errors import InvalidInput, ModelCorrupt, NoModel
 from triagem.contracts.model import (
     CURRENT_FILE,
@@ -26,6 +25,7 @@ from triagem.contracts.model import (
     VERSION_PATTERN,
     CurrentModel,
     Manifest,
+    folder_digests,
 )
 from triagem.registry import index
 from triagem.registry.deadline import Deadline

@@ -26,7 +26,7 @@ from triagem.db.reviews import (
     record_review,
     undo_review,
 )
-from triagem.db.tickets.thread import find_thread
+from triagem.db.tickets.messages import read_thread
 from triagem.gateway.console.guidelines import ReviewSettings, read_guidelines
 from triagem.gateway.console.render import address, redirect, render_page
 from triagem.gateway.console.session import Form, Reviewer, row_id
@@ -78,7 +78,7 @@ def review(
         known=labels,
         task=task,
         text=plain(task.text) if task else "",
-        messages=find_thread(services.database, task.ticket_id) if task else [],
+        messages=read_thread(services.database, task.ticket_id) if task else [],
         plain=plain,
         skipped=skipped,
         queue=asdict(queue),
