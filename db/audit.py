@@ -69,8 +69,7 @@ ORDER BY id DESC LIMIT :limit
 
 def record(database: Database, actor: Actor, action: Action, target: str, outcome: str = "done") -> None:
     """Add a row. Raises DatabaseUnavailable."""
-    values = {"actor": actor.name, "address": actor.address, "action": action, "object": target, "outcome": outcome}
-    database.execute(_INSERT, values)
+    database.execute(_INSERT, actor=actor.name, address=actor.address, action=action, object=target, outcome=outcome)
 
 
 def list_audit(
@@ -82,5 +81,5 @@ def list_audit(
     since: datetime | None = None,
 ) -> list[AuditEntry]:
     """Recorded actions, newest first: of actors whose name contains `actor`, of one kind, since a time."""
-    rows = database.rows(_LIST, {"limit": limit, "actor": actor, "action": action, "since": since})
+    rows = database.rows(_LIST, limit=limit, actor=actor, action=action, since=since)
     return [AuditEntry(*row) for row in rows]

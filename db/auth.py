@@ -78,20 +78,15 @@ def create_key(
     The secret has 256 random bits, so a plain SHA-256 protects it as well as a slow hash protects a password.
     """
     secret = f"trg_{secrets.token_urlsafe(32)}"
-    values = {
-        "name": name,
-        "hash": _hash(secret),
-        "scopes": sorted(set(scopes)),
-        "source": source,
-        "expires_at": expires_at,
-    }
-    row = database.one(_INSERT_KEY, values)
+    row = database.one(
+        _INSERT_KEY, name=name, hash=_hash(secret), scopes=sorted(set(scopes)), source=source, expires_at=expires_at
+    )
     return _key(row), secret
 
 
 def find_key(database: Database, secret: str) -> ApiKey | None:
     """The key with this secret, unless it was revoked or has expired."""
-    row = database.one_or_none(_FIND_KEY, {"hash": _hash(secret)})
+    row = database.one_or_none(_FIND_KEY, hash=_hash(secret))
     return None if row is None else _key(row)
 
 
@@ -102,7 +97,7 @@ def list_keys(database: Database) -> list[ApiKey]:
 
 def revoke_key(database: Database, key_id: int) -> bool:
     """Revoke a key; False if there is none or it was already revoked."""
-    return database.execute(_REVOKE_KEY, {"id": key_id}) > 0
+    return database.execute(_REVOKE_KEY, id=key_id) > 0
 
 
 _BEGIN_SESSION: Final = text("""
@@ -135,28 +130,27 @@ def begin_session(database: Database, key: ApiKey, *, previous: str | None = Non
     """Log in with a key; returns the session's token. Ends the browser's previous session, and the key's oldest ones
     beyond the maximum."""
     token = secrets.token_urlsafe(32)
-    values = {
-        "hash": _hash(token),
-        "key": key.id,
-        "lifetime": SESSION_LIFETIME,
-        "idle": SESSION_IDLE_LIMIT,
-        "previous": _hash(previous or ""),
-        "others": MAX_SESSIONS - 1,
-    }
-    database.execute(_BEGIN_SESSION, values)
+    database.execute(
+        _BEGIN_SESSION,
+        hash=_hash(token),
+        key=key.id,
+        lifetime=SESSION_LIFETIME,
+        idle=SESSION_IDLE_LIMIT,
+        previous=_hash(previous or ""),
+        others=MAX_SESSIONS - 1,
+    )
     return token
 
 
 def find_session_key(database: Database, token: str) -> ApiKey | None:
     """The key of a session; None if the session is over or was not used for too long, or the key is not active."""
-    values = {"hash": _hash(token), "idle": SESSION_IDLE_LIMIT}
-    row = database.one_or_none(_FIND_SESSION_KEY, values)
+    row = database.one_or_none(_FIND_SESSION_KEY, hash=_hash(token), idle=SESSION_IDLE_LIMIT)
     return None if row is None else _key(row)
 
 
 def end_session(database: Database, token: str) -> None:
     """Log out."""
-    database.execute(_END_SESSION, {"hash": _hash(token)})
+    database.execute(_END_SESSION, hash=_hash(token))
 
 
 def _hash(secret: str) -> bytes:

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar, Final, Self, TypeAlias, TypeVar
 
@@ -182,31 +182,31 @@ class Database:
         except RowRefused as error:
             raise StatementRefused(f"Postgres refuses every {rows}: {error}") from None
 
-    def execute(self, statement: Executable, values: Mapping[str, Any] | None = None) -> int:
+    def execute(self, statement: Executable, /, **values: Any) -> int:
         """Run one statement as `autocommit` does; returns the number of rows that it changed."""
         with self.autocommit() as connection:
             return connection.execute(statement, values).rowcount
 
-    def rows(self, statement: Executable, values: Mapping[str, Any] | None = None) -> Sequence[AnyRow]:
+    def rows(self, statement: Executable, /, **values: Any) -> Sequence[AnyRow]:
         """Run one statement as `autocommit` does; returns its rows."""
         with self.autocommit() as connection:
             return connection.execute(statement, values).all()
 
-    def scalars(self, statement: Executable, values: Mapping[str, Any] | None = None) -> list[Any]:
+    def scalars(self, statement: Executable, /, **values: Any) -> list[Any]:
         """The first column of `rows`."""
-        return [row[0] for row in self.rows(statement, values)]
+        return [row[0] for row in self.rows(statement, **values)]
 
-    def one_or_none(self, statement: Executable, values: Mapping[str, Any] | None = None) -> AnyRow | None:
-        """The only row, or None if there is none."""
-        return next(iter(self.rows(statement, values)), None)
+    def one_or_none(self, statement: Executable, /, **values: Any) -> AnyRow | None:
+        """The first row, or None if there is none."""
+        return next(iter(self.rows(statement, **values)), None)
 
-    def one(self, statement: Executable, values: Mapping[str, Any] | None = None) -> AnyRow:
-        """The only row of a statement that always returns one."""
-        return self.rows(statement, values)[0]
+    def one(self, statement: Executable, /, **values: Any) -> AnyRow:
+        """The first row of a statement that always returns one."""
+        return self.rows(statement, **values)[0]
 
-    def scalar_one(self, statement: Executable, values: Mapping[str, Any] | None = None) -> Any:
+    def scalar_one(self, statement: Executable, /, **values: Any) -> Any:
         """The first column of `one`."""
-        return self.one(statement, values)[0]
+        return self.one(statement, **values)[0]
 
     def close(self) -> None:
         """Close the pool."""

@@ -77,7 +77,7 @@ def list_proposals(database: Database) -> list[Proposal]:
 
 def accept_proposal(database: Database, label: str) -> None:
     """Give an existing label to the reviews that proposed it."""
-    database.execute(_ACCEPT, {"label": label})
+    database.execute(_ACCEPT, label=label)
 
 
 def reject_proposal(database: Database, label: str) -> int:
@@ -127,13 +127,7 @@ def change_label(
         if ancestor not in known:
             raise InvalidInput(f"unknown parent {parent!r}: add it with `triagem labels set PARENT --new-label`")
         ancestor = known[ancestor].parent
-    values = {
-        "label": label,
-        "name": name,
-        "parent": parent,
-        "description": description,
-        "colour": colour,
-        "retired": retired,
-    }
-    database.execute(_ADD, {"label": label})
-    database.execute(_CHANGE, values)
+    database.execute(_ADD, label=label)
+    database.execute(
+        _CHANGE, label=label, name=name, parent=parent, description=description, colour=colour, retired=retired
+    )

@@ -1,33 +1,12 @@
 """The copy of the registry's versions and promotions in Postgres, for queries over results."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Final
 
 from sqlalchemy import text
 
 from triagem.db.connect import Database
-
-
-@dataclass(frozen=True, slots=True)
-class ModelVersion:
-    """A registered version."""
-
-    version: str
-    manifest_digest: bytes
-    created_at: datetime
-    labels: list[str]
-
-
-@dataclass(frozen=True, slots=True)
-class ModelPromotion:
-    """The version was current from then until the promotion of the next epoch."""
-
-    epoch: int
-    version: str
-    promoted_at: datetime
-
 
 _RECORDED: Final = text("""
 SELECT coalesce(array_agg(version), '{}'), coalesce((SELECT max(epoch) FROM model_promotions), 0) FROM model_versions
@@ -54,9 +33,15 @@ ON CONFLICT DO NOTHING
 """)
 
 
-def record(database: Database, versions: Sequence[ModelVersion], promotions: Sequence[ModelPromotion]) -> None:
-    """Add versions with their labels, and promotions. What is recorded already does not change."""
-    for version in versions:
-        database.execute(_ADD_VERSION, asdict(version))
-    for promotion in promotions:
-        database.execute(_ADD_PROMOTION, asdict(promotion))
+def record_version(
+    database: Database, version: str, *, manifest_digest: bytes, created_at: datetime, labels: Sequence[str]
+) -> None:
+    """Add a version with its labels. What is recorded already does not change."""
+    database.execute(
+        _ADD_VERSION, version=version, manifest_digest=manifest_digest, created_at=created_at, labels=list(labels)
+    )
+
+
+def record_promotion(database: Database, epoch: int, version: str, promoted_at: datetime) -> None:
+    """Add a promotion: the version was current from then until the one of the next epoch."""
+    database.execute(_ADD_PROMOTION, epoch=epoch, version=version, promoted_at=promoted_at)

@@ -61,18 +61,18 @@ def delete_old_rows(database: Database, table: str, *, before: datetime, dry_run
     """)  # noqa: S608 - built from the constants above
     after = 0
     while after is not None:
-        row = database.one(statement, {"before": before, "after": after, "page": _PAGE})
+        row = database.one(statement, before=before, after=after, page=_PAGE)
         after = row.last
         yield row.deleted
 
 
 def delete_old_changes(database: Database, *, before: datetime, dry_run: bool = False) -> Iterator[int]:
     """Delete what runs that ended before a time changed; yields the number of rows per page. The runs stay."""
-    for run in database.scalars(_RUNS, {"before": before}):
+    for run in database.scalars(_RUNS, before=before):
         if dry_run:
-            yield database.scalar_one(_COUNT_CHANGES, {"run": run})
+            yield database.scalar_one(_COUNT_CHANGES, run=run)
             continue
         deleted = _PAGE
         while deleted == _PAGE:
-            deleted = database.execute(_DELETE_CHANGES, {"run": run, "page": _PAGE})
+            deleted = database.execute(_DELETE_CHANGES, run=run, page=_PAGE)
             yield deleted

@@ -103,7 +103,7 @@ def request(
     """Request a job; returns it, and whether it is new. While a job of the kind is active, returns that one."""
     values = {"kind": kind, "requested_by": requested_by, "parameters": to_json(dict(parameters or {})).decode()}
     while True:
-        row = database.one_or_none(_REQUEST, values)
+        row = database.one_or_none(_REQUEST, **values)
         if row is not None:
             return _job(row), True
         if active := find_active(database, kind):  # else it has ended meanwhile
@@ -112,17 +112,29 @@ def request(
 
 def find(database: Database, job_id: int) -> TrainingJob | None:
     """The job with this id, if there is one."""
-    return next(iter(_newest(database, job_id=job_id)), None)
+    return next(iter(newest_jobs(database, job_id=job_id)), None)
 
 
 def find_active(database: Database, kind: JobKind) -> TrainingJob | None:
     """The queued or running job of a kind, if any."""
-    return next(iter(_newest(database, kind=kind, active=True)), None)
+    return next(iter(newest_jobs(database, kind=kind, active=True)), None)
 
 
-def newest_jobs(database: Database, *, limit: int, kind: JobKind | None = None) -> list[TrainingJob]:
-    """The newest jobs, of one kind or of all."""
-    return _newest(database, kind=kind, limit=limit)
+def newest_jobs(
+    database: Database,
+    *,
+    limit: int = 1,
+    kind: JobKind | None = None,
+    job_id: int | None = None,
+    active: bool = False,
+) -> list[TrainingJob]:
+    """The newest jobs: all, those of one kind, the one with this id, or active ones."""
+    return [_job(row) for row in database.rows(_FIND, id=job_id, kind=kind, active=active, limit=limit)]
+
+
+def newest_job(database: Database, kind: JobKind) -> TrainingJob | None:
+    """The newest job of a kind, if there was one."""
+    return next(iter(newest_jobs(database, kind=kind)), None)
 
 
 def count_jobs(database: Database) -> dict[tuple[str, str], int]:
@@ -132,7 +144,7 @@ def count_jobs(database: Database) -> dict[tuple[str, str], int]:
 
 def cancel(database: Database, job_id: int) -> bool:
     """Cancel a job; a running one is ended by its trainer within seconds. False if it is not active."""
-    return database.execute(_CANCEL, {"id": job_id}) > 0
+    return database.execute(_CANCEL, id=job_id) > 0
 
 
 def claim(database: Database, trainer: str, *, lease_s: float) -> TrainingJob | None:
@@ -141,7 +153,7 @@ def claim(database: Database, trainer: str, *, lease_s: float) -> TrainingJob | 
     None if none waits, or one is running elsewhere.
     """
     try:
-        row = database.one_or_none(_CLAIM, {"trainer": trainer, "lease_s": lease_s})
+        row = database.one_or_none(_CLAIM, trainer=trainer, lease_s=lease_s)
     except RowRefused:  # the index: another job is running
         return None
     return _job(row) if row else None
@@ -172,20 +184,8 @@ def fail(database: Database, job_id: int, trainer: str, error: str) -> bool:
     return _update(database, _FINISH, job_id, trainer, state="failed", stage=None, version=None, error=error)
 
 
-def _newest(
-    database: Database,
-    *,
-    job_id: int | None = None,
-    kind: JobKind | None = None,
-    active: bool = False,
-    limit: int = 1,
-) -> list[TrainingJob]:
-    values = {"id": job_id, "kind": kind, "active": active, "limit": limit}
-    return [_job(row) for row in database.rows(_FIND, values)]
-
-
 def _update(database: Database, statement: Any, job_id: int, trainer: str, **values: Any) -> bool:
-    return database.execute(statement, {"id": job_id, "trainer": trainer, **values}) > 0
+    return database.execute(statement, id=job_id, trainer=trainer, **values) > 0
 
 
 def _job(row: Row[Any]) -> TrainingJob:

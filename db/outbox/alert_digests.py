@@ -90,15 +90,14 @@ FROM created WHERE n.target = created.target AND n.delivery_id IS NULL
 
 def match_alerts(database: Database, subscriptions: Sequence[Subscription]) -> None:
     """Match new alerts with the subscriptions and store the notifications."""
-    values = {**_document(subscriptions), "batch": _BATCH}
-    while database.scalar_one(_MATCH, values) == _BATCH:
+    while database.scalar_one(_MATCH, **_document(subscriptions), batch=_BATCH) == _BATCH:
         pass
 
 
 def create_digests(database: Database, subscriptions: Sequence[Subscription]) -> None:
     """Create a digest of the pending notifications of each target with a system alert, or whose last digest is at
     least `every_s` old."""
-    database.execute(_CREATE_DIGESTS, _document(subscriptions))
+    database.execute(_CREATE_DIGESTS, **_document(subscriptions))
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,15 +188,14 @@ WHERE n.delivery_id = :id AND a.ticket_id IS NULL ORDER BY a.id DESC LIMIT :limi
 
 def lease_digest(database: Database, target: str) -> AlertDigest | None:
     """Lease the digest that has been due for longest; None if none is due."""
-    row = database.one_or_none(_LEASE, {"target": target, "lease": LEASE})
+    row = database.one_or_none(_LEASE, target=target, lease=LEASE)
     if row is None:
         return None
-    digest = {"id": row.id}
-    doubtful = database.rows(_DOUBTFUL, {**digest, "limit": MAX_DOUBTFUL})
-    events = database.rows(_EVENTS, {**digest, "limit": _MAX_EVENTS})
+    doubtful = database.rows(_DOUBTFUL, id=row.id, limit=MAX_DOUBTFUL)
+    events = database.rows(_EVENTS, id=row.id, limit=_MAX_EVENTS)
     return AlertDigest(
         **row._asdict(),
-        counts=[DoubtfulCount(*count) for count in database.rows(_COUNTS, digest)],
+        counts=[DoubtfulCount(*count) for count in database.rows(_COUNTS, id=row.id)],
         doubtful=[DoubtfulTicket(**{**ticket._asdict(), "band": Band(ticket.band)}) for ticket in doubtful],
         events=[SystemEvent(kind, at, detail) for kind, at, detail, _ in events],
         more=events[0].total - len(events) if events else 0,

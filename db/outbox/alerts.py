@@ -63,17 +63,14 @@ def raise_alert(database: Database, kind: str, key: str, detail: Mapping[str, An
         key: identifies the event: one alert per kind and key.
         detail: the values behind the alert, for its readers.
     """
-    row = {"kind": kind, "key": key, "detail": json.dumps(dict(detail))}
-    return database.execute(_RAISE, row) > 0
+    return database.execute(_RAISE, kind=kind, key=key, detail=json.dumps(dict(detail))) > 0
 
 
 def undelivered_alerts(database: Database, *, kind: str | None = None, limit: int) -> list[Alert]:
     """Undelivered alerts, newest first."""
-    values = {"kind": kind, "undelivered": True, "limit": limit}
-    return [Alert(*row) for row in database.rows(_NEWEST, values)]
+    return [Alert(*row) for row in database.rows(_NEWEST, kind=kind, undelivered=True, limit=limit)]
 
 
 def newest_alerts(database: Database, *, limit: int) -> list[Alert]:
     """The newest alerts, delivered or not."""
-    values = {"kind": None, "undelivered": False, "limit": limit}
-    return [Alert(*row) for row in database.rows(_NEWEST, values)]
+    return [Alert(*row) for row in database.rows(_NEWEST, kind=None, undelivered=False, limit=limit)]

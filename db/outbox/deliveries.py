@@ -47,7 +47,7 @@ def sync_result_targets(database: Database, targets: Mapping[str, str]) -> None:
     Args:
         targets: the source of each target's tickets.
     """
-    database.execute(_SYNC_TARGETS, {"targets": list(targets), "sources": list(targets.values())})
+    database.execute(_SYNC_TARGETS, targets=list(targets), sources=list(targets.values()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ SELECT DISTINCT target FROM deliveries WHERE state = 'waiting' AND kind = :kind 
 
 def due_targets(database: Database, kind: str = "result") -> list[str]:
     """Targets that have due deliveries."""
-    return database.scalars(_DUE, {"kind": kind})
+    return database.scalars(_DUE, kind=kind)
 
 
 # One request for a ticket at a time: the last result that a CRM receives is the current one.
@@ -126,11 +126,11 @@ WHERE d.id = :id AND t.state = 'classified'
 
 def lease_result(database: Database, target: str) -> LeasedResult | None:
     """Lease the delivery that has been due for longest; None if none is due."""
-    leased = database.one_or_none(_LEASE, {"target": target, "lease": LEASE})
+    leased = database.one_or_none(_LEASE, target=target, lease=LEASE)
     if leased is None:
         return None
     *lease, known = leased
-    row = database.one_or_none(_RESULT, {"id": leased.id, "known": known})
+    row = database.one_or_none(_RESULT, id=leased.id, known=known)
     return None if row is None else LeasedResult(*lease, **{**row._asdict(), "band": Band(row.band)})
 
 
@@ -180,7 +180,7 @@ def mark_delivery(
     result = leased if state is DeliveryState.DELIVERED else None
     values |= {name: getattr(result, name, None) for name in ("revision", "label", "band", "reviewed")}
     values |= {"state": str(state), "reason": reason, "retry_after": timedelta(seconds=retry_after_s)}
-    database.execute(_MARK, values)
+    database.execute(_MARK, **values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,8 +213,7 @@ def list_deliveries(
     database: Database, *, state: DeliveryState | None = None, target: str | None = None, limit: int
 ) -> list[DeliverySummary]:
     """The newest deliveries."""
-    values = {"state": state and str(state), "target": target, "limit": limit}
-    rows = database.rows(_LIST, values)
+    rows = database.rows(_LIST, state=state and str(state), target=target, limit=limit)
     return [DeliverySummary(**{**row._asdict(), "state": DeliveryState(row.state)}) for row in rows]
 
 
@@ -231,12 +230,12 @@ _DROP_FAILED: Final = text(f"UPDATE deliveries SET state = 'dropped' {_FAILED}")
 
 def replay_deliveries(database: Database, *, ids: Sequence[int] | None = None, target: str | None = None) -> int:
     """Queue failed deliveries again, starting from the first attempt; returns their number."""
-    return database.execute(_REPLAY_FAILED, _selection(ids, target))
+    return database.execute(_REPLAY_FAILED, **_selection(ids, target))
 
 
 def drop_deliveries(database: Database, *, ids: Sequence[int] | None = None, target: str | None = None) -> int:
     """Give up failed deliveries; returns their number. What changes later is sent."""
-    return database.execute(_DROP_FAILED, _selection(ids, target))
+    return database.execute(_DROP_FAILED, **_selection(ids, target))
 
 
 def _selection(ids: Sequence[int] | None, target: str | None) -> dict[str, Any]:

@@ -60,9 +60,10 @@ def live_stats(
         worker_since: since when a worker has been running; tickets that waited for one say nothing about its speed.
         unsure_below: a lower confidence counts as unsure.
     """
-    earliest = database.scalars(_START, {"last_tickets": last_tickets, "not_before": not_before}) or [not_before]
-    values = {"since": min(since, *earliest), "worker_since": worker_since, "unsure_below": unsure_below}
-    return LiveStats(*database.one(_LIVE, values))
+    earliest = database.scalars(_START, last_tickets=last_tickets, not_before=not_before) or [not_before]
+    return LiveStats(
+        *database.one(_LIVE, since=min(since, *earliest), worker_since=worker_since, unsure_below=unsure_below)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,17 +110,17 @@ def save_monitor_state(
     detail: Mapping[str, Any] | None = None,
 ) -> None:
     """Save the state after a check and, if `key` is given, raise an alert in the same statement."""
-    values = {
-        "kind": kind,
-        "open_since": new.open_since,
-        "recent": list(new.recent),
-        "checked_at": new.checked_at,
-        "last_bad_at": new.last_bad_at,
-        "previously_checked_at": previous.checked_at,
-        "key": key,
-        "detail": detail and json.dumps(dict(detail)),
-    }
-    database.execute(_SAVE, values)
+    database.execute(
+        _SAVE,
+        kind=kind,
+        open_since=new.open_since,
+        recent=list(new.recent),
+        checked_at=new.checked_at,
+        last_bad_at=new.last_bad_at,
+        previously_checked_at=previous.checked_at,
+        key=key,
+        detail=detail and json.dumps(dict(detail)),
+    )
 
 
 def worker_up_since(state: MonitorState | None, window: timedelta, now: datetime) -> datetime:
@@ -162,11 +163,10 @@ class TableStats:
 
 def table_stats(database: Database) -> TableStats:
     """Read the counts. Raises what Database raises."""
-    bound = {"max": MAX_COUNTED}
     drift = database.one_or_none(_DRIFT)
     return TableStats(
-        alerts=dict(database.rows(_ALERTS, bound)),
-        deliveries={(kind, state): count for kind, state, count in database.rows(_DELIVERIES, bound)},
-        dead_letters=dict(database.rows(_DEAD_LETTERS, bound)),
+        alerts=dict(database.rows(_ALERTS, max=MAX_COUNTED)),
+        deliveries={(kind, state): count for kind, state, count in database.rows(_DELIVERIES, max=MAX_COUNTED)},
+        dead_letters=dict(database.rows(_DEAD_LETTERS, max=MAX_COUNTED)),
         drift=drift and (drift.made_at, drift.drifted),
     )

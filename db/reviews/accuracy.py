@@ -225,13 +225,13 @@ def model_accuracy(database: Database, model_version: str, since: datetime | Non
     if not rounds:
         return None
     first = max(min(sampling.since for sampling in rounds), since or datetime.min.replace(tzinfo=UTC))
-    values = {
-        "version": model_version,
-        "since": first,
-        "until": max(sampling.drawn_at for sampling in rounds),
-        "predict": PREDICT_SOURCE,
-    }
-    rows = database.rows(_REVIEWED_TEXTS, values)
+    rows = database.rows(
+        _REVIEWED_TEXTS,
+        version=model_version,
+        since=first,
+        until=max(sampling.drawn_at for sampling in rounds),
+        predict=PREDICT_SOURCE,
+    )
     return estimate_accuracy(
         {row.stratum: row.texts for row in rows},
         {row.stratum: _reviewed_texts(row) for row in rows},
@@ -242,7 +242,7 @@ def model_accuracy(database: Database, model_version: str, since: datetime | Non
 
 def sampling_rounds(database: Database, model_version: str) -> list[SamplingRound]:
     """Sampling rounds of a version with at least one reviewed text."""
-    return [SamplingRound(*row) for row in database.rows(_ROUNDS, {"version": model_version})]
+    return [SamplingRound(*row) for row in database.rows(_ROUNDS, version=model_version)]
 
 
 def _reviewed_texts(row: Row[Any]) -> list[ReviewedText]:

@@ -83,11 +83,11 @@ def labelled_examples(
     database: Database, *, since: datetime | None = None, test: Collection[bytes] = frozenset()
 ) -> Iterator[LabelledExample | Exclusion]:
     """Each text reviewed from `since` on, once. `test`: digests of texts that must never be used for training."""
-    labels = [(row.digest, majority_label(row.labels)) for row in database.rows(_LABELS, {"since": since})]
+    labels = [(row.digest, majority_label(row.labels)) for row in database.rows(_LABELS, since=since)]
     rounds = dict[str, list[SamplingRound]]()
     for start in range(0, len(labels), _PAGE):
         page = labels[start : start + _PAGE]
-        rows = database.rows(_TEXTS, {"digests": [digest for digest, _ in page]})
+        rows = database.rows(_TEXTS, digests=[digest for digest, _ in page])
         texts = {row.digest: row for row in rows}
         for digest, label in page:
             if digest in test:

@@ -72,8 +72,7 @@ def record_correction(
     Args:
         changed_at: when the person set it; None if it is unknown: now.
     """
-    values = {**ticket._asdict(), "label": label, "changed_at": changed_at}
-    row = database.one_or_none(_JUDGE, values)
+    row = database.one_or_none(_JUDGE, **ticket._asdict(), label=label, changed_at=changed_at)
     if row is None:
         return NoCorrection.UNKNOWN
     if row.reason is not None:
@@ -92,5 +91,5 @@ ORDER BY t.id, d.delivered_at DESC NULLS LAST
 
 def labels_only_ours(database: Database, source: str) -> dict[str, str]:
     """The labels that Triagem has written to a CRM, by the ticket's id, of tickets that no person has labelled."""
-    rows = database.rows(_ONLY_OURS, {"source": source})
+    rows = database.rows(_ONLY_OURS, source=source)
     return {row.external_id: row.delivered_label for row in rows}

@@ -105,7 +105,7 @@ def next_question(
     """The next text to label, or the next suspicious answer. None if there is none."""
     values = {"skipped": list(skipped), "predict": PREDICT_SOURCE, "pool": POOL, "reviewer": reviewer}
     for statement in (_SUSPICIOUS,) if suspicious else (_STORED, _RANDOM):
-        if row := database.one_or_none(statement, values):
+        if row := database.one_or_none(statement, **values):
             return Question(QuestionKind(row[0]), *row[1:])
     return None
 
@@ -148,7 +148,7 @@ class LabellingState:
 
 def labelling_state(database: Database) -> LabellingState:
     """The state of the labelling."""
-    texts = database.scalar_one(_POOL_SIZE, {"predict": PREDICT_SOURCE, "pool": POOL})
+    texts = database.scalar_one(_POOL_SIZE, predict=PREDICT_SOURCE, pool=POOL)
     left, row = database.one(_LEFT), database.one_or_none(_PROGRESS)
     progress = LabellingProgress(*row) if row else None
     return LabellingState(dict(database.rows(_COUNTS)), texts, left.questions, left.suspicious, progress)
@@ -174,7 +174,7 @@ WHERE t.text IS NOT NULL AND t.source <> :predict GROUP BY t.id ORDER BY t.id
 
 def read_pool(database: Database) -> list[PoolText]:
     """The newest texts, and all that were answered."""
-    rows = database.rows(_READ_POOL, {"predict": PREDICT_SOURCE, "pool": POOL})
+    rows = database.rows(_READ_POOL, predict=PREDICT_SOURCE, pool=POOL)
     return [
         PoolText(
             row.id, row.digest, row.text, row.labels or ([None] if row.answers else []), row.kind,
@@ -209,11 +209,11 @@ def save_questions(
     database: Database, questions: Sequence[tuple[PoolText, QuestionKind]], progress: LabellingProgress | None
 ) -> None:
     """Replace the questions, in the order in which they are asked, and add the estimate if there is one."""
-    values = {
-        "tickets": [question.ticket_id for question, _ in questions],
-        "digests": [question.digest for question, _ in questions],
-        "kinds": [str(kind) for _, kind in questions],
-    }
-    database.execute(_SAVE, values)
+    database.execute(
+        _SAVE,
+        tickets=[question.ticket_id for question, _ in questions],
+        digests=[question.digest for question, _ in questions],
+        kinds=[str(kind) for _, kind in questions],
+    )
     if progress is not None:
-        database.execute(_SAVE_PROGRESS, asdict(progress))
+        database.execute(_SAVE_PROGRESS, **asdict(progress))

@@ -49,9 +49,13 @@ def queue_length(
     database: Database, reviewer: str, filters: QueueFilters, *, since: datetime, zone: str
 ) -> tuple[int, int]:
     """The reviewer's reviews of today in a time zone, and the texts that wait for one, at most `MAX_COUNTED`."""
-    values = {
-        "reviewer": reviewer, "zone": zone, "predict": PREDICT_SOURCE, "since": since, "limit": MAX_COUNTED,
+    today, waiting = database.one(
+        _LENGTH,
+        reviewer=reviewer,
+        zone=zone,
+        predict=PREDICT_SOURCE,
+        since=since,
+        limit=MAX_COUNTED,
         **filters.values(),
-    }  # fmt: skip
-    today, waiting = database.one(_LENGTH, values)
+    )
     return today, waiting

@@ -80,12 +80,19 @@ def record_review(
         proposal: a label that does not exist yet, in place of `label`.
     """
     note = comment.strip()[:MAX_COMMENT_CHARS].replace("\0", "\ufffd").encode(errors="replace").decode()
-    values = {
-        **ticket._asdict(), "label": label, "reviewer": reviewer, "digest": digest, "kind": kind,
-        "requested": requested, "reviewed_at": reviewed_at, "comment": note,
-        "proposal": proposal, "revision": revision,
-    }  # fmt: skip
-    row = database.one(_RECORD, values)
+    row = database.one(
+        _RECORD,
+        **ticket._asdict(),
+        label=label,
+        reviewer=reviewer,
+        digest=digest,
+        kind=kind,
+        requested=requested,
+        reviewed_at=reviewed_at,
+        comment=note,
+        proposal=proposal,
+        revision=revision,
+    )
     if row.id is not None:
         return ReviewRef(row.id, reviewer)
     return ReviewRejected.CHANGED if row.ticket_exists else ReviewRejected.GONE
@@ -104,8 +111,7 @@ SELECT count(*) FROM undone
 
 def undo_review(database: Database, review: ReviewRef) -> bool:
     """Delete a reviewer's own review and lease the text to them again; False if the review no longer exists."""
-    values = {"id": review.id, "reviewer": review.reviewer, "lease": LEASE}
-    return bool(database.scalar_one(_UNDO, values))
+    return bool(database.scalar_one(_UNDO, id=review.id, reviewer=review.reviewer, lease=LEASE))
 
 
 _LAST: Final = text("""
@@ -116,5 +122,5 @@ WHERE reviewer = :reviewer AND reviewed_at > now() - interval '1 hour' ORDER BY 
 
 def last_review(database: Database, reviewer: str) -> ReviewRef | None:
     """The reviewer's newest review of the last hour, if any."""
-    row = database.one_or_none(_LAST, {"reviewer": reviewer})
+    row = database.one_or_none(_LAST, reviewer=reviewer)
     return None if row is None else ReviewRef(*row)

@@ -232,14 +232,13 @@ def assigned_task(
     database: Database, reviewer: str, *, filters: QueueFilters = ALL, exclude: Collection[int] = ()
 ) -> ReviewTask | None:
     """The text that was assigned last to this reviewer and is not reviewed yet, ignoring the tickets in `exclude`."""
-    values = {"reviewer": reviewer, "exclude": list(exclude), **filters.values()}
-    row = database.one_or_none(_ASSIGNED, values)
+    row = database.one_or_none(_ASSIGNED, reviewer=reviewer, exclude=list(exclude), **filters.values())
     return None if row is None else ReviewTask(*row)
 
 
 def release_tasks(database: Database, reviewer: str, tasks: Sequence[ReviewTask]) -> None:
     """End leases early, so that the texts can be assigned to others."""
-    database.execute(_RELEASE, {"reviewer": reviewer, "ids": [task.ticket_id for task in tasks]})
+    database.execute(_RELEASE, reviewer=reviewer, ids=[task.ticket_id for task in tasks])
 
 
 def open_leases(database: Database) -> list[ReviewLease]:

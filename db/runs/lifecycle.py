@@ -181,7 +181,7 @@ def start(database: Database, plan: RunPlan) -> ReclassifyRun:
             f"the registry's epoch {plan.epoch} is older than {recorded_epoch}, the last one recorded: restore a "
             "newer copy of the registry, or promote until its epoch is higher"
         )
-    row = database.one_or_none(_START, _values(plan))
+    row = database.one_or_none(_START, **_values(plan))
     if row is None:
         raise InvalidInput(
             "a run is active: `triagem reclassify status` shows it, `triagem reclassify cancel` cancels it"
@@ -202,34 +202,30 @@ def preview(database: Database, plan: RunPlan) -> ReclassifyRun:
 
 def find(database: Database, run_id: int | None = None) -> ReclassifyRun | None:
     """The run with this id, by default the newest; None if there is none."""
-    return next(iter(_newest(database, run_id=run_id)), None)
+    return next(iter(newest_runs(database, run_id=run_id)), None)
 
 
 def find_active(database: Database) -> ReclassifyRun | None:
     """The run that is running or paused, if any."""
-    return next(iter(_newest(database, active=True)), None)
+    return next(iter(newest_runs(database, active=True)), None)
 
 
-def newest_runs(database: Database, *, limit: int) -> list[ReclassifyRun]:
-    """The newest runs."""
-    return _newest(database, limit=limit)
-
-
-def _newest(
-    database: Database, *, run_id: int | None = None, active: bool = False, limit: int = 1
+def newest_runs(
+    database: Database, *, limit: int = 1, run_id: int | None = None, active: bool = False
 ) -> list[ReclassifyRun]:
-    rows = database.rows(_NEWEST, {"id": run_id, "active": active, "limit": limit})
+    """The newest runs: all, the one with this id, or an active one."""
+    rows = database.rows(_NEWEST, id=run_id, active=active, limit=limit)
     return [ReclassifyRun(**row._asdict()) for row in rows]
 
 
 def pause(database: Database, run_id: int, reason: str = "") -> bool:
     """Put no more of its tickets on the lane; False if it was not running."""
-    return _updated(database, _PAUSE, {"id": run_id, "reason": reason})
+    return database.execute(_PAUSE, id=run_id, reason=reason) > 0
 
 
 def resume(database: Database, run_id: int, *, pause_at: datetime | None = None) -> bool:
     """Continue from the cursor until `pause_at`; False if it was not paused."""
-    return _updated(database, _RESUME, {"id": run_id, "pause_at": pause_at})
+    return database.execute(_RESUME, id=run_id, pause_at=pause_at) > 0
 
 
 def cancel(database: Database, run_id: int, reason: str = "", *, successor: RunPlan | None = None) -> bool:
@@ -246,26 +242,22 @@ def cancel(database: Database, run_id: int, reason: str = "", *, successor: RunP
 
 def update_rate(database: Database, run_id: int) -> None:
     """Measure at what rate its tickets are processed."""
-    _updated(database, _UPDATE_RATE, {"id": run_id})
+    database.execute(_UPDATE_RATE, id=run_id)
 
 
 def report_waiting(database: Database, run_id: int, reason: str) -> None:
     """Record why none of its tickets can be enqueued now; ends when some are enqueued."""
-    _updated(database, _WAIT, {"id": run_id, "reason": reason})
+    database.execute(_WAIT, id=run_id, reason=reason)
 
 
 def enqueue_lost(database: Database, run_id: int) -> bool:
     """Enqueue its tickets without an outcome again; False if there are none. Only while none is on the lane."""
-    return _updated(database, _REWIND, {"id": run_id})
+    return database.execute(_REWIND, id=run_id) > 0
 
 
 def finish_if_done(database: Database, run_id: int) -> None:
     """Mark it done if all tickets are recorded and each has an outcome: by counting, not by time."""
-    _updated(database, _FINISH, {"id": run_id})
-
-
-def _updated(database: Database, statement: Any, values: Mapping[str, Any]) -> bool:
-    return database.execute(statement, values) > 0
+    database.execute(_FINISH, id=run_id)
 
 
 def _values(plan: RunPlan) -> dict[str, Any]:

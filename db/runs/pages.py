@@ -66,7 +66,7 @@ def next_page(database: Database, run: ReclassifyRun) -> RunPage:
     """)  # noqa: S608 - built from the conditions above; values travel as parameters
     values = {**run.filters, "version": run.version, "cursor": run.cursor, "last": run.last_id, "page": PAGE}
     values["predict"] = PREDICT_SOURCE
-    rows = database.rows(query, values)
+    rows = database.rows(query, **values)
     refs = [
         StoredTicketRef(run.id, row.id, row.digest)
         for row in rows
@@ -108,8 +108,7 @@ SELECT count(*) FROM run
 def record_page(database: Database, run: ReclassifyRun, page: RunPage) -> bool:
     """Record a page and move the cursor; False if another process did, or if the run is no longer running."""
     tickets = [ref.ticket for ref in page.refs]
-    values = {"id": run.id, "cursor": run.cursor, "after": page.after, "tickets": tickets}
-    return bool(database.scalar_one(_RECORD, values))
+    return bool(database.scalar_one(_RECORD, id=run.id, cursor=run.cursor, after=page.after, tickets=tickets))
 
 
 _RECORDED: Final = text("""
@@ -124,27 +123,16 @@ WHERE id = :id AND enqueued = :enqueued AND state = 'running'
 """)
 
 
-@dataclass(frozen=True, slots=True)
-class RecordedRefs:
-    """The next recorded tickets that are not enqueued, and how many there are in all."""
-
-    refs: list[StoredTicketRef]
-    total: int
-
-
-def recorded_refs(database: Database, run: ReclassifyRun) -> RecordedRefs:
-    """The recorded tickets of a run that are to be enqueued next."""
-    values = {"id": run.id, "enqueued": run.enqueued, "cursor": run.cursor, "page": PAGE}
-    rows = database.rows(_RECORDED, values)
-    return RecordedRefs(
-        [StoredTicketRef(run.id, row.ticket_id, row.digest) for row in rows], rows[0].total if rows else 0
-    )
+def recorded_refs(database: Database, run: ReclassifyRun) -> tuple[list[StoredTicketRef], int]:
+    """The recorded tickets of a run that are to be enqueued next, and how many are not enqueued in all."""
+    rows = database.rows(_RECORDED, id=run.id, enqueued=run.enqueued, cursor=run.cursor, page=PAGE)
+    refs = [StoredTicketRef(run.id, row.ticket_id, row.digest) for row in rows]
+    return refs, rows[0].total if rows else 0
 
 
 def save_enqueued(database: Database, run: ReclassifyRun, after: int) -> bool:
     """Save that the recorded tickets up to this one are on the lane; False as in `record_page`."""
-    values = {"id": run.id, "enqueued": run.enqueued, "after": after}
-    return database.execute(_ENQUEUED, values) > 0
+    return database.execute(_ENQUEUED, id=run.id, enqueued=run.enqueued, after=after) > 0
 
 
 # Cursor and tickets are updated together, and only from this cursor on: a delayed process changes nothing.
@@ -192,7 +180,7 @@ def apply_page(database: Database, run: ReclassifyRun) -> bool:
     """
     assert run.kind == APPLY
     values = {"id": run.id, "cursor": run.cursor, "last": run.last_id, "page": PAGE, "predict": PREDICT_SOURCE}
-    return database.execute(_APPLY, values) > 0
+    return database.execute(_APPLY, **values) > 0
 
 
 LOCK_S: Final = 60.0  # a sweep takes a few seconds

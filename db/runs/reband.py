@@ -102,7 +102,7 @@ def reband(
     }  # fmt: skip
     scanned = PAGE
     while scanned == PAGE:
-        row = database.one_or_none(_STATEMENT, values)
+        row = database.one_or_none(_STATEMENT, **values)
         if row is None:
             return
         scanned, values["at"], values["id"] = row.scanned, row.received_at, row.id

@@ -88,12 +88,12 @@ def resolve_tickets(database: Database, refs: Sequence[StoredTicketRef]) -> list
 
 def _resolve(database: Database, refs: Sequence[StoredTicketRef]) -> list[ResolvedTicket | None]:
     tickets: list[ResolvedTicket | None] = [None] * len(refs)
-    values = {
-        "runs": [ref.run for ref in refs],
-        "tickets": [ref.ticket for ref in refs],
-        "digests": [ref.digest for ref in refs],
-    }
-    rows = database.rows(_RESOLVE, values)
+    rows = database.rows(
+        _RESOLVE,
+        runs=[ref.run for ref in refs],
+        tickets=[ref.ticket for ref in refs],
+        digests=[ref.digest for ref in refs],
+    )
     for row in rows:
         cached = None if row.label is None else (stored_prediction(row), row.classified_at)
         conversation = row.messages and Conversation(
@@ -112,7 +112,7 @@ _WRITE: Final = text(files("triagem.db.runs").joinpath("reclassification.sql").r
 def write_reclassified(database: Database, rows: Sequence[ReclassifiedTicket]) -> None:
     """Store results of runs, one row per run and ticket. Raises DatabaseUnavailable (retry) or RowRefused."""
     if rows:
-        database.execute(_WRITE, _document(rows))
+        database.execute(_WRITE, **_document(rows))
 
 
 def probe_write(database: Database, sample: ReclassifiedTicket) -> None:

@@ -99,7 +99,7 @@ ORDER BY id DESC LIMIT 50
 def find_ticket_dead_letter(database: Database, ticket: Identity) -> DeadLetter | None:
     """The ticket's newest dead letter among the newest of all."""
     fragment = max(re.findall(r"[A-Za-z0-9_-]+", ticket.external_id), key=len, default="").encode()
-    rows = [DeadLetterWithPayload(*row) for row in database.rows(_NEWEST, {"fragment": fragment})]
+    rows = [DeadLetterWithPayload(*row) for row in database.rows(_NEWEST, fragment=fragment)]
     return next((row for row in rows if decode_identity(row.payload) == ticket), None)
 
 
@@ -107,13 +107,13 @@ def list_dead_letters(
     database: Database, *, lane: Lane | None = None, since: datetime | None = None, limit: int
 ) -> list[DeadLetter]:
     """The newest dead letters; `since` is inclusive and compared with `died_at`."""
-    rows = database.rows(_LIST, {"lane": lane and str(lane), "since": since, "limit": limit})
+    rows = database.rows(_LIST, lane=lane and str(lane), since=since, limit=limit)
     return [DeadLetter(*row) for row in rows]
 
 
 def find_dead_letter(database: Database, letter_id: int) -> DeadLetterWithPayload | None:
     """One dead letter with its payload; None if there is none with this id."""
-    row = database.one_or_none(_FIND, {"id": letter_id})
+    row = database.one_or_none(_FIND, id=letter_id)
     return None if row is None else DeadLetterWithPayload(*row)
 
 
@@ -143,7 +143,7 @@ def dead_letter_pages(
     after = 0
     selection = {"last": last, "ids": None if ids is None else list(ids), "reason": reason_contains}
     while True:
-        page = [DeadLetterWithPayload(*row) for row in database.rows(_PAGE, {**selection, "after": after})]
+        page = [DeadLetterWithPayload(*row) for row in database.rows(_PAGE, **selection, after=after)]
         if not page:
             return
         yield page
@@ -155,4 +155,4 @@ _DELETE: Final = text("DELETE FROM dead_letters WHERE id = ANY(:ids)")
 
 def delete_dead_letters(database: Database, ids: Sequence[int]) -> int:
     """Delete dead letters; returns how many there were."""
-    return database.execute(_DELETE, {"ids": list(ids)})
+    return database.execute(_DELETE, ids=list(ids))

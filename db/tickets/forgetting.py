@@ -52,7 +52,7 @@ class DeletionCounts:
 
 def find_ticket(database: Database, ticket: Identity) -> StoredTicket | None:
     """The ticket or its tombstone; None if there is neither."""
-    row = database.one_or_none(_FIND, ticket._asdict())
+    row = database.one_or_none(_FIND, **ticket._asdict())
     return None if row is None else StoredTicket(*row)
 
 
@@ -61,7 +61,7 @@ def write_tombstone(database: Database, ticket: Identity) -> bool:
 
     Must come before any other deletion: only then can a worker no longer store an entry that it is processing.
     """
-    return database.execute(_WRITE_TOMBSTONE, ticket._asdict()) > 0
+    return database.execute(_WRITE_TOMBSTONE, **ticket._asdict()) > 0
 
 
 def letter_owners(letter: DeadLetterWithPayload) -> Collection[Identity]:

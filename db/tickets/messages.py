@@ -121,7 +121,7 @@ def probe_store(database: Database) -> None:
 def read_conversations(database: Database, tickets: Iterable[Identity]) -> dict[Identity, Conversation]:
     """The conversations of these tickets; without whole texts and tombstones."""
     keys = [ticket._asdict() for ticket in tickets]
-    rows = database.rows(_READ, {"tickets": to_json(keys).decode()})
+    rows = database.rows(_READ, tickets=to_json(keys).decode())
     return {
         Identity(row.source, row.external_id): Conversation(
             read_messages(row.messages),
@@ -171,10 +171,10 @@ def read_thread(database: Database, ticket_id: int) -> list[Mapping[str, Any]]:
 
     Each says who wrote what and when, and whether the label is about it (`classified`).
     """
-    on_reply = next(iter(database.scalars(_ON_REPLY, {"id": ticket_id})), None)
+    on_reply = next(iter(database.scalars(_ON_REPLY, id=ticket_id)), None)
     if on_reply is None:
         return []
-    messages = database.rows(_THREAD, {"id": ticket_id})
+    messages = database.rows(_THREAD, id=ticket_id)
     stored = [
         ConversationMessage(row.text, Author(row.author), row.message_id) for row in messages if row.text is not None
     ]

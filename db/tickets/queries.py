@@ -183,14 +183,13 @@ class TicketWithHistory:
 
 def find_ticket_with_history(database: Database, source: str, external_id: str) -> TicketWithHistory | None:
     """One ticket; None if it does not exist or was forgotten."""
-    row = database.one_or_none(_TICKET, {"source": source, "external_id": external_id})
+    row = database.one_or_none(_TICKET, source=source, external_id=external_id)
     if row is None:
         return None
-    key = {"id": row.id}
     return TicketWithHistory(
         ticket=row._asdict(),
-        history=[prediction._asdict() for prediction in database.rows(_HISTORY, key)],
-        reviews=[review._asdict() for review in database.rows(_REVIEWS, key)],
+        history=[prediction._asdict() for prediction in database.rows(_HISTORY, id=row.id)],
+        reviews=[review._asdict() for review in database.rows(_REVIEWS, id=row.id)],
         messages=read_thread(database, row.id),
     )
 
@@ -201,12 +200,12 @@ _PREVIEWS: Final = text("SELECT id, left(text, :chars) FROM tickets WHERE id = A
 
 def current_digest(database: Database, ticket: Identity) -> bytes | None:
     """The digest of the ticket's current text; None if there is no such ticket."""
-    return next(iter(database.scalars(_DIGEST, ticket._asdict())), None)
+    return next(iter(database.scalars(_DIGEST, **ticket._asdict())), None)
 
 
 def text_previews(database: Database, ids: Iterable[int], *, chars: int) -> dict[int, str]:
     """The first characters of tickets' original texts, by ticket id; without purged texts."""
-    rows = database.rows(_PREVIEWS, {"ids": list(ids), "chars": chars})
+    rows = database.rows(_PREVIEWS, ids=list(ids), chars=chars)
     return {row[0]: row[1] for row in rows if row[1] is not None}
 
 
@@ -233,13 +232,12 @@ SELECT confidence FROM (
 
 def recent_tickets(database: Database, *, limit: int) -> list[RecentTicket]:
     """The newest tickets, newest first."""
-    values = {"limit": limit, "predict": PREDICT_SOURCE}
-    return [RecentTicket(*row) for row in database.rows(_RECENT, values)]
+    return [RecentTicket(*row) for row in database.rows(_RECENT, limit=limit, predict=PREDICT_SOURCE)]
 
 
 def recent_confidences(database: Database, version: str, *, limit: int) -> list[float]:
     """Confidences of a version for those of the `limit` newest tickets that it classified, in order of receipt."""
-    return database.scalars(_RECENT_CONFIDENCES, {"version": version, "limit": limit})
+    return database.scalars(_RECENT_CONFIDENCES, version=version, limit=limit)
 
 
 def _filtered(query: Select[Any], filters: Filters) -> Select[Any]:

@@ -60,17 +60,16 @@ def purge_texts(database: Database, *, before: datetime, dry_run: bool = False) 
     """
     received_at, last = datetime.min.replace(tzinfo=UTC), 0
     while True:
-        values = {
-            "before": before, "after_received": received_at, "after_id": last, "page": _PAGE, "dry_run": dry_run,
-        }  # fmt: skip
-        row = database.one_or_none(_PURGE, values)
+        row = database.one_or_none(
+            _PURGE, before=before, after_received=received_at, after_id=last, page=_PAGE, dry_run=dry_run
+        )
         if row is None:
             return
         if not dry_run:
             # After the purge: `triagem.db.tickets.search` may have indexed a text until it was locked.
             page = {"after_received": received_at, "after_id": last, "received": row.received_at, "id": row.id}
             for statement in (_PURGE_LEXEMES, _PURGE_COMMENTS, _PURGE_MESSAGES):
-                database.execute(statement, {**page, "before": before})
+                database.execute(statement, **page, before=before)
         received_at, last = row.received_at, row.id
         yield row.scanned, row.purged
 
@@ -91,5 +90,5 @@ def delete_source_tickets(database: Database, source: str, *, before: datetime) 
     """
     deleted = _PAGE
     while deleted == _PAGE:
-        deleted = database.execute(_DELETE_TICKETS, {"source": source, "before": before, "page": _PAGE})
+        deleted = database.execute(_DELETE_TICKETS, source=source, before=before, page=_PAGE)
         yield deleted

@@ -79,8 +79,7 @@ def store_samples(
     """
     stored = 0
     for version, group in groupby(samples, key=lambda sample: sample.row.prediction.model_version):
-        values = {"rows": _document(group), "version": version, "first": first, "newest": newest}
-        stored += database.scalar_one(_STORE, values)
+        stored += database.scalar_one(_STORE, rows=_document(group), version=version, first=first, newest=newest)
     return stored
 
 
@@ -114,15 +113,19 @@ ORDER BY id DESC LIMIT :limit
 
 def first_samples(database: Database, version: str, *, limit: int) -> list[StoredSample]:
     """A version's first samples."""
-    return [StoredSample(*row) for row in database.rows(_EARLIEST, {"version": version, "limit": limit})]
+    return [StoredSample(*row) for row in database.rows(_EARLIEST, version=version, limit=limit)]
 
 
 def newest_samples(
     database: Database, version: str, *, limit: int, after: int = 0, since: datetime | None = None
 ) -> list[StoredSample]:
     """A version's newest samples with an id above `after`, taken at or after `since`."""
-    values = {"version": version, "limit": limit, "after": after, "since": since or datetime.min.replace(tzinfo=UTC)}
-    return [StoredSample(*row) for row in database.rows(_LATEST, values)]
+    return [
+        StoredSample(*row)
+        for row in database.rows(
+            _LATEST, version=version, limit=limit, after=after, since=since or datetime.min.replace(tzinfo=UTC)
+        )
+    ]
 
 
 def store_drift_report(

@@ -50,7 +50,7 @@ def index_queued_tickets(
     """Index queued tickets for up to `budget_s` seconds; returns their number."""
     deadline, indexed, page = clock() + budget_s, 0, PAGE
     while page == PAGE and clock() < deadline:
-        page = int(database.scalar_one(_INDEX, {"limit": PAGE, "predict": PREDICT_SOURCE}))
+        page = int(database.scalar_one(_INDEX, limit=PAGE, predict=PREDICT_SOURCE))
         indexed += page
     return indexed
 

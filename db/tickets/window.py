@@ -161,7 +161,7 @@ def look_up(database: Database, texts: Sequence[tuple[str, str, bytes]], version
         {"source": source, "external_id": external_id, "digest": digest.hex(), "position": position}
         for position, (source, external_id, digest) in enumerate(texts)
     ]
-    rows = database.rows(_KNOWN, {"texts": to_json(keys).decode(), "version": version})
+    rows = database.rows(_KNOWN, texts=to_json(keys).decode(), version=version)
     predictions = {row.position: (stored_prediction(row), row.classified_at) for row in rows if row.label is not None}
     return KnownTexts(predictions, frozenset(row.position for row in rows if row.conversation))
 
@@ -253,4 +253,4 @@ SELECT EXISTS (SELECT FROM tickets WHERE state = 'unlabelled' AND text IS NOT NU
 
 def has_unlabelled(database: Database) -> bool:
     """Whether a ticket waits for a model. Texts of `POST /predict` do not: they are deleted soon."""
-    return bool(database.scalar_one(_HAS_UNLABELLED, {"predict": PREDICT_SOURCE}))
+    return bool(database.scalar_one(_HAS_UNLABELLED, predict=PREDICT_SOURCE))

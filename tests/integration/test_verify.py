@@ -13,7 +13,7 @@ from tests.support.results import FORGET
 from tests.support.windows import all_rows, current, doubtful, result
 from triagem.contracts.ticket import Identity, Lane
 from triagem.db import Database, runs
-from triagem.db.model_versions import ModelPromotion, ModelVersion, record
+from triagem.db.model_versions import record_promotion, record_version
 from triagem.db.outbox.deliveries import sync_result_targets
 from triagem.db.runs import RunPlan
 from triagem.db.runs.pages import next_page, record_page
@@ -68,8 +68,9 @@ def stored(database: Database) -> Database:
     index_queued_tickets(database)
     write_window(database, [result("C", minute=1, external_id="1")])
     write_window(database, [result("A", external_id="3")])
-    versions = [ModelVersion(f"v1.{number}.0", b"", NOW, ["venda"]) for number in (0, 1)]
-    record(database, versions, [ModelPromotion(1, "v1.0.0", NOW), ModelPromotion(2, "v1.1.0", NOW)])
+    for epoch, version in ((1, "v1.0.0"), (2, "v1.1.0")):
+        record_version(database, version, manifest_digest=b"", created_at=NOW, labels=["venda"])
+        record_promotion(database, epoch, version, NOW)
     return database
 
 

@@ -6,7 +6,7 @@ import structlog
 
 from triagem.contracts.errors import ModelCorrupt, NoModel
 from triagem.db import Database
-from triagem.db.model_versions import ModelPromotion, ModelVersion, record, recorded
+from triagem.db.model_versions import record_promotion, record_version, recorded
 from triagem.registry import Registry
 from triagem.registry.promotions import promotions_in_effect
 
@@ -16,16 +16,14 @@ log = structlog.get_logger(__name__)
 def copy_registry(database: Database, registry: Registry) -> None:
     """Record what is new since the last call. Raises DatabaseUnavailable or the registry's errors."""
     known, last_epoch = recorded(database)
-    new = [_version(registry, name) for name in registry.versions() if name not in known]
-    versions = [version for version in new if version]
-    promotions = []
+    for name in registry.versions():
+        if name not in known:
+            _record_version(database, registry, name)
     with suppress(NoModel):
         current = registry.current()
-        promotions = [
-            ModelPromotion(promotion.epoch, promotion.version, promotion.at)
-            for promotion in promotions_in_effect(registry.promotions(), current)
-            if promotion.epoch > last_epoch
-        ]
+        for promotion in promotions_in_effect(registry.promotions(), current):
+            if promotion.epoch > last_epoch:
+                record_promotion(database, promotion.epoch, promotion.version, promotion.at)
         if current.epoch < last_epoch:
             log.error(
                 "registry_older_than_results",
@@ -33,14 +31,12 @@ def copy_registry(database: Database, registry: Registry) -> None:
                 recorded_epoch=last_epoch,
                 reason="restore a newer copy of the registry, or promote until its epoch is higher",
             )
-    if versions or promotions:
-        record(database, versions, promotions)
 
 
-def _version(registry: Registry, name: str) -> ModelVersion | None:
+def _record_version(database: Database, registry: Registry, name: str) -> None:
     try:
-        manifest = registry.manifest(name)
+        manifest, digest = registry.manifest(name), registry.manifest_digest(name)
     except (NoModel, ModelCorrupt) as error:  # removed meanwhile, or damaged: the next call tries again
         log.warning("version_not_recorded", version=name, reason=str(error))
-        return None
-    return ModelVersion(name, registry.manifest_digest(name), manifest.created_at, list(manifest.labels))
+    else:
+        record_version(database, name, manifest_digest=digest, created_at=manifest.created_at, labels=manifest.labels)
