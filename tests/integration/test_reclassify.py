@@ -22,7 +22,7 @@ from triagem.contracts.ticket import PREDICT_SOURCE, Identity, Lane
 from triagem.contracts.wire import StoredTicketRef, encode_ref
 from triagem.db import Database, runs
 from triagem.db.connect import DatabaseSettings
-from triagem.db.model_versions import ModelPromotion, record
+from triagem.db.model_versions import record_promotion
 from triagem.db.outbox.deliveries import sync_result_targets
 from triagem.db.reviews import record_review
 from triagem.db.runs import APPLY, RunPlan, pages, reclassification
@@ -151,7 +151,7 @@ class TestOpsKilled:
         run = runs.start(database, CURRENT)
         record_page(database, run, next_page(database, run))
         run = runs.find(database) or run
-        inbox.put(Lane.BULK, [encode_ref(ref) for ref in recorded_refs(database, run).refs])
+        inbox.put(Lane.BULK, [encode_ref(ref) for ref in recorded_refs(database, run)[0]])
         with running(endpoints, instant_models):
             until(lambda: drained(inbox))
             run = finish_run(database, inbox, instant_models)
@@ -583,7 +583,7 @@ def test_a_text_that_changes_while_the_model_computes_is_left_alone(database: Da
 
 def test_a_run_of_a_registry_that_was_restored_is_refused(database: Database) -> None:
     """Its results would change nothing: those stored have a later epoch."""
-    record(database, [], [ModelPromotion(2, "v1.0.0", NOW)])
+    record_promotion(database, 2, "v1.0.0", NOW)
     with pytest.raises(InvalidInput, match="epoch 1 is older than 2, the last one recorded: restore a newer copy"):
         runs.start(database, CURRENT)
     assert runs.start(database, SHADOW)

@@ -92,6 +92,21 @@ class Inbox:
             return []
         return cast("list[bytes]", self._add(lane, payloads, request_id)[1:])
 
+    def put_fitting(self, lane: Lane, payloads: Sequence[bytes]) -> int:
+        """Add as many of the first payloads as fit, by halving the batch; returns their number.
+
+        Raises InboxFull if not even one fits.
+        """
+        count = len(payloads)
+        while True:
+            try:
+                self.put(lane, payloads[:count])
+                return count
+            except InboxFull:
+                if count == 1:
+                    raise
+                count //= 2
+
     def put_once(
         self, lane: Lane, payloads: Sequence[bytes], idempotency: Idempotency, *, request_id: str = ""
     ) -> IdempotencyRecord:

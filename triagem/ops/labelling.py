@@ -31,21 +31,17 @@ def questions_due(state: LabellingState, chosen_at: int | None) -> bool:
 def request_due_jobs(database: Database, state: LabellingState, requested_by: str) -> None:
     """Request the jobs that are due. Repeating it is harmless: at most one job of a kind is active."""
     parameters = {"answers": state.total}
-    head = _newest(database, JobKind.HEAD)
+    head = training_jobs.newest_job(database, JobKind.HEAD)
     if not (head and head.active) and answers_to_version(state.answers, _answers(head)) == 0:
         training_jobs.request(database, JobKind.HEAD, requested_by=requested_by, parameters=parameters)
-    embed = _newest(database, JobKind.EMBED)
+    embed = training_jobs.newest_job(database, JobKind.EMBED)
     if not (embed and embed.active) and questions_due(state, _answers(embed) if embed else None):
         training_jobs.request(database, JobKind.EMBED, requested_by=requested_by, parameters=parameters)
 
 
 def newest_version_answers(database: Database) -> int:
     """The number of answers when the newest version was requested; 0 before the first."""
-    return _answers(_newest(database, JobKind.HEAD))
-
-
-def _newest(database: Database, kind: JobKind) -> TrainingJob | None:
-    return next(iter(training_jobs.newest_jobs(database, kind=kind, limit=1)), None)
+    return _answers(training_jobs.newest_job(database, JobKind.HEAD))
 
 
 def _answers(job: TrainingJob | None) -> int:

@@ -6,9 +6,8 @@ between, or a Redis that lost entries, costs nothing but a second delivery, whic
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
@@ -16,12 +15,12 @@ import structlog
 
 from triagem.contracts.errors import InboxFull, InvalidInput, NoModel, RegistryUnavailable
 from triagem.contracts.ticket import Lane
-from triagem.contracts.wire import StoredTicketRef, encode_ref
+from triagem.contracts.wire import encode_ref
 from triagem.db import Database, runs
 from triagem.db.runs import APPLY, ReclassifyRun, RunPlan
 from triagem.db.runs.pages import PAGE, apply_page, next_page, record_page, recorded_refs, save_enqueued, sweep_lock
 from triagem.db.tickets.window import has_unlabelled
-from triagem.db.training_jobs import JobKind, newest_jobs
+from triagem.db.training_jobs import JobKind, newest_job
 from triagem.inbox import Inbox
 from triagem.ops.settings import OpsSettings, next_occurrence
 from triagem.registry import Registry
@@ -50,8 +49,9 @@ def advance_run(
         if run is None or run.state != "running":
             return
         if cancellation := _cancellation(run, registry):
-            runs.cancel(database, run.id, cancellation.reason, successor=cancellation.successor)
-            log.warning("run_cancelled", run=run.id, reason=cancellation.reason)
+            reason, successor = cancellation
+            runs.cancel(database, run.id, reason, successor=successor)
+            log.warning("run_cancelled", run=run.id, reason=reason)
             return
         if run.pause_at and now >= run.pause_at:
             runs.pause(database, run.id, PAUSED_BY_SCHEDULE)
@@ -94,16 +94,10 @@ def start_nightly_run(
         current = registry.current()
     except NoModel:
         return None
-    with suppress(InvalidInput):  # another process started one first
-        plan = RunPlan(
-            current.version,
-            current.epoch,
-            filters=_NIGHTLY,
-            pause_hour=settings.reclassify_until,
-            pause_at=pause_at,
-        )
-        return runs.start(database, plan)
-    return None
+    plan = RunPlan(
+        current.version, current.epoch, filters=_NIGHTLY, pause_hour=settings.reclassify_until, pause_at=pause_at
+    )
+    return _start(database, plan)
 
 
 def start_due_run(database: Database, registry: Registry) -> ReclassifyRun | None:
@@ -111,7 +105,7 @@ def start_due_run(database: Database, registry: Registry) -> ReclassifyRun | Non
 
     None if no run is due, or if one is active. A run that somebody has cancelled is not started again.
     """
-    newest, head = runs.find(database), next(iter(newest_jobs(database, kind=JobKind.HEAD, limit=1)), None)
+    newest, head = runs.find(database), newest_job(database, JobKind.HEAD)
     unlabelled = has_unlabelled(database)
     if (newest and newest.active) or not (unlabelled or (head and head.version)):
         return None
@@ -126,25 +120,17 @@ def start_due_run(database: Database, registry: Registry) -> ReclassifyRun | Non
         filters = {"unseen": True}
     else:
         return None
-    with suppress(InvalidInput):  # another process started one first
-        return runs.start(database, RunPlan(current.version, current.epoch, filters=filters))
-    return None
+    return _start(database, RunPlan(current.version, current.epoch, filters=filters))
 
 
-@dataclass(frozen=True, slots=True)
-class _Cancellation:
-    reason: str
-    successor: RunPlan | None = None
-
-
-def _cancellation(run: ReclassifyRun, registry: Registry) -> _Cancellation | None:
-    """The cancellation of a run whose version is no longer current, else None. A nightly run starts again."""
+def _cancellation(run: ReclassifyRun, registry: Registry) -> tuple[str, RunPlan | None] | None:
+    """The reason to cancel a run, whose version is no longer current, and a nightly run's successor; else None."""
     if run.kind == APPLY or run.shadow:
         return None
     try:
         current = registry.current()
     except NoModel:
-        return _Cancellation("no version is current")
+        return "no version is current", None
     except RegistryUnavailable:  # the workers go on with the version they have, and so does the run
         return None
     if (current.version, current.epoch) == (run.version, run.epoch):
@@ -153,7 +139,13 @@ def _cancellation(run: ReclassifyRun, registry: Registry) -> _Cancellation | Non
         current.version, current.epoch, filters=_NIGHTLY, pause_hour=run.pause_hour, pause_at=run.pause_at
     )
     reason = f"{current.version} was promoted (epoch {current.epoch})"
-    return _Cancellation(reason, again if run.filters == _NIGHTLY else None)
+    return reason, again if run.filters == _NIGHTLY else None
+
+
+def _start(database: Database, plan: RunPlan) -> ReclassifyRun | None:
+    with suppress(InvalidInput):  # another process started one first
+        return runs.start(database, plan)
+    return None
 
 
 def _has_entries(inbox: Inbox) -> bool:
@@ -168,29 +160,16 @@ def _step(database: Database, inbox: Inbox, run: ReclassifyRun) -> bool:
     # At most half of the lane: other bulk producers need capacity too.
     ahead = int(min(max(2.0 * PAGE, run.rate * _AHEAD_S), inbox.settings.bulk_high_water / 2))
     if run.enqueued < run.cursor:
-        recorded = recorded_refs(database, run)
-        on_lane = run.put - run.processed - recorded.total
-        return _enqueue(database, inbox, run, recorded.refs[: max(0, ahead - on_lane)], recorded.total)
+        refs, total = recorded_refs(database, run)
+        on_lane = run.put - run.processed - total
+        refs = refs[: max(0, ahead - on_lane)]
+        if total and not refs:
+            return False
+        count = inbox.put_fitting(Lane.BULK, [encode_ref(ref) for ref in refs])
+        return save_enqueued(database, run, run.cursor if count == total else refs[count - 1].ticket)
     if run.cursor >= run.last_id or run.put - run.processed >= ahead:
         return False
     return record_page(database, run, next_page(database, run))
-
-
-def _enqueue(
-    database: Database, inbox: Inbox, run: ReclassifyRun, refs: Sequence[StoredTicketRef], total: int
-) -> bool:
-    """Enqueue as many recorded tickets as fit; False if none are due now. Raises InboxFull if not even one fits."""
-    if total and not refs:
-        return False
-    while refs:
-        try:
-            inbox.put(Lane.BULK, [encode_ref(ref) for ref in refs])
-            break
-        except InboxFull:
-            if len(refs) == 1:
-                raise
-            refs = refs[: len(refs) // 2]
-    return save_enqueued(database, run, run.cursor if len(refs) == total else refs[-1].ticket)
 
 
 _FIELDS: Final = ("label", "band", "source", "model", "since", "until", "cleaning")

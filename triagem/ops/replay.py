@@ -52,12 +52,12 @@ def replay(
             waiting = [letter for letter in page if letter.lane == lane and letter.payload]
             while waiting:
                 try:
-                    stored = _put_batch(inbox, lane, waiting)
+                    count = inbox.put_fitting(lane, [letter.payload for letter in waiting])
                 except InboxFull as error:
                     raise InboxFull(f"{error}; {replayed:,} dead letters were replayed, the rest stay") from None
-                dead_letters.delete_dead_letters(database, [letter.id for letter in stored])
-                waiting = waiting[len(stored) :]
-                replayed += len(stored)
+                dead_letters.delete_dead_letters(database, [letter.id for letter in waiting[:count]])
+                waiting = waiting[count:]
+                replayed += count
                 on_progress(replayed)
         for letter in (letter for letter in page if letter.lane.startswith(WEBHOOK_LANE_PREFIX)):
             if _replay_webhook(inbox, letter, crm or CrmConfig({})):
@@ -81,15 +81,3 @@ def _replay_webhook(inbox: Inbox, letter: DeadLetterWithPayload, crm: CrmConfig)
         inbox.put(Lane.LIVE, [encode(ticket) for ticket in webhook.tickets])
         return not webhook.unread
     return not isinstance(webhook, UnreadableWebhook)
-
-
-def _put_batch(inbox: Inbox, lane: Lane, letters: list[DeadLetterWithPayload]) -> list[DeadLetterWithPayload]:
-    """Put the first letters, halving the batch until it fits. Raises InboxFull if not even one fits."""
-    while True:
-        try:
-            inbox.put(lane, [letter.payload for letter in letters])
-            return letters
-        except InboxFull:
-            if len(letters) == 1:
-                raise
-            letters = letters[: len(letters) // 2]
