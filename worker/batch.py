@@ -9,7 +9,7 @@ from enum import StrEnum
 from triagem.contracts.language import UNDETERMINED, Probabilities
 from triagem.contracts.model import Model, Tokens
 from triagem.contracts.prediction import AbstainReason, Prediction
-from triagem.contracts.ticket import Identity, Ticket
+from triagem.contracts.ticket import Identity, OnReply, Ticket
 from triagem.contracts.wire import StoredTicketRef
 from triagem.db.runs.reclassification import ReclassifiedTicket
 from triagem.db.tickets.messages import Conversation
@@ -151,6 +151,11 @@ class NewTicket(WorkItem):
         return datetime.fromtimestamp(self.entry.put_at, UTC)
 
     @property
+    def on_reply(self) -> OnReply | None:
+        """The messages that the label is about; None for a whole text."""
+        return None if self.conversation is None else self.conversation.on_reply
+
+    @property
     def judged_ticket(self) -> tuple[Ticket, int]:
         """The ticket to store with its arrival: for a conversation, with the text composed from its messages."""
         if self.conversation is None:
@@ -163,12 +168,17 @@ class NewTicket(WorkItem):
     ) -> None:
         """Add the ticket with its result."""
         entry, (ticket, arrival) = self.entry, self.judged_ticket
-        on_reply = None if self.conversation is None else self.conversation.on_reply
         row = ClassifiedTicket(
             ticket, self.digest, prediction, served_by.epoch, entry.lane, self.received_at, arrival, classified_at,
-            self.language, on_reply, served_by.model.thresholds.automate,
+            self.language, self.on_reply, served_by.model.thresholds.automate,
         )  # fmt: skip
         batch.classified.append((entry, row))
+
+    def add_unlabelled(self, batch: CommitBatch) -> None:
+        """Add the ticket without a result."""
+        entry, (ticket, arrival) = self.entry, self.judged_ticket
+        row = UnlabelledTicket(ticket, self.digest, entry.lane, self.received_at, arrival, self.on_reply)
+        batch.unlabelled.append((entry, row))
 
 
 @dataclass(slots=True)

@@ -1,4 +1,7 @@
-"""First pipeline thread: fetches entries, live ones before every micro-batch, and passes on micro-batches."""
+"""First pipeline thread: fetches entries, live ones before every micro-batch, and passes on micro-batches.
+
+While the registry has no current version, it passes tickets on without a result.
+"""
 
 import threading
 import time
@@ -33,6 +36,7 @@ log = structlog.get_logger(__name__)
 _BULK_FETCH_S: Final = 0.05  # interval of bulk fetches while live tickets are queued
 _SHADOW_POLL_S: Final = 0.5  # how often to check whether a shadow model has been loaded
 _SHADOW_WAIT_S: Final = 10.0  # longer than most models take to load
+_RUN_PAUSE_S: Final = 0.5  # until this worker has seen the promotion of a run's version too
 
 
 class Fetcher:
@@ -53,7 +57,7 @@ class Fetcher:
         submit: Callable[[CommitBatch], None],
     ) -> None:
         self._inbox, self._lease, self._recovery = inbox, lease, recovery
-        self._supervisor = supervisor
+        self._supervisor, self._models = supervisor, models
         self._settings = settings
         self._in_flight = in_flight
         self._window = window
@@ -71,6 +75,30 @@ class Fetcher:
         self._paused = False
         self._next_bulk_fetch = float("-inf")
         self._next_pause_check = float("-inf")
+
+    def collect(self, *, after: threading.Event, until: threading.Event) -> None:
+        """Once `after` is set, store tickets while the registry has no current version; return once `until` is.
+
+        A ticket leaves Redis after its commit here too.
+        """
+        window = self._settings.window_max
+        while not (until.is_set() or self._supervisor.stopping.is_set()):
+            self._supervisor.beat()
+            if not after.is_set() or not self._models.missing or self._is_paused():
+                until.wait(0.2)
+                continue
+            if self._recovery.due():
+                for lane in Lane:
+                    self._collect(self._retry(partial(self._recover, lane, window)))
+            fetch = partial(self._inbox.fetch_blocking, self._lease.consumer, window, block_s=BLOCK_S)
+            self._collect(self._retry(fetch))
+
+    def _collect(self, entries: list[Entry]) -> None:
+        self._in_flight.add(entries)
+        if refs := self._builder.submit_unlabelled(entries):  # a worker with the model takes them
+            self._retry(partial(self._inbox.move_to_end, refs))
+            self._in_flight.discard(refs)
+            self._supervisor.stopping.wait(_RUN_PAUSE_S)
 
     def run(self, outlet: Slot[MicroBatch], *, after: Iterable[threading.Event]) -> None:
         """Fetch, once all events of `after` are set, until the stop; then pass on the remaining batches."""

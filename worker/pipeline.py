@@ -24,7 +24,6 @@ from triagem.registry import Registry
 from triagem.worker import health
 from triagem.worker.batch import CommitBatch, MicroBatch
 from triagem.worker.classifier import Classifier
-from triagem.worker.collector import Collector
 from triagem.worker.committer import Committer
 from triagem.worker.failures import Retrier
 from triagem.worker.fetcher import Fetcher
@@ -83,17 +82,6 @@ class Pipeline:
             settings=settings,
             in_flight=self.in_flight,
             window=self._window,
-            submit=self._submit,
-        )
-        self.collector = Collector(
-            inbox=inbox,
-            database=database,
-            lease=self.lease,
-            recovery=self._recovery,
-            models=self.models,
-            supervisor=self.supervisor,
-            in_flight=self.in_flight,
-            window=settings.window_max,
             submit=self._submit,
         )
         self.classifier = Classifier(database, self.supervisor, settings)
@@ -160,7 +148,7 @@ class Pipeline:
             return self._load(folder)
 
     def _fetch(self) -> None:
-        self.collector.run(after=self._leased, until=self.models.ready)
+        self.fetcher.collect(after=self._leased, until=self.models.ready)
         self.fetcher.run(self._to_model, after=(self._leased, self.models.ready))
 
     def _keep_lease(self) -> None:

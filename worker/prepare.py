@@ -12,10 +12,12 @@ from triagem.contracts.language import message_language
 from triagem.contracts.model import Model
 from triagem.contracts.prediction import AbstainReason, Thresholds
 from triagem.contracts.text import clean, digest
+from triagem.contracts.ticket import Identity
 from triagem.contracts.wire import StoredTicketRef, decode, decode_ref
 from triagem.db import Database
 from triagem.db.runs import pause
 from triagem.db.runs.reclassification import ReclassifiedTicket, resolve_tickets
+from triagem.db.tickets.messages import find_conversations
 from triagem.db.tickets.window import look_up
 from triagem.engine.language import language_probabilities
 from triagem.engine.planner import plan
@@ -86,6 +88,34 @@ class MicroBatchBuilder:
             for_current[:] = [item for item in for_current if not item.is_message]
             for_current += [item for item in composed if not is_unchanged(item)]
         return routed
+
+    def submit_unlabelled(self, entries: list[Entry]) -> list[Entry]:
+        """Without a model: submit tickets to be stored without a result. Returns the entries that a model must judge.
+
+        Those are of a run that began while they were fetched. It needs no model library.
+        """
+        tickets, refs, unreadable = decode_entries(entries)
+        batch = CommitBatch(dead=unreadable)
+        whole, messages = split_messages(tickets, self._retry(partial(self._conversations, tickets)))
+        composed = store_and_read(self._database, self._retry, batch, messages) if messages else []
+        for item in [*whole, *composed]:
+            try:
+                item.digest = digest(clean_parts(item))
+            except Exception as error:  # noqa: BLE001 - one text must not stop the others
+                reason = f"cannot clean the text: {safe_reason(error)}"
+                batch.dead.append(FailedEntry(item.entry, Cause.NOT_PREPARED, reason))
+                continue
+            if is_unchanged(item):
+                batch.dropped.append(item.entry)
+            else:
+                item.add_unlabelled(batch)
+        if batch != CommitBatch():
+            self._submit(batch)
+        return [entry for entry, _ in refs]
+
+    def _conversations(self, tickets: Sequence[NewTicket]) -> frozenset[Identity]:
+        with self._database.autocommit() as connection:
+            return find_conversations(connection, {item.identity for item in tickets})
 
     def prepare(self, routed: RoutedEntries) -> list[MicroBatch]:
         """Tokenize routed entries and plan micro-batches. Waits for nothing: a solo marker may be set (INV-9)."""

@@ -35,7 +35,7 @@ from triagem.notify.monitor import MonitorSettings, check_system
 from triagem.ops.reclassify import advance_run, start_due_run
 from triagem.registry import Registry
 from triagem.stack import Endpoints
-from triagem.worker import collector
+from triagem.worker import prepare
 
 
 @pytest.fixture
@@ -119,7 +119,7 @@ class TestWorker:
             return conversations
 
         store_messages(database, [NewMessage(message("1", "Quero vinte licenças", minute=1), 1, NOW, Lane.LIVE)])
-        monkeypatch.setattr(collector, "find_conversations", too_early)
+        monkeypatch.setattr(prepare, "find_conversations", too_early)
         with running(endpoints, no_models):
             inbox.put(Lane.LIVE, [encode(message(None, "Quero um plano anual", minute=2))])
             until(lambda: drained(inbox))
