@@ -131,14 +131,9 @@ def begin_session(database: Database, key: ApiKey, *, previous: str | None = Non
     beyond the maximum."""
     token = secrets.token_urlsafe(32)
     database.execute(
-        _BEGIN_SESSION,
-        hash=_hash(token),
-        key=key.id,
-        lifetime=SESSION_LIFETIME,
-        idle=SESSION_IDLE_LIMIT,
-        previous=_hash(previous or ""),
-        others=MAX_SESSIONS - 1,
-    )
+        _BEGIN_SESSION, hash=_hash(token), key=key.id, lifetime=SESSION_LIFETIME, idle=SESSION_IDLE_LIMIT,
+        previous=_hash(previous or ""), others=MAX_SESSIONS - 1,
+    )  # fmt: skip
     return token
 
 

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar, Final, Self, TypeAlias, TypeVar
 
@@ -199,6 +199,10 @@ class Database:
     def one_or_none(self, statement: Executable, /, **values: Any) -> AnyRow | None:
         """The first row, or None if there is none."""
         return next(iter(self.rows(statement, **values)), None)
+
+    def first(self, make: Callable[..., T], statement: Executable, /, **values: Any) -> T | None:
+        """`make` of the columns of the first row, or None if there is none."""
+        return next((make(*row) for row in self.rows(statement, **values)), None)
 
     def one(self, statement: Executable, /, **values: Any) -> AnyRow:
         """The first row of a statement that always returns one."""

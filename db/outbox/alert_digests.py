@@ -15,7 +15,7 @@ from sqlalchemy import text
 
 from triagem.contracts.prediction import Band
 from triagem.db.connect import Database
-from triagem.db.outbox.deliveries import LEASE
+from triagem.db.outbox.deliveries import LEASE, LeasedDelivery
 
 _BATCH: Final = 5000  # alerts matched in one statement
 MAX_DOUBTFUL: Final = 5  # tickets listed in a digest
@@ -131,21 +131,17 @@ class SystemEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class AlertDigest:
+class AlertDigest(LeasedDelivery):
     """A leased digest. `events`: the newest system alerts; `more`: the number of further ones.
 
     `doubtful`: the least confident of the tickets counted in `counts`, in ascending order of confidence.
     """
 
-    id: int
-    attempts: int
     target: str
-    created_at: datetime
     counts: Sequence[DoubtfulCount]
     doubtful: Sequence[DoubtfulTicket]
     events: Sequence[SystemEvent]
     more: int = 0
-    leased_until: datetime | None = None
 
     @property
     def key(self) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from sqlalchemy import text
 
@@ -51,17 +51,23 @@ def sync_result_targets(database: Database, targets: Mapping[str, str]) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class LeasedResult:
+class LeasedDelivery:
+    """A delivery that this process holds until `leased_until`: a result, or an alert digest."""
+
+    id: int
+    attempts: int
+    created_at: datetime
+    leased_until: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class LeasedResult(LeasedDelivery):
     """A leased result delivery with the current state of its ticket; `label` and `band` are the effective ones.
 
     `created_at`: when the result last changed. `unchanged`: the receiver already has this result.
     `previous_labels`: labels that earlier deliveries of the ticket may have had.
     """
 
-    id: int
-    attempts: int
-    created_at: datetime
-    leased_until: datetime
     unchanged: bool
     source: str
     external_id: str
@@ -132,19 +138,6 @@ def lease_result(database: Database, target: str) -> LeasedResult | None:
     *lease, known = leased
     row = database.one_or_none(_RESULT, id=leased.id, known=known)
     return None if row is None else LeasedResult(*lease, **{**row._asdict(), "band": Band(row.band)})
-
-
-class LeasedDelivery(Protocol):
-    """A leased delivery: a result or an alert digest."""
-
-    @property
-    def id(self) -> int: ...
-    @property
-    def attempts(self) -> int: ...
-    @property
-    def created_at(self) -> datetime: ...
-    @property
-    def leased_until(self) -> datetime | None: ...
 
 
 # A result that changed meanwhile, with another `created_at`, still waits. After its lease expired a process can only

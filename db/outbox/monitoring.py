@@ -111,16 +111,10 @@ def save_monitor_state(
 ) -> None:
     """Save the state after a check and, if `key` is given, raise an alert in the same statement."""
     database.execute(
-        _SAVE,
-        kind=kind,
-        open_since=new.open_since,
-        recent=list(new.recent),
-        checked_at=new.checked_at,
-        last_bad_at=new.last_bad_at,
-        previously_checked_at=previous.checked_at,
-        key=key,
+        _SAVE, kind=kind, open_since=new.open_since, recent=list(new.recent), checked_at=new.checked_at,
+        last_bad_at=new.last_bad_at, previously_checked_at=previous.checked_at, key=key,
         detail=detail and json.dumps(dict(detail)),
-    )
+    )  # fmt: skip
 
 
 def worker_up_since(state: MonitorState | None, window: timedelta, now: datetime) -> datetime:

@@ -226,12 +226,9 @@ def model_accuracy(database: Database, model_version: str, since: datetime | Non
         return None
     first = max(min(sampling.since for sampling in rounds), since or datetime.min.replace(tzinfo=UTC))
     rows = database.rows(
-        _REVIEWED_TEXTS,
-        version=model_version,
-        since=first,
-        until=max(sampling.drawn_at for sampling in rounds),
-        predict=PREDICT_SOURCE,
-    )
+        _REVIEWED_TEXTS, version=model_version, since=first,
+        until=max(sampling.drawn_at for sampling in rounds), predict=PREDICT_SOURCE,
+    )  # fmt: skip
     return estimate_accuracy(
         {row.stratum: row.texts for row in rows},
         {row.stratum: _reviewed_texts(row) for row in rows},

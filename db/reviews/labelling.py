@@ -149,8 +149,7 @@ class LabellingState:
 def labelling_state(database: Database) -> LabellingState:
     """The state of the labelling."""
     texts = database.scalar_one(_POOL_SIZE, predict=PREDICT_SOURCE, pool=POOL)
-    left, row = database.one(_LEFT), database.one_or_none(_PROGRESS)
-    progress = LabellingProgress(*row) if row else None
+    left, progress = database.one(_LEFT), database.first(LabellingProgress, _PROGRESS)
     return LabellingState(dict(database.rows(_COUNTS)), texts, left.questions, left.suspicious, progress)
 
 
@@ -210,10 +209,8 @@ def save_questions(
 ) -> None:
     """Replace the questions, in the order in which they are asked, and add the estimate if there is one."""
     database.execute(
-        _SAVE,
-        tickets=[question.ticket_id for question, _ in questions],
-        digests=[question.digest for question, _ in questions],
-        kinds=[str(kind) for _, kind in questions],
-    )
+        _SAVE, tickets=[question.ticket_id for question, _ in questions],
+        digests=[question.digest for question, _ in questions], kinds=[str(kind) for _, kind in questions],
+    )  # fmt: skip
     if progress is not None:
         database.execute(_SAVE_PROGRESS, **asdict(progress))

@@ -50,12 +50,7 @@ def queue_length(
 ) -> tuple[int, int]:
     """The reviewer's reviews of today in a time zone, and the texts that wait for one, at most `MAX_COUNTED`."""
     today, waiting = database.one(
-        _LENGTH,
-        reviewer=reviewer,
-        zone=zone,
-        predict=PREDICT_SOURCE,
-        since=since,
-        limit=MAX_COUNTED,
+        _LENGTH, reviewer=reviewer, zone=zone, predict=PREDICT_SOURCE, since=since, limit=MAX_COUNTED,
         **filters.values(),
-    )
+    )  # fmt: skip
     return today, waiting

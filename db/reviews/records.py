@@ -81,18 +81,9 @@ def record_review(
     """
     note = comment.strip()[:MAX_COMMENT_CHARS].replace("\0", "\ufffd").encode(errors="replace").decode()
     row = database.one(
-        _RECORD,
-        **ticket._asdict(),
-        label=label,
-        reviewer=reviewer,
-        digest=digest,
-        kind=kind,
-        requested=requested,
-        reviewed_at=reviewed_at,
-        comment=note,
-        proposal=proposal,
-        revision=revision,
-    )
+        _RECORD, **ticket._asdict(), label=label, reviewer=reviewer, digest=digest, kind=kind,
+        requested=requested, reviewed_at=reviewed_at, comment=note, proposal=proposal, revision=revision,
+    )  # fmt: skip
     if row.id is not None:
         return ReviewRef(row.id, reviewer)
     return ReviewRejected.CHANGED if row.ticket_exists else ReviewRejected.GONE
@@ -122,5 +113,4 @@ WHERE reviewer = :reviewer AND reviewed_at > now() - interval '1 hour' ORDER BY 
 
 def last_review(database: Database, reviewer: str) -> ReviewRef | None:
     """The reviewer's newest review of the last hour, if any."""
-    row = database.one_or_none(_LAST, reviewer=reviewer)
-    return None if row is None else ReviewRef(*row)
+    return database.first(ReviewRef, _LAST, reviewer=reviewer)

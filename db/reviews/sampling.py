@@ -232,8 +232,7 @@ def assigned_task(
     database: Database, reviewer: str, *, filters: QueueFilters = ALL, exclude: Collection[int] = ()
 ) -> ReviewTask | None:
     """The text that was assigned last to this reviewer and is not reviewed yet, ignoring the tickets in `exclude`."""
-    row = database.one_or_none(_ASSIGNED, reviewer=reviewer, exclude=list(exclude), **filters.values())
-    return None if row is None else ReviewTask(*row)
+    return database.first(ReviewTask, _ASSIGNED, reviewer=reviewer, exclude=list(exclude), **filters.values())
 
 
 def release_tasks(database: Database, reviewer: str, tasks: Sequence[ReviewTask]) -> None:

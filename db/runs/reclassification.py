@@ -89,11 +89,9 @@ def resolve_tickets(database: Database, refs: Sequence[StoredTicketRef]) -> list
 def _resolve(database: Database, refs: Sequence[StoredTicketRef]) -> list[ResolvedTicket | None]:
     tickets: list[ResolvedTicket | None] = [None] * len(refs)
     rows = database.rows(
-        _RESOLVE,
-        runs=[ref.run for ref in refs],
-        tickets=[ref.ticket for ref in refs],
+        _RESOLVE, runs=[ref.run for ref in refs], tickets=[ref.ticket for ref in refs],
         digests=[ref.digest for ref in refs],
-    )
+    )  # fmt: skip
     for row in rows:
         cached = None if row.label is None else (stored_prediction(row), row.classified_at)
         conversation = row.messages and Conversation(

@@ -1,6 +1,5 @@
 """Dead letters: entries that could not be read or classified, stored byte for byte until replayed or dropped."""
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,7 +9,7 @@ from typing import Final
 from sqlalchemy import text
 
 from triagem.contracts.ticket import Identity, Lane
-from triagem.contracts.wire import decode_identity
+from triagem.contracts.wire import decode_identity, longest_word
 from triagem.db.connect import Database
 
 # In the column `lane` of an unreadable webhook, followed by its source.
@@ -98,8 +97,8 @@ ORDER BY id DESC LIMIT 50
 
 def find_ticket_dead_letter(database: Database, ticket: Identity) -> DeadLetter | None:
     """The ticket's newest dead letter among the newest of all."""
-    fragment = max(re.findall(r"[A-Za-z0-9_-]+", ticket.external_id), key=len, default="").encode()
-    rows = [DeadLetterWithPayload(*row) for row in database.rows(_NEWEST, fragment=fragment)]
+    newest = database.rows(_NEWEST, fragment=longest_word(ticket.external_id))
+    rows = [DeadLetterWithPayload(*row) for row in newest]
     return next((row for row in rows if decode_identity(row.payload) == ticket), None)
 
 
@@ -113,8 +112,7 @@ def list_dead_letters(
 
 def find_dead_letter(database: Database, letter_id: int) -> DeadLetterWithPayload | None:
     """One dead letter with its payload; None if there is none with this id."""
-    row = database.one_or_none(_FIND, id=letter_id)
-    return None if row is None else DeadLetterWithPayload(*row)
+    return database.first(DeadLetterWithPayload, _FIND, id=letter_id)
 
 
 _MAX_ID: Final = text("SELECT coalesce(max(id), 0) FROM dead_letters")

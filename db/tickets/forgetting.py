@@ -52,8 +52,7 @@ class DeletionCounts:
 
 def find_ticket(database: Database, ticket: Identity) -> StoredTicket | None:
     """The ticket or its tombstone; None if there is neither."""
-    row = database.one_or_none(_FIND, **ticket._asdict())
-    return None if row is None else StoredTicket(*row)
+    return database.first(StoredTicket, _FIND, **ticket._asdict())
 
 
 def write_tombstone(database: Database, ticket: Identity) -> bool:

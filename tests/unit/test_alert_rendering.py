@@ -31,7 +31,7 @@ def alert_digest(
     *doubts: DoubtfulTicket, events: tuple[SystemEvent, ...] = (), tickets: int = 7, more: int = 0
 ) -> AlertDigest:
     counts = [DoubtfulCount("venda", "zendesk", tickets)] if doubts else []
-    return AlertDigest(12, 1, "doubtful.team", NOW, counts, doubts, events, more)
+    return AlertDigest(12, 1, NOW, None, "doubtful.team", counts, doubts, events, more)
 
 
 @pytest.mark.parametrize(

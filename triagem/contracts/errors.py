@@ -3,19 +3,13 @@
 A message is one line that says what happened and what to do; the command line prints it unchanged.
 """
 
-from typing import ClassVar
-
 
 class TriagemError(Exception):
     """Base class of all errors that Triagem raises itself."""
 
-    retryable: ClassVar[bool] = False
-
 
 class Retryable(TriagemError):
     """The input is not at fault: the same call may succeed later."""
-
-    retryable = True
 
 
 class NotRetryable(TriagemError):

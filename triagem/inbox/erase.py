@@ -1,4 +1,4 @@
-"""Erases one ticket from the inbox: deletes its entries and rewrites the append-only file that still holds them."""
+"""Finds or erases one ticket in the inbox: deletes its entries, and rewrites the append-only file that holds them."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -10,11 +10,24 @@ from redis import Redis
 from redis.exceptions import NoPermissionError, ResponseError
 
 from triagem.contracts.ticket import Identity, Lane
-from triagem.contracts.wire import decode_identity, is_ref
+from triagem.contracts.wire import decode_identity, is_ref, longest_word
 from triagem.inbox.client import redis_errors
 from triagem.inbox.stream import Entry, Inbox, entries_of, stream_key
 
 _PAGE: Final = 500
+_NEWEST: Final = 2000  # per lane: an answer must not take longer the more entries wait
+
+
+@redis_errors()
+def find_entry(inbox: Inbox, ticket: Identity) -> Entry | None:
+    """The ticket's newest entry among the newest of each lane, waiting or in flight; None if it is not there."""
+    fragment = longest_word(ticket.external_id)
+    for lane in Lane:
+        rows = cast("list[Any]", inbox.redis.xrevrange(stream_key(lane), count=_NEWEST))
+        for entry in entries_of(lane, rows):
+            if entry.payload and fragment in entry.payload and decode_identity(entry.payload) == ticket:
+                return entry
+    return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,7 +89,7 @@ class OutageWatch:
         since = at - timedelta(seconds=lasted_s)
         detail = system_alert_detail(kind, state, lasted_s, self._after_s, since=since, now=at)
         self._unsent += [
-            AlertDigest(0, 1, name, at, counts=(), doubtful=(), events=(SystemEvent(kind, at, detail),))
+            AlertDigest(0, 1, at, None, name, counts=(), doubtful=(), events=(SystemEvent(kind, at, detail),))
             for name, target in rules.targets.items()
             if kind in target.rule.kinds
         ]

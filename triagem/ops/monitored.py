@@ -105,21 +105,22 @@ def short_limits() -> DatabaseSettings:
     return DatabaseSettings(statement_timeout_s=5, lock_timeout_s=1)
 
 
-def redis_answers(redis: Redis) -> bool:
-    """Whether Redis answers."""
+def answers(ask: Callable[[], object]) -> bool:
+    """Whether a call succeeds."""
     try:
-        with redis_errors():
-            redis.ping()
+        ask()
     except TriagemError:
         return False
     return True
 
 
-def postgres_answers(database: Callable[[], Database]) -> bool:
-    """Whether Postgres answers. Opens a connection and closes it: the process forks, so it must keep none."""
-    try:
-        with database() as opened, opened.autocommit() as connection:
-            connection.execute(text("SELECT 1"))
-    except TriagemError:
-        return False
-    return True
+@redis_errors()
+def ask_redis(redis: Redis) -> None:
+    """Raises InboxUnavailable if Redis does not answer."""
+    redis.ping()
+
+
+def ask_postgres(database_url: str) -> None:
+    """Raise DatabaseUnavailable if Postgres does not answer. The process forks, so it must keep no connection."""
+    with Database(database_url, short_limits()) as database:
+        database.scalar_one(text("SELECT 1"))

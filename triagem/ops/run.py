@@ -27,7 +27,7 @@ from triagem.db.upgrade import require_current
 from triagem.inbox import Inbox, connect
 from triagem.notify.outage import OutageWatch
 from triagem.ops.app import is_worth_logging, ops_app
-from triagem.ops.monitored import monitored, postgres_answers, redis_answers, short_limits
+from triagem.ops.monitored import answers, ask_postgres, ask_redis, monitored, short_limits
 from triagem.ops.settings import OpsSettings
 from triagem.process import read_secret_files
 from triagem.registry import Registry, RegistrySettings
@@ -67,8 +67,8 @@ def run_worker(
             _serve_metrics(settings, str(counters), redis_url, database_url, registry_url)
         app = ops_app(broker_url, settings)
         checks = {
-            "redis": partial(redis_answers, connect(redis_url)),
-            "postgres": partial(postgres_answers, lambda: Database(database_url, short_limits())),
+            "redis": partial(answers, partial(ask_redis, connect(redis_url))),
+            "postgres": partial(answers, partial(ask_postgres, database_url)),
         }
         app.steps["worker"].add(monitored(settings, checks))
         logging.getLogger("celery.worker.strategy").addFilter(is_worth_logging)

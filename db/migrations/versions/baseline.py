@@ -8,8 +8,6 @@ from triagem.db.schema import metadata
 
 revision = "0011"  # the earlier ones were never released
 down_revision = None
-branch_labels = None
-depends_on = None
 
 
 def upgrade() -> None:

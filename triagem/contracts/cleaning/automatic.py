@@ -12,32 +12,10 @@ from triagem.contracts.cleaning.readable import readable
 _HEAD: Final = 600  # characters of the body in which cues count
 # Each pattern below needs one of these: a quick check, since hardly any message is automatic.
 _HINTS: Final = (
-    "auto",
-    "office",
-    "ausen",
-    "ausên",
-    "deliver",
-    "entreg",
-    "falha",
-    "read",
-    "lid",
-    "leíd",
-    "leid",
-    "fuera",
-    "férias",
-    "vaca",
-    "failure",
-    "escrit",
-    "licen",
-    "vacation",
-    " leave",
-    "em contato",
-    "contacting",
-    "reaching out",
-    "received your",
-    "recebemos",
-    "holiday",
-)
+    "auto", "office", "ausen", "ausên", "deliver", "entreg", "falha", "read", "lid", "leíd", "leid", "fuera",
+    "férias", "vaca", "failure", "escrit", "licen", "vacation", " leave", "em contato", "contacting",
+    "reaching out", "received your", "recebemos", "holiday",
+)  # fmt: skip
 
 # The whole subject, or a prefix with a colon. None of these is written by a person who asks about such a message.
 _CERTAIN_SUBJECT: Final = re.compile(
