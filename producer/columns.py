@@ -10,6 +10,7 @@ from triagem.records.columns import (
     EMPTY,
     EXTERNAL_ID,
     find_column,
+    find_columns,
     folded_name,
     joined,
     parse_map,
@@ -50,8 +51,8 @@ class FieldMap:
     """Ticket field → its columns, joined by a newline (subject, then body).
 
     `given` is the `--map` option; a field without columns is not read. Other fields are found by their usual column
-    names, in every row anew: JSON records may have a field that the first one lacks. `columns` holds both, as far as
-    the file's columns are known.
+    names, in every row anew: JSON records may have a field that the first one lacks, and an empty time is taken from
+    the next usual column (created at). `columns` holds both, as far as the file's columns are known.
     """
 
     columns: Mapping[str, tuple[str, ...]]
@@ -71,13 +72,20 @@ class FieldMap:
                     raise InvalidTicket(field, f"no {' or '.join(map(repr, columns))} in this row")
                 continue
             value = joined(values)
+            if field == "revised_at" and _is_no_time(value) and field not in self.given:
+                usual = find_columns(tuple(row), _USUAL[field])
+                value = next((row[column] for column in usual if not _is_no_time(row[column])), None)
             if field.startswith(_METADATA):
                 fields.setdefault("metadata", {})[field.removeprefix(_METADATA)] = value
-            elif field == "revised_at" and str(value).strip().lower() in _NO_TIME:
+            elif field == "revised_at" and _is_no_time(value):
                 continue
             elif field in _REQUIRED or value not in EMPTY:
                 fields[field] = value
         return _with_message(fields)
+
+
+def _is_no_time(value: object) -> bool:
+    return str(value).strip().lower() in _NO_TIME
 
 
 def _with_message(fields: dict[str, Any]) -> dict[str, Any]:
@@ -134,6 +142,15 @@ def require_columns(mapping: FieldMap, columns: Sequence[str]) -> None:
             f"no column for {' and '.join(missing)} found: the file has {', '.join(map(short_name, columns))}; "
             f"name {'it' if len(missing) == 1 else 'them'} with --map {named}"
         )
+
+
+def is_header(columns: Sequence[str], given: str | None) -> bool:
+    """Whether these cells can be a table's header: they hold the required fields."""
+    try:
+        require_columns(field_map(columns, given), columns)
+    except InvalidInput:
+        return False
+    return True
 
 
 @functools.lru_cache(maxsize=1024)  # rows share their columns; uncached, this was a fifth of reading a row

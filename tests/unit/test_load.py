@@ -18,8 +18,9 @@ from triagem.contracts.wire import decode
 from triagem.inbox import Inbox
 from triagem.inbox.stream import stream_key
 from triagem.producer.columns import field_map
-from triagem.producer.load import LoadSummary, ReadingRules, Survey, load_records, survey
+from triagem.producer.load import LoadSummary, ReadingRules, load_records
 from triagem.producer.publisher import Publisher
+from triagem.producer.survey import Survey, survey
 from triagem.records.rows import BadLine, Record, read_rows
 from triagem.records.text_file import open_text
 
@@ -283,6 +284,29 @@ def test_whole_numbers_written_as_floats_lose_the_fraction_if_all_ids_are_so() -
     tickets = [result.rules.ticket(record) for result in (whole, mixed)]
 
     assert [ticket.external_id for ticket in tickets if isinstance(ticket, Ticket)] == ["12", "12.0"]
+
+
+@pytest.mark.parametrize(
+    ("content", "accepted"),
+    [
+        ("id,assunto,texto,data\n1,Fatura,Olá\nnão chegou,2025-12-31\n2,a,b,2025-12-31\n", ["2"]),
+        ("id,assunto,texto,data\n1,Fatura,Olá\n\nnão\nchegou, ainda,2025-12-31\n2,a,b,2025-12-31\n", ["2"]),
+        ("id,texto\n1,Olá\nnão chegou, ainda\n2,b\n", ["2"]),
+        ("id,texto\n1,Olá\n\nnão chegou\n2,b\n3,c\n", ["2", "3"]),
+        ("id,texto,tag\n1,a\n2,b\n3,c,x\n", ["1", "2", "3"]),
+        ("id,texto,tag\nana,a\nlia,b\neva,c,x\n", ["ana", "lia", "eva"]),
+        ("id,texto\n1,a\n2,b\n\nTotal de chamados: 2\n", ["1", "2"]),
+        ("id,texto\n1,a\n2", ["1"]),
+        ("id,data,texto,canal\n1,,a,x\nTotal: 1,,,\n", ["1"]),
+    ],
+)
+def test_the_pieces_of_a_row_that_a_line_break_cut_are_rejected(content: str, accepted: list[str]) -> None:
+    rows, again = (read_rows(content.splitlines(keepends=True), format=None, name="export") for _ in range(2))
+
+    rules = survey(rows.records, ReadingRules(field_map(rows.columns, None), "import")).rules
+
+    tickets = [rules.ticket(record) for record in again.records]
+    assert [ticket.external_id for ticket in tickets if isinstance(ticket, Ticket)] == accepted
 
 
 def test_a_rejected_record_is_passed_on_unchanged() -> None:

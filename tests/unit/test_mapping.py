@@ -93,6 +93,7 @@ def test_mapped_metadata_takes_precedence_over_a_metadata_column() -> None:
         ("text=id+assunto", "text=id+assunto: the file has no column 'assunto', only id, body"),
         ("text=id+", "the file has no column ''"),
         ('text="body"x', "'x': expected a comma after a quoted column name"),
+        ("text=body,external_id=id,text=id", "gives text twice: join its columns, as in text=body+id"),
         ("metadata=id,metadata.a=body", "use metadata or metadata.NAME, not both"),
     ],
 )
@@ -207,6 +208,13 @@ def test_an_absent_time_is_left_out(absent: str) -> None:
     assert "revised_at" not in field_map(["id", "text", "created"], None).fields(
         {"id": 1, "text": "a", "created": absent}
     )
+
+
+def test_an_empty_time_is_taken_from_the_next_usual_column() -> None:
+    row = {"id": 1, "text": "a", "updated_at": "-", "created_at": "2025-12-31"}
+
+    assert mapped(row)["revised_at"] == "2025-12-31"
+    assert "revised_at" not in mapped(row, "revised_at=updated_at")
 
 
 def test_a_column_that_occurs_twice_is_refused_if_it_is_needed() -> None:

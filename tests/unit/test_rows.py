@@ -191,6 +191,49 @@ def test_the_rows_decide_the_separator(read: Read) -> None:
     assert [row.columns["body, first"] for row in rows if isinstance(row, Record)] == ["b", "f"]
 
 
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_blanks_around_a_quoted_cell_are_not_part_of_it(read: Read, separator: str) -> None:
+    content = 'id,text,tag\n1, "oi, ""tudo"" bem"\n2,  "a, b" ,x\n3 ,"a,\nb" ,x\n "4", "diz \\"oi\\", sim",x\n5,b,x\n'
+
+    rows = read(content.replace(",", separator))
+
+    assert [(row.columns["text"], row.columns["tag"]) for row in rows if isinstance(row, Record)] == [
+        (text.replace(",", separator), tag)
+        for text, tag in [('oi, "tudo" bem', ""), ("a, b", "x"), ("a,\nb", "x"), ('diz "oi", sim', "x"), ("b", "x")]
+    ]
+
+
+def test_a_quoted_word_at_the_start_of_a_text_is_part_of_it(read: Read) -> None:
+    assert read('id;text\n1; "Urgente" ajuda\n2;b\n')[0] == Record(2, {"id": "1", "text": ' "Urgente" ajuda'})
+
+
+def test_an_unclosed_quote_behind_a_blank_costs_one_row(read: Read) -> None:
+    assert read('id,text\n1, "a\n2,b\n') == [BadLine(2, "not CSV (a quote is not closed)"), ONE_AND_TWO[1]]
+
+
+def test_titles_above_the_header_are_skipped_and_reported() -> None:
+    lines = ["Relatório de chamados;;\n", "Exportado em 01/02/2026;;\n", ";;\n", "id;text;tag\n", "1;a;b\n"]
+
+    rows = read_rows(lines, format=None, name="export", is_header=lambda columns: "id" in columns)
+
+    assert rows.notes == (
+        "3 lines above the header, from line 1, are skipped: Relatório de chamados, Exportado em 01/02/2026",
+    )
+    assert rows.header == "".join(lines[:4])
+    assert list(rows.records) == [Record(5, {"id": "1", "text": "a", "tag": "b"})]
+
+
+@pytest.mark.parametrize(
+    ("lines", "columns"),
+    [(["x;y\n", "id;text\n", "1;a\n", "id;text\n"], ["x", "y"]), (["id;text\n", "id;text\n"], ["id", "text"])],
+    ids=["two headers", "the first row"],
+)
+def test_no_row_is_skipped_unless_only_a_later_one_can_be_the_header(lines: list[str], columns: list[str]) -> None:
+    rows = read_rows(lines, format=None, name="export", is_header=lambda columns: "id" in columns)
+
+    assert (rows.columns, rows.notes) == (columns, ())
+
+
 def test_a_misplaced_quote_spoils_its_own_line_only(read: Read) -> None:
     first, last = read('id,text\n1,"a"b\n2,b\n')
 

@@ -58,6 +58,9 @@ def parse_map(given: str, columns: Sequence[str]) -> dict[str, tuple[str, ...]]:
             position += 1
         if given[position : position + 1] not in {",", ""}:
             raise InvalidInput(f"--map {given[position:]!r}: expected a comma after a quoted column name")
+        if start[1] in chosen:
+            both = "+".join((*chosen[start[1]], *names))
+            raise InvalidInput(f"--map gives {start[1]} twice: join its columns, as in {start[1]}={both}")
         chosen[start[1]] = () if names == [""] else tuple(names)
     for field, required in chosen.items():
         if missing := [column for column in required if column not in columns]:
@@ -79,10 +82,13 @@ def usual_text(columns: Sequence[str]) -> tuple[str, ...]:
 
 def find_column(columns: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
     """The column with the first of these folded names, or none."""
-    by_name: dict[str, str] = {}
-    for column in columns:
-        by_name.setdefault(folded_name(column), column)
-    return next(((by_name[name],) for name in names if name in by_name), ())
+    return find_columns(columns, names)[:1]
+
+
+def find_columns(columns: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
+    """The columns with these folded names, in the order of the names."""
+    by_name = {folded_name(column): column for column in reversed(columns)}
+    return tuple(by_name[name] for name in names if name in by_name)
 
 
 def joined(values: Sequence[Any]) -> Any:

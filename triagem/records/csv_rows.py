@@ -1,15 +1,17 @@
 """Parses CSV so that a damaged row costs that row only. The separator is the one that fits the first rows best.
 
+Titles above the header are skipped if only one of the first rows can be the header.
+
 A record may span lines inside quotes. If its quotes never close, or close where no cell ends, its first line is the
 damaged row and reading goes on with the next line.
 """
 
 import csv
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
-from typing import Final
+from typing import Any, Final
 
 from triagem.contracts.errors import InvalidInput
 
@@ -18,28 +20,31 @@ SEPARATORS: Final = (";", ",", "\t", "|")
 MAX_RECORD_CHARS: Final = 256 * 1024
 _MAX_CELL_CHARS: Final = 8 * 1024 * 1024
 _SAMPLE_LINES: Final = 200
+_MAX_LINES_ABOVE: Final = 20
 _SEPARATOR_LINE: Final = re.compile(r'"?sep=(\\t|.)"?\s*', re.IGNORECASE)
 _OPEN: Final = "unexpected end of data"
 
 
 @dataclass(frozen=True, slots=True)
 class CsvRow:
-    """The cells of a record, as many as the header has, or the problem with it."""
+    """The cells of a record, as many as the header has, or the problem with it. `width`: those in the file."""
 
     line: int
     cells: list[str]
     raw: str
     problem: str = ""
+    width: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A header and its rows, which are read lazily. `header` is its line as it is."""
+    """A header and its rows, which are read lazily. `header` is its line as it is, `above` the lines above it."""
 
     columns: list[str]
     separator: str
     rows: Iterator[CsvRow]
     header: str
+    above: Sequence[str] = ()
 
 
 def separator_line(line: str) -> str | None:
@@ -48,20 +53,50 @@ def separator_line(line: str) -> str | None:
     return match[1].replace(r"\t", "\t") if match else None
 
 
-def read_csv(lines: Iterable[str], start: int, *, separator: str | None, name: str) -> Table:
-    """Read a header and rows; `start` is the header's line. Raises InvalidInput if the header is not CSV."""
+def read_csv(
+    lines: Iterable[str],
+    start: int,
+    *,
+    separator: str | None,
+    name: str,
+    is_header: Callable[[Sequence[str]], bool],
+) -> Table:
+    """Read a header and rows; `start` is the number of the first line. Raises InvalidInput if the header is not CSV.
+
+    The header is the first row, or else the only one of the first rows whose cells `is_header` accepts.
+    """
     csv.field_size_limit(_MAX_CELL_CHARS)
     lines = iter(lines)
     sample = list(islice(lines, _SAMPLE_LINES))
-    chosen = separator or best_separator(sample)
-    source = _Lines(chain(sample, lines), start)
+
+    above = _lines_above(sample, separator, is_header)
+    chosen = separator or best_separator(sample[above:])
+    source = _Lines(chain(sample[above:], lines), start + above)
     header = _record(source, chosen, None)
     if header.problem:
         raise InvalidInput(f"{name}: the header is {header.problem}")
+    columns = _columns(header)
+    return Table(columns, chosen, _rows(source, chosen, len(columns)), header.raw, sample[:above])
+
+
+def _lines_above(sample: list[str], separator: str | None, is_header: Callable[[Sequence[str]], bool]) -> int:
+    """The number of lines above the header: 0 if the first row is a header, or not exactly one of the next ones."""
+
+    def fits(above: int) -> bool:
+        lines = sample[above:]
+        return is_header(_columns(_record(_Lines(iter(lines), 1), separator or best_separator(lines), None)))
+
+    if fits(0):
+        return 0
+    headers = [above for above in range(1, min(len(sample), _MAX_LINES_ABOVE + 1)) if fits(above)]
+    return headers[0] if len(headers) == 1 else 0
+
+
+def _columns(header: CsvRow) -> list[str]:
     columns = [column.strip() for column in header.cells]
     while len(columns) > 1 and not columns[-1]:
         columns.pop()
-    return Table(columns, chosen, _rows(source, chosen, len(columns)), header.raw)
+    return columns
 
 
 def best_separator(lines: list[str]) -> str:
@@ -120,6 +155,7 @@ def _record(source: _Lines, separator: str, width: int | None) -> CsvRow:
             quotes, quoted = quotes + count, quoted + 1
             if quotes % 2 == 0 or quoted.bit_count() == 1:  # only then may it be closed, or a damage be seen early
                 cells, problem = _parse("".join(taken), separator)
+    width_in_file = len(cells)
     if not problem and width is not None:
         cells, problem = _fitted(cells, width, whole=len(taken) == 1)
     if problem:
@@ -127,22 +163,31 @@ def _record(source: _Lines, separator: str, width: int | None) -> CsvRow:
             problem = "not CSV (a quote is not closed)"
         source.put_back(taken[1:])
         taken = taken[:1]
-    return CsvRow(number, cells, "".join(taken), problem)
+    return CsvRow(number, cells, "".join(taken), problem, width_in_file)
 
 
 def _parse(text: str, separator: str) -> tuple[list[str], str]:
-    """The cells of one record, or the problem with it. `\\"` inside a cell is read where `""` fails."""
-    try:
-        return next(csv.reader([text], delimiter=separator, strict=True), []), ""
-    except csv.Error as error:
-        problem = str(error)
-    if '\\"' in text:
+    """The cells of one record in the first form that fits, or the problem with it."""
+    problems: list[str] = []
+    for form, options in _forms(text, re.escape(separator)):
+        if _OPEN in problems and "escapechar" not in options:
+            break
         try:
-            reader = csv.reader([text], delimiter=separator, strict=True, doublequote=False, escapechar="\\")
-            return next(reader, []), ""
+            return next(csv.reader([form], delimiter=separator, strict=True, **options), []), ""
         except csv.Error as error:
-            problem = _OPEN if str(error) == _OPEN else problem
-    return [], problem if problem == _OPEN else f"not CSV ({problem})"
+            problems.append(str(error))
+    return [], _OPEN if _OPEN in problems else f"not CSV ({problems[0]})"
+
+
+def _forms(text: str, separator: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """A record and options to read it with: `, "a"` is a quoted cell, `\\"` in a cell is read where `""` fails."""
+    trimmed = re.sub(rf'" +(?={separator}|[\r\n]*\Z)', '"', text) if '" ' in text else text
+    for blank in (True, False) if ' "' in text and re.search(rf'(?:\A|{separator}) +"', text) else (False,):
+        yield trimmed if blank else text, {"skipinitialspace": blank}
+        if '\\"' in text:
+            yield text, {"skipinitialspace": blank, "doublequote": False, "escapechar": "\\"}
+    if trimmed != text:
+        yield trimmed, {}
 
 
 def _fitted(cells: list[str], width: int, *, whole: bool) -> tuple[list[str], str]:

@@ -3,12 +3,13 @@
 import dataclasses
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Final, Literal
 
 from triagem.contracts.errors import InvalidInput
+from triagem.records.columns import short_name
 from triagem.records.csv_rows import CsvRow, read_csv, separator_line
 
 FileFormat = Literal["jsonl", "csv"]
@@ -17,20 +18,25 @@ _FORMULA: Final = re.compile(r'="([^"]*)"')  # keeps the zeros of ="0012" in a s
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One record: its first line in the file, counted from 1, its columns, and its lines as they are."""
+    """One record: its first line in the file, counted from 1, its columns, and its lines as they are.
+
+    `width` is the number of cells that a row of CSV has in the file; 0 for JSON.
+    """
 
     line: int
     columns: Mapping[str, Any]
     raw: str = dataclasses.field(default="", compare=False, repr=False)
+    width: int = dataclasses.field(default=0, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class BadLine:
-    """A line that cannot be read as a record, and why."""
+    """A line that cannot be read as a record, and why. `width` as that of `Record`."""
 
     line: int
     reason: str
     raw: str = dataclasses.field(default="", compare=False, repr=False)
+    width: int = dataclasses.field(default=0, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +44,14 @@ class Rows:
     """The rows of a file, read lazily.
 
     `columns` are those of the header, or of the first JSON record. `separator` is None for JSONL. `header` holds the
-    lines before the first record as they are.
+    lines before the first record as they are. `notes` are for a person.
     """
 
     columns: list[str]
     records: Iterator[Record | BadLine]
     separator: str | None
     header: str = ""
+    notes: tuple[str, ...] = ()
 
 
 def read_rows(
@@ -52,6 +59,7 @@ def read_rows(
     *,
     format: FileFormat | None,  # noqa: A002
     name: str,
+    is_header: Callable[[Sequence[str]], bool] = lambda _: True,
 ) -> Rows:
     """Read records lazily.
 
@@ -59,6 +67,7 @@ def read_rows(
         lines: the file.
         format: None decides by the first line: `{` is JSONL, anything else is CSV.
         name: the file's name in errors.
+        is_header: whether these cells can be the header of a CSV file, which may have titles above it.
 
     Raises:
         InvalidInput: the file is empty or a JSON array, or its header cannot be read.
@@ -78,11 +87,14 @@ def read_rows(
     declared, before = separator_line(first), ""
     if declared:
         before, (start, first) = first, next(((n, line) for n, line in numbered if line.strip()), (start, ""))
-    table = read_csv(chain([first], rest), start, separator=declared, name=name)
+    table = read_csv(chain([first], rest), start, separator=declared, name=name, is_header=is_header)
     if bad := _not_unicode("".join(table.columns)):
         raise InvalidInput(f"{name}: the header is {bad}")
     records = (_csv_record(row, table.columns) for row in table.rows)
-    return Rows(table.columns, records, table.separator, before + table.header)
+    titles = [short_name(title) for line in table.above if (title := line.strip('\r\n\t ,;|"'))]
+    above = f"{len(table.above)} lines above the header, from line {start}, are skipped: {', '.join(titles)}"
+    lines_before = before + "".join(table.above) + table.header
+    return Rows(table.columns, records, table.separator, lines_before, (above,) if table.above else ())
 
 
 def _with_columns(records: Iterator[Record | BadLine]) -> Rows:
@@ -119,13 +131,13 @@ def _json(line: str, number: int) -> Record | BadLine:
 
 def _csv_record(row: CsvRow, columns: list[str]) -> Record | BadLine:
     if row.problem:
-        return BadLine(row.line, row.problem, row.raw)
+        return BadLine(row.line, row.problem, row.raw, row.width)
     if bad := _not_unicode(row.raw):
         return BadLine(row.line, bad, row.raw)
     cells = [match[1] if (match := _FORMULA.fullmatch(cell)) else cell for cell in row.cells]
     if [cell.strip("\ufeff ") for cell in cells] == columns:  # files that were joined
         return BadLine(row.line, "repeats the header", row.raw)
-    return Record(row.line, dict(zip(columns, cells, strict=True)), row.raw)
+    return Record(row.line, dict(zip(columns, cells, strict=True)), row.raw, row.width)
 
 
 def _not_unicode(text: str) -> str | None:

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from datetime import UTC, tzinfo
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,9 +18,10 @@ from triagem.cli.output import console, print_json, printable, progress_reporter
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.moments import DateOrder, MomentFormat
 from triagem.contracts.ticket import Lane
-from triagem.producer.columns import FieldMap, field_map, require_columns
-from triagem.producer.load import LoadSummary, ReadingRules, Survey, load_records, survey
+from triagem.producer.columns import FieldMap, field_map, is_header, require_columns
+from triagem.producer.load import LoadSummary, ReadingRules, load_records
 from triagem.producer.publisher import Publisher
+from triagem.producer.survey import Survey, survey
 from triagem.records.columns import short_name
 from triagem.records.parquet_file import ParquetFile
 from triagem.records.rows import BadLine, FileFormat, Rows, read_rows
@@ -84,7 +86,8 @@ def enqueue(
 
         def rows() -> Rows:
             form = "jsonl" if isinstance(text, ParquetFile) else file_format
-            return read_rows(text.lines(), format=form, name=name)
+            header = partial(is_header, given=mapping)
+            return read_rows(text.lines(), format=form, name=name, is_header=header)
 
         first = rows()
         fields = field_map(first.columns, mapping)
@@ -152,7 +155,7 @@ def _print_reading(text: TextFile | ParquetFile, rows: Rows, surveyed: Survey, t
     fields = ", ".join(f"{field} = {' + '.join(names)}" for field, names in rules.mapping.columns.items())
     ignored = _ignored(rows, rules.mapping)
     lines.append(f"fields: {fields}" + (f"; ignored: {', '.join(ignored)}" if ignored else ""))
-    for line in [*lines, *(f"note: {note}" for note in surveyed.notes)]:
+    for line in [*lines, *(f"note: {note}" for note in (*rows.notes, *surveyed.notes))]:
         console.print(printable(line), markup=False, highlight=False)
 
 
@@ -209,7 +212,7 @@ def _as_json(
         "encoding": text.encoding,
         "separator": rows.separator,
         "date_order": rules.moments.order,
-        "notes": surveyed.notes,
+        "notes": [*rows.notes, *surveyed.notes],
         "lane": lane.value,
     }
 

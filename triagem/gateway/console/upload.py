@@ -5,13 +5,15 @@ import re
 from dataclasses import dataclass
 from email.parser import BytesParser
 from email.policy import HTTP
+from functools import partial
 from typing import Final
 
 from triagem.contracts.errors import InboxFull, InvalidInput
 from triagem.contracts.ticket import Lane
 from triagem.producer import Publisher
-from triagem.producer.columns import field_map, require_columns
-from triagem.producer.load import LoadSummary, ReadingRules, load_records, survey
+from triagem.producer.columns import field_map, is_header, require_columns
+from triagem.producer.load import LoadSummary, ReadingRules, load_records
+from triagem.producer.survey import survey
 from triagem.records.rows import Rows, read_rows
 from triagem.records.text_file import TextFile
 
@@ -57,7 +59,8 @@ def enqueue_upload(upload: Upload, publisher: Publisher, source: str) -> LoadSum
     text = TextFile(io.BytesIO(upload.content))
 
     def rows() -> Rows:
-        return read_rows(text.lines(), format=None, name=upload.name or "the file")
+        header = partial(is_header, given=None)
+        return read_rows(text.lines(), format=None, name=upload.name or "the file", is_header=header)
 
     first = rows()
     fields = field_map(first.columns, None)

@@ -1,0 +1,162 @@
+"""Surveys a file before it is loaded: decides what only all its rows show, such as the order of day and month."""
+
+import dataclasses
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from triagem.contracts.errors import InvalidInput, InvalidTicket
+from triagem.contracts.moments import DateOrder, DateOrderEvidence, MomentFormat, read_moment
+from triagem.contracts.ticket import id_text
+from triagem.producer.load import ReadingRules
+from triagem.records.rows import BadLine, Record
+
+_MIN_TIMES: Final = 3  # fewer unreadable times are rejected row by row
+_MAX_TEXTS_AS_IDS: Final = 1000  # bounds the memory for files whose ids are words
+_FLOAT_ID: Final = re.compile(r"\d+\.0")
+_SCIENTIFIC_ID: Final = re.compile(r"\d+(?:[.,]\d+)?[eE]\+?\d+")
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """The result of a first pass over a file: its number of rows, and notes for a person."""
+
+    rows: int
+    rules: ReadingRules
+    notes: tuple[str, ...] = ()
+
+
+def survey(records: Iterator[Record | BadLine], rules: ReadingRules) -> Survey:
+    """Read a file once to decide what only the whole file shows: order of day and month, form of the ids.
+
+    Raises:
+        InvalidInput: no time can be read, or the order of day and month is not clear. The message names the option
+            that helps.
+    """
+    rows = named = times = repeated = scientific = floats = 0
+    messages, conversations = 0, set[int]()
+    evidence, seen, first_repeated, unreadable = DateOrderEvidence(), set[int](), list[int](), list[str]()
+    cut_rows = _CutRows(rules.mapping.columns.get("text", ()))
+    for record in records:
+        rows += 1
+        try:
+            fields = {} if isinstance(record, BadLine) else rules.mapping.fields(record.columns)
+        except InvalidTicket:
+            continue
+        name = str(id_text(fields.get("external_id") or "")).strip()
+        cut_rows.add(record, name)
+        if not name:
+            continue
+        named += 1
+        floats += _FLOAT_ID.fullmatch(name) is not None
+        scientific += _SCIENTIFIC_ID.fullmatch(name) is not None
+        ticket, message = hash((fields.get("source"), name)), fields.get("message", {})
+        conversations.update([ticket] if message else [])
+        messages += bool(message)
+        identity = hash((ticket, str(message.get("id", ""))))
+        if identity in seen:
+            repeated += 1
+            first_repeated += [record.line][: 3 - len(first_repeated)]
+        seen.add(identity)
+        if "revised_at" in fields:
+            times += 1
+            evidence.add(record.line, fields["revised_at"])
+            if len(unreadable) == times - 1 and (reason := _unreadable(fields["revised_at"], rules.moments)):
+                unreadable.append(f"line {record.line} {reason}")
+    moments = rules.moments
+    if times >= _MIN_TIMES and len(unreadable) == times:
+        column = "+".join(rules.mapping.columns.get("revised_at", ("revised_at",)))
+        raise InvalidInput(
+            f"no time in {column!r} can be read ({unreadable[0]}): name its form with --date-format, or leave the "
+            "times out with --map revised_at="
+        )
+    if not moments.order and not moments.pattern:
+        try:
+            moments = dataclasses.replace(moments, order=evidence.order())
+        except ValueError as error:
+            raise InvalidInput(f"{error}: give --date-format dmy or --date-format mdy") from None
+    notes = []
+    if scientific:
+        notes.append(
+            f"{scientific:,} ids are in a spreadsheet's form such as 5,00123E+17, which has lost digits: format the "
+            "column as text and export again"
+        )
+    if messages:
+        notes.append(f"{messages:,} rows are messages of {len(conversations):,} conversations")
+    if repeated:
+        lines = ", ".join(map(str, first_repeated)) + (", …" if repeated > len(first_repeated) else "")
+        notes.append(
+            f"{named:,} rows, {len(seen):,} ids: {repeated:,} rows repeat an id (line {lines}); of each ticket "
+            "only the newest text is classified. If each row is a message, add --map message_id=COLUMN"
+        )
+    whole = bool(floats) and floats == named
+    decided = dataclasses.replace(rules, moments=moments, whole_ids=whole, cut_lines=cut_rows.lines())
+    return Survey(rows, decided, tuple(notes))
+
+
+def _unreadable(value: object, moments: MomentFormat) -> str:
+    """The reason that a time is not readable in any order of day and month; empty if it is."""
+    reason = ""
+    for order in (moments.order,) if moments.order else tuple(DateOrder):
+        try:
+            read_moment(value, dataclasses.replace(moments, order=order))
+        except ValueError as error:
+            reason = str(error)
+        else:
+            return ""
+    return reason
+
+
+class _CutRows:
+    """Finds pieces of rows that a line break without quotes cut: the next piece has a text in the place of the id.
+
+    Nothing is found if many ids of the file look like texts.
+    """
+
+    def __init__(self, text_columns: Sequence[str]) -> None:
+        self._text_columns = text_columns
+        self._previous: Record | BadLine | None = None
+        self._cuts: list[tuple[int, tuple[int, ...]]] = []  # ids needed for each text in their place, lines
+        self._ids = self._texts = 0
+        self._footer = False  # the last row is one cell below a blank line
+
+    def add(self, record: Record | BadLine, name: str) -> None:
+        """Take in the next row and its id."""
+        previous, self._previous, self._footer = self._previous, record, False
+        if isinstance(record, BadLine):
+            name = record.raw.strip() if record.width == 1 else ""
+        elif not any(value for value in record.columns.values() if value != name):
+            return  # a line such as "Total: 3;;;"
+        if not name or not record.width:
+            return
+        if not _looks_like_text(name):
+            self._ids += 1
+            return
+        self._texts += isinstance(record, Record)
+        if self._texts <= self._ids + _MAX_TEXTS_AS_IDS:
+            self._cuts.append((1 if _is_short(record) else 2, (*self._head(previous), record.line)))
+        if isinstance(record, BadLine) and previous is not None:
+            self._footer = record.line > previous.line + len(previous.raw.splitlines())
+
+    def lines(self) -> frozenset[int]:
+        """The first lines of all pieces."""
+        cuts = self._cuts[:-1] if self._footer else self._cuts
+        return frozenset(line for ids, cut in cuts if self._ids >= ids * self._texts for line in cut)
+
+    def _head(self, previous: Record | BadLine | None) -> tuple[int, ...]:
+        """The row before a piece, if its text may be cut off."""
+        if not isinstance(previous, Record):
+            return ()
+        may_be_cut = _is_short(previous) or list(previous.columns)[-1] in self._text_columns
+        return (previous.line,) if may_be_cut else ()
+
+
+def _is_short(record: Record | BadLine) -> bool:
+    return isinstance(record, BadLine) or record.width < len(record.columns)
+
+
+def _looks_like_text(name: str) -> bool:
+    """Whether an id is words: without a digit, or of several words with more letters than digits."""
+    digits = sum(map(str.isdigit, name))
+    return not digits or (len(name.split()) > 1 and sum(map(str.isalpha, name)) > digits)
