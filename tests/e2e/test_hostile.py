@@ -12,7 +12,7 @@ from tests.hostile.attacks import ATTACKS, Attack, random_request
 from tests.hostile.rig import Rig
 from triagem.stack import LocalStack
 
-SECONDS = 1.0
+SECONDS = 0.5
 
 
 @pytest.fixture(scope="module")

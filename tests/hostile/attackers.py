@@ -1,6 +1,6 @@
 """`python -m tests.hostile.attackers`: the attackers as one process, so that they do not slow down who measures.
 
-Reads one JSON object from standard input, prints one.
+Reads a JSON object per line from standard input, and prints one for each attack.
 """
 
 import asyncio
@@ -11,39 +11,46 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 from tests.hostile.attacks import ATTACKS, Attack, Target
 
 
-@dataclass(frozen=True, slots=True)
 class Attackers:
     """A started process."""
 
-    process: subprocess.Popen[str]
-
-    @classmethod
-    def start(cls, attack: Attack, connections: int, seconds: float, rounds: int, **target: Any) -> "Attackers":
-        """Attack for some seconds; or, with `rounds`, until that number of rounds is done."""
-        process = subprocess.Popen(
+    def __init__(self, seed: int, **target: Any) -> None:
+        """`target` has the values of `Target`: where to attack, and with which credentials."""
+        self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.hostile.attackers"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
-        assert process.stdin
-        order = {"attack": attack.name, "connections": connections, "seconds": seconds, "rounds": rounds}
-        process.stdin.write(json.dumps(order | {"target": target}))
-        process.stdin.close()
-        return cls(process)
+        self._send({"seed": seed, **target})
 
-    def result(self) -> tuple[dict[str, int], list[str]]:
-        """Wait for the end; the number of answers by status, and what was wrong with answers."""
-        assert self.process.stdout
-        report = json.loads(self.process.stdout.read())
-        self.process.wait()
+    def attack(
+        self, attack: Attack, connections: int, seconds: float, rounds: int
+    ) -> tuple[dict[str, int], list[str]]:
+        """Attack for some seconds; or, with `rounds`, until that number of rounds is done.
+
+        Returns the number of answers by status, and what was wrong with answers.
+        """
+        self._send({"attack": attack.name, "connections": connections, "seconds": seconds, "rounds": rounds})
+        assert self._process.stdout
+        report = json.loads(self._process.stdout.readline())
         return report["statuses"], report["faults"]
+
+    def close(self) -> None:
+        """End the process."""
+        assert self._process.stdin
+        self._process.stdin.close()
+        self._process.wait()
+
+    def _send(self, order: dict[str, Any]) -> None:
+        assert self._process.stdin
+        self._process.stdin.write(json.dumps(order) + "\n")
+        self._process.stdin.flush()
 
 
 async def _attack(target: Target, attack: Attack, connections: int, seconds: float, rounds: int) -> None:
@@ -65,14 +72,16 @@ async def _attack(target: Target, attack: Attack, connections: int, seconds: flo
 
 
 def main() -> None:
-    """Carry out the order on standard input."""
+    """Carry out the orders on standard input: the first is the target, each later one an attack."""
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # writes after the gateway has closed a connection
-    order = json.load(sys.stdin)
-    seed = order["target"].pop("seed")
-    target = Target(**order["target"], random=random.Random(seed))
-    attack = next(attack for attack in ATTACKS if attack.name == order["attack"])
-    asyncio.run(_attack(target, attack, order["connections"], order["seconds"], order["rounds"]))
-    json.dump({"statuses": target.statuses, "faults": sorted(set(target.faults))}, sys.stdout)
+    values = json.loads(sys.stdin.readline())
+    rng = random.Random(values.pop("seed"))
+    for line in sys.stdin:
+        order = json.loads(line)
+        target = Target(**values, random=rng)
+        attack = next(attack for attack in ATTACKS if attack.name == order["attack"])
+        asyncio.run(_attack(target, attack, order["connections"], order["seconds"], order["rounds"]))
+        print(json.dumps({"statuses": target.statuses, "faults": sorted(set(target.faults))}), flush=True)
 
 
 if __name__ == "__main__":

@@ -61,7 +61,6 @@ class Rig:
     """A gateway process with two webhook sources."""
 
     def __init__(self, endpoints: Endpoints, folder: Path, seed: int, receive_timeout_s: float = 5.0) -> None:
-        self._seed = seed
         crm_file = folder / "crm.toml"
         crm_file.write_text(_CRM_FILE)
         self.gateway = Gateway(
@@ -75,6 +74,9 @@ class Rig:
             _, self._key = create_key(database, "legitimate", [Scope.ENQUEUE])
             attacker, self._attacker_key = create_key(database, "attacker", list(Scope))
             self._session = begin_session(database, attacker)
+        self._attackers = Attackers(
+            seed, port=self.gateway.port, client=ATTACKER, key=self._attacker_key, session=self._session
+        )
         self._number = 0
 
     def inflict(self, attack: Attack | None, connections: int, seconds: float, rounds: int = 0) -> Outcome:
@@ -84,11 +86,7 @@ class Rig:
             if attack is None:
                 time.sleep(seconds)
             else:
-                attackers = Attackers.start(
-                    attack, connections, seconds, rounds, port=self.gateway.port, client=ATTACKER, seed=self._seed,
-                    key=self._attacker_key, session=self._session,
-                )  # fmt: skip
-                outcome.statuses, outcome.faults = attackers.result()
+                outcome.statuses, outcome.faults = self._attackers.attack(attack, connections, seconds, rounds)
         outcome.peak_mib = self._peak_mib()
         log = self.gateway.process.log.read_text(encoding="utf-8", errors="replace")
         for word in ("Traceback", MARK.decode(), self._attacker_key, self._session):
@@ -140,4 +138,5 @@ class Rig:
         return int(peak[1]) / 1024 if peak else 0.0
 
     def close(self) -> None:
+        self._attackers.close()
         self.gateway.process.kill()
