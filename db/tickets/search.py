@@ -73,8 +73,8 @@ EXISTS (SELECT FROM ticket_lexemes l WHERE l.ticket_id = results.ticket_id AND l
 
 
 def search_condition(connection: Connection, search: str) -> tuple[TextClause, bool]:
-    """A condition on the view `results`: tickets with all of these words in the text or as the id, or with a part of
-    the id among the newest 20,000.
+    """A condition on the view `results`: tickets with all of these words in the text or as the id. If there are none,
+    those of the newest 20,000 with this part of an id.
 
     With few matches, their ids are read first. With many, the newest tickets are tested one by one until the page is
     full. Each method is slow where the other is fast.
@@ -83,9 +83,10 @@ def search_condition(connection: Connection, search: str) -> tuple[TextClause, b
         The condition, and whether there are few matches.
     """
     ticket_ids = list(connection.execute(_FIND, {"search": search, "limit": _MAX_RARE + 1}).scalars())
-    if len(ticket_ids) <= _MAX_RARE:
+    if not ticket_ids:  # takes longer than all the rest: 15 ms in a million tickets
         ticket_ids += connection.execute(
             _FIND_ID_PART, {"search": search, "limit": _MAX_RARE, "newest": _NEWEST}
         ).scalars()
+    if len(ticket_ids) <= _MAX_RARE:
         return text("ticket_id = ANY (:ticket_ids)").bindparams(ticket_ids=ticket_ids), True
     return _COMMON.bindparams(search=search), False
