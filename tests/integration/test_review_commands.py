@@ -75,15 +75,19 @@ class TestLabel:
         assert rows(database, "reviews")[0]["label"] is None
         assert "(unclear)" in triagem("show", "zendesk", "1").out
 
-    def test_a_new_label_must_be_confirmed_and_is_known_from_then_on(
+    def test_a_new_label_is_a_proposal_until_an_administrator_adds_it(
         self, triagem: Triagem, database: Database
     ) -> None:
         write_window(database, [unsure("1"), unsure("2")])
 
         answer = triagem("review", "label", "zendesk", "1", "cobranca")
         assert_one_line(answer, "unknown label 'cobranca'", "--new-label")
-        assert triagem("review", "label", "zendesk", "1", "cobranca", "--new-label").status == 0
+        proposed = review(triagem, "label", "zendesk", "1", "cobranca", "--new-label")
+        assert (proposed["label"], proposed["proposal"]) == (None, "cobranca")
+        assert triagem("review", "label", "zendesk", "2", "cobranca").status == 1
+        assert triagem("labels", "set", "cobranca", "--new-label").status == 0
         assert triagem("review", "label", "zendesk", "2", "cobranca").status == 0
+        assert [row["label"] for row in rows(database, "reviews")] == ["cobranca", "cobranca"]
 
     @pytest.mark.parametrize(
         ("arguments", "message"),

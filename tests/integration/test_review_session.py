@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import termios
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -47,11 +47,12 @@ class ScriptedReviewer:
             raise KeyboardInterrupt
         return key
 
-    def review(self, language: Lang = Lang.EN) -> SessionCounts:
+    def review(self, language: Lang = Lang.EN, proposed: Sequence[str] = ()) -> SessionCounts:
         return ReviewSession(
             self.database,
             reviewer="ana",
-            labels=["suporte", "venda"],
+            labels=["suporte", "venda", *proposed],
+            proposed=proposed,
             next_task=lambda: next(
                 iter(draw_tasks(self.database, "ana", 1, version=VERSION, since=SINCE, rng=random.Random(3))), None
             ),
@@ -87,6 +88,14 @@ class TestKeys:
         assert ScriptedReviewer(three_texts, "11bb2u1").review() == SessionCounts(labelled=2, unclear=1)
 
         assert verdicts(three_texts) == {"1": "venda", "2": None, "3": "suporte"}
+
+    def test_a_label_that_does_not_exist_yet_is_stored_as_a_proposal(self, three_texts: Database) -> None:
+        reviewer = ScriptedReviewer(three_texts, "3q")
+
+        assert reviewer.review(proposed=["cobranca"]) == SessionCounts(labelled=1)
+
+        assert [(row["label"], row["proposal"]) for row in rows(three_texts, "reviews")] == [(None, "cobranca")]
+        assert "Saved: cobranca" not in reviewer.screen.getvalue()
 
     def test_undo_without_an_answer_is_reported(self, three_texts: Database) -> None:
         reviewer = ScriptedReviewer(three_texts, "bq")

@@ -6,8 +6,10 @@ from typing import Annotated
 import typer
 
 from triagem import servers
-from triagem.cli.output import Format, FormatOption, JsonFlag, console, print_rows
+from triagem.cli.options import FormatOption, JsonFlag
+from triagem.cli.output import Format, print_lines, print_rows
 from triagem.cli.review_session.names import label_name
+from triagem.db.labels import accept_proposal, change_label, list_labels
 
 
 class Colour(StrEnum):
@@ -31,11 +33,8 @@ def list_(*, form: FormatOption = Format.TABLE, _json: JsonFlag = False) -> None
     Example: `triagem labels list`
     """
     with servers.database() as database:
-        from triagem.db.labels import list_labels
-
         stored = list_labels(database)
-    columns = ("label", "name", "parent", "description", "colour", "retired_at")
-    print_rows([{name: getattr(label, name) for name in columns} for label in stored], columns, form)
+    print_rows(stored, ("label", "name", "parent", "description", "colour", "retired_at"), form)
 
 
 @labels.command("set")
@@ -51,7 +50,9 @@ def set_(
     retired: Annotated[
         bool | None, typer.Option("--retire/--restore", help="Do not offer it to reviewers · offer it again.")
     ] = None,
-    new_label: Annotated[bool, typer.Option("--new-label", help="Add the label if it does not exist.")] = False,
+    new_label: Annotated[
+        bool, typer.Option("--new-label", help="Add the label; reviews that proposed it get it.")
+    ] = False,
 ) -> None:
     """Change a label's name, group, description or state. No stored result changes.
 
@@ -59,8 +60,6 @@ def set_(
     """
     label = label_name(label)
     with servers.database() as database:
-        from triagem.db.labels import change_label
-
         change_label(
             database,
             label,
@@ -71,4 +70,6 @@ def set_(
             retired=retired,
             new=new_label,
         )
-    console.print(f"{label}: saved", markup=False, highlight=False)
+        if new_label:
+            accept_proposal(database, label)
+    print_lines(f"{label}: saved")

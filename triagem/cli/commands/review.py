@@ -1,27 +1,16 @@
 """`triagem review`: people label texts; their reviews measure the model and become training data."""
 
-from __future__ import annotations
-
 import os
 import sys
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from triagem import servers
 from triagem.cli.commands.review_results import accuracy, export, import_
-from triagem.cli.output import (
-    Format,
-    FormatOption,
-    JsonFlag,
-    as_mapping,
-    console,
-    errors,
-    print_json,
-    print_rows,
-    printable,
-)
+from triagem.cli.options import AsJson, FormatOption, JsonFlag
+from triagem.cli.output import Format, console, errors, print_answer, print_json, print_lines, print_rows, printable
 from triagem.cli.review_session.names import (
     UNCLEAR,
     label_name,
@@ -29,14 +18,13 @@ from triagem.cli.review_session.names import (
     reviewer_name,
     terminal_language,
 )
+from triagem.cli.review_session.session import ReviewSession
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.ticket import identify
+from triagem.db import Database
+from triagem.db.labels import review_choices
+from triagem.db.reviews import ReviewRejected, ReviewTask, draw_tasks, open_leases, record_review
 from triagem.gateway.console.messages import Lang
-from triagem.registry import Registry, RegistrySettings
-
-if TYPE_CHECKING:
-    from triagem.db import Database
-    from triagem.db.reviews import ReviewTask
 
 review = typer.Typer()
 review.command()(accuracy)
@@ -48,7 +36,6 @@ _Days = Annotated[int, typer.Option(min=1, max=36_500, help="Only texts received
 _Share = Annotated[
     float, typer.Option(min=0, max=1, help="Share of texts drawn at random, confident predictions included.")
 ]
-_Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @review.callback(invoke_without_command=True)
@@ -59,7 +46,7 @@ def session(
     lang: Annotated[Lang | None, typer.Option(help="`en` or `pt`; default: the terminal's language.")] = None,
     new_label: Annotated[
         list[str] | None,
-        typer.Option("--new-label", help="Offer a label that no reviewer has used yet; repeat it for several."),
+        typer.Option("--new-label", help="Offer a label that does not exist yet, as a proposal; repeatable."),
     ] = None,
     days: _Days = 30,
     random_share: _Share = 0.2,
@@ -78,12 +65,12 @@ def session(
         )
     name, new_labels = reviewer_name(reviewer), [label_name(new) for new in new_label or ()]
     with servers.database() as database:
-        from triagem.cli.review_session.session import ReviewSession
-
+        known = _known_labels(database)
         ReviewSession(
             database,
             reviewer=name,
-            labels=[*dict.fromkeys([*_known_labels(database), *new_labels])],
+            labels=[*dict.fromkeys([*known, *new_labels])],
+            proposed={*new_labels} - {*known},
             next_task=lambda: next(iter(_draw_tasks(database, name, 1, days, random_share)), None),
             read_key=typer.getchar,
             screen=console,
@@ -98,7 +85,7 @@ def next_(
     reviewer: _Reviewer = None,
     days: _Days = 30,
     random_share: _Share = 0.2,
-    as_json: _Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Assign the next texts to a reviewer. For 15 minutes no other reviewer gets them.
 
@@ -108,13 +95,13 @@ def next_(
     with servers.database() as database:
         tasks = _draw_tasks(database, name, limit, days, random_share)
     if as_json:
-        print_json([as_mapping(task) for task in tasks])
+        print_json(tasks)
         return
     for task in tasks:
         console.print(printable(f"{task.source} {task.external_id}"), style="bold", markup=False, highlight=False)
-        console.print(printable(task.text) + "\n", markup=False, highlight=False, soft_wrap=True)
+        print_lines(task.text + "\n")
     if not tasks:
-        errors.print("no more texts to review", highlight=False)
+        print_lines("no more texts to review", screen=errors)
 
 
 @review.command("list")
@@ -124,12 +111,8 @@ def list_(*, form: FormatOption = Format.TABLE, _json: JsonFlag = False) -> None
     Example: `triagem review list`
     """
     with servers.database() as database:
-        from triagem.db.reviews import open_leases
-
         leases = open_leases(database)
-    print_rows([as_mapping(lease) for lease in leases], ("source", "external_id", "reviewer", "leased_until"), form)
-    if form is Format.TABLE and not leases:
-        errors.print("no texts are assigned", highlight=False)
+    print_rows(leases, ("source", "external_id", "reviewer", "leased_until"), form, empty="no texts are assigned")
 
 
 @review.command()
@@ -140,12 +123,12 @@ def label(
     *,
     reviewer: _Reviewer = None,
     new_label: Annotated[
-        bool, typer.Option("--new-label", help="Accept a label that no reviewer has used yet.")
+        bool, typer.Option("--new-label", help="Propose a label that does not exist yet; an administrator adds it.")
     ] = False,
     digest: Annotated[
         str | None, typer.Option(help="Digest of the reviewed text, as printed by `next --json`.")
     ] = None,
-    as_json: _Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Record a review of a ticket. It takes effect at once and takes precedence over later predictions.
 
@@ -157,37 +140,27 @@ def label(
         text_digest = None if digest is None else bytes.fromhex(digest)
     except ValueError:
         raise InvalidInput("--digest: expected hexadecimal, as printed by `triagem review next --json`") from None
+    proposal = None
     with servers.database() as database:
-        from triagem.db.reviews import ReviewRejected, record_review
-
-        if reviewed_label is not None and not new_label:
-            require_known_label(reviewed_label, _known_labels(database))
-        outcome = record_review(database, identity, reviewed_label, name, digest=text_digest)
+        if reviewed_label is not None and reviewed_label not in (known := _known_labels(database)):
+            if not new_label:
+                require_known_label(reviewed_label, known)
+            reviewed_label, proposal = None, reviewed_label
+        outcome = record_review(database, identity, reviewed_label, name, digest=text_digest, proposal=proposal)
     if isinstance(outcome, ReviewRejected):
         raise InvalidInput(f"ticket {identity.external_id!r} of {identity.source!r}: {outcome}")
-    if as_json:
-        print_json({**identity._asdict(), "label": reviewed_label, "reviewer": name})
-    else:
-        console.print(
-            f"{identity.source} {identity.external_id}: {reviewed_label or UNCLEAR}", markup=False, highlight=False
-        )
-
-
-def _registry() -> Registry:
-    return Registry(RegistrySettings().registry_url)
+    answer = {**identity._asdict(), "label": reviewed_label, "proposal": proposal, "reviewer": name}
+    outcome_text = f"{proposal} (proposed)" if proposal else reviewed_label or UNCLEAR
+    print_answer(answer, [f"{identity.source} {identity.external_id}: {outcome_text}"], as_json=as_json)
 
 
 def _draw_tasks(database: Database, reviewer: str, limit: int, days: int, random_share: float) -> list[ReviewTask]:
-    from triagem.db.reviews import draw_tasks
-
     since = datetime.now(UTC) - timedelta(days=days)
-    version = _registry().current().version
+    version = servers.registry().current().version
     return draw_tasks(database, reviewer, limit, version=version, since=since, random_share=random_share)
 
 
 def _known_labels(database: Database) -> list[str]:
     """The current model's labels, then those added by reviewers; without retired ones."""
-    from triagem.db.labels import review_choices
-
-    registry = _registry()
+    registry = servers.registry()
     return review_choices(database, registry.manifest(registry.current().version).labels)

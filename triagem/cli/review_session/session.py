@@ -1,6 +1,6 @@
 """The review session: shows one text at a time and records each answer before the next text is shown."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -33,6 +33,7 @@ class ReviewSession:
     """One reviewer at one terminal.
 
     Args:
+        labels: those to offer; of them, the `proposed` ones are stored as proposals.
         next_task: returns the next text to review, None if there is none.
         read_key: waits for a key. Raises KeyboardInterrupt or EOFError if the reviewer wants to end.
     """
@@ -43,13 +44,14 @@ class ReviewSession:
         *,
         reviewer: str,
         labels: Sequence[str],
+        proposed: Collection[str] = (),
         next_task: Callable[[], ReviewTask | None],
         read_key: Callable[[], str],
         screen: Console,
         language: Lang,
     ) -> None:
         self._database, self._reviewer, self._screen = database, reviewer, screen
-        self._next_task, self._read_key = next_task, read_key
+        self._next_task, self._read_key, self._proposed = next_task, read_key, proposed
         self._shortcuts, self._t = KeyboardShortcuts(labels), partial(translate, language)
         self._key_names = {" ": self._t("key_space"), "\x7f": self._t("key_backspace")}
         self._recorded: list[tuple[ReviewTask, ReviewRef, str | None]] = []
@@ -103,8 +105,12 @@ class ReviewSession:
     def _record(self, task: ReviewTask, label: str | None) -> bool:
         """Record an answer. Returns False if the database is unavailable and the answer must be given again."""
         ticket = Identity(task.source, task.external_id)
+        proposal = label if label in self._proposed else None
+        known = None if proposal else label
         try:
-            review = record_review(self._database, ticket, label, self._reviewer, digest=task.digest)
+            review = record_review(
+                self._database, ticket, known, self._reviewer, digest=task.digest, proposal=proposal
+            )
             if isinstance(review, ReviewRejected):
                 release_tasks(self._database, self._reviewer, [task])
         except Retryable:
@@ -116,7 +122,8 @@ class ReviewSession:
             return True
         self._recorded.append((task, review, label))
         self._count(label, 1)
-        self._print(self._t("saved", label=self._t("unclear") if label is None else printable(label)))
+        saved = self._t("saved", label=self._t("unclear") if label is None else printable(label))
+        self._print(self._t("proposed") if proposal else saved)
         return True
 
     def _undo(self) -> bool:
