@@ -14,6 +14,7 @@ from triagem.process import read_secret_file
 
 if TYPE_CHECKING:
     from triagem.db import Database
+    from triagem.registry import Registry
     from triagem.stack import Endpoints
 
 STACK_FOLDER: Final = Path(".triagem")
@@ -51,6 +52,13 @@ def database() -> Database:
     from triagem.db import Database  # noqa: PLC0415
 
     return Database(url)
+
+
+def registry() -> Registry:
+    """The configured model registry."""
+    from triagem.registry import Registry, RegistrySettings  # noqa: PLC0415
+
+    return Registry(RegistrySettings().registry_url)
 
 
 def local_stack() -> Endpoints | None:

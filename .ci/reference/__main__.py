@@ -22,7 +22,7 @@ from tables import missing
 from views import views_section
 
 from bench.__main__ import bench
-from triagem.cli.main import app
+from triagem.cli.main import application
 from triagem.db.schema import metadata
 from triagem.gateway import metrics as gateway_metrics
 from triagem.ops import metrics as ops_metrics
@@ -31,7 +31,7 @@ from triagem.worker import metrics as worker_metrics
 FOLDER: Final = Path("docs/reference")
 SECTIONS: Final[dict[str, dict[str, Callable[[], str]]]] = {
     "commands.md": {
-        "triagem": partial(commands_section, app, "triagem"),
+        "triagem": partial(commands_section, application(), "triagem"),
         "bench": partial(commands_section, bench, "python -m bench"),
     },
     "settings.md": {"settings": settings_section},

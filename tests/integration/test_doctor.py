@@ -149,7 +149,7 @@ class TestStatus:
             monkeypatch.setenv("TRIAGEM_REDIS_URL", "redis://127.0.0.1:1/0")
             monkeypatch.setenv("TRIAGEM_DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none")
 
-        monkeypatch.setattr("triagem.cli.commands.backlog.time.sleep", sleep)
+        monkeypatch.setattr("triagem.cli.commands.doctor.time.sleep", sleep)
         answer = triagem("status", "--watch")
 
         assert answer.out.count(" UTC\n") == 2

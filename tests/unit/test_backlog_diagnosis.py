@@ -30,7 +30,7 @@ def diagnosis(
         (diagnosis(), "draining"),
         (diagnosis(EMPTY), "no tickets in the inbox"),
         (diagnosis(EMPTY, {}), "no tickets in the inbox"),
-        (diagnosis(states={}), "no worker is running: start one with `triagem worker`"),
+        (diagnosis(states={}), "no worker is running: start `triagem up` or `triagem worker`"),
         (diagnosis(paused=True), "triagem resume"),
         (
             diagnosis(states={"a": "at work", "b": "waiting: Postgres is busy (57P03)"}),

@@ -159,7 +159,7 @@ def test_a_logged_exception_is_still_one_json_line(logged: Logged) -> None:
 
 
 def test_the_command_reports_a_bug_without_its_message(bare: Triagem, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(main, "app", lambda args: chained())
+    monkeypatch.setattr(main, "application", lambda _: chained())
 
     result = bare("backlog")
 

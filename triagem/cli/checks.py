@@ -1,22 +1,19 @@
 """Rows of `triagem doctor` and `triagem status`: what was checked, what is wrong, and what to do next."""
 
-from __future__ import annotations
-
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 from urllib.parse import urlsplit
 
 from rich.table import Table
 
 from triagem import servers
-from triagem.cli.output import cell, console
+from triagem.cli.output import cell, console, missing_package, print_json
 from triagem.contracts.errors import NoModel, NotRetryable, TriagemError
-
-if TYPE_CHECKING:
-    from triagem.contracts.model import CurrentModel
-    from triagem.registry import Registry
+from triagem.contracts.model import CurrentModel
+from triagem.inbox.lease import AT_WORK, worker_states
+from triagem.registry import Registry, RegistrySettings
 
 _CONNECT_S: Final = 2.0
 
@@ -48,13 +45,22 @@ def run_check(name: str, check: Callable[[], str]) -> CheckResult:
     except TriagemError as error:
         return CheckResult(name, problem=str(error))
     except ModuleNotFoundError as error:
-        return CheckResult(
-            name, problem=f"the package {error.name} is not installed: run pip install 'triagem[demo]'"
-        )
+        return CheckResult(name, problem=missing_package(error))
 
 
-def print_result(result: CheckResult) -> None:
-    """Print a row."""
+def print_results(results: Iterable[CheckResult], *, as_json: bool) -> bool:
+    """Print each row as soon as it is checked, or all as JSON. Returns whether one has a problem."""
+    printed = []
+    for result in results:
+        printed.append(result)
+        if not as_json:
+            _print(result)
+    if as_json:
+        print_json(printed)
+    return any(result.problem for result in printed)
+
+
+def _print(result: CheckResult) -> None:
     mark = "[red]✗[/red]" if result.problem else "[yellow]![/yellow]" if result.warning else "[green]✓[/green]"
     table = Table(box=None, show_header=False, pad_edge=False)
     for width in (1, 19, None):  # the same columns in every row
@@ -81,8 +87,6 @@ def require_answer(url: str, default_port: int, setting: str) -> None:
 
 
 def _is_a_worker_at_work() -> bool:
-    from triagem.inbox.lease import AT_WORK, worker_states
-
     try:
         return any(state.startswith(AT_WORK) for state in worker_states(servers.inbox().redis).values())
     except TriagemError:
@@ -91,14 +95,13 @@ def _is_a_worker_at_work() -> bool:
 
 def current_model() -> tuple[Registry, CurrentModel]:
     """The registry and its current version. Raises CheckFailed, or CheckWarned before the first model."""
-    from triagem.registry import Registry, RegistrySettings
-
-    registry = Registry(url := RegistrySettings().registry_url)
+    registry = servers.registry()
     try:
         return registry, registry.current()
     except NoModel as error:
         if _is_a_worker_at_work():
             fix = "check TRIAGEM_REGISTRY_URL; the workers keep the model that they run"
+            url = RegistrySettings().registry_url
             raise CheckFailed(f"no current model in {url}, but workers have one: {fix}") from None
         raise CheckWarned(
             f"{error}, or label messages in the console (`triagem start`); meanwhile tickets are stored"

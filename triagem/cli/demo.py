@@ -1,7 +1,5 @@
 """Runs the demo: classifies the sample export, on the local stack with a worker killed midway. Prints nothing."""
 
-from __future__ import annotations
-
 import csv
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -9,23 +7,24 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
+from triagem.broker import make_app
 from triagem.cli.processes import WorkerProcess
 from triagem.contracts.errors import NotRetryable
 from triagem.contracts.text import clean
 from triagem.contracts.ticket import Lane
+from triagem.db import Database
+from triagem.db.tickets.queries import Filters, count_tickets, least_confident
 from triagem.inbox import Inbox, connect
+from triagem.inbox.lease import live_worker_count
 from triagem.producer.columns import field_map
 from triagem.producer.load import ReadingRules, load_records
 from triagem.producer.publisher import Publisher
 from triagem.records.rows import read_rows
 from triagem.records.text_file import open_text
 from triagem.servers import STACK_FOLDER
-
-if TYPE_CHECKING:
-    from triagem.db import Database
-    from triagem.stack import Endpoints
+from triagem.stack import Endpoints
 
 _EXPORT: Final = "crm_export.csv"
 _KILL_AT: Final = 0.4
@@ -131,14 +130,10 @@ def _enqueue(inbox: Inbox, source: str) -> int:
 
 
 def _stored(database: Database, source: str) -> int:
-    from triagem.db.tickets.queries import Filters, count_tickets
-
     return sum(count_tickets(database, Filters(source=source)).values())
 
 
 def _has_worker(inbox: Inbox) -> bool:
-    from triagem.inbox.lease import live_worker_count
-
     return live_worker_count(inbox.redis) > 0
 
 
@@ -157,8 +152,6 @@ def _wait_until(
 
 
 def _busy_rate(broker_url: str) -> float | None:
-    from triagem.broker import make_app
-
     return first_busy_rate(make_app(broker_url).control.broadcast("pipeline_stats", reply=True, timeout=1) or [])
 
 
@@ -177,8 +170,6 @@ def _outcome(
     rate: float | None,
     recovery_s: float | None,
 ) -> DemoOutcome:
-    from triagem.db.tickets.queries import Filters, count_tickets, least_confident
-
     by_label: dict[str, dict[str, int]] = {}
     for (label, band), number in count_tickets(database, Filters(source=source)).items():
         by_label.setdefault(label, {})[band] = number

@@ -1,8 +1,9 @@
-"""Entry point of the `triagem` command: registers all commands, and prints errors in one line with exit status 1."""
+"""Entry point of the `triagem` command: loads the command that is called, prints errors in one line with status 1."""
 
-import importlib
 import logging
 import sys
+from collections.abc import Sequence
+from importlib import import_module
 from typing import Annotated, Any, Final
 
 import typer
@@ -12,25 +13,17 @@ from rich.text import Text
 from triagem.cli import logs, telemetry
 from triagem.cli.known_settings import describe_unknown, unknown_variables, variables_set
 from triagem.cli.logs import format_traceback
-from triagem.cli.output import errors
+from triagem.cli.output import errors, missing_package
 from triagem.contracts.errors import TriagemError
 from triagem.process import read_secret_files
 
-app = typer.Typer(
-    no_args_is_help=True,
-    rich_markup_mode="markdown",
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    help="Triagem classifies customer messages as support or sales, and sends low-confidence ones to a person.",
-)
 
-
-@app.callback()
-def main(
+def configure_logs(
     context: typer.Context,
     *,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log at debug level.")] = False,
 ) -> None:
+    """Configure logging of the subcommand, before it runs."""
     # A service logs what it does; a one-off command logs only warnings and errors.
     name = context.invoked_subcommand or "triagem"
     is_service = name in {"worker", "ops", "trainer", "beat", "gateway"}
@@ -63,7 +56,7 @@ _COMMANDS: Final = {
         "due": "retraining",
     },
     "Operate": {
-        "status": "backlog",
+        "status": "doctor",
         "backlog": "backlog",
         "pause": "backlog",
         "resume": "backlog",
@@ -74,13 +67,35 @@ _COMMANDS: Final = {
     },
     "Administer": {"crm": "crm", "db": "db", "keys": "keys"},
 }
-for _heading, _commands in _COMMANDS.items():
-    for _name, _module in _commands.items():
-        _command = getattr(importlib.import_module(f"triagem.cli.commands.{_module}"), _name)
-        if isinstance(_command, typer.Typer):
-            app.add_typer(_command, name=_name, rich_help_panel=_heading)
-        else:
-            app.command(rich_help_panel=_heading)(_command)
+_NAMES: Final = {name for commands in _COMMANDS.values() for name in commands}
+
+
+def application(arguments: Sequence[str] = ()) -> typer.Typer:
+    """The command `triagem`. It imports only the subcommand that the arguments name; all of them for `--help`."""
+    app = typer.Typer(
+        no_args_is_help=True,
+        rich_markup_mode="markdown",
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        help="Triagem classifies customer messages as support or sales, and sends low-confidence ones to a person.",
+    )
+    app.callback()(configure_logs)
+    first = next((argument for argument in arguments if not argument.startswith("-")), "")
+    names = {first} & _NAMES or _NAMES
+    for heading, modules in _COMMANDS.items():
+        for name in (name for name in modules if name in names):
+            try:
+                command = getattr(import_module(f"triagem.cli.commands.{modules[name]}"), name)
+            except ModuleNotFoundError as error:
+                if len(names) == 1:
+                    raise
+                app.command(name, rich_help_panel=heading, help=missing_package(error))(lambda: None)
+                continue
+            if isinstance(command, typer.Typer):
+                app.add_typer(command, name=name, rich_help_panel=heading)
+            else:
+                app.command(rich_help_panel=heading)(command)
+    return app
 
 
 def run(arguments: list[str] | None = None, *, command: typer.Typer | None = None) -> Any:
@@ -89,7 +104,8 @@ def run(arguments: list[str] | None = None, *, command: typer.Typer | None = Non
         for name, nearest in unknown_variables(variables_set()).items():
             _report(describe_unknown(name, nearest), "yellow")
         read_secret_files()
-        return (command or app)(args=arguments)
+        arguments = sys.argv[1:] if arguments is None else arguments
+        return (command or application(arguments))(args=arguments)
     except TriagemError as error:
         _report(str(error))
         sys.exit(1)
@@ -99,7 +115,7 @@ def run(arguments: list[str] | None = None, *, command: typer.Typer | None = Non
             _report(f"{name}: {detail['msg']}")
         sys.exit(1)
     except ModuleNotFoundError as error:
-        _report(f"the package {error.name} is not installed: run pip install 'triagem[demo]'")
+        _report(missing_package(error))
         sys.exit(1)
     except Exception as error:  # noqa: BLE001 - Python's traceback would print the message, which may hold user data
         errors.print(format_traceback(error), markup=False, highlight=False, soft_wrap=True)

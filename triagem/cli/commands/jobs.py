@@ -1,27 +1,23 @@
 """`triagem jobs`: lists, shows and cancels training jobs; and the request for one, which other commands make."""
 
-from __future__ import annotations
-
 import time
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any
 
 import typer
 
 from triagem import servers
 from triagem.cli.commands.audit import record_action, user_name
-from triagem.cli.output import Format, as_mapping, console, errors, print_json, print_rows, progress
+from triagem.cli.options import AsJson
+from triagem.cli.output import as_mapping, errors, print_answer, print_json, print_lines, print_rows, progress
 from triagem.contracts.errors import InvalidInput
-
-if TYPE_CHECKING:
-    from triagem.db import Database
-    from triagem.db.training_jobs import JobKind, TrainingJob
+from triagem.db import Database, training_jobs
+from triagem.db.training_jobs import JobKind, TrainingJob
 
 jobs = typer.Typer(
     invoke_without_command=True, help="Training jobs, which `triagem trainer` runs: list, show, watch, cancel."
 )
 
-_Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _Id = Annotated[int, typer.Argument(metavar="ID", min=1, help="Number of the job.")]
 _COLUMNS = ("id", "kind", "state", "stage", "done", "version", "requested_by", "requested_at")
 
@@ -31,7 +27,7 @@ def list_(
     context: typer.Context,
     *,
     limit: Annotated[int, typer.Option(min=1, help="Maximum number of jobs.")] = 20,
-    as_json: _Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """List training jobs, newest first.
 
@@ -39,14 +35,12 @@ def list_(
     """
     if context.invoked_subcommand:
         return
-    from triagem.db.training_jobs import newest_jobs
-
     with servers.database() as database:
-        newest = newest_jobs(database, limit=limit)
+        newest = training_jobs.newest_jobs(database, limit=limit)
     if as_json:
         print_json(newest)
     else:
-        print_rows([as_mapping(job) | {"done": f"{job.fraction:.0%}"} for job in newest], _COLUMNS, Format.TABLE)
+        print_rows([as_mapping(job) | {"done": f"{job.fraction:.0%}"} for job in newest], _COLUMNS)
 
 
 @jobs.command()
@@ -54,7 +48,7 @@ def show(
     job_id: _Id,
     *,
     watch: Annotated[bool, typer.Option("--watch", help="Follow the progress until the job has ended.")] = False,
-    as_json: _Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show a job. Exit status 1 if it has failed.
 
@@ -62,24 +56,23 @@ def show(
     """
     with servers.database() as database:
         job = _watch(database, job_id) if watch else _find(database, job_id)
-    print_job(job, as_json=as_json)
+    print_answer(job, _describe(job), as_json=as_json)
     if job.state == "failed":
         raise typer.Exit(1)
 
 
 @jobs.command()
-def cancel(job_id: _Id, *, as_json: _Json = False) -> None:
+def cancel(job_id: _Id, *, as_json: AsJson = False) -> None:
     """Cancel a job that is queued or running. It leaves no version.
 
     Example: `triagem jobs cancel 3`
     """
-    from triagem.db import training_jobs
-
     with servers.database() as database:
         if not training_jobs.cancel(database, job_id):
             raise InvalidInput(f"job {job_id} cannot be cancelled: it is {_find(database, job_id).state}")
         record_action(database, "training.cancel", f"training {job_id}")
-        print_job(_find(database, job_id), as_json=as_json)
+        job = _find(database, job_id)
+    print_answer(job, _describe(job), as_json=as_json)
 
 
 def request_job(kind: JobKind, parameters: Mapping[str, Any], *, as_json: bool) -> None:
@@ -88,7 +81,6 @@ def request_job(kind: JobKind, parameters: Mapping[str, Any], *, as_json: bool) 
     A repeated request prints the active job. Raises InvalidInput if that has other parameters.
     """
     from triagem.broker import broker_url
-    from triagem.db import training_jobs
     from triagem.trainer.app import wake_trainer
 
     with servers.database() as database:
@@ -101,29 +93,22 @@ def request_job(kind: JobKind, parameters: Mapping[str, Any], *, as_json: bool) 
             f"`triagem jobs cancel {job.id}`"
         )
     wake_trainer(broker_url())
-    print_job(job, as_json=as_json)
-    if not as_json:
-        console.print(f"  follow it: `triagem jobs show {job.id} --watch`", highlight=False)
+    print_answer(job, [*_describe(job), f"  follow it: `triagem jobs show {job.id} --watch`"], as_json=as_json)
 
 
-def print_job(job: TrainingJob, *, as_json: bool) -> None:
-    """Print a job in a few lines, or as JSON."""
-    if as_json:
-        print_json(job)
-        return
+def _describe(job: TrainingJob) -> Iterator[str]:
     stage = f", {job.stage}" if job.stage else ""
     done = f" {job.fraction:.0%}" if job.state == "running" and job.fraction else ""
-    lines = [f"job {job.id}, {job.kind}: {job.state}{stage}{done}"]
-    lines += [f"  version {job.version}: `triagem models show {job.version}`"] if job.version else []
-    lines += [f"  {job.error}"] if job.error else []
-    lines.append(f"  requested by {job.requested_by} at {job.requested_at:%Y-%m-%d %H:%M} UTC")
-    console.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
+    yield f"job {job.id}, {job.kind}: {job.state}{stage}{done}"
+    if job.version:
+        yield f"  version {job.version}: `triagem models show {job.version}`"
+    if job.error:
+        yield f"  {job.error}"
+    yield f"  requested by {job.requested_by} at {job.requested_at:%Y-%m-%d %H:%M} UTC"
 
 
 def _find(database: Database, job_id: int) -> TrainingJob:
-    from triagem.db.training_jobs import find
-
-    job = find(database, job_id)
+    job = training_jobs.find(database, job_id)
     if job is None:
         raise InvalidInput(f"there is no job {job_id}: `triagem jobs` lists all")
     return job
@@ -138,7 +123,7 @@ def _watch(database: Database, job_id: int) -> TrainingJob:
             description = f"job {job.id}: {job.stage or job.state}"
             bar.update(task, description=description, completed=round(100 * job.fraction))
             if not errors.is_terminal and description != printed:
-                errors.print(description, markup=False, highlight=False)
+                print_lines(description, screen=errors)
                 printed = description
             time.sleep(1)
             job = _find(database, job_id)

@@ -7,13 +7,14 @@ import typer
 
 from triagem import servers
 from triagem.cli.commands.audit import record_action
-from triagem.cli.output import Format, as_mapping, console, errors, print_json, print_rows
+from triagem.cli.options import AsJson
+from triagem.cli.output import as_mapping, errors, print_answer, print_json, print_lines, print_rows
 from triagem.contracts.errors import InvalidInput
+from triagem.db.auth import Scope, create_key, list_keys, revoke_key
 
 keys = typer.Typer(no_args_is_help=True, help="API keys of the gateway.")
 
 _COLUMNS = ("id", "name", "scopes", "source", "created_at", "last_used_at", "expires_at", "revoked_at")
-_Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @keys.command()
@@ -31,14 +32,12 @@ def create(
         str | None, typer.Option(help="Only tickets of this CRM may be submitted. Requires --scope enqueue alone.")
     ] = None,
     expires_days: Annotated[int | None, typer.Option(min=1, max=3650, help="Days until the key expires.")] = None,
-    as_json: _Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Create a key. Its secret is printed to standard output, only once: only its hash is stored.
 
     Example: `KEY=$(triagem keys create shop --scope enqueue --scope read)`
     """
-    from triagem.db.auth import Scope
-
     if unknown := set(scope) - set(Scope):
         raise typer.BadParameter(
             f"{min(unknown)!r} is not a scope: expected {', '.join(Scope)}", param_hint="--scope"
@@ -47,11 +46,8 @@ def create(
         raise typer.BadParameter("expected 1 to 100 printable characters", param_hint="NAME")
     if source is not None and set(scope) != {Scope.ENQUEUE}:
         raise typer.BadParameter("requires --scope enqueue and no other scope", param_hint="--source")
-    database = servers.database()
-    from triagem.db.auth import create_key, list_keys
-
     now = datetime.now(UTC)
-    with database:
+    with servers.database() as database:
         if any(key.name == name and key.is_active(now) for key in list_keys(database)):
             raise InvalidInput(f"an active key is already named {name!r}: choose another name, or revoke that key")
         expires_at = None if expires_days is None else now + timedelta(days=expires_days)
@@ -62,47 +58,37 @@ def create(
         return
     typer.echo(secret)
     note = f"key {key.id} ({key.name}): {', '.join(sorted(key.scopes))}. Save the secret: it is not shown again."
-    errors.print(note, markup=False, highlight=False, soft_wrap=True)
+    print_lines(note, screen=errors)
 
 
 @keys.command("list")
-def list_(*, as_json: _Json = False) -> None:
+def list_(*, as_json: AsJson = False) -> None:
     """List all keys, including revoked ones, without their secrets.
 
     Example: `triagem keys list`
     """
-    database = servers.database()
-    from triagem.db.auth import list_keys
-
-    with database:
+    with servers.database() as database:
         rows = [as_mapping(key) | {"scopes": sorted(key.scopes)} for key in list_keys(database)]
     if as_json:
         print_json(rows)
         return
-    print_rows([row | {"scopes": ", ".join(row["scopes"])} for row in rows], _COLUMNS, Format.TABLE)
-    if not rows:
-        errors.print("no keys: create one with `triagem keys create NAME --scope enqueue`", highlight=False)
+    empty = "no keys: create one with `triagem keys create NAME --scope enqueue`"
+    print_rows([row | {"scopes": ", ".join(row["scopes"])} for row in rows], _COLUMNS, empty=empty)
 
 
 @keys.command()
 def revoke(
     key_id: Annotated[int, typer.Argument(min=1, max=2**63 - 1, metavar="ID", help="Id from `triagem keys list`.")],
     *,
-    as_json: _Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Revoke a key. Running gateways reject it within TRIAGEM_GATEWAY_KEY_CACHE_S, 10 seconds by default.
 
     Example: `triagem keys revoke 3`
     """
-    database = servers.database()
-    from triagem.db.auth import revoke_key
-
-    with database:
+    with servers.database() as database:
         revoked = revoke_key(database, key_id)
         record_action(database, "key.revoke", f"key {key_id}", "done" if revoked else "not found")
     if not revoked:
         raise InvalidInput(f"no active key {key_id}: see `triagem keys list`")
-    if as_json:
-        print_json({"revoked": key_id})
-    else:
-        console.print(f"key {key_id} is revoked", highlight=False)
+    print_answer({"revoked": key_id}, [f"key {key_id} is revoked"], as_json=as_json)

@@ -4,17 +4,16 @@ from typing import Annotated
 
 import typer
 
-from triagem.cli.model_reports import print_gate_decision
-from triagem.cli.output import Format, FormatOption, JsonFlag, as_mapping, console, print_json, print_rows
+from triagem import servers
+from triagem.cli.model_reports import load_report, print_gate_decision, print_version
+from triagem.cli.options import AsJson, FormatOption, JsonFlag
+from triagem.cli.output import Format, as_mapping, console, print_answer, print_json, print_lines, print_rows
 from triagem.contracts.errors import NoModel
-from triagem.registry import Registry, RegistrySettings
+from triagem.registry import Registry
 from triagem.registry.decision import Reject, Rule
+from triagem.registry.promote import evaluate_version, promote_through_gate
 
 models = typer.Typer(no_args_is_help=True, help="Model versions: list, show, compare, promote, rollback.")
-
-
-def _registry() -> Registry:
-    return Registry(RegistrySettings().registry_url)
 
 
 @models.command("list")
@@ -23,11 +22,8 @@ def list_(*, form: FormatOption = Format.TABLE, _json: JsonFlag = False) -> None
 
     Example: `triagem models list`
     """
-    registry = _registry()
-    try:
-        current = registry.current().version
-    except NoModel:
-        current = None
+    registry = servers.registry()
+    current = _current_version(registry)
     rows = []
     for version in registry.versions():
         manifest = registry.manifest(version)
@@ -55,15 +51,13 @@ def list_(*, form: FormatOption = Format.TABLE, _json: JsonFlag = False) -> None
 def show(
     version: Annotated[str, typer.Argument(help="e.g. v1.0.0")],
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="Print manifest and report as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Verify a version's files, then show its manifest and its evaluation.
 
     Example: `triagem models show v1.0.0`
     """
-    from triagem.cli.model_reports import load_report, print_version
-
-    registry = _registry()
+    registry = servers.registry()
     manifest, folder = registry.verify(version), registry.folder(version)
     report = load_report(folder)
     if as_json:
@@ -80,7 +74,6 @@ _RULE = typer.Option(
 _ACCEPT_COST = typer.Option(
     "--accept-cost", help="Accept a version that computes more per token; otherwise TRIAGEM_MAX_COST_RATIO decides."
 )
-_JSON = typer.Option("--json", help="Print figures and reasons as JSON.")
 
 
 @models.command()
@@ -90,15 +83,13 @@ def compare(
     *,
     rule: Annotated[Rule, _RULE] = Rule.IMPROVE,
     accept_cost: Annotated[bool, _ACCEPT_COST] = False,
-    as_json: Annotated[bool, _JSON] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show what the promotion gate would decide about a version. Changes nothing.
 
     Example: `triagem models compare v1.1.0 v1.0.0`
     """
-    from triagem.registry.promote import evaluate_version
-
-    decision = evaluate_version(_registry(), version, other, rule, accept_cost=accept_cost)
+    decision = evaluate_version(servers.registry(), version, other, rule, accept_cost=accept_cost)
     if as_json:
         print_json(decision)
     else:
@@ -115,7 +106,7 @@ def promote(
         bool, typer.Option("--force", help="Promote even if the gate rejects it; recorded in the promotion log.")
     ] = False,
     reason: Annotated[str | None, typer.Option(help="Required with --force; recorded in the promotion log.")] = None,
-    as_json: Annotated[bool, _JSON] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Make a version current if it passes the gate. Running workers load it in the background, then switch.
 
@@ -123,25 +114,21 @@ def promote(
 
     Example: `triagem models promote v1.1.0 --rule non-inferior`
     """
-    from triagem.registry.promote import promote_through_gate
-
     if force != bool(reason and reason.strip()):
         raise typer.BadParameter("--force and --reason must be given together: the log records why")
-    registry = _registry()
-    if not force and _is_current(registry, version):
-        if as_json:
-            print_json({"decision": None, "current": registry.current().model_dump(), "forced": False})
-        else:
-            console.print(f"{version} is already current", highlight=False)
+    registry = servers.registry()
+    if not force and version == _current_version(registry):
+        answer = {"decision": None, "current": registry.current(), "forced": False}
+        print_answer(answer, [f"{version} is already current"], as_json=as_json)
         return
     decision, current = promote_through_gate(registry, version, rule, accept_cost=accept_cost, force=reason)
     if as_json:
-        print_json(as_mapping(decision) | {"current": current and current.model_dump(), "forced": force})
+        print_json(as_mapping(decision) | {"current": current, "forced": force})
     else:
         print_gate_decision(decision, console)
         if current:
             forced = ", by force" if isinstance(decision, Reject) else ""
-            console.print(f"{current.version} is current (epoch {current.epoch}){forced}", highlight=False)
+            print_lines(f"{current.version} is current (epoch {current.epoch}){forced}")
     if current is None:
         raise typer.Exit(1)
 
@@ -152,12 +139,12 @@ def rollback(*, reason: Annotated[str, typer.Option(help="Recorded in the promot
 
     Example: `triagem models rollback --reason "misses refunds"`
     """
-    current = _registry().rollback(reason)
-    console.print(f"{current.version} is current (epoch {current.epoch})", highlight=False)
+    current = servers.registry().rollback(reason)
+    print_lines(f"{current.version} is current (epoch {current.epoch})")
 
 
-def _is_current(registry: Registry, version: str) -> bool:
+def _current_version(registry: Registry) -> str | None:
     try:
-        return registry.current().version == version
+        return registry.current().version
     except NoModel:
-        return False
+        return None

@@ -1,23 +1,20 @@
 """`triagem reband`: recomputes the bands of stored results with the present thresholds, without a model."""
 
-from __future__ import annotations
-
 from collections import Counter
+from collections.abc import Iterable
 from math import isfinite
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import structlog
 import typer
 
 from triagem import servers
-from triagem.cli.output import Format, console, errors, parse_time, print_json, print_rows, progress
+from triagem.cli.options import AsJson, parse_time
+from triagem.cli.output import errors, print_json, print_lines, print_rows, progress
 from triagem.contracts.prediction import Band
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from triagem.db.runs.reband import RebandGroup
-    from triagem.ops.reband import EffectiveThresholds
+from triagem.db.runs import reband as rebanding
+from triagem.ops.reband import EffectiveThresholds, effective_thresholds
+from triagem.worker.settings import WorkerSettings
 
 log = structlog.get_logger(__name__)
 
@@ -34,7 +31,7 @@ def reband(
     source: Annotated[str | None, typer.Option(help="Name of the CRM.")] = None,
     model: Annotated[str | None, typer.Option(help="Only results of this model version, e.g. `v1.0.0`.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count; change nothing.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Give stored results the bands a worker would assign now, from their stored confidence, without the model.
 
@@ -42,20 +39,14 @@ def reband(
 
     Example: `triagem reband --review-under 0.8 --dry-run`
     """
-    database = servers.database()
-    from triagem.db.runs.reband import reband
-    from triagem.ops.reband import effective_thresholds
-    from triagem.registry import Registry, RegistrySettings
-    from triagem.worker.settings import WorkerSettings
-
     settings = WorkerSettings() if review_under is None else WorkerSettings(review_threshold=review_under)
     start = parse_time(since, "--since")
-    groups: Counter[RebandGroup] = Counter()
-    with database, progress(errors) as screen:
-        effective = effective_thresholds(Registry(RegistrySettings().registry_url), database, settings, model)
+    groups: Counter[rebanding.RebandGroup] = Counter()
+    with servers.database() as database, progress(errors) as screen:
+        effective = effective_thresholds(servers.registry(), database, settings, model)
         minimums = {thresholds.version: thresholds.min_confidence for thresholds in effective}
         task = screen.add_task("scan tickets", total=None)
-        for page in reband(database, minimums, source=source, model=model, since=start, dry_run=dry_run):
+        for page in rebanding.reband(database, minimums, source=source, model=model, since=start, dry_run=dry_run):
             groups.update(page.groups)
             screen.advance(task, page.scanned)
     summary = _summarize(effective, groups)
@@ -66,7 +57,7 @@ def reband(
         _print(summary, dry_run=dry_run)
 
 
-def _summarize(effective: Iterable[EffectiveThresholds], groups: Counter[RebandGroup]) -> dict[str, Any]:
+def _summarize(effective: Iterable[EffectiveThresholds], groups: Counter[rebanding.RebandGroup]) -> dict[str, Any]:
     """The object that `--json` prints.
 
     The automated shares are null if there is no ticket; `budget_under` is null if the budget covers all tickets.
@@ -112,16 +103,13 @@ def _print(summary: dict[str, Any], *, dry_run: bool) -> None:
         if (cutoff := version["budget_under"]) != 0:
             line += f"; review budget, the least confident {version['budget']:.1%} of recent tickets: "
             line += "all" if cutoff is None else f"under {cutoff:.3f}"
-        console.print(line, markup=False, highlight=False)
+        print_lines(line)
     if summary["changes"]:
-        print_rows(summary["changes"], ("label", "before", "after", "tickets"), Format.TABLE)
+        print_rows(summary["changes"], ("label", "before", "after", "tickets"))
     shares = [summary[name] for name in ("automated_before", "automated_after")]
     automated = "" if None in shares else "; automated: {:.1%} before, {:.1%} after".format(*shares)
     verb = "would change" if dry_run else "changed"
-    console.print(f"{summary['changed']:,} of {summary['tickets']:,} tickets {verb}{automated}", highlight=False)
+    print_lines(f"{summary['changed']:,} of {summary['tickets']:,} tickets {verb}{automated}")
     for version, tickets in summary["skipped"].items():
-        errors.print(
-            f"skipped {tickets:,} tickets of {version}: the registry has no readable manifest of this version",
-            markup=False,
-            highlight=False,
-        )
+        reason = "the registry has no readable manifest of this version"
+        print_lines(f"skipped {tickets:,} tickets of {version}: {reason}", screen=errors)

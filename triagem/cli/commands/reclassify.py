@@ -1,36 +1,29 @@
 """`triagem reclassify`: starts, watches, compares and applies runs that classify stored tickets again."""
 
-from __future__ import annotations
-
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from triagem import servers
 from triagem.cli.commands.audit import record_action
-from triagem.cli.output import (
-    Format,
-    FormatOption,
-    JsonFlag,
-    as_mapping,
-    console,
-    errors,
-    print_json,
-    progress,
-    progress_reporter,
-)
+from triagem.cli.options import AsJson, FormatOption, JsonFlag
+from triagem.cli.output import Format, as_mapping, errors, print_answer, print_lines, progress, progress_reporter
+from triagem.cli.run_diff import print_run_diff
 from triagem.contracts.errors import InvalidInput
-
-if TYPE_CHECKING:
-    from triagem.db.runs import ReclassifyRun
+from triagem.db import Database, runs
+from triagem.db.runs import ReclassifyRun
+from triagem.db.runs.diff import diff_run
+from triagem.db.runs.pages import count_tickets
+from triagem.ops.reclassify import parse_run_filters
+from triagem.ops.settings import OpsSettings, next_occurrence
 
 reclassify = typer.Typer(no_args_is_help=True, help="Classify stored tickets again: start, watch, compare, apply.")
 
 _POLL_S = 0.5
 _IDLE_S = 10.0
-_Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _Until = Annotated[
     str | None, typer.Option(help="`HH:MM`: pause the run at this time of day; it continues the next night.")
 ]
@@ -51,17 +44,13 @@ def start(
         bool, typer.Option("--notify-flips", help="Send changed labels to the CRMs that subscribe to results.")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count; start nothing.")] = False,
-    as_json: _Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Start a run over the stored tickets. `triagem ops` and `triagem beat` advance it, workers classify.
 
     Example: `triagem reclassify start --model v1.1.0 --shadow --where source=zendesk,since=2026-10-01`
     """
-    from triagem.db import runs
-    from triagem.db.runs.pages import count_tickets
-    from triagem.ops.reclassify import parse_run_filters
-
-    registry, timezone = _registry(), _timezone()
+    registry = servers.registry()
     current = registry.current()
     version = registry.manifest(model or current.version).version
     if version != current.version and not shadow:
@@ -73,7 +62,7 @@ def start(
     filters = parse_run_filters(where, current.version)
     plan = runs.RunPlan(
         version, current.epoch, shadow=shadow, force=force or "cleaning" in filters, notify_flips=notify_flips,
-        filters=filters, max_tickets=limit, pause_hour=until, pause_at=_next(until, timezone),
+        filters=filters, max_tickets=limit, pause_hour=until, pause_at=_next(until),
     )  # fmt: skip
     with servers.database() as database:
         if not dry_run:
@@ -84,10 +73,8 @@ def start(
             for counted in count_tickets(database, runs.preview(database, plan)):
                 tickets += counted
                 bar.advance(task, counted)
-    if as_json:
-        print_json({"version": version, "tickets": tickets})
-    else:
-        console.print(f"{tickets:,} tickets would be classified by {version}", highlight=False)
+    line = f"{tickets:,} tickets would be classified by {version}"
+    print_answer({"version": version, "tickets": tickets}, [line], as_json=as_json)
 
 
 @reclassify.command()
@@ -97,7 +84,7 @@ def status(
     ] = None,
     *,
     wait: Annotated[bool, typer.Option("--wait", help="Wait until the run has finished or is paused.")] = False,
-    as_json: _Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show a run's progress, rate and estimated remaining time.
 
@@ -109,13 +96,11 @@ def status(
 
 
 @reclassify.command()
-def pause(*, as_json: _Json = False) -> None:
+def pause(*, as_json: AsJson = False) -> None:
     """Stop putting tickets on the lane. Those already on it, about half a minute of work, are still classified.
 
     Example: `triagem reclassify pause`
     """
-    from triagem.db import runs
-
     with servers.database() as database:
         run = _find_active(database)
         runs.pause(database, run.id)
@@ -123,28 +108,23 @@ def pause(*, as_json: _Json = False) -> None:
 
 
 @reclassify.command()
-def resume(*, until: _Until = None, as_json: _Json = False) -> None:
+def resume(*, until: _Until = None, as_json: AsJson = False) -> None:
     """Continue a paused run.
 
     Example: `triagem reclassify resume --until 06:00`
     """
-    from triagem.db import runs
-
-    timezone = _timezone()
     with servers.database() as database:
         run = _find_active(database)
-        runs.resume(database, run.id, pause_at=_next(until or run.pause_hour, timezone))
+        runs.resume(database, run.id, pause_at=_next(until or run.pause_hour))
         _print_run(_find(database, run.id), as_json=as_json)
 
 
 @reclassify.command()
-def cancel(*, as_json: _Json = False) -> None:
+def cancel(*, as_json: AsJson = False) -> None:
     """End the run. Results it has written stay; tickets still waiting on the lane are skipped.
 
     Example: `triagem reclassify cancel`
     """
-    from triagem.db import runs
-
     with servers.database() as database:
         run = _find_active(database)
         runs.cancel(database, run.id)
@@ -159,7 +139,7 @@ def apply(
     wait: Annotated[
         bool, typer.Option("--wait/--no-wait", help="Wait for the end; Ctrl-C only stops waiting.")
     ] = True,
-    as_json: _Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Make a version's stored predictions the results, without running a model. Apply the previous version to undo.
 
@@ -167,17 +147,15 @@ def apply(
 
     Example: `triagem reclassify apply --model v1.1.0`
     """
-    from triagem.db import runs
-
-    registry = _registry()
+    registry = servers.registry()
     version = registry.manifest(model).version
     current = registry.current()
     if version != current.version:
-        errors.print(
+        print_lines(
             f"note: {version} is not the current version: workers go on classifying with {current.version}; "
             f"`triagem models promote {version}` changes that",
-            markup=False, highlight=False, soft_wrap=True,
-        )  # fmt: skip
+            screen=errors,
+        )
     plan = runs.RunPlan(version, current.epoch, runs.APPLY)
     with servers.database() as database:
         run = _start(database, plan)
@@ -196,23 +174,18 @@ def diff(
 
     Example: `triagem reclassify diff 7 --format csv`
     """
-    from triagem.cli.run_diff import print_run_diff
-    from triagem.db.runs.diff import diff_run
-
     with servers.database() as database:
         run = _find(database, run_id)
         print_run_diff(run, diff_run(database, run.id, limit=limit), form)
 
 
-def _start(database: Any, plan: Any) -> ReclassifyRun:
-    from triagem.db import runs
-
+def _start(database: Database, plan: runs.RunPlan) -> ReclassifyRun:
     run = runs.start(database, plan)
     record_action(database, "run.start", f"run {run.id}")
     return run
 
 
-def _wait_for(database: Any, run: ReclassifyRun) -> ReclassifyRun:
+def _wait_for(database: Database, run: ReclassifyRun) -> ReclassifyRun:
     """Show the progress until the run has finished or is paused."""
     with progress_reporter(f"run {run.id}", run.expected) as report:
         started = time.monotonic()
@@ -225,21 +198,20 @@ def _wait_for(database: Any, run: ReclassifyRun) -> ReclassifyRun:
 
 
 def _print_run(run: ReclassifyRun, *, as_json: bool) -> None:
-    if as_json:
-        print_json(
-            as_mapping(run) | {"processed": run.processed, "expected": run.expected, "remaining_s": run.remaining_s}
-        )
-        return
+    computed = {"processed": run.processed, "expected": run.expected, "remaining_s": run.remaining_s}
+    print_answer(as_mapping(run) | computed, _describe(run), as_json=as_json)
+
+
+def _describe(run: ReclassifyRun) -> Iterator[str]:
     action = ("apply" if run.kind == "apply" else "classify by") + f" {run.version}"
     flags = "".join(f", {name}" for name in ("shadow", "force") if getattr(run, name))
     reason = f" ({run.reason})" if run.reason else ""
-    console.print(f"run {run.id}: {action}{flags}: {run.state}{reason}", markup=False, highlight=False)
+    yield f"run {run.id}: {action}{flags}: {run.state}{reason}"
     remaining = "" if run.remaining_s is None else f", {run.rate:,.0f}/s, about {_duration(run.remaining_s)} left"
     about = "about " if run.active and run.cursor < run.last_id else ""
-    console.print(f"  {run.processed:,} of {about}{run.expected:,} tickets{remaining}", markup=False, highlight=False)
+    yield f"  {run.processed:,} of {about}{run.expected:,} tickets{remaining}"
     outcomes = ("done", "unchanged", "changed", "gone", "failed", "flips")
-    counts = ", ".join(f"{getattr(run, name):,} {name}" for name in outcomes)
-    console.print(f"  {counts}", markup=False, highlight=False)
+    yield "  " + ", ".join(f"{getattr(run, name):,} {name}" for name in outcomes)
 
 
 def _duration(seconds: float) -> str:
@@ -247,37 +219,19 @@ def _duration(seconds: float) -> str:
     return f"{hours} h {rest // 60} min" if hours else f"{rest // 60} min {rest % 60} s"
 
 
-def _find(database: Any, run_id: int | None) -> ReclassifyRun:
-    from triagem.db import runs
-
+def _find(database: Database, run_id: int | None) -> ReclassifyRun:
     run = runs.find(database, run_id)
     if run is None:
         raise InvalidInput("no such run: `triagem reclassify start` starts one")
     return run
 
 
-def _find_active(database: Any) -> ReclassifyRun:
-    from triagem.db import runs
-
+def _find_active(database: Database) -> ReclassifyRun:
     run = runs.find_active(database)
     if run is None:
         raise InvalidInput("no run is active: `triagem reclassify start` starts one")
     return run
 
 
-def _registry() -> Any:
-    from triagem.registry import Registry, RegistrySettings
-
-    return Registry(RegistrySettings().registry_url)
-
-
-def _timezone() -> str:
-    from triagem.ops.settings import OpsSettings
-
-    return OpsSettings().timezone
-
-
-def _next(until: str | None, timezone: str) -> datetime | None:
-    from triagem.ops.settings import next_occurrence
-
-    return next_occurrence(until, timezone, datetime.now(UTC))
+def _next(until: str | None) -> datetime | None:
+    return next_occurrence(until, OpsSettings().timezone, datetime.now(UTC))

@@ -6,20 +6,12 @@ from typing import Annotated, Any
 import typer
 
 from triagem import servers
-from triagem.cli.output import (
-    Format,
-    FormatOption,
-    JsonFlag,
-    as_mapping,
-    console,
-    errors,
-    parse_time,
-    print_json,
-    print_rows,
-    printable,
-)
+from triagem.cli.options import AsJson, FormatOption, JsonFlag, parse_time
+from triagem.cli.output import Format, as_mapping, console, errors, print_json, print_lines, print_rows
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.text import clean, plain
+from triagem.db.tickets.changes import list_changes
+from triagem.db.tickets.queries import Filters, find_ticket_with_history, list_results
 
 _COLUMNS = (
     "source",
@@ -66,33 +58,26 @@ def results(
             raise InvalidInput("--changed-since lists all changes: it allows only --limit and --format")
         _changes(None if changed_since == "start" else changed_since, limit, form)
         return
-    database = servers.database()
-    from triagem.db.tickets.queries import Filters, list_results
-
     filters = Filters(
         label, band, source, model, parse_time(since, "--since"), parse_time(until, "--until"), language
     )
-    with database:
+    with servers.database() as database:
         page = list_results(database, filters, limit=limit, after=after)
-    rows = [as_mapping(row) for row in page.rows]
     if form is Format.JSON:
-        print_json({"results": rows, "after": page.after})
+        print_json({"results": page.rows, "after": page.after})
         return
-    print_rows(rows, _COLUMNS, form)
+    print_rows(page.rows, _COLUMNS, form)
     if page.after:
-        errors.print(f"next page: --after {page.after}", markup=False, highlight=False, soft_wrap=True)
-    elif not rows:
-        errors.print("no results", highlight=False)
+        print_lines(f"next page: --after {page.after}", screen=errors)
+    elif not page.rows:
+        print_lines("no results", screen=errors)
 
 
 def _changes(after: str | None, limit: int, form: Format) -> None:
-    database = servers.database()
-    from triagem.db.tickets.changes import list_changes
-
-    with database:
+    with servers.database() as database:
         page = list_changes(database, limit=limit, after=after)
     if form is Format.JSON:
-        print_json({"changes": [as_mapping(change) for change in page.rows], "after": page.after})
+        print_json({"changes": page.rows, "after": page.after})
         return
     empty = dict.fromkeys(_COLUMNS)
     rows = [
@@ -100,9 +85,8 @@ def _changes(after: str | None, limit: int, form: Format) -> None:
         for change in page.rows
     ]
     print_rows(rows, (*_COLUMNS, "forgotten"), form)
-    if not rows:
-        errors.print("no changes", highlight=False)
-    errors.print(f"later changes: --changed-since {page.after}", markup=False, highlight=False, soft_wrap=True)
+    lines = [] if rows else ["no changes"]
+    print_lines(*lines, f"later changes: --changed-since {page.after}", screen=errors)
 
 
 def show(
@@ -110,16 +94,13 @@ def show(
     external_id: Annotated[str, typer.Argument(help="Id of the ticket in that CRM.")],
     *,
     cleaned: Annotated[bool, typer.Option("--cleaned", help="Print the text as the model reads it.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show a ticket's text or messages, current result, history and reviews.
 
     Example: `triagem show zendesk 4711`
     """
-    database = servers.database()
-    from triagem.db.tickets.queries import find_ticket_with_history
-
-    with database:
+    with servers.database() as database:
         record = find_ticket_with_history(database, source, external_id)
     if record is None:
         raise InvalidInput(f"no ticket {external_id!r} of source {source!r}")
@@ -131,30 +112,30 @@ def show(
     if record.messages and not cleaned:
         print_thread(record.messages)
     else:
-        console.print(printable(text or "(text purged)"), markup=False, highlight=False)
-    console.print()
+        print_lines(text or "(text purged)")
+    print_lines("")
     if ticket["state"] == "classified":
         columns = (
             "label", "confidence", "band", "model_label", "reviewer", "model_version", "language", "tokens",
             "truncated",
         )  # fmt: skip
-        print_rows([ticket], columns, Format.TABLE)
+        print_rows([ticket], columns)
     else:
-        console.print(f"no result: {ticket['state']}", highlight=False)
+        print_lines(f"no result: {ticket['state']}")
     if ticket["abstain_reason"]:
-        console.print(f"no decision: {ticket['abstain_reason']}", highlight=False)
-    console.print(
+        print_lines(f"no decision: {ticket['abstain_reason']}")
+    print_lines(
         f"\nreceived {ticket['received_at']:%Y-%m-%d %H:%M:%S%z}, revision {ticket['revision']}"
         f" written {ticket['revised_at']:%Y-%m-%d %H:%M:%S%z}"
     )
     if record.history:
         console.print("\n[bold]history[/bold]")
         history_columns = ("classified_at", "model_version", "label", "confidence", "band", "is_current")
-        print_rows(record.history, history_columns, Format.TABLE)
+        print_rows(record.history, history_columns)
     if record.reviews:
         console.print("\n[bold]reviews[/bold]")
         reviews = [{**review, "label": review["label"] or "(unclear)"} for review in record.reviews]
-        print_rows(reviews, ("reviewed_at", "reviewer", "label"), Format.TABLE)
+        print_rows(reviews, ("reviewed_at", "reviewer", "label"))
 
 
 def print_thread(messages: Sequence[Mapping[str, Any]]) -> None:
@@ -164,5 +145,5 @@ def print_thread(messages: Sequence[Mapping[str, Any]]) -> None:
         state = " (deleted)" if message["deleted_at"] else " (edited)" if message["edited_at"] else ""
         head = f"{mark} {message['written_at']:%Y-%m-%d %H:%M} {message['author']}{state}: "
         text = "" if message["deleted_at"] else plain(message["text"]) if message["text"] else "(text purged)"
-        console.print(head + printable(text), markup=False, highlight=False, soft_wrap=True)
+        print_lines(head + text)
     console.print("* the label is about these messages", style="dim", highlight=False)

@@ -6,31 +6,30 @@ from typing import Annotated, Final
 import typer
 
 from triagem import servers
-from triagem.cli.output import as_mapping, console, parse_time, print_json
+from triagem.cli.commands.jobs import request_job
+from triagem.cli.options import AsJson, parse_time
+from triagem.cli.output import as_mapping, print_answer
+from triagem.db.training_jobs import JobKind
+from triagem.trainer.settings import DueSettings
 
 
-def due(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+def due(*, as_json: AsJson = False) -> None:
     """Report whether the current model should be retrained, and why. Exit status 3 if so, 0 if not.
 
     Example: `triagem due || triagem alerts list`
     """
-    from triagem.registry import Registry, RegistrySettings
     from triagem.trainer.monitor.due import check_due, distances, read_facts
-    from triagem.trainer.settings import DueSettings
 
     rules = DueSettings()
     with servers.database() as database:
-        facts = read_facts(database, Registry(RegistrySettings().registry_url), datetime.now(UTC))
+        facts = read_facts(database, servers.registry(), datetime.now(UTC))
     reasons = check_due(facts, rules)
     lines = [f"{facts.version}: retraining is not due", *(f"  {line}" for line in distances(facts, rules))]
     if reasons:
         lines[0] = f"retraining of {facts.version} is due:"
         lines[1:1] = [f"  {reason.trigger}: {reason.message}" for reason in reasons]
         lines += ["next: triagem review export new.jsonl", f"      triagem train DATA_DIR --from {facts.version}"]
-    if as_json:
-        print_json({"due": bool(reasons), "reasons": reasons, "facts": as_mapping(facts)})
-    else:
-        console.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
+    print_answer({"due": bool(reasons), "reasons": reasons, "facts": facts}, lines, as_json=as_json)
     if reasons:
         raise typer.Exit(3)
 
@@ -44,7 +43,7 @@ def drift(
     since: Annotated[
         str | None, typer.Option(help="Samples taken at or after: `2026-11-02`, or a date and time; UTC by default.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Compare samples of recent live tickets with a version's reference, and store the report.
 
@@ -52,19 +51,11 @@ def drift(
 
     Example: `triagem drift --since 2026-11-01`
     """
-    database = servers.database()
-    from triagem.registry import Registry, RegistrySettings
     from triagem.trainer.monitor.drift import check
 
-    with database:
-        report = check(
-            database, Registry(RegistrySettings().registry_url), version=model, since=parse_time(since, "--since")
-        )
-    if as_json:
-        print_json(as_mapping(report) | {"drifted": report.drifted})
-    else:
-        for line in report.lines():
-            console.print(line, markup=False, highlight=False, soft_wrap=True)
+    with servers.database() as database:
+        report = check(database, servers.registry(), version=model, since=parse_time(since, "--since"))
+    print_answer(as_mapping(report) | {"drifted": report.drifted}, report.lines(), as_json=as_json)
     if report.drifted:
         raise typer.Exit(DRIFTED)
 
@@ -74,7 +65,7 @@ def retrain(
     promote: Annotated[
         bool, typer.Option("--promote", help="Make the version current if it passes the gate; default: propose it.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the job as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Request a training on the rows of TRIAGEM_TRAINER_DATA and the agreed labels of reviews.
 
@@ -84,7 +75,4 @@ def retrain(
 
     Example: `triagem retrain`
     """
-    from triagem.cli.commands.jobs import request_job
-    from triagem.db.training_jobs import JobKind
-
     request_job(JobKind.FULL, {"promote": "auto" if promote else "propose"}, as_json=as_json)

@@ -1,30 +1,27 @@
 """`triagem review accuracy`, `export` and `import`: estimate accuracy, and move labels out of and into reviews."""
 
-from __future__ import annotations
-
 import csv
 import json
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import closing, suppress
-from dataclasses import asdict, fields
+from dataclasses import fields
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, TextIO
+from typing import Annotated, Any, Final, TextIO
 
 import typer
 
 from triagem import servers
+from triagem.cli.options import AsJson, parse_time
 from triagem.cli.output import (
-    Format,
     as_mapping,
-    console,
     errors,
-    parse_time,
+    print_answer,
     print_json,
+    print_lines,
     print_rows,
-    printable,
     private_file,
     progress,
 )
@@ -33,45 +30,18 @@ from triagem.contracts.conversation import message_rows
 from triagem.contracts.errors import InvalidInput, InvalidTicket, ModelCorrupt, NoModel
 from triagem.contracts.model import ROWS_FILE, SplitDigests
 from triagem.contracts.ticket import identify
-from triagem.registry import Registry, RegistrySettings
+from triagem.db.labels import review_choices
+from triagem.db.reviews import AccuracyEstimate, ReviewRef, model_accuracy
+from triagem.db.reviews.agreed_labels import Exclusion, LabelledExample, labelled_examples
+from triagem.db.reviews.corrections import Unasked, record_correction
+from triagem.producer.columns import field_map
+from triagem.records.columns import mapped_label, parse_label_map
+from triagem.records.rows import BadLine, read_rows
+from triagem.records.text_file import open_text
 
 _MAX_REJECTED: Final = 20
-_HIDDEN: Final = ("reviewer", "source")
-
-
-def write(target: str, examples: Iterable[LabelledExample], *, as_csv: bool) -> None:
-    """Write to a file that only its owner can read, since it contains customers' texts; `-` is standard output."""
-    if target == "-":
-        _write(sys.stdout, examples, as_csv=as_csv)
-        return
-    with private_file(Path(target)) as file:
-        _write(file, examples, as_csv=as_csv)
-
-
-def _write(file: TextIO, examples: Iterable[LabelledExample], *, as_csv: bool) -> None:
-    if as_csv:
-        from triagem.db.reviews.agreed_labels import LabelledExample
-
-        table = csv.DictWriter(
-            file, [field.name for field in fields(LabelledExample) if field.name not in _HIDDEN], lineterminator="\n"
-        )
-        table.writeheader()
-        for example in examples:
-            messages = json.dumps(message_rows(example.messages), ensure_ascii=False) if example.messages else ""
-            table.writerow(_cells(example) | {"messages": messages})
-        return
-    for example in examples:
-        cells = _cells(example) | {"messages": message_rows(example.messages) or None}
-        row = {name: value for name, value in cells.items() if value is not None}
-        file.write(json.dumps(row, ensure_ascii=False) + "\n")
-
-
-if TYPE_CHECKING:
-    from triagem.db.reviews import AccuracyEstimate, StratumAccuracy
-    from triagem.db.reviews.agreed_labels import LabelledExample
-
-
-_Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+# Columns of the training data: reviewer and source stay in the database.
+_COLUMNS: Final = [field.name for field in fields(LabelledExample) if field.name not in {"reviewer", "source"}]
 
 
 class FileFormat(StrEnum):
@@ -87,7 +57,7 @@ def accuracy(
     since: Annotated[
         str | None, typer.Option(help="Texts received at or after: `2026-11-02`, or a date and time; UTC by default.")
     ] = None,
-    as_json: _Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Estimate the model's accuracy on all texts from the reviewed ones.
 
@@ -95,19 +65,14 @@ def accuracy(
 
     Example: `triagem review accuracy --since 2026-11-01`
     """
-    version = model or Registry(RegistrySettings().registry_url).current().version
+    version = model or servers.registry().current().version
     start = parse_time(since, "--since")
     with servers.database() as database:
-        from triagem.db.reviews import model_accuracy
-
         estimate = model_accuracy(database, version, start)
     if as_json:
         print_json({"model_version": version, "since": start, "accuracy": estimate})
     elif estimate is None:
-        console.print(
-            f"{version}: accuracy unknown, no randomly sampled text has been reviewed: run `triagem review`",
-            highlight=False,
-        )
+        print_lines(f"{version}: accuracy unknown, no randomly sampled text has been reviewed: run `triagem review`")
     else:
         _print(version, estimate)
 
@@ -119,7 +84,7 @@ def export(
         str | None, typer.Option(help="Reviewed at or after: `2026-11-02`, or a date and time; UTC by default.")
     ] = None,
     form: Annotated[FileFormat, typer.Option("--format", help="File format.")] = FileFormat.JSONL,
-    as_json: _Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Write agreed labels as training data: `prompt`, `completion`, and how each text was sampled.
 
@@ -136,9 +101,6 @@ def export(
     start, (test, unknown) = parse_time(since, "--since"), _test_rows()
     counts = Counter[str]()
     with servers.database() as database, progress(errors) as bar:
-        from triagem.cli.commands.review_results import write
-        from triagem.db.reviews.agreed_labels import Exclusion, LabelledExample, labelled_examples
-
         task = bar.add_task("texts", total=None)
 
         def exported_examples() -> Iterator[LabelledExample]:
@@ -148,22 +110,36 @@ def export(
                 if isinstance(example, LabelledExample):
                     yield example
 
-        write(file, exported_examples(), as_csv=form is FileFormat.CSV)
+        if file == "-":
+            _write(sys.stdout, exported_examples(), form)
+        else:
+            with private_file(Path(file)) as output:
+                _write(output, exported_examples(), form)
         excluded = {str(reason): counts[reason] for reason in Exclusion}
     if as_json:
         print_json({"exported": counts["exported"], "excluded": excluded, "versions_without_rows": unknown})
         return
     reasons = ", ".join(f"{reason.replace('_', ' ')} {count:,}" for reason, count in excluded.items())
-    errors.print(f"{counts['exported']:,} exported; excluded: {reasons}", highlight=False)
+    lines = [f"{counts['exported']:,} exported; excluded: {reasons}"]
     if unknown:
-        errors.print(
-            f"the export may contain test texts of {', '.join(unknown)}: without {ROWS_FILE} they are unknown",
-            highlight=False,
+        lines.append(
+            f"the export may contain test texts of {', '.join(unknown)}: without {ROWS_FILE} they are unknown"
         )
+    print_lines(*lines, screen=errors)
 
 
-def _cells(example: LabelledExample) -> dict[str, Any]:
-    return {name: value for name, value in asdict(example).items() if name not in _HIDDEN}
+def _write(file: TextIO, examples: Iterable[LabelledExample], form: FileFormat) -> None:
+    table = csv.DictWriter(file, _COLUMNS, lineterminator="\n")
+    if form is FileFormat.CSV:
+        table.writeheader()
+    for example in examples:
+        row = {name: getattr(example, name) for name in _COLUMNS} | {"messages": message_rows(example.messages)}
+        if form is FileFormat.CSV:
+            messages = json.dumps(row["messages"], ensure_ascii=False) if row["messages"] else ""
+            table.writerow(row | {"messages": messages})
+        else:
+            filled = {name: value for name, value in row.items() if value not in (None, [])}
+            file.write(json.dumps(filled, ensure_ascii=False) + "\n")
 
 
 def import_(
@@ -180,7 +156,7 @@ def import_(
         str | None, typer.Option("--map", help="The column of the ids, such as external_id=protocolo.")
     ] = None,
     reviewer: Annotated[str | None, typer.Option(help="Name of the reviewer; default: the login name.")] = None,
-    as_json: _Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Record labels that people gave in another tool, as reviews of the stratum `import`.
 
@@ -189,18 +165,9 @@ def import_(
 
     Example: `triagem review import closed.csv --source zendesk --label-column grupo --label-map "N1=suporte"`
     """
-    from triagem.producer.columns import field_map
-    from triagem.records.columns import mapped_label, parse_label_map
-    from triagem.records.rows import BadLine, read_rows
-    from triagem.records.text_file import open_text
-
     name, labels = reviewer_name(reviewer), parse_label_map(label_map)
     counts, rejected = Counter[str](), list[dict[str, Any]]()
     with closing(open_text(file)) as text, servers.database() as database:
-        from triagem.db.labels import review_choices
-        from triagem.db.reviews import ReviewRef
-        from triagem.db.reviews.corrections import Unasked, record_correction
-
         rows = read_rows(text.lines(), format=None, name=file)
         columns = field_map(rows.columns, mapping)
         if label_column not in rows.columns:
@@ -220,22 +187,18 @@ def import_(
                 counts["recorded" if isinstance(outcome, ReviewRef) else str(outcome)] += 1
             except (InvalidInput, InvalidTicket) as error:
                 rejected.append({"line": record.line, "reason": str(error)})
-    if as_json:
-        print_json({"recorded": counts.pop("recorded", 0), "left_out": counts, "rejected": rejected})
-    else:
-        console.print(f"{counts.pop('recorded', 0):,} recorded", highlight=False)
-        for reason, count in counts.items():
-            console.print(f"{count:,} left out: {reason}", highlight=False)
-        for row in rejected[:_MAX_REJECTED]:
-            console.print(printable(f"line {row['line']} rejected: {row['reason']}"), markup=False, highlight=False)
-        if len(rejected) > _MAX_REJECTED:
-            console.print(f"{len(rejected) - _MAX_REJECTED:,} more rejected; --json lists all", highlight=False)
+    recorded = counts.pop("recorded", 0)
+    lines = [f"{recorded:,} recorded", *(f"{count:,} left out: {reason}" for reason, count in counts.items())]
+    lines += [f"line {row['line']} rejected: {row['reason']}" for row in rejected[:_MAX_REJECTED]]
+    if len(rejected) > _MAX_REJECTED:
+        lines.append(f"{len(rejected) - _MAX_REJECTED:,} more rejected; --json lists all")
+    print_answer({"recorded": recorded, "left_out": counts, "rejected": rejected}, lines, as_json=as_json)
     if rejected:
         raise typer.Exit(3)
 
 
 def _current_labels() -> tuple[str, ...]:
-    registry = Registry(RegistrySettings().registry_url)
+    registry = servers.registry()
     with suppress(NoModel):
         return registry.manifest(registry.current().version).labels
     return ()
@@ -243,7 +206,7 @@ def _current_labels() -> tuple[str, ...]:
 
 def _test_rows() -> tuple[set[bytes], list[str]]:
     """The test texts of all registered versions, and the versions whose test texts are unknown."""
-    registry = Registry(RegistrySettings().registry_url)
+    registry = servers.registry()
     registry.current()  # raises NoModel: a wrong TRIAGEM_REGISTRY_URL must not look like "no test texts"
     test, unknown = set[bytes](), list[str]()
     for version in registry.versions():
@@ -264,20 +227,18 @@ def _print(version: str, estimate: AccuracyEstimate) -> None:
         accuracy = (
             f"not known yet, about {missing:,} more reviews are needed ({estimate.reviews:,} so far, {interval})"
         )
-    console.print(f"{version}: accuracy {accuracy}\n", highlight=False, soft_wrap=True)
+    print_lines(f"{version}: accuracy {accuracy}\n")
     rows = [
         as_mapping(stratum)
-        | {"accuracy": f"{stratum.accuracy:.1%}" if stratum.reviews else "unknown", "interval": _interval(stratum)}
+        | {
+            "accuracy": f"{stratum.accuracy:.1%}" if stratum.reviews else "unknown",
+            "interval": f"{stratum.low:.1%} to {stratum.high:.1%}",
+        }
         for stratum in estimate.strata
     ]
-    print_rows(rows, ("name", "texts", "reviews", "unclear", "accuracy", "interval"), Format.TABLE)
+    print_rows(rows, ("name", "texts", "reviews", "unclear", "accuracy", "interval"))
     if estimate.uncounted:
-        console.print(
+        print_lines(
             f"\n{estimate.uncounted:,} more reviews do not count: their texts were selected for low confidence,"
-            " by the reviewer, or by the users of a CRM",
-            highlight=False,
+            " by the reviewer, or by the users of a CRM"
         )
-
-
-def _interval(stratum: StratumAccuracy) -> str:
-    return f"{stratum.low:.1%} to {stratum.high:.1%}"

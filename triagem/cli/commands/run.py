@@ -3,14 +3,28 @@
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import structlog
 import typer
 
 from triagem import servers
+from triagem.cli.processes import end_with_parent, exit_on_sigterm
+from triagem.inbox import InboxSettings
+from triagem.process import MetricsSettings
+from triagem.registry import RegistrySettings
 
-_WithParent = Annotated[bool, typer.Option("--with-parent", hidden=True, help="End when the parent process ends.")]
+
+def _watch_parent(value: bool) -> bool:
+    if value:
+        end_with_parent()
+    return value
+
+
+_WithParent = Annotated[
+    bool,
+    typer.Option("--with-parent", hidden=True, callback=_watch_parent, help="End when the parent process ends."),
+]
 
 
 def worker(
@@ -24,7 +38,7 @@ def worker(
         typer.Option(help="One process per GPU: `all`, or values for CUDA_VISIBLE_DEVICES such as `0,2`."),
     ] = None,
     processes: Annotated[int, typer.Option(min=1, help="Number of processes; with --gpus, per GPU.")] = 1,
-    with_parent: _WithParent = False,
+    _with_parent: _WithParent = False,
 ) -> None:
     """Fetch tickets, classify them and store the results until SIGTERM, which finishes the current window first.
 
@@ -38,11 +52,6 @@ def worker(
     settings = WorkerSettings()
     if check:
         _check_heartbeat("TRIAGEM_HEARTBEAT_FILE", settings.heartbeat_file, need_ready=ready)
-        return
-    if with_parent:
-        from triagem.cli.processes import end_with_parent
-
-        end_with_parent()
     if gpus or processes > 1:
         from triagem.cli.worker_pool import run_pool, select_gpus
 
@@ -52,8 +61,6 @@ def worker(
         devices = select_gpus(gpus) if gpus else [None]
         raise typer.Exit(run_pool(devices, processes, settings, report))
     from triagem.broker import broker_url
-    from triagem.inbox import InboxSettings
-    from triagem.registry import RegistrySettings
     from triagem.worker.run import run
 
     status = run(
@@ -74,7 +81,7 @@ def ops(
     check: Annotated[
         bool, typer.Option("--check", help="Exit 0 if the worker that writes TRIAGEM_OPS_HEARTBEAT_FILE is alive.")
     ] = False,
-    with_parent: _WithParent = False,
+    _with_parent: _WithParent = False,
 ) -> None:
     """Deliver results to CRMs and alerts to people, and check daily for drift and due retraining, until SIGTERM.
 
@@ -88,18 +95,12 @@ def ops(
     settings = OpsSettings()
     if check:
         _check_heartbeat("TRIAGEM_OPS_HEARTBEAT_FILE", settings.ops_heartbeat_file, max_age_s=OPS_ALIVE_S)
-        return
-    if with_parent:
-        from triagem.cli.processes import end_with_parent
-
-        end_with_parent()
     from triagem.broker import broker_url
     from triagem.notify.alert_rules import AlertSettings
     from triagem.notify.alert_rules import from_environment as alert_rules
     from triagem.notify.monitor import MonitorSettings
     from triagem.ops.run import run_worker
     from triagem.producer.crm import CrmFile
-    from triagem.registry import RegistrySettings
     from triagem.trainer.settings import DueSettings
 
     # The tasks read these settings later: load them now, so that an error is reported at startup.
@@ -119,7 +120,7 @@ def ops(
     raise typer.Exit(status)
 
 
-def beat(*, with_parent: _WithParent = False) -> None:
+def beat(*, _with_parent: _WithParent = False) -> None:
     """Schedule the daily tasks of `triagem ops`, at TRIAGEM_DRIFT_AT and TRIAGEM_TRAINING_DUE_AT. Run only one.
 
     Example: `TRIAGEM_REDIS_URL=redis://… TRIAGEM_TIMEZONE=America/Sao_Paulo triagem beat`
@@ -128,12 +129,7 @@ def beat(*, with_parent: _WithParent = False) -> None:
     from triagem.ops.run import run_beat
     from triagem.ops.settings import OpsSettings
 
-    settings = OpsSettings()
-    if with_parent:
-        from triagem.cli.processes import end_with_parent
-
-        end_with_parent()
-    run_beat(broker_url=broker_url(), settings=settings)
+    run_beat(broker_url=broker_url(), settings=OpsSettings())
 
 
 def gateway(
@@ -143,42 +139,31 @@ def gateway(
         int | None, typer.Option(min=1, max=65535, help="Port; default: TRIAGEM_GATEWAY_PORT, 8000.")
     ] = None,
     check: Annotated[bool, typer.Option("--check", help="Exit 0 if a gateway answers at this address.")] = False,
-    with_parent: _WithParent = False,
+    _with_parent: _WithParent = False,
 ) -> None:
     """Serve the HTTP API, CRM webhooks and the console until SIGTERM, which finishes requests in progress first.
 
     Example: `TRIAGEM_REDIS_URL=redis://… TRIAGEM_DATABASE_URL=postgresql://… triagem gateway --host 0.0.0.0`
     """
-    from triagem.gateway.services import GatewaySettings
-    from triagem.process import MetricsSettings
+    from triagem.gateway.services import GatewaySettings, Services
 
     overrides: dict[str, Any] = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
     settings = GatewaySettings(**overrides)
     if check:
-        if problem := _probe(settings.host, settings.port):
-            typer.echo(problem, err=True)
-            raise typer.Exit(1)
-        return
-    if with_parent:
-        from triagem.cli.processes import end_with_parent
-
-        end_with_parent()
+        _exit(_probe(settings.host, settings.port))
     from triagem.gateway.serve import serve
-    from triagem.gateway.services import Services
     from triagem.producer.crm import CrmFile
-    from triagem.registry import Registry, RegistrySettings
 
     crm_file = CrmFile.from_environment()
     with servers.database() as database:
-        registry = Registry(RegistrySettings().registry_url)
-        serve(Services(servers.inbox(), database, registry, settings, crm_file), MetricsSettings())
+        serve(Services(servers.inbox(), database, servers.registry(), settings, crm_file), MetricsSettings())
 
 
 def trainer(
     *,
     job: Annotated[int | None, typer.Option("--job", hidden=True)] = None,
     trainer_name: Annotated[str, typer.Option("--trainer", hidden=True)] = "",
-    with_parent: _WithParent = False,
+    _with_parent: _WithParent = False,
 ) -> None:
     """Run the training jobs that console, commands and ops request, one at a time, until SIGTERM.
 
@@ -186,21 +171,15 @@ def trainer(
 
     Example: `TRIAGEM_REDIS_URL=redis://… TRIAGEM_DATABASE_URL=postgresql://… triagem trainer`
     """
-    from triagem.registry import Registry, RegistrySettings
     from triagem.trainer.settings import TrainerSettings
 
     settings = TrainerSettings()
-    if with_parent:
-        from triagem.cli.processes import end_with_parent, exit_on_sigterm
-
-        if job is not None:
-            exit_on_sigterm()
-        end_with_parent()
     if job is not None:
         from triagem.trainer.jobs.run import run_job
 
+        exit_on_sigterm()
         with servers.database() as database:
-            run_job(database, Registry(RegistrySettings().registry_url), settings, job, trainer_name)
+            run_job(database, servers.registry(), settings, job, trainer_name)
         return
     from triagem.broker import broker_url
     from triagem.db.upgrade import require_current
@@ -213,15 +192,19 @@ def trainer(
 
 def _check_heartbeat(
     setting: str, file: Path | None, *, need_ready: bool = False, max_age_s: float | None = None
-) -> None:
+) -> NoReturn:
     """Exit with status 0 if the worker that writes this heartbeat file is healthy, else with 1 and the problem."""
     from triagem.worker import health
 
     if file is None:
         raise typer.BadParameter(f"{setting} is not set")
-    if problem := health.check(file, need_ready=need_ready, max_age_s=max_age_s or health.ALIVE_S):
+    _exit(health.check(file, need_ready=need_ready, max_age_s=max_age_s or health.ALIVE_S))
+
+
+def _exit(problem: str | None) -> NoReturn:
+    if problem:
         typer.echo(problem, err=True)
-        raise typer.Exit(1)
+    raise typer.Exit(1 if problem else 0)
 
 
 def _probe(host: str, port: int) -> str | None:

@@ -1,19 +1,19 @@
 """`triagem start`: shows the state of the labelling for a first model, with a link to the page that continues it."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import Annotated, Final
 from urllib.parse import urlencode
 
 import typer
 
 from triagem import servers
-from triagem.cli.output import as_mapping, console, print_json
-
-if TYPE_CHECKING:
-    from triagem.db import Database
-    from triagem.db.reviews.labelling import LabellingState
+from triagem.cli.options import AsJson
+from triagem.cli.output import as_mapping, print_answer
+from triagem.db import Database
+from triagem.db.auth import Scope, begin_session, create_key, list_keys
+from triagem.db.labels import list_labels
+from triagem.db.reviews.labelling import LabellingState, labelling_state
+from triagem.ops.labelling import answers_to_version
 
 _OWNER: Final = "owner"
 
@@ -21,33 +21,31 @@ _OWNER: Final = "owner"
 def start(
     *,
     link: Annotated[bool, typer.Option("--link", help="Print a link to the start page that logs in once.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show the labels, messages and answers so far, and where to continue.
 
     Example: `triagem start --link`
     """
-    from triagem.cli.commands.up import gateway_address
-
     with servers.database() as database:
-        from triagem.db.labels import list_labels
-        from triagem.db.reviews.labelling import labelling_state
-
         state = labelling_state(database)
         labels = [label.label for label in list_labels(database) if not label.retired_at]
         page = login_link(database, gateway_address()) if link else f"{gateway_address()}/console/start"
-    if as_json:
-        print_json({"labels": labels, **as_mapping(state), "page": page})
-        return
-    for line in describe(state, labels):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
-    console.print(f"continue at {page}", markup=False, highlight=False, soft_wrap=True)
+    lines = [*describe(state, labels), f"continue at {page}"]
+    print_answer({"labels": labels, **as_mapping(state), "page": page}, lines, as_json=as_json)
+
+
+def gateway_address() -> str:
+    """The gateway's URL."""
+    from triagem.gateway.serve import url
+    from triagem.gateway.services import GatewaySettings
+
+    settings = GatewaySettings()
+    return url(settings.host, settings.port)
 
 
 def describe(state: LabellingState, labels: list[str]) -> list[str]:
     """The state of the labelling, line by line. Pure."""
-    from triagem.ops.labelling import answers_to_version
-
     counts = ", ".join(f"{label} {state.answers.get(label, 0)}" for label in labels)
     lines = [f"labels: {counts or 'none'}", f"messages: {state.texts:,}"]
     if missing := answers_to_version(state.answers, 0):
@@ -64,8 +62,6 @@ def describe(state: LabellingState, labels: list[str]) -> list[str]:
 
 def login_link(database: Database, address: str) -> str:
     """A link to the start page that logs in once, with all permissions, as the key `owner`."""
-    from triagem.db.auth import Scope, begin_session, create_key, list_keys
-
     now = datetime.now(UTC)
     owner = next((key for key in list_keys(database) if key.name == _OWNER and key.is_active(now)), None)
     if owner is None:

@@ -1,12 +1,10 @@
 """`triagem train`: trains a model version from a folder of labelled messages and registers it."""
 
-from __future__ import annotations
-
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -15,21 +13,19 @@ from rich.table import Table
 
 from triagem import servers
 from triagem.cli.model_reports import print_gate_decision
-from triagem.cli.output import console, errors, print_json, progress
+from triagem.cli.options import AsJson
+from triagem.cli.output import console, errors, print_json, print_lines, progress
 from triagem.cli.training_check import print_training_check
 from triagem.records.columns import quoted_column
 from triagem.registry.decision import Promote
+from triagem.trainer import TrainingReport, TrainSettings
+from triagem.trainer import train as train_version
 
 _LEAKAGE = (
     "--allow-leakage: if test rows are also training rows, no score counts and the gate cannot promote the version"
 )
 _UNVERIFIED = "(add --promote-unverified to make it current nevertheless)"
 _NEXT = "classify with it: `triagem classify TEXT_OR_FILE`"
-
-
-if TYPE_CHECKING:
-    from triagem.registry import Registry
-    from triagem.trainer import TrainingReport, TrainSettings
 
 
 def train(
@@ -101,7 +97,7 @@ def train(
     queue: Annotated[
         bool, typer.Option("--queue", help="Let `triagem trainer` do it: request a job, and return.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Fine-tune a BERT, calibrate it, compare it with a baseline, register it, and promote it through the gate.
 
@@ -109,22 +105,21 @@ def train(
 
     Example: `triagem train examples`, and later `triagem train more --from v1.0.0`
     """
-    from triagem.registry import Registry, RegistrySettings
-    from triagem.trainer import TrainSettings
-
     if base and parent:
         raise typer.BadParameter("use either --base or --from: training starts from one model")
     if promote_unverified and not (allow_leakage and promote):
         raise typer.BadParameter("--promote-unverified needs --allow-leakage: any other version is up to the gate")
     if suspects and not check:
         raise typer.BadParameter("--suspects needs --check, which looks for them")
-    changes: dict[str, Any] = {} if folds is None else {"folds": folds}
-    changes |= {"class_weights": "balanced"} if class_weights else {}
-    registry = Registry(RegistrySettings().registry_url)
-    changes |= {} if labels is None else {"labels": labels}
-    mapping += quoted_column("completion", label_column)
-    changes |= {"columns": mapping} if mapping else {}
-    changes |= {"label_map": label_map} if label_map else {}
+    registry = servers.registry()
+    given = {
+        "folds": folds,
+        "class_weights": "balanced" if class_weights else None,
+        "labels": labels,
+        "columns": mapping + quoted_column("completion", label_column) or None,
+        "label_map": label_map or None,
+    }
+    changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     settings = TrainSettings(**changes)
     own = _own_labels(crm) if crm and not queue else {}
     if check:
@@ -154,18 +149,19 @@ def train(
         return
     if allow_leakage:
         errors.print(_LEAKAGE, "" if promote_unverified else _UNVERIFIED, highlight=False, soft_wrap=True)
-    report = fine_tune(
-        data,
-        registry,
-        errors,
-        settings,
-        base=base,
-        parent=parent,
-        promote=promote,
-        allow_leakage=allow_leakage,
-        promote_unverified=promote_unverified,
-        own=own,
-    )
+    with training_progress(errors) as reporter:
+        report = train_version(
+            data,
+            registry,
+            settings,
+            reporter,
+            base=base,
+            parent=parent,
+            promote=promote,
+            allow_leakage=allow_leakage,
+            promote_unverified=promote_unverified,
+            own=own,
+        )
     if as_json:
         print_json(report)
     else:
@@ -179,36 +175,11 @@ def _own_labels(crm: str) -> dict[str, str]:
         return labels_only_ours(database, crm)
 
 
-def fine_tune(
-    data: Path,
-    registry: Registry,
-    screen: Console,
-    settings: TrainSettings,
-    *,
-    base: str | None = None,
-    parent: str | None = None,
-    promote: bool = True,
-    allow_leakage: bool = False,
-    promote_unverified: bool = False,
-    own: Mapping[str, str] = MappingProxyType({}),
-) -> TrainingReport:
-    """Train with notes, scores and a progress bar on `screen`."""
-    from triagem.trainer import train
-
-    with progress(screen) as progress_bar:
-        reporter = ProgressReporter(progress_bar, progress_bar.add_task("prepare", total=None), screen)
-        return train(
-            data,
-            registry,
-            settings,
-            reporter,
-            base=base,
-            parent=parent,
-            promote=promote,
-            allow_leakage=allow_leakage,
-            promote_unverified=promote_unverified,
-            own=own,
-        )
+@contextmanager
+def training_progress(screen: Console) -> Iterator["ProgressReporter"]:
+    """Show notes, scores and a progress bar of a training on `screen`."""
+    with progress(screen) as bar:
+        yield ProgressReporter(bar, bar.add_task("prepare", total=None), screen)
 
 
 @dataclass
@@ -221,11 +192,10 @@ class ProgressReporter:
     printed_tenths: int = 0
 
     def on_notes(self, notes: Sequence[str]) -> None:
-        for note in notes:
-            self._print(note)
+        print_lines(*(f"  {note}" for note in notes), screen=self.screen)
 
     def on_evaluation(self, done: int, total: int, metric: str, value: float) -> None:
-        self._print(f"step {done:,} of {total:,}: {metric} {value:.3f} on the dev rows")
+        self.on_notes([f"step {done:,} of {total:,}: {metric} {value:.3f} on the dev rows"])
 
     def on_step(self, done: int, total: int, loss: float | None) -> None:
         description = "fine-tune" if loss is None else f"fine-tune, loss {loss:.3f}"
@@ -234,17 +204,13 @@ class ProgressReporter:
         self.bar.update(self.task, completed=done, total=total, description=description)
         tenths = 10 * done // total
         if tenths > self.printed_tenths and not self.screen.is_terminal:
-            self._print(f"{description}: step {done:,} of {total:,}")
+            self.on_notes([f"{description}: step {done:,} of {total:,}"])
         self.printed_tenths = max(tenths, self.printed_tenths)
-
-    def _print(self, line: str) -> None:
-        self.screen.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
 
 
 def print_report(report: TrainingReport, screen: Console) -> None:
     """Print notes on the outcome, scores next to the baseline's, calibration, and the gate's decision."""
-    for note in report.outcome_notes:
-        screen.print(f"  {note}", markup=False, highlight=False, soft_wrap=True)
+    print_lines(*(f"  {note}" for note in report.outcome_notes), screen=screen)
     assessment, baseline = report.assessment, report.assessment.baseline
     screen.print(f"{report.manifest.version} on {assessment.title}", style="italic", highlight=False)
     table = Table()
@@ -267,8 +233,7 @@ def print_report(report: TrainingReport, screen: Console) -> None:
     if before:
         nll, ece = (f"{before.metrics[name].value:.3f} → {after.metrics[name].value:.3f}" for name in ("nll", "ece"))
         lines.insert(1, f"on the test rows: NLL {nll}, ECE {ece}")
-    for line in lines:
-        screen.print(f"  {line}", markup=False, highlight=False)
+    print_lines(*(f"  {line}" for line in lines), screen=screen)
     if report.gate:
         print_gate_decision(report.gate, screen)
         version = report.manifest.version
@@ -279,5 +244,5 @@ def print_report(report: TrainingReport, screen: Console) -> None:
         else:
             command = f"triagem models promote {version} --force --reason …"
             outcome = f"registered but not current; to promote it anyway: `{command}`"
-        screen.print(f"  {outcome}", markup=False, highlight=False, soft_wrap=True)
-    screen.print(f"  details: `triagem models show {report.manifest.version}`", highlight=False)
+        print_lines(f"  {outcome}", screen=screen)
+    print_lines(f"  details: `triagem models show {report.manifest.version}`", screen=screen)

@@ -1,22 +1,25 @@
 """`triagem up` runs the local stack with all processes until Ctrl-C; `triagem env` prints its settings."""
 
-from __future__ import annotations
-
 import shlex
 import signal
 import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from triagem import servers
-from triagem.cli.output import StepTimer, console, print_json
-from triagem.contracts.errors import NotConfigured
-
-if TYPE_CHECKING:
-    from triagem.stack import Endpoints, LocalStack
+from triagem.cli.commands.start import gateway_address, login_link
+from triagem.cli.options import AsJson
+from triagem.cli.output import StepTimer, console, print_answer, print_lines
+from triagem.cli.processes import WorkerProcess, WorkerSlot, exit_on_sigterm
+from triagem.contracts.errors import NoModel, NotConfigured
+from triagem.db import Database
+from triagem.notify.alert_rules import AlertSettings
+from triagem.stack import Endpoints, LocalStack, ensure_reader_login, ensure_writer_login
+from triagem.worker.settings import WorkerSettings
 
 
 def up(
@@ -27,12 +30,7 @@ def up(
 
     Example: `triagem up`
     """
-    from triagem.cli.processes import exit_on_sigterm
-    from triagem.stack import LocalStack
-
-    address = None
-    if workers:
-        address = check_gateway_address()
+    address = check_gateway_address() if workers else None
     steps = StepTimer(console)
     stack = LocalStack(servers.STACK_FOLDER)
     exit_on_sigterm()
@@ -42,49 +40,26 @@ def up(
         with steps.step("migrate the database"):
             prepare_database(endpoints)
         if console.is_terminal:  # the URL contains a password, which must not go to a log
-            console.print(f"psql '{endpoints.reader_url}'", markup=False, highlight=False, soft_wrap=True)
+            print_lines(f"psql '{endpoints.reader_url}'")
         if address:
-            console.print(f"gateway: {address}, API docs: {address}/docs", markup=False, soft_wrap=True)
-            if not has_model():
-                print_first_step(endpoints, address)
+            print_lines(f"gateway: {address}, API docs: {address}/docs")
+            print_first_step(endpoints, address)
         services = ("ops", "beat", "gateway", "trainer") if workers else ()
         run_processes(endpoints, workers=workers, services=services, stack=stack)
     finally:
         stack.stop()
 
 
-def has_model() -> bool:
-    """Whether the registry has a current version. Raises RegistryUnavailable."""
-    from triagem.contracts.errors import NoModel
-    from triagem.registry import Registry, RegistrySettings
-
-    try:
-        Registry(RegistrySettings().registry_url).current()
-    except NoModel:
-        return False
-    return True
-
-
 def print_first_step(endpoints: Endpoints, address: str) -> None:
-    """Print what to do without a model. The link logs in, so it must not go to a log."""
-    from triagem.cli.commands.start import login_link
-    from triagem.db import Database
-
-    page = f"{address}/console/start"
-    if console.is_terminal:
-        with Database(endpoints.database_url) as database:
-            page = f"{login_link(database, address)} (logs in once; `triagem start --link` prints another)"
-    text = f"no model yet: tickets are stored, and your answers make the first model. Start at {page}"
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-
-def gateway_address() -> str:
-    """The gateway's URL."""
-    from triagem.gateway.serve import url
-    from triagem.gateway.services import GatewaySettings
-
-    settings = GatewaySettings()
-    return url(settings.host, settings.port)
+    """Print what to do if there is no model. The link logs in, so it must not go to a log."""
+    try:
+        servers.registry().current()
+    except NoModel:
+        page = f"{address}/console/start"
+        if console.is_terminal:
+            with Database(endpoints.database_url) as database:
+                page = f"{login_link(database, address)} (logs in once; `triagem start --link` prints another)"
+        print_lines(f"no model yet: tickets are stored, and your answers make the first model. Start at {page}")
 
 
 def check_gateway_address() -> str:
@@ -105,12 +80,6 @@ def run_processes(
     A process that stops is restarted, and so is a server of `stack`. Exit status 1 if a process reports at startup
     that it cannot run.
     """
-    from concurrent.futures import ThreadPoolExecutor
-
-    from triagem.cli.processes import WorkerProcess, WorkerSlot
-    from triagem.notify.alert_rules import AlertSettings
-    from triagem.worker.settings import WorkerSettings
-
     stopping = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())
@@ -130,26 +99,23 @@ def run_processes(
         )
         return started[-1]
 
-    def report(line: str) -> None:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
-
     commands = {f"worker-{index}": "worker" for index in range(workers)}
     commands |= {service: service for service in services}
-    first_port = WorkerSettings().metrics.port
-    if first_port:  # each process needs its own port; beat and the trainer serve no metrics
+    if first_port := WorkerSettings().metrics.port:
+        # Each process needs its own port; beat and the trainer serve no metrics.
         exporters = [name for name in commands if name not in {"beat", "trainer"}]
         ports |= {name: first_port + index for index, name in enumerate(exporters)}
-    slots = [WorkerSlot(name, partial(start, name, command), report) for name, command in commands.items()]
+    slots = [WorkerSlot(name, partial(start, name, command), print_lines) for name, command in commands.items()]
     try:
         others = "".join(f", {service}" for service in services)
-        report(f"workers: {workers}{others}; logs: {servers.STACK_FOLDER}/*.log; press Ctrl-C to stop")
+        print_lines(f"workers: {workers}{others}; logs: {servers.STACK_FOLDER}/*.log; press Ctrl-C to stop")
         if first_port:
-            report("metrics: " + ", ".join(f"{name} on port {port}" for name, port in ports.items()))
+            print_lines("metrics: " + ", ".join(f"{name} on port {port}" for name, port in ports.items()))
         while not stopping.wait(0.5):
             if not all(slot.poll() for slot in slots):
                 raise typer.Exit(1)
             for server in stack.restart_dead() if stack and stack.down() else ():
-                report(
+                print_lines(
                     f"{server} had stopped and was restarted: see {servers.STACK_FOLDER}/{server.lower()}/server.log"
                 )
     finally:
@@ -160,9 +126,7 @@ def run_processes(
 
 def prepare_database(endpoints: Endpoints) -> None:
     """Migrate the local stack's database and create the logins of workers and of read-only users."""
-    from triagem.db import Database
     from triagem.db.upgrade import upgrade
-    from triagem.stack import ensure_reader_login, ensure_writer_login
 
     with Database(endpoints.database_url) as database:
         upgrade(database)
@@ -170,7 +134,7 @@ def prepare_database(endpoints: Endpoints) -> None:
     ensure_writer_login(endpoints.database_url, endpoints.writer_password)
 
 
-def env(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+def env(*, as_json: AsJson = False) -> None:
     """Print the URLs of the running local stack as `export` lines. They contain passwords.
 
     With them, programs in other folders use this stack.
@@ -180,8 +144,5 @@ def env(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
     stack = servers.local_stack()
     if stack is None:
         raise NotConfigured("no local stack is running here: start one with `triagem up`")
-    if as_json:
-        print_json(stack.settings)
-        return
-    for name, value in stack.settings.items():
-        typer.echo(f"export {name}={shlex.quote(value)}")
+    lines = [f"export {name}={shlex.quote(value)}" for name, value in stack.settings.items()]
+    print_answer(stack.settings, lines, as_json=as_json)

@@ -1,0 +1,57 @@
+"""Options that several commands have, and what their values mean."""
+
+import sys
+from collections.abc import Collection
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from triagem.cli.output import Format
+from triagem.contracts.errors import InvalidInput
+
+
+def _prefer_json(context: typer.Context, value: bool) -> bool:
+    if value:
+        context.default_map = {"form": "json"}
+    return value
+
+
+FormatOption = Annotated[Format, typer.Option("--format", help="Output format.")]
+JsonFlag = Annotated[
+    bool, typer.Option("--json", is_eager=True, callback=_prefer_json, help="Short for `--format json`.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Ids = Annotated[list[int] | None, typer.Argument(min=1, max=2**63 - 1, help="Ids, as listed.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask before deleting, unless `--yes` was given. Raises InvalidInput if standard input is not a terminal."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise InvalidInput(f"{question} Standard input is not a terminal: confirm with --yes")
+    typer.confirm(question, abort=True, err=True)
+
+
+def parse_time(text: str | None, option: str) -> datetime | None:
+    """Parse a date or time given on the command line, in UTC unless it has an offset. Raises InvalidInput."""
+    if text is None:
+        return None
+    try:
+        value = datetime.fromisoformat(text)
+    except ValueError:
+        raise InvalidInput(
+            f"{option} {text!r}: expected a date or time like 2026-11-02 or 2026-11-02T09:30"
+        ) from None
+    return value if value.tzinfo else value.replace(tzinfo=UTC)
+
+
+def require_selection(ids: Collection[int] | None, every: bool, **filters: str | None) -> None:
+    """Raises BadParameter unless either ids or `--all` are given, and filters only with `--all`."""
+    if bool(ids) == every:
+        raise typer.BadParameter("give either ids or --all")
+    for name, value in filters.items():
+        if value is not None and not every:
+            raise typer.BadParameter("requires --all", param_hint=f"--{name.replace('_', '-')}")
