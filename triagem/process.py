@@ -87,11 +87,6 @@ class ChildProcess:
         """The exit status, None while the process runs."""
         return self._process.poll()
 
-    def close_stdin(self) -> None:
-        """Close the pipe, as the parent's death would: the child stops as on SIGTERM."""
-        assert self._process.stdin
-        self._process.stdin.close()
-
     def kill(self) -> None:
         """Send SIGKILL to the process and its children, and wait."""
         if self._process.poll() is None:

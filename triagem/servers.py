@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from triagem.stack import Endpoints
 
 STACK_FOLDER: Final = Path(".triagem")
-_SERVERS: Final = {"TRIAGEM_REDIS_URL": "Valkey", "TRIAGEM_DATABASE_URL": "Postgres"}
+_SERVERS: Final = {"TRIAGEM_REDIS_URL": "Redis", "TRIAGEM_DATABASE_URL": "Postgres"}
 
 
 def redis_url() -> str:
@@ -85,9 +85,8 @@ def _require_local_stack(setting: str) -> Endpoints:
             f"{setting} is not set and there is no local stack in this folder: set it, or run `triagem up`"
         )
     if (server := _SERVERS[setting]) in down:
-        name = server.replace("Valkey", "Redis (Valkey)")
         raise NotConfigured(
-            f"{name} of this folder's local stack is not running: start `triagem up`; if it runs, it restarts {name} "
-            "within seconds"
+            f"{server} of this folder's local stack is not running: start `triagem up`; if it runs, it restarts "
+            f"{server} within seconds"
         )
     return stack.endpoints

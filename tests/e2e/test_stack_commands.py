@@ -143,7 +143,7 @@ def test_after_up_was_killed_its_worker_ends_and_the_next_up_takes_the_servers_o
         stack = LocalStack(folder / ".triagem")
         assert stack.postgres.pid == before
         stack.valkey.kill()
-        until(lambda: "Valkey had stopped" in (restarted.stdout.readline() if restarted.stdout else ""), seconds=60)
+        until(lambda: "Redis had stopped" in (restarted.stdout.readline() if restarted.stdout else ""), seconds=60)
         assert running(stack.folder) is not None
         restarted.send_signal(signal.SIGTERM)
         assert restarted.wait(60) == 0

@@ -98,7 +98,7 @@ def test_data_survives_a_kill_and_a_restart_on_the_same_urls(folder: Path) -> No
         for server in servers(stack):
             server.kill()
             assert not server.alive
-            server.restart()
+            server.start()
         assert _read_rows(endpoints) == ("é", ("é",))
         assert stack.endpoints == endpoints
 
@@ -118,10 +118,10 @@ def test_a_server_that_died_is_restarted_on_its_port(folder: Path) -> None:
         for server in servers(stack):
             server.kill()
             assert stack.down() == [server.name]
-            assert stack.restart_dead() == [server.name]
+            assert stack.restart_dead() == [server]
         assert stack.restart_dead() == []
         assert running(folder) == endpoints
-    assert stack.down() == ["Valkey", "Postgres"]
+    assert stack.down() == ["Redis", "Postgres"]
 
 
 def test_servers_of_a_killed_owner_are_adopted_and_then_stopped(folder: Path) -> None:
@@ -157,7 +157,7 @@ def test_a_saved_port_that_another_program_uses_is_replaced(folder: Path) -> Non
         pass
     stack = LocalStack(folder, fsync=False)
     saved = json.loads((folder / "stack.json").read_text())
-    with socket.create_server(("127.0.0.1", saved["Valkey"])), stack as second:
+    with socket.create_server(("127.0.0.1", saved["Redis"])), stack as second:
         assert running(folder) == second
         assert second.redis_url != first.redis_url
         assert second.database_url == first.database_url
@@ -217,6 +217,6 @@ def test_a_server_that_cannot_start_reports_the_reason(folder: Path) -> None:
     stack = LocalStack(folder, fsync=False)
     with stack:
         pass
-    expected_error = pytest.raises(StackFailed, match=r"^Valkey did not start; .*Address already in use")
+    expected_error = pytest.raises(StackFailed, match=r"^Redis did not start; .*Address already in use")
     with socket.create_server(("127.0.0.1", stack.valkey.port)), expected_error:
         stack.valkey.start()

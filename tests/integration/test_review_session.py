@@ -19,7 +19,7 @@ from rich.console import Console
 from tests.support.reviewing import NOW, SINCE, VERSION, draw, sure, unsure
 from tests.support.waiting import until
 from tests.support.windows import rows
-from triagem.cli.review_session.session import ReviewSession, SessionCounts
+from triagem.cli.review_session import ReviewSession, SessionCounts
 from triagem.contracts.errors import DatabaseUnavailable
 from triagem.contracts.ticket import Identity
 from triagem.db import Database
@@ -153,7 +153,7 @@ class TestMeanwhile:
             raise DatabaseUnavailable("Postgres does not answer")
 
         reviewer = ScriptedReviewer(three_texts, "11q", meanwhile={1: monkeypatch.undo})
-        monkeypatch.setattr("triagem.cli.review_session.session.record_review", unavailable)
+        monkeypatch.setattr("triagem.cli.review_session.record_review", unavailable)
 
         assert reviewer.review() == SessionCounts(labelled=1)
 

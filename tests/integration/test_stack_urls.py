@@ -55,12 +55,12 @@ def test_of_a_stack_with_a_dead_server_the_other_one_is_used_and_the_dead_one_na
         stack.start()
         Path(".triagem").symlink_to(stack.folder)
         stack.valkey.kill()
-        assert_one_line(bare("backlog"), "Valkey", "not running", "start `triagem up`")
+        assert_one_line(bare("backlog"), "Redis of this folder", "not running", "start `triagem up`")
         assert bare("db", "url").out.strip() == stack.endpoints.database_url
         problems = {row["check"]: row["problem"] for row in json.loads(bare("doctor", "--json").out)}
-        assert "Valkey" in problems["Redis"]
+        assert "Redis of this folder" in problems["Redis"]
         assert "inbox" not in problems
-        assert "Valkey" not in (problems["Postgres"] or "")
+        assert "not running" not in (problems["Postgres"] or "")
 
         stack.valkey.start()
         stack.postgres.kill()

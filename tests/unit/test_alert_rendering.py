@@ -11,7 +11,7 @@ import pytest
 from triagem.contracts.prediction import AbstainReason, Band
 from triagem.db.outbox.alert_digests import AlertDigest, DoubtfulCount, DoubtfulTicket, SystemEvent
 from triagem.db.outbox.alerts import ALERT_KINDS, LOW_CONFIDENCE, MONITOR_KINDS, OUTAGE_KINDS
-from triagem.notify.alert_messages import _PHRASES, RUNBOOK_SECTIONS, describe, phrase, system_alert_detail
+from triagem.notify.alert_messages import _PHRASES, RUNBOOK_SECTIONS, describe, duration, phrase, system_alert_detail
 from triagem.notify.alert_rendering import (
     build_email,
     build_message,
@@ -108,6 +108,14 @@ def test_of_several_problems_the_subject_names_the_newest_open_one() -> None:
         "Triagem: resolved after 1 h: no worker is running",
         "resolved after 1 h: no worker is running (since 2026-11-22 10:30 UTC)",
     ]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [(45, "45 s"), (59, "1 min"), (90, "1 min"), (119, "2 min"), (3599, "1 h"), (2 * 86_400 - 1, "2 d")],
+)
+def test_a_duration_just_below_a_whole_unit_counts_as_whole(seconds: float, expected: str) -> None:
+    assert duration(seconds) == expected
 
 
 def test_each_link_to_the_runbook_leads_to_a_section() -> None:

@@ -128,7 +128,7 @@ def test_the_ops_worker_and_its_tasks_load_no_model_library() -> None:
     loaded = loaded_by(
         f"from triagem.ops.app import ops_app; from triagem.ops.settings import OpsSettings;"
         f" import triagem.ops.run; {tasks};"
-        " import triagem.trainer.monitor.drift, triagem.trainer.monitor.due, triagem.cli.commands.retraining, sys;"
+        " import triagem.trainer.monitor.drift, triagem.trainer.monitor.due, triagem.cli.commands.jobs, sys;"
         " assert 'triagem.trainer.monitor.tasks' in sys.modules"
     )
     assert loaded.isdisjoint({"torch", "transformers", "datasets", "sklearn"})

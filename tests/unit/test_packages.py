@@ -72,7 +72,7 @@ def test_a_versions_report_is_shown_without_training_libraries() -> None:
 
 def test_drift_is_detected_without_torch() -> None:
     loaded = loaded_by(
-        "import triagem.trainer.monitor.drift, triagem.trainer.monitor.reference, triagem.cli.commands.retraining"
+        "import triagem.trainer.monitor.drift, triagem.trainer.monitor.reference, triagem.cli.commands.jobs"
     )
 
     assert loaded.isdisjoint({"torch", "transformers", "sklearn", "py3langid"})

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from triagem.cli.output import printable
-from triagem.cli.review_session.names import (
+from triagem.cli.review_session import (
     label_name,
     require_known_label,
     reviewer_name,

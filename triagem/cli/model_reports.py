@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from triagem.cli.output import plain_table, print_lines
 from triagem.contracts.errors import ModelCorrupt
 from triagem.contracts.model import HTML_REPORT_FILE, REPORT_FILE, Manifest
 from triagem.registry.decision import CandidateMetrics, Comparison, Decision, Reject, Rule
@@ -53,7 +54,7 @@ def print_version(manifest: Manifest, report: Assessment | None, folder: Path, s
     _print_pairs(manifest.version, rows.items(), screen)
     if report is None:
         _print_pairs("metrics", ((name, f"{value:.3f}") for name, value in manifest.metrics.items()), screen)
-        screen.print(f"no {REPORT_FILE}: trained by a release that wrote no reports", style="dim", highlight=False)
+        print_lines(f"no {REPORT_FILE}: trained by a release that wrote no reports", screen=screen)
         return
     if report.warning:
         screen.print(report.warning, style="red", highlight=False, soft_wrap=True)
@@ -62,26 +63,19 @@ def print_version(manifest: Manifest, report: Assessment | None, folder: Path, s
     if report.by_lang:
         _print_slices("language", report.by_lang, ("accuracy", "macro_f1", "ece"), screen)
     _print_confusion(report.labels, report.confusion, screen)
-    screen.print(
-        f"ECE of a perfectly calibrated model on the same number of rows: {format_estimate(report.ece_if_exact)}",
-        highlight=False,
-    )
+    ece = format_estimate(report.ece_if_exact)
+    print_lines(f"ECE of a perfectly calibrated model on the same number of rows: {ece}", screen=screen)
     if report.baseline:
         style = "" if report.baseline.beaten else "yellow"
         screen.print(report.baseline.sentence, style=style, highlight=False, markup=False)
-    screen.print(
-        f"HTML report with plots and errors: {folder / HTML_REPORT_FILE}",
-        highlight=False,
-        markup=False,
-        soft_wrap=True,
-    )
+    print_lines(f"HTML report with plots and errors: {folder / HTML_REPORT_FILE}", screen=screen)
 
 
 def _print_metrics(report: Assessment, screen: Console) -> None:
     optional = {"uncalibrated": report.before_calibration, "TF-IDF": report.baseline and report.baseline.overall}
     others = {name: scores for name, scores in optional.items() if scores}
     verdicts = {verdict.metric: verdict for verdict in report.verdicts}
-    table = _table(report.title, "95% interval", *others)
+    table = plain_table(report.title, "95% interval", *others)
     table.add_column("verdict")
     for metric, title in METRIC_NAMES.items():
         verdict = verdicts.get(metric)
@@ -95,14 +89,14 @@ def _print_metrics(report: Assessment, screen: Console) -> None:
 
 
 def _print_slices(kind: str, slices: dict[str, Slice], names: Sequence[str], screen: Console) -> None:
-    table = _table(kind, "rows", *(METRIC_NAMES[name].removesuffix(", weighted") for name in names))
+    table = plain_table(kind, "rows", *(METRIC_NAMES[name].removesuffix(", weighted") for name in names))
     for label, part in slices.items():
         table.add_row(Text(label), str(part.rows), *(format_estimate(part.metrics[name]) for name in names))
     screen.print(table, "")
 
 
 def _print_confusion(labels: Sequence[str], confusion: Sequence[Sequence[int]], screen: Console) -> None:
-    table = _table("true ↓ predicted →", *labels)
+    table = plain_table("true ↓ predicted →", *labels)
     for label, counts in zip(labels, confusion, strict=True):
         cells = (
             Text(str(count), "bold" if predicted == label else "")
@@ -119,24 +113,15 @@ def _print_pairs(title: str, pairs: Iterable[tuple[str, str]], screen: Console) 
     screen.print(table, "")
 
 
-def _table(first: str, *others: str) -> Table:
-    table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column(Text(first), no_wrap=True)
-    for name in others:
-        table.add_column(Text(name), justify="right", no_wrap=True)
-    return table
-
-
 def print_gate_decision(decision: Decision, screen: Console) -> None:
     """Print the decision with its evidence."""
     evidence = decision.evidence
     if evidence.candidate_metrics:
         metrics, comparison = evidence.candidate_metrics, evidence.comparison
         screen.print(_metrics_table(evidence.candidate, evidence.current, metrics, comparison))
-        for line in _lines(evidence.rule, evidence.excluded_rows, metrics, comparison):
-            screen.print(f"  {line}", markup=False, highlight=False)
-    for note in evidence.notes:
-        screen.print(f"  {note}", markup=False, highlight=False)
+        lines = _lines(evidence.rule, evidence.excluded_rows, metrics, comparison)
+        print_lines(*(f"  {line}" for line in lines), screen=screen)
+    print_lines(*(f"  {note}" for note in evidence.notes), screen=screen)
     against = f"against {evidence.current}" if evidence.current else "as the first version"
     if isinstance(decision, Reject):
         screen.print(f"[red]rejected[/red]: {evidence.candidate} {against}", highlight=False)

@@ -185,6 +185,15 @@ console = SafeConsole()
 errors = SafeConsole(stderr=True)
 
 
+def plain_table(first: str, *others: str) -> Table:
+    """A table without lines; all columns but the first are aligned right."""
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(cell(first), no_wrap=True)
+    for name in others:
+        table.add_column(cell(name), justify="right", no_wrap=True)
+    return table
+
+
 def progress(screen: Console) -> Progress:
     """A progress bar, shown only on a terminal."""
     return Progress(

@@ -5,7 +5,9 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol
@@ -97,3 +99,35 @@ class WorkerSlot:
             return False
         self.process, self._start_after = None, now + delay
         return True
+
+
+def run_until_stopped(
+    slots: Sequence[WorkerSlot],
+    each_round: Callable[[], None],
+    *,
+    stop_s: float = 70.0,
+    stop_step: AbstractContextManager[None] | None = None,
+) -> tuple[bool, list[int]]:
+    """Run the processes of the slots until SIGINT or SIGTERM, then let them finish their work.
+
+    Args:
+        each_round: called twice a second.
+        stop_s: seconds until a process that does not stop is killed.
+        stop_step: a context around the stop.
+
+    Returns:
+        False if a process reported at startup that it cannot run; and the exit statuses of those that ran at the end.
+    """
+    stopping = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopping.set())
+    healthy = True
+    try:
+        while healthy and not stopping.wait(0.5):
+            healthy = all(slot.poll() for slot in slots)
+            each_round()
+    finally:
+        running = [slot.process for slot in slots if isinstance(slot.process, ChildProcess)]
+        with stop_step or nullcontext(), ThreadPoolExecutor(len(slots) or 1) as threads:
+            statuses = list(threads.map(lambda process: process.stop(stop_s), running))
+    return healthy, statuses

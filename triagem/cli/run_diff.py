@@ -1,16 +1,8 @@
 """Prints the result of `triagem reclassify diff`."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-from rich.table import Table
-
-from triagem.cli.output import Format, as_mapping, cell, console, print_json, print_rows, printable
-
-if TYPE_CHECKING:
-    from triagem.db.runs import ReclassifyRun
-    from triagem.db.runs.diff import RunDiff
+from triagem.cli.output import Format, cell, console, plain_table, print_json, print_lines, print_rows, printable
+from triagem.db.runs import ReclassifyRun
+from triagem.db.runs.diff import RunDiff
 
 _GROUP_COLUMNS = ("source", "month", "before", "after", "tickets", "confidence_before", "confidence_after")
 
@@ -18,7 +10,7 @@ _GROUP_COLUMNS = ("source", "month", "before", "after", "tickets", "confidence_b
 def print_run_diff(run: ReclassifyRun, diff: RunDiff, form: Format) -> None:
     """Print tables, JSON, or the groups as CSV: all other figures can be computed from the groups."""
     if form is Format.CSV:
-        print_rows([as_mapping(group) for group in diff.groups], _GROUP_COLUMNS, form)
+        print_rows(diff.groups, _GROUP_COLUMNS, form)
     elif form is Format.JSON:
         print_json(
             {
@@ -37,19 +29,17 @@ def print_run_diff(run: ReclassifyRun, diff: RunDiff, form: Format) -> None:
 
 
 def _print_tables(run: ReclassifyRun, diff: RunDiff) -> None:
-    console.print(
+    print_lines(
         f"{run.version} on {diff.tickets:,} tickets: {diff.flips:,} labels change ({diff.share:.1%}),"
-        f" confidence {diff.confidence_shift:+.3f} on average",
-        markup=False,
-        highlight=False,
+        f" confidence {diff.confidence_shift:+.3f} on average"
     )
     matrix = diff.matrix
     labels_before, labels_after = ({pair[index] for pair in matrix} for index in (0, 1))
-    table = _table("before / after", *sorted(labels_after))
+    table = plain_table("before / after", *sorted(labels_after))
     for before in sorted(labels_before):
         table.add_row(cell(before), *(f"{matrix.get((before, after), 0):,}" for after in sorted(labels_after)))
     console.print(table)
-    by_source = _table("source", "month", "tickets", "flips", "share")
+    by_source = plain_table("source", "month", "tickets", "flips", "share")
     for (source, month), (tickets, flips) in diff.by_source_month.items():
         by_source.add_row(cell(source), month, f"{tickets:,}", f"{flips:,}", f"{flips / tickets:.1%}")
     console.print(by_source)
@@ -64,10 +54,3 @@ def _print_tables(run: ReclassifyRun, diff: RunDiff) -> None:
             no_wrap=True,
             overflow="ellipsis",
         )
-
-
-def _table(*columns: str) -> Table:
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for index, name in enumerate(columns):
-        table.add_column(cell(name), justify="right" if index else "left")
-    return table

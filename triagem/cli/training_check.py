@@ -1,22 +1,26 @@
 """`triagem train --check`: prints what a training would use."""
 
-from __future__ import annotations
-
 from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
-
-from triagem.cli.output import as_mapping, cell, console, errors, print_json, private_file, write_csv
+from triagem.cli.output import (
+    as_mapping,
+    console,
+    errors,
+    plain_table,
+    print_json,
+    print_lines,
+    private_file,
+    write_csv,
+)
 from triagem.contracts.errors import InvalidInput
+from triagem.registry import Registry
+from triagem.trainer import TrainSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
-    from triagem.registry import Registry
-    from triagem.trainer import TrainSettings
     from triagem.trainer.data.audit import Audit
     from triagem.trainer.data.rows import Corpus
     from triagem.trainer.evaluate.baseline import LabelError
@@ -44,11 +48,11 @@ def print_training_check(
 
     findings: dict[str, Any] = {}  # of rows that cannot be split, too
 
-    def show_audit(corpus: Corpus, audited: Audit) -> None:
+    def show_audit(corpus: "Corpus", audited: "Audit") -> None:
         notes = (*corpus.notes, *audited.lines())
         findings.update(labels=corpus.labels, audit=audited, notes=notes)
-        for note in () if as_json else notes:
-            console.print(f"  {note}", markup=False, highlight=False, soft_wrap=True)
+        if not as_json:
+            print_lines(*(f"  {note}" for note in notes))
 
     try:
         with errors.status("comparing the rows"):
@@ -87,16 +91,18 @@ def print_training_check(
             }
         )
     else:
-        for note in prepared.parts.notes:
-            console.print(f"  {note}", markup=False, highlight=False, soft_wrap=True)
-        console.print(_table(sizes, texts, prepared.parts.labels))
-        for line in _describe(suspected, suspects):
-            console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
+        table = plain_table("part", *prepared.parts.labels, "rows", "texts")
+        for part, count in sizes.items():
+            counts = (*(count.get(label, 0) for label in prepared.parts.labels), sum(count.values()), texts[part])
+            table.add_row(part, *map(str, counts))
+        print_lines(*(f"  {note}" for note in prepared.parts.notes))
+        console.print(table)
+        print_lines(*(f"  {line}" for line in _describe(suspected, suspects)))
     if rejection:
         raise rejection
 
 
-def _describe(suspected: Sequence[LabelError], written: Path | None) -> Iterator[str]:
+def _describe(suspected: "Sequence[LabelError]", written: Path | None) -> Iterator[str]:
     if not suspected:
         return
     where = f"all are in {written}" if written else "--suspects FILE.csv writes all of them"
@@ -104,14 +110,3 @@ def _describe(suspected: Sequence[LabelError], written: Path | None) -> Iterator
     for row in suspected[:_MAX_SHOWN]:
         text = shorten(row.text, _EXCERPT_CHARS, placeholder=" …")
         yield f"  {row.where} {row.label}, probably {row.suggested_label} ({row.confidence:.0%}): {text}"
-
-
-def _table(sizes: dict[str, dict[str, int]], texts: dict[str, int], labels: tuple[str, ...]) -> Table:
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("part")
-    for column in (*labels, "rows", "texts"):
-        table.add_column(cell(column), justify="right")
-    for part, count in sizes.items():
-        counts = (*(count.get(label, 0) for label in labels), sum(count.values()), texts[part])
-        table.add_row(part, *map(str, counts))
-    return table

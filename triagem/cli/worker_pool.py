@@ -4,20 +4,17 @@ import os
 import shutil
 import signal
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from triagem.cli.processes import WorkerSlot
+from triagem.cli.processes import WorkerSlot, run_until_stopped
 from triagem.contracts.errors import InvalidInput
 from triagem.process import ChildProcess
-
-if TYPE_CHECKING:
-    from triagem.worker.settings import WorkerSettings
+from triagem.worker import health
+from triagem.worker.settings import WorkerSettings
 
 _STOP_MARGIN_S: Final = 10.0  # added to a worker's own stop deadline
 
@@ -52,7 +49,7 @@ def parse_gpu_list(listing: str) -> list[str]:
 
 
 def worker_environment(
-    index: int, gpu: str | None, workers: int, settings: "WorkerSettings", *, cores: int
+    index: int, gpu: str | None, workers: int, settings: WorkerSettings, *, cores: int
 ) -> dict[str, str]:
     """Environment of one worker of the pool: its GPU, its share of the cores, its metrics port and heartbeat file."""
     environment = {} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu, "TRIAGEM_DEVICE": "cuda"}
@@ -65,16 +62,13 @@ def worker_environment(
 
 
 def run_pool(
-    gpus: Sequence[str | None], per_gpu: int, settings: "WorkerSettings", report: Callable[[str], None]
+    gpus: Sequence[str | None], per_gpu: int, settings: WorkerSettings, report: Callable[[str], None]
 ) -> int:
     """Run `per_gpu` workers on each GPU until SIGTERM or SIGINT, then let them finish.
 
     Returns the exit status: 0 if all workers stopped cleanly when signalled; otherwise 1, also if a worker reports at
     startup that it cannot run.
     """
-    stopping = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stopping.set())
     devices = [gpu for gpu in gpus for _ in range(per_gpu)]
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
@@ -85,18 +79,15 @@ def run_pool(
         WorkerSlot(f"worker {index}" + (f" on {gpu}" if gpu else ""), partial(start, index, gpu), report)
         for index, gpu in enumerate(devices)
     ]
-    healthy = True
+
+    def write_heartbeat() -> None:
+        if settings.heartbeat_file:
+            write_pool_heartbeat(settings.heartbeat_file, len(slots))
+
     try:
-        while healthy and not stopping.wait(0.5):
-            healthy = all(slot.poll() for slot in slots)
-            if settings.heartbeat_file:
-                write_pool_heartbeat(settings.heartbeat_file, len(slots))
+        stop_s = settings.stop_deadline_s + _STOP_MARGIN_S
+        healthy, statuses = run_until_stopped(slots, write_heartbeat, stop_s=stop_s)
     finally:
-        running = [slot.process for slot in slots if isinstance(slot.process, ChildProcess)]
-        with ThreadPoolExecutor(len(slots)) as threads:
-            statuses = list(
-                threads.map(lambda process: process.stop(settings.stop_deadline_s + _STOP_MARGIN_S), running)
-            )
         if settings.heartbeat_file:
             settings.heartbeat_file.unlink(missing_ok=True)
     # A worker that is still starting has no signal handler yet: SIGTERM kills it, and it had no work in progress.
@@ -105,8 +96,6 @@ def run_pool(
 
 def write_pool_heartbeat(file: Path, workers: int) -> None:
     """Write the pool's heartbeat: as old as its oldest worker's, ready once all workers are."""
-    from triagem.worker import health
-
     beats, ready = [time.time()], True
     for index in range(workers):
         worker_file = _worker_heartbeat(file, index)

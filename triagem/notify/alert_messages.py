@@ -144,10 +144,13 @@ def phrase(language: Language, key: str, **values: object) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A duration in its largest whole unit: `45 s`, `2 min`, `3 h`, `5 d`. The same in both languages."""
+    """A duration in its largest whole unit: `45 s`, `2 min`, `3 h`, `5 d`. The same in both languages.
+
+    What lacks at most a twentieth of a unit counts as whole: the check after two minutes may come after 119 s.
+    """
     for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= size:
-            return f"{seconds // size:.0f} {unit}"
+        if units := int(seconds / size + 0.05):
+            return f"{units} {unit}"
     return f"{seconds:.0f} s"
 
 

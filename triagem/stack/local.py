@@ -99,20 +99,20 @@ class LocalStack:
         return None
 
     def down(self) -> list[str] | None:
-        """The servers that do not run, `Valkey` or `Postgres`; None if no stack was started in this folder."""
+        """The servers that do not run, `Redis` or `Postgres`; None if no stack was started in this folder."""
         with _os_errors(self.folder):
             if not self._exists:
                 return None
             self._load_ports()
             return [server.name for server in self._servers if not server.alive]
 
-    def restart_dead(self) -> list[str]:
-        """Start the servers that died, on the same ports and data; their names. Raises StackFailed."""
+    def restart_dead(self) -> list[Server]:
+        """Start the servers that died, on the same ports and data; those servers. Raises StackFailed."""
         with _os_errors(self.folder), files.exclusive(self.folder / "lock", START_TIMEOUT_S):
             dead = [server for server in self._servers if not server.alive]
             for server in dead:
                 server.start()
-        return [server.name for server in dead]
+        return dead
 
     def __enter__(self) -> Endpoints:
         return self.start()

@@ -1,4 +1,4 @@
-"""Base class of the Valkey and Postgres servers: a server outlives the process that started it and is adopted later.
+"""Base class of the Redis and Postgres servers: a server outlives the process that started it and is adopted later.
 
 It inherits a locked file, `alive`, that contains its pid. The server runs as long as the lock is held, so a pid that
 the kernel has since reused is neither mistaken for the server nor signalled.
@@ -83,11 +83,6 @@ class Server(ABC):
     def kill(self) -> None:
         """Kill the server, as a crash would."""
         self._signal_until_stopped([(SIGKILL, 10)])
-
-    def restart(self) -> None:
-        """Stop the server if it is alive, and start it on the same port and data."""
-        self.stop()
-        self.start()
 
     def _launch(self) -> None:
         with open_private(self._alive, "ab") as alive, open_private(self.log, "ab") as log:

@@ -76,7 +76,9 @@ def load_secrets(folder: Path) -> Secrets:
 def load_ports(folder: Path) -> dict[str, int]:
     """The last port of each server, by server name; empty if none was saved."""
     try:
-        return {str(name): int(port) for name, port in json.loads((folder / "stack.json").read_text()).items()}
+        saved = json.loads((folder / "stack.json").read_text())
+        # Release 0.2 saved the port of Redis as that of Valkey.
+        return {str(name).replace("Valkey", "Redis"): int(port) for name, port in saved.items()}
     except (FileNotFoundError, ValueError, TypeError, AttributeError):
         return {}
 

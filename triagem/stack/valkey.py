@@ -1,6 +1,7 @@
-"""A Valkey server, which speaks the Redis protocol. A write is on disk before it is acknowledged; nothing is evicted.
+"""A Redis server: Valkey, which speaks the protocol and comes by pip. Nothing is evicted.
 
-There are no periodic snapshots: the append-only file is the only copy of the data.
+A write is on disk before it is acknowledged. There are no periodic snapshots: the append-only file is the only copy
+of the data.
 """
 
 from collections.abc import Sequence
@@ -34,7 +35,7 @@ logfile ""
 class ValkeyServer(Server):
     """A Valkey server with its data in `folder`."""
 
-    name = "Valkey"
+    name = "Redis"
     stop_signals = ((SIGTERM, 30), (SIGKILL, 10))
 
     def __init__(self, folder: Path, password: str, port: int | None = None, *, maxmemory: str = "256mb") -> None:
@@ -51,7 +52,7 @@ class ValkeyServer(Server):
                 return bool(client.ping())
         except AuthenticationError as error:
             fix = f"restore secrets.json, or kill process {self.pid}"
-            raise StackFailed(f"Valkey in {self.home} rejects the password in secrets.json: {fix}") from error
+            raise StackFailed(f"Redis in {self.home} rejects the password in secrets.json: {fix}") from error
         except RedisError:
             return False
 

@@ -15,12 +15,13 @@ from triagem.cli.output import Format, errors, print_answer, print_rows
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.text import clean
 from triagem.records.columns import folded_name, parse_label_map, quoted_column
+from triagem.trainer.data.columns import ReadingRules
+from triagem.trainer.data.rows import Row, load, read_parts
 from triagem.worker.bands import decide_band
 from triagem.worker.settings import WorkerSettings
 
 if TYPE_CHECKING:
     from triagem.trainer.active.preflight import Expectation, Preflight
-    from triagem.trainer.data.rows import Row
 
 _MAX_TEXTS: Final = 5000  # more say little more, and each takes milliseconds
 _SOURCE: Final = ("source", "origem", "channel", "canal")
@@ -41,12 +42,12 @@ def classify(
     texts = [line for line in _texts(text) if line.strip()]
     if not texts:
         raise InvalidInput("the text is empty: give a text, a file name, or `-`")
-    from triagem.engine.classify import classify, load
+    from triagem.engine import classify as engine
 
     registry = servers.registry()
-    loaded = load(registry.folder(model or registry.current().version))
+    loaded = engine.load(registry.folder(model or registry.current().version))
     thresholds = WorkerSettings().thresholds(loaded.thresholds)
-    probabilities = classify(loaded, [clean(line) for line in texts], batch_size=batch_size)
+    probabilities = engine.classify(loaded, [clean(line) for line in texts], batch_size=batch_size)
     predictions = [decide_band(row, loaded.labels, thresholds) for row in probabilities]
     rows = [
         {"label": made.label, "confidence": made.confidence, "band": made.band.value, "text": line}
@@ -87,9 +88,7 @@ def preflight(
 
     Example: `triagem preflight closed.csv --label-column Grupo --label-map "Comercial=venda,N1=suporte"`
     """
-    from triagem.trainer.data.columns import ReadingRules
     from triagem.trainer.data.near_duplicates import distinct_rows
-    from triagem.trainer.data.rows import load, read_parts
 
     columns = mapping + quoted_column("completion", label_column)
     groups = (folded_name(by),) if by else _SOURCE
@@ -122,13 +121,13 @@ def _preflight(rows: list[Row], labels: tuple[str, ...]) -> Preflight:
 
 
 def _expect(rows: tuple[Row, ...]) -> Expectation:
-    from triagem.engine.classify import load
+    from triagem.engine import classify as engine
     from triagem.trainer.active.preflight import expect
     from triagem.trainer.monitor.reference import describe_rows, read_reference
 
     registry = servers.registry()
     version = registry.current().version
-    model = load(registry.folder(version))
+    model = engine.load(registry.folder(version))
     threshold = model.thresholds.review if model.thresholds.automate else 1.0
     return expect(describe_rows(model, rows), read_reference(registry, version), threshold)
 

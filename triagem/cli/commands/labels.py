@@ -8,7 +8,7 @@ import typer
 from triagem import servers
 from triagem.cli.options import FormatOption, JsonFlag
 from triagem.cli.output import Format, print_lines, print_rows
-from triagem.cli.review_session.names import label_name
+from triagem.cli.review_session import label_name
 from triagem.db.labels import accept_proposal, change_label, list_labels
 
 

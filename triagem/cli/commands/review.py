@@ -11,14 +11,14 @@ from triagem import servers
 from triagem.cli.commands.review_results import accuracy, export, import_
 from triagem.cli.options import AsJson, FormatOption, JsonFlag
 from triagem.cli.output import Format, console, errors, print_answer, print_json, print_lines, print_rows, printable
-from triagem.cli.review_session.names import (
+from triagem.cli.review_session import (
     UNCLEAR,
+    ReviewSession,
     label_name,
     require_known_label,
     reviewer_name,
     terminal_language,
 )
-from triagem.cli.review_session.session import ReviewSession
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.ticket import identify
 from triagem.db import Database

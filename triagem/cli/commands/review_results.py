@@ -25,7 +25,7 @@ from triagem.cli.output import (
     private_file,
     progress,
 )
-from triagem.cli.review_session.names import require_known_label, reviewer_name
+from triagem.cli.review_session import require_known_label, reviewer_name
 from triagem.contracts.conversation import message_rows
 from triagem.contracts.errors import InvalidInput, InvalidTicket, ModelCorrupt, NoModel
 from triagem.contracts.model import ROWS_FILE, SplitDigests

@@ -13,6 +13,7 @@ from triagem.cli.processes import end_with_parent, exit_on_sigterm
 from triagem.inbox import InboxSettings
 from triagem.process import MetricsSettings
 from triagem.registry import RegistrySettings
+from triagem.worker import health
 
 
 def _watch_parent(value: bool) -> bool:
@@ -194,8 +195,6 @@ def _check_heartbeat(
     setting: str, file: Path | None, *, need_ready: bool = False, max_age_s: float | None = None
 ) -> NoReturn:
     """Exit with status 0 if the worker that writes this heartbeat file is healthy, else with 1 and the problem."""
-    from triagem.worker import health
-
     if file is None:
         raise typer.BadParameter(f"{setting} is not set")
     _exit(health.check(file, need_ready=need_ready, max_age_s=max_age_s or health.ALIVE_S))

@@ -1,25 +1,29 @@
-"""`triagem up` runs the local stack with all processes until Ctrl-C; `triagem env` prints its settings."""
+"""`triagem up` runs the local stack with all processes, `env` prints its settings; `start` helps to a first model."""
 
 import shlex
-import signal
-import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Final
+from urllib.parse import urlencode
 
 import typer
 
 from triagem import servers
-from triagem.cli.commands.start import gateway_address, login_link
 from triagem.cli.options import AsJson
-from triagem.cli.output import StepTimer, console, print_answer, print_lines
-from triagem.cli.processes import WorkerProcess, WorkerSlot, exit_on_sigterm
+from triagem.cli.output import StepTimer, as_mapping, console, print_answer, print_lines
+from triagem.cli.processes import WorkerProcess, WorkerSlot, exit_on_sigterm, run_until_stopped
 from triagem.contracts.errors import NoModel, NotConfigured
 from triagem.db import Database
+from triagem.db.auth import Scope, begin_session, create_key, list_keys
+from triagem.db.labels import list_labels
+from triagem.db.reviews.labelling import LabellingState, labelling_state
 from triagem.notify.alert_rules import AlertSettings
+from triagem.ops.labelling import answers_to_version
 from triagem.stack import Endpoints, LocalStack, ensure_reader_login, ensure_writer_login
 from triagem.worker.settings import WorkerSettings
+
+_OWNER: Final = "owner"
 
 
 def up(
@@ -80,48 +84,36 @@ def run_processes(
     A process that stops is restarted, and so is a server of `stack`. Exit status 1 if a process reports at startup
     that it cannot run.
     """
-    stopping = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stopping.set())
-    started: list[WorkerProcess] = []
     ports: dict[str, int] = {}
 
     def start(name: str, command: str) -> WorkerProcess:
-        started.append(
-            WorkerProcess(
-                endpoints,
-                servers.STACK_FOLDER / f"{name}.log",
-                command,
-                TRIAGEM_BEAT_SCHEDULE=str(servers.STACK_FOLDER / "beat-schedule"),
-                TRIAGEM_METRICS_PORT=str(ports.get(name, 0)),
-                TRIAGEM_CONSOLE_URL=AlertSettings().console_url or f"{gateway_address()}/console",
-            )
+        return WorkerProcess(
+            endpoints,
+            servers.STACK_FOLDER / f"{name}.log",
+            command,
+            TRIAGEM_BEAT_SCHEDULE=str(servers.STACK_FOLDER / "beat-schedule"),
+            TRIAGEM_METRICS_PORT=str(ports.get(name, 0)),
+            TRIAGEM_CONSOLE_URL=AlertSettings().console_url or f"{gateway_address()}/console",
         )
-        return started[-1]
+
+    def restart_servers() -> None:
+        for server in stack.restart_dead() if stack and stack.down() else ():
+            print_lines(f"{server.name} had stopped and was restarted: see {server.log}")
 
     commands = {f"worker-{index}": "worker" for index in range(workers)}
     commands |= {service: service for service in services}
     if first_port := WorkerSettings().metrics.port:
         # Each process needs its own port; beat and the trainer serve no metrics.
         exporters = [name for name in commands if name not in {"beat", "trainer"}]
-        ports |= {name: first_port + index for index, name in enumerate(exporters)}
+        ports = {name: first_port + index for index, name in enumerate(exporters)}
     slots = [WorkerSlot(name, partial(start, name, command), print_lines) for name, command in commands.items()]
-    try:
-        others = "".join(f", {service}" for service in services)
-        print_lines(f"workers: {workers}{others}; logs: {servers.STACK_FOLDER}/*.log; press Ctrl-C to stop")
-        if first_port:
-            print_lines("metrics: " + ", ".join(f"{name} on port {port}" for name, port in ports.items()))
-        while not stopping.wait(0.5):
-            if not all(slot.poll() for slot in slots):
-                raise typer.Exit(1)
-            for server in stack.restart_dead() if stack and stack.down() else ():
-                print_lines(
-                    f"{server} had stopped and was restarted: see {servers.STACK_FOLDER}/{server.lower()}/server.log"
-                )
-    finally:
-        stop = StepTimer(console).step("stop all processes")
-        with stop, ThreadPoolExecutor(len(started) or 1) as pool:
-            list(pool.map(WorkerProcess.stop, started))
+    others = "".join(f", {service}" for service in services)
+    print_lines(f"workers: {workers}{others}; logs: {servers.STACK_FOLDER}/*.log; press Ctrl-C to stop")
+    if ports:
+        print_lines("metrics: " + ", ".join(f"{name} on port {port}" for name, port in ports.items()))
+    stop_step = StepTimer(console).step("stop all processes")
+    if not run_until_stopped(slots, restart_servers, stop_step=stop_step)[0]:
+        raise typer.Exit(1)
 
 
 def prepare_database(endpoints: Endpoints) -> None:
@@ -146,3 +138,54 @@ def env(*, as_json: AsJson = False) -> None:
         raise NotConfigured("no local stack is running here: start one with `triagem up`")
     lines = [f"export {name}={shlex.quote(value)}" for name, value in stack.settings.items()]
     print_answer(stack.settings, lines, as_json=as_json)
+
+
+def start(
+    *,
+    link: Annotated[bool, typer.Option("--link", help="Print a link to the start page that logs in once.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show the labels, messages and answers so far, and where to continue.
+
+    Example: `triagem start --link`
+    """
+    with servers.database() as database:
+        state = labelling_state(database)
+        labels = [label.label for label in list_labels(database) if not label.retired_at]
+        page = login_link(database, gateway_address()) if link else f"{gateway_address()}/console/start"
+    lines = [*describe(state, labels), f"continue at {page}"]
+    print_answer({"labels": labels, **as_mapping(state), "page": page}, lines, as_json=as_json)
+
+
+def gateway_address() -> str:
+    """The gateway's URL."""
+    from triagem.gateway.serve import url
+    from triagem.gateway.services import GatewaySettings
+
+    settings = GatewaySettings()
+    return url(settings.host, settings.port)
+
+
+def describe(state: LabellingState, labels: list[str]) -> list[str]:
+    """The state of the labelling, line by line. Pure."""
+    counts = ", ".join(f"{label} {state.answers.get(label, 0)}" for label in labels)
+    lines = [f"labels: {counts or 'none'}", f"messages: {state.texts:,}"]
+    if missing := answers_to_version(state.answers, 0):
+        lines.append(f"{missing} more answers until the first version: ten for each of two labels")
+    if progress := state.progress:
+        lines.append(
+            f"estimated macro-F1 after {progress.answers} answers: {progress.macro_f1:.2f},"
+            f" 90 % interval {progress.low:.2f} to {progress.high:.2f}"
+        )
+        if progress.answers_missing:
+            lines.append(f"about {progress.answers_missing} more answers reach 0.9")
+    return lines
+
+
+def login_link(database: Database, address: str) -> str:
+    """A link to the start page that logs in once, with all permissions, as the key `owner`."""
+    now = datetime.now(UTC)
+    owner = next((key for key in list_keys(database) if key.name == _OWNER and key.is_active(now)), None)
+    if owner is None:
+        owner, _ = create_key(database, _OWNER, [Scope.ADMIN])  # its secret is not kept: only links use it
+    return f"{address}/console/enter?{urlencode({'link': begin_session(database, owner)})}"
