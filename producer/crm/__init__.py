@@ -1,7 +1,6 @@
 """CRM integrations: turn webhooks into tickets, and results into requests. Pure functions; see `docs/how-to/crm.md`.
 
-`receive_webhook(webhook, source, now)` is the entry point. `callback`, `zendesk_tags` and `chatwoot_labels` build
-the requests.
+A webhook passes `check_head`, `check_sender` and `read_webhook`. `triagem.notify.crm` builds the requests.
 """
 
 from triagem.producer.crm.crm_file import CrmConfig, CrmFile, CrmSettings, load_crm_file
@@ -13,19 +12,19 @@ from triagem.producer.crm.payload import (
     UnmatchedWebhook,
     UnreadableWebhook,
     Webhook,
-    WebhookOutcome,
 )
 from triagem.producer.crm.receive import (
+    Verdict,
     challenge,
     check_head,
     check_sender,
     read_body,
     read_owners,
+    read_verdicts,
     read_webhook,
-    receive_webhook,
+    verdict_label,
 )
 from triagem.producer.crm.settings import Source
-from triagem.producer.crm.verdict import Verdict, read_verdicts, verdict_label
 
 __all__ = [
     "AcceptedWebhook",
@@ -40,7 +39,6 @@ __all__ = [
     "UnreadableWebhook",
     "Verdict",
     "Webhook",
-    "WebhookOutcome",
     "challenge",
     "check_head",
     "check_sender",
@@ -49,6 +47,5 @@ __all__ = [
     "read_owners",
     "read_verdicts",
     "read_webhook",
-    "receive_webhook",
     "verdict_label",
 ]

@@ -22,10 +22,9 @@ from triagem.producer.crm.payload import (
     parse_id,
     parse_time,
 )
-from triagem.producer.crm.receive import challenge, check_sender, read_body
+from triagem.producer.crm.receive import challenge, check_sender, read_body, read_verdicts
 from triagem.producer.crm.settings import Source
 from triagem.producer.crm.signature import TOKEN_HEADER, SignatureScheme, signed_at
-from triagem.producer.crm.verdict import read_verdicts
 
 _SIGNED: Final = ("{body}", "{timestamp}{body}", "{timestamp}.{body}", "{timestamp}:{body}")
 _MAX_NAMES: Final = 12
@@ -95,7 +94,7 @@ def check_payload(webhook: Webhook, source: Source, now: datetime) -> PayloadChe
 def _check_body(body: bytes, source: Source, sender: str, now: datetime) -> PayloadCheck:
     try:
         payload = parse(body)
-        records = field_map.select_records(payload, source)
+        records = field_map.select(source.records, payload)
     except InvalidTicket as error:
         return PayloadCheck("dead-lettered", str(error), sender, advice=[_NOT_JSON] if error.field == "body" else [])
     fields = _check_fields(records[0], source) if records else []
@@ -222,7 +221,5 @@ def _advise_records(payload: object, source: Source) -> Iterator[str]:
         yield f"`records` wants {path} to be {expected!r}; here it is {'missing' if value is None else repr(value)}."
     if isinstance(first, dict):
         yield f"The payload has {', '.join(map(str, list(first)[:_MAX_NAMES]))}."
-    if event := field_map.event_name(payload, source):
-        yield f"If {event} is never a customer's message, subscribe to fewer events, or add a rule to `ignore`."
-    else:
-        yield "If it is never a customer's message, subscribe to fewer events, or add a rule to `ignore`."
+    event = field_map.event_name(payload, source) or "it"
+    yield f"If {event} is never a customer's message, subscribe to fewer events, or add a rule to `ignore`."

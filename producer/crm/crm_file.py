@@ -15,12 +15,10 @@ from triagem.contracts.ticket import first_error
 from triagem.notify import settings_file
 from triagem.notify.crm import CrmTarget
 from triagem.notify.hosts import check_url
-from triagem.producer.crm.settings import GENERIC, Source, make_source, presets
+from triagem.producer.crm.settings import GENERIC, TARGET_TABLES, Source, make_source, presets
 
 log = structlog.get_logger(__name__)
 
-# Tables of a source that configure where its results go.
-_TARGET_TABLES: Final = ("callback", "tags", "labels", "field")
 _SECRETS: Final = ("secret", "token")
 
 
@@ -116,9 +114,8 @@ def load_crm_file(path: Path) -> CrmConfig:
         raise InvalidInput(f"{path} allowed_hosts: expected a list of host names")
     crm = CrmConfig({name: _source(name, table, path) for name, table in document.items()}, tuple(hosts))
     for name, source in crm.sources.items():
-        for table in _TARGET_TABLES:
-            if (target := getattr(source, table, None)) is not None:
-                check_url(target.url, crm.allowed_hosts, f"{path} [{name}.{table}] url")
+        for table, target in source.destinations.items():
+            check_url(target.url, crm.allowed_hosts, f"{path} [{name}.{table}] url")
     return crm
 
 
@@ -131,7 +128,7 @@ def _source(name: str, table: object, path: Path) -> Source:
     if "name" in table:
         raise InvalidInput(f"{where} name: remove it, the name of the table is the name of the source")
     fields = settings_file.with_secrets(table, _SECRETS, path, name)
-    for sub in _TARGET_TABLES:
+    for sub in TARGET_TABLES:
         if isinstance(fields.get(sub), dict):
             fields[sub] = settings_file.with_secrets(fields[sub], _SECRETS, path, f"{name}.{sub}")
     try:

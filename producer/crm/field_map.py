@@ -26,7 +26,7 @@ from triagem.producer.crm.payload import (
     safe_name,
     text_or_empty,
 )
-from triagem.producer.crm.settings import Rule, Source
+from triagem.producer.crm.settings import Source
 
 # What an expression returns instead of a value that the CRM does not give.
 _RECEIVED: Final = "received"
@@ -35,7 +35,7 @@ _DIGEST: Final = "digest"
 
 def read(payload: object, source: Source, now: datetime, sent_at: datetime) -> ReadWebhook:
     """Read a webhook's JSON as tickets, one per record. Raises InvalidTicket if `records` fails."""
-    records = select_records(payload, source)
+    records = select(source.records, payload)
     if len(records) > MAX_RECORDS:
         return OversizedWebhook(f"{len(records):,} records: a webhook may have at most {MAX_RECORDS:,}")
     if not records:
@@ -106,17 +106,12 @@ def _digest(text: str) -> str:
 def external_ids(payload: object, source: Source) -> list[object]:
     """The ids of the tickets that a webhook names, also if it cannot be read as a whole."""
     ids = []
-    for record in (*select_records(payload, source), *(payload if isinstance(payload, list) else [payload])):
+    for record in (*select(source.records, payload), *(payload if isinstance(payload, list) else [payload])):
         try:
             ids.append(search(source.fields.external_id, record, "external_id"))
         except InvalidTicket:
             continue
     return ids
-
-
-def select_records(payload: object, source: Source) -> list[object]:
-    """The records of a payload."""
-    return select(source.records, payload)
 
 
 def select(expression: str, payload: object) -> list[object]:
@@ -136,16 +131,11 @@ def _candidates(payload: object) -> Iterator[object]:
 
 def _judge(value: object, source: Source) -> IgnoredWebhook | UnreadableWebhook | None:
     """The first rule of the source that a record matches, or a payload without records."""
-
-    def first(rules: tuple[Rule, ...]) -> str | None:
-        matching = (rule.reason for rule in rules if search(rule.when, value, "when"))
-        reason = next(matching, None)
-        return reason and reason.replace("{event}", event_name(value, source) or "?")
-
-    if reason := first(source.unreadable):
-        return UnreadableWebhook(reason)
-    reason = first(source.ignore)
-    return IgnoredWebhook(reason) if reason else None
+    for kind, rules in ((UnreadableWebhook, source.unreadable), (IgnoredWebhook, source.ignore)):
+        for rule in rules:
+            if search(rule.when, value, "when"):
+                return kind(rule.reason.replace("{event}", event_name(value, source) or "?"))
+    return None
 
 
 def event_name(value: object, source: Source) -> str | None:

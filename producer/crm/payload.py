@@ -80,7 +80,6 @@ class RefusedWebhook:
 
 
 ReadWebhook = AcceptedWebhook | IgnoredWebhook | UnreadableWebhook
-WebhookOutcome = ReadWebhook | RefusedWebhook
 
 
 def parse(body: bytes) -> object:

@@ -3,11 +3,12 @@
 A source with an adapter takes the fields that it does not set from the adapter's table in `presets.toml`.
 """
 
+import json
 import tomllib
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, ClassVar, Final, Self
 from urllib.parse import quote
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -17,7 +18,6 @@ from triagem.contracts.moments import DateOrder, MomentFormat
 from triagem.contracts.ticket import OnReply
 from triagem.notify.crm import (
     CallbackSettings,
-    ChatwootAccount,
     ChatwootLabels,
     CrmTarget,
     FieldSettings,
@@ -28,6 +28,8 @@ from triagem.producer.crm.expressions import Expression
 from triagem.producer.crm.signature import SignatureScheme
 
 GENERIC: Final = "generic"
+# Tables of a source that say where its results go.
+TARGET_TABLES: Final = ("callback", "field", "tags", "labels")
 _SigningSecret = Annotated[SecretStr, Field(min_length=8)]
 _Token = Annotated[SecretStr, Field(min_length=16, description="chosen by us: openssl rand -hex 32")]
 
@@ -124,14 +126,20 @@ class Source(SettingsTable):
     callback: CallbackSettings | None = None
     field: FieldSettings | None = None
 
+    # Of an adapter that sets tags: their prefix by default, and the page of a ticket below the CRM's URL.
+    default_prefix: ClassVar = ""
+    ticket_page: ClassVar = ""
+
     @model_validator(mode="before")
     @classmethod
     def _fill_in_preset(cls, table: Any) -> Any:
-        adapter = table.get("adapter", cls.model_fields["adapter"].default)
-        preset = presets().get(adapter, {"signature": _GENERIC_SIGNATURE})
-        preset = _with_account(dict(preset), table.get("account_id"))
-        tables = {"field": preset.pop("field", None), "verdict": preset.get("verdict")}
-        for name, fields in tables.items():  # `field` only sends results if the source says where
+        """Take what the table does not set from its adapter's preset, with its account in place of `{account_id}`."""
+        preset = json.dumps(presets().get(table.get("adapter", GENERIC), {"signature": _GENERIC_SIGNATURE}))
+        account_id = table.get("account_id")
+        preset = json.loads(preset.replace("{account_id}", str(account_id if isinstance(account_id, int) else 0)))
+        tables = {"field": preset.pop("field", None), "labels": preset.pop("labels", None)}
+        tables["verdict"] = preset.get("verdict")
+        for name, fields in tables.items():  # `field` and `labels` only send results if the source says where
             if fields and isinstance(table.get(name), dict):
                 table = {**table, name: {**fields, **table[name]}}
         return {**preset, **table}
@@ -154,13 +162,18 @@ class Source(SettingsTable):
     @property
     def destinations(self) -> dict[str, CrmTarget]:
         """Settings of the targets of results, by table."""
-        targets = {"callback": self.callback, "field": self.field}
+        targets = {table: getattr(self, table, None) for table in TARGET_TABLES}
         return {table: target for table, target in targets.items() if target is not None}
+
+    @property
+    def tags_of_results(self) -> ZendeskTags | ChatwootLabels | None:
+        """Where results become tags."""
+        return getattr(self, "tags", None) or getattr(self, "labels", None)
 
     @property
     def tag_prefix(self) -> str:
         """The prefix of tags that show a label; empty for a field."""
-        return ""
+        return self.tags_of_results.prefix if self.tags_of_results else self.default_prefix
 
     def described(self, field: str) -> str:
         """A field of the ticket and its expression, for a reason: `external_id = detail.id`."""
@@ -169,55 +182,30 @@ class Source(SettingsTable):
 
     def link(self, external_id: str) -> str | None:
         """The URL at which an agent finds the ticket, if it is known."""
-        return self.ticket_url and self.ticket_url.replace("{id}", _quoted(external_id))
+        url, tagged = self.ticket_url, self.tags_of_results
+        if url is None and tagged is not None:
+            url = tagged.url + self.ticket_page.replace("{account_id}", str(getattr(self, "account_id", "")))
+        # The id is not validated yet, so it may contain lone surrogates.
+        return url and url.replace("{id}", quote(external_id, safe="", errors="replace"))
 
 
 class ZendeskSource(Source):
     """A Zendesk account."""
 
-    adapter: str = "zendesk"
+    default_prefix: ClassVar = "triagem-"
+    ticket_page: ClassVar = "/agent/tickets/{id}"
+
     tags: ZendeskTags | None = None
-
-    @property
-    def destinations(self) -> dict[str, CrmTarget]:
-        """Also tags."""
-        return super().destinations | ({"tags": self.tags} if self.tags else {})
-
-    @property
-    def tag_prefix(self) -> str:
-        """That of the tags that are set."""
-        return self.tags.prefix if self.tags else "triagem-"
-
-    def link(self, external_id: str) -> str | None:
-        """The URL at which an agent finds the ticket."""
-        own = super().link(external_id)
-        return own if own or self.tags is None else f"{self.tags.url}/agent/tickets/{_quoted(external_id)}"
 
 
 class ChatwootSource(Source):
     """One Chatwoot account; every account numbers its conversations from 1."""
 
-    adapter: str = "chatwoot"
+    default_prefix: ClassVar = "triagem-"
+    ticket_page: ClassVar = "/app/accounts/{account_id}/conversations/{id}"
+
     account_id: int = Field(ge=1)
     labels: ChatwootLabels | None = None
-
-    @property
-    def destinations(self) -> dict[str, CrmTarget]:
-        """Also labels."""
-        account = {"labels": ChatwootAccount(self.account_id, self.labels)} if self.labels else {}
-        return super().destinations | account
-
-    @property
-    def tag_prefix(self) -> str:
-        """That of the labels that are set."""
-        return self.labels.prefix if self.labels else "triagem-"
-
-    def link(self, external_id: str) -> str | None:
-        """The URL at which an agent finds the conversation."""
-        own = super().link(external_id)
-        if own or self.labels is None:
-            return own
-        return f"{self.labels.url}/app/accounts/{self.account_id}/conversations/{_quoted(external_id)}"
 
 
 _GENERIC_SIGNATURE: Final = {"header": "X-Triagem-Signature", "prefix": "sha256="}
@@ -228,17 +216,3 @@ def make_source(name: str, table: Mapping[str, Any]) -> Source:
     """The source of a table. Raises pydantic's ValidationError."""
     adapter = table.get("adapter", name)
     return _CLASSES.get(adapter, Source).model_validate({**table, "adapter": adapter, "name": name})
-
-
-def _with_account(value: Any, account_id: object) -> Any:
-    """A preset in which `{account_id}` is replaced."""
-    if isinstance(value, str):
-        return value.replace("{account_id}", str(account_id if isinstance(account_id, int) else 0))
-    if isinstance(value, list):
-        return [_with_account(item, account_id) for item in value]
-    return {key: _with_account(item, account_id) for key, item in value.items()} if isinstance(value, dict) else value
-
-
-def _quoted(external_id: str) -> str:
-    """An id for a link. It is not validated yet, so it may contain lone surrogates."""
-    return quote(external_id, safe="", errors="replace")

@@ -11,13 +11,15 @@ from typing import Any, Final
 from triagem.producer.crm import (
     AcceptedWebhook,
     IgnoredWebhook,
+    RefusedWebhook,
     Source,
     UnmatchedWebhook,
     UnreadableWebhook,
     Webhook,
-    WebhookOutcome,
-    receive_webhook,
+    check_sender,
+    read_webhook,
 )
+from triagem.producer.crm.payload import ReadWebhook
 from triagem.producer.crm.settings import make_source
 
 EXAMPLES: Final = Path(__file__).parents[2] / "examples" / "crm"
@@ -84,7 +86,12 @@ def example(name: str) -> Any:
     return json.loads((EXAMPLES / f"{name}.json").read_text(encoding="utf-8"))
 
 
-def parse_webhook(payload: object, source: Source) -> WebhookOutcome:
+def receive_webhook(webhook: Webhook, source: Source, now: datetime) -> ReadWebhook | RefusedWebhook:
+    """The outcome of a webhook."""
+    return check_sender(webhook, source, now) or read_webhook(webhook, source, now)
+
+
+def parse_webhook(payload: object, source: Source) -> ReadWebhook | RefusedWebhook:
     """The outcome of a payload (or raw body) sent with the right token."""
     body = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
     return receive_webhook(Webhook(body, {"X-Triagem-Token": TOKEN}), source, NOW)

@@ -1,6 +1,5 @@
 """Alert messages: two languages, links, no ticket text; and no name from a CRM can inject markup or lines."""
 
-import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,9 +15,9 @@ from triagem.notify.alert_rendering import (
     build_email,
     build_message,
     build_test_message,
-    slack_body,
+    slack_payload,
     ticket_link,
-    webhook_body,
+    webhook_event,
 )
 from triagem.notify.alert_rules import Language, Links
 
@@ -72,10 +71,8 @@ def test_counts_and_the_least_confident_tickets_are_listed(language: Language, l
 
 
 def test_both_languages_have_the_same_phrases_with_the_same_placeholders() -> None:
-    english, portuguese = _PHRASES["en"], _PHRASES["pt-BR"]
-    assert english.keys() == portuguese.keys()
-    for key, text in english.items():
-        assert placeholders(text) == placeholders(portuguese[key]), key
+    for key, (english, portuguese) in _PHRASES.items():
+        assert placeholders(english) == placeholders(portuguese), key
 
 
 def placeholders(phrase: str) -> set[str | None]:
@@ -156,7 +153,7 @@ def test_a_name_neither_breaks_a_line_nor_mentions_a_channel() -> None:
         alert_digest(DoubtfulTicket("zendesk", "<!channel>\nInjected: &lt;x", "venda", 0.5, Band.REVIEW)), "en"
     )
     assert len(message.lines) == 3
-    text = json.loads(slack_body(message))["text"]
+    text = slack_payload(message)["text"]
     assert "&lt;!channel&gt;?Injected: &amp;lt;x" in text
     assert "<" not in text
 
@@ -167,7 +164,7 @@ def test_a_name_neither_breaks_a_line_nor_mentions_a_channel() -> None:
 def test_a_chat_program_reads_no_markup_in_a_name(name: str) -> None:
     message = build_message(alert_digest(DoubtfulTicket(name, name, "venda", 0.5, Band.REVIEW)), "en")
 
-    text = json.loads(slack_body(message))["text"]
+    text = slack_payload(message)["text"]
     shown = name.replace("`", "'").replace("://", ": //")
     assert f"- `{shown}` `{shown}`: venda" in text
     assert text.count("`") == 2 * 3
@@ -176,7 +173,7 @@ def test_a_chat_program_reads_no_markup_in_a_name(name: str) -> None:
 
 def test_each_channel_has_the_same_id_at_each_attempt() -> None:
     first, second = (build_message(alert_digest(DOUBT), "en") for _ in range(2))
-    assert first.key == second.key == json.loads(webhook_body(first))["data"]["id"]
+    assert first.key == second.key == webhook_event(first)["data"]["id"]
     emails = [
         build_email(message, "t@example.com", ["a@example.com", "b@example.com"]) for message in (first, second)
     ]

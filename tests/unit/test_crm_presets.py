@@ -20,11 +20,12 @@ from tests.support.crm import (
     ZAMMAD,
     example,
     ignored,
+    receive_webhook,
     ticket,
     unmatched,
     unreadable,
 )
-from triagem.producer.crm import AcceptedWebhook, RefusedWebhook, Source, Webhook, receive_webhook
+from triagem.producer.crm import AcceptedWebhook, RefusedWebhook, Source, Webhook
 from triagem.producer.crm.settings import make_source, presets
 
 

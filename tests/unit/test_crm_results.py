@@ -12,33 +12,37 @@ from pydantic import ValidationError
 from tests.support.crm import NOW
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.prediction import Band
-from triagem.notify import Request
+from triagem.db.outbox.deliveries import LeasedResult
 from triagem.notify.crm import (
     CallbackSettings,
     ChatwootLabels,
-    CrmResult,
     FieldSettings,
     ZendeskTags,
     callback_request,
+    delivery_id,
     field_request,
-    parse_labels,
-    read_labels,
+    label_conversation,
     result_tags,
     tag_ticket,
-    write_labels,
 )
-from triagem.notify.request import sign
+from triagem.notify.request import Request, sign
 
 KEY = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 RECEIVER = CallbackSettings.model_validate({"url": "https://hooks.example.com/triagem", "secret": KEY})
 ZENDESK = ZendeskTags.model_validate(
     {"url": "https://example.zendesk.com", "user": "bot@example.com", "token": "zendesk-token"}
 )
-CHATWOOT = ChatwootLabels.model_validate({"url": "https://chat.example.com", "token": "chatwoot-token"})
-RESULT = CrmResult(
+CHATWOOT = ChatwootLabels.model_validate(
+    {"url": "https://chat.example.com", "account_id": 3, "token": "chatwoot-token"}
+)
+RESULT = LeasedResult(
+    id=1,
+    attempts=1,
+    leased_until=NOW,
+    unchanged=False,
     source="zendesk",
     external_id="4711",
-    changed_at=datetime(2026, 11, 2, 12, 30, 3, tzinfo=UTC),
+    created_at=datetime(2026, 11, 2, 12, 30, 3, tzinfo=UTC),
     revision=1,
     revised_at=datetime(2026, 11, 2, 12, 30, tzinfo=UTC),
     label="suporte",
@@ -46,6 +50,9 @@ RESULT = CrmResult(
     band=Band.AUTOMATE,
     model_version="v1.0.0",
     classified_at=datetime(2026, 11, 2, 12, 30, 2, tzinfo=UTC),
+    reviewed=False,
+    abstain_reason=None,
+    previous_labels=(),
 )
 
 
@@ -90,7 +97,7 @@ def test_a_callback_has_the_result_and_its_ticket_but_no_text() -> None:
         "type": "ticket.classified",
         "timestamp": "2026-11-02T12:30:02+00:00",
         "data": {
-            "id": RESULT.id,
+            "id": delivery_id(RESULT),
             "source": "zendesk",
             "external_id": "4711",
             "revised_at": "2026-11-02T12:30:00+00:00",
@@ -125,12 +132,12 @@ def test_a_later_attempt_has_the_same_id_and_body_and_a_new_signature() -> None:
         callback_request(RESULT, RECEIVER, NOW + timedelta(hours=1)),
     )
 
-    assert first.headers["webhook-id"] == later.headers["webhook-id"] == RESULT.id
+    assert first.headers["webhook-id"] == later.headers["webhook-id"] == delivery_id(RESULT)
     assert first.body == later.body
     assert first.headers["webhook-timestamp"] == str(int(NOW.timestamp()))
     for request in (first, later):
         assert request.headers["webhook-signature"] == sign(
-            RESULT.id, request.headers["webhook-timestamp"], request.body, KEY
+            delivery_id(RESULT), request.headers["webhook-timestamp"], request.body, KEY
         )
     assert first.headers["webhook-signature"] != later.headers["webhook-signature"]
 
@@ -139,15 +146,15 @@ def test_a_later_attempt_has_the_same_id_and_body_and_a_new_signature() -> None:
     "changes",
     [
         {"source": "chatwoot"}, {"external_id": "4712"}, {"revision": 3}, {"model_version": "v1.1.0"},
-        {"label": "venda"}, {"changed_at": NOW},
+        {"label": "venda"}, {"created_at": NOW},
     ],
 )  # fmt: skip
 def test_another_ticket_text_model_label_or_change_is_another_result(changes: dict[str, Any]) -> None:
-    assert replace(RESULT, **changes).id != RESULT.id
+    assert delivery_id(replace(RESULT, **changes)) != delivery_id(RESULT)
 
 
 def test_the_same_result_delivered_again_has_the_same_id() -> None:
-    assert replace(RESULT, classified_at=NOW, confidence=0.9300001).id == RESULT.id
+    assert delivery_id(replace(RESULT, classified_at=NOW, confidence=0.9300001)) == delivery_id(RESULT)
 
 
 @pytest.mark.parametrize(
@@ -173,51 +180,55 @@ def test_a_zendesk_ticket_gets_a_tag_and_keeps_the_others() -> None:
 
 
 def test_previous_tags_of_a_zendesk_ticket_are_removed() -> None:
-    add, remove = tag_ticket(RESULT, ZENDESK, previous_labels=["venda", "suporte"])
+    add, remove = tag_ticket(replace(RESULT, previous_labels=["venda", "suporte"]), ZENDESK)
 
     assert body(add) == {"tags": ["triagem-suporte"]}
     assert (remove.method, remove.url) == ("DELETE", add.url)
     assert body(remove) == {"tags": ["triagem-abstain", "triagem-review", "triagem-venda"]}
 
 
-def test_a_conversations_labels_are_read_before_all_are_replaced() -> None:
-    request = read_labels(RESULT, 3, CHATWOOT)
+def test_a_conversations_labels_are_read_and_it_keeps_the_labels_of_others() -> None:
+    steps = label_conversation(RESULT, CHATWOOT)
+    read = next(steps)
+    write = steps.send(b'{"payload": ["vip", "triagem-venda", "triagem-review"]}')
 
-    assert (request.method, request.body) == ("GET", b"")
-    assert request.url == "https://chat.example.com/api/v1/accounts/3/conversations/4711/labels"
-    assert request.headers["api_access_token"] == "chatwoot-token"
-    assert parse_labels(b'{"payload": ["vip", "triagem-venda"]}') == ["vip", "triagem-venda"]
-
-
-def test_a_conversation_keeps_the_labels_of_others_and_loses_our_previous_ones() -> None:
-    request = write_labels(RESULT, ["vip", "triagem-venda", "triagem-review"], 3, CHATWOOT)
-
-    assert request is not None
-    assert request.method == "POST"
-    assert body(request) == {"labels": ["vip", "triagem-suporte"]}
+    assert (read.method, read.body) == ("GET", b"")
+    assert read.url == "https://chat.example.com/api/v1/accounts/3/conversations/4711/labels"
+    assert read.headers["api_access_token"] == "chatwoot-token"
+    assert (write.method, write.url) == ("POST", read.url)
+    assert body(write) == {"labels": ["vip", "triagem-suporte"]}
 
 
 def test_correct_labels_are_not_written_again_so_that_no_update_is_sent() -> None:
-    assert write_labels(RESULT, ["triagem-suporte", "vip"], 3, CHATWOOT) is None
+    steps = label_conversation(RESULT, CHATWOOT)
+    next(steps)
+    with pytest.raises(StopIteration):
+        steps.send(b'{"payload": ["triagem-suporte", "vip"]}')
 
 
 @pytest.mark.parametrize("response", [b"", b"{}", b"<html>", b'{"payload": null}', b'{"payload": [1]}', b"[]"])
 def test_a_response_without_labels_does_not_delete_existing_ones(response: bytes) -> None:
+    steps = label_conversation(RESULT, CHATWOOT)
+    next(steps)
     with pytest.raises(InvalidInput, match="no list of labels"):
-        parse_labels(response)
+        steps.send(response)
 
 
 @pytest.mark.parametrize("number", ["T-1", "1/../2", "", "\uff14\uff17", "1?x=2"])
 def test_only_a_number_is_allowed_in_a_url(number: str) -> None:
     with pytest.raises(InvalidInput, match="is not a number"):
-        tag_ticket(replace(RESULT, external_id=number), ZENDESK)
+        next(tag_ticket(replace(RESULT, external_id=number), ZENDESK))
     with pytest.raises(InvalidInput, match="is not a number"):
-        read_labels(replace(RESULT, external_id=number), 3, CHATWOOT)
+        next(label_conversation(replace(RESULT, external_id=number), CHATWOOT))
 
 
 def test_the_repr_of_a_request_shows_no_credential() -> None:
     shown = repr(
-        [*tag_ticket(RESULT, ZENDESK), read_labels(RESULT, 3, CHATWOOT), callback_request(RESULT, RECEIVER, NOW)]
+        [
+            *tag_ticket(RESULT, ZENDESK),
+            next(label_conversation(RESULT, CHATWOOT)),
+            callback_request(RESULT, RECEIVER, NOW),
+        ]
     )
 
     assert "Authorization" not in shown

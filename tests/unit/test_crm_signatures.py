@@ -14,10 +14,11 @@ from tests.support.crm import (
     SECRET,
     TOKEN,
     chatwoot_headers,
+    receive_webhook,
     signature,
     zendesk_headers,
 )
-from triagem.producer.crm import AcceptedWebhook, IgnoredWebhook, RefusedWebhook, Source, Webhook, receive_webhook
+from triagem.producer.crm import AcceptedWebhook, IgnoredWebhook, RefusedWebhook, Source, Webhook
 from triagem.producer.crm.settings import make_source, presets
 from triagem.producer.crm.signature import SignatureScheme, check_signature
 

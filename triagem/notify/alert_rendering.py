@@ -1,8 +1,7 @@
 """Renders an alert digest as a message for Slack, a webhook or e-mail. Never contains a customer's text. Pure."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from email.message import EmailMessage
 from typing import Any
@@ -49,21 +48,8 @@ def build_message(digest: AlertDigest, language: Language, links: Links = Links(
     data = {
         "rule": rule,
         "tickets": tickets,
-        "counts": [
-            {"source": count.source, "label": count.label, "tickets": count.tickets} for count in digest.counts
-        ],
-        "least_sure": [
-            {
-                "source": ticket.source,
-                "external_id": ticket.external_id,
-                "label": ticket.label,
-                "confidence": ticket.confidence,
-                "band": ticket.band.value,
-                "abstain_reason": ticket.abstain_reason,
-                "link": ticket_link(ticket, links.console),
-            }
-            for ticket in digest.doubtful
-        ],
+        "counts": [asdict(count) for count in digest.counts],
+        "least_sure": [{**asdict(ticket), "link": ticket_link(ticket, links.console)} for ticket in digest.doubtful],
         "events": [
             {
                 "kind": event.kind,
@@ -92,21 +78,21 @@ def ticket_link(ticket: DoubtfulTicket, console_url: str | None) -> str | None:
     return f"{console_url.rstrip('/')}/ticket?{query}"
 
 
-def slack_body(message: AlertMessage) -> bytes:
-    """The JSON of an incoming webhook of Slack or Mattermost.
+def slack_payload(message: AlertMessage) -> dict[str, str]:
+    """The content of an incoming webhook of Slack or Mattermost.
 
     Slack reads `<…>` as commands and requires these three characters escaped. Names from a CRM are inline code:
     neither program reads emphasis, links or mentions in it.
     """
     text = "\n".join((message.subject, *message.chat_lines))
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return _json({"text": text})
+    return {"text": text}
 
 
-def webhook_body(message: AlertMessage) -> bytes:
-    """The JSON of a signed webhook: the data, and the message as `text`."""
+def webhook_event(message: AlertMessage) -> dict[str, Any]:
+    """The content of a signed webhook: the data, and the message as `text`."""
     data = {"id": message.key, **message.data, "text": message.text}
-    return _json({"type": "alerts.raised", "timestamp": message.created_at.isoformat(), "data": data})
+    return {"type": "alerts.raised", "timestamp": message.created_at.isoformat(), "data": data}
 
 
 def build_email(message: AlertMessage, sender: str, to: Sequence[str]) -> EmailMessage:
@@ -144,12 +130,13 @@ def _lines(digest: AlertDigest, language: Language, links: Links, shown: Callabl
 
 
 def _ticket_line(ticket: DoubtfulTicket, language: Language, url: str | None, shown: Callable[[str], str]) -> str:
+    keys = ("abstain", ticket.abstain_reason) if ticket.abstain_reason else (ticket.band.value,)
     summary = phrase(
         language,
         "ticket",
         label=ticket.label,
         confidence=f"{ticket.confidence:.0%}",
-        band=phrase(language, ticket.abstain_reason or ticket.band.value),
+        band=": ".join(phrase(language, key) for key in keys),
     )
     return " ".join(filter(None, (f"- {shown(ticket.source)} {shown(ticket.external_id)}: {summary}", url)))
 
@@ -163,7 +150,3 @@ def _code(name: str) -> str:
     """A name from a CRM as inline code, which it cannot end. A URL in it is broken: a program may still link it."""
     inner = _printable(name).replace("`", "'").replace("://", ": //")
     return f"`{inner}`"
-
-
-def _json(value: Mapping[str, Any]) -> bytes:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()

@@ -9,7 +9,7 @@ from triagem.db import Database
 from triagem.db.outbox.alert_digests import AlertDigest, create_digests, lease_digest, match_alerts
 from triagem.db.outbox.deliveries import DeliveryState
 from triagem.notify import Request, SendResult, Undeliverable
-from triagem.notify.alert_rendering import AlertMessage, build_email, build_message, slack_body, webhook_body
+from triagem.notify.alert_rendering import AlertMessage, build_email, build_message, slack_payload, webhook_event
 from triagem.notify.alert_rules import (
     AlertRules,
     AppriseChannel,
@@ -22,7 +22,7 @@ from triagem.notify.alert_rules import (
 from triagem.notify.apprise_channel import send_by_apprise
 from triagem.notify.dispatch import send_due
 from triagem.notify.mail import MailServer, send_mail
-from triagem.notify.request import signed_request
+from triagem.notify.request import json_request, signed_request
 
 Send = Callable[[Channel, AlertMessage], SendResult]
 
@@ -59,11 +59,10 @@ def channel_sender(post: Callable[[Request], SendResult]) -> Send:
     def send(channel: Channel, message: AlertMessage) -> SendResult:
         match channel:
             case SlackChannel():
-                headers = {"Content-Type": "application/json"}
-                return post(Request("POST", channel.url.get_secret_value(), headers, slack_body(message)))
+                return post(json_request("POST", channel.url.get_secret_value(), slack_payload(message)))
             case WebhookChannel():
-                url, body = channel.url.get_secret_value(), webhook_body(message)
-                return post(signed_request(message.key, url, body, channel.secret, datetime.now(UTC)))
+                url, event = channel.url.get_secret_value(), webhook_event(message)
+                return post(signed_request(message.key, url, event, channel.secret, datetime.now(UTC)))
             case EmailChannel():
                 password = channel.password.get_secret_value() if channel.password else None
                 server = MailServer(channel.host, channel.port, channel.security, channel.user, password)

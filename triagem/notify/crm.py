@@ -7,18 +7,20 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Collection, Generator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Generator
 from datetime import datetime
-from typing import Annotated, Any, Final, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Final, Literal, Self
 from urllib.parse import quote
 
 from pydantic import AfterValidator, Field, JsonValue, SecretStr, model_validator
 
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.prediction import Band
-from triagem.notify.request import Request, SigningKey, signed_request
+from triagem.notify.request import Request, SigningKey, json_request, signed_request
 from triagem.notify.settings_file import SettingsTable
+
+if TYPE_CHECKING:  # producers read the settings below, and load no database driver
+    from triagem.db.outbox.deliveries import LeasedResult
 
 _Site = Annotated[str, Field(pattern=r"^https?://[^?#]+$"), AfterValidator(lambda url: url.rstrip("/"))]
 _Prefix = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]+$", description="tags with this prefix are ours")]
@@ -72,53 +74,16 @@ class ChatwootLabels(SettingsTable):
     """The Chatwoot account that sets labels."""
 
     url: _Site = Field(description="https://app.chatwoot.com, or your own server")
+    account_id: int = Field(description="that of the source")
     token: Annotated[SecretStr, Field(min_length=8)]
     prefix: _Prefix = "triagem-"
 
 
-@dataclass(frozen=True, slots=True)
-class ChatwootAccount:
-    """The account whose conversations are labelled, and the labels' settings."""
-
-    account_id: int
-    labels: ChatwootLabels
+CrmTarget = CallbackSettings | FieldSettings | ZendeskTags | ChatwootLabels
 
 
-CrmTarget = CallbackSettings | FieldSettings | ZendeskTags | ChatwootAccount
-
-
-@dataclass(frozen=True, slots=True)
-class CrmResult:
-    """The result of a ticket. `changed_at`: when it last changed. `reviewed`: the label comes from a review."""
-
-    source: str
-    external_id: str
-    changed_at: datetime
-    revision: int
-    revised_at: datetime
-    label: str
-    confidence: float
-    band: Band
-    model_version: str
-    classified_at: datetime
-    reviewed: bool = False
-    abstain_reason: str | None = None
-
-    @property
-    def id(self) -> str:
-        """Delivery id: the same for every delivery of this result, so that receivers can ignore duplicates."""
-        change = [self.changed_at.isoformat(), self.revision, self.model_version, self.label]
-        identity = json.dumps([self.source, self.external_id, *change])
-        return "res_" + hashlib.sha256(identity.encode()).hexdigest()[:32]
-
-
-def delivery_requests(
-    result: CrmResult, target: CrmTarget, previous_labels: Collection[str], now: datetime
-) -> Generator[Request, bytes, None]:
+def delivery_requests(result: "LeasedResult", target: CrmTarget, now: datetime) -> Generator[Request, bytes, None]:
     """Yield the requests that deliver a result; each yield returns the response to that request.
-
-    Args:
-        previous_labels: labels that the ticket may have been given before.
 
     Raises:
         InvalidInput: the ticket's id is not valid in this CRM, or a response cannot be read.
@@ -129,38 +94,40 @@ def delivery_requests(
         case FieldSettings():
             yield field_request(result, target)
         case ZendeskTags():
-            for request in tag_ticket(result, target, previous_labels):  # noqa: UP028 - a tuple has no send()
-                yield request
-        case ChatwootAccount(account_id, settings):
-            labels = parse_labels((yield read_labels(result, account_id, settings)))
-            if change := write_labels(result, labels, account_id, settings):
-                yield change
+            yield from tag_ticket(result, target)
+        case ChatwootLabels():
+            yield from label_conversation(result, target)
 
 
-def callback_request(result: CrmResult, settings: CallbackSettings, now: datetime) -> Request:
-    """The request for a result. Each attempt is signed anew with its own `now`; id and body stay the same."""
-    body = json_body(
-        {
-            "type": "ticket.classified",
-            "timestamp": result.classified_at.isoformat(),
-            "data": {
-                "id": result.id,
-                "source": result.source,
-                "external_id": result.external_id,
-                "revised_at": result.revised_at.isoformat(),
-                "label": None if result.band is Band.ABSTAIN else result.label,
-                "confidence": result.confidence,
-                "band": result.band.value,
-                "model_version": result.model_version,
-                "reviewed": result.reviewed,
-                "abstain_reason": result.abstain_reason,
-            },
-        }
-    )
-    return signed_request(result.id, settings.url, body, settings.secret, now)
+def delivery_id(result: "LeasedResult") -> str:
+    """The same for every delivery of this result, so that receivers can ignore duplicates."""
+    change = [result.created_at.isoformat(), result.revision, result.model_version, result.label]
+    identity = json.dumps([result.source, result.external_id, *change])
+    return "res_" + hashlib.sha256(identity.encode()).hexdigest()[:32]
 
 
-def field_request(result: CrmResult, settings: FieldSettings) -> Request:
+def callback_request(result: "LeasedResult", settings: CallbackSettings, now: datetime) -> Request:
+    """The signed request for a result."""
+    event = {
+        "type": "ticket.classified",
+        "timestamp": result.classified_at.isoformat(),
+        "data": {
+            "id": delivery_id(result),
+            "source": result.source,
+            "external_id": result.external_id,
+            "revised_at": result.revised_at.isoformat(),
+            "label": None if result.band is Band.ABSTAIN else result.label,
+            "confidence": result.confidence,
+            "band": result.band.value,
+            "model_version": result.model_version,
+            "reviewed": result.reviewed,
+            "abstain_reason": result.abstain_reason,
+        },
+    }
+    return signed_request(delivery_id(result), settings.url, event, settings.secret, now)
+
+
+def field_request(result: "LeasedResult", settings: FieldSettings) -> Request:
     """The request that writes a result into the ticket's fields."""
     values: dict[str, JsonValue] = {name: getattr(result, name) for name in _RESULT_FIELDS}
 
@@ -175,82 +142,59 @@ def field_request(result: CrmResult, settings: FieldSettings) -> Request:
     path = _PLACEHOLDER.sub(lambda match: quote(str(values[match[1]]), safe=""), settings.path)
     token = settings.token.get_secret_value()
     headers = {name: value.replace("{token}", token) for name, value in settings.headers.items()}
-    body = json_body(filled(settings.body))
-    return Request(settings.method, settings.url + path, {"Content-Type": "application/json", **headers}, body)
+    return json_request(settings.method, settings.url + path, filled(settings.body), headers)
 
 
-def tag_ticket(
-    result: CrmResult, settings: ZendeskTags, previous_labels: Collection[str] = ()
-) -> tuple[Request, ...]:
+def tag_ticket(result: "LeasedResult", settings: ZendeskTags) -> Generator[Request, bytes, None]:
     """The requests that tag a ticket: one that adds and, if it was labelled before, one that removes.
 
     https://developer.zendesk.com/api-reference/ticketing/ticket-management/tags: PUT adds and keeps the others (POST
     would replace them), DELETE removes. Neither works on closed tickets.
 
-    Args:
-        previous_labels: labels that this ticket was ever given; outdated ones are removed, together with the bands.
-
     Raises:
         InvalidInput: the ticket's id is not a number.
     """
-    url = f"{settings.url}/api/v2/tickets/{numeric_id(result)}/tags"
+    url = f"{settings.url}/api/v2/tickets/{_number(result)}/tags"
+    login = base64.b64encode(f"{settings.user}/token:{settings.token.get_secret_value()}".encode()).decode()
+    headers = {"Authorization": f"Basic {login}"}
     current = result_tags(result, settings.prefix)
-    bands = (Band.REVIEW, Band.ABSTAIN) if previous_labels else ()
-    ours = {label_tag(label, settings.prefix) for label in previous_labels} | {
-        settings.prefix + band.value for band in bands
-    }
-    outdated = sorted(ours.difference(current))
-    add = Request("PUT", url, _zendesk_headers(settings), json_body({"tags": current}))
-    return (
-        (add, Request("DELETE", url, _zendesk_headers(settings), json_body({"tags": outdated})))
-        if outdated
-        else (add,)
-    )
+    yield json_request("PUT", url, {"tags": current}, headers)
+    if result.previous_labels:
+        ours = {label_tag(label, settings.prefix) for label in result.previous_labels}
+        ours |= {settings.prefix + band for band in (Band.REVIEW, Band.ABSTAIN)}
+        yield json_request("DELETE", url, {"tags": sorted(ours.difference(current))}, headers)
 
 
-def read_labels(result: CrmResult, account_id: int, settings: ChatwootLabels) -> Request:
-    """The request that reads a conversation's labels. Raises InvalidInput if its id is not a number.
+def label_conversation(result: "LeasedResult", settings: ChatwootLabels) -> Generator[Request, bytes, None]:
+    """The requests that label a conversation and keep the labels of others.
 
     https://developers.chatwoot.com/api-reference/conversations/add-labels: it replaces *all* labels, so they are read
     first. A label that an agent sets between the two requests is lost; Chatwoot has no call that only adds.
-    """
-    return Request("GET", _labels_url(result, account_id, settings), _chatwoot_headers(settings))
-
-
-def parse_labels(response: bytes) -> list[str]:
-    """The labels in Chatwoot's response, `{"payload": ["vip"]}`.
 
     Raises:
-        InvalidInput: it has no list of labels. Writing without them would delete labels that agents set.
+        InvalidInput: the conversation's id is not a number, or the first response has no list of labels.
     """
+    url = f"{settings.url}/api/v1/accounts/{settings.account_id}/conversations/{_number(result)}/labels"
+    headers = {"api_access_token": settings.token.get_secret_value()}
+    existing = _parse_labels((yield Request("GET", url, headers)))
+    others = [label for label in existing if not label.startswith(settings.prefix)]
+    labels = others + result_tags(result, settings.prefix)
+    if set(labels) != set(existing):  # otherwise Chatwoot would send an "updated" webhook
+        yield json_request("POST", url, {"labels": labels}, headers)
+
+
+def _parse_labels(response: bytes) -> list[str]:
+    """The labels in Chatwoot's response, `{"payload": ["vip"]}`. To write without them would delete others."""
     try:
-        document = json.loads(response, strict=False)
-    except (ValueError, RecursionError):
-        document = None
-    labels = document.get("payload") if isinstance(document, dict) else None
+        labels = json.loads(response, strict=False)["payload"]
+    except (LookupError, RecursionError, TypeError, ValueError):
+        labels = None
     if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
         raise InvalidInput("Chatwoot's response has no list of labels")
     return labels
 
 
-def write_labels(
-    result: CrmResult, existing: Sequence[str], account_id: int, settings: ChatwootLabels
-) -> Request | None:
-    """The request that labels a conversation and keeps other labels.
-
-    None if the labels are already right, so that Chatwoot sends no "updated" webhook.
-    """
-    labels = [label for label in existing if not label.startswith(settings.prefix)] + result_tags(
-        result, settings.prefix
-    )
-    if set(labels) == set(existing):
-        return None
-    return Request(
-        "POST", _labels_url(result, account_id, settings), _chatwoot_headers(settings), json_body({"labels": labels})
-    )
-
-
-def result_tags(result: CrmResult, prefix: str) -> list[str]:
+def result_tags(result: "LeasedResult", prefix: str) -> list[str]:
     """A result as tags: `triagem-venda`, plus `triagem-review` if a review is needed; or `triagem-abstain` alone.
 
     Characters other than letters and digits become `_`: Zendesk splits tags at spaces, and Chatwoot refuses most
@@ -265,26 +209,8 @@ def label_tag(label: str, prefix: str) -> str:
     return prefix + re.sub(r"\W+", "_", label.lower()).strip("_")
 
 
-def numeric_id(result: CrmResult) -> str:
-    """The ticket's id, for a URL. Raises InvalidInput unless it is a number, as in Zendesk and Chatwoot."""
+def _number(result: "LeasedResult") -> str:
+    """The ticket's id, for a URL: a number in Zendesk and Chatwoot."""
     if not (result.external_id.isascii() and result.external_id.isdecimal()):
         raise InvalidInput(f"{result.source}: the ticket's id is not a number, as this CRM requires")
     return result.external_id
-
-
-def json_body(value: Any) -> bytes:
-    """Compact JSON in UTF-8."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
-
-
-def _zendesk_headers(settings: ZendeskTags) -> Mapping[str, str]:
-    login = f"{settings.user}/token:{settings.token.get_secret_value()}".encode()
-    return {"Content-Type": "application/json", "Authorization": f"Basic {base64.b64encode(login).decode()}"}
-
-
-def _labels_url(result: CrmResult, account_id: int, settings: ChatwootLabels) -> str:
-    return f"{settings.url}/api/v1/accounts/{account_id}/conversations/{numeric_id(result)}/labels"
-
-
-def _chatwoot_headers(settings: ChatwootLabels) -> Mapping[str, str]:
-    return {"Content-Type": "application/json", "api_access_token": settings.token.get_secret_value()}

@@ -7,20 +7,23 @@ https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-w
 import base64
 import hashlib
 import hmac
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, SecretStr
+
+Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
     """A request, sent as it is. Headers hold credentials: neither they nor the body show in a repr."""
 
-    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
+    method: Method
     url: str
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(default=b"", repr=False)
@@ -106,16 +109,22 @@ def _check_key(secret: SecretStr) -> SecretStr:
 SigningKey = Annotated[SecretStr, AfterValidator(_check_key)]
 
 
-def signed_request(message_id: str, url: str, body: bytes, key: SecretStr, now: datetime) -> Request:
-    """A POST of a JSON body. Each attempt is signed anew with its own `now`; the id stays the same."""
-    sent_at = str(int(now.timestamp()))
+def json_request(method: Method, url: str, value: Any, headers: Mapping[str, str] | None = None) -> Request:
+    """A request with a body of compact JSON in UTF-8."""
+    body = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    return Request(method, url, {"Content-Type": "application/json", **(headers or {})}, body)
+
+
+def signed_request(message_id: str, url: str, value: Any, key: SecretStr, now: datetime) -> Request:
+    """A POST of JSON. Each attempt is signed anew with its own `now`; id and body stay the same."""
+    request, sent_at = json_request("POST", url, value), str(int(now.timestamp()))
     headers = {
-        "Content-Type": "application/json",
+        **request.headers,
         "webhook-id": message_id,
         "webhook-timestamp": sent_at,
-        "webhook-signature": sign(message_id, sent_at, body, key.get_secret_value()),
+        "webhook-signature": sign(message_id, sent_at, request.body, key.get_secret_value()),
     }
-    return Request("POST", url, headers, body)
+    return replace(request, headers=headers)
 
 
 def sign(message_id: str, sent_at: str, body: bytes, secret: str) -> str:

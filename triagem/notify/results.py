@@ -9,7 +9,7 @@ from typing import Final
 from triagem.contracts.errors import InvalidInput
 from triagem.db import Database
 from triagem.db.outbox.deliveries import DeliveryState, LeasedResult, lease_result
-from triagem.notify.crm import CrmResult, CrmTarget, delivery_requests
+from triagem.notify.crm import CrmTarget, delivery_requests
 from triagem.notify.dispatch import send_due
 from triagem.notify.request import Delivered, Request, Retry, SendResult, Undeliverable
 
@@ -42,7 +42,7 @@ def _send(leased: LeasedResult, name: str, target: CrmTarget | None, send: Send)
     if target is None:
         return Undeliverable(f"TRIAGEM_CRM_FILE has no table [{name}]")
     response: bytes | None = None
-    steps = delivery_requests(_result(leased), target, leased.previous_labels, datetime.now(UTC))
+    steps = delivery_requests(leased, target, datetime.now(UTC))
     try:
         request = next(steps)
         while True:
@@ -56,20 +56,3 @@ def _send(leased: LeasedResult, name: str, target: CrmTarget | None, send: Send)
     except InvalidInput as error:
         # A wrong response may come from a proxy on the way, so it is retried; our own data does not change.
         return Undeliverable(str(error)) if response is None else Retry(str(error))
-
-
-def _result(leased: LeasedResult) -> CrmResult:
-    return CrmResult(
-        source=leased.source,
-        external_id=leased.external_id,
-        changed_at=leased.created_at,
-        revision=leased.revision,
-        revised_at=leased.revised_at,
-        label=leased.label,
-        confidence=leased.confidence,
-        band=leased.band,
-        model_version=leased.model_version,
-        classified_at=leased.classified_at,
-        reviewed=leased.reviewed,
-        abstain_reason=leased.abstain_reason,
-    )

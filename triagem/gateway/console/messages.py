@@ -5,6 +5,7 @@ from typing import Final
 
 from triagem.gateway.console.model_messages import MODEL_MESSAGES
 from triagem.gateway.console.start_messages import START_MESSAGES
+from triagem.notify.alert_messages import ABSTAIN_REASONS
 
 
 class Lang(StrEnum):
@@ -37,15 +38,7 @@ MESSAGES: Final[dict[str, tuple[str, str]]] = {
     "band_automate": ("Automatic", "Automática"),
     "band_review": ("Needs review", "Para revisão"),
     "band_abstain": ("No decision", "Sem decisão"),
-    "abstain_automatic": ("automatic message", "mensagem automática"),
-    "abstain_no-words": ("no words in it", "sem palavras"),
-    "abstain_greeting": ("only a greeting or thanks", "só uma saudação ou um agradecimento"),
-    "abstain_unknown-words": ("words unlike the training data", "palavras diferentes das do treinamento"),
-    "abstain_other-script": ("written in another script", "escrita em outro alfabeto"),
-    "abstain_other-language": (
-        "written in a language that the model did not learn",
-        "escrita em um idioma que o modelo não aprendeu",
-    ),
+    **{f"abstain_{reason}": texts for reason, texts in ABSTAIN_REASONS.items()},
     "unclear": ("Can't tell", "Não dá para saber"),
     # login
     "log_in": ("Log in", "Entrar"),
