@@ -11,7 +11,8 @@ import pytest
 from tests.support.mailbox import PASSWORD, USER, Mailbox
 from tests.support.tls import HOST, Authority, authority
 from triagem.notify import Delivered, Retry, SendResult, Undeliverable
-from triagem.notify.mail import MailServer, Security, send_mail
+from triagem.notify.alert_rules import EmailChannel, Security
+from triagem.notify.mail import send_mail
 
 
 @pytest.fixture(scope="module")
@@ -41,8 +42,10 @@ def mail(*to: str) -> EmailMessage:
     return message
 
 
-def server(box: Mailbox, security: Security = "none", password: str | None = None) -> MailServer:
-    return MailServer(HOST, box.port, security, USER if password else None, password)
+def server(box: Mailbox, security: Security = "none", password: str | None = None) -> EmailChannel:
+    login = {"user": USER, "password": password} if password else {}
+    address = {"from": "triagem@example.com", "to": ["ana@example.com"], "host": HOST, "port": box.port}
+    return EmailChannel.model_validate({"type": "email", "security": security, **address, **login})
 
 
 def test_an_email_arrives_unchanged() -> None:
@@ -131,4 +134,4 @@ def test_a_server_that_does_not_speak_smtp_is_retried() -> None:
                 client.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
 
         threading.Thread(target=respond, daemon=True).start()
-        assert isinstance(send_mail(MailServer("127.0.0.1", box.port, "none"), mail()), Retry)
+        assert isinstance(send_mail(server(box), mail()), Retry)

@@ -16,11 +16,11 @@ from triagem.db.outbox.alerts import ALERT_KINDS, LOW_CONFIDENCE
 from triagem.notify import settings_file
 from triagem.notify.apprise_channel import check_apprise_url
 from triagem.notify.hosts import check_url
-from triagem.notify.mail import Security
 from triagem.notify.request import SigningKey
 from triagem.notify.settings_file import SettingsTable
 
 Language = Literal["en", "pt-BR"]
+Security = Literal["starttls", "ssl", "none"]
 _Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 _Address = Annotated[str, Field(pattern=r"^[!-~]+@[A-Za-z0-9.-]+$", description="the bare address: ops@example.com")]
 _LOOPBACK: Final = {"localhost", "127.0.0.1", "::1"}

@@ -21,7 +21,7 @@ from triagem.notify.alert_rules import (
 )
 from triagem.notify.apprise_channel import send_by_apprise
 from triagem.notify.dispatch import send_due
-from triagem.notify.mail import MailServer, send_mail
+from triagem.notify.mail import send_mail
 from triagem.notify.request import json_request, signed_request
 
 Send = Callable[[Channel, AlertMessage], SendResult]
@@ -64,9 +64,7 @@ def channel_sender(post: Callable[[Request], SendResult]) -> Send:
                 url, event = channel.url.get_secret_value(), webhook_event(message)
                 return post(signed_request(message.key, url, event, channel.secret, datetime.now(UTC)))
             case EmailChannel():
-                password = channel.password.get_secret_value() if channel.password else None
-                server = MailServer(channel.host, channel.port, channel.security, channel.user, password)
-                return send_mail(server, build_email(message, channel.sender, channel.to))
+                return send_mail(channel, build_email(message, channel.sender, channel.to))
             case AppriseChannel():
                 text = "\n".join(message.lines) or message.subject  # Apprise sends nothing without a body
                 return send_by_apprise(channel.url.get_secret_value(), message.subject, text)

@@ -3,52 +3,42 @@
 import smtplib
 import ssl
 from contextlib import suppress
-from dataclasses import dataclass, field
 from email.message import EmailMessage
 from functools import cache
-from typing import Final, Literal
+from typing import Final
 
+from triagem.notify.alert_rules import EmailChannel
 from triagem.notify.request import Delivered, Retry, SendResult, Undeliverable
-
-Security = Literal["starttls", "ssl", "none"]
 
 _TIMEOUT_S: Final = 10.0  # per step of the dialogue; a delivery's lease covers all of them
 
 _tls: Final = cache(ssl.create_default_context)
 
 
-@dataclass(frozen=True, slots=True)
-class MailServer:
-    """The SMTP server. Unless `security` is `none`, its certificate is verified before anything is sent."""
+def send_mail(channel: EmailChannel, mail: EmailMessage, *, tls: ssl.SSLContext | None = None) -> SendResult:
+    """Submit it once. Raises nothing: every failure is a result, and no result holds what a server answered.
 
-    host: str
-    port: int
-    security: Security
-    user: str | None = None
-    password: str | None = field(default=None, repr=False)
-
-
-def send_mail(server: MailServer, mail: EmailMessage, *, tls: ssl.SSLContext | None = None) -> SendResult:
-    """Submit it once. Raises nothing: every failure is a result, and no result holds what a server answered."""
+    Unless the channel's `security` is `none`, the certificate is verified before anything is sent.
+    """
     try:
-        _submit(server, mail, tls or _tls())
+        _submit(channel, mail, tls or _tls())
     except (OSError, smtplib.SMTPException, UnicodeError) as error:
         return _failure(error)
     return Delivered()
 
 
-def _submit(server: MailServer, mail: EmailMessage, tls: ssl.SSLContext) -> None:
-    address = (server.host, server.port)
+def _submit(channel: EmailChannel, mail: EmailMessage, tls: ssl.SSLContext) -> None:
+    address = (channel.host, channel.port)
     client = (
         smtplib.SMTP_SSL(*address, timeout=_TIMEOUT_S, context=tls)
-        if server.security == "ssl"
+        if channel.security == "ssl"
         else smtplib.SMTP(*address, timeout=_TIMEOUT_S)
     )
     try:
-        if server.security == "starttls":
+        if channel.security == "starttls":
             client.starttls(context=tls)
-        if server.user is not None:
-            client.login(server.user, server.password or "")
+        if channel.user is not None:
+            client.login(channel.user, channel.password.get_secret_value() if channel.password else "")
         # If only some recipients are refused, the server reports it to the sender of the mail.
         client.send_message(mail)
         # The server has the mail: a failure of QUIT must not send it again.

@@ -27,7 +27,7 @@ from triagem.notify.alert_messages import system_alert_detail
 
 
 class MonitorSettings(BaseSettings):
-    """Limits and hysteresis. The first four limits come from the original specification."""
+    """Limits and settings. The first four limits come from the original specification."""
 
     model_config = SettingsConfigDict(env_prefix="TRIAGEM_MONITOR_", env_file=".env", extra="ignore")
     used_by: ClassVar = "ops"
@@ -133,32 +133,21 @@ def measure(snapshot: SystemSnapshot, settings: MonitorSettings) -> Iterable[Mea
             yield Measurement(kind, value, limit, bad=value > limit)
 
 
-@dataclass(frozen=True, slots=True)
-class Hysteresis:
-    """Opens after `bad_checks` bad checks among the last `last_checks`, resolves after `good_checks` in a row."""
-
-    bad_checks: int = 2
-    last_checks: int = 3
-    good_checks: int = 3
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.bad_checks <= self.last_checks or self.good_checks < 1:
-            raise ValueError("expected 1 <= bad_checks <= last_checks and good_checks >= 1")
-
-
 def update(
-    is_open: bool, recent: tuple[bool, ...], bad: bool, hysteresis: Hysteresis
+    is_open: bool, recent: tuple[bool, ...], bad: bool, settings: MonitorSettings, *, good_checks: int
 ) -> tuple[bool, tuple[bool, ...]]:
     """Whether the alert is open after one more check, and the checks to pass as `recent` next time.
+
+    It opens after `bad_checks` bad checks among the last `last_checks`, and is resolved after `good_checks` in a row.
 
     Args:
         recent: the second value returned after the previous check (`True` is bad); empty at first.
     """
     if is_open:
         streak = () if bad else (*recent, False)
-        return (False, ()) if len(streak) >= hysteresis.good_checks else (True, streak)
-    checks = (*recent, bad)[-hysteresis.last_checks :]
-    return (True, ()) if sum(checks) >= hysteresis.bad_checks else (False, checks)
+        return (False, ()) if len(streak) >= good_checks else (True, streak)
+    checks = (*recent, bad)[-settings.last_checks :]
+    return (True, ()) if sum(checks) >= settings.bad_checks else (False, checks)
 
 
 log = structlog.get_logger(__name__)
@@ -180,8 +169,9 @@ def check_system(database: Database, inbox: Inbox, settings: MonitorSettings, no
             continue
         before = states.get(kind, MonitorState())
         good_checks = 1 if kind in _STATES else settings.good_checks
-        hysteresis = Hysteresis(settings.bad_checks, settings.last_checks, good_checks)
-        is_open, recent = update(before.open_since is not None, before.recent, measurement.bad, hysteresis)
+        is_open, recent = update(
+            before.open_since is not None, before.recent, measurement.bad, settings, good_checks=good_checks
+        )
         since = before.open_since or (before.last_bad_at if any(before.recent) else None) or now
         open_since = since if is_open else None
         after = MonitorState(open_since, recent, now, now if measurement.bad else before.last_bad_at)
