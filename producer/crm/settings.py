@@ -167,7 +167,7 @@ class Source(SettingsTable):
 
     @property
     def tags_of_results(self) -> ZendeskTags | ChatwootLabels | None:
-        """Where results become tags."""
+        """The target that sets tags, or labels of a conversation."""
         return getattr(self, "tags", None) or getattr(self, "labels", None)
 
     @property

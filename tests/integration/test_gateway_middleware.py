@@ -24,8 +24,7 @@ from triagem.db import Database
 from triagem.db.auth import ApiKey, Scope, create_key, revoke_key
 from triagem.gateway.admission import SMALL_BODY, BodyBudget, Budgets, RequestBody, read_body
 from triagem.gateway.app import create_app
-from triagem.gateway.authentication import Authenticator, require_scope
-from triagem.gateway.known_keys import known_key
+from triagem.gateway.authentication import Authenticator, known_key, require_scope
 from triagem.gateway.services import Services
 from triagem.inbox import Inbox
 from triagem.stack import Endpoints

@@ -7,8 +7,6 @@ from fastapi import FastAPI
 from triagem.contracts.ticket import PREDICT_SOURCE
 from triagem.db.tickets.queries import results_by_external_id
 from triagem.gateway import (
-    autoscale,
-    changes,
     docs,
     health,
     predict,
@@ -42,17 +40,8 @@ def create_app(services: Services) -> FastAPI:
     app.state.readiness = health.Readiness(services)
     app.state.result_waiter = ResultWaiter(partial(results_by_external_id, services.database, PREDICT_SOURCE))
     problems.install_error_handlers(app)
-    # One line per router.
-    app.include_router(tickets.router)
-    app.include_router(webhooks.router)
-    app.include_router(ticket_detail.router)
-    app.include_router(results.router)
-    app.include_router(reviews.router)
-    app.include_router(changes.router)
-    app.include_router(predict.router)
-    app.include_router(autoscale.router)
-    app.include_router(health.router)
-    app.include_router(docs.router)
+    for module in (tickets, webhooks, ticket_detail, results, reviews, predict, health, docs):
+        app.include_router(module.router)
     app.mount("/docs/assets", docs.ASSETS)
     app.mount("/console", create_console(services, app.state.authenticator))
     app.add_middleware(AdmissionMiddleware, settings=services.settings)

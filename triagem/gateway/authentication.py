@@ -4,8 +4,9 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from hashlib import sha256
 from http import HTTPStatus
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, Final, Literal, TypeVar, cast
 
 import anyio.to_thread
 from fastapi import Depends, Request
@@ -13,15 +14,18 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from limits import RateLimitItem, parse
 from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
+from pydantic import TypeAdapter, ValidationError
+from redis import Redis
 
 from triagem.contracts.errors import DatabaseUnavailable, TriagemError
 from triagem.db.audit import Actor
 from triagem.db.auth import ApiKey, Scope, find_key
 from triagem.gateway.admission import authenticate_sender
 from triagem.gateway.connections import client_network
-from triagem.gateway.known_keys import KnownKeys
 from triagem.gateway.problems import ProblemError, refuse_unknown_parameters
 from triagem.gateway.services import Services
+from triagem.inbox.client import redis_errors
+from triagem.inbox.stream import PREFIX
 
 T = TypeVar("T")
 
@@ -29,6 +33,9 @@ _BEARER: Final = HTTPBearer(
     auto_error=False, description="`Authorization: Bearer trg_…`, created by `triagem keys create`"
 )
 
+OUTAGE_TTL_S: Final = 3600
+_API_KEY: Final = TypeAdapter(ApiKey)
+_FIELD: Final = "key"
 _RECHECK_S: Final = 3.0  # then a key that was valid before is accepted; Database limits the look-up of a new one
 _SHARE_S: Final = 0.5  # Redis answers in milliseconds; while it hangs, reading results goes on
 
@@ -48,12 +55,12 @@ class Authenticator:
         self._services = services
         self._clock = clock
         self._cache: dict[str, _CachedKey] = {}
-        self._known = KnownKeys(services.inbox.redis)
         # In threads of their own: while a store hangs, requests need their threads for the other one.
         self._look_ups, self._shares = anyio.CapacityLimiter(8), anyio.CapacityLimiter(2)
-        self._limit = parse(services.settings.rate_limit)
-        self._webhook_limit = parse(services.settings.webhook_rate_limit)
         self._failed_limit = parse(services.settings.failed_key_limit)
+        self._limits = {
+            "key": parse(services.settings.rate_limit), "source": parse(services.settings.webhook_rate_limit)
+        }  # fmt: skip
         self._limiter = MovingWindowRateLimiter(MemoryStorage())
 
     async def authenticate(self, secret: str, client: str) -> ApiKey | None:
@@ -77,12 +84,11 @@ class Authenticator:
         try:
             key = await self._look_up(secret, timeout_s=None if cached is None else _RECHECK_S)
         except DatabaseUnavailable:
-            key = await self._share(self._known.find, secret)
+            key = await self._share(_find_known, secret)
             if key is None or not key.is_active(self._services.now()):
                 raise
         else:
-            update = (self._known.remember, secret, key) if key else (self._known.forget, secret)
-            await self._share(*update)
+            await self._share(_remember, secret, key)
         if key is None:
             self._cache.pop(secret, None)
             for name in guesses:
@@ -100,21 +106,43 @@ class Authenticator:
 
     async def _share(self, call: Callable[..., T], *arguments: object) -> T | None:
         """The result of a call to Redis, None if Redis does not answer soon."""
+        redis = self._services.inbox.redis
         with anyio.move_on_after(_SHARE_S), suppress(TriagemError):
-            return await anyio.to_thread.run_sync(call, *arguments, limiter=self._shares, abandon_on_cancel=True)
+            return await anyio.to_thread.run_sync(
+                call, redis, *arguments, limiter=self._shares, abandon_on_cancel=True
+            )
         return None
 
-    def enforce_rate_limit(self, key: ApiKey) -> None:
-        """Count a request of the key. Raises ProblemError (429) over the rate limit."""
-        self._enforce(self._limit, f"key {key.id}", "this key")
+    def enforce_rate_limit(self, kind: Literal["key", "source"], name: object) -> None:
+        """Count a request of a key, or a webhook of a verified sender. Raises ProblemError (429) over its limit."""
+        if not self._limiter.hit(self._limits[kind], f"{kind} {name}"):
+            raise _too_many(f"this {kind}", self._limits[kind], "1")
 
-    def enforce_webhook_rate_limit(self, source: str) -> None:
-        """Count a webhook of a verified sender. Raises ProblemError (429) over the rate limit."""
-        self._enforce(self._webhook_limit, f"source {source}", "this source")
 
-    def _enforce(self, limit: RateLimitItem, name: str, description: str) -> None:
-        if not self._limiter.hit(limit, name):
-            raise _too_many(description, limit, "1")
+def known_key(secret: str) -> str:
+    """Redis key of an API key that was valid within the last hour, for all gateways while Postgres is unavailable.
+
+    It is found by the SHA-256 of its secret, which has 256 random bits.
+    """
+    return f"{PREFIX}:keys:{sha256(secret.encode('utf-8', 'surrogatepass')).hexdigest()}"
+
+
+def _remember(redis: Redis, secret: str, key: ApiKey | None) -> None:
+    """Keep a valid key for an hour from now, and forget one that is not valid, or not any more."""
+    with redis_errors(), redis.pipeline(transaction=True) as pipe:
+        if key is not None:
+            pipe.hset(known_key(secret), _FIELD, _API_KEY.dump_json(key).decode())
+        pipe.expire(known_key(secret), OUTAGE_TTL_S if key else 0)
+        pipe.execute()
+
+
+def _find_known(redis: Redis, secret: str) -> ApiKey | None:
+    with redis_errors():
+        (stored,) = cast("list[bytes | None]", redis.hmget(known_key(secret), [_FIELD]))
+    try:
+        return _API_KEY.validate_json(stored) if stored else None
+    except ValidationError:  # of another release
+        return None
 
 
 def key_prefix(secret: str) -> str:
@@ -157,7 +185,7 @@ def require_scope(scope: Scope) -> Callable[..., Awaitable[ApiKey]]:
             )
         if scope not in key.scopes and Scope.ADMIN not in key.scopes:
             raise ProblemError(HTTPStatus.FORBIDDEN, f"this key lacks the scope {scope}")
-        authenticator.enforce_rate_limit(key)
+        authenticator.enforce_rate_limit("key", key.id)
         authenticate_sender(request, f"key {key.id}")
         refuse_unknown_parameters(request)
         return key

@@ -1,4 +1,4 @@
-"""`GET /health` (readiness, from the original specification) and `GET /health/live` (liveness)."""
+"""For orchestrators: `GET /health` (readiness, from the original specification), `/health/live` and `/autoscale`."""
 
 import asyncio
 from collections.abc import Callable
@@ -7,16 +7,20 @@ from typing import Final, Literal
 
 import anyio.to_thread
 from anyio import CapacityLimiter
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, Field
 
 from triagem.contracts.errors import NoModel, RegistryUnavailable, TriagemError
+from triagem.db.auth import Scope
 from triagem.db.tickets.queries import results_by_external_id
-from triagem.gateway.problems import ProblemError, problem_responses
-from triagem.gateway.services import Services
+from triagem.gateway.authentication import require_scope
+from triagem.gateway.problems import NEEDS_KEY, RETRY_AFTER_S, ProblemError, problem_responses
+from triagem.gateway.services import Services, ServicesDep
 from triagem.inbox.lease import AT_WORK, COLLECTING, worker_states
+from triagem.inbox.scaling import NoSignal
+from triagem.inbox.scaling_signal import ScalingSignal, scaling_signal
 
-router = APIRouter(tags=["health"])
+router = APIRouter()
 
 _TIMEOUT_S: Final = 5.0
 
@@ -105,9 +109,10 @@ def _registry(services: Services) -> Health:
 
 @router.get(
     "/health",
+    tags=["health"],
     summary="Readiness: can a ticket be processed now?",
     response_model_exclude_none=True,
-    responses=problem_responses(HTTPStatus.SERVICE_UNAVAILABLE),
+    responses=problem_responses(503),
 )
 async def health(request: Request) -> Health:
     """503 names what is missing: Redis, Postgres or a worker.
@@ -117,11 +122,31 @@ async def health(request: Request) -> Health:
     readiness: Readiness = request.app.state.readiness
     result = await readiness.check()
     if isinstance(result, str):
-        raise ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, result, {"Retry-After": "5"})
+        raise ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, result, {"Retry-After": RETRY_AFTER_S})
     return result
 
 
-@router.get("/health/live", summary="Liveness: does the gateway answer?", response_model_exclude_none=True)
+@router.get(
+    "/health/live", tags=["health"], summary="Liveness: does the gateway answer?", response_model_exclude_none=True
+)
 async def live() -> Health:
     """Checks no other service. For a container's liveness probe."""
     return Health()
+
+
+@router.get(
+    "/autoscale",
+    tags=["operations"],
+    summary="Number of workers needed",
+    dependencies=[Depends(require_scope(Scope.READ))],
+    responses=problem_responses(*NEEDS_KEY),
+)
+def autoscale(services: ServicesDep) -> ScalingSignal:
+    """`desired` is the number of workers. `hold` means that it is the current count, because a change would not help.
+
+    503 while Redis is unavailable: no number, so that no autoscaler reads it as zero.
+    """
+    reading = scaling_signal(services.inbox, services.scaling)
+    if isinstance(reading, NoSignal):
+        raise ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, reading.reason, {"Retry-After": RETRY_AFTER_S})
+    return reading

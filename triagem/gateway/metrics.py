@@ -26,9 +26,8 @@ IGNORED_WEBHOOKS: Final = Counter(
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
-def record_request(*, route: str | None, method: str, status: int, seconds: float, tickets: int) -> None:
+def record_request(route: str | None, method: str, status: int, seconds: float) -> None:
     """Record one request. `route` is None if no route matched; the path is then an arbitrary string."""
     route = route or "none"
     REQUESTS.labels(route, method if method in _METHODS else "other", str(status)).inc()
     SECONDS.labels(route).observe(seconds)
-    TICKETS.inc(tickets)

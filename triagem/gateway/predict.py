@@ -23,7 +23,7 @@ from triagem.db.auth import Scope
 from triagem.db.tickets.queries import results_by_external_id
 from triagem.gateway.admission import read_body
 from triagem.gateway.authentication import Credentials, require_scope
-from triagem.gateway.problems import ProblemError, problem_responses
+from triagem.gateway.problems import NEEDS_KEY, ProblemError, problem_responses
 from triagem.gateway.services import ServicesDep, is_loopback
 from triagem.producer.crm.payload import parse
 
@@ -121,12 +121,6 @@ async def _body(request: Request) -> PredictRequest:
         raise InvalidInput(": ".join(filter(None, first_error(error)))) from None
 
 
-async def _result_waiter(request: Request) -> ResultWaiter:
-    waiter = request.app.state.result_waiter
-    assert isinstance(waiter, ResultWaiter)
-    return waiter
-
-
 @router.post(
     "/predict",
     summary="Classify one text now",
@@ -137,19 +131,14 @@ async def _result_waiter(request: Request) -> ResultWaiter:
             "model": PredictionPending,
             "headers": {"Location": {"description": "the path to poll", "schema": {"type": "string"}}},
         },
-        **problem_responses(
-            HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.REQUEST_TIMEOUT,
-            HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.TOO_MANY_REQUESTS,
-            HTTPStatus.SERVICE_UNAVAILABLE,
-        ),
+        **problem_responses(*NEEDS_KEY, 400, 408, 413, 422),
     },
     openapi_extra={"requestBody": _REQUEST_BODY},
     dependencies=[Depends(_authorize)],
-)  # fmt: skip
+)
 async def predict(
     request: Request,
     services: ServicesDep,
-    waiter: Annotated[ResultWaiter, Depends(_result_waiter)],
     body: Annotated[PredictRequest, Depends(_body)],
 ) -> PredictResponse | JSONResponse:
     """Requires a key with the scope `enqueue`, unless the gateway listens on loopback only and the URL says so too.
@@ -159,6 +148,7 @@ async def predict(
     prediction_id = secrets.token_hex(16)
     text = predict_ticket(body.text, prediction_id, now=services.now())
     await run_in_threadpool(services.publisher.put, [text], request_id=request.state.request_id)
+    waiter: ResultWaiter = request.app.state.result_waiter
     result = await waiter.wait(prediction_id, services.settings.predict_wait_s)
     if result is not None:
         return _response(result)
@@ -169,9 +159,7 @@ async def predict(
 @router.get(
     "/predict/{prediction_id}",
     summary="Get the result of an earlier /predict request",
-    responses=problem_responses(
-        HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE
-    ),
+    responses=problem_responses(404, 422, 503),
 )
 def get_prediction(
     services: ServicesDep,

@@ -68,12 +68,13 @@ def status_of(error: TriagemError) -> HTTPStatus:
     return HTTPStatus.SERVICE_UNAVAILABLE if isinstance(error, _UNAVAILABLE) else HTTPStatus.INTERNAL_SERVER_ERROR
 
 
-def problem_responses(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:
+NEEDS_KEY: Final = (401, 403, 429, 503)  # the errors of every route that requires an API key
+
+
+def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The error responses of a route, for its OpenAPI `responses`."""
-    return {
-        int(status): {"description": status.phrase, "content": {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}}
-        for status in statuses
-    }
+    content = {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}
+    return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in sorted(statuses)}
 
 
 def problem_response(

@@ -65,13 +65,8 @@ class RequestMiddleware:
                     )
             finally:
                 elapsed, route = time.perf_counter() - started, _template(scope)
-                metrics.record_request(
-                    route=route,
-                    method=scope["method"],
-                    status=int(status),
-                    seconds=elapsed,
-                    tickets=state.get("rows", 0),
-                )
+                metrics.record_request(route, scope["method"], int(status), elapsed)
+                metrics.TICKETS.inc(state.get("rows", 0))
                 log.info(
                     "request",
                     method=scope["method"],

@@ -1,9 +1,8 @@
-"""`GET /v1/results`: filtered results, one JSON page or everything as CSV or JSON lines, in constant memory."""
+"""`GET /v1/results` and `GET /v1/changes`: one JSON page, or everything as JSON lines or CSV, in constant memory."""
 
 from datetime import UTC, datetime
 from functools import partial
-from http import HTTPStatus
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import StreamingResponse
@@ -11,11 +10,12 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from triagem.contracts.moments import MomentFormat, read_moment
 from triagem.contracts.prediction import Band
-from triagem.contracts.result import Result, ResultPage
+from triagem.contracts.result import Change, ChangePage, Result, ResultPage
 from triagem.db.auth import Scope
+from triagem.db.tickets.changes import change_pages
 from triagem.db.tickets.queries import Filters, result_pages
 from triagem.gateway.authentication import require_scope
-from triagem.gateway.problems import problem_responses
+from triagem.gateway.problems import NEEDS_KEY, problem_responses
 from triagem.gateway.row_stream import RowFormat, stream_rows
 from triagem.gateway.services import ServicesDep
 
@@ -65,13 +65,10 @@ def _filters(
                 "text/csv": {"schema": {"type": "string"}},
             },
         },
-        **problem_responses(
-            HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.UNPROCESSABLE_ENTITY,
-            HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE,
-        ),
+        **problem_responses(*NEEDS_KEY, 422),
     },
     dependencies=[Depends(require_scope(Scope.READ))],
-)  # fmt: skip
+)
 def results(
     services: ServicesDep,
     filters: Annotated[Filters, Depends(_filters)],
@@ -90,3 +87,40 @@ def results(
         limit = _PAGE_SIZE
     pages = result_pages(services.database, filters, limit=limit, after=after)
     return stream_rows(pages, Result, result_format, "results")
+
+
+@router.get(
+    "/v1/changes",
+    summary="Changes of results, oldest first",
+    response_class=StreamingResponse,
+    responses={
+        200: {
+            "description": "One page as JSON, or all changes until now as JSON lines",
+            "model": ChangePage,
+            "content": {"application/x-ndjson": {"schema": {"type": "string"}}},
+        },
+        **problem_responses(*NEEDS_KEY, 422),
+    },
+    dependencies=[Depends(require_scope(Scope.READ))],
+)
+def changes(
+    services: ServicesDep,
+    after: Annotated[
+        str | None, Query(description="the `cursor` of the last change that you processed; default: all tickets")
+    ] = None,
+    limit: Annotated[
+        int | None, Query(ge=1, description="maximum number of changes; default: 50 for JSON, else all")
+    ] = None,
+    row_format: Annotated[
+        Literal[RowFormat.JSON, RowFormat.NDJSON], Query(alias="format", description="only JSON is paged")
+    ] = RowFormat.JSON,
+) -> StreamingResponse:
+    """Each changed ticket with its newest result: new and edited texts, runs, promotions, bands and reviews.
+
+    A ticket that changed several times may appear once. `result` is null for a ticket that was forgotten. A page
+    without rows means that there are no further changes yet: ask again later with the same cursor.
+    """
+    if limit is None and row_format is RowFormat.JSON:
+        limit = _PAGE_SIZE
+    pages = change_pages(services.database, limit=limit, after=after)
+    return stream_rows(pages, Change, row_format, "changes")

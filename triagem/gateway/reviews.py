@@ -14,7 +14,7 @@ from triagem.db.reviews import MAX_COMMENT_CHARS, ReviewRejected, record_review
 from triagem.db.reviews.corrections import Unasked
 from triagem.gateway.admission import LargeBody
 from triagem.gateway.authentication import require_scope
-from triagem.gateway.problems import ProblemError, problem_responses
+from triagem.gateway.problems import NEEDS_KEY, ProblemError, problem_responses
 from triagem.gateway.services import Services, ServicesDep
 from triagem.producer.crm.payload import parse
 
@@ -80,12 +80,8 @@ _REQUEST_BODY: Final = {
     summary="Submit verdicts",
     response_model_exclude_none=True,
     openapi_extra={"requestBody": _REQUEST_BODY},
-    responses=problem_responses(
-        HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.REQUEST_TIMEOUT,
-        HTTPStatus.CONFLICT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY,
-        HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE,
-    ),
-)  # fmt: skip
+    responses=problem_responses(*NEEDS_KEY, 404, 408, 409, 413, 422),
+)
 def submit_review(
     services: ServicesDep,
     key: Annotated[ApiKey, Depends(require_scope(Scope.REVIEW))],

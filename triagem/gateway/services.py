@@ -132,8 +132,7 @@ class Services:
 
 
 async def _services(request: Request) -> Services:
-    services = request.app.state.services
-    assert isinstance(services, Services)
+    services: Services = request.app.state.services
     return services
 
 

@@ -17,7 +17,7 @@ from triagem.db.auth import ApiKey, Scope
 from triagem.db.tickets.dead_letters import find_ticket_dead_letter
 from triagem.db.tickets.queries import find_ticket_with_history
 from triagem.gateway.authentication import actor_of, require_scope
-from triagem.gateway.problems import ProblemError, problem_responses
+from triagem.gateway.problems import NEEDS_KEY, ProblemError, problem_responses
 from triagem.gateway.services import ServicesDep
 from triagem.inbox.erase import find_entry
 from triagem.ops.forget import DeletedData, forget
@@ -68,16 +68,13 @@ def _identity(
 
 
 _TicketIdentity = Annotated[Identity, Depends(_identity)]
-_PROBLEMS = problem_responses(
-    HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.TOO_MANY_REQUESTS,
-    HTTPStatus.SERVICE_UNAVAILABLE,
-)  # fmt: skip
+_PROBLEMS = problem_responses(*NEEDS_KEY, 422)
 
 
 @router.get(
     _PATH + "{source}/{external_id:rest}",
     summary="Get one ticket",
-    responses={**_PROBLEMS, **problem_responses(HTTPStatus.NOT_FOUND)},
+    responses={**_PROBLEMS, **problem_responses(404)},
     dependencies=[Depends(require_scope(Scope.READ))],
 )
 def get_ticket(services: ServicesDep, identity: _TicketIdentity) -> TicketDetail:

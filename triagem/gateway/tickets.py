@@ -15,7 +15,7 @@ from triagem.contracts.ticket import MESSAGE_FIELDS, Author, Lane, OnReply, Tick
 from triagem.db.auth import ApiKey, Scope
 from triagem.gateway.admission import LargeBody
 from triagem.gateway.authentication import require_scope
-from triagem.gateway.problems import ProblemError, problem_responses
+from triagem.gateway.problems import NEEDS_KEY, ProblemError, problem_responses
 from triagem.gateway.services import ServicesDep
 from triagem.inbox import Idempotency
 from triagem.producer.crm.payload import parse
@@ -99,15 +99,7 @@ _REQUEST_BODY: Final = {
     response_model=TicketReceipts,
     summary="Submit tickets",
     openapi_extra={"requestBody": _REQUEST_BODY},
-    responses=problem_responses(
-        HTTPStatus.UNAUTHORIZED,
-        HTTPStatus.FORBIDDEN,
-        HTTPStatus.REQUEST_TIMEOUT,
-        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-        HTTPStatus.UNPROCESSABLE_ENTITY,
-        HTTPStatus.TOO_MANY_REQUESTS,
-        HTTPStatus.SERVICE_UNAVAILABLE,
-    ),
+    responses=problem_responses(*NEEDS_KEY, 408, 413, 422),
 )
 def enqueue_tickets(
     request: Request,

@@ -76,15 +76,7 @@ _REQUEST_BODY: Final = {"required": True, "content": {"application/json": {"sche
     openapi_extra={"requestBody": _REQUEST_BODY},
     responses={
         HTTPStatus.OK: {"model": WebhookReceipt, "description": "understood; nothing to classify"},
-        **problem_responses(
-            HTTPStatus.UNAUTHORIZED,
-            HTTPStatus.NOT_FOUND,
-            HTTPStatus.REQUEST_TIMEOUT,
-            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-            HTTPStatus.UNPROCESSABLE_ENTITY,
-            HTTPStatus.TOO_MANY_REQUESTS,
-            HTTPStatus.SERVICE_UNAVAILABLE,
-        ),
+        **problem_responses(401, 404, 408, 413, 422, 429, 503),
     },
 )
 def receive(
@@ -103,7 +95,7 @@ def receive(
     if refusal := crm.check_sender(webhook, source, now):
         raise _refused(source, refusal)
     authenticator: Authenticator = request.app.state.authenticator
-    authenticator.enforce_webhook_rate_limit(source.name)
+    authenticator.enforce_rate_limit("source", source.name)
     if expected := crm.challenge(webhook, source):
         response.status_code = HTTPStatus.OK
         return WebhookReceipt(outcome="ignored", reason="a test of the URL", challenge=expected)
@@ -111,30 +103,32 @@ def receive(
     corrections = _record_corrections(services, source, webhook.body)
     verdicts = sum(isinstance(correction, ReviewRef) for correction in corrections) or None
     match outcome:
-        case crm.IgnoredWebhook() | crm.UnmatchedWebhook() if verdicts:
-            return WebhookReceipt(outcome="accepted", verdicts=verdicts)
-        case crm.IgnoredWebhook() | crm.UnmatchedWebhook() if corrections:
-            outcome = crm.IgnoredWebhook(str(corrections[0]))
-    match outcome:
         case crm.OversizedWebhook():
             raise ProblemError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, outcome.reason)
         case crm.IgnoredWebhook() | crm.UnmatchedWebhook():
-            count = _count(services, source, outcome.reason)
-            if isinstance(outcome, crm.UnmatchedWebhook) and _may_be_a_mistake(services, source, count):
-                _store_dead_letter(services, source, webhook.body, outcome.reason)
-                return WebhookReceipt(outcome="dead-lettered", reason=outcome.reason)
+            if verdicts:
+                return WebhookReceipt(outcome="accepted", verdicts=verdicts)
+            if corrections:
+                outcome = crm.IgnoredWebhook(str(corrections[0]))
+            counted = services.webhook_counts.record_ignored(source.name, outcome.reason)
+            metrics.IGNORED_WEBHOOKS.labels(counted.source, counted.reason).inc()
+            if (
+                isinstance(outcome, crm.UnmatchedWebhook)
+                and counted.count <= _MAX_UNMATCHED
+                and not services.webhook_counts.has_accepted(source.name)  # the CRM file may be wrong
+            ):
+                return _dead_letter(services, source, webhook.body, outcome.reason)
             response.status_code = HTTPStatus.OK
             return WebhookReceipt(outcome="ignored", reason=outcome.reason)
         case crm.UnreadableWebhook():
-            _store_dead_letter(services, source, webhook.body, outcome.reason)
-            return WebhookReceipt(outcome="dead-lettered", reason=outcome.reason)
+            return _dead_letter(services, source, webhook.body, outcome.reason)
         case crm.AcceptedWebhook():
             request.state.rows = len(outcome.tickets)
             services.publisher.put(outcome.tickets, request_id=request.state.request_id)
             services.webhook_counts.record_accepted(source.name)
             reason = "; ".join(outcome.unread) or None
             if reason:
-                _store_dead_letter(services, source, webhook.body, reason)
+                _dead_letter(services, source, webhook.body, reason)
             return WebhookReceipt(
                 outcome="accepted" if outcome.tickets else "dead-lettered",
                 tickets=len(outcome.tickets),
@@ -156,17 +150,7 @@ def _record_corrections(services: Services, source: crm.Source, body: bytes) -> 
     ]
 
 
-def _count(services: Services, source: crm.Source, reason: str) -> int:
-    counted = services.webhook_counts.record_ignored(source.name, reason)
-    metrics.IGNORED_WEBHOOKS.labels(counted.source, counted.reason).inc()
-    return counted.count
-
-
-def _may_be_a_mistake(services: Services, source: crm.Source, count: int) -> bool:
-    """Whether nothing in the CRM file matches because the file is wrong: no webhook of this source ever matched."""
-    return count <= _MAX_UNMATCHED and not services.webhook_counts.has_accepted(source.name)
-
-
-def _store_dead_letter(services: Services, source: crm.Source, body: bytes, reason: str) -> None:
+def _dead_letter(services: Services, source: crm.Source, body: bytes, reason: str) -> WebhookReceipt:
     insert_webhook_dead_letter(services.database, source.name, body, reason)
     log.error("dead_letter", source=source.name, reason=reason)
+    return WebhookReceipt(outcome="dead-lettered", reason=reason)

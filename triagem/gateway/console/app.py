@@ -39,15 +39,8 @@ def create_console(services: Services, authenticator: Authenticator) -> FastAPI:
     console.state.services = services
     console.state.authenticator = authenticator
     console.state.throughput_meter = ThroughputMeter(services.inbox)
-    # One line per page.
-    console.include_router(login.router)
-    console.include_router(overview.router)
-    console.include_router(tickets.router)
-    console.include_router(ticket.router)
-    console.include_router(review.router)
-    console.include_router(start.router)
-    console.include_router(models.router)
-    console.include_router(operations.router)
+    for page in (login, overview, tickets, ticket, review, start, models, operations):
+        console.include_router(page.router)
     console.mount("/static", _CachedStaticFiles(directory=STATIC))
     _install_error_handlers(console)
     return console

@@ -1,8 +1,10 @@
 """`/console/overview`: backlog, throughput, workers, current model, recent results and alerts. Refreshes itself."""
 
 import time
-from collections import deque
-from collections.abc import Callable
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from fastapi import APIRouter, Request
@@ -11,7 +13,6 @@ from fastapi.responses import Response
 from triagem.contracts.ticket import Lane
 from triagem.db.outbox.alerts import newest_alerts
 from triagem.db.tickets.queries import recent_tickets
-from triagem.gateway.console import charts
 from triagem.gateway.console.render import render_page
 from triagem.gateway.console.session import Reader
 from triagem.gateway.console.tickets import label_context
@@ -20,6 +21,10 @@ from triagem.inbox import Inbox
 from triagem.inbox.desired import paused
 from triagem.inbox.lease import worker_states
 
+# Bar charts, in units of the SVG's view box: without a library, which would outweigh a page.
+_WIDTH: Final = 480
+_HEIGHT: Final = 150
+_GAP: Final = 2
 _MIN_SPAN_S: Final = 3.0
 _MAX_SPAN_S: Final = 120.0
 
@@ -69,7 +74,53 @@ def overview(request: Request, services: ServicesDep, visitor: Reader) -> Respon
         states=worker_states(services.inbox.redis), is_paused=paused(services.inbox.redis), model=model,
         since=promotions[-1] if promotions else None, count=len(newest), threshold=threshold, below=below,
         alarm=below > ALARM, **context,
-        histogram=charts.histogram((ticket.confidence, ticket.band) for ticket in newest),
-        timeline=charts.over_time(points, context["colors"]) if newest else None,
-        width=charts.WIDTH, height=charts.HEIGHT, alerts=newest_alerts(services.database, limit=5),
+        histogram=_histogram((ticket.confidence, ticket.band) for ticket in newest),
+        timeline=_over_time(points, context["colors"]) if newest else None,
+        width=_WIDTH, height=_HEIGHT, alerts=newest_alerts(services.database, limit=5),
     )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Bar:
+    """A rectangle. `kind` is its CSS class, `hint` its tooltip."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    kind: str
+    hint: str
+
+
+def _histogram(values: Iterable[tuple[float, str]], *, bins: int = 20) -> list[_Bar]:
+    """Bars of confidences from 0 to 1, stacked by band."""
+    counts = Counter((min(bins - 1, int(value * bins)), f"band-{band}") for value, band in values)
+    return _stacked(counts, [f"{column / bins:.2f}\N{EN DASH}{(column + 1) / bins:.2f}" for column in range(bins)])
+
+
+def _over_time(
+    points: Sequence[tuple[datetime, str]], colors: Mapping[str, int], *, bins: int = 24
+) -> tuple[list[_Bar], datetime, datetime]:
+    """Bars of label counts over equal time spans, with the first and the last time. Needs at least one point."""
+    first, last = min(time for time, _ in points), max(time for time, _ in points)
+    span = (last - first) / bins
+    columns = ((min(bins - 1, int((time - first) / span)) if span else 0, label) for time, label in points)
+    counts = Counter((column, f"l{colors.get(label, 5)} {label}") for column, label in columns)
+    return _stacked(counts, [f"{first + span * column:%m-%d %H:%M}" for column in range(bins)]), first, last
+
+
+def _stacked(counts: Mapping[tuple[int, str], int], names: Sequence[str]) -> list[_Bar]:
+    """Bars of the counts by column and kind: a CSS class, and a label for the tooltip."""
+    heights = Counter[int]()
+    for (column, _), count in counts.items():
+        heights[column] += count
+    highest, width, bars = max(heights.values(), default=1), _WIDTH / len(names), list[_Bar]()
+    tops = [float(_HEIGHT)] * len(names)
+    for (column, kind), count in sorted(counts.items()):
+        height = _HEIGHT * count / highest
+        tops[column] -= height
+        css_class, _, label = kind.partition(" ")
+        hint = f"{names[column]}: {count} {label}".strip()
+        x, y, inner = round(column * width, 1), round(tops[column], 1), round(width - _GAP, 1)
+        bars.append(_Bar(x, y, inner, round(height, 1), css_class, hint))
+    return bars

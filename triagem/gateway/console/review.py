@@ -4,10 +4,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import timedelta
 from functools import partial
-from typing import Annotated, Any, Final
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Final
+from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
+from markdown_it import MarkdownIt
+from markupsafe import Markup
+from pydantic import AfterValidator, Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.text import plain
@@ -27,19 +33,32 @@ from triagem.db.reviews import (
     undo_review,
 )
 from triagem.db.tickets.messages import read_thread
-from triagem.gateway.console.guidelines import ReviewSettings, read_guidelines
 from triagem.gateway.console.render import address, redirect, render_page
 from triagem.gateway.console.session import Form, Reviewer, row_id
 from triagem.gateway.console.shortcuts import KeyboardShortcuts, ReviewAction
 from triagem.gateway.console.tickets import FilterText, crm_link, label_context
 from triagem.gateway.services import Services, ServicesDep
 
+_MARKDOWN: Final = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")
 _MAX_AGE: Final = timedelta(days=30)
 MAX_SKIPPED: Final = 50
 
 _MAX_LABEL_CHARS: Final = 60
 
 router = APIRouter()
+
+
+class ReviewSettings(BaseSettings):
+    """Settings of the review page."""
+
+    model_config = SettingsConfigDict(env_prefix="TRIAGEM_", env_file=".env", extra="ignore")
+    used_by: ClassVar = "gateway"
+
+    guidelines_file: Path | None = Field(default=None, description="Markdown that reviewers see next to a text")
+    timezone: Annotated[str, AfterValidator(lambda name: ZoneInfo(name).key)] = Field(
+        default="UTC", description="the reviewers' time zone, whose day is today"
+    )
+
 
 # Skipped tickets are kept in the URL only, so they come again in a new session.
 Skipped = Annotated[str, Query(max_length=1000, pattern=r"^([0-9]{1,18}(\.[0-9]{1,18})*)?$")]
@@ -85,7 +104,7 @@ def review(
         today=today,
         waiting=waiting,
         max_counted=MAX_COUNTED,
-        guidelines=read_guidelines(settings.guidelines_file) if task else None,
+        guidelines=_read_guidelines(settings.guidelines_file) if task else None,
         crm_link=crm_link(services, Identity(task.source, task.external_id)) if task else None,
         max_comment=MAX_COMMENT_CHARS,
         **context,
@@ -150,6 +169,16 @@ def label_from_form(value: str) -> str:
     if not label or len(label) > _MAX_LABEL_CHARS or not label.isprintable():
         raise InvalidInput(f"a label needs a name of 1 to {_MAX_LABEL_CHARS} printable characters")
     return label
+
+
+def _read_guidelines(path: Path | None) -> Markup | None:
+    """The guidelines as HTML, None without a file; HTML in them is shown as written, a problem in their place."""
+    if path is None:
+        return None
+    try:
+        return Markup(_MARKDOWN.render(path.read_text(encoding="utf-8")))  # noqa: S704 - escapes HTML, bad links
+    except (OSError, UnicodeDecodeError) as error:
+        return Markup("<p>TRIAGEM_GUIDELINES_FILE: {}: {}</p>").format(path.name, type(error).__name__)
 
 
 def _next(

@@ -123,7 +123,7 @@ def require_visitor(scope: Scope | None = None) -> Callable[..., Awaitable[Visit
                 raise FormRefused
         if scope is not None and not visitor.may(scope):
             raise ProblemError(HTTPStatus.FORBIDDEN, f"this key lacks the scope {scope}")
-        request.app.state.authenticator.enforce_rate_limit(key)
+        request.app.state.authenticator.enforce_rate_limit("key", key.id)
         return visitor
 
     return check
