@@ -7,7 +7,6 @@ servers.
 import os
 import signal
 import threading
-from collections.abc import Callable
 from typing import Any, Final
 
 import structlog
@@ -25,17 +24,17 @@ log = structlog.get_logger(__name__)
 _STOP_S: Final = 30.0
 
 
-def trainer_app(url: str, build: Callable[[], Trainer]) -> Celery:
+def trainer_app(url: str) -> Celery:
     """The Celery application of a trainer. Raises InvalidInput."""
     app = make_app(url)
     app.conf.update(task_default_queue=TRAIN_QUEUE, worker_pool="solo")
-    app.steps["worker"].add(trainer_step(build))
+    app.steps["worker"].add(TrainerStep)
     return app
 
 
-def run_trainer(*, broker_url: str, build: Callable[[], Trainer]) -> int:
+def run_trainer(url: str) -> int:
     """Run until SIGTERM or SIGINT; returns the exit status, 1 if the trainer failed."""
-    app = trainer_app(broker_url, build)
+    app = trainer_app(url)
     signals.worker_ready.connect(_log_ready)
     status = run_celery_worker(app, TRAIN_QUEUE, pool="solo")
     return 1 if app.trainer_failed.is_set() else status
@@ -47,46 +46,37 @@ def wake_trainer(url: str) -> None:
         app.send_task("triagem.train", expires=TrainerSettings().poll_every_s, retry=False)
 
 
-def configured_trainer() -> Trainer:
-    """The trainer of the configured servers."""
-    registry = Registry(RegistrySettings().registry_url)
-    return Trainer(servers.database(), registry.work_dir, TrainerSettings())
+class TrainerStep(bootsteps.StartStopStep):  # type: ignore[misc]
+    """Runs the trainer of the configured servers in a thread. If that fails, the worker ends."""
 
+    requires = ("celery.worker.components:Pool",)
 
-def trainer_step(build: Callable[[], Trainer]) -> type[bootsteps.StartStopStep]:
-    """A bootstep class that runs the trainer returned by `build` in a thread. If that fails, the worker ends."""
+    def __init__(self, parent: Any, **kwargs: Any) -> None:
+        super().__init__(parent, **kwargs)
+        parent.app.trainer = None
+        parent.app.trainer_failed = threading.Event()
 
-    class TrainerStep(bootsteps.StartStopStep):  # type: ignore[misc]
-        requires = ("celery.worker.components:Pool",)
+    def start(self, parent: Any) -> None:
+        work_dir = Registry(RegistrySettings().registry_url).work_dir
+        parent.app.trainer = Trainer(servers.database(), work_dir, TrainerSettings())
+        self.thread = threading.Thread(target=self._run, args=[parent.app], name="trainer", daemon=True)
+        self.thread.start()
 
-        def __init__(self, parent: Any, **kwargs: Any) -> None:
-            super().__init__(parent, **kwargs)
-            parent.app.trainer = None
-            parent.app.trainer_failed = threading.Event()
+    def stop(self, parent: Any) -> None:
+        if parent.app.trainer:
+            parent.app.trainer.stop()
+            self.thread.join(_STOP_S)
 
-        def start(self, parent: Any) -> None:
-            parent.app.trainer = trainer = build()
+    terminate = stop
 
-            def run() -> None:
-                try:
-                    trainer.run()
-                except Exception:
-                    log.exception("trainer_failed")
-                    parent.app.trainer_failed.set()
-                    state.should_stop = 1
-                    os.kill(os.getpid(), signal.SIGTERM)  # interrupts the poll of the main thread
-
-            self.thread = threading.Thread(target=run, name="trainer", daemon=True)
-            self.thread.start()
-
-        def stop(self, parent: Any) -> None:
-            if parent.app.trainer:
-                parent.app.trainer.stop()
-                self.thread.join(_STOP_S)
-
-        terminate = stop
-
-    return TrainerStep
+    def _run(self, app: Any) -> None:
+        try:
+            app.trainer.run()
+        except Exception:
+            log.exception("trainer_failed")
+            app.trainer_failed.set()
+            state.should_stop = 1
+            os.kill(os.getpid(), signal.SIGTERM)  # interrupts the poll of the main thread
 
 
 @shared_task(name="triagem.train", bind=True)  # type: ignore[untyped-decorator]
@@ -102,6 +92,6 @@ def _log_ready(**_: object) -> None:
 
 def __getattr__(name: str) -> Any:
     if name == "app":  # not at import time, when nothing may be read from the environment
-        globals()["app"] = app = trainer_app(broker_url(), configured_trainer)
+        globals()["app"] = app = trainer_app(broker_url())
         return app
     raise AttributeError(name)

@@ -48,12 +48,12 @@ def test_bf16_predicts_what_fp32_predicts(bert_models: Path) -> None:
 
 
 def test_auto_takes_the_first_precision_that_agrees(bert_models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(precision, "candidates", lambda _: iter(["bf16", "fp32"]))
+    monkeypatch.setattr(precision, "half_precision", lambda _: "bf16")
     assert load_model(bert_models, precision="auto").runner.precision == "bf16"
 
 
 def test_auto_falls_back_to_fp32_where_labels_change(bert_models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(precision, "candidates", lambda _: iter(["bf16", "fp32"]))
+    monkeypatch.setattr(precision, "half_precision", lambda _: "bf16")
     monkeypatch.setattr(precision, "MIN_AGREEMENT", 1.1)  # more than any precision can reach
     runner = load_model(bert_models, precision="auto").runner
     assert (runner.precision, runner.packed) == ("fp32", True)
@@ -65,7 +65,7 @@ def test_auto_falls_back_to_fp32_where_a_kernel_is_missing(
     def missing(*_: object, **__: object) -> None:
         raise RuntimeError("could not create a primitive descriptor")
 
-    monkeypatch.setattr(precision, "candidates", lambda _: iter(["bf16", "fp32"]))
+    monkeypatch.setattr(precision, "half_precision", lambda _: "bf16")
     monkeypatch.setattr(precision, "onednn", missing)
     with pytest.raises(RuntimeError):
         load_model(bert_models, precision="bf16")  # an explicit precision is not replaced
@@ -76,7 +76,7 @@ def test_auto_falls_back_to_fp32_where_a_kernel_is_missing(
 def test_padded_half_precision_does_not_change_the_reference(
     bert_models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(precision, "candidates", lambda _: iter(["bf16", "fp32"]))
+    monkeypatch.setattr(precision, "half_precision", lambda _: "bf16")
     monkeypatch.setattr(precision, "MIN_AGREEMENT", 1.1)
     fallback = classify(load_model(bert_models, precision="auto", attention="padded"), probes())
     full = classify(load_model(bert_models, precision="fp32", attention="padded"), probes())

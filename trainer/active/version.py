@@ -3,7 +3,7 @@
 Until the random answers prove its precision, everything that it classifies is reviewed (`Thresholds.automate`).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from math import ceil
@@ -38,10 +38,6 @@ _NOTE: Final = (
 )
 
 
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
 @one_blas_thread
 def train_head_version(
     registry: Registry,
@@ -51,7 +47,6 @@ def train_head_version(
     *,
     job: str | None = None,
     seed: int = 42,
-    clock: Callable[[], datetime] = _utc_now,
 ) -> tuple[Manifest, int | None]:
     """Register a version with the labels that have at least `MIN_LABEL_ANSWERS` answers. It is not promoted.
 
@@ -78,7 +73,7 @@ def train_head_version(
         labels=pool.labels,
         base=base,
         base_digest=find_base(base).verified_digest(),
-        created_at=clock(),
+        created_at=datetime.now(UTC),
         data=DataInfo(
             digest=rows_digest(rows), rows=len(rows), texts=len(rows), given=len(rows), given_texts=len(rows)
         ),

@@ -26,11 +26,6 @@ class Leak:
     near: int
     places: Sequence[tuple[str, str]]
 
-    @property
-    def leaked(self) -> int:
-        """The number of rows that leak, exactly or nearly."""
-        return self.exact + self.near
-
 
 @dataclass(frozen=True, slots=True)
 class Audit:

@@ -118,7 +118,7 @@ class PreparedData:
             texts=len(distinct_rows(self.parts.train)),
             given=self.audit.given,
             given_texts=self.audit.given_texts,
-            leaked=test.leaked if test else 0,
+            leaked=len(test.places) if test else 0,
         )
 
 

@@ -12,7 +12,7 @@ from typing import Final
 
 import structlog
 
-from triagem.contracts.errors import InvalidInput, NoModel, NotRetryable, Retryable
+from triagem.contracts.errors import InvalidInput, NotRetryable, Retryable
 from triagem.contracts.model import CurrentModel
 from triagem.db import Database, runs, training_jobs
 from triagem.db.audit import Action, Actor, record
@@ -152,7 +152,7 @@ def promote_job_version(database: Database, registry: Registry, version: str, jo
     """
     if any(promotion.version == version for promotion in registry.promotions()):
         return "promoted"
-    current = _current(registry)
+    current = registry.find_current()
     if job.kind is JobKind.HEAD and current is None:
         registry.promote(version, PromotionReason(reason=FIRST_HEAD))
     elif isinstance(evaluate_version(registry, version), Reject):
@@ -176,9 +176,3 @@ def start_shadow_run(database: Database, version: str, current: CurrentModel, no
     plan = RunPlan(version, current.epoch, shadow=True, filters={"since": since}, max_tickets=SHADOW_TICKETS)
     with suppress(InvalidInput):
         runs.start(database, plan)
-
-
-def _current(registry: Registry) -> CurrentModel | None:
-    with suppress(NoModel):
-        return registry.current()
-    return None

@@ -27,6 +27,8 @@ MIN_SIZE: Final = 0.1  # of D, and of the total variation distance
 # Rabanser, Günnemann and Lipton 2019 (arXiv:1810.11953).
 MAX_P: Final = 0.02 / 5
 
+ReferenceKind = Literal["held-out rows", "first samples"]
+
 
 @dataclass(frozen=True, slots=True)
 class FeatureShift:
@@ -58,7 +60,7 @@ class DriftReport:
     """The result of a drift check. `shifts` is empty if there were not enough rows to compare."""
 
     model_version: str
-    reference: Literal["held-out rows", "first samples"]
+    reference: ReferenceKind
     rows: int
     reference_rows: int
     shifts: tuple[FeatureShift, ...] = ()
@@ -67,11 +69,6 @@ class DriftReport:
     def drifted(self) -> bool:
         """Whether any comparison found a shift."""
         return any(shift.shifted for shift in self.shifts)
-
-    @property
-    def detail(self) -> dict[str, Any]:
-        """All figures, JSON-serialisable."""
-        return {"reference": self.reference, "shifts": [asdict(shift) for shift in self.shifts]}
 
     def lines(self) -> list[str]:
         """The result as text, one line each, the verdict first."""
@@ -103,16 +100,26 @@ def check(
         NoModel: there is no such version, or none is current.
     """
     version = version or registry.current().version
-    held_out = read_reference(registry, version)
+    kind: ReferenceKind = "held-out rows"
+    reference = read_reference(registry, version)
+    recent = newest_samples(database, version, limit=RECENT, since=since)
     first = first_samples(database, version, limit=KEEP_FIRST)
     if len(first) == KEEP_FIRST:
         later = newest_samples(database, version, limit=RECENT, after=first[-1].id, since=since)
         if len(later) >= MIN_ROWS:
-            return _compare_and_store(database, version, "first samples", population(first), population(later))
-    recent = newest_samples(database, version, limit=RECENT, since=since)
-    if held_out is None or min(len(held_out), len(recent)) < MIN_ROWS:
-        return DriftReport(version, "held-out rows", len(recent), 0 if held_out is None else len(held_out))
-    return _compare_and_store(database, version, "held-out rows", held_out, population(recent))
+            kind, reference, recent = "first samples", population(first), later
+    if reference is None or min(len(reference), len(recent)) < MIN_ROWS:
+        return DriftReport(version, kind, len(recent), len(reference or ()))
+    report = DriftReport(version, kind, len(recent), len(reference), compare(reference, population(recent)))
+    store_drift_report(
+        database,
+        version,
+        drifted=report.drifted,
+        rows=report.rows,
+        reference_rows=report.reference_rows,
+        detail={"reference": kind, "shifts": [asdict(shift) for shift in report.shifts]},
+    )
+    return report
 
 
 def population(samples: Sequence[StoredSample]) -> Population:
@@ -138,25 +145,6 @@ def compare(reference: Population, recent: Population) -> tuple[FeatureShift, ..
     if min(len(before), len(now)) >= MIN_ROWS:
         shifts.append(_distribution("languages", before, now))
     return tuple(shifts)
-
-
-def _compare_and_store(
-    database: Database,
-    version: str,
-    kind: Literal["held-out rows", "first samples"],
-    reference: Population,
-    recent: Population,
-) -> DriftReport:
-    result = DriftReport(version, kind, len(recent), len(reference), compare(reference, recent))
-    store_drift_report(
-        database,
-        version,
-        drifted=result.drifted,
-        rows=result.rows,
-        reference_rows=result.reference_rows,
-        detail=result.detail,
-    )
-    return result
 
 
 def distances(reference: NDArray[Any], recent: NDArray[Any]) -> NDArray[np.float64]:

@@ -11,11 +11,11 @@ from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors import SafetensorError
+from safetensors.numpy import load, save_file
 
 from triagem.contracts.errors import ModelCorrupt
-from triagem.contracts.model import REFERENCE_FILE, EmbeddingModel, Model, file_digest
+from triagem.contracts.model import REFERENCE_FILE, EmbeddingModel, Model
 from triagem.engine.language import detect_language
 from triagem.engine.planner import plan
 from triagem.registry import Registry
@@ -91,18 +91,16 @@ def read_reference(registry: Registry, version: str) -> Population | None:
     Raises:
         ModelCorrupt: the file differs from the registered one.
     """
-    expected = registry.manifest(version).files.get(REFERENCE_FILE)
-    if expected is None:
+    content = registry.read(version, REFERENCE_FILE)
+    if content is None:
         return None
-    path = registry.folder(version) / REFERENCE_FILE
-    if file_digest(path) != expected:
-        raise ModelCorrupt(f"{path} changed since training: restore it or train again")
     try:
-        with safe_open(path, framework="numpy") as file:
-            names = json.loads(file.metadata()["names"])
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+        arrays, header_end = load(content), 8 + int.from_bytes(content[:8], "little")
+        names = json.loads(json.loads(content[8:header_end])["__metadata__"]["names"])
     except (SafetensorError, KeyError, ValueError) as error:
-        raise ModelCorrupt(f"{path} cannot be read ({type(error).__name__}): train again") from error
+        raise ModelCorrupt(
+            f"{REFERENCE_FILE} of {version} cannot be read ({type(error).__name__}): train again"
+        ) from error
     return Population(
         arrays["embeddings"],
         arrays["confidences"],

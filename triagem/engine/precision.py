@@ -1,7 +1,7 @@
 """Selects the precision: the fastest that the hardware supports and that reproduces the fp32 labels."""
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any, Final, Literal
@@ -56,13 +56,11 @@ def probes() -> list[str]:
     return files("triagem.engine").joinpath("probes.txt").read_text(encoding="utf-8").splitlines()
 
 
-def candidates(device: torch.device) -> Iterator[Precision]:
-    """The precisions that `auto` tries, fastest first. Emulated half precision is slower than fp32."""
+def half_precision(device: torch.device) -> Precision | None:
+    """The half precision that `auto` tries before fp32, if any. Emulated half precision is slower than fp32."""
     if device.type == "cuda":
-        yield "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
-    elif device.type == "cpu" and cpu_has_bf16():
-        yield "bf16"
-    yield "fp32"
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+    return "bf16" if device.type == "cpu" and cpu_has_bf16() else None
 
 
 def agreement(reference: torch.Tensor, logits: torch.Tensor) -> float:
@@ -98,21 +96,16 @@ def select_runner(
     packed = packed and packable(network)
     if precision != "auto":
         return _runner(network, pad, device, precision, packed=packed, pooling=pooling)
-    reference = None
-    for candidate in candidates(device):
-        if candidate == "fp32":
-            break
-        if reference is None:
-            reference = _all_logits(_padded(network, pad, "fp32", pooling).logits, rows)
+    if half := half_precision(device):
+        reference = _all_logits(_padded(network, pad, "fp32", pooling).logits, rows)
         try:
-            runner = _runner(network, pad, device, candidate, packed=packed, pooling=pooling)
+            runner = _runner(network, pad, device, half, packed=packed, pooling=pooling)
             share = agreement(reference, _all_logits(runner.logits, rows))
+            if share >= MIN_AGREEMENT:
+                return runner
+            log.warning("precision_changes_labels", precision=half, agreement=round(share, 4), minimum=MIN_AGREEMENT)
         except (RuntimeError, NotImplementedError, AttributeError) as error:  # a kernel that this build or chip lacks
-            log.warning("precision_unsupported", precision=candidate, reason=str(error).partition("\n")[0])
-            continue
-        if share >= MIN_AGREEMENT:
-            return runner
-        log.warning("precision_changes_labels", precision=candidate, agreement=round(share, 4), minimum=MIN_AGREEMENT)
+            log.warning("precision_unsupported", precision=half, reason=str(error).partition("\n")[0])
     return _runner(network, pad, device, "fp32", packed=packed, pooling=pooling)
 
 

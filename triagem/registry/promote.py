@@ -1,9 +1,7 @@
 """Run the promotion gate on a registered version, promote it if it passes, and log the reason."""
 
-from contextlib import suppress
 from math import inf
 
-from triagem.contracts.errors import NoModel
 from triagem.contracts.model import CurrentModel
 from triagem.registry.decision import Decision, Reject, Rule
 from triagem.registry.gate import evaluate_gate
@@ -31,12 +29,11 @@ def evaluate_version(
     registry.manifest(version)
     if against is not None:
         registry.manifest(against)
-    else:
-        with suppress(NoModel):
-            against = registry.current().version
-    current = read_record(registry, against) if against else None
+    elif current := registry.find_current():
+        against = current.version
+    record = read_record(registry, against) if against else None
     limit = inf if accept_cost else RegistrySettings().max_cost_ratio
-    return evaluate_gate(read_record(registry, version), current, rule, max_cost_ratio=limit)
+    return evaluate_gate(read_record(registry, version), record, rule, max_cost_ratio=limit)
 
 
 def promote_through_gate(

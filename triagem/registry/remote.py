@@ -82,22 +82,18 @@ class RemoteBackend:
             (folder / MANIFEST_FILE).write_bytes(manifest)
             if changed_files := expected.changed_files(folder_digests(folder)):
                 raise ModelCorrupt(f"{self.name}/{version}: {', '.join(changed_files)} changed since training")
-            self._store_copy(folder, copy)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            with self.staging() as damaged:  # several processes may do this at once: the first copy stays
+                try:
+                    folder.rename(copy)
+                except OSError:  # the copy exists: another process was first, or it is damaged
+                    if folder_digests(copy) != folder_digests(folder):
+                        copy.rename(damaged / "copy")
+                        folder.rename(copy)
         return copy
 
     def lock(self) -> nullcontext[None]:
         return nullcontext()
-
-    def _store_copy(self, folder: Path, copy: Path) -> None:
-        """Move a download into the cache. Several processes may do this at once: the first copy stays."""
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        with self.staging() as damaged:
-            try:
-                folder.rename(copy)
-            except OSError:  # the copy exists: another process was first, or it is damaged
-                if folder_digests(copy) != folder_digests(folder):
-                    copy.rename(damaged / "copy")
-                    folder.rename(copy)
 
     @contextmanager
     def _translated_errors(self) -> Iterator[None]:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import ClassVar, Final
@@ -55,10 +56,7 @@ class RegistrySettings(BaseSettings):
 
 
 FIRST_VERSION: Final = "v1.0.0"
-
-
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
+_UTC_NOW: Final = partial(datetime.now, UTC)
 
 
 class Registry:
@@ -74,7 +72,11 @@ class Registry:
     """
 
     def __init__(
-        self, url: str | Path, *, cache: Path | None = None, clock: Callable[[], datetime] = _utc_now
+        self,
+        url: str | Path,
+        *,
+        cache: Path | None = None,
+        clock: Callable[[], datetime] = _UTC_NOW,
     ) -> None:
         self._clock = clock
         self._backend: LocalBackend | RemoteBackend
@@ -155,6 +157,12 @@ class Registry:
             raise ModelCorrupt(
                 f"{self._backend.name}/{CURRENT_FILE} cannot be read ({type(error).__name__})"
             ) from error
+
+    def find_current(self) -> CurrentModel | None:
+        """The version that workers should run; None if none was promoted."""
+        with suppress(NoModel):
+            return self.current()
+        return None
 
     def promote(self, version: str, reason: PromotionReason | None = None) -> CurrentModel:
         """Verify a version's files, make it current with a new epoch, and log the reason.
@@ -241,10 +249,7 @@ class Registry:
         )
 
     def _set_current(self, version: str, reason: PromotionReason) -> CurrentModel:
-        try:
-            previous: CurrentModel | None = self.current()
-        except NoModel:
-            previous = None
+        previous = self.find_current()
         current = CurrentModel(version=version, epoch=previous.epoch + 1 if previous else 1)
         line = Promotion(
             **reason.model_dump(),

@@ -184,11 +184,11 @@ def trainer(
         return
     from triagem.broker import broker_url
     from triagem.db.upgrade import require_current
-    from triagem.trainer.app import configured_trainer, run_trainer
+    from triagem.trainer.app import run_trainer
 
     with servers.database() as database:
         require_current(database)
-    raise typer.Exit(run_trainer(broker_url=broker_url(), build=configured_trainer))
+    raise typer.Exit(run_trainer(broker_url()))
 
 
 def _check_heartbeat(
