@@ -28,6 +28,7 @@ MORE_LABELS: Final = 200
 _MAX_ERROR: Final = 0.025
 _HALVES: Final = 3
 _MISTAKES: Final = 5
+_SEED: Final = 42
 _USUAL_SHARE: Final = 0.99  # of the reference's texts are as near to another one as a text that is not unlike them
 
 
@@ -105,17 +106,11 @@ def promises(probabilities: Floats, truth: Labels) -> tuple[Promise, ...]:
     return tuple(made)
 
 
-def preflight(
-    rows: Sequence[Row],
-    labels: Sequence[str],
-    embeddings: NDArray[np.floating] | None,
-    *,
-    seed: int = 42,
-) -> Preflight:
+def preflight(rows: Sequence[Row], labels: Sequence[str], embeddings: NDArray[np.floating] | None) -> Preflight:
     """The figures of labelled rows, one of each different text. Without embeddings the baseline predicts."""
     truth = np.array([labels.index(row.label) for row in rows], dtype=np.intp)
     fit = baseline_fit(rows, labels) if embeddings is None else head_fit(embeddings, truth)
-    probabilities, _ = cross_fit(fit, truth, seed)
+    probabilities, _ = cross_fit(fit, truth, _SEED)
     guess, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
     right = guess == truth
     wrong = np.flatnonzero(~right)
@@ -132,7 +127,7 @@ def preflight(
             LabelError(rows[row].where, rows[row].label, labels[guess[row]], float(confidence[row]), rows[row].text)
             for row in wrong[np.argsort(-confidence[wrong], kind="stable")][:_MISTAKES]
         ),
-        more_labels=1 - _error_with_more(fit, truth, 1 - float(right.mean()), seed),
+        more_labels=1 - _error_with_more(fit, truth, 1 - float(right.mean())),
     )
 
 
@@ -163,9 +158,9 @@ def _accuracy(name: str, right: NDArray[np.bool_]) -> SliceAccuracy:
     return SliceAccuracy(name, len(right), float(right.mean()), float(interval.low), float(interval.high))
 
 
-def _error_with_more(fit: Fit, truth: Labels, error: float, seed: int) -> float:
+def _error_with_more(fit: Fit, truth: Labels, error: float) -> float:
     """The error with `MORE_LABELS` more: it falls with a power of the number of rows, which fits to halves show."""
-    rng, errors = np.random.default_rng(seed), []
+    rng, errors = np.random.default_rng(_SEED), []
     for _ in range(_HALVES):
         half, others = np.array_split(rng.permutation(len(truth)), 2)
         if len(np.unique(truth[half])) == truth.max() + 1:

@@ -26,7 +26,7 @@ _PRECISION: Final = (0.05, 0.3)  # of the priors of log slope and bias
 
 
 @one_blas_thread
-def estimate_progress(pool: Pool, *, seed: int = 0) -> LabellingProgress | None:
+def estimate_progress(pool: Pool) -> LabellingProgress | None:
     """The estimate; None with fewer than `MIN_ANSWERS` answers, of one label only, or without a text left.
 
     The interval is that of a Bayesian bootstrap of the answers and of the prior's wrong ones (Rubin 1981; Muliere and
@@ -35,8 +35,8 @@ def estimate_progress(pool: Pool, *, seed: int = 0) -> LabellingProgress | None:
     answers = len(pool.truth)
     if answers < MIN_ANSWERS or len(np.unique(pool.truth)) < 2 or not len(pool.unanswered):
         return None
-    rng = np.random.default_rng([seed, answers])
-    scores, logits = pool.out_of_fold(seed), pool.fit().logits(pool.points[pool.unanswered])
+    rng = np.random.default_rng([0, answers])
+    scores, logits = pool.out_of_fold(), pool.fit().logits(pool.points[pool.unanswered])
 
     def macro_f1(weights: Floats, wrong_answers: float) -> float:
         return _expected_macro_f1(logits, *fit_platt(scores, pool.truth, weights, wrong_answers))
@@ -96,10 +96,10 @@ def _expected_macro_f1(logits: Floats, slope: float, bias: Floats) -> float:
 
 
 @one_blas_thread
-def suspicious_answers(pool: Pool, *, seed: int = 0) -> list[int]:
+def suspicious_answers(pool: Pool) -> list[int]:
     """Texts whose answer the head contradicts that was fitted without it, the most contradicted first."""
     if len(set(pool.truth.tolist())) < 2:
         return []
-    logits, rows = pool.out_of_fold(seed), np.arange(len(pool.truth))
+    logits, rows = pool.out_of_fold(), np.arange(len(pool.truth))
     excess = logits.max(axis=1) - logits[rows, pool.truth]
     return [int(pool.positions[row]) for row in np.argsort(-excess, kind="stable") if excess[row] > 0]

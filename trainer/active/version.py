@@ -32,6 +32,7 @@ from triagem.trainer.fit.finetune import load_base, silenced
 
 MIN_LABEL_ANSWERS: Final = 2  # one to train on and one to predict
 TARGET_PRECISION: Final = 0.95
+_SEED: Final = 42
 _NOTE: Final = (
     "only the head is trained, on {} answers; the figures are of the {} random ones, each predicted by a head that "
     "was fitted without it"
@@ -46,7 +47,6 @@ def train_head_version(
     base: str,
     *,
     job: str | None = None,
-    seed: int = 42,
 ) -> tuple[Manifest, int | None]:
     """Register a version with the labels that have at least `MIN_LABEL_ANSWERS` answers. It is not promoted.
 
@@ -62,7 +62,7 @@ def train_head_version(
     """
     pool = _with_known_labels(pool)
     drawn = np.array([answer.random for answer in pool.labelled], dtype=bool)
-    raw = softmax(pool.out_of_fold(seed), axis=1)
+    raw = softmax(pool.out_of_fold(_SEED), axis=1)
     calibration = calibrate(raw, pool.truth, "out-of-fold")
     probabilities = apply_temperature(raw, calibration.temperature)
     proof, thresholds = prove_precision(probabilities, pool.truth, drawn)
@@ -101,7 +101,7 @@ def train_head_version(
                 probabilities[tested],
                 raw=raw[tested],
                 notes=(_NOTE.format(len(rows), len(tested)), calibration.summary, proof.summary),
-                seed=seed,
+                seed=_SEED,
             )
             manifest = register_with_report(registry, staged, draft, assessment)
         else:

@@ -113,13 +113,13 @@ def bins_of(confidence: Floats) -> Ints:
     return np.searchsorted(edges, confidence, side="right")
 
 
-def ece_if_exact(confidence: Floats, *, simulations: int = RESAMPLES, seed: int = 42) -> Floats:
-    """Simulated ECEs, `[simulations]`, of a perfectly calibrated model with these confidences (Bröcker & Smith 2007).
+def ece_if_exact(confidence: Floats, *, seed: int = 42) -> Floats:
+    """Simulated ECEs, `[RESAMPLES]`, of a perfectly calibrated model with these confidences (Bröcker & Smith 2007).
 
     They are never 0, because a bin has few rows. An ECE in this range is not a sign of bad calibration.
     """
     rng, bins = np.random.default_rng(seed), _one_hot(bins_of(confidence), BINS)
-    hits = (rng.random(len(confidence)) < confidence for _ in range(simulations))
+    hits = (rng.random(len(confidence)) < confidence for _ in range(RESAMPLES))
     return np.array([np.abs((confidence - hit) @ bins).sum() for hit in hits]) / len(confidence)
 
 

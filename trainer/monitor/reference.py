@@ -42,12 +42,12 @@ class Population:
         return len(self.labels)
 
 
-def describe_rows(model: EmbeddingClassifier, rows: Sequence[Row], *, batch_size: int = 32) -> Population:
+def describe_rows(model: EmbeddingClassifier, rows: Sequence[Row]) -> Population:
     """Compute the features of rows with the serving engine."""
     tokens = model.tokenize([row.text for row in rows])
     embeddings: list[list[float]] = [[]] * len(rows)
     probabilities: list[list[float]] = [[]] * len(rows)
-    for indices in plan([len(text.ids) for text in tokens], batch_size=batch_size):
+    for indices in plan([len(text.ids) for text in tokens], batch_size=32):
         batch = [tokens[index] for index in indices]
         for index, embedding, predicted in zip(indices, model.embed(batch), model.probabilities(batch), strict=True):
             embeddings[index], probabilities[index] = embedding, predicted
@@ -60,14 +60,14 @@ def describe_rows(model: EmbeddingClassifier, rows: Sequence[Row], *, batch_size
     )
 
 
-def write_reference(folder: Path, model: EmbeddingClassifier, held_out: Sequence[Row], *, seed: int = 42) -> None:
+def write_reference(folder: Path, model: EmbeddingClassifier, held_out: Sequence[Row]) -> None:
     """Write the reference into a version's folder, before it is registered, from at most `MAX_ROWS` of the rows.
 
     Args:
         model: with its final temperature.
         held_out: rows that no weight was fitted to: dev, calibration and test.
     """
-    order = np.random.default_rng(seed).permutation(len(held_out))[:MAX_ROWS]
+    order = np.random.default_rng(42).permutation(len(held_out))[:MAX_ROWS]
     population = describe_rows(model, [held_out[index] for index in sorted(order)])
     # The format stores numbers only: each name once in the metadata, and its index for each row. One metadata entry,
     # because the order of several varies.

@@ -66,13 +66,14 @@ def mcnemar_sample_size(discordance: float, difference: float = float(MIN_GAIN))
     return ceil((_TWO_SIDED * sqrt(psi) + _WITH_POWER * sqrt(psi - difference**2)) ** 2 / difference**2)
 
 
-def non_inferiority_sample_size(discordance: float, margin: float = float(NON_INFERIORITY_MARGIN)) -> int:
-    """The number of rows that show, with a power of 80 %, that an equally good candidate is not worse by a margin.
+def non_inferiority_sample_size(discordance: float) -> int:
+    """The number of rows that show, with a power of 80 %, that an equally good candidate is not worse by the margin.
 
     Liu, Hsueh, Hsieh and Chen (2002), Statistics in Medicine 21:231-245, at a true difference of zero:
     n = ψ·((z + z') / margin)². With very few discordant rows, the number that `lower_bound` needs with none:
     z²·(1 - margin) / margin.
     """
+    margin = float(NON_INFERIORITY_MARGIN)
     fewest = _ONE_SIDED**2 * (1 - margin) / margin
     return ceil(max(fewest, discordance * ((_ONE_SIDED + _WITH_POWER) / margin) ** 2))
 

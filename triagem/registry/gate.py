@@ -101,8 +101,10 @@ def evaluate_gate(
         *_recall_reasons(metrics),
         *_reliability_reasons(metrics, comparison),
     )
-    if comparison and (increase := _cost_increase(metrics, comparison)):
-        ratio, figures = increase
+    cost, current_cost = metrics.mflops_per_token, comparison.mflops_per_token if comparison else None
+    if cost is not None and current_cost:
+        ratio = cost / current_cost
+        figures = f"{COST_METRIC} {cost:.1f} against {current_cost:.1f}, {ratio:.2f} times as many"
         if ratio > max_cost_ratio:
             limit = f"at most {max_cost_ratio} times is allowed (TRIAGEM_MAX_COST_RATIO)"
             accept = "accept the cost with `triagem models promote --accept-cost`"
@@ -182,12 +184,3 @@ def _reliability_reasons(metrics: CandidateMetrics, comparison: Comparison | Non
             f"confidences are less reliable: NLL {metrics.nll:.3f} against {comparison.nll:.3f}, at most "
             f"{MAX_NLL_INCREASE} more is allowed"
         )
-
-
-def _cost_increase(metrics: CandidateMetrics, comparison: Comparison) -> tuple[float, str] | None:
-    """The candidate's cost as a multiple of the current version's, and both in words; None if one is unknown."""
-    cost, current_cost = metrics.mflops_per_token, comparison.mflops_per_token
-    if cost is None or not current_cost:
-        return None
-    ratio = cost / current_cost
-    return ratio, f"{COST_METRIC} {cost:.1f} against {current_cost:.1f}, {ratio:.2f} times as many"
