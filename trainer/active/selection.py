@@ -6,8 +6,10 @@ half uncertain and diverse. While a label has few answers, texts that probably h
 
 from dataclasses import dataclass
 from typing import Final
+from warnings import catch_warnings
 
 import numpy as np
+from scipy.cluster.vq import kmeans2
 from scipy.special import softmax
 
 from triagem.trainer.active.linear import one_blas_thread
@@ -117,13 +119,8 @@ def k_means(points: Floats, clusters: int, rng: np.random.Generator) -> tuple[Po
         total = nearest.sum()
         drawn = rng.choice(len(points), p=nearest / total if total > 0 else None)
         centres = np.concatenate([centres, points[drawn][None]])
-    for _ in range(_ITERATIONS):
-        members = _squared_distances(points, centres).argmin(axis=1)
-        moved = [points[members == number].mean(axis=0) for number in np.unique(members)]
-        previous, centres = centres, centres.copy()
-        centres[np.unique(members)] = moved
-        if np.allclose(previous, centres):
-            break
+    with catch_warnings(action="ignore"):  # of empty clusters, which keep their centre
+        centres, _ = kmeans2(points, centres, iter=_ITERATIONS, minit="matrix")
     distances = _squared_distances(points, centres)
     return distances.argmin(axis=1), distances
 
