@@ -27,17 +27,21 @@ _USUAL: Final[Mapping[str, Sequence[str]]] = {
     "source": ("source", "origem"),
     "external_id": EXTERNAL_ID,
     "revised_at": (
-        "revised at", "updated at", "last updated", "last modified", "atualizado em", "ultima atualizacao",
-        "data de atualizacao", "created at", "created", "created date", "create date", "creation date",
-        "created time", "created on", "opened at", "date time opened", "opened date", "criado em",
+        "revised at", "updated at", "updated", "last updated", "last updated time", "last modified",
+        "last modified date", "atualizado em", "ultima atualizacao", "data da ultima atualizacao",
+        "data de atualizacao", "modificado em", "created at", "created", "created date", "create date",
+        "creation date", "created time", "created on", "opened at", "date time opened", "opened date", "criado em",
         "criado", "criacao", "aberto em", "data de criacao", "data de abertura", "abertura", "data e hora",
         "data hora", "data hora de abertura", "opened", "requested", "solicitado em", "hora de criacao", "data",
         "date", "data da criacao", "data de registro", "data da conversao", "timestamp", "sent at", "enviado em",
+        "conversation started at", "conversation created at", "started at", "iniciado em", "data de inicio",
     ),
     "message_id": ("message id", "id da mensagem"),
     "author": ("author", "autor"),
     "metadata": ("metadata",),
 }  # fmt: skip
+_DATES: Final = ("data", "date")
+_CLOCKS: Final = ("hora", "horario", "time")
 _NO_TIME: Final = frozenset({"", "-", "null", "none", "nan", "nat", "n/a", r"\n", "0000-00-00 00:00:00"})
 _AUTHORS: Final[Mapping[str, Sequence[str]]] = {
     "customer": ("customer", "client", "cliente", "contact", "contato", "end user", "user", "requester", "incoming"),
@@ -159,6 +163,8 @@ def _usual_columns(columns: tuple[str, ...], given: frozenset[str]) -> Mapping[s
     metadata_keys = any(field.startswith(_METADATA) for field in given)
     mapped = {field: find_column(columns, names) for field, names in _USUAL.items()}
     mapped["text"] = usual_text(columns)
+    if (date := mapped["revised_at"]) and folded_name(date[0]) in _DATES:
+        mapped["revised_at"] += find_column(columns, _CLOCKS)
     return {
         field: names
         for field, names in mapped.items()

@@ -177,6 +177,9 @@ def test_a_column_with_a_comma_or_plus_sign_is_mapped_in_quotes(mapping: str, te
         ),
         (("Number", "Short description", "Description", "Opened"), ("external_id", "text", "text", "revised_at")),
         (("conversationId", "messageBody", "createdAt"), ("external_id", "text", "revised_at")),
+        (("Issue key", "Description", "Created", "Updated"), ("external_id", "text", None, "revised_at")),
+        (("Ticket Id", "Description", "Last updated time"), ("external_id", "text", "revised_at")),
+        (("Conversation ID", "Conversation started at", "First message"), ("external_id", "revised_at", "text")),
     ],
 )
 def test_columns_are_found_by_their_usual_names(columns: tuple[str, ...], fields: tuple[str | None, ...]) -> None:
@@ -208,6 +211,17 @@ def test_an_absent_time_is_left_out(absent: str) -> None:
     assert "revised_at" not in field_map(["id", "text", "created"], None).fields(
         {"id": 1, "text": "a", "created": absent}
     )
+
+
+def test_a_date_and_a_time_of_day_in_usual_columns_are_one_time() -> None:
+    assert mapped({"id": 1, "Data": "31/12/2025", "Hora": "14:05"})["revised_at"] == "31/12/2025\n14:05"
+    assert mapped({"id": 1, "Created at": "31/12/2025", "Time": "3 h"})["revised_at"] == "31/12/2025"
+
+
+@pytest.mark.parametrize("null", ["NULL", r"\N"])
+def test_the_null_of_a_database_is_an_empty_cell(null: str) -> None:
+    assert mapped({"id": 1, "subject": "Plano", "body": null, "source": null}) == {"external_id": 1, "text": "Plano"}
+    assert mapped({"id": 1, "text": null})["text"] == ""
 
 
 def test_an_empty_time_is_taken_from_the_next_usual_column() -> None:

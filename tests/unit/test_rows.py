@@ -70,6 +70,41 @@ def test_a_file_is_read_in_its_encoding(read: Read, encoding: str) -> None:
     assert rows == [Record(2, {"id": "1", "descrição": "Não chegou a cobrança de março"})]
 
 
+@pytest.mark.parametrize("encoding", ["utf-16-be", "utf-16-le", "utf-32-be", "utf-32-le", "utf-32"])
+def test_unicode_is_recognized_by_its_separators_also_without_latin_letters(read: Read, encoding: str) -> None:
+    rows = read(("編號;text\n" + "".join(f"{n};年度套餐多少钱我想买十个号码\n" for n in range(50))).encode(encoding))
+
+    assert rows[7] == Record(9, {"編號": "7", "text": "年度套餐多少钱我想买十个号码"})
+
+
+def test_nul_characters_do_not_make_a_file_utf16(read: Read) -> None:
+    assert read("id,text\n1,não\0,\n\0\n") == [
+        Record(2, {"id": "1", "text": "não\0"}),
+        BadLine(3, "1 columns, the header has 2"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("Не пришёл счёт за март", "cp1251"),  # noqa: RUF001
+        ("Не работает интернет", "koi8-r"),  # noqa: RUF001
+        ("年度套餐多少钱", "gb18030"),
+        ("ログインできません", "shift_jis"),
+        ("요금이 얼마예요", "euc-kr"),
+        ("Πόσο κοστίζει το πακέτο", "cp1253"),
+    ],
+)
+def test_an_encoding_that_looks_like_others_is_refused(read: Read, text: str, encoding: str) -> None:
+    with pytest.raises(InvalidInput, match="cannot be detected: name it with --encoding"):
+        read(f"id;text\n1;{text}\n".encode(encoding))
+
+
+@pytest.mark.parametrize("text", ["“É” — NÃO… SOLICITAÇÃO", "créée “à” l'été…", "…”—” ————", "Ação"])
+def test_accents_and_punctuation_in_a_row_are_not_a_foreign_encoding(read: Read, text: str) -> None:
+    assert read(f"id;text\n1;{text}\n".encode("cp1252")) == [Record(2, {"id": "1", "text": text})]
+
+
 @pytest.mark.parametrize("text", ["Größe ändern, Straße", "Où est ma facture reçue à l'hôtel", "Ação: não"])
 def test_western_languages_in_the_encoding_of_windows_keep_their_letters(read: Read, text: str) -> None:
     assert read(f"id;text\n1;{text}\n".encode("cp1252")) == [Record(2, {"id": "1", "text": text})]

@@ -27,7 +27,7 @@ EXTERNAL_ID: Final = (
     "id da conversa", "numero", "number", "codigo", "record id", "id do registro", "numero do caso", "issue key",
     "chave da item", "issue id", "no do protocolo", "chamado no", "id da reclamacao", "uuid",
 )  # fmt: skip
-EMPTY: Final = (None, "")
+EMPTY: Final = (None, "", "NULL", r"\N")  # the last two are MySQL's
 _MAX_NAME_CHARS: Final = 40
 _QUOTED_OR_PLAIN: Final = r'\s*(?:"((?:[^"]|"")*)"|([^,+"]*))\s*'
 _COLUMN: Final = re.compile(_QUOTED_OR_PLAIN)
@@ -93,7 +93,9 @@ def find_columns(columns: Sequence[str], names: Sequence[str]) -> tuple[str, ...
 
 def joined(values: Sequence[Any]) -> Any:
     """One value as it is; several as lines, without empty ones."""
-    return values[0] if len(values) == 1 else "\n".join(str(value) for value in values if value not in EMPTY)
+    if len(values) == 1 and (not values[0] or values[0] not in EMPTY):
+        return values[0]
+    return "\n".join(str(value) for value in values if value not in EMPTY)
 
 
 def short_name(column: str) -> str:
