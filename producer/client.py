@@ -7,8 +7,9 @@ was sent. `triagem.producer.client_protocol` holds what they share; they differ 
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from datetime import datetime
-from typing import Final, Self, TypedDict, Unpack
+from typing import Final, TypedDict, Unpack
 
 from pydantic import JsonValue
 
@@ -28,9 +29,9 @@ from triagem.producer.client_protocol import (
     Pause,
     Receipt,
     T,
+    TicketFields,
     TransportFailure,
 )
-from triagem.producer.ticket_fields import TicketFields
 
 __all__ = ["AsyncClient", "Client", "Receipt", "ResultFilters"]
 
@@ -49,7 +50,7 @@ class ResultFilters(TypedDict, total=False):
     language: str
 
 
-class Client:
+class Client(AbstractContextManager["Client", None]):
     """Client of the gateway's HTTP API. It publishes as `triagem.Publisher` does, and reads results.
 
     >>> from triagem import Client
@@ -147,9 +148,6 @@ class Client:
         """Close connections."""
         self._http.close()
 
-    def __enter__(self) -> Self:
-        return self
-
     def __exit__(self, *_: object) -> None:
         self.close()
 
@@ -170,7 +168,7 @@ class Client:
                 reply = TransportFailure(type(error).__name__)
 
 
-class AsyncClient:
+class AsyncClient(AbstractAsyncContextManager["AsyncClient", None]):
     """Asyncio version of `Client`."""
 
     def __init__(
@@ -244,9 +242,6 @@ class AsyncClient:
     async def close(self) -> None:
         """Close connections."""
         await self._http.aclose()
-
-    async def __aenter__(self) -> Self:
-        return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()

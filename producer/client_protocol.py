@@ -8,18 +8,18 @@ import json
 import uuid
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from http import HTTPStatus
 from itertools import count
 from random import uniform
-from typing import Final, Literal, TypeVar
+from typing import Any, Final, Literal, NotRequired, TypedDict, TypeVar
 from urllib.parse import quote
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, JsonValue, TypeAdapter, ValidationError
 
 from triagem.contracts.errors import AccessDenied, GatewayUnavailable, InboxFull, InvalidInput, TriagemError
 from triagem.contracts.result import ChangePage, PredictResponse, ResultPage, TicketDetail
-from triagem.contracts.ticket import Lane, Ticket, first_error
-from triagem.producer.ticket_fields import TicketFields, ticket_data
+from triagem.contracts.ticket import Lane, Message, Ticket, first_error
 
 T = TypeVar("T")
 
@@ -29,6 +29,26 @@ _RETRYABLE: Final = frozenset({429, 502, 503, 504})
 _MAX_PAUSE_S: Final = 60.0
 _POLL_S: Final = 0.5
 _JSON: Final = {"Content-Type": "application/json"}
+
+
+class TicketFields(TypedDict):
+    """The fields of `triagem.Ticket`. Without `revised_at`, the text counts as written now."""
+
+    source: str
+    external_id: str
+    text: str
+    revised_at: NotRequired[datetime | None]
+    metadata: NotRequired[Mapping[str, JsonValue] | None]
+    message: NotRequired[Message | None]
+
+
+def ticket_data(fields: Ticket | TicketFields) -> dict[str, Any]:
+    """The fields as `Ticket` validates them: with metadata as a dict."""
+    data: dict[str, Any] = dict(fields)
+    metadata = data.get("metadata")
+    if isinstance(metadata, Mapping) and not isinstance(metadata, dict):
+        data["metadata"] = dict(metadata)
+    return data
 
 
 class Receipt(BaseModel):

@@ -63,7 +63,7 @@ class FieldMap:
     given: Mapping[str, tuple[str, ...]]
 
     def fields(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        """The ticket fields of a row.
+        """The ticket fields of a row. Without a message id, it is a whole text without an author.
 
         Raises:
             InvalidTicket: a required field's columns are all missing in this row.
@@ -85,19 +85,14 @@ class FieldMap:
                 continue
             elif field in _REQUIRED or value not in EMPTY:
                 fields[field] = value
-        return _with_message(fields)
+        author = fields.pop("author", None)
+        if "message_id" in fields and author is not None:
+            fields["author"] = _author(author)
+        return fields
 
 
 def _is_no_time(value: object) -> bool:
     return str(value).strip().lower() in _NO_TIME
-
-
-def _with_message(fields: dict[str, Any]) -> dict[str, Any]:
-    """`message_id` and `author` as the ticket's `message`. A row without a message id is a whole text."""
-    message_id, author = fields.pop("message_id", None), fields.pop("author", None)
-    if message_id is not None:
-        fields["message"] = {"id": message_id} | ({} if author is None else {"author": _author(author)})
-    return fields
 
 
 def _author(value: object) -> object:

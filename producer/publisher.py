@@ -12,7 +12,7 @@ from triagem.contracts.errors import InvalidTicket
 from triagem.contracts.ticket import Lane, Message, Ticket, accept
 from triagem.contracts.wire import encode
 from triagem.inbox import Idempotency, IdempotencyRecord, Inbox, InboxSettings, connect
-from triagem.producer.ticket_fields import TicketFields, ticket_data
+from triagem.producer.client_protocol import TicketFields, ticket_data
 
 
 @dataclass(frozen=True, slots=True)

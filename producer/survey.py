@@ -51,10 +51,10 @@ def survey(records: Iterator[Record | BadLine], rules: ReadingRules) -> Survey:
         named += 1
         floats += _FLOAT_ID.fullmatch(name) is not None
         scientific += _SCIENTIFIC_ID.fullmatch(name) is not None
-        ticket, message = hash((fields.get("source"), name)), fields.get("message", {})
-        conversations.update([ticket] if message else [])
+        conversation, message = hash((fields.get("source"), name)), str(fields.get("message_id", ""))
+        conversations.update([conversation] if message else [])
         messages += bool(message)
-        identity = hash((ticket, str(message.get("id", ""))))
+        identity = hash((conversation, message))
         if identity in seen:
             repeated += 1
             first_repeated += [record.line][: 3 - len(first_repeated)]

@@ -24,9 +24,8 @@ if TYPE_CHECKING:
     from triagem.contracts.result import Change, PredictResponse, Result, TicketDetail
     from triagem.contracts.ticket import Author, Lane, Message, OnReply, Ticket
     from triagem.producer.client import AsyncClient, Client
-    from triagem.producer.client_protocol import Receipt
+    from triagem.producer.client_protocol import Receipt, TicketFields
     from triagem.producer.publisher import Accepted, Publisher, Rejected
-    from triagem.producer.ticket_fields import TicketFields
 
 __all__ = [
     "Accepted",
@@ -62,9 +61,8 @@ _MODULES = {
     "triagem.contracts.result": ("Change", "PredictResponse", "Result", "TicketDetail"),
     "triagem.contracts.ticket": ("Author", "Lane", "Message", "OnReply", "Ticket"),
     "triagem.producer.client": ("AsyncClient", "Client"),  # needs triagem[client]
-    "triagem.producer.client_protocol": ("Receipt",),
+    "triagem.producer.client_protocol": ("Receipt", "TicketFields"),
     "triagem.producer.publisher": ("Accepted", "Publisher", "Rejected"),
-    "triagem.producer.ticket_fields": ("TicketFields",),
 }
 
 

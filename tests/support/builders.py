@@ -15,7 +15,7 @@ from triagem.contracts.prediction import Band, Prediction
 from triagem.contracts.ticket import Author, Lane, Message, OnReply, Ticket
 from triagem.db.tickets.window import ClassifiedTicket
 from triagem.inbox import Entry, Inbox, InboxSettings
-from triagem.producer.ticket_fields import TicketFields
+from triagem.producer.client_protocol import TicketFields
 from triagem.registry import Registry
 from triagem.worker.batch import MicroBatch, NewTicket, ServedModel
 

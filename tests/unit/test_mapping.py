@@ -178,6 +178,7 @@ def test_a_column_with_a_comma_or_plus_sign_is_mapped_in_quotes(mapping: str, te
         (("Number", "Short description", "Description", "Opened"), ("external_id", "text", "text", "revised_at")),
         (("conversationId", "messageBody", "createdAt"), ("external_id", "text", "revised_at")),
         (("Issue key", "Description", "Created", "Updated"), ("external_id", "text", None, "revised_at")),
+        (("Nº", "Cliente", "Mensagem", "Data"), ("external_id", None, "text", "revised_at")),
         (("Ticket Id", "Description", "Last updated time"), ("external_id", "text", "revised_at")),
         (("Conversation ID", "Conversation started at", "First message"), ("external_id", "revised_at", "text")),
     ],
@@ -260,7 +261,8 @@ def test_message_id_and_author_make_a_row_a_message_of_its_conversation() -> Non
     assert mapped(row) == {
         "external_id": "c-1",
         "text": "Quanto custa?",
-        "message": {"id": "m-1", "author": "customer"},
+        "message_id": "m-1",
+        "author": "customer",
     }
 
 
@@ -275,7 +277,8 @@ def test_a_row_without_a_message_id_is_a_whole_text() -> None:
 )
 def test_usual_words_for_authors_are_understood(word: str, author: str) -> None:
     row = {"id": "c-1", "n": 7, "quem": word, "text": "a"}
-    assert mapped(row, "message_id=n,author=quem")["message"] == {"id": 7, "author": author}
+    fields = mapped(row, "message_id=n,author=quem")
+    assert (fields["message_id"], fields["author"]) == (7, author)
 
 
 def test_an_author_without_a_message_id_is_refused() -> None:

@@ -25,7 +25,7 @@ EXTERNAL_ID: Final = (
     "numero do protocolo", "chamado", "numero do chamado", "no do chamado", "id do chamado", "id do ticket",
     "numero do ticket", "no do ticket",
     "id da conversa", "numero", "number", "codigo", "record id", "id do registro", "numero do caso", "issue key",
-    "chave da item", "issue id", "no do protocolo", "chamado no", "id da reclamacao", "uuid",
+    "chave da item", "issue id", "no do protocolo", "chamado no", "id da reclamacao", "uuid", "no", "chave", "key",
 )  # fmt: skip
 EMPTY: Final = (None, "", "NULL", r"\N")  # the last two are MySQL's
 _MAX_NAME_CHARS: Final = 40

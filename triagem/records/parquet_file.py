@@ -31,7 +31,9 @@ class ParquetFile:
         """The rows from the start, as JSON lines. NaN is null: pandas writes it for an empty cell."""
         for batch in self._file.iter_batches(batch_size=_BATCH):
             for row in batch.to_pylist():
-                cells = {name: None if _is_nan(value) else value for name, value in row.items()}
+                cells = {
+                    name: None if isinstance(value, float) and isnan(value) else value for name, value in row.items()
+                }
                 yield json.dumps(cells, ensure_ascii=False, default=_plain) + "\n"
 
     def close(self) -> None:
@@ -53,10 +55,6 @@ def _pyarrow() -> tuple[Any, Any]:
     except ModuleNotFoundError:
         raise InvalidInput("Parquet needs pyarrow: pip install 'triagem[parquet]'") from None
     return pyarrow.parquet, pyarrow
-
-
-def _is_nan(value: object) -> bool:
-    return isinstance(value, float) and isnan(value)
 
 
 def _plain(value: object) -> object:

@@ -83,7 +83,8 @@ def read_rows(
         format = "jsonl" if first.lstrip().startswith("{") else "csv"  # noqa: A001
     rest = (line for _, line in numbered)
     if format == "jsonl":
-        return _with_columns(_jsonl(chain([first], rest), start))
+        json_lines = enumerate(chain([first], rest), start)
+        return _with_columns(_json(line, number) for number, line in json_lines if line.strip())
     declared, before = separator_line(first), ""
     if declared:
         before, (start, first) = first, next(((n, line) for n, line in numbered if line.strip()), (start, ""))
@@ -107,21 +108,13 @@ def _with_columns(records: Iterator[Record | BadLine]) -> Rows:
     return Rows([], iter(read), None)
 
 
-def _jsonl(lines: Iterable[str], start: int) -> Iterator[Record | BadLine]:
-    for number, line in enumerate(lines, start):
-        if line.strip():
-            yield _json(line, number)
-
-
 def _json(line: str, number: int) -> Record | BadLine:
     if bad := _not_unicode(line):
         return BadLine(number, bad, line)
     try:
         record = json.loads(line)
-    except json.JSONDecodeError as error:
-        return BadLine(number, f"not JSON ({error.msg})", line)
-    except (ValueError, RecursionError) as error:  # a number of thousands of digits, thousands of brackets
-        return BadLine(number, f"not JSON ({type(error).__name__})", line)
+    except (ValueError, RecursionError) as error:  # also a number of thousands of digits, thousands of brackets
+        return BadLine(number, f"not JSON ({getattr(error, 'msg', type(error).__name__)})", line)
     if not isinstance(record, dict):
         return BadLine(number, "not a JSON object", line)
     if bad := _not_unicode("".join(record)):  # an escape such as \ud800
