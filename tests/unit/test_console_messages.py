@@ -13,12 +13,11 @@ def placeholders(message: str) -> set[str | None]:
     return {name for _, name, _, _ in Formatter().parse(message) if name is not None}
 
 
-@pytest.mark.parametrize("key", MESSAGES)
-def test_both_languages_have_each_message_with_the_same_placeholders(key: str) -> None:
-    english, portuguese = MESSAGES[key]
-    assert english
-    assert portuguese
-    assert placeholders(english) == placeholders(portuguese)
+def test_both_languages_have_each_message_with_the_same_placeholders() -> None:
+    for key, (english, portuguese) in MESSAGES.items():
+        assert english, key
+        assert portuguese, key
+        assert placeholders(english) == placeholders(portuguese), key
 
 
 def test_pages_use_only_messages_of_the_catalogue() -> None:
