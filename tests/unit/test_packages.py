@@ -1,6 +1,8 @@
 """Rules for all packages: light imports, short files, and a docstring on everything public."""
 
 import ast
+import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -76,6 +78,21 @@ def test_drift_is_detected_without_torch() -> None:
     )
 
     assert loaded.isdisjoint({"torch", "transformers", "sklearn", "py3langid"})
+
+
+def test_without_a_database_driver_the_help_names_its_extra() -> None:
+    script = "import sys; sys.modules['psycopg'] = None; from triagem.cli.main import run; run(['--help'])"
+    process = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=ROOT,
+        env={**os.environ, "COLUMNS": "150"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert re.search(r"results .*run pip install 'triagem\[db\]'", process.stdout)
+    assert re.search(r"enqueue .*Put the tickets of a file into the inbox", process.stdout)
 
 
 def test_no_file_is_longer_than_250_lines() -> None:

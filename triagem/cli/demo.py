@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,6 +32,9 @@ _KILL_AT: Final = 0.4
 _DEADLINE_S: Final = 180.0
 # A dead worker is noticed when its lease expires: the demo shortens the lease from 15 s to 3 s.
 _WORKER_SETTINGS: Final = {"TRIAGEM_LEASE_S": "3", "TRIAGEM_CLAIM_EVERY_S": "0.5"}
+
+
+OnProgress = Callable[[int, str], None]
 
 
 class DemoFailed(NotRetryable):
@@ -65,53 +69,37 @@ def examples_folder() -> Path:
     raise DemoFailed("the sample data is missing: run the demo from a clone of the repository")
 
 
-def classify_export(endpoints: Endpoints, database: Database, on_progress: Callable[[int, str], None]) -> DemoOutcome:
+def classify_export(endpoints: Endpoints, database: Database, on_progress: OnProgress) -> DemoOutcome:
     """Enqueue the export, classify it with a worker, kill that worker midway, and let a second one finish.
 
     Args:
         on_progress: called with the number of stored results and the current phase.
     """
     source = _new_source()
+    stored = partial(_stored, database, source)
     inbox = Inbox(connect(endpoints.redis_url))
     log = STACK_FOLDER / "demo-worker.log"
     with WorkerProcess(endpoints, log, **_WORKER_SETTINGS) as first:
-        _wait_until(lambda: _has_worker(inbox), first, on_progress, "worker 1 loads the model")
+        _wait("worker 1 loads the model", partial(live_worker_count, inbox.redis), 1, on_progress, first)
         enqueued = _enqueue(inbox, source)
-        _wait_until(
-            lambda: _stored(database, source) >= enqueued * _KILL_AT,
-            first,
-            lambda _, phase: on_progress(_stored(database, source), phase),
-            "worker 1 classifies",
-        )
+        _wait("worker 1 classifies", stored, enqueued * _KILL_AT, on_progress, first)
         first.kill()
-    killed_at = _stored(database, source)
+    killed_at = stored()
     on_progress(killed_at, "worker 1 was killed (SIGKILL), worker 2 starts")
     started = time.monotonic()
     with WorkerProcess(endpoints, log, **_WORKER_SETTINGS) as second:
-        _wait_until(
-            lambda: _stored(database, source) >= enqueued,
-            second,
-            lambda _, phase: on_progress(_stored(database, source), phase),
-            "worker 2 reclaims and continues",
-        )
+        _wait("worker 2 reclaims and continues", stored, enqueued, on_progress, second)
         recovery_s = time.monotonic() - started
         rate = _busy_rate(endpoints.broker_url)
     return _outcome(database, source=source, enqueued=enqueued, killed_at=killed_at, rate=rate, recovery_s=recovery_s)
 
 
-def classify_attached(
-    inbox: Inbox, database: Database, broker_url: str, on_progress: Callable[[int, str], None]
-) -> DemoOutcome:
+def classify_attached(inbox: Inbox, database: Database, broker_url: str, on_progress: OnProgress) -> DemoOutcome:
     """Enqueue the export and wait until the workers already running on these servers have classified it."""
     source = _new_source()
-    _wait_until(lambda: _has_worker(inbox), None, on_progress, "wait for a worker")
+    _wait("wait for a worker", partial(live_worker_count, inbox.redis), 1, on_progress)
     enqueued = _enqueue(inbox, source)
-    _wait_until(
-        lambda: _stored(database, source) >= enqueued,
-        None,
-        lambda _, phase: on_progress(_stored(database, source), phase),
-        "the workers classify",
-    )
+    _wait("the workers classify", partial(_stored, database, source), enqueued, on_progress)
     rate = _busy_rate(broker_url)
     return _outcome(database, source=source, enqueued=enqueued, killed_at=None, rate=rate, recovery_s=None)
 
@@ -133,21 +121,21 @@ def _stored(database: Database, source: str) -> int:
     return sum(count_tickets(database, Filters(source=source)).values())
 
 
-def _has_worker(inbox: Inbox) -> bool:
-    return live_worker_count(inbox.redis) > 0
-
-
-def _wait_until(
-    done: Callable[[], bool], worker: WorkerProcess | None, on_progress: Callable[[int, str], None], phase: str
+def _wait(
+    phase: str,
+    count: Callable[[], int],
+    target: float,
+    on_progress: OnProgress,
+    worker: WorkerProcess | None = None,
 ) -> None:
     deadline = time.monotonic() + _DEADLINE_S
     log = f"log: {worker.log}" if worker else "see the workers' logs"
-    while not done():
+    while (counted := count()) < target:
         if worker and worker.exit_status is not None:
             raise DemoFailed(f"the worker exited: {worker.exit_reason()} ({log})")
         if time.monotonic() > deadline:
             raise DemoFailed(f"'{phase}' took over {_DEADLINE_S:.0f} s ({log})")
-        on_progress(0, phase)
+        on_progress(counted, phase)
         time.sleep(0.005 if worker else 0.1)  # short, so that the first worker is killed at the right moment
 
 
@@ -173,15 +161,11 @@ def _outcome(
     by_label: dict[str, dict[str, int]] = {}
     for (label, band), number in count_tickets(database, Filters(source=source)).items():
         by_label.setdefault(label, {})[band] = number
-    texts = _texts()
+    with (examples_folder() / _EXPORT).open(encoding="utf-8", newline="") as file:
+        texts = {row["id"]: clean(f"{row['subject']}\n{row['body']}") for row in csv.DictReader(file)}
+    columns = ("external_id", "label", "confidence", "band")
     lowest = [
-        {
-            "external_id": row.external_id,
-            "label": row.label,
-            "confidence": row.confidence,
-            "band": row.band,
-            "text": texts[row.external_id],
-        }
+        {name: getattr(row, name) for name in columns} | {"text": texts[row.external_id]}
         for row in least_confident(database, Filters(source=source), limit=8)
     ]
     return DemoOutcome(
@@ -195,8 +179,3 @@ def _outcome(
         busy_rate_per_s=rate,
         recovery_s=recovery_s,
     )
-
-
-def _texts() -> dict[str, str]:
-    with (examples_folder() / _EXPORT).open(encoding="utf-8", newline="") as file:
-        return {row["id"]: clean(f"{row['subject']}\n{row['body']}") for row in csv.DictReader(file)}

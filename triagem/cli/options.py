@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Collection
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -23,6 +23,10 @@ JsonFlag = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Ids = Annotated[list[int] | None, typer.Argument(min=1, max=2**63 - 1, help="Ids, as listed.")]
+Source = Annotated[str, typer.Argument(help="Name of the CRM.")]
+ExternalId = Annotated[str, typer.Argument(help="Id of the ticket in that CRM.")]
+ModelVersion = Annotated[str | None, typer.Option(help="Model version; default: the current one.")]
+Reviewer = Annotated[str | None, typer.Option(help="Name of the reviewer; default: the login name.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
 
 
@@ -33,6 +37,11 @@ def confirm(question: str, *, yes: bool) -> None:
     if not sys.stdin.isatty():
         raise InvalidInput(f"{question} Standard input is not a terminal: confirm with --yes")
     typer.confirm(question, abort=True, err=True)
+
+
+def since_option(event: str) -> Any:
+    """The option `--since`, of which `event` says what happened at or after that time."""
+    return typer.Option(help=f"{event} at or after: `2026-11-02`, or a date and time; UTC by default.")
 
 
 def parse_time(text: str | None, option: str) -> datetime | None:

@@ -229,9 +229,11 @@ def progress_reporter(title: str, total: int) -> Iterator[Callable[[int, str], N
         yield report
 
 
-# One package of each extra, and the extra that installs it.
+# Packages that modules import at the top, and the extra that installs each.
 EXTRAS: Final = {
     "sqlalchemy": "db",
+    "psycopg": "db",
+    "jmespath": "crm",
     "celery": "worker",
     "torch": "engine",
     "datasets": "trainer",
@@ -241,7 +243,7 @@ EXTRAS: Final = {
 
 def missing_package(error: ModuleNotFoundError) -> str:
     """One line that names the package and the extra that installs it."""
-    extra = EXTRAS.get(str(error.name), "demo")
+    extra = EXTRAS.get(str(error.name).partition(".")[0], "demo")
     return f"the package {error.name} is not installed: run pip install 'triagem[{extra}]'"
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from triagem import servers
-from triagem.cli.options import AsJson, FormatOption, JsonFlag
+from triagem.cli.options import AsJson, FormatOption, JsonFlag, ModelVersion
 from triagem.cli.output import Format, errors, print_answer, print_rows
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.text import clean
@@ -30,7 +30,7 @@ _SOURCE: Final = ("source", "origem", "channel", "canal")
 def classify(
     text: Annotated[str, typer.Argument(help="A text, a file with one text per line, or `-` for standard input.")],
     *,
-    model: Annotated[str | None, typer.Option(help="Model version; default: the current one.")] = None,
+    model: ModelVersion = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Maximum texts per micro-batch.")] = 32,
     form: FormatOption = Format.TABLE,
     _json: JsonFlag = False,

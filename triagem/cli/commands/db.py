@@ -11,7 +11,7 @@ from sqlalchemy.exc import ArgumentError
 
 from triagem import servers
 from triagem.cli.commands.audit import record_action
-from triagem.cli.options import AsJson, Yes, confirm
+from triagem.cli.options import AsJson, ExternalId, Source, Yes, confirm
 from triagem.cli.output import console, errors, print_answer, print_json, print_lines, print_rows, progress
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.ticket import identify
@@ -165,8 +165,8 @@ def verify(*, as_json: AsJson = False) -> None:
 
 @db.command()
 def forget(
-    source: Annotated[str, typer.Argument(help="Name of the CRM.")],
-    external_id: Annotated[str, typer.Argument(help="Id of the ticket in that CRM.")],
+    source: Source,
+    external_id: ExternalId,
     *,
     yes: Yes = False,
     as_json: AsJson = False,

@@ -6,7 +6,17 @@ import typer
 
 from triagem import servers
 from triagem.cli.commands.audit import record_action
-from triagem.cli.options import AsJson, FormatOption, Ids, JsonFlag, Yes, confirm, parse_time, require_selection
+from triagem.cli.options import (
+    AsJson,
+    FormatOption,
+    Ids,
+    JsonFlag,
+    Yes,
+    confirm,
+    parse_time,
+    require_selection,
+    since_option,
+)
 from triagem.cli.output import Format, as_mapping, errors, print_answer, print_json, print_lines, print_rows, progress
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.ticket import Lane
@@ -31,9 +41,7 @@ _All = Annotated[bool, typer.Option("--all", help="All dead letters.")]
 def list_letters(
     *,
     lane: Annotated[Lane | None, typer.Option(help="`live` or `bulk`.")] = None,
-    since: Annotated[
-        str | None, typer.Option(help="Dead-lettered at or after: `2026-11-02`, or a date and time; UTC by default.")
-    ] = None,
+    since: Annotated[str | None, since_option("Dead-lettered")] = None,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="Maximum number of dead letters.")] = 50,
     form: FormatOption = Format.TABLE,
     _json: JsonFlag = False,

@@ -2,7 +2,7 @@
 
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -14,7 +14,7 @@ from triagem import servers
 from triagem.broker import broker_url
 from triagem.cli.commands.train import print_report, training_progress
 from triagem.cli.commands.up import prepare_database, run_processes
-from triagem.cli.demo import DemoOutcome, classify_attached, classify_export, examples_folder
+from triagem.cli.demo import DemoOutcome, OnProgress, classify_attached, classify_export, examples_folder
 from triagem.cli.output import (
     BAND_STYLES,
     StepTimer,
@@ -86,7 +86,7 @@ def _run_attached(*, as_json: bool) -> None:
 
 
 @contextmanager
-def _progress(steps: StepTimer) -> Iterator[Callable[[int, str], None]]:
+def _progress(steps: StepTimer) -> Iterator[OnProgress]:
     """A bar of the stored results, with the current phase."""
     with progress(steps.console) as bar:
         task = bar.add_task("enqueue", total=200)

@@ -51,7 +51,7 @@ def run_checks() -> Iterator[CheckResult]:
 
 
 def _packages() -> str:
-    missing = [extra for name, extra in EXTRAS.items() if importlib.util.find_spec(name) is None]
+    missing = dict.fromkeys(extra for name, extra in EXTRAS.items() if importlib.util.find_spec(name) is None)
     versions = f"Python {platform.python_version()}, triagem {installed_version('triagem')}"
     return versions + (f"; extras not installed: {', '.join(missing)}" if missing else "; all extras installed")
 

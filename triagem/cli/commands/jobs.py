@@ -9,7 +9,7 @@ import typer
 
 from triagem import servers
 from triagem.cli.commands.audit import record_action, user_name
-from triagem.cli.options import AsJson, parse_time
+from triagem.cli.options import AsJson, ModelVersion, parse_time, since_option
 from triagem.cli.output import as_mapping, errors, print_answer, print_json, print_lines, print_rows, progress
 from triagem.contracts.errors import InvalidInput
 from triagem.db import Database, training_jobs
@@ -157,10 +157,8 @@ DRIFTED: Final = 3
 
 def drift(
     *,
-    model: Annotated[str | None, typer.Option(help="Model version; default: the current one.")] = None,
-    since: Annotated[
-        str | None, typer.Option(help="Samples taken at or after: `2026-11-02`, or a date and time; UTC by default.")
-    ] = None,
+    model: ModelVersion = None,
+    since: Annotated[str | None, since_option("Samples taken")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Compare samples of recent live tickets with a version's reference, and store the report.

@@ -9,7 +9,7 @@ import structlog
 import typer
 
 from triagem import servers
-from triagem.cli.options import AsJson, parse_time
+from triagem.cli.options import AsJson, parse_time, since_option
 from triagem.cli.output import errors, print_json, print_lines, print_rows, progress
 from triagem.contracts.prediction import Band
 from triagem.db.runs import reband as rebanding
@@ -25,9 +25,7 @@ def reband(
         float | None,
         typer.Option(min=0, max=1, help="Overrides TRIAGEM_REVIEW_THRESHOLD and the versions' own thresholds."),
     ] = None,
-    since: Annotated[
-        str | None, typer.Option(help="Received at or after: `2026-11-02`, or a date and time; UTC by default.")
-    ] = None,
+    since: Annotated[str | None, since_option("Received")] = None,
     source: Annotated[str | None, typer.Option(help="Name of the CRM.")] = None,
     model: Annotated[str | None, typer.Option(help="Only results of this model version, e.g. `v1.0.0`.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count; change nothing.")] = False,

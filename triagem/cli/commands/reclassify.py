@@ -1,7 +1,7 @@
 """`triagem reclassify`: starts, watches, compares and applies runs that classify stored tickets again."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -9,7 +9,7 @@ import typer
 
 from triagem import servers
 from triagem.cli.commands.audit import record_action
-from triagem.cli.options import AsJson, FormatOption, JsonFlag
+from triagem.cli.options import AsJson, FormatOption, JsonFlag, ModelVersion
 from triagem.cli.output import Format, as_mapping, errors, print_answer, print_lines, progress, progress_reporter
 from triagem.cli.run_diff import print_run_diff
 from triagem.contracts.errors import InvalidInput
@@ -32,7 +32,7 @@ _Until = Annotated[
 @reclassify.command()
 def start(
     *,
-    model: Annotated[str | None, typer.Option(help="Model version; default: the current one.")] = None,
+    model: ModelVersion = None,
     where: Annotated[
         str, typer.Option(help="Filters: label=…,band=…,source=…,model=…,model!=current,since=…,until=…")
     ] = "",
@@ -101,10 +101,7 @@ def pause(*, as_json: AsJson = False) -> None:
 
     Example: `triagem reclassify pause`
     """
-    with servers.database() as database:
-        run = _find_active(database)
-        runs.pause(database, run.id)
-        _print_run(_find(database, run.id), as_json=as_json)
+    _change(lambda database, run: runs.pause(database, run.id), as_json=as_json)
 
 
 @reclassify.command()
@@ -113,10 +110,9 @@ def resume(*, until: _Until = None, as_json: AsJson = False) -> None:
 
     Example: `triagem reclassify resume --until 06:00`
     """
-    with servers.database() as database:
-        run = _find_active(database)
-        runs.resume(database, run.id, pause_at=_next(until or run.pause_hour))
-        _print_run(_find(database, run.id), as_json=as_json)
+    _change(
+        lambda database, run: runs.resume(database, run.id, pause_at=_next(until or run.pause_hour)), as_json=as_json
+    )
 
 
 @reclassify.command()
@@ -125,11 +121,12 @@ def cancel(*, as_json: AsJson = False) -> None:
 
     Example: `triagem reclassify cancel`
     """
-    with servers.database() as database:
-        run = _find_active(database)
+
+    def cancel_run(database: Database, run: ReclassifyRun) -> None:
         runs.cancel(database, run.id)
         record_action(database, "run.cancel", f"run {run.id}")
-        _print_run(_find(database, run.id), as_json=as_json)
+
+    _change(cancel_run, as_json=as_json)
 
 
 @reclassify.command()
@@ -226,11 +223,14 @@ def _find(database: Database, run_id: int | None) -> ReclassifyRun:
     return run
 
 
-def _find_active(database: Database) -> ReclassifyRun:
-    run = runs.find_active(database)
-    if run is None:
-        raise InvalidInput("no run is active: `triagem reclassify start` starts one")
-    return run
+def _change(change: Callable[[Database, ReclassifyRun], object], *, as_json: bool) -> None:
+    """Change the active run, and print it."""
+    with servers.database() as database:
+        run = runs.find_active(database)
+        if run is None:
+            raise InvalidInput("no run is active: `triagem reclassify start` starts one")
+        change(database, run)
+        _print_run(_find(database, run.id), as_json=as_json)
 
 
 def _next(until: str | None) -> datetime | None:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from triagem import servers
-from triagem.cli.options import AsJson, FormatOption, JsonFlag, parse_time
+from triagem.cli.options import AsJson, ExternalId, FormatOption, JsonFlag, Source, parse_time, since_option
 from triagem.cli.output import Format, as_mapping, console, errors, print_json, print_lines, print_rows
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.text import clean, plain
@@ -31,9 +31,7 @@ def results(
     label: Annotated[str | None, typer.Option(help="The effective label: `suporte` or `venda`.")] = None,
     band: Annotated[str | None, typer.Option(help="`automate`, `review` or `abstain`.")] = None,
     source: Annotated[str | None, typer.Option(help="Name of the CRM.")] = None,
-    since: Annotated[
-        str | None, typer.Option(help="Received at or after: `2026-11-02`, or a date and time; UTC by default.")
-    ] = None,
+    since: Annotated[str | None, since_option("Received")] = None,
     until: Annotated[str | None, typer.Option(help="Received before this time.")] = None,
     model: Annotated[str | None, typer.Option(help="Model version, e.g. `v1.0.0`.")] = None,
     language: Annotated[
@@ -90,8 +88,8 @@ def _changes(after: str | None, limit: int, form: Format) -> None:
 
 
 def show(
-    source: Annotated[str, typer.Argument(help="Name of the CRM.")],
-    external_id: Annotated[str, typer.Argument(help="Id of the ticket in that CRM.")],
+    source: Source,
+    external_id: ExternalId,
     *,
     cleaned: Annotated[bool, typer.Option("--cleaned", help="Print the text as the model reads it.")] = False,
     as_json: AsJson = False,

@@ -9,7 +9,7 @@ import typer
 
 from triagem import servers
 from triagem.cli.commands.review_results import accuracy, export, import_
-from triagem.cli.options import AsJson, FormatOption, JsonFlag
+from triagem.cli.options import AsJson, ExternalId, FormatOption, JsonFlag, Reviewer, Source
 from triagem.cli.output import Format, console, errors, print_answer, print_json, print_lines, print_rows, printable
 from triagem.cli.review_session import (
     UNCLEAR,
@@ -31,7 +31,6 @@ review.command()(accuracy)
 review.command()(export)
 review.command("import")(import_)
 
-_Reviewer = Annotated[str | None, typer.Option(help="Name of the reviewer; default: the login name.")]
 _Days = Annotated[int, typer.Option(min=1, max=36_500, help="Only texts received in the last DAYS days.")]
 _Share = Annotated[
     float, typer.Option(min=0, max=1, help="Share of texts drawn at random, confident predictions included.")
@@ -42,7 +41,7 @@ _Share = Annotated[
 def session(
     context: typer.Context,
     *,
-    reviewer: _Reviewer = None,
+    reviewer: Reviewer = None,
     lang: Annotated[Lang | None, typer.Option(help="`en` or `pt`; default: the terminal's language.")] = None,
     new_label: Annotated[
         list[str] | None,
@@ -82,7 +81,7 @@ def session(
 def next_(
     *,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="Maximum number of texts.")] = 1,
-    reviewer: _Reviewer = None,
+    reviewer: Reviewer = None,
     days: _Days = 30,
     random_share: _Share = 0.2,
     as_json: AsJson = False,
@@ -117,11 +116,11 @@ def list_(*, form: FormatOption = Format.TABLE, _json: JsonFlag = False) -> None
 
 @review.command()
 def label(
-    source: Annotated[str, typer.Argument(help="Name of the CRM.")],
-    external_id: Annotated[str, typer.Argument(help="Id of the ticket in that CRM.")],
+    source: Source,
+    external_id: ExternalId,
     label: Annotated[str, typer.Argument(help="The label, or `unclear`.")],
     *,
-    reviewer: _Reviewer = None,
+    reviewer: Reviewer = None,
     new_label: Annotated[
         bool, typer.Option("--new-label", help="Propose a label that does not exist yet; an administrator adds it.")
     ] = False,

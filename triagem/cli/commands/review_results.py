@@ -14,7 +14,7 @@ from typing import Annotated, Any, Final, TextIO
 import typer
 
 from triagem import servers
-from triagem.cli.options import AsJson, parse_time
+from triagem.cli.options import AsJson, ModelVersion, Reviewer, parse_time, since_option
 from triagem.cli.output import (
     as_mapping,
     errors,
@@ -53,10 +53,8 @@ class FileFormat(StrEnum):
 
 def accuracy(
     *,
-    model: Annotated[str | None, typer.Option(help="Model version; default: the current one.")] = None,
-    since: Annotated[
-        str | None, typer.Option(help="Texts received at or after: `2026-11-02`, or a date and time; UTC by default.")
-    ] = None,
+    model: ModelVersion = None,
+    since: Annotated[str | None, since_option("Texts received")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Estimate the model's accuracy on all texts from the reviewed ones.
@@ -80,9 +78,7 @@ def accuracy(
 def export(
     file: Annotated[str, typer.Argument(help="File to write; `-` for standard output.")],
     *,
-    since: Annotated[
-        str | None, typer.Option(help="Reviewed at or after: `2026-11-02`, or a date and time; UTC by default.")
-    ] = None,
+    since: Annotated[str | None, since_option("Reviewed")] = None,
     form: Annotated[FileFormat, typer.Option("--format", help="File format.")] = FileFormat.JSONL,
     as_json: AsJson = False,
 ) -> None:
@@ -155,7 +151,7 @@ def import_(
     mapping: Annotated[
         str | None, typer.Option("--map", help="The column of the ids, such as external_id=protocolo.")
     ] = None,
-    reviewer: Annotated[str | None, typer.Option(help="Name of the reviewer; default: the login name.")] = None,
+    reviewer: Reviewer = None,
     as_json: AsJson = False,
 ) -> None:
     """Record labels that people gave in another tool, as reviews of the stratum `import`.
