@@ -1,10 +1,10 @@
 """Second pipeline thread: runs micro-batches through the model and decides labels and bands."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from typing import Final, Protocol
+from typing import Final
 
 from triagem.contracts.conversation import combine_all
 from triagem.contracts.model import Model
@@ -26,12 +26,6 @@ from triagem.worker.supervisor import Supervisor
 _QUEUE_SECONDS: Final = {lane: metrics.QUEUE_SECONDS.labels(lane.value) for lane in Lane}
 
 
-class Submit(Protocol):
-    """Passes a batch to the committer; without `wait`, drops it while the committer's queue is full."""
-
-    def __call__(self, batch: CommitBatch | None, *, wait: bool = True) -> None: ...
-
-
 class Classifier:
     """The only thread that runs the model.
 
@@ -48,8 +42,13 @@ class Classifier:
         self._budgets: dict[str, ReviewBudget] = {}
         self.rate = self.full_rate = 0.0
 
-    def run(self, inlet: Slot[MicroBatch], submit: Submit) -> None:
-        """Classify until the inlet is exhausted. Raises ModelBroken or OutOfMemory if no text is to blame."""
+    def run(self, inlet: Slot[MicroBatch], submit: Callable[..., None]) -> None:
+        """Classify until the inlet is exhausted. Raises ModelBroken or OutOfMemory if no text is to blame.
+
+        Args:
+            submit: passes a batch, or None at the end, to the committer; without `wait`, drops it while its queue is
+                full.
+        """
         while not inlet.exhausted:
             self._supervisor.beat()
             batch = inlet.get(0.5)

@@ -85,7 +85,7 @@ class Committer:
         if window.classified or window.reclassified:
             started = time.monotonic()
             classified = self._store(window, window.classified, _write_window, probe_write)
-            reclassified = self._store(window, window.reclassified, _write_reclassified, probe_run_write)
+            reclassified = self._store(window, window.reclassified, write_reclassified, probe_run_write)
             commit_s = time.monotonic() - started
             metrics.COMMIT_SECONDS.observe(commit_s)
             _count([row for _, row in classified], len(reclassified))
@@ -113,7 +113,7 @@ class Committer:
         self,
         window: CommitBatch,
         pairs: Sequence[tuple[Entry, Row]],
-        write: Callable[[Database, Sequence[Row]], Collection[Identity]],
+        write: Callable[[Database, Sequence[Row]], Collection[Identity] | None],
         probe: Callable[[Database, Row], None],
         stored_as: str = "result",
     ) -> list[tuple[Entry, Row]]:
@@ -128,7 +128,7 @@ class Committer:
 
         def work(part: Sequence[tuple[Entry, Row]]) -> list[None]:
             self._supervisor.beat()
-            late.update(write(self._database, [row for _, row in part]))
+            late.update(write(self._database, [row for _, row in part]) or ())
             return [None] * len(part)
 
         def check() -> None:
@@ -180,11 +180,6 @@ class Committer:
 
 def _write_window(database: Database, rows: Sequence[ClassifiedTicket]) -> Collection[Identity]:
     return write_window(database, rows).late
-
-
-def _write_reclassified(database: Database, rows: Sequence[ReclassifiedTicket]) -> Collection[Identity]:
-    write_reclassified(database, rows)
-    return ()
 
 
 def _is_late(row: ClassifiedTicket | ReclassifiedTicket | UnlabelledTicket, late: Collection[Identity]) -> bool:

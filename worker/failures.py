@@ -10,11 +10,10 @@ in between. If any call fails with probability p, whatever its text, an innocent
 likelier the self-check fails too. tests/unit/test_device.py evaluates and simulates it.
 """
 
-import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, TypeVar
 
 import structlog
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_when_event_set, wait_random_exponential
@@ -28,6 +27,7 @@ from triagem.contracts.errors import (
     TriagemError,
     WindowTooLarge,
 )
+from triagem.worker.supervisor import Supervisor
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -160,22 +160,13 @@ class Device:
             )
 
 
-class RetryContext(Protocol):
-    """The caller of a retry loop: stop event, heartbeat, and a report of what it waits for (None: nothing)."""
-
-    @property
-    def stopping(self) -> threading.Event: ...
-    def beat(self) -> None: ...
-    def waiting(self, reason: str | None) -> None: ...
-
-
 class Retrier:
     """Repeats a call while it raises Retryable, with growing pauses of up to 2 s.
 
     An outage costs time, never a delivery attempt. `on_error` is called after each failed attempt.
     """
 
-    def __init__(self, context: RetryContext, on_error: Callable[[Retryable], None] = lambda _: None) -> None:
+    def __init__(self, context: Supervisor, on_error: Callable[[Retryable], None] = lambda _: None) -> None:
         self._context, self._on_error = context, on_error
 
     def __call__(self, call: Callable[[], T]) -> T:

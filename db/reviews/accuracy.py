@@ -78,7 +78,7 @@ class AccuracyEstimate:
     """A version's accuracy on all its texts with a 95% interval.
 
     `uncounted` reviews are neither randomly sampled nor in the stratum `asked`, or nobody asked for them
-    (`triagem.db.reviews.corrections`): they say nothing about other texts.
+    (`triagem.db.reviews.records`): they say nothing about other texts.
     """
 
     value: float

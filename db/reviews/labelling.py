@@ -5,8 +5,7 @@ random, so that nobody waits. An answer is a review whose `stratum` is the quest
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from datetime import datetime
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Final
 
@@ -15,7 +14,7 @@ from sqlalchemy import text
 from triagem.contracts.conversation import judge
 from triagem.contracts.ticket import PREDICT_SOURCE, OnReply
 from triagem.db.connect import Database
-from triagem.db.reviews.queue import UNREVIEWED
+from triagem.db.reviews.queue import UNREVIEWED, TicketText
 from triagem.db.tickets.messages import JUDGED_MESSAGES, read_messages
 
 POOL: Final = 10_000  # the newest texts, of which questions are chosen
@@ -30,16 +29,10 @@ class QuestionKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class Question(TicketText):
     """A text to label. `given` is the answer to look at again, if it is suspicious."""
 
     kind: QuestionKind
-    ticket_id: int
-    digest: bytes
-    source: str
-    external_id: str
-    text: str
-    revised_at: datetime
     given: str | None
 
 
@@ -76,12 +69,12 @@ class PoolText:
 
 _COLUMNS: Final = "t.id, t.digest, t.source, t.external_id, t.text, t.revised_at"
 _STORED: Final = text(f"""
-SELECT q.kind, {_COLUMNS}, NULL FROM label_questions q JOIN tickets t ON (t.id, t.digest) = (q.ticket_id, q.digest)
+SELECT {_COLUMNS}, q.kind, NULL FROM label_questions q JOIN tickets t ON (t.id, t.digest) = (q.ticket_id, q.digest)
 WHERE q.kind <> 'suspicious' AND t.text IS NOT NULL AND t.id <> ALL(:skipped) AND {UNREVIEWED}
 ORDER BY q.position LIMIT 1
 """)  # noqa: S608 - built from the constants above, as all below
 _SUSPICIOUS: Final = text(f"""
-SELECT q.kind, {_COLUMNS}, v.label FROM label_questions q
+SELECT {_COLUMNS}, q.kind, v.label FROM label_questions q
 JOIN tickets t ON (t.id, t.digest) = (q.ticket_id, q.digest)
 JOIN LATERAL (
   SELECT label, reviewed_at FROM reviews r WHERE (r.ticket_id, r.digest) = (t.id, t.digest) ORDER BY id DESC LIMIT 1
@@ -91,7 +84,7 @@ ORDER BY q.position LIMIT 1
 """)  # noqa: S608
 # By a hash, so that two people are seldom asked about the same text.
 _RANDOM: Final = text(f"""
-SELECT 'random', {_COLUMNS}, NULL FROM (
+SELECT {_COLUMNS}, 'random', NULL FROM (
   SELECT id FROM tickets WHERE text IS NOT NULL AND source <> :predict ORDER BY received_at DESC, id DESC LIMIT :pool
 ) AS newest JOIN tickets t USING (id)
 WHERE t.text IS NOT NULL AND t.id <> ALL(:skipped) AND {UNREVIEWED}
@@ -105,8 +98,8 @@ def next_question(
     """The next text to label, or the next suspicious answer. None if there is none."""
     values = {"skipped": list(skipped), "predict": PREDICT_SOURCE, "pool": POOL, "reviewer": reviewer}
     for statement in (_SUSPICIOUS,) if suspicious else (_STORED, _RANDOM):
-        if row := database.one_or_none(statement, **values):
-            return Question(QuestionKind(row[0]), *row[1:])
+        if question := database.first(Question, statement, **values):
+            return replace(question, kind=QuestionKind(question.kind))
     return None
 
 

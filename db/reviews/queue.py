@@ -22,6 +22,18 @@ UNREVIEWED: Final = """NOT EXISTS (
 
 
 @dataclass(frozen=True, slots=True)
+class TicketText:
+    """A stored text that a person is asked about."""
+
+    ticket_id: int
+    digest: bytes
+    source: str
+    external_id: str
+    text: str
+    revised_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class QueueFilters:
     """The texts that a reviewer wants: of a source, of a language, with a label of the model. None: any."""
 

@@ -5,7 +5,7 @@ sure and unsure texts, reviewed or not (a reviewed text is not shown again, it o
 the threshold of its round, the next rank that was not sampled; `triagem.db.reviews.accuracy` derives probabilities
 from it.
 
-Corrections in the CRM and imported labels (`triagem.db.reviews.corrections`) do not keep a text from being selected:
+Corrections in the CRM and imported labels (`triagem.db.reviews.records`) do not keep a text from being selected:
 otherwise the sample would lack the texts whose errors people notice.
 
 Reviewers do not learn why a text was selected: `ReviewTask` contains nothing that the model predicted.
@@ -22,7 +22,7 @@ from sqlalchemy import Connection, text
 
 from triagem.contracts.ticket import PREDICT_SOURCE
 from triagem.db.connect import Database
-from triagem.db.reviews.queue import MATCHING, UNREVIEWED, QueueFilters
+from triagem.db.reviews.queue import MATCHING, UNREVIEWED, QueueFilters, TicketText
 
 LEASE: Final = timedelta(minutes=15)
 ALL: Final = QueueFilters()
@@ -33,15 +33,9 @@ _SAMPLE_AHEAD: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
-class ReviewTask:
+class ReviewTask(TicketText):
     """A text assigned to a reviewer until `leased_until`."""
 
-    ticket_id: int
-    digest: bytes
-    source: str
-    external_id: str
-    text: str
-    revised_at: datetime
     received_at: datetime
     leased_until: datetime
 

@@ -16,13 +16,12 @@ from typing import Any, Final
 
 import numpy as np
 
-from tests.support.labelled_conversations import EXAMPLES, Turn, growing, read_conversations
+from tests.support.labelled_conversations import EXAMPLES, Turn, growing, parts, read_conversations
 from triagem.contracts import conversation
 from triagem.contracts.abstain import abstain_reason
-from triagem.contracts.conversation import ConversationMessage, combine, parts
+from triagem.contracts.conversation import ConversationMessage, combine
 from triagem.contracts.small_talk import evidence
 from triagem.contracts.text import clean
-from triagem.contracts.ticket import OnReply
 from triagem.engine.classify import EngineSettings, LoadedModel, classify, load
 from triagem.trainer.evaluate.metrics import compute_metrics
 
@@ -123,7 +122,7 @@ RULES: Final = (
     Rule("one text of the first and the newest", lambda messages: joined(ends(own(messages))), only),
     Rule("mean", own, mean(lambda _: 1.0)),
     Rule("mean, weighted by words", own, mean(evidence)),
-    Rule("newest with enough words", lambda messages: parts(messages, OnReply.CONVERSATION)[-1:], only),
+    Rule("newest with enough words", lambda messages: parts(messages)[-1:], only),
     Rule("label kept, messages count in full", own, kept(conversation.CHANGE)),
     Rule("label kept, each after the first", lambda messages: in_context(own(messages)), kept(conversation.CHANGE)),
     Rule("label kept, messages count by words", parts, combine),

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.labelled_conversations import EXAMPLES, Turn, growing, read_conversations
+from tests.support.labelled_conversations import EXAMPLES, Turn, growing, parts, read_conversations
 from tests.support.training import Steps
-from triagem.contracts.conversation import combine, parts
+from triagem.contracts.conversation import combine
 from triagem.engine.classify import EngineSettings, LoadedModel, classify, load
 from triagem.registry import Registry
 from triagem.trainer import TrainSettings, train

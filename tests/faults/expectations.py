@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from tests.support.conversations import newest
-from triagem.contracts.conversation import parts
+from tests.support.labelled_conversations import parts
 from triagem.contracts.text import clean, digest
 from triagem.contracts.ticket import Lane, Ticket
 

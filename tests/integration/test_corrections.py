@@ -21,7 +21,7 @@ from triagem.db import Database
 from triagem.db.auth import Scope
 from triagem.db.outbox.deliveries import DeliveryState, lease_result, mark_delivery, sync_result_targets
 from triagem.db.reviews import ReviewRef, model_accuracy
-from triagem.db.reviews.corrections import NoCorrection, Unasked, labels_only_ours, record_correction
+from triagem.db.reviews.records import NoCorrection, Unasked, labels_only_ours, record_correction
 from triagem.db.tickets.window import write_window
 from triagem.inbox import Inbox
 from triagem.producer.crm import CrmConfig

@@ -15,7 +15,7 @@ from triagem.contracts.model import ScoredRow
 from triagem.contracts.ticket import Identity
 from triagem.db import Database
 from triagem.db.reviews.agreed_labels import LabelledExample
-from triagem.db.reviews.corrections import Unasked, record_correction
+from triagem.db.reviews.records import Unasked, record_correction
 from triagem.db.tickets.window import write_window
 from triagem.registry import Registry
 from triagem.registry.decision import Promote, Reject

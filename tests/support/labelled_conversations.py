@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from triagem.contracts.conversation import ConversationMessage
-from triagem.contracts.ticket import Author
+from triagem.contracts.conversation import ConversationMessage, judge
+from triagem.contracts.ticket import Author, OnReply
 
 EXAMPLES: Final = Path(__file__).parents[2] / "examples" / "conversations.jsonl"
 
@@ -38,3 +38,8 @@ def growing(turns: Sequence[Turn]) -> list[list[ConversationMessage]]:
     """The conversation after each of its messages."""
     messages = [ConversationMessage(turn.text, id=str(number)) for number, turn in enumerate(turns)]
     return [messages[:end] for end in range(1, len(messages) + 1)]
+
+
+def parts(messages: Sequence[ConversationMessage]) -> list[str]:
+    """The cleaned texts to classify for a conversation."""
+    return judge(messages, OnReply.CONVERSATION).parts

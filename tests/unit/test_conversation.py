@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from triagem.contracts.conversation import MAX_CHARS, ConversationMessage, combine, judge, parts
+from tests.support.labelled_conversations import parts
+from triagem.contracts.conversation import MAX_CHARS, ConversationMessage, combine, judge
 from triagem.contracts.prediction import AbstainReason
 from triagem.contracts.small_talk import evidence
 from triagem.contracts.ticket import Author, OnReply

@@ -7,13 +7,15 @@ import pytest
 from tests.support.builders import InstantEvent
 from triagem.contracts.errors import InboxUnavailable, StatementRefused
 from triagem.worker.failures import Retrier
+from triagem.worker.supervisor import Supervisor
 
 
-class RecordingContext:
+class RecordingContext(Supervisor):
     """Counts heartbeats, and records the reasons for waiting."""
 
     def __init__(self, stopping: InstantEvent | None = None) -> None:
-        self.stopping = stopping or InstantEvent()
+        super().__init__(lambda: None, deadline_s=1)
+        self.stopping: InstantEvent = stopping or InstantEvent()
         self.beats = 0
         self.reasons: list[str | None] = []
 

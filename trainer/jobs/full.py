@@ -16,7 +16,7 @@ from triagem.contracts.errors import InvalidInput
 from triagem.contracts.model import Version
 from triagem.db import Database
 from triagem.db.reviews.agreed_labels import LabelledExample, labelled_examples
-from triagem.db.reviews.corrections import Unasked, labels_only_ours
+from triagem.db.reviews.records import Unasked, labels_only_ours
 from triagem.trainer import TrainSettings, train
 from triagem.trainer.data.columns import USUAL, ReadingRules, reading_rules
 from triagem.trainer.data.rows import Row, read_parts

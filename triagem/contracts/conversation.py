@@ -79,11 +79,6 @@ def judge(messages: Sequence[ConversationMessage], on_reply: OnReply) -> JudgedT
     )
 
 
-def parts(messages: Sequence[ConversationMessage], on_reply: OnReply = OnReply.CONVERSATION) -> list[str]:
-    """The cleaned texts to classify for a conversation."""
-    return judge(messages, on_reply).parts
-
-
 def combine(parts: Sequence[str], probabilities: Sequence[Sequence[float]]) -> list[float]:
     """The probabilities of a conversation's labels from those of its parts, in their order.
 

@@ -11,7 +11,7 @@ from triagem.contracts.errors import InvalidInput, InvalidTicket
 from triagem.contracts.ticket import first_error, id_text, identify
 from triagem.db.auth import ApiKey, Scope
 from triagem.db.reviews import MAX_COMMENT_CHARS, ReviewRejected, record_review
-from triagem.db.reviews.corrections import Unasked
+from triagem.db.reviews.records import Unasked
 from triagem.gateway.admission import LargeBody
 from triagem.gateway.authentication import require_scope
 from triagem.gateway.problems import NEEDS_KEY, ProblemError, problem_responses

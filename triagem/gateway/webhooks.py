@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from triagem.db.reviews import ReviewRef
-from triagem.db.reviews.corrections import NoCorrection, Unasked, record_correction
+from triagem.db.reviews.records import NoCorrection, Unasked, record_correction
 from triagem.db.tickets.dead_letters import insert_webhook_dead_letter
 from triagem.gateway import metrics
 from triagem.gateway.admission import authenticate_sender, read_body

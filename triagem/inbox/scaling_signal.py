@@ -11,7 +11,7 @@ from triagem.inbox.client import redis_errors
 from triagem.inbox.desired import paused
 from triagem.inbox.lease import LAST_RATE, WARMING_UP, list_workers
 from triagem.inbox.scaling import BacklogSample, Hold, NoSignal, ScalingSettings, decide
-from triagem.inbox.stream import Depth, Inbox
+from triagem.inbox.stream import Inbox
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ def _signal(inbox: Inbox, settings: ScalingSettings) -> ScalingSignal:
     sample = BacklogSample(
         waiting=sum(depth.waiting for depth in depths.values()),
         in_flight=sum(depth.in_flight for depth in depths.values()),
-        live=_entries(depths[Lane.LIVE]),
+        live=depths[Lane.LIVE].entries,
         workers=len(workers),
         warm=len(warm),
         halted=sum(worker.state.startswith("waiting") for worker in warm),
@@ -68,10 +68,6 @@ def _signal(inbox: Inbox, settings: ScalingSettings) -> ScalingSignal:
         rate=sample.rate,
         drain_s=(sample.waiting + sample.in_flight) / (sample.rate * len(warm)) if warm else None,
     )
-
-
-def _entries(depth: Depth) -> int:
-    return depth.waiting + depth.in_flight
 
 
 @redis_errors()

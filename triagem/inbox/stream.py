@@ -74,6 +74,11 @@ class Depth:
     in_flight: int
     oldest_s: float | None
 
+    @property
+    def entries(self) -> int:
+        """Waiting and in flight."""
+        return self.waiting + self.in_flight
+
 
 class Inbox:
     """The streams of both lanes.

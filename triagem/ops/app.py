@@ -16,18 +16,11 @@ from triagem.ops.settings import OpsSettings
 
 # By name: Celery imports them when a worker starts. The first opens what tasks need.
 _TASK_MODULES: Final = (
-    "triagem.ops.run",
-    "triagem.ops.metrics",
-    "triagem.ops.tasks",
-    "triagem.trainer.monitor.tasks",
-)
+    "triagem.ops.run", "triagem.ops.metrics", "triagem.ops.tasks", "triagem.trainer.monitor.tasks",
+)  # fmt: skip
 
 # A task that no ops worker has started by then expires; the next scheduled one replaces it.
 _MAX_DELAY: Final = timedelta(hours=12)
-
-_SWEEP_EVERY: Final = "300s"
-_SEARCH_EVERY: Final = "5s"
-_MODELS_EVERY: Final = "60s"
 
 # Beat waits while Redis is unavailable: a task that could not be enqueued would be skipped.
 _RETRY_POLICY: Final = {"max_retries": None, "interval_max": 5}
@@ -71,9 +64,9 @@ def schedule_entries(settings: OpsSettings) -> dict[str, dict[str, Any]]:
         "triagem.due": settings.training_due_at,
         "triagem.retrain": settings.retrain_at,
         "triagem.retain": settings.retain_at,
-        "triagem.sweep": _SWEEP_EVERY,
-        "triagem.search": _SEARCH_EVERY,
-        "triagem.models": _MODELS_EVERY,
+        "triagem.sweep": "300s",
+        "triagem.search": "5s",
+        "triagem.models": "60s",
         "triagem.deliver": settings.deliver_every,
         "triagem.alerts": settings.alerts_every,
         "triagem.watch": settings.monitor_every,

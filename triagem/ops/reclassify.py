@@ -69,7 +69,7 @@ def advance_run(
             runs.report_waiting(database, run.id, str(error))
         all_enqueued = run.kind == APPLY or run.enqueued == run.cursor
         waits = run.put > run.processed
-        if all_enqueued and (run.cursor >= run.last_id or waits) and not (waits and _has_entries(inbox)):
+        if all_enqueued and (run.cursor >= run.last_id or waits) and not (waits and inbox.depth(Lane.BULK).entries):
             if runs.enqueue_lost(database, run.id):
                 log.warning("lost_checks_enqueued_again", run=run.id)
             else:
@@ -146,11 +146,6 @@ def _start(database: Database, plan: RunPlan) -> ReclassifyRun | None:
     with suppress(InvalidInput):  # another process started one first
         return runs.start(database, plan)
     return None
-
-
-def _has_entries(inbox: Inbox) -> bool:
-    depth = inbox.depth(Lane.BULK)
-    return bool(depth.waiting or depth.in_flight)
 
 
 def _step(database: Database, inbox: Inbox, run: ReclassifyRun) -> bool:

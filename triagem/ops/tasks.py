@@ -39,6 +39,11 @@ from triagem.trainer.settings import DueSettings
 log = structlog.get_logger(__name__)
 
 _RETAIN_S: Final = 120.0  # below the time limit of a task
+_FEW_RETRIES: Final = {
+    "bind": True, "autoretry_for": (Retryable,), "retry_backoff": 5, "retry_backoff_max": 60, "max_retries": 3,
+}  # fmt: skip
+# An outage at the start hour must not cost the night.
+_RETRIES: Final = {**_FEW_RETRIES, "retry_backoff_max": 120, "max_retries": 30}
 _crm_file: Final = cache(CrmFile.from_environment)
 
 
@@ -74,9 +79,7 @@ def enqueue(
     Publisher(task.app.inbox).put([ticket], lane=Lane(lane))
 
 
-@shared_task(
-    name="triagem.sweep", bind=True, autoretry_for=(Retryable,), retry_backoff=5, retry_backoff_max=60, max_retries=3
-)  # type: ignore[untyped-decorator]
+@shared_task(name="triagem.sweep", **_FEW_RETRIES)  # type: ignore[untyped-decorator]
 def sweep(task: Any) -> None:
     """Delete the texts of POST /predict after their retention period."""
     before = datetime.now(UTC) - timedelta(seconds=OpsSettings().predict_retention_s)
@@ -84,9 +87,7 @@ def sweep(task: Any) -> None:
         pass
 
 
-@shared_task(
-    name="triagem.retain", bind=True, autoretry_for=(Retryable,), retry_backoff=5, retry_backoff_max=60, max_retries=3
-)  # type: ignore[untyped-decorator]
+@shared_task(name="triagem.retain", **_FEW_RETRIES)  # type: ignore[untyped-decorator]
 def retain(task: Any) -> None:
     """Delete old data, for two minutes at most; the next run goes on."""
     end, deleted = time.monotonic() + _RETAIN_S, Counter[str]()
@@ -107,12 +108,6 @@ def search(task: Any) -> None:
 def models(task: Any) -> None:
     """Copy new versions and promotions of the registry to Postgres."""
     copy_registry(task.app.database, task.app.registry)
-
-
-# An outage at the start hour must not cost the night.
-_RETRIES: Final = {
-    "bind": True, "autoretry_for": (Retryable,), "retry_backoff": 5, "retry_backoff_max": 120, "max_retries": 30,
-}  # fmt: skip
 
 
 @shared_task(name="triagem.reclassify", **_RETRIES)  # type: ignore[untyped-decorator]

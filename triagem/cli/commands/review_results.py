@@ -33,7 +33,7 @@ from triagem.contracts.ticket import identify
 from triagem.db.labels import review_choices
 from triagem.db.reviews import AccuracyEstimate, ReviewRef, model_accuracy
 from triagem.db.reviews.agreed_labels import Exclusion, LabelledExample, labelled_examples
-from triagem.db.reviews.corrections import Unasked, record_correction
+from triagem.db.reviews.records import Unasked, record_correction
 from triagem.producer.columns import field_map
 from triagem.records.columns import mapped_label, parse_label_map
 from triagem.records.rows import BadLine, read_rows

@@ -170,7 +170,7 @@ def train(
 
 def _own_labels(crm: str) -> dict[str, str]:
     with servers.database() as database:
-        from triagem.db.reviews.corrections import labels_only_ours
+        from triagem.db.reviews.records import labels_only_ours
 
         return labels_only_ours(database, crm)
 
