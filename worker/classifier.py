@@ -23,6 +23,7 @@ from triagem.worker.settings import WorkerSettings
 from triagem.worker.supervisor import Supervisor
 
 # Resolved once: looking up a labelled series costs as much as counting.
+_HALF_FULL: Final = 0.5
 _QUEUE_SECONDS: Final = {lane: metrics.QUEUE_SECONDS.labels(lane.value) for lane in Lane}
 
 
@@ -112,14 +113,14 @@ class Classifier:
         computed, failed = run_isolating_failures(items, work, check, PROOF)
         self._device.count_failures([item for item, _ in failed])
         busy = max(1e-9, time.perf_counter() - started)
-        self._count(items, busy)
+        fill = self._count(items, busy)
         # Per busy second: a rate by the wall clock would drop to zero on an idle system.
         self.rate = _smoothed(self.rate, len(items) / busy)
-        if self._half_full(items):
+        if fill >= _HALF_FULL:
             self.full_rate = _smoothed(self.full_rate, len(items) / busy)
         return computed, failed, busy
 
-    def _count(self, items: Sequence[WorkItem], busy_s: float) -> None:
+    def _count(self, items: Sequence[WorkItem], busy_s: float) -> float:
         texts, tokens = sum(len(item.tokens) for item in items), sum(item.token_count for item in items)
         fill = min(1.0, texts / self._settings.batch_size)
         if token_limit := self._settings.batch_tokens:
@@ -128,12 +129,7 @@ class Classifier:
         metrics.BATCH_TEXTS.observe(texts)
         metrics.BATCH_TOKENS.observe(tokens)
         metrics.BATCH_FILL.observe(fill)
-
-    def _half_full(self, items: Sequence[WorkItem]) -> bool:
-        token_limit = self._settings.batch_tokens
-        return 2 * len(items) >= self._settings.batch_size or (
-            token_limit is not None and 2 * sum(item.token_count for item in items) >= token_limit
-        )
+        return fill
 
     def _decide(self, item: WorkItem, model: Model, row: list[float], thresholds: Thresholds) -> Prediction:
         budget = self._budget_of(model.version, thresholds.review_budget)

@@ -22,30 +22,28 @@ class InFlight:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        # By lane, because the streams of two lanes can assign equal ids.
-        self._ids: dict[Lane, set[bytes]] = {lane: set() for lane in Lane}
+        # With the lane, because the streams of two lanes can assign equal ids.
+        self._entries: set[tuple[Lane, bytes]] = set()
 
     def add(self, entries: Iterable[Entry]) -> None:
         """Add fetched entries."""
         with self._lock:
-            for entry in entries:
-                self._ids[entry.lane].add(entry.id)
+            self._entries.update((entry.lane, entry.id) for entry in entries)
 
     def discard(self, entries: Iterable[Entry]) -> None:
         """Remove entries that have left Redis, or that another worker has reclaimed."""
         with self._lock:
-            for entry in entries:
-                self._ids[entry.lane].discard(entry.id)
+            self._entries.difference_update((entry.lane, entry.id) for entry in entries)
 
     def ids(self, lane: Lane) -> frozenset[bytes]:
         """Ids of the entries of a lane."""
         with self._lock:
-            return frozenset(self._ids[lane])
+            return frozenset(entry_id for of_lane, entry_id in self._entries if of_lane is lane)
 
     def __len__(self) -> int:
         """Number of entries."""
         with self._lock:
-            return sum(map(len, self._ids.values()))
+            return len(self._entries)
 
 
 class Recovery:

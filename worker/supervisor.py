@@ -42,7 +42,7 @@ class Supervisor:
         self._failing = threading.Lock()
         self._threads: list[threading.Thread] = []
         self._beats: dict[str, float] = {}
-        self._waiting: dict[str, str] = {}
+        self._waiting: dict[str, str | None] = {}
 
     def spawn(self, name: str, work: Callable[[], None]) -> None:
         """Run `work` in a daemon thread. Returning before `stopping` is set is a failure too."""
@@ -72,16 +72,12 @@ class Supervisor:
 
     def waiting(self, reason: str | None) -> None:
         """Record what the calling thread waits for during an outage; None: it continues."""
-        name = threading.current_thread().name
-        if reason is None:
-            self._waiting.pop(name, None)
-        else:
-            self._waiting[name] = reason
+        self._waiting[threading.current_thread().name] = reason
 
     @property
     def waiting_for(self) -> str | None:
         """One line about what the pipeline waits for; None while it is working."""
-        return next(iter(list(self._waiting.values())), None)
+        return next(filter(None, list(self._waiting.values())), None)
 
     def join(self) -> bool:
         """Wait for all threads to exit after `stopping` was set; False if one failed or the deadline passed.

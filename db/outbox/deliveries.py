@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import text
 
@@ -169,11 +169,12 @@ def mark_delivery(
     retry_after_s: float = 0.0,
 ) -> None:
     """Record the outcome; a delivery in state `waiting` is due again after `retry_after_s` seconds."""
-    values = {"id": leased.id, "created_at": leased.created_at, "leased_until": leased.leased_until}
     result = leased if state is DeliveryState.DELIVERED else None
-    values |= {name: getattr(result, name, None) for name in ("revision", "label", "band", "reviewed")}
-    values |= {"state": str(state), "reason": reason, "retry_after": timedelta(seconds=retry_after_s)}
-    database.execute(_MARK, **values)
+    delivered = {name: getattr(result, name, None) for name in ("revision", "label", "band", "reviewed")}
+    database.execute(
+        _MARK, id=leased.id, created_at=leased.created_at, leased_until=leased.leased_until, state=str(state),
+        reason=reason, retry_after=timedelta(seconds=retry_after_s), **delivered,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,13 +224,9 @@ _DROP_FAILED: Final = text(f"UPDATE deliveries SET state = 'dropped' {_FAILED}")
 
 def replay_deliveries(database: Database, *, ids: Sequence[int] | None = None, target: str | None = None) -> int:
     """Queue failed deliveries again, starting from the first attempt; returns their number."""
-    return database.execute(_REPLAY_FAILED, **_selection(ids, target))
+    return database.execute(_REPLAY_FAILED, ids=None if ids is None else list(ids), target=target)
 
 
 def drop_deliveries(database: Database, *, ids: Sequence[int] | None = None, target: str | None = None) -> int:
     """Give up failed deliveries; returns their number. What changes later is sent."""
-    return database.execute(_DROP_FAILED, **_selection(ids, target))
-
-
-def _selection(ids: Sequence[int] | None, target: str | None) -> dict[str, Any]:
-    return {"ids": None if ids is None else list(ids), "target": target}
+    return database.execute(_DROP_FAILED, ids=None if ids is None else list(ids), target=target)

@@ -2,8 +2,8 @@
 
 The latter are corrections in the CRM and imported labels. People correct what they notice, so these verdicts say
 nothing about other texts. They have a stratum of their own (`Unasked`): the estimate of accuracy does not count
-them, and their texts are still drawn for review. A label that Triagem itself wrote to the CRM comes back as a webhook;
-it is recognised and never counts.
+them, and their texts are still drawn for review. A label that Triagem itself wrote to the CRM comes back as a
+webhook; it is recognised and never counts.
 """
 
 from dataclasses import dataclass

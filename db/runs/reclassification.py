@@ -6,13 +6,13 @@ equal for a run with `force`. The run's result for a ticket is recorded once, in
 was enqueued; everything else changes only with that record, so a redelivery changes nothing.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.resources import files
 from typing import Final
 
+from pydantic_core import to_json
 from sqlalchemy import text
 
 from triagem.contracts.errors import WindowTooLarge
@@ -22,7 +22,7 @@ from triagem.contracts.ticket import OnReply
 from triagem.contracts.wire import StoredTicketRef
 from triagem.db.connect import Database
 from triagem.db.tickets.messages import JUDGED_MESSAGES, Conversation, read_messages
-from triagem.db.tickets.window import stored_prediction
+from triagem.db.tickets.window import prediction_values, stored_prediction
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,21 +127,13 @@ def probe_write(database: Database, sample: ReclassifiedTicket) -> None:
 
 def _document(rows: Sequence[ReclassifiedTicket]) -> dict[str, str]:
     values = {(row.ref.run, row.ref.ticket): _values(row) for row in rows}
-    return {"rows": json.dumps(list(values.values()), ensure_ascii=False)}
+    return {"rows": to_json(list(values.values()), inf_nan_mode="constants").decode()}
 
 
 def _values(row: ReclassifiedTicket) -> dict[str, object]:
-    ref, prediction = row.ref, row.prediction
-    values: dict[str, object] = {
-        "run": ref.run, "ticket": ref.ticket, "hex": ref.digest.hex(), "reported": row.outcome,
-    }  # fmt: skip
-    if prediction is None or row.classified_at is None:
+    ref = row.ref
+    values = {"run": ref.run, "ticket": ref.ticket, "hex": ref.digest.hex(), "reported": row.outcome}
+    if row.prediction is None or row.classified_at is None:
         return values
-    return values | {
-        "label": prediction.label, "confidence": prediction.confidence,
-        "probabilities": dict(prediction.probabilities), "band": str(prediction.band),
-        "model_version": prediction.model_version, "tokens": prediction.tokens,
-        "truncated": prediction.truncated, "abstain_reason": prediction.abstain_reason,
-        "classified_at": row.classified_at.isoformat(),
-        "language": None if row.detected == UNDETERMINED else row.detected,
-    }  # fmt: skip
+    language = None if row.detected == UNDETERMINED else row.detected
+    return values | prediction_values(row.prediction, row.classified_at) | {"language": language}

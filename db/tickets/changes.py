@@ -8,9 +8,8 @@ moves to the end, with its newest result.
 
 import base64
 from collections.abc import Iterator
-from dataclasses import dataclass
 from math import inf
-from typing import Annotated, Final
+from typing import Annotated, Final, NamedTuple
 
 from pydantic import Field, TypeAdapter
 from sqlalchemy import Connection, text
@@ -24,8 +23,7 @@ _PAGE: Final = 1000
 _Number = Annotated[int, Field(ge=0, lt=2**63)]
 
 
-@dataclass(frozen=True, slots=True)
-class _Position:
+class _Position(NamedTuple):
     """A place in the feed. Transaction ids are those of one database server."""
 
     server: int
@@ -33,7 +31,7 @@ class _Position:
     ticket_id: _Number
 
 
-_POSITION: Final = TypeAdapter(tuple[int, _Number, _Number])
+_POSITION: Final = TypeAdapter(_Position)
 # A visible stamp at or above the snapshot's end is another server's: the tables were restored from a dump.
 _SERVER: Final = text("""
 SELECT system_identifier AS id, pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS end_of_ids, coalesce((
@@ -109,12 +107,11 @@ def _start(connection: Connection, after: str | None) -> _Position:
 
 
 def _encode(position: _Position) -> str:
-    values = (position.server, position.transaction, position.ticket_id)
-    return base64.urlsafe_b64encode(_POSITION.dump_json(values)).decode()
+    return base64.urlsafe_b64encode(_POSITION.dump_json(position)).decode()
 
 
 def _decode(after: str) -> _Position:
     try:
-        return _Position(*_POSITION.validate_json(base64.urlsafe_b64decode(after)))
+        return _POSITION.validate_json(base64.urlsafe_b64decode(after))
     except ValueError:
         raise InvalidInput(f"{after[:100]!r} is not a cursor of the change feed") from None

@@ -216,6 +216,16 @@ def probe_write(database: Database, sample: ClassifiedTicket | UnlabelledTicket)
             connection.execute(_WRITE_UNLABELLED, _document([_text_values(row)]))
 
 
+def prediction_values(prediction: Prediction, classified_at: datetime) -> dict[str, object]:
+    """The columns of a prediction, for a JSON document of rows."""
+    return {
+        "label": prediction.label, "confidence": prediction.confidence,
+        "probabilities": dict(prediction.probabilities), "band": str(prediction.band),
+        "model_version": prediction.model_version, "tokens": prediction.tokens, "truncated": prediction.truncated,
+        "abstain_reason": prediction.abstain_reason, "classified_at": classified_at,
+    }  # fmt: skip
+
+
 def _text_values(row: ClassifiedTicket | UnlabelledTicket) -> dict[str, object]:
     ticket = row.ticket
     return {
@@ -228,17 +238,13 @@ def _text_values(row: ClassifiedTicket | UnlabelledTicket) -> dict[str, object]:
 
 
 def _results(window: Iterable[ClassifiedTicket]) -> dict[str, str]:
-    rows = []
-    for row in window:
-        prediction, values = row.prediction, _text_values(row)
-        values |= {
-            "epoch": row.epoch, "label": prediction.label, "confidence": prediction.confidence,
-            "probabilities": dict(prediction.probabilities), "band": str(prediction.band),
-            "model_version": prediction.model_version, "tokens": prediction.tokens, "truncated": prediction.truncated,
-            "classified_at": row.classified_at, "proved": row.proved, "language": row.language,
-            "abstain_reason": prediction.abstain_reason,
-        }  # fmt: skip
-        rows.append(values)
+    rows = [
+        {
+            **_text_values(row), **prediction_values(row.prediction, row.classified_at),
+            "epoch": row.epoch, "proved": row.proved, "language": row.language,
+        }
+        for row in window
+    ]  # fmt: skip
     return _document(rows) | {"predict": PREDICT_SOURCE}
 
 
