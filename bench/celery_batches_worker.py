@@ -35,5 +35,9 @@ def classify(requests: Sequence[Any]) -> None:
         text = clean(ticket.text)
         probabilities = {"suporte": 0.1, "venda": 0.9}
         prediction = Prediction("venda", 0.9, probabilities, Band.AUTOMATE, "v1.0.0", len(text), False)
-        rows.append(ClassifiedTicket(ticket, digest(text), prediction, 1, Lane.BULK, now, 1, now))
+        rows.append(
+            ClassifiedTicket(
+                ticket, digest(text), Lane.BULK, now, 1, prediction=prediction, epoch=1, classified_at=now
+            )
+        )
     write_window(_DATABASE, rows)

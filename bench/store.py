@@ -153,7 +153,9 @@ def _row(name: str, now: datetime) -> ClassifiedTicket:
     text = f"{_BODY * 3}{name}"
     prediction = Prediction("suporte", 0.9, {"suporte": 0.9, "venda": 0.1}, Band.AUTOMATE, "v1.0.0", 47, False)
     ticket = Ticket(source="bench", external_id=name, text=text)
-    return ClassifiedTicket(ticket, digest(text), prediction, 1, Lane.BULK, now, 1, now)
+    return ClassifiedTicket(
+        ticket, digest(text), Lane.BULK, now, 1, prediction=prediction, epoch=1, classified_at=now
+    )
 
 
 def _plan(database: Database, query: str) -> list[str]:

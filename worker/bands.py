@@ -2,25 +2,14 @@
 
 import math
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from triagem.contracts.errors import NotFinite
-from triagem.contracts.prediction import Band, Thresholds
+from triagem.contracts.prediction import Band, BandDecision, Thresholds
 
 BUDGET_SAMPLE: Final = 1000
 _RECOMPUTE_EVERY: Final = 50
-
-
-@dataclass(frozen=True, slots=True)
-class BandDecision:
-    """The most probable label, its confidence, all probabilities by label, and the band."""
-
-    label: str
-    confidence: float
-    probabilities: Mapping[str, float]
-    band: Band
 
 
 class ReviewBudget:

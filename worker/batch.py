@@ -169,8 +169,9 @@ class NewTicket(WorkItem):
         """Add the ticket with its result."""
         entry, (ticket, arrival) = self.entry, self.judged_ticket
         row = ClassifiedTicket(
-            ticket, self.digest, prediction, served_by.epoch, entry.lane, self.received_at, arrival, classified_at,
-            self.language, self.on_reply, served_by.model.thresholds.automate,
+            ticket, self.digest, entry.lane, self.received_at, arrival, self.on_reply, prediction=prediction,
+            epoch=served_by.epoch, classified_at=classified_at, detected=self.language,
+            proved=served_by.model.thresholds.automate,
         )  # fmt: skip
         batch.classified.append((entry, row))
 

@@ -23,30 +23,47 @@ from triagem.db.tickets.messages import find_conversations
 
 
 @dataclass(frozen=True, slots=True)
-class ClassifiedTicket:
-    """A ticket with its result, ready to store. `digest` is the SHA-256 of the cleaned text.
+class UnlabelledTicket:
+    """A ticket ready to store, without a result. `digest` is the SHA-256 of the cleaned text.
 
-    `arrival` orders the entries of the inbox: of two texts with the same `revised_at`, the later one is newer.
-    `detected`: the language that the text shows, or `und`. With `on_reply`, the text is composed from the messages of
-    a conversation. `proved`: the version's precision is; without a proof no alert and no CRM is told of the result.
+    `arrival` orders the entries of the inbox: of two texts with the same `revised_at`, the later one is newer. With
+    `on_reply`, the text is composed from the messages of a conversation.
     """
 
     ticket: Ticket
     digest: bytes
-    prediction: Prediction
-    epoch: int
     lane: Lane
     received_at: datetime
     arrival: int
-    classified_at: datetime
-    detected: str = UNDETERMINED
     on_reply: OnReply | None = None
-    proved: bool = True
 
     @property
     def identity(self) -> Identity:
         """Source and external id."""
         return Identity(self.ticket.source, self.ticket.external_id)
+
+    @property
+    def rank(self) -> tuple[bool, datetime, int, int]:
+        """Order of rows in one window: of the newest text, then of the latest promotion (INV-14).
+
+        A text composed from messages ranks above a whole one, which is late.
+        """
+        return self.on_reply is not None, self.ticket.revised_at, self.arrival, 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassifiedTicket(UnlabelledTicket):
+    """A ticket with its result, ready to store.
+
+    `detected`: the language that the text shows, or `und`. `proved`: the version's precision is; without a proof no
+    alert and no CRM is told of the result.
+    """
+
+    prediction: Prediction
+    epoch: int
+    classified_at: datetime
+    detected: str = UNDETERMINED
+    proved: bool = True
 
     @property
     def language(self) -> str:
@@ -55,33 +72,8 @@ class ClassifiedTicket:
 
     @property
     def rank(self) -> tuple[bool, datetime, int, int]:
-        """Order of results in one window: of the newest text, then of the latest promotion (INV-14).
-
-        A text composed from messages ranks above a whole one, which is late.
-        """
+        """As of `UnlabelledTicket`."""
         return self.on_reply is not None, self.ticket.revised_at, self.arrival, self.epoch
-
-
-@dataclass(frozen=True, slots=True)
-class UnlabelledTicket:
-    """A ticket without a result, ready to store. The fields are those of `ClassifiedTicket`."""
-
-    ticket: Ticket
-    digest: bytes
-    lane: Lane
-    received_at: datetime
-    arrival: int
-    on_reply: OnReply | None = None
-
-    @property
-    def identity(self) -> Identity:
-        """Source and external id."""
-        return Identity(self.ticket.source, self.ticket.external_id)
-
-    @property
-    def rank(self) -> tuple[bool, datetime, int]:
-        """Order of texts in one window, as of `ClassifiedTicket`."""
-        return self.on_reply is not None, self.ticket.revised_at, self.arrival
 
 
 Row = TypeVar("Row", ClassifiedTicket, UnlabelledTicket)

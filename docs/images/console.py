@@ -84,7 +84,11 @@ def fill_database(database: Database, inbox: Inbox, registry: Registry) -> None:
                 revised_at=at,
                 metadata={"channel": row["channel"]},
             )
-            rows.append(ClassifiedTicket(ticket, row["id"].encode(), prediction, 1, Lane.LIVE, at, 1, at))
+            rows.append(
+                ClassifiedTicket(
+                    ticket, row["id"].encode(), Lane.LIVE, at, 1, prediction=prediction, epoch=1, classified_at=at
+                )
+            )
     write_window(database, rows)
     index_queued_tickets(database)
     for row in rows[:12]:

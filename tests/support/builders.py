@@ -91,8 +91,9 @@ def classified(
         "venda", 0.9, {"suporte": 0.1, "venda": 0.9}, Band.AUTOMATE, "v1.0.0", tokens=3, truncated=False
     )
     return ClassifiedTicket(
-        ticket(**changes), digest, prediction, epoch, Lane.LIVE, received_at, arrival, NOW, detected
-    )
+        ticket(**changes), digest, Lane.LIVE, received_at, arrival, prediction=prediction, epoch=epoch,
+        classified_at=NOW, detected=detected,
+    )  # fmt: skip
 
 
 def manifest(**changes: Any) -> Manifest:

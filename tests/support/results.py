@@ -51,8 +51,9 @@ def result(
     )
     revision = ticket(external_id=name, text=text, **fields)
     return ClassifiedTicket(
-        revision, text.encode(), prediction, epoch, Lane.BULK, received_at, 1, classified_at, detected
-    )
+        revision, text.encode(), Lane.BULK, received_at, 1, prediction=prediction, epoch=epoch,
+        classified_at=classified_at, detected=detected,
+    )  # fmt: skip
 
 
 def insert_review(database: Database, name: str, label: str, *, text: str = "A", reviewer: str = "ana") -> None:

@@ -45,7 +45,9 @@ def result(
         abstain_reason=reason,
     )  # fmt: skip
     revision = ticket(text=text, revised_at=YESTERDAY + timedelta(minutes=minute), **fields)
-    return ClassifiedTicket(revision, digest(text), prediction, epoch, lane, NOW, arrival, classified_at=NOW)
+    return ClassifiedTicket(
+        revision, digest(text), lane, NOW, arrival, prediction=prediction, epoch=epoch, classified_at=NOW
+    )
 
 
 def doubtful(text: str = "A", **changes: Any) -> ClassifiedTicket:

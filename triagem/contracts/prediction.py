@@ -53,13 +53,22 @@ class Thresholds(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Prediction:
-    """A text\'s prediction. `probabilities` holds every label, in the manifest\'s order, and sums to 1."""
+class BandDecision:
+    """The most probable label, its confidence, the probability of each label, and the band.
+
+    `probabilities` are in the manifest's order, and sum to 1.
+    """
 
     label: str
     confidence: float
     probabilities: Mapping[str, float]
     band: Band
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction(BandDecision):
+    """A model version's prediction of one text."""
+
     model_version: str
     tokens: int
     truncated: bool
