@@ -50,7 +50,11 @@ def store_and_read(
         for item, error in refused
     )
     live_last = sorted((item for item, _ in stored), key=lambda item: item.entry.lane is Lane.LIVE)
-    by_ticket = {item.identity: item for item in live_last if _is_by_customer(item)}
+    by_ticket = {
+        item.identity: item
+        for item in live_last
+        if item.ticket.message is None or item.ticket.message.author is Author.CUSTOMER
+    }
     conversations = retry(partial(read_conversations, database, by_ticket))
     for identity, item in by_ticket.items():
         item.conversation = conversations.get(identity)
@@ -66,7 +70,3 @@ def is_unchanged(item: WorkItem) -> bool:
     if conversation is None or conversation.owed:
         return False
     return item.digest == conversation.digest if conversation.has_result else not conversation.messages
-
-
-def _is_by_customer(item: NewTicket) -> bool:
-    return item.ticket.message is None or item.ticket.message.author is Author.CUSTOMER

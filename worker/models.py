@@ -180,15 +180,9 @@ def self_check(model: Model) -> None:
         ) from error
 
 
-def with_self_check(load: Callable[[Path], Model]) -> Callable[[Path], Model]:
-    """Wrap `load` with the self-check, so that no worker fetches a ticket before its model works."""
-
-    def loaded(folder: Path) -> Model:
-        model = load(folder)
-        try:
-            self_check(model)
-        except ModelBroken:  # a device may fail once
-            self_check(model)
-        return model
-
-    return loaded
+def check_loaded(model: Model) -> None:
+    """Run the self-check, so that no worker fetches a ticket before its model works. A device may fail once."""
+    try:
+        self_check(model)
+    except ModelBroken:
+        self_check(model)

@@ -28,7 +28,7 @@ from triagem.worker.committer import Committer
 from triagem.worker.failures import Retrier
 from triagem.worker.fetcher import Fetcher
 from triagem.worker.in_flight import InFlight, Recovery
-from triagem.worker.models import ModelManager, with_self_check
+from triagem.worker.models import ModelManager, check_loaded
 from triagem.worker.scheduler import Slot
 from triagem.worker.settings import WorkerSettings
 from triagem.worker.supervisor import Supervisor
@@ -52,12 +52,11 @@ class Pipeline:
         on_failure: Callable[[], None],
     ) -> None:
         self._settings = settings
-        self._inbox = inbox
         self._database = database
         self._lease_s = inbox.settings.lease_s
         self._leased, self._committed = threading.Event(), threading.Event()
         self._on_failure = on_failure
-        self._load = with_self_check(load)
+        self._load = load
         self.supervisor = Supervisor(self._on_thread_failure, deadline_s=settings.stop_deadline_s)
         self.lease = Lease(inbox.redis, self._lease_s)
         self.models = ModelManager(
@@ -145,7 +144,9 @@ class Pipeline:
     def _load_model(self, folder: Path) -> Model:
         with self.supervisor.heartbeat_suspended():
             load_language_identifier()
-            return self._load(folder)
+            model = self._load(folder)
+            check_loaded(model)
+            return model
 
     def _fetch(self) -> None:
         self.fetcher.collect(after=self._leased, until=self.models.ready)

@@ -225,10 +225,10 @@ def clean_and_look_up(items: Sequence[WorkItem], model: Model, database: Databas
         item.languages = language_probabilities(cleaned)
         item.language = message_language(item.languages, *learned)
     named = [(item, name) for item in items if (name := item.identity)]
-    known = look_up(database, [(*name, item.digest) for item, name in named], model.version)
+    predictions, conversations = look_up(database, [(*name, item.digest) for item, name in named], model.version)
     for position, (item, _) in enumerate(named):
-        item.cached = known.predictions.get(position)
-        item.is_message = item.conversation is None and position in known.conversations
+        item.cached = predictions.get(position)
+        item.is_message = item.conversation is None and position in conversations
     return items
 
 

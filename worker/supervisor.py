@@ -9,15 +9,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final
 
 import structlog
 
 from triagem.contracts.errors import NotRetryable, Retryable
 
 log = structlog.get_logger(__name__)
-
-_EXIT_STATUS: Final = 1
 
 
 class ThreadExited(NotRetryable):
@@ -112,7 +109,7 @@ class Supervisor:
             self.failure = error
         log.critical("thread_failed", thread=name, error=type(error).__name__, exc_info=error)
         self.stopping.set()
-        timer = threading.Timer(self._deadline_s, os._exit, args=(_EXIT_STATUS,))
+        timer = threading.Timer(self._deadline_s, os._exit, args=(1,))
         timer.daemon = True
         timer.start()
         self._on_failure()

@@ -41,15 +41,6 @@ class StoredTicket:
     received_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class DeletionCounts:
-    """Deleted rows by table, deleted dead letters, and unreadable dead letters, whose ticket cannot be identified."""
-
-    rows: dict[str, int]
-    dead_letters: int
-    unreadable: int
-
-
 def find_ticket(database: Database, ticket: Identity) -> StoredTicket | None:
     """The ticket or its tombstone; None if there is neither."""
     return database.first(StoredTicket, _FIND, **ticket._asdict())
@@ -73,14 +64,19 @@ def delete_related(
     database: Database,
     ticket: Identity,
     owners_of: Callable[[DeadLetterWithPayload], Collection[Identity]] = letter_owners,
-) -> DeletionCounts:
-    """Delete the rows of a tombstone in all other tables, and the dead letters that name it."""
+) -> tuple[dict[str, int], int, int]:
+    """Delete the rows of a tombstone in all other tables, and the dead letters that name it.
+
+    Returns:
+        Deleted rows by table, deleted dead letters, and unreadable dead letters, whose ticket cannot be identified.
+    """
     tombstone = find_ticket(database, ticket)
     assert tombstone is not None
     assert tombstone.forgotten_at is not None
-    rows = {}
-    for table in TICKET_TABLES:
-        rows[table.name] = database.execute(delete(table).where(table.c.ticket_id == tombstone.id))
+    rows = {
+        table.name: database.execute(delete(table).where(table.c.ticket_id == tombstone.id))
+        for table in TICKET_TABLES
+    }
     deleted, unreadable = 0, 0
     for page in dead_letter_pages(database):
         letters = [letter for letter in page if not is_ref(letter.payload)]  # references hold only a ticket's number
@@ -88,4 +84,4 @@ def delete_related(
         ids = [letter.id for letter, named in zip(letters, owners, strict=True) if ticket in named]
         deleted += delete_dead_letters(database, ids)
         unreadable += sum(not named for named in owners)
-    return DeletionCounts(rows, deleted, unreadable)
+    return rows, deleted, unreadable

@@ -137,25 +137,23 @@ def stored_prediction(row: AnyRow) -> Prediction:
     )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class KnownTexts:
-    """Stored predictions with their times, and the tickets that are conversations, by position in the texts."""
+def look_up(
+    database: Database, texts: Sequence[tuple[str, str, bytes]], version: str
+) -> tuple[dict[int, tuple[Prediction, datetime]], frozenset[int]]:
+    """Look up a version's predictions for texts (source, external_id, digest).
 
-    predictions: dict[int, tuple[Prediction, datetime]]
-    conversations: frozenset[int] = frozenset()
-
-
-def look_up(database: Database, texts: Sequence[tuple[str, str, bytes]], version: str) -> KnownTexts:
-    """Look up a version's predictions for texts (source, external_id, digest)."""
+    Returns:
+        Stored predictions with their times, and the tickets that are conversations, by position in the texts.
+    """
     if not texts:
-        return KnownTexts({})
+        return {}, frozenset()
     keys = [
         {"source": source, "external_id": external_id, "digest": digest.hex(), "position": position}
         for position, (source, external_id, digest) in enumerate(texts)
     ]
     rows = database.rows(_KNOWN, texts=to_json(keys).decode(), version=version)
     predictions = {row.position: (stored_prediction(row), row.classified_at) for row in rows if row.label is not None}
-    return KnownTexts(predictions, frozenset(row.position for row in rows if row.conversation))
+    return predictions, frozenset(row.position for row in rows if row.conversation)
 
 
 # Reads one JSON document: psycopg encodes arrays in Python, value by value, which took as long as Postgres itself.

@@ -54,7 +54,7 @@ def test_forgetting_a_ticket_leaves_the_system_s_alerts(database: Database) -> N
     raise_alert(database, DRIFT, "v1.0.0", {})
     identity = Identity("zendesk", "4711")
     write_tombstone(database, identity)
-    assert delete_related(database, identity).rows["alerts"] == 1
+    assert delete_related(database, identity)[0]["alerts"] == 1
     assert [row["kind"] for row in rows(database, "alerts")] == ["drift"]
 
 

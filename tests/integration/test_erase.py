@@ -21,12 +21,12 @@ class TestInbox:
             inbox.put(lane, [payload_of(str(number)) for number in range(1100)] + [payload_of("last")])
         pages: list[int] = []
 
-        assert erase(inbox, Identity("crm", "last"), pages.append).entries == 2
+        assert erase(inbox, Identity("crm", "last"), pages.append)[0] == 2
 
         assert pages == [500, 500, 101] * 2
 
     def test_without_streams_nothing_is_found(self, redis: Redis) -> None:
-        assert erase(Inbox(redis), FORGOTTEN).entries == 0
+        assert erase(Inbox(redis), FORGOTTEN)[0] == 0
 
     def test_redis_log_is_rewritten_without_deleted_entries(self, inbox: Inbox, log: Path) -> None:
         inbox.put(Lane.LIVE, [payload_of("4711", "unheard-of")])

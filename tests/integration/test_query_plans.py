@@ -119,7 +119,7 @@ class TestBeforeTheFirstAnalyze:
         texts = [("zendesk", str(n), sha256(str(n).encode()).digest()) for n in range(1, 257)]
 
         with Explained(database, "predictions") as explained:
-            predictions = look_up(database, texts, "v1.0.0").predictions
+            predictions = look_up(database, texts, "v1.0.0")[0]
 
         assert len(predictions) == 256
         assert explained.read == {"pk_predictions": 256}

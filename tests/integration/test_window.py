@@ -199,7 +199,7 @@ class TestForwardOnly:
         write_window(database, [first])
         write_window(database, [result("B", minute=1)])
 
-        cached, classified_at = look_up(database, [("zendesk", "4711", digest("A"))], "v1.0.0").predictions[0]
+        cached, classified_at = look_up(database, [("zendesk", "4711", digest("A"))], "v1.0.0")[0][0]
         assert (cached, classified_at) == (first.prediction, first.classified_at)
         assert (
             write_window(database, [replace(result("A", minute=2), prediction=cached, classified_at=classified_at)])
@@ -215,7 +215,7 @@ class TestForwardOnly:
     ) -> None:
         write_window(database, [undecided := result("A", band=Band.ABSTAIN, reason=AbstainReason.GREETING)])
         assert effective_result(database).abstain_reason == "greeting"
-        known = look_up(database, [("zendesk", "4711", digest("A"))], "v1.0.0").predictions
+        known = look_up(database, [("zendesk", "4711", digest("A"))], "v1.0.0")[0]
         assert known[0][0] == undecided.prediction
         (row,) = rows(database, "analytics.history")
         assert row["abstain_reason"] == "greeting"
@@ -229,9 +229,9 @@ class TestForwardOnly:
 
         texts = [("zendesk", "1", digest("B")), ("zendesk", "2", digest("B")), ("hubspot", "1", digest("A"))]
 
-        assert list(look_up(database, texts, "v1.0.0").predictions) == [1]
-        assert look_up(database, texts, "v1.1.0").predictions == {}
-        assert look_up(database, [], "v1.0.0").predictions == {}
+        assert list(look_up(database, texts, "v1.0.0")[0]) == [1]
+        assert look_up(database, texts, "v1.1.0")[0] == {}
+        assert look_up(database, [], "v1.0.0")[0] == {}
 
     @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(

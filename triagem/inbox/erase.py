@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, cast
 
@@ -30,20 +29,14 @@ def find_entry(inbox: Inbox, ticket: Identity) -> Entry | None:
     return None
 
 
-@dataclass(frozen=True, slots=True)
-class Erased:
-    """Counts: entries deleted, entries whose ticket cannot be identified, and entries of other tickets."""
-
-    entries: int
-    unreadable: int
-    left: int
-
-
-def erase(inbox: Inbox, whose: Identity, on_page: Callable[[int], None] = lambda _: None) -> Erased:
+def erase(inbox: Inbox, whose: Identity, on_page: Callable[[int], None] = lambda _: None) -> tuple[int, int, int]:
     """Delete a ticket's entries in both lanes, waiting and in flight. `on_page` gets the size of each page read.
 
     A worker that holds such an entry goes on with it and finds the tombstone when it stores the result. The same is
     true of a stored-ticket reference: it holds only the ticket's number, belongs to nobody, and is left.
+
+    Returns:
+        The numbers of entries deleted, entries whose ticket cannot be identified, and entries of other tickets.
     """
     deleted = unreadable = left = 0
     for page in _pages(inbox.redis):
@@ -56,7 +49,7 @@ def erase(inbox: Inbox, whose: Identity, on_page: Callable[[int], None] = lambda
         unreadable += owners.count(None) - refs
         left += len(page) - len(matches)
         on_page(len(page))
-    return Erased(deleted, unreadable, left)
+    return deleted, unreadable, left
 
 
 def _pages(redis: Redis) -> Iterator[list[Entry]]:

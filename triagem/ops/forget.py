@@ -57,15 +57,15 @@ def forget(
         source = crm.sources.get(letter.lane.removeprefix(WEBHOOK_LANE_PREFIX)) if crm and is_webhook else None
         return read_owners(letter.payload, source) if source else letter_owners(letter)
 
-    deleted = delete_related(database, identity, owners_of)
-    erased = erase(inbox, identity, on_progress)
+    rows, dead_letters, unreadable_dead_letters = delete_related(database, identity, owners_of)
+    inbox_entries, unreadable_entries, left = erase(inbox, identity, on_progress)
     return DeletedData(
         tombstone=tombstone,
-        rows=deleted.rows,
-        dead_letters=deleted.dead_letters,
-        unreadable_dead_letters=deleted.unreadable,
-        inbox_entries=erased.entries,
-        unreadable_entries=erased.unreadable,
-        inbox_entries_left=erased.left,
+        rows=rows,
+        dead_letters=dead_letters,
+        unreadable_dead_letters=unreadable_dead_letters,
+        inbox_entries=inbox_entries,
+        unreadable_entries=unreadable_entries,
+        inbox_entries_left=left,
         log_rewrite=rewrite_log(inbox.redis),
     )

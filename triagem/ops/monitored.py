@@ -3,7 +3,6 @@
 import threading
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 from celery import bootsteps
@@ -87,17 +86,12 @@ def monitored(settings: OpsSettings, checks: Mapping[str, Callable[[], bool]]) -
             self.stopping.set()
             for thread in self.threads:
                 thread.join(2.0)
-            remove(settings.ops_heartbeat_file)
+            if settings.ops_heartbeat_file:
+                settings.ops_heartbeat_file.unlink(missing_ok=True)
 
         terminate = stop
 
     return MonitoredStep
-
-
-def remove(file: Path | None) -> None:
-    """Remove the heartbeat file."""
-    if file:
-        file.unlink(missing_ok=True)
 
 
 def short_limits() -> DatabaseSettings:

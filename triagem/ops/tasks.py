@@ -7,7 +7,8 @@ continues (INV-23).
 
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any, Final
@@ -132,33 +133,36 @@ def advance(task: Any) -> None:
     advance_run(task.app.database, task.app.inbox, task.app.registry, datetime.now(UTC))
 
 
+@contextmanager
+def _postponed(event: str) -> Iterator[None]:
+    """Log an outage; the next run goes on."""
+    try:
+        yield
+    except Retryable as error:
+        log.warning(event, reason=str(error))
+
+
 @shared_task(name="triagem.alerts", bind=True)  # type: ignore[untyped-decorator]
+@_postponed("alerts_postponed")
 def alerts(task: Any) -> None:
     """Send the alerts that are due."""
     rules = rules_from_environment()
-    try:
-        send = channel_sender(Sender(rules.allowed_hosts).send)
-        send_due_alerts(task.app.database, rules, send, links=AlertSettings().links)
-    except Retryable as error:
-        log.warning("alerts_postponed", reason=str(error))
+    send = channel_sender(Sender(rules.allowed_hosts).send)
+    send_due_alerts(task.app.database, rules, send, links=AlertSettings().links)
 
 
 @shared_task(name="triagem.watch", bind=True)  # type: ignore[untyped-decorator]
+@_postponed("system_check_postponed")
 def watch(task: Any) -> None:
     """Check the system; open and resolve system alerts."""
-    try:
-        check_system(task.app.database, task.app.inbox, MonitorSettings(), datetime.now(UTC))
-    except Retryable as error:
-        log.warning("system_check_postponed", reason=str(error))
+    check_system(task.app.database, task.app.inbox, MonitorSettings(), datetime.now(UTC))
 
 
 @shared_task(name="triagem.deliver", bind=True)  # type: ignore[untyped-decorator]
+@_postponed("results_postponed")
 def deliver(task: Any) -> None:
     """Deliver results that are due to CRMs."""
     crm = _crm_file().read()
-    try:
-        sync_result_targets(task.app.database, crm.targets)
-        if crm.targets:
-            deliver_due(task.app.database, crm.destinations, Sender(crm.allowed_hosts).send)
-    except Retryable as error:
-        log.warning("results_postponed", reason=str(error))
+    sync_result_targets(task.app.database, crm.targets)
+    if crm.targets:
+        deliver_due(task.app.database, crm.destinations, Sender(crm.allowed_hosts).send)
