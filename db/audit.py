@@ -81,5 +81,4 @@ def list_audit(
     since: datetime | None = None,
 ) -> list[AuditEntry]:
     """Recorded actions, newest first: of actors whose name contains `actor`, of one kind, since a time."""
-    rows = database.rows(_LIST, limit=limit, actor=actor, action=action, since=since)
-    return [AuditEntry(*row) for row in rows]
+    return [AuditEntry(*row) for row in database.rows(_LIST, limit=limit, actor=actor, action=action, since=since)]

@@ -86,8 +86,7 @@ def create_key(
 
 def find_key(database: Database, secret: str) -> ApiKey | None:
     """The key with this secret, unless it was revoked or has expired."""
-    row = database.one_or_none(_FIND_KEY, hash=_hash(secret))
-    return None if row is None else _key(row)
+    return next(map(_key, database.rows(_FIND_KEY, hash=_hash(secret))), None)
 
 
 def list_keys(database: Database) -> list[ApiKey]:
@@ -139,8 +138,7 @@ def begin_session(database: Database, key: ApiKey, *, previous: str | None = Non
 
 def find_session_key(database: Database, token: str) -> ApiKey | None:
     """The key of a session; None if the session is over or was not used for too long, or the key is not active."""
-    row = database.one_or_none(_FIND_SESSION_KEY, hash=_hash(token), idle=SESSION_IDLE_LIMIT)
-    return None if row is None else _key(row)
+    return next(map(_key, database.rows(_FIND_SESSION_KEY, hash=_hash(token), idle=SESSION_IDLE_LIMIT)), None)
 
 
 def end_session(database: Database, token: str) -> None:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
+from math import inf
 from typing import Final
 
 from triagem.contracts.conversation import combine_all
@@ -122,9 +123,8 @@ class Classifier:
 
     def _count(self, items: Sequence[WorkItem], busy_s: float) -> float:
         texts, tokens = sum(len(item.tokens) for item in items), sum(item.token_count for item in items)
-        fill = min(1.0, texts / self._settings.batch_size)
-        if token_limit := self._settings.batch_tokens:
-            fill = min(1.0, max(fill, tokens / token_limit))  # a single long text may exceed the limit
+        # At most 1: a single long text may exceed the limit.
+        fill = min(1.0, max(texts / self._settings.batch_size, tokens / (self._settings.batch_tokens or inf)))
         metrics.MODEL_SECONDS.observe(busy_s)
         metrics.BATCH_TEXTS.observe(texts)
         metrics.BATCH_TOKENS.observe(tokens)

@@ -14,11 +14,7 @@ from triagem.worker.failures import Retrier, run_isolating_failures, safe_reason
 def split_messages(
     tickets: Sequence[NewTicket], known: AbstractSet[Identity] = frozenset()
 ) -> tuple[list[NewTicket], list[NewTicket]]:
-    """Whole texts, and messages: also the whole text of a ticket that one of the others is a message of.
-
-    Args:
-        known: tickets that are conversations already.
-    """
+    """Whole texts, and messages: also the whole text of a conversation, `known` as one or by another ticket."""
     conversations = known | {item.identity for item in tickets if item.ticket.message is not None}
     if not conversations:
         return [*tickets], []

@@ -59,9 +59,7 @@ class Alert:
 def raise_alert(database: Database, kind: str, key: str, detail: Mapping[str, Any]) -> bool:
     """Raise an alert that does not concern a single ticket; False if this kind and key already have one.
 
-    Args:
-        key: identifies the event: one alert per kind and key.
-        detail: the values behind the alert, for its readers.
+    `detail`: the values behind the alert, for its readers.
     """
     return database.execute(_RAISE, kind=kind, key=key, detail=json.dumps(dict(detail))) > 0
 

@@ -42,11 +42,7 @@ INSERT INTO result_targets (target, source) SELECT target, source FROM targets O
 
 
 def sync_result_targets(database: Database, targets: Mapping[str, str]) -> None:
-    """Replace the targets that receive results of live tickets.
-
-    Args:
-        targets: the source of each target's tickets.
-    """
+    """Replace the targets that receive results of live tickets, given with the source of each target's tickets."""
     database.execute(_SYNC_TARGETS, targets=list(targets), sources=list(targets.values()))
 
 

@@ -87,8 +87,7 @@ def labelled_examples(
     rounds = dict[str, list[SamplingRound]]()
     for start in range(0, len(labels), _PAGE):
         page = labels[start : start + _PAGE]
-        rows = database.rows(_TEXTS, digests=[digest for digest, _ in page])
-        texts = {row.digest: row for row in rows}
+        texts = {row.digest: row for row in database.rows(_TEXTS, digests=[digest for digest, _ in page])}
         for digest, label in page:
             if digest in test:
                 yield Exclusion.TEST

@@ -175,8 +175,7 @@ def record_correction(
 ) -> ReviewRef | NoCorrection:
     """Record a person's label as a review of the ticket's current text, unless it corrects nothing.
 
-    Args:
-        changed_at: when the person set it; None if it is unknown: now.
+    `changed_at`: when the person set it; None if it is unknown: now.
     """
     row = database.one_or_none(_JUDGE, **ticket._asdict(), label=label, changed_at=changed_at)
     if row is None:
@@ -197,5 +196,4 @@ ORDER BY t.id, d.delivered_at DESC NULLS LAST
 
 def labels_only_ours(database: Database, source: str) -> dict[str, str]:
     """The labels that Triagem has written to a CRM, by the ticket's id, of tickets that no person has labelled."""
-    rows = database.rows(_ONLY_OURS, source=source)
-    return {row.external_id: row.delivered_label for row in rows}
+    return dict(database.rows(_ONLY_OURS, source=source))

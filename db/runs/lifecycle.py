@@ -214,8 +214,7 @@ def newest_runs(
     database: Database, *, limit: int = 1, run_id: int | None = None, active: bool = False
 ) -> list[ReclassifyRun]:
     """The newest runs: all, the one with this id, or an active one."""
-    rows = database.rows(_NEWEST, id=run_id, active=active, limit=limit)
-    return [ReclassifyRun(**row._asdict()) for row in rows]
+    return [ReclassifyRun(**row._asdict()) for row in database.rows(_NEWEST, id=run_id, active=active, limit=limit)]
 
 
 def pause(database: Database, run_id: int, reason: str = "") -> bool:

@@ -83,15 +83,12 @@ def change_pages(database: Database, *, limit: int | None, after: str | None = N
 
     No connection is held between pages.
     """
-    remaining, page_limit = limit or inf, _PAGE
+    remaining = limit or inf
     while remaining > 0:
-        page_limit = int(min(remaining, _PAGE))
-        page = list_changes(database, limit=page_limit, after=after)
-        remaining -= len(page.rows)
+        size = int(min(remaining, _PAGE))
+        page = list_changes(database, limit=size, after=after)
         yield page
-        if len(page.rows) < page_limit:
-            return
-        after = page.after
+        after, remaining = page.after, remaining - size if len(page.rows) == size else 0
 
 
 def _start(connection: Connection, after: str | None) -> _Position:

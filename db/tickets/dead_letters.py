@@ -106,8 +106,7 @@ def list_dead_letters(
     database: Database, *, lane: Lane | None = None, since: datetime | None = None, limit: int
 ) -> list[DeadLetter]:
     """The newest dead letters; `since` is inclusive and compared with `died_at`."""
-    rows = database.rows(_LIST, lane=lane and str(lane), since=since, limit=limit)
-    return [DeadLetter(*row) for row in rows]
+    return [DeadLetter(*row) for row in database.rows(_LIST, lane=lane and str(lane), since=since, limit=limit)]
 
 
 def find_dead_letter(database: Database, letter_id: int) -> DeadLetterWithPayload | None:

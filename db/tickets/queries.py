@@ -129,13 +129,11 @@ def result_pages(
 
     A page is read when the iterator reaches it, and no connection is held between pages. Raises like `list_results`.
     """
-    remaining, page = limit or inf, ResultPage([], after)
+    remaining = limit or inf
     while remaining > 0:
-        page = list_results(database, filters, limit=int(min(remaining, _PAGE)), after=page.after)
-        remaining -= len(page.rows)
+        page = list_results(database, filters, limit=int(min(remaining, _PAGE)), after=after)
         yield page
-        if page.after is None:
-            return
+        after, remaining = page.after, remaining - len(page.rows) if page.after else 0
 
 
 def least_confident(database: Database, filters: Filters, *, limit: int) -> list[Result]:
@@ -195,7 +193,7 @@ def find_ticket_with_history(database: Database, source: str, external_id: str) 
 
 
 _DIGEST: Final = text("SELECT digest FROM tickets WHERE (source, external_id) = (:source, :external_id)")
-_PREVIEWS: Final = text("SELECT id, left(text, :chars) FROM tickets WHERE id = ANY(:ids)")
+_PREVIEWS: Final = text("SELECT id, left(text, :chars) FROM tickets WHERE id = ANY(:ids) AND text IS NOT NULL")
 
 
 def current_digest(database: Database, ticket: Identity) -> bytes | None:
@@ -205,8 +203,7 @@ def current_digest(database: Database, ticket: Identity) -> bytes | None:
 
 def text_previews(database: Database, ids: Iterable[int], *, chars: int) -> dict[int, str]:
     """The first characters of tickets' original texts, by ticket id; without purged texts."""
-    rows = database.rows(_PREVIEWS, ids=list(ids), chars=chars)
-    return {row[0]: row[1] for row in rows if row[1] is not None}
+    return dict(database.rows(_PREVIEWS, ids=list(ids), chars=chars))
 
 
 @dataclass(frozen=True, slots=True)

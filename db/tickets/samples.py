@@ -132,5 +132,7 @@ def store_drift_report(
     database: Database, version: str, *, drifted: bool, rows: int, reference_rows: int, detail: Mapping[str, Any]
 ) -> None:
     """Store a drift report."""
-    values = {"drifted": drifted, "rows": rows, "reference_rows": reference_rows, "detail": detail}
-    database.execute(insert(drift_reports).values(model_version=version, **values))
+    statement = insert(drift_reports)
+    database.execute(
+        statement, model_version=version, drifted=drifted, rows=rows, reference_rows=reference_rows, detail=detail
+    )

@@ -69,11 +69,7 @@ def word_chars(cleaned: str) -> int | None:
 
 
 def tokens_per_char_limit(texts: Sequence[str], tokens: Sequence[Tokens]) -> float | None:
-    """The 99.5 % quantile of tokens per character of the training texts; None from fewer than 200 texts.
-
-    Args:
-        texts: different cleaned texts, with their `tokens`.
-    """
+    """The 99.5 % quantile of tokens per character of different cleaned texts; None from fewer than 200."""
     ratios = sorted(
         (len(tokenized.ids) - _SPECIAL_TOKENS) / chars
         for text, tokenized in zip(texts, tokens, strict=True)
@@ -85,8 +81,7 @@ def tokens_per_char_limit(texts: Sequence[str], tokens: Sequence[Tokens]) -> flo
 def has_unknown_words(cleaned: str, tokens: Tokens, probabilities: Probabilities, thresholds: Thresholds) -> bool:
     """Whether a text has more tokens per character than nearly all training rows and is unlike their languages.
 
-    Args:
-        thresholds: without `tokens_per_char` if the version was trained on too few texts.
+    Never if the version was trained on too few texts: then it has no `tokens_per_char`.
     """
     limit = thresholds.tokens_per_char
     if limit is None or not probabilities or tokens.truncated or (chars := word_chars(cleaned)) is None:
@@ -99,12 +94,7 @@ def has_unknown_words(cleaned: str, tokens: Tokens, probabilities: Probabilities
 def unlearned_reason(
     cleaned: str, tokens: Tokens, probabilities: Probabilities, thresholds: Thresholds
 ) -> AbstainReason | None:
-    """The reason that a model must not judge a text which `abstain_reason` lets pass: it learned nothing like it.
-
-    Args:
-        probabilities: of languages, for `cleaned`.
-        thresholds: the model's.
-    """
+    """The reason that a model must not judge a text which `abstain_reason` lets pass: it learned nothing like it."""
     if is_other_language(probabilities, thresholds.languages, thresholds.other_language):
         return AbstainReason.OTHER_LANGUAGE
     if has_unknown_words(cleaned, tokens, probabilities, thresholds):

@@ -1,6 +1,6 @@
 """Reclaims pending entries: those of workers without a lease, and our own whose reply was cut off."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, Final, cast
 
@@ -29,13 +29,10 @@ class InProgressMarkers:
         self._redis = redis
 
     @redis_errors()
-    def mark(self, consumer: str, entries: Iterable[Entry], *, alone: bool = False) -> None:
+    def mark(self, consumer: str, entries: Sequence[Entry], *, alone: bool = False) -> None:
         """Record these entries as what `consumer` is processing; they replace the previous ones."""
-        ids: dict[Lane, list[bytes]] = {lane: [] for lane in Lane}
-        for entry in entries:
-            ids[entry.lane].append(entry.id)
-        fields: dict[Any, Any] = {str(lane): b" ".join(lane_ids) for lane, lane_ids in ids.items() if lane_ids}
-        fields["alone"] = int(alone)
+        ids = {str(lane): b" ".join(entry.id for entry in entries if entry.lane is lane) for lane in Lane}
+        fields: dict[Any, Any] = {"alone": int(alone), **{lane: joined for lane, joined in ids.items() if joined}}
         with self._redis.pipeline(transaction=True) as pipe:
             pipe.delete(in_progress_key(consumer))
             pipe.hset(in_progress_key(consumer), mapping=fields)

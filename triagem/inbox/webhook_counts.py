@@ -57,8 +57,9 @@ class WebhookCounts:
     def ignored(self) -> list[IgnoredWebhooks]:
         """All counts, by source, the most frequent reasons first."""
         counts = cast("dict[bytes, bytes]", self._redis.hgetall(_IGNORED))
-        rows = []
-        for name, count in counts.items():
-            source, _, reason = name.decode().partition(_SEPARATOR)
-            rows.append(IgnoredWebhooks(source, reason, int(count)))
+        rows = [
+            IgnoredWebhooks(source, reason, int(count))
+            for name, count in counts.items()
+            for source, _, reason in [name.decode().partition(_SEPARATOR)]
+        ]
         return sorted(rows, key=lambda row: (row.source, -row.count, row.reason))

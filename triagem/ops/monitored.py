@@ -7,12 +7,10 @@ from typing import Any
 
 from celery import bootsteps
 from celery.worker import state
-from redis import Redis
 from sqlalchemy import text
 
 from triagem.contracts.errors import TriagemError
 from triagem.db import Database, DatabaseSettings
-from triagem.inbox.client import redis_errors
 from triagem.notify.outage import OutageWatch
 from triagem.ops.settings import OpsSettings
 from triagem.worker import health
@@ -51,9 +49,7 @@ def monitored(settings: OpsSettings, checks: Mapping[str, Callable[[], bool]]) -
     """A bootstep that writes the heartbeat file, if there is one, and sends alerts about outages.
 
     The file's age is the time since the last completed task, while there is one to complete.
-
-    Args:
-        checks: further ones for `OutageWatch`, besides `no-task`.
+    `checks`: further ones for `OutageWatch`, besides `no-task`.
     """
 
     class MonitoredStep(bootsteps.StartStopStep):  # type: ignore[misc]
@@ -106,12 +102,6 @@ def answers(ask: Callable[[], object]) -> bool:
     except TriagemError:
         return False
     return True
-
-
-@redis_errors()
-def ask_redis(redis: Redis) -> None:
-    """Raises InboxUnavailable if Redis does not answer."""
-    redis.ping()
 
 
 def ask_postgres(database_url: str) -> None:

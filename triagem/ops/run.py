@@ -25,9 +25,10 @@ from triagem.db import Database
 from triagem.db.outbox.deliveries import sync_result_targets
 from triagem.db.upgrade import require_current
 from triagem.inbox import Inbox, connect
+from triagem.inbox.client import redis_errors
 from triagem.notify.outage import OutageWatch
 from triagem.ops.app import is_worth_logging, ops_app
-from triagem.ops.monitored import answers, ask_postgres, ask_redis, monitored, short_limits
+from triagem.ops.monitored import answers, ask_postgres, monitored, short_limits
 from triagem.ops.settings import OpsSettings
 from triagem.process import read_secret_files
 from triagem.registry import Registry, RegistrySettings
@@ -50,9 +51,7 @@ def run_worker(
     """Run until SIGTERM or SIGINT, which let the current task finish; returns the exit status.
 
     Waits until Redis and Postgres are available, but not for a migration: raises NotMigrated.
-
-    Args:
-        targets: where results are delivered to; see `triagem.db.outbox.deliveries.sync_result_targets`.
+    `targets`: see `triagem.db.outbox.deliveries.sync_result_targets`.
     """
     with Database(database_url) as database, suppress(DatabaseUnavailable):
         require_current(database)
@@ -67,7 +66,7 @@ def run_worker(
             _serve_metrics(settings, str(counters), redis_url, database_url, registry_url)
         app = ops_app(broker_url, settings)
         checks = {
-            "redis": partial(answers, partial(ask_redis, connect(redis_url))),
+            "redis": partial(answers, redis_errors()(connect(redis_url).ping)),
             "postgres": partial(answers, partial(ask_postgres, database_url)),
         }
         app.steps["worker"].add(monitored(settings, checks))
