@@ -84,7 +84,9 @@ class Committer:
     def _commit(self, window: CommitBatch) -> None:
         if window.classified or window.reclassified:
             started = time.monotonic()
-            classified = self._store(window, window.classified, _write_window, probe_write)
+            classified = self._store(
+                window, window.classified, lambda database, rows: write_window(database, rows).late, probe_write
+            )
             reclassified = self._store(window, window.reclassified, write_reclassified, probe_run_write)
             commit_s = time.monotonic() - started
             metrics.COMMIT_SECONDS.observe(commit_s)
@@ -176,10 +178,6 @@ class Committer:
     def _ack(self, entries: list[Entry]) -> None:
         self._retry(lambda: self._inbox.ack(entries))
         self._in_flight.discard(entries)
-
-
-def _write_window(database: Database, rows: Sequence[ClassifiedTicket]) -> Collection[Identity]:
-    return write_window(database, rows).late
 
 
 def _is_late(row: ClassifiedTicket | ReclassifiedTicket | UnlabelledTicket, late: Collection[Identity]) -> bool:

@@ -52,7 +52,7 @@ class DriftSampler:
         sampled, self._sampled, self._embedded_at = self._sampled, [], now
         try:
             embeddings = self._embedder.embed([tokens for tokens, _ in sampled])
-            return [NewSample(row, embedding) for (_, row), embedding in zip(sampled, embeddings, strict=True)]
+            return [(row, embedding) for (_, row), embedding in zip(sampled, embeddings, strict=True)]
         except Exception as error:  # noqa: BLE001 - a failed sample must never stop tickets
             log.warning("samples_failed", tickets=len(sampled), reason=safe_reason(error))
             return []

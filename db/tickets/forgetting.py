@@ -28,17 +28,21 @@ ON CONFLICT (source, external_id) DO UPDATE SET
 WHERE t.forgotten_at IS NULL
 """)
 _FIND: Final = text("""
-SELECT id, forgotten_at, received_at FROM tickets WHERE (source, external_id) = (:source, :external_id)
+SELECT id, forgotten_at, received_at, digest FROM tickets WHERE (source, external_id) = (:source, :external_id)
 """)
 
 
 @dataclass(frozen=True, slots=True)
 class StoredTicket:
-    """The stored ticket or tombstone of an identity. A tombstone's `received_at` has no meaning."""
+    """The stored ticket or tombstone of an identity; a tombstone's `received_at` and `digest` have no meaning.
+
+    `digest`: of the current text.
+    """
 
     id: int
     forgotten_at: datetime | None
     received_at: datetime
+    digest: bytes
 
 
 def find_ticket(database: Database, ticket: Identity) -> StoredTicket | None:

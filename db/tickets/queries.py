@@ -15,7 +15,7 @@ from sqlalchemy.types import BigInteger, Boolean, DateTime
 
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.result import Result, ResultPage
-from triagem.contracts.ticket import PREDICT_SOURCE, Identity
+from triagem.contracts.ticket import PREDICT_SOURCE
 from triagem.db.connect import Database
 from triagem.db.tickets.messages import read_thread
 from triagem.db.tickets.search import search_condition
@@ -192,13 +192,7 @@ def find_ticket_with_history(database: Database, source: str, external_id: str) 
     )
 
 
-_DIGEST: Final = text("SELECT digest FROM tickets WHERE (source, external_id) = (:source, :external_id)")
 _PREVIEWS: Final = text("SELECT id, left(text, :chars) FROM tickets WHERE id = ANY(:ids) AND text IS NOT NULL")
-
-
-def current_digest(database: Database, ticket: Identity) -> bytes | None:
-    """The digest of the ticket's current text; None if there is no such ticket."""
-    return next(iter(database.scalars(_DIGEST, **ticket._asdict())), None)
 
 
 def text_previews(database: Database, ids: Iterable[int], *, chars: int) -> dict[int, str]:

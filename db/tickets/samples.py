@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from sqlalchemy import insert, text
 
@@ -18,12 +18,7 @@ KEEP_FIRST: Final = 500  # a version's first samples: the reference for later on
 KEEP_NEWEST: Final = 5000
 
 
-@dataclass(frozen=True, slots=True)
-class NewSample:
-    """A classified ticket with its embedding."""
-
-    row: ClassifiedTicket
-    embedding: Sequence[float]
+NewSample: TypeAlias = tuple[ClassifiedTicket, Sequence[float]]  # a classified ticket with its embedding
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +73,7 @@ def store_samples(
         The number of new samples. Samples of unknown, revised, forgotten or locked tickets are not stored.
     """
     stored = 0
-    for version, group in groupby(samples, key=lambda sample: sample.row.prediction.model_version):
+    for version, group in groupby(samples, key=lambda sample: sample[0].prediction.model_version):
         stored += database.scalar_one(_STORE, rows=_document(group), version=version, first=first, newest=newest)
     return stored
 
@@ -86,16 +81,16 @@ def store_samples(
 def _document(samples: Iterable[NewSample]) -> str:
     rows = [
         {
-            "source": sample.row.ticket.source,
-            "external_id": sample.row.ticket.external_id,
-            "digest": sample.row.digest.hex(),
-            "embedding": [round(value, 7) for value in sample.embedding],  # beyond 32-bit precision
-            "label": sample.row.prediction.label,
-            "confidence": sample.row.prediction.confidence,
-            "tokens": sample.row.prediction.tokens,
-            "lang": "" if sample.row.language == UNDETERMINED else sample.row.language,
+            "source": row.ticket.source,
+            "external_id": row.ticket.external_id,
+            "digest": row.digest.hex(),
+            "embedding": [round(value, 7) for value in embedding],  # beyond 32-bit precision
+            "label": row.prediction.label,
+            "confidence": row.prediction.confidence,
+            "tokens": row.prediction.tokens,
+            "lang": "" if row.language == UNDETERMINED else row.language,
         }
-        for sample in samples
+        for row, embedding in samples
     ]
     return json.dumps(rows)
 

@@ -17,7 +17,7 @@ from triagem.contracts.errors import ModelCorrupt
 from triagem.contracts.model import REFERENCE_FILE, Tokens
 from triagem.db import Database
 from triagem.db.outbox.alerts import undelivered_alerts
-from triagem.db.tickets.samples import KEEP_FIRST, NewSample, store_samples
+from triagem.db.tickets.samples import KEEP_FIRST, store_samples
 from triagem.db.tickets.window import write_window
 from triagem.registry import Registry
 from triagem.trainer.data.rows import Row
@@ -74,7 +74,7 @@ def sample(database: Database, number: int, *, start: int = 0, moved: float = 0.
     store_samples(
         database,
         [
-            NewSample(replace(row, detected="pt"), embedding)
+            (replace(row, detected="pt"), embedding)
             for row, embedding in zip(results, embeddings.tolist(), strict=True)
         ],
     )

@@ -29,7 +29,7 @@ VERSION = "v1.0.0"
 
 
 def sample(row: ClassifiedTicket, embedding: Sequence[float] = (0.25, -1.0), lang: str = "pt") -> NewSample:
-    return NewSample(replace(row, detected=lang), embedding)
+    return replace(row, detected=lang), embedding
 
 
 def stored_embeddings(database: Database, number: int, *, first: int, newest: int) -> list[float]:

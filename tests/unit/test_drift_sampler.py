@@ -37,7 +37,7 @@ def test_a_sample_holds_the_tickets_result_and_embedding() -> None:
 
     (sample,) = sampled(pair)
 
-    assert (sample.row, sample.embedding) == (pair[1], [3.0, 3.0])
+    assert sample == (pair[1], [3.0, 3.0])
 
 
 def test_the_given_share_of_tickets_is_sampled() -> None:
@@ -107,7 +107,7 @@ def test_tickets_of_the_previous_model_are_not_embedded_by_the_next() -> None:
     sampler.add(MODEL, [classified(1)])
     sampler.add(new_model, [classified(2)])
 
-    assert [sample.embedding for sample in sampler.samples(idle=True)] == [[2.0, 2.0]]
+    assert [embedding for _, embedding in sampler.samples(idle=True)] == [[2.0, 2.0]]
 
 
 def test_a_failed_embedding_gives_no_samples_and_no_error() -> None:

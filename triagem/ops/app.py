@@ -45,9 +45,8 @@ def ops_app(url: str, settings: OpsSettings) -> Celery:
         timezone=settings.timezone,
         beat_schedule=schedule_entries(settings),
         beat_sync_every=1,
+        beat_schedule_filename=str(settings.beat_schedule or "celerybeat-schedule"),  # the latter is Celery's default
     )
-    if settings.beat_schedule:
-        app.conf.beat_schedule_filename = str(settings.beat_schedule)
     return app
 
 

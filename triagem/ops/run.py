@@ -71,7 +71,7 @@ def run_worker(
         }
         app.steps["worker"].add(monitored(settings, checks))
         logging.getLogger("celery.worker.strategy").addFilter(is_worth_logging)
-        signals.worker_ready.connect(_log_ready)
+        signals.worker_ready.connect(lambda **_: log.info("ops_ready", queue=OPS_QUEUE), weak=False)
         return run_celery_worker(app, OPS_QUEUE, pool="prefork")
 
 
@@ -160,7 +160,3 @@ def redact_exception(record: logging.LogRecord) -> bool:
         safe = str(error) if isinstance(error, TriagemError) else type(error).__name__
         record.args = {**record.args, "exc": safe}
     return True
-
-
-def _log_ready(**_: object) -> None:
-    log.info("ops_ready", queue=OPS_QUEUE)

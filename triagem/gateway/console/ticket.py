@@ -12,7 +12,7 @@ from fastapi.responses import Response
 from triagem.contracts.text import Part, plain, segments
 from triagem.contracts.ticket import identify
 from triagem.db.reviews import MAX_COMMENT_CHARS
-from triagem.db.tickets.queries import current_digest
+from triagem.db.tickets.forgetting import find_ticket
 from triagem.gateway.console.render import address, redirect, render_page
 from triagem.gateway.console.review import store_answer
 from triagem.gateway.console.session import Form, Reader, Reviewer
@@ -38,14 +38,14 @@ def ticket(
         return redirect(address("tickets", q=id))
     identity = identify(source, id)
     # The digest is read first, so that a change in between is detected on submit.
-    digest = current_digest(services.database, identity)
+    stored = find_ticket(services.database, identity)
     detail = find_detail(services.database, identity)
-    if detail is None or digest is None:
+    if detail is None or stored is None:
         raise ProblemError(HTTPStatus.NOT_FOUND, "")
     parts, context = segments(detail.text or ""), label_context(services)
     return render_page(
         request, "ticket.html", visitor, known=context["labels"], ticket=detail, segments=parts,
-        text="\n".join(part.text for part in parts), own=Part.OWN, digest=digest.hex(), plain=plain,
+        text="\n".join(part.text for part in parts), own=Part.OWN, digest=stored.digest.hex(), plain=plain,
         crm_link=crm_link(services, identity, detail.metadata), max_comment=MAX_COMMENT_CHARS, **context,
     )  # fmt: skip
 
