@@ -52,7 +52,7 @@ class ReviewLease:
 
 # Tickets are locked, in the order of the window's statement, against `forget`: rows that it has just deleted must not
 # be inserted again. Rows are inserted in the order of their key; otherwise two selections could deadlock.
-_LOCKED: Final = """), locked AS (
+_LOCKED: Final = """locked AS (
   SELECT t.* FROM tickets t JOIN selected USING (id)
   WHERE t.digest = selected.digest AND t.state = 'classified'
   ORDER BY t.source COLLATE "C", t.external_id COLLATE "C" FOR SHARE OF t
@@ -73,10 +73,9 @@ WITH selected AS (
   SELECT t.id, t.digest FROM tickets t
   WHERE t.band <> 'automate' AND t.forgotten_at IS NULL AND t.text IS NOT NULL AND t.source <> :predict
     AND t.received_at >= :since AND {MATCHING}
-    AND {UNREVIEWED}
-    AND {_FREE}
+    AND {UNREVIEWED} AND {_FREE}
   ORDER BY t.confidence, t.id LIMIT :limit
-{_LEASE_SELECTED}
+), {_LEASE_SELECTED}
 ORDER BY t.confidence, t.id
 """)  # noqa: S608 - built from a constant, as below
 _LEASE_SAMPLED: Final = text(f"""
@@ -85,8 +84,7 @@ WITH selected AS (
   FROM review_draws d JOIN tickets t ON (t.id, t.digest, t.model_version) = (d.ticket_id, d.digest, d.model_version)
   WHERE d.stratum = 'random' AND d.model_version = :version AND (d.leased_until IS NULL OR d.leased_until <= now())
     AND t.forgotten_at IS NULL AND t.text IS NOT NULL AND t.source <> :predict AND t.received_at >= :since
-    AND {UNREVIEWED}
-    AND {_FREE}
+    AND {UNREVIEWED} AND {_FREE}
   ORDER BY d.inclusion, d.ticket_id LIMIT :limit FOR UPDATE OF d SKIP LOCKED
 ), leased AS (
   UPDATE review_draws d SET leased_by = :reviewer, leased_until = now() + :lease FROM selected s
@@ -106,7 +104,7 @@ WITH latest_reviews AS (
     AND {_FREE}
   GROUP BY t.id HAVING count(*) = 2 AND min(coalesce(l.label, '')) <> max(coalesce(l.label, ''))
     AND NOT bool_or(reviewer = :reviewer) ORDER BY t.id LIMIT :limit
-{_LEASE_SELECTED}
+), {_LEASE_SELECTED}
 """)  # noqa: S608
 # The rank is Postgres' own hash (used for hash partitions, so it stays stable), seeded with the version's name: it is
 # unrelated to the content of a text, and differs between versions. SHA-256 took 15 times as long.
@@ -122,7 +120,7 @@ WITH pool AS (
 ), selected AS (
   SELECT id, digest, coalesce(lead(rank) OVER (ORDER BY rank), 1) AS threshold FROM pool
   ORDER BY rank LIMIT :sample_ahead
-{_LOCKED}
+), {_LOCKED}
 INSERT INTO review_draws AS d (ticket_id, digest, model_version, model_label, stratum, inclusion, since)
 SELECT id, locked.digest, model_version, label, 'random', threshold, :since
 FROM locked JOIN selected USING (id) ORDER BY id

@@ -57,12 +57,8 @@ class RetentionSettings(BaseSettings):
         }
 
 
-def _purge_texts(database: Database, *, before: datetime, dry_run: bool) -> Iterator[int]:
-    return (purged for _, purged in purge_texts(database, before=before, dry_run=dry_run))
-
-
 _DELETE: Final[dict[str, Callable[..., Iterator[int]]]] = {
-    "texts": _purge_texts,
+    "texts": lambda database, **options: (purged for _, purged in purge_texts(database, **options)),
     "run_changes": delete_old_changes,
     **{table: partial(delete_old_rows, table=table) for table in OLD},
 }
