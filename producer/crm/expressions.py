@@ -37,8 +37,14 @@ _OPTIONS: Final = jmespath.Options(custom_functions=_Functions())
 _compile: Final = lru_cache(maxsize=1024)(jmespath.compile)
 
 
-def search(expression: str, value: object, field: str) -> Any:
-    """The value of an expression, or None. Raises InvalidTicket if it fails on this value."""
+def search(expression: str | None, value: object, field: str) -> Any:
+    """The value of an expression; None without one, or if it selects nothing.
+
+    Raises:
+        InvalidTicket: it fails on this value.
+    """
+    if expression is None:
+        return None
     try:
         return _compile(expression).search(value, options=_OPTIONS)
     except _FAILURES as error:

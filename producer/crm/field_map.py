@@ -8,7 +8,7 @@ from typing import Final
 from pydantic import ValidationError
 
 from triagem.contracts.errors import InvalidTicket
-from triagem.contracts.ticket import Message, Ticket, first_error
+from triagem.contracts.ticket import Message, Ticket, accept, first_error
 from triagem.producer.crm.expressions import search
 from triagem.producer.crm.payload import (
     MAX_RECORDS,
@@ -19,14 +19,13 @@ from triagem.producer.crm.payload import (
     UnmatchedWebhook,
     UnreadableWebhook,
     has_text,
-    join_subject,
-    make_ticket,
+    is_empty,
     parse_id,
     parse_time,
     safe_name,
-    text_or_empty,
 )
 from triagem.producer.crm.settings import Source
+from triagem.producer.placeholders import check_filled
 
 # What an expression returns instead of a value that the CRM does not give.
 _RECEIVED: Final = "received"
@@ -63,55 +62,43 @@ def read_record(record: object, source: Source, now: datetime, sent_at: datetime
         case UnreadableWebhook(reason):
             raise InvalidTicket("", reason)
     fields = source.fields
-    deleted = fields.deleted is not None and search(fields.deleted, record, "deleted") is True
+    deleted = search(fields.deleted, record, "deleted") is True
     text = "" if deleted else _text(record, source)
     if text is None:
         return IgnoredWebhook("no text")
     external_id = parse_id(search(fields.external_id, record, "external_id"), source.described("external_id"))
-    moment = _RECEIVED if fields.revised_at is None else search(fields.revised_at, record, "revised_at")
+    moment = search(fields.revised_at or f"'{_RECEIVED}'", record, "revised_at")
     metadata = {name: search(expression, record, f"metadata.{name}") for name, expression in fields.metadata.items()}
-    return make_ticket(
-        source=source.name,
-        external_id=external_id,
-        text=text,
-        revised_at=sent_at
+    metadata["url"] = metadata.get("url") or source.link(external_id)
+    ticket = {
+        "source": source.name,
+        "external_id": external_id,
+        "text": text,
+        "revised_at": sent_at
         if moment == _RECEIVED
         else parse_time(moment, source.described("revised_at"), fields.moments),
-        now=now,
-        metadata=metadata | {"url": metadata.get("url") or source.link(external_id)},
-        message=_message(record, source, text, deleted=deleted),
-    )
+        "metadata": {name: value for name, value in metadata.items() if not is_empty(value)},
+        "message": _message(record, source, text, deleted=deleted),
+    }
+    check_filled(external_id, text)
+    return accept(ticket, now=now)
 
 
 def _message(record: object, source: Source, text: str, *, deleted: bool) -> Message | None:
     """The record as a message of a conversation; None if it is a whole text. Raises InvalidTicket."""
     fields = source.fields
-    message_id = None if fields.message_id is None else search(fields.message_id, record, "message_id")
+    message_id = search(fields.message_id, record, "message_id")
     if message_id is None:
         return None
-    author = None if fields.author is None else search(fields.author, record, "author")
-    given = {"id": _digest(text) if message_id == _DIGEST else message_id, "author": author}
+    # The text is not validated yet, so it may contain lone surrogates.
+    digest = sha256(text.encode(errors="surrogatepass")).hexdigest()[:32]
+    author = search(fields.author, record, "author")
+    given = {"id": digest if message_id == _DIGEST else message_id, "author": author}
     try:
         return Message(deleted=deleted, on_reply=source.on_reply, **{k: v for k, v in given.items() if v is not None})
     except ValidationError as error:
         field, reason = first_error(error)
         raise InvalidTicket(source.described("message_id" if field == "id" else "author"), reason) from None
-
-
-def _digest(text: str) -> str:
-    """An id for a message; the text is not validated yet, so it may contain lone surrogates."""
-    return sha256(text.encode(errors="surrogatepass")).hexdigest()[:32]
-
-
-def external_ids(payload: object, source: Source) -> list[object]:
-    """The ids of the tickets that a webhook names, also if it cannot be read as a whole."""
-    ids = []
-    for record in (*select(source.records, payload), *(payload if isinstance(payload, list) else [payload])):
-        try:
-            ids.append(search(source.fields.external_id, record, "external_id"))
-        except InvalidTicket:
-            continue
-    return ids
 
 
 def select(expression: str, payload: object) -> list[object]:
@@ -140,7 +127,7 @@ def _judge(value: object, source: Source) -> IgnoredWebhook | UnreadableWebhook 
 
 def event_name(value: object, source: Source) -> str | None:
     """The name of a payload's event; `?` if it could be something else; None if it has none."""
-    name = search(source.event, value, "event") if source.event else None
+    name = search(source.event, value, "event")
     return None if name is None else safe_name(name)
 
 
@@ -157,7 +144,8 @@ def _text(record: object, source: Source) -> str | None:
         message = search(fields.message, record, "message")
         if not isinstance(message, str):
             raise InvalidTicket(source.described("message"), "is missing or not text")
-        return join_subject(" ".join(map(text_or_empty, pieces)), message) if has_text(message) else None
+        subject = " ".join(" ".join(piece for piece in pieces if isinstance(piece, str)).split())
+        return "\n".join(filter(None, (subject, message.strip()))) if has_text(message) else None
     if invalid := next((piece for piece in pieces if not isinstance(piece, str | int | float | None)), None):
         raise InvalidTicket("text", f"is {type(invalid).__name__}, expected text")
     text = "\n".join(str(piece) for piece in pieces if piece not in (None, ""))

@@ -1,4 +1,4 @@
-"""Reads CRM payloads and builds tickets from them. Nothing here trusts a type."""
+"""Reads CRM payloads and the values in them. Nothing here trusts a type."""
 
 import json
 import re
@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from html import unescape
-from typing import Any, Final
+from typing import Final
 
 from triagem.contracts.errors import InvalidTicket
 from triagem.contracts.moments import MomentFormat, read_moment
-from triagem.contracts.ticket import Message, Ticket, accept, id_text
-from triagem.producer.placeholders import check_filled, is_placeholder
+from triagem.contracts.ticket import Ticket, id_text
+from triagem.producer.placeholders import is_placeholder
 
 MAX_RECORDS: Final = 1000
 MAX_VALUES: Final = 100_000
@@ -127,11 +127,6 @@ def _separators(text: str, begin: int, end: int) -> int:
     return count
 
 
-def text_or_empty(value: object) -> str:
-    """A string as it is; an empty string for anything else."""
-    return value if isinstance(value, str) else ""
-
-
 def parse_id(value: object, field: str) -> str:
     """A CRM's id as a string. Raises InvalidTicket if it is neither a string nor a whole number."""
     if isinstance(value := id_text(value), str) and value.strip():
@@ -160,39 +155,6 @@ def safe_name(name: object) -> str:
     return name if isinstance(name, str) and _NAME.fullmatch(name) else "?"
 
 
-def join_subject(subject: object, message: object) -> str:
-    """Subject, newline, message: the text of a ticket. The subject becomes one line, and may be missing."""
-    return "\n".join(filter(None, (" ".join(text_or_empty(subject).split()), text_or_empty(message).strip())))
-
-
-def _is_empty(value: object) -> bool:
+def is_empty(value: object) -> bool:
+    """Whether a value of the metadata is missing, or a placeholder that the CRM did not fill in."""
     return value in (None, "") or (isinstance(value, str) and is_placeholder(value))
-
-
-def make_ticket(
-    *,
-    source: str,
-    external_id: str,
-    text: str,
-    revised_at: datetime,
-    now: datetime,
-    metadata: dict[str, Any],
-    message: Message | None = None,
-) -> Ticket:
-    """Validate and build a ticket. Empty metadata values and placeholders are left out.
-
-    Raises:
-        InvalidTicket: a field is invalid, or id, subject or message is a placeholder that the CRM did not fill in.
-    """
-    check_filled(external_id, text)
-    return accept(
-        {
-            "source": source,
-            "external_id": external_id,
-            "text": text,
-            "revised_at": revised_at,
-            "metadata": {name: value for name, value in metadata.items() if not _is_empty(value)},
-            "message": message,
-        },
-        now=now,
-    )

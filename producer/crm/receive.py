@@ -5,6 +5,7 @@ A correction (`Verdict`): a person changed the tag, label or field that shows a 
 
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
@@ -52,13 +53,10 @@ def challenge(webhook: Webhook, source: Source) -> str | None:
     """The value that the CRM's test of the URL expects back; None if it is none. Call `check_sender` first."""
     if source.challenge.header is not None and (value := webhook.header(source.challenge.header)):
         return value
-    if source.challenge.field is None:
-        return None
-    try:
-        value = search(source.challenge.field, parse(webhook.body), "challenge")
-    except InvalidTicket:
-        return None
-    return value if isinstance(value, str) else None
+    with suppress(InvalidTicket):
+        value = source.challenge.field and search(source.challenge.field, parse(webhook.body), "challenge")
+        return value if isinstance(value, str) else None
+    return None
 
 
 def read_webhook(webhook: Webhook, source: Source, now: datetime) -> ReadWebhook:
@@ -84,17 +82,16 @@ def read_body(body: bytes, source: Source, now: datetime, *, sent_at: datetime |
 def read_owners(body: bytes, source: Source) -> frozenset[Identity]:
     """The tickets that a body names, even if `read_body` cannot read it; empty if none can be identified."""
     try:
-        named = field_map.external_ids(parse(body), source)
+        payload = parse(body)
+        records = [*field_map.select(source.records, payload), *(payload if isinstance(payload, list) else [payload])]
     except InvalidTicket:
         return frozenset()
-    return frozenset(owner for external_id in named if (owner := _owner(source.name, external_id)))
-
-
-def _owner(source: str, external_id: object) -> Identity | None:
-    try:
-        return identify(source, parse_id(external_id, "external_id"))
-    except InvalidTicket:
-        return None
+    owners = set[Identity]()
+    for record in records:
+        with suppress(InvalidTicket):
+            external_id = parse_id(search(source.fields.external_id, record, "external_id"), "external_id")
+            owners.add(identify(source.name, external_id))
+    return frozenset(owners)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +114,8 @@ def read_verdicts(body: bytes, source: Source) -> list[Verdict]:
     except InvalidTicket:
         return []
     for record in records:
-        try:
+        with suppress(InvalidTicket):
             verdicts += _read(record, source, source.verdict)
-        except InvalidTicket:
-            continue
     return verdicts
 
 
@@ -140,10 +135,10 @@ def verdict_label(verdict: Verdict, source: Source, labels: Iterable[str]) -> st
 def _read(record: object, source: Source, verdict: VerdictExpressions) -> list[Verdict]:
     value = search(verdict.value, record, "verdict.value")
     values = tuple(item.strip() for item in (value if isinstance(value, list) else [value]) if isinstance(item, str))
-    actor = None if verdict.actor is None else search(verdict.actor, record, "verdict.actor")
+    actor = search(verdict.actor, record, "verdict.actor")
     if not values or str(actor) in verdict.bots:
         return []
-    moment = None if verdict.changed_at is None else search(verdict.changed_at, record, "verdict.changed_at")
+    moment = search(verdict.changed_at, record, "verdict.changed_at")
     external_id = parse_id(search(verdict.external_id, record, "verdict.external_id"), "verdict.external_id")
     changed_at = None if moment is None else parse_time(moment, "verdict.changed_at", source.fields.moments)
     return [Verdict(identify(source.name, external_id), values, _reviewer(source, actor), changed_at)]
