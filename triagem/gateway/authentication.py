@@ -3,7 +3,6 @@
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from hashlib import sha256
 from http import HTTPStatus
 from typing import Annotated, Final, Literal, TypeVar, cast
@@ -42,19 +41,13 @@ _SHARE_S: Final = 0.5  # Redis answers in milliseconds; while it hangs, reading 
 Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)]
 
 
-@dataclass(slots=True)
-class _CachedKey:
-    key: ApiKey
-    recheck_at: float
-
-
 class Authenticator:
     """Authenticates keys and caches them for a few seconds, to save a query per request. For one event loop."""
 
     def __init__(self, services: Services, clock: Callable[[], float] = time.monotonic) -> None:
         self._services = services
         self._clock = clock
-        self._cache: dict[str, _CachedKey] = {}
+        self._cache: dict[str, tuple[ApiKey, float]] = {}  # by secret; until when it counts without a look-up
         # In threads of their own: while a store hangs, requests need their threads for the other one.
         self._look_ups, self._shares = anyio.CapacityLimiter(8), anyio.CapacityLimiter(2)
         self._failed_limit = parse(services.settings.failed_key_limit)
@@ -75,9 +68,10 @@ class Authenticator:
         now, fresh_s = self._clock(), self._services.settings.key_cache_s
         cached = self._cache.get(secret)
         if cached is not None:
-            if now < cached.recheck_at:
-                return cached.key
-            cached.recheck_at = now + fresh_s  # concurrent requests use the cached key meanwhile
+            known, recheck_at = cached
+            if now < recheck_at:
+                return known
+            self._cache[secret] = (known, now + fresh_s)  # concurrent requests use the cached key meanwhile
         guesses = (f"unknown keys of {client}", f"unknown keys {key_prefix(secret)}")
         if cached is None and not all(self._limiter.test(self._failed_limit, name) for name in guesses):
             raise _too_many("unknown keys", self._failed_limit, "60")
@@ -94,7 +88,7 @@ class Authenticator:
             for name in guesses:
                 self._limiter.hit(self._failed_limit, name)
         else:
-            self._cache[secret] = _CachedKey(key, now + fresh_s)
+            self._cache[secret] = (key, now + fresh_s)
         return key
 
     async def _look_up(self, secret: str, timeout_s: float | None) -> ApiKey | None:

@@ -39,8 +39,8 @@ class Problem(BaseModel):
     detail: str = Field(examples=["the live lane is full: try again later"])
 
 
-class ProblemError(Exception):
-    """Ends a request with an error response of this status."""
+class ProblemError(HTTPException):
+    """Ends a request with an error response of this status; `more` holds additional members of the document."""
 
     def __init__(
         self,
@@ -50,9 +50,8 @@ class ProblemError(Exception):
         *,
         more: Mapping[str, Any] | None = None,
     ) -> None:
-        """`more` holds additional members of the problem document."""
-        super().__init__(detail)
-        self.status, self.detail, self.headers, self.more = status, detail, dict(headers or {}), dict(more or {})
+        super().__init__(status, detail, headers)
+        self.more = more
 
 
 _UNPROCESSABLE: Final = (InvalidTicket, InvalidInput, RowRefused)  # in the gateway, every value is from the request
@@ -115,11 +114,6 @@ def _release_frames(error: Exception) -> None:
 def install_error_handlers(app: FastAPI) -> None:
     """Turn every error into a problem response."""
 
-    @app.exception_handler(ProblemError)
-    async def _refused(_: Request, error: ProblemError) -> JSONResponse:
-        _release_frames(error)
-        return problem_response(error.status, error.detail, error.headers, error.more)
-
     @app.exception_handler(TriagemError)
     async def _ours(_: Request, error: TriagemError) -> JSONResponse:
         _release_frames(error)
@@ -141,5 +135,6 @@ def install_error_handlers(app: FastAPI) -> None:
         return problem_response(HTTPStatus.UNPROCESSABLE_ENTITY, f"{location}: {first['msg']}")
 
     @app.exception_handler(HTTPException)
-    async def _http(_: Request, error: HTTPException) -> JSONResponse:
-        return problem_response(error.status_code, str(error.detail), error.headers)
+    async def _refused(_: Request, error: HTTPException) -> JSONResponse:
+        _release_frames(error)
+        return problem_response(error.status_code, error.detail, error.headers, getattr(error, "more", None))

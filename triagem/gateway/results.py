@@ -24,29 +24,25 @@ router = APIRouter(tags=["results"])
 _PAGE_SIZE: Final = 50
 
 
-def storable(text: str) -> str:
-    """The text of a filter as intake stores it."""
-    return text.replace("\0", "\ufffd")  # same replacement as at intake, so that the filter matches stored values
-
-
-_Text = Annotated[str, Field(max_length=255), AfterValidator(storable)]
+# Same replacement as at intake, so that a filter matches stored values.
+FilterText = Annotated[str, Field(max_length=255), AfterValidator(lambda text: text.replace("\0", "\ufffd"))]
 # A time without an offset is in UTC, as on the command line. A number such as 2026 is not a time.
 _Moment = Annotated[datetime, BeforeValidator(partial(read_moment, format=MomentFormat(UTC)))]
 
 
 def _filters(
     *,
-    label: Annotated[_Text | None, Query(description="the effective label", examples=["suporte"])] = None,
+    label: Annotated[FilterText | None, Query(description="the effective label", examples=["suporte"])] = None,
     band: Annotated[Band | None, Query(description="how the prediction may be used")] = None,
-    source: Annotated[_Text | None, Query(description="the CRM's name", examples=["zendesk"])] = None,
-    model: Annotated[_Text | None, Query(description="the model version", examples=["v1.0.0"])] = None,
+    source: Annotated[FilterText | None, Query(description="the CRM's name", examples=["zendesk"])] = None,
+    model: Annotated[FilterText | None, Query(description="the model version", examples=["v1.0.0"])] = None,
     since: Annotated[
         _Moment | None,
         Query(description="received at or after this time; UTC if it has no offset", examples=["2026-11-02"]),
     ] = None,
     until: Annotated[_Moment | None, Query(description="received before this time")] = None,
     language: Annotated[
-        _Text | None, Query(description="the text's language; `und` where it does not show", examples=["pt"])
+        FilterText | None, Query(description="the text's language; `und` where it does not show", examples=["pt"])
     ] = None,
 ) -> Filters:
     return Filters(label, band, source, model, since, until, language)

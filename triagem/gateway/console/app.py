@@ -17,7 +17,7 @@ from triagem.gateway.console.messages import MESSAGES
 from triagem.gateway.console.overview import ThroughputMeter
 from triagem.gateway.console.render import STATIC, redirect, render_page
 from triagem.gateway.console.session import FormRefused, LoginNeeded
-from triagem.gateway.problems import RETRY_AFTER_S, ProblemError, status_of
+from triagem.gateway.problems import RETRY_AFTER_S, status_of
 from triagem.gateway.services import Services
 
 log = structlog.get_logger(__name__)
@@ -29,7 +29,6 @@ class _CachedStaticFiles(StaticFiles):
     def file_response(self, *arguments: object, **options: object) -> Response:
         response = super().file_response(*arguments, **options)  # type: ignore[arg-type]
         response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
-        response.headers["X-Content-Type-Options"] = "nosniff"
         return response
 
 
@@ -56,13 +55,9 @@ def _install_error_handlers(console: FastAPI) -> None:
     async def _form(request: Request, _: FormRefused) -> Response:
         return _error_page(request, HTTPStatus.FORBIDDEN, message_key="form_expired")
 
-    @console.exception_handler(ProblemError)
-    async def _refused(request: Request, error: ProblemError) -> Response:
-        return _error_page(request, error.status, error.detail)
-
     @console.exception_handler(HTTPException)
-    async def _http(request: Request, error: HTTPException) -> Response:
-        return _error_page(request, HTTPStatus(error.status_code), str(error.detail))
+    async def _refused(request: Request, error: HTTPException) -> Response:
+        return _error_page(request, HTTPStatus(error.status_code), error.detail)
 
     @console.exception_handler(RequestValidationError)
     async def _invalid(request: Request, _: RequestValidationError) -> Response:

@@ -22,14 +22,12 @@ HERE: Final = Path(__file__).parent
 STATIC: Final = HERE / "static"
 _LANG_COOKIE: Final = "triagem_lang"
 _YEAR_S: Final = 365 * 86_400
-HEADERS: Final = {
+HEADERS: Final = {  # RequestMiddleware adds those of all answers
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
         "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     ),
-    "Cache-Control": "no-store",  # pages contain customers' texts
     "Referrer-Policy": "same-origin",
-    "X-Content-Type-Options": "nosniff",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
 # Messages that the URL of a page may name, with the names of their values.

@@ -36,7 +36,8 @@ from triagem.db.tickets.messages import read_thread
 from triagem.gateway.console.render import address, redirect, render_page
 from triagem.gateway.console.session import Form, Reviewer, row_id
 from triagem.gateway.console.shortcuts import KeyboardShortcuts, ReviewAction
-from triagem.gateway.console.tickets import FilterText, crm_link, label_context
+from triagem.gateway.console.tickets import crm_link, label_context
+from triagem.gateway.results import FilterText
 from triagem.gateway.services import Services, ServicesDep
 
 _MARKDOWN: Final = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")

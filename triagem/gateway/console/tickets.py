@@ -3,11 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, date, datetime
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import Response
-from pydantic import AfterValidator
 
 from triagem.contracts.prediction import Band
 from triagem.contracts.text import clean
@@ -16,7 +15,7 @@ from triagem.db.labels import COLOURS, list_labels
 from triagem.db.tickets.queries import Filters, ReviewState, list_results, text_previews
 from triagem.gateway.console.render import render_page
 from triagem.gateway.console.session import Reader
-from triagem.gateway.results import storable
+from triagem.gateway.results import FilterText
 from triagem.gateway.services import Services, ServicesDep
 
 
@@ -42,8 +41,6 @@ _PAGE_SIZE: Final = 50
 _SCAN_LIMIT: Final = 10_000  # keeps a page under 0.2 s even if nothing matches; "Older" continues from there
 
 router = APIRouter()
-
-FilterText = Annotated[str, Query(max_length=255), AfterValidator(storable)]
 
 
 @router.get("/tickets")
