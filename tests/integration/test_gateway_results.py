@@ -20,7 +20,7 @@ from triagem.db import Database
 from triagem.db.auth import Scope
 from triagem.db.tickets import queries
 from triagem.db.tickets.window import write_window
-from triagem.gateway.row_stream import RowFormat, write_rows
+from triagem.gateway.results import RowFormat, write_rows
 from triagem.gateway.services import Services
 from triagem.inbox import Inbox
 

@@ -21,7 +21,7 @@ from tests.support.crm import CHATWOOT, FRESHDESK, HUBSPOT, SALESFORCE, ZENDESK,
 from triagem.contracts.errors import InvalidInput
 from triagem.contracts.text import clean, segments
 from triagem.contracts.unicode_form import MAX_MARKS, normalized
-from triagem.gateway.http_bounds import BoundedConnection
+from triagem.gateway.connections import BoundedConnection
 from triagem.producer import columns
 from triagem.producer.crm import Source
 from triagem.records.rows import read_rows

@@ -4,6 +4,7 @@ uvicorn has none of these limits: its `limit_concurrency` counts all clients tog
 """
 
 import asyncio
+import re
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
@@ -14,16 +15,26 @@ from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any, ClassVar, Final
 
 import h11
+from h11 import _abnf, _readers
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from triagem.gateway import metrics
-from triagem.gateway.http_bounds import BoundedConnection
 from triagem.gateway.problems import RETRY_AFTER_S, problem_response
 
 _MAX_HEAD: Final = 16_384  # bytes; a head may have twice as many, if it comes at once
 _MAX_REFUSED: Final = 500  # refused connections that are held; beyond them each is reset
 _DISCARD_S: Final = 0.05  # after each 256 KiB of a body that was refused
 _REFUSED_S: Final = 1.0  # before a refusal, so that a client that connects again at once costs little; and after it
+
+
+_MAX_HEADERS: Final = 100
+_FREE_CHUNKS: Final = 100
+_MIN_CHUNK_BYTES: Final = 64  # on average, beyond the free ones
+_END_OF_HEAD: Final = re.compile(rb"\n\r?\n")
+
+# h11 tries each of a header's leading blanks again if its value is malformed: 15,000 blanks took 0.7 s. A possessive
+# quantifier accepts the same headers.
+_readers.header_field_re = re.compile(_abnf.header_field.replace(r":[ \t]*(", r":[ \t]*+(").encode())
 
 
 @lru_cache(maxsize=4096)
@@ -73,6 +84,26 @@ class ConnectionLimits:
             return any(ip_address(client) in network for network in self._trusted)
         except ValueError:
             return False
+
+
+class BoundedConnection(h11.Connection):
+    """A server's connection that refuses many headers, and bodies in tiny chunks: each could hold the event loop."""
+
+    _chunks = _bytes = 0
+
+    def next_event(self) -> Any:
+        if self.their_state is h11.IDLE:
+            self._chunks = self._bytes = 0
+            head = _END_OF_HEAD.split(self.trailing_data[0], maxsplit=1)[0]
+            if head.count(b"\n") > _MAX_HEADERS:
+                raise h11.RemoteProtocolError("too many headers")
+        event = super().next_event()
+        if isinstance(event, h11.Data):
+            self._chunks += 1
+            self._bytes += len(event.data)
+            if self._bytes < (self._chunks - _FREE_CHUNKS) * _MIN_CHUNK_BYTES:
+                raise h11.RemoteProtocolError("the body's chunks are too small")
+        return event
 
 
 class LimitedProtocol(H11Protocol):
