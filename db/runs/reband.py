@@ -72,14 +72,6 @@ class RebandGroup:
     after: str
 
 
-@dataclass(frozen=True, slots=True)
-class RebandPage:
-    """The number of tickets scanned, and ticket counts by group of those selected."""
-
-    scanned: int
-    groups: Mapping[RebandGroup, int]
-
-
 def reband(
     database: Database,
     thresholds: Mapping[str, float],
@@ -88,13 +80,16 @@ def reband(
     model: str | None = None,
     since: datetime | None = None,
     dry_run: bool = False,
-) -> Iterator[RebandPage]:
+) -> Iterator[tuple[int, Mapping[RebandGroup, int]]]:
     """Recompute the bands of stored results, page by page, newest first; can be stopped and repeated at any page.
 
     Args:
         thresholds: minimum confidence of the band `automate`, by version.
         source, model, since: only tickets of this CRM, with a result of this version, received from then on.
         dry_run: only count.
+
+    Yields:
+        The number of tickets scanned, and ticket counts by group of those selected.
     """
     values = {
         "versions": list(thresholds), "thresholds": list(thresholds.values()), "source": source, "model": model,
@@ -106,4 +101,4 @@ def reband(
         if row is None:
             return
         scanned, values["at"], values["id"] = row.scanned, row.received_at, row.id
-        yield RebandPage(scanned, {RebandGroup(*group): tickets for *group, tickets in row.groups})
+        yield scanned, {RebandGroup(*group): tickets for *group, tickets in row.groups}

@@ -112,7 +112,8 @@ def list_results(
     more = len(rows) > limit
     rows = rows[:limit]
     last = rows[-1] if more else horizon
-    return ResultPage(rows, _encode_cursor(last.received_at, last.ticket_id) if last else None)
+    cursor = (last.received_at, last.ticket_id) if last else None
+    return ResultPage(rows, cursor and base64.urlsafe_b64encode(_CURSOR.dump_json(cursor)).decode())
 
 
 def results_by_external_id(database: Database, source: str, external_ids: Sequence[str]) -> list[Result]:
@@ -256,10 +257,6 @@ _CURSOR: Final = TypeAdapter(tuple[AwareDatetime, Annotated[int, Field(ge=1, lt=
 
 def _position(received_at: datetime, ticket_id: int) -> Tuple:
     return tuple_(literal(received_at, DateTime(timezone=True)), literal(ticket_id, BigInteger))
-
-
-def _encode_cursor(received_at: datetime, ticket_id: int) -> str:
-    return base64.urlsafe_b64encode(_CURSOR.dump_json((received_at, ticket_id))).decode()
 
 
 def _decode_cursor(after: str) -> tuple[datetime, int]:

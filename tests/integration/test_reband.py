@@ -1,5 +1,6 @@
 """Re-banding of stored results by other thresholds: which rows change and which always stay."""
 
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
 from math import inf, nextafter
@@ -18,7 +19,7 @@ from tests.support.waiting import until
 from tests.support.windows import all_rows, rows
 from triagem.contracts.prediction import Band, Thresholds
 from triagem.db import Database
-from triagem.db.runs.reband import PAGE, RebandGroup, RebandPage, reband
+from triagem.db.runs.reband import PAGE, RebandGroup, reband
 from triagem.db.tickets.window import write_window
 from triagem.stack import Endpoints
 from triagem.worker.bands import decide_band, min_automated_confidence
@@ -33,14 +34,14 @@ def bands(database: Database, source: str = "zendesk") -> dict[str, str]:
 
 def reband_all(
     database: Database, min_confidences: dict[str, float] | None = None, **options: Any
-) -> list[RebandPage]:
+) -> list[tuple[int, Mapping[RebandGroup, int]]]:
     """Re-bands all pages and returns them."""
     return list(reband(database, min_confidences or MIN_CONFIDENCES, **options))
 
 
-def changed_count(pages: list[RebandPage]) -> int:
+def changed_count(pages: list[tuple[int, Mapping[RebandGroup, int]]]) -> int:
     """The number of tickets whose band changed."""
-    return sum(tickets for page in pages for group, tickets in page.groups.items() if group.before != group.after)
+    return sum(tickets for _, groups in pages for group, tickets in groups.items() if group.before != group.after)
 
 
 CONFIDENCES = st.floats(0.5, 1)
@@ -117,9 +118,9 @@ def row_count(database: Database, table: str) -> int:
 def test_forgotten_and_abstained_results_stay(database: Database) -> None:
     write_window(database, [result("gone"), result("odd", band=Band.ABSTAIN), result("plain")])
     set_tombstone(database, "gone")
-    (page,) = reband_all(database, {"v1.0.0": 0.95})
+    ((_, groups),) = reband_all(database, {"v1.0.0": 0.95})
     assert bands(database) == {"gone": None, "odd": "abstain", "plain": "review"}
-    assert dict(page.groups) == {
+    assert dict(groups) == {
         RebandGroup("v1.0.0", True, "venda", "abstain", "abstain"): 1,
         RebandGroup("v1.0.0", True, "venda", "automate", "review"): 1,
     }
@@ -127,9 +128,9 @@ def test_forgotten_and_abstained_results_stay(database: Database) -> None:
 
 def test_a_version_without_a_threshold_is_left_alone_and_counted(database: Database) -> None:
     write_window(database, [result("1", model="v0.9.0", confidence=0.1), result("2", confidence=0.1)])
-    (page,) = reband_all(database)
+    ((_, groups),) = reband_all(database)
     assert bands(database) == {"1": "automate", "2": "review"}
-    assert page.groups[RebandGroup("v0.9.0", False, "venda", "automate", "automate")] == 1
+    assert groups[RebandGroup("v0.9.0", False, "venda", "automate", "automate")] == 1
 
 
 @pytest.mark.parametrize("filters", [{"source": "zendesk"}, {"model": "v1.0.0"}, {"since": NOW}], ids=str)
@@ -145,9 +146,9 @@ def test_only_matching_tickets_change(database: Database, filters: dict[str, Any
 def test_a_dry_run_reports_what_would_change_and_changes_nothing(database: Database) -> None:
     write_window(database, [result("1", confidence=0.75), result("2")])
     before = all_rows(database)
-    (page,) = reband_all(database, dry_run=True)
+    ((_, groups),) = reband_all(database, dry_run=True)
     assert all_rows(database) == before
-    assert dict(page.groups) == {
+    assert dict(groups) == {
         RebandGroup("v1.0.0", True, "venda", "automate", "review"): 1,
         RebandGroup("v1.0.0", True, "venda", "automate", "automate"): 1,
     }
@@ -159,7 +160,7 @@ def test_an_interrupted_run_is_completed_by_the_next_and_another_changes_nothing
     first_page = next(iter(reband(database, MIN_CONFIDENCES)))
     assert changed_count([first_page]) == PAGE
     second_run = reband_all(database)
-    assert [page.scanned for page in second_run] == [PAGE, PAGE, 1]
+    assert [scanned for scanned, _ in second_run] == [PAGE, PAGE, 1]
     assert changed_count(second_run) == total - PAGE
     assert set(bands(database).values()) == {"review"}
     assert changed_count(reband_all(database)) == 0

@@ -126,7 +126,7 @@ class TestReaders:
         assert names(all_changes(unlabelled, cursor)) == ["1"]
 
     def test_its_band_is_not_recomputed(self, unlabelled: Database) -> None:
-        assert [page.groups for page in reband(unlabelled, {"v1.0.0": 0.7})] == [{}]
+        assert [groups for _, groups in reband(unlabelled, {"v1.0.0": 0.7})] == [{}]
 
     def test_nobody_is_asked_to_check_a_result_that_it_lacks(self, unlabelled: Database) -> None:
         insert_review(unlabelled, "1", "venda", reviewer="ana")

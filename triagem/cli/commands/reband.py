@@ -44,9 +44,11 @@ def reband(
         effective = effective_thresholds(servers.registry(), database, settings, model)
         minimums = {thresholds.version: thresholds.min_confidence for thresholds in effective}
         task = screen.add_task("scan tickets", total=None)
-        for page in rebanding.reband(database, minimums, source=source, model=model, since=start, dry_run=dry_run):
-            groups.update(page.groups)
-            screen.advance(task, page.scanned)
+        for scanned, counts in rebanding.reband(
+            database, minimums, source=source, model=model, since=start, dry_run=dry_run
+        ):
+            groups.update(counts)
+            screen.advance(task, scanned)
     summary = _summarize(effective, groups)
     log.info("rebanded", tickets=summary["tickets"], changed=summary["changed"], dry_run=dry_run)
     if as_json:
