@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from importlib.metadata import version
 from pathlib import Path
 
 import pyarrow
@@ -251,6 +252,10 @@ def test_classify_needs_no_server(bare: Triagem, monkeypatch: pytest.MonkeyPatch
     rows = json.loads(bare("classify", "texts.txt", "--format", "json").out)
     assert [row["text"] for row in rows] == ["minha internet caiu", "quero um orçamento"]
     assert {row["label"] for row in rows} <= {"suporte", "venda"}
+
+
+def test_the_version_is_that_of_the_package(bare: Triagem) -> None:
+    assert bare("--version").out == f"triagem {version('triagem')}\n"
 
 
 @pytest.mark.parametrize("arguments", [("--help",), ("enqueue", "--help"), ("models", "--help")])

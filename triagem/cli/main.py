@@ -4,6 +4,7 @@ import logging
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from importlib.metadata import version
 from typing import Annotated, Any, Final
 
 import typer
@@ -18,10 +19,19 @@ from triagem.contracts.errors import TriagemError
 from triagem.process import read_secret_files
 
 
+def _print_version(requested: bool) -> None:
+    if requested:
+        print(f"triagem {version('triagem')}")
+        raise typer.Exit
+
+
 def configure_logs(
     context: typer.Context,
     *,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log at debug level.")] = False,
+    _version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version, and exit.")
+    ] = False,
 ) -> None:
     """Configure logging of the subcommand, before it runs."""
     # A service logs what it does; a one-off command logs only warnings and errors.
