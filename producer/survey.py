@@ -4,6 +4,7 @@ import dataclasses
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from string import punctuation
 from typing import Final
 
 from triagem.contracts.errors import InvalidInput, InvalidTicket
@@ -157,6 +158,8 @@ def _is_short(record: Record | BadLine) -> bool:
 
 
 def _looks_like_text(name: str) -> bool:
-    """Whether an id is words: without a digit, or of several words with more letters than digits."""
-    digits = sum(map(str.isdigit, name))
-    return not digits or (len(name.split()) > 1 and sum(map(str.isalpha, name)) > digits)
+    """Whether an id is words: several with more letters than digits, or one of letters only; not an address."""
+    if len(name.split()) > 1:
+        return sum(map(str.isalpha, name)) > sum(map(str.isdigit, name))
+    word = name.strip(punctuation)
+    return not word or word.isalpha()

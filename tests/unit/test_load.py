@@ -295,6 +295,7 @@ def test_whole_numbers_written_as_floats_lose_the_fraction_if_all_ids_are_so() -
         ("id,texto\n1,Olá\n\nnão chegou\n2,b\n3,c\n", ["2", "3"]),
         ("id,texto,tag\n1,a\n2,b\n3,c,x\n", ["1", "2", "3"]),
         ("id,texto,tag\nana,a\nlia,b\neva,c,x\n", ["ana", "lia", "eva"]),
+        ("id,texto\n1,a\n2,b\n3,c\nana@example.com,d\n", ["1", "2", "3", "ana@example.com"]),
         ("id,texto\n1,a\n2,b\n\nTotal de chamados: 2\n", ["1", "2"]),
         ("id,texto\n1,a\n2", ["1"]),
         ("id,data,texto,canal\n1,,a,x\nTotal: 1,,,\n", ["1"]),
