@@ -47,16 +47,17 @@ def train(
 ) -> TrainingReport:
     """Fine-tune on the rows of `data`, a folder or a file, calibrate, evaluate, register, and run the gate.
 
-    The version is registered completely or not at all. After an interruption, the same call resumes the training.
+    Registration is atomic. After an interruption, the same call resumes the training.
 
     Args:
         base: overrides the settings' base: a packaged base's name, a folder or a hub id.
         parent: a registered version to fine-tune from, instead of a base.
         promote: make the new version current if it passes the gate's default rule.
-        allow_leakage: continue although test rows are training rows or near-duplicates of them. No score counts then,
-            and the gate rejects the version.
-        promote_unverified: make such a version current nevertheless; the promotion log says so.
-        own: labels by ticket that only Triagem has set: the rows with them are left out.
+        allow_leakage: continue although test rows are training rows or near-duplicates of them. The scores are then
+            invalid, and the gate rejects the version.
+        promote_unverified: make a version with leaked test rows current although the gate rejects it. The promotion
+            log records this.
+        own: labels by ticket that only Triagem has set. Rows with these labels are left out.
         job: the training job; see `triagem.registry.Registry.register`.
         work_dir: where the checkpoints are; default: the registry's.
 

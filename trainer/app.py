@@ -41,13 +41,16 @@ def run_trainer(url: str) -> int:
 
 
 def wake_trainer(url: str) -> None:
-    """Send the message that makes an idle trainer look for a job now. It finds the job without it a little later."""
+    """Send the message that makes an idle trainer look for a job now.
+
+    Without the message, it finds the job at its next poll.
+    """
     with make_app(url) as app:
         app.send_task("triagem.train", expires=TrainerSettings().poll_every_s, retry=False)
 
 
 class TrainerStep(bootsteps.StartStopStep):  # type: ignore[misc]
-    """Runs the trainer of the configured servers in a thread. If that fails, the worker ends."""
+    """Runs the trainer of the configured servers in a thread. If the thread fails, the Celery worker ends."""
 
     requires = ("celery.worker.components:Pool",)
 
@@ -91,7 +94,7 @@ def _log_ready(**_: object) -> None:
 
 
 def __getattr__(name: str) -> Any:
-    if name == "app":  # not at import time, when nothing may be read from the environment
+    if name == "app":  # not at import time: importing a module must not read the environment
         globals()["app"] = app = trainer_app(broker_url())
         return app
     raise AttributeError(name)

@@ -14,7 +14,10 @@ AUTO: Final = "auto"
 
 
 class TrainSettings(BaseSettings):
-    """`TRIAGEM_TRAIN_*`. The specification has no `base`, `labels` and `min_steps`, and nothing after `seed`."""
+    """`TRIAGEM_TRAIN_*`.
+
+    The fields `base`, `labels` and `min_steps`, and all fields after `seed`, are not in the specification.
+    """
 
     model_config = SettingsConfigDict(env_prefix="TRIAGEM_TRAIN_", env_file=".env", extra="ignore")
     used_by: ClassVar = "`triagem train`"

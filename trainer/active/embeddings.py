@@ -1,8 +1,8 @@
 """Embeddings of a company's texts by the frozen base, each text computed once.
 
-They are stored by digest in one SQLite file for each base. The file holds only the texts of the last call: an
-embedding tells much about its text, so it must not outlive it. The trainer deletes a file that no job
-uses for a day.
+The embeddings are stored by digest in one SQLite file for each base. The file holds only the texts of the last call:
+an embedding reveals much about its text, so it must be deleted with the text. The trainer deletes a file that no job
+has used for a day.
 """
 
 import sqlite3
@@ -22,7 +22,7 @@ _COMMIT_EVERY: Final = 1000  # texts; a killed job repeats at most these
 
 
 def frozen_base() -> str:
-    """The base of head versions: e5 if it is installed, in which a head is better in Portuguese, else another one."""
+    """The base of head versions: e5 if installed, because its heads are better in Portuguese; else another base."""
     installed = installed_bases()
     return E5.name if E5.name in installed or not installed else installed[0]
 
@@ -34,16 +34,16 @@ def embed_texts(
 
     Args:
         base: as in `triagem.trainer.bases.catalogue.find_base`.
-        texts: all texts in use; the embeddings of others are deleted.
+        texts: all texts in use; the embeddings of all other texts are deleted.
         folder: a folder for the file, for example a registry's `work_dir`. It may be emptied at any time.
-        on_progress: called with the numbers of computed texts and of those to compute.
+        on_progress: called with the number of computed texts and the number of texts to compute.
     """
     digests = [digest(text) for text in texts]
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"embeddings-{(find_base(base).verified_digest() or base)[:16].replace('/', '-')}.sqlite"
     path.touch(mode=0o600)
     with closing(sqlite3.connect(path, timeout=60)) as store:
-        store.execute("PRAGMA secure_delete = ON")  # a deleted row's bytes would stay in the file
+        store.execute("PRAGMA secure_delete = ON")  # otherwise the bytes of deleted rows stay in the file
         store.execute("CREATE TABLE IF NOT EXISTS embeddings (digest BLOB PRIMARY KEY, embedding BLOB NOT NULL)")
         known = {row[0] for row in store.execute("SELECT digest FROM embeddings")}
         missing = {key: text for key, text in zip(digests, texts, strict=True) if key not in known}
@@ -59,7 +59,7 @@ def _compute(
 ) -> None:
     from triagem.trainer.fit.base_choice import embed  # noqa: PLC0415 - loads torch, and nothing may be missing
 
-    keys = sorted(missing, key=lambda key: len(missing[key]))  # texts of similar length are padded little
+    keys = sorted(missing, key=lambda key: len(missing[key]))  # texts of similar length need little padding
     for start in range(0, len(keys), _COMMIT_EVERY):
         part = keys[start : start + _COMMIT_EVERY]
         rows = np.asarray(embed(base, [missing[key] for key in part], MAX_TOKENS), dtype=np.float32)

@@ -1,7 +1,7 @@
 """Fits the linear head: logistic regression on centred embeddings, with label descriptions as a prior. Pure.
 
-The penalty is weak and each label has the same total weight: a few answers in 384 dimensions are separable, and the
-labels of the first answers are rarely as frequent as those of the messages.
+The penalty is weak, because a few answers in 384 dimensions are separable. Each label has the same total weight,
+because the label distribution of the first answers rarely matches that of the messages.
 """
 
 from collections.abc import Callable
@@ -71,13 +71,13 @@ class LinearHead:
         return embeddings @ self.weights.T + self.bias
 
     def outside(self, space: EmbeddingSpace) -> "LinearHead":
-        """The same head for embeddings that are not in the space."""
+        """The equivalent head for raw embeddings, outside the space."""
         weights = self.weights / space.scale
         return LinearHead(weights, self.bias - weights @ space.mean)
 
 
 def fit_head(embeddings: Floats, truth: Labels, labels: int, *, prior: Floats | None = None) -> LinearHead:
-    """The maximum a posteriori head. A label without an answer has only its prior.
+    """Fit the maximum a posteriori head. A label without answers gets its weights from the prior alone.
 
     Args:
         embeddings: of the answered texts, in their `EmbeddingSpace`.
@@ -95,7 +95,7 @@ def fit_head(embeddings: Floats, truth: Labels, labels: int, *, prior: Floats | 
         log_probabilities = log_softmax(embeddings @ weights.T + bias, axis=1)
         error = (np.exp(log_probabilities) - one_hot) * weight[:, None]
         distance = weights - expected
-        penalty = ((distance**2).sum() + (bias**2).sum() * 1e-3) / 2  # the bias only needs a unique minimum
+        penalty = ((distance**2).sum() + (bias**2).sum() * 1e-3) / 2  # the bias term only makes the minimum unique
         gradient = np.concatenate([(error.T @ embeddings + distance).ravel(), error.sum(axis=0) + 1e-3 * bias])
         return float(-(weight * log_probabilities[np.arange(texts), truth]).sum() + penalty), gradient
 
@@ -107,7 +107,7 @@ def fit_head(embeddings: Floats, truth: Labels, labels: int, *, prior: Floats | 
 def description_prior(descriptions: Floats) -> Floats:
     """Weights from the embeddings of the labels' descriptions: each label's difference from their mean.
 
-    The mean goes, because descriptions are written in another style than messages.
+    The mean is subtracted, because descriptions are written in a different style than messages.
     """
     difference = descriptions - descriptions.mean(axis=0)
     lengths = np.linalg.norm(difference, axis=1, keepdims=True)

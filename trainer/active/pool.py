@@ -17,9 +17,9 @@ _FOLDS: Final = 10
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A person's label of the text at a position in the pool; None if the text does not show which label is right.
+    """A person's label for the text at a position in the pool; None if the text does not show which label is right.
 
-    `random`: the text was drawn at random, so that it counts in estimates for all texts.
+    `random`: the text was drawn at random, so estimates for all texts may use it.
     """
 
     text: int
@@ -29,7 +29,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Pool:
-    """All texts that may be asked about or were answered, each text once.
+    """All answered texts and all texts that may become questions, each text once.
 
     Args:
         embeddings: `[texts][width]`.
@@ -85,7 +85,7 @@ class Pool:
         return {label: count[label] for label in self.labels}
 
     def fit(self, answers: Positions | None = None) -> LinearHead:
-        """The head of all labelled texts or of some, for `points`."""
+        """The head fitted to all or some labelled texts, for `points`."""
         chosen = slice(None) if answers is None else answers
         positions = self.positions[chosen]
         prior = self.prior if len(positions) < MAX_PRIOR_ANSWERS else None

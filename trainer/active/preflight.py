@@ -1,7 +1,7 @@
-"""Estimates from an export what automation would bring, before anything is stored or served.
+"""Estimates the effect of automation from an export, before anything is stored or served.
 
-A labelled text is predicted by a model that was fitted to the others: a linear head on frozen embeddings, or the
-TF-IDF baseline where no base is installed. For texts without labels, the current version's confidences count.
+Each labelled text is predicted by a model that was fitted to the other texts: a linear head on frozen embeddings, or
+the TF-IDF baseline if no base is installed. Texts without labels are rated by the current version's confidences.
 """
 
 from collections.abc import Sequence
@@ -24,12 +24,13 @@ from triagem.trainer.monitor.reference import Population
 
 TARGETS: Final = (0.9, 0.95, 0.97, 0.98, 0.99)
 MORE_LABELS: Final = 200
-# Half of that of a version's threshold: people judge a promise by the next tickets, which vary too.
+# Half the error probability of a version's threshold: people compare a promise with the next tickets, which vary too.
 _MAX_ERROR: Final = 0.025
 _HALVES: Final = 3
 _MISTAKES: Final = 5
 _SEED: Final = 42
-_USUAL_SHARE: Final = 0.99  # of the reference's texts are as near to another one as a text that is not unlike them
+# share of reference texts near enough to their nearest neighbour; farther texts count as unlike
+_USUAL_SHARE: Final = 0.99
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,8 @@ class SliceAccuracy:
 class Promise:
     """The share of texts to automate, from the confidence `threshold`, with a precision proved with 97.5 % certainty.
 
-    `share` is None without a proof; `texts_missing`: about how many more texts prove it, None if no number would.
+    `share` is None if the precision is not proved. `texts_missing`: about how many more texts would prove the
+    precision; None if no number of texts would.
     """
 
     precision: float
@@ -58,9 +60,12 @@ class Promise:
 
 @dataclass(frozen=True, slots=True)
 class Preflight:
-    """All figures. `slices` are by label and group; `more_labels`: the accuracy expected with `MORE_LABELS` more.
+    """All figures.
 
-    `mistakes`: the most confident ones cost most, because nobody would look at them; or the given label is wrong.
+    `slices` are by label and group; `more_labels`: the expected accuracy with `MORE_LABELS` more labels.
+
+    `mistakes`: most confident first. A confident mistake costs most, because nobody would review it, unless the given
+    label is wrong.
     """
 
     accuracy: SliceAccuracy
@@ -72,7 +77,7 @@ class Preflight:
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """The figures of texts without labels. `unlike`: the share unlike the version's own held-out texts."""
+    """The figures of texts without labels. `unlike`: the share of texts unlike the version's own held-out texts."""
 
     texts: int
     accuracy: float
@@ -89,7 +94,7 @@ def head_fit(embeddings: NDArray[np.floating], truth: Labels) -> Fit:
 
 
 def cross_fit(fit: Fit, truth: Labels, seed: int) -> tuple[Floats, float]:
-    """Calibrated probabilities `[rows][labels]`, each by a model fitted to the other folds; and the temperature."""
+    """The temperature, and calibrated probabilities `[rows][labels]` by models fitted to the other folds."""
     raw = out_of_fold(fit, fold_numbers(truth, seed))
     temperature = calibrate(raw, truth, "out-of-fold").temperature
     return apply_temperature(raw, temperature), temperature
@@ -107,7 +112,7 @@ def promises(probabilities: Floats, truth: Labels) -> tuple[Promise, ...]:
 
 
 def preflight(rows: Sequence[Row], labels: Sequence[str], embeddings: NDArray[np.floating] | None) -> Preflight:
-    """The figures of labelled rows, one of each different text. Without embeddings the baseline predicts."""
+    """Compute the figures of labelled rows, one row per different text. Without embeddings, the baseline predicts."""
     truth = np.array([labels.index(row.label) for row in rows], dtype=np.intp)
     fit = baseline_fit(rows, labels) if embeddings is None else head_fit(embeddings, truth)
     probabilities, _ = cross_fit(fit, truth, _SEED)
@@ -132,7 +137,7 @@ def preflight(rows: Sequence[Row], labels: Sequence[str], embeddings: NDArray[np
 
 
 def expect(recent: Population, reference: Population | None, threshold: float) -> Expectation:
-    """The figures of texts without labels, from a version's features of them and of its reference."""
+    """Compute the figures of texts without labels, from a version's features of them and of its reference texts."""
     unlike = None
     if reference is not None and len(reference) > 1:
         usual = np.quantile(_nearest(reference, reference), _USUAL_SHARE)
@@ -142,7 +147,7 @@ def expect(recent: Population, reference: Population | None, threshold: float) -
 
 
 def _nearest(texts: Population, others: Population) -> Floats:
-    """The cosine distance of each text to the nearest other one."""
+    """The cosine distance of each text to its nearest neighbour."""
     left, right = (
         part.embeddings / np.linalg.norm(part.embeddings, axis=1, keepdims=True) for part in (texts, others)
     )
@@ -159,7 +164,7 @@ def _accuracy(name: str, right: NDArray[np.bool_]) -> SliceAccuracy:
 
 
 def _error_with_more(fit: Fit, truth: Labels, error: float) -> float:
-    """The error with `MORE_LABELS` more: it falls with a power of the number of rows, which fits to halves show."""
+    """Extrapolate the error to `MORE_LABELS` more rows by a power law, estimated from fits to half of the rows."""
     rng, errors = np.random.default_rng(_SEED), []
     for _ in range(_HALVES):
         half, others = np.array_split(rng.permutation(len(truth)), 2)
@@ -168,6 +173,6 @@ def _error_with_more(fit: Fit, truth: Labels, error: float) -> float:
     if not errors or not error:
         return error
     ratio = max(1.0, float(np.mean(errors)) / error)
-    # Predictions of the tenths were fitted to 1.8 times as many rows as those of the halves.
+    # The cross-fitted models (nine tenths of the rows) have 1.8 times as many rows as the models fitted to halves.
     power = min(1.0, log(ratio) / log(1.8))
     return float(error * (len(truth) / (len(truth) + MORE_LABELS)) ** power)

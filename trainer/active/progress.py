@@ -1,7 +1,7 @@
 """Estimates the macro-F1 of the head on all texts, with an interval, and finds suspicious answers. Pure.
 
-Cross-validation on answers that were chosen as uncertain is too pessimistic. So the answers only calibrate the head's
-scores, and the calibrated probabilities of all texts give the expected confusion matrix.
+Cross-validation on answers that were chosen for their uncertainty is too pessimistic. So the answers only calibrate
+the head's scores. The calibrated probabilities of all texts then give the expected confusion matrix.
 """
 
 from math import ceil
@@ -20,8 +20,8 @@ MIN_ANSWERS: Final = 20
 TARGET: Final = 0.9
 _COVERAGE: Final = 0.9
 _RESAMPLES: Final = 100
-_WIDENED: Final = 2.0  # chosen on 90 starts with other texts than those of `python -m bench cold-start`
-_WRONG_ANSWERS: Final = 0.5  # the prior's, which separable answers need: a slope without it would be infinite
+_WIDENED: Final = 2.0  # chosen on 90 simulated starts, with texts that `python -m bench cold-start` does not use
+_WRONG_ANSWERS: Final = 0.5  # of the prior: on separable answers, the slope would be infinite without it
 _PRECISION: Final = (0.05, 0.3)  # of the priors of log slope and bias
 
 
@@ -57,7 +57,7 @@ def estimate_progress(pool: Pool) -> LabellingProgress | None:
 
 
 def answers_missing(answers: int, macro_f1: float) -> int:
-    """About how many more answers reach `TARGET`, if the error falls with the square root of their number."""
+    """About how many more answers reach `TARGET`, if the error falls with the square root of the number."""
     needed = answers * max(1.0, ((1 - macro_f1) / (1 - TARGET)) ** 2)
     return ceil((needed - answers) / 10) * 10
 
@@ -97,7 +97,7 @@ def _expected_macro_f1(logits: Floats, slope: float, bias: Floats) -> float:
 
 @one_blas_thread
 def suspicious_answers(pool: Pool) -> list[int]:
-    """Texts whose answer the head contradicts that was fitted without it, the most contradicted first."""
+    """Texts whose answer is contradicted by a head fitted without that answer, the strongest contradiction first."""
     if len(set(pool.truth.tolist())) < 2:
         return []
     logits, rows = pool.out_of_fold(), np.arange(len(pool.truth))

@@ -1,7 +1,8 @@
 """Chooses the texts that a person labels next. Pure, and deterministic by seed.
 
-First the centres of k-means clusters; then half of the texts at random, without which no precision can be proved, and
-half uncertain and diverse. While a label has few answers, texts that probably have it come first.
+The first texts are the centres of k-means clusters. After that, half of the texts are random, because only random
+texts can prove a precision; the other half are uncertain and diverse. While a label has few answers, texts that
+probably have this label come first.
 """
 
 from dataclasses import dataclass
@@ -17,13 +18,13 @@ from triagem.trainer.active.pool import Pool
 from triagem.trainer.evaluate.metrics import Floats, Positions
 
 BATCH: Final = 10
-# A label is rare with fewer answers than this, and with less than this part of an equal share of the answers.
+# A label is rare if it has fewer answers than this and less than this fraction of an equal share of the answers.
 ENOUGH_ANSWERS: Final = 10
 RARE_SHARE: Final = 0.4
-MAX_CANDIDATES: Final = 5000  # a sample of a larger pool, for speed; random texts are drawn from the whole pool
-_SHORTLIST: Final = 5  # uncertain candidates for each text that is chosen among them
+MAX_CANDIDATES: Final = 5000  # sampled from a larger pool, for speed; random texts come from the whole pool
+_SHORTLIST: Final = 5  # uncertain candidates per chosen text
 _ITERATIONS: Final = 20
-_STARTS: Final = 4  # of k-means, of which the best is kept
+_STARTS: Final = 4  # runs of k-means; the best run is kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ def next_questions(pool: Pool, count: int = BATCH, *, seed: int = 0) -> list[Que
 
 
 def _without_copies(pool: Pool) -> Positions:
-    """The unanswered texts, without those whose embedding equals that of an answered text or of an earlier one."""
+    """The unanswered texts without copies: texts with the embedding of an answered or an earlier text."""
     rows = np.ascontiguousarray(pool.embeddings)
     seen = {rows[answer.text].tobytes() for answer in pool.answers}
     kept = []
@@ -71,10 +72,10 @@ def _without_copies(pool: Pool) -> Positions:
 
 
 def _likely(pool: Pool, logits: Floats, rare: list[int], candidates: Positions) -> list[int]:
-    """The candidates by the probability of a rare label, the rare labels taking turns.
+    """The candidates by the probability of a rare label; the rare labels take turns.
 
-    A label without an answer is found by its description; without one, by how little a text is like the answered
-    ones, which are all of other labels.
+    For a label without answers, candidates are ranked by similarity to its description. Without a description, they
+    are ranked by dissimilarity to the answered texts, because all of these have other labels.
     """
     counts = pool.counts()
     probabilities = softmax(logits[candidates], axis=1)

@@ -1,6 +1,6 @@
 """Trains a head version: the frozen base with a linear head, calibrated out of fold, registered like any version.
 
-Until the random answers prove its precision, everything that it classifies is reviewed (`Thresholds.automate`).
+Until the random answers prove the version's precision, a person reviews all its results (`Thresholds.automate`).
 """
 
 from collections.abc import Sequence
@@ -50,7 +50,7 @@ def train_head_version(
 ) -> tuple[Manifest, int | None]:
     """Register a version with the labels that have at least `MIN_LABEL_ANSWERS` answers. It is not promoted.
 
-    Returns the manifest, and how many more answers prove the precision: see `answers_to_proof`.
+    Returns the manifest, and the number of further answers that would prove the precision: see `answers_to_proof`.
 
     Args:
         pool: its embeddings are of `base`.
@@ -110,7 +110,7 @@ def train_head_version(
 
 
 def prove_precision(probabilities: Floats, truth: Any, drawn: Any) -> tuple[ReviewThreshold, Thresholds]:
-    """The proof by the random answers, and the thresholds: without a proof nothing is automated.
+    """Prove the precision by the random answers, and set the thresholds. Without a proof, nothing is automated.
 
     Args:
         probabilities: `[answers][labels]`, calibrated, out of fold.
@@ -125,9 +125,10 @@ def prove_precision(probabilities: Floats, truth: Any, drawn: Any) -> tuple[Revi
 
 
 def answers_to_proof(proof: ReviewThreshold, answers: int, drawn: int) -> int | None:
-    """The number of further answers that prove the precision if as large a share is random, in steps of ten.
+    """The number of further answers that would prove the precision, in steps of ten.
 
-    It is 0 if the precision is proved, None if no number would prove it.
+    It assumes that the same share of them is random. It is 0 if the precision is already proved, and None if no
+    number of answers would prove it.
     """
     if proof.proven_precision is not None:
         return 0
@@ -155,7 +156,7 @@ def _with_known_labels(pool: Pool) -> Pool:
 
 
 def _network(base: str, labels: Sequence[str], head: LinearHead) -> tuple[Any, Any]:
-    """The base with the head as its classifier. The pooler, which nothing reads, is zero."""
+    """Build the base with the head as its classifier. The pooler is zero, because nothing reads it."""
     with silenced():
         tokenizer, network = load_base(base, labels)
     if not packable(network):

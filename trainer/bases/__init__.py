@@ -1,1 +1,1 @@
-"""Base models: those that pip installs, verified and converted; hub ids and folders by their own name."""
+"""Base models: packaged bases that pip installs (verified and converted), hub ids, and folders."""

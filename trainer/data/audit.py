@@ -15,9 +15,9 @@ _MAX_EXAMPLES: Final = 3  # in a line for people; --json has all
 
 @dataclass(frozen=True, slots=True)
 class Leak:
-    """Rows of a held-out part that are, or nearly are, training rows. `places` pairs each with its source.
+    """Rows of a held-out part that are copies or near-copies of training rows.
 
-    `texts` counts the different texts of the part.
+    `places` pairs each row with its training row. `texts` counts the different texts of the part.
     """
 
     rows: int
@@ -31,9 +31,9 @@ class Leak:
 class Audit:
     """Findings on the training rows and on the held-out parts that have a file.
 
-    `file` holds the training rows, and `texts` counts their different texts; `given` and `given_texts` count those of
-    all parts. `copies` and `near_copies` are training rows that repeat an earlier one exactly or nearly.
-    `contradictions` are texts that occur with more than one label, each as label → file and line.
+    `file` holds the training rows, and `texts` counts their different texts; `given` and `given_texts` count the rows
+    and different texts of all parts. `copies` and `near_copies` are training rows that repeat an earlier one exactly
+    or nearly. `contradictions` are texts that occur with more than one label, each as label → file and line.
     """
 
     file: str
@@ -73,12 +73,12 @@ class Audit:
 def audit(corpus: Corpus) -> Audit:
     """Compare all rows with each other; time grows with their square, memory does not."""
     train, held_out = corpus.train, corpus.held_out()
-    first: dict[str, Row] = {}  # each text once: a sentence that occurs five hundred times has 125,000 pairs
+    first: dict[str, Row] = {}  # each text once: 500 copies of a sentence would make 125,000 pairs
     for row in train:
         first.setdefault(row.text, row)
     fresh = {row.text for rows in held_out.values() for row in rows} - set(first)
     texts = [*first, *sorted(fresh)]
-    earlier: dict[str, str] = {}  # a text → the first text, of train or before it in train, that it nearly repeats
+    earlier: dict[str, str] = {}  # a text → the first training text that it nearly repeats
     for left, right in near_duplicate_pairs(texts):
         if left < len(first):
             earlier.setdefault(texts[right], texts[left])
@@ -116,7 +116,7 @@ def _contradictions(rows: Sequence[Row]) -> list[dict[str, str]]:
 
 
 def describe_leak(part: str, leak: Leak) -> str:
-    """A line on how many rows of a held-out part measure memorization, with examples."""
+    """A line with the number of leaked rows of a held-out part, and examples."""
     examples = _examples([f"{row} is {source}" for row, source in leak.places])
     return f"of {leak.rows} {part} rows, {leak.exact} are also in train and {leak.near} nearly ({examples})"
 
@@ -126,7 +126,7 @@ def _examples(texts: Sequence[str]) -> str:
 
 
 def refuse_leaks(audited: Audit) -> None:
-    """Raise InvalidInput if a test row is a training row or nearly: the score would be meaningless."""
+    """Raise InvalidInput if a test row is a copy or near-copy of a training row: the score would be meaningless."""
     leak = audited.leaks.get("test")
     if not leak or not leak.places:
         return

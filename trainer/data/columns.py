@@ -1,4 +1,4 @@
-"""Finds and reads the columns of labelled rows, as named by `--map` or as usual in exports. Pure."""
+"""Finds and reads the columns of labelled rows, by `--map` or by the usual names in exports. Pure."""
 
 import functools
 import json
@@ -27,11 +27,11 @@ from triagem.trainer.settings import TrainSettings
 
 @dataclass(frozen=True, slots=True)
 class ReadingRules:
-    """The columns that are read, as `--map`, and the labels that count.
+    """The columns to read, as in `--map`, and the labels to use.
 
-    `labels`: those of the company's own words (`triagem.records.columns.parse_label_map`); rows with other words are
-    left out. `own`: labels by ticket that only Triagem has set; such rows are left out. `by`: the folded names of a
-    column to report by. `unlabelled`: without a column of labels, rows have an empty one.
+    `labels`: the labels for the company's own words (`triagem.records.columns.parse_label_map`); rows with other
+    words are left out. `own`: labels by ticket that only Triagem has set; rows with these labels are left out. `by`:
+    the folded names of a column to report by. `unlabelled`: rows without a label column get an empty label.
     """
 
     columns: str = ""
@@ -74,7 +74,7 @@ def training_columns(columns: tuple[str, ...], given: str) -> Mapping[str, tuple
 
 
 def describe_columns(columns: Sequence[str], given: str) -> str:
-    """`prompt = Assunto + Corpo, completion = Categoria; not read: id`; empty if nothing had to be found."""
+    """`prompt = Assunto + Corpo, completion = Categoria; not read: id`; empty if all names are standard."""
     mapped = training_columns(tuple(columns), given)
     read = {name for names in mapped.values() for name in names}
     if read == set(columns) and all(names in {(), (field,)} for field, names in mapped.items()):
@@ -121,7 +121,7 @@ def training_label(row: Mapping[str, Any], rules: ReadingRules) -> str | None:
 
 
 def read_messages(value: object) -> list[ConversationMessage]:
-    """The messages of a cell: a list of `{"author": …, "text": …}`, or its JSON, as in CSV; none if it is empty.
+    """The messages of a cell, a list of `{"author": …, "text": …}` or (in CSV) its JSON; none if the cell is empty.
 
     Raises:
         InvalidInput: names the message and its problem.
@@ -142,7 +142,7 @@ def read_messages(value: object) -> list[ConversationMessage]:
 
 
 def compose(messages: Sequence[ConversationMessage]) -> str:
-    """The text that a label of the whole conversation is about.
+    """Compose the text that the label of the whole conversation refers to.
 
     Raises:
         InvalidInput: the customer wrote nothing.

@@ -1,4 +1,4 @@
-"""Compares the spellings of labels: what is one label, and which one a person may have meant. Pure."""
+"""Compares the spellings of labels: finds spellings of the same label, and suggests corrections. Pure."""
 
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -38,8 +38,8 @@ def suggest_label(label: str, known: Sequence[str]) -> str:
 
 
 def composed(text: str) -> str:
-    """A label as it is compared."""
-    return normalized("NFC", text).strip()  # otherwise equal letters in two encodings would be two labels
+    """A label's normal form for comparisons."""
+    return normalized("NFC", text).strip()  # otherwise the same letter in two Unicode forms would make two labels
 
 
 def folded_label(label: str) -> str:

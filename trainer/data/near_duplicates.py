@@ -1,8 +1,8 @@
 """Finds exact and near-duplicate texts, block by block, without n² memory; counts different texts; makes folds.
 
-A test row with a near-duplicate in training measures memorization, not generalization. And copies are not evidence:
-a model that gets a sentence right gets its hundred copies right. So whatever is measured or fitted on held-out rows
-uses one row of each different text.
+A test row with a near-duplicate in training measures memorization, not generalization. Copies add no information: a
+model that classifies a sentence correctly also classifies its hundred copies correctly. So everything that is
+measured or fitted on held-out rows uses one row of each different text.
 """
 
 from collections import Counter
@@ -18,16 +18,17 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from triagem.trainer.data.rows import Row
 
-MIN_COSINE: Final = 0.8  # of character n-grams; at or above it two customers' sentences differ in a word or a typo
-MIN_TEXTS: Final = 10  # fewer different texts choose no checkpoint and estimate no error rate
+# of character n-grams; sentences with this similarity or more differ only in a word or a typo
+MIN_COSINE: Final = 0.8
+MIN_TEXTS: Final = 10  # with fewer different texts, no checkpoint is chosen and no error rate is estimated
 _BLOCK: Final = 256
 
 
 def near_duplicate_pairs(texts: Sequence[str]) -> Iterator[tuple[int, int]]:
     """Pairs of indices `left < right` of texts whose cosine is at least `MIN_COSINE`.
 
-    A block of rows is compared with all that follow: memory grows with the texts, time with their square (10,000 real
-    tickets, median 26 words: 12 s on one core and 160 MB; 3,000: 1.5 s).
+    Each block of rows is compared with all rows after it: memory grows with the number of texts, time with its square
+    (10,000 real tickets, median 26 words: 12 s on one core and 160 MB; 3,000: 1.5 s).
     """
     if len(texts) < 2:
         return
@@ -43,7 +44,7 @@ def near_duplicate_pairs(texts: Sequence[str]) -> Iterator[tuple[int, int]]:
 
 def duplicate_groups(texts: Sequence[str]) -> list[int]:
     """A group number for each text: near-duplicates share one, transitively."""
-    distinct = tuple(dict.fromkeys(texts))  # a sentence that occurs five hundred times has 125,000 pairs
+    distinct = tuple(dict.fromkeys(texts))  # 500 copies of a sentence would make 125,000 pairs
     numbers = dict(zip(distinct, _group_numbers(distinct), strict=True))
     return [numbers[text] for text in texts]
 
@@ -71,7 +72,7 @@ def fold_numbers(rows: Sequence[Row], folds: int, seed: int) -> list[int]:
     one.
     """
     groups = duplicate_groups([row.text for row in rows])
-    distinct = distinct_rows(rows)  # copies follow their text: they must not decide how evenly a label is spread
+    distinct = distinct_rows(rows)  # copies get the fold of their text: only different texts are spread evenly
     labels = [rows[index].label for index in distinct]
     fold_of = dict.fromkeys(groups, 0)
     if (folds := min([folds, *Counter(labels).values()])) > 1:

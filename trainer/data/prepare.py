@@ -1,4 +1,4 @@
-"""Prepares the inputs of a training: the version it starts from, and a data folder, audited and split.
+"""Prepares the inputs of a training: the parent version, and an audited and split data folder.
 
 No torch; writes nothing.
 """
@@ -23,7 +23,10 @@ from triagem.trainer.settings import TrainSettings
 
 @dataclass(frozen=True, slots=True)
 class RowHistory:
-    """Digests of the texts that versions saw; `learned` is of one version and its ancestors, the others of all."""
+    """Digests of the texts that versions have seen.
+
+    `learned` covers one version and its ancestors; the other fields cover all versions.
+    """
 
     tested: frozenset[str]
     trained: frozenset[str]
@@ -33,8 +36,8 @@ class RowHistory:
 def read_history(registry: Registry, parent: str | None = None) -> RowHistory:
     """Read each version's digests; a version without the file is skipped.
 
-    A version whose test rows leaked fixes no test rows, and its training rows may be tested on again: no score of it
-    counts, so nothing has to be compared with it. As an ancestor it counts.
+    A version with leaked test rows is ignored for the test part: its scores are invalid, so no version is compared
+    with it, and its training rows may become test rows. Its training rows count if it is an ancestor.
 
     Args:
         parent: the version to fine-tune from.
@@ -65,7 +68,10 @@ class Parent:
     learned: frozenset[str]
 
     def has_learned(self, text: str) -> bool:
-        """Whether this version or an ancestor trained on the clean text; its confidence there is no evidence."""
+        """Whether this version or an ancestor was trained on the clean text.
+
+        If so, the confidence for this text cannot be used for calibration.
+        """
         return digest(text).hex() in self.learned
 
 
@@ -80,10 +86,10 @@ def read_parent(registry: Registry, version: str) -> Parent:
 
 
 def merge_labels(parent: Parent | None, labels: Iterable[str]) -> tuple[str, ...]:
-    """The parent's labels in their order, then the new labels of the data in theirs.
+    """The parent's labels in their order, followed by the new labels of the data.
 
     Raises:
-        InvalidInput: the data lack a label of the parent; the new version would silently forget it.
+        InvalidInput: the data lack a label of the parent; the new version would silently forget this label.
     """
     parent_labels = parent.manifest.labels if parent else ()
     labels = list(labels)
@@ -134,7 +140,7 @@ def prepare(
 ) -> PreparedData:
     """Read `source`, a data folder or a file of training rows, audit it, and split it.
 
-    The split respects which rows the registry's versions saw.
+    The split takes into account which rows the registry's versions have seen.
 
     Args:
         parent: the version to fine-tune from.

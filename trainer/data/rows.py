@@ -36,10 +36,10 @@ from triagem.trainer.data.columns import (
 from triagem.trainer.data.label_names import composed, declared_labels, edit_distance, folded_label, suggest_label
 
 FILES: Final = "train.jsonl or train.csv and optionally dev, calibration and test files, named the same way"
-# A label with a smaller share of the rows of a label at most two letters away is taken for a typo.
+# A label is taken for a typo if its count is below this share of the count of a label at most two letters away.
 MAX_TYPO_SHARE: Final = 0.05
 MAX_TYPO_DISTANCE: Final = 2
-UNREQUESTED: Final = "unrequested"  # the stratum of an exported text whose review nobody asked for
+UNREQUESTED: Final = "unrequested"  # the stratum of an exported text that was reviewed without a request
 
 _NAMES: Final = {
     "train": ("train",),
@@ -53,9 +53,9 @@ _NAMES: Final = {
 class Row:
     """One labelled, cleaned text.
 
-    `lang` is for evaluation only, and empty if unknown. `where` is its file and line. A conversation has `messages`,
-    which its text is composed from. `stratum` is that of a reviewed text, which no report quotes. `group`: for a
-    report by a column. These four are not compared.
+    `lang` is for evaluation only, and empty if unknown. `where` is its file and line. `messages`: the messages of a
+    conversation; its text is composed from them. `stratum`: the sampling stratum of a reviewed text; reports never
+    quote a reviewed text. `group`: the value of the column to report by. The last four fields are not compared.
     """
 
     text: str
@@ -68,7 +68,7 @@ class Row:
 
     @property
     def parts(self) -> Sequence[str]:
-        """The texts that are classified for it, as by a worker. The label is about the last: the present subject."""
+        """The texts to classify, chosen as in a worker. The label refers to the last text: the present subject."""
         return judge(self.messages, OnReply.CONVERSATION).parts if self.messages else (self.text,)
 
 
@@ -93,7 +93,7 @@ class Corpus:
 
 
 def describe_rows(rows: int, texts: int | None, kind: str = "") -> str:
-    """`100 test rows (4 different texts)`, or `100 test rows` if no two are copies or the number is unknown."""
+    """`100 test rows (4 different texts)`; without the parentheses if there are no copies or `texts` is unknown."""
     different = "" if texts in {None, rows} else f" ({texts:,} different texts)"
     return f"{rows:,} {kind + ' ' if kind else ''}rows{different}"
 
@@ -114,7 +114,8 @@ def load(
         labels: the labels in the order of the model's outputs. By default those of the training rows, sorted, which
             gives the original specification's `suporte` = 0, `venda` = 1.
         parent_labels: the labels of the version that the training starts from; they keep their spelling.
-        rules: names columns, others are found by their usual names; and leaves rows out.
+        rules: the names of columns, and the rows to leave out. Columns that it does not name are found by their usual
+            names.
 
     Raises:
         InvalidInput: names the file, the line if there is one, and the fix.
@@ -140,9 +141,9 @@ def load(
 
 
 def read_parts(data: Path, rules: ReadingRules = USUAL) -> tuple[dict[str, tuple[Row, ...]], tuple[str, ...]]:
-    """The rows of each part of a data folder, or of a file of training rows, with the labels as written there.
+    """The rows of each part of a data folder, or of a file of training rows, with the labels as written in the file.
 
-    The notes describe the columns that they were read from, where these have other names, and count rows left out.
+    The notes describe columns with non-standard names, and count the rows that were left out.
 
     Raises InvalidInput.
     """
@@ -166,14 +167,14 @@ def rows_digest(rows: Iterable[Row]) -> str:
 
 
 def _spelling(rows: Sequence[Row], known: Sequence[str]) -> tuple[Mapping[str, str], tuple[str, ...]]:
-    """The spelling of each label as the rows or `known` write it, and a note for each label with several.
+    """The label for each spelling in the rows or in `known`, and a note for each label with several spellings.
 
-    Spellings that differ in case, accents, spaces or invisible characters are one label, spelled as in `known`, else
-    as in most rows.
+    Spellings that differ in case, accents, spaces or invisible characters are one label. It is spelled as in `known`,
+    or else as in most rows.
     """
     count = Counter(row.label for row in rows)
     chosen = {folded_label(label): label for label in known}
-    # Of two equally frequent spellings the one in lower case: swapped, its letters sort first.
+    # Two equally frequent spellings: the lower-case one wins, because after swapcase it sorts first.
     for label, _ in sorted(count.items(), key=lambda item: (-item[1], item[0].swapcase())):
         chosen.setdefault(folded_label(label), composed(label))
     spelling = {label: chosen[folded_label(label)] for label in (*count, *known)}
@@ -185,7 +186,7 @@ def _spelling(rows: Sequence[Row], known: Sequence[str]) -> tuple[Mapping[str, s
 
 
 def _markers(rows: Sequence[Row]) -> tuple[str, ...]:
-    """Notes on markers that other tools need at the end of prompts and completions, such as `###` and ` END`."""
+    """Notes on end markers that other tools require in prompts and completions, such as `###` and ` END`."""
     notes = []
     marker, count = Counter(row.text.split()[-1] for row in rows if row.text.split()).most_common(1)[0]
     if 2 * count > len(rows) and len(marker) > 1 and not marker.isalnum() and not re.search(r"\w{3}", marker):
@@ -222,7 +223,7 @@ def _check_labels(rows: Iterable[Row], known: Sequence[str], *, declared: bool) 
 
 
 def _check_counts(rows: Sequence[Row], known: Sequence[str], path: Path) -> None:
-    """Require two rows of each label: one to train on, and one to choose the checkpoint."""
+    """Require two rows of each label: one row to train on, and one to choose the checkpoint."""
     count = Counter(row.label for row in rows)
     for label in known:
         if not count[label]:
@@ -236,7 +237,7 @@ def _check_counts(rows: Sequence[Row], known: Sequence[str], path: Path) -> None
 
 
 def _file(data_dir: Path, part: str) -> Path:
-    """The part's file: the CSV if there is only that, else the JSON lines, whether or not it exists."""
+    """The path of the part's file: the CSV if only that exists, else the JSON lines file, which may not exist."""
     paths = [data_dir / f"{name}.{ending}" for name in _NAMES[part] for ending in ("jsonl", "csv", "parquet")]
     present = [path for path in paths if path.exists()]
     if len(names := {path.stem: path for path in reversed(present)}) > 1:
@@ -247,7 +248,7 @@ def _file(data_dir: Path, part: str) -> Path:
 
 
 def _read(path: Path, rules: ReadingRules) -> tuple[tuple[Row, ...], str]:
-    """A part's rows and a description of their columns; empty without a file."""
+    """A part's rows and a description of their columns; both are empty if the part has no file."""
     if not path.exists():
         return (), ""
     with closing(open_text(str(path))) as file:

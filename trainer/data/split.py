@@ -1,8 +1,8 @@
 """Splits labelled rows into four parts: train, dev (chooses the checkpoint), calibration and test. Pure.
 
-Near-duplicates stay together, and each part has its share of each label and language. A row's part depends on the
-seed and its own text far more than on the other rows, so an added row moves hardly any other. (scikit-learn's
-StratifiedGroupKFold reshuffles all of them.)
+Near-duplicates stay together, and each part has its share of each label and language. A row's part depends mostly on
+the seed and its own text, so an added row changes the part of few other rows. (scikit-learn's StratifiedGroupKFold
+reshuffles all of them.)
 """
 
 from collections import Counter, defaultdict
@@ -24,7 +24,7 @@ TEST_SHARE: Final = 0.2
 SMALL_TEST: Final = 100  # texts; they measure an accuracy of 0.9 to ±0.06
 DEV_SHARE: Final = 0.1
 CALIBRATION_SHARE: Final = 0.1
-CALIBRATION_TEXTS: Final = 100  # even without an error they only prove a precision of 0.97 (Clopper-Pearson, 95 %)
+CALIBRATION_TEXTS: Final = 100  # even without an error, they prove a precision of only 0.97 (Clopper-Pearson, 95 %)
 # A temperature is fitted to the errors. A good model gets 6 of 301 rows wrong; on these, one seed in five found a
 # temperature. Out-of-fold predictions use every row and hold none out, as long as the additional trainings are cheap.
 CALIBRATION_TEXTS_OR_FOLDS: Final = 1_000
@@ -35,7 +35,7 @@ _NO_DEV: Final = "the last checkpoint is kept"
 
 
 def checkpoint_rows(dev: Sequence[Row]) -> tuple[Row, ...]:
-    """One dev row of each different text; empty if they are too few to choose a checkpoint."""
+    """One dev row of each different text; empty if there are too few texts to choose a checkpoint."""
     kept = distinct_rows(dev)
     return tuple(dev[index] for index in kept) if len(kept) >= MIN_TEXTS else ()
 
@@ -57,15 +57,16 @@ def split(
 ) -> Corpus:
     """Split parts without a file off `train`; `dev` and `calibration` only if they would have enough different texts.
 
-    These are `MIN_TEXTS` and `min_calibration_texts`: held-out copies of a few sentences are not evidence, and the
-    model would lose these sentences. The split does not depend on the order of the rows.
+    The limits are `MIN_TEXTS` and `min_calibration_texts`: holding out copies of a few sentences measures little, and
+    removes these sentences from training. The split does not depend on the order of the rows.
 
     Args:
         tested: digests of the texts that earlier versions were tested on. Such training rows, and their
             near-duplicates, become test rows.
         trained: digests of the texts that earlier versions were trained or tuned on. They are never drawn for the
-            test part, as texts that people chose to review, and counted in a note if the test file has them.
-        learned: digests of the texts that the parent and its ancestors were trained on. They are never drawn at all.
+            test part, like texts that people chose to review. A note counts the ones that the test file contains.
+        learned: digests of the texts that the parent and its ancestors were trained on. They are never drawn for any
+            held-out part.
 
     Raises:
         InvalidInput: too few different rows for a part, or no training row remains for a label.
@@ -88,7 +89,7 @@ def split(
         notes.append(
             f"{count} training rows become test rows: earlier versions were tested on them or near-duplicates"
         )
-    if not corpus.test:  # drawn from rows that no version has seen; all others keep their role
+    if not corpus.test:  # test rows are drawn from rows that no version has seen; all other rows keep their part
         fresh = [group for group in all_groups if not group.digests & (tested | trained)]
         chosen = _digests(row for row in corpus.train if row.stratum not in {"", "random", UNREQUESTED})
         draw("test", TEST_SHARE, fresh, trained.union(chosen))
@@ -144,10 +145,10 @@ def _groups(rows: Sequence[Row], seed: int) -> list[_Group]:
 
 
 def _draw(share: float, of: Sequence[_Group], pool: Sequence[_Group], optional: set[str]) -> list[_Group]:
-    """Groups of `pool` with about `share` of the rows of `of`, for each label and language.
+    """Draw groups from `pool` with about `share` of the rows of `of`, for each label and language.
 
-    A group larger than the remaining target is skipped: a part full of copies is not informative. A label that would
-    get nothing gets its smallest group, unless it is `optional`.
+    A group larger than the remaining target is skipped: a part full of copies measures little. If a label would get
+    no group, it gets its smallest one, unless the part is `optional`.
     """
     drawn = []
     for label in sorted({group.label for group in pool}):
@@ -176,7 +177,7 @@ def _parts(corpus: Corpus, part_of: dict[str, str]) -> dict[str, tuple[Row, ...]
 
 
 def _weaknesses(parts: dict[str, tuple[Row, ...]], labels: Sequence[str]) -> Iterator[str]:
-    """Notes on what a held-out part cannot measure. Raises InvalidInput if training or testing is impossible."""
+    """Notes on the limits of each held-out part. Raises InvalidInput if training or testing is impossible."""
     for part, rows in parts.items():
         missing = [label for label in labels if label not in {row.label for row in rows}]
         if part == "train" and missing:

@@ -35,7 +35,7 @@ from triagem.trainer.evaluate.report import (
     Slice,
 )
 
-_CURVE_POINTS: Final = 200  # of the risk-coverage curve; more are not visible
+_CURVE_POINTS: Final = 200  # of the risk-coverage curve; more points would not be visible
 _BARS: Final = 20
 
 
@@ -149,7 +149,7 @@ def write_html_report(folder: Path, assessment: Assessment, manifest: Manifest) 
 def write_report(folder: Path, assessment: Assessment) -> dict[str, float]:
     """Write the report and the predictions into a version's staged folder; returns the metrics for its manifest.
 
-    `write_html_report` writes the page, which shows the version's number.
+    `write_html_report` writes the page separately, because it shows the version's number.
     """
     _write_private(folder / REPORT_FILE, assessment.model_dump_json(indent=1))
     predictions = "\n".join(row.model_dump_json() for row in assessment.scored_rows)
@@ -182,10 +182,11 @@ def manifest_metrics(assessment: Assessment) -> dict[str, float]:
 
 
 def mflops_per_token(config: dict[str, Any]) -> float | None:
-    """Millions of multiply-adds per token of a BERT-like encoder, from its `config.json`; None if it does not say.
+    """Millions of multiply-adds per token of a BERT-like encoder, from its `config.json`; None if unknown.
 
-    Counts each layer's four square matrices and the two of the feed-forward, without attention, whose cost grows with
-    the text. It measures a version's cost without the noise of a benchmark.
+    Counts the four square matrices and the two feed-forward matrices of each layer. Attention is left out, because
+    its cost depends on the length of the text. The figure compares the cost of versions without the noise of a
+    benchmark.
     """
     layers, size, inner = (
         next((config[name] for name in names if name in config), None)
@@ -248,7 +249,10 @@ def _compare(model: _Evaluation, baseline: _Evaluation) -> BaselineComparison:
 
 
 def _mistakes(rows: Sequence[Row], labels: Sequence[str], probabilities: Floats) -> Iterator[Misclassification]:
-    """The wrong rows, most confident first. No ticket is quoted: `triagem db forget` could not delete it here."""
+    """The wrong rows, most confident first.
+
+    Reviewed tickets are left out: `triagem db forget` could not delete them here.
+    """
     confidence, guess = probabilities.max(axis=1), probabilities.argmax(axis=1)
     for index in np.argsort(-confidence, kind="stable"):
         row, predicted = rows[index], labels[int(guess[index])]

@@ -1,6 +1,7 @@
 """The TF-IDF baseline: n-grams and logistic regression. Finds rows whose label is probably wrong.
 
-A BERT that does not beat the baseline on the same rows is not needed. The baseline is neither stored nor served.
+A BERT that does not beat the baseline on the same rows is not worth its cost. The baseline is neither stored nor
+served.
 """
 
 from collections.abc import Sequence
@@ -17,13 +18,13 @@ from triagem.trainer.data.rows import Row
 from triagem.trainer.evaluate.calibration import LabelIndices
 from triagem.trainer.evaluate.metrics import Fit, Floats, out_of_fold
 
-_FOLDS: Final = 5  # of the label errors' out-of-fold predictions
+_FOLDS: Final = 5  # for the out-of-fold predictions of `label_errors`
 
 
 def baseline(train: Sequence[Row], test: Sequence[Row], labels: Sequence[str]) -> Floats:
     """Probabilities `[test rows][labels]` of a baseline fitted on `train`.
 
-    Pass dev and calibration rows in `train` too: the baseline has no checkpoint to choose.
+    Pass dev and calibration rows in `train` too: the baseline needs no held-out rows.
     """
     words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
     characters = TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 5), sublinear_tf=True)
@@ -74,8 +75,8 @@ def label_errors(rows: Sequence[Row], labels: Sequence[str], *, seed: int) -> li
 def suspected(probabilities: Floats, given: LabelIndices) -> tuple[LabelIndices, LabelIndices]:
     """Indices of the suspected rows, and the label that each probably has instead.
 
-    A row is suspected of a label if its probability is at least the mean probability of that label's own rows. So a
-    label that models never predict with high confidence needs less.
+    A row is suspected of having a label if the label's probability for it is at least the mean probability for the
+    rows given this label. So the limit is lower for labels that models never predict with high confidence.
 
     Args:
         probabilities: out of fold, `[rows][labels]`.

@@ -1,4 +1,4 @@
-"""Calibrates a model on rows that it did not train on: temperature, review threshold, review budget, abstentions.
+"""Calibrates a model on rows that it was not trained on: temperature, review threshold, review budget, abstentions.
 
 One temperature scales all logits. `triagem.trainer.fit.cross_validation` chooses the rows.
 """
@@ -25,8 +25,9 @@ from triagem.trainer.evaluate.report import CalibrationResult, CalibrationSource
 
 MIN_TEMPERATURE: Final = 0.05
 MAX_TEMPERATURE: Final = 20.0
-MIN_ROWS: Final = 30  # with fewer, a fitted temperature was often worse than none: docs/measurements/few_texts.py
-MAX_ERROR_PROBABILITY: Final = 0.05  # that a threshold has less than the target precision
+# with fewer texts, a fitted temperature is often worse than none: docs/measurements/few_texts.py
+MIN_ROWS: Final = 30
+MAX_ERROR_PROBABILITY: Final = 0.05  # the probability that a threshold has less than the target precision
 _FOLDS: Final = 5
 _MOST_ROWS: Final = 1_000_000
 
@@ -36,7 +37,7 @@ LabelIndices = NDArray[np.intp]
 def calibrate(
     probabilities: Floats, truth: LabelIndices, source: CalibrationSource, *, fallback_temperature: float = 1.0
 ) -> CalibrationResult:
-    """Fit the temperature, and measure its effect on rows that it was not fitted on.
+    """Fit the temperature, and measure its effect on rows that were not used to fit it.
 
     The figures after calibration are cross-fitted: each fifth of the rows is scaled with the temperature of the other
     four. If they are no better than the uncalibrated ones, the temperature stays 1.
@@ -44,7 +45,7 @@ def calibrate(
     Args:
         probabilities: `[rows][labels]`, of a model whose temperature is 1; each row sums to 1.
         truth: `[rows]`, the index of each row's label.
-        source: how these rows were kept out of the predicting model's training.
+        source: the way in which these rows were held out from the predicting model's training.
         fallback_temperature: used where there are too few rows.
     """
     rows = len(truth)
@@ -65,8 +66,9 @@ def calibrate(
 def fit_temperature(probabilities: Floats, truth: LabelIndices) -> float:
     """The temperature with the least negative log-likelihood (Guo et al. 2017, arXiv:1706.04599), 0.05 to 20.
 
-    The true label's target is (n + 1) / (n + 2) rather than 1 (Platt 1999). Otherwise rows that are all answered
-    correctly would give the minimum temperature, and the first error in production would have full confidence.
+    The true label's target is (n + 1) / (n + 2) rather than 1 (Platt 1999). With hard targets, rows that are all
+    predicted correctly would give the minimum temperature, and the first error in production would have full
+    confidence.
     """
     rows, labels = probabilities.shape
     targets = np.full((rows, labels), 1 / (rows + 2) / (labels - 1))
@@ -102,11 +104,11 @@ def review_threshold(
 ) -> ReviewThreshold:
     """The lowest confidence such that rows at or above it have the target precision, with 95 % certainty.
 
-    The certainty is one-sided, by Clopper and Pearson's bound (1934). Thresholds are tested from the strictest down
-    until the first failure: in a fixed order, each test may use the whole error probability of 5 % (Angelopoulos et
-    al. 2021, "Learn then test", arXiv:2110.01052). The order depends on confidences only, never on which rows are
-    right. The strictest threshold keeps a quarter of the rows: with the fewest rows that could prove the target, one
-    random error would end the search.
+    The certainty is one-sided, by Clopper and Pearson's bound (1934). Thresholds are tested from the strictest one
+    down to the first failure: because the order is fixed in advance, each test may use the whole error probability of
+    5 % (Angelopoulos et al. 2021, "Learn then test", arXiv:2110.01052). The order depends on confidences only, never
+    on which rows are right. The strictest threshold keeps a quarter of the rows. If it kept only the fewest rows that
+    can prove the target, one random error would end the search.
 
     Args:
         confidence: `[rows]`, of the predicted label.
@@ -136,8 +138,8 @@ def review_threshold(
 def review_budget(wrong: float) -> float:
     """Twice the model's error rate, between 5 and 50 %: this share with the lowest confidence is always reviewed.
 
-    Twice, because the ranking is far from perfect: on messages of unseen domains, with an error rate of 23 %, the
-    25 % with the lowest confidence held 54 % of the errors.
+    It is twice the error rate because the ranking by confidence is far from perfect: on messages of unseen domains,
+    with an error rate of 23 %, the 25 % with the lowest confidence held 54 % of the errors.
     """
     return min(0.5, max(0.05, round(2 * wrong, 3)))
 
@@ -165,17 +167,17 @@ def rows_needed(precision: float, target_precision: float, max_error: float = MA
 def lower_bound(
     right: NDArray[np.int_] | np.int_, rows: NDArray[np.int_] | np.int_, max_error: float = MAX_ERROR_PROBABILITY
 ) -> Floats:
-    """The precision that these rows prove: Clopper and Pearson's one-sided lower bound."""
+    """Clopper and Pearson's one-sided lower bound of the precision."""
     return np.where(right == 0, 0.0, beta.ppf(max_error, np.maximum(right, 1), rows - right + 1))
 
 
 def undecided_note(model: Model, rows: Sequence[Row]) -> str:
     """A line for a person: the texts without a decision by reason, and the upper bound of their share.
 
-    They are customers' messages, so each is an error.
+    They are customers' messages, so each text without a decision counts as an error.
 
     Args:
-        rows: test rows, which set none of the model's limits.
+        rows: test rows, which were not used to set the model's limits.
     """
     texts = [rows[index].text for index in distinct_rows(rows)]
     reasons = Counter(

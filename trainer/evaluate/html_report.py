@@ -54,7 +54,7 @@ class _Axis:
     """Maps a range of values to pixels, with ticks at round values (steps of 1, 2 or 5 times a power of ten)."""
 
     def __init__(self, low: float, high: float, start: int, end: int) -> None:
-        if high - low < max(1e-4 * abs(high), 1e-12):  # practically one value: include 0
+        if high - low < max(1e-4 * abs(high), 1e-12):  # all values are nearly equal: include 0
             low, high = min(low, 0.0), high if high > 1e-12 else 1.0
         target = (high - low) / 5
         power: float = 10.0 ** floor(log10(target))
@@ -130,7 +130,7 @@ def reliability_chart(bins: Sequence[ReliabilityBin]) -> Chart:
 
 
 def confidence_chart(bars: Sequence[HistogramBar]) -> Chart:
-    """The confidence of right and wrong predictions, each normalised because a few wrong ones would be invisible."""
+    """The confidence of right and of wrong predictions, normalised separately: few are wrong."""
     right, wrong = (max(1, sum(getattr(bar, kind) for bar in bars)) for kind in ("right", "wrong"))
     most = max(max(bar.right / right, bar.wrong / wrong) for bar in bars)
     x, y = _axes([bars[0].low, 1], [0, most])

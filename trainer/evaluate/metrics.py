@@ -1,7 +1,7 @@
 """Classification and calibration metrics, for a set of rows and for all its bootstrap resamples at once. Pure.
 
 `truth` always holds the indices of the true labels, `[rows]`, and `probabilities` the predictions, `[rows][labels]`.
-scikit-learn has most of these for one set of rows; a thousand resamples of ten thousand rows would take it minutes.
+scikit-learn has most of these metrics, but needs minutes for a thousand resamples of ten thousand rows.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Positions = NDArray[np.intp]
 
-# Predictions of the rows at the second positions, by a model that is fitted to those at the first ones.
+# Fits a model to the rows at the first positions, and predicts the rows at the second positions.
 Fit = Callable[[Positions, Positions], NDArray[Any]]
 
 BINS: Final = 15
@@ -33,7 +33,7 @@ def label_metrics(truth: ArrayLike, predicted: ArrayLike) -> dict[str, float]:
 
 
 def out_of_fold(fit: Fit, folds: ArrayLike) -> NDArray[Any]:
-    """Predictions of all rows, each by a model that is fitted to the other folds. `folds`: each row's number."""
+    """Predict each row by a model that is fitted to the other folds. `folds`: each row's number."""
     numbers = np.asarray(folds)
     parts = [np.flatnonzero(numbers == fold) for fold in np.unique(numbers)]
     predicted = np.concatenate([fit(np.setdiff1d(np.arange(len(numbers)), part), part) for part in parts])
@@ -105,9 +105,9 @@ def interval(samples: Floats) -> Floats:
 def bins_of(confidence: Floats) -> Ints:
     """The bin of each row for the expected calibration error (Naeini et al. 2015; Guo et al. 2017, arXiv:1706.04599).
 
-    Bins have equal mass, not equal width. A fine-tuned model is nearly always very confident: with equal width the
-    last bin holds almost all rows and hides the differences among them, and the others hold too few rows to be
-    informative (Nixon et al. 2019, arXiv:1904.01685). Rows with equal confidence share a bin.
+    Bins have equal mass, not equal width. A fine-tuned model is nearly always very confident: with equal width, the
+    last bin would hold almost all rows and hide the differences among them, and the other bins would hold too few
+    rows to be informative (Nixon et al. 2019, arXiv:1904.01685). Rows with equal confidence share a bin.
     """
     edges = np.unique(np.quantile(confidence, np.linspace(0, 1, BINS + 1)[1:-1]))
     return np.searchsorted(edges, confidence, side="right")
@@ -116,7 +116,8 @@ def bins_of(confidence: Floats) -> Ints:
 def ece_if_exact(confidence: Floats, *, seed: int = 42) -> Floats:
     """Simulated ECEs, `[RESAMPLES]`, of a perfectly calibrated model with these confidences (Bröcker & Smith 2007).
 
-    They are never 0, because a bin has few rows. An ECE in this range is not a sign of bad calibration.
+    The simulated ECEs are never 0, because each bin has few rows. A measured ECE in their range does not indicate bad
+    calibration.
     """
     rng, bins = np.random.default_rng(seed), _one_hot(bins_of(confidence), BINS)
     hits = (rng.random(len(confidence)) < confidence for _ in range(RESAMPLES))

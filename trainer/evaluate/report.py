@@ -1,4 +1,4 @@
-"""Values that training returns: progress while it runs, a report at the end. Pure, no torch.
+"""Values that training returns: its progress, and a report at the end. Pure, no torch.
 
 A version's `report.json` holds an `Assessment`. `assess` makes it, `html_report` renders it.
 """
@@ -17,7 +17,7 @@ Verdict = Literal["not yet good", "good", "excellent"]
 
 
 class TrainingProgress(Protocol):
-    """Receives the progress of a training; a class that inherits from it may ignore some of it."""
+    """Receives the progress of a training. Subclasses override only the methods they need."""
 
     def on_notes(self, notes: Sequence[str]) -> None:
         """Called before the first step with notes on the rows, the base, and settings that differ."""
@@ -34,7 +34,7 @@ _MANY_TEXTS: Final = 10_000
 
 @dataclass(frozen=True, slots=True)
 class CurvePoint:
-    """Values logged at an optimizer step; None for those that were not logged there."""
+    """Values logged at an optimizer step; None for values that were not logged at this step."""
 
     step: int
     loss: float | None
@@ -151,7 +151,7 @@ class Assessment(_ReportModel):
 
     @property
     def warning(self) -> str | None:
-        """The reason that no score counts; None if the scores count."""
+        """The reason why the scores are invalid; None if they are valid."""
         return LEAKED.format(self.leaked, self.test_rows) if self.leaked else None
 
 
@@ -162,8 +162,8 @@ CalibrationSource = Literal["held-out", "out-of-fold", "dev", "none"]
 class CalibrationResult:
     """The temperature, and its cross-fitted effect on one calibration row of each different text.
 
-    `source` tells how these rows were kept out of the predicting model's training. With too few texts there are no
-    figures.
+    `source` tells how these rows were held out from the predicting model's training. With too few texts, the figures
+    are missing.
     """
 
     temperature: float
@@ -190,9 +190,9 @@ class CalibrationResult:
 class ReviewThreshold:
     """The confidence below which a person reviews a ticket, and the evidence for it.
 
-    `right` of the `texts` different calibration texts at or above it are right. `proven_precision` is the precision
-    that they prove, None if it is below the target. `texts_missing` is then how many more would prove it, None if no
-    number would.
+    Of the `texts` different calibration texts at or above the threshold, `right` are right. `proven_precision` is the
+    precision that these texts prove; None if it is below the target. In that case, `texts_missing` is the number of
+    further texts that would prove the target; None if no number would.
     """
 
     review: float
@@ -227,8 +227,8 @@ class ReviewThreshold:
 class TrainingReport:
     """A registered version, how it was trained, and how it compares with the baseline on the same rows.
 
-    `notes` were also reported before the first step, `outcome_notes` were not. `gate` is the gate's decision, None if
-    the gate was not run. `unverified`: current although the gate rejected it.
+    `notes` were already reported before the first step; `outcome_notes` are new. `gate` is the gate's decision; None
+    if the gate was not run. `unverified`: the version is current although the gate rejected it.
     """
 
     manifest: Manifest

@@ -1,7 +1,8 @@
 """Chooses a base among the installed ones by cross-validation on the training rows, without fine-tuning.
 
-A linear classifier on a base's frozen embeddings takes seconds and ranks bases as fine-tuning does where they differ
-clearly, as in a language that a base was not pretrained on (docs/explanation/model-quality.md). No test row is used.
+A linear classifier on a base's frozen embeddings takes seconds. It ranks bases like fine-tuning if they differ
+clearly, for example in a language that a base was not pretrained on (docs/explanation/model-quality.md). No test row
+is used.
 """
 
 import random
@@ -30,13 +31,13 @@ MAX_ROWS: Final = 500
 MIN_LANGUAGE_ROWS: Final = 30
 ALL: Final = "all"
 _FOLDS: Final = 5
-_MAX_TOKENS: Final = 128  # the beginning of a long text suffices to compare bases
+_MAX_TOKENS: Final = 128  # tokens; the beginning of a long text suffices to compare bases
 _BATCH: Final = 32
-_INVERSE_PENALTY: Final = 0.01  # strong: an embedding has about as many numbers as there are rows
+_INVERSE_PENALTY: Final = 0.01  # strong, because an embedding has about as many dimensions as there are rows
 
 
 def choose_base(bases: Sequence[str], rows: Sequence[Row], *, seed: int) -> tuple[str, BaseChoice | None]:
-    """The best of `bases` for these rows, and the evidence. With nothing to compare it is the first, and None.
+    """The best of `bases` for these rows, and the evidence. If there is nothing to compare: the first base, and None.
 
     Args:
         bases: the cheapest to serve first.
@@ -56,7 +57,7 @@ def choose_base(bases: Sequence[str], rows: Sequence[Row], *, seed: int) -> tupl
 
 
 def comparable_languages(rows: Sequence[Row]) -> dict[str, list[int]]:
-    """The rows of each language that has `MIN_LANGUAGE_ROWS`; all rows together if none has."""
+    """The rows of each language with at least `MIN_LANGUAGE_ROWS`; if there is none, all rows together."""
     count = Counter(row.lang for row in rows if row.lang)
     frequent = sorted(lang for lang, number in count.items() if number >= MIN_LANGUAGE_ROWS)
     languages = {lang: [index for index, row in enumerate(rows) if row.lang == lang] for lang in frequent}
@@ -70,7 +71,7 @@ def best_base(scores: Sequence[BaseScore], rows: Mapping[str, int]) -> str:
         scores: the cheapest base first.
         rows: of each language.
     """
-    # A mean of macro-F1 over languages varies as much as one measured on this many rows.
+    # The mean over languages has the variance of one macro-F1 measured on this many rows.
     effective = len(rows) ** 2 / sum(1 / number for number in rows.values())
     best, *others = scores
     for score in others:

@@ -15,9 +15,9 @@ from typing import Final
 
 from triagem.contracts.errors import AlreadyTraining
 
-# Written last, so a checkpoint with a readable one is complete.
+# Written last, so a checkpoint is complete if this file is readable.
 _STATE: Final = "trainer_state.json"
-# Twice the size of the model, and needed in the newest checkpoint only.
+# The optimizer state is twice the size of the model, and needed only in the newest checkpoint.
 _OPTIMIZER: Final = "optimizer.pt"
 
 
@@ -28,7 +28,9 @@ def training_id(*parts: object) -> str:
 
 @contextmanager
 def training_folder(root: Path, name: str) -> Iterator[Path]:
-    """The training's own folder in `root`, the same on every attempt. It is kept if the block fails with checkpoints.
+    """The training's own folder in `root`, the same on every attempt.
+
+    It is kept if the block fails after a checkpoint.
 
     Raises:
         AlreadyTraining: another process runs the same training.
@@ -57,7 +59,7 @@ def has_progress(folder: Path) -> bool:
 
 
 def newest_complete(folder: Path) -> Path | None:
-    """The newest complete checkpoint; newer, incomplete ones are removed."""
+    """The newest complete checkpoint. Incomplete checkpoints after it are removed."""
     numbered = [(int(path.name.partition("-")[2]), path) for path in folder.glob("checkpoint-*")]
     for _, path in sorted(numbered, reverse=True):
         if _is_complete(path):
@@ -67,7 +69,7 @@ def newest_complete(folder: Path) -> Path | None:
 
 
 def drop_old_optimizer_states(folder: Path) -> None:
-    """Delete the optimizer state of all checkpoints except the newest: only that one is resumed."""
+    """Delete the optimizer state of all checkpoints except the newest: training resumes only from the newest."""
     *older, _ = sorted(folder.glob(f"checkpoint-*/{_OPTIMIZER}"), key=lambda path: int(path.parent.name[11:]))
     for path in older:
         path.unlink(missing_ok=True)
@@ -77,8 +79,8 @@ def clearly_better(best: float, last: float, rows: int) -> bool:
     """Whether an accuracy on `rows` dev rows beats the last checkpoint's by more than a standard error.
 
     A smaller difference is chance (Breiman et al. 1984, section 3.4.3), and the last checkpoint has trained longest.
-    On a few hundred dev rows several checkpoints get the same number right, and the Trainer would keep the first, the
-    least trained: see docs/explanation/model-quality.md.
+    On a few hundred dev rows, several checkpoints have the same accuracy, and the Trainer would keep the first one,
+    which is trained least: see docs/explanation/model-quality.md.
     """
     return best - last > sqrt(last * (1 - last) / rows)
 

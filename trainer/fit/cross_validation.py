@@ -1,4 +1,4 @@
-"""Cross-validation plan: which rows calibrate the model, out of fold where there are too few to hold out.
+"""Plans the calibration rows of a training: held-out rows, or out-of-fold predictions if there are too few rows.
 
 Pure, except that finished folds are stored in a folder. `triagem.trainer.evaluate.calibration` uses the predictions.
 """
@@ -21,15 +21,15 @@ from triagem.trainer.evaluate.metrics import Floats
 from triagem.trainer.evaluate.report import CalibrationSource
 from triagem.trainer.settings import TrainSettings
 
-NEVER_HELD_OUT: Final = -1  # the fold of a row that every fold model trains on and none predicts
+NEVER_HELD_OUT: Final = -1  # the fold number of a row that all fold models train on and no fold model predicts
 
 
 @dataclass(frozen=True, slots=True)
 class CalibrationPlan:
-    """The rows that the version trains on, and the rows that calibrate it.
+    """The rows that train the version, and the rows that calibrate it.
 
-    `calibration_rows` were either kept out of training, or are rows of `train` that the model of their fold predicts.
-    `folds` has a fold number for each row of `train`, and is empty if nothing is predicted out of fold.
+    `calibration_rows` are either held out, or rows of `train` that are predicted by the model of their fold. `folds`
+    has a fold number for each row of `train`, and is empty if nothing is predicted out of fold.
     """
 
     train: tuple[Row, ...]
@@ -41,9 +41,9 @@ class CalibrationPlan:
 def plan_calibration(parts: Corpus, settings: TrainSettings, parent: Parent | None = None) -> CalibrationPlan:
     """Use the calibration part if there is one. Otherwise plan folds, or use the dev rows if folds are disabled.
 
-    The dev rows chose the checkpoint, so the model looks slightly too good on them; but holding out others would cost
-    a small training set rows that it needs more. Rows that the parent learned are excluded: it is more confident on
-    them than on any customer's message. Fewer than `MIN_TEXTS` different texts estimate nothing.
+    The dev rows were used to choose the checkpoint, so the model looks slightly too good on them. But a small
+    training set cannot spare further held-out rows. Rows that the parent was trained on are excluded: the model is
+    more confident on them than on customers' messages. Fewer than `MIN_TEXTS` different texts are not used.
     """
     train = parts.train
 
@@ -63,7 +63,7 @@ def plan_calibration(parts: Corpus, settings: TrainSettings, parent: Parent | No
 
 
 def fold_notes(plan: CalibrationPlan, folds: int) -> Iterator[str]:
-    """Notes on fewer folds than the `folds` asked for, or none, because a label has too few different texts."""
+    """Notes if there are fewer folds than `folds`, or no folds, because a label has too few different texts."""
     made = len(set(plan.folds) - {NEVER_HELD_OUT})
     if plan.source not in {"out-of-fold", "none"} or made >= folds or folds < 2:
         return
@@ -83,9 +83,9 @@ def out_of_fold_probabilities(
     predict_fold: Callable[[int, Path], Sequence[Sequence[float]]],
     work: Path,
 ) -> Floats:
-    """`[rows][labels]`: each held-out row's probabilities, by a model trained on the rows of the other folds.
+    """Probabilities `[rows][labels]` of each row, by a model trained on the rows of the other folds.
 
-    A finished fold is stored in `work` and not repeated after an interruption.
+    A finished fold is stored in `work`, so it is not repeated after an interruption.
 
     Args:
         folds: each row's fold number.

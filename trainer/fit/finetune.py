@@ -43,7 +43,7 @@ from triagem.trainer.settings import TrainSettings
 
 @dataclass(frozen=True, slots=True)
 class FinetuneResult:
-    """The result of fine-tuning besides the files. `resumed_at` is the step that it resumed from, or 0."""
+    """The result of fine-tuning, without the files. `resumed_at` is the step at which the training resumed, or 0."""
 
     max_tokens: int
     curves: tuple[CurvePoint, ...]
@@ -64,15 +64,15 @@ def finetune(
     steps_of_all: int | None = None,
     parent: Parent | None = None,
 ) -> FinetuneResult:
-    """Train on `train` and write the last checkpoint to `folder`, or the best on `dev` if that is `clearly_better`.
+    """Train on `train` and write the last checkpoint to `folder`, or the best on `dev` if it is `clearly_better`.
 
-    Without dev rows it is the last. The same rows, settings and seed give the same weights on the same machine.
-    After an interruption, the training resumes from the last complete checkpoint in `checkpoints`. (Not bit-identical
-    on MPS, whose random state is not saved.)
+    Without dev rows, the last checkpoint is written. The same rows, settings and seed give the same weights on the
+    same machine. After an interruption, the training resumes from the last complete checkpoint in `checkpoints`. (Not
+    bit-identical on MPS, whose random state is not saved.)
 
     Args:
-        steps_before: of earlier trainings, for the progress.
-        steps_of_all: of these trainings and later ones; default: of this one.
+        steps_before: the steps of earlier trainings, for the progress report.
+        steps_of_all: the steps of all trainings together; default: the steps of this training.
         parent: fine-tune from this version instead of the settings' base; its labels are the first of `labels`.
 
     Raises:
@@ -147,7 +147,10 @@ def training_arguments(
 
 
 def disable_attention_dropout(network: Any) -> None:
-    """Attention with dropout has no fused kernel on the CPU: the forward pass would take 1.6 times as long."""
+    """Disable dropout in attention.
+
+    With dropout, there is no fused CPU kernel: the forward pass takes 1.6 times as long.
+    """
     for module in network.modules():
         if type(module).__name__.endswith("SelfAttention"):
             module.dropout.p = 0.0
@@ -198,7 +201,7 @@ def _from_files(
 
 
 def grow_head(network: Any, labels: Sequence[str]) -> None:
-    """Give the classifier one output per label, new ones last; existing outputs keep their weights.
+    """Extend the classifier to one output per label. New outputs come last; existing outputs keep their weights.
 
     Args:
         network: a transformers model for sequence classification; its labels are the first of `labels`.
@@ -223,7 +226,7 @@ def grow_head(network: Any, labels: Sequence[str]) -> None:
 
 
 def _better_earlier_checkpoint(state: TrainerState, metric: str, rows: int) -> Path | None:
-    """The best checkpoint on dev, if it is clearly better than the last one."""
+    """The best checkpoint on dev, if it is clearly better than the last checkpoint."""
     *_, last = (entry[f"eval_{metric}"] for entry in state.log_history if f"eval_{metric}" in entry)
     if state.best_model_checkpoint is None or not clearly_better(float(state.best_metric or 0.0), last, rows):
         return None
@@ -231,13 +234,13 @@ def _better_earlier_checkpoint(state: TrainerState, metric: str, rows: int) -> P
 
 
 def _weights(rows: Sequence[Row], labels: Sequence[str]) -> torch.Tensor:
-    """A weight for each label: every label's rows have the same total weight, and the mean weight of a row is 1."""
+    """A weight for each label, so that all labels have the same total weight and the mean weight of a row is 1."""
     count = Counter(row.label for row in rows)
     return torch.tensor([len(rows) / len(labels) / max(1, count[label]) for label in labels])
 
 
 def token_ids(rows: Sequence[Row], tokenizer: Any, limit: int) -> list[list[int]]:
-    """The tokens to train on: of a conversation, those of the part that its label is about."""
+    """The tokens to train on. For a conversation: the tokens of the part that its label refers to."""
     return [tokenizer(row.parts[-1], truncation=True, max_length=limit)["input_ids"] for row in rows]
 
 

@@ -37,21 +37,21 @@ class SpecificationTrainer(Trainer):
         loss, outputs = super().compute_loss(model, inputs, True, num_items_in_batch)
         if self._weights is not None:
             truth = inputs["labels"]
-            # Not torch's weighted mean: it divides by the batch's weights, so that eight rows of a single label would
-            # weigh as much as eight rows of both.
+            # Not torch's weighted mean, which divides by the sum of the batch's weights: eight rows of a single label
+            # would then weigh as much as eight rows of both labels.
             losses = torch.nn.functional.cross_entropy(outputs["logits"].float(), truth, reduction="none")
             loss = (losses * self._weights.to(losses.device)[truth]).mean()
         return (loss, outputs) if return_outputs else loss
 
 
 class EpochSampler(Sampler[int]):
-    """The order of the rows, from seed and epoch alone, so that a resumed training can skip finished batches."""
+    """The order of the rows. It depends only on seed and epoch, so a resumed training skips finished batches."""
 
     def __init__(self, lengths: Sequence[int], batch_size: int, seed: int) -> None:
         self._lengths, self._batch_size, self._seed, self._epoch = lengths, batch_size, seed, 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Called by the Trainer before each epoch, including one that it resumes."""
+        """Called by the Trainer before each epoch, also before a resumed epoch."""
         self._epoch = epoch
 
     def __iter__(self) -> Iterator[int]:
@@ -63,7 +63,10 @@ class EpochSampler(Sampler[int]):
 
 @dataclass
 class ProgressCallback(TrainerCallback):
-    """Reports the Trainer's steps and keeps its checkpoints small. `before` of `total` steps were made earlier."""
+    """Reports the Trainer's steps and keeps its checkpoints small.
+
+    Earlier trainings made `before` of the `total` steps.
+    """
 
     progress: TrainingProgress
     before: int
@@ -78,7 +81,8 @@ class ProgressCallback(TrainerCallback):
         self.loss = kwargs["logs"].get("loss", self.loss)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
-        if control.should_save:  # checkpoints do not hold the running mean of the loss: restart it at each
+        # checkpoints do not hold the running mean of the loss, so restart it at each checkpoint
+        if control.should_save:
             control.should_log = True
         self.progress.on_step(self.before + state.global_step, self.total, self.loss)
 
@@ -106,8 +110,9 @@ def training_curves(history: Sequence[Mapping[str, Any]]) -> tuple[CurvePoint, .
 class UsedEmbeddings:
     """Replaces a network's word embeddings by those of the used tokens, until `restore`.
 
-    A few hundred rows use some 5,000 of e5's 50,000 word pieces. The others never get a gradient, but the optimizer
-    would read and write all of them in each step: a sixth of the time at 8 rows a step, and most of a checkpoint.
+    A few hundred rows use some 5,000 of e5's 50,000 word pieces. The other embeddings never get a gradient, but the
+    optimizer would read and write them in each step. That would take a sixth of the time at 8 rows a step, and most
+    of the size of a checkpoint.
 
     Args:
         network: a transformers model.
@@ -117,7 +122,7 @@ class UsedEmbeddings:
 
     def __init__(self, network: Any, rows: Iterable[Sequence[int]], padding: int) -> None:
         self._network, self._all = network, network.get_input_embeddings()
-        # Ids up to that of padding keep their number, so that batches can be padded as usual.
+        # Ids up to the padding id keep their number, so that batches can be padded as usual.
         used = sorted({*range(padding + 1), *(token for row in rows for token in row)})
         self._used = torch.tensor(used)
         self._number = {token: number for number, token in enumerate(used)}

@@ -1,7 +1,7 @@
 """Fits the training schedule (steps, warm-up, evaluations) to the number of rows. Pure.
 
 The original specification's 100 warm-up steps and 200 steps between evaluations suit tens of thousands of rows. On a
-thousand, the learning rate would never reach its value and no two checkpoints would be compared.
+thousand rows, the learning rate would never reach its full value, and there would be no two checkpoints to compare.
 """
 
 import random
@@ -12,7 +12,7 @@ from typing import Final
 
 from triagem.trainer.settings import TrainSettings
 
-POOL: Final = 16  # batches sorted by length together; a larger pool hardly reduces padding further
+POOL: Final = 16  # batches per sorted pool; a larger pool hardly reduces padding further
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Schedule:
 def fit_schedule(rows: int, settings: TrainSettings, *, cores: int) -> Schedule:
     """Fit the settings to the data and the machine.
 
-    Too few steps are increased by accumulating over fewer batches, which costs nothing, and only then by more epochs.
+    If there are too few steps, first accumulate over fewer batches, which costs nothing, and only then add epochs.
 
     Args:
         rows: the number of training rows, without those held out; at least 1.
@@ -79,10 +79,10 @@ def fit_schedule(rows: int, settings: TrainSettings, *, cores: int) -> Schedule:
 def epoch_order(lengths: Sequence[int], batch_size: int, *, seed: int, epoch: int) -> list[int]:
     """One epoch's order of the rows: shuffled, with rows of similar length in each batch to reduce padding.
 
-    It depends on seed and epoch alone, so that a resumed training has the same order.
+    The order depends only on seed and epoch, so that a resumed training has the same order.
 
-    On the sample data, a batch of 8 in plain shuffled order has 2.6 times the tokens of its texts, in this order 1.2
-    times. A shorter last batch holds random rows, because each of its rows weighs more.
+    On the sample data, padding makes a batch of 8 in plain shuffled order 2.6 times as long as its texts, and in this
+    order 1.2 times. A shorter last batch holds random rows, because each of its rows has a higher weight.
     """
     rng = random.Random(f"{seed} {epoch}")
     order = list(range(len(lengths)))

@@ -56,7 +56,7 @@ UNJUDGED: Final = "the weights are those of the training on all rows: without de
 class TrainingRun:
     """The settings and data that all models of one version share. `draft` is the manifest so far.
 
-    `dev` has one row of each different text, or none: then no checkpoint and no mean is compared.
+    `dev` has one row of each different text. If it is empty, neither checkpoints nor averaged weights are compared.
     """
 
     draft: Manifest
@@ -88,10 +88,10 @@ class TrainingRun:
         return self._load(folder, tuned.max_tokens), tuned
 
     def average_with_folds(self, own: LoadedModel, folder: Path, work: Path) -> tuple[LoadedModel, tuple[str, ...]]:
-        """Average the weights in `folder` with the fold models', unless `own` is `clearly_better` on dev.
+        """Average the weights in `folder` with the fold models' weights, unless `own` is `clearly_better` on dev.
 
-        Without dev rows `own` stays: each fold model lacks a third of what are then few texts. Returns the model in
-        `folder`, and notes for the report.
+        Without dev rows, `own` is kept: there are few texts, and each fold model lacks a third of them. Returns the
+        model in `folder`, and notes for the report.
         """
         if not self._folds:
             return own, ()
@@ -122,7 +122,7 @@ class TrainingRun:
     def calibrate(
         self, model: LoadedModel, out_of_fold: Floats | None
     ) -> tuple[LoadedModel, CalibrationResult, ReviewThreshold]:
-        """The model with its temperature and thresholds, and the evidence: one calibration row per different text.
+        """Return the calibrated model and the evidence, from one calibration row per different text.
 
         With too few texts, the temperature is the parent's, and the dev rows, if any, set the review budget.
 
@@ -144,7 +144,8 @@ class TrainingRun:
             accuracy = float(correct.mean()) if len(rows) >= MIN_TEXTS else self._dev_accuracy(model)
             budget = review_budget(1 - accuracy)
         texts = sorted({row.text for row in self.plan.train})
-        # The detector has learned none of these texts, so that each is held out. Ten thousand take a second.
+        # The detector was not trained on these texts, so all of them count as held out. Ten thousand texts take a
+        # second.
         detected = [language_probabilities(text) for text in texts[:: 1 + len(texts) // _LANGUAGE_TEXTS]]
         learned = self.parent.manifest.thresholds.languages if self.parent else ()
         languages = tuple(sorted({*training_languages(detected), *learned}))
@@ -204,11 +205,11 @@ class TrainingRun:
 
 
 def average_weights(folder: Path, others: Sequence[Path]) -> None:
-    """Replace the weights in `folder` with their mean with those in `others`; all have the same architecture.
+    """Replace the weights in `folder` with the mean of `folder` and `others`; all have the same architecture.
 
-    The model is as fast as each and varies less between seeds. Models that were fine-tuned from one base, with one
-    head, lie in one basin of the loss. There the mean of the weights predicts about what the mean of the
-    probabilities would (model soups, Wortsman et al. 2022, arXiv:2203.05482).
+    The averaged model is as fast as a single model, and varies less between seeds. Models fine-tuned from the same
+    base and head lie in one basin of the loss. There, the mean of the weights predicts about the same as the mean of
+    the probabilities (model soups, Wortsman et al. 2022, arXiv:2203.05482).
     """
     with safe_open(folder / WEIGHTS, framework="pt") as file:
         metadata = file.metadata()
@@ -220,7 +221,7 @@ def average_weights(folder: Path, others: Sequence[Path]) -> None:
 
 
 def probabilities_of(model: LoadedModel, rows: Sequence[Row]) -> Floats:
-    """`[rows][labels]`, by the engine that serves; a conversation's probabilities are combined as by a worker."""
+    """Probabilities `[rows][labels]` by the serving engine. A conversation's parts are combined as in a worker."""
     parts = [row.parts for row in rows]
     combined = combine_all(parts, classify(model, [part for of_row in parts for part in of_row]))
     return np.asarray(combined, dtype=np.float64).reshape(len(rows), len(model.labels))

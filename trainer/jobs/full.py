@@ -25,7 +25,7 @@ from triagem.trainer.jobs.run import JobRun, StepReporter
 log = structlog.get_logger(__name__)
 
 _FORGOTTEN: Final = text("SELECT count(*) FROM tickets WHERE forgotten_at IS NOT NULL")
-# Of the training rows: labels that no review asked for.
+# Maximum shares of unrequested labels among the training rows.
 MAX_REVIEWER_SHARE: Final = 0.2
 MAX_SOURCE_SHARE: Final = 0.4
 
@@ -44,7 +44,7 @@ class FullParameters(BaseModel):
 def train_full(run: JobRun) -> str:
     """Train and register a version; after an interruption, on the same rows from the last checkpoint.
 
-    If a ticket was forgotten meanwhile, the training begins again without its text.
+    If a ticket was forgotten meanwhile, the training starts again without its text.
     """
     parameters = FullParameters.model_validate(run.job.parameters)
     run.report("prepare")
@@ -72,9 +72,9 @@ def train_full(run: JobRun) -> str:
 
 
 def limit_unasked(examples: Sequence[LabelledExample], others: int) -> list[LabelledExample]:
-    """The examples, with few labels that no review asked for of any one reviewer or CRM; the newest stay.
+    """Limit the examples with unrequested labels from any single reviewer or CRM; the newest are kept.
 
-    One person, or one stolen webhook secret, must not decide what the next version learns.
+    A single person, or a single stolen webhook secret, must not determine what the next version learns.
 
     Args:
         others: the number of other training rows.
@@ -98,7 +98,7 @@ def write_training_data(
     database: Database | None,
     rules: ReadingRules = USUAL,
 ) -> None:
-    """Write a data folder at once: the parts of `source`, and the agreed labels of reviews as training rows.
+    """Write a data folder atomically: the parts of `source`, and the agreed labels of reviews as training rows.
 
     Reviewed texts that a version was tested on become test rows again: `triagem.trainer.data.split` moves them.
 

@@ -1,6 +1,6 @@
-"""The jobs of a person who labels for a first model: choose the next questions, and train a version on the answers.
+"""Jobs for labelling the first model's data: choose the next questions, and train a version on the answers.
 
-Both also estimate the progress, so that a page only reads what is stored.
+Both also estimate and store the progress, so that the console's page only reads stored values.
 """
 
 from dataclasses import replace
@@ -46,7 +46,7 @@ def _base(run: JobRun) -> str:
 
 
 def _read_pool(run: JobRun) -> tuple[Pool, list[PoolText], list[str]]:
-    """The pool, and its texts by position, as they are stored and clean."""
+    """The pool, and its texts by position: the stored and the cleaned text."""
     labels = review_choices(run.database, [])
     if len(labels) < _MIN_LABELS:
         raise InvalidInput("there are fewer than two labels: name them on the page Start of the console")
@@ -67,9 +67,10 @@ def _read_pool(run: JobRun) -> tuple[Pool, list[PoolText], list[str]]:
 
 
 def unique_texts(pool: list[PoolText]) -> tuple[list[PoolText], list[str]]:
-    """Each text once, an answered one before its copies, with the clean texts; without texts that show no label.
+    """Each different text once, with its cleaned text; an answered text represents its copies.
 
-    Of a conversation, the part that the label is about, as in `Row.parts`. It is clean already.
+    Unanswered texts with an `abstain_reason` are left out. A conversation is represented by the part that its label
+    refers to, as in `Row.parts`; this part is already clean.
     """
     texts: dict[str, PoolText] = {}
     for text in pool:

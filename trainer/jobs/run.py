@@ -1,4 +1,4 @@
-"""Runs one job in its own process: its work by kind, then the gate and the promotion or proposal of its version."""
+"""Runs one job in its own process: does the work, then runs the gate and promotes or proposes the version."""
 
 import os
 import time
@@ -43,12 +43,15 @@ class PromotionPolicy(StrEnum):
 
 
 class JobLost(SystemExit):
-    """The job is no longer ours: it was cancelled, or another trainer has taken it."""
+    """This trainer has lost the job: it was cancelled, or another trainer has taken it."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobRun:
-    """A job with all that its work needs. `key` marks the version that it registers; `folder` holds its files."""
+    """A job and the services for its work.
+
+    `key` marks the version that the job registers; `folder` holds the job's files.
+    """
 
     job: TrainingJob
     trainer: str
@@ -80,7 +83,7 @@ class StepReporter(TrainingProgress):
     _reported_at: float = float("-inf")
 
     def on_notes(self, notes: Sequence[str]) -> None:
-        """Log the notes; they name no customer's text."""
+        """Log the notes, which contain no customer's text."""
         log.info("training_notes", job=self.run.job.id, notes=notes)
 
     def on_evaluation(self, done: int, total: int, metric: str, value: float) -> None:
@@ -145,10 +148,10 @@ def _work(kind: JobKind) -> Callable[[JobRun], str | None]:
 def promote_job_version(database: Database, registry: Registry, version: str, job: TrainingJob, now: datetime) -> str:
     """The outcome of a job: `promoted`, `rejected` by the gate, or `proposed` to a person, with a shadow run.
 
-    Repeating it promotes once.
+    Idempotent.
 
-    The first version of an installation without a model, trained on a few answers, becomes current without the gate:
-    all its results are reviewed.
+    If there is no model yet, a first version trained on a few answers becomes current without the gate, because a
+    person reviews all its results.
     """
     if any(promotion.version == version for promotion in registry.promotions()):
         return "promoted"
@@ -170,7 +173,7 @@ def promote_job_version(database: Database, registry: Registry, version: str, jo
 def start_shadow_run(database: Database, version: str, current: CurrentModel, now: datetime) -> None:
     """Let the workers classify recent tickets with a proposed version too; `triagem reclassify diff` compares them.
 
-    Not while another run is active: a nightly run matters more.
+    Starts nothing while another run is active, because a nightly run matters more.
     """
     since = (now - SHADOW_DAYS).isoformat()
     plan = RunPlan(version, current.epoch, shadow=True, filters={"since": since}, max_tickets=SHADOW_TICKETS)

@@ -1,7 +1,7 @@
 """Takes training jobs from the table, one at a time, and runs each in a process of its own.
 
-The job's process loads torch, so an idle trainer needs little memory, and a training that runs out of memory, crashes
-or hangs does not end the trainer, which records what happened.
+Only the job's process loads torch, so an idle trainer needs little memory. If a training runs out of memory, crashes
+or hangs, the trainer survives and records the outcome.
 """
 
 import os
@@ -30,7 +30,8 @@ _TICK_S: Final = 1.0
 _STOP_S: Final = 10.0
 _MAX_BACKOFF_S: Final = 60.0
 _FOLDER: Final = ".job-"
-_EMBEDDINGS_S: Final = 86_400  # how long embeddings stay that no job uses: those of forgotten tickets are among them
+# unused embeddings are deleted after this time, because they include those of forgotten tickets
+_EMBEDDINGS_S: Final = 86_400
 
 
 class JobProcess(Protocol):
@@ -87,7 +88,7 @@ class Trainer:
         self._woken.set()
 
     def stop(self) -> None:
-        """End `run` within seconds; the job that runs goes back into the queue, and later on from its checkpoint."""
+        """End `run` within seconds. The running job is queued again and later resumes from its checkpoint."""
         self._stopping.set()
         self._woken.set()
 
@@ -116,7 +117,7 @@ class Trainer:
         return True
 
     def _supervise(self, job: TrainingJob) -> tuple[int, str | None]:
-        """The exit status of the job's process, and the budget that it exceeded."""
+        """Wait for the job's process; returns its exit status, and the budget that it exceeded."""
         process, started, problem = self._start(job, self.name), time.monotonic(), None
         folder = job_folder(self._work_dir, job.id)
         try:
@@ -129,14 +130,14 @@ class Trainer:
         return status, problem
 
     def _holds(self, job: TrainingJob) -> bool:
-        """Whether the job is still ours. An outage of Postgres does not end a training."""
+        """Whether this trainer still holds the job. An outage of Postgres does not end a training."""
         try:
             return training_jobs.renew(self._database, job.id, self.name)
         except Retryable:
             return True
 
     def _record(self, job: TrainingJob, status: int, problem: str | None) -> None:
-        """Record how the process ended, unless it has done so itself, or the job is no longer ours."""
+        """Record how the process ended, unless the process has recorded it or this trainer has lost the job."""
         if self._stopping.is_set() and problem is None:
             training_jobs.release(self._database, job.id, self.name, interrupted=True)
             return
@@ -154,7 +155,7 @@ class Trainer:
     def _remove_files(self) -> None:
         """Remove the folders of jobs that have ended, and the embeddings that no job has used for a day."""
         for file in self._work_dir.glob("embeddings-*.sqlite"):
-            with suppress(FileNotFoundError):  # another trainer was first
+            with suppress(FileNotFoundError):  # another trainer has removed it
                 if file.stat().st_mtime < time.time() - _EMBEDDINGS_S:
                     file.unlink()
         for folder in self._work_dir.glob(f"{_FOLDER}*"):

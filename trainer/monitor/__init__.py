@@ -1,1 +1,1 @@
-"""Checks of a version in production: input drift, and whether to train again. No torch."""
+"""Checks a version in production: input drift, and whether training is due. No torch."""

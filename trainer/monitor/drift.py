@@ -1,8 +1,8 @@
 """Detects input drift: compares recent samples with a version's reference. No torch.
 
-Compared are each dimension of the embeddings, the confidences, the lengths, and the distributions of labels and of
-languages. A difference counts only if it is significant *and* large; with thousands of rows everything is
-significant.
+It compares each dimension of the embeddings, the confidences, the lengths, and the distributions of labels and of
+languages. A difference counts only if it is significant *and* large, because with thousands of rows every difference
+is significant.
 """
 
 from collections.abc import Mapping, Sequence, Sized
@@ -32,7 +32,7 @@ ReferenceKind = Literal["held-out rows", "first samples"]
 
 @dataclass(frozen=True, slots=True)
 class FeatureShift:
-    """One comparison; `before` and `now` are its figures.
+    """The result of one comparison; `before` and `now` are the compared figures.
 
     `size` is the Kolmogorov-Smirnov D, for embeddings the largest of all dimensions. For labels and languages it is
     the total variation distance, the share of rows that would have to change.
@@ -90,7 +90,8 @@ def check(
     """Compare a version's recent samples with its reference, and store the result.
 
     The reference is the held-out rows until the version has its first `KEEP_FIRST` samples and `MIN_ROWS` after them.
-    From then on it is those first samples, which are real messages rather than rows chosen for training.
+    From then on, the reference is these first samples, because they are real messages and not rows chosen for
+    training.
 
     Args:
         version: by default the current version.
@@ -134,7 +135,10 @@ def population(samples: Sequence[StoredSample]) -> Population:
 
 
 def compare(reference: Population, recent: Population) -> tuple[FeatureShift, ...]:
-    """All comparisons, in a fixed order; languages only if both sides know them for at least `MIN_ROWS` rows."""
+    """All comparisons, in a fixed order.
+
+    Languages are compared only if both sides have at least `MIN_ROWS` rows with a language.
+    """
     shifts = [
         _embedding_shift(reference.embeddings, recent.embeddings),
         _values("confidence", reference.confidences, recent.confidences),
@@ -150,7 +154,8 @@ def compare(reference: Population, recent: Population) -> tuple[FeatureShift, ..
 def distances(reference: NDArray[Any], recent: NDArray[Any]) -> NDArray[np.float64]:
     """The Kolmogorov-Smirnov D of each column: the largest distance between the two distribution functions.
 
-    `scipy.stats.ks_2samp` would also compute hundreds of p-values where one is enough, which takes 40 times as long.
+    `scipy.stats.ks_2samp` would also compute hundreds of p-values, of which only one is needed, and take 40 times as
+    long.
     """
     both = np.concatenate([reference, recent])
     order = both.argsort(axis=0)
@@ -187,7 +192,7 @@ def _effective(reference: Sized, recent: Sized) -> int:
 def _distribution(
     feature: Literal["labels", "languages"], reference: Sequence[str], recent: Sequence[str]
 ) -> FeatureShift:
-    """A chi-square test of two distributions; names too rare for it are counted together."""
+    """A chi-square test of two distributions; names that are too rare for the test are counted together."""
     names = sorted({*reference, *recent})
     table = np.array([[list(side).count(name) for name in names] for side in (reference, recent)])
     total = table.sum(axis=1, keepdims=True)

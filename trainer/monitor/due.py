@@ -51,7 +51,8 @@ class RetrainingFacts:
     test_accuracy: float | None = None
     reviewed: AccuracyEstimate | None = None
     reviewed_labels: Mapping[str, int] = field(default_factory=dict)
-    new_rows: int | None = None  # reviewed texts that the version has not seen; None: it does not record what it saw
+    # reviewed texts that the version has not seen; None if its manifest does not record them
+    new_rows: int | None = None
     drifted_at: datetime | None = None  # time of the newest report, if it found drift
 
 
@@ -87,7 +88,7 @@ def read_facts(database: Database, registry: Registry, now: datetime) -> Retrain
 
 
 def check_due(facts: RetrainingFacts, rules: DueSettings) -> tuple[DueReason, ...]:
-    """The reasons to train again, none if it is not due. Each limit must be exceeded, not only reached."""
+    """The reasons to train again; empty if training is not due. Each limit must be exceeded, not only reached."""
     return tuple(_reasons(facts, rules))
 
 
@@ -95,7 +96,7 @@ def _reasons(facts: RetrainingFacts, rules: DueSettings) -> Iterator[DueReason]:
     if facts.age_days > rules.max_age_days:
         yield _reason(Trigger.AGE, f"it was trained {facts.age_days:.0f} days ago, more than {rules.max_age_days}")
     measured, tested = facts.reviewed, facts.test_accuracy
-    # The drop is certain, not an effect of few reviews: even the interval's upper bound is too low.
+    # Even the interval's upper bound is too low, so the drop is not an effect of few reviews.
     if measured and tested is not None and measured.high < tested - rules.max_accuracy_loss:
         interval = f"{measured.low:.3f} to {measured.high:.3f}, {measured.reviews} reviews"
         message = f"accuracy fell from {tested:.3f} on its test rows to {measured.value:.3f} ({interval})"

@@ -1,6 +1,7 @@
-"""Stores a version's drift reference: the embeddings and predictions of rows that it did not train on. No torch.
+"""Stores a version's drift reference: the embeddings and predictions of rows that it was not trained on. No torch.
 
-Embeddings of training rows always lie elsewhere, because the model was fitted to them.
+Training rows cannot serve as the reference: the model was fitted to them, so their embeddings differ from those of
+new texts.
 """
 
 import json
@@ -65,12 +66,12 @@ def write_reference(folder: Path, model: EmbeddingClassifier, held_out: Sequence
 
     Args:
         model: with its final temperature.
-        held_out: rows that no weight was fitted to: dev, calibration and test.
+        held_out: the rows that were not used to fit weights: dev, calibration and test.
     """
     order = np.random.default_rng(42).permutation(len(held_out))[:MAX_ROWS]
     population = describe_rows(model, [held_out[index] for index in sorted(order)])
-    # The format stores numbers only: each name once in the metadata, and its index for each row. One metadata entry,
-    # because the order of several varies.
+    # The format stores numbers only, so each name is stored once in the metadata, and each row has its index. There
+    # is one metadata entry, because the order of several entries varies.
     names = {"labels": sorted(set(population.labels)), "langs": sorted(set(population.langs))}
     save_file(
         {

@@ -40,7 +40,7 @@ def alert_if_due(database: Database, registry: Registry, rules: DueSettings, now
 
 
 def alert_if_drifted(database: Database, registry: Registry, now: datetime) -> bool:
-    """Compare recent tickets with the version's reference, and raise an alert if they differ; True if it is new."""
+    """Compare recent tickets with the version's reference; alert if they differ. True if the alert is new."""
     from triagem.trainer.monitor.drift import check  # noqa: PLC0415 - loads scipy
 
     try:

@@ -1,6 +1,7 @@
-"""Decides from the text alone that no label may be used: there is nothing in it that a model could judge. Pure.
+"""Detects texts that contain nothing a model could judge, so that no label may be used.
 
-These texts look confident to a classifier, so its probabilities cannot tell them apart. A person sees them instead.
+Pure. A classifier is confident about these texts too, so its probabilities do not reveal them. A person reads them
+instead.
 """
 
 import math
@@ -15,15 +16,15 @@ from triagem.contracts.model import Tokens
 from triagem.contracts.prediction import AbstainReason, Thresholds
 
 # Share of letters outside the Latin script above which a text is in another script. A Latin text may name a product
-# in another one. No message of the sample data is above it (tests/unit/test_abstain.py).
+# in another script. No message of the sample data is above it (tests/unit/test_abstain.py).
 MAX_OTHER_SCRIPT_SHARE: Final = 0.3
 _MIN_CHARS: Final = 10
 _MAX_DIGIT_SHARE: Final = 0.2
 _SPECIAL_TOKENS: Final = 2
 _LIMIT_QUANTILE: Final = 0.995
-# Product codes, typing errors and slang have many tokens per character, but are rarely unlike all training languages;
-# gibberish is both. With both packaged bases nearly all of it is above this limit, and hardly a short message is
-# (docs/measurements/abstain.py).
+# Product codes, typing errors and slang have many tokens per character, but rarely look unlike all training
+# languages. Gibberish has both properties. With both packaged bases nearly all of it is above this limit, and hardly
+# a short message is (docs/measurements/abstain.py).
 _UNKNOWN_WORDS: Final = 2.3
 _OTHER_LANGUAGE_WEIGHT: Final = 1.4
 _MIN_TEXTS: Final = 200
@@ -58,10 +59,10 @@ _SMALL_TALK: Final = frozenset(map(_folded, [*COURTESIES, *_ACKNOWLEDGEMENTS.spl
 
 
 def word_chars(cleaned: str) -> int | None:
-    """The characters by which the number of tokens is divided; None for texts that say little about their language.
+    """The number of characters of a text; None for texts that say little about their language.
 
-    These are short ones, texts in capitals, and texts with many digits or an address: their words are cut into many
-    tokens in any language.
+    These are short texts, texts in capitals, and texts with many digits or an address: their words are split into
+    many tokens in any language.
     """
     if len(cleaned) < _MIN_CHARS or cleaned.isupper() or "@" in cleaned or "://" in cleaned:
         return None
@@ -94,7 +95,7 @@ def has_unknown_words(cleaned: str, tokens: Tokens, probabilities: Probabilities
 def unlearned_reason(
     cleaned: str, tokens: Tokens, probabilities: Probabilities, thresholds: Thresholds
 ) -> AbstainReason | None:
-    """The reason that a model must not judge a text which `abstain_reason` lets pass: it learned nothing like it."""
+    """The reason not to judge a text that passed `abstain_reason`: the training rows were unlike it."""
     if is_other_language(probabilities, thresholds.languages, thresholds.other_language):
         return AbstainReason.OTHER_LANGUAGE
     if has_unknown_words(cleaned, tokens, probabilities, thresholds):
@@ -103,7 +104,7 @@ def unlearned_reason(
 
 
 def abstain_reason(text: str, cleaned: str) -> AbstainReason | None:
-    """The reason in the text itself that it must get no decision, or None if a model may judge it.
+    """The reason, found in the text alone, to make no decision; None if a model may judge the text.
 
     Args:
         text: subject, newline, body, as received.

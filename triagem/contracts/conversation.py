@@ -1,9 +1,9 @@
 """Decides which messages of a conversation the model reads, and combines its answers into one. Pure.
 
-The label is kept until the evidence for another is strong enough: a forward filter of a hidden Markov model. Its
-state is the label of the customer's present subject, which changes between two messages with the probability
-`CHANGE`. A message counts by its words (`small_talk.evidence`), small talk not at all. Rule and constants were chosen
-on `examples/conversations.jsonl` by `docs/measurements/conversations.py` (decision 16).
+The label is kept until the evidence for another label is strong enough. The method is the forward filter of a hidden
+Markov model. The state is the label of the customer's present subject, which changes between two messages with the
+probability `CHANGE`. Each message is weighted by its words (`small_talk.evidence`); small talk has the weight 0. Rule
+and constants were chosen on `examples/conversations.jsonl` by `docs/measurements/conversations.py` (decision 16).
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from triagem.contracts.small_talk import evidence, states_subject
 from triagem.contracts.text import clean
 from triagem.contracts.ticket import Author, OnReply
 
-# A longer conversation is judged by its beginning and its end: a new message costs the same at any length.
+# A longer conversation is judged by its beginning and its end, so that the cost of a new message is bounded.
 FIRST_MESSAGES: Final = 4
 NEWEST_MESSAGES: Final = 12
 MAX_CHARS: Final = 16_000  # of a message, and of the newest ones together
@@ -49,15 +49,16 @@ class JudgedText:
 
     @property
     def text(self) -> str:
-        """The parts as one text. It is never cleaned again: its lines are not those of one message."""
+        """The parts as one text. Do not clean it again: its lines come from several messages."""
         return "\n\n".join(self.parts)
 
 
 def judge(messages: Sequence[ConversationMessage], on_reply: OnReply) -> JudgedText:
     """Choose the messages that the label is about.
 
-    Customers' messages without a request, such as a greeting, are left out if there is another one: they change
-    nothing. Those up to the first that states a subject are one text: people write a sentence in several messages.
+    Customers' messages without a request, such as a greeting, are left out if there are other messages, because they
+    do not affect the label. The messages up to the first that states a subject form one text, because people split a
+    sentence over several messages.
 
     Args:
         messages: in the order in which they were written; at least the first and the newest ones of the customer.
@@ -80,9 +81,9 @@ def judge(messages: Sequence[ConversationMessage], on_reply: OnReply) -> JudgedT
 
 
 def combine(parts: Sequence[str], probabilities: Sequence[Sequence[float]]) -> list[float]:
-    """The probabilities of a conversation's labels from those of its parts, in their order.
+    """Combine the probabilities of a conversation's parts, in order, into those of the conversation.
 
-    Those of a single part are returned as they are.
+    The probabilities of a single part are returned unchanged.
     """
     belief, *later = map(list, probabilities)
     for part, row in zip(parts[1:], later, strict=True):

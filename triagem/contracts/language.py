@@ -1,7 +1,7 @@
-"""Decides a message's language, and whether the model learned that language, from a detector's probabilities. Pure.
+"""Decides a message's language, and whether the model learned that language, from a detector's probabilities.
 
-A detector guesses wildly on a few words, and customers write a lot of those ("net caiu"). So a language that no
-training row is written in needs clear evidence, and without any the language is undetermined.
+Pure. A detector is unreliable on a few words, and many customers write only a few words ("net caiu"). So a language
+without training rows needs clear evidence. Without evidence, the language is undetermined.
 """
 
 import math
@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 UNDETERMINED: Final = "und"
-# Galician is left out, because it is taken for Portuguese, and Latin, Occitan and others, because they get a share of
-# every few words.
+# Galician is left out, because it is taken for Portuguese. Latin, Occitan and others are left out, because they get a
+# part of the probability of every short text.
 DETECTED: Final = (
     "ar", "bg", "bn", "ca", "cs", "da", "de", "el", "en", "es", "fa", "fi", "fr", "he", "hi", "hr", "hu", "hy", "id",
     "it", "ja", "ka", "ko", "nl", "no", "pl", "pt", "ro", "ru", "sv", "ta", "th", "tr", "uk", "ur", "vi", "zh",
@@ -19,7 +19,8 @@ DETECTED: Final = (
 # The lowest limit that a version may have: hardly any short Portuguese or English message is above it, and nearly
 # every message in another language is.
 MIN_LIMIT: Final = 0.95
-# One language at 0.7 is as clear as all others together at 0.95: few words get many languages a little.
+# A single language at 0.7 is as clear as all other languages together at 0.95: on a few words, many languages get a
+# small probability.
 _ONE_LANGUAGE: Final = 0.25
 _LIMIT_QUANTILE: Final = 0.995
 CUSTOMERS: Final = ("en", "pt")
@@ -31,7 +32,7 @@ Probabilities = Mapping[str, float]
 
 
 def other_language(probabilities: Probabilities, languages: Iterable[str]) -> float:
-    """The evidence, from 0 to 1, that a text is in none of these languages."""
+    """The evidence, from 0 to 1, that the text is in none of the given languages."""
     others = [probability for language, probability in probabilities.items() if language not in languages]
     return min(1.0, max(sum(others), max(others, default=0.0) + _ONE_LANGUAGE))
 
@@ -66,9 +67,9 @@ def training_languages(detected: Iterable[Probabilities]) -> tuple[str, ...]:
 
 
 def other_language_limit(detected: Sequence[Probabilities], languages: Sequence[str]) -> float | None:
-    """The limit for `other_language` that 99.5 % of held-out texts are not above, at least `MIN_LIMIT`.
+    """The 99.5 % quantile of `other_language` on held-out texts, at least `MIN_LIMIT`.
 
-    None without languages: then no text is in another one.
+    None if `languages` is empty: then no text counts as being in another language.
     """
     if not languages:
         return None

@@ -9,9 +9,9 @@ from functools import cache
 from typing import Final
 from zoneinfo import ZoneInfo, available_timezones
 
-# No CRM's message is older. A smaller number is a date written without separators, a spreadsheet's day number, or 0.
+# No CRM has older messages. A smaller number is a date without separators, a spreadsheet's day number, or 0.
 EARLIEST_MOMENT: Final = datetime(2000, 1, 1, tzinfo=UTC)
-_MAX_CHARS: Final = 100  # no time is longer, and a million spaces in one took a minute
+_MAX_CHARS: Final = 100  # characters; no valid time is longer, and parsing a million spaces took a minute
 _LATEST_EPOCH_S: Final = 4_102_444_800  # the year 2100; a larger number is in milliseconds
 
 # Names begin like this in English or Portuguese.
@@ -61,8 +61,8 @@ class DateOrder(StrEnum):
 class MomentFormat:
     """Rules for the times of one source.
 
-    `zone` is for times without an offset; without it they are refused. `order` is for dates such as 03/04/2026;
-    without it they are refused. `pattern`, a format of `datetime.strptime`, replaces all other forms.
+    `zone` applies to times without an offset, and `order` to dates such as 03/04/2026; if it is missing, these times
+    are refused. `pattern`, a format of `datetime.strptime`, replaces all other forms.
     """
 
     zone: tzinfo | None = None
@@ -109,7 +109,7 @@ class DateOrderEvidence:
         self._usual: DateOrder | None = None  # with AM or PM; a proof is stronger
 
     def add(self, line: int, value: object) -> None:
-        """Take in the time of a line; anything else is ignored."""
+        """Record the time of a line; values that are not times are ignored."""
         match = _YEAR_LAST.search(value) if isinstance(value, str) else None
         if match is None:
             return

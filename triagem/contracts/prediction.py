@@ -27,10 +27,11 @@ class AbstainReason(StrEnum):
 
 
 class Thresholds(BaseModel):
-    """The review threshold, and the share of recent tickets that is reviewed whatever their confidence.
+    """The review threshold, and the review budget: the share of recent tickets that is reviewed at any confidence.
 
-    The 0.7 is the original specification's. The budget complements it: when the input shifts, confidences stay high
-    while errors rise, so the threshold selects too few tickets, but the ranking by confidence stays useful.
+    The threshold of 0.7 comes from the original specification. The budget complements it: when the input shifts,
+    confidences stay high while errors rise. The threshold then selects too few tickets, but the ranking by confidence
+    stays useful.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -1,7 +1,8 @@
 """Measures how much a message may say about what the customer wants, by its words. Pure; Portuguese and English.
 
 A classifier is as sure of "pode ser amanhã às 10h?" as of a request, so its probabilities do not separate small talk
-from a change of subject. The words do: small talk consists of the words below. Words of other languages all count.
+from a change of subject. Its words do: small talk consists of the words listed below. All words of other languages
+count as telling.
 """
 
 import re
@@ -15,7 +16,7 @@ from triagem.contracts.unicode_form import normalized
 # Chosen with `conversation.CHANGE` (decision 16).
 _MIN_WORDS: Final = 2
 _MIN_SHARE: Final = 1 / 4
-_MANY_WORDS: Final = 6  # enough, whatever their share
+_MANY_WORDS: Final = 6  # this many telling words are enough, whatever their share
 _WORDS_PER_MESSAGE: Final = 3  # of evidence 1
 _WORD: Final = re.compile(r"[^\W\d_]{2,}(?:['\u2019]t\b)?")  # "can't" is a word
 _APOSTROPHE: Final = re.compile(r"['\u2019]")
@@ -70,7 +71,7 @@ helping chat ask asked need needed noted understood clear makes sense want like 
 morning evening afternoon floor available around either sounds thinking decided few things sign signed traffic running
 calling caller see make mind worry hurry rush
 """
-# Verbs and nouns of failure or wish: one says what the customer wants.
+# Verbs and nouns of failure or wish: a single one states what the customer wants.
 _DECISIVE: Final = """
 cancelar cancela cancelo cancelamento comprar contratar orcamento cotacao desconto trocar troca devolver devolucao
 reembolso estorno estornar quebrou quebrado quebrada quebraram defeito erro errado errada errados erradas estragado
@@ -81,7 +82,7 @@ wrong stuck frozen freezes leaking missing damaged buy purchase quote complaint 
 _NEGATIONS: Final = """
 nao nem nunca not never cannot cant dont doesnt didnt isnt arent wasnt wont havent hasnt
 """
-# Words of arrangements that name a failure after a negation; and words that reassure after one.
+# Words of arrangements that name a failure if negated, and words that reassure if negated.
 _FAILING: Final = (
     "liga ligar ligou ligando funciona funcionou funcionando recebi voltou resolveu work works worked working"
 )
@@ -107,12 +108,12 @@ _REASSURING_KEYS: Final = _keys(_REASSURING.split())
 
 
 def states_subject(cleaned: str) -> bool:
-    """Whether a message has telling words for two: a conversation's label can be judged from here on."""
+    """Whether a message has enough telling words to judge the conversation's label from here on."""
     return _telling_words(cleaned)[0] >= _MIN_WORDS
 
 
 def evidence(cleaned: str) -> float:
-    """0 for small talk; for anything else, the number of its different telling words by three, at most 2."""
+    """The weight of a message: 0 for small talk, else the number of different telling words ÷ 3, at most 2."""
     telling, words = _telling_words(cleaned)
     enough = telling >= _MIN_WORDS and (telling >= _MIN_SHARE * words or telling >= _MANY_WORDS)
     return telling / _WORDS_PER_MESSAGE if enough else 0.0

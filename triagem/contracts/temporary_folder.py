@@ -1,4 +1,4 @@
-"""A temporary folder, of which nothing is left for long, even if the process is killed."""
+"""A temporary folder that is cleaned up even if the process is killed: the next call removes it."""
 
 import fcntl
 import os
@@ -10,14 +10,14 @@ from pathlib import Path
 from tempfile import gettempdir, mkdtemp
 from typing import Final
 
-_NEW_S: Final = 60.0  # a folder this young may not be locked yet
+_NEW_S: Final = 60.0  # seconds; a younger folder may not be locked yet
 
 
 @contextmanager
 def temporary_folder(prefix: str, parent: Path | None = None) -> Iterator[Path]:
     """A new folder in `parent`, or in the system's. Removed at the end, unless it was renamed.
 
-    First removes those of this prefix that killed processes have left: nobody holds their lock.
+    First removes the folders with this prefix that killed processes have left behind: their lock is free.
     """
     parent = parent or Path(gettempdir())
     parent.mkdir(parents=True, exist_ok=True)
@@ -29,7 +29,7 @@ def temporary_folder(prefix: str, parent: Path | None = None) -> Iterator[Path]:
     folder = Path(mkdtemp(prefix=prefix, dir=parent))
     try:
         with _opened(folder) as own:
-            with suppress(OSError):  # NFS locks no folders: there, none is removed above
+            with suppress(OSError):  # NFS cannot lock folders: on NFS, no folder is removed above
                 fcntl.flock(own, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield folder
     finally:

@@ -28,7 +28,7 @@ from triagem.contracts.cleaning.readable import BLOCK_QUOTE, MARKS, MARKUP_QUOTE
 __all__ = ["CLEANING_VERSION", "Part", "Segment", "clean", "digest", "is_automatic", "plain", "segments"]
 
 CLEANING_VERSION: Final = 2
-_PASSES: Final = 8  # removed tags and lines may leave an encoding, which may hide another
+_PASSES: Final = 8  # passes; removing tags and lines may uncover an encoding, which may hide another one
 
 
 class Segment(NamedTuple):
@@ -71,17 +71,17 @@ def plain(text: str) -> str:
 
 
 def digest(clean_text: str) -> bytes:
-    """SHA-256 of the UTF-8, 32 bytes: the same model need not classify an equal digest again."""
+    """SHA-256 of the UTF-8 text, 32 bytes: a model does not classify a text with an equal digest again."""
     return sha256(clean_text.encode()).digest()
 
 
 def _labelled(text: str) -> list[Line]:
-    """The lines of a readable text. The first is the subject; all are `OWN` if only courtesies would be left."""
+    """Label a readable text's lines. The first is the subject; all are `OWN` if only courtesies would remain."""
     subject, *rest = text.rstrip().splitlines() or [""]
     stripped = ["-- " if line[:2] == "--" and line[2:].isspace() else line.strip() for line in rest]
     body = label_footers(stripped)
     first = Line(Part.OWN, subject)
-    is_sentence = subject.endswith((".", "!", "?")) and not PREFIXES.match(subject)  # of a chat, which has no subject
+    is_sentence = subject.endswith((".", "!", "?")) and not PREFIXES.match(subject)  # a chat has no subject
     for attempt in (label_quotes(subject, body), body):
         labelled = label_tail(label_markup_signature(attempt))
         if _says_something([first, *labelled] if is_sentence else labelled):

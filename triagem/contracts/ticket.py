@@ -34,8 +34,8 @@ MAX_TEXT_CHARS: Final = 100_000
 MAX_METADATA_CHARS: Final = 16_384
 MAX_METADATA_DEPTH: Final = 16
 MAX_CLOCK_SKEW: Final = timedelta(minutes=5)
-# The source of texts sent to POST /predict. They are not tickets of a CRM: they are answered, soon deleted, and get
-# no alert, review or drift sample.
+# The source of texts sent to POST /predict. These texts are not tickets of a CRM: they are answered and soon deleted,
+# and get no alert, review or drift sample.
 PREDICT_SOURCE: Final = "predict"
 _NAMES: Final = frozenset({"source", "external_id"})
 MESSAGE_FIELDS: Final = {"message_id": "id", "author": "author"}  # short for a field of `message`
@@ -48,7 +48,7 @@ _FIELD_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,39}")
 
 
 def _utc(moment: datetime) -> datetime:
-    """The same instant in UTC: JSON's UTC offsets have no seconds, but those of old time zones do."""
+    """The same instant in UTC: offsets of old time zones have seconds, which offsets in JSON cannot have."""
     try:
         return moment.astimezone(UTC)
     except OverflowError:
@@ -116,8 +116,8 @@ class Message(BaseModel):
 class Ticket(BaseModel):
     """A revision of a text. Its identity is (`source`, `external_id`); the newest `revised_at` wins.
 
-    With `message`, `text` and `revised_at` are those of one message of the conversation. As input, `message_id` and
-    `author` are short for it.
+    With `message`, `text` and `revised_at` belong to one message of the conversation. In input, `message_id` and
+    `author` are short for `message`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -164,7 +164,7 @@ class Ticket(BaseModel):
 
 
 def _read_message(fields: dict[str, Any]) -> None:
-    """Make the message plain values, which are then checked; a deleted one has no text."""
+    """Convert the message to plain values, which are then validated; a deleted message has no text."""
     message = fields["message"]
     if isinstance(message, Message):
         message = fields["message"] = message.model_dump()
@@ -201,8 +201,8 @@ def accept(data: Mapping[str, Any], *, now: datetime) -> Ticket:
 
     Raises:
         InvalidTicket: names the first invalid field. A `revised_at` more than five minutes ahead of `now` is
-            rejected: it would win over every later revision and freeze the ticket. So is the source `predict`, whose
-            rows are soon deleted.
+            rejected: it would win over every later revision and freeze the ticket. The source `predict` is rejected
+            too, because its rows are soon deleted.
     """
     if isinstance(written := data.get("revised_at"), str):
         try:

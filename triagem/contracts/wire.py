@@ -19,7 +19,10 @@ _REF_HEAD: Final = b'{"v":"check-1",'  # a stored-ticket reference (claim check)
 
 @dataclass(frozen=True, slots=True)
 class StoredTicketRef:
-    """A claim check: refers to a stored ticket to classify again. `digest` is of its text when the entry was put."""
+    """A claim check: refers to a stored ticket to classify again.
+
+    `digest` is the digest of its text when the entry was enqueued.
+    """
 
     run: int
     ticket: int
@@ -75,7 +78,7 @@ def decode(payload: bytes) -> Ticket:
         raise UnreadableEntry("the payload is not JSON") from None
     if not isinstance(data, dict) or data.pop("v", None) != WIRE_VERSION:
         raise UnreadableEntry(f"the payload's wire version is not {WIRE_VERSION}")
-    if "revised_at" not in data:  # the default, now, would differ at each delivery
+    if "revised_at" not in data:  # required: the default (now) would differ at each delivery
         raise UnreadableEntry("revised_at: Field required")
     try:
         return Ticket.model_validate(data)
@@ -86,7 +89,8 @@ def decode(payload: bytes) -> Ticket:
 def decode_identity(payload: bytes) -> Identity | None:
     """The identity in a payload, even if `decode` rejects it: another version, a missing field, truncated JSON.
 
-    None if even that cannot be read. It finds the entries of tickets to forget, so it reads as much as it can.
+    None if the identity cannot be read. It serves to find the entries of tickets to forget, so it tolerates as much
+    damage as possible.
     """
     try:
         data = from_json(payload, allow_partial=True)
@@ -100,8 +104,8 @@ def decode_identity(payload: bytes) -> Identity | None:
 
 
 def longest_word(external_id: str) -> bytes:
-    """A part of an id that every payload of its ticket contains: JSON does not escape it.
+    """The longest part of an id that JSON does not escape, so every payload of the ticket contains it.
 
-    To search for it is a hundred times faster than `decode_identity`.
+    A search for this part is a hundred times faster than `decode_identity`.
     """
     return max(re.findall(r"[A-Za-z0-9_-]+", external_id), key=len, default="").encode()

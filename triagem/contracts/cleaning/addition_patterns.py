@@ -10,7 +10,7 @@ def _words(*lines: str) -> frozenset[str]:
     return frozenset(" ".join(lines).split())
 
 
-# ---- Footers: lines that programs add; each must fill its line
+# ---- Footers: lines that programs add; each pattern must match the whole line
 LINK_ALONE: Final = re.compile(r"<?(?:https?://)?www\.\S{3,120}|<?https?://\S{3,120}")
 _LINK: Final = r"(?:<\S{1,300}>|\(\S{1,300}\)|https?://\S{1,300}|www\.\S{1,300})"
 _PRODUCT: Final = any_of(

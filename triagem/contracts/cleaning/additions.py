@@ -34,12 +34,12 @@ def own_text(lines: Sequence[Line]) -> list[str]:
 
 
 def breaks_off(above: str) -> bool:
-    """Whether a line is the first half of a sentence: "I need:". What follows is the customer's own."""
+    """Whether a line is the first half of a sentence ("I need:"): the next lines are then the customer's own text."""
     return above.endswith(":") and not SOMEBODY_WROTE.search(above)
 
 
 def label_footers(lines: Sequence[str]) -> list[Line]:
-    """Label lines that fill a form of `FOOTERS`, unless the next line continues the sentence."""
+    """Label lines that match a pattern of `FOOTERS` entirely, unless the next line continues the sentence."""
     if not patterns.FOOTER_HINT.search("\n".join(lines)):
         return [Line(Part.OWN, text) for text in lines]
     labelled, below_scan = list[Line](), False
@@ -56,7 +56,7 @@ def label_footers(lines: Sequence[str]) -> list[Line]:
 
 
 def label_rules(lines: Sequence[Line]) -> list[Line]:
-    """Label lines of dashes, and a delimiter with nothing of the customer's below it."""
+    """Label lines of dashes, and a delimiter without the customer's own text below it."""
     last = max((at for at, line in enumerate(lines) if line.part is Part.OWN and line.text), default=-1)
     return [
         Line(Part.FOOTER, text)
@@ -107,8 +107,8 @@ def _disclaimer(tail: Sequence[str]) -> int | None:
 def _signature(tail: Sequence[str]) -> int | None:
     """The number of lines to keep (a line of thanks) if `tail` is a signature, else None.
 
-    It is a closing or a delimiter above a name and lines that each look like a part of a signature. Thanks and rules
-    of dashes are weaker evidence: below them there must be a contact.
+    A signature is a closing or a delimiter, followed by a name and lines that each look like a part of a signature.
+    Thanks and lines of dashes are weaker evidence: they also need a contact below them.
     """
     closing, thanks, delimiter = (
         pattern.fullmatch(tail[0]) for pattern in (patterns.CLOSING, patterns.THANKS, patterns.DELIMITER)
@@ -133,7 +133,7 @@ def _signature(tail: Sequence[str]) -> int | None:
 
 
 def _in_signature(text: str) -> bool:
-    """Whether it is a contact, a role or capitalized names, and not a request."""
+    """Whether the line is a contact, a role or capitalized names, and not a request."""
     contact = patterns.CONTACT.search(text)
     if len(text) > 120 or (patterns.REQUEST.search(text) and not contact):
         return False

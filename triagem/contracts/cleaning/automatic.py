@@ -1,7 +1,8 @@
 """Recognizes automatic messages in pt, en and es: out-of-office replies, delivery failures and read receipts.
 
-They are not a customer's request. A message about them ("how do I set up an out-of-office reply?") is one, so the
-evidence is the prefix that a program writes before the subject, or two different cues at the start of the body.
+Automatic messages are not customers' requests, but a message about them is one ("how do I set up an out-of-office
+reply?"). So the evidence must be a prefix that a program writes before the subject, or two different cues at the
+start of the body.
 """
 
 import re
@@ -17,7 +18,7 @@ _HINTS: Final = (
     "reaching out", "received your", "recebemos", "holiday",
 )  # fmt: skip
 
-# The whole subject, or a prefix with a colon. None of these is written by a person who asks about such a message.
+# The whole subject, or a prefix with a colon. A person who asks about an automatic message writes none of these.
 _CERTAIN_SUBJECT: Final = re.compile(
     r"(?i)(?:\[[^\][]{1,40}\]\s*)?(?:"
     r"(?:automatic reply|auto(?:matic)?[- ]?(?:reply|response)|out of (?:the )?office(?: auto-?reply)?|"
@@ -84,7 +85,7 @@ _CUES: Final = (
     ),
     re.compile(r"(?i)\b(?:mailer-daemon|postmaster@|final-recipient:|diagnostic-code:|smtp; ?5\d\d|550 5\.\d\.\d)"),
 )
-# A customer on holiday writes two cues too: "estou de férias, volto dia 10 e preciso da internet".
+# A customer on holiday may also write two cues: "estou de férias, volto dia 10 e preciso da internet".
 _REQUEST: Final = re.compile(
     r"(?i)\b(?:preciso|quer(?:o|ia)|gostaria|n[ãa]o (?:consigo|funciona)|i need|i want|i'd like|necesito|quiero)\b"
 )

@@ -1,6 +1,7 @@
 """Regular expressions that prove quoted mail: what mail programs and help desks write above it, in pt, en and es.
 
-Each is bounded, so that a hostile line costs no more than a long one. Names say what a match proves.
+Each pattern is bounded, so that a hostile line takes no longer than any other long line. A name says what a match
+proves.
 """
 
 import re

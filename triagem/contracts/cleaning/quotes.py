@@ -13,7 +13,8 @@ from triagem.contracts.cleaning.readable import BLOCK_QUOTE, MARKUP_QUOTE
 _MARKS: Final = (MARKUP_QUOTE, BLOCK_QUOTE, ">")
 _STRIPPED: Final = "".join(_MARKS) + " "
 _LONGEST: Final = 500  # characters of a line that opens a quote
-_SHORT_NOTE: Final = 15  # words above a forwarded mail that is still the message
+# maximum number of words above a forwarded mail; with so few words, the forwarded mail is the message
+_SHORT_NOTE: Final = 15
 
 
 class _Subject(NamedTuple):
@@ -26,7 +27,7 @@ class _Opening(NamedTuple):
     """The lines that introduce a quoted mail."""
 
     length: int
-    answered: bool = False  # marked lines follow, so the customer's own words may follow these
+    answered: bool = False  # marked lines follow, and the customer's own words may follow the marked lines
 
 
 def label_quotes(subject: str, body: Sequence[Line]) -> list[Line]:
@@ -55,7 +56,7 @@ def label_quotes(subject: str, body: Sequence[Line]) -> list[Line]:
 
 
 def _passes_on(note: Sequence[Line], quote: Sequence[str]) -> bool:
-    """Whether the note points to the text below it, or is a short one above the marker of a forwarded mail."""
+    """Whether the note points to the text below it, or is a short note above the marker of a forwarded mail."""
     if patterns.POINTS_BELOW.search(" ".join(own_text(note))):
         return True
     marker = any(patterns.FORWARD_MARKER.match(line.lstrip(_STRIPPED)) for line in quote)
@@ -117,7 +118,7 @@ def _attribution(lines: Sequence[str], at: int, about: _Subject) -> _Opening | N
 
 
 def _header(lines: Sequence[str], at: int, about: _Subject) -> _Opening | None:
-    """A header block: sender, date and subject, and four signs that it is not a form of the customer's."""
+    """A header block: sender, date and subject, and four signs that the customer did not write it as a form."""
     fields, end = dict[str, str](), at
     while end < min(at + 14, len(lines)):
         field = patterns.HEADER.match(lines[end])

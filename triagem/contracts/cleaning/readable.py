@@ -1,6 +1,7 @@
 """Makes a message readable: decodes remains of mail encodings and converts HTML to lines of plain text.
 
-Bounded regular expressions instead of html.parser: its time is quadratic, and patch releases of Python change it.
+It uses bounded regular expressions instead of html.parser, which takes quadratic time and changes with patch releases
+of Python.
 """
 
 import re
@@ -132,7 +133,7 @@ def _bytes(encoded: re.Match[str]) -> str:
 
 
 def _original(link: re.Match[str]) -> str:
-    """The address that a safe-link leads to."""
+    """The original address behind a safe-link."""
     address = _LINK.match(unquote(link[1]))
     return address[0] if address else link[0]
 
@@ -159,7 +160,7 @@ def _from_html(html: str) -> str:
     for opens, closes in _HIDDEN:
         *closed, rest = re.split(closes, html)
         html = "".join(re.split(opens, part, maxsplit=1)[0] for part in closed) + rest
-    if _BLOCK.search(html):  # else keep the line breaks: the writer made them
+    if _BLOCK.search(html):  # otherwise keep the line breaks of the writer
         html = " ".join(html.splitlines())
     interleaved = "<blockquote" in html.lower()  # Gmail's outer quote may contain answers
     out, mark, quote, depth, at = list[str](), "", "", 0, 0
