@@ -15,9 +15,9 @@ _RECOMPUTE_EVERY: Final = 50
 class ReviewBudget:
     """Sends the least confident share of recent tickets to review, whatever the threshold.
 
-    When the input shifts, confidences stay high while errors rise: a fixed threshold stops working, the ranking does
-    not. `cutoff` is computed from the last 1,000 confidences, and is 0 until there are 50. `recent` holds this
-    version's confidences from the database, so that a restart loses nothing.
+    When the input shifts, confidences stay high while errors rise: a fixed threshold then selects too few tickets,
+    but the ranking by confidence stays useful. `cutoff` is computed from the last 1,000 confidences, and is 0 until
+    there are 50. `recent` holds this version's confidences from the database, so that a restart loses nothing.
     """
 
     def __init__(self, share: float, recent: Iterable[float] = ()) -> None:
@@ -47,7 +47,7 @@ def require_finite(row: Sequence[float], labels: Sequence[str]) -> None:
 
 
 def min_automated_confidence(thresholds: Thresholds, budget_cutoff: float) -> float:
-    """The lowest confidence that is automated; infinite if nothing is, or if the budget covers all tickets."""
+    """The lowest confidence that is automated; infinite if nothing is automated or the budget covers all tickets."""
     return max(thresholds.review, budget_cutoff) if thresholds.automate else math.inf
 
 
@@ -64,10 +64,11 @@ def decide_band(
     Args:
         row: one probability per label, in the order of `labels`.
         budget_cutoff: `ReviewBudget.cutoff`.
-        abstain: the text says nothing that a model could judge: its label must not be used.
+        abstain: the text contains nothing that a model could judge, so its label must not be used.
 
     Raises:
-        NotFinite: a probability is not between 0 and 1. NaN too: `nan < 0.7` is False and would mean `automate`.
+        NotFinite: a probability is not between 0 and 1. This includes NaN: `nan < 0.7` is False, so NaN would mean
+            `automate`.
     """
     require_finite(row, labels)
     best = max(range(len(row)), key=row.__getitem__)

@@ -19,7 +19,7 @@ from triagem.inbox import Entry
 
 
 class Cause(StrEnum):
-    """Cause of a dead letter, a metric label. The rest of its batch was processed."""
+    """Cause of a dead letter; also a metric label. The rest of the ticket's batch is processed normally."""
 
     UNREADABLE = "unreadable"
     NOT_PREPARED = "cannot-be-prepared"
@@ -58,7 +58,7 @@ class StageTimings:
 class CommitBatch:
     """Work for the committer: entries with their rows, dead letters, and entries to acknowledge without a row.
 
-    `samples` belong to tickets of this batch or an earlier one, and may be lost.
+    `samples` belong to tickets of this or an earlier batch, and may be lost.
     """
 
     classified: list[tuple[Entry, ClassifiedTicket]] = field(default_factory=list)
@@ -87,7 +87,7 @@ class CommitBatch:
 
 @dataclass(frozen=True, slots=True)
 class ServedModel:
-    """A loaded model and the epoch of its promotion. A window carries one from fetch to commit."""
+    """A loaded model and the epoch of its promotion. A window uses the same one from fetch to commit."""
 
     model: Model
     epoch: int
@@ -97,11 +97,11 @@ class ServedModel:
 class WorkItem:
     """A text to classify, from decoding to its row. Preparation fills in the fields with defaults.
 
-    `conversation`: the messages that its text is composed from; None for a whole text. `is_message`: a whole text
-    that turned out to be a message of a conversation. `parts`: the cleaned texts that are classified, each with its
-    `tokens`; several only of a conversation. `cached` is this model version's earlier prediction and its time.
+    `conversation`: the messages that its text is composed from; None for a whole text. `is_message`: the ticket was
+    sent as a whole text, but belongs to a conversation. `parts`: the cleaned texts to classify, each with its
+    `tokens`; only a conversation has several. `cached` is this model version's earlier prediction and its time.
     `tokenize_s` is this item's share of the tokenization time. `abstains`: the reason that no label may be used.
-    `language` and `languages`: of the text, the likeliest one and the probability of each.
+    `language` is the most likely language of the text, and `languages` holds the probability of each language.
     """
 
     entry: Entry
@@ -124,7 +124,7 @@ class WorkItem:
 
     @property
     def identity(self) -> Identity | None:
-        """The ticket whose earlier predictions may be reused; None if that has been decided before."""
+        """The ticket whose earlier predictions may be reused; None if the look-up has already been done."""
         return None
 
     def add_result(
@@ -184,7 +184,7 @@ class NewTicket(WorkItem):
 
 @dataclass(slots=True)
 class StoredTicket(WorkItem):
-    """A stored ticket that a reclassification run refers to. It keeps the digest that it was stored with."""
+    """A stored ticket that a reclassification run refers to. It keeps the digest that was stored with the ticket."""
 
     ref: StoredTicketRef = field(kw_only=True)
 

@@ -31,9 +31,9 @@ _QUEUE_SECONDS: Final = {lane: metrics.QUEUE_SECONDS.labels(lane.value) for lane
 class Classifier:
     """The only thread that runs the model.
 
-    `rate` is tickets per busy second, smoothed. `full_rate` counts only micro-batches that were at least half full,
-    and is 0 until there was one: this worker's capacity, however small its current load. (On a GPU, one text takes
-    about as long as 32. Measured at low load, a backlog would seem to need 32 times the GPUs.)
+    `rate` is tickets per busy second, smoothed. `full_rate` is this worker's capacity, independent of its current
+    load: it counts only micro-batches that were at least half full, and is 0 until there was one. (On a GPU, one text
+    takes about as long as 32. A rate measured at low load would request 32 times as many GPUs for a backlog.)
     """
 
     def __init__(self, database: Database, supervisor: Supervisor, settings: WorkerSettings) -> None:
@@ -59,8 +59,8 @@ class Classifier:
             if batch is not None:
                 submit(self._classify(batch))
             if samples := self._sampler.samples(idle=batch is None):
-                # After their tickets, which must be stored first. While idle without waiting: the next batch may come
-                # with a solo marker, which covers no wait (INV-9). Samples may be lost.
+                # Submit samples after their tickets, which must be stored first. When idle, do not wait: the next
+                # batch may run under a solo marker, which must not cover a wait (INV-9). Samples may be lost.
                 submit(CommitBatch(samples=samples), wait=batch is not None)
         submit(None)
 
@@ -75,9 +75,10 @@ class Classifier:
             batch.computed.set()
         else:
             computed, failed, done.timings.model_s = self._run_model(uncached, model)
-            batch.computed.set()  # not if it raises: then the fetcher keeps the marker
+            batch.computed.set()  # skipped if the batch raises: the fetcher then keeps the marker
             now = datetime.now(UTC)
-            # Once per batch: copying the pydantic model would take a third of the decision time.
+            # Computed once per batch: copying the pydantic model for each text would take a third of the decision
+            # time.
             thresholds = self._settings.thresholds(model.thresholds)
             predictions |= {
                 item.entry.id: (self._decide(item, model, row, thresholds), now) for item, row in computed

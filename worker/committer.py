@@ -119,10 +119,10 @@ class Committer:
         probe: Callable[[Database, Row], None],
         stored_as: str = "result",
     ) -> list[tuple[Entry, Row]]:
-        """Store rows by one statement; returns the stored pairs. Refused ones become dead letters of `window`.
+        """Store rows by one statement; returns the stored pairs. Refused rows become dead letters of `window`.
 
-        `write` returns tickets that have become conversations. The entries of their whole texts stay pending: the
-        fetcher gets them again, as messages.
+        `write` returns tickets that have meanwhile become conversations. The entries of these tickets stay pending,
+        and the fetcher gets them again as messages.
         """
         if not pairs:
             return []

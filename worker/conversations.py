@@ -14,7 +14,10 @@ from triagem.worker.failures import Retrier, run_isolating_failures, safe_reason
 def split_messages(
     tickets: Sequence[NewTicket], known: AbstractSet[Identity] = frozenset()
 ) -> tuple[list[NewTicket], list[NewTicket]]:
-    """Whole texts, and messages: also the whole text of a conversation, `known` as one or by another ticket."""
+    """Split into whole texts and messages. The whole text of a conversation counts as a message.
+
+    A ticket is a conversation if it is in `known`, or if another item is one of its messages.
+    """
     conversations = known | {item.identity for item in tickets if item.ticket.message is not None}
     if not conversations:
         return [*tickets], []
@@ -30,7 +33,8 @@ def store_and_read(
     """Store messages. Returns one item per conversation in which a customer's message was among them.
 
     The other entries are done: their messages are stored, and the returned item is classified for all of them. Its
-    own entry stays in Redis until then; it is a live one if there is one, because a customer waits for the result.
+    entry stays in Redis until its result is committed. If one of the entries is live, the live entry is chosen,
+    because a customer waits for the result.
     """
 
     def work(part: Sequence[NewTicket]) -> list[None]:
@@ -61,7 +65,7 @@ def store_and_read(
 
 
 def is_unchanged(item: WorkItem) -> bool:
-    """Whether a conversation needs no result: it says nothing new, or the customer has said nothing yet."""
+    """Whether a conversation needs no new result: its text is unchanged, or the customer has not written yet."""
     conversation = item.conversation
     if conversation is None or conversation.owed:
         return False

@@ -20,7 +20,7 @@ from triagem.worker.failures import safe_reason
 
 log = structlog.get_logger(__name__)
 
-_PAUSE_S: Final = 1.0  # thousands of samples per second tell no more than dozens
+_PAUSE_S: Final = 1.0  # thousands of samples per second give no more information than dozens
 
 
 class DriftSampler:

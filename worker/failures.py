@@ -1,8 +1,9 @@
 """Handles failing calls: isolates the failing items of a batch by bisection, and retries while a service is down.
 
-A text that makes the model fail is told from a device that fails at random. It is blamed after n + 1 failures alone
-and no success: the first one, and n more, each of which follows a passed self-check; the self-check may fail c times
-in between. If any call fails with probability p, whatever its text, an innocent text is blamed with probability
+The module distinguishes a text that makes the model fail from a device that fails at random. A text is blamed after n
++ 1 failures alone without a success: the first failure, and n more, each after a passed self-check. The self-check
+may fail c times in between. If any call fails with probability p, whatever its text, an innocent text is blamed with
+probability
 
     p^(n+1) * (1-p)^n * sum over j = 0..c of binomial(n-1+j, j) * p^j
 
@@ -36,7 +37,7 @@ A = TypeVar("A")
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """The evidence that blames an item that failed alone: it fails `failures` more times, each after a passed check.
+    """The evidence to blame an item that failed alone: `failures` more failures, each after a passed check.
 
     `check_failures` is the number of times that the check may fail meanwhile, with ModelBroken.
     """
@@ -68,7 +69,8 @@ def run_isolating_failures(
         proof: how often.
 
     Raises:
-        Errors of `check`, and errors of `work` that no single item causes (Retryable, a refused login, ...).
+        Errors of `check`, and errors of `work` that are not caused by a single item (Retryable, a refused login,
+            ...).
         OutOfMemory: a single item does not fit in memory.
     """
     done, failed = _bisect(items, work)
@@ -99,7 +101,10 @@ def _try_again(
 
 
 def safe_reason(error: Exception) -> str:
-    """The message of our own errors, the class name of others, whose message may quote a customer's text."""
+    """The message of Triagem's own errors.
+
+    For other errors, the class name, because their message may quote a customer's text.
+    """
     return str(error) if isinstance(error, TriagemError) else type(error).__name__
 
 
@@ -133,7 +138,7 @@ class Device:
         self._unexplained: list[Sequence[Any]] = []
 
     def watch(self, items: Sequence[Any], call: Callable[[], T]) -> T:
-        """Run a model call on these items (none: a self-check). Too little memory is not a device failure."""
+        """Run a model call on these items (none: a self-check). Running out of memory is not a device failure."""
         try:
             result = call()
         except (MemoryError, OutOfMemory):
@@ -163,7 +168,7 @@ class Device:
 class Retrier:
     """Repeats a call while it raises Retryable, with growing pauses of up to 2 s.
 
-    An outage costs time, never a delivery attempt. `on_error` is called after each failed attempt.
+    An outage only takes time: it never uses up a delivery attempt. `on_error` is called after each failed attempt.
     """
 
     def __init__(self, context: Supervisor, on_error: Callable[[Retryable], None] = lambda _: None) -> None:

@@ -35,8 +35,8 @@ log = structlog.get_logger(__name__)
 
 _BULK_FETCH_S: Final = 0.05  # interval of bulk fetches while live tickets are queued
 _SHADOW_POLL_S: Final = 0.5  # how often to check whether a shadow model has been loaded
-_SHADOW_WAIT_S: Final = 10.0  # longer than most models take to load
-_RUN_PAUSE_S: Final = 0.5  # until this worker has seen the promotion of a run's version too
+_SHADOW_WAIT_S: Final = 10.0  # longer than the loading time of most models
+_RUN_PAUSE_S: Final = 0.5  # wait for this worker to see the promotion of a run's version
 
 
 class Fetcher:
@@ -125,7 +125,7 @@ class Fetcher:
             outlet.close()
 
     def clear_marker(self) -> None:
-        """Clear the in-progress marker: this worker exits for a reason that no entry caused."""
+        """Clear the in-progress marker, because this worker exits for a reason that is not an entry."""
         with suppress(TriagemError):  # Redis unavailable or access denied: the next reclaim quarantines our entries
             self._clear()
 
@@ -142,10 +142,11 @@ class Fetcher:
         for lane in Lane:
             if lane is Lane.BULK and (self._builder.waiting or self._scheduler.queued_tickets(Lane.LIVE)):
                 if self._builder.waiting or time.monotonic() < self._next_bulk_fetch:
-                    continue  # fetch bulk later: a fetch costs as much as preparing a micro-batch
+                    # fetch bulk entries less often, because a fetch costs as much as preparing a micro-batch
+                    continue
                 self._next_bulk_fetch = time.monotonic() + _BULK_FETCH_S
-            # Half a window at a time, because fetching, look-up and tokenization cost round trips per call. Newer
-            # entries would queue behind those of their lane anyway.
+            # Fetch half a window at a time, because fetching, look-up and tokenization cost round trips per call.
+            # This delays no entry: newer entries queue behind the older entries of their lane anyway.
             if (queued := self._scheduler.queued_tickets(lane)) <= window // 2:
                 self._add(lane, self._retry(partial(self._inbox.fetch, lane, consumer, window - queued)))
         if self._builder.waiting and not self._has_queued_work():
@@ -156,8 +157,11 @@ class Fetcher:
                 self._add(lane, [entry for entry in entries if entry.lane is lane])
 
     def _retry_waiting(self) -> None:
-        """Route entries again that wait for a shadow model. No other bulk entries are fetched meanwhile, unless the
-        model cannot be had, as when the registry hangs: then they go to the end of the lane, to let others pass."""
+        """Route entries again that wait for a shadow model. Meanwhile, no other bulk entries are fetched.
+
+        If the model is unavailable, for example because the registry hangs, the waiting entries go to the end of the
+        lane, so that other entries can pass.
+        """
         if not self._builder.waiting or time.monotonic() < self._next_shadow_poll:
             return
         waiting, self._builder.waiting = self._builder.waiting, []
@@ -210,15 +214,16 @@ class Fetcher:
         """Run a quarantined entry while nothing else is in progress: if the process crashes, this entry caused it."""
         if not self._idle(outlet):
             return
-        routed = self._builder.route([entry])  # before the marker: it may wait for Postgres
+        routed = self._builder.route([entry])  # before the marker is set, because this may wait for Postgres
         if any(items for _, items in routed.ready):
             self._compute_alone(outlet, entry, routed)
-        self._builder.submit_done(routed)  # after the marker: the committer's queue may be full
+        self._builder.submit_done(routed)  # after the marker is cleared, because the committer's queue may be full
 
     def _compute_alone(self, outlet: Slot[MicroBatch], entry: Entry, routed: RoutedEntries) -> None:
-        """Tokenize and classify an entry under the solo marker, which covers nothing that waits for a store.
+        """Tokenize and classify an entry under the solo marker.
 
-        A worker that is killed while it waits, or after a requested stop, proves nothing about the entry.
+        Nothing under the marker waits for a store, because a worker that is killed while it waits, or after a
+        requested stop, proves nothing about the entry.
         """
         self._dispatched.clear()
         self._mark([entry], alone=True)

@@ -1,7 +1,7 @@
 """Health of a worker process: its heartbeat file, and the memory that it may use and uses.
 
-The age of the file is that of the oldest thread heartbeat, its content is `ready` or `starting`. Not `inspect ping`:
-that needs Redis, and would restart every healthy worker during a Redis outage.
+The age of the file is the age of the oldest thread heartbeat; its content is `ready` or `starting`. `inspect ping` is
+not used as a probe: it needs Redis, so every healthy worker would be restarted during a Redis outage.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Entries in flight: those that this process holds, and the recovery of entries that no process holds."""
+"""Tracks the entries that this process holds (in flight), and recovers entries that no process holds."""
 
 import threading
 import time
@@ -47,7 +47,7 @@ class InFlight:
 
 
 class Recovery:
-    """Decides when to look for such entries. To be called from the fetcher thread, between two fetches."""
+    """Recovers entries that no process holds. Call it from the fetcher thread, between two fetches."""
 
     def __init__(
         self, reclaimer: Reclaimer, *, every_s: float, lease_s: float, clock: Callable[[], float] = time.monotonic
@@ -80,9 +80,9 @@ class Recovery:
         """Entries to process: all lost replies, then reclaimed entries, up to `limit` in total.
 
         Entries of dead workers are reclaimed unless reclaims are suspended or Redis has been up for less than a lease
-        period. An entry that has already crashed a worker on its own is reclaimed only once this worker has been
-        running for a lease period: workers that something else kills repeatedly live shorter than that, and would
-        blame whichever entry comes first.
+        period. An entry that has already crashed a worker on its own is reclaimed only after this worker has run for
+        a lease period. Workers that are killed repeatedly by something else do not live that long; without this rule,
+        they would blame the first entry they run.
 
         Raises what Reclaimer raises.
         """

@@ -1,7 +1,7 @@
 """All metrics of a worker. The names of the first two come from the original specification.
 
-Label values are few and known in advance: labels of the manifest, bands, lanes, causes. Never a ticket, a source or a
-text. State that all workers share (inbox, kept dead letters, runs) is exported by `triagem.ops.metrics`.
+Label values are few and known in advance: labels of the manifest, bands, lanes, causes. They are never a ticket, a
+source or a text. State that all workers share (inbox, kept dead letters, runs) is exported by `triagem.ops.metrics`.
 """
 
 from collections.abc import Iterator, Sequence

@@ -26,13 +26,14 @@ _RETRY_LOAD_S: Final = 60.0
 class ModelManager:
     """Holds the current model. `load` turns a version's folder into a warmed-up model.
 
-    If there is no model yet it waits for the first one: a worker may be started before anything was trained.
+    If there is no model yet, it waits for the first one: a worker may start before the first training.
 
     It also holds at most one shadow model, loaded on request, for runs that try a version before its promotion.
 
     `missing`: the registry has answered that it has no current version.
 
-    `registry_problem` is why no other version can be loaded, or an empty string: the loaded model goes on.
+    `registry_problem` is the reason why no other version can be loaded, or an empty string; the loaded model stays in
+    use.
 
     Polls run under `heartbeat_suspended`: a hanging store or a long download does not make the worker unhealthy.
     """
@@ -81,7 +82,7 @@ class ModelManager:
         return None
 
     def failed_to_load(self, version: str) -> bool:
-        """Whether this version failed to load within the last minute, or is current and was rejected."""
+        """Whether this version failed to load within the last minute, or is the current version and was rejected."""
         if self._rejected and self._rejected.version == version:
             return True
         retry_after = time.monotonic() - _RETRY_LOAD_S
@@ -125,8 +126,8 @@ class ModelManager:
                     log.warning("waiting_for_model", reason=reason)
                 else:
                     log.error("model_load_failed", current_version=loaded.model.version, reason=reason)
-            # Any error: a version that cannot be loaded must not stop workers that run a good one. An unavailable
-            # store may come back: only a problem of the version itself rejects it.
+            # Catch any error: a version that cannot be loaded must not stop workers that run a good version. Only a
+            # problem of the version itself rejects it, because an unavailable store may come back.
             if isinstance(error, Retryable):
                 self.registry_problem = reason
             elif loaded is not None and self.missing:

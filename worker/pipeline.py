@@ -106,7 +106,7 @@ class Pipeline:
             spawn("heartbeat", lambda: health.report(file, self.supervisor, self.models.ready))
 
     def request_stop(self) -> None:
-        """Fetch nothing more. From now on, no entry is at fault if the process is killed."""
+        """Stop fetching. From now on, no entry is blamed if the process is killed."""
         self.supervisor.stopping.set()
         self.models.request_reload()
         self._clear_marker()
@@ -136,8 +136,8 @@ class Pipeline:
         }
 
     def _clear_marker(self) -> None:
-        # Unless a text may be the reason: it made a thread exit, or it makes the model hang, and the liveness probe
-        # requests the stop.
+        # Keep the marker if a text may be the reason: it made a thread exit, or it makes the model hang, so that the
+        # liveness probe requests the stop.
         if self.supervisor.failure is None and self.supervisor.heartbeat_age_s() < health.ALIVE_S:
             self.fetcher.clear_marker()
 
@@ -156,10 +156,12 @@ class Pipeline:
         reported: tuple[str, float] | None = None
         self._retry(self.lease.acquire)
         self._leased.set()
-        # Not until `stopping` but until everything is acknowledged: nobody may reclaim entries in flight meanwhile.
+        # Runs until everything is acknowledged, not only until `stopping`: no other worker may reclaim entries in
+        # flight meanwhile.
         while not self._committed.wait(self._lease_s / 3):
             self.supervisor.beat()
-            with suppress(Retryable):  # after a requested stop, `_retry` gives up at once: the next turn tries again
+            # after a requested stop, `_retry` gives up at once, and the next iteration tries again
+            with suppress(Retryable):
                 if not self._retry(self.lease.refresh):
                     log.warning("lease_lost", new_consumer=self.lease.consumer)
                     reported = None
@@ -182,8 +184,8 @@ class Pipeline:
         return f"at work: {problem}" if (problem := self.models.registry_problem) else "at work"
 
     def _on_thread_failure(self) -> None:
-        # If an Exception reaches the supervisor, no entry is at fault: failing entries were already isolated.
-        # SystemExit and panics of C or Rust libraries are different: the in-progress marker stays.
+        # If an Exception reaches the supervisor, no entry caused it: failing entries were already isolated.
+        # SystemExit and panics of C or Rust libraries may be caused by an entry, so the in-progress marker stays.
         try:
             if isinstance(self.supervisor.failure, Exception):
                 self.fetcher.clear_marker()

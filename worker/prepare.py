@@ -41,7 +41,7 @@ from triagem.worker.settings import WorkerSettings
 
 @dataclass(frozen=True, slots=True)
 class RoutedEntries:
-    """Items by model (`ready`), entries that need none (`done`), or whose model is not loaded (`waiting`)."""
+    """Items by model (`ready`), entries without a need for a model (`done`) or with an unloaded model (`waiting`)."""
 
     ready: list[tuple[ServedModel, list[WorkItem]]]
     done: CommitBatch = field(default_factory=CommitBatch)
@@ -92,7 +92,7 @@ class MicroBatchBuilder:
     def submit_unlabelled(self, entries: list[Entry]) -> list[Entry]:
         """Without a model: submit tickets to be stored without a result. Returns the entries that a model must judge.
 
-        Those are of a run that began while they were fetched. It needs no model library.
+        They belong to a run that started while they were fetched. This function needs no model library.
         """
         tickets, refs, unreadable = decode_entries(entries)
         batch = CommitBatch(dead=unreadable)
@@ -184,8 +184,8 @@ def route_to_models(
     """Route new tickets to the current model, and stored tickets, loaded by one query, to the model of their run.
 
     A run that writes results uses the version that was current when it started; a shadow run uses any version. If
-    another version is current by now, entries of a writing run are acknowledged without a result: the run is about to
-    be cancelled (ops.reclassify).
+    another version has become current, entries of a run that writes results are acknowledged without a result,
+    because the run is about to be cancelled (ops.reclassify).
     """
     current = models.current
     for_current = [*tickets]
@@ -220,7 +220,7 @@ def clean_and_look_up(items: Sequence[WorkItem], model: Model, database: Databas
     learned = model.thresholds.languages, model.thresholds.other_language
     for item in items:
         cleaned = clean_parts(item)
-        # A stored ticket keeps its digest, whatever cleaning returns now.
+        # A stored ticket keeps its digest even if cleaning returns another text now.
         item.digest = item.digest or digest(cleaned)
         item.languages = language_probabilities(cleaned)
         item.language = message_language(item.languages, *learned)
@@ -240,14 +240,14 @@ def clean_parts(item: WorkItem) -> str:
         item.abstains = abstain_reason(item.text, cleaned)
         return cleaned
     judged = judge(item.conversation.messages, item.conversation.on_reply)
-    item.parts = judged.parts or ("",)  # all of the customer's messages were deleted
+    item.parts = judged.parts or ("",)  # the customer's messages were all deleted
     item.abstains = judged.abstains
     item.text = judged.text
     return judged.text
 
 
 def tokenize(items: Sequence[WorkItem], model: Model) -> Sequence[WorkItem]:
-    """Fill in tokens. Texts that this version has already classified get none."""
+    """Fill in tokens, except for texts that this version has already classified."""
     uncached = [item for item in items if item.cached is None]
     if not uncached:
         return items
@@ -263,7 +263,7 @@ def tokenize(items: Sequence[WorkItem], model: Model) -> Sequence[WorkItem]:
 
 
 def _unlearned(item: WorkItem, thresholds: Thresholds) -> AbstainReason | None:
-    """The reason that holds for each part of a text."""
+    """The reason to abstain, if it applies to every part of a text."""
     reasons = [
         unlearned_reason(part, tokens, item.languages, thresholds)
         for part, tokens in zip(item.parts, item.tokens, strict=True)

@@ -33,8 +33,9 @@ class LaneScheduler:
     def next(self) -> MicroBatch | None:
         """The next micro-batch.
 
-        Every live ticket earns bulk `bulk_share` of a ticket in credit. One batch's worth of credit buys one bulk
-        batch, and the credit is reset: bulk delays live by one batch at most, and never starves.
+        Each live ticket adds `bulk_share` of a ticket to the credit of the bulk lane. When the credit reaches a
+        batch, one bulk batch runs and the credit is reset. So bulk delays live by one batch at most, and bulk never
+        starves.
         """
         live, bulk = self._queues[Lane.LIVE], self._queues[Lane.BULK]
         if bulk and (not live or self._credit >= len(bulk[0].items)):
@@ -66,7 +67,7 @@ class Slot(Generic[T]):
             return self._changed.wait_for(lambda: not self._values, timeout_s)
 
     def wait_until_idle(self, timeout_s: float) -> bool:
-        """Whether the slot became empty and the consumer, done with its last value, asked for the next in time."""
+        """Whether, within the timeout, the slot became empty and the consumer asked for its next value."""
         with self._changed:
             return self._changed.wait_for(lambda: self._idle and not self._values, timeout_s)
 

@@ -1,7 +1,7 @@
 """Supervises the pipeline threads: if one exits unexpectedly, the process stops.
 
-A dead thread in a worker that still answers `inspect ping` is the worst failure: its entries stay pending under a
-consumer name that looks alive.
+The worst failure is a dead thread in a worker that still answers `inspect ping`: the worker's entries stay pending
+under a consumer name that looks alive.
 """
 
 import os
@@ -49,7 +49,7 @@ class Supervisor:
         thread.start()
 
     def beat(self) -> None:
-        """Record a heartbeat of the calling thread. Also called while it retries during an outage."""
+        """Record a heartbeat of the calling thread. A thread also calls this while it retries during an outage."""
         self._beats[threading.current_thread().name] = self._clock()
 
     def heartbeat_age_s(self) -> float:
@@ -59,8 +59,10 @@ class Supervisor:
 
     @contextmanager
     def heartbeat_suspended(self) -> Iterator[None]:
-        """Inside, the calling thread needs no heartbeat: loading a large model may take long, and the pipeline keeps
-        running meanwhile."""
+        """Suspend the heartbeat of the calling thread: loading a large model may take long.
+
+        The pipeline keeps running meanwhile.
+        """
         self._beats[threading.current_thread().name] = float("inf")
         try:
             yield
@@ -105,7 +107,7 @@ class Supervisor:
     def _fail(self, name: str, error: BaseException) -> None:
         with self._failing:
             if self.failure is not None:
-                return  # this thread failed because the first one did
+                return  # this thread failed as a consequence of the first failure
             self.failure = error
         log.critical("thread_failed", thread=name, error=type(error).__name__, exc_info=error)
         self.stopping.set()

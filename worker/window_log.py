@@ -24,8 +24,8 @@ log = structlog.get_logger(__name__)
 _is_enabled = logging.getLogger(__name__).isEnabledFor
 
 _SUMMARY_EVERY_S: Final = 10.0
-# A BERT on a CPU stays below this rate. A faster engine would log gigabytes per day: further windows are logged with
-# `--verbose` only, and the summary counts all of them.
+# A BERT on a CPU stays below this rate. A faster engine would log gigabytes per day, so windows above the rate are
+# logged only with `--verbose`. The summary counts all windows.
 _MAX_LINES_PER_S: Final = 10
 _MAX_IDS: Final = 3  # the lines of single predictions name each entry
 
@@ -94,7 +94,7 @@ class WindowLog:
     def _log_prediction(
         self, window: str, entry: Entry, prediction: Prediction | None, input_length: int | None
     ) -> None:
-        """The fields of the original specification, whose `timestamp` each line has; nothing without a prediction."""
+        """The original specification's fields, except `timestamp` (each line has it); empty without a prediction."""
         if prediction is not None:
             log.log(
                 self._prediction_level,

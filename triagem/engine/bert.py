@@ -1,9 +1,9 @@
-"""BERT without padding: the texts of a micro-batch are packed into one row, and each attends only to itself.
+"""BERT without padding: packs the texts of a micro-batch into one row; each text attends only to itself.
 
 BERT's other layers treat every token separately, so nothing else has to change; at real ticket lengths (mean 47
 tokens, p95 146) a padded batch of 32 computes mostly padding. The layers are implemented here because transformers'
-modules launch twice as many kernels, and compute the last layer for all tokens, although the classifier reads only
-each text's first one (a fourteenth of all work).
+modules launch twice as many kernels. They also compute the last layer for all tokens (a fourteenth of all work),
+although the classifier reads only the first token of each text.
 """
 
 import copy
@@ -22,13 +22,13 @@ ROWS: Final = 1536  # a micro-batch of 32 with a mean of 47 tokens; oneDNN choos
 
 
 class Linear(Protocol):
-    """Applies one product to rows of tokens; adds `residual`, if given, and may overwrite it."""
+    """Applies one matrix product to rows of tokens; adds `residual`, if given, and may overwrite `residual`."""
 
     def __call__(self, rows: torch.Tensor, residual: torch.Tensor | None = None) -> torch.Tensor: ...
 
 
 class LinearFactory(Protocol):
-    """Makes one product from weights `(out, in)` and a bias; `activated` applies GELU to it."""
+    """Makes one product from weights `(out, in)` and a bias; `activated` applies GELU to the result."""
 
     def __call__(self, weight: torch.Tensor, bias: torch.Tensor, *, activated: bool = False) -> Linear: ...
 
@@ -48,8 +48,9 @@ def torch_linear(weight: torch.Tensor, bias: torch.Tensor, *, activated: bool = 
 def cublas_half(weight: torch.Tensor, bias: torch.Tensor, *, activated: bool = False) -> Linear:
     """cuBLAS with fused GELU (its tanh form): 0.145 ms instead of 0.229 with a separate GELU.
 
-    For half precision only: there the tanh form's error is below rounding; in fp32 it would be 1e-3. For networks
-    `without_residual_biases` only: the product is added to the residual in place, and the bias is assumed to be zero.
+    Use it only in half precision, where the error of the tanh form is below rounding; in fp32 it would be 1e-3. Use
+    it only for networks `without_residual_biases`: the product is added to the residual in place, and the bias is
+    assumed to be zero.
     """
     transposed = weight.t()
 
@@ -88,8 +89,10 @@ Norm = Callable[[torch.Tensor], torch.Tensor]
 
 @dataclass(frozen=True, slots=True)
 class EncoderLayer:
-    """One layer. `projections`: one product for query, key and value, or two, query and then key and value: for the
-    first token only."""
+    """One layer. `projections`: one product for query, key and value.
+
+    A layer for first tokens only has two products: one for the query, and one for key and value.
+    """
 
     projections: tuple[Linear, ...]
     attention_output: Linear
@@ -113,8 +116,8 @@ class EncoderLayer:
 class PackedBert:
     """A BERT classifier whose activations have the type of `word_embeddings`.
 
-    `pooler` is None for a classifier of the tokens' mean. Mean and classifier are then in fp32: in a frozen encoder's
-    means, texts differ by little more than bf16's rounding.
+    `pooler` is None for a classifier of the tokens' mean. In that case, mean and classifier are in fp32: the means of
+    a frozen encoder differ by little more than bf16's rounding.
     """
 
     word_embeddings: torch.Tensor
@@ -142,11 +145,11 @@ class PackedBert:
 
 
 def without_residual_biases(network: Any) -> Any:
-    """An equivalent fp32 network in which products that are added to a residual have no bias.
+    """Convert to an equivalent fp32 network in which products that are added to a residual have no bias.
 
     cuBLAS can add a product to the residual in place, but not a bias as well. So the bias moves into the preceding
-    normalisation, whose output is the residual, and is subtracted again in the products that read it. This saves 6 %
-    at 16k tokens on an H100, and 13 % at 8k, where kernel launches matter.
+    normalisation, whose output is the residual. The products that read this output subtract the bias again. This
+    saves 6 % at 16k tokens on an H100, and 13 % at 8k, where kernel launches matter.
     """
     network = copy.deepcopy(network)
 

@@ -58,7 +58,8 @@ class LoadedModel:
     tokenizer: Any
     device: torch.device
     runner: Runner
-    _tokenizing: threading.Lock  # the fast tokenizer keeps truncation as state: one thread at a time
+    # the fast tokenizer stores the truncation setting as state, so only one thread may use it at a time
+    _tokenizing: threading.Lock
 
     @property
     def version(self) -> str:
@@ -89,7 +90,8 @@ class LoadedModel:
         Raises:
             OutOfMemory: this micro-batch does not fit into memory; a smaller one may.
         """
-        # Copied to the CPU first: a softmax on the GPU would be three more launches for 32 rows of two.
+        # Copied to the CPU first: a softmax on the GPU would need three more kernel launches for 32 rows of two
+        # numbers.
         logits = _run(self.runner.logits, batch)
         probabilities: list[list[float]] = torch.softmax(logits / self.manifest.temperature, dim=-1).tolist()
         return probabilities
@@ -199,7 +201,8 @@ def _from_files(folder: Path) -> tuple[Any, Any]:
     arguments: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     try:
         config = AutoConfig.from_pretrained(folder, **arguments)
-        # A config may name an attention that transformers would download from a hub, as code; `load` sets ours.
+        # A config may name an attention implementation that transformers would download from a hub as code. `load`
+        # overrides it.
         config._attn_implementation = "eager"  # noqa: SLF001
         network = AutoModelForSequenceClassification.from_pretrained(
             folder, config=config, use_safetensors=True, dtype=torch.float32, **arguments

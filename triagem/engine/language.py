@@ -7,7 +7,7 @@ from typing import Any, Final
 from triagem.contracts.language import DETECTED, UNDETERMINED, Probabilities, message_language
 from triagem.contracts.ticket import language_code
 
-_HEAD: Final = 100  # characters; with 80, 150 or 200 no decision on the sample data is another
+_HEAD: Final = 100  # characters; with 80, 150 or 200, all decisions on the sample data are the same
 _TWO_LETTERS: Final = re.compile(r"[^\W\d_].*?[^\W\d_]", re.DOTALL)
 
 

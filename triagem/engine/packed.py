@@ -16,8 +16,8 @@ try:
 except ImportError:  # torch < 2.10
     VARLEN = False  # type: ignore[misc]
 
-# oneDNN compiles a kernel for each number of rows and caches a thousand: a worker grew by 330 MiB between its
-# 33,000th and its 100,000th ticket.
+# oneDNN compiles a kernel for each number of rows and caches a thousand kernels: without this step, a worker grew by
+# 330 MiB between its 33,000th and its 100,000th ticket.
 TOKENS_STEP: Final = 64
 
 
@@ -91,7 +91,7 @@ def attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, packing:
         return attended.flatten(1)  # type: ignore[union-attr]  # a tuple only with return_aux
     out = torch.empty_like(query)
     end = query_end = 0
-    # Micro-batches are planned by length, so texts of equal length are adjacent and computed together.
+    # Micro-batches are planned by length, so texts of equal length are adjacent and can be computed together.
     for length, run in groupby(packing.lengths):
         texts = len(list(run))
         start, end = end, end + texts * length

@@ -1,4 +1,4 @@
-"""Selects the precision: the fastest that the hardware supports and that reproduces the fp32 labels."""
+"""Selects the fastest precision that the hardware supports and that reproduces the fp32 labels."""
 
 import copy
 from collections.abc import Callable, Sequence
@@ -41,8 +41,8 @@ _DTYPES: Final[dict[Precision, torch.dtype]] = {
 class Runner:
     """A network ready to run on rows of tokens.
 
-    `logits` returns `(texts, labels)`. `pooled` returns `(texts, width)`: the input of BERT's classifier, in other
-    architectures the last layer's first token; with the pooling `mean`, the mean of the last layer's tokens.
+    `logits` returns `(texts, labels)`. `pooled` returns `(texts, width)`: for BERT, the classifier's input; for other
+    architectures, the last layer's first token; with the pooling `mean`, the mean of the last layer's tokens.
     """
 
     precision: Precision
@@ -67,7 +67,7 @@ def agreement(reference: torch.Tensor, logits: torch.Tensor) -> float:
     """The share of texts with the same label; 0 if a logit is not finite.
 
     Texts on which the reference itself is undecided (its two highest probabilities within 0.1) are left out: bf16
-    changes a probability by up to 0.03, and one such text among 41 probes would decide.
+    changes a probability by up to 0.03, and a single undecided text among 41 probes would determine the result.
     """
     if not logits.isfinite().all():
         return 0.0
@@ -104,7 +104,7 @@ def select_runner(
             if share >= MIN_AGREEMENT:
                 return runner
             log.warning("precision_changes_labels", precision=half, agreement=round(share, 4), minimum=MIN_AGREEMENT)
-        except (RuntimeError, NotImplementedError, AttributeError) as error:  # a kernel that this build or chip lacks
+        except (RuntimeError, NotImplementedError, AttributeError) as error:  # this build or chip lacks a kernel
             log.warning("precision_unsupported", precision=half, reason=str(error).partition("\n")[0])
     return _runner(network, pad, device, "fp32", packed=packed, pooling=pooling)
 
@@ -152,7 +152,7 @@ def select_linear(device: torch.device, precision: Precision) -> LinearFactory:
 
 
 def _padded(network: Any, pad: Callable[[Rows], Any], precision: Precision, pooling: Pooling) -> Runner:
-    if precision != "fp32":  # a copy: the fp32 weights remain as the reference and the fallback
+    if precision != "fp32":  # a copy, because the fp32 weights stay in use as the reference and the fallback
         network = copy.deepcopy(network).to(_DTYPES[precision])
 
     def logits(rows: Rows) -> torch.Tensor:

@@ -24,9 +24,9 @@ _HALVINGS: Final = 60  # bisection steps over an interval of at most 2: beyond a
 def mcnemar_p_value(gained: int, lost: int) -> float:
     """The two-sided p-value of the exact McNemar test: for equal models each discordant row is a coin toss.
 
-    Two-sided, because textbooks and other programs report that, and because the gate is run on the same rows for each
-    candidate: since the sign counts too, an equal model passes at most 1 time in 40, not 1 in 20. Computed with
-    integers, so that thousands of rows lose no precision.
+    The test is two-sided, because textbooks and other programs report the two-sided value, and because the gate is
+    run on the same rows for each candidate. The gate also requires the right sign, so an equal model passes at most 1
+    time in 40, not 1 in 20. Computed with integers, so that thousands of rows lose no precision.
     """
     tosses, fewer = gained + lost, min(gained, lost)
     ways = total = 1
@@ -40,7 +40,7 @@ def lower_bound(gained: int, lost: int, rows: int, alpha: float = ALPHA) -> floa
     """The lower bound of a one-sided 95 % interval of (candidate's accuracy - current's), by Tango's score statistic.
 
     Tango (1998), Statistics in Medicine 17:891-908: the difference that the observed counts are just not
-    significantly above. Without discordant rows Wald's interval has no width; this one ends at
+    significantly above. Without discordant rows, Wald's interval would have no width; the score interval ends at
     -z²/(rows + z²).
 
     Args:
@@ -70,8 +70,8 @@ def non_inferiority_sample_size(discordance: float) -> int:
     """The number of rows that show, with a power of 80 %, that an equally good candidate is not worse by the margin.
 
     Liu, Hsueh, Hsieh and Chen (2002), Statistics in Medicine 21:231-245, at a true difference of zero:
-    n = ψ·((z + z') / margin)². With very few discordant rows, the number that `lower_bound` needs with none:
-    z²·(1 - margin) / margin.
+    n = ψ·((z + z') / margin)². With very few discordant rows, the result is the number that `lower_bound` needs
+    without any discordant row: z²·(1 - margin) / margin.
     """
     margin = float(NON_INFERIORITY_MARGIN)
     fewest = _ONE_SIDED**2 * (1 - margin) / margin
@@ -86,13 +86,14 @@ def _score(gained: int, lost: int, rows: int, difference: float) -> float:
     share = (sqrt(max(0.0, linear**2 - 8 * rows * constant)) - linear) / (4 * rows)
     variance = rows * (2 * share + difference * (1 - difference))
     above = gained - lost - rows * difference
-    if variance <= 0:  # no difference is possible: any observed one is infinitely unlikely
+    if variance <= 0:  # the hypothesis allows no difference, so any observed difference is infinitely unlikely
         return above * float("inf") if above else 0.0
     return above / sqrt(variance)
 
 
 COST_METRIC: Final = "mflops_per_token"
-MIN_PROBABILITY: Final = 0.001  # in the log loss: a single mislabelled row must not decide
+# lower limit of a probability in the log loss, so that a single mislabelled row does not determine the result
+MIN_PROBABILITY: Final = 0.001
 
 
 def measure(candidate: VersionRecord, current: VersionRecord | None, rows: Sequence[str]) -> CandidateMetrics:
@@ -142,7 +143,7 @@ def compare(candidate: VersionRecord, current: VersionRecord, rule: Rule, rows: 
 
 
 def notes(candidate: VersionRecord, current: VersionRecord | None) -> tuple[str, ...]:
-    """Facts worth showing to a person that do not affect the decision."""
+    """Notes for a person that do not affect the decision."""
     versions = (candidate, current) if current else (candidate,)
     lines = [
         f"{record.version} has no {COST_METRIC}: its speed is not checked"

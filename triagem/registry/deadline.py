@@ -1,4 +1,4 @@
-"""Ends the wait for a store that hangs, such as an NFS mount or an object store without a timeout of its own."""
+"""Limits the time of calls to a store that may hang, such as an NFS mount or an object store without a timeout."""
 
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -20,7 +20,10 @@ class Deadline:
         self._store, self._slots = store, BoundedSemaphore(_MAX_HANGING)
 
     def __call__(self, call: Callable[[], T]) -> T:
-        """The result of the call. Raises RegistryUnavailable if it takes too long; the thread then stays behind."""
+        """The result of the call.
+
+        Raises RegistryUnavailable if the call takes too long; its thread then keeps running.
+        """
         unavailable = RegistryUnavailable(f"{self._store} has not answered for {DEADLINE_S:g} s: check it")
         if not self._slots.acquire(blocking=False):
             raise unavailable

@@ -21,8 +21,8 @@ class Rule(StrEnum):
 class VersionRecord:
     """A version's test predictions, and the texts that it and its ancestors were trained on.
 
-    `predictions` and `trained_on` are keyed by the digest of the clean text. `leaked` counts the test rows that are,
-    or nearly are, training rows. Each of `gaps` is a sentence about information that could not be read.
+    `predictions` and `trained_on` are keyed by the digest of the clean text. `leaked` counts the test rows that are
+    copies or near-copies of training rows. Each of `gaps` is a sentence about information that could not be read.
     """
 
     version: str
@@ -50,7 +50,7 @@ class Recall:
 
 @dataclass(frozen=True, slots=True)
 class CandidateMetrics:
-    """A candidate on the test rows. `most_frequent` is the share of their most frequent label.
+    """A candidate on the test rows. `most_frequent` is the share of the rows' most frequent label.
 
     `nll` is the mean negative log probability of the true label, each probability counted as at least 0.001.
     `mflops_per_token` is None if the manifest has none.
@@ -84,11 +84,11 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class GateEvidence:
-    """Everything a decision is based on.
+    """The evidence for a decision.
 
     `excluded_rows` counts the common test rows that a version, or an ancestor, was trained on. `candidate_metrics` is
-    None if no row is left. `comparison` is None then too, and if no version is current; without a current version
-    `rule` is None as well.
+    None if no row is left. `comparison` is None if no row is left or no version is current. `rule` is None if no
+    version is current.
     """
 
     candidate: str

@@ -30,7 +30,8 @@ from triagem.registry.decision import (
     VersionRecord,
 )
 
-MIN_RECALL: Final = Fraction("0.5")  # a model that finds fewer than half of a label's messages has not learned it
+# a model that finds fewer than half of a label's messages has not learned the label
+MIN_RECALL: Final = Fraction("0.5")
 # The original specification retrains on this drop in accuracy; here it applies to each label's recall.
 MAX_RECALL_DROP: Final = Fraction("0.05")
 MAX_NLL_INCREASE: Final = 0.05
@@ -48,8 +49,9 @@ def evaluate_gate(
 
     - Only rows count that both versions predicted and that neither, nor an ancestor, was trained on: other scores
       measure memorization.
-    - Rows of a label that the current version lacks are not compared: such a label only has a minimum recall.
-    - A candidate whose test rows leaked into its training is rejected: none of its scores counts. A current version
+    - Rows of a label that the current version lacks are not compared: for such a label, only the minimum recall is
+      required.
+    - A candidate whose test rows leaked into its training is rejected: its scores are invalid. A current version
       whose test rows leaked is not compared: the candidate is judged like a first version.
     - `improve`: accuracy up by 0.02 or more, and McNemar's exact p under 0.05. `gain`: the original specification's
       plain rule, accuracy up by more than 0.02, which may be chance. `non-inferior`: the lower bound of the
@@ -87,7 +89,7 @@ def evaluate_gate(
         return Reject(evidence, (leaked,))
     common = candidate.predictions.keys() & other.predictions.keys()
     unseen = common - candidate.trained_on - other.trained_on
-    # The candidate's labels are newer: a label corrected meanwhile is the truth for both versions.
+    # The candidate's labels are newer: a corrected label is used as the truth for both versions.
     rows = sorted(digest for digest in unseen if candidate.predictions[digest].label in other.labels)
     evidence = replace(evidence, excluded_rows=len(common) - len(unseen))
     if not rows:

@@ -12,7 +12,7 @@ class IndexRow(BaseModel):
     """A version's row, with the fields of the original specification and, where they matter, two of ours.
 
     `dataset_size` counts the rows given, for training and test. `distinct_texts` counts their different texts.
-    `leaked_test_rows` were also trained on, so that the accuracy measures memorisation.
+    `leaked_test_rows` were also used for training, so the accuracy measures memorisation.
     """
 
     date: str

@@ -1,6 +1,6 @@
 """Local registry backend: versions appear atomically by renaming a staged folder; a file lock serializes writers.
 
-`triagem.registry.remote.RemoteBackend` has the same methods. A version exists as soon as its manifest does.
+`triagem.registry.remote.RemoteBackend` has the same methods. A version exists as soon as its manifest exists.
 """
 
 import fcntl

@@ -21,7 +21,7 @@ def evaluate_version(
     """The gate's decision on a version compared with `against`; default: the current version, if any.
 
     Args:
-        accept_cost: a version that costs more may pass; otherwise TRIAGEM_MAX_COST_RATIO is the limit.
+        accept_cost: allow a version that costs more than TRIAGEM_MAX_COST_RATIO times the current version.
 
     Raises:
         NoModel, ModelCorrupt: either version's manifest is missing or unreadable.

@@ -12,8 +12,8 @@ from triagem.contracts.model import CurrentModel, Version
 class PromotionReason(BaseModel):
     """The reason for a change of the current version.
 
-    `decision` is the gate's, `rollback`, or `ungated` if the gate was not run; `rule` is the gate's. `forced`:
-    promoted although the gate rejected it. `reason` is given by the person or the gate.
+    `decision` is the gate's, `rollback`, or `ungated` if the gate was not run; `rule` is the gate's rule. `forced`:
+    promoted although the gate rejected the version. `reason` is given by the person or the gate.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -48,9 +48,9 @@ def rollback_target(current: CurrentModel, log: Iterable[Promotion], versions: S
     """The version a rollback returns to, out of the registered `versions` (oldest number first), or None.
 
     Works like a browser's back button over the versions that have been current: each rollback removes the current
-    version from the trail, so a second rollback goes further back instead of returning to the first one's start. If
-    the log does not reach back to the first promotion (older registries have none), the target is the version with
-    the next lower number.
+    version from the trail. So a second rollback goes further back, and does not undo the first rollback. If the log
+    does not reach back to the first promotion (older registries have none), the target is the version with the next
+    lower number.
     """
     trail: list[str] = []
     promotions = promotions_in_effect(log, current)

@@ -1,4 +1,4 @@
-"""Read what the gate needs of a version: its test predictions, and the rows it was trained on.
+"""Read a version's record for the gate: its test predictions, and the rows it was trained on.
 
 Missing information becomes a gap in the record, not an error: a damaged version can still be replaced by
 force.

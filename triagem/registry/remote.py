@@ -1,7 +1,8 @@
 """Remote registry backend for any fsspec store (s3://, gs://, memory://, …), with verified copies in a local cache.
 
-Object stores have no rename and no lock. So a version is uploaded with its manifest last: it does not exist before it
-is complete. Only one process at a time may register or promote. `current` is one object, written in one request.
+Object stores have no rename and no lock. So the manifest of a version is uploaded last: the version does not exist
+before it is complete. Only one process at a time may register or promote. `current` is one object, written in one
+request.
 """
 
 from collections.abc import Iterator
@@ -21,8 +22,8 @@ from triagem.contracts.temporary_folder import temporary_folder
 class RemoteBackend:
     """An fsspec store with the methods of `triagem.registry.local.LocalBackend`; `name` lacks a password in the URL.
 
-    Copies are stored in `<cache>/<digest of the manifest>/<version>/`: keyed by content, so that a version of
-    the same name in another registry is never mistaken for this one.
+    Copies are stored in `<cache>/<digest of the manifest>/<version>/`: keyed by content, so that versions of the same
+    name in different registries are never confused.
     """
 
     def __init__(self, url: str, cache: Path) -> None:
@@ -59,7 +60,8 @@ class RemoteBackend:
             for name in manifest.files:
                 self._fs.put_file(str(staged / name), f"{target}/{name}")
             try:
-                # Stores that support it refuse this if another process has registered the name meanwhile.
+                # A store that supports conditional writes refuses this if another process has registered the name
+                # meanwhile.
                 self._fs.pipe_file(f"{target}/{MANIFEST_FILE}", (staged / MANIFEST_FILE).read_bytes(), mode="create")
             except FileExistsError:
                 raise InvalidInput(
@@ -86,7 +88,7 @@ class RemoteBackend:
             with self.staging() as damaged:  # several processes may do this at once: the first copy stays
                 try:
                     folder.rename(copy)
-                except OSError:  # the copy exists: another process was first, or it is damaged
+                except OSError:  # the copy exists: another process made it first, or it is damaged
                     if folder_digests(copy) != folder_digests(folder):
                         copy.rename(damaged / "copy")
                         folder.rename(copy)

@@ -193,7 +193,7 @@ class Registry:
     def register(
         self, staged: Path, manifest: Manifest, *, finish: Callable[[Manifest], None] = lambda _: None
     ) -> Manifest:
-        """Publish a staged folder as the next version and return its manifest with version and digests filled in.
+        """Publish a staged folder as the next version, and return its manifest with version and digests.
 
         `staged` comes from `staging`. The version appears completely or not at all. In a remote registry only one
         process at a time may register. A training job registers one version, however often it is repeated.
@@ -258,7 +258,8 @@ class Registry:
             epoch=current.epoch,
             previous=previous.version if previous else None,
         )
-        # The log first: a line without its promotion is recognized and ignored; the reverse could not be explained.
+        # Write the log first: a line without a promotion is detected and ignored, but a promotion without a line
+        # would have no recorded reason.
         log = self._read(PROMOTIONS_FILE)
         separator = b"" if not log or log.endswith(b"\n") else b"\n"
         self._backend.write(PROMOTIONS_FILE, log + separator + line.model_dump_json().encode() + b"\n")
@@ -273,7 +274,7 @@ class Registry:
         return f"v{major}.{minor + 1}.0"
 
     def _update_index(self) -> None:
-        """Add the versions missing from the index: the new one, and any whose registration was interrupted here."""
+        """Add missing versions to the index: the new one, and versions whose registration was interrupted here."""
         rows = index.parse_index(self._read(INDEX_FILE))
         manifests = []
         for version in self.versions():
