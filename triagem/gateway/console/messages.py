@@ -181,7 +181,7 @@ MESSAGES: Final[dict[str, tuple[str, str]]] = {
     "no_dead_letters": ("No dead letters.", "Nenhuma mensagem não processada."),
     "ignored_webhooks": ("Webhooks without a ticket", "Webhooks sem ticket"),
     "count": ("Count", "Quantidade"),
-    "no_ignored_webhooks": ("Every webhook brought a ticket.", "Todo webhook trouxe um ticket."),
+    "no_ignored_webhooks": ("Every webhook produced a ticket.", "Todos os webhooks geraram um ticket."),
     "crm_file_invalid": (
         "TRIAGEM_CRM_FILE is invalid, its previous content stays in use: {reason}",
         "TRIAGEM_CRM_FILE é inválido; o conteúdo anterior continua em uso: {reason}",
@@ -244,14 +244,14 @@ MESSAGES: Final[dict[str, tuple[str, str]]] = {
     "proposed_label": ("New label", "Nova categoria"),
     "propose": ("Propose", "Propor"),
     "proposed": (
-        "Proposal saved. An administrator decides about new labels.",
-        "Proposta salva. Um administrador decide sobre categorias novas.",
+        "Proposal saved. An administrator decides whether to add the label.",
+        "Proposta salva. Um administrador decide se a categoria será criada.",
     ),
     "proposes": ("proposes: {label}", "propõe: {label}"),
     "help": ("Keys and labels", "Teclas e categorias"),
     # review on a terminal
     "welcome": (
-        "Which label fits the text? Each answer is saved at once; press Ctrl-C to end without losing any.",
+        "Which label fits the text? Each answer is saved at once; press Ctrl-C to quit without losing answers.",
         "Qual é a categoria deste texto? Cada resposta é salva na hora; use Ctrl-C para encerrar sem perder nada.",
     ),
     "more": ("Show the full text", "Ver o texto completo"),

@@ -18,7 +18,7 @@ MODEL_MESSAGES: Final = {
     "leaked": ("leaked", "com vazamento"),
     "leaked_rows": (
         "{count} test rows are also training rows, or nearly: these scores measure memorization.",
-        "{count} linhas de teste também são linhas de treino, ou quase: estas métricas medem memorização.",
+        "{count} linhas de teste são iguais ou quase iguais a linhas de treino: estas métricas medem memorização.",
     ),
     "no_report": ("This version has no report.", "Esta versão não tem relatório."),
     "whole_report": ("Whole report with plots and mistakes", "Relatório completo, com gráficos e erros"),
@@ -56,8 +56,8 @@ MODEL_MESSAGES: Final = {
     "no_trainings": ("No trainings yet.", "Nenhum treinamento ainda."),
     "train_now": ("Train a version", "Treinar uma versão"),
     "train_hint": (
-        "With the labels that reviewers agree on. A version that passes the promotion gate can then be made current.",
-        "Com as categorias por consenso. Uma versão que atenda aos critérios de promoção pode então virar a atual.",
+        "Uses the labels that reviewers agree on. A version that passes the promotion gate can then be made current.",
+        "Usa as categorias de consenso. Uma versão que atenda aos critérios de promoção pode se tornar a atual.",
     ),
     "training_requested": ("Training {id} is queued.", "O treinamento {id} está na fila."),
     "training_active": ("Training {id} is not finished yet.", "O treinamento {id} ainda não terminou."),

@@ -5,8 +5,8 @@ from typing import Final
 START_MESSAGES: Final = {
     "start": ("Start", "Começar"),
     "start_intro": (
-        "In about twenty minutes your answers make a first model: name the labels and label messages.",
-        "Em uns vinte minutos, suas respostas geram um modelo: nomeie as categorias e classifique mensagens.",
+        "Name the labels and label messages. In about twenty minutes, your answers produce a first model.",
+        "Nomeie as categorias e classifique mensagens. Em cerca de vinte minutos, suas respostas geram um modelo.",
     ),
     "labels_and_messages": ("Labels and messages", "Categorias e mensagens"),
     "name_labels": ("Name the labels", "Nomeie as categorias"),
@@ -53,25 +53,28 @@ START_MESSAGES: Final = {
     "doing_full": ("A full training is running.", "Um treinamento completo está em execução."),
     "estimated": (
         "estimated quality (macro-F1) after {answers} answers; 90 % interval: {low} to {high}",
-        "de qualidade estimada (macro-F1) após {answers} respostas; intervalo de 90 %: {low} a {high}",
+        "de qualidade estimada (macro-F1) após {answers} respostas; intervalo de 90%: {low} a {high}",
     ),
     "no_estimate": (
         "An estimate of the quality needs 20 answers.",
-        "Uma estimativa da qualidade exige 20 respostas.",
+        "A qualidade pode ser estimada a partir de 20 respostas.",
     ),
-    "answers_missing": ("About {count} more answers reach 90 %.", "Cerca de {count} respostas a mais chegam a 90 %."),
-    "target_reached": ("The estimate has reached 90 %.", "A estimativa chegou a 90 %."),
+    "answers_missing": (
+        "About {count} more answers reach 90 %.",
+        "Faltam cerca de {count} respostas para chegar a 90%.",
+    ),
+    "target_reached": ("The estimate has reached 90 %.", "A estimativa chegou a 90%."),
     "in_use": (
         "{version} is in use. A person reviews all its results until the answers prove its precision.",
         "{version} está em uso. Uma pessoa revisa todos os resultados até que as respostas comprovem a precisão.",
     ),
     "proof_missing": (
-        "About {count} more answers may prove it.",
-        "Cerca de {count} respostas a mais podem comprová-la.",
+        "About {count} more answers may prove the precision.",
+        "Faltam cerca de {count} respostas para comprovar a precisão.",
     ),
     "look_again": (
-        "Look at {count} answers again that differ from similar ones",
-        "Rever {count} respostas que diferem de outras parecidas",
+        "Look at {count} answers again: they differ from answers to similar messages",
+        "Rever {count} respostas que diferem das dadas a mensagens parecidas",
     ),
     "back_to_questions": ("Back to the questions", "Voltar às perguntas"),
 }
