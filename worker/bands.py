@@ -13,7 +13,7 @@ _RECOMPUTE_EVERY: Final = 50
 
 
 class ReviewBudget:
-    """Sends the least confident share of recent tickets to review, whatever the threshold.
+    """Sends the least confident share of recent tickets to review, independent of the threshold.
 
     When the input shifts, confidences stay high while errors rise: a fixed threshold then selects too few tickets,
     but the ranking by confidence stays useful. `cutoff` is computed from the last 1,000 confidences, and is 0 until

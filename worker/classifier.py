@@ -162,7 +162,10 @@ def _smoothed(previous: float, rate: float) -> float:
 
 
 def _wait_timings(items: Sequence[WorkItem]) -> StageTimings:
-    """Wait time since enqueue, and tokenization time. Compares two clocks: Redis' and ours."""
+    """Wait time since enqueue, and tokenization time.
+
+    Compares two clocks: the clock of Redis and that of this process.
+    """
     now, longest = time.time(), 0.0
     for item in items:
         waited = max(0.0, now - item.entry.put_at)

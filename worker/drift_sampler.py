@@ -58,8 +58,10 @@ class DriftSampler:
             return []
 
     def _is_eligible(self, item: WorkItem, row: ClassifiedTicket) -> bool:
-        """Whether it is a live customer ticket that the model has just classified. Quarantined entries are excluded:
-        they run alone to show whether they crash the process."""
+        """Whether the item is a live customer ticket that the model has just classified.
+
+        Quarantined entries are excluded, because they run alone to show whether they crash the process.
+        """
         fresh = item.cached is None and item.entry.solo_crashes is None and row.lane is Lane.LIVE
         return fresh and row.ticket.source != PREDICT_SOURCE and is_sampled(row, self._share)
 

@@ -203,8 +203,8 @@ class Fetcher:
 
     def _dispatch(self, outlet: Slot[MicroBatch], batch: MicroBatch) -> None:
         self._dispatched.append([item.entry for item in batch.items])
-        # Redis syncs each marker to disk before it replies. If micro-batches take milliseconds, one marker covers
-        # those of the next 30 ms or so, four at most.
+        # Redis syncs each marker to disk before it replies. If micro-batches take milliseconds, one marker covers the
+        # micro-batches of about the next 30 ms, at most four.
         size = self._settings.batch_size
         upcoming = self._scheduler.upcoming(min(4, self._window() // (8 * size)))
         self._mark(chain(*self._dispatched), upcoming=(item.entry for batch in upcoming for item in batch.items))

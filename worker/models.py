@@ -171,7 +171,7 @@ _TEXTS: Final = ("minha internet caiu", "I would like a quote for twenty licence
 
 
 def self_check(model: Model) -> None:
-    """Raises ModelBroken if the model fails on a few harmless texts, for whatever reason."""
+    """Raises ModelBroken if the model fails on a few harmless texts, for any reason."""
     try:
         for row in model.probabilities(model.tokenize(_TEXTS)):
             require_finite(row, model.labels)

@@ -29,7 +29,8 @@ _R = TypeVar("_R")
 def one_blas_thread(function: Callable[_P, _R]) -> Callable[_P, _R]:
     """Run a function's matrix products on one thread.
 
-    On matrices this small threads only wait for each other: on two busy cores an estimate took 9.0 s, with one 0.6 s.
+    On small matrices, threads only wait for each other: on two busy cores, an estimate took 9.0 s, and 0.6 s on one
+    thread.
     """
 
     @wraps(function)

@@ -29,8 +29,8 @@ _PRECISION: Final = (0.05, 0.3)  # of the priors of log slope and bias
 def estimate_progress(pool: Pool) -> LabellingProgress | None:
     """The estimate; None with fewer than `MIN_ANSWERS` answers, of one label only, or without a text left.
 
-    The interval is that of a Bayesian bootstrap of the answers and of the prior's wrong ones (Rubin 1981; Muliere and
-    Secchi 1996), widened, because the resamples do not refit the head.
+    The interval comes from a Bayesian bootstrap of the answers and of the prior's wrong answers (Rubin 1981; Muliere
+    and Secchi 1996). It is widened, because the resamples do not refit the head.
     """
     answers = len(pool.truth)
     if answers < MIN_ANSWERS or len(np.unique(pool.truth)) < 2 or not len(pool.unanswered):

@@ -25,7 +25,10 @@ _CHUNK: Final = 2_000_000  # resample weights in memory at a time, 16 MB
 
 
 def label_metrics(truth: ArrayLike, predicted: ArrayLike) -> dict[str, float]:
-    """The original specification's extended metrics and macro-F1, from labels alone. They choose the checkpoint."""
+    """The original specification's extended metrics and macro-F1, from labels alone.
+
+    They serve to choose the checkpoint.
+    """
     labels, indices = np.unique(np.concatenate([np.ravel(truth), np.ravel(predicted)]), return_inverse=True)
     true, guessed = (_one_hot(half, len(labels)) for half in np.split(indices, 2))
     metrics = _count_metrics(*(matrix.sum(axis=0, keepdims=True) for matrix in (true, guessed, true * guessed)))

@@ -60,7 +60,7 @@ def train_full(run: JobRun) -> str:
     report = train(
         data,
         run.registry,
-        settings.model_copy(update={"columns": "", "label_map": ""}),  # those of the written rows
+        settings.model_copy(update={"columns": "", "label_map": ""}),  # the labels of the written rows
         StepReporter(run),
         base=parameters.base,
         parent=parameters.parent,

@@ -95,7 +95,7 @@ def combine(parts: Sequence[str], probabilities: Sequence[Sequence[float]]) -> l
 
 
 def combine_all(parts: Sequence[Sequence[str]], probabilities: Sequence[Sequence[float]]) -> list[list[float]]:
-    """The probabilities of each text or conversation from those of all their parts, in their order."""
+    """Combine the probabilities of all parts, in order, into those of each text or conversation."""
     remaining = iter(probabilities)
     return [combine(of_text, list(islice(remaining, len(of_text)))) for of_text in parts]
 

@@ -57,15 +57,15 @@ class UntrustedCertificate(NotRetryable):
 
 
 class NotMigrated(NotRetryable):
-    """The database has no tables of ours, or older ones: run `triagem db upgrade`."""
+    """The database has no Triagem tables, or tables of an older release: run `triagem db upgrade`."""
 
 
 class RowRefused(NotRetryable):
-    """Postgres rejected a value (SQLSTATE class 22, 23, 54): the row becomes a dead letter, the others commit."""
+    """Postgres rejected a value (SQLSTATE class 22, 23, 54): the row becomes a dead letter, the other rows commit."""
 
 
 class StatementRefused(NotRetryable):
-    """Postgres rejected a statement, whatever its values: check the versions of Triagem and of the database."""
+    """Postgres rejected a statement, not one of its values: check the versions of Triagem and of the database."""
 
 
 class InvalidTicket(NotRetryable):
@@ -97,7 +97,7 @@ class LabelsMismatch(NotRetryable):
 
 
 class NotFinite(NotRetryable):
-    """A model returned a probability that is not finite: it must never become a decision."""
+    """A model returned a probability that is not finite, which must never become a decision."""
 
 
 class ModelBroken(NotRetryable):
@@ -105,7 +105,10 @@ class ModelBroken(NotRetryable):
 
 
 class OutOfMemory(NotRetryable):
-    """The device lacks memory for a micro-batch, which is halved. If a single text does not fit, the worker stops."""
+    """The device lacks memory for a micro-batch.
+
+    The micro-batch is halved; if a single text does not fit, the worker stops.
+    """
 
 
 class NotConfigured(NotRetryable):

@@ -41,7 +41,7 @@ def is_other_language(probabilities: Probabilities, languages: Sequence[str], li
     """Whether a text is clearly in a language that the model did not learn.
 
     Args:
-        languages: `Thresholds.languages`, those of the version's training rows.
+        languages: `Thresholds.languages`, the languages of the version's training rows.
         limit: `Thresholds.other_language`; None for a version that was trained without it.
     """
     return limit is not None and bool(probabilities) and other_language(probabilities, languages) > limit

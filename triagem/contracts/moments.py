@@ -41,7 +41,7 @@ _OFFSET: Final = re.compile(
     r"(?: ?[(\[].*[)\]]| [a-z]{3,5})?"
 )
 _ZONE: Final = re.compile(r" *[(\[]?(?P<name>[a-z]+(?:/[a-z0-9_+-]+)+|[a-z]{2,5}|horário [a-zã ]+brasília)[)\]]?")
-# Hours from UTC: those of RFC 5322, of Europe and of South America. CST, IST, BST, AMT and others name several zones.
+# Hours from UTC: names of RFC 5322, Europe and South America. CST, IST, BST, AMT and others name several zones.
 _ABBREVIATIONS: Final = {
     "brt": -3, "brst": -2, "horário de brasília": -3, "horário padrão de brasília": -3, "art": -3, "uyt": -3,
     "est": -5, "edt": -4, "mst": -7, "mdt": -6, "pst": -8, "pdt": -7, "wet": 0, "west": 1, "cet": 1, "cest": 2,
@@ -76,8 +76,8 @@ def read_moment(value: object, format: MomentFormat = MomentFormat()) -> datetim
     Numbers are seconds or, above the year 2100, milliseconds since 1970.
 
     Raises:
-        ValueError: says why it is not a time that a CRM could mean: it is before 2000, has no offset, or its day and
-            month cannot be told apart.
+        ValueError: the reason why the time is refused: it is before 2000, has no offset, or the order of its day and
+            month is unknown.
     """
     if isinstance(value, datetime):
         moment = value

@@ -1,4 +1,4 @@
-"""Measures how much a message may say about what the customer wants, by its words. Pure; Portuguese and English.
+"""Measures, by its words, how much a message says about the customer's request. Pure; Portuguese and English.
 
 A classifier is as sure of "pode ser amanhã às 10h?" as of a request, so its probabilities do not separate small talk
 from a change of subject. Its words do: small talk consists of the words listed below. All words of other languages

@@ -58,7 +58,7 @@ def clean(text: str) -> str:
 
 
 def segments(text: str) -> list[Segment]:
-    """`text` as a person reads it, with the origin of each line: `clean` keeps those of `Part.OWN`."""
+    """`text` as a person reads it, with the origin of each line: `clean` keeps the lines of `Part.OWN`."""
     return [
         Segment(part, "\n".join(_for_display(line.text) for line in lines))
         for part, lines in groupby(_labelled(readable(text)), key=lambda line: line.part)

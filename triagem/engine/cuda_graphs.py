@@ -46,7 +46,7 @@ class GraphReplay:
             return None
         size = SIZES[bisect_right(SIZES, total)]
         empty = TEXTS - len(rows)
-        # Empty texts first: after the others they would start beyond the last token.
+        # Empty texts come first: after the other texts, they would start beyond the last token.
         ids, positions, starts = concatenate([*([()] * empty), *rows, (0,) * (size - total)])
         host = torch.cat([ids, positions, starts]).pin_memory()
         with self._lock, torch.inference_mode():

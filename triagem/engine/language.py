@@ -1,4 +1,4 @@
-"""Detects a text's language with py3langid. Needs no torch; `triagem.contracts.language` decides what it means."""
+"""Detects a text's language with py3langid. Needs no torch; `triagem.contracts.language` interprets the result."""
 
 import functools
 import re

@@ -9,7 +9,7 @@ from triagem.contracts.model import Manifest
 
 
 class IndexRow(BaseModel):
-    """A version's row, with the fields of the original specification and, where they matter, two of ours.
+    """A version's row, with the fields of the original specification and up to two additional fields.
 
     `dataset_size` counts the rows given, for training and test. `distinct_texts` counts their different texts.
     `leaked_test_rows` were also used for training, so the accuracy measures memorisation.

@@ -1,4 +1,4 @@
-"""Regular expressions that prove quoted mail: what mail programs and help desks write above it, in pt, en and es.
+"""Regular expressions that prove quoted mail: lines that mail programs and help desks add above it, in pt, en and es.
 
 Each pattern is bounded, so that a hostile line takes no longer than any other long line. A name says what a match
 proves.

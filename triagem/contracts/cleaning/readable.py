@@ -107,7 +107,7 @@ def readable(text: str) -> str:
 
 
 def sealed(text: str) -> str:
-    """`text` with a space inside whatever still looks like a tag or an entity, so that it is never decoded again."""
+    """`text` with a space inside each remaining tag or entity, so that it is never decoded again."""
     if "<" in text:
         text = _HTML.sub("< ", text)
     return _ENTITY.sub(lambda entity: "& " + entity[0][1:], text) if "&" in text else text
