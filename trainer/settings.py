@@ -27,7 +27,7 @@ class TrainSettings(BaseSettings):
     )
     labels: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
-        description="in the order of the model's outputs, as in suporte,venda; default: those of the rows, sorted",
+        description="order of the labels, as in suporte,venda; default: the rows' labels, sorted",
     )
     columns: str = Field(
         default="",
@@ -35,7 +35,7 @@ class TrainSettings(BaseSettings):
     )
     label_map: str = Field(
         default="",
-        description="labels of the company's words, as in Comercial=venda,N1=suporte; other rows are left out",
+        description="labels by the company's words: Comercial=venda,N1=suporte; other rows are left out",
     )
     num_train_epochs: int = Field(default=3, ge=1, description="minimum; see min_steps")
     min_steps: int = Field(default=200, ge=1, description="minimum number of optimizer steps")
@@ -44,14 +44,14 @@ class TrainSettings(BaseSettings):
     learning_rate: float = Field(default=5e-5, gt=0, description="peak learning rate")
     weight_decay: float = Field(default=0.01, ge=0, description="weight decay of AdamW")
     warmup_steps: int = Field(
-        default=100, ge=0, description="steps over which the learning rate rises; fewer if the rows are few"
+        default=100, ge=0, description="steps over which the learning rate rises; fewer with few rows"
     )
     eval_steps: int = Field(default=200, ge=1, description="steps between evaluations and checkpoints")
     save_total_limit: int = Field(default=3, ge=1, description="checkpoints kept during training")
     metric_for_best_model: str = Field(
         default="accuracy",
         pattern="^(accuracy|precision|recall|f1|macro_f1)$",
-        description="metric on the dev rows that compares checkpoints",
+        description="metric on the dev rows for comparing checkpoints",
     )
     logging_steps: int = Field(default=100, ge=1, description="steps between entries of the training curves")
     fp16: bool = Field(default=True, description="mixed precision, on CUDA only")
@@ -83,9 +83,14 @@ class DueSettings(BaseSettings):
 
     max_age_days: int = Field(default=92, ge=1, description="three months at most")
     max_accuracy_loss: float = Field(
-        default=0.05, ge=0, le=1, description="accuracy on reviews below that on the test rows"
+        default=0.05,
+        ge=0,
+        le=1,
+        description="maximum drop of the accuracy on reviews below the accuracy on the test rows",
     )
-    max_new_data: float = Field(default=0.2, ge=0, description="new reviewed texts per training row")
+    max_new_data: float = Field(
+        default=0.2, ge=0, description="maximum number of new reviewed texts per training row"
+    )
 
 
 class TrainerSettings(BaseSettings):
@@ -96,14 +101,16 @@ class TrainerSettings(BaseSettings):
 
     data: Path | None = Field(
         default=None,
-        description="labelled rows, as for `triagem train`, to which full trainings add the reviews; default: none",
+        description="labelled rows, as for `triagem train`; full trainings add the reviews; default: none",
     )
     base: str | None = Field(
         default=None, description="the frozen base of head versions; default: e5 if it is installed, else MiniLM"
     )
     lease_s: float = Field(
-        default=60, ge=1, description="a job whose trainer has not answered for this long is taken over"
+        default=60,
+        ge=1,
+        description="lease of a job; another trainer takes the job if the lease is not renewed for this long",
     )
-    poll_every_s: float = Field(default=5, gt=0, description="interval of checks for a requested job")
+    poll_every_s: float = Field(default=5, gt=0, description="interval between checks for requested jobs")
     max_hours: float = Field(default=12, gt=0, description="a job that takes longer fails")
     max_disk_gb: float = Field(default=20, gt=0, description="a job whose files are larger fails")

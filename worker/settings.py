@@ -21,16 +21,25 @@ class WorkerSettings(BaseSettings):
     )
     batch_size: int = Field(default=32, ge=1, description="maximum texts per micro-batch")
     batch_tokens: int | None = Field(default=None, ge=1, description="maximum tokens per micro-batch, for large GPUs")
-    window_s: float = Field(default=0.25, gt=0, description="tickets held locally, in seconds of the measured rate")
+    window_s: float = Field(
+        default=0.25, gt=0, description="tickets held locally, in seconds of work at the measured rate"
+    )
     window_max: int = Field(
         default=1024, ge=1, description="maximum tickets held locally per lane, and per statement"
     )
     bulk_share: float = Field(
-        default=0.1, ge=0, le=1, description="share of bulk while live tickets alone would fill the worker"
+        default=0.1,
+        ge=0,
+        le=1,
+        description="share of bulk tickets while there are enough live tickets to keep the worker busy",
     )
-    claim_every_s: float = Field(default=5.0, gt=0, description="interval of reclaiming entries of dead workers")
-    poll_every_s: float = Field(default=1.0, gt=0, description="interval of checks for a pause and for a promotion")
-    stop_deadline_s: float = Field(default=60.0, gt=0, description="a worker that cannot stop exits after this time")
+    claim_every_s: float = Field(
+        default=5.0, gt=0, description="interval between attempts to reclaim entries of dead workers"
+    )
+    poll_every_s: float = Field(default=1.0, gt=0, description="interval between checks for a pause or a promotion")
+    stop_deadline_s: float = Field(
+        default=60.0, gt=0, description="time limit of a stop; after it, the process exits at once"
+    )
     log_predictions: bool = Field(
         default=False, description="log a line for each prediction, with the original specification's fields"
     )
@@ -55,7 +64,7 @@ class WorkerSettings(BaseSettings):
         default=None,
         ge=0,
         le=1,
-        description="overrides the version's share of recent tickets with the lowest confidence that goes to review",
+        description="overrides the version's review budget, a share of recent tickets",
         json_schema_extra={"used_by": "worker, `triagem reband`"},
     )
 

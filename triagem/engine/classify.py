@@ -40,7 +40,7 @@ class EngineSettings(BaseSettings):
     )
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         default="auto",
-        description="auto: bf16 where the hardware supports it and the labels stay those of fp32, else fp32"
+        description="auto: bf16 if the hardware supports it and the labels equal those of fp32, else fp32"
         " (fp16 on GPUs without bf16)",
     )
     attention: Literal["packed", "padded"] = Field(

@@ -42,15 +42,16 @@ class RegistrySettings(BaseSettings):
     used_by: ClassVar = "gateway, worker, ops, commands"
 
     registry_url: str = Field(
-        default="./models", description="a folder, as a path or file://, or a URL that fsspec knows: s3://, gs://, …"
+        default="./models", description="a folder (a path or file://), or a URL that fsspec supports: s3://, gs://, …"
     )
     registry_cache: Path = Field(
-        default=Path("~/.cache/triagem/models"), description="for a remote registry; may be emptied at any time"
+        default=Path("~/.cache/triagem/models"),
+        description="local copies of a remote registry's versions; may be emptied at any time",
     )
     max_cost_ratio: float = Field(
         default=1.1,
         ge=1,
-        description="promotion gate: how many times the current version's computation per token a version may cost",
+        description="promotion gate: maximum computation per token, as a multiple of the current version's",
         json_schema_extra={"used_by": "gateway, `triagem train`, `triagem models`"},
     )
 
