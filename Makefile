@@ -1,7 +1,7 @@
 # Two commands on a bare machine: `make demo` and `make test`. Each does its own set-up and is fast when repeated.
 #
 #   make demo                    see it work: servers, training, classification (TORCH_INDEX=… to choose torch's build)
-#   make test                    all tests except the slow ones, two files at a time (TEST_JOBS=4)
+#   make test                    all tests except the slow ones, three files at a time (TEST_JOBS=4)
 #   make test-slow               the slow ones, then the property tests with new random inputs
 #   make faults                  the full fault injection suite: kills, outages, poison tickets (FAULT_ARGS="--seed 7 --only Redis")
 #   make soak                    ten minutes of kills, freezes, promotions and runs under traffic (SOAK_ARGS="--seconds 60 --seed 7")
@@ -20,7 +20,7 @@ BIN := $(VENV)/bin
 TORCH_INDEX ?=
 DEMO_ARGS ?=
 TEST_ARGS ?=
-TEST_JOBS ?= 2
+TEST_JOBS ?= 3
 FAULT_ARGS ?=
 SOAK_ARGS ?=
 MUTATION_ARGS ?=
@@ -34,7 +34,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 demo: $(VENV)/.demo
 	@"$(BIN)/triagem" demo $(DEMO_ARGS)
 
-# In the order of their names: the few long tests of tests/e2e come first, and both processes end together.
+# In the order of their names: the few long tests of tests/e2e come first, and the processes end together. Three on
+# two cores: end-to-end tests mostly wait.
 test: $(VENV)/.dev
 	@"$(BIN)/pytest" -q -m "not slow" -n $(TEST_JOBS) --dist loadfile --no-loadscope-reorder $(TEST_ARGS)
 

@@ -130,7 +130,8 @@ def beat(*, _with_parent: _WithParent = False) -> None:
     from triagem.ops.run import run_beat
     from triagem.ops.settings import OpsSettings
 
-    run_beat(broker_url=broker_url(), settings=OpsSettings())
+    settings = OpsSettings()  # first: an invalid setting is reported also without servers
+    run_beat(broker_url=broker_url(), settings=settings)
 
 
 def gateway(
