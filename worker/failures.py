@@ -1,9 +1,9 @@
 """Handles failing calls: isolates the failing items of a batch by bisection, and retries while a service is down.
 
-The module distinguishes a text that makes the model fail from a device that fails at random. A text is blamed after n
-+ 1 failures alone without a success: the first failure, and n more, each after a passed self-check. The self-check
-may fail c times in between. If any call fails with probability p, whatever its text, an innocent text is blamed with
-probability
+The module distinguishes a text that makes the model fail from a device that fails at random. A text is blamed after
+n+1 failures alone without a success: the first failure, and n more, each after a passed self-check. The self-check
+may fail c times in between. If every call fails with probability p, independent of its text, an innocent text is
+blamed with probability
 
     p^(n+1) * (1-p)^n * sum over j = 0..c of binomial(n-1+j, j) * p^j
 

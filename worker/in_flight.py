@@ -84,7 +84,7 @@ class Recovery:
         a lease period. Workers that are killed repeatedly by something else do not live that long; without this rule,
         they would blame the first entry they run.
 
-        Raises what Reclaimer raises.
+        Raises the same errors as `Reclaimer`.
         """
         entries = self._reclaimer.recover_lost_replies(lane, consumer, in_flight)
         REDELIVERIES.labels(lane.value).inc(len(entries))
