@@ -293,6 +293,16 @@ def test_an_export_is_read_by_the_usual_names_of_its_columns_and_they_are_named(
     )
 
 
+def test_titles_above_the_header_are_skipped_and_named(tmp_path: Path) -> None:
+    path = tmp_path / "export.csv"
+    path.write_text(f"Relatório de chamados\n\n{EXPORT.replace('Fila', 'Categoria')}", encoding="utf-8")
+
+    loaded = load(path)
+
+    assert [row.label for row in loaded.train] == [label for _, label in SMALL_ROWS]
+    assert "2 lines above the header, from line 1, are skipped: Relatório de chamados" in loaded.notes[0]
+
+
 def test_a_label_column_with_another_name_is_asked_for_and_given(tmp_path: Path) -> None:
     (path := tmp_path / "export.txt").write_text(EXPORT, encoding="utf-8")
 

@@ -73,6 +73,15 @@ def training_columns(columns: tuple[str, ...], given: str) -> Mapping[str, tuple
     return usual | chosen
 
 
+def is_header(columns: Sequence[str], rules: ReadingRules) -> bool:
+    """Whether these cells can be a table's header: they name a text and, unless rows may lack it, a label."""
+    try:
+        names = training_columns(tuple(columns), rules.columns)
+    except InvalidInput:
+        return False
+    return bool(names["prompt"] or names["messages"]) and bool(names["completion"] or rules.unlabelled)
+
+
 def describe_columns(columns: Sequence[str], given: str) -> str:
     """`prompt = Assunto + Corpo, completion = Categoria; not read: id`; empty if all names are standard."""
     mapped = training_columns(tuple(columns), given)

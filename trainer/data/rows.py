@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from itertools import permutations
 from pathlib import Path
@@ -28,6 +29,7 @@ from triagem.trainer.data.columns import (
     ReadingRules,
     compose,
     describe_columns,
+    is_header,
     read_messages,
     training_cell,
     training_label,
@@ -253,12 +255,13 @@ def _read(path: Path, rules: ReadingRules) -> tuple[tuple[Row, ...], str]:
         return (), ""
     with closing(open_text(str(path))) as file:
         form: FileFormat | None = "jsonl" if path.suffix == ".jsonl" else "csv" if path.suffix == ".csv" else None
-        table = read_rows(file.lines(), format=form, name=str(path))
+        header = partial(is_header, rules=rules)
+        table = read_rows(file.lines(), format=form, name=str(path), is_header=header)
         read = [_row(record, path, rules) for record in table.records]
     rows = tuple(row for row in read if row)
     if not rows:
         raise InvalidInput(f"{path}: has no rows" + (", all were left out by --label-map or --crm" if read else ""))
-    notes = [describe_columns(table.columns, rules.columns)]
+    notes = [*table.notes, describe_columns(table.columns, rules.columns)]
     if left_out := len(read) - len(rows):
         notes.append(f"{left_out:,} rows left out: their label is not in --label-map, or only Triagem set it")
     description = "; ".join(filter(None, notes))
