@@ -91,8 +91,20 @@ def test_the_subject_is_the_cause_and_the_line_has_since_when(kind: str, languag
 
     cause = message.subject.removeprefix("Triagem: ")
     assert cause not in {phrase(language, kind), kind}
-    assert message.lines[0].startswith(f"{cause} ({phrase(language, 'since', since='2026-11-22 11:58 UTC')})")
+    since = {"en": "2026-11-22 11:58 UTC", "pt-BR": "22/11/2026 11:58 UTC"}[language]
+    assert message.lines[0].startswith(f"{cause} ({phrase(language, 'since', since=since)})")
     assert message.data["events"][0]["detail"]["since"] == "2026-11-22T11:58:00+00:00"
+
+
+def test_portuguese_numbers_have_a_comma() -> None:
+    digest = alert_digest(DOUBT, events=(system_event("unsure-share", "open"),), tickets=1234)
+
+    message = build_message(digest, "pt-BR")
+
+    assert message.subject == (
+        "Triagem: 20,0% dos tickets em tempo real têm baixa confiança (limite: 10,0%); 1.234 tickets para revisar"
+    )
+    assert "zendesk venda: 1.234" in message.lines
 
 
 def test_of_several_problems_the_subject_names_the_newest_open_one() -> None:

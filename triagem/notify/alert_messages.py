@@ -127,6 +127,15 @@ def phrase(language: Language, key: str, **values: object) -> str:
     return _PHRASES[key][language == "pt-BR"].format(**values)
 
 
+def local_number(language: Language, number: str) -> str:
+    """A number as the language writes it: `1,234.5%` in English, `1.234,5%` in Portuguese."""
+    return number.translate(_COMMAS_AND_POINTS) if language == "pt-BR" else number
+
+
+_COMMAS_AND_POINTS: Final = str.maketrans(",.", ".,")
+_TIME_FORMATS: Final[Mapping[Language, str]] = {"en": "%Y-%m-%d %H:%M UTC", "pt-BR": "%d/%m/%Y %H:%M UTC"}
+
+
 def duration(seconds: float) -> str:
     """A duration in its largest whole unit: `45 s`, `2 min`, `3 h`, `5 d`. The same in both languages.
 
@@ -159,7 +168,8 @@ def describe(language: Language, kind: str, detail: Mapping[str, Any]) -> str:
     """Describe a system alert in one line; falls back to the English summary that is stored with it."""
     line = headline(language, kind, detail)
     if since := detail.get("since"):
-        line += f" ({phrase(language, 'since', since=f'{datetime.fromisoformat(since):%Y-%m-%d %H:%M} UTC')})"
+        time = datetime.fromisoformat(since).strftime(_TIME_FORMATS[language])
+        line += f" ({phrase(language, 'since', since=time)})"
     more = _filled(_EFFECTS, language, kind, detail) if detail.get("state") != "resolved" else None
     if more is None and "state" not in detail:
         more = str(detail.get("summary", ""))
@@ -188,7 +198,8 @@ def system_alert_detail(
 
 def _filled(texts: _Texts, language: Language, kind: str, detail: Mapping[str, Any]) -> str | None:
     """The kind's text with the detail's values; None if it has no text, or an older alert lacks a value."""
+    numbers = {name: local_number(language, str(detail[name])) for name in ("value", "limit") if name in detail}
     try:
-        return texts[kind][language == "pt-BR"].format(**detail)
+        return texts[kind][language == "pt-BR"].format(**{**detail, **numbers})
     except KeyError:
         return None

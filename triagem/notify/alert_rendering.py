@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from triagem.db.outbox.alert_digests import AlertDigest, DoubtfulTicket
-from triagem.notify.alert_messages import RUNBOOK_SECTIONS, describe, headline, phrase
+from triagem.notify.alert_messages import RUNBOOK_SECTIONS, describe, headline, local_number, phrase
 from triagem.notify.alert_rules import Language, Links
 
 
@@ -42,7 +42,8 @@ def build_message(digest: AlertDigest, language: Language, links: Links = Links(
         cause = headline(language, event.kind, event.detail)
         heads.append(phrase(language, "more-events", cause=cause, events=others) if others else cause)
     if tickets:
-        heads.append(phrase(language, "one-ticket" if tickets == 1 else "many-tickets", tickets=f"{tickets:,}"))
+        number = local_number(language, f"{tickets:,}")
+        heads.append(phrase(language, "one-ticket" if tickets == 1 else "many-tickets", tickets=number))
     lines, chat_lines = (_lines(digest, language, links, shown) for shown in (_printable, _code))
     rule = digest.target.partition(".")[0]
     data = {
@@ -120,7 +121,10 @@ def _lines(digest: AlertDigest, language: Language, links: Links, shown: Callabl
     lines += [phrase(language, "more", more=digest.more)] if digest.more else []
     if digest.events and links.console:
         lines.append(phrase(language, "console", link=f"{links.console.rstrip('/')}/operations"))
-    lines += [f"{shown(count.source)} {count.label}: {count.tickets:,}" for count in digest.counts]
+    lines += [
+        f"{shown(count.source)} {count.label}: {local_number(language, f'{count.tickets:,}')}"
+        for count in digest.counts
+    ]
     if digest.doubtful:
         lines.append(phrase(language, "least-sure"))
         lines += [
