@@ -1,6 +1,7 @@
 """The audit trail: who did what to which object, from where, when, and with which outcome. It contains no texts.
 
-Rows are only added: the database refuses to change one, and to delete one of the last 30 days (`schema/audit.sql`).
+The table is append-only: the database refuses to change a row, or to delete a row of the last 30 days
+(`schema/audit.sql`).
 """
 
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ KEPT_DAYS: Final = 30  # as in schema/audit.sql
 
 
 class Action(StrEnum):
-    """An action that is recorded."""
+    """An action that the audit trail records."""
 
     LOG_IN = "login"
     LOG_OUT = "logout"
@@ -36,7 +37,7 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """The one who acts: an API key, such as `key 3 (shop)`, or a person at a terminal; with the IP address."""
+    """The actor of an action: an API key, such as `key 3 (shop)`, or a person at a terminal; with the IP address."""
 
     name: str
     address: str = ""
@@ -44,7 +45,7 @@ class Actor:
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """A recorded action. `object` is what it was done to, such as `zendesk/4711`."""
+    """A recorded action. `object` is what the action changed or read, such as `zendesk/4711`."""
 
     id: int
     at: datetime
@@ -80,5 +81,5 @@ def list_audit(
     action: str | None = None,
     since: datetime | None = None,
 ) -> list[AuditEntry]:
-    """Recorded actions, newest first: of actors whose name contains `actor`, of one kind, since a time."""
+    """Recorded actions, newest first. Filters: part of the actor's name, the action, the earliest time."""
     return [AuditEntry(*row) for row in database.rows(_LIST, limit=limit, actor=actor, action=action, since=since)]

@@ -1,4 +1,4 @@
-"""API keys, and console login sessions that start with one.
+"""API keys, and the console's login sessions, each of which an API key starts.
 
 A secret or session token is shown once when created, and stored as a hash. Keys are limited to scopes, and revocable.
 """
@@ -17,7 +17,7 @@ from triagem.db.connect import Database
 
 SESSION_LIFETIME: Final = timedelta(hours=12)
 SESSION_IDLE_LIMIT: Final = timedelta(hours=1)
-MAX_SESSIONS: Final = 5  # of one key
+MAX_SESSIONS: Final = 5  # per key
 
 
 class Scope(StrEnum):
@@ -31,7 +31,7 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """A key without its secret. With a `source`, it submits tickets of that CRM only.
+    """A key without its secret. With a `source`, the key submits tickets of that CRM only.
 
     `last_used_at` is exact to a minute, and is not set by the requests that a gateway answers from its cache.
     """
@@ -46,7 +46,7 @@ class ApiKey:
     revoked_at: datetime | None
 
     def is_active(self, now: datetime) -> bool:
-        """Whether it is neither revoked nor expired."""
+        """Whether the key is neither revoked nor expired."""
         return self.revoked_at is None and (self.expires_at is None or self.expires_at > now)
 
 
@@ -95,7 +95,7 @@ def list_keys(database: Database) -> list[ApiKey]:
 
 
 def revoke_key(database: Database, key_id: int) -> bool:
-    """Revoke a key; False if there is none or it was already revoked."""
+    """Revoke a key; False if no such key exists or it was already revoked."""
     return database.execute(_REVOKE_KEY, id=key_id) > 0
 
 
@@ -126,8 +126,8 @@ _END_SESSION: Final = text("DELETE FROM console_sessions WHERE hash = :hash")
 
 
 def begin_session(database: Database, key: ApiKey, *, previous: str | None = None) -> str:
-    """Log in with a key; returns the session's token. Ends the browser's previous session, and the key's oldest ones
-    beyond the maximum."""
+    """Log in with a key; returns the session's token. Ends the browser's previous session, and the key's oldest
+    sessions beyond the maximum."""
     token = secrets.token_urlsafe(32)
     database.execute(
         _BEGIN_SESSION, hash=_hash(token), key=key.id, lifetime=SESSION_LIFETIME, idle=SESSION_IDLE_LIMIT,
@@ -137,7 +137,7 @@ def begin_session(database: Database, key: ApiKey, *, previous: str | None = Non
 
 
 def find_session_key(database: Database, token: str) -> ApiKey | None:
-    """The key of a session; None if the session is over or was not used for too long, or the key is not active."""
+    """The key of a session; None if the session has ended or was idle for too long, or the key is not active."""
     return next(map(_key, database.rows(_FIND_SESSION_KEY, hash=_hash(token), idle=SESSION_IDLE_LIMIT)), None)
 
 

@@ -30,17 +30,17 @@ from triagem.contracts.errors import (
 # Retryable SQLSTATE classes: connection, transaction (25006: a standby, not promoted yet), rollback, resources,
 # object in use, operator intervention, system error.
 _RETRY_CLASSES: Final = frozenset({"08", "25", "40", "53", "55", "57", "58"})
-# Of these, caused by the size of the statement: statement_timeout, and not enough memory.
+# Retryable codes that may be caused by the statement's size: statement_timeout, and not enough memory.
 _SIZE_STATES: Final = frozenset({"57014", "53200"})
 # Classes caused by a value: data exception, integrity constraint, program limit (a value too large for it).
 _ROW_CLASSES: Final = frozenset({"22", "23", "54"})
 _NO_PRIVILEGE: Final = "42501"
 _ACCESS_STATES: Final = frozenset({"28P01", "28000", "3D000", _NO_PRIVILEGE})
 _MISSING_STATES: Final = frozenset({"42P01", "42703", "3F000"})
-# libpq gives no SQLSTATE for a refused login: only its text identifies it.
+# libpq gives no SQLSTATE for a refused login: only the message text identifies it.
 _ACCESS_MESSAGES: Final = ("authentication failed", "no password supplied", "no pg_hba.conf entry", "does not exist")
-# Nor for a certificate, which libpq verifies before it logs in. Tested before the login messages: a certificate
-# file may "not exist" too.
+# It gives none for a bad certificate either, which it detects before the login. These messages are tested before the
+# login messages, because a certificate file may "not exist" too.
 _CERTIFICATE_MESSAGES: Final = (
     "certificate verify failed",
     "does not match host name",
@@ -54,7 +54,7 @@ AnyRow: TypeAlias = Row[*tuple[Any, ...]]
 
 
 class DatabaseSettings(BaseSettings):
-    """Connection settings. The URL may contain a password, so it never shows in a repr."""
+    """Connection settings. The URL may contain a password, so the repr hides it."""
 
     model_config = SettingsConfigDict(env_prefix="TRIAGEM_", env_file=".env", extra="ignore")
     used_by: ClassVar = "gateway, worker, ops, commands"
@@ -73,15 +73,15 @@ class DatabaseSettings(BaseSettings):
 
     @property
     def deadline_s(self) -> float:
-        """Seconds after which the client ends a call that Postgres should have ended itself: it is frozen."""
+        """Seconds after which the client ends a call that Postgres should have ended itself: Postgres is frozen."""
         return self.statement_timeout_s + min(5.0, self.statement_timeout_s)
 
 
 class DeadlineConnection(psycopg.Connection[Any]):
-    """Raises OperationalError, and closes itself, if a call is not answered in time, even if the server is frozen.
+    """A connection that raises OperationalError and closes itself if a call gets no answer in time.
 
-    `statement_timeout` is enforced by the server, and a frozen server enforces nothing. TCP notices nothing either:
-    the server's kernel still acknowledges what its stopped process does not read.
+    This also detects a frozen server. `statement_timeout` does not, because the server enforces it. TCP does not
+    either: the server's kernel still acknowledges data that the stopped process does not read.
     """
 
     deadline_s: float
@@ -118,10 +118,10 @@ class Database:
         """Create the pool.
 
         Args:
-            disable_seqscan: for callers that only look rows up by key: Postgres then never scans a whole table that
-                has an index. Otherwise it keeps the plan it cached for a foreign key check when the table held ten
-                rows, a sequential scan per row written, until the next ANALYZE: 30,000 tickets after the first eight
-                took four times as long.
+            disable_seqscan: for callers that only look up rows by key: Postgres then never scans a whole table that
+                has an index. Without this setting, Postgres caches its plan for a foreign key check while the table
+                holds ten rows: a sequential scan per written row. It keeps that plan until the next ANALYZE: writing
+                30,000 tickets after the first eight took four times as long.
         """
         settings = settings or DatabaseSettings()
         options = (
@@ -144,14 +144,14 @@ class Database:
                     "options": options,
                     "connect_timeout": 5,
                     "application_name": "triagem",
-                    # If a network swallows packets, the kernel ends the connection.
+                    # If the network drops packets, the kernel ends the connection.
                     "tcp_user_timeout": int(settings.deadline_s * 1000),
                     "keepalives_idle": 10,
                     "keepalives_interval": 5,
                     "keepalives_count": 3,
                 },
             )
-        except (ArgumentError, ValueError):  # a password with `@` and `:` unescaped is read as a port, and shown
+        except (ArgumentError, ValueError):  # unescaped `@` and `:` make the parser quote the password as a port
             raise InvalidInput(
                 "TRIAGEM_DATABASE_URL is not a URL: expected postgresql://user:password@host:port/db"
             ) from None
@@ -170,10 +170,10 @@ class Database:
 
     @contextmanager
     def probe(self, rows: str) -> Iterator[Connection]:
-        """A transaction that is rolled back: whether Postgres refuses a harmless row, then it refuses all `rows`.
+        """A transaction that is rolled back. If Postgres refuses a harmless row in it, Postgres refuses all `rows`.
 
         Raises:
-            StatementRefused: it does, so no single row is at fault.
+            StatementRefused: Postgres refuses the harmless row, so no single row is at fault.
         """
         try:
             with database_errors(), self.engine.connect() as connection, connection.begin() as transaction:
@@ -209,7 +209,7 @@ class Database:
         return self.rows(statement, **values)[0]
 
     def scalar_one(self, statement: Executable, /, **values: Any) -> Any:
-        """The first column of `one`."""
+        """The first column of the row that `one` returns."""
         return self.one(statement, **values)[0]
 
     def close(self) -> None:
@@ -225,7 +225,7 @@ class Database:
 
 @contextmanager
 def without_deadline(connection: Connection) -> Iterator[None]:
-    """Inside, a statement whose `statement_timeout` is off may take as long as it needs."""
+    """Within the block, a statement whose `statement_timeout` is off may take as long as it needs."""
     driver: Any = connection.connection.driver_connection
     deadline_s, driver.deadline_s = driver.deadline_s, math.inf
     try:
@@ -246,7 +246,7 @@ def database_errors() -> Iterator[None]:
     except (
         UnicodeEncodeError,
         PydanticSerializationError,
-    ):  # psycopg's (its repr contains the whole value), and ours
+    ):  # psycopg raises it (its repr contains the whole value), and so does our code
         raise RowRefused("a value holds a lone surrogate (broken Unicode)") from None
     except SQLAlchemyError as error:
         raise StatementRefused(f"{type(error).__name__} from SQLAlchemy") from None

@@ -44,8 +44,9 @@ _REVIEWED: Final = text("SELECT label FROM reviews WHERE label IS NOT NULL GROUP
 
 
 def review_choices(database: Database, model_labels: Iterable[str]) -> list[str]:
-    """The labels to offer for a review: the current model's, those of reviews in the order of their first one, and
-    those that a person has described; without retired ones. So a new label does not move the keys of others."""
+    """The labels to offer for a review: first the current model's, then labels of reviews in the order of their first
+    review, then labels that a person has described. Retired labels are left out. With this order, a new label does
+    not move the keys of other labels."""
     stored = list_labels(database)
     retired = {label.label for label in stored if label.retired_at}
     reviewed = database.scalars(_REVIEWED)
@@ -63,7 +64,7 @@ _ACCEPT: Final = text("UPDATE reviews SET label = proposal WHERE proposal = :lab
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """A label that reviewers proposed, and on how many texts; no administrator has added it yet."""
+    """A label that reviewers proposed for some texts and that no administrator has added yet."""
 
     label: str
     reviewers: int
@@ -81,7 +82,7 @@ def accept_proposal(database: Database, label: str) -> None:
 
 
 def reject_proposal(database: Database, label: str) -> int:
-    """Take a proposed label off its reviews, which stay without a label; returns how many had it."""
+    """Remove a proposed label from its reviews, which then have no label; returns the number of these reviews."""
     with database.autocommit() as connection:
         return connection.execute(_REJECT, {"label": label}).rowcount
 
@@ -108,7 +109,7 @@ def change_label(
     retired: bool | None = None,
     new: bool = False,
 ) -> None:
-    """Change what is given. An empty `parent` takes the label out of its group.
+    """Change the given properties of a label. An empty `parent` removes the label from its group.
 
     Raises:
         InvalidInput: an unknown label (unless it is `new`) or parent, a name in use, or a group inside itself.

@@ -36,7 +36,7 @@ ON CONFLICT DO NOTHING
 def record_version(
     database: Database, version: str, *, manifest_digest: bytes, created_at: datetime, labels: Sequence[str]
 ) -> None:
-    """Add a version with its labels. What is recorded already does not change."""
+    """Add a version with its labels. A version that is already recorded does not change."""
     database.execute(
         _ADD_VERSION, version=version, manifest_digest=manifest_digest, created_at=created_at, labels=list(labels)
     )

@@ -13,8 +13,9 @@ from triagem.db.connect import Database
 
 _PAGE: Final = 1000
 
-# By table: when a row was created, and the condition that it can be deleted. A ticket's row for a target stays: it is
-# what the receiver knows. Samples stay while their version gets new ones: they are its reference.
+# By table: when a row was created, and the condition that it can be deleted. A ticket's delivery to a target stays,
+# because it records which result the receiver has. Samples stay while their version gets new ones, because they are
+# the reference for drift.
 OLD: Final = {
     "deliveries": ("created_at", "t.finished_at < :before AND t.kind = 'alert'"),
     "alerts": (
@@ -67,7 +68,7 @@ def delete_old_rows(database: Database, table: str, *, before: datetime, dry_run
 
 
 def delete_old_changes(database: Database, *, before: datetime, dry_run: bool = False) -> Iterator[int]:
-    """Delete what runs that ended before a time changed; yields the number of rows per page. The runs stay."""
+    """Delete the `run_changes` of runs that ended before a time; yields the rows per page. The runs stay."""
     for run in database.scalars(_RUNS, before=before):
         if dry_run:
             yield database.scalar_one(_COUNT_CHANGES, run=run)

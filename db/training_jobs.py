@@ -1,7 +1,7 @@
 """Training jobs: requested by console, commands and ops, run by `triagem trainer`. At most one of a kind is active.
 
 The table is the state of record. A trainer holds a job by a lease, which it renews; a job whose lease has expired is
-taken over. One job runs at a time, whatever the number of trainers: an index allows one running row.
+taken over. One job runs at a time, however many trainers there are: an index allows one running row.
 """
 
 from collections.abc import Mapping
@@ -73,8 +73,8 @@ _COUNT: Final = text("SELECT kind, state, count(*) AS jobs FROM training_jobs GR
 _CANCEL: Final = text("""
 UPDATE training_jobs SET state = 'cancelled', finished_at = now() WHERE id = :id AND state IN ('queued', 'running')
 """)
-# An abandoned job before queued ones: while its row says `running`, no other job can run. Full trainings last: they
-# take hours, the others seconds.
+# Takes an abandoned job first: while its row says `running`, no other job can run. Takes full trainings last: they
+# take hours, other jobs seconds.
 _CLAIM: Final = text(f"""
 UPDATE training_jobs SET state = 'running', trainer = :trainer, heartbeat_at = now(), attempts = attempts + 1,
   started_at = coalesce(started_at, now())
@@ -106,7 +106,7 @@ def request(
         row = database.one_or_none(_REQUEST, **values)
         if row is not None:
             return _job(row), True
-        if active := find_active(database, kind):  # else it has ended meanwhile
+        if active := find_active(database, kind):  # if there is none, the job has ended meanwhile
             return active, False
 
 
@@ -150,7 +150,7 @@ def cancel(database: Database, job_id: int) -> bool:
 def claim(database: Database, trainer: str, *, lease_s: float) -> TrainingJob | None:
     """Take a job whose trainer has not renewed its lease for `lease_s`, else a queued one.
 
-    None if none waits, or one is running elsewhere.
+    None if no job waits, or if another trainer runs one.
     """
     try:
         row = database.one_or_none(_CLAIM, trainer=trainer, lease_s=lease_s)
@@ -165,7 +165,7 @@ def renew(database: Database, job_id: int, trainer: str) -> bool:
 
 
 def report(database: Database, job_id: int, trainer: str, stage: str, fraction: float) -> bool:
-    """Record the progress. False as `renew`."""
+    """Record the progress. False as in `renew`."""
     return _update(database, _REPORT, job_id, trainer, stage=stage, fraction=fraction)
 
 
@@ -175,12 +175,13 @@ def release(database: Database, job_id: int, trainer: str, *, interrupted: bool 
 
 
 def finish(database: Database, job_id: int, trainer: str, version: str | None, outcome: str | None = None) -> bool:
-    """Record that the job is done, the version that it registered, and its outcome as the stage. False as `renew`."""
+    """Record that the job is done, the version that it registered, and its outcome as the stage. False as in
+    `renew`."""
     return _update(database, _FINISH, job_id, trainer, state="done", stage=outcome, version=version, error=None)
 
 
 def fail(database: Database, job_id: int, trainer: str, error: str) -> bool:
-    """Record that the job has failed, with a one-line diagnosis. False as `renew`."""
+    """Record that the job has failed, with a one-line diagnosis. False as in `renew`."""
     return _update(database, _FINISH, job_id, trainer, state="failed", stage=None, version=None, error=error)
 
 

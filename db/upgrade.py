@@ -12,7 +12,7 @@ from sqlalchemy import text
 from triagem.contracts.errors import NotMigrated
 from triagem.db.connect import Database, database_errors, without_deadline
 
-LOCK: Final = 0x7472_6961  # any number, the same for all: two upgrades at once would race
+LOCK: Final = 0x7472_6961  # arbitrary, but the same in every process, because two upgrades at once would race
 
 
 def upgrade(database: Database) -> tuple[str | None, str]:
@@ -21,7 +21,7 @@ def upgrade(database: Database) -> tuple[str | None, str]:
     A database that a newer version has migrated is left unchanged.
 
     Raises:
-        NotMigrated: an unreleased version created it, from which no migration leads here.
+        NotMigrated: an unreleased version created the database, and no migration starts from that version.
     """
     config = _config()
     with database_errors(), database.engine.connect() as connection, connection.begin(), without_deadline(connection):

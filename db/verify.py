@@ -1,7 +1,7 @@
 """Checks that the tables are consistent, by the queries of `verify.sql`; changes nothing.
 
-All run in one REPEATABLE READ transaction: a window or a run that commits meanwhile is seen whole or not at all, so
-work in flight is never a finding.
+All queries run in one REPEATABLE READ transaction: they see the commit of a window or a run completely or not at all,
+so work in progress is never reported as an error.
 """
 
 import re
@@ -33,7 +33,7 @@ class Finding:
 
 
 def verify_tables(database: Database) -> Iterator[tuple[str, Finding | None]]:
-    """Yields each check with what it found. Without a time limit: it reads all rows."""
+    """Yields each check with its findings. It has no time limit, because it reads all rows."""
     with database_errors(), database.engine.connect() as connection:
         connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         with connection.begin(), without_deadline(connection):

@@ -12,7 +12,7 @@ SELECT DISTINCT t.source || ' ' || t.external_id
 FROM tickets t JOIN predictions p ON (p.ticket_id, p.digest) = (t.id, t.digest)
 WHERE t.state = 'classified' AND p.epoch > t.epoch;
 
--- newest-revision: a prediction is of a revision that its ticket has not reached
+-- newest-revision: a prediction is of a revision or text that its ticket has not had
 SELECT DISTINCT t.source || ' ' || t.external_id
 FROM tickets t JOIN predictions p ON p.ticket_id = t.id
 WHERE t.forgotten_at IS NULL
@@ -54,15 +54,15 @@ WHERE a.ticket_id IS NOT NULL AND NOT EXISTS (
   WHERE (p.ticket_id, p.digest, p.model_version) = (a.ticket_id, a.digest, a.model_version)
 );
 
--- finished-delivery: a delivery has an end but waits, or has none but does not wait
+-- finished-delivery: a waiting delivery has an end time, or a finished one has none
 SELECT 'delivery ' || id FROM deliveries WHERE (state = 'waiting') <> (finished_at IS NULL);
 
--- delivered-revision: a receiver was sent the result of an earlier text, and nothing waits to be sent
+-- delivered-revision: a receiver has the result of an earlier text, and no delivery is waiting
 SELECT d.target || ' ' || t.source || ' ' || t.external_id
 FROM deliveries d JOIN tickets t ON t.id = d.ticket_id JOIN result_targets USING (target)
 WHERE d.state = 'delivered' AND d.delivered_revision IS DISTINCT FROM t.revision AND t.state = 'classified';
 
--- finished-run: a run is done, but not each of its tickets has an outcome
+-- finished-run: a run is done, but some of its tickets have no outcome
 SELECT 'run ' || id
 FROM reclassify_runs r
 WHERE state = 'done' AND (
@@ -70,7 +70,7 @@ WHERE state = 'done' AND (
   OR EXISTS (SELECT FROM run_changes c WHERE c.run_id = r.id AND c.outcome = 'queued')
 );
 
--- run-counts: a run has more tickets of an outcome than it counts
+-- run-counts: a run has more tickets with an outcome than its counter says
 SELECT 'run ' || r.id
 FROM reclassify_runs r JOIN (
   SELECT run_id, count(*) AS put, count(*) FILTER (WHERE outcome = 'done') AS done,
@@ -86,14 +86,14 @@ SELECT DISTINCT label
 FROM (SELECT label FROM tickets WHERE state = 'classified' UNION SELECT label FROM predictions) x
 WHERE NOT EXISTS (SELECT FROM labels l WHERE l.label = x.label);
 
--- known-version: results are by a version that the registry has not had since it was first copied
+-- known-version: results are by a version that was never copied from the registry
 SELECT p.model_version
 FROM predictions p
 WHERE p.classified_at < now() - interval '5 minutes' AND EXISTS (SELECT FROM model_versions)
   AND NOT EXISTS (SELECT FROM model_versions v WHERE v.version = p.model_version)
 GROUP BY p.model_version;
 
--- promoted-epoch: results are of a promotion that the registry has not had
+-- promoted-epoch: results are of a promotion that was never copied from the registry
 SELECT 'epoch ' || p.epoch
 FROM predictions p
 WHERE p.classified_at < now() - interval '5 minutes' AND p.epoch > (SELECT max(epoch) FROM model_promotions)

@@ -63,7 +63,7 @@ SELECT count(*) FROM batch
 """)  # noqa: S608 - built from the constant above, as below
 
 # Two concurrent calls create one digest: the second waits for the row lock, then finds `last_digest_at` too recent.
-# A system alert waits for no interval: if two calls see the same one, the digest of the second is empty.
+# A system alert does not wait for the interval: if two calls see the same alert, the second call's digest is empty.
 # While a digest waits for an unavailable receiver, new notifications wait for the next digest.
 _CREATE_DIGESTS: Final = text(f"""
 {_SUBSCRIPTIONS}, due AS (
@@ -95,8 +95,8 @@ def match_alerts(database: Database, subscriptions: Sequence[Subscription]) -> N
 
 
 def create_digests(database: Database, subscriptions: Sequence[Subscription]) -> None:
-    """Create a digest of the pending notifications of each target with a system alert, or whose last digest is at
-    least `every_s` old."""
+    """Create a digest of a target's pending notifications, for each target with a pending system alert or with a last
+    digest that is at least `every_s` old."""
     database.execute(_CREATE_DIGESTS, **_document(subscriptions))
 
 
@@ -145,12 +145,12 @@ class AlertDigest(LeasedDelivery):
 
     @property
     def key(self) -> str:
-        """Identical in each attempt, so that receivers can deduplicate."""
+        """A key that is the same in each attempt, so that receivers can deduplicate."""
         return f"alert_{self.id}_{self.created_at:%Y%m%d%H%M%S%f}"
 
     @property
     def empty(self) -> bool:
-        """Whether nothing is left to send, because its tickets were forgotten."""
+        """Whether the digest has nothing left to send, because its tickets were forgotten."""
         return not self.counts and not self.events
 
 

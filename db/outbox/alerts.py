@@ -19,7 +19,7 @@ LOW_CONFIDENCE: Final = "low-confidence"
 RUN_ENDED: Final = "run-ended"
 # Checked every minute by a task that beat schedules.
 MONITOR_KINDS: Final = ("unsure-share", "error-rate", "latency", "memory", "oldest-ticket", "no-worker", "registry")
-# Sent by the process that notices, without a row in `alerts`.
+# Sent by the process that detects the problem, without a row in `alerts`.
 OUTAGE_KINDS: Final = ("redis", "postgres", "no-task")
 ALERT_KINDS: Final = frozenset({LOW_CONFIDENCE, DRIFT, RETRAINING_DUE, RUN_ENDED, *MONITOR_KINDS, *OUTAGE_KINDS})
 

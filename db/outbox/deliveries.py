@@ -17,7 +17,7 @@ from sqlalchemy import text
 from triagem.contracts.prediction import Band
 from triagem.db.connect import Database
 
-# Longer than the requests of a delivery may take together; a killed worker's delivery waits this long.
+# Longer than all requests of one delivery may take. After a worker is killed, its delivery waits this long.
 LEASE: Final = timedelta(seconds=60)
 
 
@@ -89,7 +89,7 @@ def due_targets(database: Database, kind: str = "result") -> list[str]:
     return database.scalars(_DUE, kind=kind)
 
 
-# One request for a ticket at a time: the last result that a CRM receives is the current one.
+# At most one request per ticket at a time, so the last result that a CRM receives is the current one.
 _LEASE: Final = text("""
 WITH due AS (
   SELECT d.id, d.delivered_at FROM deliveries d JOIN tickets t ON t.id = d.ticket_id
@@ -102,7 +102,7 @@ UPDATE deliveries d SET attempts = attempts + 1, next_at = now() + :lease, lease
 FROM due WHERE d.id = due.id
 RETURNING d.id, d.attempts, d.created_at, d.leased_until, due.delivered_at IS NOT NULL AS known
 """)
-# In a statement of its own: the result is at least as new as the change at `created_at`.
+# A separate statement, so that the result is at least as new as the change at `created_at`.
 _RESULT: Final = text("""
 SELECT t.source, t.external_id, t.revision, t.revised_at, e.label, t.confidence, e.band, t.model_version,
   t.classified_at, e.reviewed, CASE WHEN NOT e.reviewed THEN t.abstain_reason END AS abstain_reason,
@@ -136,8 +136,8 @@ def lease_result(database: Database, target: str) -> LeasedResult | None:
     return None if row is None else LeasedResult(*lease, **{**row._asdict(), "band": Band(row.band)})
 
 
-# A result that changed meanwhile, with another `created_at`, still waits. After its lease expired a process can only
-# mark a delivery as delivered: that stays true.
+# A result that changed meanwhile has another `created_at` and still waits. After its lease has expired, a process can
+# still mark a delivery as delivered, because the receiver has the result, but it can record no other outcome.
 _MARK: Final = text("""
 WITH marked AS (
   UPDATE deliveries SET leased_until = NULL, last_error = :reason,
@@ -214,7 +214,7 @@ WHERE state = 'failed' AND (CAST(:ids AS bigint[]) IS NULL OR id = ANY(:ids))
 _REPLAY_FAILED: Final = text(f"""
 UPDATE deliveries SET state = 'waiting', attempts = 0, next_at = now(), finished_at = NULL {_FAILED}
 """)  # noqa: S608 - built from the constant above, as below
-# The row stays: by it, a later result of the ticket is sent.
+# The row stays, because a later result of the ticket is sent through it.
 _DROP_FAILED: Final = text(f"UPDATE deliveries SET state = 'dropped' {_FAILED}")  # noqa: S608
 
 
@@ -224,5 +224,5 @@ def replay_deliveries(database: Database, *, ids: Sequence[int] | None = None, t
 
 
 def drop_deliveries(database: Database, *, ids: Sequence[int] | None = None, target: str | None = None) -> int:
-    """Give up failed deliveries; returns their number. What changes later is sent."""
+    """Drop failed deliveries; returns their number. If a result changes later, it is sent."""
     return database.execute(_DROP_FAILED, ids=None if ids is None else list(ids), target=target)

@@ -13,7 +13,7 @@ from triagem.db.connect import Database
 
 @dataclass(frozen=True, slots=True)
 class LiveStats:
-    """Recent live tickets: number classified, number of these that are unsure, number of dead letters.
+    """Numbers of recent live tickets: classified, unsure among the classified, and dead letters.
 
     `p95_s` is the 95th percentile of the time from put to row over `latency_samples` tickets: those that arrived
     while a worker was running.
@@ -26,12 +26,13 @@ class LiveStats:
     p95_s: float | None = None
 
 
-# When the first of the last live tickets was classified. Its own statement: the next one is planned for its value.
+# When the oldest of the last live tickets was classified. A separate statement, so that Postgres plans the next one
+# for this value.
 _START: Final = text("""
 SELECT classified_at FROM predictions WHERE latency_s IS NOT NULL AND classified_at > :not_before
 ORDER BY classified_at DESC OFFSET :last_tickets - 1 LIMIT 1
 """)
-# percentile_disc: a latency that a ticket really had.
+# percentile_disc returns a measured latency, percentile_cont an interpolated one.
 _LIVE: Final = text("""
 SELECT count(*) AS tickets, count(*) FILTER (WHERE confidence < :unsure_below) AS unsure,
   (SELECT count(*) FROM dead_letters WHERE lane = 'live' AND died_at >= :since) AS dead_letters,
@@ -57,7 +58,8 @@ def live_stats(
         since: start of the window, if it has `last_tickets` or more.
         last_tickets: otherwise the newest ones are counted, up to this number.
         not_before: none before this time is counted.
-        worker_since: since when a worker has been running; tickets that waited for one say nothing about its speed.
+        worker_since: since when a worker has been running; tickets that waited for a worker to start say nothing
+            about speed.
         unsure_below: a lower confidence counts as unsure.
     """
     earliest = database.scalars(_START, last_tickets=last_tickets, not_before=not_before) or [not_before]
@@ -68,7 +70,7 @@ def live_stats(
 
 @dataclass(frozen=True, slots=True)
 class MonitorState:
-    """State of one alert kind: open since when, results of the last checks (`True`: bad), and the last bad check."""
+    """State of one alert kind: the time since which it is open, the last checks (`True`: bad), the last bad check."""
 
     open_since: datetime | None = None
     recent: tuple[bool, ...] = ()
@@ -77,7 +79,7 @@ class MonitorState:
 
 
 _ALL: Final = text("SELECT kind, open_since, recent, checked_at, last_bad_at FROM monitor_states")
-# Of two concurrent checks only one is stored: the other no longer finds the `checked_at` that it read.
+# Only one of two concurrent checks is stored: the other one no longer finds the `checked_at` that it read.
 _SAVE: Final = text("""
 WITH saved AS (
   INSERT INTO monitor_states AS s (kind, open_since, recent, checked_at, last_bad_at)
@@ -118,7 +120,7 @@ def save_monitor_state(
 
 
 def worker_up_since(state: MonitorState | None, window: timedelta, now: datetime) -> datetime:
-    """Since when a worker has been running, limited to the window; `state` is that of the kind `no-worker`."""
+    """The start of the window, or the last check without a worker if later. `state`: that of `no-worker`."""
     return max(now - window, state.last_bad_at if state and state.last_bad_at else now - window)
 
 
@@ -127,7 +129,7 @@ MAX_COUNTED: Final = 100_000
 _ALERTS: Final = text("""
 SELECT kind, count(*) FROM (SELECT kind FROM alerts WHERE delivered_at IS NULL LIMIT :max) AS a GROUP BY kind
 """)
-# All waiting and all failed deliveries, by their partial indexes; of the others, the newest.
+# Partial indexes find all waiting and failed deliveries; of the other states, only the newest rows are counted.
 _DELIVERIES: Final = text("""
 SELECT kind, state, count(*) FROM (
   (SELECT kind, state FROM deliveries WHERE state = 'waiting' LIMIT :max) UNION ALL
@@ -156,7 +158,7 @@ class TableStats:
 
 
 def table_stats(database: Database) -> TableStats:
-    """Read the counts. Raises what Database raises."""
+    """Read the counts. Raises the errors of `Database`."""
     drift = database.one_or_none(_DRIFT)
     return TableStats(
         alerts=dict(database.rows(_ALERTS, max=MAX_COUNTED)),

@@ -1,7 +1,7 @@
 """Reviews: people's labels for texts. Selects texts to review, records labels, and estimates accuracy from them.
 
 The latest review of a text determines its label (INV-16). A review without a label means "unclear": the model's label
-stays, and the text counts as reviewed.
+stays the effective one, and the text counts as reviewed.
 """
 
 from triagem.db.reviews.accuracy import AccuracyEstimate, StratumAccuracy, model_accuracy

@@ -6,8 +6,8 @@ Reviews are a biased sample: the least confident texts are reviewed first, so th
 accuracy. Therefore every text has a random rank (`triagem.db.reviews.sampling`), and a share of the reviews goes to
 the lowest ranks of all texts, sure or not. For the estimate, texts fall into three strata, independent of ranks:
 
-- `asked`: unsure, and people were asked about every text at least as unsure. Their mean is known, except for the few
-  texts that were skipped or unclear.
+- `asked`: unsure texts that people were asked about, and so were all texts with a lower confidence. Their mean is
+  known, except for the few texts that were skipped or unclear.
 - `unsure`: the other unsure texts; `sure`: texts in the band `automate`. In these, only randomly sampled texts count.
 
 A randomly sampled text was selected because its rank is below the threshold of a sampling round since its arrival.
@@ -34,13 +34,14 @@ from triagem.contracts.ticket import PREDICT_SOURCE
 from triagem.db.connect import Database
 
 ASKED: Final = "asked"
-KNOWN: Final = 0.2  # the width of an interval, here from 0.8 to 1.0, that is worth a percentage
+KNOWN: Final = 0.2  # an interval of at most this width, such as 0.8 to 1.0, is shown as a percentage
 _Z: Final = NormalDist().inv_cdf(0.975)
 
 
 @dataclass(frozen=True, slots=True)
 class SamplingRound:
-    """A round of random sampling: its rank threshold among texts received from `since` on and classified by then."""
+    """A round of random sampling, with its rank threshold: of texts received from `since` on and classified by
+    then."""
 
     drawn_at: datetime
     since: datetime
@@ -77,8 +78,8 @@ class StratumAccuracy:
 class AccuracyEstimate:
     """A version's accuracy on all its texts with a 95% interval.
 
-    `uncounted` reviews are neither randomly sampled nor in the stratum `asked`, or nobody asked for them
-    (`triagem.db.reviews.records`): they say nothing about other texts.
+    `uncounted`: reviews of texts that are neither randomly sampled nor in the stratum `asked`, and verdicts that no
+    review asked for (`triagem.db.reviews.records`). They say nothing about other texts.
     """
 
     value: float
@@ -92,13 +93,13 @@ class AccuracyEstimate:
 
     @property
     def reviews_missing(self) -> int:
-        """About how many more reviews make the interval as narrow as `KNOWN`; 0 if it is."""
+        """The estimated number of further reviews until the interval is as narrow as `KNOWN`; 0 if it already is."""
         width = self.high - self.low
         return 0 if width <= KNOWN else max(10, ceil(self.reviews * ((width / KNOWN) ** 2 - 1) / 10) * 10)
 
 
 def inclusion_probability(reviewed: ReviewedText, rounds: Iterable[SamplingRound]) -> float:
-    """The probability that a randomly sampled text is sampled by now."""
+    """The probability with which the rounds until now select a text that was randomly sampled."""
     assert reviewed.inclusion is not None
     thresholds = (
         sampling.threshold
@@ -117,7 +118,8 @@ def estimate_accuracy(
 ) -> AccuracyEstimate | None:
     """The accuracy over all `texts` (their number by stratum); None without a review that counts.
 
-    A stratum without one counts as 50% right, with an interval from 0 to 1. `unasked`: texts with a correction only.
+    A stratum without such a review counts as 50% right, with an interval from 0 to 1. `unasked`: the number of texts
+    with only a correction.
     """
     strata = [_stratum(name, count, reviewed.get(name, ()), rounds) for name, count in texts.items() if count]
     total, reviews = sum(texts.values()), sum(stratum.reviews for stratum in strata)
@@ -176,8 +178,8 @@ WHERE stratum = 'random' AND model_version = :version
 GROUP BY drawn_at, since
 """)
 # Uses the version's predictions, not the current results, so that a previous version can still be measured. LATERAL,
-# because the planner takes (id, digest) for independent conditions, expects one row, and would use a nested loop over
-# all rows.
+# because the planner takes id and digest for independent conditions, therefore expects one row, and would use a
+# nested loop over all rows.
 _REVIEWED_TEXTS: Final = text("""
 WITH texts AS (
   SELECT p.ticket_id, p.digest, p.band, p.confidence, t.received_at, p.classified_at,

@@ -20,8 +20,8 @@ _PAGE: Final = 500
 class LabelledExample:
     """A raw text with its label. `inclusion`: the probability that it was randomly sampled; None if it was not.
 
-    `stratum` is then `unsure`, `crm`, `import`, or None if nobody requested the review. `reviewer` gave the label, to
-    a ticket of `source`; exports lack both. `messages` compose the text of a conversation, without agents'
+    Without it, `stratum` is `unsure`, `crm`, `import`, or None if nobody requested the review. `reviewer` gave the
+    label, to a ticket of `source`; exports lack both. `messages` compose the text of a conversation, without agents'
     messages and small talk.
     """
 
@@ -58,7 +58,7 @@ SELECT digest, array_agg(label ORDER BY id DESC) AS labels FROM (
 ) AS latest
 GROUP BY digest HAVING max(reviewed_at) >= coalesce(:since, '-infinity'::timestamptz) ORDER BY max(id)
 """)
-# If several tickets have the text: the last reviewed one that still has it.
+# If several tickets have the same text: the last reviewed ticket that still has it.
 _TEXTS: Final = text("""
 SELECT DISTINCT ON (r.digest) r.digest, t.text, t.metadata->>'lang' AS lang, t.received_at,
   coalesce(sampled.stratum, r.stratum) AS stratum, sampled.model_version, sampled.classified_at, sampled.inclusion,
@@ -103,9 +103,9 @@ def labelled_examples(
 
 
 def _messages(row: Any) -> list[ConversationMessage]:
-    """The messages of which a training composes the text: all, or the judged ones if `on_reply` leaves others out.
+    """The messages from which a training composes the text: all, or the judged ones if `on_reply` excludes some.
 
-    Empty if they compose another text, because a message has come meanwhile.
+    Empty if a new message has arrived meanwhile, because the messages then compose another text.
     """
     messages = [ConversationMessage(written, Author(author), name) for name, author, written in row.messages or ()]
     if messages and row.on_reply != OnReply.CONVERSATION:

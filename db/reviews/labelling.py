@@ -1,7 +1,7 @@
 """The questions that a person answers to make the first model, their answers, and the model's estimated quality.
 
-A trainer chooses the questions and estimates (`triagem.trainer.jobs.labelling`); until it has, texts are drawn at
-random, so that nobody waits. An answer is a review whose `stratum` is the question's kind.
+A trainer chooses the questions and estimates the quality (`triagem.trainer.jobs.labelling`). Before its first choice,
+texts are drawn at random, so that nobody has to wait. An answer is a review whose `stratum` is the question's kind.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -17,11 +17,11 @@ from triagem.db.connect import Database
 from triagem.db.reviews.queue import UNREVIEWED, TicketText
 from triagem.db.tickets.messages import JUDGED_MESSAGES, read_messages
 
-POOL: Final = 10_000  # the newest texts, of which questions are chosen
+POOL: Final = 10_000  # questions are chosen from this number of newest texts
 
 
 class QuestionKind(StrEnum):
-    """The reason of a question: drawn at random, chosen because its answer teaches much, or a suspicious answer."""
+    """The reason of a question: a random text, one chosen as useful for training, or one with a suspicious answer."""
 
     RANDOM = "random"
     CHOSEN = "chosen"
@@ -30,7 +30,7 @@ class QuestionKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Question(TicketText):
-    """A text to label. `given` is the answer to look at again, if it is suspicious."""
+    """A text to label. `given` is the earlier answer, if a person should check it again."""
 
     kind: QuestionKind
     given: str | None
@@ -40,8 +40,8 @@ class Question(TicketText):
 class LabellingProgress:
     """The estimated macro-F1 on all texts after a number of answers, with its 90 % interval.
 
-    `answers_missing`: about how many more answers reach 0.9. `proof_missing`: how many more prove the precision that
-    automation needs; None if that is not known.
+    `answers_missing`: the estimated number of further answers until macro-F1 is 0.9. `proof_missing`: the number of
+    further answers that prove the precision that automation needs; None if it is not known.
     """
 
     answers: int
@@ -82,7 +82,7 @@ JOIN LATERAL (
 WHERE q.kind = 'suspicious' AND t.text IS NOT NULL AND t.id <> ALL(:skipped) AND v.reviewed_at < q.asked_at
 ORDER BY q.position LIMIT 1
 """)  # noqa: S608
-# By a hash, so that two people are seldom asked about the same text.
+# Ordered by a hash of ticket and reviewer, so that two people are seldom asked about the same text.
 _RANDOM: Final = text(f"""
 SELECT {_COLUMNS}, 'random', NULL FROM (
   SELECT id FROM tickets WHERE text IS NOT NULL AND source <> :predict ORDER BY received_at DESC, id DESC LIMIT :pool
@@ -125,7 +125,7 @@ SELECT answers, macro_f1, low, high, answers_missing, proof_missing FROM label_p
 
 @dataclass(frozen=True, slots=True)
 class LabellingState:
-    """Answers by label, texts in the pool (at most `POOL`), questions left of each sort, and the newest estimate."""
+    """Answers by label, texts in the pool (at most `POOL`), remaining questions by kind, and the newest estimate."""
 
     answers: Mapping[str, int]
     texts: int
@@ -165,7 +165,7 @@ WHERE t.text IS NOT NULL AND t.source <> :predict GROUP BY t.id ORDER BY t.id
 
 
 def read_pool(database: Database) -> list[PoolText]:
-    """The newest texts, and all that were answered."""
+    """The newest texts, and all texts with an answer."""
     rows = database.rows(_READ_POOL, predict=PREDICT_SOURCE, pool=POOL)
     return [
         PoolText(

@@ -10,7 +10,7 @@ from triagem.contracts.ticket import PREDICT_SOURCE
 from triagem.db.connect import Database
 
 MAX_COUNTED: Final = 1000
-# Of tickets `t`, as the next.
+# A condition on tickets `t`, like the next one.
 MATCHING: Final = """(CAST(:only_source AS text) IS NULL OR t.source = :only_source)
   AND (CAST(:only_language AS text) IS NULL OR t.language = :only_language)
   AND (CAST(:only_label AS text) IS NULL OR t.label = :only_label)"""
@@ -35,7 +35,7 @@ class TicketText:
 
 @dataclass(frozen=True, slots=True)
 class QueueFilters:
-    """The texts that a reviewer wants: of a source, of a language, with a label of the model. None: any."""
+    """The texts that a reviewer wants: of one source, in one language, with one label by the model. None: any."""
 
     source: str | None = None
     language: str | None = None

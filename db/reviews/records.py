@@ -1,9 +1,8 @@
-"""Records and undoes a person's label for a text: a review, or a verdict that no review asked for.
-
-The latter are corrections in the CRM and imported labels. People correct what they notice, so these verdicts say
-nothing about other texts. They have a stratum of their own (`Unasked`): the estimate of accuracy does not count
-them, and their texts are still drawn for review. A label that Triagem itself wrote to the CRM comes back as a
-webhook; it is recognised and never counts.
+"""Records and undoes a person's label for a text: a review, or a verdict that no review asked for. Unrequested
+verdicts are corrections in the CRM and imported labels. People correct what they notice, so these verdicts say
+nothing about other texts. They have a stratum of their own (`Unasked`): the estimate of accuracy does not count them,
+and their texts are still drawn for review. A label that Triagem itself wrote to the CRM comes back as a webhook;
+Triagem recognises it and does not record it.
 """
 
 from dataclasses import dataclass
@@ -35,9 +34,11 @@ class ReviewRejected(StrEnum):
     GONE = "there is no such ticket, or it was forgotten"
 
 
-# A trigger queues the result again for CRMs that know the ticket (`changes.sql`), also after an undone review.
+# A trigger queues the result again for CRMs that have a result of the ticket (`changes.sql`), also after an undone
+# review.
 # The ticket is locked against `forget`, which could otherwise delete its reviews just before this one is inserted.
-# Not by a shared lock, because the review also stamps the ticket (INV-27): two of them would deadlock.
+# A shared lock is not enough: a review also stamps the ticket (INV-27), so two reviews with shared locks would
+# deadlock.
 _RECORD: Final = text("""
 WITH ticket AS (
   SELECT id, digest, revision FROM tickets
@@ -79,10 +80,10 @@ def record_review(
     """Record a review of the text with that digest, by default of the current text; no label means "unclear".
 
     Args:
-        kind: that of the question, if it is an answer to one (`triagem.db.reviews.labelling`).
-        requested: False if it does not answer a draw (`triagem.db.reviews.records`).
+        kind: the kind of the question, if the review answers one (`triagem.db.reviews.labelling`).
+        requested: False for a verdict that no review asked for (`triagem.db.reviews.records`).
         reviewed_at: default: now.
-        revision: of the text that was read; default: any.
+        revision: the revision of the text that the reviewer read; default: any.
         proposal: a label that does not exist yet, in place of `label`.
     """
     note = comment.strip()[:MAX_COMMENT_CHARS].replace("\0", "\ufffd").encode(errors="replace").decode()
@@ -138,8 +139,9 @@ class NoCorrection(StrEnum):
     OUTDATED = "a label that a newer result or review has replaced"
 
 
-# A CRM is told the effective label (`triagem.db.outbox.deliveries`). While a request is under way, or its outcome is
-# unknown, an earlier label of the ticket may be its echo. With the band `abstain` no label is written.
+# Triagem sends the effective label to a CRM (`triagem.db.outbox.deliveries`). While a request is in progress, or its
+# outcome is unknown, an earlier label that comes back from the CRM may be the one that this request wrote. Triagem
+# writes no label for the band `abstain`.
 _JUDGE: Final = text("""
 WITH ticket AS (
   SELECT t.id, t.digest, t.band, t.label FROM tickets t
@@ -175,7 +177,7 @@ def record_correction(
 ) -> ReviewRef | NoCorrection:
     """Record a person's label as a review of the ticket's current text, unless it corrects nothing.
 
-    `changed_at`: when the person set it; None if it is unknown: now.
+    `changed_at`: when the person set the label; None if unknown: the time counts as now.
     """
     row = database.one_or_none(_JUDGE, **ticket._asdict(), label=label, changed_at=changed_at)
     if row is None:

@@ -1,9 +1,9 @@
 """Selects texts for review: the least confident without a review, and a random sample of all texts.
 
 Every text of a version has a random rank between 0 and 1, made of a hash. The lowest ranks are sampled first, among
-sure and unsure texts, reviewed or not (a reviewed text is not shown again, it only counts). Each sampled text stores
-the threshold of its round, the next rank that was not sampled; `triagem.db.reviews.accuracy` derives probabilities
-from it.
+sure and unsure texts, reviewed or not (a reviewed text is not shown again, but its review counts). Each sampled text
+stores the threshold of its round, the next rank that was not sampled; `triagem.db.reviews.accuracy` derives
+probabilities from it.
 
 Corrections in the CRM and imported labels (`triagem.db.reviews.records`) do not keep a text from being selected:
 otherwise the sample would lack the texts whose errors people notice.
@@ -27,8 +27,8 @@ from triagem.db.reviews.queue import MATCHING, UNREVIEWED, QueueFilters, TicketT
 LEASE: Final = timedelta(minutes=15)
 ALL: Final = QueueFilters()
 RANDOM_SHARE: Final = 0.2
-# A round samples some texts in advance, because it reads all recent tickets. Each text stores its own threshold, so
-# that those which are never reviewed change nothing.
+# A round reads all recent tickets, so it samples some texts in advance. Each text stores its own threshold, so texts
+# that are never reviewed do not change the estimate.
 _SAMPLE_AHEAD: Final = 10
 
 
@@ -50,8 +50,8 @@ class ReviewLease:
     leased_until: datetime
 
 
-# Tickets are locked, in the order of the window's statement, against `forget`: rows that it has just deleted must not
-# be inserted again. Rows are inserted in the order of their key; otherwise two selections could deadlock.
+# Tickets are locked, in the order of the window's statement, because rows that a concurrent `forget` has just deleted
+# must not be inserted again. Rows are inserted in the order of their key; otherwise two selections could deadlock.
 _LOCKED: Final = """locked AS (
   SELECT t.* FROM tickets t JOIN selected USING (id)
   WHERE t.digest = selected.digest AND t.state = 'classified'
@@ -93,7 +93,7 @@ WITH selected AS (
 )
 SELECT {_TASK}, leased.leased_until FROM tickets t JOIN leased ON leased.ticket_id = t.id
 """)  # noqa: S608
-# Texts with the reviews of exactly two people, who disagree. After the third review there are three.
+# Texts that exactly two people have reviewed and labelled differently. A third review removes a text from this list.
 _LEASE_DISPUTED: Final = text(f"""
 WITH latest_reviews AS (
   SELECT DISTINCT ON (ticket_id, digest, reviewer) ticket_id, digest, reviewer, label FROM reviews
@@ -145,8 +145,8 @@ def draw_tasks(
     """Assign texts received from `since` on, each to one reviewer until the lease ends, in random order.
 
     About `random_share` of them are sampled among the texts that `version` classified; the others are the least
-    confident ones. If one kind runs out, the other replaces it; fewer than `count` means that there are no more.
-    With `filters` nothing is sampled: a part of the texts says nothing about all.
+    confident ones. If one kind runs out, the other replaces it; a result of fewer than `count` texts means that there
+    are no more. With `filters` no text is sampled at random: a subset would not represent all texts.
     """
     rng = rng or random.Random()
     random_share = random_share if filters == ALL else 0.0

@@ -103,7 +103,7 @@ ORDER BY c.after_confidence DESC, t.id LIMIT :limit
 def diff_run(database: Database, run_id: int, *, limit: int) -> RunDiff:
     """Compare a run with the results before it; lists at most `limit` label changes.
 
-    Reads all rows of the run, without a time limit: only on a person's request.
+    Reads all rows of the run without a time limit, so it is only called when a person asks for it.
     """
     with database.autocommit() as connection, without_deadline(connection):
         connection.execute(text("SET statement_timeout = 0"))

@@ -24,7 +24,7 @@ class RunPlan:
         version: the model version that classifies, or whose stored predictions are applied.
         epoch: the current epoch, by which the results are ordered (INV-14).
         shadow: write results to the history only.
-        force: classify again where the version already has a prediction.
+        force: also classify texts for which the version already has a prediction.
         notify_flips: send tickets whose label the run changes to CRMs that subscribe to results.
         filters: which tickets; see `triagem.db.runs.pages.CONDITIONS`.
         max_tickets: upper limit on the number of tickets.
@@ -138,14 +138,14 @@ UPDATE reclassify_runs SET measured_count = {_PROCESSED}, measured_at = now(),
     / extract(epoch FROM now() - measured_at) + 0.5 * rate
 WHERE id = :id AND state = 'running' AND measured_at < now() - interval '1 second'
 """)  # noqa: S608
-# The checks that have no outcome are enqueued again, if Redis has lost them.
+# Enqueues the references without an outcome again, in case Redis has lost them.
 _REWIND: Final = text("""
 UPDATE reclassify_runs SET enqueued = lost.first - 1
 FROM (SELECT min(ticket_id) AS first FROM run_changes WHERE run_id = :id AND outcome = 'queued') AS lost
 WHERE id = :id AND state = 'running' AND lost.first IS NOT NULL
 """)
-# One summary alert per run (INV-24), in the statement that finishes it. The final counts are those of its rows: a
-# forgotten ticket has none.
+# One summary alert per run (INV-24), in the statement that finishes it. The final counts are computed from the run's
+# rows; a forgotten ticket has no row.
 _FINISH: Final = text("""
 WITH rows AS (
   SELECT count(*) AS put, count(*) FILTER (WHERE outcome = 'queued') AS queued,
@@ -173,7 +173,8 @@ def start(database: Database, plan: RunPlan) -> ReclassifyRun:
     """Start a run over all tickets stored until now.
 
     Raises:
-        InvalidInput: another run is active; or the registry is older than the stored results, which would not change.
+        InvalidInput: another run is active; or the registry is older than the stored results, so the run could not
+            change them.
     """
     _, recorded_epoch = recorded(database)
     if plan.epoch < recorded_epoch and not plan.shadow:
@@ -190,7 +191,7 @@ def start(database: Database, plan: RunPlan) -> ReclassifyRun:
 
 
 def preview(database: Database, plan: RunPlan) -> ReclassifyRun:
-    """The run that `start` would create, not stored."""
+    """The run that `start` would create, without storing it."""
     first, last = database.one(_BOUNDS)
     counts: dict[str, Any] = dict.fromkeys(("put", "done", "unchanged", "changed", "gone", "failed", "flips"), 0)
     return ReclassifyRun(
@@ -218,17 +219,17 @@ def newest_runs(
 
 
 def pause(database: Database, run_id: int, reason: str = "") -> bool:
-    """Put no more of its tickets on the lane; False if it was not running."""
+    """Pause a run: no more of its tickets are put on the lane. False if it was not running."""
     return database.execute(_PAUSE, id=run_id, reason=reason) > 0
 
 
 def resume(database: Database, run_id: int, *, pause_at: datetime | None = None) -> bool:
-    """Continue from the cursor until `pause_at`; False if it was not paused."""
+    """Resume a run from its cursor until `pause_at`; False if it was not paused."""
     return database.execute(_RESUME, id=run_id, pause_at=pause_at) > 0
 
 
 def cancel(database: Database, run_id: int, reason: str = "", *, successor: RunPlan | None = None) -> bool:
-    """Cancel it: workers acknowledge its remaining entries without classifying them. False if it had ended.
+    """Cancel a run: workers acknowledge its remaining entries without classifying them. False if it had ended.
 
     A successor starts in the same transaction.
     """
@@ -240,22 +241,22 @@ def cancel(database: Database, run_id: int, reason: str = "", *, successor: RunP
 
 
 def update_rate(database: Database, run_id: int) -> None:
-    """Measure at what rate its tickets are processed."""
+    """Measure the rate at which a run's tickets are processed."""
     database.execute(_UPDATE_RATE, id=run_id)
 
 
 def report_waiting(database: Database, run_id: int, reason: str) -> None:
-    """Record why none of its tickets can be enqueued now; ends when some are enqueued."""
+    """Record why no ticket of a run can be enqueued now. The reason is removed when one is enqueued."""
     database.execute(_WAIT, id=run_id, reason=reason)
 
 
 def enqueue_lost(database: Database, run_id: int) -> bool:
-    """Enqueue its tickets without an outcome again; False if there are none. Only while none is on the lane."""
+    """Enqueue a run's tickets without an outcome again; False if there are none. None of them may be on the lane."""
     return database.execute(_REWIND, id=run_id) > 0
 
 
 def finish_if_done(database: Database, run_id: int) -> None:
-    """Mark it done if all tickets are recorded and each has an outcome: by counting, not by time."""
+    """Mark a run as done if all its tickets are recorded and each has an outcome. Counts decide this, not time."""
     database.execute(_FINISH, id=run_id)
 
 

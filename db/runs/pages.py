@@ -1,8 +1,8 @@
 """Keyset pagination of a run: tickets to record and enqueue, or to point at another version's predictions.
 
-A page is recorded, then its checks are enqueued: whatever happens in between, `recorded_refs` finds them again.
-It is a fixed number of tickets scanned, not of tickets matched: if few match, finding a full page of them would
-exceed the statement timeout.
+A page is recorded first, then its references are enqueued: if the process ends in between, `recorded_refs` finds them
+again. A page is a fixed number of scanned tickets, not of matching ones: if few match, finding a full page of matches
+would exceed the statement timeout.
 """
 
 from collections.abc import Iterator
@@ -50,10 +50,10 @@ class RunPage:
 
 
 def next_page(database: Database, run: ReclassifyRun) -> RunPage:
-    """The next tickets of a run. Skips tickets whose current result is the version's, unless the run forces.
+    """The next tickets of a run. Without `force`, skips those whose current result is by the run's version.
 
-    With the filter `cleaning`, skips tickets whose text is still cleaned to what it was stored with. A conversation's
-    text is composed from its messages again: a composed text is never cleaned.
+    With the filter `cleaning`, skips tickets whose text this release cleans as the storing release did. A
+    conversation's text is composed from its messages again: a composed text is never cleaned.
     """
     conditions = [_STORED, *(CONDITIONS[name] for name in run.filters)]
     if not (run.shadow or run.force):
@@ -79,7 +79,7 @@ def next_page(database: Database, run: ReclassifyRun) -> RunPage:
 
 
 def _cleaned(row: Any) -> str:
-    """The cleaned text of a stored ticket, by this release."""
+    """The text of a stored ticket as this release cleans it."""
     if row.on_reply is None:
         return clean(row.text)
     return judge(read_messages(row.messages), OnReply(row.on_reply)).text
@@ -124,7 +124,7 @@ WHERE id = :id AND enqueued = :enqueued AND state = 'running'
 
 
 def recorded_refs(database: Database, run: ReclassifyRun) -> tuple[list[StoredTicketRef], int]:
-    """The recorded tickets of a run that are to be enqueued next, and how many are not enqueued in all."""
+    """The recorded tickets of a run to enqueue next, and the total number that is not enqueued yet."""
     rows = database.rows(_RECORDED, id=run.id, enqueued=run.enqueued, cursor=run.cursor, page=PAGE)
     refs = [StoredTicketRef(run.id, row.ticket_id, row.digest) for row in rows]
     return refs, rows[0].total if rows else 0
@@ -176,7 +176,7 @@ def apply_page(database: Database, run: ReclassifyRun) -> bool:
     """Point the next tickets at the stored predictions of the run's version; False as in `record_page`.
 
     Changes results up to and including the epoch that was current when the run started. Results of a later epoch
-    stay, and a newer text has no such prediction.
+    stay. So does the result of a newer text, for which the version has no prediction.
     """
     assert run.kind == APPLY
     values = {"id": run.id, "cursor": run.cursor, "last": run.last_id, "page": PAGE, "predict": PREDICT_SOURCE}
@@ -189,8 +189,8 @@ _LIMIT_IDLE: Final = text("SELECT set_config('idle_in_transaction_session_timeou
 
 @contextmanager
 def sweep_lock(database: Database) -> Iterator[bool]:
-    """Yields whether the caller holds the lock on advancing runs. Never waits; the lock ends with the process, and a
-    minute after its host has frozen. Then it raises DatabaseUnavailable at the end.
+    """Yields whether the caller holds the lock on advancing runs; never waits. Postgres releases the lock when the
+    process ends, or a minute after its host froze; in the latter case the block ends with DatabaseUnavailable.
 
     An advisory lock, not one on the run's row: workers update the counters in that row.
     """

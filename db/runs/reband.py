@@ -16,8 +16,8 @@ from triagem.db.connect import Database
 
 PAGE: Final = 1000
 
-# Rows to change are selected before any is locked: most pages change few. Where a lock had to wait, Postgres reads
-# the row's newest version: if text, model or band differ, a worker has banded it since, and it is skipped.
+# Rows to change are selected before any is locked: most pages change few. After it waited for a lock, Postgres reads
+# the row again: if text, model or band differ, a worker has set the band meanwhile, and the row is skipped.
 _STATEMENT: Final = text("""
 WITH thresholds AS MATERIALIZED (
   SELECT * FROM unnest(CAST(:versions AS text[]), CAST(:thresholds AS float8[])) AS t(version, threshold)

@@ -2,8 +2,8 @@
 (`reclassification.sql`).
 
 A ticket is updated only if its id and text still match, and only forward (INV-14): if the run's epoch is higher, or
-equal for a run with `force`. The run's result for a ticket is recorded once, in the row that existed before its check
-was enqueued; everything else changes only with that record, so a redelivery changes nothing.
+equal for a run with `force`. The run's result for a ticket is recorded once, in the row that was written before the
+reference was enqueued. Everything else changes only together with that record, so a redelivery changes nothing.
 """
 
 from collections.abc import Sequence
@@ -46,7 +46,7 @@ class ResolvedTicket:
 class ReclassifiedTicket:
     """The result to store for a reference. `outcome` is `done` (classified), `unchanged` (cached) or `failed`.
 
-    Without an outcome the statement determines why there is none. `detected`: the language that the text shows.
+    Without an outcome the statement determines why there is none. `detected`: the language detected in the text.
     """
 
     ref: StoredTicketRef
@@ -117,7 +117,7 @@ def probe_write(database: Database, sample: ReclassifiedTicket) -> None:
     """Check whether Postgres refuses every row: write the prediction of `sample` without a ticket, and roll back.
 
     Raises:
-        StatementRefused: it does, so no single row is at fault.
+        StatementRefused: Postgres refuses every row, so no single row is at fault.
     """
     ref = StoredTicketRef(sample.ref.run, 0, b"")
     row = ReclassifiedTicket(ref, sample.outcome, sample.prediction, sample.classified_at)

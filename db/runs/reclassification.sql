@@ -17,14 +17,14 @@ WITH incoming AS (
     END AS outcome, i.epoch > l.epoch OR (i.force AND i.epoch = l.epoch) AS newer
   FROM incoming i LEFT JOIN locked l ON l.id = i.ticket
 ), previous AS (
-  -- Locked after the tickets, for which `compared` waits: the outcome is the latest.
+  -- Locked after the tickets, because `compared` waits for their locks. So the outcome read here is the latest.
   SELECT run_id, ticket_id, outcome FROM run_changes WHERE (run_id, ticket_id) IN (SELECT run, ticket FROM compared)
   ORDER BY run_id, ticket_id FOR UPDATE
 ), recorded AS (
   UPDATE run_changes c SET outcome = n.outcome, before_label = n.before_label, before_confidence = n.before_confidence,
     before_band = n.before_band, after_label = a.label, after_confidence = a.confidence, after_band = a.band
   FROM compared n JOIN previous p ON (p.run_id, p.ticket_id) = (n.run, n.ticket)
-  -- A label that the run may not replace, and the label of another text, are not compared with its own.
+  -- The run's label is not compared with a label that it may not replace, or with the label of another text.
   LEFT JOIN incoming a
     ON (a.run, a.ticket) = (n.run, n.ticket) AND n.outcome IN ('done', 'unchanged') AND (n.shadow OR n.newer)
   WHERE (c.run_id, c.ticket_id) = (n.run, n.ticket)
@@ -60,7 +60,7 @@ WITH incoming AS (
       WHEN n.before_label IS NULL THEN t.lane = 'live' ELSE n.notify_flips AND n.before_label <> n.label
     END AS notify
 ), queued_deliveries AS (
-  -- The first result of a text is delivered as if a window had stored it: there was no model then.
+  -- The first result of a text that came while there was no model is delivered as if a window had stored it.
   INSERT INTO deliveries (target, ticket_id)
   SELECT result_targets.target, updated.id
   FROM updated JOIN result_targets USING (source)

@@ -16,9 +16,9 @@ COMMENT ON VIEW analytics.results IS 'The current result, one row per ticket';
 COMMENT ON COLUMN analytics.results.ticket_id IS 'Triagem''s ticket id; joins all views';
 COMMENT ON COLUMN analytics.results.source IS 'the CRM';
 COMMENT ON COLUMN analytics.results.external_id IS 'the ticket''s id in the CRM';
-COMMENT ON COLUMN analytics.results.lane IS '`live` if a text of the ticket came live, `bulk` if all were imported';
+COMMENT ON COLUMN analytics.results.lane IS '`live` if at least one text of the ticket came live, `bulk` if all were imported';
 COMMENT ON COLUMN analytics.results.channel IS 'by which channel the customer wrote, in the CRM''s words; null if it does not say';
-COMMENT ON COLUMN analytics.results.language IS 'ISO 639 code of the text''s language: detected; where a short text does not show it, the one that the CRM declares, else `und`';
+COMMENT ON COLUMN analytics.results.language IS 'ISO 639 code of the detected language; if the text is too short to detect it, the language that the CRM declares, else `und`';
 COMMENT ON COLUMN analytics.results.label IS 'the effective label: that of the latest review of this text, otherwise the model''s; also the model''s if that review is "unclear"';
 COMMENT ON COLUMN analytics.results.label_path IS 'the label after its parents, as `pagamento/estorno`; the label itself if it has no parent';
 COMMENT ON COLUMN analytics.results.confidence IS 'the model''s calibrated confidence in `model_label`, 0 to 1';
@@ -35,7 +35,7 @@ COMMENT ON COLUMN analytics.results.revision IS 'the number of the ticket''s tex
 COMMENT ON COLUMN analytics.results.revised_at IS 'when the text was written, according to the CRM';
 COMMENT ON COLUMN analytics.results.received_at IS 'when we first received the ticket; never changes';
 COMMENT ON COLUMN analytics.results.classified_at IS 'when this prediction was made';
-COMMENT ON COLUMN analytics.results.tokens IS 'the length of the text in the model''s tokens';
+COMMENT ON COLUMN analytics.results.tokens IS 'the length of the text, in tokens of the model';
 COMMENT ON COLUMN analytics.results.truncated IS 'whether the text was too long, so that the model did not read its end';
 
 CREATE VIEW analytics.history AS
@@ -56,15 +56,15 @@ COMMENT ON COLUMN analytics.history.lane IS 'the ticket''s lane, as in `results`
 COMMENT ON COLUMN analytics.history.channel IS 'by which channel the customer wrote, as in `results`';
 COMMENT ON COLUMN analytics.history.language IS 'the language, as in `results`';
 COMMENT ON COLUMN analytics.history.model_version IS 'the model version that predicted';
-COMMENT ON COLUMN analytics.history.label IS 'its label';
-COMMENT ON COLUMN analytics.history.label_path IS 'its label after its parents';
-COMMENT ON COLUMN analytics.history.confidence IS 'its confidence';
-COMMENT ON COLUMN analytics.history.band IS 'the band by the thresholds of that time; where `is_current`, the band in `results`';
+COMMENT ON COLUMN analytics.history.label IS 'the label that this version predicted';
+COMMENT ON COLUMN analytics.history.label_path IS 'this label after its parents';
+COMMENT ON COLUMN analytics.history.confidence IS 'the version''s confidence in this label';
+COMMENT ON COLUMN analytics.history.band IS 'the band by the thresholds at that time; for the current prediction, the band in `results`';
 COMMENT ON COLUMN analytics.history.abstain_reason IS 'why that band is `abstain`; else null';
 COMMENT ON COLUMN analytics.history.probabilities IS 'the probability of each label';
-COMMENT ON COLUMN analytics.history.revision IS 'the number of the text; null if it came after a newer one';
+COMMENT ON COLUMN analytics.history.revision IS 'the revision of the text; null if the text came after a newer one';
 COMMENT ON COLUMN analytics.history.classified_at IS 'time of the prediction';
-COMMENT ON COLUMN analytics.history.tokens IS 'the length of the text';
+COMMENT ON COLUMN analytics.history.tokens IS 'the length of the text, in tokens of the model';
 COMMENT ON COLUMN analytics.history.truncated IS 'whether the text was truncated';
 COMMENT ON COLUMN analytics.history.of_current_text IS 'whether it is for the ticket''s current text. Compare versions only where it is true for both';
 COMMENT ON COLUMN analytics.history.is_current IS 'whether it is the prediction in `results`';
@@ -109,14 +109,14 @@ COMMENT ON COLUMN analytics.verdicts.lane IS 'the ticket''s lane, as in `results
 COMMENT ON COLUMN analytics.verdicts.channel IS 'by which channel the customer wrote, as in `results`';
 COMMENT ON COLUMN analytics.verdicts.language IS 'the language, as in `results`';
 COMMENT ON COLUMN analytics.verdicts.reviewer IS 'who answered';
-COMMENT ON COLUMN analytics.verdicts.reviewed_at IS 'when';
+COMMENT ON COLUMN analytics.verdicts.reviewed_at IS 'time of the answer';
 COMMENT ON COLUMN analytics.verdicts.label IS 'the reviewer''s label; null if "unclear"';
 COMMENT ON COLUMN analytics.verdicts.label_path IS 'the reviewer''s label after its parents';
 COMMENT ON COLUMN analytics.verdicts.unclear IS 'whether the answer is "unclear"';
 COMMENT ON COLUMN analytics.verdicts.stratum IS 'why a person was asked: `unsure` or `random` of the review page; `random`, `chosen` or `suspicious` of the start page; null if nobody asked';
 COMMENT ON COLUMN analytics.verdicts.inclusion IS 'the probability with which a `random` text was drawn';
-COMMENT ON COLUMN analytics.verdicts.model_version IS 'the version whose label the reviewer did not see';
-COMMENT ON COLUMN analytics.verdicts.model_label IS 'that label; compare it with `label`';
+COMMENT ON COLUMN analytics.verdicts.model_version IS 'the version that had classified the text; the reviewer did not see its label';
+COMMENT ON COLUMN analytics.verdicts.model_label IS 'the label that this version predicted; compare it with `label`';
 COMMENT ON COLUMN analytics.verdicts.of_current_text IS 'whether it is for the ticket''s current text';
 COMMENT ON COLUMN analytics.verdicts.is_latest IS 'whether it is the latest verdict for its text, which decides the effective label';
 

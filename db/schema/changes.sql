@@ -13,8 +13,8 @@ CREATE TRIGGER stamp_changed_ticket BEFORE UPDATE ON tickets FOR EACH ROW WHEN (
    OLD.truncated, OLD.abstain_reason)
 ) EXECUTE FUNCTION stamp_changed_ticket();
 
--- Also where the review is of another text: a window may be restoring that text in a transaction of its own. Receivers
--- that know the ticket learn the effective label.
+-- Stamps the ticket even if the review is of another text, because a concurrent transaction may be restoring that
+-- text. Receivers that have a result of the ticket get the effective label.
 CREATE FUNCTION stamp_reviewed_ticket() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   UPDATE tickets SET changed_xid = pg_current_xact_id() WHERE id = coalesce(NEW.ticket_id, OLD.ticket_id);

@@ -17,9 +17,10 @@ from sqlalchemy.types import Double, Text
 
 from triagem.db.schema.tickets import TIME, key, metadata, now, parent_id, required, row_id
 
-# A version of the registry: the SHA-256 of its manifest, and the labels that it predicts. Copied from the registry by
-# `triagem ops`, as are promotions: results refer to a version by its name and to a promotion by its epoch, without a
-# foreign key, because a worker may use a new version before it is copied. A version stays after it left the registry.
+# A version of the registry: the SHA-256 of its manifest, and the labels that it predicts. `triagem ops` copies
+# versions and promotions from the registry. Results refer to a version by its name and to a promotion by its epoch,
+# without a foreign key, because a worker may use a new version before it is copied. The row stays after the version
+# is removed from the registry.
 Table(
     "model_versions",
     metadata,
@@ -105,13 +106,13 @@ Table(
     ),
 )
 
-# A ticket of a run: `queued` from before its check is enqueued, later the run's result and the ticket's result before
-# it, written once, also on redelivery.
+# A ticket of a run. It is `queued` from before its reference is enqueued. Later the row holds the run's result and
+# the ticket's previous result. They are written once; a redelivery does not change them.
 Table(
     "run_changes",
     metadata,
     # No foreign keys: each row of a window would lock the run's row, whose counters all workers update; and a ticket
-    # that was deleted meanwhile is counted.
+    # that was deleted meanwhile must still be counted.
     key("run_id", BigInteger),
     key("ticket_id", BigInteger),
     required("outcome", Text),
@@ -129,8 +130,8 @@ Table("result_targets", metadata, key("target", Text), required("source", Text))
 
 # A message in the outbox. Kind `result`: the current result of a ticket for one target, such as `[shop.callback]` of
 # the CRM file; one row, which waits again when the result changes. `created_at` is the time of that change, and
-# `delivered_...` the result that the receiver got last; without `delivered_at`, a later attempt may have reached it.
-# Kind `alert`: a digest of alerts (its `alert_notifications`) for a rule's channel, without a ticket.
+# `delivered_...` the result that the receiver got last; if `delivered_at` is NULL, a later attempt may have reached
+# the receiver. Kind `alert`: a digest of alerts (its `alert_notifications`) for a rule's channel, without a ticket.
 # The delivery is due at `next_at` and leased to a worker until `leased_until`.
 Table(
     "deliveries",

@@ -1,5 +1,5 @@
--- Roles belong to the server: another database, perhaps at the same time, may have created them already. Whoever
--- created them, or owns the database, may have kept the right to change them.
+-- Roles belong to the server: the migration of another database may have created them, perhaps at this moment. This
+-- login may lack the right to change roles that another login created, or a database that another login owns.
 DO $$
 DECLARE
   role text;

@@ -68,12 +68,12 @@ class TransactionId(UserDefinedType[str]):
 # version of the highest `epoch` (docs/decisions/0015-revisions.md). `arrival`: the order of entries in the inbox.
 # Once `forgotten_at` is set, nothing is written: a redelivered entry must not restore what a customer asked us to
 # delete.
-# `state`: `unlabelled` without a model, `waiting` for one's result, `classified`, or `failed` (a dead letter); NULL
-# once forgotten. The result's columns are NULL unless it is `classified` (INV-36), and `epoch` is then 0.
-# `on_reply`: the messages that the label of a conversation is about; NULL while the ticket is one whole text. The
-# `text` of a conversation is composed from its `messages`, already cleaned.
-# `lane`: `live` if a text of the customer came live, so receivers learn its result. `channel`: as the CRM named it,
-# kept when the metadata is purged. `language`: of the newest text.
+# `state`: `unlabelled` (stored while there was no model), `waiting` (for the model's result), `classified`, or
+# `failed` (a dead letter); NULL once forgotten. The result's columns are NULL unless it is `classified` (INV-36), and
+# `epoch` is then 0. `on_reply`: the messages that the label of a conversation is about; NULL while the ticket is one
+# whole text. The `text` of a conversation is composed from its `messages`, already cleaned.
+# `lane`: `live` if any text of the customer came live; receivers then get the ticket's result. `channel`: as the CRM
+# named it, kept when the metadata is purged. `language`: of the newest text.
 # `changed_xid`: the transaction that last changed the current result, set by the triggers of `changes.sql`.
 tickets: Final = Table(
     "tickets",
@@ -190,7 +190,7 @@ Table(
     UniqueConstraint("lane", "entry_id"),
 )
 
-# A ticket whose text must be indexed again: inserted by the window's statement; without any index.
+# A ticket whose text must be indexed again, inserted by the window's statement. The table itself has no index.
 Table("search_queue", metadata, required("ticket_id", BigInteger))
 
 # The lexemes of one text of a ticket, as `triagem.db.tickets.search` stems them.
@@ -203,7 +203,7 @@ Table(
     Index("ix_ticket_lexemes_lexemes", "lexemes", postgresql_using="gin"),
 )
 
-# The embedding of a classified text by the model that classified it; of few tickets, to detect drift.
+# The embedding of a classified text by the model that classified it. Stored for few tickets, to detect drift.
 Table(
     "samples",
     metadata,

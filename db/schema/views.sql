@@ -1,8 +1,9 @@
--- Views for this program. People who query use the schema analytics.
+-- Views for Triagem itself. People query the schema `analytics`.
 
--- The current results; a ticket without one is left out. `unclear`: without it, `reviewed AND label = model_label` would count an unclear verdict as a
--- confirmation. The latest review by NOT EXISTS, not by LATERAL ... LIMIT 1: that leaves the planner its choice. A page
--- stays at 1 ms, and reading everything (a million tickets, 50,000 reviews) takes half the time.
+-- The current results; a ticket without one is left out. The column `unclear` exists because `reviewed AND label =
+-- model_label` alone would count an unclear verdict as a confirmation. NOT EXISTS finds the latest review, not
+-- LATERAL ... LIMIT 1, because the planner can then choose the join: a page still takes 1 ms, and reading everything
+-- (a million tickets, 50,000 reviews) takes half the time.
 CREATE VIEW results AS
 SELECT t.id AS ticket_id, t.source, t.external_id, t.lane, t.channel,
        t.language, coalesce(r.label, t.label) AS label, t.confidence, t.band, t.abstain_reason, t.label AS model_label,

@@ -24,7 +24,7 @@ _Number = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 class _Position(NamedTuple):
-    """A place in the feed. Transaction ids are those of one database server."""
+    """A position in the feed. A transaction id has a meaning on one database server only."""
 
     server: int
     transaction: _Number
@@ -32,7 +32,7 @@ class _Position(NamedTuple):
 
 
 _POSITION: Final = TypeAdapter(_Position)
-# A visible stamp at or above the snapshot's end is another server's: the tables were restored from a dump.
+# A visible stamp at or above the snapshot's end was written by another server: the tables come from a dump.
 _SERVER: Final = text("""
 SELECT system_identifier AS id, pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS end_of_ids, coalesce((
   SELECT changed_xid::text::bigint FROM tickets ORDER BY changed_xid DESC LIMIT 1

@@ -12,7 +12,7 @@ from triagem.contracts.ticket import Identity, Lane
 from triagem.contracts.wire import decode_identity, longest_word
 from triagem.db.connect import Database
 
-# In the column `lane` of an unreadable webhook, followed by its source.
+# The column `lane` of an unreadable webhook holds this prefix and the webhook's source.
 WEBHOOK_LANE_PREFIX: Final = "webhook:"
 _INSERT: Final = text("""
 INSERT INTO dead_letters (lane, entry_id, payload, reason, attempts)
@@ -96,7 +96,7 @@ ORDER BY id DESC LIMIT 50
 
 
 def find_ticket_dead_letter(database: Database, ticket: Identity) -> DeadLetter | None:
-    """The ticket's newest dead letter among the newest of all."""
+    """The ticket's newest dead letter. Only the newest 1,000 dead letters are searched."""
     newest = database.rows(_NEWEST, fragment=longest_word(ticket.external_id))
     rows = [DeadLetterWithPayload(*row) for row in newest]
     return next((row for row in rows if decode_identity(row.payload) == ticket), None)
@@ -133,8 +133,8 @@ def dead_letter_pages(
 ) -> Iterator[list[DeadLetterWithPayload]]:
     """Dead letters with their payloads, oldest first, by keyset pagination; `None` for `ids` means all.
 
-    Ends at the newest dead letter at the start: a replayed entry may fail again meanwhile, and would otherwise be
-    replayed forever.
+    Ends at the dead letter that was the newest one at the start: a replayed entry may fail again meanwhile, and would
+    otherwise be replayed forever.
     """
     last = database.scalar_one(_MAX_ID)
     after = 0

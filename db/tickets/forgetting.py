@@ -13,8 +13,8 @@ from triagem.db.connect import Database
 from triagem.db.schema import TICKET_TABLES
 from triagem.db.tickets.dead_letters import DeadLetterWithPayload, dead_letter_pages, delete_dead_letters
 
-# Sorts tombstones last by receipt and, without a confidence, also by it, so that pages and the query for the least
-# confident tickets do not read them.
+# A tombstone sorts last by time of receipt. It also sorts last by confidence, because it has none. So pages and the
+# query for the least confident tickets do not read tombstones.
 _WRITE_TOMBSTONE: Final = text("""
 INSERT INTO tickets AS t (source, external_id, forgotten_at, text, digest, metadata, revised_at, arrival, revision,
   received_at, epoch, lane, language)
@@ -53,7 +53,7 @@ def find_ticket(database: Database, ticket: Identity) -> StoredTicket | None:
 def write_tombstone(database: Database, ticket: Identity) -> bool:
     """Replace the ticket, stored or not, by a tombstone; False if it already is one.
 
-    Must come before any other deletion: only then can a worker no longer store an entry that it is processing.
+    Call it before any other deletion: from then on, no worker can store an entry that it is processing.
     """
     return database.execute(_WRITE_TOMBSTONE, **ticket._asdict()) > 0
 

@@ -1,10 +1,10 @@
-"""Stores messages of conversations (`messages.sql`), and reads them: those that are judged, or all for people.
+"""Stores messages of conversations (`messages.sql`), and reads them: the judged ones for the model, all for people.
 
 A conversation is stored before it is read, each by its own statement, so no lock outlasts a statement (INV-13). The
-statement that stores a customer's message raises the ticket's `arrival` by 2. A composed text counts as arrived 1
-after the `arrival` that it was read with: it becomes current unless a message has been stored meanwhile, whose own
-entry composes a newer text. So the last entry to be stored composes the text of the whole conversation, whatever the
-order, and whichever worker has it (INV-38).
+statement that stores a customer's message raises the ticket's `arrival` by 2. A composed text gets the `arrival` that
+was read with its messages, plus 1: it becomes current unless another message was stored meanwhile, whose own entry
+then composes a newer text. So the entry that is stored last composes the text of the whole conversation, in any order
+of entries and on any worker (INV-38).
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -35,8 +35,9 @@ class NewMessage:
 class Conversation:
     """The customer's messages that may be judged, and the ticket that they were read with.
 
-    `digest` is that of the ticket's text, which has a result if `has_result`. A text composed from these messages
-    has the rank (`revised_at`, `arrival`). `owed`: the ticket is live, and a receiver has no delivery of it.
+    `digest`: of the ticket's text, which has a result if `has_result`. A text composed from these messages
+    has the rank (`revised_at`, `arrival`). `owed`: whether the ticket is live and a receiver has no delivery of it
+    yet.
     """
 
     messages: list[ConversationMessage]
@@ -96,10 +97,11 @@ CROSS JOIN LATERAL (
 
 
 def store_messages(database: Database, messages: Sequence[NewMessage]) -> None:
-    """Store messages with their tickets. Delivered again, they change nothing; a tombstone stays one.
+    """Store messages with their tickets. A redelivered message changes nothing; a tombstone stays a tombstone.
 
     Raises:
-        DatabaseUnavailable: try again. Two statements, each its own transaction: the second completes the first.
+        DatabaseUnavailable: try again, because the second of two statements, each its own transaction, may not have
+            run.
         RowRefused: a bad row.
     """
     with database.autocommit() as connection:
@@ -110,7 +112,7 @@ def probe_store(database: Database) -> None:
     """Check whether Postgres refuses every message: store a harmless one, and roll back.
 
     Raises:
-        StatementRefused: it does, so no message is at fault.
+        StatementRefused: Postgres refuses every message, so no single message is at fault.
     """
     now = datetime.now().astimezone()
     ticket = Ticket(source="triagem", external_id="write-probe", text="write-probe", message=Message(id="1"))
@@ -144,7 +146,7 @@ WHERE (source, external_id) IN (SELECT * FROM unnest(CAST(:sources AS text[]), C
 
 
 def find_conversations(connection: Connection, tickets: Collection[Identity]) -> frozenset[Identity]:
-    """Those of these tickets that are conversations; without tombstones."""
+    """The conversations among these tickets; without tombstones."""
     if not tickets:
         return frozenset()
     values = {
@@ -169,7 +171,7 @@ WHERE ticket_id = :id ORDER BY written_at, length(message_id), message_id
 def read_thread(database: Database, ticket_id: int) -> list[Mapping[str, Any]]:
     """The messages of a ticket for people, oldest first; empty if the ticket is one whole text.
 
-    Each says who wrote what and when, and whether the label is about it (`classified`).
+    Each message has its author, text and time, and whether the label is about it (`classified`).
     """
     on_reply = next(iter(database.scalars(_ON_REPLY, id=ticket_id)), None)
     if on_reply is None:

@@ -50,13 +50,13 @@ WITH incoming AS (
   WHERE (excluded.revised_at, excluded.arrival) > (m.revised_at, m.arrival) OR excluded.written_at < m.written_at
   RETURNING ticket_id, author
 ), changed AS (
-  -- Also one that stored nothing new, but came live for the first time.
+  -- Includes a ticket for which nothing new was stored, but whose message came live for the first time.
   SELECT id, coalesce(bool_or(stored.author = 'customer'), false) AS by_customer, max(v.on_reply) AS on_reply,
     max(v.revised_at) AS revised_at, bool_or(v.live) AS live
   FROM ticket JOIN versions v ON v.ticket_id = id LEFT JOIN stored ON stored.ticket_id = id
   GROUP BY id, lane HAVING count(stored.ticket_id) > 0 OR (bool_or(v.live) AND lane <> 'live')
 )
--- A composition that was read before this statement is older than one that is read after it (messages.py).
+-- A text composed from what was read before this statement is older than one composed after it (messages.py).
 UPDATE tickets t SET
   on_reply = coalesce(changed.on_reply, t.on_reply),
   revised_at = CASE WHEN by_customer THEN greatest(t.revised_at, changed.revised_at) ELSE t.revised_at END,

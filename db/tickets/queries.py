@@ -35,7 +35,7 @@ _RESULTS: Final = table(
 
 
 class ReviewState(StrEnum):
-    """Whether people have reviewed the current text: at all, differently, or one reviewer."""
+    """Reviews of the current text: there is one, there is none, reviewers disagree, or this reviewer gave one."""
 
     REVIEWED = "reviewed"
     OPEN = "open"
@@ -46,7 +46,7 @@ class ReviewState(StrEnum):
 _OF_TEXT: Final = (
     "FROM reviews v JOIN tickets k ON (k.id, k.digest) = (v.ticket_id, v.digest) WHERE k.id = results.ticket_id"
 )
-# Of each reviewer the latest verdict counts.
+# Only the latest verdict of each reviewer counts.
 _DISPUTED: Final = f"""
 (SELECT count(DISTINCT coalesce(label, '')) > 1 FROM (
   SELECT DISTINCT ON (v.reviewer) v.label {_OF_TEXT} ORDER BY v.reviewer, v.id DESC
@@ -62,7 +62,7 @@ _REVIEW_CONDITIONS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """Filters of results; times are of receipt, `since` inclusive, `until` exclusive. `reviewer` is who asks."""
+    """Filters of results; times are of receipt, `since` inclusive, `until` exclusive. `reviewer` sends the query."""
 
     label: str | None = None
     band: str | None = None
@@ -140,7 +140,7 @@ def result_pages(
 def least_confident(database: Database, filters: Filters, *, limit: int) -> list[Result]:
     """The unreviewed results with the lowest confidence."""
     c = _RESULTS.c
-    # `reviewed`, not `reviewer IS NULL`: only then does the planner see how few reviews there are, and uses
+    # `reviewed`, not `reviewer IS NULL`: only then does the planner know how few reviews exist, and use
     # ix_tickets_least_sure (a million tickets: 0.6 ms instead of 900).
     unreviewed = _filtered(select(*c), filters).where(~column("reviewed", Boolean))
     query = unreviewed.order_by(c.confidence, c.ticket_id).limit(limit)
@@ -228,7 +228,7 @@ def recent_tickets(database: Database, *, limit: int) -> list[RecentTicket]:
 
 
 def recent_confidences(database: Database, version: str, *, limit: int) -> list[float]:
-    """Confidences of a version for those of the `limit` newest tickets that it classified, in order of receipt."""
+    """A version's confidences for the tickets that it classified among the `limit` newest, in order of receipt."""
     return database.scalars(_RECENT_CONFIDENCES, version=version, limit=limit)
 
 

@@ -13,8 +13,8 @@ from triagem.db.connect import Database
 
 _PAGE: Final = 1000
 
-# A text is old if both receipt and last revision are before the limit: a ticket of last year that its customer
-# revised today has a new text. Pages cover all tickets received before, not only those with a text: when most are
+# A text is old if both receipt and last revision are before the limit: a ticket received last year has a new text if
+# its customer revised it today. Pages cover all tickets received before, not only those with a text: when most are
 # purged already, finding a thousand with a text would exceed the statement timeout.
 # Locked in the same order as in the window's statement; otherwise the two could deadlock.
 _OLD: Final = "id IN (SELECT id FROM page) AND revised_at < :before AND (text IS NOT NULL OR metadata <> '{}')"
@@ -66,7 +66,7 @@ def purge_texts(database: Database, *, before: datetime, dry_run: bool = False) 
         if row is None:
             return
         if not dry_run:
-            # After the purge: `triagem.db.tickets.search` may have indexed a text until it was locked.
+            # Deleted after the purge, because `triagem.db.tickets.search` may index a text until it is locked.
             page = {"after_received": received_at, "after_id": last, "received": row.received_at, "id": row.id}
             for statement in (_PURGE_LEXEMES, _PURGE_COMMENTS, _PURGE_MESSAGES):
                 database.execute(statement, **page, before=before)
@@ -74,7 +74,8 @@ def purge_texts(database: Database, *, before: datetime, dry_run: bool = False) 
         yield row.scanned, row.purged
 
 
-# Not tombstones: their time of receipt has no meaning. Locked in the order of the window's statement.
+# Tombstones stay, because their time of receipt has no meaning. Tickets are locked in the order of the window's
+# statement.
 _DELETE_TICKETS: Final = text("""
 DELETE FROM tickets WHERE id IN (
   SELECT id FROM tickets WHERE source = :source AND received_at < :before AND forgotten_at IS NULL

@@ -33,9 +33,9 @@ class StoredSample:
     lang: str
 
 
-# Share locks, or a ticket could be forgotten between being read and its sample being committed; SKIP LOCKED, because
-# a sample is not worth waiting for. The same statement deletes samples beyond the limits, by the index on
-# (version, id).
+# Share locks: without them, a ticket could be forgotten after it is read and before its sample is committed. SKIP
+# LOCKED, because a sample is not worth waiting for. The same statement deletes samples beyond the limits, by the
+# index on (version, id).
 _STORE: Final = text("""
 WITH incoming AS (
   SELECT source, external_id, decode(digest, 'hex') AS digest, embedding, label, confidence, tokens, lang

@@ -1,7 +1,7 @@
 """Full-text search, Portuguese and English. Texts are indexed a few seconds after they are stored.
 
-Not in the window's statement: an index on the texts themselves slowed it down by a factor of 1.2 to 1.8 (256
-rows; the latter when stemmed in both languages); queuing the tickets to index does not (1.0).
+The window's statement only queues the tickets to index, which does not slow it down (factor 1.0). An index on the
+texts themselves slowed it down by a factor of 1.2 to 1.8 (256 rows; 1.8 with stemming in both languages).
 """
 
 import time
@@ -20,8 +20,8 @@ _NEWEST: Final = 20_000
 
 # "orcamento" must find "orçamento": Portuguese is stemmed with and without accents.
 _ACCENTS: Final = "'áàâãéêíóôõúüçÁÀÂÃÉÊÍÓÔÕÚÜÇ', 'aaaaeeiooouucAAAAEEIOOOUUC'"
-# `left`: far more than the model reads, far less than a tsvector holds.
-# Share locks, or a ticket could be forgotten between being read and its lexemes being committed.
+# `left` limits a text to far more than the model reads and far less than a tsvector holds.
+# Share locks: without them, a ticket could be forgotten after it is read and before its lexemes are committed.
 _INDEX: Final = text(f"""
 WITH queued AS (
   DELETE FROM search_queue
@@ -76,8 +76,8 @@ def search_condition(connection: Connection, search: str) -> tuple[TextClause, b
     """A condition on the view `results`: tickets with all of these words in the text or as the id. If there are none,
     those of the newest 20,000 with this part of an id.
 
-    With few matches, their ids are read first. With many, the newest tickets are tested one by one until the page is
-    full. Each method is slow where the other is fast.
+    With few matches, their ids are read first. With many matches, the newest tickets are tested one by one until the
+    page is full. Each method is slow in the case in which the other is fast.
 
     Returns:
         The condition, and whether there are few matches.

@@ -1,5 +1,5 @@
 -- Stores tickets that came while there was no model, without a result. Run by window.py.
--- A newer text than the ticket's replaces it, with the result of the previous text; another one changes nothing.
+-- A newer text replaces the ticket's text and, if it differs, removes the result; an older one changes nothing.
 WITH incoming AS (
   SELECT source, external_id, text, decode(digest, 'hex') AS digest, revised_at, arrival, metadata, received_at, lane,
     channel, on_reply

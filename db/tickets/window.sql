@@ -17,7 +17,7 @@ WITH incoming AS (
     confidence, probabilities, band, model_version, tokens, truncated, classified_at, received_at, lane, channel,
     language, abstain_reason, on_reply
   FROM incoming ORDER BY source COLLATE "C", external_id COLLATE "C"
-  -- Updates rows also where nothing is newer: only then does RETURNING yield the ticket's id for the history.
+  -- Also updates rows for which nothing is newer: RETURNING yields the ticket's id, for the history, only then.
   -- The newest text is the last one by (revised_at, arrival); if it differs from the ticket's, it is a new revision.
   ON CONFLICT (source, external_id) DO UPDATE SET
     revision = t.revision + ((excluded.revised_at, excluded.arrival) > (t.revised_at, t.arrival) AND excluded.digest <> t.digest)::int,
@@ -54,8 +54,8 @@ WITH incoming AS (
     CASE WHEN live THEN greatest(0, extract(epoch FROM now() - received_at)) END,
     abstain_reason
   FROM incoming JOIN stored USING (source, external_id)
-  -- A text edited back may have been classified again, with another band by a worker whose review budget differs: the
-  -- history follows the ticket.
+  -- A text that was edited back may have been classified again, by a worker whose different review budget led to
+  -- another band: the history gets the ticket's band.
   ON CONFLICT (ticket_id, digest, model_version) DO UPDATE SET (label, confidence, probabilities, band, classified_at) =
     (excluded.label, excluded.confidence, excluded.probabilities, excluded.band, excluded.classified_at)
   WHERE (predictions.label, predictions.confidence, predictions.band) <> (excluded.label, excluded.confidence, excluded.band)
@@ -74,9 +74,9 @@ WITH incoming AS (
   ON CONFLICT DO NOTHING
   RETURNING 1
 ), queued_deliveries AS (
-  -- A receiver learns the result of a ticket of which one text came live, whichever text the result is of, and each
-  -- change of a ticket that it knows. The lane is read under the ticket's lock, unlike the deliveries: a concurrent
-  -- live window's are not seen.
+  -- A receiver gets the result of a ticket if any text of the ticket came live, whichever text the result is for. It
+  -- also gets each change of a ticket whose result it has. The lane is read under the ticket's lock, the deliveries
+  -- are not: those of a concurrent live window are not visible here.
   INSERT INTO deliveries (target, ticket_id)
   SELECT result_targets.target, stored.id
   FROM stored JOIN incoming USING (source, external_id) JOIN result_targets USING (source)

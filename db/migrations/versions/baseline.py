@@ -6,7 +6,7 @@ from alembic import op
 
 from triagem.db.schema import metadata
 
-revision = "0011"  # the earlier ones were never released
+revision = "0011"  # revisions before 0011 were never released
 down_revision = None
 
 
@@ -16,8 +16,8 @@ def upgrade() -> None:
     for name in ("statistics", "views", "analytics", "changes", "audit", "roles"):
         script = files("triagem.db.schema").joinpath(f"{name}.sql").read_text(encoding="utf-8")
         connection.exec_driver_sql(script, execution_options={"no_parameters": True})
-    # Nothing on the sequences: an identity column uses its own without a privilege. Only the owner creates, changes
-    # and revokes API keys; the writer role notes that one was used.
+    # No privilege on sequences: an identity column uses its sequence without one. Only the owner creates, changes and
+    # revokes API keys; the writer role only records when a key was used.
     written = ", ".join(name for name in metadata.tables if name != "api_keys")
     op.execute(f"GRANT SELECT, INSERT, UPDATE, DELETE ON {written} TO triagem_writer")
     op.execute("GRANT SELECT, UPDATE (last_used_at) ON api_keys TO triagem_writer")
