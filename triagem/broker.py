@@ -23,9 +23,9 @@ from triagem.process import read_secret_file
 
 log = structlog.get_logger(__name__)
 
-# Workers fetch from the inbox; nothing is ever sent to this queue. A Redis key: ACLs of running systems name it.
+# Workers fetch from the inbox; no message is sent to this queue. ACLs of running systems name this Redis key.
 WORKER_QUEUE: Final = "pipe"
-OPS_QUEUE: Final = "ops"  # all our tasks but one, from whichever application they are sent
+OPS_QUEUE: Final = "ops"  # all our tasks except one, whichever application sends them
 TRAIN_QUEUE: Final = "train"
 
 
@@ -100,7 +100,7 @@ def run_celery_worker(app: Celery, queue: str, *, pool: str) -> int:
     """Run a Celery worker in this process until SIGTERM or SIGINT; returns its exit status."""
     # Running as root is safe without pickle, which this application rejects.
     warnings.filterwarnings("ignore", category=SecurityWarning)
-    # Any receiver keeps Celery from configuring logging, which would raise the level to WARNING.
+    # If this signal has a receiver, Celery does not configure logging. It would raise the level to WARNING.
     signals.setup_logging.connect(_keep_logging)
     celery.apps.worker.safe_say = _log  # it would print "worker: Warm shutdown" as plain text
     worker = app.Worker(

@@ -1,6 +1,6 @@
 """Shared by all processes: secrets from files, the metrics endpoint, and child processes.
 
-prometheus-client is imported late: a producer does not need it, and the ops worker first chooses where it counts.
+prometheus-client is imported late: a producer does not need it, and the ops worker must first set where it counts.
 """
 
 import os
@@ -51,7 +51,7 @@ def read_secret_file(name: str, environment: Mapping[str, str] = os.environ) -> 
 def read_secret_files(environment: MutableMapping[str, str] = os.environ) -> None:
     """Set TRIAGEM_REDIS_URL to the content of the file named by TRIAGEM_REDIS_URL_FILE, and so on.
 
-    For a process of ours, whose child processes inherit the values. Raises InvalidInput as `read_secret_file`.
+    For Triagem's own processes, whose child processes inherit the values. Raises InvalidInput as `read_secret_file`.
     """
     for variable in list(environment):
         match = SECRET_FILE.fullmatch(variable)

@@ -72,7 +72,7 @@ def local_stack() -> Endpoints | None:
 
 
 def _require_local_stack(setting: str) -> Endpoints:
-    """The URLs of the local stack, of which the server that the setting is about runs."""
+    """The URLs of the local stack. Raises NotConfigured unless the server of this setting is running."""
     try:
         from triagem.stack import LocalStack  # noqa: PLC0415
 

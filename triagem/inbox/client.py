@@ -48,7 +48,7 @@ def check_redis_url(url: str, setting: str) -> str:
     try:
         parts = urlsplit(url)
         database = parts.path.strip("/") or "0"
-        # `port` raises too: with an unescaped `/` or `:` in the password, it holds a part of the password.
+        # Reading `port` raises too: with an unescaped `/` or `:` in the password, it is a part of the password.
         valid = parts.scheme in {"redis", "rediss"} and parts.port != 0 and database.isdecimal()
     except ValueError:
         valid = False

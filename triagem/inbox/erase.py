@@ -14,7 +14,7 @@ from triagem.inbox.client import redis_errors
 from triagem.inbox.stream import Entry, Inbox, entries_of, stream_key
 
 _PAGE: Final = 500
-_NEWEST: Final = 2000  # per lane: an answer must not take longer the more entries wait
+_NEWEST: Final = 2000  # per lane, so that a long backlog does not slow the answer
 
 
 @redis_errors()
@@ -32,8 +32,9 @@ def find_entry(inbox: Inbox, ticket: Identity) -> Entry | None:
 def erase(inbox: Inbox, whose: Identity, on_page: Callable[[int], None] = lambda _: None) -> tuple[int, int, int]:
     """Delete a ticket's entries in both lanes, waiting and in flight. `on_page` gets the size of each page read.
 
-    A worker that holds such an entry goes on with it and finds the tombstone when it stores the result. The same is
-    true of a stored-ticket reference: it holds only the ticket's number, belongs to nobody, and is left.
+    A worker that already holds such an entry finishes it, and finds the tombstone when it stores the result. A
+    reference to the stored ticket is not deleted: it holds only the ticket's number, which identifies nobody. Its
+    worker finds the tombstone too.
 
     Returns:
         The numbers of entries deleted, entries whose ticket cannot be identified, and entries of other tickets.

@@ -16,8 +16,8 @@ _KEY: Final = PREFIX + ":lease:"
 # The last rate that a worker reported. It outlives the workers.
 LAST_RATE: Final = PREFIX + ":rate"
 WARMING_UP: Final = "warming up"
-AT_WORK: Final = "at work"  # followed by a problem that does not stop it
-COLLECTING: Final = "collecting labels"  # it stores tickets without a result, because there is no model yet
+AT_WORK: Final = "at work"  # a problem may follow that does not stop the worker
+COLLECTING: Final = "collecting labels"  # the worker stores tickets without a result: there is no model yet
 _MEMORY: Final = PREFIX + ":memory:"
 
 
@@ -29,8 +29,8 @@ def lease_key(consumer: str) -> str:
 class Lease:
     """A worker's own lease. Its consumer name is never used again once the lease was lost.
 
-    After a loss, others may have claimed our entries. Under the same name, two live workers would claim entries from
-    each other, so the worker continues under a new one. `names` holds all names it has had.
+    After a loss, other workers may have claimed our entries. Under the same name, two live workers would claim
+    entries from each other, so the worker continues under a new one. `names` holds all names it has had.
     """
 
     def __init__(self, redis: Redis, lease_s: float) -> None:
@@ -56,14 +56,14 @@ class Lease:
             return True
         name = _new_name()
         self._redis.set(lease_key(name), _encode(WARMING_UP), px=self._lease_ms)
-        # Switch only now: entries fetched under a name without a lease could be claimed from us at once.
+        # Switch only now: other workers could claim entries at once that we fetch under a name without a lease.
         self.names.add(name)
         self.consumer = name
         return False
 
     @redis_errors()
     def report_state(self, state: str, rate: float = 0.0) -> None:
-        """Publish what this worker is doing, since when it is at work and, if known, its tickets per busy second.
+        """Publish this worker's state, the time since which it is at work and, if known, its tickets per busy second.
 
         Raises InboxUnavailable, or InboxFull when Redis is out of memory.
         """
@@ -84,7 +84,7 @@ class Lease:
 
     @redis_errors()
     def release(self) -> None:
-        """Delete the lease, so that others reclaim at once what is still pending."""
+        """Delete the lease, so that other workers reclaim the pending entries at once."""
         self._redis.delete(lease_key(self.consumer))
 
 

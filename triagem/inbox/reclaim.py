@@ -14,7 +14,7 @@ from triagem.inbox.stream import GROUP, PREFIX, Entry, Inbox, entries_of, quaran
 # A quarantined entry that crashed this many workers while it ran alone becomes a dead letter. Only workers whose
 # self-check had passed count.
 MAX_SOLO_CRASHES: Final = 2
-_TTL_S: Final = 86_400  # of a dead worker's marker, if no other worker reads it
+_TTL_S: Final = 86_400  # a dead worker's marker expires after this time if no other worker reads it
 
 
 def in_progress_key(consumer: str) -> str:
@@ -30,7 +30,7 @@ class InProgressMarkers:
 
     @redis_errors()
     def mark(self, consumer: str, entries: Sequence[Entry], *, alone: bool = False) -> None:
-        """Record these entries as what `consumer` is processing; they replace the previous ones."""
+        """Record these entries as in progress at `consumer`; they replace the previous ones."""
         ids = {str(lane): b" ".join(entry.id for entry in entries if entry.lane is lane) for lane in Lane}
         fields: dict[Any, Any] = {"alone": int(alone), **{lane: joined for lane, joined in ids.items() if joined}}
         with self._redis.pipeline(transaction=True) as pipe:
@@ -46,7 +46,7 @@ class InProgressMarkers:
 
 
 _PAGE: Final = 1000  # a script can unpack about 8,000 ids at most
-_MAX_PENDING: Final = 10_000  # more than one worker ever holds of a lane
+_MAX_PENDING: Final = 10_000  # more entries than one worker ever holds of a lane
 
 
 class Reclaimer:

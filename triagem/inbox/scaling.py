@@ -1,7 +1,7 @@
 """Decides how many workers there should be, from a sample of the backlog. Pure: another component starts workers.
 
-It keeps no state on purpose. Damping (a stabilisation window, a tolerance) belongs to whatever starts and stops
-workers: Kubernetes' autoscaler has both, and a second one here would only make it slower.
+It keeps no state on purpose. Damping (a stabilisation window, a tolerance) belongs to the component that starts and
+stops workers: Kubernetes' autoscaler has both, and more damping here would only make it slower.
 """
 
 from dataclasses import dataclass
@@ -18,9 +18,9 @@ class ScalingSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="TRIAGEM_SCALE_", env_file=".env", extra="ignore")
     used_by: ClassVar = "gateway, `triagem backlog`"
 
-    min: int = Field(default=0, ge=0, description="minimum workers, also when nothing waits; 0 scales down to none")
+    min: int = Field(default=0, ge=0, description="minimum workers, even if no ticket waits; 0 allows none")
     max: int = Field(default=8, ge=1, description="maximum workers")
-    live_min: int = Field(default=0, ge=0, description="minimum workers while the live lane holds anything")
+    live_min: int = Field(default=0, ge=0, description="minimum workers while the live lane has entries")
     drain_s: float = Field(default=300, gt=0, description="seconds in which the present backlog should be classified")
     cold_start_s: float = Field(default=30, ge=0, description="seconds from the request for a worker to a warm model")
     rate: float = Field(
@@ -31,7 +31,7 @@ class ScalingSettings(BaseSettings):
     def _fits(self) -> Self:
         if self.max < max(self.min, self.live_min):
             raise ValueError("TRIAGEM_SCALE_MAX is less than TRIAGEM_SCALE_MIN or TRIAGEM_SCALE_LIVE_MIN")
-        # With less, the present workers would be done before a new one is warm.
+        # With a shorter time, the present workers would finish before a new one is warm.
         if self.drain_s < 2 * self.cold_start_s:
             raise ValueError("TRIAGEM_SCALE_DRAIN_S must be at least twice TRIAGEM_SCALE_COLD_START_S")
         return self
@@ -72,7 +72,7 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class NoSignal:
-    """Redis does not answer, so there is no number, and above all not zero."""
+    """Redis does not answer, so the number is unknown. It must not be read as zero."""
 
     reason: str
 
@@ -80,9 +80,9 @@ class NoSignal:
 def decide(sample: BacklogSample, settings: ScalingSettings) -> ScaleTo | Hold:
     """The number of workers for this sample.
 
-    A new worker is productive for what remains of `drain_s` after its cold start, so tickets are divided by that
-    time. Entries in flight count: without them, the end of a backlog would look like an empty one, and the workers
-    that hold it would be stopped.
+    A new worker is productive for the part of `drain_s` after its cold start, so tickets are divided by that time.
+    Entries in flight count: without them, a backlog whose last entries are in flight would look empty, and the
+    workers that hold these entries would be stopped.
     """
     if sample.paused:
         return Hold(sample.workers, "paused: `triagem resume` continues")

@@ -1,4 +1,4 @@
-"""Builds the scaling signal: backlog and workers as Redis shows them, and the worker count that follows."""
+"""Builds the scaling signal: backlog and workers as Redis shows them, and the resulting worker count."""
 
 from dataclasses import dataclass
 from typing import Annotated, cast
@@ -18,7 +18,7 @@ from triagem.inbox.stream import Inbox
 class ScalingSignal:
     """The answer of `GET /autoscale` and `triagem backlog --json`. Units: tickets, seconds, tickets per second.
 
-    `rate` is that of one worker. `drain_s` is the time that the warm workers still need, None without a warm one.
+    `rate` is the rate of one worker. `drain_s` is the time that the warm workers still need, None without a warm one.
     With `hold`, `desired` is the present count, because no better number can be given now.
     """
 
@@ -72,6 +72,6 @@ def _signal(inbox: Inbox, settings: ScalingSettings) -> ScalingSignal:
 
 @redis_errors()
 def _last_rate(inbox: Inbox) -> float | None:
-    """The last reported rate: after a scale-down to zero, better than any guess."""
+    """The last reported rate, which is better than any guess after a scale-down to zero."""
     rate = cast("bytes | None", inbox.redis.get(LAST_RATE))
     return float(rate) if rate else None

@@ -25,8 +25,8 @@ class Entry:
     """A stream entry, which holds one ticket. `payload` is None where the entry lacks our field.
 
     `solo_crashes` is None unless the entry is quarantined: a worker crashed while it processed this entry, perhaps
-    among others. It counts the workers that crashed while they processed this entry alone. `request_id` is that of
-    the HTTP request that brought the ticket.
+    among others. It counts the workers that crashed while they processed this entry alone. `request_id`: of the HTTP
+    request that brought the ticket.
     """
 
     id: bytes
@@ -42,14 +42,14 @@ class Entry:
 
     @property
     def arrival(self) -> int:
-        """The order of the puts as one number, different for all entries: milliseconds, number within one, lane."""
+        """The order of the puts as one unique number: milliseconds, number within the millisecond, lane."""
         milliseconds, number = self.id.split(b"-")
         return int(milliseconds) << 20 | min(int(number), (1 << 19) - 1) << 1 | (self.lane is Lane.LIVE)
 
 
 @dataclass(frozen=True, slots=True)
 class Idempotency:
-    """Names a batch that may be sent again: its request digest, and the `content` to answer with for `ttl_s`."""
+    """The key of a batch that may be sent again, its digest, and the `content` of the response, kept for `ttl_s`."""
 
     key: str
     fingerprint: bytes
@@ -166,7 +166,7 @@ class Inbox:
     def move_to_end(self, entries: Sequence[Entry]) -> None:
         """Move entries in flight to the end of their lanes, in one transaction. Their ids change.
 
-        If the reply is lost, they may be there already: only for entries that may be processed twice.
+        If the reply is lost, the entries may have been moved already: only use it if they may be processed twice.
         """
         with self.redis.pipeline(transaction=True) as pipe:
             for entry in entries:
@@ -253,7 +253,7 @@ def _remove(pipe: Any, entries: Iterable[Entry]) -> None:
 
 
 def entries_of(lane: Lane, rows: Iterable[Any]) -> list[Entry]:
-    """Parse rows from Redis: pairs as redis-py returns them, or flat lists with solo crashes as a script does."""
+    """Parse rows from Redis: pairs as redis-py returns them, or flat lists with solo crashes as from a script."""
     entries = []
     for row in rows:
         entry_id, fields, *rest = row or (None, None)

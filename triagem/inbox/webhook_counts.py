@@ -11,7 +11,7 @@ from triagem.inbox.stream import PREFIX
 _IGNORED: Final = f"{PREFIX}:webhooks:ignored"
 _SOURCES: Final = f"{PREFIX}:webhooks:sources"
 _SEPARATOR: Final = "\n"  # neither a source's name nor a reason contains it
-_MAX_REASONS: Final = 1000  # in all: a reason may name an event, and a CRM may have many
+_MAX_REASONS: Final = 1000  # of all sources: a reason may name an event, and a CRM may have many events
 _OTHER: Final = "another reason"
 
 
@@ -29,11 +29,11 @@ class WebhookCounts:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._accepted = set[str]()  # a source that brought a ticket is not asked about again
+        self._accepted = set[str]()  # sources that brought a ticket: Redis is not asked about them again
 
     @redis_errors()
     def record_accepted(self, source: str) -> None:
-        """A webhook of the source brought a ticket."""
+        """Record that a webhook of the source brought a ticket."""
         if source not in self._accepted:
             self._redis.hset(_SOURCES, source, 1)
             self._accepted.add(source)
@@ -47,7 +47,7 @@ class WebhookCounts:
 
     @redis_errors()
     def record_ignored(self, source: str, reason: str) -> IgnoredWebhooks:
-        """Count a webhook that brought no ticket; returns what it was counted as."""
+        """Count a webhook that brought no ticket; returns the new count and the reason that it counts under."""
         name = source + _SEPARATOR + reason
         if not self._redis.hexists(_IGNORED, name) and self._redis.hlen(_IGNORED) >= _MAX_REASONS:
             name = source + _SEPARATOR + (reason := _OTHER)

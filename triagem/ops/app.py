@@ -14,7 +14,7 @@ from triagem.broker import OPS_QUEUE, broker_url, make_app
 from triagem.ops.schedule import parse_schedule, shortest_interval
 from triagem.ops.settings import OpsSettings
 
-# By name: Celery imports them when a worker starts. The first opens what tasks need.
+# By name: Celery imports them when a worker starts. The first one opens the connections that tasks need.
 _TASK_MODULES: Final = (
     "triagem.ops.run", "triagem.ops.metrics", "triagem.ops.tasks", "triagem.trainer.monitor.tasks",
 )  # fmt: skip
@@ -45,7 +45,7 @@ def ops_app(url: str, settings: OpsSettings) -> Celery:
         timezone=settings.timezone,
         beat_schedule=schedule_entries(settings),
         beat_sync_every=1,
-        beat_schedule_filename=str(settings.beat_schedule or "celerybeat-schedule"),  # the latter is Celery's default
+        beat_schedule_filename=str(settings.beat_schedule or "celerybeat-schedule"),  # or Celery's default
     )
     return app
 

@@ -38,7 +38,7 @@ def restore(database: Database, url: str, file: Path) -> None:
     with database.autocommit() as connection:
         if connection.execute(text("SELECT EXISTS (SELECT FROM tickets)")).scalar_one():
             raise InvalidInput(
-                "the database has tickets: restore into an empty one, as of `triagem up` in a new folder"
+                "the database has tickets: restore into an empty one, such as from `triagem up` in a new folder"
             )
         connection.execute(_DROP_TABLES)
     _run(program, url, "--no-owner", "--exit-on-error", "--single-transaction", str(file))
@@ -46,7 +46,7 @@ def restore(database: Database, url: str, file: Path) -> None:
 
 
 def dump_models(registry: Path, file: Path) -> None:
-    """Write the registry's folder to a new file. Call it after `dump`: no result may be of a later epoch."""
+    """Write the registry's folder to a new file. Call it after `dump`: no dumped result may have a later epoch."""
     with _new_file(file) as draft, tarfile.open(draft, "w:gz") as archive:
         archive.add(registry, ".")
 
@@ -85,7 +85,7 @@ def find_tool(name: str, database: Database) -> str:
 
 @contextmanager
 def _new_file(file: Path) -> Iterator[Path]:
-    """A draft that becomes the file when it is complete. Only its owner may read it: it contains customers' texts."""
+    """A draft that is renamed to `file` when complete. Only its owner may read it: it contains customers' texts."""
     if file.exists():
         raise InvalidInput(f"{file} exists: choose another name, or delete it")
     draft = file.with_name(f".{file.name}.{os.getpid()}")

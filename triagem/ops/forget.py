@@ -1,7 +1,6 @@
 """Forgets a ticket: writes its tombstone, deletes all its data, then has Redis rewrite its append-only file.
 
-The command uses it too. It is in this package because only the gateway and the worker use both the database and the
-inbox. Does not load FastAPI.
+The gateway and the command `triagem db forget` use this module. It does not load FastAPI.
 """
 
 from collections.abc import Callable, Collection
@@ -44,8 +43,9 @@ def forget(
     """Delete a ticket and prevent its return. Repeating it is harmless and deletes what was missed.
 
     The tombstone comes first: from then on, no result of a worker is stored for this ticket, however late it arrives.
-    Postgres comes before Redis because data would stay there; an entry missed in the inbox is refused on its way to
-    Postgres. The adapter of a source in `crm` reads which tickets a stored webhook of its CRM names.
+    Postgres comes before Redis, because data that is missed in Postgres would stay there. An entry that is missed in
+    the inbox does no harm: the tombstone prevents that its result is stored. The adapter of a source in `crm` reads
+    which tickets a stored webhook of its CRM names.
 
     Raises:
         DatabaseUnavailable, InboxUnavailable: what was deleted so far stays deleted; run it again.

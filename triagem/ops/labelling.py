@@ -7,13 +7,13 @@ from triagem.db import Database, training_jobs
 from triagem.db.reviews.labelling import LabellingState
 from triagem.db.training_jobs import JobKind, TrainingJob
 
-FIRST_ANSWERS: Final = 10  # of each of two labels
+FIRST_ANSWERS: Final = 10  # for each of two labels
 EVERY_ANSWERS: Final = 10
-_FEW_QUESTIONS: Final = 3  # then the next ones are chosen, so that they are ready before the last one is answered
+_FEW_QUESTIONS: Final = 3  # with fewer left, the next ones are chosen, to be ready before the last answer
 
 
 def answers_to_version(answers: Mapping[str, int], trained_on: int) -> int:
-    """The number of answers until the next version; 0 if it is due. `trained_on`: answers of the newest one. Pure."""
+    """The number of answers until the next version; 0 if it is due. `trained_on`: answers of the newest. Pure."""
     most = sorted([*answers.values(), 0, 0], reverse=True)[:2]
     if trained_on:
         return max(0, trained_on + EVERY_ANSWERS - sum(answers.values()))

@@ -19,7 +19,7 @@ from triagem.worker import health
 class TaskProgress:
     """The time of the last completed task, as Celery's main process counts them.
 
-    `alive_at` is that time too, but goes on while there is no task to complete, or no Redis (INV-22).
+    `alive_at` is that time too, but also advances while there is no task to complete, or no Redis (INV-22).
     """
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
@@ -28,7 +28,7 @@ class TaskProgress:
         self.completed_at = self.alive_at = clock()
 
     def update(self) -> None:
-        """Read the counts. Called from the event loop: one that hangs is not alive."""
+        """Read the counts. Called from the event loop, so that a worker whose loop hangs does not count as alive."""
         completed = self._count()
         if completed != self._completed:
             self._completed, self.completed_at = completed, self._clock()
@@ -37,7 +37,7 @@ class TaskProgress:
             self.alive()
 
     def alive(self) -> None:
-        """The worker is alive now."""
+        """Record that the worker is alive now."""
         self.alive_at = self._clock()
 
     @staticmethod
@@ -49,7 +49,7 @@ def monitored(settings: OpsSettings, checks: Mapping[str, Callable[[], bool]]) -
     """A bootstep that writes the heartbeat file, if there is one, and sends alerts about outages.
 
     The file's age is the time since the last completed task, while there is one to complete.
-    `checks`: further ones for `OutageWatch`, besides `no-task`.
+    `checks`: further checks for `OutageWatch`, in addition to `no-task`.
     """
 
     class MonitoredStep(bootsteps.StartStopStep):  # type: ignore[misc]

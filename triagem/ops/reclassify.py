@@ -1,7 +1,7 @@
 """Advances the active reclassification run by a few pages, then returns. It never waits (INV-23).
 
-A page is recorded before its checks are enqueued, and what is enqueued is read from the records: a process killed in
-between, or a Redis that lost entries, costs nothing but a second delivery, which changes nothing
+A page is recorded before its references are enqueued, and they are read from the records: if the process is
+killed in between, or Redis loses entries, the only effect is a second delivery, which changes nothing
 (db/runs/reclassification.py).
 """
 
@@ -28,8 +28,8 @@ from triagem.registry import Registry
 log = structlog.get_logger(__name__)
 
 PAUSED_BY_SCHEDULE: Final = "until"
-_AHEAD_S: Final = 30.0  # of work on the lane: short enough to pause soon, long enough until the next task
-_NIGHTLY: Final = {"unseen": True}  # no filter of a run that is started by hand
+_AHEAD_S: Final = 30.0  # seconds of work on the lane: few enough to pause soon, enough until the next task
+_NIGHTLY: Final = {"unseen": True}  # a filter that a run started by hand cannot have
 _BUDGET_S: Final = 2.0  # the other tasks of this ops worker wait during this time
 
 
@@ -124,14 +124,14 @@ def start_due_run(database: Database, registry: Registry) -> ReclassifyRun | Non
 
 
 def _cancellation(run: ReclassifyRun, registry: Registry) -> tuple[str, RunPlan | None] | None:
-    """The reason to cancel a run, whose version is no longer current, and a nightly run's successor; else None."""
+    """The reason to cancel a run whose version is no longer current, and a nightly run's successor; else None."""
     if run.kind == APPLY or run.shadow:
         return None
     try:
         current = registry.current()
     except NoModel:
         return "no version is current", None
-    except RegistryUnavailable:  # the workers go on with the version they have, and so does the run
+    except RegistryUnavailable:  # the workers continue with the version they have, and so does the run
         return None
     if (current.version, current.epoch) == (run.version, run.epoch):
         return None

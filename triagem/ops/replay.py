@@ -1,4 +1,4 @@
-"""Replays dead letters: puts them into the inbox, then deletes them. A crash in between only delivers one twice."""
+"""Replays dead letters: puts them into the inbox, then deletes them. A crash in between delivers one twice."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -17,8 +17,8 @@ from triagem.producer.crm import AcceptedWebhook, CrmConfig, UnreadableWebhook, 
 class ReplayResult:
     """The number of replayed dead letters, and the ids of those that were not replayed.
 
-    `without_payload`: the entry had no field of ours. `not_found`: replayed or dropped before. `unreadable`: webhooks
-    that still cannot be read.
+    `without_payload`: the entry lacked the payload field. `not_found`: replayed or dropped before. `unreadable`:
+    webhooks that still cannot be read.
     """
 
     replayed: int = 0
@@ -70,7 +70,7 @@ def replay(
 
 
 def _replay_webhook(inbox: Inbox, letter: DeadLetterWithPayload, crm: CrmConfig) -> bool:
-    """Put the webhook's tickets; whether all of it could be read. Its signature was verified when it arrived."""
+    """Put the webhook's tickets; returns whether all could be read. Its signature was verified when it arrived."""
     source = crm.sources.get(letter.lane.removeprefix(WEBHOOK_LANE_PREFIX))
     webhook = (
         read_body(letter.payload, source, letter.died_at)

@@ -30,7 +30,7 @@ class RetentionSettings(BaseSettings):
         default=90, description="days to keep what a run changed, for `triagem reclassify diff`"
     )
     deliveries_days: _Days = Field(
-        default=90, description="days to keep finished messages to people; what a CRM knows of a ticket stays"
+        default=90, description="days to keep finished alert messages; the deliveries of results to CRMs stay"
     )
     alerts_days: _Days = Field(default=180, description="days to keep alerts, also those that no rule matched")
     samples_days: _Days = Field(
@@ -44,7 +44,7 @@ class RetentionSettings(BaseSettings):
     )
 
     def days(self) -> dict[str, int]:
-        """Days by kind of data, of what is not kept for ever."""
+        """Days by kind of data, without the kinds that are kept for ever."""
         texts = {} if self.texts_days is None else {"texts": self.texts_days, "dead_letters": self.texts_days}
         return {
             **texts,

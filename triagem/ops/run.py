@@ -35,7 +35,7 @@ from triagem.registry import Registry, RegistrySettings
 
 log = structlog.get_logger(__name__)
 
-_RARE_S: Final = 3600  # of a message's expiry, which is the interval of its task
+_RARE_S: Final = 3600  # a task with at least this interval, which is its message's expiry, is rare
 MAX_QUEUED: Final = 50  # messages: an ops worker that is alive takes each within seconds
 
 
@@ -56,7 +56,7 @@ def run_worker(
     with Database(database_url) as database, suppress(DatabaseUnavailable):
         require_current(database)
         sync_result_targets(database, targets)
-    # For the child processes: forked, or on macOS spawned, which inherit nothing else.
+    # For the child processes. They are forked, or spawned on macOS, where they inherit only the environment.
     os.environ.update(
         TRIAGEM_REDIS_URL=redis_url, TRIAGEM_DATABASE_URL=database_url, TRIAGEM_REGISTRY_URL=registry_url
     )
@@ -76,7 +76,7 @@ def run_worker(
 
 
 def run_beat(*, broker_url: str, settings: OpsSettings) -> None:
-    """Enqueue each task at its time until SIGTERM or SIGINT. Two at once are harmless: tasks may run twice."""
+    """Enqueue each task at its time until SIGTERM or SIGINT. Two processes are harmless: tasks may run twice."""
     app = ops_app(broker_url, settings)
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, lambda *_: sys.exit(0))
@@ -94,9 +94,8 @@ def run_beat(*, broker_url: str, settings: OpsSettings) -> None:
 
 
 class BoundedScheduler:
-    """Mixed into a scheduler of beat: while no ops worker takes messages, frequent ones do not fill the broker.
-
-    Rare ones are sent: an ops worker that starts within hours must not miss the night.
+    """Mixin for beat's schedulers: sends no frequent tasks while no ops worker takes messages, so that they do not
+    fill the broker. Rare tasks are sent: an ops worker that starts within hours must not miss the nightly tasks.
     """
 
     reported = False
@@ -113,7 +112,7 @@ class BoundedScheduler:
 
 
 def takes_messages(app: Celery) -> bool:
-    """Whether an ops worker takes messages: the queue is short. Also while Redis does not answer."""
+    """Whether the queue is short, so an ops worker takes messages. Also True while Redis does not answer."""
     with app.connection_for_write() as connection:
         try:
             return int(connection.default_channel.client.llen(OPS_QUEUE)) < MAX_QUEUED

@@ -21,7 +21,7 @@ def parse_schedule(text: str) -> crontab | schedule | None:
     Five fields are minute, hour, day, month and weekday, as in `0 2 * * mon-fri`; day and weekday must both match.
 
     Raises:
-        ValueError: something else; the message says what is allowed.
+        ValueError: any other value; the message says what is allowed.
     """
     if text == "off":
         return None

@@ -38,7 +38,7 @@ class OpsSettings(BaseSettings):
     drift_at: Schedule = Field(default="03:00", description="drift check")
     training_due_at: Schedule = Field(
         default="03:30",
-        description="check whether training is due; after drift, whose report it reads",
+        description="check whether training is due; schedule it after drift, whose report it reads",
     )
     retrain_at: Schedule = Field(default="off", description="start of a retraining, if one is due")
     retrain_promote: Literal["propose", "auto"] = Field(

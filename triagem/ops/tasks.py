@@ -43,7 +43,7 @@ _RETAIN_S: Final = 120.0  # below the time limit of a task
 _FEW_RETRIES: Final = {
     "bind": True, "autoretry_for": (Retryable,), "retry_backoff": 5, "retry_backoff_max": 60, "max_retries": 3,
 }  # fmt: skip
-# An outage at the start hour must not cost the night.
+# An outage at the start time must not prevent the nightly run.
 _RETRIES: Final = {**_FEW_RETRIES, "retry_backoff_max": 120, "max_retries": 30}
 _crm_file: Final = cache(CrmFile.from_environment)
 
@@ -66,7 +66,7 @@ def enqueue(
     metadata: Mapping[str, JsonValue] | None = None,
     lane: str = Lane.LIVE,
 ) -> None:
-    """Publish a ticket to the inbox, for services that already use Celery. Tickets then no longer involve Celery.
+    """Publish a ticket to the inbox, for services that already use Celery. Later steps do not use Celery.
 
     Args:
         revised_at: ISO 8601 with an offset; None means when the task runs.
@@ -90,7 +90,7 @@ def sweep(task: Any) -> None:
 
 @shared_task(name="triagem.retain", **_FEW_RETRIES)  # type: ignore[untyped-decorator]
 def retain(task: Any) -> None:
-    """Delete old data, for two minutes at most; the next run goes on."""
+    """Delete old data, for two minutes at most; the next run continues."""
     end, deleted = time.monotonic() + _RETAIN_S, Counter[str]()
     for kind, rows in delete_old_data(task.app.database, RetentionSettings().days(), now=datetime.now(UTC)):
         deleted[kind] += rows
@@ -101,7 +101,7 @@ def retain(task: Any) -> None:
 
 @shared_task(name="triagem.search", bind=True, throws=(Retryable,))  # type: ignore[untyped-decorator]
 def search(task: Any) -> None:
-    """Index queued tickets for search, for two seconds so that deliveries are not delayed; the next run goes on."""
+    """Index queued tickets for search, for two seconds so that deliveries are not delayed; the next run continues."""
     index_queued_tickets(task.app.database)
 
 
@@ -135,7 +135,7 @@ def advance(task: Any) -> None:
 
 @contextmanager
 def _postponed(event: str) -> Iterator[None]:
-    """Log an outage; the next run goes on."""
+    """Log an outage; the next run continues."""
     try:
         yield
     except Retryable as error:

@@ -13,7 +13,7 @@ from triagem.inbox.reclaim import Reclaimer
 
 RECLAIMED: Final = "reclaimed-entry"
 _PROBLEM: Final = (
-    "an entry has been pending for a whole lease under a worker without one: start or resume a worker, it reclaims it"
+    "an entry has been pending for a lease period under a worker without a lease: start or resume a worker"
 )
 
 
@@ -36,5 +36,5 @@ def verify(
 def _abandoned(inbox: Inbox) -> set[tuple[Lane, bytes]]:
     try:
         return Reclaimer(inbox).abandoned()
-    except GroupMissing:  # nothing was ever put or fetched
+    except GroupMissing:  # no entry was ever put or fetched
         return set()

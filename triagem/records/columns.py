@@ -35,7 +35,7 @@ _FIELD: Final = re.compile(r"\s*([^=,]*?)\s*=")
 
 
 def parse_map(given: str, columns: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """Field → its columns, of `field=column+column,…`; a column with `,` or `+` in its name stands in double quotes.
+    """Parse `field=column+column,…` to field → columns; a column with `,` or `+` in its name stands in double quotes.
 
     Raises InvalidInput: a part is not `field=column`, or the file has no such column.
     """
@@ -81,7 +81,7 @@ def usual_text(columns: Sequence[str]) -> tuple[str, ...]:
 
 
 def find_column(columns: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
-    """The column with the first of these folded names, or none."""
+    """The column that has the earliest of these folded names; empty if there is none."""
     return find_columns(columns, names)[:1]
 
 
@@ -92,7 +92,7 @@ def find_columns(columns: Sequence[str], names: Sequence[str]) -> tuple[str, ...
 
 
 def joined(values: Sequence[Any]) -> Any:
-    """One value as it is; several as lines, without empty ones."""
+    """One value unchanged, or several values as lines without the empty ones."""
     if len(values) == 1 and (not values[0] or values[0] not in EMPTY):
         return values[0]
     return "\n".join(str(value) for value in values if value not in EMPTY)
@@ -111,12 +111,12 @@ def folded_name(column: str) -> str:
 
 
 def quoted_column(field: str, column: str) -> str:
-    """A part of `--map` that names one column, whatever its name; empty without a column."""
+    """The part of `--map` that maps this column to `field`, quoted for any name; empty without a column."""
     return ',{}="{}"'.format(field, column.replace('"', '""')) if column else ""
 
 
 def parse_label_map(given: str) -> dict[str, str]:
-    """Value → label, of `Comercial=venda,N1=suporte`; a value with a comma stands in double quotes.
+    """Parse `Comercial=venda,N1=suporte` to value → label; a value with a comma stands in double quotes.
 
     Raises InvalidInput: a part is not `value=label`.
     """
@@ -130,6 +130,6 @@ def parse_label_map(given: str) -> dict[str, str]:
 
 
 def mapped_label(value: object, labels: Mapping[str, str]) -> str | None:
-    """The label of a cell: its value, or with `labels` that of its value; None if there is none."""
+    """The label of a cell: its value, or the label that `labels` has for it; None if there is none."""
     text = str(value or "").strip()
     return labels.get(text.casefold()) if labels else text or None

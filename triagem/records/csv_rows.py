@@ -1,9 +1,9 @@
-"""Parses CSV so that a damaged row costs that row only. The separator is the one that fits the first rows best.
+"""Parses CSV; a damaged row affects no other row. The separator is the one that fits the first rows best.
 
 Titles above the header are skipped if only one of the first rows can be the header.
 
 A record may span lines inside quotes. If its quotes never close, or close where no cell ends, its first line is the
-damaged row and reading goes on with the next line.
+damaged row and reading continues with the next line.
 """
 
 import csv
@@ -27,7 +27,7 @@ _OPEN: Final = "unexpected end of data"
 
 @dataclass(frozen=True, slots=True)
 class CsvRow:
-    """The cells of a record, as many as the header has, or the problem with it. `width`: those in the file."""
+    """The cells of a record, as many as the header has, or its problem. `width`: the number of cells in the file."""
 
     line: int
     cells: list[str]
@@ -100,7 +100,7 @@ def _columns(header: CsvRow) -> list[str]:
 
 
 def best_separator(lines: list[str]) -> str:
-    """The separator that gives the most rows the header's number of columns; of equal ones, the most columns."""
+    """The separator that gives the most rows the header's number of columns; if equal, the one with most columns."""
     scores = {}
     for separator in SEPARATORS:
         source = _Lines(iter(lines), 1)
@@ -140,7 +140,7 @@ def _rows(source: _Lines, separator: str, width: int | None) -> Iterator[CsvRow]
 
 
 def _record(source: _Lines, separator: str, width: int | None) -> CsvRow:
-    """The next record. Its cells are filled up or cut to `width` where only empty cells are missing or too many."""
+    """The next record. Missing cells of a one-line row are added, and surplus empty cells removed, to get `width`."""
     number = source.number
     first = source.take()
     if first is None:
@@ -191,7 +191,7 @@ def _forms(text: str, separator: str) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _fitted(cells: list[str], width: int, *, whole: bool) -> tuple[list[str], str]:
-    """The cells without empty ones beyond `width`, and with empty ones for those that a one-line row lacks."""
+    """The cells without empty cells beyond `width`; where a one-line row has too few, empty cells are added."""
     if not cells or len(cells) == width:
         return cells, ""
     if len(cells) > width and not any(cell.strip() for cell in cells[width:]):

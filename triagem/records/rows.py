@@ -1,4 +1,5 @@
-"""Reads JSONL and CSV into records with line numbers. A bad line is a value, so it never stops a file."""
+"""Reads JSONL and CSV into records with line numbers. A bad line is returned as a value and never stops the
+reading."""
 
 import dataclasses
 import json
@@ -31,7 +32,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class BadLine:
-    """A line that cannot be read as a record, and why. `width` as that of `Record`."""
+    """A line that cannot be read as a record, and why. `width` as in `Record`."""
 
     line: int
     reason: str
@@ -113,7 +114,7 @@ def _json(line: str, number: int) -> Record | BadLine:
         return BadLine(number, bad, line)
     try:
         record = json.loads(line)
-    except (ValueError, RecursionError) as error:  # also a number of thousands of digits, thousands of brackets
+    except (ValueError, RecursionError) as error:  # or a number with thousands of digits, or deep nesting
         return BadLine(number, f"not JSON ({getattr(error, 'msg', type(error).__name__)})", line)
     if not isinstance(record, dict):
         return BadLine(number, "not a JSON object", line)

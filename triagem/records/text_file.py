@@ -15,9 +15,10 @@ from triagem.records.parquet_file import MAGIC, ParquetFile
 
 _CHUNK: Final = 1 << 20
 _SAMPLE_BYTES: Final = 1 << 18
-# The single-byte encodings of Western European exports: Windows, old versions of Excel for Mac, and DOS. The one that
-# gives the most of these characters is taken; Portuguese ones count twice. charset-normalizer 3.5.3, limited to these
-# by `cp_isolation`, read 43 of 1,537 files of one to ten texts of examples/ wrongly (cp850 as cp1252); this, none.
+# The single-byte encodings of Western European exports: Windows, old versions of Excel for Mac, and DOS. The encoding
+# that gives the most of these characters is chosen; Portuguese characters count twice. charset-normalizer 3.5.3,
+# limited to these encodings by `cp_isolation`, misread 43 of 1,537 files with one to ten texts of examples/ (cp850 as
+# cp1252). This method misread none.
 _LEGACY: Final = ("cp1252", "mac_roman", "cp850")
 _USUAL: Final = 2 * "áàâãéêíóôõúüçñÁÀÂÃÉÊÍÓÔÕÚÜÇÑ“”‘’–—…€ºª°" + "äëïöåæøßèìòùîûÄËÏÖÅÆØÈÌÒÙÎÛ¿¡"  # noqa: RUF001
 _NOT_ASCII: Final = re.compile(r"[^\x00-\x7f]")
@@ -100,8 +101,9 @@ def open_text(path: str, *, encoding: str | None = None) -> TextFile | ParquetFi
 def detect_encoding(raw: IO[bytes]) -> str:
     """UTF-8, UTF-16 or UTF-32, with or without a byte order mark, or the likeliest single-byte encoding.
 
-    A file that is UTF-8 but for some lines is UTF-8: its readers report these lines. Raises InvalidInput if it is in
-    none of these: words of mostly other letters are Cyrillic, Greek or Asian, and their encodings look alike.
+    A file that is UTF-8 except for some lines counts as UTF-8: its readers report these lines. Raises InvalidInput if
+    it is in none of these: words that consist mostly of other letters are Cyrillic, Greek or Asian, and their
+    encodings look alike.
     """
     raw.seek(0)
     head = raw.read(_SAMPLE_BYTES)
@@ -125,7 +127,8 @@ def detect_encoding(raw: IO[bytes]) -> str:
 
 
 def _utf_8_letters(raw: IO[bytes]) -> tuple[int, int, bytes]:
-    """The number of non-ASCII characters in UTF-8, of other bytes, and a sample of lines with these."""
+    """The number of non-ASCII UTF-8 characters, the number of bytes that are not UTF-8, and sample lines with
+    them."""
     valid, invalid, sample = 0, 0, b""
     raw.seek(0)
     for lines in iter(lambda: raw.readlines(_CHUNK), []):

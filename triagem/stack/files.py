@@ -1,4 +1,4 @@
-"""Private files and folders, whatever the umask, and the kernel locks on files that tell which server runs.
+"""Private files and folders, whatever the umask, and the file locks that show whether a server is running.
 
 Links are never followed: root writes in folders that other users can reach.
 """

@@ -99,7 +99,7 @@ class LocalStack:
         return None
 
     def down(self) -> list[str] | None:
-        """The servers that do not run, `Redis` or `Postgres`; None if no stack was started in this folder."""
+        """The names of servers that are not running; None if no stack was started in this folder."""
         with _os_errors(self.folder):
             if not self._exists:
                 return None
@@ -107,7 +107,7 @@ class LocalStack:
             return [server.name for server in self._servers if not server.alive]
 
     def restart_dead(self) -> list[Server]:
-        """Start the servers that died, on the same ports and data; those servers. Raises StackFailed."""
+        """Restart the servers that died, on the same ports and data; returns them. Raises StackFailed."""
         with _os_errors(self.folder), files.exclusive(self.folder / "lock", START_TIMEOUT_S):
             dead = [server for server in self._servers if not server.alive]
             for server in dead:
@@ -149,7 +149,7 @@ class LocalStack:
     def _join(self) -> None:
         if self._users_file is None:
             self._users_file = open_private(self.folder / "users", "ab")
-            # Never blocked: whoever locks this file exclusively, in `_leave`, holds `lock` as the caller does.
+            # Never blocks: `_leave` locks this file exclusively only under `lock`, which the caller holds now.
             files.acquire(self._users_file, shared=True)
 
     def _leave(self) -> None:

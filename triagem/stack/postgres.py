@@ -80,7 +80,7 @@ class PostgresServer(Server):
             shutil.rmtree(draft, ignore_errors=True)
             self._create(draft)
             draft.rename(self._data)
-        # Nobody holds our lock, so the process that wrote this file is dead and its pid may have been reused.
+        # No process holds our lock, so the process that wrote this file is dead and its pid may have been reused.
         (self._data / "postmaster.pid").unlink(missing_ok=True)
 
     def _create(self, data: Path) -> None:

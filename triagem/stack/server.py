@@ -25,7 +25,7 @@ class Server(ABC):
     """One server on a loopback port, with its files in `home`."""
 
     name: ClassVar[str]
-    stop_signals: ClassVar[Sequence[tuple[Signals, float]]]  # from graceful to SIGKILL, with seconds to wait for each
+    stop_signals: ClassVar[Sequence[tuple[Signals, float]]]  # from graceful to SIGKILL, each with seconds to wait
 
     def __init__(self, home: Path, port: int | None, run_as: RunAs) -> None:
         self.home = home
@@ -86,7 +86,7 @@ class Server(ABC):
 
     def _launch(self) -> None:
         with open_private(self._alive, "ab") as alive, open_private(self.log, "ab") as log:
-            # A concurrent `is_held` takes the lock for a moment, hence the wait.
+            # Waits, because a concurrent `is_held` takes the lock for a moment.
             if not files.wait_until(lambda: files.acquire(alive), 1):
                 raise StackFailed(f"another process is starting {self.name} in {self.home}: wait for it")
             alive.truncate(0)

@@ -77,7 +77,7 @@ def load_ports(folder: Path) -> dict[str, int]:
     """The last port of each server, by server name; empty if none was saved."""
     try:
         saved = json.loads((folder / "stack.json").read_text())
-        # Release 0.2 saved the port of Redis as that of Valkey.
+        # Release 0.2 saved the port of Redis under the name Valkey.
         return {str(name).replace("Valkey", "Redis"): int(port) for name, port in saved.items()}
     except (FileNotFoundError, ValueError, TypeError, AttributeError):
         return {}

@@ -1,4 +1,4 @@
-"""A Redis server: Valkey, which speaks the protocol and comes by pip. Nothing is evicted.
+"""A Redis server: Valkey, which speaks the Redis protocol and is installed by pip. It evicts no keys.
 
 A write is on disk before it is acknowledged. There are no periodic snapshots: the append-only file is the only copy
 of the data.

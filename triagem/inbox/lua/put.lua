@@ -1,7 +1,7 @@
 -- Add a batch, all or nothing. Checking and adding in two steps would race with other producers.
 -- KEYS: stream, and for an idempotent batch the key of its record.
 -- ARGV: high-water mark, share of maxmemory that producers may fill, request id or '', number of record arguments
--- that follow (0, or 3: seconds to keep it, fingerprint, content), these, payloads...
+-- that follow (0, or 3: seconds to keep the record, fingerprint, content), the record arguments, payloads...
 -- Returns {1, ids...}; or {0, current entries, 'depth' | 'memory'} with nothing added; or {2, fingerprint, content,
 -- ids} as recorded the first time, with nothing added.
 local first = 5 + tonumber(ARGV[4])

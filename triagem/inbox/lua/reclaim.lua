@@ -23,7 +23,7 @@ if marker then
     end
   end
   redis.call('HDEL', KEYS[3], ARGV[5])
-  if redis.call('HLEN', KEYS[3]) == 1 then -- only `alone` is left: the other lane has nothing, or was here before
+  if redis.call('HLEN', KEYS[3]) == 1 then -- only `alone` is left: the other lane's ids are none, or already read
     redis.call('DEL', KEYS[3])
   end
 end
