@@ -129,7 +129,8 @@ class Client(AbstractContextManager["Client", None]):
 
         Args:
             after: the `cursor` of the last change that you processed. By default the feed starts with all tickets.
-            poll_s: wait so long for further changes, forever. By default it ends when there are no further changes.
+            poll_s: at the end of the feed, poll for further changes at this interval, forever. By default the
+                iterator ends when there are no further changes.
         """
         while True:
             page = self._run(client_protocol.changes(after, self._tries))

@@ -242,5 +242,5 @@ def _error(reply: ApiReply | TransportFailure) -> TriagemError:
 
 
 def _path_segment(name: str) -> str:
-    """A name as a segment of a path. Dots alone would be taken for a parent folder."""
+    """A name as a segment of a path. A name of dots only would be read as a parent folder."""
     return quote(name, safe="", errors="replace") if name.strip(".") else "%2E" * len(name)

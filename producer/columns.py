@@ -55,8 +55,9 @@ class FieldMap:
     """Ticket field → its columns, joined by a newline (subject, then body).
 
     `given` is the `--map` option; a field without columns is not read. Other fields are found by their usual column
-    names, in every row anew: JSON records may have a field that the first one lacks, and an empty time is taken from
-    the next usual column (created at). `columns` holds both, as far as the file's columns are known.
+    names, separately in each row: a JSON record may have a field that the first record lacks, and if a time is empty,
+    the next usual column (created at) is used. `columns` holds given and found columns, as far as the file's columns
+    are known.
     """
 
     columns: Mapping[str, tuple[str, ...]]
@@ -96,7 +97,7 @@ def _is_no_time(value: object) -> bool:
 
 
 def _author(value: object) -> object:
-    """Usual words for customer, agent and bot; anything else as it is, so that the refusal names the column."""
+    """The author that a usual word names; other values unchanged, so that validation rejects them."""
     folded = folded_name(str(value))
     return next((author for author, words in _AUTHORS.items() if folded in words), value)
 
@@ -152,9 +153,9 @@ def is_header(columns: Sequence[str], given: str | None) -> bool:
     return True
 
 
-@functools.lru_cache(maxsize=1024)  # rows share their columns; uncached, this was a fifth of reading a row
+@functools.lru_cache(maxsize=1024)  # rows share their columns; without the cache, a fifth of reading a row
 def _usual_columns(columns: tuple[str, ...], given: frozenset[str]) -> Mapping[str, tuple[str, ...]]:
-    """Fields not given whose usual columns are present."""
+    """Fields that `--map` does not give and whose usual columns are present."""
     metadata_keys = any(field.startswith(_METADATA) for field in given)
     mapped = {field: find_column(columns, names) for field, names in _USUAL.items()}
     mapped["text"] = usual_text(columns)

@@ -17,12 +17,10 @@ from triagem.producer.publisher import Publisher
 from triagem.records.rows import BadLine, Record
 
 _BATCH: Final = 500
-# 500 of the longest texts are 150 MB, and Redis holds a batch twice while it adds it: it would wait forever.
+# 500 of the longest texts are 150 MB, and Redis holds a batch twice while it adds it, so it would wait forever.
 _BATCH_BYTES: Final = 4 * 1024 * 1024
 _IN_UTC: Final = MomentFormat(UTC)
-_CUT: Final = (
-    "a piece of a row that a line break without quotes cut: export the texts in quotes, or correct it by hand"
-)
+_CUT: Final = "a part of a row that an unquoted line break cut off: export the texts in quotes, or correct it by hand"
 _FULL_PAUSE_S: Final = 0.5
 
 

@@ -1,4 +1,4 @@
-"""Refuses ids and texts that are a placeholder of a template, which the CRM did not fill in: `{{ticket.id}}`."""
+"""Rejects ids and texts that are a template's placeholder that the CRM did not fill in, such as `{{ticket.id}}`."""
 
 import re
 from typing import Final
@@ -27,6 +27,6 @@ def check_filled(external_id: str, text: str) -> None:
 
 
 def _is_unfilled(text: str) -> bool:
-    """Whether a text has placeholders and no word of its own."""
+    """Whether a text has placeholders and no other word."""
     rest, placeholders = _PLACEHOLDER.subn("", text)
     return placeholders > 0 and not any(char.isalnum() for char in _TAG.sub("", rest))

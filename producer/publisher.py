@@ -44,8 +44,8 @@ class Publisher:
     Accepted(entry_id='1762086600000-0')
 
     Publishing the same ticket again is harmless: it is stored once, and an unchanged text isn't classified again.
-    A ticket with a newer `revised_at` replaces the previous text; with `message`, only that of this message of the
-    conversation. A publisher may be shared between threads.
+    A ticket with a newer `revised_at` replaces the previous text; with `message`, it replaces only the text of this
+    message of the conversation. A publisher may be shared between threads.
     `triagem.Client` has the same methods for the HTTP API.
     """
 

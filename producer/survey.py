@@ -1,4 +1,4 @@
-"""Surveys a file before it is loaded: decides what only all its rows show, such as the order of day and month."""
+"""Surveys a file before it is loaded: decides what only the whole file shows, such as the order of day and month."""
 
 import dataclasses
 import re
@@ -110,7 +110,7 @@ def _unreadable(value: object, moments: MomentFormat) -> str:
 
 
 class _CutRows:
-    """Finds pieces of rows that a line break without quotes cut: the next piece has a text in the place of the id.
+    """Finds rows that an unquoted line break cut into pieces: the next piece has a text in the place of the id.
 
     Nothing is found if many ids of the file look like texts.
     """
@@ -118,12 +118,12 @@ class _CutRows:
     def __init__(self, text_columns: Sequence[str]) -> None:
         self._text_columns = text_columns
         self._previous: Record | BadLine | None = None
-        self._cuts: list[tuple[int, tuple[int, ...]]] = []  # ids needed for each text in their place, lines
+        self._cuts: list[tuple[int, tuple[int, ...]]] = []  # ids needed per text in the place of an id, lines
         self._ids = self._texts = 0
         self._footer = False  # the last row is one cell below a blank line
 
     def add(self, record: Record | BadLine, name: str) -> None:
-        """Take in the next row and its id."""
+        """Read the next row and its id."""
         previous, self._previous, self._footer = self._previous, record, False
         if isinstance(record, BadLine):
             name = record.raw.strip() if record.width == 1 else ""
@@ -146,7 +146,7 @@ class _CutRows:
         return frozenset(line for ids, cut in cuts if self._ids >= ids * self._texts for line in cut)
 
     def _head(self, previous: Record | BadLine | None) -> tuple[int, ...]:
-        """The row before a piece, if its text may be cut off."""
+        """The row before a piece, if a line break may have cut its text."""
         if not isinstance(previous, Record):
             return ()
         may_be_cut = _is_short(previous) or list(previous.columns)[-1] in self._text_columns
@@ -158,7 +158,7 @@ def _is_short(record: Record | BadLine) -> bool:
 
 
 def _looks_like_text(name: str) -> bool:
-    """Whether an id is words: several with more letters than digits, or one of letters only; not an address."""
+    """Whether an id consists of words: several with more letters than digits, or one of letters only; no address."""
     if len(name.split()) > 1:
         return sum(map(str.isalpha, name)) > sum(map(str.isdigit, name))
     word = name.strip(punctuation)

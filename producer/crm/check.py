@@ -1,6 +1,6 @@
 """Explains a CRM file to the engineer who writes it: what a source expects, what a payload becomes, how to fix it.
 
-Used by `triagem crm check`. Nothing is sent or stored, so what it shows may be the customer's text.
+Used by `triagem crm check`. It may show the customer's text, because nothing is sent or stored.
 """
 
 from collections.abc import Iterator
@@ -46,7 +46,7 @@ class FieldCheck:
 
 @dataclass(frozen=True, slots=True)
 class PayloadCheck:
-    """The outcome of a payload. `sender` says whether its proof is right, or why that was not checked.
+    """The outcome of a payload. `sender`: whether the sender's proof is valid, or why it was not checked.
 
     `verdicts`: changes by people; one that shows a label becomes a review.
     """
@@ -110,7 +110,7 @@ def _check_body(body: bytes, source: Source, sender: str, now: datetime) -> Payl
 
 
 def _check_proof(webhook: Webhook, source: Source, now: datetime) -> tuple[str, list[str]]:
-    """Whether the sender's proof is right, in words; and advice if it is wrong."""
+    """Whether the sender's proof is valid, in words; and advice if it is not."""
     scheme = source.signature
     if source.token is not None:
         if not (webhook.header(TOKEN_HEADER) or webhook.header("Authorization") or webhook.token):
@@ -121,7 +121,7 @@ def _check_proof(webhook: Webhook, source: Source, now: datetime) -> tuple[str, 
             if refusal
             else ("the token is right", [])
         )
-    assert source.secret is not None  # a source has one of both
+    assert source.secret is not None  # a source has a secret or a token
     assert scheme is not None
     headers = [scheme.header, *([scheme.timestamp_header] if scheme.timestamp_header else [])]
     if missing := [name for name in headers if webhook.header(name) is None]:
@@ -188,7 +188,7 @@ def _problem(name: str, value: object, source: Source) -> str | None:
 
 
 def _missing(expression: str, value: object) -> str:
-    """The place at which a path such as `contact.name` ends in a record, and what is there instead."""
+    """The place at which a path such as `contact.name` stops in a record, and the value found there instead."""
     path = ""
     for name in expression.split(".") if expression.replace(".", "").replace("_", "").isalnum() else ():
         if not isinstance(value, dict):

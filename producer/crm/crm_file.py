@@ -56,14 +56,14 @@ class CrmSettings(BaseSettings):
 
 
 class CrmFile:
-    """The file of a running process. It is read again every few seconds; a mistake in it stops nothing.
+    """The file of a running process. It is read again every few seconds; an error in it does not stop the process.
 
     Args:
         path: None stands for a file without sources.
         config: its content, if it was read before.
 
     Raises:
-        InvalidInput: the file cannot be read at first; see `load_crm_file`.
+        InvalidInput: the first read of the file fails; see `load_crm_file`.
     """
 
     def __init__(

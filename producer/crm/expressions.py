@@ -1,4 +1,4 @@
-"""JMESPath expressions of the CRM file: checked when it is read, evaluated on what a CRM sent.
+"""JMESPath expressions of the CRM file: checked when the file is read, evaluated on the payload of a webhook.
 
 They come from the operator's settings, never from the sender. Two functions are added to JMESPath's own:
 `matches(value, regex)` and `without(value, regex)`, which removes a match at the value's start.
@@ -41,7 +41,7 @@ def search(expression: str | None, value: object, field: str) -> Any:
     """The value of an expression; None without one, or if it selects nothing.
 
     Raises:
-        InvalidTicket: it fails on this value.
+        InvalidTicket: the expression fails on this value.
     """
     if expression is None:
         return None
@@ -52,7 +52,7 @@ def search(expression: str | None, value: object, field: str) -> Any:
 
 
 def failed_comparisons(expression: str, value: object) -> Iterator[tuple[str, object, object]]:
-    """Comparisons `path == literal` in an expression that fail on a value: the path, the literal, what is there."""
+    """Comparisons `path == literal` in an expression that fail on a value: path, literal, actual value."""
     for node in _nodes(_compile(expression).parsed):
         if node["type"] != "comparator" or node["value"] != "eq" or node["children"][1]["type"] != "literal":
             continue

@@ -55,7 +55,7 @@ def read(payload: object, source: Source, now: datetime, sent_at: datetime) -> R
 
 
 def read_record(record: object, source: Source, now: datetime, sent_at: datetime) -> Ticket | IgnoredWebhook:
-    """One record's ticket; or why it is not a customer's message. Raises InvalidTicket."""
+    """The ticket of a record, or why the record is not a customer's message. Raises InvalidTicket."""
     match _judge(record, source):
         case IgnoredWebhook() as ignored:
             return ignored
@@ -102,7 +102,7 @@ def _message(record: object, source: Source, text: str, *, deleted: bool) -> Mes
 
 
 def select(expression: str, payload: object) -> list[object]:
-    """The values that an expression selects. One for a list also reads one object, and one for an object a list."""
+    """The values that an expression selects. An expression for a list also reads one object, and vice versa."""
     for candidate in _candidates(payload):
         selected = search(expression, candidate, "records")
         records = selected if isinstance(selected, list) else [selected]
@@ -117,7 +117,7 @@ def _candidates(payload: object) -> Iterator[object]:
 
 
 def _judge(value: object, source: Source) -> IgnoredWebhook | UnreadableWebhook | None:
-    """The first rule of the source that a record matches, or a payload without records."""
+    """The outcome by the source's first rule that matches a record, or a payload without records."""
     for kind, rules in ((UnreadableWebhook, source.unreadable), (IgnoredWebhook, source.ignore)):
         for rule in rules:
             if search(rule.when, value, "when"):
@@ -126,7 +126,7 @@ def _judge(value: object, source: Source) -> IgnoredWebhook | UnreadableWebhook 
 
 
 def event_name(value: object, source: Source) -> str | None:
-    """The name of a payload's event; `?` if it could be something else; None if it has none."""
+    """The name of a payload's event; `?` if the value may not be a name; None if there is none."""
     name = search(source.event, value, "event")
     return None if name is None else safe_name(name)
 
@@ -137,7 +137,7 @@ def _unmatched(payload: object, source: Source) -> str:
 
 
 def _text(record: object, source: Source) -> str | None:
-    """The record's text; None if it shows nothing, such as a picture. Raises InvalidTicket."""
+    """The record's text; None if it has no text, such as a picture. Raises InvalidTicket."""
     fields = source.fields
     pieces = [search(expression, record, "text") for expression in fields.text]
     if fields.message is not None:

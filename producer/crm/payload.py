@@ -1,4 +1,4 @@
-"""Reads CRM payloads and the values in them. Nothing here trusts a type."""
+"""Reads CRM payloads and the values in them. It does not assume that a value has the expected type."""
 
 import json
 import re
@@ -101,8 +101,8 @@ def parse(body: bytes) -> object:
 def _has_too_many_values(text: str) -> bool:
     """Count commas and brackets: first quickly, then, if that is too many, only those outside strings.
 
-    The JSON parser holds Python's global lock: five million empty lists took it two seconds, in which the process
-    answered nobody, although it parsed them in a thread. This loop lets other threads run.
+    The JSON parser holds Python's global lock: five million empty lists took it two seconds. In this time the process
+    answered no other request, although it parsed them in a thread. This loop lets other threads run.
     """
     if _separators(text, 0, len(text)) < MAX_VALUES:
         return False
@@ -118,7 +118,7 @@ def _has_too_many_values(text: str) -> bool:
 
 
 def _separators(text: str, begin: int, end: int) -> int:
-    """The number of separators, or more than enough; piece by piece, because counting holds the global lock too."""
+    """The number of separators, up to the limit. Counts in pieces, because `count` holds the global lock too."""
     count = 0
     for start in range(begin, end, _PIECE):
         count += sum(text.count(separator, start, min(start + _PIECE, end)) for separator in _SEPARATORS)
@@ -151,7 +151,7 @@ def has_text(message: str) -> bool:
 
 
 def safe_name(name: object) -> str:
-    """The name of an event or attribute, for a message; `?` if it could be something else, such as a text."""
+    """The name of an event or attribute, for a message; `?` if the value may not be a name, but a text."""
     return name if isinstance(name, str) and _NAME.fullmatch(name) else "?"
 
 

@@ -33,7 +33,7 @@ _ACTOR: Final = re.compile(r"[\w.-]{1,40}")
 
 
 def check_head(webhook: Webhook, source: Source) -> RefusedWebhook | None:
-    """None if the sender may send a body: its token is right, or it gives a signature, which covers the body."""
+    """None if the gateway may read the body: the token is valid, or there is a signature, to verify with the body."""
     if source.token is not None:
         return check_token(webhook, source.token.get_secret_value())
     scheme = source.signature
@@ -41,7 +41,7 @@ def check_head(webhook: Webhook, source: Source) -> RefusedWebhook | None:
 
 
 def check_sender(webhook: Webhook, source: Source, now: datetime) -> RefusedWebhook | None:
-    """None if the token or the signature is right."""
+    """None if the token or the signature is valid."""
     if source.token is not None:
         return check_token(webhook, source.token.get_secret_value())
     if source.secret is not None and source.signature is not None:
@@ -50,7 +50,7 @@ def check_sender(webhook: Webhook, source: Source, now: datetime) -> RefusedWebh
 
 
 def challenge(webhook: Webhook, source: Source) -> str | None:
-    """The value that the CRM's test of the URL expects back; None if it is none. Call `check_sender` first."""
+    """The value that a CRM's test of the URL expects back; None for other requests. Call `check_sender` first."""
     if source.challenge.header is not None and (value := webhook.header(source.challenge.header)):
         return value
     with suppress(InvalidTicket):
@@ -62,8 +62,8 @@ def challenge(webhook: Webhook, source: Source) -> str | None:
 def read_webhook(webhook: Webhook, source: Source, now: datetime) -> ReadWebhook:
     """Read a webhook whose sender was verified.
 
-    A signed time dates a message that has no time of its own: sent again, it is the same revision, and replaces no
-    newer text.
+    A message that has no time of its own gets the signed time: a webhook that is sent again is then the same
+    revision, and replaces no newer text.
     """
     scheme = source.signature if source.secret is not None else None
     return read_body(webhook.body, source, now, sent_at=signed_at(webhook, scheme) if scheme else None)
@@ -120,7 +120,7 @@ def read_verdicts(body: bytes, source: Source) -> list[Verdict]:
 
 
 def verdict_label(verdict: Verdict, source: Source, labels: Iterable[str]) -> str | None:
-    """The one of these labels that the values show; None if they show none or several."""
+    """The label that the values show; None if they show none or several of these labels."""
     assert source.verdict is not None
     known, shown = list(labels), dict[str, str]()
     for label in known:
@@ -145,7 +145,7 @@ def _read(record: object, source: Source, verdict: VerdictExpressions) -> list[V
 
 
 def _reviewer(source: Source, actor: object) -> str:
-    """A name for the reviewer that names no person: an address becomes a digest."""
+    """A name for the reviewer that does not identify a person: an e-mail address becomes a digest."""
     if actor in (None, ""):
         return source.name
     name = str(actor)

@@ -45,14 +45,20 @@ class FieldExpressions(SettingsTable):
 
     external_id: Expression
     text: tuple[Expression, ...] = Field(default=(), description="subject first")
-    message: Expression | None = Field(default=None, description="if given: must be text, and `text` is its subject")
+    message: Expression | None = Field(
+        default=None, description="the message; if given, it must be text, and `text` is its subject"
+    )
     revised_at: Expression | None = Field(
-        default=None, description="default, and for 'received': the time of receipt"
+        default=None, description="when the text was written; default, and 'received': time of receipt"
     )
     timezone: str | None = Field(default=None, description="the zone of times without an offset")
     date_order: DateOrder | None = Field(default=None, description="of dates such as 03/04/2026: `dmy` or `mdy`")
-    message_id: Expression | None = Field(default=None, description="null: a whole text; 'digest': made of the text")
-    author: Expression | None = Field(default=None, description="of a message: customer (default), agent or bot")
+    message_id: Expression | None = Field(
+        default=None, description="id of the message; null: a whole text; 'digest': computed from the text"
+    )
+    author: Expression | None = Field(
+        default=None, description="author of a message: customer (default), agent or bot"
+    )
     deleted: Expression | None = Field(default=None, description="true: the message was deleted")
     metadata: dict[str, Expression] = Field(default_factory=dict)
 
@@ -81,17 +87,19 @@ class FieldExpressions(SettingsTable):
 class VerdictExpressions(SettingsTable):
     """JMESPath expressions that select a person's change of the tag, label or field that shows a ticket's label."""
 
-    records: Expression = Field(default="@", description="the records in a body that show such a change")
+    records: Expression = Field(default="@", description="the records in a body that show a person's change")
     external_id: Expression
     value: Expression = Field(description="the field's new value, or a list of tags")
     actor: Expression | None = Field(default=None, description="the id of the user who made the change")
     changed_at: Expression | None = Field(default=None, description="default: the time of receipt")
-    bots: tuple[str, ...] = Field(default=(), description="ids of users that are not people: integrations, ours")
+    bots: tuple[str, ...] = Field(
+        default=(), description="ids of users that are not people, such as integrations and Triagem's own"
+    )
     labels: dict[str, str] = Field(default_factory=dict, description="labels by value, such as { N1 = 'suporte' }")
 
 
 class Rule(SettingsTable):
-    """A rule for records, and for payloads without records: what they are if `when` is true, with `{event}`."""
+    """A rule for records, and payloads without records: why they match if `when` is true. `{event}` is filled in."""
 
     when: Expression
     reason: str = Field(min_length=1, max_length=150)
@@ -109,12 +117,12 @@ class Source(SettingsTable):
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$", description="name of the table, part of the URL")
     adapter: str = GENERIC
-    secret: _SigningSecret | None = Field(default=None, description="the key that the CRM signs with")
+    secret: _SigningSecret | None = Field(default=None, description="the key with which the CRM signs")
     token: _Token | None = None
     signature: SignatureScheme | None = None
     challenge: Challenge = Challenge()
     event: Expression | None = Field(default=None, description="the name of a payload's event, for reasons")
-    records: Expression = Field(default="@", description="the records in a body: a list, or one")
+    records: Expression = Field(default="@", description="the records in a body: a list, or a single record")
     ignore: tuple[Rule, ...] = Field(default=(), description="what is not a customer's message")
     unreadable: tuple[Rule, ...] = Field(default=(), description="what becomes a dead letter")
     fields: FieldExpressions
@@ -126,14 +134,14 @@ class Source(SettingsTable):
     callback: CallbackSettings | None = None
     field: FieldSettings | None = None
 
-    # Of an adapter that sets tags: their prefix by default, and the page of a ticket below the CRM's URL.
+    # For an adapter that sets tags: their default prefix, and the path of a ticket's page below the CRM's URL.
     default_prefix: ClassVar = ""
     ticket_page: ClassVar = ""
 
     @model_validator(mode="before")
     @classmethod
     def _fill_in_preset(cls, table: Any) -> Any:
-        """Take what the table does not set from its adapter's preset, with its account in place of `{account_id}`."""
+        """Fill the fields that the table does not set from the adapter's preset, with the account's id."""
         preset = json.dumps(presets().get(table.get("adapter", GENERIC), {"signature": _GENERIC_SIGNATURE}))
         account_id = table.get("account_id")
         preset = json.loads(preset.replace("{account_id}", str(account_id if isinstance(account_id, int) else 0)))
@@ -176,7 +184,7 @@ class Source(SettingsTable):
         return self.tags_of_results.prefix if self.tags_of_results else self.default_prefix
 
     def described(self, field: str) -> str:
-        """A field of the ticket and its expression, for a reason: `external_id = detail.id`."""
+        """A field of the ticket and its expression, as text for a reason: `external_id = detail.id`."""
         expression = " ".join(getattr(self.fields, field).split())
         return f"{field} = {expression if len(expression) <= 80 else expression[:79] + '…'}"
 
