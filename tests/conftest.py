@@ -24,19 +24,19 @@ from triagem.db.upgrade import upgrade
 from triagem.inbox import Inbox, InboxSettings, connect
 from triagem.stack import Endpoints, LocalStack, ensure_reader_login, ensure_writer_login
 
-# Without a deadline: a busy machine is not a failure. Repeatable: a commit that passes once passes always.
+# No deadline: a slow test on a busy machine must not fail. Derandomized: repeated runs get the same inputs.
 settings.register_profile("repeatable", deadline=None, derandomize=True)
 settings.register_profile("random", deadline=None, max_examples=1000)  # `make test-slow`
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 for _name in [name for name in os.environ if name.startswith("TRIAGEM_")]:
-    del os.environ[_name]  # a developer's own settings must not decide a test
+    del os.environ[_name]  # a developer's own settings must not affect a test
 
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
-    """A running local stack, migrated. Without fsync: no test is about power loss."""
+    """A running, migrated local stack. Without fsync, because no test covers power loss."""
     local = LocalStack(tmp_path_factory.mktemp("stack") / ".triagem", fsync=False)
     endpoints = local.start()
     try:
@@ -87,21 +87,21 @@ def instant_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def bert_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A registry whose current v1.0.0 is a real small BERT with a seeded, untrained head: these tests are about
-    how it is run, not about what it learned."""
+    """A registry whose current v1.0.0 is a real small BERT with a seeded, untrained head. Tests use it to check
+    how a model is run, not what it learned."""
     return register_small_bert(tmp_path_factory.mktemp("bert") / "models").root
 
 
 @pytest.fixture(scope="session")
 def unigram_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same with the tokenizer of the base e5, and a smaller network."""
+    """The same as `bert_models`, but with the base e5's tokenizer and a smaller network."""
     folder = tmp_path_factory.mktemp("unigram")
     return register_small_bert(folder / "models", tiny_unigram_base(folder)).root
 
 
 @pytest.fixture(scope="session")
 def mean_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same as `bert_models` with a classifier of the tokens' mean."""
+    """The same as `bert_models`, but with a classifier on the mean of the tokens."""
     return register_small_bert(tmp_path_factory.mktemp("mean") / "models", pooling="mean").root
 
 
@@ -131,7 +131,7 @@ def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureF
 
 @pytest.fixture
 def bench(bare: Triagem) -> Triagem:
-    """`python -m bench`, as `bare`."""
+    """`python -m bench` in an empty folder, without any setting."""
     return partial(bare, command=benchmarks)
 
 

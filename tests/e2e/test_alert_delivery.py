@@ -1,5 +1,5 @@
-"""Alerts of unsure tickets reach a webhook and a mailbox, each message once by its id, although both are unavailable
-twice and `triagem ops` is killed while it sends them."""
+"""Alerts on unsure tickets reach a webhook and a mailbox, each message id once. Both receivers are unavailable twice,
+and `triagem ops` is killed while it sends."""
 
 import os
 import signal
@@ -36,7 +36,7 @@ every_s = 1
 
 @dataclass
 class Receivers:
-    """The receivers of alerts. The next request kills `victim` before it is answered."""
+    """The receivers of alerts. If `victim` is set, the next request kills it before the answer."""
 
     mailbox: Mailbox
     victim: int = 0
@@ -108,7 +108,7 @@ def test_each_message_arrives_once_by_its_id(
 
     try:
         first = ops()
-        start_worker(instant_models, TRIAGEM_REVIEW_THRESHOLD="1")  # no confidence reaches it
+        start_worker(instant_models, TRIAGEM_REVIEW_THRESHOLD="1")  # above every confidence
         publish(inbox, 40)
         until(lambda: drained(inbox), seconds=60)
         run_task(endpoints)
@@ -129,7 +129,7 @@ def test_each_message_arrives_once_by_its_id(
             process.kill()
 
     notified: list[dict[str, Any]] = [verified_data(request) for request in receivers.hook.received]
-    assert len(notified) == 4  # unavailable, unavailable, killed, delivered
+    assert len(notified) == 4  # four attempts: unavailable twice, killed, delivered
     (message,) = {message["id"]: message for message in notified}.values()
     assert message["tickets"] == 40
     assert len(message["least_sure"]) == 5

@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[2]
 def cluster(
     endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path, tmp_path: Path
 ) -> Iterator[Cluster]:
-    """No workers yet. No test waits for a lease to expire, so leases are long enough for a busy machine."""
+    """A cluster without workers. Leases are long for a busy machine, since no test waits for their expiry."""
     started: list[WorkerProcess] = []
 
     def start() -> WorkerProcess:

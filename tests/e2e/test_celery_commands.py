@@ -70,7 +70,7 @@ class Shell:
 
 @pytest.fixture(scope="module")
 def up(tmp_path_factory: pytest.TempPathFactory, instant_models: Path) -> Iterator[Shell]:
-    """A shell in the folder of a running `triagem up`, without settings of its own."""
+    """A shell in the folder of a running `triagem up`, without any own setting."""
     folder = tmp_path_factory.mktemp("up")
     settings = {
         "TRIAGEM_REGISTRY_URL": str(instant_models),

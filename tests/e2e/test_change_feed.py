@@ -1,4 +1,4 @@
-"""A consumer of the change feed ends with exactly the current results, whichever process is killed."""
+"""A consumer of the change feed ends with exactly the current results, even if any one process is killed."""
 
 import random
 import shutil

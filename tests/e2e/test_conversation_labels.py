@@ -1,4 +1,4 @@
-"""The example conversations, judged by a model of the demo's recipe: the bar for a change of the default model."""
+"""Labels of the example conversations by a model trained as in the demo. Any new default model must pass them."""
 
 from collections.abc import Iterator
 from itertools import pairwise
@@ -24,7 +24,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
 
 
 def guesses(model: LoadedModel, turns: list[Turn]) -> list[str]:
-    """The conversation's label after each message."""
+    """The predicted label of the conversation after each message."""
     judged_texts = [parts(messages) for messages in growing(turns)]
     texts = [*dict.fromkeys(text for part in judged_texts for text in part)]
     known = dict(zip(texts, classify(model, texts), strict=True))
@@ -33,7 +33,7 @@ def guesses(model: LoadedModel, turns: list[Turn]) -> list[str]:
 
 
 def judged(model: LoadedModel) -> Iterator[tuple[Turn, Turn, str, str]]:
-    """Each pair of consecutive turns whose label is known, with the guesses after them."""
+    """Each pair of consecutive turns with known labels, and the predicted labels after each turn."""
     for turns in CONVERSATIONS:
         pairs = [
             (turn, guess) for turn, guess in zip(turns, guesses(model, turns), strict=True) if turn.label is not None

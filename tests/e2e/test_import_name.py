@@ -32,7 +32,7 @@ def test_every_module_imports_in_a_folder_with_packages_of_the_same_names(applic
     modules = [
         str(file.relative_to(ROOT).with_suffix("")).replace("/", ".").removesuffix(".__init__")
         for file in sources()
-        # Alembic runs migrations in a context of its own; benchmarks import peers that nothing installs.
+        # Excluded: migrations, which only Alembic can run, and benchmarks, whose contenders are not installed.
         if not {"migrations", "bench"} & set(file.parts)
     ]
     script = f"import importlib; [importlib.import_module(name) for name in {modules!r}]"

@@ -1,4 +1,4 @@
-"""A worker's memory is bounded: it holds the tickets in progress, not those it has classified."""
+"""A worker's memory is bounded: it holds tickets in progress, and frees classified ones."""
 
 import subprocess
 from pathlib import Path
@@ -52,7 +52,7 @@ def test_a_worker_with_a_real_bert_does_not_grow_either(
 
 
 def assert_bounded(worker: WorkerProcess, inbox: Inbox, *, warm_up: int, tickets: int) -> None:
-    """`warm_up`: the tickets after which caches are full and the allocator has the memory it needs."""
+    """`warm_up`: number of tickets after which caches are full and the allocator needs no more memory."""
     pass_through(inbox, range(warm_up))
     before = resident_mib(worker.pid)
     pass_through(inbox, range(warm_up, tickets))

@@ -148,14 +148,14 @@ def test_every_series_that_a_rule_or_panel_queries_is_exported(pages: dict[str, 
     for query in QUERIES[title]:
         for name, labels in selected_series(query):
             if name in {gauge.name for gauge in GPU_GAUGES}:
-                continue  # this machine may have none
+                continue  # a machine may have no GPU
             assert any(name in page.names for page in pages.values()), name
             series = [dict(pairs) for page in pages.values() for metric, pairs in page.samples if metric == name]
-            # A metric that has series has one with these labels.
+            # If a metric has series, one of them has these labels.
             assert not series or any(labels.items() <= pairs.items() for pairs in series), (name, labels)
 
 
-# Panels without data here: there is no GPU, run, drift check or waiting alert.
+# Panels without data in this test: there is no GPU, run, drift check or waiting alert.
 EMPTY_PANELS = {"GPU memory", "GPU utilization", "Reclassification run", "Drift", "Waiting alerts"}
 
 

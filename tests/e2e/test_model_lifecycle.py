@@ -1,7 +1,7 @@
 """The life cycle of a model by the commands of docs/how-to/training.md: train, review, train further, compare,
 promote while tickets come in, roll back.
 
-With the small BERT, a real worker, and rows that it learns in a few steps.
+Uses the small BERT, a real worker, and rows that the model learns in a few steps.
 """
 
 import json
@@ -22,9 +22,9 @@ from triagem.inbox import Inbox
 from triagem.registry import Registry
 
 LABELS = ("suporte", "venda")
-# Enough to show that an equally good version is not worse by 0.01; fewer rows cannot show it.
+# Enough rows to prove that an equally good version is at most 0.01 worse.
 TEST_ROWS = 300
-FAST, SLOW = "3e-4", "1e-6"  # learning rates: to learn in a few steps, and to change almost nothing
+FAST, SLOW = "3e-4", "1e-6"  # learning rates: one learns in a few steps, the other changes almost nothing
 OTHER = {"suporte": "venda", "venda": "suporte"}
 
 
@@ -93,7 +93,7 @@ def test_train_review_retrain_compare_promote_and_roll_back(  # noqa: PLR0917 - 
     start_worker: StartWorker,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # Train: the first version has nothing to be compared with, and becomes current if it is better than guessing.
+    # Train: there is no version to compare the first one with, so it becomes current if it is better than guessing.
     first = json.loads(output_of(triagem("train", str(data), "--json")))
     assert first["gate"]["decision"] == "promote"
     assert models.current().version == "v1.0.0"
@@ -114,7 +114,7 @@ def test_train_review_retrain_compare_promote_and_roll_back(  # noqa: PLR0917 - 
     with (data / "train.jsonl").open("a", encoding="utf-8") as file:
         file.write(reviewed)
 
-    # Train further. The default rule shows no improvement beyond chance, the other that nothing got worse.
+    # Train further. The default rule rejects the version: no significant improvement. `non-inferior` accepts it.
     monkeypatch.setenv("TRIAGEM_TRAIN_LEARNING_RATE", SLOW)
     output_of(triagem("train", str(data), "--from", "v1.0.0"))
     assert models.manifest("v1.1.0").parent == "v1.0.0"
@@ -146,6 +146,6 @@ def test_train_review_retrain_compare_promote_and_roll_back(  # noqa: PLR0917 - 
 
 
 def second_version_classifies(customers: Customers, database: Database) -> bool:
-    """Publish one more ticket; returns whether the second version has classified any yet."""
+    """Publish one more ticket; return whether the second version has classified a ticket yet."""
     customers.write(1)
     return stored(database)["v1.1.0"] > 0

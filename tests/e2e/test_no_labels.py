@@ -1,4 +1,4 @@
-"""From no labels to a version in use, in a browser: nobody touches a terminal after `triagem up`."""
+"""From no labels to a version in use: after `triagem up`, every step is done in a browser."""
 
 import json
 import os
@@ -72,7 +72,7 @@ class Up:
         )
 
     def kill(self, command: str) -> None:
-        """Kill a process that `up` has started; it starts another one."""
+        """Kill a process that `triagem up` started, which then starts another one."""
         for folder in Path("/proc").glob("[0-9]*"):
             try:
                 words = (folder / "cmdline").read_bytes().split(b"\0")
@@ -97,7 +97,7 @@ class Up:
         while True:
             try:
                 self.output += os.read(terminal, 4096).decode(errors="replace")
-            except OSError:  # the other end is closed
+            except OSError:  # the process has closed the terminal
                 return
 
 

@@ -1,4 +1,4 @@
-"""The ops worker and beat as processes: tasks run, and each alert is raised once, whatever is killed in between."""
+"""The ops worker and beat as processes: tasks run, and each alert is raised once even if a process is killed."""
 
 import os
 import signal
@@ -63,7 +63,7 @@ def send(endpoints: Endpoints, **options: Any) -> None:
 
 
 def raised_alerts(database: Database) -> list[str]:
-    """What the raised alerts are about, oldest first, without the month."""
+    """The subjects of the raised alerts, oldest first, without the month."""
     return [
         alert.about.rpartition(" ")[0]
         for alert in reversed(undelivered_alerts(database, kind=RETRAINING_DUE, limit=99))
@@ -94,7 +94,7 @@ def test_tasks_of_beat_run_and_alert_once_and_both_processes_end_on_sigterm(
 
 
 def test_a_frozen_postgres_is_reported_directly(start: Start, stack: LocalStack, tmp_path: Path) -> None:
-    """Its tables hold no alert about it, and no task could send one."""
+    """While Postgres is unavailable, its tables cannot store an alert and no task can send one."""
     receiver = Receiver()
     with receiver.open():
         rule = '[rules.system]\nchannels = ["team"]\nkinds = ["postgres"]'
@@ -111,7 +111,7 @@ def test_a_frozen_postgres_is_reported_directly(start: Start, stack: LocalStack,
 def test_a_task_that_is_killed_between_two_alerts_runs_again_and_raises_each_once(
     start: Start, endpoints: Endpoints, database: Database, broker: Redis, victim: str
 ) -> None:
-    reviewed(database, "a", "cobranca")  # a second reason
+    reviewed(database, "a", "cobranca")  # a second reason to retrain
     ops = start("ops")
     with database.engine.connect() as blocking, blocking.begin() as transaction:
         # An alert with the same key, not committed: the task waits for its outcome.
@@ -134,7 +134,7 @@ def test_a_task_that_is_killed_between_two_alerts_runs_again_and_raises_each_onc
         broker.zadd("unacked_index", {tag: time.time() - 3600})  # as if it had been delivered an hour ago
         ops = start("ops")
 
-    # The statement in flight when the task was killed may have been executed; the task logs what it finds.
+    # Postgres may have executed the killed task's statement; the repeated task logs what it finds.
     until(
         lambda: ops.log.read_text().count('"retraining_checked"') == (1 if victim == "the whole worker" else 2),
         seconds=60,

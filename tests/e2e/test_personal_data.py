@@ -1,4 +1,4 @@
-"""A ticket's text is personal data: it is only in the inbox, the database and the answer to a request for it."""
+"""A ticket's text is personal data: only the inbox, the database and answers about the ticket contain it."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -24,8 +24,8 @@ from triagem.stack.state import choose_port
 
 CollectOutput = Callable[..., dict[str, str]]
 
-MARK: Final = "Zqx7391"  # stands for personal data
-NUMBER: Final = 10**18 + 7391  # so does this
+MARK: Final = "Zqx7391"  # represents personal data
+NUMBER: Final = 10**18 + 7391  # also represents personal data
 UNREADABLE: Final = [
     MARK.encode(),
     json.dumps([MARK]).encode(),

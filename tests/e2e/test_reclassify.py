@@ -1,4 +1,4 @@
-"""A reclassification run with real processes, whichever of them is killed."""
+"""A reclassification run with real processes ends correctly even if any one of them is killed."""
 
 import random
 from collections.abc import Iterator

@@ -31,7 +31,7 @@ def run(*command: str | Path, cwd: Path, status: int = 0, **environment: str) ->
 
 
 def build(source: Path, dist: Path) -> Path:
-    # A path without this checkout: it has a package or two whose names a build could take for its own.
+    # A path without this checkout, whose top-level packages could replace modules of the build.
     path = os.pathsep.join(part for part in sys.path if part and Path(part) != ROOT)
     run(
         sys.executable,
@@ -83,7 +83,7 @@ def test_a_wheel_made_from_the_sdist_is_the_same(dist: Path, wheel: Path, tmp_pa
 
 
 def test_the_installed_command_works_outside_the_checkout(wheel: Path, tmp_path: Path) -> None:
-    """With this environment's packages, and the project's own from the wheel."""
+    """Uses this environment's packages, but Triagem itself from the wheel."""
     site = tmp_path / "site"
     run(
         sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index", "--target", site, wheel, cwd=tmp_path
@@ -102,7 +102,7 @@ def test_the_installed_command_works_outside_the_checkout(wheel: Path, tmp_path:
 
 @pytest.mark.slow
 def test_a_clean_environment_has_all_that_the_producer_needs(wheel: Path, tmp_path: Path) -> None:
-    """`pip install triagem`, nothing else: it needs an index of packages."""
+    """Runs plain `pip install triagem`, which needs a package index."""
     venv.create(tmp_path / "venv", with_pip=True)
     python = tmp_path / "venv" / "bin" / "python"
     pip: Any = {name: value for name, value in os.environ.items() if name.startswith("PIP_")}

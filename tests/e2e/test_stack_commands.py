@@ -28,7 +28,7 @@ METRICS = ("predictions_total", "triagem_store_up", "triagem_http_requests_total
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
-    """A folder with a space in its name and packages called like ours; its servers are erased after the test."""
+    """A folder with a space in its name and packages named like Triagem's; its servers are erased after the test."""
     path = tmp_path / "um lugar"
     yield add_namesakes(path)
     LocalStack(path / ".triagem").erase()
@@ -108,7 +108,7 @@ def test_up_serves_until_it_is_asked_to_stop_and_leaves_nothing_running(
     assert len(started) >= 8  # both servers, gateway, a worker, ops with the process of its tasks, beat, trainer
     assert not started & process_parents().keys()
     assert out.splitlines()[-1].startswith("✓ stop all processes")
-    assert "psql" not in out  # its URL holds a password, and this is not a terminal
+    assert "psql" not in out  # output that is not a terminal must not contain the URL with its password
     assert all(pids)
     assert not any(alive(pid) for pid in pids if pid)
     assert running(folder / ".triagem") is None
@@ -170,7 +170,7 @@ def test_up_without_a_model_stores_tickets_and_says_what_to_do_next(folder: Path
         f"no model yet: tickets are stored, and your answers make the first model. Start at http://127.0.0.1:{port}/console/start"
         in " ".join(out.split())
     )
-    assert "link=" not in out  # it logs in, and this is not a terminal
+    assert "link=" not in out  # output that is not a terminal must not contain a link that logs in
 
 
 def test_up_reports_that_the_gateways_port_is_in_use_before_it_starts_anything(

@@ -1,4 +1,4 @@
-"""A worker that uses TLS for all three: the inbox, Celery's broker and Postgres."""
+"""A worker that uses TLS for the inbox, Celery's broker and Postgres."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Training jobs in real trainers with a real small BERT: each job is done once, whatever is killed."""
+"""Training jobs in real trainers with a real small BERT: each job is done once, even if a process is killed."""
 
 import os
 import re
@@ -86,7 +86,7 @@ def test_a_training_that_is_killed_resumes_and_registers_one_version(
 
     if victim == "the trainer":
         os.kill(trainer.pid, signal.SIGKILL)
-        until(lambda: training not in process_parents())  # it notices that its parent is gone
+        until(lambda: training not in process_parents())  # the process ends because its parent has ended
         trainer = start_trainer()
     else:
         os.kill(training, signal.SIGKILL)
@@ -98,7 +98,7 @@ def test_a_training_that_is_killed_resumes_and_registers_one_version(
     assert registry.versions() == ["v1.0.0"]
     assert len(registry.promotions()) == 1
     first_step = int(re.findall(r'"step": (\d+)', trainer.log.read_text().rpartition("training_job_started")[2])[0])
-    assert first_step >= 10  # a checkpoint: it did not begin again
+    assert first_step >= 10  # it resumed from a checkpoint
     until(lambda: not list(models.glob(".job-*")))
 
 

@@ -58,7 +58,7 @@ def test_a_pickle_runs_nowhere(
 
     until(lambda: dead_letter_reasons(database) == ["the payload is not JSON"])
     until(lambda: "untrusted content of type pickle" in worker.log.read_text())
-    assert app.control.ping(timeout=30, limit=1)  # it arrives after the pickle, which has been processed by then
+    assert app.control.ping(timeout=30, limit=1)  # sent after the pickle, so processed after it
     assert not ran.exists()
     pickle.loads(bomb)
     assert ran.exists()

@@ -53,7 +53,7 @@ def test_a_worker_ends_with_the_process_that_started_it(
     worker = start_worker(instant_models)
     until(lambda: live_worker_count(inbox.redis) == 1, seconds=60)
     assert worker._process.stdin
-    worker._process.stdin.close()  # as the parent's death would
+    worker._process.stdin.close()  # closes the pipe, as the parent's death would
     until(lambda: worker.exit_status == 0, seconds=30)
 
 

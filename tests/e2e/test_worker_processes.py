@@ -1,4 +1,4 @@
-"""`triagem worker --processes 2`: real processes, one of which is killed."""
+"""`triagem worker --processes 2`: two real processes, and one of them is killed."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""A worker's queries cost the same however many tickets are stored, whatever row counts Postgres assumes."""
+"""The cost of a worker's queries depends neither on the number of stored tickets nor on Postgres' estimates of it."""
 
 from pathlib import Path
 
@@ -14,12 +14,12 @@ def test_a_worker_that_started_on_few_tickets_scans_no_table_when_many_come(
     database: Database, inbox: Inbox, start_worker: StartWorker, instant_models: Path
 ) -> None:
     with database.autocommit() as connection:
-        connection.exec_driver_sql("VACUUM ANALYZE tickets")  # it is empty, and Postgres knows it now
+        connection.exec_driver_sql("VACUUM ANALYZE tickets")  # now Postgres' statistics say that the table is empty
     before = sequential_scans(database)
     worker = start_worker(instant_models, "bench.noop_engines:noop")
     pass_through(inbox, range(8))
     pass_through(inbox, range(8, 2_000))
-    worker.stop()  # its statistics arrive when it disconnects
+    worker.stop()  # a session reports its statistics when it disconnects
 
     assert sequential_scans(database) == before
 

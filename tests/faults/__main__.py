@@ -39,14 +39,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     _console.print(f"seed {options.seed}")
     with tempfile.TemporaryDirectory(prefix="triagem-faults-", ignore_cleanup_errors=True) as folder:
-        Path(folder).chmod(0o711)  # as root, Postgres runs as nobody and must get in
+        Path(folder).chmod(0o711)  # for root, Postgres runs as `nobody`, which must open the folder
         with Rig(Path(folder), options.seed) as rig:
             outcomes = [_run(rig, fault, short=options.short) for fault in selected]
     if options.json:
         print(json.dumps({"seed": options.seed, "faults": [asdict(outcome) for outcome in outcomes]}, indent=2))
     else:
         wide = Console(highlight=False)
-        wide.width = max(wide.width, 140)  # one line per fault, also in a log
+        wide.width = max(wide.width, 140)  # one line per fault, even if the output is a log
         wide.print(_table(outcomes))
         wide.print(f"seed {options.seed}")
     return 0 if all(outcome.survived for outcome in outcomes) else 1

@@ -22,11 +22,11 @@ from triagem.notify.results import deliver_due
 from triagem.notify.send import Sender
 
 _MESSAGES: Final = 5
-_AGENTS: Final = 2  # the number of the message that is an agent's
+_AGENTS: Final = 2  # the number of the agent's message
 _EVENTS: Final = _MESSAGES + 2
-_SLOW_S: Final = 0.01  # two workers must not finish before the last kill
+_SLOW_S: Final = 0.01  # slow enough that two workers do not finish before the last kill
 _FAILING_SHARE: Final = 0.05
-# A conversation of which nothing but small talk is left gets no decision, and the CRM no label.
+# If only small talk is left of a conversation, it gets no decision, and the CRM gets no label.
 _RESULTS: Final = """
 SELECT r.external_id, CASE WHEN r.band <> 'abstain' THEN r.label END AS label, t.text, t.on_reply, t.lane
 FROM results r JOIN tickets t ON t.id = r.ticket_id
@@ -56,7 +56,7 @@ def conversations(rig: Rig, count: int) -> list[Ticket]:
 
 
 def _events(rig: Rig) -> list[tuple[int, bool]]:
-    """The numbers of messages that were written, edited, or deleted (true): a deleted one is not an edited one."""
+    """The message numbers with whether the event is a deletion. A deleted message is never edited."""
     edited, deleted = rig.random.sample([number for number in range(_MESSAGES) if number != _AGENTS], 2)
     changes = rig.random.sample([(edited, False), (deleted, True)], rig.random.randrange(3))
     return [*((number, False) for number in range(_MESSAGES)), *changes]
@@ -73,10 +73,10 @@ def _text(rig: Rig, number: int) -> str:
 
 
 class FailingCrm:
-    """A CRM that refuses some calls, and applies others but answers with an error."""
+    """A CRM that refuses some calls, and answers others with an error although it applied them."""
 
     def __init__(self, rig: Rig) -> None:
-        self._rig, self._random = rig, random.Random(rig.seed)  # of its own: kills stay at the same moments
+        self._rig, self._random = rig, random.Random(rig.seed)  # separate, so that kills stay at the same moments
         self._receiver, self._sender = Receiver(self._respond), Sender(["127.0.0.1"])
         self._targets = {"crm.callback": CallbackSettings.model_validate({"url": self._receiver.url, "secret": KEY})}
         self.labels: dict[str, str] = {}
@@ -118,7 +118,7 @@ class FailingCrm:
 
 @fault("conversations in any order, kills, a failing CRM", short=Size(100, times=2), full=Size(1000, times=10))
 def shuffled(rig: Rig, size: Size) -> None:
-    """Each label is that of the whole conversation, and the CRM ends with it."""
+    """Each ticket's label is the label of its whole conversation, and at the end the CRM has this label."""
     crm, messages = FailingCrm(rig), conversations(rig, size.tickets)
     rig.random.shuffle(messages)
     rig.publish(messages[::2])

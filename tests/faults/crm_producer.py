@@ -15,7 +15,7 @@ _PAUSE_S: Final = 0.01
 
 
 class CrmProducer(threading.Thread):
-    """Sends a batch again if the connection broke: it may have been accepted, so repeating must be harmless."""
+    """Sends a batch again after a broken connection. Redis may have accepted it, so repeating must be harmless."""
 
     def __init__(self, rig: "Rig", tickets: Sequence[Ticket]) -> None:
         super().__init__(name="crm", daemon=True)

@@ -27,13 +27,13 @@ class DelayedWorker:
 
 @contextmanager
 def delayed_worker(rig: Rig) -> Iterator[DelayedWorker]:
-    """A pipeline in this process that is alive, holds its lease, and is computing its first tickets."""
+    """A pipeline in this process that holds its lease and is computing its first tickets."""
     worker, calls = DelayedWorker(), itertools.count()
 
     @dataclass(frozen=True)
     class Held(FaultyModel):
         def probabilities(self, batch: Sequence[Tokens]) -> list[list[float]]:
-            if next(calls) > 0:  # the first is the self-check
+            if next(calls) > 0:  # the first call is the self-check
                 worker.computing.set()
                 worker.released.wait()
             return super().probabilities(batch)

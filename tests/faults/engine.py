@@ -27,7 +27,7 @@ _POISON: Final = {RAISES: -1, KILLS: -2}  # as token ids, so that the poison rea
 
 
 class FaultSettings(BaseSettings):
-    """Failures of this engine. Calls of `probabilities` are counted, including those of the self-check."""
+    """Failures of this engine. Calls of `probabilities` are counted, including the self-check's calls."""
 
     model_config = SettingsConfigDict(env_prefix="FAULT_", extra="ignore")
 

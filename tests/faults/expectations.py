@@ -1,4 +1,4 @@
-"""Expectations of a fault: which tickets were accepted, and what their results must be."""
+"""Expectations of a fault: the accepted tickets and their required results."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -50,14 +50,14 @@ class Expectations:
         return max(reversed(self.revisions[key]), key=lambda ticket: ticket.revised_at)
 
     def parts(self, key: Identity) -> list[str]:
-        """The cleaned texts that the current result must be about: several of a conversation."""
+        """The cleaned texts that the current result must cover; a conversation has several."""
         if any(ticket.message for ticket in self.revisions[key]):
             return parts(newest(self.revisions[key]))
         return [clean(self.newest_revision(key).text)]
 
     def max_history_rows(self, key: Identity) -> int:
-        """Maximum history rows of an identity: one per text and version. A conversation has at most one text for each
-        version of a message: storing it makes another conversation, and nothing else does."""
+        """Maximum history rows of an identity: one per text and version. A conversation has at most one text per
+        version of a message, because only a stored message version changes the conversation's text."""
         texts = {
             (each.message.id, each.revised_at) if each.message else text_digest(each)
             for each in self.revisions.get(key, ())
@@ -66,7 +66,7 @@ class Expectations:
 
 
 def composed(parts: Sequence[str]) -> str:
-    """The text of a conversation, or of a ticket that came whole."""
+    """The text of a conversation, or of a ticket without messages."""
     return "\n\n".join(parts)
 
 

@@ -1,4 +1,4 @@
-"""Faults: workers that die, or only look dead."""
+"""Faults: workers that die, or that seem dead to other workers."""
 
 import time
 from typing import Any, Final, cast
@@ -29,9 +29,9 @@ def two_workers(rig: Rig, size: Size) -> None:
 
 
 def _kills_at_random_moments(rig: Rig, size: Size, *, count: int) -> None:
-    """Spread the kills over the run: each waits for its share of the tickets, and until the victim holds some."""
+    """Spread the kills over the run. Each waits until its share of tickets is done and its victim holds entries."""
     rig.publish(size.tickets)
-    # Slower with two: while one starts, the other must not finish everything.
+    # With two workers the model is slower: while one starts, the other must not finish all tickets.
     pace = {"FAULT_SECONDS_PER_TEXT": _SLOW_S * count}
     workers = [rig.start(**pace) for _ in range(count)]
     for moment in sorted(rig.random.uniform(0, 0.6) * size.tickets for _ in range(size.times)):
@@ -45,7 +45,7 @@ def _kills_at_random_moments(rig: Rig, size: Size, *, count: int) -> None:
 
 @fault("kill -9 while the commit waits and the model goes on", short=Size(600, times=1), full=Size(5000, times=8))
 def several_windows_in_flight(rig: Rig, size: Size) -> None:
-    """The statement of the dead worker commits after its death, and no process learns about the commit."""
+    """A dead worker's statement commits after its death, and no worker gets the reply to it."""
     rig.publish(size.tickets)
     worker = rig.start()
     for _ in range(size.times):
@@ -104,10 +104,10 @@ def frozen(rig: Rig, size: Size) -> None:
         rig.recovers()
         rig.drain()
         assert successor.stop() == 0
-        time.sleep(LEASE_S)  # even if drained: the worker was frozen for longer than its lease
+        time.sleep(LEASE_S)  # even if drained, so that the worker was frozen for longer than its lease
         before = current_rows(rig)
         rig.workers.thaw(zombie)
-        (last,) = rig.publish(1)  # committed by the zombie, so after its entries in flight
+        (last,) = rig.publish(1)  # when the resumed worker commits this ticket, it has finished its entries in flight
         rig.drain()
         assert [row for row in current_rows(rig) if row[1] != last.external_id] == before, (
             "a late commit changed rows"

@@ -24,7 +24,7 @@ from triagem.ops.reclassify import advance_run
 def _broken(name: str, spoil: Callable[[Path], None]) -> Fault:
     @fault(name, short=Size(1000), full=Size(10_000))
     def broken(rig: Rig, size: Size) -> None:
-        """A worker keeps its loaded model; the broken version can be promoted neither by us nor by hand."""
+        """A worker keeps its loaded model: neither `promote` nor a manual edit makes it run the broken version."""
         registry = rig.registry
         with rig.producing(size.tickets):
             worker = rig.start()
@@ -100,7 +100,7 @@ def registry_hangs(rig: Rig, size: Size) -> None:
 
 @contextmanager
 def _hanging(file: Path) -> Iterator[None]:
-    """Reading the file never ends: a FIFO that nobody writes to."""
+    """Make reading the file block forever: replace it by a FIFO without a writer."""
     kept = file.with_name(f".{file.name}.kept")
     file.rename(kept)
     os.mkfifo(file)

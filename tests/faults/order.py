@@ -49,7 +49,7 @@ def older_after_newer(rig: Rig, size: Size) -> None:
 
 @fault("two texts of the same moment in one window", short=_SHORT, full=_FULL)
 def same_moment(rig: Rig, size: Size) -> None:
-    """The last to arrive wins."""
+    """Of equal revision times, the last text to arrive wins."""
     tickets = rig.tickets(size.tickets)
     both = zip(tickets, edited(rig, tickets, "outra", minutes=0), strict=True)
     rig.publish([ticket for pair in both for ticket in rig.random.sample(pair, 2)])
@@ -70,7 +70,7 @@ def both_lanes(rig: Rig, size: Size) -> None:
 
 @fault("a text edited and edited back", short=_SHORT, full=_FULL)
 def edited_back(rig: Rig, size: Size) -> None:
-    """A, B, A: the last A comes from the prediction cache, and must be current."""
+    """Texts A, B, A: the result of the last A comes from the prediction cache, and must be current."""
     rig.start()
     tickets = rig.tickets(size.tickets)
     back = edited(rig, tickets, "", minutes=2)
@@ -81,7 +81,7 @@ def edited_back(rig: Rig, size: Size) -> None:
 
 @fault("texts edited and edited back while a CRM is down", short=_SHORT, full=_FULL)
 def edited_back_while_a_crm_is_down(rig: Rig, size: Size) -> None:
-    """A, B, A, then an older text: the CRM gets each current result once, and ends with its label."""
+    """Texts A, B, A, then an older text: the CRM gets each current result once, and ends with the current label."""
     sync_result_targets(rig.database, {"crm.callback": "crm"})
     crm = {"crm.callback": CallbackSettings.model_validate({"url": "http://127.0.0.1:1", "secret": KEY})}
     labels: dict[str, str] = {}
@@ -150,8 +150,8 @@ def _delayed_commit(rig: Rig, size: Size, *, previous: str, now: str) -> None:
 
 @fault("clocks that jump", short=_SHORT, full=_FULL)
 def clocks(rig: Rig, size: Size) -> None:
-    """A revision far in the future is rejected, or it would freeze the ticket. Redis' own clock jumps back an hour:
-    later entries still get later ids."""
+    """A revision far in the future is rejected: otherwise it would outrank all later texts. Redis' clock jumps back
+    an hour: later entries still get later ids."""
     ahead = datetime.now(UTC) + timedelta(hours=1)
     with pytest.raises(InvalidTicket, match="future"):
         rig.publisher.publish(source="crm", external_id="T-0", text="do futuro", revised_at=ahead)

@@ -22,7 +22,7 @@ class Outcome:
     duplicate_rows: result rows beyond one per identity, and history rows beyond one per text and version.
     wrongly_dead: dead letters of valid entries.
     recovery_s: time from the end of the fault (server restarted, replacement started) to the first newly committed
-        row, the longest of several; None if the fault has no such moment.
+        row; the longest if there are several; None if the fault has no end.
     """
 
     fault: str

@@ -1,4 +1,4 @@
-"""Faults: producers that are much faster than the workers, and a beat whose messages nobody takes."""
+"""Faults: producers that are much faster than the workers, and a beat without an ops worker."""
 
 import time
 
@@ -44,7 +44,7 @@ def overload(rig: Rig, size: Size) -> None:
 
 @fault("beat without an ops worker", short=Size(300, seconds=10), full=Size(3000, seconds=120))
 def beat_without_ops(rig: Rig, size: Size) -> None:
-    """Its queue stays short, though messages are due every second."""
+    """Beat's queue stays short although messages are due every second."""
     every_second = {
         f"TRIAGEM_{name}": "1s" for name in ("DELIVER_EVERY", "ALERTS_EVERY", "MONITOR_EVERY", "RECLASSIFY_EVERY")
     }

@@ -1,4 +1,4 @@
-"""Faults: tickets that cannot be processed. They alone become dead letters with a reason; the others commit."""
+"""Faults: tickets that cannot be processed. Only these become dead letters, each with a reason; all others commit."""
 
 from collections.abc import Callable
 from typing import Final
@@ -45,7 +45,7 @@ def raises(rig: Rig, size: Size) -> None:
 
 @fault("one text that makes the model raise, in an idle system", short=Size(10), full=Size(10))
 def raises_alone(rig: Rig, size: Size) -> None:
-    """Every micro-batch fails at that moment, which does not mean that the device is broken."""
+    """The poison ticket is alone, so every micro-batch fails. This does not mean that the device is broken."""
     worker = rig.start()
     rig.publish(size.tickets - 1)
     rig.drain()
@@ -86,7 +86,7 @@ def out_of_memory(rig: Rig, size: Size) -> None:
 
 @fault("a broken device", short=Size(400), full=Size(5000))
 def broken_device(rig: Rig, size: Size) -> None:
-    """Everything fails, including the self-check: the worker exits, and nothing is dead-lettered."""
+    """Everything fails, including the self-check: the worker exits, and no ticket becomes a dead letter."""
     rig.publish(size.tickets)
     status = rig.workers.wait_for_exit(rig.start(FAULT_BREAKS_AFTER_CALLS=rig.random.randint(3, 8)))
     assert status != 0, "a worker with a broken device exited with 0"
@@ -98,7 +98,7 @@ def broken_device(rig: Rig, size: Size) -> None:
 
 @fault("a device that fails 5 % of its calls", short=Size(400), full=Size(5000))
 def flaky_device(rig: Rig, size: Size) -> None:
-    """No text is to blame, and the worker goes on. In micro-batches of one, each failure is that of one text."""
+    """No text causes the failures, and the worker goes on. In micro-batches of one, each failure hits one text."""
     rig.publish(size.tickets)
     worker = _on_flaky_device(rig, 0.05)
     rig.drain()
@@ -107,7 +107,7 @@ def flaky_device(rig: Rig, size: Size) -> None:
 
 @fault("a device that fails 30 % of its calls", short=Size(400), full=Size(5000))
 def sick_device(rig: Rig, size: Size) -> None:
-    """The worker reports the device and stops; nothing is dead-lettered."""
+    """The worker reports the device and stops; no ticket becomes a dead letter."""
     rig.publish(size.tickets)
     worker = _on_flaky_device(rig, 0.3)
     assert rig.workers.wait_for_exit(worker) == 1

@@ -43,7 +43,7 @@ def killed_meanwhile(rig: Rig, size: Size) -> None:
     "workers killed while Postgres is unavailable and one ticket waits", short=Size(1, times=3), full=Size(1, times=6)
 )
 def killed_with_one_ticket(rig: Rig, size: Size) -> None:
-    """Each worker lives longer than a lease: none died because of the ticket."""
+    """Each worker lives longer than a lease. The ticket caused none of the deaths, so it must not be blamed."""
     worker = rig.start()
     rig.until(lambda: live_worker_count(rig.inbox.redis) == 1)
     rig.stack.postgres.stop()
@@ -63,7 +63,7 @@ def killed_with_one_ticket(rig: Rig, size: Size) -> None:
 @fault("Postgres slow", short=Size(1500, seconds=0.3), full=Size(3000, seconds=5))
 def takes_its_time(rig: Rig, size: Size) -> None:
     """In the full form each window takes longer than a lease: a waiting worker is not dead."""
-    # Above a second: on a busy disk Redis itself stalls that long at times, and leases expire meanwhile.
+    # Above a second: on a busy disk Redis itself can stall for a second, in which leases expire.
     workers = [rig.start(TRIAGEM_LEASE_S=4), rig.start(TRIAGEM_LEASE_S=4)]
     with slow(rig.database, size.seconds):
         rig.publish(size.tickets)
@@ -86,7 +86,7 @@ def slower_than_allowed(rig: Rig, size: Size) -> None:
 
 @fault("Postgres frozen", short=Size(1000, seconds=6), full=Size(10_000, seconds=60))
 def frozen(rig: Rig, size: Size) -> None:
-    """SIGSTOP: connections stay open and nothing answers. A worker asked to stop meanwhile stops in time."""
+    """SIGSTOP: connections stay open without any answer. A worker that gets SIGTERM meanwhile stops in time."""
     limits = {"TRIAGEM_STATEMENT_TIMEOUT_S": 1, "FAULT_SECONDS_PER_TEXT": 0.002}
     workers = [rig.start(**limits), rig.start(**limits)]
     with rig.producing(size.tickets):

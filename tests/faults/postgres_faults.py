@@ -61,7 +61,7 @@ def stopped(server: Server) -> Iterator[None]:
     assert server.pid
     pids = [server.pid, *descendants(server.pid)]
     for pid in pids:
-        with suppress(ProcessLookupError):  # a session ended meanwhile
+        with suppress(ProcessLookupError):  # a session has ended since
             os.kill(pid, signal.SIGSTOP)
     try:
         yield

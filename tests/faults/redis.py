@@ -21,7 +21,7 @@ from triagem.inbox.stream import stream_key
 _BYTES: Final = 4000  # a ticket with a long note: entries must need more memory than Redis itself
 # Commands of a worker: fetch, ack, reclaim, refresh the lease.
 _COMMANDS: Final = ("XREADGROUP", "EXEC", "EVALSHA", "PEXPIRE")
-# Every second read is of the other lane, which is empty: nothing to cut.
+# Every second read is from the other lane, whose empty reply cannot be cut.
 _NTH: Final = {"XREADGROUP": (1, 3, 5), "EXEC": (1, 2, 3, 4, 5)}
 
 
@@ -33,7 +33,7 @@ def killed(rig: Rig, size: Size) -> None:
 
 @fault("Redis unavailable", short=Size(1000, seconds=3), full=Size(10_000, seconds=60))
 def unavailable(rig: Rig, size: Size) -> None:
-    """Far longer than a lease: no worker is dead, so none reclaims, and each attempt is simply repeated."""
+    """The outage is far longer than a lease. No worker is dead, so none reclaims entries; each repeats its call."""
     outages.unavailable(rig, size, rig.stack.valkey.stop, rig.stack.valkey.start)
 
 
@@ -70,7 +70,7 @@ def replies_cut(rig: Rig, size: Size) -> None:
         command = _COMMANDS[cut % len(_COMMANDS)]
         nth = rig.random.choice(_NTH.get(command, (1,)))
         rig.publish(size.tickets // size.times)
-        rig.inbox.fetch(Lane.LIVE, "dead-worker", 20)  # something to claim
+        rig.inbox.fetch(Lane.LIVE, "dead-worker", 20)  # an entry that can be reclaimed
         with cutting_proxy(rig.endpoints.redis_url, command, nth) as proxy:
             worker = rig.start(TRIAGEM_REDIS_URL=proxy.url, FAULT_SECONDS_PER_TEXT=0.002)
             rig.until(lambda proxy=proxy, command=command, nth=nth: proxy.commands.count(command) >= nth)  # type: ignore[misc]
@@ -103,7 +103,7 @@ def full(rig: Rig, size: Size) -> None:
     pause(redis)
     rig.until(lambda: "paused" in worker.log.read_text(encoding="utf-8"))
     try:
-        # Producers may fill 80 %.
+        # Producers may use up to 80 % of the memory.
         limit = int((_used(rig) + size.tickets * _BYTES) / 0.8)
         redis.config_set("maxmemory", limit)
         with pytest.raises(InboxFull, match="memory"):

@@ -27,9 +27,9 @@ from triagem.ops.verify import verify
 from triagem.stack import LocalStack, ensure_writer_login
 
 _CHUNK: Final = 250
-_STALLED_S: Final = 20  # above the slowest window, 5 s, and a lease or two
+_STALLED_S: Final = 20  # longer than the slowest window (5 s) plus two leases
 _IDLE_S: Final = 2.0
-_EXTRA, _EXTRA_FIRST = 500, 1_000_000  # number of extra tickets, and a first number that no other ticket has
+_EXTRA, _EXTRA_FIRST = 500, 1_000_000  # the number of extra tickets, and their first number
 
 
 class Rig:
@@ -138,7 +138,7 @@ class Rig:
                 return True
             if self.waiting() != 0:
                 idle_since = time.monotonic()
-            elif time.monotonic() - idle_since > _IDLE_S:  # all work was already done on a busy machine: enqueue more
+            elif time.monotonic() - idle_since > _IDLE_S:  # no work is left: enqueue more tickets
                 self.publish(self.tickets(_EXTRA, first=_EXTRA_FIRST + len(self.expected.revisions)))
             return False
 

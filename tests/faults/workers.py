@@ -55,11 +55,11 @@ class WorkerProcesses:
         return [entry for name in self._names(worker, lane) for entry in self._held(name, lane)]
 
     def is_busy(self, worker: WorkerProcess) -> bool:
-        """Whether this process holds entries; those of a dead predecessor do not count."""
+        """Whether this process holds entries. Entries of a dead predecessor do not count."""
         return any(self.pending(worker, lane) for lane in Lane)
 
     def freeze(self, worker: WorkerProcess) -> None:
-        """SIGSTOP: the process lives but does nothing, and its lease expires."""
+        """SIGSTOP: the process exists but does not run, and its lease expires."""
         os.kill(worker.pid, signal.SIGSTOP)
 
     def thaw(self, worker: WorkerProcess) -> None:

@@ -1,4 +1,4 @@
-"""`python -m tests.hostile`: each attack in full while a client submits tickets; exits 1 if that client was harmed.
+"""`python -m tests.hostile`: runs each attack in full while a client submits tickets; exits 1 if one harmed it.
 
 Prints the table of docs/explanation/security.md. The attackers come from 127.0.0.2, the client from 127.0.0.1.
 """
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         del os.environ[name]  # a developer's own settings must not affect the run
     exit_on_sigterm()
     with tempfile.TemporaryDirectory(prefix="triagem-hostile-", ignore_cleanup_errors=True) as folder:
-        Path(folder).chmod(0o711)  # as root, Postgres runs as nobody and must get in
+        Path(folder).chmod(0o711)  # for root, Postgres runs as `nobody`, which must open the folder
         stack = LocalStack(Path(folder) / "stack", fsync=False)
         endpoints = stack.start()
         try:

@@ -1,4 +1,4 @@
-"""`python -m tests.hostile.attackers`: the attackers as one process, so that they do not slow down who measures.
+"""`python -m tests.hostile.attackers`: runs the attackers in a process apart from the measuring one.
 
 Reads a JSON object per line from standard input, and prints one for each attack.
 """
@@ -34,7 +34,7 @@ class Attackers:
     ) -> tuple[dict[str, int], list[str]]:
         """Attack for some seconds; or, with `rounds`, until that number of rounds is done.
 
-        Returns the number of answers by status, and what was wrong with answers.
+        Returns the number of answers by status, and the problems found in answers.
         """
         self._send({"attack": attack.name, "connections": connections, "seconds": seconds, "rounds": rounds})
         assert self._process.stdout
@@ -73,7 +73,7 @@ async def _attack(target: Target, attack: Attack, connections: int, seconds: flo
 
 def main() -> None:
     """Carry out the orders on standard input: the first is the target, each later one an attack."""
-    logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # writes after the gateway has closed a connection
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # a write after the gateway closed the connection
     values = json.loads(sys.stdin.readline())
     rng = random.Random(values.pop("seed"))
     for line in sys.stdin:

@@ -1,4 +1,4 @@
-"""The attacks: what one hostile connection does, again and again."""
+"""The attacks: each is a function that one hostile connection repeats."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ _ANSWER_S: Final = 10.0
 
 @dataclass
 class Target:
-    """The gateway under attack, and what the attackers got from it."""
+    """The gateway under attack, the attackers' credentials, and the answers that they got."""
 
     port: int
     client: str
@@ -43,7 +43,7 @@ class Target:
             writer.transport.abort()
 
     async def read(self, reader: asyncio.StreamReader) -> None:
-        """Count and check the answer: 5xx only with Retry-After, nothing that we sent, and no hang."""
+        """Count and check the answer: 5xx only with Retry-After, no content of the request, and no hang."""
         try:
             async with asyncio.timeout(_ANSWER_S):
                 answer = await reader.readuntil(b"\r\n\r\n")
@@ -160,7 +160,7 @@ async def pipelined_requests(target: Target) -> None:
 
 
 async def random_request(target: Target) -> None:
-    """A request of random parts, each of them odd or valid."""
+    """A request of random parts, each valid or malformed."""
     pick = target.random.choice
     key = pick((None, target.key, MARK.decode()))
     headers = [f"Cookie: triagem_session={target.session}", "Connection: close", *pick(_HEADERS)]

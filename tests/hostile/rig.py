@@ -47,7 +47,7 @@ class Outcome:
 
     @property
     def survived(self) -> bool:
-        """Every legitimate request was answered well, and no answer or log line was wrong."""
+        """Whether every legitimate request succeeded, and no answer or log line was wrong."""
         return self.sent == self.accepted > 0 and not self.faults and self.peak_mib < 256
 
     @property
@@ -126,13 +126,13 @@ class Rig:
         try:
             yield
         finally:
-            time.sleep(0.5)  # also after the attack
+            time.sleep(0.5)  # the legitimate client goes on for a moment after the attack
             stop.set()
             for thread in threads:
                 thread.join()
 
     def _peak_mib(self) -> float:
-        """Linux only; elsewhere 0."""
+        """Peak memory of a process in MiB, on Linux only; elsewhere 0."""
         status = Path(f"/proc/{self.gateway.process.pid}/status")
         peak = re.search(r"VmHWM:\s+(\d+) kB", status.read_text()) if status.exists() else None
         return int(peak[1]) / 1024 if peak else 0.0

@@ -1,4 +1,4 @@
-"""The inbox twice: over fakeredis, which runs our Lua in this process, and over the real server.
+"""Provides the inbox on two servers: fakeredis, which runs Triagem's Lua scripts in this process, and a real Redis.
 
 fakeredis (2.40) lacks the following, which `test_inbox_real.py` tests on the real server alone:
 
@@ -22,14 +22,14 @@ from triagem.inbox import Entry, Inbox, InboxSettings
 def either_inbox(request: pytest.FixtureRequest) -> Inbox:
     """An empty inbox with its groups; a test that uses it runs twice.
 
-    A module whose tests should all run twice overrides `inbox` with it. It does not have that name itself, because
-    tests with worker processes need the real one.
+    A module whose tests should all run twice overrides the fixture `inbox` with this one. The names differ because
+    tests with worker processes need the real inbox.
     """
     return fake_inbox() if request.param == "fake" else _with_groups(request.getfixturevalue("redis"))
 
 
 def fake_inbox() -> Inbox:
-    """An empty inbox with its groups on a server of its own in this process; the client is set up as by `connect`."""
+    """An empty inbox with its groups on its own in-process server. Its client has the options that `connect` sets."""
     return _with_groups(FakeRedis(server=FakeServer(), decode_responses=False, protocol=2))
 
 

@@ -1,4 +1,4 @@
-"""Alert messages: several alerts in one message, as the rules say, each sent once, whatever fails on the way."""
+"""Alert messages: the rules group alerts into messages, and each alert is sent once even if a step fails."""
 
 from collections import Counter
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The alerts table: alerts of the system are stored with those of tickets, once each."""
+"""The alerts table stores system alerts and ticket alerts, once each."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor

@@ -24,7 +24,7 @@ APPLY_V1_1 = RunPlan("v1.1.0", 1, APPLY)
 
 
 def checksum(database: Database, where: str) -> str:
-    """A checksum of current results without the epoch, which records how they came about."""
+    """A checksum of current results. It excludes the epoch, which differs by how a result was created."""
     columns = (
         "id, text, digest, label, confidence, probabilities, band, model_version, tokens, truncated, classified_at, "
         "abstain_reason"

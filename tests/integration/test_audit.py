@@ -1,4 +1,4 @@
-"""The audit trail: every sensitive action adds a row, nobody can change one, and guesses of keys are throttled."""
+"""The audit trail: every sensitive action adds a row, no row can be changed, and guesses of keys are throttled."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The scaling signal over HTTP and by the command: the same figures, and none while it is unknown (INV-25)."""
+"""The scaling signal by HTTP and by the command: equal figures, or no figure while it is unknown (INV-25)."""
 
 import json
 from pathlib import Path
@@ -43,12 +43,12 @@ def worker(inbox: Inbox, state: str = "at work", rate: float = 0.0) -> Lease:
 def test_a_worker_reports_its_rate_once_it_has_had_half_a_micro_batch(
     endpoints: Endpoints, inbox: Inbox, instant_models: Path
 ) -> None:
-    """INV-25: measured on single tickets, a GPU would look 32 times slower than it is."""
+    """INV-25: a rate measured on single tickets would make a GPU look 32 times slower than it is."""
     with running(endpoints, instant_models):
         until(lambda: [info.state for info in list_workers(inbox.redis)] == ["at work"])
         publish(inbox, 3)
         until(lambda: drained(inbox))
-        inbox.redis.delete(*inbox.redis.keys("triagem:{0}:lease:*"))  # it reports everything again, under a new name
+        inbox.redis.delete(*inbox.redis.keys("triagem:{0}:lease:*"))  # it reports everything again under its new name
         until(lambda: [info.state for info in list_workers(inbox.redis)] == ["at work"])
         assert [info.rate for info in list_workers(inbox.redis)] == [0]
         publish(inbox, 300, text="outra coisa")
@@ -100,7 +100,7 @@ def test_paused_it_holds_the_present_count(reader: TestClient, inbox: Inbox) -> 
 
 
 def test_with_postgres_unavailable_it_holds_the_present_count(reader: TestClient, inbox: Inbox) -> None:
-    """INV-25: as the workers report it. One that is still warming up reports nothing."""
+    """INV-25: the state that the workers report. A worker that is still warming up reports none."""
     inbox.put(Lane.LIVE, [b"{}"] * 9000)
     worker(inbox, "waiting: Postgres does not answer")
     worker(inbox, "warming up")
@@ -127,7 +127,7 @@ def test_it_requires_the_read_scope(database: Database, inbox: Inbox, scopes: tu
 
 
 def test_a_forgotten_entry_that_was_not_fetched_changes_no_count(reader: TestClient, inbox: Inbox) -> None:
-    """Redis then no longer knows the group's lag; length and what is pending stay exact."""
+    """Redis then no longer knows the group's lag. The stream's length and the pending count stay exact."""
     ids = inbox.put(Lane.LIVE, [b"{}"] * 1001)
     inbox.redis.xdel("triagem:{0}:live", ids[500])
 

@@ -1,4 +1,4 @@
-"""`triagem db dump` and `restore`: tables and models come back, whatever the version of the tools that are found."""
+"""`triagem db dump` and `restore`: restore tables and models with any version of the Postgres tools."""
 
 import stat
 from collections.abc import Iterator

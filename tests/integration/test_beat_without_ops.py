@@ -16,7 +16,7 @@ from triagem.stack import Endpoints
 
 
 class Scheduler(BoundedScheduler, beat.Scheduler):  # type: ignore[misc]
-    """As `run_beat` makes it."""
+    """The scheduler that `run_beat` creates."""
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The change feed: each change of a current result appears, and none behind a cursor that was already served."""
+"""The change feed: each change of a current result appears, and always after every cursor served before."""
 
 import base64
 import json
@@ -44,7 +44,7 @@ class TestOrder:
     def test_a_transaction_that_commits_after_a_later_one_leaves_no_gap(
         self, database: Database, endpoints: Endpoints
     ) -> None:
-        """Without the bound, a consumer would read `later`, and never `earlier`."""
+        """Without the bound, a consumer would read `later` and then never `earlier`."""
         with psycopg.connect(endpoints.database_url) as slow:
             slow.execute(INSERT, ["earlier"])
             with psycopg.connect(endpoints.database_url) as quick:
@@ -198,7 +198,7 @@ class TestCursor:
             list_changes(database, limit=1, after=base64.b64encode(json.dumps(position).encode()).decode())
 
     def test_after_a_restore_from_a_dump_an_upgrade_stamps_the_tickets_again(self, database: Database) -> None:
-        """The dump's transaction ids may be far above those of the server that it was restored to."""
+        """The dump's transaction ids may be far above the ids of the server on which it is restored."""
         write_window(database, [result("1")])
         with database.autocommit() as connection:
             connection.execute(text("UPDATE tickets SET changed_xid = '9000000000'"))

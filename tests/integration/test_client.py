@@ -1,4 +1,4 @@
-"""The Python client against the real gateway: with and without asyncio, through outages, each ticket once."""
+"""The Python client against the real gateway: sync and asyncio, each ticket submitted once even through outages."""
 
 import asyncio
 from collections.abc import Iterator
@@ -79,7 +79,7 @@ class TestEnqueue:
     def test_an_invalid_ticket_raises_what_is_wrong_with_it(self, shop: Client) -> None:
         with pytest.raises(InvalidTicket, match="revised_at"):
             shop.publish(**ticket_fields(revised_at="yesterday"))
-        with pytest.raises(InvalidTicket, match="in the future"):  # which the gateway finds
+        with pytest.raises(InvalidTicket, match="in the future"):  # the gateway finds the error
             shop.publish(**ticket_fields(revised_at=NOW + timedelta(days=1)))
 
     def test_of_many_each_has_its_receipt_in_order_and_an_invalid_one_fails_no_other(

@@ -1,4 +1,4 @@
-"""Without a model: tickets are stored unlabelled, and classified once a first version is promoted."""
+"""Without a model, tickets are stored unlabelled. They are classified after the promotion of a first version."""
 
 import threading
 from collections.abc import Collection

@@ -1,4 +1,4 @@
-"""A ticket is a conversation: whatever the order of events, its result is that of its newest messages (INV-38)."""
+"""A ticket is a conversation. In any order of events, its result is the result of its newest messages (INV-38)."""
 
 from itertools import permutations
 
@@ -23,7 +23,7 @@ PROBLEM = "Minha internet caiu e o sistema não funciona desde ontem"
 
 
 def final(database: Database, conversation: list[Ticket]) -> None:
-    """Assert that the ticket's result is that of the whole conversation."""
+    """Assert that the ticket has the result of the whole conversation."""
     row = current(database)
     assert row.text == row.label == expected_text(conversation)
     assert row.state == "classified"
@@ -162,7 +162,7 @@ class TestMessages:
 
 
 class TestReceivers:
-    """INV-35: as soon as one of the customer's messages came live, the receiver holds the current label."""
+    """INV-35: once any of the customer's messages arrived on the live lane, the receiver gets the current label."""
 
     @pytest.mark.parametrize("lanes", [(Lane.LIVE, Lane.BULK), (Lane.BULK, Lane.LIVE)])
     @pytest.mark.parametrize("second", [MORE, "Obrigado!"])
@@ -198,7 +198,7 @@ class TestReceivers:
         assert (current(database).label, receiver.label) == (QUOTE, None)
 
     def test_the_live_message_is_classified_not_the_imported_one(self, database: Database) -> None:
-        """Live entries go first, and only they alert."""
+        """Live entries go first, and only live entries raise alerts."""
         live, imported = entries([message("1", QUOTE), message("2", MORE, minute=1)], [Lane.LIVE, Lane.BULK])
         worker = ManualWorker(database)
 
@@ -208,7 +208,7 @@ class TestReceivers:
 
 
 class TestWholeTexts:
-    """A whole text is the message with the empty id."""
+    """A whole text is stored as the message with the empty id."""
 
     def test_a_ticket_that_came_whole_becomes_a_conversation(self, database: Database) -> None:
         worker = ManualWorker(database)
@@ -298,7 +298,7 @@ class TestInterleavings:
             assert (row.text, expected) == (None, "")
 
     def _finish(self, workers: list[ManualWorker], fetched: list[Entry]) -> None:
-        """Entries that no worker has acknowledged are delivered again, also while older windows wait."""
+        """Redis delivers entries again that no worker acknowledged, even while older windows wait."""
         for _ in range(4):
             acknowledged = workers[0].acknowledged | workers[1].acknowledged
             workers[0].route([entry for entry in fetched if entry.id not in acknowledged])

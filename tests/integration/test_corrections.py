@@ -1,4 +1,4 @@
-"""Corrections in the CRM become reviews, what Triagem wrote does not, and the estimate of accuracy stays unbiased."""
+"""Corrections in the CRM become reviews, Triagem's own labels do not, and the accuracy estimate stays unbiased."""
 
 import json
 from collections.abc import Callable
@@ -131,7 +131,7 @@ def test_a_bots_change_and_an_unknown_value_are_no_review(
 
 
 class TestOwnLabels:
-    """The CRM reports our own change of the tag as an update of the ticket."""
+    """The CRM reports Triagem's own change of the tag as an update of the ticket."""
 
     TICKET = Identity("freshdesk", "4711")
 

@@ -1,4 +1,4 @@
-"""A reply that is cut off: no command is repeated automatically, and nothing stays lost."""
+"""A cut reply: no command is repeated automatically, and every entry is recovered."""
 
 import pytest
 
@@ -28,7 +28,7 @@ def test_ack_is_one_transaction(inbox: Inbox, endpoints: Endpoints) -> None:
 
 
 def test_an_ack_whose_reply_was_cut_off_can_be_repeated(inbox: Inbox, endpoints: Endpoints) -> None:
-    """INV-7: it was executed, but the worker cannot know."""
+    """INV-7: Redis executed the command, but the worker cannot know."""
     inbox.put(LIVE, [b"x"] * 3)
     fetched = inbox.fetch(LIVE, "worker", 2)
     with cutting_proxy(endpoints.redis_url, "EXEC") as proxy, connect(proxy.url) as redis:
@@ -54,7 +54,7 @@ def test_a_put_whose_reply_was_cut_off_is_not_repeated_automatically(inbox: Inbo
 
 
 def test_a_read_whose_reply_was_cut_off_is_not_repeated(inbox: Inbox, endpoints: Endpoints) -> None:
-    """INV-5: redis-py repeats it by default, and then entries are pending that no worker knows of."""
+    """INV-5: by default redis-py repeats a read; then entries are pending that no worker knows."""
     inbox.put(LIVE, [b"x"] * 10)
     with cutting_proxy(endpoints.redis_url, "XREADGROUP", nth=2) as proxy, connect(proxy.url) as redis:
         worker = Inbox(redis)

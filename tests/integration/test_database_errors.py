@@ -1,4 +1,4 @@
-"""Postgres errors become errors of our own tree, and none contains a password or a customer's text."""
+"""Postgres errors become Triagem's errors, and none contains a password or a customer's text."""
 
 import os
 import signal
@@ -92,7 +92,7 @@ class TestUnavailable:
 
 
 class TestFrozen:
-    """SIGSTOP: its kernel acknowledges every packet, so neither Postgres nor TCP ends the call."""
+    """SIGSTOP to the server: its kernel still acknowledges packets, so neither Postgres nor TCP ends the call."""
 
     def test_a_call_ends_in_time(self, endpoints: Endpoints) -> None:
         with (
@@ -113,7 +113,7 @@ class TestFrozen:
 
 
 class TestWithoutTimeLimit:
-    """Statements that an operator asks for may take as long as they need."""
+    """Statements that an operator runs have no time limit."""
 
     def test_an_upgrade_waits_longer_than_a_statement_may_take(self, endpoints: Endpoints) -> None:
         with (
@@ -135,7 +135,7 @@ class TestWithoutTimeLimit:
 
 
 class TestBusy:
-    """Retry later: nothing is wrong with the rows, so none of them may become a dead letter."""
+    """Errors to retry later: the rows are valid, so no row may become a dead letter."""
 
     def test_a_lock_that_is_held_too_long(self, database: Database, endpoints: Endpoints) -> None:
         write_window(database, [classified()])
@@ -216,7 +216,7 @@ def unchecked_prediction(**changes: Any) -> ClassifiedTicket:
 
 
 class TestRefused:
-    """A retry would fail again: something in the row cannot be stored."""
+    """A retry would fail again, because Postgres cannot store a value of the row."""
 
     @pytest.mark.parametrize(
         "row",

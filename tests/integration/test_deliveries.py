@@ -1,4 +1,4 @@
-"""The outbox of results for CRMs: which deliveries are written, and what becomes of them."""
+"""The outbox of results for CRMs: which deliveries are written, and their outcomes."""
 
 import threading
 from collections import Counter
@@ -70,7 +70,7 @@ def deliver_once(database: Database, crm: CrmConfig, send: Send) -> Counter[Deli
 
 
 def run_over_all(database: Database, plan: RunPlan, row: ClassifiedTicket) -> None:
-    """A run whose result for each stored ticket is that of `row`."""
+    """A reclassification run that gives each stored ticket the result of `row`."""
     run = runs.start(database, plan)
     page = next_page(database, run)
     assert record_page(database, run, page)
@@ -95,7 +95,7 @@ class TestOutbox:
     def test_the_same_text_by_the_same_model_is_delivered_once_however_often_it_comes(
         self, subscribed: Database, crm: CrmConfig
     ) -> None:
-        """INV-24: our own tag makes the CRM say "updated"."""
+        """INV-24: Triagem's own tag makes the CRM send an "updated" webhook."""
         write_window(subscribed, [result(**FRESHDESK)])
         write_window(subscribed, [result(minute=5, **FRESHDESK)])
         deliver_once(subscribed, crm, RecordingSender())
@@ -182,7 +182,7 @@ class TestDelivery:
         assert delivery_states(subscribed) == [("freshdesk.callback", "delivered", 1)]
 
     def test_while_a_result_is_in_flight_the_next_of_that_ticket_waits(self, subscribed: Database) -> None:
-        """Two requests at once may arrive in the other order, and the older would hold."""
+        """Two concurrent requests may arrive in reverse order, and the older label would stay."""
         write_window(subscribed, [result("A", **FRESHDESK)])
         first = lease_result(subscribed, "freshdesk.callback")
         write_window(subscribed, [result("B", minute=1, **FRESHDESK)])
@@ -248,7 +248,7 @@ class TestCurrentLabel:
     def test_the_current_label_is_delivered_whichever_text_of_the_ticket_came_live(
         self, subscribed: Database, crm: CrmConfig, windows: list[int | tuple[int, ...]], live: int
     ) -> None:
-        """The last text is an edit back."""
+        """The last text equals an earlier one."""
         texts = [
             result(body, minute=minute, label=label, lane=Lane.LIVE if minute == live else Lane.BULK, **FRESHDESK)
             for minute, (body, label) in enumerate(zip("ABA", ("suporte", "venda", "suporte"), strict=True))
@@ -376,7 +376,7 @@ class TestVerdict:
 class TestExpiredLease:
     @pytest.mark.parametrize("late", [DeliveryState.DELIVERED, DeliveryState.FAILED])
     def test_only_a_success_counts_afterwards(self, subscribed: Database, late: DeliveryState) -> None:
-        """INV-23: the receiver has the result, whoever sent it."""
+        """INV-23: the receiver has the result, whichever process sent it."""
         write_window(subscribed, [result(**FRESHDESK)])
         first = lease_result(subscribed, "freshdesk.callback")
         make_due(subscribed)

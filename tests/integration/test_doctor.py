@@ -1,4 +1,4 @@
-"""`triagem doctor` names what is wrong and how to fix it."""
+"""`triagem doctor` names each problem and its fix."""
 
 import json
 import shutil

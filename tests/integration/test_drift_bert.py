@@ -12,7 +12,7 @@ from triagem.trainer.monitor.drift import compare
 from triagem.trainer.monitor.reference import Population
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "train.jsonl"
-ROWS = 120  # of each language or group: above the 100 rows that a drift check requires
+ROWS = 120  # rows per language or group: above the 100 rows that a drift check requires
 GROUPS = ["en suporte", "en venda", "pt suporte", "pt venda"]
 
 

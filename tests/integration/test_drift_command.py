@@ -169,7 +169,7 @@ class TestFirstSamples:
     def test_from_600_samples_on_the_first_500_are_the_reference(self, database: Database, tmp_path: Path) -> None:
         registry = registered(tmp_path, 200)
         sample(database, KEEP_FIRST, moved=2.0)
-        assert check(database, registry).drifted  # from the held-out rows
+        assert check(database, registry).drifted  # compared with the held-out rows
         sample(database, 99, start=KEEP_FIRST, moved=2.0)
         assert check(database, registry).reference == "held-out rows"
 

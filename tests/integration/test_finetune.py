@@ -36,7 +36,7 @@ TEXTS = ["minha internet caiu", "quero contratar mais três linhas"]
 
 
 def ids(loader: Any, epoch: int) -> list[int]:
-    """The rows of an epoch in their order, started as the Trainer starts it."""
+    """The rows of an epoch, in the order in which the Trainer reads them."""
     loader.set_epoch(epoch)
     return [int(row) for batch in loader for row in batch["input_ids"].flatten()]
 
@@ -156,7 +156,7 @@ def test_bf16_is_used_on_cpus_that_have_it(
 ) -> None:
     monkeypatch.setattr("triagem.trainer.fit.finetune.cpu_has_bf16", lambda: has_bf16)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
-    monkeypatch.setattr("transformers.TrainingArguments.__post_init__", lambda self: None)  # wants a real GPU
+    monkeypatch.setattr("transformers.TrainingArguments.__post_init__", lambda self: None)  # needs a real GPU
     settings = a_few_steps(bf16=wanted)
 
     assert training_arguments(settings, fit_schedule(8, settings, cores=1), tmp_path).bf16 is used
@@ -215,7 +215,7 @@ def test_without_dev_rows_the_last_checkpoint_is_kept_and_nothing_is_evaluated(t
 
 
 class TestFewTexts:
-    """A plan of two folds where three were asked for, without dev rows."""
+    """A plan of two folds instead of the requested three, without dev rows."""
 
     ROWS = tuple(balanced_rows(10))
     RUN = TrainingRun(

@@ -122,7 +122,7 @@ def test_messages_of_its_conversation_are_deleted_in_each_place(
     triagem: Triagem, database: Database, inbox: Inbox, stack: LocalStack
 ) -> None:
     conversation_everywhere(database, inbox)
-    before = places_with(CUSTOMER_WORD[:-1], database, inbox, stack)  # the search index has a word's stem
+    before = places_with(CUSTOMER_WORD[:-1], database, inbox, stack)  # the search index contains the word's stem
     assert {"dead_letters", "inbox", "messages", "predictions", "ticket_lexemes", "tickets"} <= {*before}
     assert all_content(database).count(AGENT_WORD) == 2
 
@@ -132,7 +132,7 @@ def test_messages_of_its_conversation_are_deleted_in_each_place(
     assert (forgotten["rows"]["messages"], forgotten["dead_letters"], forgotten["inbox_entries"]) == (2, 2, 2)
     for word in (CUSTOMER_WORD, AGENT_WORD):
         left = places_with(word[:-1], database, inbox, stack)
-        assert {*left} <= {"labels"}  # a text's label is the text itself here
+        assert {*left} <= {"labels"}  # in this test, a text's label is the text itself
     (tombstone,) = rows(database, "tickets")
     assert tombstone["on_reply"] is None
 

@@ -1,4 +1,4 @@
-"""Nothing of a forgotten ticket comes back, whatever a worker had in progress (INV-17)."""
+"""No data of a forgotten ticket is stored again, whatever a worker had in progress (INV-17)."""
 
 import threading
 from pathlib import Path
@@ -52,7 +52,7 @@ class TestComingBack:
     def test_a_window_that_is_being_written_leaves_nothing_behind(
         self, database: Database, inbox: Inbox, endpoints: Endpoints
     ) -> None:
-        """The window has the ticket's lock and will commit; forget waits for it, and then deletes what it wrote."""
+        """The window holds the ticket's lock and will commit. `forget` waits, then deletes the written rows."""
         write_window(database, [forgotten_result()])
         with psycopg.connect(endpoints.database_url) as window:
             window.execute("UPDATE tickets SET text = 'newer'")
@@ -76,9 +76,9 @@ class TestComingBack:
     ) -> None:
         inbox.put(Lane.LIVE, [payload_of("4711"), payload_of("neighbour")])
         with psycopg.connect(endpoints.database_url) as blocker:
-            blocker.execute("LOCK TABLE tickets IN SHARE MODE")  # reading goes on, writing waits
+            blocker.execute("LOCK TABLE tickets IN SHARE MODE")  # reads continue, writes wait
             with running(endpoints, instant_models) as (pipeline, failed):
-                until(lambda: blocked(blocker) == 1)  # the worker has classified, and holds both
+                until(lambda: blocked(blocker) == 1)  # the worker has classified both tickets and holds their entries
                 forgetting = threading.Thread(target=lambda: forget(database, inbox, FORGOTTEN))
                 forgetting.start()
                 until(lambda: blocked(blocker) == 2)
@@ -141,7 +141,7 @@ class TestComingBack:
 
 
 def blocked(by: psycopg.Connection) -> int:
-    """The number of sessions that wait for a lock of this one."""
+    """The number of sessions that wait for a lock of this session."""
     with psycopg.connect(by.info.dsn, password=by.info.password) as other:
         (count,) = other.execute(
             "SELECT count(*) FROM pg_stat_activity WHERE %s = ANY(pg_blocking_pids(pid))", [by.info.backend_pid]

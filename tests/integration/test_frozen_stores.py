@@ -1,4 +1,4 @@
-"""A store that hangs: the gateway accepts tickets, and bulk work for the running model goes on."""
+"""While a store hangs, the gateway accepts tickets, and bulk work for the running model continues."""
 
 import os
 import threading
@@ -41,7 +41,7 @@ def registry(instant_models: Path, tmp_path: Path) -> Registry:
 
 
 def hang(registry: Registry) -> None:
-    """Make reading `current`, and anything of v1.1.0, endless: FIFOs that nobody writes to."""
+    """Make reads of `current` and of v1.1.0's files block forever: replace them by FIFOs without a writer."""
     for file in (registry.root / CURRENT_FILE, registry.root / "v1.1.0" / MANIFEST_FILE):
         file.unlink()
         os.mkfifo(file)

@@ -34,7 +34,7 @@ def opened(database: Database, inbox: Inbox, instant_models: Path) -> Services:
     for name in ("a", "b", "gone"):
         write_window(database, [result(name)])
     write_tombstone(database, Identity("zendesk", "gone"))
-    all_changes(database)  # waits until they are in the feed
+    all_changes(database)  # waits until the changes are in the feed
     return services(database, inbox, models=instant_models)
 
 

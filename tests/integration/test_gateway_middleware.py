@@ -1,4 +1,4 @@
-"""The middleware of every request: body limits, request id, log line, API key. On endpoints made for these tests."""
+"""The middleware of every request: body limits, request id, log line, API key. Its endpoints exist only here."""
 
 import asyncio
 import json
@@ -101,7 +101,7 @@ class TestBodies:
 
 
 def hold(budgets: Budgets, *, client: str, size: int, key: str | None = None, answered: bool = False) -> bool:
-    """Receive a body; False if it is refused because too much is held. Keep it unless the request is answered."""
+    """Receive a body; return False if the budget refuses it. It stays counted until the request is answered."""
 
     async def receive() -> Any:
         return {"type": "http.request", "body": b"x" * size, "more_body": False}

@@ -185,7 +185,7 @@ class TestHealth:
 
 
 class TestPredictTickets:
-    """Tickets of /predict get an answer, but no alert and no review, and are soon deleted."""
+    """Tickets of /predict get an answer but no alert and no review, and are deleted after an hour."""
 
     def test_an_unsure_one_raises_no_alert(self, database: Database) -> None:
         assert write_window(database, [doubtful(source=PREDICT_SOURCE)]).alerts == 0

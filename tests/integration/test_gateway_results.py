@@ -212,5 +212,5 @@ def test_ten_times_the_rows_need_no_more_memory(
         tracemalloc.stop()
         return peak_bytes
 
-    peak(100)  # loads what is loaded only once
+    peak(100)  # a first call loads what later calls reuse
     assert peak(2000) < 3 * peak(200)

@@ -146,7 +146,7 @@ def test_openapi_describes_the_body_with_examples_that_are_accepted(http: TestCl
     described = http.get("/openapi.json")
     content = described.json()["paths"][PATH]["post"]["requestBody"]["content"]["application/json"]
 
-    assert "#/$defs" not in described.text  # cannot be resolved in an OpenAPI document
+    assert "#/$defs" not in described.text  # such references cannot be resolved in an OpenAPI document
     for example in content["examples"].values():
         assert http.post(PATH, json=example["value"]).status_code == 202
 

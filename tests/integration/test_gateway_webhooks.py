@@ -1,4 +1,4 @@
-"""`POST /v1/webhooks/{source}`: what a CRM sends is enqueued, ignored or kept as a dead letter, and never dropped."""
+"""`POST /v1/webhooks/{source}`: a webhook is enqueued, ignored or stored as a dead letter, and never dropped."""
 
 import json
 from dataclasses import replace
@@ -144,7 +144,7 @@ class TestUnmatched:
         for number in range(102):
             http.post("/v1/webhooks/rd", json={"number": number}, headers=PROOF)
 
-        assert len(kept(database)) == 99  # what `kept` lists
+        assert len(kept(database)) == 99  # the rows that `kept` lists
         assert len(list_dead_letters(database, limit=200)) == 100
         assert [counted.count for counted in WebhookCounts(inbox.redis).ignored()] == [102]
 
@@ -301,7 +301,7 @@ def unreachable() -> Database:
 class TestReplay:
     @pytest.fixture
     def letter(self, http: TestClient) -> bytes:
-        """A dead letter: its tickets' ids are in a field that the CRM file did not name at the time."""
+        """A dead letter whose ticket ids are in a field that the CRM file did not name then."""
         body = json.dumps([{"number": 1, "text": "oi"}]).encode()
         assert http.post("/v1/webhooks/batches", content=body, headers=PROOF).json()["outcome"] == "dead-lettered"
         return body

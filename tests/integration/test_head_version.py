@@ -148,7 +148,7 @@ def test_only_random_answers_prove_the_precision(random_answers: int, automate: 
     assert (answers_to_proof(proof, 200, random_answers) == 0) is automate
     if not automate:
         assert thresholds == Thresholds(automate=False)
-        assert answers_to_proof(proof, 200, random_answers) == 100  # 19 more random ones, a fifth of the answers
+        assert answers_to_proof(proof, 200, random_answers) == 100  # 19 more random questions: a fifth of the answers
 
 
 def test_a_text_is_embedded_once_and_forgotten_with_the_next_call(

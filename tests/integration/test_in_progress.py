@@ -46,7 +46,7 @@ def test_only_entries_in_the_marker_are_suspects(inbox: Inbox, markers: InProgre
 
 
 def test_ten_unrelated_crashes_make_no_suspect(inbox: Inbox) -> None:
-    """Redis' delivery counter rises with each reclaim; a limit on it would dead-letter the entry."""
+    """Redis' delivery counter rises with each reclaim. A limit on the counter would dead-letter the entry."""
     put_and_fetch(inbox, "dead-0", 1)
     for number in range(1, 11):
         assert reclaimed_crashes(inbox, consumer=f"dead-{number}") == [None]
@@ -112,7 +112,7 @@ def test_entries_acknowledged_meanwhile_are_not_suspects(inbox: Inbox, markers: 
 def test_an_entry_that_another_worker_has_reclaimed_is_not_suspected_by_a_late_crash(
     inbox: Inbox, markers: InProgressMarkers
 ) -> None:
-    """A worker that lost its lease and crashes later."""
+    """A worker loses its lease and crashes later."""
     entries = put_and_fetch(inbox, "late", 1)
     other = leased(inbox)
     Reclaimer(inbox).reclaim(LIVE, other.consumer, 1)
@@ -183,7 +183,7 @@ def test_the_owner_of_an_entry_changes_with_reclaim_and_ack(inbox: Inbox) -> Non
 def test_reclaiming_continues_while_redis_has_no_memory_for_the_quarantine(
     redis: Redis, inbox: Inbox, markers: InProgressMarkers
 ) -> None:
-    """Only draining frees memory. On the real server: fakeredis has no memory limit."""
+    """Only draining frees memory. Runs on the real server, because fakeredis has no memory limit."""
     real = Inbox(redis, inbox.settings)
     real.create_groups()
     real_markers = InProgressMarkers(redis)

@@ -39,7 +39,7 @@ def test_entries_are_fetched_in_the_order_in_which_they_were_put(inbox: Inbox) -
 
 
 def test_putting_nothing_adds_nothing(inbox: Inbox) -> None:
-    """INV-1: it is not an error even if the lane is full."""
+    """INV-1: an empty batch is not an error even if the lane is full."""
     full = with_high_water(inbox, live=1)
     full.put(LIVE, [b"x"])
 
@@ -48,7 +48,7 @@ def test_putting_nothing_adds_nothing(inbox: Inbox) -> None:
 
 
 def test_the_streams_of_all_lanes_share_a_hash_tag() -> None:
-    """INV-2: so that they can be sharded without renaming anything."""
+    """INV-2: with these names, keys can be sharded without a rename."""
     assert [stream_key(lane) for lane in Lane] == ["triagem:{0}:live", "triagem:{0}:bulk"]
 
 
@@ -84,7 +84,7 @@ def test_a_blocking_fetch_reads_each_lane_up_to_the_count(inbox: Inbox) -> None:
 
 
 def test_a_payload_comes_back_byte_by_byte(inbox: Inbox) -> None:
-    """INV-5: the client decodes nothing, or one broken ticket would make a whole read fail."""
+    """INV-5: the client does not decode payloads, or one broken ticket would make a whole read fail."""
     payload = bytes(range(256))
     inbox.put(LIVE, [payload])
 
@@ -92,7 +92,7 @@ def test_a_payload_comes_back_byte_by_byte(inbox: Inbox) -> None:
 
 
 def test_an_entry_without_a_ticket_is_fetched_without_a_payload(inbox: Inbox) -> None:
-    """INV-10: a worker has to see it to make it a dead letter."""
+    """INV-10: a worker must read the entry to make it a dead letter."""
     inbox.redis.xadd(stream_key(LIVE), {b"other": b"field"})
 
     assert [entry.payload for entry in inbox.fetch(LIVE, "worker", 1)] == [None]
@@ -110,7 +110,7 @@ def test_the_id_contains_the_time_of_the_put(inbox: Inbox) -> None:
 
 
 def test_entries_have_the_order_of_their_puts_and_none_is_equal_to_another() -> None:
-    """Also in one millisecond, and in two lanes: then the live one counts as the later."""
+    """This holds within a millisecond and across lanes, where the live entry counts as the later one."""
     puts = [(0, 0, BULK), (0, 0, LIVE), (0, 1, BULK), (1, 0, LIVE)]
 
     arrivals = [Entry(b"17638128000%02d-%d" % (time, number), lane, None).arrival for time, number, lane in puts]
@@ -120,7 +120,7 @@ def test_entries_have_the_order_of_their_puts_and_none_is_equal_to_another() -> 
 
 
 def test_entries_that_were_deleted_meanwhile_are_left_out() -> None:
-    """INV-5: how Redis before version 7 answers a claim of them, in a script and through redis-py."""
+    """INV-5: the reply of Redis before version 7 to a claim of deleted entries, in a script and through redis-py."""
     entry = (b"1-0", {b"t": b"x"})
 
     assert entries_of(LIVE, [None, (None, None), entry]) == [Entry(b"1-0", LIVE, b"x")]
@@ -137,7 +137,7 @@ def test_entries_put_before_the_group_existed_are_fetched(inbox: Inbox) -> None:
 
 
 def test_a_lane_without_a_group_raises(inbox: Inbox) -> None:
-    """INV-7: NOGROUP has an error of its own, so that workers can create the groups again."""
+    """INV-7: NOGROUP raises its own error type, so that workers can create the groups again."""
     inbox.redis.flushall()
     for lane in Lane:
         inbox.put(lane, [b"x"])
@@ -149,7 +149,7 @@ def test_a_lane_without_a_group_raises(inbox: Inbox) -> None:
 
 
 def test_creating_the_groups_again_changes_nothing(inbox: Inbox) -> None:
-    """INV-7: every worker does it at each start."""
+    """INV-7: every worker creates the groups at each start."""
     inbox.put(LIVE, [b"x"] * 2)
     inbox.fetch(LIVE, "worker", 1)
 
@@ -191,7 +191,7 @@ def test_acking_twice_or_nothing_changes_nothing(inbox: Inbox) -> None:
 
 
 def test_depth_separates_waiting_entries_from_entries_in_flight(inbox: Inbox) -> None:
-    """INV-25: an autoscaler that does not see entries in flight kills busy pods."""
+    """INV-25: an autoscaler that ignores entries in flight would kill busy pods."""
     inbox.put(LIVE, [b"x"] * 5)
     fetched = inbox.fetch(LIVE, "first", 1) + inbox.fetch(LIVE, "second", 2)
     inbox.ack(fetched[:1])
@@ -218,7 +218,7 @@ def test_an_entry_from_the_future_has_no_negative_age(inbox: Inbox) -> None:
 
 
 def test_depth_needs_no_group(inbox: Inbox) -> None:
-    """INV-25: a backlog shows before the first worker has ever started."""
+    """INV-25: the signal includes a backlog from before the first start of a worker."""
     inbox.redis.flushall()
     inbox.put(LIVE, [b"x"] * 2)
 

@@ -46,7 +46,7 @@ def fill_memory(limit_memory: LimitMemory) -> Callable[[], None]:
 
 @pytest.fixture
 def restricted_url(redis: Redis, endpoints: Endpoints) -> Iterator[str]:
-    """A user that may do everything but read INFO, as hosted servers have them."""
+    """The URL of a user with all permissions but INFO, as on hosted servers."""
     redis.acl_setuser("producer", enabled=True, passwords=["+pw"], keys=["*"], commands=["+@all", "-info"])
     url = urlsplit(endpoints.redis_url)
     yield url._replace(netloc=f"producer:pw@{url.hostname}:{url.port}").geturl()
@@ -70,7 +70,7 @@ def test_a_batch_that_would_fill_more_than_the_producers_share_of_memory_is_refu
 
 
 def test_a_batch_is_measured_before_it_is_stored(inbox: Inbox, limit_memory: LimitMemory) -> None:
-    """INV-1: while the script runs, Redis holds it twice, as arguments and as entries; 2 x 30 MiB is too much."""
+    """INV-1: while the script runs, Redis holds a batch as arguments and as entries: 2 x 30 MiB is too much."""
     limit_memory(64 * MIB)
 
     with pytest.raises(InboxFull):
@@ -95,7 +95,7 @@ def test_without_a_memory_limit_only_the_high_water_mark_applies(inbox: Inbox, l
 
 
 def test_producers_can_put_again_after_draining(inbox: Inbox, limit_memory: LimitMemory) -> None:
-    """INV-1: the workers' share of memory exists for this."""
+    """INV-1: a share of memory is reserved so that workers can drain."""
     inbox.put(LIVE, [b"x" * MIB] * 30)
     limit_memory(32 * MIB)
     with pytest.raises(InboxFull):
@@ -123,7 +123,7 @@ def test_redis_own_refusal_is_a_full_inbox_too(
 
 
 def test_workers_fetch_and_ack_while_memory_is_full(inbox: Inbox, fill_memory: Callable[[], None]) -> None:
-    """INV-1: draining frees memory, so it must need none; a new consumer's name included."""
+    """INV-1: draining frees memory, so it must work without free memory, even for a new consumer name."""
     for lane in Lane:
         inbox.put(lane, [b"x"] * 2)
     fill_memory()
@@ -137,7 +137,7 @@ def test_workers_fetch_and_ack_while_memory_is_full(inbox: Inbox, fill_memory: C
 def test_entries_of_dead_workers_are_claimed_while_memory_is_full(
     inbox: Inbox, fill_memory: Callable[[], None]
 ) -> None:
-    """INV-8: a worker that Redis killed for memory must not leave its entries behind because of memory."""
+    """INV-8: a dead worker's entries must be reclaimable without free memory."""
     put = inbox.put(LIVE, [b"x"] * 3)
     inbox.fetch(LIVE, "dead", 3)
     reclaimer = Reclaimer(inbox)
@@ -195,7 +195,7 @@ def test_workers_can_be_resumed_but_not_paused_while_memory_is_full(
 def test_a_file_of_the_longest_texts_is_loaded_into_an_empty_redis_without_waiting(
     inbox: Inbox, limit_memory: LimitMemory
 ) -> None:
-    """INV-1: 500 of them take 150 MB, and twice that while one script adds them."""
+    """INV-1: 500 such payloads take 150 MB, and 300 MB while one script adds them."""
     limit_memory(256 * MIB)
     records = (Record(number, {"external_id": str(number), "text": "\u4e2d" * 99_000}) for number in range(1, 501))
 

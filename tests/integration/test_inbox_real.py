@@ -76,7 +76,7 @@ def test_the_oldest_entry_s_age_is_measured_by_redis_clock(inbox: Inbox, monkeyp
 
 
 def test_uptime_is_how_long_this_server_has_been_up(inbox: Inbox) -> None:
-    """INV-8: leases that ended while it was unavailable prove nothing."""
+    """INV-8: a lease that expired while Redis was unavailable does not prove that its worker is dead."""
     first = Reclaimer(inbox).uptime_s()
 
     assert 0 <= first < time.monotonic()
@@ -84,7 +84,7 @@ def test_uptime_is_how_long_this_server_has_been_up(inbox: Inbox) -> None:
 
 
 def test_a_command_that_this_server_lacks_is_named_without_its_arguments(inbox: Inbox) -> None:
-    """Redis repeats them, and they may be a customer's text: some hosts rename EVALSHA."""
+    """Redis' error repeats the arguments, which may be a customer's text. Some hosts rename EVALSHA."""
     client: Any = inbox.redis
     with pytest.raises(InboxUnavailable, match="unknown command 'NOSUCH'") as caught, redis_errors():
         client.execute_command("NOSUCH", "o meu cpf")

@@ -44,9 +44,9 @@ few = st.integers(1, 4)
 class Interleavings(RuleBasedStateMachine):
     """Puts, fetches, acks and reclaims in any order, with deaths, lost leases and cut replies (INV-5, 7 and 8).
 
-    Nothing is lost: an entry stays in its lane until a worker that fetched it acks it, and can always be found.
-    Nothing is held twice: an entry that a worker fetched under a name with a lease is pending under that name, and
-    no other worker with a lease holds it.
+    No entry is lost: it stays in its lane until a worker that fetched it acks it, and can always be found.
+    No entry is held twice: an entry that a worker fetched under a name with a lease is pending under that name, and
+    no other worker with a lease holds the entry.
     """
 
     workers: Bundle[Worker] = Bundle("workers")
@@ -60,7 +60,7 @@ class Interleavings(RuleBasedStateMachine):
 
     @initialize(target=workers)
     def begin_with_work_for_two(self) -> MultipleResults[Worker]:
-        """Otherwise most first steps would do nothing, and faults would be found only sometimes."""
+        """Without initial entries most first steps would do nothing, and few runs would find a fault."""
         for lane in Lane:
             self.put(lane, 8)
         return multiple(self.new_worker(), self.new_worker())
@@ -102,7 +102,7 @@ class Interleavings(RuleBasedStateMachine):
     @rule(worker=workers)
     def lose_the_lease(self, worker: Worker) -> None:
         self.inbox.redis.delete(lease_key(worker.lease.consumer))
-        worker.lost = True  # which it notices when it refreshes
+        worker.lost = True  # the worker notices the loss at its next refresh
 
     @rule(worker=workers)
     def refresh(self, worker: Worker) -> None:

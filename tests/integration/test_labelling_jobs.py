@@ -91,7 +91,7 @@ def test_questions_are_chosen_a_version_is_trained_and_the_progress_estimated(
 
 
 def copies(folder: Path, texts: Iterable[str]) -> list[Path]:
-    """The files of the trainer and its versions in which a ticket's text stands, as it is or escaped."""
+    """The files of the trainer and of its versions that contain a ticket's text, plain or escaped."""
     written = {text.encode() for text in texts} | {json.dumps(text)[1:-1].encode() for text in texts}
     files = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     return [path for path, content in files.items() if any(text in content for text in written)]
@@ -110,7 +110,7 @@ def test_each_text_is_in_the_pool_once_and_texts_without_a_label_are_left_out() 
 
 
 def test_of_a_conversation_the_part_that_the_label_is_about_is_in_the_pool(database: Database) -> None:
-    """A worker classifies it as it is: it is clean already."""
+    """The stored text is already clean, so a worker classifies it unchanged."""
     worker = ManualWorker(database)
     for entry in entries([message("1", QUOTE), message("2", PROBLEM, minute=1), message("3", "Obrigado!", minute=2)]):
         worker.process([entry])

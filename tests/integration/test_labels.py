@@ -1,4 +1,4 @@
-"""Labels: what people read can change, what is stored does not."""
+"""Labels: their displayed names can change, the stored ones do not."""
 
 import json
 from pathlib import Path

@@ -73,7 +73,7 @@ def test_a_worker_whose_lease_is_gone_continues_under_a_new_name(inbox: Inbox, l
 
 
 def test_a_worker_keeps_all_names_it_has_had(inbox: Inbox, lease: Lease) -> None:
-    """INV-11: it still owns entries that are pending under an earlier name. The committer holds the same set."""
+    """INV-11: the worker still owns entries pending under its earlier name. The committer uses the same set."""
     names, first = lease.names, lease.consumer
     inbox.redis.delete(lease_key(first))
 

@@ -114,7 +114,7 @@ def test_notes_come_before_the_first_step_and_a_score_at_each_evaluation(
 ) -> None:
     assert tuple(steps.notes) == uninterrupted.notes
     assert steps.scores[0] == (3, "accuracy")
-    assert max(steps.scores)[0] > 2 * FOLD_STEPS  # counted over all trainings, as steps are
+    assert max(steps.scores)[0] > 2 * FOLD_STEPS  # like steps, counted over all trainings
 
 
 def test_the_manifest_has_temperature_thresholds_and_calibration_error(
@@ -232,7 +232,7 @@ def test_other_settings_start_another_training(data: Path, tmp_path: Path, setti
         with pytest.raises(KeyboardInterrupt):
             train(data, registry, settings.model_copy(update={"folds": 0, "learning_rate": rate}), steps)
 
-    assert len(unfinished_folders(registry)) == 1  # the other left nothing to resume
+    assert len(unfinished_folders(registry)) == 1  # the completed training left nothing to resume
     assert other.seen == [(1, FINAL_STEPS)]
 
 
@@ -278,7 +278,7 @@ def test_base_and_parent_together_are_refused(data: Path, registry: Registry, se
 
 
 class TestWeightAveraging:
-    """The version's weights are the mean of all trainings', unless the mean is worse on the dev rows."""
+    """The version has the mean of all trainings' weights, unless the mean is worse on the dev rows."""
 
     @pytest.fixture
     def training_run(self, uninterrupted: TrainingReport, registry: Registry, settings: TrainSettings) -> TrainingRun:

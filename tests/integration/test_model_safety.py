@@ -139,7 +139,7 @@ def test_a_link_out_of_the_folder_is_refused(registry: Registry, folder: Path, t
 
 
 def test_a_link_within_the_folder_is_allowed(registry: Registry, folder: Path) -> None:
-    """Kubernetes mounts volumes like this."""
+    """Kubernetes mounts volumes with such links."""
     (folder / "..data").mkdir()
     (folder / "config.json").rename(folder / "..data" / "config.json")
     (folder / "config.json").symlink_to("..data/config.json")

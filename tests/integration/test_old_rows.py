@@ -115,7 +115,7 @@ def test_samples_stay_while_their_version_gets_new_ones(stored: Database) -> Non
 
 
 def test_results_predictions_and_reviews_are_never_touched(stored: Database) -> None:
-    """INV-34: whatever their age."""
+    """INV-34: such rows stay whatever their age."""
     for column in ("received_at", "revised_at", "classified_at"):
         execute(stored, f"UPDATE tickets SET {column} = '2001-01-01'")
     execute(stored, "UPDATE predictions SET classified_at = '2001-01-01'")

@@ -36,7 +36,7 @@ def test_a_stopping_worker_removes_its_consumer_from_both_lanes(inbox: Inbox, re
 
 
 def test_a_stopping_worker_with_pending_entries_keeps_its_consumer(inbox: Inbox, reclaimer: Reclaimer) -> None:
-    """INV-7: others reclaim the entries from it."""
+    """INV-7: other workers reclaim the entries from the consumer."""
     worker = leased(inbox)
     entries = put_and_fetch(inbox, worker.consumer, 1)
     worker.release()
@@ -57,7 +57,7 @@ def test_a_consumer_with_a_lease_is_not_removed_even_by_its_own_worker(inbox: In
 
 
 def test_pending_entries_that_the_worker_does_not_have_are_recovered(inbox: Inbox, reclaimer: Reclaimer) -> None:
-    """INV-5: and they stay its own."""
+    """INV-5: the recovered entries stay pending under the worker's own name."""
     entries = put_and_fetch(inbox, "me", 4)
 
     assert reclaimer.recover_lost_replies(LIVE, "me", {entries[0].id, entries[2].id}) == [entries[1], entries[3]]
@@ -80,7 +80,7 @@ def test_entries_of_others_and_unfetched_entries_are_not_recovered(inbox: Inbox,
 
 
 def test_entries_deleted_while_pending_are_not_recovered(inbox: Inbox, reclaimer: Reclaimer) -> None:
-    """INV-5: after a manual XDEL there is nothing left to process."""
+    """INV-5: an entry that a manual XDEL deleted cannot be processed."""
     gone, kept = put_and_fetch(inbox, "me", 2)
     inbox.redis.xdel(stream_key(LIVE), gone.id)
 
@@ -89,7 +89,7 @@ def test_entries_deleted_while_pending_are_not_recovered(inbox: Inbox, reclaimer
 
 
 def test_acknowledging_reclaimed_entries_is_harmless(inbox: Inbox, reclaimer: Reclaimer) -> None:
-    """INV-8: a worker presumed dead had committed its window; the other worker's ack finds nothing."""
+    """INV-8: a worker presumed dead acknowledges its window, so the other worker's ack finds no entry."""
     entries = put_and_fetch(inbox, "presumed-dead", 3)
     reclaimed = reclaimer.reclaim(LIVE, "other", 2)
 

@@ -170,7 +170,7 @@ def test_live_tickets_overtake_bulk_tickets_that_wait_in_redis(
 def test_live_is_fetched_before_every_micro_batch(
     endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path
 ) -> None:
-    """INV-6: also with a long window of bulk in this process."""
+    """INV-6: holds even while this process has a long window of bulk entries."""
     blocked, resumed = threading.Event(), threading.Event()
     batches: list[int] = []  # numbers of texts
 
@@ -187,12 +187,12 @@ def test_live_is_fetched_before_every_micro_batch(
     publish(inbox, 32 * 20, lane=Lane.BULK)
     with running(endpoints, instant_models, lambda folder: BlockingModel(noop(folder).manifest), window_s=60):
         assert blocked.wait(30)
-        assert inbox.depth(Lane.BULK).in_flight > 32 * 10  # many micro-batches are queued in this process
+        assert inbox.depth(Lane.BULK).in_flight > 32 * 10  # many micro-batches wait in this process
         Publisher(inbox).publish(source="crm", external_id="urgent", text="socorro")
         resumed.set()
         until(lambda: inbox.redis.xlen("triagem:{0}:live") == 0)
     first_bulk, live = batches.index(32), batches.index(1)
-    assert live <= first_bulk + 4  # after the blocked one, and one that was already chosen
+    assert live <= first_bulk + 4  # after the blocked micro-batch and the one already chosen
 
 
 def test_the_heartbeat_file_shows_readiness_and_is_removed_at_exit(
@@ -243,7 +243,7 @@ def test_nothing_leaves_redis_before_its_result_is_committed(
 ) -> None:
     with running(endpoints, instant_models) as (pipeline, _):
         with database.engine.begin() as writer:
-            writer.execute(text("LOCK TABLE tickets IN EXCLUSIVE MODE"))  # reads go on, the statement waits
+            writer.execute(text("LOCK TABLE tickets IN EXCLUSIVE MODE"))  # reads continue, the statement waits
             publish(inbox, 10)
             until(lambda: inbox.in_flight(Lane.LIVE) == 10)
             assert not pipeline.supervisor.stopping.wait(1.0)  # long enough to notice a violation

@@ -1,5 +1,5 @@
-"""Only bad rows become dead letters, the rest of the batch commits, and a broken device dead-letters nothing
-(INV-10, INV-11)."""
+"""Only bad rows become dead letters, and the rest of the batch commits. With a broken device, no entry becomes a dead
+letter (INV-10, INV-11)."""
 
 import threading
 import time
@@ -138,7 +138,7 @@ def test_a_device_that_breaks_stops_the_worker_and_dead_letters_nothing(
 def test_the_marker_stays_after_an_exit_that_an_entry_may_have_caused(
     endpoints: Endpoints, inbox: Inbox, instant_models: Path, error: BaseException, kept: int
 ) -> None:
-    """INV-9: SystemExit and panics of libraries pass the isolation of failing entries; our errors do not."""
+    """INV-9: isolation of failing entries does not catch SystemExit and libraries' panics, which end the worker."""
 
     class ExitingModel(RaisingModel):
         def probabilities(self, batch: Sequence[Tokens]) -> list[list[float]]:
@@ -188,12 +188,12 @@ def test_a_ticket_that_crashed_two_workers_alone_becomes_a_dead_letter_without_t
 def test_suspects_are_classified_alone_and_cleared_and_each_marker_lists_what_is_computed(
     endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path
 ) -> None:
-    """INV-9: a suspect whose marker is written while others compute would be blamed for their crash."""
+    """INV-9: with a marker written while other entries compute, a suspect would be blamed for their crash."""
     markers: list[tuple[int, int, bool]] = []
 
     class RecordingModel(NoopModel):
         def probabilities(self, batch: Sequence[Tokens]) -> list[list[float]]:
-            time.sleep(0.02)  # time for the fetcher to write its marker too early
+            time.sleep(0.02)  # time in which a wrong fetcher would write the marker too early
             marker = inbox.redis.hgetall(in_progress_key(pipeline.lease.consumer)) if ready.is_set() else {}
             if marker:
                 markers.append((len(batch), len(marker[b"live"].split()), marker[b"alone"] == b"1"))
@@ -243,7 +243,7 @@ def test_a_dead_letter_is_stored_before_its_entry_is_acknowledged(
     blocked = text("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)")
     with running(endpoints, instant_models, lambda folder: RaisingModel(noop(folder).manifest)):
         with database.engine.begin() as writer:
-            writer.execute(text("LOCK TABLE dead_letters IN EXCLUSIVE MODE"))  # the insert waits
+            writer.execute(text("LOCK TABLE dead_letters IN EXCLUSIVE MODE"))  # the insert of the dead letter waits
             Publisher(inbox).publish(source="crm", external_id="bad", text="veneno")
             until(lambda: writer.execute(blocked).scalar_one())
             assert inbox.redis.xlen("triagem:{0}:live") == 1
@@ -254,7 +254,7 @@ def test_a_dead_letter_is_stored_before_its_entry_is_acknowledged(
 def test_an_entry_that_another_worker_has_reclaimed_is_not_dead_lettered(
     endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path
 ) -> None:
-    """INV-11: only while Redis still names this worker as the owner."""
+    """INV-11: a worker dead-letters an entry only while Redis still names the worker as the owner."""
     other_worker = Lease(inbox.redis, 60)
     other_worker.acquire()
 

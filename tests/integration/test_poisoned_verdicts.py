@@ -1,4 +1,4 @@
-"""Retraining on verdicts that nobody asked for: how many count, where they are tested, and what the gate says."""
+"""Retraining on unsolicited verdicts: how many are used, on which rows they are tested, and the gate's decision."""
 
 import json
 from collections import Counter
@@ -83,7 +83,7 @@ def test_test_rows_are_drawn_from_the_random_stratum() -> None:
 def test_the_gate_rejects_a_version_that_learned_poisoned_verdicts(
     tmp_path: Path, poisoned: int, decision: type
 ) -> None:
-    """A head is trained again with many corrections of a wrong label; the test rows are those of people's reviews."""
+    """A head is retrained on many corrections to a wrong label. The test rows come from people's reviews."""
     rng = np.random.default_rng(1)
     truth = rng.integers(2, size=1500)
     points = rng.normal(size=(1500, 16)) + truth[:, None] * 0.7

@@ -17,7 +17,7 @@ from triagem.db.tickets.window import look_up
 
 
 class TestPlans:
-    """With 20,000 tickets and 1,000 reviews: how many tickets does Postgres read per query?"""
+    """With 20,000 tickets and 1,000 reviews, each query reads a bounded number of tickets."""
 
     @pytest.fixture
     def large(self, database: Database) -> Database:
@@ -93,11 +93,11 @@ class TestPlans:
 
         ((used, read),) = explained.read.items()
         assert used == index
-        assert read < 7000  # BRIN finds 128 blocks at a time, here 2,300 tickets, of which 720 are wanted
+        assert read < 7000  # a BRIN index finds ranges of 128 blocks: here 2,300 tickets, 720 of them requested
 
 
 class TestBeforeTheFirstAnalyze:
-    """A bulk import into new tables: the planner guesses their size until autovacuum has run."""
+    """During a bulk import into new tables, the planner guesses the tables' size until autovacuum has run."""
 
     def test_cached_predictions_are_looked_up_by_key(self, database: Database) -> None:
         with database.autocommit() as connection:

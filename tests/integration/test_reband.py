@@ -1,4 +1,4 @@
-"""Re-banding of stored results by other thresholds: which rows change and which always stay."""
+"""Re-banding of stored results with other thresholds: which rows change, and which rows never change."""
 
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -167,7 +167,7 @@ def test_an_interrupted_run_is_completed_by_the_next_and_another_changes_nothing
 
 
 class TestConcurrentWorkers:
-    """The statement waits for a lock; by the time it gets it, the row has changed."""
+    """The re-banding statement waits for a row's lock, and the row changes before it gets the lock."""
 
     @pytest.mark.parametrize(
         "concurrent_change", ["model_version = 'v1.1.0'", "digest = 'B'", "confidence = 0.99", FORGET]
@@ -186,7 +186,7 @@ class TestConcurrentWorkers:
         assert changed_count(pages) == 1
 
     def test_locks_are_taken_in_the_order_of_windows(self, database: Database, endpoints: Endpoints) -> None:
-        """INV-12: two statements that are blocked midway both finish."""
+        """INV-12: two statements that block each other midway both finish."""
         names = [f"{number:02}" for number in range(21)]
         write_window(database, [result(name, confidence=0.75) for name in names])
         with ThreadPoolExecutor(2) as pool, psycopg.connect(endpoints.database_url) as blocker:

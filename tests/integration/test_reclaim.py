@@ -67,7 +67,7 @@ def test_entries_under_a_released_lease_can_be_claimed_at_once(inbox: Inbox, rec
 
 
 def test_a_worker_without_a_lease_claims_nothing_from_itself(inbox: Inbox, reclaimer: Reclaimer) -> None:
-    """INV-8: it would get the entries again that it is working on."""
+    """INV-8: otherwise the worker would get the entries again on which it works."""
     put_and_fetch(inbox, "reclaimer", 2)
 
     assert reclaimer.reclaim(LIVE, "reclaimer", 10) == []
@@ -90,7 +90,7 @@ def test_no_more_is_claimed_than_the_limit(inbox: Inbox, reclaimer: Reclaimer) -
 
 
 def test_more_can_be_claimed_than_a_script_can_unpack(inbox: Inbox, reclaimer: Reclaimer) -> None:
-    """INV-8: Lua holds some 8,000 values; the remainder follows."""
+    """INV-8: Lua unpacks at most about 8,000 values, so a second call claims the remaining entries."""
     fetched = put_and_fetch(inbox, "dead", 9000)
 
     claimed = [reclaimer.reclaim(LIVE, "reclaimer", 9000) for _ in range(9)]
@@ -114,7 +114,7 @@ def test_two_concurrent_workers_never_claim_the_same_entry(inbox: Inbox, reclaim
 
 
 def test_a_dead_consumer_that_holds_nothing_is_removed(inbox: Inbox, reclaimer: Reclaimer) -> None:
-    """INV-7: names are used once, so they would accumulate."""
+    """INV-7: names are used once, so unused consumers would accumulate."""
     inbox.ack(put_and_fetch(inbox, "dead", 1))
 
     reclaimer.reclaim(LIVE, "reclaimer", 10)
@@ -123,7 +123,7 @@ def test_a_dead_consumer_that_holds_nothing_is_removed(inbox: Inbox, reclaimer: 
 
 
 def test_a_living_consumer_that_holds_nothing_is_not_removed(inbox: Inbox, reclaimer: Reclaimer) -> None:
-    """INV-7: it may be about to fetch."""
+    """INV-7: a live worker may be about to fetch."""
     worker = leased(inbox)
     inbox.ack(put_and_fetch(inbox, worker.consumer, 1))
 

@@ -188,7 +188,7 @@ class TestOpsKilled:
 
 
 class TestLostChecks:
-    """INV-37: nothing queued, nothing in flight, and not done."""
+    """INV-37: the run is not done, although no check is queued or in flight."""
 
     def test_they_are_enqueued_again(
         self, endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path
@@ -335,7 +335,7 @@ def test_stored_predictions_of_the_version_are_not_computed_again_without_force(
 def test_a_new_cleaning_version_is_applied_to_the_texts_it_changes_only(
     endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path
 ) -> None:
-    # Stored with the digests of their texts as they are: a cleaning that changed nothing.
+    # Stored with the digests of the unchanged texts, as if cleaning had changed nothing.
     texts = {"same": "um texto", "changed": "um texto\n\nEnviado do meu Galaxy"}
     write_window(database, [result(texts[name], external_id=name) for name in texts])
     plan = replace(CURRENT, force=True, filters={"cleaning": "changed"})
@@ -352,7 +352,7 @@ def test_a_conversation_is_composed_again_instead_of_cleaning_its_composed_text(
     preview = runs.preview(database, replace(CURRENT, force=True, filters={"cleaning": "changed"}))
     assert next_page(database, preview).refs == []
 
-    with database.autocommit() as connection:  # as a release stored it that cleaned one of the messages differently
+    with database.autocommit() as connection:  # as stored by a release that cleaned one of the messages differently
         connection.execute(text("UPDATE tickets SET digest = sha256('other')"))
     assert len(next_page(database, preview).refs) == 1
 
@@ -582,7 +582,7 @@ def test_a_text_that_changes_while_the_model_computes_is_left_alone(database: Da
 
 
 def test_a_run_of_a_registry_that_was_restored_is_refused(database: Database) -> None:
-    """Its results would change nothing: those stored have a later epoch."""
+    """The run's results would change nothing, because the stored results have a later epoch."""
     record_promotion(database, 2, "v1.0.0", NOW)
     with pytest.raises(InvalidInput, match="epoch 1 is older than 2, the last one recorded: restore a newer copy"):
         runs.start(database, CURRENT)

@@ -1,4 +1,4 @@
-"""Recovery of entries: when a worker reclaims those of dead workers, and when it must not."""
+"""Recovery of entries: when a worker reclaims dead workers' entries, and when it must not."""
 
 import pytest
 
@@ -63,7 +63,7 @@ def test_recovery_is_due_once_per_period(inbox: Inbox) -> None:
 
 
 def test_after_an_outage_recovery_waits_one_lease_period(inbox: Inbox) -> None:
-    """INV-8: live workers could not refresh their leases either, and get this time to do it."""
+    """INV-8: live workers could not refresh their leases during the outage either; this wait lets them do so."""
     clock = Clock()
     recovery = make_recovery(inbox, clock)
     assert recovery.due()
@@ -92,7 +92,7 @@ def test_a_waiting_worker_still_recovers_its_own_lost_replies(inbox: Inbox) -> N
 def test_a_new_worker_waits_until_redis_has_been_up_for_one_lease_period(
     inbox: Inbox, up_s: float, holds_s: float
 ) -> None:
-    """INV-8: a worker that starts after Redis did has seen no outage, but there was one."""
+    """INV-8: there was an outage even if a worker that started after Redis did not see it."""
     clock = Clock()
     recovery = make_recovery(inbox, clock, up_s=up_s)
     entries = put_and_fetch(inbox, "dead", 1)
@@ -130,7 +130,7 @@ def test_a_worker_does_not_reclaim_entries_in_flight_from_its_previous_name(inbo
 def test_a_suspect_that_crashed_a_worker_alone_waits_until_this_worker_has_run_for_a_lease_period(
     inbox: Inbox,
 ) -> None:
-    """INV-9: otherwise workers that something else kills at start would dead-letter whatever comes first."""
+    """INV-9: otherwise, workers that die at start for another reason would dead-letter the first entries."""
     clock = Clock()
     recovery = make_recovery(inbox, clock)
     suspect, other = put_and_fetch(inbox, "dead", 2)

@@ -1,4 +1,4 @@
-"""A row that Postgres refuses becomes a dead letter; if Postgres refuses every row, none does (INV-10)."""
+"""A row that Postgres refuses becomes a dead letter. If Postgres refuses every row, no row does (INV-10)."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -124,7 +124,7 @@ class TestTexts:
     def test_it_locks_tickets_in_the_order_of_the_window_s_statement(
         self, database: Database, endpoints: Endpoints
     ) -> None:
-        """`a` came last: a purge that locked by time or id would hold `b` while it waits for `a`."""
+        """`a` arrived last. A purge that locks rows by time or id would hold `b`'s lock while it waits for `a`."""
         write_window(database, [ticket("b", OLD)])
         write_window(database, [ticket("a", OLD + DAY)])
         with psycopg.connect(endpoints.database_url) as window:

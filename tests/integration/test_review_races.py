@@ -52,7 +52,7 @@ def test_nothing_is_written_for_a_ticket_that_is_being_forgotten(
 
 
 def test_two_reviewers_of_one_ticket_do_not_deadlock(database: Database) -> None:
-    """Each review stamps the ticket: with shared locks, both would wait for the other to release it."""
+    """Each review updates the ticket's row: with shared locks, each would wait for the other's lock."""
     write_window(database, [unsure("1")])
     with ThreadPoolExecutor(2) as pool:
         with database.engine.begin() as locking:

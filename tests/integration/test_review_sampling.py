@@ -133,7 +133,7 @@ class TestRandomSample:
 
         ranked = ranks(database)
 
-        assert max(abs(rank - index / 2000) for index, (rank, _) in enumerate(ranked)) < 0.04  # 1.63 / √n: 1 in 100
+        assert max(abs(rank - index / 2000) for index, (rank, _) in enumerate(ranked)) < 0.04  # 1.63 / √n: 1 %
         assert abs(correlation([rank for rank, _ in ranked], [int(name) for _, name in ranked])) < 0.06
 
     def test_texts_of_a_previous_version_are_not_sampled(self, database: Database) -> None:
@@ -242,7 +242,7 @@ def test_a_disputed_text_is_assigned_once_and_to_a_third_reviewer(database: Data
     task = lease_disputed_task(database, "eva", since=SINCE)
     assert task
     assert task.external_id == "disputed"
-    assert lease_disputed_task(database, "ivo", since=SINCE) is None  # it is leased
+    assert lease_disputed_task(database, "ivo", since=SINCE) is None  # excluded, because it is leased
     submit_review(database, "disputed", "suporte", "eva")
     release_tasks(database, "eva", [task])
     assert lease_disputed_task(database, "ivo", since=SINCE) is None

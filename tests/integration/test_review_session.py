@@ -1,4 +1,4 @@
-"""A review session in the terminal: keys, screen, and what an abrupt end leaves."""
+"""A review session in the terminal: keys, screen, and the state after an abrupt end."""
 
 import io
 import os
@@ -235,7 +235,7 @@ class Terminal:
         return text in self.screen
 
     def press(self, key: str) -> None:
-        """Presses a key once the process waits for one; it discards what was typed before the text was shown."""
+        """Presses a key once the process waits for one: the process discards keys typed before it showed the text."""
         until(lambda: not termios.tcgetattr(self._controller)[3] & termios.ICANON)
         os.write(self._controller, key.encode())
 

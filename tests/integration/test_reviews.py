@@ -105,7 +105,7 @@ class TestVerdict:
 
 class TestAccuracy:
     def test_it_is_estimated_for_all_texts_not_only_the_reviewed_ones(self, database: Database) -> None:
-        """Of 400 texts, 10% are unsure; the model is wrong on all of these and right on all others."""
+        """The model is unsure of 10% of 400 texts. It is wrong on all of these and right on all others."""
         write_window(database, [unsure(str(n), 0.5 + n / 1000, label="wrong") for n in range(40)])
         write_window(database, [sure(str(n), label="right") for n in range(40, 400)])
         for task in draw_tasks(database, "ana", 100, version=VERSION, since=SINCE, rng=random.Random(1)):

@@ -1,4 +1,4 @@
-"""From a CRM's recorded webhook to the result that returns to it as a tag, a label or a signed callback, once."""
+"""From a CRM's recorded webhook to the result that Triagem returns once, as a tag, a label or a signed callback."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -87,7 +87,7 @@ def test_a_zendesk_ticket_is_tagged_and_its_updated_webhook_starts_no_loop(syste
     assert write_methods(system.zendesk.received) == ["PUT", "PUT", "PUT"]
     assert delivery_states(system.database) == [("zendesk.tags", "delivered", 3)]
 
-    # Zendesk reacts to our tag with an event, and with a trigger that fires on any update.
+    # Zendesk reacts to Triagem's tag with an event, and with a trigger that fires on any update.
     assert system.webhook("zendesk", "zendesk_tags_changed") == "ignored"
     assert system.webhook("zendesk", "zendesk_trigger") == "accepted"
     system.deliver()

@@ -80,7 +80,7 @@ class TestStore:
     def test_no_sample_is_stored_for_a_forgotten_ticket(self, database: Database) -> None:
         write_window(database, [forgotten_result()])
         write_tombstone(database, FORGOTTEN)
-        with database.autocommit() as connection:  # tombstones have no digest; with one, only the mark tells
+        with database.autocommit() as connection:  # with a digest, only the mark shows a tombstone
             connection.execute(text("UPDATE tickets SET digest = :digest"), {"digest": forgotten_result().digest})
 
         assert store_samples(database, [sample(forgotten_result())]) == 0
@@ -93,7 +93,7 @@ class TestStore:
             assert store_samples(database, [sample(result("A"))]) == 0
 
     def test_the_first_and_the_newest_samples_stay(self, database: Database) -> None:
-        # The newest before the last statement, which does not see its own row.
+        # The newest sample before the last statement, because a statement does not see its own row.
         assert stored_embeddings(database, 9, first=2, newest=3) == [0, 1, 5, 6, 7, 8]
 
     def test_all_samples_stay_below_the_limits(self, database: Database) -> None:

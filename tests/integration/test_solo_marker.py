@@ -87,7 +87,7 @@ def test_while_the_model_computes_it_is_set_and_a_stop_clears_it(
 def test_a_stop_keeps_it_if_the_model_hangs(
     endpoints: Endpoints, inbox: Inbox, instant_models: Path, gate: type[Gate], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The liveness probe stops a worker that hangs: the text is to blame."""
+    """The liveness probe stops a worker that hangs, and the text is blamed for it."""
     with running(endpoints, instant_models, lambda folder: gate(noop(folder).manifest)) as (pipeline, _):
         assert gate.entered.wait(30)
         monkeypatch.setattr(pipeline.supervisor, "heartbeat_age_s", lambda: health.ALIVE_S + 1)
@@ -101,7 +101,7 @@ def test_a_stop_keeps_it_if_the_model_hangs(
 def test_while_the_result_waits_for_the_committer_it_is_not_set(
     endpoints: Endpoints, inbox: Inbox, instant_models: Path, gate: type[Gate], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The queue is full, as in an outage of Postgres."""
+    """The committer's queue is full, as during an outage of Postgres."""
     waiting, release = threading.Event(), threading.Event()
 
     def commit(_: CommitBatch) -> None:
@@ -141,7 +141,7 @@ def test_it_is_cleared_under_the_name_that_lost_its_lease_meanwhile(
 def test_samples_of_an_idle_worker_do_not_wait_for_the_committer(
     endpoints: Endpoints, inbox: Inbox, instant_models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Meanwhile, a quarantined entry may come with its marker."""
+    """While the worker waits, it may fetch a quarantined entry with its marker."""
     waiting, release = threading.Event(), threading.Event()
 
     def commit(_: CommitBatch) -> None:

@@ -1,6 +1,6 @@
-"""The original specification's author tries it with the data of his exercise, following what the commands print.
+"""The original specification's author trains with the data of his exercise, and follows the commands' hints.
 
-500 training and 100 test rows hold 20 different sentences; all of the test is also in train.
+500 training and 100 test rows contain only 20 different sentences, and every test sentence is also in train.
 """
 
 import json

@@ -122,7 +122,7 @@ def test_every_query_of_the_page_is_tested() -> None:
 
 
 def test_every_view_and_column_is_documented_by_its_comment(analyst: psycopg.Connection) -> None:
-    """`make reference` writes the page from the script; this is what the database has."""
+    """`make reference` writes the page from the script; this test compares the page with the database."""
     documented = {(view, ""): f"{title}" for view, title, _ in VIEWS} | {
         (view, column): meaning
         for view, _, table in VIEWS

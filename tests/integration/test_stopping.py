@@ -26,7 +26,7 @@ def stopping_while_a_window_waits(database: Database, inbox: Inbox, pipeline: Pi
     """A stop is requested and cannot end, because a window of 5 tickets waits for a lock; it ends after the block."""
     stop = Thread(target=pipeline.stop)
     with database.engine.begin() as other:
-        other.execute(text("LOCK TABLE tickets IN EXCLUSIVE MODE"))  # reads go on
+        other.execute(text("LOCK TABLE tickets IN EXCLUSIVE MODE"))  # reads continue
         publish(inbox, 5)
         until(lambda: other.execute(text("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)")).scalar_one())
         stop.start()
@@ -35,7 +35,7 @@ def stopping_while_a_window_waits(database: Database, inbox: Inbox, pipeline: Pi
 
 
 def stays_alive(inbox: Inbox) -> bool:
-    """Whether a worker is alive throughout the time in which two leases would expire."""
+    """Whether a worker stays alive for the duration of two leases."""
     end = time.monotonic() + 2 * _LEASE_S
     while time.monotonic() < end:
         if live_worker_count(inbox.redis) != 1:
@@ -47,7 +47,7 @@ def stays_alive(inbox: Inbox) -> bool:
 def test_the_lease_outlasts_a_window_that_waits(
     endpoints: Endpoints, inbox: Inbox, database: Database, instant_models: Path
 ) -> None:
-    """Otherwise other workers would take its entries and classify them again."""
+    """Otherwise other workers would reclaim the entries and classify them again."""
     with running(endpoints, instant_models) as (pipeline, _):
         with stopping_while_a_window_waits(database, inbox, pipeline):
             assert stays_alive(inbox)

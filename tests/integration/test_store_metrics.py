@@ -1,4 +1,4 @@
-"""Metrics of Redis, Postgres and the registry that `triagem ops` serves; those of an unavailable store are absent."""
+"""Metrics of Redis, Postgres and the registry that `triagem ops` serves, without those of unavailable stores."""
 
 from datetime import UTC, datetime
 from pathlib import Path

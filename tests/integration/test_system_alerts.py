@@ -1,5 +1,5 @@
-"""System checks on a real database and inbox: one alert when a problem opens, one when it is resolved, for live
-tickets only."""
+"""System checks on a real database and inbox, for live tickets only: one alert when a problem opens, and one when it
+is resolved."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace

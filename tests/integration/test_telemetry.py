@@ -76,7 +76,7 @@ def test_a_request_and_its_window_are_one_trace_with_a_span_for_each_stage(
 
     until(lambda: all(name in bodies(receiver) for name in (b"POST /v1/tickets", b"tokenize", b"commit")))
     trace = telemetry._trace("r-1").trace_id.to_bytes(16, "big")
-    assert bodies(receiver).count(trace) == 3  # two requests, and the link of the window
+    assert bodies(receiver).count(trace) == 3  # two requests, and the window that links to them
     assert b"triagem-worker" in bodies(receiver)
     assert TEXT.encode() not in bodies(receiver)
 
@@ -87,7 +87,7 @@ def test_an_error_is_sent_to_sentry_without_the_messages_of_exceptions(
     monkeypatch.setenv("TRIAGEM_SENTRY_DSN", f"{receiver.url.replace('//', '//key@')}/1")
     monkeypatch.setattr("sentry_sdk.transport.HttpTransport._serialize_envelope", uncompressed)
     logged()
-    text = TEXT  # a local variable
+    text = TEXT  # the value of a local variable
     try:
         raise ValueError(text)
     except ValueError:

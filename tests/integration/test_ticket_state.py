@@ -1,4 +1,4 @@
-"""A ticket may be stored before it has a result: INV-36, and how each reader copes."""
+"""A ticket may be stored before it has a result (INV-36), and each reader handles such a ticket."""
 
 import pytest
 from sqlalchemy import text
@@ -41,7 +41,7 @@ def state(database: Database) -> str:
 
 
 class TestConstraint:
-    """INV-36: a ticket is `classified` exactly if it has all columns of a result."""
+    """INV-36: a ticket is `classified` if and only if it has all columns of a result."""
 
     @pytest.mark.parametrize("column", RESULT_COLUMNS)
     def test_a_classified_ticket_has_the_whole_result(self, database: Database, column: str) -> None:

@@ -61,7 +61,7 @@ def tls(endpoints: Endpoints, authorities: tuple[Authority, Authority]) -> Itera
 
 
 def by_address(url: str) -> str:
-    """The same server under a name that its certificate lacks."""
+    """The same server by its address, which its certificate does not contain."""
     return url.replace("localhost", "127.0.0.1")
 
 
@@ -100,7 +100,7 @@ def test_a_postgres_without_tls_is_refused_when_tls_is_required(endpoints: Endpo
 
 
 def test_a_redis_without_tls_is_reported_as_unavailable(endpoints: Endpoints) -> None:
-    """Redis answers if the random TLS greeting contains a line end, and otherwise waits for one."""
+    """Redis answers a TLS greeting that happens to contain a line end; otherwise it waits for a line end."""
     url = endpoints.redis_url.replace("redis://", "rediss://")
     with refused(InboxUnavailable, "does not answer", secret=password_of(url)), redis_errors():
         connect(url).ping()

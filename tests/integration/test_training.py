@@ -1,4 +1,4 @@
-"""A few training steps with a real small BERT: what is registered, that it runs, and that a seed repeats itself."""
+"""A few training steps with a real small BERT: the registered version runs, and equal seeds give equal versions."""
 
 import json
 from collections.abc import Iterator
@@ -223,7 +223,7 @@ def test_each_step_is_reported(steps: Steps, trained: TrainingReport) -> None:
 
 
 def test_the_loss_is_a_mean_over_the_rows_of_a_step(steps: Steps, trained: TrainingReport) -> None:
-    """With two labels, the untrained loss is ln 2 = 0.69; a sum over the 4 accumulated batches would be 2.8."""
+    """With two labels, the untrained loss is ln 2 = 0.69. The sum over 4 accumulated batches would be 2.8."""
     assert steps.losses
     assert all(0.4 < loss < 1.0 for loss in steps.losses)
 

@@ -29,7 +29,7 @@ def found(database: Database, job: TrainingJob) -> TrainingJob:
 
 
 def abandon(database: Database) -> None:
-    """As if the trainer had died longer ago than its lease."""
+    """Change the job as if its trainer had died, and its lease had expired."""
     execute(database, "UPDATE training_jobs SET heartbeat_at = now() - interval '61 seconds' WHERE state = 'running'")
 
 

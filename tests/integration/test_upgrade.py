@@ -31,7 +31,7 @@ def url(endpoints: Endpoints) -> Iterator[str]:
     with psycopg.connect(endpoints.database_url, autocommit=True) as owner:
         owner.execute(f"CREATE DATABASE {name}".encode())
         yield endpoints.database_url.rpartition("/")[0] + f"/{name}"
-        # FORCE ends the owner's own sessions only; an analyst's outlives its client by a moment.
+        # FORCE ends only the owner's sessions, and an analyst's session ends a moment after its client.
         others = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND usename <> current_user"
         until(lambda: owner.execute(others, [name]).fetchone() == (0,))
         owner.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
@@ -74,7 +74,7 @@ def test_a_second_upgrade_changes_nothing_and_keeps_the_data(empty: Database) ->
 
 
 def release_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Make the code that of a later release, which adds a column to `tickets`; returns its revision."""
+    """Add a migration as a later release would, with a new column of `tickets`; return its revision."""
     migrations = tmp_path / "migrations"
     config = _config()
     shutil.copytree(config.get_main_option("script_location") or "", migrations)

@@ -1,4 +1,4 @@
-"""`triagem db verify`: each contradiction in the tables or the inbox is found, and nothing else."""
+"""`triagem db verify` finds each contradiction in the tables or the inbox, and reports nothing else."""
 
 import json
 from collections.abc import Callable
@@ -27,7 +27,7 @@ from triagem.inbox.reclaim import Reclaimer
 from triagem.ops.forget import forget
 from triagem.ops.verify import verify
 
-# What contradicts each rule, and the row that is named.
+# Per rule: a statement that contradicts it, and the row that the finding names.
 DAMAGES = {
     "result-in-history": ("UPDATE tickets SET label = 'suporte' WHERE external_id = '1'", "zendesk 1"),
     "newest-result": ("UPDATE predictions SET epoch = 2", "zendesk 1"),
@@ -136,7 +136,7 @@ def test_the_command_lists_what_it_found_and_exits_with_3(triagem: Triagem, stor
 
 
 def test_a_run_of_the_current_version_resolves_what_a_late_worker_left(database: Database) -> None:
-    """The late worker edits the text and edits it back, after the later version had judged it."""
+    """After the later version has classified the text, a late worker stores an edit and the edit back."""
     write_window(database, [result("A", model="v1.1.0", epoch=2)])
     for minute, content in enumerate("BA", start=1):
         write_window(database, [result(content, minute=minute, model="v1.0.0", epoch=1)])
@@ -155,11 +155,11 @@ def test_a_run_of_the_current_version_resolves_what_a_late_worker_left(database:
 
 
 class TestEntriesOfDeadWorkers:
-    """A grace of one lease: a worker that has just died is not a finding."""
+    """A worker that died less than one lease ago is not a finding."""
 
     @pytest.fixture
     def sleep(self, inbox: Inbox) -> Callable[[float], None]:
-        """Waits as long as it takes to expire a lease, and does nothing meanwhile."""
+        """Replaces the wait for a lease to expire: checks the duration and returns at once."""
 
         def sleep(seconds: float) -> None:
             assert seconds == inbox.settings.lease_s

@@ -72,7 +72,7 @@ class TestOneRowPerIdentity:
 
 
 class TestRedelivery:
-    """INV-14: a redelivery, for whatever reason, changes nothing."""
+    """INV-14: a redelivery changes nothing, whatever its reason."""
 
     def test_a_redelivered_window_changes_no_row(self, database: Database) -> None:
         window = [doubtful(external_id=str(n), lane=lane) for n, lane in enumerate([Lane.LIVE, Lane.BULK] * 10)]
@@ -182,7 +182,7 @@ class TestForwardOnly:
     def test_a_text_edited_back_that_a_worker_classified_again_has_that_result_in_the_history(
         self, database: Database
     ) -> None:
-        """Another worker's review budget gives another band; it looked the text up before the first was stored."""
+        """Another worker, with another review budget, looked the text up before the first result was stored."""
         write_window(database, [doubtful("A", confidence=0.8)])
         write_window(database, [result("B", minute=1)])
 

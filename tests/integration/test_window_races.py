@@ -23,7 +23,7 @@ BOTH_WAYS: Final = pytest.mark.parametrize("order", [1, -1], ids=["in order", "i
 
 
 class TestLockOrder:
-    """INV-12: two workers that lock the same tickets in opposite orders would wait for each other forever."""
+    """INV-12: two workers that lock the same tickets in opposite orders would deadlock."""
 
     WINDOW: Final = [f"{number:02}" for number in range(21)]
 
@@ -79,7 +79,7 @@ class TestLockOrder:
 
 @contextmanager
 def observing(endpoints: Endpoints) -> Iterator[Callable[..., list[dict[str, Any]]]]:
-    """A function that queries in a session of its own."""
+    """A function that queries in a separate session."""
     with psycopg.connect(endpoints.database_url, autocommit=True, row_factory=dict_row) as connection:
         yield lambda query, *values: connection.execute(query, values).fetchall()
 
@@ -102,7 +102,7 @@ class TestAutocommit:
 
             write_window(database, [result(epoch=2)])
 
-        assert observed == [[{"state": "idle", "xact_start": None}], [{"epoch": 2}]]  # once: it is one statement
+        assert observed == [[{"state": "idle", "xact_start": None}], [{"epoch": 2}]]  # once: one statement
 
     def test_every_session_has_limits_for_statements_and_locks(self, database: Database) -> None:
         with database.autocommit() as connection:

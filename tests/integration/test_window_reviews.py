@@ -15,7 +15,7 @@ from triagem.db.tickets.window import ClassifiedTicket, WindowCounts, write_wind
 
 
 class TestAlerts:
-    """The outbox: one alert for a live result that somebody should review."""
+    """The outbox: one alert for a live result that needs a review."""
 
     @pytest.mark.parametrize(
         ("lane", "band", "alerts"),

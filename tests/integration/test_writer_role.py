@@ -84,7 +84,7 @@ def test_only_the_owner_creates_and_revokes_keys(
 ) -> None:
     key, secret = create_key(database, "shop", [Scope.ENQUEUE])
     with Database(endpoints.writer_url) as writer_database:
-        assert find_key(writer_database, secret) == key  # and notes its use
+        assert find_key(writer_database, secret) == key  # authentication also stores the key's last use
         (used,) = list_keys(writer_database)
     assert used.last_used_at is not None
     monkeypatch.setenv("TRIAGEM_DATABASE_URL", endpoints.writer_url)

@@ -52,19 +52,19 @@ def copy_project(folder: Path) -> Path:
 
 
 def import_libraries(tests: Sequence[str]) -> None:
-    """Import what the tests import, except our own modules: those come from the copy."""
+    """Import the libraries that the tests import. Triagem's own modules are imported from the copy later."""
     os.environ.setdefault("HF_HUB_OFFLINE", "1")  # as in tests/conftest.py; read at import
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     command = [sys.executable, "-c", _LIST_MODULES, "-p", "no:cacheprovider", *tests]
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for name in listed.splitlines()[-1].split():
         if name.partition(".")[0] not in _OURS:
-            with suppress(Exception):  # some are not imported by their name
+            with suppress(Exception):  # some packages have another import name
                 importlib.import_module(name)
 
 
 def run_tests(folder: Path, tests: Sequence[str], output: Path) -> None:
-    """Run tests on a copy, up to the first failure; exits with pytest's status. To be called in a forked process.
+    """Run tests on a copy up to the first failure, and exit with pytest's status. Call it in a forked process.
 
     No bytecode is written: Python would not notice a mutation of the same length within the same second.
     """
@@ -104,7 +104,7 @@ class Trial:
         return not self.process.is_alive()
 
     def result(self) -> str:
-        """Restore the file; `caught`, also if the mutated code hangs, `SURVIVED`, or the output of a pytest error."""
+        """Restore the file. Return `caught` (also if the mutated code hangs), `SURVIVED`, or pytest's errors."""
         self.file.write_text(self.original, encoding="utf-8")
         status = self.process.exitcode
         if status == _FAILED or time.monotonic() - self.started > _TIMEOUT_S:

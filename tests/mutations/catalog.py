@@ -16,9 +16,9 @@ _SOURCE: Final = frozenset({".py", ".lua", ".sql"})
 class Mutation:
     """One fault.
 
-    `old` occurs exactly once in the whole package tree, so that it is found wherever a refactoring moves it.
-    `where` is only a label: the folder of the source when the mutation was written. `rule` is the broken rule of
-    docs/reference/rules.md, if it is one of them.
+    `old` occurs exactly once in the whole package tree, so that it is still found after a refactoring moves it.
+    `where` is only a label: the folder of the source when the mutation was written. `rule` is the
+    rule of docs/reference/rules.md that the fault breaks, if any.
     """
 
     name: str

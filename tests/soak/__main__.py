@@ -25,7 +25,7 @@ from triagem.db.auth import Scope, create_key
 from triagem.inbox.stream import PREFIX
 from triagem.ops.verify import verify
 
-_MAX_KEYS = 40  # streams, leases, markers and Celery's: none per ticket
+_MAX_KEYS = 40  # keys of streams, leases, markers and Celery; no key per ticket
 _MAX_MIB = 600  # with the processes that ops forks
 _MAX_GROWTH_MIB = 20
 _MAX_REDIS_GROWTH_MIB = 4
@@ -85,7 +85,7 @@ def soak(rig: Rig, seconds: float) -> dict[str, object]:
         problems += [f"db verify: {name}: {result}" for name, result in verify(rig.database, rig.inbox) if result]
         problems += _wrong_runs(rig) + _wrong_receiver(rig, receiver)
     redis = rig.inbox.redis
-    redis.delete(b"", *redis.scan_iter(f"{PREFIX}:once:*", count=1000))  # answers to repeated requests, which expire
+    redis.delete(b"", *redis.scan_iter(f"{PREFIX}:once:*", count=1000))  # answers stored for repeated requests
     keys = redis.dbsize()
     problems += [f"{keys} keys in Redis"] if keys > _MAX_KEYS else []
     problems += [f"{name} uses {mib:.0f} MiB" for name, mib in memory.items() if mib > _MAX_MIB]
@@ -111,7 +111,7 @@ def soak(rig: Rig, seconds: float) -> dict[str, object]:
 
 
 def _unfinished(rig: Rig, processes: Processes) -> list[str]:
-    """Wait until nothing is under way; what still is after some minutes is a problem."""
+    """Wait until all work has ended. Work that is still unfinished after some minutes is a problem."""
     end = time.monotonic() + _END_S
     while time.monotonic() < end:
         processes.keep_running()
@@ -141,7 +141,7 @@ def _wrong_runs(rig: Rig) -> list[str]:
 
 
 def _wrong_receiver(rig: Rig, receiver: Receiver) -> list[str]:
-    """Tickets with a delivery whose last callback does not have the current label. Imports have none."""
+    """Tickets whose last callback does not have the current label. Imported tickets have no callbacks."""
     last = {data["external_id"]: data["label"] for data in map(verified_data, receiver.received)}
     with rig.database.autocommit() as connection:
         query = text("""

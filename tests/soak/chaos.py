@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 _COMMANDS: Final = {
     "worker-1": "worker", "worker-2": "worker", "ops": "ops", "beat": "beat", "gateway": "gateway",
 }  # fmt: skip
-_WARM_S: Final = 30.0  # by then, a process has imported and cached what it needs
+_WARM_S: Final = 30.0  # after this time, a process has loaded its imports and filled its caches
 
 
 class Processes:
-    """Two workers, ops, beat and a gateway. Whatever ends is started again, as a supervisor would."""
+    """Two workers, ops, beat and a gateway. A process that ends is restarted, as by a supervisor."""
 
     def __init__(self, rig: Rig, receiver_url: str) -> None:
         self._rig = rig
@@ -54,7 +54,7 @@ class Processes:
         self._measured: dict[tuple[str, int], list[tuple[float, float]]] = {}
 
     def keep_running(self) -> None:
-        """Start what is not running."""
+        """Start the processes that are not running."""
         for name, command in _COMMANDS.items():
             if (process := self.running.get(name)) is None or process.exit_status is not None:
                 log = self._rig.folder / f"{name}.log"
@@ -77,7 +77,7 @@ class Processes:
         return measured
 
     def growth_mib(self) -> dict[str, float]:
-        """By how many MiB the processes of each name grew after their start: the most, of those that ran long enough.
+        """The growth in MiB by process name: the largest growth of a process that ran long enough.
 
         Compares the medians of the second quarter and of the last quarter of a process's life.
         """
@@ -93,7 +93,7 @@ class Processes:
 
 
 def _resident_mib() -> dict[int, float]:
-    """The resident memory of each process group, which is a process of ours with its children."""
+    """The resident memory of each process group: a process of the soak with its children."""
     sizes: dict[int, float] = {}
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
@@ -121,7 +121,7 @@ class Chaos:
         }
 
     def strike(self) -> None:
-        """Let one thing happen, chosen at random."""
+        """Cause one event, chosen at random."""
         names = list(self._kinds)
         (name,) = self._rig.random.choices(names, [self._kinds[kind][0] for kind in names])
         self._kinds[name][1]()

@@ -10,7 +10,7 @@ from triagem import Client
 from triagem.contracts.errors import Retryable
 from triagem.contracts.ticket import Lane, Ticket, accept
 
-SOURCE: Final = "freshdesk"  # tests.support.delivery sends its results to the receiver
+SOURCE: Final = "freshdesk"  # a source whose results tests.support.delivery sends to the receiver
 _IDENTITIES: Final = 1500
 _PAUSE_S: Final = 0.05
 
@@ -60,7 +60,7 @@ class Traffic(threading.Thread):
         else:
             text = f"ticket {number} " + "palavra " * self._random.randrange(40)
             texts.append(text)
-        late = timedelta(seconds=self._random.choice([0, 0, 0, 30, 600]))  # written earlier than it arrives
+        late = timedelta(seconds=self._random.choice([0, 0, 0, 30, 600]))  # its revision time is earlier
         return accept(
             {"source": SOURCE, "external_id": number, "text": text, "revised_at": self._clock - late},
             now=datetime.now(UTC),

@@ -34,7 +34,7 @@ secret = "{KEY}"
 
 
 def load_rules(folder: Path, rules: str = RULES, **more: str) -> AlertRules:
-    """Rules from such a file."""
+    """Load rules from a file of `rules_file`."""
     return load(rules_file(folder, rules=rules, **more))
 
 

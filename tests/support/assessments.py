@@ -16,12 +16,12 @@ def rows(*texts: str, labels: Sequence[str] = ("suporte", "venda"), lang: str = 
 
 
 def sure(*venda: float) -> list[list[float]]:
-    """Probabilities per row, from those of `venda`."""
+    """Probabilities per row, from the probabilities of `venda`."""
     return [[1 - probability, probability] for probability in venda]
 
 
 def report(**changes: Any) -> Assessment:
-    """Six rows of two languages; the model has one wrong, the baseline two."""
+    """A report on six rows of two languages. The model is wrong on one row, the baseline on two."""
     test_rows = [
         Row("minha internet caiu", "suporte", "pt"),
         Row("quero trocar de plano", "venda", "pt"),

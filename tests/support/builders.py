@@ -1,4 +1,4 @@
-"""Builders of valid objects, so that a test names only what it is about."""
+"""Builders of valid objects, so that a test names only the values that matter to it."""
 
 import threading
 from collections.abc import Callable
@@ -138,7 +138,7 @@ class Clock:
 
 
 class InstantEvent(threading.Event):
-    """An event whose `wait` returns at once: it records the timeouts, and calls `instead`."""
+    """An event whose `wait` returns at once, after it has recorded the timeout and called `instead`."""
 
     def __init__(self, instead: Callable[[], None] = lambda: None) -> None:
         super().__init__()

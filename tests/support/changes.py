@@ -28,7 +28,7 @@ def names(changes: Iterable[Change]) -> list[str]:
 
 
 class Copy:
-    """A consumer's copy of all current results, by ticket id."""
+    """Copies all current results by ticket id, as a consumer of the change feed does."""
 
     def __init__(self) -> None:
         self.cursor: str | None = None

@@ -35,7 +35,7 @@ def message(
     on_reply: str = "conversation",
     **fields: Any,
 ) -> Ticket:
-    """A message that was written, edited or deleted at that minute; a whole text without an id."""
+    """A message that was written, edited or deleted at that minute. Without an id it is a whole text."""
     part = (
         Message.model_validate({"id": id, "author": author, "deleted": deleted, "on_reply": on_reply}) if id else None
     )
@@ -64,7 +64,7 @@ class ManualWorker:
         self.acknowledged: set[bytes] = set()
 
     def route(self, fetched: list[Entry]) -> None:
-        """Store and compose messages, and classify what must be; nothing is committed."""
+        """Store and compose messages, and classify new texts, without a commit."""
         routed = self._builder.route(fetched)
         assert not routed.done.dead
         self.acknowledged |= {entry.id for entry in routed.done.dropped}
@@ -93,7 +93,7 @@ class ManualWorker:
         self.commit()
 
     def crash(self) -> None:
-        """Lose what was routed and not committed."""
+        """Drop all routed batches that were not committed."""
         self._routed.clear()
 
     def process(self, fetched: list[Entry]) -> None:
@@ -103,7 +103,7 @@ class ManualWorker:
 
 
 class Receiver:
-    """A CRM that is sent the results of all tickets, and the label that it was sent last."""
+    """A CRM that receives the results of all tickets, and the last label that it received."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -111,14 +111,14 @@ class Receiver:
         sync_result_targets(database, {"crm.callback": "zendesk"})
 
     def deliver(self) -> None:
-        """Send what is due."""
+        """Send due deliveries."""
         while leased := lease_result(self._database, "crm.callback"):
             self.label = leased.label
             mark_delivery(self._database, leased, DeliveryState.DELIVERED)
 
 
 def newest(tickets: Iterable[Ticket]) -> list[ConversationMessage]:
-    """The messages that are left of these versions, given in the order of their arrival."""
+    """The messages that remain after these message versions arrived in this order."""
     versions: dict[str, list[tuple[Ticket, int]]] = {}
     for arrival, each in enumerate(tickets):
         versions.setdefault(each.message.id if each.message else "", []).append((each, arrival))

@@ -1,4 +1,4 @@
-"""Populations of labelled texts, and how often drift is reported between parts of them."""
+"""Populations of labelled texts, and the frequency of reported drift between their parts."""
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -14,8 +14,8 @@ from triagem.stack import Endpoints
 from triagem.stack.state import choose_port
 
 RECEIVE_TIMEOUT_S: Final = 1
-ATTACKER: Final = "127.0.0.2"  # another client than 127.0.0.1; Linux has all of 127.0.0.0/8
-MARK: Final = b"Zqx7391"  # part of what attackers send; must be in no answer and in no log
+ATTACKER: Final = "127.0.0.2"  # a second client address; Linux accepts all of 127.0.0.0/8
+MARK: Final = b"Zqx7391"  # a part of each attack's content, which no answer and no log may contain
 _ROOT: Final = Path(__file__).parent.parent.parent
 
 

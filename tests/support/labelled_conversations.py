@@ -1,4 +1,4 @@
-"""Reads conversations whose right label after each message is known, as in `examples/conversations.jsonl`."""
+"""Reads conversations with the right label after each message, as in `examples/conversations.jsonl`."""
 
 import json
 from collections.abc import Sequence

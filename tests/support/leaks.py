@@ -1,4 +1,4 @@
-"""Collects everything that people without access to texts and passwords may read, and finds secrets in it."""
+"""Collects all output that people without access to texts and passwords may read, and finds secrets in it."""
 
 from typing import Any, cast
 from urllib.request import urlopen

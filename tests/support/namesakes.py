@@ -1,4 +1,4 @@
-"""A folder of an application whose own packages have the names of ours."""
+"""A folder of an application whose own packages have the names of Triagem's packages."""
 
 from pathlib import Path
 from typing import Final
@@ -7,7 +7,7 @@ NAMES: Final = ("alerts", "cli", "contracts", "db", "engine", "gateway", "inbox"
 
 
 def add_namesakes(folder: Path) -> Path:
-    """Packages in `folder` that raise when they are imported: nothing of Triagem may take them for its own."""
+    """Create packages in `folder` that raise when they are imported. No code of Triagem may import them."""
     for name in NAMES:
         package = folder / name
         package.mkdir(parents=True)

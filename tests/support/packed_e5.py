@@ -18,7 +18,7 @@ SPECIAL: Final = ("<s>", "<pad>", "</s>", "<unk>")
 
 
 def write_package(folder: Path) -> None:
-    """Both files: the whole model, and a copy whose list lacks the signs and the foreign piece."""
+    """Write both files: the whole model, and a copy whose vocabulary lacks the signs and the foreign piece."""
     from triagem.trainer.bases.e5 import PACKED_COPY, PACKED_MODEL
 
     listed = [*SPECIAL, "▁", *LETTERS, "▁internet", "▁caiu", "▁licen", "ças", "<mask>"]

@@ -15,7 +15,7 @@ _BLOCK: Final = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 _DONE: Final = "@@done"
-# Values that differ from run to run, or from model to model.
+# Values that differ between runs or between models.
 _VOLATILE: Final = (
     (r"\d{13}-\d+", "ENTRY"),
     (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d[^\s,']*", "TIME"),
@@ -54,7 +54,7 @@ def runnable_blocks(page: Path) -> list[Block]:
 
 
 def output_pattern(expected: str) -> re.Pattern[str]:
-    """A pattern for an output of a page: `…` stands for anything, and so do values that differ from run to run."""
+    """A pattern for an output of a page. `…` and values that differ between runs match anything."""
     escaped = re.escape(normalized(expected)).replace("…", ".*?")
     return re.compile(escaped, re.DOTALL)
 
@@ -97,7 +97,7 @@ class PageShell:
         self._bash.communicate()
 
     def run(self, block: Block) -> str:
-        """Run a block and return what it prints. A failing command ends the shell: the output is then incomplete."""
+        """Run a block and return what it prints. A failing command ends the shell and its output."""
         code = block.code.replace("127.0.0.1:8000", self._gateway).replace("localhost:8000", self._gateway)
         if block.language == "python":
             code = f"python - <<'END_OF_PYTHON'\n{code}END_OF_PYTHON\n"

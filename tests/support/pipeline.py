@@ -33,7 +33,7 @@ def running(
         registry=Registry(models),
         load=load,
         settings=WorkerSettings.model_validate(
-            # An hour: a failed pipeline exits its process after the deadline, and this process runs the tests.
+            # An hour, because after the deadline a failed pipeline exits its process, which here runs the tests.
             {"claim_every_s": 0.1, "poll_every_s": 0.05, "stop_deadline_s": 3600, **settings}
         ),
         on_failure=failed.set,

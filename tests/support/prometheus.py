@@ -1,4 +1,4 @@
-"""Starts a Prometheus with our rules for one test, if the program is installed."""
+"""Starts a Prometheus with Triagem's rules for one test, if the program is installed."""
 
 import json
 import shutil
@@ -29,7 +29,7 @@ class Prometheus:
         return list(self._get(f"query?query={quote(expression)}").get("result", []))
 
     def rules(self) -> list[dict[str, Any]]:
-        """Its rules, with the state of their last evaluation."""
+        """The loaded rules, with the state of their last evaluation."""
         return [rule for group in self._get("rules").get("groups", []) for rule in group["rules"]]
 
     def _get(self, path: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The PromQL expressions of our rules and panels, and the series that they select."""
+"""The PromQL expressions of Triagem's rules and panels, and the series that they select."""
 
 import json
 import re

@@ -90,8 +90,8 @@ class Receiver:
 
 
 class FakeZendesk:
-    """https://developer.zendesk.com/api-reference/ticketing/ticket-management/tags: PUT adds, DELETE removes, both
-    return all tags of the ticket."""
+    """https://developer.zendesk.com/api-reference/ticketing/ticket-management/tags: PUT adds, DELETE removes;
+    both return all tags of the ticket."""
 
     def __init__(self) -> None:
         self.tags: dict[str, set[str]] = {}

@@ -11,7 +11,7 @@ LABELS = ("suporte", "venda")
 def answer(
     row: int, *, right: bool, confidence: float = 0.9, labels: Sequence[str] = LABELS, label: str = ""
 ) -> ScoredRow:
-    """A version's prediction for test row number `row`; without `label` its label follows from the number."""
+    """A version's prediction for test row `row`. Without `label`, the row's label depends on its number."""
     label = label or labels[row % len(labels)]
     expected = labels.index(label)
     predicted = expected if right else (expected + 1) % len(labels)

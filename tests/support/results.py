@@ -20,7 +20,7 @@ from triagem.db.tickets.queries import Filters, list_results
 from triagem.db.tickets.window import ClassifiedTicket
 
 HOUR = timedelta(hours=1)
-# In an UPDATE of tickets: what it means to forget them.
+# The SET clause of an UPDATE that forgets tickets.
 FORGET = (
     "forgotten_at = now(), text = NULL, state = NULL, label = NULL, confidence = NULL, probabilities = NULL,"
     " band = NULL, model_version = NULL, tokens = NULL, truncated = NULL, classified_at = NULL"
@@ -75,7 +75,7 @@ def set_tombstone(database: Database, name: str) -> None:
 
 
 def insert_unlabelled(database: Database, name: str, *, text: str = "A") -> None:
-    """Insert a ticket that came while there was no model."""
+    """Insert a ticket that arrived while there was no model."""
     with database.autocommit() as connection:
         connection.execute(
             sql(

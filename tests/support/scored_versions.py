@@ -1,4 +1,4 @@
-"""Registered versions with what the gate reads: rows they learned from, and predictions on test rows."""
+"""Registers versions with the data that the gate reads: their training rows, and their predictions on test rows."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -18,7 +18,7 @@ from triagem.registry import Registry
 
 
 def current_and_better(folder: Path) -> Registry:
-    """v1.0.0, current, is wrong on a fifth of the test rows; v1.1.0 on none."""
+    """Two versions: v1.0.0, current, is wrong on a fifth of the test rows; v1.1.0 is right on all."""
     registry = Registry(folder)
     register_tested(registry, wrong=range(60))
     register_tested(registry)
@@ -42,7 +42,7 @@ def register_tested(
     """Register a version that got all of `rows` test rows right except `wrong`; see `records.record`.
 
     Args:
-        as_part: the part in which it saw the `learned` rows.
+        as_part: the part of its data that contained the `learned` rows.
         without: a file that is not stored.
         report: the content of its report.json.
     """

@@ -1,6 +1,6 @@
-"""A TLS proxy for servers built without TLS, as those of the local stack are; clients must not notice.
+"""A TLS proxy for servers built without TLS, such as the local stack's. Clients see a server with TLS.
 
-Each test run creates its own certificates, which nothing else trusts.
+Each test run creates its own certificates, which no other program trusts.
 """
 
 import socket
@@ -57,7 +57,7 @@ def tls_proxy(url: str, signed_by: Authority) -> Iterator[int]:
 
     class Connection(BaseRequestHandler):
         def handle(self) -> None:
-            with suppress(OSError):  # a client that does not trust us closes during the handshake
+            with suppress(OSError):  # a client that does not trust the certificate closes the connection
                 if has_ssl_request and not _accept_ssl_request(self.request):
                     return
                 with context.wrap_socket(self.request, server_side=True) as client:

@@ -25,7 +25,7 @@ class Steps(TrainingProgress):
     scores: list[tuple[int, str]] = field(default_factory=list)
 
     def on_notes(self, notes: Sequence[str]) -> None:
-        """Record the notes; none comes after the first step."""
+        """Record the notes. All must come before the first step."""
         assert not self.seen
         self.notes += notes
 
@@ -44,7 +44,7 @@ class Steps(TrainingProgress):
 
 
 def write_some(folder: Path, *, train_rows: int, test_rows: int) -> Path:
-    """The first short rows of the sample data, as a data folder of its own."""
+    """A new data folder with the first short rows of the sample data."""
     for name, number in (("train.jsonl", train_rows), ("test.jsonl", test_rows)):
         lines = (EXAMPLES / name).read_text(encoding="utf-8").splitlines(keepends=True)
         short = [line for line in lines if len(json.loads(line)["prompt"].split()) <= MAX_WORDS]
@@ -53,7 +53,7 @@ def write_some(folder: Path, *, train_rows: int, test_rows: int) -> Path:
 
 
 def write_made_up(folder: Path, *labels: str, train_rows: int = 60, test_rows: int = 12) -> Path:
-    """Rows that a very small model learns in a few steps: each text contains a label, in 9 of 10 the right one."""
+    """Write rows that a very small model learns in a few steps: each text names a label, in 9 of 10 the right one."""
     rng = random.Random(42)
     for name, number in (("train.jsonl", train_rows), ("test.jsonl", test_rows)):
         with (folder / name).open("w", encoding="utf-8") as file:
@@ -68,8 +68,8 @@ def write_made_up(folder: Path, *labels: str, train_rows: int = 60, test_rows: i
 
 
 def a_few_steps(**changes: Any) -> TrainSettings:
-    """36 rows in micro-batches of 8, accumulated by 4: two steps per epoch, a checkpoint at the second of them. (The
-    first has a learning rate of 0, the start of warm-up, so nothing is learned.)"""
+    """Settings for 36 rows in micro-batches of 8, accumulated by 4: two steps per epoch, with a checkpoint at the
+    second. (The first step learns nothing, because warm-up starts with a learning rate of 0.)"""
     defaults: dict[str, Any] = {"base": MINILM.name, "num_train_epochs": 4, "min_steps": 8, "folds": 0}
     return TrainSettings(**(defaults | changes))
 

@@ -1,4 +1,4 @@
-"""Builds a version's history for tests: its age, the rows it saw, reviews and drift reports."""
+"""Builds a version's history: its age, its training and test rows, reviews and drift reports."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta

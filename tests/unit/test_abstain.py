@@ -1,4 +1,4 @@
-"""Texts in which a model could judge nothing get no decision, with the reason; all others are judged."""
+"""Texts that no model can classify get no decision, with a reason. All other texts are classified."""
 
 # ruff: noqa: RUF001
 
@@ -18,7 +18,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 def reason(text: str) -> AbstainReason | None:
-    """The reason for a text as a worker finds it."""
+    """The reason that a worker finds for a text."""
     return abstain_reason(text, clean(text))
 
 
@@ -98,7 +98,7 @@ def test_every_sample_message_is_judged(name: str) -> None:
     [("script", 0.95), ("language", 0.95), ("few-words", 0.8), ("empty", 0.95), ("emoji", 0.95), ("automatic", 0.8)],
 )
 def test_the_text_alone_shows_nearly_all_out_of_scope_texts(kind: str, least: float) -> None:
-    """Without a model: gibberish and code need its tokens (docs/measurements/abstain.py)."""
+    """Runs without a model. Detecting gibberish and code needs a model's tokens (docs/measurements/abstain.py)."""
     lines = (EXAMPLES / "out_of_scope.jsonl").read_text(encoding="utf-8").splitlines()
     texts = [row["prompt"] for row in map(json.loads, lines) if row["kind"] == kind]
 
@@ -117,7 +117,7 @@ def test_hardly_any_short_message_is_in_another_language() -> None:
 
 
 def learned(text: str) -> tuple[Probabilities, tuple[str, ...], float]:
-    """The evidence on a text's language, and what a version of the sample rows learned."""
+    """The language evidence of a text, and the languages that a version trained on the sample rows learned."""
     return language_probabilities(clean(text)), ("en", "pt"), MIN_LIMIT
 
 
@@ -169,7 +169,7 @@ def test_a_version_without_a_limit_knows_all_words() -> None:
 def test_a_model_leaves_what_is_unlike_its_training_rows(
     text: str, tokenized: Tokens, reason: AbstainReason | None
 ) -> None:
-    thresholds = THRESHOLDS.model_copy(update={"tokens_per_char": 0.36})  # of the base e5 on the sample rows
+    thresholds = THRESHOLDS.model_copy(update={"tokens_per_char": 0.36})  # of the base e5, on the sample rows
 
     assert unlearned_reason(text, tokenized, language_probabilities(text), thresholds) == reason
 

@@ -1,4 +1,4 @@
-"""Accuracy from few reviews: what counts, how it is weighted, and whether the interval covers the true value."""
+"""Accuracy from few reviews: which reviews count, their weights, and whether the interval covers the true value."""
 
 import random
 from collections import Counter, defaultdict
@@ -87,7 +87,7 @@ class TestCounting:
 
 
 class TestWeights:
-    """A tenth of the early texts was sampled, a hundredth of the late ones: a late text has ten times the weight."""
+    """One in 10 early texts and one in 100 late texts was sampled, so a late text has ten times the weight."""
 
     ROUNDS = (SamplingRound(EARLY, START, 0.1), SamplingRound(NOW, START, 0.01))
 
@@ -170,8 +170,8 @@ class Reviewers:
 
 
 def simulate(rng: random.Random, questions: int) -> tuple[float, AccuracyEstimate, tuple[float, float]]:
-    """Simulate three weeks in which the model gets worse and people review less: the true accuracy, our estimate, and
-    the interval of the plain mean."""
+    """Simulate three weeks in which the model gets worse and people review less. Returns the true accuracy, Triagem's
+    estimate, and the interval of the plain mean."""
     texts, reviewers = list[Text](), Reviewers()
     for week in range(3):
         for _ in range(600):
@@ -211,12 +211,12 @@ def test_the_interval_holds_the_truth_where_the_plain_mean_of_the_verdicts_does_
 
 
 def simulate_corrections(seed: int, *, counted: bool) -> bool:
-    """Whether the interval holds the truth where agents correct half of the errors, and one right label in a hundred.
+    """Whether the interval covers the true value if agents change half of the wrong labels and 1 % of the right ones.
 
     Reviewers answer 100 of 150 texts that were sampled in rounds of ten, and the 40 least confident ones.
 
     Args:
-        counted: let corrections count as reviews, which they must not.
+        counted: count corrections as reviews, which Triagem must not do.
     """
     rng = np.random.default_rng(seed)
     confidence = 0.5 + 0.5 * rng.beta(3, 1, 1500)

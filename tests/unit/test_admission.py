@@ -1,4 +1,4 @@
-"""Clients without credentials begin a limited number of requests in a second."""
+"""Clients without credentials may start a limited number of requests per second."""
 
 from triagem.gateway.admission import Pace
 

@@ -1,4 +1,4 @@
-"""Hysteresis of system alerts: for every sequence of checks, alerts neither flap nor stay open."""
+"""Hysteresis of system alerts: after any sequence of checks, an alert neither flaps nor stays open forever."""
 
 from hypothesis import given
 from hypothesis import strategies as st

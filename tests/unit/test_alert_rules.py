@@ -1,4 +1,4 @@
-"""The file TRIAGEM_ALERTS_FILE: what it may contain; a mistake is one line that shows no secret."""
+"""The file TRIAGEM_ALERTS_FILE: its allowed content. A mistake is reported in one line without a secret."""
 
 from pathlib import Path
 

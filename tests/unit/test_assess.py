@@ -36,7 +36,7 @@ def scored_slice(macro_f1: float) -> Slice:
 
 def test_each_metric_lies_in_its_interval() -> None:
     for name, metric in report().overall.metrics.items():
-        if name != "ece":  # a resample of few rows has more spread than the rows, and ECE measures spread
+        if name != "ece":  # ECE measures spread, and a resample of few rows has more spread than the rows
             assert metric.value is not None, name
             assert (metric.low or 0) - 1e-9 <= metric.value <= (metric.high or 0) + 1e-9, name
 
@@ -161,7 +161,7 @@ def test_the_gain_over_the_baseline_is_the_difference_of_both() -> None:
     assert assessment.baseline
     ours, theirs = (value(part.overall.metrics["macro_f1"]) for part in (assessment, assessment.baseline))
     assert value(assessment.baseline.gain) == pytest.approx(ours - theirs)
-    assert not assessment.baseline.beaten  # six rows show nothing
+    assert not assessment.baseline.beaten  # six rows prove nothing
 
 
 def test_a_model_like_the_baseline_gains_nothing_in_any_resample() -> None:
@@ -258,7 +258,7 @@ def test_rows_without_a_language_make_no_language_slice() -> None:
 
 
 class TestCopies:
-    """A test of few sentences in many copies proves as much as the sentences do."""
+    """A test set of few sentences in many copies proves no more than the sentences without copies."""
 
     ONCE = assess(rows("minha internet caiu", "quero um plano", "app crashes"), LABELS, sure(0.1, 0.9, 0.8))
     COPIED = assess(

@@ -34,7 +34,7 @@ def review_share(budget: ReviewBudget, confidences: list[float]) -> float:
 
 
 def shifted(count: int, *, seed: int = 1) -> list[float]:
-    """The confidences of a shifted input: all far above every threshold."""
+    """The confidences of a shifted input. All are far above every threshold."""
     return [random.Random(seed + number).uniform(0.9, 1.0) for number in range(count)]
 
 

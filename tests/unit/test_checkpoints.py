@@ -96,7 +96,7 @@ def test_a_training_id_changes_with_any_part(tmp_path: Path) -> None:
 
 
 def test_an_earlier_checkpoint_is_kept_only_if_significantly_better() -> None:
-    # A standard error is 0.03 of 100 rows at 0.9, and 0.003 of 10,000.
+    # At an accuracy of 0.9, the standard error is 0.03 with 100 rows and 0.003 with 10,000.
     assert not clearly_better(0.92, 0.9, rows=100)
     assert clearly_better(0.94, 0.9, rows=100)
     assert clearly_better(0.92, 0.9, rows=10_000)

@@ -1,4 +1,4 @@
-"""Cleaning, case by case: mails and chats with the text that a person would keep.
+"""Cleaning, case by case: e-mails and chats, each with the text that a person would keep.
 
 `cleaning_own.jsonl` was written before the rules; `cleaning_reported.jsonl` follows public reports about cleaners.
 """

@@ -1,4 +1,4 @@
-"""Rows and lines on a terminal show a stranger's text as it is written: no markup, no control character."""
+"""Rows and lines on a terminal show untrusted text as written, without markup and control characters."""
 
 import csv
 import io

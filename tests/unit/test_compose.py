@@ -90,7 +90,7 @@ def test_a_long_running_service_restarts_and_has_limits_and_a_health_check(name:
     service = all_services()[name]
     assert service["restart"] == "unless-stopped"
     assert {"memory", "pids"} <= service["deploy"]["resources"]["limits"].keys()
-    if name in {"beat", "trainer", "trainer-gpu"}:  # they exit when they fail
+    if name in {"beat", "trainer", "trainer-gpu"}:  # these services exit when they fail
         assert service["healthcheck"] == {"disable": True}
     elif name in SERVERS:
         assert service["healthcheck"]["test"]
@@ -123,9 +123,9 @@ def test_the_trainer_downloads_the_specifications_base_once_and_registers_for_th
     variables = dict(re.findall(r"\b([A-Z_]+)=(\S+)", stage))
     volumes = {volume["target"]: volume for volume in service["volumes"]}
     assert variables["TRIAGEM_TRAIN_BASE"] == service["environment"]["TRIAGEM_TRAIN_BASE"] == SPECIFICATION_BASE
-    assert variables["HF_HUB_OFFLINE"] == "0"  # the base image's is 1
+    assert variables["HF_HUB_OFFLINE"] == "0"  # the base image sets 1
     assert volumes[variables["HF_HOME"]]["type"] == "volume"
-    assert re.search(rf"install -d .*{variables['HF_HOME']}\b", DOCKERFILE)  # else the volume belongs to root
+    assert re.search(rf"install -d .*{variables['HF_HOME']}\b", DOCKERFILE)  # or the volume would belong to root
     assert volumes["/models"].get("read_only") is None
     assert volumes["/models"]["source"] == all_services()["worker"]["volumes"][1]["source"]
     assert json.loads(re.findall(r"^CMD (.*)$", stage, re.MULTILINE)[0]) == ["trainer"]

@@ -145,7 +145,7 @@ class TestSmallTalk:
 
 
 def combined(*texts: str, venda: list[float]) -> float:
-    """The probability of the second label, from those of the texts alone."""
+    """The probability of the second label, combined from the probabilities of the single texts."""
     return combine(texts, [[1 - probability, probability] for probability in venda])[1]
 
 

@@ -1,4 +1,4 @@
-"""Chatwoot's webhooks: which carry a customer's message, and which only report our own changes."""
+"""Chatwoot's webhooks: which contain a customer's message, and which only report Triagem's own changes."""
 
 from datetime import UTC, datetime
 from typing import Any

@@ -1,4 +1,4 @@
-"""`triagem crm check` says what a payload becomes, whether its sender is right, and how to fix what is wrong."""
+"""`triagem crm check` shows the outcome of a payload, checks its sender, and explains how to fix a problem."""
 
 import base64
 import hashlib

@@ -1,4 +1,4 @@
-"""The adapters read whose webhook a dead letter is, also of one that holds no readable message."""
+"""The adapters read the ticket ids of a dead-lettered webhook, even if it has no readable message."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""Presets for CRMs: Zammad, Intercom, Help Scout and Front are read by fields that any table could have."""
+"""Presets for CRMs: Zammad, Intercom, Help Scout and Front are read with fields that any CRM's table may set."""
 
 import base64
 import hashlib

@@ -85,7 +85,7 @@ def replace_at(payload: Any, path: tuple[Any, ...], value: object) -> Any:
 
 
 def check(outcome: object) -> None:
-    """The outcome is a value; a reason is one short line, a ticket survives validation and encoding."""
+    """The outcome is a value. A reason is one short line. A ticket stays equal after validation and encoding."""
     assert isinstance(outcome, AcceptedWebhook | IgnoredWebhook | UnreadableWebhook)
     reasons = outcome.unread if isinstance(outcome, AcceptedWebhook) else (outcome.reason,)
     for reason in reasons:

@@ -1,4 +1,4 @@
-"""Zendesk's webhooks: which carry a customer's message, and which only report our own changes."""
+"""Zendesk's webhooks: which contain a customer's message, and which only report Triagem's own changes."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -130,7 +130,7 @@ def test_a_message_of_pictures_only_is_ignored() -> None:
         (
             {"time": "2026-11-02T15:30:00Z"},
             "revised_at",
-        ),  # in the future: it would outrank all later texts until then
+        ),  # in the future: the text would outrank all texts until that time
         ({"detail": {"subject": "half a \ud800 sign"}}, "text"),
         ({"detail": {"id": "9" * 300}}, "external_id"),
         ({"detail": {"id": "\ud800"}}, "external_id"),

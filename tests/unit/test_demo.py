@@ -1,4 +1,4 @@
-"""The demo's last lines: where the command is, and what to do next."""
+"""The demo's last lines: how to activate the environment, and the next commands."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""An innocent text is not blamed for a device that fails at random, and a sick device stops the worker."""
+"""A text is not blamed for a device that fails at random, and a device that fails too often stops the worker."""
 
 import random
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ POISON = -1
 
 
 class FlakyDevice:
-    """A model on a device of which each call fails with this probability; it always fails on POISON."""
+    """A model on a device on which each call fails with this probability. It always fails on POISON."""
 
     def __init__(self, failure_rate: float, seed: int) -> None:
         self.random, self.failure_rate = random.Random(seed), failure_rate

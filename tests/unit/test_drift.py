@@ -1,4 +1,4 @@
-"""Comparison of two populations: neither chance nor a significant but small difference is drift."""
+"""Comparison of two populations. A chance difference is not drift, nor is a significant but small difference."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""When training is due: each trigger of the original specification, alone, at its limit and past it."""
+"""When training is due: each trigger of the original specification separately, at its limit and beyond."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -33,7 +33,7 @@ QUIET = RetrainingFacts(
 
 
 def fired(**changes: Any) -> list[Trigger]:
-    """The triggers that fire if these facts differ from those of a version with which all is well."""
+    """The triggers that fire if these facts of a version without any trigger change."""
     return [reason.trigger for reason in check_due(replace(QUIET, **changes), RULES)]
 
 
@@ -50,7 +50,7 @@ def test_a_version_over_three_months_old_is_due(age_days: float, triggers: list[
     ("value", "high", "triggers"),
     [
         (0.80, 0.89, [Trigger.ACCURACY]),
-        (0.80, 0.91, []),  # may be chance: the interval reaches within 0.05 of the test accuracy
+        (0.80, 0.91, []),  # perhaps chance: the interval reaches within 0.05 of the test accuracy
         (0.92, 0.94, []),  # lower, but by less than 0.05
     ],
 )

@@ -1,4 +1,4 @@
-"""The fault suite's evaluation detects each kind of loss; a suite that cannot detect one proves nothing."""
+"""The fault suite's evaluation detects each kind of loss: otherwise, a passed suite would prove nothing."""
 
 from collections import Counter
 from dataclasses import replace

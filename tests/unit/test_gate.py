@@ -1,4 +1,4 @@
-"""The promotion gate: what a candidate must show, and the reasons it gets when it does not."""
+"""The promotion gate: the evidence that a candidate must provide, and the reasons for a rejection."""
 
 import pytest
 
@@ -211,7 +211,7 @@ def test_a_label_without_a_common_row_rejects() -> None:
 
 
 def with_a_new_label(*, correct: int) -> VersionRecord:
-    """As good as the others on their labels; on the 20 rows of `cobranca`, `correct` predictions are right."""
+    """A version as good as the others on their labels. Of the 20 rows of `cobranca`, it gets `correct` rows right."""
     shared = [answer(row, right=True, labels=THREE, label=LABELS[row % 2]) for row in range(300)]
     new = [answer(row, right=row < 300 + correct, labels=THREE, label="cobranca") for row in range(300, 320)]
     return candidate(labels=THREE, predictions=[*shared, *new])
@@ -245,7 +245,7 @@ def test_a_new_label_that_takes_rows_from_the_others_is_worse() -> None:
 
 
 def test_a_row_that_was_relabelled_with_the_new_label_is_not_compared() -> None:
-    # The current version was tested on these 20 too, when they still had one of its own labels.
+    # The current version was tested on these 20 rows too, when they still had one of its labels.
     decision = evaluate_gate(with_a_new_label(correct=15), record(rows=320), Rule.NON_INFERIOR)
 
     assert decision.evidence.candidate_metrics

@@ -35,7 +35,7 @@ def versions(draw: st.DrawFn, max_rows: int = 60) -> tuple[VersionRecord, Versio
 
 @st.composite
 def clear_cases(draw: st.DrawFn) -> tuple[VersionRecord, VersionRecord]:
-    """A candidate that most often passes, and yet is wrong now and then."""
+    """A candidate that usually passes, but is wrong on some rows."""
     rows, rng = draw(st.integers(60, 120)), draw(RNGS)
     candidate = version_with("v1.1.0", rows, draw(st.floats(0.85, 0.97)), rng)
     return candidate, version_with("v1.0.0", rows, draw(st.floats(0.3, 0.7)), rng)

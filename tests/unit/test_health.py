@@ -1,4 +1,4 @@
-"""The heartbeat file of liveness and readiness (INV-22): the age of the quietest thread; ready or starting."""
+"""The heartbeat file for liveness and readiness (INV-22): the age of the quietest thread, and ready or starting."""
 
 import os
 import threading

@@ -1,4 +1,4 @@
-"""The HTML report: one file that loads nothing, and shows the markup in a text as text."""
+"""The HTML report: one file that loads no other file, and shows a text's markup as text."""
 
 import re
 from html.parser import HTMLParser

@@ -1,4 +1,4 @@
-"""deploy/k8s/keda: only fields that KEDA has, and numbers that match those of the scaling signal."""
+"""deploy/k8s/keda: only fields that KEDA has, and numbers that match the scaling signal's settings."""
 
 from typing import Any, Final
 

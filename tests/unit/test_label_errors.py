@@ -35,7 +35,7 @@ def test_a_probability_is_compared_with_the_mean_of_its_label() -> None:
 
     rows, suggested_label = suspected(probabilities, labels)
 
-    # Label 0's rows get 0.7 on average, label 1's 0.46.
+    # Rows of label 0 get 0.7 on average, rows of label 1 0.46.
     assert list(zip(rows.tolist(), suggested_label.tolist(), strict=True)) == [(2, 1), (5, 0)]
 
 

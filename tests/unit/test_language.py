@@ -1,4 +1,4 @@
-"""The language of a message, and whether a model learned it; few words decide nothing."""
+"""The language of a message, and whether a model learned it. A message of few words has no language."""
 
 import json
 from pathlib import Path

@@ -1,8 +1,8 @@
 """Untrusted text costs work in proportion to its length: cleaning, every CRM adapter, the file readers, column names.
 
-Each reader gets texts of repeated pieces, at two lengths. Four times the length may take at most ten times the work,
-where quadratic code takes sixteen times as much. Work is the processor time of this thread, which other processes do
-not prolong; a doubtful comparison is repeated.
+Each reader gets texts of repeated pieces, at two lengths. A text four times as long may take at most ten times the
+work; quadratic code would take sixteen times as much. Work is the CPU time of this thread, which other processes do
+not affect. A doubtful comparison is repeated.
 """
 
 import json
@@ -45,7 +45,7 @@ def work(read: Callable[[str], object], text: str) -> float:
 
 
 def is_linear(read: Callable[[str], object], unit: str, chars: int) -> bool:
-    """Whether four times the length takes less than ten times the work, or next to none."""
+    """Whether a text four times as long takes less than ten times the work, or negligible work."""
     short, long = (f"a{unit * (length // len(unit))}" for length in (chars, 4 * chars))
     return any(work(read, long) < max(0.05, 10 * work(read, short)) for _ in range(3))
 

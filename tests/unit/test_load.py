@@ -44,7 +44,7 @@ def queued_tickets(inbox: Inbox, lane: Lane = Lane.BULK) -> list[Ticket]:
 
 
 def draining_sleep(inbox: Inbox, slept: list[float]) -> Callable[[float], None]:
-    """A sleep during which workers empty the inbox; it records how long it would have slept."""
+    """A sleep that returns at once, records its duration, and lets workers empty the inbox."""
 
     def sleep(seconds: float) -> None:
         slept.append(seconds)

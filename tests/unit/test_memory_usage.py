@@ -16,7 +16,7 @@ def write_cgroup(folder: Path, limit: object, used: int, inactive: int = 0) -> N
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A machine that uses a quarter of its memory, with our process in the group /pod/worker."""
+    """A machine that uses a quarter of its memory, with this process in the group /pod/worker."""
     (tmp_path / "proc/self").mkdir(parents=True)
     (tmp_path / "proc/self/cgroup").write_text("0::/pod/worker\n")
     (tmp_path / "proc/meminfo").write_text("MemTotal: 1000 kB\nMemFree: 10 kB\nMemAvailable: 750 kB\n")

@@ -172,7 +172,7 @@ def test_aurc_is_the_mean_risk_over_the_number_of_predictions_kept() -> None:
 
 @given(predictions())
 def test_a_resample_has_the_metrics_of_the_rows_it_contains(sample: Predictions) -> None:
-    """Except ECE, whose bins are those of the original rows."""
+    """ECE is an exception: a resample has the bins of the original rows."""
     counts = np.random.default_rng(len(sample.truth)).integers(0, 3, size=len(sample.truth))
     assume(counts.any())
     repeated = Predictions(sample.truth.repeat(counts), sample.probabilities.repeat(counts, axis=0))

@@ -1,4 +1,4 @@
-"""The model manager (INV-20): swaps versions between windows, loads them meanwhile; a bad one changes nothing."""
+"""The model manager (INV-20): loads versions in the background, swaps them between windows, ignores bad ones."""
 
 import shutil
 import threading
@@ -61,7 +61,7 @@ def manager(registry: Registry, load: Loader) -> ModelManager:
 
 
 def check_once(manager: ModelManager) -> None:
-    """Let the manager check the registry once."""
+    """Make the manager check the registry once."""
     stopping = threading.Event()
     manager.run(stopping, beat=stopping.set)
 

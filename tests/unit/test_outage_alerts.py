@@ -94,7 +94,7 @@ def test_messages_link_to_the_runbook_and_the_console(team: Team, monkeypatch: p
 
 
 class TestLiveness:
-    """The heartbeat of the ops worker is the last completed task, while there is one to complete."""
+    """The ops worker's heartbeat is the time of the last completed task, as long as tasks wait."""
 
     @pytest.fixture(autouse=True)
     def celery_counts(self, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:

@@ -39,7 +39,7 @@ def test_a_listed_host_is_allowed(url: str) -> None:
         ("https://169.254.169.254/latest/meta-data", "not in allowed_hosts"),
         ("https://10.1.3.1/", "not in allowed_hosts"),
         ("https://[::ffff:10.1.3.1]/", "not in allowed_hosts"),
-        ("https://2130706433/", "not in allowed_hosts"),  # some parsers read it as 127.0.0.1
+        ("https://2130706433/", "not in allowed_hosts"),  # some parsers read this address as 127.0.0.1
         ("https://127.1/", "not in allowed_hosts"),
         ("https://0x7f.0.0.1/", "not in allowed_hosts"),
         ("https://evil.example.com\\@acme.zendesk.com/", "not a URL"),

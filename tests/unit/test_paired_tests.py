@@ -20,10 +20,10 @@ COUNTS = st.integers(0, 400)
     ("gained", "lost", "p_value"),
     [
         (0, 0, 1.0),
-        (5, 0, 0.0625),  # the smallest value that five rows can give
+        (5, 0, 0.0625),  # the smallest p-value possible with five rows
         (6, 0, 0.03125),
         (6, 16, 0.052479),  # Cavo et al. (2012), in Fagerland, Lydersen and Laake (2017), chapter 8
-        (1, 7, 0.0703125),  # Bentur et al. (2009), ibidem
+        (1, 7, 0.0703125),  # Bentur et al. (2009), in the same chapter
     ],
 )
 def test_mcnemar_gives_the_published_p_values(gained: int, lost: int, p_value: float) -> None:
@@ -80,7 +80,7 @@ def test_the_mcnemar_sample_size_has_80_percent_power(discordance: float) -> Non
     discordant_counts = np.arange(1, rows + 1)
     fewest = (
         binom.isf(0.025, discordant_counts, 0.5) + 1
-    )  # fewest gained rows that are significant, by number of discordant ones
+    )  # the smallest significant number of gained rows, by number of discordant rows
     power = np.sum(
         binom.pmf(discordant_counts, rows, discordance) * binom.sf(fewest - 1, discordant_counts, gain_probability)
     )

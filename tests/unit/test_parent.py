@@ -1,4 +1,4 @@
-"""What a version inherits from its parent: the order of its labels, and which texts count as seen."""
+"""A version inherits its parent's order of labels, and the texts that count as seen."""
 
 from pathlib import Path
 from typing import Any

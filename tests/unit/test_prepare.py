@@ -1,4 +1,4 @@
-"""A data folder is prepared for training with regard to the rows that the registry's versions saw."""
+"""Preparation of a data folder for training, given the rows that the registry's versions saw."""
 
 from pathlib import Path
 
@@ -92,7 +92,7 @@ def test_the_data_info_counts_the_rows_given_and_their_different_texts(tmp_path:
 
 
 def test_a_version_whose_test_leaked_fixes_no_test_rows(tmp_path: Path, registry: Registry) -> None:
-    """Otherwise all sentences would be test rows of it, and none could be trained on or held out again."""
+    """Otherwise all sentences would be test rows of that version: no row could be trained on or held out again."""
     write(tmp_path / "train.jsonl", balanced_rows(10) * 25)
     write(tmp_path / "test.jsonl", balanced_rows(10) * 5)
     leaked = prepare(tmp_path, registry, TrainSettings(), allow_leakage=True)

@@ -76,7 +76,7 @@ def test_a_rollback_skips_a_version_that_was_rolled_back_before(registry: Regist
 
 
 def test_the_first_promoted_version_has_no_predecessor_whatever_its_number(registry: Registry) -> None:
-    registry.promote("v1.1.0")  # v1.0.0 was registered, and never good enough
+    registry.promote("v1.1.0")  # v1.0.0 was registered but never promoted
 
     with pytest.raises(NoModel, match=r"no version was current before v1\.1\.0"):
         registry.rollback()

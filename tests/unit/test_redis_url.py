@@ -1,4 +1,4 @@
-"""Redis URLs: what they may contain, and that no message shows it."""
+"""Redis URLs: their allowed content, which no message shows."""
 
 import ssl
 

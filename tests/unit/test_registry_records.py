@@ -1,4 +1,4 @@
-"""The gate's record of a version, and gaps in what it knows about the version."""
+"""The gate's record of a version, also if parts of the record are missing."""
 
 from pathlib import Path
 

@@ -89,7 +89,7 @@ def test_a_file_added_in_the_store_is_not_downloaded(registry: Registry, files: 
 def test_several_processes_may_fetch_the_same_version_at_once(
     registry: Registry, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # In fsspec's memory store all readers of a file share its cursor; in a real store they do not.
+    # In fsspec's memory store all readers of a file share one cursor, unlike in a real store.
     lock, get_file = Lock(), MemoryFileSystem.get_file
 
     def get_file_locked(store: MemoryFileSystem, *arguments: str) -> None:

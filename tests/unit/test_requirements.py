@@ -1,4 +1,4 @@
-"""Packages that the images install: those that their processes need, from pyproject.toml."""
+"""The images install the packages that their processes need, as listed in pyproject.toml."""
 
 import re
 import shutil

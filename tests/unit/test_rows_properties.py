@@ -54,7 +54,7 @@ def test_each_non_blank_line_of_any_jsonl_is_a_row_or_an_error(
     file.write_bytes(content)
     try:
         opened = open_text(str(file))
-    except InvalidInput:  # it starts like a ZIP archive or HTML
+    except InvalidInput:  # the file starts like a ZIP archive or HTML
         reject()
     with closing(opened):
         assume(not opened.encoding.startswith("utf-16"))

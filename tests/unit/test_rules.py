@@ -30,9 +30,9 @@ def test_the_named_tests_and_faults_exist() -> None:
 
 
 def test_celery_carries_no_ticket() -> None:
-    """INV-3: our tasks take no arguments; what they work on is stored in Postgres.
+    """INV-3: Triagem's tasks take no arguments; their work is stored in Postgres.
 
-    Except `triagem.enqueue`, which a service that uses Celery calls: it ends when the ticket is in the inbox.
+    The exception is `triagem.enqueue`, which services call through Celery. It ends when the ticket is in the inbox.
     """
     app = ops_app("redis://127.0.0.1:6379/1", OpsSettings())
     app.loader.import_default_modules()

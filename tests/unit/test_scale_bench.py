@@ -1,4 +1,4 @@
-"""Simulation of an autoscaled GPU pool: no ticket is lost, no work is free, and results are reproducible."""
+"""Simulation of an autoscaled GPU pool: no ticket is lost, all work costs GPU time, and results are reproducible."""
 
 import pytest
 
@@ -21,12 +21,12 @@ def test_simulated_days_depend_only_on_the_seed() -> None:
 
 
 def test_with_our_signal_the_p95_wait_is_within_the_drain_time() -> None:
-    """With a wave at night that is half an hour's work for all GPUs, and with all cold starts."""
+    """Includes a wave at night of half an hour's work for all GPUs, and all cold starts."""
     assert simulate(DAY, "triagem").p95_wait_s <= DAY.drain_s
 
 
 def test_a_queue_length_tuned_for_another_gpu_is_expensive_or_slow() -> None:
-    """Workers report how fast their GPU is to our signal; a plain queue length cannot know it."""
+    """Triagem's signal uses the GPU speed that workers report, which plain queue length lacks."""
     ours, _, expensive, slow = run([16], days=1)
     assert expensive.gpu_hours > 1.1 * ours.gpu_hours
     assert slow.p95_wait_s > 3 * ours.p95_wait_s

@@ -54,7 +54,7 @@ def test_a_larger_backlog_never_needs_fewer_workers(
 
 @given(samples(), settings())
 def test_entries_in_flight_count_like_waiting_entries(sample: BacklogSample, scaling: ScalingSettings) -> None:
-    """INV-25: while the last window of a backlog is in flight, its worker is not scaled away."""
+    """INV-25: while the last window of a backlog is in flight, its worker is not removed."""
     in_flight = replace(sample, waiting=0, in_flight=sample.waiting + sample.in_flight)
     assert decide(in_flight, scaling).workers == decide(sample, scaling).workers
     assert decide(in_flight, scaling).workers >= min(1, in_flight.in_flight)
@@ -104,13 +104,13 @@ def test_live_tickets_may_have_their_own_minimum() -> None:
 
 
 def test_a_paused_inbox_keeps_the_current_workers() -> None:
-    """INV-25: no worker fetches, so the backlog does not show the load; a resume will need all workers."""
+    """INV-25: no worker fetches, so the backlog does not show the load. All workers are needed after the resume."""
     paused = replace(EMPTY, waiting=10**6, workers=5, warm=5, paused=True)
     assert decide(paused, SETTINGS) == Hold(5, "paused: `triagem resume` continues")
 
 
 def test_no_worker_is_added_while_all_wait_for_an_outage() -> None:
-    """INV-25: more workers would wait too, and fewer would be missing afterwards."""
+    """INV-25: additional workers would only wait too, and removed workers would be missing after the outage."""
     outage = replace(EMPTY, waiting=10**6, workers=6, warm=5, halted=5)
     assert decide(outage, SETTINGS).workers == 6
     assert isinstance(decide(outage, SETTINGS), Hold)
@@ -125,7 +125,7 @@ def test_inconsistent_settings_are_refused(invalid: dict[str, float]) -> None:
 
 @pytest.mark.parametrize("noise", [0.05, 0.3])
 def test_a_noisy_backlog_does_not_make_the_cluster_flap(noise: float) -> None:
-    """Kubernetes scales down to the maximum that was desired within its window."""
+    """Kubernetes scales down to the highest number that was desired within its window."""
     cluster, rng, current = Autoscaler(max_replicas=64), random.Random(7), 0
     history = []
     for step in range(400):

@@ -143,7 +143,7 @@ def test_any_batch_may_come_first_however_long_its_texts() -> None:
 def test_the_rows_of_a_short_last_batch_are_random() -> None:
     lengths = list(
         range(20)
-    )  # two batches of 8 and four rows: if they were always the longest, they would count double
+    )  # two batches of 8 and four rows, which would count double if they were always the longest
     last = {row for seed in range(200) for row in epoch_order(lengths, 8, seed=seed, epoch=0)[16:]}
 
     assert last == set(range(20))

@@ -35,7 +35,7 @@ def take_all(scheduler: LaneScheduler) -> list[MicroBatch]:
 
 
 def take_while_live_waits(scheduler: LaneScheduler) -> list[MicroBatch]:
-    """Take micro-batches as long as a live one waits."""
+    """Take micro-batches as long as a live micro-batch waits."""
     taken = []
     while scheduler.queued_tickets(LIVE) and (batch := scheduler.next()):
         taken.append(batch)

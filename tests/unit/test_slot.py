@@ -1,4 +1,4 @@
-"""The slot between two threads: one value at a time, in order, and a close that both see."""
+"""The slot between two threads passes one value at a time, in order. Both threads see its close."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""The split into four parts: near duplicates stay together, shares hold, and test rows stay so in later versions."""
+"""The split into four parts: near duplicates stay together, shares hold, and test rows remain test rows later."""
 
 import random
 from collections import Counter
@@ -121,13 +121,13 @@ class TestShares:
         assert by_label(split(corpus(balanced_rows(40) + copies), seed=42).test)["cobranca"] == 2
 
     def test_a_part_with_few_texts_in_many_copies_is_reported(self) -> None:
-        """As in the original sample data: 20 sentences in many copies, here without the leaked test."""
+        """The original sample data: 20 sentences in many copies, here without leaked test rows."""
         notes = split(corpus(balanced_rows(10) * 25), seed=42).notes
 
         assert "the 100 test rows have only 4 different texts: a score on them is not informative" in notes
 
     def test_a_dev_part_of_few_different_texts_is_not_split_off(self) -> None:
-        """Of 20 sentences in 25 copies, dev would take 25 rows of each label: two sentences that train needs."""
+        """Of 20 sentences in 25 copies each, dev would take 25 rows per label: two sentences that train needs."""
         parts = split(corpus(balanced_rows(10) * 25), seed=42)
 
         assert (len(parts.train), parts.dev, len(parts.test)) == (400, (), 100)

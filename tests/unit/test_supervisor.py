@@ -218,7 +218,7 @@ def test_without_threads_the_heartbeat_age_is_0(harness: Harness) -> None:
 
 
 def test_a_thread_that_loads_a_model_needs_no_heartbeat_until_it_is_done(harness: Harness) -> None:
-    """INV-22: on a cold disk a large model loads for longer than a silent thread may live."""
+    """INV-22: loading a large model from a cold disk takes longer than a thread may be silent."""
     loading, proceed, loaded = (threading.Event() for _ in range(3))
 
     def load() -> None:

@@ -48,7 +48,7 @@ def test_calibration_lowers_nll_and_ece_on_unseen_rows() -> None:
 def test_without_a_gain_in_cross_validation_the_temperature_stays_1() -> None:
     probabilities = np.tile([0.9, 0.1], (20, 1))
     truth = np.zeros(20, dtype=np.intp)
-    truth[::10] = 1  # nine of ten are right, as predicted, but in one fifth of the rows only half are
+    truth[::10] = 1  # nine of ten are right, as predicted, but in one fifth of the rows only half are right
     fitted = calibrate(probabilities, truth, "out-of-fold")
 
     assert fitted.temperature == 1.0

@@ -1,4 +1,4 @@
-"""A temporary folder of a process that was killed is removed by the next one that needs such a folder."""
+"""The next process that needs a temporary folder removes the folder of a killed process."""
 
 import os
 from pathlib import Path
@@ -20,7 +20,7 @@ def left_by_a_killed_process(parent: Path, name: str) -> Path:
 
 
 def age(folder: Path) -> None:
-    """Let the folder be an hour old."""
+    """Make the folder an hour old."""
     os.utime(folder, (folder.stat().st_mtime - 3600,) * 2)
 
 

@@ -1,4 +1,4 @@
-"""Text cleaning: what is removed from a customer's message, and above all what is kept."""
+"""Text cleaning: which parts of a customer's message are removed, and which parts must stay."""
 
 from hashlib import sha256
 

@@ -1,4 +1,4 @@
-"""The review threshold: as low as the rows prove, and no lower."""
+"""The review threshold is the lowest one that the rows prove."""
 
 from math import log
 
@@ -122,7 +122,7 @@ def test_one_more_error_never_lowers_the_threshold(
 @given(row_lists)
 def test_a_higher_precision_never_lowers_the_threshold(rows: list[tuple[float, bool]]) -> None:
     thresholds = [proven_threshold(rows, precision) for precision in (0.9, 0.95)]
-    if fewest_rows(0.95) <= -(-len(rows) // 4):  # otherwise the stricter search starts at another row
+    if fewest_rows(0.95) <= -(-len(rows) // 4):  # with another number, the stricter search would start at another row
         assert thresholds == sorted(thresholds)
 
 
@@ -147,7 +147,7 @@ def test_the_order_of_the_rows_does_not_matter(order: list[int]) -> None:
 
 
 def test_at_most_one_proven_precision_in_twenty_is_too_high() -> None:
-    """Of 400 models with an accuracy just below 95 % at every confidence: no inflation by repeated tests."""
+    """400 models with an accuracy just below 95 % at every confidence: repeated tests add no false proofs."""
     rng = np.random.default_rng(3)
     proven = sum(
         review_threshold(descending(500), rng.random(500) < 0.9499, 0.95).proven_precision is not None

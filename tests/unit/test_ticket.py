@@ -1,4 +1,4 @@
-"""Ticket validation: what is accepted, normalised and refused, in every field (INV-4)."""
+"""Ticket validation: accepted, normalised and refused values of every field (INV-4)."""
 
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any

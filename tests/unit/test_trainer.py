@@ -1,4 +1,4 @@
-"""The trainer's decisions: budgets of a job, and how its process ended."""
+"""The trainer's decisions: a job's budgets, and the outcome of its process."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Forms with a file, as browsers send them; broken ones are refused without reading them line by line."""
+"""Forms with a file, as browsers send them. A broken form is refused without being read line by line."""
 
 import pytest
 

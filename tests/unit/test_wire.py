@@ -1,4 +1,4 @@
-"""The wire format of a ticket: encoding is reversible, and nothing else decodes to a ticket."""
+"""The wire format of a ticket: encoding is reversible, and only encoded tickets decode to a ticket."""
 
 import json
 from contextlib import suppress

@@ -1,4 +1,4 @@
-"""The worker pool: which GPU each worker process gets, and which ports and files are its own."""
+"""The worker pool: the GPU, the metrics port and the heartbeat file of each worker process."""
 
 import os
 import time
