@@ -1,15 +1,15 @@
-# One image for each kind of process: gateway, ops (also beat and migrations), worker-cpu, worker-cuda, trainer,
+# Builds one image for each kind of process: gateway, ops (also beat and migrations), worker-cpu, worker-cuda, trainer,
 # trainer-cuda, demo.
 #
 #   docker build --target worker-cpu -t triagem/worker-cpu .
 #
 # Dependencies are a separate layer, built from pyproject.toml: a code change rebuilds only a small layer.
-# The images contain no models: they come from a volume at /models or from TRIAGEM_REGISTRY_URL. For a bucket,
-# `--build-arg STORAGE=s3fs` (or gcsfs) adds its client library.
+# The images contain no models: these come from a volume at /models or from TRIAGEM_REGISTRY_URL. For a bucket,
+# `--build-arg STORAGE=s3fs` (or gcsfs) adds the bucket's client library.
 ARG PYTHON=3.11-slim-bookworm
 
 FROM python:${PYTHON} AS base
-# Debian deletes old package versions, so a pinned version could not be installed next month.
+# Packages are not pinned: Debian deletes old versions, so a later build could not install a pinned version.
 # hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install -y --no-install-recommends tini \
@@ -48,7 +48,7 @@ FROM builder AS ops-packages
 ARG STORAGE
 RUN python requirements.py worker drift > requirements.txt && /opt/triagem/bin/pip install -r requirements.txt ${STORAGE:+"$STORAGE"}
 
-# torch first and alone: it is by far the largest, and its CPU build comes from a separate index.
+# torch has its own layer, because it is by far the largest package and its CPU build comes from a separate index.
 FROM builder AS torch-cpu
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 RUN /opt/triagem/bin/pip install ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} "torch>=2.6,<2.14"
@@ -57,7 +57,7 @@ FROM torch-cpu AS worker-cpu-packages
 ARG STORAGE
 RUN python requirements.py worker engine > requirements.txt && /opt/triagem/bin/pip install -r requirements.txt ${STORAGE:+"$STORAGE"}
 
-# On Linux the default index has the CUDA build, which includes CUDA's libraries: the host needs only the driver.
+# On Linux the default index has torch's CUDA build, which includes CUDA's libraries: the host needs only the driver.
 FROM builder AS worker-cuda-packages
 ARG STORAGE
 RUN python requirements.py worker engine gpu > requirements.txt && /opt/triagem/bin/pip install -r requirements.txt ${STORAGE:+"$STORAGE"}
@@ -99,7 +99,7 @@ ENV TRIAGEM_HEARTBEAT_FILE=/tmp/heartbeat NVIDIA_DRIVER_CAPABILITIES=compute,uti
 HEALTHCHECK --interval=30s --timeout=10s --start-period=5m CMD ["triagem", "worker", "--check"]
 CMD ["worker"]
 
-# Trains on request, from the original specification's base, which it downloads to the volume /hub at its first use.
+# Trains on request from the original specification's base model, which it downloads to the volume /hub at first use.
 FROM base AS trainer
 COPY --from=trainer-packages /opt/triagem /opt/triagem
 COPY --from=wheel /dist /dist
@@ -125,7 +125,7 @@ RUN pip install --no-cache-dir --no-deps /dist/*.whl
 USER 10001:10001
 CMD ["demo", "--attach"]
 
-# Last, so that `docker build .` builds it.
+# The last stage, so that `docker build .` builds it.
 FROM base AS worker-cpu
 COPY --from=worker-cpu-packages /opt/triagem /opt/triagem
 COPY --from=wheel /dist /dist

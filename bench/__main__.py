@@ -53,7 +53,7 @@ def engine(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Compare our engine with transformers, ONNX Runtime, OpenVINO and other installed engines.
+    """Compare Triagem's engine with transformers, ONNX Runtime, OpenVINO and other installed engines.
 
     Example: `python -m bench engine --model bert-base --spec-table`
     """
@@ -91,9 +91,9 @@ def pipe(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Measure the pipeline around the engine: tickets/s next to celery-batches, latency, share of the engine's rate.
+    """Measure the pipeline around the engine: tickets/s against celery-batches, latency, share of the engine's rate.
 
-    Uses its own servers in a temporary folder, deleted afterwards, with durable commits.
+    The benchmark starts its own servers with durable commits, in a temporary folder that is deleted afterwards.
 
     Example: `python -m bench pipe --model minilm`
     """
@@ -123,7 +123,7 @@ def reclassify(
     rounds: Rounds = 3,
     as_json: Json = False,
 ) -> None:
-    """Compare a reclassification run with first classification, and measure live latency meanwhile (no-op engine).
+    """Compare a reclassification run with first classification, and measure live latency during it (no-op engine).
 
     Example: `python -m bench reclassify`
     """
@@ -264,7 +264,7 @@ def scale(
     seed: Annotated[int, typer.Option(help="Random seed of noise and cold starts.")] = 42,
     as_json: Json = False,
 ) -> None:
-    """Simulate GPU-hours and waits of our signal and of a plain queue length, with cold starts of 4 to 8 minutes.
+    """Simulate GPU-hours and waits with Triagem's signal and with queue length; cold starts of 4 to 8 minutes.
 
     This is a simulation with a daily load curve: it starts nothing and uses no server.
 
@@ -326,7 +326,7 @@ def cold_start(
     estimates: Annotated[int, typer.Option(min=10, help="Number of starts whose estimate is checked.")] = 200,
     as_json: Json = False,
 ) -> None:
-    """Simulate companies that start without labels: macro-F1 by number of answers, and how honest the estimate is.
+    """Simulate companies that start without labels: macro-F1 by number of answers, and the coverage of the estimate.
 
     Example: `python -m bench cold-start train_en.jsonl`
     """
@@ -350,7 +350,7 @@ def preflight_(
     splits: Annotated[int, typer.Option(min=1, help="Number of random splits.")] = 200,
     as_json: Json = False,
 ) -> None:
-    """Check on unseen rows the precision that `triagem preflight` promises for an export.
+    """Check the precision that `triagem preflight` promises for an export, on rows outside the export.
 
     Example: `python -m bench preflight train_en.jsonl dev_en.jsonl`
     """

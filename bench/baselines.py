@@ -1,6 +1,6 @@
-"""Baselines: other engines with the same weights, each set up as its own documentation does.
+"""Baselines: other engines with the same weights, each set up as its documentation describes.
 
-A baseline whose package is missing is None, and the table says "not installed".
+A baseline is None if its package is missing; the table then says "not installed".
 """
 
 from collections.abc import Callable, Sequence
@@ -38,7 +38,7 @@ def sorted_loop(folder: Path, device: torch.device, dtype: torch.dtype) -> Class
 
 
 def torch_int8(folder: Path) -> Classify | None:
-    """The sorted loop with torch's dynamic int8 products, which torch has announced it will remove."""
+    """The sorted loop with torch's dynamic int8 quantization, whose removal torch has announced."""
     if find_spec("torch.ao.quantization") is None:
         return None
     model: Any = AutoModelForSequenceClassification.from_pretrained(folder).eval()
@@ -118,7 +118,7 @@ def infinity(folder: Path, device: torch.device, dtype: str) -> Classify | None:
     from infinity_emb import EngineArgs, SyncEngineArray
 
     labels = AutoConfig.from_pretrained(folder).id2label
-    # Its own warm-up classifies thousands of texts. BetterTransformer left transformers with version 5.
+    # Disabled: its warm-up classifies thousands of texts, and transformers 5 removed BetterTransformer.
     arguments = {"model_name_or_path": str(folder), "engine": "torch", "device": device.type, "dtype": dtype}
     engines: Any = SyncEngineArray.from_args(
         [EngineArgs(**arguments, batch_size=BATCH, model_warmup=False, bettertransformer=False)]

@@ -1,4 +1,4 @@
-"""Baseline of the pipeline: celery-batches, which stores each batch with the same statement as our worker a window.
+"""Baseline of the pipeline: celery-batches. Stores a batch with the statement that Triagem's worker uses per window.
 
 `celery -A bench.celery_batches_worker:app worker -P solo`; its messages are tickets as JSON.
 """
@@ -18,7 +18,7 @@ from triagem.contracts.wire import decode
 from triagem.db import Database
 from triagem.db.tickets.window import ClassifiedTicket, write_window
 
-BATCH = 256  # its best size: with the 32 of our micro-batches it is slower
+BATCH = 256  # the fastest size: it is slower with 32, the size of Triagem's micro-batches
 
 app = Celery("batches", broker=os.environ.get("TRIAGEM_BENCH_BROKER", "redis://"))
 app.conf.update(worker_prefetch_multiplier=BATCH, task_ignore_result=True, task_acks_late=True)

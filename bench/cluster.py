@@ -1,4 +1,4 @@
-"""Model of Kubernetes autoscaling: KEDA between zero and one replica, the HPA above, as both document it.
+"""Model of Kubernetes autoscaling, as documented: KEDA from zero to one replica, the HPA from one replica on.
 
 Used by the test that simulates a cluster, and by `python -m bench scale`.
 """
@@ -12,8 +12,8 @@ from math import ceil
 class Autoscaler:
     """The autoscaler of one Deployment. Call `replicas` once per period (Kubernetes: 15 s) with a clock in seconds.
 
-    `window_s` is the scale-down stabilization window: the highest proposal within it counts. `cooldown_s` is KEDA's:
-    the time the metric must be zero before the last replica is removed. `target` is the metric's value per replica.
+    `window_s` is the scale-down stabilization window: the highest proposal within the window counts. `cooldown_s` is
+    KEDA's: the last replica is removed after the metric has been zero this long. `target`: metric value per replica.
     """
 
     max_replicas: int

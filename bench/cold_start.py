@@ -1,8 +1,8 @@
-"""Simulates companies that start without labels: a person answers the product's questions, and a head is evaluated.
+"""Simulates companies that start without labels: a person answers Triagem's questions, and a head is evaluated.
 
 Each domain of a JSONL file is a company. A third of its near-duplicate groups is held out to evaluate the heads; the
-person labels texts of the rest. Nothing in `triagem.trainer.active` was chosen by the held-out thirds of the
-companies; the samples in Portuguese were among the texts that its constants were chosen on.
+person labels texts of the other two thirds. No constant of `triagem.trainer.active` was chosen on the held-out thirds
+of the companies. But the samples in Portuguese were among the texts on which its constants were chosen.
 """
 
 import json
@@ -24,7 +24,7 @@ from triagem.trainer.active.selection import BATCH, next_questions
 from triagem.trainer.data.near_duplicates import duplicate_groups
 
 COMPANIES: Final = ("airline", "insurance-calls", "media", "software")
-RARE_COMPANIES: Final = ("airline", "insurance-calls", "software")  # media has 73 support messages
+RARE_COMPANIES: Final = ("airline", "insurance-calls", "software")  # the company `media` has only 73 support messages
 PORTUGUESE: Final = "samples in Portuguese"
 LABELS: Final = ("suporte", "venda")
 DESCRIPTIONS: Final = (
@@ -41,7 +41,7 @@ Texts = NDArray[np.intp]
 
 @dataclass(frozen=True, slots=True)
 class Company:
-    """Embeddings and label numbers of a company's messages, and the positions of the pool and the held-out third."""
+    """Embeddings and label numbers of a company's messages, and the indexes of the pool and the held-out third."""
 
     name: str
     embeddings: NDArray[np.float32]
@@ -72,7 +72,7 @@ class CompanyScore:
 
 @dataclass(frozen=True, slots=True)
 class Gain:
-    """Macro-F1 of chosen minus that of random questions, and its 95 % interval over the starts."""
+    """Gain in macro-F1 of chosen over random questions, with its 95 % interval over the starts."""
 
     answers: int
     mean: float
@@ -82,7 +82,7 @@ class Gain:
 
 @dataclass(frozen=True, slots=True)
 class RareSales:
-    """A company with 4 % sales: macro-F1 after 100 answers, and the sales found by 50 of those in the pool."""
+    """A company with 4 % sales: macro-F1 after 100 answers, and the pool's sales found within 50 answers."""
 
     company: str
     macro_f1: float
@@ -108,12 +108,12 @@ class ColdStartReport:
 def run(
     data: Path, samples: Path, cache: Path, *, starts: int, estimates: int, on_progress: Callable[[str], None]
 ) -> ColdStartReport:
-    """Simulate `starts` starts of each company, also with wrong answers, and `estimates` starts for the interval.
+    """Simulate `starts` starts of each company, with right and with wrong answers, and `estimates` for the interval.
 
     Args:
         data: JSON lines with `prompt`, `completion` and `domain`.
-        samples: a folder with `train.jsonl` and `test.jsonl`, whose rows also have `lang`. Those in Portuguese are a
-            company.
+        samples: a folder with `train.jsonl` and `test.jsonl`, whose rows also have `lang`. The rows in Portuguese are
+            one company.
         cache: a folder for embeddings.
     """
     base = frozen_base()
@@ -165,7 +165,7 @@ def simulate(
 
 @one_blas_thread
 def progress_figures(companies: Sequence[Company], starts: int) -> list[tuple[float, bool, float]]:
-    """The estimate at 50 answers, whether its interval covers the truth, and the truth, of different starts."""
+    """Per start: the estimate at 50 answers, whether its interval covers the true value, and the true value."""
     figures = []
     for start in range(starts):
         company = companies[start % len(companies)]
@@ -253,7 +253,7 @@ def _means(starts: Sequence[Sequence[Stage]]) -> dict[int, float]:
 
 
 def _gain(differences: NDArray[np.float64], answers: int) -> Gain:
-    """`differences[starts][stages]`."""
+    """The mean gain and its 95 % interval after `answers` answers. `differences` has an index per start and stage."""
     column = differences[:, STAGES.index(answers)]
     margin = 1.96 * column.std(ddof=1) / np.sqrt(len(column))
     return Gain(answers, float(column.mean()), float(column.mean() - margin), float(column.mean() + margin))

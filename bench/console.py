@@ -20,7 +20,7 @@ from triagem.stack.state import choose_port
 
 _TIMES = 15
 
-# The search index that `triagem.db.tickets.search` would build: the texts differ only in the ticket's id.
+# The same search index as `triagem.db.tickets.search` builds, computed in SQL: texts differ only in the ticket's id.
 _WORDS = sql("""
 INSERT INTO ticket_lexemes (ticket_id, digest, lexemes)
 SELECT t.id, t.digest, common.words || to_tsvector('simple', t.external_id)

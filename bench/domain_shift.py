@@ -1,6 +1,6 @@
 """Experiment: leave-one-domain-out error detection. Measures which confidence scores find errors on unseen domains.
 
-Not a step of training; `bench.domain_shift_report` makes its tables. Two cores take hours, a GPU minutes.
+Training does not use it. `bench.domain_shift_report` makes the tables. It takes hours on two cores, minutes on a GPU.
 """
 
 import argparse
@@ -52,7 +52,7 @@ RECIPES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One training without `test_domain`, which evaluates it, and `excluded_domain` (empty in the outer folds)."""
+    """One training without `test_domain`, on which it is evaluated, and `excluded_domain` (empty in outer folds)."""
 
     recipe: str
     test_domain: str
@@ -123,7 +123,7 @@ def measure(run: Run, rows: Sequence[dict[str, str]], base: str, device: str) ->
 
 
 def _scores(embeddings: Floats, logits: Floats, known: Floats, known_truth: Labels) -> dict[str, list[float]]:
-    """Confidence scores that may detect errors, lower if less confident. `known`: the training rows' embeddings."""
+    """Confidence scores that may detect errors: low scores are doubtful. `known`: the training rows' embeddings."""
     guess = logits.argmax(axis=1)
     similarity = _unit(embeddings) @ _unit(known).T
     nearest = np.argsort(-similarity, axis=1)[:, :NEIGHBOURS]
@@ -180,7 +180,7 @@ def _fit_head(model: Classifier, embeddings: Floats, truth: Labels) -> None:
     """Logistic regression on the frozen encoder's output, as the head's weights."""
     fitted = LogisticRegression(C=10, max_iter=2000).fit(embeddings, truth)
     weights, bias = fitted.coef_, fitted.intercept_
-    if len(weights) == 1:  # two labels: one row of weights for the second
+    if len(weights) == 1:  # with two labels, scikit-learn stores one row of weights, for the second label
         weights, bias = np.concatenate([-weights, weights]) / 2, np.concatenate([-bias, bias]) / 2
     with torch.no_grad():
         model.head.weight.copy_(torch.tensor(weights))

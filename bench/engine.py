@@ -1,4 +1,4 @@
-"""`python -m bench engine`: our engine against others, interleaved, on the same texts, weights and threads."""
+"""`python -m bench engine`: times Triagem's engine and others in turns, with equal texts, weights and threads."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -69,7 +69,7 @@ def run(
     on_progress: Callable[[str], None],
 ) -> EngineBenchmark:
     """Run the benchmark; `on_progress` gets the contender. Raises what `triagem.engine.classify.load` raises."""
-    os.environ["TOKENIZERS_PARALLELISM"] = "true"  # else the pipeline turns it off for all contenders after it
+    os.environ["TOKENIZERS_PARALLELISM"] = "true"  # otherwise the first pipeline turns it off for all
     ours = {name: load(model.folder, EngineSettings(device=device, precision=name)) for name in _precisions(device)}
     best = ours["auto"]
     ours = {f"triagem {loaded.runner.precision}": loaded for loaded in ours.values()}
@@ -90,7 +90,7 @@ def run(
         ]
         contenders["tokenizing"] = lambda: best.tokenize(texts)
         contenders[PEAK], flops = _matmuls(model, best)
-        answers: dict[str, Any] = {name: run() for name, run in contenders.items()}  # also their warm-up
+        answers: dict[str, Any] = {name: run() for name, run in contenders.items()}  # also warms them up
         seconds = interleave(contenders, rounds=rounds, on_progress=on_progress)
     rows = [
         _row(contender, seconds, len(texts), answers)

@@ -1,7 +1,7 @@
 """`python -m bench gateway`: tickets over HTTP at a fixed rate, on a temporary stack.
 
-Open-loop load: a request is due at its time whether the previous one was answered or not, and its latency counts from
-when it was due. So requests that were delayed by a stalled gateway are included in its latency.
+Open-loop load: each request is due at a fixed time, whether the previous one was answered or not. Its latency counts
+from that time. So the latency includes the delay of requests that waited for a stalled gateway.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ _SEQUENCE = count()
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """A load: requests per second and tickets per request; with 0 tickets, requests to the no-op route."""
+    """A load: requests per second and tickets per request. With 0 tickets, requests go to the no-op route."""
 
     name: str
     per_s: float
@@ -49,7 +49,7 @@ LOADS = (
 
 @dataclass(frozen=True, slots=True)
 class LoadResult:
-    """The result of a load: answered requests and tickets per second, milliseconds from due to answered."""
+    """The result of a load: answered requests and tickets per second, and milliseconds from due time to answer."""
 
     load: str
     offered_per_s: float
@@ -62,7 +62,7 @@ class LoadResult:
 
 @dataclass(frozen=True, slots=True)
 class GatewayBenchmark:
-    """Output of `--json`. `p99_vs_noop`: p99 of single tickets divided by that of the no-op route."""
+    """Output of `--json`. `p99_vs_noop`: p99 of single tickets divided by the no-op route's p99."""
 
     machine: dict[str, str]
     connections: int
@@ -95,7 +95,7 @@ def run(texts: Sequence[str], *, seconds: float, rounds: int, on_progress: Calla
 
 @contextmanager
 def _gateway() -> Iterator[tuple[int, str]]:
-    """Start a gateway; returns its port and a key. Without a worker: only the intake of tickets is measured."""
+    """Start a gateway; yields its port and a key. There is no worker: only the intake of tickets is measured."""
     with TemporaryDirectory(prefix="triagem-bench-") as folder:
         stack = LocalStack(Path(folder) / "stack")
         endpoints = stack.start()

@@ -32,11 +32,11 @@ from triagem.producer import Publisher
 from triagem.registry import Registry
 from triagem.stack import Endpoints, LocalStack
 
-CHECKOUT: Final = str(Path(__file__).parents[1])  # this package is not installed: workers need its path
+CHECKOUT: Final = str(Path(__file__).parents[1])  # `bench` is not installed: worker processes need its path
 _BASELINE_TICKETS: Final = 4_000
 _TIMEOUT_S: Final = 120.0
 _SEQUENCE: Final = count()
-# Read from the index: a count(*) every few milliseconds would distort the measurement.
+# Reads the latest id from the index: a count(*) every few milliseconds would distort the measurement.
 _LAST_ROW: Final = sql("SELECT coalesce(max(id), 0) FROM tickets")
 
 
@@ -74,7 +74,7 @@ class BenchStack:
         return number / (time.perf_counter() - began)
 
     def drain_rate(self, number: int) -> float:
-        """Rows per second from the first commit to the last, so that the worker's start does not count."""
+        """Rows per second from the first commit to the last, which excludes the worker's start."""
         first: tuple[int, float] | None = None
         end = time.monotonic() + _TIMEOUT_S
         while time.monotonic() < end:
@@ -126,7 +126,7 @@ class BenchStack:
         with (self.work / "celery.log").open("wb") as log:
             process = subprocess.Popen(command, env=self._environment(), stdout=log, stderr=log)
             try:
-                # Its last messages wait for the flush interval, so they are not part of the rate.
+                # celery-batches holds the last messages for its flush interval: exclude them from the rate.
                 return self.drain_rate(_BASELINE_TICKETS - celery_batches_worker.BATCH)
             finally:
                 process.terminate()
@@ -148,7 +148,7 @@ class BenchStack:
 
 @contextmanager
 def bench_stack(model: BenchModel) -> Iterator[BenchStack]:
-    """Start a stack and a registry in a temporary folder: the user's data is not touched."""
+    """Start a stack and a registry in a temporary folder, apart from the user's data."""
     with TemporaryDirectory(prefix="triagem-bench-") as folder:
         registry = Registry(Path(folder) / "models")
         with registry.staging() as staged:
@@ -169,6 +169,6 @@ def bench_stack(model: BenchModel) -> Iterator[BenchStack]:
 @contextmanager
 def minilm_stack() -> Iterator[tuple[BenchStack, Callable[[str], None]]]:
     """Start a stack with a model of MiniLM's shape; also returns a callback that shows progress on the screen."""
-    exit_on_sigterm()  # else its servers would outlive it
+    exit_on_sigterm()  # otherwise its servers would keep running
     with open_model("minilm") as version, bench_stack(version) as stack, errors.status("measure") as status:
         yield stack, status.update

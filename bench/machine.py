@@ -25,7 +25,7 @@ PACKAGES = (
 
 
 def describe_machine(device: torch.device) -> dict[str, str]:
-    """One line per property; nothing that identifies a person or a network."""
+    """Describe the machine, one line per property, without data that identifies a person or a network."""
     capabilities = [
         flag for flag in ("avx512f", "avx512_bf16", "avx512_vnni", "amx_bf16", "amx_int8") if flag in _cpu()
     ]
@@ -45,7 +45,7 @@ def describe_machine(device: torch.device) -> dict[str, str]:
 def peak_memory_mib(statements: str) -> float | None:
     """The peak memory of a separate process that runs these statements; None if it fails (a GPU can be reserved for
     one process)."""
-    # Not getrusage: after an exec it still reports the peak of the forking process, ours with all contenders.
+    # Not getrusage: after an exec it still reports the peak of the forking process, which has loaded all contenders.
     peak_kb = "next(line for line in open('/proc/self/status') if line.startswith('VmHWM')).split()[1]"
     script = f"{statements}\nprint({peak_kb})"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)

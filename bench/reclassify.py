@@ -18,7 +18,7 @@ from triagem.contracts.wire import StoredTicketRef, encode_ref
 from triagem.db import runs
 from triagem.registry import Registry
 
-_RAMP = 0.25  # share of tickets not measured: a run starts with few entries and adds more by its measured rate
+_RAMP = 0.25  # first share of tickets, excluded: a run starts with few entries and adds more as it measures its rate
 _TIMEOUT_S = 300.0
 _REFS = 10_000
 

@@ -1,4 +1,4 @@
-"""`python -m bench scale`: simulate days of tickets on GPUs with our scaling signal and with plain queue length.
+"""`python -m bench scale`: simulates days of tickets on GPUs with Triagem's scaling signal and plain queue length.
 
 Pure: no clock, no I/O; random numbers come from a seed.
 """
@@ -15,7 +15,7 @@ from triagem.inbox.scaling import BacklogSample, ScalingSettings, decide
 STEP_S = 15.0  # Kubernetes' period
 DAY_S = 86_400.0
 _PEAK = 0.7  # share of the capacity of all GPUs, in the busiest minute
-_WINDOW_S = 0.25  # a worker has this much of its rate in flight
+_WINDOW_S = 0.25  # in-flight tickets of a worker, in seconds of its rate
 _WAVE = 0.5  # share of an hour's capacity of all GPUs, submitted at once at two in the morning
 
 
@@ -48,7 +48,7 @@ Metric = Callable[[float, float, int], float]  # (tickets waiting, tickets in fl
 
 @dataclass
 class _GpuPool:
-    """Running GPUs, by the time each is warm. The newest, which may still be starting, are removed first."""
+    """Running GPUs, by the time from which each is warm. The newest, perhaps still starting, are removed first."""
 
     setup: ClusterSetup
     rng: random.Random
@@ -69,8 +69,8 @@ class _GpuPool:
 def scaling_signals(setup: ClusterSetup) -> dict[str, tuple[float, Metric]]:
     """The contenders by name: the metric's value per replica, and the metric.
 
-    The queue-length signals assign a fixed number of tickets, waiting and in flight, to each GPU: set for the GPU's
-    real speed, for a four times slower one (another card, a larger model), and for a four times faster one.
+    A queue-length signal assigns a fixed number of waiting and in-flight tickets to each GPU. The number suits the
+    GPU's real speed, a four times slower GPU (another card, a larger model), or a four times faster GPU.
     """
     settings = ScalingSettings(max=setup.gpus, drain_s=setup.drain_s, cold_start_s=setup.cold_s[1])
 
@@ -125,7 +125,7 @@ def simulate(setup: ClusterSetup, name: str) -> SimulationResult:
         value = metric(waiting, _WINDOW_S / STEP_S * (capacity - unused), pool.warm(now))
         pool.resize(now, cluster.replicas(now, len(pool.warm_at), value))
         paid += len(pool.warm_at) * STEP_S
-    for arrived, left in queue:  # still waiting at the end: their wait so far
+    for arrived, left in queue:  # tickets that still wait at the end count with their wait so far
         waits[now - arrived] = waits.get(now - arrived, 0.0) + left
     served = sum(waits.values())
     mean = sum(wait * number for wait, number in waits.items()) / served

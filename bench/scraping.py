@@ -21,8 +21,8 @@ _ENGINE = "bench.noop_engines:noop"
 @dataclass(frozen=True, slots=True)
 class ScrapeBenchmark:
     """Output of `--json`. Tickets per second of one worker. `cost` is the share of throughput lost to scrapes at the
-    usual interval, computed from the loss at ten per second. `cost_by_time` computes it from the time of a scrape,
-    which is an upper bound: while a scrape waits, the worker goes on."""
+    usual interval, computed from the loss at ten per second. `cost_by_time` is computed from a scrape's time:
+    an upper bound, because the worker goes on while a scrape waits."""
 
     tickets: int
     alone_per_s: Measurement
@@ -53,7 +53,7 @@ def run(
             stack.clear()
             stack.enqueue(texts, tickets)
             port = choose_port()
-            # The endpoint is served in both cases: only the scrapes differ.
+            # The worker serves the endpoint in both cases; only the scrapes differ.
             with stack.worker(_ENGINE, TRIAGEM_METRICS_PORT=str(port)):
                 began = time.perf_counter()
                 if scraped:

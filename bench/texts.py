@@ -11,7 +11,7 @@ _FIELDS = ("prompt", "text", "body")
 
 
 def read_texts(corpus: Path | None, most: int) -> list[str]:
-    """Clean texts, at most `most`, evenly spaced over the file, in its order.
+    """Read at most `most` clean texts, evenly spaced over the file, in the file's order.
 
     Raises:
         InvalidInput: not a JSONL file whose records have a `prompt`, `text` or `body`.

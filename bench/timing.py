@@ -1,4 +1,4 @@
-"""Interleaved timing: contenders take turns, so that a slow minute of the machine affects all. Pure but the clock."""
+"""Interleaved timing: contenders take turns, so that a slow minute affects all of them. Pure except the clock."""
 
 import statistics
 import time
@@ -22,7 +22,7 @@ class Measurement:
 
 
 def rate_of(units: float, seconds: Sequence[float]) -> Measurement:
-    """The rate, in units per second, of several runs that took `seconds` for `units` of work each."""
+    """The rate in units per second of several runs, each with `units` of work in one of `seconds`."""
     rates = [units / max(duration, 1e-9) for duration in seconds]
     return Measurement(statistics.median(rates), min(rates), max(rates), len(rates))
 
@@ -34,8 +34,8 @@ def interleave(
     clock: Callable[[], float] = time.perf_counter,
     on_progress: Callable[[str], None] = lambda _: None,
 ) -> dict[str, list[float]]:
-    """Seconds of each contender in each round. Every second round runs in reverse order, so that no contender always
-    starts with the caches and the clock rate that the same neighbour left."""
+    """Seconds of each contender in each round. Every second round runs in reverse order: otherwise a contender would
+    always start with the caches and the clock rate that the same other contender left."""
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     for round_number in range(rounds):
         order = list(contenders)
@@ -48,6 +48,6 @@ def interleave(
 
 
 def ratio(seconds: Mapping[str, Sequence[float]], ours: str, theirs: str) -> Measurement:
-    """The speed-up of `ours` over `theirs` in each round: what slows down a whole round cancels out."""
+    """The speed-up of `ours` over `theirs` in each round. A slowdown of a whole round cancels out."""
     pairs = [b / a for a, b in zip(seconds[ours], seconds[theirs], strict=True)]
     return Measurement(statistics.median(pairs), min(pairs), max(pairs), len(pairs))

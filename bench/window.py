@@ -1,4 +1,4 @@
-"""Compares the database's statements of two source trees in turns, on one Postgres: prints the median ratio.
+"""Times the database statements of two source trees in turns on one Postgres, and prints the median ratio.
 
 git worktree add /tmp/before COMMIT
 python -m bench.window /tmp/before --rows 1000000
@@ -66,7 +66,7 @@ def _work(database: Database, kind: str, number: int, rows: int) -> Callable[[],
 
 
 def _fill(database: Database, rows: int) -> None:
-    upgrade(database)  # one tree after the other: both create the server's roles
+    upgrade(database)  # one tree after the other, because both create the server's roles
     fill_database(database, rows)
     with database.autocommit() as connection:
         connection.execute(sql("TRUNCATE ticket_lexemes"))
@@ -118,7 +118,7 @@ def ask(process: subprocess.Popen[str], kind: str, pair: int, rows: int) -> floa
 
 def compare(before: Path, sizes: list[int], pairs: int) -> None:
     """Prints a line for each number of stored tickets and kind of statement."""
-    from triagem.stack import LocalStack  # not at the top: the other tree may have it elsewhere
+    from triagem.stack import LocalStack  # imported here: in the other tree the module may have another path
 
     with TemporaryDirectory(prefix="triagem-window-") as folder, ExitStack() as stack:
         Path(folder).chmod(0o711)

@@ -13,7 +13,7 @@ def create_once(name: str, content: str) -> str:
     """The content of the file, which is created if missing."""
     path = FOLDER / name
     if not path.exists():
-        # Servers run as different users: access is limited by the volume, not by the file mode.
+        # Servers run as different users. So the volume limits access, not the file mode.
         partial = path.with_suffix(".partial")
         partial.write_text(content, encoding="utf-8")
         partial.chmod(0o444)

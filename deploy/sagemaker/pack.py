@@ -19,7 +19,7 @@ UNPACKED = "/opt/ml/model/code"
 def pack(registry: Registry, version: str, wheel: Path, target: Path) -> None:
     """Write the archive: the version's files at the top level, next to `code/`. Raises ModelCorrupt."""
     registry.verify(version)
-    # The container's pip runs before the handler is imported; torch and transformers may already be installed.
+    # The container runs pip before it imports the handler. Its image may already contain torch and transformers.
     requirement = f"triagem[engine] @ file://{UNPACKED}/{wheel.name}\n".encode()
     with tarfile.open(target, "w:gz") as archive:
         for path in sorted(registry.folder(version).iterdir()):

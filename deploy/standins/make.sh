@@ -1,7 +1,7 @@
 #!/bin/sh
-# Build base images on a machine with access to Debian's packages but not to an image registry: Debian images under the
-# names used by the Dockerfile and docker-compose.yml. Needs root, debootstrap and podman. Not for production: the
-# versions are Debian's, and the entry points support only what docker-compose.yml uses.
+# Builds base images on a machine that can reach Debian's packages but no image registry. The images contain Debian under
+# the names that the Dockerfile and docker-compose.yml use. Needs root, debootstrap and podman. Not for production: the
+# servers have Debian's versions, and the entry points support only the options that docker-compose.yml uses.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 work=$(mktemp -d)
